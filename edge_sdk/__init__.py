@@ -1,0 +1,89 @@
+"""Put a trained embedding network to work on small hardware: embed, compare, decide, keep a gallery.
+
+    >>> from edge_sdk import Embedder, Gallery, KeyFile  # doctest: +SKIP
+    >>> embedder = Embedder.open("products.cpu_int8.tflite")  # doctest: +SKIP
+
+Importing this package loads numpy and nothing heavier: names are resolved when they are first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+import numpy as _numpy  # noqa: F401  the one dependency: a missing numpy shows here, not at the door
+
+from edge_sdk.errors import (
+    AcquisitionError,
+    BackendUnavailableError,
+    EdgeSdkError,
+    GalleryError,
+    GalleryFormatError,
+    InputError,
+    ModelCardError,
+    ModelContractError,
+    ModelError,
+    ModelMismatchError,
+    RollbackError,
+    SealError,
+    SubjectExistsError,
+    SubjectUnknownError,
+)
+
+if TYPE_CHECKING:
+    from edge_sdk.decision import matching
+    from edge_sdk.decision.operating_point import OperatingPoint
+    from edge_sdk.gallery.gallery import Gallery
+    from edge_sdk.gallery.keys import KeyFile, Passphrase
+    from edge_sdk.inference.card import InputContract, ModelCard
+    from edge_sdk.perception.embedder import Embedder
+
+__version__ = "0.1.0"
+
+_LAZY = {
+    "Embedder": "edge_sdk.perception.embedder",
+    "Gallery": "edge_sdk.gallery.gallery",
+    "InputContract": "edge_sdk.inference.card",
+    "KeyFile": "edge_sdk.gallery.keys",
+    "ModelCard": "edge_sdk.inference.card",
+    "OperatingPoint": "edge_sdk.decision.operating_point",
+    "Passphrase": "edge_sdk.gallery.keys",
+    "matching": "edge_sdk.decision.matching",
+}
+
+__all__ = [
+    "AcquisitionError",
+    "BackendUnavailableError",
+    "EdgeSdkError",
+    "Embedder",
+    "Gallery",
+    "GalleryError",
+    "GalleryFormatError",
+    "InputContract",
+    "InputError",
+    "KeyFile",
+    "ModelCard",
+    "ModelCardError",
+    "ModelContractError",
+    "ModelError",
+    "ModelMismatchError",
+    "OperatingPoint",
+    "Passphrase",
+    "RollbackError",
+    "SealError",
+    "SubjectExistsError",
+    "SubjectUnknownError",
+    "__version__",
+    "matching",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'edge_sdk' has no attribute {name!r}")
+    module = importlib.import_module(_LAZY[name])
+    return module if _LAZY[name].endswith(f".{name}") else getattr(module, name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

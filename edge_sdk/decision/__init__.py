@@ -1,0 +1,1 @@
+"""What is decided and on what evidence: comparison, operating points."""

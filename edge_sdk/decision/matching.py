@@ -1,0 +1,90 @@
+"""Comparing unit embeddings: cosine scores and ranks. Pure, on raw embeddings.
+
+Scores are for enrolment and evaluation; a gallery's public answers carry none.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_sdk.errors import InputError
+from edge_sdk.types import FloatArray
+
+
+def scores(probe: FloatArray, references: FloatArray) -> FloatArray:
+    """Compare one probe with every reference.
+
+    Args:
+        probe: Shape (D,), float32, unit norm.
+        references: Shape (N, D), float32, unit norm rows; N may be 0.
+
+    Returns:
+        Shape (N,), float32, cosine similarity in -1..1, higher is more alike.
+
+    Raises:
+        InputError: Shapes that do not fit, or a value that is not finite.
+    """
+    probe, references = _checked(probe, references)
+    similarity: FloatArray = np.clip(references @ probe, -1.0, 1.0)
+    return similarity
+
+
+def rank(probe: FloatArray, references: FloatArray, *, count: int = 1) -> tuple[NDArray[np.intp], FloatArray]:
+    """The references most alike to a probe, best first.
+
+    Args:
+        probe: Shape (D,), float32, unit norm.
+        references: Shape (N, D), float32, unit norm rows.
+        count: How many to return; fewer where there are fewer references.
+
+    Returns:
+        Indices and their scores, each of shape (min(count, N),); ties keep the references' order.
+
+    Raises:
+        InputError: As ``scores``, or a count below 1.
+    """
+    if count < 1:
+        raise InputError(f"expected a count of 1 or more, found {count}")
+    similarity = scores(probe, references)
+    order = np.argsort(-similarity, kind="stable")[:count]
+    return order, similarity[order]
+
+
+def cosine(a: FloatArray, b: FloatArray) -> FloatArray:
+    """Row-wise cosine similarity of two sets of embeddings of any norm.
+
+    Args:
+        a: Shape (N, D), float.
+        b: Shape (N, D), float.
+
+    Returns:
+        Shape (N,), float64 arithmetic, float32 values in -1..1.
+
+    Raises:
+        InputError: Shapes that differ, or a row with no direction.
+    """
+    left, right = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    if left.ndim != 2 or left.shape != right.shape:
+        raise InputError(
+            f"expected two arrays of the same shape (N, D), found {left.shape} and {right.shape}"
+        )
+    norms = np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=1)
+    if not np.all(np.isfinite(norms) & (norms > 0)):
+        raise InputError("expected embeddings with a direction, found one that is zero or not finite")
+    similarity: FloatArray = np.clip((left * right).sum(axis=1) / norms, -1.0, 1.0).astype(np.float32)
+    return similarity
+
+
+def _checked(probe: Any, references: Any) -> tuple[FloatArray, FloatArray]:
+    probe = np.asarray(probe, np.float32)
+    references = np.asarray(references, np.float32)
+    if probe.ndim != 1 or references.ndim != 2 or references.shape[1] != probe.shape[0]:
+        raise InputError(
+            f"expected a probe (D,) and references (N, D), found {probe.shape} and {references.shape}"
+        )
+    if not (np.isfinite(probe).all() and np.isfinite(references).all()):
+        raise InputError("expected finite embeddings, found NaN or infinity")
+    return probe, references

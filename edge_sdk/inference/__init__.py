@@ -1,0 +1,1 @@
+"""The model file, its card, and what runs it."""

@@ -1,0 +1,1 @@
+"""One seam, one module for each runtime."""

@@ -1,0 +1,88 @@
+"""From one aligned crop to one unit embedding."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edge_sdk.errors import ModelContractError
+from edge_sdk.inference.backends.base import Backend
+from edge_sdk.inference.card import ModelCard
+from edge_sdk.inference.model_file import ModelFile
+from edge_sdk.inference.quantization import make_encoder, unit_embedding
+from edge_sdk.perception import images
+from edge_sdk.types import FloatArray, UInt8Array
+
+
+class Embedder:
+    """Turns aligned crops into unit embeddings with the network of one model file.
+
+    Not thread-safe: one embedder owns one interpreter.
+
+    Args:
+        backend: What runs the network, such as ``LiteRtBackend`` or ``FakeBackend``.
+        card: The model card of that network.
+        model_id: SHA-256 of the model file, 32 bytes.
+
+    Raises:
+        ModelContractError: The network is not what its card says.
+    """
+
+    def __init__(self, backend: Backend, card: ModelCard, *, model_id: bytes) -> None:
+        self.card = card
+        self.model_id = model_id
+        self._backend = backend
+        size = 1
+        for side in backend.output.shape:
+            size *= side
+        if size != card.dimension:
+            raise ModelContractError(
+                f"expected an embedding of {card.dimension} values, as the card says, found {size}"
+                f" in shape {list(backend.output.shape)}"
+            )
+        self._encode = make_encoder(card.input, backend.input)
+        self._height, self._width = card.input.height, card.input.width
+        self._channels = card.input.channels
+        self._zero_point = backend.output.zero_point
+
+    @classmethod
+    def open(cls, path: str | Path, *, sha256: str | None = None, threads: int = 1) -> Embedder:
+        """Open a model file that edge-convert made.
+
+        Args:
+            path: The .tflite with its card inside.
+            sha256: The digest it must have, hex; checked before anything is parsed.
+            threads: Interpreter threads.
+
+        Raises:
+            ModelError: The file is missing, altered, not a model, or the interpreter refuses it.
+            ModelCardError: No card inside, or a malformed one.
+            ModelContractError: The network contradicts its card.
+            BackendUnavailableError: No interpreter is installed.
+        """
+        file = ModelFile.open(path, sha256=sha256)
+        from edge_sdk.inference.backends.litert import LiteRtBackend
+
+        return cls(LiteRtBackend(file.data, threads=threads), file.card, model_id=file.model_id)
+
+    @property
+    def dimension(self) -> int:
+        """Length D of the embedding."""
+        return self.card.dimension
+
+    def embed(self, face: UInt8Array) -> FloatArray:
+        """Turn one aligned crop into a unit embedding.
+
+        Args:
+            face: Shape (H, W, 3), uint8, RGB (or (H, W, 1) for a gray network), any size; cut to the
+                card's aspect ratio around its centre and resized where the size differs.
+
+        Returns:
+            Shape (D,), float32, L2 norm 1 within 1e-5.
+
+        Raises:
+            InputError: Not (H, W, C) uint8, a side under 16 px, or the network gives no direction.
+        """
+        images.check_face(face, self._channels)
+        self._encode(images.fit(face, self._height, self._width), self._backend.input_view())
+        self._backend.invoke()
+        return unit_embedding(self._backend.output_view(), self._zero_point)

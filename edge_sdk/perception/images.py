@@ -1,0 +1,141 @@
+"""Images from files into arrays, and arrays to the network's size. Pillow loads when a file is read."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from edge_sdk.errors import InputError
+from edge_sdk.types import FloatArray, UInt8Array
+
+MIN_SIDE_PX = 16
+MAX_PIXELS = 40_000_000
+MAX_FILE_BYTES = 64 << 20
+#: Every decoder is attack surface; these three are what cameras, face sets and tools write.
+FORMATS = ("JPEG", "PNG", "PPM")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".pgm")
+
+# What can be turned into 8-bit RGB or grey with nothing lost or invented.
+_MODES = ("RGB", "L", "1", "P")
+
+
+def read_image(source: str | Path | BinaryIO, *, color: str = "rgb", name: str | None = None) -> UInt8Array:
+    """Decode one JPEG, PNG or PPM/PGM file.
+
+    Args:
+        source: A path, or an open binary file.
+        color: ``gray`` for one channel (ITU-R BT.601 luma), otherwise RGB. A grey image becomes RGB with
+            three equal channels.
+        name: What to call the image in an error.
+
+    Returns:
+        Shape (H, W, 3) or (H, W, 1), uint8; rotated as its EXIF orientation says.
+
+    Raises:
+        InputError: Unreadable, damaged, another format, too large, or with transparency, 16 bits or CMYK.
+    """
+    name = name or str(source)
+    try:
+        from PIL import Image, ImageOps
+    except ImportError as error:
+        raise InputError("reading image files needs Pillow", hint="pip install 'edge-sdk[images]'") from error
+    try:
+        if isinstance(source, (str, Path)) and Path(source).stat().st_size > MAX_FILE_BYTES:
+            raise InputError(f"{name}: expected an image file of at most {MAX_FILE_BYTES >> 20} MiB")
+        with warnings.catch_warnings():
+            # A decompression bomb or a truncated block is a warning in Pillow and an error here.
+            warnings.simplefilter("error")
+            with Image.open(source, formats=FORMATS) as image:
+                if image.width * image.height > MAX_PIXELS:
+                    raise InputError(
+                        f"{name}: expected at most {MAX_PIXELS} pixels, found {image.width}x{image.height}"
+                    )
+                _check_mode(image, name)
+                upright = ImageOps.exif_transpose(image)
+                pixels = np.asarray(upright.convert("L" if color == "gray" else "RGB"), np.uint8)
+    except FileNotFoundError as error:
+        raise InputError(f"{name}: no such file") from error
+    except (OSError, ValueError, SyntaxError, Warning, Image.DecompressionBombError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(
+            f"{name}: expected a JPEG, PNG or PPM image, found what cannot be decoded ({error})"
+        ) from error
+    return pixels[..., None] if pixels.ndim == 2 else pixels
+
+
+def _check_mode(image: Any, name: str) -> None:
+    transparent = "transparency" in image.info
+    if image.mode not in _MODES or transparent:
+        found = f"{image.mode} with transparency" if transparent else image.mode
+        raise InputError(
+            f"{name}: expected an 8-bit RGB or greyscale image, found mode {found}",
+            hint="save it as RGB without an alpha channel first",
+        )
+
+
+def check_face(face: Any, channels: int) -> UInt8Array:
+    """Refuse what is not an image array.
+
+    Raises:
+        InputError: Not (H, W, channels) uint8, or a side under 16 px.
+    """
+    if (
+        not isinstance(face, np.ndarray)
+        or face.dtype != np.uint8
+        or face.ndim != 3
+        or face.shape[2] != channels
+    ):
+        found = f"{face.dtype} {list(face.shape)}" if isinstance(face, np.ndarray) else type(face).__name__
+        raise InputError(f"expected a uint8 image of shape (H, W, {channels}), found {found}")
+    if min(face.shape[:2]) < MIN_SIDE_PX:
+        raise InputError(
+            f"expected an image of at least {MIN_SIDE_PX}x{MIN_SIDE_PX} px, found {face.shape[0]}x{face.shape[1]}"
+        )
+    return face
+
+
+def fit(image: UInt8Array, height: int, width: int) -> UInt8Array:
+    """Bring an image to the network's size without distorting it.
+
+    The largest centred part with the wanted aspect ratio is cut out (a 112x112 crop in ArcFace's
+    alignment gives the 112x96 crop this way), then resized; an image of the right size is returned as
+    it is, with no copy.
+
+    Args:
+        image: Shape (H, W, C), uint8.
+        height: Wanted height in pixels.
+        width: Wanted width in pixels.
+
+    Returns:
+        Shape (height, width, C), uint8.
+    """
+    rows, columns = image.shape[:2]
+    if (rows, columns) == (height, width):
+        return image
+    cut_rows = min(rows, max(1, round(columns * height / width)))
+    cut_columns = min(columns, max(1, round(rows * width / height)))
+    top, left = (rows - cut_rows) // 2, (columns - cut_columns) // 2
+    image = image[top : top + cut_rows, left : left + cut_columns]
+    if image.shape[:2] == (height, width):
+        return image
+    vertical = _resampling(image.shape[0], height)
+    horizontal = _resampling(image.shape[1], width)
+    rows_done = np.tensordot(vertical, image.astype(np.float32), axes=(1, 0))
+    resized = np.einsum("hwc,xw->hxc", rows_done, horizontal, optimize=True)
+    pixels: UInt8Array = np.clip(np.rint(resized), 0, 255).astype(np.uint8)
+    return pixels
+
+
+def _resampling(source: int, target: int) -> FloatArray:
+    """Weights (target, source) of a triangle filter: bilinear up, antialiased down, half-pixel centres."""
+    ratio = source / target
+    support = max(ratio, 1.0)
+    centres = (np.arange(target) + 0.5) * ratio - 0.5
+    distance = np.abs(np.arange(source)[None, :] - centres[:, None]) / support
+    weights = np.maximum(0.0, 1.0 - distance)
+    normalized: FloatArray = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+    return normalized

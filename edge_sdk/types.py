@@ -1,0 +1,13 @@
+"""Array types used across the SDK; shapes and ranges are stated where they are used."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+UInt8Array: TypeAlias = NDArray[np.uint8]
+Int8Array: TypeAlias = NDArray[np.int8]
+FloatArray: TypeAlias = NDArray[np.float32]
+Float64Array: TypeAlias = NDArray[np.float64]
