@@ -1,0 +1,235 @@
+"""The header of a sealed gallery, format v1: bytes to `Header` and back, pure.
+
+Every field and every size is checked before anything is allocated for it. The header is readable
+without a key and is not to be believed until the body has been opened: the body's key is derived
+from the header's digest (see `sealing`). The byte tables are in `docs/gallery-format.md`.
+"""
+
+from __future__ import annotations
+
+import enum
+import struct
+from dataclasses import dataclass, replace
+
+from edge_sdk.errors import GalleryFormatError
+
+MAGIC = bytes.fromhex("894647410d0a1a0a")
+VERSION = 1
+
+MAX_FILE_BYTES = 64 * 1024 * 1024
+MAX_HEADER_BYTES = 4096
+MAX_SLOTS = 8
+MAX_SUBJECTS = 20_000
+MAX_TEMPLATES = 100_000
+
+ID_BYTES = 16
+MODEL_ID_BYTES = 32
+WRAPPED_BYTES = 24 + 32 + 32 + 16  # salt, commitment, data key, tag
+
+_FIXED = struct.Struct("<8sHHI16sQQ32sHBBHH")
+_SLOT = struct.Struct("<HH")
+FIXED_BYTES = _FIXED.size
+MIN_HEADER_BYTES = FIXED_BYTES + _SLOT.size + WRAPPED_BYTES
+
+
+class Suite(enum.IntEnum):
+    """The authenticated cipher of body and wraps."""
+
+    AES_256_GCM = 1
+    CHACHA20_POLY1305 = 2
+
+
+class TemplateType(enum.IntEnum):
+    """How a template's numbers are stored."""
+
+    INT8 = 1
+    FLOAT16 = 2
+
+    @property
+    def item_bytes(self) -> int:
+        """Bytes of one number of a template."""
+        return 1 if self is TemplateType.INT8 else 2
+
+
+class Transform(enum.IntEnum):
+    """What was applied to embeddings before they were stored."""
+
+    NONE = 0
+    SHP3 = 1
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One way to the data key.
+
+    Attributes:
+        type: Kind of key, 1..65535; a kind that a reader does not know is skipped and kept.
+        parameters: What the key provider needs besides its secret (a salt, costs).
+        wrapped: The sealed data key, `WRAPPED_BYTES` long.
+    """
+
+    type: int
+    parameters: bytes
+    wrapped: bytes
+
+
+@dataclass(frozen=True)
+class Header:
+    """What the file says in clear.
+
+    Attributes:
+        suite: Cipher of body and wraps.
+        gallery_id: 16 random bytes, for life.
+        generation: Counts commits, from 1.
+        key_epoch: Counts key rotations; part of every slot key's derivation.
+        model_id: SHA-256 of the model file whose embeddings are stored.
+        dimension: Numbers per template, 1..65535.
+        template_type: How they are stored.
+        transform: What was applied to them.
+        slots: 1..8 ways to the data key.
+    """
+
+    suite: Suite
+    gallery_id: bytes
+    generation: int
+    key_epoch: int
+    model_id: bytes
+    dimension: int
+    template_type: TemplateType
+    transform: Transform
+    slots: tuple[Slot, ...]
+
+    def with_wrapped(self, wrapped: list[bytes]) -> Header:
+        """The same header with the slots' wrapped data keys replaced, in order."""
+        slots = tuple(replace(slot, wrapped=w) for slot, w in zip(self.slots, wrapped, strict=True))
+        return replace(self, slots=slots)
+
+
+def header_bytes_of(slots: tuple[Slot, ...]) -> int:
+    """Length of a header with these slots."""
+    return FIXED_BYTES + sum(_SLOT.size + len(slot.parameters) + WRAPPED_BYTES for slot in slots)
+
+
+def pack_fixed(header: Header) -> bytes:
+    """The 88 bytes before the slots."""
+    return _FIXED.pack(
+        MAGIC,
+        VERSION,
+        header.suite,
+        header_bytes_of(header.slots),
+        header.gallery_id,
+        header.generation,
+        header.key_epoch,
+        header.model_id,
+        header.dimension,
+        header.template_type,
+        header.transform,
+        len(header.slots),
+        0,
+    )
+
+
+def pack_header(header: Header) -> bytes:
+    """Write a header.
+
+    Raises:
+        GalleryFormatError: what `parse_header` would refuse.
+    """
+    parts = [pack_fixed(header)]
+    for slot in header.slots:
+        parts += [
+            _SLOT.pack(slot.type, len(slot.parameters) + len(slot.wrapped)),
+            slot.parameters,
+            slot.wrapped,
+        ]
+    packed = b"".join(parts)
+    if parse_header(packed) != header:
+        raise GalleryFormatError("a header field has the wrong length or range")
+    return packed
+
+
+def parse_header(data: bytes | memoryview) -> Header:
+    """Read the header at the start of `data`.
+
+    Args:
+        data: A whole file, or at least its first `header_len` bytes.
+
+    Raises:
+        GalleryFormatError: not a gallery, another version, cut short, or a field out of range.
+    """
+    head = memoryview(data)
+    if len(head) < 8 or bytes(head[:8]) != MAGIC:
+        raise GalleryFormatError(f"not a gallery: the first 8 bytes are not {MAGIC.hex()}")
+    if len(head) < FIXED_BYTES:
+        raise GalleryFormatError(f"gallery cut short: {len(head)} bytes, a header has {FIXED_BYTES} and more")
+    (
+        _,
+        version,
+        suite,
+        header_len,
+        gallery_id,
+        generation,
+        epoch,
+        model_id,
+        dimension,
+        dtype,
+        transform,
+        slots,
+        reserved,
+    ) = _FIXED.unpack(head[:FIXED_BYTES])
+    if version != VERSION:
+        raise GalleryFormatError(
+            f"expected gallery format version {VERSION}, found {version}", hint="use a newer edge-sdk"
+        )
+    if not MIN_HEADER_BYTES <= header_len <= MAX_HEADER_BYTES:
+        raise GalleryFormatError(
+            f"header length {header_len} is not in {MIN_HEADER_BYTES}..{MAX_HEADER_BYTES}"
+        )
+    if header_len > len(head):
+        raise GalleryFormatError(f"gallery cut short: header of {header_len} bytes in a file of {len(head)}")
+    for name, value, known in (
+        ("suite", suite, Suite),
+        ("dtype", dtype, TemplateType),
+        ("transform", transform, Transform),
+    ):
+        if value not in set(known):
+            raise GalleryFormatError(f"unknown {name} {value}", hint="use a newer edge-sdk")
+    if generation == 0:
+        raise GalleryFormatError("generation is 0, it counts from 1")
+    if dimension == 0:
+        raise GalleryFormatError("dimension is 0")
+    if not 1 <= slots <= MAX_SLOTS:
+        raise GalleryFormatError(f"{slots} key slots, expected 1..{MAX_SLOTS}")
+    if reserved != 0:
+        raise GalleryFormatError(f"reserved header field is {reserved}, expected 0")
+    return Header(
+        suite=Suite(suite),
+        gallery_id=gallery_id,
+        generation=generation,
+        key_epoch=epoch,
+        model_id=model_id,
+        dimension=dimension,
+        template_type=TemplateType(dtype),
+        transform=Transform(transform),
+        slots=_parse_slots(head[FIXED_BYTES:header_len], slots),
+    )
+
+
+def _parse_slots(data: memoryview, count: int) -> tuple[Slot, ...]:
+    slots = []
+    at = 0
+    for index in range(count):
+        if len(data) - at < _SLOT.size:
+            raise GalleryFormatError(f"key slot {index} runs past the header")
+        slot_type, length = _SLOT.unpack(data[at : at + _SLOT.size])
+        at += _SLOT.size
+        if slot_type == 0 or length < WRAPPED_BYTES or length > len(data) - at:
+            raise GalleryFormatError(f"key slot {index} of type {slot_type} with {length} bytes is malformed")
+        parameters_end = at + length - WRAPPED_BYTES
+        slots.append(
+            Slot(slot_type, bytes(data[at:parameters_end]), bytes(data[parameters_end : at + length]))
+        )
+        at += length
+    if at != len(data):
+        raise GalleryFormatError(f"{len(data) - at} unknown bytes after the last key slot")
+    return tuple(slots)

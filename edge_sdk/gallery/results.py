@@ -1,0 +1,131 @@
+"""What a gallery answers: frozen values, a negative answer among them; never a score."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Decision(enum.Enum):
+    """What a gallery answers."""
+
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+    RETRY = "retry"
+    LOCKED_OUT = "locked_out"
+
+
+@dataclass(frozen=True)
+class Identification:
+    """Answer to 1:N: who it is, where accepted.
+
+    Attributes:
+        decision: Accepted or not.
+        subject: The subject's name where accepted, else None.
+    """
+
+    decision: Decision
+    subject: str | None
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the decision is `Decision.ACCEPTED`."""
+        return self.decision is Decision.ACCEPTED
+
+
+@dataclass(frozen=True)
+class Verification:
+    """Answer to 1:1.
+
+    Attributes:
+        decision: Accepted or not.
+        subject: The subject that was claimed.
+    """
+
+    decision: Decision
+    subject: str
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the decision is `Decision.ACCEPTED`."""
+        return self.decision is Decision.ACCEPTED
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One enrolled subject, without its templates.
+
+    Attributes:
+        name: Unique name.
+        label: For display, may be empty.
+        templates: How many.
+        valid_from_s: Unix seconds, 0 for no bound.
+        valid_until_s: Unix seconds, 0 for no bound.
+        enrolled_at_s: Unix seconds.
+        revoked: Kept, but never accepted.
+        id: 32 hexadecimal digits, random, for records that must not carry a name.
+    """
+
+    name: str
+    label: str
+    templates: int
+    valid_from_s: int
+    valid_until_s: int
+    enrolled_at_s: int
+    revoked: bool
+    id: str
+
+
+class References(NamedTuple):
+    """The stored templates, read-only, in the gallery's own transformed space.
+
+    Attributes:
+        matrix: Shape (M, D), int8 or float16; only the rows' directions matter.
+        subject_indices: Shape (M,), uint32, indices into `Gallery.subjects()`.
+    """
+
+    matrix: NDArray[Any]
+    subject_indices: NDArray[np.uint32]
+
+
+@dataclass(frozen=True)
+class GalleryStatus:
+    """How strong and how full a gallery is.
+
+    Attributes:
+        path: The file.
+        gallery_id: 32 hexadecimal digits.
+        model_id: 64 hexadecimal digits, SHA-256 of the model file.
+        key_level: 0..4, how strong the key is that opened it.
+        key_name: Which kind of key that was.
+        key_slots: How many keys open it.
+        key_epoch: Counts key rotations, from 1.
+        anchor: Kind of anchor and how far to believe it.
+        generation: Counts commits, from 1.
+        suite: Cipher.
+        transform: What is applied to embeddings.
+        dtype: How templates are stored.
+        dimension: Numbers per template.
+        subjects: How many.
+        templates: How many.
+    """
+
+    path: str
+    gallery_id: str
+    model_id: str
+    key_level: int
+    key_name: str
+    key_slots: int
+    key_epoch: int
+    anchor: str
+    generation: int
+    suite: str
+    transform: str
+    dtype: str
+    dimension: int
+    subjects: int
+    templates: int

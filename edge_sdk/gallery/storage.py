@@ -1,0 +1,248 @@
+"""Files that change whole or not at all.
+
+`FileSystem` is the seam: `PosixFileSystem` is the real one, `simulation.SimulatedFileSystem` lets tests
+cut the power between any two steps. Nothing here knows what the bytes mean.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Protocol
+
+from edge_sdk.errors import GalleryError
+from edge_sdk.gallery.format import MAX_FILE_BYTES, MAX_HEADER_BYTES
+
+LOCK_TIMEOUT_S = 10.0
+_LOCK_POLL_S = 0.01
+
+
+class FileSystem(Protocol):
+    """The few steps of which a durable change is made. Every method may raise OSError."""
+
+    def lock(self, path: Path) -> AbstractContextManager[None]:
+        """Hold the lock file at `path` alone; made if missing, never removed."""
+
+    def read(self, path: Path, max_bytes: int) -> bytes:
+        """At most `max_bytes` from the start of a plain file; a symbolic link is refused (ELOOP)."""
+
+    def create(self, path: Path) -> int:
+        """A handle to a new file, mode 0600; what exists is refused."""
+
+    def write(self, handle: int, data: bytes) -> None:
+        """Append all of `data`."""
+
+    def fsync(self, handle: int) -> None:
+        """Put the file's bytes on the medium."""
+
+    def close(self, handle: int) -> None:
+        """End with a handle."""
+
+    def rename(self, source: Path, target: Path) -> None:
+        """Replace `target` by `source` at once."""
+
+    def fsync_directory(self, path: Path) -> None:
+        """Put a directory's entries on the medium."""
+
+    def unlink(self, path: Path) -> None:
+        """Remove a directory entry."""
+
+
+class PosixFileSystem:
+    """The device's own file system."""
+
+    @contextmanager
+    def lock(self, path: Path) -> Iterator[None]:
+        """Take flock on `path`; GalleryError when another process holds it for over 10 s."""
+        import fcntl
+
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            deadline_s = time.monotonic() + LOCK_TIMEOUT_S
+            while True:
+                try:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError as error:
+                    if time.monotonic() > deadline_s:
+                        raise GalleryError(
+                            f"{path} is locked by another process for over {LOCK_TIMEOUT_S:.0f} s",
+                            hint="wait for it, or end it",
+                        ) from error
+                    time.sleep(_LOCK_POLL_S)
+            yield
+        finally:
+            os.close(handle)
+
+    def read(self, path: Path, max_bytes: int) -> bytes:
+        """As the seam says."""
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+        with open(handle, "rb", buffering=0) as file:  # noqa: PTH123
+            found = os.fstat(handle)
+            if not stat.S_ISREG(found.st_mode):
+                raise OSError(errno.EINVAL, "not a plain file")
+            wanted = min(found.st_size, max_bytes)
+            data = file.read(wanted)
+            while len(data) < wanted and (more := file.read(wanted - len(data))):
+                data += more
+            return data
+
+    def create(self, path: Path) -> int:
+        """As the seam says."""
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        os.fchmod(handle, 0o600)
+        return handle
+
+    def write(self, handle: int, data: bytes) -> None:
+        """As the seam says."""
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(handle, rest) :]
+
+    def fsync(self, handle: int) -> None:
+        """As the seam says."""
+        os.fsync(handle)
+
+    def close(self, handle: int) -> None:
+        """As the seam says."""
+        os.close(handle)
+
+    def rename(self, source: Path, target: Path) -> None:
+        """As the seam says."""
+        source.replace(target)
+
+    def fsync_directory(self, path: Path) -> None:
+        """As the seam says."""
+        handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+    def unlink(self, path: Path) -> None:
+        """As the seam says."""
+        path.unlink()
+
+
+def lock_path(path: Path) -> Path:
+    """The lock file that belongs to a gallery."""
+    return path.with_name(path.name + ".lock")
+
+
+def tmp_path(path: Path) -> Path:
+    """Where a file's next content is written first."""
+    return path.with_name(path.name + ".tmp")
+
+
+@contextmanager
+def locked(files: FileSystem, path: Path) -> Iterator[None]:
+    """Hold a gallery's lock.
+
+    Raises:
+        GalleryError: it cannot be made or taken.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(files.lock(lock_path(path)))
+        except OSError as error:
+            raise _cannot("lock", lock_path(path), error) from error
+        yield
+
+
+def read_gallery(files: FileSystem, path: Path) -> bytes:
+    """A gallery's bytes.
+
+    Raises:
+        GalleryError: missing, a symbolic link, not a plain file, or over 64 MiB.
+    """
+    data = _read(files, path, MAX_FILE_BYTES + 1)
+    if len(data) > MAX_FILE_BYTES:
+        raise GalleryError(f"{path} is over {MAX_FILE_BYTES} bytes, no gallery is that large")
+    return data
+
+
+def read_head(files: FileSystem, path: Path) -> bytes:
+    """Enough of a gallery's first bytes to hold its header."""
+    return _read(files, path, MAX_HEADER_BYTES)
+
+
+def write_atomically(
+    files: FileSystem, path: Path, data: bytes, *, check: Callable[[bytes], None] = lambda _: None
+) -> None:
+    """Put `data` at `path`, on the medium when this returns; the caller holds the lock.
+
+    Args:
+        files: Where.
+        path: What to replace.
+        data: The new content.
+        check: Called with what is read back, before the old content is replaced; raises to refuse.
+
+    Raises:
+        GalleryError: a step failed. Before the rename the old content is untouched and the new
+            one discarded; an fsync error is never retried, since the kernel may have dropped the
+            pages (Rebello et al., USENIX ATC 2020).
+    """
+    tmp = tmp_path(path)
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            files.unlink(tmp)  # left by a crash
+        handle = files.create(tmp)
+    except OSError as error:
+        raise _cannot("create", tmp, error) from error
+    kept = False
+    try:
+        try:
+            try:
+                files.write(handle, data)
+                files.fsync(handle)
+            finally:
+                files.close(handle)
+            if files.read(tmp, len(data) + 1) != data:
+                raise GalleryError(
+                    f"{tmp} reads back other than it was written", hint="the medium is failing; replace it"
+                )
+        except OSError as error:
+            raise _cannot("write", tmp, error) from error
+        check(data)
+        try:
+            files.rename(tmp, path)
+        except OSError as error:
+            raise _cannot("replace", path, error) from error
+        kept = True
+    finally:
+        if not kept:
+            with contextlib.suppress(OSError):
+                files.unlink(tmp)
+    try:
+        files.fsync_directory(path.parent)
+    except OSError as error:
+        raise GalleryError(
+            f"{path} was replaced but its folder could not be synced: {error.strerror}; the change may not last",
+            hint="open the gallery again to see what it holds",
+        ) from error
+
+
+def _read(files: FileSystem, path: Path, max_bytes: int) -> bytes:
+    try:
+        return files.read(path, max_bytes)
+    except FileNotFoundError as error:
+        raise GalleryError(f"no gallery at {path}", hint="create one first") from error
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise GalleryError(f"{path} is a symbolic link", hint="give the gallery's own path") from error
+        raise _cannot("read", path, error) from error
+
+
+def _cannot(verb: str, path: Path, error: OSError) -> GalleryError:
+    hint = None
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        hint = "free some space; the gallery is as it was"
+    elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        hint = "the gallery's folder must be writable by you"
+    return GalleryError(f"cannot {verb} {path}: {error.strerror or error}", hint=hint)

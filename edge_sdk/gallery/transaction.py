@@ -1,0 +1,218 @@
+"""Changes to a gallery, gathered and then applied to its content at once; pure."""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_sdk.errors import InputError, SubjectExistsError, SubjectUnknownError
+from edge_sdk.gallery.comparison import quantize, unit_rows
+from edge_sdk.gallery.content import FORBIDDEN_TEXT, MAX_NAME_BYTES, REVOKED, SUBJECT, TEMPLATE, Content
+from edge_sdk.gallery.format import ID_BYTES, TemplateType
+from edge_sdk.types import Float64Array, FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class _Addition:
+    subject: NDArray[np.void]
+    label: str
+    rows: NDArray[Any]
+    scales: FloatArray
+
+
+class Transaction:
+    """Several changes that become one commit; from `Gallery.transaction()`.
+
+    Each method checks at once and raises at once; nothing is stored before the `with` block ends
+    without an exception.
+    """
+
+    def __init__(
+        self,
+        content: Content,
+        *,
+        template_type: TemplateType,
+        transform: Callable[[Float64Array], Float64Array],
+        random: Callable[[int], bytes],
+        now_s: int,
+    ) -> None:
+        self._content = content
+        self._template_type = template_type
+        self._transform = transform
+        self._random = random
+        self._now_s = now_s
+        self._kept = {name: index for index, name in enumerate(content.names)}
+        self._flags: dict[int, int] = {}
+        self._added: dict[str, _Addition] = {}
+
+    @property
+    def changed(self) -> bool:
+        """Whether there is anything to commit."""
+        return bool(self._added or self._flags or len(self._kept) != len(self._content.names))
+
+    def enrol(
+        self,
+        subject: str,
+        embeddings: NDArray[np.float32],
+        *,
+        label: str = "",
+        valid_from: float | datetime | None = None,
+        valid_until: float | datetime | None = None,
+        enrolled_by: bytes = bytes(ID_BYTES),
+    ) -> None:
+        """Add a subject with its templates.
+
+        Args:
+            subject: Unique name, 1..64 bytes of UTF-8 (kept in Unicode form NFC), no control characters.
+            embeddings: Shape (n, D) or (D,), float32, finite, any length; n >= 1.
+            label: For display, 0..64 bytes of UTF-8, no control characters.
+            valid_from: Not accepted before; Unix seconds or an aware datetime.
+            valid_until: Not accepted from then on; the same.
+            enrolled_by: 16 bytes, id of who enrols; zeros when not recorded.
+
+        Raises:
+            InputError: an argument is malformed.
+            SubjectExistsError: the name is taken.
+        """
+        name = checked_text(subject, "a subject's name", min_bytes=1)
+        if name in self._kept or name in self._added:
+            raise SubjectExistsError(
+                f"{name!r} is enrolled already", hint="remove it first, or choose another name"
+            )
+        if len(enrolled_by) != ID_BYTES:
+            raise InputError(f"enrolled_by has {len(enrolled_by)} bytes, expected {ID_BYTES}")
+        begins, ends = seconds(valid_from), seconds(valid_until)
+        if ends and ends < begins:
+            raise InputError("valid_until is before valid_from")
+        rows = np.atleast_2d(embeddings) if isinstance(embeddings, np.ndarray) else embeddings
+        unit = unit_rows(rows, self._content.matrix.shape[1])
+        if len(unit) == 0:
+            raise InputError("expected at least one embedding, found none")
+        stored, scales = quantize(self._transform(unit), self._template_type)
+        record = np.zeros(1, dtype=SUBJECT)
+        record["id"] = np.frombuffer(self._random(ID_BYTES), dtype=np.uint8)
+        record["enrolled_by"] = np.frombuffer(enrolled_by, dtype=np.uint8)
+        record["valid_from"], record["valid_until"], record["enrolled_at"] = begins, ends, self._now_s
+        self._added[name] = _Addition(record, checked_text(label, "a label", min_bytes=0), stored, scales)
+
+    def remove(self, subject: str) -> None:
+        """Take a subject and its templates out.
+
+        Raises:
+            SubjectUnknownError: not enrolled.
+        """
+        name = self._enrolled(subject)
+        self._added.pop(name, None)
+        index = self._kept.pop(name, None)
+        if index is not None:
+            self._flags.pop(index, None)
+
+    def revoke(self, subject: str) -> None:
+        """Keep a subject but accept it no more.
+
+        Raises:
+            SubjectUnknownError: not enrolled.
+        """
+        self._set_flag(self._enrolled(subject), revoked=True)
+
+    def reinstate(self, subject: str) -> None:
+        """Undo `revoke`.
+
+        Raises:
+            SubjectUnknownError: not enrolled.
+        """
+        self._set_flag(self._enrolled(subject), revoked=False)
+
+    def apply(self) -> Content:
+        """The content with every change made; subjects and templates keep their order."""
+        old = self._content
+        kept = np.array(sorted(self._kept.values()), dtype=np.int64)
+        subjects = old.subjects[kept]
+        for index, flags in self._flags.items():
+            subjects["flags"][np.searchsorted(kept, index)] = flags
+        new_index = np.full(len(old.subjects), -1, dtype=np.int64)
+        new_index[kept] = np.arange(len(kept))
+        owners = new_index[old.templates["subject"]]
+        stays = owners >= 0
+        templates = old.templates[stays]
+        templates["subject"] = owners[stays]
+        matrix = old.matrix if stays.all() else old.matrix[stays]
+        added = list(self._added.values())
+        tables = [_table(len(kept) + i, addition.scales) for i, addition in enumerate(added)]
+        return replace(
+            old,
+            committed_at_s=self._now_s,
+            subjects=np.concatenate([subjects, *(a.subject for a in added)]),
+            names=(*(old.names[i] for i in kept), *self._added),
+            labels=(*(old.labels[i] for i in kept), *(a.label for a in added)),
+            templates=np.concatenate([templates, *tables]),
+            matrix=np.concatenate([matrix, *(a.rows for a in added)]) if added else matrix,
+        )
+
+    def _enrolled(self, subject: str) -> str:
+        name = unicodedata.normalize("NFC", subject)
+        if name not in self._kept and name not in self._added:
+            raise unknown(name)
+        return name
+
+    def _set_flag(self, name: str, *, revoked: bool) -> None:
+        if name in self._added:
+            self._added[name].subject["flags"] = REVOKED if revoked else 0
+        else:
+            self._flags[self._kept[name]] = REVOKED if revoked else 0
+
+
+def unknown(name: str) -> SubjectUnknownError:
+    """The error for a name that is not enrolled."""
+    return SubjectUnknownError(f"{name!r} is not enrolled", hint="list the gallery's subjects")
+
+
+def checked_text(text: str, what: str, *, min_bytes: int) -> str:
+    """A name or label in Unicode form NFC.
+
+    Raises:
+        InputError: not `min_bytes`..64 bytes of UTF-8, or with control characters.
+    """
+    if not isinstance(text, str):
+        raise InputError(f"expected {what} as str, found {type(text).__name__}")
+    normal = unicodedata.normalize("NFC", text)
+    try:
+        length = len(normal.encode())
+    except UnicodeEncodeError as error:
+        raise InputError(f"{what} cannot be written as UTF-8") from error
+    if not min_bytes <= length <= MAX_NAME_BYTES:
+        raise InputError(f"{what} has {length} bytes, expected {min_bytes}..{MAX_NAME_BYTES}")
+    if FORBIDDEN_TEXT.search(normal):
+        raise InputError(f"{what} contains a control character")
+    return normal
+
+
+def seconds(when: float | datetime | None) -> int:
+    """Unix seconds of a moment; 0 for None.
+
+    Raises:
+        InputError: a datetime without time zone, or before 1970, or not finite.
+    """
+    if when is None:
+        return 0
+    if isinstance(when, datetime):
+        if when.tzinfo is None:
+            raise InputError("expected a datetime with a time zone", hint="datetime.now(timezone.utc)")
+        when = when.timestamp()
+    if not (math.isfinite(when) and 0 < when < 1 << 63):
+        raise InputError(f"{when} is not a time in Unix seconds")
+    return int(when)
+
+
+def _table(subject: int, scales: FloatArray) -> NDArray[np.void]:
+    table = np.zeros(len(scales), dtype=TEMPLATE)
+    table["subject"] = subject
+    table["scale"] = scales
+    return table

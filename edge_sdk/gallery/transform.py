@@ -1,0 +1,112 @@
+"""SHP3: a keyed rotation of embeddings that keeps every cosine.
+
+Three rounds of (keyed signs, Walsh-Hadamard, keyed permutation). It makes templates of two
+galleries unrelated and lets a gallery be renewed; it is not encryption, D known pairs undo it.
+A Walsh-Hadamard transform needs a power of two, so a dimension D is cut into blocks by its binary
+digits, largest first (500 = 256 + 128 + 64 + 32 + 16 + 4); each block's transform is orthogonal,
+hence the whole, and the permutations mix across blocks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_sdk.types import Float64Array
+
+ROUNDS = 3
+LABEL = b"edge-sdk/gallery/transform@v1"
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Shp3:
+    """One gallery's rotation.
+
+    Attributes:
+        signs: Shape (3, D), float64, each -1 or 1.
+        permutations: Shape (3, D), int64; output i of a round is its input permutations[r, i].
+    """
+
+    signs: Float64Array
+    permutations: NDArray[np.int64]
+
+    @classmethod
+    def from_key(cls, key: bytes, dimension: int) -> Shp3:
+        """Derive the rotation.
+
+        Args:
+            key: 32 bytes, from HKDF with `LABEL`.
+            dimension: D, 1..65535.
+        """
+        sign_bytes = -(-dimension // 8)
+        signs = np.empty((ROUNDS, dimension), dtype=np.float64)
+        permutations = np.empty((ROUNDS, dimension), dtype=np.int64)
+        for round_index in range(ROUNDS):
+            stream = _stream(key, round_index, sign_bytes + 8 * dimension)
+            bits = np.unpackbits(np.frombuffer(stream[:sign_bytes], dtype=np.uint8), bitorder="little")[
+                :dimension
+            ]
+            signs[round_index] = 1.0 - 2.0 * bits
+            order = np.frombuffer(stream[sign_bytes:], dtype="<u8")
+            permutations[round_index] = np.argsort(order, kind="stable")
+        return cls(signs, permutations)
+
+    def apply(self, vectors: Float64Array) -> Float64Array:
+        """Rotate vectors.
+
+        Args:
+            vectors: Shape (n, D), float64.
+
+        Returns:
+            Shape (n, D), float64; inner products kept within 2e-15 for unit vectors.
+        """
+        out = vectors
+        for signs, permutation in zip(self.signs, self.permutations, strict=True):
+            out = _hadamard(out * signs)[:, permutation]
+        return out
+
+    def invert(self, vectors: Float64Array) -> Float64Array:
+        """Undo `apply`; shapes and dtypes as there."""
+        out = vectors
+        for signs, permutation in zip(self.signs[::-1], self.permutations[::-1], strict=True):
+            unpermuted = np.empty_like(out)
+            unpermuted[:, permutation] = out
+            out = _hadamard(unpermuted) * signs
+        return out
+
+
+def blocks(dimension: int) -> list[int]:
+    """The powers of two that sum to a dimension, largest first."""
+    return [1 << bit for bit in range(dimension.bit_length() - 1, -1, -1) if dimension >> bit & 1]
+
+
+def _stream(key: bytes, round_index: int, length: int) -> bytes:
+    """HMAC-SHA-256 in counter mode: HMAC(key, round byte || counter as 4 bytes, big-endian)."""
+    count = -(-length // 32)
+    parts = (
+        hmac.new(key, bytes([round_index]) + counter.to_bytes(4, "big"), hashlib.sha256).digest()
+        for counter in range(count)
+    )
+    return b"".join(parts)[:length]
+
+
+def _hadamard(vectors: Float64Array) -> Float64Array:
+    """Orthonormal Walsh-Hadamard transform (natural order) of each block; its own inverse."""
+    out = np.empty_like(vectors)
+    start = 0
+    for size in blocks(vectors.shape[1]):
+        block = np.ascontiguousarray(vectors[:, start : start + size])
+        half = 1
+        while half < size:
+            pairs = block.reshape(len(vectors), size // (2 * half), 2, half)
+            low, high = pairs[:, :, 0, :], pairs[:, :, 1, :]
+            block = np.stack([low + high, low - high], axis=2).reshape(len(vectors), size)
+            half *= 2
+        out[:, start : start + size] = block / math.sqrt(size)
+        start += size
+    return out
