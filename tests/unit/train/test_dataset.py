@@ -1,0 +1,56 @@
+"""Held out is held out, and what is drawn once is not drawn again."""
+
+import numpy as np
+import pytest
+
+from tools.train import dataset
+from tools.train.settings import Settings, SettingsMismatchError
+
+TINY = Settings(families=2, variants=2, photos=3, epochs=2, batch=4)
+
+
+def test_no_product_is_in_two_sets():
+    settings = Settings()
+    sets = [
+        dataset.training_products(settings),
+        dataset.evaluation_products(settings, 240),
+        dataset.enrolled_products(settings),
+        dataset.stranger_products(settings),
+    ]
+    names = [subject.name for products in sets for subject in products]
+    assert len(set(names)) == len(names)
+
+
+def test_half_of_the_strangers_are_siblings_of_what_is_enrolled():
+    enrolled = {subject.family.index for subject in dataset.enrolled_products(Settings())}
+    strangers = [subject.family.index for subject in dataset.stranger_products(Settings())]
+    assert sum(index in enrolled for index in strangers) == 5
+
+
+def test_photos_are_kept_and_go_on_where_drawing_stopped(tmp_path):
+    first = np.array(dataset.training_photos(TINY, tmp_path, workers=1))
+    assert first.shape[:2] == (4, 3)
+    done = np.lib.format.open_memmap(tmp_path / "photos_done.npy", "r+")
+    photos = np.lib.format.open_memmap(tmp_path / "photos.npy", "r+")
+    done[1], photos[1], photos[2] = False, 0, 0
+    done.flush()
+    photos.flush()
+    again = dataset.training_photos(TINY, tmp_path, workers=1)
+    assert np.array_equal(again[1], first[1])
+    assert not again[2].any()  # was marked as drawn, so it was left alone
+
+
+def test_an_epoch_s_order_is_its_own_and_repeats():
+    orders = [
+        np.concatenate(list(dataset.batches(4, 3, batch=4, seed=1, epoch=epoch))) for epoch in (0, 0, 1)
+    ]
+    assert np.array_equal(orders[0], orders[1])
+    assert not np.array_equal(orders[0], orders[2])
+    assert sorted(orders[0]) == list(range(12))
+
+
+def test_a_work_folder_of_another_run_is_refused(tmp_path):
+    TINY.claim(tmp_path)
+    TINY.claim(tmp_path)
+    with pytest.raises(SettingsMismatchError, match="other settings"):
+        Settings(families=3).claim(tmp_path)

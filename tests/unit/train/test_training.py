@@ -1,0 +1,94 @@
+"""The network keeps its budget, and a run that was interrupted goes on as if it had not been."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from tools.train import dataset, training
+from tools.train.settings import Settings
+
+keras = pytest.importorskip("keras")
+
+TINY = Settings(families=2, variants=2, photos=4, epochs=2, batch=4)
+
+
+@pytest.fixture(scope="module")
+def backbone():
+    from tools.train import network
+
+    return network.build()
+
+
+def test_the_network_is_small_enough_to_ship(backbone):
+    assert backbone.count_params() * 4 < 2_000_000
+    assert backbone.input_shape == (None, 96, 96, 3)
+    assert backbone.output_shape == (None, 96)
+
+
+def test_the_network_ends_before_normalization_and_head(backbone):
+    kinds = {type(layer).__name__ for layer in backbone.layers}
+    assert kinds <= {
+        "InputLayer", "Conv2D", "DepthwiseConv2D", "BatchNormalization", "PReLU", "Add", "Flatten",
+    }  # fmt: skip
+    pictures = np.random.default_rng(0).uniform(-1, 1, (4, 96, 96, 3)).astype(np.float32)
+    norms = np.linalg.norm(np.asarray(backbone(pictures)), axis=1)
+    assert not np.allclose(norms, norms[0])
+
+
+def test_slopes_are_shared_over_the_picture(backbone):
+    slopes = [layer for layer in backbone.layers if type(layer).__name__ == "PReLU"]
+    assert slopes
+    assert all(layer.alpha.shape[:2] == (1, 1) for layer in slopes)
+
+
+def test_the_learning_rate_rises_then_falls_and_the_margin_only_rises():
+    rates = [training.learning_rate_at(share, 1.0) for share in np.linspace(0, 1, 50)]
+    assert rates[0] < 0.1 and max(rates) > 0.95 and rates[-1] == pytest.approx(0.01)
+    margins = [training.margin_at(share, 0.4) for share in np.linspace(0, 1, 50)]
+    assert margins[0] == 0 and margins[-1] == 0.4 and margins == sorted(margins)
+
+
+def test_an_interrupted_run_ends_where_a_whole_one_does(tmp_path, monkeypatch, capsys):
+    photos = dataset.training_photos(TINY, tmp_path, workers=1)
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "cut").mkdir()
+    whole = training.train(TINY, photos, tmp_path / "whole")
+
+    real = training.batches
+
+    def interrupted(*args, epoch, **kwargs):
+        if epoch == 1:
+            raise KeyboardInterrupt
+        return real(*args, epoch=epoch, **kwargs)
+
+    monkeypatch.setattr(training, "batches", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        training.train(TINY, photos, tmp_path / "cut")
+    monkeypatch.undo()
+
+    resumed = training.Training.start(TINY, 4)
+    resumed.restore(tmp_path / "cut" / "checkpoint.npz")
+    assert resumed.epoch == 1
+    assert int(resumed.optimizer.iterations) == 4  # 16 photos in batches of 4
+
+    finished = training.train(TINY, photos, tmp_path / "cut")
+    assert "resume after epoch 1 of 2" in capsys.readouterr().err
+    for ours, theirs in zip(finished.variables, whole.variables, strict=True):
+        assert np.allclose(np.asarray(ours), np.asarray(theirs), atol=1e-4), ours.path
+
+
+def test_a_finished_run_is_not_trained_again(tmp_path):
+    photos = dataset.training_photos(TINY, tmp_path, workers=1)
+    done = training.Training.start(TINY, 4)
+    done.epoch = TINY.epochs
+    done.centres.assign(np.full(done.centres.shape, 0.5, np.float32))
+    done.save(tmp_path / "checkpoint.npz")
+    model = training.train(TINY, photos, tmp_path)
+    same = zip(model.variables, done.backbone.variables, strict=True)
+    assert all(np.array_equal(np.asarray(a), np.asarray(b)) for a, b in same)
+    assert not (tmp_path / "training.log").exists()
+
+
+def test_settings_are_values():
+    assert dataclasses.replace(TINY, epochs=3) != TINY

@@ -1,0 +1,1 @@
+"""The workbench: commands that run from a checkout and are not installed."""

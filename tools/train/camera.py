@@ -1,0 +1,88 @@
+"""What light, lens, sensor and JPEG do to a picture."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from PIL import Image, ImageFilter
+
+FloatImage = np.ndarray  # (S, S, 3), float32, RGB, 0..255
+
+
+def light(image: FloatImage, rng: np.random.Generator, *, spread: float = 1.0) -> FloatImage:
+    """Apply exposure, colour temperature, a gradient of light and falling-off corners.
+
+    Args:
+        spread: How far from neutral light may be, 1 as it comes, 0 always neutral.
+    """
+    side = image.shape[0]
+    warmth = float(np.clip(rng.normal(0, 0.11), -0.28, 0.28)) * spread
+    tint = float(rng.normal(0, 0.03)) * spread
+    gains = np.array([1 + warmth, 1 + tint, 1 - warmth], np.float32)
+    exposure = float(np.exp(np.clip(rng.normal(-0.05, 0.26), -0.75, 0.5) * spread))
+    y, x = np.mgrid[-1 : 1 : side * 1j, -1 : 1 : side * 1j].astype(np.float32)
+    turn, slope = rng.uniform(0, 2 * np.pi), rng.uniform(0, 0.38)
+    field = 1 + slope * (x * np.cos(turn) + y * np.sin(turn)) - rng.uniform(0, 0.22) * (x * x + y * y)
+    return image * (exposure * field)[..., None] * gains
+
+
+def cast_shadow(image: FloatImage, rng: np.random.Generator) -> FloatImage:
+    """Darken one side of a soft, slanting edge: a hand, a shelf, a window frame."""
+    side = image.shape[0]
+    y, x = np.mgrid[-1 : 1 : side * 1j, -1 : 1 : side * 1j].astype(np.float32)
+    turn = rng.uniform(0, 2 * np.pi)
+    distance = x * np.cos(turn) + y * np.sin(turn) - rng.uniform(-0.5, 0.5)
+    return image * (1 - rng.uniform(0.2, 0.5) / (1 + np.exp(-distance * rng.uniform(8, 40))))[..., None]
+
+
+def highlight(image: FloatImage, rng: np.random.Generator) -> FloatImage:
+    """Add the blurred reflection of a lamp."""
+    side = image.shape[0]
+    y, x = np.mgrid[-1 : 1 : side * 1j, -1 : 1 : side * 1j].astype(np.float32)
+    turn = rng.uniform(0, np.pi)
+    x, y = x - rng.uniform(-0.55, 0.55), y - rng.uniform(-0.55, 0.55)
+    along, across = x * np.cos(turn) + y * np.sin(turn), y * np.cos(turn) - x * np.sin(turn)
+    spot = np.exp(-((along / rng.uniform(0.12, 0.5)) ** 2) - (across / rng.uniform(0.05, 0.16)) ** 2)
+    return image + (rng.uniform(60, 210) * spot)[..., None]
+
+
+def blur(image: FloatImage, rng: np.random.Generator) -> FloatImage:
+    """Blur by defocus or by a moving hand; at the final resolution, in pixels."""
+    if rng.random() < 0.3:
+        length, turn = rng.uniform(1.0, 5.0), rng.uniform(0, np.pi)
+        steps = np.linspace(-length / 2, length / 2, 7)
+        padded = np.pad(image, ((4, 4), (4, 4), (0, 0)), mode="edge")
+        side = image.shape[0]
+        moved = np.zeros_like(image)
+        for step in steps:
+            dx, dy = 4 + round(step * np.cos(turn)), 4 + round(step * np.sin(turn))
+            moved += padded[dy : dy + side, dx : dx + side]
+        return moved / len(steps)
+    radius = min(1.7, float(rng.exponential(0.55)))
+    blurred = Image.fromarray(np.clip(image, 0, 255).astype(np.uint8)).filter(
+        ImageFilter.GaussianBlur(radius)
+    )
+    return np.asarray(blurred, np.float32)
+
+
+def expose(image: FloatImage, rng: np.random.Generator, *, noise: float = 1.0) -> np.ndarray:
+    """Add the sensor's shot and read noise, and the camera's tone curve; uint8 out.
+
+    Args:
+        noise: Factor on the noise; less than 1 in good light.
+    """
+    gain = rng.uniform(0.0, 0.6)
+    deviation = rng.uniform(0.5, 4.5) + gain * np.sqrt(np.clip(image, 0, 255))
+    noisy = image + rng.standard_normal(image.shape, np.float32) * deviation * noise
+    unit = np.clip(noisy / 255, 0, 1)
+    contrast = rng.uniform(-0.1, 0.35)
+    unit = unit + contrast * (unit - 0.5) * 4 * unit * (1 - unit)
+    return (np.clip(unit, 0, 1) * 255).astype(np.uint8)
+
+
+def jpeg(image: np.ndarray, rng: np.random.Generator) -> bytes:
+    """Return the file a camera would write, with a random quality."""
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "JPEG", quality=int(rng.integers(38, 93)), optimize=True)
+    return buffer.getvalue()

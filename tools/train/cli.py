@@ -1,0 +1,105 @@
+"""The command `python -m tools.train`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from edge_sdk.errors import EdgeSdkError
+from tools.train.settings import Settings
+
+_EXAMPLE = """example:
+  python -m tools.train --output samples/products
+      draws, photographs, trains and measures: all of samples/products, under 40 minutes on two cores;
+      interrupt it when you like, the same command goes on from the last epoch
+  python -m tools.train --evaluate --output samples/products
+      measures the network that is there
+"""
+
+
+def _parser() -> argparse.ArgumentParser:
+    defaults = Settings()
+    parser = argparse.ArgumentParser(
+        prog="tools.train",
+        description="Make the reference model and its sample pictures, from nothing.",
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--output", type=Path, required=True, help="folder of the samples and of model/")
+    parser.add_argument(
+        "--work", type=Path, default=Path("build/train"), help="photos and checkpoints (default: %(default)s)"
+    )
+    parser.add_argument("--evaluate", action="store_true", help="only measure the network in --output")
+    parser.add_argument(
+        "--seed", type=int, default=defaults.seed, help="of everything (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--families", type=int, default=defaults.families, help="brands to train on (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--photos", type=int, default=defaults.photos, help="photos of each product (default: %(default)s)"
+    )
+    parser.add_argument("--epochs", type=int, default=defaults.epochs, help="default: %(default)s")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes that photograph")
+    return parser
+
+
+def _quiet_tensorflow() -> None:
+    # Its notes about the processor are no news to who trains, and would break the progress bar.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    import tensorflow as tf
+
+    tf.config.experimental.enable_op_determinism()
+
+
+def _make(settings: Settings, output: Path, work: Path, workers: int) -> dict[str, object]:
+    from tools.train.dataset import training_photos
+    from tools.train.publish import publish
+    from tools.train.samples import write_samples
+    from tools.train.training import train
+
+    settings.claim(work)
+    write_samples(settings, output, work)
+    photos = training_photos(settings, work, workers=workers)
+    _quiet_tensorflow()
+    model = train(settings, photos, work)
+    return publish(model, settings, output, work, workers=workers)
+
+
+def _evaluate(settings: Settings, output: Path, work: Path, workers: int) -> dict[str, object]:
+    from tools.train.publish import NAME, publish
+
+    _quiet_tensorflow()
+    import keras
+
+    work.mkdir(parents=True, exist_ok=True)
+    noted = output / "model" / f"{NAME}.evaluation.json"
+    if noted.exists():  # what it was trained with decides what was held out
+        settings = Settings(**json.loads(noted.read_text(encoding="utf-8"))["settings"])
+    model = keras.saving.load_model(output / "model" / f"{NAME}.keras", compile=False)
+    return publish(model, settings, output, work, workers=workers)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    options = _parser().parse_args(argv)
+    settings = Settings(
+        seed=options.seed, families=options.families, photos=options.photos, epochs=options.epochs
+    )
+    act = _evaluate if options.evaluate else _make
+    try:
+        figures = act(settings, options.output, options.work, options.workers)
+    except EdgeSdkError as error:
+        print(f"tools.train: error: {error}", file=sys.stderr)
+        if error.hint:
+            print(f"tools.train: hint: {error.hint}", file=sys.stderr)
+        return 3
+    except KeyboardInterrupt:
+        print("tools.train: stopped; the same command goes on from the last epoch", file=sys.stderr)
+        return 130
+    print(json.dumps(figures, indent=2))
+    return 0

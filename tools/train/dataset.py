@@ -1,0 +1,152 @@
+"""Which products are trained on and which are held out, and the training photos as one array on disk."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from tools.train.catalogue import Product, product
+from tools.train.photos import SIZE_PX, develop, take_photo
+from tools.train.settings import Settings
+
+EVALUATION_FAMILIES = 900  # first of the held-out families that measurements use
+DEMO_FAMILIES = 1100  # first of those that the samples enrol, and of the strangers among them
+_HELD_OUT_VARIANT = 4  # of the trained families: a new flavour of a known brand
+_CAREFUL_EVERY = 8
+
+
+def training_products(settings: Settings) -> list[Product]:
+    """Return the classes of training, in the order of their labels."""
+    return [
+        product(settings.seed, family, variant)
+        for family in range(settings.families)
+        for variant in range(settings.variants)
+    ]
+
+
+def evaluation_products(settings: Settings, count: int) -> list[Product]:
+    """Return `count` products never trained on; a smaller count is the beginning of a larger one's parts.
+
+    Three in four are of families never seen, three variants of each; one in four is a new flavour of a
+    family that was trained on.
+    """
+    new_flavours = min(count // 4, settings.families)
+    strangers = [
+        product(settings.seed, EVALUATION_FAMILIES + place // 3, place % 3)
+        for place in range(count - new_flavours)
+    ]
+    siblings = [product(settings.seed, family, _HELD_OUT_VARIANT) for family in range(new_flavours)]
+    return strangers + siblings
+
+
+def enrolled_products(settings: Settings) -> list[Product]:
+    """Return the ten held-out products that the samples enrol; three pairs are siblings."""
+    return [
+        product(settings.seed, DEMO_FAMILIES + family, variant)
+        for family, variant in (
+            (0, 0),
+            (0, 1),
+            (1, 0),
+            (1, 1),
+            (2, 0),
+            (2, 1),
+            (3, 0),
+            (4, 0),
+            (5, 0),
+            (6, 0),
+        )
+    ]
+
+
+def stranger_products(settings: Settings) -> list[Product]:
+    """Return ten held-out products that nobody enrols: five siblings of enrolled ones, five of other brands."""
+    return [
+        product(settings.seed, DEMO_FAMILIES + family, variant)
+        for family, variant in (
+            (0, 2),
+            (1, 2),
+            (3, 1),
+            (4, 1),
+            (5, 1),
+            (7, 0),
+            (8, 0),
+            (9, 0),
+            (10, 0),
+            (11, 0),
+        )
+    ]
+
+
+def photograph(subject: Product, count: int) -> np.ndarray:
+    """Return the first `count` photos of `subject`; numbers 7, 15, 23 ... are careful ones.
+
+    Returns:
+        Shape (count, SIZE_PX, SIZE_PX, 3), uint8, RGB.
+    """
+    return np.stack(
+        [
+            develop(take_photo(subject, number, careful=number % _CAREFUL_EVERY == 7))
+            for number in range(count)
+        ]
+    )
+
+
+def _photograph_class(task: tuple[int, Product, int]) -> tuple[int, np.ndarray]:
+    place, subject, count = task
+    return place, photograph(subject, count)
+
+
+def photograph_all(
+    products: Iterable[tuple[int, Product]], count: int, *, workers: int
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Photograph numbered products in `workers` processes; they come back in any order."""
+    tasks = [(place, subject, count) for place, subject in products]
+    if workers <= 1:
+        yield from map(_photograph_class, tasks)
+        return
+    # Spawned, not forked: a process that has loaded TensorFlow has threads that do not survive a fork.
+    with multiprocessing.get_context("spawn").Pool(workers) as pool:
+        yield from pool.imap_unordered(_photograph_class, tasks, chunksize=4)
+
+
+def progress(steps: Iterable, *, total: int, title: str) -> Iterable:
+    """Show a progress bar over `steps` on a terminal, nothing in a pipe."""
+    from tqdm import tqdm
+
+    return tqdm(steps, total=total, desc=title, disable=not sys.stderr.isatty())
+
+
+def training_photos(settings: Settings, work: Path, *, workers: int = os.cpu_count() or 1) -> np.ndarray:
+    """Return the training photos, drawing those that `work` does not hold yet.
+
+    Returns:
+        Shape (classes, photos, SIZE_PX, SIZE_PX, 3), uint8, RGB, mapped from `work/photos.npy`.
+    """
+    products = training_products(settings)
+    shape = (len(products), settings.photos, SIZE_PX, SIZE_PX, 3)
+    path, done_path = work / "photos.npy", work / "photos_done.npy"
+    if path.exists() and done_path.exists():
+        photos, done = np.lib.format.open_memmap(path, "r+"), np.lib.format.open_memmap(done_path, "r+")
+    else:
+        photos = np.lib.format.open_memmap(path, "w+", np.uint8, shape)
+        done = np.lib.format.open_memmap(done_path, "w+", np.bool_, (len(products),))
+    missing = [(place, subject) for place, subject in enumerate(products) if not done[place]]
+    drawn = photograph_all(missing, settings.photos, workers=workers if len(missing) > 16 else 1)
+    for place, pictures in progress(drawn, total=len(missing), title="photograph"):
+        photos[place] = pictures
+        done[place] = True
+    photos.flush()
+    done.flush()
+    return photos
+
+
+def batches(classes: int, photos: int, *, batch: int, seed: int, epoch: int) -> Iterator[np.ndarray]:
+    """Yield an epoch's shuffled picture numbers, (batch,) int64 each; the same epoch gives the same order."""
+    order = np.random.default_rng([seed, 2, epoch]).permutation(classes * photos)
+    yield from islice((order[i : i + batch] for i in range(0, order.size, batch)), order.size // batch)

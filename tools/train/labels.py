@@ -1,0 +1,306 @@
+"""Draw a product's label: brand, kind, flavour, icon and print, as flat artwork.
+
+Siblings share every choice but word, colour and icon, so they differ as real variants do. The only
+font is the one Pillow carries; weight, width, slant and outline make the brands' hands different.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from tools.train.catalogue import Colour, Family, Flavour, Product, contrasting, luminance
+from tools.train.icons import draw_icon, mix
+from tools.train.patterns import draw_pattern, draw_zone
+
+LABEL_HEIGHT_PX = 224
+_SUPERSAMPLING = 2  # ImageDraw has no antialiasing of its own
+
+Box = tuple[float, float, float, float]  # left, top, right, bottom in 0..1 of the label
+
+
+@dataclass(frozen=True, eq=False)
+class Artwork:
+    """A label as it is printed.
+
+    Attributes:
+        front: Shape (LABEL_HEIGHT_PX, W, 3), uint8, RGB, W by the family's aspect.
+        side: Shape (LABEL_HEIGHT_PX, LABEL_HEIGHT_PX // 2, 3), uint8, RGB: small print and bar code.
+        accent: The colour of cap, lid or gable.
+    """
+
+    front: np.ndarray
+    side: np.ndarray
+    accent: Colour
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Where the words of a label stand."""
+
+    brand: Box
+    kind: Box
+    flavour: Box
+    icon: Box
+
+
+_LAYOUTS = {
+    "classic": _Layout(
+        (0.08, 0.07, 0.92, 0.24), (0.2, 0.26, 0.8, 0.33), (0.1, 0.74, 0.9, 0.85), (0.22, 0.37, 0.78, 0.71)
+    ),
+    "low": _Layout(
+        (0.07, 0.70, 0.93, 0.87), (0.2, 0.88, 0.8, 0.95), (0.1, 0.54, 0.9, 0.65), (0.2, 0.1, 0.8, 0.5)
+    ),
+    "badge": _Layout(
+        (0.14, 0.19, 0.86, 0.31), (0.25, 0.33, 0.75, 0.39), (0.1, 0.5, 0.9, 0.61), (0.25, 0.64, 0.75, 0.95)
+    ),
+    "banner": _Layout(
+        (0.05, 0.4, 0.95, 0.57), (0.25, 0.60, 0.75, 0.66), (0.08, 0.85, 0.92, 0.95), (0.25, 0.06, 0.75, 0.37)
+    ),
+    "split": _Layout(
+        (0.06, 0.06, 0.94, 0.19), (0.06, 0.21, 0.5, 0.27), (0.06, 0.62, 0.66, 0.72), (0.5, 0.66, 0.97, 0.95)
+    ),
+    "poster": _Layout(
+        (0.2, 0.05, 0.8, 0.14), (0.2, 0.88, 0.8, 0.94), (0.05, 0.16, 0.95, 0.32), (0.12, 0.36, 0.88, 0.84)
+    ),
+}
+
+
+@dataclass(frozen=True)
+class _Hand:
+    """How a brand sets its words."""
+
+    upper: bool
+    weight: float
+    slant: float
+    outlined: bool
+    spaced: bool
+
+
+def _hand(rng: np.random.Generator) -> _Hand:
+    return _Hand(
+        upper=bool(rng.random() < 0.5),
+        weight=float(rng.choice([0.0, 0.02, 0.045, 0.07])),
+        slant=float(rng.choice([0.0, 0.0, 0.2, -0.12])),
+        outlined=bool(rng.random() < 0.2),
+        spaced=bool(rng.random() < 0.2),
+    )
+
+
+@lru_cache(maxsize=8)
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    return ImageFont.load_default(size)  # type: ignore[return-value]
+
+
+@lru_cache(maxsize=512)
+def _word_mask(word: str, hand: _Hand) -> Image.Image:
+    """Return `word` as a tight coverage mask, mode L, about 60 px tall."""
+    size = 64
+    text = word.upper() if hand.upper else word.capitalize()
+    if hand.spaced:
+        text = " ".join(text)
+    stroke = round(hand.weight * size)
+    left, top, right, bottom = _font(size).getbbox(text, stroke_width=stroke)
+    width, height = int(right - left), int(bottom - top)
+    mask = Image.new("L", (width + 2, height + 2), 0)
+    ImageDraw.Draw(mask).text((1 - left, 1 - top), text, fill=255, font=_font(size), stroke_width=stroke)
+    if hand.slant:
+        shift = abs(hand.slant) * height
+        offset = -shift if hand.slant > 0 else 0.0
+        mask = mask.transform(
+            (int(mask.width + shift), mask.height),
+            Image.Transform.AFFINE,
+            (1, hand.slant, offset, 0, 1, 0),
+            Image.Resampling.BICUBIC,
+        )
+    return mask
+
+
+def _pixels(box: Box, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    width, height = size
+    return int(box[0] * width), int(box[1] * height), int(box[2] * width), int(box[3] * height)
+
+
+def _put_word(image: Image.Image, word: str, hand: _Hand, box: Box, colour: Colour) -> None:
+    """Fit `word` into `box`, stretched by at most two fifths so that it still looks set, not squashed."""
+    left, top, right, bottom = _pixels(box, image.size)
+    mask = _word_mask(word, hand)
+    scale = min((right - left) / mask.width, (bottom - top) / mask.height)
+    width = min(right - left, int(mask.width * scale * 1.4))
+    height = min(bottom - top, int(mask.height * scale * 1.4))
+    mask = mask.resize((max(2, width), max(2, height)), Image.Resampling.BILINEAR)
+    corner = (left + (right - left - mask.width) // 2, top + (bottom - top - mask.height) // 2)
+    if hand.outlined:
+        shadow = (250, 250, 248) if luminance(colour) < 128 else (30, 26, 28)
+        gap = max(2, image.height // 140)
+        for dx, dy in ((gap, gap), (-gap, 0), (0, -gap)):
+            image.paste(shadow, (corner[0] + dx, corner[1] + dy), mask)
+    image.paste(colour, corner, mask)
+
+
+def _under(image: Image.Image, box: Box) -> Colour:
+    """Return the mean colour that is under `box`."""
+    mean = np.asarray(image.crop(_pixels(box, image.size)).resize((1, 1), Image.Resampling.BOX))[0, 0]
+    return int(mean[0]), int(mean[1]), int(mean[2])
+
+
+def _put_plate(image: Image.Image, shape: int, box: Box, colour: Colour, line: Colour) -> None:
+    """Put a plate behind the brand; shape 0 is none."""
+    left, top, right, bottom = _pixels(box, image.size)
+    pad = int(0.02 * image.height)
+    grown = (
+        max(0, left - pad),
+        max(0, top - pad),
+        min(image.width - 1, right + pad),
+        min(image.height - 1, bottom + pad),
+    )
+    draw = ImageDraw.Draw(image)
+    stroke = max(2, image.height // 110)
+    if shape == 1:
+        draw.rounded_rectangle(grown, radius=pad * 2, fill=colour, outline=line, width=stroke)
+    elif shape == 2:
+        rise = (bottom - top) // 2
+        draw.ellipse(
+            (grown[0], grown[1] - rise, grown[2], grown[3] + rise), fill=colour, outline=line, width=stroke
+        )
+    elif shape == 3:
+        draw.rectangle((0, grown[1], image.width, grown[3]), fill=colour)
+        for y in (grown[1], grown[3]):
+            draw.line((0, y, image.width, y), fill=line, width=stroke)
+    elif shape == 4:
+        cut = (bottom - top) // 3
+        middle = (grown[1] + grown[3]) // 2
+        draw.polygon(
+            (
+                (grown[0], grown[1]),
+                (grown[2], grown[1]),
+                (grown[2] - cut, middle),
+                (grown[2], grown[3]),
+                (grown[0], grown[3]),
+                (grown[0] + cut, middle),
+            ),
+            fill=colour,
+        )
+
+
+def _put_icons(image: Image.Image, flavour: Flavour, box: Box, arrangement: int) -> None:
+    """Put the flavour's icon once, three in a row, or heaped, into `box`."""
+    left, top, right, bottom = _pixels(box, image.size)
+    width, height = right - left, bottom - top
+    if arrangement == 0:
+        side = min(width, height)
+        places = [(left + (width - side) // 2, top + (height - side) // 2, side)]
+    elif arrangement == 1:
+        side = min(width // 3, height)
+        places = [
+            (left + (width - 3 * side) // 2 + i * side, top + (height - side) // 2, side) for i in range(3)
+        ]
+    else:
+        side = int(min(width, height) * 0.6)
+        places = [
+            (left + int(x * (width - side)), top + int(y * (height - side)), side)
+            for x, y in ((0.1, 0.9), (0.9, 0.85), (0.5, 0.2))
+        ]
+    for x, y, extent in places:
+        icon = draw_icon(flavour.icon, flavour.colour, extent)
+        image.paste(icon, (x, y), icon)
+
+
+def _small_print(image: Image.Image, box: Box, colour: Colour, rng: np.random.Generator, lines: int) -> None:
+    """Draw lines of unreadably small text as broken strokes."""
+    left, top, right, bottom = _pixels(box, image.size)
+    draw = ImageDraw.Draw(image)
+    for y in np.linspace(top, bottom, lines):
+        x = float(left)
+        while x < right:
+            step = float(rng.uniform(0.03, 0.12)) * image.height
+            draw.line((x, y, min(x + step, right), y), fill=colour, width=max(2, image.height // 130))
+            x += step + 0.02 * image.height
+
+
+def _front(family: Family, flavour: Flavour) -> Image.Image:
+    """Draw the front at the supersampled size; only `flavour` differs between siblings."""
+    rng = np.random.default_rng([family.style_seed, 0])
+    height = LABEL_HEIGHT_PX * _SUPERSAMPLING
+    image = Image.new("RGB", (round(height * family.aspect), height), family.ground)
+    layout = _LAYOUTS[family.layout]
+    zone_last = family.zone != "ground"
+    if not zone_last:
+        draw_zone(image, family.zone, flavour.colour, rng)
+    print_colour = mix(flavour.colour, (255, 255, 255), 0.25) if not zone_last else family.second
+    draw_pattern(image, family.pattern, print_colour, rng)
+    if zone_last:
+        draw_zone(image, family.zone, flavour.colour, rng)
+
+    plate = int(rng.integers(5))
+    plate_colour = contrasting(family.ink, family.second if rng.random() < 0.5 else family.ground)
+    plate_line = family.ink if rng.random() < 0.6 else flavour.colour
+    icon_ground = rng.random()
+    arrangement = int(rng.integers(3))
+    if icon_ground < 0.45:  # a light patch under the icon, as printed windows have
+        left, top, right, bottom = _pixels(layout.icon, image.size)
+        ImageDraw.Draw(image).ellipse(
+            (left, top, right, bottom), fill=mix(family.ground, (255, 255, 255), 0.6)
+        )
+    _put_icons(image, flavour, layout.icon, arrangement)
+
+    brand_hand, word_hand = _hand(rng), _hand(rng)
+    _put_plate(image, plate, layout.brand, plate_colour, plate_line)
+    _put_word(
+        image, family.brand, brand_hand, layout.brand, contrasting(_under(image, layout.brand), family.ink)
+    )
+    _put_word(image, family.kind, word_hand, layout.kind, contrasting(_under(image, layout.kind), family.ink))
+    if rng.random() < 0.35:
+        _put_plate(image, 1, layout.flavour, (250, 249, 244), flavour.colour)
+    under = _under(image, layout.flavour)
+    _put_word(
+        image,
+        flavour.word,
+        word_hand,
+        layout.flavour,
+        contrasting(under, mix(flavour.colour, (0, 0, 0), 0.3)),
+    )
+    foot = (0.3, 0.965, 0.7, 0.985)
+    _small_print(image, foot, contrasting(_under(image, foot), family.ink), rng, 2)
+    return image
+
+
+def _side(family: Family, flavour: Flavour) -> Image.Image:
+    """Draw the side: a stripe in the flavour's colour, small print and a bar code."""
+    rng = np.random.default_rng([family.style_seed, 1])
+    height = LABEL_HEIGHT_PX * _SUPERSAMPLING
+    ground = flavour.colour if family.zone == "ground" else family.ground
+    image = Image.new("RGB", (height // 2, height), ground)
+    ImageDraw.Draw(image).rectangle((0, height * 0.05, height, height * 0.16), fill=flavour.colour)
+    _put_word(
+        image,
+        family.brand,
+        _Hand(True, 0.03, 0.0, False, False),
+        (0.15, 0.19, 0.85, 0.28),
+        contrasting(ground, family.ink),
+    )
+    _small_print(image, (0.12, 0.36, 0.88, 0.66), contrasting(ground, mix(family.ink, ground, 0.3)), rng, 9)
+    draw = ImageDraw.Draw(image)
+    draw.rectangle((height * 0.1, height * 0.74, height * 0.4, height * 0.93), fill=(250, 250, 250))
+    x = height * 0.12
+    while x < height * 0.38:
+        bar = float(rng.uniform(2, 6))
+        draw.rectangle((x, height * 0.76, x + bar, height * 0.90), fill=(20, 20, 20))
+        x += bar + float(rng.uniform(2, 5))
+    return image
+
+
+def _reduced(image: Image.Image) -> np.ndarray:
+    size = (image.width // _SUPERSAMPLING, image.height // _SUPERSAMPLING)
+    return np.asarray(image.resize(size, Image.Resampling.BOX))
+
+
+@lru_cache(maxsize=96)
+def draw_label(product: Product) -> Artwork:
+    """Draw the artwork of `product`; the same product gives the same pixels."""
+    family, flavour = product.family, product.flavour
+    accent = flavour.colour if family.style_seed % 2 else mix(family.ink, (255, 255, 255), 0.15)
+    return Artwork(_reduced(_front(family, flavour)), _reduced(_side(family, flavour)), accent)

@@ -1,0 +1,87 @@
+"""Open-set figures on products never trained on: verification 1:1 and identification 1:N."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tools.train.network import MEAN, SCALE
+
+if TYPE_CHECKING:
+    import keras
+
+FMRS = (1e-2, 1e-3, 1e-4)
+
+
+def embed(model: keras.Model, pictures: np.ndarray, *, batch: int = 128) -> np.ndarray:
+    """Return unit embeddings, (N, D) float32, of (N, H, W, 3) uint8 RGB pictures."""
+    import tensorflow as tf
+
+    parts = []
+    for start in range(0, len(pictures), batch):
+        entry = (pictures[start : start + batch].astype(np.float32) - MEAN) / SCALE
+        parts.append(np.asarray(model(tf.constant(entry), training=False)))
+    raw = np.concatenate(parts)
+    return raw / np.linalg.norm(raw, axis=1, keepdims=True)
+
+
+def verification(embeddings: np.ndarray, labels: np.ndarray) -> dict[str, float | int]:
+    """Compare every two samples and return the rates (ISO/IEC 19795-1).
+
+    Args:
+        embeddings: Shape (N, D), unit rows.
+        labels: Shape (N,), the product of each row.
+
+    Returns:
+        `tar@F` and `threshold@F` for F in FMRS (F the greatest FMR the threshold gives), `eer`, and the
+        numbers of `mated` and `non_mated` comparisons.
+    """
+    above = np.triu_indices(len(labels), 1)
+    scores = (embeddings @ embeddings.T)[above]
+    same = labels[above[0]] == labels[above[1]]
+    mated, non_mated = np.sort(scores[same]), np.sort(scores[~same])
+    figures: dict[str, float | int] = {"mated": len(mated), "non_mated": len(non_mated)}
+    for fmr in FMRS:
+        allowed = int(fmr * len(non_mated))
+        # Just above the first score that may not pass, so that ties never push FMR over the limit.
+        threshold = float(np.nextafter(non_mated[len(non_mated) - allowed - 1], np.float32(2)))
+        figures[f"tar@{fmr:g}"] = float(1 - np.searchsorted(mated, threshold) / len(mated))
+        figures[f"threshold@{fmr:g}"] = threshold
+    # At a threshold just above each non-mated score.
+    fnmr = np.searchsorted(mated, non_mated, side="right") / len(mated)
+    fmr_at = 1 - np.arange(1, len(non_mated) + 1) / len(non_mated)
+    place = int(np.argmin(np.abs(fnmr - fmr_at)))
+    figures["eer"] = float((fnmr[place] + fmr_at[place]) / 2)
+    return figures
+
+
+def identification(
+    references: np.ndarray, probes: np.ndarray, owners: np.ndarray, *, fpir: float
+) -> dict[str, float | int]:
+    """Search probes among references and return the open-set rates.
+
+    Args:
+        references: Shape (R, D), one unit row for each enrolled product.
+        probes: Shape (P, D), unit rows.
+        owners: Shape (P,), the row of `references` a probe belongs to, -1 for a stranger's.
+        fpir: Share of strangers' probes that may raise a candidate.
+
+    Returns:
+        `rank1` (closed set), `fnir` at `fpir`, `threshold`, and the counts.
+    """
+    scores = probes @ references.T
+    best, found = scores.max(axis=1), scores.argmax(axis=1)
+    strangers = np.sort(best[owners < 0])
+    known = owners >= 0
+    threshold = float(np.nextafter(strangers[len(strangers) - int(fpir * len(strangers)) - 1], np.float32(2)))
+    right = found[known] == owners[known]
+    return {
+        "references": len(references),
+        "mated_probes": int(known.sum()),
+        "non_mated_probes": len(strangers),
+        "rank1": float(right.mean()),
+        "fpir": fpir,
+        "fnir": float(1 - (right & (best[known] >= threshold)).mean()),
+        "threshold": threshold,
+    }

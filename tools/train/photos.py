@@ -1,0 +1,98 @@
+"""Photograph a product: pose it before a scene, light it, and take a picture that is not perfect."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from PIL import Image, ImageFilter
+
+from tools.train import camera, scenes
+from tools.train.catalogue import Product, product
+from tools.train.packages import PROFILES, aspect_of, pose_package
+from tools.train.projection import Pose
+
+SIZE_PX = 96
+_CANVAS_PX = 2 * SIZE_PX
+_NEIGHBOURS_SEED = 90_001  # a catalogue of its own: what stands beside is never a class of any set
+_NEIGHBOURS = 40
+
+
+def _pose(subject: Product, rng: np.random.Generator, *, careful: bool) -> Pose:
+    """Return how the photographer holds the camera; `careful` as for an enrolment."""
+    spread = 0.35 if careful else 1.0
+    turned = subject.family.package in PROFILES
+    yaw = float(np.clip(rng.normal(0, 0.36 * spread), -0.85, 0.85))
+    pitch = float(np.clip(rng.normal(0.14, 0.17 * spread), -0.3, 0.55))
+    return Pose(
+        yaw=yaw,
+        pitch=max(0.0, pitch) if turned else pitch,
+        roll=float(rng.normal(0, 0.16 * spread)),
+        extent=float(rng.uniform(0.78, 0.88) if careful else rng.uniform(0.6, 1.02)),
+        centre=(float(rng.normal(0.5, 0.045 * spread)), float(rng.normal(0.5, 0.045 * spread))),
+        light=float(rng.uniform(-1.1, 1.1)),
+    )
+
+
+def _stand(canvas: Image.Image, package: Image.Image, light: float, rng: np.random.Generator) -> Image.Image:
+    """Lay `package` and its shadow over `canvas`."""
+    shadow = package.getchannel("A").filter(ImageFilter.GaussianBlur(float(rng.uniform(3, 9))))
+    depth = float(rng.uniform(0.25, 0.7))
+    shadow = shadow.point([int(level * depth) for level in range(256)])
+    offset = (int(-9 * np.sin(light)), int(rng.uniform(2, 8)))
+    canvas.paste((12, 10, 10), offset, shadow)
+    canvas.paste(package, (0, 0), package)
+    return canvas
+
+
+def _neighbour(rng: np.random.Generator, pose: Pose, aspect: float) -> Image.Image:
+    """Draw another package beside the subject, partly out of the picture."""
+    other = product(_NEIGHBOURS_SEED, int(rng.integers(_NEIGHBOURS)), int(rng.integers(3)))
+    side = -1.0 if rng.random() < 0.5 else 1.0
+    gap = pose.extent * (min(1.0, aspect) + min(1.0, aspect_of(other))) / 2 + float(rng.uniform(-0.03, 0.1))
+    beside = Pose(
+        float(rng.normal(0, 0.3)),
+        max(0.0, pose.pitch),
+        pose.roll + float(rng.normal(0, 0.05)),
+        pose.extent * float(rng.uniform(0.8, 1.1)),
+        (pose.centre[0] + side * gap, pose.centre[1] + float(rng.normal(0, 0.04))),
+        pose.light,
+    )
+    return pose_package(other, beside, _CANVAS_PX, rng)
+
+
+def take_photo(subject: Product, seed: int, *, careful: bool = False) -> bytes:
+    """Photograph `subject`; the same product and seed give the same picture.
+
+    Args:
+        subject: What stands before the camera.
+        seed: Number of the photo.
+        careful: Nearly frontal, in good light, nothing in front: a photo one enrols with.
+
+    Returns:
+        The camera's JPEG file, SIZE_PX square; `develop` gives its pixels.
+    """
+    rng = np.random.default_rng([subject.family.style_seed, subject.variant, seed, int(careful)])
+    pose = _pose(subject, rng, careful=careful)
+    canvas = Image.fromarray(scenes.background(rng, _CANVAS_PX).astype(np.uint8))
+    if not careful and rng.random() < 0.35:
+        canvas = _stand(canvas, _neighbour(rng, pose, aspect_of(subject)), pose.light, rng)
+    canvas = _stand(canvas, pose_package(subject, pose, _CANVAS_PX, rng), pose.light, rng)
+    if not careful and rng.random() < 0.3:
+        hand = scenes.finger(rng, _CANVAS_PX)
+        canvas.paste(hand, (0, 0), hand)
+    image = np.asarray(canvas.resize((SIZE_PX, SIZE_PX), Image.Resampling.BOX), np.float32)
+
+    image = camera.light(image, rng, spread=0.5 if careful else 1.0)
+    if not careful and rng.random() < 0.3:
+        image = camera.cast_shadow(image, rng)
+    if not careful and rng.random() < 0.4:
+        image = camera.highlight(image, rng)
+    if not careful:
+        image = camera.blur(image, rng)
+    return camera.jpeg(camera.expose(image, rng, noise=0.4 if careful else 1.0), rng)
+
+
+def develop(photo: bytes) -> np.ndarray:
+    """Decode a photo: shape (SIZE_PX, SIZE_PX, 3), uint8, RGB."""
+    return np.asarray(Image.open(io.BytesIO(photo)).convert("RGB"))

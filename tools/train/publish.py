@@ -1,0 +1,162 @@
+"""What is written beside the trained network: contract, measurements and a card for people."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tools.train import dataset, open_set, samples
+from tools.train.photos import SIZE_PX
+from tools.train.settings import Settings
+
+if TYPE_CHECKING:
+    import keras
+
+NAME = "products"
+_LARGE_PRODUCTS, _LARGE_PHOTOS = 240, 8
+_FPIR = 0.01
+
+
+def contract() -> dict[str, Any]:
+    """Return the input contract: how pixels become the network's input."""
+    return {
+        "size": [SIZE_PX, SIZE_PX],
+        "color": "rgb",
+        "mean": 127.5,
+        "scale": 128,
+        "name": NAME,
+        "version": "1",
+        "description": "Embeds photographs of product packages; a program drew the ones it was trained on.",
+        "licence": "Apache-2.0",
+    }
+
+
+def measure(model: keras.Model, settings: Settings, output: Path, *, workers: int) -> dict[str, Any]:
+    """Measure `model` on the committed evaluation pictures and on a larger held-out set drawn now.
+
+    Returns:
+        `samples` (the committed pictures), `held_out` (1:1) and `identification` (1:N), plain numbers.
+    """
+    pictures, labels = samples.read_folder(output / "evaluation")
+    committed = open_set.verification(open_set.embed(model, pictures), labels)
+
+    subjects = dataset.evaluation_products(settings, _LARGE_PRODUCTS)
+    drawn = dataset.photograph_all(list(enumerate(subjects)), _LARGE_PHOTOS, workers=workers)
+    photos = np.empty((len(subjects), _LARGE_PHOTOS, SIZE_PX, SIZE_PX, 3), np.uint8)
+    for place, taken in dataset.progress(drawn, total=len(subjects), title="photograph held-out"):
+        photos[place] = taken
+    shape = (len(subjects), _LARGE_PHOTOS, -1)
+    embeddings = open_set.embed(model, photos.reshape(-1, SIZE_PX, SIZE_PX, 3)).reshape(shape)
+    probes = embeddings[:, :-1]  # the last photo is the careful one, to enrol with
+    owners = np.repeat(np.arange(len(subjects)), _LARGE_PHOTOS - 1)
+    flat = probes.reshape(-1, embeddings.shape[2])
+    # Every other product is enrolled: of three siblings some are, and the others are the strangers.
+    enrolled = np.where(owners % 2 == 0, owners // 2, -1)
+    return {
+        "samples": {"products": int(labels.max()) + 1, **committed},
+        "held_out": {"products": len(subjects), **open_set.verification(flat, owners)},
+        "identification": open_set.identification(embeddings[::2, -1], flat, enrolled, fpir=_FPIR),
+    }
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2f}%"
+
+
+def card(settings: Settings, figures: dict[str, Any], *, parameters: int, size_bytes: int) -> str:
+    """Return the model card, Markdown."""
+    rows = [
+        (title, *(_percent(figures[key][name]) for key in ("samples", "held_out")))
+        for title, name in (
+            ("TAR at FMR 1e-2", "tar@0.01"),
+            ("TAR at FMR 1e-3", "tar@0.001"),
+            ("TAR at FMR 1e-4", "tar@0.0001"),
+            ("EER", "eer"),
+        )
+    ]
+    counts = [
+        (title, *(f"{figures[key][name]:,}" for key in ("samples", "held_out")))
+        for title, name in (
+            ("products", "products"),
+            ("mated comparisons", "mated"),
+            ("non-mated comparisons", "non_mated"),
+        )
+    ]
+    table = "\n".join("| " + " | ".join(row) + " |" for row in [*rows, *counts])
+    search = figures["identification"]
+    return f"""# products, version 1
+
+Turns a photograph of a product's package into {settings.embedding} numbers; two photographs of one product
+point the same way. A new product is enrolled with one photograph, without training.
+
+- **Network**: MobileFaceNet (arXiv:1804.07573) at half width, {parameters:,} parameters, {size_bytes / 1e6:.2f} MB, float32.
+- **Input**: {SIZE_PX} x {SIZE_PX} RGB, `(pixel - 127.5) / 128`, NHWC; see `products.contract.json`.
+- **Output**: ({settings.embedding},) float32, not normalized: the host divides by the L2 norm, the score is the cosine.
+- **Training**: ArcFace (arXiv:1801.07698), margin {settings.margin}, scale {settings.scale:g}, {settings.epochs} epochs over
+  {settings.families * settings.variants:,} products x {settings.photos} photographs, seed {settings.seed}.
+- **Data**: no photograph of anything real. `tools/train` draws labels ({settings.families} brands, {settings.variants} flavours each),
+  folds them into packages and photographs them: perspective, light, shadow, blur, noise, JPEG, fingers,
+  neighbours.
+- **Licence**: Apache-2.0, weights and pictures.
+
+## Open-set figures
+
+On products that training never saw: three in four are of brands it never saw, with three flavours of each;
+one in four is a new flavour of a brand it did see. `samples` are the pictures in `evaluation/`; `held-out`
+is a larger set of the same kind, drawn for the measurement.
+
+| | samples | held-out |
+|---|---|---|
+{table}
+
+1:N, {search["references"]} references of one careful photograph each, {search["mated_probes"]} mated and {search["non_mated_probes"]} non-mated probes
+(strangers include siblings of what is enrolled): rank 1 {_percent(search["rank1"])}; FNIR {_percent(search["fnir"])} at FPIR {_percent(search["fpir"])}.
+
+    python -m tools.train --evaluate --output samples/products
+
+gives these figures (`products.evaluation.json`).
+
+## Limits
+
+- Drawn products only: figures on real packages are not known, and will be lower.
+- Flavours of one brand are what it confuses; a stranger that is a sibling of an enrolled product is the likely
+  false match.
+- Not for faces or people, nor for any decision about a person.
+"""
+
+
+def publish(
+    model: keras.Model, settings: Settings, output: Path, work: Path, *, workers: int
+) -> dict[str, Any]:
+    """Write the network, its contract, its measurements and its card to `output/model`; return the figures."""
+    folder = output / "model"
+    folder.mkdir(parents=True, exist_ok=True)
+    # Keras chooses the format by the name's ending, so the unfinished file lives in the work folder.
+    unfinished = work / f"{NAME}.keras"
+    model.save(unfinished)
+    content = unfinished.read_bytes()
+    figures = measure(model, settings, output, workers=workers)
+    evaluation = {
+        "model": NAME,
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "command": "python -m tools.train --evaluate --output samples/products",
+        "settings": dataclasses.asdict(settings),
+        **figures,
+    }
+    text = card(settings, figures, parameters=model.count_params(), size_bytes=len(content))
+    written = {
+        f"{NAME}.keras": content,
+        f"{NAME}.contract.json": (json.dumps(contract(), indent=2) + "\n").encode(),
+        f"{NAME}.evaluation.json": (json.dumps(evaluation, indent=2) + "\n").encode(),
+        f"{NAME}.md": text.encode(),
+    }
+    for name, data in written.items():
+        partial = folder / f"{name}.partial"
+        partial.write_bytes(data)
+        partial.replace(folder / name)
+    return evaluation
