@@ -1,35 +1,32 @@
-"""Comparison scores of embeddings: exact, in tiles, and what is kept of them.
+"""The scores of an evaluation: what is kept of them and how they are counted.
 
-Embeddings are rounded to multiples of 2^-26, which leaves every product and partial sum of a dot
-product of unit vectors exact in float64. So a score does not depend on block size, BLAS or threads.
-It is then rounded once, to float32, the type in which a device compares it with its threshold.
+All mated scores are kept, of the non-mated ones the highest, and a histogram whose edges are exact.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from converters.evaluation.cosines import (
+    DEFAULT_BLOCK_ROWS,
+    IntArray,
+    check_vectors,
+    on_grid,
+    pair_counts,
+    subject_codes,
+    tiles,
+)
 from edge_sdk.errors import InputError
-from edge_sdk.types import FloatArray, Float64Array
+from edge_sdk.types import Float64Array, FloatArray
 
-IntArray = NDArray[np.int64]
-BoolArray = NDArray[np.bool_]
-
-GRID = 2.0**26
 BINS_PER_UNIT = 2**15
 BINS = 2 * BINS_PER_UNIT + 1
-NORM_TOLERANCE = 1e-3
 KEEP_ALL = 2**25
 KEEP_SHARE = 0.1
 MAX_KEPT = 2**27
-MAX_IMAGES = 1_000_000
-MAX_DIMENSION = 16_384
-TILE_COLUMNS = 8192
-DEFAULT_BLOCK_ROWS = 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,18 +74,19 @@ class ScoreSet:
             Shape (T,), int64, 0..non_mated_trials.
         """
         wanted = np.asarray(thresholds, dtype=np.float64)
-        counts = self.tail.size - _first_at_least(self.tail, wanted)
+        counts = self.tail.size - first_at_least(self.tail, wanted)
         if self.complete:
             return counts
         above_edge = np.append(np.cumsum(self.histogram[::-1])[::-1], 0)
         clipped = np.clip(wanted, -2.0, 2.0)
         edges = np.clip(np.floor((clipped + 1.0) * BINS_PER_UNIT), 0, BINS).astype(np.int64)
         edges[wanted > 1.0] = BINS - 1
-        return np.where(wanted > self.tail[0], counts, above_edge[edges]).astype(np.int64)
+        kept_above = float(self.tail[0]) if self.tail.size else np.inf
+        return np.where(wanted > kept_above, counts, above_edge[edges]).astype(np.int64)
 
     def false_non_matches(self, thresholds: Float64Array) -> IntArray:
         """Count mated scores < each threshold; shape (T,) in, shape (T,) int64 out, exact."""
-        return _first_at_least(self.mated, np.asarray(thresholds, dtype=np.float64))
+        return first_at_least(self.mated, np.asarray(thresholds, dtype=np.float64))
 
     def score_at_rank(self, rank: int) -> float:
         """Give the non-mated score of a rank (1 is the highest), or a lower bound of it.
@@ -108,161 +106,6 @@ class ScoreSet:
         from_top = np.cumsum(self.histogram[::-1])
         above = int(np.searchsorted(from_top, rank))
         return (BINS - 1 - above) / BINS_PER_UNIT - 1.0
-
-
-@dataclass(frozen=True, eq=False)
-class Tile:
-    """One rectangle of the comparison matrix, each pair of images at most once.
-
-    Attributes:
-        rows: First image of each row; shape (r,), int64.
-        columns: Second image of each column; shape (c,), int64.
-        scores: Shape (r, c), float32.
-        mated: Shape (r, c) bool, or None where the whole tile is non-mated.
-        non_mated: Shape (r, c) bool, or None where the whole tile is non-mated. A cell in neither
-            mask is a pair that another cell holds, or an image with itself.
-    """
-
-    rows: IntArray
-    columns: IntArray
-    scores: FloatArray
-    mated: BoolArray | None
-    non_mated: BoolArray | None
-
-
-def check_vectors(vectors: FloatArray) -> FloatArray:
-    """Check embeddings before they are compared.
-
-    Args:
-        vectors: Shape (n, D), float32 or float64, L2 norm 1 within 1e-3.
-
-    Returns:
-        The same values, float32.
-
-    Raises:
-        InputError: another shape or dtype, not finite, not of unit norm, or too large.
-    """
-    array = np.asarray(vectors)
-    if array.ndim != 2 or array.shape[1] < 1 or array.dtype not in (np.float32, np.float64):
-        raise InputError(
-            f"expected embeddings (n, D) float32, found {array.shape} {array.dtype}",
-            hint="dequantize the model's output and stack one row per image",
-        )
-    if array.shape[0] > MAX_IMAGES or array.shape[1] > MAX_DIMENSION:
-        raise InputError(
-            f"expected at most {MAX_IMAGES} embeddings of {MAX_DIMENSION} values, found {array.shape}",
-            hint="evaluate a sample of the images",
-        )
-    norms = np.sqrt(np.einsum("ij,ij->i", array, array, dtype=np.float64))
-    if not np.isfinite(norms).all():
-        row = int(np.flatnonzero(~np.isfinite(norms))[0])
-        raise InputError(
-            f"expected finite embeddings, found NaN or infinity in row {row}",
-            hint="the model file is broken for that image; look at its activations",
-        )
-    off = np.abs(norms - 1.0)
-    if off.size and off.max() > NORM_TOLERANCE:
-        row = int(off.argmax())
-        raise InputError(
-            f"expected unit embeddings (L2 norm 1 within {NORM_TOLERANCE:g}), "
-            f"found norm {norms[row]:.4g} in row {row}",
-            hint="divide each embedding by its L2 norm",
-        )
-    return np.ascontiguousarray(array, dtype=np.float32)
-
-
-def subject_codes(subjects: Sequence[str] | IntArray, count: int) -> IntArray:
-    """Number the subjects 0..S-1 in sorted order.
-
-    Args:
-        subjects: One label per image, str or int.
-        count: Number of images that the labels have to cover.
-
-    Returns:
-        Shape (count,), int64.
-
-    Raises:
-        InputError: another number of labels, or labels that are neither str nor int.
-    """
-    labels = np.asarray(subjects)
-    if labels.shape != (count,) or labels.dtype.kind not in "USiu":
-        raise InputError(
-            f"expected {count} subject labels (str or int), found {labels.shape} {labels.dtype}",
-            hint="give one subject label per embedding, in the same order",
-        )
-    return np.unique(labels, return_inverse=True)[1].astype(np.int64).reshape(count)
-
-
-def on_grid(vectors: FloatArray) -> Float64Array:
-    """Round unit vectors to multiples of 2^-26, so that float64 dot products of them are exact."""
-    scaled: Float64Array = np.rint(vectors.astype(np.float64) * GRID)
-    scaled /= GRID
-    return scaled
-
-
-def listed_scores(vectors: FloatArray, first: IntArray, second: IntArray) -> FloatArray:
-    """Score listed comparisons, bit for bit as `all_pairs` does.
-
-    Args:
-        vectors: Shape (n, D), unit norm.
-        first: Shape (P,), row of the first image.
-        second: Shape (P,), row of the second image.
-
-    Returns:
-        Shape (P,), float32.
-
-    Raises:
-        InputError: bad vectors, or a row outside 0..n-1.
-    """
-    grid = on_grid(check_vectors(vectors))
-    left, right = np.asarray(first, dtype=np.int64), np.asarray(second, dtype=np.int64)
-    rows = np.concatenate([left.ravel(), right.ravel()])
-    if left.ndim != 1 or left.shape != right.shape or (rows.size and not 0 <= rows.min() <= rows.max() < len(grid)):
-        raise InputError(
-            f"expected two equal lists of rows in 0..{len(grid) - 1}, found {left.shape} and {right.shape}",
-            hint="number the images by their position in the embeddings",
-        )
-    scores = np.empty(left.size, dtype=np.float32)
-    for start in range(0, left.size, 65536):
-        part = slice(start, start + 65536)
-        scores[part] = np.einsum("ij,ij->i", grid[left[part]], grid[right[part]])
-    return scores
-
-
-def pair_counts(codes: IntArray) -> tuple[int, int]:
-    """Count (mated, non-mated) comparisons among all pairs of the images."""
-    images = np.bincount(codes)
-    mated = int((images * (images - 1) // 2).sum())
-    return mated, codes.size * (codes.size - 1) // 2 - mated
-
-
-def tiles(vectors: FloatArray, codes: IntArray, *, block_rows: int = DEFAULT_BLOCK_ROWS) -> Iterator[Tile]:
-    """Score all pairs of images, one rectangle at a time, every pair once.
-
-    Args:
-        vectors: Shape (n, D), from `check_vectors`.
-        codes: Shape (n,), subject numbers from `subject_codes`.
-        block_rows: Rows per tile, 1..4096; has no influence on any score.
-
-    Raises:
-        InputError: block_rows outside its range.
-    """
-    if not 1 <= block_rows <= 4096:
-        raise InputError(f"expected block_rows in 1..4096, found {block_rows}", hint="leave the default")
-    order = np.argsort(codes, kind="stable").astype(np.int64)
-    grid, sorted_codes = on_grid(vectors[order]), codes[order]
-    subject_end = np.searchsorted(sorted_codes, sorted_codes, side="right")
-    for start in range(0, order.size, block_rows):
-        stop = min(start + block_rows, order.size)
-        mixed_end = int(subject_end[stop - 1])
-        for left, right in _column_spans(start, mixed_end, order.size):
-            scores = (grid[start:stop] @ grid[left:right].T).astype(np.float32)
-            mated = non_mated = None
-            if left < mixed_end:
-                later = np.arange(left, right)[None, :] > np.arange(start, stop)[:, None]
-                same = sorted_codes[start:stop, None] == sorted_codes[None, left:right]
-                mated, non_mated = later & same, later & ~same
-            yield Tile(order[start:stop], order[left:right], scores, mated, non_mated)
 
 
 def all_pairs(
@@ -393,18 +236,21 @@ class _TopScores:
         return self._kept
 
 
-def _first_at_least(ascending: FloatArray, thresholds: Float64Array) -> IntArray:
-    """Index of the first score >= each threshold, compared in float64 without copying the scores."""
+def first_at_least(ascending: FloatArray, thresholds: Float64Array) -> IntArray:
+    """Index of the first score >= each threshold.
+
+    Args:
+        ascending: Shape (n,), float32.
+        thresholds: Shape (T,), float64; one between two float32 values rejects the lower one.
+
+    Returns:
+        Shape (T,), int64, 0..n.
+    """
     rounded = thresholds.astype(np.float32)
-    # a float64 threshold between two float32 values rejects the lower one
-    raised = np.where(rounded.astype(np.float64) < thresholds, np.nextafter(rounded, np.float32(np.inf)), rounded)
+    raised = np.where(
+        rounded.astype(np.float64) < thresholds, np.nextafter(rounded, np.float32(np.inf)), rounded
+    )
     return np.searchsorted(ascending, raised.astype(np.float32), side="left").astype(np.int64)
-
-
-def _column_spans(start: int, mixed_end: int, end: int) -> Iterator[tuple[int, int]]:
-    for first, last in ((start, mixed_end), (mixed_end, end)):
-        for left in range(first, last, TILE_COLUMNS):
-            yield left, min(left + TILE_COLUMNS, last)
 
 
 def _non_mated_moments(

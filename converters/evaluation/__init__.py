@@ -1,0 +1,136 @@
+"""Biometric evaluation: what an artefact is worth, and what it lost against its float model.
+
+The way its data goes is in docs/decisions/0005-evaluation.md: samples -> embeddings -> scores ->
+curves -> figures with intervals -> evidence. Terms of ISO/IEC 19795-1. Loads numpy alone.
+"""
+
+from converters.evaluation.bootstrap import replicate_rates
+from converters.evaluation.curves import (
+    DEFAULT_FMRS,
+    best_accuracy,
+    d_prime,
+    det_curve,
+    equal_error_rate,
+    false_match_rate,
+    false_non_match_rate,
+    threshold_at_fmr,
+    trials_needed,
+    upper_bound_without_errors,
+)
+from converters.evaluation.evidence import (
+    AcquisitionEvidence,
+    DecisionFlips,
+    EqualErrorRate,
+    Evidence,
+    FidelityEvidence,
+    IdentificationPoint,
+    Interval,
+    OperatingPointEvidence,
+    PairedDifference,
+    ThresholdDrift,
+    Unsupported,
+    VerificationEvidence,
+)
+from converters.evaluation.fidelity import compare_artefacts, embedding_cosines, flipped_pairs
+from converters.evaluation.identification import (
+    cumulative_match,
+    fmr_for_fpir,
+    fnir_at,
+    fpir,
+    fpir_at,
+    point_at_fpir,
+    search,
+)
+from converters.evaluation.paired import paired_differences
+from converters.evaluation.probability import (
+    Platt,
+    ReliabilityBin,
+    brier_score,
+    fit_platt,
+    log_loss,
+    platt_of,
+    reliability_bins,
+)
+from converters.evaluation.protocols import (
+    match_pairs,
+    read_open_set,
+    read_pairs,
+    search_open_set,
+    split_open_set,
+)
+from converters.evaluation.samples import (
+    EmbeddedSamples,
+    Sample,
+    SampleSet,
+    embed_samples,
+    in_common,
+    open_folder,
+    open_tar,
+)
+from converters.evaluation.scores import ScoreSet, all_pairs, from_scores
+from converters.evaluation.subject_scores import AllPairs, ListedPairs
+from converters.evaluation.verification import operating_points, verify_all_pairs, verify_pairs
+
+__all__ = [
+    "DEFAULT_FMRS",
+    "AcquisitionEvidence",
+    "AllPairs",
+    "DecisionFlips",
+    "EmbeddedSamples",
+    "EqualErrorRate",
+    "Evidence",
+    "FidelityEvidence",
+    "IdentificationPoint",
+    "Interval",
+    "ListedPairs",
+    "OperatingPointEvidence",
+    "PairedDifference",
+    "Platt",
+    "ReliabilityBin",
+    "Sample",
+    "SampleSet",
+    "ScoreSet",
+    "ThresholdDrift",
+    "Unsupported",
+    "VerificationEvidence",
+    "all_pairs",
+    "best_accuracy",
+    "brier_score",
+    "compare_artefacts",
+    "cumulative_match",
+    "d_prime",
+    "det_curve",
+    "embed_samples",
+    "embedding_cosines",
+    "equal_error_rate",
+    "false_match_rate",
+    "false_non_match_rate",
+    "fit_platt",
+    "flipped_pairs",
+    "fmr_for_fpir",
+    "fnir_at",
+    "fpir",
+    "fpir_at",
+    "from_scores",
+    "in_common",
+    "log_loss",
+    "match_pairs",
+    "open_folder",
+    "open_tar",
+    "operating_points",
+    "paired_differences",
+    "platt_of",
+    "point_at_fpir",
+    "read_open_set",
+    "read_pairs",
+    "reliability_bins",
+    "replicate_rates",
+    "search",
+    "search_open_set",
+    "split_open_set",
+    "threshold_at_fmr",
+    "trials_needed",
+    "upper_bound_without_errors",
+    "verify_all_pairs",
+    "verify_pairs",
+]
