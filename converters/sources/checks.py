@@ -1,0 +1,119 @@
+"""What every kind of source must hold: the contract's image in, one embedding out.
+
+Pure functions over shapes and arrays; the parent and the child process both use them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from converters.errors import SourceError
+from edge_sdk.inference.card import InputContract
+from edge_sdk.types import FloatArray
+
+MIN_DIMENSION = 2
+MAX_DIMENSION = 4096
+_CONSTANT = 1e-6  # relative; float noise between two runs of one image is under it
+
+
+def check_image(found: Sequence[int | None], contract: InputContract) -> None:
+    """Hold the graph's image against the contract.
+
+    Args:
+        found: (height, width, channels) of the graph, None where the graph leaves it open.
+        contract: What the caller says.
+
+    Raises:
+        SourceError: A side or the channel count differs.
+    """
+    if len(found) == 3 and all(f is None or f == c for f, c in zip(found, contract.shape, strict=True)):
+        return
+    shape = "x".join("?" if side is None else str(side) for side in found)
+    raise SourceError(
+        f"graph input is {shape}, the contract says {contract.height}x{contract.width} {contract.color}",
+        hint=_image_hint(found, contract),
+    )
+
+
+def _image_hint(found: Sequence[int | None], contract: InputContract) -> str:
+    if len(found) != 3:
+        return "give a network that takes one image: batch, height, width, channels"
+    height, width, channels = found
+    if channels not in (None, contract.channels):
+        if channels in (1, 3):
+            return "say --color gray" if channels == 1 else "say --color rgb or --color bgr"
+        if height in (1, 3):
+            return "the graph takes channels first; save the model with data_format='channels_last'"
+        return "the network must take images of 1 or 3 channels"
+    return f"say --size {height or contract.height}x{width or contract.width}"
+
+
+def embedding_dimension(shape: Sequence[int]) -> int:
+    """The length of the embedding of one image.
+
+    Args:
+        shape: The output's shape for one image, with or without axes of length 1.
+
+    Raises:
+        SourceError: A map, a single number, or a vector of an unreasonable length.
+    """
+    long = [side for side in shape if side != 1]
+    text = "x".join(str(side) for side in shape) or "a single number"
+    if len(long) > 1:
+        raise SourceError(
+            f"graph output is {text} per image: expected one vector, found a map; not an embedding",
+            hint="save the model up to the embedding, after the pooling or the last fully connected layer",
+        )
+    dimension = long[0] if long else 1
+    if not MIN_DIMENSION <= dimension <= MAX_DIMENSION:
+        raise SourceError(
+            f"graph output is {text} per image: expected an embedding of {MIN_DIMENSION}..{MAX_DIMENSION} values",
+            hint="save the model up to the embedding",
+        )
+    return dimension
+
+
+def check_single(inputs: Sequence[str], outputs: Sequence[str]) -> None:
+    """Refuse a network with more than one input or output.
+
+    Args:
+        inputs: Names of the inputs, with their shapes where known.
+        outputs: Names of the outputs, likewise.
+
+    Raises:
+        SourceError: Not exactly one of each.
+    """
+    for side, names in (("input", inputs), ("output", outputs)):
+        if len(names) != 1:
+            raise SourceError(
+                f"expected one {side}, found {len(names)}: {', '.join(names) or 'none'}",
+                hint="save the part from the image to the embedding as a model of its own"
+                " (without labels, margin head or further branches)",
+            )
+
+
+def check_witness(witness: FloatArray, inputs: FloatArray) -> None:
+    """Refuse answers that cannot be embeddings.
+
+    Args:
+        witness: Shape (n, D), what the network answered.
+        inputs: Shape (n, H, W, C), what it was asked.
+
+    Raises:
+        SourceError: Not finite, or the same for different images.
+    """
+    if not np.isfinite(witness).all():
+        bad = int((~np.isfinite(witness).all(axis=1)).sum())
+        raise SourceError(
+            f"the network answers {bad} of {len(witness)} images with NaN or infinity",
+            hint="check the contract's mean and scale, and that the training had converged",
+        )
+    differ = (inputs != inputs[:1]).reshape(len(inputs), -1).any()
+    spread = np.abs(witness - witness[:1]).max()
+    if differ and spread <= _CONSTANT * max(float(np.abs(witness).max()), _CONSTANT):
+        raise SourceError(
+            "the network answers the same for every image",
+            hint="check the contract (mean, scale, colour order) and that the weights are the trained ones",
+        )

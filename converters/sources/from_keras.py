@@ -1,0 +1,211 @@
+"""A Keras file (``.keras`` or ``.h5``, of Keras 3 or 2) as a source; only in the child process."""
+
+from __future__ import annotations
+
+import json
+import re
+import zipfile
+import zlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from converters.errors import SourceError
+from converters.sources import checks, tflite_network
+from converters.sources.request import Converted, Request, tools
+from converters.sources.tensorflow_export import write_tflite
+from edge_sdk.inference.card import InputContract
+from edge_sdk.types import FloatArray
+
+_OTHER_WAY = "save the part up to the embedding without it, or give a SavedModel (model.export) or ONNX"
+_BROKEN = "copy it again, or save it again with model.save()"
+_UNKNOWN_CLASS = re.compile(r"(?:Could not locate class|Unknown layer:) '([^']+)'")
+# What loading a damaged file or one of another version raises has no common root.
+_LOADING = (ValueError, TypeError, KeyError, AttributeError, IndexError, ImportError, OSError, RuntimeError)
+
+
+def convert(request: Request) -> Converted:
+    """Load a Keras model, fix its batch and size, and write it as ``.tflite``.
+
+    Raises:
+        SourceError: Damaged, weights only, with Lambda or unknown layers, more than one input or output,
+            or not the contract's image.
+    """
+    request.stage = "reading the Keras file"
+    _refuse_lambdas(_architecture(request))
+    model, package, notes = _load(request)
+    batch = _check_interface(model, request.contract)
+    request.stage = f"running the model with {package}"
+    witness = _witness(model, request.inputs, batch)
+    if batch not in (None, 1):
+        model = _with_batch_of_one(model, batch, request.contract, package)
+        notes += (f"the batch of the Keras model was {batch} and is 1 now",)
+    request.stage = "converting the Keras model with TensorFlow"
+    tflite = write_tflite(
+        lambda image: model(image, training=False),
+        owner=_variables(model),
+        contract=request.contract,
+        folder=request.folder,
+    )
+    notes += tflite_network.inspect(tflite, request.contract)
+    return Converted(tflite, witness, tools(package, "tensorflow"), notes)
+
+
+def _architecture(request: Request) -> Any:
+    """The model's configuration, read as JSON before any of it is made."""
+    text = _zip_config(request) if zipfile.is_zipfile(request.path) else _h5_config(request)
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise SourceError(f"the Keras configuration is not JSON: {error}", hint=_BROKEN) from error
+
+
+def _zip_config(request: Request) -> bytes:
+    try:
+        with zipfile.ZipFile(request.path) as archive:
+            broken = archive.testzip()
+            text = archive.read("config.json")
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+        raise SourceError(f"a damaged .keras file: {error}", hint=_BROKEN) from error
+    if broken is not None:
+        raise SourceError(f"a damaged .keras file: {broken} fails its checksum", hint=_BROKEN)
+    return text
+
+
+def _h5_config(request: Request) -> str | bytes:
+    import h5py
+
+    try:
+        with h5py.File(request.path, "r") as file:
+            text: str | bytes | None = file.attrs.get("model_config")
+    except OSError as error:
+        raise SourceError(f"a damaged HDF5 file: {error}", hint=_BROKEN) from error
+    if text is None:
+        raise SourceError(
+            "an HDF5 file of weights, without the network",
+            hint="save the whole model with model.save('model.keras')",
+        )
+    return text
+
+
+def _nodes(config: Any) -> Iterator[dict[str, Any]]:
+    """Every part of a configuration that names a class."""
+    if isinstance(config, dict):
+        if "class_name" in config:
+            yield config
+        for value in config.values():
+            yield from _nodes(value)
+    elif isinstance(config, list):
+        for value in config:
+            yield from _nodes(value)
+
+
+def _refuse_lambdas(config: Any) -> None:
+    """Refuse Python code in the file before anything is loaded: the loader of old files would run it."""
+    for node in _nodes(config):
+        if node["class_name"] == "Lambda":
+            inner = node.get("config")
+            name = inner.get("name", "?") if isinstance(inner, dict) else "?"
+            raise SourceError(
+                f"layer {name!r} is a Lambda: Python code in a model file is not run", hint=_OTHER_WAY
+            )
+
+
+def _load(request: Request) -> tuple[Any, str, tuple[str, ...]]:
+    """Load with Keras 3, else with Keras 2 for the files that only it understands."""
+    import keras
+
+    file = _named(request)
+    try:
+        return keras.saving.load_model(file, compile=False, safe_mode=True), "keras", ()
+    except _LOADING as error:
+        first = error
+    import tf_keras
+
+    try:
+        model = tf_keras.models.load_model(file, compile=False, safe_mode=True)
+    except _LOADING:
+        raise _cannot_load(first) from first
+    return model, "tf_keras", ("Keras 3 does not read the file, Keras 2 (tf_keras) does",)
+
+
+def _named(request: Request) -> str:
+    """The path under the suffix that Keras decides by."""
+    suffix = ".keras" if zipfile.is_zipfile(request.path) else ".h5"
+    if request.path.suffix.lower() in (suffix, ".hdf5" if suffix == ".h5" else suffix):
+        return str(request.path)
+    link = request.folder / f"model{suffix}"
+    link.symlink_to(request.path)
+    return str(link)
+
+
+def _cannot_load(error: BaseException) -> SourceError:
+    text = str(error)
+    if unknown := _UNKNOWN_CLASS.search(text):
+        name = unknown.group(1)
+        return SourceError(f"the code of its custom layer {name!r} is not in the file", hint=_OTHER_WAY)
+    line = next((line.strip() for line in text.splitlines() if line.strip()), type(error).__name__)
+    return SourceError(f"Keras cannot load it: {line[:300]}", hint=_BROKEN)
+
+
+def _check_interface(model: Any, contract: InputContract) -> int | None:
+    """Hold the model's inputs and outputs against the contract; returns a fixed batch or None."""
+    if not model.built or not getattr(model, "inputs", None):
+        raise SourceError(
+            "the model was saved before it knew its input",
+            hint="call it once on an image before saving, or start it with keras.Input",
+        )
+    checks.check_single([_say(tensor) for tensor in model.inputs], [_say(tensor) for tensor in model.outputs])
+    image = model.inputs[0]
+    found = np.dtype(_dtype(image))
+    if found != np.float32:
+        raise SourceError(
+            f"input is {found.name}, expected float32", hint="save the model with a float32 input"
+        )
+    batch, *sides = image.shape
+    checks.check_image(sides, contract)
+    return None if batch is None else int(batch)
+
+
+def _dtype(tensor: Any) -> str:
+    return str(getattr(tensor.dtype, "name", tensor.dtype))
+
+
+def _say(tensor: Any) -> str:
+    sides = "x".join("?" if side is None else str(side) for side in tensor.shape)
+    return f"{tensor.name} {sides}"
+
+
+def _witness(model: Any, inputs: FloatArray, batch: int | None) -> FloatArray:
+    if batch is None:
+        answers = np.asarray(model.predict(inputs, batch_size=len(inputs), verbose=0), np.float32)
+        return answers.reshape(len(inputs), -1)
+    rows = [
+        model.predict(np.repeat(image[None], batch, axis=0), batch_size=batch, verbose=0) for image in inputs
+    ]
+    return np.stack([np.asarray(row, np.float32).reshape(batch, -1)[0] for row in rows])
+
+
+def _with_batch_of_one(model: Any, batch: int | None, contract: InputContract, package: str) -> Any:
+    """The same layers and weights behind an input of batch 1."""
+    import importlib
+
+    framework = importlib.import_module(package)
+    image = framework.Input(batch_shape=(1, *contract.shape))
+    try:
+        fixed = framework.models.clone_model(model, input_tensors=image)
+        fixed.set_weights(model.get_weights())
+    except _LOADING as error:
+        raise SourceError(
+            f"the model is made for batches of {batch} and cannot be rebuilt for one image",
+            hint="save it with a batch of None or 1",
+        ) from error
+    return fixed
+
+
+def _variables(model: Any) -> list[Any]:
+    """The TensorFlow variables behind a Keras 3 or Keras 2 model."""
+    import tensorflow as tf
+
+    return [v if isinstance(v, tf.Variable) else v.value for v in model.variables]

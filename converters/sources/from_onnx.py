@@ -1,0 +1,172 @@
+"""An ONNX file as a source; only in the child process."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from converters.errors import SourceError
+from converters.sources import onnx_folding, onnx_interface, onnx_run, tflite_network
+from converters.sources.onnx_interface import Interface
+from converters.sources.request import Converted, Request, tools
+from converters.sources.tensorflow_export import write_tflite
+from edge_sdk.types import FloatArray
+
+_STANDARD = ("", "ai.onnx")
+_OPEN_CLOSE = 1e-4  # of the largest value: float rounding of another batch stays far below
+
+
+def convert(request: Request) -> Converted:
+    """Check an ONNX model, fix it to one image, and write it as ``.tflite`` through onnx2tf.
+
+    Raises:
+        SourceError: Damaged, too new, weights missing, quantized activations, operators outside the
+            standard, more than one input or output, or not the contract's image.
+    """
+    model = _load(request)
+    notes = onnx_interface.drop_unread_inputs(model)
+    interface = onnx_interface.examine(model, request.contract)
+    request.stage = "running the file with onnxruntime"
+    witness = onnx_run.embed(model, interface, request.inputs)
+    request.stage = "fixing the shapes of the ONNX graph"
+    notes += onnx_interface.fix_shape(model, interface, request.contract)
+    model, folded = onnx_folding.fold_constants(model)
+    onnx_folding.refuse_quantized(model)
+    _check_fixed(model, interface, request, witness)
+    if not interface.channels_first:
+        onnx_interface.take_channels_first(model)
+    request.stage = "converting the ONNX graph with onnx2tf"
+    tflite = _to_tflite(model, request)
+    notes += folded + tflite_network.inspect(tflite, request.contract)
+    return Converted(tflite, witness, tools("onnx", "onnxruntime", "onnx2tf", "tensorflow"), notes)
+
+
+def _load(request: Request) -> Any:
+    """Parse and check the file, with its external weights."""
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    request.stage = "reading the ONNX file"
+    try:
+        model = onnx.load(request.path, load_external_data=False)
+    except DecodeError as error:
+        raise SourceError("a damaged ONNX file", hint="copy it again, or export it again") from error
+    _check_version(model)
+    _load_external(model, request.path.parent)
+    _check_operators(model)
+    try:
+        onnx.checker.check_model(model)
+    except onnx.checker.ValidationError as error:
+        line = str(error).splitlines()[0]
+        raise SourceError(f"not a valid ONNX model: {line[:300]}", hint="export it again") from error
+    if not model.functions:
+        return model
+    from onnx import inliner
+
+    return inliner.inline_local_functions(model)
+
+
+def _check_version(model: Any) -> None:
+    import onnx
+
+    limits = [("IR version", model.ir_version, int(onnx.IR_VERSION))]
+    newest = onnx.defs.onnx_opset_version()
+    limits += [("opset", o.version, newest) for o in model.opset_import if o.domain in _STANDARD]
+    for name, found, limit in limits:
+        if found > limit:
+            raise SourceError(
+                f"the ONNX file has {name} {found}, the installed onnx {onnx.__version__} reads up to {limit}",
+                hint="export it with an older opset (17 is understood everywhere), or update onnx",
+            )
+
+
+def _load_external(model: Any, folder: Path) -> None:
+    """Load weights that lie beside the file, and nowhere else."""
+    import onnx
+    from onnx.external_data_helper import ExternalDataInfo, uses_external_data
+
+    for tensor in model.graph.initializer:
+        if not uses_external_data(tensor):
+            continue
+        name = str(ExternalDataInfo(tensor).location)
+        file = (folder / name).resolve()
+        if not file.is_relative_to(folder.resolve()):
+            raise SourceError(f"its weights point outside its folder: {name!r}", hint="export it again")
+        if not file.is_file():
+            raise SourceError(
+                f"its weights are in a second file {name!r}, which is not beside it",
+                hint="copy both files into one folder",
+            )
+    try:
+        onnx.load_external_data_for_model(model, str(folder))
+    except (OSError, ValueError, onnx.checker.ValidationError) as error:
+        line = str(error).splitlines()[0]
+        raise SourceError(
+            f"its external weights cannot be read: {line}", hint="copy both files again"
+        ) from error
+
+
+def _check_operators(model: Any) -> None:
+    """Refuse integer arithmetic and operators that only one runtime knows."""
+    local = {(function.domain, function.name) for function in model.functions}
+    foreign = set()
+    integer = set()
+    for node in model.graph.node:
+        if node.op_type.startswith(("QLinear", "QGemm", "DynamicQuantize")) or node.op_type.endswith(
+            "Integer"
+        ):
+            integer.add(node.op_type)
+        elif node.domain not in _STANDARD and (node.domain, node.op_type) not in local:
+            foreign.add(f"{node.domain}.{node.op_type}")
+    if integer:
+        raise SourceError(
+            f"its activations are already quantized ({', '.join(sorted(integer))})",
+            hint="give the float model it was made from",
+        )
+    if foreign:
+        raise SourceError(
+            f"it needs operators outside the ONNX standard: {', '.join(sorted(foreign))}",
+            hint="give the exporter's file, before a runtime optimized it",
+        )
+
+
+def _check_fixed(model: Any, interface: Interface, request: Request, witness: FloatArray) -> None:
+    """Hold the fixed graph's answers against the file's own."""
+    fixed = Interface(interface.name, 1, interface.channels_first, dynamic=False)
+    try:
+        answers = onnx_run.embed(model, fixed, request.inputs[:2])
+        same = answers.shape == witness[:2].shape and bool(
+            np.abs(answers - witness[:2]).max() <= _OPEN_CLOSE * max(float(np.abs(witness[:2]).max()), 1e-6)
+        )
+    except SourceError:
+        same = False
+    if not same and np.isfinite(witness).all():
+        raise SourceError(
+            f"the ONNX graph does not give the same answers for one image as for a batch of {interface.batch}",
+            hint="export it with a batch of 1",
+        )
+
+
+def _to_tflite(model: Any, request: Request) -> bytes:
+    """Convert with onnx2tf, as a Keras 2 model that is written without onnx2tf's own file formats."""
+    import onnx
+
+    onnx2tf: Any = importlib.import_module("onnx2tf.onnx2tf")  # the package hides it behind its function
+    # onnx2tf fetches sample images from the network even for a float conversion; ours are better.
+    onnx2tf.download_test_image_data = lambda: request.inputs
+    file = request.folder / "network.onnx"
+    onnx.save(model, file)
+    network = onnx2tf.convert(
+        input_onnx_file_path=str(file),
+        output_folder_path=str(request.folder / "onnx2tf"),
+        not_use_onnxsim=True,
+        disable_model_save=True,
+        non_verbose=True,
+        verbosity="error",
+    )
+    return write_tflite(
+        network, owner=list(network.variables), contract=request.contract, folder=request.folder
+    )

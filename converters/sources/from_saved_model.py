@@ -1,0 +1,105 @@
+"""A SavedModel folder as a source; only in the child process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from converters.errors import SourceError
+from converters.sources import checks, tflite_network
+from converters.sources.request import Converted, Request, tools
+from converters.sources.tensorflow_export import write_tflite
+from edge_sdk.inference.card import InputContract
+from edge_sdk.types import FloatArray
+
+_SIGNATURE = "serving_default"
+_EXPORT = "export it again, from Keras with model.export(folder)"
+
+
+def convert(request: Request) -> Converted:
+    """Load a SavedModel's signature, fix its shape, and write it as ``.tflite``.
+
+    Raises:
+        SourceError: Damaged, without a usable signature, more than one input or output, another dtype
+            than float32, a fixed batch above 1, or not the contract's image.
+    """
+    import tensorflow as tf
+
+    request.stage = "loading the SavedModel"
+    loaded = _load(request)
+    signature, notes = _signature(loaded)
+    call = _caller(signature, request.contract)
+    request.stage = "running the SavedModel"
+    witness = _witness(tf.function(call), request.inputs)
+    request.stage = "converting the SavedModel with TensorFlow"
+    tflite = write_tflite(call, owner=loaded, contract=request.contract, folder=request.folder)
+    notes += tflite_network.inspect(tflite, request.contract)
+    return Converted(tflite, witness, tools("tensorflow"), notes)
+
+
+def _load(request: Request) -> Any:
+    import tensorflow as tf
+
+    try:
+        return tf.saved_model.load(str(request.path))
+    except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
+        line = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+        raise SourceError(f"TensorFlow cannot load the SavedModel: {line[:300]}", hint=_EXPORT) from error
+
+
+def _signature(loaded: Any) -> tuple[Any, tuple[str, ...]]:
+    signatures = getattr(loaded, "signatures", {})
+    names = [name for name in signatures if not name.startswith("__")]
+    if _SIGNATURE in names:
+        return signatures[_SIGNATURE], ()
+    if len(names) == 1:
+        return signatures[names[0]], (f"the signature is {names[0]!r}, the only one",)
+    raise SourceError(
+        f"expected the signature {_SIGNATURE!r}, found {', '.join(sorted(names)) or 'none'}",
+        hint="save it with tf.saved_model.save(module, folder, signatures=...) or model.export(folder)",
+    )
+
+
+def _caller(signature: Any, contract: InputContract) -> Callable[[Any], Any]:
+    """The signature as a function of one image, checked."""
+    specs: dict[str, Any] = signature.structured_input_signature[1]
+    outputs: dict[str, Any] = signature.structured_outputs
+    checks.check_single(
+        [_say(name, spec) for name, spec in specs.items()],
+        [_say(name, spec) for name, spec in outputs.items()],
+    )
+    (name, spec), (answer, _) = next(iter(specs.items())), next(iter(outputs.items()))
+    _check_image(spec, contract)
+    return lambda image: signature(**{name: image})[answer]
+
+
+def _check_image(spec: Any, contract: InputContract) -> None:
+    if spec.dtype.name != "float32":
+        raise SourceError(
+            f"input is {spec.dtype.name}, expected float32",
+            hint="export a signature that takes the normalized image, not a file's bytes or pixels",
+        )
+    if spec.shape.rank is None:
+        return
+    batch, *sides = spec.shape.as_list() if spec.shape.rank else [None]
+    checks.check_image(sides, contract)
+    if batch not in (None, 1):
+        raise SourceError(
+            f"the signature takes batches of {batch}", hint="export it with a batch of None or 1"
+        )
+
+
+def _witness(call: Callable[[Any], Any], inputs: FloatArray) -> FloatArray:
+    import tensorflow as tf
+
+    rows = [np.asarray(call(tf.constant(image[None])), np.float32).reshape(-1) for image in inputs]
+    return np.stack(rows)
+
+
+def _say(name: str, spec: Any) -> str:
+    sides = (
+        "" if spec.shape.rank is None else " " + "x".join("?" if s is None else str(s) for s in spec.shape)
+    )
+    return f"{name}{sides}"

@@ -1,0 +1,83 @@
+"""Run an ONNX model with onnxruntime, its reference; only in the child process."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from converters.errors import SourceError
+from converters.sources.onnx_interface import TO_NCHW, Interface
+from edge_sdk.types import FloatArray
+
+
+def open_session(model: Any) -> Any:
+    """An onnxruntime session on one thread, without logs.
+
+    Raises:
+        SourceError: onnxruntime does not take the model.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    try:
+        return onnxruntime.InferenceSession(
+            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+    except _errors() as error:
+        raise SourceError(f"onnxruntime does not take it: {_line(error)}", hint="export it again") from error
+
+
+def embed(model: Any, interface: Interface, inputs: FloatArray) -> FloatArray:
+    """Let onnxruntime answer images one at a time; a fixed batch is filled with the same image.
+
+    Args:
+        model: The onnx.ModelProto.
+        interface: Its input.
+        inputs: Shape (n, H, W, C), float32.
+
+    Returns:
+        Shape (n, D), float32.
+
+    Raises:
+        SourceError: onnxruntime fails on it.
+    """
+    session = open_session(model)
+    batch = interface.batch or 1
+    name = session.get_inputs()[0].name
+    rows = []
+    for image in inputs:
+        fed = np.repeat(image[None], batch, axis=0)
+        if interface.channels_first:
+            fed = np.ascontiguousarray(fed.transpose(TO_NCHW))
+        try:
+            (answer,) = session.run(None, {name: fed})
+        except _errors() as error:
+            raise SourceError(f"onnxruntime cannot run it: {_line(error)}", hint="export it again") from error
+        rows.append(np.asarray(answer, np.float32).reshape(batch, -1)[0])
+    return np.stack(rows)
+
+
+def _errors() -> tuple[type[Exception], ...]:
+    """onnxruntime's errors, which share no class of their own."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    kinds = (
+        state.EPFail,
+        state.Fail,
+        state.InvalidArgument,
+        state.InvalidGraph,
+        state.InvalidProtobuf,
+        state.NoSuchFile,
+        state.NotImplemented,
+        state.RuntimeException,
+    )
+    return (*kinds, ValueError)
+
+
+def _line(error: BaseException) -> str:
+    text = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    return text.rpartition(" : ")[2][:300] or text[:300]
