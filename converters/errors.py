@@ -21,5 +21,9 @@ class TargetError(ConversionError):
     """The target cannot run the network."""
 
 
-class AccuracyGateError(ConversionError):
+class GateError(ConversionError):
+    """An artefact was made and is not whole; nothing was written; the command line exits with 1."""
+
+
+class AccuracyGateError(GateError):
     """The artefact is finished and not good enough; the command lines exit with 1."""

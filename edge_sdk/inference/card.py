@@ -131,9 +131,10 @@ class InputContract:
 
     def describe(self) -> str:
         """One line for a person, such as ``112x112 rgb, (pixel - 127.5) / 128``."""
-        mean = _short(self.mean)
-        scale = _short(self.scale)
-        return f"{self.height}x{self.width} {self.color}, (pixel - {mean}) / {scale}"
+        size = f"{self.height}x{self.width} {self.color}"
+        if set(self.mean) == {0.0} and set(self.scale) == {1.0}:
+            return f"{size}, pixels 0..255 as they are"
+        return f"{size}, (pixel - {_short(self.mean)}) / {_short(self.scale)}"
 
 
 def _short(values: Sequence[float]) -> str:
@@ -165,7 +166,7 @@ def _normalization(value: Mapping[str, Any], channels: int) -> tuple[tuple[float
                     f"input range: expected [low, high] with low < high, found {value['range']!r}"
                 )
             scale = 255.0 / (high - low)
-            return (-low * scale,) * channels, (scale,) * channels
+            return (0.0 - low * scale,) * channels, (scale,) * channels
         if "mean" not in value or "scale" not in value:
             raise ModelCardError(
                 "normalization: expected mean and scale, or range, found neither",

@@ -1,0 +1,55 @@
+# Two commands do everything on a fresh clone: make demo, make test. Each makes its own environment.
+PYTHON ?= python3.11
+VENV ?= .venv
+BIN := $(VENV)/bin
+export OPENBLAS_NUM_THREADS := 1
+export TF_CPP_MIN_LOG_LEVEL := 3
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-exhaustive lint types contracts check bench samples wheel clean
+
+help: ## say what can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
+
+$(VENV)/installed: setup.cfg constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; say make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	@echo "installing what the project needs (2.5 GB, about two minutes)"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+install: $(VENV)/installed ## make the virtual environment
+
+demo: $(VENV)/installed ## convert the reference model, enrol ten products, recognize them
+	$(BIN)/python -m tools.demo --output work/demo
+
+test: $(VENV)/installed ## run the tests (slow ones: make test-exhaustive)
+	$(BIN)/python -m pytest -n 2 -m "not slow"
+
+test-exhaustive: $(VENV)/installed ## run every test
+	$(BIN)/python -m pytest -n 2
+
+lint: $(VENV)/installed ## style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/installed ## static types
+	$(BIN)/mypy
+
+contracts: $(VENV)/installed ## which package may import which
+	$(BIN)/lint-imports
+
+check: lint types contracts ## everything but the tests
+
+bench: $(VENV)/installed ## speed, as ratios within one run
+	$(BIN)/python -m tools.benchmark
+
+samples: $(VENV)/installed ## draw the products, train the reference model (40 minutes)
+	$(BIN)/python -m tools.train --output samples/products
+
+wheel: $(VENV)/installed ## build the wheel
+	$(BIN)/python -m build --wheel --outdir work/dist
+
+clean: ## remove what was made, the environment too
+	rm -rf work $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache

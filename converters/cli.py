@@ -1,0 +1,255 @@
+"""``edge-convert``: convert a trained embedding network, look into a file, compare two files.
+
+Exit codes: 0 done, 1 a gate was missed, 2 usage, 3 anything else that went wrong, with one line that says what.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from converters.errors import GateError
+from edge_sdk import console
+from edge_sdk.errors import ModelCardError
+from edge_sdk.inference.card import COLORS, InputContract
+
+_CONVERT_EXAMPLE = """example:
+  edge-convert convert mobilefacenet.onnx --target cpu --size 112x112 --color rgb --range 0..255 \\
+      --calibration crops/ --output converted/
+
+The input contract is never guessed: how pixels become the network's numbers is part of the model. Say it
+with --size, --color and either --mean and --scale for (pixel - mean) / scale, or --range LOW..HIGH for what
+pixels 0 and 255 become; or put it into a file: {"size": [112, 112], "color": "rgb", "mean": 127.5,
+"scale": 128}. Per-channel values are separated by commas.
+"""
+_INSPECT_EXAMPLE = """example:
+  edge-convert inspect converted/mobilefacenet.cpu_int8.tflite
+"""
+_COMPARE_EXAMPLE = """example:
+  edge-convert compare converted/mobilefacenet.float32.tflite converted/mobilefacenet.cpu_int8.tflite \\
+      --images crops/
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    # Two OpenBLAS threads are many times slower than one on problems of this size.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    return console.run("edge-convert", lambda: int(arguments.run(arguments)), negatives=(GateError,))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="edge-convert",
+        description="Turn a trained embedding network into an int8 file for small hardware, and say what it is worth.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_convert(commands)
+    _add_inspect(commands)
+    _add_compare(commands)
+    return parser
+
+
+def _command(commands: Any, name: str, summary: str, example: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=summary,
+        description=summary[0].upper() + summary[1:] + ".",
+        epilog=example,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON, for a program to read")
+    return parser
+
+
+def _add_convert(commands: Any) -> None:
+    parser = _command(commands, "convert", "convert a model and report on what came out", _CONVERT_EXAMPLE)
+    parser.add_argument(
+        "model", type=Path, help="Keras .keras or .h5, SavedModel folder, ONNX, or float .tflite"
+    )
+    parser.add_argument("--target", action="append", help="what to convert for: cpu (the default)")
+    parser.add_argument(
+        "--calibration",
+        type=Path,
+        required=True,
+        help="folder, .tar or .zip of crops as the device will see them",
+    )
+    parser.add_argument(
+        "--output", type=Path, required=True, help="folder for the files; all of them or none"
+    )
+    parser.add_argument("--name", default="", help="the model's name (default: the file's)")
+    parser.add_argument("--version", default=None, help="the model's own version, for its card")
+    parser.add_argument("--description", default=None, help="what the model is for, for its card")
+    parser.add_argument("--licence", default=None, help="the model's licence, for its card")
+    parser.add_argument(
+        "--min-cosine",
+        type=_fraction,
+        default=0.0,
+        help="fail with exit 1 where the mean cosine to float is below",
+    )
+    _add_contract(parser)
+    parser.set_defaults(run=_convert, parser=parser)
+
+
+def _add_inspect(commands: Any) -> None:
+    parser = _command(
+        commands, "inspect", "show a .tflite's card, operators, partitions and sizes", _INSPECT_EXAMPLE
+    )
+    parser.add_argument("file", type=Path, help="a .tflite, with or without a card")
+    parser.set_defaults(run=_inspect)
+
+
+def _add_compare(commands: Any) -> None:
+    parser = _command(
+        commands, "compare", "compare two files' embeddings of the same images", _COMPARE_EXAMPLE
+    )
+    parser.add_argument("first", type=Path, metavar="FLOAT", help="a .tflite")
+    parser.add_argument("second", type=Path, metavar="INT8", help="another .tflite of the same model")
+    parser.add_argument("--images", type=Path, required=True, help="folder, .tar or .zip of crops")
+    _add_contract(parser)
+    parser.set_defaults(run=_compare, parser=parser)
+
+
+def _add_contract(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("input contract", "how pixels become the network's numbers")
+    group.add_argument("--contract", type=Path, metavar="FILE.json", help="a file that says all of it")
+    group.add_argument("--size", type=_size, metavar="HxW", help="input height and width, such as 112x112")
+    group.add_argument("--color", choices=sorted(COLORS), help="channel order")
+    group.add_argument("--mean", type=_numbers, metavar="M[,M,M]", help="for (pixel - mean) / scale")
+    group.add_argument("--scale", type=_numbers, metavar="S[,S,S]", help="for (pixel - mean) / scale")
+    group.add_argument("--range", type=_range, metavar="LOW..HIGH", help="what pixels 0 and 255 become")
+
+
+def _size(text: str) -> list[int]:
+    try:
+        height, width = (int(part) for part in text.lower().split("x"))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"expected HEIGHTxWIDTH such as 112x96, found {text!r}") from error
+    return [height, width]
+
+
+def _numbers(text: str) -> float | list[float]:
+    try:
+        values = [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"expected a number or one per channel, found {text!r}") from error
+    return values[0] if len(values) == 1 else values
+
+
+def _range(text: str) -> list[float]:
+    try:
+        low, high = (float(part) for part in text.split(".."))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"expected LOW..HIGH such as 0..255, found {text!r}") from error
+    return [low, high]
+
+
+def _fraction(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"expected a number in 0..1, found {text!r}")
+    return value
+
+
+def _contract_flags(arguments: argparse.Namespace) -> dict[str, Any]:
+    names = ("size", "color", "mean", "scale", "range")
+    return {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
+
+
+def _contract_file(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What a contract file says, with what flags say on top."""
+    flags = _contract_flags(arguments)
+    if arguments.contract is None:
+        return flags
+    try:
+        value = json.loads(arguments.contract.read_bytes())
+    except OSError as error:
+        raise ModelCardError(f"{arguments.contract}: cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise ModelCardError(f"{arguments.contract}: expected JSON, found {error}") from error
+    if not isinstance(value, dict):
+        raise ModelCardError(f"{arguments.contract}: expected a JSON object, found {type(value).__name__}")
+    contradicted = [name for name in flags if name in value and value[name] != flags[name]]
+    if contradicted:
+        name = contradicted[0]
+        raise ModelCardError(
+            f"--{name} says {flags[name]}, {arguments.contract} says {value[name]}: expected one answer"
+        )
+    return {**value, **flags}
+
+
+def _contract(arguments: argparse.Namespace) -> tuple[InputContract, dict[str, Any]]:
+    value = _contract_file(arguments)
+    missing = [] if "size" in value or "height" in value else ["--size"]
+    missing += [] if "color" in value else ["--color"]
+    missing += (
+        []
+        if "range" in value or ("mean" in value and "scale" in value)
+        else ["--mean and --scale, or --range"]
+    )
+    if missing:
+        arguments.parser.error(
+            f"the input contract is required and never guessed; missing: {'; '.join(missing)} (or --contract FILE.json)"
+        )
+    return InputContract.from_json(value), value
+
+
+def _convert(arguments: argparse.Namespace) -> int:
+    contract, said = _contract(arguments)
+    from converters.pipeline import Request, convert
+
+    def text(flag: str, default: str) -> str:
+        given = getattr(arguments, flag)
+        return str(said.get(flag, default)) if given is None else given
+
+    request = Request(
+        model=arguments.model,
+        contract=contract,
+        calibration=arguments.calibration,
+        output=arguments.output,
+        targets=tuple(dict.fromkeys(arguments.target or ["cpu"])),
+        name=arguments.name or str(said.get("name", "")),
+        min_cosine=arguments.min_cosine,
+        version=text("version", "1"),
+        description=text("description", ""),
+        licence=text("licence", ""),
+    )
+    report = convert(request)
+    if arguments.json:
+        print(json.dumps(report.to_json(), indent=1, ensure_ascii=False))
+    else:
+        print(report.to_text())
+        print(f"written to {arguments.output}")
+    return 0
+
+
+def _inspect(arguments: argparse.Namespace) -> int:
+    from converters.inspection import inspect
+
+    found = inspect(arguments.file)
+    print(json.dumps(found.to_json(), indent=1, ensure_ascii=False) if arguments.json else found.to_text())
+    return 0
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    from converters.comparison import compare
+
+    flags = _contract_file(arguments)
+    contract = InputContract.from_json(flags) if flags else None
+    found = compare(arguments.first, arguments.second, arguments.images, contract=contract)
+    print(json.dumps(found.to_json(), indent=1, ensure_ascii=False) if arguments.json else found.to_text())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

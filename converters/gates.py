@@ -1,0 +1,159 @@
+"""Gates: what an artefact must be before it is written. The rule is the docstring.
+
+Converters fail silently (unfrozen variables, a float operator left in an "integer" network, a delegate
+that takes half the graph), so every artefact is looked at, whoever made it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from converters.embedding import embed_crops
+from converters.graph import Graph, indices
+from converters.recipe import Recipe
+from edge_sdk.errors import InputError
+from edge_sdk.inference.backends.litert import load_interpreter_class
+from edge_sdk.inference.card import InputContract
+from edge_sdk.types import UInt8Array
+
+_STATEFUL = {"VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "CALL_ONCE"}
+_CONVERSIONS = {"QUANTIZE", "DEQUANTIZE"}
+
+
+@dataclass(frozen=True)
+class Gate:
+    """The outcome of one gate.
+
+    Args:
+        name: Which gate.
+        wanted: What an artefact must be.
+        found: What this one is.
+        passed: Whether that is the same.
+    """
+
+    name: str
+    wanted: str
+    found: str
+    passed: bool
+
+
+def check(network: bytes, recipe: Recipe, contract: InputContract, crops: UInt8Array) -> tuple[Gate, ...]:
+    """Hold an artefact against every gate.
+
+    Args:
+        network: The artefact.
+        recipe: How it was made and what that allows.
+        contract: Its input contract.
+        crops: A few real crops, shape (n, H, W, C), uint8.
+    """
+    graph = Graph.parse(network)
+    gates = [_static(graph), _stateless(graph), _integer(graph, recipe)]
+    if all(gate.passed for gate in gates):
+        gates += [_finite(network, contract, crops), _partitions(network, recipe)]
+    return tuple(gates)
+
+
+def _gate(rule: Callable[..., Gate], found: str, passed: bool) -> Gate:
+    wanted = (rule.__doc__ or "").strip()
+    return Gate(rule.__name__.strip("_"), wanted, found, passed)
+
+
+def _static(graph: Graph) -> Gate:
+    """every tensor has a static shape"""
+    dynamic = [graph.name(i) for i in range(len(graph.tensors)) if -1 in graph.shape(i)]
+    return _gate(_static, f"dynamic: {', '.join(dynamic[:3])}" if dynamic else "static", not dynamic)
+
+
+def _stateless(graph: Graph) -> Gate:
+    """no variables, no resources, no custom operators"""
+    found = [op for op in graph.operator_counts() if op in _STATEFUL or op.startswith("'")]
+    found += [
+        graph.name(i) for i in range(len(graph.tensors)) if graph.dtype_name(i) in {"resource", "variant"}
+    ]
+    return _gate(_stateless, ", ".join(found[:3]) or "none", not found)
+
+
+def _integer(graph: Graph, recipe: Recipe) -> Gate:
+    """float tensors only where the recipe allows them"""
+    if recipe.precision != "int8":
+        return _gate(_integer, f"a {recipe.precision} network, float throughout", True)
+    strays = []
+    for operator in graph.operators:
+        name = graph.op_name(operator)
+        touched = [*indices(operator.inputs), *indices(operator.outputs)]
+        is_float = any(i >= 0 and graph.dtype_name(i) == "float32" for i in touched)
+        if is_float and name not in _CONVERSIONS and name not in recipe.float_operators:
+            strays.append(f"{name} {graph.name(indices(operator.outputs)[0])!r}")
+    strays += [
+        f"{graph.dtype_name(i)} at the network's edge: {graph.name(i)!r}"
+        for i in [*graph.inputs, *graph.outputs]
+        if graph.dtype_name(i) != "int8"
+    ]
+    kept = sum(graph.op_name(op) in recipe.float_operators for op in graph.operators)
+    found = (
+        "; ".join(strays[:3])
+        if strays
+        else f"integer, {kept} of {len(graph.operators)} operators in float as allowed"
+    )
+    return _gate(_integer, found, not strays)
+
+
+def _finite(network: bytes, contract: InputContract, crops: UInt8Array) -> Gate:
+    """a finite embedding for every image, and not the same one for all"""
+    try:
+        embeddings = embed_crops(network, contract, crops)
+    except InputError as error:
+        return _gate(_finite, str(error), False)
+    same = len(embeddings) > 1 and float(np.ptp(embeddings, axis=0).max()) == 0.0
+    return _gate(_finite, "one embedding for every image" if same else "finite", not same)
+
+
+def _partitions(network: bytes, recipe: Recipe) -> Gate:
+    """XNNPACK runs the whole network in the partitions the recipe allows"""
+    found = xnnpack_partitions(network)
+    text = f"{found.count} partition{'s' if found.count != 1 else ''}"
+    if found.outside:
+        text += f", outside: {', '.join(sorted(set(found.outside)))}"
+    passed = found.count <= recipe.partitions and (recipe.partitions != 1 or not found.outside)
+    return _gate(_partitions, text, passed)
+
+
+@dataclass(frozen=True)
+class Partitions:
+    """How LiteRT's CPU delegate, XNNPACK, takes a network.
+
+    Args:
+        count: Stretches of the network that it runs.
+        outside: Operators that it leaves to LiteRT's own, slower kernels.
+    """
+
+    count: int
+    outside: tuple[str, ...]
+
+
+def xnnpack_partitions(network: bytes) -> Partitions:
+    """Load the network and see what XNNPACK took; measured on this host, not predicted."""
+    interpreter = load_interpreter_class()(model_content=network, num_threads=1)
+    interpreter.allocate_tensors()
+    # LiteRT appends one DELEGATE operator for each partition; there is no public way to ask.
+    details = interpreter._get_ops_details()
+    delegates = [d for d in details if d["op_name"] == "DELEGATE"]
+    inside = {int(i) for d in delegates for i in d["outputs"]}
+    operators = [d for d in details if d["op_name"] != "DELEGATE"]
+    # Whatever a delegate or the network's edge reads, and no delegate gives, comes from outside. So does
+    # what those operators read, back to a delegate's output.
+    producers = {int(i): d for d in operators for i in d["outputs"]}
+    wanted = [int(i) for d in delegates for i in d["inputs"]]
+    wanted += [int(d["index"]) for d in interpreter.get_output_details()]
+    outside: dict[int, str] = {}
+    while wanted:
+        index = wanted.pop()
+        producer = producers.get(index)
+        if index in inside or producer is None or producer["index"] in outside:
+            continue
+        outside[producer["index"]] = producer["op_name"]
+        wanted += [int(i) for i in producer["inputs"]]
+    return Partitions(len(delegates), tuple(outside[i] for i in sorted(outside)))

@@ -1,0 +1,353 @@
+"""A .tflite as operators and tensors, to read and to rewrite.
+
+One subgraph, as every embedding network has. Constants come out as numpy arrays of the tensor's own
+dtype and shape, and go in the same way; everything else is LiteRT's own object API.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import flatbuffers
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+from numpy.typing import NDArray
+
+from converters.errors import SourceError
+
+_IDENTIFIER = b"TFL3"
+_OP_NAMES: dict[int, str] = {v: k for k, v in vars(schema.BuiltinOperator).items() if not k.startswith("_")}
+_DTYPES: dict[int, np.dtype[Any]] = {
+    schema.TensorType.FLOAT32: np.dtype(np.float32),
+    schema.TensorType.FLOAT16: np.dtype(np.float16),
+    schema.TensorType.INT32: np.dtype(np.int32),
+    schema.TensorType.UINT8: np.dtype(np.uint8),
+    schema.TensorType.INT64: np.dtype(np.int64),
+    schema.TensorType.BOOL: np.dtype(np.bool_),
+    schema.TensorType.INT16: np.dtype(np.int16),
+    schema.TensorType.INT8: np.dtype(np.int8),
+    schema.TensorType.FLOAT64: np.dtype(np.float64),
+    schema.TensorType.UINT32: np.dtype(np.uint32),
+}
+_TYPES = {dtype: code for code, dtype in _DTYPES.items()}
+_TYPE_NAMES: dict[int, str] = {
+    v: k.lower() for k, v in vars(schema.TensorType).items() if not k.startswith("_")
+}
+
+
+class _AlignedBuffer(schema.BufferT):  # type: ignore[misc]
+    """A buffer whose data begins at a multiple of 16, as the schema asks (``force_align: 16``).
+
+    The generated code leaves constants at multiples of 4, which microcontrollers and 64-bit constants
+    do not forgive.
+    """
+
+    def Pack(self, builder: flatbuffers.Builder) -> int:  # noqa: N802  the generated code's name
+        vector = None
+        if self.data is not None and len(self.data):
+            raw = np.asarray(self.data, np.uint8).tobytes()
+            builder.StartVector(1, len(raw), 16)
+            builder.head = builder.Head() - len(raw)
+            builder.Bytes[builder.Head() : builder.Head() + len(raw)] = raw
+            vector = builder.EndVector()
+        schema.BufferStart(builder)
+        if vector is not None:
+            schema.BufferAddData(builder, vector)
+        offset: int = schema.BufferEnd(builder)
+        return offset
+
+
+class Graph:
+    """The operators and tensors of a .tflite's one subgraph.
+
+    Args:
+        model: The FlatBuffer's object form; it is changed in place by the rewriting methods.
+    """
+
+    def __init__(self, model: schema.ModelT) -> None:
+        self.model = model
+        self._subgraph = model.subgraphs[0]
+
+    @classmethod
+    def parse(cls, data: bytes) -> Graph:
+        """Read a .tflite's FlatBuffer.
+
+        Raises:
+            SourceError: Not a .tflite, damaged, or with more than one subgraph.
+        """
+        if data[4:8] != _IDENTIFIER:
+            raise SourceError(f"expected a .tflite (identifier TFL3 at byte 4), found {data[4:8]!r}")
+        try:
+            model = schema.ModelT.InitFromPackedBuf(data, 0)
+            subgraphs = len(model.subgraphs)
+            _inline_buffers(model, data)
+            _complete_operator_codes(model)
+        except (struct.error, IndexError, ValueError, TypeError, AttributeError, OverflowError) as error:
+            raise SourceError(
+                f"expected a whole .tflite, found one that is damaged or cut short ({error})",
+                hint="copy the file again",
+            ) from error
+        if subgraphs != 1:
+            raise SourceError(
+                f"expected a network with one subgraph, found {subgraphs}",
+                hint="control flow (IF, WHILE) has no place in an embedding network; export it without",
+            )
+        return cls(model)
+
+    def to_bytes(self) -> bytes:
+        """The FlatBuffer; the same graph gives the same bytes."""
+        builder = flatbuffers.Builder(1 << 20)
+        builder.Finish(self.model.Pack(builder), file_identifier=_IDENTIFIER)
+        return bytes(builder.Output())
+
+    # Reading
+
+    @property
+    def tensors(self) -> list[schema.TensorT]:
+        """Every tensor; its index names it in operators."""
+        tensors: list[schema.TensorT] = self._subgraph.tensors
+        return tensors
+
+    @property
+    def operators(self) -> list[schema.OperatorT]:
+        """The operators in execution order."""
+        operators: list[schema.OperatorT] = self._subgraph.operators
+        return operators
+
+    @property
+    def inputs(self) -> list[int]:
+        """Indices of the network's input tensors."""
+        return [int(i) for i in self._subgraph.inputs]
+
+    @property
+    def outputs(self) -> list[int]:
+        """Indices of the network's output tensors."""
+        return [int(i) for i in self._subgraph.outputs]
+
+    def op_name(self, operator: schema.OperatorT) -> str:
+        """Such as ``CONV_2D``; a custom operator's own name in quotes."""
+        code = self.model.operatorCodes[operator.opcodeIndex]
+        if code.customCode:
+            return f"'{_text(code.customCode)}'"
+        return _OP_NAMES.get(code.builtinCode, "UNKNOWN")
+
+    def operator_counts(self) -> dict[str, int]:
+        """How often each operator occurs, most frequent first."""
+        return dict(Counter(self.op_name(op) for op in self.operators).most_common())
+
+    def name(self, index: int) -> str:
+        """The tensor's name."""
+        return _text(self.tensors[index].name)
+
+    def shape(self, index: int) -> tuple[int, ...]:
+        """The tensor's shape; -1 where a dimension is dynamic."""
+        tensor = self.tensors[index]
+        signature = tensor.shapeSignature
+        shape = tensor.shape if signature is None or len(signature) == 0 else signature
+        return () if shape is None else tuple(int(n) for n in shape)
+
+    def dtype_name(self, index: int) -> str:
+        """Such as ``float32``, ``int8`` or ``resource``."""
+        return _TYPE_NAMES.get(self.tensors[index].type, "unknown")
+
+    def constant(self, index: int) -> NDArray[Any] | None:
+        """A constant's value, or None where the tensor is computed; a view that must not be written."""
+        if index < 0:
+            return None
+        tensor = self.tensors[index]
+        data = self.model.buffers[tensor.buffer].data
+        if data is None or len(data) == 0 or tensor.type not in _DTYPES:
+            return None
+        raw = np.asarray(data, np.uint8)
+        shape = () if tensor.shape is None else tuple(int(n) for n in tensor.shape)
+        value: NDArray[Any] = raw.view(_DTYPES[tensor.type]).reshape(shape)
+        return value
+
+    def producer(self, index: int) -> schema.OperatorT | None:
+        """The operator that computes a tensor."""
+        for operator in self.operators:
+            if index in indices(operator.outputs):
+                return operator
+        return None
+
+    def consumers(self, index: int) -> list[schema.OperatorT]:
+        """The operators that read a tensor."""
+        return [operator for operator in self.operators if index in indices(operator.inputs)]
+
+    def computed(self) -> list[int]:
+        """Indices of the tensors that operators compute, in execution order."""
+        return [index for operator in self.operators for index in indices(operator.outputs)]
+
+    # Rewriting
+
+    def set_constant(self, index: int, value: NDArray[Any]) -> None:
+        """Give a tensor a constant value, its dtype and its shape."""
+        tensor = self.tensors[index]
+        value = np.ascontiguousarray(value)
+        tensor.buffer = self._add_buffer(value)
+        tensor.type = _TYPES[value.dtype]
+        _set_shape(tensor, value.shape)
+
+    def set_shape(self, index: int, shape: Sequence[int]) -> None:
+        """Give a tensor a static shape."""
+        _set_shape(self.tensors[index], shape)
+
+    def add_tensor(
+        self, name: str, shape: Sequence[int], dtype: Any, value: NDArray[Any] | None = None
+    ) -> int:
+        """Append a tensor, constant where a value is given; returns its index."""
+        tensor = schema.TensorT()
+        tensor.name = name.encode()
+        tensor.type = _TYPES[np.dtype(dtype)]
+        tensor.buffer = 0 if value is None else self._add_buffer(np.ascontiguousarray(value))
+        tensor.quantization = schema.QuantizationParametersT()
+        _set_shape(tensor, shape)
+        self.tensors.append(tensor)
+        return len(self.tensors) - 1
+
+    def add_operator(
+        self,
+        op: str,
+        inputs: Sequence[int],
+        outputs: Sequence[int],
+        *,
+        at: int,
+        version: int = 1,
+        options: Any = None,
+        options_type: int = 0,
+    ) -> schema.OperatorT:
+        """Insert a builtin operator before position ``at`` of the execution order."""
+        operator = schema.OperatorT()
+        operator.opcodeIndex = self._operator_code(getattr(schema.BuiltinOperator, op), version)
+        operator.inputs, operator.outputs = list(inputs), list(outputs)
+        operator.builtinOptions, operator.builtinOptionsType = options, options_type
+        self.operators.insert(at, operator)
+        return operator
+
+    def set_outputs(self, outputs: Sequence[int]) -> None:
+        """Name other tensors as the network's outputs."""
+        self._subgraph.outputs = list(outputs)
+
+    def set_signature(self, input_name: str, output_name: str) -> None:
+        """Give the network the one signature ``serving_default``: input_name -> output_name."""
+
+        def tensor_map(name: str, index: int) -> schema.TensorMapT:
+            entry = schema.TensorMapT()
+            entry.name, entry.tensorIndex = name.encode(), index
+            return entry
+
+        signature = schema.SignatureDefT()
+        signature.signatureKey = b"serving_default"
+        signature.inputs = [tensor_map(input_name, self.inputs[0])]
+        signature.outputs = [tensor_map(output_name, self.outputs[0])]
+        signature.subgraphIndex = 0
+        self.model.signatureDefs = [signature]
+
+    def set_metadata(self, name: str, data: bytes) -> None:
+        """Keep a named buffer beside the network, replacing one of the same name."""
+        entries = [m for m in self.model.metadata or [] if _text(m.name) != name]
+        entry = schema.MetadataT()
+        entry.name, entry.buffer = name.encode(), self._add_buffer(np.frombuffer(data, np.uint8))
+        self.model.metadata = [*entries, entry]
+
+    def drop_metadata(self) -> None:
+        """Forget every metadata buffer; what a converter noted does not hold after a rewrite."""
+        self.model.metadata = []
+        self.model.metadataBuffer = None
+
+    def prune(self) -> None:
+        """Drop operators that nothing reads, then unused tensors, buffers and operator codes."""
+        needed = set(self.outputs)
+        kept: list[schema.OperatorT] = []
+        for operator in reversed(self.operators):
+            if needed.intersection(indices(operator.outputs)):
+                needed.update(i for i in indices(operator.inputs) if i >= 0)
+                kept.append(operator)
+        self._subgraph.operators = kept[::-1]
+        used = needed | set(self.inputs)
+        used.update(i for op in self.operators for i in indices(op.outputs))
+        used.update(i for op in self.operators for i in indices(op.intermediates) if i >= 0)
+        self._renumber_tensors(sorted(used))
+        self._renumber_buffers()
+        self._renumber_codes()
+
+    def _renumber_tensors(self, used: list[int]) -> None:
+        new = {old: position for position, old in enumerate(used)}
+        new[-1] = -1
+        self._subgraph.tensors = [self.tensors[old] for old in used]
+        for operator in self.operators:
+            operator.inputs = [new[i] for i in indices(operator.inputs)]
+            operator.outputs = [new[i] for i in indices(operator.outputs)]
+            if operator.intermediates is not None:
+                operator.intermediates = [new[i] for i in indices(operator.intermediates)]
+        self._subgraph.inputs = [new[i] for i in self.inputs]
+        self._subgraph.outputs = [new[i] for i in self.outputs]
+        for signature in self.model.signatureDefs or []:
+            for entry in [*(signature.inputs or []), *(signature.outputs or [])]:
+                entry.tensorIndex = new[entry.tensorIndex]
+
+    def _renumber_buffers(self) -> None:
+        # Buffer 0 is empty by the format's rule and stands for "no data".
+        used = sorted({0} | {t.buffer for t in self.tensors} | {m.buffer for m in self.model.metadata or []})
+        new = {old: position for position, old in enumerate(used)}
+        self.model.buffers = [self.model.buffers[old] for old in used]
+        for tensor in self.tensors:
+            tensor.buffer = new[tensor.buffer]
+        for entry in self.model.metadata or []:
+            entry.buffer = new[entry.buffer]
+
+    def _renumber_codes(self) -> None:
+        used = sorted({operator.opcodeIndex for operator in self.operators})
+        new = {old: position for position, old in enumerate(used)}
+        self.model.operatorCodes = [self.model.operatorCodes[old] for old in used]
+        for operator in self.operators:
+            operator.opcodeIndex = new[operator.opcodeIndex]
+
+    def _add_buffer(self, value: NDArray[Any]) -> int:
+        self.model.buffers.append(_AlignedBuffer(np.frombuffer(value.tobytes(), np.uint8)))
+        return len(self.model.buffers) - 1
+
+    def _operator_code(self, builtin: int, version: int) -> int:
+        for index, code in enumerate(self.model.operatorCodes):
+            if code.builtinCode == builtin and code.version == version and not code.customCode:
+                return index
+        code = schema.OperatorCodeT()
+        code.builtinCode, code.version = builtin, version
+        code.deprecatedBuiltinCode = min(builtin, 127)
+        self.model.operatorCodes.append(code)
+        return len(self.model.operatorCodes) - 1
+
+
+def _set_shape(tensor: schema.TensorT, shape: Iterable[int]) -> None:
+    tensor.shape = [int(n) for n in shape]
+    tensor.shapeSignature = None
+
+
+def indices(values: Any) -> list[int]:
+    """Tensor indices of an operator as plain integers; -1 stands for an operand left out."""
+    return [] if values is None else [int(v) for v in values]
+
+
+def _text(value: Any) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else (value or "")
+
+
+def _complete_operator_codes(model: schema.ModelT) -> None:
+    """Old files name an operator in ``deprecatedBuiltinCode`` alone; readers of the new field see ADD (0)."""
+    for code in model.operatorCodes:
+        code.builtinCode = max(code.builtinCode, code.deprecatedBuiltinCode)
+
+
+def _inline_buffers(model: schema.ModelT, data: bytes) -> None:
+    """Bring buffers that lie behind the FlatBuffer into it: the object API cannot re-pack them there."""
+    for index, buffer in enumerate(model.buffers):
+        content = buffer.data
+        if buffer.offset > 1:
+            end = buffer.offset + buffer.size
+            if end > len(data):
+                raise ValueError(f"a buffer ends at byte {end} of {len(data)}")
+            content = np.frombuffer(data[buffer.offset : end], np.uint8)
+        model.buffers[index] = _AlignedBuffer(content)

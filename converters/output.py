@@ -1,0 +1,60 @@
+"""Output appears whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from converters.errors import ConversionError
+
+
+@contextmanager
+def staged(output: str | Path) -> Iterator[Path]:
+    """A folder beside the output to write into; its files move to the output when the block ends well.
+
+    The folder is made at once, so that an output that cannot be written is said before the work begins.
+    On an error it is taken away and the output is as it was.
+
+    Args:
+        output: The folder to write to; made where it does not exist.
+
+    Raises:
+        ConversionError: The folder cannot be made or written, the disk is full.
+    """
+    output = Path(output)
+    if output.exists() and not output.is_dir():
+        raise ConversionError(f"{output}: expected a folder to write to, found a file")
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
+    except OSError as error:
+        raise _cannot_write(output, error) from error
+    try:
+        yield staging
+        output.mkdir(exist_ok=True)
+        for file in sorted(staging.iterdir()):
+            file.replace(output / file.name)
+    except OSError as error:
+        raise _cannot_write(output, error) from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def write_all(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write files and bring them to the disk."""
+    for name, data in files.items():
+        with (folder / name).open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _cannot_write(output: Path, error: OSError) -> ConversionError:
+    return ConversionError(
+        f"{output}: cannot be written: {error.strerror or error}",
+        hint="nothing was changed; free space or choose another --output",
+    )

@@ -1,0 +1,38 @@
+"""Put the model card into the .tflite, as TFLite Metadata says: a buffer, and a file in the appended ZIP."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+from dataclasses import replace
+
+from converters.graph import Graph
+from converters.tflite_metadata import BUFFER_NAME, metadata_buffer
+from edge_sdk.inference.card import CARD_NAME, ModelCard
+
+# A fixed time stamp, so that the same network and card give the same bytes.
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+def with_card(network: bytes, card: ModelCard) -> bytes:
+    """The deployable file: the network, its TFLite Metadata and its model card.
+
+    Args:
+        network: A .tflite's FlatBuffer, with or without metadata of its own.
+        card: What to say; ``network_sha256`` is filled in here.
+
+    Returns:
+        The file's bytes; the same arguments give the same bytes.
+    """
+    graph = Graph.parse(network)
+    graph.set_metadata(BUFFER_NAME, metadata_buffer(card))
+    graph.prune()
+    flatbuffer = graph.to_bytes()
+    card = replace(card, network_sha256=hashlib.sha256(flatbuffer).hexdigest())
+    archive = io.BytesIO(flatbuffer)
+    archive.seek(0, io.SEEK_END)
+    # Stored, not compressed: Android's reader maps associated files straight from the model's memory.
+    with zipfile.ZipFile(archive, "a", zipfile.ZIP_STORED) as bundle:
+        bundle.writestr(zipfile.ZipInfo(CARD_NAME, _EPOCH), card.to_bytes())
+    return archive.getvalue()

@@ -1,0 +1,287 @@
+"""The one place that knows the order: source, float model, calibration, artefacts, gates, fidelity, card."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from converters.calibration import (
+    RECOMMENDED_IMAGES,
+    CalibrationSet,
+    activation_ranges,
+    read_calibration,
+    real_inputs,
+)
+from converters.embedding import embed_crops
+from converters.errors import AccuracyGateError, ConversionError, GateError
+from converters.float_model import FloatModel, canonical
+from converters.gates import Gate, check, xnnpack_partitions
+from converters.graph import Graph
+from converters.output import staged, write_all
+from converters.package import with_card
+from converters.progress import stage
+from converters.quantizers.aeq import quantize_int8
+from converters.quantizers.float16 import to_float16
+from converters.recipe import Recipe, shipped
+from converters.report import Artefact, Report
+from converters.sources import read_source
+from edge_sdk.decision.matching import cosine
+from edge_sdk.inference.backends.litert import LiteRtBackend
+from edge_sdk.inference.card import InputContract, ModelCard
+from edge_sdk.inference.quantization import make_encoder
+from edge_sdk.types import FloatArray
+
+#: Which recipes each target asks for, first the one that fidelity is measured against.
+TARGETS = {"cpu": ("float32", "float16", "cpu_int8")}
+
+_WITNESS_IMAGES = 16
+_GATE_IMAGES = 4
+_TIMED_RUNS = 40
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to convert and what to say of it.
+
+    Args:
+        model: The trained model: Keras, SavedModel, ONNX or float .tflite.
+        contract: What the network wants to see.
+        calibration: Folder or archive of crops as the device will see them.
+        output: Folder for what is made.
+        targets: Which targets to make artefacts for.
+        name: The model's name; the source file's stem where empty.
+        min_cosine: Least mean cosine of each artefact to the float model; 0 asks for none.
+        version: The model's own version, for the card.
+        description: For the card.
+        licence: For the card.
+    """
+
+    model: Path
+    contract: InputContract
+    calibration: Path
+    output: Path
+    targets: Sequence[str] = ("cpu",)
+    name: str = ""
+    min_cosine: float = 0.0
+    version: str = "1"
+    description: str = ""
+    licence: str = ""
+
+
+def convert(request: Request) -> Report:
+    """Convert a model; the output folder gets all files or none.
+
+    Raises:
+        SourceError: The source cannot be read or converted.
+        CalibrationError: The calibration images cannot be used.
+        GateError: An artefact is not whole (exit 1).
+        AccuracyGateError: An artefact is further from float than ``min_cosine`` allows (exit 1).
+        ConversionError: The output cannot be written, a quantizer refuses the network.
+    """
+    unknown = [target for target in request.targets if target not in TARGETS]
+    if unknown:
+        raise ConversionError(f"expected a target of {', '.join(TARGETS)}, found {unknown[0]!r}")
+    with staged(request.output) as folder:
+        with stage("read calibration images") as progress:
+            images = read_calibration(str(request.calibration), request.contract, progress=progress)
+        float_model = _read_float_model(request, images)
+        recipes = dict.fromkeys(name for target in request.targets for name in TARGETS[target])
+        report = _make_all(request, float_model, images, [shipped(name) for name in recipes], folder)
+        write_all(folder, {f"{report.name}.report.json": _json(report.to_json())})
+    return report
+
+
+def _read_float_model(request: Request, images: CalibrationSet) -> FloatModel:
+    witnesses = images.held_out.pixels[:_WITNESS_IMAGES]
+    inputs = real_inputs(witnesses, request.contract)
+    with stage("convert to float .tflite"):
+        source = read_source(request.model, contract=request.contract, inputs=inputs)
+    return canonical(source, request.contract, inputs)
+
+
+def _make_all(
+    request: Request, model: FloatModel, images: CalibrationSet, recipes: Sequence[Recipe], folder: Path
+) -> Report:
+    name = request.name or _stem(request.model)
+    with stage("measure the float model") as progress:
+        baseline = embed_crops(model.network, model.contract, images.held_out.pixels, progress=progress)
+    networks = {recipe.name: _make(recipe, model, images) for recipe in recipes}
+    for recipe in recipes:
+        _require_gates(
+            recipe, check(networks[recipe.name], recipe, model.contract, images.ranges.pixels[:_GATE_IMAGES])
+        )
+    latencies = _latencies(networks, model.contract, images)
+    artefacts = []
+    for recipe in recipes:
+        network = networks[recipe.name]
+        with stage(f"measure {recipe.name}") as progress:
+            found = embed_crops(network, model.contract, images.held_out.pixels, progress=progress)
+        fidelity = _fidelity(baseline, found, images)
+        card = _card(request, name, recipe, model, network, images, fidelity)
+        data = with_card(network, card)
+        file = f"{name}.{recipe.name}.tflite"
+        saved = {
+            **recipe.to_json(),
+            "calibration": card.calibration,
+            "tools": _tools(),
+            "source": model.source,
+        }
+        write_all(folder, {file: data, f"{name}.{recipe.name}.recipe.json": _json(saved)})
+        artefacts.append(
+            Artefact(
+                file=file,
+                recipe=recipe.name,
+                precision=recipe.precision,
+                size_bytes=len(data),
+                operators=Graph.parse(network).operator_counts(),
+                partitions=xnnpack_partitions(network).count,
+                gates=check(data, recipe, model.contract, images.ranges.pixels[:_GATE_IMAGES]),
+                cosine_mean=fidelity["cosine_mean"],
+                cosine_min=fidelity["cosine_min"],
+                worst_image=fidelity["worst_image"],
+                latency_ms=latencies[recipe.name],
+            )
+        )
+    report = Report(
+        name=name,
+        contract=model.contract,
+        dimension=model.dimension,
+        source=model.source,
+        agreement=model.agreement,
+        notes=(*model.notes, *_image_notes(images, model.contract)),
+        calibration=_described(images),
+        measured_on=len(images.held_out),
+        held_out=images.parted,
+        artefacts=tuple(artefacts),
+    )
+    _require_accuracy(report, request.min_cosine)
+    return report
+
+
+def _make(recipe: Recipe, model: FloatModel, images: CalibrationSet) -> bytes:
+    if recipe.precision == "float32":
+        return model.network
+    if recipe.precision == "float16":
+        return to_float16(model.network)
+    with stage("calibrate") as progress:
+        ranges = activation_ranges(model.network, model.contract, images.ranges.pixels, progress=progress)
+    return quantize_int8(model.network, ranges)
+
+
+def _require_gates(recipe: Recipe, gates: Sequence[Gate]) -> None:
+    failed = [gate for gate in gates if not gate.passed]
+    if failed:
+        raise GateError(
+            f"{recipe.name}: gate {failed[0].name!r} failed: wanted {failed[0].wanted}, found {failed[0].found}",
+            hint="nothing was written; edge-convert inspect shows the source's operators",
+        )
+
+
+def _require_accuracy(report: Report, min_cosine: float) -> None:
+    for artefact in report.artefacts:
+        if artefact.cosine_mean < min_cosine:
+            raise AccuracyGateError(
+                f"{artefact.file}: cosine to float {artefact.cosine_mean:.4f} on {report.measured_on} images,"
+                f" wanted at least {min_cosine:g}; nothing was written",
+                hint="without --min-cosine the files are written and the report says what they are worth",
+            )
+
+
+def _fidelity(baseline: FloatArray, found: FloatArray, images: CalibrationSet) -> dict[str, Any]:
+    cosines = cosine(baseline, found)
+    worst = int(cosines.argmin())
+    return {
+        "cosine_mean": float(cosines.mean()),
+        "cosine_min": float(cosines[worst]),
+        "worst_image": images.held_out.names[worst],
+        "images": len(images.held_out),
+        "held_out": images.parted,
+        "images_sha256": images.held_out.sha256,
+    }
+
+
+def _latencies(
+    networks: dict[str, bytes], contract: InputContract, images: CalibrationSet
+) -> dict[str, float]:
+    """Median milliseconds of one invoke each, one thread, taken in turns: only the ratios mean anything."""
+    backends = {name: LiteRtBackend(network) for name, network in networks.items()}
+    for backend in backends.values():
+        make_encoder(contract, backend.input)(images.ranges.pixels[0], backend.input_view())
+        backend.invoke()
+    times: dict[str, list[float]] = {name: [] for name in networks}
+    for _ in range(_TIMED_RUNS):
+        for name, backend in backends.items():
+            start = time.perf_counter()
+            backend.invoke()
+            times[name].append(1e3 * (time.perf_counter() - start))
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def _card(
+    request: Request,
+    name: str,
+    recipe: Recipe,
+    model: FloatModel,
+    network: bytes,
+    images: CalibrationSet,
+    fidelity: dict[str, Any],
+) -> ModelCard:
+    backend = LiteRtBackend(network)
+    card = ModelCard(
+        name=name,
+        version=request.version,
+        target=recipe.target,
+        precision=recipe.precision,
+        dimension=model.dimension,
+        input=model.contract,
+        network_sha256="",
+        output_scale=backend.output.scale,
+        output_zero_point=backend.output.zero_point,
+        description=request.description,
+        licence=request.licence,
+        recipe=recipe.to_json(),
+        source=model.source,
+        fidelity=fidelity,
+    )
+    return replace(card, calibration=_described(images)) if recipe.precision == "int8" else card
+
+
+def _described(images: CalibrationSet) -> dict[str, Any]:
+    return {"images": len(images.ranges), "available": images.available, "sha256": images.ranges.sha256}
+
+
+def _image_notes(images: CalibrationSet, contract: InputContract) -> list[str]:
+    notes = []
+    if images.resized:
+        notes.append(
+            f"{images.resized} calibration images were not {contract.height}x{contract.width}:"
+            " cut to that shape around the centre and resized, as the device will do"
+        )
+    if len(images.ranges) < RECOMMENDED_IMAGES:
+        notes.append(
+            f"the ranges stand on {len(images.ranges)} images; {RECOMMENDED_IMAGES} or more are recommended"
+        )
+    if not images.parted:
+        notes.append(
+            "too few images to hold any out: fidelity was measured on the calibration images themselves"
+        )
+    return notes
+
+
+def _tools() -> dict[str, str]:
+    names = ("ai-edge-quantizer", "ai-edge-litert", "numpy")
+    return {name: metadata.version(name) for name in names}
+
+
+def _stem(path: Path) -> str:
+    return path.name if path.is_dir() else path.name.removesuffix(path.suffix)
+
+
+def _json(value: Any) -> bytes:
+    return (json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()

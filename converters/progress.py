@@ -1,0 +1,32 @@
+"""A progress bar on a terminal, none in a pipe."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+#: Called with (done, total).
+Progress = Callable[[int, int], None]
+#: Gives a progress callback for a named stage.
+Stages = Callable[[str], Any]
+
+
+@contextmanager
+def stage(label: str) -> Iterator[Progress]:
+    """Show one stage of the work on stderr while the block runs."""
+    if not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    from tqdm import tqdm
+
+    with tqdm(
+        desc=label, leave=False, file=sys.stderr, bar_format="{desc} {percentage:3.0f}% {bar} {elapsed}"
+    ) as bar:
+
+        def update(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield update

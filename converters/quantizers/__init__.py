@@ -1,0 +1,1 @@
+"""From the float network to another number format, one module for each way."""

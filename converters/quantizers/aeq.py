@@ -1,0 +1,69 @@
+"""int8 through ai-edge-quantizer (AEQ): per-channel weights, per-tensor activations.
+
+AEQ decides per operator and puts QUANTIZE/DEQUANTIZE around what it has no integer form for (PRELU among
+them), which is what a CPU wants: XNNPACK runs all of it in one partition.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from converters.calibration import TensorRange
+from converters.errors import ConversionError
+from converters.graph import Graph
+
+
+def quantize_int8(network: bytes, ranges: Mapping[str, TensorRange]) -> bytes:
+    """Quantize a canonical float network to int8 weights and activations.
+
+    Args:
+        network: A canonical float network, with its signature.
+        ranges: Range of every activation by tensor name. It must hold no constant: AEQ would take a
+            range for a weight as the wish to quantize that weight per tensor.
+
+    Returns:
+        The int8 network, its signature kept, its buffers inside the FlatBuffer.
+
+    Raises:
+        ConversionError: AEQ refuses the network.
+    """
+    from ai_edge_quantizer import quantizer, recipe
+
+    graph = Graph.parse(network)
+    activations = {
+        graph.name(i): len(graph.shape(i))
+        for i in [*graph.inputs, *graph.computed()]
+        if graph.constant(i) is None
+    }
+    statistics: dict[str, dict[str, Any]] = {
+        name: _statistics(ranges[name], rank) for name, rank in activations.items() if name in ranges
+    }
+    try:
+        # AEQ reports its progress on stdout, which belongs to data, and draws bars into pipes.
+        quiet = io.StringIO()
+        with contextlib.redirect_stdout(quiet), contextlib.redirect_stderr(quiet), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            result = quantizer.Quantizer(network, recipe.static_wi8_ai8()).quantize(
+                statistics, enable_progress_bar=False, enable_progress_report=False
+            )
+    except (ValueError, RuntimeError, KeyError, TypeError, NotImplementedError) as error:
+        raise ConversionError(f"ai-edge-quantizer cannot quantize this network: {error}") from error
+    quantized = Graph.parse(bytes(result.quantized_model))
+    quantized.prune()
+    return quantized.to_bytes()
+
+
+def _statistics(found: TensorRange, rank: int) -> dict[str, Any]:
+    # AEQ wants the rank of the tensor kept; a constant tensor still needs a scale above zero.
+    high = found.high if found.high > found.low else found.low + 1e-6
+    shape = (1,) * rank
+    return {
+        "min": np.full(shape, found.low, np.float32),
+        "max": np.full(shape, high, np.float32),
+    }

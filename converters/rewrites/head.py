@@ -1,0 +1,61 @@
+"""What follows the embedding and does not belong into an integer network."""
+
+from __future__ import annotations
+
+from converters.graph import Graph, indices
+
+_PASSES_THROUGH = {"RESHAPE", "SQUEEZE", "EXPAND_DIMS"}
+
+
+def strip_normalization(graph: Graph) -> bool:
+    """Take a final L2 normalization off the network; the host does it after the integers.
+
+    Recognized are L2_NORMALIZATION, and any final MUL or DIV of the embedding by one single computed
+    number, as frameworks spell it out. The direction, which is all that cosine sees, stays; whoever
+    calls this compares with the source afterwards. An int8 L2 norm inside the graph has the fixed scale
+    1/128 and costs about four times the noise of one done by the host.
+
+    Returns:
+        Whether there was one. Call ``graph.prune()`` afterwards.
+    """
+    output = graph.outputs[0]
+    seen_reshape = False
+    operator = graph.producer(output)
+    while operator is not None and graph.op_name(operator) in _PASSES_THROUGH:
+        seen_reshape = True
+        operator = graph.producer(indices(operator.inputs)[0])
+    if operator is None:
+        return False
+    embedding = _normalized(graph, operator)
+    if embedding is None:
+        return False
+    if seen_reshape:
+        # The reshape stays and reads the embedding itself.
+        normalized = indices(operator.outputs)[0]
+        for reader in graph.consumers(normalized):
+            reader.inputs = [embedding if i == normalized else i for i in indices(reader.inputs)]
+    else:
+        graph.set_outputs([embedding])
+    return True
+
+
+def _normalized(graph: Graph, operator: object) -> int | None:
+    """The tensor that an operator normalizes, or None where it does something else."""
+    name = graph.op_name(operator)
+    operands = indices(operator.inputs)  # type: ignore[attr-defined]
+    if name == "L2_NORMALIZATION":
+        return operands[0]
+    if name not in {"MUL", "DIV"}:
+        return None
+    sizes = [_size(graph, i) for i in operands]
+    if name == "MUL" and sizes[0] == 1:
+        operands, sizes = operands[::-1], sizes[::-1]
+    one_number = sizes[1] == 1 and graph.constant(operands[1]) is None
+    return operands[0] if sizes[0] > 1 and one_number else None
+
+
+def _size(graph: Graph, index: int) -> int:
+    size = 1
+    for side in graph.shape(index):
+        size *= side
+    return size
