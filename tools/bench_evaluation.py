@@ -1,0 +1,107 @@
+"""Time the evaluation and its peak memory on random unit embeddings.
+
+    python tools/bench_evaluation.py
+    python tools/bench_evaluation.py --images 5000 --subjects 1000
+
+Each size runs in a process of its own, so that its peak resident memory is its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+
+SIZES = ((1549, 963), (13000, 5749))  # LFW DevTest, and about the whole of LFW
+DIMENSION = 128
+
+
+def main() -> None:
+    """Run one size, or each default size in its own process."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--images", type=int)
+    parser.add_argument("--subjects", type=int)
+    parser.add_argument("--replicates", type=int, default=1000)
+    asked = parser.parse_args()
+    if asked.images is not None:
+        bench(asked.images, asked.subjects or max(1, asked.images // 2), asked.replicates)
+        return
+    for images, subjects in SIZES:
+        size = ["--images", str(images), "--subjects", str(subjects), "--replicates", str(asked.replicates)]
+        subprocess.run([sys.executable, __file__, *size], check=True)
+
+
+def bench(images: int, subjects: int, replicates: int) -> None:
+    """Print the seconds of each step and the peak resident memory so far."""
+    from converters.evaluation import (
+        DEFAULT_FMRS,
+        AllPairs,
+        Unsupported,
+        compare_artefacts,
+        d_prime,
+        det_curve,
+        equal_error_rate,
+        paired_differences,
+        replicate_rates,
+        threshold_at_fmr,
+    )
+
+    labels = np.random.default_rng(1).integers(0, subjects, images)
+    data = AllPairs(random_units(images), labels)
+    noise = data.vectors + np.float32(0.1) * random_units(images, seed=2)
+    other = AllPairs(noise / np.linalg.norm(noise, axis=1, keepdims=True), labels)
+    print(f"{images} images, {subjects} subjects, {DIMENSION} values; peak before {peak_mib():.0f} MiB")
+    with step("scores"):
+        scores = data.scores()
+    print(f"  {scores.mated_trials} mated, {scores.non_mated_trials} non-mated comparisons")
+    with step("thresholds, DET, EER, d-prime"):
+        found = [(fmr, threshold_at_fmr(scores, fmr)) for fmr in DEFAULT_FMRS]
+        det_curve(scores)
+        equal_error_rate(scores)
+        d_prime(scores)
+    stated = [(fmr, threshold) for fmr, threshold in found if not isinstance(threshold, Unsupported)]
+    for deepest in (1e-3, 1e-1):
+        kept = [(fmr, threshold) for fmr, threshold in stated if fmr <= deepest]
+        with step(f"{replicates} replicates, FMR {deepest:g} and below"):
+            replicate_rates(
+                data,
+                scores,
+                fmrs=[fmr for fmr, _ in kept],
+                thresholds=[threshold for _, threshold in kept],
+                replicates=replicates,
+            )
+    with step(f"paired difference at FMR 1e-3, {replicates} replicates"):
+        paired_differences(data, other, fmrs=[1e-3], replicates=replicates)
+    with step("fidelity at FMR 1e-2, 1e-3, 1e-4"):
+        compare_artefacts(data, other, names=[str(k) for k in range(images)])
+
+
+def random_units(count: int, *, seed: int = 0) -> np.ndarray:
+    """Draw unit vectors, shape (count, 128), float32."""
+    drawn = np.random.default_rng(seed).normal(size=(count, DIMENSION)).astype(np.float32)
+    return drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
+
+
+def peak_mib() -> float:
+    """Peak resident memory of this process in MiB (Linux counts KiB)."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+@contextmanager
+def step(name: str) -> Iterator[None]:
+    """Print how long the block took and the peak memory after it."""
+    start = time.perf_counter()
+    yield
+    print(f"  {name:45s} {time.perf_counter() - start:8.2f} s   peak {peak_mib():6.0f} MiB")
+
+
+if __name__ == "__main__":
+    main()
