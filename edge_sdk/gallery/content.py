@@ -153,12 +153,14 @@ def pack_content(content: Content) -> memoryview:
     Raises:
         GalleryFormatError: too many subjects or templates for the caps.
     """
-    encoded = [text.encode() for pair in zip(content.names, content.labels, strict=True) for text in pair]
-    lengths = np.array([len(text) for text in encoded], dtype=np.uint16).reshape(-1, 2)
+    texts = [text for pair in zip(content.names, content.labels, strict=True) for text in pair]
+    labels = "".join(texts).encode()
+    lengths = [len(text) for text in texts]
+    if len(labels) != sum(lengths):
+        lengths = [len(text.encode()) for text in texts]
     subjects = content.subjects.copy()
-    subjects["name_bytes"] = lengths[:, 0]
-    subjects["label_bytes"] = lengths[:, 1]
-    labels = b"".join(encoded)
+    subjects["name_bytes"] = lengths[0::2]
+    subjects["label_bytes"] = lengths[1::2]
     policy = b"".join(
         _RECORD.pack(r.kind, CRITICAL if r.critical else 0, len(r.value)) + r.value for r in content.policy
     )
@@ -271,7 +273,8 @@ def _check_subjects(subjects: NDArray[np.void]) -> None:
     until = subjects["valid_until"]
     if ((until != 0) & (until < subjects["valid_from"])).any():
         raise GalleryFormatError("a subject's validity ends before it begins")
-    if len({row.tobytes() for row in subjects["id"]}) != len(subjects):
+    ids = subjects["id"].tobytes()
+    if len({ids[at : at + ID_BYTES] for at in range(0, len(ids), ID_BYTES)}) != len(subjects):
         raise GalleryFormatError("two subjects have the same id")
 
 
@@ -299,8 +302,13 @@ def _parse_text(data: memoryview, subjects: NDArray[np.void]) -> tuple[tuple[str
     if (ends[-1] if ends else 0) != len(data):
         raise GalleryFormatError("the labels do not fill their section")
     blob = bytes(data)
+    spans = itertools.pairwise([0, *ends])
     try:
-        texts = [blob[start:end].decode() for start, end in itertools.pairwise([0, *ends])]
+        if blob.isascii():
+            whole = blob.decode()
+            texts = [whole[start:end] for start, end in spans]
+        else:
+            texts = [blob[start:end].decode() for start, end in spans]
     except UnicodeDecodeError as error:
         raise GalleryFormatError("a name or label is not UTF-8") from error
     names, labels = tuple(texts[0::2]), tuple(texts[1::2])
