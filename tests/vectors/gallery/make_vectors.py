@@ -1,0 +1,322 @@
+"""Write the gallery's known-answer vectors; deterministic, so a second run changes nothing.
+
+    python tests/vectors/gallery/make_vectors.py [FOLDER]
+
+A vector is a text head of `name: value` lines, an empty line, and the bytes of a gallery file. `expect`
+says what a reader must do: `ok`, or refuse with `format`, `seal`, `model` or `rollback`. The names are
+explained in docs/gallery-format.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from edge_sdk.gallery import Gallery, InMemoryKey, Passphrase, sealing
+from edge_sdk.gallery.content import CRITICAL, SLOT_KEYS, Content, PolicyRecord, pack_content, parse_content
+from edge_sdk.gallery.format import WRAPPED_BYTES, Header, Slot, header_bytes_of, parse_header
+from edge_sdk.gallery.sealing import Randomness, aligned_buffer
+from edge_sdk.gallery.simulation import SimulatedFileSystem
+
+SECRET = bytes(range(32))
+MODEL = hashlib.sha256(b"the model of the test vectors").digest()
+PASSPHRASE = "correct horse battery staple é"
+NOW_S = 1_750_000_000
+PATH = Path("vector.gallery")
+KEY = InMemoryKey(SECRET)
+
+
+def stream(seed: str) -> Randomness:
+    """Reproducible bytes in place of randomness: SHA-256(seed || 8-byte counter), cut to length."""
+    counter = 0
+
+    def take(count: int) -> bytes:
+        nonlocal counter
+        counter += 1
+        blocks = (
+            hashlib.sha256(f"{seed}/{counter}/{block}".encode()).digest() for block in range(-(-count // 32))
+        )
+        return b"".join(blocks)[:count]
+
+    return take
+
+
+def embedding(seed: str, dimension: int) -> np.ndarray:
+    """Reproducible small integers as float32, shape (D,)."""
+    data = stream(seed)(dimension)
+    return np.frombuffer(data, np.uint8).astype(np.float32) - 128
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """A gallery, and what is needed to take it apart and seal it again."""
+
+    file: bytes
+    slot_keys: list[bytes]
+    plaintext: bytes
+
+    @classmethod
+    def of(cls, file: bytes, key: InMemoryKey | Passphrase = KEY) -> Sealed:
+        """Take a gallery apart."""
+        header = parse_header(file)
+        slot = header.slots[0]
+        slot_key = sealing.derive_slot_key(key.secret(slot.parameters), header, slot)
+        return cls(file, [slot_key], bytes(sealing.open_body(file, sealing.unwrap(header, slot, slot_key))))
+
+    @property
+    def header(self) -> Header:
+        """Its header."""
+        return parse_header(self.file)
+
+    @property
+    def content(self) -> Content:
+        """Its content."""
+        return parse_content(aligned(self.plaintext), self.header.template_type, self.header.dimension)
+
+    def again(
+        self, plaintext: bytes, header: Header | None = None, slot_keys: list[bytes] | None = None
+    ) -> bytes:
+        """Seal something else with the same key."""
+        return sealing.seal(
+            header or self.header, slot_keys or self.slot_keys, memoryview(plaintext), random=stream("again")
+        )
+
+
+def aligned(data: bytes) -> memoryview:
+    """Data in a buffer aligned to 64 bytes."""
+    buffer = aligned_buffer(len(data))
+    buffer[:] = data
+    return buffer.toreadonly()
+
+
+def make(
+    seed: str,
+    *,
+    dimension: int = 12,
+    subjects: tuple[str, ...] = ("ann", "Zoë"),
+    templates: int = 2,
+    key: InMemoryKey | Passphrase = KEY,
+    **options: str,
+) -> bytes:
+    """A gallery made through the public functions."""
+    files = SimulatedFileSystem()
+    gallery = Gallery.create(
+        PATH,
+        key=key,
+        model_id=MODEL,
+        dimension=dimension,
+        filesystem=files,
+        random=stream(seed),
+        clock=lambda: NOW_S,
+        **options,
+    )
+    if subjects:
+        with gallery.transaction() as t:
+            for name in subjects:
+                rows = np.stack([embedding(f"{name}/{i}", dimension) for i in range(templates)])
+                t.enrol(name, rows, label="label" if name == subjects[0] else "")
+    return files.state()[PATH]
+
+
+def head_of_good(
+    file: bytes, key: InMemoryKey | Passphrase = KEY, *, probe: str | None = "ann/0"
+) -> dict[str, str]:
+    """The lines of a vector that opens."""
+    sealed = Sealed.of(file, key)
+    header, content = sealed.header, sealed.content
+    lines = {
+        "generation": str(header.generation),
+        "subjects": ",".join(content.names),
+        "templates": str(len(content.templates)),
+        "slot-key": sealed.slot_keys[0].hex(),
+        "plaintext-sha256": hashlib.sha256(sealed.plaintext).hexdigest(),
+    }
+    if probe is not None:
+        numbers = embedding(probe, header.dimension)
+        lines |= {
+            "probe": ",".join(str(int(number)) for number in numbers),
+            "threshold": "0.99",
+            "identified": probe.split("/")[0],
+        }
+    return lines
+
+
+def good_vectors() -> dict[str, tuple[dict[str, str], bytes]]:
+    """Vectors that open, by name."""
+    vectors: dict[str, tuple[dict[str, str], bytes]] = {}
+    for name, options in {
+        "aes_int8_shp3": {},
+        "aes_int8_plain": {"transform": "none"},
+        "aes_float16_shp3": {"dtype": "float16"},
+        "chacha_int8_shp3": {"suite": "chacha20-poly1305"},
+        "chacha_float16_plain": {"suite": "chacha20-poly1305", "dtype": "float16", "transform": "none"},
+    }.items():
+        file = make(name, **options)
+        vectors[name] = (head_of_good(file), file)
+    file = make("power of two", dimension=128, templates=1)
+    vectors["dimension_128"] = (head_of_good(file), file)
+    file = make("empty", subjects=())
+    vectors["empty"] = (head_of_good(file, probe=None), file)
+    words = Passphrase(PASSPHRASE, memory_kib=64, passes=1, lanes=2)
+    file = make("passphrase", key=words)
+    vectors["passphrase"] = ({"passphrase": PASSPHRASE, **head_of_good(file, words)}, file)
+    file = exactly_two_chunks()
+    vectors["last_chunk_empty"] = (head_of_good(file, probe=None), file)
+    file = two_slots()
+    vectors["unknown_slot_and_record"] = (head_of_good_second_slot(file), file)
+    return vectors
+
+
+def exactly_two_chunks() -> bytes:
+    """A content of 32,768 bytes: its third chunk is empty."""
+    sealed = Sealed.of(make("chunks", dimension=64, templates=1, transform="none"))
+    content = sealed.content
+    fill = 32_768 - len(sealed.plaintext)
+    record = PolicyRecord(900, critical=False, value=bytes(fill))
+    packed = pack_content(replace(content, policy=(*content.policy, record)))
+    while len(packed) > 32_768:
+        record = replace(record, value=record.value[:-1])
+        packed = pack_content(replace(content, policy=(*content.policy, record)))
+    return sealed.again(bytes(packed))
+
+
+def two_slots() -> bytes:
+    """A slot of a kind that nobody knows before the one that opens, and a record that nobody knows."""
+    sealed = Sealed.of(make("slots", transform="none"))
+    header, content = sealed.header, sealed.content
+    wider = replace(header, slots=(Slot(0xFFFF, b"parameters", bytes(WRAPPED_BYTES)), *header.slots))
+    keys = [b"?" * 32, *sealed.slot_keys]
+    records = (
+        PolicyRecord(SLOT_KEYS, critical=True, value=b"".join(keys)),
+        PolicyRecord(900, critical=False, value=b"kept as it is"),
+    )
+    return sealed.again(bytes(pack_content(replace(content, policy=records))), wider, keys)
+
+
+def head_of_good_second_slot(file: bytes) -> dict[str, str]:
+    """As `head_of_good`, for `two_slots`."""
+    header = parse_header(file)
+    slot = header.slots[1]
+    slot_key = sealing.derive_slot_key(SECRET, header, slot)
+    plaintext = bytes(sealing.open_body(file, sealing.unwrap(header, slot, slot_key)))
+    return {
+        "subjects": "ann,Zoë",
+        "slot-key": slot_key.hex(),
+        "plaintext-sha256": hashlib.sha256(plaintext).hexdigest(),
+    }
+
+
+def patched(data: bytes, at: int, value: bytes) -> bytes:
+    """Data with some bytes replaced."""
+    return data[:at] + value + data[at + len(value) :]
+
+
+def bad_vectors() -> dict[str, tuple[dict[str, str], bytes]]:
+    """Vectors that are refused, by name."""
+    file = make("bad", dimension=64, templates=1, transform="none")
+    long = make("long", dimension=512, templates=40, transform="none")
+    sealed = Sealed.of(file)
+    body = header_bytes_of(sealed.header.slots)
+    vectors: dict[str, tuple[dict[str, str], bytes]] = {}
+
+    def add(name: str, expect: str, data: bytes, **more: str) -> None:
+        vectors[name] = ({"expect": expect, **{k.replace("_", "-"): v for k, v in more.items()}}, data)
+
+    for name, at, value in (
+        ("magic", 0, b"\x88"),
+        ("version", 8, b"\2"),
+        ("suite", 10, b"\3"),
+        ("header_too_long", 12, struct.pack("<I", 4097)),
+        ("header_has_more", 12, struct.pack("<I", body + 1)),
+        ("generation_zero", 32, bytes(8)),
+        ("dimension_zero", 80, bytes(2)),
+        ("dtype", 82, b"\3"),
+        ("transform", 83, b"\2"),
+        ("no_slot", 84, b"\0"),
+        ("nine_slots", 84, b"\x09"),
+        ("reserved", 86, b"\1"),
+        ("slot_type_zero", 88, b"\0"),
+        ("slot_too_short", 90, b"\x67"),
+    ):
+        add(f"header_{name}", "format", patched(file, at, value))
+    add("cut_in_header", "format", file[:100])
+    for name, at in (("gallery_id", 16), ("generation", 32), ("model_id", 48), ("slot", 100)):
+        add(f"flip_{name}", "seal", patched(file, at, bytes([file[at] ^ 1])))
+    for name, at in (("salt", body), ("commitment", body + 24), ("chunk", body + 56), ("tag", len(file) - 1)):
+        add(f"flip_{name}", "seal", patched(file, at, bytes([file[at] ^ 1])))
+    start = header_bytes_of(parse_header(long).slots) + 56
+    chunks = [long[at : at + 16_400] for at in range(start, len(long), 16_400)]
+    front = long[:start]
+    add("cut_last_chunk", "seal", front + b"".join(chunks[:-1]))
+    add("cut_in_chunk", "seal", long[:-7])
+    add("chunks_swapped", "seal", front + chunks[1] + chunks[0] + b"".join(chunks[2:]))
+    add("chunk_doubled", "seal", long + chunks[-1])
+    add("bytes_after_the_end", "seal", file + b"\0")
+    add("wrong_key", "seal", file, key=bytes(32).hex())
+    later = Sealed.of(file)
+    next_file = later.again(later.plaintext, replace(later.header, generation=later.header.generation + 1))
+    add("spliced_generations", "seal", next_file[:body] + file[body:])
+    add("other_model", "model", file, model=bytes(32).hex())
+    add("anchor_is_newer", "rollback", file, anchor=str(sealed.header.generation + 1))
+    add("anchor_is_lost", "rollback", next_file, anchor="1")
+    for name, expect, change in content_changes(sealed):
+        add(f"content_{name}", expect, sealed.again(change(sealed.plaintext)))
+    return vectors
+
+
+def content_changes(sealed: Sealed) -> list[tuple[str, str, Callable[[bytes], bytes]]]:
+    """Contents that are sealed well and must be refused all the same."""
+    subjects, templates = len(sealed.content.subjects), len(sealed.content.templates)
+    table = 64 + 64 * subjects
+    labels = table + 8 * templates
+    policy = labels + sum(
+        len((a + b).encode()) for a, b in zip(sealed.content.names, sealed.content.labels, strict=True)
+    )
+
+    def put(at: int, value: bytes) -> Callable[[bytes], bytes]:
+        return lambda plaintext: patched(plaintext, at, value)
+
+    return [
+        ("trailing_byte", "format", lambda plaintext: plaintext + b"\0"),
+        ("too_short", "format", lambda plaintext: plaintext[:-1]),
+        ("many_subjects", "format", put(0, struct.pack("<I", 20_001))),
+        ("many_templates", "format", put(4, struct.pack("<I", 100_001))),
+        ("claims_100000_templates", "format", put(4, struct.pack("<I", 100_000))),
+        ("reserved", "format", put(20, b"\1")),
+        ("unknown_flag", "format", put(64 + 56, b"\2")),
+        ("validity_reversed", "format", put(64 + 32, struct.pack("<QQ", 9, 5))),
+        ("same_id_twice", "format", put(64 + 64, sealed.plaintext[64:80])),
+        ("template_of_nobody", "format", put(table, struct.pack("<I", subjects))),
+        ("subject_without_template", "format", put(table, struct.pack("<I", subjects - 1))),
+        ("scale_nan", "format", put(table + 4, struct.pack("<f", float("nan")))),
+        ("name_control", "format", put(labels, b"\x1b")),
+        ("name_not_utf8", "format", put(labels, b"\xff")),
+        ("critical_record", "format", put(policy, struct.pack("<HH", 900, CRITICAL))),
+        ("slot_keys_wrong", "format", put(policy + 8, bytes(32))),
+    ]
+
+
+def main(folder: Path) -> None:
+    """Write every vector into a folder."""
+    for name, (head, file) in good_vectors().items():
+        write(folder / f"{name}.vector", {"expect": "ok", **head}, file)
+    for name, (head, file) in bad_vectors().items():
+        write(folder / f"{name}.vector", head, file)
+
+
+def write(path: Path, head: dict[str, str], file: bytes) -> None:
+    """Write one vector."""
+    if "passphrase" not in head and "key" not in head:
+        head = {**head, "key": SECRET.hex()}
+    lines = "".join(f"{name}: {value}\n" for name, value in head.items())
+    path.write_bytes(lines.encode() + b"\n" + file)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent)
