@@ -17,10 +17,10 @@ def light(image: FloatImage, rng: np.random.Generator, *, spread: float = 1.0) -
         spread: How far from neutral light may be, 1 as it comes, 0 always neutral.
     """
     side = image.shape[0]
-    warmth = float(np.clip(rng.normal(0, 0.11), -0.28, 0.28)) * spread
-    tint = float(rng.normal(0, 0.03)) * spread
+    warmth = float(np.clip(rng.normal(0, 0.08), -0.2, 0.2)) * spread
+    tint = float(rng.normal(0, 0.02)) * spread
     gains = np.array([1 + warmth, 1 + tint, 1 - warmth], np.float32)
-    exposure = float(np.exp(np.clip(rng.normal(-0.05, 0.26), -0.75, 0.5) * spread))
+    exposure = float(np.exp(np.clip(rng.normal(-0.03, 0.22), -0.55, 0.4) * spread))
     y, x = np.mgrid[-1 : 1 : side * 1j, -1 : 1 : side * 1j].astype(np.float32)
     turn, slope = rng.uniform(0, 2 * np.pi), rng.uniform(0, 0.38)
     field = 1 + slope * (x * np.cos(turn) + y * np.sin(turn)) - rng.uniform(0, 0.22) * (x * x + y * y)
@@ -50,7 +50,7 @@ def highlight(image: FloatImage, rng: np.random.Generator) -> FloatImage:
 def blur(image: FloatImage, rng: np.random.Generator) -> FloatImage:
     """Blur by defocus or by a moving hand; at the final resolution, in pixels."""
     if rng.random() < 0.3:
-        length, turn = rng.uniform(1.0, 5.0), rng.uniform(0, np.pi)
+        length, turn = rng.uniform(1.0, 4.5), rng.uniform(0, np.pi)
         steps = np.linspace(-length / 2, length / 2, 7)
         padded = np.pad(image, ((4, 4), (4, 4), (0, 0)), mode="edge")
         side = image.shape[0]
@@ -59,7 +59,7 @@ def blur(image: FloatImage, rng: np.random.Generator) -> FloatImage:
             dx, dy = 4 + round(step * np.cos(turn)), 4 + round(step * np.sin(turn))
             moved += padded[dy : dy + side, dx : dx + side]
         return moved / len(steps)
-    radius = min(1.7, float(rng.exponential(0.55)))
+    radius = min(1.4, float(rng.exponential(0.5)))
     blurred = Image.fromarray(np.clip(image, 0, 255).astype(np.uint8)).filter(
         ImageFilter.GaussianBlur(radius)
     )
@@ -72,7 +72,7 @@ def expose(image: FloatImage, rng: np.random.Generator, *, noise: float = 1.0) -
     Args:
         noise: Factor on the noise; less than 1 in good light.
     """
-    gain = rng.uniform(0.0, 0.6)
+    gain = rng.uniform(0.0, 0.5)
     deviation = rng.uniform(0.5, 4.5) + gain * np.sqrt(np.clip(image, 0, 255))
     noisy = image + rng.standard_normal(image.shape, np.float32) * deviation * noise
     unit = np.clip(noisy / 255, 0, 1)

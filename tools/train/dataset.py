@@ -33,12 +33,12 @@ def training_products(settings: Settings) -> list[Product]:
 def evaluation_products(settings: Settings, count: int) -> list[Product]:
     """Return `count` products never trained on; a smaller count is the beginning of a larger one's parts.
 
-    Three in four are of families never seen, three variants of each; one in four is a new flavour of a
+    Three in four are of families never seen, two variants of each; one in four is a new flavour of a
     family that was trained on.
     """
     new_flavours = min(count // 4, settings.families)
     strangers = [
-        product(settings.seed, EVALUATION_FAMILIES + place // 3, place % 3)
+        product(settings.seed, EVALUATION_FAMILIES + place // 2, place % 2)
         for place in range(count - new_flavours)
     ]
     siblings = [product(settings.seed, family, _HELD_OUT_VARIANT) for family in range(new_flavours)]

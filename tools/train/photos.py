@@ -22,13 +22,13 @@ def _pose(subject: Product, rng: np.random.Generator, *, careful: bool) -> Pose:
     """Return how the photographer holds the camera; `careful` as for an enrolment."""
     spread = 0.35 if careful else 1.0
     turned = subject.family.package in PROFILES
-    yaw = float(np.clip(rng.normal(0, 0.36 * spread), -0.85, 0.85))
-    pitch = float(np.clip(rng.normal(0.14, 0.17 * spread), -0.3, 0.55))
+    yaw = float(np.clip(rng.normal(0, 0.3 * spread), -0.7, 0.7))
+    pitch = float(np.clip(rng.normal(0.14, 0.15 * spread), -0.25, 0.5))
     return Pose(
         yaw=yaw,
         pitch=max(0.0, pitch) if turned else pitch,
-        roll=float(rng.normal(0, 0.16 * spread)),
-        extent=float(rng.uniform(0.78, 0.88) if careful else rng.uniform(0.6, 1.02)),
+        roll=float(rng.normal(0, 0.12 * spread)),
+        extent=float(rng.uniform(0.78, 0.88) if careful else rng.uniform(0.72, 1.0)),
         centre=(float(rng.normal(0.5, 0.045 * spread)), float(rng.normal(0.5, 0.045 * spread))),
         light=float(rng.uniform(-1.1, 1.1)),
     )
@@ -75,10 +75,10 @@ def take_photo(subject: Product, seed: int, *, careful: bool = False) -> bytes:
     rng = np.random.default_rng([subject.family.style_seed, subject.variant, seed, int(careful)])
     pose = _pose(subject, rng, careful=careful)
     canvas = Image.fromarray(scenes.background(rng, _CANVAS_PX).astype(np.uint8))
-    if not careful and rng.random() < 0.35:
+    if not careful and rng.random() < 0.3:
         canvas = _stand(canvas, _neighbour(rng, pose, aspect_of(subject)), pose.light, rng)
     canvas = _stand(canvas, pose_package(subject, pose, _CANVAS_PX, rng), pose.light, rng)
-    if not careful and rng.random() < 0.3:
+    if not careful and rng.random() < 0.25:
         hand = scenes.finger(rng, _CANVAS_PX)
         canvas.paste(hand, (0, 0), hand)
     image = np.asarray(canvas.resize((SIZE_PX, SIZE_PX), Image.Resampling.BOX), np.float32)
@@ -86,7 +86,7 @@ def take_photo(subject: Product, seed: int, *, careful: bool = False) -> bytes:
     image = camera.light(image, rng, spread=0.5 if careful else 1.0)
     if not careful and rng.random() < 0.3:
         image = camera.cast_shadow(image, rng)
-    if not careful and rng.random() < 0.4:
+    if not careful and rng.random() < 0.3:
         image = camera.highlight(image, rng)
     if not careful:
         image = camera.blur(image, rng)

@@ -55,7 +55,7 @@ def measure(model: keras.Model, settings: Settings, output: Path, *, workers: in
     probes = embeddings[:, :-1]  # the last photo is the careful one, to enrol with
     owners = np.repeat(np.arange(len(subjects)), _LARGE_PHOTOS - 1)
     flat = probes.reshape(-1, embeddings.shape[2])
-    # Every other product is enrolled: of three siblings some are, and the others are the strangers.
+    # Every other product is enrolled: of two siblings one is, and the other is a stranger.
     enrolled = np.where(owners % 2 == 0, owners // 2, -1)
     return {
         "samples": {"products": int(labels.max()) + 1, **committed},
@@ -106,7 +106,7 @@ point the same way. A new product is enrolled with one photograph, without train
 
 ## Open-set figures
 
-On products that training never saw: three in four are of brands it never saw, with three flavours of each;
+On products that training never saw: three in four are of brands it never saw, with two flavours of each;
 one in four is a new flavour of a brand it did see. `samples` are the pictures in `evaluation/`; `held-out`
 is a larger set of the same kind, drawn for the measurement.
 

@@ -34,7 +34,7 @@ class Settings:
     epochs: int = 8
     batch: int = 64
     embedding: int = 96
-    learning_rate: float = 2e-3
+    learning_rate: float = 2.5e-3
     weight_decay: float = 1e-4
     margin: float = 0.4
     scale: float = 32.0

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     import keras
 
 _WARM_UP = 0.06  # share of the steps in which the learning rate rises
-_MARGIN_UP = 0.35  # share of the steps in which the margin rises; a small network collapses under a full one
+# Shares of the steps between which the margin rises; under a full one from the start a small network
+# learns little, for no angle is yet small.
+_MARGIN_FROM, _MARGIN_TO = 0.08, 0.4
 
 
 def learning_rate_at(progress_share: float, peak: float) -> float:
@@ -36,7 +38,7 @@ def learning_rate_at(progress_share: float, peak: float) -> float:
 
 def margin_at(progress_share: float, full: float) -> float:
     """Return ArcFace's margin in radians after `progress_share` in 0..1 of the run."""
-    return full * min(1.0, progress_share / _MARGIN_UP)
+    return full * min(1.0, max(0.0, (progress_share - _MARGIN_FROM) / (_MARGIN_TO - _MARGIN_FROM)))
 
 
 @dataclass(eq=False)
