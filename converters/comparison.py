@@ -8,6 +8,14 @@ from typing import Any
 
 from converters.embedding import embed_crops
 from converters.errors import SourceError
+from converters.evaluate import ArtefactIdentity
+from converters.evaluation.evidence import (
+    Evidence,
+    FidelityEvidence,
+    PairedDifference,
+    Unsupported,
+    VerificationEvidence,
+)
 from converters.image_set import ImageSet
 from converters.progress import stage
 from edge_sdk.decision.matching import cosine
@@ -15,7 +23,97 @@ from edge_sdk.errors import ModelContractError
 from edge_sdk.inference.card import CARD_NAME, InputContract, ModelCard
 from edge_sdk.inference.model_file import check_identifier, read_model_bytes, split
 
+SCHEMA = "edge-sdk/comparison/1"
 _WORST = 5
+
+
+@dataclass(frozen=True)
+class NamedFlip(Evidence):
+    """One comparison that the two artefacts decide differently, each at its own threshold.
+
+    Attributes:
+        first, second: Names of the two images, `subject/file`.
+        mated: Whether they are of one subject.
+        baseline_score, candidate_score: The two cosines.
+        lost: Whether the baseline was right and the candidate is wrong.
+    """
+
+    first: str
+    second: str
+    mated: bool
+    baseline_score: float
+    candidate_score: float
+    lost: bool
+
+
+@dataclass(frozen=True)
+class CandidateComparison(Evidence):
+    """One candidate against the baseline, on the images that all artefacts embedded.
+
+    Attributes:
+        artefact: Which file.
+        cosine_mean, cosine_min: Of an image's two embeddings.
+        worst: (image, cosine) of the least alike, worst first.
+        verification: Its error rates; None where the images have no subjects.
+        fidelity: Shift of non-mated scores, drift of thresholds, numbers of flipped decisions; None
+            where the images have no subjects.
+        differences: TAR of the candidate minus TAR of the baseline, one row per FMR, with the interval of
+            the difference; empty where the images have no subjects.
+        flips: Flipped decisions by name at `flips_fmr`, greatest change of score first.
+        flips_fmr: The FMR of the flips; None where no threshold can be stated.
+    """
+
+    artefact: ArtefactIdentity
+    cosine_mean: float
+    cosine_min: float
+    worst: tuple[tuple[str, float], ...]
+    verification: VerificationEvidence | None
+    fidelity: FidelityEvidence | None
+    differences: tuple[PairedDifference | Unsupported, ...]
+    flips: tuple[NamedFlip, ...]
+    flips_fmr: float | None
+
+
+@dataclass(frozen=True)
+class ComparisonResult:
+    """Files of one model on the same images.
+
+    Args:
+        baseline: The float file.
+        verification: The baseline's error rates; None where the images have no subjects.
+        candidates: The others, one or more, in the order given.
+        data_set: Name of the images.
+        images: How many images all of them embedded.
+        images_sha256: Digest of the data set.
+        notes: What a reader should know, one line each.
+    """
+
+    baseline: ArtefactIdentity
+    verification: VerificationEvidence | None
+    candidates: tuple[CandidateComparison, ...]
+    data_set: str
+    images: int
+    images_sha256: str
+    notes: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The whole evidence as JSON values; `cosine_mean`, `cosine_min` and `worst` are the first candidate's."""
+        first = self.candidates[0]
+        return {
+            "schema": SCHEMA,
+            "first": self.baseline.file,
+            "second": first.artefact.file,
+            "images": self.images,
+            "images_sha256": self.images_sha256,
+            "data_set": self.data_set,
+            "cosine_mean": first.cosine_mean,
+            "cosine_min": first.cosine_min,
+            "worst": [{"image": name, "cosine": value} for name, value in first.worst],
+            "baseline": self.baseline.to_dict(),
+            "verification": None if self.verification is None else self.verification.to_dict(),
+            "candidates": [candidate.to_dict() for candidate in self.candidates],
+            "notes": list(self.notes),
+        }
 
 
 @dataclass(frozen=True)
