@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from edge_sdk.decision.operating_point import OperatingPoint
 from edge_sdk.errors import InputError
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
@@ -124,6 +125,35 @@ class OperatingPointEvidence(Evidence):
     def tar(self) -> float | None:
         """1 - FNMR, or None."""
         return None if self.fnmr is None else 1.0 - self.fnmr
+
+    def operating_point(self) -> OperatingPoint:
+        """The row as a model card carries it.
+
+        The card's FMR is the measured one, and never under what the trials support (3 / trials).
+
+        Raises:
+            InputError: FNMR was not measured.
+            ModelCardError: the threshold lies outside -1..1.
+        """
+        if self.fnmr is None:
+            raise InputError(
+                f"expected a measured FNMR, found no mated comparisons in {self.data_set}",
+                hint="add a second image of each subject",
+            )
+        fmr = max(self.fmr, 3.0 / self.non_mated_trials)
+        while 3.0 / fmr > self.non_mated_trials:  # rounding of the two divisions
+            fmr = float(np.nextafter(fmr, 1.0))
+        bounds = self.fnmr_interval
+        return OperatingPoint(
+            threshold=self.threshold,
+            fmr=fmr,
+            fnmr=self.fnmr,
+            mated_trials=self.mated_trials,
+            non_mated_trials=self.non_mated_trials,
+            data_set=self.data_set,
+            data_set_sha256=self.data_digest,
+            fnmr_interval=(bounds.low, bounds.high) if isinstance(bounds, Interval) else None,
+        )
 
 
 @dataclass(frozen=True)

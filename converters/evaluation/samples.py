@@ -19,13 +19,11 @@ import numpy as np
 from converters.evaluation.cosines import MAX_DIMENSION, MAX_IMAGES, IntArray, check_vectors
 from converters.evaluation.evidence import AcquisitionEvidence
 from converters.evaluation.subject_scores import AllPairs
-from edge_sdk.errors import AcquisitionError, InputError
+from edge_sdk.errors import AcquisitionError, EdgeSdkError, InputError
+from edge_sdk.perception.images import MAX_FILE_BYTES, SUFFIXES, read_image
 from edge_sdk.types import FloatArray, UInt8Array
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".pgm", ".ppm")
-MAX_FILE_BYTES = 64 * 2**20
 MAX_TAR_BYTES = 2 * 2**30
-MAX_PIXELS = 64 * 10**6
 NAMES_SHOWN = 5
 
 
@@ -53,23 +51,37 @@ class SampleSet:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over the sorted names and the bytes of every image, hex; reads all of them once."""
+        """SHA-256 over names, sizes and bytes of the sorted images, hex; reads all of them once.
+
+        The same rule as `converters.image_set`, so that one folder has one digest.
+        """
         whole = hashlib.sha256()
         for sample in self.samples:
-            content = hashlib.sha256(self.read(sample)).hexdigest()
-            whole.update(f"{sample.name}\0{content}\n".encode())
+            content = self.read(sample)
+            whole.update(f"{sample.name}\0{len(content)}\0".encode())
+            whole.update(content)
         return whole.hexdigest()
 
-    def image(self, sample: Sample) -> UInt8Array:
-        """Decode one image, upright.
+    def image(self, sample: Sample, *, color: str = "rgb") -> UInt8Array:
+        """Decode one image, upright (`edge_sdk.perception.images.read_image`).
+
+        Args:
+            sample: One of `samples`.
+            color: ``gray`` for one channel, otherwise RGB.
 
         Returns:
-            Shape (H, W, 3), uint8, RGB.
+            Shape (H, W, 3) or (H, W, 1), uint8.
 
         Raises:
-            AcquisitionError: not an image, cut short, or over 64 million pixels.
+            AcquisitionError: it cannot be decoded.
+            EdgeSdkError: Pillow is not installed.
         """
-        return _decode(self.read(sample), sample.name)
+        try:
+            return read_image(BytesIO(self.read(sample)), color=color, name=sample.name)
+        except InputError as error:
+            if isinstance(error.__cause__, ImportError):
+                raise EdgeSdkError(str(error), hint=error.hint) from error
+            raise AcquisitionError(str(error), reason="cannot be decoded", hint=error.hint) from error
 
 
 @dataclass(frozen=True, eq=False)
@@ -220,14 +232,16 @@ def embed_samples(
     samples: SampleSet,
     embed: Callable[[UInt8Array], FloatArray],
     *,
+    color: str = "rgb",
     progress: Callable[[int, int], None] | None = None,
 ) -> EmbeddedSamples:
     """Embed every image.
 
     Args:
         samples: The images.
-        embed: From (H, W, 3) uint8 RGB to a unit vector (D,) float32. Its AcquisitionError or
+        embed: From (H, W, 3) uint8 (or (H, W, 1)) to a unit vector (D,) float32. Its AcquisitionError or
             InputError is a failure to acquire of that image; any other error ends the evaluation.
+        color: ``gray`` for one channel, otherwise RGB.
         progress: Called with (done, total) after each image.
 
     Raises:
@@ -238,7 +252,7 @@ def embed_samples(
     vectors: list[FloatArray] = []
     failures: list[tuple[str, str]] = []
     for done, sample in enumerate(samples.samples, start=1):
-        found = _embed_one(samples, sample, embed)
+        found = _embed_one(samples, sample, embed, color)
         if isinstance(found, str):
             failures.append((sample.name, found))
         else:
@@ -287,10 +301,10 @@ def in_common(first: EmbeddedSamples, second: EmbeddedSamples) -> tuple[Embedded
 
 
 def _embed_one(
-    samples: SampleSet, sample: Sample, embed: Callable[[UInt8Array], FloatArray]
+    samples: SampleSet, sample: Sample, embed: Callable[[UInt8Array], FloatArray], color: str
 ) -> FloatArray | str:
     try:
-        vector = np.asarray(embed(samples.image(sample)))
+        vector = np.asarray(embed(samples.image(sample, color=color)))
     except AcquisitionError as error:
         return error.reason
     except InputError as error:
@@ -301,26 +315,6 @@ def _embed_one(
             hint="take the batch dimension off and dequantize",
         )
     return vector.astype(np.float32)
-
-
-def _decode(content: bytes, name: str) -> UInt8Array:
-    from PIL import Image, ImageOps
-
-    try:
-        with Image.open(BytesIO(content)) as image:
-            width, height = image.size
-            if width * height > MAX_PIXELS:
-                raise AcquisitionError(
-                    f"expected up to {MAX_PIXELS} pixels, found {width * height} in {name}",
-                    reason="too many pixels",
-                    hint="shrink it",
-                )
-            upright = ImageOps.exif_transpose(image)
-            return np.asarray(upright.convert("RGB"), dtype=np.uint8)
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        raise AcquisitionError(
-            f"expected an image, found {name}: {error}", reason="cannot be decoded"
-        ) from error
 
 
 def _is_image(name: str) -> bool:

@@ -77,12 +77,10 @@ class ScoreSet:
         counts = self.tail.size - first_at_least(self.tail, wanted)
         if self.complete:
             return counts
-        above_edge = np.append(np.cumsum(self.histogram[::-1])[::-1], 0)
-        clipped = np.clip(wanted, -2.0, 2.0)
-        edges = np.clip(np.floor((clipped + 1.0) * BINS_PER_UNIT), 0, BINS).astype(np.int64)
-        edges[wanted > 1.0] = BINS - 1
+        above_edge = np.cumsum(self.histogram[::-1])[::-1]
+        bins = np.clip(np.floor((wanted + 1.0) * BINS_PER_UNIT), 0, BINS - 1).astype(np.int64)
         kept_above = float(self.tail[0]) if self.tail.size else np.inf
-        return np.where(wanted > kept_above, counts, above_edge[edges]).astype(np.int64)
+        return np.where(wanted > kept_above, counts, above_edge[bins]).astype(np.int64)
 
     def false_non_matches(self, thresholds: Float64Array) -> IntArray:
         """Count mated scores < each threshold; shape (T,) in, shape (T,) int64 out, exact."""

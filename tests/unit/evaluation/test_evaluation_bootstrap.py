@@ -181,3 +181,16 @@ def test_bad_input_is_refused() -> None:
         replicate_rates(data, data.scores(), fmrs=[0.1], thresholds=[])
     with pytest.raises(InputError, match="confidence"):
         percentile_interval(np.zeros(5), confidence=95)
+
+
+def test_ties_are_rejected_together_in_every_replicate() -> None:
+    rng = np.random.default_rng(0)
+    directions = np.array([[1, 0, 0], [0.6, 0.8, 0], [0, 0.6, 0.8], [0.8, 0, 0.6]], np.float32)
+    data = AllPairs(directions[rng.integers(0, 4, 90)], np.arange(90) // 3)
+    scores = data.scores()
+    threshold = threshold_at_fmr(scores, 0.4)
+    rates = replicate_rates(data, scores, fmrs=[0.4], thresholds=[threshold], replicates=10, seed=3)
+    drawn = draw_multiplicities(data.subjects, replicates=10, seed=3)
+    for k in range(10):
+        expected = written_out(data, 0.4, threshold, drawn[:, k])
+        assert (rates.fmr[0, k], rates.fnmr[0, k], rates.tar[0, k]) == pytest.approx(expected, abs=1e-12)

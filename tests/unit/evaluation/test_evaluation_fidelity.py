@@ -36,7 +36,8 @@ def test_what_moved(pair: tuple[AllPairs, AllPairs]) -> None:
     assert found.worst[0][0] == NAMES[int(cosines.argmin())]
     assert [share for share, _ in found.cosine_percentiles] == sorted(s for s, _ in found.cosine_percentiles)
     assert found.non_mated_mean_shift > 0.1
-    assert found.tail_shift > 0
+    before, after = (np.sort(side.scores().tail)[::-1] for side in pair)
+    assert found.tail_shift == pytest.approx(after[before.size // 1000] - before[before.size // 1000])
     assert isinstance(found.drifts[2], Unsupported)
     assert json.loads(found.to_json())["drifts"][0]["drift"] == found.drifts[0].drift
 

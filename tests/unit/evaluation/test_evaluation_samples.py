@@ -95,6 +95,8 @@ def test_failures_to_acquire_are_counted_and_named(tmp_path: Path) -> None:
 
 def test_grey_images_become_rgb(tmp_path: Path) -> None:
     samples = open_folder(write_folder(tmp_path, {"anna/a.png": png(7, "L")}))
+    assert samples.image(samples.samples[0]).shape == (4, 5, 3)
+    assert samples.image(samples.samples[0], color="gray").shape == (4, 5, 1)
     assert (samples.image(samples.samples[0]) == 7).all()
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from converters.evaluation.cosines import listed_scores, on_grid
-from converters.evaluation.curves import equal_error_rate, threshold_at_fmr
+from converters.evaluation.curves import det_curve, equal_error_rate, threshold_at_fmr
 from converters.evaluation.scores import all_pairs, from_scores
 from edge_sdk.errors import InputError
 
@@ -160,3 +160,45 @@ def test_bad_rows_blocks_and_scores_are_refused() -> None:
         from_scores(np.array([np.nan], np.float32), np.array([0.1], np.float32))
     with pytest.raises(InputError, match="at least one"):
         from_scores(np.empty(0, np.float32), np.empty(0, np.float32))
+
+
+def tied_vectors(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Vectors of four directions: a handful of distinct scores, each many times."""
+    directions = np.array([[1, 0, 0], [0.6, 0.8, 0], [0, 0.6, 0.8], [0.8, 0, 0.6]], np.float32)
+    return directions[np.random.default_rng(0).integers(0, 4, count)], np.arange(count) // 2
+
+
+@pytest.mark.parametrize("keep", [1, 50, 200, 1000, 2000])
+def test_a_tail_cut_inside_a_tie_counts_right(keep: int) -> None:
+    vectors, labels = tied_vectors(80)
+    whole, tail = all_pairs(vectors, labels), all_pairs(vectors, labels, keep=keep)
+    at = np.concatenate([np.unique(whole.tail).astype(np.float64), np.arange(-40, 41) / 32])
+    counted, true = tail.false_matches(at), whole.false_matches(at)
+    assert (counted >= true).all()
+    exact = (at > tail.tail[0]) | (at * 32 == np.round(at * 32))
+    assert np.array_equal(counted[exact], true[exact])
+
+
+@pytest.mark.parametrize("kept_more", [-1, 0, 1, 2])
+def test_threshold_at_the_end_of_what_was_kept(kept_more: int) -> None:
+    vectors, labels = unit_vectors(60), list(range(60))
+    whole = all_pairs(vectors, labels)
+    allowed = int(0.1 * whole.non_mated_trials)
+    tail = all_pairs(vectors, labels, keep=allowed + kept_more)
+    exact, found = threshold_at_fmr(whole, 0.1), threshold_at_fmr(tail, 0.1)
+    assert exact <= found <= exact + 2**-15
+    if kept_more > 0:
+        assert found == exact
+
+
+def test_det_points_of_a_kept_tail_are_exact() -> None:
+    vectors, labels = unit_vectors(150), np.arange(150) // 3
+    whole = all_pairs(vectors, labels)
+    curve = det_curve(all_pairs(vectors, labels, keep=700), points=200)
+    assert (whole.false_matches(curve.thresholds) / whole.non_mated_trials).tolist() == curve.fmr.tolist()
+    assert (whole.false_non_matches(curve.thresholds) / whole.mated_trials).tolist() == curve.fnmr.tolist()
+
+
+def test_vectors_lie_on_the_grid() -> None:
+    grid = on_grid(unit_vectors(20, 128)) * 2.0**26
+    assert np.array_equal(grid, np.round(grid))

@@ -150,3 +150,29 @@ def test_import_loads_numpy_alone() -> None:
 
 def test_public_names_exist() -> None:
     assert all(getattr(evaluation, name).__doc__ for name in evaluation.__all__)
+
+
+def test_a_point_goes_into_a_card(evidence: VerificationEvidence) -> None:
+    for row in evidence.points[:2]:
+        card = row.operating_point()
+        assert (card.threshold, card.fnmr, card.data_set) == (row.threshold, row.fnmr, "drawn")
+        assert card.fmr >= row.fmr
+        assert card.fmr == pytest.approx(row.fmr)
+        assert card.fnmr_interval == (row.fnmr_interval.low, row.fnmr_interval.high)
+
+
+@pytest.mark.parametrize("trials", [30, 31, 49, 103, 3001, 30011, 1197943])
+def test_a_card_never_claims_more_than_the_trials_support(trials: int) -> None:
+    for matches in range(4):
+        row = OperatingPointEvidence(
+            0.1, 0.5, matches / trials, 0.0, matches, 0, 9, trials, 3, None, None, None, "d", "0"
+        )
+        card = row.operating_point()
+        assert card.fmr == pytest.approx(3 / trials)
+        assert card.fnmr_interval is None
+
+
+def test_a_point_without_fnmr_goes_into_no_card() -> None:
+    point = verify_all_pairs(embedded([f"s{k}" for k in range(40)]), fmrs=(0.1,)).points[0]
+    with pytest.raises(InputError, match="measured FNMR"):
+        point.operating_point()
