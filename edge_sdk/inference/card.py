@@ -10,7 +10,8 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from numbers import Real
+from typing import Any, NoReturn
 
 from edge_sdk.decision.operating_point import OperatingPoint
 from edge_sdk.errors import ModelCardError
@@ -21,6 +22,9 @@ MAX_CARD_BYTES = 1 << 20
 MAX_SIDE_PX = 1024
 MIN_SIDE_PX = 8
 COLORS = {"rgb": 3, "bgr": 3, "gray": 1}
+MAX_DIMENSION = 0xFFFF
+_MAX_REAL = 3e38  # float32
+_MAX_DEPTH = 16
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,8 @@ class InputContract:
                 )
         if min(self.scale) <= 0:
             raise ModelCardError(f"input scale: expected positive numbers, found {self.scale!r}")
+        if max(abs(value) for value in self.real_range) > _MAX_REAL:
+            raise ModelCardError(f"input scale: expected values that float32 holds, found {self.scale!r}")
         if self.alignment is not None and (
             len(self.alignment) != 5 or not all(math.isfinite(v) for point in self.alignment for v in point)
         ):
@@ -94,9 +100,13 @@ class InputContract:
         Raises:
             ModelCardError: A field is missing, malformed or contradicts another.
         """
+        if not isinstance(value, Mapping):
+            raise ModelCardError(
+                f"input: expected an object with size, color and normalization, found {value!r}"
+            )
         height, width = _size(value)
         color = value.get("color")
-        if color not in COLORS:
+        if not isinstance(color, str) or color not in COLORS:
             raise ModelCardError(
                 f"input color: expected one of {', '.join(COLORS)}, found {color!r}",
                 hint="the channel order is part of the model; ask who trained it",
@@ -104,13 +114,12 @@ class InputContract:
         channels = COLORS[color]
         mean, scale = _normalization(value, channels)
         points = value.get("alignment")
-        if isinstance(points, Mapping):
-            points = points.get("points")
         alignment = None
         if points is not None:
             try:
-                alignment = tuple((float(x), float(y)) for x, y in points)
-            except (TypeError, ValueError) as error:
+                points = points["points"] if isinstance(points, Mapping) else points
+                alignment = tuple((_number(x), _number(y)) for x, y in points)
+            except (KeyError, TypeError, ValueError, OverflowError) as error:
                 raise ModelCardError(
                     f"input alignment: expected 5 points [x, y], found {points!r}"
                 ) from error
@@ -160,7 +169,7 @@ def _normalization(value: Mapping[str, Any], channels: int) -> tuple[tuple[float
         raise ModelCardError("normalization: expected either mean and scale or range, found both")
     try:
         if "range" in value:
-            low, high = (float(v) for v in value["range"])
+            low, high = (_number(v) for v in value["range"])
             if not high > low:
                 raise ModelCardError(
                     f"input range: expected [low, high] with low < high, found {value['range']!r}"
@@ -168,22 +177,35 @@ def _normalization(value: Mapping[str, Any], channels: int) -> tuple[tuple[float
             scale = 255.0 / (high - low)
             return (0.0 - low * scale,) * channels, (scale,) * channels
         if "mean" not in value or "scale" not in value:
+            found = next((f"only {name}" for name in ("mean", "scale") if name in value), "neither")
             raise ModelCardError(
-                "normalization: expected mean and scale, or range, found neither",
+                f"normalization: expected mean and scale, or range, found {found}",
                 hint="for (pixel - 127.5) / 128 say --mean 127.5 --scale 128; where the graph itself"
                 " normalizes say --range 0..255",
             )
         return _per_channel(value["mean"], channels), _per_channel(value["scale"], channels)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         if isinstance(error, ModelCardError):
             raise
-        raise ModelCardError(f"normalization: expected numbers, found {error}") from error
+        raise ModelCardError(f"normalization: expected numbers: {error}") from error
 
 
 def _per_channel(value: Any, channels: int) -> tuple[float, ...]:
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return tuple(float(v) for v in value)
-    return (float(value),) * channels
+        return tuple(_number(v) for v in value)
+    return (_number(value),) * channels
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{value!r} is not a number")
+    return float(value)
+
+
+def _whole(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{value!r} is not a whole number")
+    return value
 
 
 @dataclass(frozen=True)
@@ -229,6 +251,16 @@ class ModelCard:
     source: Mapping[str, Any] = field(default_factory=dict)
     fidelity: Mapping[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        if not 2 <= self.dimension <= MAX_DIMENSION:
+            raise ModelCardError(
+                f"model card: expected an embedding of 2..{MAX_DIMENSION} values, found {self.dimension}"
+            )
+        if not (math.isfinite(self.output_scale) and self.output_scale >= 0):
+            raise ModelCardError(
+                f"model card: expected an output scale of 0 or more, found {self.output_scale}"
+            )
+
     def to_json(self) -> dict[str, Any]:
         """The card as JSON values, with its schema named first."""
         out = {"schema": SCHEMA, **asdict(self)}
@@ -258,8 +290,11 @@ class ModelCard:
         if len(data) > MAX_CARD_BYTES:
             raise ModelCardError(f"model card: expected at most {MAX_CARD_BYTES} bytes, found {len(data)}")
         try:
-            value = json.loads(data)
-        except (UnicodeDecodeError, ValueError, RecursionError) as error:
+            value = json.loads(data, parse_constant=_refuse_constant)
+            _check_depth(value)
+            # What cannot be written again (a lone surrogate, a number beyond float64) is not JSON either.
+            json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+        except (ValueError, RecursionError) as error:
             raise ModelCardError(f"model card: expected JSON, found {error}") from error
         if not isinstance(value, dict) or value.get("schema") != SCHEMA:
             found = value.get("schema") if isinstance(value, dict) else type(value).__name__
@@ -269,36 +304,53 @@ class ModelCard:
             )
         try:
             embedding = value["embedding"]
-            card = cls(
+            return cls(
                 name=_text(value, "name"),
                 version=_text(value, "version"),
                 target=_text(value, "target"),
                 precision=_text(value, "precision"),
-                dimension=int(embedding["dimension"]),
+                dimension=_whole(embedding["dimension"]),
                 input=InputContract.from_json(value["input"]),
                 network_sha256=_text(value, "network_sha256"),
-                output_scale=float(embedding["scale"]),
-                output_zero_point=int(embedding["zero_point"]),
+                output_scale=_number(embedding["scale"]),
+                output_zero_point=_whole(embedding["zero_point"]),
                 operating_points=tuple(
                     OperatingPoint.from_json(p) for p in value.get("operating_points", [])
                 ),
                 description=_text(value, "description", ""),
                 licence=_text(value, "licence", ""),
                 limits=_text(value, "limits", ""),
-                recipe=dict(value.get("recipe", {})),
-                calibration=dict(value.get("calibration", {})),
-                source=dict(value.get("source", {})),
-                fidelity=dict(value.get("fidelity", {})),
+                recipe=_object(value, "recipe"),
+                calibration=_object(value, "calibration"),
+                source=_object(value, "source"),
+                fidelity=_object(value, "fidelity"),
             )
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
+        except KeyError as error:
+            raise ModelCardError(f"model card: expected the field {error}, found none") from error
+        except (TypeError, ValueError, OverflowError) as error:
             if isinstance(error, ModelCardError):
                 raise
-            raise ModelCardError(f"model card: malformed field: {type(error).__name__} {error}") from error
-        if card.dimension < 2:
-            raise ModelCardError(
-                f"model card: expected an embedding of 2 or more values, found {card.dimension}"
-            )
-        return card
+            raise ModelCardError(f"model card: malformed field: {error}") from error
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name}, which is not a JSON number")
+
+
+def _check_depth(value: Any) -> None:
+    level = [value]
+    for _ in range(_MAX_DEPTH):
+        nested = (v.values() if isinstance(v, dict) else v for v in level if isinstance(v, (dict, list)))
+        level = [child for children in nested for child in children]
+    if level:
+        raise ModelCardError(f"model card: expected at most {_MAX_DEPTH} levels, found more")
+
+
+def _object(value: Mapping[str, Any], key: str) -> dict[str, Any]:
+    found = value.get(key, {})
+    if not isinstance(found, dict):
+        raise ModelCardError(f"model card: expected an object in {key!r}, found {found!r}")
+    return found
 
 
 def _text(value: Mapping[str, Any], key: str, default: str | None = None) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from edge_sdk.inference.card import CARD_NAME, MAX_CARD_BYTES, ModelCard
 MAX_MODEL_BYTES = 512 << 20
 _IDENTIFIER = b"TFL3"
 _MAX_MEMBERS = 64
+# Only what every Python and every phone reads; the card itself is stored uncompressed.
+_COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 @dataclass(frozen=True)
@@ -77,8 +80,9 @@ def read_model_bytes(path: str | Path) -> bytes:
     path = Path(path)
     try:
         size = path.stat().st_size
-        if path.is_dir():
-            raise ModelError(f"{path}: expected a .tflite file, found a folder")
+        if not path.is_file():
+            found = "a folder" if path.is_dir() else "a device or a pipe"
+            raise ModelError(f"{path}: expected a .tflite file, found {found}")
         if size > MAX_MODEL_BYTES:
             raise ModelError(f"{path}: expected at most {MAX_MODEL_BYTES >> 20} MiB, found {size >> 20} MiB")
         data = path.read_bytes()
@@ -111,14 +115,7 @@ def split(data: bytes) -> tuple[bytes, dict[str, bytes]]:
     if archive is None:
         return data, {}
     with archive:
-        members = {}
-        try:
-            for info in archive.infolist()[:_MAX_MEMBERS]:
-                if info.file_size > MAX_CARD_BYTES:
-                    raise ModelCardError(f"associated file {info.filename!r} is over {MAX_CARD_BYTES} bytes")
-                members[info.filename] = archive.read(info)
-        except (zipfile.BadZipFile, OSError, NotImplementedError, RuntimeError, EOFError) as error:
-            raise ModelCardError(f"associated files: the archive is damaged: {error}") from error
+        members = {info.filename: _read_member(archive, info) for info in archive.infolist()[:_MAX_MEMBERS]}
         return data[: _archive_start(archive)], members
 
 
@@ -142,9 +139,16 @@ def _read_card_bytes(data: bytes, path: str | Path) -> tuple[int, bytes]:
         found = [info for info in archive.infolist() if info.filename == CARD_NAME]
         if len(found) != 1:
             raise ModelCardError(f"{path}: expected one {CARD_NAME} inside, found {len(found)}", hint=hint)
-        if found[0].file_size > MAX_CARD_BYTES:
-            raise ModelCardError(f"{path}: the model card is over {MAX_CARD_BYTES} bytes")
-        try:
-            return _archive_start(archive), archive.read(found[0])
-        except (zipfile.BadZipFile, OSError, NotImplementedError, RuntimeError, EOFError) as error:
-            raise ModelCardError(f"{path}: the model card is damaged: {error}") from error
+        return _archive_start(archive), _read_member(archive, found[0], f"{path}: ")
+
+
+def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, where: str = "") -> bytes:
+    name = "the model card" if info.filename == CARD_NAME else f"associated file {info.filename!r}"
+    if info.file_size > MAX_CARD_BYTES:
+        raise ModelCardError(f"{where}{name} is over {MAX_CARD_BYTES} bytes")
+    if info.compress_type not in _COMPRESSIONS:
+        raise ModelCardError(f"{where}{name} is damaged: unknown compression {info.compress_type}")
+    try:
+        return archive.read(info)
+    except (OSError, EOFError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        raise ModelCardError(f"{where}{name} is damaged: {error}", hint="copy the file again") from error
