@@ -118,7 +118,6 @@ def activation_ranges(
     names = [graph.name(i) for i in computed]
     input_name = graph.name(graph.inputs[0])
     graph.set_outputs(computed)
-    graph.model.signatureDefs = []
     interpreter = load_interpreter_class()(model_content=graph.to_bytes(), num_threads=1)
     interpreter.allocate_tensors()
     target = interpreter.get_input_details()[0]["index"]

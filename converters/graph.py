@@ -228,8 +228,9 @@ class Graph:
         return operator
 
     def set_outputs(self, outputs: Sequence[int]) -> None:
-        """Name other tensors as the network's outputs."""
+        """Name other tensors as the network's outputs; signatures, which named the old ones, go."""
         self._subgraph.outputs = list(outputs)
+        self.model.signatureDefs = []
 
     def set_signature(self, input_name: str, output_name: str) -> None:
         """Give the network the one signature ``serving_default``: input_name -> output_name."""

@@ -17,6 +17,8 @@ from edge_sdk.inference.card import InputContract
 from edge_sdk.perception.images import MAX_FILE_BYTES, MIN_SIDE_PX, SUFFIXES, fit, read_image
 from edge_sdk.types import UInt8Array
 
+MAX_PACKED_BYTES = 2 << 30
+
 
 @dataclass(frozen=True)
 class Crops:
@@ -157,32 +159,51 @@ def _open_archive(path: Path) -> ImageSet:
 
 
 def _open_tar(path: Path) -> ImageSet:
-    archive = tarfile.open(path)  # noqa: SIM115  it stays open as long as the set is read
     try:
-        members = {m.name.removeprefix("./"): m for m in archive.getmembers() if m.isfile()}
+        with tarfile.open(path) as archive:
+            members = {
+                m.name.removeprefix("./"): m
+                for m in archive.getmembers()
+                if m.isfile() and _is_image(m.name.removeprefix("./"))
+            }
+            if any(m.size > MAX_FILE_BYTES for m in members.values()):
+                raise InputError(f"{path}: expected images of at most {MAX_FILE_BYTES >> 20} MiB each")
+            plain = isinstance(archive.fileobj, io.BufferedReader)
+            # A compressed archive cannot be entered in the middle, so its images are kept in memory.
+            packed = {} if plain else _members_in_memory(archive, members, path)
     except (tarfile.TarError, OSError, EOFError) as error:
         raise InputError(f"{path}: the archive is damaged: {error}") from error
 
     def read(name: str) -> bytes:
-        try:
-            file = archive.extractfile(members[name])
-            content = b"" if file is None else file.read(MAX_FILE_BYTES)
-        except (tarfile.TarError, OSError, EOFError) as error:
-            raise InputError(f"{path}/{name}: the archive is damaged: {error}") from error
-        return content
+        if name in packed:
+            return packed[name]
+        with path.open("rb") as file:
+            file.seek(members[name].offset_data)
+            return file.read(members[name].size)
 
-    return ImageSet(path, [name for name in members if _is_image(name)], read)
+    return ImageSet(path, list(members), read)
+
+
+def _members_in_memory(
+    archive: tarfile.TarFile, members: dict[str, tarfile.TarInfo], path: Path
+) -> dict[str, bytes]:
+    if sum(m.size for m in members.values()) > MAX_PACKED_BYTES:
+        raise InputError(
+            f"{path}: expected at most {MAX_PACKED_BYTES >> 30} GiB of images in a compressed archive",
+            hint="unpack it and give the folder, or pack it without compression",
+        )
+    files = {name: archive.extractfile(member) for name, member in members.items()}
+    return {name: b"" if file is None else file.read() for name, file in files.items()}
 
 
 def _open_zip(path: Path) -> ImageSet:
-    archive = zipfile.ZipFile(path)
-
     def read(name: str) -> bytes:
         try:
-            with archive.open(name) as file:
+            with zipfile.ZipFile(path) as archive, archive.open(name) as file:
                 return file.read(MAX_FILE_BYTES)
         except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError) as error:
             raise InputError(f"{path}/{name}: the archive is damaged: {error}") from error
 
-    names = [info.filename for info in archive.infolist() if not info.is_dir()]
+    with zipfile.ZipFile(path) as archive:
+        names = [info.filename for info in archive.infolist() if not info.is_dir()]
     return ImageSet(path, [name for name in names if _is_image(name)], read)
