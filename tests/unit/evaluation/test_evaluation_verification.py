@@ -161,9 +161,9 @@ def test_a_point_goes_into_a_card(evidence: VerificationEvidence) -> None:
         assert card.fnmr_interval == (row.fnmr_interval.low, row.fnmr_interval.high)
 
 
-@pytest.mark.parametrize("trials", [30, 31, 49, 103, 3001, 30011, 1197943])
+@pytest.mark.parametrize("trials", [30, 31, 47, 173, 3001, 1197943])
 def test_a_card_never_claims_more_than_the_trials_support(trials: int) -> None:
-    for matches in range(4):
+    for matches in range(4):  # 3 / (3 / 47) is above 47 in float64
         row = OperatingPointEvidence(
             0.1, 0.5, matches / trials, 0.0, matches, 0, 9, trials, 3, None, None, None, "d", "0"
         )
