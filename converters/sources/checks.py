@@ -15,6 +15,7 @@ from edge_sdk.types import FloatArray
 
 MIN_DIMENSION = 2
 MAX_DIMENSION = 4096
+_SHOWN = 4  # names in a message
 _CONSTANT = 1e-6  # relative; float noise between two runs of one image is under it
 
 
@@ -87,8 +88,9 @@ def check_single(inputs: Sequence[str], outputs: Sequence[str]) -> None:
     """
     for side, names in (("input", inputs), ("output", outputs)):
         if len(names) != 1:
+            shown = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
             raise SourceError(
-                f"expected one {side}, found {len(names)}: {', '.join(names) or 'none'}",
+                f"expected one {side}, found {len(names)}{': ' if names else ''}{shown}",
                 hint="save the part from the image to the embedding as a model of its own"
                 " (without labels, margin head or further branches)",
             )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +12,14 @@ import numpy as np
 
 from converters.errors import SourceError
 from converters.sources import onnx_folding, onnx_interface, onnx_run, tflite_network
+from converters.sources.kinds import MAX_SOURCE_BYTES
 from converters.sources.onnx_interface import Interface
 from converters.sources.request import Converted, Request, tools
 from converters.sources.tensorflow_export import write_tflite
 from edge_sdk.types import FloatArray
 
 _STANDARD = ("", "ai.onnx")
-_OPEN_CLOSE = 1e-4  # of the largest value: float rounding of another batch stays far below
+_CLOSE = 1e-4  # of the largest value: float rounding of another batch stays far below
 
 
 def convert(request: Request) -> Converted:
@@ -26,8 +29,8 @@ def convert(request: Request) -> Converted:
         SourceError: Damaged, too new, weights missing, quantized activations, operators outside the
             standard, more than one input or output, or not the contract's image.
     """
-    model = _load(request)
-    notes = onnx_interface.drop_unread_inputs(model)
+    model, notes = _load(request)
+    notes += onnx_interface.drop_unread_inputs(model)
     interface = onnx_interface.examine(model, request.contract)
     request.stage = "running the file with onnxruntime"
     witness = onnx_run.embed(model, interface, request.inputs)
@@ -35,6 +38,7 @@ def convert(request: Request) -> Converted:
     notes += onnx_interface.fix_shape(model, interface, request.contract)
     model, folded = onnx_folding.fold_constants(model)
     onnx_folding.refuse_quantized(model)
+    _check_known(model)
     _check_fixed(model, interface, request, witness)
     if not interface.channels_first:
         onnx_interface.take_channels_first(model)
@@ -44,7 +48,7 @@ def convert(request: Request) -> Converted:
     return Converted(tflite, witness, tools("onnx", "onnxruntime", "onnx2tf", "tensorflow"), notes)
 
 
-def _load(request: Request) -> Any:
+def _load(request: Request) -> tuple[Any, tuple[str, ...]]:
     """Parse and check the file, with its external weights."""
     import onnx
     from google.protobuf.message import DecodeError
@@ -55,7 +59,7 @@ def _load(request: Request) -> Any:
     except DecodeError as error:
         raise SourceError("a damaged ONNX file", hint="copy it again, or export it again") from error
     _check_version(model)
-    _load_external(model, request.path.parent)
+    notes = _load_external(model, request.path.parent)
     _check_operators(model)
     try:
         onnx.checker.check_model(model)
@@ -63,10 +67,10 @@ def _load(request: Request) -> Any:
         line = str(error).splitlines()[0]
         raise SourceError(f"not a valid ONNX model: {line[:300]}", hint="export it again") from error
     if not model.functions:
-        return model
+        return model, notes
     from onnx import inliner
 
-    return inliner.inline_local_functions(model)
+    return inliner.inline_local_functions(model), notes
 
 
 def _check_version(model: Any) -> None:
@@ -83,23 +87,15 @@ def _check_version(model: Any) -> None:
             )
 
 
-def _load_external(model: Any, folder: Path) -> None:
-    """Load weights that lie beside the file, and nowhere else."""
+def _load_external(model: Any, folder: Path) -> tuple[str, ...]:
+    """Load weights that lie beside the file, and nowhere else; returns notes."""
     import onnx
     from onnx.external_data_helper import ExternalDataInfo, uses_external_data
 
-    for tensor in model.graph.initializer:
-        if not uses_external_data(tensor):
-            continue
-        name = str(ExternalDataInfo(tensor).location)
-        file = (folder / name).resolve()
-        if not file.is_relative_to(folder.resolve()):
-            raise SourceError(f"its weights point outside its folder: {name!r}", hint="export it again")
-        if not file.is_file():
-            raise SourceError(
-                f"its weights are in a second file {name!r}, which is not beside it",
-                hint="copy both files into one folder",
-            )
+    external = [tensor for tensor in model.graph.initializer if uses_external_data(tensor)]
+    names = sorted({str(ExternalDataInfo(tensor).location) for tensor in external})
+    for name in names:
+        _check_external(name, folder)
     try:
         onnx.load_external_data_for_model(model, str(folder))
     except (OSError, ValueError, onnx.checker.ValidationError) as error:
@@ -107,6 +103,20 @@ def _load_external(model: Any, folder: Path) -> None:
         raise SourceError(
             f"its external weights cannot be read: {line}", hint="copy both files again"
         ) from error
+    return (f"the digest does not cover the weights in {', '.join(names)}",) if names else ()
+
+
+def _check_external(name: str, folder: Path) -> None:
+    file = (folder / name).resolve()
+    if not file.is_relative_to(folder.resolve()):
+        raise SourceError(f"its weights point outside its folder: {name!r}", hint="export it again")
+    if not file.is_file():
+        raise SourceError(
+            f"its weights are in a second file {name!r}, which is not beside it",
+            hint="copy both files into one folder",
+        )
+    if file.stat().st_size > MAX_SOURCE_BYTES:
+        raise SourceError(f"{name}: expected at most {MAX_SOURCE_BYTES} bytes, found {file.stat().st_size}")
 
 
 def _check_operators(model: Any) -> None:
@@ -133,19 +143,33 @@ def _check_operators(model: Any) -> None:
         )
 
 
+def _check_known(model: Any) -> None:
+    """Refuse operators that onnx2tf has no module for, before TensorFlow is loaded to no end."""
+    package = importlib.util.find_spec("onnx2tf")
+    if package is None:
+        raise ModuleNotFoundError(name="onnx2tf")
+    folder = Path(*(package.submodule_search_locations or ())[:1]) / "ops"
+    known = {file.stem for file in folder.glob("*.py")}
+    if missing := sorted({node.op_type for node in model.graph.node} - known):
+        raise SourceError(
+            f"onnx2tf has no TFLite form for the operators {', '.join(missing)}",
+            hint="export with an older opset (17), which writes them as simpler operators, or replace them",
+        )
+
+
 def _check_fixed(model: Any, interface: Interface, request: Request, witness: FloatArray) -> None:
     """Hold the fixed graph's answers against the file's own."""
-    fixed = Interface(interface.name, 1, interface.channels_first, dynamic=False)
+    fixed = replace(interface, batch=1)
     try:
         answers = onnx_run.embed(model, fixed, request.inputs[:2])
         same = answers.shape == witness[:2].shape and bool(
-            np.abs(answers - witness[:2]).max() <= _OPEN_CLOSE * max(float(np.abs(witness[:2]).max()), 1e-6)
+            np.abs(answers - witness[:2]).max() <= _CLOSE * max(float(np.abs(witness[:2]).max()), 1e-6)
         )
     except SourceError:
         same = False
     if not same and np.isfinite(witness).all():
         raise SourceError(
-            f"the ONNX graph does not give the same answers for one image as for a batch of {interface.batch}",
+            "the ONNX graph fixed to one image does not answer as the file itself does",
             hint="export it with a batch of 1",
         )
 

@@ -34,7 +34,7 @@ def fold_constants(model: Any) -> tuple[Any, tuple[str, ...]]:
         if not _fold_shapes(model) + _fold_values(model):
             break
     weights -= sum(node.op_type == "DequantizeLinear" for node in model.graph.node)
-    note = f"{weights} integer weights of the ONNX file were dequantized to float32"
+    note = f"integer weights of the ONNX file, dequantized to float32: {weights}"
     return model, ((note,) if weights else ())
 
 

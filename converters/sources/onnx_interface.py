@@ -24,13 +24,13 @@ class Interface:
         name: The input's name.
         batch: A fixed batch, or None.
         channels_first: NCHW, else NHWC.
-        dynamic: Whether any side of the input was open.
+        open_size: Whether the file leaves a side of the image open.
     """
 
     name: str
     batch: int | None
     channels_first: bool
-    dynamic: bool
+    open_size: bool
 
 
 def drop_unread_inputs(model: Any) -> tuple[str, ...]:
@@ -45,7 +45,7 @@ def drop_unread_inputs(model: Any) -> tuple[str, ...]:
     kept = [value for value in graph.input if value.name not in stored and value not in unread]
     del graph.input[:]
     graph.input.extend(kept)
-    return (f"{len(unread)} graph inputs that no operator reads were dropped",) if unread else ()
+    return (f"graph inputs that no operator reads, dropped: {len(unread)}",) if unread else ()
 
 
 def _names_read(graph: Any) -> Iterator[str]:
@@ -81,15 +81,15 @@ def examine(model: Any, contract: InputContract) -> Interface:
     first = _channels_first(sides, contract)
     image = [*sides[2:], sides[1]] if first else sides[1:]
     checks.check_image(image, contract)
-    return Interface(graph.input[0].name, sides[0], first, None in sides)
+    return Interface(graph.input[0].name, sides[0], first, None in image)
 
 
 def _check_float(side: str, value: Any) -> None:
     import onnx
 
-    kind = value.type.tensor_type.elem_type
     if not value.type.HasField("tensor_type"):
         raise SourceError(f"{side} {value.name} is not a tensor", hint="export the network alone")
+    kind = value.type.tensor_type.elem_type
     if kind == onnx.TensorProto.FLOAT:
         return
     name = onnx.TensorProto.DataType.Name(kind).lower()
@@ -134,15 +134,17 @@ def fix_shape(model: Any, interface: Interface, contract: InputContract) -> tupl
     # Shapes noted for the old input would contradict the new one; inference fills them again.
     del model.graph.value_info[:]
     model.graph.output[0].type.tensor_type.ClearField("shape")
-    if interface.batch is None:
-        return ("the batch of the ONNX file was dynamic and is 1 now",)
-    if interface.batch == 1:
-        return ("the image size of the ONNX file was open and is the contract's now",)
-    _unbatch_reshapes(model, interface.batch)
-    return (f"the batch of the ONNX file was {interface.batch} and is 1 now",)
+    notes = []
+    if interface.batch != 1:
+        notes.append(f"the batch of the ONNX file was {interface.batch or 'dynamic'} and is 1 now")
+    if interface.open_size:
+        notes.append("the image size of the ONNX file was open and is the contract's now")
+    if interface.batch not in (None, 1):
+        _unbatch_reshapes(model, interface.batch)
+    return tuple(notes)
 
 
-def _unbatch_reshapes(model: Any, batch: int) -> None:
+def _unbatch_reshapes(model: Any, batch: int | None) -> None:
     """Let Reshape operators that name the old batch name 1; the answers are compared afterwards."""
     from onnx import numpy_helper
 

@@ -42,7 +42,10 @@ def read_source(path: str | Path, *, contract: InputContract, inputs: FloatArray
     kind = kinds.recognize(path)
     digest = _digest(path)
     answer = child.convert(kind, path, contract=contract, inputs=inputs)
-    checks.check_witness(answer.witness, inputs)
+    try:
+        checks.check_witness(answer.witness, inputs)
+    except SourceError as error:
+        raise SourceError(f"{path}: {error}", hint=error.hint) from None
     return SourceModel(
         kind=kind,
         path=path,

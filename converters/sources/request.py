@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from edge_sdk.inference.card import InputContract
@@ -51,4 +51,11 @@ class Converted:
 
 def tools(*packages: str) -> dict[str, str]:
     """The installed versions of the packages."""
-    return {package: version(package) for package in packages}
+    return {package: _version(package) for package in packages}
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # the module may come from another distribution, such as tensorflow-cpu
+        return "unknown"

@@ -116,9 +116,8 @@ def _check_types(
                 raise SourceError(f"{side} is {found}: already quantized", hint=_GIVE_FLOAT)
             if found != "float32":
                 raise SourceError(f"{side} is {found}, expected float32", hint="save the network in float32")
-    quantized = sum(len(tensor["quantization_parameters"]["scales"]) > 0 for tensor in tensors)
-    if quantized:
-        raise SourceError(f"{quantized} of its tensors are integers: already quantized", hint=_GIVE_FLOAT)
+    if any(len(tensor["quantization_parameters"]["scales"]) for tensor in tensors):
+        raise SourceError("its weights are integers: already quantized", hint=_GIVE_FLOAT)
 
 
 def _check_image(detail: dict[str, Any], contract: InputContract) -> None:
@@ -178,7 +177,7 @@ def _notes(names: Counter[str], image: dict[str, Any], tensors: list[dict[str, A
     if batch != 1:
         notes.append(f"the batch of the file is {'dynamic' if batch < 0 else batch}")
     if names["TRANSPOSE"]:
-        notes.append(f"{names['TRANSPOSE']} TRANSPOSE operators are in the network")
+        notes.append(f"TRANSPOSE operators in the network: {names['TRANSPOSE']}")
     if any(tensor["dtype"] is np.float16 for tensor in tensors):
         notes.append("the weights are stored in float16")
     return tuple(notes)

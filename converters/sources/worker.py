@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 
 from converters.errors import SourceError
-from converters.sources.child import last_line
 from converters.sources.request import Converted, Request
 from edge_sdk.inference.card import InputContract
 
@@ -33,6 +32,8 @@ _EXTRA = (
     "psutil",
     "ai_edge_litert",
 )
+_WRAPPER = "Exception encountered"  # Keras puts a line of its own before what went wrong
+_REPLACE = "replace it in the network; small devices run only built-in operators"
 _MODULES = {
     "keras": "converters.sources.from_keras",
     "saved_model": "converters.sources.from_saved_model",
@@ -48,13 +49,8 @@ def main(folder: Path) -> int:
         converted: Converted = importlib.import_module(_MODULES[request.kind]).convert(request)
     except SourceError as error:
         return _refuse(folder, str(error), error.hint)
-    except ModuleNotFoundError as error:
-        root = (error.name or "").partition(".")[0]
-        if root not in _EXTRA:
-            raise
-        return _refuse(folder, f"{root} is not installed", "pip install 'edge-sdk[convert]'")
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - the outermost boundary of a process that
-        # exists to contain other libraries, which raise anything and call sys.exit
+    except Exception as error:  # noqa: BLE001 - the outermost boundary of a process that exists to
+        # contain other libraries, which raise anything
         traceback.print_exc()
         return _refuse(folder, *_explain(request.stage, error))
     (folder / "network.tflite").write_bytes(converted.tflite)
@@ -73,21 +69,19 @@ def _request(folder: Path) -> Request:
     )
 
 
-def _explain(stage: str, error: BaseException) -> tuple[str, str | None]:
+def _explain(stage: str, error: Exception) -> tuple[str, str | None]:
     """One line and a hint for what a library raised."""
+    missing = (error.name or "") if isinstance(error, ModuleNotFoundError) else ""
+    if missing in _EXTRA:
+        return f"{missing} is not installed", "pip install 'edge-sdk[convert]'"
     text = str(error)
     for mark in ("Flex ops: ", "Custom ops: "):
         if mark in text:
             names = text.partition(mark)[2].splitlines()[0].strip()
-            return (
-                f"{stage}: no TFLite operator exists for {names}",
-                "replace them in the network; small devices run only built-in operators",
-            )
-    if isinstance(error, MemoryError):
-        return f"{stage}: not enough memory", None
-    line = next((line.strip() for line in text.splitlines() if line.strip()), "") or last_line(text)
-    name = type(error).__name__
-    return f"{stage} failed: {name}{': ' if line else ''}{line[:300]}", None
+            return f"{stage}: no TFLite operator exists for {names}", _REPLACE
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    line = next((line for line in lines if not line.startswith(_WRAPPER)), "")
+    return f"{stage} failed: {type(error).__name__}{': ' if line else ''}{line[:300]}", None
 
 
 def _refuse(folder: Path, message: str, hint: str | None) -> int:
