@@ -6,6 +6,7 @@ import hashlib
 import io
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -16,6 +17,9 @@ from edge_sdk.errors import InputError
 from edge_sdk.inference.card import InputContract
 from edge_sdk.perception.images import MAX_FILE_BYTES, MIN_SIDE_PX, SUFFIXES, fit, read_image
 from edge_sdk.types import UInt8Array
+
+#: What a compressed .tar may hold in images: it has no index, so they are kept in memory.
+MAX_UNPACKED_BYTES = 2 << 30
 
 MAX_PACKED_BYTES = 2 << 30
 
@@ -40,19 +44,35 @@ class Crops:
         return len(self.names)
 
 
+class SetDigest:
+    """SHA-256 over names, sizes and contents of images in the order they are added."""
+
+    def __init__(self) -> None:
+        self._digest = hashlib.sha256()
+
+    def add(self, name: str, content: bytes) -> None:
+        """Add one image."""
+        self._digest.update(f"{name}\0{len(content)}\0".encode())
+        self._digest.update(content)
+
+    def hexdigest(self) -> str:
+        """The digest so far, hex."""
+        return self._digest.hexdigest()
+
+
 class ImageSet:
     """Names of the images in a folder or an archive, sorted, and how to read each.
 
     Args:
         path: Where the set is.
         names: The images, relative to the path.
-        read: Gives an image file's bytes by its name.
+        read: Gives an image file's bytes by its name; InputError where it cannot be read.
     """
 
     def __init__(self, path: Path, names: Sequence[str], read: Callable[[str], bytes]) -> None:
         self.path = path
         self.names = tuple(sorted(names))
-        self._read = read
+        self.read = read
 
     @classmethod
     def open(cls, path: str | Path) -> ImageSet:
@@ -67,7 +87,9 @@ class ImageSet:
         elif path.is_file():
             found = _open_archive(path)
         else:
-            raise InputError(f"{path}: expected a folder or an archive of images, found nothing there")
+            raise InputError(
+                f"{path}: expected a readable folder, .tar or .zip of images, found nothing there"
+            )
         if not found.names:
             raise InputError(
                 f"{path}: expected images ({', '.join(SUFFIXES)}), found none",
@@ -80,7 +102,7 @@ class ImageSet:
 
     def image(self, name: str, color: str) -> UInt8Array:
         """Decode one image at its own size; see ``read_image``."""
-        return read_image(io.BytesIO(self._read(name)), color=color, name=f"{self.path}/{name}")
+        return read_image(io.BytesIO(self.read(name)), color=color, name=f"{self.path}/{name}")
 
     def crops(
         self,
@@ -100,13 +122,12 @@ class ImageSet:
             InputError: An image cannot be read, or has a side under 16 px.
         """
         chosen = self.names if names is None else tuple(names)
-        digest = hashlib.sha256()
+        digest = SetDigest()
         pixels = np.empty((len(chosen), *contract.shape), np.uint8)
         resized = 0
         for position, name in enumerate(chosen):
-            content = self._read(name)
-            digest.update(f"{name}\0{len(content)}\0".encode())
-            digest.update(content)
+            content = self.read(name)
+            digest.add(name, content)
             full_name = f"{self.path}/{name}"
             image = read_image(io.BytesIO(content), color=contract.color, name=full_name)
             if min(image.shape[:2]) < MIN_SIDE_PX:
@@ -138,72 +159,104 @@ def _folder_names(path: Path) -> list[str]:
 
 def _is_image(name: str) -> bool:
     pure = PurePosixPath(name)
-    return pure.suffix.lower() in SUFFIXES and not any(part.startswith(".") for part in pure.parts)
+    hidden = any(part.startswith(".") and part not in (".", "..") for part in pure.parts)
+    return pure.suffix.lower() in SUFFIXES and not hidden
 
 
 def _bounded_file(path: Path) -> bytes:
     try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise InputError(f"{path}: expected an image file of at most {MAX_FILE_BYTES >> 20} MiB")
+        _check_size(path, path.stat().st_size)
         return path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
+def _check_size(name: str | Path, size: int) -> None:
+    if size > MAX_FILE_BYTES:
+        raise InputError(
+            f"{name}: expected an image file of at most {MAX_FILE_BYTES >> 20} MiB, found {size >> 20}"
+        )
+
+
 def _open_archive(path: Path) -> ImageSet:
-    if zipfile.is_zipfile(path):
-        return _open_zip(path)
-    if tarfile.is_tarfile(path):
-        return _open_tar(path)
-    raise InputError(f"{path}: expected a folder, a .tar or a .zip of images, found another kind of file")
+    try:
+        if zipfile.is_zipfile(path):
+            return _open_zip(path)
+        if tarfile.is_tarfile(path):
+            return _open_tar(path)
+    except (zipfile.BadZipFile, tarfile.TarError, OSError, EOFError, zlib.error) as error:
+        raise _damaged(path, error) from error
+    raise InputError(
+        f"{path}: expected a readable folder, .tar or .zip of images, found another kind of file"
+    )
+
+
+def _damaged(name: str | Path, error: Exception) -> InputError:
+    return InputError(f"{name}: expected a readable archive, found it damaged: {error}", hint="copy it again")
 
 
 def _open_tar(path: Path) -> ImageSet:
     try:
-        with tarfile.open(path) as archive:
-            members = {
-                m.name.removeprefix("./"): m
-                for m in archive.getmembers()
-                if m.isfile() and _is_image(m.name.removeprefix("./"))
-            }
-            if any(m.size > MAX_FILE_BYTES for m in members.values()):
-                raise InputError(f"{path}: expected images of at most {MAX_FILE_BYTES >> 20} MiB each")
-            plain = isinstance(archive.fileobj, io.BufferedReader)
-            # A compressed archive cannot be entered in the middle, so its images are kept in memory.
-            packed = {} if plain else _members_in_memory(archive, members, path)
-    except (tarfile.TarError, OSError, EOFError) as error:
-        raise InputError(f"{path}: the archive is damaged: {error}") from error
+        with tarfile.open(path, "r:") as archive:
+            members = {m.name.removeprefix("./"): m for m in archive if m.isreg() and not m.issparse()}
+    except tarfile.ReadError:
+        return _open_compressed_tar(path)
+    if any(m.offset_data + m.size > path.stat().st_size for m in members.values()):
+        raise _damaged(path, EOFError("it is cut short"))
 
     def read(name: str) -> bytes:
-        if name in packed:
-            return packed[name]
-        with path.open("rb") as file:
-            file.seek(members[name].offset_data)
-            return file.read(members[name].size)
+        _check_size(f"{path}/{name}", members[name].size)
+        try:
+            # In an uncompressed archive a file's bytes lie as they are.
+            with path.open("rb") as file:
+                file.seek(members[name].offset_data)
+                return file.read(members[name].size)
+        except OSError as error:
+            raise _damaged(f"{path}/{name}", error) from error
 
-    return ImageSet(path, list(members), read)
+    return ImageSet(path, [name for name in members if _is_image(name)], read)
 
 
-def _members_in_memory(
-    archive: tarfile.TarFile, members: dict[str, tarfile.TarInfo], path: Path
-) -> dict[str, bytes]:
-    if sum(m.size for m in members.values()) > MAX_PACKED_BYTES:
-        raise InputError(
-            f"{path}: expected at most {MAX_PACKED_BYTES >> 30} GiB of images in a compressed archive",
-            hint="unpack it and give the folder, or pack it without compression",
-        )
-    files = {name: archive.extractfile(member) for name, member in members.items()}
-    return {name: b"" if file is None else file.read() for name, file in files.items()}
+def _open_compressed_tar(path: Path) -> ImageSet:
+    """Read the images in the one order that does not decompress the archive again for each of them."""
+    contents: dict[str, bytes] = {}
+    total = 0
+    with tarfile.open(path, "r:*") as archive:
+        for member in archive:
+            name = member.name.removeprefix("./")
+            if not member.isfile() or not _is_image(name):
+                continue
+            _check_size(f"{path}/{name}", member.size)
+            total += member.size
+            if total > MAX_UNPACKED_BYTES:
+                raise InputError(
+                    f"{path}: expected at most {MAX_UNPACKED_BYTES >> 30} GiB of images in a compressed archive,"
+                    " found more",
+                    hint="unpack it and give the folder, or pack it as .tar or .zip",
+                )
+            file = archive.extractfile(member)
+            contents[name] = b"" if file is None else file.read()
+    return ImageSet(path, list(contents), contents.__getitem__)
 
 
 def _open_zip(path: Path) -> ImageSet:
-    def read(name: str) -> bytes:
-        try:
-            with zipfile.ZipFile(path) as archive, archive.open(name) as file:
-                return file.read(MAX_FILE_BYTES)
-        except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError) as error:
-            raise InputError(f"{path}/{name}: the archive is damaged: {error}") from error
+    archive = zipfile.ZipFile(path)
+    sizes = {info.filename: info.file_size for info in archive.infolist() if not info.is_dir()}
 
-    with zipfile.ZipFile(path) as archive:
-        names = [info.filename for info in archive.infolist() if not info.is_dir()]
-    return ImageSet(path, [name for name in names if _is_image(name)], read)
+    def read(name: str) -> bytes:
+        _check_size(f"{path}/{name}", sizes[name])
+        try:
+            with archive.open(name) as file:
+                # The size in the directory is a claim; what is read is bounded by it all the same.
+                return file.read(sizes[name])
+        except (
+            zipfile.BadZipFile,
+            OSError,
+            EOFError,
+            NotImplementedError,
+            RuntimeError,
+            zlib.error,
+        ) as error:
+            raise _damaged(f"{path}/{name}", error) from error
+
+    return ImageSet(path, [name for name in sizes if _is_image(name)], read)

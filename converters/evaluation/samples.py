@@ -1,13 +1,11 @@
-"""Labelled images of a data set, from a folder or a .tar, and their embeddings.
+"""Labelled images of a data set and their embeddings.
 
-Both hold `subject/image`. What cannot be decoded or embedded is a failure to acquire: counted and
-named, never an exception, unless nothing is left.
+An image set (`converters.image_set`) of `subject/image`. What cannot be read, decoded or embedded is a
+failure to acquire: counted and named, never an exception, unless nothing is left.
 """
 
 from __future__ import annotations
 
-import hashlib
-import tarfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,11 +17,11 @@ import numpy as np
 from converters.evaluation.cosines import MAX_DIMENSION, MAX_IMAGES, IntArray, check_vectors
 from converters.evaluation.evidence import AcquisitionEvidence
 from converters.evaluation.subject_scores import AllPairs
+from converters.image_set import ImageSet, SetDigest
 from edge_sdk.errors import AcquisitionError, EdgeSdkError, InputError
-from edge_sdk.perception.images import MAX_FILE_BYTES, SUFFIXES, read_image
+from edge_sdk.perception.images import SUFFIXES, read_image
 from edge_sdk.types import FloatArray, UInt8Array
 
-MAX_TAR_BYTES = 2 * 2**30
 NAMES_SHOWN = 5
 
 
@@ -37,29 +35,36 @@ class Sample:
 
 @dataclass(frozen=True, eq=False)
 class SampleSet:
-    """The images of a data set, sorted by name; made by `open_folder` or `open_tar`.
+    """The images of a data set, sorted by name; made by `open_samples`.
 
     Attributes:
         data_set: Name, for the evidence.
         samples: At least one.
-        read: Gives the bytes of a sample.
+        read: Gives the bytes of a sample; InputError where they cannot be read.
+        labelled: Whether subjects are known; where not, each image stands as a subject of its own.
+        left_out: How many images lie outside subject folders and were left alone.
     """
 
     data_set: str
     samples: tuple[Sample, ...]
     read: Callable[[Sample], bytes]
+    labelled: bool = True
+    left_out: int = 0
 
     @cached_property
     def digest(self) -> str:
         """SHA-256 over names, sizes and bytes of the sorted images, hex; reads all of them once.
 
-        The same rule as `converters.image_set`, so that one folder has one digest.
+        The rule is `converters.image_set.SetDigest`, so that one folder has one digest. A file that
+        cannot be read counts as empty.
         """
-        whole = hashlib.sha256()
+        whole = SetDigest()
         for sample in self.samples:
-            content = self.read(sample)
-            whole.update(f"{sample.name}\0{len(content)}\0".encode())
-            whole.update(content)
+            try:
+                content = self.read(sample)
+            except InputError:
+                content = b""
+            whole.add(sample.name, content)
         return whole.hexdigest()
 
     def image(self, sample: Sample, *, color: str = "rgb") -> UInt8Array:
@@ -74,14 +79,10 @@ class SampleSet:
 
         Raises:
             AcquisitionError: it cannot be decoded.
+            InputError: it cannot be read.
             EdgeSdkError: Pillow is not installed.
         """
-        try:
-            return read_image(BytesIO(self.read(sample)), color=color, name=sample.name)
-        except InputError as error:
-            if isinstance(error.__cause__, ImportError):
-                raise EdgeSdkError(str(error), hint=error.hint) from error
-            raise AcquisitionError(str(error), reason="cannot be decoded", hint=error.hint) from error
+        return decode(self.read(sample), sample.name, color=color)
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,88 +145,65 @@ class EmbeddedSamples:
         )
 
 
-def open_folder(path: str | Path, *, name: str | None = None) -> SampleSet:
-    """List the images of a folder of `subject/image`; the bytes are read when they are asked for.
+def open_samples(path: str | Path, *, name: str | None = None) -> SampleSet:
+    """Find the images of a folder, .tar or .zip of `subject/image`; bytes are read when asked for.
+
+    In a folder, images in deeper folders are left alone; in an archive, leading folders are dropped.
 
     Args:
-        path: The folder. Hidden files, other suffixes and deeper folders are left alone.
-        name: Of the data set; by default the folder's.
+        path: Of the set.
+        name: Of the data set; by default the folder's, or the archive's without suffix.
 
     Raises:
-        InputError: not a folder, no image in it, or too many.
+        InputError: nothing readable there, no image in a subject's folder, one name twice, or too many.
     """
-    root = Path(path)
-    if not root.is_dir():
-        raise InputError(f"expected a folder of subject/image, found no folder {root}", hint="check the path")
-    files: dict[str, Path] = {}
-    for folder in sorted(
-        entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith(".")
-    ):
-        for file in folder.iterdir():
-            if _is_image(file.name) and file.is_file():
-                files[f"{folder.name}/{file.name}"] = file
-    if not files:
+    images = ImageSet.open(path)
+    place: dict[str, str] = {}
+    left_out = 0
+    for full_name in images.names:
+        parts = PurePosixPath(full_name).parts
+        if len(parts) < 2 or (images.path.is_dir() and len(parts) > 2):
+            left_out += 1
+            continue
+        short = f"{parts[-2]}/{parts[-1]}"
+        if short in place:
+            raise InputError(
+                f"expected each subject/image once in {images.path.name}, found {short} twice",
+                hint="give subjects names of their own",
+            )
+        place[short] = full_name
+    if not place:
         raise InputError(
-            f"expected images as subject/image in {root}, found none",
+            f"expected images as subject/image in {path}, found none",
             hint=f"make one folder per subject, with {', '.join(SUFFIXES[:3])} files in it",
         )
-
-    def read(sample: Sample) -> bytes:
-        file = files[sample.name]
-        if file.stat().st_size > MAX_FILE_BYTES:
-            raise InputError(
-                f"expected images up to {MAX_FILE_BYTES} bytes, found more: {sample.name}", hint="shrink it"
-            )
-        return file.read_bytes()
-
-    return SampleSet(name or root.resolve().name, _sorted_samples(files), read)
+    return SampleSet(
+        name or data_set_name(images.path),
+        _sorted_samples(place),
+        lambda sample: images.read(place[sample.name]),
+        left_out=left_out,
+    )
 
 
-def open_tar(path: str | Path, *, name: str | None = None) -> SampleSet:
-    """Read a .tar (also .tar.gz, .tar.xz) of `subject/image` into memory; nothing is unpacked to disk.
-
-    Args:
-        path: The file. Leading folders are dropped; other files are left alone.
-        name: Of the data set; by default the file's without suffix.
+def open_unlabelled(path: str | Path, *, name: str | None = None) -> SampleSet:
+    """Find all images of a folder or archive, at any depth, without saying whose they are.
 
     Raises:
-        InputError: not a tar, cut short, over 2 GiB, one name twice, or no image in it.
+        InputError: nothing readable there, no image, or too many.
     """
-    file = Path(path)
-    contents: dict[str, bytes] = {}
-    total = 0
-    try:
-        with tarfile.open(file, mode="r:*") as archive:
-            for member in archive:
-                parts = PurePosixPath(member.name).parts
-                if not member.isreg() or len(parts) < 2 or not _is_image(parts[-1]):
-                    continue
-                total += member.size
-                if member.size > MAX_FILE_BYTES or total > MAX_TAR_BYTES or len(contents) >= MAX_IMAGES:
-                    raise InputError(
-                        f"expected images up to {MAX_FILE_BYTES} bytes and {MAX_TAR_BYTES} in all in {file.name}, "
-                        f"found more at {member.name}",
-                        hint="unpack it and give the folder",
-                    )
-                short = f"{parts[-2]}/{parts[-1]}"
-                if short in contents:
-                    raise InputError(
-                        f"expected each subject/image once in {file.name}, found {short} twice",
-                        hint="give subjects names of their own",
-                    )
-                opened = archive.extractfile(member)
-                contents[short] = opened.read() if opened is not None else b""
-    except (OSError, EOFError, tarfile.TarError) as error:
-        raise InputError(
-            f"expected a readable .tar, found {file.name}: {error}", hint="check the file"
-        ) from error
-    if not contents:
-        raise InputError(
-            f"expected images as subject/image in {file.name}, found none",
-            hint=f"pack one folder per subject, with {', '.join(SUFFIXES[:3])} files in it",
-        )
-    stem = file.name.split(".tar")[0]
-    return SampleSet(name or stem, _sorted_samples(contents), lambda sample: contents[sample.name])
+    images = ImageSet.open(path)
+    samples = tuple(Sample(full_name, full_name) for full_name in images.names)
+    _check_count(len(samples))
+    return SampleSet(
+        name or data_set_name(images.path), samples, lambda sample: images.read(sample.name), labelled=False
+    )
+
+
+def data_set_name(path: Path) -> str:
+    """What a data set is called where nobody said: the folder's name, or the archive's without suffix."""
+    if path.is_dir():
+        return path.resolve().name
+    return path.name.split(".tar")[0].removesuffix(".tgz").removesuffix(".zip")
 
 
 def embed_samples(
@@ -247,25 +225,97 @@ def embed_samples(
     Raises:
         InputError: no image could be embedded, or an embedding is not a finite unit vector (D,).
     """
+    outcomes: list[FloatArray | str] = []
+    for done, sample in enumerate(samples.samples, start=1):
+        try:
+            content = samples.read(sample)
+        except InputError as error:
+            outcomes.append(str(error))
+        else:
+            outcomes.append(embed_content(content, sample.name, embed, color=color))
+        if progress is not None:
+            progress(done, len(samples.samples))
+    return collect(samples, outcomes)
+
+
+def decode(content: bytes, name: str, *, color: str = "rgb") -> UInt8Array:
+    """Decode the bytes of an image file.
+
+    Returns:
+        Shape (H, W, 3) or, where color is ``gray``, (H, W, 1), uint8.
+
+    Raises:
+        AcquisitionError: it cannot be decoded.
+        EdgeSdkError: Pillow is not installed.
+    """
+    try:
+        return read_image(BytesIO(content), color=color, name=name)
+    except InputError as error:
+        if isinstance(error.__cause__, ImportError):
+            raise EdgeSdkError(str(error), hint=error.hint) from error
+        raise AcquisitionError(str(error), reason="cannot be decoded", hint=error.hint) from error
+
+
+def embed_content(
+    content: bytes, name: str, embed: Callable[[UInt8Array], FloatArray], *, color: str = "rgb"
+) -> FloatArray | str:
+    """Decode and embed one image file.
+
+    Args:
+        content: The file's bytes.
+        name: What to call it in an error.
+        embed: As in `embed_samples`.
+        color: ``gray`` for one channel, otherwise RGB.
+
+    Returns:
+        Shape (D,), float32, or why there is none: a failure to acquire.
+
+    Raises:
+        InputError: not a vector (D,) of floats.
+    """
+    try:
+        vector = np.asarray(embed(decode(content, name, color=color)))
+    except AcquisitionError as error:
+        return error.reason
+    except InputError as error:
+        return str(error)
+    if vector.ndim != 1 or not 1 <= vector.size <= MAX_DIMENSION or vector.dtype.kind != "f":
+        raise InputError(
+            f"expected an embedding (D,) float32 for {name}, found {vector.shape} {vector.dtype}",
+            hint="take the batch dimension off and dequantize",
+        )
+    return vector.astype(np.float32)
+
+
+def collect(
+    samples: SampleSet, outcomes: Sequence[FloatArray | str], *, digest: str | None = None
+) -> EmbeddedSamples:
+    """Sort what became of each image into embeddings and failures to acquire.
+
+    Args:
+        samples: The images.
+        outcomes: For each sample its vector (D,), float32, or why there is none.
+        digest: `samples.digest`, where it is known already.
+
+    Raises:
+        InputError: no image could be embedded, or not unit vectors of one length.
+    """
     names: list[str] = []
     subjects: list[str] = []
     vectors: list[FloatArray] = []
     failures: list[tuple[str, str]] = []
-    for done, sample in enumerate(samples.samples, start=1):
-        found = _embed_one(samples, sample, embed, color)
+    for sample, found in zip(samples.samples, outcomes, strict=True):
         if isinstance(found, str):
             failures.append((sample.name, found))
-        else:
-            if vectors and found.shape != vectors[0].shape:
-                raise InputError(
-                    f"expected embeddings of {vectors[0].size} values, found {found.size} for {sample.name}",
-                    hint="use one model for all images",
-                )
-            names.append(sample.name)
-            subjects.append(sample.subject)
-            vectors.append(found)
-        if progress is not None:
-            progress(done, len(samples.samples))
+            continue
+        if vectors and found.shape != vectors[0].shape:
+            raise InputError(
+                f"expected embeddings of {vectors[0].size} values, found {found.size} for {sample.name}",
+                hint="use one model for all images",
+            )
+        names.append(sample.name)
+        subjects.append(sample.subject)
+        vectors.append(found)
     if not vectors:
         name, reason = failures[0]
         raise InputError(
@@ -274,7 +324,12 @@ def embed_samples(
             hint="check that model and images fit together",
         )
     return EmbeddedSamples(
-        samples.data_set, samples.digest, tuple(names), tuple(subjects), np.stack(vectors), tuple(failures)
+        samples.data_set,
+        samples.digest if digest is None else digest,
+        tuple(names),
+        tuple(subjects),
+        np.stack(vectors),
+        tuple(failures),
     )
 
 
@@ -300,31 +355,12 @@ def in_common(first: EmbeddedSamples, second: EmbeddedSamples) -> tuple[Embedded
     return first.rows([a for a, _ in both]), second.rows([b for _, b in both])
 
 
-def _embed_one(
-    samples: SampleSet, sample: Sample, embed: Callable[[UInt8Array], FloatArray], color: str
-) -> FloatArray | str:
-    try:
-        vector = np.asarray(embed(samples.image(sample, color=color)))
-    except AcquisitionError as error:
-        return error.reason
-    except InputError as error:
-        return str(error)
-    if vector.ndim != 1 or not 1 <= vector.size <= MAX_DIMENSION or vector.dtype.kind != "f":
-        raise InputError(
-            f"expected an embedding (D,) float32 for {sample.name}, found {vector.shape} {vector.dtype}",
-            hint="take the batch dimension off and dequantize",
-        )
-    return vector.astype(np.float32)
-
-
-def _is_image(name: str) -> bool:
-    return not name.startswith(".") and name.lower().endswith(SUFFIXES)
-
-
 def _sorted_samples(names: Iterable[str]) -> tuple[Sample, ...]:
     found = tuple(Sample(name, name.split("/")[0]) for name in sorted(names))
-    if len(found) > MAX_IMAGES:
-        raise InputError(
-            f"expected up to {MAX_IMAGES} images, found {len(found)}", hint="give a part of them"
-        )
+    _check_count(len(found))
     return found
+
+
+def _check_count(count: int) -> None:
+    if count > MAX_IMAGES:
+        raise InputError(f"expected up to {MAX_IMAGES} images, found {count}", hint="give a part of them")

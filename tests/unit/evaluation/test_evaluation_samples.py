@@ -13,8 +13,7 @@ from converters.evaluation.samples import (
     SampleSet,
     embed_samples,
     in_common,
-    open_folder,
-    open_tar,
+    open_samples,
 )
 from edge_sdk.errors import AcquisitionError, InputError
 
@@ -53,9 +52,9 @@ def by_colour(image: np.ndarray) -> np.ndarray:
 
 
 def test_folder_and_tar_are_the_same_set(tmp_path: Path) -> None:
-    folder = open_folder(write_folder(tmp_path / "data", contents()))
+    folder = open_samples(write_folder(tmp_path / "data", contents()))
     prefixed = [(f"top/data/{name}", content) for name, content in reversed(contents().items())]
-    packed = open_tar(write_tar(tmp_path / "data.tar.gz", prefixed, "w:gz"))
+    packed = open_samples(write_tar(tmp_path / "data.tar.gz", prefixed, "w:gz"))
     assert [sample.name for sample in folder.samples] == list(NAMES)
     assert folder.samples == packed.samples
     assert folder.digest == packed.digest
@@ -65,7 +64,7 @@ def test_folder_and_tar_are_the_same_set(tmp_path: Path) -> None:
 
 def test_other_files_are_left_alone(tmp_path: Path) -> None:
     extra = {"anna/notes.txt": b"x", "anna/.hidden.png": b"x", "loose.png": b"x", "anna/deep/x.png": b"x"}
-    assert len(open_folder(write_folder(tmp_path, {**contents(), **extra})).samples) == 3
+    assert len(open_samples(write_folder(tmp_path, {**contents(), **extra})).samples) == 3
 
 
 def test_failures_to_acquire_are_counted_and_named(tmp_path: Path) -> None:
@@ -78,7 +77,7 @@ def test_failures_to_acquire_are_counted_and_named(tmp_path: Path) -> None:
 
     steps: list[tuple[int, int]] = []
     found = embed_samples(
-        open_folder(write_folder(tmp_path, files)), embed, progress=lambda *at: steps.append(at)
+        open_samples(write_folder(tmp_path, files)), embed, progress=lambda *at: steps.append(at)
     )
     assert found.names == ("anna/anna_0001.png", "ben/ben_0001.png")
     assert found.subjects == ("anna", "ben")
@@ -94,7 +93,7 @@ def test_failures_to_acquire_are_counted_and_named(tmp_path: Path) -> None:
 
 
 def test_grey_images_become_rgb(tmp_path: Path) -> None:
-    samples = open_folder(write_folder(tmp_path, {"anna/a.png": png(7, "L")}))
+    samples = open_samples(write_folder(tmp_path, {"anna/a.png": png(7, "L")}))
     assert samples.image(samples.samples[0]).shape == (4, 5, 3)
     assert samples.image(samples.samples[0], color="gray").shape == (4, 5, 1)
     assert (samples.image(samples.samples[0]) == 7).all()
@@ -107,7 +106,7 @@ def test_nothing_embedded_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(
         InputError, match=r"3 failures to acquire, the first anna/anna_0001.png: expected 112"
     ):
-        embed_samples(open_folder(write_folder(tmp_path, contents())), refuse)
+        embed_samples(open_samples(write_folder(tmp_path, contents())), refuse)
 
 
 @pytest.mark.parametrize(
@@ -121,14 +120,14 @@ def test_nothing_embedded_is_an_error(tmp_path: Path) -> None:
 )
 def test_embeddings_of_another_form_are_refused(tmp_path: Path, vector: np.ndarray, said: str) -> None:
     with pytest.raises(InputError, match=said):
-        embed_samples(open_folder(write_folder(tmp_path, contents())), lambda _: vector)
+        embed_samples(open_samples(write_folder(tmp_path, contents())), lambda _: vector)
 
 
 def test_embeddings_that_change_their_length_are_refused(tmp_path: Path) -> None:
     lengths = iter((4, 5, 4))
     with pytest.raises(InputError, match="4 values, found 5"):
         embed_samples(
-            open_folder(write_folder(tmp_path, contents())),
+            open_samples(write_folder(tmp_path, contents())),
             lambda _: np.eye(next(lengths), dtype=np.float32)[0],
         )
 
@@ -136,33 +135,33 @@ def test_embeddings_that_change_their_length_are_refused(tmp_path: Path) -> None
 def test_bad_folders_and_tars_are_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="found none"):
-        open_folder(tmp_path / "empty")
-    with pytest.raises(InputError, match="no folder"):
-        open_folder(tmp_path / "absent")
+        open_samples(tmp_path / "empty")
+    with pytest.raises(InputError, match="nothing there"):
+        open_samples(tmp_path / "absent")
     with pytest.raises(InputError, match="readable"):
-        open_tar(tmp_path / "absent.tar")
+        open_samples(tmp_path / "absent.tar")
     (tmp_path / "text.tar").write_bytes(b"not a tar at all")
     with pytest.raises(InputError, match="readable"):
-        open_tar(tmp_path / "text.tar")
+        open_samples(tmp_path / "text.tar")
     whole = write_tar(tmp_path / "cut.tar", list(contents().items())).read_bytes()
     (tmp_path / "cut.tar").write_bytes(whole[:700])
     with pytest.raises(InputError, match="readable"):
-        open_tar(tmp_path / "cut.tar")
+        open_samples(tmp_path / "cut.tar")
     with pytest.raises(InputError, match="found none"):
-        open_tar(write_tar(tmp_path / "loose.tar", [("a.png", png(1))]))
+        open_samples(write_tar(tmp_path / "loose.tar", [("a.png", png(1))]))
     with pytest.raises(InputError, match="twice"):
-        open_tar(write_tar(tmp_path / "twice.tar", [("x/a/b.png", png(1)), ("y/a/b.png", png(2))]))
+        open_samples(write_tar(tmp_path / "twice.tar", [("x/a/b.png", png(1)), ("y/a/b.png", png(2))]))
 
 
 def test_a_tar_is_not_unpacked(tmp_path: Path) -> None:
     path = write_tar(tmp_path / "evil.tar", [("../../up/a.png", png(1)), ("/etc/b.png", png(2))])
     before = sorted(tmp_path.rglob("*"))
-    assert [sample.name for sample in open_tar(path).samples] == ["etc/b.png", "up/a.png"]
+    assert [sample.name for sample in open_samples(path).samples] == ["etc/b.png", "up/a.png"]
     assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_in_common_keeps_what_both_embedded(tmp_path: Path) -> None:
-    samples: SampleSet = open_folder(write_folder(tmp_path, contents()))
+    samples: SampleSet = open_samples(write_folder(tmp_path, contents()))
 
     def only_dark(image: np.ndarray) -> np.ndarray:
         if image[0, 0, 0] > 20:
