@@ -1,0 +1,98 @@
+"""Speed as ratios within one run: the SDK's own share on top of the bare interpreter.
+
+python -m tools.benchmark
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import time
+import tracemalloc
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from edge_sdk import Embedder, console
+from edge_sdk.inference.backends.litert import LiteRtBackend
+from edge_sdk.inference.model_file import ModelFile
+
+ROUNDS, RUNS = 40, 10
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the benchmark; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.benchmark", description=(__doc__ or "").split("\n")[0]
+    )
+    parser.add_argument(
+        "models", nargs="*", type=Path, help="files that edge-convert made (default: work/demo)"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON, for a program to read")
+    arguments = parser.parse_args(argv)
+    return console.run("benchmark", lambda: benchmark(arguments.models, as_json=arguments.json))
+
+
+def benchmark(models: Sequence[Path], *, as_json: bool) -> int:
+    """Measure every model and print a table."""
+    models = models or sorted(Path("work/demo").glob("*.tflite"))
+    if not models:
+        console.say("benchmark", "nothing to measure; make demo makes the reference model's files")
+        return console.CLEAN_NEGATIVE
+    found = [embedding_overhead(model) for model in models]
+    if as_json:
+        print(json.dumps(found, indent=1))
+        return 0
+    print(f"{'model':<44} {'invoke ms':>10} {'embed ms':>9} {'added':>7} {'of it':>7}  {'allocated':>10}")
+    for row in found:
+        print(
+            f"{row['model']:<44} {row['invoke_ms']:>10.3f} {row['embed_ms']:>9.3f} {row['added_ms']:>7.3f}"
+            f" {100 * row['added_share']:>6.1f}%  {row['allocated_bytes']:>8} B"
+        )
+    print(
+        "one thread, medians; invoke and embed in turns within one run; aligned uint8 crops of the network's size"
+    )
+    return 0
+
+
+def embedding_overhead(model: Path) -> dict[str, float | str]:
+    """What ``Embedder.embed`` costs on top of the bare ``invoke`` of the same network."""
+    file = ModelFile.open(model)
+    embedder = Embedder.open(model)
+    bare = LiteRtBackend(file.data)
+    crop = np.random.default_rng(0).integers(0, 256, file.card.input.shape, dtype=np.uint8)
+    embedder.embed(crop)
+    bare.invoke()
+    invoke, embed = [], []
+    for _ in range(ROUNDS):
+        invoke.append(_per_run(bare.invoke))
+        embed.append(_per_run(lambda: embedder.embed(crop)))
+    tracemalloc.start()
+    embedder.embed(crop)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    # Pairs taken in turns: what the machine does meanwhile falls on both.
+    added = statistics.median(e - i for e, i in zip(embed, invoke, strict=True))
+    invoke_ms = statistics.median(invoke)
+    return {
+        "model": model.name,
+        "invoke_ms": invoke_ms,
+        "embed_ms": statistics.median(embed),
+        "added_ms": added,
+        "added_share": added / invoke_ms,
+        "allocated_bytes": peak,
+    }
+
+
+def _per_run(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    for _ in range(RUNS):
+        work()
+    return 1e3 * (time.perf_counter() - start) / RUNS
+
+
+if __name__ == "__main__":
+    sys.exit(main())
