@@ -33,7 +33,7 @@ def convert(request: Request) -> Converted:
             or not the contract's image.
     """
     request.stage = "reading the Keras file"
-    _refuse_lambdas(_architecture(request))
+    _refuse_code(_architecture(request))
     model, package, notes = _load(request)
     batch = _check_interface(model, request.contract)
     request.stage = f"running the model with {package}"
@@ -90,26 +90,34 @@ def _h5_config(request: Request) -> str | bytes:
 
 
 def _nodes(config: Any) -> Iterator[dict[str, Any]]:
-    """Every part of a configuration that names a class."""
+    """Every part of a configuration that names a class and is loaded: losses and metrics are not."""
     if isinstance(config, dict):
         if "class_name" in config:
             yield config
-        for value in config.values():
-            yield from _nodes(value)
+        for key, value in config.items():
+            if key != "compile_config":
+                yield from _nodes(value)
     elif isinstance(config, list):
         for value in config:
             yield from _nodes(value)
 
 
-def _refuse_lambdas(config: Any) -> None:
-    """Refuse Python code in the file before anything is loaded: the loader of old files would run it."""
+def _refuse_code(config: Any) -> None:
+    """Refuse what needs Python code before anything is loaded: the loader of old files would run it."""
     for node in _nodes(config):
+        inner = node.get("config")
+        name = inner.get("name", "?") if isinstance(inner, dict) else "?"
         if node["class_name"] == "Lambda":
-            inner = node.get("config")
-            name = inner.get("name", "?") if isinstance(inner, dict) else "?"
             raise SourceError(
                 f"layer {name!r} is a Lambda: Python code in a model file is not run", hint=_OTHER_WAY
             )
+        # Keras's own classes are registered under no name, or come with their module.
+        if node.get("registered_name") and node.get("module") is None:
+            raise _custom(str(node["class_name"]))
+
+
+def _custom(name: str) -> SourceError:
+    return SourceError(f"the code of its custom class {name!r} is not in the file", hint=_OTHER_WAY)
 
 
 def _load(request: Request) -> tuple[Any, str, tuple[str, ...]]:
@@ -143,8 +151,7 @@ def _named(request: Request) -> str:
 def _cannot_load(error: BaseException) -> SourceError:
     text = str(error)
     if unknown := _UNKNOWN_CLASS.search(text):
-        name = unknown.group(1)
-        return SourceError(f"the code of its custom layer {name!r} is not in the file", hint=_OTHER_WAY)
+        return _custom(unknown.group(1))
     line = next((line.strip() for line in text.splitlines() if line.strip()), type(error).__name__)
     return SourceError(f"Keras cannot load it: {line[:300]}", hint=_BROKEN)
 

@@ -32,6 +32,7 @@ _EXTRA = (
     "psutil",
     "ai_edge_litert",
 )
+_OTHER_FORM = "the file may be damaged, or beyond this converter; export it again, or as another kind"
 _WRAPPER = "Exception encountered"  # Keras puts a line of its own before what went wrong
 _REPLACE = "replace it in the network; small devices run only built-in operators"
 _MODULES = {
@@ -81,7 +82,7 @@ def _explain(stage: str, error: Exception) -> tuple[str, str | None]:
             return f"{stage}: no TFLite operator exists for {names}", _REPLACE
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     line = next((line for line in lines if not line.startswith(_WRAPPER)), "")
-    return f"{stage} failed: {type(error).__name__}{': ' if line else ''}{line[:300]}", None
+    return f"{stage} failed: {type(error).__name__}{': ' if line else ''}{line[:300]}", _OTHER_FORM
 
 
 def _refuse(folder: Path, message: str, hint: str | None) -> int:

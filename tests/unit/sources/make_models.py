@@ -43,6 +43,12 @@ class Doubled(layers.Layer):
         return x * 2
 
 
+@keras.saving.register_keras_serializable(package="private")
+class MarginLoss(keras.losses.Loss):
+    def call(self, y_true, y_pred):
+        return keras.ops.mean(y_pred - y_true, axis=-1)
+
+
 class Plain(tf.Module):
     """A network without Keras, any batch."""
 
@@ -72,7 +78,9 @@ def write_keras(folder):
     network.save(folder / "face.h5")
     network.save_weights(folder / "face.weights.h5")
     network.export(folder / "exported")
-    backbone((None, None, 3)).save(folder / "open_size.keras")
+    open_size = backbone((None, None, 3))
+    open_size.compile("sgd", MarginLoss())
+    open_size.save(folder / "open_size.keras")
     backbone(head=lambda x: layers.Lambda(lambda z: z * 2, name="twice")(x)).save(folder / "lambda.keras")
     backbone(head=Doubled()).save(folder / "custom.keras")
     label = keras.Input((1,), name="label")
@@ -179,15 +187,8 @@ class OnnxNetwork:
         return onnx.shape_inference.infer_shapes(model)
 
 
-def onnx_dynamic():
-    """Dynamic batch and size, the exporter's Shape arithmetic."""
-    net = OnnxNetwork()
-    net.add("MatMul", [net.flatten_like_pytorch(net.embed("image")), "weight"], "embedding")
-    return net.model(["N", 3, "H", "W"])
-
-
 def onnx_channels_last():
-    """NHWC with block-quantized weights, as converters from TensorFlow and OpenCV's tools write them."""
+    """NHWC, dynamic batch and size, the exporter's Shape arithmetic, block-quantized weights."""
     net = OnnxNetwork()
     rng = np.random.default_rng(5)
     scales = rng.uniform(0.01, 0.03, size=(8, 3)).astype(np.float32)
@@ -198,10 +199,9 @@ def onnx_channels_last():
     shape = net.store("kernel_shape", np.array([8, 3, 3, 3], np.int64))
     kernel = net.add("Reshape", [flat, shape], "dequantized")
     turned = net.add("Transpose", ["image"], "turned", perm=[0, 3, 1, 2])
-    flat = net.add("Flatten", [net.embed(turned, kernel)], "flat")
-    net.add("MatMul", [flat, "weight"], "embedding")
+    net.add("MatMul", [net.flatten_like_pytorch(net.embed(turned, kernel)), "weight"], "embedding")
     unread = helper.make_tensor_value_info("kernel_float", TensorProto.FLOAT, [8, 3, 3, 3])
-    return net.model([1, SIDE, SIDE, 3], extra_inputs=[unread])
+    return net.model(["N", "H", "W", 3], extra_inputs=[unread])
 
 
 def onnx_gray_batch():
@@ -236,7 +236,6 @@ def onnx_unknown_operator():
 
 
 def write_onnx(folder):
-    onnx.save(onnx_dynamic(), folder / "dynamic.onnx")
     onnx.save(onnx_channels_last(), folder / "channels_last.onnx")
     onnx.save(onnx_gray_batch(), folder / "gray_batch2.onnx")
     onnx.save(onnx_quantized(), folder / "quantized.onnx")

@@ -62,7 +62,7 @@ def refusal(path, contract, images):
 # --- what can be read
 
 
-def test_keras_with_an_open_size_under_a_wrong_name(models, contract, images, tmp_path):
+def test_keras_with_an_open_size_and_a_private_loss_under_a_wrong_name(models, contract, images, tmp_path):
     path = tmp_path / "renamed.onnx"
     path.write_bytes((models / "open_size.keras").read_bytes())
     source = read_source(path, contract=contract, inputs=images)
@@ -90,21 +90,15 @@ def test_saved_model(models, contract, images, name):
     assert_true_to_source(source, images)
 
 
-def test_onnx_with_a_dynamic_shape(models, contract, images):
-    source = read_source(models / "dynamic.onnx", contract=contract, inputs=images)
-    assert "the batch of the ONNX file was dynamic and is 1 now" in source.notes
-    assert "the image size of the ONNX file was open and is the contract's now" in source.notes
-    assert not any("TRANSPOSE" in note for note in source.notes)
-    assert signature(source.tflite) == [1, SIDE, SIDE, 3]
-    assert_true_to_source(source, images)
-
-
-def test_onnx_channels_last_with_block_quantized_weights(models, contract, images):
+def test_onnx_channels_last_with_open_shape_and_block_quantized_weights(models, contract, images):
     source = read_source(models / "channels_last.onnx", contract=contract, inputs=images)
     assert source.notes == (
         "graph inputs that no operator reads, dropped: 1",
+        "the batch of the ONNX file was dynamic and is 1 now",
+        "the image size of the ONNX file was open and is the contract's now",
         "integer weights of the ONNX file, dequantized to float32: 1",
     )
+    assert signature(source.tflite) == [1, SIDE, SIDE, 3]
     assert_true_to_source(source, images)
 
 
@@ -153,6 +147,7 @@ def test_tflite_is_passed_on_untouched(models, contract, images, name, batch, no
         ("newer.onnx", "opset 99", "older opset"),
         ("external.onnx", "'weights.bin', which is not beside it", "one folder"),
         ("lambda.keras", "layer 'twice' is a Lambda", "SavedModel"),
+        ("custom.keras", "custom class 'Doubled'", "SavedModel"),
         ("face.weights.h5", "without the network", "whole model"),
     ],
 )
@@ -165,7 +160,6 @@ def test_bad_files(models, contract, images, name, found, hint):
 @pytest.mark.parametrize(
     ("name", "found", "hint"),
     [
-        ("custom.keras", "custom layer 'Doubled'", "SavedModel"),
         ("training.keras", "expected one input, found 2", "margin head"),
         ("bytes", "input is uint8", "normalized image"),
     ],
