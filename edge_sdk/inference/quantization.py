@@ -23,6 +23,8 @@ _PIXELS = np.arange(256)
 # Quantized inputs are asked for with half steps rounded down: (p - 127.5) / 128 at scale 1/128 puts
 # every pixel value exactly between two steps, and this way 256 pixel values keep 256 codes.
 _TIE = 0.5 + 1e-4
+# numpy looks up through 64-bit indices: for a whole image at once they would be eight copies of it.
+_ROWS = 16
 
 
 def real_table(contract: InputContract) -> FloatArray:
@@ -86,7 +88,9 @@ def _one_table(table: NDArray[Any], reverse: bool) -> Encoder:
 
     def look_up(face: UInt8Array, view: NDArray[Any]) -> None:
         # "wrap" never wraps here (uint8 indices into 256 entries); it only spares take its buffer.
-        np.take(table, ordered(face), out=view[0], mode="wrap")
+        for top in range(0, len(face), _ROWS):
+            rows = slice(top, top + _ROWS)
+            np.take(table, ordered(face[rows]), out=view[0, rows], mode="wrap")
 
     return look_up
 
@@ -96,8 +100,10 @@ def _table_per_channel(table: NDArray[Any], reverse: bool) -> Encoder:
     tables = [np.ascontiguousarray(table[:, c]) for c in range(channels)]
 
     def look_up(face: UInt8Array, view: NDArray[Any]) -> None:
-        for c, column in enumerate(tables):
-            view[0, ..., c] = column[face[..., channels - 1 - c if reverse else c]]
+        for top in range(0, len(face), _ROWS):
+            rows = slice(top, top + _ROWS)
+            for c, column in enumerate(tables):
+                view[0, rows, :, c] = column[face[rows, :, channels - 1 - c if reverse else c]]
 
     return look_up
 
@@ -117,6 +123,8 @@ def unit_embedding(raw: NDArray[Any], zero_point: int) -> FloatArray:
     """
     # A new array: the tensor's memory belongs to the interpreter and changes at the next invoke.
     embedding = raw.reshape(-1).astype(np.float32)
+    # Who keeps the error below keeps this frame, and the interpreter refuses to run while its memory is held.
+    del raw
     if zero_point:
         embedding -= np.float32(zero_point)
     norm = float(np.sqrt(np.dot(embedding, embedding)))

@@ -20,6 +20,8 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".pgm")
 
 # What can be turned into 8-bit RGB or grey with nothing lost or invented.
 _MODES = ("RGB", "L", "1", "P")
+# Values that are float32 at one time while a large photo is made small: 16 MiB.
+_BLOCK_VALUES = 1 << 22
 
 
 def read_image(source: str | Path | BinaryIO, *, color: str = "rgb", name: str | None = None) -> UInt8Array:
@@ -37,9 +39,9 @@ def read_image(source: str | Path | BinaryIO, *, color: str = "rgb", name: str |
     Raises:
         InputError: Unreadable, damaged, another format, too large, or with transparency, 16 bits or CMYK.
     """
-    name = name or str(source)
+    name = name or (str(source) if isinstance(source, (str, Path)) else "the image")
     try:
-        from PIL import Image, ImageOps
+        from PIL import Image, ImageOps, UnidentifiedImageError
     except ImportError as error:
         raise InputError("reading image files needs Pillow", hint="pip install 'edge-sdk[images]'") from error
     try:
@@ -58,6 +60,10 @@ def read_image(source: str | Path | BinaryIO, *, color: str = "rgb", name: str |
                 pixels = np.asarray(upright.convert("L" if color == "gray" else "RGB"), np.uint8)
     except FileNotFoundError as error:
         raise InputError(f"{name}: no such file") from error
+    except (IsADirectoryError, PermissionError) as error:
+        raise InputError(f"{name}: cannot be read: {error.strerror}") from error
+    except UnidentifiedImageError as error:
+        raise InputError(f"{name}: expected a JPEG, PNG or PPM image, found something else") from error
     except (OSError, ValueError, SyntaxError, Warning, Image.DecompressionBombError) as error:
         if isinstance(error, InputError):
             raise
@@ -124,7 +130,11 @@ def fit(image: UInt8Array, height: int, width: int) -> UInt8Array:
         return image
     vertical = _resampling(image.shape[0], height)
     horizontal = _resampling(image.shape[1], width)
-    rows_done = np.tensordot(vertical, image.astype(np.float32), axes=(1, 0))
+    rows_done = np.empty((height, *image.shape[1:]), np.float32)
+    step = max(1, _BLOCK_VALUES // (image.shape[0] * image.shape[2]))
+    for start in range(0, image.shape[1], step):
+        block = image[:, start : start + step].astype(np.float32)
+        rows_done[:, start : start + step] = np.tensordot(vertical, block, axes=(1, 0))
     resized = np.einsum("hwc,xw->hxc", rows_done, horizontal, optimize=True)
     pixels: UInt8Array = np.clip(np.rint(resized), 0, 255).astype(np.uint8)
     return pixels

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sdk.errors import BackendUnavailableError, ModelContractError, ModelError
+from edge_sdk.errors import BackendUnavailableError, InputError, ModelContractError, ModelError
 from edge_sdk.inference.backends.base import TensorInfo
 
 _MODULES = ("ai_edge_litert.interpreter", "tflite_runtime.interpreter")
@@ -37,11 +37,14 @@ class LiteRtBackend:
 
     Raises:
         BackendUnavailableError: No interpreter is installed.
+        InputError: Fewer than one thread.
         ModelError: The interpreter refuses the network.
         ModelContractError: Not exactly one input and one output, or dynamic shapes.
     """
 
     def __init__(self, data: bytes, *, threads: int = 1) -> None:
+        if not isinstance(threads, int) or threads < 1:
+            raise InputError(f"expected 1 or more interpreter threads, found {threads!r}")
         interpreter_class = load_interpreter_class()
         try:
             self._interpreter = interpreter_class(model_content=data, num_threads=threads)
@@ -70,8 +73,17 @@ class LiteRtBackend:
         return view
 
     def invoke(self) -> None:
-        """Run the network on what the input view holds."""
-        self._interpreter.invoke()
+        """Run the network on what the input view holds.
+
+        Raises:
+            ModelError: The interpreter cannot run it, or a view of its memory is still held.
+        """
+        try:
+            self._interpreter.invoke()
+        except RuntimeError as error:
+            raise ModelError(
+                f"the interpreter cannot run the network: {' '.join(str(error).split())}"
+            ) from error
 
 
 def _info(detail: dict[str, Any]) -> TensorInfo:
