@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import getpass
 import json
+import math
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge_sdk import console
+from edge_sdk import __version__, console
 from edge_sdk.errors import GalleryError, InputError, ModelCardError
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from edge_sdk.types import FloatArray
 
 PROGRAM = "edge-sdk"
+_MAX_PASSPHRASE_BYTES = 4096
 
 _FILES = "--model face.tflite --gallery home.gallery --key home.key"
 _EXAMPLES = {
@@ -46,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Recognize someone with a model that edge-convert made. Images are aligned crops.",
         epilog="exit codes: 0 done or match, 1 no match, 2 usage, 3 error; nothing opens on an error",
     )
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     enrol = _command(commands, "enrol", "enrol one subject from one or more images", _enrol)
     enrol.add_argument("subject", help="a name of your choice, 1 to 64 bytes")
@@ -94,8 +97,12 @@ def _command(commands: Any, name: str, summary: str, run: Any) -> argparse.Argum
 
 
 def _enrol(arguments: argparse.Namespace) -> int:
+    from edge_sdk.gallery.transaction import checked_text
+
+    # Names and images are looked at before the gallery is touched, so a bad one leaves no new files behind.
+    checked_text(arguments.subject, "a subject's name", min_bytes=1)
+    checked_text(arguments.label, "a label", min_bytes=0)
     embedder = _open_embedder(arguments)
-    # Every image is embedded before the gallery is touched, so a bad image leaves no new files behind.
     embeddings = _embed(embedder, arguments.images)
     gallery = _open_or_create(arguments, embedder)
     gallery.enrol(arguments.subject, embeddings, label=arguments.label)
@@ -170,7 +177,7 @@ def _status(arguments: argparse.Namespace) -> int:
 
 def _tell(arguments: argparse.Namespace, value: Any, text: str) -> None:
     if arguments.json:
-        print(json.dumps(value, indent=1, ensure_ascii=False))
+        print(json.dumps(value, indent=1))
     elif text:
         print(text)
 
@@ -207,7 +214,8 @@ def _threshold(arguments: argparse.Namespace, card: ModelCard) -> float:
             f"expected --fmr, one of {known}, or --threshold", hint="say how often a stranger may match"
         )
     for point in points:
-        if abs(point.fmr - arguments.fmr) <= 1e-9:
+        # As exact as the list of known ones is printed.
+        if math.isclose(point.fmr, arguments.fmr, rel_tol=1e-5):
             return point.threshold
     raise ModelCardError(f"expected an FMR that the card has evidence for ({known}), found {arguments.fmr:g}")
 
@@ -223,10 +231,23 @@ def _key(arguments: argparse.Namespace, *, new: bool) -> KeyProvider:
             )
             return key
         return KeyFile(arguments.key)
+    return Passphrase(_passphrase(new=new))
+
+
+def _passphrase(*, new: bool) -> str:
+    """Ask on the terminal, twice for a new one; where there is no terminal, the first line of stdin."""
+    if not sys.stdin.isatty():
+        line = sys.stdin.buffer.readline(_MAX_PASSPHRASE_BYTES)
+        if not line:
+            raise InputError("expected a passphrase on the terminal or as a line of stdin, found neither")
+        try:
+            return line.decode().rstrip("\r\n")
+        except UnicodeDecodeError as error:
+            raise InputError("expected a passphrase in UTF-8, found other bytes on stdin") from error
     text = getpass.getpass("passphrase: ")
     if new and getpass.getpass("passphrase again: ") != text:
         raise InputError("the two passphrases differ", hint="nothing was written; try again")
-    return Passphrase(text)
+    return text
 
 
 def _anchor(arguments: argparse.Namespace) -> Anchor | None:

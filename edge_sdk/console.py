@@ -25,8 +25,13 @@ def run(program: str, command: Callable[[], int], *, negatives: tuple[type[EdgeS
         negatives: Errors that are a clean negative, exit 1.
     """
     try:
+        # A file's name may hold what the terminal's encoding cannot say; it must not end a command.
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")
         with native_logs_off():
-            return command()
+            code = command()
+            sys.stdout.flush()
+            return code
     except EdgeSdkError as error:
         say(program, f"error: {error}")
         if error.hint:
@@ -34,11 +39,27 @@ def run(program: str, command: Callable[[], int], *, negatives: tuple[type[EdgeS
         return CLEAN_NEGATIVE if isinstance(error, negatives) else FAILED
     except BrokenPipeError:
         # Whoever read our output has gone; there is nobody left to tell.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        _discard_stdout()
+        return FAILED
+    except OSError as error:
+        say(
+            program,
+            f"error: {': '.join(str(part) for part in (error.filename, error.strerror or error) if part)}",
+        )
+        _discard_stdout()
         return FAILED
     except KeyboardInterrupt:
         say(program, "interrupted")
         return INTERRUPTED
+
+
+def _discard_stdout() -> None:
+    """Turn what is still buffered for stdout away, or Python tries it again at exit and complains itself."""
+    with contextlib.suppress(AttributeError, OSError, ValueError):
+        if sys.stdout.fileno() == 1:
+            sink = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(sink, 1)
+            os.close(sink)
 
 
 def say(program: str, line: str) -> None:
