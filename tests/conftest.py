@@ -1,0 +1,245 @@
+"""What tests share: a small real model with its card, real images, and models and faces from ../shared."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edge_sdk.decision.operating_point import OperatingPoint
+from edge_sdk.inference.card import InputContract, ModelCard
+
+ROOT = Path(__file__).parents[1]
+SIZE_PX = 96
+DIMENSION = 32
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Models and faces that lie beside the checkout; without them the test skips, in CI it fails."""
+    folder = ROOT.parent / "shared"
+    if not folder.is_dir():
+        reason = f"needs models and faces in {folder.name}/ beside the checkout"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return folder
+
+
+@dataclass(frozen=True)
+class Product:
+    """One product of the samples: the image to enrol and images to ask about."""
+
+    name: str
+    enrol: Path
+    probes: tuple[Path, ...]
+
+
+@pytest.fixture(scope="session")
+def products() -> list[Product]:
+    """The committed product photos, 96x96, sorted by name."""
+    folder = ROOT / "samples" / "products"
+    return [
+        Product(image.stem, image, tuple(sorted((folder / "probes" / image.stem).glob("*.jpg"))))
+        for image in sorted((folder / "enrol").glob("*.jpg"))
+    ]
+
+
+def contract(**changes: Any) -> InputContract:
+    """96x96 rgb, (pixel - 127.5) / 128, unless said otherwise."""
+    channels = 1 if changes.get("color") == "gray" else 3
+    values: dict[str, Any] = {
+        "height": SIZE_PX,
+        "width": SIZE_PX,
+        "color": "rgb",
+        "mean": (127.5,) * channels,
+        "scale": (128.0,) * channels,
+    }
+    return InputContract(**{**values, **changes})
+
+
+def card(**changes: Any) -> ModelCard:
+    """A whole card for the tests' network."""
+    values: dict[str, Any] = {
+        "name": "pooled-colours",
+        "version": "3",
+        "target": "cpu",
+        "precision": "int8",
+        "dimension": DIMENSION,
+        "input": contract(),
+        "network_sha256": "",
+        "description": "a random projection of a coarse image",
+        "licence": "Apache-2.0",
+        "limits": "for tests",
+    }
+    return ModelCard(**{**values, **changes})
+
+
+def evidence(**changes: Any) -> OperatingPoint:
+    """An operating point with just enough evidence for its claim."""
+    values: dict[str, Any] = {
+        "threshold": 0.95,
+        "fmr": 1e-3,
+        "fnmr": 0.02,
+        "mated_trials": 100,
+        "non_mated_trials": 3000,
+        "data_set": "drawn products",
+    }
+    return OperatingPoint(**{**values, **changes})
+
+
+def build_network(
+    *, integer: bool = True, seed: int = 0, dimension: int = DIMENSION, channels: int = 3
+) -> bytes:
+    """A .tflite made by hand: mean over 12x12 blocks, then a random projection, so like images score alike.
+
+    Integer input is pixel - 128 at scale 1/128, as the contract asks of (pixel - 127.5) / 128.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+
+    from converters.graph import Graph
+
+    rng = np.random.default_rng(seed)
+    dtype = np.int8 if integer else np.float32
+    block, blocks = 12, SIZE_PX // 12
+    features = blocks * blocks * channels
+    model = schema.ModelT()
+    model.version, model.description = 3, b"tests"
+    model.buffers, model.operatorCodes = [schema.BufferT()], []
+    subgraph = schema.SubGraphT()
+    subgraph.tensors, subgraph.operators, subgraph.inputs, subgraph.outputs = [], [], [], []
+    model.subgraphs = [subgraph]
+    graph = Graph(model)
+
+    def tensor(
+        name: str, shape: list[int], kind: Any, scale: float, value: Any = None, zero_point: int = 0
+    ) -> int:
+        index = graph.add_tensor(name, shape, kind, value)
+        if integer:
+            graph.tensors[index].quantization.scale = [scale]
+            graph.tensors[index].quantization.zeroPoint = [zero_point]
+        return index
+
+    image = tensor("image", [1, SIZE_PX, SIZE_PX, channels], dtype, 1 / 128)
+    pooled = tensor("pooled", [1, blocks, blocks, channels], dtype, 1 / 128)
+    weights_int = rng.integers(-127, 128, (dimension, features)).astype(np.int8)
+    weights = weights_int if integer else weights_int.astype(np.float32) / 127
+    projection = tensor("projection", [dimension, features], dtype, 1 / 127, weights)
+    bias_value = np.zeros(dimension, np.int32 if integer else np.float32)
+    bias = tensor("bias", [dimension], bias_value.dtype, 1 / 128 / 127, bias_value)
+    embedding = tensor("embedding", [1, dimension], dtype, 0.15, None, 3)
+    subgraph.inputs, subgraph.outputs = [image], [embedding]
+    pool = schema.Pool2DOptionsT()
+    pool.padding = schema.Padding.VALID
+    pool.strideH = pool.strideW = pool.filterHeight = pool.filterWidth = block
+    options = schema.BuiltinOptions
+    graph.add_operator(
+        "AVERAGE_POOL_2D",
+        [image],
+        [pooled],
+        at=0,
+        version=2 if integer else 1,
+        options=pool,
+        options_type=options.Pool2DOptions,
+    )
+    graph.add_operator(
+        "FULLY_CONNECTED",
+        [pooled, projection, bias],
+        [embedding],
+        at=1,
+        version=4 if integer else 1,
+        options=schema.FullyConnectedOptionsT(),
+        options_type=options.FullyConnectedOptions,
+    )
+    graph.set_signature("image", "embedding")
+    return graph.to_bytes()
+
+
+def build_model(*, integer: bool = True, seed: int = 0, **card_changes: Any) -> bytes:
+    """The network with its card: a whole deployable file."""
+    from converters.package import with_card
+
+    channels = 1 if card_changes.get("input") and card_changes["input"].color == "gray" else 3
+    network = build_network(integer=integer, seed=seed, channels=channels)
+    return with_card(network, card(precision="int8" if integer else "float32", **card_changes))
+
+
+@pytest.fixture(scope="session")
+def make_contract() -> Callable[..., InputContract]:
+    """Makes input contracts."""
+    return contract
+
+
+@pytest.fixture(scope="session")
+def make_card() -> Callable[..., ModelCard]:
+    """Makes model cards."""
+    return card
+
+
+@pytest.fixture(scope="session")
+def make_evidence() -> Callable[..., OperatingPoint]:
+    """Makes operating points."""
+    return evidence
+
+
+@pytest.fixture(scope="session")
+def make_model() -> Callable[..., bytes]:
+    """Makes whole model files."""
+    return build_model
+
+
+@pytest.fixture(scope="session")
+def model_bytes() -> bytes:
+    """A whole int8 model file whose card has no operating point."""
+    return build_model()
+
+
+@pytest.fixture(scope="session")
+def model_path(tmp_path_factory: pytest.TempPathFactory, model_bytes: bytes) -> Path:
+    """The same in a file; read only, tests must not write it."""
+    path = tmp_path_factory.mktemp("model") / "pooled.cpu_int8.tflite"
+    path.write_bytes(model_bytes)
+    return path
+
+
+@pytest.fixture(scope="session")
+def float_model_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The float32 network of the same weights."""
+    path = tmp_path_factory.mktemp("model") / "pooled.float32.tflite"
+    path.write_bytes(build_model(integer=False))
+    return path
+
+
+@pytest.fixture(scope="session")
+def model_with_evidence(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The int8 model with two operating points in its card."""
+    path = tmp_path_factory.mktemp("model") / "proven.cpu_int8.tflite"
+    points = (evidence(), evidence(threshold=0.9, fmr=1e-2))
+    path.write_bytes(build_model(operating_points=points))
+    return path
+
+
+@pytest.fixture(scope="session")
+def run_python() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run Python source in a fresh process of this interpreter, from the repository root."""
+
+    def run(source: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", source, *arguments],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    return run
