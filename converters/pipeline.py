@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
@@ -23,6 +23,7 @@ from converters.errors import AccuracyGateError, ConversionError, GateError
 from converters.float_model import FloatModel, canonical
 from converters.gates import Gate, check, xnnpack_partitions
 from converters.graph import Graph
+from converters.layers import LAYER_IMAGES, LayerErrors, layer_errors
 from converters.output import staged, write_all
 from converters.package import with_card
 from converters.progress import stage
@@ -30,6 +31,7 @@ from converters.quantizers.aeq import quantize_int8
 from converters.quantizers.float16 import to_float16
 from converters.recipe import Recipe, shipped
 from converters.report import Artefact, Report
+from converters.report.page import render_page
 from converters.sources import read_source
 from edge_sdk.decision.matching import cosine
 from edge_sdk.inference.backends.litert import LiteRtBackend
@@ -161,7 +163,28 @@ def _make_all(
         artefacts=tuple(artefacts),
     )
     _require_accuracy(report, request.min_cosine)
+    layers = _layer_errors(model, networks, recipes, images)
+    with stage("draw the report"):
+        page = render_page(title=name, conversion=report, layers=layers)
+    write_all(folder, {f"{name}.report.html": page.encode()})
     return report
+
+
+def _layer_errors(
+    model: FloatModel, networks: Mapping[str, bytes], recipes: Sequence[Recipe], images: CalibrationSet
+) -> LayerErrors | None:
+    integer = [recipe.name for recipe in recipes if recipe.precision == "int8"]
+    if not integer:
+        return None
+    with stage("measure every tensor") as progress:
+        return layer_errors(
+            model.network,
+            networks[integer[0]],
+            model.contract,
+            images.held_out.pixels[:LAYER_IMAGES],
+            names=("float32", integer[0]),
+            progress=progress,
+        )
 
 
 def _make(recipe: Recipe, model: FloatModel, images: CalibrationSet) -> bytes:

@@ -17,6 +17,25 @@ _CLOSE, _FAR = 0.99, 0.95
 
 
 @dataclass(frozen=True)
+class Verdict:
+    """What a reader should do, and on what ground.
+
+    Args:
+        level: ``good``, ``caution``, ``bad``, or ``open`` where nothing was measured that decides.
+        sentence: The conclusion, without a full stop.
+        basis: What was found; empty where nothing was.
+    """
+
+    level: str
+    sentence: str
+    basis: str
+
+    def line(self) -> str:
+        """Both in one line."""
+        return f"{self.basis}: {self.sentence}" if self.basis else self.sentence
+
+
+@dataclass(frozen=True)
 class Artefact:
     """One file that was made.
 
@@ -83,18 +102,28 @@ class Report:
 
     def verdict(self) -> str:
         """One sentence: what the integer file is worth, as far as cosine can tell."""
+        return self.judge().line()
+
+    def judge(self) -> Verdict:
+        """The same in its parts."""
         integer = [a for a in self.artefacts if a.precision == "int8"]
         if not integer:
-            return "no integer artefact was asked for"
+            return Verdict("open", "no integer artefact was asked for", "")
         worst = min(integer, key=lambda a: a.cosine_mean)
-        found = (
+        basis = (
             f"{worst.file} keeps a cosine of {worst.cosine_mean:.4f} (least {worst.cosine_min:.4f}) to float"
         )
         if worst.cosine_mean >= _CLOSE:
-            return f"{found}: close to the float model; its thresholds are still its own to measure"
+            return Verdict(
+                "good", "close to the float model; its thresholds are still its own to measure", basis
+            )
         if worst.cosine_mean >= _FAR:
-            return f"{found}: noticeably off the float model; measure error rates before relying on it"
-        return f"{found}: far from the float model; do not deploy it before its error rates are measured"
+            return Verdict(
+                "caution", "noticeably off the float model; measure error rates before relying on it", basis
+            )
+        return Verdict(
+            "bad", "far from the float model; do not deploy it before its error rates are measured", basis
+        )
 
     def to_text(self) -> str:
         """The report for a terminal."""

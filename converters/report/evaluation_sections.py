@@ -1,0 +1,235 @@
+"""What artefacts are worth on labelled images: error rates, 1:N, probability, and the worst errors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from converters.error_analysis import ErrorAnalysis, WrongDecision
+from converters.evaluate import Evaluation, IdentificationEvidence
+from converters.evaluation.evidence import IdentificationPoint, OperatingPointEvidence, Unsupported
+from converters.report import plots, words
+from converters.report.conversion import Verdict
+from converters.report.conversion_sections import facts_list
+from converters.report.html import Content, Html, tag
+from converters.report.html import table as html_table
+from converters.report.image_sections import named_image
+from converters.report.svg import framed
+from converters.report.verification_sections import curves, names_apart, summary_facts, threshold_table
+from edge_sdk.types import UInt8Array
+
+
+def verdicts(evaluations: Sequence[Evaluation]) -> list[Verdict]:
+    """What each file does at the lowest FMR that its data support."""
+    found = []
+    for evaluation in evaluations:
+        name, evidence = evaluation.artefact.file, evaluation.verification
+        stated = [p for p in evidence.points if isinstance(p, OperatingPointEvidence) and p.fnmr is not None]
+        basis = (
+            f"{name} on {evidence.data_set}, {evidence.mated_trials:,} mated and {evidence.non_mated_trials:,}"
+            " non-mated comparisons"
+        )
+        if not stated:
+            found.append(
+                Verdict("open", "the data cannot support a claim at any FMR that was asked for", basis)
+            )
+            continue
+        point = min(stated, key=lambda p: p.target_fmr)
+        sentence = (
+            f"at FMR {words.rate(point.target_fmr)} it rejects {words.percent(point.fnmr or 0.0)} of mated comparisons"
+            f" ({words.interval(point.fnmr_interval)}), the lowest FMR that the data can support"
+        )
+        found.append(Verdict("open", sentence, basis))
+    return found
+
+
+def sections(
+    evaluations: Sequence[Evaluation], thumbnails: Mapping[str, UInt8Array] | None, *, curves: bool
+) -> list[tuple[str, str, Html]]:
+    """(anchor, short name, section) in reading order; without curves where a comparison draws them."""
+    labels = names_apart([evaluation.artefact for evaluation in evaluations])
+    found = [("thresholds-table", "Operating points", _operating_points(evaluations, labels, curves))]
+    searched = [(n, e.identification) for n, e in zip(labels, evaluations, strict=True) if e.identification]
+    if searched:
+        found.append(("identification", "1:N", _identification(searched)))
+    if any(e.probability for e in evaluations):
+        found.append(("probability", "Probability", _probability(evaluations, labels)))
+    if any(e.errors is not None for e in evaluations):
+        found.append(("errors", "Worst errors", _errors(evaluations, thumbnails)))
+    return found
+
+
+def _operating_points(evaluations: Sequence[Evaluation], labels: Sequence[str], with_curves: bool) -> Html:
+    series = [(n, e.verification) for n, e in zip(labels, evaluations, strict=True)]
+    return tag(
+        "section",
+        tag("h2", "Operating points", id="thresholds-table"),
+        curves(series, prefix="evaluated") if with_curves else None,
+        [
+            [
+                tag("h3", evaluation.artefact.file),
+                threshold_table(evaluation.verification),
+                tag(
+                    "details",
+                    tag("summary", "Data set, equal error rate, failures"),
+                    facts_list(_identity(evaluation) + summary_facts(evaluation.verification)),
+                ),
+                tag("ul", [tag("li", note) for note in evaluation.notes]) if evaluation.notes else None,
+            ]
+            for evaluation in evaluations
+        ],
+    )
+
+
+def _identity(evaluation: Evaluation) -> list[tuple[str, Content]]:
+    artefact = evaluation.artefact
+    return [
+        ("File's SHA-256", tag("span", artefact.sha256, class_="digest")),
+        ("Input contract", artefact.contract),
+        ("Model card", "inside the file" if artefact.has_card else "none in the file"),
+    ]
+
+
+def _identification(searched: Sequence[tuple[str, IdentificationEvidence]]) -> Html:
+    drawn = [(n, e) for n, e in searched if not isinstance(e.ranks, Unsupported)]
+    parts: list[Content] = []
+    if drawn:
+        _, first = drawn[0]
+        parts.append(
+            framed(
+                plots.cumulative_match(drawn, name="ranks"),
+                title="Cumulative match, closed set",
+                caption=f"{words.count(first.mated_probes, 'mated probe')} against"
+                f" {words.count(first.references, 'reference')} of {words.count(first.subjects, 'subject')};"
+                f" {first.protocol}.",
+            )
+        )
+    for label, evidence in searched:
+        caption = (
+            f"{label}: {evidence.mated_probes:,} mated and {evidence.non_mated_probes:,} non-mated probes against"
+            f" {words.count(evidence.references, 'reference')}; {evidence.protocol}."
+            f" Lost: {evidence.lost.failures:,} of {evidence.lost.attempts:,} samples."
+        )
+        rows = [_search_row(point) for point in evidence.points]
+        parts.append(
+            html_table(["FPIR", "Threshold", "FPIR measured", "FNIR measured"], rows, caption=caption)
+        )
+        if isinstance(evidence.ranks, Unsupported):
+            parts.append(tag("p", "Ranks: ", words.unsupported(evidence.ranks)))
+        needed = "; ".join(
+            f"FPIR {words.rate(rate)} takes FMR {words.rate(fmr)}" for rate, fmr in evidence.fmr_needed
+        )
+        if needed:
+            text = f"Over {words.count(evidence.references, 'reference')}, if comparisons were independent: {needed}."
+            parts.append(tag("p", text, class_="muted"))
+    return tag("section", tag("h2", "Identification, 1:N", id="identification"), parts)
+
+
+def _search_row(point: IdentificationPoint | Unsupported) -> list[Content]:
+    if isinstance(point, Unsupported):
+        return [point.claim, words.unsupported(point), "", ""]
+    fnir: Content = tag("span", "no mated probes", class_="unsupported")
+    if point.fnir is not None:
+        fnir = [
+            words.percent(point.fnir),
+            tag("small", f"of {point.mated_probes:,} mated probes, rank {point.rank}"),
+        ]
+    return [
+        [words.rate(point.target_fpir), tag("small", words.one_in(point.target_fpir))],
+        f"{point.threshold:.4f}",
+        [words.percent(point.fpir), tag("small", f"of {point.non_mated_probes:,} non-mated probes")],
+        fnir,
+    ]
+
+
+def _probability(evaluations: Sequence[Evaluation], labels: Sequence[str]) -> Html:
+    series = [
+        (n, e.probability) for n, e in zip(labels, evaluations, strict=True) if e.probability is not None
+    ]
+    rows = [
+        [
+            label,
+            f"{found.platt.slope:.3f}",
+            words.signed(found.platt.intercept, 3),
+            f"{found.brier:.2e}",
+            f"{found.log_loss:.2e} nats",
+            f"{found.platt.mated_trials:,.0f} mated, {found.platt.non_mated_trials:,.0f} non-mated",
+        ]
+        for label, found in series
+    ]
+    _, first = series[0]
+    return tag(
+        "section",
+        tag("h2", "From score to probability", id="probability"),
+        framed(
+            plots.reliability(series, name="reliability"),
+            title="Reliability of Platt's probability",
+            caption=f"P(mated | score) fitted and checked on the same comparisons of {first.data_set}; on the dotted"
+            " line a stated probability is the share observed. It holds for this share of mated comparisons.",
+        ),
+        html_table(
+            ["File", "Slope", "Intercept", "Brier score", "Log loss", "Fitted on"],
+            rows,
+            caption="P = 1 / (1 + exp(−(slope · score + intercept))). Lower Brier score and log loss are better.",
+        ),
+    )
+
+
+def _errors(evaluations: Sequence[Evaluation], thumbnails: Mapping[str, UInt8Array] | None) -> Html:
+    parts: list[Content] = []
+    for evaluation in evaluations:
+        if evaluation.errors is None:
+            continue
+        parts.append(tag("h3", evaluation.artefact.file))
+        if isinstance(evaluation.errors, Unsupported):
+            parts.append(tag("p", words.unsupported(evaluation.errors)))
+        else:
+            parts.append(_analysis(evaluation.errors, evaluation.verification.images, thumbnails))
+    return tag("section", tag("h2", "The worst errors", id="errors"), parts)
+
+
+def _analysis(errors: ErrorAnalysis, images: int, thumbnails: Mapping[str, UInt8Array] | None) -> Content:
+    at = f"At FMR {words.rate(errors.target_fmr)}, threshold {errors.threshold:.4f}"
+    parts: list[Content] = [
+        tag(
+            "p",
+            f"{at}: {words.count(errors.false_non_matches, 'false non-match', 'false non-matches')},"
+            f" {words.count(errors.false_matches, 'false match', 'false matches')}.",
+        )
+    ]
+    if errors.ceilings:
+        rows: list[list[Content]] = [
+            [
+                ceiling.cause,
+                f"{ceiling.refused:,} of {images:,} images ({words.percent(ceiling.refused_share)})",
+                words.percent(ceiling.tar),
+                "too little left to say"
+                if ceiling.tar_without is None
+                else words.percent(ceiling.tar_without),
+                f"{ceiling.errors_with_cause:,} of {errors.false_non_matches:,}",
+            ]
+            for ceiling in errors.ceilings
+        ]
+        head = ["Cause", "Images refused", "TAR with all", "TAR without them", "False non-matches with it"]
+        caption = (
+            "The most that getting rid of a cause could gain; the threshold is derived anew at the same FMR."
+        )
+        parts.append(html_table(head, rows, caption=caption))
+    for name, wrong in (
+        ("False non-matches, lowest scores first", errors.worst_false_non_matches),
+        ("False matches, highest scores first", errors.worst_false_matches),
+    ):
+        if wrong:
+            rows = [_wrong_row(decision, thumbnails) for decision in wrong]
+            parts.append(tag("h3", name))
+            parts.append(html_table(["First image", "Second image", "Score", "What is unusual"], rows))
+    return parts
+
+
+def _wrong_row(decision: WrongDecision, thumbnails: Mapping[str, UInt8Array] | None) -> list[Content]:
+    causes = [*decision.first_causes, *decision.second_causes]
+    return [
+        named_image(decision.first, thumbnails),
+        named_image(decision.second, thumbnails),
+        f"{decision.score:.4f}",
+        "; ".join(causes) or tag("span", "nothing that was measured", class_="muted"),
+    ]

@@ -1,0 +1,71 @@
+"""Where along the network the damage begins, as a figure and in words."""
+
+from __future__ import annotations
+
+from converters.layers import LayerErrors, TensorError
+from converters.report import plots, words
+from converters.report.html import Content, Html, tag
+from converters.report.svg import framed
+
+_FEW_STEPS = 16  # under 4 of the 8 bits: such a channel is coarse however the rest of the tensor looks
+
+
+def layers(errors: LayerErrors) -> Html:
+    """The figure, and the five worst operators in words."""
+    unit = words.count(errors.images, "image")
+    caption = [
+        f"{words.count(len(errors.tensors), 'tensor')} of {errors.candidate} against {errors.baseline}, {unit};"
+        " higher is better. ",
+        tag("span", "Orange", class_="candidate"),
+        ": the integer network's own values, with all that went wrong before. ",
+        tag("span", "Blue", class_="base"),
+        ": the float values, rounded to this tensor's steps alone. 6 dB is one bit.",
+        f" {words.count(errors.unmatched, 'tensor')} without a counterpart." if errors.unmatched else None,
+    ]
+    worst = errors.worst(5)
+    return tag(
+        "section",
+        tag("h2", "Where the damage begins", id="layers"),
+        tag("p", _summary(errors)),
+        framed(plots.layers(errors), title="Error along the network", caption=caption, wide=True),
+        [
+            tag("h3", "The operators whose own steps fit them least"),
+            tag("ol", [tag("li", _in_words(t)) for t in worst]),
+        ]
+        if worst
+        else None,
+    )
+
+
+def _summary(errors: LayerErrors) -> Content:
+    steepest = errors.steepest()
+    if steepest is None or steepest[1].sqnr_db is None:
+        return "No tensor differs."
+    before, after = steepest
+    return [
+        "Most is lost at operator ",
+        _named(after),
+        f": noise is {_share(before)} of the signal's power before it and {_share(after)} after it.",
+    ]
+
+
+def _in_words(error: TensorError) -> Content:
+    text: list[Content] = [_named(error)]
+    if error.rounding_db is not None:
+        text.append(f": rounding alone leaves {words.decibels(error.rounding_db)}")
+    if error.channel_steps is not None:
+        steps = round(error.channel_steps)
+        text.append(f"; the median of its {error.shape[-1]} channels spans {steps} of 256 steps")
+        if steps < _FEW_STEPS:
+            text.append(
+                ": few channels are wide and the rest pays for them; equalize the channels before quantizing"
+            )
+    return [*text, "."]
+
+
+def _named(error: TensorError) -> Content:
+    return [f"{error.position} {error.operator} ", tag("code", error.tensor)]
+
+
+def _share(error: TensorError) -> str:
+    return "nothing" if error.sqnr_db is None else words.percent(10 ** (-error.sqnr_db / 10))

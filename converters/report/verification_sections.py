@@ -1,0 +1,134 @@
+"""1:1 on one data set: histograms, DET and the table of thresholds, for one artefact or several together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from converters.evaluate import ArtefactIdentity
+from converters.evaluation.evidence import (
+    EqualErrorRate,
+    OperatingPointEvidence,
+    Unsupported,
+    VerificationEvidence,
+)
+from converters.report import plots, words
+from converters.report.html import Content, Html, tag
+from converters.report.html import table as html_table
+from converters.report.svg import framed
+
+
+def names_apart(artefacts: Sequence[ArtefactIdentity]) -> list[str]:
+    """Short labels for figures: the precision where that tells them apart, else the files' names."""
+    short = ["float" if a.precision == "float32" else a.precision for a in artefacts]
+    return short if len(set(short)) == len(short) else [a.file for a in artefacts]
+
+
+def curves(series: plots.Series, *, prefix: str) -> Html:
+    """Histogram and DET side by side, with what they stand on."""
+    _, first = series[0]
+    fmr = _lowest_stated([evidence for _, evidence in series])
+    basis = f"{_trials(first)}; {first.data_set}, {first.protocol}."
+    lines = f" Dotted: each one's own threshold at FMR {words.rate(fmr)}." if fmr else ""
+    return tag(
+        "div",
+        framed(
+            plots.histograms(series, name=f"{prefix}-scores", fmr=fmr),
+            title="Scores of mated and non-mated comparisons",
+            caption=[_key(series), f" Log scale.{lines} {basis}"],
+        ),
+        framed(
+            plots.det(series, name=f"{prefix}-det"),
+            title="Detection error trade-off",
+            caption=[
+                _key(series),
+                " Normal-deviate axes; lower left is better. Grey: fewer than three errors could be expected, so"
+                f" the curve proves nothing there. {basis}",
+            ],
+        ),
+        class_="figures",
+    )
+
+
+def threshold_table(evidence: VerificationEvidence) -> Html:
+    """One row per FMR that was asked for, with what supports it or what it would take."""
+    rows = [_point_row(point) for point in evidence.points]
+    caption = (
+        f"Accept when the score is the threshold or more. {_trials(evidence)} of {words.count(evidence.images, 'image')},"
+        f" {words.count(evidence.subjects, 'subject')}; {evidence.data_set}, {evidence.protocol}."
+    )
+    return html_table(["FMR", "Threshold", "FMR measured", "FNMR measured", "TAR"], rows, caption=caption)
+
+
+def summary_facts(evidence: VerificationEvidence) -> list[tuple[str, Content]]:
+    """EER, d-prime, accuracy and failures to acquire."""
+    eer, separation, accuracy = evidence.eer, evidence.d_prime, evidence.accuracy
+    facts: list[tuple[str, Content]] = [
+        ("Data set", [evidence.data_set, " ", tag("span", evidence.data_digest, class_="digest")]),
+        ("Comparisons", f"{_trials(evidence)} ({evidence.protocol})"),
+        (
+            "Equal error rate",
+            f"{words.percent(eer.rate)} at threshold {eer.threshold:.4f}"
+            if isinstance(eer, EqualErrorRate)
+            else words.unsupported(eer),
+        ),
+        (
+            "d-prime",
+            words.unsupported(separation)
+            if isinstance(separation, Unsupported)
+            else f"{separation:.2f} standard deviations between mated and non-mated scores",
+        ),
+    ]
+    if isinstance(accuracy, tuple):
+        text = f"{words.percent(accuracy[0])} at threshold {accuracy[1]:.4f}, chosen on the same comparisons: it flatters"
+        facts.append(("Accuracy", text))
+    elif isinstance(accuracy, Unsupported):
+        facts.append(("Accuracy", words.unsupported(accuracy)))
+    for name, found in (
+        ("Failures to acquire", evidence.acquisition),
+        ("Comparisons lost", evidence.comparisons_lost),
+    ):
+        if found.attempts:
+            first = f": {'; '.join(found.first_names)}" if found.first_names else ""
+            facts.append((name, f"{found.failures:,} of {found.attempts:,}{first}"))
+    return facts
+
+
+def _trials(evidence: VerificationEvidence) -> str:
+    return f"{evidence.mated_trials:,} mated and {evidence.non_mated_trials:,} non-mated comparisons"
+
+
+def _key(series: plots.Series) -> Content:
+    classes = ("base", "candidate")
+    parts: list[Content] = []
+    for place, (label, _) in enumerate(series):
+        shown = tag("span", label, class_=classes[place]) if place < len(classes) else label
+        parts.append([", " if place else None, shown])
+    return [*parts, "."]
+
+
+def _lowest_stated(evidence: Sequence[VerificationEvidence]) -> float | None:
+    """The FMR nearest 1e-3 that every series states."""
+    stated = [{p.target_fmr for p in e.points if isinstance(p, OperatingPointEvidence)} for e in evidence]
+    common = set.intersection(*stated) if stated else set()
+    return min((f for f in common if f >= 1e-3), default=None)
+
+
+def _point_row(point: OperatingPointEvidence | Unsupported) -> list[Content]:
+    if isinstance(point, Unsupported):
+        fmr = 3.0 / point.needed if point.needed > 3 else 0.0
+        name: Content = [words.rate(fmr), tag("small", words.one_in(fmr))] if fmr else "FMR"
+        return [name, words.unsupported(point), "", "", ""]
+    fnmr: Content = tag("span", "no mated comparisons", class_="unsupported")
+    tar: Content = ""
+    if point.fnmr is not None and point.tar is not None:
+        trials = f"{point.false_non_matches:,} of {point.mated_trials:,}"
+        fnmr = [words.percent(point.fnmr), tag("small", f"{trials}; {words.interval(point.fnmr_interval)}")]
+        tar = [words.percent(point.tar), tag("small", words.interval(point.tar_interval))]
+    matches = f"{point.false_matches:,} of {point.non_mated_trials:,}"
+    return [
+        [words.rate(point.target_fmr), tag("small", words.one_in(point.target_fmr))],
+        f"{point.threshold:.4f}",
+        [words.percent(point.fmr), tag("small", f"{matches}; {words.interval(point.fmr_interval)}")],
+        fnmr,
+        tar,
+    ]

@@ -1,0 +1,97 @@
+"""Numbers as a person reads them: with a unit, with what they stand on, and no more digits than hold."""
+
+from __future__ import annotations
+
+from math import floor, log10
+
+from converters.evaluation.evidence import Interval, Unsupported
+from converters.report.html import Content, Html, tag
+
+_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+MINUS = "−"
+
+
+def count(value: float, one: str = "", many: str = "") -> str:
+    """A whole number with its unit, such as ``1,204 images``."""
+    text = f"{round(value):,}"
+    return f"{text} {one if round(value) == 1 else many or one + 's'}" if one else text
+
+
+def cosine(value: float) -> str:
+    """Four digits, and five where four would say 1 of what is not."""
+    return f"{value:.4f}" if value < 0.99995 or value >= 1 else f"{value:.5f}"
+
+
+def rate(value: float) -> str:
+    """An error rate that was asked for, such as ``10⁻⁴`` or ``3·10⁻⁴``."""
+    if value <= 0 or value >= 1:
+        return f"{value:g}"
+    exponent = floor(log10(value) + 1e-9)
+    factor = value / 10.0**exponent
+    power = f"10{str(exponent).translate(_SUPERSCRIPT)}"
+    return power if abs(factor - 1) < 1e-6 else f"{factor:.3g}·{power}"
+
+
+def one_in(value: float) -> str:
+    """The same as odds, such as ``1 in 10,000``."""
+    return f"1 in {round(1 / value):,}"
+
+
+def percent(value: float) -> str:
+    """A share in per cent, with enough digits to tell small ones apart."""
+    shown = 100 * value
+    if shown and abs(shown) < 0.01:
+        return f"{shown:.1g} %"
+    return f"{shown:.2f} %" if abs(shown) < 10 else f"{shown:.1f} %"
+
+
+def points(value: float) -> str:
+    """A difference of two shares in percentage points, signed."""
+    return f"{_signed(100 * value, 2)} points"
+
+
+def signed(value: float, digits: int = 4) -> str:
+    """A signed number with a real minus sign."""
+    return _signed(value, digits)
+
+
+def megabytes(size_bytes: int) -> str:
+    """A file size; kB under a tenth of a megabyte."""
+    return f"{size_bytes / 1e6:.2f} MB" if size_bytes >= 1e5 else f"{size_bytes / 1e3:.1f} kB"
+
+
+def times(ratio: float) -> str:
+    """A ratio such as ``0.58×``."""
+    return f"{ratio:.2f}×"
+
+
+def decibels(value: float | None) -> str:
+    """Such as ``17.7 dB``; None is no difference."""
+    return "no difference" if value is None else f"{value:.1f} dB"
+
+
+def interval(bounds: Interval | Unsupported | None, *, as_points: bool = False) -> str:
+    """The interval of a share or of a difference of shares, in words."""
+    if bounds is None:
+        return "no interval asked for"
+    if isinstance(bounds, Unsupported):
+        return f"no interval: {bounds.reason}"
+    share = f"{100 * bounds.confidence:g} % interval"
+    if as_points:
+        return f"{share} {_signed(100 * bounds.low, 2)} to {_signed(100 * bounds.high, 2)}"
+    return f"{share} {percent(bounds.low).removesuffix(' %')} to {percent(bounds.high)}"
+
+
+def unsupported(gap: Unsupported) -> Html:
+    """What the data cannot say, and what it would take."""
+    needed: Content = None
+    if gap.needed > gap.found:
+        needed = f" It takes {gap.needed:,}; there are {gap.found:,}."
+    return tag("span", tag("strong", "The data cannot support it."), needed, class_="unsupported")
+
+
+def _signed(value: float, digits: int) -> str:
+    text = f"{abs(value):.{digits}f}"
+    if float(text) == 0:
+        return text
+    return f"{MINUS if value < 0 else '+'}{text}"
