@@ -71,7 +71,8 @@ def _parser() -> argparse.ArgumentParser:
     gallery = commands.add_parser("gallery", help="look after the gallery")
     rooms = gallery.add_subparsers(required=True, metavar="COMMAND")
     _command(rooms, "gallery list", "list who is enrolled", _list)
-    _command(rooms, "gallery remove", "remove a subject", _remove).add_argument("subject")
+    remove = _command(rooms, "gallery remove", "remove a subject", _remove)
+    remove.add_argument("subject", help="the name it was enrolled by")
     _command(rooms, "gallery status", "say how strong and how full the gallery is", _status)
     return parser
 
@@ -269,6 +270,9 @@ def _open_or_create(arguments: argparse.Namespace, embedder: Embedder) -> Galler
 
     if arguments.gallery.exists() or arguments.gallery.is_symlink():
         return _open_gallery(arguments, embedder.model_id)
+    for path in (arguments.gallery, arguments.key, arguments.anchor):
+        if path is not None and not path.parent.is_dir():
+            raise GalleryError(f"{path}: there is no such folder to put it in", hint="make the folder first")
     try:
         return Gallery.create(
             arguments.gallery,

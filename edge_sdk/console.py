@@ -42,10 +42,7 @@ def run(program: str, command: Callable[[], int], *, negatives: tuple[type[EdgeS
         _discard_stdout()
         return FAILED
     except OSError as error:
-        say(
-            program,
-            f"error: {': '.join(str(part) for part in (error.filename, error.strerror or error) if part)}",
-        )
+        say(program, f"error: {error.filename or 'cannot read or write'}: {error.strerror or error}")
         _discard_stdout()
         return FAILED
     except KeyboardInterrupt:
