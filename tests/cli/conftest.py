@@ -1,0 +1,113 @@
+"""Running ``edge-sdk`` and seeing what a person sees."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge_sdk.cli import main
+
+PROGRAM = Path(sys.executable).with_name("edge-sdk")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command left: its exit code, its data and its words."""
+
+    code: int
+    out: str
+    err: str
+
+
+def check_voice(outcome: Outcome) -> Outcome:
+    """Every line on stderr is in the one voice; an error is one line and at most one way out."""
+    assert "Traceback" not in outcome.err + outcome.out
+    lines = outcome.err.splitlines()
+    if outcome.code == 2:  # argparse's own
+        assert lines[0].startswith("usage: edge-sdk")
+        assert re.match(r"edge-sdk( \w+)*: error: [a-z]", lines[-1])
+        return outcome
+    for line in lines:
+        assert line.startswith("edge-sdk: "), line
+        said = re.sub(r"^edge-sdk: (error: |hint: )?", "", line)
+        assert not said[0].isupper(), line
+        assert not line.endswith("."), line
+    errors = [line for line in lines if line.startswith("edge-sdk: error: ")]
+    assert len(errors) == (1 if outcome.code == 3 else 0), outcome
+    if outcome.code == 3:
+        assert outcome.out == ""
+    return outcome
+
+
+@pytest.fixture
+def edge_sdk(capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
+    """Runs a command line in this process; everything is checked for its voice."""
+
+    def run(*arguments: Any) -> Outcome:
+        capsys.readouterr()
+        try:
+            code = main([str(argument) for argument in arguments])
+        except SystemExit as stopped:
+            code = int(stopped.code or 0)
+        out, err = capsys.readouterr()
+        return check_voice(Outcome(code, out, err))
+
+    return run
+
+
+@pytest.fixture
+def edge_sdk_process() -> Callable[..., Outcome]:
+    """Runs the installed command in a process of its own; everything is checked for its voice."""
+
+    def run(*arguments: Any, **options: Any) -> Outcome:
+        done = subprocess.run(
+            [PROGRAM, *arguments],
+            **{"stdout": subprocess.PIPE, "stdin": subprocess.DEVNULL, **options},
+            stderr=subprocess.PIPE,
+            timeout=60,
+            check=False,
+        )
+        out = (done.stdout or b"").decode()
+        return check_voice(Outcome(done.returncode, out, done.stderr.decode()))
+
+    return run
+
+
+@dataclass(frozen=True)
+class Home:
+    """A folder with a gallery, its key and who is in it."""
+
+    folder: Path
+    model: Path
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        return ("--gallery", str(self.folder / "home.gallery"), "--key", str(self.folder / "home.key"))
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        return ("--model", str(self.model), *self.files)
+
+    def names(self) -> set[str]:
+        return {path.name for path in self.folder.iterdir()}
+
+
+@pytest.fixture
+def empty_home(tmp_path: Path, model_path: Path) -> Home:
+    folder = tmp_path / "home"
+    folder.mkdir()
+    return Home(folder, model_path)
+
+
+@pytest.fixture
+def home(empty_home: Home, products: list[Any], edge_sdk: Callable[..., Outcome]) -> Home:
+    """With alice, whose image is the first product's."""
+    assert edge_sdk("enrol", "alice", products[0].enrol, *empty_home.all).code == 0
+    return empty_home

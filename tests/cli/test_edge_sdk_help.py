@@ -1,0 +1,71 @@
+"""Every command says how it is used, with an example that is itself a whole command line."""
+
+import argparse
+import shlex
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from edge_sdk import cli
+
+
+def commands(parser: argparse.ArgumentParser, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    groups = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    if not groups:
+        yield path
+    for group in groups:
+        for name, inner in group.choices.items():
+            yield from commands(inner, (*path, name))
+
+
+COMMANDS = sorted(commands(cli._parser()))
+
+
+def test_these_are_the_commands() -> None:
+    assert [" ".join(path) for path in COMMANDS] == [
+        "enrol",
+        "gallery list",
+        "gallery remove",
+        "gallery status",
+        "identify",
+        "verify",
+    ]
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_help_shows_an_example_that_parses(edge_sdk: Callable[..., Any], path: tuple[str, ...]) -> None:
+    done = edge_sdk(*path, "--help")
+    assert (done.code, done.err) == (0, "")
+    assert "example:" in done.out
+    example = done.out.split("example:\n")[1].strip()
+    program, *arguments = shlex.split(example)
+    assert program == "edge-sdk"
+    assert tuple(arguments[: len(path)]) == path
+    cli._parser().parse_args(arguments)
+
+
+@pytest.mark.parametrize("path", [(), ("gallery",)])
+def test_help_of_a_group_lists_its_commands(edge_sdk: Callable[..., Any], path: tuple[str, ...]) -> None:
+    done = edge_sdk(*path, "--help")
+    assert done.code == 0
+    for command in COMMANDS:
+        if command[: len(path)] == path:
+            assert command[len(path)] in done.out
+
+
+def test_every_argument_is_explained(edge_sdk: Callable[..., Any]) -> None:
+    def parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+        yield parser
+        for action in parser._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                for inner in action.choices.values():
+                    yield from parsers(inner)
+
+    silent = [
+        f"{parser.prog} {action.dest}"
+        for parser in parsers(cli._parser())
+        for action in parser._actions
+        if not action.help and not isinstance(action, argparse._SubParsersAction)
+    ]
+    assert silent == []

@@ -1,0 +1,73 @@
+"""``import edge_sdk`` costs numpy and little more; each heavy part loads where it is first used."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+Run = Callable[..., Any]
+HEAVY = (
+    "ai_edge_litert",
+    "tflite_runtime",
+    "cryptography",
+    "PIL",
+    "tensorflow",
+    "keras",
+    "flatbuffers",
+    "converters",
+    "onnx",
+)
+
+
+def loaded(run_python: Run, source: str) -> set[str]:
+    """Names of the modules that source loads beyond what ``import numpy`` does."""
+    found = run_python(
+        "import sys, json, numpy\n"
+        "before = set(sys.modules)\n"
+        f"{source}\n"
+        "print(json.dumps(sorted(set(sys.modules) - before)))"
+    )
+    assert found.returncode == 0, found.stderr
+    return set(json.loads(found.stdout.splitlines()[-1]))
+
+
+def roots(modules: set[str]) -> set[str]:
+    return {name.split(".")[0] for name in modules}
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import edge_sdk",
+        "from edge_sdk import Embedder, ModelCard, InputContract, OperatingPoint, matching",
+        "from edge_sdk import Gallery, KeyFile, Passphrase",
+        "import edge_sdk.cli; edge_sdk.cli._parser()",
+        "import edge_sdk.testing",
+    ],
+)
+def test_nothing_heavy_is_loaded_by_importing(run_python: Run, source: str) -> None:
+    assert not roots(loaded(run_python, source)) & set(HEAVY)
+
+
+def test_importing_loads_two_modules_of_its_own(run_python: Run) -> None:
+    assert loaded(run_python, "import edge_sdk") == {"edge_sdk", "edge_sdk.errors"}
+
+
+def test_nothing_of_the_workstation_is_loaded_by_recognizing(
+    run_python: Run, model_path: Any, products: list[Any]
+) -> None:
+    modules = loaded(
+        run_python,
+        "from edge_sdk import Embedder\n"
+        "from edge_sdk.perception.images import read_image\n"
+        f"Embedder.open({str(model_path)!r}).embed(read_image({str(products[0].enrol)!r}))",
+    )
+    assert {"ai_edge_litert", "PIL"} <= roots(modules)
+    assert not roots(modules) & {"cryptography", "tensorflow", "keras", "converters", "onnx"}
+
+
+def test_without_numpy_the_import_says_so(run_python: Run) -> None:
+    found = run_python("import sys; sys.modules['numpy'] = None; import edge_sdk")
+    assert found.returncode == 1
+    assert "numpy" in found.stderr.splitlines()[-1]
