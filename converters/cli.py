@@ -1,4 +1,4 @@
-"""``edge-convert``: convert a trained embedding network, look into a file, compare two files.
+"""``edge-convert``: convert a trained embedding network, look into a file, measure it, compare files.
 
 Exit codes: 0 done, 1 a gate was missed, 2 usage, 3 anything else that went wrong, with one line that says what.
 """
@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from converters import evaluation_cli
 from converters.errors import GateError
 from edge_sdk import console
 from edge_sdk.errors import ModelCardError
@@ -30,9 +31,21 @@ pixels 0 and 255 become; or put it into a file: {"size": [112, 112], "color": "r
 _INSPECT_EXAMPLE = """example:
   edge-convert inspect converted/mobilefacenet.cpu_int8.tflite
 """
+_EVALUATE_EXAMPLE = """examples:
+  edge-convert evaluate converted/mobilefacenet.cpu_int8.tflite --images people/
+  edge-convert evaluate converted/mobilefacenet.cpu_int8.tflite --images people/ --write-card
+  edge-convert evaluate converted/mobilefacenet.cpu_int8.tflite --enrol enrolled/ --probes visitors/
+
+Images lie in one folder per subject. A figure at FMR f takes 3 / f comparisons of different subjects; what
+the data cannot support is said, with how many comparisons it would take. Embeddings are kept for the next
+run where stderr says; they are biometric data, and removing that folder deletes them.
+"""
 _COMPARE_EXAMPLE = """example:
   edge-convert compare converted/mobilefacenet.float32.tflite converted/mobilefacenet.cpu_int8.tflite \\
-      --images crops/
+      --images people/
+
+Images in one folder per subject give error rates, their differences and the decisions that change; loose
+images give the cosine of each image's embeddings alone.
 """
 
 
@@ -53,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_convert(commands)
     _add_inspect(commands)
+    _add_evaluate(commands)
     _add_compare(commands)
     return parser
 
@@ -106,13 +120,18 @@ def _add_inspect(commands: Any) -> None:
     parser.set_defaults(run=_inspect)
 
 
-def _add_compare(commands: Any) -> None:
+def _add_evaluate(commands: Any) -> None:
     parser = _command(
-        commands, "compare", "compare two files' embeddings of the same images", _COMPARE_EXAMPLE
+        commands, "evaluate", "measure a file's error rates on labelled images", _EVALUATE_EXAMPLE
     )
-    parser.add_argument("first", type=Path, metavar="FLOAT", help="a .tflite")
-    parser.add_argument("second", type=Path, metavar="INT8", help="another .tflite of the same model")
-    parser.add_argument("--images", type=Path, required=True, help="folder, .tar or .zip of crops")
+    evaluation_cli.add_evaluate(parser)
+    _add_contract(parser)
+    parser.set_defaults(run=_evaluate, parser=parser)
+
+
+def _add_compare(commands: Any) -> None:
+    parser = _command(commands, "compare", "compare files of one model on the same images", _COMPARE_EXAMPLE)
+    evaluation_cli.add_compare(parser)
     _add_contract(parser)
     parser.set_defaults(run=_compare, parser=parser)
 
@@ -241,14 +260,17 @@ def _inspect(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _compare(arguments: argparse.Namespace) -> int:
-    from converters.comparison import compare
+def _evaluate(arguments: argparse.Namespace) -> int:
+    return evaluation_cli.evaluate(arguments, _optional_contract(arguments))
 
-    flags = _contract_file(arguments)
-    contract = InputContract.from_json(flags) if flags else None
-    found = compare(arguments.first, arguments.second, arguments.images, contract=contract)
-    print(json.dumps(found.to_json(), indent=1, ensure_ascii=False) if arguments.json else found.to_text())
-    return 0
+
+def _compare(arguments: argparse.Namespace) -> int:
+    return evaluation_cli.compare(arguments, _optional_contract(arguments))
+
+
+def _optional_contract(arguments: argparse.Namespace) -> InputContract | None:
+    said = _contract_file(arguments)
+    return InputContract.from_json(said) if said else None
 
 
 if __name__ == "__main__":

@@ -1,14 +1,16 @@
-"""Two files of one model on the same images: how far apart their embeddings are."""
+"""Files of one model on the same images: how far apart embeddings are, and which decisions change."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from converters.embedding import embed_crops
-from converters.errors import SourceError
-from converters.evaluate import ArtefactIdentity
+from converters.artefact import Artefact, open_artefact
+from converters.embedding_run import embed_with
+from converters.evaluate import ArtefactIdentity, Protocol, comparisons_of, identity_of, notes_of, verify
+from converters.evaluation.curves import threshold_at_fmr
 from converters.evaluation.evidence import (
     Evidence,
     FidelityEvidence,
@@ -16,15 +18,29 @@ from converters.evaluation.evidence import (
     Unsupported,
     VerificationEvidence,
 )
+from converters.evaluation.fidelity import compare_artefacts, embedding_cosines, flipped_pairs
+from converters.evaluation.paired import paired_differences
+from converters.evaluation.samples import (
+    EmbeddedSamples,
+    SampleSet,
+    in_common,
+    open_samples,
+    open_unlabelled,
+)
+from converters.evaluation.subject_scores import Comparisons
+from converters.evaluation_text import difference_lines, drift_lines, verification_lines
 from converters.image_set import ImageSet
-from converters.progress import stage
-from edge_sdk.decision.matching import cosine
-from edge_sdk.errors import ModelContractError
+from converters.progress import Stages, stage
+from converters.workers import Workers
+from edge_sdk.errors import InputError, ModelContractError
 from edge_sdk.inference.card import CARD_NAME, InputContract, ModelCard
 from edge_sdk.inference.model_file import check_identifier, read_model_bytes, split
 
 SCHEMA = "edge-sdk/comparison/1"
-_WORST = 5
+#: FMRs at which decisions are compared by name: the first that the data support.
+FLIP_FMRS = (1e-3, 1e-2, 1e-1)
+WORST_IMAGES = 5
+FLIPS = 20
 
 
 @dataclass(frozen=True)
@@ -115,102 +131,236 @@ class ComparisonResult:
             "notes": list(self.notes),
         }
 
-
-@dataclass(frozen=True)
-class Comparison:
-    """How far the embeddings of two files are apart.
-
-    Args:
-        first: The one file.
-        second: The other.
-        images: How many images both embedded.
-        images_sha256: Digest of these images.
-        cosine_mean: Mean cosine of the two embeddings of an image.
-        cosine_min: The least.
-        worst: The images with the least cosine, worst first.
-    """
-
-    first: str
-    second: str
-    images: int
-    images_sha256: str
-    cosine_mean: float
-    cosine_min: float
-    worst: tuple[tuple[str, float], ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """The same as JSON values."""
-        out = asdict(self)
-        out["worst"] = [{"image": name, "cosine": value} for name, value in self.worst]
-        return out
+    def names_shown(self) -> tuple[str, ...]:
+        """Images that are named: the worst by cosine, and those of flipped decisions."""
+        names: list[str] = []
+        for candidate in self.candidates:
+            names += [name for name, _ in candidate.worst]
+            names += [name for flip in candidate.flips for name in (flip.first, flip.second)]
+        return tuple(dict.fromkeys(names))
 
     def to_text(self) -> str:
         """The same for a terminal."""
         lines = [
-            f"{self.first} against {self.second} on {self.images} images",
-            f"cosine mean {self.cosine_mean:.4f}, least {self.cosine_min:.4f}",
-            "worst images:",
-            *(f"  {value:.4f}  {name}" for name, value in self.worst),
+            f"float: {_named(self.baseline)}",
+            f"{self.data_set}: {self.images} images that all files embedded",
+            *(f"note: {note}" for note in self.notes),
         ]
+        if self.verification is not None:
+            lines += ["", *verification_lines(self.verification)]
+        for candidate in self.candidates:
+            lines += ["", f"this: {_named(candidate.artefact)}", *_candidate_lines(candidate)]
         return "\n".join(lines)
 
 
 def compare(
-    first: str | Path, second: str | Path, images: str | Path, *, contract: InputContract | None = None
-) -> Comparison:
-    """Embed the same images with two files and compare image by image.
+    baseline: Artefact,
+    candidates: Sequence[Artefact],
+    samples: SampleSet,
+    protocol: Protocol | None = None,
+    *,
+    flips: int = FLIPS,
+    workers: Workers | None = None,
+    cache: Path | None = None,
+    stages: Stages = stage,
+) -> ComparisonResult:
+    """Embed the same images with all files and compare embeddings, error rates and decisions.
 
     Args:
-        first: A .tflite.
-        second: Another of the same model.
-        images: Folder or archive of crops.
-        contract: The input contract, where the files carry no card.
+        baseline: The float file.
+        candidates: Others of the same model, one or more.
+        samples: The images; without labels, embeddings alone are compared.
+        protocol: What is compared and at which FMRs; all pairs by default.
+        flips: How many flipped decisions to name.
+        workers: Where embeddings are made; in this process by default.
+        cache: Folder of embeddings made before; None keeps none.
+        stages: Shows progress.
 
     Raises:
-        ModelError: A file is missing, damaged or refused by the interpreter.
-        ModelContractError: The files disagree, or neither says its contract.
-        InputError: No images, or one that cannot be used.
+        ModelContractError: The files want other inputs or give other lengths, so they are not of one model.
+        InputError: No candidate; no image that all of them embedded; comparisons of one kind alone.
     """
-    networks, contracts = zip(*(_read(path) for path in (first, second)), strict=True)
-    said = [c for c in (contract, *contracts) if c is not None]
-    if not said:
-        raise ModelContractError(
-            "expected an input contract, found no card in either file",
-            hint="say it with --size, --color and --mean and --scale or --range",
+    if not candidates:
+        raise InputError("expected one or more files to compare with the first, found none")
+    asked = protocol or Protocol()
+    artefacts = (baseline, *candidates)
+    _check_one_model(artefacts)
+    embedded = []
+    for artefact in artefacts:
+        with stages(f"embed with {artefact.path.name}") as progress:
+            embedded.append(embed_with(artefact, samples, workers=workers, cache=cache, progress=progress))
+    kept = _in_common(embedded)
+    with stages("compare"):
+        first = verify(kept[0], asked) if samples.labelled else None
+        results = tuple(
+            _compare_one(artefact, kept[0], own, asked, flips)
+            if samples.labelled
+            else _cosines_only(artefact, kept[0], own)
+            for artefact, own in zip(candidates, kept[1:], strict=True)
         )
-    if any(c.to_json() != said[0].to_json() for c in said):
-        raise ModelContractError(
-            f"expected one input contract, found {' and '.join(dict.fromkeys(c.describe() for c in said))}"
-        )
-    with stage("read images") as progress:
-        crops = ImageSet.open(images).crops(said[0], progress=progress)
-    embeddings = []
-    for path, network in zip((first, second), networks, strict=True):
-        with stage(f"embed with {Path(path).name}") as progress:
-            embeddings.append(embed_crops(network, said[0], crops.pixels, progress=progress))
-    if embeddings[0].shape != embeddings[1].shape:
-        sizes = " and ".join(str(e.shape[1]) for e in embeddings)
-        raise ModelContractError(f"expected embeddings of one length, found {sizes} values")
-    cosines = cosine(embeddings[0], embeddings[1])
-    order = cosines.argsort(kind="stable")[:_WORST]
-    return Comparison(
-        first=str(first),
-        second=str(second),
-        images=len(crops),
-        images_sha256=crops.sha256,
-        cosine_mean=float(cosines.mean()),
-        cosine_min=float(cosines.min()),
-        worst=tuple((crops.names[i], float(cosines[i])) for i in order),
+    notes = list(notes_of(samples))
+    if not samples.labelled:
+        notes.append("no subject folders, so no error rates: embeddings alone are compared")
+    lost = len(samples.samples) - len(kept[0].names)
+    if lost:
+        name, reason = next(failure for own in embedded for failure in own.failures)
+        notes.append(f"{lost} images were not embedded by all files, the first {name}: {reason}")
+    return ComparisonResult(
+        baseline=identity_of(baseline),
+        verification=first,
+        candidates=results,
+        data_set=samples.data_set,
+        images=len(kept[0].names),
+        images_sha256=kept[0].data_digest,
+        notes=tuple(notes),
     )
 
 
-def _read(path: str | Path) -> tuple[bytes, InputContract | None]:
+def open_artefacts(paths: Sequence[str | Path], *, contract: InputContract | None = None) -> list[Artefact]:
+    """Open files of one model; one without a card takes the contract of the others.
+
+    Args:
+        paths: Two or more .tflite.
+        contract: What the network wants to see, where no file says it.
+
+    Raises:
+        ModelError: One is missing, damaged or refused by the interpreter.
+        ModelContractError: No file and no caller says the contract, or they disagree.
+    """
+    for path in paths:
+        contract = contract or _contract_of(path)
+    return [open_artefact(path, contract=contract) for path in paths]
+
+
+def open_images(path: str | Path, *, name: str | None = None) -> SampleSet:
+    """Labelled images where any lie in subject folders, otherwise all images without labels.
+
+    Raises:
+        InputError: Nothing readable there, or no image.
+    """
+    if any("/" in image for image in ImageSet.open(path).names):
+        return open_samples(path, name=name)
+    return open_unlabelled(path, name=name)
+
+
+def _contract_of(path: str | Path) -> InputContract | None:
     data = read_model_bytes(path)
     check_identifier(data, path)
-    network, files = split(data)
-    if CARD_NAME not in files:
-        return network, None
-    card = ModelCard.from_bytes(files[CARD_NAME])
-    if not network:
-        raise SourceError(f"{path}: expected a network before its card, found none")
-    return network, card.input
+    card = split(data)[1].get(CARD_NAME)
+    return None if card is None else ModelCard.from_bytes(card).input
+
+
+def _check_one_model(artefacts: Sequence[Artefact]) -> None:
+    contracts = list(dict.fromkeys(artefact.card.input.describe() for artefact in artefacts))
+    if len(contracts) > 1:
+        raise ModelContractError(f"expected one input contract, found {' and '.join(contracts)}")
+    sizes = list(dict.fromkeys(str(artefact.card.dimension) for artefact in artefacts))
+    if len(sizes) > 1:
+        raise ModelContractError(f"expected embeddings of one length, found {' and '.join(sizes)} values")
+
+
+def _in_common(embedded: Sequence[EmbeddedSamples]) -> list[EmbeddedSamples]:
+    """Each set cut to the images that all artefacts embedded, in one order."""
+    smallest = embedded[0]
+    for other in embedded[1:]:
+        smallest, _ = in_common(smallest, other)
+    return [in_common(smallest, own)[1] for own in embedded]
+
+
+def _cosines_only(
+    artefact: Artefact, baseline: EmbeddedSamples, candidate: EmbeddedSamples
+) -> CandidateComparison:
+    cosines = embedding_cosines(baseline.vectors, candidate.vectors)
+    order = cosines.argsort(kind="stable")[:WORST_IMAGES]
+    return CandidateComparison(
+        artefact=identity_of(artefact),
+        cosine_mean=float(cosines.mean()),
+        cosine_min=float(cosines.min()),
+        worst=tuple((candidate.names[row], float(cosines[row])) for row in order),
+        verification=None,
+        fidelity=None,
+        differences=(),
+        flips=(),
+        flips_fmr=None,
+    )
+
+
+def _compare_one(
+    artefact: Artefact,
+    baseline: EmbeddedSamples,
+    candidate: EmbeddedSamples,
+    asked: Protocol,
+    flips: int,
+) -> CandidateComparison:
+    before, after = (comparisons_of(own, asked.pairs) for own in (baseline, candidate))
+    fmrs = asked.asked_fmrs()
+    fmr, named = _flips(baseline.names, before, after, flips)
+    return replace(
+        _cosines_only(artefact, baseline, candidate),
+        verification=verify(candidate, asked),
+        fidelity=compare_artefacts(before, after, names=baseline.names, fmrs=fmrs, worst=WORST_IMAGES),
+        differences=paired_differences(
+            before, after, fmrs=fmrs, replicates=max(asked.replicates, 1), seed=asked.seed
+        ),
+        flips=named,
+        flips_fmr=fmr,
+    )
+
+
+def _flips(
+    names: Sequence[str], before: Comparisons, after: Comparisons, limit: int
+) -> tuple[float | None, tuple[NamedFlip, ...]]:
+    own, other = before.scores(), after.scores()
+    for fmr in FLIP_FMRS:
+        thresholds = threshold_at_fmr(own, fmr), threshold_at_fmr(other, fmr)
+        if isinstance(thresholds[0], Unsupported) or isinstance(thresholds[1], Unsupported):
+            continue
+        rows = flipped_pairs(
+            before, after, baseline_threshold=thresholds[0], candidate_threshold=thresholds[1], limit=limit
+        )
+        return fmr, tuple(
+            NamedFlip(
+                names[row.first],
+                names[row.second],
+                row.mated,
+                row.baseline_score,
+                row.candidate_score,
+                lost=(row.baseline_score >= thresholds[0]) == row.mated,
+            )
+            for row in rows
+        )
+    return None, ()
+
+
+def _named(artefact: ArtefactIdentity) -> str:
+    notes = "".join(f"; {note}" for note in artefact.notes)
+    return f"{artefact.file}, {artefact.precision}{notes}"
+
+
+def _candidate_lines(found: CandidateComparison) -> list[str]:
+    lines = [f"cosine to float: mean {found.cosine_mean:.4f}, least {found.cosine_min:.4f}", "worst images:"]
+    lines += [f"  {value:.4f}  {name}" for name, value in found.worst]
+    if found.verification is None or found.fidelity is None:
+        return lines
+    lines += ["", *verification_lines(found.verification), "", *difference_lines(found.differences)]
+    shift, tail = found.fidelity.non_mated_mean_shift, found.fidelity.tail_shift
+    lines += [
+        "",
+        "shift of non-mated scores: "
+        + ("none stated" if isinstance(shift, Unsupported) else f"{shift:+.4f}"),
+    ]
+    lines += [
+        "shift of their 99.9th percentile: "
+        + (f"not stated: {tail.reason}" if isinstance(tail, Unsupported) else f"{tail:+.4f}")
+    ]
+    lines += ["", *drift_lines(found.fidelity.drifts)]
+    if found.flips_fmr is not None:
+        shown = f"the {len(found.flips)} with the greatest change" if found.flips else "none"
+        lines += ["", f"flipped decisions at FMR {found.flips_fmr:g}, each at its own threshold: {shown}"]
+        for flip in found.flips:
+            kind = "mated" if flip.mated else "non-mated"
+            lines.append(
+                f"  {flip.baseline_score:.4f} -> {flip.candidate_score:.4f}  {kind}, now"
+                f" {'wrong' if flip.lost else 'right'}  {flip.first}  {flip.second}"
+            )
+    return lines

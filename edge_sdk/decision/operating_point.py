@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -19,7 +19,8 @@ class OperatingPoint:
 
     Args:
         threshold: Cosine similarity; a comparison matches at or above it.
-        fmr: False match rate, measured, per comparison.
+        fmr: False match rate per comparison that the threshold is claimed for; what was measured is at
+            most that.
         fnmr: False non-match rate, measured.
         mated_trials: Comparisons of the same subject that were made.
         non_mated_trials: Comparisons of different subjects that were made.
@@ -41,6 +42,8 @@ class OperatingPoint:
     data_set: str = ""
     data_set_sha256: str = ""
     fnmr_interval: tuple[float, float] | None = None
+    fmr_interval: tuple[float, float] | None = None
+    fmr_measured: float | None = None
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.threshold) and -1 <= self.threshold <= 1):
@@ -50,10 +53,6 @@ class OperatingPoint:
         if not _LEAST_FMR <= self.fmr <= 1 or not 0 <= self.fnmr <= 1:
             raise ModelCardError(
                 f"operating point: expected FMR in (0, 1] and FNMR in 0..1, found {self.fmr}, {self.fnmr}"
-            )
-        if self.fnmr_interval is not None and not 0 <= self.fnmr_interval[0] <= self.fnmr_interval[1] <= 1:
-            raise ModelCardError(
-                f"operating point: expected an FNMR interval in 0..1, found {self.fnmr_interval}"
             )
         if self.mated_trials < 0:
             raise ModelCardError(
@@ -65,6 +64,64 @@ class OperatingPoint:
                 f"operating point: a claim at FMR {self.fmr:g} needs {math.ceil(3 / self.fmr)} non-mated"
                 f" comparisons (rule of three), found {self.non_mated_trials}"
             )
+        for name, interval in (("FNMR", self.fnmr_interval), ("FMR", self.fmr_interval)):
+            if interval is not None and not 0 <= interval[0] <= interval[1] <= 1:
+                raise ModelCardError(
+                    f"operating point: expected an {name} interval in 0..1, found {interval}"
+                )
+        if self.fmr_measured is not None and not 0 <= self.fmr_measured <= self.fmr:
+            raise ModelCardError(
+                f"operating point: expected a measured FMR of at most {self.fmr:g}, found {self.fmr_measured}"
+            )
+
+    def fpir(self, references: int) -> float:
+        """False positive identification rate of a search over N references: 1 - (1 - FMR)^N.
+
+        Holds for independent comparisons (ISO/IEC 19795-1).
+
+        Args:
+            references: N, templates searched, 0 or more.
+
+        Raises:
+            ModelCardError: N is negative.
+        """
+        if references < 0:
+            raise ModelCardError(f"expected 0 or more references, found {references}")
+        if self.fmr == 1:
+            return 1.0 if references else 0.0
+        return -math.expm1(references * math.log1p(-self.fmr))
+
+    @classmethod
+    def for_identification(
+        cls, points: Sequence[OperatingPoint], *, fpir: float, references: int
+    ) -> OperatingPoint:
+        """The point to search N references with: the one of the greatest FMR that keeps the FPIR.
+
+        A search is N comparisons, so each may have FMR <= 1 - (1 - FPIR)^(1/N).
+
+        Args:
+            points: Of one model card.
+            fpir: How often a stranger may be taken for somebody, above 0 and under 1.
+            references: N, templates searched, 1 or more.
+
+        Raises:
+            ModelCardError: A value outside its range, or no point is strict enough; says what evidence it takes.
+        """
+        if not 0 < fpir < 1 or references < 1:
+            raise ModelCardError(
+                f"expected FPIR above 0 and under 1 and 1 or more references, found {fpir} and {references}"
+            )
+        wanted = -math.expm1(math.log1p(-fpir) / references)
+        fitting = [point for point in points if point.fmr <= wanted]
+        if not fitting:
+            known = ", ".join(f"{point.fmr:g}" for point in sorted(points, key=lambda p: p.fmr)) or "none"
+            raise ModelCardError(
+                f"FPIR {fpir:g} over {references} references takes an operating point at FMR {wanted:.3g} or less,"
+                f" found {known}",
+                hint=f"edge-convert evaluate --write-card --fmr {_round_down(wanted):g} measures one, with"
+                f" {math.ceil(3 / _round_down(wanted))} non-mated comparisons or more",
+            )
+        return max(fitting, key=lambda point: (point.fmr, -point.threshold))
 
     def to_json(self) -> dict[str, Any]:
         """The operating point as JSON values."""
@@ -78,10 +135,7 @@ class OperatingPoint:
             ModelCardError: A field is missing or malformed, or the claim has too little evidence.
         """
         try:
-            low_high = value.get("fnmr_interval")
-            interval = None if low_high is None else tuple(float(bound) for bound in low_high)
-            if interval is not None and len(interval) != 2:
-                raise ModelCardError(f"operating point: expected an interval [low, high], found {low_high!r}")
+            measured = value.get("fmr_measured")
             return cls(
                 threshold=float(value["threshold"]),
                 fmr=float(value["fmr"]),
@@ -90,7 +144,9 @@ class OperatingPoint:
                 non_mated_trials=int(value["non_mated_trials"]),
                 data_set=str(value.get("data_set", "")),
                 data_set_sha256=str(value.get("data_set_sha256", "")),
-                fnmr_interval=interval,
+                fnmr_interval=_interval(value.get("fnmr_interval")),
+                fmr_interval=_interval(value.get("fmr_interval")),
+                fmr_measured=None if measured is None else float(measured),
             )
         except KeyError as error:
             raise ModelCardError(f"operating point: expected {error}, found none") from error
@@ -98,3 +154,20 @@ class OperatingPoint:
             if isinstance(error, ModelCardError):
                 raise
             raise ModelCardError(f"operating point: malformed field: {error}") from error
+
+
+def _interval(low_high: Any) -> tuple[float, float] | None:
+    if low_high is None:
+        return None
+    bounds = [float(bound) for bound in low_high]
+    if len(bounds) != 2:
+        raise ModelCardError(f"operating point: expected an interval [low, high], found {low_high!r}")
+    return bounds[0], bounds[1]
+
+
+def _round_down(rate: float) -> float:
+    """The rate with two digits, never above it, so that it can be typed."""
+    step = 10.0 ** (math.floor(math.log10(rate)) - 1)
+    digits = math.floor(rate / step)
+    rounded = float(f"{digits * step:.2g}")
+    return rounded if rounded <= rate else float(f"{(digits - 1) * step:.2g}")

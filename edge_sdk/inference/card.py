@@ -231,6 +231,9 @@ class ModelCard:
         calibration: Number of images and digest of the calibration set.
         source: Kind, file name and SHA-256 of what was converted.
         fidelity: Cosine to the float model: mean, min, number of images and which images.
+        probability: From a score to the probability of one subject, for this very file: ``slope`` and
+            ``intercept`` of 1 / (1 + exp(-(slope * score + intercept))), the trials it was fitted on, whose
+            ratio is its prior odds, its reliability table and the data set.
     """
 
     name: str
@@ -250,6 +253,7 @@ class ModelCard:
     calibration: Mapping[str, Any] = field(default_factory=dict)
     source: Mapping[str, Any] = field(default_factory=dict)
     fidelity: Mapping[str, Any] = field(default_factory=dict)
+    probability: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not 2 <= self.dimension <= MAX_DIMENSION:
@@ -324,6 +328,7 @@ class ModelCard:
                 calibration=_object(value, "calibration"),
                 source=_object(value, "source"),
                 fidelity=_object(value, "fidelity"),
+                probability=_object(value, "probability"),
             )
         except KeyError as error:
             raise ModelCardError(f"model card: expected the field {error}, found none") from error

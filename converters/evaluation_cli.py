@@ -1,0 +1,260 @@
+"""``edge-convert evaluate`` and ``compare``: their flags, and what they do."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edge_sdk import console
+from edge_sdk.inference.card import InputContract
+
+if TYPE_CHECKING:
+    from converters.comparison import ComparisonResult
+    from converters.evaluate import Evaluation
+    from converters.evaluation.protocols import OpenSetList, PairsList
+    from converters.evaluation.samples import SampleSet
+
+PROGRAM = "edge-convert"
+
+
+def add_evaluate(parser: argparse.ArgumentParser) -> None:
+    """Give a parser the flags of ``evaluate``."""
+    parser.add_argument("file", type=Path, help="a .tflite with its card, or any other with the flags below")
+    parser.add_argument("--images", type=Path, help="folder, .tar or .zip of subject/image")
+    _add_protocol(parser)
+    parser.add_argument(
+        "--errors",
+        type=_count,
+        default=0,
+        metavar="N",
+        help="name the N worst errors of each kind, with causes",
+    )
+    parser.add_argument(
+        "--write-card", action="store_true", help="write thresholds and evidence into the file's card"
+    )
+    group = parser.add_argument_group("identification, 1:N", "who is enrolled and who is searched")
+    group.add_argument(
+        "--enrol", type=Path, metavar="DIR", help="images to enrol: subject/image or subject.jpg"
+    )
+    group.add_argument(
+        "--probes", type=Path, action="append", metavar="DIR", help="images to search; may be given twice"
+    )
+    group.add_argument(
+        "--open-set", type=Path, metavar="LIST", help="lines: enrol or probe, tab, subject/image"
+    )
+    group.add_argument(
+        "--enrolled-share",
+        type=_share,
+        metavar="SHARE",
+        help="enrol this share of the subjects, by a rule",
+    )
+    group.add_argument(
+        "--references", type=_count, default=1, metavar="N", help="images enrolled per subject"
+    )
+    group.add_argument("--fpir", type=_rates, metavar="RATE[,RATE]", help="FPIRs to measure FNIR at")
+    group.add_argument("--rank", type=_count, default=1, help="length of the candidate list")
+    _add_work(parser)
+
+
+def add_compare(parser: argparse.ArgumentParser) -> None:
+    """Give a parser the flags of ``compare``."""
+    parser.add_argument("first", type=Path, metavar="FLOAT", help="a .tflite")
+    parser.add_argument("others", type=Path, nargs="+", metavar="INT8", help="others of the same model")
+    parser.add_argument(
+        "--images", type=Path, required=True, help="folder, .tar or .zip of subject/image, or crops"
+    )
+    _add_protocol(parser)
+    parser.add_argument(
+        "--flips", type=_count, default=20, metavar="N", help="name at most N flipped decisions (20)"
+    )
+    _add_work(parser)
+
+
+def _add_protocol(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--pairs", type=Path, help="compare what a pairs file lists (LFW format), not all images with all"
+    )
+    parser.add_argument("--fmr", type=_rates, metavar="RATE[,RATE]", help="FMRs to measure TAR at")
+    parser.add_argument("--data-set", metavar="NAME", help="the images' name, for the evidence")
+    parser.add_argument("--report", type=Path, metavar="PAGE.html", help="write one self-contained page too")
+    parser.add_argument(
+        "--thumbnails", action="store_true", help="show the named images in the page; faces are personal data"
+    )
+
+
+def _add_work(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("work")
+    group.add_argument("--workers", type=_count, default=0, metavar="N", help="embed in N processes (Dask)")
+    group.add_argument(
+        "--scheduler", metavar="ADDRESS", help="embed on a Dask cluster, such as tls://host:8786"
+    )
+    group.add_argument("--no-cache", action="store_true", help="keep no embeddings, use none")
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise argparse.ArgumentTypeError(f"expected a whole number, found {text!r}")
+    return int(text)
+
+
+def _rates(text: str) -> tuple[float, ...]:
+    try:
+        values = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        values = ()
+    if not values or not all(0 < value < 1 for value in values):
+        raise argparse.ArgumentTypeError(f"expected rates above 0 and under 1 such as 1e-3, found {text!r}")
+    return tuple(sorted(set(values), reverse=True))
+
+
+def _share(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"expected a share above 0 and at most 1, found {text!r}")
+    return value
+
+
+def evaluate(arguments: argparse.Namespace, contract: InputContract | None) -> int:
+    """Measure a file; returns the exit code."""
+    _check_evaluate(arguments)
+    from converters.artefact import open_artefact
+    from converters.evaluate import FPIRS, Protocol
+    from converters.evaluate import evaluate as measure
+    from converters.workers import open_workers
+    from converters.write_card import CARD_FMRS, check_writable, write_card
+
+    artefact = open_artefact(arguments.file, contract=contract)
+    if arguments.write_card:
+        check_writable(arguments.file)
+    samples, open_set, open_set_name = _evaluation_images(arguments)
+    protocol = Protocol(
+        pairs=_pairs(arguments),
+        fmrs=arguments.fmr or (CARD_FMRS if arguments.write_card else ()),
+        open_set=open_set,
+        open_set_name=open_set_name,
+        fpirs=arguments.fpir or FPIRS,
+        rank=arguments.rank,
+        errors=arguments.errors,
+    )
+    with open_workers(count=arguments.workers, scheduler=arguments.scheduler) as workers:
+        found = measure(artefact, samples, protocol, workers=workers, cache=_cache(arguments))
+    if arguments.report is not None:
+        _write_page(arguments, samples, found, title=found.artefact.model, evaluations=[found])
+    written = write_card(arguments.file, found) if arguments.write_card else None
+    if arguments.json:
+        value = found.to_json() | ({} if written is None else {"written": written.to_json()})
+        print(json.dumps(value, indent=1, ensure_ascii=False))
+    else:
+        print(found.to_text() + ("" if written is None else f"\n\n{written.to_text()}"))
+    return 0
+
+
+def _check_evaluate(arguments: argparse.Namespace) -> None:
+    folders = arguments.enrol is not None or bool(arguments.probes)
+    if folders and not (arguments.enrol is not None and arguments.probes):
+        arguments.parser.error("--enrol and --probes go together")
+    if folders == (arguments.images is not None):
+        arguments.parser.error("say where the images are: --images, or --enrol and --probes")
+    ways = [folders, arguments.open_set is not None, arguments.enrolled_share is not None]
+    if sum(ways) > 1:
+        arguments.parser.error("--enrol, --open-set and --enrolled-share each say who is enrolled: give one")
+    if arguments.pairs is not None and folders:
+        arguments.parser.error("--pairs names images of --images")
+    _check_work(arguments)
+
+
+def _check_work(arguments: argparse.Namespace) -> None:
+    if arguments.workers and arguments.scheduler is not None:
+        arguments.parser.error("--workers and --scheduler each say where to work: give one")
+
+
+def _evaluation_images(arguments: argparse.Namespace) -> tuple[SampleSet, OpenSetList | None, str]:
+    """(samples, who is enrolled and searched or None, how that came about)."""
+    from converters.evaluation.protocols import read_open_set, split_open_set
+    from converters.evaluation.samples import open_samples
+    from converters.open_set_images import open_enrol_and_probes
+
+    if arguments.enrol is not None:
+        samples, listed = open_enrol_and_probes(arguments.enrol, arguments.probes, name=arguments.data_set)
+        return samples, listed, "folders to enrol and to probe"
+    samples = open_samples(arguments.images, name=arguments.data_set)
+    if arguments.open_set is not None:
+        return samples, read_open_set(arguments.open_set), f"list {arguments.open_set.name}"
+    if arguments.enrolled_share is None:
+        return samples, None, ""
+    names, subjects = zip(*((sample.name, sample.subject) for sample in samples.samples), strict=True)
+    listed = split_open_set(
+        names, subjects, enrolled_share=arguments.enrolled_share, references=arguments.references
+    )
+    rule = f"{arguments.enrolled_share:g} of the subjects drawn, their first {arguments.references} images, seed 0"
+    return samples, listed, rule
+
+
+def compare(arguments: argparse.Namespace, contract: InputContract | None) -> int:
+    """Compare files; returns the exit code."""
+    _check_work(arguments)
+    from converters.comparison import compare as measure
+    from converters.comparison import open_artefacts, open_images
+    from converters.evaluate import Protocol
+    from converters.workers import open_workers
+
+    artefacts = open_artefacts([arguments.first, *arguments.others], contract=contract)
+    samples = open_images(arguments.images, name=arguments.data_set)
+    protocol = Protocol(pairs=_pairs(arguments), fmrs=arguments.fmr or ())
+    with open_workers(count=arguments.workers, scheduler=arguments.scheduler) as workers:
+        found = measure(
+            artefacts[0],
+            artefacts[1:],
+            samples,
+            protocol,
+            flips=arguments.flips,
+            workers=workers,
+            cache=_cache(arguments),
+        )
+    if arguments.report is not None:
+        _write_page(arguments, samples, found, title=found.baseline.model, comparison=found)
+    print(json.dumps(found.to_json(), indent=1, ensure_ascii=False) if arguments.json else found.to_text())
+    return 0
+
+
+def _pairs(arguments: argparse.Namespace) -> PairsList | None:
+    from converters.evaluation.protocols import read_pairs
+
+    return None if arguments.pairs is None else read_pairs(arguments.pairs)
+
+
+def _cache(arguments: argparse.Namespace) -> Path | None:
+    if arguments.no_cache:
+        return None
+    from converters.embedding_cache import default_folder, prepare
+
+    folder = default_folder()
+    problem = prepare(folder)
+    console.say(
+        PROGRAM,
+        problem
+        or f"embeddings are kept in {folder}; they are biometric data: remove it to delete them,"
+        " --no-cache keeps none",
+    )
+    return None if problem else folder
+
+
+def _write_page(
+    arguments: argparse.Namespace, samples: SampleSet, found: Evaluation | ComparisonResult, **content: Any
+) -> None:
+    from converters.atomic_file import replace_file
+    from converters.report.page import render_page
+
+    thumbnails = None
+    if arguments.thumbnails:
+        wanted = set(found.names_shown())
+        thumbnails = {
+            sample.name: samples.image(sample) for sample in samples.samples if sample.name in wanted
+        }
+    page = render_page(title=content.pop("title"), thumbnails=thumbnails, **content)
+    replace_file(arguments.report, page.encode())
