@@ -14,13 +14,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_sdk import Embedder, Gallery, KeyFile, console
+from edge_sdk import Embedder, Gallery, KeyFile, OperatingPoint, console
 from edge_sdk.perception.images import read_image
 from edge_sdk.types import UInt8Array
 
 SAMPLES = Path(__file__).resolve().parents[1] / "samples" / "products"
-#: One false match in a thousand comparisons: with ten references, one stranger in a hundred.
-FMR = 1e-3
+#: The share of strangers that may be taken for an enrolled product.
+FPIR = 0.01
 
 
 @dataclass(frozen=True)
@@ -93,8 +93,23 @@ def converted(output: Path) -> Path:
 
 
 def measured_threshold(model: Path) -> float:
-    """Step 2: edge-convert evaluate --write-card, and the threshold at the demo's FMR."""
-    raise NotImplementedError
+    """Step 2: edge-convert evaluate --write-card, and the threshold for a search of ten references."""
+    from converters.artefact import open_artefact
+    from converters.evaluate import evaluate
+    from converters.evaluation import open_samples
+    from converters.write_card import write_card
+
+    references = len(list((SAMPLES / "enrol").glob("*.jpg")))
+    evaluation = evaluate(open_artefact(model), open_samples(SAMPLES / "evaluation", name="products, held out"))
+    print(evaluation.to_text())
+    print()
+    points = write_card(model, evaluation).points
+    point = OperatingPoint.for_identification(points, fpir=FPIR, references=references)
+    print(
+        f"at most {FPIR:.0%} of strangers among {references} references takes FMR {point.fmr:g}:"
+        f" threshold {point.threshold:.3f}, where {point.fnmr:.1%} of mated comparisons fail"
+    )
+    return point.threshold
 
 
 def enrolled(model: Path, output: Path) -> tuple[Embedder, Gallery]:
