@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from numbers import Real
-from typing import Any, NoReturn
+from typing import Any
 
 from edge_sdk.decision.operating_point import OperatingPoint
 from edge_sdk.errors import ModelCardError
@@ -294,9 +294,9 @@ class ModelCard:
         if len(data) > MAX_CARD_BYTES:
             raise ModelCardError(f"model card: expected at most {MAX_CARD_BYTES} bytes, found {len(data)}")
         try:
-            value = json.loads(data, parse_constant=_refuse_constant)
+            value = json.loads(data)
             _check_depth(value)
-            # What cannot be written again (a lone surrogate, a number beyond float64) is not JSON either.
+            # What cannot be written again (a lone surrogate, NaN, a number beyond float64) is not JSON either.
             json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
         except (ValueError, RecursionError) as error:
             raise ModelCardError(f"model card: expected JSON, found {error}") from error
@@ -336,10 +336,6 @@ class ModelCard:
             if isinstance(error, ModelCardError):
                 raise
             raise ModelCardError(f"model card: malformed field: {error}") from error
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name}, which is not a JSON number")
 
 
 def _check_depth(value: Any) -> None:
