@@ -15,6 +15,7 @@ import pytest
 Run = Callable[..., Any]
 PROGRAM = Path(sys.executable).with_name("edge-sdk")
 PHRASE = b"four words of mine\n"
+BUFFERED = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
 
 
 @pytest.fixture
@@ -97,7 +98,7 @@ def test_a_place_where_no_file_can_be_made_is_said(edge_sdk: Run, empty_home: An
 
 def test_output_that_cannot_be_written_is_an_error(edge_sdk_process: Run, home: Any) -> None:
     with Path("/dev/full").open("wb") as full:
-        done = edge_sdk_process("gallery", "list", *home.files, stdout=full)
+        done = edge_sdk_process("gallery", "list", *home.files, stdout=full, env=BUFFERED)
     assert done.code == 3
     assert done.err == "edge-sdk: error: cannot read or write: No space left on device\n"
 
@@ -109,6 +110,7 @@ def test_a_reader_that_has_gone_is_not_told_anything(home: Any) -> None:
         done = subprocess.run(
             [PROGRAM, "gallery", "list", *home.files],
             stdout=stdout,
+            env=BUFFERED,
             stderr=subprocess.PIPE,
             timeout=60,
             check=False,

@@ -41,10 +41,10 @@ def test_the_best_references_come_first() -> None:
 
 
 def test_references_that_tie_keep_their_order() -> None:
-    references = np.array([[0, 1], [1, 0], [0, 1], [1, 0], [1, 0]], np.float32)
-    indices, scores = matching.rank(np.array([1, 0], np.float32), references, count=4)
-    assert indices.tolist() == [1, 3, 4, 0]
-    assert scores.tolist() == [1, 1, 1, 0]
+    references = np.tile(np.array([[0, 1], [1, 0]], np.float32), (100, 1))
+    indices, scores = matching.rank(np.array([1, 0], np.float32), references, count=101)
+    assert indices.tolist() == [*range(1, 200, 2), 0]
+    assert scores.tolist() == [1] * 100 + [0]
 
 
 @pytest.mark.parametrize(("references", "count", "found"), [(0, 1, 0), (3, 10, 3), (3, 1, 1)])
