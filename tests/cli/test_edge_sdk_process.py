@@ -62,10 +62,10 @@ def test_a_full_disk_leaves_the_old_gallery(edge_sdk_process: Run, home: Any, im
 def test_a_folder_that_cannot_be_written_leaves_the_old_gallery(
     edge_sdk: Run, home: Any, image: Path
 ) -> None:
-    if os.geteuid() == 0:
-        pytest.skip("the superuser may write everywhere")
     home.folder.chmod(0o500)
     try:
+        if os.access(home.folder, os.W_OK):
+            pytest.skip("this user may write everywhere")
         done = edge_sdk("enrol", "bob", image, *home.all)
         assert done.code == 3
         assert edge_sdk("gallery", "list", *home.files).out == "alice\t1\t\n"
