@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import log
 
 from converters.comparison import CandidateComparison, ComparisonResult, NamedFlip
 from converters.evaluation.evidence import (
@@ -19,7 +20,13 @@ from converters.report.html import Content, Html, tag
 from converters.report.html import table as html_table
 from converters.report.image_sections import named_image
 from converters.report.svg import framed
-from converters.report.verification_sections import curves, names_apart
+from converters.report.verification_sections import (
+    curves,
+    more_facts,
+    names_apart,
+    summary_facts,
+    threshold_table,
+)
 from edge_sdk.types import UInt8Array
 
 _SEVERITY = ("bad", "caution", "open", "good")
@@ -32,12 +39,14 @@ def verdicts(comparison: ComparisonResult) -> list[Verdict]:
 
 
 def sections(
-    comparison: ComparisonResult, thumbnails: Mapping[str, UInt8Array] | None
+    comparison: ComparisonResult, thumbnails: Mapping[str, UInt8Array] | None, *, tables: bool
 ) -> list[tuple[str, str, Html]]:
-    """(anchor, short name, section) in reading order."""
+    """(anchor, short name, section) in reading order; tables of thresholds where nothing else shows them."""
     found: list[tuple[str, str, Html]] = []
     if comparison.verification is not None:
         found.append(("error-rates", "Error rates", _error_rates(comparison)))
+        if tables:
+            found.append(("points", "Operating points", _operating_points(comparison)))
     for place, candidate in enumerate(comparison.candidates):
         suffix = f"-{place + 1}" if place else ""
         if candidate.fidelity is not None:
@@ -64,20 +73,34 @@ def _verdict(candidate: CandidateComparison, comparison: ComparisonResult) -> Ve
     margin = f"{100 * plots.MARGIN:g} percentage point"
     worse = [(row, bounds) for row, bounds in measured if bounds.high < -plots.MARGIN]
     unproven = [(row, bounds) for row, bounds in measured if bounds.low < -plots.MARGIN]
-    row, bounds = min(worse or unproven or measured, key=lambda pair: pair[1].low)
+    row, bounds = min(_steady(worse, comparison) or unproven or measured, key=lambda pair: pair[1].low)
     basis = (
         f"{name} against {comparison.baseline.file} on {comparison.data_set},"
         f" {words.count(comparison.images, 'image')}: TAR at FMR {words.rate(row.target_fmr)} changes by"
         f" {words.points(row.difference)} ({words.interval(bounds, as_points=True)})"
     )
     if worse:
-        sentence = f"worse than float: {words.percent(row.baseline_tar)} of mated comparisons were accepted at FMR {words.rate(row.target_fmr)}, now {words.percent(row.candidate_tar)}"
+        sentence = (
+            f"the {candidate.artefact.precision} file is worse than float: at FMR {words.rate(row.target_fmr)} it"
+            f" accepts {words.percent(row.candidate_tar)} of mated comparisons, float {words.percent(row.baseline_tar)}"
+        )
         return Verdict("bad", sentence, basis)
     if unproven:
-        return Verdict("caution", f"not shown to be as good as float within {margin}", basis)
-    return Verdict(
-        "good", f"as good as float within {margin} of TAR, at every FMR the data can support", basis
-    )
+        return Verdict(
+            "caution",
+            f"the {candidate.artefact.precision} file is not shown to be as good as float within {margin} of TAR",
+            basis,
+        )
+    sentence = f"the {candidate.artefact.precision} file is as good as float within {margin} of TAR"
+    return Verdict("good", f"{sentence}, at every FMR that the data can support", basis)
+
+
+def _steady(
+    rows: list[tuple[PairedDifference, Interval]], comparison: ComparisonResult
+) -> list[tuple[PairedDifference, Interval]]:
+    """Rows that hundreds of false matches decide, where there are such: the others move with a handful of pairs."""
+    trials = 0 if comparison.verification is None else comparison.verification.non_mated_trials
+    return [row for row in rows if row[0].target_fmr * trials >= 100] or rows
 
 
 def _error_rates(comparison: ComparisonResult) -> Html:
@@ -89,82 +112,95 @@ def _error_rates(comparison: ComparisonResult) -> Html:
     for place, candidate in enumerate(candidates):
         if candidate.differences:
             drawn.append(_differences(candidate, comparison, f"forest{place}"))
+    return tag("section", tag("h2", "Error rates, float and candidate", id="error-rates"), drawn)
+
+
+def _operating_points(comparison: ComparisonResult) -> Html:
+    measured = [(comparison.baseline, comparison.verification)]
+    measured += [(candidate.artefact, candidate.verification) for candidate in comparison.candidates]
     return tag(
-        "section", tag("h2", "Error rates, float and candidate", id="error-rates"), drawn, class_="compared"
+        "section",
+        tag("h2", "Operating points", id="points"),
+        [
+            [tag("h3", artefact.file), threshold_table(evidence), more_facts(summary_facts(evidence))]
+            for artefact, evidence in measured
+            if evidence is not None
+        ],
     )
 
 
 def _differences(candidate: CandidateComparison, comparison: ComparisonResult, name: str) -> Html:
-    fmrs = _asked_fmrs(candidate)
-    rows: list[list[Content]] = []
-    for fmr, row in zip(fmrs, candidate.differences, strict=True):
-        if isinstance(row, Unsupported):
-            rows.append([_fmr(fmr), words.unsupported(row), "", "", ""])
-            continue
-        rows.append(
-            [
-                _fmr(fmr),
-                words.percent(row.baseline_tar),
-                words.percent(row.candidate_tar),
-                words.points(row.difference),
-                words.interval(row.interval, as_points=True),
-            ]
-        )
-    trials = candidate.verification
+    rows = [_difference_row(row) for row in candidate.differences]
+    evidence = candidate.verification
     basis = ""
-    if trials is not None:
+    if evidence is not None:
         basis = (
-            f" {trials.mated_trials:,} mated and {trials.non_mated_trials:,} non-mated comparisons of"
-            f" {words.count(trials.images, 'image')}, {words.count(trials.subjects, 'subject')},"
+            f" {evidence.mated_trials:,} mated and {evidence.non_mated_trials:,} non-mated comparisons of"
+            f" {words.count(evidence.images, 'image')}, {words.count(evidence.subjects, 'subject')},"
             f" {comparison.data_set}."
         )
     caption = (
         "Both files drawn with the same resamples of the subjects, each at its own threshold; the line is"
-        f" the interval. Dashed: the margin of {100 * plots.MARGIN:g} percentage point." + basis
+        f" the interval. Dashed: the margin of {100 * plots.MARGIN:g} percentage point."
     )
-    head = ["At FMR", "TAR of float", f"TAR of {candidate.artefact.precision}", "Change", "Interval"]
+    head = ["FMR asked for", "TAR of float", f"TAR of {candidate.artefact.precision}", "Change"]
+    fmrs = [
+        row.target_fmr if isinstance(row, PairedDifference) else words.claimed_rate(row)
+        for row in candidate.differences
+    ]
     return tag(
         "div",
         framed(
             plots.forest(candidate.differences, fmrs, name=name),
             title=f"What {candidate.artefact.file} loses",
             caption=caption,
-            wide=True,
         ),
-        html_table(head, rows),
+        tag("div", html_table(head, rows, caption=f"Change in percentage points.{basis}")),
+        class_="figures",
     )
+
+
+def _difference_row(row: PairedDifference | Unsupported) -> list[Content]:
+    if isinstance(row, Unsupported):
+        return [words.asked_rate(words.claimed_rate(row)), words.unsupported(row)]
+    return [
+        words.asked_rate(row.target_fmr),
+        words.percent(row.baseline_tar),
+        words.percent(row.candidate_tar),
+        [words.signed(100 * row.difference, 2), tag("small", words.interval(row.interval, as_points=True))],
+    ]
 
 
 def _thresholds(candidate: CandidateComparison, comparison: ComparisonResult, anchor: str) -> Html:
     fidelity = candidate.fidelity
     if fidelity is None:
         return Html("")
-    rows = [_drift_row(fmr, row) for fmr, row in zip(_drift_fmrs(fidelity), fidelity.drifts, strict=True)]
+    rows = [_drift_row(row) for row in fidelity.drifts]
     head = [
-        "At FMR",
+        "FMR asked for",
         "Threshold of float",
-        "Threshold of candidate",
+        f"Threshold of {candidate.artefact.precision}",
         "Drift",
-        "Candidate at float's threshold",
+        f"{candidate.artefact.precision} with float's threshold",
         "Decisions that flip",
     ]
     trials = candidate.verification
     caption = (
         "Flips: comparisons decided otherwise, each file at its own threshold; mated ones lost and won back,"
-        " then non-mated ones newly accepted."
+        " then non-mated ones."
     )
     if trials is not None:
         caption += f" Of {trials.mated_trials:,} mated and {trials.non_mated_trials:,} non-mated comparisons."
     facts: list[tuple[str, Content]] = [
-        ("Non-mated scores, mean", _shift(fidelity.non_mated_mean_shift)),
-        ("Non-mated scores, 99.9th percentile", _shift(fidelity.tail_shift)),
+        ("Mean", _shift(fidelity.non_mated_mean_shift)),
+        ("99.9th percentile", _shift(fidelity.tail_shift)),
     ]
     return tag(
         "section",
         tag("h2", f"Thresholds of {candidate.artefact.file}", id=anchor),
         tag("p", _drift_in_words(fidelity)),
         html_table(head, rows, caption=caption),
-        tag("h3", "Shift of the scores of strangers, candidate minus float"),
+        tag("h3", "Shift of non-mated scores, candidate minus float"),
         facts_list(facts),
     )
 
@@ -173,34 +209,38 @@ def _drift_in_words(fidelity: FidelityEvidence) -> Content:
     stated = [row for row in fidelity.drifts if isinstance(row, ThresholdDrift)]
     if not stated:
         return "The data cannot support a threshold at any FMR that was asked for."
-    row = max(stated, key=lambda r: r.fmr_at_baseline_threshold / r.target_fmr)
-    ratio = row.fmr_at_baseline_threshold / row.target_fmr
+    row = max(stated, key=lambda r: abs(log(max(r.fmr_at_baseline_threshold, 1e-12) / r.target_fmr)))
+    found = row.fmr_at_baseline_threshold
+    ratio = found / row.target_fmr
     if 0.8 <= ratio <= 1.25:
-        return "Thresholds of the float file hold for the candidate within a quarter of their FMR; its own are exact."
-    change = f"{ratio:.1f} times the strangers" if ratio > 1 else f"{words.percent(ratio)} of the strangers"
-    return (
-        f"A threshold of the float file is wrong for this one: set for FMR {words.rate(row.target_fmr)}"
-        f" it accepts {change} ({words.one_in(row.fmr_at_baseline_threshold)} instead of"
-        f" {words.one_in(row.target_fmr)})."
-        if row.fmr_at_baseline_threshold > 0
-        else f"A threshold of the float file set for FMR {words.rate(row.target_fmr)} accepts no stranger here."
-    )
+        return "With the float file's thresholds FMR stays within a quarter of what was asked for; its own are exact."
+    text = f"A threshold of the float file is wrong for this one: set for FMR {words.rate(row.target_fmr)}, it accepts "
+    if found == 0:
+        return f"{text}no non-mated comparison at all."
+    times = f"{ratio:.1f} times as many" if ratio > 1 else f"{words.percent(ratio)} as many"
+    odds = f"{words.one_in(found)} instead of {words.one_in(row.target_fmr)}"
+    return f"{text}{times} non-mated comparisons ({odds})."
 
 
-def _drift_row(fmr: float, row: ThresholdDrift | Unsupported) -> list[Content]:
+def _drift_row(row: ThresholdDrift | Unsupported) -> list[Content]:
     if isinstance(row, Unsupported):
-        return [_fmr(fmr), words.unsupported(row), "", "", "", ""]
-    kept = f"FMR {words.percent(row.fmr_at_baseline_threshold)}"
+        return [words.asked_rate(words.claimed_rate(row)), words.unsupported(row)]
+    times = f"{row.fmr_at_baseline_threshold / row.target_fmr:.1f}× the FMR asked for"
     if row.fnmr_at_baseline_threshold is not None:
-        kept += f", FNMR {words.percent(row.fnmr_at_baseline_threshold)}"
+        times += f"; FNMR {words.percent(row.fnmr_at_baseline_threshold)}"
     own = row.own
     return [
-        _fmr(fmr),
+        words.asked_rate(row.target_fmr),
         f"{row.baseline_threshold:.4f}",
         f"{row.candidate_threshold:.4f}",
         words.signed(row.drift),
-        [kept, tag("small", f"{row.fmr_at_baseline_threshold / row.target_fmr:.1f}× the FMR asked for")],
-        f"mated {own.mated_lost:,} lost, {own.mated_won:,} won; non-mated {own.non_mated_lost:,} accepted",
+        [f"FMR {words.measured_rate(row.fmr_at_baseline_threshold)}", tag("small", times)],
+        [
+            f"mated: {own.mated_lost:,} lost, {own.mated_won:,} won",
+            tag(
+                "small", f"non-mated: {own.non_mated_lost:,} newly accepted, {own.non_mated_won:,} no longer"
+            ),
+        ],
     ]
 
 
@@ -210,17 +250,19 @@ def _images(
     thumbnails: Mapping[str, UInt8Array] | None,
     anchor: str,
 ) -> Html:
-    worst = html_table(
-        ["Image", "Cosine to float"],
-        [[named_image(name, thumbnails), words.cosine(value)] for name, value in candidate.worst],
-        caption=f"The least alike of {words.count(comparison.images, 'image')};"
-        f" mean {words.cosine(candidate.cosine_mean)}.",
+    least = (
+        f"Cosine to float of the least alike of {words.count(comparison.images, 'image')};"
+        f" mean {words.cosine(candidate.cosine_mean)}."
     )
+    worst = [
+        tag("li", tag("strong", words.cosine(value)), named_image(name, thumbnails))
+        for name, value in candidate.worst
+    ]
     return tag(
         "section",
         tag("h2", f"Images that change most in {candidate.artefact.file}", id=anchor),
         _hidden_note(thumbnails),
-        worst if candidate.worst else None,
+        [tag("p", least), tag("ul", worst, class_="gallery")] if worst else None,
         _flips(candidate, thumbnails) if candidate.flips else None,
     )
 
@@ -241,7 +283,7 @@ def _flips(candidate: CandidateComparison, thumbnails: Mapping[str, UInt8Array] 
 
 def _flip_row(flip: NamedFlip, thumbnails: Mapping[str, UInt8Array] | None) -> list[Content]:
     pair = tag(
-        "span", named_image(flip.first, thumbnails), named_image(flip.second, thumbnails), class_="pair-names"
+        "span", named_image(flip.first, thumbnails), named_image(flip.second, thumbnails), class_="pair"
     )
     return [
         pair,
@@ -256,29 +298,6 @@ def _hidden_note(thumbnails: Mapping[str, UInt8Array] | None) -> Html | None:
     if thumbnails is not None:
         return None
     return tag("p", "Names only: thumbnails were not asked for.", class_="muted")
-
-
-def _asked_fmrs(candidate: CandidateComparison) -> list[float]:
-    """FMR of each row of differences; an unsupported one says it in its claim."""
-    return [
-        row.target_fmr if isinstance(row, PairedDifference) else _claimed(row)
-        for row in candidate.differences
-    ]
-
-
-def _drift_fmrs(fidelity: FidelityEvidence) -> list[float]:
-    return [row.target_fmr if isinstance(row, ThresholdDrift) else _claimed(row) for row in fidelity.drifts]
-
-
-def _claimed(gap: Unsupported) -> float:
-    """The FMR of a claim that failed: three errors' worth of comparisons is what it needs."""
-    return 3.0 / gap.needed if gap.needed > 3 else 0.0
-
-
-def _fmr(fmr: float) -> Content:
-    if not 0 < fmr < 1:
-        return "FMR"
-    return [words.rate(fmr), tag("small", words.one_in(fmr))]
 
 
 def _shift(value: float | Unsupported) -> Content:

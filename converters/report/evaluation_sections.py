@@ -9,12 +9,17 @@ from converters.evaluate import Evaluation, IdentificationEvidence
 from converters.evaluation.evidence import IdentificationPoint, OperatingPointEvidence, Unsupported
 from converters.report import plots, words
 from converters.report.conversion import Verdict
-from converters.report.conversion_sections import facts_list
 from converters.report.html import Content, Html, tag
 from converters.report.html import table as html_table
 from converters.report.image_sections import named_image
 from converters.report.svg import framed
-from converters.report.verification_sections import curves, names_apart, summary_facts, threshold_table
+from converters.report.verification_sections import (
+    curves,
+    more_facts,
+    names_apart,
+    summary_facts,
+    threshold_table,
+)
 from edge_sdk.types import UInt8Array
 
 
@@ -68,11 +73,7 @@ def _operating_points(evaluations: Sequence[Evaluation], labels: Sequence[str], 
             [
                 tag("h3", evaluation.artefact.file),
                 threshold_table(evaluation.verification),
-                tag(
-                    "details",
-                    tag("summary", "Data set, equal error rate, failures"),
-                    facts_list(_identity(evaluation) + summary_facts(evaluation.verification)),
-                ),
+                more_facts(_identity(evaluation) + summary_facts(evaluation.verification)),
                 tag("ul", [tag("li", note) for note in evaluation.notes]) if evaluation.notes else None,
             ]
             for evaluation in evaluations
@@ -111,7 +112,9 @@ def _identification(searched: Sequence[tuple[str, IdentificationEvidence]]) -> H
         )
         rows = [_search_row(point) for point in evidence.points]
         parts.append(
-            html_table(["FPIR", "Threshold", "FPIR measured", "FNIR measured"], rows, caption=caption)
+            html_table(
+                ["FPIR asked for", "Threshold", "FPIR measured", "FNIR measured"], rows, caption=caption
+            )
         )
         if isinstance(evidence.ranks, Unsupported):
             parts.append(tag("p", "Ranks: ", words.unsupported(evidence.ranks)))
@@ -126,7 +129,7 @@ def _identification(searched: Sequence[tuple[str, IdentificationEvidence]]) -> H
 
 def _search_row(point: IdentificationPoint | Unsupported) -> list[Content]:
     if isinstance(point, Unsupported):
-        return [point.claim, words.unsupported(point), "", ""]
+        return [point.claim, words.unsupported(point)]
     fnir: Content = tag("span", "no mated probes", class_="unsupported")
     if point.fnir is not None:
         fnir = [
@@ -134,7 +137,7 @@ def _search_row(point: IdentificationPoint | Unsupported) -> list[Content]:
             tag("small", f"of {point.mated_probes:,} mated probes, rank {point.rank}"),
         ]
     return [
-        [words.rate(point.target_fpir), tag("small", words.one_in(point.target_fpir))],
+        words.asked_rate(point.target_fpir),
         f"{point.threshold:.4f}",
         [words.percent(point.fpir), tag("small", f"of {point.non_mated_probes:,} non-mated probes")],
         fnir,
@@ -145,31 +148,36 @@ def _probability(evaluations: Sequence[Evaluation], labels: Sequence[str]) -> Ht
     series = [
         (n, e.probability) for n, e in zip(labels, evaluations, strict=True) if e.probability is not None
     ]
-    rows = [
-        [
-            label,
-            f"{found.platt.slope:.3f}",
-            words.signed(found.platt.intercept, 3),
-            f"{found.brier:.2e}",
-            f"{found.log_loss:.2e} nats",
-            f"{found.platt.mated_trials:,.0f} mated, {found.platt.non_mated_trials:,.0f} non-mated",
-        ]
-        for label, found in series
+    rows: list[list[Content]] = [
+        ["Slope", *(f"{found.platt.slope:.3f}" for _, found in series)],
+        ["Intercept", *(words.signed(found.platt.intercept, 3) for _, found in series)],
+        ["Brier score", *(words.power(found.brier) for _, found in series)],
+        ["Log loss", *(f"{words.power(found.log_loss)} nats" for _, found in series)],
+        ["Mated comparisons", *(f"{found.platt.mated_trials:,.0f}" for _, found in series)],
+        ["Non-mated comparisons", *(f"{found.platt.non_mated_trials:,.0f}" for _, found in series)],
     ]
     _, first = series[0]
     return tag(
         "section",
         tag("h2", "From score to probability", id="probability"),
-        framed(
-            plots.reliability(series, name="reliability"),
-            title="Reliability of Platt's probability",
-            caption=f"P(mated | score) fitted and checked on the same comparisons of {first.data_set}; on the dotted"
-            " line a stated probability is the share observed. It holds for this share of mated comparisons.",
-        ),
-        html_table(
-            ["File", "Slope", "Intercept", "Brier score", "Log loss", "Fitted on"],
-            rows,
-            caption="P = 1 / (1 + exp(−(slope · score + intercept))). Lower Brier score and log loss are better.",
+        tag(
+            "div",
+            framed(
+                plots.reliability(series, name="reliability"),
+                title="Reliability of Platt's probability",
+                caption=f"Fitted and checked on the same comparisons of {first.data_set}. On the dotted line a stated"
+                " probability is the share observed. It holds for this share of mated comparisons.",
+            ),
+            tag(
+                "div",
+                html_table(
+                    ["Measure", *(label for label, _ in series)],
+                    rows,
+                    caption="P(mated | score) = 1 / (1 + exp(−(slope · score + intercept))). Lower Brier score and log"
+                    " loss are better.",
+                ),
+            ),
+            class_="figures",
         ),
     )
 
@@ -231,5 +239,7 @@ def _wrong_row(decision: WrongDecision, thumbnails: Mapping[str, UInt8Array] | N
         named_image(decision.first, thumbnails),
         named_image(decision.second, thumbnails),
         f"{decision.score:.4f}",
-        "; ".join(causes) or tag("span", "nothing that was measured", class_="muted"),
+        tag("span", "; ".join(causes), class_="prose")
+        if causes
+        else tag("span", "nothing that was measured", class_="muted"),
     ]

@@ -52,7 +52,7 @@ def table(head: Iterable[Content], rows: Iterable[Iterable[Content]], *, caption
 
     Args:
         head: One heading per column, plain text: a card repeats it before the value.
-        rows: The cells.
+        rows: The cells; the last of a short row reaches over the columns that are left.
         caption: What it is and what it stands on.
     """
     titles = [markup(title) for title in head]
@@ -60,10 +60,13 @@ def table(head: Iterable[Content], rows: Iterable[Iterable[Content]], *, caption
     for row in rows:
         cells = list(row)
         first = tag("th", cells[0], scope="row")
+        short = len(titles) - len(cells)
         others = [
             tag("td", tag("span", title, class_="label", aria_hidden="true"), tag("span", cell))
-            for title, cell in zip(titles[1:], cells[1:], strict=True)
+            for title, cell in zip(titles[1:], cells[1 : -1 if short else None], strict=False)
         ]
+        if short:
+            others.append(tag("td", cells[-1], colspan=1 + short, class_="whole"))
         body.append(tag("tr", first, others))
     return tag(
         "table",

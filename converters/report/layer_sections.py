@@ -46,11 +46,15 @@ def _summary(errors: LayerErrors) -> Content:
         "Most is lost at operator ",
         _named(after),
         f": noise is {_share(before)} of the signal's power before it and {_share(after)} after it.",
+        [
+            f" The tensor that its own steps fit least is that of operator {t.position}."
+            for t in errors.worst(1)
+        ],
     ]
 
 
 def _in_words(error: TensorError) -> Content:
-    text: list[Content] = [_named(error)]
+    text: list[Content] = ["Operator ", _named(error)]
     if error.rounding_db is not None:
         text.append(f": rounding alone leaves {words.decibels(error.rounding_db)}")
     if error.channel_steps is not None:
@@ -64,7 +68,7 @@ def _in_words(error: TensorError) -> Content:
 
 
 def _named(error: TensorError) -> Content:
-    return [f"{error.position} {error.operator} ", tag("code", error.tensor)]
+    return [f"{error.position}, {error.operator} ", tag("code", error.tensor)]
 
 
 def _share(error: TensorError) -> str:

@@ -63,17 +63,20 @@ def render_page(
     verdicts = _verdicts(conversion, evaluations, comparison)
     sections: list[tuple[str, str, Html]] = []
     if comparison is not None:
-        sections += comparison_sections.sections(comparison, thumbnails)
+        sections += comparison_sections.sections(comparison, thumbnails, tables=not evaluations)
     if evaluations:
         sections += evaluation_sections.sections(evaluations, thumbnails, curves=comparison is None)
+    if conversion is not None:
+        sections += [
+            ("converted", "Source", conversion_sections.converted(conversion)),
+            ("files", "Files", conversion_sections.files(conversion)),
+        ]
     if layers is not None and layers.tensors:
         sections.append(("layers", "Where the damage begins", layer_sections.layers(layers)))
     if attention:
         sections.append(("attention", "Where it looks", image_sections.attention(attention)))
     if conversion is not None:
         sections += [
-            ("files", "Files", conversion_sections.files(conversion)),
-            ("converted", "Source", conversion_sections.converted(conversion)),
             ("gates", "Gates", conversion_sections.gates(conversion)),
             ("operators", "Operators", conversion_sections.operators(conversion)),
         ]
@@ -92,6 +95,9 @@ def render_page(
             "main",
             _lead(title, kind, verdicts),
             conversion_sections.tiles(conversion) if conversion is not None else None,
+            tag("ul", [tag("li", note) for note in comparison.notes])
+            if comparison is not None and comparison.notes
+            else None,
             tag(
                 "nav",
                 [tag("a", name, href=f"#{anchor}") for anchor, name, _ in sections],
@@ -139,12 +145,12 @@ def page_json(
 def _verdicts(
     conversion: Report | None, evaluations: Sequence[Evaluation], comparison: ComparisonResult | None
 ) -> list[Verdict]:
-    """The strongest evidence first: error rates compared, error rates, then cosine."""
-    found = [] if comparison is None else comparison_sections.verdicts(comparison)
-    found += evaluation_sections.verdicts(evaluations)
-    if conversion is not None:
-        found.append(conversion.judge())
-    return found or [Verdict("open", "nothing was measured", "")]
+    """Of the strongest evidence there is: error rates compared, else error rates, else cosine."""
+    if comparison is not None:
+        return comparison_sections.verdicts(comparison)
+    if evaluations:
+        return evaluation_sections.verdicts(evaluations)
+    return [Verdict("open", "nothing was measured", "") if conversion is None else conversion.judge()]
 
 
 def _lead(title: str, kind: str, verdicts: Sequence[Verdict]) -> Html:

@@ -20,6 +20,7 @@ from converters.layers import LayerErrors
 from converters.report import words
 from converters.report.html import Html
 from converters.report.svg import BAD, BASE, CANDIDATE, INK, MUTED, figure
+from edge_sdk.types import Float64Array
 
 #: How much TAR a candidate may lose and still be called as good, as a share.
 MARGIN = 0.01
@@ -68,123 +69,116 @@ def layers(errors: LayerErrors) -> Html:
                 va="center",
                 weight="bold",
             )
-        for rank, worst in enumerate(errors.worst(5), start=1):
-            if worst.rounding_db is not None:
-                place = (worst.position, worst.rounding_db)
-                axes.plot(*place, "o", markersize=12, markerfacecolor="none", markeredgecolor=BAD, zorder=4)
-                axes.annotate(
-                    str(rank),
-                    place,
-                    (0, 9),
-                    textcoords="offset points",
-                    ha="center",
-                    color=BAD,
-                    weight="bold",
-                    size=10,
-                )
+        worst = [(rank, t) for rank, t in enumerate(errors.worst(5), start=1) if t.rounding_db is not None]
+        for rank, tensor in worst:
+            place = (tensor.position, tensor.rounding_db)
+            axes.plot(*place, "o", markersize=11, markerfacecolor="none", markeredgecolor=BAD, zorder=4)
+            crowded = any(0 < tensor.position - other.position < 3 for _, other in worst)
+            axes.annotate(
+                str(rank),
+                place,
+                (9, 0) if crowded else (-9, 0),
+                textcoords="offset points",
+                ha="left" if crowded else "right",
+                va="center",
+                color=BAD,
+                weight="bold",
+            )
+        steepest = errors.steepest()
+        if steepest is not None and steepest[1].sqnr_db is not None:
+            axes.annotate(
+                f"operator {steepest[1].position}",
+                (steepest[1].position, steepest[1].sqnr_db),
+                (-9, -1),
+                textcoords="offset points",
+                ha="right",
+                va="center",
+                color=CANDIDATE,
+            )
+        axes.set_xticks([tick for tick in axes.get_xticks() if 0 <= tick <= last])
     return drawn[0]
 
 
 def histograms(series: Series, *, name: str, fmr: float | None) -> Html:
-    """Scores of mated and non-mated comparisons, log scale, the first filled, the others as lines."""
-    with figure(name, height=320) as (found, drawn):
-        axes = found.subplots()
-        floor, reach = 1.0, [1.0, -1.0]
-        for place, (_, evidence) in enumerate(series):
-            for kind, counts in (("non-mated", evidence.non_mated_counts), ("mated", evidence.mated_counts)):
-                total = sum(counts)
-                if not total:
+    """Scores of non-mated and of mated comparisons, log scale, the first filled, the others as lines."""
+    with figure(name, height=400) as (found, drawn):
+        panels = found.subplots(2, sharex=True)
+        reach = [1.0, -1.0]
+        for axes, kind in zip(panels, ("non-mated", "mated"), strict=True):
+            totals = []
+            for place, (_, evidence) in enumerate(series):
+                counts = evidence.mated_counts if kind == "mated" else evidence.non_mated_counts
+                if not sum(counts):
                     continue
-                shares = np.asarray(counts, np.float64) / total
-                floor = min(floor, 0.5 / total)
+                totals.append(sum(counts))
+                edges, shares = _merged(evidence.histogram_edges, counts)
                 used = np.flatnonzero(shares)
-                reach = [
-                    min(reach[0], evidence.histogram_edges[used[0]]),
-                    max(reach[1], evidence.histogram_edges[used[-1] + 1]),
-                ]
+                reach = [min(reach[0], edges[used[0]]), max(reach[1], edges[used[-1] + 1])]
                 colour = _COLOURS[place % len(_COLOURS)]
-                dash = "--" if kind == "mated" else "-"
-                axes.stairs(
-                    shares,
-                    evidence.histogram_edges,
-                    baseline=1e-12,
-                    color=colour,
-                    fill=place == 0,
-                    alpha=0.28 if place == 0 else 1,
-                    linewidth=0 if place == 0 else 1.5,
-                )
+                # A log axis has no zero: empty bins end far below what is shown.
+                axes.stairs(np.maximum(shares, 1e-12), edges, baseline=1e-12, color=colour, linewidth=1.5)
                 if place == 0:
                     axes.stairs(
-                        shares, evidence.histogram_edges, baseline=1e-12, color=colour, linewidth=1.5, ls=dash
+                        np.maximum(shares, 1e-12), edges, baseline=1e-12, color=colour, fill=True, alpha=0.25
                     )
-                if place == 0:
-                    peak = int(shares.argmax())
-                    middle = (evidence.histogram_edges[peak] + evidence.histogram_edges[peak + 1]) / 2
-                    axes.annotate(
-                        f"{kind}\n{total:,}",
-                        (middle, shares[peak]),
-                        (0, 6),
-                        textcoords="offset points",
-                        ha="center",
-                        color=INK,
-                        size=9.5,
-                    )
-        axes.set_yscale("log")
-        axes.yaxis.set_major_formatter(lambda share, _: words.rate(share) if share < 1 else "1")
-        axes.set_ylim(floor, 3)
-        axes.set_xlim(max(-1, reach[0] - 0.03), min(1, reach[1] + 0.03))
-        _threshold_lines(axes, series, fmr)
-        axes.set_xlabel("score (cosine of two embeddings)")
-        axes.set_ylabel("share of comparisons per bin")
-        axes.xaxis.grid(False)
+                point = _point(evidence, fmr)
+                if point is not None:
+                    axes.axvline(point.threshold, color=colour, linewidth=1.2, ls=":")
+            axes.set_yscale("log")
+            axes.set_ylim(0.4 / max(totals, default=1), 3)
+            decades = range(0, -1 - int(np.log10(max(totals, default=1))), -2)
+            axes.set_yticks([10.0**d for d in decades])
+            axes.set_yticklabels([words.rate(10.0**d) if d else "1" for d in decades])
+            axes.minorticks_off()
+            axes.set_title(kind, loc="left", color=MUTED, size=10.5, pad=3)
+            axes.xaxis.grid(False)
+        panels[0].set_xlim(max(-1, reach[0] - 0.03), min(1, reach[1] + 0.03))
+        panels[1].set_xlabel("score (cosine of two embeddings)")
+        found.supylabel("share of comparisons per bin", color=MUTED, size=10.5)
     return drawn[0]
 
 
-def _threshold_lines(axes: Any, series: Series, fmr: float | None) -> None:
-    for place, (_, evidence) in enumerate(series):
-        point = _point(evidence, fmr)
-        if point is not None:
-            axes.axvline(point.threshold, color=_COLOURS[place % len(_COLOURS)], linewidth=1.2, ls=":")
+def _merged(edges: Sequence[float], counts: Sequence[int]) -> tuple[Float64Array, Float64Array]:
+    """Shares in bins wide enough for the comparisons there are."""
+    total = sum(counts)
+    width = 1 if total >= 20_000 or len(counts) % 4 else 2 if total >= 500 else 4
+    merged = np.asarray(counts, np.float64).reshape(-1, width).sum(axis=1)
+    return np.asarray(edges, np.float64)[::width], merged / total
 
 
 def det(series: Series, *, name: str) -> Html:
-    """DET curves on normal-deviate axes (ISO/IEC 19795-1)."""
-    with figure(name, height=360) as (found, drawn):
+    """DET curves on normal-deviate axes (ISO/IEC 19795-1); grey where the data hold fewer than three errors."""
+    with figure(name, height=400) as (found, drawn):
         axes = found.subplots()
-        supported = 1.0
-        lowest = 1e-2
+        left, bottom = 1e-2, 1e-2
+        few_false_matches = few_misses = 0.0
         ends = []
         for place, (label, evidence) in enumerate(series):
             rows = [(f, n) for _, f, n in evidence.det if 0 < f < 1 and 0 < n < 1]
             if not rows:
                 continue
-            supported = min(supported, 3 / max(evidence.non_mated_trials, 3))
-            lowest = min(lowest, *(f for f, _ in rows))
+            few_false_matches = max(few_false_matches, 3 / max(evidence.non_mated_trials, 3))
+            few_misses = max(few_misses, 3 / max(evidence.mated_trials, 3))
+            left = max(min(left, *(f for f, _ in rows)), 1e-7)
+            bottom = max(min(bottom, *(n for _, n in rows)), 1e-5)
             x, y = ([_probit(v) for v in column] for column in zip(*rows, strict=True))
             colour, dash = _COLOURS[place % len(_COLOURS)], _DASHES[place % len(_DASHES)]
-            axes.plot(x, y, color=colour, ls=dash, drawstyle="default")
+            axes.plot(x, y, color=colour, ls=dash)
             ends.append((label, x, y, colour))
-        shown = [p for p in _PROBITS if p >= lowest / 3]
-        left = _probit(max(lowest / 1.5, 1e-7))
-        axes.set_xlim(left, _probit(0.5))
-        axes.set_ylim(_probit(5e-4), _probit(0.5))
-        if supported > lowest:
-            axes.axvspan(left, _probit(supported), color=MUTED, alpha=0.13, linewidth=0)
-            axes.text(
-                left + 0.04,
-                _probit(7e-4),
-                "too few\ncomparisons",
-                color=MUTED,
-                size=9,
-                va="bottom",
-                ha="left",
-            )
-        axes.plot([left, 0], [left, 0], color=MUTED, linewidth=0.8, ls=":")
-        ticks = (1e-3, 1e-2, 0.05, 0.2, 0.4)
-        axes.set_xticks([_probit(p) for p in shown], [_tick(p) for p in shown])
-        axes.set_yticks([_probit(p) for p in ticks], [_tick(p) for p in ticks])
+        low, base, high = _probit(left / 1.3), _probit(bottom / 1.3), _probit(0.5)
+        shade: dict[str, Any] = {"color": MUTED, "alpha": 0.14, "linewidth": 0}
+        if few_false_matches > left:
+            axes.axvspan(low, _probit(min(few_false_matches, 0.5)), **shade)
+        if few_misses > bottom:
+            axes.axhspan(base, _probit(min(few_misses, 0.5)), **shade)
+        axes.plot([low, high], [low, high], color=MUTED, linewidth=0.8, ls=":")
+        for axis, least in ((axes.xaxis, left), (axes.yaxis, bottom)):
+            ticks = [p for p in _PROBITS if p >= least / 1.3]
+            axis.set_ticks([_probit(p) for p in ticks], [_tick(p) for p in ticks])
+        axes.set_xlim(low, high)
+        axes.set_ylim(base, high)
         _label_curves(axes, ends)
-        axes.set_xlabel("FMR: strangers accepted")
+        axes.set_xlabel("FMR: non-mated comparisons accepted")
         axes.set_ylabel("FNMR: mated comparisons rejected")
     return drawn[0]
 
@@ -215,12 +209,10 @@ def forest(rows: Sequence[PairedDifference | Unsupported], fmrs: Sequence[float]
             if isinstance(row, Unsupported):
                 axes.annotate(
                     "the data cannot support it",
-                    (0, place),
-                    (-6, 0),
-                    textcoords="offset points",
+                    (0.02, place),
+                    xycoords=("axes fraction", "data"),
                     color=MUTED,
                     style="italic",
-                    ha="right",
                     va="center",
                     size=9.5,
                 )

@@ -115,7 +115,10 @@ def _inline(text: str, name: str) -> str:
     text = re.sub(r'href="#', f'href="#{name}-', text)
     text = text.replace("url(#", f"url(#{name}-")
     text = re.sub(r"<!--.*?-->\s*", "", text, flags=re.DOTALL)
-    text = re.sub(r'(<svg[^>]*?) width="([\d.]+)pt" height="([\d.]+)pt"', r"\1", text, count=1)
+    # Shown at its own size, or smaller where the column is.
+    text = re.sub(
+        r'(<svg[^>]*?) width="([\d.]+)pt" height="[\d.]+pt"', r'\1 style="max-width: \2px"', text, count=1
+    )
     text = text.replace("font-family: 'DejaVu Sans'", "font-family: inherit")
     for colour, variable in _VARIABLES.items():
         text = text.replace(colour, f"var({variable})")

@@ -12,6 +12,7 @@ from converters.evaluation.evidence import (
     VerificationEvidence,
 )
 from converters.report import plots, words
+from converters.report.conversion_sections import facts_list
 from converters.report.html import Content, Html, tag
 from converters.report.html import table as html_table
 from converters.report.svg import framed
@@ -41,8 +42,8 @@ def curves(series: plots.Series, *, prefix: str) -> Html:
             title="Detection error trade-off",
             caption=[
                 _key(series),
-                " Normal-deviate axes; lower left is better. Grey: fewer than three errors could be expected, so"
-                f" the curve proves nothing there. {basis}",
+                " Normal-deviate axes; lower left is better. Grey: the data hold fewer than three errors there, so the"
+                f" curve proves nothing. {basis}",
             ],
         ),
         class_="figures",
@@ -56,7 +57,9 @@ def threshold_table(evidence: VerificationEvidence) -> Html:
         f"Accept when the score is the threshold or more. {_trials(evidence)} of {words.count(evidence.images, 'image')},"
         f" {words.count(evidence.subjects, 'subject')}; {evidence.data_set}, {evidence.protocol}."
     )
-    return html_table(["FMR", "Threshold", "FMR measured", "FNMR measured", "TAR"], rows, caption=caption)
+    return html_table(
+        ["FMR asked for", "Threshold", "FMR measured", "FNMR measured", "TAR"], rows, caption=caption
+    )
 
 
 def summary_facts(evidence: VerificationEvidence) -> list[tuple[str, Content]]:
@@ -93,6 +96,11 @@ def summary_facts(evidence: VerificationEvidence) -> list[tuple[str, Content]]:
     return facts
 
 
+def more_facts(facts: list[tuple[str, Content]]) -> Html:
+    """Facts that most readers do not need, folded."""
+    return tag("details", tag("summary", "Data set, equal error rate, failures"), facts_list(facts))
+
+
 def _trials(evidence: VerificationEvidence) -> str:
     return f"{evidence.mated_trials:,} mated and {evidence.non_mated_trials:,} non-mated comparisons"
 
@@ -115,20 +123,26 @@ def _lowest_stated(evidence: Sequence[VerificationEvidence]) -> float | None:
 
 def _point_row(point: OperatingPointEvidence | Unsupported) -> list[Content]:
     if isinstance(point, Unsupported):
-        fmr = 3.0 / point.needed if point.needed > 3 else 0.0
-        name: Content = [words.rate(fmr), tag("small", words.one_in(fmr))] if fmr else "FMR"
-        return [name, words.unsupported(point), "", "", ""]
+        return [words.asked_rate(words.claimed_rate(point)), words.unsupported(point)]
     fnmr: Content = tag("span", "no mated comparisons", class_="unsupported")
     tar: Content = ""
     if point.fnmr is not None and point.tar is not None:
         trials = f"{point.false_non_matches:,} of {point.mated_trials:,}"
-        fnmr = [words.percent(point.fnmr), tag("small", f"{trials}; {words.interval(point.fnmr_interval)}")]
+        fnmr = [
+            words.percent(point.fnmr),
+            tag("small", trials),
+            tag("small", words.interval(point.fnmr_interval)),
+        ]
         tar = [words.percent(point.tar), tag("small", words.interval(point.tar_interval))]
     matches = f"{point.false_matches:,} of {point.non_mated_trials:,}"
     return [
-        [words.rate(point.target_fmr), tag("small", words.one_in(point.target_fmr))],
+        words.asked_rate(point.target_fmr),
         f"{point.threshold:.4f}",
-        [words.percent(point.fmr), tag("small", f"{matches}; {words.interval(point.fmr_interval)}")],
+        [
+            words.measured_rate(point.fmr),
+            tag("small", matches),
+            tag("small", words.rate_interval(point.fmr_interval)),
+        ],
         fnmr,
         tar,
     ]

@@ -19,7 +19,7 @@ def count(value: float, one: str = "", many: str = "") -> str:
 
 def cosine(value: float) -> str:
     """Four digits, and five where four would say 1 of what is not."""
-    return f"{value:.4f}" if value < 0.99995 or value >= 1 else f"{value:.5f}"
+    return f"{value:.5f}" if 0.99995 <= value < 0.999995 else f"{value:.4f}"
 
 
 def rate(value: float) -> str:
@@ -32,9 +32,34 @@ def rate(value: float) -> str:
     return power if abs(factor - 1) < 1e-6 else f"{factor:.3g}·{power}"
 
 
+def measured_rate(value: float) -> str:
+    """An error rate that was measured: in per cent down to 1 %, as a power of ten below."""
+    if value >= 0.00995 or value == 0:
+        return percent(value)
+    return power(value)
+
+
+def power(value: float) -> str:
+    """Two digits and a power of ten, such as ``9.9·10⁻⁵``."""
+    factor, exponent = f"{value:.1e}".split("e")
+    return f"{factor}·10{str(int(exponent)).translate(_SUPERSCRIPT)}"
+
+
 def one_in(value: float) -> str:
     """The same as odds, such as ``1 in 10,000``."""
     return f"1 in {round(1 / value):,}"
+
+
+def asked_rate(value: float) -> Html:
+    """An error rate that was asked for with its odds, to name a row of a table."""
+    if not 0 < value < 1:
+        return Html("")
+    return tag("span", rate(value), tag("small", one_in(value)), class_="asked")
+
+
+def claimed_rate(gap: Unsupported) -> float:
+    """The rate of a claim that failed: it takes three errors' worth of comparisons (rule of three)."""
+    return 3.0 / gap.needed if gap.needed > 3 else 0.0
 
 
 def percent(value: float) -> str:
@@ -82,12 +107,19 @@ def interval(bounds: Interval | Unsupported | None, *, as_points: bool = False) 
     return f"{share} {percent(bounds.low).removesuffix(' %')} to {percent(bounds.high)}"
 
 
+def rate_interval(bounds: Interval | Unsupported | None) -> str:
+    """The interval of a small error rate, in words."""
+    if not isinstance(bounds, Interval) or bounds.high >= 0.00995 or bounds.low <= 0:
+        return interval(bounds)
+    return f"{100 * bounds.confidence:g} % interval {power(bounds.low)} to {power(bounds.high)}"
+
+
 def unsupported(gap: Unsupported) -> Html:
     """What the data cannot say, and what it would take."""
-    needed: Content = None
-    if gap.needed > gap.found:
-        needed = f" It takes {gap.needed:,}; there are {gap.found:,}."
-    return tag("span", tag("strong", "The data cannot support it."), needed, class_="unsupported")
+    reason: Content = f" {gap.reason[:1].upper()}{gap.reason[1:]}."
+    if gap.claim.startswith("threshold at FMR") and gap.needed > gap.found:
+        reason = f" It takes {gap.needed:,} non-mated comparisons (rule of three); there are {gap.found:,}."
+    return tag("span", tag("strong", "The data cannot support it."), reason, class_="unsupported")
 
 
 def _signed(value: float, digits: int) -> str:

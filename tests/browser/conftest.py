@@ -1,0 +1,62 @@
+"""A headless browser, as a person's: absent on a developer's machine it skips, in CI it fails."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-default-apps",
+    "--disable-extensions",
+    "--hide-scrollbars",
+    "--enable-logging=stderr",
+    "--virtual-time-budget=4000",
+)
+
+#: Runs the browser on a page with more flags; gives (stdout, stderr).
+Browse = Callable[..., tuple[str, str]]
+
+
+@pytest.fixture(scope="session")
+def browser() -> str:
+    """Path of the browser."""
+    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if found is None:
+        reason = "needs the browser chromium; .ci/install-system-packages installs it"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return found
+
+
+@pytest.fixture
+def browse(browser: str, tmp_path: Path) -> Browse:
+    """Open a local file in a fresh profile."""
+
+    def run(page: Path, *flags: str) -> tuple[str, str]:
+        profile = tmp_path / "profile"
+        done = subprocess.run(
+            [browser, *FLAGS, f"--user-data-dir={profile}", *flags, page.as_uri()],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        shutil.rmtree(profile, ignore_errors=True)
+        assert done.returncode == 0, done.stderr[-2000:]
+        return done.stdout, done.stderr
+
+    return run

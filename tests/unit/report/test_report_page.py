@@ -1,0 +1,292 @@
+"""What the page says, to whom it is safe, and that it is the same each time."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+import report_samples as samples
+
+from converters.report import Report
+from converters.report.page import page_json, render_page
+
+
+class Outline(HTMLParser):
+    """The elements of a page and its text."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.by_tag: dict[str, list[str]] = {}
+        self._open: list[str] = []
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        self._open.append(tag)
+        self.by_tag.setdefault(tag, []).append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        while self._open and self._open.pop() != tag:
+            pass
+
+    def handle_data(self, data: str) -> None:
+        for tag in self._open:
+            self.by_tag[tag][-1] += data
+
+    @property
+    def text(self) -> str:
+        return self.by_tag["main"][0]
+
+
+@pytest.fixture(scope="module")
+def full() -> str:
+    return render_page(**samples.everything())
+
+
+@pytest.fixture(scope="module")
+def hostile() -> str:
+    return render_page(**samples.everything(name=samples.HOSTILE), thumbnails={})
+
+
+def test_the_verdict_is_the_first_heading_of_a_conversion() -> None:
+    outline = Outline(render_page(title="door", conversion=samples.report(cosine=0.86)))
+    assert next(tag for tag, _ in outline.elements if re.fullmatch("h[1-6]", tag)) == "h1"
+    assert outline.by_tag["h1"] == [
+        "Far from the float model; do not deploy it before its error rates are measured."
+    ]
+    assert "door.cpu_int8.tflite keeps a cosine of 0.8600 (least 0.7600) to float" in outline.text
+
+
+@pytest.mark.parametrize(
+    ("cosine", "level"), [(0.999, "good"), (0.97, "caution"), (0.9, "bad")], ids=["close", "off", "far"]
+)
+def test_the_verdict_follows_the_cosine(cosine: float, level: str) -> None:
+    report = samples.report(cosine=cosine)
+    assert report.judge().level == level
+    assert f'class="verdict {level}"' in render_page(title="door", conversion=report)
+
+
+def test_a_conversion_without_integer_file_says_so() -> None:
+    report = samples.report()
+    alone = Report(**{**vars(report), "artefacts": report.artefacts[:1]})
+    assert "No integer artefact was asked for." in Outline(render_page(title="door", conversion=alone)).text
+
+
+def test_a_conversion_shows_source_contract_gates_files_and_operators() -> None:
+    text = Outline(render_page(title="door", conversion=samples.report())).text
+    for said in (
+        "door.onnx",
+        "ab" * 32,
+        "112x112 rgb, (pixel - 127.5) / 128",
+        "200 images of 500",
+        "every tensor has a static shape",
+        "1.33 MB",
+        "0.50×",
+        "1 partition",
+        "CONV_2D",
+        "100 images that calibration has not seen",
+        "a note on door",
+    ):
+        assert said in text
+
+
+def test_a_failed_gate_is_said_with_what_was_found() -> None:
+    report = samples.report(
+        artefacts=(
+            samples.artefact("float32", "float32", 1.0),
+            samples.artefact("cpu_int8", "int8", 0.9, failed=True),
+        )
+    )
+    outline = Outline(render_page(title="door", conversion=report))
+    assert "FAIL" in outline.text and "NaN" in outline.text and "3 of 4" in outline.text
+
+
+def test_a_comparison_outranks_cosine_in_the_verdict(full: str) -> None:
+    outline = Outline(full)
+    assert outline.by_tag["h1"][0].startswith("The int8 file is worse than float: at FMR 10")
+    assert "95 % interval" in outline.text
+    assert "Far from the float model" not in outline.by_tag["header"][0]
+
+
+def test_equal_artefacts_on_few_subjects_prove_nothing() -> None:
+    """40 subjects without a difference leave 3 / 40 open (rule of three)."""
+    page = render_page(title="door", comparison=samples.comparison(noise=0.0))
+    assert "is not shown to be as good as float within 1 percentage point" in Outline(page).by_tag["h1"][0]
+    assert 'class="verdict caution"' in page
+
+
+def test_equal_artefacts_on_many_subjects_are_called_as_good_as_float() -> None:
+    page = render_page(title="door", comparison=samples.comparison(noise=0.0, subjects=400, each=2))
+    assert "is as good as float within 1 percentage point of TAR" in Outline(page).by_tag["h1"][0]
+    assert 'class="verdict good"' in page
+
+
+def test_what_the_data_cannot_support_is_said_with_what_it_takes(full: str) -> None:
+    text = Outline(full).text
+    assert "The data cannot support it. It takes 3,000,000 non-mated comparisons (rule of three);" in text
+    assert "The data cannot support it. FPIR 0.01 takes 300 non-mated probes, found 80." in text
+
+
+def test_a_comparison_without_subjects_claims_no_error_rate() -> None:
+    found = samples.comparison()
+    first = found.candidates[0]
+    bare = type(first)(
+        **{**vars(first), "verification": None, "fidelity": None, "differences": (), "flips": ()}
+    )
+    page = render_page(
+        title="door", comparison=type(found)(**{**vars(found), "verification": None, "candidates": (bare,)})
+    )
+    text = Outline(page).text
+    assert "The data cannot say what the file loses" in text
+    assert "FMR 10" not in text
+
+
+def test_an_evaluation_alone_states_the_lowest_fmr_it_supports() -> None:
+    outline = Outline(render_page(title="door", evaluations=(samples.evaluation(),)))
+    assert outline.by_tag["h1"][0].startswith("At FMR 10⁻³ it rejects ")
+    assert "12,480 non-mated comparisons" in outline.text
+    for heading in (
+        "Operating points",
+        "Identification, 1:N",
+        "From score to probability",
+        "The worst errors",
+    ):
+        assert heading in outline.by_tag["h2"]
+
+
+def test_the_layers_name_the_culprit_in_words(full: str) -> None:
+    text = Outline(full).text
+    assert "Most is lost at operator 3, DEPTHWISE_CONV_2D door3" in text
+    assert "Operator 2, CONV_2D door2: rounding alone leaves 17.0 dB" in text
+    assert "spans 6 of 256 steps: few channels are wide and the rest pays for them" in text
+
+
+def test_one_page_shows_every_figure_once(full: str) -> None:
+    identifiers = re.findall(r'\bid="([^"]+)"', full)
+    assert len(identifiers) == len(set(identifiers))
+    assert full.count("<svg") == 6
+    targets = set(re.findall(r'href="#([^"]+)"', full)) | set(re.findall(r"url\(#([^)]+)\)", full))
+    assert targets <= set(identifiers)
+
+
+def test_images_are_shown_on_request_only() -> None:
+    arguments = samples.everything() | {"attention": ()}
+    without = render_page(**arguments)
+    assert "<img" not in without
+    assert "This page holds no image" in without and "thumbnails were not asked for" in without
+    name = arguments["comparison"].candidates[0].worst[0][0]
+    shown = render_page(**arguments, thumbnails={name: samples.pixels()})
+    assert "data:image/png;base64," in shown and f'alt="{name}"' in shown
+    assert "may be personal data" in shown and "This page holds no image" not in shown
+
+
+def test_attention_shows_the_image_and_a_map_per_network(full: str) -> None:
+    assert len(re.findall("<img ", full)) == 3
+    assert "Correlation of the first two maps" in full
+
+
+def test_gray_images_become_maps_too() -> None:
+    found = samples.attention()
+    gray = type(found)(found.image, found.pixels[..., :1], found.maps)
+    assert render_page(title="door", attention=(gray,)).count("<img ") == 3
+
+
+def test_names_cannot_become_markup(hostile: str) -> None:
+    outline = Outline(hostile)
+    assert [attributes for tag, attributes in outline.elements if tag == "script"] == [
+        {"type": "application/json", "id": "report"}
+    ]
+    assert not [
+        attributes
+        for tag, attributes in outline.elements
+        if any(name.startswith("on") for name in attributes)
+    ]
+    images = [attributes for tag, attributes in outline.elements if tag in {"img", "image"}]
+    assert all(str(attributes["src"]).startswith("data:image/png;base64,") for attributes in images)
+    assert hostile.lower().count("<style") == hostile.lower().count("</style") == 1
+    assert "alert(1)" in outline.text
+
+
+def test_nothing_outside_the_file_is_asked_for(full: str, hostile: str) -> None:
+    for page in (full, hostile):
+        outline = Outline(page)
+        for tag, attributes in outline.elements:
+            for name, value in attributes.items():
+                if name in {"src", "href", "action", "data", "srcset", "poster", "xlink:href"}:
+                    assert str(value).startswith(("#", "data:image/png;base64,")), (tag, name, value)
+                assert not re.match("https?:", str(value)) or (tag, name) == ("svg", "xmlns")
+        assert "default-src &#x27;none&#x27;" in page
+        assert "@import" not in page and not re.search(r"url\((?!#)", page)
+
+
+def test_the_same_values_give_the_same_bytes(full: str) -> None:
+    assert render_page(**samples.everything()) == full
+
+
+def test_no_clock_and_no_path_is_in_the_page(full: str) -> None:
+    assert not re.search(r"\b20\d\d-\d\d-\d\d|/tmp/|/home/|/work/", full)
+
+
+def test_plots_take_their_colours_from_the_page(full: str) -> None:
+    drawings = re.findall(r"<svg.*?</svg>", full, re.DOTALL)
+    assert drawings and all("var(--base)" in svg or "var(--candidate)" in svg for svg in drawings)
+    assert not re.findall(r"(?:fill|stroke): #[0-9a-f]{6}", "".join(drawings))
+
+
+def test_the_page_holds_its_json(full: str, hostile: str) -> None:
+    for page, name in ((full, "door"), (hostile, samples.HOSTILE)):
+        block = re.search(r'<script type="application/json" id="report">(.*?)</script>', page, re.DOTALL)
+        assert block is not None
+        expected = json.loads(json.dumps(page_json(**samples.everything(name=name)), allow_nan=False))
+        assert json.loads(block[1]) == expected
+
+
+def test_the_json_says_what_the_page_says() -> None:
+    arguments = samples.everything()
+    data = page_json(**arguments)
+    assert data["conversion"] == arguments["conversion"].to_json()
+    assert data["comparison"] == arguments["comparison"].to_json()
+    assert data["evaluations"][1] == arguments["evaluations"][1].to_json()
+    assert data["layers"]["tensors"][2]["rounding_db"] == 17.0
+    assert data["verdict"] == [data["verdict"][0]] and "worse than float" in data["verdict"][0]
+    assert "pixels" not in data["attention"][0]
+
+
+def test_a_page_of_nothing_says_that_nothing_was_measured() -> None:
+    assert "Nothing was measured." in Outline(render_page(title="door")).text
+
+
+def test_drawing_leaves_matplotlibs_settings_alone() -> None:
+    import matplotlib
+
+    before = dict(matplotlib.rcParams)
+    render_page(title="door", layers=samples.layers())
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_a_candidate_that_lost_nothing_has_no_layer_to_blame() -> None:
+    found = samples.layers()
+    same = tuple(
+        type(t)(**{**vars(t), "sqnr_db": None, "rounding_db": None, "channel_steps": None})
+        for t in found.tensors
+    )
+    text = Outline(render_page(title="door", layers=type(found)(**{**vars(found), "tensors": same}))).text
+    assert "No tensor differs." in text
+
+
+def test_thumbnails_keep_their_shape() -> None:
+    name = "door/0001.jpg"
+    found = samples.comparison()
+    first = found.candidates[0]
+    named = type(first)(**{**vars(first), "worst": ((name, 0.5),), "flips": ()})
+    page = render_page(
+        title="door",
+        comparison=type(found)(**{**vars(found), "candidates": (named,)}),
+        thumbnails={name: np.zeros((40, 80, 3), np.uint8)},
+    )
+    assert re.search(r'width="72" height="36"', page)
