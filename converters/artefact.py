@@ -46,7 +46,7 @@ class Artefact:
     def key(self) -> str:
         """Names the embedding space, hex: network, contract, interpreter and kind of processor.
 
-        A new card on the same network keeps the key; another input contract, another interpreter or another
+        New operating points in the card keep the key; another input contract, another interpreter or another
         processor, whose kernels may round otherwise, does not.
         """
         whole = hashlib.sha256(b"edge-sdk/embedding-space/1\0")

@@ -30,7 +30,6 @@ Outcome = FloatArray | str
 BATCH_IMAGES = 32
 BATCH_BYTES = 4 << 20
 MAX_WORKERS = 256
-_CONNECT_S = 30.0
 #: What must be the same on both sides for the same figures.
 _PACKAGES = ("edge-sdk", "ai-edge-litert", "numpy", "pillow")
 
@@ -139,12 +138,15 @@ def in_batches(images: Iterable[tuple[str, bytes]]) -> Iterator[list[tuple[str, 
 
 
 @contextmanager
-def open_workers(*, count: int = 0, scheduler: str | None = None) -> Iterator[Workers]:
+def open_workers(
+    *, count: int = 0, scheduler: str | None = None, connect_timeout_s: float = 30.0
+) -> Iterator[Workers]:
     """Workers for the length of a block.
 
     Args:
         count: Processes of this machine; 0 embeds in this process.
         scheduler: Address of a Dask scheduler, such as ``tls://host:8786``; not with a count.
+        connect_timeout_s: How long to wait for it and for its first worker.
 
     Raises:
         ConversionError: Dask is not installed, the scheduler does not answer, it has no worker, or a
@@ -159,7 +161,7 @@ def open_workers(*, count: int = 0, scheduler: str | None = None) -> Iterator[Wo
         return
     distributed = _distributed()
     if scheduler is not None:
-        with _connected(distributed, scheduler) as client:
+        with _connected(distributed, scheduler, connect_timeout_s) as client:
             yield DaskWorkers(client)
         return
     with _local_cluster(distributed, count) as client:
@@ -207,13 +209,16 @@ def _local_cluster(distributed: Any, count: int) -> Iterator[Any]:
 
 
 @contextmanager
-def _connected(distributed: Any, scheduler: str) -> Iterator[Any]:
+def _connected(distributed: Any, scheduler: str, timeout_s: float) -> Iterator[Any]:
+    client = None
     try:
-        client = distributed.Client(scheduler, timeout=_CONNECT_S, set_as_default=False)
-        client.wait_for_workers(1, timeout=_CONNECT_S)
+        client = distributed.Client(scheduler, timeout=timeout_s, set_as_default=False)
+        client.wait_for_workers(1, timeout=timeout_s)
     except (OSError, TimeoutError, ValueError) as error:
+        if client is not None:
+            client.close()
         raise ConversionError(
-            f"{scheduler}: expected a Dask scheduler with a worker, found none within {_CONNECT_S:.0f} s",
+            f"{scheduler}: expected a Dask scheduler with a worker, found none within {timeout_s:g} s",
             hint="start one with dask scheduler and dask worker, and give its address, tcp:// or tls://",
         ) from error
     with client:
