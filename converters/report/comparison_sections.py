@@ -155,7 +155,7 @@ def _differences(candidate: CandidateComparison, comparison: ComparisonResult, n
             title=f"What {candidate.artefact.file} loses",
             caption=caption,
         ),
-        tag("div", html_table(head, rows, caption=f"Change in percentage points.{basis}")),
+        tag("div", html_table(head, rows, caption=f"Change in percentage points.{basis}", compact=True)),
         class_="figures",
     )
 

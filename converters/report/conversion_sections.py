@@ -135,7 +135,10 @@ def operators(report: Report) -> Html:
         "section",
         tag("h2", "Operators", id="operators"),
         html_table(
-            ["Operator", *(a.recipe for a in report.artefacts)], rows, caption="Times it occurs in the file."
+            ["Operator", *(a.recipe for a in report.artefacts)],
+            rows,
+            caption="Times it occurs in the file.",
+            compact=len(report.artefacts) <= 4,
         ),
     )
 

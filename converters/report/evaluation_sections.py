@@ -38,11 +38,16 @@ def verdicts(evaluations: Sequence[Evaluation]) -> list[Verdict]:
                 Verdict("open", "the data cannot support a claim at any FMR that was asked for", basis)
             )
             continue
-        point = min(stated, key=lambda p: p.target_fmr)
+        # A hundred false matches make a rate that does not move with a handful of pairs.
+        steady = [p for p in stated if p.target_fmr * p.non_mated_trials >= 100] or stated
+        point = min(steady, key=lambda p: p.target_fmr)
+        fnmr = words.percent(point.fnmr or 0.0)
         sentence = (
-            f"at FMR {words.rate(point.target_fmr)} it rejects {words.percent(point.fnmr or 0.0)} of mated comparisons"
-            f" ({words.interval(point.fnmr_interval)}), the lowest FMR that the data can support"
+            f"the {evaluation.artefact.precision} file rejects {fnmr} of mated comparisons"
+            f" at FMR {words.rate(point.target_fmr)}"
         )
+        lowest = words.rate(min(p.target_fmr for p in stated))
+        basis += f": FNMR {words.interval(point.fnmr_interval)}; the data support claims down to FMR {lowest}"
         found.append(Verdict("open", sentence, basis))
     return found
 
@@ -175,6 +180,7 @@ def _probability(evaluations: Sequence[Evaluation], labels: Sequence[str]) -> Ht
                     rows,
                     caption="P(mated | score) = 1 / (1 + exp(−(slope · score + intercept))). Lower Brier score and log"
                     " loss are better.",
+                    compact=len(series) <= 2,
                 ),
             ),
             class_="figures",

@@ -47,13 +47,20 @@ def tag(name: str, /, *content: Content, **attributes: str | int | None) -> Html
     return Html(start if name in _VOID else f"{start}{markup(content)}</{name}>")
 
 
-def table(head: Iterable[Content], rows: Iterable[Iterable[Content]], *, caption: Content = None) -> Html:
+def table(
+    head: Iterable[Content],
+    rows: Iterable[Iterable[Content]],
+    *,
+    caption: Content = None,
+    compact: bool = False,
+) -> Html:
     """A table whose first column names the row; on a phone each row becomes a card.
 
     Args:
         head: One heading per column, plain text: a card repeats it before the value.
         rows: The cells; the last of a short row reaches over the columns that are left.
         caption: What it is and what it stands on.
+        compact: Narrow enough to stay a table on a phone.
     """
     titles = [markup(title) for title in head]
     body = []
@@ -73,6 +80,7 @@ def table(head: Iterable[Content], rows: Iterable[Iterable[Content]], *, caption
         tag("caption", caption) if caption is not None else None,
         tag("thead", tag("tr", [tag("th", title, scope="col") for title in titles])),
         tag("tbody", body),
+        class_="compact" if compact else "cards",
     )
 
 

@@ -9,6 +9,7 @@ from converters.report.html import Content, Html, tag
 
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 MINUS = "−"
+NBSP = "\N{NO-BREAK SPACE}"
 
 
 def count(value: float, one: str = "", many: str = "") -> str:
@@ -66,8 +67,8 @@ def percent(value: float) -> str:
     """A share in per cent, with enough digits to tell small ones apart."""
     shown = 100 * value
     if shown and abs(shown) < 0.01:
-        return f"{shown:.1g} %"
-    return f"{shown:.2f} %" if abs(shown) < 10 else f"{shown:.1f} %"
+        return f"{shown:.1g}{NBSP}%"
+    return f"{shown:.2f}{NBSP}%" if abs(shown) < 10 else f"{shown:.1f}{NBSP}%"
 
 
 def points(value: float) -> str:
@@ -101,17 +102,17 @@ def interval(bounds: Interval | Unsupported | None, *, as_points: bool = False) 
         return "no interval asked for"
     if isinstance(bounds, Unsupported):
         return f"no interval: {bounds.reason}"
-    share = f"{100 * bounds.confidence:g} % interval"
+    share = f"{100 * bounds.confidence:g}{NBSP}% interval"
     if as_points:
         return f"{share} {_signed(100 * bounds.low, 2)} to {_signed(100 * bounds.high, 2)}"
-    return f"{share} {percent(bounds.low).removesuffix(' %')} to {percent(bounds.high)}"
+    return f"{share} {percent(bounds.low).removesuffix(NBSP + '%')} to {percent(bounds.high)}"
 
 
 def rate_interval(bounds: Interval | Unsupported | None) -> str:
     """The interval of a small error rate, in words."""
     if not isinstance(bounds, Interval) or bounds.high >= 0.00995 or bounds.low <= 0:
         return interval(bounds)
-    return f"{100 * bounds.confidence:g} % interval {power(bounds.low)} to {power(bounds.high)}"
+    return f"{100 * bounds.confidence:g}{NBSP}% interval {power(bounds.low)} to {power(bounds.high)}"
 
 
 def unsupported(gap: Unsupported) -> Html:

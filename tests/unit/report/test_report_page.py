@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from html.parser import HTMLParser
+from typing import Any
 
 import numpy as np
 import pytest
@@ -40,7 +42,7 @@ class Outline(HTMLParser):
 
     @property
     def text(self) -> str:
-        return self.by_tag["main"][0]
+        return self.by_tag["main"][0].replace("\N{NO-BREAK SPACE}", " ")
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +150,9 @@ def test_a_comparison_without_subjects_claims_no_error_rate() -> None:
 
 def test_an_evaluation_alone_states_the_lowest_fmr_it_supports() -> None:
     outline = Outline(render_page(title="door", evaluations=(samples.evaluation(),)))
-    assert outline.by_tag["h1"][0].startswith("At FMR 10⁻³ it rejects ")
+    assert outline.by_tag["h1"][0].startswith("The int8 file rejects ")
+    assert outline.by_tag["h1"][0].endswith("of mated comparisons at FMR 10⁻².")
+    assert "the data support claims down to FMR 10⁻³" in outline.text
     assert "12,480 non-mated comparisons" in outline.text
     for heading in (
         "Operating points",
@@ -259,6 +263,41 @@ def test_the_json_says_what_the_page_says() -> None:
 
 def test_a_page_of_nothing_says_that_nothing_was_measured() -> None:
     assert "Nothing was measured." in Outline(render_page(title="door")).text
+
+
+def test_several_candidates_and_evaluations_share_a_page() -> None:
+    arguments = samples.everything()
+    found = arguments["comparison"]
+    first = found.candidates[0]
+    other = type(first)(**{**vars(first), "artefact": samples.identity("search_int8", "int8")})
+    arguments["comparison"] = type(found)(**{**vars(found), "candidates": (first, other)})
+    arguments["evaluations"] += (samples.evaluation("search_int8", "int8"),)
+    page = render_page(**arguments)
+    identifiers = re.findall(r'\bid="([^"]+)"', page)
+    assert len(identifiers) == len(set(identifiers))
+    # Two files of one precision are told apart by their names.
+    assert "door.search_int8.tflite</text>" in page
+    assert Outline(page).by_tag["header"][0].count("changes by") == 2
+
+
+def test_matplotlib_loads_where_it_draws(run_python: Callable[..., Any]) -> None:
+    done = run_python(
+        "import sys, converters.pipeline, converters.report.page;"
+        "print([m for m in ('matplotlib', 'PIL', 'tensorflow') if m in sys.modules])"
+    )
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_a_missing_matplotlib_is_said_with_the_fix(run_python: Callable[..., Any]) -> None:
+    done = run_python(
+        "import sys; sys.path.insert(0, 'tests'); sys.modules['matplotlib'] = None\n"
+        "import report_samples\n"
+        "from converters.errors import ConversionError\n"
+        "from converters.report.page import render_page\n"
+        "try: render_page(title='door', layers=report_samples.layers())\n"
+        "except ConversionError as error: print(error, error.hint)"
+    )
+    assert "matplotlib" in done.stdout and "pip install 'edge-sdk[convert]'" in done.stdout, done.stderr
 
 
 def test_drawing_leaves_matplotlibs_settings_alone() -> None:

@@ -18,13 +18,13 @@ from converters.report.html import Html, embedded_json, markup, table, tag
         (words.rate(3e-4), "3·10⁻⁴"),
         (words.rate(1e-3), "10⁻³"),
         (words.one_in(1e-4), "1 in 10,000"),
-        (words.percent(0.0211), "2.11 %"),
-        (words.percent(0.211), "21.1 %"),
-        (words.percent(0.00002), "0.002 %"),
-        (words.measured_rate(0.009999641), "1.00 %"),
+        (words.percent(0.0211), "2.11\N{NO-BREAK SPACE}%"),
+        (words.percent(0.211), "21.1\N{NO-BREAK SPACE}%"),
+        (words.percent(0.00002), "0.002\N{NO-BREAK SPACE}%"),
+        (words.measured_rate(0.009999641), "1.00\N{NO-BREAK SPACE}%"),
         (words.measured_rate(0.000999212), "1.0·10⁻³"),
         (words.measured_rate(9.182e-6), "9.2·10⁻⁶"),
-        (words.measured_rate(0.0), "0.00 %"),
+        (words.measured_rate(0.0), "0.00\N{NO-BREAK SPACE}%"),
         (words.points(-0.0498), "−4.98 points"),
         (words.signed(0.0707), "+0.0707"),
         (words.signed(-0.00001), "0.0000"),
@@ -45,13 +45,14 @@ def test_numbers_carry_their_unit_and_no_digit_too_many(shown: str, expected: st
 
 def test_an_interval_says_its_confidence() -> None:
     bounds = Interval(0.0123, 0.0354, 0.95, 1000, "bootstrap")
-    assert words.interval(bounds) == "95 % interval 1.23 to 3.54 %"
+    assert words.interval(bounds) == "95\N{NO-BREAK SPACE}% interval 1.23 to 3.54\N{NO-BREAK SPACE}%"
     assert (
         words.interval(Interval(-0.02, 0.001, 0.95, 1000, ""), as_points=True)
-        == "95 % interval −2.00 to +0.10"
+        == "95\N{NO-BREAK SPACE}% interval −2.00 to +0.10"
     )
     assert (
-        words.rate_interval(Interval(6.7e-5, 1.4e-4, 0.95, 1000, "")) == "95 % interval 6.7·10⁻⁵ to 1.4·10⁻⁴"
+        words.rate_interval(Interval(6.7e-5, 1.4e-4, 0.95, 1000, ""))
+        == "95\N{NO-BREAK SPACE}% interval 6.7·10⁻⁵ to 1.4·10⁻⁴"
     )
     assert words.rate_interval(None) == "no interval asked for"
     gap = Unsupported("interval", 10, 3, "it takes 10 subjects, found 3")
