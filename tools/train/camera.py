@@ -47,10 +47,14 @@ def highlight(image: FloatImage, rng: np.random.Generator) -> FloatImage:
     return image + (rng.uniform(60, 210) * spot)[..., None]
 
 
-def blur(image: FloatImage, rng: np.random.Generator) -> FloatImage:
-    """Blur by defocus or by a moving hand; at the final resolution, in pixels."""
+def blur(image: FloatImage, rng: np.random.Generator, *, strength: float = 1.0) -> FloatImage:
+    """Blur by defocus or by a moving hand; at the final resolution, in pixels.
+
+    Args:
+        strength: Factor on the width of either.
+    """
     if rng.random() < 0.3:
-        length, turn = rng.uniform(1.0, 4.5), rng.uniform(0, np.pi)
+        length, turn = rng.uniform(1.0, 4.5) * strength, rng.uniform(0, np.pi)
         steps = np.linspace(-length / 2, length / 2, 7)
         padded = np.pad(image, ((4, 4), (4, 4), (0, 0)), mode="edge")
         side = image.shape[0]
@@ -59,7 +63,7 @@ def blur(image: FloatImage, rng: np.random.Generator) -> FloatImage:
             dx, dy = 4 + round(step * np.cos(turn)), 4 + round(step * np.sin(turn))
             moved += padded[dy : dy + side, dx : dx + side]
         return moved / len(steps)
-    radius = min(1.4, float(rng.exponential(0.5)))
+    radius = min(1.4, float(rng.exponential(0.5))) * strength
     blurred = Image.fromarray(np.clip(image, 0, 255).astype(np.uint8)).filter(
         ImageFilter.GaussianBlur(radius)
     )

@@ -58,7 +58,7 @@ def _quiet_tensorflow() -> None:
 
 def _make(settings: Settings, output: Path, work: Path, workers: int) -> dict[str, object]:
     from tools.train.dataset import training_photos
-    from tools.train.publish import publish
+    from tools.train.publish import evaluate, publish
     from tools.train.samples import write_samples
     from tools.train.training import train
 
@@ -66,22 +66,18 @@ def _make(settings: Settings, output: Path, work: Path, workers: int) -> dict[st
     write_samples(settings, output, work)
     photos = training_photos(settings, work, workers=workers)
     _quiet_tensorflow()
-    model = train(settings, photos, work)
-    return publish(model, settings, output, work, workers=workers)
+    publish(train(settings, photos, work), output, work)
+    return evaluate(settings, output, workers=workers)
 
 
-def _evaluate(settings: Settings, output: Path, work: Path, workers: int) -> dict[str, object]:
-    from tools.train.publish import NAME, publish
+def _evaluate(settings: Settings, output: Path, _work: Path, workers: int) -> dict[str, object]:
+    from tools.train.publish import NAME, evaluate
 
     _quiet_tensorflow()
-    import keras
-
-    work.mkdir(parents=True, exist_ok=True)
     noted = output / "model" / f"{NAME}.evaluation.json"
     if noted.exists():  # what it was trained with decides what was held out
         settings = Settings(**json.loads(noted.read_text(encoding="utf-8"))["settings"])
-    model = keras.saving.load_model(output / "model" / f"{NAME}.keras", compile=False)
-    return publish(model, settings, output, work, workers=workers)
+    return evaluate(settings, output, workers=workers)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -5,20 +5,20 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
 from tools.train.catalogue import Product, product
-from tools.train.photos import SIZE_PX, develop, take_photo
+from tools.train.photos import CAREFUL, ROUGH, SIZE_PX, Care, develop, take_photo
 from tools.train.settings import Settings
 
 EVALUATION_FAMILIES = 900  # first of the held-out families that measurements use
 DEMO_FAMILIES = 1100  # first of those that the samples enrol, and of the strangers among them
 _HELD_OUT_VARIANT = 4  # of the trained families: a new flavour of a known brand
-_CAREFUL_EVERY = 8
+_CAREFUL_EVERY = 8  # one training photo in so many is like those one enrols with
 
 
 def training_products(settings: Settings) -> list[Product]:
@@ -83,30 +83,25 @@ def stranger_products(settings: Settings) -> list[Product]:
     ]
 
 
-def photograph(subject: Product, count: int) -> np.ndarray:
-    """Return the first `count` photos of `subject`; numbers 7, 15, 23 ... are careful ones.
+def photograph(subject: Product, cares: Sequence[Care]) -> np.ndarray:
+    """Take photo 0 of `subject` with the first of `cares`, photo 1 with the second, and so on.
 
     Returns:
-        Shape (count, SIZE_PX, SIZE_PX, 3), uint8, RGB.
+        Shape (len(cares), SIZE_PX, SIZE_PX, 3), uint8, RGB.
     """
-    return np.stack(
-        [
-            develop(take_photo(subject, number, careful=number % _CAREFUL_EVERY == 7))
-            for number in range(count)
-        ]
-    )
+    return np.stack([develop(take_photo(subject, number, care=care)) for number, care in enumerate(cares)])
 
 
-def _photograph_class(task: tuple[int, Product, int]) -> tuple[int, np.ndarray]:
-    place, subject, count = task
-    return place, photograph(subject, count)
+def _photograph_class(task: tuple[int, Product, Sequence[Care]]) -> tuple[int, np.ndarray]:
+    place, subject, cares = task
+    return place, photograph(subject, cares)
 
 
 def photograph_all(
-    products: Iterable[tuple[int, Product]], count: int, *, workers: int
+    products: Iterable[tuple[int, Product]], cares: Sequence[Care], *, workers: int
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Photograph numbered products in `workers` processes; they come back in any order."""
-    tasks = [(place, subject, count) for place, subject in products]
+    tasks = [(place, subject, cares) for place, subject in products]
     if workers <= 1:
         yield from map(_photograph_class, tasks)
         return
@@ -137,7 +132,8 @@ def training_photos(settings: Settings, work: Path, *, workers: int = os.cpu_cou
         photos = np.lib.format.open_memmap(path, "w+", np.uint8, shape)
         done = np.lib.format.open_memmap(done_path, "w+", np.bool_, (len(products),))
     missing = [(place, subject) for place, subject in enumerate(products) if not done[place]]
-    drawn = photograph_all(missing, settings.photos, workers=workers if len(missing) > 16 else 1)
+    cares = [CAREFUL if number % _CAREFUL_EVERY == 7 else ROUGH for number in range(settings.photos)]
+    drawn = photograph_all(missing, cares, workers=workers if len(missing) > 16 else 1)
     for place, pictures in progress(drawn, total=len(missing), title="photograph"):
         photos[place] = pictures
         done[place] = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image, ImageFilter
@@ -18,9 +19,37 @@ _NEIGHBOURS_SEED = 90_001  # a catalogue of its own: what stands beside is never
 _NEIGHBOURS = 40
 
 
-def _pose(subject: Product, rng: np.random.Generator, *, careful: bool) -> Pose:
-    """Return how the photographer holds the camera; `careful` as for an enrolment."""
-    spread = 0.35 if careful else 1.0
+@dataclass(frozen=True)
+class Care:
+    """How well a photo is taken; all but `stream` and `extent` are factors, 1 for the roughest.
+
+    Attributes:
+        stream: Starts the generator: the same photo number is another photo with other care.
+        pose: On how far the package is turned and off-centre.
+        light: On how far the light is from neutral.
+        noise: On the sensor's noise.
+        blur: On the width of blur; 0 is sharp.
+        clutter: On the chance of neighbours, fingers, shadows and reflections.
+        extent: Least and greatest size of the package in the picture.
+    """
+
+    stream: int
+    pose: float
+    light: float
+    noise: float
+    blur: float
+    clutter: float
+    extent: tuple[float, float]
+
+
+ROUGH = Care(0, 1.0, 1.0, 1.0, 1.0, 1.0, (0.72, 1.0))  # what training sees: harder than use
+EVERYDAY = Care(2, 0.6, 0.7, 0.6, 0.5, 0.35, (0.78, 0.94))  # what one probes and measures with
+CAREFUL = Care(1, 0.35, 0.5, 0.4, 0.0, 0.0, (0.78, 0.88))  # what one enrols with
+
+
+def _pose(subject: Product, rng: np.random.Generator, care: Care) -> Pose:
+    """Return how the photographer holds the camera."""
+    spread = care.pose
     turned = subject.family.package in PROFILES
     yaw = float(np.clip(rng.normal(0, 0.3 * spread), -0.7, 0.7))
     pitch = float(np.clip(rng.normal(0.14, 0.15 * spread), -0.25, 0.5))
@@ -28,7 +57,7 @@ def _pose(subject: Product, rng: np.random.Generator, *, careful: bool) -> Pose:
         yaw=yaw,
         pitch=max(0.0, pitch) if turned else pitch,
         roll=float(rng.normal(0, 0.12 * spread)),
-        extent=float(rng.uniform(0.78, 0.88) if careful else rng.uniform(0.72, 1.0)),
+        extent=float(rng.uniform(*care.extent)),
         centre=(float(rng.normal(0.5, 0.045 * spread)), float(rng.normal(0.5, 0.045 * spread))),
         light=float(rng.uniform(-1.1, 1.1)),
     )
@@ -61,36 +90,36 @@ def _neighbour(rng: np.random.Generator, pose: Pose, aspect: float) -> Image.Ima
     return pose_package(other, beside, _CANVAS_PX, rng)
 
 
-def take_photo(subject: Product, seed: int, *, careful: bool = False) -> bytes:
+def take_photo(subject: Product, seed: int, *, care: Care = ROUGH) -> bytes:
     """Photograph `subject`; the same product and seed give the same picture.
 
     Args:
         subject: What stands before the camera.
         seed: Number of the photo.
-        careful: Nearly frontal, in good light, nothing in front: a photo one enrols with.
+        care: How well it is taken.
 
     Returns:
         The camera's JPEG file, SIZE_PX square; `develop` gives its pixels.
     """
-    rng = np.random.default_rng([subject.family.style_seed, subject.variant, seed, int(careful)])
-    pose = _pose(subject, rng, careful=careful)
+    rng = np.random.default_rng([subject.family.style_seed, subject.variant, seed, care.stream])
+    pose = _pose(subject, rng, care)
     canvas = Image.fromarray(scenes.background(rng, _CANVAS_PX).astype(np.uint8))
-    if not careful and rng.random() < 0.3:
+    if care.clutter and rng.random() < 0.3 * care.clutter:
         canvas = _stand(canvas, _neighbour(rng, pose, aspect_of(subject)), pose.light, rng)
     canvas = _stand(canvas, pose_package(subject, pose, _CANVAS_PX, rng), pose.light, rng)
-    if not careful and rng.random() < 0.25:
+    if care.clutter and rng.random() < 0.25 * care.clutter:
         hand = scenes.finger(rng, _CANVAS_PX)
         canvas.paste(hand, (0, 0), hand)
     image = np.asarray(canvas.resize((SIZE_PX, SIZE_PX), Image.Resampling.BOX), np.float32)
 
-    image = camera.light(image, rng, spread=0.5 if careful else 1.0)
-    if not careful and rng.random() < 0.3:
+    image = camera.light(image, rng, spread=care.light)
+    if care.clutter and rng.random() < 0.3 * care.clutter:
         image = camera.cast_shadow(image, rng)
-    if not careful and rng.random() < 0.3:
+    if care.clutter and rng.random() < 0.3 * care.clutter:
         image = camera.highlight(image, rng)
-    if not careful:
-        image = camera.blur(image, rng)
-    return camera.jpeg(camera.expose(image, rng, noise=0.4 if careful else 1.0), rng)
+    if care.blur:
+        image = camera.blur(image, rng, strength=care.blur)
+    return camera.jpeg(camera.expose(image, rng, noise=care.noise), rng)
 
 
 def develop(photo: bytes) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 
 from tools.train import dataset
 from tools.train.catalogue import Product
-from tools.train.photos import take_photo
+from tools.train.photos import CAREFUL, EVERYDAY, take_photo
 from tools.train.settings import Settings
 
 FOLDERS = ("enrol", "probes", "strangers", "calibration", "evaluation")
@@ -22,17 +22,17 @@ _FRESH = 1000  # numbers of photos from here on are in no training set
 def _files(settings: Settings) -> Iterator[tuple[str, bytes]]:
     """Yield (path below the samples folder, JPEG file)."""
     for subject in dataset.enrolled_products(settings):
-        yield f"enrol/{subject.name}.jpg", take_photo(subject, 0, careful=True)
+        yield f"enrol/{subject.name}.jpg", take_photo(subject, 0, care=CAREFUL)
         for number in range(PROBES):
-            yield f"probes/{subject.name}/{number + 1}.jpg", take_photo(subject, number)
+            yield f"probes/{subject.name}/{number + 1}.jpg", take_photo(subject, number, care=EVERYDAY)
     for subject in dataset.stranger_products(settings):
         for number in range(STRANGER_PROBES):
-            yield f"strangers/{subject.name}/{number + 1}.jpg", take_photo(subject, number)
+            yield f"strangers/{subject.name}/{number + 1}.jpg", take_photo(subject, number, care=EVERYDAY)
     for place, subject in enumerate(_spread(dataset.training_products(settings), CALIBRATION)):
-        yield f"calibration/{place + 1:03d}.jpg", take_photo(subject, _FRESH)
+        yield f"calibration/{place + 1:03d}.jpg", take_photo(subject, _FRESH, care=EVERYDAY)
     for subject in dataset.evaluation_products(settings, EVALUATION_PRODUCTS):
         for number in range(EVALUATION_PHOTOS):
-            yield f"evaluation/{subject.name}/{number + 1}.jpg", take_photo(subject, number)
+            yield f"evaluation/{subject.name}/{number + 1}.jpg", take_photo(subject, number, care=EVERYDAY)
 
 
 def _spread(products: list[Product], count: int) -> list[Product]:
@@ -53,6 +53,11 @@ def write_samples(settings: Settings, output: Path, work: Path) -> None:
     for folder in FOLDERS:
         shutil.rmtree(output / folder, ignore_errors=True)
         shutil.move(fresh / folder, output / folder)
+
+
+def brands(folder: Path) -> np.ndarray:
+    """Return the brand of each product folder in `folder`, in the order of `read_folder`'s labels."""
+    return np.array([path.name.split("-")[0] for path in sorted(folder.iterdir()) if path.is_dir()])
 
 
 def read_folder(folder: Path) -> tuple[np.ndarray, np.ndarray]:

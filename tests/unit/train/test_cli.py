@@ -26,6 +26,11 @@ def test_a_work_folder_of_another_run_is_an_error_with_a_hint(tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
+def test_nothing_to_evaluate_is_an_error_with_a_hint(tmp_path, capsys):
+    assert main(["--output", str(tmp_path), "--evaluate"]) == 3
+    assert "no network at" in capsys.readouterr().err
+
+
 def test_importing_the_tool_loads_no_tensorflow():
     code = "import sys, tools.train.cli, tools.train.publish, tools.train.training; print('tensorflow' in sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

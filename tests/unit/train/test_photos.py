@@ -5,7 +5,7 @@ import pytest
 
 from tools.train.catalogue import family, product
 from tools.train.packages import pose_package
-from tools.train.photos import SIZE_PX, develop, take_photo
+from tools.train.photos import CAREFUL, EVERYDAY, SIZE_PX, develop, take_photo
 from tools.train.projection import Pose, homography
 
 SEED = 7
@@ -18,8 +18,12 @@ def test_the_same_number_gives_the_same_file():
 def test_other_numbers_products_and_care_give_other_pictures():
     subject = product(SEED, 2, 0)
     files = {take_photo(subject, number) for number in range(6)}
-    files |= {take_photo(subject, 0, careful=True), take_photo(product(SEED, 2, 1), 0)}
-    assert len(files) == 8
+    files |= {
+        take_photo(subject, 0, care=CAREFUL),
+        take_photo(subject, 0, care=EVERYDAY),
+        take_photo(product(SEED, 2, 1), 0),
+    }
+    assert len(files) == 9
 
 
 def test_a_photo_is_a_small_jpeg_of_the_network_s_size():

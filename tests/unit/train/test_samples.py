@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tools.train import dataset, open_set, samples
-from tools.train.photos import take_photo
+from tools.train.photos import CAREFUL, take_photo
 from tools.train.settings import Settings
 
 SAMPLES = Path(__file__).parents[3] / "samples" / "products"
@@ -45,7 +45,7 @@ def test_the_committed_pictures_are_those_the_command_draws(evaluation):
 
     settings = Settings(**evaluation["settings"])
     subject = dataset.enrolled_products(settings)[0]
-    drawn = develop(take_photo(subject, 0, careful=True)).astype(int)
+    drawn = develop(take_photo(subject, 0, care=CAREFUL)).astype(int)
     stored = develop((SAMPLES / "enrol" / f"{subject.name}.jpg").read_bytes()).astype(int)
     # Another Pillow or libjpeg may round otherwise; the picture is the same.
     assert np.abs(drawn - stored).mean() < 3

@@ -1,6 +1,7 @@
 """The network keeps its budget, and a run that was interrupted goes on as if it had not been."""
 
 import dataclasses
+import shutil
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from tools.train.settings import Settings
 
 keras = pytest.importorskip("keras")
 
-TINY = Settings(families=2, variants=2, photos=4, epochs=2, batch=4)
+TINY = Settings(families=2, variants=2, photos=2, epochs=2, batch=4)
 
 
 @pytest.fixture(scope="module")
@@ -49,33 +50,63 @@ def test_the_learning_rate_rises_then_falls_and_the_margin_only_rises():
     assert margins[0] == 0 and margins[-1] == 0.4 and margins == sorted(margins)
 
 
-def test_an_interrupted_run_ends_where_a_whole_one_does(tmp_path, monkeypatch, capsys):
-    photos = dataset.training_photos(TINY, tmp_path, workers=1)
-    (tmp_path / "whole").mkdir()
-    (tmp_path / "cut").mkdir()
-    whole = training.train(TINY, photos, tmp_path / "whole")
+@pytest.fixture
+def eager():
+    """Run step by step: for a handful of steps, compiling the graph costs more than it gives."""
+    import tensorflow as tf
 
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+@pytest.mark.usefixtures("eager")
+def test_a_run_cut_after_an_epoch_ends_where_a_whole_one_does(tmp_path, monkeypatch, capsys):
+    photos = dataset.training_photos(TINY, tmp_path, workers=1)
+    cut = tmp_path / "cut"
+    cut.mkdir()
+    real = training.Training.save
+
+    def save_and_keep_the_first(run, path):
+        real(run, path)
+        if run.epoch == 1:
+            shutil.copy(path, cut / "checkpoint.npz")
+
+    monkeypatch.setattr(training.Training, "save", save_and_keep_the_first)
+    whole = training.train(TINY, photos, tmp_path)
+    monkeypatch.undo()
+
+    resumed = training.Training.start(TINY, 4)
+    resumed.restore(cut / "checkpoint.npz")
+    assert resumed.epoch == 1
+    assert int(resumed.optimizer.iterations) == 2  # 8 photos in batches of 4
+
+    capsys.readouterr()
+    finished = training.train(TINY, photos, cut)
+    err = capsys.readouterr().err
+    assert "resume after epoch 1 of 2" in err
+    assert "epoch 2 " in err and "epoch 1 loss" not in err
+    for ours, theirs in zip(finished.variables, whole.variables, strict=True):
+        assert np.allclose(np.asarray(ours), np.asarray(theirs), atol=1e-4), ours.path
+
+
+def test_a_run_killed_in_its_second_epoch_keeps_the_first(tmp_path, monkeypatch):
+    photos = np.zeros((4, 2, 96, 96, 3), np.uint8)
     real = training.batches
 
-    def interrupted(*args, epoch, **kwargs):
+    def killed(*args, epoch, **kwargs):
         if epoch == 1:
             raise KeyboardInterrupt
         return real(*args, epoch=epoch, **kwargs)
 
-    monkeypatch.setattr(training, "batches", interrupted)
+    monkeypatch.setattr(training, "batches", killed)
+    monkeypatch.setattr(training, "_compile_step", lambda run: lambda *batch: (0.0, 0.0))
     with pytest.raises(KeyboardInterrupt):
-        training.train(TINY, photos, tmp_path / "cut")
-    monkeypatch.undo()
-
-    resumed = training.Training.start(TINY, 4)
-    resumed.restore(tmp_path / "cut" / "checkpoint.npz")
-    assert resumed.epoch == 1
-    assert int(resumed.optimizer.iterations) == 4  # 16 photos in batches of 4
-
-    finished = training.train(TINY, photos, tmp_path / "cut")
-    assert "resume after epoch 1 of 2" in capsys.readouterr().err
-    for ours, theirs in zip(finished.variables, whole.variables, strict=True):
-        assert np.allclose(np.asarray(ours), np.asarray(theirs), atol=1e-4), ours.path
+        training.train(TINY, photos, tmp_path)
+    kept = training.Training.start(TINY, 4)
+    kept.restore(tmp_path / "checkpoint.npz")
+    assert kept.epoch == 1
+    assert not (tmp_path / "checkpoint.partial").exists()
 
 
 def test_a_finished_run_is_not_trained_again(tmp_path):
