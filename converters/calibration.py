@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,40 +14,48 @@ from edge_sdk.errors import InputError
 from edge_sdk.inference.backends.litert import load_interpreter_class
 from edge_sdk.inference.card import InputContract
 from edge_sdk.inference.quantization import real_table
-from edge_sdk.types import FloatArray, UInt8Array
+from edge_sdk.types import Float64Array, FloatArray, UInt8Array
 
 #: Fewer are allowed; the report then says that the ranges stand on little.
 RECOMMENDED_IMAGES = 100
 CALIBRATION_IMAGES = 200
 HELD_OUT_IMAGES = 100
+SELECTION_IMAGES = 60
+SMALLEST_PARTED = 30
 
 
 @dataclass(frozen=True)
 class CalibrationSet:
-    """The images that ranges come from, and others of the same set that fidelity is measured on.
+    """The images that ranges come from, others that fidelity is measured on, and others for a search.
 
     Args:
         ranges: What the ranges are taken from.
         held_out: What fidelity is measured on; the same images where the set is too small to part.
-        parted: Whether the two share no image.
+        selection: What a search compares its candidates on.
+        parted: Whether they share no image.
         available: How many images the set has.
     """
 
     ranges: Crops
     held_out: Crops
+    selection: Crops
     parted: bool
     available: int
 
     @property
     def resized(self) -> int:
         """How many of the images had another size and were cut and resized."""
-        return self.ranges.resized + (self.held_out.resized if self.parted else 0)
+        parts = {id(part): part.resized for part in (self.ranges, self.held_out, self.selection)}
+        return sum(parts.values())
 
 
 def read_calibration(
-    path: str, contract: InputContract, *, progress: Callable[[int, int], None] | None = None
+    path: str,
+    contract: InputContract,
+    *,
+    progress: Callable[[int, int], None] | None = None,
 ) -> CalibrationSet:
-    """Read the calibration images: up to 200 for ranges and up to 100 others to measure on.
+    """Read the calibration images: up to 200 for ranges, up to 100 to measure on, up to 60 to search with.
 
     Args:
         path: A folder, .tar or .zip of crops, as the device will see them.
@@ -59,26 +67,41 @@ def read_calibration(
     """
     try:
         images = ImageSet.open(path)
-        held = evenly(images.names[1::3], HELD_OUT_IMAGES)
-        used = evenly([n for i, n in enumerate(images.names) if i % 3 != 1], CALIBRATION_IMAGES)
-        parted = len(images) >= 30
-        if not parted:
-            used = held = images.names
-        total = len(used) + (len(held) if parted else 0)
+        parts = _parts(images.names)
+        total = sum(map(len, parts))
+        crops: list[Crops] = []
+        for names in parts:
+            offset = sum(map(len, crops))
 
-        def report(offset: int) -> Callable[[int, int], None] | None:
-            return None if progress is None else lambda done, _: progress(offset + done, total)
+            def report(done: int, _: int, offset: int = offset) -> None:
+                if progress is not None:
+                    progress(offset + done, total)
 
-        ranges = images.crops(contract, names=used, progress=report(0))
-        held_out = images.crops(contract, names=held, progress=report(len(used))) if parted else ranges
+            crops.append(images.crops(contract, names=names, progress=report))
     except InputError as error:
         raise CalibrationError(f"calibration images: {error}", hint=error.hint) from error
+    ranges, held_out, selection = crops[0], crops[min(1, len(crops) - 1)], crops[-1]
     if (ranges.pixels == ranges.pixels[:1]).all() and len(ranges) > 1:
         raise CalibrationError(
             f"calibration images: expected different images, found {len(ranges)} copies of one",
             hint="give photographs like those the device will see",
         )
-    return CalibrationSet(ranges, held_out, parted, len(images))
+    return CalibrationSet(ranges, held_out, selection, len(crops) > 1, len(images))
+
+
+def _parts(names: Sequence[str]) -> list[tuple[str, ...]]:
+    """Which images ranges come from, which fidelity is measured on, and which a search looks at.
+
+    The same for every recipe, so that a replayed recipe gives the same bytes.
+    """
+    if len(names) < SMALLEST_PARTED:
+        return [tuple(names)]
+    others = names[1::3]
+    return [
+        evenly([name for i, name in enumerate(names) if i % 3 != 1], CALIBRATION_IMAGES),
+        evenly(others[::2], HELD_OUT_IMAGES),
+        evenly(others[1::2], SELECTION_IMAGES),
+    ]
 
 
 @dataclass(frozen=True)
@@ -89,14 +112,38 @@ class TensorRange:
     high: float
 
 
-def activation_ranges(
+@dataclass(frozen=True)
+class ChannelStatistics:
+    """What the channels of one tensor did on the calibration images.
+
+    Args:
+        low: The least value of each channel, shape (C,).
+        high: The greatest.
+        mean: The mean.
+    """
+
+    low: Float64Array
+    high: Float64Array
+    mean: Float64Array
+
+    def scaled(self, scale: Float64Array) -> ChannelStatistics:
+        """The statistics after each channel was divided by its scale; exact, since scales are above zero."""
+        return ChannelStatistics(self.low / scale, self.high / scale, self.mean / scale)
+
+    @property
+    def range(self) -> TensorRange:
+        """Of the whole tensor."""
+        return TensorRange(float(self.low.min()), float(self.high.max()))
+
+
+def channel_statistics(
     network: bytes,
     contract: InputContract,
     pixels: UInt8Array,
     *,
     progress: Callable[[int, int], None] | None = None,
-) -> Mapping[str, TensorRange]:
-    """True min/max of every computed tensor, and the contract's own range for the input.
+) -> dict[str, ChannelStatistics]:
+    """True minimum, maximum and mean of every channel of every computed tensor.
 
     Every activation is made an output of the network, so that the fast kernels fill it: five to ten
     times faster than an interpreter that preserves all tensors.
@@ -108,40 +155,51 @@ def activation_ranges(
         progress: Called with (done, total).
 
     Returns:
-        Range by tensor name; constants are not in it.
+        Statistics by tensor name; the last axis is the channel. Constants are not in it.
 
     Raises:
         CalibrationError: A tensor is not finite on an image.
     """
     graph = Graph.parse(network)
     computed = [i for i in graph.computed() if graph.dtype_name(i) == "float32"]
-    names = [graph.name(i) for i in computed]
-    input_name = graph.name(graph.inputs[0])
     graph.set_outputs(computed)
     interpreter = load_interpreter_class()(model_content=graph.to_bytes(), num_threads=1)
     interpreter.allocate_tensors()
     target = interpreter.get_input_details()[0]["index"]
-    # Two outputs may share one tensor; details come in the order of set_outputs.
+    # Details come in the order of set_outputs.
     sources = [detail["index"] for detail in interpreter.get_output_details()]
-    low = np.full(len(names), np.inf)
-    high = np.full(len(names), -np.inf)
+    channels = [graph.shape(i)[-1] if graph.shape(i) else 1 for i in computed]
+    low = [np.full(n, np.inf) for n in channels]
+    high = [np.full(n, -np.inf) for n in channels]
+    total = [np.zeros(n) for n in channels]
     for position in range(len(pixels)):
         interpreter.set_tensor(target, real_inputs(pixels[position : position + 1], contract))
         interpreter.invoke()
         for slot, source in enumerate(sources):
-            values = interpreter.get_tensor(source)
-            low[slot] = min(low[slot], values.min())
-            high[slot] = max(high[slot], values.max())
+            values = interpreter.get_tensor(source).reshape(-1, channels[slot])
+            np.minimum(low[slot], values.min(axis=0), out=low[slot])
+            np.maximum(high[slot], values.max(axis=0), out=high[slot])
+            total[slot] += values.mean(axis=0, dtype=np.float64)
         if progress is not None:
             progress(position + 1, len(pixels))
-    broken = [name for name, a, b in zip(names, low, high, strict=True) if not np.isfinite(a + b)]
-    if broken:
-        raise CalibrationError(
-            f"calibration: expected finite activations, found NaN or infinity in {broken[0]!r}",
-            hint="check the input contract; the float network itself overflows on these images",
-        )
-    ranges = {n: TensorRange(float(a), float(b)) for n, a, b in zip(names, low, high, strict=True)}
-    return {input_name: TensorRange(*contract.real_range), **ranges}
+    found = {}
+    for slot, index in enumerate(computed):
+        if not np.isfinite(low[slot] + high[slot]).all():
+            raise CalibrationError(
+                f"calibration: expected finite activations, found NaN or infinity in {graph.name(index)!r}",
+                hint="check the input contract; the float network itself overflows on these images",
+            )
+        found[graph.name(index)] = ChannelStatistics(low[slot], high[slot], total[slot] / len(pixels))
+    return found
+
+
+def activation_ranges(
+    network: bytes, contract: InputContract, statistics: Mapping[str, ChannelStatistics]
+) -> dict[str, TensorRange]:
+    """Range of every activation: the contract's own for the input, true min/max for what is computed."""
+    graph = Graph.parse(network)
+    ranges = {name: found.range for name, found in statistics.items()}
+    return {graph.name(graph.inputs[0]): TensorRange(*contract.real_range), **ranges}
 
 
 def real_inputs(pixels: UInt8Array, contract: InputContract) -> FloatArray:

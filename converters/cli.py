@@ -103,6 +103,13 @@ def _add_convert(commands: Any) -> None:
     parser.add_argument("--description", default=None, help="what the model is for, for its card")
     parser.add_argument("--licence", default=None, help="the model's licence, for its card")
     parser.add_argument(
+        "--recipe",
+        default="",
+        metavar="auto|FILE",
+        help="auto: search for the cheapest int8 recipe that reaches --min-cosine (0.995 where not given);"
+        " or a .recipe.json to replay; default: plain min/max int8",
+    )
+    parser.add_argument(
         "--min-cosine",
         type=_fraction,
         default=0.0,
@@ -239,6 +246,7 @@ def _convert(arguments: argparse.Namespace) -> int:
         targets=tuple(dict.fromkeys(arguments.target or ["cpu"])),
         name=arguments.name or str(said.get("name", "")),
         min_cosine=arguments.min_cosine,
+        recipe=arguments.recipe,
         version=text("version", "1"),
         description=text("description", ""),
         licence=text("licence", ""),

@@ -85,14 +85,18 @@ def _integer(graph: Graph, recipe: Recipe) -> Gate:
         name = graph.op_name(operator)
         touched = [*indices(operator.inputs), *indices(operator.outputs)]
         is_float = any(i >= 0 and graph.dtype_name(i) == "float32" for i in touched)
-        if is_float and name not in _CONVERSIONS and name not in recipe.float_operators:
+        allowed = name in recipe.float_operators or graph.name(touched[-1]) in recipe.keep_float
+        if is_float and name not in _CONVERSIONS and not allowed:
             strays.append(f"{name} {graph.name(indices(operator.outputs)[0])!r}")
     strays += [
         f"{graph.dtype_name(i)} at the network's edge: {graph.name(i)!r}"
         for i in [*graph.inputs, *graph.outputs]
         if graph.dtype_name(i) != "int8"
     ]
-    kept = sum(graph.op_name(op) in recipe.float_operators for op in graph.operators)
+    kept = sum(
+        graph.op_name(op) in recipe.float_operators or graph.name(indices(op.outputs)[0]) in recipe.keep_float
+        for op in graph.operators
+    )
     found = (
         "; ".join(strays[:3])
         if strays

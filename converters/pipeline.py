@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
@@ -14,22 +14,20 @@ from typing import Any
 from converters.calibration import (
     RECOMMENDED_IMAGES,
     CalibrationSet,
-    activation_ranges,
     read_calibration,
     real_inputs,
 )
 from converters.embedding import embed_crops
-from converters.errors import AccuracyGateError, ConversionError, GateError
+from converters.errors import AccuracyGateError, GateError
 from converters.float_model import FloatModel, canonical
 from converters.gates import Gate, check, xnnpack_partitions
 from converters.graph import Graph
 from converters.layers import LAYER_IMAGES, LayerErrors, layer_errors
 from converters.output import staged, write_all
 from converters.package import with_card
+from converters.production import Made, check_targets, make_all
 from converters.progress import stage
-from converters.quantizers.aeq import quantize_int8
-from converters.quantizers.float16 import to_float16
-from converters.recipe import Recipe, shipped
+from converters.recipe import Recipe
 from converters.report import Artefact, Report
 from converters.report.page import render_page
 from converters.sources import read_source
@@ -38,9 +36,6 @@ from edge_sdk.inference.backends.litert import LiteRtBackend
 from edge_sdk.inference.card import InputContract, ModelCard
 from edge_sdk.inference.quantization import make_encoder
 from edge_sdk.types import FloatArray
-
-#: Which recipes each target asks for, first the one that fidelity is measured against.
-TARGETS = {"cpu": ("float32", "float16", "cpu_int8")}
 
 _WITNESS_IMAGES = 16
 _GATE_IMAGES = 4
@@ -59,6 +54,8 @@ class Request:
         targets: Which targets to make artefacts for.
         name: The model's name; the source file's stem where empty.
         min_cosine: Least mean cosine of each artefact to the float model; 0 asks for none.
+        recipe: Of the integer artefact: the target's plain one where empty, ``auto`` to search for the
+            cheapest that keeps ``min_cosine`` (0.995 where that is 0), or a saved recipe's file.
         version: The model's own version, for the card.
         description: For the card.
         licence: For the card.
@@ -71,6 +68,7 @@ class Request:
     targets: Sequence[str] = ("cpu",)
     name: str = ""
     min_cosine: float = 0.0
+    recipe: str = ""
     version: str = "1"
     description: str = ""
     licence: str = ""
@@ -86,15 +84,19 @@ def convert(request: Request) -> Report:
         AccuracyGateError: An artefact is further from float than ``min_cosine`` allows (exit 1).
         ConversionError: The output cannot be written, a quantizer refuses the network.
     """
-    unknown = [target for target in request.targets if target not in TARGETS]
-    if unknown:
-        raise ConversionError(f"expected a target of {', '.join(TARGETS)}, found {unknown[0]!r}")
+    check_targets(request.targets)
     with staged(request.output) as folder:
         with stage("read calibration images") as progress:
-            images = read_calibration(str(request.calibration), request.contract, progress=progress)
+            images = read_calibration(
+                str(request.calibration),
+                request.contract,
+                progress=progress,
+            )
         float_model = _read_float_model(request, images)
-        recipes = dict.fromkeys(name for target in request.targets for name in TARGETS[target])
-        report = _make_all(request, float_model, images, [shipped(name) for name in recipes], folder)
+        made = make_all(
+            float_model, images, request.targets, recipe=request.recipe, budget=request.min_cosine
+        )
+        report = _finish(request, float_model, images, made, folder)
         write_all(folder, {f"{report.name}.report.json": _json(report.to_json())})
     return report
 
@@ -107,21 +109,19 @@ def _read_float_model(request: Request, images: CalibrationSet) -> FloatModel:
     return canonical(source, request.contract, inputs)
 
 
-def _make_all(
-    request: Request, model: FloatModel, images: CalibrationSet, recipes: Sequence[Recipe], folder: Path
+def _finish(
+    request: Request, model: FloatModel, images: CalibrationSet, made: Sequence[Made], folder: Path
 ) -> Report:
     name = request.name or _stem(request.model)
     with stage("measure the float model") as progress:
         baseline = embed_crops(model.network, model.contract, images.held_out.pixels, progress=progress)
-    networks = {recipe.name: _make(recipe, model, images) for recipe in recipes}
-    for recipe in recipes:
-        _require_gates(
-            recipe, check(networks[recipe.name], recipe, model.contract, images.ranges.pixels[:_GATE_IMAGES])
-        )
-    latencies = _latencies(networks, model.contract, images)
+    for one in made:
+        crops = images.ranges.pixels[:_GATE_IMAGES]
+        _require_gates(one.recipe, check(one.network, one.recipe, model.contract, crops))
+    latencies = _latencies({one.recipe.name: one.network for one in made}, model.contract, images)
     artefacts = []
-    for recipe in recipes:
-        network = networks[recipe.name]
+    for one in made:
+        recipe, network = one.recipe, one.network
         with stage(f"measure {recipe.name}") as progress:
             found = embed_crops(network, model.contract, images.held_out.pixels, progress=progress)
         fidelity = _fidelity(baseline, found, images)
@@ -161,40 +161,29 @@ def _make_all(
         measured_on=len(images.held_out),
         held_out=images.parted,
         artefacts=tuple(artefacts),
+        searches={one.recipe.name: one.search.to_json() for one in made if one.search is not None},
     )
     _require_accuracy(report, request.min_cosine)
-    layers = _layer_errors(model, networks, recipes, images)
+    layers = _layer_errors(model, made, images)
     with stage("draw the report"):
         page = render_page(title=name, conversion=report, layers=layers)
     write_all(folder, {f"{name}.report.html": page.encode()})
     return report
 
 
-def _layer_errors(
-    model: FloatModel, networks: Mapping[str, bytes], recipes: Sequence[Recipe], images: CalibrationSet
-) -> LayerErrors | None:
-    integer = [recipe.name for recipe in recipes if recipe.precision == "int8"]
+def _layer_errors(model: FloatModel, made: Sequence[Made], images: CalibrationSet) -> LayerErrors | None:
+    integer = [one for one in made if one.recipe.precision == "int8"]
     if not integer:
         return None
     with stage("measure every tensor") as progress:
         return layer_errors(
-            model.network,
-            networks[integer[0]],
+            integer[0].twin,
+            integer[0].network,
             model.contract,
             images.held_out.pixels[:LAYER_IMAGES],
-            names=("float32", integer[0]),
+            names=("float32", integer[0].recipe.name),
             progress=progress,
         )
-
-
-def _make(recipe: Recipe, model: FloatModel, images: CalibrationSet) -> bytes:
-    if recipe.precision == "float32":
-        return model.network
-    if recipe.precision == "float16":
-        return to_float16(model.network)
-    with stage("calibrate") as progress:
-        ranges = activation_ranges(model.network, model.contract, images.ranges.pixels, progress=progress)
-    return quantize_int8(model.network, ranges)
 
 
 def _require_gates(recipe: Recipe, gates: Sequence[Gate]) -> None:
@@ -212,7 +201,8 @@ def _require_accuracy(report: Report, min_cosine: float) -> None:
             raise AccuracyGateError(
                 f"{artefact.file}: cosine to float {artefact.cosine_mean:.4f} on {report.measured_on} images,"
                 f" wanted at least {min_cosine:g}; nothing was written",
-                hint="without --min-cosine the files are written and the report says what they are worth",
+                hint="--recipe auto searches for a better one; without --min-cosine the files are written and"
+                " the report says what they are worth",
             )
 
 

@@ -6,12 +6,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 from converters.errors import ConversionError
 
 SCHEMA = "edge-sdk/recipe/1"
 PRECISIONS = ("float32", "float16", "int8")
+EQUALIZE = ("", "depthwise", "all")
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,11 @@ class Recipe:
         float_operators: Operators that may compute in float in an integer network; every other float
             tensor is a failed gate.
         partitions: How many XNNPACK partitions a CPU may run the network in.
+        equalize: Which groups of tensors are equalized: none where empty, ``depthwise`` those that only
+            depthwise convolutions read, ``all``.
+        weight_share: How much of the spread of the others moves into their consumers' weights, 0..1.
+        bias_correction: Whether each convolution's mean error is folded into its bias.
+        keep_float: Operators left in float, by the name of their output tensor.
     """
 
     name: str
@@ -34,6 +41,10 @@ class Recipe:
     ranges: str = ""
     float_operators: tuple[str, ...] = ()
     partitions: int = 1
+    equalize: str = ""
+    weight_share: float = 0.5
+    bias_correction: bool = False
+    keep_float: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The recipe as JSON values."""
@@ -59,6 +70,10 @@ class Recipe:
                 ranges=str(value.get("ranges", "")),
                 float_operators=tuple(str(op) for op in value.get("float_operators", ())),
                 partitions=int(value.get("partitions", 1)),
+                equalize=_one_of(str(value.get("equalize", "")), EQUALIZE),
+                weight_share=float(value.get("weight_share", 0.5)),
+                bias_correction=bool(value.get("bias_correction", False)),
+                keep_float=tuple(str(name) for name in value.get("keep_float", ())),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise ConversionError(f"recipe: malformed field: {error}") from error
@@ -68,3 +83,26 @@ def shipped(name: str) -> Recipe:
     """A recipe that comes with the package, by its name."""
     text = resources.files("converters").joinpath("recipes", f"{name}.json").read_text()
     return Recipe.from_json(json.loads(text))
+
+
+def read(path: str | Path) -> Recipe:
+    """A recipe from a file, such as the one saved beside an artefact.
+
+    Raises:
+        ConversionError: Missing, not JSON, or malformed.
+    """
+    try:
+        value = json.loads(Path(path).read_bytes())
+    except OSError as error:
+        raise ConversionError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except ValueError as error:
+        raise ConversionError(f"{path}: expected a recipe in JSON, found {error}") from error
+    if not isinstance(value, dict):
+        raise ConversionError(f"{path}: expected a recipe, found {type(value).__name__}")
+    return Recipe.from_json(value)
+
+
+def _one_of(value: str, allowed: tuple[str, ...]) -> str:
+    if value not in allowed:
+        raise ValueError(f"expected one of {', '.join(map(repr, allowed))}, found {value!r}")
+    return value

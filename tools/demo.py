@@ -100,7 +100,9 @@ def measured_threshold(model: Path) -> float:
     from converters.write_card import write_card
 
     references = len(list((SAMPLES / "enrol").glob("*.jpg")))
-    evaluation = evaluate(open_artefact(model), open_samples(SAMPLES / "evaluation", name="products, held out"))
+    evaluation = evaluate(
+        open_artefact(model), open_samples(SAMPLES / "evaluation", name="products, held out")
+    )
     print(evaluation.to_text())
     print()
     points = write_card(model, evaluation).points

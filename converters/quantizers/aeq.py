@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -19,13 +20,16 @@ from converters.errors import ConversionError
 from converters.graph import Graph
 
 
-def quantize_int8(network: bytes, ranges: Mapping[str, TensorRange]) -> bytes:
+def quantize_int8(
+    network: bytes, ranges: Mapping[str, TensorRange], *, keep_float: Collection[str] = ()
+) -> bytes:
     """Quantize a canonical float network to int8 weights and activations.
 
     Args:
         network: A canonical float network, with its signature.
         ranges: Range of every activation by tensor name. It must hold no constant: AEQ would take a
             range for a weight as the wish to quantize that weight per tensor.
+        keep_float: Operators to leave in float, by the name of their output tensor.
 
     Returns:
         The int8 network, its signature kept, its buffers inside the FlatBuffer.
@@ -33,7 +37,7 @@ def quantize_int8(network: bytes, ranges: Mapping[str, TensorRange]) -> bytes:
     Raises:
         ConversionError: AEQ refuses the network.
     """
-    from ai_edge_quantizer import quantizer, recipe
+    from ai_edge_quantizer import qtyping, quantizer, recipe
 
     graph = Graph.parse(network)
     activations = {
@@ -49,9 +53,13 @@ def quantize_int8(network: bytes, ranges: Mapping[str, TensorRange]) -> bytes:
         quiet = io.StringIO()
         with contextlib.redirect_stdout(quiet), contextlib.redirect_stderr(quiet), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            result = quantizer.Quantizer(network, recipe.static_wi8_ai8()).quantize(
-                statistics, enable_progress_bar=False, enable_progress_report=False
-            )
+            tool = quantizer.Quantizer(network, recipe.static_wi8_ai8())
+            for name in sorted(keep_float):
+                # AEQ matches the operator's output names, each followed by a semicolon.
+                tool.update_quantization_recipe(
+                    f"^{re.escape(name)};$", qtyping.TFLOperationName.ALL_SUPPORTED, None, "no_quantize"
+                )
+            result = tool.quantize(statistics, enable_progress_bar=False, enable_progress_report=False)
     except (ValueError, RuntimeError, KeyError, TypeError, NotImplementedError) as error:
         raise ConversionError(f"ai-edge-quantizer cannot quantize this network: {error}") from error
     quantized = Graph.parse(bytes(result.quantized_model))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from converters.gates import Gate
@@ -81,6 +81,8 @@ class Report:
         measured_on: How many images fidelity was measured on.
         held_out: Whether calibration had not seen these.
         artefacts: The files, the float one first.
+        searches: How a recipe was found, by its name, where it was searched for: ``budget``, ``met``, and
+            ``trials`` with ``what``, ``cosine_mean``, ``cosine_min`` and ``kept``.
     """
 
     name: str
@@ -93,6 +95,7 @@ class Report:
     measured_on: int
     held_out: bool
     artefacts: tuple[Artefact, ...]
+    searches: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The report as JSON values."""
@@ -128,18 +131,20 @@ class Report:
     def to_text(self) -> str:
         """The report for a terminal."""
         reference = self.artefacts[0].latency_ms
+        width = max(len(artefact.file) for artefact in self.artefacts)
         lines = [
             f"{self.name}: {self.source['kind']} {self.source['file']}, {self.contract.describe()},"
             f" {self.dimension} values",
             f"the float network agrees with its source: cosine {self.agreement:.6f} or more",
             *(f"note: {note}" for note in self.notes),
+            *self._search_lines(),
             "",
-            f"{'file':<40} {'size':>9} {'cosine to float':>17} {'time':>7}  {'XNNPACK':<12} gates",
+            f"{'file':<{width}} {'size':>9} {'cosine to float':>17} {'time':>7}  {'XNNPACK':<12} gates",
         ]
         for artefact in self.artefacts:
             passed = sum(gate.passed for gate in artefact.gates)
             lines.append(
-                f"{artefact.file:<40} {artefact.size_bytes / 1e6:>6.2f} MB"
+                f"{artefact.file:<{width}} {artefact.size_bytes / 1e6:>6.2f} MB"
                 f" {artefact.cosine_mean:>8.4f} / {artefact.cosine_min:.4f}"
                 f" {artefact.latency_ms / reference:>6.2f}x  "
                 f"{artefact.partitions} partition{'s' if artefact.partitions != 1 else ' '}"
@@ -150,3 +155,15 @@ class Report:
         )
         lines += ["", f"cosine: mean / least, on {self.measured_on} {where}; time: one thread, this host"]
         return "\n".join([*lines, f"verdict: {self.verdict()}"])
+
+    def _search_lines(self) -> list[str]:
+        lines = []
+        for name, found in self.searches.items():
+            goal = "reached" if found["met"] else "missed, the best found is written"
+            lines += ["", f"{name}: searched for a mean cosine of {found['budget']:g} to float: {goal}"]
+            lines += [
+                f"  {trial['cosine_mean']:.4f} / {trial['cosine_min']:.4f}  {'+' if trial['kept'] else ' '}"
+                f" {trial['what']}"
+                for trial in found["trials"]
+            ]
+        return lines

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from converters.evaluation import embed_samples, open_tar, read_pairs, verify_pairs
+from converters.evaluation import embed_samples, open_samples, read_pairs, verify_pairs
 from converters.graph import Graph
 from converters.pipeline import Request, convert
 from converters.report import Report
@@ -76,7 +76,7 @@ def test_the_report_is_truthful_about_int8(converted: tuple[Case, Report, Path])
 def test_the_float_artefact_recognizes_faces(converted: tuple[Case, Report, Path], shared: Path) -> None:
     case, report, output = converted
     embedder = Embedder.open(output / report.artefacts[0].file)
-    samples = open_tar(shared / "faces" / "lfw_devtest_aligned112.tar")
+    samples = open_samples(shared / "faces" / "lfw_devtest_aligned112.tar")
     pairs = read_pairs(shared / "faces" / "pairsDevTest.txt")
     evidence = verify_pairs(embed_samples(samples, embedder.embed), pairs, replicates=0)
     assert evidence.accuracy

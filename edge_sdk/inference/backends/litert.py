@@ -57,8 +57,8 @@ class LiteRtBackend:
             raise ModelContractError(
                 f"expected one input and one output, found {len(inputs)} and {len(outputs)}"
             )
-        self.input = _info(inputs[0])
-        self.output = _info(outputs[0])
+        self.input = tensor_info(inputs[0])
+        self.output = tensor_info(outputs[0])
         self._input = self._interpreter.tensor(inputs[0]["index"])
         self._output = self._interpreter.tensor(outputs[0]["index"])
 
@@ -86,7 +86,8 @@ class LiteRtBackend:
             ) from error
 
 
-def _info(detail: dict[str, Any]) -> TensorInfo:
+def tensor_info(detail: dict[str, Any]) -> TensorInfo:
+    """An interpreter's own description of a tensor; raises ModelContractError where it is dynamic."""
     if -1 in detail.get("shape_signature", ()):
         raise ModelContractError(
             f"expected static shapes, found {list(detail['shape_signature'])} at {detail['name']!r}",

@@ -15,7 +15,7 @@ from ai_edge_litert import schema_py_generated as schema
 from networks import CONTRACT, Network, crops, tiny
 from PIL import Image
 
-from converters.calibration import activation_ranges, read_calibration, real_inputs
+from converters.calibration import activation_ranges, channel_statistics, read_calibration, real_inputs
 from converters.cli import main
 from converters.embedding import embed_crops
 from converters.errors import AccuracyGateError, CalibrationError, ConversionError, SourceError
@@ -50,6 +50,10 @@ def source(tmp_path: Path) -> Path:
     return path
 
 
+def ranges_of(network: bytes, pixels: np.ndarray, contract: InputContract = CONTRACT) -> dict:
+    return activation_ranges(network, contract, channel_statistics(network, contract, pixels))
+
+
 def flags(*extra: str) -> list[str]:
     return ["--size", "16x16", "--color", "rgb", "--mean", "127.5", "--scale", "128", *extra]
 
@@ -60,7 +64,7 @@ def flags(*extra: str) -> list[str]:
 def test_ranges_are_the_true_extremes_and_hold_no_constant() -> None:
     network = tiny()
     pixels = crops()
-    ranges = activation_ranges(network, CONTRACT, pixels)
+    ranges = ranges_of(network, pixels)
     outputs = run_float(network, real_inputs(pixels, CONTRACT))
     graph = Graph.parse(network)
     found = ranges[graph.name(graph.outputs[0])]
@@ -71,15 +75,15 @@ def test_ranges_are_the_true_extremes_and_hold_no_constant() -> None:
 
 def test_the_input_range_is_the_contracts_not_the_images() -> None:
     dark = np.minimum(crops(), 90)
-    ranges = activation_ranges(tiny(), CONTRACT, dark)
+    ranges = ranges_of(tiny(), dark)
     assert (ranges["image"].low, ranges["image"].high) == (-127.5 / 128, 127.5 / 128)
 
 
 def test_held_out_images_are_not_calibrated_on(images: Path) -> None:
     found = read_calibration(str(images), CONTRACT)
     assert found.parted
-    assert not set(found.ranges.names) & set(found.held_out.names)
-    assert len(found.ranges) + len(found.held_out) == 36
+    parts = [set(part.names) for part in (found.ranges, found.held_out, found.selection)]
+    assert len(set.union(*parts)) == sum(map(len, parts)) == 36
 
 
 def test_the_digest_follows_content_and_names(images: Path) -> None:
@@ -112,7 +116,7 @@ def test_copies_of_one_image_are_no_calibration_set(images: Path) -> None:
 
 def test_int8_keeps_integers_at_the_edge_and_follows_float() -> None:
     network, pixels = tiny(), crops(40)
-    quantized = quantize_int8(network, activation_ranges(network, CONTRACT, pixels))
+    quantized = quantize_int8(network, ranges_of(network, pixels))
     graph = Graph.parse(quantized)
     assert [graph.dtype_name(i) for i in [*graph.inputs, *graph.outputs]] == ["int8", "int8"]
     weights = [
@@ -126,12 +130,12 @@ def test_int8_keeps_integers_at_the_edge_and_follows_float() -> None:
 
 
 def test_int8_is_the_same_every_time() -> None:
-    ranges = activation_ranges(tiny(), CONTRACT, crops())
+    ranges = ranges_of(tiny(), crops())
     assert quantize_int8(tiny(), ranges) == quantize_int8(tiny(), ranges)
 
 
 def test_every_pixel_value_keeps_its_own_code() -> None:
-    network = quantize_int8(tiny(), activation_ranges(tiny(), CONTRACT, crops()))
+    network = quantize_int8(tiny(), ranges_of(tiny(), crops()))
     graph = Graph.parse(network)
     quantization = graph.tensors[graph.inputs[0]].quantization
     assert quantization.scale[0] == pytest.approx(1 / 128, rel=1e-6)
@@ -178,7 +182,7 @@ def test_a_float_network_is_not_int8() -> None:
 
 
 def test_an_operator_left_in_float_is_caught_unless_the_recipe_allows_it() -> None:
-    network = quantize_int8(tiny(), activation_ranges(tiny(), CONTRACT, crops()))
+    network = quantize_int8(tiny(), ranges_of(tiny(), crops()))
     assert gate(network, "integer", "cpu_int8")[0]
     strict = Recipe("npu_int8", "npu", "int8")
     found = {g.name: g for g in check(network, strict, CONTRACT, crops(3))}["integer"]
