@@ -47,13 +47,15 @@ def sections(
         found.append(("error-rates", "Error rates", _error_rates(comparison)))
         if tables:
             found.append(("points", "Operating points", _operating_points(comparison)))
+    labels = names_apart([candidate.artefact for candidate in comparison.candidates])
     for place, candidate in enumerate(comparison.candidates):
         suffix = f"-{place + 1}" if place else ""
+        of = f" of {labels[place]}" if len(labels) > 1 else ""
         if candidate.fidelity is not None:
             section = _thresholds(candidate, comparison, f"thresholds{suffix}")
-            found.append((f"thresholds{suffix}", "Thresholds", section))
+            found.append((f"thresholds{suffix}", f"Thresholds{of}", section))
         section = _images(candidate, comparison, thumbnails, f"images{suffix}")
-        found.append((f"images{suffix}", "Images", section))
+        found.append((f"images{suffix}", f"Images{of}", section))
     return found
 
 

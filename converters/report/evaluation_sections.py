@@ -98,16 +98,15 @@ def _identity(evaluation: Evaluation) -> list[tuple[str, Content]]:
 def _identification(searched: Sequence[tuple[str, IdentificationEvidence]]) -> Html:
     drawn = [(n, e) for n, e in searched if not isinstance(e.ranks, Unsupported)]
     parts: list[Content] = []
+    figure: Html | None = None
     if drawn:
         _, first = drawn[0]
-        parts.append(
-            framed(
-                plots.cumulative_match(drawn, name="ranks"),
-                title="Cumulative match, closed set",
-                caption=f"{words.count(first.mated_probes, 'mated probe')} against"
-                f" {words.count(first.references, 'reference')} of {words.count(first.subjects, 'subject')};"
-                f" {first.protocol}.",
-            )
+        figure = framed(
+            plots.cumulative_match(drawn, name="ranks"),
+            title="Cumulative match, closed set",
+            caption=f"{words.count(first.mated_probes, 'mated probe')} against"
+            f" {words.count(first.references, 'reference')} of {words.count(first.subjects, 'subject')};"
+            f" {first.protocol}.",
         )
     for label, evidence in searched:
         caption = (
@@ -129,7 +128,11 @@ def _identification(searched: Sequence[tuple[str, IdentificationEvidence]]) -> H
         if needed:
             text = f"Over {words.count(evidence.references, 'reference')}, if comparisons were independent: {needed}."
             parts.append(tag("p", text, class_="muted"))
-    return tag("section", tag("h2", "Identification, 1:N", id="identification"), parts)
+    return tag(
+        "section",
+        tag("h2", "Identification, 1:N", id="identification"),
+        parts if figure is None else tag("div", figure, tag("div", parts), class_="figures"),
+    )
 
 
 def _search_row(point: IdentificationPoint | Unsupported) -> list[Content]:

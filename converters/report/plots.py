@@ -19,7 +19,7 @@ from converters.evaluation.evidence import (
 from converters.layers import LayerErrors
 from converters.report import words
 from converters.report.html import Html
-from converters.report.svg import BAD, BASE, CANDIDATE, INK, MUTED, figure
+from converters.report.svg import BAD, BASE, CANDIDATE, INK, MUTED, THIRD, figure
 from edge_sdk.types import Float64Array
 
 #: How much TAR a candidate may lose and still be called as good, as a share.
@@ -27,7 +27,7 @@ MARGIN = 0.01
 
 Series = Sequence[tuple[str, VerificationEvidence]]
 
-_COLOURS = (BASE, CANDIDATE, INK, MUTED)
+_COLOURS = (BASE, CANDIDATE, THIRD, INK)
 _DASHES = ("-", "-", "--", ":")
 _PROBITS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.05, 0.2, 0.4)
 
@@ -280,6 +280,7 @@ def cumulative_match(series: Sequence[tuple[str, IdentificationEvidence]], *, na
             ranks, shares = zip(*evidence.ranks, strict=True)
             colour = _COLOURS[place % len(_COLOURS)]
             axes.plot(ranks, [100 * share for share in shares], "o-", color=colour, markersize=4)
+            axes.set_xticks(ranks)
             axes.annotate(
                 label,
                 (ranks[-1], 100 * shares[-1]),

@@ -21,7 +21,7 @@ MUTED = "#606162"
 GRID = "#d0d1d2"
 BASE = "#0072b3"
 CANDIDATE = "#d55e01"
-GOOD = "#009e74"
+THIRD = "#7b3f99"
 BAD = "#cc3312"
 _VARIABLES = {
     INK: "--ink",
@@ -29,7 +29,7 @@ _VARIABLES = {
     GRID: "--grid",
     BASE: "--base",
     CANDIDATE: "--candidate",
-    GOOD: "--good",
+    THIRD: "--third",
     BAD: "--bad",
 }
 _SETTINGS: dict[Any, Any] = {
@@ -99,7 +99,14 @@ def framed(drawing: Html, *, title: str, caption: Any, wide: bool = False) -> Ht
     return tag(
         "figure",
         tag("h3", title),
-        tag("div", drawing, class_="plot wide" if wide else "plot", role="img", aria_label=title),
+        tag(
+            "div",
+            drawing,
+            class_="plot wide" if wide else "plot",
+            role="img",
+            aria_label=title,
+            tabindex=0 if wide else None,
+        ),
         tag("figcaption", caption),
         class_="wide" if wide else None,
     )

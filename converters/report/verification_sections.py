@@ -106,7 +106,7 @@ def _trials(evidence: VerificationEvidence) -> str:
 
 
 def _key(series: plots.Series) -> Content:
-    classes = ("base", "candidate")
+    classes = ("base", "candidate", "third")
     parts: list[Content] = []
     for place, (label, _) in enumerate(series):
         shown = tag("span", label, class_=classes[place]) if place < len(classes) else label
