@@ -1,0 +1,152 @@
+"""The figures of docs/evidence.md come out again, from the same files and images.
+
+Faces are LFW's DevTest crops; nothing was calibrated or tuned on them. A figure may move in its last digit with
+the processor, whose kernels round as they like; the margins hold for that and no more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from converters.artefact import Artefact, open_artefact
+from converters.comparison import ComparisonResult, compare
+from converters.evaluate import Evaluation, Protocol, evaluate
+from converters.evaluation import (
+    Interval,
+    OperatingPointEvidence,
+    PairedDifference,
+    SampleSet,
+    Unsupported,
+    open_samples,
+    read_pairs,
+)
+from converters.pipeline import Request, convert
+from edge_sdk.inference.card import InputContract
+
+pytestmark = pytest.mark.real
+
+AS_PIXELS = InputContract.from_json({"size": [112, 112], "color": "rgb", "range": [0, 255]})
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def faces(shared: Path) -> SampleSet:
+    return open_samples(shared / "faces" / "lfw_devtest_aligned112.tar")
+
+
+@pytest.fixture(scope="module")
+def zoo(shared: Path) -> Callable[[str], Artefact]:
+    return lambda name: open_artefact(shared / "zoo" / name, contract=AS_PIXELS)
+
+
+@pytest.fixture(scope="module")
+def listed(shared: Path, faces: SampleSet, zoo: Callable[[str], Artefact], cache: Path) -> ComparisonResult:
+    pairs = read_pairs(shared / "faces" / "pairsDevTest.txt")
+    files = [zoo(f"mobilefacenet_y1_{name}.tflite") for name in ("float32", "published_uint8")]
+    return compare(files[0], files[1:], faces, Protocol(pairs=pairs), cache=cache)
+
+
+@pytest.fixture(scope="module")
+def all_pairs(
+    listed: ComparisonResult, faces: SampleSet, zoo: Callable[[str], Artefact], cache: Path
+) -> ComparisonResult:
+    files = [zoo(f"mobilefacenet_y1_{name}.tflite") for name in ("float32", "published_uint8")]
+    return compare(files[0], files[1:], faces, cache=cache)
+
+
+def accuracy(found: ComparisonResult, which: int) -> float:
+    verification = (found.verification, found.candidates[0].verification)[which]
+    assert verification is not None
+    assert isinstance(verification.accuracy, tuple)
+    return verification.accuracy[0]
+
+
+def difference(found: ComparisonResult, fmr: float) -> PairedDifference:
+    (row,) = (
+        row
+        for row in found.candidates[0].differences
+        if isinstance(row, PairedDifference) and row.target_fmr == fmr
+    )
+    return row
+
+
+def test_accuracy_on_the_official_pairs(listed: ComparisonResult) -> None:
+    assert accuracy(listed, 0) == pytest.approx(0.990, abs=0.0015)
+    assert accuracy(listed, 1) == pytest.approx(0.981, abs=0.003)
+    assert listed.verification is not None
+    assert (listed.verification.mated_trials, listed.verification.non_mated_trials) == (500, 500)
+    assert listed.verification.comparisons_lost.failures == 0
+
+
+def test_a_thousand_pairs_do_not_tell_the_two_apart(listed: ComparisonResult) -> None:
+    row = difference(listed, 1e-2)
+    assert row.difference == pytest.approx(-0.016, abs=0.006)
+    assert isinstance(row.interval, Interval)
+    assert row.interval.low < -0.02
+    assert row.interval.high > -0.006
+    absent = listed.candidates[0].differences[-1]
+    assert isinstance(absent, Unsupported)
+    assert (absent.needed, absent.found) == (3000, 500)
+
+
+@pytest.mark.slow
+def test_all_pairs_show_what_the_published_file_lost(all_pairs: ComparisonResult) -> None:
+    assert all_pairs.verification is not None
+    assert all_pairs.verification.non_mated_trials == 1_197_943
+    for fmr, before, after in ((1e-3, 0.9776, 0.9135), (1e-4, 0.9593, 0.8281)):
+        row = difference(all_pairs, fmr)
+        assert row.baseline_tar == pytest.approx(before, abs=0.004)
+        assert row.candidate_tar == pytest.approx(after, abs=0.01)
+        assert isinstance(row.interval, Interval)
+        assert row.interval.high < -0.03
+    fidelity = all_pairs.candidates[0].fidelity
+    assert fidelity is not None
+    assert fidelity.cosine_mean == pytest.approx(0.8376, abs=0.002)
+    assert fidelity.tail_shift == pytest.approx(0.113, abs=0.01)
+    drift = fidelity.drifts[1]
+    assert not isinstance(drift, Unsupported)
+    assert drift.fmr_at_baseline_threshold > 20 * drift.target_fmr
+    assert all_pairs.candidates[0].flips_fmr == 1e-3
+
+
+@pytest.mark.slow
+def test_a_float_face_network_meets_its_figures_on_all_pairs(
+    faces: SampleSet, zoo: Callable[[str], Artefact], cache: Path
+) -> None:
+    found: Evaluation = evaluate(
+        zoo("mobilefacenet_y1_float32.tflite"), faces, Protocol(errors=5), cache=cache
+    )
+    stated = {p.target_fmr: p for p in found.verification.points if isinstance(p, OperatingPointEvidence)}
+    assert sorted(stated) == [1e-5, 1e-4, 1e-3, 1e-2]
+    assert stated[1e-5].tar == pytest.approx(0.908, abs=0.01)
+    absent = found.verification.points[-1]
+    assert isinstance(absent, Unsupported)
+    assert absent.needed == 3_000_000
+    assert found.errors
+    assert found.errors.ceilings[0].cause == "blurred"
+
+
+@pytest.mark.slow
+def test_sface_loses_nothing_that_can_be_told_from_noise(
+    shared: Path, faces: SampleSet, cache: Path, tmp_path: Path
+) -> None:
+    calibration = shared / "faces" / "lfw_calibration_aligned112.tar"
+    convert(
+        Request(shared / "zoo" / "sface_2021dec_float.onnx", AS_PIXELS, calibration, tmp_path, name="sface")
+    )
+    files = [open_artefact(tmp_path / f"sface.{name}.tflite") for name in ("float32", "cpu_int8")]
+    found = compare(files[0], files[1:], faces, cache=cache)
+    for fmr in (1e-2, 1e-3, 1e-4):
+        row = difference(found, fmr)
+        assert isinstance(row.interval, Interval)
+        assert row.interval.high >= -0.001
+        assert row.difference > -0.015
+    assert difference(found, 1e-3).baseline_tar == pytest.approx(0.9776, abs=0.004)
+    assert found.candidates[0].cosine_mean > 0.98
