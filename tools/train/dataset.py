@@ -30,18 +30,20 @@ def training_products(settings: Settings) -> list[Product]:
     ]
 
 
-def evaluation_products(settings: Settings, count: int) -> list[Product]:
-    """Return `count` products never trained on; a smaller count is the beginning of a larger one's parts.
+def evaluation_products(settings: Settings, count: int, *, skip: int = 0) -> list[Product]:
+    """Return `count` products never trained on, of other families than the first `skip`.
 
     Three in four are of families never seen, two variants of each; one in four is a new flavour of a
     family that was trained on.
     """
-    new_flavours = min(count // 4, settings.families)
+    new_flavours = min(count // 4, settings.families - skip)
     strangers = [
-        product(settings.seed, EVALUATION_FAMILIES + place // 2, place % 2)
+        product(settings.seed, EVALUATION_FAMILIES + skip + place // 2, place % 2)
         for place in range(count - new_flavours)
     ]
-    siblings = [product(settings.seed, family, _HELD_OUT_VARIANT) for family in range(new_flavours)]
+    siblings = [
+        product(settings.seed, family, _HELD_OUT_VARIANT) for family in range(skip, skip + new_flavours)
+    ]
     return strangers + siblings
 
 

@@ -13,7 +13,8 @@ def test_no_product_is_in_two_sets():
     settings = Settings()
     sets = [
         dataset.training_products(settings),
-        dataset.evaluation_products(settings, 240),
+        dataset.evaluation_products(settings, 76),
+        dataset.evaluation_products(settings, 240, skip=30),
         dataset.enrolled_products(settings),
         dataset.stranger_products(settings),
     ]
