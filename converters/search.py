@@ -20,10 +20,17 @@ from converters.recipe import Recipe
 from edge_sdk.decision.matching import cosine
 from edge_sdk.types import FloatArray
 
+#: Steps that cost nothing on the device.
+_FREE_STEPS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("plain: true min/max ranges", {}),
+    ("equalize what depthwise convolutions read", {"equalize": "depthwise"}),
+    ("equalize every group", {"equalize": "all"}),
+    ("correct biases", {"bias_correction": True}),
+)
 _COUNTED = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "ADD"}
 #: How many operators are tried in float at once, and the share of all that may be: beyond it a float16
 #: file is the better answer.
-_FLOAT_COUNTS = (1, 2, 4, 6, 8, 12, 16)
+_FLOAT_COUNTS = (1, 2, 4, 6, 8, 10, 12, 14, 16, 20, 24)
 _LARGEST_FLOAT_SHARE = 0.25
 _SENSITIVITY_IMAGES = 24
 
@@ -36,13 +43,19 @@ class Trial:
         what: The recipe in words.
         cosine_mean: Mean cosine to float on the selection images.
         cosine_min: The least.
+        standard_error: Of the mean.
         kept: Whether the search went on from here.
     """
 
     what: str
     cosine_mean: float
     cosine_min: float
+    standard_error: float
     kept: bool
+
+    def keeps(self, budget: float) -> bool:
+        """Whether the budget is kept on other images too, as far as one standard error can tell."""
+        return self.cosine_mean - self.standard_error >= budget
 
 
 @dataclass(frozen=True)
@@ -54,7 +67,7 @@ class SearchResult:
         network: The int8 network it makes.
         trials: Everything that was tried, in order.
         budget: Least mean cosine that was asked for.
-        met: Whether the best recipe keeps it, on the selection images.
+        met: Whether the best recipe keeps it on the selection images, with one standard error to spare.
     """
 
     recipe: Recipe
@@ -71,8 +84,10 @@ class SearchResult:
 class _Bench:
     """Makes candidates and measures them."""
 
-    def __init__(self, model: FloatModel, images: CalibrationSet) -> None:
+    def __init__(self, model: FloatModel, images: CalibrationSet, start: Recipe) -> None:
         self.model, self.images = model, images
+        self.recipe, self.network = start, b""
+        self.best: Trial | None = None
         with stage("calibrate") as progress:
             self.statistics: Mapping[str, ChannelStatistics] = channel_statistics(
                 model.network, model.contract, images.ranges.pixels, progress=progress
@@ -85,19 +100,29 @@ class _Bench:
             self.model.network, recipe, self.statistics, self.model.contract, self.images.ranges.pixels
         )
 
-    def measure(self, network: bytes, *, count: int | None = None) -> tuple[float, float]:
+    def cosines(self, network: bytes, *, count: int | None = None) -> FloatArray:
         found = embed_crops(network, self.model.contract, self.images.selection.pixels[:count])
-        cosines = cosine(self.baseline[:count], found)
-        return float(cosines.mean()), float(cosines.min())
+        return cosine(self.baseline[:count], found)
 
-    def trial(
-        self, recipe: Recipe, what: str, best: tuple[float, float]
-    ) -> tuple[bytes, tuple[float, float], bool]:
+    def trial(self, recipe: Recipe, what: str) -> bool:
+        """Make and measure a candidate; it becomes the best where it is better."""
         network = self.make(recipe)
-        found = self.measure(network)
-        better = found[0] > best[0]
-        self.trials.append(Trial(what, *found, kept=better))
-        return network, found, better
+        found = self.cosines(network)
+        trial = Trial(
+            what,
+            float(found.mean()),
+            float(found.min()),
+            float(found.std() / len(found) ** 0.5),
+            kept=self.best is None or float(found.mean()) > self.best.cosine_mean,
+        )
+        self.trials.append(trial)
+        if trial.kept:
+            self.best, self.recipe, self.network = trial, recipe, network
+        return trial.kept
+
+    def result(self, budget: float) -> SearchResult:
+        met = self.best is not None and self.best.keeps(budget)
+        return SearchResult(self.recipe, self.network, tuple(self.trials), budget, met)
 
 
 def search(model: FloatModel, images: CalibrationSet, start: Recipe, *, budget: float) -> SearchResult:
@@ -112,41 +137,27 @@ def search(model: FloatModel, images: CalibrationSet, start: Recipe, *, budget: 
     Returns:
         The first recipe that reaches the budget, else the best one found.
     """
-    bench = _Bench(model, images)
-    recipe, network, best = start, b"", (-1.0, -1.0)
-    steps = [
-        ("plain: true min/max ranges", {}),
-        ("equalize what depthwise convolutions read", {"equalize": "depthwise"}),
-        ("equalize every group", {"equalize": "all"}),
-        ("correct biases", {"bias_correction": True}),
-    ]
-    for what, change in steps:
-        candidate = replace(recipe, **change)  # type: ignore[arg-type]
+    bench = _Bench(model, images, start)
+    for what, change in _FREE_STEPS:
         with stage(what):
-            made, found, better = bench.trial(candidate, what, best)
-        if better:
-            recipe, network, best = candidate, made, found
-        if best[0] >= budget:
-            return SearchResult(recipe, network, tuple(bench.trials), budget, met=True)
-    ordered = _by_sensitivity(bench, recipe)
-    limit = int(_LARGEST_FLOAT_SHARE * len(ordered))
+            bench.trial(replace(bench.recipe, **change), what)
+        if bench.best is not None and bench.best.keeps(budget):
+            return bench.result(budget)
+    ordered = _by_sensitivity(bench)
     for count in _FLOAT_COUNTS:
-        if count > limit:
+        if count > _LARGEST_FLOAT_SHARE * len(ordered):
             break
-        candidate = replace(recipe, keep_float=tuple(sorted(ordered[:count])))
         what = f"leave the {count} most sensitive operator{'s' if count > 1 else ''} in float"
         with stage(what):
-            made, found, better = bench.trial(candidate, what, best)
-        if better:
-            recipe, network, best = candidate, made, found
-        if best[0] >= budget:
+            bench.trial(replace(bench.recipe, keep_float=tuple(sorted(ordered[:count]))), what)
+        if bench.best is not None and bench.best.keeps(budget):
             break
-    return SearchResult(recipe, network, tuple(bench.trials), budget, met=best[0] >= budget)
+    return bench.result(budget)
 
 
-def _by_sensitivity(bench: _Bench, recipe: Recipe) -> list[str]:
+def _by_sensitivity(bench: _Bench) -> list[str]:
     """Operators by how much the cosine gains with that one in float, most first; one at a time."""
-    quick = replace(recipe, bias_correction=False)
+    quick = replace(bench.recipe, bias_correction=False)
     graph = Graph.parse(bench.model.network)
     names: Sequence[str] = [
         graph.name(indices(op.outputs)[0]) for op in graph.operators if graph.op_name(op) in _COUNTED
@@ -155,6 +166,6 @@ def _by_sensitivity(bench: _Bench, recipe: Recipe) -> list[str]:
     with stage("measure the sensitivity of every operator") as progress:
         for position, name in enumerate(names):
             network = bench.make(replace(quick, keep_float=(name,)))
-            gains[name] = bench.measure(network, count=_SENSITIVITY_IMAGES)[0]
+            gains[name] = float(bench.cosines(network, count=_SENSITIVITY_IMAGES).mean())
             progress(position + 1, len(names))
     return sorted(names, key=lambda name: -gains[name])

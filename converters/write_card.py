@@ -14,7 +14,7 @@ from typing import Any
 from converters.atomic_file import replace_file
 from converters.errors import ConversionError
 from converters.evaluate import Evaluation
-from converters.evaluation.evidence import Interval, OperatingPointEvidence, Unsupported
+from converters.evaluation.evidence import OperatingPointEvidence, Unsupported
 from converters.package import with_card
 from edge_sdk.decision.operating_point import OperatingPoint
 from edge_sdk.errors import ModelCardError, ModelError
@@ -83,28 +83,6 @@ def check_writable(path: Path) -> None:
         raise ConversionError(f"{path}: its folder cannot be written, so its card cannot be replaced")
 
 
-def operating_point(evidence: OperatingPointEvidence) -> OperatingPoint:
-    """The row as a card carries it: claimed for the FMR that was asked for, with what was measured beside it.
-
-    Raises:
-        ModelCardError: FNMR was not measured.
-    """
-    if evidence.fnmr is None:
-        raise ModelCardError(f"operating point: expected a measured FNMR, found none on {evidence.data_set}")
-    return OperatingPoint(
-        threshold=evidence.threshold,
-        fmr=evidence.target_fmr,
-        fnmr=evidence.fnmr,
-        mated_trials=evidence.mated_trials,
-        non_mated_trials=evidence.non_mated_trials,
-        data_set=evidence.data_set,
-        data_set_sha256=evidence.data_digest,
-        fnmr_interval=_bounds(evidence.fnmr_interval),
-        fmr_interval=_bounds(evidence.fmr_interval),
-        fmr_measured=evidence.fmr,
-    )
-
-
 def write_card(path: Path, evaluation: Evaluation) -> Written:
     """Replace the operating points and the probability in a file's card; all else of the file stays.
 
@@ -128,7 +106,7 @@ def write_card(path: Path, evaluation: Evaluation) -> Written:
             hint="it has changed meanwhile; evaluate it again",
         )
     rows = evaluation.verification.points
-    points = tuple(operating_point(row) for row in rows if isinstance(row, OperatingPointEvidence))
+    points = tuple(row.operating_point() for row in rows if isinstance(row, OperatingPointEvidence))
     absent = tuple(row for row in rows if isinstance(row, Unsupported))
     if not points:
         raise ModelCardError(
@@ -168,10 +146,6 @@ def probability_values(evaluation: Evaluation) -> dict[str, Any]:
         "data_set": found.data_set,
         "data_set_sha256": found.data_digest,
     }
-
-
-def _bounds(interval: Interval | Unsupported | None) -> tuple[float, float] | None:
-    return (interval.low, interval.high) if isinstance(interval, Interval) else None
 
 
 def _known_card(data: bytes) -> ModelCard:

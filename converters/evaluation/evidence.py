@@ -127,9 +127,7 @@ class OperatingPointEvidence(Evidence):
         return None if self.fnmr is None else 1.0 - self.fnmr
 
     def operating_point(self) -> OperatingPoint:
-        """The row as a model card carries it.
-
-        The card's FMR is the measured one, and never under what the trials support (3 / trials).
+        """The row as a model card carries it: claimed for the FMR asked for, what was measured beside it.
 
         Raises:
             InputError: FNMR was not measured.
@@ -140,20 +138,22 @@ class OperatingPointEvidence(Evidence):
                 f"expected a measured FNMR, found no mated comparisons in {self.data_set}",
                 hint="add a second image of each subject",
             )
-        fmr = max(self.fmr, 3.0 / self.non_mated_trials)
-        while 3.0 / fmr > self.non_mated_trials:  # rounding of the two divisions
-            fmr = float(np.nextafter(fmr, 1.0))
-        bounds = self.fnmr_interval
         return OperatingPoint(
             threshold=self.threshold,
-            fmr=fmr,
+            fmr=self.target_fmr,
             fnmr=self.fnmr,
             mated_trials=self.mated_trials,
             non_mated_trials=self.non_mated_trials,
             data_set=self.data_set,
             data_set_sha256=self.data_digest,
-            fnmr_interval=(bounds.low, bounds.high) if isinstance(bounds, Interval) else None,
+            fnmr_interval=_bounds(self.fnmr_interval),
+            fmr_interval=_bounds(self.fmr_interval),
+            fmr_measured=self.fmr,
         )
+
+
+def _bounds(interval: Interval | Unsupported | None) -> tuple[float, float] | None:
+    return (interval.low, interval.high) if isinstance(interval, Interval) else None
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from labelled_images import contents, photo, write
 from converters.artefact import open_artefact
 from converters.evaluate import Evaluation, Protocol, evaluate
 from converters.evaluation import open_samples
-from converters.write_card import CARD_FMRS, check_writable, operating_point, write_card
+from converters.write_card import CARD_FMRS, check_writable, write_card
 from edge_sdk.decision.operating_point import OperatingPoint
 from edge_sdk.errors import ModelCardError, ModelError
 from edge_sdk.inference.card import CARD_NAME
@@ -149,8 +149,9 @@ def test_too_little_data_writes_nothing(file: Path, tmp_path: Path) -> None:
 def test_the_point_is_found_by_the_fmr_that_was_asked_for(file: Path, people: Path) -> None:
     """`edge-sdk verify --fmr 1e-3` looks for 1e-3, not for what happened to be measured."""
     rows = evaluated(file, people).verification.points
-    assert operating_point(rows[1]).fmr == 1e-3
-    assert OperatingPoint.from_json(operating_point(rows[1]).to_json()) == operating_point(rows[1])
+    point = rows[1].operating_point()
+    assert point.fmr == 1e-3
+    assert OperatingPoint.from_json(point.to_json()) == point
 
 
 def points(make_evidence: Callable[..., OperatingPoint]) -> list[OperatingPoint]:
