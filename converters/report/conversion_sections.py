@@ -103,6 +103,37 @@ def files(report: Report) -> Html:
     )
 
 
+def searches(report: Report) -> Html:
+    """What was tried for each recipe that was searched for, and what was kept."""
+    return tag(
+        "section",
+        tag("h2", "How the recipe was found", id="search"),
+        [_search(name, found) for name, found in report.searches.items()],
+    )
+
+
+def _search(name: str, found: Mapping[str, Any]) -> list[Html]:
+    goal = "reached" if found["met"] else "missed; the best that was found is written"
+    rows: list[list[Content]] = [
+        [
+            str(trial["what"]),
+            words.cosine(trial["cosine_mean"]),
+            words.cosine(trial["cosine_min"]),
+            tag("span", "kept", class_="pass") if trial["kept"] else tag("span", "dropped", class_="muted"),
+        ]
+        for trial in found["trials"]
+    ]
+    text = f"{name}: searched for a mean cosine of {found['budget']:g} to float: "
+    caption = (
+        "Cosine to float on images of the calibration set that neither the ranges nor the figures of the file come"
+        " from, where the set is large enough; so the file's own cosine may differ a little."
+    )
+    return [
+        tag("p", text, tag("span", goal, class_="pass" if found["met"] else "fail"), "."),
+        html_table(["Tried, in this order", "Cosine, mean", "Cosine, least", ""], rows, caption=caption),
+    ]
+
+
 def gates(report: Report) -> Html:
     """Every gate with what it wanted and what each file is."""
     names = list(dict.fromkeys(gate.name for a in report.artefacts for gate in a.gates))

@@ -7,6 +7,7 @@ from converters.report import plots, words
 from converters.report.html import Content, Html, tag
 from converters.report.svg import framed
 
+_STANDS_OUT = 0.05  # of the signal's power, added by one operator
 _FEW_STEPS = 16  # under 4 of the 8 bits: such a channel is coarse however the rest of the tensor looks
 
 
@@ -42,10 +43,17 @@ def _summary(errors: LayerErrors) -> Content:
     if steepest is None or steepest[1].sqnr_db is None:
         return "No tensor differs."
     before, after = steepest
+    noise = f"noise is {_share(before)} of the signal's power before it and {_share(after)} after it."
+    if _noise(after) - _noise(before) < _STANDS_OUT:
+        return [
+            "No operator stands out. The largest step is at operator ",
+            _named(after),
+            f": {noise} At the output it is {_share(errors.tensors[-1])}.",
+        ]
     return [
         "Most is lost at operator ",
         _named(after),
-        f": noise is {_share(before)} of the signal's power before it and {_share(after)} after it.",
+        f": {noise}",
         [
             f" The tensor that its own steps fit least is that of operator {t.position}."
             for t in errors.worst(1)
@@ -72,4 +80,9 @@ def _named(error: TensorError) -> Content:
 
 
 def _share(error: TensorError) -> str:
-    return "nothing" if error.sqnr_db is None else words.percent(10 ** (-error.sqnr_db / 10))
+    return "nothing" if error.sqnr_db is None else words.percent(_noise(error))
+
+
+def _noise(error: TensorError) -> float:
+    """Noise power over signal power."""
+    return 0.0 if error.sqnr_db is None else float(10 ** (-error.sqnr_db / 10))

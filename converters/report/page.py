@@ -71,6 +71,8 @@ def render_page(
             ("converted", "Source", conversion_sections.converted(conversion)),
             ("files", "Files", conversion_sections.files(conversion)),
         ]
+        if conversion.searches:
+            sections.append(("search", "Search", conversion_sections.searches(conversion)))
     if layers is not None and layers.tensors:
         sections.append(("layers", "Where the damage begins", layer_sections.layers(layers)))
     if attention:

@@ -89,10 +89,10 @@ def layers(errors: LayerErrors) -> Html:
             axes.annotate(
                 f"operator {steepest[1].position}",
                 (steepest[1].position, steepest[1].sqnr_db),
-                (-9, -1),
+                (-4, -6),
                 textcoords="offset points",
                 ha="right",
-                va="center",
+                va="top",
                 color=CANDIDATE,
             )
         axes.set_xticks([tick for tick in axes.get_xticks() if 0 <= tick <= last])

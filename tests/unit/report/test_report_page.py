@@ -97,6 +97,20 @@ def test_a_conversion_shows_source_contract_gates_files_and_operators() -> None:
         assert said in text
 
 
+@pytest.mark.parametrize(
+    ("met", "said"), [(True, "reached."), (False, "missed; the best that was found is written.")]
+)
+def test_a_searched_recipe_shows_what_was_tried(met: bool, said: str) -> None:
+    trials = [
+        {"what": "plain: true min/max ranges", "cosine_mean": 0.8684, "cosine_min": 0.75, "kept": True},
+        {"what": f"equalize {samples.HOSTILE}", "cosine_mean": 0.8512, "cosine_min": 0.7, "kept": False},
+    ]
+    report = samples.report(searches={"cpu_int8": {"budget": 0.995, "met": met, "trials": trials}})
+    text = Outline(render_page(title="door", conversion=report)).text
+    assert f"cpu_int8: searched for a mean cosine of 0.995 to float: {said}" in text
+    assert "0.8684" in text and "kept" in text and "dropped" in text and samples.HOSTILE in text
+
+
 def test_a_failed_gate_is_said_with_what_was_found() -> None:
     report = samples.report(
         artefacts=(
@@ -168,6 +182,14 @@ def test_the_layers_name_the_culprit_in_words(full: str) -> None:
     assert "Most is lost at operator 3, DEPTHWISE_CONV_2D door3" in text
     assert "Operator 2, CONV_2D door2: rounding alone leaves 17.0 dB" in text
     assert "spans 6 of 256 steps: few channels are wide and the rest pays for them" in text
+
+
+def test_no_operator_is_blamed_where_none_stands_out() -> None:
+    found = samples.layers()
+    even = tuple(type(t)(**{**vars(t), "sqnr_db": 21.0 - t.position / 10}) for t in found.tensors)
+    text = Outline(render_page(title="door", layers=type(found)(**{**vars(found), "tensors": even}))).text
+    assert "No operator stands out." in text and "At the output it is 0.87 %." in text
+    assert "Most is lost" not in text
 
 
 def test_one_page_shows_every_figure_once(full: str) -> None:
