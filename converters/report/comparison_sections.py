@@ -8,13 +8,11 @@ from math import log
 from converters.comparison import CandidateComparison, ComparisonResult, NamedFlip
 from converters.evaluation.evidence import (
     FidelityEvidence,
-    Interval,
     PairedDifference,
     ThresholdDrift,
     Unsupported,
 )
 from converters.report import plots, words
-from converters.report.conversion import Verdict
 from converters.report.conversion_sections import facts_list
 from converters.report.html import Content, Html, tag
 from converters.report.html import table as html_table
@@ -28,14 +26,6 @@ from converters.report.verification_sections import (
     threshold_table,
 )
 from edge_sdk.types import UInt8Array
-
-_SEVERITY = ("bad", "caution", "open", "good")
-
-
-def verdicts(comparison: ComparisonResult) -> list[Verdict]:
-    """One per candidate, the gravest first."""
-    found = [_verdict(candidate, comparison) for candidate in comparison.candidates]
-    return sorted(found, key=lambda verdict: _SEVERITY.index(verdict.level))
 
 
 def sections(
@@ -57,52 +47,6 @@ def sections(
         section = _images(candidate, comparison, thumbnails, f"images{suffix}")
         found.append((f"images{suffix}", f"Images{of}", section))
     return found
-
-
-def _verdict(candidate: CandidateComparison, comparison: ComparisonResult) -> Verdict:
-    name = candidate.artefact.file
-    rows = [row for row in candidate.differences if isinstance(row, PairedDifference)]
-    measured = [(row, row.interval) for row in rows if isinstance(row.interval, Interval)]
-    if not measured:
-        basis = (
-            f"{name} keeps a mean cosine of {words.cosine(candidate.cosine_mean)} (least"
-            f" {words.cosine(candidate.cosine_min)}) to {comparison.baseline.file} on"
-            f" {words.count(comparison.images, 'image')}"
-        )
-        return Verdict(
-            "open", "the data cannot say what the file loses: it takes two images each of ten subjects", basis
-        )
-    margin = f"{100 * plots.MARGIN:g} percentage point"
-    worse = [(row, bounds) for row, bounds in measured if bounds.high < -plots.MARGIN]
-    unproven = [(row, bounds) for row, bounds in measured if bounds.low < -plots.MARGIN]
-    row, bounds = min(_steady(worse, comparison) or unproven or measured, key=lambda pair: pair[1].low)
-    basis = (
-        f"{name} against {comparison.baseline.file} on {comparison.data_set},"
-        f" {words.count(comparison.images, 'image')}: TAR at FMR {words.rate(row.target_fmr)} changes by"
-        f" {words.points(row.difference)} ({words.interval(bounds, as_points=True)})"
-    )
-    if worse:
-        sentence = (
-            f"the {candidate.artefact.precision} file is worse than float: at FMR {words.rate(row.target_fmr)} it"
-            f" accepts {words.percent(row.candidate_tar)} of mated comparisons, float {words.percent(row.baseline_tar)}"
-        )
-        return Verdict("bad", sentence, basis)
-    if unproven:
-        return Verdict(
-            "caution",
-            f"the {candidate.artefact.precision} file is not shown to be as good as float within {margin} of TAR",
-            basis,
-        )
-    sentence = f"the {candidate.artefact.precision} file is as good as float within {margin} of TAR"
-    return Verdict("good", f"{sentence}, at every FMR that the data can support", basis)
-
-
-def _steady(
-    rows: list[tuple[PairedDifference, Interval]], comparison: ComparisonResult
-) -> list[tuple[PairedDifference, Interval]]:
-    """Rows that hundreds of false matches decide, where there are such: the others move with a handful of pairs."""
-    trials = 0 if comparison.verification is None else comparison.verification.non_mated_trials
-    return [row for row in rows if row[0].target_fmr * trials >= 100] or rows
 
 
 def _error_rates(comparison: ComparisonResult) -> Html:

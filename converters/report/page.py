@@ -16,6 +16,7 @@ from converters.evaluate import Evaluation
 from converters.layers import LayerErrors
 from converters.report import (
     comparison_sections,
+    comparison_verdict,
     conversion_sections,
     evaluation_sections,
     image_sections,
@@ -149,7 +150,7 @@ def _verdicts(
 ) -> list[Verdict]:
     """Of the strongest evidence there is: error rates compared, else error rates, else cosine."""
     if comparison is not None:
-        return comparison_sections.verdicts(comparison)
+        return comparison_verdict.verdicts(comparison)
     if evaluations:
         return evaluation_sections.verdicts(evaluations)
     return [Verdict("open", "nothing was measured", "") if conversion is None else conversion.judge()]

@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 import report_samples as samples
 
-from converters.report import Report
+from converters.evaluation import Interval, PairedDifference
+from converters.report import Report, Verdict
+from converters.report.comparison_verdict import verdicts
 from converters.report.page import page_json, render_page
 
 
@@ -140,6 +142,44 @@ def test_equal_artefacts_on_many_subjects_are_called_as_good_as_float() -> None:
     page = render_page(title="door", comparison=samples.comparison(noise=0.0, subjects=400, each=2))
     assert "is as good as float within 1 percentage point of TAR" in Outline(page).by_tag["h1"][0]
     assert 'class="verdict good"' in page
+
+
+def judged(*ends: tuple[float, float], fmrs: tuple[float, ...] = (1e-1, 1e-2, 1e-3)) -> Verdict:
+    """The verdict where the changes of TAR at these FMRs have these intervals."""
+    found = samples.comparison()
+    rows = tuple(
+        PairedDifference(
+            fmr, 0.9, 0.9 + (low + high) / 2, (low + high) / 2, Interval(low, high, 0.95, 1000, "")
+        )
+        for fmr, (low, high) in zip(fmrs, ends, strict=True)
+    )
+    first = type(found.candidates[0])(**{**vars(found.candidates[0]), "differences": rows})
+    return verdicts(type(found)(**{**vars(found), "candidates": (first,)}))[0]
+
+
+def test_proof_that_ends_where_a_handful_of_pairs_decides_is_still_good() -> None:
+    """12,480 non-mated comparisons: 12 false matches at FMR 1e-3, 125 at 1e-2."""
+    verdict = judged((-0.002, 0.002), (-0.008, 0.004), (-0.03, 0.02))
+    assert verdict.level == "good"
+    assert verdict.sentence.endswith("of TAR down to FMR 10⁻²; below, it is not shown")
+    assert "at FMR 10⁻² by −0.20 points" in verdict.basis and "at FMR 10⁻³ by −0.50 points" in verdict.basis
+
+
+def test_proof_that_ends_earlier_calls_for_caution() -> None:
+    verdict = judged((-0.002, 0.002), (-0.03, 0.02), (-0.001, 0.001))
+    assert verdict.level == "caution"
+    assert verdict.sentence.endswith("of TAR down to FMR 10⁻¹; below, it is not shown")
+
+
+def test_one_proven_loss_outweighs_everything() -> None:
+    verdict = judged((-0.001, 0.001), (-0.001, 0.001), (-0.2, -0.02))
+    assert verdict.level == "bad" and "worse than float: at FMR 10⁻³" in verdict.sentence
+
+
+def test_a_gain_is_good() -> None:
+    verdict = judged((0.0, 0.02), (0.01, 0.03), (-0.001, 0.2))
+    assert verdict.level == "good"
+    assert verdict.sentence.endswith("at every FMR that the data can support")
 
 
 def test_what_the_data_cannot_support_is_said_with_what_it_takes(full: str) -> None:
@@ -299,7 +339,7 @@ def test_several_candidates_and_evaluations_share_a_page() -> None:
     assert len(identifiers) == len(set(identifiers))
     # Two files of one precision are told apart by their names.
     assert "door.search_int8.tflite</text>" in page
-    assert Outline(page).by_tag["header"][0].count("changes by") == 2
+    assert Outline(page).by_tag["header"][0].count("TAR changes at FMR") == 2
 
 
 def test_matplotlib_loads_where_it_draws(run_python: Callable[..., Any]) -> None:
