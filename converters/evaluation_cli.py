@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_sdk import console
+from edge_sdk.errors import InputError
 from edge_sdk.inference.card import InputContract
 
 if TYPE_CHECKING:
@@ -66,6 +67,13 @@ def add_compare(parser: argparse.ArgumentParser) -> None:
         "--images", type=Path, required=True, help="folder, .tar or .zip of subject/image, or crops"
     )
     _add_protocol(parser)
+    parser.add_argument(
+        "--attention",
+        type=_count,
+        default=0,
+        metavar="N",
+        help="show in the page where the networks look on the N worst images; faces are personal data",
+    )
     parser.add_argument(
         "--flips", type=_count, default=20, metavar="N", help="name at most N flipped decisions (20)"
     )
@@ -198,6 +206,8 @@ def _evaluation_images(arguments: argparse.Namespace) -> tuple[SampleSet, OpenSe
 def compare(arguments: argparse.Namespace, contract: InputContract | None) -> int:
     """Compare files; returns the exit code."""
     _check_work(arguments)
+    if arguments.attention and arguments.report is None:
+        raise InputError("--attention draws into the page: expected --report PAGE.html with it, found none")
     from converters.comparison import compare as measure
     from converters.comparison import open_artefacts, open_images
     from converters.evaluate import Protocol
@@ -217,7 +227,19 @@ def compare(arguments: argparse.Namespace, contract: InputContract | None) -> in
             cache=_cache(arguments),
         )
     if arguments.report is not None:
-        _write_page(arguments, samples, found, title=found.baseline.model, comparison=found)
+        from converters.report.material import looks, tensor_errors
+
+        _write_page(
+            arguments,
+            samples,
+            found,
+            title=found.baseline.model,
+            comparison=found,
+            layers=tensor_errors(artefacts[0], artefacts[1], samples),
+            attention=looks(
+                artefacts[:2], samples, [name for name, _ in found.candidates[0].worst], arguments.attention
+            ),
+        )
     print(json.dumps(found.to_json(), indent=1, ensure_ascii=False) if arguments.json else found.to_text())
     return 0
 

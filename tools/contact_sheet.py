@@ -11,6 +11,8 @@ from PIL import Image, ImageDraw, ImageFont
 from edge_sdk.types import UInt8Array
 
 TILE_PX, GAP_PX, FRAME_PX, LABEL_PX = 96, 10, 4, 20
+# Room for a product's name under its reference.
+NAME_PX = 60
 # Okabe and Ito's palette, told apart by most kinds of colour vision.
 RIGHT, REJECTED, WRONG = "#009e73", "#e69f00", "#d55e00"
 INK, PAPER, FAINT = "#222222", "#ffffff", "#888888"
@@ -37,7 +39,7 @@ def contact_sheet(references: Mapping[str, UInt8Array], outcomes: Sequence[Outco
     half = -(-len(rows) // 2)
     probes = max(map(len, rows.values()), default=0)
     step_x, step_y = TILE_PX + GAP_PX, TILE_PX + LABEL_PX + GAP_PX
-    column_px = (probes + 1) * step_x + 3 * GAP_PX
+    column_px = (probes + 1) * step_x + NAME_PX + 2 * GAP_PX
     width = 2 * column_px + GAP_PX
     per_row = max(1, (width - GAP_PX) // step_x)
     stranger_rows = -(-len(strangers) // per_row)
@@ -54,7 +56,7 @@ def contact_sheet(references: Mapping[str, UInt8Array], outcomes: Sequence[Outco
         y = top + (number % half) * step_y
         _paste(sheet, references[name], x, y)
         for place, outcome in enumerate(found):
-            left = x + (place + 1) * step_x + GAP_PX
+            left = x + (place + 1) * step_x + NAME_PX
             _framed(sheet, draw, outcome, left, y)
             draw.text((left, y + TILE_PX + 2), _said(outcome), _colour(outcome), small)
         draw.text((x, y + TILE_PX + 2), name, INK, small)

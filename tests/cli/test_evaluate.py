@@ -152,7 +152,6 @@ def test_identification(
 def test_errors_and_page(
     edge_convert: Callable[..., Outcome], model: Path, people: Path, tmp_path: Path
 ) -> None:
-    pytest.importorskip("converters.report.page")
     page = tmp_path / "page.html"
     found = edge_convert(
         "evaluate", model, "--images", people, "--errors", 2, "--report", page, "--thumbnails"
@@ -172,6 +171,22 @@ def test_comparison(
     assert found.out.count("this: ") == 2
     value = json.loads(edge_convert("compare", float_model_path, model, "--images", people, "--json").out)
     assert {"cosine_mean", "cosine_min", "worst", "candidates"} <= set(value)
+
+
+def test_the_comparisons_page_shows_where_damage_begins_and_where_networks_look(
+    edge_convert: Callable[..., Outcome], model: Path, float_model_path: Path, people: Path, tmp_path: Path
+) -> None:
+    page = tmp_path / "page.html"
+    shown = ("compare", float_model_path, model, "--images", people, "--attention", 2)
+    assert edge_convert(*shown, "--report", page).code == 0
+    text = page.read_text()
+    assert "Where the damage begins" in text
+    assert text.count("Where it looks") >= 1
+    assert edge_convert("compare", float_model_path, model, "--images", people, "--report", page).code == 0
+    assert "Where it looks" not in page.read_text(), "pictures of people are shown on request only"
+    found = edge_convert(*shown)
+    assert found.code == 3
+    assert "expected --report" in found.err
 
 
 def test_comparison_of_loose_images(
