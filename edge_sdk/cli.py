@@ -28,7 +28,7 @@ _FILES = "--model face.tflite --gallery home.gallery --key home.key"
 _EXAMPLES = {
     "enrol": f"  edge-sdk enrol alice alice-1.jpg alice-2.jpg {_FILES}",
     "verify": f"  edge-sdk verify alice probe.jpg {_FILES} --fmr 1e-4",
-    "identify": f"  edge-sdk identify probe.jpg {_FILES} --threshold 0.55",
+    "identify": f"  edge-sdk identify probe.jpg {_FILES} --fpir 0.01",
     "gallery list": "  edge-sdk gallery list --gallery home.gallery --key home.key",
     "gallery remove": "  edge-sdk gallery remove alice --gallery home.gallery --key home.key",
     "gallery status": "  edge-sdk gallery status --gallery home.gallery --key home.key --json",
@@ -68,6 +68,12 @@ def _parser() -> argparse.ArgumentParser:
         threshold.add_argument(
             "--threshold", type=float, help="cosine to reach, where the card has no evidence"
         )
+        if parser_ is identify:
+            threshold.add_argument(
+                "--fpir",
+                type=float,
+                help="let at most this share of strangers in, whatever the gallery's size",
+            )
     gallery = commands.add_parser("gallery", help="look after the gallery")
     rooms = gallery.add_subparsers(required=True, metavar="COMMAND")
     _command(rooms, "gallery list", "list who is enrolled", _list)
@@ -131,8 +137,8 @@ def _verify(arguments: argparse.Namespace) -> int:
 
 def _identify(arguments: argparse.Namespace) -> int:
     embedder = _open_embedder(arguments)
-    threshold = _threshold(arguments, embedder.card)
     gallery = _open_gallery(arguments, embedder.model_id)
+    threshold = _search_threshold(arguments, embedder.card, references=gallery.status().templates)
     probes = _embed(embedder, arguments.images)
     answers = [gallery.identify(probe, threshold=threshold) for probe in probes]
     _tell(
@@ -219,6 +225,18 @@ def _threshold(arguments: argparse.Namespace, card: ModelCard) -> float:
         if math.isclose(point.fmr, arguments.fmr, rel_tol=1e-5):
             return point.threshold
     raise ModelCardError(f"expected an FMR that the card has evidence for ({known}), found {arguments.fmr:g}")
+
+
+def _search_threshold(arguments: argparse.Namespace, card: ModelCard, *, references: int) -> float:
+    """The threshold for a search of so many references; a wish by FPIR knows that N references are N chances."""
+    if arguments.fpir is None:
+        return _threshold(arguments, card)
+    from edge_sdk.decision.operating_point import OperatingPoint
+
+    wanted = OperatingPoint.for_identification(
+        card.operating_points, fpir=arguments.fpir, references=max(1, references)
+    )
+    return wanted.threshold
 
 
 def _key(arguments: argparse.Namespace, *, new: bool) -> KeyProvider:

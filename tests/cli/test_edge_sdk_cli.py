@@ -177,6 +177,15 @@ def proven(tmp_path: Path, model_with_evidence: Path, edge_sdk: Run, alice: Path
     return flags
 
 
+def test_a_wished_fpir_takes_the_point_that_the_gallerys_size_asks_for(
+    edge_sdk: Run, proven: tuple[str, ...], alice: Path, stranger: Path
+) -> None:
+    assert edge_sdk("identify", alice, *proven, "--fpir", "0.01").code == 0
+    assert edge_sdk("identify", stranger, *proven, "--fpir", "0.01").code == 1
+    done = edge_sdk("identify", alice, *proven, "--fpir", "1e-5")
+    assert (done.code, "takes an operating point at FMR" in done.err) == (3, True)
+
+
 @pytest.mark.parametrize("fmr", ["1e-3", "0.001", "1e-2"])
 def test_an_operating_point_of_the_card_is_chosen_by_its_fmr(
     edge_sdk: Run, proven: tuple[str, ...], alice: Path, stranger: Path, fmr: str
