@@ -116,7 +116,7 @@ class OperatingPoint:
         if not fitting:
             known = ", ".join(f"{point.fmr:g}" for point in sorted(points, key=lambda p: p.fmr)) or "none"
             raise ModelCardError(
-                f"FPIR {fpir:g} over {references} references takes an operating point at FMR {wanted:.3g} or less,"
+                f"an FPIR of {fpir:g} over {references} references takes an operating point at FMR {wanted:.3g} or less,"
                 f" found {known}",
                 hint=f"edge-convert evaluate --write-card --fmr {_round_down(wanted):g} measures one, with"
                 f" {math.ceil(3 / _round_down(wanted))} non-mated comparisons or more",
