@@ -52,7 +52,8 @@ def make_encoder(contract: InputContract, tensor: TensorInfo) -> Encoder:
     """Choose the cheapest exact way from pixels to the input tensor.
 
     One bit flip where int8 codes are pixel - 128, one cast where they are the pixels, one table lookup
-    otherwise; never a float image on the way to an integer tensor.
+    otherwise; never a float image on the way to an integer tensor. Whatever is chosen writes what the
+    table says, bit for bit.
 
     Raises:
         ModelContractError: The tensor is not what the contract says.
@@ -65,8 +66,23 @@ def make_encoder(contract: InputContract, tensor: TensorInfo) -> Encoder:
     table = code_table(contract, tensor)
     reverse = contract.color == "bgr"
     if (table == table[:, :1]).all():
-        return _one_table(np.ascontiguousarray(table[:, 0]), reverse)
+        column = np.ascontiguousarray(table[:, 0])
+        mean, scale = np.float32(contract.mean[0]), np.float32(contract.scale[0])
+        if table.dtype == np.float32 and np.array_equal((_PIXELS.astype(np.float32) - mean) / scale, column):
+            return _arithmetic(mean, scale, reverse)
+        return _one_table(column, reverse)
     return _table_per_channel(table, reverse)
+
+
+def _arithmetic(mean: np.float32, scale: np.float32, reverse: bool) -> Encoder:
+    """Into a float tensor two vector operations are three times faster than a lookup; chosen where exact."""
+
+    def shift_and_scale(face: UInt8Array, view: NDArray[Any]) -> None:
+        np.subtract(face[..., ::-1] if reverse else face, mean, out=view[0], dtype=np.float32)
+        if scale != 1:
+            np.divide(view[0], scale, out=view[0])
+
+    return shift_and_scale
 
 
 def _one_table(table: NDArray[Any], reverse: bool) -> Encoder:
