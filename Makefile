@@ -42,8 +42,13 @@ contracts: $(VENV)/installed ## which package may import which
 
 check: lint types contracts ## everything but the tests
 
-bench: $(VENV)/installed ## speed, as ratios within one run
+work/demo/products.cpu_int8.tflite: $(VENV)/installed
+	$(BIN)/python -m tools.demo --output work/demo
+
+bench: $(VENV)/installed work/demo/products.cpu_int8.tflite ## speed: embedder, gallery, evaluation (2 minutes)
 	$(BIN)/python -m tools.benchmark
+	$(BIN)/python -m tools.bench_gallery
+	$(BIN)/python -m tools.bench_evaluation
 
 samples: $(VENV)/installed ## draw the products, train the reference model (40 minutes)
 	$(BIN)/python -m tools.train --output samples/products
