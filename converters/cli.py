@@ -106,16 +106,32 @@ def _add_convert(commands: Any) -> None:
         "--recipe",
         default="",
         metavar="auto|FILE",
-        help="auto: search for the cheapest int8 recipe that reaches --min-cosine (0.995 where not given);"
-        " or a .recipe.json to replay; default: plain min/max int8",
+        help="auto: search for the cheapest int8 recipe that keeps --max-fnmr-loss, or --min-cosine (0.995"
+        " where not given); or a .recipe.json to replay; default: plain min/max int8",
     )
     parser.add_argument(
         "--min-cosine",
-        type=_fraction,
+        type=share,
         default=0.0,
         help="fail with exit 1 where the mean cosine to float is below",
     )
-    _add_contract(parser)
+    parser.add_argument(
+        "--max-fnmr-loss",
+        type=share,
+        default=0.0,
+        metavar="SHARE",
+        help="with --recipe auto: stop at the first recipe whose FNMR on --images is at most so much above"
+        " the float model's (0.01 is one point); exit 1 where there is none",
+    )
+    parser.add_argument(
+        "--at-fmr", type=share, default=1e-3, metavar="FMR", help="FMR of --max-fnmr-loss (default: 0.001)"
+    )
+    parser.add_argument(
+        "--images",
+        type=Path,
+        help="labelled crops for --max-fnmr-loss, one folder per subject; measure the file on others",
+    )
+    add_contract(parser)
     parser.set_defaults(run=_convert, parser=parser)
 
 
@@ -132,18 +148,19 @@ def _add_evaluate(commands: Any) -> None:
         commands, "evaluate", "measure a file's error rates on labelled images", _EVALUATE_EXAMPLE
     )
     evaluation_cli.add_evaluate(parser)
-    _add_contract(parser)
+    add_contract(parser)
     parser.set_defaults(run=_evaluate, parser=parser)
 
 
 def _add_compare(commands: Any) -> None:
     parser = _command(commands, "compare", "compare files of one model on the same images", _COMPARE_EXAMPLE)
     evaluation_cli.add_compare(parser)
-    _add_contract(parser)
+    add_contract(parser)
     parser.set_defaults(run=_compare, parser=parser)
 
 
-def _add_contract(parser: argparse.ArgumentParser) -> None:
+def add_contract(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that say how pixels become the network's numbers."""
     group = parser.add_argument_group("input contract", "how pixels become the network's numbers")
     group.add_argument("--contract", type=Path, metavar="FILE.json", help="a file that says all of it")
     group.add_argument("--size", type=_size, metavar="HxW", help="input height and width, such as 112x112")
@@ -177,7 +194,8 @@ def _range(text: str) -> list[float]:
     return [low, high]
 
 
-def _fraction(text: str) -> float:
+def share(text: str) -> float:
+    """A number in 0..1 from a flag."""
     try:
         value = float(text)
     except ValueError:
@@ -214,7 +232,8 @@ def _contract_file(arguments: argparse.Namespace) -> dict[str, Any]:
     return {**value, **flags}
 
 
-def _contract(arguments: argparse.Namespace) -> tuple[InputContract, dict[str, Any]]:
+def input_contract(arguments: argparse.Namespace) -> tuple[InputContract, dict[str, Any]]:
+    """The input contract that flags and file say, and all that they say; missing parts are a usage error."""
     value = _contract_file(arguments)
     missing = [] if "size" in value or "height" in value else ["--size"]
     missing += [] if "color" in value else ["--color"]
@@ -231,8 +250,13 @@ def _contract(arguments: argparse.Namespace) -> tuple[InputContract, dict[str, A
 
 
 def _convert(arguments: argparse.Namespace) -> int:
-    contract, said = _contract(arguments)
+    contract, said = input_contract(arguments)
     from converters.pipeline import Request, convert
+
+    if bool(arguments.max_fnmr_loss) != (arguments.images is not None):
+        arguments.parser.error("--max-fnmr-loss and --images belong together")
+    if arguments.images is not None and arguments.recipe != "auto":
+        arguments.parser.error("--max-fnmr-loss takes --recipe auto")
 
     def text(flag: str, default: str) -> str:
         given = getattr(arguments, flag)
@@ -247,6 +271,9 @@ def _convert(arguments: argparse.Namespace) -> int:
         name=arguments.name or str(said.get("name", "")),
         min_cosine=arguments.min_cosine,
         recipe=arguments.recipe,
+        max_fnmr_loss=arguments.max_fnmr_loss,
+        at_fmr=arguments.at_fmr,
+        images=arguments.images,
         version=text("version", "1"),
         description=text("description", ""),
         licence=text("licence", ""),

@@ -11,6 +11,15 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from converters.budget import (
+    SEARCH_COSINE,
+    Budget,
+    CosineBudget,
+    ErrorRateBudget,
+    LabelledCrops,
+    check_support,
+    read_labelled,
+)
 from converters.calibration import (
     RECOMMENDED_IMAGES,
     CalibrationSet,
@@ -18,7 +27,7 @@ from converters.calibration import (
     real_inputs,
 )
 from converters.embedding import embed_crops
-from converters.errors import AccuracyGateError, GateError
+from converters.errors import AccuracyGateError, ConversionError, GateError
 from converters.float_model import FloatModel, canonical
 from converters.gates import Gate, check, xnnpack_partitions
 from converters.graph import Graph
@@ -55,7 +64,11 @@ class Request:
         name: The model's name; the source file's stem where empty.
         min_cosine: Least mean cosine of each artefact to the float model; 0 asks for none.
         recipe: Of the integer artefact: the target's plain one where empty, ``auto`` to search for the
-            cheapest that keeps ``min_cosine`` (0.995 where that is 0), or a saved recipe's file.
+            cheapest that keeps the budget, or a saved recipe's file. The budget is ``max_fnmr_loss`` where
+            that is given, else ``min_cosine`` (0.995 where that is 0).
+        max_fnmr_loss: How much higher FNMR may be than the float model's, a share; 0 asks for nothing.
+        at_fmr: At which FMR, each network at its own threshold, over all pairs of ``images``.
+        images: Folder or archive of labelled crops, ``subject/image``. The recipe is chosen on them.
         version: The model's own version, for the card.
         description: For the card.
         licence: For the card.
@@ -69,6 +82,9 @@ class Request:
     name: str = ""
     min_cosine: float = 0.0
     recipe: str = ""
+    max_fnmr_loss: float = 0.0
+    at_fmr: float = 1e-3
+    images: Path | None = None
     version: str = "1"
     description: str = ""
     licence: str = ""
@@ -81,7 +97,8 @@ def convert(request: Request) -> Report:
         SourceError: The source cannot be read or converted.
         CalibrationError: The calibration images cannot be used.
         GateError: An artefact is not whole (exit 1).
-        AccuracyGateError: An artefact is further from float than ``min_cosine`` allows (exit 1).
+        AccuracyGateError: An artefact is further from float than ``min_cosine`` allows, or no recipe keeps
+            the budget of error rates (exit 1).
         ConversionError: The output cannot be written, a quantizer refuses the network.
     """
     check_targets(request.targets)
@@ -92,10 +109,11 @@ def convert(request: Request) -> Report:
                 request.contract,
                 progress=progress,
             )
+        labelled = _labelled(request)
         float_model = _read_float_model(request, images)
-        made = make_all(
-            float_model, images, request.targets, recipe=request.recipe, budget=request.min_cosine
-        )
+        budget = _budget(request, float_model, labelled)
+        made = make_all(float_model, images, request.targets, recipe=request.recipe, budget=budget)
+        _require_budget(request, made)
         report = _finish(request, float_model, images, made, folder)
         write_all(folder, {f"{report.name}.report.json": _json(report.to_json())})
     return report
@@ -107,6 +125,46 @@ def _read_float_model(request: Request, images: CalibrationSet) -> FloatModel:
     with stage("convert to float .tflite"):
         source = read_source(request.model, contract=request.contract, inputs=inputs)
     return canonical(source, request.contract, inputs)
+
+
+def _labelled(request: Request) -> LabelledCrops | None:
+    """The images of a budget of error rates; refused before any work where they cannot support it."""
+    if not request.max_fnmr_loss:
+        return None
+    if request.images is None or request.recipe != "auto":
+        raise ConversionError(
+            "a budget of error rates takes labelled images and a search",
+            hint="--recipe auto --images DIR, with one folder per subject",
+        )
+    with stage("read labelled images") as progress:
+        labelled = read_labelled(request.images, request.contract, progress=progress)
+    check_support(labelled.subjects, fmr=request.at_fmr, max_loss=request.max_fnmr_loss)
+    return labelled
+
+
+def _budget(request: Request, model: FloatModel, labelled: LabelledCrops | None) -> Budget:
+    if labelled is None:
+        return CosineBudget(request.min_cosine or SEARCH_COSINE)
+    with stage("measure the float model on labelled images") as progress:
+        return ErrorRateBudget.of(
+            model.network,
+            model.contract,
+            labelled,
+            fmr=request.at_fmr,
+            max_loss=request.max_fnmr_loss,
+            progress=progress,
+        )
+
+
+def _require_budget(request: Request, made: Sequence[Made]) -> None:
+    for one in made:
+        if request.max_fnmr_loss and one.search is not None and not one.search.met:
+            best = one.search.best
+            raise AccuracyGateError(
+                f"{one.recipe.name}: searched for {one.search.budget['goal']}; the best of"
+                f" {len(one.search.trials)} recipes, {best.what!r}, has {best.found}; nothing was written",
+                hint=one.search.held_back(),
+            )
 
 
 def _finish(
@@ -156,14 +214,14 @@ def _finish(
         dimension=model.dimension,
         source=model.source,
         agreement=model.agreement,
-        notes=(*model.notes, *_image_notes(images, model.contract)),
+        notes=(*model.notes, *_image_notes(images, model.contract), *_budget_notes(made)),
         calibration=_described(images),
         measured_on=len(images.held_out),
         held_out=images.parted,
         artefacts=tuple(artefacts),
         searches={one.recipe.name: one.search.to_json() for one in made if one.search is not None},
     )
-    _require_accuracy(report, request.min_cosine)
+    _require_accuracy(report, request.min_cosine, made)
     layers = _layer_errors(model, made, images)
     with stage("draw the report"):
         page = render_page(title=name, conversion=report, layers=layers)
@@ -195,13 +253,16 @@ def _require_gates(recipe: Recipe, gates: Sequence[Gate]) -> None:
         )
 
 
-def _require_accuracy(report: Report, min_cosine: float) -> None:
+def _require_accuracy(report: Report, min_cosine: float, made: Sequence[Made]) -> None:
+    found = {one.recipe.name: one.search for one in made if one.search is not None}
     for artefact in report.artefacts:
         if artefact.cosine_mean < min_cosine:
             raise AccuracyGateError(
                 f"{artefact.file}: cosine to float {artefact.cosine_mean:.4f} on {report.measured_on} images,"
                 f" wanted at least {min_cosine:g}; nothing was written",
-                hint="--recipe auto searches for a better one; without --min-cosine the files are written and"
+                hint=found[artefact.recipe].held_back()
+                if artefact.recipe in found
+                else "--recipe auto searches for a better one; without --min-cosine the files are written and"
                 " the report says what they are worth",
             )
 
@@ -285,6 +346,15 @@ def _image_notes(images: CalibrationSet, contract: InputContract) -> list[str]:
             "too few images to hold any out: fidelity was measured on the calibration images themselves"
         )
     return notes
+
+
+def _budget_notes(made: Sequence[Made]) -> list[str]:
+    return [
+        f"the recipe was chosen on the {one.search.budget['images']} images of {one.search.budget['data_set']}:"
+        " measure the file on others"
+        for one in made
+        if one.search is not None and "data_set" in one.search.budget
+    ]
 
 
 def _tools() -> dict[str, str]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
+from converters.budget import SEARCH_COSINE, Budget, CosineBudget
 from converters.calibration import CalibrationSet, channel_statistics
 from converters.errors import ConversionError
 from converters.float_model import FloatModel
@@ -17,8 +18,6 @@ from converters.search import SearchResult, search
 
 #: Which recipes each target asks for, first the one that fidelity is measured against.
 TARGETS = {"cpu": ("float32", "float16", "cpu_int8")}
-#: What a search aims at where no budget is given.
-SEARCH_COSINE = 0.995
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ def make_all(
     targets: Sequence[str],
     *,
     recipe: str = "",
-    budget: float = 0.0,
+    budget: Budget | None = None,
 ) -> list[Made]:
     """Make every network that the targets ask for, the float one first.
 
@@ -54,7 +53,7 @@ def make_all(
         images: The calibration images.
         targets: Names in ``TARGETS``.
         recipe: Of the integer artefact: plain where empty, ``auto``, or a saved recipe's file.
-        budget: Least mean cosine that a search aims at; ``SEARCH_COSINE`` where 0.
+        budget: What a search may lose; a mean cosine of ``SEARCH_COSINE`` where None.
 
     Raises:
         ConversionError: An unreadable recipe, a quantizer refuses the network.
@@ -67,7 +66,7 @@ def make_all(
         elif plain.precision == "float16":
             made.append(Made(plain, to_float16(model.network), model.network))
         elif recipe == "auto":
-            made.append(_searched(model, images, plain, budget or SEARCH_COSINE))
+            made.append(_searched(model, images, plain, budget or CosineBudget(SEARCH_COSINE)))
         else:
             made.append(_by_recipe(model, images, _saved(recipe, plain) if recipe else plain))
     return made
@@ -105,6 +104,6 @@ def _by_recipe(model: FloatModel, images: CalibrationSet, recipe: Recipe) -> Mad
     return Made(recipe, network, equalized(model.network, recipe, statistics)[0])
 
 
-def _searched(model: FloatModel, images: CalibrationSet, plain: Recipe, budget: float) -> Made:
+def _searched(model: FloatModel, images: CalibrationSet, plain: Recipe, budget: Budget) -> Made:
     found = search(model, images, plain, budget=budget)
-    return replace(_by_recipe(model, images, found.recipe), search=found)
+    return Made(found.recipe, found.network, found.twin, found)

@@ -1,21 +1,23 @@
-"""The cheapest recipe whose int8 network keeps the evidence; every step is measured and kept only if it helps.
+"""The cheapest recipe whose int8 network keeps a budget; every step is measured and kept only if it helps.
 
-Steps in the order of what they cost on the device: none (equalization, bias correction), then operators left
-in float, fewest first. Candidates are compared on images that neither gave the ranges nor are reported on.
+Steps in the order of what they cost on the device: none (equalization, bias correction), then operators left in
+float: those with few multiplications, those near the image, at last the most sensitive ones. Candidates are
+compared on images that neither gave the ranges nor are reported on. What each step is worth: docs/int8.md.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from converters.budget import Budget, Candidate, Verdict, standard_error
 from converters.calibration import CalibrationSet, ChannelStatistics, channel_statistics
 from converters.embedding import embed_crops
 from converters.float_model import FloatModel
 from converters.graph import Graph, indices
 from converters.progress import stage
-from converters.quantizers.int8 import make_int8
+from converters.quantizers.int8 import equalized, make_int8
 from converters.recipe import Recipe
 from edge_sdk.decision.matching import cosine
 from edge_sdk.types import FloatArray
@@ -25,13 +27,15 @@ _FREE_STEPS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("plain: true min/max ranges", {}),
     ("equalize what depthwise convolutions read", {"equalize": "depthwise"}),
     ("equalize every group", {"equalize": "all"}),
+    ("move less of the spread into weights: share 0.3", {"weight_share": 0.3}),
+    ("move more of the spread into weights: share 0.7", {"weight_share": 0.7}),
     ("correct biases", {"bias_correction": True}),
 )
-_COUNTED = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "ADD"}
-#: How many operators are tried in float at once, and the share of all that may be: beyond it a float16
-#: file is the better answer.
-_FLOAT_COUNTS = (1, 2, 4, 6, 8, 10, 12, 14, 16, 20, 24)
-_LARGEST_FLOAT_SHARE = 0.25
+_COUNTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "ADD")
+_FIRST_COUNTS = (4, 8, 12, 16, 24)
+_SENSITIVE_COUNTS = (1, 2, 4, 6, 8, 12, 16)
+#: The share of all multiplications that may be in float: beyond it a float16 file is the better answer.
+_LARGEST_FLOAT_SHARE = 0.3
 _SENSITIVITY_IMAGES = 24
 
 
@@ -44,18 +48,20 @@ class Trial:
         cosine_mean: Mean cosine to float on the selection images.
         cosine_min: The least.
         standard_error: Of the mean.
+        float_share: Share of the network's multiplications that it leaves in float, 0..1.
         kept: Whether the search went on from here.
+        met: Whether it keeps the budget.
+        found: What the budget found, in words.
     """
 
     what: str
     cosine_mean: float
     cosine_min: float
     standard_error: float
+    float_share: float
     kept: bool
-
-    def keeps(self, budget: float) -> bool:
-        """Whether the budget is kept on other images too, as far as one standard error can tell."""
-        return self.cosine_mean - self.standard_error >= budget
+    met: bool
+    found: str
 
 
 @dataclass(frozen=True)
@@ -65,35 +71,64 @@ class SearchResult:
     Args:
         recipe: The best recipe, to be replayed.
         network: The int8 network it makes.
+        twin: The float network whose tensors are its tensors, channel for channel.
         trials: Everything that was tried, in order.
-        budget: Least mean cosine that was asked for.
-        met: Whether the best recipe keeps it on the selection images, with one standard error to spare.
+        best: The trial of that recipe.
+        budget: What was asked for, as ``Budget.to_json`` says it.
+        sensitive: Operators by what the mean cosine gains with each alone in float, most first; empty
+            where the search ended before it measured them.
     """
 
     recipe: Recipe
     network: bytes
+    twin: bytes
     trials: tuple[Trial, ...]
-    budget: float
-    met: bool
+    best: Trial
+    budget: Mapping[str, Any]
+    sensitive: tuple[tuple[str, float], ...] = ()
+
+    @property
+    def met(self) -> bool:
+        """Whether the best recipe keeps the budget."""
+        return self.best.met
 
     def to_json(self) -> dict[str, Any]:
         """What a report keeps."""
-        return {"budget": self.budget, "met": self.met, "trials": [asdict(trial) for trial in self.trials]}
+        return {
+            "budget": dict(self.budget),
+            "met": self.met,
+            "trials": [asdict(trial) for trial in self.trials],
+            "sensitive": [list(pair) for pair in self.sensitive],
+        }
+
+    def held_back(self) -> str:
+        """Why no recipe keeps the budget, in one line: the trials, and the operators that cost most."""
+        tried = ", ".join(f"{trial.cosine_mean:.4f} {trial.what}" for trial in self.trials)
+        names = ", ".join(repr(name) for name, _ in self.sensitive[:3])
+        most = f"most sensitive operators: {names}; " if names else ""
+        return f"{most}mean cosines of what was tried: {tried}"
 
 
 class _Bench:
     """Makes candidates and measures them."""
 
-    def __init__(self, model: FloatModel, images: CalibrationSet, start: Recipe) -> None:
-        self.model, self.images = model, images
-        self.recipe, self.network = start, b""
-        self.best: Trial | None = None
+    def __init__(self, model: FloatModel, images: CalibrationSet, start: Recipe, budget: Budget) -> None:
+        self.model, self.images, self.recipe, self.budget = model, images, start, budget
+        self.graph = Graph.parse(model.network)
+        self.multiplications = multiplications(self.graph)
         with stage("calibrate") as progress:
             self.statistics: Mapping[str, ChannelStatistics] = channel_statistics(
                 model.network, model.contract, images.ranges.pixels, progress=progress
             )
         self.baseline: FloatArray = embed_crops(model.network, model.contract, images.selection.pixels)
         self.trials: list[Trial] = []
+        self.sensitive: tuple[tuple[str, float], ...] = ()
+        self.reached = -1.0
+        self.answer: tuple[Verdict, Trial, Recipe, bytes] | None = None
+
+    @property
+    def met(self) -> bool:
+        return self.answer is not None and self.answer[0].met
 
     def make(self, recipe: Recipe) -> bytes:
         return make_int8(
@@ -104,68 +139,149 @@ class _Bench:
         found = embed_crops(network, self.model.contract, self.images.selection.pixels[:count])
         return cosine(self.baseline[:count], found)
 
+    def float_share(self, names: Sequence[str]) -> float:
+        total = sum(self.multiplications.values())
+        return sum(self.multiplications.get(name, 0) for name in names) / total if total else 0.0
+
     def trial(self, recipe: Recipe, what: str) -> bool:
-        """Make and measure a candidate; it becomes the best where it is better."""
-        network = self.make(recipe)
-        found = self.cosines(network)
+        """Make and measure a candidate; the search goes on from it where it is better. Says whether to stop."""
+        if self.trials and recipe == self.recipe:
+            return self.met
+        with stage(what):
+            network = self.make(recipe)
+            cosines = self.cosines(network)
+            verdict = self.budget.keeps(Candidate(network, cosines))
+        mean = float(cosines.mean())
+        kept = verdict.met or mean > self.reached
+        share = self.float_share(recipe.keep_float)
         trial = Trial(
             what,
-            float(found.mean()),
-            float(found.min()),
-            float(found.std() / len(found) ** 0.5),
-            kept=self.best is None or float(found.mean()) > self.best.cosine_mean,
+            mean,
+            float(cosines.min()),
+            standard_error(cosines),
+            share,
+            kept,
+            verdict.met,
+            verdict.found,
         )
         self.trials.append(trial)
-        if trial.kept:
-            self.best, self.recipe, self.network = trial, recipe, network
-        return trial.kept
+        if kept:
+            self.recipe, self.reached = recipe, mean
+            if self.answer is None or verdict.margin >= self.answer[0].margin:
+                self.answer = (verdict, trial, recipe, network)
+        return self.met
 
-    def result(self, budget: float) -> SearchResult:
-        met = self.best is not None and self.best.keeps(budget)
-        return SearchResult(self.recipe, self.network, tuple(self.trials), budget, met)
+    def result(self) -> SearchResult:
+        if self.answer is None:  # pragma: no cover  the plain recipe is always tried
+            raise RuntimeError("a search that tried nothing")
+        _, trial, recipe, network = self.answer
+        twin = equalized(self.model.network, recipe, self.statistics)[0]
+        return SearchResult(
+            recipe, network, twin, tuple(self.trials), trial, self.budget.to_json(), self.sensitive
+        )
 
 
-def search(model: FloatModel, images: CalibrationSet, start: Recipe, *, budget: float) -> SearchResult:
-    """Find the cheapest recipe whose mean cosine to float reaches the budget.
+def search(model: FloatModel, images: CalibrationSet, start: Recipe, *, budget: Budget) -> SearchResult:
+    """Find the cheapest recipe that keeps the budget.
 
     Args:
         model: The float network.
         images: Ranges come from one part, candidates are compared on another.
         start: The plain recipe of the target; what it allows stays allowed.
-        budget: Least mean cosine wanted.
+        budget: What may be lost.
 
     Returns:
-        The first recipe that reaches the budget, else the best one found.
+        The first recipe that keeps the budget, else the one that comes nearest.
     """
-    bench = _Bench(model, images, start)
+    bench = _Bench(model, images, start, budget)
     for what, change in _FREE_STEPS:
-        with stage(what):
-            bench.trial(replace(bench.recipe, **change), what)
-        if bench.best is not None and bench.best.keeps(budget):
-            return bench.result(budget)
+        if "weight_share" in change and bench.recipe.equalize != "all":
+            continue
+        if bench.trial(replace(bench.recipe, **change), what):
+            return bench.result()
+    for what, names in _cheap_in_float(bench.graph):
+        keep = tuple(sorted({*bench.recipe.keep_float, *names}))
+        if bench.float_share(keep) > _LARGEST_FLOAT_SHARE:
+            continue
+        if bench.trial(replace(bench.recipe, keep_float=keep), what):
+            return bench.result()
+    _pick_sensitive(bench)
+    return bench.result()
+
+
+def _cheap_in_float(graph: Graph) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Operators that cost little in float, in words and by name: few multiplications, or near the image.
+
+    A depthwise convolution and an addition are a small part of all multiplications; PReLU is computed in float
+    anyway, so those between save their conversions. What is rounded near the image goes through every later operator.
+    """
+    named = [
+        (graph.op_name(op), graph.name(indices(op.outputs)[0]))
+        for op in graph.operators
+        if indices(op.outputs)[0] not in graph.outputs
+    ]
+    for what, kind in (("depthwise convolutions", "DEPTHWISE_CONV_2D"), ("additions", "ADD")):
+        names = tuple(name for op, name in named if op == kind)
+        if names:
+            yield f"leave {what} in float", names
+    for count in _FIRST_COUNTS:
+        if count < len(named) / 2:
+            yield f"leave the first {count} operators in float", tuple(name for _, name in named[:count])
+
+
+def _pick_sensitive(bench: _Bench) -> None:
+    """Leave more and more of the most sensitive operators in float."""
+    base = bench.recipe
     ordered = _by_sensitivity(bench)
-    for count in _FLOAT_COUNTS:
-        if count > _LARGEST_FLOAT_SHARE * len(ordered):
-            break
-        what = f"leave the {count} most sensitive operator{'s' if count > 1 else ''} in float"
-        with stage(what):
-            bench.trial(replace(bench.recipe, keep_float=tuple(sorted(ordered[:count]))), what)
-        if bench.best is not None and bench.best.keeps(budget):
-            break
-    return bench.result(budget)
+    for count in _SENSITIVE_COUNTS:
+        keep = tuple(sorted({*base.keep_float, *ordered[:count]}))
+        if count > len(ordered) or bench.float_share(keep) > _LARGEST_FLOAT_SHARE:
+            return
+        what = f"leave the {count} most sensitive operator{'s' if count > 1 else ''} in float too"
+        if bench.trial(replace(bench.recipe, keep_float=keep), what):
+            return
 
 
 def _by_sensitivity(bench: _Bench) -> list[str]:
-    """Operators by how much the cosine gains with that one in float, most first; one at a time."""
-    quick = replace(bench.recipe, bias_correction=False)
-    graph = Graph.parse(bench.model.network)
-    names: Sequence[str] = [
-        graph.name(indices(op.outputs)[0]) for op in graph.operators if graph.op_name(op) in _COUNTED
-    ]
+    """Operators still in int8 by how much the cosine gains with that one in float, most first; one at a time."""
+    graph, base = bench.graph, bench.recipe
+    names = [graph.name(indices(op.outputs)[0]) for op in graph.operators if graph.op_name(op) in _COUNTED]
+    edge = {graph.name(index) for index in graph.outputs}  # what a device reads stays int8
+    names = [name for name in names if name not in base.keep_float and name not in edge]
+    without = _quick(bench, base, ())
     gains: dict[str, float] = {}
     with stage("measure the sensitivity of every operator") as progress:
         for position, name in enumerate(names):
-            network = bench.make(replace(quick, keep_float=(name,)))
-            gains[name] = float(bench.cosines(network, count=_SENSITIVITY_IMAGES).mean())
+            gains[name] = _quick(bench, base, (name,)) - without
             progress(position + 1, len(names))
-    return sorted(names, key=lambda name: -gains[name])
+    ordered = sorted(names, key=lambda name: -gains[name])
+    bench.sensitive = tuple((name, gains[name]) for name in ordered)
+    return ordered
+
+
+def _quick(bench: _Bench, base: Recipe, names: Sequence[str]) -> float:
+    """Mean cosine on a few images, without bias correction, which takes most of the time."""
+    keep = tuple(sorted({*base.keep_float, *names}))
+    network = bench.make(replace(base, bias_correction=False, keep_float=keep))
+    return float(bench.cosines(network, count=_SENSITIVITY_IMAGES).mean())
+
+
+def multiplications(graph: Graph) -> dict[str, int]:
+    """Multiplications of each weighted operator, by the name of its output; others do few.
+
+    Args:
+        graph: A float network with static shapes.
+    """
+    found = {}
+    for operator in graph.operators:
+        if graph.op_name(operator) not in _COUNTED[:3]:
+            continue
+        output, weights = indices(operator.outputs)[0], graph.shape(indices(operator.inputs)[1])
+        each = 1
+        # (out, h, w, in), (1, h, w, out) and (out, in): what one output value is made of.
+        for size in weights[1:-1] if graph.op_name(operator) == "DEPTHWISE_CONV_2D" else weights[1:]:
+            each *= size
+        for size in graph.shape(output):
+            each *= size
+        found[graph.name(output)] = each
+    return found

@@ -81,8 +81,7 @@ class Report:
         measured_on: How many images fidelity was measured on.
         held_out: Whether calibration had not seen these.
         artefacts: The files, the float one first.
-        searches: How a recipe was found, by its name, where it was searched for: ``budget``, ``met``, and
-            ``trials`` with ``what``, ``cosine_mean``, ``cosine_min`` and ``kept``.
+        searches: How a recipe was found, by its name, where it was searched for: ``SearchResult.to_json``.
     """
 
     name: str
@@ -160,10 +159,15 @@ class Report:
         lines = []
         for name, found in self.searches.items():
             goal = "reached" if found["met"] else "missed, the best found is written"
-            lines += ["", f"{name}: searched for a mean cosine of {found['budget']:g} to float: {goal}"]
+            lines += ["", f"{name}: searched for {found['budget']['goal']}: {goal}"]
             lines += [
                 f"  {trial['cosine_mean']:.4f} / {trial['cosine_min']:.4f}  {'+' if trial['kept'] else ' '}"
-                f" {trial['what']}"
+                f" {trial['what']}{_beside(found, trial)}"
                 for trial in found["trials"]
             ]
         return lines
+
+
+def _beside(search: Mapping[str, Any], trial: Mapping[str, Any]) -> str:
+    """What the budget found, where it is more than the cosine that is shown anyway."""
+    return "" if search["budget"]["kind"] == "cosine" else f": {trial['found']}"

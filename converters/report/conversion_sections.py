@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from converters.report import words
 from converters.report.conversion import Artefact, Report
 from converters.report.html import Content, Html, tag
 from converters.report.html import table as html_table
+from converters.report.svg import BASE, CANDIDATE, GRID, MUTED, figure, framed
+
+#: A logarithmic axis has no zero.
+_LEAST_DISTANCE = 1e-6
 
 
 def tiles(report: Report) -> Html:
@@ -112,26 +116,78 @@ def searches(report: Report) -> Html:
     )
 
 
-def _search(name: str, found: Mapping[str, Any]) -> list[Html]:
+def _search(name: str, found: Mapping[str, Any]) -> list[Html | None]:
     goal = "reached" if found["met"] else "missed; the best that was found is written"
+    by_error_rate = found["budget"]["kind"] != "cosine"
     rows: list[list[Content]] = [
         [
-            str(trial["what"]),
+            [str(trial["what"]), tag("small", str(trial["found"])) if by_error_rate else None],
             words.cosine(trial["cosine_mean"]),
             words.cosine(trial["cosine_min"]),
+            words.percent(trial["float_share"]) if trial["float_share"] else "none",
             tag("span", "kept", class_="pass") if trial["kept"] else tag("span", "dropped", class_="muted"),
         ]
         for trial in found["trials"]
     ]
-    text = f"{name}: searched for a mean cosine of {found['budget']:g} to float: "
     caption = (
         "Cosine to float on images of the calibration set that neither the ranges nor the figures of the file come"
-        " from, where the set is large enough; so the file's own cosine may differ a little."
+        " from, where the set is large enough; so the file's own cosine may differ a little. In float: share of the"
+        " network's multiplications."
     )
+    if by_error_rate:
+        caption += (
+            f" Error rates: all pairs of the {words.count(found['budget']['images'], 'image')} of"
+            f" {found['budget']['data_set']}. The recipe was chosen on them, so measure the file on others."
+        )
+    head = ["Tried, in this order", "Cosine, mean", "Cosine, least", "In float", ""]
     return [
-        tag("p", text, tag("span", goal, class_="pass" if found["met"] else "fail"), "."),
-        html_table(["Tried, in this order", "Cosine, mean", "Cosine, least", ""], rows, caption=caption),
+        tag(
+            "p",
+            f"{name}: searched for {found['budget']['goal']}: ",
+            tag("span", goal, class_="pass" if found["met"] else "fail"),
+            ".",
+        ),
+        html_table(head, rows, caption=caption),
+        _search_plot(name, found) if len(found["trials"]) > 1 else None,
+        _sensitive(found["sensitive"]) if found["sensitive"] else None,
     ]
+
+
+def _search_plot(name: str, found: Mapping[str, Any]) -> Html:
+    """The distance to float of each trial, mean and greatest, in the order they were tried."""
+    trials = found["trials"]
+    places = range(len(trials))
+    mean = [max(1 - trial["cosine_mean"], _LEAST_DISTANCE) for trial in trials]
+    most = [max(1 - trial["cosine_min"], _LEAST_DISTANCE) for trial in trials]
+    with figure(f"search-{name}", width=960, height=300) as (drawing, drawn):
+        axes = drawing.subplots()
+        axes.vlines(places, mean, most, color=GRID, linewidth=3, zorder=1)
+        for kept, colour in ((True, CANDIDATE), (False, MUTED)):
+            chosen = [place for place in places if trials[place]["kept"] is kept]
+            axes.plot(chosen, [mean[place] for place in chosen], "o", color=colour, markersize=6, zorder=3)
+        if found["budget"]["kind"] == "cosine" and found["budget"]["least"] < 1:
+            axes.axhline(1 - found["budget"]["least"], color=BASE, linestyle="--", zorder=2)
+        axes.set_yscale("log")
+        axes.set_xticks(places, [str(place + 1) for place in places])
+        axes.set_xlabel("trial, in the order of the table")
+        axes.set_ylabel("1 - cosine to float")
+        axes.xaxis.grid(False)
+    line = " Dashed: what was asked for." if found["budget"]["kind"] == "cosine" else ""
+    caption = f"Dot: mean over the images, filled in grey where the step was dropped; bar: up to the worst image.{line}"
+    return framed(drawn[0], title="How far from float each trial is", caption=caption, wide=True)
+
+
+def _sensitive(pairs: Sequence[Sequence[Any]]) -> Html:
+    """The operators that cost most cosine."""
+    return tag(
+        "p",
+        "Most is gained by leaving in float: ",
+        [
+            [", " if place else None, tag("code", str(operator)), f" ({words.signed(gain)})"]
+            for place, (operator, gain) in enumerate(pairs[:5])
+        ],
+        ".",
+    )
 
 
 def gates(report: Report) -> Html:

@@ -12,6 +12,7 @@ from ai_edge_litert import schema_py_generated as schema
 from networks import CONTRACT, Network, crops
 from PIL import Image
 
+from converters.budget import CosineBudget
 from converters.calibration import CalibrationSet, channel_statistics
 from converters.embedding import embed_crops
 from converters.errors import AccuracyGateError, ConversionError
@@ -165,10 +166,10 @@ def test_a_search_keeps_only_what_helps_and_stops_at_the_budget() -> None:
     pixels = crops(90)
     model = FloatModel(network, CONTRACT, 16, {}, (), 1.0)
     images = _set(pixels)
-    found = search(model, images, PLAIN, budget=0.9)
+    found = search(model, images, PLAIN, budget=CosineBudget(0.9))
     assert found.met
     assert [trial.what for trial in found.trials] == ["plain: true min/max ranges"]
-    hard = search(model, images, PLAIN, budget=0.99999)
+    hard = search(model, images, PLAIN, budget=CosineBudget(0.99999))
     best = -1.0
     for trial in hard.trials:
         assert trial.kept == (trial.cosine_mean > best)

@@ -99,6 +99,18 @@ def test_a_conversion_shows_source_contract_gates_files_and_operators() -> None:
         assert said in text
 
 
+def search_of(met: bool, trials: list[dict]) -> dict:
+    """A search as ``SearchResult.to_json`` says it."""
+    told = {"standard_error": 0.0002, "float_share": 0.125, "met": met, "found": "surely 0.8"}
+    budget = {"goal": "a mean cosine of 0.995 to float", "kind": "cosine", "least": 0.995}
+    return {
+        "budget": budget,
+        "met": met,
+        "trials": [{**told, **t} for t in trials],
+        "sensitive": [["conv_7", 0.01]],
+    }
+
+
 @pytest.mark.parametrize(
     ("met", "said"), [(True, "reached."), (False, "missed; the best that was found is written.")]
 )
@@ -107,10 +119,11 @@ def test_a_searched_recipe_shows_what_was_tried(met: bool, said: str) -> None:
         {"what": "plain: true min/max ranges", "cosine_mean": 0.8684, "cosine_min": 0.75, "kept": True},
         {"what": f"equalize {samples.HOSTILE}", "cosine_mean": 0.8512, "cosine_min": 0.7, "kept": False},
     ]
-    report = samples.report(searches={"cpu_int8": {"budget": 0.995, "met": met, "trials": trials}})
+    report = samples.report(searches={"cpu_int8": search_of(met, trials)})
     text = Outline(render_page(title="door", conversion=report)).text
     assert f"cpu_int8: searched for a mean cosine of 0.995 to float: {said}" in text
     assert "0.8684" in text and "kept" in text and "dropped" in text and samples.HOSTILE in text
+    assert "12.5 %" in text and "conv_7" in text
 
 
 def test_a_failed_gate_is_said_with_what_was_found() -> None:
