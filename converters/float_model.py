@@ -16,6 +16,7 @@ from converters.errors import SourceError
 from converters.graph import Graph, indices
 from converters.rewrites.activations import fuse_activations
 from converters.rewrites.head import strip_normalization
+from converters.rewrites.padded_pooling import unpad_max_pools
 from converters.rewrites.static import fold_constants, make_batch_one, settle_shapes
 from converters.sources import SourceModel
 from edge_sdk.decision.matching import cosine
@@ -78,6 +79,7 @@ def canonical(source: SourceModel, contract: InputContract, inputs: FloatArray) 
         notes.append(
             f"{before - len(graph.operators)} operators went: activations spelled out in several are one each"
         )
+    unpad_max_pools(graph)
     _unique_names(graph)
     graph.drop_metadata()
     graph.set_signature("image", "embedding")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from converters.embedding import embed_crops
+from converters.float_islands import enclosed
 from converters.graph import Graph, indices
 from converters.recipe import Recipe
 from edge_sdk.errors import InputError
@@ -81,22 +82,23 @@ def _integer(graph: Graph, recipe: Recipe) -> Gate:
     if recipe.precision != "int8":
         return _gate(_integer, f"a {recipe.precision} network, float throughout", True)
     strays = []
+    kept = 0
+    keep_float = {*recipe.keep_float, *enclosed(graph, recipe.float_operators)}
     for operator in graph.operators:
         name = graph.op_name(operator)
         touched = [*indices(operator.inputs), *indices(operator.outputs)]
         is_float = any(i >= 0 and graph.dtype_name(i) == "float32" for i in touched)
-        allowed = name in recipe.float_operators or graph.name(touched[-1]) in recipe.keep_float
-        if is_float and name not in _CONVERSIONS and not allowed:
+        if not is_float or name in _CONVERSIONS:
+            continue
+        if name in recipe.float_operators or graph.name(indices(operator.outputs)[0]) in keep_float:
+            kept += 1
+        else:
             strays.append(f"{name} {graph.name(indices(operator.outputs)[0])!r}")
     strays += [
         f"{graph.dtype_name(i)} at the network's edge: {graph.name(i)!r}"
         for i in [*graph.inputs, *graph.outputs]
         if graph.dtype_name(i) != "int8"
     ]
-    kept = sum(
-        graph.op_name(op) in recipe.float_operators or graph.name(indices(op.outputs)[0]) in recipe.keep_float
-        for op in graph.operators
-    )
     found = (
         "; ".join(strays[:3])
         if strays

@@ -25,8 +25,8 @@ class Recipe:
         target: What the artefact is for.
         precision: ``float32``, ``float16`` or ``int8``.
         ranges: How activation ranges are found, ``min_max``; empty where nothing is quantized.
-        float_operators: Operators that may compute in float in an integer network; every other float
-            tensor is a failed gate.
+        float_operators: Operators that compute in float in an integer network, because what runs them has
+            no integer kernel for them; every other float tensor is a failed gate.
         partitions: How many XNNPACK partitions a CPU may run the network in.
         equalize: Which groups of tensors are equalized: none where empty, ``depthwise`` those that only
             depthwise convolutions read, ``all``.

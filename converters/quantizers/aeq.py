@@ -21,7 +21,11 @@ from converters.graph import Graph
 
 
 def quantize_int8(
-    network: bytes, ranges: Mapping[str, TensorRange], *, keep_float: Collection[str] = ()
+    network: bytes,
+    ranges: Mapping[str, TensorRange],
+    *,
+    float_operators: Collection[str] = (),
+    keep_float: Collection[str] = (),
 ) -> bytes:
     """Quantize a canonical float network to int8 weights and activations.
 
@@ -29,6 +33,8 @@ def quantize_int8(
         network: A canonical float network, with its signature.
         ranges: Range of every activation by tensor name. It must hold no constant: AEQ would take a
             range for a weight as the wish to quantize that weight per tensor.
+        float_operators: Kinds of operators to leave in float, such as ``HARD_SWISH``: AEQ has an integer
+            form for some that XNNPACK has none for.
         keep_float: Operators to leave in float, by the name of their output tensor.
 
     Returns:
@@ -54,6 +60,8 @@ def quantize_int8(
         with contextlib.redirect_stdout(quiet), contextlib.redirect_stderr(quiet), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             tool = quantizer.Quantizer(network, recipe.static_wi8_ai8())
+            for kind in sorted(set(float_operators) & set(qtyping.TFLOperationName.__members__)):
+                tool.update_quantization_recipe(".*", qtyping.TFLOperationName[kind], None, "no_quantize")
             for name in sorted(keep_float):
                 # AEQ matches the operator's output names, each followed by a semicolon.
                 tool.update_quantization_recipe(

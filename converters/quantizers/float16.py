@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from converters.errors import ConversionError
 from converters.graph import Graph, indices
 
 _LARGEST = float(np.finfo(np.float16).max)
@@ -18,10 +17,8 @@ def to_float16(network: bytes) -> bytes:
         network: A canonical float network.
 
     Returns:
-        The network; it computes in float32 on a CPU, with weights rounded to float16.
-
-    Raises:
-        ConversionError: A weight is beyond float16's range.
+        The network; it computes in float32 on a CPU, with weights rounded to float16. A constant with a value
+        beyond float16 stays float32.
     """
     graph = Graph.parse(network)
     read = {i for op in graph.operators for i in indices(op.inputs) if i >= 0}
@@ -30,10 +27,7 @@ def to_float16(network: bytes) -> bytes:
         if value is None or value.dtype != np.float32:
             continue
         if np.abs(value).max(initial=0.0) > _LARGEST:
-            raise ConversionError(
-                f"constant {graph.name(index)!r} has values beyond float16 (over {_LARGEST:g})",
-                hint="leave float16 out: --precision int8",
-            )
+            continue
         half = value.astype(np.float16)
         stored = graph.add_tensor(f"{graph.name(index)}/float16", half.shape, np.float16, half)
         graph.tensors[index].buffer = 0

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from converters.calibration import ChannelStatistics, activation_ranges
+from converters.float_islands import enclosed
 from converters.graph import Graph
 from converters.quantizers.aeq import quantize_int8
 from converters.quantizers.bias_correction import correct_biases
@@ -43,7 +44,8 @@ def make_int8(
     """
     network, statistics = equalized(network, recipe, statistics)
     ranges = activation_ranges(network, contract, statistics)
-    quantized = quantize_int8(network, ranges, keep_float=recipe.keep_float)
+    keep_float = {*recipe.keep_float, *enclosed(Graph.parse(network), recipe.float_operators)}
+    quantized = quantize_int8(network, ranges, float_operators=recipe.float_operators, keep_float=keep_float)
     if not recipe.bias_correction:
         return quantized
     step = max(1, len(pixels) // BIAS_IMAGES)

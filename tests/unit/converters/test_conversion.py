@@ -7,6 +7,7 @@ import os
 import resource
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from PIL import Image
 from converters.calibration import activation_ranges, channel_statistics, read_calibration, real_inputs
 from converters.cli import main
 from converters.embedding import embed_crops
-from converters.errors import AccuracyGateError, CalibrationError, ConversionError, SourceError
+from converters.errors import AccuracyGateError, CalibrationError, SourceError
 from converters.float_model import run_float
 from converters.gates import check, xnnpack_partitions
 from converters.graph import Graph
@@ -27,6 +28,7 @@ from converters.package import with_card
 from converters.pipeline import Request, convert
 from converters.quantizers.aeq import quantize_int8
 from converters.quantizers.float16 import to_float16
+from converters.quantizers.int8 import make_int8
 from converters.recipe import Recipe, shipped
 from edge_sdk import Embedder
 from edge_sdk.decision.matching import cosine
@@ -150,11 +152,84 @@ def test_float16_halves_the_weights_and_stays_in_one_partition() -> None:
     assert cosine(embed_crops(network, CONTRACT, pixels), embed_crops(half, CONTRACT, pixels)).min() > 0.9999
 
 
-def test_float16_refuses_weights_it_cannot_hold() -> None:
+def test_a_constant_that_float16_cannot_hold_stays_float32() -> None:
     net = Network()
     huge = net.binary("MUL", net.conv(net.input, 4), net.constant(np.float32(1e6)))
-    with pytest.raises(ConversionError, match="beyond float16"):
-        to_float16(net.finish(net.embedding(huge)))
+    network, pixels = net.finish(net.embedding(huge)), crops(4)
+    half = to_float16(network)
+    stored = [Graph.parse(half).constant(i) for i in range(len(Graph.parse(half).tensors))]
+    assert any(value is not None and value.dtype == np.float32 and value == 1e6 for value in stored)
+    assert cosine(embed_crops(network, CONTRACT, pixels), embed_crops(half, CONTRACT, pixels)).min() > 0.9999
+
+
+def int8_of(network: bytes, recipe: Recipe | None = None) -> bytes:
+    pixels = crops(20)
+    statistics = channel_statistics(network, CONTRACT, pixels)
+    return make_int8(network, recipe or shipped("cpu_int8"), statistics, CONTRACT, pixels)
+
+
+def average_pool(net: Network, x: int) -> int:
+    options = schema.Pool2DOptionsT()
+    options.padding, options.filterHeight, options.filterWidth = schema.Padding.VALID, 2, 2
+    options.strideH = options.strideW = 2
+    return net.op("AVERAGE_POOL_2D", [x], (1, 4, 4, 8), options)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        lambda net, x: net.unary("HARD_SWISH", x),
+        lambda net, x: net.unary("GELU", x),
+        lambda net, x: net.binary("ADD", net.unary("RELU", x), net.unary("LOGISTIC", x)),
+        lambda net, x: net.binary("DIV", x, net.constant(np.float32(0.7))),
+        lambda net, x: net.binary("MAXIMUM", x, net.unary("LOGISTIC", x)),
+        average_pool,
+    ],
+    ids=["hard swish", "gelu", "relu on its own", "division", "maximum", "average pooling"],
+)
+def test_what_xnnpack_has_no_integer_kernel_for_computes_in_float_in_one_partition(
+    layer: Callable[[Network, int], int],
+) -> None:
+    net = Network()
+    network = net.finish(net.embedding(net.conv(layer(net, net.conv(net.input, 8)), 16)))
+    quantized = int8_of(network)
+    assert [
+        gate.name for gate in check(quantized, shipped("cpu_int8"), CONTRACT, crops(3)) if not gate.passed
+    ] == []
+    pixels = crops(20)
+    found = cosine(embed_crops(network, CONTRACT, pixels), embed_crops(quantized, CONTRACT, pixels))
+    assert found.mean() > 0.99
+
+
+def elu_spelled_out(net: Network, x: int) -> int:
+    """max(x, 0) + min(exp(x) - 1, 0): where x is large, exp(x) - 1 has a range that drowns what counts."""
+    less = net.binary("SUB", net.unary("EXP", x), net.constant(np.float32(1)))
+    below = net.binary("MINIMUM", less, net.constant(np.float32(0)))
+    return net.binary("ADD", net.unary("RELU", x), below)
+
+
+def test_what_float_operators_enclose_stays_in_float() -> None:
+    net = Network()
+    x = net.binary("MUL", net.conv(net.input, 8), net.constant(np.float32(6)))
+    network = net.finish(net.embedding(net.conv(elu_spelled_out(net, x), 16)))
+    quantized = int8_of(network)
+    graph = Graph.parse(quantized)
+    subtraction = next(op for op in graph.operators if graph.op_name(op) == "SUB")
+    assert graph.dtype_name(int(subtraction.outputs[0])) == "float32"
+    assert gate(quantized, "integer", "cpu_int8")[0]
+    pixels = crops(20)
+    found = cosine(embed_crops(network, CONTRACT, pixels), embed_crops(quantized, CONTRACT, pixels))
+    assert found.mean() > 0.995
+
+
+def test_a_residual_addition_between_float_activations_stays_an_integer() -> None:
+    net = Network()
+    x = net.prelu(net.conv(net.input, 8), [0.2] * 8)
+    y = net.prelu(net.conv(x, 8, stride=1), [0.2] * 8)
+    network = net.finish(net.embedding(net.conv(net.prelu(net.binary("ADD", x, y), [0.2] * 8), 8)))
+    graph = Graph.parse(int8_of(network))
+    addition = next(op for op in graph.operators if graph.op_name(op) == "ADD")
+    assert graph.dtype_name(int(addition.outputs[0])) == "int8"
 
 
 # Gates

@@ -11,9 +11,11 @@ from networks import CONTRACT, Network
 
 from converters.errors import SourceError
 from converters.float_model import run_float
+from converters.gates import xnnpack_partitions
 from converters.graph import Graph
 from converters.rewrites.activations import fuse_activations
 from converters.rewrites.head import strip_normalization
+from converters.rewrites.padded_pooling import unpad_max_pools
 from converters.rewrites.static import fold_constants, make_batch_one, settle_shapes
 
 SLOPES = np.array([0.25, -0.1, 0.9, 1.7], np.float32)
@@ -178,3 +180,49 @@ def test_a_network_of_another_size_is_refused_in_words() -> None:
     graph = Graph.parse(net.finish(net.dense(x, 8)))
     with pytest.raises(SourceError, match="16x16"):
         settle_shapes(graph, CONTRACT)
+
+
+def padded_max_pool(
+    *, activation: str, pads: tuple[int, int], size: int, value: float = -np.inf, output: bool = False
+) -> bytes:
+    """A convolution, an activation, an explicit padding, max pooling."""
+    net = Network()
+    x = net.conv(net.input, 4, stride=1)
+    x = net.unary("RELU", x) if activation == "RELU" else net.prelu(x, SLOPES)
+    side = 16 + sum(pads)
+    padding = net.constant(np.array([[0, 0], pads, pads, [0, 0]], np.int32))
+    operands = [x, padding, net.constant(np.float32(value))]
+    padded = net.op("PADV2", operands, (1, side, side, 4), schema.PadV2OptionsT())
+    options = schema.Pool2DOptionsT()
+    options.padding, options.filterHeight, options.filterWidth = schema.Padding.VALID, size, size
+    options.strideH = options.strideW = 2
+    pooled = net.op("MAX_POOL_2D", [padded], (1, *[(side - size) // 2 + 1] * 2, 4), options)
+    return net.finish(net.embedding(pooled), *([padded] if output else []))
+
+
+@pytest.mark.parametrize("activation", ["RELU", "PRELU"])
+@pytest.mark.parametrize(("pads", "size"), [((1, 1), 3), ((0, 1), 2), ((2, 2), 5), ((2, 0), 3)])
+@pytest.mark.parametrize("value", [-np.inf, float(np.finfo(np.float32).min)])
+def test_padding_that_never_wins_a_max_pooling_becomes_one_that_integers_hold(
+    activation: str, pads: tuple[int, int], size: int, value: float
+) -> None:
+    network = padded_max_pool(activation=activation, pads=pads, size=size, value=value)
+    graph = Graph.parse(network)
+    assert unpad_max_pools(graph) == 1
+    graph.prune()
+    assert "PADV2" not in graph.operator_counts()
+    assert np.array_equal(run_float(graph.to_bytes(), images()), run_float(network, images()))
+    assert xnnpack_partitions(graph.to_bytes()).count == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"value": -3.0},  # a value that may win
+        {"size": 2, "pads": (2, 2)},  # windows in the padding alone
+        {"output": True},  # somebody else sees the padding
+    ],
+)
+def test_another_padding_before_a_pooling_is_left_alone(change: dict) -> None:
+    graph = Graph.parse(padded_max_pool(**{"activation": "PRELU", "pads": (1, 1), "size": 3, **change}))
+    assert unpad_max_pools(graph) == 0
