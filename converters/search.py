@@ -12,12 +12,12 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from converters.budget import Budget, Candidate, Verdict, standard_error
-from converters.calibration import CalibrationSet, ChannelStatistics, channel_statistics
+from converters.calibration import CalibrationSet, ChannelStatistics, TensorRange, channel_statistics
 from converters.embedding import embed_crops
 from converters.float_model import FloatModel
 from converters.graph import Graph, indices
 from converters.progress import stage
-from converters.quantizers.int8 import equalized, make_int8
+from converters.quantizers.int8 import equalized, make_int8, ranges_of
 from converters.recipe import Recipe
 from edge_sdk.decision.matching import cosine
 from edge_sdk.types import FloatArray
@@ -29,6 +29,7 @@ _FREE_STEPS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("equalize every group", {"equalize": "all"}),
     ("move less of the spread into weights: share 0.3", {"weight_share": 0.3}),
     ("move more of the spread into weights: share 0.7", {"weight_share": 0.7}),
+    ("clip where rounding and clipping lose least", {"ranges": "mse"}),
     ("correct biases", {"bias_correction": True}),
 )
 _COUNTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "ADD")
@@ -121,6 +122,7 @@ class _Bench:
                 model.network, model.contract, images.ranges.pixels, progress=progress
             )
         self.baseline: FloatArray = embed_crops(model.network, model.contract, images.selection.pixels)
+        self.ranges: dict[tuple[str, str, float], Mapping[str, TensorRange]] = {}
         self.trials: list[Trial] = []
         self.sensitive: tuple[tuple[str, float], ...] = ()
         self.reached = -1.0
@@ -131,8 +133,13 @@ class _Bench:
         return self.answer is not None and self.answer[0].met
 
     def make(self, recipe: Recipe) -> bytes:
+        # Which operators stay in float and what biases become changes no range.
+        key = (recipe.ranges, recipe.equalize, recipe.weight_share)
+        contract, pixels = self.model.contract, self.images.ranges.pixels
+        if key not in self.ranges:
+            self.ranges[key] = ranges_of(self.model.network, recipe, self.statistics, contract, pixels)
         return make_int8(
-            self.model.network, recipe, self.statistics, self.model.contract, self.images.ranges.pixels
+            self.model.network, recipe, self.statistics, contract, pixels, ranges=self.ranges[key]
         )
 
     def cosines(self, network: bytes, *, count: int | None = None) -> FloatArray:

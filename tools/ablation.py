@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -24,6 +23,7 @@ from converters.cli import add_contract, input_contract, share
 from converters.embedding import embed_crops
 from converters.evaluation import AllPairs, Interval, PairedDifference, Unsupported, paired_differences
 from converters.float_model import FloatModel, canonical
+from converters.graph import Graph, indices
 from converters.progress import stage
 from converters.quantizers.int8 import make_int8
 from converters.recipe import Recipe, shipped
@@ -38,7 +38,6 @@ from edge_sdk.types import UInt8Array
 
 SCHEMA = "edge-sdk/int8-ablation/1"
 WITNESS_IMAGES = 16
-REPLICATES = 1000
 TIMED_RUNS = 60
 #: Steps on and off; what a search finds, and that without each of its parts, comes after them.
 STEPS: tuple[tuple[str, dict[str, Any]], ...] = (
@@ -48,7 +47,15 @@ STEPS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("equalize all", {"equalize": "all"}),
     ("equalize all, weight share 0.3", {"equalize": "all", "weight_share": 0.3}),
     ("equalize all, weight share 0.7", {"equalize": "all", "weight_share": 0.7}),
+    ("least-error ranges alone", {"ranges": "mse"}),
+    ("equalize all, least-error ranges", {"equalize": "all", "ranges": "mse"}),
     ("equalize all, bias correction", {"equalize": "all", "bias_correction": True}),
+    ("all three", {"equalize": "all", "ranges": "mse", "bias_correction": True}),
+)
+#: Operators with few multiplications, left in float on top of all three.
+IN_FLOAT: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("all three, depthwise in float", ("DEPTHWISE_CONV_2D",)),
+    ("all three, depthwise, additions", ("DEPTHWISE_CONV_2D", "ADD")),
 )
 
 
@@ -61,7 +68,7 @@ class Row:
         cosine_mean: Of an image's float and int8 embedding, over the labelled images.
         cosine_min: The least.
         difference: TAR of int8 minus TAR of float32 with its paired interval, or why there is none.
-        time_ratio: Median time of one inference over that of float32, in turns within one run.
+        time_ratio: Time of the fastest inference over that of float32, in turns within one run.
         float_operators: How many operators the recipe leaves in float.
         recipe: How it was made, to be replayed.
     """
@@ -108,6 +115,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--fmr", type=float, default=1e-3, help="where TAR is compared (default: 1e-3)")
     parser.add_argument("--min-cosine", type=share, default=0.997, help="what the search aims at")
+    parser.add_argument(
+        "--replicates", type=int, default=1000, help="of the interval's bootstrap (default: 1000)"
+    )
     parser.add_argument("--no-search", action="store_true", help="the steps alone, without a search")
     parser.add_argument("--json", action="store_true", help="print JSON, for a program to read")
     add_contract(parser)
@@ -136,6 +146,7 @@ def _run(arguments: argparse.Namespace) -> int:
             labelled,
             fmr=arguments.fmr,
             min_cosine=0.0 if arguments.no_search else arguments.min_cosine,
+            replicates=arguments.replicates,
         ):
             rows.append(row.to_json())
             if not arguments.json:
@@ -162,6 +173,7 @@ def ablate(
     *,
     fmr: float = 1e-3,
     min_cosine: float = 0.997,
+    replicates: int = 1000,
 ) -> Iterator[Row]:
     """Make and measure every variant of one model, one row at a time.
 
@@ -171,11 +183,10 @@ def ablate(
         labelled: What is measured on.
         fmr: Where TAR is compared; each network at its own threshold.
         min_cosine: What a search aims at; 0 leaves the search out.
+        replicates: Of the interval's bootstrap.
     """
     with stage("calibrate") as progress:
-        statistics_ = channel_statistics(
-            model.network, model.contract, images.ranges.pixels, progress=progress
-        )
+        channels = channel_statistics(model.network, model.contract, images.ranges.pixels, progress=progress)
     with stage("measure float32") as progress:
         vectors = embed_crops(model.network, model.contract, labelled.pixels, progress=progress)
     baseline = AllPairs(vectors, labelled.subjects)
@@ -183,12 +194,17 @@ def ablate(
     def row(what: str, recipe: Recipe) -> Row:
         with stage(what) as progress:
             network = make_int8(
-                model.network, recipe, statistics_, model.contract, images.ranges.pixels, progress=progress
+                model.network,
+                recipe,
+                channels,
+                model.contract,
+                images.ranges.pixels,
+                progress=progress,
             )
             found = embed_crops(network, model.contract, labelled.pixels, progress=progress)
         cosines = cosine(vectors, found)
         candidate = AllPairs(found, labelled.subjects)
-        difference = paired_differences(baseline, candidate, fmrs=[fmr], replicates=REPLICATES)[0]
+        difference = paired_differences(baseline, candidate, fmrs=[fmr], replicates=replicates)[0]
         ratio = time_ratio(network, model.network, model.contract, labelled.pixels[0])
         kept = len(recipe.keep_float)
         return Row(what, float(cosines.mean()), float(cosines.min()), difference, ratio, kept, recipe)
@@ -196,6 +212,12 @@ def ablate(
     plain = shipped("cpu_int8")
     for what, change in STEPS:
         yield row(what, replace(plain, **change))
+    before: tuple[str, ...] = ()
+    for what, kinds in IN_FLOAT:
+        keep = _of_kind(model.network, kinds)
+        if keep != before:
+            before = keep
+            yield row(what, replace(plain, **STEPS[-1][1], keep_float=keep))
     if min_cosine:
         found = search(model, images, plain, budget=CosineBudget(min_cosine)).recipe
         for what, recipe in _without_each(found):
@@ -207,14 +229,26 @@ def _without_each(found: Recipe) -> Iterator[tuple[str, Recipe]]:
     yield "search", found
     if found.equalize:
         yield "search, without equalization", replace(found, equalize="")
+    if found.ranges != "min_max":
+        yield "search, with min/max ranges", replace(found, ranges="min_max")
     if found.bias_correction:
         yield "search, without bias correction", replace(found, bias_correction=False)
     if found.keep_float:
         yield "search, without float operators", replace(found, keep_float=())
 
 
+def _of_kind(network: bytes, kinds: Sequence[str]) -> tuple[str, ...]:
+    """Operators of these kinds by the name of their output; the network's own output stays int8."""
+    graph = Graph.parse(network)
+    outputs = [indices(op.outputs)[0] for op in graph.operators if graph.op_name(op) in kinds]
+    return tuple(sorted(graph.name(output) for output in outputs if output not in graph.outputs))
+
+
 def time_ratio(network: bytes, reference: bytes, contract: InputContract, crop: UInt8Array) -> float:
-    """Median time of one inference over the reference's; one thread, in turns, so that load strikes both."""
+    """Time of the fastest inference over the reference's; one thread, in turns.
+
+    Load from elsewhere makes runs slower, never faster, so the fastest say most on a busy machine.
+    """
     runs: list[Callable[[], None]] = []
     for one in (network, reference):
         backend = LiteRtBackend(one)
@@ -227,7 +261,7 @@ def time_ratio(network: bytes, reference: bytes, contract: InputContract, crop: 
             start = time.perf_counter()
             run()
             found.append(time.perf_counter() - start)
-    return statistics.median(times[0]) / statistics.median(times[1])
+    return min(times[0]) / min(times[1])
 
 
 def _points(found: PairedDifference | Unsupported) -> str:

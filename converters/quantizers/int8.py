@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from converters.calibration import ChannelStatistics, activation_ranges
+from converters.calibration import ChannelStatistics, TensorRange
 from converters.float_islands import enclosed
 from converters.graph import Graph
 from converters.quantizers.aeq import quantize_int8
 from converters.quantizers.bias_correction import correct_biases
+from converters.quantizers.ranges import find_ranges
 from converters.recipe import Recipe
 from converters.rewrites.equalize import Group, equalize, find_groups
 from edge_sdk.inference.card import InputContract
@@ -27,6 +28,7 @@ def make_int8(
     contract: InputContract,
     pixels: UInt8Array,
     *,
+    ranges: Mapping[str, TensorRange] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> bytes:
     """Quantize a canonical float network as a recipe says.
@@ -37,19 +39,35 @@ def make_int8(
         statistics: Of the float network, from ``channel_statistics``.
         contract: The input contract.
         pixels: The calibration images that the statistics come from, shape (n, H, W, C), uint8.
+        ranges: What ``ranges_of`` gives for these arguments, where that is known already.
         progress: Called with (done, total) during bias correction.
 
     Returns:
         The int8 network; the same arguments give the same bytes.
     """
     network, statistics = equalized(network, recipe, statistics)
-    ranges = activation_ranges(network, contract, statistics)
+    if ranges is None:
+        ranges = find_ranges(network, recipe.ranges, contract, statistics, pixels)
     keep_float = {*recipe.keep_float, *enclosed(Graph.parse(network), recipe.float_operators)}
     quantized = quantize_int8(network, ranges, float_operators=recipe.float_operators, keep_float=keep_float)
     if not recipe.bias_correction:
         return quantized
     step = max(1, len(pixels) // BIAS_IMAGES)
     return correct_biases(quantized, network, contract, pixels[::step][:BIAS_IMAGES], progress=progress)
+
+
+def ranges_of(
+    network: bytes,
+    recipe: Recipe,
+    statistics: Mapping[str, ChannelStatistics],
+    contract: InputContract,
+    pixels: UInt8Array,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, TensorRange]:
+    """Range of every activation of the network that a recipe quantizes; arguments as in ``make_int8``."""
+    network, statistics = equalized(network, recipe, statistics)
+    return find_ranges(network, recipe.ranges, contract, statistics, pixels, progress=progress)
 
 
 def equalized(

@@ -278,10 +278,12 @@ def test_the_ablation_measures_every_step_on_labelled_images(
 
     arguments = ["--models", str(place / "net.tflite"), "--calibration", str(place / "crops")]
     arguments += ["--images", str(place / "people"), "--fmr", "1e-2", "--min-cosine", "0.9", *CONTRACT_FLAGS]
+    arguments += ["--replicates", "60"]
     assert ablation([*arguments, "--json"]) == 0
     (told,) = json.loads(capsys.readouterr().out)["models"]
-    assert [row["what"] for row in told["rows"]] == [*(what for what, _ in STEPS), "search"]
-    plain, equalized = told["rows"][0], told["rows"][3]
+    steps = [what for what, _ in STEPS]
+    assert [row["what"] for row in told["rows"]] == [*steps, "all three, depthwise in float", "search"]
+    plain, equalized = told["rows"][0], told["rows"][steps.index("equalize all")]
     assert equalized["cosine_mean"] > plain["cosine_mean"]
     assert equalized["difference"]["interval"]["low"] <= equalized["difference"]["difference"]
     assert ablation([*arguments, "--no-search"]) == 0
