@@ -48,7 +48,7 @@ def test_one_value_far_out_does_not_set_the_step_of_all_others() -> None:
     values = np.random.default_rng(3).normal(0, 1, 200_000)
     values[0] = 25.0
     found, counts = histogram(values)
-    assert least_error_range(found, counts).high < 0.7 * found.high
+    assert least_error_range(found, counts).high < 0.8 * found.high
 
 
 def test_values_that_spread_evenly_are_not_clipped() -> None:
