@@ -6,7 +6,7 @@ that takes half the graph), so every artefact is looked at, whoever made it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,7 +41,14 @@ class Gate:
     passed: bool
 
 
-def check(network: bytes, recipe: Recipe, contract: InputContract, crops: UInt8Array) -> tuple[Gate, ...]:
+def check(
+    network: bytes,
+    recipe: Recipe,
+    contract: InputContract,
+    crops: UInt8Array,
+    *,
+    foreign: Collection[str] = (),
+) -> tuple[Gate, ...]:
     """Hold an artefact against every gate.
 
     Args:
@@ -49,11 +56,13 @@ def check(network: bytes, recipe: Recipe, contract: InputContract, crops: UInt8A
         recipe: How it was made and what that allows.
         contract: Its input contract.
         crops: A few real crops, shape (n, H, W, C), uint8.
+        foreign: Kinds of operators that XNNPACK leaves alone in the float network already: that is the
+            network, no conversion changes it.
     """
     graph = Graph.parse(network)
-    gates = [_static(graph), _stateless(graph), _integer(graph, recipe)]
+    gates = [_static(graph), _stateless(graph), _integer(graph, recipe, foreign)]
     if all(gate.passed for gate in gates):
-        gates += [_finite(network, contract, crops), _partitions(network, recipe)]
+        gates += [_finite(network, contract, crops), _partitions(network, recipe, foreign)]
     return tuple(gates)
 
 
@@ -77,12 +86,13 @@ def _stateless(graph: Graph) -> Gate:
     return _gate(_stateless, ", ".join(found[:3]) or "none", not found)
 
 
-def _integer(graph: Graph, recipe: Recipe) -> Gate:
+def _integer(graph: Graph, recipe: Recipe, foreign: Collection[str]) -> Gate:
     """float tensors only where the recipe allows them"""
     if recipe.precision != "int8":
         return _gate(_integer, f"a {recipe.precision} network, float throughout", True)
     strays = []
     kept = 0
+    float_operators = {*recipe.float_operators, *foreign}
     keep_float = {*recipe.keep_float, *enclosed(graph, recipe.float_operators)}
     for operator in graph.operators:
         name = graph.op_name(operator)
@@ -90,7 +100,7 @@ def _integer(graph: Graph, recipe: Recipe) -> Gate:
         is_float = any(i >= 0 and graph.dtype_name(i) == "float32" for i in touched)
         if not is_float or name in _CONVERSIONS:
             continue
-        if name in recipe.float_operators or graph.name(indices(operator.outputs)[0]) in keep_float:
+        if name in float_operators or graph.name(indices(operator.outputs)[0]) in keep_float:
             kept += 1
         else:
             strays.append(f"{name} {graph.name(indices(operator.outputs)[0])!r}")
@@ -117,13 +127,15 @@ def _finite(network: bytes, contract: InputContract, crops: UInt8Array) -> Gate:
     return _gate(_finite, "one embedding for every image" if same else "finite", not same)
 
 
-def _partitions(network: bytes, recipe: Recipe) -> Gate:
-    """XNNPACK runs the whole network in the partitions the recipe allows"""
+def _partitions(network: bytes, recipe: Recipe, foreign: Collection[str]) -> Gate:
+    """XNNPACK runs all of the network that it runs in float, in the partitions the recipe allows"""
     found = xnnpack_partitions(network)
     text = f"{found.count} partition{'s' if found.count != 1 else ''}"
     if found.outside:
         text += f", outside: {', '.join(sorted(set(found.outside)))}"
     passed = found.count <= recipe.partitions and (recipe.partitions != 1 or not found.outside)
+    # What is left alone takes its conversions along.
+    passed = passed or bool(found.outside and set(found.outside) <= {*foreign, *_CONVERSIONS} and foreign)
     return _gate(_partitions, text, passed)
 
 

@@ -173,9 +173,11 @@ def _finish(
     name = request.name or _stem(request.model)
     with stage("measure the float model") as progress:
         baseline = embed_crops(model.network, model.contract, images.held_out.pixels, progress=progress)
+    foreign = sorted(set(xnnpack_partitions(model.network).outside))
+    crops = images.ranges.pixels[:_GATE_IMAGES]
     for one in made:
-        crops = images.ranges.pixels[:_GATE_IMAGES]
-        _require_gates(one.recipe, check(one.network, one.recipe, model.contract, crops))
+        gates = check(one.network, one.recipe, model.contract, crops, foreign=foreign)
+        _require_gates(one.recipe, gates)
     latencies = _latencies({one.recipe.name: one.network for one in made}, model.contract, images)
     artefacts = []
     for one in made:
@@ -201,7 +203,7 @@ def _finish(
                 size_bytes=len(data),
                 operators=Graph.parse(network).operator_counts(),
                 partitions=xnnpack_partitions(network).count,
-                gates=check(data, recipe, model.contract, images.ranges.pixels[:_GATE_IMAGES]),
+                gates=check(data, recipe, model.contract, crops, foreign=foreign),
                 cosine_mean=fidelity["cosine_mean"],
                 cosine_min=fidelity["cosine_min"],
                 worst_image=fidelity["worst_image"],
@@ -214,7 +216,12 @@ def _finish(
         dimension=model.dimension,
         source=model.source,
         agreement=model.agreement,
-        notes=(*model.notes, *_image_notes(images, model.contract), *_budget_notes(made)),
+        notes=(
+            *model.notes,
+            *_foreign_notes(foreign),
+            *_image_notes(images, model.contract),
+            *_budget_notes(made),
+        ),
         calibration=_described(images),
         measured_on=len(images.held_out),
         held_out=images.parted,
@@ -328,6 +335,15 @@ def _card(
 
 def _described(images: CalibrationSet) -> dict[str, Any]:
     return {"images": len(images.ranges), "available": images.available, "sha256": images.ranges.sha256}
+
+
+def _foreign_notes(operators: Sequence[str]) -> list[str]:
+    if not operators:
+        return []
+    return [
+        f"XNNPACK runs the network without its {', '.join(operators)}, in float as well: slower kernels and"
+        " more than one partition; another layer in their place would be faster"
+    ]
 
 
 def _image_notes(images: CalibrationSet, contract: InputContract) -> list[str]:

@@ -17,8 +17,8 @@ def to_float16(network: bytes) -> bytes:
         network: A canonical float network.
 
     Returns:
-        The network; it computes in float32 on a CPU, with weights rounded to float16. A constant with a value
-        beyond float16 stays float32.
+        The network; it computes in float32 on a CPU, with weights rounded to float16. Single numbers stay
+        float32, and so does a constant with a value beyond float16.
     """
     graph = Graph.parse(network)
     read = {i for op in graph.operators for i in indices(op.inputs) if i >= 0}
@@ -26,7 +26,7 @@ def to_float16(network: bytes) -> bytes:
         value = graph.constant(index)
         if value is None or value.dtype != np.float32:
             continue
-        if np.abs(value).max(initial=0.0) > _LARGEST:
+        if value.size <= 1 or np.abs(value).max() > _LARGEST:
             continue
         half = value.astype(np.float16)
         stored = graph.add_tensor(f"{graph.name(index)}/float16", half.shape, np.float16, half)

@@ -154,11 +154,12 @@ def test_float16_halves_the_weights_and_stays_in_one_partition() -> None:
 
 def test_a_constant_that_float16_cannot_hold_stays_float32() -> None:
     net = Network()
-    huge = net.binary("MUL", net.conv(net.input, 4), net.constant(np.float32(1e6)))
+    scale = np.full(4, 1e6, np.float32)
+    huge = net.binary("MUL", net.conv(net.input, 4), net.constant(scale))
     network, pixels = net.finish(net.embedding(huge)), crops(4)
     half = to_float16(network)
     stored = [Graph.parse(half).constant(i) for i in range(len(Graph.parse(half).tensors))]
-    assert any(value is not None and value.dtype == np.float32 and value == 1e6 for value in stored)
+    assert any(value is not None and np.array_equal(value, scale) for value in stored)
     assert cosine(embed_crops(network, CONTRACT, pixels), embed_crops(half, CONTRACT, pixels)).min() > 0.9999
 
 
@@ -294,6 +295,26 @@ def test_an_operator_that_xnnpack_leaves_alone_is_named() -> None:
     found = xnnpack_partitions(network)
     assert "CUMSUM" in found.outside
     assert gate(network, "partitions")[0] is False
+
+
+def selu_spelled_out(net: Network) -> bytes:
+    """GREATER and SELECT_V2, which XNNPACK leaves alone in float and as integers."""
+    x = net.conv(net.input, 4)
+    zero = net.constant(np.float32(0))
+    above = net.op("GREATER", [x, zero], net.shape(x), schema.GreaterOptionsT(), dtype=np.bool_)
+    y = net.op("SELECT_V2", [above, x, net.unary("LOGISTIC", x)], net.shape(x), schema.SelectV2OptionsT())
+    return net.finish(net.embedding(net.conv(y, 8)))
+
+
+def test_a_network_that_xnnpack_leaves_alone_in_part_is_converted_and_the_report_says_so(
+    images: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "selu.tflite"
+    path.write_bytes(selu_spelled_out(Network()))
+    report = convert(Request(path, CONTRACT, images, tmp_path / "out"))
+    assert {artefact.recipe for artefact in report.artefacts} == {"float32", "float16", "cpu_int8"}
+    assert all(gate.passed for artefact in report.artefacts for gate in artefact.gates)
+    assert any("XNNPACK runs the network without its GREATER, SELECT_V2" in note for note in report.notes)
 
 
 # The whole way
