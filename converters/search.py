@@ -1,13 +1,13 @@
 """The cheapest recipe whose int8 network keeps a budget; every step is measured and kept only if it helps.
 
-Steps in the order of what they cost on the device: none (equalization, bias correction), then operators left in
-float: those with few multiplications, those near the image, at last the most sensitive ones. Candidates are
+Steps in the order of what they cost: equalization, operators that are hardly slower in float, corrections, then
+operators near the image in float, at last the most sensitive ones. Candidates are
 compared on images that neither gave the ranges nor are reported on. What each step is worth: docs/int8.md.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -22,16 +22,22 @@ from converters.recipe import Recipe
 from edge_sdk.decision.matching import cosine
 from edge_sdk.types import FloatArray
 
-#: Steps that cost nothing on the device.
-_FREE_STEPS: tuple[tuple[str, dict[str, Any]], ...] = (
+#: Equalization costs nothing on the device.
+_EQUALIZE: tuple[tuple[str, dict[str, Any]], ...] = (
     ("plain: true min/max ranges", {}),
     ("equalize what depthwise convolutions read", {"equalize": "depthwise"}),
     ("equalize every group", {"equalize": "all"}),
     ("move less of the spread into weights: share 0.3", {"weight_share": 0.3}),
     ("move more of the spread into weights: share 0.7", {"weight_share": 0.7}),
-    ("clip where rounding and clipping lose least", {"ranges": "mse"}),
-    ("correct biases", {"bias_correction": True}),
 )
+#: So do these, but the first takes most of a search's time, and the second gives up values that are rare.
+_CORRECT: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("correct biases", {"bias_correction": True}),
+    ("clip where rounding and clipping lose least", {"ranges": "mse"}),
+)
+#: Kinds of operators that are hardly slower in float: few multiplications, and PReLU is in float anyway, so
+#: those between two of them save their conversions.
+_CHEAP = (("depthwise convolutions", "DEPTHWISE_CONV_2D"), ("additions", "ADD"))
 _COUNTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "ADD")
 _FIRST_COUNTS = (4, 8, 12, 16, 24)
 _SENSITIVE_COUNTS = (1, 2, 4, 6, 8, 12, 16)
@@ -201,51 +207,44 @@ def search(model: FloatModel, images: CalibrationSet, start: Recipe, *, budget: 
         The first recipe that keeps the budget, else the one that comes nearest.
     """
     bench = _Bench(model, images, start, budget)
-    for what, change in _FREE_STEPS:
+    for what, change in _EQUALIZE:
         if "weight_share" in change and bench.recipe.equalize != "all":
             continue
         if bench.trial(replace(bench.recipe, **change), what):
             return bench.result()
-    for what, names in _cheap_in_float(bench.graph):
-        keep = tuple(sorted({*bench.recipe.keep_float, *names}))
-        if bench.float_share(keep) > _LARGEST_FLOAT_SHARE:
-            continue
-        if bench.trial(replace(bench.recipe, keep_float=keep), what):
+    inside = [op for op in bench.graph.operators if indices(op.outputs)[0] not in bench.graph.outputs]
+    named = [(bench.graph.op_name(op), bench.graph.name(indices(op.outputs)[0])) for op in inside]
+    for kinds, kind in _CHEAP:
+        if _in_float(bench, [name for op, name in named if op == kind], f"leave {kinds} in float"):
+            return bench.result()
+    for what, change in _CORRECT:
+        if bench.trial(replace(bench.recipe, **change), what):
+            return bench.result()
+    # What is rounded near the image goes through every later operator.
+    for count in _FIRST_COUNTS:
+        first = [name for _, name in named[:count]]
+        if count < len(named) / 2 and _in_float(bench, first, f"leave the first {count} operators in float"):
             return bench.result()
     _pick_sensitive(bench)
     return bench.result()
 
 
-def _cheap_in_float(graph: Graph) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Operators that cost little in float, in words and by name: few multiplications, or near the image.
-
-    A depthwise convolution and an addition are a small part of all multiplications; PReLU is computed in float
-    anyway, so those between save their conversions. What is rounded near the image goes through every later operator.
-    """
-    named = [
-        (graph.op_name(op), graph.name(indices(op.outputs)[0]))
-        for op in graph.operators
-        if indices(op.outputs)[0] not in graph.outputs
-    ]
-    for what, kind in (("depthwise convolutions", "DEPTHWISE_CONV_2D"), ("additions", "ADD")):
-        names = tuple(name for op, name in named if op == kind)
-        if names:
-            yield f"leave {what} in float", names
-    for count in _FIRST_COUNTS:
-        if count < len(named) / 2:
-            yield f"leave the first {count} operators in float", tuple(name for _, name in named[:count])
+def _in_float(bench: _Bench, names: Sequence[str], what: str) -> bool:
+    """Try to leave these operators in float too, where that is little of the work; says whether to stop."""
+    keep = tuple(sorted({*bench.recipe.keep_float, *names}))
+    if bench.float_share(keep) > _LARGEST_FLOAT_SHARE:
+        return False
+    return bench.trial(replace(bench.recipe, keep_float=keep), what)
 
 
 def _pick_sensitive(bench: _Bench) -> None:
     """Leave more and more of the most sensitive operators in float."""
-    base = bench.recipe
     ordered = _by_sensitivity(bench)
     for count in _SENSITIVE_COUNTS:
-        keep = tuple(sorted({*base.keep_float, *ordered[:count]}))
-        if count > len(ordered) or bench.float_share(keep) > _LARGEST_FLOAT_SHARE:
-            return
-        what = f"leave the {count} most sensitive operator{'s' if count > 1 else ''} in float too"
-        if bench.trial(replace(bench.recipe, keep_float=keep), what):
+        names = "operator" if count == 1 else f"{count} operators"
+        if count <= len(ordered) and _in_float(
+            bench, ordered[:count], f"leave the most sensitive {names} in float"
+        ):
             return
 
 

@@ -39,23 +39,26 @@ from edge_sdk.types import UInt8Array
 SCHEMA = "edge-sdk/int8-ablation/1"
 WITNESS_IMAGES = 16
 TIMED_RUNS = 60
-#: Steps on and off; what a search finds, and that without each of its parts, comes after them.
-STEPS: tuple[tuple[str, dict[str, Any]], ...] = (
-    ("plain", {}),
-    ("bias correction alone", {"bias_correction": True}),
-    ("equalize depthwise", {"equalize": "depthwise"}),
-    ("equalize all", {"equalize": "all"}),
-    ("equalize all, weight share 0.3", {"equalize": "all", "weight_share": 0.3}),
-    ("equalize all, weight share 0.7", {"equalize": "all", "weight_share": 0.7}),
-    ("least-error ranges alone", {"ranges": "mse"}),
-    ("equalize all, least-error ranges", {"equalize": "all", "ranges": "mse"}),
-    ("equalize all, bias correction", {"equalize": "all", "bias_correction": True}),
-    ("all three", {"equalize": "all", "ranges": "mse", "bias_correction": True}),
-)
-#: Operators with few multiplications, left in float on top of all three.
-IN_FLOAT: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("all three, depthwise in float", ("DEPTHWISE_CONV_2D",)),
-    ("all three, depthwise, additions", ("DEPTHWISE_CONV_2D", "ADD")),
+#: Changes to the plain recipe, and kinds of operators that stay in float. What a search finds, and that without
+#: each of its parts, comes after them.
+STEPS: tuple[tuple[str, dict[str, Any], tuple[str, ...]], ...] = (
+    ("plain", {}, ()),
+    ("bias correction alone", {"bias_correction": True}, ()),
+    ("least-error ranges alone", {"ranges": "mse"}, ()),
+    ("equalize depthwise", {"equalize": "depthwise"}, ()),
+    ("equalize all (E)", {"equalize": "all"}, ()),
+    ("E, weight share 0.3", {"equalize": "all", "weight_share": 0.3}, ()),
+    ("E, weight share 0.7", {"equalize": "all", "weight_share": 0.7}, ()),
+    ("E, bias correction", {"equalize": "all", "bias_correction": True}, ()),
+    ("E, least-error ranges", {"equalize": "all", "ranges": "mse"}, ()),
+    ("E, depthwise in float", {"equalize": "all"}, ("DEPTHWISE_CONV_2D",)),
+    ("E, depthwise and additions (F)", {"equalize": "all"}, ("DEPTHWISE_CONV_2D", "ADD")),
+    ("E, F, bias", {"equalize": "all", "bias_correction": True}, ("DEPTHWISE_CONV_2D", "ADD")),
+    (
+        "E, F, bias, least-error ranges",
+        {"equalize": "all", "bias_correction": True, "ranges": "mse"},
+        ("DEPTHWISE_CONV_2D", "ADD"),
+    ),
 )
 
 
@@ -210,14 +213,8 @@ def ablate(
         return Row(what, float(cosines.mean()), float(cosines.min()), difference, ratio, kept, recipe)
 
     plain = shipped("cpu_int8")
-    for what, change in STEPS:
-        yield row(what, replace(plain, **change))
-    before: tuple[str, ...] = ()
-    for what, kinds in IN_FLOAT:
-        keep = _of_kind(model.network, kinds)
-        if keep != before:
-            before = keep
-            yield row(what, replace(plain, **STEPS[-1][1], keep_float=keep))
+    for what, change, kinds in STEPS:
+        yield row(what, replace(plain, **change, keep_float=_of_kind(model.network, kinds)))
     if min_cosine:
         found = search(model, images, plain, budget=CosineBudget(min_cosine)).recipe
         for what, recipe in _without_each(found):
