@@ -27,8 +27,8 @@ _EQUALIZE: tuple[tuple[str, dict[str, Any]], ...] = (
     ("plain: true min/max ranges", {}),
     ("equalize what depthwise convolutions read", {"equalize": "depthwise"}),
     ("equalize every group", {"equalize": "all"}),
-    ("move less of the spread into weights: share 0.3", {"weight_share": 0.3}),
-    ("move more of the spread into weights: share 0.7", {"weight_share": 0.7}),
+    ("move less of the spread into weights: share 0.3", {"equalize": "all", "weight_share": 0.3}),
+    ("move more of the spread into weights: share 0.7", {"equalize": "all", "weight_share": 0.7}),
 )
 #: So do these, but the first takes most of a search's time, and the second gives up values that are rare.
 _CORRECT: tuple[tuple[str, dict[str, Any]], ...] = (
@@ -208,8 +208,6 @@ def search(model: FloatModel, images: CalibrationSet, start: Recipe, *, budget: 
     """
     bench = _Bench(model, images, start, budget)
     for what, change in _EQUALIZE:
-        if "weight_share" in change and bench.recipe.equalize != "all":
-            continue
         if bench.trial(replace(bench.recipe, **change), what):
             return bench.result()
     inside = [op for op in bench.graph.operators if indices(op.outputs)[0] not in bench.graph.outputs]
