@@ -121,13 +121,13 @@ def _search(name: str, found: Mapping[str, Any]) -> list[Html | None]:
     by_error_rate = found["budget"]["kind"] != "cosine"
     rows: list[list[Content]] = [
         [
-            [str(trial["what"]), tag("small", str(trial["found"])) if by_error_rate else None],
+            [f"{place}. {trial['what']}", tag("small", str(trial["found"])) if by_error_rate else None],
             words.cosine(trial["cosine_mean"]),
             words.cosine(trial["cosine_min"]),
             words.percent(trial["float_share"]) if trial["float_share"] else "none",
             tag("span", "kept", class_="pass") if trial["kept"] else tag("span", "dropped", class_="muted"),
         ]
-        for trial in found["trials"]
+        for place, trial in enumerate(found["trials"], start=1)
     ]
     caption = (
         "Cosine to float on images of the calibration set that neither the ranges nor the figures of the file come"
@@ -168,12 +168,14 @@ def _search_plot(name: str, found: Mapping[str, Any]) -> Html:
         if found["budget"]["kind"] == "cosine" and found["budget"]["least"] < 1:
             axes.axhline(1 - found["budget"]["least"], color=BASE, linestyle="--", zorder=2)
         axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axes.yaxis.set_minor_formatter(lambda value, _: "")
         axes.set_xticks(places, [str(place + 1) for place in places])
         axes.set_xlabel("trial, in the order of the table")
-        axes.set_ylabel("1 - cosine to float")
+        axes.set_ylabel("1 − cosine to float")
         axes.xaxis.grid(False)
     line = " Dashed: what was asked for." if found["budget"]["kind"] == "cosine" else ""
-    caption = f"Dot: mean over the images, filled in grey where the step was dropped; bar: up to the worst image.{line}"
+    caption = f"Dot: mean over the images, grey where the step was dropped; bar: up to the worst image.{line}"
     return framed(drawn[0], title="How far from float each trial is", caption=caption, wide=True)
 
 
