@@ -98,7 +98,7 @@ def _add_convert(commands: Any) -> None:
     parser.add_argument(
         "--output", type=Path, required=True, help="folder for the files; all of them or none"
     )
-    parser.add_argument("--name", default="", help="the model's name (default: the file's)")
+    parser.add_argument("--name", default=None, help="the model's name (default: the file's)")
     parser.add_argument("--version", default=None, help="the model's own version, for its card")
     parser.add_argument("--description", default=None, help="what the model is for, for its card")
     parser.add_argument("--licence", default=None, help="the model's licence, for its card")
@@ -219,10 +219,13 @@ def _contract_file(arguments: argparse.Namespace) -> dict[str, Any]:
         value = json.loads(arguments.contract.read_bytes())
     except OSError as error:
         raise ModelCardError(f"{arguments.contract}: cannot be read: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelCardError(f"{arguments.contract}: expected JSON, found {error}") from error
     if not isinstance(value, dict):
         raise ModelCardError(f"{arguments.contract}: expected a JSON object, found {type(value).__name__}")
+    for name in ("name", "version", "description", "licence"):
+        if not isinstance(value.get(name, ""), str):
+            raise ModelCardError(f"{arguments.contract}: {name}: expected text, found {value[name]!r}")
     contradicted = [name for name in flags if name in value and value[name] != flags[name]]
     if contradicted:
         name = contradicted[0]
@@ -260,7 +263,7 @@ def _convert(arguments: argparse.Namespace) -> int:
 
     def text(flag: str, default: str) -> str:
         given = getattr(arguments, flag)
-        return str(said.get(flag, default)) if given is None else given
+        return str(said.get(flag, default)) if given is None else str(given)
 
     request = Request(
         model=arguments.model,
@@ -268,7 +271,7 @@ def _convert(arguments: argparse.Namespace) -> int:
         calibration=arguments.calibration,
         output=arguments.output,
         targets=tuple(dict.fromkeys(arguments.target or ["cpu"])),
-        name=arguments.name or str(said.get("name", "")),
+        name=text("name", ""),
         min_cosine=arguments.min_cosine,
         recipe=arguments.recipe,
         max_fnmr_loss=arguments.max_fnmr_loss,

@@ -7,6 +7,7 @@ host does it), one signature ``image -> embedding``. It must answer as its sourc
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,7 +89,7 @@ def canonical(source: SourceModel, contract: InputContract, inputs: FloatArray) 
     agreement = _agreement(network, inputs, source)
     described = {
         "kind": source.kind,
-        "file": source.path.name,
+        "file": os.fsencode(source.path.name).decode(errors="replace"),
         "sha256": source.sha256,
         "tools": dict(source.tools),
     }

@@ -95,6 +95,13 @@ class ImageSet:
                 f"{path}: expected images ({', '.join(SUFFIXES)}), found none",
                 hint="give a folder, a .tar or a .zip with images in it",
             )
+        for name in found.names:
+            try:
+                name.encode()  # reports and cards name images, in UTF-8
+            except UnicodeEncodeError as error:
+                raise InputError(
+                    f"{path}: expected file names in UTF-8, found {name!r}", hint="rename the file"
+                ) from error
         return found
 
     def __len__(self) -> int:

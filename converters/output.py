@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import unicodedata
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from converters.errors import ConversionError
+
+# A file system's limit is 255; the longest ending takes 26.
+_MAX_NAME_BYTES = 200
 
 
 @contextmanager
@@ -42,6 +46,26 @@ def staged(output: str | Path) -> Iterator[Path]:
         raise _cannot_write(output, error) from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def check_name(name: str) -> None:
+    """Refuse a model's name that cannot begin the names of its files: it must stay in the output folder.
+
+    Raises:
+        ConversionError: Empty, hidden, too long, or with a slash or what nobody can see.
+    """
+    # Category C holds control characters, direction marks and bytes that are not UTF-8.
+    unseen = any(unicodedata.category(character)[0] == "C" for character in name)
+    if unseen or name != name.strip() or name.startswith(".") or {"/", "\\"} & set(name):
+        wanted = "a file name without slashes, a leading dot or characters that cannot be seen"
+    elif not 0 < len(name.encode()) <= _MAX_NAME_BYTES:
+        wanted = f"1 to {_MAX_NAME_BYTES} bytes"
+    else:
+        return
+    raise ConversionError(
+        f"the model's name: expected {wanted}, found {name[:_MAX_NAME_BYTES]!r}",
+        hint="--name says how the files are called",
+    )
 
 
 def write_all(folder: Path, files: Mapping[str, bytes]) -> None:

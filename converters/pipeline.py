@@ -32,11 +32,12 @@ from converters.float_model import FloatModel, canonical
 from converters.gates import Gate, check, xnnpack_partitions
 from converters.graph import Graph
 from converters.layers import LAYER_IMAGES, LayerErrors, layer_errors
-from converters.output import staged, write_all
+from converters.output import check_name, staged, write_all
 from converters.package import with_card
 from converters.production import Made, check_targets, make_all
 from converters.progress import stage
 from converters.recipe import Recipe
+from converters.recipe import read as read_recipe
 from converters.report import Artefact, Report
 from converters.report.page import render_page
 from converters.sources import read_source
@@ -102,6 +103,10 @@ def convert(request: Request) -> Report:
         ConversionError: The output cannot be written, a quantizer refuses the network.
     """
     check_targets(request.targets)
+    check_name(_name(request))
+    _check_text(request)
+    if request.recipe not in ("", "auto"):
+        read_recipe(request.recipe)  # what is wrong with it is said before the long work
     with staged(request.output) as folder:
         with stage("read calibration images") as progress:
             images = read_calibration(
@@ -170,7 +175,7 @@ def _require_budget(request: Request, made: Sequence[Made]) -> None:
 def _finish(
     request: Request, model: FloatModel, images: CalibrationSet, made: Sequence[Made], folder: Path
 ) -> Report:
-    name = request.name or _stem(request.model)
+    name = _name(request)
     with stage("measure the float model") as progress:
         baseline = embed_crops(model.network, model.contract, images.held_out.pixels, progress=progress)
     foreign = sorted(set(xnnpack_partitions(model.network).outside))
@@ -378,8 +383,21 @@ def _tools() -> dict[str, str]:
     return {name: metadata.version(name) for name in names}
 
 
-def _stem(path: Path) -> str:
+def _name(request: Request) -> str:
+    if request.name:
+        return request.name
+    path = request.model.resolve()  # "." is a SavedModel folder's name too
     return path.name if path.is_dir() else path.name.removesuffix(path.suffix)
+
+
+def _check_text(request: Request) -> None:
+    """Refuse bytes that are not UTF-8; a command line hands them on as lone surrogates."""
+    for what in ("version", "description", "licence"):
+        text: str = getattr(request, what)
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise ConversionError(f"{what}: expected UTF-8 text, found {text!r}") from error
 
 
 def _json(value: Any) -> bytes:

@@ -75,7 +75,7 @@ class Recipe:
                 bias_correction=bool(value.get("bias_correction", False)),
                 keep_float=tuple(str(name) for name in value.get("keep_float", ())),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ConversionError(f"recipe: malformed field: {error}") from error
 
 
@@ -95,7 +95,7 @@ def read(path: str | Path) -> Recipe:
         value = json.loads(Path(path).read_bytes())
     except OSError as error:
         raise ConversionError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConversionError(f"{path}: expected a recipe in JSON, found {error}") from error
     if not isinstance(value, dict):
         raise ConversionError(f"{path}: expected a recipe, found {type(value).__name__}")

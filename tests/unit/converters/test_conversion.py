@@ -19,7 +19,7 @@ from PIL import Image
 from converters.calibration import activation_ranges, channel_statistics, read_calibration, real_inputs
 from converters.cli import main
 from converters.embedding import embed_crops
-from converters.errors import AccuracyGateError, CalibrationError, SourceError
+from converters.errors import AccuracyGateError, CalibrationError, ConversionError, SourceError
 from converters.float_model import run_float
 from converters.gates import check, xnnpack_partitions
 from converters.graph import Graph
@@ -578,3 +578,70 @@ def test_bgr_and_per_channel_scaling_are_the_networks_own_order(tmp_path: Path, 
             np.ascontiguousarray(picture[..., ::-1])
         )
         assert float(one @ other) > 0.97
+
+
+# Names, texts and broken JSON
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../elsewhere", "a/b", "..", ".hidden", "two\nlines", "x" * 300, "\udcff", " ", "right\u202eleft"],
+)
+def test_a_name_that_is_no_file_name_is_refused_before_the_work(
+    source: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    output = tmp_path / "folder" / "out"
+    said = ["--calibration", str(images), "--output", str(output), f"--name={name}"]
+    assert main(["convert", str(source), *flags(*said)]) == 3
+    error, hint = capsys.readouterr().err.splitlines()
+    assert "the model's name: expected" in error
+    assert "--name" in hint
+    assert {path.name for path in tmp_path.iterdir()} == {"crops", "tiny.tflite"}
+
+
+def test_a_file_that_is_not_named_in_utf8_is_converted_under_another_name(
+    source: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.tflite"))
+    odd.write_bytes(source.read_bytes())
+    said = flags("--calibration", str(images), "--output", str(tmp_path / "out"))
+    assert main(["convert", str(odd), *said]) == 3
+    assert "hint: --name" in capsys.readouterr().err
+    assert main(["convert", str(odd), *said, "--name", "cafe"]) == 0
+    assert ModelFile.open(tmp_path / "out" / "cafe.float32.tflite").card.source["file"] == "caf\ufffd.tflite"
+
+
+def test_text_that_is_not_utf8_is_refused(source: Path, images: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConversionError, match="description: expected UTF-8"):
+        convert(Request(source, CONTRACT, images, tmp_path / "out", description="\udcff"))
+
+
+def test_an_image_that_is_not_named_in_utf8_is_named(source: Path, images: Path, tmp_path: Path) -> None:
+    (images / "00.png").rename(os.fsdecode(os.fsencode(images) + b"/caf\xe9.png"))
+    with pytest.raises(CalibrationError, match="UTF-8"):
+        convert(Request(source, CONTRACT, images, tmp_path / "out"))
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, '{"size": [16, 16], "color": "rgb", "range": [0, 1], "name": 3}']
+)
+def test_a_contract_file_that_is_no_contract_is_one_line(
+    source: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    contract = tmp_path / "contract.json"
+    contract.write_text(text)
+    said = ["--contract", str(contract), "--calibration", str(images), "--output", str(tmp_path / "out")]
+    assert main(["convert", str(source), *said]) == 3
+    assert "contract.json" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, '{"schema": "edge-sdk/recipe/1", "precision": "int8", "partitions": 1e999}', "{}"]
+)
+def test_a_recipe_that_is_none_is_said_before_the_source_is_read(
+    images: Path, tmp_path: Path, text: str
+) -> None:
+    recipe = tmp_path / "some.recipe.json"
+    recipe.write_text(text)
+    with pytest.raises(ConversionError, match="recipe"):
+        convert(Request(tmp_path / "missing.onnx", CONTRACT, images, tmp_path / "out", recipe=str(recipe)))
