@@ -24,7 +24,7 @@ class Recipe:
         name: Such as ``cpu_int8``; it names the artefact's file.
         target: What the artefact is for.
         precision: ``float32``, ``float16`` or ``int8``.
-        ranges: How activation ranges are found, ``min_max``; empty where nothing is quantized.
+        ranges: How activation ranges are found, ``min_max`` or ``mse``; empty where nothing is quantized.
         float_operators: Operators that compute in float in an integer network, because what runs them has
             no integer kernel for them; every other float tensor is a failed gate.
         partitions: How many XNNPACK partitions a CPU may run the network in.

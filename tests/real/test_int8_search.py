@@ -1,0 +1,32 @@
+"""What plain int8 ruins in a real network, a search brings back, in seconds and without losing the speed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from converters.pipeline import Request, convert
+from edge_sdk.inference.card import InputContract
+
+pytestmark = [pytest.mark.real, pytest.mark.slow]
+
+
+def test_a_search_finds_what_keeps_mobilefacenet_y1(shared: Path, tmp_path: Path) -> None:
+    report = convert(
+        Request(
+            shared / "zoo" / "mobilefacenet_y1_float32.tflite",
+            InputContract.from_json({"size": [112, 112], "color": "rgb", "range": [0, 255]}),
+            shared / "faces" / "lfw_calibration_aligned112.tar",
+            tmp_path / "out",
+            recipe="auto",
+            min_cosine=0.997,
+        )
+    )
+    found = report.searches["cpu_int8"]
+    plain = found["trials"][0]
+    assert found["met"] and plain["cosine_mean"] < 0.9
+    assert max(trial["float_share"] for trial in found["trials"]) < 0.1
+    (int8,) = (artefact for artefact in report.artefacts if artefact.precision == "int8")
+    assert int8.cosine_mean >= 0.997 and int8.cosine_min >= 0.99
+    assert int8.partitions == 1 and all(gate.passed for gate in int8.gates)
