@@ -15,7 +15,7 @@ import numpy as np
 
 from converters.errors import SourceError
 from converters.graph import Graph, indices
-from converters.rewrites.activations import fuse_activations
+from converters.rewrites.activations import fuse_activations, split_clips
 from converters.rewrites.head import strip_normalization
 from converters.rewrites.padded_pooling import unpad_max_pools
 from converters.rewrites.static import fold_constants, make_batch_one, settle_shapes
@@ -80,6 +80,7 @@ def canonical(source: SourceModel, contract: InputContract, inputs: FloatArray) 
         notes.append(
             f"{before - len(graph.operators)} operators went: activations spelled out in several are one each"
         )
+    split_clips(graph)
     unpad_max_pools(graph)
     _unique_names(graph)
     graph.drop_metadata()

@@ -40,6 +40,12 @@ def staged(output: str | Path) -> Iterator[Path]:
     try:
         yield staging
         output.mkdir(exist_ok=True)
+        # A folder in a file's place would stop the renaming half-way.
+        if blocked := next((f.name for f in sorted(staging.iterdir()) if (output / f.name).is_dir()), None):
+            raise ConversionError(
+                f"{output / blocked}: expected a file or nothing there, found a folder",
+                hint="nothing was changed; move it away or choose another --output",
+            )
         for file in sorted(staging.iterdir()):
             file.replace(output / file.name)
     except OSError as error:

@@ -51,6 +51,33 @@ def fuse_activations(graph: Graph) -> int:
     return fused
 
 
+def split_clips(graph: Graph) -> int:
+    """Replace RELU_0_TO_1 (ONNX's HardSigmoid), which XNNPACK leaves alone, by RELU and MINIMUM, in place.
+
+    Returns:
+        How many were replaced.
+    """
+    clips = [operator for operator in graph.operators if graph.op_name(operator) == "RELU_0_TO_1"]
+    for operator in clips:
+        source, output = indices(operator.inputs)[0], indices(operator.outputs)[0]
+        name = graph.name(output)
+        above = graph.add_tensor(f"{name}/relu", graph.shape(output), np.float32)
+        one = graph.add_tensor(f"{name}/one", (), np.float32, np.ones((), np.float32))
+        at = graph.operators.index(operator)
+        graph.operators.remove(operator)
+        graph.add_operator("RELU", [source], [above], at=at)
+        options = schema.MaximumMinimumOptionsT()
+        graph.add_operator(
+            "MINIMUM",
+            [above, one],
+            [output],
+            at=at + 1,
+            options=options,
+            options_type=schema.BuiltinOptions.MaximumMinimumOptions,
+        )
+    return len(clips)
+
+
 def _as_activation(
     graph: Graph, producers: dict[int, schema.OperatorT], output: int
 ) -> tuple[int, _Slopes] | None:

@@ -42,6 +42,8 @@ def convert(request: Request) -> Converted:
     _check_fixed(model, interface, request, witness)
     if not interface.channels_first:
         onnx_interface.take_channels_first(model)
+    if not any(a.HasField("g") or a.graphs for node in model.graph.node for a in node.attribute):
+        onnx_interface.say_names_plainly(model)
     request.stage = "converting the ONNX graph with onnx2tf"
     tflite = _to_tflite(model, request)
     notes += folded + tflite_network.inspect(tflite, request.contract)

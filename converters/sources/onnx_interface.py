@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from edge_sdk.inference.card import InputContract
 
 TO_NHWC = [0, 2, 3, 1]
 TO_NCHW = [0, 3, 1, 2]
+_ODD = re.compile(r"[^A-Za-z0-9_./:-]")
 
 
 @dataclass(frozen=True)
@@ -179,6 +181,32 @@ def take_channels_first(model: Any) -> None:
         graph.node.insert(0, back)
     fixed = helper.make_tensor_value_info(own, value.type.tensor_type.elem_type, [1, channels, height, width])
     value.CopyFrom(fixed)
+
+
+def say_names_plainly(model: Any) -> None:
+    """Give tensors and operators names that TensorFlow takes for layers, in place; most have one already."""
+    graph = model.graph
+    values = [*graph.input, *graph.output, *graph.value_info, *graph.initializer]
+    names = [value.name for value in values]
+    names += [name for node in graph.node for name in (*node.input, *node.output)]
+    plain: dict[str, str] = {"": ""}
+    taken = {name for name in names if not _ODD.search(name)}
+    for name in names:
+        if name in plain:
+            continue
+        wanted = base = _ODD.sub("_", name)
+        number = 0
+        while wanted != name and wanted in taken:
+            number += 1
+            wanted = f"{base}_{number}"
+        taken.add(wanted)
+        plain[name] = wanted
+    for value in values:
+        value.name = plain[value.name]
+    for node in graph.node:
+        node.name = _ODD.sub("_", node.name)
+        for side in (node.input, node.output):
+            side[:] = [plain[name] for name in side]
 
 
 def keep_nodes(graph: Any, nodes: list[Any]) -> None:

@@ -645,3 +645,13 @@ def test_a_recipe_that_is_none_is_said_before_the_source_is_read(
     recipe.write_text(text)
     with pytest.raises(ConversionError, match="recipe"):
         convert(Request(tmp_path / "missing.onnx", CONTRACT, images, tmp_path / "out", recipe=str(recipe)))
+
+
+def test_a_folder_in_a_files_place_is_said_and_nothing_is_written_beside_it(
+    source: Path, images: Path, tmp_path: Path
+) -> None:
+    blocked = tmp_path / "out" / "tiny.report.html"
+    blocked.mkdir(parents=True)
+    with pytest.raises(ConversionError, match=r"tiny\.report\.html: expected a file or nothing"):
+        convert(Request(source, CONTRACT, images, tmp_path / "out"))
+    assert list((tmp_path / "out").iterdir()) == [blocked]

@@ -13,7 +13,7 @@ from converters.errors import SourceError
 from converters.float_model import run_float
 from converters.gates import xnnpack_partitions
 from converters.graph import Graph
-from converters.rewrites.activations import fuse_activations
+from converters.rewrites.activations import fuse_activations, split_clips
 from converters.rewrites.head import strip_normalization
 from converters.rewrites.padded_pooling import unpad_max_pools
 from converters.rewrites.static import fold_constants, make_batch_one, settle_shapes
@@ -226,3 +226,14 @@ def test_padding_that_never_wins_a_max_pooling_becomes_one_that_integers_hold(
 def test_another_padding_before_a_pooling_is_left_alone(change: dict) -> None:
     graph = Graph.parse(padded_max_pool(**{"activation": "PRELU", "pads": (1, 1), "size": 3, **change}))
     assert unpad_max_pools(graph) == 0
+
+
+def test_a_clip_to_0_and_1_becomes_what_xnnpack_takes() -> None:
+    net = Network()
+    network = net.finish(net.embedding(net.unary("RELU_0_TO_1", net.conv(net.input, 4))))
+    graph = Graph.parse(network)
+    assert xnnpack_partitions(network).outside == ("RELU_0_TO_1",)
+    assert split_clips(graph) == 1
+    graph.prune()
+    assert np.array_equal(run_float(graph.to_bytes(), images()), run_float(network, images()))
+    assert xnnpack_partitions(graph.to_bytes()).outside == ()

@@ -205,12 +205,12 @@ def onnx_channels_last():
 
 
 def onnx_gray_batch():
-    """One channel and a fixed batch of two that a Reshape names."""
+    """One channel, a fixed batch of two that a Reshape names, and an output whose name no layer may have."""
     net = OnnxNetwork(channels=1)
     shape = net.store("shape", np.array([2, -1], np.int64))
     flat = net.add("Reshape", [net.embed("image"), shape], "flat")
-    net.add("MatMul", [flat, "weight"], "embedding")
-    return net.model([2, 1, SIDE, SIDE])
+    net.add("MatMul", [flat, "weight"], "\u00e9mbedding [0];")
+    return net.model([2, 1, SIDE, SIDE], output="\u00e9mbedding [0];")
 
 
 def onnx_quantized():

@@ -66,3 +66,24 @@ def test_the_last_line_that_says_something():
     )
     assert last_line(log) == "The Foo operator is not known"
     assert last_line("\n\n") == ""
+
+
+def test_names_that_tensorflow_takes_for_no_layer_are_replaced_and_stay_apart() -> None:
+    from onnx import TensorProto, helper
+
+    from converters.sources.onnx_interface import say_names_plainly
+
+    nodes = [
+        helper.make_node("Relu", ["x y"], ["x;y"], name="a b"),
+        helper.make_node("Relu", ["x;y"], ["x_y"], name="block/conv:0"),
+        helper.make_node("Clip", ["x_y", "", "x y"], ["fine.0"]),
+    ]
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in ("x y", "fine.0")]
+    model = helper.make_model(helper.make_graph(nodes, "g", ends[:1], ends[1:]))
+    say_names_plainly(model)
+    first, second, third = model.graph.node
+    assert (first.name, second.name) == ("a_b", "block/conv:0")
+    assert list(first.input) == [model.graph.input[0].name] == ["x_y_1"]
+    assert list(first.output) == list(second.input) == ["x_y_2"]
+    assert (list(second.output), list(third.input)) == (["x_y"], ["x_y", "", "x_y_1"])
+    assert model.graph.output[0].name == "fine.0"
