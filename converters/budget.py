@@ -5,6 +5,7 @@ Images that a budget looks at have chosen the recipe: a claim about the file is 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +20,13 @@ from converters.evaluation.curves import check_rate
 from converters.image_set import SetDigest
 from edge_sdk.errors import AcquisitionError, InputError
 from edge_sdk.inference.card import InputContract
-from edge_sdk.perception.images import fit
+from edge_sdk.perception.images import MIN_SIDE_PX, fit
 from edge_sdk.types import FloatArray, UInt8Array
 
 #: The mean cosine that a search aims at where nobody says.
 SEARCH_COSINE = 0.995
+#: What labelled crops may hold in memory.
+MAX_CROP_BYTES = 2 << 30
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,10 +210,22 @@ def read_labelled(
     digest = SetDigest()
     try:
         samples = open_samples(path)
+        size = len(samples.samples) * math.prod(contract.shape)
+        if size > MAX_CROP_BYTES:
+            raise InputError(
+                f"expected at most {MAX_CROP_BYTES >> 30} GiB of crops, found {len(samples.samples)} images that"
+                f" take {size / (1 << 30):.1f} GiB",
+                hint="give a part of them",
+            )
         pixels = np.empty((len(samples.samples), *contract.shape), np.uint8)
         for position, sample in enumerate(samples.samples):
             digest.add(sample.name, samples.read(sample))
             image = samples.image(sample, color=contract.color)
+            if min(image.shape[:2]) < MIN_SIDE_PX:
+                raise InputError(
+                    f"{sample.name}: expected at least {MIN_SIDE_PX}x{MIN_SIDE_PX} px,"
+                    f" found {image.shape[0]}x{image.shape[1]}"
+                )
             pixels[position] = fit(image, contract.height, contract.width)
             if progress is not None:
                 progress(position + 1, len(pixels))

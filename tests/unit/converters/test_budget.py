@@ -207,6 +207,26 @@ def test_labelled_images_are_read_with_their_subjects(place: Path) -> None:
         read_labelled(place / "crops", CONTRACT)
 
 
+def test_more_crops_than_fit_are_refused_before_any_is_read(tmp_path: Path) -> None:
+    (tmp_path / "s1").mkdir()
+    for number in range(700):
+        (tmp_path / "s1" / f"{number}.png").touch()
+    with pytest.raises(
+        CalibrationError, match=r"at most 2 GiB of crops, found 700 images that take 2\.1 GiB"
+    ):
+        read_labelled(tmp_path, replace(CONTRACT, height=1024, width=1024))
+
+
+def test_an_image_that_is_no_crop_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "s1").mkdir()
+    Image.new("RGB", (8, 40)).save(tmp_path / "s1" / "thin.png")
+    with pytest.raises(CalibrationError, match=r"s1/thin\.png: expected at least 16x16 px, found 40x8"):
+        read_labelled(tmp_path, CONTRACT)
+    (tmp_path / "s1" / "thin.png").write_bytes(b"no image")
+    with pytest.raises(CalibrationError, match=r"labelled images: s1/thin\.png"):
+        read_labelled(tmp_path, CONTRACT)
+
+
 def test_a_conversion_by_error_rate_says_so_and_names_the_images(place: Path, tmp_path: Path) -> None:
     report = convert(request(place, output=tmp_path / "out"))
     found = report.searches["cpu_int8"]
