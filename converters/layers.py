@@ -14,12 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from converters.activations import Activations
 from converters.graph import Graph, indices
 from edge_sdk.errors import InputError
 from edge_sdk.inference.backends.base import TensorInfo
-from edge_sdk.inference.backends.litert import load_interpreter_class
 from edge_sdk.inference.card import InputContract
-from edge_sdk.inference.quantization import make_encoder
 from edge_sdk.types import Float64Array, UInt8Array
 
 #: A few images suffice: the ratios settle within tenths of a decibel.
@@ -108,9 +107,6 @@ def layer_errors(
     progress: Callable[[int, int], None] | None = None,
 ) -> LayerErrors:
     """Run both networks on the same images and compare tensor by tensor.
-
-    Every activation is made an output of its network, as in ``calibration.activation_ranges``, so the
-    kernels are those of the device.
 
     Args:
         baseline: The float network that was quantized: after equalization, not before, since equalization
@@ -241,34 +237,19 @@ def _twins(baseline: Mapping[str, Any], candidate: Mapping[str, Any]) -> dict[st
 def _activations(
     network: bytes, contract: InputContract, pixels: UInt8Array, names: list[str]
 ) -> Iterator[dict[str, tuple[Float64Array, _Steps]]]:
-    graph = Graph.parse(network)
-    place = {graph.name(index): index for index in graph.computed()}
-    graph.set_outputs([place[name] for name in names])
-    graph.model.signatureDefs = []
-    interpreter = load_interpreter_class()(model_content=graph.to_bytes(), num_threads=1)
-    interpreter.allocate_tensors()
-    detail = interpreter.get_input_details()[0]
-    scale, zero_point = detail["quantization"]
-    shape = tuple(int(n) for n in detail["shape"])
-    encode = make_encoder(contract, TensorInfo(shape, np.dtype(detail["dtype"]), float(scale), zero_point))
-    outputs = interpreter.get_output_details()
+    inside = Activations(network, contract, names)
     for crop in pixels:
-        encode(crop, interpreter.tensor(detail["index"])())
-        interpreter.invoke()
-        yield {
-            name: _real(interpreter.get_tensor(output["index"]), output)
-            for name, output in zip(names, outputs, strict=True)
-        }
+        inside.run(crop)
+        yield {name: _real(inside[name], tensor) for name, tensor in inside.tensors.items()}
 
 
-def _real(values: Any, detail: Mapping[str, Any]) -> tuple[Float64Array, _Steps]:
-    scale, zero_point = detail["quantization"]
+def _real(values: Any, tensor: TensorInfo) -> tuple[Float64Array, _Steps]:
     wide = np.asarray(values, np.float64)
-    if not scale:
+    if not tensor.scale:
         return wide, _Steps(0.0, 0, 0, 0)
     limits = np.iinfo(values.dtype)
-    steps = _Steps(float(scale), int(zero_point), int(limits.min), int(limits.max))
-    return (wide - zero_point) * scale, steps
+    steps = _Steps(tensor.scale, tensor.zero_point, int(limits.min), int(limits.max))
+    return (wide - tensor.zero_point) * tensor.scale, steps
 
 
 def _channels(values: Float64Array) -> Float64Array:

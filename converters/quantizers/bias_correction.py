@@ -12,11 +12,10 @@ from collections.abc import Callable
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from converters.activations import Activations
 from converters.calibration import channel_statistics
 from converters.graph import Graph, indices
-from edge_sdk.inference.backends.litert import load_interpreter_class, tensor_info
 from edge_sdk.inference.card import InputContract
-from edge_sdk.inference.quantization import make_encoder
 from edge_sdk.types import Float64Array, UInt8Array
 
 _WEIGHTED = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"}
@@ -75,22 +74,12 @@ def _bias(graph: Graph, operator: schema.OperatorT) -> int | None:
 
 def _channel_means(graph: Graph, output: int, contract: InputContract, pixels: UInt8Array) -> Float64Array:
     """Mean of each channel of one tensor over the images, in real units; runs no operator behind it."""
-    head = Graph.parse(graph.to_bytes())
-    head.set_outputs([output])
-    head.prune()
-    interpreter = load_interpreter_class()(model_content=head.to_bytes(), num_threads=1)
-    interpreter.allocate_tensors()
-    source, target = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
-    encode = make_encoder(contract, tensor_info(source))
-    view, answer = interpreter.tensor(source["index"]), interpreter.tensor(target["index"])
-    total = np.zeros(graph.shape(output)[-1])
+    name = graph.name(output)
+    inside = Activations(graph.to_bytes(), contract, [name])
+    tensor = inside.tensors[name]
+    total = np.zeros(tensor.shape[-1])
     for crop in pixels:
-        encode(crop, view())
-        interpreter.invoke()
-        values = answer()
-        total += values.reshape(-1, values.shape[-1]).mean(axis=0, dtype=np.float64)
-        del values
-    quantization = graph.tensors[output].quantization
-    if quantization is None or quantization.scale is None:
-        return total / len(pixels)
-    return (total / len(pixels) - float(quantization.zeroPoint[0])) * float(quantization.scale[0])
+        inside.run(crop)
+        total += inside[name].reshape(-1, tensor.shape[-1]).mean(axis=0, dtype=np.float64)
+    mean = total / len(pixels)
+    return (mean - tensor.zero_point) * tensor.scale if tensor.scale else mean

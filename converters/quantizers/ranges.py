@@ -6,10 +6,9 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from converters.calibration import ChannelStatistics, TensorRange, activation_ranges, real_inputs
+from converters.activations import Activations
+from converters.calibration import ChannelStatistics, TensorRange, activation_ranges
 from converters.errors import ConversionError
-from converters.graph import Graph
-from edge_sdk.inference.backends.litert import load_interpreter_class
 from edge_sdk.inference.card import InputContract
 from edge_sdk.types import Float64Array, UInt8Array
 
@@ -84,27 +83,16 @@ def _histograms(
     progress: Callable[[int, int], None] | None,
 ) -> dict[str, Float64Array]:
     """How the values of every computed tensor spread over its range; tensors that never vary are left out."""
-    graph = Graph.parse(network)
-    computed = [i for i in graph.computed() if graph.dtype_name(i) == "float32"]
-    graph.set_outputs(computed)
-    interpreter = load_interpreter_class()(model_content=graph.to_bytes(), num_threads=1)
-    interpreter.allocate_tensors()
-    target = interpreter.get_input_details()[0]["index"]
-    sources = [detail["index"] for detail in interpreter.get_output_details()]
-    names = [graph.name(i) for i in computed]
-    counts = {name: np.zeros(_BINS) for name in names if ranges[name].high > ranges[name].low}
-    for position in range(len(pixels)):
-        interpreter.set_tensor(target, real_inputs(pixels[position : position + 1], contract))
-        interpreter.invoke()
-        for name, source in zip(names, sources, strict=True):
-            if name in counts:
-                found = ranges[name]
-                places = (interpreter.get_tensor(source).ravel() - found.low) * (
-                    _BINS / (found.high - found.low)
-                )
-                # A value on the last edge, or one that other images or rounding put beyond it.
-                places = places.clip(0, _BINS - 1).astype(np.int32)
-                counts[name] += np.bincount(places, minlength=_BINS)
+    varying = [name for name, found in ranges.items() if found.high > found.low]
+    inside = Activations(network, contract)
+    counts = {name: np.zeros(_BINS) for name in inside.tensors if name in varying}
+    for position, crop in enumerate(pixels):
+        inside.run(crop)
+        for name in counts:
+            found = ranges[name]
+            places = (inside[name].ravel() - found.low) * (_BINS / (found.high - found.low))
+            # A value on the last edge, or one that other images or rounding put beyond it.
+            counts[name] += np.bincount(places.clip(0, _BINS - 1).astype(np.int32), minlength=_BINS)
         if progress is not None:
             progress(position + 1, len(pixels))
     return counts

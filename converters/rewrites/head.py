@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ai_edge_litert import schema_py_generated as schema
+
 from converters.graph import Graph, indices
 
 _PASSES_THROUGH = {"RESHAPE", "SQUEEZE", "EXPAND_DIMS"}
@@ -39,10 +41,10 @@ def strip_normalization(graph: Graph) -> bool:
     return True
 
 
-def _normalized(graph: Graph, operator: object) -> int | None:
+def _normalized(graph: Graph, operator: schema.OperatorT) -> int | None:
     """The tensor that an operator normalizes, or None where it does something else."""
     name = graph.op_name(operator)
-    operands = indices(operator.inputs)  # type: ignore[attr-defined]
+    operands = indices(operator.inputs)
     if name == "L2_NORMALIZATION":
         return operands[0]
     if name not in {"MUL", "DIV"}:
