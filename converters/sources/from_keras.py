@@ -35,6 +35,7 @@ def convert(request: Request) -> Converted:
     request.stage = "reading the Keras file"
     _refuse_code(_architecture(request))
     model, package, notes = _load(request)
+    notes += _in_float32(model, package)
     batch = _check_interface(model, request.contract)
     request.stage = f"running the model with {package}"
     witness = _witness(model, request.inputs, batch)
@@ -136,6 +137,29 @@ def _load(request: Request) -> tuple[Any, str, tuple[str, ...]]:
     except _LOADING:
         raise _cannot_load(first) from first
     return model, "tf_keras", ("Keras 3 does not read the file, Keras 2 (tf_keras) does",)
+
+
+def _in_float32(model: Any, package: str) -> tuple[str, ...]:
+    """Let a network that was trained in mixed precision compute in float32, in place; returns notes.
+
+    Its variables are float32 all along; TFLite has no float16 convolution.
+    """
+    mixed = [
+        layer
+        for layer in model._flatten_layers()
+        if getattr(layer, "compute_dtype", None) in ("float16", "bfloat16")
+    ]
+    if not mixed:
+        return ()
+    if package != "keras":
+        raise SourceError(
+            f"it computes in {mixed[0].compute_dtype}",
+            hint="make the same network under the policy float32, give it the weights, and save that",
+        )
+    kind = mixed[0].compute_dtype
+    for layer in mixed:
+        layer.dtype_policy = "float32"
+    return (f"the Keras model computes in {kind} and is converted in float32",)
 
 
 def _named(request: Request) -> str:

@@ -74,6 +74,12 @@ def test_keras_with_an_open_size_and_a_private_loss_under_a_wrong_name(models, c
     assert_true_to_source(source, images)
 
 
+def test_keras_in_mixed_precision_is_converted_in_float32(models, contract, images):
+    source = read_source(models / "mixed.keras", contract=contract, inputs=images)
+    assert source.notes == ("the Keras model computes in float16 and is converted in float32",)
+    assert_true_to_source(source, images)
+
+
 def test_hdf5_that_only_keras_2_reads(models, contract, images):
     source = read_source(models / "keras2.h5", contract=contract, inputs=images)
     assert set(source.tools) == {"tf_keras", "tensorflow"}
