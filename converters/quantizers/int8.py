@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from converters.calibration import ChannelStatistics, TensorRange
+from converters.errors import ConversionError
 from converters.float_islands import enclosed
 from converters.graph import Graph
 from converters.quantizers.aeq import quantize_int8
@@ -45,6 +46,7 @@ def make_int8(
     Returns:
         The int8 network; the same arguments give the same bytes.
     """
+    _check_keeps(Graph.parse(network), recipe)
     network, statistics = equalized(network, recipe, statistics)
     if ranges is None:
         ranges = find_ranges(network, recipe.ranges, contract, statistics, pixels)
@@ -54,6 +56,17 @@ def make_int8(
         return quantized
     step = max(1, len(pixels) // BIAS_IMAGES)
     return correct_biases(quantized, network, contract, pixels[::step][:BIAS_IMAGES], progress=progress)
+
+
+def _check_keeps(graph: Graph, recipe: Recipe) -> None:
+    """A found recipe names operators of the network it was found for; another network has others."""
+    unknown = sorted(set(recipe.keep_float) - {graph.name(i) for i in graph.computed()})
+    if unknown:
+        raise ConversionError(
+            f"recipe: it leaves {unknown[0]!r} in float, which this network does not have"
+            + (f", and {len(unknown) - 1} more" if len(unknown) > 1 else ""),
+            hint="replay a recipe on the network it was found for, or search with --recipe auto",
+        )
 
 
 def ranges_of(

@@ -49,11 +49,31 @@ def _normalized(graph: Graph, operator: schema.OperatorT) -> int | None:
         return operands[0]
     if name not in {"MUL", "DIV"}:
         return None
-    sizes = [_size(graph, i) for i in operands]
-    if name == "MUL" and sizes[0] == 1:
-        operands, sizes = operands[::-1], sizes[::-1]
-    one_number = sizes[1] == 1 and graph.constant(operands[1]) is None
-    return operands[0] if sizes[0] > 1 and one_number else None
+    if name == "MUL" and _one_number(graph, operands[0]):
+        operands = operands[::-1]
+    return operands[0] if _size(graph, operands[0]) > 1 and _one_number(graph, operands[1]) else None
+
+
+def _one_number(graph: Graph, index: int) -> bool:
+    """Whether a tensor is one computed number, or repeats one for every value of the embedding."""
+    if graph.constant(index) is not None:
+        return False
+    if _size(graph, index) == 1:
+        return True
+    # torch.nn.functional.normalize expands the norm; as TFLite that is a product with ones.
+    maker = graph.producer(index)
+    if maker is None or graph.op_name(maker) not in {"MUL", "BROADCAST_TO", "TILE"}:
+        return False
+    operands = indices(maker.inputs)
+    if graph.op_name(maker) != "MUL":
+        return _one_number(graph, operands[0])
+    constants = [value for value in map(graph.constant, operands) if value is not None]
+    numbers = [i for i in operands if graph.constant(i) is None]
+    return (
+        len(constants) == len(numbers) == 1
+        and _size(graph, numbers[0]) == 1
+        and bool((constants[0] == constants[0].flat[0]).all() and constants[0].flat[0] > 0)
+    )
 
 
 def _size(graph: Graph, index: int) -> int:

@@ -655,3 +655,10 @@ def test_a_folder_in_a_files_place_is_said_and_nothing_is_written_beside_it(
     with pytest.raises(ConversionError, match=r"tiny\.report\.html: expected a file or nothing"):
         convert(Request(source, CONTRACT, images, tmp_path / "out"))
     assert list((tmp_path / "out").iterdir()) == [blocked]
+
+
+def test_a_recipe_found_for_another_network_is_refused(source: Path, images: Path, tmp_path: Path) -> None:
+    recipe = tmp_path / "other.recipe.json"
+    recipe.write_text(json.dumps({**shipped("cpu_int8").to_json(), "keep_float": ["block_7/conv", "head"]}))
+    with pytest.raises(ConversionError, match="'block_7/conv' in float, which this network does not have"):
+        convert(Request(source, CONTRACT, images, tmp_path / "out", recipe=str(recipe)))

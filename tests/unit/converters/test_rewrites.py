@@ -237,3 +237,21 @@ def test_a_clip_to_0_and_1_becomes_what_xnnpack_takes() -> None:
     graph.prune()
     assert np.array_equal(run_float(graph.to_bytes(), images()), run_float(network, images()))
     assert xnnpack_partitions(graph.to_bytes()).outside == ()
+
+
+def test_a_norm_that_is_repeated_before_the_division_goes_as_well() -> None:
+    net = Network()
+    x = net.embedding(net.conv(net.input, 4))
+    options = schema.ReducerOptionsT()
+    options.keepDims = True
+    squares = net.op("SUM", [net.unary("SQUARE", x), net.constant(np.array([1], np.int32))], (1, 1), options)
+    norm = net.op(
+        "MUL",
+        [net.unary("SQRT", squares), net.constant(np.ones((1, 8), np.float32))],
+        (1, 8),
+        schema.MulOptionsT(),
+    )
+    graph = Graph.parse(net.finish(net.binary("DIV", x, norm)))
+    assert strip_normalization(graph)
+    graph.prune()
+    assert graph.operator_counts() == {"CONV_2D": 1, "MEAN": 1, "FULLY_CONNECTED": 1}
