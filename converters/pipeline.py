@@ -355,12 +355,12 @@ def _image_notes(images: CalibrationSet, contract: InputContract) -> list[str]:
     notes = []
     if images.resized:
         notes.append(
-            f"{images.resized} calibration images were not {contract.height}x{contract.width}:"
+            f"images of another size than {contract.height}x{contract.width}: {images.resized};"
             " cut to that shape around the centre and resized, as the device will do"
         )
     if len(images.ranges) < RECOMMENDED_IMAGES:
         notes.append(
-            f"the ranges stand on {len(images.ranges)} images; {RECOMMENDED_IMAGES} or more are recommended"
+            f"images that the ranges stand on: {len(images.ranges)}; {RECOMMENDED_IMAGES} or more are recommended"
         )
     if not images.parted:
         notes.append(

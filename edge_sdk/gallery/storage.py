@@ -234,7 +234,9 @@ def _read(files: FileSystem, path: Path, max_bytes: int) -> bytes:
     try:
         return files.read(path, max_bytes)
     except FileNotFoundError as error:
-        raise GalleryError(f"no gallery at {path}", hint="edge-sdk enrol makes one, as Gallery.create does; check the path") from error
+        raise GalleryError(
+            f"no gallery at {path}", hint="edge-sdk enrol makes one, as Gallery.create does; check the path"
+        ) from error
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise GalleryError(f"{path} is a symbolic link", hint="give the gallery's own path") from error

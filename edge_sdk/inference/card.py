@@ -157,6 +157,11 @@ def _size(value: Mapping[str, Any]) -> tuple[int, int]:
         if isinstance(size, str) or not isinstance(size, Sequence) or len(size) != 2:
             raise ModelCardError(f"input size: expected [height, width], found {size!r}")
         height, width = size
+        if value.get("height", height) != height or value.get("width", width) != width:
+            raise ModelCardError(
+                f"input size: expected one answer, found size {size!r} beside height {value.get('height')!r}"
+                f" and width {value.get('width')!r}"
+            )
     else:
         height, width = value.get("height"), value.get("width")
     if isinstance(height, bool) or isinstance(width, bool):

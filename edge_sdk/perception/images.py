@@ -79,7 +79,7 @@ def _check_mode(image: Any, name: str) -> None:
         found = f"{image.mode} with transparency" if transparent else image.mode
         raise InputError(
             f"{name}: expected an 8-bit RGB or greyscale image, found mode {found}",
-            hint="save it as RGB without an alpha channel first",
+            hint="save it as 8-bit RGB or greyscale, without transparency",
         )
 
 

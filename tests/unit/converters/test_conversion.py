@@ -395,7 +395,7 @@ def test_convert_prints_the_report_and_where_it_is(
     assert code == 0
     assert "verdict:" in out
     assert "tiny.cpu_int8.tflite" in out
-    assert "note: the ranges stand on 24 images" in out
+    assert "note: images that the ranges stand on: 24" in out
     assert err == ""
 
 
