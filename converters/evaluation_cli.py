@@ -12,8 +12,8 @@ from edge_sdk.errors import InputError
 from edge_sdk.inference.card import InputContract
 
 if TYPE_CHECKING:
-    from converters.comparison import ComparisonResult
-    from converters.evaluate import Evaluation
+    from converters.assessment.comparison import ComparisonResult
+    from converters.assessment.evaluate import Evaluation
     from converters.evaluation.protocols import OpenSetList, PairsList
     from converters.evaluation.samples import SampleSet
 
@@ -130,11 +130,11 @@ def _share(text: str) -> float:
 def evaluate(arguments: argparse.Namespace, contract: InputContract | None) -> int:
     """Measure a file; returns the exit code."""
     _check_evaluate(arguments)
-    from converters.artefact import open_artefact
-    from converters.evaluate import FPIRS, Protocol
-    from converters.evaluate import evaluate as measure
-    from converters.workers import open_workers
-    from converters.write_card import CARD_FMRS, check_writable, write_card
+    from converters.assessment.artefact import open_artefact
+    from converters.assessment.evaluate import FPIRS, Protocol
+    from converters.assessment.evaluate import evaluate as measure
+    from converters.assessment.workers import open_workers
+    from converters.assessment.write_card import CARD_FMRS, check_writable, write_card
 
     artefact = open_artefact(arguments.file, contract=contract)
     if arguments.write_card:
@@ -183,9 +183,9 @@ def _check_work(arguments: argparse.Namespace) -> None:
 
 def _evaluation_images(arguments: argparse.Namespace) -> tuple[SampleSet, OpenSetList | None, str]:
     """(samples, who is enrolled and searched or None, how that came about)."""
+    from converters.assessment.open_set_images import open_enrol_and_probes
     from converters.evaluation.protocols import read_open_set, split_open_set
     from converters.evaluation.samples import open_samples
-    from converters.open_set_images import open_enrol_and_probes
 
     if arguments.enrol is not None:
         samples, listed = open_enrol_and_probes(arguments.enrol, arguments.probes, name=arguments.data_set)
@@ -208,10 +208,10 @@ def compare(arguments: argparse.Namespace, contract: InputContract | None) -> in
     _check_work(arguments)
     if arguments.attention and arguments.report is None:
         raise InputError("--attention draws into the page: expected --report PAGE.html with it, found none")
-    from converters.comparison import compare as measure
-    from converters.comparison import open_artefacts, open_images
-    from converters.evaluate import Protocol
-    from converters.workers import open_workers
+    from converters.assessment.comparison import compare as measure
+    from converters.assessment.comparison import open_artefacts, open_images
+    from converters.assessment.evaluate import Protocol
+    from converters.assessment.workers import open_workers
 
     artefacts = open_artefacts([arguments.first, *arguments.others], contract=contract)
     samples = open_images(arguments.images, name=arguments.data_set)
@@ -253,7 +253,7 @@ def _pairs(arguments: argparse.Namespace) -> PairsList | None:
 def _cache(arguments: argparse.Namespace) -> Path | None:
     if arguments.no_cache:
         return None
-    from converters.embedding_cache import default_folder, prepare
+    from converters.assessment.embedding_cache import default_folder, prepare
 
     folder = default_folder()
     problem = prepare(folder)

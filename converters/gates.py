@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from converters.embedding import embed_crops
-from converters.float_islands import enclosed
 from converters.graph import Graph, indices
+from converters.quantizers.float_islands import enclosed
 from converters.recipe import Recipe
 from edge_sdk.errors import InputError
 from edge_sdk.inference.backends.litert import load_interpreter_class

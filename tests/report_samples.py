@@ -6,10 +6,15 @@ from typing import Any
 
 import numpy as np
 
+from converters.assessment.comparison import CandidateComparison, ComparisonResult, NamedFlip
+from converters.assessment.error_analysis import CauseCeiling, ErrorAnalysis, WrongDecision
+from converters.assessment.evaluate import (
+    ArtefactIdentity,
+    Evaluation,
+    IdentificationEvidence,
+    ProbabilityEvidence,
+)
 from converters.attention import Attention, OcclusionMap
-from converters.comparison import CandidateComparison, ComparisonResult, NamedFlip
-from converters.error_analysis import CauseCeiling, ErrorAnalysis, WrongDecision
-from converters.evaluate import ArtefactIdentity, Evaluation, IdentificationEvidence, ProbabilityEvidence
 from converters.evaluation import (
     AcquisitionEvidence,
     EmbeddedSamples,

@@ -94,10 +94,10 @@ def converted(output: Path) -> Path:
 
 def measured_threshold(model: Path) -> float:
     """Step 2: edge-convert evaluate --write-card, and the threshold for a search of ten references."""
-    from converters.artefact import open_artefact
-    from converters.evaluate import evaluate
+    from converters.assessment.artefact import open_artefact
+    from converters.assessment.evaluate import evaluate
+    from converters.assessment.write_card import write_card
     from converters.evaluation import open_samples
-    from converters.write_card import write_card
 
     references = len(list((SAMPLES / "enrol").glob("*.jpg")))
     evaluation = evaluate(

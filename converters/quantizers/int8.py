@@ -8,10 +8,10 @@ import numpy as np
 
 from converters.calibration import ChannelStatistics, TensorRange
 from converters.errors import ConversionError
-from converters.float_islands import enclosed
 from converters.graph import Graph
 from converters.quantizers.aeq import quantize_int8
 from converters.quantizers.bias_correction import correct_biases
+from converters.quantizers.float_islands import enclosed
 from converters.quantizers.ranges import find_ranges
 from converters.recipe import Recipe
 from converters.rewrites.equalize import Group, equalize, find_groups

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from math import log
 
-from converters.comparison import CandidateComparison, ComparisonResult, NamedFlip
+from converters.assessment.comparison import CandidateComparison, ComparisonResult, NamedFlip
 from converters.evaluation.evidence import (
     FidelityEvidence,
     PairedDifference,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-from converters.comparison import CandidateComparison, ComparisonResult
+from converters.assessment.comparison import CandidateComparison, ComparisonResult
 from converters.evaluation.evidence import Interval, PairedDifference
 from converters.report import words
 from converters.report.conversion import Verdict

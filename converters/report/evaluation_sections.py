@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from converters.error_analysis import ErrorAnalysis, WrongDecision
-from converters.evaluate import Evaluation, IdentificationEvidence
+from converters.assessment.error_analysis import ErrorAnalysis, WrongDecision
+from converters.assessment.evaluate import Evaluation, IdentificationEvidence
 from converters.evaluation.evidence import IdentificationPoint, OperatingPointEvidence, Unsupported
 from converters.report import plots, words
 from converters.report.conversion import Verdict

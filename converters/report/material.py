@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from converters.artefact import Artefact
+from converters.assessment.artefact import Artefact
 from converters.attention import Attention, attention
 from converters.evaluation.samples import SampleSet
 from converters.layers import LAYER_IMAGES, LayerErrors, layer_errors

@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import Any
 
+from converters.assessment.comparison import ComparisonResult
+from converters.assessment.evaluate import Evaluation
 from converters.attention import Attention
-from converters.comparison import ComparisonResult
-from converters.evaluate import Evaluation
 from converters.layers import LayerErrors
 from converters.report import (
     comparison_sections,

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from converters.evaluate import IdentificationEvidence, ProbabilityEvidence
+from converters.assessment.evaluate import IdentificationEvidence, ProbabilityEvidence
 from converters.evaluation.evidence import (
     Interval,
     OperatingPointEvidence,

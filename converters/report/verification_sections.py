@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from converters.evaluate import ArtefactIdentity
+from converters.assessment.evaluate import ArtefactIdentity
 from converters.evaluation.evidence import (
     EqualErrorRate,
     OperatingPointEvidence,

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from converters.artefact import Artefact, open_artefact
-from converters.comparison import ComparisonResult, compare
-from converters.evaluate import Evaluation, Protocol, evaluate
+from converters.assessment.artefact import Artefact, open_artefact
+from converters.assessment.comparison import ComparisonResult, compare
+from converters.assessment.evaluate import Evaluation, Protocol, evaluate
 from converters.evaluation import (
     Interval,
     OperatingPointEvidence,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from labelled_images import photo
 
-from converters.artefact import open_artefact
+from converters.assessment.artefact import open_artefact
 from converters.graph import Graph
 from edge_sdk.decision.operating_point import OperatingPoint
 from edge_sdk.errors import ModelContractError, ModelError

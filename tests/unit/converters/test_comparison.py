@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from labelled_images import contents, photo, png, write
 
-from converters.artefact import open_artefact
-from converters.comparison import ComparisonResult, compare, open_artefacts, open_images
-from converters.evaluate import Protocol
+from converters.assessment.artefact import open_artefact
+from converters.assessment.comparison import ComparisonResult, compare, open_artefacts, open_images
+from converters.assessment.evaluate import Protocol
 from converters.evaluation import OperatingPointEvidence, PairedDifference, open_samples
 from edge_sdk.errors import InputError, ModelContractError
 from edge_sdk.inference.card import InputContract

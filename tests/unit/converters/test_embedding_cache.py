@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from converters.embedding_cache import EmbeddingCache, default_folder
+from converters.assessment.embedding_cache import EmbeddingCache, default_folder
 
 KEY = "ab" * 32
 

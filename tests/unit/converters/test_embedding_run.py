@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from labelled_images import contents, photo, png, write
 
-from converters.artefact import Artefact, open_artefact
-from converters.embedding_run import embed_with
+from converters.assessment.artefact import Artefact, open_artefact
+from converters.assessment.embedding_run import embed_with
+from converters.assessment.workers import BATCH_BYTES, Batch, InProcess, Outcome, in_batches, open_workers
 from converters.errors import ConversionError
 from converters.evaluation import open_samples
-from converters.workers import BATCH_BYTES, Batch, InProcess, Outcome, in_batches, open_workers
 from edge_sdk.errors import InputError
 
 

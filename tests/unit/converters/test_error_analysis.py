@@ -5,7 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from converters.error_analysis import ErrorAnalysis, ImageMeasures, analyse_errors, errors_lines, measure
+from converters.assessment.error_analysis import (
+    ErrorAnalysis,
+    ImageMeasures,
+    analyse_errors,
+    errors_lines,
+    measure,
+)
 from converters.evaluation import AllPairs, ListedPairs, Unsupported
 from edge_sdk.errors import InputError
 

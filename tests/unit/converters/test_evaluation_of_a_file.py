@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from labelled_images import contents, photo, png, write
 
-from converters.artefact import Artefact, open_artefact
-from converters.evaluate import Evaluation, Protocol, evaluate
+from converters.assessment.artefact import Artefact, open_artefact
+from converters.assessment.evaluate import Evaluation, Protocol, evaluate
+from converters.assessment.open_set_images import open_enrol_and_probes
 from converters.evaluation import (
     OperatingPointEvidence,
     Unsupported,
@@ -18,7 +19,6 @@ from converters.evaluation import (
     read_pairs,
     split_open_set,
 )
-from converters.open_set_images import open_enrol_and_probes
 from edge_sdk.decision.matching import scores
 from edge_sdk.errors import InputError
 

@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 from labelled_images import contents, photo, write
 
-from converters.artefact import open_artefact
-from converters.evaluate import Evaluation, Protocol, evaluate
+from converters.assessment.artefact import open_artefact
+from converters.assessment.evaluate import Evaluation, Protocol, evaluate
+from converters.assessment.write_card import CARD_FMRS, check_writable, write_card
 from converters.evaluation import open_samples
-from converters.write_card import CARD_FMRS, check_writable, write_card
 from edge_sdk.decision.operating_point import OperatingPoint
 from edge_sdk.errors import ModelCardError, ModelError
 from edge_sdk.inference.card import CARD_NAME

@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from converters.assessment.evaluate import Evaluation
 from converters.atomic_file import replace_file
 from converters.errors import ConversionError
-from converters.evaluate import Evaluation
 from converters.evaluation.evidence import OperatingPointEvidence, Unsupported
 from converters.package import with_card
 from edge_sdk.decision.operating_point import OperatingPoint

@@ -7,9 +7,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from converters.artefact import Artefact, open_artefact
-from converters.embedding_run import embed_with
-from converters.evaluate import ArtefactIdentity, Protocol, comparisons_of, identity_of, notes_of, verify
+from converters.assessment.artefact import Artefact, open_artefact
+from converters.assessment.embedding_run import embed_with
+from converters.assessment.evaluate import (
+    ArtefactIdentity,
+    Protocol,
+    comparisons_of,
+    identity_of,
+    notes_of,
+    verify,
+)
+from converters.assessment.evaluation_text import difference_lines, drift_lines, verification_lines
+from converters.assessment.workers import Workers
 from converters.evaluation.curves import threshold_at_fmr
 from converters.evaluation.evidence import (
     Evidence,
@@ -28,10 +37,8 @@ from converters.evaluation.samples import (
     open_unlabelled,
 )
 from converters.evaluation.subject_scores import Comparisons
-from converters.evaluation_text import difference_lines, drift_lines, verification_lines
 from converters.image_set import ImageSet
 from converters.progress import Stages, stage
-from converters.workers import Workers
 from edge_sdk.errors import InputError, ModelContractError
 from edge_sdk.inference.card import CARD_NAME, InputContract, ModelCard
 from edge_sdk.inference.model_file import check_identifier, read_model_bytes, split

@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from converters.artefact import Artefact
-from converters.embedding_run import embed_with
-from converters.error_analysis import ErrorAnalysis, analyse_errors, errors_lines, measure_samples
+from converters.assessment.artefact import Artefact
+from converters.assessment.embedding_run import embed_with
+from converters.assessment.error_analysis import ErrorAnalysis, analyse_errors, errors_lines, measure_samples
+from converters.assessment.evaluation_text import identification_lines, percent, verification_lines
+from converters.assessment.workers import Workers
 from converters.evaluation.bootstrap import DEFAULT_REPLICATES
 from converters.evaluation.evidence import (
     AcquisitionEvidence,
@@ -33,9 +35,7 @@ from converters.evaluation.samples import EmbeddedSamples, SampleSet
 from converters.evaluation.scores import BINS_PER_UNIT, ScoreSet
 from converters.evaluation.subject_scores import Comparisons
 from converters.evaluation.verification import verify_all_pairs, verify_pairs
-from converters.evaluation_text import identification_lines, percent, verification_lines
 from converters.progress import Stages, stage
-from converters.workers import Workers
 from edge_sdk.errors import InputError
 
 SCHEMA = "edge-sdk/evaluation/1"

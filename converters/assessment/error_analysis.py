@@ -13,12 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from converters.assessment.evaluation_text import percent
 from converters.evaluation.cosines import BoolArray, IntArray, Tile, listed_scores, tiles
 from converters.evaluation.curves import threshold_at_fmr
 from converters.evaluation.evidence import Evidence, Unsupported
 from converters.evaluation.samples import SampleSet
 from converters.evaluation.subject_scores import AllPairs, Comparisons, ListedPairs
-from converters.evaluation_text import percent
 from edge_sdk.errors import InputError
 from edge_sdk.inference.card import InputContract
 from edge_sdk.perception.images import fit

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
-from converters.artefact import Artefact, make_embedder
+from converters.assessment.artefact import Artefact, make_embedder
 from converters.errors import ConversionError
 from converters.evaluation.samples import embed_content
 from edge_sdk.inference.card import ModelCard

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from converters.artefact import Artefact
-from converters.embedding_cache import EmbeddingCache
+from converters.assessment.artefact import Artefact
+from converters.assessment.embedding_cache import EmbeddingCache
+from converters.assessment.workers import InProcess, Workers, in_batches
 from converters.evaluation.samples import EmbeddedSamples, SampleSet, collect
 from converters.image_set import SetDigest
-from converters.workers import InProcess, Workers, in_batches
 from edge_sdk.errors import InputError
 
 
