@@ -6,7 +6,6 @@ host does it), one signature ``image -> embedding``. It must answer as its sourc
 
 from __future__ import annotations
 
-import hashlib
 import os
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from converters.errors import SourceError
-from converters.graph import Graph, indices
+from converters.graph import Graph
 from converters.rewrites.activations import fuse_activations, split_clips
 from converters.rewrites.head import strip_normalization
 from converters.rewrites.padded_pooling import unpad_max_pools
@@ -147,14 +146,3 @@ def run_float(network: bytes, inputs: FloatArray) -> FloatArray:
         backend.invoke()
         outputs[position] = backend.output_view().reshape(-1)
     return outputs
-
-
-def digest(network: bytes) -> str:
-    """SHA-256 of a network, hex."""
-    return hashlib.sha256(network).hexdigest()
-
-
-def float_tensors(graph: Graph) -> set[int]:
-    """Computed float32 tensors, the network's input included."""
-    computed = {i for op in graph.operators for i in indices(op.outputs)} | set(graph.inputs)
-    return {i for i in computed if graph.dtype_name(i) == "float32"}

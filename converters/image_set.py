@@ -21,8 +21,6 @@ from edge_sdk.types import UInt8Array
 #: What a compressed .tar may hold in images: it has no index, so they are kept in memory.
 MAX_UNPACKED_BYTES = 2 << 30
 
-MAX_PACKED_BYTES = 2 << 30
-
 
 @dataclass(frozen=True)
 class Crops:

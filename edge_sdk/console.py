@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 
 from edge_sdk.errors import EdgeSdkError
 
-CLEAN_NEGATIVE, USAGE, FAILED, INTERRUPTED = 1, 2, 3, 130
+CLEAN_NEGATIVE, FAILED, INTERRUPTED = 1, 3, 130
 
 
 def run(program: str, command: Callable[[], int], *, negatives: tuple[type[EdgeSdkError], ...] = ()) -> int:

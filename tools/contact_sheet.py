@@ -15,7 +15,7 @@ TILE_PX, GAP_PX, FRAME_PX, LABEL_PX = 96, 10, 4, 20
 NAME_PX = 60
 # Okabe and Ito's palette, told apart by most kinds of colour vision.
 RIGHT, REJECTED, WRONG = "#009e73", "#e69f00", "#d55e00"
-INK, PAPER, FAINT = "#222222", "#ffffff", "#888888"
+INK, PAPER = "#222222", "#ffffff"
 
 
 class Outcome(Protocol):

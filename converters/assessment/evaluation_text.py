@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
 
 from converters.evaluation.evidence import (
     AcquisitionEvidence,
@@ -14,6 +15,8 @@ from converters.evaluation.evidence import (
     Unsupported,
     VerificationEvidence,
 )
+
+_Row = TypeVar("_Row")
 
 
 def percent(rate: float) -> str:
@@ -69,43 +72,48 @@ def acquisition_lines(what: str, of: str, found: AcquisitionEvidence) -> list[st
 
 def point_lines(points: Sequence[OperatingPointEvidence | Unsupported]) -> list[str]:
     """One line for each operating point."""
-    lines = [f"{'FMR':>8}  {'TAR':>9}  {'95 % interval':<17}  {'threshold':>9}  false matches"]
-    for point in points:
-        if isinstance(point, Unsupported):
-            lines.append(f"  not supported: {point.reason}")
-            continue
+
+    def line(point: OperatingPointEvidence) -> str:
         tar = "-" if point.tar is None else percent(point.tar)
-        lines.append(
+        return (
             f"{point.target_fmr:>8g}  {tar:>9}  {interval(point.tar_interval):<17}"
             f"  {point.threshold:>9.4f}  {point.false_matches}"
         )
-    return lines
+
+    return _table(
+        f"{'FMR':>8}  {'TAR':>9}  {'95 % interval':<17}  {'threshold':>9}  false matches", points, line
+    )
 
 
 def identification_lines(points: Iterable[IdentificationPoint | Unsupported]) -> list[str]:
     """One line for each point of an open-set search."""
-    lines = [f"{'FPIR':>8}  {'FNIR':>9}  {'threshold':>9}  measured FPIR"]
-    for point in points:
-        if isinstance(point, Unsupported):
-            lines.append(f"  not supported: {point.reason}")
-            continue
+
+    def line(point: IdentificationPoint) -> str:
         fnir = "-" if point.fnir is None else percent(point.fnir)
-        lines.append(f"{point.target_fpir:>8g}  {fnir:>9}  {point.threshold:>9.4f}  {percent(point.fpir)}")
-    return lines
+        return f"{point.target_fpir:>8g}  {fnir:>9}  {point.threshold:>9.4f}  {percent(point.fpir)}"
+
+    return _table(f"{'FPIR':>8}  {'FNIR':>9}  {'threshold':>9}  measured FPIR", points, line)
 
 
 def difference_lines(rows: Sequence[PairedDifference | Unsupported]) -> list[str]:
     """One line for each FMR: both TARs, the difference and its own interval."""
-    lines = [f"{'FMR':>8}  {'float':>9}  {'this':>9}  {'difference':>10}  95 % interval of the difference"]
-    for row in rows:
-        if isinstance(row, Unsupported):
-            lines.append(f"  not supported: {row.reason}")
-            continue
-        lines.append(
+
+    def line(row: PairedDifference) -> str:
+        return (
             f"{row.target_fmr:>8g}  {percent(row.baseline_tar):>9}  {percent(row.candidate_tar):>9}"
             f"  {100 * row.difference:>+10.2f}  {interval(row.interval, signed=True)}"
         )
-    return lines
+
+    head = f"{'FMR':>8}  {'float':>9}  {'this':>9}  {'difference':>10}  95 % interval of the difference"
+    return _table(head, rows, line)
+
+
+def _table(head: str, rows: Iterable[_Row | Unsupported], line: Callable[[_Row], str]) -> list[str]:
+    """A heading and a line for each row; a row that the data cannot support says so in its place."""
+    return [
+        head,
+        *(f"  not supported: {row.reason}" if isinstance(row, Unsupported) else line(row) for row in rows),
+    ]
 
 
 def drift_lines(rows: Sequence[ThresholdDrift | Unsupported]) -> list[str]:
