@@ -42,7 +42,7 @@ def roots(modules: set[str]) -> set[str]:
         "import edge_sdk",
         "from edge_sdk import Embedder, ModelCard, InputContract, OperatingPoint, matching",
         "from edge_sdk import Gallery, KeyFile, Passphrase",
-        "import edge_sdk.cli; edge_sdk.cli._parser()",
+        "import edge_sdk.cli; edge_sdk.cli.build_parser()",
         "import edge_sdk.testing",
     ],
 )

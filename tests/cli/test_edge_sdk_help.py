@@ -19,7 +19,7 @@ def commands(parser: argparse.ArgumentParser, path: tuple[str, ...] = ()) -> Ite
             yield from commands(inner, (*path, name))
 
 
-COMMANDS = sorted(commands(cli._parser()))
+COMMANDS = sorted(commands(cli.build_parser()))
 
 
 def test_these_are_the_commands() -> None:
@@ -42,7 +42,7 @@ def test_help_shows_an_example_that_parses(edge_sdk: Callable[..., Any], path: t
     program, *arguments = shlex.split(example)
     assert program == "edge-sdk"
     assert tuple(arguments[: len(path)]) == path
-    cli._parser().parse_args(arguments)
+    cli.build_parser().parse_args(arguments)
 
 
 @pytest.mark.parametrize("path", [(), ("gallery",)])
@@ -64,7 +64,7 @@ def test_every_argument_is_explained(edge_sdk: Callable[..., Any]) -> None:
 
     silent = [
         f"{parser.prog} {action.dest}"
-        for parser in parsers(cli._parser())
+        for parser in parsers(cli.build_parser())
         for action in parser._actions
         if not action.help and not isinstance(action, argparse._SubParsersAction)
     ]

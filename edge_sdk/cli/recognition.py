@@ -1,0 +1,169 @@
+"""Enrol, verify and identify, from aligned crops in image files."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edge_sdk import console
+from edge_sdk.cli.arguments import add_command, add_gallery_arguments, open_gallery, open_or_create, tell
+from edge_sdk.errors import InputError, ModelCardError
+
+if TYPE_CHECKING:
+    from edge_sdk.inference.card import ModelCard
+    from edge_sdk.perception.embedder import Embedder
+    from edge_sdk.types import FloatArray
+
+_FILES = "--model face.tflite --gallery home.gallery --key home.key"
+
+
+def add_commands(commands: Any) -> None:
+    """Add the three commands."""
+    enrol = add_command(
+        commands,
+        "enrol",
+        "enrol one subject from one or more images",
+        _enrol,
+        example=f"enrol alice alice-1.jpg alice-2.jpg {_FILES}",
+    )
+    enrol.add_argument("subject", help="a name of your choice, 1 to 64 bytes")
+    enrol.add_argument("images", nargs="+", type=Path, help="JPEG, PNG or PPM crops of the subject")
+    enrol.add_argument("--label", default="", help="free text to keep with the subject")
+    verify = add_command(
+        commands,
+        "verify",
+        "ask whether an image shows the subject (1:1)",
+        _verify,
+        example=f"verify alice probe.jpg {_FILES} --fmr 1e-4",
+    )
+    verify.add_argument("subject", help="the name that is claimed")
+    verify.add_argument("image", type=Path, help="a JPEG, PNG or PPM crop")
+    identify = add_command(
+        commands,
+        "identify",
+        "ask who images show (1:N)",
+        _identify,
+        example=f"identify probe.jpg {_FILES} --fpir 0.01",
+    )
+    identify.add_argument("images", nargs="+", type=Path, help="JPEG, PNG or PPM crops, each one probe")
+    for parser in (enrol, verify, identify):
+        add_gallery_arguments(parser)
+        parser.add_argument("--model", type=Path, required=True, help="a .tflite that edge-convert made")
+        parser.add_argument("--model-sha256", help="the digest it must have; checked before it is parsed")
+    for parser in (verify, identify):
+        threshold = parser.add_mutually_exclusive_group()
+        threshold.add_argument("--fmr", type=float, help="use the card's operating point at this FMR")
+        threshold.add_argument(
+            "--threshold", type=float, help="cosine to reach, where the card has no evidence"
+        )
+        if parser is identify:
+            threshold.add_argument(
+                "--fpir",
+                type=float,
+                help="let at most this share of strangers in, whatever the gallery's size",
+            )
+
+
+def _enrol(arguments: argparse.Namespace) -> int:
+    from edge_sdk.gallery.transaction import checked_text
+
+    # Names and images are looked at before the gallery is touched, so a bad one leaves no new files behind.
+    checked_text(arguments.subject, "a subject's name", min_bytes=1)
+    checked_text(arguments.label, "a label", min_bytes=0)
+    embedder = _open_embedder(arguments)
+    embeddings = _embed(embedder, arguments.images)
+    gallery = open_or_create(arguments, embedder)
+    gallery.enrol(arguments.subject, embeddings, label=arguments.label)
+    count = len(arguments.images)
+    tell(
+        arguments,
+        {"enrolled": arguments.subject, "templates": count},
+        f"enrolled {arguments.subject} with {count} template{'s' if count != 1 else ''}",
+    )
+    return 0
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    embedder = _open_embedder(arguments)
+    threshold = _threshold(arguments, embedder.card)
+    gallery = open_gallery(arguments, embedder.model_id)
+    answer = gallery.verify(_embed(embedder, [arguments.image])[0], arguments.subject, threshold=threshold)
+    tell(
+        arguments,
+        {"decision": answer.decision.value, "subject": answer.subject},
+        f"{arguments.image}: {answer.decision.value} as {answer.subject}",
+    )
+    return 0 if answer.accepted else console.CLEAN_NEGATIVE
+
+
+def _identify(arguments: argparse.Namespace) -> int:
+    embedder = _open_embedder(arguments)
+    gallery = open_gallery(arguments, embedder.model_id)
+    threshold = _search_threshold(arguments, embedder.card, references=gallery.status().templates)
+    probes = _embed(embedder, arguments.images)
+    answers = [gallery.identify(probe, threshold=threshold) for probe in probes]
+    tell(
+        arguments,
+        [
+            {"image": str(image), "decision": answer.decision.value, "subject": answer.subject}
+            for image, answer in zip(arguments.images, answers, strict=True)
+        ],
+        "\n".join(
+            f"{image}: {answer.decision.value}" + (f" as {answer.subject}" if answer.subject else "")
+            for image, answer in zip(arguments.images, answers, strict=True)
+        ),
+    )
+    return 0 if all(answer.accepted for answer in answers) else console.CLEAN_NEGATIVE
+
+
+def _open_embedder(arguments: argparse.Namespace) -> Embedder:
+    from edge_sdk.perception.embedder import Embedder
+
+    return Embedder.open(arguments.model, sha256=arguments.model_sha256)
+
+
+def _embed(embedder: Embedder, paths: Sequence[Path]) -> FloatArray:
+    import numpy as np
+
+    from edge_sdk.perception.images import read_image
+
+    return np.stack([embedder.embed(read_image(path, color=embedder.card.input.color)) for path in paths])
+
+
+def _threshold(arguments: argparse.Namespace, card: ModelCard) -> float:
+    """The threshold the user asked for, by evidence in the card or by number; never one made up here."""
+    if arguments.threshold is not None:
+        if not -1 <= arguments.threshold <= 1:
+            raise InputError(f"expected a cosine threshold in -1..1, found {arguments.threshold:g}")
+        return float(arguments.threshold)
+    points = sorted(card.operating_points, key=lambda point: point.fmr)
+    known = ", ".join(f"{point.fmr:g}" for point in points)
+    if not points:
+        raise ModelCardError(
+            "the model card has no operating point, so no threshold is known",
+            hint="measure one with edge-convert evaluate --write-card, or say --threshold",
+        )
+    if arguments.fmr is None:
+        raise ModelCardError(
+            f"expected --fmr, one of {known}, or --threshold", hint="say how often a stranger may match"
+        )
+    for point in points:
+        # As exact as the list of known ones is printed.
+        if math.isclose(point.fmr, arguments.fmr, rel_tol=1e-5):
+            return point.threshold
+    raise ModelCardError(f"expected an FMR that the card has evidence for ({known}), found {arguments.fmr:g}")
+
+
+def _search_threshold(arguments: argparse.Namespace, card: ModelCard, *, references: int) -> float:
+    """The threshold for a search of so many references; a wish by FPIR knows that N references are N chances."""
+    if arguments.fpir is None:
+        return _threshold(arguments, card)
+    from edge_sdk.decision.operating_point import OperatingPoint
+
+    wanted = OperatingPoint.for_identification(
+        card.operating_points, fpir=arguments.fpir, references=max(1, references)
+    )
+    return wanted.threshold
