@@ -1,0 +1,147 @@
+"""A target: what a piece of hardware runs, as a value.
+
+How a target plugs in: a module ``converters/targets/NAME.py`` holds rules (see ``rule``) and one constant
+``TARGET: Target``, and ``converters/targets/__init__.py`` lists it. Nothing else knows a target by name: the
+command line's choices, the order of work, the report's section and ``docs/targets.md`` come from the value.
+
+What happens to it, in order:
+
+1. ``network_rules`` see the canonical float network before anything is made (and ``edge-convert lint FLOAT``);
+2. each of ``makes`` becomes an artefact by its recipe; ``file_rules`` see its network (and ``lint INTEGER``);
+3. ``finish`` gets each artefact with its card, gives files to write beside it and what it found while doing so;
+4. all findings, tables and figures become the target's section of the report.
+
+A finding that is ``refused``, in whichever of these, ends the conversion before anything is written, unless
+the user allows that rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from converters.graph import Graph
+from converters.recipe import Recipe
+from converters.targets.rule import Finding, Rule
+from edge_sdk.inference.card import ModelCard
+from edge_sdk.types import UInt8Array
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """How long one inference takes, not measured on the device.
+
+    Args:
+        milliseconds: Of one inference.
+        basis: What it stands on: the formula and the clock, or the tool that said so.
+    """
+
+    milliseconds: float
+    basis: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows for the report: what runs where, cycles, sizes. Text as a person reads it."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Something a user may say to a target: ``--set ethos-u.accelerator=ethos-u65-256``.
+
+    Args:
+        name: After the target's name and a dot.
+        default: Its value where nothing is said.
+        meaning: One line for the help and the page.
+    """
+
+    name: str
+    default: str
+    meaning: str
+
+
+@dataclass(frozen=True)
+class Finished:
+    """An artefact as ``finish`` sees it: made, whole, with its card, not yet written.
+
+    Args:
+        file: Its file name, such as ``face.edgetpu_int8.tflite``.
+        data: The whole file: network, metadata, card.
+        network: The network alone, as the rules saw it.
+        recipe: How it was made.
+        card: What it says of itself.
+        crops: A few real crops for golden vectors and trial runs, shape (n, H, W, C), uint8.
+        settings: Every setting of the target, by name.
+    """
+
+    file: str
+    data: bytes
+    network: bytes
+    recipe: Recipe
+    card: ModelCard
+    crops: UInt8Array
+    settings: Mapping[str, str]
+
+    @property
+    def stem(self) -> str:
+        """The file's name without ``.tflite``: what stands beside it begins with that."""
+        return self.file.removesuffix(".tflite")
+
+
+@dataclass(frozen=True)
+class Finishing:
+    """What ``finish`` made and found.
+
+    Args:
+        files: Name -> content, written beside the artefact.
+        findings: Such as an operator that a compiler left to the CPU; named by ``Finding.rule``.
+        tables: For the report.
+        figures: Short facts for the report: what -> value with its unit.
+        estimate: Where a tool said how long it takes; it replaces ``Target.estimate``.
+    """
+
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
+    tables: tuple[Table, ...] = ()
+    figures: Mapping[str, str] = field(default_factory=dict)
+    estimate: Estimate | None = None
+
+
+def _nothing(_: Finished) -> Finishing:
+    return Finishing()
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a piece of hardware runs, what it refuses, how a file for it is finished.
+
+    Args:
+        name: As ``--target`` takes it.
+        summary: One line: which hardware, through which runtime.
+        makes: Artefact name -> shipped recipe, such as ``{"edgetpu_int8": "full_int8"}``; the artefact's file
+            is ``MODEL.NAME.tflite``. The float network itself is made in any case.
+        network_rules: Over the canonical float network: what converting it for this target comes to.
+        file_rules: Over the finished network, float or integer.
+        operators: Operator -> under which condition the target takes it (empty: always); for the page.
+        finish: From an artefact of ``makes`` to what lies beside it.
+        estimate: Time of one inference of a finished network, None where nothing can be said.
+        describe: Tables about a finished network that need no tool, for ``lint`` and the report.
+        settings: What a user may say to it.
+        notes: What else the page should say: sources, versions, where a compiler comes from.
+    """
+
+    name: str
+    summary: str
+    makes: Mapping[str, str]
+    network_rules: Sequence[Rule] = ()
+    file_rules: Sequence[Rule] = ()
+    operators: Mapping[str, str] = field(default_factory=dict)
+    finish: Callable[[Finished], Finishing] = _nothing
+    estimate: Callable[[Graph], Estimate | None] = lambda _: None
+    describe: Callable[[Graph], tuple[Table, ...]] = lambda _: ()
+    settings: tuple[Setting, ...] = ()
+    notes: tuple[str, ...] = ()
