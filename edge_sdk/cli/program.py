@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 
 from edge_sdk import __version__, console
-from edge_sdk.cli import gallery, recognition
+from edge_sdk.cli import gallery, recognition, zoo
 from edge_sdk.cli.arguments import PROGRAM
 
 
@@ -29,4 +29,5 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     recognition.add_commands(commands)
     gallery.add_commands(commands)
+    zoo.add_commands(commands)
     return parser

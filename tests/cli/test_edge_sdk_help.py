@@ -30,6 +30,9 @@ def test_these_are_the_commands() -> None:
         "gallery status",
         "identify",
         "verify",
+        "zoo list",
+        "zoo path",
+        "zoo pull",
     ]
 
 
@@ -45,7 +48,7 @@ def test_help_shows_an_example_that_parses(edge_sdk: Callable[..., Any], path: t
     cli.build_parser().parse_args(arguments)
 
 
-@pytest.mark.parametrize("path", [(), ("gallery",)])
+@pytest.mark.parametrize("path", [(), ("gallery",), ("zoo",)])
 def test_help_of_a_group_lists_its_commands(edge_sdk: Callable[..., Any], path: tuple[str, ...]) -> None:
     done = edge_sdk(*path, "--help")
     assert done.code == 0

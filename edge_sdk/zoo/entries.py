@@ -1,0 +1,177 @@
+"""The list: one frozen value for each model."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from edge_sdk.errors import InputError, ModelError
+from edge_sdk.inference.card import InputContract
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+#: Deng et al. 2019 (arXiv:1801.07698): where eyes, nose and mouth corners lie in an aligned 112x112 crop.
+ARCFACE_112 = (
+    (38.2946, 51.6963),
+    (73.5318, 51.5014),
+    (56.0252, 71.7366),
+    (41.5493, 92.3655),
+    (70.7299, 92.2041),
+)
+_OPENCV_ZOO = "https://github.com/opencv/opencv_zoo/raw/966be4cb6eefc2a4f586ed0581bf4bbaa2533070/models"
+_MEDIAPIPE = "https://storage.googleapis.com/mediapipe-assets"
+_MINIFASNET = "https://github.com/yakhyo/face-anti-spoofing/releases/download/weights"
+
+
+@dataclass(frozen=True)
+class ZooEntry:
+    """One model of others.
+
+    Args:
+        name: What it is called here, such as ``yunet``.
+        task: ``embedder``, ``face detector`` or ``presentation attack detector``.
+        method: How its outputs are read, as a network card says it; empty for an embedder.
+        file: Its file name in the cache and in a mirror folder.
+        address: Where its bytes are, ``https://`` or ``file://``.
+        sha256: What its bytes are, hex.
+        size_bytes: How many they are.
+        licence: As its maker states it.
+        contract: What it wants to see.
+        output_names: Of its output tensors in order, where it is a ``.tflite`` without a card.
+        exercised: Whether these very bytes have run through this project's tests.
+        licence_note: What the licence leaves open.
+        conversion: How the workstation makes the device's file of it; empty where it is one.
+    """
+
+    name: str
+    task: str
+    method: str
+    file: str
+    address: str
+    sha256: str
+    size_bytes: int
+    licence: str
+    contract: InputContract
+    output_names: tuple[str, ...] = ()
+    exercised: bool = False
+    licence_note: str = ""
+    conversion: str = ""
+
+    def __post_init__(self) -> None:
+        if not _DIGEST.fullmatch(self.sha256):
+            raise InputError(f"zoo entry {self.name}: expected a SHA-256 in hex, found {self.sha256!r}")
+        if not self.address.startswith(("https://", "file://")):
+            raise InputError(
+                f"zoo entry {self.name}: expected an https or file address, found {self.address!r}"
+            )
+        if "/" in self.file or self.file.startswith(".") or not self.file:
+            raise InputError(f"zoo entry {self.name}: expected a plain file name, found {self.file!r}")
+
+
+def _contract(
+    height: int, width: int, color: str, mean: float, scale: float, *, aligned: bool = False
+) -> InputContract:
+    points = ARCFACE_112 if aligned else None
+    return InputContract(height, width, color, (mean,) * 3, (scale,) * 3, points)
+
+
+#: Digests and sizes of SFace and YuNet are those of OpenCV Zoo's LFS pointers, BlazeFace's those in MediaPipe's
+#: own build files, MiniFASNet's those of the ONNX release.
+ENTRIES: tuple[ZooEntry, ...] = (
+    ZooEntry(
+        name="sface",
+        task="embedder",
+        method="",
+        file="face_recognition_sface_2021dec.onnx",
+        address=f"{_OPENCV_ZOO}/face_recognition_sface/face_recognition_sface_2021dec.onnx",
+        sha256="0ba9fbfa01b5270c96627c4ef784da859931e02f04419c829e83484087c34e79",
+        size_bytes=38696353,
+        licence="Apache-2.0",
+        licence_note="the licence of the images it was trained on is not stated",
+        contract=_contract(112, 112, "rgb", 0, 1, aligned=True),
+        conversion="edge-convert convert {file} --size 112x112 --color rgb --range 0..255 --recipe auto"
+        " --calibration CROPS --output DIR",
+    ),
+    ZooEntry(
+        name="yunet",
+        task="face detector",
+        method="yunet",
+        file="face_detection_yunet_2023mar.onnx",
+        address=f"{_OPENCV_ZOO}/face_detection_yunet/face_detection_yunet_2023mar.onnx",
+        sha256="8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4",
+        size_bytes=232589,
+        licence="MIT",
+        contract=_contract(320, 320, "bgr", 0, 1),
+        conversion="edge-convert auxiliary {file} --method yunet --calibration PHOTOS --output DIR",
+    ),
+    ZooEntry(
+        name="blazeface-short",
+        task="face detector",
+        method="blazeface_short_range",
+        file="blazeface_short_range.tflite",
+        address=f"{_MEDIAPIPE}/face_detection_short_range.tflite?generation=1661875748538815",
+        sha256="3bc182eb9f33925d9e58b5c8d59308a760f4adea8f282370e428c51212c26633",
+        size_bytes=229032,
+        licence="Apache-2.0",
+        contract=_contract(128, 128, "rgb", 127.5, 127.5),
+        output_names=("regressors", "scores"),
+        exercised=True,
+    ),
+    ZooEntry(
+        name="blazeface-full",
+        task="face detector",
+        method="blazeface_full_range",
+        file="blazeface_full_range.tflite",
+        address=f"{_MEDIAPIPE}/face_detection_full_range.tflite?generation=1661875742733283",
+        sha256="99bf9494d84f50acc6617d89873f71bf6635a841ea699c17cb3377f9507cfec3",
+        size_bytes=1083984,
+        licence="Apache-2.0",
+        contract=_contract(192, 192, "rgb", 127.5, 127.5),
+        output_names=("regressors", "scores"),
+        exercised=True,
+    ),
+    ZooEntry(
+        name="minifasnet-v2",
+        task="presentation attack detector",
+        method="minifasnet",
+        file="MiniFASNetV2.onnx",
+        address=f"{_MINIFASNET}/MiniFASNetV2.onnx",
+        sha256="b32929adc2d9c34b9486f8c4c7bc97c1b69bc0ea9befefc380e4faae4e463907",
+        size_bytes=1743581,
+        licence="Apache-2.0",
+        contract=_contract(80, 80, "bgr", 0, 1),
+        conversion="edge-convert auxiliary {file} --method minifasnet --crop-scale 2.7 --output DIR",
+    ),
+    ZooEntry(
+        name="minifasnet-v1se",
+        task="presentation attack detector",
+        method="minifasnet",
+        file="MiniFASNetV1SE.onnx",
+        address=f"{_MINIFASNET}/MiniFASNetV1SE.onnx",
+        sha256="ebab7f90c7833fbccd46d3a555410e78d969db5438e169b6524be444862b3676",
+        size_bytes=1742335,
+        licence="Apache-2.0",
+        contract=_contract(80, 80, "bgr", 0, 1),
+        conversion="edge-convert auxiliary {file} --method minifasnet --crop-scale 4.0 --output DIR",
+    ),
+)
+
+
+def entry(name: str, *, entries: Sequence[ZooEntry] = ENTRIES) -> ZooEntry:
+    """The entry of a model by its name.
+
+    Raises:
+        ModelError: There is none.
+    """
+    for found in entries:
+        if found.name == name:
+            return found
+    raise ModelError(
+        f"expected a model of the zoo ({', '.join(e.name for e in entries)}), found {name!r}",
+        hint="edge-sdk zoo list",
+    )
+
+
+def by_digest(sha256: str, *, entries: Sequence[ZooEntry] = ENTRIES) -> ZooEntry | None:
+    """The entry whose bytes have this SHA-256, hex, or None."""
+    return next((found for found in entries if found.sha256 == sha256), None)
