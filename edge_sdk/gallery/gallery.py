@@ -1,41 +1,26 @@
 """The gallery as a program sees it: create, open, enrol, verify, identify, remove.
 
-Answers carry a decision and a subject, never a score: 192 scores recover a usable template.
+`Vault` keeps the file, `Recognition` answers probes; this is their one face. Not for several threads at once.
 """
 
 from __future__ import annotations
 
 import contextlib
 import enum
-import math
 import os
 import time
-import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sdk.errors import (
-    GalleryError,
-    InputError,
-    ModelMismatchError,
-    RollbackError,
-)
-from edge_sdk.gallery import sealing, transform
-from edge_sdk.gallery.anchor import Anchor, NoAnchor
-from edge_sdk.gallery.comparison import best_scores, comparable_subjects, unit_rows
-from edge_sdk.gallery.content import (
-    REVOKED,
-    SLOT_KEYS,
-    Content,
-    PolicyRecord,
-    empty_content,
-)
+from edge_sdk.errors import InputError
+from edge_sdk.gallery import sealing
+from edge_sdk.gallery.anchor import Anchor
+from edge_sdk.gallery.content import REVOKED, SLOT_KEYS, PolicyRecord, empty_content
 from edge_sdk.gallery.format import (
     ID_BYTES,
     MODEL_ID_BYTES,
@@ -45,26 +30,13 @@ from edge_sdk.gallery.format import (
     Suite,
     TemplateType,
     Transform,
-    pack_header,
-    parse_header,
 )
 from edge_sdk.gallery.keys import KeyProvider
-from edge_sdk.gallery.results import (
-    Decision,
-    GalleryStatus,
-    Identification,
-    References,
-    Subject,
-    Verification,
-)
-from edge_sdk.gallery.sealed_file import Places, check_absent, commit, judge, open_content, read, unlock
-from edge_sdk.gallery.storage import (
-    FileSystem,
-    PosixFileSystem,
-    locked,
-    read_head,
-)
-from edge_sdk.gallery.transaction import Transaction, seconds, unknown
+from edge_sdk.gallery.recognition import Recognition
+from edge_sdk.gallery.results import GalleryStatus, Identification, References, Subject, Verification
+from edge_sdk.gallery.storage import FileSystem
+from edge_sdk.gallery.transaction import Transaction, seconds
+from edge_sdk.gallery.vault import Vault, places_of
 from edge_sdk.types import Float64Array
 
 _SUITES = {"aes-256-gcm": Suite.AES_256_GCM, "chacha20-poly1305": Suite.CHACHA20_POLY1305}
@@ -82,23 +54,12 @@ class Gallery:
     Not for several threads at once. Another process's changes are seen after `refresh`.
     """
 
-    def __init__(
-        self,
-        places: Places,
-        head: bytes,
-        content: Content,
-        slot_index: int,
-        slot_key: bytes,
-        key: tuple[int, str],
-    ) -> None:
-        self._places = places
-        self._slot_index = slot_index
-        self._slot_key = slot_key
-        self._key = key
-        self._take(head, content)
+    def __init__(self, vault: Vault) -> None:
+        self._vault = vault
+        self._recognition = Recognition(vault.header, vault.content)
 
     def __repr__(self) -> str:
-        return f"Gallery({str(self._places.path)!r}, generation={self._header.generation})"
+        return f"Gallery({str(self._vault.places.path)!r}, generation={self._vault.header.generation})"
 
     @classmethod
     def create(
@@ -158,13 +119,8 @@ class Gallery:
             committed_at_s=int(clock()),
             policy=(PolicyRecord(SLOT_KEYS, critical=True, value=slot_key),),
         )
-        places = Places(Path(path), filesystem or PosixFileSystem(), anchor or NoAnchor(), random, clock)
-        with locked(places.files, places.path):
-            check_absent(places)
-            if places.anchor.read(header.gallery_id):
-                raise GalleryError("the anchor is in use", hint="a new gallery needs a new anchor")
-            head, content = commit(places, header, content, 0, slot_key)
-        return cls(places, head, content, 0, slot_key, (key.level, key.name))
+        places = places_of(path, anchor=anchor, filesystem=filesystem, random=random, clock=clock)
+        return cls(Vault.create(places, key, header, content))
 
     @classmethod
     def open(
@@ -197,19 +153,8 @@ class Gallery:
             GalleryError: missing, unreadable, a symbolic link, or `cryptography` is not installed.
         """
         sealing.need_cryptography()
-        places = Places(Path(path), filesystem or PosixFileSystem(), anchor or NoAnchor(), random, clock)
-        file, anchored = read(places)
-        header = parse_header(file)
-        index, slot_key, data_key = unlock(header, key)
-        content = open_content(file, header, data_key, index, slot_key)
-        if model_id is not None and model_id != header.model_id:
-            raise ModelMismatchError(
-                f"the gallery holds templates of model {header.model_id.hex()[:8]}, "
-                f"the model in use is {model_id.hex()[:8]}",
-                hint="use the gallery's model, or enrol again with this one",
-            )
-        judge(places, header, anchored)
-        return cls(places, pack_header(header), content, index, slot_key, (key.level, key.name))
+        places = places_of(path, anchor=anchor, filesystem=filesystem, random=random, clock=clock)
+        return cls(Vault.open(places, key, model_id=model_id))
 
     def refresh(self) -> bool:
         """Take over what another process committed since; cheap when nothing changed.
@@ -220,24 +165,10 @@ class Gallery:
         Raises:
             GalleryError: as `open`; also after a key rotation, when it must be opened again.
         """
-        if self._on_disk():
-            return False
-        file, anchored = read(self._places)
-        header = parse_header(file)
-        index = self._slot_index
-        if header.gallery_id != self._header.gallery_id:
-            raise GalleryError(f"{self._places.path} is another gallery now", hint="open it again")
-        if header.generation <= self._header.generation:
-            raise RollbackError(
-                f"the gallery went from generation {self._header.generation} to {header.generation}: an old copy was put back"
-            )
-        if header.key_epoch != self._header.key_epoch or index >= len(header.slots):
-            raise GalleryError("the gallery's key was changed", hint="open it again with the new key")
-        data_key = sealing.unwrap(header, header.slots[index], self._slot_key)
-        content = open_content(file, header, data_key, index, self._slot_key)
-        judge(self._places, header, anchored)
-        self._take(pack_header(header), content)
-        return True
+        changed = self._vault.refresh()
+        if changed:
+            self._recognition = Recognition(self._vault.header, self._vault.content)
+        return changed
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[Transaction]:
@@ -247,17 +178,19 @@ class Gallery:
             GalleryError: changed by another process meanwhile, or a step of the commit failed; the
                 file then holds the old content or the new, nothing between.
         """
-        head = self._head
+        vault = self._vault
+        before = vault.content
         transaction = Transaction(
-            self._content,
-            template_type=self._header.template_type,
-            transform=self._to_template_space,
-            random=self._places.random,
-            now_s=int(self._places.clock()),
+            before,
+            template_type=vault.header.template_type,
+            transform=self._recognition.to_template_space,
+            random=vault.places.random,
+            now_s=int(vault.places.clock()),
         )
         yield transaction
         if transaction.changed:
-            self._commit(head, transaction.apply())
+            vault.commit(before, transaction.apply())
+            self._recognition = Recognition(vault.header, vault.content)
 
     def enrol(
         self,
@@ -293,15 +226,7 @@ class Gallery:
         Raises:
             InputError: embedding or threshold malformed.
         """
-        probe, limit, comparable = self._ask(embedding, threshold, now)
-        scores = best_scores(self._content, probe, comparable)
-        if scores.size == 0:
-            return Identification(Decision.REJECTED, None)
-        best = int(np.argmax(scores))
-        accepted = bool(scores[best] >= limit) and int((scores == scores[best]).sum()) == 1
-        if not accepted:
-            return Identification(Decision.REJECTED, None)
-        return Identification(Decision.ACCEPTED, self._content.names[best])
+        return self._recognition.identify(embedding, threshold=threshold, now_s=self._moment(now))
 
     def verify(
         self,
@@ -323,19 +248,11 @@ class Gallery:
             InputError: embedding or threshold malformed.
             SubjectUnknownError: no such subject.
         """
-        name = unicodedata.normalize("NFC", subject)
-        index = self._index.get(name)
-        if index is None:
-            raise unknown(name)
-        probe, limit, comparable = self._ask(embedding, threshold, now)
-        claimed = np.zeros_like(comparable)
-        claimed[index] = comparable[index]
-        accepted = bool(best_scores(self._content, probe, claimed)[index] >= limit)
-        return Verification(Decision.ACCEPTED if accepted else Decision.REJECTED, name)
+        return self._recognition.verify(embedding, subject, threshold=threshold, now_s=self._moment(now))
 
     def subjects(self) -> tuple[Subject, ...]:
         """Everyone enrolled, in order of enrolment."""
-        content = self._content
+        content = self._vault.content
         counts = np.bincount(content.templates["subject"], minlength=len(content.subjects)).tolist()
         return tuple(
             Subject(
@@ -355,7 +272,7 @@ class Gallery:
 
     def references(self) -> References:
         """The stored templates, for a matcher that works on `transform_probe`'s output."""
-        return References(self._content.matrix, self._content.templates["subject"])
+        return self._recognition.references()
 
     def transform_probe(self, embedding: NDArray[np.float32]) -> Float64Array:
         """Bring a probe to the space of `references`.
@@ -369,29 +286,21 @@ class Gallery:
         Raises:
             InputError: embedding malformed.
         """
-        row = (
-            embedding[np.newaxis] if isinstance(embedding, np.ndarray) and embedding.ndim == 1 else embedding
-        )
-        rows = unit_rows(row, self._header.dimension)
-        if len(rows) != 1:
-            raise InputError(
-                f"expected one embedding of shape ({self._header.dimension},), found {embedding.shape}"
-            )
-        probe: Float64Array = self._to_template_space(rows)[0]
-        return probe
+        return self._recognition.transform_probe(embedding)
 
     def status(self) -> GalleryStatus:
         """How strong and how full it is."""
-        header, content = self._header, self._content
+        vault = self._vault
+        header, content = vault.header, vault.content
         return GalleryStatus(
-            path=str(self._places.path),
+            path=str(vault.places.path),
             gallery_id=header.gallery_id.hex(),
             model_id=header.model_id.hex(),
-            key_level=self._key[0],
-            key_name=self._key[1],
+            key_level=vault.key.level,
+            key_name=vault.key.name,
             key_slots=len(header.slots),
             key_epoch=header.key_epoch,
-            anchor=self._places.anchor.kind,
+            anchor=vault.places.anchor.kind,
             generation=header.generation,
             suite=_name_of(_SUITES, header.suite),
             transform=_name_of(_TRANSFORMS, header.transform),
@@ -401,42 +310,10 @@ class Gallery:
             templates=len(content.templates),
         )
 
-    def _take(self, head: bytes, content: Content) -> None:
-        self._head = head
-        self._header = parse_header(head)
-        self._content = content
-        self._index = {name: index for index, name in enumerate(content.names)}
-        self._to_template_space: Callable[[Float64Array], Float64Array] = _unchanged
-        if self._header.transform is Transform.SHP3:
-            key = sealing.hkdf(content.root_secret, salt=self._header.gallery_id, info=transform.LABEL)
-            self._to_template_space = transform.Shp3.from_key(key, self._header.dimension).apply
-
-    def _on_disk(self) -> bool:
-        return read_head(self._places.files, self._places.path)[: len(self._head)] == self._head
-
-    def _commit(self, head: bytes, content: Content) -> None:
-        header = replace(self._header, generation=self._header.generation + 1)
-        with locked(self._places.files, self._places.path):
-            if head != self._head or not self._on_disk():
-                raise GalleryError(
-                    f"{self._places.path} was changed by another process",
-                    hint="refresh or open it again, then repeat",
-                )
-            head, content = commit(self._places, header, content, self._slot_index, self._slot_key)
-        self._take(head, content)
-
-    def _ask(
-        self, embedding: NDArray[np.float32], threshold: float, now: float | datetime | None
-    ) -> tuple[Float64Array, float, NDArray[np.bool_]]:
-        if not (math.isfinite(threshold) and -1 <= threshold <= 1):
-            raise InputError(f"threshold {threshold} is not a cosine in -1..1")
-        content = self._content
-        now_s = max(self._places.clock(), content.committed_at_s) if now is None else seconds(now)
-        return self.transform_probe(embedding), float(threshold), comparable_subjects(content, now_s, REVOKED)
-
-
-def _unchanged(rows: Float64Array) -> Float64Array:
-    return rows
+    def _moment(self, now: float | datetime | None) -> float:
+        if now is None:
+            return max(self._vault.places.clock(), self._vault.content.committed_at_s)
+        return seconds(now)
 
 
 def _choice(what: str, name: str, choices: dict[str, Any]) -> Any:

@@ -351,11 +351,11 @@ def run(code: str) -> subprocess.CompletedProcess[str]:
 
 def test_importing_loads_no_cryptography_and_its_absence_says_the_fix() -> None:
     found = run(
-        "import sys, edge_sdk.gallery as g\n"
+        "import sys, edge_sdk, edge_sdk.gallery as g\n"
         "assert not [m for m in sys.modules if m.split('.')[0] == 'cryptography']\n"
         "sys.modules['cryptography'] = None\n"
         "try: g.Gallery.create('x', key=g.InMemoryKey(bytes(32)), model_id=bytes(32), dimension=4)\n"
-        "except g.gallery.GalleryError as error: print(error, '|', error.hint)\n"
+        "except edge_sdk.GalleryError as error: print(error, '|', error.hint)\n"
     )
     assert (
         found.stdout.strip() == "the gallery needs the package cryptography | pip install 'edge-sdk[gallery]'"
