@@ -227,6 +227,15 @@ class Graph:
         self.operators.insert(at, operator)
         return operator
 
+    def set_version(self, operator: schema.OperatorT, version: int) -> None:
+        """Ask for another version of a builtin operator."""
+        code = self.model.operatorCodes[operator.opcodeIndex]
+        operator.opcodeIndex = self._operator_code(code.builtinCode, version)
+
+    def version(self, operator: schema.OperatorT) -> int:
+        """Which version of its kind an operator asks for."""
+        return int(self.model.operatorCodes[operator.opcodeIndex].version)
+
     def set_outputs(self, outputs: Sequence[int]) -> None:
         """Name other tensors as the network's outputs; signatures, which named the old ones, go."""
         self._subgraph.outputs = list(outputs)

@@ -12,7 +12,7 @@ from converters.errors import ConversionError
 from converters.float_model import FloatModel
 from converters.progress import stage
 from converters.quantizers.float16 import to_float16
-from converters.quantizers.int8 import equalized, make_int8
+from converters.quantizers.int8 import float_twin, make_int8
 from converters.recipe import Recipe, read, shipped
 from converters.search import SearchResult, search
 
@@ -101,7 +101,7 @@ def _by_recipe(model: FloatModel, images: CalibrationSet, recipe: Recipe) -> Mad
         network = make_int8(
             model.network, recipe, statistics, model.contract, images.ranges.pixels, progress=progress
         )
-    return Made(recipe, network, equalized(model.network, recipe, statistics)[0])
+    return Made(recipe, network, float_twin(model.network, recipe, statistics)[0])
 
 
 def _searched(model: FloatModel, images: CalibrationSet, plain: Recipe, budget: Budget) -> Made:

@@ -14,6 +14,7 @@ from converters.errors import ConversionError
 SCHEMA = "edge-sdk/recipe/1"
 PRECISIONS = ("float32", "float16", "int8")
 EQUALIZE = ("", "depthwise", "all")
+QUANTIZERS = ("ai-edge-quantizer", "integer")
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,10 @@ class Recipe:
         weight_share: How much of the spread of the others moves into their consumers' weights, 0..1.
         bias_correction: Whether each convolution's mean error is folded into its bias.
         keep_float: Operators left in float, by the name of their output tensor.
+        quantizer: What makes an int8 network: ``ai-edge-quantizer``, which leaves in float what has no integer
+            form, or ``integer``, which leaves nothing and refuses such a network.
+        spelled: Activations spelled out in MUL and ADD before they are quantized, such as ``PRELU``: the same
+            float function in operators that the target runs faster.
     """
 
     name: str
@@ -45,6 +50,8 @@ class Recipe:
     weight_share: float = 0.5
     bias_correction: bool = False
     keep_float: tuple[str, ...] = ()
+    quantizer: str = "ai-edge-quantizer"
+    spelled: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The recipe as JSON values."""
@@ -74,6 +81,8 @@ class Recipe:
                 weight_share=float(value.get("weight_share", 0.5)),
                 bias_correction=bool(value.get("bias_correction", False)),
                 keep_float=tuple(str(name) for name in value.get("keep_float", ())),
+                quantizer=_one_of(str(value.get("quantizer", QUANTIZERS[0])), QUANTIZERS),
+                spelled=tuple(str(op) for op in value.get("spelled", ())),
             )
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ConversionError(f"recipe: malformed field: {error}") from error

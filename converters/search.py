@@ -17,7 +17,7 @@ from converters.embedding import embed_crops
 from converters.float_model import FloatModel
 from converters.graph import Graph, indices
 from converters.progress import stage
-from converters.quantizers.int8 import equalized, make_int8, ranges_of
+from converters.quantizers.int8 import float_twin, make_int8, ranges_of
 from converters.recipe import Recipe
 from edge_sdk.decision.matching import cosine
 from edge_sdk.types import FloatArray
@@ -188,7 +188,7 @@ class _Bench:
         if self.answer is None:  # pragma: no cover  the plain recipe is always tried
             raise RuntimeError("a search that tried nothing")
         _, trial, recipe, network = self.answer
-        twin = equalized(self.model.network, recipe, self.statistics)[0]
+        twin = float_twin(self.model.network, recipe, self.statistics)[0]
         return SearchResult(
             recipe, network, twin, tuple(self.trials), trial, self.budget.to_json(), self.sensitive
         )

@@ -1,4 +1,4 @@
-"""An int8 network by recipe: equalize, quantize, correct the biases. Each step a value in and a value out."""
+"""An int8 network by recipe: equalize, spell out, quantize, correct the biases. Each a value in and a value out."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from converters.graph import Graph
 from converters.quantizers.aeq import quantize_int8
 from converters.quantizers.bias_correction import correct_biases
 from converters.quantizers.float_islands import enclosed
+from converters.quantizers.integer import quantize_integer
 from converters.quantizers.ranges import find_ranges
 from converters.recipe import Recipe
 from converters.rewrites.equalize import Group, equalize, find_groups
+from converters.rewrites.spelling import SPELLED, Summand, spell_activations
 from edge_sdk.inference.card import InputContract
 from edge_sdk.types import UInt8Array
 
@@ -45,21 +47,39 @@ def make_int8(
 
     Returns:
         The int8 network; the same arguments give the same bytes.
+
+    Raises:
+        ConversionError: The recipe does not fit the network, or the quantizer refuses it.
     """
-    _check_keeps(Graph.parse(network), recipe)
-    network, statistics = equalized(network, recipe, statistics)
+    _check(Graph.parse(network), recipe)
+    network, statistics = float_twin(network, recipe, statistics)
     if ranges is None:
         ranges = find_ranges(network, recipe.ranges, contract, statistics, pixels)
-    keep_float = {*recipe.keep_float, *enclosed(Graph.parse(network), recipe.float_operators)}
-    quantized = quantize_int8(network, ranges, float_operators=recipe.float_operators, keep_float=keep_float)
+    if recipe.quantizer == "integer":
+        quantized = quantize_integer(network, ranges)
+    else:
+        keep_float = {*recipe.keep_float, *enclosed(Graph.parse(network), recipe.float_operators)}
+        quantized = quantize_int8(
+            network, ranges, float_operators=recipe.float_operators, keep_float=keep_float
+        )
     if not recipe.bias_correction:
         return quantized
     step = max(1, len(pixels) // BIAS_IMAGES)
     return correct_biases(quantized, network, contract, pixels[::step][:BIAS_IMAGES], progress=progress)
 
 
-def _check_keeps(graph: Graph, recipe: Recipe) -> None:
-    """A found recipe names operators of the network it was found for; another network has others."""
+def _check(graph: Graph, recipe: Recipe) -> None:
+    """Refuse a recipe that contradicts itself, or names operators of the network it was found for alone."""
+    if recipe.quantizer == "integer" and (recipe.keep_float or recipe.float_operators):
+        raise ConversionError(
+            f"recipe {recipe.name}: the integer quantizer leaves nothing in float, found"
+            f" {[*recipe.float_operators, *recipe.keep_float][0]!r} to be left so"
+        )
+    strange = sorted(set(recipe.spelled) - set(SPELLED))
+    if strange:
+        raise ConversionError(
+            f"recipe {recipe.name}: expected activations of {', '.join(SPELLED)} to spell out, found {strange[0]!r}"
+        )
     unknown = sorted(set(recipe.keep_float) - {graph.name(i) for i in graph.computed()})
     if unknown:
         raise ConversionError(
@@ -79,17 +99,30 @@ def ranges_of(
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, TensorRange]:
     """Range of every activation of the network that a recipe quantizes; arguments as in ``make_int8``."""
-    network, statistics = equalized(network, recipe, statistics)
+    network, statistics = float_twin(network, recipe, statistics)
     return find_ranges(network, recipe.ranges, contract, statistics, pixels, progress=progress)
 
 
-def equalized(
+def float_twin(
     network: bytes, recipe: Recipe, statistics: Mapping[str, ChannelStatistics]
 ) -> tuple[bytes, Mapping[str, ChannelStatistics]]:
-    """The float network with its channels scaled as a recipe says, and what its statistics become."""
-    if not recipe.equalize:
+    """The float network whose tensors are the int8 network's: the same function, equalized and spelled out as a
+    recipe says, and what its statistics become."""
+    if not (recipe.equalize or recipe.spelled):
         return network, statistics
     graph = Graph.parse(network)
+    after = dict(statistics)
+    if recipe.equalize:
+        after.update(_equalize(graph, recipe, statistics))
+    for name, summand in spell_activations(graph, recipe.spelled).items():
+        after[name] = _of_summand(summand, after)
+    graph.prune()
+    return graph.to_bytes(), after
+
+
+def _equalize(
+    graph: Graph, recipe: Recipe, statistics: Mapping[str, ChannelStatistics]
+) -> dict[str, ChannelStatistics]:
     groups = [group for group in find_groups(graph) if recipe.equalize == "all" or _depthwise(graph, group)]
     magnitudes = {
         i: np.maximum(np.abs(found.low), np.abs(found.high))
@@ -98,12 +131,20 @@ def equalized(
         for found in [statistics[graph.name(i)]]
     }
     scales = equalize(graph, groups, magnitudes, weight_share=recipe.weight_share)
-    after = dict(statistics)
-    for index, scale in scales.items():
-        name = graph.name(index)
-        after[name] = statistics[name].scaled(scale)
-    graph.prune()
-    return graph.to_bytes(), after
+    return {graph.name(i): statistics[graph.name(i)].scaled(scale) for i, scale in scales.items()}
+
+
+def _of_summand(summand: Summand, statistics: Mapping[str, ChannelStatistics]) -> ChannelStatistics:
+    """What ``factor * max(-x, 0)`` did, from what x did; the mean is exact where a channel has one slope."""
+    x, y = statistics[summand.source], statistics[summand.output]
+    factor = np.broadcast_to(summand.factor, (*summand.factor.shape[:-1], x.low.size)).reshape(-1, x.low.size)
+    extremes = factor * np.maximum(-x.low, 0.0)
+    mean = y.mean - x.mean
+    return ChannelStatistics(
+        np.minimum(extremes.min(axis=0), 0.0),
+        np.maximum(extremes.max(axis=0), 0.0),
+        mean if (factor < 0).any() else np.abs(mean),
+    )
 
 
 def _depthwise(graph: Graph, group: Group) -> bool:

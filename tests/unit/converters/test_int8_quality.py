@@ -20,7 +20,7 @@ from converters.float_model import FloatModel, run_float
 from converters.graph import Graph
 from converters.image_set import Crops
 from converters.pipeline import Request, convert
-from converters.quantizers.int8 import equalized, make_int8
+from converters.quantizers.int8 import float_twin, make_int8
 from converters.recipe import Recipe, read, shipped
 from converters.rewrites.equalize import find_groups
 from converters.search import search
@@ -74,7 +74,7 @@ def fidelity(network: bytes, recipe: Recipe, pixels: np.ndarray) -> float:
 def test_equalization_leaves_the_float_function_alone(activation: str, which: str) -> None:
     network, pixels = uneven(activation=activation), crops(24)
     statistics = channel_statistics(network, CONTRACT, pixels)
-    after, _ = equalized(network, replace(PLAIN, equalize=which), statistics)
+    after, _ = float_twin(network, replace(PLAIN, equalize=which), statistics)
     images = np.random.default_rng(5).normal(0, 1, (4, 16, 16, 3)).astype(np.float32)
     assert after != network
     np.testing.assert_allclose(run_float(after, images), run_float(network, images), rtol=1e-4, atol=1e-5)
@@ -83,7 +83,7 @@ def test_equalization_leaves_the_float_function_alone(activation: str, which: st
 def test_predicted_statistics_are_those_of_the_equalized_network() -> None:
     network, pixels = uneven(), crops(24)
     recipe = replace(PLAIN, equalize="all")
-    after, predicted = equalized(network, recipe, channel_statistics(network, CONTRACT, pixels))
+    after, predicted = float_twin(network, recipe, channel_statistics(network, CONTRACT, pixels))
     measured = channel_statistics(after, CONTRACT, pixels)
     assert set(measured) == set(predicted)
     for name, found in measured.items():
@@ -94,7 +94,7 @@ def test_predicted_statistics_are_those_of_the_equalized_network() -> None:
 def test_equalization_evens_the_channels_of_a_group() -> None:
     network, pixels = uneven(), crops(24)
     before = channel_statistics(network, CONTRACT, pixels)
-    after, statistics = equalized(network, replace(PLAIN, equalize="depthwise"), before)
+    after, statistics = float_twin(network, replace(PLAIN, equalize="depthwise"), before)
     name = Graph.parse(network).name(Graph.parse(network).operators[1].outputs[0])
 
     def spread(found: dict) -> float:
