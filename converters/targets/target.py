@@ -7,7 +7,8 @@ command line's choices, the order of work, the report's section and ``docs/targe
 What happens to it, in order:
 
 1. ``network_rules`` see the canonical float network before anything is made (and ``edge-convert lint FLOAT``);
-2. each of ``makes`` becomes an artefact by its recipe; ``file_rules`` see its network (and ``lint INTEGER``);
+2. each of ``makes`` becomes an artefact by its recipe; ``file_rules`` see its network (and ``lint INTEGER``),
+   and ``confirm`` loads it where a tool for that is at hand;
 3. ``finish`` gets each artefact with its card, gives files to write beside it and what it found while doing so;
 4. all findings, tables and figures become the target's section of the report.
 
@@ -126,6 +127,8 @@ class Target:
             is ``MODEL.NAME.tflite``. The float network itself is made in any case.
         network_rules: Over the canonical float network: what converting it for this target comes to.
         file_rules: Over the finished network, float or integer.
+        confirm: What a tool says of a finished network, such as loading it: findings that the rules, which only
+            look, cannot know. Named by ``Finding.rule``.
         operators: Operator -> under which condition the target takes it (empty: always); for the page.
         finish: From an artefact of ``makes`` to what lies beside it.
         estimate: Time of one inference of a finished network, None where nothing can be said.
@@ -139,6 +142,7 @@ class Target:
     makes: Mapping[str, str]
     network_rules: Sequence[Rule] = ()
     file_rules: Sequence[Rule] = ()
+    confirm: Callable[[bytes], tuple[Finding, ...]] = lambda _: ()
     operators: Mapping[str, str] = field(default_factory=dict)
     finish: Callable[[Finished], Finishing] = _nothing
     estimate: Callable[[Graph], Estimate | None] = lambda _: None
