@@ -1,8 +1,18 @@
 """The sealed gallery of references: one file, replaced atomically, honest about its key."""
 
-from edge_sdk.gallery.anchor import Anchor, FileAnchor, NoAnchor
+from edge_sdk.gallery.anchor import Anchor, FileAnchor, NoAnchor, TpmCounter
 from edge_sdk.gallery.gallery import Gallery
-from edge_sdk.gallery.keys import InMemoryKey, KeyFile, KeyProvider, Passphrase
+from edge_sdk.gallery.keys import (
+    BoardKey,
+    ErasableKey,
+    HostKey,
+    InMemoryKey,
+    KeyFile,
+    KeyProvider,
+    Passphrase,
+    TpmCredentialKey,
+    TpmKey,
+)
 from edge_sdk.gallery.results import (
     Decision,
     GalleryStatus,
@@ -15,10 +25,13 @@ from edge_sdk.gallery.transaction import Transaction
 
 __all__ = [
     "Anchor",
+    "BoardKey",
     "Decision",
+    "ErasableKey",
     "FileAnchor",
     "Gallery",
     "GalleryStatus",
+    "HostKey",
     "Identification",
     "InMemoryKey",
     "KeyFile",
@@ -27,6 +40,9 @@ __all__ = [
     "Passphrase",
     "References",
     "Subject",
+    "TpmCounter",
+    "TpmCredentialKey",
+    "TpmKey",
     "Transaction",
     "Verification",
 ]

@@ -1,0 +1,95 @@
+"""A TPM in software, a machine with systemd-creds, and programs of one's own on PATH."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+
+def _need(*programs: str) -> None:
+    missing = [program for program in programs if shutil.which(program) is None]
+    if missing:
+        pytest.skip(f"needs {', '.join(missing)} (.ci/install-system-packages)")
+
+
+def _free_port() -> int:
+    """A port whose successor is free as well; swtpm's control channel is expected there."""
+    for _ in range(50):
+        with socket.socket() as first, socket.socket() as second:
+            first.bind(("127.0.0.1", 0))
+            port = int(first.getsockname()[1])
+            try:
+                second.bind(("127.0.0.1", port + 1))
+            except OSError:
+                continue
+            return port
+    raise RuntimeError("no two free ports in a row")
+
+
+@pytest.fixture
+def tpm(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A fresh TPM 2.0 (swtpm) that tpm2-tools find; its TCTI."""
+    _need("swtpm", "tpm2_nvdefine")
+    with tempfile.TemporaryDirectory() as state:
+        port = _free_port()
+        tcti = f"swtpm:host=127.0.0.1,port={port}"
+        process = subprocess.Popen(
+            [
+                "swtpm",
+                "socket",
+                "--tpm2",
+                f"--tpmstate=dir={state}",
+                f"--server=type=tcp,port={port}",
+                f"--ctrl=type=tcp,port={port + 1}",
+                "--flags=not-need-init,startup-clear",
+            ],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        monkeypatch.setenv("TPM2TOOLS_TCTI", tcti)
+        try:
+            deadline_s = time.monotonic() + 10
+            while subprocess.run(["tpm2_getcap", "handles-nv-index"], capture_output=True).returncode:
+                assert time.monotonic() < deadline_s, "swtpm does not answer"
+                assert process.poll() is None, "swtpm ended"
+                time.sleep(0.05)
+            yield tcti
+        finally:
+            process.terminate()
+            process.wait(timeout=10)
+
+
+@pytest.fixture
+def host_credentials() -> None:
+    """A machine whose systemd-creds can seal with the host key."""
+    _need("systemd-creds")
+    tried = subprocess.run(
+        ["systemd-creds", "encrypt", "--with-key=host", "--name=x", "-", "-"], input=b"x", capture_output=True
+    )
+    if tried.returncode:
+        pytest.skip(f"systemd-creds cannot seal here: {tried.stderr.decode(errors='replace').strip()[-80:]}")
+
+
+@pytest.fixture
+def put_on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], Path]:
+    """Puts a shell script on PATH, before all others; returns its path."""
+    folder = tmp_path / "bin"
+
+    def put(name: str, script: str) -> Path:
+        if not folder.exists():
+            folder.mkdir()
+            monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+        program = folder / name
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(0o755)
+        return program
+
+    return put
