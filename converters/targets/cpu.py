@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from converters.gates import xnnpack_partitions
 from converters.graph import Graph
 from converters.targets import xnnpack
-from converters.targets.operator_table import output
+from converters.targets.operator_table import legible, output
 from converters.targets.rule import Finding, named
 from converters.targets.shared import no_custom_operators, no_variables, static_shapes
 from converters.targets.target import Table, Target
@@ -42,7 +42,7 @@ def xnnpack_takes_it(graph: Graph) -> Iterator[Finding]:
 
 def confirm(network: bytes) -> tuple[Finding, ...]:
     """Load a network and hold what XNNPACK took against the prediction."""
-    graph = Graph.parse(network)
+    graph = legible(network)
     predicted, measured = xnnpack.predict(graph), xnnpack_partitions(network)
     expected = Counter(graph.op_name(graph.operators[place]) for place in predicted.outside)
     found = Counter(measured.outside)

@@ -37,6 +37,12 @@ def refusals(table: OperatorTable, graph: Graph) -> dict[int, str]:
     return {place: why for place, why in found.items() if why}
 
 
+def demand(table: OperatorTable, graph: Graph, operator: schema.OperatorT) -> str:
+    """The first condition that an operator breaks, in words; empty where it breaks none."""
+    conditions = table.get(graph.op_name(operator), ())
+    return next((_sentence(c) for c in conditions if c(graph, operator)), "")
+
+
 def statements(table: OperatorTable) -> dict[str, str]:
     """Each operator's conditions in words, for the page."""
     return {
@@ -47,6 +53,28 @@ def statements(table: OperatorTable) -> dict[str, str]:
 
 def _sentence(condition: Condition) -> str:
     return " ".join((inspect.getdoc(condition) or "").split("\n\n")[0].split()).rstrip(".")
+
+
+def legible(network: bytes) -> Graph:
+    """A network as rules look at it: constants kept in float16 behind a DEQUANTIZE are the constants they are.
+
+    Raises:
+        SourceError: Not a .tflite, damaged, or with more than one subgraph.
+    """
+    graph = Graph.parse(network)
+    packed = [
+        (operator, value)
+        for operator in graph.operators
+        if graph.op_name(operator) == "DEQUANTIZE"
+        and (value := graph.constant(operand(operator, 0))) is not None
+        and value.dtype == np.float16
+    ]
+    for operator, value in packed:
+        graph.set_constant(output(operator), value.astype(np.float32))
+        operator.outputs = [operand(operator, 0)]  # nothing reads it any more
+    if packed:
+        graph.prune()
+    return graph
 
 
 # What conditions look at

@@ -6,12 +6,13 @@ Measured, not read: networks of one operator each, in float32, int8 and uint8, l
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from converters.errors import SourceError
 from converters.graph import Graph, indices
 from converters.targets.operator_table import (
     OperatorTable,
@@ -20,7 +21,7 @@ from converters.targets.operator_table import (
     operand,
     option,
     output,
-    refusal,
+    refusals,
     scales,
     statements,
     zero_point,
@@ -62,8 +63,7 @@ def clamp_fused(_: Graph, operator: schema.OperatorT) -> str:
 
 def static_operands(graph: Graph, operator: schema.OperatorT) -> str:
     """Weights are constant."""
-    index = operand(operator, 1)
-    return "" if graph.constant(index) is not None or _unpacked(graph, index) else "computed weights"
+    return "" if graph.constant(operand(operator, 1)) is not None else "computed weights"
 
 
 def quantized_throughout(graph: Graph, operator: schema.OperatorT) -> str:
@@ -167,17 +167,6 @@ def _ratios(graph: Graph, operator: schema.OperatorT, low: float, high: float) -
     return ""
 
 
-def _unpacked(graph: Graph, index: int) -> bool:
-    """A constant kept in float16 behind a DEQUANTIZE, which XNNPACK unpacks itself."""
-    producer = graph.producer(index)
-    return producer is not None and _is_unpacking(graph, producer)
-
-
-def _is_unpacking(graph: Graph, operator: schema.OperatorT) -> bool:
-    source = operand(operator, 0)
-    return graph.op_name(operator) == "DEQUANTIZE" and graph.constant(source) is not None
-
-
 _CONVOLUTION = (static_operands, clamp_fused)
 
 _CONDITIONS: OperatorTable = {
@@ -234,40 +223,37 @@ class Prediction:
 
 
 def predict(graph: Graph) -> Prediction:
-    """Say which operators XNNPACK takes and in how many partitions, without loading the network."""
-    outside = {}
-    for place, operator in enumerate(graph.operators):
-        why = "" if _is_unpacking(graph, operator) else refusal(TABLE, graph, operator)
-        if why:
-            outside[place] = why
+    """Say which operators XNNPACK takes and in how many partitions, without loading the network.
+
+    Args:
+        graph: From ``legible``: XNNPACK unpacks constants in float16 itself.
+    """
+    outside = refusals(TABLE, graph)
     return Prediction(_partitions(graph, outside), outside)
 
 
-def _partitions(graph: Graph, outside: Iterable[int]) -> int:
+def _partitions(graph: Graph, outside: Collection[int]) -> int:
     """As LiteRT's partitioner does it: rounds of all that can run, taken operators and others in turn."""
-    left = set(outside)
-    waiting = [
-        (place, operator)
-        for place, operator in enumerate(graph.operators)
-        if not _is_unpacking(graph, operator)
-    ]
-    ready = {i for _, operator in waiting for i in indices(operator.inputs)}
-    ready -= {i for _, operator in waiting for i in indices(operator.outputs)}
+    waiting = list(enumerate(graph.operators))
+    computed = set(graph.computed())
+    ready = {i for operator in graph.operators for i in indices(operator.inputs)} - computed
     count = 0
     while waiting:
         # What runs first in a round says which kind the round is.
-        kind: bool | None = None
+        taken: bool | None = None
         later = []
         for place, operator in waiting:
             runs = all(i < 0 or i in ready for i in indices(operator.inputs))
-            if runs and kind is None:
-                kind = place not in left
-            if runs and (place not in left) == kind:
+            if runs and taken is None:
+                taken = place not in outside
+            if runs and (place not in outside) == taken:
                 ready.update(indices(operator.outputs))
             else:
                 later.append((place, operator))
-        if kind is None:
-            raise ValueError("the operators are not in execution order")
-        count += kind
+        if taken is None:
+            raise SourceError(
+                "expected operators in execution order, found one that reads what is computed later"
+            )
+        count += taken
         waiting = later
     return count

@@ -11,14 +11,14 @@ from networks import tiny
 from operator_networks import IMAGE, OPERATORS, one_operator, reshape, unary
 
 from converters.gates import xnnpack_partitions
-from converters.graph import Graph
 from converters.quantizers.float16 import to_float16
 from converters.targets.cpu import confirm
+from converters.targets.operator_table import legible
 from converters.targets.xnnpack import predict
 
 
 def assert_agreed(network: bytes) -> None:
-    graph = Graph.parse(network)
+    graph = legible(network)
     predicted, measured = predict(graph), xnnpack_partitions(network)
     names = Counter(graph.op_name(graph.operators[place]) for place in predicted.outside)
     assert (predicted.count, names) == (measured.count, Counter(measured.outside))
@@ -49,7 +49,7 @@ def test_partitions_are_counted_as_litert_counts_them() -> None:
         x = net.convolution(net.prelu_of(x))
     branch = net.apply("ADD", [net.prelu_of(x), net.convolution(x)], IMAGE, version=2)
     network = net.finish(net.head(branch))
-    assert predict(Graph.parse(network)).count == 5
+    assert predict(legible(network)).count == 5
     assert_agreed(network)
 
 
