@@ -30,6 +30,7 @@ from converters.embedding import embed_crops
 from converters.errors import AccuracyGateError, ConversionError, GateError
 from converters.float_model import FloatModel, canonical
 from converters.gates import Gate, check, xnnpack_partitions
+from converters.golden import golden_vectors
 from converters.graph import Graph
 from converters.layers import LAYER_IMAGES, LayerErrors, layer_errors
 from converters.output import check_name, staged, write_all
@@ -336,6 +337,7 @@ def _card(
         recipe=recipe.to_json(),
         source=model.source,
         fidelity=fidelity,
+        golden=golden_vectors(network, model.contract),
     )
     return replace(card, calibration=_described(images)) if recipe.precision == "int8" else card
 

@@ -164,12 +164,15 @@ def build_network(
     return graph.to_bytes()
 
 
-def build_model(*, integer: bool = True, seed: int = 0, **card_changes: Any) -> bytes:
-    """The network with its card: a whole deployable file."""
+def build_model(*, integer: bool = True, seed: int = 0, golden: bool = False, **card_changes: Any) -> bytes:
+    """The network with its card: a whole deployable file; with golden vectors where asked."""
+    from converters.golden import golden_vectors
     from converters.package import with_card
 
-    channels = 1 if card_changes.get("input") and card_changes["input"].color == "gray" else 3
-    network = build_network(integer=integer, seed=seed, channels=channels)
+    wanted = card_changes.get("input") or contract()
+    network = build_network(integer=integer, seed=seed, channels=wanted.channels)
+    if golden:
+        card_changes["golden"] = golden_vectors(network, wanted)
     return with_card(network, card(precision="int8" if integer else "float32", **card_changes))
 
 
@@ -208,6 +211,14 @@ def model_path(tmp_path_factory: pytest.TempPathFactory, model_bytes: bytes) -> 
     """The same in a file; read only, tests must not write it."""
     path = tmp_path_factory.mktemp("model") / "pooled.cpu_int8.tflite"
     path.write_bytes(model_bytes)
+    return path
+
+
+@pytest.fixture(scope="session")
+def golden_model_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The int8 model with golden vectors in its card."""
+    path = tmp_path_factory.mktemp("model") / "golden.cpu_int8.tflite"
+    path.write_bytes(build_model(golden=True))
     return path
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from edge_sdk.decision.operating_point import OperatingPoint
 from edge_sdk.errors import ModelCardError
+from edge_sdk.inference.golden import GoldenVectors
 
 SCHEMA = "edge-sdk/model-card/1"
 CARD_NAME = "model-card.json"
@@ -239,6 +240,7 @@ class ModelCard:
         probability: From a score to the probability of one subject, for this very file: ``slope`` and
             ``intercept`` of 1 / (1 + exp(-(slope * score + intercept))), the trials it was fitted on, whose
             ratio is its prior odds, its reliability table and the data set.
+        golden: What this very network answers to inputs that any device can draw; None where nobody asked it.
     """
 
     name: str
@@ -259,6 +261,7 @@ class ModelCard:
     source: Mapping[str, Any] = field(default_factory=dict)
     fidelity: Mapping[str, Any] = field(default_factory=dict)
     probability: Mapping[str, Any] = field(default_factory=dict)
+    golden: GoldenVectors | None = None
 
     def __post_init__(self) -> None:
         if not 2 <= self.dimension <= MAX_DIMENSION:
@@ -275,6 +278,7 @@ class ModelCard:
         out = {"schema": SCHEMA, **asdict(self)}
         out["input"] = self.input.to_json()
         out["operating_points"] = [point.to_json() for point in self.operating_points]
+        out["golden"] = None if self.golden is None else self.golden.to_json()
         embedding = {
             "dimension": out.pop("dimension"),
             "normalization": "l2 on the host",
@@ -296,21 +300,7 @@ class ModelCard:
         Raises:
             ModelCardError: Not JSON, another schema, or a field is missing or malformed.
         """
-        if len(data) > MAX_CARD_BYTES:
-            raise ModelCardError(f"model card: expected at most {MAX_CARD_BYTES} bytes, found {len(data)}")
-        try:
-            value = json.loads(data)
-            _check_depth(value)
-            # What cannot be written again (a lone surrogate, NaN, a number beyond float64) is not JSON either.
-            json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
-        except (ValueError, RecursionError) as error:
-            raise ModelCardError(f"model card: expected JSON, found {error}") from error
-        if not isinstance(value, dict) or value.get("schema") != SCHEMA:
-            found = value.get("schema") if isinstance(value, dict) else type(value).__name__
-            raise ModelCardError(
-                f"model card: expected schema {SCHEMA}, found {found!r}",
-                hint="the file was made by another version of edge-convert; convert it again or update edge-sdk",
-            )
+        value = read_card_json(data, SCHEMA)
         try:
             embedding = value["embedding"]
             return cls(
@@ -334,6 +324,9 @@ class ModelCard:
                 source=_object(value, "source"),
                 fidelity=_object(value, "fidelity"),
                 probability=_object(value, "probability"),
+                golden=None
+                if value.get("golden") is None
+                else GoldenVectors.from_json(_object(value, "golden")),
             )
         except KeyError as error:
             raise ModelCardError(f"model card: expected the field {error}, found none") from error
@@ -341,6 +334,31 @@ class ModelCard:
             if isinstance(error, ModelCardError):
                 raise
             raise ModelCardError(f"model card: malformed field: {error}") from error
+
+
+def read_card_json(data: bytes, schema: str) -> dict[str, Any]:
+    """A card's JSON object, bounded in size and depth.
+
+    Raises:
+        ModelCardError: Too large, not JSON, or of another schema.
+    """
+    if len(data) > MAX_CARD_BYTES:
+        raise ModelCardError(f"model card: expected at most {MAX_CARD_BYTES} bytes, found {len(data)}")
+    try:
+        value = json.loads(data)
+        _check_depth(value)
+        # What cannot be written again (a lone surrogate, NaN, a number beyond float64) is not JSON either.
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    except (ValueError, RecursionError) as error:
+        raise ModelCardError(f"model card: expected JSON, found {error}") from error
+    if not isinstance(value, dict) or value.get("schema") != schema:
+        found = value.get("schema") if isinstance(value, dict) else type(value).__name__
+        raise ModelCardError(
+            f"model card: expected schema {schema}, found {found!r}",
+            hint="the file is of another kind or was made by another version of edge-convert; convert it again or"
+            " update edge-sdk",
+        )
+    return value
 
 
 def _check_depth(value: Any) -> None:

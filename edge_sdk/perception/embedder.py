@@ -7,6 +7,7 @@ from pathlib import Path
 from edge_sdk.errors import ModelContractError
 from edge_sdk.inference.backends.base import Backend
 from edge_sdk.inference.card import ModelCard
+from edge_sdk.inference.choice import BackendStatus, open_backend
 from edge_sdk.inference.model_file import ModelFile
 from edge_sdk.inference.quantization import make_encoder, unit_embedding
 from edge_sdk.perception import images
@@ -22,14 +23,18 @@ class Embedder:
         backend: What runs the network, such as ``LiteRtBackend`` or ``FakeBackend``.
         card: The model card of that network.
         model_id: SHA-256 of the model file, 32 bytes.
+        status: What the backend is, where that was chosen; ``backend`` gives it back.
 
     Raises:
         ModelContractError: The network is not what its card says.
     """
 
-    def __init__(self, backend: Backend, card: ModelCard, *, model_id: bytes) -> None:
+    def __init__(
+        self, backend: Backend, card: ModelCard, *, model_id: bytes, status: BackendStatus | None = None
+    ) -> None:
         self.card = card
         self.model_id = model_id
+        self.backend = status or BackendStatus(backend.runtime, backend.kernels)
         self._backend = backend
         size = 1
         for side in backend.output.shape:
@@ -45,24 +50,34 @@ class Embedder:
         self._zero_point = backend.output.zero_point
 
     @classmethod
-    def open(cls, path: str | Path, *, sha256: str | None = None, threads: int = 1) -> Embedder:
+    def open(
+        cls,
+        path: str | Path,
+        *,
+        sha256: str | None = None,
+        threads: int = 1,
+        delegate: str | Path | None = None,
+    ) -> Embedder:
         """Open a model file that edge-convert made.
 
         Args:
             path: The .tflite with its card inside.
             sha256: The digest it must have, hex; checked before anything is parsed.
             threads: Interpreter threads.
+            delegate: A delegate's shared library, such as ``libedgetpu.so.1``. It must answer the card's
+                golden vectors; where it is missing or wrong, ``DelegateWarning`` says so and the CPU runs.
+                ``backend`` says which.
 
         Raises:
-            ModelError: The file is missing, altered, not a model, or the interpreter refuses it.
+            ModelError: The file is missing, altered, not a model, the interpreter refuses it, or neither the
+                delegate nor the CPU answers the golden vectors.
             ModelCardError: No card inside, or a malformed one.
             ModelContractError: The network contradicts its card.
             BackendUnavailableError: No interpreter is installed.
         """
         file = ModelFile.open(path, sha256=sha256)
-        from edge_sdk.inference.backends.litert import LiteRtBackend
-
-        return cls(LiteRtBackend(file.data, threads=threads), file.card, model_id=file.model_id)
+        backend, status = open_backend(file.data, file.card, threads=threads, delegate=delegate)
+        return cls(backend, file.card, model_id=file.model_id, status=status)
 
     @property
     def dimension(self) -> int:

@@ -29,9 +29,13 @@ class TensorInfo:
 class Backend(Protocol):
     """Runs a network with one input and one output.
 
-    The views are into the runtime's own memory. They must not be kept across ``invoke``.
+    The views are into the runtime's own memory. They must not be kept across ``invoke``. ``runtime`` is
+    package and version, such as ``ai-edge-litert 2.3.0``; ``kernels`` is what computes in it: ``xnnpack``,
+    ``reference``, or a delegate's library. Two backends with both alike answer alike.
     """
 
+    runtime: str
+    kernels: str
     input: TensorInfo
     output: TensorInfo
 
@@ -43,3 +47,22 @@ class Backend(Protocol):
 
     def output_view(self) -> NDArray[Any]:
         """The output tensor's memory, to be read before the next invoke."""
+
+
+class NetworkBackend(Protocol):
+    """Runs a network with one input and several outputs, such as a detector.
+
+    The views are into the runtime's own memory. They must not be kept across ``invoke``.
+    """
+
+    input: TensorInfo
+    outputs: tuple[TensorInfo, ...]
+
+    def input_view(self) -> NDArray[Any]:
+        """The input tensor's memory, to be written."""
+
+    def invoke(self) -> None:
+        """Run the network on what the input view holds."""
+
+    def output_view(self, position: int) -> NDArray[Any]:
+        """An output tensor's memory, to be read before the next invoke."""

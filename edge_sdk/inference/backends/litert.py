@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_sdk.errors import BackendUnavailableError, InputError, ModelContractError, ModelError
 from edge_sdk.inference.backends.base import TensorInfo
+from edge_sdk.inference.backends.delegates import load_delegate
+
+#: XNNPACK where it takes the network; LiteRT's plain reference kernels, which tflite-micro shares.
+Kernels = Literal["xnnpack", "reference"]
 
 _MODULES = ("ai_edge_litert.interpreter", "tflite_runtime.interpreter")
 
@@ -28,29 +34,42 @@ def load_interpreter_class() -> Any:
     raise BackendUnavailableError("no LiteRT interpreter is installed", hint="pip install 'edge-sdk[litert]'")
 
 
+def runtime_name(interpreter_class: Any) -> str:
+    """The package an interpreter comes from and its version, such as ``ai-edge-litert 2.3.0``."""
+    package = interpreter_class.__module__.split(".")[0].replace("_", "-")
+    try:
+        return f"{package} {version(package)}"
+    except PackageNotFoundError:
+        return f"{package} of unknown version"
+
+
 class LiteRtBackend:
     """A network in a LiteRT interpreter.
 
     Args:
         data: A whole .tflite; an appended archive does no harm.
         threads: Interpreter threads, 1 or more.
+        kernels: Which of its own kernels.
+        delegate: A shared library that takes what it can of the network; ``delegates.load_delegate``.
 
     Raises:
-        BackendUnavailableError: No interpreter is installed.
+        BackendUnavailableError: No interpreter is installed, or the delegate cannot be loaded.
         InputError: Fewer than one thread.
         ModelError: The interpreter refuses the network.
         ModelContractError: Not exactly one input and one output, or dynamic shapes.
     """
 
-    def __init__(self, data: bytes, *, threads: int = 1) -> None:
-        if not isinstance(threads, int) or threads < 1:
-            raise InputError(f"expected 1 or more interpreter threads, found {threads!r}")
-        interpreter_class = load_interpreter_class()
-        try:
-            self._interpreter = interpreter_class(model_content=data, num_threads=threads)
-            self._interpreter.allocate_tensors()
-        except (ValueError, RuntimeError) as error:
-            raise ModelError(f"the interpreter refuses the network: {error}") from error
+    def __init__(
+        self,
+        data: bytes,
+        *,
+        threads: int = 1,
+        kernels: Kernels = "xnnpack",
+        delegate: str | Path | None = None,
+    ) -> None:
+        self._interpreter = _open(data, threads, kernels=kernels, delegate=delegate)
+        self.runtime = runtime_name(type(self._interpreter))
+        self.kernels: str = kernels if delegate is None else str(delegate)
         inputs = self._interpreter.get_input_details()
         outputs = self._interpreter.get_output_details()
         if len(inputs) != 1 or len(outputs) != 1:
@@ -78,12 +97,79 @@ class LiteRtBackend:
         Raises:
             ModelError: The interpreter cannot run it, or a view of its memory is still held.
         """
-        try:
-            self._interpreter.invoke()
-        except RuntimeError as error:
-            raise ModelError(
-                f"the interpreter cannot run the network: {' '.join(str(error).split())}"
-            ) from error
+        _invoke(self._interpreter)
+
+
+class LiteRtNetwork:
+    """A network with one input and several outputs in a LiteRT interpreter.
+
+    Args:
+        data: A whole .tflite; an appended archive does no harm.
+        threads: Interpreter threads, 1 or more.
+
+    Raises:
+        BackendUnavailableError: No interpreter is installed.
+        InputError: Fewer than one thread.
+        ModelError: The interpreter refuses the network.
+        ModelContractError: Not exactly one input, or dynamic shapes.
+    """
+
+    def __init__(self, data: bytes, *, threads: int = 1) -> None:
+        self._interpreter = _open(data, threads)
+        inputs = self._interpreter.get_input_details()
+        outputs = self._interpreter.get_output_details()
+        if len(inputs) != 1:
+            raise ModelContractError(f"expected one input, found {len(inputs)}")
+        self.input = tensor_info(inputs[0])
+        self.outputs = tuple(tensor_info(detail) for detail in outputs)
+        self._input = self._interpreter.tensor(inputs[0]["index"])
+        self._outputs = [self._interpreter.tensor(detail["index"]) for detail in outputs]
+
+    def input_view(self) -> NDArray[Any]:
+        """The input tensor's memory, to be written."""
+        view: NDArray[Any] = self._input()
+        return view
+
+    def output_view(self, position: int) -> NDArray[Any]:
+        """An output tensor's memory, to be read before the next invoke."""
+        view: NDArray[Any] = self._outputs[position]()
+        return view
+
+    def invoke(self) -> None:
+        """Run the network on what the input view holds.
+
+        Raises:
+            ModelError: The interpreter cannot run it, or a view of its memory is still held.
+        """
+        _invoke(self._interpreter)
+
+
+def _open(
+    data: bytes, threads: int, *, kernels: Kernels = "xnnpack", delegate: str | Path | None = None
+) -> Any:
+    """An interpreter whose tensors are allocated."""
+    if not isinstance(threads, int) or threads < 1:
+        raise InputError(f"expected 1 or more interpreter threads, found {threads!r}")
+    interpreter_class = load_interpreter_class()
+    module = interpreter_class.__module__
+    options: dict[str, Any] = {}
+    if kernels == "reference":
+        options["experimental_op_resolver_type"] = importlib.import_module(module).OpResolverType.BUILTIN_REF
+    if delegate is not None:
+        options["experimental_delegates"] = [load_delegate(delegate, module)]
+    try:
+        interpreter = interpreter_class(model_content=data, num_threads=threads, **options)
+        interpreter.allocate_tensors()
+    except (ValueError, RuntimeError) as error:
+        raise ModelError(f"the interpreter refuses the network: {error}") from error
+    return interpreter
+
+
+def _invoke(interpreter: Any) -> None:
+    try:
+        interpreter.invoke()
+    except RuntimeError as error:
+        raise ModelError(f"the interpreter cannot run the network: {' '.join(str(error).split())}") from error
 
 
 def tensor_info(detail: dict[str, Any]) -> TensorInfo:

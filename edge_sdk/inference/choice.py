@@ -1,0 +1,103 @@
+"""Choose what runs a network: the delegate that was asked for where its answers are right, the CPU otherwise."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge_sdk.errors import ModelError
+from edge_sdk.inference.backends.base import Backend
+from edge_sdk.inference.backends.litert import LiteRtBackend
+from edge_sdk.inference.card import ModelCard
+from edge_sdk.inference.golden_check import check
+
+#: Opens a backend for a delegate, or for the CPU where that is None.
+Open = Callable[["str | Path | None"], Backend]
+
+
+class DelegateWarning(UserWarning):
+    """The CPU runs in the place of a delegate that was asked for."""
+
+
+@dataclass(frozen=True)
+class BackendStatus:
+    """What runs the network.
+
+    Args:
+        runtime: Package and version, such as ``ai-edge-litert 2.3.0``.
+        device: ``cpu``, or the delegate's library.
+        checked: What the golden vectors said, in words; empty where they were not asked.
+        fallback: Why it is not the delegate that was asked for; empty where nothing fell back.
+    """
+
+    runtime: str
+    device: str
+    checked: str = ""
+    fallback: str = ""
+
+
+def open_backend(
+    data: bytes, card: ModelCard, *, threads: int = 1, delegate: str | Path | None = None
+) -> tuple[Backend, BackendStatus]:
+    """Open a network; a delegate must answer the card's golden vectors first.
+
+    Args:
+        data: The whole model file.
+        card: Its card.
+        threads: Interpreter threads.
+        delegate: A delegate's library, or None for the CPU, which is not asked anything.
+
+    Returns:
+        The backend and what it is. Where the delegate is not used, ``DelegateWarning`` says why.
+
+    Raises:
+        BackendUnavailableError: No interpreter is installed.
+        ModelError: The interpreter refuses the network, or neither the delegate nor the CPU is right.
+    """
+
+    def opened(library: str | Path | None) -> Backend:
+        return LiteRtBackend(data, threads=threads, delegate=library)
+
+    return choose(opened, card, delegate)
+
+
+def choose(opened: Open, card: ModelCard, delegate: str | Path | None) -> tuple[Backend, BackendStatus]:
+    """The same with the backends behind a seam."""
+    if delegate is None:
+        backend = opened(None)
+        return backend, BackendStatus(backend.runtime, "cpu")
+    found, words = _ask(opened, card, delegate)
+    if found is not None:
+        return found, BackendStatus(found.runtime, str(delegate), checked=words)
+    reason = f"{delegate}: {words.removeprefix(f'{delegate}: ')}"
+    try:
+        found, words = _ask(opened, card, None)
+    except ModelError as error:
+        raise ModelError(
+            f"{reason}; and the CPU does not run the file: {error}",
+            hint="mend the delegate, or give the file that was not compiled for it",
+        ) from error
+    if found is None:
+        raise ModelError(
+            f"{reason}; and on the CPU {words}", hint="edge-sdk doctor says more; convert the model again"
+        )
+    warnings.warn(f"{reason}; the CPU runs the network in its place", DelegateWarning, stacklevel=4)
+    return found, BackendStatus(found.runtime, "cpu", checked=words, fallback=reason)
+
+
+def _ask(opened: Open, card: ModelCard, delegate: str | Path | None) -> tuple[Backend | None, str]:
+    """Open and ask: the backend, or None where it may not be used, and the words for it."""
+    if card.golden is None:
+        if delegate is None:
+            return opened(None), ""
+        return None, "the model card has no golden vectors to hold it against; convert the model again"
+    try:
+        backend = opened(delegate)
+        found = check(backend, card.input, card.golden)
+    except ModelError as error:
+        if delegate is None:
+            raise
+        return None, str(error)
+    return (backend if found.right else None), found.found

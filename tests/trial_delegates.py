@@ -1,0 +1,37 @@
+"""Real delegates, compiled by the tests: one that answers wrongly, one that takes nothing, ones that fail."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parent / "unit" / "edge_sdk" / "inference" / "trial_delegate.c"
+
+
+def build_delegate(folder: Path, *options: str, source: str | None = None) -> Path:
+    """Compile the trial delegate, or other C source, as a shared library.
+
+    Args:
+        folder: Where to put it.
+        options: For the compiler, such as ``-DTAKE_NOTHING``.
+        source: C source in the delegate's place.
+    """
+    compiler = shutil.which("gcc") or shutil.which("cc")
+    if compiler is None:
+        reason = "needs a C compiler for a delegate of its own: apt-get install gcc"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    name = "-".join(["delegate", *(option.strip("-D").lower() for option in options)])
+    library = folder / f"lib{name}.so"
+    file = SOURCE
+    if source is not None:
+        file = folder / "source.c"
+        file.write_text(source)
+    command = [compiler, "-O1", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", *options]
+    subprocess.run([*command, "-o", str(library), str(file)], check=True)
+    return library
