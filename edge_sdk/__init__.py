@@ -16,6 +16,7 @@ import numpy as _numpy  # noqa: F401  the one dependency: a missing numpy shows 
 from edge_sdk.errors import (
     AcquisitionError,
     BackendUnavailableError,
+    CaptureError,
     EdgeSdkError,
     GalleryError,
     GalleryFormatError,
@@ -33,14 +34,18 @@ from edge_sdk.errors import (
 if TYPE_CHECKING:
     from edge_sdk.decision import matching
     from edge_sdk.decision.operating_point import OperatingPoint
+    from edge_sdk.gallery.attempts import AttemptPolicy
     from edge_sdk.gallery.gallery import Gallery
     from edge_sdk.gallery.keys import KeyFile, Passphrase
+    from edge_sdk.gallery.policy import DecisionPolicy
     from edge_sdk.inference.card import InputContract, ModelCard
     from edge_sdk.perception.embedder import Embedder
 
 __version__ = "0.1.0"
 
 _LAZY = {
+    "AttemptPolicy": "edge_sdk.gallery.attempts",
+    "DecisionPolicy": "edge_sdk.gallery.policy",
     "Embedder": "edge_sdk.perception.embedder",
     "Gallery": "edge_sdk.gallery.gallery",
     "InputContract": "edge_sdk.inference.card",
@@ -53,7 +58,10 @@ _LAZY = {
 
 __all__ = [
     "AcquisitionError",
+    "AttemptPolicy",
     "BackendUnavailableError",
+    "CaptureError",
+    "DecisionPolicy",
     "EdgeSdkError",
     "Embedder",
     "Gallery",

@@ -40,6 +40,14 @@ class InputError(EdgeSdkError, ValueError):
     """The caller's array or file has the wrong shape, dtype, range or form."""
 
 
+class CaptureError(InputError):
+    """One of several captures is not like the others; `capture` is its index, from 0."""
+
+    def __init__(self, message: str, *, capture: int, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.capture = capture
+
+
 class AcquisitionError(EdgeSdkError):
     """A sample could not be taken; counted as a failure to acquire (ISO/IEC 19795-1)."""
 

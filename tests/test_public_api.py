@@ -16,7 +16,10 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 NAMES = [
     "AcquisitionError",
+    "AttemptPolicy",
     "BackendUnavailableError",
+    "CaptureError",
+    "DecisionPolicy",
     "EdgeSdkError",
     "Embedder",
     "Gallery",

@@ -1,6 +1,7 @@
 """The sealed gallery of references: one file, replaced atomically, honest about its key."""
 
 from edge_sdk.gallery.anchor import Anchor, FileAnchor, NoAnchor, TpmCounter
+from edge_sdk.gallery.attempts import AttemptPolicy
 from edge_sdk.gallery.gallery import Gallery
 from edge_sdk.gallery.keys import (
     BoardKey,
@@ -13,10 +14,13 @@ from edge_sdk.gallery.keys import (
     TpmCredentialKey,
     TpmKey,
 )
+from edge_sdk.gallery.policy import DecisionPolicy
 from edge_sdk.gallery.results import (
+    AttemptStatus,
     Decision,
     GalleryStatus,
     Identification,
+    Reason,
     References,
     Subject,
     Verification,
@@ -25,8 +29,11 @@ from edge_sdk.gallery.transaction import Transaction
 
 __all__ = [
     "Anchor",
+    "AttemptPolicy",
+    "AttemptStatus",
     "BoardKey",
     "Decision",
+    "DecisionPolicy",
     "ErasableKey",
     "FileAnchor",
     "Gallery",
@@ -38,6 +45,7 @@ __all__ = [
     "KeyProvider",
     "NoAnchor",
     "Passphrase",
+    "Reason",
     "References",
     "Subject",
     "TpmCounter",

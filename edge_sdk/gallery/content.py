@@ -31,7 +31,10 @@ KNOWN_FLAGS = REVOKED
 
 SLOT_KEYS = 1  # kind of policy record: the slots' key-encryption keys, 32 bytes each
 CRITICAL = 1  # flag of a policy record: a reader that does not know the kind refuses the file
-KNOWN_RECORDS = frozenset({SLOT_KEYS})
+DECISION_POLICY = 3  # kind: evidence, wished FPIR, margin, retry band; see `policy`
+ATTEMPT_POLICY = 4  # kind: how many failures there may be; see `attempts`
+OWN_THRESHOLDS = 5  # kind: thresholds of single subjects; see `policy`
+KNOWN_RECORDS = frozenset({SLOT_KEYS, DECISION_POLICY, ATTEMPT_POLICY, OWN_THRESHOLDS})
 
 SUBJECT = np.dtype(
     [

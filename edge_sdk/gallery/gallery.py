@@ -17,10 +17,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sdk.errors import InputError
+from edge_sdk.errors import GalleryError, InputError
 from edge_sdk.gallery import sealing
 from edge_sdk.gallery.anchor import Anchor
-from edge_sdk.gallery.content import REVOKED, SLOT_KEYS, PolicyRecord, empty_content
+from edge_sdk.gallery.attempts import LABEL as ATTEMPTS_LABEL
+from edge_sdk.gallery.attempts import Moment, parse_limit
+from edge_sdk.gallery.content import ATTEMPT_POLICY, REVOKED, SLOT_KEYS, PolicyRecord, empty_content
+from edge_sdk.gallery.counter import AttemptCounter, moment_of_boot
 from edge_sdk.gallery.format import (
     ID_BYTES,
     MODEL_ID_BYTES,
@@ -33,7 +36,16 @@ from edge_sdk.gallery.format import (
 )
 from edge_sdk.gallery.keys import KeyProvider
 from edge_sdk.gallery.recognition import Recognition
-from edge_sdk.gallery.results import GalleryStatus, Identification, References, Subject, Verification
+from edge_sdk.gallery.results import (
+    AttemptStatus,
+    Decision,
+    GalleryStatus,
+    Identification,
+    Reason,
+    References,
+    Subject,
+    Verification,
+)
 from edge_sdk.gallery.storage import FileSystem
 from edge_sdk.gallery.transaction import Transaction, seconds
 from edge_sdk.gallery.vault import Vault, places_of
@@ -54,9 +66,11 @@ class Gallery:
     Not for several threads at once. Another process's changes are seen after `refresh`.
     """
 
-    def __init__(self, vault: Vault) -> None:
+    def __init__(self, vault: Vault, *, uptime: Callable[[], Moment] = moment_of_boot) -> None:
         self._vault = vault
-        self._recognition = Recognition(vault.header, vault.content)
+        self._uptime = uptime
+        self._counter: AttemptCounter | None = None
+        self._take_over()
 
     def __repr__(self) -> str:
         return f"Gallery({str(self._vault.places.path)!r}, generation={self._vault.header.generation})"
@@ -76,6 +90,7 @@ class Gallery:
         filesystem: FileSystem | None = None,
         random: Callable[[int], bytes] = os.urandom,
         clock: Callable[[], float] = time.time,
+        uptime: Callable[[], Moment] = moment_of_boot,
     ) -> Gallery:
         """Make an empty gallery; it is on the disk when this returns.
 
@@ -91,6 +106,7 @@ class Gallery:
             filesystem: Seam for tests.
             random: Seam for test vectors.
             clock: Unix seconds.
+            uptime: Seam for tests: the time that waits are measured in.
 
         Raises:
             InputError: an argument is out of range.
@@ -120,7 +136,7 @@ class Gallery:
             policy=(PolicyRecord(SLOT_KEYS, critical=True, value=slot_key),),
         )
         places = places_of(path, anchor=anchor, filesystem=filesystem, random=random, clock=clock)
-        return cls(Vault.create(places, key, header, content))
+        return cls(Vault.create(places, key, header, content), uptime=uptime)
 
     @classmethod
     def open(
@@ -133,6 +149,7 @@ class Gallery:
         filesystem: FileSystem | None = None,
         random: Callable[[int], bytes] = os.urandom,
         clock: Callable[[], float] = time.time,
+        uptime: Callable[[], Moment] = moment_of_boot,
     ) -> Gallery:
         """Open a gallery and check everything there is to check.
 
@@ -144,6 +161,7 @@ class Gallery:
             filesystem: Seam for tests.
             random: Seam for test vectors.
             clock: Unix seconds.
+            uptime: Seam for tests: the time that waits are measured in.
 
         Raises:
             GalleryFormatError: not a gallery of a known version, or cut short.
@@ -154,7 +172,7 @@ class Gallery:
         """
         sealing.need_cryptography()
         places = places_of(path, anchor=anchor, filesystem=filesystem, random=random, clock=clock)
-        return cls(Vault.open(places, key, model_id=model_id))
+        return cls(Vault.open(places, key, model_id=model_id), uptime=uptime)
 
     def refresh(self) -> bool:
         """Take over what another process committed since; cheap when nothing changed.
@@ -167,7 +185,7 @@ class Gallery:
         """
         changed = self._vault.refresh()
         if changed:
-            self._recognition = Recognition(self._vault.header, self._vault.content)
+            self._take_over()
         return changed
 
     @contextlib.contextmanager
@@ -186,11 +204,16 @@ class Gallery:
             transform=self._recognition.to_template_space,
             random=vault.places.random,
             now_s=int(vault.places.clock()),
+            checks=self._recognition.enrolment_checks(),
         )
         yield transaction
         if transaction.changed:
             vault.commit(before, transaction.apply())
-            self._recognition = Recognition(vault.header, vault.content)
+            self._take_over()
+            if self._counter is not None and vault.content.record(ATTEMPT_POLICY) != before.record(
+                ATTEMPT_POLICY
+            ):
+                self._counter.restart()
 
     def enrol(
         self,
@@ -200,10 +223,18 @@ class Gallery:
         label: str = "",
         valid_from: float | datetime | None = None,
         valid_until: float | datetime | None = None,
+        allow_duplicate: bool = False,
     ) -> None:
         """Add one subject in a commit of its own; arguments and errors as `Transaction.enrol`."""
         with self.transaction() as t:
-            t.enrol(subject, embeddings, label=label, valid_from=valid_from, valid_until=valid_until)
+            t.enrol(
+                subject,
+                embeddings,
+                label=label,
+                valid_from=valid_from,
+                valid_until=valid_until,
+                allow_duplicate=allow_duplicate,
+            )
 
     def remove(self, subject: str) -> None:
         """Take one subject out in a commit of its own; errors as `Transaction.remove`."""
@@ -211,29 +242,44 @@ class Gallery:
             t.remove(subject)
 
     def identify(
-        self, embedding: NDArray[np.float32], *, threshold: float, now: float | datetime | None = None
+        self,
+        embedding: NDArray[np.float32],
+        *,
+        threshold: float | None = None,
+        now: float | datetime | None = None,
     ) -> Identification:
         """Ask who a probe is (1:N).
 
         Args:
             embedding: Shape (D,), float32, finite, any length.
-            threshold: Cosine to reach, -1..1.
+            threshold: Cosine to reach, -1..1; by default what the gallery's decision policy says.
             now: Moment for validity times; the clock by default, never before the last commit.
 
         Returns:
-            Accepted with the subject; or rejected: nobody reaches the threshold, or two subjects tie.
+            Accepted with the subject; rejected: nobody reaches the threshold, or two subjects tie; retry: close to
+            the threshold or to another subject, as the policy says; locked out: too many failures.
 
         Raises:
-            InputError: embedding or threshold malformed.
+            InputError: embedding or threshold malformed, or there is neither a threshold nor a policy.
+            ModelCardError: the policy's evidence does not reach so many templates.
+            GalleryError: the try could not be counted, so it was not made.
         """
-        return self._recognition.identify(embedding, threshold=threshold, now_s=self._moment(now))
+        probe = self._recognition.probe(embedding)
+        limit = self._recognition.limit(threshold)
+        now_s = self._moment(now)
+        number = self._begin_attempt()
+        if isinstance(number, Reason):
+            return Identification(Decision.LOCKED_OUT, None, number)
+        answer = self._recognition.identify(probe, limit=limit, now_s=now_s)
+        self._end_attempt(number, accepted=answer.accepted)
+        return answer
 
     def verify(
         self,
         embedding: NDArray[np.float32],
         subject: str,
         *,
-        threshold: float,
+        threshold: float | None = None,
         now: float | datetime | None = None,
     ) -> Verification:
         """Ask whether a probe is one subject (1:1).
@@ -241,14 +287,38 @@ class Gallery:
         Args:
             embedding: Shape (D,), float32, finite, any length.
             subject: The name that is claimed.
-            threshold: Cosine to reach, -1..1.
+            threshold: As `identify`; the policy's is for as many templates as the subject has.
             now: As `identify`.
 
         Raises:
-            InputError: embedding or threshold malformed.
-            SubjectUnknownError: no such subject.
+            SubjectUnknownError: no such subject; not counted as a try.
+            InputError, ModelCardError, GalleryError: as `identify`.
         """
-        return self._recognition.verify(embedding, subject, threshold=threshold, now_s=self._moment(now))
+        name = self._recognition.known(subject)
+        probe = self._recognition.probe(embedding)
+        limit = self._recognition.limit(threshold, subject=name)
+        now_s = self._moment(now)
+        number = self._begin_attempt()
+        if isinstance(number, Reason):
+            return Verification(Decision.LOCKED_OUT, name, number)
+        answer = self._recognition.verify(probe, name, limit=limit, now_s=now_s)
+        self._end_attempt(number, accepted=answer.accepted)
+        return answer
+
+    def reset_attempts(self) -> None:
+        """Begin the count of failures anew, as an administrator, in a commit of its own.
+
+        Raises:
+            GalleryError: failures are not counted here, or the commit failed.
+        """
+        if self._counter is None:
+            raise GalleryError("this gallery counts no failures", hint="edge-sdk gallery policy sets a limit")
+        with self.transaction() as t:
+            t.limit_attempts(self._counter.policy)
+
+    def attempts(self) -> AttemptStatus | None:
+        """Where the count of failures stands; None where tries are not limited."""
+        return None if self._counter is None else self._counter.status()
 
     def subjects(self) -> tuple[Subject, ...]:
         """Everyone enrolled, in order of enrolment."""
@@ -309,6 +379,40 @@ class Gallery:
             subjects=len(content.subjects),
             templates=len(content.templates),
         )
+
+    def _take_over(self) -> None:
+        """Prepare what depends on the content; a counter that goes on keeps what it has seen."""
+        vault = self._vault
+        self._recognition = Recognition(vault.header, vault.content)
+        record = vault.content.record(ATTEMPT_POLICY)
+        if record is None:
+            self._counter = None
+            return
+        limit, count_id = parse_limit(record)
+        if self._counter is not None and self._counter.count_id == count_id:
+            return
+        self._counter = AttemptCounter(
+            vault.places.files,
+            vault.places.path,
+            limit,
+            key=sealing.hkdf(vault.content.root_secret, salt=vault.header.gallery_id, info=ATTEMPTS_LABEL),
+            gallery_id=vault.header.gallery_id,
+            count_id=count_id,
+            now=self._uptime,
+        )
+
+    def _begin_attempt(self) -> int | Reason:
+        if self._counter is None:
+            return 0
+        begun = self._counter.begin()
+        # An administrator in another process may have begun the count anew.
+        if begun is Reason.COUNTER and self.refresh():
+            return self._begin_attempt()
+        return begun
+
+    def _end_attempt(self, number: int, *, accepted: bool) -> None:
+        if self._counter is not None and accepted:
+            self._counter.succeed(number)
 
     def _moment(self, now: float | datetime | None) -> float:
         if now is None:

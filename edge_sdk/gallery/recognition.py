@@ -5,7 +5,6 @@ Answers carry a decision and a subject, never a score: 192 scores recover a usab
 
 from __future__ import annotations
 
-import math
 import unicodedata
 from collections.abc import Callable
 
@@ -14,10 +13,14 @@ from numpy.typing import NDArray
 
 from edge_sdk.errors import InputError
 from edge_sdk.gallery import sealing
-from edge_sdk.gallery.comparison import best_scores, comparable_subjects, unit_rows
-from edge_sdk.gallery.content import REVOKED, Content
+from edge_sdk.gallery.comparison import unit_rows
+from edge_sdk.gallery.content import DECISION_POLICY, OWN_THRESHOLDS, Content
+from edge_sdk.gallery.enrolment import EnrolmentChecks
 from edge_sdk.gallery.format import Header, Transform
+from edge_sdk.gallery.kernels import Probe
+from edge_sdk.gallery.policy import DecisionPolicy, decide, is_cosine, parse_own_thresholds, parse_policy
 from edge_sdk.gallery.results import Decision, Identification, References, Verification
+from edge_sdk.gallery.search import Search, TakesPart
 from edge_sdk.gallery.transaction import unknown
 from edge_sdk.gallery.transform import LABEL, Shp3
 from edge_sdk.types import Float64Array
@@ -29,6 +32,9 @@ class Recognition:
     Args:
         header: The gallery's header.
         content: Its content.
+
+    Raises:
+        GalleryFormatError: a policy record is malformed.
     """
 
     def __init__(self, header: Header, content: Content) -> None:
@@ -36,60 +42,98 @@ class Recognition:
         self._content = content
         self._index = {name: index for index, name in enumerate(content.names)}
         self.to_template_space = template_space(header, content)
+        record = content.record(DECISION_POLICY)
+        self.policy: DecisionPolicy | None = None if record is None else parse_policy(record)
+        self._own = _own_thresholds(content)
+        self._search: Search | None = None
+        self._taking_part: TakesPart | None = None
 
-    def identify(self, embedding: NDArray[np.float32], *, threshold: float, now_s: float) -> Identification:
+    @property
+    def search(self) -> Search:
+        """The stored rows, prepared at the first probe."""
+        if self._search is None:
+            owners = self._content.templates["subject"]
+            self._search = Search(self._content.matrix, self._content.scales, owners)
+        return self._search
+
+    def probe(self, embedding: NDArray[np.float32]) -> Probe:
+        """Check an embedding and bring it to the form in which it is compared; errors as `transform_probe`."""
+        return Probe.of(self.transform_probe(embedding))
+
+    def known(self, subject: str) -> str:
+        """The name by which a subject is enrolled.
+
+        Raises:
+            SubjectUnknownError: it is not.
+        """
+        name = unicodedata.normalize("NFC", subject)
+        if name not in self._index:
+            raise unknown(name)
+        return name
+
+    def enrolment_checks(self) -> EnrolmentChecks | None:
+        """What a new subject has to pass; None where there is no policy, hence no evidence."""
+        if self.policy is None:
+            return None
+        return EnrolmentChecks(self.policy, self.search, self._content.names)
+
+    def limit(self, threshold: float | None, *, subject: str | None = None) -> float:
+        """The cosine to reach: the caller's, else the policy's for the templates that are compared.
+
+        Args:
+            threshold: A cosine, or None.
+            subject: Whose templates are compared (1:1); None for all (1:N).
+
+        Raises:
+            InputError: neither is there, or the caller's is no cosine.
+            ModelCardError: the policy's evidence does not reach so many templates.
+        """
+        if threshold is not None:
+            if not is_cosine(threshold):
+                raise InputError(f"threshold {threshold} is not a cosine in -1..1")
+            return float(threshold)
+        if self.policy is None:
+            raise InputError(
+                "expected a threshold: the gallery holds no decision policy",
+                hint="set one with edge-sdk gallery policy, or bring a threshold",
+            )
+        owners = self._content.templates["subject"]
+        if subject is None:
+            return self.policy.limit(len(owners))
+        return self.policy.limit(int(np.count_nonzero(owners == self._index[subject])))
+
+    def identify(self, probe: Probe, *, limit: float, now_s: float) -> Identification:
         """Ask who a probe is (1:N).
 
         Args:
-            embedding: Shape (D,), float32, finite, any length.
-            threshold: Cosine to reach, -1..1.
+            probe: From `probe`.
+            limit: From `limit`.
             now_s: Moment for validity times, Unix seconds.
-
-        Returns:
-            Accepted with the subject; or rejected: nobody reaches the threshold, or two subjects tie.
-
-        Raises:
-            InputError: embedding or threshold malformed.
         """
-        probe, limit, comparable = self._ask(embedding, threshold, now_s)
-        scores = best_scores(self._content, probe, comparable)
-        if scores.size == 0:
-            return Identification(Decision.REJECTED, None)
-        best = int(np.argmax(scores))
-        accepted = bool(scores[best] >= limit) and int((scores == scores[best]).sum()) == 1
-        if not accepted:
-            return Identification(Decision.REJECTED, None)
-        return Identification(Decision.ACCEPTED, self._content.names[best])
+        margin, band = self._margin_and_band()
+        leaders = self.search.leaders(
+            probe, floor=limit - band, gap=margin, excluded_rows=self._takes_part(now_s).excluded_rows
+        )
+        decision, reason = decide(leaders, limit=limit, own=self._own, margin=margin, retry_band=band)
+        accepted = decision is Decision.ACCEPTED
+        return Identification(decision, self._content.names[leaders[0].subject] if accepted else None, reason)
 
-    def verify(
-        self,
-        embedding: NDArray[np.float32],
-        subject: str,
-        *,
-        threshold: float,
-        now_s: float,
-    ) -> Verification:
+    def verify(self, probe: Probe, name: str, *, limit: float, now_s: float) -> Verification:
         """Ask whether a probe is one subject (1:1).
 
         Args:
-            embedding: Shape (D,), float32, finite, any length.
-            subject: The name that is claimed.
-            threshold: Cosine to reach, -1..1.
+            probe: From `probe`.
+            name: From `known`.
+            limit: From `limit`.
             now_s: As `identify`.
-
-        Raises:
-            InputError: embedding or threshold malformed.
-            SubjectUnknownError: no such subject.
         """
-        name = unicodedata.normalize("NFC", subject)
-        index = self._index.get(name)
-        if index is None:
-            raise unknown(name)
-        probe, limit, comparable = self._ask(embedding, threshold, now_s)
-        claimed = np.zeros_like(comparable)
-        claimed[index] = comparable[index]
-        accepted = bool(best_scores(self._content, probe, claimed)[index] >= limit)
-        return Verification(Decision.ACCEPTED if accepted else Decision.REJECTED, name)
+        index = self._index[name]
+        claimed = np.zeros(len(self._content.subjects), dtype=bool)
+        claimed[index] = self._takes_part(now_s).subjects[index]
+        leaders = self.search.scores(probe, claimed)
+        band = self._margin_and_band()[1]
+        decision, reason = decide(leaders, limit=limit, own=self._own, retry_band=band)
+        return Verification(decision, name, reason)
 
     def references(self) -> References:
         """The stored templates, for a matcher that works on `transform_probe`'s output."""
@@ -116,13 +160,13 @@ class Recognition:
         probe: Float64Array = self.to_template_space(rows)[0]
         return probe
 
-    def _ask(
-        self, embedding: NDArray[np.float32], threshold: float, now_s: float
-    ) -> tuple[Float64Array, float, NDArray[np.bool_]]:
-        if not (math.isfinite(threshold) and -1 <= threshold <= 1):
-            raise InputError(f"threshold {threshold} is not a cosine in -1..1")
-        comparable = comparable_subjects(self._content, now_s, REVOKED)
-        return self.transform_probe(embedding), float(threshold), comparable
+    def _takes_part(self, now_s: float) -> TakesPart:
+        if self._taking_part is None or not self._taking_part.holds(now_s):
+            self._taking_part = TakesPart.at(self._content, now_s)
+        return self._taking_part
+
+    def _margin_and_band(self) -> tuple[float, float]:
+        return (0.0, 0.0) if self.policy is None else (self.policy.margin, self.policy.retry_band)
 
 
 def template_space(header: Header, content: Content) -> Callable[[Float64Array], Float64Array]:
@@ -131,6 +175,15 @@ def template_space(header: Header, content: Content) -> Callable[[Float64Array],
         return _unchanged
     key = sealing.hkdf(content.root_secret, salt=header.gallery_id, info=LABEL)
     return Shp3.from_key(key, header.dimension).apply
+
+
+def _own_thresholds(content: Content) -> dict[int, float]:
+    record = content.record(OWN_THRESHOLDS)
+    if record is None:
+        return {}
+    index = {row.tobytes(): place for place, row in enumerate(content.subjects["id"])}
+    found = parse_own_thresholds(record)
+    return {index[subject]: limit for subject, limit in found.items() if subject in index}
 
 
 def _unchanged(rows: Float64Array) -> Float64Array:

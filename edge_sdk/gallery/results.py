@@ -19,6 +19,16 @@ class Decision(enum.Enum):
     LOCKED_OUT = "locked_out"
 
 
+class Reason(enum.Enum):
+    """Why an answer is retry or locked out."""
+
+    CLOSE = "close"  # just under the threshold: a better capture may do
+    AMBIGUOUS = "ambiguous"  # two subjects are about as alike: a better capture may tell them apart
+    WAIT = "wait"  # too many failures: not before the wait is over
+    DISABLED = "disabled"  # far too many failures: not before an administrator acts
+    COUNTER = "counter"  # the counter of failures is missing or not the right one: the same
+
+
 @dataclass(frozen=True)
 class Identification:
     """Answer to 1:N: who it is, where accepted.
@@ -26,10 +36,12 @@ class Identification:
     Attributes:
         decision: Accepted or not.
         subject: The subject's name where accepted, else None.
+        reason: Why, where the decision is retry or locked out.
     """
 
     decision: Decision
     subject: str | None
+    reason: Reason | None = None
 
     @property
     def accepted(self) -> bool:
@@ -44,15 +56,38 @@ class Verification:
     Attributes:
         decision: Accepted or not.
         subject: The subject that was claimed.
+        reason: As `Identification`.
     """
 
     decision: Decision
     subject: str
+    reason: Reason | None = None
 
     @property
     def accepted(self) -> bool:
         """Whether the decision is `Decision.ACCEPTED`."""
         return self.decision is Decision.ACCEPTED
+
+
+@dataclass(frozen=True)
+class AttemptStatus:
+    """Where the count of failures stands.
+
+    Attributes:
+        free: Failures before waits begin.
+        most: Failures before an administrator must act.
+        wait_s: Length of a wait, seconds.
+        failures: In a row so far; None where the counter cannot be believed.
+        next_try_s: Seconds before the next try, 0 for now.
+        refusal: Why there can be no try now, None where there can.
+    """
+
+    free: int
+    most: int
+    wait_s: int
+    failures: int | None
+    next_try_s: float
+    refusal: Reason | None
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sdk.errors import InputError, SubjectExistsError, SubjectUnknownError
+from edge_sdk.gallery.attempts import AttemptPolicy, pack_limit
 from edge_sdk.gallery.comparison import quantize, unit_rows
-from edge_sdk.gallery.content import FORBIDDEN_TEXT, MAX_NAME_BYTES, REVOKED, SUBJECT, TEMPLATE, Content
+from edge_sdk.gallery.content import (
+    ATTEMPT_POLICY,
+    DECISION_POLICY,
+    FORBIDDEN_TEXT,
+    MAX_NAME_BYTES,
+    OWN_THRESHOLDS,
+    REVOKED,
+    SUBJECT,
+    TEMPLATE,
+    Content,
+    PolicyRecord,
+)
+from edge_sdk.gallery.enrolment import EnrolmentChecks
 from edge_sdk.gallery.format import ID_BYTES, TemplateType
+from edge_sdk.gallery.policy import (
+    DecisionPolicy,
+    is_cosine,
+    pack_own_thresholds,
+    pack_policy,
+    parse_own_thresholds,
+)
 from edge_sdk.types import Float64Array, FloatArray
 
 
@@ -42,8 +62,13 @@ class Transaction:
         transform: Callable[[Float64Array], Float64Array],
         random: Callable[[int], bytes],
         now_s: int,
+        checks: EnrolmentChecks | None = None,
     ) -> None:
         self._content = content
+        self._checks = checks
+        self._policy = {record.kind: record for record in content.policy}
+        self._gone: set[int] = set()
+        self._references = len(content.templates)
         self._template_type = template_type
         self._transform = transform
         self._random = random
@@ -55,7 +80,12 @@ class Transaction:
     @property
     def changed(self) -> bool:
         """Whether there is anything to commit."""
-        return bool(self._added or self._flags or len(self._kept) != len(self._content.names))
+        return bool(
+            self._added
+            or self._flags
+            or len(self._kept) != len(self._content.names)
+            or self._policy != {record.kind: record for record in self._content.policy}
+        )
 
     def enrol(
         self,
@@ -66,8 +96,12 @@ class Transaction:
         valid_from: float | datetime | None = None,
         valid_until: float | datetime | None = None,
         enrolled_by: bytes = bytes(ID_BYTES),
+        allow_duplicate: bool = False,
     ) -> None:
         """Add a subject with its templates.
+
+        Where the gallery has a decision policy, captures that are not alike and captures that look like another
+        subject's are refused.
 
         Args:
             subject: Unique name, 1..64 bytes of UTF-8 (kept in Unicode form NFC), no control characters.
@@ -76,10 +110,13 @@ class Transaction:
             valid_from: Not accepted before; Unix seconds or an aware datetime.
             valid_until: Not accepted from then on; the same.
             enrolled_by: 16 bytes, id of who enrols; zeros when not recorded.
+            allow_duplicate: An administrator says that the likeness to another subject is no mistake.
 
         Raises:
             InputError: an argument is malformed.
-            SubjectExistsError: the name is taken.
+            CaptureError: a capture is like none of the others; says which.
+            SubjectExistsError: the name is taken, or the captures look like another subject's; says whose.
+            ModelCardError: the policy's evidence does not reach a gallery of so many templates.
         """
         name = checked_text(subject, "a subject's name", min_bytes=1)
         if name in self._kept or name in self._added:
@@ -91,15 +128,25 @@ class Transaction:
         begins, ends = seconds(valid_from), seconds(valid_until)
         if ends and ends < begins:
             raise InputError("valid_until is before valid_from")
-        rows = np.atleast_2d(embeddings) if isinstance(embeddings, np.ndarray) else embeddings
-        unit = unit_rows(rows, self._content.matrix.shape[1])
+        given = np.atleast_2d(embeddings) if isinstance(embeddings, np.ndarray) else embeddings
+        unit = unit_rows(given, self._content.matrix.shape[1])
         if len(unit) == 0:
             raise InputError("expected at least one embedding, found none")
-        stored, scales = quantize(self._transform(unit), self._template_type)
+        rows = self._transform(unit)
+        if self._checks is not None:
+            self._checks.check(
+                name,
+                rows,
+                gone=self._gone,
+                references=self._references + len(rows),
+                allow_duplicate=allow_duplicate,
+            )
+        stored, scales = quantize(rows, self._template_type)
         record = np.zeros(1, dtype=SUBJECT)
         record["id"] = np.frombuffer(self._random(ID_BYTES), dtype=np.uint8)
         record["enrolled_by"] = np.frombuffer(enrolled_by, dtype=np.uint8)
         record["valid_from"], record["valid_until"], record["enrolled_at"] = begins, ends, self._now_s
+        self._references += len(rows)
         self._added[name] = _Addition(record, checked_text(label, "a label", min_bytes=0), stored, scales)
 
     def remove(self, subject: str) -> None:
@@ -109,10 +156,17 @@ class Transaction:
             SubjectUnknownError: not enrolled.
         """
         name = self._enrolled(subject)
-        self._added.pop(name, None)
+        addition = self._added.pop(name, None)
+        if addition is not None:
+            self._references -= len(addition.rows)
+            if self._checks is not None:
+                self._checks.forget(name)
         index = self._kept.pop(name, None)
         if index is not None:
             self._flags.pop(index, None)
+            self._gone.add(index)
+            self._references -= int(np.count_nonzero(self._content.templates["subject"] == index))
+            self._set_own_threshold(index, None)
 
     def revoke(self, subject: str) -> None:
         """Keep a subject but accept it no more.
@@ -129,6 +183,38 @@ class Transaction:
             SubjectUnknownError: not enrolled.
         """
         self._set_flag(self._enrolled(subject), revoked=False)
+
+    def set_policy(self, policy: DecisionPolicy | None) -> None:
+        """Tell the gallery how to decide; None takes the policy out, and every caller brings a threshold.
+
+        Raises:
+            ModelCardError: the policy's evidence does not reach the gallery's size.
+        """
+        if policy is not None:
+            policy.limit(len(self._content.templates))
+        self._set_record(DECISION_POLICY, None if policy is None else pack_policy(policy))
+
+    def limit_attempts(self, limit: AttemptPolicy | None) -> None:
+        """Count failures from now on, beginning anew, whatever was counted before; None counts no more."""
+        self._set_record(ATTEMPT_POLICY, None if limit is None else pack_limit(limit, self._random(ID_BYTES)))
+
+    def set_threshold(self, subject: str, threshold: float | None) -> None:
+        """Ask more of one subject than of the others; it counts where it is above the gallery's threshold.
+
+        Args:
+            subject: Enrolled before this transaction.
+            threshold: A cosine, -1..1; None for the gallery's own.
+
+        Raises:
+            InputError: no cosine.
+            SubjectUnknownError: not enrolled before this transaction.
+        """
+        name = unicodedata.normalize("NFC", subject)
+        if name not in self._kept:
+            raise unknown(name)
+        if threshold is not None and not is_cosine(threshold):
+            raise InputError(f"threshold {threshold} is not a cosine in -1..1")
+        self._set_own_threshold(self._kept[name], threshold)
 
     def apply(self) -> Content:
         """The content with every change made; subjects and templates keep their order."""
@@ -154,7 +240,21 @@ class Transaction:
             labels=(*(old.labels[i] for i in kept), *(a.label for a in added)),
             templates=np.concatenate([templates, *tables]),
             matrix=np.concatenate([matrix, *(a.rows for a in added)]) if added else matrix,
+            policy=tuple(self._policy[kind] for kind in sorted(self._policy)),
         )
+
+    def _set_own_threshold(self, index: int, threshold: float | None) -> None:
+        record = self._policy.get(OWN_THRESHOLDS)
+        own = {} if record is None else parse_own_thresholds(record.value)
+        own.pop(self._content.subjects["id"][index].tobytes(), None)
+        if threshold is not None:
+            own[self._content.subjects["id"][index].tobytes()] = float(threshold)
+        self._set_record(OWN_THRESHOLDS, pack_own_thresholds(own) if own else None)
+
+    def _set_record(self, kind: int, value: bytes | None) -> None:
+        self._policy.pop(kind, None)
+        if value is not None:
+            self._policy[kind] = PolicyRecord(kind, critical=True, value=value)
 
     def _enrolled(self, subject: str) -> str:
         name = unicodedata.normalize("NFC", subject)

@@ -1,0 +1,155 @@
+"""Dot products of one probe with every stored row: which arithmetic, and how wrong it may be.
+
+Each kernel gives approximate scores and a bound on their error that holds for every row; `search`
+makes the answer exact. simsimd (extra `fast`) is used for int8 where it is installed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_sdk.types import Float64Array, FloatArray
+
+PROBE_MAX = 32_767
+COARSE_STEP = 258  # 32767 / 258 rounds to 127
+
+_FEW_NUMBERS = 1 << 15  # rows this few are kept as float64 beside the matrix: 256 KiB at most
+_BLOCK_NUMBERS = 1 << 17  # per block of rows, so that its float32 copy stays in the cache
+_UNIT_ROUNDOFF = 2.0**-24
+_SLACK = 1e-6  # over the roundings of a score once its dot product is there
+
+
+@dataclass(frozen=True, eq=False)
+class Probe:
+    """A probe in the forms that comparison needs.
+
+    Attributes:
+        integers: Shape (D,), float64, whole numbers in -32767..32767.
+        length: Of `integers`.
+        coarse: Shape (1, D), int8, `integers / 258` rounded.
+        remainder: Length of `integers - 258 * coarse`.
+    """
+
+    integers: Float64Array
+    length: float
+    coarse: NDArray[np.int8]
+    remainder: float
+
+    @classmethod
+    def of(cls, unit: Float64Array) -> Probe:
+        """From a transformed embedding, shape (D,), float64, length 1."""
+        integers = np.rint(unit * (PROBE_MAX / np.abs(unit).max()))
+        coarse = np.rint(integers * (1 / COARSE_STEP))
+        rest = integers - COARSE_STEP * coarse
+        return cls(
+            integers,
+            float(np.dot(integers, integers)) ** 0.5,
+            coarse.astype(np.int8)[np.newaxis],
+            float(np.dot(rest, rest)) ** 0.5,
+        )
+
+
+class Kernel(Protocol):
+    """Scores of all rows."""
+
+    def scores(self, probe: Probe) -> tuple[Float64Array, float, float]:
+        """Compare a probe with every row.
+
+        Returns:
+            Values, shape (M,), float64, new memory; their unit, above 0: a cosine is about unit * value; and how
+            far any of these cosines may be from the exact one, 0 where they are exact.
+        """
+
+
+class FewRows:
+    """Exact at once: float64 holds every partial sum of whole numbers."""
+
+    def __init__(self, matrix: NDArray[Any], scales: FloatArray) -> None:
+        self._rows = matrix.astype(np.float64)
+        self._scales = scales.astype(np.float64)
+
+    def scores(self, probe: Probe) -> tuple[Float64Array, float, float]:
+        """As the seam says."""
+        dots: Float64Array = self._rows.dot(probe.integers)
+        dots *= self._scales
+        dots /= probe.length
+        return dots, 1.0, 0.0
+
+
+class Float32Blocks:
+    """numpy alone: blocks of rows in float32; any dtype."""
+
+    def __init__(self, matrix: NDArray[Any], scales: FloatArray) -> None:
+        self._matrix = matrix
+        self._scales = scales.astype(np.float64)
+        # gamma_D of a dot product in any order (Higham 2002, 3.1), doubled.
+        self._error = _longest(matrix, scales) * 2 * matrix.shape[1] * _UNIT_ROUNDOFF + _SLACK
+
+    def scores(self, probe: Probe) -> tuple[Float64Array, float, float]:
+        """As the seam says."""
+        integers = probe.integers.astype(np.float32)
+        count, dimension = self._matrix.shape
+        step = max(1, min(count, _BLOCK_NUMBERS // dimension))
+        block = np.empty((step, dimension), np.float32)
+        found = np.empty(count)
+        for start in range(0, count, step):
+            rows = block[: min(step, count - start)]
+            np.copyto(rows, self._matrix[start : start + step])
+            found[start : start + step] = np.dot(rows, integers)
+        found *= self._scales
+        return found, 1 / probe.length, self._error
+
+
+class Int8Rows:
+    """simsimd on the stored bytes: exact dot products with the 8-bit part of the probe."""
+
+    def __init__(self, simsimd: ModuleType, matrix: NDArray[np.int8], scales: FloatArray) -> None:
+        self._cdist = simsimd.cdist
+        self._matrix = matrix
+        self._scales = scales.astype(np.float64)
+        self._longest = _longest(matrix, scales)
+
+    def scores(self, probe: Probe) -> tuple[Float64Array, float, float]:
+        """As the seam says."""
+        dots: Float64Array = np.asarray(self._cdist(probe.coarse, self._matrix, "dot"))[0]
+        dots *= self._scales
+        return dots, COARSE_STEP / probe.length, self._longest * probe.remainder / probe.length + _SLACK
+
+
+def kernel_for(matrix: NDArray[Any], scales: FloatArray, *, fast: bool = True) -> Kernel:
+    """The quickest kernel that there is for these rows.
+
+    Args:
+        matrix: Shape (M, D), int8 or float16, C-contiguous.
+        scales: Shape (M,), float32: one over the length of each row.
+        fast: Whether simsimd may be used.
+    """
+    if matrix.size <= _FEW_NUMBERS:
+        return FewRows(matrix, scales)
+    simsimd = _simsimd() if fast and matrix.dtype == np.int8 else None
+    return Float32Blocks(matrix, scales) if simsimd is None else Int8Rows(simsimd, matrix, scales)
+
+
+def _simsimd() -> ModuleType | None:
+    try:
+        import simsimd
+    except ImportError:
+        return None
+    module: ModuleType = simsimd
+    return module
+
+
+def _longest(matrix: NDArray[Any], scales: FloatArray) -> float:
+    """Greatest length of a row times its scale: 1 where the scales are what the format says."""
+    step = max(1, _BLOCK_NUMBERS // matrix.shape[1])
+    greatest = 0.0
+    for start in range(0, len(matrix), step):
+        rows = matrix[start : start + step].astype(np.float32)
+        lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows))
+        greatest = max(greatest, float((lengths * scales[start : start + step]).max()))
+    return greatest * (1 + _SLACK)
