@@ -1,0 +1,216 @@
+package org.edgesdk.gallery;
+
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.CharBuffer;
+import java.nio.charset.CharacterCodingException;
+import java.nio.charset.CodingErrorAction;
+import java.nio.charset.StandardCharsets;
+import java.security.MessageDigest;
+import java.util.Arrays;
+import java.util.HashMap;
+import java.util.HashSet;
+import java.util.Map;
+import java.util.Set;
+
+/** What a gallery holds, once opened. Every count is held against its cap and the text's length before it is used. */
+final class Content {
+
+    private static final int COUNTS_BYTES = 64;
+    private static final int SUBJECT_BYTES = 64;
+    private static final int TEMPLATE_BYTES = 8;
+    private static final int SOURCE_BYTES = 40;
+    private static final int AUDIT_BYTES = 80;
+    private static final int MOST_SUBJECTS = 20_000;
+    private static final int MOST_TEMPLATES = 100_000;
+    private static final int MOST_POLICY_BYTES = 1 << 20;
+    private static final int MOST_SOURCES = 256;
+    private static final int MOST_NAME_BYTES = 64;
+    private static final int REVOKED = 1;
+    private static final int CRITICAL = 1;
+    private static final int RECORD_SLOT_KEYS = 1;
+
+    static final class Subject {
+        final String name;
+        final String label;
+        final boolean revoked;
+        private final long validFrom;
+        private final long validUntil;
+
+        Subject(String name, String label, boolean revoked, long validFrom, long validUntil) {
+            this.name = name;
+            this.label = label;
+            this.revoked = revoked;
+            this.validFrom = validFrom;
+            this.validUntil = validUntil;
+        }
+
+        boolean takesPart(long unixSeconds) {
+            return !revoked
+                    && Long.compareUnsigned(validFrom, unixSeconds) <= 0
+                    && (validUntil == 0 || Long.compareUnsigned(unixSeconds, validUntil) < 0);
+        }
+    }
+
+    final byte[] rootSecret;
+    final long committedAt;
+    final Subject[] subjects;
+    /** For each template the index of its subject. */
+    final int[] owners;
+    /** For each template one over the length of its row. */
+    final float[] scales;
+    /** All templates, row by row, as they lie in the text. */
+    final ByteBuffer matrix;
+
+    private Content(
+            byte[] rootSecret, long committedAt, Subject[] subjects, int[] owners, float[] scales, ByteBuffer matrix) {
+        this.rootSecret = rootSecret;
+        this.committedAt = committedAt;
+        this.subjects = subjects;
+        this.owners = owners;
+        this.scales = scales;
+        this.matrix = matrix;
+    }
+
+    /**
+     * @param slotIndex which key slot opened the gallery
+     * @param slotKey its key; the content must know the same
+     */
+    static Content parse(byte[] text, Header header, int slotIndex, byte[] slotKey) throws GalleryException {
+        need(text.length >= COUNTS_BYTES, "cut short");
+        ByteBuffer bytes = ByteBuffer.wrap(text).order(ByteOrder.LITTLE_ENDIAN);
+        long subjects = Integer.toUnsignedLong(bytes.getInt(0));
+        long templates = Integer.toUnsignedLong(bytes.getInt(4));
+        long labelBytes = Integer.toUnsignedLong(bytes.getInt(8));
+        long policyBytes = Integer.toUnsignedLong(bytes.getInt(12));
+        long sources = Integer.toUnsignedLong(bytes.getInt(16));
+        need(subjects <= MOST_SUBJECTS && templates <= MOST_TEMPLATES, "more subjects or templates than allowed");
+        need(labelBytes <= 2 * MOST_NAME_BYTES * subjects && policyBytes <= MOST_POLICY_BYTES, "a section too long");
+        need(sources <= MOST_SOURCES && bytes.getInt(20) == 0, "sources or reserved bytes out of range");
+        long tableAt = COUNTS_BYTES + SUBJECT_BYTES * subjects;
+        long labelsAt = tableAt + TEMPLATE_BYTES * templates;
+        long policyAt = labelsAt + labelBytes;
+        long front = policyAt + policyBytes + SOURCE_BYTES * sources + AUDIT_BYTES;
+        long matrixAt = (front + 63) / 64 * 64;
+        need(text.length == matrixAt + templates * header.rowBytes(), "another length than its counts say");
+        for (int i = (int) front; i < matrixAt; i++) {
+            need(text[i] == 0, "padding is not zero");
+        }
+        int[] owners = new int[(int) templates];
+        float[] scales = new float[(int) templates];
+        readTable(bytes, (int) tableAt, (int) subjects, owners, scales);
+        checkSources(bytes, (int) (policyAt + policyBytes), (int) sources);
+        checkPolicy(bytes, (int) policyAt, (int) (policyAt + policyBytes), header, slotIndex, slotKey);
+        Subject[] read = readSubjects(bytes, (int) subjects, (int) labelsAt, (int) policyAt);
+        ByteBuffer matrix = ByteBuffer.wrap(text, (int) matrixAt, text.length - (int) matrixAt).slice();
+        return new Content(
+                Arrays.copyOfRange(text, 24, 56),
+                bytes.getLong(56),
+                read,
+                owners,
+                scales,
+                matrix.order(ByteOrder.LITTLE_ENDIAN));
+    }
+
+    private static void readTable(ByteBuffer bytes, int at, int subjects, int[] owners, float[] scales)
+            throws GalleryException {
+        boolean[] has = new boolean[subjects];
+        for (int i = 0; i < owners.length; i++) {
+            owners[i] = bytes.getInt(at + TEMPLATE_BYTES * i);
+            scales[i] = bytes.getFloat(at + TEMPLATE_BYTES * i + 4);
+            need(owners[i] >= 0 && owners[i] < subjects, "a template of nobody");
+            need(scales[i] > 0 && !Float.isInfinite(scales[i]), "a template's scale is no positive number");
+            has[owners[i]] = true;
+        }
+        for (boolean one : has) {
+            need(one, "a subject without a template");
+        }
+    }
+
+    private static Subject[] readSubjects(ByteBuffer bytes, int count, int labelsAt, int labelsEnd)
+            throws GalleryException {
+        Subject[] subjects = new Subject[count];
+        Set<ByteBuffer> ids = new HashSet<>();
+        Set<String> names = new HashSet<>();
+        int textAt = labelsAt;
+        for (int i = 0; i < count; i++) {
+            int at = COUNTS_BYTES + SUBJECT_BYTES * i;
+            need(ids.add(ByteBuffer.wrap(bytes.array(), at, 16)), "two subjects of one id");
+            long from = bytes.getLong(at + 32);
+            long until = bytes.getLong(at + 40);
+            int flags = bytes.getInt(at + 56);
+            int nameBytes = Short.toUnsignedInt(bytes.getShort(at + 60));
+            int labelBytes = Short.toUnsignedInt(bytes.getShort(at + 62));
+            need(until == 0 || Long.compareUnsigned(until, from) >= 0, "valid until before valid from");
+            // A flag that this reader does not know may be a restriction: to pass over it would open a door.
+            need((flags & ~REVOKED) == 0, "an unknown flag of a subject");
+            need(nameBytes >= 1 && nameBytes <= MOST_NAME_BYTES && labelBytes <= MOST_NAME_BYTES, "a name too long");
+            need(textAt + nameBytes + labelBytes <= labelsEnd, "names longer than their section");
+            String name = words(bytes.array(), textAt, nameBytes);
+            String label = words(bytes.array(), textAt + nameBytes, labelBytes);
+            textAt += nameBytes + labelBytes;
+            need(names.add(name), "two subjects of one name");
+            subjects[i] = new Subject(name, label, flags == REVOKED, from, until);
+        }
+        need(textAt == labelsEnd, "more text than names");
+        return subjects;
+    }
+
+    private static String words(byte[] bytes, int at, int count) throws GalleryException {
+        CharBuffer text;
+        try {
+            text = StandardCharsets.UTF_8
+                    .newDecoder()
+                    .onMalformedInput(CodingErrorAction.REPORT)
+                    .onUnmappableCharacter(CodingErrorAction.REPORT)
+                    .decode(ByteBuffer.wrap(bytes, at, count));
+        } catch (CharacterCodingException e) {
+            throw GalleryException.format("content: a name is not UTF-8");
+        }
+        for (int i = 0; i < text.length(); i++) {
+            char c = text.charAt(i);
+            boolean steers = Character.isISOControl(c)
+                    || c == 0x2028
+                    || c == 0x2029
+                    || c >= 0x202a && c <= 0x202e
+                    || c >= 0x2066 && c <= 0x2069;
+            need(!steers, "a control character in a name");
+        }
+        return text.toString();
+    }
+
+    private static void checkSources(ByteBuffer bytes, int at, int count) throws GalleryException {
+        for (int i = 1; i < count; i++) {
+            byte[] before = Arrays.copyOfRange(bytes.array(), at + SOURCE_BYTES * (i - 1), at + SOURCE_BYTES * i - 8);
+            byte[] now = Arrays.copyOfRange(bytes.array(), at + SOURCE_BYTES * i, at + SOURCE_BYTES * (i + 1) - 8);
+            need(Arrays.compareUnsigned(before, now) < 0, "command sources out of order");
+        }
+    }
+
+    private static void checkPolicy(
+            ByteBuffer bytes, int from, int end, Header header, int slotIndex, byte[] slotKey) throws GalleryException {
+        Map<Integer, byte[]> records = new HashMap<>();
+        int before = 0;
+        for (int at = from; at < end; ) {
+            need(at + 8 <= end, "a policy record is cut short");
+            int kind = Short.toUnsignedInt(bytes.getShort(at));
+            int flags = Short.toUnsignedInt(bytes.getShort(at + 2));
+            long length = Integer.toUnsignedLong(bytes.getInt(at + 4));
+            need(kind > before && (flags & ~CRITICAL) == 0 && at + 8 + length <= end, "a policy record is malformed");
+            need(kind == RECORD_SLOT_KEYS || flags != CRITICAL, "a critical record this reader does not know");
+            records.put(kind, Arrays.copyOfRange(bytes.array(), at + 8, at + 8 + (int) length));
+            before = kind;
+            at += 8 + (int) length;
+        }
+        byte[] keys = records.getOrDefault(RECORD_SLOT_KEYS, new byte[0]);
+        need(keys.length == Sealing.KEY_BYTES * header.slots.size(), "slot keys are missing");
+        int at = Sealing.KEY_BYTES * slotIndex;
+        need(MessageDigest.isEqual(Arrays.copyOfRange(keys, at, at + Sealing.KEY_BYTES), slotKey), "another slot key");
+    }
+
+    private static void need(boolean good, String otherwise) throws GalleryException {
+        if (!good) {
+            throw GalleryException.format("content: " + otherwise);
+        }
+    }
+}

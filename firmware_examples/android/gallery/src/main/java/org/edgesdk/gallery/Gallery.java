@@ -1,0 +1,225 @@
+package org.edgesdk.gallery;
+
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.security.MessageDigest;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Collections;
+import java.util.List;
+import java.util.Optional;
+
+/**
+ * A reader of the sealed gallery, format version 1 (docs/gallery-format.md), with the platform's own cryptography.
+ *
+ * <pre>{@code
+ * Gallery gallery = Gallery.open(bytes, secret, modelId);
+ * Optional<String> subject = gallery.identify(embedding, 0.43, System.currentTimeMillis() / 1000);
+ * }</pre>
+ *
+ * <p>Every refusal is a {@link GalleryException}: treat each as a closed door. An answer carries no score.
+ */
+public final class Gallery {
+
+    /** Larger files are refused unread. */
+    public static final int MOST_BYTES = 64 << 20;
+
+    private static final int PROBE_PEAK = 32767;
+
+    private final Header header;
+    private final Content content;
+    private final Shp3 transform;
+
+    private Gallery(Header header, Content content) {
+        this.header = header;
+        this.content = content;
+        byte[] key = Sealing.hkdf(header.galleryId, content.rootSecret, Sealing.ascii("edge-sdk/gallery/transform@v1"));
+        this.transform = header.transform == Header.TRANSFORM_SHP3 ? new Shp3(key, header.dimension) : null;
+        Arrays.fill(key, (byte) 0);
+    }
+
+    /**
+     * Opens a gallery and checks everything there is to check, save its age: see {@link #requireAnchor}.
+     *
+     * @param file the whole file
+     * @param secret one of the keys that seal it
+     * @param modelId SHA-256 of the model file that makes the embeddings, 32 bytes
+     * @throws GalleryException FORMAT, SEAL or MODEL
+     */
+    public static Gallery open(byte[] file, SlotSecret secret, byte[] modelId) throws GalleryException {
+        if (file.length > MOST_BYTES) {
+            throw GalleryException.format("over " + MOST_BYTES + " bytes");
+        }
+        Header header = Header.parse(file);
+        for (int index = 0; index < header.slots.size(); index++) {
+            Header.Slot slot = header.slots.get(index);
+            if (slot.type != secret.slotType()) {
+                continue;
+            }
+            byte[] slotKey = slotKey(header, slot, secret.secret(slot.parameters));
+            byte[] dataKey;
+            try {
+                dataKey = unwrap(file, header, slot, slotKey);
+            } catch (GalleryException e) {
+                if (e.refusal() != GalleryException.Refusal.SEAL) {
+                    throw e;
+                }
+                continue; // another slot of this type may be this key's
+            }
+            byte[] context = Sealing.join(Sealing.ascii("fg/1"), Sealing.sha512(file, header.length));
+            byte[] text = Sealing.open(header.suite, dataKey, context, file, header.length, file.length);
+            Arrays.fill(dataKey, (byte) 0);
+            Content content = Content.parse(text, header, index, slotKey);
+            if (!MessageDigest.isEqual(header.modelId, modelId)) {
+                throw new GalleryException(
+                        GalleryException.Refusal.MODEL, "the gallery's templates were made by another model");
+            }
+            return new Gallery(header, content);
+        }
+        throw GalleryException.seal();
+    }
+
+    /**
+     * Refuses an old copy that was put back. Keep the number where the gallery's thief cannot write, and
+     * replace it by {@link #generation} afterwards.
+     *
+     * @param anchored the generation last seen, 0 for none
+     * @throws GalleryException ROLLBACK
+     */
+    public void requireAnchor(long anchored) throws GalleryException {
+        if (header.generation != anchored && header.generation != anchored + 1) {
+            throw new GalleryException(
+                    GalleryException.Refusal.ROLLBACK,
+                    "expected generation " + Long.toUnsignedString(anchored) + " or the next, found "
+                            + Long.toUnsignedString(header.generation));
+        }
+    }
+
+    /**
+     * Asks who a probe is (1:N).
+     *
+     * @param embedding as the network gives it, of any length
+     * @param threshold the cosine to reach, from the model card's operating points
+     * @param unixSeconds now, for validity times; the last commit's time where the clock is behind it
+     * @return the one subject whose best template reaches the threshold; empty where nobody does, or two tie
+     * @throws IllegalArgumentException another dimension, or a number that is not finite
+     */
+    public Optional<String> identify(float[] embedding, double threshold, long unixSeconds) {
+        if (!(threshold >= -1 && threshold <= 1)) {
+            throw new IllegalArgumentException("expected a cosine threshold in -1..1, found " + threshold);
+        }
+        int[] probe = probe(embedding);
+        double length = 0;
+        for (int value : probe) {
+            length += (double) value * value;
+        }
+        length = Math.sqrt(length);
+        long now = Long.compareUnsigned(unixSeconds, content.committedAt) < 0 ? content.committedAt : unixSeconds;
+        double[] best = new double[content.subjects.length];
+        Arrays.fill(best, Double.NEGATIVE_INFINITY);
+        for (int i = 0; i < content.owners.length; i++) {
+            int owner = content.owners[i];
+            if (content.subjects[owner].takesPart(now)) {
+                best[owner] = Math.max(best[owner], product(probe, i) * content.scales[i] / length);
+            }
+        }
+        double top = Arrays.stream(best).max().orElse(Double.NEGATIVE_INFINITY);
+        if (!(top >= threshold) || Arrays.stream(best).filter(score -> score == top).count() != 1) {
+            return Optional.empty();
+        }
+        for (int owner = 0; ; owner++) {
+            if (best[owner] == top) {
+                return Optional.of(content.subjects[owner].name);
+            }
+        }
+    }
+
+    /** Everyone enrolled, in order of enrolment, revoked or not. */
+    public List<String> subjects() {
+        List<String> names = new ArrayList<>();
+        for (Content.Subject subject : content.subjects) {
+            names.add(subject.name);
+        }
+        return Collections.unmodifiableList(names);
+    }
+
+    /** How many templates there are. */
+    public int templates() {
+        return content.owners.length;
+    }
+
+    /** Which commit this is; for the anchor. */
+    public long generation() {
+        return header.generation;
+    }
+
+    private static byte[] slotKey(Header header, Header.Slot slot, byte[] secret) {
+        ByteBuffer numbers = ByteBuffer.allocate(10).order(ByteOrder.LITTLE_ENDIAN);
+        numbers.putLong(header.keyEpoch).putShort((short) slot.type);
+        byte[] info = Sealing.join(Sealing.ascii("edge-sdk/gallery/kek@v1"), numbers.array());
+        return Sealing.hkdf(header.galleryId, secret, info);
+    }
+
+    private static byte[] unwrap(byte[] file, Header header, Header.Slot slot, byte[] slotKey)
+            throws GalleryException {
+        byte[] context = Sealing.join(
+                Sealing.ascii("fg/1/slot"), Arrays.copyOf(file, Header.FIXED_BYTES), slot.prefix, slot.parameters);
+        return Sealing.open(header.suite, slotKey, context, slot.wrapped, 0, slot.wrapped.length);
+    }
+
+    /** Length 1, transformed, then 16-bit integers, so that the products with templates are exact. */
+    private int[] probe(float[] embedding) {
+        if (embedding.length != header.dimension) {
+            throw new IllegalArgumentException(
+                    "expected an embedding of dimension " + header.dimension + ", found " + embedding.length);
+        }
+        double squares = 0;
+        for (float value : embedding) {
+            squares += (double) value * value;
+        }
+        if (!(squares > 0) || Double.isInfinite(squares)) {
+            throw new IllegalArgumentException("an embedding that is not finite, or all zeros, has no direction");
+        }
+        double[] x = new double[embedding.length];
+        for (int i = 0; i < x.length; i++) {
+            x[i] = embedding[i] / Math.sqrt(squares);
+        }
+        x = transform == null ? x : transform.apply(x);
+        double peak = 0;
+        for (double value : x) {
+            peak = Math.max(peak, Math.abs(value));
+        }
+        int[] probe = new int[x.length];
+        for (int i = 0; i < x.length; i++) {
+            probe[i] = (int) Math.rint(x[i] * (PROBE_PEAK / peak));
+        }
+        return probe;
+    }
+
+    private double product(int[] probe, int template) {
+        int at = template * header.rowBytes();
+        if (header.templateType == Header.INT8) {
+            long sum = 0;
+            for (int i = 0; i < probe.length; i++) {
+                sum += probe[i] * content.matrix.get(at + i);
+            }
+            return sum;
+        }
+        double sum = 0;
+        for (int i = 0; i < probe.length; i++) {
+            sum += probe[i] * half(content.matrix.getShort(at + 2 * i));
+        }
+        return sum;
+    }
+
+    /** A number of IEEE 754 binary16. */
+    private static double half(short bits) {
+        int exponent = bits >> 10 & 0x1f;
+        int mantissa = bits & 0x3ff;
+        double size = exponent == 0 ? Math.scalb((double) mantissa, -24) : Math.scalb(1024.0 + mantissa, exponent - 25);
+        if (exponent == 0x1f) {
+            size = Double.NaN; // no template holds one; it matches nobody
+        }
+        return bits < 0 ? -size : size;
+    }
+}

@@ -1,0 +1,127 @@
+"""The reader in plain Java opens what the SDK writes, and refuses what it refuses."""
+
+import os
+import shutil
+import struct
+import subprocess
+import unicodedata
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
+
+from edge_sdk.gallery import Gallery, InMemoryKey
+
+ROOT = Path(__file__).parents[2]
+SOURCES = ROOT / "firmware_examples" / "android" / "gallery" / "src"
+VECTORS = sorted((ROOT / "tests" / "vectors" / "gallery").glob("*.vector"))
+MODEL = bytes(range(32))
+KEY = bytes(range(100, 132))
+
+
+@pytest.fixture(scope="session")
+def classes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if shutil.which("javac") is None:
+        if os.environ.get("CI"):
+            pytest.fail("needs javac on the PATH")
+        pytest.skip("needs javac on the PATH: apt-get install default-jdk-headless")
+    folder = tmp_path_factory.mktemp("classes")
+    files = [str(path) for path in SOURCES.rglob("*.java")]
+    compiler = ["javac", "-Xlint:all", "-Werror", "--release", "11", "-encoding", "UTF-8", "-d", str(folder)]
+    subprocess.run([*compiler, *files], check=True, timeout=120)
+    return folder
+
+
+def read(classes: Path, arguments: Iterable[str]) -> dict[str, str]:
+    """What the Java reader says of each vector file, by the file's name."""
+    program = ["java", "-Dfile.encoding=UTF-8", "-Dstdout.encoding=UTF-8", "-cp", str(classes)]
+    run = subprocess.run(
+        [*program, "org.edgesdk.gallery.ReadVectors", *arguments],
+        check=True,
+        capture_output=True,
+        timeout=120,
+        encoding="utf-8",
+    )
+    return dict(line.split(": ", 1) for line in run.stdout.splitlines())
+
+
+def head_of(vector: Path) -> tuple[dict[str, str], bytes]:
+    text, _, file = vector.read_bytes().partition(b"\n\n")
+    return dict(line.split(": ", 1) for line in text.decode().splitlines()), file
+
+
+def derived(passphrase: str, file: bytes) -> str:
+    """The secret of the first slot, a passphrase's; Java has no Argon2id, so an app brings its own."""
+    memory, passes, lanes, salt = struct.unpack("<III16s", file[92:120])
+    kdf = Argon2id(salt=salt, length=32, iterations=passes, lanes=lanes, memory_cost=memory)
+    return kdf.derive(unicodedata.normalize("NFC", passphrase).encode()).hex()
+
+
+def test_every_vector_is_read_or_refused_as_expected(classes: Path) -> None:
+    heads = {path.name: head_of(path) for path in VECTORS}
+    secrets = {
+        name: "=" + derived(head["passphrase"], file)
+        for name, (head, file) in heads.items()
+        if "passphrase" in head
+    }
+    said = read(classes, [f"{path}{secrets.get(path.name, '')}" for path in VECTORS])
+    assert len(said) == len(VECTORS) > 50
+    for name, (head, _) in heads.items():
+        assert said[name].split()[0] == head["expect"], name
+        for what in {"generation", "subjects", "templates", "identified"} & set(head):
+            assert f" {what}={head[what]}" in said[name], name
+
+
+@pytest.mark.parametrize("dtype", ["int8", "float16"])
+@pytest.mark.parametrize("dimension", [500, 512])
+def test_it_answers_as_the_sdk_does(classes: Path, tmp_path: Path, dtype: str, dimension: int) -> None:
+    rng = np.random.default_rng(dimension)
+    people = rng.normal(size=(60, dimension)).astype(np.float32)
+    path = tmp_path / "home.gallery"
+    key = InMemoryKey(KEY)
+    gallery = Gallery.create(path, key=key, model_id=MODEL, dimension=dimension, dtype=dtype)
+    with gallery.transaction() as t:
+        for i, person in enumerate(people):
+            captures = person + rng.normal(scale=0.4, size=(2, dimension))
+            until = 1_000_000_000 if i % 10 == 9 else None  # their time is over
+            t.enrol(f"person {i}", captures.astype(np.float32), valid_until=until)
+    arguments, expected = [], {}
+    for i in range(40):
+        stranger = rng.normal(size=dimension)
+        probe = np.where(i % 3 == 2, stranger, people[i] + rng.normal(scale=1.2, size=dimension))
+        probe = probe.astype(np.float32)
+        # Near the scores of the enrolled, so that both answers occur.
+        answer = gallery.identify(probe, threshold=0.6)
+        head = {
+            "key": KEY.hex(),
+            "probe": ",".join(repr(float(value)) for value in probe),
+            "threshold": "0.6",
+        }
+        vector = tmp_path / f"{i}.vector"
+        lines = "\n".join(f"{name}: {value}" for name, value in head.items())
+        vector.write_bytes(lines.encode() + b"\n\n" + path.read_bytes())
+        arguments.append(str(vector))
+        expected[vector.name] = answer.subject or "nobody"
+    found = {name: said.rsplit("identified=", 1)[1] for name, said in read(classes, arguments).items()}
+    assert found == expected
+    assert "nobody" in found.values()
+    assert len(set(found.values())) > 5  # and not nobody alone
+
+
+def test_a_changed_bit_is_refused(classes: Path, tmp_path: Path) -> None:
+    path = tmp_path / "home.gallery"
+    gallery = Gallery.create(path, key=InMemoryKey(KEY), model_id=MODEL, dimension=8)
+    gallery.enrol("ann", np.arange(1, 9, dtype=np.float32)[np.newaxis])
+    whole = path.read_bytes()
+    vectors = []
+    for position in range(0, len(whole), 3):
+        changed = bytearray(whole)
+        changed[position] ^= 1 << position % 8
+        vector = tmp_path / f"{position}.vector"
+        vector.write_bytes(f"key: {KEY.hex()}\n\n".encode() + changed)
+        vectors.append(str(vector))
+    said = read(classes, vectors)
+    assert len(said) == len(vectors)
+    assert set(said.values()) <= {"format", "seal"}
