@@ -45,10 +45,10 @@ def add_command(
     return parser
 
 
-def add_gallery_arguments(parser: argparse.ArgumentParser) -> None:
+def add_gallery_arguments(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
     """The gallery, its key and its anchor."""
-    parser.add_argument("--gallery", type=Path, required=True, help="the gallery file; enrol makes it")
-    key = parser.add_mutually_exclusive_group(required=True)
+    parser.add_argument("--gallery", type=Path, required=required, help="the gallery file; enrol makes it")
+    key = parser.add_mutually_exclusive_group(required=required)
     key.add_argument(
         "--key", type=Path, metavar="FILE", help="the key file; enrol makes it with a new gallery"
     )

@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 
 from edge_sdk import __version__, console
-from edge_sdk.cli import gallery, recognition, zoo
+from edge_sdk.cli import doctor, gallery, recognition, zoo
 from edge_sdk.cli.arguments import PROGRAM
 
 
@@ -30,4 +30,5 @@ def build_parser() -> argparse.ArgumentParser:
     recognition.add_commands(commands)
     gallery.add_commands(commands)
     zoo.add_commands(commands)
+    doctor.add_commands(commands)
     return parser

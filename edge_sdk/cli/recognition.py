@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import argparse
 import math
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_sdk import console
-from edge_sdk.cli.arguments import add_command, add_gallery_arguments, open_gallery, open_or_create, tell
+from edge_sdk.cli.arguments import (
+    PROGRAM,
+    add_command,
+    add_gallery_arguments,
+    open_gallery,
+    open_or_create,
+    tell,
+)
 from edge_sdk.errors import InputError, ModelCardError
 
 if TYPE_CHECKING:
@@ -53,6 +61,11 @@ def add_commands(commands: Any) -> None:
         add_gallery_arguments(parser)
         parser.add_argument("--model", type=Path, required=True, help="a .tflite that edge-convert made")
         parser.add_argument("--model-sha256", help="the digest it must have; checked before it is parsed")
+        parser.add_argument(
+            "--delegate",
+            metavar="LIBRARY",
+            help="such as libedgetpu.so.1; the CPU runs where its answers are wrong",
+        )
     for parser in (verify, identify):
         threshold = parser.add_mutually_exclusive_group()
         threshold.add_argument("--fmr", type=float, help="use the card's operating point at this FMR")
@@ -120,9 +133,16 @@ def _identify(arguments: argparse.Namespace) -> int:
 
 
 def _open_embedder(arguments: argparse.Namespace) -> Embedder:
+    from edge_sdk.inference.choice import DelegateWarning
     from edge_sdk.perception.embedder import Embedder
 
-    return Embedder.open(arguments.model, sha256=arguments.model_sha256)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DelegateWarning)  # it is said below, in this program's voice
+        embedder = Embedder.open(arguments.model, sha256=arguments.model_sha256, delegate=arguments.delegate)
+    status = embedder.backend
+    if status.fallback:
+        console.say(PROGRAM, f"warning: {status.fallback}; the CPU runs the network in its place")
+    return embedder
 
 
 def _embed(embedder: Embedder, paths: Sequence[Path]) -> FloatArray:

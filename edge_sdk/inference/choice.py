@@ -30,12 +30,14 @@ class BackendStatus:
         device: ``cpu``, or the delegate's library.
         checked: What the golden vectors said, in words; empty where they were not asked.
         fallback: Why it is not the delegate that was asked for; empty where nothing fell back.
+        advice: What to do about that, where it is known.
     """
 
     runtime: str
     device: str
     checked: str = ""
     fallback: str = ""
+    advice: str = ""
 
 
 def open_backend(
@@ -68,12 +70,12 @@ def choose(opened: Open, card: ModelCard, delegate: str | Path | None) -> tuple[
     if delegate is None:
         backend = opened(None)
         return backend, BackendStatus(backend.runtime, "cpu")
-    found, words = _ask(opened, card, delegate)
+    found, words, advice = _ask(opened, card, delegate)
     if found is not None:
         return found, BackendStatus(found.runtime, str(delegate), checked=words)
     reason = f"{delegate}: {words.removeprefix(f'{delegate}: ')}"
     try:
-        found, words = _ask(opened, card, None)
+        found, words, _ = _ask(opened, card, None)
     except ModelError as error:
         raise ModelError(
             f"{reason}; and the CPU does not run the file: {error}",
@@ -84,20 +86,20 @@ def choose(opened: Open, card: ModelCard, delegate: str | Path | None) -> tuple[
             f"{reason}; and on the CPU {words}", hint="edge-sdk doctor says more; convert the model again"
         )
     warnings.warn(f"{reason}; the CPU runs the network in its place", DelegateWarning, stacklevel=4)
-    return found, BackendStatus(found.runtime, "cpu", checked=words, fallback=reason)
+    return found, BackendStatus(found.runtime, "cpu", checked=words, fallback=reason, advice=advice)
 
 
-def _ask(opened: Open, card: ModelCard, delegate: str | Path | None) -> tuple[Backend | None, str]:
-    """Open and ask: the backend, or None where it may not be used, and the words for it."""
+def _ask(opened: Open, card: ModelCard, delegate: str | Path | None) -> tuple[Backend | None, str, str]:
+    """Open and ask: the backend, or None where it may not be used, the words for it, and what to do."""
     if card.golden is None:
         if delegate is None:
-            return opened(None), ""
-        return None, "the model card has no golden vectors to hold it against; convert the model again"
+            return opened(None), "", ""
+        return None, "the model card has no golden vectors to hold it against", "convert the model again"
     try:
         backend = opened(delegate)
         found = check(backend, card.input, card.golden)
     except ModelError as error:
         if delegate is None:
             raise
-        return None, str(error)
-    return (backend if found.right else None), found.found
+        return None, str(error), error.hint or ""
+    return (backend if found.right else None), found.found, ""

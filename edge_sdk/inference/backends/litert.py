@@ -14,8 +14,10 @@ from edge_sdk.errors import BackendUnavailableError, InputError, ModelContractEr
 from edge_sdk.inference.backends.base import TensorInfo
 from edge_sdk.inference.backends.delegates import load_delegate
 
-#: XNNPACK where it takes the network; LiteRT's plain reference kernels, which tflite-micro shares.
-Kernels = Literal["xnnpack", "reference"]
+#: XNNPACK where it takes the network; LiteRT's plain reference kernels, which tflite-micro shares; its own
+#: optimized kernels without XNNPACK.
+Kernels = Literal["xnnpack", "reference", "own"]
+_RESOLVERS = {"reference": "BUILTIN_REF", "own": "BUILTIN_WITHOUT_DEFAULT_DELEGATES"}
 
 _MODULES = ("ai_edge_litert.interpreter", "tflite_runtime.interpreter")
 
@@ -153,8 +155,10 @@ def _open(
     interpreter_class = load_interpreter_class()
     module = interpreter_class.__module__
     options: dict[str, Any] = {}
-    if kernels == "reference":
-        options["experimental_op_resolver_type"] = importlib.import_module(module).OpResolverType.BUILTIN_REF
+    if kernels != "xnnpack":
+        options["experimental_op_resolver_type"] = getattr(
+            importlib.import_module(module).OpResolverType, _RESOLVERS[kernels]
+        )
     if delegate is not None:
         options["experimental_delegates"] = [load_delegate(delegate, module)]
     try:
@@ -163,6 +167,18 @@ def _open(
     except (ValueError, RuntimeError) as error:
         raise ModelError(f"the interpreter refuses the network: {error}") from error
     return interpreter
+
+
+def partitions_taken(data: bytes, delegate: str | Path) -> int:
+    """How many stretches of a network a delegate takes for itself; 0 where the CPU is left to do all of it.
+
+    Raises:
+        BackendUnavailableError: No interpreter is installed, or the delegate cannot be loaded.
+        ModelError: The interpreter refuses the network.
+    """
+    interpreter = _open(data, 1, kernels="own", delegate=delegate)
+    # There is no public way to ask; XNNPACK, which would show up alike, is off.
+    return sum(detail["op_name"] == "DELEGATE" for detail in interpreter._get_ops_details())
 
 
 def _invoke(interpreter: Any) -> None:
