@@ -1,0 +1,82 @@
+"""What a camera is, and the check that it is alive."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Protocol
+
+import numpy as np
+
+from edge_sdk.errors import AcquisitionError
+from edge_sdk.types import UInt8Array
+
+#: A live sensor's noise changes every frame; so many equal ones in a row are a stuck driver or a replay.
+FROZEN_FRAMES = 5
+
+
+class Camera(Protocol):
+    """A source of frames; open inside `with`."""
+
+    @property
+    def name(self) -> str:
+        """What a person calls it, for errors."""
+
+    @property
+    def live(self) -> bool:
+        """Whether frames come from a sensor, now; not from files."""
+
+    def __enter__(self) -> Camera:
+        """Open it.
+
+        Raises:
+            AcquisitionError: it is not there, or another program holds it.
+        """
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Let go of it."""
+
+    def read(self) -> UInt8Array | None:
+        """The next frame.
+
+        Returns:
+            Shape (H, W, 3), uint8, RGB; None at the end of a recording.
+
+        Raises:
+            AcquisitionError: no frame comes.
+        """
+
+
+class Watched:
+    """Reads a camera and refuses a picture that stands still.
+
+    Args:
+        camera: An open camera.
+    """
+
+    def __init__(self, camera: Camera) -> None:
+        self._camera = camera
+        self._last: UInt8Array | None = None
+        self._equal = 0
+
+    def read(self) -> UInt8Array | None:
+        """The next frame; shape and errors as `Camera.read`.
+
+        Raises:
+            AcquisitionError: the same frame came `FROZEN_FRAMES` times in a row from a live camera.
+        """
+        frame = self._camera.read()
+        if frame is None or not self._camera.live:
+            return frame
+        same = self._last is not None and np.array_equal(frame, self._last)
+        self._equal = self._equal + 1 if same else 0
+        # Whoever gives out its buffer again would otherwise change what is remembered here.
+        self._last = frame.copy()
+        if self._equal >= FROZEN_FRAMES - 1:
+            raise AcquisitionError(
+                f"{self._camera.name}: the same frame came {FROZEN_FRAMES} times in a row",
+                reason="frozen camera",
+                hint="restart the camera; a live picture always changes a little",
+            )
+        return frame

@@ -1,0 +1,57 @@
+"""Image files as frames: for tests, demonstrations and looking into what a camera saw."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+
+from edge_sdk.errors import AcquisitionError
+from edge_sdk.perception.images import SUFFIXES, read_image
+from edge_sdk.types import UInt8Array
+
+
+class FolderCamera:
+    """The images of a folder in the order of their names, or the files that are given, once.
+
+    Args:
+        source: A folder, or image files in the wished order.
+    """
+
+    live = False
+
+    def __init__(self, source: str | Path | Sequence[Path]) -> None:
+        self._folder = Path(source) if isinstance(source, (str, Path)) else None
+        self._files: Sequence[Path] = () if isinstance(source, (str, Path)) else tuple(source)
+        self._rest: Iterator[Path] = iter(())
+
+    @property
+    def name(self) -> str:
+        """The folder."""
+        return f"folder {self._folder}" if self._folder else f"{len(self._files)} image files"
+
+    def __enter__(self) -> FolderCamera:
+        files = self._files
+        if self._folder is not None:
+            try:
+                files = sorted(path for path in self._folder.iterdir() if path.suffix.lower() in SUFFIXES)
+            except OSError as error:
+                raise AcquisitionError(
+                    f"{self.name}: cannot be read: {error.strerror}", reason="no camera"
+                ) from error
+        if not files:
+            raise AcquisitionError(
+                f"{self.name}: expected images, found none", reason="no camera", hint=", ".join(SUFFIXES)
+            )
+        self._rest = iter(files)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._rest = iter(())
+
+    def read(self) -> UInt8Array | None:
+        """The next image, None after the last; a damaged one is an `InputError`."""
+        path = next(self._rest, None)
+        return None if path is None else read_image(path)
