@@ -1,6 +1,6 @@
 """``edge-convert``: convert a trained embedding network, look into a file, measure it, compare files.
 
-Exit codes: 0 done, 1 a gate was missed, 2 usage, 3 anything else that went wrong, with one line that says what.
+Exit codes: 0 done, 1 a gate was missed or a target refuses the network, 2 usage, 3 anything else that went wrong, with one line that says what.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from converters import evaluation_cli
-from converters.errors import GateError
+from converters.errors import GateError, TargetError
 from edge_sdk import console
 from edge_sdk.errors import ModelCardError
 from edge_sdk.inference.card import COLORS, InputContract
@@ -30,6 +30,16 @@ pixels 0 and 255 become; or put it into a file: {"size": [112, 112], "color": "r
 """
 _INSPECT_EXAMPLE = """example:
   edge-convert inspect converted/mobilefacenet.cpu_int8.tflite
+"""
+_LINT_EXAMPLE = """examples:
+  edge-convert lint mobilefacenet_float.tflite
+  edge-convert lint mobilefacenet_int8.tflite --target cpu,edgetpu
+
+A float network is held against what converting it for a target comes to, an integer file against how the
+target runs it. Exit 1 where a target refuses it.
+"""
+_TARGETS_EXAMPLE = """example:
+  edge-convert targets --markdown > docs/targets.md
 """
 _EVALUATE_EXAMPLE = """examples:
   edge-convert evaluate converted/mobilefacenet.cpu_int8.tflite --images people/
@@ -55,7 +65,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     parser = _parser()
     arguments = parser.parse_args(argv)
-    return console.run("edge-convert", lambda: int(arguments.run(arguments)), negatives=(GateError,))
+    return console.run(
+        "edge-convert", lambda: int(arguments.run(arguments)), negatives=(GateError, TargetError)
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -66,6 +78,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_convert(commands)
     _add_inspect(commands)
+    _add_lint(commands)
+    _add_targets_page(commands)
     _add_evaluate(commands)
     _add_compare(commands)
     return parser
@@ -88,7 +102,22 @@ def _add_convert(commands: Any) -> None:
     parser.add_argument(
         "model", type=Path, help="Keras .keras or .h5, SavedModel folder, ONNX, or float .tflite"
     )
-    parser.add_argument("--target", action="append", help="what to convert for: cpu (the default)")
+    add_targets(parser, "what to convert for, one or several separated by commas (default: cpu)")
+    parser.add_argument(
+        "--allow",
+        action="append",
+        default=[],
+        metavar="RULE",
+        help="take what a target refuses by this rule as it is; the report keeps it",
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        type=_setting,
+        metavar="TARGET.NAME=VALUE",
+        help="tell a target something; docs/targets.md lists what",
+    )
     parser.add_argument(
         "--calibration",
         type=Path,
@@ -141,6 +170,35 @@ def _add_inspect(commands: Any) -> None:
     )
     parser.add_argument("file", type=Path, help="a .tflite, with or without a card")
     parser.set_defaults(run=_inspect)
+
+
+def _add_lint(commands: Any) -> None:
+    parser = _command(commands, "lint", "say what targets make of a .tflite, and what to do", _LINT_EXAMPLE)
+    parser.add_argument("file", type=Path, help="a .tflite, float or integer")
+    add_targets(parser, "which targets to ask, one or several separated by commas (default: all)")
+    parser.set_defaults(run=_lint)
+
+
+def _add_targets_page(commands: Any) -> None:
+    parser = _command(
+        commands, "targets", "list targets, what they run and what they refuse", _TARGETS_EXAMPLE
+    )
+    parser.add_argument("--markdown", action="store_true", help="the whole of docs/targets.md")
+    parser.set_defaults(run=_targets)
+
+
+def add_targets(parser: argparse.ArgumentParser, meaning: str) -> None:
+    """Add the flag that names targets."""
+    parser.add_argument(
+        "--target", action="extend", type=lambda text: text.split(","), metavar="TARGET", help=meaning
+    )
+
+
+def _setting(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or "." not in name:
+        raise argparse.ArgumentTypeError(f"expected TARGET.NAME=VALUE, found {text!r}")
+    return name, value
 
 
 def _add_evaluate(commands: Any) -> None:
@@ -270,7 +328,9 @@ def _convert(arguments: argparse.Namespace) -> int:
         contract=contract,
         calibration=arguments.calibration,
         output=arguments.output,
-        targets=tuple(dict.fromkeys(arguments.target or ["cpu"])),
+        targets=arguments.target or ("cpu",),
+        allow=tuple(arguments.allow),
+        settings=dict(arguments.set),
         name=text("name", ""),
         min_cosine=arguments.min_cosine,
         recipe=arguments.recipe,
@@ -295,6 +355,28 @@ def _inspect(arguments: argparse.Namespace) -> int:
 
     found = inspect(arguments.file)
     print(json.dumps(found.to_json(), indent=1, ensure_ascii=False) if arguments.json else found.to_text())
+    return 0
+
+
+def _lint(arguments: argparse.Namespace) -> int:
+    from converters.production import known_targets
+    from converters.targets import TARGETS
+    from converters.targets.lint import lint
+
+    found = lint(arguments.file, known_targets(arguments.target or list(TARGETS)))
+    print(json.dumps(found.to_json(), indent=1, ensure_ascii=False) if arguments.json else found.to_text())
+    return int(found.refused)
+
+
+def _targets(arguments: argparse.Namespace) -> int:
+    from converters.targets import TARGETS, page
+
+    if arguments.json:
+        print(json.dumps(page.to_json(TARGETS.values()), indent=1, ensure_ascii=False))
+    elif arguments.markdown:
+        print(page.to_markdown(TARGETS.values()), end="")
+    else:
+        print(page.to_text(TARGETS.values()))
     return 0
 
 

@@ -62,7 +62,9 @@ def check(
     graph = Graph.parse(network)
     gates = [_static(graph), _stateless(graph), _integer(graph, recipe, foreign)]
     if all(gate.passed for gate in gates):
-        gates += [_finite(network, contract, crops), _partitions(network, recipe, foreign)]
+        gates.append(_finite(network, contract, crops))
+        if recipe.partitions:
+            gates.append(_partitions(network, recipe, foreign))
     return tuple(gates)
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import statistics
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from converters import notes
+from converters.beside_float import fidelity, latencies
 from converters.budget import (
     SEARCH_COSINE,
     Budget,
@@ -20,12 +20,7 @@ from converters.budget import (
     check_support,
     read_labelled,
 )
-from converters.calibration import (
-    RECOMMENDED_IMAGES,
-    CalibrationSet,
-    read_calibration,
-    real_inputs,
-)
+from converters.calibration import CalibrationSet, read_calibration, real_inputs
 from converters.embedding import embed_crops
 from converters.errors import AccuracyGateError, ConversionError, GateError
 from converters.float_model import FloatModel, canonical
@@ -35,22 +30,21 @@ from converters.graph import Graph
 from converters.layers import LAYER_IMAGES, LayerErrors, layer_errors
 from converters.output import check_name, staged, write_all
 from converters.package import with_card
-from converters.production import Made, check_targets, make_all
+from converters.production import Made, known_targets, make_all
 from converters.progress import stage
 from converters.recipe import Recipe
 from converters.recipe import read as read_recipe
 from converters.report import Artefact, Report
 from converters.report.page import render_page
 from converters.sources import read_source
-from edge_sdk.decision.matching import cosine
+from converters.targets.examine import Part, Section, examine_network, finish, require
+from converters.targets.operator_table import legible
+from converters.targets.target import Finished, Target, settings_of
 from edge_sdk.inference.backends.litert import LiteRtBackend
 from edge_sdk.inference.card import InputContract, ModelCard
-from edge_sdk.inference.quantization import make_encoder
-from edge_sdk.types import FloatArray
 
 _WITNESS_IMAGES = 16
 _GATE_IMAGES = 4
-_TIMED_RUNS = 40
 
 
 @dataclass(frozen=True)
@@ -74,6 +68,8 @@ class Request:
         version: The model's own version, for the card.
         description: For the card.
         licence: For the card.
+        allow: Rules of targets whose refusals are taken as they are.
+        settings: What targets are told, such as ``{"ethos-u.accelerator": "ethos-u65-256"}``.
     """
 
     model: Path
@@ -90,6 +86,8 @@ class Request:
     version: str = "1"
     description: str = ""
     licence: str = ""
+    allow: Collection[str] = ()
+    settings: Mapping[str, str] = field(default_factory=dict)
 
 
 def convert(request: Request) -> Report:
@@ -98,12 +96,15 @@ def convert(request: Request) -> Report:
     Raises:
         SourceError: The source cannot be read or converted.
         CalibrationError: The calibration images cannot be used.
+        TargetError: A target refuses the network, before or after it was made (exit 1).
         GateError: An artefact is not whole (exit 1).
         AccuracyGateError: An artefact is further from float than ``min_cosine`` allows, or no recipe keeps
             the budget of error rates (exit 1).
         ConversionError: The output cannot be written, a quantizer refuses the network.
     """
-    check_targets(request.targets)
+    targets = known_targets(request.targets)
+    for target in targets:
+        settings_of(target, request.settings)
     check_name(_name(request))
     _check_text(request)
     if request.recipe not in ("", "auto"):
@@ -117,10 +118,11 @@ def convert(request: Request) -> Report:
             )
         labelled = _labelled(request)
         float_model = _read_float_model(request, images)
+        foreseen = _foresee(request, float_model, targets)
         budget = _budget(request, float_model, labelled)
-        made = make_all(float_model, images, request.targets, recipe=request.recipe, budget=budget)
+        made = make_all(float_model, images, targets, recipe=request.recipe, budget=budget)
         _require_budget(request, made)
-        report = _finish(request, float_model, images, made, folder)
+        report = _finish(request, float_model, images, made, foreseen, folder)
         write_all(folder, {f"{report.name}.report.json": _json(report.to_json())})
     return report
 
@@ -173,8 +175,22 @@ def _require_budget(request: Request, made: Sequence[Made]) -> None:
             )
 
 
+def _foresee(request: Request, model: FloatModel, targets: Sequence[Target]) -> list[tuple[Target, Part]]:
+    """What each target will make of the float network; a refusal is said before the long work."""
+    graph = legible(model.network)
+    foreseen = [(target, examine_network(target, graph)) for target in targets]
+    for target, part in foreseen:
+        require(target.name, [part], request.allow)
+    return foreseen
+
+
 def _finish(
-    request: Request, model: FloatModel, images: CalibrationSet, made: Sequence[Made], folder: Path
+    request: Request,
+    model: FloatModel,
+    images: CalibrationSet,
+    made: Sequence[Made],
+    foreseen: Sequence[tuple[Target, Part]],
+    folder: Path,
 ) -> Report:
     name = _name(request)
     with stage("measure the float model") as progress:
@@ -184,16 +200,18 @@ def _finish(
     for one in made:
         gates = check(one.network, one.recipe, model.contract, crops, foreign=foreign)
         _require_gates(one.recipe, gates)
-    latencies = _latencies({one.recipe.name: one.network for one in made}, model.contract, images)
-    artefacts = []
+    times = latencies(list(dict.fromkeys(one.network for one in made)), model.contract, images)
+    embeddings = {model.network: baseline}
+    artefacts, finished = [], {}
     for one in made:
         recipe, network = one.recipe, one.network
-        found = baseline
-        if network != model.network:
+        if network not in embeddings:
             with stage(f"measure {recipe.name}") as progress:
-                found = embed_crops(network, model.contract, images.held_out.pixels, progress=progress)
-        fidelity = _fidelity(baseline, found, images)
-        card = _card(request, name, recipe, model, network, images, fidelity)
+                embeddings[network] = embed_crops(
+                    network, model.contract, images.held_out.pixels, progress=progress
+                )
+        found = fidelity(baseline, embeddings[network], images)
+        card = _card(request, name, recipe, model, network, images, found)
         data = with_card(network, card)
         file = f"{name}.{recipe.name}.tflite"
         saved = {
@@ -203,6 +221,7 @@ def _finish(
             "source": model.source,
         }
         write_all(folder, {file: data, f"{name}.{recipe.name}.recipe.json": _json(saved)})
+        finished[recipe.name] = Finished(file, data, network, recipe, card, crops, {})
         artefacts.append(
             Artefact(
                 file=file,
@@ -212,10 +231,10 @@ def _finish(
                 operators=Graph.parse(network).operator_counts(),
                 partitions=xnnpack_partitions(network).count,
                 gates=check(data, recipe, model.contract, crops, foreign=foreign),
-                cosine_mean=fidelity["cosine_mean"],
-                cosine_min=fidelity["cosine_min"],
-                worst_image=fidelity["worst_image"],
-                latency_ms=latencies[recipe.name],
+                cosine_mean=found["cosine_mean"],
+                cosine_min=found["cosine_min"],
+                worst_image=found["worst_image"],
+                latency_ms=times[network],
             )
         )
     report = Report(
@@ -226,15 +245,16 @@ def _finish(
         agreement=model.agreement,
         notes=(
             *model.notes,
-            *_foreign_notes(foreign),
-            *_image_notes(images, model.contract),
-            *_budget_notes(made),
+            *notes.of_foreign(foreign),
+            *notes.of_images(images, model.contract),
+            *notes.of_budget(made),
         ),
         calibration=_described(images),
         measured_on=len(images.held_out),
         held_out=images.parted,
         artefacts=tuple(artefacts),
         searches={one.recipe.name: one.search.to_json() for one in made if one.search is not None},
+        targets=tuple(_section(request, target, part, finished, folder) for target, part in foreseen),
     )
     _require_accuracy(report, request.min_cosine, made)
     layers = _layer_errors(model, made, images)
@@ -242,6 +262,21 @@ def _finish(
         page = render_page(title=name, conversion=report, layers=layers)
     write_all(folder, {f"{name}.report.html": page.encode()})
     return report
+
+
+def _section(
+    request: Request, target: Target, foreseen: Part, finished: Mapping[str, Finished], folder: Path
+) -> Section:
+    """Finish what was made for a target."""
+    parts = [foreseen]
+    told = settings_of(target, request.settings)
+    with stage(f"finish for {target.name}"):
+        for name in target.makes:
+            part, files = finish(target, replace(finished[name], settings=told))
+            require(target.name, [part], request.allow)
+            write_all(folder, files)
+            parts.append(part)
+    return Section(target.name, target.summary, tuple(parts))
 
 
 def _layer_errors(model: FloatModel, made: Sequence[Made], images: CalibrationSet) -> LayerErrors | None:
@@ -282,36 +317,6 @@ def _require_accuracy(report: Report, min_cosine: float, made: Sequence[Made]) -
             )
 
 
-def _fidelity(baseline: FloatArray, found: FloatArray, images: CalibrationSet) -> dict[str, Any]:
-    cosines = cosine(baseline, found)
-    worst = int(cosines.argmin())
-    return {
-        "cosine_mean": float(cosines.mean()),
-        "cosine_min": float(cosines[worst]),
-        "worst_image": images.held_out.names[worst],
-        "images": len(images.held_out),
-        "held_out": images.parted,
-        "images_sha256": images.held_out.sha256,
-    }
-
-
-def _latencies(
-    networks: dict[str, bytes], contract: InputContract, images: CalibrationSet
-) -> dict[str, float]:
-    """Median milliseconds of one invoke each, one thread, taken in turns: only the ratios mean anything."""
-    backends = {name: LiteRtBackend(network) for name, network in networks.items()}
-    for backend in backends.values():
-        make_encoder(contract, backend.input)(images.ranges.pixels[0], backend.input_view())
-        backend.invoke()
-    times: dict[str, list[float]] = {name: [] for name in networks}
-    for _ in range(_TIMED_RUNS):
-        for name, backend in backends.items():
-            start = time.perf_counter()
-            backend.invoke()
-            times[name].append(1e3 * (time.perf_counter() - start))
-    return {name: statistics.median(values) for name, values in times.items()}
-
-
 def _card(
     request: Request,
     name: str,
@@ -344,42 +349,6 @@ def _card(
 
 def _described(images: CalibrationSet) -> dict[str, Any]:
     return {"images": len(images.ranges), "available": images.available, "sha256": images.ranges.sha256}
-
-
-def _foreign_notes(operators: Sequence[str]) -> list[str]:
-    if not operators:
-        return []
-    return [
-        f"XNNPACK runs the network without its {', '.join(operators)}, in float as well: slower kernels and"
-        " more than one partition; another layer in their place would be faster"
-    ]
-
-
-def _image_notes(images: CalibrationSet, contract: InputContract) -> list[str]:
-    notes = []
-    if images.resized:
-        notes.append(
-            f"images of another size than {contract.height}x{contract.width}: {images.resized};"
-            " cut to that shape around the centre and resized, as the device will do"
-        )
-    if len(images.ranges) < RECOMMENDED_IMAGES:
-        notes.append(
-            f"images that the ranges stand on: {len(images.ranges)}; {RECOMMENDED_IMAGES} or more are recommended"
-        )
-    if not images.parted:
-        notes.append(
-            "too few images to hold any out: fidelity was measured on the calibration images themselves"
-        )
-    return notes
-
-
-def _budget_notes(made: Sequence[Made]) -> list[str]:
-    return [
-        f"the recipe was chosen on the {one.search.budget['images']} images of {one.search.budget['data_set']}:"
-        " measure the file on others"
-        for one in made
-        if one.search is not None and "data_set" in one.search.budget
-    ]
 
 
 def _tools() -> dict[str, str]:

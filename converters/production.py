@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from converters.budget import SEARCH_COSINE, Budget, CosineBudget
@@ -15,9 +15,8 @@ from converters.quantizers.float16 import to_float16
 from converters.quantizers.int8 import float_twin, make_int8
 from converters.recipe import Recipe, read, shipped
 from converters.search import SearchResult, search
-
-#: Which recipes each target asks for, first the one that fidelity is measured against.
-TARGETS = {"cpu": ("float32", "float16", "cpu_int8")}
+from converters.targets import TARGETS
+from converters.targets.target import Target
 
 
 @dataclass(frozen=True)
@@ -25,7 +24,7 @@ class Made:
     """One artefact's network.
 
     Args:
-        recipe: How it was made.
+        recipe: How it was made; its name is the artefact's.
         network: The network.
         twin: The float network whose tensors are its tensors, channel for channel: after equalization
             they are not the original's.
@@ -41,55 +40,94 @@ class Made:
 def make_all(
     model: FloatModel,
     images: CalibrationSet,
-    targets: Sequence[str],
+    targets: Sequence[Target],
     *,
     recipe: str = "",
     budget: Budget | None = None,
 ) -> list[Made]:
-    """Make every network that the targets ask for, the float one first.
+    """Make every network that the targets ask for, the float one first; equal ones are made once.
 
     Args:
         model: The float network.
         images: The calibration images.
-        targets: Names in ``TARGETS``.
-        recipe: Of the integer artefact: plain where empty, ``auto``, or a saved recipe's file.
+        targets: What to make networks for.
+        recipe: Of the integer artefacts: plain where empty, ``auto``, or a saved recipe's file.
         budget: What a search may lose; a mean cosine of ``SEARCH_COSINE`` where None.
 
     Raises:
-        ConversionError: An unreadable recipe, a quantizer refuses the network.
+        ConversionError: An unreadable recipe or one for another target, a quantizer refuses the network.
     """
-    wanted = [shipped(name) for name in dict.fromkeys(name for t in targets for name in TARGETS[t])]
-    made = []
+    wanted = recipes_of(targets)
+    adapt = {name: target.adapt for target in targets for name in target.makes}
+    if recipe not in ("", "auto"):
+        wanted = _with_saved(recipe, wanted)
+    made: dict[Recipe, Made] = {}
+    artefacts = []
     for plain in wanted:
-        if plain.precision == "float32":
-            made.append(Made(plain, model.network, model.network))
-        elif plain.precision == "float16":
-            made.append(Made(plain, to_float16(model.network), model.network))
-        elif recipe == "auto":
-            made.append(_searched(model, images, plain, budget or CosineBudget(SEARCH_COSINE)))
+        nameless = replace(plain, name="", target="", partitions=0)
+        first = made.get(nameless)
+        if first is None:
+            one = made[nameless] = _make(model, images, plain, recipe, budget)
         else:
-            made.append(_by_recipe(model, images, _saved(recipe, plain) if recipe else plain))
-    return made
+            # A search is told once, with the artefact that it was done for.
+            named = replace(first.recipe, name=plain.name, target=plain.target, partitions=plain.partitions)
+            one = replace(first, recipe=named, search=None)
+        if plain.name in adapt:
+            one = replace(one, network=adapt[plain.name](one.network))
+        artefacts.append(one)
+    return artefacts
 
 
-def check_targets(targets: Sequence[str]) -> None:
-    """Refuse a target that is not known, before any work.
+def recipes_of(targets: Sequence[Target]) -> list[Recipe]:
+    """The recipe of every artefact that targets ask for, the float network's first."""
+    found = {"float32": shipped("float32")}
+    for target in targets:
+        for name, source in target.makes.items():
+            plain = shipped(source)
+            if name != source or plain.target == target.name:
+                partitions = plain.partitions if target.on_xnnpack else 0
+                plain = replace(plain, name=name, target=target.name, partitions=partitions)
+            found[name] = plain
+    return list(found.values())
+
+
+def known_targets(names: Sequence[str]) -> tuple[Target, ...]:
+    """Targets by their names, each once.
 
     Raises:
         ConversionError: An unknown target.
     """
-    unknown = [target for target in targets if target not in TARGETS]
+    unknown = [name for name in names if name not in TARGETS]
     if unknown:
         raise ConversionError(f"expected a target of {', '.join(TARGETS)}, found {unknown[0]!r}")
+    return tuple(TARGETS[name] for name in dict.fromkeys(names))
 
 
-def _saved(path: str, plain: Recipe) -> Recipe:
-    found = read(Path(path))
-    if (found.target, found.precision) != (plain.target, plain.precision):
+def _with_saved(path: str, wanted: Sequence[Recipe]) -> list[Recipe]:
+    """The saved recipe in the place of the artefact that it was saved beside; others stay plain."""
+    saved = read(Path(path))
+    integer = [plain for plain in wanted if plain.precision == "int8"]
+    fitting = [
+        plain for plain in integer if (plain.target, plain.precision) == (saved.target, saved.precision)
+    ]
+    if not fitting:
+        asked = " or ".join(f"{plain.target} {plain.precision}" for plain in integer)
         raise ConversionError(
-            f"{path}: expected a recipe for {plain.target} {plain.precision}, found {found.target} {found.precision}"
+            f"{path}: expected a recipe for {asked}, found {saved.target} {saved.precision}"
         )
-    return found
+    return [saved if plain == fitting[0] else plain for plain in wanted]
+
+
+def _make(
+    model: FloatModel, images: CalibrationSet, plain: Recipe, recipe: str, budget: Budget | None
+) -> Made:
+    if plain.precision == "float32":
+        return Made(plain, model.network, model.network)
+    if plain.precision == "float16":
+        return Made(plain, to_float16(model.network), model.network)
+    if recipe == "auto":
+        return _searched(model, images, plain, budget or CosineBudget(SEARCH_COSINE))
+    return _by_recipe(model, images, plain)
 
 
 def _by_recipe(model: FloatModel, images: CalibrationSet, recipe: Recipe) -> Made:

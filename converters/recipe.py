@@ -28,7 +28,8 @@ class Recipe:
         ranges: How activation ranges are found, ``min_max`` or ``mse``; empty where nothing is quantized.
         float_operators: Operators that compute in float in an integer network, because what runs them has
             no integer kernel for them; every other float tensor is a failed gate.
-        partitions: How many XNNPACK partitions a CPU may run the network in.
+        partitions: How many XNNPACK partitions a CPU may run the network in; any number where 0, for what no CPU
+            runs.
         equalize: Which groups of tensors are equalized: none where empty, ``depthwise`` those that only
             depthwise convolutions read, ``all``.
         weight_share: How much of the spread of the others moves into their consumers' weights, 0..1.

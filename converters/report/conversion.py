@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from converters.gates import Gate
+from converters.targets.examine import Section
 from edge_sdk.inference.card import InputContract
 
 SCHEMA = "edge-sdk/conversion-report/1"
@@ -82,6 +83,7 @@ class Report:
         held_out: Whether calibration had not seen these.
         artefacts: The files, the float one first.
         searches: How a recipe was found, by its name, where it was searched for: ``SearchResult.to_json``.
+        targets: What each target says of what was made for it.
     """
 
     name: str
@@ -95,6 +97,7 @@ class Report:
     held_out: bool
     artefacts: tuple[Artefact, ...]
     searches: Mapping[str, Any] = field(default_factory=dict)
+    targets: tuple[Section, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The report as JSON values."""
@@ -153,7 +156,9 @@ class Report:
             "images that calibration has not seen" if self.held_out else "the calibration images themselves"
         )
         lines += ["", f"cosine: mean / least, on {self.measured_on} {where}; time: one thread, this host"]
-        return "\n".join([*lines, f"verdict: {self.verdict()}"])
+        for section in self.targets:
+            lines += ["", *section.lines()]
+        return "\n".join([*lines, "", f"verdict: {self.verdict()}"])
 
     def _search_lines(self) -> list[str]:
         lines = []

@@ -28,6 +28,7 @@ def xnnpack_takes_it(graph: Graph) -> Iterator[Finding]:
     kinds = Counter(
         (graph.op_name(graph.operators[place]), graph.dtype_name(output(graph.operators[place])), why)
         for place, why in predicted.outside.items()
+        if not graph.op_name(graph.operators[place]).startswith("'")  # no-custom-operators says it
     )
     stretches = f"{predicted.count} partition{'s' if predicted.count != 1 else ''}"
     for (name, dtype, why), count in sorted(kinds.items(), key=lambda kind: -kind[1]):
@@ -83,6 +84,7 @@ TARGET = Target(
     operators=xnnpack.OPERATORS,
     confirm=confirm,
     describe=describe,
+    on_xnnpack=True,
     notes=(
         "What XNNPACK takes was measured on networks of one operator each, loaded into ai-edge-litert 2.3 on"
         " x86-64; the prediction is confirmed by loading whenever a file is linted or converted.",

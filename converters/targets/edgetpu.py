@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from ai_edge_litert import schema_py_generated as schema
 
 from converters.graph import Graph
+from converters.rewrites.dense import dense_as_convolution
 from converters.targets import edgetpu_compiler
 from converters.targets.edgetpu_operators import OPERATORS, TABLE
 from converters.targets.edgetpu_placement import (
@@ -150,6 +151,13 @@ def an_int8_form(graph: Graph) -> Iterator[Finding]:
             )
 
 
+def adapt(network: bytes) -> bytes:
+    """Dense layers as 1x1 convolutions: the compiler knows a scale for each channel of those alone."""
+    graph = Graph.parse(network)
+    dense_as_convolution(graph)
+    return graph.to_bytes()
+
+
 def finish(finished: Finished) -> Finishing:
     """Compile where the compiler is installed, and hold its mapping against the prediction."""
     graph = legible(finished.network)
@@ -259,6 +267,7 @@ TARGET = Target(
         integers_at_the_edge,
         parameters_on_chip,
     ),
+    adapt=adapt,
     operators=OPERATORS,
     finish=finish,
     estimate=estimate,

@@ -52,7 +52,12 @@ def statement_of(rule: Rule) -> str:
 def judge(rules: Sequence[Rule], graph: Graph) -> tuple[Finding, ...]:
     """Hold a network against rules; what is worst comes first."""
     found = [replace(finding, rule=name_of(rule)) for rule in rules for finding in rule(graph)]
-    return tuple(sorted(found, key=lambda finding: _ORDER.index(finding.severity)))
+    return worst_first(found)
+
+
+def worst_first(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Findings in the order a reader wants them; among equals, as they were found."""
+    return tuple(sorted(findings, key=lambda finding: _ORDER.index(finding.severity)))
 
 
 def named(items: Sequence[str], *, limit: int = 3) -> str:

@@ -7,7 +7,7 @@ command line's choices, the order of work, the report's section and ``docs/targe
 What happens to it, in order:
 
 1. ``network_rules`` see the canonical float network before anything is made (and ``edge-convert lint FLOAT``);
-2. each of ``makes`` becomes an artefact by its recipe; ``file_rules`` see its network (and ``lint INTEGER``),
+2. each of ``makes`` becomes an artefact by its recipe, in the form that ``adapt`` gives it; ``file_rules`` see its network (and ``lint INTEGER``),
    and ``confirm`` loads it where a tool for that is at hand;
 3. ``finish`` gets each artefact with its card, gives files to write beside it and what it found while doing so;
 4. all findings, tables and figures become the target's section of the report.
@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from converters.errors import ConversionError
 from converters.graph import Graph
 from converters.recipe import Recipe
 from converters.targets.rule import Finding, Rule
@@ -127,6 +128,7 @@ class Target:
             is ``MODEL.NAME.tflite``. The float network itself is made in any case.
         network_rules: Over the canonical float network: what converting it for this target comes to.
         file_rules: Over the finished network, float or integer.
+        adapt: The same network in operators that the target takes: the same integers for every input.
         confirm: What a tool says of a finished network, such as loading it: findings that the rules, which only
             look, cannot know. Named by ``Finding.rule``.
         operators: Operator -> under which condition the target takes it (empty: always); for the page.
@@ -134,6 +136,7 @@ class Target:
         estimate: Time of one inference of a finished network, None where nothing can be said.
         describe: Tables about a finished network that need no tool, for ``lint`` and the report.
         settings: What a user may say to it.
+        on_xnnpack: Whether LiteRT's CPU delegate runs its files: the gate on partitions holds for them.
         notes: What else the page should say: sources, versions, where a compiler comes from.
     """
 
@@ -142,10 +145,34 @@ class Target:
     makes: Mapping[str, str]
     network_rules: Sequence[Rule] = ()
     file_rules: Sequence[Rule] = ()
+    adapt: Callable[[bytes], bytes] = lambda network: network
     confirm: Callable[[bytes], tuple[Finding, ...]] = lambda _: ()
     operators: Mapping[str, str] = field(default_factory=dict)
     finish: Callable[[Finished], Finishing] = _nothing
     estimate: Callable[[Graph], Estimate | None] = lambda _: None
     describe: Callable[[Graph], tuple[Table, ...]] = lambda _: ()
     settings: tuple[Setting, ...] = ()
+    on_xnnpack: bool = False
     notes: tuple[str, ...] = ()
+
+
+def settings_of(target: Target, said: Mapping[str, str]) -> dict[str, str]:
+    """A target's settings: what the user said, else the defaults.
+
+    Args:
+        target: Whose.
+        said: ``target.setting`` -> value, of this target and others.
+
+    Raises:
+        ConversionError: The target has no such setting.
+    """
+    known = {setting.name: setting.default for setting in target.settings}
+    mine = {
+        name.split(".", 1)[1]: value for name, value in said.items() if name.startswith(f"{target.name}.")
+    }
+    unknown = sorted(set(mine) - set(known))
+    if unknown:
+        raise ConversionError(
+            f"{target.name}: expected a setting of {', '.join(known) or 'none'}, found {unknown[0]!r}"
+        )
+    return {**known, **mine}
