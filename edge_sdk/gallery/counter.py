@@ -120,7 +120,6 @@ class AttemptCounter:
     def restart(self) -> None:
         """Begin the count anew, after the gallery says so."""
         with locked(self._files, self._path):
-            self._writes_seen = 0
             self._write(AttemptState(writes=1))
 
     def status(self) -> AttemptStatus:

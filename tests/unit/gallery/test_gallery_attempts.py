@@ -1,0 +1,444 @@
+"""How many tries there are, whatever happens to the power, the clock, the file and other processes."""
+
+import errno
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from edge_sdk.errors import GalleryError, GalleryFormatError, InputError
+from edge_sdk.gallery import AttemptPolicy, Decision, Gallery, InMemoryKey, Reason
+from edge_sdk.gallery.attempts import (
+    STATE_BYTES,
+    AttemptState,
+    Moment,
+    begin,
+    pack_limit,
+    pack_state,
+    parse_limit,
+    parse_state,
+    refusal,
+    succeed,
+    wait_ms,
+)
+from edge_sdk.gallery.counter import AttemptCounter, counter_path, moment_of_boot
+from edge_sdk.gallery.simulation import PowerCut, SimulatedFileSystem
+
+ROOT = Path(__file__).parents[3]
+PATH = Path("gallery/home.gallery")
+KEY = InMemoryKey(bytes(range(32)))
+LIMIT = AttemptPolicy(free=3, most=8, wait_s=30)
+OWN = {"key": b"k" * 32, "gallery_id": b"g" * 16, "count_id": b"c" * 16}
+
+
+class Machine:
+    """A device: a clock of its own, boots, files that survive."""
+
+    def __init__(self) -> None:
+        self.time_ms = 0
+        self.boots = 1
+        self.booted_ms = -5_000
+        self.files = SimulatedFileSystem()
+
+    def now(self) -> Moment:
+        return Moment(self.boots.to_bytes(16, "big"), self.time_ms - self.booted_ms)
+
+    def reboot(self) -> None:
+        self.boots += 1
+        self.booted_ms = self.time_ms
+
+    def process(self) -> AttemptCounter:
+        return AttemptCounter(self.files, PATH, LIMIT, now=self.now, **OWN)
+
+
+class Tries(RuleBasedStateMachine):
+    """Two processes try, somebody cuts the power, and what is counted never falls behind what was tried."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.device = Machine()
+        self.in_a_row = 0
+        self.last_try_ms: int | None = None
+        self.under_way: list[tuple[int, int]] = []  # process, number
+
+    @initialize()
+    def begin_the_count(self) -> None:
+        self.device.process().restart()
+        self.start_processes()
+
+    def start_processes(self) -> None:
+        self.processes = [self.device.process(), self.device.process()]
+        self.under_way.clear()
+
+    def allowed(self) -> None:
+        """A try is made: was there one too many, or one too soon?"""
+        assert self.in_a_row < LIMIT.most
+        if self.in_a_row >= LIMIT.free:
+            assert self.last_try_ms is not None
+            assert self.device.time_ms - self.last_try_ms >= 1000 * LIMIT.wait_s
+        self.in_a_row += 1
+        self.last_try_ms = self.device.time_ms
+
+    @rule(process=st.integers(0, 1))
+    def try_begins(self, process: int) -> None:
+        number = self.processes[process].begin()
+        if isinstance(number, int):
+            self.allowed()
+            self.under_way.append((process, number))
+        else:
+            assert number in (Reason.WAIT, Reason.DISABLED)
+
+    @precondition(lambda self: self.under_way)
+    @rule(which=st.integers(0, 100), accepted=st.booleans())
+    def try_ends(self, which: int, accepted: bool) -> None:
+        process, number = self.under_way.pop(which % len(self.under_way))
+        if accepted:
+            begun = self.counted().begun
+            self.processes[process].succeed(number)
+            self.in_a_row = min(self.in_a_row, begun - number)
+
+    @rule(
+        process=st.integers(0, 1), cut=st.integers(0, 9), left=st.integers(0, 10_000), accepted=st.booleans()
+    )
+    def power_is_cut_during_a_try(self, process: int, cut: int, left: int, accepted: bool) -> None:
+        files = self.device.files
+        files.cut_before = len(files.steps) + cut
+        number: int | Reason | None = None
+        try:
+            number = self.processes[process].begin()
+            if isinstance(number, int):
+                self.allowed()
+                if accepted:
+                    self.processes[process].succeed(number)
+                    self.in_a_row = 0
+        except PowerCut:
+            pass
+        states = list(files.states_after_cut())
+        self.device.files = SimulatedFileSystem.holding(states[left % len(states)])
+        self.device.reboot()
+        self.start_processes()
+        if isinstance(number, int) and accepted:  # accepted, whether or not that could be noted
+            self.in_a_row = min(self.in_a_row, self.counted().failures)
+
+    @rule(seconds=st.sampled_from([1, 10, 29, 30, 31, 3600]))
+    def time_passes(self, seconds: int) -> None:
+        self.device.time_ms += 1000 * seconds
+
+    @rule()
+    def machine_starts_again(self) -> None:
+        self.device.reboot()
+        self.start_processes()
+
+    @rule(process=st.integers(0, 1))
+    def a_process_starts_again(self, process: int) -> None:
+        self.processes[process] = self.device.process()
+        self.under_way = [(p, number) for p, number in self.under_way if p != process]
+
+    @invariant()
+    def nothing_is_forgotten(self) -> None:
+        if hasattr(self, "processes"):
+            assert self.counted().failures >= self.in_a_row
+
+    def counted(self) -> AttemptState:
+        state = parse_state(self.device.files.state()[counter_path(PATH)], **OWN)
+        assert state is not None
+        return state
+
+
+Tries.TestCase.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+test_no_order_of_events_gives_a_try_too_many = Tries.TestCase
+
+
+def test_the_state_machine_notices_a_counter_that_is_not_synced() -> None:
+    """A negative control: without fsync a power cut gives tries back."""
+    device = Machine()
+    device.process().restart()
+    files = SimulatedFileSystem.holding(device.files.state())
+    files.ignored = ("fsync", "fsync_directory")
+    device.files = files
+    assert device.process().begin() == 1
+    kept = [parse_state(state[counter_path(PATH)], **OWN) for state in files.states_after_cut()]
+    assert any(state is None or state.failures == 0 for state in kept)
+    device.files = SimulatedFileSystem.holding({counter_path(PATH): files.state()[counter_path(PATH)]})
+    assert device.process().begin() == 2
+    assert all(
+        parse_state(state[counter_path(PATH)], **OWN).failures == 2  # type: ignore[union-attr]
+        for state in device.files.states_after_cut()
+    )
+
+
+def test_the_defaults_are_what_nist_says() -> None:
+    assert AttemptPolicy() == AttemptPolicy(free=5, most=50, wait_s=30)
+    assert AttemptPolicy.with_pad() == AttemptPolicy(free=10, most=100, wait_s=30)
+    assert wait_ms(AttemptPolicy(wait_s=0), AttemptState(failures=9), Moment(bytes(16), 0)) == 0
+    for wrong in ({"free": 0}, {"free": 6, "most": 5}, {"most": 10**7}, {"wait_s": -1}, {"wait_s": 10**6}):
+        with pytest.raises(InputError, match="failures"):
+            AttemptPolicy(**wrong)
+
+
+def test_after_a_boot_only_the_time_since_is_believed() -> None:
+    state = AttemptState(failures=3, begun=3, writes=3, last=Moment(b"1" * 16, 1_000_000))
+    assert wait_ms(LIMIT, state, Moment(b"1" * 16, 1_029_000)) == 1000
+    assert wait_ms(LIMIT, state, Moment(b"1" * 16, 1_030_000)) == 0
+    assert wait_ms(LIMIT, state, Moment(b"2" * 16, 4_000)) == 26_000
+    assert wait_ms(LIMIT, state, Moment(b"2" * 16, 30_000)) == 0
+    # A machine put back to a snapshot has a clock before the last try: the wait begins again.
+    assert wait_ms(LIMIT, state, Moment(b"1" * 16, 999_000)) == 31_000
+    assert refusal(LIMIT, AttemptState(failures=8), Moment(b"2" * 16, 10**9)) is Reason.DISABLED
+
+
+def test_a_success_forgets_only_what_was_before_it() -> None:
+    now = Moment(b"1" * 16, 0)
+    first = begin(AttemptState(), now)
+    second = begin(begin(first, now), now)
+    assert succeed(second, first.begun).failures == 2
+    assert succeed(second, second.begun).failures == 0
+    assert succeed(succeed(second, second.begun), first.begun).failures == 0
+
+
+def flipped(data: bytes) -> Iterator[bytes]:
+    for bit in range(8 * len(data)):
+        changed = bytearray(data)
+        changed[bit // 8] ^= 1 << bit % 8
+        yield bytes(changed)
+
+
+def test_every_flipped_bit_and_every_length_is_no_counter() -> None:
+    data = pack_state(AttemptState(2, 9, 11, Moment(b"1" * 16, 77)), **OWN)
+    assert parse_state(data, **OWN) == AttemptState(2, 9, 11, Moment(b"1" * 16, 77))
+    assert len(data) == STATE_BYTES
+    for wrong in [*flipped(data), data[:-1], data + b"\0", b""]:
+        assert parse_state(wrong, **OWN) is None
+    for name, value in (("key", b"x" * 32), ("gallery_id", b"x" * 16), ("count_id", b"x" * 16)):
+        assert parse_state(data, **{**OWN, name: value}) is None
+
+
+def test_a_malformed_limit_is_refused() -> None:
+    good = pack_limit(AttemptPolicy(), b"c" * 16)
+    assert parse_limit(good) == (AttemptPolicy(), b"c" * 16)
+    for wrong in (good[:-1], good + b"\0", bytes(4) + good[4:], good[:12] + b"\1" + good[13:]):
+        with pytest.raises(GalleryFormatError):
+            parse_limit(wrong)
+
+
+# Through the gallery.
+
+ANN = np.eye(8, dtype=np.float32)[0]
+STRANGER = np.eye(8, dtype=np.float32)[1]
+
+
+def door(device: Machine, limit: AttemptPolicy | None = LIMIT) -> Gallery:
+    gallery = Gallery.create(
+        PATH, key=KEY, model_id=bytes(32), dimension=8, filesystem=device.files, uptime=device.now
+    )
+    with gallery.transaction() as t:
+        t.enrol("ann", ANN)
+        if limit is not None:
+            t.limit_attempts(limit)
+    return gallery
+
+
+def again(device: Machine) -> Gallery:
+    return Gallery.open(PATH, key=KEY, filesystem=device.files, uptime=device.now)
+
+
+def answer(gallery: Gallery, probe: np.ndarray = STRANGER) -> Decision | Reason:
+    found = gallery.identify(probe, threshold=0.5)
+    return found.reason if found.decision is Decision.LOCKED_OUT and found.reason else found.decision
+
+
+def test_failures_bring_waits_and_then_an_end() -> None:
+    device = Machine()
+    gallery = door(device)
+    for _ in range(3):
+        assert answer(gallery) is Decision.REJECTED
+    assert answer(gallery, ANN) is Reason.WAIT
+    assert gallery.verify(ANN, "ann", threshold=0.5).decision is Decision.LOCKED_OUT
+    device.time_ms += 29_999
+    assert answer(again(device), ANN) is Reason.WAIT
+    device.time_ms += 1
+    for _ in range(4):
+        assert answer(gallery) is Decision.REJECTED
+        assert answer(gallery) is Reason.WAIT
+        device.time_ms += 30_000
+    assert answer(gallery) is Decision.REJECTED
+    assert answer(gallery, ANN) is Reason.DISABLED
+    status = gallery.attempts()
+    assert status is not None
+    assert (status.failures, status.refusal) == (8, Reason.DISABLED)
+    gallery.reset_attempts()
+    assert answer(gallery, ANN) is Decision.ACCEPTED
+
+
+def test_a_success_clears_and_a_wait_is_no_failure() -> None:
+    device = Machine()
+    gallery = door(device)
+    for _ in range(20):
+        assert [answer(gallery) for _ in range(2)] == [Decision.REJECTED] * 2
+        assert answer(gallery, ANN) is Decision.ACCEPTED
+    for _ in range(3):
+        answer(gallery)
+    for _ in range(100):
+        assert answer(gallery) is Reason.WAIT
+    device.time_ms += 30_000
+    assert answer(gallery, ANN) is Decision.ACCEPTED
+
+
+def test_without_a_limit_nothing_is_counted() -> None:
+    device = Machine()
+    gallery = door(device, None)
+    assert {answer(gallery) for _ in range(100)} == {Decision.REJECTED}
+    assert gallery.attempts() is None
+    assert counter_path(PATH) not in device.files.state()
+    with pytest.raises(GalleryError, match="counts no failures"):
+        gallery.reset_attempts()
+
+
+def test_a_malformed_probe_is_no_try() -> None:
+    device = Machine()
+    gallery = door(device)
+    for _ in range(10):
+        with pytest.raises(InputError):
+            gallery.identify(np.zeros(8, np.float32), threshold=0.5)
+        with pytest.raises(LookupError):
+            gallery.verify(STRANGER, "nobody", threshold=0.5)
+    assert gallery.attempts().failures == 0  # type: ignore[union-attr]
+
+
+def test_a_counter_taken_away_or_replaced_locks_everybody_out_until_an_administrator_acts() -> None:
+    device = Machine()
+    gallery = door(device)
+    path = counter_path(PATH)
+    first = device.files.state()[path]
+    for _ in range(2):
+        answer(gallery)
+    files = device.files.state()
+    other = Machine()
+    door(other)
+    for content in (None, b"", first[:-1], other.files.state()[path], bytes(STATE_BYTES)):
+        device.files = SimulatedFileSystem.holding(
+            {p: data for p, data in files.items() if p != path} | ({} if content is None else {path: content})
+        )
+        replaced = again(device)
+        assert answer(replaced, ANN) is Reason.COUNTER
+        status = replaced.attempts()
+        assert status is not None
+        assert (status.failures, status.refusal) == (None, Reason.COUNTER)
+        replaced.reset_attempts()
+        assert answer(replaced, ANN) is Decision.ACCEPTED
+
+
+def test_an_old_counter_is_noticed_by_a_process_that_saw_a_newer_one_and_after_a_reset() -> None:
+    device = Machine()
+    gallery = door(device)
+    path = counter_path(PATH)
+    old = device.files.state()[path]
+
+    def put_back() -> None:
+        files = device.files
+        handle = files.create(path.with_suffix(".copy"))
+        files.write(handle, old)
+        files.fsync(handle)
+        files.rename(path.with_suffix(".copy"), path)
+
+    answer(gallery)
+    put_back()
+    assert answer(gallery, ANN) is Reason.COUNTER
+    # What is not noticed, and SECURITY.md says so: a process that starts afterwards.
+    assert answer(again(device), ANN) is Decision.ACCEPTED
+    gallery = again(device)
+    gallery.reset_attempts()
+    put_back()
+    assert answer(again(device), ANN) is Reason.COUNTER
+
+
+def test_a_reset_by_another_process_is_taken_over() -> None:
+    device = Machine()
+    daemon = door(device)
+    for _ in range(3):
+        answer(daemon)
+    again(device).reset_attempts()
+    assert answer(daemon, ANN) is Decision.ACCEPTED
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EROFS])
+def test_a_try_that_cannot_be_counted_is_not_made(code: int) -> None:
+    device = Machine()
+    gallery = door(device)
+    before = len(device.files.steps)
+    gallery.identify(STRANGER, threshold=0.5)
+    for step in range(len(device.files.steps) - before):
+        device.files.fail = {len(device.files.steps) + step: OSError(code, os.strerror(code))}
+        with pytest.raises(GalleryError):
+            gallery.identify(ANN, threshold=0.5)
+        device.files.fail = {}
+
+
+def test_a_power_cut_between_reset_and_counter_keeps_the_door_shut() -> None:
+    device = Machine()
+    gallery = door(device)
+    start = device.files.state()
+    gallery.reset_attempts()
+    for cut in range(len(device.files.steps)):
+        files = SimulatedFileSystem.holding(start)
+        files.cut_before = cut
+        device.files = files
+        try:
+            again(device).reset_attempts()
+        except PowerCut:
+            for state in files.states_after_cut():
+                device.files = SimulatedFileSystem.holding(state)
+                found = answer(again(device))
+                assert found in (Decision.REJECTED, Reason.COUNTER)
+                again(device).reset_attempts()
+                assert answer(again(device), ANN) is Decision.ACCEPTED
+
+
+def test_the_real_clock_goes_on_and_keeps_its_boot() -> None:
+    first, second = moment_of_boot(), moment_of_boot()
+    assert first.boot == second.boot
+    assert any(first.boot)
+    assert 0 < first.since_boot_ms <= second.since_boot_ms
+
+
+TRIES = """
+import sys
+import numpy as np
+from edge_sdk.gallery import Decision, Gallery, KeyFile
+gallery = Gallery.open(sys.argv[1], key=KeyFile(sys.argv[2]))
+probe = np.eye(8, dtype=np.float32)[1]
+print(sum(gallery.identify(probe, threshold=0.5).decision is Decision.REJECTED for _ in range(60)))
+"""
+
+
+def test_processes_at_once_have_no_more_tries_than_one(tmp_path: Path) -> None:
+    from edge_sdk.gallery import KeyFile
+
+    path, key = tmp_path / "door.gallery", tmp_path / "door.key"
+    gallery = Gallery.create(path, key=KeyFile.create(key), model_id=bytes(32), dimension=8)
+    with gallery.transaction() as t:
+        t.enrol("ann", ANN)
+        t.limit_attempts(AttemptPolicy(free=50, most=50, wait_s=30))
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-c", TRIES, path, key], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(2)
+    ]
+    made = [int(process.communicate(timeout=60)[0]) for process in running]
+    assert sum(made) == 50
+    assert {file.name for file in tmp_path.iterdir()} == {
+        "door.gallery",
+        "door.key",
+        "door.gallery.lock",
+        "door.gallery.attempts",
+        "door.gallery.attempts.lock",
+    }
+    assert (tmp_path / "door.gallery.attempts").stat().st_mode & 0o777 == 0o600
