@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from converters import evaluation_cli
+from converters import auxiliary_cli, evaluation_cli
 from converters.errors import GateError, TargetError
 from edge_sdk import console
 from edge_sdk.errors import ModelCardError
@@ -82,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_targets_page(commands)
     _add_evaluate(commands)
     _add_compare(commands)
+    _add_auxiliary(commands)
     return parser
 
 
@@ -215,6 +216,17 @@ def _add_compare(commands: Any) -> None:
     evaluation_cli.add_compare(parser)
     add_contract(parser)
     parser.set_defaults(run=_compare, parser=parser)
+
+
+def _add_auxiliary(commands: Any) -> None:
+    parser = _command(
+        commands,
+        "auxiliary",
+        "convert a face detector or a presentation attack detector",
+        auxiliary_cli.EXAMPLE,
+    )
+    auxiliary_cli.add_auxiliary(parser, size=_size)
+    parser.set_defaults(run=auxiliary_cli.auxiliary)
 
 
 def add_contract(parser: argparse.ArgumentParser) -> None:

@@ -81,7 +81,7 @@ def canonical(source: SourceModel, contract: InputContract, inputs: FloatArray) 
         )
     split_clips(graph)
     unpad_max_pools(graph)
-    _unique_names(graph)
+    unique_names(graph)
     graph.drop_metadata()
     graph.set_signature("image", "embedding")
     graph.prune()
@@ -96,7 +96,7 @@ def canonical(source: SourceModel, contract: InputContract, inputs: FloatArray) 
     return FloatModel(network, contract, source.witness.shape[1], described, tuple(notes), agreement)
 
 
-def _unique_names(graph: Graph) -> None:
+def unique_names(graph: Graph) -> None:
     """Quantizers and reports name tensors by name; converters do not promise that names are unique."""
     seen: set[str] = set()
     for index, tensor in enumerate(graph.tensors):

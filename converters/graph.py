@@ -241,8 +241,8 @@ class Graph:
         self._subgraph.outputs = list(outputs)
         self.model.signatureDefs = []
 
-    def set_signature(self, input_name: str, output_name: str) -> None:
-        """Give the network the one signature ``serving_default``: input_name -> output_name."""
+    def set_signature(self, input_name: str, *output_names: str) -> None:
+        """Give the network the one signature ``serving_default``: input_name -> a name for each output."""
 
         def tensor_map(name: str, index: int) -> schema.TensorMapT:
             entry = schema.TensorMapT()
@@ -252,9 +252,17 @@ class Graph:
         signature = schema.SignatureDefT()
         signature.signatureKey = b"serving_default"
         signature.inputs = [tensor_map(input_name, self.inputs[0])]
-        signature.outputs = [tensor_map(output_name, self.outputs[0])]
+        signature.outputs = [
+            tensor_map(name, index) for name, index in zip(output_names, self.outputs, strict=True)
+        ]
         signature.subgraphIndex = 0
         self.model.signatureDefs = [signature]
+
+    def signature_outputs(self) -> dict[str, int]:
+        """Output tensors by the names that the first signature gives them; none where there is no signature."""
+        signatures = self.model.signatureDefs or []
+        entries = signatures[0].outputs or [] if signatures else []
+        return {_text(entry.name): int(entry.tensorIndex) for entry in entries}
 
     def set_metadata(self, name: str, data: bytes) -> None:
         """Keep a named buffer beside the network, replacing one of the same name."""

@@ -10,6 +10,7 @@ from dataclasses import replace
 from converters.graph import Graph
 from converters.tflite_metadata import BUFFER_NAME, metadata_buffer
 from edge_sdk.inference.card import CARD_NAME, ModelCard
+from edge_sdk.inference.network_card import NetworkCard
 
 # A fixed time stamp, so that the same network and card give the same bytes.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -30,9 +31,38 @@ def with_card(network: bytes, card: ModelCard) -> bytes:
     graph.prune()
     flatbuffer = graph.to_bytes()
     card = replace(card, network_sha256=hashlib.sha256(flatbuffer).hexdigest())
+    return _bundle(flatbuffer, card.to_bytes())
+
+
+def with_network_card(network: bytes, card: NetworkCard) -> bytes:
+    """The deployable file of a network that gives no embedding: the network and its network card.
+
+    Args:
+        network: A .tflite's FlatBuffer.
+        card: What to say; ``network_sha256`` is filled in here.
+
+    Returns:
+        The file's bytes; the same arguments give the same bytes.
+    """
+    card = replace(card, network_sha256=hashlib.sha256(network).hexdigest())
+    return _bundle(network, card.to_bytes())
+
+
+def with_compiled_card(compiled: bytes, card: ModelCard) -> bytes:
+    """The deployable file of a network that a chip's compiler wrote: every byte of it stays where it is.
+
+    Args:
+        compiled: The compiler's FlatBuffer; it may count on the order of its tensors.
+        card: Of the network that was compiled; ``network_sha256`` is filled in here.
+    """
+    card = replace(card, network_sha256=hashlib.sha256(compiled).hexdigest())
+    return _bundle(compiled, card.to_bytes())
+
+
+def _bundle(flatbuffer: bytes, card: bytes) -> bytes:
     archive = io.BytesIO(flatbuffer)
     archive.seek(0, io.SEEK_END)
     # Stored, not compressed: Android's reader maps associated files straight from the model's memory.
     with zipfile.ZipFile(archive, "a", zipfile.ZIP_STORED) as bundle:
-        bundle.writestr(zipfile.ZipInfo(CARD_NAME, _EPOCH), card.to_bytes())
+        bundle.writestr(zipfile.ZipInfo(CARD_NAME, _EPOCH), card)
     return archive.getvalue()

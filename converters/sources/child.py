@@ -27,6 +27,7 @@ _RUNTIMES = {
     "keras": "TensorFlow",
     "saved_model": "TensorFlow",
     "onnx": "the ONNX converter",
+    "onnx_outputs": "the ONNX converter",
     "tflite": "the interpreter",
 }
 

@@ -29,7 +29,7 @@ def convert(request: Request) -> Converted:
         SourceError: Damaged, too new, weights missing, quantized activations, operators outside the
             standard, more than one input or output, or not the contract's image.
     """
-    model, notes = _load(request)
+    model, notes = load(request)
     notes += onnx_interface.drop_unread_inputs(model)
     interface = onnx_interface.examine(model, request.contract)
     request.stage = "running the file with onnxruntime"
@@ -38,7 +38,7 @@ def convert(request: Request) -> Converted:
     notes += onnx_interface.fix_shape(model, interface, request.contract)
     model, folded = onnx_folding.fold_constants(model)
     onnx_folding.refuse_quantized(model)
-    _check_known(model)
+    check_known(model)
     _check_fixed(model, interface, request, witness)
     if not interface.channels_first:
         onnx_interface.take_channels_first(model)
@@ -50,7 +50,7 @@ def convert(request: Request) -> Converted:
     return Converted(tflite, witness, tools("onnx", "onnxruntime", "onnx2tf", "tensorflow"), notes)
 
 
-def _load(request: Request) -> tuple[Any, tuple[str, ...]]:
+def load(request: Request) -> tuple[Any, tuple[str, ...]]:
     """Parse and check the file, with its external weights."""
     import onnx
     from google.protobuf.message import DecodeError
@@ -145,7 +145,7 @@ def _check_operators(model: Any) -> None:
         )
 
 
-def _check_known(model: Any) -> None:
+def check_known(model: Any) -> None:
     """Refuse operators that onnx2tf has no module for, before TensorFlow is loaded to no end."""
     package = importlib.util.find_spec("onnx2tf")
     if package is None:
@@ -177,6 +177,13 @@ def _check_fixed(model: Any, interface: Interface, request: Request, witness: Fl
 
 
 def _to_tflite(model: Any, request: Request) -> bytes:
+    network = to_keras(model, request)
+    return write_tflite(
+        network, owner=list(network.variables), contract=request.contract, folder=request.folder
+    )
+
+
+def to_keras(model: Any, request: Request) -> Any:
     """Convert with onnx2tf, as a Keras 2 model that is written without onnx2tf's own file formats."""
     import onnx
 
@@ -185,14 +192,11 @@ def _to_tflite(model: Any, request: Request) -> bytes:
     onnx2tf.download_test_image_data = lambda: request.inputs
     file = request.folder / "network.onnx"
     onnx.save(model, file)
-    network = onnx2tf.convert(
+    return onnx2tf.convert(
         input_onnx_file_path=str(file),
         output_folder_path=str(request.folder / "onnx2tf"),
         not_use_onnxsim=True,
         disable_model_save=True,
         non_verbose=True,
         verbosity="error",
-    )
-    return write_tflite(
-        network, owner=list(network.variables), contract=request.contract, folder=request.folder
     )

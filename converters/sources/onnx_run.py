@@ -27,7 +27,7 @@ def open_session(model: Any) -> Any:
         return onnxruntime.InferenceSession(
             model.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
-    except _errors() as error:
+    except run_errors() as error:
         raise SourceError(f"onnxruntime does not take it: {_line(error)}", hint="export it again") from error
 
 
@@ -55,13 +55,13 @@ def embed(model: Any, interface: Interface, inputs: FloatArray) -> FloatArray:
             fed = np.ascontiguousarray(fed.transpose(TO_NCHW))
         try:
             (answer,) = session.run(None, {name: fed})
-        except _errors() as error:
+        except run_errors() as error:
             raise SourceError(f"onnxruntime cannot run it: {_line(error)}", hint="export it again") from error
         rows.append(np.asarray(answer, np.float32).reshape(batch, -1)[0])
     return np.stack(rows)
 
 
-def _errors() -> tuple[type[Exception], ...]:
+def run_errors() -> tuple[type[Exception], ...]:
     """onnxruntime's errors, which share no class of their own."""
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 

@@ -39,6 +39,7 @@ _MODULES = {
     "keras": "converters.sources.from_keras",
     "saved_model": "converters.sources.from_saved_model",
     "onnx": "converters.sources.from_onnx",
+    "onnx_outputs": "converters.sources.from_onnx_outputs",
     "tflite": "converters.sources.from_tflite",
 }
 

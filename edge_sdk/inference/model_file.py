@@ -55,24 +55,58 @@ class ModelFile:
             ModelError: Missing, unreadable, too large, not a .tflite, or another digest.
             ModelCardError: No model card inside, or a malformed one.
         """
-        data = read_model_bytes(path)
-        digest = hashlib.sha256(data).hexdigest()
-        if sha256 is not None and digest != sha256.strip().lower():
+        file = read_carded(path, sha256=sha256)
+        card = ModelCard.from_bytes(file.card)
+        file.check_network(card.network_sha256)
+        return cls(file.data, file.sha256, card)
+
+
+@dataclass(frozen=True)
+class CardedFile:
+    """A file with a card of any kind, read whole, neither its network nor its card parsed.
+
+    Args:
+        path: Where it came from, for messages.
+        data: The whole file.
+        sha256: Of the whole file, hex.
+        card: The card's bytes.
+        archive_start: Where the network ends.
+    """
+
+    path: str | Path
+    data: bytes
+    sha256: str
+    card: bytes
+    archive_start: int
+
+    def check_network(self, sha256: str) -> None:
+        """Refuse a network that is not the one its card was written for; raises ModelError."""
+        network = hashlib.sha256(memoryview(self.data)[: self.archive_start]).hexdigest()
+        if network != sha256:
             raise ModelError(
-                f"{path}: expected SHA-256 {sha256.strip().lower()}, found {digest}",
-                hint="the file was changed or is another one; copy it again from where it was converted",
-            )
-        check_identifier(data, path)
-        archive_start, card_bytes = _read_card_bytes(data, path)
-        card = ModelCard.from_bytes(card_bytes)
-        network = hashlib.sha256(memoryview(data)[:archive_start]).hexdigest()
-        if network != card.network_sha256:
-            raise ModelError(
-                f"{path}: the network is not the one its card was written for (SHA-256 {network[:12]}...,"
-                f" card says {card.network_sha256[:12]}...)",
+                f"{self.path}: the network is not the one its card was written for (SHA-256 {network[:12]}...,"
+                f" card says {sha256[:12]}...)",
                 hint="the file is damaged or was edited; copy it again or convert again",
             )
-        return cls(data, digest, card)
+
+
+def read_carded(path: str | Path, *, sha256: str | None = None) -> CardedFile:
+    """Read a file with a card; the digest, where one is given, is checked before anything is parsed.
+
+    Raises:
+        ModelError: Missing, unreadable, too large, not a .tflite, or another digest.
+        ModelCardError: No card inside, or more than one.
+    """
+    data = read_model_bytes(path)
+    digest = hashlib.sha256(data).hexdigest()
+    if sha256 is not None and digest != sha256.strip().lower():
+        raise ModelError(
+            f"{path}: expected SHA-256 {sha256.strip().lower()}, found {digest}",
+            hint="the file was changed or is another one; copy it again from where it was converted",
+        )
+    check_identifier(data, path)
+    archive_start, card = _read_card_bytes(data, path)
+    return CardedFile(path, data, digest, card, archive_start)
 
 
 def read_model_bytes(path: str | Path) -> bytes:

@@ -1,0 +1,123 @@
+"""An ONNX network with several outputs, such as a detector; only in the child process.
+
+Outputs go by their names and in the order of their names, from here to the card: nothing else of them
+survives every converter.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+
+from converters.errors import SourceError
+from converters.sources import onnx_folding, onnx_interface, onnx_run
+from converters.sources.from_onnx import check_known, load, to_keras
+from converters.sources.onnx_interface import TO_NCHW, TO_NHWC
+from converters.sources.request import Converted, Request, tools
+from converters.sources.tensorflow_export import write_tflite
+from edge_sdk.types import FloatArray
+
+_MAX_OUTPUTS = 64
+_OWN_SIZE = "not every export takes another size than its own: say that one with --size"
+_ODD = re.compile(r"[^A-Za-z0-9_]")
+
+
+def convert(request: Request) -> Converted:
+    """Fix an ONNX network to one image of the contract's size and write it as ``.tflite``.
+
+    The witness holds, for each image, every output's values one after the other, outputs in the order of
+    their names.
+
+    Raises:
+        SourceError: Damaged, too new, quantized, more than one input, or it does not run at this size.
+    """
+    model, notes = load(request)
+    notes += onnx_interface.drop_unread_inputs(model)
+    notes += _fix_image(model, request)
+    request.stage = "fixing the shapes of the ONNX graph"
+    model, folded = onnx_folding.fold_constants(model)
+    onnx_folding.refuse_quantized(model)
+    check_known(model)
+    onnx_interface.say_names_plainly(model)
+    names = _output_names(model)
+    request.stage = "running the file with onnxruntime"
+    answers = _answers(model, request.inputs)
+    request.stage = "converting the ONNX graph with onnx2tf"
+    network = to_keras(model, request)
+    made = network(request.inputs[:1])
+    shapes = [tuple(value.shape) for value in (made if isinstance(made, (list, tuple)) else [made])]
+    witness = _witness(answers, names, shapes)
+    tflite = write_tflite(
+        network,
+        owner=list(network.variables),
+        contract=request.contract,
+        folder=request.folder,
+        outputs=names,
+    )
+    return Converted(tflite, witness, tools("onnx", "onnxruntime", "onnx2tf", "tensorflow"), notes + folded)
+
+
+def _fix_image(model: Any, request: Request) -> tuple[str, ...]:
+    """Give the one input the contract's size; a convolutional network takes any, another fails when it runs."""
+    inputs = model.graph.input
+    if len(inputs) != 1:
+        names = ", ".join(value.name for value in inputs)
+        raise SourceError(f"expected one input, found {len(inputs)}: {names}")
+    dims = inputs[0].type.tensor_type.shape.dim
+    height, width, channels = request.contract.shape
+    found = [d.dim_value if d.HasField("dim_value") else 0 for d in dims]
+    if len(found) != 4 or found[1] not in (0, channels):
+        raise SourceError(
+            f"graph input is {'x'.join(map(str, found))}, expected batch, {channels} channels, height, width"
+        )
+    wanted = [1, channels, height, width]
+    if found == wanted:
+        return ()
+    for dim, side in zip(dims, wanted, strict=True):
+        dim.dim_value = side
+    # Shapes noted for the old size would contradict the new one.
+    del model.graph.value_info[:]
+    for value in model.graph.output:
+        value.type.tensor_type.ClearField("shape")
+    return (
+        f"the input of the ONNX file was {'x'.join(str(n or '?') for n in found)} and is {height}x{width} now",
+    )
+
+
+def _output_names(model: Any) -> list[str]:
+    names = [_ODD.sub("_", value.name) for value in model.graph.output]
+    if not 1 <= len(names) <= _MAX_OUTPUTS or len(set(names)) != len(names):
+        raise SourceError(f"expected 1 to {_MAX_OUTPUTS} outputs with names of their own, found {names}")
+    return names
+
+
+def _answers(model: Any, inputs: FloatArray) -> list[list[FloatArray]]:
+    """What onnxruntime answers to each image, every output in the file's order."""
+    try:
+        session = onnx_run.open_session(model)
+    except SourceError as error:
+        raise SourceError(f"{error} (at this size)", hint=_OWN_SIZE) from error
+    name = session.get_inputs()[0].name
+    try:
+        return [
+            session.run(None, {name: np.ascontiguousarray(image[None].transpose(TO_NCHW))})
+            for image in inputs
+        ]
+    except onnx_run.run_errors() as error:
+        raise SourceError(
+            f"onnxruntime cannot run it at this size: {str(error).splitlines()[0][:200]}", hint=_OWN_SIZE
+        ) from error
+
+
+def _witness(answers: list[list[FloatArray]], names: list[str], shapes: list[tuple[int, ...]]) -> FloatArray:
+    """One row for each image; maps lie as the converted network has them, channels last."""
+    rows = []
+    for values in answers:
+        parts = {}
+        for name, value, shape in zip(names, values, shapes, strict=True):
+            channels_last = value.transpose(TO_NHWC) if value.ndim == 4 else value
+            parts[name] = (channels_last if channels_last.shape == shape else value).ravel()
+        rows.append(np.concatenate([parts[name] for name in sorted(names)]).astype(np.float32))
+    return np.stack(rows)
