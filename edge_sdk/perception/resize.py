@@ -1,0 +1,110 @@
+"""Frames to a detector's size: fast rather than fine, in integers, with memory that the result's size bounds."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_sdk.types import UInt8Array
+
+_BITS = 7
+_ONE = 1 << _BITS
+#: Pixels in a row or column that one result pixel is the mean of, at most; beyond, they are sampled.
+_MAX_MEAN = 4
+
+
+def resize(image: UInt8Array, height: int, width: int) -> UInt8Array:
+    """Resize by means of whole blocks, then bilinearly for the rest, pixel centres at halves.
+
+    Args:
+        image: Shape (H, W, 3), uint8; a view into a larger frame will do.
+        height: Wanted height in pixels.
+        width: Wanted width in pixels.
+
+    Returns:
+        Shape (height, width, 3), uint8; within a level or two of the exact answer where it is enlarged or
+        shrunk by whole numbers.
+    """
+    rows, columns = image.shape[:2]
+    if (rows, columns) == (height, width):
+        return image
+    block_y, block_x = max(1, rows // height), max(1, columns // width)
+    # In pixels of the block means: how far apart result pixels are.
+    step_y, step_x = rows / height / block_y, columns / width / block_x
+    image = _mean_rows(image, block_y)
+    image = _bilinear_rows(image, height, step_y)
+    image = _mean_columns(image, block_x)
+    return _bilinear_columns(image, width, step_x)
+
+
+def _mean_rows(image: UInt8Array, block: int) -> UInt8Array:
+    if block == 1:
+        return image
+    count = image.shape[0] // block
+    places = _spread(block)
+    total = image[places[0] : count * block : block].astype(np.uint16)
+    for place in places[1:]:
+        total += image[place : count * block : block]
+    total += len(places) // 2
+    total //= len(places)
+    return total.astype(np.uint8)
+
+
+def _mean_columns(image: UInt8Array, block: int) -> UInt8Array:
+    if block == 1:
+        return image
+    count = image.shape[1] // block
+    places = _spread(block)
+    result = np.empty((image.shape[0], count, image.shape[2]), np.uint8)
+    # One channel at a time: numpy's inner loop would be as short as a pixel otherwise.
+    for channel in range(image.shape[2]):
+        plane = image[..., channel]
+        total = plane[:, places[0] : count * block : block].astype(np.uint16)
+        for place in places[1:]:
+            total += plane[:, place : count * block : block]
+        total += len(places) // 2
+        total //= len(places)
+        result[..., channel] = total
+    return result
+
+
+def _spread(block: int) -> list[int]:
+    """Which pixels of a block its mean is taken of: all, or a few spread evenly around its centre."""
+    if block <= _MAX_MEAN:
+        return list(range(block))
+    return [int((i + 0.5) * block / _MAX_MEAN) for i in range(_MAX_MEAN)]
+
+
+def _places(
+    count: int, step: float, available: int
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.uint16]]:
+    """Two neighbours of each result pixel and the second one's weight in 1/128."""
+    centres = (np.arange(count) + 0.5) * step - 0.5
+    centres = centres.clip(0, available - 1)
+    first = np.floor(centres).astype(np.intp)
+    second = np.minimum(first + 1, available - 1)
+    return first, second, np.rint((centres - first) * _ONE).astype(np.uint16)
+
+
+def _bilinear_rows(image: UInt8Array, height: int, step: float) -> UInt8Array:
+    if image.shape[0] == height and step == 1:
+        return image
+    first, second, weight = _places(height, step, image.shape[0])
+    weight = weight[:, None, None]
+    mixed = image[first] * (_ONE - weight)
+    mixed += image[second] * weight
+    mixed += _ONE // 2
+    mixed >>= _BITS
+    return mixed.astype(np.uint8)
+
+
+def _bilinear_columns(image: UInt8Array, width: int, step: float) -> UInt8Array:
+    if image.shape[1] == width and step == 1:
+        return image
+    first, second, weight = _places(width, step, image.shape[1])
+    weight = weight[:, None]
+    mixed = image[:, first] * (_ONE - weight)
+    mixed += image[:, second] * weight
+    mixed += _ONE // 2
+    mixed >>= _BITS
+    return mixed.astype(np.uint8)
