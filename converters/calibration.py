@@ -127,8 +127,9 @@ class ChannelStatistics:
     mean: Float64Array
 
     def scaled(self, scale: Float64Array) -> ChannelStatistics:
-        """The statistics after each channel was divided by its scale; exact, since scales are above zero."""
-        return ChannelStatistics(self.low / scale, self.high / scale, self.mean / scale)
+        """The statistics after each channel was divided by its scale, which is not zero."""
+        ends = self.low / scale, self.high / scale
+        return ChannelStatistics(np.minimum(*ends), np.maximum(*ends), self.mean / scale)
 
     @property
     def range(self) -> TensorRange:

@@ -37,8 +37,9 @@ class Recipe:
         keep_float: Operators left in float, by the name of their output tensor.
         quantizer: What makes an int8 network: ``ai-edge-quantizer``, which leaves in float what has no integer
             form, or ``integer``, which leaves nothing and refuses such a network.
-        spelled: Activations spelled out in MUL and ADD before they are quantized, such as ``PRELU``: the same
-            float function in operators that the target runs faster.
+        bound_slopes: Whether PReLU channels with a slope beyond -1..1 are mirrored, so that none is.
+        spelled: Operators put into the words of others before they are quantized, such as ``PRELU``: the same
+            float function, where the target runs those others faster.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Recipe:
     bias_correction: bool = False
     keep_float: tuple[str, ...] = ()
     quantizer: str = "ai-edge-quantizer"
+    bound_slopes: bool = False
     spelled: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -83,6 +85,7 @@ class Recipe:
                 bias_correction=bool(value.get("bias_correction", False)),
                 keep_float=tuple(str(name) for name in value.get("keep_float", ())),
                 quantizer=_one_of(str(value.get("quantizer", QUANTIZERS[0])), QUANTIZERS),
+                bound_slopes=bool(value.get("bound_slopes", False)),
                 spelled=tuple(str(op) for op in value.get("spelled", ())),
             )
         except (KeyError, TypeError, ValueError, OverflowError) as error:

@@ -68,6 +68,9 @@ def _bias(graph: Graph, operator: schema.OperatorT) -> int | None:
     operands = indices(operator.inputs)
     if graph.op_name(operator) not in _WEIGHTED or len(operands) < 3 or operands[2] < 0:
         return None
+    # One factor per channel is held exactly, so it makes no error of its own.
+    if graph.op_name(operator) == "DEPTHWISE_CONV_2D" and graph.shape(operands[1])[:3] == (1, 1, 1):
+        return None
     own = graph.dtype_name(operands[2]) == "int32" and len(graph.consumers(operands[2])) == 1
     return operands[2] if own else None
 

@@ -16,9 +16,10 @@ from converters.quantizers.integer import quantize_integer
 from converters.quantizers.ranges import find_ranges
 from converters.recipe import Recipe
 from converters.rewrites.equalize import Group, equalize, find_groups
-from converters.rewrites.spelling import SPELLED, Summand, spell_activations
+from converters.rewrites.slopes import bound_slopes
+from converters.rewrites.spelling import SPELLED, Summand, spell_out
 from edge_sdk.inference.card import InputContract
-from edge_sdk.types import UInt8Array
+from edge_sdk.types import Float64Array, UInt8Array
 
 #: The mean error of a channel settles on few images; more cost time alone.
 BIAS_IMAGES = 64
@@ -78,7 +79,7 @@ def _check(graph: Graph, recipe: Recipe) -> None:
     strange = sorted(set(recipe.spelled) - set(SPELLED))
     if strange:
         raise ConversionError(
-            f"recipe {recipe.name}: expected activations of {', '.join(SPELLED)} to spell out, found {strange[0]!r}"
+            f"recipe {recipe.name}: expected operators of {', '.join(SPELLED)} to spell out, found {strange[0]!r}"
         )
     unknown = sorted(set(recipe.keep_float) - {graph.name(i) for i in graph.computed()})
     if unknown:
@@ -108,21 +109,29 @@ def float_twin(
 ) -> tuple[bytes, Mapping[str, ChannelStatistics]]:
     """The float network whose tensors are the int8 network's: the same function, equalized and spelled out as a
     recipe says, and what its statistics become."""
-    if not (recipe.equalize or recipe.spelled):
+    if not (recipe.bound_slopes or recipe.equalize or recipe.spelled):
         return network, statistics
     graph = Graph.parse(network)
     after = dict(statistics)
+    if recipe.bound_slopes:
+        after.update(_scaled(graph, bound_slopes(graph), after))
     if recipe.equalize:
-        after.update(_equalize(graph, recipe, statistics))
-    for name, summand in spell_activations(graph, recipe.spelled).items():
+        after.update(_scaled(graph, _equalize(graph, recipe, after), after))
+    for name, summand in spell_out(graph, recipe.spelled).items():
         after[name] = _of_summand(summand, after)
     graph.prune()
     return graph.to_bytes(), after
 
 
+def _scaled(
+    graph: Graph, scales: Mapping[int, Float64Array], statistics: Mapping[str, ChannelStatistics]
+) -> dict[str, ChannelStatistics]:
+    return {graph.name(i): statistics[graph.name(i)].scaled(scale) for i, scale in scales.items()}
+
+
 def _equalize(
     graph: Graph, recipe: Recipe, statistics: Mapping[str, ChannelStatistics]
-) -> dict[str, ChannelStatistics]:
+) -> dict[int, Float64Array]:
     groups = [group for group in find_groups(graph) if recipe.equalize == "all" or _depthwise(graph, group)]
     magnitudes = {
         i: np.maximum(np.abs(found.low), np.abs(found.high))
@@ -130,8 +139,7 @@ def _equalize(
         for i in group.tensors
         for found in [statistics[graph.name(i)]]
     }
-    scales = equalize(graph, groups, magnitudes, weight_share=recipe.weight_share)
-    return {graph.name(i): statistics[graph.name(i)].scaled(scale) for i, scale in scales.items()}
+    return equalize(graph, groups, magnitudes, weight_share=recipe.weight_share)
 
 
 def _of_summand(summand: Summand, statistics: Mapping[str, ChannelStatistics]) -> ChannelStatistics:

@@ -1,7 +1,7 @@
 """Full int8: every tensor of the network an integer, for NPUs, microcontrollers and NNAPI.
 
-Weights are symmetric int8 with a scale per output channel, biases int32, activations affine int8 with a scale per
-tensor, as LiteRT's quantization specification asks (ai.google.dev/edge/litert/models/quantization_spec; Jacob et
+Weights are symmetric int8 with a scale per output channel (per tensor in FULLY_CONNECTED), biases int32,
+activations affine int8 with a scale per tensor, as LiteRT's quantization specification asks (ai.google.dev/edge/litert/models/quantization_spec; Jacob et
 al. 2018, arXiv:1712.05877). The ranges are the caller's.
 """
 
@@ -258,6 +258,9 @@ class _Writer:
         bias = graph.constant(operands[2]) if len(operands) > 2 else None
         real = np.zeros(channels) if bias is None else bias.astype(np.float64).reshape(-1)
         scales = channel_scales(weights, axis, real, source.scale, output.scale)
+        if graph.op_name(operator) == "FULLY_CONNECTED":
+            # Kernels of before 2024 read the first scale alone, in the same operator version, without a word.
+            scales = np.full_like(scales, scales.max())
         shape = [1] * weights.ndim
         shape[axis] = -1
         codes = np.rint(weights / scales.reshape(shape)).clip(-_HIGH, _HIGH).astype(np.int8)

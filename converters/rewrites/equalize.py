@@ -119,7 +119,7 @@ def equalize(
 def _carries_channels(graph: Graph, operator: schema.OperatorT) -> bool:
     """Whether f(s x) = s f(x) holds for this operator with a scale for each last-axis channel."""
     name = graph.op_name(operator)
-    if name not in _SAME_CHANNELS or _activation(operator) not in (_NONE, _RELU):
+    if name not in _SAME_CHANNELS or fused_activation(operator) not in (_NONE, _RELU):
         return False
     output = indices(operator.outputs)[0]
     computed = [i for i in indices(operator.inputs) if i >= 0 and graph.constant(i) is None]
@@ -162,7 +162,7 @@ def _can_write_scaled(graph: Graph, operator: schema.OperatorT) -> bool:
     return (
         graph.op_name(operator) in _WEIGHTED
         and _has_own_weights(graph, operator)
-        and (_activation(operator) in (_NONE, _RELU))
+        and (fused_activation(operator) in (_NONE, _RELU))
     )
 
 
@@ -189,7 +189,8 @@ def _has_own_weights(graph: Graph, operator: schema.OperatorT) -> bool:
     )
 
 
-def _activation(operator: schema.OperatorT) -> int:
+def fused_activation(operator: schema.OperatorT) -> int:
+    """Which activation an operator has fused, 0 where none."""
     return int(getattr(operator.builtinOptions, "fusedActivationFunction", 0) or 0)
 
 
@@ -213,14 +214,27 @@ def _reading_magnitude(graph: Graph, operator: schema.OperatorT, channels: int) 
 
 def _apply(graph: Graph, group: Group, scale: Float64Array) -> None:
     for operator in group.producers:
-        operands = indices(operator.inputs)
-        _multiply(
-            graph, operands[1], 1 / scale, axis=-1 if graph.op_name(operator) == "DEPTHWISE_CONV_2D" else 0
-        )
-        if len(operands) > 2 and operands[2] >= 0:
-            _multiply(graph, operands[2], 1 / scale, axis=0)
+        multiply_channels(graph, operator, 1 / scale, output=True)
     for operator in group.consumers:
-        _multiply(graph, indices(operator.inputs)[1], scale, axis=-1)
+        multiply_channels(graph, operator, scale, output=False)
+
+
+def multiply_channels(
+    graph: Graph, operator: schema.OperatorT, factor: Float64Array, *, output: bool
+) -> None:
+    """Multiply a weighted operator's output channels, or what it reads of its input channels, in place.
+
+    Args:
+        graph: The float network.
+        operator: One whose weights are its own, as a group's producers and consumers are.
+        factor: Shape (C,).
+        output: Which of the two.
+    """
+    operands = indices(operator.inputs)
+    last = not output or graph.op_name(operator) == "DEPTHWISE_CONV_2D"
+    _multiply(graph, operands[1], factor, axis=-1 if last else 0)
+    if output and len(operands) > 2 and operands[2] >= 0:
+        _multiply(graph, operands[2], factor, axis=0)
 
 
 def _multiply(graph: Graph, index: int, factor: Float64Array, *, axis: int) -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 from networks import CONTRACT, Network, crops, tiny
 
 from converters.calibration import channel_statistics
@@ -79,7 +80,7 @@ def test_an_operator_without_an_integer_form_is_named() -> None:
 def test_a_recipe_that_contradicts_itself_is_refused() -> None:
     with pytest.raises(ConversionError, match="leaves nothing in float, found 'PRELU'"):
         made(tiny(), replace(FULL, float_operators=("PRELU",)))
-    with pytest.raises(ConversionError, match="expected activations of PRELU, LEAKY_RELU"):
+    with pytest.raises(ConversionError, match="expected operators of PRELU, LEAKY_RELU"):
         made(tiny(), replace(FULL, spelled=("GELU",)))
 
 
@@ -88,3 +89,119 @@ def test_recipes_of_before_mean_what_they_meant() -> None:
     assert Recipe.from_json(old) == shipped("cpu_int8")
     with pytest.raises(ConversionError, match="malformed field: expected one of 'ai-edge-quantizer'"):
         Recipe.from_json({**old, "quantizer": "mine"})
+
+
+def steep(*, pad: bool = False) -> bytes:
+    """A PReLU with slopes far beyond 1 beside shallow ones, between convolutions."""
+    net = Network(seed=2)
+    x = net.prelu(net.conv(net.input, 8), [-9.0, 0.02, 0.05, 2.5, -0.1, 1.0, -1.5, 0.3])
+    if pad:
+        around = net.constant(np.array([[0, 0], [1, 1], [1, 1], [0, 0]], np.int32))
+        x = net.op("PAD", [x, around], (1, 10, 10, 8), schema.PadOptionsT())
+    return net.finish(net.embedding(net.conv(x, 16)))
+
+
+def slopes(network: bytes) -> np.ndarray:
+    graph = Graph.parse(network)
+    found = [graph.constant(op.inputs[1]) for op in graph.operators if graph.op_name(op) == "PRELU"]
+    return np.concatenate([np.ravel(alpha) for alpha in found])
+
+
+@pytest.mark.parametrize("pad", [False, True])
+def test_bounded_slopes_leave_the_float_function_alone(pad: bool) -> None:
+    network, recipe = steep(pad=pad), replace(OPERATOR, equalize="all")
+    twin, predicted = float_twin(network, recipe, channel_statistics(network, CONTRACT, crops(24)))
+    assert np.abs(slopes(network)).max() == 9 and np.abs(slopes(twin)).max() <= 1
+    images = np.random.default_rng(4).normal(0, 2, (6, 16, 16, 3)).astype(np.float32)
+    np.testing.assert_allclose(run_float(twin, images), run_float(network, images), rtol=1e-4, atol=1e-4)
+    for name, found in channel_statistics(twin, CONTRACT, crops(24)).items():
+        for which in ("low", "high", "mean"):
+            np.testing.assert_allclose(
+                getattr(predicted[name], which), getattr(found, which), rtol=1e-3, atol=1e-4
+            )
+
+
+def test_bounded_slopes_are_better_held_by_int8() -> None:
+    network = steep()
+    recipe = replace(OPERATOR, equalize="all")
+    lost = 1 - fidelity(network, replace(recipe, bound_slopes=False))
+    assert 1 - fidelity(network, recipe) < 0.5 * lost
+
+
+@pytest.mark.parametrize("after", ["ADD", "output"])
+def test_slopes_stay_where_what_follows_is_not_a_convolution_alone(after: str) -> None:
+    net = Network(seed=2)
+    x = net.prelu(net.conv(net.input, 8), np.linspace(-2, 2, 8))
+    y = net.mean(net.binary("ADD", x, net.conv(x, 8, stride=1)) if after == "ADD" else x)
+    network = net.finish(net.dense(y, 8) if after == "ADD" else y)
+    twin, _ = float_twin(network, OPERATOR, channel_statistics(network, CONTRACT, crops(8)))
+    np.testing.assert_array_equal(slopes(twin), slopes(network))
+
+
+def test_a_relu_is_fused_where_it_is_alone_and_a_product_where_it_is_not() -> None:
+    net = Network()
+    x = net.conv(net.input, 8)
+    both = net.binary("ADD", net.unary("RELU", x), x)
+    network = net.finish(net.embedding(net.unary("RELU6", net.conv(both, 16))))
+    full = made(network)
+    counts = Graph.parse(full).operator_counts()
+    assert counts == {"CONV_2D": 2, "DEPTHWISE_CONV_2D": 1, "ADD": 1, "MEAN": 1, "FULLY_CONNECTED": 1}
+    assert xnnpack_partitions(full).outside == ()
+    assert fidelity(network) > 0.998
+
+
+def test_pooling_a_whole_image_has_a_scale_of_its_own() -> None:
+    net = Network()
+    x = net.unary("RELU", net.conv(net.input, 32))
+    options = schema.Pool2DOptionsT()
+    options.filterHeight = options.filterWidth = 8
+    options.strideH = options.strideW = 1
+    options.padding = schema.Padding.VALID
+    pooled = net.op("AVERAGE_POOL_2D", [x], (1, 1, 1, 32), options)
+    network = net.finish(net.dense(net.reshape(pooled, (1, 32)), 16))
+    assert "AVERAGE_POOL_2D" not in Graph.parse(made(network)).operator_counts()
+    assert fidelity(network) > fidelity(network, OPERATOR) - 1e-4
+
+
+def every_operator() -> bytes:
+    """What embedding networks are made of beside convolutions: squeeze-and-excitation, branches, attention's parts."""
+    net = Network(seed=5)
+    x = net.unary("HARD_SWISH", net.conv(net.input, 8))
+    squeezed = net.reshape(net.mean(x), (1, 1, 1, 8))
+    gate = net.unary("LOGISTIC", net.conv(squeezed, 8, size=1, stride=1))
+    x = net.binary("MUL", x, gate)
+    options = schema.Pool2DOptionsT()
+    options.filterHeight = options.filterWidth = options.strideH = options.strideW = 2
+    options.padding = schema.Padding.VALID
+    half = (1, 4, 4, 8)
+    pooled = [net.op(kind, [x], half, options) for kind in ("MAX_POOL_2D", "AVERAGE_POOL_2D")]
+    joined = schema.ConcatenationOptionsT()
+    joined.axis = 3
+    branches = [*pooled, net.unary("TANH", pooled[0]), net.conv(x, 8)]
+    x = net.op("CONCATENATION", branches, (1, 4, 4, 32), joined)
+    turned = net.constant(np.array([0, 2, 1, 3], np.int32))
+    x = net.op("TRANSPOSE", [x, turned], net.shape(x), schema.TransposeOptionsT())
+    x = net.binary("SUB", x, net.constant(np.linspace(-1, 1, 32).astype(np.float32)))
+    return net.finish(net.embedding(net.binary("MAXIMUM", x, net.constant(np.float32([-0.2]))), 16))
+
+
+@pytest.mark.parametrize("equalize", ["", "all"])
+def test_what_embedding_networks_are_made_of_becomes_integers(equalize: str) -> None:
+    network = every_operator()
+    full = made(network, replace(FULL, equalize=equalize))
+    assert dtypes(full) <= {"int8", "int32"}
+    # A branch with a scale of its own that others read too is brought to the common one.
+    assert Graph.parse(full).operator_counts()["QUANTIZE"] == 3
+    assert fidelity(network, replace(FULL, equalize=equalize)) > 0.99
+
+
+def test_a_channel_that_training_switched_off_keeps_its_bias() -> None:
+    net = Network(seed=6)
+    x = net.conv(net.input, 8)
+    weights, bias = (int(i) for i in net.graph.operators[-1].inputs[1:])
+    dead = net.graph.constant(weights).copy()
+    dead[2], dead[5] = 0, 1e-20
+    net.graph.set_constant(weights, dead)
+    net.graph.set_constant(bias, np.linspace(1, 3, 8).astype(np.float32))
+    network = net.finish(net.embedding(net.conv(x, 16)))
+    assert fidelity(network) > 0.998
