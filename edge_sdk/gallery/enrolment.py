@@ -114,7 +114,8 @@ class _Added:
         used = len(self._owners)
         if used + len(rows) > len(self._rows):
             grown = np.zeros((2 * (used + len(rows)), rows.shape[1]), np.float32)
-            grown[:used] = self._rows[:used]
+            if used:
+                grown[:used] = self._rows[:used]
             self._rows = grown
         self._rows[used : used + len(rows)] = rows
         self._owners += [name] * len(rows)
