@@ -6,10 +6,12 @@ that takes half the graph), so every artefact is looked at, whoever made it.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import numpy as np
+from ai_edge_litert import schema_py_generated as schema
 
 from converters.embedding import embed_crops
 from converters.graph import Graph, indices
@@ -109,7 +111,7 @@ def _integer(graph: Graph, recipe: Recipe, foreign: Collection[str]) -> Gate:
     strays += [
         f"{graph.dtype_name(i)} at the network's edge: {graph.name(i)!r}"
         for i in [*graph.inputs, *graph.outputs]
-        if graph.dtype_name(i) != "int8"
+        if graph.dtype_name(i) not in ("int8", "uint8")
     ]
     found = (
         "; ".join(strays[:3])
@@ -132,13 +134,25 @@ def _finite(network: bytes, contract: InputContract, crops: UInt8Array) -> Gate:
 def _partitions(network: bytes, recipe: Recipe, foreign: Collection[str]) -> Gate:
     """XNNPACK runs all of the network that it runs in float, in the partitions the recipe allows"""
     found = xnnpack_partitions(network)
+    graph = Graph.parse(network)
     text = f"{found.count} partition{'s' if found.count != 1 else ''}"
     if found.outside:
         text += f", outside: {', '.join(sorted(set(found.outside)))}"
-    passed = found.count <= recipe.partitions and (recipe.partitions != 1 or not found.outside)
+    at_edge = ["QUANTIZE"] * sum(is_sign_change(graph, operator) for operator in graph.operators)
+    left = Counter(found.outside) - Counter(at_edge)
+    passed = found.count <= recipe.partitions and (recipe.partitions != 1 or not left)
     # What is left alone takes its conversions along.
     passed = passed or bool(found.outside and set(found.outside) <= {*foreign, *_CONVERSIONS} and foreign)
     return _gate(_partitions, text, passed)
+
+
+def is_sign_change(graph: Graph, operator: schema.OperatorT) -> bool:
+    """Whether an operator changes between uint8 and int8 where the network begins or ends."""
+    if graph.op_name(operator) != "QUANTIZE":
+        return False
+    source, target = indices(operator.inputs)[0], indices(operator.outputs)[0]
+    types = {graph.dtype_name(source), graph.dtype_name(target)}
+    return types == {"int8", "uint8"} and (source in graph.inputs or target in graph.outputs)
 
 
 @dataclass(frozen=True)

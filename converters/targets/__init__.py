@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from converters.targets import cpu, edgetpu
+from converters.targets import cpu, edgetpu, mobile
 from converters.targets.target import Target
 
 #: By the name that ``--target`` takes, in the order of the page.
-TARGETS: Mapping[str, Target] = {target.name: target for target in (cpu.TARGET, edgetpu.TARGET)}
+TARGETS: Mapping[str, Target] = {
+    target.name: target for target in (cpu.TARGET, edgetpu.TARGET, mobile.TARGET)
+}
