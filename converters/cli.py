@@ -238,6 +238,11 @@ def add_contract(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--mean", type=_numbers, metavar="M[,M,M]", help="for (pixel - mean) / scale")
     group.add_argument("--scale", type=_numbers, metavar="S[,S,S]", help="for (pixel - mean) / scale")
     group.add_argument("--range", type=_range, metavar="LOW..HIGH", help="what pixels 0 and 255 become")
+    group.add_argument(
+        "--alignment",
+        choices=("arcface",),
+        help="which template crops of faces are aligned to; the device aligns to it",
+    )
 
 
 def _size(text: str) -> list[int]:
@@ -276,7 +281,7 @@ def share(text: str) -> float:
 
 
 def _contract_flags(arguments: argparse.Namespace) -> dict[str, Any]:
-    names = ("size", "color", "mean", "scale", "range")
+    names = ("size", "color", "mean", "scale", "range", "alignment")
     return {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
 
 

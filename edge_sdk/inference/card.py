@@ -16,6 +16,7 @@ from typing import Any
 from edge_sdk.decision.operating_point import OperatingPoint
 from edge_sdk.errors import ModelCardError
 from edge_sdk.inference.golden import GoldenVectors
+from edge_sdk.inference.templates import arcface
 
 SCHEMA = "edge-sdk/model-card/1"
 CARD_NAME = "model-card.json"
@@ -96,7 +97,8 @@ class InputContract:
         Args:
             value: Either ``height`` and ``width`` or ``size`` as [height, width]; ``color``; either
                 ``mean`` and ``scale`` (a number, or one per channel) or ``range`` as [low, high], the
-                real values that pixels 0 and 255 become; optionally ``alignment`` as five points.
+                real values that pixels 0 and 255 become; optionally ``alignment`` as five points, or ``arcface``
+                for that template at this size.
 
         Raises:
             ModelCardError: A field is missing, malformed or contradicts another.
@@ -116,7 +118,10 @@ class InputContract:
         mean, scale = _normalization(value, channels)
         points = value.get("alignment")
         alignment = None
-        if points is not None:
+        if points == "arcface":
+            cls(height, width, color, mean, scale)  # a size that is none is said first
+            alignment = arcface(height, width)
+        elif points is not None:
             try:
                 points = points["points"] if isinstance(points, Mapping) else points
                 alignment = tuple((_number(x), _number(y)) for x, y in points)

@@ -102,9 +102,11 @@ def _bilinear_columns(image: UInt8Array, width: int, step: float) -> UInt8Array:
     if image.shape[1] == width and step == 1:
         return image
     first, second, weight = _places(width, step, image.shape[1])
-    weight = weight[:, None]
-    mixed = image[:, first] * (_ONE - weight)
-    mixed += image[:, second] * weight
+    rows, channels = image.shape[0], image.shape[2]
+    # One weight for each value: a last axis of three would be numpy's inner loop.
+    weight = np.repeat(weight, channels)
+    mixed = image.take(first, axis=1).reshape(rows, -1) * (_ONE - weight)
+    mixed += image.take(second, axis=1).reshape(rows, -1) * weight
     mixed += _ONE // 2
     mixed >>= _BITS
-    return mixed.astype(np.uint8)
+    return mixed.astype(np.uint8).reshape(rows, width, channels)

@@ -8,16 +8,9 @@ from dataclasses import dataclass
 
 from edge_sdk.errors import InputError, ModelError
 from edge_sdk.inference.card import InputContract
+from edge_sdk.inference.templates import arcface
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-#: Deng et al. 2019 (arXiv:1801.07698): where eyes, nose and mouth corners lie in an aligned 112x112 crop.
-ARCFACE_112 = (
-    (38.2946, 51.6963),
-    (73.5318, 51.5014),
-    (56.0252, 71.7366),
-    (41.5493, 92.3655),
-    (70.7299, 92.2041),
-)
 _OPENCV_ZOO = "https://github.com/opencv/opencv_zoo/raw/966be4cb6eefc2a4f586ed0581bf4bbaa2533070/models"
 _MEDIAPIPE = "https://storage.googleapis.com/mediapipe-assets"
 _MINIFASNET = "https://github.com/yakhyo/face-anti-spoofing/releases/download/weights"
@@ -71,7 +64,7 @@ class ZooEntry:
 def _contract(
     height: int, width: int, color: str, mean: float, scale: float, *, aligned: bool = False
 ) -> InputContract:
-    points = ARCFACE_112 if aligned else None
+    points = arcface(height, width) if aligned else None
     return InputContract(height, width, color, (mean,) * 3, (scale,) * 3, points)
 
 
@@ -89,8 +82,8 @@ ENTRIES: tuple[ZooEntry, ...] = (
         licence="Apache-2.0",
         licence_note="the licence of the images it was trained on is not stated",
         contract=_contract(112, 112, "rgb", 0, 1, aligned=True),
-        conversion="edge-convert convert {file} --size 112x112 --color rgb --range 0..255 --recipe auto"
-        " --calibration CROPS --output DIR",
+        conversion="edge-convert convert {file} --size 112x112 --color rgb --range 0..255 --alignment arcface"
+        " --recipe auto --calibration CROPS --output DIR",
     ),
     ZooEntry(
         name="yunet",
