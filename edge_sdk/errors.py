@@ -60,6 +60,10 @@ class GalleryError(EdgeSdkError):
     """The gallery cannot be read or changed; the door stays shut."""
 
 
+class GalleryChangedError(GalleryError):
+    """Another process committed first; nothing was written, refresh and repeat."""
+
+
 class GalleryFormatError(GalleryError, ValueError):
     """The file is not a gallery of a known version, or is cut short."""
 
@@ -74,6 +78,10 @@ class RollbackError(GalleryError):
 
 class ModelMismatchError(GalleryError):
     """The gallery's templates were made by another model."""
+
+
+class CommandRefusedError(GalleryError):
+    """A command is not obeyed: not signed by a known source, for another gallery, or obeyed already."""
 
 
 class SubjectExistsError(GalleryError, ValueError):

@@ -30,11 +30,18 @@ REVOKED = 1
 KNOWN_FLAGS = REVOKED
 
 SLOT_KEYS = 1  # kind of policy record: the slots' key-encryption keys, 32 bytes each
+TRANSFORM_KEY = (
+    2  # kind, critical: 32 bytes, the transform key in place of the one derived from the root secret
+)
 CRITICAL = 1  # flag of a policy record: a reader that does not know the kind refuses the file
 DECISION_POLICY = 3  # kind: evidence, wished FPIR, margin, retry band; see `policy`
 ATTEMPT_POLICY = 4  # kind: how many failures there may be; see `attempts`
 OWN_THRESHOLDS = 5  # kind: thresholds of single subjects; see `policy`
-KNOWN_RECORDS = frozenset({SLOT_KEYS, DECISION_POLICY, ATTEMPT_POLICY, OWN_THRESHOLDS})
+AUDIT_POLICY = 6  # kind: empty, or 1 where answers go into the audit log as changes do
+AUDIT_ANSWERS = b"\x01"
+KNOWN_RECORDS = frozenset(
+    {SLOT_KEYS, TRANSFORM_KEY, DECISION_POLICY, ATTEMPT_POLICY, OWN_THRESHOLDS, AUDIT_POLICY}
+)
 
 SUBJECT = np.dtype(
     [

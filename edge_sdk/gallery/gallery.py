@@ -6,34 +6,29 @@
 from __future__ import annotations
 
 import contextlib
-import enum
 import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from datetime import datetime
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sdk.errors import GalleryError, InputError
+from edge_sdk.errors import GalleryError
 from edge_sdk.gallery import sealing
 from edge_sdk.gallery.anchor import Anchor
 from edge_sdk.gallery.attempts import LABEL as ATTEMPTS_LABEL
 from edge_sdk.gallery.attempts import Moment, parse_limit
-from edge_sdk.gallery.content import ATTEMPT_POLICY, REVOKED, SLOT_KEYS, PolicyRecord, empty_content
-from edge_sdk.gallery.counter import AttemptCounter, moment_of_boot
-from edge_sdk.gallery.format import (
-    ID_BYTES,
-    MODEL_ID_BYTES,
-    WRAPPED_BYTES,
-    Header,
-    Slot,
-    Suite,
-    TemplateType,
-    Transform,
+from edge_sdk.gallery.audit import AuditEvent
+from edge_sdk.gallery.content import (
+    ATTEMPT_POLICY,
+    AUDIT_ANSWERS,
+    AUDIT_POLICY,
+    Content,
 )
+from edge_sdk.gallery.counter import AttemptCounter, moment_of_boot
+from edge_sdk.gallery.creation import first_generation
+from edge_sdk.gallery.exchange import Exchange
 from edge_sdk.gallery.keys import KeyProvider
 from edge_sdk.gallery.recognition import Recognition
 from edge_sdk.gallery.results import (
@@ -46,17 +41,14 @@ from edge_sdk.gallery.results import (
     Subject,
     Verification,
 )
+from edge_sdk.gallery.status import status_of, subjects_of
 from edge_sdk.gallery.storage import FileSystem
 from edge_sdk.gallery.transaction import Transaction, seconds
 from edge_sdk.gallery.vault import Vault, places_of
 from edge_sdk.types import Float64Array
 
-_SUITES = {"aes-256-gcm": Suite.AES_256_GCM, "chacha20-poly1305": Suite.CHACHA20_POLY1305}
-_TEMPLATE_TYPES = {"int8": TemplateType.INT8, "float16": TemplateType.FLOAT16}
-_TRANSFORMS = {"shp3": Transform.SHP3, "none": Transform.NONE}
 
-
-class Gallery:
+class Gallery(Exchange):
     """An open gallery; from `Gallery.create` or `Gallery.open`.
 
     Example:
@@ -67,7 +59,7 @@ class Gallery:
     """
 
     def __init__(self, vault: Vault, *, uptime: Callable[[], Moment] = moment_of_boot) -> None:
-        self._vault = vault
+        super().__init__(vault)
         self._uptime = uptime
         self._counter: AttemptCounter | None = None
         self._take_over()
@@ -86,6 +78,7 @@ class Gallery:
         dtype: str = "int8",
         transform: str = "shp3",
         suite: str = "aes-256-gcm",
+        audit: str = "changes",
         anchor: Anchor | None = None,
         filesystem: FileSystem | None = None,
         random: Callable[[int], bytes] = os.urandom,
@@ -102,6 +95,7 @@ class Gallery:
             dtype: `int8` or `float16`.
             transform: `shp3` or `none`.
             suite: `aes-256-gcm`, or `chacha20-poly1305` for a CPU without AES instructions.
+            audit: What the audit log beside it keeps: `changes`, `all` (changes and answers), or `off` for no log.
             anchor: Notices an old copy put back; none by default.
             filesystem: Seam for tests.
             random: Seam for test vectors.
@@ -113,30 +107,20 @@ class Gallery:
             GalleryError: the path exists, cannot be written, or `cryptography` is not installed.
         """
         sealing.need_cryptography()
-        if len(model_id) != MODEL_ID_BYTES:
-            raise InputError(f"model_id has {len(model_id)} bytes, expected {MODEL_ID_BYTES} (a SHA-256)")
-        if not 1 <= dimension <= 0xFFFF:
-            raise InputError(f"dimension {dimension} is not in 1..65535")
-        header = Header(
-            suite=_choice("suite", suite, _SUITES),
-            gallery_id=random(ID_BYTES),
-            generation=1,
-            key_epoch=1,
-            model_id=bytes(model_id),
+        header, content = first_generation(
+            key,
+            model_id=model_id,
             dimension=dimension,
-            template_type=_choice("dtype", dtype, _TEMPLATE_TYPES),
-            transform=_choice("transform", transform, _TRANSFORMS),
-            slots=(Slot(key.slot_type, key.new_parameters(random), bytes(WRAPPED_BYTES)),),
-        )
-        slot = header.slots[0]
-        slot_key = sealing.derive_slot_key(key.secret(slot.parameters), header, slot)
-        content = replace(
-            empty_content(random(32), header.template_type, dimension),
-            committed_at_s=int(clock()),
-            policy=(PolicyRecord(SLOT_KEYS, critical=True, value=slot_key),),
+            dtype=dtype,
+            transform=transform,
+            suite=suite,
+            audit=audit,
+            random=random,
+            now_s=int(clock()),
         )
         places = places_of(path, anchor=anchor, filesystem=filesystem, random=random, clock=clock)
-        return cls(Vault.create(places, key, header, content), uptime=uptime)
+        vault = Vault.create(places, key, header, content, audited=audit != "off")
+        return cls(vault, uptime=uptime)
 
     @classmethod
     def open(
@@ -146,6 +130,7 @@ class Gallery:
         key: KeyProvider,
         model_id: bytes | None = None,
         anchor: Anchor | None = None,
+        anchored: bool = True,
         filesystem: FileSystem | None = None,
         random: Callable[[int], bytes] = os.urandom,
         clock: Callable[[], float] = time.time,
@@ -158,6 +143,7 @@ class Gallery:
             key: One of the keys that seal it.
             model_id: The model that will make the embeddings; compared with the gallery's.
             anchor: The anchor it was created with.
+            anchored: False opens it whatever the anchor says, for `reanchor` alone.
             filesystem: Seam for tests.
             random: Seam for test vectors.
             clock: Unix seconds.
@@ -172,7 +158,7 @@ class Gallery:
         """
         sealing.need_cryptography()
         places = places_of(path, anchor=anchor, filesystem=filesystem, random=random, clock=clock)
-        return cls(Vault.open(places, key, model_id=model_id), uptime=uptime)
+        return cls(Vault.open(places, key, model_id=model_id, anchored=anchored), uptime=uptime)
 
     def refresh(self) -> bool:
         """Take over what another process committed since; cheap when nothing changed.
@@ -193,27 +179,15 @@ class Gallery:
         """Gather changes and commit them as one when the block ends without an exception.
 
         Raises:
-            GalleryError: changed by another process meanwhile, or a step of the commit failed; the
-                file then holds the old content or the new, nothing between.
+            GalleryChangedError: another process committed meanwhile; nothing was written.
+            GalleryError: a step of the commit failed; the file then holds the old content or the new,
+                nothing between.
         """
-        vault = self._vault
-        before = vault.content
-        transaction = Transaction(
-            before,
-            template_type=vault.header.template_type,
-            transform=self._recognition.to_template_space,
-            random=vault.places.random,
-            now_s=int(vault.places.clock()),
-            checks=self._recognition.enrolment_checks(),
-        )
+        before = self._vault.content
+        transaction = self._transaction()
         yield transaction
         if transaction.changed:
-            vault.commit(before, transaction.apply())
-            self._take_over()
-            if self._counter is not None and vault.content.record(ATTEMPT_POLICY) != before.record(
-                ATTEMPT_POLICY
-            ):
-                self._counter.restart()
+            self._commit(before, transaction.apply())
 
     def enrol(
         self,
@@ -226,8 +200,8 @@ class Gallery:
         allow_duplicate: bool = False,
     ) -> None:
         """Add one subject in a commit of its own; arguments and errors as `Transaction.enrol`."""
-        with self.transaction() as t:
-            t.enrol(
+        self._change(
+            lambda t: t.enrol(
                 subject,
                 embeddings,
                 label=label,
@@ -235,11 +209,19 @@ class Gallery:
                 valid_until=valid_until,
                 allow_duplicate=allow_duplicate,
             )
+        )
 
     def remove(self, subject: str) -> None:
         """Take one subject out in a commit of its own; errors as `Transaction.remove`."""
-        with self.transaction() as t:
-            t.remove(subject)
+        self._change(lambda t: t.remove(subject))
+
+    def revoke(self, subject: str) -> None:
+        """Keep one subject but accept it no more, in a commit of its own; errors as `Transaction.revoke`."""
+        self._change(lambda t: t.revoke(subject))
+
+    def reinstate(self, subject: str) -> None:
+        """Undo `revoke`, in a commit of its own; errors as `Transaction.reinstate`."""
+        self._change(lambda t: t.reinstate(subject))
 
     def identify(
         self,
@@ -269,9 +251,12 @@ class Gallery:
         now_s = self._moment(now)
         number = self._begin_attempt()
         if isinstance(number, Reason):
-            return Identification(Decision.LOCKED_OUT, None, number)
+            answer = Identification(Decision.LOCKED_OUT, None, number)
+            self._note_answer(answer)
+            return answer
         answer = self._recognition.identify(probe, limit=limit, now_s=now_s)
         self._end_attempt(number, accepted=answer.accepted)
+        self._note_answer(answer)
         return answer
 
     def verify(
@@ -300,9 +285,12 @@ class Gallery:
         now_s = self._moment(now)
         number = self._begin_attempt()
         if isinstance(number, Reason):
-            return Verification(Decision.LOCKED_OUT, name, number)
+            answer = Verification(Decision.LOCKED_OUT, name, number)
+            self._note_answer(answer)
+            return answer
         answer = self._recognition.verify(probe, name, limit=limit, now_s=now_s)
         self._end_attempt(number, accepted=answer.accepted)
+        self._note_answer(answer)
         return answer
 
     def reset_attempts(self) -> None:
@@ -313,8 +301,8 @@ class Gallery:
         """
         if self._counter is None:
             raise GalleryError("this gallery counts no failures", hint="edge-sdk gallery policy sets a limit")
-        with self.transaction() as t:
-            t.limit_attempts(self._counter.policy)
+        policy = self._counter.policy
+        self._change(lambda t: t.limit_attempts(policy))
 
     def attempts(self) -> AttemptStatus | None:
         """Where the count of failures stands; None where tries are not limited."""
@@ -322,23 +310,7 @@ class Gallery:
 
     def subjects(self) -> tuple[Subject, ...]:
         """Everyone enrolled, in order of enrolment."""
-        content = self._vault.content
-        counts = np.bincount(content.templates["subject"], minlength=len(content.subjects)).tolist()
-        return tuple(
-            Subject(
-                name=name,
-                label=label,
-                templates=count,
-                valid_from_s=int(row["valid_from"]),
-                valid_until_s=int(row["valid_until"]),
-                enrolled_at_s=int(row["enrolled_at"]),
-                revoked=bool(row["flags"] & REVOKED),
-                id=row["id"].tobytes().hex(),
-            )
-            for name, label, count, row in zip(
-                content.names, content.labels, counts, content.subjects, strict=True
-            )
-        )
+        return subjects_of(self._vault.content)
 
     def references(self) -> References:
         """The stored templates, for a matcher that works on `transform_probe`'s output."""
@@ -360,25 +332,7 @@ class Gallery:
 
     def status(self) -> GalleryStatus:
         """How strong and how full it is."""
-        vault = self._vault
-        header, content = vault.header, vault.content
-        return GalleryStatus(
-            path=str(vault.places.path),
-            gallery_id=header.gallery_id.hex(),
-            model_id=header.model_id.hex(),
-            key_level=vault.key.level,
-            key_name=vault.key.name,
-            key_slots=len(header.slots),
-            key_epoch=header.key_epoch,
-            anchor=vault.places.anchor.kind,
-            generation=header.generation,
-            suite=_name_of(_SUITES, header.suite),
-            transform=_name_of(_TRANSFORMS, header.transform),
-            dtype=_name_of(_TEMPLATE_TYPES, header.template_type),
-            dimension=header.dimension,
-            subjects=len(content.subjects),
-            templates=len(content.templates),
-        )
+        return status_of(self._vault, self.attempts())
 
     def _take_over(self) -> None:
         """Prepare what depends on the content; a counter that goes on keeps what it has seen."""
@@ -401,6 +355,31 @@ class Gallery:
             now=self._uptime,
         )
 
+    def _transaction(self) -> Transaction:
+        vault = self._vault
+        return Transaction(
+            vault.content,
+            template_type=vault.header.template_type,
+            transform=self._recognition.to_template_space,
+            random=vault.places.random,
+            now_s=int(vault.places.clock()),
+            checks=self._recognition.enrolment_checks(),
+        )
+
+    def _committed(self, before: Content) -> None:
+        """Follow a commit of our own."""
+        self._take_over()
+        limit = self._vault.content.record(ATTEMPT_POLICY)
+        if self._counter is not None and limit != before.record(ATTEMPT_POLICY):
+            self._counter.restart()
+
+    def _note_answer(self, answer: Identification | Verification) -> None:
+        content = self._vault.content
+        if content.record(AUDIT_POLICY) == AUDIT_ANSWERS:
+            name = answer.subject
+            subject = content.subjects["id"][content.names.index(name)].tobytes().hex() if name else ""
+            self._vault.note(AuditEvent(answer.decision.value.replace("_", "-"), subject))
+
     def _begin_attempt(self) -> int | Reason:
         if self._counter is None:
             return 0
@@ -418,13 +397,3 @@ class Gallery:
         if now is None:
             return max(self._vault.places.clock(), self._vault.content.committed_at_s)
         return seconds(now)
-
-
-def _choice(what: str, name: str, choices: dict[str, Any]) -> Any:
-    if name not in choices:
-        raise InputError(f"expected {what} to be one of {', '.join(choices)}, found {name!r}")
-    return choices[name]
-
-
-def _name_of(choices: dict[str, Any], value: enum.Enum) -> str:
-    return next(name for name, choice in choices.items() if choice is value)

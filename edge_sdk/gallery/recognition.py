@@ -11,10 +11,10 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sdk.errors import InputError
+from edge_sdk.errors import GalleryFormatError, InputError
 from edge_sdk.gallery import sealing
 from edge_sdk.gallery.comparison import unit_rows
-from edge_sdk.gallery.content import DECISION_POLICY, OWN_THRESHOLDS, Content
+from edge_sdk.gallery.content import DECISION_POLICY, OWN_THRESHOLDS, TRANSFORM_KEY, Content
 from edge_sdk.gallery.enrolment import EnrolmentChecks
 from edge_sdk.gallery.format import Header, Transform
 from edge_sdk.gallery.kernels import Probe
@@ -171,10 +171,24 @@ class Recognition:
 
 def template_space(header: Header, content: Content) -> Callable[[Float64Array], Float64Array]:
     """The map from unit embeddings to the space in which a gallery's templates are stored."""
+    rotation = rotation_of(header, content)
+    return _unchanged if rotation is None else rotation.apply
+
+
+def rotation_of(header: Header, content: Content) -> Shp3 | None:
+    """The rotation that a gallery's templates have undergone; None for no transform.
+
+    Raises:
+        GalleryFormatError: the renewed key is malformed.
+    """
     if header.transform is Transform.NONE:
-        return _unchanged
-    key = sealing.hkdf(content.root_secret, salt=header.gallery_id, info=LABEL)
-    return Shp3.from_key(key, header.dimension).apply
+        return None
+    key = content.record(TRANSFORM_KEY)
+    if key is None:
+        key = sealing.hkdf(content.root_secret, salt=header.gallery_id, info=LABEL)
+    elif len(key) != sealing.KEY_BYTES:
+        raise GalleryFormatError(f"the transform key has {len(key)} bytes, expected {sealing.KEY_BYTES}")
+    return Shp3.from_key(key, header.dimension)
 
 
 def _own_thresholds(content: Content) -> dict[int, float]:

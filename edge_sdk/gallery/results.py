@@ -115,6 +115,44 @@ class Subject:
     id: str
 
 
+@dataclass(frozen=True)
+class KeySlot:
+    """One way to open a gallery.
+
+    Attributes:
+        index: Its number.
+        type: Its kind, as in docs/gallery-format.md.
+        in_use: Whether the gallery was opened through it.
+    """
+
+    index: int
+    type: int
+    in_use: bool
+
+
+@dataclass(frozen=True)
+class ErasureReceipt:
+    """What an erasure came to.
+
+    Attributes:
+        subjects: The random ids of those erased, 32 hexadecimal digits each; none where there were over 64.
+        count: How many were erased.
+        generation: The first one without them.
+        key_epoch: Of that generation.
+        erased_at_s: Unix seconds.
+        provable: Whether no key that exists opens a copy from before.
+        statement: The same in words.
+    """
+
+    subjects: tuple[str, ...]
+    count: int
+    generation: int
+    key_epoch: int
+    erased_at_s: int
+    provable: bool
+    statement: str
+
+
 class References(NamedTuple):
     """The stored templates, read-only, in the gallery's own transformed space.
 
@@ -147,6 +185,12 @@ class GalleryStatus:
         dimension: Numbers per template.
         subjects: How many.
         templates: How many.
+        audit: What the audit log keeps, and how many entries are sealed.
+        recipient: 64 hexadecimal digits, the public key to which another gallery exports.
+        tries: The limit on failed tries, in words.
+        pad: Whether that limit is the one for a device with presentation attack detection; none is seen from here.
+        failures: Failed tries in a row so far; None where they are not counted, or the counter cannot be believed.
+        not_protected: What the gallery, kept like this, does not protect from, in words.
     """
 
     path: str
@@ -164,3 +208,9 @@ class GalleryStatus:
     dimension: int
     subjects: int
     templates: int
+    audit: str
+    recipient: str
+    tries: str
+    pad: bool
+    failures: int | None
+    not_protected: tuple[str, ...]

@@ -32,8 +32,10 @@ class _File:
         """What the file may hold when the power comes back."""
         if self.data == self.durable:
             return [self.data]
+        # What was on the medium before an append stays; only what follows can be torn.
+        kept = len(self.durable) if self.data.startswith(self.durable) else 0
         size = len(self.data)
-        cuts = sorted({size * eighth // 8 for eighth in range(9)} | {max(0, size - 1)})
+        cuts = sorted({kept + (size - kept) * eighth // 8 for eighth in range(9)} | {max(kept, size - 1)})
         torn = [self.data[:cut] for cut in cuts]
         zeroed = [self.data[:cut] + bytes(size - cut) for cut in cuts]
         return list(dict.fromkeys([self.durable, *torn, *zeroed]))
@@ -88,10 +90,15 @@ class SimulatedFileSystem:
         """There is one process."""
         yield
 
-    def read(self, path: Path, max_bytes: int) -> bytes:
+    def read(self, path: Path, max_bytes: int, offset: int = 0) -> bytes:
         """As the seam says."""
         self._check_power()
-        return self._files[self._number(path)].data[:max_bytes]
+        return self._files[self._number(path)].data[offset : offset + max_bytes]
+
+    def size(self, path: Path) -> int:
+        """As the seam says."""
+        self._check_power()
+        return len(self._files[self._number(path)].data)
 
     def create(self, path: Path) -> int:
         """As the seam says."""
@@ -101,6 +108,13 @@ class SimulatedFileSystem:
             self._files.append(_File())
             self._change((None, path, len(self._files) - 1))
         return len(self._files) - 1
+
+    def append(self, path: Path) -> int:
+        """As the seam says."""
+        if path not in self._entries:
+            return self.create(path)
+        self._check_power()
+        return self._number(path)
 
     def write(self, handle: int, data: bytes) -> None:
         """As the seam says."""

@@ -29,11 +29,17 @@ class FileSystem(Protocol):
     def lock(self, path: Path) -> AbstractContextManager[None]:
         """Hold the lock file at `path` alone; made if missing, never removed."""
 
-    def read(self, path: Path, max_bytes: int) -> bytes:
-        """At most `max_bytes` from the start of a plain file; a symbolic link is refused (ELOOP)."""
+    def read(self, path: Path, max_bytes: int, offset: int = 0) -> bytes:
+        """At most `max_bytes` of a plain file from `offset` on; a symbolic link is refused (ELOOP)."""
+
+    def size(self, path: Path) -> int:
+        """Length of a plain file in bytes; a symbolic link is refused (ELOOP)."""
 
     def create(self, path: Path) -> int:
         """A handle to a new file, mode 0600; what exists is refused."""
+
+    def append(self, path: Path) -> int:
+        """A handle that writes at the end of a plain file, made with mode 0600 where it is missing."""
 
     def write(self, handle: int, data: bytes) -> None:
         """Append all of `data`."""
@@ -62,13 +68,12 @@ class PosixFileSystem:
         """Take flock on `path`; GalleryError when another process holds it for over 10 s."""
         import fcntl
 
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        deadline_s = time.monotonic() + LOCK_TIMEOUT_S
+        handle = _open_lock(path)
         try:
-            deadline_s = time.monotonic() + LOCK_TIMEOUT_S
             while True:
                 try:
                     fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
                 except BlockingIOError as error:
                     if time.monotonic() > deadline_s:
                         raise GalleryError(
@@ -76,27 +81,54 @@ class PosixFileSystem:
                             hint="wait for it, or end it",
                         ) from error
                     time.sleep(_LOCK_POLL_S)
+                    continue
+                if _is_at(handle, path):
+                    break
+                # Whoever held it removed it: a lock on a file that has no name shuts nobody out.
+                os.close(handle)
+                handle = _open_lock(path)
             yield
         finally:
             os.close(handle)
 
-    def read(self, path: Path, max_bytes: int) -> bytes:
+    def read(self, path: Path, max_bytes: int, offset: int = 0) -> bytes:
         """As the seam says."""
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
         with open(handle, "rb", buffering=0) as file:  # noqa: PTH123
-            found = os.fstat(handle)
-            if not stat.S_ISREG(found.st_mode):
-                raise OSError(errno.EINVAL, "not a plain file")
-            wanted = min(found.st_size, max_bytes)
+            wanted = min(max(0, _plain_size(handle) - offset), max_bytes)
+            file.seek(offset)
             data = file.read(wanted)
             while len(data) < wanted and (more := file.read(wanted - len(data))):
                 data += more
             return data
 
+    def size(self, path: Path) -> int:
+        """As the seam says."""
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            return _plain_size(handle)
+        finally:
+            os.close(handle)
+
     def create(self, path: Path) -> int:
         """As the seam says."""
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        os.fchmod(handle, 0o600)
+        _make_private(handle, path)
+        return handle
+
+    def append(self, path: Path) -> int:
+        """As the seam says."""
+        flags = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+        with contextlib.suppress(FileNotFoundError):
+            handle = os.open(path, flags)
+            try:
+                _plain_size(handle)
+            except OSError:
+                os.close(handle)
+                raise
+            return handle
+        handle = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600)
+        _make_private(handle, path)
         return handle
 
     def write(self, handle: int, data: bytes) -> None:
@@ -132,9 +164,47 @@ class PosixFileSystem:
         path.unlink()
 
 
+def _open_lock(path: Path) -> int:
+    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
+    while True:
+        with contextlib.suppress(FileNotFoundError):
+            return os.open(path, flags)
+        with contextlib.suppress(FileExistsError):
+            handle = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600)
+            _make_private(handle, path)
+            return handle
+
+
+def _is_at(handle: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(handle), path.lstat())
+    except FileNotFoundError:
+        return False
+
+
+def _plain_size(handle: int) -> int:
+    found = os.fstat(handle)
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, "not a plain file")
+    return found.st_size
+
+
+def _make_private(handle: int, path: Path) -> None:
+    """Mode 0600; what root makes goes to the folder's owner, or a daemon could not read what root changed."""
+    os.fchmod(handle, 0o600)
+    if os.geteuid() == 0:
+        folder = path.parent.stat()
+        os.fchown(handle, folder.st_uid, folder.st_gid)
+
+
 def lock_path(path: Path) -> Path:
     """The lock file that belongs to a gallery."""
     return path.with_name(path.name + ".lock")
+
+
+def audit_path(path: Path) -> Path:
+    """The audit log that belongs to a gallery."""
+    return path.with_name(path.name + ".audit")
 
 
 def tmp_path(path: Path) -> Path:
@@ -230,6 +300,29 @@ def write_atomically(
         ) from error
 
 
+def append_durably(files: FileSystem, path: Path, data: bytes) -> None:
+    """Put `data` after all that is at `path`, on the medium when this returns; the caller holds the lock.
+
+    Raises:
+        GalleryError: a step failed; a part of `data` may be there.
+    """
+    try:
+        try:
+            new = files.size(path) == 0
+        except FileNotFoundError:
+            new = True
+        handle = files.append(path)
+        try:
+            files.write(handle, data)
+            files.fsync(handle)
+        finally:
+            files.close(handle)
+        if new:
+            files.fsync_directory(path.parent)
+    except OSError as error:
+        raise _cannot("write", path, error) from error
+
+
 def _read(files: FileSystem, path: Path, max_bytes: int) -> bytes:
     try:
         return files.read(path, max_bytes)
@@ -247,6 +340,22 @@ def _cannot(verb: str, path: Path, error: OSError) -> GalleryError:
     hint = None
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         hint = "free some space; the gallery is as it was"
-    elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        hint = "the gallery's folder must be writable by you"
+    elif error.errno == errno.EROFS:
+        hint = "mount it writable; with an anchor even reading takes the lock"
+    elif error.errno == errno.ELOOP:
+        hint = f"{path} is a symbolic link; remove it"
+    elif error.errno == errno.ENOENT:
+        hint = f"make the folder {path.parent} first"
+    elif error.errno in (errno.EACCES, errno.EPERM):
+        hint = f"{_owner(path)} must let you write"
     return GalleryError(f"cannot {verb} {path}: {error.strerror or error}", hint=hint)
+
+
+def _owner(path: Path) -> str:
+    """What keeps a writer out, by name: the file where there is one, else its folder."""
+    for what in (path, path.parent):
+        try:
+            return f"{what}, which belongs to user {what.lstat().st_uid},"
+        except OSError:
+            continue
+    return f"the folder {path.parent}"

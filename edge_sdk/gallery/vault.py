@@ -6,18 +6,20 @@ A vault knows what the bytes of a gallery are and nothing of what its templates 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from edge_sdk.errors import GalleryError, ModelMismatchError, RollbackError
-from edge_sdk.gallery import sealing
+from edge_sdk.errors import GalleryChangedError, GalleryError, ModelMismatchError, RollbackError
+from edge_sdk.gallery import audit, sealing
 from edge_sdk.gallery.anchor import Anchor, NoAnchor
-from edge_sdk.gallery.content import Content
+from edge_sdk.gallery.changes import changes
+from edge_sdk.gallery.content import AuditHead, Content
 from edge_sdk.gallery.format import Header, pack_header, parse_header
-from edge_sdk.gallery.keys import KeyProvider
+from edge_sdk.gallery.keys import ErasableKey, KeyProvider
 from edge_sdk.gallery.sealed_file import (
     Places,
     check_absent,
@@ -28,7 +30,14 @@ from edge_sdk.gallery.sealed_file import (
     slot_keys_of,
     unlock,
 )
-from edge_sdk.gallery.storage import FileSystem, PosixFileSystem, locked, read_head
+from edge_sdk.gallery.storage import (
+    FileSystem,
+    PosixFileSystem,
+    audit_path,
+    lock_path,
+    locked,
+    read_head,
+)
 
 
 def places_of(
@@ -43,6 +52,19 @@ def places_of(
     return Places(Path(path), filesystem or PosixFileSystem(), anchor or NoAnchor(), random, clock)
 
 
+@dataclass(frozen=True)
+class OpenSlot:
+    """The slot through which a gallery was opened.
+
+    Attributes:
+        index: Which one.
+        slot_key: Its key-encryption key, never shown.
+    """
+
+    index: int
+    slot_key: bytes = field(repr=False)
+
+
 class Vault:
     """An open gallery file.
 
@@ -52,22 +74,15 @@ class Vault:
     """
 
     def __init__(
-        self,
-        places: Places,
-        key: KeyProvider,
-        head: bytes,
-        content: Content,
-        *,
-        slot_index: int,
-        slot_key: bytes,
+        self, places: Places, key: KeyProvider, head: bytes, content: Content, *, slot: OpenSlot
     ) -> None:
         self.places = places
         self.key = key
-        self._slot_index = slot_index
-        self._slot_key = slot_key
+        self._slot = slot
         self._head = head
         self._header = parse_header(head)
         self._content = content
+        self._log = audit.AuditLog(places.files, audit_path(places.path))
 
     @property
     def header(self) -> Header:
@@ -79,31 +94,70 @@ class Vault:
         """What the file holds."""
         return self._content
 
+    @property
+    def slot_index(self) -> int:
+        """Which slot the key opened."""
+        return self._slot.index
+
     @classmethod
-    def create(cls, places: Places, key: KeyProvider, header: Header, content: Content) -> Vault:
-        """Put a first generation on the disk.
+    def create(
+        cls, places: Places, key: KeyProvider, header: Header, content: Content, *, audited: bool
+    ) -> Vault:
+        """Put a first generation on the disk; where that fails, nothing is left behind.
 
         Args:
             places: Where; there must be no file.
             key: What opens slot 0.
-            header: With one slot.
+            header: With one slot; its generation is set to what the anchor asks for.
             content: With the policy record of its slot key.
+            audited: Whether an audit log is kept.
 
         Raises:
-            GalleryError: the path exists or cannot be written, or the anchor is in use.
+            GalleryError: the path exists or cannot be written, or the anchor is in use or cannot be written.
         """
-        slot_key = slot_keys_of(content)[0]
-        with locked(places.files, places.path):
+        slot = OpenSlot(0, slot_keys_of(content)[0])
+        log = audit.AuditLog(places.files, audit_path(places.path))
+        files, log_path = places.files, audit_path(places.path)
+        with locked(files, places.path), contextlib.ExitStack() as undo:
+            if isinstance(key, ErasableKey):
+                undo.callback(_tried, key.forget, header.slots[0].parameters)
             check_absent(places)
+            undo.callback(_tried, files.unlink, lock_path(places.path))
             if places.anchor.read(header.gallery_id):
-                raise GalleryError("the anchor is in use", hint="a new gallery needs a new anchor")
-            head, content = commit(places, header, content, 0, slot_key)
-        return cls(places, key, head, content, slot_index=0, slot_key=slot_key)
+                raise GalleryError("the anchor is in use", hint="each gallery needs an anchor of its own")
+            undo.callback(_tried, places.anchor.abandon, header.gallery_id)
+            header = replace(header, generation=places.anchor.prepare(header.gallery_id) + 1)
+            if audited:
+                if not audit.read_log(files, log_path, 1):
+                    undo.callback(_tried, files.unlink, log_path)
+                head = log.append(
+                    [audit.AuditEvent("create", detail=f"gallery={header.gallery_id.hex()}")],
+                    AuditHead(key=_first_audit_key(header, content)),
+                    now_s=content.committed_at_s,
+                    generation=header.generation,
+                    commit=True,
+                )
+                content = replace(content, audit=head)
+            undo.callback(_tried, files.unlink, places.path)
+            packed, content = commit(places, header, content, slot.index, slot.slot_key)
+            undo.pop_all()
+        vault = cls(places, key, packed, content, slot=slot)
+        vault._log = log
+        return vault
 
     @classmethod
-    def open(cls, places: Places, key: KeyProvider, *, model_id: bytes | None) -> Vault:
-        """Open a gallery file; errors as `Gallery.open`."""
-        file, anchored = read(places)
+    def open(
+        cls, places: Places, key: KeyProvider, *, model_id: bytes | None = None, anchored: bool = True
+    ) -> Vault:
+        """Open a gallery file; errors as `Gallery.open`.
+
+        Args:
+            places: Where.
+            key: One of its keys.
+            model_id: The model in use, if one is.
+            anchored: Whether its generation must fit the anchor.
+        """
+        file, remembered = read(places) if anchored else read(replace(places, anchor=NoAnchor()))
         header = parse_header(file)
         index, slot_key, data_key = unlock(header, key)
         content = open_content(file, header, data_key, index, slot_key)
@@ -113,8 +167,8 @@ class Vault:
                 f"the model in use is {model_id.hex()[:8]}",
                 hint="use the gallery's model, or enrol again with this one",
             )
-        judge(places, header, anchored)
-        return cls(places, key, pack_header(header), content, slot_index=index, slot_key=slot_key)
+        judge(places, header, remembered)
+        return cls(places, key, pack_header(header), content, slot=OpenSlot(index, slot_key))
 
     def refresh(self) -> bool:
         """Take over what another process committed; whether anything changed. Errors as `Gallery.refresh`."""
@@ -122,45 +176,122 @@ class Vault:
             return False
         file, anchored = read(self.places)
         header = parse_header(file)
-        index = self._slot_index
         if header.gallery_id != self._header.gallery_id:
             raise GalleryError(f"{self.places.path} is another gallery now", hint="open it again")
         if header.generation <= self._header.generation:
             raise RollbackError(
                 f"the gallery went from generation {self._header.generation} to {header.generation}: an old copy was put back"
             )
-        if header.key_epoch != self._header.key_epoch or index >= len(header.slots):
-            raise GalleryError("the gallery's key was changed", hint="open it again with the new key")
-        data_key = sealing.unwrap(header, header.slots[index], self._slot_key)
-        content = open_content(file, header, data_key, index, self._slot_key)
+        slot, data_key = self._unlocked(header)
+        content = open_content(file, header, data_key, slot.index, slot.slot_key)
         judge(self.places, header, anchored)
-        self._take(pack_header(header), content)
+        self._take(pack_header(header), content, slot)
         return True
 
-    def commit(self, before: Content, after: Content) -> None:
+    def commit(
+        self,
+        before: Content,
+        after: Content,
+        *,
+        header: Header | None = None,
+        key: KeyProvider | None = None,
+        events: Sequence[audit.AuditEvent] | None = None,
+    ) -> None:
         """Seal a changed content as the next generation.
 
         Args:
             before: The content that the change started from.
             after: What replaces it.
+            header: What replaces the header, with slots for the slot keys of `after`; its generation is at least
+                the next one. Where slots are replaced, slot 0 is the one to read back through.
+            key: What opens slot 0 then.
+            events: For the audit log; by default what `changes` finds.
 
         Raises:
             GalleryError: `before` is not what is on the disk any more, or a step of the commit failed.
         """
-        header = replace(self._header, generation=self._header.generation + 1)
+        slot = self._slot if key is None else OpenSlot(0, slot_keys_of(after)[0])
+        following = self._header.generation + 1
+        header = header or self._header
+        header = replace(header, generation=max(header.generation, following))
+        said = changes(before, after) if events is None else list(events)
         with locked(self.places.files, self.places.path):
             if before is not self._content or not self._on_disk():
-                raise GalleryError(
+                raise GalleryChangedError(
                     f"{self.places.path} was changed by another process",
                     hint="refresh or open it again, then repeat",
                 )
-            head, content = commit(self.places, header, after, self._slot_index, self._slot_key)
-        self._take(head, content)
+            if before.audit.entries:
+                after = replace(after, audit=self._write_log(said, header.generation, commit=True))
+            head, content = commit(self.places, header, after, slot.index, slot.slot_key)
+        self._take(head, content, slot)
+        self.key = key or self.key
+
+    def note(self, *events: audit.AuditEvent) -> None:
+        """Write to the audit log what changes nothing in the gallery; nothing where no log is kept.
+
+        Raises:
+            GalleryError: it cannot be written.
+        """
+        if self._content.audit.entries:
+            with locked(self.places.files, self.places.path):
+                self._write_log(events, self._header.generation, commit=False)
+
+    def audit_report(self) -> audit.AuditReport:
+        """Read the audit log and check it against the sealed head.
+
+        Raises:
+            GalleryError: it cannot be read, or the gallery has no log.
+        """
+        while True:
+            self.refresh()
+            with locked(self.places.files, self.places.path):
+                if self._on_disk():
+                    log = audit.read_log(self.places.files, audit_path(self.places.path))
+                    break
+        if not self._content.audit.entries:
+            raise GalleryError("this gallery keeps no audit log", hint="it was made without one")
+        first = _first_audit_key(self._header, self._content)
+        return audit.check_log(log, self._content.audit, first, generation=self._header.generation)
+
+    def _write_log(self, events: Sequence[audit.AuditEvent], generation: int, *, commit: bool) -> AuditHead:
+        return self._log.append(
+            events or [audit.AuditEvent("commit")],
+            self._content.audit,
+            now_s=int(self.places.clock()),
+            generation=generation,
+            commit=commit,
+        )
+
+    def _unlocked(self, header: Header) -> tuple[OpenSlot, bytes]:
+        """The slot to go on with, and the data key; with the same slot key while the epoch is the same."""
+        slot = self._slot
+        if header.key_epoch == self._header.key_epoch and slot.index < len(header.slots):
+            return slot, sealing.unwrap(header, header.slots[slot.index], slot.slot_key)
+        try:
+            index, slot_key, data_key = unlock(header, self.key)
+        except GalleryError as error:
+            raise GalleryError(
+                "the gallery's key was changed, and this one opens it no more",
+                hint="open it again with the new key",
+            ) from error
+        return OpenSlot(index, slot_key), data_key
 
     def _on_disk(self) -> bool:
         return read_head(self.places.files, self.places.path)[: len(self._head)] == self._head
 
-    def _take(self, head: bytes, content: Content) -> None:
+    def _take(self, head: bytes, content: Content, slot: OpenSlot) -> None:
         self._head = head
         self._header = parse_header(head)
         self._content = content
+        self._slot = slot
+
+
+def _first_audit_key(header: Header, content: Content) -> bytes:
+    return sealing.hkdf(content.root_secret, salt=header.gallery_id, info=audit.LABEL)
+
+
+def _tried(step: Callable[..., None], *arguments: object) -> None:
+    """Take away what a failed creation left; what cannot be taken away stays."""
+    with contextlib.suppress(OSError, GalleryError):
+        step(*arguments)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from edge_sdk.errors import (
+    GalleryChangedError,
     GalleryError,
     InputError,
     ModelMismatchError,
@@ -228,15 +229,28 @@ def test_another_model_is_refused_by_name(gallery: Gallery, path: Path) -> None:
         Gallery.open(path, key=KEY, model_id=bytes.fromhex("bb" * 32))
 
 
-def test_a_concurrent_change_is_an_error_and_no_loss(gallery: Gallery, path: Path) -> None:
+def test_a_concurrent_change_is_an_error_in_a_block_and_repeated_outside(
+    gallery: Gallery, path: Path
+) -> None:
     other = Gallery.open(path, key=KEY)
     other.enrol("first", embeddings(1))
-    with pytest.raises(GalleryError, match="changed by another process"):
-        gallery.enrol("second", embeddings(2))
+    with (
+        pytest.raises(GalleryChangedError, match="changed by another process"),
+        gallery.transaction() as t,
+    ):
+        t.enrol("second", embeddings(2))
     assert gallery.refresh()
     assert not gallery.refresh()
-    gallery.enrol("second", embeddings(2))
-    assert [s.name for s in Gallery.open(path, key=KEY).subjects()] == ["first", "second"]
+    other.enrol("second", embeddings(2))
+    gallery.enrol("third", embeddings(3))
+    with pytest.raises(SubjectExistsError):
+        other.enrol("third", embeddings(3))
+    other.revoke("first")
+    assert [(s.name, s.revoked) for s in Gallery.open(path, key=KEY).subjects()] == [
+        ("first", True),
+        ("second", False),
+        ("third", False),
+    ]
 
 
 def test_a_refresh_inside_a_block_does_not_hide_a_concurrent_change(gallery: Gallery, path: Path) -> None:

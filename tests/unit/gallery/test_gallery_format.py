@@ -196,7 +196,7 @@ POLICY_AT = LABELS_AT + 4 + 9
         (LABELS_AT, b"\xff"),
         (LABELS_AT + 1, b"1"),  # s1é twice
         (POLICY_AT, b"\0\0"),
-        (POLICY_AT, b"\2\0"),
+        (POLICY_AT, b"\x10\0"),  # a critical kind that is not known
         (POLICY_AT + 2, b"\2"),
         (POLICY_AT + 4, b"\xff"),
         (POLICY_AT + 8 + 32, b"\1\0"),  # kinds must rise

@@ -114,6 +114,7 @@ def make(
         filesystem=files,
         random=stream(seed),
         clock=lambda: NOW_S,
+        audit="off",
         **options,
     )
     if subjects:

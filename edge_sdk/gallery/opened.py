@@ -1,0 +1,89 @@
+"""An open gallery, and how changes to it become commits; the ground on which `Gallery` stands."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from edge_sdk.errors import GalleryChangedError
+from edge_sdk.gallery.audit import AuditEvent
+from edge_sdk.gallery.content import Content
+from edge_sdk.gallery.format import Header
+from edge_sdk.gallery.keys import KeyProvider
+from edge_sdk.gallery.transaction import Transaction
+from edge_sdk.gallery.vault import Vault
+
+_T = TypeVar("_T")
+_TRIES = 20
+
+
+class Opened(ABC):
+    """An open gallery.
+
+    Args:
+        vault: The open file.
+    """
+
+    def __init__(self, vault: Vault) -> None:
+        self._vault = vault
+
+    @abstractmethod
+    def refresh(self) -> bool:
+        """Take over what another process committed since; whether anything changed."""
+
+    @abstractmethod
+    def _transaction(self) -> Transaction:
+        """A new transaction on what is open."""
+
+    @abstractmethod
+    def _take_over(self) -> None:
+        """Prepare what depends on the vault's content."""
+
+    @abstractmethod
+    def _committed(self, before: Content) -> None:
+        """Follow a commit of our own."""
+
+    def _commit(
+        self,
+        before: Content,
+        after: Content,
+        *,
+        header: Header | None = None,
+        key: KeyProvider | None = None,
+        events: Sequence[AuditEvent] | None = None,
+    ) -> None:
+        """As `Vault.commit`."""
+        self._vault.commit(before, after, header=header, key=key, events=events)
+        self._committed(before)
+
+    def _change(
+        self,
+        change: Callable[[Transaction], object],
+        amend: Callable[[Content], Content] = lambda content: content,
+    ) -> None:
+        """Make a change in a commit of its own; again where another process was first.
+
+        Args:
+            change: What to do with a transaction.
+            amend: What to change besides what a transaction can.
+        """
+
+        def changed() -> None:
+            before = self._vault.content
+            transaction = self._transaction()
+            change(transaction)
+            after = amend(transaction.apply() if transaction.changed else before)
+            if after is not before:
+                self._commit(before, after)
+
+        self._repeated(changed)
+
+    def _repeated(self, step: Callable[[], _T]) -> _T:
+        """Do a step that commits; again, on the newer content, where another process was first."""
+        for _ in range(_TRIES - 1):
+            try:
+                return step()
+            except GalleryChangedError:
+                self.refresh()
+        return step()
