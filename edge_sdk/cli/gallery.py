@@ -53,5 +53,7 @@ def _status(arguments: argparse.Namespace) -> int:
     from dataclasses import asdict
 
     status = asdict(open_gallery(arguments, None).status())
-    tell(arguments, status, "\n".join(f"{name:<12} {value}" for name, value in status.items()))
+    lines = [f"{name:<12} {value}" for name, value in status.items() if name != "not_protected"]
+    lines += [f"{'not_protected':<12} {gap}" for gap in status["not_protected"]]
+    tell(arguments, status, "\n".join(lines))
     return 0
