@@ -438,6 +438,7 @@ def test_processes_at_once_have_no_more_tries_than_one(tmp_path: Path) -> None:
         "door.gallery",
         "door.key",
         "door.gallery.lock",
+        "door.gallery.audit",
         "door.gallery.attempts",
         "door.gallery.attempts.lock",
     }
