@@ -1,4 +1,5 @@
-"""What an int8 network must keep for a search to stop: a cosine to float, or an error rate on labelled images.
+"""What an int8 network must keep for a search to stop: a cosine to float, or an error rate on labelled images,
+and how long it may take.
 
 Images that a budget looks at have chosen the recipe: a claim about the file is measured on others.
 """
@@ -18,6 +19,7 @@ from converters.errors import CalibrationError
 from converters.evaluation import AllPairs, Unsupported, open_samples, threshold_at_fmr, trials_needed
 from converters.evaluation.curves import check_rate
 from converters.image_set import SetDigest
+from converters.timing import time_ratio
 from edge_sdk.errors import AcquisitionError, InputError
 from edge_sdk.inference.card import InputContract
 from edge_sdk.perception.images import MIN_SIDE_PX, fit
@@ -50,11 +52,13 @@ class Verdict:
         met: Whether it does.
         margin: How much is to spare, in the budget's own unit; negative where it is missed.
         found: What was measured, in words.
+        over: By how much a ceiling of time is exceeded, a share of the float network's time; 0 within it.
     """
 
     met: bool
     margin: float
     found: str
+    over: float = 0.0
 
 
 class Budget(Protocol):
@@ -192,6 +196,59 @@ class ErrorRateBudget:
             "images": len(self.images),
             "sha256": self.images.sha256,
         }
+
+
+@dataclass(frozen=True, eq=False)
+class TimedBudget:
+    """Another budget, to be kept by a network that takes no more than a share of the float network's time.
+
+    Args:
+        budget: The other budget.
+        most: The share: 0.85 allows 85 % of the float network's time on this machine.
+        ratio: Measures a network's share.
+    """
+
+    budget: Budget
+    most: float
+    ratio: Callable[[bytes], float]
+
+    @classmethod
+    def of(
+        cls, budget: Budget, most: float, network: bytes, contract: InputContract, crop: UInt8Array
+    ) -> TimedBudget:
+        """A ceiling over a budget, in shares of a float network's time.
+
+        Args:
+            budget: What is to be kept within it.
+            most: The share, above 0.
+            network: The float network.
+            contract: Its input contract.
+            crop: What both are run on, shape (H, W, C), uint8.
+
+        Raises:
+            CalibrationError: Not above 0.
+        """
+        if not (math.isfinite(most) and most > 0):
+            raise CalibrationError(f"expected a time ratio above 0, found {most:g}")
+        return cls(budget, most, lambda candidate: time_ratio(candidate, network, contract, crop))
+
+    @property
+    def goal(self) -> str:
+        """The goal in words."""
+        return f"{self.budget.goal}, in at most {self.most:g} of its time"
+
+    def keeps(self, candidate: Candidate) -> Verdict:
+        """Whether the other budget is kept, and the ceiling; one that exceeds it is never the answer."""
+        verdict = self.budget.keeps(candidate)
+        ratio = self.ratio(candidate.network)
+        over = max(0.0, ratio - self.most)
+        return Verdict(
+            verdict.met and not over, verdict.margin, f"{verdict.found}, {ratio:.2f} of the time", over
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """What a report keeps."""
+        return {**self.budget.to_json(), "goal": self.goal, "max_time_ratio": self.most}
 
 
 def read_labelled(

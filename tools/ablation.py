@@ -11,8 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,19 +28,17 @@ from converters.quantizers.int8 import make_int8
 from converters.recipe import Recipe, shipped
 from converters.search import search
 from converters.sources import read_source
+from converters.timing import time_ratio
 from edge_sdk import console
 from edge_sdk.decision.matching import cosine
-from edge_sdk.inference.backends.litert import LiteRtBackend
 from edge_sdk.inference.card import InputContract
-from edge_sdk.inference.quantization import make_encoder
-from edge_sdk.types import UInt8Array
 
 SCHEMA = "edge-sdk/int8-ablation/1"
 WITNESS_IMAGES = 16
-TIMED_RUNS = 60
 #: Changes to the plain recipe, and kinds of operators that stay in float. What a search finds, and that without
 #: each of its parts, comes after them.
-STEPS: tuple[tuple[str, dict[str, Any], tuple[str, ...]], ...] = (
+Step = tuple[str, dict[str, Any], tuple[str, ...]]
+STEPS: tuple[Step, ...] = (
     ("plain", {}, ()),
     ("bias correction alone", {"bias_correction": True}, ()),
     ("least-error ranges alone", {"ranges": "mse"}, ()),
@@ -49,6 +46,7 @@ STEPS: tuple[tuple[str, dict[str, Any], tuple[str, ...]], ...] = (
     ("equalize all (E)", {"equalize": "all"}, ()),
     ("E, weight share 0.3", {"equalize": "all", "weight_share": 0.3}, ()),
     ("E, weight share 0.7", {"equalize": "all", "weight_share": 0.7}, ()),
+    ("E, mirrored slopes", {"equalize": "all", "bound_slopes": True}, ()),
     ("E, bias correction", {"equalize": "all", "bias_correction": True}, ()),
     ("E, least-error ranges", {"equalize": "all", "ranges": "mse"}, ()),
     ("E, depthwise in float", {"equalize": "all"}, ("DEPTHWISE_CONV_2D",)),
@@ -59,6 +57,17 @@ STEPS: tuple[tuple[str, dict[str, Any], tuple[str, ...]], ...] = (
         {"equalize": "all", "bias_correction": True, "ranges": "mse"},
         ("DEPTHWISE_CONV_2D", "ADD"),
     ),
+)
+#: The same for a recipe that leaves nothing in float, which mirrors slopes and spells PReLU out to begin with.
+INTEGER_STEPS: tuple[Step, ...] = (
+    *(step for step in STEPS if not step[2] and step[0] != "E, mirrored slopes"),
+    (
+        "E, bias, least-error ranges",
+        {"equalize": "all", "bias_correction": True, "ranges": "mse"},
+        (),
+    ),
+    ("E, slopes as they are", {"equalize": "all", "bound_slopes": False}, ()),
+    ("E, every operator as it is", {"equalize": "all", "spelled": ()}, ()),
 )
 
 
@@ -117,6 +126,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--images", type=Path, required=True, help="labelled crops, subject/image, to measure on"
     )
     parser.add_argument("--fmr", type=float, default=1e-3, help="where TAR is compared (default: 1e-3)")
+    parser.add_argument(
+        "--recipe",
+        default="cpu_int8",
+        choices=("cpu_int8", "full_int8"),
+        help="what the variants change (default: cpu_int8)",
+    )
     parser.add_argument("--min-cosine", type=share, default=0.997, help="what the search aims at")
     parser.add_argument(
         "--replicates", type=int, default=1000, help="of the interval's bootstrap (default: 1000)"
@@ -148,6 +163,7 @@ def _run(arguments: argparse.Namespace) -> int:
             images,
             labelled,
             fmr=arguments.fmr,
+            recipe=arguments.recipe,
             min_cosine=0.0 if arguments.no_search else arguments.min_cosine,
             replicates=arguments.replicates,
         ):
@@ -175,6 +191,7 @@ def ablate(
     labelled: LabelledCrops,
     *,
     fmr: float = 1e-3,
+    recipe: str = "cpu_int8",
     min_cosine: float = 0.997,
     replicates: int = 1000,
 ) -> Iterator[Row]:
@@ -185,6 +202,7 @@ def ablate(
         images: What ranges and the search see.
         labelled: What is measured on.
         fmr: Where TAR is compared; each network at its own threshold.
+        recipe: The shipped recipe that the variants change.
         min_cosine: What a search aims at; 0 leaves the search out.
         replicates: Of the interval's bootstrap.
     """
@@ -212,8 +230,8 @@ def ablate(
         kept = len(recipe.keep_float)
         return Row(what, float(cosines.mean()), float(cosines.min()), difference, ratio, kept, recipe)
 
-    plain = shipped("cpu_int8")
-    for what, change, kinds in STEPS:
+    plain = shipped(recipe)
+    for what, change, kinds in INTEGER_STEPS if plain.quantizer == "integer" else STEPS:
         yield row(what, replace(plain, **change, keep_float=_of_kind(model.network, kinds)))
     if min_cosine:
         found = search(model, images, plain, budget=CosineBudget(min_cosine)).recipe
@@ -239,26 +257,6 @@ def _of_kind(network: bytes, kinds: Sequence[str]) -> tuple[str, ...]:
     graph = Graph.parse(network)
     outputs = [indices(op.outputs)[0] for op in graph.operators if graph.op_name(op) in kinds]
     return tuple(sorted(graph.name(output) for output in outputs if output not in graph.outputs))
-
-
-def time_ratio(network: bytes, reference: bytes, contract: InputContract, crop: UInt8Array) -> float:
-    """Time of the fastest inference over the reference's; one thread, in turns.
-
-    Load from elsewhere makes runs slower, never faster, so the fastest say most on a busy machine.
-    """
-    runs: list[Callable[[], None]] = []
-    for one in (network, reference):
-        backend = LiteRtBackend(one)
-        make_encoder(contract, backend.input)(crop, backend.input_view())
-        backend.invoke()
-        runs.append(backend.invoke)
-    times: list[list[float]] = [[], []]
-    for _ in range(TIMED_RUNS):
-        for run, found in zip(runs, times, strict=True):
-            start = time.perf_counter()
-            run()
-            found.append(time.perf_counter() - start)
-    return min(times[0]) / min(times[1])
 
 
 def _points(found: PairedDifference | Unsupported) -> str:
