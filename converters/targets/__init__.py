@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from converters.targets import cpu, edgetpu, mobile
+from converters.targets import cpu, edgetpu, ethos_u, microcontroller, mobile
 from converters.targets.target import Target
 
 #: By the name that ``--target`` takes, in the order of the page.
 TARGETS: Mapping[str, Target] = {
-    target.name: target for target in (cpu.TARGET, edgetpu.TARGET, mobile.TARGET)
+    target.name: target
+    for target in (cpu.TARGET, edgetpu.TARGET, ethos_u.TARGET, mobile.TARGET, microcontroller.TARGET)
 }
