@@ -61,8 +61,8 @@ class Kernel(Protocol):
         """Compare a probe with every row.
 
         Returns:
-            Values, shape (M,), float64, new memory; their unit, above 0: a cosine is about unit * value; and how
-            far any of these cosines may be from the exact one, 0 where they are exact.
+            Values, shape (M,), float64, new memory; what to divide them by for a cosine, above 0; and how far any
+            of these cosines may be from the exact one, 0 where they are exact.
         """
 
 
@@ -77,8 +77,7 @@ class FewRows:
         """As the seam says."""
         dots: Float64Array = self._rows.dot(probe.integers)
         dots *= self._scales
-        dots /= probe.length
-        return dots, 1.0, 0.0
+        return dots, probe.length, 0.0
 
 
 class Float32Blocks:
@@ -102,7 +101,7 @@ class Float32Blocks:
             np.copyto(rows, self._matrix[start : start + step])
             found[start : start + step] = np.dot(rows, integers)
         found *= self._scales
-        return found, 1 / probe.length, self._error
+        return found, probe.length, self._error
 
 
 class Int8Rows:
@@ -118,7 +117,7 @@ class Int8Rows:
         """As the seam says."""
         dots: Float64Array = np.asarray(self._cdist(probe.coarse, self._matrix, "dot"))[0]
         dots *= self._scales
-        return dots, COARSE_STEP / probe.length, self._longest * probe.remainder / probe.length + _SLACK
+        return dots, probe.length / COARSE_STEP, self._longest * probe.remainder / probe.length + _SLACK
 
 
 def kernel_for(matrix: NDArray[Any], scales: FloatArray, *, fast: bool = True) -> Kernel:

@@ -21,6 +21,7 @@ from edge_sdk.gallery.kernels import Kernel, Probe, kernel_for
 from edge_sdk.types import Float64Array, FloatArray
 
 _BLOCK_NUMBERS = 1 << 18
+_ROUNDING = 1 + 1e-12  # so that no rounding of the gap leaves a row out; nothing where the gap is 0
 _NO_ROWS = np.empty(0, np.intp)
 
 
@@ -114,15 +115,16 @@ class Search:
         """
         if len(self._owners) == 0:
             return []
-        values, unit, error = self._kernel.scores(probe)
+        values, divisor, error = self._kernel.scores(probe)
         if excluded_rows.size:
             values[excluded_rows] = -np.inf
         best = int(values.argmax())
-        top = unit * float(values[best])
-        if top + error < floor or top == -math.inf:
+        value = float(values[best])
+        top = value / divisor
+        if top + error < floor or value == -math.inf:
             return []
         values[best] = -np.inf
-        near = (top - gap - 2 * error) / unit
+        near = value - (gap + 2 * error) * divisor * _ROUNDING
         if values[values.argmax()] >= near:
             return self._refined(np.append(np.flatnonzero(values >= near), best), probe, floor, gap)
         score = top
