@@ -1,0 +1,69 @@
+"""Emulated machines; without them the tests skip with the reason, in CI they fail."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.arm.emulation import (
+    AARCH64,
+    ARMV7L,
+    REPOSITORY,
+    Emulation,
+    EmulationUnavailableError,
+    Machine,
+    prepare,
+)
+
+
+def _prepared(machine: Machine) -> Emulation:
+    try:
+        return prepare(machine)
+    except EmulationUnavailableError as error:
+        reason = f"no emulated {machine.name}: {error}"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def aarch64() -> Emulation:
+    """A 64-bit ARM machine, as a Raspberry Pi with a 64-bit system."""
+    return _prepared(AARCH64)
+
+
+@pytest.fixture(scope="session")
+def armv7l() -> Emulation:
+    """A 32-bit ARM machine."""
+    return _prepared(ARMV7L)
+
+
+@pytest.fixture(scope="session")
+def reference_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with the reference model's float32, float16 and int8 files, converted now."""
+    folder = tmp_path_factory.mktemp("converted")
+    samples = REPOSITORY / "samples" / "products"
+    command = ["convert", samples / "model" / "products.keras", "--target", "cpu"]
+    command += ["--contract", samples / "model" / "products.contract.json"]
+    command += ["--calibration", samples / "calibration", "--output", folder]
+    program = Path(sys.executable).with_name("edge-convert")
+    done = subprocess.run([program, *command], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture(scope="session")
+def probes(tmp_path_factory: pytest.TempPathFactory, products: list[Any]) -> Path:
+    """Ten photos of five products as an array in a file, shape (10, 96, 96, 3)."""
+    from edge_sdk.perception.images import read_image
+
+    images = [read_image(path) for product in products[:5] for path in (product.enrol, product.probes[0])]
+    path = tmp_path_factory.mktemp("probes") / "images.npy"
+    np.save(path, np.stack(images))
+    return path

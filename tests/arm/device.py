@@ -1,0 +1,61 @@
+"""What a device does, start to end, printed as JSON; run by the tests here and on an emulated machine.
+
+Usage: device.py FOLDER MODEL IMAGES.npy [GALLERY KEY]. Without a gallery one is made in FOLDER; with one it is opened.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge_sdk import Embedder, Gallery, KeyFile
+from edge_sdk.inference.backends.litert import LiteRtBackend
+from edge_sdk.inference.golden_check import answers, check
+from edge_sdk.inference.model_file import ModelFile
+
+THRESHOLD = 0.6
+
+
+def main(folder: Path, model: Path, images: Path, *gallery: str) -> dict[str, Any]:
+    """The whole way of a device: load, check, embed, enrol, identify."""
+    file = ModelFile.open(model)
+    backend = LiteRtBackend(file.data)
+    _, raw = answers(backend, file.card.input, [1, 2, 3])
+    assert file.card.golden is not None
+    golden = check(backend, file.card.input, file.card.golden)
+    embedder = Embedder.open(model)
+    faces = np.load(images)
+    embeddings = np.stack([embedder.embed(face) for face in faces])
+    if gallery:
+        key: KeyFile = KeyFile(gallery[1])
+        opened = Gallery.open(gallery[0], key=key, model_id=embedder.model_id)
+    else:
+        key = KeyFile.create(folder / "device.key")
+        opened = Gallery.create(
+            folder / "device.gallery", key=key, model_id=embedder.model_id, dimension=embedder.dimension
+        )
+        for position in range(0, len(faces) - 2, 2):
+            opened.enrol(f"subject {position}", embeddings[position : position + 1])
+        opened = Gallery.open(folder / "device.gallery", key=key, model_id=embedder.model_id)
+    found = [opened.identify(embedding, threshold=THRESHOLD) for embedding in embeddings]
+    return {
+        "machine": platform.machine(),
+        "runtime": backend.runtime,
+        "golden": golden.found,
+        "right": golden.right,
+        "raw_sha256": hashlib.sha256(raw.tobytes()).hexdigest(),
+        "embeddings": embeddings.astype(float).tolist(),
+        "decisions": [[answer.decision.value, answer.subject] for answer in found],
+        "subjects": sorted(subject.name for subject in opened.subjects()),
+    }
+
+
+if __name__ == "__main__":
+    arguments = sys.argv[1:]
+    print(json.dumps(main(*(Path(a) for a in arguments[:3]), *arguments[3:])))

@@ -1,0 +1,129 @@
+"""The device path on ARM, held against this machine's."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.arm.emulation import REPOSITORY, Emulation
+
+pytestmark = pytest.mark.arm
+SCRIPT = Path(__file__).with_name("device.py")
+
+
+def here(*arguments: str | Path) -> dict[str, Any]:
+    done = subprocess.run(
+        [sys.executable, SCRIPT, *arguments], cwd=REPOSITORY, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return dict(json.loads(done.stdout))
+
+
+def there(machine: Emulation, *arguments: str | Path) -> dict[str, Any]:
+    done = machine.run(SCRIPT, *arguments)
+    assert done.returncode == 0, done.stderr
+    found = dict(json.loads(done.stdout.splitlines()[-1]))
+    assert found["machine"] == machine.machine.name
+    return found
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> tuple[Path, Path]:
+    """One for this machine, one for the other."""
+    for name in ("here", "there"):
+        (tmp_path / name).mkdir()
+    return tmp_path / "here", tmp_path / "there"
+
+
+def test_int8_on_aarch64_is_this_machines_bit_for_bit(
+    aarch64: Emulation, reference_models: Path, probes: Path, folders: tuple[Path, Path]
+) -> None:
+    model = reference_models / "products.cpu_int8.tflite"
+    ours, theirs = here(folders[0], model, probes), there(aarch64, folders[1], model, probes)
+    assert theirs["runtime"] == ours["runtime"], "the same wheels' version, or the comparison says nothing"
+    assert theirs["golden"] == "4 of 4 answers exact"
+    assert theirs["raw_sha256"] == ours["raw_sha256"]
+    np.testing.assert_array_equal(
+        np.array(theirs["embeddings"], np.float32), np.array(ours["embeddings"], np.float32)
+    )
+    assert theirs["decisions"] == ours["decisions"]
+    assert {"accepted"} < {"accepted", *(decision for decision, _ in ours["decisions"])}, (
+        "strangers are among them"
+    )
+
+
+def test_float_on_aarch64_is_this_machines_but_for_rounding(
+    aarch64: Emulation, reference_models: Path, probes: Path, folders: tuple[Path, Path]
+) -> None:
+    model = reference_models / "products.float32.tflite"
+    ours, theirs = here(folders[0], model, probes), there(aarch64, folders[1], model, probes)
+    assert theirs["right"]
+    np.testing.assert_allclose(theirs["embeddings"], ours["embeddings"], atol=1e-5)
+
+
+def test_a_gallery_goes_from_one_machine_to_the_other(
+    aarch64: Emulation, golden_model_path: Path, probes: Path, folders: tuple[Path, Path]
+) -> None:
+    ours, theirs = (
+        here(folders[0], golden_model_path, probes),
+        there(aarch64, folders[1], golden_model_path, probes),
+    )
+    assert theirs["raw_sha256"] == ours["raw_sha256"]
+    made_here = [str(folders[0] / name) for name in ("device.gallery", "device.key")]
+    made_there = [str(folders[1] / name) for name in ("device.gallery", "device.key")]
+    opened_there = there(aarch64, folders[1], golden_model_path, probes, *made_here)
+    opened_here = here(folders[0], golden_model_path, probes, *made_there)
+    assert opened_there["decisions"] == opened_here["decisions"] == ours["decisions"]
+    assert opened_there["subjects"] == ["subject 0", "subject 2", "subject 4", "subject 6"]
+
+
+def test_the_command_line_recognizes_on_aarch64(
+    aarch64: Emulation, reference_models: Path, products: list[Any], tmp_path: Path
+) -> None:
+    files = ["--model", reference_models / "products.cpu_int8.tflite", "--gallery", tmp_path / "home.gallery"]
+    files += ["--key", tmp_path / "home.key"]
+    enrolled = aarch64.run("-m", "edge_sdk.cli", "enrol", "oat", products[0].enrol, *files)
+    assert enrolled.returncode == 0, enrolled.stderr
+    assert enrolled.stdout == "enrolled oat with 1 template\n"
+    images = [products[0].probes[0], products[5].enrol]
+    asked = aarch64.run("-m", "edge_sdk.cli", "identify", *images, *files, "--threshold", "0.6", "--json")
+    assert asked.returncode == 1, asked.stderr
+    assert [answer["subject"] for answer in json.loads(asked.stdout)] == ["oat", None]
+
+
+def test_the_doctor_finds_aarch64_whole(aarch64: Emulation, reference_models: Path) -> None:
+    model = reference_models / "products.cpu_int8.tflite"
+    done = aarch64.run("-m", "edge_sdk.cli", "doctor", "--model", model, "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = {finding["check"]: finding for finding in json.loads(done.stdout)["findings"]}
+    assert found["machine"]["found"].startswith("aarch64, glibc ")
+    assert found["cpu"]["found"].startswith("4 of 4 answers exact (ai-edge-litert ")
+    for check in ("interpreter", "numpy", "cryptography", "pillow", "image decoder", "model"):
+        assert found[check]["status"] == "ok", found[check]
+
+
+def test_armv7l_answers_within_tolerance_through_tflite_runtime(
+    armv7l: Emulation, reference_models: Path, probes: Path, folders: tuple[Path, Path]
+) -> None:
+    """32 bit is not supported (no wheels of LiteRT); what can be run of it is right all the same."""
+    model = reference_models / "products.cpu_int8.tflite"
+    ours, theirs = here(folders[0], model, probes), there(armv7l, folders[1], model, probes)
+    assert theirs["runtime"].startswith("tflite-runtime ")
+    assert theirs["right"], theirs["golden"]
+    cosines = (np.array(theirs["embeddings"]) * np.array(ours["embeddings"])).sum(axis=1)
+    assert cosines.min() > 0.98
+    assert theirs["decisions"] == ours["decisions"]
+
+
+def test_the_doctor_on_armv7l_says_to_take_a_64_bit_system(armv7l: Emulation) -> None:
+    done = armv7l.run("-m", "edge_sdk.cli", "doctor", "--json")
+    found = {finding["check"]: finding for finding in json.loads(done.stdout)["findings"]}
+    assert found["machine"]["status"] == "warn"
+    assert "64-bit" in found["machine"]["advice"]
+    assert "no longer maintained" in found["interpreter"]["advice"]
