@@ -5,10 +5,8 @@ Read from the contents themselves, so that no caller can forget to say it.
 
 from __future__ import annotations
 
-import numpy as np
-
 from edge_sdk.gallery.audit import AuditEvent
-from edge_sdk.gallery.content import REVOKED, SLOT_KEYS, Content
+from edge_sdk.gallery.content import REVOKED, SLOT_KEYS, Content, templates_per_subject
 
 MAX_EVENTS = 64
 
@@ -21,7 +19,7 @@ def changes(before: Content, after: Content) -> list[AuditEvent]:
         after: The content to be committed.
     """
     old, new = _subjects(before), _subjects(after)
-    counts = np.bincount(after.templates["subject"], minlength=len(after.subjects)).tolist()
+    counts = templates_per_subject(after.templates, len(after.subjects)).tolist()
     added = [
         AuditEvent("enrol", subject, f"templates={counts[index]}{_by(after, index)}")
         for subject, index in new.items()

@@ -288,6 +288,12 @@ def _check_subjects(subjects: NDArray[np.void]) -> None:
         raise GalleryFormatError("two subjects have the same id")
 
 
+def templates_per_subject(templates: NDArray[np.void], subjects: int) -> NDArray[np.intp]:
+    """How many templates each subject has: shape (subjects,)."""
+    # On a 32-bit machine numpy does not count by uint32.
+    return np.bincount(templates["subject"].astype(np.intp), minlength=subjects)
+
+
 def _check_templates(templates: NDArray[np.void], subjects: int) -> None:
     scales = templates["scale"]
     if not (np.isfinite(scales) & (scales > 0)).all():
@@ -295,7 +301,7 @@ def _check_templates(templates: NDArray[np.void], subjects: int) -> None:
     owners = templates["subject"]
     if (owners >= subjects).any():
         raise GalleryFormatError("a template belongs to no subject")
-    if subjects and np.bincount(owners, minlength=subjects).min() == 0:
+    if subjects and templates_per_subject(templates, subjects).min() == 0:
         raise GalleryFormatError("a subject has no template")
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from edge_sdk.gallery.anchor import NoAnchor, TpmCounter
 from edge_sdk.gallery.attempts import AttemptPolicy
-from edge_sdk.gallery.content import AUDIT_ANSWERS, AUDIT_POLICY, REVOKED, Content
+from edge_sdk.gallery.content import AUDIT_ANSWERS, AUDIT_POLICY, REVOKED, Content, templates_per_subject
 from edge_sdk.gallery.creation import SUITES, TEMPLATE_TYPES, TRANSFORMS, name_of
 from edge_sdk.gallery.export import recipient_of
 from edge_sdk.gallery.results import AttemptStatus, GalleryStatus, Subject
@@ -51,7 +49,7 @@ def status_of(vault: Vault, attempts: AttemptStatus | None) -> GalleryStatus:
 
 def subjects_of(content: Content) -> tuple[Subject, ...]:
     """Everyone enrolled, in order of enrolment."""
-    counts = np.bincount(content.templates["subject"], minlength=len(content.subjects)).tolist()
+    counts = templates_per_subject(content.templates, len(content.subjects)).tolist()
     return tuple(
         Subject(
             name=name,
