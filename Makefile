@@ -6,7 +6,7 @@ export OPENBLAS_NUM_THREADS := 1
 export TF_CPP_MIN_LOG_LEVEL := 3
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-exhaustive lint types contracts check bench samples wheel clean
+.PHONY: help install demo test test-arm test-exhaustive lint types contracts check bench samples wheel clean
 
 help: ## say what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -25,10 +25,13 @@ demo: $(VENV)/installed ## convert the reference model, enrol ten products, reco
 	$(BIN)/python -m tools.demo --output work/demo
 
 test: $(VENV)/installed ## run the tests (slow ones: make test-exhaustive)
-	$(BIN)/python -m pytest -n 2 -m "not slow"
+	$(BIN)/python -m pytest -n 2 -m "not slow and not arm"
+
+test-arm: $(VENV)/installed ## run the device path on an emulated ARM machine (2 minutes the first time)
+	$(BIN)/python -m pytest -m arm tests
 
 test-exhaustive: $(VENV)/installed ## run every test
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 -m "not arm"
 
 lint: $(VENV)/installed ## style
 	$(BIN)/ruff check .
