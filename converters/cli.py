@@ -154,6 +154,14 @@ def _add_convert(commands: Any) -> None:
         " the float model's (0.01 is one point); exit 1 where there is none",
     )
     parser.add_argument(
+        "--max-time-ratio",
+        type=_ratio,
+        default=0.0,
+        metavar="RATIO",
+        help="with --recipe auto, for a CPU: leave out recipes that take more of the float network's time on"
+        " this machine (0.85 is 85 %%); exit 1 where none keeps the budget within it",
+    )
+    parser.add_argument(
         "--at-fmr", type=share, default=1e-3, metavar="FMR", help="FMR of --max-fnmr-loss (default: 0.001)"
     )
     parser.add_argument(
@@ -280,6 +288,16 @@ def share(text: str) -> float:
     return value
 
 
+def _ratio(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a number above 0, found {text!r}")
+    return value
+
+
 def _contract_flags(arguments: argparse.Namespace) -> dict[str, Any]:
     names = ("size", "color", "mean", "scale", "range", "alignment")
     return {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
@@ -335,6 +353,8 @@ def _convert(arguments: argparse.Namespace) -> int:
         arguments.parser.error("--max-fnmr-loss and --images belong together")
     if arguments.images is not None and arguments.recipe != "auto":
         arguments.parser.error("--max-fnmr-loss takes --recipe auto")
+    if arguments.max_time_ratio and arguments.recipe != "auto":
+        arguments.parser.error("--max-time-ratio takes --recipe auto")
 
     def text(flag: str, default: str) -> str:
         given = getattr(arguments, flag)
@@ -352,6 +372,7 @@ def _convert(arguments: argparse.Namespace) -> int:
         min_cosine=arguments.min_cosine,
         recipe=arguments.recipe,
         max_fnmr_loss=arguments.max_fnmr_loss,
+        max_time_ratio=arguments.max_time_ratio,
         at_fmr=arguments.at_fmr,
         images=arguments.images,
         version=text("version", "1"),

@@ -17,6 +17,7 @@ from converters.budget import (
     CosineBudget,
     ErrorRateBudget,
     LabelledCrops,
+    TimedBudget,
     check_support,
     read_labelled,
 )
@@ -63,6 +64,8 @@ class Request:
             cheapest that keeps the budget, or a saved recipe's file. The budget is ``max_fnmr_loss`` where
             that is given, else ``min_cosine`` (0.995 where that is 0).
         max_fnmr_loss: How much higher FNMR may be than the float model's, a share; 0 asks for nothing.
+        max_time_ratio: With a search: what an artefact for a CPU may take of the float network's time on this
+            machine; 0 asks for nothing.
         at_fmr: At which FMR, each network at its own threshold, over all pairs of ``images``.
         images: Folder or archive of labelled crops, ``subject/image``. The recipe is chosen on them.
         version: The model's own version, for the card.
@@ -81,6 +84,7 @@ class Request:
     min_cosine: float = 0.0
     recipe: str = ""
     max_fnmr_loss: float = 0.0
+    max_time_ratio: float = 0.0
     at_fmr: float = 1e-3
     images: Path | None = None
     version: str = "1"
@@ -99,7 +103,7 @@ def convert(request: Request) -> Report:
         TargetError: A target refuses the network, before or after it was made (exit 1).
         GateError: An artefact is not whole (exit 1).
         AccuracyGateError: An artefact is further from float than ``min_cosine`` allows, or no recipe keeps
-            the budget of error rates (exit 1).
+            the budget of error rates, or of time (exit 1).
         ConversionError: The output cannot be written, a quantizer refuses the network.
     """
     targets = known_targets(request.targets)
@@ -119,7 +123,7 @@ def convert(request: Request) -> Report:
         labelled = _labelled(request)
         float_model = _read_float_model(request, images)
         foreseen = _foresee(request, float_model, targets)
-        budget = _budget(request, float_model, labelled)
+        budget = _budget(request, float_model, labelled, images)
         made = make_all(float_model, images, targets, recipe=request.recipe, budget=budget)
         _require_budget(request, made)
         report = _finish(request, float_model, images, made, foreseen, folder)
@@ -150,7 +154,18 @@ def _labelled(request: Request) -> LabelledCrops | None:
     return labelled
 
 
-def _budget(request: Request, model: FloatModel, labelled: LabelledCrops | None) -> Budget:
+def _budget(
+    request: Request, model: FloatModel, labelled: LabelledCrops | None, images: CalibrationSet
+) -> Budget:
+    budget = _fidelity_budget(request, model, labelled)
+    if not request.max_time_ratio:
+        return budget
+    return TimedBudget.of(
+        budget, request.max_time_ratio, model.network, model.contract, images.selection.pixels[0]
+    )
+
+
+def _fidelity_budget(request: Request, model: FloatModel, labelled: LabelledCrops | None) -> Budget:
     if labelled is None:
         return CosineBudget(request.min_cosine or SEARCH_COSINE)
     with stage("measure the float model on labelled images") as progress:
@@ -166,7 +181,8 @@ def _budget(request: Request, model: FloatModel, labelled: LabelledCrops | None)
 
 def _require_budget(request: Request, made: Sequence[Made]) -> None:
     for one in made:
-        if request.max_fnmr_loss and one.search is not None and not one.search.met:
+        asked = request.max_fnmr_loss or (request.max_time_ratio and one.recipe.partitions)
+        if asked and one.search is not None and not one.search.met:
             best = one.search.best
             raise AccuracyGateError(
                 f"{one.recipe.name}: searched for {one.search.budget['goal']}; the best of"

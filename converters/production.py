@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from converters.budget import SEARCH_COSINE, Budget, CosineBudget
+from converters.budget import SEARCH_COSINE, Budget, CosineBudget, TimedBudget
 from converters.calibration import CalibrationSet, channel_statistics
 from converters.errors import ConversionError
 from converters.float_model import FloatModel
@@ -143,5 +143,7 @@ def _by_recipe(model: FloatModel, images: CalibrationSet, recipe: Recipe) -> Mad
 
 
 def _searched(model: FloatModel, images: CalibrationSet, plain: Recipe, budget: Budget) -> Made:
+    if isinstance(budget, TimedBudget) and not plain.partitions:
+        budget = budget.budget  # the time on this CPU says nothing of another target's
     found = search(model, images, plain, budget=budget)
     return Made(found.recipe, found.network, found.twin, found)

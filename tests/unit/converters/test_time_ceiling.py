@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from networks import CONTRACT, crops, tiny
+from PIL import Image
 from test_int8_quality import PLAIN, _set, uneven
 
 from converters.budget import Candidate, CosineBudget, TimedBudget
+from converters.cli import main
 from converters.errors import CalibrationError
 from converters.float_model import FloatModel
 from converters.graph import Graph
@@ -80,3 +84,27 @@ def test_a_search_for_full_int8_leaves_nothing_in_float() -> None:
     assert len(tried) == len(set(tried)) and found.recipe.equalize
     graph = Graph.parse(found.network)
     assert "float32" not in {graph.dtype_name(i) for i in range(len(graph.tensors))}
+
+
+@pytest.fixture
+def workplace(tmp_path: Path) -> Path:
+    (tmp_path / "net.tflite").write_bytes(uneven())
+    (tmp_path / "crops").mkdir()
+    for number, pixels in enumerate(crops(60)):
+        Image.fromarray(pixels).save(tmp_path / "crops" / f"{number:02}.png")
+    return tmp_path
+
+
+def test_a_ceiling_that_nothing_keeps_is_exit_1_and_nothing_is_written(
+    workplace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ["--size", "16x16", "--color", "rgb", "--mean", "127.5", "--scale", "128"]
+    files = ["--calibration", str(workplace / "crops"), "--output", str(workplace / "out")]
+    convert = ["convert", str(workplace / "net.tflite"), *flags, *files, "--max-time-ratio", "0.001"]
+    assert main([*convert, "--recipe", "auto"]) == 1
+    said = capsys.readouterr().err
+    assert "in at most 0.001 of its time" in said and "(too slow)" in said and "nothing was written" in said
+    assert not (workplace / "out").exists()
+    with pytest.raises(SystemExit) as usage:
+        main(convert)
+    assert usage.value.code == 2 and "--max-time-ratio takes --recipe auto" in capsys.readouterr().err
