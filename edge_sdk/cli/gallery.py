@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from edge_sdk.cli import policy
 from edge_sdk.cli.arguments import add_command, add_gallery_arguments, open_gallery, tell
 
 _FILES = "--gallery home.gallery --key home.key"
@@ -28,6 +29,7 @@ def add_commands(commands: Any) -> None:
     )
     for parser in (listing, remove, status):
         add_gallery_arguments(parser)
+    policy.add_commands(rooms)
 
 
 def _list(arguments: argparse.Namespace) -> int:

@@ -18,9 +18,10 @@ from edge_sdk.cli.arguments import (
     open_or_create,
     tell,
 )
-from edge_sdk.errors import InputError, ModelCardError
+from edge_sdk.errors import CaptureError, InputError, ModelCardError
 
 if TYPE_CHECKING:
+    from edge_sdk.gallery import Gallery, Identification, Verification
     from edge_sdk.inference.card import ModelCard
     from edge_sdk.perception.embedder import Embedder
     from edge_sdk.types import FloatArray
@@ -39,6 +40,11 @@ def add_commands(commands: Any) -> None:
     )
     enrol.add_argument("subject", help="a name of your choice, 1 to 64 bytes")
     enrol.add_argument("images", nargs="+", type=Path, help="JPEG, PNG or PPM crops of the subject")
+    enrol.add_argument(
+        "--allow-duplicate",
+        action="store_true",
+        help="enrol although somebody enrolled looks alike: an administrator has made sure that they are two",
+    )
     enrol.add_argument("--label", default="", help="free text to keep with the subject")
     verify = add_command(
         commands,
@@ -89,7 +95,15 @@ def _enrol(arguments: argparse.Namespace) -> int:
     embedder = _open_embedder(arguments)
     embeddings = _embed(embedder, arguments.images)
     gallery = open_or_create(arguments, embedder)
-    gallery.enrol(arguments.subject, embeddings, label=arguments.label)
+    try:
+        gallery.enrol(
+            arguments.subject,
+            embeddings,
+            label=arguments.label,
+            allow_duplicate=arguments.allow_duplicate,
+        )
+    except CaptureError as error:
+        raise InputError(f"{arguments.images[error.capture]}: {error}", hint=error.hint) from error
     count = len(arguments.images)
     tell(
         arguments,
@@ -101,13 +115,13 @@ def _enrol(arguments: argparse.Namespace) -> int:
 
 def _verify(arguments: argparse.Namespace) -> int:
     embedder = _open_embedder(arguments)
-    threshold = _threshold(arguments, embedder.card)
     gallery = open_gallery(arguments, embedder.model_id)
+    threshold = None if _policy_decides(arguments, gallery) else _threshold(arguments, embedder.card)
     answer = gallery.verify(_embed(embedder, [arguments.image])[0], arguments.subject, threshold=threshold)
     tell(
         arguments,
-        {"decision": answer.decision.value, "subject": answer.subject},
-        f"{arguments.image}: {answer.decision.value} as {answer.subject}",
+        {"decision": answer.decision.value, "subject": answer.subject, "reason": _reason(answer)},
+        f"{arguments.image}: {_said(answer)} as {answer.subject}",
     )
     return 0 if answer.accepted else console.CLEAN_NEGATIVE
 
@@ -115,21 +129,43 @@ def _verify(arguments: argparse.Namespace) -> int:
 def _identify(arguments: argparse.Namespace) -> int:
     embedder = _open_embedder(arguments)
     gallery = open_gallery(arguments, embedder.model_id)
-    threshold = _search_threshold(arguments, embedder.card, references=gallery.status().templates)
+    threshold = None
+    if not _policy_decides(arguments, gallery):
+        threshold = _search_threshold(arguments, embedder.card, references=gallery.status().templates)
     probes = _embed(embedder, arguments.images)
     answers = [gallery.identify(probe, threshold=threshold) for probe in probes]
     tell(
         arguments,
         [
-            {"image": str(image), "decision": answer.decision.value, "subject": answer.subject}
+            {
+                "image": str(image),
+                "decision": answer.decision.value,
+                "subject": answer.subject,
+                "reason": _reason(answer),
+            }
             for image, answer in zip(arguments.images, answers, strict=True)
         ],
         "\n".join(
-            f"{image}: {answer.decision.value}" + (f" as {answer.subject}" if answer.subject else "")
+            f"{image}: {_said(answer)}" + (f" as {answer.subject}" if answer.subject else "")
             for image, answer in zip(arguments.images, answers, strict=True)
         ),
     )
     return 0 if all(answer.accepted for answer in answers) else console.CLEAN_NEGATIVE
+
+
+def _reason(answer: Identification | Verification) -> str | None:
+    return None if answer.reason is None else answer.reason.value
+
+
+def _said(answer: Identification | Verification) -> str:
+    words = answer.decision.value.replace("_", " ")
+    return words if answer.reason is None else f"{words} ({answer.reason.value})"
+
+
+def _policy_decides(arguments: argparse.Namespace, gallery: Gallery) -> bool:
+    """Whether nothing was asked for on the command line and the gallery knows by itself."""
+    asked = (arguments.threshold, arguments.fmr, getattr(arguments, "fpir", None))
+    return gallery.policy is not None and asked == (None, None, None)
 
 
 def _open_embedder(arguments: argparse.Namespace) -> Embedder:

@@ -30,6 +30,7 @@ from edge_sdk.gallery.counter import AttemptCounter, moment_of_boot
 from edge_sdk.gallery.creation import first_generation
 from edge_sdk.gallery.exchange import Exchange
 from edge_sdk.gallery.keys import KeyProvider
+from edge_sdk.gallery.policy import DecisionPolicy
 from edge_sdk.gallery.recognition import Recognition
 from edge_sdk.gallery.results import (
     AttemptStatus,
@@ -293,6 +294,11 @@ class Gallery(Exchange):
         self._note_answer(answer)
         return answer
 
+    @property
+    def policy(self) -> DecisionPolicy | None:
+        """How it decides where a caller brings no threshold."""
+        return self._recognition.policy
+
     def reset_attempts(self) -> None:
         """Begin the count of failures anew, as an administrator, in a commit of its own.
 
@@ -300,7 +306,9 @@ class Gallery(Exchange):
             GalleryError: failures are not counted here, or the commit failed.
         """
         if self._counter is None:
-            raise GalleryError("this gallery counts no failures", hint="edge-sdk gallery policy sets a limit")
+            raise GalleryError(
+                "this gallery counts no failures", hint="edge-sdk gallery limit-attempts sets a limit"
+            )
         policy = self._counter.policy
         self._change(lambda t: t.limit_attempts(policy))
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from edge_sdk.decision.operating_point import OperatingPoint
 from edge_sdk.errors import GalleryFormatError, InputError, ModelCardError
-from edge_sdk.gallery.format import ID_BYTES
+from edge_sdk.gallery.format import ID_BYTES, MAX_TEMPLATES
 from edge_sdk.gallery.results import Decision, Reason
 from edge_sdk.gallery.search import Leader
 
@@ -72,6 +72,13 @@ class DecisionPolicy:
             self.operating_points, fpir=self.fpir, references=max(1, references)
         )
         return point.threshold
+
+    def most_references(self) -> int:
+        """How many templates the evidence reaches to, 0..100,000."""
+        least = min(point.fmr for point in self.operating_points)
+        if least >= 1:
+            return 0
+        return min(MAX_TEMPLATES, int(math.log1p(-self.fpir) / math.log1p(-least)))
 
     def consistent_threshold(self) -> float:
         """What captures of one subject must reach with one another: the point of the greatest FMR up to 1e-2.

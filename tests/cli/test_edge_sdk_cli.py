@@ -121,7 +121,7 @@ def test_no_match_exits_1_and_is_no_error(edge_sdk: Run, home: Any, stranger: Pa
 
 def test_an_answer_in_json_carries_a_decision_and_no_score(edge_sdk: Run, home: Any, alice: Path) -> None:
     done = edge_sdk("verify", "alice", alice, *home.all, "--threshold", "0.9", "--json")
-    assert json.loads(done.out) == {"decision": "accepted", "subject": "alice"}
+    assert json.loads(done.out) == {"decision": "accepted", "subject": "alice", "reason": None}
 
 
 def test_identify_names_who_it_is(edge_sdk: Run, home: Any, alice: Path) -> None:
@@ -136,8 +136,8 @@ def test_identify_answers_each_image_and_exits_1_where_one_is_nobody(
     assert (done.code, done.out) == (1, f"{alice}: accepted as alice\n{stranger}: rejected\n")
     done = edge_sdk("identify", alice, stranger, *home.all, "--threshold", "0.9", "--json")
     assert json.loads(done.out) == [
-        {"image": str(alice), "decision": "accepted", "subject": "alice"},
-        {"image": str(stranger), "decision": "rejected", "subject": None},
+        {"image": str(alice), "decision": "accepted", "subject": "alice", "reason": None},
+        {"image": str(stranger), "decision": "rejected", "subject": None, "reason": None},
     ]
 
 

@@ -26,8 +26,11 @@ def test_these_are_the_commands() -> None:
     assert [" ".join(path) for path in COMMANDS] == [
         "doctor",
         "enrol",
+        "gallery limit-attempts",
         "gallery list",
+        "gallery policy",
         "gallery remove",
+        "gallery reset-attempts",
         "gallery status",
         "identify",
         "verify",

@@ -1,0 +1,97 @@
+"""How a gallery decides and how many tries there are: ``edge-sdk gallery policy|limit-attempts|reset-attempts``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from edge_sdk.cli.arguments import add_command, add_gallery_arguments, open_gallery, tell
+
+_FILES = "--gallery home.gallery --key home.key"
+
+
+def add_commands(rooms: Any) -> None:
+    """Add the commands to the group `gallery`."""
+    policy = add_command(
+        rooms,
+        "policy",
+        "store how the gallery decides, so that identify and verify need no threshold",
+        _policy,
+        example=f"gallery policy --model face.tflite --fpir 0.01 {_FILES}",
+    )
+    policy.add_argument("--model", type=Path, required=True, help="its card holds the evidence")
+    policy.add_argument("--model-sha256", help="the digest it must have; checked before it is parsed")
+    policy.add_argument(
+        "--fpir", type=float, required=True, help="how often a stranger may be taken for somebody in one try"
+    )
+    policy.add_argument(
+        "--margin", type=float, default=0.0, help="lead over the next subject, a cosine; 0 asks for none"
+    )
+    policy.add_argument(
+        "--retry-band",
+        type=float,
+        default=None,
+        help="how far under the threshold the answer is retry, a cosine; 0.02 by default",
+    )
+    limit = add_command(
+        rooms,
+        "limit-attempts",
+        "count failures from now on: 5, then 30 s before each try, none after 50",
+        _limit_attempts,
+        example=f"gallery limit-attempts {_FILES}",
+    )
+    kinds = limit.add_mutually_exclusive_group()
+    kinds.add_argument(
+        "--pad", action="store_true", help="10 and 100: presentation attack detection is in place"
+    )
+    kinds.add_argument("--none", action="store_true", help="count no more")
+    reset = add_command(
+        rooms,
+        "reset-attempts",
+        "let tries be made again after too many failures",
+        _reset_attempts,
+        example=f"gallery reset-attempts {_FILES}",
+    )
+    for parser in (policy, limit, reset):
+        add_gallery_arguments(parser)
+
+
+def _policy(arguments: argparse.Namespace) -> int:
+    from edge_sdk.gallery import DecisionPolicy
+    from edge_sdk.inference.model_file import ModelFile
+
+    model = ModelFile.open(arguments.model, sha256=arguments.model_sha256)
+    band = {} if arguments.retry_band is None else {"retry_band": arguments.retry_band}
+    policy = DecisionPolicy(model.card.operating_points, fpir=arguments.fpir, margin=arguments.margin, **band)
+    gallery = open_gallery(arguments, model.model_id)
+    with gallery.transaction() as t:
+        t.set_policy(policy)
+    templates = gallery.status().templates
+    threshold = policy.limit(templates)
+    largest = policy.most_references()
+    tell(
+        arguments,
+        {"fpir": policy.fpir, "templates": templates, "threshold": threshold, "most_templates": largest},
+        f"threshold {threshold:.4f} for {templates} template{'s' if templates != 1 else ''}; "
+        f"the evidence reaches to {largest}",
+    )
+    return 0
+
+
+def _limit_attempts(arguments: argparse.Namespace) -> int:
+    from edge_sdk.gallery import AttemptPolicy
+
+    limit = None if arguments.none else AttemptPolicy.with_pad() if arguments.pad else AttemptPolicy()
+    gallery = open_gallery(arguments, None)
+    with gallery.transaction() as t:
+        t.limit_attempts(limit)
+    tries = gallery.status().tries
+    tell(arguments, {"tries": tries}, f"tries: {tries}")
+    return 0
+
+
+def _reset_attempts(arguments: argparse.Namespace) -> int:
+    open_gallery(arguments, None).reset_attempts()
+    tell(arguments, {"failures": 0}, "failures are counted anew")
+    return 0

@@ -1,0 +1,95 @@
+"""A gallery that decides by its own policy and counts tries, from the command line."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Run = Callable[..., Any]
+
+
+@pytest.fixture
+def alice(products: list[Any]) -> Path:
+    """What is enrolled as alice."""
+    image: Path = products[0].enrol
+    return image
+
+
+@pytest.fixture
+def stranger(products: list[Any]) -> Path:
+    """Another product, the least like alice."""
+    image: Path = products[-1].enrol
+    return image
+
+
+@pytest.fixture
+def door(tmp_path: Path, model_with_evidence: Path, edge_sdk: Run, alice: Path) -> dict[str, list[Any]]:
+    """Alice is enrolled, the policy is set: FPIR 0.01 over one template takes FMR 0.01, at 0.9."""
+    own = ["--gallery", tmp_path / "p.gallery", "--key", tmp_path / "p.key"]
+    files = ["--model", model_with_evidence, *own]
+    assert edge_sdk("enrol", "alice", alice, *files).code == 0
+    done = edge_sdk("gallery", "policy", *files, "--fpir", "0.01")
+    assert (done.code, done.out) == (0, "threshold 0.9000 for 1 template; the evidence reaches to 10\n")
+    return {"files": files, "own": own}
+
+
+def test_the_policy_decides_where_nothing_is_asked(
+    edge_sdk: Run, door: dict[str, list[Any]], alice: Path, stranger: Path
+) -> None:
+    assert edge_sdk("identify", alice, *door["files"]).out == f"{alice}: accepted as alice\n"
+    assert edge_sdk("verify", "alice", alice, *door["files"]).code == 0
+    done = edge_sdk("identify", stranger, *door["files"], "--json")
+    assert (done.code, json.loads(done.out)[0]["decision"]) == (1, "rejected")
+    assert edge_sdk("identify", stranger, *door["files"], "--threshold", "-1").code == 0
+
+
+def test_a_policy_takes_evidence(edge_sdk: Run, home: Any, door: dict[str, list[Any]]) -> None:
+    done = edge_sdk("gallery", "policy", *home.all, "--fpir", "0.01")
+    assert (done.code, "expected 1..64 operating points, found 0" in done.err) == (3, True)
+    done = edge_sdk("gallery", "policy", *door["files"], "--fpir", "1e-4")
+    assert (done.code, "takes an operating point at FMR 0.0001 or less" in done.err) == (3, True)
+    done = edge_sdk("gallery", "policy", *door["files"], "--fpir", "2")
+    assert (done.code, "expected FPIR above 0 and under 1" in done.err) == (3, True)
+
+
+def test_somebody_alike_is_refused_by_name_unless_an_administrator_says_so(
+    edge_sdk: Run, door: dict[str, list[Any]], alice: Path
+) -> None:
+    done = edge_sdk("enrol", "mallory", alice, *door["files"])
+    assert (done.code, "'mallory' looks like 'alice'" in done.err) == (3, True)
+    assert edge_sdk("enrol", "mallory", alice, *door["files"], "--allow-duplicate").code == 0
+    assert edge_sdk("identify", alice, *door["files"]).code == 1  # a tie
+
+
+def test_an_image_of_another_subject_is_named(
+    edge_sdk: Run, door: dict[str, list[Any]], products: list[Any], stranger: Path
+) -> None:
+    other = products[0].enrol
+    done = edge_sdk("enrol", "eve", stranger, stranger, other, *door["files"], "--allow-duplicate")
+    assert done.code == 3
+    assert f"{other}: capture 3 of 3 is not like the others" in done.err
+
+
+def test_tries_are_counted_reset_and_said(
+    edge_sdk: Run, door: dict[str, list[Any]], alice: Path, stranger: Path
+) -> None:
+    done = edge_sdk("gallery", "limit-attempts", *door["own"])
+    assert (done.code, done.out) == (0, "tries: 5 failures, then 30 s each, 50 at most\n")
+    for _ in range(5):
+        assert edge_sdk("identify", stranger, *door["files"]).out == f"{stranger}: rejected\n"
+    assert edge_sdk("identify", alice, *door["files"]).out == f"{alice}: locked out (wait)\n"
+    status = json.loads(edge_sdk("gallery", "status", *door["own"], "--json").out)
+    assert status["failures"] == 5
+    door["own"][1].with_name("p.gallery.attempts").unlink()
+    done = edge_sdk("verify", "alice", alice, *door["files"], "--json")
+    assert (done.code, json.loads(done.out)["reason"]) == (1, "counter")
+    assert edge_sdk("gallery", "reset-attempts", *door["own"]).code == 0
+    assert edge_sdk("identify", alice, *door["files"]).code == 0
+    assert edge_sdk("gallery", "limit-attempts", *door["own"], "--pad").out == (
+        "tries: 10 failures, then 30 s each, 100 at most\n"
+    )
+    assert edge_sdk("gallery", "limit-attempts", *door["own"], "--none").out == "tries: not limited\n"
+    done = edge_sdk("gallery", "reset-attempts", *door["own"])
+    assert (done.code, "limit-attempts sets a limit" in done.err) == (3, True)
