@@ -1,0 +1,39 @@
+"""A real PReLU network without a float operator: near to float, in one partition, and no slower than float."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from converters.calibration import channel_statistics, read_calibration
+from converters.embedding import embed_crops
+from converters.gates import xnnpack_partitions
+from converters.graph import Graph
+from converters.quantizers.int8 import make_int8
+from converters.recipe import shipped
+from converters.timing import time_ratio
+from edge_sdk.decision.matching import cosine
+from edge_sdk.inference.card import InputContract
+from tools.ablation import read_float
+
+pytestmark = pytest.mark.real
+
+
+def test_mobilefacenet_y1_without_a_float_operator(shared: Path) -> None:
+    contract = InputContract.from_json({"size": [112, 112], "color": "rgb", "range": [0, 255]})
+    images = read_calibration(str(shared / "faces" / "lfw_calibration_aligned112.tar"), contract)
+    model = read_float(shared / "zoo" / "mobilefacenet_y1_float32.tflite", contract, images)
+    pixels = images.ranges.pixels[:100]
+    recipe = replace(shipped("full_int8"), equalize="all")
+    statistics = channel_statistics(model.network, contract, pixels)
+    made = make_int8(model.network, recipe, statistics, contract, pixels)
+    graph = Graph.parse(made)
+    assert {graph.dtype_name(i) for i in range(len(graph.tensors))} == {"int8", "int32"}
+    assert xnnpack_partitions(made).count == 1 and not xnnpack_partitions(made).outside
+    held_out = images.held_out.pixels[:40]
+    found = cosine(embed_crops(model.network, contract, held_out), embed_crops(made, contract, held_out))
+    assert found.mean() > 0.993 and found.min() > 0.97
+    # The int8 PRELU operator takes four to eight times as long as the float network.
+    assert time_ratio(made, model.network, contract, held_out[0]) < 1.2
