@@ -67,7 +67,7 @@ def _examine(arguments: argparse.Namespace) -> Iterator[Finding]:
 def _gallery(arguments: argparse.Namespace) -> Iterator[Finding]:
     from edge_sdk.doctor.finding import fail
 
-    if arguments.key is None and not arguments.passphrase:
+    if arguments.key is None:
         yield fail("gallery", "no key was given to open it", "say --key FILE or --passphrase as well")
         return
     try:

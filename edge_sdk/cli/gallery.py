@@ -1,12 +1,16 @@
-"""``edge-sdk gallery``: look after the gallery."""
+"""``edge-sdk gallery``: who is in the gallery, what it is worth, and the group's other commands."""
 
 from __future__ import annotations
 
 import argparse
+import time
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
-from edge_sdk.cli import policy
-from edge_sdk.cli.arguments import add_command, add_gallery_arguments, open_gallery, tell
+from edge_sdk import console
+from edge_sdk.cli import custody, exchange, policy
+from edge_sdk.cli.arguments import add_command, add_gallery_arguments, create_gallery, open_gallery, tell
 
 _FILES = "--gallery home.gallery --key home.key"
 
@@ -15,47 +19,172 @@ def add_commands(commands: Any) -> None:
     """Add the group and its commands."""
     group = commands.add_parser("gallery", help="look after the gallery")
     rooms = group.add_subparsers(required=True, metavar="COMMAND")
+    create = add_command(
+        rooms,
+        "create",
+        "make an empty gallery for a model",
+        _create,
+        example=f"gallery create {_FILES} --model face.tflite --anchor home.anchor",
+    )
+    create.add_argument("--model", type=Path, required=True, help="a .tflite that edge-convert made")
+    create.add_argument("--model-sha256", help="the digest it must have; checked before it is parsed")
+    create.add_argument(
+        "--audit",
+        choices=["changes", "all", "off"],
+        default="changes",
+        help="what the audit log keeps: changes, all (answers too), or nothing (default: changes)",
+    )
+    create.add_argument(
+        "--suite",
+        choices=["aes-256-gcm", "chacha20-poly1305"],
+        default="aes-256-gcm",
+        help="the cipher; the second for a CPU without AES instructions",
+    )
+    create.add_argument(
+        "--dtype",
+        choices=["int8", "float16"],
+        default="int8",
+        help="how templates are stored (default: int8)",
+    )
     listing = add_command(rooms, "list", "list who is enrolled", _list, example=f"gallery list {_FILES}")
     remove = add_command(
         rooms, "remove", "remove a subject", _remove, example=f"gallery remove alice {_FILES}"
     )
-    remove.add_argument("subject", help="the name it was enrolled by")
+    revoke = add_command(
+        rooms,
+        "revoke",
+        "keep a subject but let them in no more",
+        _revoke,
+        example=f"gallery revoke alice {_FILES}",
+    )
+    reinstate = add_command(
+        rooms, "reinstate", "undo revoke", _reinstate, example=f"gallery reinstate alice {_FILES}"
+    )
+    for parser in (remove, revoke, reinstate):
+        parser.add_argument("subject", help="the name it was enrolled by")
     status = add_command(
         rooms,
         "status",
-        "say how strong and how full the gallery is",
+        "say how strong and how full the gallery is, and what it does not protect from",
         _status,
         example=f"gallery status {_FILES} --json",
     )
-    for parser in (listing, remove, status):
+    verify = add_command(
+        rooms,
+        "verify",
+        "open the gallery and check all there is to check: seal, anchor, templates, audit log, file modes",
+        _verify,
+        example=f"gallery verify {_FILES} --anchor home.anchor",
+    )
+    audit = add_command(
+        rooms,
+        "audit",
+        "print the audit log and check that nothing of it is missing or altered",
+        _audit,
+        example=f"gallery audit {_FILES}",
+    )
+    for parser in (create, listing, remove, revoke, reinstate, status, verify, audit):
         add_gallery_arguments(parser)
     policy.add_commands(rooms)
+    custody.add_commands(rooms)
+    exchange.add_commands(rooms)
+
+
+def _create(arguments: argparse.Namespace) -> int:
+    from edge_sdk.perception.embedder import Embedder
+
+    embedder = Embedder.open(arguments.model, sha256=arguments.model_sha256)
+    gallery = create_gallery(
+        arguments,
+        model_id=embedder.model_id,
+        dimension=embedder.dimension,
+        audit=arguments.audit,
+        suite=arguments.suite,
+        dtype=arguments.dtype,
+    )
+    status = gallery.status()
+    tell(
+        arguments,
+        {"created": status.path, "gallery_id": status.gallery_id, "key_level": status.key_level},
+        f"made {status.path} with a {status.key_name} (level {status.key_level})",
+    )
+    return 0
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    subjects = open_gallery(arguments, None).subjects()
+    subjects = open_gallery(arguments).subjects()
     tell(
         arguments,
         [
-            {"subject": s.name, "label": s.label, "templates": s.templates, "revoked": s.revoked}
+            {
+                "subject": s.name,
+                "label": s.label,
+                "templates": s.templates,
+                "revoked": s.revoked,
+                "valid_from_s": s.valid_from_s,
+                "valid_until_s": s.valid_until_s,
+                "id": s.id,
+            }
             for s in subjects
         ],
-        "\n".join(f"{s.name}\t{s.templates}\t{s.label}" for s in subjects),
+        "\n".join(
+            f"{s.name}\t{s.templates}\t{s.label}" + ("\trevoked" if s.revoked else "") for s in subjects
+        ),
     )
     return 0
 
 
 def _remove(arguments: argparse.Namespace) -> int:
-    open_gallery(arguments, None).remove(arguments.subject)
+    open_gallery(arguments).remove(arguments.subject)
     tell(arguments, {"removed": arguments.subject}, f"removed {arguments.subject}")
     return 0
 
 
-def _status(arguments: argparse.Namespace) -> int:
-    from dataclasses import asdict
+def _revoke(arguments: argparse.Namespace) -> int:
+    open_gallery(arguments).revoke(arguments.subject)
+    tell(arguments, {"revoked": arguments.subject}, f"revoked {arguments.subject}")
+    return 0
 
-    status = asdict(open_gallery(arguments, None).status())
-    lines = [f"{name:<12} {value}" for name, value in status.items() if name != "not_protected"]
-    lines += [f"{'not_protected':<12} {gap}" for gap in status["not_protected"]]
+
+def _reinstate(arguments: argparse.Namespace) -> int:
+    open_gallery(arguments).reinstate(arguments.subject)
+    tell(arguments, {"reinstated": arguments.subject}, f"reinstated {arguments.subject}")
+    return 0
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    status = asdict(open_gallery(arguments).status())
+    lines = [f"{name:<13} {value}" for name, value in status.items() if name != "not_protected"]
+    lines += [f"not_protected {gap}" for gap in status["not_protected"]]
     tell(arguments, status, "\n".join(lines))
     return 0
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    gallery = open_gallery(arguments)
+    problems, status = gallery.problems(), gallery.status()
+    tell(
+        arguments,
+        {"generation": status.generation, "templates": status.templates, "problems": list(problems)},
+        "\n".join(
+            [
+                f"{status.path}: generation {status.generation}, {status.subjects} subjects with "
+                f"{status.templates} templates, opened with a {status.key_name}; anchor: {status.anchor}",
+                *(f"problem: {problem}" for problem in problems),
+                *([] if problems else ["no problem found"]),
+            ]
+        ),
+    )
+    return console.CLEAN_NEGATIVE if problems else 0
+
+
+def _audit(arguments: argparse.Namespace) -> int:
+    report = open_gallery(arguments).audit()
+    lines = [
+        f"{entry.number}\t{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime(entry.at_s))}\t{entry.generation}\t"
+        f"{entry.event.event}\t{entry.event.subject or '-'}\t{entry.event.detail or '-'}"
+        + ("" if entry.carried_out else "\tnot carried out")
+        for entry in report.entries
+    ]
+    tell(arguments, {**asdict(report), "intact": report.intact}, "\n".join([*lines, *report.words()]))
+    return 0 if report.intact else console.CLEAN_NEGATIVE

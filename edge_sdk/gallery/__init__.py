@@ -2,6 +2,9 @@
 
 from edge_sdk.gallery.anchor import Anchor, FileAnchor, NoAnchor, TpmCounter
 from edge_sdk.gallery.attempts import AttemptPolicy
+from edge_sdk.gallery.audit import AuditEntry, AuditEvent, AuditReport
+from edge_sdk.gallery.commands import Command
+from edge_sdk.gallery.exchange import Obeyed
 from edge_sdk.gallery.gallery import Gallery
 from edge_sdk.gallery.keys import (
     BoardKey,
@@ -18,8 +21,10 @@ from edge_sdk.gallery.policy import DecisionPolicy
 from edge_sdk.gallery.results import (
     AttemptStatus,
     Decision,
+    ErasureReceipt,
     GalleryStatus,
     Identification,
+    KeySlot,
     Reason,
     References,
     Subject,
@@ -31,10 +36,15 @@ __all__ = [
     "Anchor",
     "AttemptPolicy",
     "AttemptStatus",
+    "AuditEntry",
+    "AuditEvent",
+    "AuditReport",
     "BoardKey",
+    "Command",
     "Decision",
     "DecisionPolicy",
     "ErasableKey",
+    "ErasureReceipt",
     "FileAnchor",
     "Gallery",
     "GalleryStatus",
@@ -43,7 +53,9 @@ __all__ = [
     "InMemoryKey",
     "KeyFile",
     "KeyProvider",
+    "KeySlot",
     "NoAnchor",
+    "Obeyed",
     "Passphrase",
     "Reason",
     "References",

@@ -90,6 +90,17 @@ class AuditReport:
         """Whether every entry up to the sealed head is there and unaltered."""
         return self.broken_at is None
 
+    def words(self) -> list[str]:
+        """What a person has to know of it, one line each."""
+        said = []
+        if self.strays:
+            lines = ", ".join(str(line) for line in self.strays[:8]) + (" ..." if self.strays[8:] else "")
+            said.append(f"no entry: line {lines} (torn by a power cut, altered, or not of this gallery)")
+        if self.broken_at is not None:
+            return [*said, f"broken at entry {self.broken_at} of {self.sealed}: it is missing or was altered"]
+        after = len(self.entries) - self.sealed
+        return [*said, f"intact: {self.sealed} sealed entries" + (f", {after} since" if after > 0 else "")]
+
 
 class AuditLog:
     """The log file of one gallery; every method is called under the gallery's lock.

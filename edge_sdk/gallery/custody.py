@@ -18,15 +18,16 @@ from edge_sdk.gallery.changes import changes
 from edge_sdk.gallery.comparison import quantize
 from edge_sdk.gallery.content import SLOT_KEYS, TEMPLATE, TRANSFORM_KEY, Content, PolicyRecord
 from edge_sdk.gallery.format import MAX_SLOTS, WRAPPED_BYTES, Slot
-from edge_sdk.gallery.keys import SLOT_TPM_NV, ErasableKey, KeyProvider, TpmKey
+from edge_sdk.gallery.keys import SLOT_TPM_NV, ErasableKey, KeyProvider, TpmKey, slot_kind
 from edge_sdk.gallery.opened import Opened
 from edge_sdk.gallery.recognition import rotation_of
 from edge_sdk.gallery.results import ErasureReceipt, KeySlot
 from edge_sdk.gallery.sealed_file import slot_keys_of
-from edge_sdk.gallery.storage import read_head
+from edge_sdk.gallery.storage import audit_path, lock_path, read_head, tmp_path
 from edge_sdk.gallery.transform import Shp3
 from edge_sdk.types import Float64Array
 
+_LENGTH_TOLERANCE = 1e-5
 _NOT_PROVABLE = "logically erased, not provably: old blocks of the medium may survive, and "
 _ABSENT = _NOT_PROVABLE + "a key that was not at hand still opens an old copy"
 _SAME_SECRET = _NOT_PROVABLE + "the key that opened them exists still"
@@ -38,9 +39,12 @@ class Custody(Opened):
 
     def key_slots(self) -> tuple[KeySlot, ...]:
         """The ways to open the gallery."""
-        here = self._vault.slot_index
+        here, key = self._vault.slot_index, self._vault.key
         return tuple(
-            KeySlot(index, slot.type, index == here) for index, slot in enumerate(self._vault.header.slots)
+            KeySlot(index, slot.type, key.name, key.level, in_use=True)
+            if index == here
+            else KeySlot(index, slot.type, *slot_kind(slot.type), in_use=False)
+            for index, slot in enumerate(self._vault.header.slots)
         )
 
     def add_key(self, key: KeyProvider) -> None:
@@ -231,6 +235,30 @@ class Custody(Opened):
         event = AuditEvent("re-anchor", detail=f"from={header.generation},anchor={seen}")
         now = replace(content, committed_at_s=int(vault.places.clock()))
         self._commit(content, now, header=replace(header, generation=seen + 1), events=[event])
+
+    def problems(self) -> tuple[str, ...]:
+        """What is wrong with a gallery that opens: its templates, its audit log, the modes of its files.
+
+        Raises:
+            GalleryError: a file cannot be read.
+        """
+        vault = self._vault
+        content, path = vault.content, vault.places.path
+        found = []
+        lengths = np.linalg.norm(content.matrix.astype(np.float64), axis=1) * content.scales
+        odd = int(np.count_nonzero(np.abs(lengths - 1) > _LENGTH_TOLERANCE))
+        if odd:
+            found.append(f"{odd} templates have a scale that is not one over their length")
+        if content.audit.entries:
+            report = self.audit()
+            found += [] if report.intact and not report.strays else report.words()
+        for file in (path, audit_path(path), lock_path(path)):
+            mode = vault.places.files.mode(file)
+            if mode is not None and mode & 0o077:
+                found.append(f"{file} has mode {mode:04o}, expected 0600")
+        if vault.places.files.mode(tmp_path(path)) is not None:
+            found.append(f"{tmp_path(path)} was left by a crash; the next change removes it")
+        return tuple(found)
 
     def audit(self) -> AuditReport:
         """Read the audit log and check it against what the gallery has sealed.

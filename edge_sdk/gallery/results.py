@@ -122,11 +122,15 @@ class KeySlot:
     Attributes:
         index: Its number.
         type: Its kind, as in docs/gallery-format.md.
+        name: What a person calls that kind.
+        level: Its strength, 0..4; None where the kind does not say.
         in_use: Whether the gallery was opened through it.
     """
 
     index: int
     type: int
+    name: str
+    level: int | None
     in_use: bool
 
 

@@ -100,6 +100,11 @@ class SimulatedFileSystem:
         self._check_power()
         return len(self._files[self._number(path)].data)
 
+    def mode(self, path: Path) -> int | None:
+        """As the seam says; every file is private."""
+        self._check_power()
+        return 0o600 if path in self._entries else None
+
     def create(self, path: Path) -> int:
         """As the seam says."""
         if self._step("create"):

@@ -35,6 +35,9 @@ class FileSystem(Protocol):
     def size(self, path: Path) -> int:
         """Length of a plain file in bytes; a symbolic link is refused (ELOOP)."""
 
+    def mode(self, path: Path) -> int | None:
+        """Permission bits of what lies there; None where nothing does."""
+
     def create(self, path: Path) -> int:
         """A handle to a new file, mode 0600; what exists is refused."""
 
@@ -109,6 +112,13 @@ class PosixFileSystem:
             return _plain_size(handle)
         finally:
             os.close(handle)
+
+    def mode(self, path: Path) -> int | None:
+        """As the seam says."""
+        try:
+            return stat.S_IMODE(path.lstat().st_mode)
+        except FileNotFoundError:
+            return None
 
     def create(self, path: Path) -> int:
         """As the seam says."""

@@ -55,7 +55,7 @@ def test_a_full_disk_leaves_the_old_gallery(edge_sdk_process: Run, home: Any, im
         assert done.stderr.startswith("edge-sdk: error: cannot write ")
         assert "Traceback" not in done.stderr
         assert (home.folder / "home.gallery").read_bytes() == before
-        assert home.names() == {"home.gallery", "home.gallery.lock", "home.key"}
+        assert home.names() == {"home.gallery", "home.gallery.audit", "home.gallery.lock", "home.key"}
     assert edge_sdk_process("gallery", "list", *home.files).out == "alice\t1\t\n"
 
 

@@ -29,6 +29,7 @@ from edge_sdk.gallery.keys.provider import (
     SLOT_TPM_NV,
     ErasableKey,
     KeyProvider,
+    slot_kind,
 )
 from edge_sdk.gallery.keys.tpm import TpmKey
 
@@ -55,4 +56,5 @@ __all__ = [
     "Passphrase",
     "TpmCredentialKey",
     "TpmKey",
+    "slot_kind",
 ]

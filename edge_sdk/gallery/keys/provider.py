@@ -53,3 +53,21 @@ class ErasableKey(KeyProvider, Protocol):
         Raises:
             GalleryError: it cannot be destroyed.
         """
+
+
+_KINDS: dict[int, tuple[str, int | None]] = {
+    SLOT_KEY_FILE: ("key file", 0),
+    SLOT_HOST_CREDENTIAL: ("systemd-creds host key", 1),
+    SLOT_PASSPHRASE: ("passphrase", 2),
+    SLOT_BOARD_SECRET: ("board secret", 3),
+    SLOT_TPM_CREDENTIAL: ("TPM 2.0 through systemd-creds", 4),
+    SLOT_SECURE_ELEMENT: ("secure element", 4),
+    SLOT_KEYSTORE: ("Android Keystore", 4),
+    SLOT_IN_MEMORY: ("key in memory", None),
+    SLOT_TPM_NV: ("TPM 2.0 NV memory", 4),
+}
+
+
+def slot_kind(slot_type: int) -> tuple[str, int | None]:
+    """Name and level of a slot's kind; the level is None where the kind does not say."""
+    return _KINDS.get(slot_type, (f"unknown kind {slot_type}", None))
