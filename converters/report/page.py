@@ -21,6 +21,7 @@ from converters.report import (
     evaluation_sections,
     image_sections,
     layer_sections,
+    target_sections,
 )
 from converters.report.conversion import Report, Verdict
 from converters.report.html import Html, embedded_json, tag
@@ -74,6 +75,8 @@ def render_page(
         ]
         if conversion.searches:
             sections.append(("search", "Search", conversion_sections.searches(conversion)))
+        if conversion.targets:
+            sections.append(("targets", "Targets", target_sections.targets(conversion.targets)))
     if layers is not None and layers.tensors:
         sections.append(("layers", "Where the damage begins", layer_sections.layers(layers)))
     if attention:

@@ -18,6 +18,7 @@ the user allows that rule.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -92,6 +93,11 @@ class Finished:
     def stem(self) -> str:
         """The file's name without ``.tflite``: what stands beside it begins with that."""
         return self.file.removesuffix(".tflite")
+
+    @property
+    def model_id(self) -> bytes:
+        """SHA-256 of the whole file, 32 bytes: embeddings are compared under one id alone."""
+        return hashlib.sha256(self.data).digest()
 
 
 @dataclass(frozen=True)
