@@ -6,7 +6,7 @@ export OPENBLAS_NUM_THREADS := 1
 export TF_CPP_MIN_LOG_LEVEL := 3
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-arm test-exhaustive lint types contracts check bench samples wheel clean
+.PHONY: help install demo test test-arm test-pytorch test-exhaustive lint types contracts check bench samples wheel clean
 
 help: ## say what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -29,6 +29,16 @@ test: $(VENV)/installed ## run the tests (slow ones: make test-exhaustive)
 
 test-arm: $(VENV)/installed ## run the device path on an emulated ARM machine (2 minutes the first time)
 	$(BIN)/python -m pytest -m arm tests
+
+.venv-pytorch/installed: setup.cfg constraints.txt
+	$(PYTHON) -m venv .venv-pytorch
+	@echo "installing PyTorch beside the converters (5 GB)"
+	@.venv-pytorch/bin/python -m pip install --constraint constraints.txt --editable '.[convert,gallery,pytorch]' \
+	    pytest hypothesis >.venv-pytorch/install.log 2>&1 || { tail -n 30 .venv-pytorch/install.log; exit 1; }
+	@touch $@
+
+test-pytorch: .venv-pytorch/installed ## convert PyTorch models, in an environment of their own
+	.venv-pytorch/bin/python -m pytest tests/unit/sources/test_from_pytorch.py
 
 test-exhaustive: $(VENV)/installed ## run every test
 	$(BIN)/python -m pytest -n 2 -m "not arm"
@@ -60,4 +70,4 @@ wheel: $(VENV)/installed ## build the wheel
 	$(BIN)/python -m build --wheel --outdir work/dist
 
 clean: ## remove what was made, the environment too
-	rm -rf work $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf work $(VENV) .venv-pytorch build *.egg-info .pytest_cache .mypy_cache .ruff_cache
