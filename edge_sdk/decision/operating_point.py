@@ -11,6 +11,8 @@ from edge_sdk.errors import ModelCardError
 
 # No data set has the evidence for less; far below it 3 / fmr is no longer a number.
 _LEAST_FMR = 1e-15
+# Captures taken one after the other are of one subject, save by mistake: a loose point finds the mistake.
+_CAPTURES_FMR = 1e-2
 
 
 @dataclass(frozen=True)
@@ -122,6 +124,19 @@ class OperatingPoint:
                 f" {math.ceil(3 / _round_down(wanted))} non-mated comparisons or more",
             )
         return max(fitting, key=lambda point: (point.fmr, -point.threshold))
+
+    @classmethod
+    def for_captures(cls, points: Sequence[OperatingPoint]) -> OperatingPoint | None:
+        """The point that captures of one subject must reach with one another: the greatest FMR up to 1e-2.
+
+        Args:
+            points: Of one model card.
+
+        Returns:
+            None where no point is that strict.
+        """
+        fitting = [point for point in points if point.fmr <= _CAPTURES_FMR]
+        return max(fitting, key=lambda point: point.fmr, default=None)
 
     def to_json(self) -> dict[str, Any]:
         """The operating point as JSON values."""

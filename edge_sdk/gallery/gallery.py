@@ -299,6 +299,22 @@ class Gallery(Exchange):
         """How it decides where a caller brings no threshold."""
         return self._recognition.policy
 
+    def reject(self) -> Identification:
+        """Count a try that was decided before any comparison, such as a photograph before the camera.
+
+        Returns:
+            Rejected, or locked out; never accepted.
+
+        Raises:
+            GalleryError: the try could not be counted.
+        """
+        number = self._begin_attempt()
+        answer = Identification(Decision.REJECTED, None)
+        if isinstance(number, Reason):
+            answer = Identification(Decision.LOCKED_OUT, None, number)
+        self._note_answer(answer)
+        return answer
+
     def reset_attempts(self) -> None:
         """Begin the count of failures anew, as an administrator, in a commit of its own.
 

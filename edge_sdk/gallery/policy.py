@@ -19,7 +19,6 @@ from edge_sdk.gallery.format import ID_BYTES, MAX_TEMPLATES
 from edge_sdk.gallery.results import Decision, Reason
 from edge_sdk.gallery.search import Leader
 
-CONSISTENT_FMR = 1e-2
 MAX_POINTS = 64
 
 _HEAD = struct.Struct("<dddII")
@@ -86,13 +85,13 @@ class DecisionPolicy:
         Raises:
             ModelCardError: there is no such point.
         """
-        fitting = [point for point in self.operating_points if point.fmr <= CONSISTENT_FMR]
-        if not fitting:
+        point = OperatingPoint.for_captures(self.operating_points)
+        if point is None:
             raise ModelCardError(
-                f"the check of captures takes an operating point at FMR {CONSISTENT_FMR:g} or less, found none",
+                "the check of captures takes an operating point at FMR 0.01 or less, found none",
                 hint="edge-convert evaluate --write-card measures one",
             )
-        return max(fitting, key=lambda point: point.fmr).threshold
+        return point.threshold
 
 
 def pack_policy(policy: DecisionPolicy) -> bytes:

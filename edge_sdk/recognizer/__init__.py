@@ -1,0 +1,6 @@
+"""Recognize people from camera frames: `Recognizer` joins camera, perception and gallery."""
+
+from edge_sdk.recognizer.recognizer import Recognizer
+from edge_sdk.recognizer.results import Enrolment, Recognition, RefusedFrame
+
+__all__ = ["Enrolment", "Recognition", "Recognizer", "RefusedFrame"]
