@@ -67,7 +67,7 @@ class _Form:
 _FORMS = {
     **{name: _Form(3, "weighted") for name in ("CONV_2D", "DEPTHWISE_CONV_2D")},
     "FULLY_CONNECTED": _Form(4, "weighted"),
-    **{name: _Form(1, "own") for name in ("PRELU", "LEAKY_RELU", "HARD_SWISH")},
+    **{name: _Form(1, "own") for name in ("PRELU", "LEAKY_RELU", "RELU_N1_TO_1", "HARD_SWISH")},
     **{
         name: _Form(2, "own")
         for name in (
@@ -78,7 +78,6 @@ _FORMS = {
             "BATCH_MATMUL",
             "RELU",
             "RELU6",
-            "RELU_N1_TO_1",
             "ABS",
             "RSQRT",
             "MEAN",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -205,3 +206,9 @@ def test_a_channel_that_training_switched_off_keeps_its_bias() -> None:
     net.graph.set_constant(bias, np.linspace(1, 3, 8).astype(np.float32))
     network = net.finish(net.embedding(net.conv(x, 16)))
     assert fidelity(network) > 0.998
+
+
+def test_a_saved_recipe_replays_to_the_same_bytes() -> None:
+    recipe = replace(FULL, equalize="all", weight_share=0.3, bias_correction=True, ranges="mse")
+    again = Recipe.from_json(json.loads(json.dumps(recipe.to_json())))
+    assert again == recipe and made(steep(), again) == made(steep(), recipe)
