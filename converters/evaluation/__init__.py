@@ -17,6 +17,7 @@ from converters.evaluation.curves import (
     trials_needed,
     upper_bound_without_errors,
 )
+from converters.evaluation.discard import DiscardPoint, discard
 from converters.evaluation.evidence import (
     AcquisitionEvidence,
     DecisionFlips,
@@ -42,6 +43,12 @@ from converters.evaluation.identification import (
     search,
 )
 from converters.evaluation.paired import paired_differences
+from converters.evaluation.presentation_attack import (
+    PresentationAttackEvidence,
+    SpeciesRate,
+    presentation_attack_rates,
+    threshold_at_apcer,
+)
 from converters.evaluation.probability import (
     Platt,
     ReliabilityBin,
@@ -78,6 +85,7 @@ __all__ = [
     "AcquisitionEvidence",
     "AllPairs",
     "DecisionFlips",
+    "DiscardPoint",
     "EmbeddedSamples",
     "EqualErrorRate",
     "Evidence",
@@ -88,10 +96,12 @@ __all__ = [
     "OperatingPointEvidence",
     "PairedDifference",
     "Platt",
+    "PresentationAttackEvidence",
     "ReliabilityBin",
     "Sample",
     "SampleSet",
     "ScoreSet",
+    "SpeciesRate",
     "ThresholdDrift",
     "Unsupported",
     "VerificationEvidence",
@@ -103,6 +113,7 @@ __all__ = [
     "cumulative_match",
     "d_prime",
     "det_curve",
+    "discard",
     "embed_content",
     "embed_samples",
     "embedding_cosines",
@@ -125,6 +136,7 @@ __all__ = [
     "paired_differences",
     "platt_of",
     "point_at_fpir",
+    "presentation_attack_rates",
     "read_open_set",
     "read_pairs",
     "reliability_bins",
@@ -132,6 +144,7 @@ __all__ = [
     "search",
     "search_open_set",
     "split_open_set",
+    "threshold_at_apcer",
     "threshold_at_fmr",
     "trials_needed",
     "upper_bound_without_errors",

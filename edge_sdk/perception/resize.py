@@ -37,6 +37,15 @@ def resize(image: UInt8Array, height: int, width: int) -> UInt8Array:
     return _bilinear_columns(image, width, step_x)
 
 
+def bilinear(image: UInt8Array, height: int, width: int) -> UInt8Array:
+    """Resize by bilinear sampling alone, as OpenCV's ``INTER_LINEAR`` does: pixels in between are skipped.
+
+    For networks that were trained on such images; arguments and result as of ``resize``.
+    """
+    rows, columns = image.shape[:2]
+    return _bilinear_columns(_bilinear_rows(image, height, rows / height), width, columns / width)
+
+
 def _mean_rows(image: UInt8Array, block: int) -> UInt8Array:
     if block == 1:
         return image
