@@ -8,6 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from networks import CONTRACT, Network, crops, tiny
 
 from converters.calibration import channel_statistics
@@ -212,3 +214,23 @@ def test_a_saved_recipe_replays_to_the_same_bytes() -> None:
     recipe = replace(FULL, equalize="all", weight_share=0.3, bias_correction=True, ranges="mse")
     again = Recipe.from_json(json.loads(json.dumps(recipe.to_json())))
     assert again == recipe and made(steep(), again) == made(steep(), recipe)
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(
+    slopes=st.lists(st.floats(-12, 12, width=32), min_size=8, max_size=8),
+    bounded=st.booleans(),
+    spelled=st.booleans(),
+    equalize=st.sampled_from(["", "depthwise", "all"]),
+)
+def test_whatever_the_slopes_the_float_twin_is_the_same_function(
+    slopes: list[float], bounded: bool, spelled: bool, equalize: str
+) -> None:
+    net = Network(seed=8)
+    network = net.finish(net.embedding(net.conv(net.prelu(net.conv(net.input, 8), slopes), 16)))
+    kinds = FULL.spelled if spelled else ()
+    recipe = replace(FULL, bound_slopes=bounded, spelled=kinds, equalize=equalize)
+    twin, _ = float_twin(network, recipe, channel_statistics(network, CONTRACT, crops(4)))
+    images = np.random.default_rng(9).normal(0, 2, (3, 16, 16, 3)).astype(np.float32)
+    wanted = run_float(network, images)
+    np.testing.assert_allclose(run_float(twin, images), wanted, atol=1e-4 * np.abs(wanted).max())
