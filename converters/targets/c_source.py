@@ -6,6 +6,7 @@ The text is ASCII, and the same arguments give the same text. Everything lies in
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -196,6 +197,7 @@ def _operating_point(points: Sequence[OperatingPoint]) -> str:
             "// The card has no operating point, so nothing matches: edge-convert evaluate --write-card measures one.\n"
             "constexpr bool kHasThreshold = false;\n"
             "constexpr float kThreshold = 2.0F;\n"
+            "constexpr std::uint32_t kThresholdQ31 = 0;\n"
         )
     strictest = min(points, key=lambda point: (point.fmr, -point.threshold))
     return (
@@ -203,6 +205,8 @@ def _operating_point(points: Sequence[OperatingPoint]) -> str:
         f" on {_ascii(strictest.data_set) or 'unnamed images'}.\n"
         "constexpr bool kHasThreshold = true;\n"
         f"constexpr float kThreshold = {_float(_round_up(strictest.threshold))};\n"
+        "// The same times 2^31, for cores without a floating point unit; 0 accepts nothing.\n"
+        f"constexpr std::uint32_t kThresholdQ31 = {max(0, math.ceil(strictest.threshold * 2**31))}U;\n"
     )
 
 

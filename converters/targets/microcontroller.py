@@ -17,6 +17,7 @@ from converters.targets.operator_table import activations
 from converters.targets.rule import Finding, named
 from converters.targets.shared import no_custom_operators, no_variables, static_shapes
 from converters.targets.target import Finished, Finishing, Table, Target
+from edge_sdk.errors import EdgeSdkError, ModelError
 from edge_sdk.inference.backends.litert import LiteRtBackend
 from edge_sdk.inference.quantization import make_encoder
 
@@ -78,10 +79,10 @@ def confirm(network: bytes) -> tuple[Finding, ...]:
     """Whether tflite-micro runs the network, and in how many bytes."""
     if not tflite_micro.installed():
         return (_not_run("note"),)
-    backend = LiteRtBackend(network)
     try:
+        backend = LiteRtBackend(network)
         found = tflite_micro.run(network, np.zeros(backend.input.shape, backend.input.dtype))
-    except TargetError as error:
+    except (TargetError, ModelError) as error:
         return (_does_not_run(error),)
     return (
         Finding(
@@ -162,7 +163,7 @@ def _not_run(severity: str) -> Finding:
     )
 
 
-def _does_not_run(error: TargetError) -> Finding:
+def _does_not_run(error: EdgeSdkError) -> Finding:
     return Finding(
         "refused",
         str(error),

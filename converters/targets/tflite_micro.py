@@ -38,7 +38,9 @@ ROUNDING_SHARE = 1e-3
 _WORKER = Path(__file__).with_name("tflite_micro_worker.py")
 _TOTAL = re.compile(r"Arena allocation total (\d+) bytes")
 _ALIGNMENT = 16
-_NOISE = re.compile(r"^(\s|Traceback |WARNING|INFO|\[Recording|RuntimeError: TFLM failed to )")
+_NOISE = re.compile(
+    r"^(\s|Traceback |WARNING|INFO|\[Recording|RuntimeError: (TFLM failed to|Interpreter invocation) )"
+)
 
 
 @dataclass(frozen=True)

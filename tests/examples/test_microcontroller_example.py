@@ -1,0 +1,371 @@
+"""The microcontroller example on this host: its plain C against the Python it stands for, and the whole of it."""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from converters.embedding import embed_crops
+from converters.package import with_card
+from converters.recipe import shipped
+from converters.targets import microcontroller
+from converters.targets.target import Finished
+from edge_sdk.decision.matching import rank, scores
+from edge_sdk.gallery.comparison import quantize, unit_rows
+from edge_sdk.gallery.format import TemplateType
+from edge_sdk.inference.backends.base import TensorInfo
+from edge_sdk.inference.card import InputContract, ModelCard
+from edge_sdk.inference.quantization import code_table, make_encoder, unit_embedding
+
+EXAMPLE = Path(__file__).parents[2] / "firmware_examples" / "microcontroller"
+ACCEPT, REJECT = 0x70A5C369, 0x0F5A3C96
+WARNINGS = ("-Wall", "-Wextra", "-Werror", "-pedantic")
+
+
+class Gallery(ctypes.Structure):
+    """As ``edge_gallery``."""
+
+    _fields_ = (
+        ("rows", ctypes.c_void_p),
+        ("scales", ctypes.c_void_p),
+        ("count", ctypes.c_size_t),
+        ("dimension", ctypes.c_size_t),
+    )
+
+
+class Match(ctypes.Structure):
+    """As ``edge_match``."""
+
+    _fields_ = (("found", ctypes.c_bool), ("index", ctypes.c_size_t), ("score", ctypes.c_float))
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
+    compiler = shutil.which("gcc")
+    if compiler is None:
+        pytest.skip("needs gcc")
+    output = tmp_path_factory.mktemp("embedding") / "embedding.so"
+    # Undefined behaviour ends the test, not only a wrong number.
+    flags = ["-std=c99", *WARNINGS, "-O2", "-fsanitize=undefined", "-fno-sanitize-recover=all"]
+    subprocess.run(
+        [compiler, *flags, "-shared", "-fPIC", str(EXAMPLE / "embedding.c"), "-lm", "-o", str(output)],
+        check=True,
+    )
+    loaded = ctypes.CDLL(str(output))
+    loaded.edge_best.restype = Match
+    loaded.edge_decide.argtypes = [ctypes.POINTER(Match), ctypes.c_float]
+    for name in ("edge_centre", "edge_unit", "edge_enrol"):
+        getattr(loaded, name).restype = ctypes.c_bool
+    for name in ("edge_decide", "edge_decide_integer"):
+        getattr(loaded, name).restype = ctypes.c_uint32
+    return loaded
+
+
+def pointer(array: NDArray[Any] | None) -> ctypes.c_void_p:
+    return ctypes.c_void_p(None if array is None else array.ctypes.data)
+
+
+def size(value: int) -> ctypes.c_size_t:
+    return ctypes.c_size_t(value)
+
+
+def centred(library: ctypes.CDLL, codes: NDArray[np.int8], zero_point: int) -> NDArray[np.int16]:
+    values = np.empty(len(codes), np.int16)
+    assert library.edge_centre(pointer(codes), zero_point, size(len(codes)), pointer(values))
+    return values
+
+
+def enrolled(library: ctypes.CDLL, values: NDArray[np.int16]) -> tuple[NDArray[np.int8], float]:
+    row, scale = np.empty(len(values), np.int8), ctypes.c_float()
+    assert library.edge_enrol(pointer(values), size(len(values)), pointer(row), ctypes.byref(scale))
+    return row, scale.value
+
+
+def some_codes(count: int, dimension: int, seed: int) -> NDArray[np.int8]:
+    return np.random.default_rng(seed).integers(-128, 128, (count, dimension)).astype(np.int8)
+
+
+@pytest.mark.parametrize("dimension", [2, 96, 128, 512, 1024])
+@pytest.mark.parametrize("zero_point", [-128, -3, 0, 127])
+def test_a_unit_embedding_is_the_sdks(library: ctypes.CDLL, dimension: int, zero_point: int) -> None:
+    for codes in some_codes(20, dimension, dimension):
+        values = centred(library, codes, zero_point)
+        assert np.array_equal(values, codes.astype(np.int16) - zero_point)
+        embedding = np.empty(dimension, np.float32)
+        assert library.edge_unit(pointer(values), size(dimension), pointer(embedding))
+        assert np.abs(embedding - unit_embedding(codes, zero_point)).max() <= 1e-6
+
+
+@pytest.mark.parametrize("zero_point", [-128, -3, 0, 40])
+def test_a_template_is_the_gallerys(library: ctypes.CDLL, zero_point: int) -> None:
+    for codes in some_codes(50, 128, 3):
+        values = centred(library, codes, zero_point)
+        row, scale = enrolled(library, values)
+        # Bit for bit what rounding half to even gives.
+        peak = int(np.abs(values).max())
+        exact = [round(Fraction(int(value) * 127, peak)) for value in values]
+        assert row.tolist() == exact
+        # And what the SDK's gallery stores; it computes in float, where a tie may fall either way.
+        stored, scales = quantize(unit_rows(unit_embedding(codes, zero_point)[None], 128), TemplateType.INT8)
+        assert np.abs(stored[0].astype(int) - row).max() <= 1
+        ties = np.array([Fraction(int(value) * 254, peak) % 2 == 1 for value in values])
+        assert np.array_equal(stored[0][~ties], row[~ties])
+        if not ties.any():
+            assert scale == pytest.approx(float(scales[0]), rel=1e-6)
+        assert scale == pytest.approx(1 / math.sqrt(int((row.astype(int) ** 2).sum())), rel=1e-6)
+
+
+def gallery_of(
+    library: ctypes.CDLL, values: NDArray[np.int16]
+) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    pairs = [enrolled(library, row) for row in values]
+    return np.stack([row for row, _ in pairs]), np.array([scale for _, scale in pairs], np.float32)
+
+
+def as_struct(rows: NDArray[np.int8], scales: NDArray[np.float32] | None) -> Gallery:
+    held = None if scales is None else scales.ctypes.data
+    return Gallery(rows.ctypes.data, held, len(rows), rows.shape[1])
+
+
+def test_the_best_match_is_the_sdks(library: ctypes.CDLL) -> None:
+    codes = some_codes(30, 128, 5)
+    values = np.stack([centred(library, row, 4) for row in codes])
+    rows, scales = gallery_of(library, values)
+    references = rows.astype(np.float32) * scales[:, None]
+    for probe in some_codes(40, 128, 6):
+        found = library.edge_best(pointer(centred(library, probe, 4)), ctypes.byref(as_struct(rows, scales)))
+        unit = unit_embedding(probe, 4)
+        (index,), (score,) = rank(unit, references)
+        assert found.found
+        assert found.index == index
+        assert found.score == pytest.approx(float(score), abs=1e-6)
+        assert found.score == pytest.approx(float(scores(unit, references).max()), abs=1e-6)
+
+
+def test_equal_references_tie_for_the_first(library: ctypes.CDLL) -> None:
+    value = centred(library, some_codes(1, 64, 1)[0], 0)
+    rows, scales = gallery_of(library, np.stack([-value, value, value]))
+    found = library.edge_best(pointer(value), ctypes.byref(as_struct(rows, scales)))
+    assert (found.found, found.index) == (True, 1)
+    assert found.score == pytest.approx(1.0, abs=1e-4)
+
+
+def integer_decision(
+    library: ctypes.CDLL, values: NDArray[np.int16], rows: NDArray[np.int8], q31: int
+) -> tuple[int, int]:
+    index = ctypes.c_size_t(999)
+    decision = library.edge_decide_integer(
+        pointer(values), ctypes.byref(as_struct(rows, None)), ctypes.c_uint32(q31), ctypes.byref(index)
+    )
+    return decision, index.value
+
+
+def test_the_integer_decision_is_exact(library: ctypes.CDLL) -> None:
+    random = np.random.default_rng(8)
+    for dimension in (2, 3, 16, 128, 1024):
+        for _ in range(60):
+            values = random.integers(-255, 256, dimension).astype(np.int16)
+            row = np.clip(values // 2 + random.integers(-40, 41, dimension), -127, 127).astype(np.int8)
+            dot = int(values.astype(np.int64) @ row)
+            lengths = int((values.astype(np.int64) ** 2).sum()) * int((row.astype(np.int64) ** 2).sum())
+            if lengths == 0:
+                continue
+            # The largest threshold that the cosine reaches, from the exact square root, and its neighbours.
+            border = math.isqrt(dot * dot * 2**62 // lengths) if dot > 0 else 0
+            for q31 in (border - 1, border, border + 1, 1, 2**31):
+                if not 1 <= q31 <= 2**31:
+                    continue
+                wanted = dot > 0 and dot * dot * 2**62 >= q31 * q31 * lengths
+                decision, index = integer_decision(library, values, row[None], q31)
+                assert decision == (ACCEPT if wanted else REJECT)
+                assert index == (0 if wanted else 999)
+
+
+def test_the_integer_decision_takes_the_largest_numbers(library: ctypes.CDLL) -> None:
+    values, row = np.full(1024, 255, np.int16), np.full((1, 1024), 127, np.int8)
+    assert integer_decision(library, values, row, 2**31) == (ACCEPT, 0)  # a cosine of just 1
+    assert integer_decision(library, values, -row, 1)[0] == REJECT
+    lowest = np.full(1024, -255, np.int16)
+    assert integer_decision(library, lowest, np.full((1, 1024), -128, np.int8), 2**31) == (ACCEPT, 0)
+
+
+def test_both_decisions_say_the_same(library: ctypes.CDLL) -> None:
+    codes = some_codes(20, 96, 9)
+    values = np.stack([centred(library, row, -3) for row in codes])
+    rows, scales = gallery_of(library, values)
+    random = np.random.default_rng(10)
+    outcomes = set()
+    for _ in range(200):
+        probe = values[random.integers(20)] + random.integers(-120, 121, 96).astype(np.int16)
+        found = library.edge_best(pointer(probe), ctypes.byref(as_struct(rows, scales)))
+        threshold = 0.75
+        if abs(found.score - threshold) < 1e-5:
+            continue
+        decision = library.edge_decide(ctypes.byref(found), threshold)
+        assert integer_decision(library, probe, rows, int(threshold * 2**31))[0] == decision
+        outcomes.add(decision)
+    assert outcomes == {ACCEPT, REJECT}
+
+
+def test_whatever_is_wrong_leaves_the_door_shut(library: ctypes.CDLL) -> None:
+    value = centred(library, some_codes(1, 64, 1)[0], 0)
+    rows, scales = gallery_of(library, value[None])
+    good = library.edge_best(pointer(value), ctypes.byref(as_struct(rows, scales)))
+    assert library.edge_decide(ctypes.byref(good), 0.5) == ACCEPT
+    for threshold in (0.0, -1.0, 1.5, 2.0, math.nan, math.inf):
+        assert library.edge_decide(ctypes.byref(good), threshold) == REJECT
+    assert library.edge_decide(None, 0.5) == REJECT
+    assert library.edge_decide(ctypes.byref(Match(False, 0, 1.0)), 0.5) == REJECT
+    assert library.edge_decide(ctypes.byref(Match(True, 0, math.nan)), 0.5) == REJECT
+
+    nothing = np.zeros(64, np.int16)
+    empty = as_struct(rows[:0], scales[:0])
+    broken = as_struct(rows, np.array([math.nan], np.float32))
+    whole = as_struct(rows, scales)
+    large = Gallery(rows.ctypes.data, scales.ctypes.data, 1, 1025)
+    for probe, gallery in ((nothing, whole), (None, whole), (value, empty), (value, broken), (value, large)):
+        found = library.edge_best(pointer(probe), ctypes.byref(gallery))
+        assert not found.found
+        assert library.edge_decide(ctypes.byref(found), 0.01) == REJECT
+    assert integer_decision(library, nothing, rows, 1)[0] == REJECT
+    for q31 in (0, 2**31 + 1, 2**32 - 1):
+        assert integer_decision(library, value, rows, q31)[0] == REJECT
+    # No decision that a cleared memory holds.
+    assert 0 not in (ACCEPT, REJECT)
+    assert bin(ACCEPT ^ REJECT).count("1") >= 24
+
+
+def test_an_output_without_direction_is_no_embedding(library: ctypes.CDLL) -> None:
+    codes, values = np.full(8, 5, np.int8), np.empty(8, np.int16)
+    for zero_point, dimension in ((5, 8), (200, 8), (0, 0), (0, 1025)):
+        assert not library.edge_centre(pointer(codes), zero_point, size(dimension), pointer(values))
+    assert not library.edge_enrol(pointer(np.zeros(8, np.int16)), size(8), pointer(codes), None)
+
+
+@pytest.mark.parametrize("color", ["rgb", "bgr", "gray"])
+def test_pixels_become_the_sdks_codes(library: ctypes.CDLL, color: str) -> None:
+    channels = 1 if color == "gray" else 3
+    contract = InputContract(8, 9, color, (120.0, 110.0, 100.0)[:channels], (60.0, 64.0, 70.0)[:channels])
+    tensor = TensorInfo((1, 8, 9, channels), np.dtype(np.int8), 0.02, -5)
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 9, channels)).astype(np.uint8)
+    expected, codes = np.empty((1, 8, 9, channels), np.int8), np.empty((8, 9, channels), np.int8)
+    make_encoder(contract, tensor)(pixels, expected)
+    table = np.ascontiguousarray(code_table(contract, tensor).T)
+    library.edge_encode(
+        pointer(pixels), size(72), size(channels), pointer(table), color == "bgr", pointer(codes)
+    )
+    assert np.array_equal(codes, expected[0])
+
+
+@pytest.fixture(scope="module")
+def lock(
+    tmp_path_factory: pytest.TempPathFactory,
+    make_model: Callable[..., bytes],
+    make_evidence: Callable[..., Any],
+) -> tuple[Path, NDArray[np.uint8], ModelCard, bytes]:
+    """The example, built by its own Makefile for a model of the tests, with the model's golden images."""
+    if not all(shutil.which(tool) for tool in ("make", "g++", "gcc")):
+        pytest.skip("needs make, g++ and gcc")
+    from edge_sdk.inference.model_file import ModelFile, split
+
+    folder = tmp_path_factory.mktemp("lock")
+    path = folder / "pooled.tflite"
+    path.write_bytes(make_model(operating_points=(make_evidence(threshold=0.9),)))
+    model = ModelFile.open(path)
+    network, _ = split(model.data)
+    random = np.random.default_rng(0)
+    base = random.integers(0, 256, (2, 96, 96, 3)).astype(np.uint8)
+    near = np.clip(base[0].astype(int) + random.integers(-6, 7, base[0].shape), 0, 255).astype(np.uint8)
+    # A stranger that is unlike in its blocks, not only in its noise.
+    stranger = (255 - np.kron(np.arange(64).reshape(8, 8, 1) * 4, np.ones((12, 12, 3)))).astype(np.uint8)
+    crops = np.stack([base[0], near, stranger])
+    card = replace(model.card, output_scale=0.15, output_zero_point=3)
+    finished = Finished(
+        "pooled.microcontroller_int8.tflite",
+        with_card(network, card),
+        network,
+        shipped("microcontroller_int8"),
+        card,
+        crops,
+        {},
+    )
+    for name, content in microcontroller.finish(finished).files.items():
+        (folder / name).write_bytes(content)
+    subprocess.run(
+        ["make", "-s", f"BUILD={folder / 'build'}", f"MODEL={folder / 'pooled_microcontroller_int8'}"],
+        cwd=EXAMPLE,
+        check=True,
+        timeout=120,
+    )
+    return folder / "build" / "lock", crops, card, network
+
+
+def answers(program: Path, frames: bytes) -> list[str]:
+    done = subprocess.run([str(program)], input=frames, capture_output=True, timeout=30, check=True)
+    return done.stdout.decode().splitlines()
+
+
+def test_the_example_decides_as_the_sdk_does(lock: tuple[Path, NDArray[np.uint8], ModelCard, bytes]) -> None:
+    program, (enrol, near, stranger), card, network = lock
+    lines = answers(
+        program,
+        b"v" + near.tobytes() + b"e" + enrol.tobytes() + b"v" + near.tobytes() + b"v" + stranger.tobytes(),
+    )
+    embeddings = embed_crops(network, card.input, np.stack([enrol, near, stranger]))
+    mated, non_mated = scores(embeddings[0], embeddings[1:])
+    assert mated >= 0.9 > non_mated  # the card's threshold
+    assert lines[0] == "reject -1 -1.000000"  # nobody is enrolled
+    assert lines[1] == "reject -1 -1.000000"  # enrolling opens nothing
+    decision, index, score = lines[2].split()
+    assert (decision, index) == ("accept", "0")
+    # The stored row is rounded to int8, so to its precision, and XNNPACK's kernels to theirs.
+    assert float(score) == pytest.approx(float(mated), abs=0.01)
+    assert lines[3].split()[0] == "reject"
+
+
+def test_a_frame_that_the_network_fails_on_is_rejected(
+    lock: tuple[Path, NDArray[np.uint8], ModelCard, bytes],
+) -> None:
+    program, (enrol, _, _), _, _ = lock
+    unknown = np.zeros_like(enrol)  # the stub runs no network: it knows the golden vectors alone
+    lines = answers(program, b"e" + enrol.tobytes() + b"v" + unknown.tobytes())
+    assert lines[1] == "reject -1 -1.000000"
+
+
+def test_a_golden_vector_with_another_answer_keeps_the_door_shut(
+    lock: tuple[Path, NDArray[np.uint8], ModelCard, bytes], tmp_path: Path
+) -> None:
+    program, (enrol, _, _), _, _ = lock
+    folder = program.parent.parent
+    for source in folder.glob("pooled_microcontroller_int8_*"):
+        shutil.copy(source, tmp_path)
+    # A device that answers otherwise: the stub reads one array, the self-test another.
+    board = (EXAMPLE / "host_board.cc").read_text()
+    wrong = board.replace("&model::kGoldenOutput[0][0]", "&model::kGoldenInput[0][0]")
+    assert wrong != board
+    (tmp_path / "host_board.cc").write_text(wrong)
+    subprocess.run(
+        [
+            *("make", "-s", f"BUILD={tmp_path / 'b'}", f"VPATH={tmp_path}"),
+            f"MODEL={tmp_path / 'pooled_microcontroller_int8'}",
+        ],
+        cwd=shutil.copytree(EXAMPLE, tmp_path / "example", ignore=shutil.ignore_patterns("host_board.cc")),
+        check=True,
+        timeout=120,
+    )
+    done = subprocess.run(
+        [str(tmp_path / "b" / "lock")], input=b"v" + enrol.tobytes(), capture_output=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stdout == b"fault: a golden vector has another answer\n"
