@@ -62,7 +62,36 @@ def canonical(source: SourceModel, contract: InputContract, inputs: FloatArray) 
         SourceError: The network cannot be brought into the form, or answers otherwise than its source.
     """
     graph = Graph.parse(source.tflite)
-    notes = list(source.notes)
+    notes = [*source.notes, *bring_into_form(graph, contract)]
+    network = graph.to_bytes()
+    agreement = _agreement(network, inputs, source)
+    described = {
+        "kind": source.kind,
+        "file": os.fsencode(source.path.name).decode(errors="replace"),
+        "sha256": source.sha256,
+        "tools": dict(source.tools),
+    }
+    return FloatModel(network, contract, source.witness.shape[1], described, tuple(notes), agreement)
+
+
+def unique_names(graph: Graph) -> None:
+    """Quantizers and reports name tensors by name; converters do not promise that names are unique."""
+    seen: set[str] = set()
+    for index, tensor in enumerate(graph.tensors):
+        name = graph.name(index) or f"tensor_{index}"
+        if name in seen:
+            name = f"{name}#{index}"
+        seen.add(name)
+        tensor.name = name.encode()
+
+
+def bring_into_form(graph: Graph, contract: InputContract) -> list[str]:
+    """Rewrite a float network into canonical form, in place; its function stays, its L2 normalization aside.
+
+    Returns:
+        What a person should know of it.
+    """
+    notes = []
     batch = make_batch_one(graph)
     if batch != 1:
         notes.append(f"the batch was {'dynamic' if batch < 0 else batch} and is 1 now")
@@ -85,26 +114,7 @@ def canonical(source: SourceModel, contract: InputContract, inputs: FloatArray) 
     graph.drop_metadata()
     graph.set_signature("image", "embedding")
     graph.prune()
-    network = graph.to_bytes()
-    agreement = _agreement(network, inputs, source)
-    described = {
-        "kind": source.kind,
-        "file": os.fsencode(source.path.name).decode(errors="replace"),
-        "sha256": source.sha256,
-        "tools": dict(source.tools),
-    }
-    return FloatModel(network, contract, source.witness.shape[1], described, tuple(notes), agreement)
-
-
-def unique_names(graph: Graph) -> None:
-    """Quantizers and reports name tensors by name; converters do not promise that names are unique."""
-    seen: set[str] = set()
-    for index, tensor in enumerate(graph.tensors):
-        name = graph.name(index) or f"tensor_{index}"
-        if name in seen:
-            name = f"{name}#{index}"
-        seen.add(name)
-        tensor.name = name.encode()
+    return notes
 
 
 def _agreement(network: bytes, inputs: FloatArray, source: SourceModel) -> float:

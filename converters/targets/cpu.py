@@ -48,7 +48,19 @@ def xnnpack_takes_it(graph: Graph) -> Iterator[Finding]:
 def confirm(network: bytes) -> tuple[Finding, ...]:
     """Load a network and hold what XNNPACK took against the prediction."""
     graph = legible(network)
-    predicted, measured = xnnpack.predict(graph), xnnpack_partitions(network)
+    predicted = xnnpack.predict(graph)
+    try:
+        measured = xnnpack_partitions(network)
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        return (
+            Finding(
+                "refused",
+                f"LiteRT does not load it: {reason}",
+                "convert it again; no runtime has a kernel for what the message names",
+                rule="loads",
+            ),
+        )
     expected = Counter(graph.op_name(graph.operators[place]) for place in predicted.outside)
     found = Counter(measured.outside)
     if predicted.count == measured.count and expected == found:

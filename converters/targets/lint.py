@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from converters.errors import SourceError
+from converters.float_model import bring_into_form
 from converters.graph import Graph
 from converters.targets.examine import Section, examine_file, examine_network
 from converters.targets.operator_table import legible
 from converters.targets.target import Target
+from edge_sdk.inference.card import InputContract
 from edge_sdk.inference.model_file import check_identifier, read_model_bytes, split
 
 SCHEMA = "edge-sdk/lint/1"
@@ -52,8 +54,8 @@ class Lint:
 def lint(path: str | Path, targets: Sequence[Target]) -> Lint:
     """Hold a .tflite against the rules of targets.
 
-    A float network is held against what converting it will come to; its batch and its constants are looked at
-    as they are in the file.
+    A float network is brought into canonical form first, as converting it does: batch 1, constants folded,
+    activations in one operator each.
 
     Raises:
         ModelError: Missing, unreadable, not a .tflite.
@@ -64,11 +66,28 @@ def lint(path: str | Path, targets: Sequence[Target]) -> Lint:
     network, _ = split(data)
     graph = legible(network)
     integer = is_integer_network(graph)
+    if not integer:
+        graph = _in_form(network, graph)
     sections = []
     for target in targets:
         part = examine_file(target, network, "as it is") if integer else examine_network(target, graph)
         sections.append(Section(target.name, target.summary, (part,)))
     return Lint(Path(path).name, integer, tuple(sections))
+
+
+def _in_form(network: bytes, graph: Graph) -> Graph:
+    """The canonical form where the network can take it; else as it is, which the rules then say."""
+    shape = graph.shape(graph.inputs[0])
+    try:
+        _, height, width, channels = shape
+        color = {1: "gray", 3: "rgb"}[channels]
+        # What the pixels become has no part in what operators there are.
+        contract = InputContract(height, width, color, (0.0,) * channels, (1.0,) * channels)
+        formed = legible(network)
+        bring_into_form(formed, contract)
+    except (ValueError, KeyError, SourceError):
+        return graph
+    return formed
 
 
 def is_integer_network(graph: Graph) -> bool:

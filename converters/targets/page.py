@@ -80,10 +80,14 @@ def _target(target: Target) -> Iterator[str]:
     if target.operators:
         yield ""
         yield f"### Operators of {target.name}"
+        free = [name for name, condition in target.operators.items() if not condition]
+        if free:
+            yield ""
+            yield f"Whatever their parameters: {', '.join(free)}."
         yield ""
         yield "| operator | under which conditions |"
         yield "|---|---|"
-        yield from (f"| {name} | {condition} |" for name, condition in target.operators.items())
+        yield from (f"| {name} | {said} |" for name, said in target.operators.items() if said)
 
 
 def _rules(title: str, rules: Iterable[Rule]) -> Iterator[str]:
