@@ -135,7 +135,7 @@ def _re_anchor(arguments: argparse.Namespace) -> int:
         raise GalleryError(
             f"this would make generation {before.generation} with {before.subjects} subjects the newest: who was "
             "enrolled since is out, and who was revoked or erased since is back",
-            hint="look at gallery list; if that is what you want, say --yes",
+            hint="gallery list without --anchor shows who that is; if it is what you want, say --yes",
         )
     gallery.reanchor()
     after = gallery.status()

@@ -99,7 +99,8 @@ class AuditReport:
         if self.broken_at is not None:
             return [*said, f"broken at entry {self.broken_at} of {self.sealed}: it is missing or was altered"]
         after = len(self.entries) - self.sealed
-        return [*said, f"intact: {self.sealed} sealed entries" + (f", {after} since" if after > 0 else "")]
+        entries = f"{self.sealed} sealed entr{'ies' if self.sealed != 1 else 'y'}"
+        return [*said, f"intact: {entries}" + (f", {after} since" if after > 0 else "")]
 
 
 class AuditLog:

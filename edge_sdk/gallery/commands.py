@@ -121,7 +121,7 @@ def verify(data: bytes, content: Content, *, gallery_id: bytes) -> Command:
     if last is None:
         raise CommandRefusedError(
             f"the gallery does not know the source {source.hex()[:16]}",
-            hint="its owner adds it: gallery add-source",
+            hint="its owner adds it: gallery sources --add",
         )
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey

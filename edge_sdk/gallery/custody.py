@@ -5,12 +5,13 @@ A part of `Gallery`; no probe is compared here.
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from edge_sdk.errors import GalleryError, InputError, SealError
+from edge_sdk.errors import GalleryError, InputError
 from edge_sdk.gallery import sealing
 from edge_sdk.gallery.anchor import NoAnchor
 from edge_sdk.gallery.audit import AuditEvent, AuditReport
@@ -18,7 +19,15 @@ from edge_sdk.gallery.changes import changes
 from edge_sdk.gallery.comparison import quantize
 from edge_sdk.gallery.content import SLOT_KEYS, TEMPLATE, TRANSFORM_KEY, Content, PolicyRecord
 from edge_sdk.gallery.format import MAX_SLOTS, WRAPPED_BYTES, Slot
-from edge_sdk.gallery.keys import SLOT_TPM_NV, ErasableKey, KeyProvider, TpmKey, slot_kind
+from edge_sdk.gallery.keys import (
+    SLOT_IN_MEMORY,
+    SLOT_KEY_FILE,
+    SLOT_TPM_NV,
+    ErasableKey,
+    KeyProvider,
+    TpmKey,
+    slot_kind,
+)
 from edge_sdk.gallery.opened import Opened
 from edge_sdk.gallery.recognition import rotation_of
 from edge_sdk.gallery.results import ErasureReceipt, KeySlot
@@ -27,6 +36,8 @@ from edge_sdk.gallery.storage import audit_path, lock_path, read_head, tmp_path
 from edge_sdk.gallery.transform import Shp3
 from edge_sdk.types import Float64Array
 
+# Kinds of key whose secret is one and the same for every slot, and that can be made anew.
+_RENEWABLE = (SLOT_KEY_FILE, SLOT_IN_MEMORY)
 _LENGTH_TOLERANCE = 1e-5
 _NOT_PROVABLE = "logically erased, not provably: old blocks of the medium may survive, and "
 _ABSENT = _NOT_PROVABLE + "a key that was not at hand still opens an old copy"
@@ -114,11 +125,14 @@ class Custody(Opened):
             keys: 1 to 8; the first one stays in use.
 
         Raises:
-            InputError: no key, or too many.
+            InputError: no key, too many, or one whose secret opens the gallery now and would go on doing so.
             GalleryError: a key cannot be had.
         """
         if not 1 <= len(keys) <= MAX_SLOTS:
             raise InputError(f"expected 1 to {MAX_SLOTS} keys, found {len(keys)}")
+        for key in keys:
+            if key.slot_type in _RENEWABLE and self._opens(key):
+                raise InputError(f"this {key.name} opens the gallery now", hint="a rotation needs a new key")
 
         def rotated() -> None:
             old = self._vault.header.slots
@@ -311,23 +325,26 @@ class Custody(Opened):
 
     def _key_for(self, index: int, keys: Sequence[KeyProvider]) -> KeyProvider:
         """The key that opens a slot."""
-        header = self._vault.header
-        slot = header.slots[index]
+        slot = self._vault.header.slots[index]
         if index == self._vault.slot_index:
             return self._vault.key
         for key in keys:
-            if key.slot_type == slot.type:
-                try:
-                    sealing.unwrap(
-                        header, slot, sealing.derive_slot_key(key.secret(slot.parameters), header, slot)
-                    )
-                except SealError:
-                    continue
+            if self._opens(key, index):
                 return key
         raise GalleryError(
             f"no key at hand for slot {index} of type {slot.type}, which is to stay",
             hint="give every key that stays, or take that slot away as well",
         )
+
+    def _opens(self, key: KeyProvider, index: int | None = None) -> bool:
+        """Whether a key opens a slot; any slot where none is named."""
+        header, slot_keys = self._vault.header, slot_keys_of(self._vault.content)
+        for number, slot in enumerate(header.slots):
+            if slot.type == key.slot_type and index in (None, number):
+                found = sealing.derive_slot_key(key.secret(slot.parameters), header, slot)
+                if hmac.compare_digest(found, slot_keys[number]):
+                    return True
+        return False
 
     def _forget(self, slots: Sequence[Slot], keys: Sequence[KeyProvider]) -> bool:
         """Destroy the secrets of slots that are out of use; whether every one was destroyed."""

@@ -43,7 +43,9 @@ WRAP_CONTEXT = b"fg/1/slot"
 
 _AEAD_NAMES = {Suite.AES_256_GCM: b"AEAD_AES_256_GCM", Suite.CHACHA20_POLY1305: b"AEAD_CHACHA20_POLY1305"}
 _SEAL_MESSAGE = "wrong key, or the gallery was altered"
-_SEAL_HINT = "check the key; if it is right, restore the gallery and enrol again what is missing"
+_SEAL_HINT = (
+    "check the key (was it rotated?); if it is right, restore the gallery and enrol again what is missing"
+)
 
 Randomness = Callable[[int], bytes]
 

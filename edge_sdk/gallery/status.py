@@ -93,7 +93,7 @@ def _audit(vault: Vault) -> str:
     if not entries:
         return "off"
     answers = vault.content.record(AUDIT_POLICY) == AUDIT_ANSWERS
-    return f"{'changes and answers' if answers else 'changes'}, {entries} entries sealed"
+    return f"{'changes and answers' if answers else 'changes'}, sealed up to entry {entries}"
 
 
 def _tries(attempts: AttemptStatus | None) -> str:

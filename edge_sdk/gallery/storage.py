@@ -354,7 +354,7 @@ def _cannot(verb: str, path: Path, error: OSError) -> GalleryError:
         hint = "mount it writable; with an anchor even reading takes the lock"
     elif error.errno == errno.ELOOP:
         hint = f"{path} is a symbolic link; remove it"
-    elif error.errno == errno.ENOENT:
+    elif error.errno == errno.ENOENT and not path.parent.is_dir():
         hint = f"make the folder {path.parent} first"
     elif error.errno in (errno.EACCES, errno.EPERM):
         hint = f"{_owner(path)} must let you write"

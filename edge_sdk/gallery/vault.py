@@ -118,9 +118,10 @@ class Vault:
         slot = OpenSlot(0, slot_keys_of(content)[0])
         log = audit.AuditLog(places.files, audit_path(places.path))
         files, log_path = places.files, audit_path(places.path)
-        with locked(files, places.path), contextlib.ExitStack() as undo:
-            if isinstance(key, ErasableKey):
-                undo.callback(_tried, key.forget, header.slots[0].parameters)
+        undo_key = contextlib.ExitStack()
+        if isinstance(key, ErasableKey):
+            undo_key.callback(_tried, key.forget, header.slots[0].parameters)
+        with undo_key, locked(files, places.path), contextlib.ExitStack() as undo:
             check_absent(places)
             undo.callback(_tried, files.unlink, lock_path(places.path))
             if places.anchor.read(header.gallery_id):
@@ -141,6 +142,7 @@ class Vault:
             undo.callback(_tried, files.unlink, places.path)
             packed, content = commit(places, header, content, slot.index, slot.slot_key)
             undo.pop_all()
+            undo_key.pop_all()
         vault = cls(places, key, packed, content, slot=slot)
         vault._log = log
         return vault

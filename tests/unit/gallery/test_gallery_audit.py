@@ -1,0 +1,264 @@
+"""The audit log: what it says, and that nothing of it can be altered, cut or invented without its showing."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge_sdk.errors import GalleryError, InputError
+from edge_sdk.gallery import AuditEvent, Decision, Gallery, InMemoryKey
+from edge_sdk.gallery.audit import AuditLog, check_log
+from edge_sdk.gallery.content import AuditHead
+from edge_sdk.gallery.simulation import SimulatedFileSystem
+from edge_sdk.gallery.storage import audit_path
+
+KEY = InMemoryKey(bytes(range(32)))
+MODEL = hashlib.sha256(b"model").digest()
+D = 8
+
+
+def embedding(seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(1, D)).astype(np.float32)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "home.gallery"
+
+
+@pytest.fixture
+def gallery(path: Path) -> Gallery:
+    made = Gallery.create(path, key=KEY, model_id=MODEL, dimension=D)
+    made.enrol("ann", embedding(1), label="Ann of the second floor")
+    made.enrol("bob", embedding(2))
+    made.revoke("ann")
+    return made
+
+
+def events(gallery: Gallery) -> list[str]:
+    return [entry.event.event for entry in gallery.audit().entries]
+
+
+def test_every_change_is_an_entry_with_its_subjects_id_and_no_name(gallery: Gallery, path: Path) -> None:
+    ids = {s.name: s.id for s in gallery.subjects()}
+    gallery.reinstate("ann")
+    gallery.remove("bob")
+    report = gallery.audit()
+    assert report.intact
+    assert [(e.number, e.generation, e.event.event, e.event.subject) for e in report.entries] == [
+        (1, 1, "create", ""),
+        (2, 2, "enrol", ids["ann"]),
+        (3, 3, "enrol", ids["bob"]),
+        (4, 4, "revoke", ids["ann"]),
+        (5, 5, "reinstate", ids["ann"]),
+        (6, 6, "remove", ids["bob"]),
+    ]
+    log = audit_path(path).read_text()
+    assert not any(word in log for word in ("ann", "bob", "Ann", "floor"))
+    assert audit_path(path).stat().st_mode & 0o777 == 0o600
+    assert report.words() == ["intact: 6 sealed entries"]
+
+
+def test_a_commit_of_many_is_counted_not_listed(gallery: Gallery) -> None:
+    with gallery.transaction() as t:
+        for seed in range(100):
+            t.enrol(f"subject {seed}", embedding(seed))
+        t.remove("bob")
+    assert [(e.event.event, e.event.detail) for e in gallery.audit().entries[-2:]] == [
+        ("enrol", "subjects=100"),
+        ("remove", ""),
+    ]
+
+
+def test_answers_are_entries_where_the_gallery_says_so(path: Path) -> None:
+    gallery = Gallery.create(path, key=KEY, model_id=MODEL, dimension=D, audit="all")
+    gallery.enrol("ann", embedding(1))
+    other = Gallery.open(path, key=KEY)
+    assert gallery.identify(embedding(1)[0], threshold=0.9).decision is Decision.ACCEPTED
+    assert other.identify(embedding(2)[0], threshold=0.9).decision is Decision.REJECTED
+    assert gallery.verify(embedding(2)[0], "ann", threshold=0.9).decision is Decision.REJECTED
+    assert events(gallery) == ["create", "enrol", "accepted", "rejected", "rejected"]
+    entries = other.audit().entries
+    ann = gallery.subjects()[0].id
+    assert [entry.event.subject for entry in entries[2:]] == [ann, "", ann]
+    assert gallery.audit().words() == ["intact: 2 sealed entries, 3 since"]
+    other.revoke("ann")
+    assert gallery.audit().words() == ["intact: 6 sealed entries"]
+
+
+def test_an_answer_that_cannot_be_written_down_is_not_given(path: Path) -> None:
+    gallery = Gallery.create(path, key=KEY, model_id=MODEL, dimension=D, audit="all")
+    gallery.enrol("ann", embedding(1))
+    audit_path(path).unlink()
+    audit_path(path).mkdir()
+    with pytest.raises(GalleryError, match="audit log"):
+        gallery.identify(embedding(1)[0], threshold=0.9)
+    with pytest.raises(GalleryError, match="audit log"):
+        gallery.revoke("ann")
+
+
+def test_without_a_log_there_is_none_to_read(path: Path) -> None:
+    gallery = Gallery.create(path, key=KEY, model_id=MODEL, dimension=D, audit="off")
+    gallery.enrol("ann", embedding(1))
+    assert not audit_path(path).exists()
+    with pytest.raises(GalleryError, match="keeps no audit log"):
+        gallery.audit()
+    with pytest.raises(InputError, match="off, changes, all"):
+        Gallery.create(path.with_name("b"), key=KEY, model_id=MODEL, dimension=D, audit="some")
+
+
+def test_every_bit_of_the_sealed_part_counts(gallery: Gallery, path: Path) -> None:
+    log = audit_path(path)
+    whole = log.read_bytes()
+    ends = np.cumsum([len(line) + 1 for line in whole.splitlines()])
+    for at in range(len(whole)):
+        for bit in (at % 8,):
+            flipped = bytearray(whole)
+            flipped[at] ^= 1 << bit
+            log.write_bytes(flipped)
+            report = gallery.audit()
+            if flipped[at] == ord("\n") or whole[at] == ord("\n"):
+                continue  # line ends carry nothing; what they cut or join is looked at below
+            assert report.broken_at == int(np.searchsorted(ends, at, side="right")) + 1, (at, bit)
+
+
+def test_every_cut_of_the_sealed_part_is_noticed(gallery: Gallery, path: Path) -> None:
+    log = audit_path(path)
+    whole = log.read_bytes()
+    for size in range(len(whole) - 1):
+        log.write_bytes(whole[:size])
+        report = gallery.audit()
+        assert not report.intact
+        assert report.broken_at == whole[:size].count(b"\n") + (whole[size : size + 1] == b"\n") + 1
+    log.write_bytes(whole[:-1])
+    assert gallery.audit().intact, "only the last line feed is missing"
+    gallery.reinstate("ann")
+    assert gallery.audit().intact
+    assert len(gallery.audit().entries) == 5
+
+
+@pytest.mark.parametrize("line", range(4))
+def test_a_line_that_is_taken_out_doubled_or_moved_shows(gallery: Gallery, path: Path, line: int) -> None:
+    log = audit_path(path)
+    lines = log.read_bytes().splitlines(keepends=True)
+    log.write_bytes(b"".join(lines[:line] + lines[line + 1 :]))
+    assert gallery.audit().broken_at == line + 1
+    log.write_bytes(b"".join([*lines[: line + 1], *lines[line:]]))
+    assert gallery.audit().intact
+    assert gallery.audit().strays == (line + 2,)
+    if line:
+        swapped = [*lines[: line - 1], lines[line], lines[line - 1], *lines[line + 1 :]]
+        log.write_bytes(b"".join(swapped))
+        assert gallery.audit().broken_at == line + 1
+
+
+def test_the_log_of_another_gallery_is_no_log_of_this_one(
+    gallery: Gallery, path: Path, tmp_path: Path
+) -> None:
+    other = Gallery.create(tmp_path / "other", key=KEY, model_id=MODEL, dimension=D)
+    other.enrol("ann", embedding(1))
+    audit_path(path).write_bytes(audit_path(tmp_path / "other").read_bytes())
+    assert gallery.audit().broken_at == 1
+
+
+def test_a_lost_log_stops_no_revocation_and_shows_for_ever(gallery: Gallery, path: Path) -> None:
+    audit_path(path).unlink()
+    gallery.revoke("bob")
+    assert [s.revoked for s in Gallery.open(path, key=KEY).subjects()] == [True, True]
+    gallery.reinstate("bob")
+    report = gallery.audit()
+    assert report.broken_at == 1
+    assert any("broken at entry 1 of 7" in line for line in report.words())
+    text = audit_path(path).read_text()
+    assert " log-lost - after=4 " in text
+    assert text.count("\n") == 3
+
+
+def test_a_torn_line_is_passed_over_and_said(gallery: Gallery, path: Path) -> None:
+    log = audit_path(path)
+    with log.open("ab") as file:
+        file.write(b"5 1750000000 5 5 enr")
+    report = gallery.audit()
+    assert report.intact
+    assert report.strays == (5,)
+    assert "line 5" in report.words()[0]
+    Gallery.open(path, key=KEY).reinstate("ann")
+    report = gallery.audit()
+    assert report.intact
+    assert (report.strays, len(report.entries)) == ((5,), 5)
+
+
+def test_a_commit_that_never_came_is_marked(path: Path) -> None:
+    place = Path("g/home.gallery")
+    files = SimulatedFileSystem()
+    gallery = Gallery.create(place, key=KEY, model_id=MODEL, dimension=D, filesystem=files)
+    steps = len(files.steps)
+    files.fail = {steps + 4: OSError(28, os.strerror(28))}
+    with pytest.raises(GalleryError):
+        gallery.enrol("ann", embedding(1))
+    assert [(e.event.event, e.carried_out) for e in gallery.audit().entries] == [
+        ("create", True),
+        ("enrol", False),
+    ]
+    gallery.enrol("ann", embedding(1))
+    assert [(e.event.event, e.carried_out) for e in gallery.audit().entries] == [
+        ("create", True),
+        ("enrol", False),
+        ("enrol", True),
+    ]
+
+
+def test_a_log_from_before_is_left_and_passed_over(path: Path) -> None:
+    audit_path(path).write_bytes(b"what another gallery left here\n")
+    gallery = Gallery.create(path, key=KEY, model_id=MODEL, dimension=D)
+    gallery.enrol("ann", embedding(1))
+    report = gallery.audit()
+    assert report.intact
+    assert report.strays == (1,)
+    assert audit_path(path).read_bytes().startswith(b"what another gallery left here\n1 ")
+
+
+def test_a_link_in_place_of_the_log_is_not_followed(gallery: Gallery, path: Path, tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    audit_path(path).unlink()
+    audit_path(path).symlink_to(victim)
+    with pytest.raises(GalleryError, match="audit log"):
+        gallery.reinstate("ann")
+    assert victim.read_text() == "precious"
+
+
+def test_nothing_strange_gets_into_a_line() -> None:
+    log = AuditLog(SimulatedFileSystem(), Path("g/log"))
+    start = AuditHead(key=bytes(32))
+    for detail in ("a b", "a\nb", "é", "x" * 257):
+        with pytest.raises(InputError):
+            log.append([AuditEvent("note", detail=detail)], start, now_s=1, generation=1, commit=False)
+
+
+def test_a_long_log_is_continued_from_its_end(gallery: Gallery, path: Path) -> None:
+    log = audit_path(path)
+    head = gallery._vault.content.audit
+    with log.open("ab") as file:
+        file.write(b"x" * 80 + b"\n")
+        file.write((b"y" * 99 + b"\n") * 20_000)
+    Gallery.open(path, key=KEY).reinstate("ann")
+    report = gallery.audit()
+    assert report.intact
+    assert report.entries[-1].number == head.entries + 1
+    assert len(report.strays) == 20_001
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.binary(max_size=400), st.integers(0, 5))
+def test_random_bytes_are_no_entries(data: bytes, sealed: int) -> None:
+    head = AuditHead(sealed, 0, hashlib.sha256(b"x").digest(), bytes(32))
+    report = check_log(data, head if sealed else AuditHead(), bytes(32), generation=1)
+    assert report.entries == ()
+    assert report.intact == (sealed == 0)
