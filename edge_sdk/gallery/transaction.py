@@ -219,7 +219,8 @@ class Transaction:
     def apply(self) -> Content:
         """The content with every change made; subjects and templates keep their order."""
         old = self._content
-        kept = np.array(sorted(self._kept.values()), dtype=np.int64)
+        places = sorted(self._kept.values())
+        kept = np.array(places, dtype=np.int64)
         subjects = old.subjects[kept]
         for index, flags in self._flags.items():
             subjects["flags"][np.searchsorted(kept, index)] = flags
@@ -236,8 +237,8 @@ class Transaction:
             old,
             committed_at_s=self._now_s,
             subjects=np.concatenate([subjects, *(a.subject for a in added)]),
-            names=(*(old.names[i] for i in kept), *self._added),
-            labels=(*(old.labels[i] for i in kept), *(a.label for a in added)),
+            names=(*(old.names[i] for i in places), *self._added),
+            labels=(*(old.labels[i] for i in places), *(a.label for a in added)),
             templates=np.concatenate([templates, *tables]),
             matrix=np.concatenate([matrix, *(a.rows for a in added)]) if added else matrix,
             policy=tuple(self._policy[kind] for kind in sorted(self._policy)),

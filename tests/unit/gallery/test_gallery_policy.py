@@ -1,6 +1,9 @@
 """Deciding by evidence: thresholds that follow from FPIR and size, margin, retry, subjects' own thresholds."""
 
+import hashlib
+import hmac
 import math
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +13,8 @@ from hypothesis import strategies as st
 
 from edge_sdk.decision.operating_point import OperatingPoint
 from edge_sdk.errors import GalleryFormatError, InputError, ModelCardError, SubjectUnknownError
-from edge_sdk.gallery import Decision, DecisionPolicy, Gallery, InMemoryKey, Reason
+from edge_sdk.gallery import AttemptPolicy, Decision, DecisionPolicy, Gallery, InMemoryKey, Reason
+from edge_sdk.gallery.attempts import AttemptState, Moment, parse_limit, parse_state
 from edge_sdk.gallery.policy import (
     decide,
     pack_own_thresholds,
@@ -233,3 +237,38 @@ def test_records_come_back_and_what_is_malformed_is_refused() -> None:
     for wrong in (packed[:-1], packed[24:] + packed[:24], packed[:24] * 2, b"a" * 16 + nan):
         with pytest.raises(GalleryFormatError):
             parse_own_thresholds(wrong)
+
+
+def test_the_records_are_laid_out_as_the_page_says() -> None:
+    """docs/gallery-format.md, by hand."""
+    head = struct.pack("<dddII", 0.02, 0.1, 0.03, 1, 0)
+    one = struct.pack("<dddQQ", 0.3, 1e-2, 0.01, 100, 301)
+    assert parse_policy(head + one) == DecisionPolicy(POINTS[:1], fpir=0.02, margin=0.1, retry_band=0.03)
+    assert parse_own_thresholds(b"a" * 16 + struct.pack("<d", 0.5)) == {b"a" * 16: 0.5}
+    limit = struct.pack("<IIII16s", 5, 50, 30, 0, b"c" * 16)
+    assert parse_limit(limit) == (AttemptPolicy(), b"c" * 16)
+    state = struct.pack(
+        "<8s16s16sQQII16sQ",
+        bytes.fromhex("894647540d0a1a0a"),
+        b"g" * 16,
+        b"c" * 16,
+        7,
+        6,
+        5,
+        0,
+        b"b" * 16,
+        1234,
+    )
+    code = hmac.new(b"k" * 32, state, hashlib.sha256).digest()
+    found = parse_state(state + code, key=b"k" * 32, gallery_id=b"g" * 16, count_id=b"c" * 16)
+    assert found == AttemptState(failures=5, begun=6, writes=7, last=Moment(b"b" * 16, 1234))
+    assert len(state + code) == 120
+
+
+def test_how_far_the_evidence_reaches_is_where_it_ends() -> None:
+    for policy in (POLICY, DecisionPolicy(POINTS, fpir=1e-3), DecisionPolicy((point(0.1, 0.2),), fpir=0.3)):
+        most = policy.most_references()
+        policy.limit(most)
+        with pytest.raises(ModelCardError):
+            policy.limit(most + 1)
+    assert DecisionPolicy((point(1e-9, 0.9),), fpir=0.01).most_references() == 100_000
