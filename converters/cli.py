@@ -140,6 +140,20 @@ def _add_convert(commands: Any) -> None:
         " where not given); or a .recipe.json to replay; default: plain min/max int8",
     )
     parser.add_argument(
+        "--recover",
+        type=positive,
+        default=0.0,
+        metavar="MINUTES",
+        help="train each int8 network so long, without labels, to answer as the float network does",
+    )
+    parser.add_argument(
+        "--leaky-relu",
+        type=share,
+        default=0.0,
+        metavar="SHARE",
+        help="with --recover: replace PReLUs by LeakyReLUs, which stay in int8, for this share of what they compute",
+    )
+    parser.add_argument(
         "--min-cosine",
         type=share,
         default=0.0,
@@ -277,6 +291,17 @@ def _range(text: str) -> list[float]:
     return [low, high]
 
 
+def positive(text: str) -> float:
+    """A number above zero from a flag."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a number above 0, found {text!r}")
+    return value
+
+
 def share(text: str) -> float:
     """A number in 0..1 from a flag."""
     try:
@@ -353,6 +378,8 @@ def _convert(arguments: argparse.Namespace) -> int:
         arguments.parser.error("--max-fnmr-loss and --images belong together")
     if arguments.images is not None and arguments.recipe != "auto":
         arguments.parser.error("--max-fnmr-loss takes --recipe auto")
+    if arguments.leaky_relu and not arguments.recover:
+        arguments.parser.error("--leaky-relu takes --recover")
     if arguments.max_time_ratio and arguments.recipe != "auto":
         arguments.parser.error("--max-time-ratio takes --recipe auto")
 
@@ -371,6 +398,8 @@ def _convert(arguments: argparse.Namespace) -> int:
         name=text("name", ""),
         min_cosine=arguments.min_cosine,
         recipe=arguments.recipe,
+        recover=arguments.recover,
+        leaky_share=arguments.leaky_relu,
         max_fnmr_loss=arguments.max_fnmr_loss,
         max_time_ratio=arguments.max_time_ratio,
         at_fmr=arguments.at_fmr,

@@ -35,6 +35,7 @@ from converters.production import Made, known_targets, make_all
 from converters.progress import stage
 from converters.recipe import Recipe
 from converters.recipe import read as read_recipe
+from converters.recovery.request import Wish
 from converters.report import Artefact, Report
 from converters.report.page import render_page
 from converters.sources import read_source
@@ -71,6 +72,9 @@ class Request:
         version: The model's own version, for the card.
         description: For the card.
         licence: For the card.
+        recover: Minutes to train each int8 artefact to answer as the float network does, without labels; 0 for
+            none. Training looks at the calibration images that measure nothing.
+        leaky_share: With ``recover``: of all values that PReLUs compute, how many LeakyReLUs shall, 0..1.
         allow: Rules of targets whose refusals are taken as they are.
         settings: What targets are told, such as ``{"ethos-u.accelerator": "ethos-u65-256"}``.
     """
@@ -90,6 +94,8 @@ class Request:
     version: str = "1"
     description: str = ""
     licence: str = ""
+    recover: float = 0.0
+    leaky_share: float = 0.0
     allow: Collection[str] = ()
     settings: Mapping[str, str] = field(default_factory=dict)
 
@@ -111,24 +117,41 @@ def convert(request: Request) -> Report:
         settings_of(target, request.settings)
     check_name(_name(request))
     _check_text(request)
-    if request.recipe not in ("", "auto"):
-        read_recipe(request.recipe)  # what is wrong with it is said before the long work
+    recovery = _recovery(request)
     with staged(request.output) as folder:
         with stage("read calibration images") as progress:
             images = read_calibration(
                 str(request.calibration),
                 request.contract,
+                training=recovery is not None,
                 progress=progress,
             )
         labelled = _labelled(request)
         float_model = _read_float_model(request, images)
         foreseen = _foresee(request, float_model, targets)
         budget = _budget(request, float_model, labelled, images)
-        made = make_all(float_model, images, targets, recipe=request.recipe, budget=budget)
+        made = make_all(float_model, images, targets, recipe=request.recipe, budget=budget, recovery=recovery)
         _require_budget(request, made)
         report = _finish(request, float_model, images, made, foreseen, folder)
         write_all(folder, {f"{report.name}.report.json": _json(report.to_json())})
     return report
+
+
+def _recovery(request: Request) -> Wish | None:
+    """What to train, if anything; what is wrong with a saved recipe is said before the long work."""
+    saved = None if request.recipe in ("", "auto") else read_recipe(request.recipe)
+    if saved is not None and saved.recovery_steps:
+        if request.recover:
+            raise ConversionError(
+                f"{request.recipe}: its recovery takes {saved.recovery_steps} steps, found {request.recover:g} minutes",
+                hint="leave --recover out to replay it",
+            )
+        return Wish(0.0)
+    if request.leaky_share and not request.recover:
+        raise ConversionError(
+            "LeakyReLU is another function than PReLU: it takes recovery", hint="say --recover MINUTES"
+        )
+    return Wish(request.recover, request.leaky_share) if request.recover else None
 
 
 def _read_float_model(request: Request, images: CalibrationSet) -> FloatModel:
@@ -182,7 +205,7 @@ def _fidelity_budget(request: Request, model: FloatModel, labelled: LabelledCrop
 def _require_budget(request: Request, made: Sequence[Made]) -> None:
     for one in made:
         asked = request.max_fnmr_loss or (request.max_time_ratio and one.recipe.partitions)
-        if asked and one.search is not None and not one.search.met:
+        if asked and one.search is not None and not one.met:
             best = one.search.best
             raise AccuracyGateError(
                 f"{one.recipe.name}: searched for {one.search.budget['goal']}; the best of"
@@ -270,6 +293,7 @@ def _finish(
         held_out=images.parted,
         artefacts=tuple(artefacts),
         searches={one.recipe.name: one.search.to_json() for one in made if one.search is not None},
+        recoveries={one.recipe.name: one.recovered.to_json() for one in made if one.recovered is not None},
         targets=tuple(_section(request, target, part, finished, folder) for target, part in foreseen),
     )
     _require_accuracy(report, request.min_cosine, made)

@@ -6,17 +6,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from converters.budget import SEARCH_COSINE, Budget, CosineBudget, TimedBudget
+from converters.budget import SEARCH_COSINE, Budget, Candidate, CosineBudget, TimedBudget, Verdict
 from converters.calibration import CalibrationSet, channel_statistics
+from converters.embedding import embed_crops
 from converters.errors import ConversionError
 from converters.float_model import FloatModel
 from converters.progress import stage
 from converters.quantizers.float16 import to_float16
 from converters.quantizers.int8 import float_twin, make_int8
 from converters.recipe import Recipe, read, shipped
+from converters.recovery.recover import Recovered, recover, with_leaky_relu
+from converters.recovery.request import Length, Wish
 from converters.search import SearchResult, search
 from converters.targets import TARGETS
 from converters.targets.target import Target
+from edge_sdk.decision.matching import cosine
 
 
 @dataclass(frozen=True)
@@ -29,12 +33,23 @@ class Made:
         twin: The float network whose tensors are its tensors, channel for channel: after equalization
             they are not the original's.
         search: How the recipe was found, where it was searched for.
+        recovered: What training gave, where it was trained.
+        verdict: What the search's budget says of it after training.
     """
 
     recipe: Recipe
     network: bytes
     twin: bytes
     search: SearchResult | None = None
+    recovered: Recovered | None = None
+    verdict: Verdict | None = None
+
+    @property
+    def met(self) -> bool:
+        """Whether it keeps the budget of the search that it comes from; true where there was none."""
+        if self.verdict is not None:
+            return self.verdict.met
+        return self.search is None or self.search.met
 
 
 def make_all(
@@ -44,6 +59,7 @@ def make_all(
     *,
     recipe: str = "",
     budget: Budget | None = None,
+    recovery: Wish | None = None,
 ) -> list[Made]:
     """Make every network that the targets ask for, the float one first; equal ones are made once.
 
@@ -53,6 +69,7 @@ def make_all(
         targets: What to make networks for.
         recipe: Of the integer artefacts: plain where empty, ``auto``, or a saved recipe's file.
         budget: What a search may lose; a mean cosine of ``SEARCH_COSINE`` where None.
+        recovery: How to train the integer artefacts, where that is wished.
 
     Raises:
         ConversionError: An unreadable recipe or one for another target, a quantizer refuses the network.
@@ -67,11 +84,11 @@ def make_all(
         nameless = replace(plain, name="", target="", partitions=0)
         first = made.get(nameless)
         if first is None:
-            one = made[nameless] = _make(model, images, plain, recipe, budget)
+            one = made[nameless] = _make(model, images, plain, recipe, budget, recovery)
         else:
             # A search is told once, with the artefact that it was done for.
             named = replace(first.recipe, name=plain.name, target=plain.target, partitions=plain.partitions)
-            one = replace(first, recipe=named, search=None)
+            one = replace(first, recipe=named, search=None, recovered=None)
         if plain.name in adapt:
             one = replace(one, network=adapt[plain.name](one.network))
         artefacts.append(one)
@@ -119,15 +136,44 @@ def _with_saved(path: str, wanted: Sequence[Recipe]) -> list[Recipe]:
 
 
 def _make(
-    model: FloatModel, images: CalibrationSet, plain: Recipe, recipe: str, budget: Budget | None
+    model: FloatModel,
+    images: CalibrationSet,
+    plain: Recipe,
+    recipe: str,
+    budget: Budget | None,
+    recovery: Wish | None,
 ) -> Made:
     if plain.precision == "float32":
         return Made(plain, model.network, model.network)
     if plain.precision == "float16":
         return Made(plain, to_float16(model.network), model.network)
-    if recipe == "auto":
-        return _searched(model, images, plain, budget or CosineBudget(SEARCH_COSINE))
-    return _by_recipe(model, images, plain)
+    if plain.recovery_steps:
+        return _recovered(model, images, Made(plain, b"", b""), Length(steps=plain.recovery_steps))
+    budget = budget or CosineBudget(SEARCH_COSINE)
+    if isinstance(budget, TimedBudget) and not plain.partitions:
+        budget = budget.budget  # the time on this CPU says nothing of another target's
+    made = _searched(model, images, plain, budget) if recipe == "auto" else _by_recipe(model, images, plain)
+    if recovery is None:
+        return made
+    if recovery.leaky_share:
+        with stage("choose PReLUs"):
+            leaky = with_leaky_relu(model, images, made.recipe, share=recovery.leaky_share)
+        made = replace(made, recipe=leaky)
+    made = _recovered(model, images, made, Length(seconds=60 * recovery.minutes))
+    if made.search is None:
+        return made
+    selection = images.selection.pixels
+    cosines = cosine(
+        embed_crops(model.network, model.contract, selection),
+        embed_crops(made.network, model.contract, selection),
+    )
+    return replace(made, verdict=budget.keeps(Candidate(made.network, cosines)))
+
+
+def _recovered(model: FloatModel, images: CalibrationSet, made: Made, length: Length) -> Made:
+    with stage("recover") as progress:
+        found = recover(model, images, made.recipe, length=length, progress=progress)
+    return replace(made, recipe=found.recipe, network=found.network, twin=found.twin, recovered=found)
 
 
 def _by_recipe(model: FloatModel, images: CalibrationSet, recipe: Recipe) -> Made:
@@ -143,7 +189,5 @@ def _by_recipe(model: FloatModel, images: CalibrationSet, recipe: Recipe) -> Mad
 
 
 def _searched(model: FloatModel, images: CalibrationSet, plain: Recipe, budget: Budget) -> Made:
-    if isinstance(budget, TimedBudget) and not plain.partitions:
-        budget = budget.budget  # the time on this CPU says nothing of another target's
     found = search(model, images, plain, budget=budget)
     return Made(found.recipe, found.network, found.twin, found)

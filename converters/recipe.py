@@ -40,6 +40,11 @@ class Recipe:
         bound_slopes: Whether PReLU channels with a slope beyond -1..1 are mirrored, so that none is.
         spelled: Operators put into the words of others before they are quantized, such as ``PRELU``: the same
             float function, where the target runs those others faster.
+        leaky: PReLUs that LeakyReLUs stand in for, by the name of their output tensor: another function, so it
+            takes recovery.
+        recovery_steps: How many steps the network was trained to answer as the float network does; 0 for none.
+        recovery_seed: Of that training.
+        recovered_sha256: Of the int8 network that came out, so that a replay knows whether it is the same.
     """
 
     name: str
@@ -55,6 +60,10 @@ class Recipe:
     quantizer: str = "ai-edge-quantizer"
     bound_slopes: bool = False
     spelled: tuple[str, ...] = ()
+    leaky: tuple[str, ...] = ()
+    recovery_steps: int = 0
+    recovery_seed: int = 0
+    recovered_sha256: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """The recipe as JSON values."""
@@ -87,6 +96,10 @@ class Recipe:
                 quantizer=_one_of(str(value.get("quantizer", QUANTIZERS[0])), QUANTIZERS),
                 bound_slopes=bool(value.get("bound_slopes", False)),
                 spelled=tuple(str(op) for op in value.get("spelled", ())),
+                leaky=tuple(str(name) for name in value.get("leaky", ())),
+                recovery_steps=max(0, int(value.get("recovery_steps", 0))),
+                recovery_seed=max(0, int(value.get("recovery_seed", 0))),
+                recovered_sha256=str(value.get("recovered_sha256", "")),
             )
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ConversionError(f"recipe: malformed field: {error}") from error

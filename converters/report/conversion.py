@@ -84,6 +84,7 @@ class Report:
         artefacts: The files, the float one first.
         searches: How a recipe was found, by its name, where it was searched for: ``SearchResult.to_json``.
         targets: What each target says of what was made for it.
+        recoveries: What training gave, by the recipe's name, where a network was trained: ``Recovered.to_json``.
     """
 
     name: str
@@ -98,6 +99,7 @@ class Report:
     artefacts: tuple[Artefact, ...]
     searches: Mapping[str, Any] = field(default_factory=dict)
     targets: tuple[Section, ...] = ()
+    recoveries: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The report as JSON values."""
@@ -140,6 +142,7 @@ class Report:
             f"the float network agrees with its source: cosine {self.agreement:.6f} or more",
             *(f"note: {note}" for note in self.notes),
             *self._search_lines(),
+            *self._recovery_lines(),
             "",
             f"{'file':<{width}} {'size':>9} {'cosine to float':>17} {'time':>7}  {'XNNPACK':<12} gates",
         ]
@@ -171,6 +174,19 @@ class Report:
                 for trial in found["trials"]
             ]
         return lines
+
+    def _recovery_lines(self) -> list[str]:
+        return [
+            line
+            for name, found in self.recoveries.items()
+            for line in (
+                "",
+                f"{name}: recovered from cosine {found['before']:.4f} to {found['after']:.4f} on the selection"
+                f" images in {found['steps']} steps on {found['images']} images"
+                + (f", with {found['leaky']} PReLUs as LeakyReLU" if found["leaky"] else "")
+                + (f"; note: {found['note']}" if found["note"] else ""),
+            )
+        ]
 
 
 def _beside(search: Mapping[str, Any], trial: Mapping[str, Any]) -> str:

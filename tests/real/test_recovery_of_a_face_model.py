@@ -1,0 +1,31 @@
+"""A short training brings MobileFaceNet y1 with LeakyReLU from another function near to its float network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from converters.pipeline import Request, convert
+from edge_sdk.inference.card import InputContract
+
+pytestmark = [pytest.mark.real, pytest.mark.slow]
+
+
+def test_mobilefacenet_y1_with_leaky_relu_is_recovered_in_one_partition(shared: Path, tmp_path: Path) -> None:
+    report = convert(
+        Request(
+            shared / "zoo" / "mobilefacenet_y1_float32.tflite",
+            InputContract.from_json({"size": [112, 112], "color": "rgb", "range": [0, 255]}),
+            shared / "faces" / "lfw_calibration_aligned112.tar",
+            tmp_path / "out",
+            recover=2,
+            leaky_share=0.5,
+        )
+    )
+    found = report.recoveries["cpu_int8"]
+    assert found["kept"] and found["leaky"] > 5
+    assert found["after"] > 0.9 and found["after"] > found["before"] + 0.05
+    (int8,) = (artefact for artefact in report.artefacts if artefact.precision == "int8")
+    assert int8.cosine_mean > 0.9
+    assert int8.partitions == 1 and "PRELU" not in int8.operators and all(gate.passed for gate in int8.gates)
