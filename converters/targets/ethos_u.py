@@ -9,8 +9,8 @@ from importlib.metadata import version
 from converters.graph import Graph, indices
 from converters.package import with_compiled_card
 from converters.targets import vela
-from converters.targets.ethos_u_operators import U55_U65, U85
-from converters.targets.operator_table import legible, refusal, refusals, statements
+from converters.targets.ethos_u_operators import U55_U65, U85, conditions
+from converters.targets.operator_table import legible, refusal, refusals
 from converters.targets.rule import Finding, named
 from converters.targets.shared import no_custom_operators, no_variables, static_shapes
 from converters.targets.target import Estimate, Finished, Finishing, Setting, Table, Target
@@ -124,6 +124,7 @@ def finish(finished: Finished) -> Finishing:
         },
         findings=tuple(finding for one in made for finding in (*_fallen(one), *_disagreement(graph, one))),
         tables=(_expected(made),),
+        figures={f"Expected of {one.configuration.accelerator}": _in_short(one) for one in made},
         estimate=Estimate(
             made[0].milliseconds,
             f"vela {version('ethos-u-vela')} for {made[0].configuration} at {made[0].clock_hz / 1e6:g} MHz;"
@@ -164,10 +165,20 @@ def _disagreement(graph: Graph, made: vela.Compiled) -> Iterator[Finding]:
         )
 
 
-def _expected(made: list[vela.Compiled]) -> Table:
-    def kilobytes(count: int) -> str:
-        return f"{count / 1024:.0f} KiB" if count else "-"
+def _kibibytes(count: int) -> str:
+    return f"{count / 1024:.0f} KiB" if count else "-"
 
+
+def _in_short(made: vela.Compiled) -> str:
+    memories = {"SRAM": made.sram_bytes, "DRAM": made.dram_bytes, "flash": made.flash_bytes}
+    return (
+        f"{made.milliseconds:.2f} ms at {made.clock_hz / 1e6:g} MHz, "
+        + ", ".join(f"{_kibibytes(count)} of {memory}" for memory, count in memories.items() if count)
+        + f", {made.npu_operators} of {made.operators} operators on the NPU"
+    )
+
+
+def _expected(made: list[vela.Compiled]) -> Table:
     return Table(
         "What vela expects; not measured",
         ("Accelerator", "System", "Memory", "Time", "Cycles", "SRAM", "DRAM", "Flash", "NPU runs"),
@@ -178,9 +189,9 @@ def _expected(made: list[vela.Compiled]) -> Table:
                 one.configuration.memory_mode,
                 f"{one.milliseconds:.2f} ms",
                 str(one.cycles),
-                kilobytes(one.sram_bytes),
-                kilobytes(one.dram_bytes),
-                kilobytes(one.flash_bytes),
+                _kibibytes(one.sram_bytes),
+                _kibibytes(one.dram_bytes),
+                _kibibytes(one.flash_bytes),
                 f"{one.npu_operators} of {one.operators}",
             )
             for one in made
@@ -218,10 +229,7 @@ TARGET = Target(
         every_operator_on_the_npu,
         slopes_spelled_out,
     ),
-    operators={
-        name: conditions if name in U55_U65 else f"Ethos-U85 alone; {conditions}"
-        for name, conditions in statements({**U85, **U55_U65}).items()
-    },
+    operators=conditions(),
     finish=finish,
     describe=lambda graph: (_placement(graph),),
     settings=(
@@ -238,10 +246,12 @@ TARGET = Target(
     ),
     notes=(
         "Source of the rules: vela --supported-ops-report, ethos-u-vela 5.2; the tests hold them against its answers.",
+        "Of nearly every operator: activations are integers, beside an Ethos-U55 or U65 of 8 or 16 bits, with one scale"
+        " above 0 for the whole tensor; weights may have one per channel.",
         f"The compiler: {vela.HOW_TO_GET_IT}.",
         "vela exits with 0 whatever it leaves to the CPU. What it left is counted in the file that it wrote.",
         "PReLU is spelled out as a depthwise product and a sum: an NPU streams the weights of a convolution once, and"
         " reads the slopes of a PRELU again for every pixel. LEAKY_RELU stays, one operator that costs next to nothing.",
-        "What vela expects of two networks: targets-figures.md.",
+        "What vela expects of two networks: [figures](targets-figures.md).",
     ),
 )

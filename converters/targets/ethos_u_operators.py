@@ -18,6 +18,7 @@ from converters.targets.operator_table import (
     option,
     output,
     scales,
+    statements,
     zero_point,
 )
 
@@ -255,6 +256,9 @@ U85: dict[str, tuple[Condition, ...]] = {
     "TRANSPOSE_CONV": _EVERY,
 }
 
+#: What is asked of every operator, or nearly; the page says it once.
+GENERAL = (integer_activations, narrow_activations, quantized, one_scale)
+
 _WIDE = (
     *(
         "ADD",
@@ -289,3 +293,27 @@ U55_U65: dict[str, tuple[Condition, ...]] = {
     for name, conditions in U85.items()
     if name not in _U85_ALONE
 }
+
+
+def conditions() -> dict[str, str]:
+    """Each operator's conditions in words, without the general ones; what the U85 does not ask is said so."""
+    everywhere = statements({name: _particular(held) for name, held in U85.items()})
+    older = statements(
+        {
+            name: tuple(held for held in _particular(U55_U65[name]) if held not in U85[name])
+            for name in U55_U65
+        }
+    )
+    lines = {}
+    for name, text in everywhere.items():
+        parts = [text] if text else []
+        if name not in U55_U65:
+            parts.insert(0, "Ethos-U85 alone")
+        elif older[name]:
+            parts.append(f"on Ethos-U55 and U65: {older[name]}")
+        lines[name] = "; ".join(parts)
+    return lines
+
+
+def _particular(held: tuple[Condition, ...]) -> tuple[Condition, ...]:
+    return tuple(condition for condition in held if condition not in GENERAL)

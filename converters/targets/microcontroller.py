@@ -198,7 +198,8 @@ TARGET = Target(
         "The operators are those of MicroMutableOpResolver in tflite-micro of October 2026. Not each has an int8"
         " kernel: its interpreter is asked, on the file itself.",
         f"Its interpreter: {tflite_micro.HOW_TO_GET_IT}.",
-        "PReLU stays one operator here: spelled out it takes half again the arena.",
+        "PReLU stays one operator here: spelled out it takes half again the arena. The figures of two networks:"
+        " [figures](targets-figures.md).",
         "firmware_examples/microcontroller goes on from the generated sources to a decision.",
     ),
 )

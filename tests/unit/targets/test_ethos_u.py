@@ -144,11 +144,12 @@ def test_vela_is_stopped_when_it_takes_too_long() -> None:
         compile_network(whole(), Configuration("ethos-u55-128"), timeout_s=0.01)
 
 
-def test_finishing_compiles_for_each_accelerator_asked_for(tmp_path: Path) -> None:
+def test_finishing_compiles_for_each_accelerator_asked_for() -> None:
     made = ethos_u.finish(finished(whole(), accelerators="ethos-u55-128, ethos-u85-256"))
     assert sorted(made.files) == ["tiny.ethos-u55-128.tflite", "tiny.ethos-u85-256.tflite"]
     assert made.findings == ()
     assert [row[0] for row in made.tables[0].rows] == ["ethos-u55-128", "ethos-u85-256"]
+    assert all(text.endswith("3 of 3 operators on the NPU") for text in made.figures.values())
     assert made.estimate is not None
     assert "not measured" in made.estimate.basis
 
