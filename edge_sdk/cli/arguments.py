@@ -52,6 +52,11 @@ def add_gallery_arguments(parser: argparse.ArgumentParser, *, required: bool = T
     parser.add_argument("--anchor", help=ANCHOR_HELP)
 
 
+def counted(count: int, what: str) -> str:
+    """Such as `1 subject`, `2 subjects`."""
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
 def tell(arguments: argparse.Namespace, value: Any, text: str) -> None:
     """Put an answer on stdout: the value with --json, else the text."""
     if arguments.json:

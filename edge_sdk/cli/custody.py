@@ -6,7 +6,7 @@ import argparse
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from edge_sdk.cli.arguments import add_command, add_gallery_arguments, open_gallery, tell
+from edge_sdk.cli.arguments import add_command, add_gallery_arguments, counted, open_gallery, tell
 from edge_sdk.cli.keys import KEY_HELP, key_named
 from edge_sdk.errors import GalleryError
 
@@ -133,7 +133,7 @@ def _re_anchor(arguments: argparse.Namespace) -> int:
     before = gallery.status()
     if not arguments.yes:
         raise GalleryError(
-            f"this would make generation {before.generation} with {before.subjects} subjects the newest: who was "
+            f"this would make generation {before.generation} with {counted(before.subjects, 'subject')} the newest: who was "
             "enrolled since is out, and who was revoked or erased since is back",
             hint="gallery list without --anchor shows who that is; if it is what you want, say --yes",
         )
@@ -142,7 +142,7 @@ def _re_anchor(arguments: argparse.Namespace) -> int:
     tell(
         arguments,
         {"from_generation": before.generation, "generation": after.generation, "subjects": after.subjects},
-        f"generation {before.generation} is generation {after.generation} now, with {after.subjects} subjects; "
+        f"generation {before.generation} is generation {after.generation} now, with {counted(after.subjects, 'subject')}; "
         "every other copy is refused",
     )
     return 0
@@ -155,7 +155,7 @@ def _renew_transform(arguments: argparse.Namespace) -> int:
     tell(
         arguments,
         {"generation": status.generation, "templates": status.templates},
-        f"{status.templates} templates have a new transform in generation {status.generation}",
+        f"new transform for {counted(status.templates, 'template')} in generation {status.generation}",
     )
     return 0
 

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from edge_sdk.cli.arguments import add_command, add_gallery_arguments, open_gallery, tell
+from edge_sdk.cli.arguments import add_command, add_gallery_arguments, counted, open_gallery, tell
 from edge_sdk.errors import GalleryError, InputError
 
 _FILES = "--gallery home.gallery --key home.key"
@@ -93,7 +93,7 @@ def _export(arguments: argparse.Namespace) -> int:
     tell(
         arguments,
         {"exported": count, "recipient": arguments.to.hex(), "file": str(arguments.output)},
-        f"{arguments.output}: {count} subjects, for {arguments.to.hex()[:16]} alone",
+        f"{arguments.output}: {counted(count, 'subject')}, for {arguments.to.hex()[:16]} alone",
     )
     return 0
 

@@ -10,7 +10,14 @@ from typing import Any
 
 from edge_sdk import console
 from edge_sdk.cli import custody, exchange, policy
-from edge_sdk.cli.arguments import add_command, add_gallery_arguments, create_gallery, open_gallery, tell
+from edge_sdk.cli.arguments import (
+    add_command,
+    add_gallery_arguments,
+    counted,
+    create_gallery,
+    open_gallery,
+    tell,
+)
 
 _FILES = "--gallery home.gallery --key home.key"
 
@@ -168,8 +175,8 @@ def _verify(arguments: argparse.Namespace) -> int:
         {"generation": status.generation, "templates": status.templates, "problems": list(problems)},
         "\n".join(
             [
-                f"{status.path}: generation {status.generation}, {status.subjects} subjects with "
-                f"{status.templates} templates, opened with a {status.key_name}; anchor: {status.anchor}",
+                f"{status.path}: generation {status.generation}, {counted(status.subjects, 'subject')} with "
+                f"{counted(status.templates, 'template')}, opened with a {status.key_name}; anchor: {status.anchor}",
                 *(f"problem: {problem}" for problem in problems),
                 *([] if problems else ["no problem found"]),
             ]

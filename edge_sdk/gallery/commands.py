@@ -197,15 +197,15 @@ def _parsed(text: bytes, source: bytes) -> Command:
             "package",
         }:
             raise ValueError("unknown fields")
-        sequence = asked["sequence"]
-        if type(sequence) is not int:
-            raise ValueError("no sequence number")
+        sequence, subject = asked["sequence"], asked.get("subject", "")
+        if type(sequence) is not int or not isinstance(subject, str):
+            raise ValueError("a sequence number or subject of the wrong type")
         return Command(
             source=source,
             gallery_id=bytes.fromhex(asked["gallery"]),
             sequence=sequence,
             action=asked["action"],
-            subject=asked.get("subject", ""),
+            subject=subject,
             package=base64.b64decode(asked.get("package", ""), validate=True),
         )
     except (ValueError, KeyError, TypeError, RecursionError, binascii.Error) as error:

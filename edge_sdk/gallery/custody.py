@@ -145,8 +145,9 @@ class Custody(Opened):
     def renew_transform(self) -> None:
         """Give the templates a new transform key, so that they are unrelated to those of every older copy.
 
-        They are turned back, turned anew and quantized once more; int8 loses a little each time (cosine 0.9999 at
-        512 dimensions, tests/unit/gallery/test_gallery_custody.py), so this is for a leak, not for a schedule.
+        They are turned back, turned anew and quantized once more. int8 loses a little each time: of 50 templates of
+        512 numbers the worst lies 4.5e-5 from its embedding (1 - cosine), 7.2e-5 after one renewal and 2.3e-4 after
+        five (tests/unit/gallery/test_gallery_custody.py, costs). So it is for a leak, not for a schedule.
 
         Raises:
             GalleryError: the gallery has no transform.

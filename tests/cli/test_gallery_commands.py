@@ -1,0 +1,214 @@
+"""``edge-sdk gallery`` as its owner uses it: whole stories, with what is printed."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Run = Callable[..., Any]
+
+
+@pytest.fixture
+def type_lines(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Makes lines the next commands' stdin."""
+
+    def put(*lines: str) -> None:
+        typed = io.TextIOWrapper(io.BytesIO("".join(f"{line}\n" for line in lines).encode()))
+        monkeypatch.setattr("sys.stdin", typed)
+
+    return put
+
+
+def test_create_then_enrol_then_look(edge_sdk: Run, empty_home: Any, products: list[Any]) -> None:
+    anchor = ("--anchor", str(empty_home.folder / "home.anchor"))
+    made = edge_sdk("gallery", "create", *empty_home.all, *anchor)
+    assert (made.code, made.out) == (
+        0,
+        f"made {empty_home.folder / 'home.gallery'} with a key file (level 0)\n",
+    )
+    assert made.err.startswith("edge-sdk: made a key file ")
+    assert edge_sdk("enrol", "alice", products[0].enrol, *empty_home.all, *anchor).code == 0
+    assert edge_sdk("gallery", "revoke", "alice", *empty_home.files, *anchor).out == "revoked alice\n"
+    assert edge_sdk("gallery", "list", *empty_home.files, *anchor).out == "alice\t1\t\trevoked\n"
+    assert edge_sdk("gallery", "reinstate", "alice", *empty_home.files, *anchor).out == "reinstated alice\n"
+    verified = edge_sdk("gallery", "verify", *empty_home.files, *anchor)
+    assert verified.code == 0
+    assert verified.out.endswith("no problem found\n")
+    assert "generation 4, 1 subject with 1 template" in verified.out
+    again = edge_sdk("gallery", "create", *empty_home.all, *anchor)
+    assert again.code == 3
+    assert "exists already" in again.err
+
+
+def test_a_creation_that_fails_leaves_nothing(edge_sdk: Run, empty_home: Any) -> None:
+    (empty_home.folder / "file").write_text("")
+    before = empty_home.names()
+    done = edge_sdk("gallery", "create", *empty_home.all, "--anchor", empty_home.folder / "file")
+    assert done.code == 3
+    assert "is not an anchor file" in done.err
+    assert empty_home.names() == before
+
+
+def test_a_recovery_passphrase_and_a_rotation(edge_sdk: Run, home: Any, type_lines: Any) -> None:
+    words = ("--gallery", str(home.folder / "home.gallery"), "--passphrase")
+    type_lines("correct horse battery")
+    assert edge_sdk("gallery", "add-key", "passphrase", *home.files).out == "slot 1: passphrase, level 2\n"
+    assert (
+        edge_sdk("gallery", "keys", *home.files).out
+        == "0\tlevel 0\tkey file\tin use\n1\tlevel 2\tpassphrase\n"
+    )
+    type_lines("correct horse battery")
+    assert edge_sdk("gallery", "list", *words).out == "alice\t1\t\n"
+    new = home.folder / "new.key"
+    done = edge_sdk("gallery", "rotate-key", *home.files, "--to", new)
+    assert done.out == "key epoch 2: key file; no other key opens it now\n"
+    for old in (home.files, words):
+        type_lines("correct horse battery")
+        refused = edge_sdk("gallery", "list", *old)
+        assert refused.code == 3
+        assert "wrong key, or the gallery was altered" in refused.err
+        assert "was it rotated?" in refused.err
+    files = (*home.files[:2], "--key", new)
+    assert edge_sdk("gallery", "list", *files).out == "alice\t1\t\n"
+    again = edge_sdk("gallery", "rotate-key", *files, "--to", new)
+    assert again.code == 3
+    assert "opens the gallery now" in again.err
+
+
+def test_taking_the_passphrase_away_again(edge_sdk: Run, home: Any, type_lines: Any) -> None:
+    type_lines("correct horse battery")
+    assert edge_sdk("gallery", "add-key", "passphrase", *home.files).code == 0
+    refused = edge_sdk("gallery", "remove-key", "0", *home.files)
+    assert "slot 0 is the one that opened the gallery" in refused.err
+    done = edge_sdk("gallery", "remove-key", "1", *home.files)
+    assert done.out == "removed the key of slot 1; key epoch 2\n"
+    assert edge_sdk("gallery", "keys", *home.files).out == "0\tlevel 0\tkey file\tin use\n"
+
+
+def test_an_erasure_prints_its_receipt(edge_sdk: Run, home: Any, type_lines: Any) -> None:
+    done = edge_sdk("gallery", "erase", "alice", *home.files, "--json")
+    receipt = json.loads(done.out)
+    assert (receipt["count"], receipt["provable"], receipt["key_epoch"]) == (1, False, 2)
+    assert receipt["statement"].startswith("logically erased, not provably")
+    assert edge_sdk("gallery", "list", *home.files).out == ""
+    assert edge_sdk("gallery", "erase", "alice", *home.files).code == 3
+
+
+def test_the_log_is_printed_and_a_broken_one_is_exit_one(edge_sdk: Run, home: Any) -> None:
+    edge_sdk("gallery", "revoke", "alice", *home.files)
+    done = edge_sdk("gallery", "audit", *home.files)
+    lines = done.out.splitlines()
+    assert done.code == 0
+    assert [line.split("\t")[3] for line in lines[:-1]] == ["create", "enrol", "revoke"]
+    assert lines[-1] == "intact: 3 sealed entries"
+    log = home.folder / "home.gallery.audit"
+    log.write_text(log.read_text().replace(" enrol ", " erase "))
+    broken = edge_sdk("gallery", "audit", *home.files)
+    assert broken.code == 1
+    assert broken.out.splitlines()[-1] == "broken at entry 2 of 3: it is missing or was altered"
+    checked = edge_sdk("gallery", "verify", *home.files)
+    assert checked.code == 1
+    assert "problem: broken at entry 2 of 3" in checked.out
+    assert json.loads(edge_sdk("gallery", "audit", *home.files, "--json").out)["intact"] is False
+
+
+def test_a_backup_goes_on_after_the_owners_word_only(edge_sdk: Run, home: Any, products: list[Any]) -> None:
+    files = (*home.files, "--anchor", str(home.folder / "home.anchor"))
+    gallery, backup = home.folder / "home.gallery", home.folder / "backup"
+    assert "anchor was lost" in edge_sdk("gallery", "list", *files).err
+    assert edge_sdk("gallery", "re-anchor", *files, "--yes").code == 0
+    shutil.copy(gallery, backup)
+    assert edge_sdk("enrol", "bob", products[1].enrol, *home.all, *files[4:]).code == 0
+    shutil.copy(backup, gallery)
+    refused = edge_sdk("gallery", "list", *files)
+    assert refused.code == 3
+    assert "an old copy was put back" in refused.err
+    assert "re-anchor" in refused.err
+    asked = edge_sdk("gallery", "re-anchor", *files)
+    assert asked.code == 3
+    assert "generation 3 with 1 subject the newest" in asked.err
+    assert "who was revoked or erased since is back" in asked.err
+    done = edge_sdk("gallery", "re-anchor", *files, "--yes")
+    assert done.out == "generation 3 is generation 5 now, with 1 subject; every other copy is refused\n"
+    assert edge_sdk("gallery", "list", *files).out == "alice\t1\t\n"
+
+
+def test_renewing_the_transform_keeps_everyone(edge_sdk: Run, home: Any, products: list[Any]) -> None:
+    done = edge_sdk("gallery", "renew-transform", *home.files)
+    assert done.out == "new transform for 1 template in generation 3\n"
+    asked = edge_sdk("verify", "alice", products[0].enrol, *home.all, "--threshold", "0.95")
+    assert asked.code == 0
+
+
+def test_from_one_gallery_to_another(edge_sdk: Run, home: Any, tmp_path: Path) -> None:
+    two = ("--gallery", str(tmp_path / "two"), "--key", str(tmp_path / "two.key"))
+    assert edge_sdk("gallery", "create", *two, "--model", home.model).code == 0
+    recipient = json.loads(edge_sdk("gallery", "status", *two, "--json").out)["recipient"]
+    package = tmp_path / "alice.export"
+    done = edge_sdk("gallery", "export", "alice", *home.files, "--to", recipient, "--output", package)
+    assert done.out == f"{package}: 1 subject, for {recipient[:16]} alone\n"
+    assert package.stat().st_mode & 0o777 == 0o600
+    assert edge_sdk("gallery", "import", package, *two).out == "imported alice\n"
+    assert edge_sdk("gallery", "list", *two).out == "alice\t1\t\n"
+    assert "sealed for another gallery" in edge_sdk("gallery", "import", package, *home.files).err
+    once_more = edge_sdk("gallery", "export", "alice", *home.files, "--to", recipient, "--output", package)
+    assert "exists already" in once_more.err
+    assert edge_sdk("gallery", "export", *home.files, "--to", "ab", "--output", tmp_path / "x").code == 2
+
+
+def test_a_back_office_revokes_and_cannot_do_it_twice(edge_sdk: Run, home: Any, tmp_path: Path) -> None:
+    status = json.loads(edge_sdk("gallery", "status", *home.files, "--json").out)
+    order, office = tmp_path / "revoke.command", tmp_path / "office.key"
+    signed = edge_sdk(
+        "gallery",
+        "sign",
+        "revoke",
+        "alice",
+        "--source",
+        office,
+        "--to",
+        status["gallery_id"],
+        "--output",
+        order,
+        "--json",
+    )
+    source = json.loads(signed.out)["source"]
+    assert "does not know the source" in edge_sdk("gallery", "obey", order, *home.files).err
+    assert edge_sdk("gallery", "sources", *home.files, "--add", source).out == f"{source}\t0\n"
+    assert edge_sdk("gallery", "obey", order, *home.files).out.startswith("revoke alice (sequence ")
+    assert edge_sdk("gallery", "list", *home.files).out == "alice\t1\t\trevoked\n"
+    again = edge_sdk("gallery", "obey", order, *home.files)
+    assert again.code == 3
+    assert "obeyed or overtaken" in again.err
+    assert edge_sdk("gallery", "sources", *home.files, "--remove", source).out == ""
+
+
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [
+        ("tpm-nv:xyz", "expected an NV index"),
+        ("tpm-nv:0x1", "expected an NV index in"),
+        ("missing.key", "cannot read the key file"),
+    ],
+)
+def test_a_key_that_cannot_be_is_one_error(edge_sdk: Run, home: Any, key: str, said: str) -> None:
+    done = edge_sdk("gallery", "list", *home.files[:2], "--key", key)
+    assert done.code == 3
+    assert said in done.err
+
+
+@pytest.mark.parametrize("key", ["host", "tpm2", "pi-otp", "tpm-nv"])
+def test_a_machine_without_the_program_says_what_to_install(
+    edge_sdk: Run, home: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, key: str
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    done = edge_sdk("gallery", "add-key", key, *home.files)
+    assert done.code == 3
+    assert "is not on PATH" in done.err
+    assert "edge-sdk: hint: " in done.err
