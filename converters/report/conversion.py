@@ -43,7 +43,7 @@ class Artefact:
     Args:
         file: Its name.
         recipe: How it was made.
-        precision: ``float32``, ``float16`` or ``int8``.
+        precision: ``float32``, ``float16``, ``dynamic`` or ``int8``.
         size_bytes: Of the whole file.
         operators: How often each operator occurs.
         partitions: In how many parts XNNPACK runs it on this host.
@@ -191,4 +191,5 @@ class Report:
 
 def _beside(search: Mapping[str, Any], trial: Mapping[str, Any]) -> str:
     """What the budget found, where it is more than the cosine that is shown anyway."""
-    return "" if search["budget"]["kind"] == "cosine" else f": {trial['found']}"
+    told = search["budget"]["kind"] != "cosine" or "max_time_ratio" in search["budget"]
+    return f": {trial['found']}" if told else ""

@@ -119,9 +119,10 @@ def searches(report: Report) -> Html:
 def _search(name: str, found: Mapping[str, Any]) -> list[Html | None]:
     goal = "reached" if found["met"] else "missed; the best that was found is written"
     by_error_rate = found["budget"]["kind"] != "cosine"
+    more = by_error_rate or "max_time_ratio" in found["budget"]
     rows: list[list[Content]] = [
         [
-            [f"{place}. {trial['what']}", tag("small", str(trial["found"])) if by_error_rate else None],
+            [f"{place}. {trial['what']}", tag("small", str(trial["found"])) if more else None],
             words.cosine(trial["cosine_mean"]),
             words.cosine(trial["cosine_min"]),
             words.percent(trial["float_share"]) if trial["float_share"] else "none",

@@ -105,6 +105,9 @@ def test_a_ceiling_that_nothing_keeps_is_exit_1_and_nothing_is_written(
     said = capsys.readouterr().err
     assert "in at most 0.001 of its time" in said and "(too slow)" in said and "nothing was written" in said
     assert not (workplace / "out").exists()
+    assert main([*convert[:-1], "100", "--recipe", "auto"]) == 0
+    assert "of the time" in capsys.readouterr().out
+    assert "of the time" in (workplace / "out" / "net.report.html").read_text()
     with pytest.raises(SystemExit) as usage:
         main(convert)
     assert usage.value.code == 2 and "--max-time-ratio takes --recipe auto" in capsys.readouterr().err
