@@ -110,7 +110,7 @@ def finish(finished: Finished) -> Finishing:
         missing = Finding(
             "refused",
             "not compiled: vela is not installed, so nobody knows what the NPU runs",
-            f"{vela.HOW_TO_GET_IT}; or --allow compiled",
+            vela.HOW_TO_GET_IT,
             rule="compiled",
         )
         return Finishing(findings=(missing,))
@@ -139,7 +139,7 @@ def _fallen(made: vela.Compiled) -> Iterator[Finding]:
         yield Finding(
             "refused",
             f"{count} {name} run on the CPU beside an {made.configuration.accelerator}: {reason or 'vela does not say why'}",
-            f"{_advice(name, reason)}; or --allow {_ON_THE_NPU}",
+            _advice(name, reason),
             rule=_ON_THE_NPU,
         )
 

@@ -2,7 +2,8 @@
 
 It is the interpreter that the microcontroller runs, with its reference kernels, for x86-64. LiteRT's reference
 kernels are the same sources, save that some operators compute the ratio of two scales in float there and in double
-here: PRELU, LEAKY_RELU and FULLY_CONNECTED then round one value in some ten thousand the other way.
+here: in PRELU, LEAKY_RELU and FULLY_CONNECTED. A code whose product with that ratio is as good as a tie is then
+rounded to the other side, by one step, wherever it occurs.
 """
 
 from __future__ import annotations
@@ -31,8 +32,9 @@ HOW_TO_GET_IT = "pip install 'edge-sdk[microcontroller]', on x86-64 Linux"
 TIMEOUT_S = 600.0
 #: What the first run gets; no microcontroller has as much.
 LARGEST_ARENA = 64 << 20
-#: Of an operator's values, how many may differ from LiteRT's by one step, given the same operands.
-ROUNDING_SHARE = 1e-3
+#: Of the 256 codes that an operand can have, for how many a kernel may round otherwise than LiteRT's: those whose
+#: product with the ratio of two scales is as good as a tie.
+ROUNDING_CODES = 8
 
 # Run as a file: imported as a module it would bring every target with it.
 _WORKER = Path(__file__).with_name("tflite_micro_worker.py")
@@ -65,17 +67,19 @@ class Differing:
         values: How many values differ.
         of: Of how many.
         steps: By how many quantization steps at most.
+        codes: How many codes of the operand they come from; the values themselves where it has several operands.
     """
 
     name: str
     values: int
     of: int
     steps: int
+    codes: int
 
     @property
     def rounding(self) -> bool:
-        """Whether that is the last bit of a multiplier, and nothing else."""
-        return self.steps <= 1 and self.values <= max(1.0, ROUNDING_SHARE * self.of)
+        """Whether that is the last bits of a multiplier, and nothing else."""
+        return self.steps <= 1 and self.codes <= ROUNDING_CODES
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,8 @@ class Agreement:
         inputs: How many inputs were tried.
         equal: On how many of them every value of the embedding is the same.
         steps: The largest difference of an embedding's value, in quantization steps.
-        operators: Where embeddings differ, the kinds of operators that do so by themselves.
+        operators: Where embeddings differ, the kinds of operators that do so by themselves, of each the one that
+            differs most.
     """
 
     inputs: int
@@ -176,13 +181,17 @@ def _differing_operators(network: bytes, codes: NDArray[Any]) -> tuple[Differing
             continue
         apart = np.abs(values[output].astype(np.int64) - _alone(network, position, operands, values))
         if apart.any():
-            before = found.get(name, Differing(name, 0, 0, 0))
-            found[name] = Differing(
+            here = apart > 0
+            operand = values[operands[0]]
+            alike = operand.size == apart.size
+            one = Differing(
                 name,
-                before.values + int((apart > 0).sum()),
-                before.of + apart.size,
-                max(before.steps, int(apart.max())),
+                values=int(here.sum()),
+                of=apart.size,
+                steps=int(apart.max()),
+                codes=np.unique(operand[here]).size if alike else int(here.sum()),
             )
+            found[name] = max(one, found.get(name, one), key=lambda kind: (kind.steps, kind.codes))
     return tuple(found.values())
 
 

@@ -125,7 +125,7 @@ def test_two_outputs_are_refused() -> None:
 
 @pytest.mark.parametrize(("explained", "severity"), [(True, "note"), (False, "refused")])
 def test_another_embedding_than_the_reference_kernels_is_never_silent(explained: bool, severity: str) -> None:
-    kind = tflite_micro.Differing("PRELU", 1 if explained else 400, 1000, 1)
+    kind = tflite_micro.Differing("PRELU", 400, 1000, 1, 1 if explained else 100)
     (finding,) = microcontroller._apart(tflite_micro.Agreement(4, 3, 2, (kind,)))
     assert (finding.severity, finding.rule) == (severity, "as-the-reference-kernels")
     assert "PRELU" in finding.found
