@@ -115,7 +115,7 @@ class Int8Rows:
 
     def scores(self, probe: Probe) -> tuple[Float64Array, float, float]:
         """As the seam says."""
-        dots: Float64Array = np.asarray(self._cdist(probe.coarse, self._matrix, "dot"))[0]
+        dots: Float64Array = np.frombuffer(self._cdist(probe.coarse, self._matrix, "dot"))
         dots *= self._scales
         return dots, probe.length / COARSE_STEP, self._longest * probe.remainder / probe.length + _SLACK
 

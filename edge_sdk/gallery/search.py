@@ -129,7 +129,7 @@ class Search:
             return self._refined(np.append(np.flatnonzero(values >= near), best), probe, floor, gap)
         score = top
         if error:
-            dot = self._matrix[best].astype(np.float64).dot(probe.integers)
+            dot = probe.integers.dot(self._matrix[best])
             score = float(dot) * float(self._scales[best]) / probe.length
         return [Leader(int(self._owners[best]), score)] if score >= floor else []
 
