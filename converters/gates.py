@@ -93,7 +93,7 @@ def _stateless(graph: Graph) -> Gate:
 def _integer(graph: Graph, recipe: Recipe, foreign: Collection[str]) -> Gate:
     """float tensors only where the recipe allows them"""
     if recipe.precision != "int8":
-        return _gate(_integer, f"a {recipe.precision} network, float throughout", True)
+        return _gate(_integer, f"a {recipe.precision} network, float activations throughout", True)
     strays = []
     kept = 0
     float_operators = {*recipe.float_operators, *foreign}

@@ -12,6 +12,7 @@ from converters.embedding import embed_crops
 from converters.errors import ConversionError
 from converters.float_model import FloatModel
 from converters.progress import stage
+from converters.quantizers.aeq import quantize_weights
 from converters.quantizers.float16 import to_float16
 from converters.quantizers.int8 import float_twin, make_int8
 from converters.recipe import Recipe, read, shipped
@@ -147,6 +148,9 @@ def _make(
         return Made(plain, model.network, model.network)
     if plain.precision == "float16":
         return Made(plain, to_float16(model.network), model.network)
+    if plain.precision == "dynamic":
+        network = quantize_weights(model.network, float_operators=plain.float_operators)
+        return Made(plain, network, model.network)
     if plain.recovery_steps:
         return _recovered(model, images, Made(plain, b"", b""), Length(steps=plain.recovery_steps))
     budget = budget or CosineBudget(SEARCH_COSINE)

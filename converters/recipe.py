@@ -12,7 +12,7 @@ from typing import Any
 from converters.errors import ConversionError
 
 SCHEMA = "edge-sdk/recipe/1"
-PRECISIONS = ("float32", "float16", "int8")
+PRECISIONS = ("float32", "float16", "dynamic", "int8")
 EQUALIZE = ("", "depthwise", "all")
 QUANTIZERS = ("ai-edge-quantizer", "integer")
 
@@ -24,7 +24,7 @@ class Recipe:
     Args:
         name: Such as ``cpu_int8``; it names the artefact's file.
         target: What the artefact is for.
-        precision: ``float32``, ``float16`` or ``int8``.
+        precision: ``float32``, ``float16``, ``dynamic`` (int8 weights under float activations) or ``int8``.
         ranges: How activation ranges are found, ``min_max`` or ``mse``; empty where nothing is quantized.
         float_operators: Operators that compute in float in an integer network, because what runs them has
             no integer kernel for them; every other float tensor is a failed gate.

@@ -227,7 +227,7 @@ class ModelCard:
         name: The model's name, such as ``mobilefacenet_y1``.
         version: The model's own version, as its maker counts.
         target: What the artefact is for, such as ``cpu``.
-        precision: ``float32``, ``float16`` or ``int8``.
+        precision: ``float32``, ``float16``, ``dynamic`` or ``int8``.
         dimension: Length D of the embedding.
         input: The input contract.
         network_sha256: SHA-256 of the FlatBuffer part of the file, hex: a damaged network is refused

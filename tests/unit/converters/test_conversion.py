@@ -312,7 +312,8 @@ def test_a_network_that_xnnpack_leaves_alone_in_part_is_converted_and_the_report
     path = tmp_path / "selu.tflite"
     path.write_bytes(selu_spelled_out(Network()))
     report = convert(Request(path, CONTRACT, images, tmp_path / "out"))
-    assert {artefact.recipe for artefact in report.artefacts} == {"float32", "float16", "cpu_int8"}
+    recipes = {artefact.recipe for artefact in report.artefacts}
+    assert recipes == {"float32", "float16", "dynamic_range", "cpu_int8"}
     assert all(gate.passed for artefact in report.artefacts for gate in artefact.gates)
     assert any("XNNPACK runs the network without its GREATER, SELECT_V2" in note for note in report.notes)
 
@@ -335,7 +336,7 @@ def test_convert_writes_files_with_cards_recipes_and_a_report(
     saved = json.loads((output / "tiny.report.json").read_text())
     assert saved["verdict"] == report.verdict()
     assert [a["file"] for a in saved["artefacts"]] == [
-        f"tiny.{r}.tflite" for r in ("float32", "float16", "cpu_int8")
+        f"tiny.{r}.tflite" for r in ("float32", "float16", "dynamic_range", "cpu_int8")
     ]
     embedder = Embedder.open(output / "tiny.cpu_int8.tflite")
     assert np.linalg.norm(embedder.embed(crops(1)[0])) == pytest.approx(1, abs=1e-5)
