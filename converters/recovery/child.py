@@ -32,6 +32,7 @@ def train(
     selection: UInt8Array,
     length: Length,
     seed: int,
+    highest_rate: float,
     progress: Callable[[int, int], None],
 ) -> Trained:
     """Train the int8 network's float twin in a child process.
@@ -45,6 +46,7 @@ def train(
         selection: Others to choose the best step by.
         length: How long.
         seed: Of order and augmentation.
+        highest_rate: Of a weight, relative to its channel, in each step.
         progress: Called with (done, total).
 
     Raises:
@@ -61,6 +63,7 @@ def train(
             "steps": length.steps,
             "seconds": length.seconds,
             "seed": seed,
+            "highest_rate": highest_rate,
         }
         (folder / "request.json").write_text(json.dumps(request))
         return _answer(folder, _run(folder, progress))

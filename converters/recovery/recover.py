@@ -17,6 +17,7 @@ from converters.quantizers.int8 import float_twin, make_int8, ranges_of
 from converters.recipe import Recipe
 from converters.recovery import child
 from converters.recovery.request import Length, Point, slope_name
+from converters.recovery.schedule import FAR_RATE, NEAR_RATE
 from converters.recovery.sections import choose_leaky, with_leaky
 from edge_sdk.decision.matching import cosine
 from edge_sdk.types import FloatArray
@@ -132,6 +133,7 @@ def recover(
         selection=images.selection.pixels,
         length=length,
         seed=recipe.recovery_seed,
+        highest_rate=FAR_RATE if recipe.leaky else NEAR_RATE,
         progress=progress,
     )
     after_twin = with_constants(twin, trained.constants)

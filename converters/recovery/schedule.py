@@ -13,24 +13,26 @@ from edge_sdk.types import UInt8Array
 BATCH = 8
 #: Share of the steps with the full rate; the rest brings it down to zero.
 STABLE_SHARE = 0.6
-#: Of a weight, relative to the root mean square of its channel; so networks of any scale learn alike.
-_RATE = 2e-3
+#: Of a weight, relative to the root mean square of its channel; so networks of any scale learn alike. The first for a
+#: network that became another function, the second for one that rounding alone has moved.
+FAR_RATE, NEAR_RATE = 2e-3, 5e-4
 _WARM_UP_STEPS = 50
 _SHIFT = 0.05
 _CONTRAST = 0.3
 _BRIGHTNESS = 25.0
 
 
-def rate(done: int, steps: int) -> float:
+def rate(done: int, steps: int, highest: float) -> float:
     """The rate of the next step: warmed up, then constant, then down to zero along a cosine.
 
     Args:
         done: How many steps were done.
         steps: How many there will be; 0 where that is not settled yet.
+        highest: The rate that is held.
     """
     warm = min(1.0, (done + 1) / _WARM_UP_STEPS)
     falling = (done - STABLE_SHARE * steps) / ((1 - STABLE_SHARE) * steps) if steps else 0.0
-    return _RATE * warm * 0.5 * (1 + math.cos(math.pi * max(falling, 0.0)))
+    return highest * warm * 0.5 * (1 + math.cos(math.pi * max(falling, 0.0)))
 
 
 def batches(pixels: UInt8Array, random: np.random.Generator) -> Iterator[UInt8Array]:

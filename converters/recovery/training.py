@@ -51,6 +51,7 @@ def train(
     selection: UInt8Array,
     length: Length,
     seed: int,
+    highest_rate: float,
     progress: Callable[[float], None],
 ) -> Trained:
     """Train the student in place.
@@ -63,6 +64,7 @@ def train(
         selection: Others to choose the best step by.
         length: How long.
         seed: Of order and augmentation.
+        highest_rate: The rate that is held, of a weight relative to its channel.
         progress: Called with the share that is done.
 
     Returns:
@@ -79,7 +81,7 @@ def train(
         elapsed = time.monotonic() - start
         if not steps and elapsed > STABLE_SHARE * length.seconds:
             steps = max(round(done / STABLE_SHARE), done + 1)
-        trainer.step(real_inputs(next(crops), contract), rate(done, steps))
+        trainer.step(real_inputs(next(crops), contract), rate(done, steps, highest_rate))
         done += 1
         progress(done / steps if steps else elapsed / length.seconds)
         if done % _EVALUATE_EVERY == 0 or done == steps:

@@ -69,6 +69,7 @@ def _train(folder: Path, request: dict[str, Any]) -> Trained:
         selection=np.load(folder / "selection.npy"),
         length=Length(request["steps"], request["seconds"]),
         seed=request["seed"],
+        highest_rate=request["highest_rate"],
         progress=lambda share: print(f"{share:.4f}", flush=True),
     )
 

@@ -21,6 +21,7 @@ from converters.report import (
     evaluation_sections,
     image_sections,
     layer_sections,
+    recovery_section,
     target_sections,
 )
 from converters.report.conversion import Report, Verdict
@@ -75,6 +76,8 @@ def render_page(
         ]
         if conversion.searches:
             sections.append(("search", "Search", conversion_sections.searches(conversion)))
+        if conversion.recoveries:
+            sections.append(("recovery", "Recovery", recovery_section.recoveries(conversion.recoveries)))
         if conversion.targets:
             sections.append(("targets", "Targets", target_sections.targets(conversion.targets)))
     if layers is not None and layers.tensors:

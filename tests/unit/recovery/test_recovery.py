@@ -154,11 +154,11 @@ def test_the_share_bounds_what_is_replaced_and_foreign_names_are_refused() -> No
 
 def test_the_rate_is_warmed_up_held_and_brought_down_to_nothing() -> None:
     steps = 1000
-    rates = [rate(done, steps) for done in range(steps)]
+    rates = [rate(done, steps, 0.01) for done in range(steps)]
     assert rates[0] < rates[20] < rates[60] == rates[600 - 1]
     assert all(a >= b for a, b in pairwise(rates[600:]))
     assert rates[-1] < 1e-4 * rates[60]
-    assert rate(10_000, 0) == rates[60]  # the end is not settled yet
+    assert rate(10_000, 0, 0.01) == rates[60] == 0.01  # the end is not settled yet
 
 
 def test_every_crop_comes_once_before_any_comes_again_and_each_time_otherwise() -> None:
