@@ -59,7 +59,7 @@ check: lint types contracts ## everything but the tests
 work/demo/products.cpu_int8.tflite: $(VENV)/installed
 	$(BIN)/python -m tools.demo --output work/demo
 
-bench: $(VENV)/installed work/demo/products.cpu_int8.tflite ## speed: embedder, gallery, evaluation (2 minutes)
+bench: $(VENV)/installed work/demo/products.cpu_int8.tflite ## speed: embedder, gallery, evaluation (4 minutes)
 	$(BIN)/python -m tools.benchmark
 	$(BIN)/python -m tools.bench_gallery
 	$(BIN)/python -m tools.bench_evaluation

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_sdk.decision.operating_point import OperatingPoint
@@ -112,6 +112,7 @@ def test_captures_are_not_compared_by_an_operating_point_that_is_too_loose(tmp_p
         gallery.enrol("two captures", person(2, 2))
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(2, 6), st.floats(-1, 1))
 def test_a_set_is_refused_exactly_where_a_capture_reaches_none_of_the_others(
     seed: int, captures: int, threshold: float

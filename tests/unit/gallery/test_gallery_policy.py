@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_sdk.decision.operating_point import OperatingPoint
@@ -92,6 +92,7 @@ def test_evidence_that_does_not_reach_is_refused_before_anybody_is_locked_out(pa
     assert other.status().generation == 1
 
 
+@settings(deadline=None)
 @given(fpir=st.floats(1e-6, 0.5), references=st.integers(0, 5000))
 def test_the_threshold_keeps_the_fpir_or_says_what_is_missing(fpir: float, references: int) -> None:
     policy = DecisionPolicy(POINTS, fpir=fpir)
@@ -177,6 +178,7 @@ def test_who_is_removed_takes_the_threshold_along(path: Path) -> None:
     assert gallery.identify(at_cosine(0.5)).subject == "s0"
 
 
+@settings(deadline=None)
 @given(
     scores=st.lists(st.floats(-1, 1), max_size=5),
     limit=st.floats(-1, 1),

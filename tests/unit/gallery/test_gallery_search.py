@@ -159,6 +159,7 @@ def test_an_empty_gallery_has_no_leader() -> None:
     assert search.leaders(Probe.of(np.eye(8)[0])) == []
 
 
+@settings(deadline=None)
 @given(
     moments=st.lists(
         st.tuples(st.integers(0, 50), st.integers(0, 50), st.booleans()), min_size=1, max_size=6
