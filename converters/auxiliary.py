@@ -27,6 +27,7 @@ from converters.progress import stage
 from converters.quantizers.int8 import make_int8
 from converters.recipe import Recipe, shipped
 from converters.rewrites.activations import fuse_activations, split_clips
+from converters.rewrites.channel_order import take_rgb
 from converters.rewrites.padded_pooling import unpad_max_pools
 from converters.rewrites.static import fold_constants, make_batch_one, settle_shapes
 from converters.sources import child, kinds
@@ -194,8 +195,10 @@ def convert_auxiliary(request: AuxiliaryRequest) -> AuxiliaryReport:
         inputs = _witness_inputs(contract, images)
         with stage("convert to float .tflite"):
             converted, source = _read(request.model, contract, inputs)
-        network, names = _canonical(converted.tflite, contract)
-        agreement = _agreement(network, names, contract, inputs, converted.witness)
+        network, names, as_rgb = _canonical(converted.tflite, contract)
+        if as_rgb:
+            contract, inputs = replace(contract, color="rgb"), inputs[..., ::-1]
+        agreement = _agreement(network, names, inputs, converted.witness)
         base = NetworkCard(
             name=name,
             task=method.task,
@@ -212,9 +215,11 @@ def convert_auxiliary(request: AuxiliaryRequest) -> AuxiliaryReport:
         artefacts = [_write(folder, f"{name}.float32.tflite", network, base, {})]
         if images is not None:
             artefacts.append(_write_int8(folder, network, base, images))
-        report = AuxiliaryReport(
-            name, request.method, contract, source, converted.notes, agreement, tuple(artefacts)
+        notes = (
+            *converted.notes,
+            *(["it takes RGB, its source BGR; its first weights were turned round"] * as_rgb),
         )
+        report = AuxiliaryReport(name, request.method, contract, source, notes, agreement, tuple(artefacts))
         text = json.dumps(report.to_json(), indent=1, ensure_ascii=False, allow_nan=False)
         write_all(folder, {f"{name}.report.json": f"{text}\n".encode()})
     return report
@@ -253,8 +258,12 @@ def _witness_inputs(contract: InputContract, images: CalibrationSet | None) -> F
     return real_inputs(noise.astype(np.uint8), contract)
 
 
-def _canonical(tflite: bytes, contract: InputContract) -> tuple[bytes, tuple[str, ...]]:
-    """Batch 1, static, constants folded, outputs in the order of their names; returns their names too."""
+def _canonical(tflite: bytes, contract: InputContract) -> tuple[bytes, tuple[str, ...], bool]:
+    """Batch 1, static, constants folded, RGB where the contract says BGR, outputs in the order of their names.
+
+    Returns:
+        The network, its outputs' names, and whether it takes RGB where it took BGR.
+    """
     graph = Graph.parse(tflite)
     outputs = dict(sorted(graph.signature_outputs().items()))
     graph.set_outputs(list(outputs.values()))
@@ -265,17 +274,17 @@ def _canonical(tflite: bytes, contract: InputContract) -> tuple[bytes, tuple[str
     graph.prune()
     split_clips(graph)
     unpad_max_pools(graph)
+    as_rgb = contract.color == "bgr" and take_rgb(graph)
     unique_names(graph)
     graph.drop_metadata()
     graph.set_signature("image", *outputs)
     graph.prune()
-    return graph.to_bytes(), tuple(outputs)
+    return graph.to_bytes(), tuple(outputs), as_rgb
 
 
 def _agreement(
     network: bytes,
     names: tuple[str, ...],
-    contract: InputContract,
     inputs: FloatArray,
     witness: FloatArray,
 ) -> float:

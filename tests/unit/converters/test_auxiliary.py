@@ -101,6 +101,7 @@ def test_every_output_answers_as_the_onnx_file_by_its_name(
     network = Network.open(made / "out" / f"tiny.{precision}.tflite", task="presentation attack detector")
     assert network.card.outputs == ("apple", "zebra")
     assert network.card.parameters == {"crop_scale": 2.7}
+    assert network.card.input.color == "rgb"  # the source takes BGR
     image = np.random.default_rng(3).integers(0, 256, (SIDE, SIDE, 3)).astype(np.uint8)
     wanted = answer_of_onnx(made / "tiny.onnx", image)
     found = network.run(image)

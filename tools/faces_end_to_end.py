@@ -1,0 +1,225 @@
+"""What a detector, alignment and an embedder are worth together, from raw photographs to decisions.
+
+python -m tools.faces_end_to_end --detector yunet.cpu_int8.tflite --embedder sface.cpu_int8.tflite \\
+    --photographs lfw_devtest_raw250.tar --pairs pairsDevTest.txt
+
+Photographs are `subject/subject_0001.jpg`. It prints failures to acquire, accuracy on the listed pairs, FNMR over
+all pairs, and for each quality measure what refusing the worst samples does to FNMR.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from converters.evaluation import (
+    AllPairs,
+    EmbeddedSamples,
+    Unsupported,
+    best_accuracy,
+    discard,
+    embed_samples,
+    false_non_match_rate,
+    match_pairs,
+    open_samples,
+    read_pairs,
+    threshold_at_fmr,
+)
+from converters.progress import stage
+from edge_sdk import AcquisitionError, Embedder, console
+from edge_sdk.perception.alignment import align
+from edge_sdk.perception.detector import Detector
+from edge_sdk.perception.faces import Face, central, largest
+from edge_sdk.perception.quality import Quality, assess, refusals
+from edge_sdk.types import FloatArray, UInt8Array
+
+SCHEMA = "edge-sdk/faces-end-to-end/1"
+FMRS = (1e-2, 1e-3, 1e-4)
+#: How bad a sample is by each measure; higher is worse.
+MEASURES: dict[str, Callable[[Quality], float]] = {
+    "detection": lambda q: -q.detection,
+    "sharpness": lambda q: -q.sharpness,
+    "eye contrast": lambda q: -q.eye_contrast,
+    "exposed wrongly": lambda q: q.exposed_wrongly,
+    "brightness": lambda q: -q.brightness,
+    "contrast": lambda q: -q.contrast,
+    "eye distance": lambda q: -q.eye_distance_px,
+    "yaw": lambda q: abs(q.pose.yaw_deg),
+    "pitch": lambda q: abs(q.pose.pitch_deg),
+    "roll": lambda q: abs(q.pose.roll_deg),
+    "landmark misfit": lambda q: q.landmark_misfit,
+    "rival": lambda q: q.rival,
+}
+
+
+@dataclass
+class Pipeline:
+    """Photograph in, embedding out; what was measured on the way is kept in the order of the photographs."""
+
+    detector: Detector
+    embedder: Embedder
+    whom: str
+    gate: bool
+    qualities: list[Quality] = field(default_factory=list)
+    would_refuse: list[tuple[str, ...]] = field(default_factory=list)
+    times_ms: dict[str, list[float]] = field(default_factory=dict)
+
+    def embed(self, photograph: UInt8Array) -> FloatArray:
+        """One photograph's embedding; raises AcquisitionError where there is no face, or none good enough."""
+        start = time.perf_counter()
+        faces = self.detector.detect(photograph)
+        start = self._took("detect", start)
+        face = self._choose(faces, photograph)
+        quality = assess(photograph, face, others=faces)
+        start = self._took("quality", start)
+        found = refusals(quality)
+        if self.gate and found:
+            raise found[0].error()
+        crop = align(photograph, face.landmarks, self.embedder.card.input)
+        start = self._took("align", start)
+        embedding = self.embedder.embed(crop)
+        self._took("embed", start)
+        self.qualities.append(quality)
+        self.would_refuse.append(tuple(refusal.reason for refusal in found))
+        return embedding
+
+    def _choose(self, faces: Sequence[Face], photograph: UInt8Array) -> Face:
+        face = largest(faces) if self.whom == "largest" else central(faces, *photograph.shape[:2])
+        if face is None:
+            raise AcquisitionError("no face", reason="no_face", hint="look at the camera")
+        return face
+
+    def _took(self, what: str, start: float) -> float:
+        now = time.perf_counter()
+        self.times_ms.setdefault(what, []).append(1e3 * (now - start))
+        return now
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the measurement; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="faces_end_to_end", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--detector", type=Path, required=True, help="a face detector's .tflite")
+    parser.add_argument("--embedder", type=Path, required=True, help="an embedder's .tflite with its card")
+    parser.add_argument("--photographs", type=Path, required=True, help="folder or archive, subject/image")
+    parser.add_argument("--pairs", type=Path, required=True, help="a pairs file in LFW's format")
+    parser.add_argument(
+        "--whom",
+        choices=("central", "largest"),
+        default="central",
+        help="which face of several: LFW's photographs are of the central one, a door takes the largest",
+    )
+    parser.add_argument("--gate", action="store_true", help="refuse by the quality limits before embedding")
+    parser.add_argument("--discard", type=float, default=0.05, help="share of the samples to refuse")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    arguments = parser.parse_args(argv)
+    return console.run("faces_end_to_end", lambda: _run(arguments))
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    pipeline = Pipeline(
+        Detector.open(arguments.detector), Embedder.open(arguments.embedder), arguments.whom, arguments.gate
+    )
+    pairs = read_pairs(arguments.pairs)
+    samples = open_samples(arguments.photographs)
+    with stage("photographs") as progress:
+        embedded = embed_samples(samples, pipeline.embed, progress=progress)
+    listed, lost = match_pairs(pairs, embedded)
+    accuracy = best_accuracy(listed.scores())
+    everyone = AllPairs(embedded.vectors, embedded.subjects).scores()
+    rates = []
+    for fmr in FMRS:
+        threshold = threshold_at_fmr(everyone, fmr)
+        if not isinstance(threshold, Unsupported):
+            fnmr = float(false_non_match_rate(everyone, np.array([threshold]))[0])
+            rates.append({"fmr": fmr, "threshold": threshold, "fnmr": fnmr})
+    found = {
+        "schema": SCHEMA,
+        "detector": arguments.detector.name,
+        "embedder": arguments.embedder.name,
+        "data_set": embedded.data_set,
+        "data_set_sha256": samples.digest,
+        "whom": arguments.whom,
+        "gate": arguments.gate,
+        "photographs": len(samples.samples),
+        "failures_to_acquire": dict(Counter(reason for _, reason in embedded.failures)),
+        "would_be_refused": _refused(pipeline),
+        "pairs_lost": lost.failures,
+        "accuracy": None if isinstance(accuracy, Unsupported) else accuracy[0],
+        "mated_trials": everyone.mated_trials,
+        "non_mated_trials": everyone.non_mated_trials,
+        "rates": rates,
+        "discard": _discards(pipeline, embedded, rates, arguments.discard),
+        "median_ms": {what: float(np.median(times)) for what, times in pipeline.times_ms.items()},
+    }
+    print(json.dumps(found, indent=1) if arguments.json else _text(found))
+    return 0
+
+
+def _refused(pipeline: Pipeline) -> dict[str, Any]:
+    """How many of the acquired samples the quality limits would refuse, and why."""
+    by_reason = Counter(reason for reasons in pipeline.would_refuse for reason in reasons)
+    return {"samples": sum(map(bool, pipeline.would_refuse)), "reasons": dict(by_reason.most_common())}
+
+
+def _discards(
+    pipeline: Pipeline, embedded: EmbeddedSamples, rates: Sequence[dict[str, float]], share: float
+) -> list[dict[str, Any]]:
+    if not rates:
+        return []
+    threshold = rates[-1]["threshold"]
+    points = [
+        discard(
+            embedded.vectors,
+            embedded.subjects,
+            np.array([badness(quality) for quality in pipeline.qualities]),
+            measure=measure,
+            share=share,
+            threshold=threshold,
+        )
+        for measure, badness in MEASURES.items()
+    ]
+    return [dict(point.to_dict()) for point in sorted(points, key=lambda point: point.fnmr)]
+
+
+def _text(found: dict[str, Any]) -> str:
+    failures = sum(found["failures_to_acquire"].values())
+    lines = [
+        f"{found['detector']} and {found['embedder']} on {found['data_set']}, the {found['whom']} face",
+        f"failures to acquire      {failures} of {found['photographs']} ({failures / found['photographs']:.2%})"
+        f" {found['failures_to_acquire'] or ''}",
+        f"quality limits refuse    {found['would_be_refused']['samples']} {found['would_be_refused']['reasons']}",
+        f"accuracy on the pairs    {found['accuracy']:.4f}, comparisons lost: {found['pairs_lost']}",
+    ]
+    lines += [
+        f"FNMR at FMR {rate['fmr']:<8g}     {rate['fnmr']:.4f} (threshold {rate['threshold']:.4f})"
+        for rate in found["rates"]
+    ]
+    lines.append(f"of {found['mated_trials']} mated and {found['non_mated_trials']} non-mated comparisons")
+    times = ", ".join(f"{what} {value:.1f}" for what, value in found["median_ms"].items())
+    lines.append(f"median milliseconds      {times}")
+    if found["discard"]:
+        share = found["discard"][0]["discarded"]
+        lines.append(
+            f"\nFNMR after refusing the worst {share:.0%}, at the last threshold; by chance: 5th to 95th"
+        )
+        lines += [
+            f"  {point['measure']:<16} {point['fnmr']:.4f}  {point['missed']:>3} of {point['mated_trials']}"
+            f"  by chance {point['by_chance'][0]:.4f} to {point['by_chance'][2]:.4f}"
+            for point in found["discard"]
+        ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
