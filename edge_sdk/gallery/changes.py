@@ -6,9 +6,10 @@ Read from the contents themselves, so that no caller can forget to say it.
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_sdk.gallery.audit import AuditEvent
-from edge_sdk.gallery.content import REVOKED, SLOT_KEYS, Content, templates_per_subject
+from edge_sdk.gallery.content import REVOKED, SLOT_KEYS, Content
 from edge_sdk.gallery.format import ID_BYTES
 
 MAX_EVENTS = 64
@@ -21,38 +22,44 @@ def changes(before: Content, after: Content) -> list[AuditEvent]:
         before: The content on the disk.
         after: The content to be committed.
     """
-    old, new = _subjects(before), _subjects(after)
-    counts = templates_per_subject(after.templates, len(after.subjects)).tolist()
+    old_ids, new_ids = _ids(before), _ids(after)
+    old = {subject: index for index, subject in enumerate(old_ids)}
+    new = set(new_ids)
+    counts = np.bincount(after.templates["subject"], minlength=len(after.subjects)).tolist()
+    # Where each subject was before; -1 for who was not there.
+    places = np.array([old.get(subject, -1) for subject in new_ids], dtype=np.int64)
     added = [
-        AuditEvent("enrol", subject, f"templates={counts[index]}{_by(after, index)}")
-        for subject, index in new.items()
-        if subject not in old
+        AuditEvent("enrol", new_ids[index].hex(), f"templates={counts[index]}{_by(after, index)}")
+        for index in np.flatnonzero(places < 0).tolist()
     ]
-    removed = [AuditEvent("remove", subject) for subject in old if subject not in new]
+    removed = [AuditEvent("remove", subject.hex()) for subject in old_ids if subject not in new]
     altered: list[AuditEvent] = []
-    if before.subjects is not after.subjects:
-        stayed = [subject for subject in new if subject in old]
-        was, now = [old[subject] for subject in stayed], [new[subject] for subject in stayed]
-        for place in _differing(before, was, after, now):
-            altered += _altered(before, was[place], after, now[place], stayed[place])
+    for index in _altered_subjects(before, after, places):
+        altered += _altered(before, int(places[index]), after, index, new_ids[index].hex())
     return [*_few(added), *_few(removed), *_few(altered), *_policy(before, after), *_sources(before, after)]
 
 
-def _subjects(content: Content) -> dict[str, int]:
-    ids = content.subjects["id"].tobytes().hex()
-    size = 2 * ID_BYTES
-    return {ids[at : at + size]: at // size for at in range(0, len(ids), size)}
+def _ids(content: Content) -> list[bytes]:
+    ids = content.subjects["id"].tobytes()
+    return [ids[at : at + ID_BYTES] for at in range(0, len(ids), ID_BYTES)]
 
 
-def _differing(before: Content, old: list[int], after: Content, new: list[int]) -> list[int]:
-    """Which of the pairs of subjects are not alike in all that is told; most are, and there may be 20,000."""
-    was, now = before.subjects[old], after.subjects[new]
-    unlike = np.zeros(len(old), dtype=bool)
+def _altered_subjects(before: Content, after: Content, places: NDArray[np.int64]) -> list[int]:
+    """Who was there before and is not the same now; by whole columns, since there may be 20,000."""
+    stayed = np.flatnonzero(places >= 0)
+    was, now = before.subjects[places[stayed]], after.subjects[stayed]
+    differs = np.zeros(len(stayed), dtype=bool)
     for field in ("flags", "valid_from", "valid_until"):
-        unlike |= was[field] != now[field]
-    for texts, others in ((before.names, after.names), (before.labels, after.labels)):
-        unlike |= np.array([texts[a] != others[b] for a, b in zip(old, new, strict=True)], dtype=bool)
-    found: list[int] = np.flatnonzero(unlike).tolist()
+        differs |= was[field] != now[field]
+    pairs = zip(stayed.tolist(), places[stayed].tolist(), strict=True)
+    differs |= np.array(
+        [
+            after.names[new] != before.names[old] or after.labels[new] != before.labels[old]
+            for new, old in pairs
+        ],
+        dtype=bool,
+    )
+    found: list[int] = stayed[differs].tolist()
     return found
 
 
