@@ -1,6 +1,7 @@
 """Piecewise-linear activations spelled out in many operators become the one operator they are.
 
-Converters write PReLU as MAXIMUM/MINIMUM/MUL/ADD, or as RELU/ABS/SUB/MUL/ADD. Every piece is a tensor of
+Converters write PReLU as MAXIMUM/MINIMUM/MUL/ADD, as RELU/ABS/SUB/MUL/ADD, or (from PyTorch) as
+RELU/MUL/MUL/SUB with a RELU fused into the first MUL. Every piece is a tensor of
 the form ``a * x`` where x >= 0 and ``b * x`` where x < 0, per channel, so the whole is evaluated
 symbolically as the pair (a, b); where a is 1 the whole is PReLU(x) with slope b (arXiv:1502.01852).
 One operator instead of four is faster in float, and quantized it is rounded once instead of four times.
@@ -21,6 +22,7 @@ _UNARY = {"RELU", "ABS", "NEG", "LEAKY_RELU", "PRELU"}
 _BINARY = {"ADD", "SUB", "MUL", "MAXIMUM", "MINIMUM"}
 # The longest spelling seen is PReLU by RELU/ABS/SUB/MUL/MUL/ADD; a bound keeps the search linear.
 _MAX_OPERATORS = 8
+_NONE, _RELU = schema.ActivationFunctionType.NONE, schema.ActivationFunctionType.RELU
 
 
 @dataclass(frozen=True)
@@ -120,8 +122,11 @@ def _evaluate(
     if index not in known:
         known[index] = None
         operator = producers.get(index)
-        if operator is not None and not _fused_function(operator):
-            known[index] = _apply(graph, producers, operator, base, known)
+        if operator is not None and _fused_function(operator) in (_NONE, _RELU):
+            found = _apply(graph, producers, operator, base, known)
+            if found is not None and _fused_function(operator) == _RELU:
+                found = _relu(found)
+            known[index] = found
     return known[index]
 
 
@@ -154,7 +159,7 @@ def _unary(name: str, operator: schema.OperatorT, operands: list[Any]) -> _Slope
     if not isinstance(x, _Slopes):
         return None
     if name == "RELU":
-        return _Slopes(np.maximum(x.right, 0), np.minimum(x.left, 0))
+        return _relu(x)
     if name == "ABS":
         return _Slopes(np.abs(x.right), -np.abs(x.left))
     if name == "NEG":
@@ -186,10 +191,14 @@ def _binary(name: str, first: _Slopes | FloatArray, second: _Slopes | FloatArray
     if np.any(constant != 0):
         return None
     if name == "MAXIMUM":
-        return _Slopes(np.maximum(x.right, 0), np.minimum(x.left, 0))
+        return _relu(x)
     if name == "MINIMUM":
         return _Slopes(np.minimum(x.right, 0), np.maximum(x.left, 0))
     return None
+
+
+def _relu(x: _Slopes) -> _Slopes:
+    return _Slopes(np.maximum(x.right, 0), np.minimum(x.left, 0))
 
 
 def _per_channel(constant: Any) -> FloatArray | None:

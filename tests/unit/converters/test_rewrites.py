@@ -43,7 +43,17 @@ def by_two_relus(net: Network, x: int) -> int:
     return net.binary("SUB", net.unary("RELU", x), net.binary("MUL", negative, net.constant(SLOPES)))
 
 
-@pytest.mark.parametrize("spelling", [by_maximum_minimum, by_relu_and_absolute, by_two_relus])
+def by_a_fused_relu(net: Network, x: int, *, fused: int = schema.ActivationFunctionType.RELU) -> int:
+    """As litert-torch writes it: the second RELU is part of the multiplication by -1."""
+    options = schema.MulOptionsT()
+    options.fusedActivationFunction = fused
+    negative = net.op("MUL", [x, net.constant(np.float32(-1))], net.shape(x), options)
+    return net.binary("SUB", net.unary("RELU", x), net.binary("MUL", negative, net.constant(SLOPES)))
+
+
+@pytest.mark.parametrize(
+    "spelling", [by_maximum_minimum, by_relu_and_absolute, by_two_relus, by_a_fused_relu]
+)
 def test_a_spelled_out_prelu_becomes_one_operator(spelling: Callable[[Network, int], int]) -> None:
     net = Network()
     network = net.finish(net.embedding(spelling(net, net.conv(net.input, 4))))
@@ -52,6 +62,12 @@ def test_a_spelled_out_prelu_becomes_one_operator(spelling: Callable[[Network, i
     graph.prune()
     assert graph.operator_counts() == {"CONV_2D": 1, "PRELU": 1, "MEAN": 1, "FULLY_CONNECTED": 1}
     np.testing.assert_allclose(run_float(graph.to_bytes(), images()), run_float(network, images()), atol=1e-6)
+
+
+def test_an_activation_that_saturates_on_the_way_is_left_alone() -> None:
+    net = Network()
+    y = by_a_fused_relu(net, net.conv(net.input, 4), fused=schema.ActivationFunctionType.RELU6)
+    assert fuse_activations(Graph.parse(net.finish(net.embedding(y)))) == 0
 
 
 def test_a_leaky_relu_and_a_relu_are_recognized() -> None:
