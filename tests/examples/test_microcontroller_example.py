@@ -343,6 +343,23 @@ def test_a_frame_that_the_network_fails_on_is_rejected(
     assert lines[1] == "reject -1 -1.000000"
 
 
+def test_a_threshold_can_be_compiled_in(
+    lock: tuple[Path, NDArray[np.uint8], ModelCard, bytes], tmp_path: Path
+) -> None:
+    program, (enrol, near, _), _, _ = lock
+    prefix = program.parent.parent / "pooled_microcontroller_int8"
+    for threshold, decision in (("0.2F", "accept"), ("1.0F", "reject"), ("0.0F", "reject")):
+        build = tmp_path / threshold
+        subprocess.run(
+            ["make", "-s", f"BUILD={build}", f"MODEL={prefix}", f"CXXFLAGS=-DEDGE_THRESHOLD={threshold}"],
+            cwd=EXAMPLE,
+            check=True,
+            timeout=120,
+        )
+        lines = answers(build / "lock", b"e" + enrol.tobytes() + b"v" + near.tobytes())
+        assert lines[1].split()[0] == decision
+
+
 def test_a_golden_vector_with_another_answer_keeps_the_door_shut(
     lock: tuple[Path, NDArray[np.uint8], ModelCard, bytes], tmp_path: Path
 ) -> None:
