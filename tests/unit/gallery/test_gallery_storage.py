@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_sdk.errors import GalleryError, RollbackError
+from edge_sdk.errors import GalleryError, RollbackError, SealError
 from edge_sdk.gallery import FileAnchor, Gallery, InMemoryKey, KeyFile
 from edge_sdk.gallery import storage as gallery_storage
 from edge_sdk.gallery.simulation import PowerCut, SimulatedFileSystem
@@ -20,7 +20,7 @@ from edge_sdk.gallery.storage import PosixFileSystem, audit_path, lock_path, tmp
 ROOT = Path(__file__).parents[3]
 PATH = Path("gallery/home.gallery")
 ANCHOR = Path("anchor/home.anchor")
-KEY = InMemoryKey(bytes(range(32)))
+KEY, OTHER = InMemoryKey(bytes(range(32))), InMemoryKey(bytes(range(1, 33)))
 State = dict[Path, bytes]
 
 
@@ -28,25 +28,29 @@ def embedding(seed: int) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=(1, 4)).astype(np.float32)
 
 
-def create(files: SimulatedFileSystem) -> Gallery:
+def create(files: SimulatedFileSystem, transform: str = "none") -> Gallery:
     return Gallery.create(
         PATH,
         key=KEY,
         model_id=bytes(32),
         dimension=4,
-        transform="none",
+        transform=transform,
         anchor=FileAnchor(ANCHOR, filesystem=files),
         filesystem=files,
     )
 
 
 def reopen(files: SimulatedFileSystem) -> Gallery:
-    return Gallery.open(PATH, key=KEY, anchor=FileAnchor(ANCHOR, filesystem=files), filesystem=files)
+    anchor = FileAnchor(ANCHOR, filesystem=files)
+    try:
+        return Gallery.open(PATH, key=KEY, anchor=anchor, filesystem=files)
+    except SealError:
+        return Gallery.open(PATH, key=OTHER, anchor=anchor, filesystem=files)
 
 
-def with_two_subjects() -> State:
+def with_two_subjects(transform: str = "none") -> State:
     files = SimulatedFileSystem()
-    gallery = create(files)
+    gallery = create(files, transform)
     with gallery.transaction() as t:
         t.enrol("ann", embedding(1))
         t.enrol("bob", embedding(2))
@@ -78,6 +82,26 @@ def revoke(files: SimulatedFileSystem) -> None:
         t.revoke("ann")
 
 
+def erase(files: SimulatedFileSystem) -> None:
+    reopen(files).erase("ann")
+
+
+def add_key(files: SimulatedFileSystem) -> None:
+    reopen(files).add_key(OTHER)
+
+
+def rotate_key(files: SimulatedFileSystem) -> None:
+    reopen(files).rotate_key(OTHER)
+
+
+def renew_transform(files: SimulatedFileSystem) -> None:
+    reopen(files).renew_transform()
+
+
+def re_anchor(files: SimulatedFileSystem) -> None:
+    reopen(files).reanchor()
+
+
 def anchor_before_file(files: SimulatedFileSystem) -> None:
     gallery = reopen(files)
     status = gallery.status()
@@ -106,9 +130,13 @@ def held(state: State) -> list[tuple[str, bool]] | None:
 
 
 def survey(
-    start: State, change: Callable[[SimulatedFileSystem], object], ignored: tuple[str, ...] = ()
+    start: State,
+    change: Callable[[SimulatedFileSystem], object],
+    ignored: tuple[str, ...] = (),
+    *,
+    first_fault: bool = False,
 ) -> dict[str, int]:
-    """Cut the power before every step of a change and after the last; count what is found.
+    """Cut the power before every step of a change and after the last; count what is found, or stop at a fault.
 
     Returns:
         Counts of states, and of those lost, corrupt or locked out.
@@ -140,6 +168,8 @@ def survey(
                 count["rolled back"] += 1
             except GalleryError:
                 count["refused"] += 1
+            if first_fault and sum(count.values()) > count["states"]:
+                return count
     return count
 
 
@@ -153,6 +183,15 @@ def test_a_power_cut_leaves_the_old_content_or_the_new(
     assert count == {"lost": 0, "refused": 0, "rolled back": 0}
 
 
+@pytest.mark.parametrize("change", [erase, add_key, rotate_key, renew_transform, re_anchor])
+def test_a_power_cut_during_the_owners_work_leaves_the_old_gallery_or_the_new(
+    change: Callable[[SimulatedFileSystem], object],
+) -> None:
+    count = survey(with_two_subjects("shp3"), change)
+    assert count.pop("states") > 50
+    assert count == {"lost": 0, "refused": 0, "rolled back": 0}
+
+
 def test_a_power_cut_while_creating_leaves_nothing_or_an_empty_gallery() -> None:
     count = survey({}, create)
     assert count.pop("states") > 50
@@ -161,7 +200,7 @@ def test_a_power_cut_while_creating_leaves_nothing_or_an_empty_gallery() -> None
 
 @pytest.mark.parametrize("ignored", ["fsync", "fsync_directory", "rename"])
 def test_the_survey_notices_a_step_that_is_left_out(ignored: str) -> None:
-    count = survey(with_two_subjects(), enrol, (ignored,))
+    count = survey(with_two_subjects(), enrol, (ignored,), first_fault=True)
     assert count["lost"] + count["refused"] + count["rolled back"] > 0
 
 
