@@ -1,0 +1,65 @@
+"""Real networks for every target that needs no compiler of its own, and what lint says of files of others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from converters.graph import Graph
+from converters.pipeline import Request, convert
+from converters.targets import TARGETS
+from converters.targets.lint import lint
+from edge_sdk.inference.card import InputContract
+
+pytestmark = pytest.mark.real
+
+
+def test_y1_converts_for_three_targets_and_nothing_falls_back(shared: Path, tmp_path: Path) -> None:
+    contract = InputContract.from_json({"size": [112, 112], "color": "rgb", "range": [0, 255]})
+    report = convert(
+        Request(
+            shared / "zoo" / "mobilefacenet_y1_float32.tflite",
+            contract,
+            shared / "faces" / "lfw_calibration_aligned112.tar",
+            tmp_path / "out",
+            targets=("cpu", "edgetpu", "mobile"),
+        )
+    )
+    assert all(part.count("refused") == part.count("slow") == 0 for s in report.targets for part in s.parts)
+    whole = next(a for a in report.artefacts if a.recipe == "edgetpu_int8")
+    assert "FULLY_CONNECTED" not in whole.operators
+    dynamic, plain = (
+        next(a for a in report.artefacts if a.recipe == r) for r in ("dynamic_range", "cpu_int8")
+    )
+    assert dynamic.cosine_min > 0.998 > 0.9 > plain.cosine_mean
+    assert dynamic.size_bytes < 0.35 * report.artefacts[0].size_bytes
+
+
+def test_a_compiled_file_is_recognized(shared: Path) -> None:
+    path = shared / "zoo" / "mobilefacenet_112x96_compiled_edgetpu.tflite"
+    (section,) = lint(path, [TARGETS["edgetpu"]]).sections
+    assert [finding.rule for finding in section.parts[0].findings] == ["not-compiled"]
+    assert not section.refused
+    assert lint(path, [TARGETS["cpu"]]).refused
+
+
+def test_the_published_int8_of_y1_names_its_34_partitions(shared: Path) -> None:
+    path = shared / "zoo" / "mobilefacenet_y1_published_uint8.tflite"
+    (section,) = lint(path, [TARGETS["cpu"]]).sections
+    said = [finding.found for finding in section.parts[0].findings]
+    assert any(
+        line.startswith("33 int8 MAXIMUM run on LiteRT's own kernel in 35 partitions") for line in said
+    )
+    assert "dynamic shape" in said[0]
+
+
+@pytest.mark.parametrize("file", ["blazeface_short_range.tflite", "mobilefacenet_192d_batch2.tflite"])
+def test_what_lint_predicts_of_xnnpack_is_what_it_does(shared: Path, file: str) -> None:
+    from converters.gates import xnnpack_partitions
+    from converters.targets.operator_table import legible
+    from converters.targets.xnnpack import predict
+
+    network = (shared / "zoo" / file).read_bytes()
+    assert predict(legible(network)).count == xnnpack_partitions(network).count
+    assert Graph.parse(network).operators
