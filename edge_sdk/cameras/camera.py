@@ -12,6 +12,8 @@ from edge_sdk.types import UInt8Array
 
 #: A live sensor's noise changes every frame; so many equal ones in a row are a stuck driver or a replay.
 FROZEN_FRAMES = 5
+#: Frames that a driver may have kept since the last look, of somebody who has left.
+STALE_FRAMES = 2
 
 
 class Camera(Protocol):
@@ -49,7 +51,7 @@ class Camera(Protocol):
 
 
 class Watched:
-    """Reads a camera and refuses a picture that stands still.
+    """Reads a camera from now on, and refuses a picture that stands still.
 
     Args:
         camera: An open camera.
@@ -59,6 +61,7 @@ class Watched:
         self._camera = camera
         self._last: UInt8Array | None = None
         self._equal = 0
+        self._fresh = not camera.live
 
     def read(self) -> UInt8Array | None:
         """The next frame; shape and errors as `Camera.read`.
@@ -66,6 +69,10 @@ class Watched:
         Raises:
             AcquisitionError: the same frame came `FROZEN_FRAMES` times in a row from a live camera.
         """
+        if not self._fresh:
+            for _ in range(STALE_FRAMES):
+                self._camera.read()
+            self._fresh = True
         frame = self._camera.read()
         if frame is None or not self._camera.live:
             return frame

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from edge_sdk.cameras import FolderCamera, PiCamera, V4l2Camera, VideoFile, Watched
-from edge_sdk.cameras.camera import FROZEN_FRAMES
+from edge_sdk.cameras.camera import FROZEN_FRAMES, STALE_FRAMES
 from edge_sdk.errors import AcquisitionError, InputError
 from edge_sdk.types import UInt8Array
 
@@ -147,7 +147,7 @@ class Scripted:
 
 
 def test_a_picture_that_stands_still_is_refused() -> None:
-    camera = Watched(Scripted([1, 2] + [3] * FROZEN_FRAMES))
+    camera = Watched(Scripted([0] * STALE_FRAMES + [1, 2] + [3] * FROZEN_FRAMES))
     for _ in range(2 + FROZEN_FRAMES - 1):
         assert camera.read() is not None
     with pytest.raises(AcquisitionError) as found:
@@ -157,7 +157,7 @@ def test_a_picture_that_stands_still_is_refused() -> None:
 
 def test_a_live_picture_is_not() -> None:
     values = [1, 1, 2, 2, 2, 1, 1, 1, 1, 5] * 3
-    camera = Watched(Scripted(values))
+    camera = Watched(Scripted([9] * STALE_FRAMES + values))  # what was waiting in the driver is not looked at
     assert [int(frame[0, 0, 0]) for _ in values if (frame := camera.read()) is not None] == values
 
 

@@ -1,0 +1,39 @@
+"""A door that opens for the people in the gallery: a button asks, a strike opens. README.md: wiring, service."""
+
+from pathlib import Path
+
+from gpiozero import Button, DigitalOutputDevice
+
+from edge_sdk.cameras import Camera, PiCamera
+from edge_sdk.gallery import FileAnchor, KeyFile
+from edge_sdk.perception.liveness import MiniFasNet
+from edge_sdk.recognizer import Recognizer
+
+HOME = Path("/var/lib/door-lock")
+STRIKE_PIN, BUTTON_PIN = 17, 27
+OPEN_S, LOOK_S = 4, 10
+
+
+def serve(recognizer: Recognizer, camera: Camera, button: Button, strike: DigitalOutputDevice) -> None:
+    """Look at whoever presses the button. Every error ends this, and the strike is let go of."""
+    while True:
+        button.wait_for_press()
+        for answer in recognizer.watch(camera, seconds=LOOK_S):
+            print(answer.decision.value, answer.subject or answer.reason, flush=True)
+            if answer.accepted:
+                # One pulse from a thread of its own, so that nothing here can keep the door open.
+                strike.blink(on_time=OPEN_S, off_time=0, n=1)
+                break
+
+
+if __name__ == "__main__":
+    opened = Recognizer.open(
+        HOME / "face.tflite",
+        detector=HOME / "detector.tflite",
+        gallery=HOME / "home.gallery",
+        key=KeyFile(HOME / "home.key"),  # level 0: README.md, "The key"
+        anchor=FileAnchor(HOME / "anchor" / "home.anchor"),
+        pad=MiniFasNet.open(HOME / "pad_2.7.tflite", HOME / "pad_4.0.tflite"),
+    )
+    with DigitalOutputDevice(STRIKE_PIN) as strike, Button(BUTTON_PIN) as button, PiCamera() as camera:
+        serve(opened, camera, button, strike)

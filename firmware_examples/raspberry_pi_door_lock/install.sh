@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# Installs the door lock on Raspberry Pi OS (Bookworm, Trixie), as root; run again, it brings things up to date.
+# It takes what edge-convert made on the workstation: face.tflite detector.tflite pad_2.7.tflite pad_4.0.tflite
+set -euo pipefail
+
+here="$(cd "$(dirname "$0")" && pwd)"
+home=/var/lib/door-lock
+program=/opt/door-lock
+models=(face.tflite detector.tflite pad_2.7.tflite pad_4.0.tflite)
+
+if [ "$#" -ne 1 ] || [ "$1" = --help ]; then
+  echo "usage: install.sh FOLDER" >&2
+  echo "FOLDER holds ${models[*]}" >&2
+  exit 2
+fi
+for model in "${models[@]}"; do
+  [ -f "$1/$model" ] || { echo "install.sh: error: $1/$model is missing" >&2; exit 1; }
+done
+[ "$(id -u)" -eq 0 ] || { echo "install.sh: error: run as root" >&2; exit 1; }
+
+apt-get install --yes --no-install-recommends python3-venv python3-picamera2 python3-gpiozero python3-lgpio
+id door-lock >/dev/null 2>&1 || useradd --system --home-dir "$home" --shell /usr/sbin/nologin --groups gpio,video door-lock
+
+install -d -m 0755 "$program"
+# The board's camera and pins come with the system, everything else from wheels.
+[ -x "$program/venv/bin/python" ] || python3 -m venv --system-site-packages "$program/venv"
+"$program/venv/bin/python" -m pip install --upgrade "${EDGE_SDK:-edge-sdk}[faces,fast]"
+install -m 0644 "$here/door_lock.py" "$here/README.md" "$program/"
+
+install -d -m 0700 -o door-lock -g door-lock "$home" "$home/anchor"
+for model in "${models[@]}"; do
+  install -m 0400 -o door-lock -g door-lock "$1/$model" "$home/$model"
+done
+as_lock=(runuser --user door-lock -- "$program/venv/bin/edge-sdk")
+files=(--gallery "$home/home.gallery" --key "$home/home.key" --anchor "$home/anchor/home.anchor")
+if [ ! -e "$home/home.gallery" ]; then
+  "${as_lock[@]}" gallery create --model "$home/face.tflite" "${files[@]}"
+  "${as_lock[@]}" gallery policy --model "$home/face.tflite" --fpir "${FPIR:-0.01}" "${files[@]}"
+  "${as_lock[@]}" gallery limit-attempts --pad "${files[@]}"
+fi
+"${as_lock[@]}" doctor --model "$home/face.tflite" --gallery "$home/home.gallery" --key "$home/home.key" --anchor "$home/anchor/home.anchor" || true
+
+install -m 0644 "$here/door-lock.service" /etc/systemd/system/door-lock.service
+systemctl daemon-reload
+systemctl enable --now door-lock
+systemd-analyze security --no-pager door-lock | tail -n 1
+echo "installed; enrol somebody as README.md says"

@@ -1,0 +1,421 @@
+"""The door lock on mock pins, with photographs as its camera: who is let in, and that nothing else opens it."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import os
+import re
+import resource
+import shutil
+import subprocess
+import tarfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+from gpiozero import Button, Device, DigitalOutputDevice
+from gpiozero.pins.mock import MockFactory
+
+from edge_sdk.errors import AcquisitionError, GalleryError
+from edge_sdk.gallery import AttemptPolicy, Gallery, InMemoryKey
+from edge_sdk.perception.detector import Detector
+from edge_sdk.perception.embedder import Embedder
+from edge_sdk.perception.images import read_image
+from edge_sdk.perception.liveness import MiniFasNet
+from edge_sdk.recognizer import Recognizer
+from edge_sdk.types import UInt8Array
+from tests.examples.conftest import FaceNetworks
+
+pytestmark = pytest.mark.real
+
+FOLDER = Path(__file__).parents[2] / "firmware_examples" / "raspberry_pi_door_lock"
+KEY = InMemoryKey(bytes(range(32)))
+THRESHOLD = 0.45
+ENROLLED, STRANGER = "Donald_Rumsfeld", "Emma_Watson"
+
+
+class Finished(Exception):  # noqa: N818
+    """The script is at its end."""
+
+
+class Camera:
+    """Photographs as a live camera gives them: each frame with the sensor's own noise."""
+
+    name = "photographs"
+    live = True
+
+    def __init__(self, *frames: UInt8Array, looks: int = 1) -> None:
+        self._frames = [None, *([*frames, None] * looks)][1:]
+        self._rng = np.random.default_rng(0)
+        self.given = 0
+
+    def __enter__(self) -> Camera:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def read(self) -> UInt8Array | None:
+        if self.given == len(self._frames):
+            raise Finished
+        frame = self._frames[self.given]
+        self.given += 1
+        if frame is None:
+            return None
+        noise = self._rng.integers(-2, 3, frame.shape)
+        return np.clip(frame.astype(int) + noise, 0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def door_lock() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("door_lock", FOLDER / "door_lock.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.OPEN_S = 0.3
+    return module
+
+
+@pytest.fixture(scope="module")
+def photographs(shared: Path) -> Iterator[Callable[[str], list[UInt8Array]]]:
+    with tarfile.open(shared / "faces" / "lfw_devtest_raw250.tar") as archive:
+        names = sorted(name for name in archive.getnames() if name.endswith(".jpg"))
+
+        def of(person: str) -> list[UInt8Array]:
+            files = [archive.extractfile(name) for name in names if f"/{person}/" in f"/{name}"]
+            return [read_image(io.BytesIO(file.read())) for file in files if file is not None]
+
+        yield of
+
+
+@pytest.fixture(scope="module")
+def parts(face_networks: FaceNetworks) -> dict[str, Any]:
+    return {
+        "detector": Detector.open(face_networks.detector),
+        "embedder": Embedder.open(face_networks.embedder),
+        "pad": MiniFasNet.open(*face_networks.pad),
+    }
+
+
+@pytest.fixture
+def recognizer(
+    parts: dict[str, Any], photographs: Callable[[str], list[UInt8Array]], tmp_path: Path
+) -> Recognizer:
+    """Knows one person; everything but attacks is looked at, which photographs of photographs would all be."""
+    embedder = parts["embedder"]
+    gallery = Gallery.create(
+        tmp_path / "home.gallery", key=KEY, model_id=embedder.model_id, dimension=embedder.dimension
+    )
+    with gallery.transaction() as t:
+        t.limit_attempts(AttemptPolicy())
+    made = Recognizer(parts["detector"], embedder, gallery, threshold=THRESHOLD)
+    enrolment = made.enrol(photographs(ENROLLED), ENROLLED)
+    assert enrolment.templates >= 3
+    return made
+
+
+@pytest.fixture
+def pins() -> Iterator[MockFactory]:
+    factory = MockFactory()
+    before, Device.pin_factory = Device.pin_factory, factory
+    yield factory
+    factory.close()
+    Device.pin_factory = before
+
+
+class Door:
+    """The example's own main part on mock pins, until its camera's script ends or an error does."""
+
+    def __init__(self, module: ModuleType, pins: MockFactory) -> None:
+        self._module = module
+        self._pins = pins
+        self.opened = 0
+        self.error: BaseException | None = None
+
+    def run(self, recognizer: Recognizer, camera: Any) -> None:
+        module = self._module
+        strike_pin, button_pin = self._pins.pin(module.STRIKE_PIN), self._pins.pin(module.BUTTON_PIN)
+        try:
+            with (
+                DigitalOutputDevice(module.STRIKE_PIN) as strike,
+                Button(module.BUTTON_PIN) as button,
+                camera as opened,
+            ):
+                strike_pin.clear_states()
+                button_pin.drive_low()
+                module.serve(recognizer, opened, button, strike)
+        except Finished:
+            pass
+        except BaseException as error:  # noqa: BLE001  the test looks at it
+            self.error = error
+        self.opened = sum(state.state for state in strike_pin.states)
+        assert not strike_pin.state, "the strike stayed energized"
+
+
+@pytest.fixture
+def door(door_lock: ModuleType, pins: MockFactory) -> Door:
+    return Door(door_lock, pins)
+
+
+def other_photograph(recognizer: Recognizer, frames: list[UInt8Array]) -> UInt8Array:
+    """One that was not enrolled with, and in which the face is good enough."""
+    return next(frame for frame in reversed(frames) if recognizer.identify(frame).counted)
+
+
+def test_the_enrolled_get_in(
+    door: Door, recognizer: Recognizer, photographs: Callable[[str], list[UInt8Array]]
+) -> None:
+    frame = other_photograph(recognizer, photographs(ENROLLED))
+    door.run(recognizer, Camera(*[frame] * 6))
+    assert (door.opened, door.error) == (1, None)
+
+
+def test_the_strike_is_let_go_of_while_the_lock_hangs(
+    door_lock: ModuleType,
+    pins: MockFactory,
+    recognizer: Recognizer,
+    photographs: Callable[[str], list[UInt8Array]],
+) -> None:
+    """The second look hangs for far longer than the door may be open."""
+    strike_pin = pins.pin(door_lock.STRIKE_PIN)
+    seen: list[bool] = []
+
+    class Hangs(Camera):
+        def read(self) -> UInt8Array | None:
+            if self.given == len(self._frames):
+                seen.append(bool(strike_pin.state))
+                time.sleep(door_lock.OPEN_S * 4)
+                seen.append(bool(strike_pin.state))
+            return super().read()
+
+    frame = other_photograph(recognizer, photographs(ENROLLED))
+    Door(door_lock, pins).run(recognizer, Hangs(*[frame] * 5))
+    assert seen == [True, False]
+
+
+@pytest.mark.parametrize("person", [STRANGER, "Bill_Frist", "Elsa_Zylberstein"])
+def test_strangers_do_not(
+    door: Door, recognizer: Recognizer, photographs: Callable[[str], list[UInt8Array]], person: str
+) -> None:
+    door.run(recognizer, Camera(*[photographs(person)[0]] * 6))
+    assert (door.opened, door.error) == (0, None)
+
+
+def test_a_stranger_who_tries_on_and_on_is_locked_out(
+    door: Door,
+    recognizer: Recognizer,
+    photographs: Callable[[str], list[UInt8Array]],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    stranger, enrolled = photographs(STRANGER)[0], photographs(ENROLLED)[0]
+    # Each press is a look of its own, so no pause lies between them.
+    frames = [*[stranger] * 5, None] * 6 + [enrolled] * 5
+    camera = Camera()
+    camera._frames = frames
+    door.run(recognizer, camera)
+    said = capsys.readouterr().out.splitlines()
+    assert said[:5] == ["rejected not recognized"] * 5
+    assert set(said[5:]) == {"locked_out too many failures: wait"}, "the enrolled has to wait too"
+    assert door.opened == 0
+
+
+@pytest.mark.parametrize("attack", ["attack_1.jpg", "attack_2.jpg"])
+def test_photographs_of_the_enrolled_do_not(
+    shared: Path, door: Door, parts: dict[str, Any], tmp_path: Path, attack: str
+) -> None:
+    frame = read_image(shared / "pad_samples" / attack)
+    embedder = parts["embedder"]
+    gallery = Gallery.create(
+        tmp_path / "g.gallery", key=KEY, model_id=embedder.model_id, dimension=embedder.dimension
+    )
+    with gallery.transaction() as t:
+        t.limit_attempts(AttemptPolicy.with_pad())
+    blind = Recognizer(parts["detector"], embedder, gallery, threshold=THRESHOLD)
+    blind.enrol([frame], "owner", least=1)
+    door.run(blind, Camera(*[frame] * 5))
+    assert door.opened == 1, "without an attack detector the picture opens the door: the control"
+    seeing = Recognizer(parts["detector"], embedder, gallery, pad=parts["pad"], threshold=THRESHOLD)
+    door.run(seeing, Camera(*[frame] * 5))
+    assert (door.opened, door.error) == (0, None)
+    status = gallery.attempts()
+    assert status is not None and status.failures == 1
+
+
+def test_a_living_face_passes_the_attack_detector(
+    shared: Path, door: Door, parts: dict[str, Any], tmp_path: Path
+) -> None:
+    frame = read_image(shared / "pad_samples" / "live_1.jpg")
+    embedder = parts["embedder"]
+    gallery = Gallery.create(
+        tmp_path / "g.gallery", key=KEY, model_id=embedder.model_id, dimension=embedder.dimension
+    )
+    recognizer = Recognizer(parts["detector"], embedder, gallery, pad=parts["pad"], threshold=THRESHOLD)
+    recognizer.enrol([frame], "owner", least=1)
+    door.run(recognizer, Camera(*[frame] * 5))
+    assert (door.opened, door.error) == (1, None)
+
+
+def test_an_unplugged_camera(
+    door: Door, recognizer: Recognizer, photographs: Callable[[str], list[UInt8Array]]
+) -> None:
+    class Unplugged(Camera):
+        def read(self) -> UInt8Array | None:
+            if self.given == 4:
+                raise AcquisitionError("no frame comes any more", reason="no camera")
+            return super().read()
+
+    door.run(recognizer, Unplugged(*[photographs(ENROLLED)[0]] * 9))
+    assert door.opened == 0
+    assert isinstance(door.error, AcquisitionError)
+
+
+def test_a_frozen_camera(
+    door: Door, recognizer: Recognizer, photographs: Callable[[str], list[UInt8Array]]
+) -> None:
+    class Frozen(Camera):
+        def read(self) -> UInt8Array | None:
+            return np.zeros((120, 160, 3), np.uint8)
+
+    door.run(recognizer, Frozen())
+    assert door.opened == 0
+    assert isinstance(door.error, AcquisitionError) and door.error.reason == "frozen camera"
+
+
+def test_a_full_disk(
+    door: Door, recognizer: Recognizer, photographs: Callable[[str], list[UInt8Array]]
+) -> None:
+    frame = other_photograph(recognizer, photographs(ENROLLED))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))  # no file can grow: the try cannot be counted
+    try:
+        door.run(recognizer, Camera(*[frame] * 5))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert door.opened == 0
+    assert isinstance(door.error, GalleryError)
+
+
+@pytest.mark.parametrize("damage", ["flipped", "gone", "old"])
+def test_a_gallery_that_goes_bad_while_the_lock_runs(
+    door: Door,
+    recognizer: Recognizer,
+    photographs: Callable[[str], list[UInt8Array]],
+    tmp_path: Path,
+    damage: str,
+) -> None:
+    frame = other_photograph(recognizer, photographs(ENROLLED))
+    path = tmp_path / "home.gallery"
+    whole = path.read_bytes()
+    if damage == "old":
+        recognizer.gallery.remove(ENROLLED)
+        path.write_bytes(whole)  # the copy from before is put back
+    elif damage == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(whole[:40] + bytes([whole[40] ^ 1]) + whole[41:])
+    door.run(recognizer, Camera(*[frame] * 5))
+    assert door.opened == 0
+    assert isinstance(door.error, GalleryError)
+
+
+@pytest.mark.parametrize("end", [0, 40, 300, -1])
+def test_a_bad_gallery_does_not_open(
+    recognizer: Recognizer, face_networks: FaceNetworks, tmp_path: Path, end: int
+) -> None:
+    path = tmp_path / "home.gallery"
+    path.write_bytes(path.read_bytes()[:end])
+    with pytest.raises(GalleryError):
+        Recognizer.open(face_networks.embedder, detector=face_networks.detector, gallery=path, key=KEY)
+
+
+STEPS = ["detect", "embed", "assess", "identify", "refresh", "read", "print", "blink"]
+
+
+@pytest.mark.parametrize("failure", [RuntimeError, MemoryError, OSError, KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize("step", STEPS)
+def test_a_crash_in_any_step(
+    door: Door,
+    door_lock: ModuleType,
+    recognizer: Recognizer,
+    parts: dict[str, Any],
+    photographs: Callable[[str], list[UInt8Array]],
+    monkeypatch: pytest.MonkeyPatch,
+    step: str,
+    failure: type[BaseException],
+) -> None:
+    def crash(*_: object, **__: object) -> None:
+        raise failure(step)
+
+    frame = other_photograph(recognizer, photographs(ENROLLED))
+    made = recognizer
+    if step == "assess":
+        made = Recognizer(
+            parts["detector"], parts["embedder"], recognizer.gallery, pad=parts["pad"], threshold=THRESHOLD
+        )
+    camera = Camera(*[frame] * 5)
+    where: dict[str, Any] = {
+        "detect": parts["detector"],
+        "embed": parts["embedder"],
+        "assess": parts["pad"],
+        "identify": recognizer.gallery,
+        "refresh": recognizer.gallery,
+        "read": camera,
+        "print": door_lock,
+        "blink": DigitalOutputDevice,
+    }
+    monkeypatch.setattr(where[step], step, crash, raising=False)
+    door.run(made, camera)
+    assert door.opened == 0
+    assert isinstance(door.error, failure)
+
+
+def test_a_crash_while_the_door_is_open_shuts_it(
+    door: Door, recognizer: Recognizer, photographs: Callable[[str], list[UInt8Array]]
+) -> None:
+    class Breaks(Camera):
+        def read(self) -> UInt8Array | None:
+            if self.given == len(self._frames):
+                raise RuntimeError("broken")
+            return super().read()
+
+    frame = other_photograph(recognizer, photographs(ENROLLED))
+    door.run(recognizer, Breaks(*[frame] * 5))
+    assert isinstance(door.error, RuntimeError)
+    assert door.opened == 1
+
+
+def test_it_fits_on_a_page() -> None:
+    assert len((FOLDER / "door_lock.py").read_text().splitlines()) <= 40
+
+
+def test_the_service_lets_go_of_the_strike_and_can_do_little_else(door_lock: ModuleType) -> None:
+    unit = FOLDER / "door-lock.service"
+    assert f"ExecStopPost=+/usr/bin/pinctrl set {door_lock.STRIKE_PIN} op dl" in unit.read_text()
+    if shutil.which("systemd-analyze") is None:
+        if os.environ.get("CI"):
+            pytest.fail("needs systemd-analyze on the PATH")
+        pytest.skip("needs systemd-analyze on the PATH: apt-get install systemd")
+    said = subprocess.run(
+        ["systemd-analyze", "security", "--offline=true", "--no-pager", str(unit)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
+    ).stdout
+    score = re.search(r"exposure level for door-lock.service: ([\d.]+)", said)
+    assert score is not None and float(score[1]) < 1.5
+
+
+def test_the_installer_is_a_program_that_says_what_it_needs() -> None:
+    script = FOLDER / "install.sh"
+    assert os.access(script, os.X_OK)
+    subprocess.run(["bash", "-n", script], check=True)
+    said = subprocess.run([script], capture_output=True, text=True, check=False)
+    assert said.returncode == 2 and "face.tflite" in said.stderr
+    said = subprocess.run([script, "/nowhere"], capture_output=True, text=True, check=False)
+    assert said.returncode == 1 and "face.tflite is missing" in said.stderr
