@@ -253,7 +253,7 @@ BAD: dict[str, Bad] = {
     "mobile: a custom operator": Bad("mobile", "no-custom-operators", "FaceWarp", of(custom, np.float32)),
     # An Arm NPU
     "ethos-u: PReLU": Bad("ethos-u", "slopes-spelled-out", "PRELU", named("prelu")),
-    "ethos-u: GELU": Bad("ethos-u", "every-operator-on-the-npu", "GELU", named("gelu")),
+    "ethos-u: gather": Bad("ethos-u", "every-operator-on-the-npu", "GATHER", named("gather")),
     "ethos-u: float": Bad("ethos-u", "every-operator-on-the-npu", "CONV_2D", named("convolution", np.float32)),
     "ethos-u: L2 norm": Bad("ethos-u", "every-operator-on-the-npu", "L2_NORMALIZATION", named("l2 normalization")),
     "ethos-u: a custom operator": Bad("ethos-u", "no-operator-of-others", "FaceWarp", of(custom)),
