@@ -14,7 +14,7 @@ from edge_sdk.gallery.anchor import Anchor, NoAnchor, must_advance
 from edge_sdk.gallery.content import SLOT_KEYS, Content, pack_content, parse_content
 from edge_sdk.gallery.format import MAX_FILE_BYTES, Header, pack_header, parse_header
 from edge_sdk.gallery.keys import KeyProvider
-from edge_sdk.gallery.storage import FileSystem, locked, read_gallery, write_atomically
+from edge_sdk.gallery.storage import FileSystem, locked, read_gallery, read_head, write_atomically
 
 
 @dataclass(frozen=True, repr=False)
@@ -32,6 +32,8 @@ def read(places: Places) -> tuple[bytes, int | None]:
     """File and anchor as of one moment; without an anchor no lock is needed, since a rename is atomic."""
     if isinstance(places.anchor, NoAnchor):
         return read_gallery(places.files, places.path), None
+    # Or a mistyped path would leave a lock file there.
+    read_head(places.files, places.path)
     with locked(places.files, places.path):
         file = read_gallery(places.files, places.path)
         return file, places.anchor.read(parse_header(file).gallery_id)

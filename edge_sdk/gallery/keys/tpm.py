@@ -68,7 +68,15 @@ class TpmKey:
             GalleryError: the TPM refuses, or another TPM.
         """
         index, pcrs = _parsed(parameters)
-        return tpm_nv.read_secret(index, KEY_BYTES, pcrs=pcrs)
+        try:
+            return tpm_nv.read_secret(index, KEY_BYTES, pcrs=pcrs)
+        except GalleryError as error:
+            if index in tpm_nv.indices():
+                raise
+            raise GalleryError(
+                f"the TPM holds no secret at {index:#x}",
+                hint="this is another TPM, or a copy of the gallery from before an erasure or rotation",
+            ) from error
 
     def forget(self, parameters: bytes) -> None:
         """Undefine the index; its secret is gone from the TPM."""

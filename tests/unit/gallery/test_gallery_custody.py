@@ -439,6 +439,12 @@ def test_a_lock_that_cannot_be_had_says_the_cause(
     assert hint is None or hint in str(caught.value.hint)
 
 
+def test_a_mistyped_path_leaves_no_lock_behind(tmp_path: Path) -> None:
+    with pytest.raises(GalleryError, match="no gallery at"):
+        Gallery.open(tmp_path / "hoem.gallery", key=KEY, anchor=FileAnchor(tmp_path / "anchor"))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_lock_file_that_was_removed_shuts_nobody_in() -> None:
     source = """
 import sys, time, pathlib
