@@ -133,12 +133,13 @@ def _apart(agreement: tflite_micro.Agreement) -> Iterator[Finding]:
     if agreement.exact:
         return
     kinds = [
-        f"{kind.values} of {kind.of} values of a {kind.name}, by {kind.steps} steps, from {kind.codes} codes"
+        f"{kind.values} of {kind.of} values of a {kind.name}, by {_count(kind.steps, 'step')}, from"
+        f" {_count(kind.codes, 'code')}"
         for kind in agreement.operators
     ]
     found = (
         f"another embedding than LiteRT's reference kernels' on {agreement.inputs - agreement.equal} of"
-        f" {agreement.inputs} images, by {agreement.steps} steps at most"
+        f" {agreement.inputs} images, by {_count(agreement.steps, 'step')} at most"
     )
     if agreement.explained:
         yield Finding(
@@ -154,6 +155,10 @@ def _apart(agreement: tflite_micro.Agreement) -> Iterator[Finding]:
             "a kernel of tflite-micro computes otherwise: measure the embeddings on the device before you trust them",
             rule=_AS_REFERENCE,
         )
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}{'s' if number != 1 else ''}"
 
 
 def _not_run(severity: str) -> Finding:
