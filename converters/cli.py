@@ -101,7 +101,10 @@ def _command(commands: Any, name: str, summary: str, example: str) -> argparse.A
 def _add_convert(commands: Any) -> None:
     parser = _command(commands, "convert", "convert a model and report on what came out", _CONVERT_EXAMPLE)
     parser.add_argument(
-        "model", type=Path, help="Keras .keras or .h5, SavedModel folder, ONNX, or float .tflite"
+        "model",
+        type=Path,
+        help="Keras .keras or .h5, SavedModel folder, ONNX, PyTorch .pt2, or float .tflite; or"
+        " FILE.py:FUNCTION that returns a torch.nn.Module: that file's code is run as yours",
     )
     add_targets(parser, "what to convert for, one or several separated by commas (default: cpu)")
     parser.add_argument(

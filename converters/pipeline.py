@@ -400,7 +400,11 @@ def _name(request: Request) -> str:
     if request.name:
         return request.name
     path = request.model.resolve()  # "." is a SavedModel folder's name too
-    return path.name if path.is_dir() else path.name.removesuffix(path.suffix)
+    if path.is_dir():
+        return path.name
+    # What stands before the function in net.py:make is the file.
+    name = path.name if path.exists() else path.name.partition(":")[0]
+    return name.removesuffix(Path(name).suffix)
 
 
 def _check_text(request: Request) -> None:

@@ -28,6 +28,7 @@ _RUNTIMES = {
     "saved_model": "TensorFlow",
     "onnx": "the ONNX converter",
     "onnx_outputs": "the ONNX converter",
+    "pytorch": "PyTorch",
     "tflite": "the interpreter",
 }
 

@@ -11,16 +11,22 @@ from io import BufferedReader
 from pathlib import Path
 
 from converters.errors import SourceError
+from converters.sources.pytorch_place import code_place
 
 MAX_SOURCE_BYTES = 2 << 30  # FlatBuffers and protobuf end there too
-KINDS = "Keras (.keras, .h5), SavedModel folder, ONNX or TFLite"
+KINDS = "Keras (.keras, .h5), SavedModel folder, ONNX, PyTorch (.pt2, net.py:make) or TFLite"
 _SUFFIXES = {
     "keras": (".keras", ".h5", ".hdf5"),
     "onnx": (".onnx",),
+    "pytorch": (".pt2",),
     "tflite": (".tflite", ".lite"),
 }
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _TO_ONNX = "export it to ONNX: torch.onnx.export(model.eval(), torch.zeros(1, 3, H, W), 'model.onnx')"
+_TO_PT2 = (
+    "load it in Python and export the network: torch.export.save(torch.export.export(model.eval(),"
+    " (torch.zeros(1, 3, H, W),)), 'model.pt2'), or to ONNX"
+)
 _FOREIGN = (
     (b"\xff\xd8\xff", "a JPEG image"),
     (b"\x89PNG\r\n", "a PNG image"),
@@ -40,15 +46,17 @@ def recognize(path: Path) -> str:
     """Tell the kind of a source.
 
     Args:
-        path: A file, or the folder of a SavedModel.
+        path: A file, the folder of a SavedModel, or a function in a Python file.
 
     Returns:
-        ``keras``, ``saved_model``, ``onnx`` or ``tflite``.
+        ``keras``, ``saved_model``, ``onnx``, ``pytorch`` or ``tflite``.
 
     Raises:
-        SourceError: Missing, empty, unreadable, too large, cut short, or none of the four.
+        SourceError: Missing, empty, unreadable, too large, cut short, or none of them.
     """
     try:
+        if code_place(path) is not None:
+            return "pytorch"
         if path.is_dir():
             return _of_folder(path)
         if not path.is_file():
@@ -73,7 +81,9 @@ def suffix_note(path: Path, kind: str) -> tuple[str, ...]:
 
 
 def _article(kind: str) -> str:
-    return {"keras": "a Keras", "onnx": "an ONNX", "tflite": "a TFLite"}.get(kind, f"a {kind}")
+    return {"keras": "a Keras", "onnx": "an ONNX", "pytorch": "a PyTorch", "tflite": "a TFLite"}.get(
+        kind, f"a {kind}"
+    )
 
 
 def _of_folder(path: Path) -> str:
@@ -114,8 +124,10 @@ def _of_zip(path: Path) -> str:
         ) from error
     if "config.json" in names and "metadata.json" in names:
         return "keras"
+    if any(name.endswith(("archive_format", "serialized_exported_program.json")) for name in names):
+        return "pytorch"
     if any(name.endswith(("/data.pkl", "/constants.pkl")) for name in names):
-        raise SourceError(f"{path}: expected {KINDS}, found a PyTorch file", hint=_TO_ONNX)
+        raise SourceError(f"{path}: expected {KINDS}, found PyTorch weights or TorchScript", hint=_TO_PT2)
     raise SourceError(
         f"{path}: expected {KINDS}, found a ZIP archive with {', '.join(names[:3]) or 'nothing in it'}",
         hint="unpack it and give the model inside",
@@ -128,7 +140,7 @@ def _foreign(path: Path, head: bytes) -> tuple[str, str]:
         if head.startswith(magic):
             return name, "give the trained model"
     if head.startswith((b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")):
-        return "a Python pickle (an old PyTorch file?)", _TO_ONNX
+        return "a Python pickle (an old PyTorch file?)", _TO_PT2
     if head[8:10] == b'{"':
         return "a safetensors file, weights without a network", _TO_ONNX
     if head.startswith(b"version https://git-lfs"):

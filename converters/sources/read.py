@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from converters.errors import SourceError
-from converters.sources import checks, child, kinds
+from converters.sources import checks, child, kinds, pytorch_place
 from converters.sources.source_model import SourceModel
 from edge_sdk.errors import InputError
 from edge_sdk.inference.card import InputContract
@@ -23,8 +23,8 @@ def read_source(path: str | Path, *, contract: InputContract, inputs: FloatArray
     The frameworks run in a child process; this one imports none of them.
 
     Args:
-        path: A ``.keras``, ``.h5``, ``.onnx`` or ``.tflite`` file, or a SavedModel folder; recognized by
-            content.
+        path: A ``.keras``, ``.h5``, ``.onnx``, ``.pt2`` or ``.tflite`` file, or a SavedModel folder; recognized by
+            content. Or ``net.py:make``, a function that returns a torch.nn.Module; it is run.
         contract: What the network wants to see.
         inputs: Shape (n, H, W, C), float32: a few different images, normalized as the contract says and
             in the network's channel order. About 16 are enough.
@@ -40,7 +40,8 @@ def read_source(path: str | Path, *, contract: InputContract, inputs: FloatArray
     path = Path(path)
     _check_inputs(inputs, contract)
     kind = kinds.recognize(path)
-    digest = _digest(path)
+    code = pytorch_place.code_place(path)
+    digest = _digest(path if code is None else code.file)
     answer = child.convert(kind, path, contract=contract, inputs=inputs)
     try:
         checks.check_witness(answer.witness, inputs)

@@ -14,7 +14,7 @@ class SourceModel:
     """A trained network as a float32 ``.tflite``, and what its own runtime answers.
 
     Args:
-        kind: ``keras``, ``saved_model``, ``onnx`` or ``tflite``, by content.
+        kind: ``keras``, ``saved_model``, ``onnx``, ``pytorch`` or ``tflite``, by content.
         path: The file or folder that was read.
         sha256: Hex digest of the file; of a SavedModel, over the sorted relative paths and contents.
         tflite: The network as converted: NHWC, float32, one input, one output. The batch is 1, except

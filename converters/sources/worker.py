@@ -32,6 +32,7 @@ _EXTRA = (
     "psutil",
     "ai_edge_litert",
 )
+_PYTORCH = ("torch", "litert_torch")
 _OTHER_FORM = "the file may be damaged, or beyond this converter; export it again, or as another kind"
 _WRAPPER = "Exception encountered"  # Keras puts a line of its own before what went wrong
 _REPLACE = "replace it in the network; small devices run only built-in operators"
@@ -40,6 +41,7 @@ _MODULES = {
     "saved_model": "converters.sources.from_saved_model",
     "onnx": "converters.sources.from_onnx",
     "onnx_outputs": "converters.sources.from_onnx_outputs",
+    "pytorch": "converters.sources.from_pytorch",
     "tflite": "converters.sources.from_tflite",
 }
 
@@ -76,6 +78,8 @@ def _explain(stage: str, error: Exception) -> tuple[str, str | None]:
     missing = (error.name or "") if isinstance(error, ModuleNotFoundError) else ""
     if missing in _EXTRA:
         return f"{missing} is not installed", "pip install 'edge-sdk[convert]'"
+    if missing in _PYTORCH:
+        return f"{missing} is not installed", "pip install 'edge-sdk[convert,pytorch]'"
     text = str(error)
     for mark in ("Flex ops: ", "Custom ops: "):
         if mark in text:

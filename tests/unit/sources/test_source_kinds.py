@@ -59,10 +59,46 @@ def test_foreign_files_are_named(tmp_path, content, found):
     assert hint
 
 
-def test_pytorch_archive_says_export_to_onnx(tmp_path):
+def test_pytorch_weights_say_how_to_export_the_network(tmp_path):
     message, hint = refusal(write_zip(tmp_path / "face.pt", "face/data.pkl", "face/version"))
     assert "PyTorch" in message
-    assert "torch.onnx.export" in hint
+    assert "torch.export.save" in hint
+    assert "ONNX" in hint
+
+
+@pytest.mark.parametrize("name", ["net/archive_format", "serialized_exported_program.json"])
+def test_an_exported_program_is_pytorch_whatever_it_is_called(tmp_path, name):
+    path = write_zip(tmp_path / "net.bin", name, "net/data/weights/weight_0", "net/models/model.json")
+    assert recognize(path) == "pytorch"
+
+
+def test_a_function_in_a_python_file_is_pytorch(tmp_path):
+    (tmp_path / "net.py").write_text("raise SystemExit('recognizing must not run it')")
+    (tmp_path / "package").mkdir()
+    (tmp_path / "package" / "inner.py").write_text("")
+    assert recognize(tmp_path / "net.py:make") == "pytorch"
+    assert recognize(tmp_path / "net:make") == "pytorch"
+    assert recognize(tmp_path / "package.inner:make") == "pytorch"
+
+
+@pytest.mark.parametrize("name", ["other.py:make", "other:make", "a.b:make"])
+def test_a_function_in_no_file_says_the_form(tmp_path, name):
+    message, hint = refusal(tmp_path / name)
+    assert "there is no file" in message
+    assert "FILE.py:FUNCTION" in hint
+
+
+@pytest.mark.parametrize("name", ["net.py:", ":make", "net.py:2", "net.py:a.b", "c:make:it"])
+def test_another_form_with_a_colon_is_a_missing_file(tmp_path, name):
+    (tmp_path / "net.py").write_text("")
+    assert "no such file" in refusal(tmp_path / name)[0]
+
+
+def test_a_file_that_is_called_like_a_function_is_a_file(tmp_path):
+    (tmp_path / "net.py").write_text("")
+    path = tmp_path / "net.py:make"
+    path.write_bytes(b"\0\0\0\0TFL3 and more")
+    assert recognize(path) == "tflite"
 
 
 def test_other_archive_is_named_by_what_is_in_it(tmp_path):

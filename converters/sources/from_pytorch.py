@@ -1,0 +1,172 @@
+"""A PyTorch network as a source, through litert-torch; only in the child process.
+
+``FILE.py:FUNCTION`` runs the caller's code, with all that it may do.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from converters.errors import SourceError
+from converters.sources import checks, tflite_network
+from converters.sources.pytorch_place import CodePlace, code_place
+from converters.sources.request import Converted, Request, tools
+from edge_sdk.inference.card import InputContract
+from edge_sdk.types import FloatArray
+
+_TO_NCHW = (0, 3, 1, 2)
+# Where an exported call keeps whether it trains: its position among the arguments.
+_TRAINING = {
+    "aten.batch_norm.default": 5,
+    "aten.native_batch_norm.default": 5,
+    "aten._native_batch_norm_legit.default": 5,
+    "aten._native_batch_norm_legit_functional.default": 5,
+    "aten.dropout.default": 2,
+}
+_AGAIN = "export it again: torch.export.export(model.eval(), (torch.zeros(1, 3, H, W),))"
+
+
+def convert(request: Request) -> Converted:
+    """Load or make the network, let torch answer the images, and write it as ``.tflite``.
+
+    Raises:
+        SourceError: Not a program of torch.export, no module, in training mode, another batch than 1, more than
+            one input or output, not float32, or not the contract's image.
+    """
+    request.stage = "loading PyTorch"
+    import litert_torch
+    import torch
+
+    torch.set_num_threads(1)
+    place = code_place(request.path)
+    if place is None:
+        module, channels_first = _load(request)
+        notes: tuple[str, ...] = ()
+    else:
+        module, notes = _make(place, request)
+        channels_first = True
+    request.stage = "running the network with torch"
+    witness = _embed(module, request.inputs, channels_first)
+    request.stage = "converting the network with litert-torch"
+    network = litert_torch.to_channel_last_io(module, args=[0]) if channels_first else module
+    file = request.folder / "litert_torch.tflite"
+    litert_torch.convert(network, (torch.zeros(1, *request.contract.shape),)).export(str(file))
+    tflite = file.read_bytes()
+    notes += tflite_network.inspect(tflite, request.contract)
+    return Converted(tflite, witness, tools("torch", "litert-torch", "ai-edge-litert"), notes)
+
+
+def _load(request: Request) -> tuple[Any, bool]:
+    """The module of a ``.pt2``, and whether its image has the channels first."""
+    import torch
+
+    request.stage = "loading the exported program"
+    program = torch.export.load(request.path)
+    _check_evaluation(program.graph.nodes)
+    named = {node.name: node for node in program.graph.nodes if node.op == "placeholder"}
+    images = [named[name] for name in program.graph_signature.user_inputs if name in named]
+    checks.check_single([node.name for node in images], list(program.graph_signature.user_outputs))
+    image = images[0].meta["val"]
+    if image.dtype != torch.float32:
+        raise SourceError(
+            f"input is {str(image.dtype).removeprefix('torch.')}, expected float32", hint=_AGAIN
+        )
+    shape = [int(side) if isinstance(side, int) else None for side in image.shape]
+    _check_float(program.state_dict.values())
+    return program.module(), _check_shape(shape, request.contract)
+
+
+def _check_evaluation(nodes: Any) -> None:
+    """Refuse batch norm over the batch and live dropout: they answer otherwise with every other image."""
+    for node in nodes:
+        name = str(node.target)
+        position = _TRAINING.get(name)
+        if position is not None and len(node.args) > position and node.args[position] is True:
+            raise SourceError(f"exported in training mode ({name.split('.')[1]} trains)", hint=_AGAIN)
+
+
+def _check_shape(shape: Sequence[int | None], contract: InputContract) -> bool:
+    """Hold the exported image against the contract; returns whether its channels come first."""
+    if len(shape) != 4:
+        text = "x".join("?" if side is None else str(side) for side in shape)
+        raise SourceError(f"graph input is {text}, expected batch x channels x height x width", hint=_AGAIN)
+    if shape[0] not in (None, 1):
+        raise SourceError(f"exported for batches of {shape[0]}, expected 1 or an open batch", hint=_AGAIN)
+    channels_last = shape[3] == contract.channels and shape[1] != contract.channels
+    sides = shape[1:] if channels_last else [shape[2], shape[3], shape[1]]
+    checks.check_image(sides, contract)
+    return not channels_last
+
+
+def _make(place: CodePlace, request: Request) -> tuple[Any, tuple[str, ...]]:
+    """Run the caller's function, from its own folder, so that weights named beside it are found."""
+    import torch
+
+    request.stage = f"running {place.file.name}:{place.function}"
+    file = place.file.resolve()
+    spec = importlib.util.spec_from_file_location(file.stem, file)
+    if spec is None or spec.loader is None:
+        raise SourceError(f"{file.name} is no Python file", hint="say FILE.py:FUNCTION")
+    code = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = code
+    back = Path.cwd()
+    sys.path.insert(0, str(file.parent))
+    os.chdir(file.parent)
+    try:
+        spec.loader.exec_module(code)
+        function = getattr(code, place.function, None)
+        if not callable(function):
+            raise SourceError(f"{file.name} has no function {place.function!r}", hint=_names(code))
+        module = function()
+    finally:
+        os.chdir(back)
+    if not isinstance(module, torch.nn.Module):
+        raise SourceError(
+            f"{place.function} returned {type(module).__name__}, expected a torch.nn.Module",
+            hint="return the network itself, with its weights loaded",
+        )
+    _check_float([*module.parameters(), *module.buffers()])
+    notes = [f"the digest covers {file.name}, not what it imports or the weights it loads"]
+    if any(part.training for part in module.modules()):
+        notes.append("the network came in training mode and was put in evaluation mode")
+    return module.cpu().eval(), tuple(notes)
+
+
+def _names(code: Any) -> str:
+    own = [
+        name for name, value in vars(code).items() if callable(value) and value.__module__ == code.__name__
+    ]
+    return f"it has {', '.join(own[:4])}" if own else "it has no functions at all"
+
+
+def _check_float(tensors: Any) -> None:
+    import torch
+
+    for tensor in tensors:
+        if isinstance(tensor, torch.Tensor) and tensor.is_floating_point() and tensor.dtype != torch.float32:
+            kind = str(tensor.dtype).removeprefix("torch.")
+            raise SourceError(f"its weights are {kind}, expected float32", hint="say model.float() before")
+
+
+def _embed(module: Any, inputs: FloatArray, channels_first: bool) -> FloatArray:
+    """Let torch answer the images one at a time."""
+    import torch
+    from torch.utils import _pytree
+
+    rows = []
+    for image in inputs:
+        fed = image[None].transpose(_TO_NCHW) if channels_first else image[None]
+        with torch.no_grad():
+            answer = module(torch.from_numpy(np.ascontiguousarray(fed)))
+        leaves = _pytree.tree_leaves(answer)
+        checks.check_single(["image"], [f"output {i} {list(leaf.shape)}" for i, leaf in enumerate(leaves)])
+        checks.embedding_dimension([int(side) for side in leaves[0].shape[1:]])
+        rows.append(leaves[0].to(torch.float32).numpy().reshape(-1))
+    return np.stack(rows)
