@@ -19,7 +19,15 @@ from pathlib import Path
 import numpy as np
 
 from edge_sdk.gallery import Gallery, InMemoryKey, Passphrase, sealing
-from edge_sdk.gallery.content import CRITICAL, SLOT_KEYS, Content, PolicyRecord, pack_content, parse_content
+from edge_sdk.gallery.content import (
+    CRITICAL,
+    SLOT_KEYS,
+    TRANSFORM_KEY,
+    Content,
+    PolicyRecord,
+    pack_content,
+    parse_content,
+)
 from edge_sdk.gallery.format import WRAPPED_BYTES, Header, Slot, header_bytes_of, parse_header
 from edge_sdk.gallery.sealing import Randomness, aligned_buffer
 from edge_sdk.gallery.simulation import SimulatedFileSystem
@@ -102,6 +110,7 @@ def make(
     subjects: tuple[str, ...] = ("ann", "Zoë"),
     templates: int = 2,
     key: InMemoryKey | Passphrase = KEY,
+    renewed: bool = False,
     **options: str,
 ) -> bytes:
     """A gallery made through the public functions."""
@@ -122,6 +131,8 @@ def make(
             for name in subjects:
                 rows = np.stack([embedding(f"{name}/{i}", dimension) for i in range(templates)])
                 t.enrol(name, rows, label="label" if name == subjects[0] else "")
+    if renewed:
+        gallery.renew_transform()
     return files.state()[PATH]
 
 
@@ -162,6 +173,8 @@ def good_vectors() -> dict[str, tuple[dict[str, str], bytes]]:
         vectors[name] = (head_of_good(file), file)
     file = make("power of two", dimension=128, templates=1)
     vectors["dimension_128"] = (head_of_good(file), file)
+    file = make("renewed", renewed=True)
+    vectors["renewed_transform"] = (head_of_good(file), file)
     file = make("empty", subjects=())
     vectors["empty"] = (head_of_good(file, probe=None), file)
     words = Passphrase(PASSPHRASE, memory_kib=64, passes=1, lanes=2)
@@ -266,6 +279,11 @@ def bad_vectors() -> dict[str, tuple[dict[str, str], bytes]]:
     add("other_model", "model", file, model=bytes(32).hex())
     add("anchor_is_newer", "rollback", file, anchor=str(sealed.header.generation + 1))
     add("anchor_is_lost", "rollback", next_file, anchor="1")
+    renewed = Sealed.of(make("renewed", renewed=True))
+    short = PolicyRecord(TRANSFORM_KEY, critical=True, value=bytes(31))
+    records = [short if record.kind == TRANSFORM_KEY else record for record in renewed.content.policy]
+    cut_key = pack_content(replace(renewed.content, policy=tuple(records)))
+    add("content_transform_key_short", "format", renewed.again(bytes(cut_key)))
     for name, expect, change in content_changes(sealed):
         add(f"content_{name}", expect, sealed.again(change(sealed.plaintext)))
     return vectors

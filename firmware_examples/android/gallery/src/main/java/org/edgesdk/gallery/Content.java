@@ -29,6 +29,7 @@ final class Content {
     private static final int REVOKED = 1;
     private static final int CRITICAL = 1;
     private static final int RECORD_SLOT_KEYS = 1;
+    private static final int RECORD_TRANSFORM_KEY = 2;
 
     static final class Subject {
         final String name;
@@ -53,6 +54,9 @@ final class Content {
     }
 
     final byte[] rootSecret;
+    /** The renewed transform key; null where it derives from the root secret. */
+    final byte[] transformKey;
+
     final long committedAt;
     final Subject[] subjects;
     /** For each template the index of its subject. */
@@ -63,8 +67,15 @@ final class Content {
     final ByteBuffer matrix;
 
     private Content(
-            byte[] rootSecret, long committedAt, Subject[] subjects, int[] owners, float[] scales, ByteBuffer matrix) {
+            byte[] rootSecret,
+            byte[] transformKey,
+            long committedAt,
+            Subject[] subjects,
+            int[] owners,
+            float[] scales,
+            ByteBuffer matrix) {
         this.rootSecret = rootSecret;
+        this.transformKey = transformKey;
         this.committedAt = committedAt;
         this.subjects = subjects;
         this.owners = owners;
@@ -100,11 +111,13 @@ final class Content {
         float[] scales = new float[(int) templates];
         readTable(bytes, (int) tableAt, (int) subjects, owners, scales);
         checkSources(bytes, (int) (policyAt + policyBytes), (int) sources);
-        checkPolicy(bytes, (int) policyAt, (int) (policyAt + policyBytes), header, slotIndex, slotKey);
+        byte[] transformKey =
+                readPolicy(bytes, (int) policyAt, (int) (policyAt + policyBytes), header, slotIndex, slotKey);
         Subject[] read = readSubjects(bytes, (int) subjects, (int) labelsAt, (int) policyAt);
         ByteBuffer matrix = ByteBuffer.wrap(text, (int) matrixAt, text.length - (int) matrixAt).slice();
         return new Content(
                 Arrays.copyOfRange(text, 24, 56),
+                transformKey,
                 bytes.getLong(56),
                 read,
                 owners,
@@ -187,7 +200,8 @@ final class Content {
         }
     }
 
-    private static void checkPolicy(
+    /** Checks the policy records; returns the renewed transform key, or null. */
+    private static byte[] readPolicy(
             ByteBuffer bytes, int from, int end, Header header, int slotIndex, byte[] slotKey) throws GalleryException {
         Map<Integer, byte[]> records = new HashMap<>();
         int before = 0;
@@ -197,7 +211,8 @@ final class Content {
             int flags = Short.toUnsignedInt(bytes.getShort(at + 2));
             long length = Integer.toUnsignedLong(bytes.getInt(at + 4));
             need(kind > before && (flags & ~CRITICAL) == 0 && at + 8 + length <= end, "a policy record is malformed");
-            need(kind == RECORD_SLOT_KEYS || flags != CRITICAL, "a critical record this reader does not know");
+            boolean known = kind == RECORD_SLOT_KEYS || kind == RECORD_TRANSFORM_KEY;
+            need(known || flags != CRITICAL, "a critical record this reader does not know");
             records.put(kind, Arrays.copyOfRange(bytes.array(), at + 8, at + 8 + (int) length));
             before = kind;
             at += 8 + (int) length;
@@ -206,6 +221,9 @@ final class Content {
         need(keys.length == Sealing.KEY_BYTES * header.slots.size(), "slot keys are missing");
         int at = Sealing.KEY_BYTES * slotIndex;
         need(MessageDigest.isEqual(Arrays.copyOfRange(keys, at, at + Sealing.KEY_BYTES), slotKey), "another slot key");
+        byte[] transformKey = records.get(RECORD_TRANSFORM_KEY);
+        need(transformKey == null || transformKey.length == Sealing.KEY_BYTES, "a transform key of another length");
+        return transformKey;
     }
 
     private static void need(boolean good, String otherwise) throws GalleryException {

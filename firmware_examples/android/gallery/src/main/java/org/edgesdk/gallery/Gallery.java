@@ -33,7 +33,9 @@ public final class Gallery {
     private Gallery(Header header, Content content) {
         this.header = header;
         this.content = content;
-        byte[] key = Sealing.hkdf(header.galleryId, content.rootSecret, Sealing.ascii("edge-sdk/gallery/transform@v1"));
+        byte[] key = content.transformKey != null
+                ? content.transformKey
+                : Sealing.hkdf(header.galleryId, content.rootSecret, Sealing.ascii("edge-sdk/gallery/transform@v1"));
         this.transform = header.transform == Header.TRANSFORM_SHP3 ? new Shp3(key, header.dimension) : null;
         Arrays.fill(key, (byte) 0);
     }
