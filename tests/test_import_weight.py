@@ -17,6 +17,9 @@ HEAVY = (
     "flatbuffers",
     "converters",
     "onnx",
+    "pooch",
+    "requests",
+    "cv2",
 )
 
 
@@ -44,6 +47,8 @@ def roots(modules: set[str]) -> set[str]:
         "from edge_sdk import Gallery, KeyFile, Passphrase",
         "import edge_sdk.cli; edge_sdk.cli.build_parser()",
         "import edge_sdk.testing",
+        "import edge_sdk.zoo",
+        "import edge_sdk.perception.detector, edge_sdk.perception.quality, edge_sdk.perception.liveness",
     ],
 )
 def test_nothing_heavy_is_loaded_by_importing(run_python: Run, source: str) -> None:

@@ -1,0 +1,70 @@
+"""The zoo on real files: their digests hold in a mirror folder and over an address of their own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from edge_sdk import zoo
+from edge_sdk.errors import ModelError
+from edge_sdk.perception.detector import Detector
+
+pytestmark = pytest.mark.real
+
+
+def entries(folder: Path) -> list[zoo.ZooEntry]:
+    """An entry for every file that the folder's own list names."""
+    lines = (folder / "SHA256SUMS").read_text().splitlines()
+    found = []
+    for digest, file in (line.split() for line in lines):
+        size = (folder / file).stat().st_size
+        address = (folder / file).resolve().as_uri()
+        found.append(
+            replace(
+                zoo.entry("blazeface-short"),
+                name=file,
+                file=file,
+                address=address,
+                sha256=digest,
+                size_bytes=size,
+            )
+        )
+    return found
+
+
+def test_every_file_is_found_in_the_mirror_and_is_the_listed_one(
+    shared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(zoo.MIRROR, str(shared / "zoo"))
+    for entry in entries(shared / "zoo"):
+        assert zoo.path(entry) == shared / "zoo" / entry.file
+        with pytest.raises(ModelError, match="found others"):
+            zoo.path(replace(entry, sha256="0" * 64))
+
+
+def test_files_are_pulled_into_the_cache_once(
+    shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(zoo.MIRROR, raising=False)
+    monkeypatch.setenv("EDGE_SDK_CACHE", str(tmp_path))
+    for entry in entries(shared / "zoo")[:3]:
+        file = zoo.pull(entry)
+        assert file.parent == tmp_path / "zoo"
+        assert file.stat().st_size == entry.size_bytes
+        with pytest.raises(ModelError, match="nothing was kept"):
+            zoo.pull(replace(entry, file="other.onnx", sha256="0" * 64))
+    assert len(list((tmp_path / "zoo").iterdir())) == 3
+
+
+@pytest.mark.parametrize("name", ["blazeface-short", "blazeface-full"])
+def test_the_shipped_list_says_what_these_files_are(
+    shared: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(zoo.MIRROR, str(shared / "zoo"))
+    entry = zoo.entry(name)
+    assert entry.exercised
+    Detector.open(zoo.path(entry), sha256=entry.sha256)
+    with pytest.raises(ModelError, match="SHA-256"):
+        Detector.open(zoo.path(entry), sha256="0" * 64)
