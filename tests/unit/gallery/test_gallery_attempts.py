@@ -178,6 +178,8 @@ def test_the_defaults_are_what_nist_says() -> None:
     assert AttemptPolicy() == AttemptPolicy(free=5, most=50, wait_s=30)
     assert AttemptPolicy.with_pad() == AttemptPolicy(free=10, most=100, wait_s=30)
     assert wait_ms(AttemptPolicy(wait_s=0), AttemptState(failures=9), Moment(bytes(16), 0)) == 0
+    for edge in ({"free": 1, "most": 1}, {"free": 10**6, "most": 10**6}, {"wait_s": 86_400}):
+        AttemptPolicy(**edge)
     for wrong in ({"free": 0}, {"free": 6, "most": 5}, {"most": 10**7}, {"wait_s": -1}, {"wait_s": 10**6}):
         with pytest.raises(InputError, match="failures"):
             AttemptPolicy(**wrong)
@@ -199,6 +201,7 @@ def test_a_success_forgets_only_what_was_before_it() -> None:
     first = begin(AttemptState(), now)
     second = begin(begin(first, now), now)
     assert succeed(second, first.begun).failures == 2
+    assert succeed(second, first.begun).writes == second.writes + 1
     assert succeed(second, second.begun).failures == 0
     assert succeed(succeed(second, second.begun), first.begun).failures == 0
 

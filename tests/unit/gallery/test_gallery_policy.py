@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from edge_sdk.decision.operating_point import OperatingPoint
 from edge_sdk.errors import GalleryFormatError, InputError, ModelCardError, SubjectUnknownError
 from edge_sdk.gallery import AttemptPolicy, Decision, DecisionPolicy, Gallery, InMemoryKey, Reason
-from edge_sdk.gallery.attempts import AttemptState, Moment, parse_limit, parse_state
+from edge_sdk.gallery.attempts import AttemptState, Moment, pack_limit, pack_state, parse_limit, parse_state
 from edge_sdk.gallery.policy import (
     decide,
     pack_own_thresholds,
@@ -265,6 +265,9 @@ def test_the_records_are_laid_out_as_the_page_says() -> None:
     found = parse_state(state + code, key=b"k" * 32, gallery_id=b"g" * 16, count_id=b"c" * 16)
     assert found == AttemptState(failures=5, begun=6, writes=7, last=Moment(b"b" * 16, 1234))
     assert len(state + code) == 120
+    assert found is not None
+    assert pack_state(found, key=b"k" * 32, gallery_id=b"g" * 16, count_id=b"c" * 16) == state + code
+    assert pack_limit(AttemptPolicy(), b"c" * 16) == limit
 
 
 def test_how_far_the_evidence_reaches_is_where_it_ends() -> None:
