@@ -1,8 +1,8 @@
 """Where frames come from: one seam, four sources. Nothing is opened before `with`."""
 
-from edge_sdk.cameras.camera import Camera, Watched
+from edge_sdk.cameras.camera import Camera, Watched, frames
 from edge_sdk.cameras.folder import FolderCamera
 from edge_sdk.cameras.opencv import V4l2Camera, VideoFile
 from edge_sdk.cameras.picamera import PiCamera
 
-__all__ = ["Camera", "FolderCamera", "PiCamera", "V4l2Camera", "VideoFile", "Watched"]
+__all__ = ["Camera", "FolderCamera", "PiCamera", "V4l2Camera", "VideoFile", "Watched", "frames"]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import time
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Protocol
 
@@ -87,3 +90,10 @@ class Watched:
                 hint="restart the camera; a live picture always changes a little",
             )
         return frame
+
+
+def frames(camera: Camera, *, seconds: float = math.inf) -> Iterator[UInt8Array]:
+    """The frames of an open camera until its end, or for so long; shape and errors as `Watched.read`."""
+    watched, ends = Watched(camera), time.monotonic() + seconds
+    while time.monotonic() < ends and (frame := watched.read()) is not None:
+        yield frame

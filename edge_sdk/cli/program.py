@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 
 from edge_sdk import __version__, console
-from edge_sdk.cli import doctor, gallery, recognition, zoo
+from edge_sdk.cli import doctor, face, gallery, recognition, zoo
 from edge_sdk.cli.arguments import PROGRAM
 
 
@@ -22,12 +22,14 @@ def build_parser() -> argparse.ArgumentParser:
     """Every command with its arguments; a parsed command line carries its function as `run`."""
     parser = argparse.ArgumentParser(
         prog=PROGRAM,
-        description="Recognize someone with a model that edge-convert made. Images are aligned crops.",
+        description="Recognize someone with a model that edge-convert made: from aligned crops, or from photographs and"
+        " cameras (face).",
         epilog="exit codes: 0 done or match, 1 no match, 2 usage, 3 error; nothing opens on an error",
     )
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     recognition.add_commands(commands)
+    face.add_commands(commands)
     gallery.add_commands(commands)
     zoo.add_commands(commands)
     doctor.add_commands(commands)

@@ -65,25 +65,33 @@ def add_commands(commands: Any) -> None:
     identify.add_argument("images", nargs="+", type=Path, help="JPEG, PNG or PPM crops, each one probe")
     for parser in (enrol, verify, identify):
         add_gallery_arguments(parser)
-        parser.add_argument("--model", type=Path, required=True, help="a .tflite that edge-convert made")
-        parser.add_argument("--model-sha256", help="the digest it must have; checked before it is parsed")
-        parser.add_argument(
-            "--delegate",
-            metavar="LIBRARY",
-            help="such as libedgetpu.so.1; the CPU runs where its answers are wrong",
-        )
-    for parser in (verify, identify):
-        threshold = parser.add_mutually_exclusive_group()
-        threshold.add_argument("--fmr", type=float, help="use the card's operating point at this FMR")
+        add_model_arguments(parser)
+    add_threshold_arguments(verify, search=False)
+    add_threshold_arguments(identify, search=True)
+
+
+def add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    """The embedder's file, and what runs it."""
+    parser.add_argument("--model", type=Path, required=True, help="a .tflite that edge-convert made")
+    parser.add_argument("--model-sha256", help="the digest it must have; checked before it is parsed")
+    parser.add_argument(
+        "--delegate",
+        metavar="LIBRARY",
+        help="such as libedgetpu.so.1; the CPU runs where its answers are wrong",
+    )
+
+
+def add_threshold_arguments(parser: argparse.ArgumentParser, *, search: bool) -> None:
+    """What to decide by where the gallery's own policy is not asked; `search` for 1:N."""
+    threshold = parser.add_mutually_exclusive_group()
+    threshold.add_argument("--fmr", type=float, help="use the card's operating point at this FMR")
+    threshold.add_argument("--threshold", type=float, help="cosine to reach, where the card has no evidence")
+    if search:
         threshold.add_argument(
-            "--threshold", type=float, help="cosine to reach, where the card has no evidence"
+            "--fpir",
+            type=float,
+            help="let at most this share of strangers in, whatever the gallery's size",
         )
-        if parser is identify:
-            threshold.add_argument(
-                "--fpir",
-                type=float,
-                help="let at most this share of strangers in, whatever the gallery's size",
-            )
 
 
 def _enrol(arguments: argparse.Namespace) -> int:
@@ -92,7 +100,7 @@ def _enrol(arguments: argparse.Namespace) -> int:
     # Names and images are looked at before the gallery is touched, so a bad one leaves no new files behind.
     checked_text(arguments.subject, "a subject's name", min_bytes=1)
     checked_text(arguments.label, "a label", min_bytes=0)
-    embedder = _open_embedder(arguments)
+    embedder = open_embedder(arguments)
     embeddings = _embed(embedder, arguments.images)
     gallery = open_or_create(arguments, embedder)
     try:
@@ -114,7 +122,7 @@ def _enrol(arguments: argparse.Namespace) -> int:
 
 
 def _verify(arguments: argparse.Namespace) -> int:
-    embedder = _open_embedder(arguments)
+    embedder = open_embedder(arguments)
     gallery = open_gallery(arguments, embedder.model_id)
     threshold = None if _policy_decides(arguments, gallery) else _threshold(arguments, embedder.card)
     answer = gallery.verify(_embed(embedder, [arguments.image])[0], arguments.subject, threshold=threshold)
@@ -127,11 +135,9 @@ def _verify(arguments: argparse.Namespace) -> int:
 
 
 def _identify(arguments: argparse.Namespace) -> int:
-    embedder = _open_embedder(arguments)
+    embedder = open_embedder(arguments)
     gallery = open_gallery(arguments, embedder.model_id)
-    threshold = None
-    if not _policy_decides(arguments, gallery):
-        threshold = _search_threshold(arguments, embedder.card, references=gallery.status().templates)
+    threshold = wished_threshold(arguments, embedder.card, gallery)
     probes = _embed(embedder, arguments.images)
     answers = [gallery.identify(probe, threshold=threshold) for probe in probes]
     tell(
@@ -168,7 +174,8 @@ def _policy_decides(arguments: argparse.Namespace, gallery: Gallery) -> bool:
     return gallery.policy is not None and asked == (None, None, None)
 
 
-def _open_embedder(arguments: argparse.Namespace) -> Embedder:
+def open_embedder(arguments: argparse.Namespace) -> Embedder:
+    """The embedder that the arguments name; says so where a delegate is not used."""
     from edge_sdk.inference.choice import DelegateWarning
     from edge_sdk.perception.embedder import Embedder
 
@@ -213,13 +220,18 @@ def _threshold(arguments: argparse.Namespace, card: ModelCard) -> float:
     raise ModelCardError(f"expected an FMR that the card has evidence for ({known}), found {arguments.fmr:g}")
 
 
-def _search_threshold(arguments: argparse.Namespace, card: ModelCard, *, references: int) -> float:
-    """The threshold for a search of so many references; a wish by FPIR knows that N references are N chances."""
+def wished_threshold(arguments: argparse.Namespace, card: ModelCard, gallery: Gallery) -> float | None:
+    """The threshold of a search, None where the gallery's policy decides.
+
+    A wish by FPIR knows that N references are N chances.
+    """
+    if _policy_decides(arguments, gallery):
+        return None
     if arguments.fpir is None:
         return _threshold(arguments, card)
     from edge_sdk.decision.operating_point import OperatingPoint
 
-    wanted = OperatingPoint.for_identification(
-        card.operating_points, fpir=arguments.fpir, references=max(1, references)
-    )
-    return wanted.threshold
+    references = max(1, gallery.status().templates)
+    return OperatingPoint.for_identification(
+        card.operating_points, fpir=arguments.fpir, references=references
+    ).threshold

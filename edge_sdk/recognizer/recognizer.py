@@ -161,7 +161,7 @@ class Recognizer:
             if len(samples) == max(least, MOST_TEMPLATES):
                 break
         if len(samples) < least:
-            reasons = sorted({one.reason for one in refused}) or ["no frames"]
+            reasons = sorted({one.reason for one in refused}) or ["give more pictures"]
             raise AcquisitionError(
                 f"expected {least} good frames of {subject!r}, found {len(samples)} of {len(samples) + len(refused)}",
                 reason="enrolment",
@@ -264,7 +264,8 @@ class Recognizer:
         face = samples[-1].face
         if not bona_fide(samples):
             refused = self.gallery.reject()
-            return Recognition(refused.decision, None, _reason(refused) or ATTACK, face)
+            words = ATTACK if refused.reason is None else _reason(refused)
+            return Recognition(refused.decision, None, words, face)
         probe = mean_direction(samples)
         answer: Identification | Verification
         if subject is None:

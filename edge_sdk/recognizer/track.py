@@ -31,6 +31,7 @@ class Track:
         self._alike = alike
         self._face: Face | None = None
         self._missed = 0
+        self._last: FloatArray | None = None
         self.samples: list[Sample] = []
         self.answered = False
 
@@ -48,12 +49,16 @@ class Track:
     def gather(self, sample: Sample) -> None:
         """Keep the sample of a new frame."""
         self.follow(sample.face)
-        if any(float(kept.embedding @ sample.embedding) < self._alike for kept in self.samples):
+        before = [kept.embedding for kept in self.samples]
+        if self._last is not None and not before:
+            before = [self._last]  # who was asked about already
+        if any(float(embedding @ sample.embedding) < self._alike for embedding in before):
             self._begin(sample.face)
         self.samples.append(sample)
+        self._last = sample.embedding
 
     def _begin(self, face: Face | None) -> None:
-        self._face, self._missed = face, 0
+        self._face, self._missed, self._last = face, 0, None
         self.samples = []
         self.answered = False
 

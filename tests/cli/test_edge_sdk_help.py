@@ -26,6 +26,9 @@ def test_these_are_the_commands() -> None:
     assert [" ".join(path) for path in COMMANDS] == [
         "doctor",
         "enrol",
+        "face enrol",
+        "face identify",
+        "face watch",
         "gallery add-key",
         "gallery audit",
         "gallery create",

@@ -1,0 +1,195 @@
+"""Enrol and recognize people from photographs and cameras: what stands before the embedder is done here too."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edge_sdk import console
+from edge_sdk.cli.arguments import add_command, add_gallery_arguments, open_gallery, tell
+from edge_sdk.cli.recognition import (
+    add_model_arguments,
+    add_threshold_arguments,
+    open_embedder,
+    wished_threshold,
+)
+from edge_sdk.errors import InputError
+
+if TYPE_CHECKING:
+    from edge_sdk.cameras import Camera
+    from edge_sdk.perception.embedder import Embedder
+    from edge_sdk.recognizer import Recognition, Recognizer
+
+_FILES = "--model face.tflite --detector yunet.tflite --gallery home.gallery --key home.key"
+_CAMERA = "pi, usb, usb:1 for /dev/video1, a video file, or a folder of images"
+
+
+def add_commands(commands: Any) -> None:
+    """Add `face` with its commands."""
+    parser = commands.add_parser("face", help="enrol and recognize people from photographs and cameras")
+    inner = parser.add_subparsers(required=True, metavar="COMMAND")
+    enrol = add_command(
+        inner,
+        "enrol",
+        "enrol one person, alone in every picture",
+        _enrol,
+        example=f"face enrol alice --camera pi {_FILES}",
+    )
+    enrol.add_argument("subject", help="a name of your choice, 1 to 64 bytes")
+    enrol.add_argument("--label", default="", help="free text to keep with the person")
+    enrol.add_argument(
+        "--least", type=int, default=3, help="good pictures that it takes, 1 or more (default: 3)"
+    )
+    enrol.add_argument(
+        "--allow-duplicate", action="store_true", help="enrol also who looks like somebody enrolled"
+    )
+    identify = add_command(
+        inner,
+        "identify",
+        "ask who photographs show; each is one try",
+        _identify,
+        example=f"face identify photo.jpg {_FILES}",
+    )
+    watch = add_command(
+        inner,
+        "watch",
+        "follow whoever is before a camera, and say each answer as it comes",
+        _watch,
+        example=f"face watch --camera usb --seconds 60 {_FILES}",
+    )
+    for one, seconds in ((enrol, 30.0), (watch, math.inf)):
+        one.add_argument(
+            "--seconds",
+            type=float,
+            default=seconds,
+            help=f"how long to look at a camera (default: {seconds:g})",
+        )
+    for one in (enrol, identify):
+        one.add_argument("photographs", nargs="*", type=Path, help="JPEG, PNG or PPM files")
+    for one in (enrol, watch):
+        one.add_argument("--camera", metavar="SOURCE", required=one is watch, help=_CAMERA)
+    for one in (enrol, identify, watch):
+        add_gallery_arguments(one)
+        add_model_arguments(one)
+        one.add_argument("--detector", type=Path, required=True, help="a .tflite that finds faces")
+        one.add_argument(
+            "--pad",
+            type=Path,
+            nargs="+",
+            default=[],
+            metavar="FILE",
+            help="MiniFASNet .tflite files that tell a person from a picture",
+        )
+    for one in (identify, watch):
+        add_threshold_arguments(one, search=True)
+
+
+def _enrol(arguments: argparse.Namespace) -> int:
+    from edge_sdk.cameras import frames
+    from edge_sdk.gallery.transaction import checked_text
+
+    checked_text(arguments.subject, "a subject's name", min_bytes=1)
+    checked_text(arguments.label, "a label", min_bytes=0)
+    if bool(arguments.photographs) == bool(arguments.camera):
+        raise InputError("expected photographs or --camera, found both or neither")
+    embedder = open_embedder(arguments)
+    camera = _camera(arguments.camera) if arguments.camera else _files(arguments.photographs)
+    with camera as opened:
+        recognizer = _recognizer(arguments, embedder)
+        made = recognizer.enrol(
+            frames(opened, seconds=arguments.seconds),
+            arguments.subject,
+            label=arguments.label,
+            allow_duplicate=arguments.allow_duplicate,
+            least=arguments.least,
+        )
+    lines = [f"enrolled {made.subject} with {made.templates} templates"]
+    lines += [f"picture {one.index + 1} not used: {one.reason}" for one in made.refused]
+    refused = [{"picture": one.index + 1, "reason": one.reason} for one in made.refused]
+    value = {"enrolled": made.subject, "templates": made.templates, "refused": refused}
+    tell(arguments, value, "\n".join(lines))
+    return 0
+
+
+def _identify(arguments: argparse.Namespace) -> int:
+    if not arguments.photographs:
+        raise InputError("expected one or more photographs, found none")
+    recognizer = _recognizer(arguments, open_embedder(arguments))
+    answers = []
+    with _files(arguments.photographs) as camera:
+        while (frame := camera.read()) is not None:
+            answers.append(recognizer.identify(frame))
+    named = list(zip(arguments.photographs, answers, strict=True))
+    tell(
+        arguments,
+        [{"image": str(path), **_value(answer)} for path, answer in named],
+        "\n".join(f"{path}: {_words(answer)}" for path, answer in named),
+    )
+    return 0 if all(answer.accepted for answer in answers) else console.CLEAN_NEGATIVE
+
+
+def _watch(arguments: argparse.Namespace) -> int:
+    recognizer = _recognizer(arguments, open_embedder(arguments))
+    accepted = False
+    with _camera(arguments.camera) as camera:
+        for answer in recognizer.watch(camera, seconds=arguments.seconds):
+            # One line each, at once: somebody waits for it.
+            print(json.dumps(_value(answer)) if arguments.json else _words(answer), flush=True)
+            accepted |= answer.accepted
+    return 0 if accepted else console.CLEAN_NEGATIVE
+
+
+def _recognizer(arguments: argparse.Namespace, embedder: Embedder) -> Recognizer:
+    from edge_sdk.perception.detector import Detector
+    from edge_sdk.perception.liveness import MiniFasNet
+    from edge_sdk.recognizer import Recognizer
+
+    detector = Detector.open(arguments.detector)
+    pad = MiniFasNet.open(*arguments.pad) if arguments.pad else None
+    gallery = open_gallery(arguments, embedder.model_id)
+    # Enrolment asks for no threshold: the gallery's own checks apply.
+    threshold = wished_threshold(arguments, embedder.card, gallery) if "fpir" in arguments else None
+    return Recognizer(detector, embedder, gallery, pad=pad, threshold=threshold)
+
+
+def _files(paths: list[Path]) -> Camera:
+    from edge_sdk.cameras import FolderCamera
+
+    return FolderCamera(paths)
+
+
+def _camera(name: str) -> Camera:
+    """The camera that a word of the command line names."""
+    from edge_sdk.cameras import FolderCamera, PiCamera, V4l2Camera, VideoFile
+
+    kind, _, number = name.partition(":")
+    if kind == "pi" and (not number or number.isdecimal()):
+        return PiCamera(number=int(number or 0))
+    if kind == "usb" and (not number or number.isdecimal()):
+        return V4l2Camera(int(number or 0))
+    path = Path(name)
+    if path.is_dir():
+        return FolderCamera(path)
+    if path.is_file():
+        return VideoFile(path)
+    raise InputError(f"expected a camera, found {name!r}", hint=_CAMERA)
+
+
+def _value(answer: Recognition) -> dict[str, Any]:
+    return {
+        "decision": answer.decision.value,
+        "subject": answer.subject,
+        "reason": answer.reason or None,
+        "counted": answer.counted,
+        "box": None if answer.face is None else [round(side, 1) for side in answer.face.box],
+    }
+
+
+def _words(answer: Recognition) -> str:
+    words = answer.decision.value.replace("_", " ")
+    if answer.accepted:
+        return f"{words} as {answer.subject}"
+    return f"{words} ({answer.reason})" if answer.reason else words

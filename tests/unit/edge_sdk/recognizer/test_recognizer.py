@@ -1,0 +1,273 @@
+"""What makes a try, what is asked of the gallery, and what is only said to the person before the camera."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge_sdk.errors import AcquisitionError, InputError, ModelMismatchError
+from edge_sdk.gallery import AttemptPolicy, Decision, Gallery, InMemoryKey
+from edge_sdk.inference.backends.base import TensorInfo
+from edge_sdk.inference.templates import ARCFACE_112
+from edge_sdk.perception.embedder import Embedder
+from edge_sdk.perception.faces import Face
+from edge_sdk.perception.liveness import Presentation
+from edge_sdk.perception.quality import Limits
+from edge_sdk.recognizer import Recognition, Recognizer
+from edge_sdk.testing import FakeBackend
+from edge_sdk.types import UInt8Array
+from tests.conftest import card, contract, evidence
+
+KEY = InMemoryKey(bytes(32))
+MODEL = bytes(range(32))
+DIMENSION = 32
+ANYTHING = Limits(
+    min_eye_distance_px=30,
+    min_sharpness=0,
+    min_brightness=0,
+    max_brightness=256,
+    min_contrast=0,
+    max_exposed_wrongly=1,
+    min_eye_contrast=0,
+)
+ANN, BOB, EVE = 40, 120, 200
+EMPTY, FAR = 1, 2
+
+
+@dataclass
+class ByColour:
+    """Sees one face wherever the frame has a colour of a person; its place moves by the green channel."""
+
+    def detect(self, frame: UInt8Array) -> tuple[Face, ...]:
+        colour, shift = int(frame[0, 0, 0]), float(frame[0, 0, 1])
+        if colour == EMPTY:
+            return ()
+        size = 0.3 if colour == FAR else 1.0
+        points = np.array(ARCFACE_112) * size + (60 + shift, 50)
+        return (Face((60 + shift, 50.0, 112 * size, 112 * size), points, 0.9),)
+
+
+class ByScript:
+    """Judges frames by a list of scores, and passes what comes after."""
+
+    def __init__(self, scores: Sequence[float]) -> None:
+        self._scores = list(scores)
+
+    def assess(self, frame: UInt8Array, face: Face) -> Presentation:
+        return Presentation(self._scores.pop(0) if self._scores else 1.0, 0.5)
+
+
+def project(pixels: np.ndarray) -> np.ndarray:
+    """A direction of its own for each colour, a little off for each frame."""
+    value = float(np.median(pixels)) * 128 + 127.5
+    rng = np.random.default_rng(round(value / 10))
+    return (rng.normal(size=(1, DIMENSION)) + 0.02 * np.sin(value + np.arange(DIMENSION))).astype(np.float32)
+
+
+@pytest.fixture
+def embedder() -> Embedder:
+    backend = FakeBackend(
+        project,
+        input=TensorInfo((1, 112, 112, 3), np.dtype(np.float32), 0.0, 0),
+        output=TensorInfo((1, DIMENSION), np.dtype(np.float32), 0.0, 0),
+    )
+    made = card(
+        dimension=DIMENSION,
+        precision="float32",
+        input=contract(height=112, width=112),
+        operating_points=(evidence(threshold=0.5, fmr=1e-2), evidence(threshold=0.7)),
+    )
+    return Embedder(backend, made, model_id=MODEL)
+
+
+@pytest.fixture
+def gallery(tmp_path: Path) -> Gallery:
+    made = Gallery.create(tmp_path / "home.gallery", key=KEY, model_id=MODEL, dimension=DIMENSION)
+    with made.transaction() as t:
+        t.limit_attempts(AttemptPolicy(free=3, most=10))
+    return made
+
+
+@pytest.fixture
+def recognizer(embedder: Embedder, gallery: Gallery) -> Recognizer:
+    made = Recognizer(ByColour(), embedder, gallery, limits=ANYTHING, threshold=0.7)
+    made.enrol([frame(ANN)] * 3, "ann")
+    return made
+
+
+def frame(colour: int, *, shift: int = 0) -> UInt8Array:
+    made = np.full((240, 320, 3), colour, np.uint8)
+    made[0, 0, 1] = shift
+    return made
+
+
+class Script:
+    """A recording: frames by colour, or (colour, shift)."""
+
+    name = "script"
+    live = False
+
+    def __init__(self, *colours: int | tuple[int, int]) -> None:
+        self._frames = iter(colours)
+
+    def __enter__(self) -> Script:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def read(self) -> UInt8Array | None:
+        found = next(self._frames, None)
+        if found is None:
+            return None
+        return frame(found) if isinstance(found, int) else frame(found[0], shift=found[1])
+
+
+def told(recognizer: Recognizer, *colours: int | tuple[int, int]) -> list[str]:
+    return [said(answer) for answer in recognizer.watch(Script(*colours))]
+
+
+def said(answer: Recognition) -> str:
+    return f"{answer.decision.value} {answer.subject or answer.reason}" + (
+        "" if answer.counted else " (not counted)"
+    )
+
+
+def failures(gallery: Gallery) -> int | None:
+    status = gallery.attempts()
+    assert status is not None
+    return status.failures
+
+
+def test_one_frame_is_one_try(recognizer: Recognizer) -> None:
+    assert said(recognizer.identify(frame(ANN))) == "accepted ann"
+    assert said(recognizer.identify(frame(EVE))) == "rejected not recognized"
+    assert failures(recognizer.gallery) == 1
+    assert said(recognizer.verify(frame(ANN), "ann")) == "accepted ann"
+    assert said(recognizer.verify(frame(EVE), "ann")) == "rejected not recognized"
+
+
+def test_a_face_that_cannot_be_taken_is_no_try(recognizer: Recognizer) -> None:
+    assert said(recognizer.identify(frame(EMPTY))) == "retry stand before the camera (not counted)"
+    assert said(recognizer.identify(frame(FAR))) == "retry come closer (not counted)"
+    assert failures(recognizer.gallery) == 0
+
+
+def test_three_frames_of_one_face_are_one_try(recognizer: Recognizer) -> None:
+    assert told(recognizer, ANN, ANN) == []
+    assert told(recognizer, ANN, ANN, ANN) == ["accepted ann"]
+    assert told(recognizer, EVE, EVE, EVE, EVE) == ["rejected not recognized"]
+    assert failures(recognizer.gallery) == 1
+
+
+def test_who_was_accepted_is_not_asked_about_again_before_they_leave(recognizer: Recognizer) -> None:
+    stays = [ANN] * 12
+    assert told(recognizer, *stays) == ["accepted ann"]
+    assert told(recognizer, *stays, *[EMPTY] * 4, *stays) == ["accepted ann"] * 2
+    assert told(recognizer, *stays, EMPTY, EMPTY, *stays) == ["accepted ann"], "a blink is no leaving"
+
+
+def test_a_face_that_jumps_is_another(recognizer: Recognizer) -> None:
+    assert told(recognizer, ANN, ANN, (ANN, 150), (ANN, 150)) == []
+    assert told(recognizer, ANN, (ANN, 10), (ANN, 20)) == ["accepted ann"]
+
+
+def test_a_face_that_changes_where_it_stands_is_another(recognizer: Recognizer) -> None:
+    """A picture of the enrolled, pushed before a stranger for a frame, helps nobody."""
+    assert told(recognizer, EVE, EVE, ANN, EVE, EVE, ANN) == []
+    assert told(recognizer, ANN, ANN, ANN, EVE, EVE, EVE) == ["accepted ann", "rejected not recognized"]
+
+
+def test_guidance_is_given_when_it_changes(recognizer: Recognizer) -> None:
+    assert told(recognizer, EMPTY, FAR, FAR, FAR, ANN, ANN, ANN, FAR) == [
+        "retry come closer (not counted)",
+        "accepted ann",
+        "retry come closer (not counted)",
+    ]
+
+
+def test_too_many_failures_lock_out_the_enrolled_too(recognizer: Recognizer) -> None:
+    leaves = [EMPTY] * 4
+    tries = [EVE, EVE, EVE, *leaves] * 3 + [ANN, ANN, ANN]
+    assert told(recognizer, *tries) == ["rejected not recognized"] * 3 + [
+        "locked_out too many failures: wait"
+    ]
+
+
+def test_an_attack_is_a_failure_and_is_compared_with_nobody(embedder: Embedder, gallery: Gallery) -> None:
+    pad = ByScript([0.9, 0.9, 0.9, 0.1, 0.1, 0.9])
+    recognizer = Recognizer(ByColour(), embedder, gallery, limits=ANYTHING, threshold=0.7, pad=pad)
+    recognizer.enrol([frame(ANN)] * 3, "ann")
+    assert told(recognizer, ANN, ANN, ANN) == ["rejected presentation attack"]
+    assert failures(gallery) == 1
+    assert told(recognizer, ANN, ANN, ANN) == ["accepted ann"]
+
+
+def test_an_attack_is_not_enrolled(embedder: Embedder, gallery: Gallery) -> None:
+    pad = ByScript([0.1, 0.9, float("nan"), 0.9, 0.9])
+    recognizer = Recognizer(ByColour(), embedder, gallery, limits=ANYTHING, pad=pad)
+    made = recognizer.enrol([frame(ANN)] * 5, "ann")
+    assert made.templates == 3
+    assert [one.index for one in made.refused] == [0, 2]
+
+
+def test_an_enrolment_takes_good_frames_and_says_what_is_wrong(recognizer: Recognizer) -> None:
+    made = recognizer.enrol([frame(EMPTY), *[frame(BOB)] * 9], "bob")
+    assert (made.templates, [one.reason for one in made.refused]) == (5, ["stand before the camera"])
+    with pytest.raises(AcquisitionError) as found:
+        recognizer.enrol([frame(EVE), frame(FAR), frame(EMPTY)], "eve")
+    assert (found.value.reason, found.value.hint) == ("enrolment", "come closer; stand before the camera")
+    assert [subject.name for subject in recognizer.gallery.subjects()] == ["ann", "bob"]
+
+
+def test_what_another_process_revoked_is_known_at_once(recognizer: Recognizer, tmp_path: Path) -> None:
+    other = Gallery.open(tmp_path / "home.gallery", key=KEY)
+    with other.transaction() as t:
+        t.revoke("ann")
+    assert recognizer.identify(frame(ANN)).decision is Decision.REJECTED
+
+
+def test_a_gallery_of_another_model_is_refused(embedder: Embedder, tmp_path: Path) -> None:
+    gallery = Gallery.create(tmp_path / "other.gallery", key=KEY, model_id=bytes(32), dimension=DIMENSION)
+    with pytest.raises(ModelMismatchError):
+        Recognizer(ByColour(), embedder, gallery)
+
+
+def test_without_threshold_and_policy_nothing_is_decided(embedder: Embedder, gallery: Gallery) -> None:
+    recognizer = Recognizer(ByColour(), embedder, gallery, limits=ANYTHING)
+    recognizer.enrol([frame(ANN)] * 3, "ann")
+    with pytest.raises(InputError, match="threshold"):
+        recognizer.identify(frame(ANN))
+
+
+def test_a_look_ends_in_time(recognizer: Recognizer) -> None:
+    now = iter(range(100))
+    answers = recognizer.watch(Script(*[EMPTY] * 5, ANN, ANN, ANN), seconds=4, clock=lambda: float(next(now)))
+    assert list(answers) == []
+
+
+def test_after_a_refusal_a_live_camera_is_not_looked_at_for_a_moment(recognizer: Recognizer) -> None:
+    class Live(Script):
+        live = True
+
+        def read(self) -> UInt8Array | None:
+            found = super().read()
+            self.count = getattr(self, "count", 0) + 1
+            if found is not None:
+                found[5, 5] = self.count  # noise
+            return found
+
+    ticks = iter(np.arange(0, 1000, 0.1))
+    clock = lambda: float(next(ticks))  # noqa: E731
+    assert len(list(recognizer.watch(Live(*[EVE] * 20), pause_s=100, clock=clock))) == 1
+    assert len(list(recognizer.watch(Live(*[EVE] * 8), pause_s=0, clock=clock))) == 2
+
+
+@pytest.mark.parametrize("call", [{"frames": 0}, {"frames": -1}])
+def test_a_try_takes_a_frame(recognizer: Recognizer, call: dict[str, int]) -> None:
+    with pytest.raises(InputError):
+        list(recognizer.watch(Script(ANN), **call))
