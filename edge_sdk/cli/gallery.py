@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from edge_sdk.cli.arguments import (
     open_gallery,
     tell,
 )
+from edge_sdk.errors import InputError
 
 _FILES = "--gallery home.gallery --key home.key"
 
@@ -67,7 +69,22 @@ def add_commands(commands: Any) -> None:
     reinstate = add_command(
         rooms, "reinstate", "undo revoke", _reinstate, example=f"gallery reinstate alice {_FILES}"
     )
-    for parser in (remove, revoke, reinstate):
+    change = add_command(
+        rooms,
+        "change",
+        "give a subject another label, or bounds in time",
+        _change,
+        example=f"gallery change alice --valid-until 2030-01-31T18:00+01:00 {_FILES}",
+    )
+    change.add_argument("--label", help="free text to keep with the subject")
+    for bound, when in (("--valid-from", "before"), ("--valid-until", "from then on")):
+        change.add_argument(
+            bound,
+            type=_moment,
+            metavar="TIME",
+            help=f"not let in {when}; with a time zone, or none for no bound",
+        )
+    for parser in (remove, revoke, reinstate, change):
         parser.add_argument("subject", help="the name it was enrolled by")
     status = add_command(
         rooms,
@@ -90,7 +107,7 @@ def add_commands(commands: Any) -> None:
         _audit,
         example=f"gallery audit {_FILES}",
     )
-    for parser in (create, listing, remove, revoke, reinstate, status, verify, audit):
+    for parser in (create, listing, remove, revoke, reinstate, change, status, verify, audit):
         add_gallery_arguments(parser)
     policy.add_commands(rooms)
     custody.add_commands(rooms)
@@ -157,6 +174,31 @@ def _reinstate(arguments: argparse.Namespace) -> int:
     open_gallery(arguments).reinstate(arguments.subject)
     tell(arguments, {"reinstated": arguments.subject}, f"reinstated {arguments.subject}")
     return 0
+
+
+def _change(arguments: argparse.Namespace) -> int:
+    asked = {
+        name: value
+        for name in ("label", "valid_from", "valid_until")
+        if (value := getattr(arguments, name)) is not None
+    }
+    if not asked:
+        raise InputError("expected --label, --valid-from or --valid-until, found none of them")
+    open_gallery(arguments).change(arguments.subject, **asked)
+    tell(arguments, {"changed": arguments.subject}, f"changed {arguments.subject}")
+    return 0
+
+
+def _moment(text: str) -> datetime | int:
+    if text == "none":
+        return 0
+    try:
+        when = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError("expected a time such as 2030-01-31T18:00+01:00, or none") from error
+    if when.tzinfo is None:
+        raise argparse.ArgumentTypeError("expected a time with its zone, such as 2030-01-31T18:00+01:00")
+    return when
 
 
 def _status(arguments: argparse.Namespace) -> int:

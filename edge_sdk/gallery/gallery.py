@@ -212,18 +212,6 @@ class Gallery(Exchange):
             )
         )
 
-    def remove(self, subject: str) -> None:
-        """Take one subject out in a commit of its own; errors as `Transaction.remove`."""
-        self._change(lambda t: t.remove(subject))
-
-    def revoke(self, subject: str) -> None:
-        """Keep one subject but accept it no more, in a commit of its own; errors as `Transaction.revoke`."""
-        self._change(lambda t: t.revoke(subject))
-
-    def reinstate(self, subject: str) -> None:
-        """Undo `revoke`, in a commit of its own; errors as `Transaction.reinstate`."""
-        self._change(lambda t: t.reinstate(subject))
-
     def identify(
         self,
         embedding: NDArray[np.float32],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import TypeVar
 
 from edge_sdk.errors import GalleryChangedError
@@ -27,6 +28,29 @@ class Opened(ABC):
 
     def __init__(self, vault: Vault) -> None:
         self._vault = vault
+
+    def remove(self, subject: str) -> None:
+        """Take one subject out in a commit of its own; errors as `Transaction.remove`."""
+        self._change(lambda t: t.remove(subject))
+
+    def revoke(self, subject: str) -> None:
+        """Keep one subject but accept it no more, in a commit of its own; errors as `Transaction.revoke`."""
+        self._change(lambda t: t.revoke(subject))
+
+    def reinstate(self, subject: str) -> None:
+        """Undo `revoke`, in a commit of its own; errors as `Transaction.reinstate`."""
+        self._change(lambda t: t.reinstate(subject))
+
+    def change(
+        self,
+        subject: str,
+        *,
+        label: str | None = None,
+        valid_from: float | datetime | None = None,
+        valid_until: float | datetime | None = None,
+    ) -> None:
+        """Change a label or bounds in a commit of its own; arguments and errors as `Transaction.change`."""
+        self._change(lambda t: t.change(subject, label=label, valid_from=valid_from, valid_until=valid_until))
 
     @abstractmethod
     def refresh(self) -> bool:

@@ -74,7 +74,8 @@ class Transaction:
         self._random = random
         self._now_s = now_s
         self._kept = {name: index for index, name in enumerate(content.names)}
-        self._flags: dict[int, int] = {}
+        self._fields: dict[int, dict[str, int]] = {}
+        self._labels: dict[int, str] = {}
         self._added: dict[str, _Addition] = {}
 
     @property
@@ -82,7 +83,8 @@ class Transaction:
         """Whether there is anything to commit."""
         return bool(
             self._added
-            or self._flags
+            or self._fields
+            or self._labels
             or len(self._kept) != len(self._content.names)
             or self._policy != {record.kind: record for record in self._content.policy}
         )
@@ -163,7 +165,8 @@ class Transaction:
                 self._checks.forget(name)
         index = self._kept.pop(name, None)
         if index is not None:
-            self._flags.pop(index, None)
+            self._fields.pop(index, None)
+            self._labels.pop(index, None)
             self._gone.add(index)
             self._references -= int(np.count_nonzero(self._content.templates["subject"] == index))
             self._set_own_threshold(index, None)
@@ -183,6 +186,43 @@ class Transaction:
             SubjectUnknownError: not enrolled.
         """
         self._set_flag(self._enrolled(subject), revoked=False)
+
+    def change(
+        self,
+        subject: str,
+        *,
+        label: str | None = None,
+        valid_from: float | datetime | None = None,
+        valid_until: float | datetime | None = None,
+    ) -> None:
+        """Give a subject another label or other bounds; its templates stay as they are.
+
+        Args:
+            subject: Enrolled before this transaction.
+            label: As `enrol`; None leaves it.
+            valid_from: As `enrol`; 0 takes the bound away, None leaves it.
+            valid_until: The same.
+
+        Raises:
+            InputError: an argument is malformed, or valid_until is before valid_from.
+            SubjectUnknownError: not enrolled before this transaction.
+        """
+        name = unicodedata.normalize("NFC", subject)
+        if name not in self._kept:
+            raise unknown(name)
+        index = self._kept[name]
+        fields = dict(self._fields.get(index, {}))
+        for field, when in (("valid_from", valid_from), ("valid_until", valid_until)):
+            if when is not None:
+                fields[field] = 0 if when == 0 else seconds(when)
+        row = self._content.subjects[index]
+        begins, ends = (int(fields.get(field, row[field])) for field in ("valid_from", "valid_until"))
+        if ends and ends < begins:
+            raise InputError("valid_until is before valid_from")
+        if label is not None:
+            self._labels[index] = checked_text(label, "a label", min_bytes=0)
+        if fields:
+            self._fields[index] = fields
 
     def set_policy(self, policy: DecisionPolicy | None) -> None:
         """Tell the gallery how to decide; None takes the policy out, and every caller brings a threshold.
@@ -222,8 +262,9 @@ class Transaction:
         places = sorted(self._kept.values())
         kept = np.array(places, dtype=np.int64)
         subjects = old.subjects[kept]
-        for index, flags in self._flags.items():
-            subjects["flags"][np.searchsorted(kept, index)] = flags
+        for index, fields in self._fields.items():
+            for field, value in fields.items():
+                subjects[field][np.searchsorted(kept, index)] = value
         new_index = np.full(len(old.subjects), -1, dtype=np.int64)
         new_index[kept] = np.arange(len(kept))
         owners = new_index[old.templates["subject"]]
@@ -238,7 +279,7 @@ class Transaction:
             committed_at_s=self._now_s,
             subjects=np.concatenate([subjects, *(a.subject for a in added)]),
             names=(*(old.names[i] for i in places), *self._added),
-            labels=(*(old.labels[i] for i in places), *(a.label for a in added)),
+            labels=(*(self._labels.get(i, old.labels[i]) for i in places), *(a.label for a in added)),
             templates=np.concatenate([templates, *tables]),
             matrix=np.concatenate([matrix, *(a.rows for a in added)]) if added else matrix,
             policy=tuple(self._policy[kind] for kind in sorted(self._policy)),
@@ -267,7 +308,7 @@ class Transaction:
         if name in self._added:
             self._added[name].subject["flags"] = REVOKED if revoked else 0
         else:
-            self._flags[self._kept[name]] = REVOKED if revoked else 0
+            self._fields.setdefault(self._kept[name], {})["flags"] = REVOKED if revoked else 0
 
 
 def unknown(name: str) -> SubjectUnknownError:

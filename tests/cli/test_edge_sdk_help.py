@@ -31,6 +31,7 @@ def test_these_are_the_commands() -> None:
         "face watch",
         "gallery add-key",
         "gallery audit",
+        "gallery change",
         "gallery create",
         "gallery erase",
         "gallery export",

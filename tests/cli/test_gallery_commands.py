@@ -212,3 +212,23 @@ def test_a_machine_without_the_program_says_what_to_install(
     assert done.code == 3
     assert "is not on PATH" in done.err
     assert "edge-sdk: hint: " in done.err
+
+
+def test_a_bound_and_a_label_are_changed(edge_sdk: Run, home: Any, products: list[Any]) -> None:
+    past = ("--valid-until", "2001-01-01T00:00Z")
+    done = edge_sdk("gallery", "change", "alice", *past, "--label", "left", *home.files)
+    assert done.out == "changed alice\n"
+    listed = json.loads(edge_sdk("gallery", "list", *home.files, "--json").out)[0]
+    assert (listed["label"], listed["valid_until_s"]) == ("left", 978307200)
+    asked = ("verify", "alice", products[0].enrol, *home.all, "--threshold", "0.95")
+    assert edge_sdk(*asked).code == 1
+    assert edge_sdk("gallery", "change", "alice", "--valid-until", "none", *home.files).code == 0
+    assert edge_sdk(*asked).code == 0
+    assert edge_sdk("gallery", "change", "alice", *home.files).code == 3
+    for wrong in ("soon", "2030-01-01T00:00"):
+        assert edge_sdk("gallery", "change", "alice", "--valid-from", wrong, *home.files).code == 2
+    backwards = ("--valid-from", "2030-01-01T00:00Z", "--valid-until", "2029-01-01T00:00Z")
+    assert "before valid_from" in edge_sdk("gallery", "change", "alice", *backwards, *home.files).err
+    events = edge_sdk("gallery", "audit", *home.files).out
+    assert "valid-until=978307200" in events
+    assert "name-or-label" in events
