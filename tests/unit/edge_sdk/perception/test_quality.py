@@ -73,7 +73,17 @@ def test_dark_glasses_are_hinted_at() -> None:
     frame, face = drawn()
     for x, y in face.landmarks[:2]:
         cv2.ellipse(frame, (round(x), round(y) - 2), (17, 13), 0, 0, 360, (15, 15, 15), -1)
-    assert "eyes_covered" in reasons(frame, face)
+    assert "eyes_covered" in reasons(frame, face, limits=Limits(min_eye_contrast=0.2))
+
+
+def test_a_turned_head_counts_as_near_as_it_is() -> None:
+    frame, _ = drawn()
+    straight, away = (
+        assess(frame, Face((50.0, 50.0, 90.0, 110.0), turned(yaw, 0, 0), 0.9)) for yaw in (0, 50)
+    )
+    assert straight.eye_distance_px == pytest.approx(40, abs=0.5)
+    assert away.eye_distance_px == pytest.approx(40, abs=0.5)
+    assert [r.reason for r in refusals(away)] == ["turned_away"]
 
 
 def test_a_small_face_is_asked_to_come_closer() -> None:
