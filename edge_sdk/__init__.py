@@ -41,13 +41,16 @@ if TYPE_CHECKING:
     from edge_sdk.gallery.keys import KeyFile, Passphrase
     from edge_sdk.gallery.policy import DecisionPolicy
     from edge_sdk.inference.card import InputContract, ModelCard
+    from edge_sdk.perception.detector import Detector
     from edge_sdk.perception.embedder import Embedder
+    from edge_sdk.recognizer import Recognition, Recognizer
 
 __version__ = "0.1.0"
 
 _LAZY = {
     "AttemptPolicy": "edge_sdk.gallery.attempts",
     "DecisionPolicy": "edge_sdk.gallery.policy",
+    "Detector": "edge_sdk.perception.detector",
     "Embedder": "edge_sdk.perception.embedder",
     "Gallery": "edge_sdk.gallery.gallery",
     "InputContract": "edge_sdk.inference.card",
@@ -55,6 +58,8 @@ _LAZY = {
     "ModelCard": "edge_sdk.inference.card",
     "OperatingPoint": "edge_sdk.decision.operating_point",
     "Passphrase": "edge_sdk.gallery.keys",
+    "Recognition": "edge_sdk.recognizer",
+    "Recognizer": "edge_sdk.recognizer",
     "matching": "edge_sdk.decision.matching",
 }
 
@@ -65,6 +70,7 @@ __all__ = [
     "CaptureError",
     "CommandRefusedError",
     "DecisionPolicy",
+    "Detector",
     "EdgeSdkError",
     "Embedder",
     "Gallery",
@@ -81,6 +87,8 @@ __all__ = [
     "ModelMismatchError",
     "OperatingPoint",
     "Passphrase",
+    "Recognition",
+    "Recognizer",
     "RollbackError",
     "SealError",
     "SubjectExistsError",
