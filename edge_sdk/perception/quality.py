@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge_sdk.errors import AcquisitionError
+from edge_sdk.errors import AcquisitionError, InputError
 from edge_sdk.inference.card import InputContract
 from edge_sdk.inference.templates import ARCFACE_112, arcface
 from edge_sdk.perception.alignment import align, similarity
@@ -123,19 +123,26 @@ class Refusal:
         return AcquisitionError(self.message, reason=self.reason, hint=self.hint)
 
 
-def assess(frame: UInt8Array, face: Face, *, others: Sequence[Face] = ()) -> Quality:
+def assess(
+    frame: UInt8Array, face: Face, *, others: Sequence[Face] = (), crop: UInt8Array | None = None
+) -> Quality:
     """Measure one face of a frame.
 
     Args:
         frame: Shape (H, W, 3), uint8, RGB.
         face: Whom to measure.
         others: The frame's faces; this one among them does no harm.
+        crop: The face aligned to ArcFace's template at 112x112, where that is there already (an embedder with
+            that input wants it too); made here where None.
 
     Raises:
-        InputError: Not a frame.
+        InputError: Not a frame, or a crop of another size.
         AcquisitionError: The landmarks are no face's.
     """
-    crop = align(frame, face.landmarks, _CONTRACT)
+    if crop is None:
+        crop = align(frame, face.landmarks, _CONTRACT)
+    elif crop.shape != _CONTRACT.shape or crop.dtype != np.uint8:
+        raise InputError(f"expected a uint8 crop of shape {_CONTRACT.shape}, found {crop.dtype} {crop.shape}")
     luma = _luma(crop)
     inner = luma[_FACE]
     contrast = float(inner.std())

@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_sdk.errors import AcquisitionError
+from edge_sdk.errors import AcquisitionError, InputError
+from edge_sdk.inference.card import InputContract
 from edge_sdk.inference.templates import ARCFACE_112
+from edge_sdk.perception.alignment import align
 from edge_sdk.perception.faces import Face, central, largest
 from edge_sdk.perception.pose import mean_face, pose_of
 from edge_sdk.perception.quality import Limits, assess, refusals
@@ -124,6 +126,15 @@ def test_a_face_over_the_frames_edge_is_measured() -> None:
     frame, face = drawn()
     quality = assess(frame[:, 90:].copy(), Face(face.box, face.landmarks - [90, 0], 0.9))
     assert quality.exposed_wrongly > 0.2
+
+
+def test_a_crop_that_is_there_already_gives_the_same_answer() -> None:
+    frame, face = drawn()
+    contract = InputContract(112, 112, "rgb", (0.0,) * 3, (1.0,) * 3, ARCFACE_112)
+    crop = align(frame, face.landmarks, contract)
+    assert assess(frame, face, crop=crop) == assess(frame, face)
+    with pytest.raises(InputError, match="112, 112, 3"):
+        assess(frame, face, crop=crop[:96])
 
 
 def test_limits_are_the_users() -> None:
