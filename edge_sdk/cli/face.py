@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from edge_sdk.recognizer import Recognition, Recognizer
 
 _FILES = "--model face.tflite --detector yunet.tflite --gallery home.gallery --key home.key"
-_CAMERA = "pi, usb, usb:1 for /dev/video1, a video file, or a folder of images"
+CAMERA_HELP = "pi, usb, usb:1 for /dev/video1, a video file, or a folder of images"
 
 
 def add_commands(commands: Any) -> None:
@@ -70,7 +70,7 @@ def add_commands(commands: Any) -> None:
     for one in (enrol, identify):
         one.add_argument("photographs", nargs="*", type=Path, help="JPEG, PNG or PPM files")
     for one in (enrol, watch):
-        one.add_argument("--camera", metavar="SOURCE", required=one is watch, help=_CAMERA)
+        one.add_argument("--camera", metavar="SOURCE", required=one is watch, help=CAMERA_HELP)
     for one in (enrol, identify, watch):
         add_gallery_arguments(one)
         add_model_arguments(one)
@@ -96,7 +96,7 @@ def _enrol(arguments: argparse.Namespace) -> int:
     if bool(arguments.photographs) == bool(arguments.camera):
         raise InputError("expected photographs or --camera, found both or neither")
     embedder = open_embedder(arguments)
-    camera = _camera(arguments.camera) if arguments.camera else _files(arguments.photographs)
+    camera = camera_named(arguments.camera) if arguments.camera else _files(arguments.photographs)
     with camera as opened:
         recognizer = _recognizer(arguments, embedder)
         made = recognizer.enrol(
@@ -134,7 +134,7 @@ def _identify(arguments: argparse.Namespace) -> int:
 def _watch(arguments: argparse.Namespace) -> int:
     recognizer = _recognizer(arguments, open_embedder(arguments))
     accepted = False
-    with _camera(arguments.camera) as camera:
+    with camera_named(arguments.camera) as camera:
         for answer in recognizer.watch(camera, seconds=arguments.seconds):
             # One line each, at once: somebody waits for it.
             print(json.dumps(_value(answer)) if arguments.json else _words(answer), flush=True)
@@ -161,7 +161,7 @@ def _files(paths: list[Path]) -> Camera:
     return FolderCamera(paths)
 
 
-def _camera(name: str) -> Camera:
+def camera_named(name: str) -> Camera:
     """The camera that a word of the command line names."""
     from edge_sdk.cameras import FolderCamera, PiCamera, V4l2Camera, VideoFile
 
@@ -175,7 +175,7 @@ def _camera(name: str) -> Camera:
         return FolderCamera(path)
     if path.is_file():
         return VideoFile(path)
-    raise InputError(f"expected a camera, found {name!r}", hint=_CAMERA)
+    raise InputError(f"expected a camera, found {name!r}", hint=CAMERA_HELP)
 
 
 def _value(answer: Recognition) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 
 from edge_sdk import __version__, console
-from edge_sdk.cli import doctor, face, gallery, recognition, zoo
+from edge_sdk.cli import bench, doctor, face, gallery, recognition, zoo
 from edge_sdk.cli.arguments import PROGRAM
 
 
@@ -33,4 +33,5 @@ def build_parser() -> argparse.ArgumentParser:
     gallery.add_commands(commands)
     zoo.add_commands(commands)
     doctor.add_commands(commands)
+    bench.add_commands(commands)
     return parser

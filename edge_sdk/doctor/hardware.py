@@ -72,15 +72,20 @@ def _edge_tpu(root: Path) -> Iterator[Finding]:
         )
 
 
-def _temperature(root: Path) -> Iterator[Finding]:
+def temperature_c(root: Path = Path("/")) -> float | None:
+    """The hottest sensor's degrees Celsius, None where there is none."""
     degrees = []
     for zone in sorted((root / "sys/class/thermal").glob("thermal_zone*/temp")):
         text = _read(zone)
         if text.lstrip("-").isdigit():
             degrees.append(int(text) / 1000)
-    if not degrees:
+    return max(degrees, default=None)
+
+
+def _temperature(root: Path) -> Iterator[Finding]:
+    hottest = temperature_c(root)
+    if hottest is None:
         return
-    hottest = max(degrees)
     found = f"{hottest:.0f} degrees C"
     if hottest >= _TOO_HOT_C:
         yield fail(

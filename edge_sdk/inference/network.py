@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +61,10 @@ class Network:
         from edge_sdk.inference.backends.litert import LiteRtNetwork
 
         return cls(LiteRtNetwork(file.data, threads=threads), card)
+
+    def through(self, wrap: Callable[[NetworkBackend], NetworkBackend]) -> Network:
+        """The same network with something around its backend, such as a clock."""
+        return Network(wrap(self._backend), self.card)
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:

@@ -101,9 +101,7 @@ class Detector:
             ModelError: The file is missing, altered, not a detector, or the interpreter refuses it.
             BackendUnavailableError: No interpreter is installed.
         """
-        network = _listed(path, sha256, threads) or Network.open(
-            path, task=FACE_DETECTOR, sha256=sha256, threads=threads
-        )
+        network = open_network(path, sha256=sha256, threads=threads)
         return cls(network, min_score=min_score, smallest_face_px=smallest_face_px)
 
     def detect(self, frame: UInt8Array) -> tuple[Face, ...]:
@@ -171,6 +169,13 @@ class Detector:
                         height,
                         width,
                     )
+
+
+def open_network(path: str | Path, *, sha256: str | None = None, threads: int = 1) -> Network:
+    """A detector's network alone; arguments and errors as of ``Detector.open``."""
+    return _listed(path, sha256, threads) or Network.open(
+        path, task=FACE_DETECTOR, sha256=sha256, threads=threads
+    )
 
 
 def _inside(found: Candidates, tile: Tile, rows: int, columns: int, margin: float) -> NDArray[np.bool_]:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+
 from edge_sdk.errors import AcquisitionError
-from edge_sdk.perception.alignment import align
+from edge_sdk.inference.card import InputContract
+from edge_sdk.inference.templates import ARCFACE_112
+from edge_sdk.perception.alignment import align, template_of
 from edge_sdk.perception.embedder import Embedder
 from edge_sdk.perception.faces import Face, FaceDetector, largest
 from edge_sdk.perception.liveness import Presentation, PresentationAttackDetector
@@ -51,6 +56,7 @@ class Sampler:
         embedder: Turns aligned crops into embeddings.
         pad: Judges whether it is a person; nobody does where None.
         limits: From where on a face is not good enough.
+        lap: Called with a stage's name when it has ended: detect, align, quality, liveness, embed.
     """
 
     def __init__(
@@ -60,11 +66,14 @@ class Sampler:
         *,
         pad: PresentationAttackDetector | None = None,
         limits: Limits | None = None,
+        lap: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._detector = detector
         self._embedder = embedder
         self._pad = pad
         self._limits = limits or Limits()
+        self._lap = lap
+        self._measures = _is_measured(embedder.card.input)
 
     def take(self, frame: UInt8Array) -> Sample | Refused:
         """Take a sample.
@@ -76,15 +85,31 @@ class Sampler:
             InputError: Not a frame.
         """
         faces = self._detector.detect(frame)
+        self._lap("detect")
         face = largest(faces)
         if face is None:
             return Refused(None, _NO_FACE)
         try:
-            found = refusals(assess(frame, face, others=faces), self._limits)
+            crop = align(frame, face.landmarks, self._embedder.card.input)
+            self._lap("align")
+            quality = assess(frame, face, others=faces, crop=crop if self._measures else None)
+            found = refusals(quality, self._limits)
+            self._lap("quality")
             if found:
                 return Refused(face, found[0])
-            crop = align(frame, face.landmarks, self._embedder.card.input)
         except AcquisitionError as error:
             return Refused(face, Refusal(error.reason, str(error), error.hint or "look at the camera"))
-        presentation = None if self._pad is None else self._pad.assess(frame, face)
-        return Sample(face, self._embedder.embed(crop), presentation)
+        presentation = None
+        if self._pad is not None:
+            presentation = self._pad.assess(frame, face)
+            self._lap("liveness")
+        embedding = self._embedder.embed(crop)
+        self._lap("embed")
+        return Sample(face, embedding, presentation)
+
+
+def _is_measured(contract: InputContract) -> bool:
+    """Whether an embedder's crop is the one that quality is measured on, so that it is cut once."""
+    if contract.shape != (112, 112, 3):
+        return False
+    return bool(np.allclose(template_of(contract), ARCFACE_112, rtol=0, atol=1e-3))

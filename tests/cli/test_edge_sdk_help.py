@@ -24,6 +24,7 @@ COMMANDS = sorted(commands(cli.build_parser()))
 
 def test_these_are_the_commands() -> None:
     assert [" ".join(path) for path in COMMANDS] == [
+        "bench",
         "doctor",
         "enrol",
         "face enrol",
