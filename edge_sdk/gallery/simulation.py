@@ -28,14 +28,16 @@ class _File:
     data: bytes = b""
     durable: bytes = b""
 
-    def after_cut(self) -> list[bytes]:
-        """What the file may hold when the power comes back."""
+    def after_cut(self, tears: int) -> list[bytes]:
+        """What the file may hold when the power comes back, torn at about so many places."""
         if self.data == self.durable:
             return [self.data]
         # What was on the medium before an append stays; only what follows can be torn.
         kept = len(self.durable) if self.data.startswith(self.durable) else 0
         size = len(self.data)
-        cuts = sorted({kept + (size - kept) * eighth // 8 for eighth in range(9)} | {max(kept, size - 1)})
+        cuts = sorted(
+            {kept + (size - kept) * part // tears for part in range(tears + 1)} | {max(kept, size - 1)}
+        )
         torn = [self.data[:cut] for cut in cuts]
         zeroed = [self.data[:cut] + bytes(size - cut) for cut in cuts]
         return list(dict.fromkeys([self.durable, *torn, *zeroed]))
@@ -48,13 +50,15 @@ class SimulatedFileSystem:
     Attributes:
         cut_before: Step number before which the power is cut; None for never.
         fail: Errors to raise instead of steps, by step number.
-        ignored: Kinds of step that report success and do nothing, for negative controls.
+        ignored: Kinds of step, or numbers of single ones, that report success and do nothing: for negative controls.
+        tears: At how many places a file may be torn; more than it has bytes means at every one.
         steps: Kinds of step so far: create, write, fsync, rename, fsync_directory, unlink.
     """
 
     cut_before: int | None = None
     fail: Mapping[int, OSError] = field(default_factory=dict)
-    ignored: Collection[str] = ()
+    ignored: Collection[str | int] = ()
+    tears: int = 8
     steps: list[str] = field(default_factory=list)
     _files: list[_File] = field(default_factory=list)
     _entries: dict[Path, int] = field(default_factory=dict)
@@ -82,7 +86,8 @@ class SimulatedFileSystem:
             for change in itertools.compress(self._pending, kept):
                 _apply(entries, change)
             paths = sorted(entries)
-            for contents in itertools.product(*(self._files[entries[path]].after_cut() for path in paths)):
+            torn = [self._files[entries[path]].after_cut(self.tears) for path in paths]
+            for contents in itertools.product(*torn):
                 yield dict(zip(paths, contents, strict=True))
 
     @contextmanager
@@ -160,10 +165,11 @@ class SimulatedFileSystem:
     def _step(self, kind: str) -> bool:
         self._check_power()
         self.steps.append(kind)
-        error = self.fail.get(len(self.steps) - 1)
+        number = len(self.steps) - 1
+        error = self.fail.get(number)
         if error is not None:
             raise error
-        return kind not in self.ignored
+        return kind not in self.ignored and number not in self.ignored
 
     def _number(self, path: Path) -> int:
         if path not in self._entries:

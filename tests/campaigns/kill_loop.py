@@ -1,6 +1,6 @@
 """Kill a process that changes a gallery, again and again; nothing it acknowledged may be lost.
 
-    python tests/unit/gallery/kill_loop.py FOLDER KILLS
+    python tests/campaigns/kill_loop.py FOLDER KILLS
 
 Change i enrols `s<i>` or, every third time, removes `s<i - 1>`, so what must be there after i
 changes is known. The child writes one byte to a pipe after each change that returned.
@@ -16,7 +16,7 @@ import sys
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[3]))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import numpy as np
 

@@ -1,0 +1,26 @@
+"""SIGKILL at any moment of a real process on a real disk: nothing that it acknowledged is lost."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+LOOP = Path(__file__).with_name("kill_loop.py")
+
+
+def kill(folder: Path, kills: int) -> dict[str, int]:
+    found = subprocess.run(
+        [sys.executable, LOOP, folder, str(kills)], cwd=ROOT, capture_output=True, text=True, timeout=900
+    )
+    assert found.returncode == 0, found.stderr
+    report: dict[str, int] = json.loads(found.stdout)
+    print(f"\n{report}")
+    return report
+
+
+def test_a_killed_process_loses_nothing_it_acknowledged(tmp_path: Path) -> None:
+    kills = 500
+    report = kill(tmp_path, kills)
+    assert (report["kills"], report["lost"]) == (kills, 0)
+    assert report["acknowledged"] > kills / 10
