@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import time
 import tracemalloc
+from collections.abc import Callable
 from typing import Any
 
 from numpy.typing import NDArray
 
 from edge_sdk.inference.backends.base import Backend, NetworkBackend
 
+#: Told when an interpreter began and ended, in seconds of ``time.perf_counter``.
+Invoked = Callable[[float, float], None]
 #: Ends the name of an interpreter's part of a stage.
 NETWORK = " network"
 
@@ -66,11 +69,11 @@ class Laps:
 class ClockedBackend:
     """A backend that tells when it ran."""
 
-    def __init__(self, backend: Backend, laps: Laps) -> None:
+    def __init__(self, backend: Backend, told: Invoked) -> None:
         self.runtime, self.kernels = backend.runtime, backend.kernels
         self.input, self.output = backend.input, backend.output
         self._backend = backend
-        self._laps = laps
+        self._told = told
 
     def input_view(self) -> NDArray[Any]:
         """The backend's own."""
@@ -80,7 +83,7 @@ class ClockedBackend:
         """Run, and tell."""
         began = time.perf_counter()
         self._backend.invoke()
-        self._laps.invoked(began, time.perf_counter())
+        self._told(began, time.perf_counter())
 
     def output_view(self) -> NDArray[Any]:
         """The backend's own."""
@@ -90,10 +93,10 @@ class ClockedBackend:
 class ClockedNetwork:
     """The same of a network with several outputs."""
 
-    def __init__(self, backend: NetworkBackend, laps: Laps) -> None:
+    def __init__(self, backend: NetworkBackend, told: Invoked) -> None:
         self.input, self.outputs = backend.input, backend.outputs
         self._backend = backend
-        self._laps = laps
+        self._told = told
 
     def input_view(self) -> NDArray[Any]:
         """The backend's own."""
@@ -103,7 +106,7 @@ class ClockedNetwork:
         """Run, and tell."""
         began = time.perf_counter()
         self._backend.invoke()
-        self._laps.invoked(began, time.perf_counter())
+        self._told(began, time.perf_counter())
 
     def output_view(self, position: int) -> NDArray[Any]:
         """The backend's own."""

@@ -136,18 +136,18 @@ class DevicePath:
         self.laps = laps = Laps()
         file = ModelFile.open(model, sha256=sha256)
         backend, self.status = open_backend(file.data, file.card, delegate=delegate)
-        clocked = ClockedBackend(backend, laps)
+        clocked = ClockedBackend(backend, laps.invoked)
         self.embedder = Embedder(clocked, file.card, model_id=file.model_id, status=self.status)
         #: What each probe is compared with; nothing where None.
         self.references: References | None = None
         self._faces: _WithStandIn | None = None
         if detector is not None:
             self._faces = _WithStandIn(
-                Detector(open_network(detector).through(lambda one: ClockedNetwork(one, laps)))
+                Detector(open_network(detector).through(lambda one: ClockedNetwork(one, laps.invoked)))
             )
             networks = [
                 Network.open(path, task=PRESENTATION_ATTACK_DETECTOR).through(
-                    lambda one: ClockedNetwork(one, laps)
+                    lambda one: ClockedNetwork(one, laps.invoked)
                 )
                 for path in pad
             ]

@@ -1,0 +1,290 @@
+"""A whole frame to a decision: the SDK, OpenCV and ONNX Runtime in one run, in turns, one thread each.
+
+    OPENBLAS_NUM_THREADS=1 python -m tools.compare_runtimes --zoo ../shared/zoo \\
+        --photographs ../shared/faces/lfw_devtest_raw250.tar --calibration ../shared/faces/lfw_calibration_aligned112.tar
+
+Frames are 480x640, each with one photograph somewhere in it; each peer identifies the person among 1,000 references.
+Every detector sees the frame shrunk to 240x320, in 320x320, unless its name says otherwise; the SDK also
+judges quality, the others do not. Memory and cold start are those of fresh processes. Networks are converted once,
+into --cache.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge_sdk import console
+from tools.runtime_peers import DIMENSION, peers
+
+FRAMES, REFERENCES = 8, 1000
+HEIGHT, WIDTH = 480, 640
+CONTRACT = ("--size", "112x112", "--color", "rgb", "--range", "0..255", "--alignment", "arcface")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the comparison; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="compare_runtimes", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--zoo", type=Path, required=True, help="folder with YuNet's and SFace's ONNX files")
+    parser.add_argument("--photographs", type=Path, help=".tar of photographs, one person each")
+    parser.add_argument("--calibration", type=Path, help="crops for int8, where --cache lacks the networks")
+    parser.add_argument("--cache", type=Path, default=Path("work/runtimes"), help="the converted networks")
+    parser.add_argument("--rounds", type=int, default=60, help="frames that each identifies (default: 60)")
+    parser.add_argument("--starts", type=int, default=5, help="fresh processes of each (default: 5)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--alone", nargs=2, metavar=("PEER", "FOLDER"), help=argparse.SUPPRESS)
+    arguments = parser.parse_args(argv)
+    if os.environ.get("OPENBLAS_NUM_THREADS") != "1":
+        parser.error("expected OPENBLAS_NUM_THREADS=1 in the environment: every peer runs on one thread")
+    if arguments.alone:
+        return alone(arguments, *arguments.alone)
+    if arguments.photographs is None or arguments.rounds < 1 or arguments.starts < 1:
+        parser.error("expected --photographs, and 1 or more --rounds and --starts")
+    return console.run("compare_runtimes", lambda: compare(arguments))
+
+
+def compare(arguments: argparse.Namespace) -> int:
+    """Measure every peer and print a table."""
+    convert(arguments.zoo, arguments.calibration, arguments.cache)
+    known = peers(arguments.cache, arguments.zoo)
+    frames, others, skipped = scenes(arguments)
+    strangers = np.random.default_rng(1).normal(size=(REFERENCES - len(frames), DIMENSION)).astype(np.float32)
+    with tempfile.TemporaryDirectory() as temporary:
+        folders, opened, broken = {}, {}, {}
+        for index, (name, make) in enumerate(known.items()):
+            folders[name] = Path(temporary) / str(index)
+            folders[name].mkdir()
+            try:
+                peer = make()
+                for number, other in enumerate(others):
+                    peer.enrol(other, f"person {number}")
+                peer.save(folders[name], strangers)
+            except Exception as error:  # noqa: BLE001  a peer that cannot run a file is a finding
+                broken[name] = " ".join(str(error).split())[:160]
+                continue
+            np.save(folders[name] / "frame.npy", frames[0])
+            opened[name] = peer
+        times, networks, right = in_turns(opened, frames, arguments.rounds)
+        fresh = {name: starts(arguments, name, folders[name]) for name in opened}
+    first = next(iter(opened))
+    rows = [row(name, times, networks, right, fresh[name], first) for name in opened]
+    found = {
+        "schema": "edge-sdk/runtimes/1",
+        "rounds": arguments.rounds,
+        "frames": len(frames),
+        "photographs_skipped": skipped,
+        "references": REFERENCES,
+        "peers": rows,
+        "not_run": broken,
+        "versions": sorted({peer.versions for peer in opened.values()} | {f"numpy {np.__version__}"}),
+    }
+    print(json.dumps(found, indent=1) if arguments.json else text(found))
+    return 0
+
+
+def convert(zoo: Path, calibration: Path | None, cache: Path) -> None:
+    """Make what the cache lacks."""
+    made = ("sface.cpu_int8.tflite", "sface.float32.tflite", "yunet.cpu_int8.tflite", "yunet.float32.tflite")
+    if not all((cache / name).is_file() for name in made):
+        if calibration is None:
+            raise SystemExit(f"{cache} lacks the converted networks: say --calibration to make them")
+        program = str(Path(sys.executable).with_name("edge-convert"))
+        into = ("--calibration", str(calibration), "--output", str(cache), "--name")
+        searched = ("--recipe", "auto", "--min-cosine", "0.997")
+        sface, yunet = str(zoo / "sface_2021dec_float.onnx"), str(zoo / "yunet_n_320_320.onnx")
+        subprocess.run(
+            [program, "convert", sface, *CONTRACT, *searched, *into, "sface"], check=True, stdout=2
+        )
+        subprocess.run(
+            [program, "auxiliary", yunet, "--method", "yunet", *into, "yunet"], check=True, stdout=2
+        )
+    plain = cache / "sface_int8bq.onnx"
+    if not plain.is_file():
+        # The published file lists its weights as inputs, which OpenCV and the device's runtimes refuse.
+        import onnx
+
+        model = onnx.load(zoo / "sface_2021dec_int8bq.onnx")
+        weights = {tensor.name for tensor in model.graph.initializer}
+        inputs = [value for value in model.graph.input if value.name not in weights]
+        del model.graph.input[:]
+        model.graph.input.extend(inputs)
+        onnx.save(model, plain)
+
+
+def scenes(arguments: argparse.Namespace) -> tuple[list[np.ndarray], list[np.ndarray], int]:
+    """Frames to identify, frames to enrol of the same people elsewhere in the picture, and how many were left out.
+
+    Left out are photographs in which the SDK does not find one good face; the others would take them.
+    """
+    from edge_sdk import Detector, Embedder
+    from edge_sdk.perception.images import read_image
+    from edge_sdk.recognizer.sampling import Sample, Sampler
+
+    detector = Detector.open(arguments.cache / "yunet.float32.tflite")
+    sampler = Sampler(detector, Embedder.open(arguments.cache / "sface.cpu_int8.tflite"))
+    rng = np.random.default_rng(0)
+    frames: list[np.ndarray] = []
+    others: list[np.ndarray] = []
+    skipped = 0
+    with tarfile.open(arguments.photographs) as archive:
+        names = sorted(name for name in archive.getnames() if name.endswith(".jpg"))
+        for name in rng.permutation(names).tolist():
+            file = archive.extractfile(name)
+            if file is None:
+                continue
+            photograph = read_image(io.BytesIO(file.read()), name=name)
+            frame, other = scene(photograph, rng), scene(photograph, rng)
+            if all(
+                isinstance(sampler.take(one), Sample) and len(detector.detect(one)) == 1
+                for one in (frame, other)
+            ):
+                frames.append(frame)
+                others.append(other)
+            else:
+                skipped += 1
+            if len(frames) == FRAMES:
+                return frames, others, skipped
+    raise SystemExit(f"{arguments.photographs}: fewer than {FRAMES} photographs with one good face")
+
+
+def scene(photograph: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A photograph somewhere before a soft background."""
+    from edge_sdk.perception.resize import resize
+
+    coarse = rng.integers(60, 190, (7, 9, 3)).astype(np.uint8)
+    frame = resize(coarse, HEIGHT, WIDTH)
+    rows, columns = photograph.shape[:2]
+    top, left = rng.integers(0, HEIGHT - rows + 1), rng.integers(0, WIDTH - columns + 1)
+    frame[top : top + rows, left : left + columns] = photograph
+    return frame
+
+
+def in_turns(
+    opened: dict[str, Any], frames: list[np.ndarray], rounds: int
+) -> tuple[dict[str, list[float]], dict[str, list[float]], dict[str, int]]:
+    """Seconds of each peer in each round, its networks' seconds where known, and how often it was right."""
+    times: dict[str, list[float]] = {name: [] for name in opened}
+    networks: dict[str, list[float]] = {name: [] for name in opened}
+    right = dict.fromkeys(opened, 0)
+    for peer in opened.values():
+        for frame in frames[:2]:
+            peer.identify(frame)
+    names = list(opened)
+    for number in range(rounds):
+        which = number % len(frames)
+        for name in names[number % len(names) :] + names[: number % len(names)]:
+            began = time.perf_counter()
+            subject = opened[name].identify(frames[which])
+            times[name].append(time.perf_counter() - began)
+            right[name] += subject == f"person {which}"
+            spent = opened[name].networks_s()
+            if spent is not None:
+                networks[name].append(spent)
+    return times, networks, right
+
+
+def starts(arguments: argparse.Namespace, name: str, folder: Path) -> list[dict[str, float]]:
+    """Seconds from the start of a fresh process to its first decision, and its most memory."""
+    command = [sys.executable, "-m", "tools.compare_runtimes", "--zoo", str(arguments.zoo)]
+    command += ["--cache", str(arguments.cache), "--alone", name, str(folder)]
+    found = []
+    for _ in range(arguments.starts):
+        began = time.perf_counter()
+        reader, writer = os.pipe()
+        with (
+            os.fdopen(reader) as told,
+            subprocess.Popen(command, stdout=writer, stderr=subprocess.DEVNULL) as process,
+        ):
+            os.close(writer)
+            said = told.readline().strip()
+            took = time.perf_counter() - began
+            peak = told.readline().strip()
+        if process.returncode or said != "person 0":
+            raise SystemExit(f"{name}: expected a first decision in a fresh process, found {said!r}")
+        found.append({"first_decision_s": took, "peak_rss_mb": int(peak) / 1e6})
+    return found
+
+
+def alone(arguments: argparse.Namespace, name: str, folder: str) -> int:
+    """In a fresh process: open, decide once, and then go on, for the most memory that frames take."""
+    from edge_sdk.bench.memory import peak_rss_bytes
+
+    frame = np.load(Path(folder) / "frame.npy")
+    with console.native_logs_off():
+        peer = peers(arguments.cache, arguments.zoo)[name]()
+        peer.load(Path(folder))
+        print(peer.identify(frame), flush=True)
+        for _ in range(10):
+            peer.identify(frame)
+    print(peak_rss_bytes())
+    return 0
+
+
+def row(
+    name: str,
+    times: dict[str, list[float]],
+    networks: dict[str, list[float]],
+    right: dict[str, int],
+    fresh: list[dict[str, float]],
+    first: str,
+) -> dict[str, Any]:
+    """One peer's figures. Ratios are of the same round, so that other work on the machine meets both."""
+    seconds = np.array(times[name])
+    low, middle, high = np.percentile(1e3 * seconds, (25, 50, 75))
+    own = 1 - np.array(networks[name]) / seconds if networks[name] else None
+    return {
+        "name": name,
+        "median_ms": float(middle),
+        "quartiles_ms": [float(low), float(high)],
+        "least_ms": float(1e3 * seconds.min()),
+        "ratio": float(np.median(seconds / np.array(times[first]))),
+        "ratio_of_least": float(seconds.min() / min(times[first])),
+        "own_share": None if own is None else float(np.median(own)),
+        "right": right[name],
+        "cold_start_s": statistics.median(one["first_decision_s"] for one in fresh),
+        "cold_start_least_s": min(one["first_decision_s"] for one in fresh),
+        "peak_rss_mb": max(one["peak_rss_mb"] for one in fresh),
+    }
+
+
+def text(found: dict[str, Any]) -> str:
+    """The table a person reads."""
+    lines = [
+        f"{'':<27}{'median':>8}{'quartiles':>16}{'least':>8}{'times':>7}{'own':>7}{'right':>7}"
+        f"{'cold start':>12}{'RSS':>8}"
+    ]
+    for one in found["peers"]:
+        own = "" if one["own_share"] is None else f"{one['own_share']:.1%}"
+        quartiles = "{:.2f} .. {:.2f}".format(*one["quartiles_ms"])
+        lines.append(
+            f"{one['name']:<27}{one['median_ms']:>8.2f}{quartiles:>16}{one['least_ms']:>8.2f}{one['ratio']:>7.2f}"
+            f"{own:>7}{one['right']:>4}/{found['rounds']}{one['cold_start_s']:>10.2f} s{one['peak_rss_mb']:>5.0f} MB"
+        )
+    lines += [f"{name:<27}not run: {why}" for name, why in found["not_run"].items()]
+    lines += [
+        "",
+        f"milliseconds of a {HEIGHT}x{WIDTH} frame against {found['references']} references, one thread, {found['rounds']} rounds in turns"
+        f" over {found['frames']} frames ({found['photographs_skipped']} photographs left out); times: of the first line, median of"
+        " rounds; own: outside the networks; cold start: median, a fresh process to its first decision",
+        ", ".join(found["versions"]),
+    ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,283 @@
+"""Who is compared by `tools.compare_runtimes`: the SDK, OpenCV and ONNX Runtime, behind one seam.
+
+Each peer is told apart from the others only by its name, loads nothing before it is opened, and runs on one thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+#: Height and width that every detector looks at, where a name says nothing else: the frame shrunk, black below it.
+SIDE = 320
+DIMENSION = 128
+THRESHOLD = 0.363  # what OpenCV's documentation gives for SFace; it decides nothing about time
+KEY = bytes(32)
+
+
+class Peer(Protocol):
+    """From a frame to who is in it."""
+
+    versions: str
+
+    def enrol(self, frame: np.ndarray, subject: str) -> None:
+        """Keep one subject, before `finish`."""
+
+    def save(self, folder: Path, strangers: np.ndarray) -> None:
+        """Write the references, strangers' embeddings of shape (n, 128) among them, where `load` finds them."""
+
+    def load(self, folder: Path) -> None:
+        """Read the references."""
+
+    def identify(self, frame: np.ndarray) -> str | None:
+        """The subject's name; None where nobody is recognized."""
+
+    def networks_s(self) -> float | None:
+        """Seconds that the networks took in the last `identify`; None where that cannot be seen."""
+
+
+class Sdk:
+    """`Recognizer` with a sealed gallery, whose tries are not limited, so that none is written to the disk."""
+
+    def __init__(self, detector: Path, embedder: Path) -> None:
+        from edge_sdk.bench.clock import ClockedBackend, ClockedNetwork
+        from edge_sdk.inference.backends.litert import LiteRtBackend
+        from edge_sdk.inference.model_file import ModelFile
+        from edge_sdk.perception.detector import Detector, open_network
+        from edge_sdk.perception.embedder import Embedder
+
+        self._spent = 0.0
+        file = ModelFile.open(embedder)
+        backend = ClockedBackend(LiteRtBackend(file.data), self._told)
+        self.versions = backend.runtime
+        self._embedder = Embedder(backend, file.card, model_id=file.model_id)
+        network = open_network(detector).through(lambda one: ClockedNetwork(one, self._told))
+        self._detector = Detector(network)
+        self._enrolled: list[tuple[np.ndarray, str]] = []
+
+    def _told(self, began: float, ended: float) -> None:
+        self._spent += ended - began
+
+    def enrol(self, frame: np.ndarray, subject: str) -> None:
+        """As the seam says."""
+        self._enrolled.append((frame, subject))
+
+    def save(self, folder: Path, strangers: np.ndarray) -> None:
+        """As the seam says."""
+        from edge_sdk.gallery import Gallery, InMemoryKey
+
+        gallery = Gallery.create(
+            folder / "home.gallery",
+            key=InMemoryKey(KEY),
+            model_id=self._embedder.model_id,
+            dimension=self._embedder.dimension,
+        )
+        with gallery.transaction() as t:
+            for index, stranger in enumerate(strangers):
+                t.enrol(f"stranger {index}", stranger)
+        self.load(folder)
+        for frame, subject in self._enrolled:
+            self._recognizer.enrol([frame], subject, least=1)
+
+    def load(self, folder: Path) -> None:
+        """As the seam says."""
+        from edge_sdk.gallery import Gallery, InMemoryKey
+        from edge_sdk.recognizer import Recognizer
+
+        gallery = Gallery.open(
+            folder / "home.gallery", key=InMemoryKey(KEY), model_id=self._embedder.model_id
+        )
+        self._recognizer = Recognizer(self._detector, self._embedder, gallery, threshold=THRESHOLD)
+
+    def identify(self, frame: np.ndarray) -> str | None:
+        """As the seam says."""
+        self._spent = 0.0
+        return self._recognizer.identify(frame).subject
+
+    def networks_s(self) -> float | None:
+        """As the seam says."""
+        return self._spent
+
+
+@dataclass
+class _WithMatrix:
+    """What the other two share: references in one float32 matrix, compared by one product."""
+
+    versions: str = ""
+    _names: list[str] = field(default_factory=list)
+    _rows: list[np.ndarray] = field(default_factory=list)
+
+    def embed(self, frame: np.ndarray) -> np.ndarray | None:
+        """The largest face's embedding, length 1; None where there is no face."""
+        raise NotImplementedError
+
+    def enrol(self, frame: np.ndarray, subject: str) -> None:
+        """As the seam says."""
+        embedding = self.embed(frame)
+        if embedding is None:
+            raise SystemExit(f"{self.versions}: no face in the frame of {subject}")
+        self._names.append(subject)
+        self._rows.append(embedding)
+
+    def save(self, folder: Path, strangers: np.ndarray) -> None:
+        """As the seam says."""
+        lengths = np.linalg.norm(strangers, axis=1, keepdims=True)
+        np.save(folder / "matrix.npy", np.concatenate([strangers / lengths, np.stack(self._rows)]))
+        (folder / "names").write_text("\n".join([*["stranger"] * len(strangers), *self._names]))
+        self.load(folder)
+
+    def load(self, folder: Path) -> None:
+        """As the seam says."""
+        self._matrix = np.load(folder / "matrix.npy").astype(np.float32)
+        self._subjects = (folder / "names").read_text().split("\n")
+
+    def identify(self, frame: np.ndarray) -> str | None:
+        """As the seam says."""
+        embedding = self.embed(frame)
+        if embedding is None:
+            return None
+        scores = self._matrix @ embedding
+        best = int(scores.argmax())
+        return self._subjects[best] if scores[best] >= THRESHOLD else None
+
+    def networks_s(self) -> float | None:
+        """As the seam says."""
+        return None
+
+
+class OpenCv(_WithMatrix):
+    """FaceDetectorYN and FaceRecognizerSF.
+
+    Args:
+        detector: ONNX.
+        recognizer: ONNX.
+        size: Height and width that the detector looks at; `SIDE` squared is the frame shrunk with black below it.
+        classic: Block-quantized weights for the recognizer, which OpenCV 5 runs on its engine from before alone and
+            FaceRecognizerSF cannot be told to use: its `feature` is then done by its own two steps.
+    """
+
+    def __init__(
+        self,
+        detector: Path,
+        recognizer: Path,
+        *,
+        size: tuple[int, int] = (SIDE, SIDE),
+        classic: Path | None = None,
+    ) -> None:
+        import cv2
+
+        super().__init__(f"OpenCV {cv2.__version__}")
+        cv2.setNumThreads(1)
+        self._cv2 = cv2
+        self._size = size
+        self._detector = cv2.FaceDetectorYN.create(str(detector), "", size[::-1], 0.6, 0.3)
+        self._recognizer = cv2.FaceRecognizerSF.create(str(recognizer), "")
+        self._classic = classic and cv2.dnn.readNetFromONNX(str(classic), engine=cv2.dnn.ENGINE_CLASSIC)
+
+    def embed(self, frame: np.ndarray) -> np.ndarray | None:
+        """The largest face's embedding, length 1; None where there is no face."""
+        cv2 = self._cv2
+        bgr = cv2.cvtColor(frame, cv2.COLOR_RGB2BGR)
+        seen, shrink = _shrunk(cv2, bgr, self._size)
+        faces = self._detector.detect(seen)[1]
+        if faces is None:
+            return None
+        face = max(faces, key=lambda row: row[2] * row[3])
+        face[:14] /= shrink
+        crop = self._recognizer.alignCrop(bgr, face)
+        if self._classic is None:
+            feature = self._recognizer.feature(crop)[0]
+        else:
+            self._classic.setInput(cv2.dnn.blobFromImage(crop, swapRB=True))
+            feature = self._classic.forward()[0]
+        embedding: np.ndarray = feature / np.linalg.norm(feature)
+        return embedding
+
+
+class OnnxRuntime(_WithMatrix):
+    """The same ONNX files; OpenCV shrinks the frame, the SDK's numpy reads the outputs and cuts the crop.
+
+    Args:
+        detector: ONNX.
+        recognizer: ONNX.
+    """
+
+    def __init__(self, detector: Path, recognizer: Path) -> None:
+        import cv2
+        import onnxruntime
+
+        from edge_sdk.inference.card import InputContract
+        from edge_sdk.inference.templates import arcface
+        from edge_sdk.perception.yunet import YuNetDecoder
+
+        super().__init__(f"onnxruntime {version('onnxruntime')}")
+        cv2.setNumThreads(1)
+        self._cv2 = cv2
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        self._detector, self._recognizer = (
+            onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+            for file in (detector, recognizer)
+        )
+        self._outputs = [output.name for output in self._detector.get_outputs()]
+        shapes = {output.name: tuple(output.shape) for output in self._detector.get_outputs()}
+        self._decoder = YuNetDecoder(SIDE, SIDE, shapes)
+        self._contract = InputContract(112, 112, "rgb", (0.0,) * 3, (1.0,) * 3, arcface(112, 112))
+        self._inputs = [session.get_inputs()[0].name for session in (self._detector, self._recognizer)]
+
+    def embed(self, frame: np.ndarray) -> np.ndarray | None:
+        """The largest face's embedding, length 1; None where there is no face."""
+        from edge_sdk.perception.alignment import align
+        from edge_sdk.perception.candidates import merge
+
+        seen, shrink = _shrunk(self._cv2, frame, (SIDE, SIDE))
+        blob = self._cv2.dnn.blobFromImage(seen, swapRB=True)
+        values = dict(zip(self._outputs, self._detector.run(None, {self._inputs[0]: blob}), strict=True))
+        found = merge(self._decoder.decode(values, 0.6), 0.3, blend=False)
+        if not len(found):
+            return None
+        face = int(found.boxes[:, 2:].prod(axis=1).argmax())
+        crop = align(frame, found.landmarks[face] / shrink, self._contract)
+        blob = self._cv2.dnn.blobFromImage(crop)
+        feature = self._recognizer.run(None, {self._inputs[1]: blob})[0][0]
+        embedding: np.ndarray = feature / np.linalg.norm(feature)
+        return embedding
+
+
+def _shrunk(cv2: Any, frame: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, float]:
+    """A frame as a detector of a size sees it, and how many times as large that is."""
+    if frame.shape[:2] == size:
+        return frame, 1.0
+    shrink = min(size[0] / frame.shape[0], size[1] / frame.shape[1])
+    rows, columns = round(frame.shape[0] * shrink), round(frame.shape[1] * shrink)
+    small = cv2.resize(frame, (columns, rows), interpolation=cv2.INTER_AREA)
+    below, beside = size[0] - rows, size[1] - columns
+    if below or beside:
+        small = cv2.copyMakeBorder(small, 0, below, 0, beside, cv2.BORDER_CONSTANT)
+    return small, shrink
+
+
+def peers(models: Path, zoo: Path) -> dict[str, Callable[[], Peer]]:
+    """Who there is, by name; nothing is opened yet. The first is who the others are compared with."""
+    int8, floats = models / "sface.cpu_int8.tflite", models / "sface.float32.tflite"
+    yunet, sface = zoo / "yunet_n_320_320.onnx", zoo / "sface_2021dec_float.onnx"
+    yunet_bq, sface_bq = zoo / "yunet_2023mar_int8bq.onnx", models / "sface_int8bq.onnx"
+    opencv = partial(OpenCv, yunet, sface)
+    return {
+        "edge-sdk, all int8": lambda: Sdk(models / "yunet.cpu_int8.tflite", int8),
+        "edge-sdk, YuNet float32": lambda: Sdk(models / "yunet.float32.tflite", int8),
+        "edge-sdk, all float32": lambda: Sdk(models / "yunet.float32.tflite", floats),
+        "OpenCV float32": opencv,
+        "OpenCV float32, 240x320": lambda: opencv(size=(240, 320)),
+        "OpenCV float32, 480x640": lambda: opencv(size=(480, 640)),
+        "OpenCV int8 weights": lambda: OpenCv(yunet_bq, sface, classic=sface_bq),
+        "ONNX Runtime float32": lambda: OnnxRuntime(yunet, sface),
+        "ONNX Runtime, SFace int8 weights": lambda: OnnxRuntime(yunet, sface_bq),
+    }
