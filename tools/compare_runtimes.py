@@ -115,12 +115,13 @@ def convert(zoo: Path, calibration: Path | None, cache: Path) -> None:
         )
     plain = cache / "sface_int8bq.onnx"
     if not plain.is_file():
-        # The published file lists its weights as inputs, which OpenCV and the device's runtimes refuse.
+        # The published file lists weights as inputs that nothing reads or that have values; OpenCV takes one input.
         import onnx
 
         model = onnx.load(zoo / "sface_2021dec_int8bq.onnx")
         weights = {tensor.name for tensor in model.graph.initializer}
-        inputs = [value for value in model.graph.input if value.name not in weights]
+        read = {name for node in model.graph.node for name in node.input} - weights
+        inputs = [value for value in model.graph.input if value.name in read]
         del model.graph.input[:]
         model.graph.input.extend(inputs)
         onnx.save(model, plain)

@@ -158,18 +158,9 @@ class OpenCv(_WithMatrix):
         detector: ONNX.
         recognizer: ONNX.
         size: Height and width that the detector looks at; `SIDE` squared is the frame shrunk with black below it.
-        classic: Block-quantized weights for the recognizer, which OpenCV 5 runs on its engine from before alone and
-            FaceRecognizerSF cannot be told to use: its `feature` is then done by its own two steps.
     """
 
-    def __init__(
-        self,
-        detector: Path,
-        recognizer: Path,
-        *,
-        size: tuple[int, int] = (SIDE, SIDE),
-        classic: Path | None = None,
-    ) -> None:
+    def __init__(self, detector: Path, recognizer: Path, *, size: tuple[int, int] = (SIDE, SIDE)) -> None:
         import cv2
 
         super().__init__(f"OpenCV {cv2.__version__}")
@@ -178,7 +169,6 @@ class OpenCv(_WithMatrix):
         self._size = size
         self._detector = cv2.FaceDetectorYN.create(str(detector), "", size[::-1], 0.6, 0.3)
         self._recognizer = cv2.FaceRecognizerSF.create(str(recognizer), "")
-        self._classic = classic and cv2.dnn.readNetFromONNX(str(classic), engine=cv2.dnn.ENGINE_CLASSIC)
 
     def embed(self, frame: np.ndarray) -> np.ndarray | None:
         """The largest face's embedding, length 1; None where there is no face."""
@@ -190,12 +180,7 @@ class OpenCv(_WithMatrix):
             return None
         face = max(faces, key=lambda row: row[2] * row[3])
         face[:14] /= shrink
-        crop = self._recognizer.alignCrop(bgr, face)
-        if self._classic is None:
-            feature = self._recognizer.feature(crop)[0]
-        else:
-            self._classic.setInput(cv2.dnn.blobFromImage(crop, swapRB=True))
-            feature = self._classic.forward()[0]
+        feature = self._recognizer.feature(self._recognizer.alignCrop(bgr, face))[0]
         embedding: np.ndarray = feature / np.linalg.norm(feature)
         return embedding
 
@@ -277,7 +262,7 @@ def peers(models: Path, zoo: Path) -> dict[str, Callable[[], Peer]]:
         "OpenCV float32": opencv,
         "OpenCV float32, 240x320": lambda: opencv(size=(240, 320)),
         "OpenCV float32, 480x640": lambda: opencv(size=(480, 640)),
-        "OpenCV int8 weights": lambda: OpenCv(yunet_bq, sface, classic=sface_bq),
+        "OpenCV int8 weights": lambda: OpenCv(yunet_bq, sface_bq),
         "ONNX Runtime float32": lambda: OnnxRuntime(yunet, sface),
-        "ONNX Runtime, SFace int8 weights": lambda: OnnxRuntime(yunet, sface_bq),
+        "ONNX Runtime, SFace int8": lambda: OnnxRuntime(yunet, sface_bq),
     }
