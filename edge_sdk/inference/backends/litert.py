@@ -165,7 +165,7 @@ def _open(
         interpreter = interpreter_class(model_content=data, num_threads=threads, **options)
         interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
-        raise ModelError(f"the interpreter refuses the network: {error}") from error
+        raise ModelError(f"the interpreter refuses the network: {' '.join(str(error).split())}") from error
     return interpreter
 
 

@@ -1,0 +1,44 @@
+"""Who is before the camera, with the embedder on Coral's Edge TPU. README.md: the compiled file, driver, permissions."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from pathlib import Path
+
+from edge_sdk import KeyFile, Recognizer, console
+from edge_sdk.cameras import Camera, FolderCamera, V4l2Camera
+from edge_sdk.inference.choice import DelegateWarning
+
+LOOK_S = 30
+
+
+def main(home: Path, camera: Camera, edge_tpu: str = "libedgetpu.so.1") -> int:
+    """Say each answer as it comes; 0 where somebody was recognized, 1 where nobody."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DelegateWarning)  # said below
+        recognizer = Recognizer.open(
+            home / "face.tflite",
+            detector=home / "detector.tflite",
+            gallery=home / "home.gallery",
+            key=KeyFile(home / "home.key"),
+            delegate=edge_tpu,
+        )
+    status = recognizer.embedder.backend
+    print(f"the embedder runs on {status.device}; {status.checked}", flush=True)
+    if status.fallback:
+        console.say("coral", f"warning: NOT on the Edge TPU: {status.fallback}")
+        console.say("coral", f"hint: {status.advice or 'edge-sdk doctor --delegate says more'}")
+    recognized = False
+    with camera as opened:
+        for answer in recognizer.watch(opened, seconds=LOOK_S):
+            print(answer.decision.value, answer.subject or answer.reason, flush=True)
+            recognized |= answer.accepted
+    return 0 if recognized else console.CLEAN_NEGATIVE
+
+
+if __name__ == "__main__":
+    if len(sys.argv) not in (2, 3):
+        sys.exit("usage: identify.py HOME [FOLDER OF IMAGES]; the first USB camera without it")
+    source = FolderCamera(sys.argv[2]) if len(sys.argv) == 3 else V4l2Camera()
+    sys.exit(console.run("coral", lambda: main(Path(sys.argv[1]), source)))
