@@ -345,7 +345,8 @@ def _require_gates(recipe: Recipe, gates: Sequence[Gate]) -> None:
 
 def _require_accuracy(report: Report, min_cosine: float, made: Sequence[Made]) -> None:
     found = {one.recipe.name: one.search for one in made if one.search is not None}
-    for artefact in report.artefacts:
+    # What was searched for in vain says most.
+    for artefact in sorted(report.artefacts, key=lambda artefact: artefact.recipe not in found):
         if artefact.cosine_mean < min_cosine:
             raise AccuracyGateError(
                 f"{artefact.file}: cosine to float {artefact.cosine_mean:.4f} on {report.measured_on} images,"

@@ -33,7 +33,8 @@ class Network:
     def finish(self, *outputs: int, signature: bool = True) -> bytes:
         self.graph.set_outputs(outputs)
         if signature:
-            self.graph.set_signature("image", "embedding")
+            others = [f"output_{position}" for position in range(1, len(outputs))]
+            self.graph.set_signature("image", "embedding", *others)
         return self.graph.to_bytes()
 
     def constant(self, value: Any, name: str = "") -> int:

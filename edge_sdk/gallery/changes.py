@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sdk.gallery.audit import AuditEvent
-from edge_sdk.gallery.content import REVOKED, SLOT_KEYS, Content
+from edge_sdk.gallery.content import REVOKED, SLOT_KEYS, Content, templates_per_subject
 from edge_sdk.gallery.format import ID_BYTES
 
 MAX_EVENTS = 64
@@ -25,7 +25,7 @@ def changes(before: Content, after: Content) -> list[AuditEvent]:
     old_ids, new_ids = _ids(before), _ids(after)
     old = {subject: index for index, subject in enumerate(old_ids)}
     new = set(new_ids)
-    counts = np.bincount(after.templates["subject"], minlength=len(after.subjects)).tolist()
+    counts = templates_per_subject(after.templates, len(after.subjects)).tolist()
     # Where each subject was before; -1 for who was not there.
     places = np.array([old.get(subject, -1) for subject in new_ids], dtype=np.int64)
     added = [

@@ -7,9 +7,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from converters.cli.arguments import add_command, add_contract, optional_contract
 from edge_sdk import console
 from edge_sdk.errors import InputError
-from edge_sdk.inference.card import InputContract
 
 if TYPE_CHECKING:
     from converters.assessment.comparison import ComparisonResult
@@ -18,10 +18,41 @@ if TYPE_CHECKING:
     from converters.evaluation.samples import SampleSet
 
 PROGRAM = "edge-convert"
+_EVALUATE_EXAMPLE = """examples:
+  edge-convert evaluate converted/mobilefacenet.cpu_int8.tflite --images people/
+  edge-convert evaluate converted/mobilefacenet.cpu_int8.tflite --images people/ --write-card
+  edge-convert evaluate converted/mobilefacenet.cpu_int8.tflite --enrol enrolled/ --probes visitors/
+
+Images lie in one folder per subject. A figure at FMR f takes 3 / f comparisons of different subjects; what
+the data cannot support is said, with how many comparisons it would take. Embeddings are kept for the next
+run where stderr says; they are biometric data, and removing that folder deletes them.
+"""
+_COMPARE_EXAMPLE = """example:
+  edge-convert compare converted/mobilefacenet.float32.tflite converted/mobilefacenet.cpu_int8.tflite \\
+      --images people/
+
+Images in one folder per subject give error rates, their differences and the decisions that change; loose
+images give the cosine of each image's embeddings alone.
+"""
 
 
-def add_evaluate(parser: argparse.ArgumentParser) -> None:
-    """Give a parser the flags of ``evaluate``."""
+def add_commands(commands: Any) -> None:
+    """Add the two commands."""
+    evaluate = add_command(
+        commands, "evaluate", "measure a file's error rates on labelled images", _EVALUATE_EXAMPLE
+    )
+    _add_evaluate(evaluate)
+    add_contract(evaluate)
+    evaluate.set_defaults(run=_evaluate, parser=evaluate)
+    compare = add_command(
+        commands, "compare", "compare files of one model on the same images", _COMPARE_EXAMPLE
+    )
+    _add_compare(compare)
+    add_contract(compare)
+    compare.set_defaults(run=_compare, parser=compare)
+
+
+def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", type=Path, help="a .tflite with its card, or any other with the flags below")
     parser.add_argument("--images", type=Path, help="folder, .tar or .zip of subject/image")
     _add_protocol(parser)
@@ -59,8 +90,7 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
     _add_work(parser)
 
 
-def add_compare(parser: argparse.ArgumentParser) -> None:
-    """Give a parser the flags of ``compare``."""
+def _add_compare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("first", type=Path, metavar="FLOAT", help="a .tflite")
     parser.add_argument("others", type=Path, nargs="+", metavar="INT8", help="others of the same model")
     parser.add_argument(
@@ -127,8 +157,8 @@ def _share(text: str) -> float:
     return value
 
 
-def evaluate(arguments: argparse.Namespace, contract: InputContract | None) -> int:
-    """Measure a file; returns the exit code."""
+def _evaluate(arguments: argparse.Namespace) -> int:
+    contract = optional_contract(arguments)
     _check_evaluate(arguments)
     from converters.assessment.artefact import open_artefact
     from converters.assessment.evaluate import FPIRS, Protocol
@@ -203,8 +233,8 @@ def _evaluation_images(arguments: argparse.Namespace) -> tuple[SampleSet, OpenSe
     return samples, listed, rule
 
 
-def compare(arguments: argparse.Namespace, contract: InputContract | None) -> int:
-    """Compare files; returns the exit code."""
+def _compare(arguments: argparse.Namespace) -> int:
+    contract = optional_contract(arguments)
     _check_work(arguments)
     if arguments.attention and arguments.report is None:
         raise InputError("--attention draws into the page: expected --report PAGE.html with it, found none")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-EXAMPLE = """examples:
+from converters.cli.arguments import add_command, size
+
+_EXAMPLE = """examples:
   edge-convert auxiliary yunet.onnx --method yunet --calibration photos/ --output converted/
   edge-convert auxiliary yunet.onnx --method yunet --size 240x320 --calibration photos/ --output converted/
   edge-convert auxiliary minifasnet_v2.onnx --method minifasnet --crop-scale 2.7 --output converted/
@@ -17,13 +19,12 @@ together from them so that faces of several sizes are seen.
 """
 
 
-def add_auxiliary(parser: argparse.ArgumentParser, *, size: Callable[[str], list[int]]) -> None:
-    """Add the command's arguments.
-
-    Args:
-        parser: The command.
-        size: Parses HEIGHTxWIDTH.
-    """
+def add_commands(commands: Any) -> None:
+    """Add the command."""
+    parser = add_command(
+        commands, "auxiliary", "convert a face detector or a presentation attack detector", _EXAMPLE
+    )
+    parser.set_defaults(run=_auxiliary)
     parser.add_argument("model", type=Path, help="an ONNX file")
     parser.add_argument(
         "--method", required=True, choices=("yunet", "minifasnet"), help="how the network's outputs are read"
@@ -46,8 +47,7 @@ def add_auxiliary(parser: argparse.ArgumentParser, *, size: Callable[[str], list
     parser.add_argument("--licence", default="", help="the network's licence, for its card")
 
 
-def auxiliary(arguments: argparse.Namespace) -> int:
-    """Run the command; returns the exit code."""
+def _auxiliary(arguments: argparse.Namespace) -> int:
     from converters.auxiliary import AuxiliaryRequest, convert_auxiliary
 
     scale = arguments.crop_scale

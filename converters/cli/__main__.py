@@ -1,0 +1,8 @@
+"""``python -m converters.cli`` is ``edge-convert``."""
+
+import sys
+
+from converters.cli.program import main
+
+if __name__ == "__main__":
+    sys.exit(main())

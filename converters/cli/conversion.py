@@ -1,0 +1,167 @@
+"""``edge-convert convert``: its flags, and the request they make."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from converters.cli.arguments import add_command, add_contract, add_targets, input_contract, positive, share
+
+_EXAMPLE = """example:
+  edge-convert convert mobilefacenet.onnx --target cpu --size 112x112 --color rgb --range 0..255 \\
+      --calibration crops/ --output converted/
+
+The input contract is never guessed: how pixels become the network's numbers is part of the model. Say it
+with --size, --color and either --mean and --scale for (pixel - mean) / scale, or --range LOW..HIGH for what
+pixels 0 and 255 become; or put it into a file: {"size": [112, 112], "color": "rgb", "mean": 127.5,
+"scale": 128}. Per-channel values are separated by commas.
+"""
+
+
+def add_commands(commands: Any) -> None:
+    """Add the command."""
+    parser = add_command(commands, "convert", "convert a model and report on what came out", _EXAMPLE)
+    parser.add_argument(
+        "model",
+        type=Path,
+        help="Keras .keras or .h5, SavedModel folder, ONNX, PyTorch .pt2, or float .tflite; or"
+        " FILE.py:FUNCTION that returns a torch.nn.Module: that file's code is run as yours",
+    )
+    add_targets(parser, "what to convert for, one or several separated by commas (default: cpu)")
+    parser.add_argument(
+        "--allow",
+        action="append",
+        default=[],
+        metavar="RULE",
+        help="take what a target refuses by this rule as it is; the report keeps it",
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        type=_setting,
+        metavar="TARGET.NAME=VALUE",
+        help="tell a target something; docs/targets.md lists what",
+    )
+    parser.add_argument(
+        "--calibration",
+        type=Path,
+        required=True,
+        help="folder, .tar or .zip of crops as the device will see them",
+    )
+    parser.add_argument(
+        "--output", type=Path, required=True, help="folder for the files; all of them or none"
+    )
+    parser.add_argument("--name", default=None, help="the model's name (default: the file's)")
+    parser.add_argument("--version", default=None, help="the model's own version, for its card")
+    parser.add_argument("--description", default=None, help="what the model is for, for its card")
+    parser.add_argument("--licence", default=None, help="the model's licence, for its card")
+    parser.add_argument(
+        "--recipe",
+        default="",
+        metavar="auto|FILE",
+        help="auto: search for the cheapest int8 recipe that keeps --max-fnmr-loss, or --min-cosine (0.995"
+        " where not given); or a .recipe.json to replay; default: plain min/max int8",
+    )
+    parser.add_argument(
+        "--recover",
+        type=positive,
+        default=0.0,
+        metavar="MINUTES",
+        help="train each int8 network so long, without labels, to answer as the float network does",
+    )
+    parser.add_argument(
+        "--leaky-relu",
+        type=share,
+        default=0.0,
+        metavar="SHARE",
+        help="with --recover: replace PReLUs by LeakyReLUs, which stay in int8, for this share of what they compute",
+    )
+    parser.add_argument(
+        "--min-cosine",
+        type=share,
+        default=0.0,
+        help="fail with exit 1 where the mean cosine to float is below",
+    )
+    parser.add_argument(
+        "--max-fnmr-loss",
+        type=share,
+        default=0.0,
+        metavar="SHARE",
+        help="with --recipe auto: stop at the first recipe whose FNMR on --images is at most so much above"
+        " the float model's (0.01 is one point); exit 1 where there is none",
+    )
+    parser.add_argument(
+        "--max-time-ratio",
+        type=positive,
+        default=0.0,
+        metavar="RATIO",
+        help="with --recipe auto, for a CPU: leave out recipes that take more of the float network's time on"
+        " this machine (0.85 is 85 %%); exit 1 where none keeps the budget within it",
+    )
+    parser.add_argument(
+        "--at-fmr", type=share, default=1e-3, metavar="FMR", help="FMR of --max-fnmr-loss (default: 0.001)"
+    )
+    parser.add_argument(
+        "--images",
+        type=Path,
+        help="labelled crops for --max-fnmr-loss, one folder per subject; measure the file on others",
+    )
+    add_contract(parser)
+    parser.set_defaults(run=_convert, parser=parser)
+
+
+def _setting(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or "." not in name:
+        raise argparse.ArgumentTypeError(f"expected TARGET.NAME=VALUE, found {text!r}")
+    return name, value
+
+
+def _convert(arguments: argparse.Namespace) -> int:
+    contract, said = input_contract(arguments)
+    from converters.pipeline import Request, convert
+
+    if bool(arguments.max_fnmr_loss) != (arguments.images is not None):
+        arguments.parser.error("--max-fnmr-loss and --images belong together")
+    if arguments.images is not None and arguments.recipe != "auto":
+        arguments.parser.error("--max-fnmr-loss takes --recipe auto")
+    if arguments.leaky_relu and not arguments.recover:
+        arguments.parser.error("--leaky-relu takes --recover")
+    if arguments.max_time_ratio and arguments.recipe != "auto":
+        arguments.parser.error("--max-time-ratio takes --recipe auto")
+
+    def text(flag: str, default: str) -> str:
+        given = getattr(arguments, flag)
+        return str(said.get(flag, default)) if given is None else str(given)
+
+    request = Request(
+        model=arguments.model,
+        contract=contract,
+        calibration=arguments.calibration,
+        output=arguments.output,
+        targets=arguments.target or ("cpu",),
+        allow=tuple(arguments.allow),
+        settings=dict(arguments.set),
+        name=text("name", ""),
+        min_cosine=arguments.min_cosine,
+        recipe=arguments.recipe,
+        recover=arguments.recover,
+        leaky_share=arguments.leaky_relu,
+        max_fnmr_loss=arguments.max_fnmr_loss,
+        max_time_ratio=arguments.max_time_ratio,
+        at_fmr=arguments.at_fmr,
+        images=arguments.images,
+        version=text("version", "1"),
+        description=text("description", ""),
+        licence=text("licence", ""),
+    )
+    report = convert(request)
+    if arguments.json:
+        print(json.dumps(report.to_json(), indent=1, ensure_ascii=False))
+    else:
+        print(report.to_text())
+        print(f"written to {arguments.output}")
+    return 0

@@ -1,0 +1,35 @@
+"""The whole command line: its commands put together, and run."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+
+from converters.cli import auxiliary, conversion, evaluation, files
+from converters.errors import GateError, TargetError
+from edge_sdk import console
+
+PROGRAM = "edge-convert"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    # Two OpenBLAS threads are many times slower than one on problems of this size.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    arguments = build_parser().parse_args(argv)
+    return console.run(PROGRAM, lambda: int(arguments.run(arguments)), negatives=(GateError, TargetError))
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Every command with its arguments; a parsed command line carries its function as `run`."""
+    parser = argparse.ArgumentParser(
+        prog=PROGRAM,
+        description="Turn a trained embedding network into an int8 file for small hardware, and say what it is worth.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    conversion.add_commands(commands)
+    files.add_commands(commands)
+    evaluation.add_commands(commands)
+    auxiliary.add_commands(commands)
+    return parser
