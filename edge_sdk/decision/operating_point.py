@@ -115,6 +115,12 @@ class OperatingPoint:
             )
         wanted = -math.expm1(math.log1p(-fpir) / references)
         fitting = [point for point in points if point.fmr <= wanted]
+        if wanted < _LEAST_FMR:
+            raise ModelCardError(
+                f"an FPIR of {fpir:g} over {references} references takes an FMR of {wanted:.3g},"
+                " which no operating point claims",
+                hint="ask for a greater FPIR",
+            )
         if not fitting:
             known = ", ".join(f"{point.fmr:g}" for point in sorted(points, key=lambda p: p.fmr)) or "none"
             raise ModelCardError(

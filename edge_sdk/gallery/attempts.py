@@ -22,6 +22,7 @@ LABEL = b"edge-sdk/gallery/attempts@v1"
 MAGIC = bytes.fromhex("894647540d0a1a0a")
 MAX_FAILURES = 1_000_000
 MAX_WAIT_S = 86_400
+MAX_COUNT = 1 << 63  # no counter gets there; one that says so would not fit when it is counted on
 
 _POLICY = struct.Struct(f"<IIII{ID_BYTES}s")
 _STATE = struct.Struct(f"<8s{ID_BYTES}s{ID_BYTES}sQQII{ID_BYTES}sQ")
@@ -184,6 +185,6 @@ def parse_state(data: bytes, *, key: bytes, gallery_id: bytes, count_id: bytes) 
     if not hmac.compare_digest(code, hmac.digest(key, text, "sha256")):
         return None
     magic, owner, count, writes, begun, failures, _, boot, since_boot_ms = _STATE.unpack(text)
-    if (magic, owner, count) != (MAGIC, gallery_id, count_id):
+    if (magic, owner, count) != (MAGIC, gallery_id, count_id) or max(writes, begun) >= MAX_COUNT:
         return None
     return AttemptState(failures, begun, writes, Moment(boot, since_boot_ms))

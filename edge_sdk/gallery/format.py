@@ -111,22 +111,29 @@ def header_bytes_of(slots: tuple[Slot, ...]) -> int:
 
 
 def pack_fixed(header: Header) -> bytes:
-    """The 88 bytes before the slots."""
-    return _FIXED.pack(
-        MAGIC,
-        VERSION,
-        header.suite,
-        header_bytes_of(header.slots),
-        header.gallery_id,
-        header.generation,
-        header.key_epoch,
-        header.model_id,
-        header.dimension,
-        header.template_type,
-        header.transform,
-        len(header.slots),
-        0,
-    )
+    """The 88 bytes before the slots.
+
+    Raises:
+        GalleryFormatError: a number does not fit its field, such as a generation after the last one.
+    """
+    try:
+        return _FIXED.pack(
+            MAGIC,
+            VERSION,
+            header.suite,
+            header_bytes_of(header.slots),
+            header.gallery_id,
+            header.generation,
+            header.key_epoch,
+            header.model_id,
+            header.dimension,
+            header.template_type,
+            header.transform,
+            len(header.slots),
+            0,
+        )
+    except struct.error as error:
+        raise GalleryFormatError(f"a header field does not fit: {error}") from error
 
 
 def pack_header(header: Header) -> bytes:

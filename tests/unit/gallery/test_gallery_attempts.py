@@ -223,6 +223,15 @@ def test_every_flipped_bit_and_every_length_is_no_counter() -> None:
         assert parse_state(data, **{**OWN, name: value}) is None
 
 
+def test_a_counter_that_cannot_be_counted_on_is_no_counter() -> None:
+    """Authentic, but its next write would not fit the field: fail closed, not with another error."""
+    for state in (AttemptState(begun=2**63), AttemptState(writes=2**63)):
+        assert parse_state(pack_state(state, **OWN), **OWN) is None
+    last = AttemptState(begun=2**63 - 1, writes=2**63 - 1)
+    assert parse_state(pack_state(last, **OWN), **OWN) == last
+    assert pack_state(begin(last, Moment(bytes(16), 0)), **OWN)
+
+
 def test_a_malformed_limit_is_refused() -> None:
     good = pack_limit(AttemptPolicy(), b"c" * 16)
     assert parse_limit(good) == (AttemptPolicy(), b"c" * 16)

@@ -111,6 +111,13 @@ def test_a_field_out_of_range_is_refused(at: int, value: bytes) -> None:
         parse_header(bytes(packed))
 
 
+@pytest.mark.parametrize("field", ["generation", "key_epoch"])
+def test_a_number_after_the_last_one_is_one_error(field: str) -> None:
+    pack_header(replace(HEADER, **{field: 2**64 - 1}))
+    with pytest.raises(GalleryFormatError, match="does not fit"):
+        pack_header(replace(HEADER, **{field: 2**64}))
+
+
 def test_every_truncated_header_is_refused() -> None:
     packed = pack_header(HEADER)
     for length in range(len(packed)):

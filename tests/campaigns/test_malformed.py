@@ -1,0 +1,32 @@
+"""Malformed headers and contents, exports, commands, counters and logs: refused or answered, never a crash."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+CASES = Path(__file__).with_name("malformed.py")
+SLOWEST_MS = 2_000
+MOST_RSS_MIB = 256
+
+
+@pytest.mark.parametrize(
+    ("count", "seed"),
+    [(5_000, 1), *(pytest.param(15_000, seed, marks=pytest.mark.slow) for seed in (2, 3, 4, 5))],
+)
+def test_what_is_sealed_well_and_malformed_is_refused_or_answered(count: int, seed: int) -> None:
+    found = subprocess.run(
+        [sys.executable, CASES, str(count), str(seed)], cwd=ROOT, capture_output=True, text=True, timeout=900
+    )
+    assert found.returncode == 0, found.stderr
+    report = json.loads(found.stdout)
+    print(f"\n{report}")
+    assert sum(report["tried"].values()) == count
+    assert report["slowest_ms"] < SLOWEST_MS
+    assert report["rss_mib"] < MOST_RSS_MIB
+    # Both happen, or the cases are not what they say.
+    for kind in ("content", "header"):
+        assert 0 < report["refused"][kind] < report["tried"][kind]

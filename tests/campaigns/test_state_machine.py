@@ -1,0 +1,312 @@
+"""Any order of changes by two processes, with power cuts, against a dict: nobody is lost, let in or kept out wrongly."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+
+from edge_sdk.errors import GalleryChangedError, GalleryError, SubjectExistsError, SubjectUnknownError
+from edge_sdk.gallery import FileAnchor, Gallery, InMemoryKey, KeyFile
+from edge_sdk.gallery.simulation import PowerCut, SimulatedFileSystem
+
+ROOT = Path(__file__).parents[2]
+PATH, ANCHOR = Path("gallery/home.gallery"), Path("anchor/home.anchor")
+KEYS = [InMemoryKey(bytes([number]) * 32) for number in range(3)]
+NAMES = ["ann", "bob", "cy", "dan"]
+D = 16
+
+
+@dataclass(frozen=True)
+class Person:
+    """What the model knows of a subject."""
+
+    seed: int
+    revoked: bool = False
+    label: str = ""
+
+
+def face(name: str, seed: int) -> np.ndarray:
+    return np.random.default_rng([NAMES.index(name), seed]).normal(size=D).astype(np.float32)
+
+
+People = dict[str, Person]
+
+
+class Door(RuleBasedStateMachine):
+    """Two processes hold the gallery open; each sees the other's changes when it looks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.files = SimulatedFileSystem()
+        self.people: People = {}
+        self.key = 0
+        self.commits = 1
+
+    @initialize()
+    def create(self) -> None:
+        first = Gallery.create(
+            PATH,
+            key=KEYS[0],
+            model_id=bytes(32),
+            dimension=D,
+            anchor=FileAnchor(ANCHOR, filesystem=self.files),
+            filesystem=self.files,
+        )
+        self.processes = [first, self.open()]
+
+    def open(self) -> Gallery:
+        anchor = FileAnchor(ANCHOR, filesystem=self.files)
+        return Gallery.open(PATH, key=KEYS[self.key], anchor=anchor, filesystem=self.files)
+
+    def process(self, which: int) -> Gallery:
+        """One of the two; where the other changed the key it is opened again, as it is told to."""
+        try:
+            self.processes[which].refresh()
+        except GalleryError as error:
+            assert "key was changed" in str(error)
+            self.processes[which] = self.open()
+        return self.processes[which]
+
+    def do(self, which: int, change: str, name: str, seed: int) -> None:
+        """Make a change in the gallery and the same in the model, if it is allowed."""
+        gallery, person = self.process(which), self.people.get(name)
+        try:
+            if change == "enrol":
+                gallery.enrol(name, face(name, seed))
+            elif change == "label":
+                gallery.change(name, label=f"floor {seed}")
+            else:
+                getattr(gallery, change)(name)
+        except SubjectExistsError:
+            assert change == "enrol" and person is not None
+        except SubjectUnknownError:
+            assert change != "enrol" and person is None
+        else:
+            self.people = self.after(change, name, seed)
+            self.commits += 1
+
+    def after(self, change: str, name: str, seed: int) -> People:
+        person = self.people.get(name)
+        if change in ("remove", "erase"):
+            return {other: kept for other, kept in self.people.items() if other != name}
+        if change == "enrol":
+            return {**self.people, name: Person(seed)} if person is None else self.people
+        if person is None:
+            return self.people
+        if change == "label":
+            return {**self.people, name: replace(person, label=f"floor {seed}")}
+        return {**self.people, name: replace(person, revoked=change == "revoke")}
+
+    changes = st.sampled_from(["enrol", "enrol", "remove", "revoke", "reinstate", "erase", "label"])
+
+    @rule(which=st.integers(0, 1), change=changes, name=st.sampled_from(NAMES), seed=st.integers(0, 3))
+    def change(self, which: int, change: str, name: str, seed: int) -> None:
+        self.do(which, change, name, seed)
+
+    @rule(
+        which=st.integers(0, 1), names=st.lists(st.sampled_from(NAMES), min_size=1, max_size=3, unique=True)
+    )
+    def enrol_several_at_once(self, which: int, names: list[str]) -> None:
+        gallery = self.process(which)
+        try:
+            with gallery.transaction() as t:
+                for name in names:
+                    t.enrol(name, face(name, 0))
+        except SubjectExistsError:
+            assert set(names) & set(self.people)
+        else:
+            self.people.update({name: Person(0) for name in names})
+
+    @rule(name=st.sampled_from(NAMES))
+    def both_change_at_once(self, name: str) -> None:
+        """The second one's block is refused; nothing of it is done."""
+        one, two = self.process(0), self.process(1)
+        if name in self.people:
+            return
+        with pytest.raises(GalleryChangedError), two.transaction() as t:
+            t.enrol(name, face(name, 1))
+            one.enrol(name, face(name, 2))
+        self.people = {**self.people, name: Person(2)}
+
+    @rule(which=st.integers(0, 1))
+    def rotate_the_key(self, which: int) -> None:
+        gallery = self.process(which)
+        self.key = (self.key + 1) % len(KEYS)
+        gallery.rotate_key(KEYS[self.key])
+
+    @rule(which=st.integers(0, 1))
+    def renew_the_transform(self, which: int) -> None:
+        self.process(which).renew_transform()
+
+    @rule(which=st.integers(0, 1))
+    def re_anchor(self, which: int) -> None:
+        self.process(which).reanchor()
+
+    @rule(
+        which=st.integers(0, 1),
+        change=changes,
+        name=st.sampled_from(NAMES),
+        seed=st.integers(0, 3),
+        cut=st.integers(0, 12),
+        left=st.integers(0, 10_000),
+    )
+    def power_is_cut_during_a_change(
+        self, which: int, change: str, name: str, seed: int, cut: int, left: int
+    ) -> None:
+        self.process(which)
+        before, after = self.people, self.after(change, name, seed)
+        self.files.cut_before = len(self.files.steps) + cut
+        acknowledged = False
+        try:
+            self.do(which, change, name, seed)
+            acknowledged = True
+        except PowerCut:
+            pass
+        states = list(self.files.states_after_cut())
+        self.files = SimulatedFileSystem.holding(states[left % len(states)])
+        self.processes = [self.open(), self.open()]
+        found = self.held(self.processes[0])
+        assert found == self.people if acknowledged else found in (before, after)
+        self.people = found
+
+    @rule(which=st.integers(0, 1))
+    def a_process_starts_again(self, which: int) -> None:
+        self.processes[which] = self.open()
+
+    def held(self, gallery: Gallery) -> People:
+        """What the gallery says, in the model's words; the seed is found by asking who a face is."""
+        found = {}
+        for subject in gallery.subjects():
+            known = self.people.get(subject.name)
+            seeds = [known.seed] if known else range(4)
+            matching = [
+                seed
+                for seed in seeds
+                if gallery.verify(face(subject.name, seed), subject.name, threshold=0.9).accepted
+            ]
+            seed = matching[0] if matching else (known.seed if known else -1)
+            found[subject.name] = Person(seed, subject.revoked, subject.label)
+        return found
+
+    @invariant()
+    def every_process_says_what_the_model_says(self) -> None:
+        if not hasattr(self, "processes"):
+            return
+        for which in (0, 1):
+            gallery = self.process(which)
+            assert self.held(gallery) == self.people
+            for name, person in self.people.items():
+                said = gallery.identify(face(name, person.seed), threshold=0.9)
+                assert said.accepted is not person.revoked
+                assert said.subject == (None if person.revoked else name)
+            for name in set(NAMES) - set(self.people):
+                assert not gallery.identify(face(name, 0), threshold=0.9).accepted
+
+    def teardown(self) -> None:
+        if hasattr(self, "processes"):
+            assert self.process(0).audit().intact
+
+
+def run(examples: int) -> None:
+    run_state_machine_as_test(
+        Door,
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=25,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+
+
+def test_no_order_of_changes_and_power_cuts_loses_or_admits_anybody() -> None:
+    run(60)
+
+
+@pytest.mark.slow
+def test_no_order_of_changes_in_two_thousand_runs_loses_or_admits_anybody() -> None:
+    run(2_000)
+
+
+class Forgetful(Door):
+    """A negative control: until the first power cut files are not synced."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.files.ignored = ("fsync",)
+
+    def teardown(self) -> None:
+        """The log is as lost as the rest."""
+
+
+def test_the_machine_notices_files_that_are_not_synced() -> None:
+    with pytest.raises((AssertionError, GalleryError)):
+        run_state_machine_as_test(
+            Forgetful,
+            settings=settings(
+                max_examples=100,
+                deadline=None,
+                database=None,
+                phases=[Phase.generate],
+                suppress_health_check=list(HealthCheck),
+            ),
+        )
+
+
+WRITER = """
+import json, random, sys
+import numpy as np
+from edge_sdk.errors import SubjectExistsError, SubjectUnknownError
+from edge_sdk.gallery import FileAnchor, Gallery, KeyFile
+
+path, key, anchor, who, seed = sys.argv[1:]
+gallery = Gallery.open(path, key=KeyFile(key), anchor=FileAnchor(anchor))
+dice, mine = random.Random(seed), {}
+for number in range(60):
+    name = f"{who}{dice.randrange(6)}"
+    try:
+        if dice.randrange(3):
+            gallery.enrol(name, np.random.default_rng([ord(who), number]).normal(size=(1, 16)).astype(np.float32))
+            mine[name] = False
+        elif dice.randrange(2):
+            gallery.revoke(name)
+            mine[name] = True
+        else:
+            gallery.remove(name)
+            del mine[name]
+    except (SubjectExistsError, SubjectUnknownError) as error:
+        assert (name in mine) is isinstance(error, SubjectExistsError)
+print(json.dumps(mine))
+"""
+
+
+def test_two_real_processes_each_find_their_own_dict_again(tmp_path: Path) -> None:
+    key, anchor, path = tmp_path / "home.key", tmp_path / "home.anchor", tmp_path / "home.gallery"
+    Gallery.create(path, key=KeyFile.create(key), model_id=bytes(32), dimension=D, anchor=FileAnchor(anchor))
+    seed = random.Random(os.urandom(8)).randrange(1 << 30)
+    writers = [
+        subprocess.Popen(
+            [sys.executable, "-c", WRITER, path, key, anchor, who, str(seed)],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for who in "ab"
+    ]
+    said = [writer.communicate(timeout=120)[0] for writer in writers]
+    assert [writer.returncode for writer in writers] == [0, 0], seed
+    expected = {**json.loads(said[0]), **json.loads(said[1])}
+    gallery = Gallery.open(path, key=KeyFile(key), anchor=FileAnchor(anchor))
+    assert {s.name: s.revoked for s in gallery.subjects()} == expected, seed
+    assert gallery.audit().intact
