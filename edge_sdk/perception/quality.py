@@ -27,7 +27,7 @@ _DARK, _BRIGHT = 25, 247
 # Past 60 degrees of yaw the landmarks are guesses, and so would be a distance made of them.
 _LEAST_COSINE = 0.5
 # ITU-R BT.601 luma in 1/256.
-_LUMA = np.array([77, 150, 29], np.uint32)
+_LUMA = np.array([77, 150, 29], np.float32)
 # Rows and columns of the aligned crop that a face fills, hair and background left out.
 _FACE = (slice(30, 106), slice(26, 86))
 _EYES = (slice(44, 60), slice(28, 50)), (slice(44, 60), slice(62, 84))
@@ -247,7 +247,9 @@ def _levels(what: str, found: float, wanted: float) -> str:
 
 
 def _luma(crop: UInt8Array) -> Float64Array:
-    luma: Float64Array = (crop @ _LUMA) / 256.0
+    # Exact: whole numbers below 2^24; numpy has no fast product of integers.
+    luma: Float64Array = (crop.astype(np.float32) @ _LUMA).astype(np.float64)
+    luma /= 256.0
     return luma
 
 
