@@ -10,6 +10,10 @@ from edge_sdk.errors import AcquisitionError
 from edge_sdk.perception.images import SUFFIXES, read_image
 from edge_sdk.types import UInt8Array
 
+#: 4096x3072, the largest still of common camera modules: a larger picture is no frame, and takes memory that a small
+#: board does not have.
+MAX_PIXELS = 12_582_912
+
 
 class FolderCamera:
     """The images of a folder in the order of their names, or the files that are given, once.
@@ -54,4 +58,4 @@ class FolderCamera:
     def read(self) -> UInt8Array | None:
         """The next image, None after the last; a damaged one is an `InputError`."""
         path = next(self._rest, None)
-        return None if path is None else read_image(path)
+        return None if path is None else read_image(path, max_pixels=MAX_PIXELS)

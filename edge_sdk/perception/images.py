@@ -24,7 +24,13 @@ _MODES = ("RGB", "L", "1", "P")
 _BLOCK_VALUES = 1 << 22
 
 
-def read_image(source: str | Path | BinaryIO, *, color: str = "rgb", name: str | None = None) -> UInt8Array:
+def read_image(
+    source: str | Path | BinaryIO,
+    *,
+    color: str = "rgb",
+    name: str | None = None,
+    max_pixels: int = MAX_PIXELS,
+) -> UInt8Array:
     """Decode one JPEG, PNG or PPM/PGM file.
 
     Args:
@@ -32,6 +38,7 @@ def read_image(source: str | Path | BinaryIO, *, color: str = "rgb", name: str |
         color: ``gray`` for one channel (ITU-R BT.601 luma), otherwise RGB. A grey image becomes RGB with
             three equal channels.
         name: What to call the image in an error.
+        max_pixels: What a file may claim to hold; decoding takes up to 10 bytes for each pixel, however short the file.
 
     Returns:
         Shape (H, W, 3) or (H, W, 1), uint8; rotated as its EXIF orientation says.
@@ -51,13 +58,14 @@ def read_image(source: str | Path | BinaryIO, *, color: str = "rgb", name: str |
             # A decompression bomb or a truncated block is a warning in Pillow and an error here.
             warnings.simplefilter("error")
             with Image.open(source, formats=FORMATS) as image:
-                if image.width * image.height > MAX_PIXELS:
+                if image.width * image.height > max_pixels:
                     raise InputError(
-                        f"{name}: expected at most {MAX_PIXELS} pixels, found {image.width}x{image.height}"
+                        f"{name}: expected at most {max_pixels} pixels, found {image.width}x{image.height}"
                     )
                 _check_mode(image, name)
-                upright = ImageOps.exif_transpose(image)
-                pixels = np.asarray(upright.convert("L" if color == "gray" else "RGB"), np.uint8)
+                ImageOps.exif_transpose(image, in_place=True)
+                mode = "L" if color == "gray" else "RGB"
+                pixels = np.asarray(image if image.mode == mode else image.convert(mode), np.uint8)
     except FileNotFoundError as error:
         raise InputError(f"{name}: no such file") from error
     except (IsADirectoryError, PermissionError) as error:
