@@ -61,6 +61,7 @@ work/demo/products.cpu_int8.tflite: $(VENV)/installed
 
 bench: $(VENV)/installed work/demo/products.cpu_int8.tflite ## speed: embedder, gallery, evaluation (4 minutes)
 	$(BIN)/python -m tools.benchmark
+	$(BIN)/edge-sdk bench --model work/demo/products.cpu_int8.tflite --references 1000
 	$(BIN)/python -m tools.bench_gallery
 	$(BIN)/python -m tools.bench_evaluation
 
