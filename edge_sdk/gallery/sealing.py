@@ -84,7 +84,12 @@ def derive_slot_key(secret: bytes, header: Header, slot: Slot) -> bytes:
         secret: What the key provider gave, 32 bytes or more.
         header: Its gallery id and key epoch enter the derivation.
         slot: Its type enters the derivation.
+
+    Raises:
+        GalleryFormatError: a key epoch after the last one.
     """
+    if header.key_epoch >= 1 << 64:
+        raise GalleryFormatError("the key epoch does not fit: this was the last rotation")
     info = KEK_LABEL + struct.pack("<QH", header.key_epoch, slot.type)
     return hkdf(secret, salt=header.gallery_id, info=info)
 

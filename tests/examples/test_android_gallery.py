@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
-from edge_sdk.gallery import Gallery, InMemoryKey
+from edge_sdk.gallery import AttemptPolicy, Gallery, InMemoryKey
 
 ROOT = Path(__file__).parents[2]
 SOURCES = ROOT / "firmware_examples" / "android" / "gallery" / "src"
@@ -108,6 +108,18 @@ def test_it_answers_as_the_sdk_does(classes: Path, tmp_path: Path, dtype: str, d
     assert found == expected
     assert "nobody" in found.values()
     assert len(set(found.values())) > 5  # and not nobody alone
+
+
+def test_a_gallery_that_limits_tries_is_not_opened_by_who_counts_none(classes: Path, tmp_path: Path) -> None:
+    gallery = Gallery.create(tmp_path / "home.gallery", key=InMemoryKey(KEY), model_id=MODEL, dimension=8)
+    vector = tmp_path / "limited.vector"
+    said = []
+    for limit in (None, AttemptPolicy()):
+        with gallery.transaction() as t:
+            t.limit_attempts(limit)
+        vector.write_bytes(f"key: {KEY.hex()}\n\n".encode() + (tmp_path / "home.gallery").read_bytes())
+        said.append(read(classes, [str(vector)])[vector.name].split()[0])
+    assert said == ["ok", "format"]
 
 
 def test_a_changed_bit_is_refused(classes: Path, tmp_path: Path) -> None:

@@ -122,7 +122,7 @@ def read_content(text: bytes, h: dict, slot: int, slot_key: bytes) -> dict:
     while at < end + policy:
         kind, flags, length = struct.unpack("<HHI", text[at : at + 8])
         refuse_unless(kind > before and flags in (0, 1) and at + 8 + length <= end + policy)
-        refuse_unless(kind in (1, 2) or not flags)
+        refuse_unless(kind in (1, 2, 3, 5) or not flags)
         records[kind], before = text[at + 8 : at + 8 + length], kind
         at += 8 + length
     refuse_unless(len(records.get(2, bytes(32))) == 32)
@@ -142,7 +142,29 @@ def read_content(text: bytes, h: dict, slot: int, slot_key: bytes) -> dict:
         "rows": rows,
         "root": root,
         "renewed": records.get(2),
+        "policy": read_policy(records[3]) if 3 in records else (None, 0.0, []),
+        "own": read_own(records.get(5, b"")),
     }
+
+
+def read_policy(value: bytes) -> tuple[float, float, list[tuple[float, float]]]:
+    refuse_unless(len(value) >= 32)
+    fpir, margin, band, count, reserved = struct.unpack("<dddII", value[:32])
+    refuse_unless(1 <= count <= 64 and reserved == 0 and len(value) == 32 + 40 * count)
+    refuse_unless(0 < fpir < 1 and 0 <= margin <= 1 and 0 <= band <= 1)
+    points = []
+    for threshold, fmr, fnmr, _, non_mated in struct.iter_unpack("<dddQQ", value[32:]):
+        refuse_unless(-1 <= threshold <= 1 and 1e-15 <= fmr <= 1 and 0 <= fnmr <= 1 and non_mated >= 3 / fmr)
+        points.append((fmr, -threshold))
+    return fpir, margin, points
+
+
+def read_own(value: bytes) -> dict[bytes, float]:
+    refuse_unless(len(value) % 24 == 0)
+    entries = list(struct.iter_unpack("<16sd", value))
+    refuse_unless(all(-1 <= threshold <= 1 for _, threshold in entries))
+    refuse_unless(all(entries[i][0] < entries[i + 1][0] for i in range(len(entries) - 1)))
+    return dict(entries)
 
 
 def hadamard(x: list[float]) -> list[float]:
@@ -172,7 +194,7 @@ def shp3(key: bytes, x: list[float]) -> list[float]:
     return x
 
 
-def identify(h: dict, content: dict, probe: list[float], threshold: float) -> str | None:
+def identify(h: dict, content: dict, probe: list[float], threshold: float | None) -> str | None:
     x = [v / math.hypot(*probe) for v in probe]
     if h["transform"]:
         derived = hkdf(h["id"], content["root"], b"edge-sdk/gallery/transform@v1")
@@ -183,9 +205,14 @@ def identify(h: dict, content: dict, probe: list[float], threshold: float) -> st
     for (owner, scale), row in zip(content["table"], content["rows"], strict=True):
         score = sum(a * b for a, b in zip(q, row, strict=True)) * scale / math.hypot(*q)
         best[owner] = max(score, best.get(owner, -2))
-    top = max(best.values())
-    winners = [owner for owner, score in best.items() if score == top]
-    return content["names"][winners[0]] if top >= threshold and len(winners) == 1 else None
+    fpir, margin, points = content["policy"]
+    if threshold is None:
+        wanted = -math.expm1(math.log1p(-fpir) / len(content["rows"]))
+        threshold = -max(point for point in points if point[0] <= wanted)[1]
+    (top, winner), *others = sorted(((score, owner) for owner, score in best.items()), reverse=True)
+    needed = max(threshold, content["own"].get(content["subjects"][winner][0], -1))
+    ahead = top - max((score for score, _ in others), default=-math.inf)
+    return content["names"][winner] if top >= needed and ahead > 0 and ahead >= margin else None
 
 
 def read(head: dict[str, str], file: bytes) -> tuple[dict, dict, bytes, bytes]:
@@ -221,5 +248,6 @@ def test_the_page_is_enough_to_read_a_gallery(path: Path) -> None:
     assert hashlib.sha256(plaintext).hexdigest() == head["plaintext-sha256"]
     if "probe" in head:
         probe = [float(number) for number in head["probe"].split(",")]
-        assert identify(h, content, probe, float(head["threshold"])) == head["identified"]
+        threshold = None if head["threshold"] == "policy" else float(head["threshold"])
+        assert (identify(h, content, probe, threshold) or "nobody") == head["identified"]
         assert identify(h, content, probe, 1.01) is None

@@ -141,6 +141,13 @@ def test_a_slot_key_belongs_to_one_gallery_epoch_and_kind() -> None:
     assert len(keys) == 4
 
 
+def test_after_the_last_key_epoch_there_is_one_clear_error() -> None:
+    head = parse_header(generations(1)[0])
+    sealing.derive_slot_key(bytes(32), replace(head, key_epoch=2**64 - 1), head.slots[0])
+    with pytest.raises(GalleryFormatError, match="last rotation"):
+        sealing.derive_slot_key(bytes(32), replace(head, key_epoch=2**64), head.slots[0])
+
+
 def with_second_slot(data: bytes, other: InMemoryKey, slot_type: int = 8) -> bytes:
     """The gallery sealed again with one more key slot."""
     head = parse_header(data)

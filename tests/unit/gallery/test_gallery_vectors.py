@@ -62,7 +62,8 @@ def test_a_vector_is_read_as_it_says(path: Path) -> None:
     assert hashlib.sha256(sealing.open_body(file, data_key)).hexdigest() == head["plaintext-sha256"]
     if "probe" in head:
         probe = np.array([int(number) for number in head["probe"].split(",")], np.float32)
-        assert gallery.identify(probe, threshold=float(head["threshold"])).subject == head["identified"]
+        threshold = None if head["threshold"] == "policy" else float(head["threshold"])
+        assert (gallery.identify(probe, threshold=threshold).subject or "nobody") == head["identified"]
 
 
 def test_the_vectors_are_made_again_byte_for_byte(tmp_path: Path) -> None:

@@ -18,9 +18,12 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_sdk.gallery import Gallery, InMemoryKey, Passphrase, sealing
+from edge_sdk.decision.operating_point import OperatingPoint
+from edge_sdk.gallery import DecisionPolicy, Gallery, InMemoryKey, Passphrase, sealing
 from edge_sdk.gallery.content import (
     CRITICAL,
+    DECISION_POLICY,
+    OWN_THRESHOLDS,
     SLOT_KEYS,
     TRANSFORM_KEY,
     Content,
@@ -29,6 +32,7 @@ from edge_sdk.gallery.content import (
     parse_content,
 )
 from edge_sdk.gallery.format import WRAPPED_BYTES, Header, Slot, header_bytes_of, parse_header
+from edge_sdk.gallery.policy import pack_own_thresholds, pack_policy
 from edge_sdk.gallery.sealing import Randomness, aligned_buffer
 from edge_sdk.gallery.simulation import SimulatedFileSystem
 
@@ -175,6 +179,7 @@ def good_vectors() -> dict[str, tuple[dict[str, str], bytes]]:
     vectors["dimension_128"] = (head_of_good(file), file)
     file = make("renewed", renewed=True)
     vectors["renewed_transform"] = (head_of_good(file), file)
+    vectors |= policy_vectors()
     file = make("empty", subjects=())
     vectors["empty"] = (head_of_good(file, probe=None), file)
     words = Passphrase(PASSPHRASE, memory_kib=64, passes=1, lanes=2)
@@ -184,6 +189,48 @@ def good_vectors() -> dict[str, tuple[dict[str, str], bytes]]:
     vectors["last_chunk_empty"] = (head_of_good(file, probe=None), file)
     file = two_slots()
     vectors["unknown_slot_and_record"] = (head_of_good_second_slot(file), file)
+    return vectors
+
+
+def with_records(file: bytes, *records: PolicyRecord) -> bytes:
+    """A gallery sealed again with more policy records."""
+    sealed = Sealed.of(file)
+    policy = tuple(sorted([*sealed.content.policy, *records], key=lambda record: record.kind))
+    return sealed.again(bytes(pack_content(replace(sealed.content, policy=policy))))
+
+
+def decision(*, fpir: float = 0.01, margin: float = 0.0) -> PolicyRecord:
+    """A policy with three points, 0.5, 0.9 and 0.95, for 1, 10 and 100 templates at an FPIR of about 1 %."""
+    points = tuple(
+        OperatingPoint(threshold, fmr, 0.02, mated_trials=100, non_mated_trials=int(4 / fmr))
+        for threshold, fmr in ((0.5, 1e-2), (0.9, 1e-3), (0.95, 1e-4))
+    )
+    policy = DecisionPolicy(points, fpir=fpir, margin=margin)
+    return PolicyRecord(DECISION_POLICY, critical=True, value=pack_policy(policy))
+
+
+def own_threshold(file: bytes, threshold: float) -> PolicyRecord:
+    """A threshold of the first subject alone."""
+    subject = Sealed.of(file).content.subjects["id"][0].tobytes()
+    return PolicyRecord(OWN_THRESHOLDS, critical=True, value=pack_own_thresholds({subject: threshold}))
+
+
+def policy_vectors() -> dict[str, tuple[dict[str, str], bytes]]:
+    """Galleries that say themselves how to decide; `between` is one of ann's captures and a little of Zoë's."""
+    plain = make("policy", transform="none")
+    between = 20.0 * embedding("ann/0", 12) + 6.0 * embedding("Zoë/0", 12)
+    numbers = ",".join(str(int(number)) for number in between)
+    vectors = {}
+    for name, records, found in (
+        ("decision_policy", [decision()], "ann"),
+        ("decision_policy_stricter", [decision(fpir=0.001)], "nobody"),
+        ("decision_policy_margin", [decision(margin=1.0)], "nobody"),
+        ("own_threshold", [decision(), own_threshold(plain, 0.97)], "nobody"),
+        ("own_threshold_lower", [decision(), own_threshold(plain, -1.0)], "ann"),
+    ):
+        file = with_records(plain, *records)
+        head = head_of_good(file)
+        vectors[name] = ({**head, "probe": numbers, "threshold": "policy", "identified": found}, file)
     return vectors
 
 
@@ -284,6 +331,16 @@ def bad_vectors() -> dict[str, tuple[dict[str, str], bytes]]:
     records = [short if record.kind == TRANSFORM_KEY else record for record in renewed.content.policy]
     cut_key = pack_content(replace(renewed.content, policy=tuple(records)))
     add("content_transform_key_short", "format", renewed.again(bytes(cut_key)))
+    policy, own = decision(), own_threshold(file, 0.9)
+    for name, record in (
+        ("policy_short", replace(policy, value=policy.value[:-1])),
+        ("policy_fpir_zero", replace(policy, value=bytes(8) + policy.value[8:])),
+        ("policy_without_evidence", replace(policy, value=policy.value[:-8] + struct.pack("<Q", 29_999))),
+        ("own_threshold_short", replace(own, value=own.value[:-1])),
+        ("own_threshold_no_cosine", replace(own, value=own.value[:16] + struct.pack("<d", 1.5))),
+        ("own_threshold_twice", replace(own, value=own.value * 2)),
+    ):
+        add(f"content_{name}", "format", with_records(file, record))
     for name, expect, change in content_changes(sealed):
         add(f"content_{name}", expect, sealed.again(change(sealed.plaintext)))
     return vectors

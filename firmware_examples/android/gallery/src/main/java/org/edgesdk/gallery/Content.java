@@ -30,15 +30,22 @@ final class Content {
     private static final int CRITICAL = 1;
     private static final int RECORD_SLOT_KEYS = 1;
     private static final int RECORD_TRANSFORM_KEY = 2;
+    private static final int RECORD_DECISION_POLICY = 3;
+    private static final int RECORD_OWN_THRESHOLDS = 5;
+    // Kind 4 limits tries. A reader that counts none must not open such a gallery.
+    private static final Set<Integer> KNOWN =
+            Set.of(RECORD_SLOT_KEYS, RECORD_TRANSFORM_KEY, RECORD_DECISION_POLICY, RECORD_OWN_THRESHOLDS);
 
     static final class Subject {
+        final byte[] id;
         final String name;
         final String label;
         final boolean revoked;
         private final long validFrom;
         private final long validUntil;
 
-        Subject(String name, String label, boolean revoked, long validFrom, long validUntil) {
+        Subject(byte[] id, String name, String label, boolean revoked, long validFrom, long validUntil) {
+            this.id = id;
             this.name = name;
             this.label = label;
             this.revoked = revoked;
@@ -57,6 +64,7 @@ final class Content {
     /** The renewed transform key; null where it derives from the root secret. */
     final byte[] transformKey;
 
+    final Policy policy;
     final long committedAt;
     final Subject[] subjects;
     /** For each template the index of its subject. */
@@ -69,6 +77,7 @@ final class Content {
     private Content(
             byte[] rootSecret,
             byte[] transformKey,
+            Policy policy,
             long committedAt,
             Subject[] subjects,
             int[] owners,
@@ -76,6 +85,7 @@ final class Content {
             ByteBuffer matrix) {
         this.rootSecret = rootSecret;
         this.transformKey = transformKey;
+        this.policy = policy;
         this.committedAt = committedAt;
         this.subjects = subjects;
         this.owners = owners;
@@ -111,13 +121,14 @@ final class Content {
         float[] scales = new float[(int) templates];
         readTable(bytes, (int) tableAt, (int) subjects, owners, scales);
         checkSources(bytes, (int) (policyAt + policyBytes), (int) sources);
-        byte[] transformKey =
-                readPolicy(bytes, (int) policyAt, (int) (policyAt + policyBytes), header, slotIndex, slotKey);
+        Map<Integer, byte[]> records =
+                readRecords(bytes, (int) policyAt, (int) (policyAt + policyBytes), header, slotIndex, slotKey);
         Subject[] read = readSubjects(bytes, (int) subjects, (int) labelsAt, (int) policyAt);
         ByteBuffer matrix = ByteBuffer.wrap(text, (int) matrixAt, text.length - (int) matrixAt).slice();
         return new Content(
                 Arrays.copyOfRange(text, 24, 56),
-                transformKey,
+                records.get(RECORD_TRANSFORM_KEY),
+                new Policy(records.get(RECORD_DECISION_POLICY), records.get(RECORD_OWN_THRESHOLDS)),
                 bytes.getLong(56),
                 read,
                 owners,
@@ -148,7 +159,8 @@ final class Content {
         int textAt = labelsAt;
         for (int i = 0; i < count; i++) {
             int at = COUNTS_BYTES + SUBJECT_BYTES * i;
-            need(ids.add(ByteBuffer.wrap(bytes.array(), at, 16)), "two subjects of one id");
+            byte[] id = Arrays.copyOfRange(bytes.array(), at, at + 16);
+            need(ids.add(ByteBuffer.wrap(id)), "two subjects of one id");
             long from = bytes.getLong(at + 32);
             long until = bytes.getLong(at + 40);
             int flags = bytes.getInt(at + 56);
@@ -163,7 +175,7 @@ final class Content {
             String label = words(bytes.array(), textAt + nameBytes, labelBytes);
             textAt += nameBytes + labelBytes;
             need(names.add(name), "two subjects of one name");
-            subjects[i] = new Subject(name, label, flags == REVOKED, from, until);
+            subjects[i] = new Subject(id, name, label, flags == REVOKED, from, until);
         }
         need(textAt == labelsEnd, "more text than names");
         return subjects;
@@ -200,8 +212,8 @@ final class Content {
         }
     }
 
-    /** Checks the policy records; returns the renewed transform key, or null. */
-    private static byte[] readPolicy(
+    /** The policy records by kind, checked: slot keys there and right, nothing critical that is not known. */
+    private static Map<Integer, byte[]> readRecords(
             ByteBuffer bytes, int from, int end, Header header, int slotIndex, byte[] slotKey) throws GalleryException {
         Map<Integer, byte[]> records = new HashMap<>();
         int before = 0;
@@ -211,8 +223,7 @@ final class Content {
             int flags = Short.toUnsignedInt(bytes.getShort(at + 2));
             long length = Integer.toUnsignedLong(bytes.getInt(at + 4));
             need(kind > before && (flags & ~CRITICAL) == 0 && at + 8 + length <= end, "a policy record is malformed");
-            boolean known = kind == RECORD_SLOT_KEYS || kind == RECORD_TRANSFORM_KEY;
-            need(known || flags != CRITICAL, "a critical record this reader does not know");
+            need(KNOWN.contains(kind) || flags != CRITICAL, "a critical record this reader does not know");
             records.put(kind, Arrays.copyOfRange(bytes.array(), at + 8, at + 8 + (int) length));
             before = kind;
             at += 8 + (int) length;
@@ -223,7 +234,7 @@ final class Content {
         need(MessageDigest.isEqual(Arrays.copyOfRange(keys, at, at + Sealing.KEY_BYTES), slotKey), "another slot key");
         byte[] transformKey = records.get(RECORD_TRANSFORM_KEY);
         need(transformKey == null || transformKey.length == Sealing.KEY_BYTES, "a transform key of another length");
-        return transformKey;
+        return records;
     }
 
     private static void need(boolean good, String otherwise) throws GalleryException {

@@ -103,7 +103,8 @@ public final class Gallery {
      * @param embedding as the network gives it, of any length
      * @param threshold the cosine to reach, from the model card's operating points
      * @param unixSeconds now, for validity times; the last commit's time where the clock is behind it
-     * @return the one subject whose best template reaches the threshold; empty where nobody does, or two tie
+     * @return the one subject whose best template reaches the threshold, and its own where it has a higher one; empty
+     *     where nobody does, two tie, or the next is closer than the gallery's margin
      * @throws IllegalArgumentException another dimension, or a number that is not finite
      */
     public Optional<String> identify(float[] embedding, double threshold, long unixSeconds) {
@@ -125,15 +126,32 @@ public final class Gallery {
                 best[owner] = Math.max(best[owner], product(probe, i) * content.scales[i] / length);
             }
         }
-        double top = Arrays.stream(best).max().orElse(Double.NEGATIVE_INFINITY);
-        if (!(top >= threshold) || Arrays.stream(best).filter(score -> score == top).count() != 1) {
-            return Optional.empty();
-        }
-        for (int owner = 0; ; owner++) {
-            if (best[owner] == top) {
-                return Optional.of(content.subjects[owner].name);
+        int first = -1;
+        double next = Double.NEGATIVE_INFINITY;
+        for (int owner = 0; owner < best.length; owner++) {
+            if (first < 0 || best[owner] > best[first]) {
+                next = first < 0 ? next : best[first];
+                first = owner;
+            } else {
+                next = Math.max(next, best[owner]);
             }
         }
+        if (first < 0) {
+            return Optional.empty();
+        }
+        Content.Subject subject = content.subjects[first];
+        double ahead = best[first] - next;
+        boolean reached = best[first] >= content.policy.needed(subject.id, threshold);
+        return reached && ahead > 0 && ahead >= content.policy.margin ? Optional.of(subject.name) : Optional.empty();
+    }
+
+    /**
+     * As the other, at the threshold that the gallery's decision policy asks for with so many templates.
+     *
+     * @throws IllegalStateException the gallery has no policy, or its evidence does not reach so many templates
+     */
+    public Optional<String> identify(float[] embedding, long unixSeconds) {
+        return identify(embedding, content.policy.threshold(templates()), unixSeconds);
     }
 
     /** Everyone enrolled, in order of enrolment, revoked or not. */

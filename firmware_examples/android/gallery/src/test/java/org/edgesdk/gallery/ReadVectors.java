@@ -55,7 +55,10 @@ public final class ReadVectors {
         for (int i = 0; i < probe.length; i++) {
             probe[i] = Float.parseFloat(numbers[i]);
         }
-        return gallery.identify(probe, Double.parseDouble(head.get("threshold")), 0).orElse("nobody");
+        return (head.get("threshold").equals("policy")
+                        ? gallery.identify(probe, 0)
+                        : gallery.identify(probe, Double.parseDouble(head.get("threshold")), 0))
+                .orElse("nobody");
     }
 
     private static SlotSecret secret(Map<String, String> head, String derived) {
