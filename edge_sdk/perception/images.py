@@ -60,7 +60,8 @@ def read_image(
             with Image.open(source, formats=FORMATS) as image:
                 if image.width * image.height > max_pixels:
                     raise InputError(
-                        f"{name}: expected at most {max_pixels} pixels, found {image.width}x{image.height}"
+                        f"{name}: expected at most {max_pixels} pixels, found {image.width}x{image.height}",
+                        hint="make it smaller first",
                     )
                 _check_mode(image, name)
                 ImageOps.exif_transpose(image, in_place=True)

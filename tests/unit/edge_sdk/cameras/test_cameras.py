@@ -62,6 +62,20 @@ def test_a_damaged_image_is_said(tmp_path: Path) -> None:
         camera.read()
 
 
+def test_a_picture_larger_than_a_cameras_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
+    for height, fits in ((3072, True), (3073, False)):
+        path = tmp_path / f"{height}.png"
+        Image.new("1", (4096, height)).save(path)
+        with FolderCamera([path]) as camera:
+            if fits:
+                frame = camera.read()
+                assert frame is not None and frame.shape == (height, 4096, 3)
+            else:
+                with pytest.raises(InputError, match="at most 12582912 pixels, found 4096x3073") as refused:
+                    camera.read()
+                assert refused.value.hint == "make it smaller first"
+
+
 def test_a_video_file_gives_rgb_and_ends(tmp_path: Path) -> None:
     cv2 = pytest.importorskip("cv2")
     path = tmp_path / "door.avi"
