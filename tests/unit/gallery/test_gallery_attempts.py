@@ -232,6 +232,11 @@ def test_a_counter_that_cannot_be_counted_on_is_no_counter() -> None:
     assert pack_state(begin(last, Moment(bytes(16), 0)), **OWN)
 
 
+def test_a_limit_comes_back() -> None:
+    limit = AttemptPolicy(free=3, most=8, wait_s=17)
+    assert parse_limit(pack_limit(limit, b"c" * 16)) == (limit, b"c" * 16)
+
+
 def test_a_malformed_limit_is_refused() -> None:
     good = pack_limit(AttemptPolicy(), b"c" * 16)
     assert parse_limit(good) == (AttemptPolicy(), b"c" * 16)

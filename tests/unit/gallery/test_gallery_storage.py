@@ -167,3 +167,63 @@ def test_two_writing_processes_lose_nothing(real: tuple[Path, KeyFile], tmp_path
     gallery = Gallery.open(path, key=key)
     assert {s.name for s in gallery.subjects()} == {f"{who} {i}" for who in "ab" for i in range(8)}
     assert gallery.status().generation == 17
+
+
+@pytest.mark.parametrize(
+    ("code", "hint"),
+    [
+        (errno.ENOSPC, "free some space; the gallery is as it was"),
+        (errno.EDQUOT, "free some space; the gallery is as it was"),
+        (errno.EROFS, "mount it writable; with an anchor even reading takes the lock"),
+        (errno.ELOOP, "{path} is a symbolic link; remove it"),
+        (errno.ENOENT, "make the folder gallery first"),
+        (errno.EIO, None),
+    ],
+)
+@pytest.mark.parametrize(
+    ("step", "verb", "path"),
+    [("create", "create", tmp_path(PATH)), ("write", "write", tmp_path(PATH)), ("rename", "replace", PATH)],
+)
+def test_a_failed_step_says_what_could_not_be_done_where_and_what_helps(
+    code: int, hint: str | None, step: str, verb: str, path: Path
+) -> None:
+    files = Board.holding({PATH: b"old"})
+    number = {"create": 0, "write": 1, "rename": 3}[step]
+    files.fail = {number: OSError(code, os.strerror(code))}
+    with pytest.raises(GalleryError) as caught:
+        gallery_storage.write_atomically(files, PATH, b"new")
+    assert str(caught.value) == f"cannot {verb} {path}: {os.strerror(code)}"
+    assert caught.value.hint == (hint and hint.format(path=path))
+    assert files.state() == {PATH: b"old"}
+
+
+def test_a_real_file_is_read_from_where_and_as_far_as_is_asked(tmp_path: Path) -> None:
+    files, path = PosixFileSystem(), tmp_path / "file"
+    path.write_bytes(bytes(range(100)))
+    assert files.size(path) == 100
+    assert files.read(path, 10) == bytes(range(10))
+    assert files.read(path, 10, 95) == bytes(range(95, 100))
+    assert files.read(path, 1000, 7) == bytes(range(7, 100))
+    assert files.read(path, 10, 200) == b""
+    with pytest.raises(OSError, match="not a plain file") as caught:
+        files.size(tmp_path)
+    assert caught.value.errno == errno.EINVAL
+
+
+def test_what_is_appended_is_private_and_keeps_what_was_there(tmp_path: Path) -> None:
+    files, path = PosixFileSystem(), tmp_path / "log"
+    old_umask = os.umask(0)
+    try:
+        for line in (b"one\n", b"two\n"):
+            gallery_storage.append_durably(files, path, line)
+    finally:
+        os.umask(old_umask)
+    assert path.read_bytes() == b"one\ntwo\n"
+    assert path.stat().st_mode & 0o777 == 0o600
+    with pytest.raises(GalleryError, match="cannot write"):
+        gallery_storage.append_durably(files, tmp_path, b"line")
+    (tmp_path / "link").symlink_to(path)
+    with pytest.raises(GalleryError, match="cannot write") as caught:
+        gallery_storage.append_durably(files, tmp_path / "link", b"line")
+    assert caught.value.hint == f"{tmp_path / 'link'} is a symbolic link; remove it"
+    assert path.read_bytes() == b"one\ntwo\n"
