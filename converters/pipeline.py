@@ -3,101 +3,39 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from converters import notes
 from converters.beside_float import fidelity, latencies
-from converters.budget import (
-    SEARCH_COSINE,
-    Budget,
-    CosineBudget,
-    ErrorRateBudget,
-    LabelledCrops,
-    TimedBudget,
-    check_support,
-    read_labelled,
-)
 from converters.calibration import CalibrationSet, read_calibration, real_inputs
 from converters.embedding import embed_crops
-from converters.errors import AccuracyGateError, ConversionError, GateError
+from converters.errors import AccuracyGateError, GateError
 from converters.float_model import FloatModel, canonical
 from converters.gates import Gate, check, xnnpack_partitions
 from converters.golden import golden_vectors
 from converters.graph import Graph
 from converters.layers import LAYER_IMAGES, LayerErrors, layer_errors
-from converters.output import check_name, staged, write_all
+from converters.output import staged, write_all
 from converters.package import with_card
 from converters.production import Made, known_targets, make_all
 from converters.progress import stage
 from converters.recipe import Recipe
-from converters.recipe import read as read_recipe
-from converters.recovery.request import Wish
 from converters.report import Artefact, Report
 from converters.report.page import render_page
+from converters.request import Request, budget_of, check_request, labelled_crops, model_name, wished_recovery
 from converters.sources import read_source
 from converters.targets.examine import Part, Section, examine_network, finish, require
 from converters.targets.operator_table import legible
 from converters.targets.target import Finished, Target, settings_of
 from edge_sdk.inference.backends.litert import LiteRtBackend
-from edge_sdk.inference.card import InputContract, ModelCard
+from edge_sdk.inference.card import ModelCard
 
 _WITNESS_IMAGES = 16
 _GATE_IMAGES = 4
-
-
-@dataclass(frozen=True)
-class Request:
-    """What to convert and what to say of it.
-
-    Args:
-        model: The trained model: Keras, SavedModel, ONNX or float .tflite.
-        contract: What the network wants to see.
-        calibration: Folder or archive of crops as the device will see them.
-        output: Folder for what is made.
-        targets: Which targets to make artefacts for.
-        name: The model's name; the source file's stem where empty.
-        min_cosine: Least mean cosine of each artefact to the float model; 0 asks for none.
-        recipe: Of the integer artefact: the target's plain one where empty, ``auto`` to search for the
-            cheapest that keeps the budget, or a saved recipe's file. The budget is ``max_fnmr_loss`` where
-            that is given, else ``min_cosine`` (0.995 where that is 0).
-        max_fnmr_loss: How much higher FNMR may be than the float model's, a share; 0 asks for nothing.
-        max_time_ratio: With a search: what an artefact for a CPU may take of the float network's time on this
-            machine; 0 asks for nothing.
-        at_fmr: At which FMR, each network at its own threshold, over all pairs of ``images``.
-        images: Folder or archive of labelled crops, ``subject/image``. The recipe is chosen on them.
-        version: The model's own version, for the card.
-        description: For the card.
-        licence: For the card.
-        recover: Minutes to train each int8 artefact to answer as the float network does, without labels; 0 for
-            none. Training looks at the calibration images that measure nothing.
-        leaky_share: With ``recover``: of all values that PReLUs compute, how many LeakyReLUs shall, 0..1.
-        allow: Rules of targets whose refusals are taken as they are.
-        settings: What targets are told, such as ``{"ethos-u.accelerator": "ethos-u65-256"}``.
-    """
-
-    model: Path
-    contract: InputContract
-    calibration: Path
-    output: Path
-    targets: Sequence[str] = ("cpu",)
-    name: str = ""
-    min_cosine: float = 0.0
-    recipe: str = ""
-    max_fnmr_loss: float = 0.0
-    max_time_ratio: float = 0.0
-    at_fmr: float = 1e-3
-    images: Path | None = None
-    version: str = "1"
-    description: str = ""
-    licence: str = ""
-    recover: float = 0.0
-    leaky_share: float = 0.0
-    allow: Collection[str] = ()
-    settings: Mapping[str, str] = field(default_factory=dict)
 
 
 def convert(request: Request) -> Report:
@@ -115,9 +53,8 @@ def convert(request: Request) -> Report:
     targets = known_targets(request.targets)
     for target in targets:
         settings_of(target, request.settings)
-    check_name(_name(request))
-    _check_text(request)
-    recovery = _recovery(request)
+    check_request(request)
+    recovery = wished_recovery(request)
     with staged(request.output) as folder:
         with stage("read calibration images") as progress:
             images = read_calibration(
@@ -126,32 +63,15 @@ def convert(request: Request) -> Report:
                 training=recovery is not None,
                 progress=progress,
             )
-        labelled = _labelled(request)
+        labelled = labelled_crops(request)
         float_model = _read_float_model(request, images)
         foreseen = _foresee(request, float_model, targets)
-        budget = _budget(request, float_model, labelled, images)
+        budget = budget_of(request, float_model, labelled, images)
         made = make_all(float_model, images, targets, recipe=request.recipe, budget=budget, recovery=recovery)
         _require_budget(request, made)
         report = _finish(request, float_model, images, made, foreseen, folder)
         write_all(folder, {f"{report.name}.report.json": _json(report.to_json())})
     return report
-
-
-def _recovery(request: Request) -> Wish | None:
-    """What to train, if anything; what is wrong with a saved recipe is said before the long work."""
-    saved = None if request.recipe in ("", "auto") else read_recipe(request.recipe)
-    if saved is not None and saved.recovery_steps:
-        if request.recover:
-            raise ConversionError(
-                f"{request.recipe}: its recovery takes {saved.recovery_steps} steps, found {request.recover:g} minutes",
-                hint="leave --recover out to replay it",
-            )
-        return Wish(0.0)
-    if request.leaky_share and not request.recover:
-        raise ConversionError(
-            "LeakyReLU is another function than PReLU: it takes recovery", hint="say --recover MINUTES"
-        )
-    return Wish(request.recover, request.leaky_share) if request.recover else None
 
 
 def _read_float_model(request: Request, images: CalibrationSet) -> FloatModel:
@@ -160,46 +80,6 @@ def _read_float_model(request: Request, images: CalibrationSet) -> FloatModel:
     with stage("convert to float .tflite"):
         source = read_source(request.model, contract=request.contract, inputs=inputs)
     return canonical(source, request.contract, inputs)
-
-
-def _labelled(request: Request) -> LabelledCrops | None:
-    """The images of a budget of error rates; refused before any work where they cannot support it."""
-    if not request.max_fnmr_loss:
-        return None
-    if request.images is None or request.recipe != "auto":
-        raise ConversionError(
-            "a budget of error rates takes labelled images and a search",
-            hint="--recipe auto --images DIR, with one folder per subject",
-        )
-    with stage("read labelled images") as progress:
-        labelled = read_labelled(request.images, request.contract, progress=progress)
-    check_support(labelled.subjects, fmr=request.at_fmr, max_loss=request.max_fnmr_loss)
-    return labelled
-
-
-def _budget(
-    request: Request, model: FloatModel, labelled: LabelledCrops | None, images: CalibrationSet
-) -> Budget:
-    budget = _fidelity_budget(request, model, labelled)
-    if not request.max_time_ratio:
-        return budget
-    return TimedBudget.of(
-        budget, request.max_time_ratio, model.network, model.contract, images.selection.pixels[0]
-    )
-
-
-def _fidelity_budget(request: Request, model: FloatModel, labelled: LabelledCrops | None) -> Budget:
-    if labelled is None:
-        return CosineBudget(request.min_cosine or SEARCH_COSINE)
-    with stage("measure the float model on labelled images") as progress:
-        return ErrorRateBudget.of(
-            model.network,
-            model.contract,
-            labelled,
-            fmr=request.at_fmr,
-            max_loss=request.max_fnmr_loss,
-            progress=progress,
-        )
 
 
 def _require_budget(request: Request, made: Sequence[Made]) -> None:
@@ -231,7 +111,7 @@ def _finish(
     foreseen: Sequence[tuple[Target, Part]],
     folder: Path,
 ) -> Report:
-    name = _name(request)
+    name = model_name(request)
     with stage("measure the float model") as progress:
         baseline = embed_crops(model.network, model.contract, images.held_out.pixels, progress=progress)
     foreign = sorted(set(xnnpack_partitions(model.network).outside))
@@ -395,27 +275,6 @@ def _described(images: CalibrationSet) -> dict[str, Any]:
 def _tools() -> dict[str, str]:
     names = ("ai-edge-quantizer", "ai-edge-litert", "numpy")
     return {name: metadata.version(name) for name in names}
-
-
-def _name(request: Request) -> str:
-    if request.name:
-        return request.name
-    path = request.model.resolve()  # "." is a SavedModel folder's name too
-    if path.is_dir():
-        return path.name
-    # What stands before the function in net.py:make is the file.
-    name = path.name if path.exists() else path.name.partition(":")[0]
-    return name.removesuffix(Path(name).suffix)
-
-
-def _check_text(request: Request) -> None:
-    """Refuse bytes that are not UTF-8; a command line hands them on as lone surrogates."""
-    for what in ("version", "description", "licence"):
-        text: str = getattr(request, what)
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            raise ConversionError(f"{what}: expected UTF-8 text, found {text!r}") from error
 
 
 def _json(value: Any) -> bytes:

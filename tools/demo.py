@@ -80,7 +80,8 @@ def heading(text: str) -> None:
 
 def converted(output: Path) -> Path:
     """Step 1: edge-convert convert, and where its int8 file is."""
-    from converters.pipeline import Request, convert
+    from converters.pipeline import convert
+    from converters.request import Request
     from edge_sdk.inference.card import InputContract
 
     source = SAMPLES / "model" / "products.keras"

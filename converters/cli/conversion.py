@@ -122,7 +122,8 @@ def _setting(text: str) -> tuple[str, str]:
 
 def _convert(arguments: argparse.Namespace) -> int:
     contract, said = input_contract(arguments)
-    from converters.pipeline import Request, convert
+    from converters.pipeline import convert
+    from converters.request import Request
 
     if bool(arguments.max_fnmr_loss) != (arguments.images is not None):
         arguments.parser.error("--max-fnmr-loss and --images belong together")

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from converters.auxiliary import AuxiliaryRequest, convert_auxiliary
-from converters.pipeline import Request, convert
+from converters.pipeline import convert
+from converters.request import Request
 from edge_sdk.inference.card import InputContract
 
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from converters.graph import Graph
-from converters.pipeline import Request, convert
+from converters.pipeline import convert
+from converters.request import Request
 from converters.targets import tflite_micro
 from converters.targets.vela import Configuration, compile_network
 from edge_sdk.inference.card import InputContract

@@ -23,7 +23,8 @@ from converters.evaluation import (
     open_samples,
     read_pairs,
 )
-from converters.pipeline import Request, convert
+from converters.pipeline import convert
+from converters.request import Request
 from edge_sdk.inference.card import InputContract
 
 pytestmark = pytest.mark.real

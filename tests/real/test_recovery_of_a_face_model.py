@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from converters.pipeline import Request, convert
+from converters.pipeline import convert
+from converters.request import Request
 from edge_sdk.inference.card import InputContract
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from converters.graph import Graph
-from converters.pipeline import Request, convert
+from converters.pipeline import convert
+from converters.request import Request
 from converters.targets import TARGETS
 from converters.targets.lint import lint
 from edge_sdk.inference.card import InputContract

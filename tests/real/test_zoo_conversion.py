@@ -13,8 +13,9 @@ import pytest
 
 from converters.evaluation import embed_samples, open_samples, read_pairs, verify_pairs
 from converters.graph import Graph
-from converters.pipeline import Request, convert
+from converters.pipeline import convert
 from converters.report import Report
+from converters.request import Request
 from edge_sdk import Embedder
 from edge_sdk.inference.card import InputContract
 

@@ -30,8 +30,9 @@ from converters.errors import CalibrationError, ConversionError
 from converters.float_model import FloatModel
 from converters.graph import Graph
 from converters.image_set import Crops
-from converters.pipeline import Request, convert
+from converters.pipeline import convert
 from converters.recipe import shipped
+from converters.request import Request
 from converters.search import multiplications, search
 
 CONTRACT_FLAGS = ["--size", "16x16", "--color", "rgb", "--mean", "127.5", "--scale", "128"]

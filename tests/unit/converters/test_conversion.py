@@ -25,11 +25,12 @@ from converters.gates import check, xnnpack_partitions
 from converters.graph import Graph
 from converters.image_set import ImageSet
 from converters.package import with_card
-from converters.pipeline import Request, convert
+from converters.pipeline import convert
 from converters.quantizers.aeq import quantize_int8
 from converters.quantizers.float16 import to_float16
 from converters.quantizers.int8 import make_int8
 from converters.recipe import Recipe, shipped
+from converters.request import Request
 from edge_sdk import Embedder
 from edge_sdk.decision.matching import cosine
 from edge_sdk.inference.card import InputContract

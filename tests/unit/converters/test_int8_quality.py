@@ -19,9 +19,10 @@ from converters.errors import AccuracyGateError, ConversionError
 from converters.float_model import FloatModel, run_float
 from converters.graph import Graph
 from converters.image_set import Crops
-from converters.pipeline import Request, convert
+from converters.pipeline import convert
 from converters.quantizers.int8 import float_twin, make_int8
 from converters.recipe import Recipe, read, shipped
+from converters.request import Request
 from converters.rewrites.equalize import find_groups
 from converters.search import search
 from edge_sdk.decision.matching import cosine

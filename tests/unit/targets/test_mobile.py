@@ -14,7 +14,8 @@ from PIL import Image
 
 from converters.errors import TargetError
 from converters.graph import Graph
-from converters.pipeline import Request, convert
+from converters.pipeline import convert
+from converters.request import Request
 from converters.rewrites.unsigned import unsigned_edges
 from converters.targets import mobile
 from edge_sdk import Embedder

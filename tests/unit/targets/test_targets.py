@@ -16,8 +16,9 @@ from PIL import Image
 from converters.cli import main
 from converters.errors import ConversionError, TargetError
 from converters.graph import Graph
-from converters.pipeline import Request, convert
+from converters.pipeline import convert
 from converters.production import known_targets, recipes_of
+from converters.request import Request
 from converters.targets import TARGETS, page
 from converters.targets.rule import name_of, statement_of
 from edge_sdk.inference.model_file import ModelFile, split
