@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from edge_sdk.perception.candidates import MAX_CANDIDATES, Candidates, merge, overlap, sound
@@ -34,6 +34,8 @@ def test_the_same_boxes_are_kept_as_opencv_keeps(seed: int, count: int, share: f
     rng = np.random.default_rng(seed)
     boxes = np.concatenate([rng.integers(0, 60, (count, 2)), rng.integers(5, 40, (count, 2))], axis=1)
     scores = rng.permutation(count) / count + 0.1
+    shares = np.array([overlap(box, boxes.astype(np.float64)) for box in boxes.astype(np.float64)])
+    assume(np.abs(shares - share).min() > 1e-5)  # at the limit itself OpenCV's float32 falls either way
     kept = cv2.dnn.NMSBoxes(boxes.tolist(), scores.tolist(), 0.0, share)
     found = merge(sound(candidates(boxes, scores)), share, blend=False)
     assert np.array_equal(found.boxes, boxes[np.asarray(kept).ravel()])
