@@ -24,43 +24,31 @@ def histogram(values: np.ndarray) -> tuple[TensorRange, np.ndarray]:
     return found, np.histogram(values, 2048, (found.low, found.high))[0].astype(np.float64)
 
 
-def error(values: np.ndarray, found: TensorRange, *, clipping: float = 2.0) -> float:
-    """Mean squared error of int8 with this range, computed value by value; clipping counts more than rounding."""
+def rounding_error(values: np.ndarray, found: TensorRange) -> float:
+    """Mean squared error of int8 with this range, computed value by value."""
     step = (found.high - found.low) / 255
-    inside = values.clip(found.low, found.high)
-    rounded = np.rint(inside / step) * step
-    return float(((rounded - inside) ** 2 + clipping * (inside - values) ** 2).mean())
+    codes = np.rint(values.clip(found.low, found.high) / step)
+    return float(((codes * step - values) ** 2).mean())
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_the_range_found_is_about_the_best_there_is_value_by_value(seed: int) -> None:
     random = np.random.default_rng(seed)
-    values = random.normal(0, random.uniform(0.1, 10), 60_000)
-    values[::20_000] *= 3
+    values = random.normal(0, random.uniform(0.1, 10), 20_000)
+    values[::4000] *= 4
     found, counts = histogram(values)
     chosen = least_error_range(found, counts)
     shares = np.arange(8, 21) / 20
     others = [TensorRange(a * found.low, b * found.high) for a in shares for b in shares]
-    assert error(values, chosen) < error(values, found)
-    assert error(values, chosen) < 1.03 * min(error(values, other) for other in others)
+    assert rounding_error(values, chosen) < rounding_error(values, found)
+    assert rounding_error(values, chosen) < 1.03 * min(rounding_error(values, other) for other in others)
 
 
 def test_one_value_far_out_does_not_set_the_step_of_all_others() -> None:
-    values = np.random.default_rng(3).normal(0, 1, 400_000)
+    values = np.random.default_rng(3).normal(0, 1, 200_000)
     values[0] = 25.0
     found, counts = histogram(values)
-    assert least_error_range(found, counts).high < 0.9 * found.high
-
-
-def test_clipping_counts_for_more_than_rounding() -> None:
-    values = np.random.default_rng(4).normal(0, 1, 200_000)
-    values[:40] *= 5
-    found, counts = histogram(values)
-    chosen = least_error_range(found, counts)
-    shares = np.arange(8, 21) / 20
-    others = [TensorRange(a * found.low, b * found.high) for a in shares for b in shares]
-    least = min(others, key=lambda other: error(values, other, clipping=1.0))
-    assert chosen.low < least.low or chosen.high > least.high
+    assert least_error_range(found, counts).high < 0.8 * found.high
 
 
 def test_values_that_spread_evenly_are_not_clipped() -> None:
