@@ -70,7 +70,7 @@ class Recovered:
 
 
 def with_leaky_relu(model: FloatModel, images: CalibrationSet, recipe: Recipe, *, share: float) -> Recipe:
-    """The recipe with LeakyReLUs for PReLUs where they do least harm, and so without an operator in float.
+    """The recipe with LeakyReLUs for PReLUs where they do least harm, and so without an operator in float; equalized.
 
     Args:
         model: The float network.
@@ -81,7 +81,13 @@ def with_leaky_relu(model: FloatModel, images: CalibrationSet, recipe: Recipe, *
     pixels = images.ranges.pixels
     spelled = tuple(dict.fromkeys(("PRELU", *(name for name in recipe.spelled if name != "LEAKY_RELU"))))
     whole = replace(
-        recipe, quantizer="integer", bound_slopes=True, float_operators=(), keep_float=(), spelled=spelled
+        recipe,
+        quantizer="integer",
+        equalize=recipe.equalize or "all",  # training hardly changes how far channels reach apart
+        bound_slopes=True,
+        float_operators=(),
+        keep_float=(),
+        spelled=spelled,
     )
     statistics = channel_statistics(model.network, model.contract, pixels)
     twin = float_twin(model.network, replace(whole, spelled=()), statistics)[0]

@@ -98,8 +98,10 @@ def test_training_brings_back_what_int8_takes_and_a_replay_gives_the_same_bytes(
 @pytest.mark.slow
 def test_leaky_relu_takes_the_place_of_prelu_and_training_makes_up_for_it() -> None:
     network = hurt_by_int8(seed=3)
-    recipe = with_leaky_relu(model(network), images(), replace(PLAIN, equalize="all"), share=1.0)
-    assert len(recipe.leaky) == 2
+    recipe = with_leaky_relu(model(network), images(), PLAIN, share=1.0)
+    assert len(recipe.leaky) == 2 and recipe.equalize == "all"
+    kept = with_leaky_relu(model(network), images(), replace(PLAIN, equalize="depthwise"), share=1.0)
+    assert kept.equalize == "depthwise"
     found = recovered(network, recipe, steps=150)
     graph = Graph.parse(found.network)
     counts = graph.operator_counts()
