@@ -389,7 +389,8 @@ class Gallery(Exchange):
         content = self._vault.content
         if content.record(AUDIT_POLICY) == AUDIT_ANSWERS:
             name = answer.subject
-            subject = content.subjects["id"][content.names.index(name)].tobytes().hex() if name else ""
+            known = name is not None and name in content.names  # it may be gone since it was asked for
+            subject = content.subjects["id"][content.names.index(name)].tobytes().hex() if known else ""
             self._vault.note(AuditEvent(answer.decision.value.replace("_", "-"), subject))
 
     def _begin_attempt(self) -> int | Reason:

@@ -338,7 +338,8 @@ def _read(files: FileSystem, path: Path, max_bytes: int) -> bytes:
         return files.read(path, max_bytes)
     except FileNotFoundError as error:
         raise GalleryError(
-            f"no gallery at {path}", hint="edge-sdk gallery create makes one, as Gallery.create does; check the path"
+            f"no gallery at {path}",
+            hint="edge-sdk gallery create makes one, as Gallery.create does; check the path",
         ) from error
     except OSError as error:
         if error.errno == errno.ELOOP:

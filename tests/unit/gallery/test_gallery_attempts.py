@@ -385,6 +385,18 @@ def test_a_reset_by_another_process_is_taken_over() -> None:
     assert answer(daemon, ANN) is Decision.ACCEPTED
 
 
+def test_who_was_removed_in_the_middle_of_a_try_is_rejected() -> None:
+    """Another process takes the subject out and begins the count anew: the try learns of both at once."""
+    device = Machine()
+    daemon = door(device)
+    name = daemon.subjects()[0].name
+    other = again(device)
+    with other.transaction() as t:
+        t.remove(name)
+        t.limit_attempts(AttemptPolicy())
+    assert daemon.verify(ANN, name, threshold=0.5).decision is Decision.REJECTED
+
+
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EROFS])
 def test_a_try_that_cannot_be_counted_is_not_made(code: int) -> None:
     device = Machine()
