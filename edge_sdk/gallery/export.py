@@ -211,6 +211,6 @@ def _suite() -> Any:
         from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
     except ImportError as error:
         raise GalleryError(
-            "this version of cryptography has no HPKE", hint="pip install --upgrade 'edge-sdk[gallery]'"
+            "this version of cryptography has no HPKE", hint="pip install 'cryptography>=47'"
         ) from error
     return Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)

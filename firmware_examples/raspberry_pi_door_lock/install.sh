@@ -16,6 +16,13 @@ fi
 for model in "${models[@]}"; do
   [ -f "$1/$model" ] || { echo "install.sh: error: $1/$model is missing" >&2; exit 1; }
 done
+# By its path, never by its name: another project's package has that name on the public index.
+sdk="${EDGE_SDK:-$(cd "$here/../.." && pwd)}"
+case "$sdk" in
+  /*.whl) [ -f "$sdk" ] ;;
+  /*) [ -f "$sdk/setup.cfg" ] && [ -d "$sdk/edge_sdk" ] ;;
+  *) false ;;
+esac || { echo "install.sh: error: $sdk is neither a checkout nor a wheel of edge-sdk: name one by its whole path in EDGE_SDK" >&2; exit 1; }
 [ "$(id -u)" -eq 0 ] || { echo "install.sh: error: run as root" >&2; exit 1; }
 
 apt-get install --yes --no-install-recommends python3-venv python3-picamera2 python3-gpiozero python3-lgpio
@@ -24,7 +31,7 @@ id door-lock >/dev/null 2>&1 || useradd --system --home-dir "$home" --shell /usr
 install -d -m 0755 "$program"
 # The board's camera and pins come with the system, everything else from wheels.
 [ -x "$program/venv/bin/python" ] || python3 -m venv --system-site-packages "$program/venv"
-"$program/venv/bin/python" -m pip install --upgrade "${EDGE_SDK:-edge-sdk}[faces,fast]"
+"$program/venv/bin/python" -m pip install --upgrade "${sdk}[faces,fast]"
 install -m 0644 "$here/door_lock.py" "$here/README.md" "$program/"
 
 install -d -m 0700 -o door-lock -g door-lock "$home" "$home/anchor"

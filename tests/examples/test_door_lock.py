@@ -419,3 +419,18 @@ def test_the_installer_is_a_program_that_says_what_it_needs() -> None:
     assert said.returncode == 2 and "face.tflite" in said.stderr
     said = subprocess.run([script, "/nowhere"], capture_output=True, text=True, check=False)
     assert said.returncode == 1 and "face.tflite is missing" in said.stderr
+
+
+@pytest.mark.parametrize("named", ["edge-sdk", "/nowhere", "/nowhere/edge_sdk.whl"])
+def test_the_installer_takes_the_sdk_by_its_path_alone(tmp_path: Path, named: str) -> None:
+    """By its name pip would bring, as root, whatever the public index has under it."""
+    for model in ("face", "detector", "pad_2.7", "pad_4.0"):
+        (tmp_path / f"{model}.tflite").touch()
+    said = subprocess.run(
+        [FOLDER / "install.sh", tmp_path],
+        env={**os.environ, "EDGE_SDK": named},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert said.returncode == 1 and f"{named} is neither a checkout nor a wheel" in said.stderr
