@@ -175,7 +175,8 @@ class Evaluation:
             lines += [
                 "",
                 f"probability of one subject: 1 / (1 + exp(-({found.platt.slope:.4f} * score"
-                f" {found.platt.intercept:+.4f}))), Brier score {found.brier:.2e}",
+                f" {'-' if found.platt.intercept < 0 else '+'} {abs(found.platt.intercept):.4f}))),"
+                f" Brier score {found.brier:.2e}",
             ]
         if self.errors is not None:
             lines += ["", *errors_lines(self.errors)]

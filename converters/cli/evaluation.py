@@ -85,7 +85,9 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--references", type=_count, default=1, metavar="N", help="images enrolled per subject"
     )
-    group.add_argument("--fpir", type=_rates, metavar="RATE[,RATE]", help="FPIRs to measure FNIR at")
+    group.add_argument(
+        "--fpir", type=_rates, action=_Joined, metavar="RATE[,RATE]", help="FPIRs to measure FNIR at"
+    )
     group.add_argument("--rank", type=_count, default=1, help="length of the candidate list")
     _add_work(parser)
 
@@ -114,7 +116,9 @@ def _add_protocol(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--pairs", type=Path, help="compare what a pairs file lists (LFW format), not all images with all"
     )
-    parser.add_argument("--fmr", type=_rates, metavar="RATE[,RATE]", help="FMRs to measure TAR at")
+    parser.add_argument(
+        "--fmr", type=_rates, action=_Joined, metavar="RATE[,RATE]", help="FMRs to measure TAR at"
+    )
     parser.add_argument("--data-set", metavar="NAME", help="the images' name, for the evidence")
     parser.add_argument("--report", type=Path, metavar="PAGE.html", help="write one self-contained page too")
     parser.add_argument(
@@ -144,7 +148,21 @@ def _rates(text: str) -> tuple[float, ...]:
         values = ()
     if not values or not all(0 < value < 1 for value in values):
         raise argparse.ArgumentTypeError(f"expected rates above 0 and under 1 such as 1e-3, found {text!r}")
-    return tuple(sorted(set(values), reverse=True))
+    return tuple(values)
+
+
+class _Joined(argparse.Action):
+    """Rates of a flag that is given once or several times, the highest first."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        arguments: argparse.Namespace,
+        values: Any,
+        option: str | None = None,
+    ) -> None:
+        before = getattr(arguments, self.dest) or ()
+        setattr(arguments, self.dest, tuple(sorted({*before, *values}, reverse=True)))
 
 
 def _share(text: str) -> float:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from converters.cli import auxiliary, conversion, evaluation, files
 from converters.errors import GateError, TargetError
-from edge_sdk import console
+from edge_sdk import __version__, console
 
 PROGRAM = "edge-convert"
 
@@ -26,7 +26,10 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=PROGRAM,
         description="Turn a trained embedding network into an int8 file for small hardware, and say what it is worth.",
+        epilog="exit codes: 0 done, 1 a gate, a budget or a target's rule is missed, 2 usage, 3 error; nothing is written"
+        " on 1 to 3",
     )
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     conversion.add_commands(commands)
     files.add_commands(commands)

@@ -92,6 +92,16 @@ def test_two_processes_say_the_same(edge_convert: Callable[..., Outcome], model:
     assert there.out == here.out
 
 
+def test_fmrs_asked_for_one_by_one_are_all_measured(
+    edge_convert: Callable[..., Outcome], model: Path, people: Path
+) -> None:
+    done = edge_convert(
+        "evaluate", model, "--images", people, "--json", "--fmr", "5e-3", "--fmr", "0.1", "--fmr", "0.1"
+    )
+    assert done.code == 0
+    assert [point["target_fmr"] for point in json.loads(done.out)["verification"]["points"]] == [0.1, 5e-3]
+
+
 def test_asked_fmrs_and_name(edge_convert: Callable[..., Outcome], model: Path, people: Path) -> None:
     found = edge_convert(
         "evaluate", model, "--images", people, "--json", "--fmr", "5e-3,0.1", "--data-set", "drawn"
