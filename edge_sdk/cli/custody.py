@@ -53,7 +53,13 @@ def add_commands(rooms: Any) -> None:
         _rotate_key,
         example=f"gallery rotate-key {_FILES} --to new.key --to passphrase",
     )
-    rotate.add_argument("--to", action="append", required=True, metavar="KEY", help=KEY_HELP)
+    rotate.add_argument(
+        "--to",
+        action="append",
+        required=True,
+        metavar="KEY",
+        help=f"{KEY_HELP}; more than once for several",
+    )
     anchor = add_command(
         rooms,
         "re-anchor",

@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_sdk import console
-from edge_sdk.cli.arguments import add_command, add_gallery_arguments, open_gallery, tell
+from edge_sdk.cli.arguments import add_command, add_gallery_arguments, counted, open_gallery, tell
 from edge_sdk.cli.recognition import (
     add_model_arguments,
     add_threshold_arguments,
@@ -27,10 +28,28 @@ _FILES = "--model face.tflite --detector yunet.tflite --gallery home.gallery --k
 CAMERA_HELP = "pi, usb, usb:1 for /dev/video1, a video file, or a folder of images"
 
 
+class _InAnyOrder(argparse.ArgumentParser):
+    """Takes positional arguments on both sides of a flag, which argparse refuses where the last are optional
+    (before Python 3.12.7 `enrol alice --label x photo.jpg` ends with "unrecognized arguments")."""
+
+    _apart = False
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        if self._apart:
+            return super().parse_known_args(args, namespace)
+        self._apart = True
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self._apart = False
+
+
 def add_commands(commands: Any) -> None:
     """Add `face` with its commands."""
     parser = commands.add_parser("face", help="enrol and recognize people from photographs and cameras")
-    inner = parser.add_subparsers(required=True, metavar="COMMAND")
+    inner = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_InAnyOrder)
     enrol = add_command(
         inner,
         "enrol",
@@ -65,7 +84,8 @@ def add_commands(commands: Any) -> None:
             "--seconds",
             type=float,
             default=seconds,
-            help=f"how long to look at a camera (default: {seconds:g})",
+            help="how long to look at a camera (default: "
+            f"{'until it is interrupted' if seconds == math.inf else f'{seconds:g}'})",
         )
     for one in (enrol, identify):
         one.add_argument("photographs", nargs="*", type=Path, help="JPEG, PNG or PPM files")
@@ -106,7 +126,7 @@ def _enrol(arguments: argparse.Namespace) -> int:
             allow_duplicate=arguments.allow_duplicate,
             least=arguments.least,
         )
-    lines = [f"enrolled {made.subject} with {made.templates} templates"]
+    lines = [f"enrolled {made.subject} with {counted(made.templates, 'template')}"]
     lines += [f"picture {one.index + 1} not used: {one.reason}" for one in made.refused]
     refused = [{"picture": one.index + 1, "reason": one.reason} for one in made.refused]
     value = {"enrolled": made.subject, "templates": made.templates, "refused": refused}

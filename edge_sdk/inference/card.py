@@ -28,6 +28,13 @@ MAX_DIMENSION = 0xFFFF
 _MAX_REAL = 3e38  # float32
 _MAX_DEPTH = 16
 
+_OF_ANOTHER_VERSION = "it was made by another version of edge-convert; convert it again or update edge-sdk"
+_OF_ANOTHER_KIND = {
+    SCHEMA: "this file is an embedder (edge-convert convert); here goes a detector (edge-convert auxiliary)",
+    "edge-sdk/network-card/1": "this file is a face detector or a presentation attack detector (edge-convert"
+    " auxiliary); here goes an embedder (edge-convert convert)",
+}
+
 
 @dataclass(frozen=True)
 class InputContract:
@@ -360,8 +367,7 @@ def read_card_json(data: bytes, schema: str) -> dict[str, Any]:
         found = value.get("schema") if isinstance(value, dict) else type(value).__name__
         raise ModelCardError(
             f"model card: expected schema {schema}, found {found!r}",
-            hint="the file is of another kind or was made by another version of edge-convert; convert it again or"
-            " update edge-sdk",
+            hint=_OF_ANOTHER_KIND.get(str(found), _OF_ANOTHER_VERSION),
         )
     return value
 

@@ -98,3 +98,13 @@ def test_every_argument_is_explained(edge_sdk: Callable[..., Any]) -> None:
         if not action.help and not isinstance(action, argparse._SubParsersAction)
     ]
     assert silent == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["alice --label keys 1.jpg 2.jpg", "alice 1.jpg --label keys 2.jpg", "--label keys alice 1.jpg 2.jpg"],
+)
+def test_photographs_may_stand_behind_a_flag(words: str) -> None:
+    rest = "--model m --detector d --gallery g --key k"
+    found = cli.build_parser().parse_args(shlex.split(f"face enrol {words} {rest}"))
+    assert found.subject == "alice" and [path.name for path in found.photographs] == ["1.jpg", "2.jpg"]

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_sdk.errors import EdgeSdkError, ModelCardError
-from edge_sdk.inference.card import InputContract
+from edge_sdk.inference.card import InputContract, ModelCard
 from edge_sdk.inference.network_card import NetworkCard
 
 CARD = NetworkCard(
@@ -50,6 +50,16 @@ def test_a_card_comes_back_as_it_was_written() -> None:
 def test_a_field_that_is_not_what_it_must_be_is_refused(field: str, value: Any, said: str) -> None:
     with pytest.raises(ModelCardError, match=said):
         NetworkCard.from_bytes(json.dumps({**CARD.to_json(), field: value}).encode())
+
+
+def test_an_embedder_and_a_detector_that_were_swapped_are_told_apart() -> None:
+    embedder = json.dumps({**CARD.to_json(), "schema": "edge-sdk/model-card/1"}).encode()
+    with pytest.raises(ModelCardError) as swapped:
+        NetworkCard.from_bytes(embedder)
+    assert swapped.value.hint is not None and "this file is an embedder" in swapped.value.hint
+    with pytest.raises(ModelCardError) as swapped:
+        ModelCard.from_bytes(CARD.to_bytes())
+    assert swapped.value.hint is not None and "this file is a face detector" in swapped.value.hint
 
 
 @pytest.mark.parametrize(
