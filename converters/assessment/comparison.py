@@ -49,6 +49,8 @@ FLIP_FMRS = (1e-3, 1e-2, 1e-1)
 WORST_IMAGES = 5
 FLIPS = 20
 
+_ONE_MODEL = "compare files that were made from one model"
+
 
 @dataclass(frozen=True)
 class NamedFlip(Evidence):
@@ -234,9 +236,13 @@ def open_artefacts(paths: Sequence[str | Path], *, contract: InputContract | Non
         ModelError: One is missing, damaged or refused by the interpreter.
         ModelContractError: No file and no caller says the contract, or they disagree.
     """
-    for path in paths:
-        contract = contract or _contract_of(path)
-    return [open_artefact(path, contract=contract) for path in paths]
+    own = [_contract_of(path) for path in paths]
+    # Cards that differ are two models, which is said of both; no card is held against another one's here.
+    others = next((found for found in own if found is not None), None)
+    return [
+        open_artefact(path, contract=contract or (others if found is None else None))
+        for path, found in zip(paths, own, strict=True)
+    ]
 
 
 def open_images(path: str | Path, *, name: str | None = None) -> SampleSet:
@@ -260,10 +266,14 @@ def _contract_of(path: str | Path) -> InputContract | None:
 def _check_one_model(artefacts: Sequence[Artefact]) -> None:
     contracts = list(dict.fromkeys(artefact.card.input.describe() for artefact in artefacts))
     if len(contracts) > 1:
-        raise ModelContractError(f"expected one input contract, found {' and '.join(contracts)}")
+        raise ModelContractError(
+            f"expected one input contract, found {' and '.join(contracts)}", hint=_ONE_MODEL
+        )
     sizes = list(dict.fromkeys(str(artefact.card.dimension) for artefact in artefacts))
     if len(sizes) > 1:
-        raise ModelContractError(f"expected embeddings of one length, found {' and '.join(sizes)} values")
+        raise ModelContractError(
+            f"expected embeddings of one length, found {' and '.join(sizes)} values", hint=_ONE_MODEL
+        )
 
 
 def _in_common(embedded: Sequence[EmbeddedSamples]) -> list[EmbeddedSamples]:

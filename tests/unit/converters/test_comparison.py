@@ -104,7 +104,7 @@ def test_files_that_are_not_of_one_model_are_refused(
 ) -> None:
     other = tmp_path / "bgr.tflite"
     other.write_bytes(make_model(input=make_contract(color="bgr")))
-    opened = [open_artefact(model_path), open_artefact(other)]
+    opened = open_artefacts([model_path, other])
     with pytest.raises(ModelContractError, match=r"one input contract, found 96x96 rgb.* and 96x96 bgr"):
         compare(opened[0], opened[1:], open_samples(people))
     with pytest.raises(InputError, match="one or more files to compare"):
