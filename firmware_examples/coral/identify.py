@@ -38,7 +38,8 @@ def main(home: Path, camera: Camera, edge_tpu: str = "libedgetpu.so.1") -> int:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) not in (2, 3):
-        sys.exit("usage: identify.py HOME [FOLDER OF IMAGES]; the first USB camera without it")
+    if len(sys.argv) not in (2, 3) or sys.argv[1].startswith("-"):
+        print("usage: identify.py HOME [FOLDER OF IMAGES]; the first USB camera without it", file=sys.stderr)
+        sys.exit(2)
     source = FolderCamera(sys.argv[2]) if len(sys.argv) == 3 else V4l2Camera()
     sys.exit(console.run("coral", lambda: main(Path(sys.argv[1]), source)))
