@@ -334,7 +334,7 @@ class Custody(Opened):
                 return key
         raise GalleryError(
             f"no key at hand for slot {index} of type {slot.type}, which is to stay",
-            hint="give every key that stays, or take that slot away as well",
+            hint="give every key that stays (--other-key), or take that slot away as well",
         )
 
     def _opens(self, key: KeyProvider, index: int | None = None) -> bool:
