@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 
 from converters.cli import auxiliary, conversion, evaluation, files
-from converters.errors import GateError, TargetError
+from converters.errors import ConversionError, GateError, TargetError
 from edge_sdk import __version__, console
 
 PROGRAM = "edge-convert"
@@ -18,7 +18,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Two OpenBLAS threads are many times slower than one on problems of this size.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     arguments = build_parser().parse_args(argv)
-    return console.run(PROGRAM, lambda: int(arguments.run(arguments)), negatives=(GateError, TargetError))
+    return console.run(PROGRAM, lambda: _run(arguments), negatives=(GateError, TargetError))
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    try:
+        return int(arguments.run(arguments))
+    except ModuleNotFoundError as error:
+        # A device has this command too, and none of what a workstation needs.
+        if error.name is None or error.name.partition(".")[0] in ("converters", "edge_sdk"):
+            raise
+        raise ConversionError(
+            f"{error.name} is not installed", hint="pip install 'edge-sdk[convert]'"
+        ) from error
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -284,3 +286,19 @@ def test_a_card_cannot_be_written_into_a_foreign_file(
     without = edge_convert("evaluate", foreign, "--images", people)
     assert without.code == 3
     assert "--size" in without.err
+
+
+def test_without_the_extra_it_says_which(tmp_path: Path) -> None:
+    """As on a device, where the command is there and what a workstation needs is not."""
+    program = (
+        "import sys; sys.modules['flatbuffers'] = None; from converters.cli import main;"
+        " sys.exit(main(['evaluate', 'face.tflite', '--images', 'people']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr.splitlines() == [
+        "edge-convert: error: flatbuffers is not installed",
+        "edge-convert: hint: pip install 'edge-sdk[convert]'",
+    ]
