@@ -67,9 +67,7 @@ def spell_out(graph: Graph, kinds: Collection[str]) -> dict[str, Summand]:
     return summands
 
 
-def _spell_slope(
-    graph: Graph, operator: schema.OperatorT, slope: NDArray[np.float32]
-) -> dict[str, Summand]:
+def _spell_slope(graph: Graph, operator: schema.OperatorT, slope: NDArray[np.float32]) -> dict[str, Summand]:
     source, output = indices(operator.inputs)[0], indices(operator.outputs)[0]
     x, y = graph.name(source), graph.name(output)
     at = graph.operators.index(operator)
