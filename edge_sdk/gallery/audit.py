@@ -90,17 +90,23 @@ class AuditReport:
         """Whether every entry up to the sealed head is there and unaltered."""
         return self.broken_at is None
 
-    def words(self) -> list[str]:
-        """What a person has to know of it, one line each."""
+    def problems(self) -> list[str]:
+        """What is wrong with it, one line each."""
         said = []
         if self.strays:
             lines = ", ".join(str(line) for line in self.strays[:8]) + (" ..." if self.strays[8:] else "")
             said.append(f"no entry: line {lines} (torn by a power cut, altered, or not of this gallery)")
         if self.broken_at is not None:
-            return [*said, f"broken at entry {self.broken_at} of {self.sealed}: it is missing or was altered"]
+            said.append(f"broken at entry {self.broken_at} of {self.sealed}: it is missing or was altered")
+        return said
+
+    def words(self) -> list[str]:
+        """What a person has to know of it, one line each."""
+        if not self.intact:
+            return self.problems()
         after = len(self.entries) - self.sealed
         entries = f"{self.sealed} sealed entr{'ies' if self.sealed != 1 else 'y'}"
-        return [*said, f"intact: {entries}" + (f", {after} since" if after > 0 else "")]
+        return [*self.problems(), f"intact: {entries}" + (f", {after} since" if after > 0 else "")]
 
 
 class AuditLog:

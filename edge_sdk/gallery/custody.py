@@ -265,8 +265,7 @@ class Custody(Opened):
         if odd:
             found.append(f"{odd} templates have a scale that is not one over their length")
         if content.audit.entries:
-            report = self.audit()
-            found += [] if report.intact and not report.strays else report.words()
+            found += self.audit().problems()
         for file in (path, audit_path(path), lock_path(path)):
             mode = vault.places.files.mode(file)
             if mode is not None and mode & 0o077:
