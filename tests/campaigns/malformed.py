@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import random
-import resource
 import struct
 import sys
 import time
@@ -25,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 import numpy as np
 
 from edge_sdk.decision.operating_point import OperatingPoint
+from edge_sdk.bench.memory import peak_rss_bytes
 from edge_sdk.errors import EdgeSdkError
 from edge_sdk.gallery import (
     AttemptPolicy,
@@ -342,7 +342,7 @@ def main(count: int, seed: int) -> None:
     tried: Counter[str] = Counter()
     refused: Counter[str] = Counter()
     slowest_s = 0.0
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_rss_bytes()
     for number in range(count):
         dice = Dice(f"{seed}/{number}")
         sealed, package = dice.choice(doors)
@@ -357,13 +357,13 @@ def main(count: int, seed: int) -> None:
             print(f"case {number} of seed {seed}: {name}", file=sys.stderr)
             raise
         slowest_s = max(slowest_s, time.process_time() - began)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak = peak_rss_bytes()
     report = {
         "tried": dict(tried),
         "refused": dict(refused),
         "slowest_ms": round(1000 * slowest_s),
-        "rss_mib": peak // 1024,
-        "rss_growth_mib": (peak - before) // 1024,
+        "rss_mib": peak >> 20,
+        "rss_growth_mib": (peak - before) >> 20,
     }
     print(json.dumps(report))
 
