@@ -23,8 +23,8 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import numpy as np
 
-from edge_sdk.decision.operating_point import OperatingPoint
 from edge_sdk.bench.memory import peak_rss_bytes
+from edge_sdk.decision.operating_point import OperatingPoint
 from edge_sdk.errors import EdgeSdkError
 from edge_sdk.gallery import (
     AttemptPolicy,
