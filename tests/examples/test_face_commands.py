@@ -1,0 +1,96 @@
+"""`edge-sdk face` on real networks and photographs: enrol, identify, watch, and what is said when it cannot."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from edge_sdk.cli import main
+from tests.examples.conftest import FaceNetworks
+
+pytestmark = pytest.mark.real
+
+ENROLLED, STRANGER = "Donald_Rumsfeld", "Emma_Watson"
+
+
+@pytest.fixture(scope="module")
+def people(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Raw photographs of two people, one folder each."""
+    folder = tmp_path_factory.mktemp("people")
+    with tarfile.open(shared / "faces" / "lfw_devtest_raw250.tar") as archive:
+        for member in archive.getmembers():
+            person = Path(member.name).parent.name
+            if person in (ENROLLED, STRANGER) and member.name.endswith(".jpg"):
+                file = archive.extractfile(member)
+                assert file is not None
+                target = folder / person / Path(member.name).name
+                target.parent.mkdir(exist_ok=True)
+                target.write_bytes(file.read())
+    return folder
+
+
+@pytest.fixture
+def files(face_networks: FaceNetworks, tmp_path: Path) -> list[str]:
+    """The flags that every command takes, with a gallery that is there."""
+    gallery = ["--gallery", str(tmp_path / "home.gallery"), "--key", str(tmp_path / "home.key")]
+    assert main(["gallery", "create", "--model", str(face_networks.embedder), *gallery]) == 0
+    return ["--model", str(face_networks.embedder), "--detector", str(face_networks.detector), *gallery]
+
+
+def photographs(people: Path, person: str) -> list[str]:
+    return [str(path) for path in sorted((people / person).iterdir())]
+
+
+def test_who_was_enrolled_from_photographs_is_known_in_others(
+    people: Path, files: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = photographs(people, ENROLLED)
+    assert main(["face", "enrol", "donald", *mine[:-2], *files]) == 0
+    assert "enrolled donald with 5 templates" in capsys.readouterr().out
+    asked = [mine[-1], photographs(people, STRANGER)[0]]
+    assert main(["face", "identify", *asked, *files, "--threshold", "0.45", "--json"]) == 1
+    known, stranger = json.loads(capsys.readouterr().out)
+    assert (known["decision"], known["subject"]) == ("accepted", "donald")
+    assert (stranger["decision"], stranger["subject"]) == ("rejected", None)
+    assert main(["face", "identify", mine[-1], *files, "--threshold", "0.45"]) == 0
+
+
+def test_a_folder_is_watched_as_a_camera(
+    people: Path, files: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["face", "enrol", "donald", "--camera", str(people / ENROLLED), *files]) == 0
+    capsys.readouterr()
+    watch = ["face", "watch", *files, "--threshold", "0.45", "--json", "--camera"]
+    assert main([*watch, str(people / ENROLLED)]) == 0
+    answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert "donald" in {answer["subject"] for answer in answers}
+    assert main([*watch, str(people / STRANGER)]) == 1
+    assert "accepted" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (["enrol", "eve"], "photographs"),
+        (["enrol", "eve", "--camera", "nowhere"], "expected a camera"),
+        (["identify"], "photograph"),
+    ],
+)
+def test_what_is_missing_is_said(
+    files: list[str], capsys: pytest.CaptureFixture[str], command: list[str], words: str
+) -> None:
+    assert main(["face", *command, *files]) == 3
+    said = capsys.readouterr()
+    assert words in said.err and said.out == ""
+
+
+def test_too_few_good_pictures_enrol_nobody(
+    people: Path, files: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["face", "enrol", "emma", photographs(people, STRANGER)[0], *files]) == 3
+    assert "expected 3 good frames" in capsys.readouterr().err
+    assert main(["gallery", "list", *files[4:]]) == 0
+    assert capsys.readouterr().out == ""
