@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
@@ -23,15 +23,19 @@ DIMENSION = 32
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
+def lacking(reason: str) -> NoReturn:
+    """Skip what this machine has not the means for; in CI all of them are there, so it fails."""
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """Models and faces that lie beside the checkout; without them the test skips, in CI it fails."""
     folder = ROOT.parent / "shared"
     if not folder.is_dir():
-        reason = f"needs models and faces in {folder.name}/ beside the checkout"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
+        lacking(f"needs models and faces in {folder.name}/ beside the checkout")
     return folder
 
 

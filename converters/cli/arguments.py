@@ -31,6 +31,11 @@ def add_command(commands: Any, name: str, summary: str, example: str) -> argpars
     return parser
 
 
+def tell(arguments: argparse.Namespace, value: Any, text: str) -> None:
+    """Put an answer on stdout: the value with --json, else the text."""
+    print(json.dumps(value, indent=1, ensure_ascii=False) if arguments.json else text)
+
+
 def add_targets(parser: argparse.ArgumentParser, meaning: str) -> None:
     """Add the flag that names targets."""
     parser.add_argument(

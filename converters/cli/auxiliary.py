@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
-from converters.cli.arguments import add_command, size
+from converters.cli.arguments import add_command, size, tell
 
 _EXAMPLE = """examples:
   edge-convert auxiliary yunet.onnx --method yunet --calibration photos/ --output converted/
@@ -64,9 +63,5 @@ def _auxiliary(arguments: argparse.Namespace) -> int:
             licence=arguments.licence,
         )
     )
-    if arguments.json:
-        print(json.dumps(report.to_json(), indent=1, ensure_ascii=False))
-    else:
-        print(report.to_text())
-        print(f"written to {arguments.output}")
+    tell(arguments, report.to_json(), f"{report.to_text()}\nwritten to {arguments.output}")
     return 0

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
-from converters.cli.arguments import add_command, add_contract, add_targets, input_contract, positive, share
+from converters.cli.arguments import (
+    add_command,
+    add_contract,
+    add_targets,
+    input_contract,
+    positive,
+    share,
+    tell,
+)
 
 _EXAMPLE = """example:
   edge-convert convert mobilefacenet.onnx --target cpu --size 112x112 --color rgb --range 0..255 \\
@@ -160,9 +167,5 @@ def _convert(arguments: argparse.Namespace) -> int:
         licence=text("licence", ""),
     )
     report = convert(request)
-    if arguments.json:
-        print(json.dumps(report.to_json(), indent=1, ensure_ascii=False))
-    else:
-        print(report.to_text())
-        print(f"written to {arguments.output}")
+    tell(arguments, report.to_json(), f"{report.to_text()}\nwritten to {arguments.output}")
     return 0

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from converters.cli.arguments import add_command, add_contract, optional_contract
+from converters.cli.arguments import add_command, add_contract, optional_contract, tell
 from edge_sdk import console
 from edge_sdk.errors import InputError
 
@@ -202,11 +201,10 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     if arguments.report is not None:
         _write_page(arguments, samples, found, title=found.artefact.model, evaluations=[found])
     written = write_card(arguments.file, found) if arguments.write_card else None
-    if arguments.json:
-        value = found.to_json() | ({} if written is None else {"written": written.to_json()})
-        print(json.dumps(value, indent=1, ensure_ascii=False))
-    else:
-        print(found.to_text() + ("" if written is None else f"\n\n{written.to_text()}"))
+    value, text = found.to_json(), found.to_text()
+    if written is not None:
+        value, text = value | {"written": written.to_json()}, f"{text}\n\n{written.to_text()}"
+    tell(arguments, value, text)
     return 0
 
 
@@ -288,7 +286,7 @@ def _compare(arguments: argparse.Namespace) -> int:
                 artefacts[:2], samples, [name for name, _ in found.candidates[0].worst], arguments.attention
             ),
         )
-    print(json.dumps(found.to_json(), indent=1, ensure_ascii=False) if arguments.json else found.to_text())
+    tell(arguments, found.to_json(), found.to_text())
     return 0
 
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
-from converters.cli.arguments import add_command, add_targets
+from converters.cli.arguments import add_command, add_targets, tell
 
 _INSPECT_EXAMPLE = """example:
   edge-convert inspect converted/mobilefacenet.cpu_int8.tflite
@@ -60,7 +59,7 @@ def _inspect(arguments: argparse.Namespace) -> int:
     from converters.inspection import inspect
 
     found = inspect(arguments.file)
-    print(json.dumps(found.to_json(), indent=1, ensure_ascii=False) if arguments.json else found.to_text())
+    tell(arguments, found.to_json(), found.to_text())
     return 0
 
 
@@ -70,17 +69,15 @@ def _lint(arguments: argparse.Namespace) -> int:
     from converters.targets.lint import lint
 
     found = lint(arguments.file, known_targets(arguments.target or list(TARGETS)))
-    print(json.dumps(found.to_json(), indent=1, ensure_ascii=False) if arguments.json else found.to_text())
+    tell(arguments, found.to_json(), found.to_text())
     return int(found.refused)
 
 
 def _targets(arguments: argparse.Namespace) -> int:
     from converters.targets import TARGETS, page
 
-    if arguments.json:
-        print(json.dumps(page.to_json(TARGETS.values()), indent=1, ensure_ascii=False))
-    elif arguments.markdown:
+    if arguments.markdown and not arguments.json:
         print(page.to_markdown(TARGETS.values()), end="")
     else:
-        print(page.to_text(TARGETS.values()))
+        tell(arguments, page.to_json(TARGETS.values()), page.to_text(TARGETS.values()))
     return 0

@@ -256,7 +256,7 @@ def _reorder(graph: Graph, domain: set[int], order: NDArray[np.intp]) -> None:
         operands = [i for i in indices(operator.inputs) if i >= 0]
         if writes and reads:
             for i in operands[1:] if graph.op_name(operator) != "ADD" else operands:
-                if graph.constant(i) is not None and graph.constant(i).ndim:  # type: ignore[union-attr]
+                if (value := graph.constant(i)) is not None and value.ndim:
                     take(i, -1)
         elif writes:
             for i in operands[1:]:

@@ -7,7 +7,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 
 import converters
+from converters.child_process import run_logged
 from converters.errors import SourceError
 from converters.sources.request import Converted
 from edge_sdk.inference.card import InputContract
@@ -74,25 +74,19 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 def _run(folder: Path, kind: str, path: Path) -> tuple[int, str]:
-    log = folder / "log.txt"
-    with log.open("wb") as stream:
-        try:
-            done = subprocess.run(
-                [sys.executable, "-m", "converters.sources.worker", str(folder)],
-                cwd=folder,  # libraries drop files where they run
-                env=environment(folder),
-                stdin=subprocess.DEVNULL,
-                stdout=stream,
-                stderr=subprocess.STDOUT,
-                timeout=TIMEOUT_S,
-                check=False,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise SourceError(
-                f"{path}: {_RUNTIMES[kind]} took longer than {TIMEOUT_S:g} s on it",
-                hint="give a smaller network, or convert on a faster machine",
-            ) from error
-    return done.returncode, log.read_bytes()[-_MAX_LOG_BYTES:].decode(errors="replace")
+    try:
+        code, log = run_logged(
+            ["-m", "converters.sources.worker", str(folder)],
+            folder,
+            environment=environment(folder),
+            timeout_s=TIMEOUT_S,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise SourceError(
+            f"{path}: {_RUNTIMES[kind]} took longer than {TIMEOUT_S:g} s on it",
+            hint="give a smaller network, or convert on a faster machine",
+        ) from error
+    return code, log[-_MAX_LOG_BYTES:].decode(errors="replace")
 
 
 def _answer(folder: Path, kind: str, path: Path, code: int, log: str) -> Converted:

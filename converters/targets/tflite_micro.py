@@ -14,7 +14,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from converters.child_process import run_logged
 from converters.errors import TargetError
 from converters.graph import Graph, indices
 from edge_sdk.inference.backends.litert import LiteRtBackend
@@ -233,22 +233,16 @@ def _ask(
         np.save(folder / "inputs.npy", inputs)
         request = {"arena_bytes": arena_bytes, "tensors": [int(i) for i in tensors]}
         (folder / "request.json").write_text(json.dumps(request))
-        log = folder / "log.txt"
-        with log.open("wb") as stream:
-            try:
-                code = subprocess.run(
-                    [sys.executable, "-P", str(_WORKER), str(folder)],
-                    cwd=folder,
-                    env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
-                    stdin=subprocess.DEVNULL,
-                    stdout=stream,
-                    stderr=subprocess.STDOUT,
-                    timeout=timeout_s,
-                    check=False,
-                ).returncode
-            except subprocess.TimeoutExpired as error:
-                raise TargetError(f"tflite-micro took longer than {timeout_s:g} s") from error
-        text = log.read_bytes()[-(1 << 16) :].decode(errors="replace")
+        try:
+            code, log = run_logged(
+                ["-P", str(_WORKER), str(folder)],
+                folder,
+                environment={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
+                timeout_s=timeout_s,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise TargetError(f"tflite-micro took longer than {timeout_s:g} s") from error
+        text = log[-(1 << 16) :].decode(errors="replace")
         if code or not (folder / "output.answer.npy").is_file():
             ended = f"crashed ({signal.Signals(-code).name})" if code < 0 else "does not run the network"
             raise TargetError(f"tflite-micro {ended}: {_last_words(text)}")

@@ -12,12 +12,12 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from converters.child_process import run_logged
 from converters.errors import TargetError
 from converters.graph import Graph, indices
 
@@ -181,28 +181,22 @@ def _arguments(configuration: Configuration) -> list[str]:
 
 
 def _run(arguments: Sequence[str], folder: Path, configuration: Configuration, timeout_s: float) -> str:
-    log = folder / "log.txt"
-    with log.open("wb") as stream:
-        try:
-            done = subprocess.run(
-                [sys.executable, "-m", "ethosu.vela", *arguments],
-                cwd=folder,
-                env={**os.environ, "PYTHONWARNINGS": "ignore", "OPENBLAS_NUM_THREADS": "1"},
-                stdin=subprocess.DEVNULL,
-                stdout=stream,
-                stderr=subprocess.STDOUT,
-                timeout=timeout_s,
-                check=False,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise TargetError(
-                f"vela ({configuration}) took longer than {timeout_s:g} s",
-                hint="give a smaller network, or compile on a faster machine",
-            ) from error
-    text = log.read_bytes()[:_MAX_LOG_BYTES].decode(errors="replace")
-    if done.returncode < 0:
-        raise TargetError(f"vela ({configuration}) crashed ({signal.Signals(-done.returncode).name})")
-    if done.returncode:
+    try:
+        code, log = run_logged(
+            ["-m", "ethosu.vela", *arguments],
+            folder,
+            environment={**os.environ, "PYTHONWARNINGS": "ignore", "OPENBLAS_NUM_THREADS": "1"},
+            timeout_s=timeout_s,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise TargetError(
+            f"vela ({configuration}) took longer than {timeout_s:g} s",
+            hint="give a smaller network, or compile on a faster machine",
+        ) from error
+    text = log[:_MAX_LOG_BYTES].decode(errors="replace")
+    if code < 0:
+        raise TargetError(f"vela ({configuration}) crashed ({signal.Signals(-code).name})")
+    if code:
         raise TargetError(f"vela ({configuration}) refused: {_last_words(text)}")
     return text
 

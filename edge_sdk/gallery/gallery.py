@@ -45,7 +45,7 @@ from edge_sdk.gallery.results import (
 from edge_sdk.gallery.status import status_of, subjects_of
 from edge_sdk.gallery.storage import FileSystem
 from edge_sdk.gallery.transaction import Transaction, seconds
-from edge_sdk.gallery.vault import Vault, places_of
+from edge_sdk.gallery.vault import Vault, places_of, require_model
 from edge_sdk.types import Float64Array
 
 
@@ -281,6 +281,17 @@ class Gallery(Exchange):
         self._end_attempt(number, accepted=answer.accepted)
         self._note_answer(answer)
         return answer
+
+    def require_model(self, model_id: bytes) -> None:
+        """Refuse to be asked with another model's embeddings.
+
+        Args:
+            model_id: SHA-256 of the model in use, 32 bytes.
+
+        Raises:
+            ModelMismatchError: The gallery was made for another model.
+        """
+        require_model(self._vault.header, model_id)
 
     @property
     def policy(self) -> DecisionPolicy | None:

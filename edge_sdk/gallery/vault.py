@@ -163,12 +163,8 @@ class Vault:
         header = parse_header(file)
         index, slot_key, data_key = unlock(header, key)
         content = open_content(file, header, data_key, index, slot_key)
-        if model_id is not None and model_id != header.model_id:
-            raise ModelMismatchError(
-                f"the gallery holds templates of model {header.model_id.hex()[:8]}, "
-                f"the model in use is {model_id.hex()[:8]}",
-                hint="use the gallery's model, or enrol again with this one",
-            )
+        if model_id is not None:
+            require_model(header, model_id)
         judge(places, header, remembered)
         return cls(places, key, pack_header(header), content, slot=OpenSlot(index, slot_key))
 
@@ -287,6 +283,20 @@ class Vault:
         self._header = parse_header(head)
         self._content = content
         self._slot = slot
+
+
+def require_model(header: Header, model_id: bytes) -> None:
+    """Refuse a gallery for another model's embeddings.
+
+    Raises:
+        ModelMismatchError: It was made for another model.
+    """
+    if model_id != header.model_id:
+        raise ModelMismatchError(
+            f"the gallery holds templates of model {header.model_id.hex()[:8]}, "
+            f"the model in use is {model_id.hex()[:8]}",
+            hint="use the gallery's model, or enrol again with this one",
+        )
 
 
 def _first_audit_key(header: Header, content: Content) -> bytes:

@@ -301,9 +301,7 @@ class ModelCard:
 
     def to_bytes(self) -> bytes:
         """UTF-8 JSON; the same card gives the same bytes."""
-        return json.dumps(
-            self.to_json(), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False
-        ).encode()
+        return card_bytes(self.to_json())
 
     @classmethod
     def from_bytes(cls, data: bytes) -> ModelCard:
@@ -346,6 +344,11 @@ class ModelCard:
             if isinstance(error, ModelCardError):
                 raise
             raise ModelCardError(f"model card: malformed field: {error}") from error
+
+
+def card_bytes(value: Mapping[str, Any]) -> bytes:
+    """A card's JSON object as UTF-8; the same values give the same bytes."""
+    return json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False).encode()
 
 
 def read_card_json(data: bytes, schema: str) -> dict[str, Any]:

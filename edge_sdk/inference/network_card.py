@@ -6,13 +6,12 @@ for the other.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from edge_sdk.errors import ModelCardError
-from edge_sdk.inference.card import InputContract, read_card_json
+from edge_sdk.inference.card import InputContract, card_bytes, read_card_json
 
 SCHEMA = "edge-sdk/network-card/1"
 FACE_DETECTOR = "face detector"
@@ -76,9 +75,7 @@ class NetworkCard:
 
     def to_bytes(self) -> bytes:
         """UTF-8 JSON; the same card gives the same bytes."""
-        return json.dumps(
-            self.to_json(), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False
-        ).encode()
+        return card_bytes(self.to_json())
 
     @classmethod
     def from_bytes(cls, data: bytes) -> NetworkCard:

@@ -13,7 +13,7 @@ import numpy as np
 
 from edge_sdk.cameras.camera import Camera, Watched
 from edge_sdk.decision.operating_point import OperatingPoint
-from edge_sdk.errors import AcquisitionError, InputError, ModelMismatchError
+from edge_sdk.errors import AcquisitionError, InputError
 from edge_sdk.gallery import Anchor, Gallery, KeyProvider
 from edge_sdk.gallery.results import Decision, Identification, Reason, Verification
 from edge_sdk.perception.detector import Detector
@@ -72,12 +72,7 @@ class Recognizer:
         limits: Limits | None = None,
         threshold: float | None = None,
     ) -> None:
-        if gallery.status().model_id != embedder.model_id.hex():
-            raise ModelMismatchError(
-                f"the gallery holds templates of model {gallery.status().model_id[:8]}, "
-                f"the model in use is {embedder.model_id.hex()[:8]}",
-                hint="use the gallery's model, or enrol again with this one",
-            )
+        gallery.require_model(embedder.model_id)
         self.embedder = embedder
         self.gallery = gallery
         self._sampler = Sampler(detector, embedder, pad=pad, limits=limits)

@@ -1,6 +1,5 @@
 """The reader in plain Java opens what the SDK writes, and refuses what it refuses."""
 
-import os
 import shutil
 import struct
 import subprocess
@@ -13,6 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
 from edge_sdk.gallery import AttemptPolicy, Gallery, InMemoryKey
+from tests.conftest import lacking
 
 ROOT = Path(__file__).parents[2]
 SOURCES = ROOT / "firmware_examples" / "android" / "gallery" / "src"
@@ -24,9 +24,7 @@ KEY = bytes(range(100, 132))
 @pytest.fixture(scope="session")
 def classes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if shutil.which("javac") is None:
-        if os.environ.get("CI"):
-            pytest.fail("needs javac on the PATH")
-        pytest.skip("needs javac on the PATH: apt-get install default-jdk-headless")
+        lacking("needs javac on the PATH: apt-get install default-jdk-headless")
     folder = tmp_path_factory.mktemp("classes")
     files = [str(path) for path in SOURCES.rglob("*.java")]
     compiler = ["javac", "-Xlint:all", "-Werror", "--release", "11", "-encoding", "UTF-8", "-d", str(folder)]

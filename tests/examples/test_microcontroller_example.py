@@ -27,6 +27,7 @@ from edge_sdk.gallery.format import TemplateType
 from edge_sdk.inference.backends.base import TensorInfo
 from edge_sdk.inference.card import InputContract, ModelCard
 from edge_sdk.inference.quantization import code_table, make_encoder, unit_embedding
+from tests.conftest import lacking
 
 EXAMPLE = Path(__file__).parents[2] / "firmware_examples" / "microcontroller"
 ACCEPT, REJECT = 0x70A5C369, 0x0F5A3C96
@@ -54,7 +55,7 @@ class Match(ctypes.Structure):
 def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     compiler = shutil.which("gcc")
     if compiler is None:
-        pytest.skip("needs gcc")
+        lacking("needs gcc")
     output = tmp_path_factory.mktemp("embedding") / "embedding.so"
     # Undefined behaviour ends the test, not only a wrong number.
     flags = ["-std=c99", *WARNINGS, "-O2", "-fsanitize=undefined", "-fno-sanitize-recover=all"]
@@ -276,7 +277,7 @@ def lock(
 ) -> tuple[Path, NDArray[np.uint8], ModelCard, bytes]:
     """The example, built by its own Makefile for a model of the tests, with the model's golden images."""
     if not all(shutil.which(tool) for tool in ("make", "g++", "gcc")):
-        pytest.skip("needs make, g++ and gcc")
+        lacking("needs make, g++ and gcc")
     from edge_sdk.inference.model_file import ModelFile, split
 
     folder = tmp_path_factory.mktemp("lock")

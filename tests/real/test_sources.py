@@ -1,7 +1,6 @@
 """Real networks as sources, answered by real crops."""
 
 import io
-import os
 import tarfile
 from collections import Counter
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 
 from converters.sources import read_source
 from edge_sdk.inference.card import InputContract
+from tests.conftest import lacking
 
 pytestmark = pytest.mark.real
 SHARED = Path(__file__).resolve().parents[3] / "shared"
@@ -23,10 +23,7 @@ CENTRED = InputContract(112, 112, "rgb", (127.5,) * 3, (128.0,) * 3)
 def shared(path):
     """A file of the shared folder; without it the test is skipped, and fails in CI."""
     if not path.exists():
-        missing = f"{path.name} is not in the shared folder"
-        if os.environ.get("CI"):
-            pytest.fail(missing)
-        pytest.skip(missing)
+        lacking(f"{path.name} is not in the shared folder")
     return path
 
 

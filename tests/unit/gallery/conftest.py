@@ -13,11 +13,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import lacking
+
 
 def _need(*programs: str) -> None:
     missing = [program for program in programs if shutil.which(program) is None]
     if missing:
-        pytest.skip(f"needs {', '.join(missing)} (.ci/install-system-packages)")
+        lacking(f"needs {', '.join(missing)} (.ci/install-system-packages)")
 
 
 def _free_port() -> int:

@@ -16,6 +16,7 @@ from converters.targets.c_source import ADDERS, Golden, namespace_of, sources
 from edge_sdk.decision.operating_point import OperatingPoint
 from edge_sdk.inference.backends.base import TensorInfo
 from edge_sdk.inference.card import InputContract, ModelCard
+from tests.conftest import lacking
 
 ROOT = Path(__file__).parents[3]
 STUB = ROOT / "firmware_examples" / "microcontroller" / "stub"
@@ -68,7 +69,7 @@ def compiled(folder: Path, program: str, files: Mapping[str, bytes]) -> str:
     """Compile a program with generated files, every warning an error, and run it."""
     compiler = shutil.which("g++")
     if compiler is None:
-        pytest.skip("needs g++")
+        lacking("needs g++")
     for name, content in files.items():
         (folder / name).write_bytes(content)
     (folder / "program.cc").write_text(program)
