@@ -35,8 +35,9 @@ class _File:
         # What was on the medium before an append stays; only what follows can be torn.
         kept = len(self.durable) if self.data.startswith(self.durable) else 0
         size = len(self.data)
+        places = max(1, min(tears, size - kept))
         cuts = sorted(
-            {kept + (size - kept) * part // tears for part in range(tears + 1)} | {max(kept, size - 1)}
+            {kept + (size - kept) * part // places for part in range(places + 1)} | {max(kept, size - 1)}
         )
         torn = [self.data[:cut] for cut in cuts]
         zeroed = [self.data[:cut] + bytes(size - cut) for cut in cuts]
