@@ -28,6 +28,7 @@ _POLICY = struct.Struct(f"<IIII{ID_BYTES}s")
 _STATE = struct.Struct(f"<8s{ID_BYTES}s{ID_BYTES}sQQII{ID_BYTES}sQ")
 _CODE_BYTES = 32
 STATE_BYTES = _STATE.size + _CODE_BYTES
+MAX_FILE_BYTES = 2 * STATE_BYTES
 
 
 @dataclass(frozen=True)
@@ -155,7 +156,7 @@ def parse_limit(value: bytes) -> tuple[AttemptPolicy, bytes]:
 
 
 def pack_state(state: AttemptState, *, key: bytes, gallery_id: bytes, count_id: bytes) -> bytes:
-    """The counter file: 88 bytes in clear and their HMAC-SHA-256.
+    """A count in the counter file: 88 bytes in clear and their HMAC-SHA-256.
 
     Args:
         state: What to remember.
@@ -177,8 +178,15 @@ def pack_state(state: AttemptState, *, key: bytes, gallery_id: bytes, count_id: 
     return text + hmac.digest(key, text, "sha256")
 
 
+def split_states(data: bytes) -> tuple[bytes, ...]:
+    """A counter file's states; two while one count follows another, none where the file has another length."""
+    if len(data) not in (STATE_BYTES, MAX_FILE_BYTES):
+        return ()
+    return tuple(data[start : start + STATE_BYTES] for start in range(0, len(data), STATE_BYTES))
+
+
 def parse_state(data: bytes, *, key: bytes, gallery_id: bytes, count_id: bytes) -> AttemptState | None:
-    """Read a counter file; None where it is not the one that belongs to this gallery and count."""
+    """Read one state; None where it is not the one that belongs to this gallery and count."""
     if len(data) != STATE_BYTES:
         return None
     text, code = data[: _STATE.size], data[_STATE.size :]

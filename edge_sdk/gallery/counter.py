@@ -2,6 +2,9 @@
 
 Fail closed: while the gallery says that tries are counted, a counter that is missing, altered, of another
 gallery or of an earlier count locks everybody out until an administrator begins the count anew.
+
+A limit that replaces another has a count of its own. It is begun beside the one in force before the gallery is
+committed, so that a power cut leaves a gallery whose count is there, whichever it is.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from pathlib import Path
 
 from edge_sdk.errors import GalleryError
 from edge_sdk.gallery.attempts import (
-    STATE_BYTES,
+    MAX_FILE_BYTES,
     AttemptPolicy,
     AttemptState,
     Moment,
@@ -22,6 +25,7 @@ from edge_sdk.gallery.attempts import (
     pack_state,
     parse_state,
     refusal,
+    split_states,
     succeed,
     wait_ms,
 )
@@ -92,14 +96,14 @@ class AttemptCounter:
             GalleryError: the count cannot be written; then there must be no try.
         """
         with locked(self._files, self._path):
-            state, now = self._read(), self._now()
+            (state, other), now = self._read(), self._now()
             if state is None:
                 return Reason.COUNTER
             reason = refusal(self.policy, state, now)
             if reason is not None:
                 return reason
             state = begin(state, now)
-            self._write(state)
+            self._write(state, other)
             return state.begun
 
     def succeed(self, number: int) -> None:
@@ -109,22 +113,42 @@ class AttemptCounter:
             GalleryError: the counter cannot be written, or was taken away meanwhile.
         """
         with locked(self._files, self._path):
-            state = self._read()
+            state, other = self._read()
             if state is None:
                 raise GalleryError(
                     f"the counter of failures {self._path} was changed during a try",
                     hint="edge-sdk gallery reset-attempts begins it anew",
                 )
-            self._write(succeed(state, number))
+            self._write(succeed(state, number), other)
 
-    def restart(self) -> None:
-        """Begin the count anew, after the gallery says so."""
+    def start(self, *, beside: AttemptCounter | None = None) -> None:
+        """Begin the count, before the gallery says so.
+
+        Args:
+            beside: The count that is in force until then; it goes on.
+
+        Raises:
+            GalleryError: the counter cannot be written.
+        """
         with locked(self._files, self._path):
-            self._write(AttemptState(writes=1))
+            in_force = None if beside is None else beside._read()[0]
+            other = b"" if beside is None or in_force is None else beside._packed(in_force)
+            self._write(AttemptState(writes=1), other)
+
+    def settle(self) -> None:
+        """Forget the count before this one, now that the gallery says so.
+
+        Raises:
+            GalleryError: the counter cannot be written.
+        """
+        with locked(self._files, self._path):
+            state, other = self._read()
+            if state is not None and other:
+                self._write(state, b"")
 
     def status(self) -> AttemptStatus:
         """Where the count stands."""
-        policy, state, now = self.policy, self._read(), self._now()
+        policy, (state, _), now = self.policy, self._read(), self._now()
         if state is None:
             return AttemptStatus(policy.free, policy.most, policy.wait_s, None, 0.0, Reason.COUNTER)
         return AttemptStatus(
@@ -136,23 +160,32 @@ class AttemptCounter:
             refusal(policy, state, now),
         )
 
-    def _read(self) -> AttemptState | None:
+    def _read(self) -> tuple[AttemptState | None, bytes]:
+        """This count's state, and what else the file holds; no state where none can be believed."""
         try:
-            data = self._files.read(self._path, STATE_BYTES + 1)
+            data = self._files.read(self._path, MAX_FILE_BYTES + 1)
         except OSError:
-            return None
+            return None, b""
         own = self._binding
-        state = parse_state(data, key=own.key, gallery_id=own.gallery_id, count_id=own.count_id)
+        state, other = None, b""
+        for part in split_states(data):
+            found = parse_state(part, key=own.key, gallery_id=own.gallery_id, count_id=own.count_id)
+            if found is None:
+                other = part
+            else:
+                state = found
         if state is None or state.writes < self._writes_seen:
-            return None
+            return None, other
         self._writes_seen = state.writes
-        return state
+        return state, other
 
-    def _write(self, state: AttemptState) -> None:
-        own = self._binding
-        data = pack_state(state, key=own.key, gallery_id=own.gallery_id, count_id=own.count_id)
-        write_atomically(self._files, self._path, data)
+    def _write(self, state: AttemptState, other: bytes) -> None:
+        write_atomically(self._files, self._path, self._packed(state) + other)
         self._writes_seen = state.writes
+
+    def _packed(self, state: AttemptState) -> bytes:
+        own = self._binding
+        return pack_state(state, key=own.key, gallery_id=own.gallery_id, count_id=own.count_id)
 
 
 def moment_of_boot() -> Moment:

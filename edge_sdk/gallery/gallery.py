@@ -361,19 +361,23 @@ class Gallery(Exchange):
         """Prepare what depends on the content; a counter that goes on keeps what it has seen."""
         vault = self._vault
         self._recognition = Recognition(vault.header, vault.content)
-        record = vault.content.record(ATTEMPT_POLICY)
+        following = self._counter_of(vault.content)
+        if self._counter is None or following is None or self._counter.count_id != following.count_id:
+            self._counter = following
+
+    def _counter_of(self, content: Content) -> AttemptCounter | None:
+        """The counter that a content asks for; None where it counts no tries."""
+        record = content.record(ATTEMPT_POLICY)
         if record is None:
-            self._counter = None
-            return
+            return None
         limit, count_id = parse_limit(record)
-        if self._counter is not None and self._counter.count_id == count_id:
-            return
-        self._counter = AttemptCounter(
-            vault.places.files,
-            vault.places.path,
+        gallery_id, places = self._vault.header.gallery_id, self._vault.places
+        return AttemptCounter(
+            places.files,
+            places.path,
             limit,
-            key=sealing.hkdf(vault.content.root_secret, salt=vault.header.gallery_id, info=ATTEMPTS_LABEL),
-            gallery_id=vault.header.gallery_id,
+            key=sealing.hkdf(content.root_secret, salt=gallery_id, info=ATTEMPTS_LABEL),
+            gallery_id=gallery_id,
             count_id=count_id,
             now=self._uptime,
         )
@@ -389,12 +393,18 @@ class Gallery(Exchange):
             checks=self._recognition.enrolment_checks(),
         )
 
-    def _committed(self, before: Content) -> None:
-        """Follow a commit of our own."""
-        self._take_over()
-        limit = self._vault.content.record(ATTEMPT_POLICY)
-        if self._counter is not None and limit != before.record(ATTEMPT_POLICY):
-            self._counter.restart()
+    @contextlib.contextmanager
+    def _in_step(self, before: Content, after: Content) -> Iterator[None]:
+        """Have the count of a new limit there before the limit is: no power cut leaves a limit without a count."""
+        following = self._counter_of(after)
+        if following is None or before.record(ATTEMPT_POLICY) == after.record(ATTEMPT_POLICY):
+            yield
+            return
+        following.start(beside=self._counter)
+        yield
+        # Committed is committed: a count that could not be forgotten now is never asked again.
+        with contextlib.suppress(GalleryError):
+            following.settle()
 
     def _note_answer(self, answer: Identification | Verification) -> None:
         content = self._vault.content

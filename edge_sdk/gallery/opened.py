@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import TypeVar
 
@@ -65,8 +66,8 @@ class Opened(ABC):
         """Prepare what depends on the vault's content."""
 
     @abstractmethod
-    def _committed(self, before: Content) -> None:
-        """Follow a commit of our own."""
+    def _in_step(self, before: Content, after: Content) -> AbstractContextManager[None]:
+        """What has to happen right before and right after a commit, under the gallery's lock."""
 
     def _commit(
         self,
@@ -78,8 +79,9 @@ class Opened(ABC):
         events: Sequence[AuditEvent] | None = None,
     ) -> None:
         """As `Vault.commit`."""
-        self._vault.commit(before, after, header=header, key=key, events=events)
-        self._committed(before)
+        in_step = self._in_step(before, after)
+        self._vault.commit(before, after, header=header, key=key, events=events, in_step=in_step)
+        self._take_over()
 
     def _change(
         self,

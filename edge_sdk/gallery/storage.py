@@ -64,7 +64,7 @@ class FileSystem(Protocol):
 
 
 class PosixFileSystem:
-    """The device's own file system."""
+    """The device's own file system. No child inherits its handles: `os.open` sees to that (PEP 446)."""
 
     @contextmanager
     def lock(self, path: Path) -> Iterator[None]:
@@ -96,22 +96,14 @@ class PosixFileSystem:
 
     def read(self, path: Path, max_bytes: int, offset: int = 0) -> bytes:
         """As the seam says."""
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
-        with open(handle, "rb", buffering=0) as file:  # noqa: PTH123
-            wanted = min(max(0, _plain_size(handle) - offset), max_bytes)
+        with _plain_file(path) as (handle, size), open(handle, "rb", closefd=False) as file:  # noqa: PTH123
             file.seek(offset)
-            data = file.read(wanted)
-            while len(data) < wanted and (more := file.read(wanted - len(data))):
-                data += more
-            return data
+            return file.read(min(size, max_bytes))
 
     def size(self, path: Path) -> int:
         """As the seam says."""
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
-        try:
-            return _plain_size(handle)
-        finally:
-            os.close(handle)
+        with _plain_file(path) as (_, size):
+            return size
 
     def mode(self, path: Path) -> int | None:
         """As the seam says."""
@@ -122,13 +114,13 @@ class PosixFileSystem:
 
     def create(self, path: Path) -> int:
         """As the seam says."""
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         _make_private(handle, path)
         return handle
 
     def append(self, path: Path) -> int:
         """As the seam says."""
-        flags = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+        flags = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK
         with contextlib.suppress(FileNotFoundError):
             handle = os.open(path, flags)
             try:
@@ -163,7 +155,7 @@ class PosixFileSystem:
 
     def fsync_directory(self, path: Path) -> None:
         """As the seam says."""
-        handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(handle)
         finally:
@@ -175,7 +167,7 @@ class PosixFileSystem:
 
 
 def _open_lock(path: Path) -> int:
-    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
+    flags = os.O_RDWR | os.O_NOFOLLOW
     while True:
         with contextlib.suppress(FileNotFoundError):
             return os.open(path, flags)
@@ -190,6 +182,16 @@ def _is_at(handle: int, path: Path) -> bool:
         return os.path.samestat(os.fstat(handle), path.lstat())
     except FileNotFoundError:
         return False
+
+
+@contextmanager
+def _plain_file(path: Path) -> Iterator[tuple[int, int]]:
+    """A handle to read with, and the size; without O_NONBLOCK whoever makes the path a pipe could hold us up."""
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        yield handle, _plain_size(handle)
+    finally:
+        os.close(handle)
 
 
 def _plain_size(handle: int) -> int:
@@ -277,7 +279,6 @@ def write_atomically(
         handle = files.create(tmp)
     except OSError as error:
         raise _cannot("create", tmp, error) from error
-    kept = False
     try:
         try:
             try:
@@ -296,11 +297,10 @@ def write_atomically(
             files.rename(tmp, path)
         except OSError as error:
             raise _cannot("replace", path, error) from error
-        kept = True
-    finally:
-        if not kept:
-            with contextlib.suppress(OSError):
-                files.unlink(tmp)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            files.unlink(tmp)
+        raise
     try:
         files.fsync_directory(path.parent)
     except OSError as error:

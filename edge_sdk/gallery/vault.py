@@ -194,6 +194,7 @@ class Vault:
         header: Header | None = None,
         key: KeyProvider | None = None,
         events: Sequence[audit.AuditEvent] | None = None,
+        in_step: contextlib.AbstractContextManager[None] | None = None,
     ) -> None:
         """Seal a changed content as the next generation.
 
@@ -204,6 +205,7 @@ class Vault:
                 the next one. Where slots are replaced, slot 0 is the one to read back through.
             key: What opens slot 0 then.
             events: For the audit log; by default what `changes` finds.
+            in_step: Entered right before the file is replaced and left right after, under the lock.
 
         Raises:
             GalleryError: `before` is not what is on the disk any more, or a step of the commit failed.
@@ -221,7 +223,8 @@ class Vault:
                 )
             if before.audit.entries:
                 after = replace(after, audit=self._write_log(said, header.generation, commit=True))
-            head, content = commit(self.places, header, after, slot.index, slot.slot_key)
+            with in_step or contextlib.nullcontext():
+                head, content = commit(self.places, header, after, slot.index, slot.slot_key)
         self._take(head, content, slot)
         self.key = key or self.key
 

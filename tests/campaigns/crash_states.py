@@ -2,7 +2,7 @@
 
 A kind of change is a start, a function that makes the change, and nothing more: what was before and what is after
 is found by opening. A state is lost where it says neither, refused where it does not open, rolled back where the
-anchor refuses it; none of that may be. Where it opens it is changed once more, since a gallery that cannot be
+anchor refuses it, locked out where the count of tries is gone; none of that may be. Where it opens it is changed once more, since a gallery that cannot be
 changed any more is lost too.
 """
 
@@ -179,6 +179,11 @@ def _limit(files: Board) -> None:
         t.limit_attempts(LIMIT)
 
 
+def _limit_no_more(files: Board) -> None:
+    with reopen(files).transaction() as t:
+        t.limit_attempts(None)
+
+
 def _note(files: Board) -> None:
     reopen(files)._vault.note(AuditEvent("export", detail="subjects=2"))
 
@@ -214,6 +219,9 @@ KINDS: dict[str, Kind] = {
     "renew-transform": Kind(with_two_subjects, lambda f: reopen(f).renew_transform()),
     "policy": Kind(with_two_subjects, _policy),
     "limit tries": Kind(with_two_subjects, _limit),
+    "limit tries otherwise": Kind(counting_tries, _limit),
+    "limit tries no more": Kind(counting_tries, _limit_no_more),
+    "reset tries": Kind(counting_tries, lambda f: reopen(f).reset_attempts()),
     "import": Kind(with_two_subjects, lambda f: reopen(f).import_from(f.state()[PACKAGE])),
     "signed command": Kind(with_two_subjects, lambda f: reopen(f).obey(f.state()[COMMAND])),
     "audit entry": Kind(with_two_subjects, _note),
@@ -292,24 +300,24 @@ class Count:
         lost: They say neither what was before nor what is after, or not what was acknowledged.
         refused: They do not open, or cannot be changed any more.
         rolled_back: The anchor refuses them.
-        shut: Tries are refused until an administrator acts; expected between a limit and its counter alone.
+        locked_out: Tries are counted, and the counter is not there to count them.
     """
 
     states: int = 0
     lost: int = 0
     refused: int = 0
     rolled_back: int = 0
-    shut: int = 0
+    locked_out: int = 0
     kept: list[State] = field(default_factory=list, repr=False)
 
     @property
     def faults(self) -> int:
         """All that must not be."""
-        return self.lost + self.refused + self.rolled_back
+        return self.lost + self.refused + self.rolled_back + self.locked_out
 
     def add(self, other: Count) -> None:
         """Count another survey's states as well."""
-        for name in ("states", "lost", "refused", "rolled_back", "shut"):
+        for name in ("states", "lost", "refused", "rolled_back", "locked_out"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
 
@@ -360,8 +368,7 @@ def survey(
             except (GalleryError, AssertionError):
                 count.refused += 1
             else:
-                if found is not None and found[TRIES] == (None, Reason.COUNTER):
-                    count.shut += 1
+                count.locked_out += found is not None and found[TRIES] == (None, Reason.COUNTER)
                 count.lost += found not in allowed
                 if keep:
                     count.kept.append(state)

@@ -1,5 +1,6 @@
 """How many tries there are, whatever happens to the power, the clock, the file and other processes."""
 
+import contextlib
 import errno
 import os
 import subprocess
@@ -70,7 +71,7 @@ class Tries(RuleBasedStateMachine):
 
     @initialize()
     def begin_the_count(self) -> None:
-        self.device.process().restart()
+        self.device.process().start()
         self.start_processes()
 
     def start_processes(self) -> None:
@@ -159,7 +160,7 @@ test_no_order_of_events_gives_a_try_too_many = Tries.TestCase
 def test_the_state_machine_notices_a_counter_that_is_not_synced() -> None:
     """A negative control: without fsync a power cut gives tries back."""
     device = Machine()
-    device.process().restart()
+    device.process().start()
     files = SimulatedFileSystem.holding(device.files.state())
     files.ignored = ("fsync", "fsync_directory")
     device.files = files
@@ -410,24 +411,85 @@ def test_a_try_that_cannot_be_counted_is_not_made(code: int) -> None:
         device.files.fail = {}
 
 
-def test_a_power_cut_between_reset_and_counter_keeps_the_door_shut() -> None:
+def test_wherever_a_reset_is_cut_the_door_has_the_old_count_or_the_new() -> None:
     device = Machine()
     gallery = door(device)
-    start = device.files.state()
+    answer(gallery)
+    start, failures = device.files.state(), set()
     gallery.reset_attempts()
-    for cut in range(len(device.files.steps)):
+    steps = len(device.files.steps)
+    for cut in range(steps):
         files = SimulatedFileSystem.holding(start)
         files.cut_before = cut
         device.files = files
-        try:
+        with contextlib.suppress(PowerCut):
             again(device).reset_attempts()
-        except PowerCut:
-            for state in files.states_after_cut():
-                device.files = SimulatedFileSystem.holding(state)
-                found = answer(again(device))
-                assert found in (Decision.REJECTED, Reason.COUNTER)
-                again(device).reset_attempts()
-                assert answer(again(device), ANN) is Decision.ACCEPTED
+        for state in files.states_after_cut():
+            device.files = SimulatedFileSystem.holding(state)
+            found = again(device).attempts()
+            assert found is not None
+            assert found.refusal is None
+            failures.add(found.failures)
+            assert answer(again(device), ANN) is Decision.ACCEPTED
+    assert failures == {0, 1}
+
+
+def test_tries_during_a_change_of_the_limit_count_and_a_stale_process_learns_of_it() -> None:
+    device = Machine()
+    gallery = door(device)
+    answer(gallery)
+    other = again(device)
+
+    class Interrupted(SimulatedFileSystem):
+        """Another process tries right before the gallery is replaced."""
+
+        def rename(self, source: Path, target: Path) -> None:
+            if target == PATH:
+                assert answer(other) is Decision.REJECTED
+                assert other.attempts().failures == 2  # type: ignore[union-attr]
+            super().rename(source, target)
+
+    device.files.__class__ = Interrupted
+    gallery.reset_attempts()
+    assert len(device.files.state()[counter_path(PATH)]) == STATE_BYTES
+    assert answer(other) is Decision.REJECTED
+    assert other.attempts().failures == gallery.attempts().failures == 1  # type: ignore[union-attr]
+
+
+def test_a_count_that_cannot_be_forgotten_is_left_and_never_asked_again() -> None:
+    device = Machine()
+    gallery = door(device)
+    for _ in range(2):
+        answer(gallery)
+    start = device.files.state()
+    done = len(device.files.steps)
+    gallery.reset_attempts()
+    forgets = len(device.files.steps) - 1 - device.files.steps[::-1].index("create") - done
+    device.files = SimulatedFileSystem.holding(start)
+    device.files.fail = {forgets: OSError(errno.ENOSPC, "full")}
+    again(device).reset_attempts()
+    assert len(device.files.state()[counter_path(PATH)]) == 2 * STATE_BYTES
+    assert again(device).attempts().failures == 0  # type: ignore[union-attr]
+    assert answer(again(device)) is Decision.REJECTED
+    assert again(device).attempts().failures == 1  # type: ignore[union-attr]
+    again(device).reset_attempts()
+    assert len(device.files.state()[counter_path(PATH)]) == STATE_BYTES
+    assert answer(again(device), ANN) is Decision.ACCEPTED
+
+
+def test_a_limit_whose_count_cannot_be_begun_is_not_set() -> None:
+    device = Machine()
+    gallery = door(device)
+    answer(gallery)
+    before = device.files.state()
+    device.files.fail = dict.fromkeys(
+        range(len(device.files.steps), 99), OSError(errno.EROFS, "read-only file system")
+    )
+    with pytest.raises(GalleryError, match="read-only"):
+        gallery.reset_attempts()
+    assert device.files.state() == before
+    device.files.fail = {}
+    assert again(device).attempts().failures == 1  # type: ignore[union-attr]
 
 
 def test_the_real_clock_goes_on_and_keeps_its_boot() -> None:

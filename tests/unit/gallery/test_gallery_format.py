@@ -1,8 +1,10 @@
 """Headers and contents that are refused, before memory is spent on them."""
 
+import re
 import struct
 import tracemalloc
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -77,38 +79,80 @@ def test_a_header_comes_back() -> None:
 
 
 @pytest.mark.parametrize(
-    ("at", "value"),
+    ("at", "value", "said"),
     [
-        (0, b"\x88"),
-        (8, b"\2\0"),
-        (8, b"\0\0"),
-        (10, b"\0\0"),
-        (10, b"\3\0"),
-        (12, struct.pack("<I", 4097)),
-        (12, struct.pack("<I", 0)),
-        (12, struct.pack("<I", 0xFFFFFFFF)),
-        (12, struct.pack("<I", 88 + 108 + 117)),
-        (12, struct.pack("<I", 88 + 108 + 119)),
-        (32, bytes(8)),
-        (80, bytes(2)),
-        (82, b"\0"),
-        (82, b"\3"),
-        (83, b"\2"),
-        (84, b"\0\0"),
-        (84, b"\1\0"),
-        (84, b"\3\0"),
-        (84, b"\x09\0"),
-        (86, b"\1\0"),
-        (88, b"\0\0"),
-        (90, struct.pack("<H", 103)),
-        (90, struct.pack("<H", 0xFFFF)),
+        (0, b"\x88", "the first 8 bytes are not 894647410d0a1a0a"),
+        (8, b"\2\0", "expected gallery format version 1, found 2"),
+        (8, b"\0\0", "expected gallery format version 1, found 0"),
+        (10, b"\0\0", "unknown suite 0"),
+        (10, b"\3\0", "unknown suite 3"),
+        (12, struct.pack("<I", 4097), "header length 4097 is not in 196..4096"),
+        (12, struct.pack("<I", 0), "header length 0 is not in 196..4096"),
+        (12, struct.pack("<I", 0xFFFFFFFF), "header length 4294967295 is not in 196..4096"),
+        (12, struct.pack("<I", 88 + 108 + 3), "key slot 1 runs past the header"),
+        (12, struct.pack("<I", 88 + 108 + 4), "key slot 1 of type 3 with 114 bytes"),
+        (12, struct.pack("<I", 88 + 108 + 117), "key slot 1 of type 3 with 114 bytes"),
+        (12, struct.pack("<I", 88 + 108 + 119), "1 unknown bytes after the last key slot"),
+        (32, bytes(8), "generation is 0, it counts from 1"),
+        (80, bytes(2), "dimension is 0"),
+        (82, b"\0", "unknown dtype 0"),
+        (82, b"\3", "unknown dtype 3"),
+        (83, b"\2", "unknown transform 2"),
+        (84, b"\0\0", "0 key slots, expected 1..8"),
+        (84, b"\1\0", "118 unknown bytes after the last key slot"),
+        (84, b"\3\0", "key slot 2 runs past the header"),
+        (84, b"\x09\0", "9 key slots, expected 1..8"),
+        (86, b"\1\0", "reserved header field is 1, expected 0"),
+        (88, b"\0\0", "key slot 0 of type 0 with 104 bytes"),
+        (90, struct.pack("<H", 103), "key slot 0 of type 1 with 103 bytes"),
+        (90, struct.pack("<H", 0xFFFF), "key slot 0 of type 1 with 65535 bytes"),
     ],
 )
-def test_a_field_out_of_range_is_refused(at: int, value: bytes) -> None:
+def test_a_field_out_of_range_is_refused_with_what_was_found(at: int, value: bytes, said: str) -> None:
     packed = bytearray(pack_header(HEADER) + bytes(4096))
     packed[at : at + len(value)] = value
-    with pytest.raises(GalleryFormatError):
+    with pytest.raises(GalleryFormatError, match=re.escape(said)) as caught:
         parse_header(bytes(packed))
+    later = said.startswith(
+        ("expected gallery format version", "unknown suite", "unknown dtype", "unknown tr")
+    )
+    assert caught.value.hint == ("use a newer edge-sdk" if later else None)
+
+
+def test_the_largest_header_comes_back_and_no_larger_one_is_made() -> None:
+    wrapped = bytes(WRAPPED_BYTES)
+    room = 4096 - 88 - 4 - WRAPPED_BYTES
+    largest = replace(HEADER, slots=(Slot(65535, bytes(room), wrapped),))
+    assert len(pack_header(largest)) == 4096
+    assert parse_header(pack_header(largest)) == largest
+    most = replace(HEADER, slots=tuple(Slot(kind, b"", wrapped) for kind in range(1, 9)))
+    assert parse_header(pack_header(most)) == most
+    with pytest.raises(GalleryFormatError, match="header length 4097"):
+        pack_header(replace(HEADER, slots=(Slot(1, bytes(room + 1), wrapped),)))
+    with pytest.raises(GalleryFormatError, match="9 key slots"):
+        pack_header(replace(HEADER, slots=(*most.slots, Slot(9, b"", wrapped))))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"gallery_id": bytes(15)},
+        {"model_id": b"m" * 33},
+        {"slots": (Slot(1, b"parameters", bytes(WRAPPED_BYTES - 1)),)},
+    ],
+)
+def test_a_field_that_would_not_come_back_is_not_written(wrong: dict[str, Any]) -> None:
+    with pytest.raises(GalleryFormatError, match="has the wrong length or range"):
+        pack_header(replace(HEADER, **wrong))
+
+
+def test_every_slot_gets_its_own_data_key() -> None:
+    """One too few would leave a slot out, and whoever holds its key."""
+    one, two = bytes(WRAPPED_BYTES - 1) + b"1", bytes(WRAPPED_BYTES - 1) + b"2"
+    assert [slot.wrapped for slot in HEADER.with_wrapped([one, two]).slots] == [one, two]
+    for wrong in ([one], [one, two, two]):
+        with pytest.raises(ValueError, match="zip"):
+            HEADER.with_wrapped(wrong)
 
 
 @pytest.mark.parametrize("field", ["generation", "key_epoch"])
@@ -118,10 +162,17 @@ def test_a_number_after_the_last_one_is_one_error(field: str) -> None:
         pack_header(replace(HEADER, **{field: 2**64}))
 
 
-def test_every_truncated_header_is_refused() -> None:
+def test_every_truncated_header_is_refused_with_its_length() -> None:
     packed = pack_header(HEADER)
     for length in range(len(packed)):
-        with pytest.raises(GalleryFormatError):
+        said = (
+            "not a gallery"
+            if length < 8
+            else f"{length} bytes, a header has 88 and more"
+            if length < 88
+            else f"header of {len(packed)} bytes in a file of {length}"
+        )
+        with pytest.raises(GalleryFormatError, match=said):
             parse_header(packed[:length])
 
 
