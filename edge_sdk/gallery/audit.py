@@ -167,7 +167,7 @@ class AuditLog:
             self._offset, self._lost = self._end_of(sealed, size)
         data = self._read(size - self._offset, self._offset)
         head = self._head
-        for line in data.split(b"\n"):
+        for line in _lines(data):
             found = _parsed(line, head)
             if found is not None:
                 head = found[1]
@@ -232,7 +232,7 @@ def check_log(data: bytes, sealed: AuditHead, first_key: bytes, *, generation: i
     entries: list[AuditEntry] = []
     strays: list[int] = []
     passed = sealed.entries == 0
-    for number, line in enumerate(data.split(b"\n"), start=1):
+    for number, line in enumerate(_lines(data), start=1):
         found = _parsed(line, head)
         if found is None:
             strays += [number] if line else []
@@ -240,7 +240,7 @@ def check_log(data: bytes, sealed: AuditHead, first_key: bytes, *, generation: i
         entry, head = found
         entries.append(entry)
         passed = passed or (head.entries, head.chain) == (sealed.entries, sealed.chain)
-    broken_at = None if passed else min(head.entries, sealed.entries) + 1
+    broken_at = None if passed else min(head.entries + 1, sealed.entries)
     return AuditReport(tuple(_judged(entries, generation)), sealed.entries, broken_at, tuple(strays))
 
 
@@ -261,6 +261,11 @@ def _next_line(
     text = f"{number} {now_s} {generation} {batch} {event.event} {event.subject or '-'} {event.detail or '-'}"
     code = _code(head, text.encode())
     return f"{text} {code.hex()}\n".encode(), AuditHead(number, now_s, code, _next_key(head.key))
+
+
+def _lines(data: bytes) -> list[bytes]:
+    """A log's lines without the zeros that a file system may leave after a power cut where bytes were to be."""
+    return [line.rstrip(b"\0") for line in data.split(b"\n")]
 
 
 def _parsed(line: bytes, head: AuditHead) -> tuple[AuditEntry, AuditHead] | None:

@@ -1,5 +1,10 @@
 """Every state that a power cut may leave during a change of a gallery, and what is found there.
 
+    python tests/campaigns/crash_states.py [--tears 3] [--processes 2] [KIND ...]
+
+runs all of it, or some kinds of change: torn at every byte, and cut twice, torn at so many places. A line for each
+kind goes to stderr, all counts as JSON to stdout.
+
 A kind of change is a start, a function that makes the change, and nothing more: what was before and what is after
 is found by opening. A state is lost where it says neither, refused where it does not open, rolled back where the
 anchor refuses it, locked out where the count of tries is gone; none of that may be. Where it opens it is changed once more, since a gallery that cannot be
@@ -8,9 +13,13 @@ changed any more is lost too.
 
 from __future__ import annotations
 
+import argparse
 import contextlib
+import json
+import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
@@ -317,8 +326,12 @@ class Count:
 
     def add(self, other: Count) -> None:
         """Count another survey's states as well."""
-        for name in ("states", "lost", "refused", "rolled_back", "locked_out"):
-            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for name, number in other.figures().items():
+            setattr(self, name, getattr(self, name) + number)
+
+    def figures(self) -> dict[str, int]:
+        """All numbers by name."""
+        return {name: number for name, number in asdict(replace(self, kept=[])).items() if name != "kept"}
 
 
 def survey(
@@ -406,3 +419,45 @@ def _looks(start: State, change: Change) -> tuple[list[tuple[int, Look | None]],
         with contextlib.suppress(GalleryError):
             looks.append((steps, look(state)))
     return looks, total
+
+
+def enrol_one(files: Board) -> None:
+    """What is done after the first cut."""
+    reopen(files).enrol("once more", np.ones((1, 4), np.float32))
+
+
+def cut_twice(kind: Kind, tears: int) -> Count:
+    """From every state that the first cut left, change again and cut again."""
+    first = survey(kind.start(), kind.change, tears=tears, keep=True)
+    total = Count()
+    for state in first.kept:
+        if PATH in state:
+            total.add(survey(state, enrol_one, tears=tears))
+    return total
+
+
+def all_of(name: str, tears: int) -> tuple[str, dict[str, dict[str, int]]]:
+    """Both campaigns of a kind of change."""
+    kind = KINDS[name]
+    once = survey(kind.start(), kind.change, tears=EVERY_BYTE)
+    return name, {"torn at every byte": once.figures(), "cut twice": cut_twice(kind, tears).figures()}
+
+
+def main() -> None:
+    """Count the states of all kinds of change and what is wrong with them."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("kinds", nargs="*", default=list(KINDS), metavar="KIND")
+    parser.add_argument("--tears", type=int, default=3)
+    parser.add_argument("--processes", type=int, default=2)
+    options = parser.parse_args()
+    found = {}
+    with ProcessPoolExecutor(options.processes) as pool:
+        for work in as_completed(pool.submit(all_of, name, options.tears) for name in options.kinds):
+            name, counts = work.result()
+            found[name] = counts
+            print(f"{name}: {counts}", file=sys.stderr, flush=True)
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

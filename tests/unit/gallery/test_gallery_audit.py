@@ -194,6 +194,19 @@ def test_a_torn_line_is_passed_over_and_said(gallery: Gallery, path: Path) -> No
     assert (report.strays, len(report.entries)) == ((5,), 5)
 
 
+def test_zeros_that_a_power_cut_leaves_take_no_entry_away(gallery: Gallery, path: Path) -> None:
+    """An entry whose line feed never came, and an append of which only the length came to the medium."""
+    log = audit_path(path)
+    whole = log.read_bytes()
+    entries = len(gallery.audit().entries)
+    log.write_bytes(whole[:-1] + bytes(100))
+    report = gallery.audit()
+    assert (report.intact, report.strays, len(report.entries)) == (True, (), entries)
+    Gallery.open(path, key=KEY).reinstate("ann")
+    report = gallery.audit()
+    assert (report.intact, report.strays, len(report.entries)) == (True, (), entries + 1)
+
+
 def test_a_commit_that_never_came_is_marked(path: Path) -> None:
     place = Path("g/home.gallery")
     files = SimulatedFileSystem()
