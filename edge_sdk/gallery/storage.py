@@ -96,7 +96,7 @@ class PosixFileSystem:
 
     def read(self, path: Path, max_bytes: int, offset: int = 0) -> bytes:
         """As the seam says."""
-        with _plain_file(path) as (handle, size), open(handle, "rb", closefd=False) as file:  # noqa: PTH123
+        with _plain_file(path) as (handle, size), open(handle, "rb", closefd=False) as file:
             file.seek(offset)
             return file.read(min(size, max_bytes))
 

@@ -138,7 +138,7 @@ def test_the_largest_header_comes_back_and_no_larger_one_is_made() -> None:
     [
         {"gallery_id": bytes(15)},
         {"model_id": b"m" * 33},
-        {"slots": (Slot(1, b"parameters", bytes(WRAPPED_BYTES - 1)),)},
+        {"slots": (Slot(1, b"longer", bytes(WRAPPED_BYTES - 1)), Slot(3, b"", bytes(WRAPPED_BYTES + 1)))},
     ],
 )
 def test_a_field_that_would_not_come_back_is_not_written(wrong: dict[str, Any]) -> None:

@@ -193,6 +193,25 @@ def test_wrong_key_and_altered_bytes_give_one_error() -> None:
     with pytest.raises(SealError) as caught:
         open_bytes(data, InMemoryKey(bytes(32)))
     assert messages == {str(caught.value)}
+    assert caught.value.hint is not None
+    assert all(advice in caught.value.hint for advice in ("rotated?", "restore the gallery", "enrol again"))
+
+
+def test_a_body_too_short_for_any_content_says_how_short() -> None:
+    (data,) = generations(1)
+    head = header_bytes_of(parse_header(data).slots)
+    with pytest.raises(GalleryFormatError, match="cut short: 71 bytes of sealed data"):
+        sealing.open_body(data[: head + 71], bytes(32))
+    with pytest.raises(SealError):
+        sealing.open_body(data[: head + 72], bytes(32))
+
+
+def test_a_slot_without_a_key_is_not_left_out() -> None:
+    """Whoever holds its key would be locked out by the next commit."""
+    head = parse_header(with_second_slot(generations(1)[0], InMemoryKey(b"o" * 32)))
+    for keys in ([bytes(32)], [bytes(32)] * 3):
+        with pytest.raises(ValueError, match="zip"):
+            sealing.seal(head, keys, memoryview(b""), random=bytes)
 
 
 @settings(max_examples=300, deadline=None)
