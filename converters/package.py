@@ -14,6 +14,8 @@ from edge_sdk.inference.network_card import NetworkCard
 
 # A fixed time stamp, so that the same network and card give the same bytes.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
+#: In a compiled file's card, under ``source``: SHA-256 of the whole file that was compiled, hex.
+COMPILED_FROM = "compiled_from"
 
 
 def with_card(network: bytes, card: ModelCard) -> bytes:
@@ -29,9 +31,7 @@ def with_card(network: bytes, card: ModelCard) -> bytes:
     graph = Graph.parse(network)
     graph.set_metadata(BUFFER_NAME, metadata_buffer(card))
     graph.prune()
-    flatbuffer = graph.to_bytes()
-    card = replace(card, network_sha256=hashlib.sha256(flatbuffer).hexdigest())
-    return _bundle(flatbuffer, card.to_bytes())
+    return card_behind(graph.to_bytes(), card)
 
 
 def with_network_card(network: bytes, card: NetworkCard) -> bytes:
@@ -48,15 +48,27 @@ def with_network_card(network: bytes, card: NetworkCard) -> bytes:
     return _bundle(network, card.to_bytes())
 
 
-def with_compiled_card(compiled: bytes, card: ModelCard) -> bytes:
+def with_compiled_card(compiled: bytes, card: ModelCard, *, compiled_from: str) -> bytes:
     """The deployable file of a network that a chip's compiler wrote: every byte of it stays where it is.
 
     Args:
         compiled: The compiler's FlatBuffer; it may count on the order of its tensors.
         card: Of the network that was compiled; ``network_sha256`` is filled in here.
+        compiled_from: SHA-256 of the whole file that was compiled, hex; it goes into the card's ``source``.
     """
-    card = replace(card, network_sha256=hashlib.sha256(compiled).hexdigest())
-    return _bundle(compiled, card.to_bytes())
+    source = {**card.source, COMPILED_FROM: compiled_from}
+    return card_behind(compiled, replace(card, source=source))
+
+
+def card_behind(flatbuffer: bytes, card: ModelCard) -> bytes:
+    """The deployable file of a network that has its metadata already: no byte of the network changes.
+
+    Args:
+        flatbuffer: The network.
+        card: What to say; ``network_sha256`` is filled in here.
+    """
+    card = replace(card, network_sha256=hashlib.sha256(flatbuffer).hexdigest())
+    return _bundle(flatbuffer, card.to_bytes())
 
 
 def _bundle(flatbuffer: bytes, card: bytes) -> bytes:

@@ -140,7 +140,7 @@ def _finish(
             "source": model.source,
         }
         write_all(folder, {file: data, f"{name}.{recipe.name}.recipe.json": _json(saved)})
-        finished[recipe.name] = Finished(file, data, network, recipe, card, crops, {})
+        finished[recipe.name] = file, data
         artefacts.append(
             Artefact(
                 file=file,
@@ -185,15 +185,14 @@ def _finish(
 
 
 def _section(
-    request: Request, target: Target, foreseen: Part, finished: Mapping[str, Finished], folder: Path
+    request: Request, target: Target, foreseen: Part, finished: Mapping[str, tuple[str, bytes]], folder: Path
 ) -> Section:
     """Finish what was made for a target."""
     parts = [foreseen]
     told = settings_of(target, request.settings)
     with stage(f"finish for {target.name}"):
         for name in target.makes:
-            part, files = finish(target, replace(finished[name], settings=told))
-            require(target.name, [part], request.allow)
+            part, files = finish(target, Finished.of(*finished[name], told), allowed=request.allow)
             write_all(folder, files)
             parts.append(part)
     return Section(target.name, target.summary, tuple(parts))

@@ -6,7 +6,9 @@ import hashlib
 import io
 import json
 import os
+import shlex
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,9 @@ from converters.assessment.evaluate import Evaluation
 from converters.atomic_file import replace_file
 from converters.errors import ConversionError
 from converters.evaluation.evidence import OperatingPointEvidence, Unsupported
-from converters.package import with_card
+from converters.package import card_behind
+from converters.targets.finishing import made_before
+from converters.targets.rule import named
 from edge_sdk.decision.operating_point import OperatingPoint
 from edge_sdk.errors import ModelCardError, ModelError
 from edge_sdk.inference.card import CARD_NAME, ModelCard
@@ -37,6 +41,7 @@ class Written:
         sha256: Of the whole file now, hex. Galleries are bound to it.
         points: The operating points it carries now.
         absent: FMRs that the data cannot support, with what it would take.
+        outdated: Target -> what lies beside the file and was made of it as it was.
     """
 
     file: Path
@@ -44,6 +49,7 @@ class Written:
     sha256: str
     points: tuple[OperatingPoint, ...]
     absent: tuple[Unsupported, ...]
+    outdated: Mapping[str, tuple[str, ...]]
 
     def to_json(self) -> dict[str, Any]:
         """The same as JSON values."""
@@ -53,6 +59,7 @@ class Written:
             "sha256": self.sha256,
             "operating_points": [point.to_json() for point in self.points],
             "absent": [reason.to_dict() for reason in self.absent],
+            "outdated": {target: list(names) for target, names in self.outdated.items()},
         }
 
     def to_text(self) -> str:
@@ -67,6 +74,11 @@ class Written:
             f"SHA-256 is  {self.sha256}",
             "galleries made with the file as it was must be made again: they are bound to its SHA-256",
         ]
+        for target, names in self.outdated.items():
+            lines += [
+                f"made of the file as it was, without these thresholds: {named(names)}",
+                f"  write them again: edge-convert finish {shlex.quote(str(self.file))} --target {target}",
+            ]
         return "\n".join(lines)
 
 
@@ -86,7 +98,7 @@ def check_writable(path: Path) -> None:
 def write_card(path: Path, evaluation: Evaluation) -> Written:
     """Replace the operating points and the probability in a file's card; all else of the file stays.
 
-    The new file is read back and its network compared before it takes the old one's place, in one step.
+    The new file is read back before it takes the old one's place, in one step. Of the network no byte changes.
 
     Args:
         path: The file that was evaluated.
@@ -115,10 +127,10 @@ def write_card(path: Path, evaluation: Evaluation) -> Written:
         )
     card = replace(_known_card(data), operating_points=points, probability=probability_values(evaluation))
     network, files = split(data)
-    written = _with_files(with_card(network, card), files)
-    _check_same_network(path, network, written)
+    written = _with_files(card_behind(network, card), files)
     replace_file(path, written, check=ModelFile.open)
-    return Written(path, before, hashlib.sha256(written).hexdigest(), points, absent)
+    after = hashlib.sha256(written).hexdigest()
+    return Written(path, before, after, points, absent, made_before(path, after))
 
 
 def probability_values(evaluation: Evaluation) -> dict[str, Any]:
@@ -176,12 +188,3 @@ def _with_files(data: bytes, files: dict[str, bytes]) -> bytes:
         for name, content in others.items():
             bundle.writestr(zipfile.ZipInfo(name, _EPOCH), content)
     return archive.getvalue()
-
-
-def _check_same_network(path: Path, network: bytes, written: bytes) -> None:
-    if split(written)[0] == network:
-        return
-    raise ModelError(
-        f"{path}: expected the same network beside the new card, found another",
-        hint="nothing was changed; convert the model again with this version",
-    )

@@ -43,6 +43,32 @@ def add_targets(parser: argparse.ArgumentParser, meaning: str) -> None:
     )
 
 
+def add_allow_and_set(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that talk to a target: which refusals to take, and its settings."""
+    parser.add_argument(
+        "--allow",
+        action="append",
+        default=[],
+        metavar="RULE",
+        help="take what a target refuses by this rule as it is; the report keeps it",
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        type=_setting,
+        metavar="TARGET.NAME=VALUE",
+        help="tell a target something; docs/targets.md lists what",
+    )
+
+
+def _setting(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or "." not in name:
+        raise argparse.ArgumentTypeError(f"expected TARGET.NAME=VALUE, found {text!r}")
+    return name, value
+
+
 def add_contract(parser: argparse.ArgumentParser) -> None:
     """Add the flags that say how pixels become the network's numbers."""
     group = parser.add_argument_group("input contract", "how pixels become the network's numbers")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from converters.cli.arguments import (
+    add_allow_and_set,
     add_command,
     add_contract,
     add_targets,
@@ -37,21 +38,7 @@ def add_commands(commands: Any) -> None:
         " FILE.py:FUNCTION that returns a torch.nn.Module: that file's code is run as yours",
     )
     add_targets(parser, "what to convert for, one or several separated by commas (default: cpu)")
-    parser.add_argument(
-        "--allow",
-        action="append",
-        default=[],
-        metavar="RULE",
-        help="take what a target refuses by this rule as it is; the report keeps it",
-    )
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        type=_setting,
-        metavar="TARGET.NAME=VALUE",
-        help="tell a target something; docs/targets.md lists what",
-    )
+    add_allow_and_set(parser)
     parser.add_argument(
         "--calibration",
         type=Path,
@@ -118,13 +105,6 @@ def add_commands(commands: Any) -> None:
     )
     add_contract(parser)
     parser.set_defaults(run=_convert, parser=parser)
-
-
-def _setting(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals or "." not in name:
-        raise argparse.ArgumentTypeError(f"expected TARGET.NAME=VALUE, found {text!r}")
-    return name, value
 
 
 def _convert(arguments: argparse.Namespace) -> int:

@@ -6,7 +6,7 @@ import argparse
 import os
 from collections.abc import Sequence
 
-from converters.cli import auxiliary, conversion, evaluation, files
+from converters.cli import auxiliary, conversion, evaluation, files, finishing
 from converters.errors import ConversionError, GateError, TargetError
 from edge_sdk import __version__, console
 
@@ -46,5 +46,6 @@ def build_parser() -> argparse.ArgumentParser:
     conversion.add_commands(commands)
     files.add_commands(commands)
     evaluation.add_commands(commands)
+    finishing.add_commands(commands)
     auxiliary.add_commands(commands)
     return parser

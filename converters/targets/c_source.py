@@ -57,12 +57,14 @@ class Golden:
     """Inputs with the answers that tflite-micro gave on the workstation.
 
     Args:
-        inputs: The input tensor of each image, shape (n, H, W, C), int8.
+        inputs: The input tensor of each, shape (n, H, W, C), int8.
         outputs: The raw output tensor of each, shape (n, D), int8.
+        seeds: Which smooth fields the inputs are (``edge_sdk.inference.golden``).
     """
 
     inputs: NDArray[np.int8]
     outputs: NDArray[np.int8]
+    seeds: tuple[int, ...]
 
 
 def namespace_of(stem: str) -> str:
@@ -184,7 +186,8 @@ def _constants(
         "// What the workstation's tflite-micro took (64-bit, reference kernels). A 32-bit core needs less for\n"
         "// its pointers; CMSIS-NN and vendors' kernels ask for scratch memory on top.\n"
         f"constexpr std::size_t kArenaBytes = {arena_bytes};\n\n"
-        "// SHA-256 of the .tflite. Templates of one model are never compared with another's.\n"
+        f"// SHA-256 of the .tflite, {model_id.hex()}.\n"
+        "// Templates of one model are never compared with another's.\n"
         f"constexpr std::uint8_t kModelId[32] = {{\n    {_wrap(list(model_id), 4)}}};\n\n"
         f"{point}"
     )
@@ -214,8 +217,8 @@ def _golden_header(name: str, golden: Golden) -> str:
     count, *shape = golden.inputs.shape
     size, dimension = int(np.prod(shape)), golden.outputs.shape[1]
     body = (
-        "// Real images and what tflite-micro answered to them on the workstation: the same codes on any core\n"
-        "// with its reference kernels.\n"
+        f"// Smooth fields of the seeds {', '.join(map(str, golden.seeds))}, as docs/model-card.md draws them, and what tflite-micro\n"
+        "// answered to them on the workstation: the same codes on any core with its reference kernels.\n"
         f"constexpr int kGoldenCount = {count};\n"
         f"constexpr std::size_t kGoldenInputSize = {size};\n"
         f"constexpr std::size_t kGoldenOutputSize = {dimension};\n"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import glob
 from collections import Counter
 from collections.abc import Callable, Iterator
 
 from ai_edge_litert import schema_py_generated as schema
 
 from converters.graph import Graph
+from converters.package import with_compiled_card
 from converters.rewrites.dense import dense_as_convolution
 from converters.targets import edgetpu_compiler
 from converters.targets.edgetpu_operators import OPERATORS, TABLE
@@ -175,7 +177,7 @@ def finish(finished: Finished) -> Finishing:
             rule="compiled",
         )
         return Finishing(findings=(note,), tables=(table(graph),), figures=figures)
-    compiled, log = edgetpu_compiler.compile_network(finished.data, program)
+    compiled, log = edgetpu_compiler.compile_network(finished.network, program)
     figures |= {
         "Compiler": f"edgetpu_compiler {log.version}",
         "Operators on the Edge TPU, compiled": f"{log.mapped} of {sum(count for _, count, _ in log.rows)}",
@@ -184,7 +186,11 @@ def finish(finished: Finished) -> Finishing:
     }
     rows = tuple((name, str(count), status) for name, count, status in log.rows)
     return Finishing(
-        files={f"{finished.stem}_edgetpu.tflite": compiled},
+        files={
+            f"{finished.stem}_edgetpu.tflite": with_compiled_card(
+                compiled, finished.card, compiled_from=finished.model_id.hex()
+            )
+        },
         findings=(*_fallen(log), *_disagreement(graph, log)),
         tables=(table(graph), ReportTable("The compiler's log", ("Operator", "Times", "Status"), rows)),
         figures=figures,
@@ -270,6 +276,7 @@ TARGET = Target(
     adapt=adapt,
     operators=OPERATORS,
     finish=finish,
+    beside=lambda stem: (f"{glob.escape(stem)}_edgetpu.tflite",),
     estimate=estimate,
     describe=lambda graph: (table(graph),),
     notes=(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from importlib.metadata import version
@@ -15,6 +16,7 @@ from converters.targets.rule import Finding, named
 from converters.targets.shared import no_custom_operators, no_variables, static_shapes
 from converters.targets.target import Estimate, Finished, Finishing, Setting, Table, Target
 
+_ARTEFACT = "ethos_u_int8"
 _ON_THE_NPU = "every-operator-on-the-npu"
 _ADVICE = {
     "L2_NORMALIZATION": "take it off the network; the host does it, in float",
@@ -104,6 +106,11 @@ def configurations(settings: Mapping[str, str]) -> tuple[vela.Configuration, ...
     )
 
 
+def _model(stem: str) -> str:
+    """The model's name without the artefact's: ``face.ethos_u_int8`` becomes ``face``, others stay."""
+    return stem.removesuffix(f".{_ARTEFACT}")
+
+
 def finish(finished: Finished) -> Finishing:
     """Compile for each accelerator asked for, and say what vela expects."""
     if not vela.installed():
@@ -115,11 +122,13 @@ def finish(finished: Finished) -> Finishing:
         )
         return Finishing(findings=(missing,))
     made = [vela.compile_network(finished.network, c) for c in configurations(finished.settings)]
-    model = finished.stem.removesuffix(f".{finished.recipe.name}")
+    model = _model(finished.stem)
     graph = legible(finished.network)
     return Finishing(
         files={
-            f"{model}.{one.configuration.accelerator}.tflite": with_compiled_card(one.network, finished.card)
+            f"{model}.{one.configuration.accelerator}.tflite": with_compiled_card(
+                one.network, finished.card, compiled_from=finished.model_id.hex()
+            )
             for one in made
         },
         findings=tuple(finding for one in made for finding in (*_fallen(one), *_disagreement(graph, one))),
@@ -219,7 +228,7 @@ def _advice(name: str, why: str) -> str:
 TARGET = Target(
     name="ethos-u",
     summary="Arm Ethos-U55, U65 and U85, compiled by vela",
-    makes={"ethos_u_int8": "ethos_u_int8"},
+    makes={_ARTEFACT: _ARTEFACT},
     network_rules=(static_shapes, no_variables, no_custom_operators, kinds_an_npu_has),
     file_rules=(
         static_shapes,
@@ -231,6 +240,7 @@ TARGET = Target(
     ),
     operators=conditions(),
     finish=finish,
+    beside=lambda stem: (f"{glob.escape(_model(stem))}.ethos-u*.tflite",),
     describe=lambda graph: (_placement(graph),),
     settings=(
         Setting(

@@ -9,7 +9,7 @@ from converters.errors import TargetError
 from converters.graph import Graph
 from converters.targets.operator_table import legible
 from converters.targets.rule import Finding, judge, worst_first
-from converters.targets.target import Estimate, Finished, Table, Target
+from converters.targets.target import Estimate, Finished, Finishing, Table, Target
 
 
 @dataclass(frozen=True)
@@ -93,26 +93,31 @@ def examine_file(target: Target, network: bytes, what: str) -> Part:
     )
 
 
-def finish(target: Target, finished: Finished) -> tuple[Part, Mapping[str, bytes]]:
+def finish(
+    target: Target, finished: Finished, *, allowed: Collection[str] = ()
+) -> tuple[Part, Mapping[str, bytes]]:
     """Finish a file as its target asks.
 
     Returns:
         What was found of it, and the files to write beside it.
+
+    Raises:
+        TargetError: The target refuses it by a rule that is not allowed.
     """
     part = examine_file(target, finished.network, finished.file)
-    made = target.finish(finished)
+    require(target.name, [part], allowed)
+    made = Finishing() if target.finish is None else target.finish(finished)
     titles = {table.title for table in made.tables}
-    return (
-        replace(
-            part,
-            findings=worst_first([*part.findings, *made.findings]),
-            tables=(*(table for table in part.tables if table.title not in titles), *made.tables),
-            figures={**part.figures, **made.figures},
-            estimate=made.estimate or part.estimate,
-            files=tuple(made.files),
-        ),
-        made.files,
+    part = replace(
+        part,
+        findings=worst_first([*part.findings, *made.findings]),
+        tables=(*(table for table in part.tables if table.title not in titles), *made.tables),
+        figures={**part.figures, **made.figures},
+        estimate=made.estimate or part.estimate,
+        files=tuple(made.files),
     )
+    require(target.name, [part], allowed)
+    return part, made.files
 
 
 def require(target: str, parts: Sequence[Part], allowed: Collection[str]) -> None:

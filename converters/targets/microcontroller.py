@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterator
 from importlib.metadata import version
@@ -10,6 +9,7 @@ from importlib.metadata import version
 import numpy as np
 
 from converters.errors import TargetError
+from converters.golden import most_different
 from converters.graph import Graph
 from converters.targets import c_source, tflite_micro
 from converters.targets.c_source import ADDERS, Golden
@@ -19,10 +19,12 @@ from converters.targets.shared import no_custom_operators, no_variables, static_
 from converters.targets.target import Finished, Finishing, Table, Target
 from edge_sdk.errors import EdgeSdkError, ModelError
 from edge_sdk.inference.backends.litert import LiteRtBackend
+from edge_sdk.inference.golden import smooth_field
 from edge_sdk.inference.quantization import make_encoder
 
+#: Inputs to try, drawn and no photographs: the sources are handed out with what is compiled from them.
+_SEEDS = range(1, 17)
 _GOLDEN = 3
-_TRIED = 8
 _RUNS = "runs-in-tflite-micro"
 _AS_REFERENCE = "as-the-reference-kernels"
 _ADVICE = {
@@ -95,28 +97,39 @@ def confirm(network: bytes) -> tuple[Finding, ...]:
 
 
 def finish(finished: Finished) -> Finishing:
-    """Run it in tflite-micro, hold that against LiteRT's reference kernels, and write it as C++."""
+    """Run it in tflite-micro, hold that against LiteRT's reference kernels, and write it as C++.
+
+    Raises:
+        TargetError: Its input or output is not int8, which is what the sources are written for.
+    """
     if not tflite_micro.installed():
         return Finishing(findings=(_not_run("refused"),))
     backend = LiteRtBackend(finished.network)
+    if {backend.input.dtype, backend.output.dtype} != {np.dtype(np.int8)}:
+        raise TargetError(
+            f"{finished.file}: the sources are for an int8 input and an int8 output, found {backend.input.dtype}"
+            f" and {backend.output.dtype}",
+            hint="convert the float model with --target microcontroller",
+        )
     encode = make_encoder(finished.card.input, backend.input)
-    inputs = np.empty((min(_TRIED, len(finished.crops)), *backend.input.shape[1:]), np.int8)
-    for codes, crop in zip(inputs, finished.crops, strict=False):
-        encode(crop, codes[None])
+    inputs = np.empty((len(_SEEDS), *backend.input.shape[1:]), np.int8)
+    for codes, seed in zip(inputs, _SEEDS, strict=True):
+        encode(smooth_field(finished.card.input.shape, seed), codes[None])
     try:
         run = tflite_micro.run(finished.network, inputs)
     except TargetError as error:
         return Finishing(findings=(_does_not_run(error),))
     agreement = tflite_micro.compare(finished.network, inputs, run.outputs)
+    asked = most_different(run.outputs, _GOLDEN)
     files = c_source.sources(
         finished.stem,
         finished.network,
         list(Graph.parse(finished.network).operator_counts()),
         finished.card,
         (backend.input, backend.output),
-        Golden(inputs[:_GOLDEN], run.outputs[:_GOLDEN]),
+        Golden(inputs[asked], run.outputs[asked], tuple(_SEEDS[i] for i in asked)),
         arena_bytes=run.arena_bytes,
-        model_id=hashlib.sha256(finished.data).digest(),
+        model_id=finished.model_id,
     )
     return Finishing(
         files=files,
@@ -124,7 +137,7 @@ def finish(finished: Finished) -> Finishing:
         figures={
             "Arena": f"{run.arena_bytes} bytes of RAM (tflite-micro {version('tflite-micro')}, x86-64)",
             "Flash": f"{len(finished.network)} bytes of network, beside the code",
-            "As LiteRT's reference kernels": f"bit for bit on {agreement.equal} of {agreement.inputs} images",
+            "As LiteRT's reference kernels": f"bit for bit on {agreement.equal} of {agreement.inputs} inputs",
         },
     )
 
@@ -139,7 +152,7 @@ def _apart(agreement: tflite_micro.Agreement) -> Iterator[Finding]:
     ]
     found = (
         f"another embedding than LiteRT's reference kernels' on {agreement.inputs - agreement.equal} of"
-        f" {agreement.inputs} images, by {_count(agreement.steps, 'step')} at most"
+        f" {agreement.inputs} inputs, by {_count(agreement.steps, 'step')} at most"
     )
     if agreement.explained:
         yield Finding(
@@ -200,6 +213,7 @@ TARGET = Target(
     confirm=confirm,
     operators={name: "" for name in sorted(ADDERS) if not name.startswith("'")},
     finish=finish,
+    beside=lambda stem: (f"{c_source.namespace_of(stem)}_constants.h",),
     describe=lambda graph: (_used(graph),),
     notes=(
         "The operators are those of MicroMutableOpResolver in tflite-micro of October 2026. Not each has an int8"

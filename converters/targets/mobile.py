@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import glob
 import hashlib
 import json
 from collections import Counter
@@ -166,6 +167,7 @@ TARGET = Target(
     operators=gpu_delegate.OPERATORS,
     confirm=cpu.confirm,
     finish=finish,
+    beside=lambda stem: (f"{glob.escape(stem)}.golden.json",),
     on_xnnpack=True,
     notes=(
         "float16 stores half-precision weights: GPU delegates compute with them as they are, CPUs unpack them once.",

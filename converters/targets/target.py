@@ -24,10 +24,10 @@ from dataclasses import dataclass, field
 
 from converters.errors import ConversionError
 from converters.graph import Graph
-from converters.recipe import Recipe
 from converters.targets.rule import Finding, Rule
-from edge_sdk.inference.card import ModelCard
-from edge_sdk.types import UInt8Array
+from edge_sdk.errors import ModelCardError
+from edge_sdk.inference.card import CARD_NAME, ModelCard
+from edge_sdk.inference.model_file import split
 
 
 @dataclass(frozen=True)
@@ -69,25 +69,33 @@ class Setting:
 
 @dataclass(frozen=True)
 class Finished:
-    """An artefact as ``finish`` sees it: made, whole, with its card, not yet written.
+    """An artefact as ``finish`` sees it: whole, with its card. What is made of it follows from it alone.
 
     Args:
         file: Its file name, such as ``face.edgetpu_int8.tflite``.
         data: The whole file: network, metadata, card.
-        network: The network alone, as the rules saw it.
-        recipe: How it was made.
+        network: The FlatBuffer in it.
         card: What it says of itself.
-        crops: A few real crops for golden vectors and trial runs, shape (n, H, W, C), uint8.
         settings: Every setting of the target, by name.
     """
 
     file: str
     data: bytes
     network: bytes
-    recipe: Recipe
     card: ModelCard
-    crops: UInt8Array
     settings: Mapping[str, str]
+
+    @classmethod
+    def of(cls, file: str, data: bytes, settings: Mapping[str, str]) -> Finished:
+        """Take a whole file apart.
+
+        Raises:
+            ModelCardError: No card inside, or a malformed one.
+        """
+        network, files = split(data)
+        if CARD_NAME not in files:
+            raise ModelCardError(f"{file}: expected a model card inside, found none")
+        return cls(file, data, network, ModelCard.from_bytes(files[CARD_NAME]), settings)
 
     @property
     def stem(self) -> str:
@@ -119,10 +127,6 @@ class Finishing:
     estimate: Estimate | None = None
 
 
-def _nothing(_: Finished) -> Finishing:
-    return Finishing()
-
-
 @dataclass(frozen=True)
 class Target:
     """What a piece of hardware runs, what it refuses, how a file for it is finished.
@@ -138,7 +142,9 @@ class Target:
         confirm: What a tool says of a finished network, such as loading it: findings that the rules, which only
             look, cannot know. Named by ``Finding.rule``.
         operators: Operator -> under which condition the target takes it (empty: always); for the page.
-        finish: From an artefact of ``makes`` to what lies beside it.
+        finish: From an artefact of ``makes`` to what lies beside it; None where nothing does.
+        beside: From the stem of an artefact's name to the names, as ``fnmatch`` has them, of those files that
+            ``finish`` writes and that name the SHA-256 (hex) of the file they were made of.
         estimate: Time of one inference of a finished network, None where nothing can be said.
         describe: Tables about a finished network that need no tool, for ``lint`` and the report.
         settings: What a user may say to it.
@@ -154,7 +160,8 @@ class Target:
     adapt: Callable[[bytes], bytes] = lambda network: network
     confirm: Callable[[bytes], tuple[Finding, ...]] = lambda _: ()
     operators: Mapping[str, str] = field(default_factory=dict)
-    finish: Callable[[Finished], Finishing] = _nothing
+    finish: Callable[[Finished], Finishing] | None = None
+    beside: Callable[[str], tuple[str, ...]] = lambda _: ()
     estimate: Callable[[Graph], Estimate | None] = lambda _: None
     describe: Callable[[Graph], tuple[Table, ...]] = lambda _: ()
     settings: tuple[Setting, ...] = ()

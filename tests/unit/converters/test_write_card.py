@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import shlex
 import stat
 import zipfile
 from collections.abc import Callable
@@ -18,10 +19,13 @@ from labelled_images import contents, photo, write
 from converters.assessment.artefact import open_artefact
 from converters.assessment.evaluate import Evaluation, Protocol, evaluate
 from converters.assessment.write_card import CARD_FMRS, check_writable, write_card
+from converters.cli import main
 from converters.evaluation import open_samples
+from converters.package import card_behind
+from converters.targets.finishing import finish_again
 from edge_sdk.decision.operating_point import OperatingPoint
 from edge_sdk.errors import ModelCardError, ModelError
-from edge_sdk.inference.card import CARD_NAME
+from edge_sdk.inference.card import CARD_NAME, ModelCard
 from edge_sdk.inference.model_file import ModelFile, split
 from edge_sdk.perception.embedder import Embedder
 
@@ -206,3 +210,29 @@ def test_a_point_that_contradicts_itself_is_refused(
 ) -> None:
     with pytest.raises(ModelCardError, match="operating point"):
         make_evidence(**changes)
+
+
+def test_what_was_made_of_the_file_is_named_with_how_to_make_it_again(
+    tmp_path: Path, model_bytes: bytes, people: Path
+) -> None:
+    path = tmp_path / "lock's.tflite"
+    path.write_bytes(model_bytes)
+    finish_again(path, target="microcontroller")
+    written = write_card(path, evaluated(path, people))
+    assert written.outdated == {"microcontroller": ("lock_s_constants.h",)}
+    line = written.to_text().splitlines()[-1].split("write them again: ")[1]
+    assert main(shlex.split(line)[1:]) == 0
+    assert written.sha256 in (tmp_path / "lock_s_constants.h").read_text()
+    again = write_card(path, evaluated(path, people))
+    assert (again.sha256, again.outdated) == (written.sha256, {})
+    assert "finish" not in again.to_text()
+
+
+def test_a_compiled_network_is_not_packed_again(tmp_path: Path, people: Path, model_bytes: bytes) -> None:
+    """A chip's compiler counts on the order of its tensors, so no byte of its network may change."""
+    network = split(model_bytes)[0]
+    ends_otherwise = network + bytes(16)  # what packing it again would take off
+    path = tmp_path / "door_edgetpu.tflite"
+    path.write_bytes(card_behind(ends_otherwise, ModelCard.from_bytes(split(model_bytes)[1][CARD_NAME])))
+    write_card(path, evaluated(path, people))
+    assert split(path.read_bytes())[0] == ends_otherwise

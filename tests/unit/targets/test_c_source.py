@@ -49,6 +49,7 @@ def golden(count: int = 2) -> Golden:
     return Golden(
         random.integers(-128, 128, (count, 8, 8, 3)).astype(np.int8),
         random.integers(-128, 128, (count, 4)).astype(np.int8),
+        tuple(range(1, count + 1)),
     )
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import stat
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +17,14 @@ from operator_networks import IMAGE, leaky, options
 from converters.embedding import embed_crops
 from converters.errors import TargetError
 from converters.graph import Graph
-from converters.recipe import shipped
+from converters.package import with_card
 from converters.rewrites.dense import dense_as_convolution
 from converters.targets import edgetpu, edgetpu_compiler
 from converters.targets.edgetpu_placement import BEHIND, place, table
 from converters.targets.target import Finished
 from edge_sdk.inference.backends.litert import LiteRtBackend
-from edge_sdk.inference.card import ModelCard
+from edge_sdk.inference.card import CARD_NAME, ModelCard
+from edge_sdk.inference.model_file import split
 
 MakeCard = Callable[..., ModelCard]
 Install = Callable[..., None]
@@ -70,8 +71,7 @@ MAPPED = [
 
 
 def finished(network: bytes, make_card: MakeCard) -> Finished:
-    recipe = replace(shipped("full_int8"), name="edgetpu_int8", target="edgetpu")
-    return Finished("face.edgetpu_int8.tflite", network, network, recipe, make_card(), crops(2), {})
+    return Finished.of("face.edgetpu_int8.tflite", with_card(network, make_card()), {})
 
 
 @pytest.fixture
@@ -130,7 +130,12 @@ def test_the_compilers_file_lies_beside_and_an_agreement_is_quiet(
 ) -> None:
     compiler(log(*MAPPED))
     made = edgetpu.finish(finished(small(), make_card))
-    assert made.files["face.edgetpu_int8_edgetpu.tflite"].startswith(b"compiled")
+    asked = finished(small(), make_card)
+    network, beside = split(made.files["face.edgetpu_int8_edgetpu.tflite"])
+    assert network.startswith(b"compiled")
+    card = ModelCard.from_bytes(beside[CARD_NAME])
+    assert card.source == {"compiled_from": asked.model_id.hex()}
+    assert card.network_sha256 == hashlib.sha256(network).hexdigest()
     assert made.findings == ()
     assert made.figures["Operators on the Edge TPU, compiled"] == "4 of 4"
     assert made.tables[-1].rows[0] == ("CONV_2D", "1", edgetpu_compiler.MAPPED)

@@ -52,9 +52,7 @@ def finished(network: bytes, **settings: str) -> Finished:
         file="tiny.ethos_u_int8.tflite",
         data=with_card(network, card),
         network=network,
-        recipe=shipped("ethos_u_int8"),
         card=card,
-        crops=np.zeros((1, 16, 16, 3), np.uint8),
         settings=settings_of(ethos_u.TARGET, said),
     )
 
