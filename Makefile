@@ -6,7 +6,7 @@ export OPENBLAS_NUM_THREADS := 1
 export TF_CPP_MIN_LOG_LEVEL := 3
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-arm test-pytorch test-exhaustive lint types contracts check bench samples wheel clean
+.PHONY: help install demo test test-arm test-pytorch test-mutants test-exhaustive lint types contracts check bench samples wheel clean
 
 help: ## say what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -41,6 +41,17 @@ test-arm: $(VENV)/installed ## run the device path on an emulated ARM machine (2
 test-pytorch: .venv-pytorch/installed ## convert PyTorch models, in an environment of their own
 	.venv-pytorch/bin/python -m pytest -p no:anyio tests/unit/sources/test_from_pytorch.py
 
+.venv-mutants/installed: setup.cfg constraints.txt
+	$(PYTHON) -m venv .venv-mutants
+	@.venv-mutants/bin/python -m pip install --constraint constraints.txt --editable '.[gallery,mutants]' \
+	    pytest hypothesis >.venv-mutants/install.log 2>&1 || { tail -n 30 .venv-mutants/install.log; exit 1; }
+	@touch $@
+
+test-mutants: .venv-mutants/installed ## break four modules of the gallery in a thousand ways: do its tests notice? (25 minutes)
+	rm -rf mutants
+	.venv-mutants/bin/mutmut run --max-children 1
+	.venv-mutants/bin/mutmut results --all true | .venv-mutants/bin/python -m tools.mutation_score
+
 test-exhaustive: $(VENV)/installed ## run every test
 	$(BIN)/python -m pytest -n 2 -m "not arm"
 
@@ -72,4 +83,4 @@ wheel: $(VENV)/installed ## build the wheel
 	$(BIN)/python -m build --wheel --outdir work/dist
 
 clean: ## remove what was made, the environment too
-	rm -rf work $(VENV) .venv-pytorch build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf work $(VENV) .venv-pytorch .venv-mutants mutants build *.egg-info .pytest_cache .mypy_cache .ruff_cache
