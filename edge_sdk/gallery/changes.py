@@ -93,7 +93,7 @@ def _policy(before: Content, after: Content) -> list[AuditEvent]:
 
 
 def _sources(before: Content, after: Content) -> list[AuditEvent]:
-    old, new = dict(before.sequences), dict(after.sequences)
+    old, new = before.sources, after.sources
     events = [AuditEvent("add-source", detail=f"source={key.hex()}") for key in new if key not in old]
     events += [AuditEvent("remove-source", detail=f"source={key.hex()}") for key in old if key not in new]
     events += [

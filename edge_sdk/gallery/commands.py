@@ -15,13 +15,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from edge_sdk.errors import CommandRefusedError, InputError
-from edge_sdk.gallery.content import MAX_SOURCES, Content
+from edge_sdk.gallery.content import MAX_SOURCES, OBEYED_NO_MORE, Content
 from edge_sdk.gallery.format import ID_BYTES
 
 LABEL = b"edge-sdk/gallery/command@v1"
 KEY_BYTES = 32
 MAX_COMMAND_BYTES = 16 * 1024 * 1024
-MAX_SEQUENCE = (1 << 63) - 1
+MAX_SEQUENCE = OBEYED_NO_MORE - 1
 ACTIONS = ("revoke", "reinstate", "erase", "enrol")
 _HEAD = re.compile(rb"edge-sdk command 1 ([0-9a-f]{64}) ([0-9a-f]{128})\n")
 
@@ -117,7 +117,7 @@ def verify(data: bytes, content: Content, *, gallery_id: bytes) -> Command:
     if head is None:
         raise CommandRefusedError("not a signed command")
     source, text = bytes.fromhex(head[1].decode()), data[head.end() :]
-    last = dict(content.sequences).get(source)
+    last = content.sources.get(source)
     if last is None:
         raise CommandRefusedError(
             f"the gallery does not know the source {source.hex()[:16]}",
@@ -146,7 +146,7 @@ def verify(data: bytes, content: Content, *, gallery_id: bytes) -> Command:
 
 
 def with_source(content: Content, source: bytes) -> Content:
-    """A content that knows one more source.
+    """A content that knows one more source; one that was taken out goes on after what it said last.
 
     Raises:
         InputError: no public key, known already, or one too many.
@@ -157,24 +157,24 @@ def with_source(content: Content, source: bytes) -> Content:
         Ed25519PublicKey.from_public_bytes(source)
     except ValueError as error:
         raise InputError("expected a source's public key of 32 bytes") from error
-    known = dict(content.sequences)
-    if source in known:
+    if source in content.sources:
         raise InputError(f"the source {source.hex()[:16]} is known already")
-    if len(known) == MAX_SOURCES:
-        raise InputError(f"{MAX_SOURCES} sources are known, more do not fit")
-    return _with_sequences(content, {**known, source: 0})
+    ever = dict(content.sequences)
+    if source not in ever and len(ever) == MAX_SOURCES:
+        raise InputError(f"{MAX_SOURCES} sources are or were known, more do not fit")
+    return _with_sequences(content, {**ever, source: ever.get(source, 0) & MAX_SEQUENCE})
 
 
 def without_source(content: Content, source: bytes) -> Content:
-    """A content that knows a source no more.
+    """A content that obeys a source no more, and remembers what it said last.
 
     Raises:
         InputError: it is not known.
     """
-    known = dict(content.sequences)
-    if source not in known:
+    last = content.sources.get(source)
+    if last is None:
         raise InputError(f"the source {source.hex()[:16]} is not known")
-    return _with_sequences(content, {key: last for key, last in known.items() if key != source})
+    return _with_sequences(content, {**dict(content.sequences), source: last | OBEYED_NO_MORE})
 
 
 def having_obeyed(content: Content, command: Command) -> Content:

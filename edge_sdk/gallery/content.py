@@ -43,6 +43,9 @@ KNOWN_RECORDS = frozenset(
     {SLOT_KEYS, TRANSFORM_KEY, DECISION_POLICY, ATTEMPT_POLICY, OWN_THRESHOLDS, AUDIT_POLICY}
 )
 
+# Added to the last sequence number of a source that was taken out: what it signed before is never obeyed again.
+OBEYED_NO_MORE = 1 << 63
+
 SUBJECT = np.dtype(
     [
         ("id", "u1", (ID_BYTES,)),
@@ -115,7 +118,7 @@ class Content:
         templates: Shape (M,), dtype `TEMPLATE`.
         matrix: Shape (M, D), int8 or float16.
         policy: Records of rising kind.
-        sequences: (32-byte source id, last sequence number) of rising id.
+        sequences: (32-byte source id, last sequence number) of rising id, sources that were taken out among them.
         audit: Head of the audit chain.
     """
 
@@ -133,6 +136,11 @@ class Content:
     def record(self, kind: int) -> bytes | None:
         """Bytes of the policy record of a kind, if there is one."""
         return next((r.value for r in self.policy if r.kind == kind), None)
+
+    @property
+    def sources(self) -> dict[bytes, int]:
+        """The command sources that are obeyed, and the last sequence number of each."""
+        return {source: last for source, last in self.sequences if last < OBEYED_NO_MORE}
 
     @property
     def scales(self) -> FloatArray:

@@ -89,7 +89,8 @@ class Custody(Opened):
     def remove_key(self, slot: int, *, keep: Sequence[KeyProvider] = ()) -> None:
         """Take one key away: it opens no later generation, nor does anything its holder could have seen inside.
 
-        Every other slot gets a new slot key, which needs its secret.
+        Every other slot gets a new slot key, which needs its secret. Who has seen the gallery open and can write its
+        folder can still write one of the old epoch: `rotate_key` to new secrets shuts them out.
 
         Args:
             slot: Index of the slot to take away; not the one in use.

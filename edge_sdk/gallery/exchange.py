@@ -68,7 +68,7 @@ class Exchange(Custody):
 
     def sources(self) -> dict[str, int]:
         """The back offices that are obeyed, by public key in hexadecimal, and the last sequence number of each."""
-        return {source.hex(): last for source, last in self._vault.content.sequences}
+        return {source.hex(): last for source, last in self._vault.content.sources.items()}
 
     def add_source(self, source: bytes) -> None:
         """Obey a back office from now on.
@@ -77,12 +77,12 @@ class Exchange(Custody):
             source: Its public key, 32 bytes.
 
         Raises:
-            InputError: no public key, known already, or over 256 of them.
+            InputError: no public key, known already, or over 256 of them, those that were taken out among them.
         """
         self._change(lambda t: None, lambda content: commands.with_source(content, source))
 
     def remove_source(self, source: bytes) -> None:
-        """Obey a back office no more.
+        """Obey a back office no more; should it be added again, nothing that it signed before is obeyed.
 
         Raises:
             InputError: it is not known.

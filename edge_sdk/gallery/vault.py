@@ -180,6 +180,12 @@ class Vault:
             raise RollbackError(
                 f"the gallery went from generation {self._header.generation} to {header.generation}: an old copy was put back"
             )
+        if header.key_epoch < self._header.key_epoch:
+            raise RollbackError(
+                f"the gallery went from key epoch {self._header.key_epoch} to {header.key_epoch}: "
+                "it was written with keys from before a rotation",
+                hint="if you put a backup into use (re-anchor), open it again; else put the newest gallery back",
+            )
         slot, data_key = self._unlocked(header)
         content = open_content(file, header, data_key, slot.index, slot.slot_key)
         judge(self.places, header, anchored)

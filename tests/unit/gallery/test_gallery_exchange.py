@@ -259,6 +259,27 @@ def test_a_source_that_is_not_known_or_no_more_is_refused(home: Gallery) -> None
             home.add_source(wrong)
 
 
+def test_a_source_that_was_taken_out_is_remembered_and_goes_on_where_it_was(home: Gallery) -> None:
+    home.add_source(SOURCE)
+    home.obey(command(home, 5))
+    home.remove_source(SOURCE)
+    assert home.sources() == {}
+    home.add_source(SOURCE)
+    assert home.sources() == {SOURCE.hex(): 5}
+    home.obey(command(home, 6, "reinstate"))
+    said = [e.event.event for e in home.audit().entries][-7:]
+    assert said == ["add-source", "revoke", "command", "remove-source", "add-source", "reinstate", "command"]
+    for number in range(commands.MAX_SOURCES - 1):
+        home.add_source(new_source()[1])
+        if number % 2:
+            home.remove_source(bytes.fromhex([*home.sources()][-1]))
+    with pytest.raises(InputError, match="are or were known"):
+        home.add_source(new_source()[1])
+    known = bytes.fromhex(next(iter(home.sources())))
+    home.remove_source(known)
+    home.add_source(known)
+
+
 def test_a_command_for_another_gallery_is_refused(home: Gallery, office: Gallery) -> None:
     home.add_source(SOURCE)
     with pytest.raises(CommandRefusedError, match="for the gallery"):

@@ -1,0 +1,284 @@
+"""Logs, exports and commands are cut together with another gallery's and with older ones: nobody gets in by them."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+import pytest
+
+from edge_sdk.errors import CommandRefusedError, EdgeSdkError, SubjectExistsError
+from edge_sdk.gallery import AuditReport, Gallery, commands
+from edge_sdk.gallery.commands import Command, sign, source_of
+from edge_sdk.gallery.export import HEADER_BYTES
+from edge_sdk.gallery.simulation import SimulatedFileSystem
+from edge_sdk.gallery.storage import audit_path
+from tests.campaigns.splices import (
+    FACES,
+    KEYS,
+    PATH,
+    STRANGE_KEYS,
+    Door,
+    door,
+    enters,
+    grafts,
+    mixes,
+    opened,
+    put_in_place,
+    told,
+)
+
+OFFICE, HOMES_OFFICE, STRANGER = b"o" * 32, b"h" * 32, b"s" * 32  # private keys
+HOME = door("ann", "eve", KEYS, sources=[source_of(OFFICE), source_of(HOMES_OFFICE)])
+AWAY = door("eve", "ann", KEYS, sources=[source_of(OFFICE)])
+STRANGE = door("eve", "ann", STRANGE_KEYS, sources=[source_of(OFFICE)])
+LOG = audit_path(PATH)
+
+
+@pytest.fixture(autouse=True)
+def originals_still_open() -> Iterator[None]:
+    """After every attack the originals are put back, and open as ever."""
+    yield
+    for door_, who in ((HOME, "ann"), (AWAY, "eve"), (STRANGE, "eve")):
+        gallery = opened(door_.now, door_.keys[0], anchored=True)[0]
+        assert enters(gallery) == [who]
+        assert not gallery.audit().problems()
+
+
+# The audit log.
+
+
+def branched() -> bytes:
+    """Home's log where its last generation went another way: the same keys and numbers, another last entry."""
+    gallery, files = opened(HOME.ages[-2], KEYS[0])
+    gallery.revoke("ann")
+    return files.state()[LOG]
+
+
+def lines(log: bytes) -> list[bytes]:
+    return log.splitlines(keepends=True)
+
+
+def reports(logs: Iterable[bytes]) -> Counter[str]:
+    """Put logs beside home; each must be said not to be what it was, and no entry may be invented."""
+    genuine = HOME.now[LOG]
+    gallery, files = opened(HOME.now, KEYS[0])
+    real = gallery.audit().entries
+    others = {*real, *said(branched()).entries}
+    found: Counter[str] = Counter()
+    for log in {*logs} - {genuine, genuine[:-1]}:
+        put_in_place(files, LOG, log)
+        report = gallery.audit()
+        assert report.problems(), log
+        assert {*report.entries} <= others, log
+        assert report.broken_at is None or 1 <= report.broken_at <= report.sealed
+        if report.intact:
+            assert report.entries == real
+        found["broken" if report.broken_at else "whole, with strays"] += 1
+    return found
+
+
+def said(log: bytes) -> AuditReport:
+    return opened({**HOME.now, LOG: log}, KEYS[0])[0].audit()
+
+
+def test_no_log_passes_for_homes_but_its_own() -> None:
+    mine, last = lines(HOME.now[LOG]), branched()
+    foreign = [last, *(d.now[LOG] for d in (AWAY, STRANGE))]
+    older = [age[LOG] for age in HOME.ages[:-1]]
+
+    def logs() -> Iterator[bytes]:
+        yield from [b"", *foreign, *older]
+        for other in foreign:
+            theirs = lines(other)
+            for i, j in itertools.product(range(len(mine) + 1), range(len(theirs) + 1)):
+                yield b"".join(mine[:i] + theirs[j:])
+                yield b"".join(theirs[:j] + mine[i:])
+            for i, j in itertools.product(range(len(mine)), range(len(theirs))):
+                yield b"".join([*mine[:i], theirs[j], *mine[i + 1 :]])
+                yield b"".join([*mine[:i], theirs[j], *mine[i:]])
+            # Single fields of each line, cut in from the other's.
+            for i, (line, another) in enumerate(zip(mine, theirs, strict=False)):
+                for made in mixes(line.split(b" "), another.split(b" "), joint=b" "):
+                    yield b"".join([*mine[:i], made, *mine[i + 1 :]])
+
+    assert told("another's log", reports(logs())) > 900
+
+
+def test_no_line_is_taken_out_doubled_or_moved_unnoticed() -> None:
+    mine = lines(HOME.now[LOG])
+    assert len(mine) == 9
+
+    def logs() -> Iterator[bytes]:
+        for kept in itertools.product((False, True), repeat=len(mine)):
+            yield b"".join(itertools.compress(mine, kept))
+        for i, j in itertools.product(range(len(mine)), repeat=2):
+            yield b"".join([*mine[:i], mine[j], *mine[i:]])
+            moved = [*mine[:i], *mine[i + 1 :]]
+            yield b"".join([*moved[:j], mine[i], *moved[j:]])
+        for order in itertools.permutations(mine[-5:]):
+            yield b"".join([*mine[:-5], *order])
+
+    assert told("lines out, doubled, moved", reports(logs())) == 751
+
+
+@pytest.mark.slow
+def test_no_log_is_cut_together_at_any_byte_unnoticed() -> None:
+    def logs() -> Iterator[bytes]:
+        for other in (branched(), AWAY.now[LOG], STRANGE.now[LOG]):
+            yield from grafts(HOME.now[LOG], other, range(len(HOME.now[LOG])))
+            yield from grafts(other, HOME.now[LOG], range(len(other)))
+
+    assert told("logs, every byte", reports(logs())) > 2_500
+
+
+def test_answers_since_the_last_change_can_be_cut_off_and_nothing_else() -> None:
+    """As SECURITY.md says; the next change seals those that are there."""
+    files = SimulatedFileSystem()
+    gallery = Gallery.create(
+        PATH, key=KEYS[0], model_id=bytes(32), dimension=64, audit="all", filesystem=files
+    )
+    gallery.enrol("ann", FACES["ann"])
+    sealed = len(lines(files.state()[LOG]))
+    for _ in range(3):
+        assert enters(gallery) == ["ann"]
+    log = lines(files.state()[LOG])
+    assert len(log) == sealed + 6
+    for count in range(len(log)):
+        put_in_place(files, LOG, b"".join(log[:count]))
+        assert gallery.audit().intact == (count >= sealed)
+    put_in_place(files, LOG, b"".join(log))
+    gallery.revoke("ann")
+    put_in_place(files, LOG, b"".join(log))
+    assert gallery.audit().broken_at == len(log) + 1
+
+
+# Exports.
+
+
+def recipient(door_: Door) -> bytes:
+    return bytes.fromhex(opened(door_.now, door_.keys[0])[0].status().recipient)
+
+
+def parts(package: bytes) -> list[bytes]:
+    """An export cut at its borders: the header's fields, the encapsulated key, the sealed content without tag, the tag."""
+    cuts = [0, 8, 10, 12, 14, 16, 48, 80, HEADER_BYTES, HEADER_BYTES + 32, len(package) - 16, len(package)]
+    return [package[a:b] for a, b in itertools.pairwise(cuts)]
+
+
+def test_no_export_is_opened_by_another_or_with_another_part() -> None:
+    senders = [opened(d.ages[1], d.keys[0])[0] for d in (HOME, AWAY, STRANGE)]
+    doors = (HOME, AWAY, STRANGE)
+    packages = {
+        (i, j): senders[i].export("ann", recipient=recipient(doors[j]))
+        for i, j in itertools.product(range(3), repeat=2)
+    }
+    found: Counter[str] = Counter()
+
+    def offered(package: bytes, to: int) -> None:
+        gallery, files = opened(
+            {PATH: doors[to].ages[0][PATH], LOG: doors[to].ages[0][LOG]}, doors[to].keys[0]
+        )
+        with pytest.raises(EdgeSdkError) as refused:
+            gallery.import_from(package)
+        assert not files.steps
+        assert gallery.subjects() == ()
+        found[refused.typename] += 1
+
+    for (i, j), package in packages.items():
+        for to in {0, 1, 2} - {j}:
+            offered(package, to)
+        empty, _ = opened({PATH: doors[j].ages[0][PATH], LOG: doors[j].ages[0][LOG]}, doors[j].keys[0])
+        assert empty.import_from(package) == ("ann",)
+        assert empty.subjects()[0].id != senders[i].subjects()[0].id
+    for one, two in itertools.combinations(packages.values(), 2):
+        for made in mixes(parts(one), parts(two)):
+            for to in range(3):
+                offered(made, to)
+    for one, two in ((packages[0, 1], packages[2, 1]), (packages[0, 1], packages[0, 2])):
+        for made in grafts(one, two, range(1, len(one))):
+            offered(made, 1)
+    assert told("exports", found) > 2_000
+
+
+def test_an_older_export_brings_back_nobody_who_is_revoked() -> None:
+    package = opened(HOME.ages[1], KEYS[0])[0].export("eve", recipient=recipient(HOME))
+    gallery, files = opened(HOME.now, KEYS[0])
+    with pytest.raises(SubjectExistsError):
+        gallery.import_from(package)
+    assert not files.steps
+    assert enters(gallery) == ["ann"]
+
+
+# Signed commands.
+
+
+def command(door_: Door, private: bytes, sequence: int, action: str, subject: str) -> bytes:
+    gallery_id = bytes.fromhex(opened(door_.now, door_.keys[0])[0].status().gallery_id)
+    return sign(Command(source_of(private), gallery_id, sequence, action, subject), private)
+
+
+def test_no_command_is_obeyed_but_a_known_sources_newest_for_this_gallery() -> None:
+    gallery, files = opened(HOME.now, KEYS[0])
+    obeyed = [
+        command(HOME, OFFICE, 5, "reinstate", "eve"),
+        command(HOME, HOMES_OFFICE, 7, "erase", "crowd"),
+        command(HOME, OFFICE, 9, "revoke", "eve"),
+    ]
+    for sent in obeyed:
+        gallery.obey(sent)
+    refused = [
+        command(HOME, OFFICE, 8, "reinstate", "eve"),
+        command(HOME, STRANGER, 30, "reinstate", "eve"),
+        command(AWAY, OFFICE, 31, "reinstate", "eve"),
+        command(STRANGE, OFFICE, 32, "reinstate", "eve"),
+    ]
+    all_ = [*obeyed, *refused]
+    steps, people, sources = len(files.steps), gallery.subjects(), gallery.sources()
+    heads = [sent.partition(b"\n")[0].split(b" ") for sent in all_]
+    texts = [sent.partition(b"\n")[2] for sent in all_]
+
+    def sent() -> Iterator[bytes]:
+        yield from all_
+        for source, signature, text in itertools.product(heads, heads, texts):
+            yield b" ".join([*source[:4], signature[4]]) + b"\n" + text
+        # A JSON object of fields out of all of them, under every head.
+        asked = [json.loads(text) for text in texts]
+        for values in itertools.product(*(dict.fromkeys(a[key] for a in asked) for key in asked[0])):
+            text = json.dumps(dict(zip(asked[0], values, strict=True))).encode()
+            for head in heads:
+                yield b" ".join(head) + b"\n" + text
+        for one, two in itertools.permutations(all_, 2):
+            yield from grafts(one, two, range(1, len(one)))
+
+    found: Counter[str] = Counter()
+    for data in dict.fromkeys(sent()):
+        with pytest.raises(CommandRefusedError) as why:
+            gallery.obey(data)
+        found[re.sub(r"[0-9a-f]{16,}|\d+", "..", str(why.value)).partition(",")[0]] += 1
+    assert told("commands", found) > 7_500
+    assert (len(files.steps), gallery.subjects(), gallery.sources()) == (steps, people, sources)
+    # What home's own office says is nothing to a gallery that does not know it.
+    away, files = opened(AWAY.now, KEYS[0])
+    with pytest.raises(CommandRefusedError, match="does not know the source"):
+        away.obey(command(AWAY, HOMES_OFFICE, 99, "reinstate", "ann"))
+    assert not files.steps
+
+
+def test_a_command_once_obeyed_is_not_obeyed_again_after_its_source_was_taken_out_and_added_anew() -> None:
+    gallery, files = opened(HOME.now, KEYS[0])
+    old = command(HOME, OFFICE, 5, "reinstate", "eve")
+    gallery.obey(old)
+    gallery.revoke("eve")
+    gallery.remove_source(source_of(OFFICE))
+    with pytest.raises(CommandRefusedError, match="does not know"):
+        gallery.obey(old)
+    gallery.add_source(source_of(OFFICE))
+    for again in (gallery, opened(files.state(), KEYS[0])[0]):
+        with pytest.raises(CommandRefusedError, match="obeyed or overtaken"):
+            again.obey(old)
+        assert enters(again) == ["ann"]
+    assert commands.MAX_SEQUENCE > gallery.sources()[source_of(OFFICE).hex()] == 5
