@@ -167,17 +167,16 @@ class AttemptCounter:
         except OSError:
             return None, b""
         own = self._binding
-        state, other = None, b""
-        for part in split_states(data):
-            found = parse_state(part, key=own.key, gallery_id=own.gallery_id, count_id=own.count_id)
-            if found is None:
-                other = part
-            else:
-                state = found
-        if state is None or state.writes < self._writes_seen:
+        parts = {
+            part: parse_state(part, key=own.key, gallery_id=own.gallery_id, count_id=own.count_id)
+            for part in split_states(data)
+        }
+        other = next((part for part, state in parts.items() if state is None), b"")
+        states = [state for state in parts.values() if state is not None]
+        if len(states) != 1 or states[0].writes < self._writes_seen:
             return None, other
-        self._writes_seen = state.writes
-        return state, other
+        self._writes_seen = states[0].writes
+        return states[0], other
 
     def _write(self, state: AttemptState, other: bytes) -> None:
         write_atomically(self._files, self._path, self._packed(state) + other)

@@ -311,7 +311,8 @@ def counter_case(sealed: Sealed, package: bytes, dice: Dice) -> None:
     if dice.randrange(3) == 0:
         text = mutated(changed[:-32], dice)
         changed = text + hmac.digest(own.key, text, "sha256")
-    use({**sealed.state, counter_path(PATH): changed}, package)
+    beside = dice.choice([b"", data, mutated(data, dice), changed])
+    use({**sealed.state, counter_path(PATH): dice.choice([changed + beside, beside + changed])}, package)
 
 
 def log_case(sealed: Sealed, package: bytes, dice: Dice) -> None:

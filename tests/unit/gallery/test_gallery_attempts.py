@@ -477,6 +477,26 @@ def test_a_count_that_cannot_be_forgotten_is_left_and_never_asked_again() -> Non
     assert answer(again(device), ANN) is Decision.ACCEPTED
 
 
+def test_an_older_state_beside_the_count_is_not_believed_and_nothing_strange_is_lost() -> None:
+    device = Machine()
+    gallery = door(device)
+    place = counter_path(PATH)
+    older = device.files.state()[place]
+    answer(gallery)
+    newer = device.files.state()[place]
+    for both in (older + newer, newer + older):
+        device.files = SimulatedFileSystem.holding({**device.files.state(), place: both})
+        assert answer(again(device)) is Reason.COUNTER
+    strange = bytes(STATE_BYTES)
+    for both in (strange + newer, newer + strange):
+        device.files = SimulatedFileSystem.holding({**device.files.state(), place: both})
+        assert answer(again(device)) is Decision.REJECTED
+        assert device.files.state()[place].endswith(strange)
+        assert again(device).attempts().failures == 2  # type: ignore[union-attr]
+    device.files = SimulatedFileSystem.holding({**device.files.state(), place: newer + strange + strange})
+    assert answer(again(device)) is Reason.COUNTER
+
+
 def test_a_limit_whose_count_cannot_be_begun_is_not_set() -> None:
     device = Machine()
     gallery = door(device)
