@@ -9,24 +9,20 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from datetime import datetime
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_sdk.errors import GalleryError
-from edge_sdk.gallery import sealing
 from edge_sdk.gallery.anchor import Anchor
-from edge_sdk.gallery.attempts import LABEL as ATTEMPTS_LABEL
-from edge_sdk.gallery.attempts import Moment, parse_limit
+from edge_sdk.gallery.attempts import Moment
 from edge_sdk.gallery.audit import AuditEvent
-from edge_sdk.gallery.content import (
-    ATTEMPT_POLICY,
-    AUDIT_ANSWERS,
-    AUDIT_POLICY,
-    Content,
-)
-from edge_sdk.gallery.counter import AttemptCounter, moment_of_boot
+from edge_sdk.gallery.content import AUDIT_ANSWERS, AUDIT_POLICY, Content
+from edge_sdk.gallery.counter import moment_of_boot
 from edge_sdk.gallery.creation import first_generation
 from edge_sdk.gallery.exchange import Exchange
 from edge_sdk.gallery.keys import KeyProvider
@@ -42,11 +38,15 @@ from edge_sdk.gallery.results import (
     Subject,
     Verification,
 )
+from edge_sdk.gallery.sealing import need_cryptography
 from edge_sdk.gallery.status import status_of, subjects_of
 from edge_sdk.gallery.storage import FileSystem
 from edge_sdk.gallery.transaction import Transaction, seconds
+from edge_sdk.gallery.tries import Tries
 from edge_sdk.gallery.vault import Vault, places_of, require_model
 from edge_sdk.types import Float64Array
+
+_Answer = TypeVar("_Answer", Identification, Verification)
 
 
 class Gallery(Exchange):
@@ -61,8 +61,7 @@ class Gallery(Exchange):
 
     def __init__(self, vault: Vault, *, uptime: Callable[[], Moment] = moment_of_boot) -> None:
         super().__init__(vault)
-        self._uptime = uptime
-        self._counter: AttemptCounter | None = None
+        self._tries = Tries(vault, uptime)
         self._take_over()
 
     def __repr__(self) -> str:
@@ -107,7 +106,7 @@ class Gallery(Exchange):
             InputError: an argument is out of range.
             GalleryError: the path exists, cannot be written, or `cryptography` is not installed.
         """
-        sealing.need_cryptography()
+        need_cryptography()
         header, content = first_generation(
             key,
             model_id=model_id,
@@ -157,7 +156,7 @@ class Gallery(Exchange):
             RollbackError: older than its anchor.
             GalleryError: missing, unreadable, a symbolic link, or `cryptography` is not installed.
         """
-        sealing.need_cryptography()
+        need_cryptography()
         places = places_of(path, anchor=anchor, filesystem=filesystem, random=random, clock=clock)
         return cls(Vault.open(places, key, model_id=model_id, anchored=anchored), uptime=uptime)
 
@@ -235,18 +234,13 @@ class Gallery(Exchange):
             ModelCardError: the policy's evidence does not reach so many templates.
             GalleryError: the try could not be counted, so it was not made.
         """
-        probe = self._recognition.probe(embedding)
-        limit = self._recognition.limit(threshold)
-        now_s = self._moment(now)
-        number = self._begin_attempt()
-        if isinstance(number, Reason):
-            answer = Identification(Decision.LOCKED_OUT, None, number)
-            self._note_answer(answer)
-            return answer
-        answer = self._recognition.identify(probe, limit=limit, now_s=now_s)
-        self._end_attempt(number, accepted=answer.accepted)
-        self._note_answer(answer)
-        return answer
+
+        def prepared() -> Callable[[], Identification]:
+            recognition, now_s = self._recognition, self._moment(now)
+            probe, limit = recognition.probe(embedding), recognition.limit(threshold)
+            return lambda: recognition.identify(probe, limit=limit, now_s=now_s)
+
+        return self._answered(prepared, Identification(Decision.LOCKED_OUT, None))
 
     def verify(
         self,
@@ -268,19 +262,14 @@ class Gallery(Exchange):
             SubjectUnknownError: no such subject; not counted as a try.
             InputError, ModelCardError, GalleryError: as `identify`.
         """
-        name = self._recognition.known(subject)
-        probe = self._recognition.probe(embedding)
-        limit = self._recognition.limit(threshold, subject=name)
-        now_s = self._moment(now)
-        number = self._begin_attempt()
-        if isinstance(number, Reason):
-            answer = Verification(Decision.LOCKED_OUT, name, number)
-            self._note_answer(answer)
-            return answer
-        answer = self._recognition.verify(probe, name, limit=limit, now_s=now_s)
-        self._end_attempt(number, accepted=answer.accepted)
-        self._note_answer(answer)
-        return answer
+
+        def prepared() -> Callable[[], Verification]:
+            recognition, now_s = self._recognition, self._moment(now)
+            name = recognition.known(subject)
+            probe, limit = recognition.probe(embedding), recognition.limit(threshold, subject=name)
+            return lambda: recognition.verify(probe, name, limit=limit, now_s=now_s)
+
+        return self._answered(prepared, Verification(Decision.LOCKED_OUT, self._recognition.known(subject)))
 
     def require_model(self, model_id: bytes) -> None:
         """Refuse to be asked with another model's embeddings.
@@ -307,12 +296,8 @@ class Gallery(Exchange):
         Raises:
             GalleryError: the try could not be counted.
         """
-        number = self._begin_attempt()
-        answer = Identification(Decision.REJECTED, None)
-        if isinstance(number, Reason):
-            answer = Identification(Decision.LOCKED_OUT, None, number)
-        self._note_answer(answer)
-        return answer
+        rejected = Identification(Decision.REJECTED, None)
+        return self._answered(lambda: lambda: rejected, Identification(Decision.LOCKED_OUT, None))
 
     def reset_attempts(self) -> None:
         """Begin the count of failures anew, as an administrator, in a commit of its own.
@@ -320,16 +305,16 @@ class Gallery(Exchange):
         Raises:
             GalleryError: failures are not counted here, or the commit failed.
         """
-        if self._counter is None:
+        limit = self._tries.limit
+        if limit is None:
             raise GalleryError(
                 "this gallery counts no failures", hint="edge-sdk gallery limit-attempts sets a limit"
             )
-        policy = self._counter.policy
-        self._change(lambda t: t.limit_attempts(policy))
+        self._change(lambda t: t.limit_attempts(limit))
 
     def attempts(self) -> AttemptStatus | None:
         """Where the count of failures stands; None where tries are not limited."""
-        return None if self._counter is None else self._counter.status()
+        return self._tries.status()
 
     def subjects(self) -> tuple[Subject, ...]:
         """Everyone enrolled, in order of enrolment."""
@@ -358,29 +343,8 @@ class Gallery(Exchange):
         return status_of(self._vault, self.attempts())
 
     def _take_over(self) -> None:
-        """Prepare what depends on the content; a counter that goes on keeps what it has seen."""
-        vault = self._vault
-        self._recognition = Recognition(vault.header, vault.content)
-        following = self._counter_of(vault.content)
-        if self._counter is None or following is None or self._counter.count_id != following.count_id:
-            self._counter = following
-
-    def _counter_of(self, content: Content) -> AttemptCounter | None:
-        """The counter that a content asks for; None where it counts no tries."""
-        record = content.record(ATTEMPT_POLICY)
-        if record is None:
-            return None
-        limit, count_id = parse_limit(record)
-        gallery_id, places = self._vault.header.gallery_id, self._vault.places
-        return AttemptCounter(
-            places.files,
-            places.path,
-            limit,
-            key=sealing.hkdf(content.root_secret, salt=gallery_id, info=ATTEMPTS_LABEL),
-            gallery_id=gallery_id,
-            count_id=count_id,
-            now=self._uptime,
-        )
+        self._recognition = Recognition(self._vault.header, self._vault.content)
+        self._tries.follow()
 
     def _transaction(self) -> Transaction:
         vault = self._vault
@@ -393,39 +357,36 @@ class Gallery(Exchange):
             checks=self._recognition.enrolment_checks(),
         )
 
-    @contextlib.contextmanager
-    def _in_step(self, before: Content, after: Content) -> Iterator[None]:
-        """Have the count of a new limit there before the limit is: no power cut leaves a limit without a count."""
-        following = self._counter_of(after)
-        if following is None or before.record(ATTEMPT_POLICY) == after.record(ATTEMPT_POLICY):
-            yield
-            return
-        following.start(beside=self._counter)
-        yield
-        # Committed is committed: a count that could not be forgotten now is never asked again.
-        with contextlib.suppress(GalleryError):
-            following.settle()
+    def _in_step(self, before: Content, after: Content) -> AbstractContextManager[None]:
+        return self._tries.in_step(before, after)
+
+    def _answered(self, prepared: Callable[[], Callable[[], _Answer]], locked_out: _Answer) -> _Answer:
+        """Count a try, make it where it may be made, and write down what came of it.
+
+        Args:
+            prepared: Checks what is asked, and gives the question; raises before anything is counted.
+            locked_out: What to answer, but for the reason, where it may not be made.
+        """
+        ask, number = prepared(), self._tries.begin()
+        # An administrator in another process may have begun the count anew.
+        while number is Reason.COUNTER and self.refresh():
+            ask, number = prepared(), self._tries.begin()
+        if isinstance(number, Reason):
+            answer = replace(locked_out, reason=number)
+        else:
+            answer = ask()
+            self._tries.end(number, accepted=answer.accepted)
+        self._note_answer(answer)
+        return answer
 
     def _note_answer(self, answer: Identification | Verification) -> None:
         content = self._vault.content
         if content.record(AUDIT_POLICY) == AUDIT_ANSWERS:
             name = answer.subject
-            known = name is not None and name in content.names  # it may be gone since it was asked for
-            subject = content.subjects["id"][content.names.index(name)].tobytes().hex() if known else ""
+            subject = (
+                "" if name is None else content.subjects["id"][content.names.index(name)].tobytes().hex()
+            )
             self._vault.note(AuditEvent(answer.decision.value.replace("_", "-"), subject))
-
-    def _begin_attempt(self) -> int | Reason:
-        if self._counter is None:
-            return 0
-        begun = self._counter.begin()
-        # An administrator in another process may have begun the count anew.
-        if begun is Reason.COUNTER and self.refresh():
-            return self._begin_attempt()
-        return begun
-
-    def _end_attempt(self, number: int, *, accepted: bool) -> None:
-        if self._counter is not None and accepted:
-            self._counter.succeed(number)
 
     def _moment(self, now: float | datetime | None) -> float:
         if now is None:

@@ -127,9 +127,7 @@ class Recognition:
             limit: From `limit`.
             now_s: As `identify`.
         """
-        index = self._index.get(name)
-        if index is None:  # another process took the subject out since `known`
-            return Verification(Decision.REJECTED, name)
+        index = self._index[name]
         claimed = np.zeros(len(self._content.subjects), dtype=bool)
         claimed[index] = self._takes_part(now_s).subjects[index]
         leaders = self.search.scores(probe, claimed)

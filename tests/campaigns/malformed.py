@@ -289,7 +289,7 @@ def counter_case(sealed: Sealed, package: bytes, dice: Dice) -> None:
     import hmac
 
     gallery = Gallery.open(PATH, key=KEY, filesystem=SimulatedFileSystem.holding(sealed.state), uptime=uptime)
-    counter = gallery._counter
+    counter = gallery._tries.counter
     assert counter is not None
     own = counter._binding
     data = sealed.state[counter_path(PATH)]

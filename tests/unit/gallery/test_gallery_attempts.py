@@ -14,7 +14,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from edge_sdk.errors import GalleryError, GalleryFormatError, InputError
+from edge_sdk.errors import GalleryError, GalleryFormatError, InputError, SubjectUnknownError
 from edge_sdk.gallery import AttemptPolicy, Decision, Gallery, InMemoryKey, Reason
 from edge_sdk.gallery.attempts import (
     STATE_BYTES,
@@ -386,7 +386,7 @@ def test_a_reset_by_another_process_is_taken_over() -> None:
     assert answer(daemon, ANN) is Decision.ACCEPTED
 
 
-def test_who_was_removed_in_the_middle_of_a_try_is_rejected() -> None:
+def test_who_was_removed_in_the_middle_of_a_try_is_unknown() -> None:
     """Another process takes the subject out and begins the count anew: the try learns of both at once."""
     device = Machine()
     daemon = door(device)
@@ -395,7 +395,9 @@ def test_who_was_removed_in_the_middle_of_a_try_is_rejected() -> None:
     with other.transaction() as t:
         t.remove(name)
         t.limit_attempts(AttemptPolicy())
-    assert daemon.verify(ANN, name, threshold=0.5).decision is Decision.REJECTED
+    with pytest.raises(SubjectUnknownError):
+        daemon.verify(ANN, name, threshold=0.5)
+    assert daemon.attempts().failures == 0  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EROFS])
@@ -454,6 +456,18 @@ def test_tries_during_a_change_of_the_limit_count_and_a_stale_process_learns_of_
     assert len(device.files.state()[counter_path(PATH)]) == STATE_BYTES
     assert answer(other) is Decision.REJECTED
     assert other.attempts().failures == gallery.attempts().failures == 1  # type: ignore[union-attr]
+
+
+def test_a_process_that_missed_a_renewal_and_a_reset_still_knows_whom_it_sees() -> None:
+    device = Machine()
+    gallery = door(device)
+    administrator = again(device)
+    administrator.renew_transform()
+    administrator.reset_attempts()
+    assert answer(gallery, ANN) is Decision.ACCEPTED
+    administrator.renew_transform()
+    administrator.reset_attempts()
+    assert gallery.verify(ANN, "ann", threshold=0.5).decision is Decision.ACCEPTED
 
 
 def test_a_count_that_cannot_be_forgotten_is_left_and_never_asked_again() -> None:
