@@ -227,10 +227,18 @@ def _verify(arguments: argparse.Namespace) -> int:
     return console.CLEAN_NEGATIVE if problems else 0
 
 
+def _time_of(at_s: int) -> str:
+    """An entry's time for a person; a number that no calendar reaches stays one."""
+    try:
+        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at_s))
+    except (OverflowError, ValueError, OSError):
+        return f"{at_s} s"
+
+
 def _audit(arguments: argparse.Namespace) -> int:
     report = open_gallery(arguments).audit()
     lines = [
-        f"{entry.number}\t{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime(entry.at_s))}\t{entry.generation}\t"
+        f"{entry.number}\t{_time_of(entry.at_s)}\t{entry.generation}\t"
         f"{entry.event.event}\t{entry.event.subject or '-'}\t{entry.event.detail or '-'}"
         + ("" if entry.carried_out else "\tnot carried out")
         for entry in report.entries

@@ -23,6 +23,7 @@ from edge_sdk.gallery.content import AuditHead
 from edge_sdk.gallery.storage import FileSystem, append_durably
 
 LABEL = b"edge-sdk/gallery/audit@v1"
+MAX_ENTRIES = (1 << 63) - 1
 MAX_LOG_BYTES = 256 * 1024 * 1024
 _NEXT = b"edge-sdk/gallery/audit/next@v1"
 _TAIL_BYTES = 1024 * 1024
@@ -140,9 +141,14 @@ class AuditLog:
             The chain's new head.
 
         Raises:
-            GalleryError: the log cannot be read or written.
+            GalleryError: the log cannot be read or written, or holds as many entries as can be numbered.
         """
         head = self._catch_up(sealed)
+        if head.entries > MAX_ENTRIES:
+            raise GalleryError(
+                f"the audit log has {head.entries} entries, more than can be continued",
+                hint="make a new gallery, and enrol again",
+            )
         lost = [AuditEvent("log-lost", detail=f"after={sealed.entries}")] if self._lost else []
         lines = [b"\n"] if self._torn else []
         # An entry of a lost log stands outside the batch, or it would look like a part of the commit.

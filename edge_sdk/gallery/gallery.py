@@ -107,6 +107,7 @@ class Gallery(Exchange):
             GalleryError: the path exists, cannot be written, or `cryptography` is not installed.
         """
         need_cryptography()
+        places = places_of(path, anchor=anchor, filesystem=filesystem, random=random, clock=clock)
         header, content = first_generation(
             key,
             model_id=model_id,
@@ -116,9 +117,8 @@ class Gallery(Exchange):
             suite=suite,
             audit=audit,
             random=random,
-            now_s=int(clock()),
+            now_s=int(places.clock()),
         )
-        places = places_of(path, anchor=anchor, filesystem=filesystem, random=random, clock=clock)
         vault = Vault.create(places, key, header, content, audited=audit != "off")
         return cls(vault, uptime=uptime)
 

@@ -52,6 +52,9 @@ class DecisionPolicy:
                 f"expected 1..{MAX_POINTS} operating points, found {len(self.operating_points)}",
                 hint="edge-convert evaluate --write-card measures them",
             )
+        most = max(max(p.mated_trials, p.non_mated_trials) for p in self.operating_points)
+        if most >= 1 << 64:
+            raise InputError(f"expected operating points of under 2^64 comparisons, found {most}")
         if not 0 < self.fpir < 1:
             raise InputError(f"expected FPIR above 0 and under 1, found {self.fpir}", hint="for example 0.01")
         for name, value in (("margin", self.margin), ("retry_band", self.retry_band)):

@@ -16,6 +16,27 @@ from edge_sdk.gallery.format import MAX_FILE_BYTES, Header, pack_header, parse_h
 from edge_sdk.gallery.keys import KeyProvider
 from edge_sdk.gallery.storage import FileSystem, locked, read_gallery, read_head, write_atomically
 
+_LAST_MOMENT_S = 253_402_300_799  # of the year 9999
+
+
+def believable(clock: Callable[[], float]) -> Callable[[], float]:
+    """A clock of Unix seconds whose time can be sealed; what a commit seals of a wild one could not be taken back.
+
+    Returns:
+        The same clock; it raises GalleryError where it says no time from 1970 to the year 9999.
+    """
+
+    def now_s() -> float:
+        said_s = clock()
+        if not 0 <= said_s <= _LAST_MOMENT_S:
+            raise GalleryError(
+                f"the device's clock says {said_s} s, expected Unix seconds from 1970 to the year 9999",
+                hint="set the clock; the gallery is as it was",
+            )
+        return said_s
+
+    return now_s
+
 
 @dataclass(frozen=True, repr=False)
 class Places:
@@ -25,7 +46,7 @@ class Places:
     files: FileSystem
     anchor: Anchor
     random: Callable[[int], bytes]
-    clock: Callable[[], float]
+    clock: Callable[[], float]  # by `believable`
 
 
 def read(places: Places) -> tuple[bytes, int | None]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -348,7 +347,7 @@ def seconds(when: float | datetime | None) -> int:
         if when.tzinfo is None:
             raise InputError("expected a datetime with a time zone", hint="datetime.now(timezone.utc)")
         when = when.timestamp()
-    if not (math.isfinite(when) and 0 < when < 1 << 63):
+    if not 0 < when < 1 << 63:
         raise InputError(f"{when} is not a time in Unix seconds")
     return int(when)
 

@@ -22,6 +22,7 @@ from edge_sdk.gallery.format import Header, pack_header, parse_header
 from edge_sdk.gallery.keys import ErasableKey, KeyProvider
 from edge_sdk.gallery.sealed_file import (
     Places,
+    believable,
     check_absent,
     commit,
     judge,
@@ -39,6 +40,8 @@ from edge_sdk.gallery.storage import (
     read_head,
 )
 
+MAX_GENERATION = (1 << 63) - 1  # what an entry of the audit log can say
+
 
 def places_of(
     path: str | os.PathLike[str],
@@ -49,7 +52,9 @@ def places_of(
     clock: Callable[[], float] = time.time,
 ) -> Places:
     """What a gallery touches outside itself, the real thing where nothing is said."""
-    return Places(Path(path), filesystem or PosixFileSystem(), anchor or NoAnchor(), random, clock)
+    return Places(
+        Path(path), filesystem or PosixFileSystem(), anchor or NoAnchor(), random, believable(clock)
+    )
 
 
 @dataclass(frozen=True)
@@ -127,7 +132,7 @@ class Vault:
             if places.anchor.read(header.gallery_id):
                 raise GalleryError("the anchor is in use", hint="each gallery needs an anchor of its own")
             undo.callback(_tried, places.anchor.abandon, header.gallery_id)
-            header = replace(header, generation=places.anchor.prepare(header.gallery_id) + 1)
+            header = _numbered(header, places.anchor.prepare(header.gallery_id) + 1)
             if audited:
                 if not audit.read_log(files, log_path, 1):
                     undo.callback(_tried, files.unlink, log_path)
@@ -219,7 +224,7 @@ class Vault:
         slot = self._slot if key is None else OpenSlot(0, slot_keys_of(after)[0])
         following = self._header.generation + 1
         header = header or self._header
-        header = replace(header, generation=max(header.generation, following))
+        header = _numbered(header, max(header.generation, following))
         said = changes(before, after) if events is None else list(events)
         with locked(self.places.files, self.places.path):
             if before is not self._content or not self._on_disk():
@@ -306,6 +311,16 @@ def require_model(header: Header, model_id: bytes) -> None:
             f"the model in use is {model_id.hex()[:8]}",
             hint="use the gallery's model, or enrol again with this one",
         )
+
+
+def _numbered(header: Header, generation: int) -> Header:
+    """A header of a generation, checked before anything is written of it."""
+    if generation > MAX_GENERATION:
+        raise GalleryError(
+            f"generation {generation} was asked for, a gallery has at most {MAX_GENERATION}",
+            hint="is the anchor the gallery's own? make a new gallery with a new anchor, and enrol again",
+        )
+    return replace(header, generation=generation)
 
 
 def _first_audit_key(header: Header, content: Content) -> bytes:

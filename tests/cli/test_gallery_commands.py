@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from edge_sdk.gallery import Gallery, KeyFile
+
 Run = Callable[..., Any]
 
 
@@ -44,6 +46,18 @@ def test_create_then_enrol_then_look(edge_sdk: Run, empty_home: Any, products: l
     again = edge_sdk("gallery", "create", *empty_home.all, *anchor)
     assert again.code == 3
     assert "exists already" in again.err
+
+
+def test_an_entry_of_a_time_beyond_the_calendar_is_printed(
+    edge_sdk: Run, home: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As an earlier version wrote it, on a device whose clock said so."""
+    monkeypatch.setattr("edge_sdk.gallery.vault.believable", lambda clock: lambda: 9_000_000_000_000_000_000)
+    Gallery.open(home.folder / "home.gallery", key=KeyFile(home.folder / "home.key")).renew_transform()
+    monkeypatch.undo()
+    done = edge_sdk("gallery", "audit", *home.files)
+    assert done.code == 0
+    assert "\t9000000000000000000 s\t" in done.out
 
 
 def test_a_creation_that_fails_leaves_nothing(edge_sdk: Run, empty_home: Any) -> None:
