@@ -2,7 +2,10 @@
 
 import contextlib
 import errno
+import hashlib
+import hmac
 import os
+import struct
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -568,3 +571,33 @@ def test_processes_at_once_have_no_more_tries_than_one(tmp_path: Path) -> None:
         "door.gallery.attempts.lock",
     }
     assert (tmp_path / "door.gallery.attempts").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_counters_bytes_are_those_of_the_format() -> None:
+    text = (
+        bytes.fromhex("894647540d0a1a0a")
+        + OWN["gallery_id"]
+        + OWN["count_id"]
+        + struct.pack("<QQII", 11, 9, 2, 0)
+        + b"b" * 16
+        + struct.pack("<Q", 77)
+    )
+    code = hmac.new(OWN["key"], text, hashlib.sha256).digest()
+    assert pack_state(AttemptState(2, 9, 11, Moment(b"b" * 16, 77)), **OWN) == text + code
+    limit = AttemptPolicy(free=3, most=8, wait_s=17)
+    assert pack_limit(limit, b"c" * 16) == struct.pack("<IIII", 3, 8, 17, 0) + b"c" * 16
+    now = Moment(b"1" * 16, 5)
+    assert begin(AttemptState(2, 9, 11), now) == AttemptState(3, 10, 12, now)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (bytes(31), "the attempt policy is 31 bytes, expected 32"),
+        (struct.pack("<IIII", 9, 8, 17, 0) + bytes(16), "found 9, 8 and 17 s"),
+        (struct.pack("<IIII", 3, 8, 17, 5) + bytes(16), "is 5, expected 0"),
+    ],
+)
+def test_a_malformed_limit_says_what_was_found(wrong: bytes, said: str) -> None:
+    with pytest.raises(GalleryFormatError, match=said):
+        parse_limit(wrong)

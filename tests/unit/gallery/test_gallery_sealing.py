@@ -115,6 +115,13 @@ def test_the_last_chunk_is_shorter_even_when_the_content_fills_its_chunks() -> N
             sealing._decrypt(Suite.CHACHA20_POLY1305, key, b"context", memoryview(sealed))
 
 
+def test_a_plaintext_lies_on_a_cache_line_wherever_memory_is_free() -> None:
+    """Matching reads the templates where they lie. One buffer may be aligned by luck, not so many."""
+    buffers = [sealing.aligned_buffer(size) for size in range(0, 4000, 7)]
+    assert {np.frombuffer(buffer, np.uint8).ctypes.data % 64 for buffer in buffers if len(buffer)} == {0}
+    assert [len(buffer) for buffer in buffers] == list(range(0, 4000, 7))
+
+
 def test_two_commits_share_no_key_or_salt() -> None:
     one, two = generations(2)
     heads = [parse_header(data) for data in (one, two)]

@@ -1,8 +1,10 @@
 """The commit holds: full disks, failing media, links, other processes. Power cuts and kills are in tests/campaigns."""
 
 import contextlib
+import ctypes
 import errno
 import inspect
+import mmap
 import os
 import subprocess
 import sys
@@ -360,6 +362,32 @@ def test_no_handle_is_left_open_by_what_is_refused(tmp_path: Path) -> None:
         pass
     assert open_handles() == before
     os.close(reader)
+
+
+def pages_in_memory(path: Path) -> int:
+    """How much of a file a reader would get without asking the medium, by mincore(2)."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY) as mapped:
+        found = (ctypes.c_ubyte * -(-len(mapped) // mmap.PAGESIZE))()
+        address = ctypes.addressof(ctypes.c_char.from_buffer(mapped))
+        assert ctypes.CDLL(None).mincore(ctypes.c_void_p(address), ctypes.c_size_t(len(mapped)), found) == 0
+        return sum(page & 1 for page in found)
+
+
+def test_what_was_synced_is_read_back_from_the_medium(tmp_path: Path) -> None:
+    """From memory it would be right on a failing card too."""
+    files, path, control = PosixFileSystem(), tmp_path / "file", tmp_path / "control"
+    control.write_bytes(bytes(100_000))
+    with control.open("rb") as file:
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    if pages_in_memory(control):
+        pytest.skip("this file system keeps files in memory whatever it is told")
+    handle = files.create(path)
+    files.write(handle, bytes(100_000))
+    assert pages_in_memory(path) == -(-100_000 // mmap.PAGESIZE)
+    files.fsync(handle)
+    assert pages_in_memory(path) == 0
+    files.close(handle)
 
 
 def test_a_new_file_takes_the_place_of_nothing(tmp_path: Path) -> None:
