@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from converters.errors import ConversionError
 from edge_sdk.errors import ModelCardError
 from edge_sdk.inference.card import COLORS, InputContract
 
@@ -38,9 +39,18 @@ def tell(arguments: argparse.Namespace, value: Any, text: str) -> None:
 
 def add_targets(parser: argparse.ArgumentParser, meaning: str) -> None:
     """Add the flag that names targets."""
-    parser.add_argument(
-        "--target", action="extend", type=lambda text: text.split(","), metavar="TARGET", help=meaning
-    )
+    parser.add_argument("--target", action="extend", type=_targets, metavar="TARGET", help=meaning)
+
+
+def _targets(text: str) -> list[str]:
+    from converters.production import known_targets
+
+    names = text.split(",")
+    try:
+        known_targets(names)
+    except ConversionError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return names
 
 
 def add_allow_and_set(parser: argparse.ArgumentParser) -> None:

@@ -114,7 +114,7 @@ def _enrol(arguments: argparse.Namespace) -> int:
     checked_text(arguments.subject, "a subject's name", min_bytes=1)
     checked_text(arguments.label, "a label", min_bytes=0)
     if bool(arguments.photographs) == bool(arguments.camera):
-        raise InputError("expected photographs or --camera, found both or neither")
+        arguments.parser.error("give photographs or --camera, one of them")
     embedder = open_embedder(arguments)
     camera = camera_named(arguments.camera) if arguments.camera else _files(arguments.photographs)
     with camera as opened:
@@ -136,7 +136,7 @@ def _enrol(arguments: argparse.Namespace) -> int:
 
 def _identify(arguments: argparse.Namespace) -> int:
     if not arguments.photographs:
-        raise InputError("expected one or more photographs, found none")
+        arguments.parser.error("give one or more photographs")
     recognizer = _recognizer(arguments, open_embedder(arguments))
     answers = []
     with _files(arguments.photographs) as camera:

@@ -19,7 +19,6 @@ from edge_sdk.cli.arguments import (
     open_gallery,
     tell,
 )
-from edge_sdk.errors import InputError
 
 _FILES = "--gallery home.gallery --key home.key"
 
@@ -183,7 +182,7 @@ def _change(arguments: argparse.Namespace) -> int:
         if (value := getattr(arguments, name)) is not None
     }
     if not asked:
-        raise InputError("expected --label, --valid-from or --valid-until, found none of them")
+        arguments.parser.error("give --label, --valid-from or --valid-until")
     open_gallery(arguments).change(arguments.subject, **asked)
     tell(arguments, {"changed": arguments.subject}, f"changed {arguments.subject}")
     return 0

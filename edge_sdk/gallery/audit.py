@@ -225,6 +225,12 @@ def read_log(files: FileSystem, path: Path, max_bytes: int = MAX_LOG_BYTES + 1, 
         raise GalleryError(f"cannot read the audit log {path}: {error.strerror or error}") from error
 
 
+def tells_of_changes(data: bytes) -> bool:
+    """Whether a log has entries of more than creations; those, whole or torn, are all that a creation cut off leaves."""
+    entries = (match for line in _lines(data) if (match := _LINE.fullmatch(line)))
+    return any(match[5] != b"create" for match in entries)
+
+
 def check_log(data: bytes, sealed: AuditHead, first_key: bytes, *, generation: int) -> AuditReport:
     """Follow a whole log from its first entry; pure.
 

@@ -118,7 +118,8 @@ class Vault:
             audited: Whether an audit log is kept.
 
         Raises:
-            GalleryError: the path exists or cannot be written, or the anchor is in use or cannot be written.
+            GalleryError: the path exists or cannot be written, the log of another gallery lies beside it, or the anchor is
+                in use or cannot be written.
         """
         slot = OpenSlot(0, slot_keys_of(content)[0])
         log = audit.AuditLog(places.files, audit_path(places.path))
@@ -128,6 +129,11 @@ class Vault:
             undo_key.callback(_tried, key.forget, header.slots[0].parameters)
         with undo_key, locked(files, places.path), contextlib.ExitStack() as undo:
             check_absent(places)
+            if audited and audit.tells_of_changes(audit.read_log(files, log_path)):
+                raise GalleryError(
+                    f"{log_path} is the audit log of a gallery that is not here any more",
+                    hint="move the log away and keep it, or put its gallery back; a new gallery begins a log of its own",
+                )
             undo.callback(_tried, files.unlink, lock_path(places.path))
             if places.anchor.read(header.gallery_id):
                 raise GalleryError("the anchor is in use", hint="each gallery needs an anchor of its own")

@@ -362,6 +362,16 @@ def test_half_a_command_is_a_usage_error(edge_sdk: Run, command: tuple[str, ...]
     assert edge_sdk(*command).code == 2
 
 
+@pytest.mark.parametrize("command", ["enrol alice", "enrol alice a.jpg --camera usb", "identify"])
+def test_pictures_of_nowhere_or_of_two_places_are_a_usage_error(
+    edge_sdk: Run, home: Any, command: str
+) -> None:
+    """Said before any file is looked at."""
+    done = edge_sdk("face", *command.split(), *home.all, "--detector", "missing.tflite")
+    assert done.code == 2
+    assert "error: give " in done.err
+
+
 def test_a_key_is_never_taken_from_the_command_line(edge_sdk: Run, home: Any) -> None:
     assert edge_sdk("gallery", "list", *home.files[:2], "--passphrase", "secret words").code == 2
     assert edge_sdk("gallery", "list", *home.files[:2]).code == 2

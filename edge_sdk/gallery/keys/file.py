@@ -71,7 +71,7 @@ class KeyFile:
         """Read the file: 32 bytes.
 
         Raises:
-            GalleryError: missing, a symbolic link, readable by group or others, or not 32 bytes.
+            GalleryError: missing, a symbolic link, not 32 bytes, or readable by group or others.
         """
         if parameters:
             raise GalleryFormatError("a key file slot has no parameters")
@@ -86,6 +86,11 @@ class KeyFile:
             found = os.fstat(handle)
             if not stat.S_ISREG(found.st_mode):
                 raise GalleryError(f"the key file {self._path} is not a plain file")
+            if found.st_size != KEY_BYTES:
+                raise GalleryError(
+                    f"{self._path} has {found.st_size} bytes, expected the {KEY_BYTES} of a key file",
+                    hint="is it another file? a key file is made with the gallery",
+                )
             if stat.S_IMODE(found.st_mode) & 0o077:
                 raise GalleryError(
                     f"the key file {self._path} has mode {stat.S_IMODE(found.st_mode):04o}, expected 0600",
@@ -95,6 +100,5 @@ class KeyFile:
         finally:
             os.close(handle)
         if len(key) != KEY_BYTES:
-            more = " or more" if len(key) > KEY_BYTES else ""
-            raise GalleryError(f"the key file {self._path} has {len(key)}{more} bytes, expected {KEY_BYTES}")
+            raise GalleryError(f"the key file {self._path} was changed while it was read")
         return key

@@ -380,6 +380,22 @@ def test_an_old_counter_is_noticed_by_a_process_that_saw_a_newer_one_and_after_a
     assert answer(again(device), ANN) is Reason.COUNTER
 
 
+def test_the_counter_of_a_gallery_that_is_gone_counts_nothing_and_is_replaced_by_a_limit() -> None:
+    device = Machine()
+    gallery = door(device)
+    for _ in range(3):
+        answer(gallery)
+    left = device.files.state()[counter_path(PATH)]
+    device.files = SimulatedFileSystem.holding({counter_path(PATH): left})
+    made = door(device, None)
+    assert answer(made, ANN) is Decision.ACCEPTED
+    assert device.files.state()[counter_path(PATH)] == left
+    with made.transaction() as t:
+        t.limit_attempts(LIMIT)
+    assert made.attempts().failures == 0  # type: ignore[union-attr]
+    assert answer(again(device), ANN) is Decision.ACCEPTED
+
+
 def test_a_reset_by_another_process_is_taken_over() -> None:
     device = Machine()
     daemon = door(device)

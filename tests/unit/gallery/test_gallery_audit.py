@@ -237,6 +237,37 @@ def test_a_log_from_before_is_left_and_passed_over(path: Path) -> None:
     assert audit_path(path).read_bytes().startswith(b"what another gallery left here\n1 ")
 
 
+def test_the_log_of_a_gallery_that_is_gone_is_not_mixed_with_a_new_ones(gallery: Gallery, path: Path) -> None:
+    """It is evidence of its own; and who took a gallery away shall not have it replaced in silence."""
+    old = audit_path(path).read_bytes()
+    path.unlink()
+    before = sorted(path.parent.iterdir())
+    with pytest.raises(GalleryError, match="of a gallery that is not here any more") as caught:
+        Gallery.create(path, key=KEY, model_id=MODEL, dimension=D)
+    assert "move the log away" in str(caught.value.hint)
+    assert audit_path(path).read_bytes() == old
+    assert sorted(path.parent.iterdir()) == before
+    # A gallery that keeps no log leaves it alone; one that does begins its own where the old one was moved away.
+    Gallery.create(path, key=KEY, model_id=MODEL, dimension=D, audit="off").enrol("ann", embedding(1))
+    assert audit_path(path).read_bytes() == old
+    path.unlink()
+    audit_path(path).rename(path.with_name("old.audit"))
+    made = Gallery.create(path, key=KEY, model_id=MODEL, dimension=D)
+    made.enrol("ann", embedding(1))
+    assert made.problems() == ()
+
+
+def test_what_a_creation_that_was_cut_off_left_of_a_log_hinders_no_other(path: Path) -> None:
+    Gallery.create(path, key=KEY, model_id=MODEL, dimension=D)
+    line = audit_path(path).read_bytes()
+    for left in (line, line[:-1], line[:40], line + line[:9], line * 2, bytes(80)):
+        path.unlink()
+        audit_path(path).write_bytes(left)
+        made = Gallery.create(path, key=KEY, model_id=MODEL, dimension=D)
+        made.enrol("ann", embedding(1))
+        assert made.audit().intact
+
+
 def test_a_link_in_place_of_the_log_is_not_followed(gallery: Gallery, path: Path, tmp_path: Path) -> None:
     victim = tmp_path / "victim"
     victim.write_text("precious")

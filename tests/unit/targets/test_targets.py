@@ -160,6 +160,14 @@ def test_an_unknown_target_names_the_known_ones() -> None:
         known_targets(["cpu", "npu"])
 
 
+@pytest.mark.parametrize("command", ["convert", "lint"])
+def test_an_unknown_target_is_a_usage_error(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main([command, "missing.tflite", "--target", "cpu,gpu"])
+    assert stopped.value.code == 2
+    assert "expected a target of cpu, edgetpu" in capsys.readouterr().err
+
+
 def test_an_unknown_setting_is_refused_before_the_work(tmp_path: Path, images: Path) -> None:
     asked = replace(request(tmp_path, images, tiny(), "cpu"), settings={"cpu.cores": "4"})
     with pytest.raises(ConversionError, match="cpu: expected a setting of none, found 'cores'"):
