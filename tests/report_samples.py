@@ -9,11 +9,11 @@ import numpy as np
 from converters.assessment.comparison import CandidateComparison, ComparisonResult, NamedFlip
 from converters.assessment.error_analysis import CauseCeiling, ErrorAnalysis, WrongDecision
 from converters.assessment.evaluate import (
-    ArtefactIdentity,
     Evaluation,
     IdentificationEvidence,
     ProbabilityEvidence,
 )
+from converters.assessment.identity import ArtefactIdentity
 from converters.attention import Attention, OcclusionMap
 from converters.evaluation import (
     AcquisitionEvidence,
@@ -92,7 +92,16 @@ def embedded(*, noise: float, name: str = "door", subjects: int = 40, each: int 
 
 def identity(recipe: str, precision: str, *, name: str = "door") -> ArtefactIdentity:
     return ArtefactIdentity(
-        f"{name}.{recipe}.tflite", "12" * 32, name, precision, "cpu", 16, "112x112 rgb", True
+        f"{name}.{recipe}.tflite",
+        "12" * 32,
+        name,
+        precision,
+        "cpu",
+        16,
+        "112x112 rgb",
+        True,
+        "ai-edge-litert 2.3.0",
+        "xnnpack",
     )
 
 

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import platform
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from converters.assessment.execution import Execution
 from converters.errors import SourceError
 from converters.graph import Graph
 from converters.rewrites.static import fold_constants, make_batch_one, settle_shapes
 from edge_sdk import __version__
 from edge_sdk.errors import ModelContractError, ModelError
-from edge_sdk.inference.backends.litert import LiteRtBackend
 from edge_sdk.inference.card import CARD_NAME, InputContract, ModelCard
 from edge_sdk.inference.model_file import check_identifier, read_model_bytes, split
 from edge_sdk.perception.embedder import Embedder
@@ -32,6 +31,7 @@ class Artefact:
             the same network with the shapes made so.
         card: Its card; where it has none, one made of the caller's contract and of what the network says.
         has_card: Whether the file carries the card.
+        execution: What runs it.
         notes: What was done to open it.
     """
 
@@ -40,46 +40,53 @@ class Artefact:
     network: bytes
     card: ModelCard
     has_card: bool
+    execution: Execution
     notes: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
-        """Names the embedding space, hex: network, contract, interpreter and kind of processor.
+        """Names the embedding space, hex: network, contract, interpreter, kernels and kind of processor.
 
-        New operating points in the card keep the key; another input contract, another interpreter or another
-        processor, whose kernels may round otherwise, does not.
+        New operating points in the card keep the key; another input contract, another interpreter, other kernels or
+        another processor, which may round otherwise, does not.
         """
         whole = hashlib.sha256(b"edge-sdk/embedding-space/1\0")
-        runtime = f"{__version__} {importlib.metadata.version('ai-edge-litert')} {platform.machine()}"
-        for part in (hashlib.sha256(self.network).hexdigest(), self.card.input.describe(), runtime):
+        runtime = f"{__version__} {self.execution.runtime} {platform.machine()}"
+        parts = (self.card.input.describe(), runtime, self.execution.name, self.execution.delegate)
+        for part in (hashlib.sha256(self.network).hexdigest(), *parts):
             whole.update(part.encode() + b"\0")
         whole.update(repr(sorted(self.card.input.to_json().items())).encode())
         return whole.hexdigest()
 
     def embedder(self) -> Embedder:
-        """A device's embedder of this file.
+        """A device's embedder of this file, one thread, as ``execution`` runs it.
 
         Raises:
             ModelError: The interpreter refuses the network.
             ModelContractError: The network contradicts the card.
         """
-        return make_embedder(self.network, self.card, self.sha256)
+        return make_embedder(self.network, self.card, self.sha256, self.execution)
 
 
-def make_embedder(network: bytes, card: ModelCard, sha256: str) -> Embedder:
-    """The device's embedder of a network, one thread, as the device runs it."""
-    return Embedder(LiteRtBackend(network), card, model_id=bytes.fromhex(sha256))
+def make_embedder(network: bytes, card: ModelCard, sha256: str, execution: Execution) -> Embedder:
+    """The device's embedder of a network."""
+    return Embedder(execution.backend(network), card, model_id=bytes.fromhex(sha256))
 
 
-def open_artefact(path: str | Path, *, contract: InputContract | None = None) -> Artefact:
+def open_artefact(
+    path: str | Path, *, contract: InputContract | None = None, execution: Execution | None = None
+) -> Artefact:
     """Open a file and try that it runs.
 
     Args:
         path: A .tflite.
         contract: What the network wants to see, where the file carries no card.
+        execution: What runs it; LiteRT's kernels that are nearest to the card's target where None.
 
     Raises:
-        ModelError: Missing, not a .tflite, damaged, or refused by the interpreter.
+        ModelError: Missing, not a .tflite, damaged, refused by the interpreter; or a delegate takes nothing of it,
+            or answers its golden vectors wrongly.
+        BackendUnavailableError: The delegate cannot be loaded.
         ModelContractError: No card and no contract; or the card, the contract and the network disagree.
         SourceError: The shapes of a foreign network cannot be made static.
     """
@@ -90,22 +97,40 @@ def open_artefact(path: str | Path, *, contract: InputContract | None = None) ->
     sha256 = hashlib.sha256(data).hexdigest()
     card = _own_card(path, network, files)
     if card is not None:
+        _require_accelerator(path, network, execution)
         if contract is not None and contract.to_json() != card.input.to_json():
             raise ModelContractError(
                 f"{path}: expected the contract of its card, {card.input.describe()}, found"
                 f" {contract.describe()}",
                 hint="leave --size, --color, --mean, --scale and --range out: the card says them",
             )
-        found = Artefact(path, sha256, network, card, has_card=True)
+        found = Artefact(
+            path,
+            sha256,
+            network,
+            card,
+            has_card=True,
+            execution=execution or Execution.of_target(card.target),
+        )
     elif contract is None:
         raise ModelContractError(
             f"{path}: expected an input contract, found no card inside",
             hint="say it with --size, --color and --mean and --scale, or --range",
         )
     else:
-        found = _foreign(path, sha256, network, contract)
+        found = _foreign(path, sha256, network, contract, execution or Execution())
     found.embedder()
-    return found
+    return replace(found, notes=(*found.notes, *found.execution.check_delegate(found.network, found.card)))
+
+
+def _require_accelerator(path: Path, network: bytes, execution: Execution | None) -> None:
+    """Say of a compiled file what it takes to run it, before an interpreter says it in its own words."""
+    custom = [name for name in Graph.parse(network).operator_counts() if name.startswith("'")]
+    if custom and (execution is None or not execution.delegate):
+        raise ModelError(
+            f"{path}: compiled for an accelerator ({', '.join(custom)}), which LiteRT's kernels do not run",
+            hint="--delegate LIBRARY, on a machine that has the accelerator; or measure the file that was compiled",
+        )
 
 
 def _own_card(path: Path, network: bytes, files: dict[str, bytes]) -> ModelCard | None:
@@ -122,9 +147,12 @@ def _own_card(path: Path, network: bytes, files: dict[str, bytes]) -> ModelCard 
     return card
 
 
-def _foreign(path: Path, sha256: str, network: bytes, contract: InputContract) -> Artefact:
+def _foreign(
+    path: Path, sha256: str, network: bytes, contract: InputContract, execution: Execution
+) -> Artefact:
     static, notes = _static(network, contract)
-    backend = LiteRtBackend(static)
+    _require_accelerator(path, static, execution)
+    backend = execution.backend(static)
     precision = {"uint8": "uint8", "int8": "int8", "int16": "int16"}.get(str(backend.input.dtype), "float32")
     card = ModelCard(
         name=path.name.removesuffix(path.suffix),
@@ -137,7 +165,7 @@ def _foreign(path: Path, sha256: str, network: bytes, contract: InputContract) -
         output_scale=backend.output.scale,
         output_zero_point=backend.output.zero_point,
     )
-    return Artefact(path, sha256, static, card, has_card=False, notes=notes)
+    return Artefact(path, sha256, static, card, has_card=False, execution=execution, notes=notes)
 
 
 def _static(network: bytes, contract: InputContract) -> tuple[bytes, tuple[str, ...]]:

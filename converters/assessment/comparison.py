@@ -10,14 +10,14 @@ from typing import Any
 from converters.assessment.artefact import Artefact, open_artefact
 from converters.assessment.embedding_run import embed_with
 from converters.assessment.evaluate import (
-    ArtefactIdentity,
     Protocol,
     comparisons_of,
-    identity_of,
     notes_of,
     verify,
 )
 from converters.assessment.evaluation_text import difference_lines, drift_lines, verification_lines
+from converters.assessment.execution import Execution
+from converters.assessment.identity import ArtefactIdentity, identity_of
 from converters.assessment.workers import Workers
 from converters.evaluation.curves import threshold_at_fmr
 from converters.evaluation.evidence import (
@@ -225,14 +225,22 @@ def compare(
     )
 
 
-def open_artefacts(paths: Sequence[str | Path], *, contract: InputContract | None = None) -> list[Artefact]:
+def open_artefacts(
+    paths: Sequence[str | Path],
+    *,
+    contract: InputContract | None = None,
+    execution: Execution | None = None,
+) -> list[Artefact]:
     """Open files of one model; one without a card takes the contract of the others.
 
     Args:
         paths: Two or more .tflite.
         contract: What the network wants to see, where no file says it.
+        execution: What runs all but the first, which LiteRT runs with XNNPACK, as it does on a CPU; so a file
+            can be held against itself in other kernels. Those nearest to each card's target where None.
 
     Raises:
+        BackendUnavailableError: The delegate cannot be loaded.
         ModelError: One is missing, damaged or refused by the interpreter.
         ModelContractError: No file and no caller says the contract, or they disagree.
     """
@@ -240,8 +248,12 @@ def open_artefacts(paths: Sequence[str | Path], *, contract: InputContract | Non
     # Cards that differ are two models, which is said of both; no card is held against another one's here.
     others = next((found for found in own if found is not None), None)
     return [
-        open_artefact(path, contract=contract or (others if found is None else None))
-        for path, found in zip(paths, own, strict=True)
+        open_artefact(
+            path,
+            contract=contract or (others if found is None else None),
+            execution=Execution() if position == 0 else execution,
+        )
+        for position, (path, found) in enumerate(zip(paths, own, strict=True))
     ]
 
 
@@ -351,7 +363,7 @@ def _flips(
 
 def _named(artefact: ArtefactIdentity) -> str:
     notes = "".join(f"; {note}" for note in artefact.notes)
-    return f"{artefact.file}, {artefact.precision}{notes}"
+    return f"{artefact.file}, {artefact.precision}, {artefact.measured_with()}{notes}"
 
 
 def _candidate_lines(found: CandidateComparison) -> list[str]:

@@ -32,7 +32,8 @@ def embed_with(
         artefact: With which.
         samples: The images; each file is read once.
         workers: Where embeddings are made; in this process by default.
-        cache: Folder of embeddings made before; None keeps none.
+        cache: Folder of embeddings made before; None keeps none. A delegate's are never kept: its library's
+            name says nothing of the driver and the hardware behind it.
         progress: Called with (done, total).
 
     Raises:
@@ -42,7 +43,10 @@ def embed_with(
     digest = SetDigest()
     outcomes: dict[int, Any] = {}
     waiting: deque[tuple[int, bytes]] = deque()
-    known = None if cache is None else EmbeddingCache(cache, artefact.key, artefact.card.dimension)
+    kept = cache is not None and not artefact.execution.delegate
+    known = (
+        None if cache is None or not kept else EmbeddingCache(cache, artefact.key, artefact.card.dimension)
+    )
 
     def unknown() -> Iterator[tuple[str, bytes]]:
         for index, sample in enumerate(samples.samples):

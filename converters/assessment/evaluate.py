@@ -11,7 +11,12 @@ import numpy as np
 from converters.assessment.artefact import Artefact
 from converters.assessment.embedding_run import embed_with
 from converters.assessment.error_analysis import ErrorAnalysis, analyse_errors, errors_lines, measure_samples
-from converters.assessment.evaluation_text import identification_lines, percent, verification_lines
+from converters.assessment.evaluation_text import (
+    identification_lines,
+    percent,
+    verification_lines,
+)
+from converters.assessment.identity import ArtefactIdentity, identity_of
 from converters.assessment.workers import Workers
 from converters.evaluation.bootstrap import DEFAULT_REPLICATES
 from converters.evaluation.evidence import (
@@ -44,33 +49,6 @@ ALL_PAIRS_FMRS = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 LISTED_FMRS = (1e-1, 1e-2, 1e-3)
 FPIRS = (1e-1, 1e-2)
 RANKS = (1, 5, 10, 20)
-
-
-@dataclass(frozen=True)
-class ArtefactIdentity(Evidence):
-    """Which file was measured.
-
-    Attributes:
-        file: Its name, without folder.
-        sha256: Of the whole file, hex.
-        model: The model's name: the card's, else the file's stem.
-        precision: Such as `int8`; that of the input tensor where there is no card.
-        target: The card's; empty without one.
-        dimension: Length D of the embedding.
-        contract: The input contract, one line.
-        has_card: Whether the file carries a model card.
-        notes: What was done to open it, such as `shapes made static`.
-    """
-
-    file: str
-    sha256: str
-    model: str
-    precision: str
-    target: str
-    dimension: int
-    contract: str
-    has_card: bool
-    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -164,6 +142,7 @@ class Evaluation:
         lines = [
             f"{artefact.file}: {artefact.model}, {artefact.precision}, {artefact.dimension} values,"
             f" {artefact.contract}",
+            f"measured with {artefact.measured_with()}",
             *(f"note: {note}" for note in (*artefact.notes, *self.notes)),
             "",
             *verification_lines(self.verification),
@@ -253,22 +232,6 @@ def evaluate(
         errors = analyse_errors(embedded.names, comparisons, measures, worst=asked.errors)
     return Evaluation(
         identity_of(artefact), verification, identification, probability, errors, notes_of(samples)
-    )
-
-
-def identity_of(artefact: Artefact) -> ArtefactIdentity:
-    """What a report says of the file."""
-    card = artefact.card
-    return ArtefactIdentity(
-        file=artefact.path.name,
-        sha256=artefact.sha256,
-        model=card.name,
-        precision=card.precision,
-        target=card.target,
-        dimension=card.dimension,
-        contract=card.input.describe(),
-        has_card=artefact.has_card,
-        notes=artefact.notes,
     )
 
 

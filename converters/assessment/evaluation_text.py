@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 from converters.evaluation.evidence import (
     AcquisitionEvidence,
@@ -15,6 +15,7 @@ from converters.evaluation.evidence import (
     Unsupported,
     VerificationEvidence,
 )
+from edge_sdk.inference.backends.litert import Kernels
 
 _Row = TypeVar("_Row")
 
@@ -22,6 +23,11 @@ _Row = TypeVar("_Row")
 def percent(rate: float) -> str:
     """A rate with as many digits as it takes, such as ``98.20 %``."""
     return f"{100 * rate:.2f} %"
+
+
+def measured_with(kernels: str, runtime: str) -> str:
+    """What ran a network, in words: ``reference kernels of ai-edge-litert 2.3.0``, ``npu.so in ai-edge-litert 2.3.0``."""
+    return f"{kernels} kernels of {runtime}" if kernels in get_args(Kernels) else f"{kernels} in {runtime}"
 
 
 def interval(found: Interval | Unsupported | None, *, signed: bool = False) -> str:

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 from converters.assessment.artefact import Artefact, make_embedder
+from converters.assessment.execution import Execution
 from converters.errors import ConversionError
 from converters.evaluation.samples import embed_content
 from edge_sdk.inference.card import ModelCard
@@ -50,7 +51,9 @@ class InProcess:
         """Embed batches of image files; the outcomes come batch by batch, in order."""
         card = artefact.card.to_bytes()
         for batch in batches:
-            yield embed_batch(artefact.network, card, artefact.sha256, artefact.key, batch)
+            yield embed_batch(
+                artefact.network, card, artefact.sha256, artefact.execution, artefact.key, batch
+            )
 
 
 class DaskWorkers:
@@ -81,7 +84,15 @@ class DaskWorkers:
             for batch in batches:
                 waiting.append(
                     self._client.submit(
-                        embed_batch, network, card, artefact.sha256, key, list(batch), pure=False, retries=2
+                        embed_batch,
+                        network,
+                        card,
+                        artefact.sha256,
+                        artefact.execution,
+                        key,
+                        list(batch),
+                        pure=False,
+                        retries=2,
                     )
                 )
                 if len(waiting) >= most:
@@ -97,27 +108,30 @@ class DaskWorkers:
             self._client.cancel(list(waiting))
 
 
-def embed_batch(network: bytes, card: bytes, sha256: str, key: str, batch: Batch) -> list[Outcome]:
+def embed_batch(
+    network: bytes, card: bytes, sha256: str, execution: Execution, key: str, batch: Batch
+) -> list[Outcome]:
     """Embed a batch of image files, one after the other, with this thread's own interpreter.
 
     Args:
         network: The FlatBuffer.
         card: Its card, as ``ModelCard.to_bytes`` gives it.
         sha256: Of the file, hex.
+        execution: What runs it.
         key: ``Artefact.key``; the interpreter is kept for the next batch of the same key.
         batch: The images.
 
     Returns:
         One outcome for each image.
     """
-    embedder = _embedder(network, card, sha256, key)
+    embedder = _embedder(network, card, sha256, execution, key)
     color = embedder.card.input.color
     return [embed_content(content, name, embedder.embed, color=color) for name, content in batch]
 
 
-def _embedder(network: bytes, card: bytes, sha256: str, key: str) -> Embedder:
+def _embedder(network: bytes, card: bytes, sha256: str, execution: Execution, key: str) -> Embedder:
     if getattr(_own, "key", None) != key:
-        _own.embedder = make_embedder(network, ModelCard.from_bytes(card), sha256)
+        _own.embedder = make_embedder(network, ModelCard.from_bytes(card), sha256, execution)
         _own.key = key
     embedder: Embedder = _own.embedder
     return embedder

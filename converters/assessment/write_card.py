@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from converters.assessment.evaluate import Evaluation
+from converters.assessment.evaluation_text import measured_with
 from converters.atomic_file import replace_file
 from converters.errors import ConversionError
 from converters.evaluation.evidence import OperatingPointEvidence, Unsupported
@@ -64,7 +65,8 @@ class Written:
 
     def to_text(self) -> str:
         """The same for a terminal."""
-        lines = [f"written into the card of {self.file}: {len(self.points)} operating points"]
+        measured = measured_with(self.points[0].kernels, self.points[0].runtime)
+        lines = [f"written into the card of {self.file}: {len(self.points)} operating points, for {measured}"]
         lines += [
             f"  FMR {p.fmr:g}: threshold {p.threshold:.4f}, FNMR {100 * p.fnmr:.2f} %" for p in self.points
         ]
@@ -118,7 +120,12 @@ def write_card(path: Path, evaluation: Evaluation) -> Written:
             hint="it has changed meanwhile; evaluate it again",
         )
     rows = evaluation.verification.points
-    points = tuple(row.operating_point() for row in rows if isinstance(row, OperatingPointEvidence))
+    ran = evaluation.artefact
+    points = tuple(
+        replace(row.operating_point(), runtime=ran.runtime, kernels=ran.kernels)
+        for row in rows
+        if isinstance(row, OperatingPointEvidence)
+    )
     absent = tuple(row for row in rows if isinstance(row, Unsupported))
     if not points:
         raise ModelCardError(
@@ -157,6 +164,8 @@ def probability_values(evaluation: Evaluation) -> dict[str, Any]:
         ],
         "data_set": found.data_set,
         "data_set_sha256": found.data_digest,
+        "runtime": evaluation.artefact.runtime,
+        "kernels": evaluation.artefact.kernels,
     }
 
 

@@ -13,6 +13,7 @@ from edge_sdk.errors import InputError
 if TYPE_CHECKING:
     from converters.assessment.comparison import ComparisonResult
     from converters.assessment.evaluate import Evaluation
+    from converters.assessment.execution import Execution
     from converters.evaluation.protocols import OpenSetList, PairsList
     from converters.evaluation.samples import SampleSet
 
@@ -88,6 +89,7 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
         "--fpir", type=_rates, action=_Joined, metavar="RATE[,RATE]", help="FPIRs to measure FNIR at"
     )
     group.add_argument("--rank", type=_count, default=1, help="length of the candidate list")
+    _add_execution(parser, "what runs the file; other kernels give other scores, and other thresholds")
     _add_work(parser)
 
 
@@ -108,6 +110,7 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--flips", type=_count, default=20, metavar="N", help="name at most N flipped decisions (20)"
     )
+    _add_execution(parser, "what runs all files but the first, which XNNPACK runs")
     _add_work(parser)
 
 
@@ -122,6 +125,29 @@ def _add_protocol(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--report", type=Path, metavar="PAGE.html", help="write one self-contained page too")
     parser.add_argument(
         "--thumbnails", action="store_true", help="show the named images in the page; faces are personal data"
+    )
+
+
+def _add_execution(parser: argparse.ArgumentParser, meaning: str) -> None:
+    group = parser.add_argument_group("kernels", meaning)
+    group.add_argument(
+        "--kernels",
+        choices=("xnnpack", "reference"),
+        help="of LiteRT: reference kernels are what tflite-micro and an Ethos-U compute, or nearly, and several"
+        " times slower (default: those of the card's target)",
+    )
+    group.add_argument(
+        "--delegate",
+        metavar="LIBRARY",
+        help="such as libedgetpu.so.1: the accelerator itself; it must answer the card's golden vectors",
+    )
+    group.add_argument(
+        "--delegate-option",
+        action="append",
+        default=[],
+        type=_option,
+        metavar="NAME=VALUE",
+        help="tell the delegate something; the evidence names it",
     )
 
 
@@ -148,6 +174,13 @@ def _rates(text: str) -> tuple[float, ...]:
     if not values or not all(0 < value < 1 for value in values):
         raise argparse.ArgumentTypeError(f"expected rates above 0 and under 1 such as 1e-3, found {text!r}")
     return tuple(values)
+
+
+def _option(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not (name and equals):
+        raise argparse.ArgumentTypeError(f"expected NAME=VALUE, found {text!r}")
+    return name, value
 
 
 class _Joined(argparse.Action):
@@ -183,7 +216,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     from converters.assessment.workers import open_workers
     from converters.assessment.write_card import CARD_FMRS, check_writable, write_card
 
-    artefact = open_artefact(arguments.file, contract=contract)
+    artefact = open_artefact(arguments.file, contract=contract, execution=_execution(arguments))
     if arguments.write_card:
         check_writable(arguments.file)
     samples, open_set, open_set_name = _evaluation_images(arguments)
@@ -225,6 +258,23 @@ def _check_evaluate(arguments: argparse.Namespace) -> None:
 def _check_work(arguments: argparse.Namespace) -> None:
     if arguments.workers and arguments.scheduler is not None:
         arguments.parser.error("--workers and --scheduler each say where to work: give one")
+    if arguments.delegate is None and arguments.delegate_option:
+        arguments.parser.error("--delegate-option takes --delegate")
+    if arguments.delegate is not None and arguments.kernels is not None:
+        arguments.parser.error("--kernels and --delegate each say what computes: give one")
+    if arguments.delegate is not None and (arguments.workers or arguments.scheduler is not None):
+        arguments.parser.error(
+            "--delegate drives hardware of this machine from one process: no --workers, no --scheduler"
+        )
+
+
+def _execution(arguments: argparse.Namespace) -> Execution | None:
+    """What the flags say; None where they leave it to the card's target."""
+    from converters.assessment.execution import Execution
+
+    if arguments.delegate is not None:
+        return Execution(delegate=arguments.delegate, options=tuple(arguments.delegate_option))
+    return None if arguments.kernels is None else Execution(arguments.kernels)
 
 
 def _evaluation_images(arguments: argparse.Namespace) -> tuple[SampleSet, OpenSetList | None, str]:
@@ -259,7 +309,9 @@ def _compare(arguments: argparse.Namespace) -> int:
     from converters.assessment.evaluate import Protocol
     from converters.assessment.workers import open_workers
 
-    artefacts = open_artefacts([arguments.first, *arguments.others], contract=contract)
+    artefacts = open_artefacts(
+        [arguments.first, *arguments.others], contract=contract, execution=_execution(arguments)
+    )
     samples = open_images(arguments.images, name=arguments.data_set)
     protocol = Protocol(pairs=_pairs(arguments), fmrs=arguments.fmr or ())
     with open_workers(count=arguments.workers, scheduler=arguments.scheduler) as workers:

@@ -91,6 +91,7 @@ def _identity(evaluation: Evaluation) -> list[tuple[str, Content]]:
     return [
         ("File's SHA-256", tag("span", artefact.sha256, class_="digest")),
         ("Input contract", artefact.contract),
+        ("Measured with", artefact.measured_with()),
         ("Model card", "inside the file" if artefact.has_card else "none in the file"),
     ]
 

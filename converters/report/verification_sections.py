@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from converters.assessment.evaluate import ArtefactIdentity
+from converters.assessment.identity import ArtefactIdentity
 from converters.evaluation.evidence import (
     EqualErrorRate,
     OperatingPointEvidence,
@@ -19,9 +19,11 @@ from converters.report.svg import framed
 
 
 def names_apart(artefacts: Sequence[ArtefactIdentity]) -> list[str]:
-    """Short labels for figures: the precision where that tells them apart, else the files' names."""
+    """Short labels for figures: the precision where that tells them apart, else the files' names, else what ran."""
     short = ["float" if a.precision == "float32" else a.precision for a in artefacts]
-    return short if len(set(short)) == len(short) else [a.file for a in artefacts]
+    files = [a.file for a in artefacts]
+    ran = [f"{a.file}, {a.kernels}" for a in artefacts]
+    return next((names for names in (short, files) if len(set(names)) == len(names)), ran)
 
 
 def curves(series: plots.Series, *, prefix: str) -> Html:

@@ -205,7 +205,8 @@ def _operating_point(points: Sequence[OperatingPoint]) -> str:
     strictest = min(points, key=lambda point: (point.fmr, -point.threshold))
     return (
         f"// FMR {strictest.fmr:g}, FNMR {strictest.fnmr:g}, from {strictest.non_mated_trials} non-mated comparisons"
-        f" on {_ascii(strictest.data_set) or 'unnamed images'}.\n"
+        f" on {_ascii(strictest.data_set) or 'unnamed images'},\n"
+        f"// measured with: {_ascii(f'{strictest.kernels} {strictest.runtime}'.strip()) or 'not recorded'}.\n"
         "constexpr bool kHasThreshold = true;\n"
         f"constexpr float kThreshold = {_float(_round_up(strictest.threshold))};\n"
         "// The same times 2^31, for cores without a floating point unit; 0 accepts nothing.\n"

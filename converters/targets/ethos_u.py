@@ -239,6 +239,7 @@ TARGET = Target(
         slopes_spelled_out,
     ),
     operators=conditions(),
+    kernels="reference",
     finish=finish,
     beside=lambda stem: (f"{glob.escape(_model(stem))}.ethos-u*.tflite",),
     describe=lambda graph: (_placement(graph),),

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from converters.errors import TargetError
 from converters.graph import Graph
 from converters.targets.operator_table import legible
-from converters.targets.rule import Finding, judge, worst_first
+from converters.targets.rule import Finding, judge, named, worst_first
 from converters.targets.target import Estimate, Finished, Finishing, Table, Target
+from edge_sdk.inference.card import ModelCard
+
+_THRESHOLDS = "thresholds-of-its-own-kernels"
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,7 @@ def finish(
     titles = {table.title for table in made.tables}
     part = replace(
         part,
-        findings=worst_first([*part.findings, *made.findings]),
+        findings=worst_first([*part.findings, *made.findings, *_measured_otherwise(target, finished.card)]),
         tables=(*(table for table in part.tables if table.title not in titles), *made.tables),
         figures={**part.figures, **made.figures},
         estimate=made.estimate or part.estimate,
@@ -118,6 +121,17 @@ def finish(
     )
     require(target.name, [part], allowed)
     return part, made.files
+
+
+def _measured_otherwise(target: Target, card: ModelCard) -> Iterator[Finding]:
+    others = sorted({point.kernels for point in card.operating_points if point.kernels} - {target.kernels})
+    if target.kernels != "xnnpack" and others:
+        yield Finding(
+            "note",
+            f"the card's thresholds were measured with {named(others)}, other kernels than {target.name} computes with",
+            f"edge-convert evaluate --kernels {target.kernels} --write-card measures them as it computes",
+            rule=_THRESHOLDS,
+        )
 
 
 def require(target: str, parts: Sequence[Part], allowed: Collection[str]) -> None:

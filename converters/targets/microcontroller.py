@@ -212,6 +212,7 @@ TARGET = Target(
     ),
     confirm=confirm,
     operators={name: "" for name in sorted(ADDERS) if not name.startswith("'")},
+    kernels="reference",
     finish=finish,
     beside=lambda stem: (f"{c_source.namespace_of(stem)}_constants.h",),
     describe=lambda graph: (_used(graph),),

@@ -47,6 +47,7 @@ def to_json(targets: Iterable[Target]) -> list[dict[str, Any]]:
             "file_rules": {name_of(rule): statement_of(rule) for rule in target.file_rules},
             "operators": dict(target.operators),
             "settings": {s.name: {"default": s.default, "meaning": s.meaning} for s in target.settings},
+            "kernels": target.kernels,
             "notes": list(target.notes),
         }
         for target in targets
@@ -68,6 +69,8 @@ def _target(target: Target) -> Iterator[str]:
     if target.notes:
         yield ""
         yield from (f"- {note}" for note in target.notes)
+    if target.kernels != "xnnpack":
+        yield f"- `edge-convert evaluate` measures its files with LiteRT's {target.kernels} kernels, which are nearest to it."
     yield from _rules("Of the float network, before it is converted", target.network_rules)
     yield from _rules("Of the finished file", target.file_rules)
     if target.settings:

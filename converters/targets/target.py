@@ -26,6 +26,7 @@ from converters.errors import ConversionError
 from converters.graph import Graph
 from converters.targets.rule import Finding, Rule
 from edge_sdk.errors import ModelCardError
+from edge_sdk.inference.backends.litert import Kernels
 from edge_sdk.inference.card import CARD_NAME, ModelCard
 from edge_sdk.inference.model_file import split
 
@@ -148,6 +149,8 @@ class Target:
         estimate: Time of one inference of a finished network, None where nothing can be said.
         describe: Tables about a finished network that need no tool, for ``lint`` and the report.
         settings: What a user may say to it.
+        kernels: LiteRT's kernels that compute as its hardware does, or nearest to it: its files are measured
+            with them where nobody says others.
         on_xnnpack: Whether LiteRT's CPU delegate runs its files: the gate on partitions holds for them.
         notes: What else the page should say: sources, versions, where a compiler comes from.
     """
@@ -165,6 +168,7 @@ class Target:
     estimate: Callable[[Graph], Estimate | None] = lambda _: None
     describe: Callable[[Graph], tuple[Table, ...]] = lambda _: ()
     settings: tuple[Setting, ...] = ()
+    kernels: Kernels = "xnnpack"
     on_xnnpack: bool = False
     notes: tuple[str, ...] = ()
 

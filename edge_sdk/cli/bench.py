@@ -61,10 +61,11 @@ def add_commands(commands: Any) -> None:
 
 def _bench(arguments: argparse.Namespace) -> int:
     from edge_sdk.bench import DevicePath, measure
-    from edge_sdk.inference.choice import DelegateWarning
+    from edge_sdk.inference.choice import DelegateWarning, EvidenceWarning
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DelegateWarning)  # it is said below, in this program's voice
+        warnings.simplefilter("ignore", EvidenceWarning)  # nothing is decided here
         path = DevicePath(
             arguments.model,
             detector=arguments.detector,

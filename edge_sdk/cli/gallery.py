@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
+import warnings
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -114,9 +115,12 @@ def add_commands(commands: Any) -> None:
 
 
 def _create(arguments: argparse.Namespace) -> int:
+    from edge_sdk.inference.choice import EvidenceWarning
     from edge_sdk.perception.embedder import Embedder
 
-    embedder = Embedder.open(arguments.model, sha256=arguments.model_sha256)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", EvidenceWarning)  # nothing is decided here
+        embedder = Embedder.open(arguments.model, sha256=arguments.model_sha256)
     gallery = create_gallery(
         arguments,
         model_id=embedder.model_id,

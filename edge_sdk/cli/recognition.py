@@ -176,15 +176,18 @@ def _policy_decides(arguments: argparse.Namespace, gallery: Gallery) -> bool:
 
 def open_embedder(arguments: argparse.Namespace) -> Embedder:
     """The embedder that the arguments name; says so where a delegate is not used."""
-    from edge_sdk.inference.choice import DelegateWarning
+    from edge_sdk.inference.choice import DelegateWarning, EvidenceWarning
     from edge_sdk.perception.embedder import Embedder
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DelegateWarning)  # it is said below, in this program's voice
+        for kind in (DelegateWarning, EvidenceWarning):  # said below, in this program's voice
+            warnings.simplefilter("ignore", kind)
         embedder = Embedder.open(arguments.model, sha256=arguments.model_sha256, delegate=arguments.delegate)
     status = embedder.backend
     if status.fallback:
         console.say(PROGRAM, f"warning: {status.fallback}; the CPU runs the network in its place")
+    if status.evidence:
+        console.say(PROGRAM, f"warning: {status.evidence}")
     return embedder
 
 

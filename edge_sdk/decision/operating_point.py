@@ -28,8 +28,13 @@ class OperatingPoint:
         non_mated_trials: Comparisons of different subjects that were made.
         data_set: Name of the images that the rates were measured on.
         data_set_sha256: Digest of these images, hex.
-
         fnmr_interval: Bounds of the FNMR's confidence interval, where one was measured.
+        fmr_interval: The same of the FMR.
+        fmr_measured: FMR at the threshold, at most ``fmr``.
+        runtime: Package and version that ran the network, such as ``ai-edge-litert 2.3.0``; empty where it
+            was not recorded.
+        kernels: What computed in it: ``xnnpack``, ``reference``, or a delegate's library. Others give other
+            scores, so the rates are theirs alone; empty where it was not recorded.
 
     Raises:
         ModelCardError: A rate is outside 0..1, the threshold outside -1..1, or the claim has fewer
@@ -46,6 +51,8 @@ class OperatingPoint:
     fnmr_interval: tuple[float, float] | None = None
     fmr_interval: tuple[float, float] | None = None
     fmr_measured: float | None = None
+    runtime: str = ""
+    kernels: str = ""
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.threshold) and -1 <= self.threshold <= 1):
@@ -168,6 +175,8 @@ class OperatingPoint:
                 fnmr_interval=_interval(value.get("fnmr_interval")),
                 fmr_interval=_interval(value.get("fmr_interval")),
                 fmr_measured=None if measured is None else float(measured),
+                runtime=str(value.get("runtime", "")),
+                kernels=str(value.get("kernels", "")),
             )
         except KeyError as error:
             raise ModelCardError(f"operating point: expected {error}, found none") from error

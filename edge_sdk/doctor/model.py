@@ -11,7 +11,9 @@ from pathlib import Path
 
 from edge_sdk.doctor.finding import Finding, fail, ok, warn
 from edge_sdk.errors import EdgeSdkError
-from edge_sdk.inference.choice import open_backend
+from edge_sdk.inference.backends.delegates import delegate_name
+from edge_sdk.inference.backends.litert import LiteRtBackend
+from edge_sdk.inference.choice import measured_otherwise
 from edge_sdk.inference.golden_check import check
 from edge_sdk.inference.model_file import ModelFile
 
@@ -44,6 +46,14 @@ def check_model(
             "none: no threshold has evidence",
             "measure them: edge-convert evaluate --write-card, before anyone is enrolled",
         )
+    # With delegates to try, it is they that are meant to decide.
+    for kernels in [delegate_name(library) for library in delegates] or ["xnnpack"]:
+        if evidence := measured_otherwise(card, kernels):
+            yield warn(
+                "operating points",
+                evidence,
+                "their rates are not this device's: edge-convert evaluate --write-card, with --kernels or --delegate",
+            )
     yield _on_cpu(file)
     for library in delegates:
         yield _through(library, path, timeout_s)
@@ -51,7 +61,7 @@ def check_model(
 
 def _on_cpu(file: ModelFile) -> Finding:
     try:
-        backend, _ = open_backend(file.data, file.card)
+        backend = LiteRtBackend(file.data)
         if file.card.golden is None:
             return warn("cpu", "it loads; the card has no golden vectors to hold it against", _CONVERT_AGAIN)
         found = check(backend, file.card.input, file.card.golden)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edge_sdk.errors import ModelError
@@ -21,6 +21,10 @@ class DelegateWarning(UserWarning):
     """The CPU runs in the place of a delegate that was asked for."""
 
 
+class EvidenceWarning(UserWarning):
+    """The card's thresholds were measured with other kernels than the ones that run."""
+
+
 @dataclass(frozen=True)
 class BackendStatus:
     """What runs the network.
@@ -31,6 +35,8 @@ class BackendStatus:
         checked: What the golden vectors said, in words; empty where they were not asked.
         fallback: Why it is not the delegate that was asked for; empty where nothing fell back.
         advice: What to do about that, where it is known.
+        evidence: Where the card's thresholds were measured with other kernels: with which, and what runs here.
+            Their rates are then not this device's; empty where they are, or where nobody recorded it.
     """
 
     runtime: str
@@ -38,6 +44,7 @@ class BackendStatus:
     checked: str = ""
     fallback: str = ""
     advice: str = ""
+    evidence: str = ""
 
 
 def open_backend(
@@ -52,7 +59,8 @@ def open_backend(
         delegate: A delegate's library, or None for the CPU, which is not asked anything.
 
     Returns:
-        The backend and what it is. Where the delegate is not used, ``DelegateWarning`` says why.
+        The backend and what it is. Where the delegate is not used, ``DelegateWarning`` says why; where the card's
+        thresholds were measured with other kernels, ``EvidenceWarning`` does.
 
     Raises:
         BackendUnavailableError: No interpreter is installed.
@@ -67,6 +75,27 @@ def open_backend(
 
 def choose(opened: Open, card: ModelCard, delegate: str | Path | None) -> tuple[Backend, BackendStatus]:
     """The same with the backends behind a seam."""
+    backend, status = _chosen(opened, card, delegate)
+    evidence = measured_otherwise(card, backend.kernels)
+    if evidence:
+        warnings.warn(evidence, EvidenceWarning, stacklevel=4)
+    return backend, replace(status, evidence=evidence)
+
+
+def measured_otherwise(card: ModelCard, kernels: str) -> str:
+    """Whether thresholds were measured with other kernels than those that run, in words; empty where not.
+
+    Args:
+        card: Whose operating points.
+        kernels: Of the backend.
+    """
+    others = sorted({point.kernels for point in card.operating_points} - {kernels, ""})
+    if not others:
+        return ""
+    return f"the card's thresholds were measured with {' and '.join(others)}, here {kernels} computes"
+
+
+def _chosen(opened: Open, card: ModelCard, delegate: str | Path | None) -> tuple[Backend, BackendStatus]:
     if delegate is None:
         backend = opened(None)
         return backend, BackendStatus(backend.runtime, "cpu")
@@ -85,7 +114,7 @@ def choose(opened: Open, card: ModelCard, delegate: str | Path | None) -> tuple[
         raise ModelError(
             f"{reason}; and on the CPU {words}", hint="edge-sdk doctor says more; convert the model again"
         )
-    warnings.warn(f"{reason}; the CPU runs the network in its place", DelegateWarning, stacklevel=4)
+    warnings.warn(f"{reason}; the CPU runs the network in its place", DelegateWarning, stacklevel=5)
     return found, BackendStatus(found.runtime, "cpu", checked=words, fallback=reason, advice=advice)
 
 

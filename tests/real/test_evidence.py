@@ -6,14 +6,16 @@ the processor, whose kernels round as they like; the margins hold for that and n
 
 from __future__ import annotations
 
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from converters.assessment.artefact import Artefact, open_artefact
-from converters.assessment.comparison import ComparisonResult, compare
+from converters.assessment.comparison import ComparisonResult, compare, open_artefacts
 from converters.assessment.evaluate import Evaluation, Protocol, evaluate
+from converters.assessment.execution import Execution
 from converters.evaluation import (
     Interval,
     OperatingPointEvidence,
@@ -151,3 +153,25 @@ def test_sface_loses_nothing_that_can_be_told_from_noise(
         assert row.difference > -0.015
     assert difference(found, 1e-3).baseline_tar == pytest.approx(0.9776, abs=0.004)
     assert found.candidates[0].cosine_mean > 0.98
+
+
+def test_reference_kernels_answer_faces_otherwise_and_have_thresholds_of_their_own(
+    shared: Path, tmp_path: Path
+) -> None:
+    """What a microcontroller computes and what XNNPACK does, from one file, on people enough for FMR 1e-3."""
+    with tarfile.open(shared / "faces" / "lfw_devtest_aligned112.tar") as archive:
+        images = [member for member in archive if member.isfile()][:200]
+        archive.extractall(tmp_path / "people", members=images, filter="data")
+    people = open_samples(tmp_path / "people")
+    file = shared / "zoo" / "mobilefacenet_y1_published_uint8.tflite"
+    files = open_artefacts([file, file], contract=AS_PIXELS, execution=Execution("reference"))
+    found = compare(files[0], files[1:], people, Protocol(replicates=100))
+    (other,) = found.candidates
+    assert (found.baseline.kernels, other.artefact.kernels) == ("xnnpack", "reference")
+    assert 0.9 < other.cosine_mean < 0.99  # this file's int8 is a poor one, and its kernels lie far apart
+    assert found.verification is not None
+    assert other.verification is not None
+    for own, one in zip(found.verification.points, other.verification.points, strict=True):
+        if isinstance(own, OperatingPointEvidence) and own.target_fmr >= 1e-3:
+            assert isinstance(one, OperatingPointEvidence)
+            assert 0 < abs(own.threshold - one.threshold) < 0.05

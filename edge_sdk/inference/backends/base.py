@@ -31,7 +31,7 @@ class Backend(Protocol):
 
     The views are into the runtime's own memory. They must not be kept across ``invoke``. ``runtime`` is
     package and version, such as ``ai-edge-litert 2.3.0``; ``kernels`` is what computes in it: ``xnnpack``,
-    ``reference``, or a delegate's library. Two backends with both alike answer alike.
+    ``reference``, or a delegate's library without its folder. Two backends with both alike answer alike.
     """
 
     runtime: str

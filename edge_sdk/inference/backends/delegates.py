@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import importlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ _ENTRY = "tflite_plugin_create_delegate"
 _EDGE_TPU = "libedgetpu"
 
 
-def load_delegate(library: str | Path, module: str) -> Any:
+def load_delegate(library: str | Path, module: str, options: Mapping[str, str] | None = None) -> Any:
     """Load a delegate.
 
     The library is looked at first: the interpreter's own loader leaves half an object behind where it fails.
@@ -22,6 +23,7 @@ def load_delegate(library: str | Path, module: str) -> Any:
     Args:
         library: A path, or a name that the dynamic linker finds. Loading it runs its code.
         module: The interpreter's module, such as ``ai_edge_litert.interpreter``.
+        options: What to tell it, as its own documentation names it.
 
     Raises:
         BackendUnavailableError: Missing, no delegate, or it finds no hardware.
@@ -38,11 +40,17 @@ def load_delegate(library: str | Path, module: str) -> Any:
             hint="give the delegate itself, not a library that it needs",
         )
     try:
-        return importlib.import_module(module).load_delegate(name)
+        return importlib.import_module(module).load_delegate(name, dict(options or {}))
     except (ValueError, RuntimeError, OSError) as error:
         raise BackendUnavailableError(
             f"{name}: the delegate does not start: {' '.join(str(error).split())}", hint=_hint(name)
         ) from error
+
+
+def delegate_name(library: str | Path, options: Mapping[str, str] | None = None) -> str:
+    """What evidence calls a delegate: its file's name without folder, and its options, such as ``npu.so fp16=on``."""
+    told = sorted((options or {}).items())
+    return " ".join([Path(library).name, *(f"{name}={value}" for name, value in told)])
 
 
 def _hint(name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from edge_sdk.errors import BackendUnavailableError, InputError, ModelContractError, ModelError
 from edge_sdk.inference.backends.base import TensorInfo
-from edge_sdk.inference.backends.delegates import load_delegate
+from edge_sdk.inference.backends.delegates import delegate_name, load_delegate
 
 #: XNNPACK where it takes the network; LiteRT's plain reference kernels, which tflite-micro shares; its own
 #: optimized kernels without XNNPACK.
@@ -53,6 +54,7 @@ class LiteRtBackend:
         threads: Interpreter threads, 1 or more.
         kernels: Which of its own kernels.
         delegate: A shared library that takes what it can of the network; ``delegates.load_delegate``.
+        options: What to tell the delegate.
 
     Raises:
         BackendUnavailableError: No interpreter is installed, or the delegate cannot be loaded.
@@ -68,10 +70,11 @@ class LiteRtBackend:
         threads: int = 1,
         kernels: Kernels = "xnnpack",
         delegate: str | Path | None = None,
+        options: Mapping[str, str] | None = None,
     ) -> None:
-        self._interpreter = _open(data, threads, kernels=kernels, delegate=delegate)
+        self._interpreter = _open(data, threads, kernels=kernels, delegate=delegate, told=options)
         self.runtime = runtime_name(type(self._interpreter))
-        self.kernels: str = kernels if delegate is None else str(delegate)
+        self.kernels: str = kernels if delegate is None else delegate_name(delegate, options)
         inputs = self._interpreter.get_input_details()
         outputs = self._interpreter.get_output_details()
         if len(inputs) != 1 or len(outputs) != 1:
@@ -147,7 +150,12 @@ class LiteRtNetwork:
 
 
 def _open(
-    data: bytes, threads: int, *, kernels: Kernels = "xnnpack", delegate: str | Path | None = None
+    data: bytes,
+    threads: int,
+    *,
+    kernels: Kernels = "xnnpack",
+    delegate: str | Path | None = None,
+    told: Mapping[str, str] | None = None,
 ) -> Any:
     """An interpreter whose tensors are allocated."""
     if not isinstance(threads, int) or threads < 1:
@@ -160,7 +168,7 @@ def _open(
             importlib.import_module(module).OpResolverType, _RESOLVERS[kernels]
         )
     if delegate is not None:
-        options["experimental_delegates"] = [load_delegate(delegate, module)]
+        options["experimental_delegates"] = [load_delegate(delegate, module, told)]
     try:
         interpreter = interpreter_class(model_content=data, num_threads=threads, **options)
         interpreter.allocate_tensors()
@@ -169,14 +177,14 @@ def _open(
     return interpreter
 
 
-def partitions_taken(data: bytes, delegate: str | Path) -> int:
+def partitions_taken(data: bytes, delegate: str | Path, options: Mapping[str, str] | None = None) -> int:
     """How many stretches of a network a delegate takes for itself; 0 where the CPU is left to do all of it.
 
     Raises:
         BackendUnavailableError: No interpreter is installed, or the delegate cannot be loaded.
         ModelError: The interpreter refuses the network.
     """
-    interpreter = _open(data, 1, kernels="own", delegate=delegate)
+    interpreter = _open(data, 1, kernels="own", delegate=delegate, told=options)
     # There is no public way to ask; XNNPACK, which would show up alike, is off.
     return sum(detail["op_name"] == "DELEGATE" for detail in interpreter._get_ops_details())
 

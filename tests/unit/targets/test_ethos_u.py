@@ -14,7 +14,6 @@ from networks import CONTRACT, tiny
 from converters.errors import TargetError
 from converters.graph import Graph
 from converters.package import with_card
-from converters.recipe import shipped
 from converters.targets import ethos_u
 from converters.targets.rule import Finding, judge
 from converters.targets.target import Finished, Finishing, settings_of
