@@ -1,4 +1,4 @@
-"""Real delegates, compiled by the tests: one that answers wrongly, one that takes nothing, ones that fail."""
+"""Real delegates, compiled by the tests: one that computes, one that answers wrongly, one that takes nothing, ones that fail."""
 
 from __future__ import annotations
 
@@ -29,5 +29,5 @@ def build_delegate(folder: Path, *options: str, source: str | None = None) -> Pa
         file = folder / "source.c"
         file.write_text(source)
     command = [compiler, "-O1", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", *options]
-    subprocess.run([*command, "-o", str(library), str(file)], check=True)
+    subprocess.run([*command, "-o", str(library), str(file), "-lm"], check=True)
     return library

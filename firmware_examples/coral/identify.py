@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edge_sdk import KeyFile, Recognizer, console
 from edge_sdk.cameras import Camera, FolderCamera, V4l2Camera
-from edge_sdk.inference.choice import DelegateWarning
+from edge_sdk.inference.choice import DelegateWarning, EvidenceWarning
 
 LOOK_S = 30
 
@@ -16,7 +16,8 @@ LOOK_S = 30
 def main(home: Path, camera: Camera, edge_tpu: str = "libedgetpu.so.1") -> int:
     """Say each answer as it comes; 0 where somebody was recognized, 1 where nobody."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DelegateWarning)  # said below
+        for kind in (DelegateWarning, EvidenceWarning):  # said below
+            warnings.simplefilter("ignore", kind)
         recognizer = Recognizer.open(
             home / "face.tflite",
             detector=home / "detector.tflite",
@@ -29,6 +30,8 @@ def main(home: Path, camera: Camera, edge_tpu: str = "libedgetpu.so.1") -> int:
     if status.fallback:
         console.say("coral", f"warning: NOT on the Edge TPU: {status.fallback}")
         console.say("coral", f"hint: {status.advice or 'edge-sdk doctor --delegate says more'}")
+    if status.evidence:
+        console.say("coral", f"warning: {status.evidence}")
     recognized = False
     with camera as opened:
         for answer in recognizer.watch(opened, seconds=LOOK_S):

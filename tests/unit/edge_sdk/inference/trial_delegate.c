@@ -3,7 +3,9 @@
  *
  * It takes the whole network and answers every byte of the output with 7: what a broken accelerator looks like.
  * -DTAKE_NOTHING leaves everything to the CPU, -DNO_HARDWARE finds no device, -DREFUSE fails on the network,
- * -DCRASH ends the process that runs it. */
+ * -DCRASH ends the process that runs it. -DCOMPUTE computes the tests' network (mean over 12x12 blocks, one dense
+ * layer) as an accelerator of its own would: it rounds down, or to nearest with the option rounding=nearest. */
+#include <math.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -71,6 +73,44 @@ static int prepare_node(Context *context, Node *node) {
   return OK;
 }
 
+#ifdef COMPUTE
+enum { INT32 = 2, BLOCK = 12, MAX_FEATURES = 4096 };
+static bool to_nearest;
+
+static int rounded(double value) {
+  double whole = to_nearest ? floor(value + 0.5) : floor(value);
+  return whole < -128 ? -128 : whole > 127 ? 127 : (int)whole;
+}
+
+static int answer(Context *context, Node *node) {
+  Tensor *image = NULL, *weights = NULL, *bias = NULL;
+  for (int i = 0; i < node->inputs->size; ++i) {
+    Tensor *tensor = &context->tensors[node->inputs->data[i]];
+    if (tensor->dims->size == 4) image = tensor;
+    if (tensor->dims->size == 2) weights = tensor;
+    if (tensor->type == INT32) bias = tensor;
+  }
+  Tensor *output = &context->tensors[node->outputs->data[0]];
+  int height = image->dims->data[1], width = image->dims->data[2], channels = image->dims->data[3];
+  const int8_t *pixels = image->data, *weight = weights->data;
+  int pooled[MAX_FEATURES], features = 0;
+  for (int y = 0; y < height; y += BLOCK)
+    for (int x = 0; x < width; x += BLOCK)
+      for (int c = 0; c < channels; ++c) {
+        int sum = 0;
+        for (int j = 0; j < BLOCK; ++j)
+          for (int i = 0; i < BLOCK; ++i) sum += pixels[((y + j) * width + x + i) * channels + c];
+        pooled[features++] = rounded((double)sum / (BLOCK * BLOCK));
+      }
+  double scale = (double)image->params.scale * weights->params.scale / output->params.scale;
+  for (int d = 0; d < weights->dims->data[0]; ++d) {
+    int sum = ((const int32_t *)bias->data)[d];
+    for (int k = 0; k < features; ++k) sum += pooled[k] * weight[d * features + k];
+    ((int8_t *)output->data)[d] = (int8_t)rounded(sum * scale + output->params.zero_point);
+  }
+  return OK;
+}
+#else
 static int answer(Context *context, Node *node) {
 #ifdef CRASH
   abort();
@@ -79,6 +119,7 @@ static int answer(Context *context, Node *node) {
   memset(output->data, 7, output->bytes);
   return OK;
 }
+#endif
 
 static int prepare(Context *context, Delegate *delegate) {
 #if defined(REFUSE)
@@ -106,6 +147,16 @@ static int prepare(Context *context, Delegate *delegate) {
 
 Delegate *tflite_plugin_create_delegate(char **keys, char **values, size_t count, void (*report)(const char *)) {
   (void)keys, (void)values, (void)count, (void)report;
+#ifdef COMPUTE
+  to_nearest = false;
+  for (size_t i = 0; i < count; ++i) {
+    if (strcmp(keys[i], "rounding") != 0) {
+      report("unknown option");
+      return NULL;
+    }
+    to_nearest = strcmp(values[i], "nearest") == 0;
+  }
+#endif
 #ifdef NO_HARDWARE
   return NULL;
 #endif
