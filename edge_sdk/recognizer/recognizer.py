@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 import time
@@ -34,6 +35,7 @@ PAUSE_S = 1.0
 LEAST_TEMPLATES = 3
 MOST_TEMPLATES = 5
 ATTACK = "presentation attack"
+SAME_PICTURE = "the same picture as one before: each must be taken anew"
 
 _WORDS = {
     Reason.CLOSE: "look straight at the camera, with light on the face",
@@ -136,7 +138,8 @@ class Recognizer:
             least: Good frames that it takes, 1 or more.
 
         Raises:
-            AcquisitionError: Too few frames were good enough (failure to enrol); says what was wrong.
+            AcquisitionError: Too few frames were good enough (failure to enrol), the very same picture counted once; says
+                what was wrong.
             SubjectExistsError: The name is taken, or the face looks like somebody's.
             CaptureError: The frames do not show one person.
             GalleryError: The gallery could not be written.
@@ -145,7 +148,13 @@ class Recognizer:
             raise InputError(f"expected 1 good frame or more, found {least}")
         samples: list[Sample] = []
         refused: list[RefusedFrame] = []
+        seen: set[bytes] = set()
         for index, frame in enumerate(frames):
+            digest = hashlib.sha256(np.asarray(frame).tobytes()).digest()
+            if digest in seen:
+                refused.append(RefusedFrame(index, SAME_PICTURE))
+                continue
+            seen.add(digest)
             taken = self._sampler.take(frame)
             if isinstance(taken, Refused):
                 refused.append(RefusedFrame(index, taken.refusal.hint))

@@ -71,20 +71,28 @@ def test_a_folder_is_watched_as_a_camera(
     assert "accepted" not in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(
-    ("command", "words"),
-    [
-        (["enrol", "eve"], "photographs"),
-        (["enrol", "eve", "--camera", "nowhere"], "expected a camera"),
-        (["identify"], "photograph"),
-    ],
-)
-def test_what_is_missing_is_said(
-    files: list[str], capsys: pytest.CaptureFixture[str], command: list[str], words: str
+@pytest.mark.parametrize("command", [["enrol", "eve"], ["identify"]])
+def test_pictures_of_nowhere_are_wrong_usage(
+    files: list[str], capsys: pytest.CaptureFixture[str], command: list[str]
 ) -> None:
-    assert main(["face", *command, *files]) == 3
-    said = capsys.readouterr()
-    assert words in said.err and said.out == ""
+    with pytest.raises(SystemExit) as stopped:
+        main(["face", *command, *files])
+    assert stopped.value.code == 2
+    assert "photographs" in capsys.readouterr().err
+
+
+def test_a_camera_that_is_not_there_is_said(files: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["face", "enrol", "eve", "--camera", "nowhere", *files]) == 3
+    assert "expected a camera" in capsys.readouterr().err
+
+
+def test_copies_of_one_picture_enrol_nobody(
+    people: Path, files: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["face", "enrol", "emma", *photographs(people, STRANGER)[:1] * 3, *files]) == 3
+    said = capsys.readouterr().err
+    assert "expected 3 good frames of 'emma', found 1 of 3" in said
+    assert "the same picture as one before" in said
 
 
 def test_too_few_good_pictures_enrol_nobody(

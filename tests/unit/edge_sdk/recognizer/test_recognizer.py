@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from edge_sdk.cameras import FolderCamera, frames
 from edge_sdk.errors import AcquisitionError, InputError, ModelMismatchError
 from edge_sdk.gallery import AttemptPolicy, Decision, Gallery, InMemoryKey
 from edge_sdk.inference.backends.base import TensorInfo
@@ -18,6 +20,7 @@ from edge_sdk.perception.faces import Face
 from edge_sdk.perception.liveness import Presentation
 from edge_sdk.perception.quality import Limits
 from edge_sdk.recognizer import Recognition, Recognizer
+from edge_sdk.recognizer.recognizer import SAME_PICTURE
 from edge_sdk.testing import FakeBackend
 from edge_sdk.types import UInt8Array
 from tests.conftest import card, contract, evidence
@@ -95,7 +98,7 @@ def gallery(tmp_path: Path) -> Gallery:
 @pytest.fixture
 def recognizer(embedder: Embedder, gallery: Gallery) -> Recognizer:
     made = Recognizer(ByColour(), embedder, gallery, limits=ANYTHING, threshold=0.7)
-    made.enrol([frame(ANN)] * 3, "ann")
+    made.enrol(several(ANN, 3), "ann")
     return made
 
 
@@ -103,6 +106,11 @@ def frame(colour: int, *, shift: int = 0) -> UInt8Array:
     made = np.full((240, 320, 3), colour, np.uint8)
     made[0, 0, 1] = shift
     return made
+
+
+def several(colour: int, count: int) -> list[UInt8Array]:
+    """Pictures of one person, no two of them the same."""
+    return [frame(colour, shift=shift) for shift in range(count)]
 
 
 class Script:
@@ -201,7 +209,7 @@ def test_too_many_failures_lock_out_the_enrolled_too(recognizer: Recognizer) -> 
 def test_an_attack_is_a_failure_and_is_compared_with_nobody(embedder: Embedder, gallery: Gallery) -> None:
     pad = ByScript([0.9, 0.9, 0.9, 0.1, 0.1, 0.9])
     recognizer = Recognizer(ByColour(), embedder, gallery, limits=ANYTHING, threshold=0.7, pad=pad)
-    recognizer.enrol([frame(ANN)] * 3, "ann")
+    recognizer.enrol(several(ANN, 3), "ann")
     assert told(recognizer, ANN, ANN, ANN) == ["rejected presentation attack"]
     assert failures(gallery) == 1
     assert told(recognizer, ANN, ANN, ANN) == ["accepted ann"]
@@ -210,17 +218,30 @@ def test_an_attack_is_a_failure_and_is_compared_with_nobody(embedder: Embedder, 
 def test_an_attack_is_not_enrolled(embedder: Embedder, gallery: Gallery) -> None:
     pad = ByScript([0.1, 0.9, float("nan"), 0.9, 0.9])
     recognizer = Recognizer(ByColour(), embedder, gallery, limits=ANYTHING, pad=pad)
-    made = recognizer.enrol([frame(ANN)] * 5, "ann")
+    made = recognizer.enrol(several(ANN, 5), "ann")
     assert made.templates == 3
     assert [one.index for one in made.refused] == [0, 2]
 
 
 def test_an_enrolment_takes_good_frames_and_says_what_is_wrong(recognizer: Recognizer) -> None:
-    made = recognizer.enrol([frame(EMPTY), *[frame(BOB)] * 9], "bob")
+    made = recognizer.enrol([frame(EMPTY), *several(BOB, 9)], "bob")
     assert (made.templates, [one.reason for one in made.refused]) == (5, ["stand before the camera"])
     with pytest.raises(AcquisitionError) as found:
         recognizer.enrol([frame(EVE), frame(FAR), frame(EMPTY)], "eve")
     assert (found.value.reason, found.value.hint) == ("enrolment", "come closer; stand before the camera")
+    assert [subject.name for subject in recognizer.gallery.subjects()] == ["ann", "bob"]
+
+
+def test_the_same_picture_again_is_no_second_capture(recognizer: Recognizer, tmp_path: Path) -> None:
+    """Copies of one file, or a camera that stands still: several captures are to say that it was no accident."""
+    made = recognizer.enrol([*several(BOB, 2) * 2, frame(BOB, shift=2)], "bob")
+    assert made.templates == 3
+    assert [(one.index, one.reason) for one in made.refused] == [(2, SAME_PICTURE), (3, SAME_PICTURE)]
+    for number in range(5):
+        Image.fromarray(frame(EVE)).save(tmp_path / f"{number}.png")
+    with FolderCamera(tmp_path) as camera, pytest.raises(AcquisitionError, match="found 1 of 5") as found:
+        recognizer.enrol(frames(camera), "eve")
+    assert found.value.hint == SAME_PICTURE
     assert [subject.name for subject in recognizer.gallery.subjects()] == ["ann", "bob"]
 
 
@@ -239,7 +260,7 @@ def test_a_gallery_of_another_model_is_refused(embedder: Embedder, tmp_path: Pat
 
 def test_without_threshold_and_policy_nothing_is_decided(embedder: Embedder, gallery: Gallery) -> None:
     recognizer = Recognizer(ByColour(), embedder, gallery, limits=ANYTHING)
-    recognizer.enrol([frame(ANN)] * 3, "ann")
+    recognizer.enrol(several(ANN, 3), "ann")
     with pytest.raises(InputError, match="threshold"):
         recognizer.identify(frame(ANN))
 
