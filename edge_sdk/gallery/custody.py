@@ -220,6 +220,9 @@ class Custody(Opened):
             try:
                 provable = self._forget(slots, providers)
                 statement = _PROVABLE if provable else _SAME_SECRET
+                left = self._unclaimed(providers)
+                if provable and left:
+                    provable, statement = False, f"{_NOT_PROVABLE}{left}"
             except GalleryError as error:
                 # The subjects are gone all the same; a receipt must not be lost over it.
                 statement = f"{_SAME_SECRET}: {error}"
@@ -271,6 +274,9 @@ class Custody(Opened):
             mode = vault.places.files.mode(file)
             if mode is not None and mode & 0o077:
                 found.append(f"{file} has mode {mode:04o}, expected 0600")
+        left = self._unclaimed([vault.key])
+        if left:
+            found.append(left)
         if vault.places.files.mode(tmp_path(path)) is not None:
             found.append(f"{tmp_path(path)} was left by a crash; the next change removes it")
         return tuple(found)
@@ -360,6 +366,18 @@ class Custody(Opened):
             else:
                 forgetter.forget(slot.parameters)
         return done
+
+    def _unclaimed(self, keys: Sequence[KeyProvider]) -> str:
+        """What a TPM holds besides the slots' secrets, in words; empty where nothing is."""
+        slots = [slot.parameters for slot in self._vault.header.slots if slot.type == SLOT_TPM_NV]
+        indices = {index for key in keys if isinstance(key, TpmKey) for index in key.unclaimed(slots)}
+        if not indices:
+            return ""
+        names = ", ".join(f"{index:#x}" for index in sorted(indices))
+        return (
+            f"the TPM holds {names}, which no key of this gallery uses: another gallery's, or a secret that a crash left and "
+            "that opens an older copy; if it is no other gallery's, tpm2_nvundefine -C o takes it away"
+        )
 
     def _forget_unused(self, key: KeyProvider, slots: Sequence[Slot]) -> None:
         """After an error: destroy new secrets, unless the file on the disk needs them already."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from edge_sdk.errors import GalleryError, GalleryFormatError, InputError
@@ -25,7 +25,7 @@ class TpmKey:
     which an erasure can be proven.
 
     Args:
-        index: First of the 8 indices to use, 0x01000000..0x01bffff8.
+        index: First of the 8 indices to use, 0x01000000..0x01bffff8; another for each gallery.
         pcrs: Registers that must hold what they held when the slot was made, such as `sha256:7`; empty for none.
     """
 
@@ -77,6 +77,23 @@ class TpmKey:
                 f"the TPM holds no secret at {index:#x}",
                 hint="this is another TPM, or a copy of the gallery from before an erasure or rotation",
             ) from error
+
+    def unclaimed(self, slots: Iterable[bytes]) -> tuple[int, ...]:
+        """The indices among the key's own 8 that hold something and belong to none of these slots.
+
+        A crash between a commit and the end of a secret leaves one there; another gallery with the same first index has
+        its own there, so nothing is taken away unasked.
+
+        Args:
+            slots: Parameters of the slots in use.
+
+        Raises:
+            GalleryFormatError: the parameters are malformed.
+            GalleryError: the TPM refuses.
+        """
+        used = {_parsed(parameters)[0] for parameters in slots}
+        held = tpm_nv.indices() & {*range(self._index, self._index + INDICES)}
+        return tuple(sorted(held - used))
 
     def forget(self, parameters: bytes) -> None:
         """Undefine the index; its secret is gone from the TPM."""

@@ -190,6 +190,48 @@ def test_a_secret_in_the_tpm_opens_and_is_gone_when_forgotten(tmp_path: Path, tp
     assert "before an erasure" in str(caught.value.hint)
 
 
+class Dying(TpmKey):
+    """The power goes after the commit, before the old secret does."""
+
+    def forget(self, parameters: bytes) -> None:
+        raise KeyboardInterrupt
+
+
+def test_a_secret_that_a_crash_left_in_the_tpm_is_named_and_no_erasure_is_proven_before_it_is_gone(
+    tmp_path: Path, tpm: str
+) -> None:
+    """It opens every copy from before the crash, so that a receipt must not say otherwise."""
+    path = tmp_path / "g"
+    gallery = make(path, TpmKey(pcrs=""))
+    gallery.enrol("eve", -np.ones((1, 16), np.float32))
+    assert gallery.problems() == ()
+    old = path.read_bytes()
+    with pytest.raises(KeyboardInterrupt):
+        gallery.rotate_key(Dying(pcrs=""))
+    gallery = Gallery.open(path, key=TpmKey(pcrs=""))
+    assert tpm_nv.indices() == {0x0150_0016, 0x0150_0017}
+    (problem,) = gallery.problems()
+    assert "the TPM holds 0x1500016, which no key of this gallery uses" in problem
+    receipt = gallery.erase("eve")
+    assert not receipt.provable
+    assert "0x1500016" in receipt.statement
+    # Rightly so: the copy from before opens, and eve is in it.
+    (tmp_path / "old").write_bytes(old)
+    assert [s.name for s in Gallery.open(tmp_path / "old", key=TpmKey(pcrs="")).subjects()] == ["ann", "eve"]
+    tpm_nv.undefine(0x0150_0016)
+    assert gallery.problems() == ()
+    assert gallery.erase("ann").provable
+    with pytest.raises(GalleryError, match=r"holds no secret|wrong key"):
+        Gallery.open(tmp_path / "old", key=TpmKey(pcrs=""))
+
+
+def test_galleries_with_a_first_index_of_their_own_do_not_meet(tmp_path: Path, tpm: str) -> None:
+    make(tmp_path / "one", TpmKey(pcrs=""))
+    other = make(tmp_path / "two", TpmKey(index=0x0150_0100, pcrs=""))
+    assert other.problems() == ()
+    assert other.erase("ann").provable
+
+
 def test_a_boot_chain_that_changed_shuts_the_tpms_secret_away(tmp_path: Path, tpm: str) -> None:
     make(tmp_path / "g", TpmKey(pcrs="sha256:16"))
     Gallery.open(tmp_path / "g", key=TpmKey())
