@@ -68,14 +68,26 @@ def _policy(arguments: argparse.Namespace) -> int:
     with gallery.transaction() as t:
         t.set_policy(policy)
     templates = gallery.status().templates
-    threshold = policy.limit(templates)
-    largest = policy.most_references()
-    tell(
-        arguments,
-        {"fpir": policy.fpir, "templates": templates, "threshold": threshold, "most_templates": largest},
-        f"threshold {threshold:.4f} for {templates} template{'s' if templates != 1 else ''}; "
-        f"the evidence reaches to {largest}",
+    point, largest = policy.point(templates), policy.most_references()
+    measured = point.fpir_interval(max(1, templates))
+    found = {
+        "fpir": policy.fpir,
+        "fpir_interval": measured,
+        "templates": templates,
+        "threshold": point.threshold,
+        "most_templates": largest,
+    }
+    text = (
+        f"threshold {point.threshold:.4f} for {templates} template{'s' if templates != 1 else ''}; "
+        f"the evidence reaches to {largest}"
     )
+    if measured is not None:
+        low, high = (f"{100 * end:.2g} %" for end in measured)
+        text += f"\nFPIR {low} to {high} by the 95 % interval of what was measured"
+        text += f": wish for less than {policy.fpir:g}, or measure with more people" * (
+            measured[1] > policy.fpir
+        )
+    tell(arguments, found, text)
     return 0
 
 

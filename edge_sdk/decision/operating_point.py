@@ -94,11 +94,24 @@ class OperatingPoint:
         Raises:
             ModelCardError: N is negative.
         """
-        if references < 0:
-            raise ModelCardError(f"expected 0 or more references, found {references}")
-        if self.fmr == 1:
-            return 1.0 if references else 0.0
-        return -math.expm1(references * math.log1p(-self.fmr))
+        return _fpir(self.fmr, references)
+
+    def fpir_interval(self, references: int) -> tuple[float, float] | None:
+        """The FPIR of a search over N references at both ends of the FMR's interval; None where none was measured.
+
+        A threshold for FMR f that stands on a few false matches keeps f on other people but roughly: the upper end
+        says how roughly.
+
+        Args:
+            references: N, templates searched, 0 or more.
+
+        Raises:
+            ModelCardError: N is negative.
+        """
+        if self.fmr_interval is None:
+            return None
+        low, high = self.fmr_interval
+        return _fpir(low, references), _fpir(high, references)
 
     @classmethod
     def for_identification(
@@ -184,6 +197,14 @@ class OperatingPoint:
             if isinstance(error, ModelCardError):
                 raise
             raise ModelCardError(f"operating point: malformed field: {error}") from error
+
+
+def _fpir(fmr: float, references: int) -> float:
+    if references < 0:
+        raise ModelCardError(f"expected 0 or more references, found {references}")
+    if fmr == 1:
+        return 1.0 if references else 0.0
+    return -math.expm1(references * math.log1p(-fmr))
 
 
 def _interval(low_high: Any) -> tuple[float, float] | None:

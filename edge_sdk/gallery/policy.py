@@ -61,8 +61,8 @@ class DecisionPolicy:
             if not 0 <= value <= 1:
                 raise InputError(f"expected {name} to be a cosine in 0..1, found {value}")
 
-    def limit(self, references: int) -> float:
-        """The threshold that keeps the FPIR when so many templates are searched: 1 - (1 - FMR)^N.
+    def point(self, references: int) -> OperatingPoint:
+        """The operating point that keeps the FPIR when so many templates are searched: 1 - (1 - FMR)^N.
 
         Args:
             references: N, 0 or more; an empty gallery is treated as one of one template.
@@ -70,10 +70,13 @@ class DecisionPolicy:
         Raises:
             ModelCardError: the evidence does not reach that far; says what it would take.
         """
-        point = OperatingPoint.for_identification(
+        return OperatingPoint.for_identification(
             self.operating_points, fpir=self.fpir, references=max(1, references)
         )
-        return point.threshold
+
+    def limit(self, references: int) -> float:
+        """The threshold of `point`."""
+        return self.point(references).threshold
 
     def most_references(self) -> int:
         """How many templates the evidence reaches to, 0..100,000."""

@@ -45,6 +45,26 @@ def test_the_policy_decides_where_nothing_is_asked(
     assert edge_sdk("identify", stranger, *door["files"], "--threshold", "-1").code == 0
 
 
+def test_a_policy_says_how_far_its_evidence_may_be_off(
+    edge_sdk: Run,
+    tmp_path: Path,
+    alice: Path,
+    make_model: Callable[..., bytes],
+    make_evidence: Callable[..., Any],
+) -> None:
+    model = tmp_path / "measured.tflite"
+    point = make_evidence(threshold=0.9, fmr=1e-2, fmr_measured=8e-3, fmr_interval=(0.002, 0.02))
+    model.write_bytes(make_model(operating_points=(point,)))
+    files = ["--model", model, "--gallery", tmp_path / "m.gallery", "--key", tmp_path / "m.key"]
+    assert edge_sdk("enrol", "alice", alice, *files).code == 0
+    lines = edge_sdk("gallery", "policy", *files, "--fpir", "0.01").out.splitlines()
+    assert lines[1].startswith("FPIR 0.2 % to 2 % by the 95 % interval of what was measured: wish for less")
+    done = edge_sdk("gallery", "policy", *files, "--fpir", "0.05")
+    assert done.out.splitlines()[1] == "FPIR 0.2 % to 2 % by the 95 % interval of what was measured"
+    done = edge_sdk("gallery", "policy", *files, "--fpir", "0.05", "--json")
+    assert json.loads(done.out)["fpir_interval"] == pytest.approx([0.002, 0.02])
+
+
 def test_a_policy_takes_evidence(edge_sdk: Run, home: Any, door: dict[str, list[Any]]) -> None:
     done = edge_sdk("gallery", "policy", *home.all, "--fpir", "0.01")
     assert (done.code, "expected 1..64 operating points, found 0" in done.err) == (3, True)

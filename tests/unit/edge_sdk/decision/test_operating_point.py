@@ -74,3 +74,15 @@ def test_the_card_of_a_file_cannot_hold_a_claim_without_evidence(
     edited = card.to_bytes().replace(b'"non_mated_trials": 3000', b'"non_mated_trials": 2999')
     with pytest.raises(ModelCardError, match="rule of three"):
         type(card).from_bytes(edited)
+
+
+def test_the_ends_of_the_interval_go_through_the_same_arithmetic(make_evidence: Make) -> None:
+    point = make_evidence(fmr=1e-3, fmr_interval=(0.0, 2e-3))
+    assert point.fpir_interval(100) == (0.0, pytest.approx(1 - (1 - 2e-3) ** 100))
+    assert make_evidence(fmr=1e-3, fmr_interval=(1e-3, 1.0)).fpir_interval(7) == (
+        make_evidence(fmr=1e-3).fpir(7),
+        1.0,
+    )
+    assert make_evidence().fpir_interval(100) is None
+    with pytest.raises(ModelCardError, match="references"):
+        point.fpir_interval(-1)
