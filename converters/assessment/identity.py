@@ -40,6 +40,10 @@ class ArtefactIdentity(Evidence):
     kernels: str
     notes: tuple[str, ...] = ()
 
+    def same_file_as(self, other: ArtefactIdentity) -> bool:
+        """Whether this is one file held against itself in other kernels."""
+        return self.sha256 == other.sha256 and self.kernels != other.kernels
+
     def measured_with(self) -> str:
         """What ran it, in words, such as `reference kernels of ai-edge-litert 2.3.0`."""
         return measured_with(self.kernels, self.runtime)

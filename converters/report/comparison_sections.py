@@ -68,7 +68,11 @@ def _operating_points(comparison: ComparisonResult) -> Html:
         "section",
         tag("h2", "Operating points", id="points"),
         [
-            [tag("h3", artefact.file), threshold_table(evidence), more_facts(summary_facts(evidence))]
+            [
+                tag("h3", artefact.file),
+                threshold_table(evidence),
+                more_facts([("Measured with", artefact.measured_with()), *summary_facts(evidence)]),
+            ]
             for artefact, evidence in measured
             if evidence is not None
         ],
@@ -89,7 +93,10 @@ def _differences(candidate: CandidateComparison, comparison: ComparisonResult, n
         "Both files drawn with the same resamples of the subjects, each at its own threshold; the line is"
         f" the interval. Dashed: the margin of {100 * plots.MARGIN:g} percentage point."
     )
-    head = ["FMR asked for", "TAR of float", f"TAR of {candidate.artefact.precision}", "Change"]
+    first, second = "float", candidate.artefact.precision
+    if candidate.artefact.same_file_as(comparison.baseline):
+        first, second = comparison.baseline.kernels, candidate.artefact.kernels
+    head = ["FMR asked for", f"TAR of {first}", f"TAR of {second}", "Change"]
     fmrs = [
         row.target_fmr if isinstance(row, PairedDifference) else words.claimed_rate(row)
         for row in candidate.differences

@@ -32,14 +32,17 @@ def _verdict(candidate: CandidateComparison, comparison: ComparisonResult) -> Ve
     if not rows:
         return _without_error_rates(candidate, comparison)
     rows.sort(key=lambda pair: -pair[0].target_fmr)
-    file = f"the {candidate.artefact.precision} file is"
-    margin = f"as good as float within {100 * MARGIN:g} percentage point of TAR"
+    if candidate.artefact.same_file_as(comparison.baseline):
+        file, first = f"the file with {candidate.artefact.kernels} is", f"with {comparison.baseline.kernels}"
+    else:
+        file, first = f"the {candidate.artefact.precision} file is", "float"
+    margin = f"as good as {first} within {100 * MARGIN:g} percentage point of TAR"
     worse = [pair for pair in rows if pair[1].high < -MARGIN]
     if worse:
         row, bounds = min(_steady(worse, comparison) or worse, key=lambda pair: pair[1].low)
         sentence = (
-            f"{file} worse than float: at FMR {words.rate(row.target_fmr)} it accepts"
-            f" {words.percent(row.candidate_tar)} of mated comparisons, float {words.percent(row.baseline_tar)}"
+            f"{file} worse than {first}: at FMR {words.rate(row.target_fmr)} it accepts"
+            f" {words.percent(row.candidate_tar)} of mated comparisons, {first} {words.percent(row.baseline_tar)}"
         )
         return Verdict("bad", sentence, _basis(candidate, comparison, (row, bounds)))
     proven = _proven(rows)

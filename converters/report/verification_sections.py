@@ -19,11 +19,12 @@ from converters.report.svg import framed
 
 
 def names_apart(artefacts: Sequence[ArtefactIdentity]) -> list[str]:
-    """Short labels for figures: the precision where that tells them apart, else the files' names, else what ran."""
-    short = ["float" if a.precision == "float32" else a.precision for a in artefacts]
+    """Short labels for figures: the precision where that tells them apart, else the files' names or what ran them."""
+    precisions = ["float" if a.precision == "float32" else a.precision for a in artefacts]
     files = [a.file for a in artefacts]
-    ran = [f"{a.file}, {a.kernels}" for a in artefacts]
-    return next((names for names in (short, files) if len(set(names)) == len(names)), ran)
+    kernels = [a.kernels for a in artefacts]
+    both = [f"{a.file}, {a.kernels}" for a in artefacts]
+    return next((names for names in (precisions, files, kernels) if len(set(names)) == len(names)), both)
 
 
 def curves(series: plots.Series, *, prefix: str) -> Html:

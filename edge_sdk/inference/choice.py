@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -48,7 +48,12 @@ class BackendStatus:
 
 
 def open_backend(
-    data: bytes, card: ModelCard, *, threads: int = 1, delegate: str | Path | None = None
+    data: bytes,
+    card: ModelCard,
+    *,
+    threads: int = 1,
+    delegate: str | Path | None = None,
+    options: Mapping[str, str] | None = None,
 ) -> tuple[Backend, BackendStatus]:
     """Open a network; a delegate must answer the card's golden vectors first.
 
@@ -57,6 +62,7 @@ def open_backend(
         card: Its card.
         threads: Interpreter threads.
         delegate: A delegate's library, or None for the CPU, which is not asked anything.
+        options: What to tell the delegate.
 
     Returns:
         The backend and what it is. Where the delegate is not used, ``DelegateWarning`` says why; where the card's
@@ -68,7 +74,8 @@ def open_backend(
     """
 
     def opened(library: str | Path | None) -> Backend:
-        return LiteRtBackend(data, threads=threads, delegate=library)
+        told = None if library is None else options
+        return LiteRtBackend(data, threads=threads, delegate=library, options=told)
 
     return choose(opened, card, delegate)
 

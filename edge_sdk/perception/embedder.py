@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from edge_sdk.errors import ModelContractError
@@ -57,6 +58,7 @@ class Embedder:
         sha256: str | None = None,
         threads: int = 1,
         delegate: str | Path | None = None,
+        delegate_options: Mapping[str, str] | None = None,
     ) -> Embedder:
         """Open a model file that edge-convert made.
 
@@ -67,6 +69,8 @@ class Embedder:
             delegate: A delegate's shared library, such as ``libedgetpu.so.1``. It must answer the card's
                 golden vectors; where it is missing or wrong, ``DelegateWarning`` says so and the CPU runs.
                 ``backend`` says which.
+            delegate_options: What to tell the delegate, as its maker names it. Where the card's thresholds were
+                measured with others, or with other kernels, ``EvidenceWarning`` says so.
 
         Raises:
             ModelError: The file is missing, altered, not a model, the interpreter refuses it, or neither the
@@ -76,7 +80,9 @@ class Embedder:
             BackendUnavailableError: No interpreter is installed.
         """
         file = ModelFile.open(path, sha256=sha256)
-        backend, status = open_backend(file.data, file.card, threads=threads, delegate=delegate)
+        backend, status = open_backend(
+            file.data, file.card, threads=threads, delegate=delegate, options=delegate_options
+        )
         return cls(backend, file.card, model_id=file.model_id, status=status)
 
     @property

@@ -146,6 +146,18 @@ def test_the_card_names_the_delegate_and_the_device_holds_it_against_what_runs(
         assert Embedder.open(model).backend.evidence
 
 
+def test_a_device_that_tells_the_delegate_otherwise_says_so(
+    run: Callable[..., tuple[int, str, str]], model: Path, npu: Path, people: Path
+) -> None:
+    told = "rounding=nearest"
+    run("evaluate", model, "--images", people, "--write-card", "--delegate", npu, "--delegate-option", told)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Embedder.open(model, delegate=npu, delegate_options={"rounding": "nearest"})
+    with pytest.warns(EvidenceWarning, match=f"measured with {npu.name} {told}, here {npu.name} computes"):
+        Embedder.open(model, delegate=npu)
+
+
 def test_a_delegate_on_thresholds_of_the_cpu_is_told_too(
     run: Callable[..., tuple[int, str, str]], model: Path, npu: Path, people: Path
 ) -> None:
@@ -176,7 +188,10 @@ def test_compare_holds_the_delegate_against_the_cpu(
     assert value["baseline"]["kernels"] == "xnnpack"
     assert value["candidates"][0]["artefact"]["kernels"] == npu.name
     assert value["cosine_min"] < 1
-    assert f"{model.name}, {npu.name}" in page.read_text()
+    text = page.read_text()
+    assert f"TAR of {npu.name}" in text
+    assert f"{npu.name} in ai-edge-litert" in text
+    assert "as float" not in text  # the first file is no float file here
 
 
 @pytest.mark.parametrize(
