@@ -41,7 +41,7 @@ class AttemptPolicy:
         wait_s: How long, seconds, 0..86,400.
 
     Raises:
-        InputError: a value is outside its range.
+        InputError: a value is outside its range, or not whole.
     """
 
     free: int = 5
@@ -49,6 +49,10 @@ class AttemptPolicy:
     wait_s: int = 30
 
     def __post_init__(self) -> None:
+        if not all(isinstance(value, int) for value in (self.free, self.most, self.wait_s)):
+            raise InputError(
+                f"expected whole failures and seconds, found {self.free}, {self.most} and {self.wait_s}"
+            )
         if not 1 <= self.free <= self.most <= MAX_FAILURES or not 0 <= self.wait_s <= MAX_WAIT_S:
             raise InputError(
                 f"expected 1 <= free <= most <= {MAX_FAILURES} failures and a wait of 0..{MAX_WAIT_S} s, "

@@ -6,13 +6,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from edge_sdk.decision.operating_point import OperatingPoint
 from edge_sdk.errors import EdgeSdkError, GalleryError, InputError
-from edge_sdk.gallery import DecisionPolicy, FileAnchor, Gallery, InMemoryKey, sealing
+from edge_sdk.gallery import AttemptPolicy, DecisionPolicy, FileAnchor, Gallery, InMemoryKey, sealing
 from edge_sdk.gallery.content import pack_content
 from edge_sdk.gallery.sealed_file import slot_keys_of
 from edge_sdk.gallery.simulation import SimulatedFileSystem
@@ -162,6 +163,14 @@ def test_the_ends_of_a_calendar_are_times_or_refused() -> None:
         with pytest.raises(InputError):
             gallery.change("ann", valid_from=datetime.min.replace(tzinfo=zone))
     assert gallery.identify(FACE[0], threshold=0.5).accepted
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"wait_s": 30.0}, {"free": 2.5}, {"most": float("nan")}, {"wait_s": 2**64}]
+)
+def test_a_limit_that_is_not_whole_or_does_not_fit_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match="failures"):
+        AttemptPolicy(**wrong)
 
 
 @pytest.mark.parametrize("field", ["mated_trials", "non_mated_trials"])
