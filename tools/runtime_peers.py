@@ -219,12 +219,14 @@ class OnnxRuntime(_WithMatrix):
 
     def embed(self, frame: np.ndarray) -> np.ndarray | None:
         """The largest face's embedding, length 1; None where there is no face."""
+        from edge_sdk.inference.network import Output
         from edge_sdk.perception.alignment import align
         from edge_sdk.perception.candidates import merge
 
         seen, shrink = _shrunk(self._cv2, frame, (SIDE, SIDE))
         blob = self._cv2.dnn.blobFromImage(seen, swapRB=True)
-        values = dict(zip(self._outputs, self._detector.run(None, {self._inputs[0]: blob}), strict=True))
+        values = map(Output, self._detector.run(None, {self._inputs[0]: blob}))
+        values = dict(zip(self._outputs, values, strict=True))
         found = merge(self._decoder.decode(values, 0.6), 0.3, blend=False)
         if not len(found):
             return None

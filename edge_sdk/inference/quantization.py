@@ -5,6 +5,7 @@ Affine quantization as in Jacob et al. 2018 (arXiv:1712.05877): real = scale * (
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -143,8 +144,8 @@ def unit_embedding(raw: NDArray[Any], zero_point: int) -> FloatArray:
     del raw
     if zero_point:
         embedding -= np.float32(zero_point)
-    norm = float(np.sqrt(np.dot(embedding, embedding)))
-    if not (np.isfinite(norm) and norm > 0):
+    norm = math.sqrt(embedding.dot(embedding))
+    if not 0 < norm < math.inf:
         raise InputError(
             f"expected an embedding with a direction, found norm {norm}",
             hint="the network answers nothing for this image; check the input contract",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cmath
 import math
 from collections.abc import Sequence
 
@@ -16,10 +17,14 @@ from edge_sdk.perception.resize import resize
 from edge_sdk.types import Float64Array, UInt8Array
 
 Points = Sequence[Sequence[float]] | Float64Array
+#: One coordinate of an affine transform: its factors of x and y, and its shift.
+_Axis = tuple[float, float, float]
 _BITS = 7
 _ONE = 1 << _BITS
 #: Landmarks nearer together than this are one point: there is no face to turn.
 _MIN_SPREAD_PX = 1.0
+#: What a pixel becomes, in pixels of the result, where a transform can still be turned round.
+_LEAST_AREA = 1e-12
 
 
 def similarity(points: Points, template: Points) -> Float64Array:
@@ -39,27 +44,45 @@ def similarity(points: Points, template: Points) -> Float64Array:
         InputError: Not two lists of as many finite points.
         AcquisitionError: The points are all in one place, or as far off as no face is.
     """
-    source, target = np.asarray(points, np.float64), np.asarray(template, np.float64)
-    if source.ndim != 2 or source.shape != target.shape or source.shape[1] != 2 or len(source) < 2:
+    factor, shift = nearest_similarity(as_complex(points), as_complex(template))
+    return np.array(
+        [[factor.real, -factor.imag, shift.real], [factor.imag, factor.real, shift.imag]], np.float64
+    )
+
+
+def as_complex(points: Points) -> list[complex]:
+    """Points (x, y) as x + iy; raises InputError for what are no points."""
+    rows = points.tolist() if isinstance(points, np.ndarray) else points
+    try:
+        return [complex(x, y) for x, y in rows]
+    except (TypeError, ValueError):
+        raise InputError(f"expected points (x, y), found {points!r:.80}") from None
+
+
+def nearest_similarity(places: list[complex], goals: list[complex]) -> tuple[complex, complex]:
+    """As ``similarity``: a factor and a shift, ``goals ~ factor * places + shift``.
+
+    In plain Python: for five points a numpy function costs more than its sums.
+    """
+    count = len(places)
+    if count < 2 or count != len(goals):
         raise InputError(
-            f"expected as many points (x, y) as the template has, found {list(source.shape)} for {list(target.shape)}"
+            f"expected as many points (x, y) as the template has, found {count} for {len(goals)}"
         )
-    if not (np.isfinite(source).all() and np.isfinite(target).all()):
+    if not (all(map(cmath.isfinite, places)) and all(map(cmath.isfinite, goals))):
         raise InputError("expected finite landmarks, found NaN or infinity")
-    middle, goal = source.mean(axis=0), target.mean(axis=0)
-    away = source - middle
-    spread = float((away**2).sum())
-    if not _MIN_SPREAD_PX <= spread < np.inf:
+    middle, goal = sum(places) / count, sum(goals) / count
+    spread, factor = 0.0, 0j
+    for place, wanted in zip(places, goals, strict=True):
+        away = place - middle
+        spread += away.real * away.real + away.imag * away.imag
+        factor += away.conjugate() * (wanted - goal)
+    if not _MIN_SPREAD_PX <= spread < math.inf:
         raise AcquisitionError(
             "the landmarks lie in one place: no face to align", reason="landmarks", hint="look at the camera"
         )
-    # conj(z) w summed, over |z|^2 summed.
-    dot = float((away * (target - goal)).sum())
-    cross = float((away[:, 0] * (target - goal)[:, 1] - away[:, 1] * (target - goal)[:, 0]).sum())
-    a, b = dot / spread, cross / spread
-    matrix = np.array([[a, -b, 0.0], [b, a, 0.0]])
-    matrix[:, 2] = goal - matrix[:, :2] @ middle
-    return matrix
+    factor /= spread
+    return factor, goal - factor * middle
 
 
 def warp(image: UInt8Array, matrix: Float64Array, height: int, width: int) -> UInt8Array:
@@ -79,65 +102,83 @@ def warp(image: UInt8Array, matrix: Float64Array, height: int, width: int) -> UI
     Raises:
         InputError: The matrix cannot be turned round.
     """
-    linear = matrix[:, :2]
-    if not np.isfinite(matrix).all() or abs(float(np.linalg.det(linear))) < 1e-12:
-        raise InputError("expected a transform that can be turned round, found one that flattens the image")
-    back = np.linalg.inv(linear)
-    shift = back @ matrix[:, 2]
-    columns, rows = np.arange(width), np.arange(height)[:, None]
-    x = back[0, 0] * columns + back[0, 1] * rows - shift[0]
-    y = back[1, 0] * columns + back[1, 1] * rows - shift[1]
-    return _sample(image, x, y)
-
-
-def _sample(image: UInt8Array, x: Float64Array, y: Float64Array) -> UInt8Array:
-    """Bilinear in 1/128 of a pixel, so that a sum of four products stays in 32 bits."""
-    part, x, y = _framed(image, x, y)
-    width, channels = part.shape[1:]
-    pixels = part.reshape(-1, channels)
-    left, right_share = _split(x)
-    top, bottom_share = _split(y)
-    first = (top * width + left).ravel()
-    # Flat, one weight for each value: a last axis of three would be numpy's inner loop.
-    down = np.repeat(bottom_share.ravel().astype(np.uint16), channels)
-    across = np.repeat(right_share.ravel().astype(np.uint32), channels)
-    sides = []
-    for column in (first, first + 1):
-        side = pixels.take(column, axis=0).ravel() * (_ONE - down)
-        side += pixels.take(column + width, axis=0).ravel() * down
-        sides.append(side)
-    mixed = sides[0] * (_ONE - across)
-    mixed += sides[1] * across
-    mixed += 1 << (2 * _BITS - 1)
-    mixed >>= 2 * _BITS
-    result: UInt8Array = mixed.astype(np.uint8).reshape(*x.shape, channels)
-    return result
+    (a, b, c), (d, e, f) = matrix.tolist()
+    flat = a * e - b * d
+    refusal = InputError("expected a transform that can be turned round, found one that flattens the image")
+    if not _LEAST_AREA <= abs(flat) < math.inf:
+        raise refusal
+    # The way back, from the result's (x, y) to the image's.
+    back = (
+        (e / flat, -b / flat, (b * f - e * c) / flat),
+        (-d / flat, a / flat, (d * c - a * f) / flat),
+    )
+    if not all(map(math.isfinite, (*back[0], *back[1]))):
+        raise refusal
+    return _sample(*_framed(image, back, height, width))
 
 
 def _framed(
-    image: UInt8Array, x: Float64Array, y: Float64Array
-) -> tuple[UInt8Array, Float64Array, Float64Array]:
-    """The part of an image that places lie in, with black around it, and the places in that part."""
+    image: UInt8Array, back: tuple[_Axis, _Axis], height: int, width: int
+) -> tuple[UInt8Array, NDArray[np.int32]]:
+    """The part of an image that a result shows, with black around the image, and the places in that part.
+
+    Returns:
+        The part, and the place of each pixel of the result in it, in 1/128 of a pixel: shape (2, height, width), x
+        and y.
+    """
     rows, columns, channels = image.shape
     # What lies further out than the first black pixel is as black.
-    x, y = x.clip(-1, columns), y.clip(-1, rows)
-    left, top = math.floor(x.min()), math.floor(y.min())
+    (left, right), (top, bottom) = spans = [
+        [math.floor(min(max(place, -1), length)) for place in _extremes(axis, height, width)]
+        for axis, length in zip(back, (columns, rows), strict=True)
+    ]
     # One more than the neighbour: a place may be rounded up to the next pixel.
-    right, bottom = math.floor(x.max()) + 3, math.floor(y.max()) + 3
-    part = np.zeros((bottom - top, right - left, channels), np.uint8)
-    inside_y, inside_x = slice(max(top, 0), min(bottom, rows)), slice(max(left, 0), min(right, columns))
-    seen = image[inside_y, inside_x]
-    part[
-        inside_y.start - top : inside_y.start - top + seen.shape[0],
-        inside_x.start - left : inside_x.start - left + seen.shape[1],
-    ] = seen
-    return part, x - left, y - top
+    part = np.zeros((bottom + 3 - top, right + 3 - left, channels), np.uint8)
+    seen = image[max(top, 0) : bottom + 3, max(left, 0) : right + 3]
+    part[max(-top, 0) : max(-top, 0) + len(seen), max(-left, 0) : max(-left, 0) + seen.shape[1]] = seen
+    fixed = np.array(back) * _ONE
+    # Half a step more: what is cut to whole numbers below was rounded.
+    fixed[:, 2] += 0.5 - np.array([left, top]) * _ONE
+    across = fixed[:, :1] * np.arange(width)
+    down = fixed[:, 1:2] * np.arange(height) + fixed[:, 2:]
+    places = down[:, :, None] + across[:, None, :]
+    if min(left, top) < 0 or right == columns or bottom == rows:
+        for axis, (first, last) in zip(places, spans, strict=True):
+            np.clip(axis, 0, (last + 1 - first) * _ONE, out=axis)
+    return part, places.astype(np.int32)
 
 
-def _split(place: Float64Array) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """The pixel before each place, and how far behind it the place lies in 1/128."""
-    fixed = np.rint(place * _ONE).astype(np.intp)
-    return fixed >> _BITS, fixed & (_ONE - 1)
+def _extremes(axis: _Axis, height: int, width: int) -> tuple[float, float]:
+    """The least and the greatest place along an axis: they are at corners of the result."""
+    across, down = axis[0] * (width - 1), axis[1] * (height - 1)
+    return axis[2] + min(across, 0.0) + min(down, 0.0), axis[2] + max(across, 0.0) + max(down, 0.0)
+
+
+def _sample(part: UInt8Array, places: NDArray[np.int32]) -> UInt8Array:
+    """Bilinear in 1/128 of a pixel, so that a sum of four products stays in 32 bits."""
+    width, channels = part.shape[1:]
+    pixels = part.reshape(-1, channels)
+    left, top = places >> _BITS
+    first = (top * width + left).ravel().astype(np.intp)
+    # One weight for each value: numpy's inner loop would be as short as a pixel otherwise.
+    weights = np.empty((2, first.size, channels), np.uint16)
+    behind = (places & (_ONE - 1)).reshape(2, -1)
+    for channel in range(channels):
+        weights[..., channel] = behind
+    across, down = weights
+    up = _ONE - down
+    sides = []
+    for beside in (0, 1):
+        side = pixels[beside:].take(first, axis=0) * up
+        side += pixels[beside + width :].take(first, axis=0) * down
+        sides.append(side)
+    wide = across.astype(np.uint32)
+    mixed = sides[1] * wide
+    mixed += sides[0] * (_ONE - wide)
+    mixed += 1 << (2 * _BITS - 1)
+    mixed >>= 2 * _BITS
+    result: UInt8Array = mixed.astype(np.uint8).reshape(*left.shape, channels)
+    return result
 
 
 def template_of(contract: InputContract) -> Float64Array:

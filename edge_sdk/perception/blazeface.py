@@ -6,11 +6,15 @@ network's input. The points are both eyes, the nose, the middle of the mouth and
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+
 import numpy as np
 
 from edge_sdk.errors import ModelContractError
+from edge_sdk.inference.network import Output
 from edge_sdk.perception.candidates import Candidates, sound
-from edge_sdk.types import Float64Array, FloatArray
+from edge_sdk.types import Float64Array
 
 #: Side of each grid's cells in pixels, and how many anchors each cell has.
 GRIDS = {
@@ -19,6 +23,9 @@ GRIDS = {
 }
 _VALUES = 16
 _MAX_LOGIT = 100.0
+# From here on the logistic function is 1 in float64.
+_CERTAIN_LOGIT = 36.0
+_LOGIT_MARGIN = 1e-3
 # Half the mouth's width as a share of the distance between the eyes, in the ArcFace template.
 _HALF_MOUTH = 0.414
 
@@ -63,16 +70,21 @@ class BlazeFaceDecoder:
                     f"expected BlazeFace's output {name} of shape {[1, count, values]}, found {shapes.get(name)}"
                 )
 
-    def decode(self, outputs: dict[str, FloatArray], min_score: float) -> Candidates:
+    def decode(self, outputs: Mapping[str, Output], min_score: float) -> Candidates:
         """Candidates at or above a score, in pixels of the network's input."""
-        logits = outputs["scores"].ravel().astype(np.float64)
+        scores = outputs["scores"]
+        least = math.log(min_score / (1 - min_score)) if min_score < 1 else _CERTAIN_LOGIT
+        # The logistic function rounds: only its own result says whether a score is reached.
+        (near,) = scores.may_reach(min(least, _CERTAIN_LOGIT) - _LOGIT_MARGIN).nonzero()
+        logits = scores.real(near)[:, 0].astype(np.float64)
         likely = 1.0 / (1.0 + np.exp(-logits.clip(-_MAX_LOGIT, _MAX_LOGIT)))
-        chosen = np.flatnonzero(likely >= min_score)
-        raw = outputs["regressors"][0, chosen].astype(np.float64)
+        reached = likely >= min_score
+        chosen, likely = near[reached], likely[reached]
+        raw = outputs["regressors"].real(chosen).astype(np.float64)
         centres = raw[:, :2] + self._anchors[chosen]
         boxes = np.concatenate([centres - raw[:, 2:4] / 2, raw[:, 2:4]], axis=1)
         points = raw[:, 4:12].reshape(-1, 4, 2) + self._anchors[chosen][:, None]
         left, right, nose, mouth = (points[:, i] for i in range(4))
         half = (right - left) * _HALF_MOUTH
         landmarks = np.stack([left, right, nose, mouth - half, mouth + half], axis=1)
-        return sound(Candidates(boxes, landmarks, likely[chosen]))
+        return sound(Candidates(boxes, landmarks, likely))

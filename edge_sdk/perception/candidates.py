@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sdk.types import Float64Array, FloatArray
+from edge_sdk.inference.network import Output
+from edge_sdk.types import Float64Array
 
 #: More cells than this above the threshold are no faces; the best are kept.
 MAX_CANDIDATES = 1000
@@ -31,15 +33,17 @@ class Candidates:
     def __len__(self) -> int:
         return len(self.scores)
 
-    def __getitem__(self, chosen: NDArray[np.generic]) -> Candidates:
-        return Candidates(self.boxes[chosen], self.landmarks[chosen], self.scores[chosen])
+    def __getitem__(self, positions: NDArray[np.intp]) -> Candidates:
+        return Candidates(
+            self.boxes.take(positions, axis=0),
+            self.landmarks.take(positions, axis=0),
+            self.scores.take(positions),
+        )
 
     def placed(self, scale_x: float, scale_y: float, left: float, top: float) -> Candidates:
         """The same candidates in a system that this one is a scaled and shifted part of."""
-        scale = np.array([scale_x, scale_y])
-        offset = np.array([left, top], np.float64)
-        boxes = np.concatenate([self.boxes[:, :2] * scale + offset, self.boxes[:, 2:] * scale], axis=1)
-        return Candidates(boxes, self.landmarks * scale + offset, self.scores)
+        scale, offset = np.array([scale_x, scale_y] * 2), np.array([left, top, 0.0, 0.0])
+        return Candidates(self.boxes * scale + offset, self.landmarks * scale[:2] + offset[:2], self.scores)
 
     @classmethod
     def none(cls) -> Candidates:
@@ -68,16 +72,16 @@ class Decoder(Protocol):
     smallest_face_px: float
     score: float
 
-    def decode(self, outputs: dict[str, FloatArray], min_score: float) -> Candidates:
+    def decode(self, outputs: Mapping[str, Output], min_score: float) -> Candidates:
         """Candidates at or above a score, in pixels of the network's input."""
 
 
 def sound(found: Candidates) -> Candidates:
     """Those with finite numbers and a box with an area, at most 1,000, the best first."""
-    finite = np.isfinite(found.boxes).all(axis=1) & np.isfinite(found.landmarks).all(axis=(1, 2))
-    finite &= np.isfinite(found.scores) & (found.boxes[:, 2] > 0) & (found.boxes[:, 3] > 0)
-    kept = found[np.flatnonzero(finite)]
-    return kept[np.argsort(-kept.scores, kind="stable")[:MAX_CANDIDATES]]
+    numbers = np.concatenate([found.boxes, found.landmarks.reshape(-1, 10), found.scores[:, None]], axis=1)
+    whole = np.flatnonzero(np.isfinite(numbers).all(axis=1) & (found.boxes[:, 2:] > 0).all(axis=1))
+    best = np.argsort(-found.scores[whole], kind="stable")[:MAX_CANDIDATES]
+    return found[whole[best]]
 
 
 def overlap(box: Float64Array, boxes: Float64Array) -> Float64Array:
@@ -92,7 +96,8 @@ def overlap(box: Float64Array, boxes: Float64Array) -> Float64Array:
     """
     near = np.maximum(box[:2], boxes[:, :2])
     far = np.minimum(box[:2] + box[2:], boxes[:, :2] + boxes[:, 2:])
-    common = np.prod(np.maximum(far - near, 0.0), axis=1)
+    across = np.maximum(far - near, 0.0)
+    common = across[:, 0] * across[:, 1]
     union = box[2] * box[3] + boxes[:, 2] * boxes[:, 3] - common
     shares: Float64Array = common / np.maximum(union, 1e-12)
     return shares
@@ -110,15 +115,15 @@ def merge(found: Candidates, max_overlap: float, *, blend: bool) -> Candidates:
         blend: Average what is one face, or keep its best.
     """
     left = np.arange(len(found))
-    kept: list[Candidates] = []
+    groups = []
     while len(left):
-        best = left[0]
-        same = overlap(found.boxes[best], found.boxes[left]) > max_overlap
+        same = overlap(found.boxes[left[0]], found.boxes[left]) > max_overlap
         same[0] = True
-        group = found[left[same]] if blend else found[left[:1]]
-        kept.append(_mean(group) if blend else group)
+        groups.append(left[same])
         left = left[~same]
-    return Candidates.joined(kept) if kept else Candidates.none()
+    if not blend:
+        return found[np.array([group[0] for group in groups], np.intp)]
+    return Candidates.joined([_mean(found[group]) for group in groups]) if groups else Candidates.none()
 
 
 def _mean(group: Candidates) -> Candidates:

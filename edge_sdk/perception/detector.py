@@ -124,8 +124,10 @@ class Detector:
         found = sound(Candidates.joined(parts)) if len(parts) > 1 else parts[0]
         faces = merge(found, MAX_OVERLAP, blend=self._decoder.blends)
         return tuple(
-            Face((float(x), float(y), float(w), float(h)), points, float(score))
-            for (x, y, w, h), points, score in zip(faces.boxes, faces.landmarks, faces.scores, strict=True)
+            Face((x, y, w, h), points, score)
+            for (x, y, w, h), points, score in zip(
+                faces.boxes.tolist(), faces.landmarks, faces.scores.tolist(), strict=True
+            )
         )
 
     def _look(self, frame: UInt8Array, tile: Tile) -> Candidates:
@@ -138,9 +140,11 @@ class Detector:
         # The part lies in the canvas's upper left corner; what another part left beside it goes.
         self._canvas[rows:] = 0
         self._canvas[:rows, columns:] = 0
-        self._canvas[:rows, :columns] = resize(view, rows, columns)
-        found = self._decoder.decode(self._network.run(self._canvas), self.min_score)
+        resize(view, rows, columns, out=self._canvas[:rows, :columns])
+        found = self._decoder.decode(self._network.read(self._canvas), self.min_score)
         placed = found.placed(tile.width / columns, tile.height / rows, tile.left, tile.top)
+        if view.shape == frame.shape:
+            return placed
         margin = _EDGE_PX * tile.width / columns
         return placed[np.flatnonzero(_inside(placed, tile, frame.shape[0], frame.shape[1], margin))]
 

@@ -32,7 +32,7 @@ class Face:
     @property
     def eye_distance_px(self) -> float:
         """Distance between the eyes' centres, the usual measure of a face's size (ISO/IEC 19794-5)."""
-        return float(np.hypot(*(self.landmarks[RIGHT_EYE] - self.landmarks[LEFT_EYE])))
+        return math.dist(self.landmarks[LEFT_EYE], self.landmarks[RIGHT_EYE])
 
     @property
     def area_px(self) -> float:

@@ -51,7 +51,7 @@ def mean_face() -> Float64Array:
 
 
 _FACE = mean_face()
-_SOLVE = np.linalg.pinv(_FACE)
+_SOLVE: list[list[float]] = np.linalg.pinv(_FACE).tolist()
 
 
 def pose_of(landmarks: Float64Array) -> Pose:
@@ -63,14 +63,21 @@ def pose_of(landmarks: Float64Array) -> Pose:
     Args:
         landmarks: Shape (5, 2), (x, y) in pixels, finite.
     """
-    seen = landmarks - landmarks.mean(axis=0)
-    camera = (_SOLVE @ seen).T
+    # In plain numbers: for five points each of numpy's functions costs more than its sums. The columns of _SOLVE
+    # sum to nothing, so the landmarks need no centring.
+    points = landmarks.tolist()
+    ax, ay, az = (sum(s * x for s, (x, _) in zip(row, points, strict=True)) for row in _SOLVE)
+    bx, by, bz = (sum(s * y for s, (_, y) in zip(row, points, strict=True)) for row in _SOLVE)
     # Two rows of a scaled rotation; the third is perpendicular to both.
-    u, _, vt = np.linalg.svd(camera, full_matrices=False)
-    first, second = u @ vt
-    third = np.cross(first, second)
+    x, y, z = ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx
+    area = math.sqrt(x * x + y * y + z * z)
+    if not area > 0:
+        # All on one line: that is how a face looks from the side.
+        return Pose(90.0, 0.0, 0.0)
     # Turned sideways first, then up, then tilted: the third row knows nothing of the tilt.
-    yaw = math.degrees(math.atan2(-third[0], third[2]))
-    pitch = math.degrees(math.asin(min(1.0, max(-1.0, float(third[1])))))
-    roll = math.degrees(math.atan2(-first[1], second[1]))
+    yaw = math.degrees(math.atan2(-x, z))
+    pitch = math.degrees(math.asin(min(1.0, max(-1.0, y / area))))
+    # The nearest rotation to two rows A is (A A^T)^(-1/2) A, of which the square root has a closed form in the plane.
+    aa, bb, ab = ax * ax + ay * ay + az * az, bx * bx + by * by + bz * bz, ax * bx + ay * by + az * bz
+    roll = math.degrees(math.atan2(ab * by - (bb + area) * ay, (aa + area) * by - ab * ay))
     return Pose(yaw, pitch, roll)

@@ -7,7 +7,7 @@ compared. No network is needed.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,22 +15,24 @@ import numpy as np
 from edge_sdk.errors import AcquisitionError, InputError
 from edge_sdk.inference.card import InputContract
 from edge_sdk.inference.templates import ARCFACE_112, arcface
-from edge_sdk.perception.alignment import align, similarity
-from edge_sdk.perception.faces import Face
+from edge_sdk.perception.alignment import align, as_complex, nearest_similarity
+from edge_sdk.perception.faces import LEFT_EYE, RIGHT_EYE, Face
 from edge_sdk.perception.pose import Pose, pose_of
 from edge_sdk.types import Float64Array, UInt8Array
 
 _SIDE = 112
 _CONTRACT = InputContract(_SIDE, _SIDE, "rgb", (0.0,) * 3, (1.0,) * 3, arcface(_SIDE, _SIDE))
+_TEMPLATE = as_complex(ARCFACE_112)
 # ISO/IEC 29794-5 and the OFIQ reference implementation count luma levels up to 25 and from 247 on as exposed wrongly.
 _DARK, _BRIGHT = 25, 247
 # Past 60 degrees of yaw the landmarks are guesses, and so would be a distance made of them.
 _LEAST_COSINE = 0.5
 # ITU-R BT.601 luma in 1/256.
 _LUMA = np.array([77, 150, 29], np.float32)
-# Rows and columns of the aligned crop that a face fills, hair and background left out.
+_LEVEL = 256
+# Rows and columns of the aligned crop that a face fills, hair and background left out; and in it those of the eyes.
 _FACE = (slice(30, 106), slice(26, 86))
-_EYES = (slice(44, 60), slice(28, 50)), (slice(44, 60), slice(62, 84))
+_EYES = (slice(14, 30), slice(2, 24)), (slice(14, 30), slice(36, 58))
 
 
 @dataclass(frozen=True)
@@ -143,20 +145,21 @@ def assess(
         crop = align(frame, face.landmarks, _CONTRACT)
     elif crop.shape != _CONTRACT.shape or crop.dtype != np.uint8:
         raise InputError(f"expected a uint8 crop of shape {_CONTRACT.shape}, found {crop.dtype} {crop.shape}")
-    luma = _luma(crop)
-    inner = luma[_FACE]
-    contrast = float(inner.std())
+    luma = _luma(crop[_FACE])
+    mean, deviation = _spread(luma)
+    contrast = deviation / _LEVEL
+    wrong = np.count_nonzero((luma <= _DARK * _LEVEL) | (luma >= _BRIGHT * _LEVEL))
     pose = pose_of(face.landmarks)
     rivals = [other.area_px for other in others if other is not face]
     return Quality(
         eye_distance_px=face.eye_distance_px / max(math.cos(math.radians(pose.yaw_deg)), _LEAST_COSINE),
-        sharpness=_sharpness(inner, contrast),
-        brightness=float(inner.mean()),
+        sharpness=_spread(_laplacian(luma))[1] / _LEVEL / max(contrast, 1.0),
+        brightness=mean / _LEVEL,
         contrast=contrast,
-        exposed_wrongly=float(((inner <= _DARK) | (inner >= _BRIGHT)).mean()),
+        exposed_wrongly=int(wrong) / luma.size,
         pose=pose,
         landmark_misfit=_misfit(face),
-        eye_contrast=min(float(luma[eye].std()) for eye in _EYES) / max(contrast, 1.0),
+        eye_contrast=min(_spread(luma[eye])[1] for eye in _EYES) / _LEVEL / max(contrast, 1.0),
         detection=face.score,
         rival=max(rivals, default=0.0) / max(face.area_px, 1e-6),
     )
@@ -164,82 +167,64 @@ def assess(
 
 def refusals(quality: Quality, limits: Limits = Limits()) -> tuple[Refusal, ...]:
     """Every reason not to use a sample, what helps most first; none where it is good enough."""
-    q, m = quality, limits
-    checks = (
-        (
-            q.rival > m.max_rival,
-            "several_faces",
-            f"another face is {q.rival:.0%} as large",
-            "one person at a time",
-        ),
-        (
-            q.eye_distance_px < m.min_eye_distance_px,
+    return tuple(_found_wrong(quality, limits))
+
+
+def _found_wrong(q: Quality, m: Limits) -> Iterator[Refusal]:
+    if q.rival > m.max_rival:
+        yield Refusal("several_faces", f"another face is {q.rival:.0%} as large", "one person at a time")
+    if q.eye_distance_px < m.min_eye_distance_px:
+        yield Refusal(
             "too_far",
             f"expected {m.min_eye_distance_px:g} px between the eyes, found {q.eye_distance_px:.0f}",
             "come closer",
-        ),
-        (
-            q.brightness < m.min_brightness,
-            "too_dark",
-            _levels("brightness", q.brightness, m.min_brightness),
-            "more light on the face",
-        ),
-        (
-            q.brightness > m.max_brightness,
-            "too_bright",
-            _levels("brightness", q.brightness, m.max_brightness),
-            "less light on the face",
-        ),
-        (
-            q.exposed_wrongly > m.max_exposed_wrongly,
+        )
+    if q.brightness < m.min_brightness:
+        yield Refusal(
+            "too_dark", _levels("brightness", q.brightness, m.min_brightness), "more light on the face"
+        )
+    if q.brightness > m.max_brightness:
+        yield Refusal(
+            "too_bright", _levels("brightness", q.brightness, m.max_brightness), "less light on the face"
+        )
+    if q.exposed_wrongly > m.max_exposed_wrongly:
+        yield Refusal(
             "exposure",
             f"{q.exposed_wrongly:.0%} of the face is black or white",
             "turn so that light comes evenly from the front",
-        ),
-        (
-            q.contrast < m.min_contrast,
+        )
+    if q.contrast < m.min_contrast:
+        yield Refusal(
             "low_contrast",
             _levels("contrast", q.contrast, m.min_contrast),
             "clean the lens, move out of the haze",
-        ),
-        (
-            abs(q.pose.yaw_deg) > m.max_yaw_deg or abs(q.pose.pitch_deg) > m.max_pitch_deg,
+        )
+    if abs(q.pose.yaw_deg) > m.max_yaw_deg or abs(q.pose.pitch_deg) > m.max_pitch_deg:
+        yield Refusal(
             "turned_away",
             f"the head is turned {q.pose.yaw_deg:+.0f} degrees sideways and {q.pose.pitch_deg:+.0f} up",
             "look at the camera",
-        ),
-        (
-            abs(q.pose.roll_deg) > m.max_roll_deg,
-            "tilted",
-            f"the head is tilted {q.pose.roll_deg:+.0f} degrees",
-            "hold the head upright",
-        ),
-        (
-            q.sharpness < m.min_sharpness,
-            "blurred",
-            f"expected a sharpness of {m.min_sharpness:g}, found {q.sharpness:.2f}",
-            "hold still",
-        ),
-        (
-            q.eye_contrast < m.min_eye_contrast,
+        )
+    if abs(q.pose.roll_deg) > m.max_roll_deg:
+        yield Refusal("tilted", f"the head is tilted {q.pose.roll_deg:+.0f} degrees", "hold the head upright")
+    if q.sharpness < m.min_sharpness:
+        yield Refusal(
+            "blurred", f"expected a sharpness of {m.min_sharpness:g}, found {q.sharpness:.2f}", "hold still"
+        )
+    if q.eye_contrast < m.min_eye_contrast:
+        yield Refusal(
             "eyes_covered",
             f"an eye has {q.eye_contrast:.2f} of the face's contrast",
             "take off dark glasses, keep hair off the eyes",
-        ),
-        (
-            q.landmark_misfit > m.max_landmark_misfit,
+        )
+    if q.landmark_misfit > m.max_landmark_misfit:
+        yield Refusal(
             "face_covered",
             f"the landmarks are {q.landmark_misfit:.2f} eye distances off a face's",
             "uncover the face",
-        ),
-        (
-            q.detection < m.min_detection,
-            "uncertain",
-            f"the detector's score is {q.detection:.2f}",
-            "look at the camera",
-        ),
-    )
-    return tuple(Refusal(reason, message, hint) for failed, reason, message, hint in checks if failed)
+        )
+    if q.detection < m.min_detection:
+        yield Refusal("uncertain", f"the detector's score is {q.detection:.2f}", "look at the camera")
 
 
 def _levels(what: str, found: float, wanted: float) -> str:
@@ -247,20 +232,30 @@ def _levels(what: str, found: float, wanted: float) -> str:
 
 
 def _luma(crop: UInt8Array) -> Float64Array:
+    """Luma in 1/256 of a level, whole numbers."""
     # Exact: whole numbers below 2^24; numpy has no fast product of integers.
     luma: Float64Array = (crop.astype(np.float32) @ _LUMA).astype(np.float64)
-    luma /= 256.0
     return luma
 
 
-def _sharpness(luma: Float64Array, contrast: float) -> float:
-    laplacian = luma[:-2, 1:-1] + luma[2:, 1:-1] + luma[1:-1, :-2] + luma[1:-1, 2:] - 4 * luma[1:-1, 1:-1]
-    return float(laplacian.std()) / max(contrast, 1.0)
+def _laplacian(luma: Float64Array) -> Float64Array:
+    middle = luma[1:-1, 1:-1] * -4
+    middle += luma[:-2, 1:-1]
+    middle += luma[2:, 1:-1]
+    middle += luma[1:-1, :-2]
+    middle += luma[1:-1, 2:]
+    return middle
+
+
+def _spread(values: Float64Array) -> tuple[float, float]:
+    """Mean and standard deviation of whole numbers so small that float64 adds up their squares exactly."""
+    flat = values.ravel()
+    count, total, squares = flat.size, int(flat.sum()), int(flat.dot(flat))
+    return total / count, math.sqrt(count * squares - total * total) / count
 
 
 def _misfit(face: Face) -> float:
-    template = np.asarray(ARCFACE_112)
-    matrix = similarity(face.landmarks, template)
-    away = face.landmarks @ matrix[:, :2].T + matrix[:, 2] - template
-    eyes = float(np.hypot(*(template[1] - template[0])))
-    return float(np.sqrt((away**2).sum(axis=1).mean())) / eyes
+    places = as_complex(face.landmarks)
+    factor, shift = nearest_similarity(places, _TEMPLATE)
+    away = [abs(factor * place + shift - goal) for place, goal in zip(places, _TEMPLATE, strict=True)]
+    return math.hypot(*away) / math.sqrt(len(away)) / abs(_TEMPLATE[RIGHT_EYE] - _TEMPLATE[LEFT_EYE])

@@ -11,30 +11,41 @@ _BITS = 7
 _ONE = 1 << _BITS
 #: Pixels in a row or column that one result pixel is the mean of, at most; beyond, they are sampled.
 _MAX_MEAN = 4
+#: Result rows at a time.
+_STRIP = 48
 
 
-def resize(image: UInt8Array, height: int, width: int) -> UInt8Array:
+def resize(image: UInt8Array, height: int, width: int, *, out: UInt8Array | None = None) -> UInt8Array:
     """Resize by means of whole blocks, then bilinearly for the rest, pixel centres at halves.
 
     Args:
         image: Shape (H, W, 3), uint8; a view into a larger frame will do.
         height: Wanted height in pixels.
         width: Wanted width in pixels.
+        out: Where to put the result, shape (height, width, 3), uint8; a new array where None.
 
     Returns:
         Shape (height, width, 3), uint8; within a level or two of the exact answer where it is enlarged or
-        shrunk by whole numbers.
+        shrunk by whole numbers. ``out``, where given.
     """
     rows, columns = image.shape[:2]
-    if (rows, columns) == (height, width):
-        return image
+    if out is None:
+        if (rows, columns) == (height, width):
+            return image
+        out = np.empty((height, width, image.shape[2]), np.uint8)
     block_y, block_x = max(1, rows // height), max(1, columns // width)
     # In pixels of the block means: how far apart result pixels are.
     step_y, step_x = rows / height / block_y, columns / width / block_x
-    image = _mean_rows(image, block_y)
-    image = _bilinear_rows(image, height, step_y)
-    image = _mean_columns(image, block_x)
-    return _bilinear_columns(image, width, step_x)
+    # Rows of whole blocks know nothing of each other: a strip of them stays in the processor's cache.
+    strip = _STRIP if step_y == 1 else height
+    for top in range(0, height, strip):
+        bottom = min(top + strip, height)
+        part = image[top * block_y : bottom * block_y] if step_y == 1 else image
+        part = _mean_rows(part, block_y)
+        part = _bilinear_rows(part, bottom - top, step_y)
+        part = _mean_columns(part, block_x)
+        out[top:bottom] = _bilinear_columns(part, width, step_x)
+    return out
 
 
 def bilinear(image: UInt8Array, height: int, width: int) -> UInt8Array:
@@ -50,6 +61,8 @@ def _mean_rows(image: UInt8Array, block: int) -> UInt8Array:
     if block == 1:
         return image
     count = image.shape[0] // block
+    if block == 2:
+        return _average(image[: count * 2 : 2], image[1 : count * 2 : 2])
     places = _spread(block)
     total = image[places[0] : count * block : block].astype(np.uint16)
     for place in places[1:]:
@@ -62,6 +75,8 @@ def _mean_rows(image: UInt8Array, block: int) -> UInt8Array:
 def _mean_columns(image: UInt8Array, block: int) -> UInt8Array:
     if block == 1:
         return image
+    if block == 2:
+        return _mean_pairs(image)
     count = image.shape[1] // block
     places = _spread(block)
     first, second, *others = places
@@ -77,6 +92,27 @@ def _mean_columns(image: UInt8Array, block: int) -> UInt8Array:
     total += len(places) // 2
     total //= len(places)
     return total.astype(np.uint8)
+
+
+def _mean_pairs(image: UInt8Array) -> UInt8Array:
+    """The mean of every two pixels of a row."""
+    rows, columns, channels = image.shape
+    flat = image.reshape(rows, -1)
+    # Of each pixel and the next, half of them for nothing: numpy takes many neighbours at a time, and steps one by one.
+    beside = _average(flat[:, :-channels], flat[:, channels:]).reshape(rows, columns - 1, channels)
+    result = np.empty((rows, columns // 2, channels), np.uint8)
+    for channel in range(channels):
+        result[..., channel] = beside[:, ::2, channel]
+    return result
+
+
+def _average(first: UInt8Array, second: UInt8Array) -> UInt8Array:
+    """(a + b + 1) // 2 in eight bits: what both have is in ``a | b`` once, half of what one has is too much."""
+    excess = first ^ second
+    excess >>= 1
+    both: UInt8Array = first | second
+    both -= excess
+    return both
 
 
 def _spread(block: int) -> list[int]:

@@ -6,11 +6,15 @@ in cells, landmarks by their offsets in cells, a score as the geometric mean of 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_sdk.errors import ModelContractError
+from edge_sdk.inference.network import Output
 from edge_sdk.perception.candidates import Candidates, sound
-from edge_sdk.types import FloatArray
+from edge_sdk.types import Float64Array, FloatArray
 
 STRIDES = (8, 16, 32)
 #: e^8 cells is wider than any frame; beyond it float64 would overflow on a broken network.
@@ -34,7 +38,7 @@ class YuNetDecoder:
     score = 0.6
 
     def __init__(self, height: int, width: int, shapes: dict[str, tuple[int, ...]]) -> None:
-        self._corners = {}
+        corners = []
         for stride in STRIDES:
             rows, columns = height // stride, width // stride
             for name, values in (("cls", 1), ("obj", 1), ("bbox", 4), ("kps", 10)):
@@ -43,25 +47,51 @@ class YuNetDecoder:
                     raise ModelContractError(
                         f"expected YuNet's output {name}_{stride} of shape {[1, rows * columns, values]}, found {found}"
                     )
-            cells = np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), axis=-1)
-            self._corners[stride] = cells.reshape(-1, 2).astype(np.float64)
+            cells = np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), axis=-1).reshape(-1, 2)
+            corners.append(np.column_stack([cells, np.full(len(cells), stride)]))
+        # Of all cells, one grid after the other: column, row, stride.
+        self._cells = np.concatenate(corners).astype(np.float64)
+        self._first = dict(zip(STRIDES, np.cumsum([0, *map(len, corners)]).tolist(), strict=False))
 
-    def decode(self, outputs: dict[str, FloatArray], min_score: float) -> Candidates:
+    def decode(self, outputs: Mapping[str, Output], min_score: float) -> Candidates:
         """Candidates at or above a score, in pixels of the network's input."""
-        parts = []
-        for stride, corners in self._corners.items():
-            likely = outputs[f"cls_{stride}"].ravel().clip(0, 1) * outputs[f"obj_{stride}"].ravel().clip(0, 1)
-            chosen = np.flatnonzero(likely >= min_score**2)
-            cells = corners[chosen]
-            box = outputs[f"bbox_{stride}"][0, chosen].astype(np.float64)
-            points = outputs[f"kps_{stride}"][0, chosen].astype(np.float64).reshape(-1, 5, 2)
-            centres = (cells + box[:, :2]) * stride
-            sides = np.exp(np.minimum(box[:, 2:], _MAX_LOG_SIDE)) * stride
-            parts.append(
-                Candidates(
-                    np.concatenate([centres - sides / 2, sides], axis=1),
-                    (cells[:, None] + points) * stride,
-                    np.sqrt(likely[chosen].astype(np.float64)),
-                )
-            )
-        return sound(Candidates.joined(parts))
+        parts = [
+            part for stride in STRIDES if (part := self._likely(outputs, stride, min_score**2)) is not None
+        ]
+        if not parts:
+            return Candidates.none()
+        chosen, likely, box, points = (np.concatenate(column) for column in zip(*parts, strict=True))
+        places = self._cells.take(chosen, axis=0)
+        cells, stride = places[:, :2], places[:, 2:]
+        centres = (cells + box[:, :2]) * stride
+        sides = np.exp(np.minimum(box[:, 2:], _MAX_LOG_SIDE).astype(np.float64)) * stride
+        landmarks = (cells[:, None] + points.reshape(-1, 5, 2)) * stride[:, None]
+        return sound(
+            Candidates(np.concatenate([centres - sides / 2, sides], axis=1), landmarks, np.sqrt(likely))
+        )
+
+    def _likely(
+        self, outputs: Mapping[str, Output], stride: int, least: float
+    ) -> tuple[NDArray[np.intp], Float64Array, FloatArray, FloatArray] | None:
+        """Which cells of a grid have a product of class and objectness to go by, that, their boxes and landmarks."""
+        classes, objects = outputs[f"cls_{stride}"], outputs[f"obj_{stride}"]
+        # Neither is more than 1: where one falls short, the product does.
+        (rows,) = (classes.may_reach(least) & objects.may_reach(least)).nonzero()
+        if not len(rows):
+            return None
+        likely = _share(classes.real(rows)[:, 0]) * _share(objects.real(rows)[:, 0])
+        enough = np.flatnonzero(likely >= least)
+        if not len(enough):
+            return None
+        rows = rows[enough]
+        return (
+            rows + self._first[stride],
+            likely[enough].astype(np.float64),
+            outputs[f"bbox_{stride}"].real(rows),
+            outputs[f"kps_{stride}"].real(rows),
+        )
+
+
+def _share(values: FloatArray) -> FloatArray:
+    """Cut to 0..1."""
+    return np.minimum(np.maximum(values, 0), 1)

@@ -81,7 +81,16 @@ def test_landmarks_that_are_no_face_are_a_failure_to_acquire(points: np.ndarray)
 
 @pytest.mark.parametrize(
     "points",
-    [np.zeros((4, 2)), np.zeros((5, 3)), np.full((5, 2), np.nan), [[np.inf, 0]] * 5, np.zeros((1, 2))],
+    [
+        np.zeros((4, 2)),
+        np.zeros((5, 3)),
+        np.zeros(5),
+        [[1, 2], [3]],
+        "points",
+        np.full((5, 2), np.nan),
+        [[np.inf, 0]] * 5,
+        np.zeros((1, 2)),
+    ],
 )
 def test_what_are_no_five_points_is_refused(points: object) -> None:
     with pytest.raises(InputError, match="expected"):
@@ -109,6 +118,20 @@ def test_a_warp_that_moves_nothing_changes_nothing() -> None:
     assert np.array_equal(warp(image, np.eye(2, 3), 64, 48), image)
 
 
+@given(st.floats(-np.pi, np.pi), st.floats(0.3, 3), st.floats(-150, 150), st.floats(-150, 150))
+def test_around_the_image_it_is_as_if_the_image_had_a_black_border(
+    angle: float, scale: float, x: float, y: float
+) -> None:
+    image, border = photograph(48, 64), 200
+    cosine, sine = scale * np.cos(angle), scale * np.sin(angle)
+    matrix = np.array([[cosine, -sine, x], [sine, cosine, y]])
+    inside = np.array([[1.0, 0, -border], [0, 1, -border], [0, 0, 1]])
+    padded = np.pad(image, ((border, border), (border, border), (0, 0)))
+    difference = warp(image, matrix, 40, 56).astype(int) - warp(padded, matrix @ inside, 40, 56)
+    # A place between two steps of 1/128 may fall either way.
+    assert np.count_nonzero(difference) <= 4
+
+
 def test_outside_the_image_is_black() -> None:
     image = np.full((40, 40, 3), 200, np.uint8)
     result = warp(image, np.array([[1.0, 0, 10], [0, 1, 10]]), 60, 60)
@@ -118,7 +141,14 @@ def test_outside_the_image_is_black() -> None:
 
 
 @pytest.mark.parametrize(
-    "matrix", [np.zeros((2, 3)), np.full((2, 3), np.nan), np.array([[1.0, 1, 0], [1, 1, 0]])]
+    "matrix",
+    [
+        np.zeros((2, 3)),
+        np.full((2, 3), np.nan),
+        np.array([[1.0, 1, 0], [1, 1, 0]]),
+        np.array([[1e200, 0, 0], [0, 1e200, 0]]),
+        np.array([[1.0, 0, np.inf], [0, 1, 0]]),
+    ],
 )
 def test_a_transform_that_flattens_is_refused(matrix: np.ndarray) -> None:
     with pytest.raises(InputError, match="turned round"):

@@ -164,6 +164,30 @@ def turned(yaw: float, pitch: float, roll: float, scale: float = 40.0) -> np.nda
     return (mean_face() @ (about_z @ about_x @ about_y).T)[:, :2] * scale + [100, 120]
 
 
+def rotation_by_singular_values(landmarks: np.ndarray) -> np.ndarray:
+    """The nearest rotation to the least-squares affine camera, the long way."""
+    camera = (np.linalg.pinv(mean_face()) @ (landmarks - landmarks.mean(axis=0))).T
+    u, _, vt = np.linalg.svd(camera, full_matrices=False)
+    first, second = u @ vt
+    return np.array([first, second, np.cross(first, second)])
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_the_pose_is_that_of_the_nearest_rotation(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    landmarks = TEMPLATE * rng.uniform(0.2, 8) + rng.normal(0, 6, (5, 2)) + rng.uniform(-900, 900, 2)
+    first, second, third = rotation_by_singular_values(landmarks)
+    found = pose_of(landmarks)
+    assert np.radians(found.yaw_deg) == pytest.approx(np.arctan2(-third[0], third[2]), abs=1e-7)
+    assert np.sin(np.radians(found.pitch_deg)) == pytest.approx(third[1], abs=1e-7)
+    roll = np.arctan2(-first[1], second[1])
+    assert abs(np.exp(1j * np.radians(found.roll_deg)) - np.exp(1j * roll)) < 1e-6
+
+
+def test_landmarks_on_a_line_are_a_face_from_the_side() -> None:
+    assert abs(pose_of(np.outer(np.arange(5.0), [1, 2])).yaw_deg) == 90
+
+
 @given(st.floats(-60, 60), st.floats(-35, 35), st.floats(-40, 40), st.floats(10, 300))
 def test_a_turned_head_is_read_back(yaw: float, pitch: float, roll: float, scale: float) -> None:
     found = pose_of(turned(yaw, pitch, roll, scale))

@@ -30,6 +30,23 @@ def test_shrinking_by_a_whole_number_is_the_mean(factor: int) -> None:
     assert np.abs(resize(image, 60, 80).astype(int) - wanted).max() <= 2
 
 
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (50, 33), (240, 320)])
+def test_half_is_the_mean_of_two_rows_and_of_two_columns_rounded_up(height: int, width: int) -> None:
+    image = np.random.default_rng(2).integers(0, 256, (2 * height, 2 * width, 3)).astype(np.uint8)
+    rows = (image[0::2].astype(int) + image[1::2] + 1) // 2
+    assert np.array_equal(resize(image, height, width), (rows[:, 0::2] + rows[:, 1::2] + 1) // 2)
+
+
+@pytest.mark.parametrize("source", [(250, 250), (480, 640), (240, 160), (1080, 1920), (1000, 777)])
+def test_the_result_can_be_put_into_a_part_of_a_larger_image(source: tuple[int, int]) -> None:
+    image, canvas = photograph(*source), np.full((300, 200, 3), 7, np.uint8)
+    place = canvas[:240, 10:170]
+    assert resize(image, 240, 160, out=place) is place
+    assert np.array_equal(place, resize(image, 240, 160))
+    assert (np.delete(canvas.reshape(300, -1), slice(30, 510), axis=1) == 7).all()
+    assert (canvas[240:] == 7).all()
+
+
 @pytest.mark.parametrize("source", [(480, 640), (720, 1280), (1080, 1920), (1000, 777), (4000, 6000)])
 def test_smooth_photographs_shrink_as_by_area(source: tuple[int, int]) -> None:
     image = photograph(*source)

@@ -1,0 +1,51 @@
+"""What a frame costs besides its time."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+
+import pytest
+
+# A process of its own: how the allocator behaves depends on what was allocated before.
+FRAMES = """
+import resource
+from types import SimpleNamespace
+
+import numpy as np
+
+from edge_sdk.inference.card import InputContract
+from edge_sdk.inference.templates import ARCFACE_112
+from edge_sdk.perception.faces import Face
+from edge_sdk.perception.resize import resize
+from edge_sdk.recognizer.sampling import Sampler
+
+# No large block is freed before: that alone would keep the heap.
+frame = np.full((480, 640, 3), 90, np.uint8)
+frame[::3, ::5] = 200
+points = np.array(ARCFACE_112) * 2 + (200, 100)
+
+
+class Detector:
+    def detect(self, frame):
+        resize(frame, 240, 320)
+        return (Face((200.0, 100.0, 224.0, 224.0), points, 0.9),)
+
+
+contract = InputContract(112, 112, "rgb", (0.0,) * 3, (1.0,) * 3, ARCFACE_112)
+embedder = SimpleNamespace(card=SimpleNamespace(input=contract), embed=lambda crop: crop)
+sampler = Sampler(Detector(), embedder)
+for number in range(60):
+    if number == 10:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    sampler.take(frame)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) / 50)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="how glibc's heap is kept")
+def test_a_frame_does_not_hand_its_memory_to_the_kernel_and_fetch_it_again() -> None:
+    done = subprocess.run([sys.executable, "-c", FRAMES], capture_output=True, text=True, check=True)
+    # 281 pages, more than a megabyte, where memory is given back after each frame.
+    assert float(done.stdout) < 5
