@@ -53,6 +53,14 @@ def _targets(text: str) -> list[str]:
     return names
 
 
+def one_target(text: str) -> str:
+    """A target's name from a flag."""
+    names = _targets(text)
+    if len(names) != 1:
+        raise argparse.ArgumentTypeError(f"expected one target, found {text!r}")
+    return names[0]
+
+
 def add_allow_and_set(parser: argparse.ArgumentParser) -> None:
     """Add the flags that talk to a target: which refusals to take, and its settings."""
     parser.add_argument(

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from converters.cli.arguments import add_allow_and_set, add_command, tell
+from converters.cli.arguments import add_allow_and_set, add_command, one_target, tell
 
 _EXAMPLE = """examples:
   edge-convert finish converted/face.microcontroller_int8.tflite
@@ -24,7 +24,9 @@ def add_commands(commands: Any) -> None:
         commands, "finish", "write again what is made of a converted file: sources, compiled files", _EXAMPLE
     )
     parser.add_argument("file", type=Path, help="a .tflite with its card")
-    parser.add_argument("--target", default="", help="what to finish it for (default: the card's target)")
+    parser.add_argument(
+        "--target", type=one_target, default=None, help="what to finish it for (default: the card's target)"
+    )
     parser.add_argument(
         "--output", type=Path, metavar="DIR", help="folder for what is made (default: the file's own)"
     )
@@ -39,7 +41,7 @@ def _finish(arguments: argparse.Namespace) -> int:
     with stage(f"finish {arguments.file.name}"):
         found = finish_again(
             arguments.file,
-            target=arguments.target,
+            target=arguments.target or "",
             output=arguments.output,
             allow=tuple(arguments.allow),
             settings=dict(arguments.set),

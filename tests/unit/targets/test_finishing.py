@@ -153,5 +153,7 @@ def test_the_command(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert str(folder) not in json.dumps(value)
     assert main(["finish", str(folder / "tiny.float16.tflite"), "--target", "microcontroller"]) == 1
     assert "edge-convert: error: microcontroller: tiny.float16.tflite breaks" in capsys.readouterr().err
-    assert main(["finish", str(file), "--target", "toaster"]) == 3
-    assert "found 'toaster'" in capsys.readouterr().err
+    for target, words in (("toaster", "found 'toaster'"), ("cpu,mobile", "expected one target")):
+        with pytest.raises(SystemExit, match="2"):
+            main(["finish", str(file), "--target", target])
+        assert words in capsys.readouterr().err
