@@ -279,7 +279,8 @@ def write_atomically(
         handle = files.create(tmp)
     except OSError as error:
         raise _cannot("create", tmp, error) from error
-    try:
+    with contextlib.ExitStack() as undo:
+        undo.callback(_discard, files, tmp)
         try:
             try:
                 files.write(handle, data)
@@ -297,10 +298,7 @@ def write_atomically(
             files.rename(tmp, path)
         except OSError as error:
             raise _cannot("replace", path, error) from error
-    except BaseException:
-        with contextlib.suppress(OSError):
-            files.unlink(tmp)
-        raise
+        undo.pop_all()
     try:
         files.fsync_directory(path.parent)
     except OSError as error:
@@ -308,6 +306,11 @@ def write_atomically(
             f"{path} was replaced but its folder could not be synced: {error.strerror}; the change may not last",
             hint="open the gallery again to see what it holds",
         ) from error
+
+
+def _discard(files: FileSystem, tmp: Path) -> None:
+    with contextlib.suppress(OSError):
+        files.unlink(tmp)
 
 
 def append_durably(files: FileSystem, path: Path, data: bytes) -> None:
