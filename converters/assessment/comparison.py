@@ -85,7 +85,7 @@ class CandidateComparison(Evidence):
         differences: TAR of the candidate minus TAR of the baseline, one row per FMR, with the interval of
             the difference; empty where the images have no subjects.
         flips: Flipped decisions by name at `flips_fmr`, greatest change of score first.
-        flips_fmr: The FMR of the flips; None where no threshold can be stated.
+        flips_fmr: The FMR of the flips; None where none were asked for or no threshold can be stated.
     """
 
     artefact: ArtefactIdentity
@@ -340,7 +340,7 @@ def _flips(
     names: Sequence[str], before: Comparisons, after: Comparisons, limit: int
 ) -> tuple[float | None, tuple[NamedFlip, ...]]:
     own, other = before.scores(), after.scores()
-    for fmr in FLIP_FMRS:
+    for fmr in FLIP_FMRS if limit else ():
         thresholds = threshold_at_fmr(own, fmr), threshold_at_fmr(other, fmr)
         if isinstance(thresholds[0], Unsupported) or isinstance(thresholds[1], Unsupported):
             continue

@@ -84,6 +84,15 @@ def test_loose_images_give_cosines_alone_under_the_keys_of_before(
     assert "embeddings alone are compared" in found.to_text()
 
 
+def test_flips_that_nobody_asked_for_are_not_said_to_be_none(
+    float_model_path: Path, model_path: Path, people: Path
+) -> None:
+    artefacts = open_artefacts([float_model_path, model_path])
+    found = compare(artefacts[0], artefacts[1:], open_samples(people), Protocol(replicates=0), flips=0)
+    assert found.candidates[0].verification is not None
+    assert "flipped decisions" not in found.to_text()
+
+
 def test_a_file_without_a_card_takes_the_contract_of_the_other(
     model_path: Path, model_bytes: bytes, tmp_path: Path, people: Path
 ) -> None:

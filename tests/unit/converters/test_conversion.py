@@ -434,24 +434,28 @@ def test_a_damaged_card_is_not_shown_as_true(source: Path, images: Path, tmp_pat
     assert main(["inspect", str(path)]) == 3
 
 
-def test_a_missing_contract_is_a_usage_error_that_names_the_flags(
-    source: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ([], "never guessed"),
+        (["--range", "0..255", "--target", "toaster"], "found 'toaster'"),
+    ],
+    ids=["no contract", "an unknown target"],
+)
+def test_what_is_asked_for_wrongly_is_a_usage_error_that_names_what_is_right(
+    given: list[str],
+    said: str,
+    source: Path,
+    images: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    places = ["--calibration", str(images), "--output", str(tmp_path / "o")]
     with pytest.raises(SystemExit) as exit_:
-        main(
-            [
-                "convert",
-                str(source),
-                "--size",
-                "16x16",
-                "--calibration",
-                str(images),
-                "--output",
-                str(tmp_path / "o"),
-            ]
-        )
+        main(["convert", str(source), "--size", "16x16", *places, *given])
     assert exit_.value.code == 2
-    assert "never guessed" in capsys.readouterr().err
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "o").exists()
 
 
 BAD = {
@@ -465,7 +469,6 @@ BAD = {
     "a damaged image": (["MODEL", "--calibration", "DAMAGED"], "cannot be decoded"),
     "tiny images": (["MODEL", "--calibration", "SMALL"], "at least 16x16"),
     "transparent images": (["MODEL", "--calibration", "RGBA"], "RGBA"),
-    "an unknown target": (["MODEL", "--target", "toaster"], "toaster"),
     "output is a file": (["MODEL", "--output", "TEXT"], "found a file"),
 }
 
