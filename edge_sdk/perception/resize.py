@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -122,10 +124,11 @@ def _spread(block: int) -> list[int]:
     return [int((i + 0.5) * block / _MAX_MEAN) for i in range(_MAX_MEAN)]
 
 
+@lru_cache(maxsize=16)
 def _places(
     count: int, step: float, available: int
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.uint16]]:
-    """Two neighbours of each result pixel and the second one's weight in 1/128."""
+    """Two neighbours of each result pixel and the second one's weight in 1/128; kept, since frames are of one size."""
     centres = (np.arange(count) + 0.5) * step - 0.5
     centres = centres.clip(0, available - 1)
     first = np.floor(centres).astype(np.intp)
@@ -137,23 +140,36 @@ def _bilinear_rows(image: UInt8Array, height: int, step: float) -> UInt8Array:
     if image.shape[0] == height and step == 1:
         return image
     first, second, weight = _places(height, step, image.shape[0])
-    weight = weight[:, None, None]
-    mixed = image[first] * (_ONE - weight)
-    mixed += image[second] * weight
+    flat, weight = image.reshape(len(image), -1), weight[:, None]
+    mixed = flat.take(first, axis=0) * (_ONE - weight)
+    mixed += flat.take(second, axis=0) * weight
     mixed += _ONE // 2
     mixed >>= _BITS
-    return mixed.astype(np.uint8)
+    return mixed.astype(np.uint8).reshape(height, *image.shape[1:])
 
 
 def _bilinear_columns(image: UInt8Array, width: int, step: float) -> UInt8Array:
     if image.shape[1] == width and step == 1:
         return image
-    first, second, weight = _places(width, step, image.shape[1])
-    rows, channels = image.shape[0], image.shape[2]
-    # One weight for each value: a last axis of three would be numpy's inner loop.
-    weight = np.repeat(weight, channels)
-    mixed = image.take(first, axis=1).reshape(rows, -1) * (_ONE - weight)
-    mixed += image.take(second, axis=1).reshape(rows, -1) * weight
+    rows, columns, channels = image.shape
+    first, second, weight = _values(width, step, columns, channels)
+    flat = image.reshape(rows, -1)
+    mixed = flat.take(first, axis=1) * (_ONE - weight)
+    mixed += flat.take(second, axis=1) * weight
     mixed += _ONE // 2
     mixed >>= _BITS
     return mixed.astype(np.uint8).reshape(rows, width, channels)
+
+
+@lru_cache(maxsize=16)
+def _values(
+    count: int, step: float, available: int, channels: int
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.uint16]]:
+    """As ``_places``, for each value of a row: a last axis of three would be numpy's inner loop."""
+    first, second, weight = _places(count, step, available)
+    each = np.arange(channels)
+    return (
+        (first[:, None] * channels + each).ravel(),
+        (second[:, None] * channels + each).ravel(),
+        np.repeat(weight, channels),
+    )
