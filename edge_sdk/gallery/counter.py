@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -187,10 +188,14 @@ class AttemptCounter:
         return pack_state(state, key=own.key, gallery_id=own.gallery_id, count_id=own.count_id)
 
 
-def moment_of_boot() -> Moment:
-    """The time now; where the system has no boot id, each process is a boot of its own."""
+def moment_of_boot(boot_id: Path = _BOOT_ID) -> Moment:
+    """The time now; where the system has no boot id, each process is a boot of its own.
+
+    Args:
+        boot_id: Where the system says it, as a UUID.
+    """
     try:
-        boot = bytes.fromhex(_BOOT_ID.read_text().strip().replace("-", ""))
+        boot = uuid.UUID(boot_id.read_text().strip()).bytes
         since_s = time.clock_gettime(time.CLOCK_BOOTTIME)
     except (OSError, ValueError, AttributeError):
         return Moment(_PROCESS, int(1000 * (time.monotonic() - _STARTED_S)))

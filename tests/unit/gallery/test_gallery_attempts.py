@@ -8,6 +8,7 @@ import os
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from edge_sdk.errors import GalleryError, GalleryFormatError, InputError, SubjectUnknownError
-from edge_sdk.gallery import AttemptPolicy, Decision, Gallery, InMemoryKey, Reason
+from edge_sdk.gallery import AttemptPolicy, AttemptStatus, Decision, Gallery, InMemoryKey, Reason
 from edge_sdk.gallery.attempts import (
     STATE_BYTES,
     AttemptState,
@@ -33,6 +34,7 @@ from edge_sdk.gallery.attempts import (
     wait_ms,
 )
 from edge_sdk.gallery.counter import AttemptCounter, counter_path, moment_of_boot
+from edge_sdk.gallery.format import ID_BYTES
 from edge_sdk.gallery.simulation import PowerCut, SimulatedFileSystem
 
 ROOT = Path(__file__).parents[3]
@@ -617,3 +619,107 @@ def test_a_counters_bytes_are_those_of_the_format() -> None:
 def test_a_malformed_limit_says_what_was_found(wrong: bytes, said: str) -> None:
     with pytest.raises(GalleryFormatError, match=said):
         parse_limit(wrong)
+
+
+def test_status_says_the_limit_the_wait_and_why() -> None:
+    device = Machine()
+    counter = device.process()
+    counter.start()
+    assert counter.status() == AttemptStatus(3, 8, 30, 0, 0.0, None)
+    for _ in range(3):
+        counter.begin()
+    device.time_ms += 500
+    assert counter.status() == AttemptStatus(3, 8, 30, 3, 29.5, Reason.WAIT)
+    device.time_ms += 29_500
+    assert counter.status() == AttemptStatus(3, 8, 30, 3, 0.0, None)
+    device.files = SimulatedFileSystem()
+    assert device.process().status() == AttemptStatus(3, 8, 30, None, 0.0, Reason.COUNTER)
+
+
+def test_a_success_whose_count_was_taken_away_meanwhile_opens_nothing() -> None:
+    device = Machine()
+    counter = device.process()
+    counter.start()
+    number = counter.begin()
+    assert isinstance(number, int)
+    device.files.unlink(counter_path(PATH))
+    with pytest.raises(
+        GalleryError,
+        match=r"^the counter of failures gallery/home\.gallery\.attempts was changed during a try$",
+    ) as caught:
+        counter.succeed(number)
+    assert caught.value.hint == "edge-sdk gallery reset-attempts begins it anew"
+    assert counter_path(PATH) not in device.files.state()
+
+
+def test_a_count_is_settled_once_and_only_where_it_is_there() -> None:
+    """Flash wears with each write; and what is not this count's is not this count's to replace."""
+    device = Machine()
+    counter = device.process()
+    counter.start()
+    steps = len(device.files.steps)
+    counter.settle()
+    assert len(device.files.steps) == steps
+    for strange in (bytes(STATE_BYTES), b"", bytes(2 * STATE_BYTES)):
+        device.files = SimulatedFileSystem.holding({counter_path(PATH): strange})
+        device.process().settle()
+        assert device.files.state() == {counter_path(PATH): strange}
+
+
+def test_a_try_from_before_the_limit_forgets_no_failure_after_it() -> None:
+    """A try lasts from before the limit until after another one has failed under it."""
+    device = Machine()
+    gallery = door(device, None)
+    number = gallery._tries.begin()
+    assert isinstance(number, int)
+    with again(device).transaction() as t:
+        t.limit_attempts(LIMIT)
+    assert answer(again(device)) is Decision.REJECTED
+    gallery.refresh()
+    gallery._tries.end(number, accepted=True)
+    assert gallery.attempts().failures == 1  # type: ignore[union-attr]
+
+
+def test_the_real_clock_counts_milliseconds_since_the_machine_started() -> None:
+    before_s = time.clock_gettime(time.CLOCK_BOOTTIME)
+    found = moment_of_boot()
+    after_s = time.clock_gettime(time.CLOCK_BOOTTIME)
+    assert int(1000 * before_s) <= found.since_boot_ms <= int(1000 * after_s)
+    assert len(found.boot) == ID_BYTES
+    said = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    assert found.boot.hex() == said.replace("-", "")
+
+
+@pytest.mark.parametrize("said", [None, "", "\n", "0" * 31, "0" * 34, "no boot id at all"])
+def test_where_the_system_has_no_boot_id_each_process_is_a_boot_of_its_own(
+    tmp_path: Path, said: str | None
+) -> None:
+    """Its waits begin again with the process: longer than they should be, never shorter."""
+    place = tmp_path / "boot_id"
+    if said is not None:
+        place.write_text(said)
+    first = moment_of_boot(place)
+    time.sleep(0.02)
+    second = moment_of_boot(place)
+    assert first.boot == second.boot != moment_of_boot().boot
+    assert (len(first.boot), any(first.boot)) == (ID_BYTES, True)
+    assert 15 <= second.since_boot_ms - first.since_boot_ms < 5_000
+    assert 0 <= first.since_boot_ms < 1000 * time.monotonic()
+
+
+def test_without_a_boot_id_another_process_is_another_boot_that_has_just_begun(tmp_path: Path) -> None:
+    of_another = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import sys, pathlib; from edge_sdk.gallery.counter import moment_of_boot\n"
+            "moment = moment_of_boot(pathlib.Path(sys.argv[1])); print(moment.boot.hex(), moment.since_boot_ms)",
+            tmp_path / "boot_id",
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    assert of_another[0] != moment_of_boot(tmp_path / "boot_id").boot.hex()
+    assert int(of_another[1]) < 20_000
