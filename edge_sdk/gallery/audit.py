@@ -144,12 +144,12 @@ class AuditLog:
             GalleryError: the log cannot be read or written, or holds as many entries as can be numbered.
         """
         head = self._catch_up(sealed)
-        if head.entries > MAX_ENTRIES:
+        lost = [AuditEvent("log-lost", detail=f"after={sealed.entries}")] if self._lost else []
+        if head.entries + len(lost) + len(events) > MAX_ENTRIES:
             raise GalleryError(
                 f"the audit log has {head.entries} entries, more than can be continued",
                 hint="make a new gallery, and enrol again",
             )
-        lost = [AuditEvent("log-lost", detail=f"after={sealed.entries}")] if self._lost else []
         lines = [b"\n"] if self._torn else []
         # An entry of a lost log stands outside the batch, or it would look like a part of the commit.
         batch = head.entries + len(lost) + 1
@@ -203,22 +203,29 @@ class AuditLog:
             ) from error
 
     def _read(self, size: int, offset: int) -> bytes:
-        if size > MAX_LOG_BYTES:
-            raise GalleryError(
-                f"the audit log {self._path} is over {MAX_LOG_BYTES} bytes",
-                hint="keep a copy of it elsewhere and shorten it; gallery audit will say from where on it is whole",
-            )
         return read_log(self._files, self._path, size, offset)
 
 
-def read_log(files: FileSystem, path: Path, max_bytes: int = MAX_LOG_BYTES + 1, offset: int = 0) -> bytes:
+def read_log(files: FileSystem, path: Path, size: int | None = None, offset: int = 0) -> bytes:
     """A log's bytes; none where there is no log.
 
+    Args:
+        files: Where it lies.
+        path: Its path.
+        size: At most so many bytes; None for all there are.
+        offset: From here on.
+
     Raises:
-        GalleryError: it cannot be read.
+        GalleryError: it cannot be read, or that would be over 256 MiB.
     """
     try:
-        return files.read(path, max_bytes, offset)
+        wanted = files.size(path) if size is None else size
+        if wanted > MAX_LOG_BYTES:
+            raise GalleryError(
+                f"the audit log {path} is over {MAX_LOG_BYTES} bytes",
+                hint="move it away and keep it: the gallery goes on without it, and gallery audit says from then on that it is missing",
+            )
+        return files.read(path, wanted, offset)
     except FileNotFoundError:
         return b""
     except OSError as error:

@@ -159,9 +159,7 @@ class Vault:
         return vault
 
     @classmethod
-    def open(
-        cls, places: Places, key: KeyProvider, *, model_id: bytes | None = None, anchored: bool = True
-    ) -> Vault:
+    def open(cls, places: Places, key: KeyProvider, *, model_id: bytes | None, anchored: bool) -> Vault:
         """Open a gallery file; errors as `Gallery.open`.
 
         Args:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from edge_sdk.errors import GalleryError, InputError
 from edge_sdk.gallery import AuditEvent, Decision, Gallery, InMemoryKey
-from edge_sdk.gallery.audit import AuditLog, check_log
+from edge_sdk.gallery.audit import MAX_ENTRIES, MAX_LOG_BYTES, AuditLog, check_log
 from edge_sdk.gallery.content import AuditHead
 from edge_sdk.gallery.simulation import SimulatedFileSystem
 from edge_sdk.gallery.storage import audit_path
@@ -306,3 +306,111 @@ def test_random_bytes_are_no_entries(data: bytes, sealed: int) -> None:
     report = check_log(data, head if sealed else AuditHead(), bytes(32), generation=1)
     assert report.entries == ()
     assert report.intact == (sealed == 0)
+
+
+def test_one_sealed_entry_is_missed_as_much_as_many(path: Path) -> None:
+    """A gallery that was just made: its log holds one entry, and a thief takes it."""
+    gallery = Gallery.create(path, key=KEY, model_id=MODEL, dimension=D)
+    assert gallery.audit().words() == ["intact: 1 sealed entry"]
+    line = audit_path(path).read_bytes()
+    for left in (b"", line[:-2], b"1" + line):
+        audit_path(path).write_bytes(left)
+        assert gallery.audit().broken_at == 1
+    audit_path(path).unlink()
+    report = gallery.audit()
+    assert (report.entries, report.sealed, report.broken_at) == ((), 1, 1)
+    assert report.words() == ["broken at entry 1 of 1: it is missing or was altered"]
+
+
+def test_a_log_without_sealed_entries_is_whole_whatever_is_in_it() -> None:
+    for data in (b"", b"1 2 3\n"):
+        assert check_log(data, AuditHead(), bytes(32), generation=1).intact
+
+
+def test_an_answer_takes_no_change_back(path: Path) -> None:
+    """Answers carry the generation that they were given in; a reader must not take them for a later try at its commit."""
+    gallery = Gallery.create(path, key=KEY, model_id=MODEL, dimension=D, audit="all")
+    gallery.enrol("ann", embedding(1))
+    gallery.identify(embedding(1)[0], threshold=0.9)
+    assert gallery.audit().words() == ["intact: 2 sealed entries, 1 since"]
+    gallery.identify(embedding(2)[0], threshold=0.9)
+    assert [(e.event.event, e.generation, e.batch, e.carried_out) for e in gallery.audit().entries] == [
+        ("create", 1, 1, True),
+        ("enrol", 2, 2, True),
+        ("accepted", 2, 0, True),
+        ("rejected", 2, 0, True),
+    ]
+
+
+@pytest.mark.parametrize(("strays", "said"), [(8, "line 5, 6, 7, 8, 9, 10, 11, 12 ("), (9, " 12 ... (")])
+def test_strays_are_named_up_to_eight(gallery: Gallery, path: Path, strays: int, said: str) -> None:
+    with audit_path(path).open("ab") as file:
+        file.write(b"stray\n\n" * strays)
+    report = gallery.audit()
+    assert report.strays == tuple(range(5, 5 + 2 * strays, 2))
+    audit_path(path).write_bytes(audit_path(path).read_bytes().replace(b"\n\n", b"\n"))
+    assert said in gallery.audit().words()[0]
+    assert gallery.audit().words()[0].startswith("no entry: line 5, 6, ")
+    assert gallery.audit().words()[0].endswith("(torn by a power cut, altered, or not of this gallery)")
+
+
+def test_a_log_that_is_too_long_is_not_called_altered_and_grows_no_further(
+    gallery: Gallery, path: Path
+) -> None:
+    log = audit_path(path)
+    whole = log.read_bytes()
+    with log.open("r+b") as file:
+        file.truncate(MAX_LOG_BYTES + 1)
+    with pytest.raises(GalleryError, match=rf"^the audit log {log} is over {MAX_LOG_BYTES} bytes$") as caught:
+        gallery.audit()
+    assert "move it away and keep it" in str(caught.value.hint)
+    # Who wrote the last entry knows where it ended; who opens the gallery now would have to search all of it.
+    with pytest.raises(GalleryError, match="over 268435456 bytes"):
+        Gallery.open(path, key=KEY).reinstate("ann")
+    assert log.stat().st_size == MAX_LOG_BYTES + 1
+    log.rename(path.with_name("old.audit"))
+    Gallery.open(path, key=KEY).reinstate("ann")
+    assert " log-lost - after=4 " in log.read_text()
+    # What was kept and what came since are whole together.
+    log.write_bytes(whole + log.read_bytes())
+    assert gallery.audit().intact
+
+
+def test_a_long_log_whose_end_is_known_is_continued_however_long_it_is(gallery: Gallery, path: Path) -> None:
+    log = audit_path(path)
+    whole = log.read_bytes()
+    with log.open("r+b") as file:
+        file.truncate(0)
+        file.truncate(MAX_LOG_BYTES + 1)
+    with log.open("ab") as file:
+        file.write(b"\n" + whole)
+    Gallery.open(path, key=KEY).reinstate("ann")
+    with log.open("rb") as file:
+        file.seek(MAX_LOG_BYTES + 2)
+        log.write_bytes(file.read())
+    report = gallery.audit()
+    assert (report.intact, [e.event.event for e in report.entries][-1]) == (True, "reinstate")
+
+
+def test_no_entry_has_a_number_after_the_last() -> None:
+    files, place, event = SimulatedFileSystem(), Path("g/log"), AuditEvent("x")
+    where = {"now_s": 1, "generation": 1, "commit": False}
+
+    def behind(entries: int) -> AuditHead:
+        return AuditHead(entries, 1, b"c" * 32, b"k" * 32)
+
+    # Two entries: that the log is lost comes before what happened.
+    head = AuditLog(files, place).append([event], behind(MAX_ENTRIES - 2), **where)
+    assert head.entries == MAX_ENTRIES
+    before = files.state()
+    assert before[place].count(b"\n") == 2
+    for log, sealed in (
+        (AuditLog(files, place), head),
+        (AuditLog(files, Path("g/b")), behind(MAX_ENTRIES - 1)),
+    ):
+        with pytest.raises(
+            GalleryError, match=rf"^the audit log has {sealed.entries} entries, more than can be continued$"
+        ) as caught:
+            log.append([event], sealed, **where)
+        assert caught.value.hint == "make a new gallery, and enrol again"
+    assert files.state() == before

@@ -20,6 +20,7 @@ from edge_sdk.errors import (
     GalleryError,
     GalleryFormatError,
     InputError,
+    ModelMismatchError,
     RollbackError,
     SealError,
     SubjectUnknownError,
@@ -627,3 +628,171 @@ def test_two_writers_and_a_reader_lose_nothing_and_tear_nothing(tmp_path: Path) 
     assert report.strays == ()
     assert [entry.event.event for entry in report.entries].count("enrol") == 16
     assert sum(not entry.carried_out for entry in report.entries) == 0
+
+
+def test_a_running_door_follows_no_other_branch_of_its_gallery(gallery: Gallery, path: Path) -> None:
+    """A thief keeps an old copy, changes it with a key that was taken away since, and puts it in place of the newest."""
+    copy = path.with_name("copy")
+    shutil.copy(path, copy)
+    gallery.revoke("ann")
+    door = Gallery.open(path, key=KEY)
+    branch = Gallery.open(copy, key=KEY)
+    branch.enrol("eve", embeddings(9))
+    assert branch.status().generation == door.status().generation
+    shutil.copy(copy, path)
+    with pytest.raises(
+        RollbackError, match=r"^the gallery went from generation 3 to 3: an old copy was put back$"
+    ):
+        door.refresh()
+    assert [(s.name, s.revoked) for s in door.subjects()] == [("ann", True), ("bob", False)]
+    with pytest.raises(GalleryError):
+        door.revoke("bob")
+
+
+def test_a_running_door_follows_no_gallery_from_before_a_rotation(gallery: Gallery, path: Path) -> None:
+    copy = path.with_name("copy")
+    shutil.copy(path, copy)
+    gallery.rotate_key(OTHER)
+    branch = Gallery.open(copy, key=KEY)
+    for seed in range(3):
+        branch.enrol(f"eve {seed}", embeddings(seed + 9))
+    shutil.copy(copy, path)
+    with pytest.raises(
+        RollbackError,
+        match=r"^the gallery went from key epoch 2 to 1: it was written with keys from before a rotation$",
+    ) as caught:
+        gallery.refresh()
+    assert (
+        caught.value.hint
+        == "if you put a backup into use (re-anchor), open it again; else put the newest gallery back"
+    )
+
+
+def test_a_running_door_follows_no_other_gallery(gallery: Gallery, path: Path) -> None:
+    other = Gallery.create(path.with_name("other"), key=KEY, model_id=MODEL, dimension=D)
+    for seed in range(3):
+        other.enrol(f"eve {seed}", embeddings(seed + 9))
+    shutil.copy(path.with_name("other"), path)
+    with pytest.raises(GalleryError, match=rf"^{path} is another gallery now$") as caught:
+        gallery.refresh()
+    assert caught.value.hint == "open it again"
+    assert [s.name for s in gallery.subjects()] == ["ann", "bob"]
+
+
+def test_an_anchor_that_a_cut_left_behind_is_brought_up_by_who_opens_and_by_who_runs(
+    path: Path, tmp_path: Path
+) -> None:
+    anchor = FileAnchor(tmp_path / "anchor")
+    door = Gallery.create(path, key=KEY, model_id=MODEL, dimension=D, anchor=anchor)
+    gallery_id = door._vault.header.gallery_id
+    without = Gallery.open(path, key=KEY)
+    without.enrol("ann", embeddings(1))
+    assert anchor.read(gallery_id) == 1
+    assert door.refresh()
+    assert anchor.read(gallery_id) == 2
+    without.enrol("bob", embeddings(2))
+    assert names(path, KEY, anchor=anchor) == ["ann", "bob"]
+    assert anchor.read(gallery_id) == 3
+    # Two commits that the anchor saw nothing of are no cut: it was put back, or another writer's branch is here.
+    without.enrol("cy", embeddings(3))
+    without.enrol("di", embeddings(4))
+    with pytest.raises(RollbackError, match="has only seen 3: the anchor was lost or put back"):
+        door.refresh()
+    assert [s.name for s in door.subjects()] == ["ann"]
+    assert anchor.read(gallery_id) == 3
+
+
+def test_a_newer_gallery_without_the_slot_that_was_opened_is_opened_by_another_or_not_at_all(
+    gallery: Gallery, path: Path
+) -> None:
+    """Of the same key epoch, which no command of this SDK writes: who holds a key may write what they like."""
+    from dataclasses import replace
+
+    from edge_sdk.gallery.content import SLOT_KEYS, PolicyRecord
+    from edge_sdk.gallery.sealed_file import slot_keys_of
+
+    gallery.add_key(OTHER)
+    here, shut_out = Gallery.open(path, key=KEY), Gallery.open(path, key=OTHER)
+    vault = gallery._vault
+    content, header = vault.content, vault.header
+    record = PolicyRecord(SLOT_KEYS, critical=True, value=slot_keys_of(content)[0])
+    policy = tuple(record if r.kind == SLOT_KEYS else r for r in content.policy)
+    vault.commit(content, replace(content, policy=policy), header=replace(header, slots=header.slots[:1]))
+    assert here.refresh()
+    with pytest.raises(
+        GalleryError, match=r"^the gallery's key was changed, and this one opens it no more$"
+    ) as caught:
+        shut_out.refresh()
+    assert caught.value.hint == "open it again with the new key"
+
+
+class Unhelpful(FileAnchor):
+    """An anchor whose chip answers no more once it has been made ready."""
+
+    def advance(self, gallery_id: bytes, generation: int) -> None:
+        raise GalleryError("the chip does not answer")
+
+    def abandon(self, gallery_id: bytes) -> None:
+        raise GalleryError("the chip still does not answer")
+
+
+def test_what_went_wrong_first_is_told_and_all_else_is_taken_away(path: Path, tmp_path: Path) -> None:
+    anchor = Unhelpful(tmp_path / "anchor")
+    with pytest.raises(GalleryError, match=r"^the chip does not answer$"):
+        Gallery.create(path, key=KEY, model_id=MODEL, dimension=D, anchor=anchor)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_anchor_that_has_seen_this_gallery_makes_no_second_one_of_its_id(
+    path: Path, tmp_path: Path
+) -> None:
+    """Randomness that repeats: the new gallery would have the id of one that is gone, and its place in the anchor."""
+    anchor = FileAnchor(tmp_path / "anchor")
+
+    def random(size_bytes: int) -> bytes:
+        return bytes(range(1, size_bytes + 1))
+
+    Gallery.create(path, key=KEY, model_id=MODEL, dimension=D, anchor=anchor, random=random)
+    path.unlink()
+    before = {file: file.read_bytes() for file in tmp_path.iterdir()}
+    with pytest.raises(GalleryError, match=r"^the anchor is in use$") as caught:
+        Gallery.create(path, key=KEY, model_id=MODEL, dimension=D, anchor=anchor, random=random)
+    assert caught.value.hint == "each gallery needs an anchor of its own"
+    after = {file: file.read_bytes() for file in tmp_path.iterdir()}
+    assert after == {file: data for file, data in before.items() if file != lock_path(path)}
+
+
+def test_who_was_overtaken_is_told_what_to_do(gallery: Gallery, path: Path) -> None:
+    Gallery.open(path, key=KEY).revoke("bob")
+    said = rf"^{path} was changed by another process$"
+    with pytest.raises(GalleryChangedError, match=said) as caught, gallery.transaction() as t:
+        t.revoke("ann")
+    assert caught.value.hint == "refresh or open it again, then repeat"
+
+
+def test_a_gallery_that_keeps_no_log_says_so(path: Path) -> None:
+    gallery = Gallery.create(path, key=KEY, model_id=MODEL, dimension=D, audit="off")
+    with pytest.raises(GalleryError, match=r"^this gallery keeps no audit log$") as caught:
+        gallery.audit()
+    assert caught.value.hint == "it was made without one"
+
+
+def test_a_report_is_of_the_gallery_as_it_is_now(gallery: Gallery, path: Path) -> None:
+    """Another process committed since; its entries are sealed, not merely there."""
+    Gallery.open(path, key=KEY).revoke("ann")
+    assert gallery.audit().words() == ["intact: 4 sealed entries"]
+    assert gallery.subjects()[0].revoked
+
+
+def test_another_model_is_named_beside_the_gallerys_and_what_to_do(gallery: Gallery, path: Path) -> None:
+    said = (
+        f"^the gallery holds templates of model {MODEL.hex()[:8]}, the model in use is {bytes(32).hex()[:8]}$"
+    )
+    for ask in (
+        lambda: gallery.require_model(bytes(32)),
+        lambda: Gallery.open(path, key=KEY, model_id=bytes(32)),
+    ):
+        with pytest.raises(ModelMismatchError, match=said) as caught:
+            ask()
+        assert caught.value.hint == "use the gallery's model, or enrol again with this one"
+    gallery.require_model(MODEL)
