@@ -96,17 +96,21 @@ def _stream(key: bytes, round_index: int, length: int) -> bytes:
 
 
 def _hadamard(vectors: Float64Array) -> Float64Array:
-    """Orthonormal Walsh-Hadamard transform (natural order) of each block; its own inverse."""
+    """Orthonormal Walsh-Hadamard transform (natural order) of each block; its own inverse.
+
+    A step adds and subtracts neighbours and moves the index's last bit to the front (Pease, 1968), so that each is two
+    sums over the whole block, and after as many steps as the index has bits all of them are where they were.
+    """
     out = np.empty_like(vectors)
     start = 0
     for size in blocks(vectors.shape[1]):
-        block = np.ascontiguousarray(vectors[:, start : start + size])
-        half = 1
-        while half < size:
-            pairs = block.reshape(len(vectors), size // (2 * half), 2, half)
-            low, high = pairs[:, :, 0, :], pairs[:, :, 1, :]
-            block = np.stack([low + high, low - high], axis=2).reshape(len(vectors), size)
-            half *= 2
-        out[:, start : start + size] = block / math.sqrt(size)
+        block = vectors[:, start : start + size]
+        half = size // 2
+        for _ in range(size.bit_length() - 1):
+            even, odd = block[:, 0::2], block[:, 1::2]
+            block = np.empty((len(vectors), size))
+            np.add(even, odd, out=block[:, :half])
+            np.subtract(even, odd, out=block[:, half:])
+        np.divide(block, math.sqrt(size), out=out[:, start : start + size])
         start += size
     return out
