@@ -10,7 +10,6 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from datetime import datetime
 from typing import TypeVar
 
@@ -56,7 +55,8 @@ class Gallery(Exchange):
         gallery = Gallery.open("home.gallery", key=KeyFile("home.key"), model_id=model_id)
         answer = gallery.identify(embedding, threshold=0.62)
 
-    Not for several threads at once. Another process's changes are seen after `refresh`.
+    Not for several threads at once. Every answer and every change looks at the file first, so a revocation by another process
+    counts at once, and an old copy put back is refused; what is only read, such as `subjects`, is as of the last `refresh`.
     """
 
     def __init__(self, vault: Vault, *, uptime: Callable[[], Moment] = moment_of_boot) -> None:
@@ -218,7 +218,7 @@ class Gallery(Exchange):
         threshold: float | None = None,
         now: float | datetime | None = None,
     ) -> Identification:
-        """Ask who a probe is (1:N).
+        """Ask who a probe is (1:N) among those who are enrolled now: what another process changed counts.
 
         Args:
             embedding: Shape (D,), float32, finite, any length.
@@ -232,7 +232,7 @@ class Gallery(Exchange):
         Raises:
             InputError: embedding or threshold malformed, or there is neither a threshold nor a policy.
             ModelCardError: the policy's evidence does not reach so many templates.
-            GalleryError: the try could not be counted, so it was not made.
+            GalleryError: as `refresh`, or the try could not be counted; it was not made.
         """
 
         def prepared() -> Callable[[], Identification]:
@@ -240,7 +240,7 @@ class Gallery(Exchange):
             probe, limit = recognition.probe(embedding), recognition.limit(threshold)
             return lambda: recognition.identify(probe, limit=limit, now_s=now_s)
 
-        return self._answered(prepared, Identification(Decision.LOCKED_OUT, None))
+        return self._answered(prepared, lambda why: Identification(Decision.LOCKED_OUT, None, why))
 
     def verify(
         self,
@@ -250,7 +250,7 @@ class Gallery(Exchange):
         threshold: float | None = None,
         now: float | datetime | None = None,
     ) -> Verification:
-        """Ask whether a probe is one subject (1:1).
+        """Ask whether a probe is one subject (1:1), as they are enrolled now.
 
         Args:
             embedding: Shape (D,), float32, finite, any length.
@@ -269,7 +269,9 @@ class Gallery(Exchange):
             probe, limit = recognition.probe(embedding), recognition.limit(threshold, subject=name)
             return lambda: recognition.verify(probe, name, limit=limit, now_s=now_s)
 
-        return self._answered(prepared, Verification(Decision.LOCKED_OUT, self._recognition.known(subject)))
+        return self._answered(
+            prepared, lambda why: Verification(Decision.LOCKED_OUT, self._recognition.known(subject), why)
+        )
 
     def require_model(self, model_id: bytes) -> None:
         """Refuse to be asked with another model's embeddings.
@@ -294,10 +296,12 @@ class Gallery(Exchange):
             Rejected, or locked out; never accepted.
 
         Raises:
-            GalleryError: the try could not be counted.
+            GalleryError: as `refresh`, or the try could not be counted.
         """
         rejected = Identification(Decision.REJECTED, None)
-        return self._answered(lambda: lambda: rejected, Identification(Decision.LOCKED_OUT, None))
+        return self._answered(
+            lambda: lambda: rejected, lambda why: Identification(Decision.LOCKED_OUT, None, why)
+        )
 
     def reset_attempts(self) -> None:
         """Begin the count of failures anew, as an administrator, in a commit of its own.
@@ -360,19 +364,22 @@ class Gallery(Exchange):
     def _in_step(self, before: Content, after: Content) -> AbstractContextManager[None]:
         return self._tries.in_step(before, after)
 
-    def _answered(self, prepared: Callable[[], Callable[[], _Answer]], locked_out: _Answer) -> _Answer:
-        """Count a try, make it where it may be made, and write down what came of it.
+    def _answered(
+        self, prepared: Callable[[], Callable[[], _Answer]], locked_out: Callable[[Reason], _Answer]
+    ) -> _Answer:
+        """Look at what is on the disk now, count a try, make it where it may be made, and write down what came of it.
 
         Args:
             prepared: Checks what is asked, and gives the question; raises before anything is counted.
-            locked_out: What to answer, but for the reason, where it may not be made.
+            locked_out: What to answer where it may not be made, and why.
         """
+        self.refresh()
         ask, number = prepared(), self._tries.begin()
         # An administrator in another process may have begun the count anew.
         while number is Reason.COUNTER and self.refresh():
             ask, number = prepared(), self._tries.begin()
         if isinstance(number, Reason):
-            answer = replace(locked_out, reason=number)
+            answer = locked_out(number)
         else:
             answer = ask()
             self._tries.end(number, accepted=answer.accepted)

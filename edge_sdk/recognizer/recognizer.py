@@ -264,7 +264,6 @@ class Recognizer:
 
     def _ask(self, samples: list[Sample], subject: str | None) -> Recognition:
         """One counted try."""
-        self.gallery.refresh()
         face = samples[-1].face
         if not bona_fide(samples):
             refused = self.gallery.reject()

@@ -18,7 +18,7 @@ from edge_sdk.errors import (
     SubjectExistsError,
     SubjectUnknownError,
 )
-from edge_sdk.gallery import Decision, FileAnchor, Gallery, InMemoryKey, KeyFile
+from edge_sdk.gallery import AttemptPolicy, Decision, FileAnchor, Gallery, InMemoryKey, KeyFile, Reason
 
 ROOT = Path(__file__).parents[3]
 KEY = InMemoryKey(bytes(range(32)))
@@ -267,6 +267,48 @@ def test_refresh_notices_an_old_copy(gallery: Gallery, path: Path) -> None:
     path.write_bytes(old)
     with pytest.raises(RollbackError):
         gallery.refresh()
+
+
+def test_a_door_that_stays_open_answers_by_what_another_process_committed(
+    gallery: Gallery, path: Path
+) -> None:
+    """A program that only ever asks: who is revoked elsewhere is let in no more, and a limit counts from then on."""
+    gallery.enrol("ann", embeddings(1))
+    office, face, stranger = Gallery.open(path, key=KEY), embeddings(1)[0], embeddings(2)[0]
+    assert gallery.identify(face, threshold=0.9).accepted
+    office.revoke("ann")
+    assert not gallery.identify(face, threshold=0.9).accepted
+    assert not gallery.verify(face, "ann", threshold=0.9).accepted
+    office.reinstate("ann")
+    assert gallery.identify(face, threshold=0.9).accepted
+    with office.transaction() as t:
+        t.limit_attempts(AttemptPolicy(free=1, most=1, wait_s=0))
+    assert gallery.identify(stranger, threshold=0.9).decision is Decision.REJECTED
+    for asked in (
+        gallery.identify(face, threshold=0.9),
+        gallery.verify(face, "ann", threshold=0.9),
+        gallery.reject(),
+    ):
+        assert (asked.decision, asked.reason) == (Decision.LOCKED_OUT, Reason.DISABLED)
+    office.enrol("ben", embeddings(3))
+    assert gallery.verify(embeddings(3)[0], "ben", threshold=0.9).subject == "ben"
+
+
+def test_a_door_that_stays_open_answers_nobody_where_its_gallery_is_gone_or_old(
+    gallery: Gallery, path: Path
+) -> None:
+    gallery.enrol("ann", embeddings(1))
+    old, face = path.read_bytes(), embeddings(1)[0]
+    gallery.revoke("ann")
+    newest = path.read_bytes()
+    path.write_bytes(old)
+    with pytest.raises(RollbackError):
+        gallery.identify(face, threshold=0.9)
+    path.unlink()
+    with pytest.raises(GalleryError, match="no gallery at"):
+        gallery.verify(face, "ann", threshold=0.9)
+    path.write_bytes(newest)
+    assert not gallery.identify(face, threshold=0.9).accepted
 
 
 def test_every_older_generation_is_refused_with_an_anchor(tmp_path: Path, path: Path) -> None:
