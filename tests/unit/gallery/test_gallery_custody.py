@@ -796,3 +796,23 @@ def test_another_model_is_named_beside_the_gallerys_and_what_to_do(gallery: Gall
             ask()
         assert caught.value.hint == "use the gallery's model, or enrol again with this one"
     gallery.require_model(MODEL)
+
+
+def test_who_came_through_one_slot_goes_on_through_it(gallery: Gallery, path: Path) -> None:
+    gallery.add_key(OTHER)
+    opened = Gallery.open(path, key=OTHER)
+    opened.revoke("ann")
+    assert [slot.in_use for slot in opened.key_slots()] == [False, True]
+    with pytest.raises(InputError, match="slot 1 is the one"):
+        opened.remove_key(1, keep=[KEY])
+    opened.remove_key(0)
+    assert names(path, OTHER) == ["ann", "bob"]
+
+
+def test_a_commit_in_which_nothing_changed_is_an_entry_all_the_same(gallery: Gallery) -> None:
+    from dataclasses import replace
+
+    content = gallery._vault.content
+    gallery._vault.commit(content, replace(content, committed_at_s=content.committed_at_s + 1))
+    assert [e.event.event for e in gallery.audit().entries][-1] == "commit"
+    assert gallery.audit().intact
