@@ -36,7 +36,7 @@ def store_secret(index: int, secret: bytes, *, pcrs: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         if pcrs:
             policy = str(Path(folder) / "policy")
-            _tpm2("createpolicy", "--policy-pcr", "-l", pcrs, "-L", policy)
+            _write_policy(policy, pcrs, session=str(Path(folder) / "session"))
             access = ["-a", "policyread|ownerwrite|no_da", "-L", policy]
         else:
             access = ["-a", "authread|ownerwrite|no_da"]
@@ -48,6 +48,15 @@ def store_secret(index: int, secret: bytes, *, pcrs: str) -> None:
     except GalleryError:
         undefine(index)
         raise
+
+
+def _write_policy(policy: str, pcrs: str, *, session: str) -> None:
+    """The digest of a policy of registers. tpm2_createpolicy leaves its session open, and a TPM without a resource manager has three."""
+    _tpm2("startauthsession", "-S", session)
+    try:
+        _tpm2("policypcr", "-S", session, "-l", pcrs, "-L", policy)
+    finally:
+        _tpm2("flushcontext", session)
 
 
 def read_secret(index: int, size_bytes: int, *, pcrs: str) -> bytes:

@@ -190,6 +190,15 @@ def test_a_secret_in_the_tpm_opens_and_is_gone_when_forgotten(tmp_path: Path, tp
     assert "before an erasure" in str(caught.value.hint)
 
 
+def test_no_session_stays_open_in_the_tpm(tmp_path: Path, tpm: str) -> None:
+    """One without a resource manager has room for three: the fourth command would shut the door."""
+    gallery = make(tmp_path / "g", TpmKey())
+    for _ in range(4):
+        gallery.rotate_key(TpmKey())
+    assert Gallery.open(tmp_path / "g", key=TpmKey()).status().key_epoch == 5
+    assert run_program("tpm2_getcap", "handles-loaded-session", hint="") == b""
+
+
 class Dying(TpmKey):
     """The power goes after the commit, before the old secret does."""
 
