@@ -188,5 +188,5 @@ def must_advance(generation: int, anchored: int | None) -> bool:
         )
     raise RollbackError(
         f"the gallery is generation {generation}, its anchor has only seen {anchored}: the anchor was lost or put back",
-        hint="put the right anchor back, or make a new gallery",
+        hint="put the right anchor back; where that is lost, or changes were made without it, edge-sdk gallery re-anchor",
     )

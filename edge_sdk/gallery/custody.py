@@ -97,7 +97,7 @@ class Custody(Opened):
             keep: A key for each other slot besides the one in use.
 
         Raises:
-            InputError: no such slot, or the one in use.
+            InputError: no such slot, the one in use, or one whose key has another slot.
             GalleryError: no key at hand for a slot that stays.
         """
 
@@ -112,6 +112,13 @@ class Custody(Opened):
             # The slot in use first: through it the commit is read back.
             order = sorted(range(len(header.slots)), key=lambda index: index != self._vault.slot_index)
             stays = [index for index in order if index != slot]
+            slot_keys = slot_keys_of(self._vault.content)
+            twins = [index for index in stays if hmac.compare_digest(slot_keys[index], slot_keys[slot])]
+            if twins:
+                raise InputError(
+                    f"slot {slot} has the same key as slot {twins[0]}, and would go on opening the gallery",
+                    hint="edge-sdk gallery rotate-key, to the keys that are to open it",
+                )
             pairs = [(self._key_for(index, keep), header.slots[index]) for index in stays]
             gone = header.slots[slot]
             self._reseal(pairs, [AuditEvent("remove-key", detail=f"slot={slot},type={gone.type}")])
@@ -339,7 +346,7 @@ class Custody(Opened):
             if self._opens(key, index):
                 return key
         raise GalleryError(
-            f"no key at hand for slot {index} of type {slot.type}, which is to stay",
+            f"no key at hand for slot {index} ({slot_kind(slot.type)[0]}), which is to stay",
             hint="give every key that stays (--other-key), or take that slot away as well",
         )
 

@@ -13,7 +13,7 @@ from edge_sdk.gallery import sealing
 from edge_sdk.gallery.anchor import Anchor, NoAnchor, must_advance
 from edge_sdk.gallery.content import SLOT_KEYS, Content, pack_content, parse_content
 from edge_sdk.gallery.format import MAX_FILE_BYTES, Header, pack_header, parse_header
-from edge_sdk.gallery.keys import KeyProvider
+from edge_sdk.gallery.keys import KeyProvider, slot_kind
 from edge_sdk.gallery.storage import FileSystem, locked, read_gallery, read_head, write_atomically
 
 _LAST_MOMENT_S = 253_402_300_799  # of the year 9999
@@ -75,7 +75,7 @@ def unlock(header: Header, key: KeyProvider) -> tuple[int, bytes, bytes]:
     """Index, slot key and data key of the first slot that the key opens.
 
     Raises:
-        SealError: it opens none.
+        SealError: it opens none; where the file says that keys of other kinds open it, the hint says which.
         GalleryError: the key cannot be had.
     """
     for index, slot in enumerate(header.slots):
@@ -83,7 +83,11 @@ def unlock(header: Header, key: KeyProvider) -> tuple[int, bytes, bytes]:
             slot_key = sealing.derive_slot_key(key.secret(slot.parameters), header, slot)
             with contextlib.suppress(SealError):
                 return index, slot_key, sealing.unwrap(header, slot, slot_key)
-    raise sealing.seal_error()
+    error = sealing.seal_error()
+    if all(slot.type != key.slot_type for slot in header.slots):
+        kinds = ", ".join(dict.fromkeys(slot_kind(slot.type)[0] for slot in header.slots))
+        error.hint = f"the file says that it is opened by: {kinds}; found a {key.name}"
+    raise error
 
 
 def open_content(file: bytes, header: Header, data_key: bytes, slot_index: int, slot_key: bytes) -> Content:

@@ -157,7 +157,10 @@ def test_a_gallery_is_as_new_as_its_anchor_or_one_newer() -> None:
             match=rf"^the gallery is generation 7, its anchor has only seen {anchored}: the anchor was lost or put back$",
         ) as caught:
             must_advance(7, anchored)
-        assert caught.value.hint == "put the right anchor back, or make a new gallery"
+        assert (
+            caught.value.hint
+            == "put the right anchor back; where that is lost, or changes were made without it, edge-sdk gallery re-anchor"
+        )
 
 
 @pytest.mark.parametrize("index", [0, 0x00FF_FFFF, 0x01C0_0000, 0x8100_0000])

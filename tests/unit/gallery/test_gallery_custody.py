@@ -81,6 +81,29 @@ def test_a_key_that_is_added_opens_and_the_others_go_on(gallery: Gallery, path: 
     assert gallery.status().key_epoch == 1
 
 
+def test_a_key_of_another_kind_is_told_by_which_kinds_the_file_is_opened(
+    gallery: Gallery, path: Path
+) -> None:
+    with pytest.raises(SealError, match="wrong key, or the gallery was altered") as caught:
+        Gallery.open(path, key=Passphrase("a recovery phrase", **QUICK))
+    assert caught.value.hint == "the file says that it is opened by: key in memory; found a passphrase"
+    with pytest.raises(SealError) as caught:
+        Gallery.open(path, key=OTHER)
+    assert "was it rotated?" in str(caught.value.hint)
+
+
+def test_a_key_that_was_added_twice_is_not_said_to_be_taken_away(gallery: Gallery, path: Path) -> None:
+    for _ in range(2):
+        gallery.add_key(OTHER)
+    before = path.read_bytes()
+    with pytest.raises(
+        InputError, match="slot 1 has the same key as slot 2, and would go on opening"
+    ) as caught:
+        gallery.remove_key(1, keep=[OTHER])
+    assert "rotate-key" in str(caught.value.hint)
+    assert path.read_bytes() == before
+
+
 def test_eight_keys_fit_and_a_ninth_does_not(gallery: Gallery, path: Path) -> None:
     keys = [InMemoryKey(os.urandom(32)) for _ in range(7)]
     for key in keys:
@@ -150,7 +173,7 @@ def test_taking_a_key_away_needs_the_keys_that_stay(gallery: Gallery, path: Path
     gallery.add_key(words)
     gallery.add_key(OTHER)
     before = path.read_bytes()
-    with pytest.raises(GalleryError, match="no key at hand for slot 1 of type 3"):
+    with pytest.raises(GalleryError, match=r"no key at hand for slot 1 \(passphrase\)"):
         gallery.remove_key(2)
     with pytest.raises(GalleryError, match="no key at hand for slot 1"):
         gallery.remove_key(2, keep=[Passphrase("another phrase", **QUICK)])
