@@ -382,6 +382,34 @@ def test_an_old_counter_is_noticed_by_a_process_that_saw_a_newer_one_and_after_a
     assert answer(again(device), ANN) is Reason.COUNTER
 
 
+def test_an_old_counter_is_noticed_after_a_change_of_the_gallery_too() -> None:
+    """A running door that takes a change over remembers what it saw of the count, which goes on."""
+    device = Machine()
+    gallery = door(device)
+    old = device.files.state()[counter_path(PATH)]
+    for _ in range(3):
+        answer(gallery)
+    again(device).revoke("ann")
+    assert gallery.refresh()
+    state = {**device.files.state(), counter_path(PATH): old}
+    device.files.__dict__.update(vars(SimulatedFileSystem.holding(state)))
+    assert answer(gallery) is Reason.COUNTER
+
+
+def test_a_limit_that_is_taken_away_counts_no_more_in_any_process() -> None:
+    device = Machine()
+    gallery = door(device)
+    for _ in range(3):
+        answer(gallery)
+    other = again(device)
+    with other.transaction() as t:
+        t.limit_attempts(None)
+    for process in (other, gallery):
+        process.refresh()
+        assert process.attempts() is None
+        assert {answer(process) for _ in range(9)} == {Decision.REJECTED}
+
+
 def test_the_counter_of_a_gallery_that_is_gone_counts_nothing_and_is_replaced_by_a_limit() -> None:
     device = Machine()
     gallery = door(device)
