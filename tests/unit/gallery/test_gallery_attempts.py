@@ -33,6 +33,7 @@ from edge_sdk.gallery.attempts import (
     succeed,
     wait_ms,
 )
+from edge_sdk.gallery.content import ATTEMPT_POLICY
 from edge_sdk.gallery.counter import AttemptCounter, counter_path, moment_of_boot
 from edge_sdk.gallery.format import ID_BYTES
 from edge_sdk.gallery.simulation import PowerCut, SimulatedFileSystem
@@ -751,3 +752,21 @@ def test_without_a_boot_id_another_process_is_another_boot_that_has_just_begun(t
     ).stdout.split()
     assert of_another[0] != moment_of_boot(tmp_path / "boot_id").boot.hex()
     assert int(of_another[1]) < 20_000
+
+
+def test_a_gallerys_counter_is_under_the_key_of_the_format() -> None:
+    """Another key in a later version would lock out every door that was limited before it."""
+    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+    device = Machine()
+    gallery = door(device)
+    answer(gallery)
+    header, content = gallery._vault.header, gallery._vault.content
+    key = HKDF(SHA256(), 32, header.gallery_id, b"edge-sdk/gallery/attempts@v1").derive(content.root_secret)
+    record = content.record(ATTEMPT_POLICY)
+    assert record is not None
+    data = device.files.state()[Path("gallery/home.gallery.attempts")]
+    state = parse_state(data, key=key, gallery_id=header.gallery_id, count_id=record[-16:])
+    assert state is not None
+    assert (state.failures, state.begun, state.writes) == (1, 1, 2)

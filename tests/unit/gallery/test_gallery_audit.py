@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import os
 from pathlib import Path
 
@@ -414,3 +415,19 @@ def test_no_entry_has_a_number_after_the_last() -> None:
             log.append([event], sealed, **where)
         assert caught.value.hint == "make a new gallery, and enrol again"
     assert files.state() == before
+
+
+def test_a_gallerys_log_begins_with_the_key_of_the_format(gallery: Gallery, path: Path) -> None:
+    """Another key in a later version would call every log that was begun before it altered."""
+    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+    header, content = gallery._vault.header, gallery._vault.content
+    key = HKDF(SHA256(), 32, header.gallery_id, b"edge-sdk/gallery/audit@v1").derive(content.root_secret)
+    chain = bytes(32)
+    for line in audit_path(path).read_bytes().splitlines():
+        text, code = line.rsplit(b" ", 1)
+        chain = hmac.new(key, chain + text, hashlib.sha256).digest()
+        assert code == chain.hex().encode()
+        key = hmac.new(key, b"edge-sdk/gallery/audit/next@v1", hashlib.sha256).digest()
+    assert (content.audit.chain, content.audit.key) == (chain, key)
