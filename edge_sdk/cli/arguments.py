@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,13 +44,38 @@ def add_command(
 
 def add_gallery_arguments(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
     """The gallery, its key and its anchor."""
-    parser.add_argument("--gallery", type=Path, required=required, help="the gallery file; enrol makes it")
+    parser.add_argument(
+        "--gallery", type=Path, required=required, help="the gallery file; gallery create or enrol makes it"
+    )
     key = parser.add_mutually_exclusive_group(required=required)
     key.add_argument("--key", help=KEY_HELP)
     key.add_argument(
         "--passphrase", action="store_const", dest="key", const="passphrase", help="--key passphrase"
     )
     parser.add_argument("--anchor", help=ANCHOR_HELP)
+
+
+def add_validity_arguments(parser: argparse.ArgumentParser) -> None:
+    """From when until when a subject is let in."""
+    for bound, when in (("--valid-from", "before"), ("--valid-until", "from then on")):
+        parser.add_argument(
+            bound,
+            type=_moment,
+            metavar="TIME",
+            help=f"not let in {when}; with a time zone, such as 2030-01-31T18:00+01:00, or none for no bound",
+        )
+
+
+def _moment(text: str) -> datetime | int:
+    if text == "none":
+        return 0
+    try:
+        when = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError("expected a time such as 2030-01-31T18:00+01:00, or none") from error
+    if when.tzinfo is None:
+        raise argparse.ArgumentTypeError("expected a time with its zone, such as 2030-01-31T18:00+01:00")
+    return when
 
 
 def counted(count: int, what: str) -> str:
@@ -90,6 +116,7 @@ def create_gallery(
     for path in (Path(file) for file in files if file is not None):
         if not path.parent.is_dir():
             raise GalleryError(f"{path}: there is no such folder to put it in", hint="make the folder first")
+    anchor = anchor_named(arguments.anchor)
     new_key = is_file(arguments.key) and not Path(arguments.key).exists()
     try:
         return Gallery.create(
@@ -97,7 +124,7 @@ def create_gallery(
             key=key_named(arguments.key, new=True),
             model_id=model_id,
             dimension=dimension,
-            anchor=anchor_named(arguments.anchor),
+            anchor=anchor,
             **options,
         )
     except (OSError, EdgeSdkError) as error:

@@ -63,7 +63,7 @@ def add_commands(rooms: Any) -> None:
     anchor = add_command(
         rooms,
         "re-anchor",
-        "go on from a gallery that its anchor refuses, such as a backup; what came after it is lost",
+        "go on from a gallery that its anchor refuses: a backup, or one whose anchor is lost; what came after it is lost",
         _re_anchor,
         example=f"gallery re-anchor {_FILES} --anchor home.anchor --yes",
     )

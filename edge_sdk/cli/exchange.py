@@ -46,7 +46,9 @@ def add_commands(rooms: Any) -> None:
         example=f"gallery sources {_FILES} --add {'cd' * 32}",
     )
     change = sources.add_mutually_exclusive_group()
-    change.add_argument("--add", type=_hex(32), metavar="HEX", help="the public key of one to obey")
+    change.add_argument(
+        "--add", type=_hex(32), metavar="HEX", help="the public key of one to obey, as gallery sign prints it"
+    )
     change.add_argument(
         "--remove", type=_hex(32), metavar="HEX", help="the public key of one to obey no more"
     )

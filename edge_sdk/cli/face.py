@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_sdk import console
-from edge_sdk.cli.arguments import add_command, add_gallery_arguments, counted, open_gallery, tell
+from edge_sdk.cli.arguments import (
+    add_command,
+    add_gallery_arguments,
+    add_validity_arguments,
+    counted,
+    open_gallery,
+    tell,
+)
 from edge_sdk.cli.recognition import (
     add_model_arguments,
     add_threshold_arguments,
@@ -59,6 +66,7 @@ def add_commands(commands: Any) -> None:
     )
     enrol.add_argument("subject", help="a name of your choice, 1 to 64 bytes")
     enrol.add_argument("--label", default="", help="free text to keep with the person")
+    add_validity_arguments(enrol)
     enrol.add_argument(
         "--least", type=int, default=3, help="good pictures that it takes, 1 or more (default: 3)"
     )
@@ -123,6 +131,8 @@ def _enrol(arguments: argparse.Namespace) -> int:
             frames(opened, seconds=arguments.seconds),
             arguments.subject,
             label=arguments.label,
+            valid_from=arguments.valid_from,
+            valid_until=arguments.valid_until,
             allow_duplicate=arguments.allow_duplicate,
             least=arguments.least,
         )

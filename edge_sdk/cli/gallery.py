@@ -6,7 +6,6 @@ import argparse
 import time
 import warnings
 from dataclasses import asdict
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from edge_sdk.cli import custody, exchange, policy
 from edge_sdk.cli.arguments import (
     add_command,
     add_gallery_arguments,
+    add_validity_arguments,
     counted,
     create_gallery,
     open_gallery,
@@ -22,11 +22,22 @@ from edge_sdk.cli.arguments import (
 )
 
 _FILES = "--gallery home.gallery --key home.key"
+_EPILOG = """\
+Every command on a gallery takes the anchor that it was made with (--anchor): without it an old copy is not noticed, and two changes
+without it are refused afterwards as a lost anchor is (re-anchor goes on).
+Passphrases are asked for on the terminal; in a pipe each is a line of stdin: of --key, then of --other-key, --to or the new key.
+exit codes: 0 done, 1 a problem was found (verify, audit), 2 usage, 3 error"""
 
 
 def add_commands(commands: Any) -> None:
     """Add the group and its commands."""
-    group = commands.add_parser("gallery", help="look after the gallery")
+    group = commands.add_parser(
+        "gallery",
+        help="look after the gallery",
+        description="Look after the gallery: who is in it, its keys and its anchor, how it decides, what others may ask of it.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     rooms = group.add_subparsers(required=True, metavar="COMMAND")
     create = add_command(
         rooms,
@@ -57,7 +68,11 @@ def add_commands(commands: Any) -> None:
     )
     listing = add_command(rooms, "list", "list who is enrolled", _list, example=f"gallery list {_FILES}")
     remove = add_command(
-        rooms, "remove", "remove a subject", _remove, example=f"gallery remove alice {_FILES}"
+        rooms,
+        "remove",
+        "remove a subject; see erase for what older copies of the file hold",
+        _remove,
+        example=f"gallery remove alice {_FILES}",
     )
     revoke = add_command(
         rooms,
@@ -77,13 +92,7 @@ def add_commands(commands: Any) -> None:
         example=f"gallery change alice --valid-until 2030-01-31T18:00+01:00 {_FILES}",
     )
     change.add_argument("--label", help="free text to keep with the subject")
-    for bound, when in (("--valid-from", "before"), ("--valid-until", "from then on")):
-        change.add_argument(
-            bound,
-            type=_moment,
-            metavar="TIME",
-            help=f"not let in {when}; with a time zone, or none for no bound",
-        )
+    add_validity_arguments(change)
     for parser in (remove, revoke, reinstate, change):
         parser.add_argument("subject", help="the name it was enrolled by")
     status = add_command(
@@ -155,7 +164,11 @@ def _list(arguments: argparse.Namespace) -> int:
             for s in subjects
         ],
         "\n".join(
-            f"{s.name}\t{s.templates}\t{s.label}" + ("\trevoked" if s.revoked else "") for s in subjects
+            f"{s.name}\t{s.templates}\t{s.label}"
+            + ("\trevoked" if s.revoked else "")
+            + (f"\tfrom {_time_of(s.valid_from_s)}" if s.valid_from_s else "")
+            + (f"\tuntil {_time_of(s.valid_until_s)}" if s.valid_until_s else "")
+            for s in subjects
         ),
     )
     return 0
@@ -192,24 +205,21 @@ def _change(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _moment(text: str) -> datetime | int:
-    if text == "none":
-        return 0
-    try:
-        when = datetime.fromisoformat(text.replace("Z", "+00:00"))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError("expected a time such as 2030-01-31T18:00+01:00, or none") from error
-    if when.tzinfo is None:
-        raise argparse.ArgumentTypeError("expected a time with its zone, such as 2030-01-31T18:00+01:00")
-    return when
-
-
 def _status(arguments: argparse.Namespace) -> int:
     status = asdict(open_gallery(arguments).status())
-    lines = [f"{name:<13} {value}" for name, value in status.items() if name != "not_protected"]
+    lines = [f"{name:<13} {_word(value)}" for name, value in status.items() if name != "not_protected"]
     lines += [f"not_protected {gap}" for gap in status["not_protected"]]
     tell(arguments, status, "\n".join(lines))
     return 0
+
+
+def _word(value: object) -> object:
+    """A value of `status` for a person."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return value
 
 
 def _verify(arguments: argparse.Namespace) -> int:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 PROGRAM = "edge-sdk"
 KEY_HELP = "a key file; or passphrase, host or tpm2 (both systemd-creds), pi-otp, tpm-nv or tpm-nv:INDEX"
-ANCHOR_HELP = "where the newest generation is noted: a file, or tpm:INDEX for a counter in a TPM"
+ANCHOR_HELP = "where the newest generation is noted: a file, or tpm:INDEX for a counter in a TPM; the same one in every command"
 _WORDS = ("passphrase", "host", "tpm2", "pi-otp")
 _MAX_PASSPHRASE_BYTES = 4096
 

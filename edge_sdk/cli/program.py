@@ -24,7 +24,7 @@ def build_parser() -> argparse.ArgumentParser:
         prog=PROGRAM,
         description="Recognize someone with a model that edge-convert made: from aligned crops, or from photographs and"
         " cameras (face).",
-        epilog="exit codes: 0 done or match, 1 no match, 2 usage, 3 error; nothing opens on an error",
+        epilog="exit codes: 0 done or match, 1 no match or a problem found, 2 usage, 3 error; nothing opens on an error",
     )
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")

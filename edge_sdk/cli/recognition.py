@@ -14,6 +14,7 @@ from edge_sdk.cli.arguments import (
     PROGRAM,
     add_command,
     add_gallery_arguments,
+    add_validity_arguments,
     open_gallery,
     open_or_create,
     tell,
@@ -46,6 +47,7 @@ def add_commands(commands: Any) -> None:
         help="enrol although somebody enrolled looks alike: an administrator has made sure that they are two",
     )
     enrol.add_argument("--label", default="", help="free text to keep with the subject")
+    add_validity_arguments(enrol)
     verify = add_command(
         commands,
         "verify",
@@ -108,6 +110,8 @@ def _enrol(arguments: argparse.Namespace) -> int:
             arguments.subject,
             embeddings,
             label=arguments.label,
+            valid_from=arguments.valid_from,
+            valid_until=arguments.valid_until,
             allow_duplicate=arguments.allow_duplicate,
         )
     except CaptureError as error:
@@ -214,7 +218,8 @@ def _threshold(arguments: argparse.Namespace, card: ModelCard) -> float:
         )
     if arguments.fmr is None:
         raise ModelCardError(
-            f"expected --fmr, one of {known}, or --threshold", hint="say how often a stranger may match"
+            f"expected --fmr, one of {known}, or --threshold",
+            hint="say how often a stranger may match; or keep it in the gallery: edge-sdk gallery policy",
         )
     for point in points:
         # As exact as the list of known ones is printed.

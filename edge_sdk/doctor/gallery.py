@@ -24,7 +24,8 @@ def check_gallery(opened: Callable[[], Gallery], *, model_sha256: str | None) ->
         yield fail("gallery", str(error), error.hint or "nothing opens with it; restore it or enrol again")
         return
     yield ok(
-        "gallery", f"{status.subjects} subjects, {status.templates} templates, generation {status.generation}"
+        "gallery",
+        f"subjects: {status.subjects}, templates: {status.templates}, generation {status.generation}",
     )
     if model_sha256 is not None and model_sha256 != status.model_id:
         yield fail(

@@ -71,7 +71,7 @@ class EnrolmentChecks:
             if twin is not None:
                 raise SubjectExistsError(
                     f"{name!r} looks like {twin!r}, who is enrolled: at the door one would be taken for the other",
-                    hint="if they are two people, an administrator may enrol with allow_duplicate",
+                    hint="if they are two people, an administrator may enrol with allow_duplicate (--allow-duplicate)",
                 )
         self._added.add(name, rows)
 

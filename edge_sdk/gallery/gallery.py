@@ -344,7 +344,7 @@ class Gallery(Exchange):
 
     def status(self) -> GalleryStatus:
         """How strong and how full it is."""
-        return status_of(self._vault, self.attempts())
+        return status_of(self._vault, self.policy, self.attempts())
 
     def _take_over(self) -> None:
         self._recognition = Recognition(self._vault.header, self._vault.content)

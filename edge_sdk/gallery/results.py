@@ -191,9 +191,11 @@ class GalleryStatus:
         templates: How many.
         audit: What the audit log keeps, and how many entries are sealed.
         recipient: 64 hexadecimal digits, the public key to which another gallery exports.
+        decides: How identify and verify decide where no threshold is brought, in words.
         tries: The limit on failed tries, in words.
         pad: Whether that limit is the one for a device with presentation attack detection; none is seen from here.
         failures: Failed tries in a row so far; None where they are not counted, or the counter cannot be believed.
+        locked_out: Why nobody may try now, in words; None where somebody may.
         not_protected: What the gallery, kept like this, does not protect from, in words.
     """
 
@@ -214,7 +216,9 @@ class GalleryStatus:
     templates: int
     audit: str
     recipient: str
+    decides: str
     tries: str
     pad: bool
     failures: int | None
+    locked_out: str | None
     not_protected: tuple[str, ...]

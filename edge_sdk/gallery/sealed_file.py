@@ -86,7 +86,7 @@ def unlock(header: Header, key: KeyProvider) -> tuple[int, bytes, bytes]:
     error = sealing.seal_error()
     if all(slot.type != key.slot_type for slot in header.slots):
         kinds = ", ".join(dict.fromkeys(slot_kind(slot.type)[0] for slot in header.slots))
-        error.hint = f"the file says that it is opened by: {kinds}; found a {key.name}"
+        error.hint = f"the file says that it is opened by: {kinds} (was it rotated?); found a {key.name}"
     raise error
 
 

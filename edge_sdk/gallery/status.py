@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 from edge_sdk.gallery.anchor import NoAnchor, TpmCounter
 from edge_sdk.gallery.attempts import AttemptPolicy
 from edge_sdk.gallery.content import AUDIT_ANSWERS, AUDIT_POLICY, REVOKED, Content, templates_per_subject
 from edge_sdk.gallery.creation import SUITES, TEMPLATE_TYPES, TRANSFORMS, name_of
 from edge_sdk.gallery.export import recipient_of
-from edge_sdk.gallery.results import AttemptStatus, GalleryStatus, Subject
+from edge_sdk.gallery.keys import slot_kind
+from edge_sdk.gallery.policy import DecisionPolicy
+from edge_sdk.gallery.results import AttemptStatus, GalleryStatus, Reason, Subject
 from edge_sdk.gallery.vault import Vault
 
 _KEY_GAPS = (
@@ -19,7 +23,7 @@ _KEY_GAPS = (
 )
 
 
-def status_of(vault: Vault, attempts: AttemptStatus | None) -> GalleryStatus:
+def status_of(vault: Vault, policy: DecisionPolicy | None, attempts: AttemptStatus | None) -> GalleryStatus:
     """Everything `Gallery.status` says."""
     header, content = vault.header, vault.content
     return GalleryStatus(
@@ -40,9 +44,11 @@ def status_of(vault: Vault, attempts: AttemptStatus | None) -> GalleryStatus:
         templates=len(content.templates),
         audit=_audit(vault),
         recipient=recipient_of(header, content).hex(),
+        decides=_decides(policy, len(content.templates)),
         tries=_tries(attempts),
         pad=_with_pad(attempts),
         failures=None if attempts is None else attempts.failures,
+        locked_out=_locked_out(attempts),
         not_protected=gaps(vault, attempts),
     )
 
@@ -73,6 +79,12 @@ def gaps(vault: Vault, attempts: AttemptStatus | None) -> tuple[str, ...]:
     others = len(vault.header.slots) - 1
     if others:
         found.append(f"{others} more key{'s open' if others > 1 else ' opens'} it: the weakest one counts")
+    levels = {slot_kind(slot.type)[1] for slot in vault.header.slots}
+    found += [
+        _KEY_GAPS[level]
+        for level in sorted(level for level in levels if level is not None)
+        if level < vault.key.level
+    ]
     anchor = vault.places.anchor
     if isinstance(anchor, NoAnchor):
         found.append("an old copy put back is not noticed: someone revoked may be let in again")
@@ -94,6 +106,24 @@ def _audit(vault: Vault) -> str:
         return "off"
     answers = vault.content.record(AUDIT_POLICY) == AUDIT_ANSWERS
     return f"{'changes and answers' if answers else 'changes'}, sealed up to entry {entries}"
+
+
+def _decides(policy: DecisionPolicy | None, templates: int) -> str:
+    if policy is None:
+        return "by a threshold that each caller brings: no policy is stored"
+    reach = policy.most_references()
+    said = f"FPIR {policy.fpir:g}, margin {policy.margin:g}, retry band {policy.retry_band:g}; "
+    if max(1, templates) > reach:
+        return said + f"the evidence reaches to {reach}: nobody is let in"
+    return said + f"threshold {policy.limit(templates):.4f}, the evidence reaches to {reach}"
+
+
+def _locked_out(attempts: AttemptStatus | None) -> str | None:
+    if attempts is None or attempts.refusal is None:
+        return None
+    if attempts.refusal is Reason.WAIT:
+        return f"wait: the next try in {math.ceil(attempts.next_try_s)} s"
+    return f"{attempts.refusal.value}: edge-sdk gallery reset-attempts ends it"
 
 
 def _tries(attempts: AttemptStatus | None) -> str:

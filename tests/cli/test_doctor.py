@@ -109,7 +109,7 @@ def test_a_gallery_says_how_strong_it_is(edge_sdk: Run, home: Any) -> None:
     done = edge_sdk("doctor", *home.all, "--json")
     found = findings(done)
     assert done.code == 0
-    assert found["gallery"]["found"].startswith("1 subjects, 1 templates")
+    assert found["gallery"]["found"].startswith("subjects: 1, templates: 1, ")
     assert found["gallery's key"]["status"] == "warn"
     assert found["gallery's key"]["found"].startswith("level 0")
     assert found["gallery's anchor"]["status"] == "warn"

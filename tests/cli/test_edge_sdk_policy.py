@@ -113,3 +113,30 @@ def test_tries_are_counted_reset_and_said(
     assert edge_sdk("gallery", "limit-attempts", *door["own"], "--none").out == "tries: not limited\n"
     done = edge_sdk("gallery", "reset-attempts", *door["own"])
     assert (done.code, "limit-attempts sets a limit" in done.err) == (3, True)
+
+
+def test_status_says_how_it_decides_and_that_nobody_may_try(
+    edge_sdk: Run, home: Any, door: dict[str, list[Any]], stranger: Path
+) -> None:
+    def status(files: Any) -> dict[str, Any]:
+        return dict(json.loads(edge_sdk("gallery", "status", *files, "--json").out))
+
+    assert status(home.files)["decides"] == "by a threshold that each caller brings: no policy is stored"
+    found = status(door["own"])
+    assert found["decides"] == (
+        "FPIR 0.01, margin 0, retry band 0.02; threshold 0.9000, the evidence reaches to 10"
+    )
+    assert (found["failures"], found["locked_out"]) == (None, None)
+    assert edge_sdk("gallery", "limit-attempts", *door["own"]).code == 0
+    edge_sdk("identify", *[stranger] * 5, *door["files"])
+    found = status(door["own"])
+    assert found["failures"] == 5
+    assert found["locked_out"].startswith("wait: the next try in ")
+    (door["own"][1].parent / "p.gallery.attempts").unlink()
+    found = status(door["own"])
+    assert (found["failures"], found["locked_out"]) == (
+        None,
+        "counter: edge-sdk gallery reset-attempts ends it",
+    )
+    assert edge_sdk("gallery", "reset-attempts", *door["own"]).code == 0
+    assert (status(door["own"])["failures"], status(door["own"])["locked_out"]) == (0, None)

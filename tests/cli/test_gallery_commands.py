@@ -246,3 +246,34 @@ def test_a_bound_and_a_label_are_changed(edge_sdk: Run, home: Any, products: lis
     events = edge_sdk("gallery", "audit", *home.files).out
     assert "valid-until=978307200" in events
     assert "name-or-label" in events
+
+
+def test_a_visitor_is_enrolled_for_a_time_and_the_list_says_so(
+    edge_sdk: Run, empty_home: Any, products: list[Any]
+) -> None:
+    """In one commit: a visitor enrolled first and bounded later is let in for ever if the second command fails."""
+    until = ("--valid-until", "2001-01-01T01:00+01:00")
+    assert edge_sdk("enrol", "ann", products[0].enrol, *empty_home.all, *until).code == 0
+    assert edge_sdk("gallery", "list", *empty_home.files).out == "ann\t1\t\tuntil 2001-01-01T00:00:00Z\n"
+    asked = edge_sdk("identify", products[0].enrol, *empty_home.all, "--threshold", "0.5")
+    assert (asked.code, asked.out) == (1, f"{products[0].enrol}: rejected\n")
+    since = ("--valid-from", "2000-01-01T00:00Z", "--valid-until", "none")
+    assert edge_sdk("gallery", "change", "ann", *since, *empty_home.files).code == 0
+    assert edge_sdk("gallery", "list", *empty_home.files).out == "ann\t1\t\tfrom 2000-01-01T00:00:00Z\n"
+    assert edge_sdk("identify", products[0].enrol, *empty_home.all, "--threshold", "0.5").code == 0
+    assert edge_sdk("enrol", "ben", products[1].enrol, *empty_home.all, "--valid-until", "noon").code == 2
+
+
+def test_changes_without_the_anchor_shut_the_gallery_and_the_hint_leads_out(
+    edge_sdk: Run, home: Any, tmp_path: Path
+) -> None:
+    made = ("--gallery", str(tmp_path / "g"), "--key", str(tmp_path / "k"))
+    anchor = ("--anchor", str(tmp_path / "anchor"))
+    assert edge_sdk("gallery", "create", *made, *anchor, "--model", home.model).code == 0
+    for _ in range(2):
+        assert edge_sdk("gallery", "renew-transform", *made).code == 0
+    refused = edge_sdk("gallery", "verify", *made, *anchor)
+    assert refused.code == 3
+    assert "changes were made without it, edge-sdk gallery re-anchor" in refused.err
+    assert edge_sdk("gallery", "re-anchor", *made, *anchor, "--yes").code == 0
+    assert edge_sdk("gallery", "verify", *made, *anchor).code == 0

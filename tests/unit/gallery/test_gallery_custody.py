@@ -86,7 +86,8 @@ def test_a_key_of_another_kind_is_told_by_which_kinds_the_file_is_opened(
 ) -> None:
     with pytest.raises(SealError, match="wrong key, or the gallery was altered") as caught:
         Gallery.open(path, key=Passphrase("a recovery phrase", **QUICK))
-    assert caught.value.hint == "the file says that it is opened by: key in memory; found a passphrase"
+    said = "the file says that it is opened by: key in memory (was it rotated?); found a passphrase"
+    assert caught.value.hint == said
     with pytest.raises(SealError) as caught:
         Gallery.open(path, key=OTHER)
     assert "was it rotated?" in str(caught.value.hint)
@@ -612,6 +613,11 @@ def test_status_says_what_is_not_protected(path: Path, tmp_path: Path) -> None:
     assert "1 more key opens it" in said
     assert "no audit log" not in said
     assert "old anchor file together" in said
+    assert "who has the disk has the key as well" not in said
+    kept.add_key(KeyFile.create(tmp_path / "key"))
+    said = "\n".join(kept.status().not_protected)
+    assert "guessed" in said
+    assert "who has the disk has the key as well" in said, "the weaker key counts, and its gap is one"
 
 
 WRITER = """
