@@ -44,7 +44,7 @@ def add_commands(commands: Any) -> None:
         "create",
         "make an empty gallery for a model",
         _create,
-        example=f"gallery create {_FILES} --model face.tflite --anchor home.anchor",
+        example=f"gallery create {_FILES} --model face.tflite",
     )
     create.add_argument("--model", type=Path, required=True, help="a .tflite that edge-convert made")
     create.add_argument("--model-sha256", help="the digest it must have; checked before it is parsed")
@@ -105,9 +105,9 @@ def add_commands(commands: Any) -> None:
     verify = add_command(
         rooms,
         "verify",
-        "open the gallery and check all there is to check: seal, anchor, templates, audit log, file modes",
+        "open the gallery and check all there is to check: seal, anchor, templates, audit log, counter of failures, file modes",
         _verify,
-        example=f"gallery verify {_FILES} --anchor home.anchor",
+        example=f"gallery verify {_FILES}",
     )
     audit = add_command(
         rooms,

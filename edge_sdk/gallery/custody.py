@@ -18,6 +18,7 @@ from edge_sdk.gallery.audit import AuditEvent, AuditReport
 from edge_sdk.gallery.changes import changes
 from edge_sdk.gallery.comparison import quantize
 from edge_sdk.gallery.content import SLOT_KEYS, TEMPLATE, TRANSFORM_KEY, Content, PolicyRecord
+from edge_sdk.gallery.counter import counter_path
 from edge_sdk.gallery.format import MAX_SLOTS, WRAPPED_BYTES, Slot
 from edge_sdk.gallery.keys import (
     SLOT_IN_MEMORY,
@@ -263,7 +264,7 @@ class Custody(Opened):
         self._commit(content, now, header=replace(header, generation=seen + 1), events=[event])
 
     def problems(self) -> tuple[str, ...]:
-        """What is wrong with a gallery that opens: its templates, its audit log, the modes of its files.
+        """What is wrong with a gallery that opens: its templates, its audit log, the modes of its files, what lies in a TPM.
 
         Raises:
             GalleryError: a file cannot be read.
@@ -277,7 +278,7 @@ class Custody(Opened):
             found.append(f"{odd} templates have a scale that is not one over their length")
         if content.audit.entries:
             found += self.audit().problems()
-        for file in (path, audit_path(path), lock_path(path)):
+        for file in (path, audit_path(path), lock_path(path), counter_path(path)):
             mode = vault.places.files.mode(file)
             if mode is not None and mode & 0o077:
                 found.append(f"{file} has mode {mode:04o}, expected 0600")

@@ -320,6 +320,13 @@ class Gallery(Exchange):
         """Where the count of failures stands; None where tries are not limited."""
         return self._tries.status()
 
+    def problems(self) -> tuple[str, ...]:
+        """As `Custody.problems`, and a count of failures that cannot be believed."""
+        attempts, found = self.attempts(), super().problems()
+        if attempts is None or attempts.refusal is not Reason.COUNTER:
+            return found
+        return (*found, "the counter of failures is missing, altered or of another count: nobody is let in")
+
     def subjects(self) -> tuple[Subject, ...]:
         """Everyone enrolled, in order of enrolment."""
         return subjects_of(self._vault.content)

@@ -132,11 +132,18 @@ def test_status_says_how_it_decides_and_that_nobody_may_try(
     found = status(door["own"])
     assert found["failures"] == 5
     assert found["locked_out"].startswith("wait: the next try in ")
-    (door["own"][1].parent / "p.gallery.attempts").unlink()
+    counter = door["own"][1].parent / "p.gallery.attempts"
+    counter.unlink()
     found = status(door["own"])
     assert (found["failures"], found["locked_out"]) == (
         None,
         "counter: edge-sdk gallery reset-attempts ends it",
     )
+    verified = edge_sdk("gallery", "verify", *door["own"])
+    assert verified.code == 1
+    assert "problem: the counter of failures is missing, altered or of another count" in verified.out
     assert edge_sdk("gallery", "reset-attempts", *door["own"]).code == 0
+    assert edge_sdk("gallery", "verify", *door["own"]).code == 0
+    counter.chmod(0o644)
+    assert f"problem: {counter} has mode 0644" in edge_sdk("gallery", "verify", *door["own"]).out
     assert (status(door["own"])["failures"], status(door["own"])["locked_out"]) == (0, None)
