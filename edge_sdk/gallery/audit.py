@@ -162,7 +162,7 @@ class AuditLog:
         data = b"".join(lines)
         self._head = None  # after an error, look again at what is there
         append_durably(self._files, self._path, data)
-        self._head, self._offset, self._lost, self._torn = head, self._offset + len(data), False, False
+        self._head, self._offset, self._lost = head, self._offset + len(data), False
         return head
 
     def _catch_up(self, sealed: AuditHead) -> AuditHead:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import hmac
 import os
@@ -438,3 +439,62 @@ def test_a_gallerys_log_begins_with_the_key_of_the_format(gallery: Gallery, path
         assert code == chain.hex().encode()
         key = hmac.new(key, b"edge-sdk/gallery/audit/next@v1", hashlib.sha256).digest()
     assert (content.audit.chain, content.audit.key) == (chain, key)
+
+
+class Filling(SimulatedFileSystem):
+    """A medium that is full in the middle of what is written."""
+
+    room: int | None = None
+
+    def write(self, handle: int, data: bytes) -> None:
+        if self.room is None:
+            return super().write(handle, data)
+        super().write(handle, bytes(data)[: self.room])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize(("room", "strays"), [(0, 0), (1, 1), (40, 2), (10_000, 0)])
+def test_a_log_that_could_not_be_written_is_gone_on_with_where_it_is(room: int, strays: int) -> None:
+    files = Filling()
+    gallery = Gallery.create(
+        Path("g/home.gallery"), key=KEY, model_id=MODEL, dimension=D, filesystem=files, audit="all"
+    )
+    gallery.enrol("ann", embedding(1))
+    for change in (
+        lambda: gallery.revoke("ann"),
+        lambda: gallery.identify(embedding(1)[0], threshold=0.9),
+    ):
+        files.room = room
+        with pytest.raises(GalleryError, match="No space left on device"):
+            change()
+        files.room = None
+    gallery.identify(embedding(1)[0], threshold=0.9)
+    gallery.revoke("ann")
+    report = gallery.audit()
+    assert report.intact
+    done = [e.event.event for e in report.entries if e.carried_out]
+    assert [done[0], done[1], done[-2], done[-1]] == ["create", "enrol", "accepted", "revoke"]
+    # What came to the medium whole is an entry, of a change that never came to be; what came in part is none.
+    assert len(report.strays) == strays
+    assert [e.event.event for e in report.entries if not e.carried_out] == ["revoke"] * (room == 10_000)
+
+
+def test_a_log_that_is_lost_is_said_once_by_who_goes_on(path: Path) -> None:
+    gallery = Gallery.create(path, key=KEY, model_id=MODEL, dimension=D, audit="all")
+    gallery.enrol("ann", embedding(1))
+    kept = audit_path(path).read_bytes()
+    audit_path(path).unlink()
+    for _ in range(3):
+        gallery.identify(embedding(1)[0], threshold=0.9)
+    gallery.revoke("ann")
+    since = audit_path(path).read_bytes()
+    assert since.count(b" log-lost ") == 1
+    audit_path(path).write_bytes(kept + since)
+    assert events(gallery) == ["create", "enrol", "log-lost", *["accepted"] * 3, "revoke"]
+    assert gallery.audit().words() == ["intact: 7 sealed entries"]
+
+
+def test_one_byte_that_is_there_is_a_line_of_its_own(gallery: Gallery, path: Path) -> None:
+    audit_path(path).write_bytes(b"x")
+    gallery.reinstate("ann")
+    assert audit_path(path).read_bytes().startswith(b"x\n5 ")
