@@ -253,7 +253,10 @@ def test_the_log_of_a_gallery_that_is_gone_is_not_mixed_with_a_new_ones(gallery:
     before = sorted(path.parent.iterdir())
     with pytest.raises(GalleryError, match="of a gallery that is not here any more") as caught:
         Gallery.create(path, key=KEY, model_id=MODEL, dimension=D)
-    assert "move the log away" in str(caught.value.hint)
+    assert (
+        caught.value.hint
+        == "move the log away and keep it, or put its gallery back; a new gallery begins a log of its own"
+    )
     assert audit_path(path).read_bytes() == old
     assert sorted(path.parent.iterdir()) == before
     # A gallery that keeps no log leaves it alone; one that does begins its own where the old one was moved away.

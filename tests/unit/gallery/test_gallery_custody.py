@@ -284,11 +284,27 @@ def test_a_chip_beside_a_passphrase_proves_nothing(path: Path, tpm: str) -> None
     assert (receipt.key_epoch, len(tpm_nv.indices())) == (2, 1)
 
 
-def test_a_chips_secret_goes_with_its_slot_and_with_what_did_not_come_to_be(path: Path, tpm: str) -> None:
-    key = TpmKey(pcrs="")
-    with pytest.raises(GalleryError):
-        Gallery.create(path.parent / "nowhere" / "g", key=key, model_id=MODEL, dimension=D)
+class Holding(TpmKey):
+    """A TPM that answers no more when a secret is to be given back."""
+
+    def forget(self, parameters: bytes) -> None:
+        raise GalleryError("the TPM does not answer")
+
+
+def test_a_secret_goes_with_a_gallery_that_did_not_come_to_be(path: Path, tpm: str) -> None:
+    nowhere = path.parent / "nowhere" / "g"
+    with pytest.raises(GalleryError, match="cannot lock"):
+        Gallery.create(nowhere, key=TpmKey(pcrs=""), model_id=MODEL, dimension=D)
     assert tpm_nv.indices() == set()
+    with pytest.raises(GalleryError, match="cannot lock"):
+        Gallery.create(nowhere, key=Holding(pcrs=""), model_id=MODEL, dimension=D)
+    assert len(tpm_nv.indices()) == 1
+    Gallery.create(path, key=TpmKey(pcrs=""), model_id=MODEL, dimension=D)
+    assert names(path, TpmKey(pcrs="")) == []
+
+
+def test_a_chips_secret_goes_with_its_slot(path: Path, tpm: str) -> None:
+    key = TpmKey(pcrs="")
     gallery = Gallery.create(path, key=KEY, model_id=MODEL, dimension=D)
     gallery.add_key(key)
     assert len(tpm_nv.indices()) == 1
