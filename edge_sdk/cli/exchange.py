@@ -134,19 +134,23 @@ def _obey(arguments: argparse.Namespace) -> int:
 
 def _sign(arguments: argparse.Namespace) -> int:
     from edge_sdk.gallery import KeyFile, commands
+    from edge_sdk.gallery.export import MAGIC
 
     _check_free(arguments.output)
+    enrols = arguments.action == "enrol"
+    package = _read(Path(arguments.what)) if enrols else b""
+    if enrols and not package.startswith(MAGIC):
+        raise InputError(f"{arguments.what} is not an export of a gallery", hint="gallery export makes one")
     if not arguments.source.exists():
         KeyFile.create(arguments.source)
     private = KeyFile(arguments.source).secret(b"")
-    enrols = arguments.action == "enrol"
     command = commands.Command(
         source=commands.source_of(private),
         gallery_id=arguments.to,
         sequence=time.time_ns() // 1_000_000 if arguments.sequence is None else arguments.sequence,
         action=arguments.action,
         subject="" if enrols else arguments.what,
-        package=_read(Path(arguments.what)) if enrols else b"",
+        package=package,
     )
     _write(arguments.output, commands.sign(command, private))
     tell(

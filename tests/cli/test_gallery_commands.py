@@ -277,3 +277,12 @@ def test_changes_without_the_anchor_shut_the_gallery_and_the_hint_leads_out(
     assert "changes were made without it, edge-sdk gallery re-anchor" in refused.err
     assert edge_sdk("gallery", "re-anchor", *made, *anchor, "--yes").code == 0
     assert edge_sdk("gallery", "verify", *made, *anchor).code == 0
+
+
+def test_a_file_that_is_no_export_is_refused_in_the_office_not_at_the_door(
+    edge_sdk: Run, home: Any, tmp_path: Path
+) -> None:
+    to = ("--source", str(tmp_path / "office.key"), "--to", "ab" * 16, "--output", str(tmp_path / "command"))
+    refused = edge_sdk("gallery", "sign", "enrol", home.model, *to)
+    assert (refused.code, f"{home.model} is not an export of a gallery" in refused.err) == (3, True)
+    assert list(tmp_path.glob("office.key")) == list(tmp_path.glob("command")) == []
