@@ -99,7 +99,9 @@ def test_an_answer_that_cannot_be_written_down_is_not_given(path: Path) -> None:
     gallery.enrol("ann", embedding(1))
     audit_path(path).unlink()
     audit_path(path).mkdir()
-    with pytest.raises(GalleryError, match="audit log"):
+    with pytest.raises(
+        GalleryError, match=rf"^cannot read the audit log {audit_path(path)}: not a plain file$"
+    ):
         gallery.identify(embedding(1)[0], threshold=0.9)
     with pytest.raises(GalleryError, match="audit log"):
         gallery.revoke("ann")
@@ -294,7 +296,7 @@ def test_nothing_strange_gets_into_a_line() -> None:
     log = AuditLog(SimulatedFileSystem(), Path("g/log"))
     start = AuditHead(key=bytes(32))
     for detail in ("a b", "a\nb", "é", "x" * 257):
-        with pytest.raises(InputError):
+        with pytest.raises(InputError, match="cannot be a detail of the audit log"):
             log.append([AuditEvent("note", detail=detail)], start, now_s=1, generation=1, commit=False)
 
 
