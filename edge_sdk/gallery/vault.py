@@ -129,7 +129,8 @@ class Vault:
             undo_key.callback(_tried, key.forget, header.slots[0].parameters)
         with undo_key, locked(files, places.path), contextlib.ExitStack() as undo:
             check_absent(places)
-            if audited and audit.tells_of_changes(audit.read_log(files, log_path)):
+            left = audit.read_log(files, log_path) if audited else b""
+            if audit.tells_of_changes(left):
                 raise GalleryError(
                     f"{log_path} is the audit log of a gallery that is not here any more",
                     hint="move the log away and keep it, or put its gallery back; a new gallery begins a log of its own",
@@ -140,7 +141,7 @@ class Vault:
             undo.callback(_tried, places.anchor.abandon, header.gallery_id)
             header = _numbered(header, places.anchor.prepare(header.gallery_id) + 1)
             if audited:
-                if not audit.read_log(files, log_path, 1):
+                if not left:
                     undo.callback(_tried, files.unlink, log_path)
                 head = log.append(
                     [audit.AuditEvent("create", detail=f"gallery={header.gallery_id.hex()}")],

@@ -61,6 +61,7 @@ def test_every_change_is_an_entry_with_its_subjects_id_and_no_name(gallery: Gall
         (5, 5, "reinstate", ids["ann"]),
         (6, 6, "remove", ids["bob"]),
     ]
+    assert report.entries[0].event.detail == f"gallery={gallery.status().gallery_id}"
     log = audit_path(path).read_text()
     assert not any(word in log for word in ("ann", "bob", "Ann", "floor"))
     assert audit_path(path).stat().st_mode & 0o777 == 0o600
