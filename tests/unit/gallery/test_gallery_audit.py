@@ -104,8 +104,17 @@ def test_an_answer_that_cannot_be_written_down_is_not_given(path: Path) -> None:
         GalleryError, match=rf"^cannot read the audit log {audit_path(path)}: not a plain file$"
     ):
         gallery.identify(embedding(1)[0], threshold=0.9)
-    with pytest.raises(GalleryError, match="audit log"):
-        gallery.revoke("ann")
+    for use in (lambda: gallery.revoke("ann"), gallery.audit):
+        with pytest.raises(GalleryError, match=r"^cannot read the audit log .*: not a plain file$"):
+            use()
+
+
+def test_an_entry_says_when(path: Path) -> None:
+    clock = [1_750_000_000.9]
+    gallery = Gallery.create(path, key=KEY, model_id=MODEL, dimension=D, clock=lambda: clock[0])
+    clock[0] += 61
+    gallery.enrol("ann", embedding(1))
+    assert [entry.at_s for entry in gallery.audit().entries] == [1_750_000_000, 1_750_000_061]
 
 
 def test_without_a_log_there_is_none_to_read(path: Path) -> None:
