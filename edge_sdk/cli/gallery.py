@@ -159,6 +159,7 @@ def _list(arguments: argparse.Namespace) -> int:
                 "revoked": s.revoked,
                 "valid_from_s": s.valid_from_s,
                 "valid_until_s": s.valid_until_s,
+                "threshold": s.threshold,
                 "id": s.id,
             }
             for s in subjects
@@ -168,6 +169,7 @@ def _list(arguments: argparse.Namespace) -> int:
             + ("\trevoked" if s.revoked else "")
             + (f"\tfrom {_time_of(s.valid_from_s)}" if s.valid_from_s else "")
             + (f"\tuntil {_time_of(s.valid_until_s)}" if s.valid_until_s else "")
+            + (f"\tthreshold {s.threshold:g}" if s.threshold is not None else "")
             for s in subjects
         ),
     )

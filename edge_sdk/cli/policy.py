@@ -1,4 +1,4 @@
-"""How a gallery decides and how many tries there are: ``edge-sdk gallery policy|limit-attempts|reset-attempts``."""
+"""How a gallery decides and how many tries there are: ``edge-sdk gallery policy|threshold|limit-attempts|reset-attempts``."""
 
 from __future__ import annotations
 
@@ -34,6 +34,23 @@ def add_commands(rooms: Any) -> None:
         default=None,
         help="how far under the threshold the answer is retry, a cosine; 0.02 by default",
     )
+    threshold = add_command(
+        rooms,
+        "threshold",
+        "ask more of one subject than the gallery asks of all, such as of who may open the safe",
+        _threshold,
+        example=f"gallery threshold alice 0.7 {_FILES}",
+    )
+    threshold.add_argument("subject", help="who")
+    asked = threshold.add_mutually_exclusive_group(required=True)
+    asked.add_argument(
+        "threshold",
+        nargs="?",
+        type=float,
+        metavar="COSINE",
+        help="-1..1; it counts where it is above the gallery's own",
+    )
+    asked.add_argument("--none", action="store_true", help="ask of this subject what is asked of all")
     limit = add_command(
         rooms,
         "limit-attempts",
@@ -53,7 +70,7 @@ def add_commands(rooms: Any) -> None:
         _reset_attempts,
         example=f"gallery reset-attempts {_FILES}",
     )
-    for parser in (policy, limit, reset):
+    for parser in (policy, threshold, limit, reset):
         add_gallery_arguments(parser)
 
 
@@ -88,6 +105,16 @@ def _policy(arguments: argparse.Namespace) -> int:
             measured[1] > policy.fpir
         )
     tell(arguments, found, text)
+    return 0
+
+
+def _threshold(arguments: argparse.Namespace) -> int:
+    subject, threshold = arguments.subject, None if arguments.none else arguments.threshold
+    gallery = open_gallery(arguments, None)
+    with gallery.transaction() as t:
+        t.set_threshold(subject, threshold)
+    said = "nothing of its own" if threshold is None else f"at least {threshold:g}"
+    tell(arguments, {"subject": subject, "threshold": threshold}, f"{subject}: {said}")
     return 0
 
 

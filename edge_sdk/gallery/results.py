@@ -103,6 +103,7 @@ class Subject:
         enrolled_at_s: Unix seconds.
         revoked: Kept, but never accepted.
         id: 32 hexadecimal digits, random, for records that must not carry a name.
+        threshold: A cosine of its own, which counts where it is above the gallery's; None for none.
     """
 
     name: str
@@ -113,6 +114,7 @@ class Subject:
     enrolled_at_s: int
     revoked: bool
     id: str
+    threshold: float | None = None
 
 
 @dataclass(frozen=True)

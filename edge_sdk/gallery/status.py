@@ -6,11 +6,18 @@ import math
 
 from edge_sdk.gallery.anchor import NoAnchor, TpmCounter
 from edge_sdk.gallery.attempts import AttemptPolicy
-from edge_sdk.gallery.content import AUDIT_ANSWERS, AUDIT_POLICY, REVOKED, Content, templates_per_subject
+from edge_sdk.gallery.content import (
+    AUDIT_ANSWERS,
+    AUDIT_POLICY,
+    OWN_THRESHOLDS,
+    REVOKED,
+    Content,
+    templates_per_subject,
+)
 from edge_sdk.gallery.creation import SUITES, TEMPLATE_TYPES, TRANSFORMS, name_of
 from edge_sdk.gallery.export import recipient_of
 from edge_sdk.gallery.keys import slot_kind
-from edge_sdk.gallery.policy import DecisionPolicy
+from edge_sdk.gallery.policy import DecisionPolicy, parse_own_thresholds
 from edge_sdk.gallery.results import AttemptStatus, GalleryStatus, Reason, Subject
 from edge_sdk.gallery.vault import Vault
 
@@ -56,6 +63,8 @@ def status_of(vault: Vault, policy: DecisionPolicy | None, attempts: AttemptStat
 def subjects_of(content: Content) -> tuple[Subject, ...]:
     """Everyone enrolled, in order of enrolment."""
     counts = templates_per_subject(content.templates, len(content.subjects)).tolist()
+    own = content.record(OWN_THRESHOLDS)
+    thresholds = {} if own is None else parse_own_thresholds(own)
     return tuple(
         Subject(
             name=name,
@@ -66,6 +75,7 @@ def subjects_of(content: Content) -> tuple[Subject, ...]:
             enrolled_at_s=int(row["enrolled_at"]),
             revoked=bool(row["flags"] & REVOKED),
             id=row["id"].tobytes().hex(),
+            threshold=thresholds.get(row["id"].tobytes()),
         )
         for name, label, count, row in zip(
             content.names, content.labels, counts, content.subjects, strict=True

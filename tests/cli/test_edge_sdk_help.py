@@ -53,6 +53,7 @@ def test_these_are_the_commands() -> None:
         "gallery sign",
         "gallery sources",
         "gallery status",
+        "gallery threshold",
         "gallery verify",
         "identify",
         "verify",

@@ -45,6 +45,25 @@ def test_the_policy_decides_where_nothing_is_asked(
     assert edge_sdk("identify", stranger, *door["files"], "--threshold", "-1").code == 0
 
 
+def test_more_can_be_asked_of_one_subject_and_taken_back(
+    edge_sdk: Run, door: dict[str, list[Any]], alice: Path
+) -> None:
+    done = edge_sdk("gallery", "threshold", "alice", "1", *door["own"])
+    assert (done.code, done.out) == (0, "alice: at least 1\n")
+    assert edge_sdk("gallery", "list", *door["own"]).out == "alice\t1\t\tthreshold 1\n"
+    assert edge_sdk("identify", alice, *door["files"]).code == 1  # int8 is not its float embedding
+    done = edge_sdk("gallery", "threshold", "alice", "--none", *door["own"], "--json")
+    assert json.loads(done.out) == {"subject": "alice", "threshold": None}
+    assert json.loads(edge_sdk("gallery", "list", *door["own"], "--json").out)[0]["threshold"] is None
+    assert edge_sdk("identify", alice, *door["files"]).code == 0
+    # Less than all are asked for is no way in: the gallery's own threshold stays.
+    assert edge_sdk("gallery", "threshold", "alice", "-0.5", *door["own"]).code == 0
+    assert edge_sdk("gallery", "threshold", "eve", "0.7", *door["own"]).code == 3
+    assert "7.0 is not a cosine in -1..1" in edge_sdk("gallery", "threshold", "alice", "7", *door["own"]).err
+    for wrong in ([], ["0.7", "--none"]):
+        assert edge_sdk("gallery", "threshold", "alice", *wrong, *door["own"]).code == 2
+
+
 def test_a_policy_says_how_far_its_evidence_may_be_off(
     edge_sdk: Run,
     tmp_path: Path,
