@@ -5,12 +5,14 @@ Read from the contents themselves, so that no caller can forget to say it.
 
 from __future__ import annotations
 
+import itertools
+import operator
+
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_sdk.gallery.audit import AuditEvent
-from edge_sdk.gallery.content import REVOKED, SLOT_KEYS, Content, templates_per_subject
-from edge_sdk.gallery.format import ID_BYTES
+from edge_sdk.gallery.content import REVOKED, SLOT_KEYS, Content, ids_of, templates_per_subject
 
 MAX_EVENTS = 64
 
@@ -22,12 +24,12 @@ def changes(before: Content, after: Content) -> list[AuditEvent]:
         before: The content on the disk.
         after: The content to be committed.
     """
-    old_ids, new_ids = _ids(before), _ids(after)
-    old = {subject: index for index, subject in enumerate(old_ids)}
+    old_ids, new_ids = ids_of(before.subjects), ids_of(after.subjects)
+    old = dict(zip(old_ids, range(len(old_ids)), strict=True))
     new = set(new_ids)
     counts = templates_per_subject(after.templates, len(after.subjects)).tolist()
     # Where each subject was before; -1 for who was not there.
-    places = np.array([old.get(subject, -1) for subject in new_ids], dtype=np.int64)
+    places = np.fromiter(map(old.get, new_ids, itertools.repeat(-1)), np.int64, len(new_ids))
     added = [
         AuditEvent("enrol", new_ids[index].hex(), f"templates={counts[index]}{_by(after, index)}")
         for index in np.flatnonzero(places < 0).tolist()
@@ -39,11 +41,6 @@ def changes(before: Content, after: Content) -> list[AuditEvent]:
     return [*_few(added), *_few(removed), *_few(altered), *_policy(before, after), *_sources(before, after)]
 
 
-def _ids(content: Content) -> list[bytes]:
-    ids = content.subjects["id"].tobytes()
-    return [ids[at : at + ID_BYTES] for at in range(0, len(ids), ID_BYTES)]
-
-
 def _altered_subjects(before: Content, after: Content, places: NDArray[np.int64]) -> list[int]:
     """Who was there before and is not the same now; by whole columns, since there may be 20,000."""
     stayed = np.flatnonzero(places >= 0)
@@ -51,14 +48,10 @@ def _altered_subjects(before: Content, after: Content, places: NDArray[np.int64]
     differs = np.zeros(len(stayed), dtype=bool)
     for field in ("flags", "valid_from", "valid_until"):
         differs |= was[field] != now[field]
-    pairs = zip(stayed.tolist(), places[stayed].tolist(), strict=True)
-    differs |= np.array(
-        [
-            after.names[new] != before.names[old] or after.labels[new] != before.labels[old]
-            for new, old in pairs
-        ],
-        dtype=bool,
-    )
+    new, old = stayed.tolist(), places[stayed].tolist()
+    for texts, earlier in ((after.names, before.names), (after.labels, before.labels)):
+        pairs = map(texts.__getitem__, new), map(earlier.__getitem__, old)
+        differs |= np.fromiter(map(operator.ne, *pairs), bool, len(new))
     found: list[int] = stayed[differs].tolist()
     return found
 

@@ -171,9 +171,9 @@ def pack_content(content: Content) -> memoryview:
     Raises:
         GalleryFormatError: too many subjects or templates for the caps.
     """
-    texts = [text for pair in zip(content.names, content.labels, strict=True) for text in pair]
+    texts = list(itertools.chain.from_iterable(zip(content.names, content.labels, strict=True)))
     labels = "".join(texts).encode()
-    lengths = [len(text) for text in texts]
+    lengths = list(map(len, texts))
     if len(labels) != sum(lengths):
         lengths = [len(text.encode()) for text in texts]
     subjects = content.subjects.copy()
@@ -291,9 +291,14 @@ def _check_subjects(subjects: NDArray[np.void]) -> None:
     until = subjects["valid_until"]
     if ((until != 0) & (until < subjects["valid_from"])).any():
         raise GalleryFormatError("a subject's validity ends before it begins")
-    ids = subjects["id"].tobytes()
-    if len({ids[at : at + ID_BYTES] for at in range(0, len(ids), ID_BYTES)}) != len(subjects):
+    if len(set(ids_of(subjects))) != len(subjects):
         raise GalleryFormatError("two subjects have the same id")
+
+
+def ids_of(subjects: NDArray[np.void]) -> list[bytes]:
+    """The subjects' ids, 16 bytes each."""
+    found: list[bytes] = np.ascontiguousarray(subjects["id"]).view(f"V{ID_BYTES}").ravel().tolist()
+    return found
 
 
 def templates_per_subject(templates: NDArray[np.void], subjects: int) -> NDArray[np.intp]:

@@ -40,7 +40,7 @@ class Recognition:
     def __init__(self, header: Header, content: Content) -> None:
         self._dimension = header.dimension
         self._content = content
-        self._index = {name: index for index, name in enumerate(content.names)}
+        self._index = dict(zip(content.names, range(len(content.names)), strict=True))
         self.to_template_space = template_space(header, content)
         record = content.record(DECISION_POLICY)
         self.policy: DecisionPolicy | None = None if record is None else parse_policy(record)

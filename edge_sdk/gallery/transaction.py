@@ -72,7 +72,7 @@ class Transaction:
         self._transform = transform
         self._random = random
         self._now_s = now_s
-        self._kept = {name: index for index, name in enumerate(content.names)}
+        self._kept = dict(zip(content.names, range(len(content.names)), strict=True))
         self._fields: dict[int, dict[str, int]] = {}
         self._labels: dict[int, str] = {}
         self._added: dict[str, _Addition] = {}
@@ -271,14 +271,17 @@ class Transaction:
         templates = old.templates[stays]
         templates["subject"] = owners[stays]
         matrix = old.matrix if stays.all() else old.matrix[stays]
+        labels = list(map(old.labels.__getitem__, places))
+        for index, label in self._labels.items():
+            labels[int(np.searchsorted(kept, index))] = label
         added = list(self._added.values())
         tables = [_table(len(kept) + i, addition.scales) for i, addition in enumerate(added)]
         return replace(
             old,
             committed_at_s=self._now_s,
             subjects=np.concatenate([subjects, *(a.subject for a in added)]),
-            names=(*(old.names[i] for i in places), *self._added),
-            labels=(*(self._labels.get(i, old.labels[i]) for i in places), *(a.label for a in added)),
+            names=(*map(old.names.__getitem__, places), *self._added),
+            labels=(*labels, *(a.label for a in added)),
             templates=np.concatenate([templates, *tables]),
             matrix=np.concatenate([matrix, *(a.rows for a in added)]) if added else matrix,
             policy=tuple(self._policy[kind] for kind in sorted(self._policy)),
