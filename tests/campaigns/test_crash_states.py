@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from campaigns.crash_states import (
+
+from edge_sdk.gallery import FileAnchor
+from tests.campaigns.crash_states import (
     ANCHOR,
     KINDS,
     Board,
@@ -22,8 +24,6 @@ from campaigns.crash_states import (
     survey,
     with_two_subjects,
 )
-
-from edge_sdk.gallery import FileAnchor
 
 ROOT = Path(__file__).parents[2]
 SURVEYS = Path(__file__).with_name("crash_states.py")
