@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -19,6 +21,7 @@ from edge_sdk.types import FloatArray, UInt8Array
 
 #: More than the arrays of a frame of any camera take at one time.
 _KEPT_BYTES = 16 << 20
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 _NO_FACE = Refusal("no_face", "expected a face in the frame, found none", "stand before the camera")
 
 
@@ -115,11 +118,14 @@ def _keep_freed_memory() -> None:
     """Have glibc keep what a frame frees for the next one.
 
     It gives free memory at its heap's end back to the kernel from 128 KiB on, and takes large blocks from the kernel
-    one by one; each frame would then pay for some 500 page faults. A large block that is freed raises both limits
-    to its size and more (mallopt(3), M_MMAP_THRESHOLD). It is never written to, so it takes no memory itself; other
-    allocators take no notice.
+    one by one; each frame would then pay for some 500 page faults. Freeing one large block raises both limits as well,
+    but not where the heap has room for it (mallopt(3), M_MMAP_THRESHOLD). Other allocators have no such call.
     """
-    np.empty(_KEPT_BYTES, np.uint8)
+    if sys.platform == "linux":
+        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+        if mallopt is not None:
+            mallopt(_M_MMAP_THRESHOLD, _KEPT_BYTES)
+            mallopt(_M_TRIM_THRESHOLD, 2 * _KEPT_BYTES)
 
 
 def _is_measured(contract: InputContract) -> bool:
