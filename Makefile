@@ -47,7 +47,7 @@ test-pytorch: .venv-pytorch/installed ## convert PyTorch models, in an environme
 	    pytest hypothesis >.venv-mutants/install.log 2>&1 || { tail -n 30 .venv-mutants/install.log; exit 1; }
 	@touch $@
 
-test-mutants: .venv-mutants/installed ## break ten modules of the gallery in 2,350 ways: do its tests notice? (about half an hour)
+test-mutants: .venv-mutants/installed ## break ten modules of the gallery in 2,350 ways: do its tests notice? (about 20 minutes)
 	rm -rf mutants
 	.venv-mutants/bin/mutmut run --max-children 1
 	.venv-mutants/bin/mutmut results --all true | .venv-mutants/bin/python -m tools.mutation_score
