@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -28,6 +28,29 @@ def lacking(reason: str) -> NoReturn:
     if os.environ.get("CI"):
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command left: its exit code, its data and its words."""
+
+    code: int
+    out: str
+    err: str
+
+
+def in_process(
+    main: Callable[[list[str]], int], arguments: Iterable[Any], capsys: pytest.CaptureFixture[str]
+) -> Outcome:
+    """Run a program's command line in this process; no traceback ever reaches a person."""
+    capsys.readouterr()
+    try:
+        code = main([str(argument) for argument in arguments])
+    except SystemExit as stopped:
+        code = int(stopped.code or 0)
+    out, err = capsys.readouterr()
+    assert "Traceback" not in out + err
+    return Outcome(code, out, err)
 
 
 @pytest.fixture(scope="session")

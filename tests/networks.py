@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
+from PIL import Image
 
 from converters.graph import Graph
 from edge_sdk.inference.card import InputContract
@@ -121,3 +123,13 @@ def crops(count: int = 12, shape: tuple[int, int, int] = (16, 16, 3), *, seed: i
     coarse = random.uniform(0, 255, (count, 4, 4, shape[2]))
     big = np.repeat(np.repeat(coarse, shape[0] // 4 + 1, 1), shape[1] // 4 + 1, 2)[:, : shape[0], : shape[1]]
     return np.clip(big + random.normal(0, 12, big.shape), 0, 255).astype(np.uint8)
+
+
+def to_convert(folder: Path, count: int = 36) -> tuple[Path, Path]:
+    """The tiny network and crops to calibrate it with, as files in a folder."""
+    network, images = folder / "tiny.tflite", folder / "crops"
+    images.mkdir()
+    for number, pixels in enumerate(crops(count)):
+        Image.fromarray(pixels).save(images / f"{number:02}.png")
+    network.write_bytes(tiny())
+    return network, images

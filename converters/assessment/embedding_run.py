@@ -43,10 +43,9 @@ def embed_with(
     digest = SetDigest()
     outcomes: dict[int, Any] = {}
     waiting: deque[tuple[int, bytes]] = deque()
-    kept = cache is not None and not artefact.execution.delegate
-    known = (
-        None if cache is None or not kept else EmbeddingCache(cache, artefact.key, artefact.card.dimension)
-    )
+    known = None
+    if cache is not None and not artefact.execution.delegate:
+        known = EmbeddingCache(cache, artefact.key, artefact.card.dimension)
 
     def unknown() -> Iterator[tuple[str, bytes]]:
         for index, sample in enumerate(samples.samples):

@@ -61,11 +61,11 @@ def add_commands(commands: Any) -> None:
 
 def _bench(arguments: argparse.Namespace) -> int:
     from edge_sdk.bench import DevicePath, measure
-    from edge_sdk.inference.choice import DelegateWarning, EvidenceWarning
+    from edge_sdk.inference.choice import BackendWarning
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DelegateWarning)  # it is said below, in this program's voice
-        warnings.simplefilter("ignore", EvidenceWarning)  # nothing is decided here
+        # A delegate's is said below, in this program's voice; of evidence, nothing is decided here.
+        warnings.simplefilter("ignore", BackendWarning)
         path = DevicePath(
             arguments.model,
             detector=arguments.detector,

@@ -124,11 +124,11 @@ def add_commands(commands: Any) -> None:
 
 
 def _create(arguments: argparse.Namespace) -> int:
-    from edge_sdk.inference.choice import EvidenceWarning
+    from edge_sdk.inference.choice import BackendWarning
     from edge_sdk.perception.embedder import Embedder
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", EvidenceWarning)  # nothing is decided here
+        warnings.simplefilter("ignore", BackendWarning)  # nothing is decided here
         embedder = Embedder.open(arguments.model, sha256=arguments.model_sha256)
     gallery = create_gallery(
         arguments,

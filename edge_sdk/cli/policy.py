@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from edge_sdk.cli.arguments import add_command, add_gallery_arguments, open_gallery, tell
+from edge_sdk.cli.arguments import add_command, add_gallery_arguments, counted, open_gallery, tell
 
 _FILES = "--gallery home.gallery --key home.key"
 
@@ -94,10 +94,7 @@ def _policy(arguments: argparse.Namespace) -> int:
         "threshold": point.threshold,
         "most_templates": largest,
     }
-    text = (
-        f"threshold {point.threshold:.4f} for {templates} template{'s' if templates != 1 else ''}; "
-        f"the evidence reaches to {largest}"
-    )
+    text = f"threshold {point.threshold:.4f} for {counted(templates, 'template')}; the evidence reaches to {largest}"
     if measured is not None:
         low, high = (f"{100 * end:.2g} %" for end in measured)
         text += f"\nFPIR {low} to {high} by the 95 % interval of what was measured"

@@ -180,12 +180,11 @@ def _policy_decides(arguments: argparse.Namespace, gallery: Gallery) -> bool:
 
 def open_embedder(arguments: argparse.Namespace) -> Embedder:
     """The embedder that the arguments name; says so where a delegate is not used."""
-    from edge_sdk.inference.choice import DelegateWarning, EvidenceWarning
+    from edge_sdk.inference.choice import BackendWarning
     from edge_sdk.perception.embedder import Embedder
 
     with warnings.catch_warnings():
-        for kind in (DelegateWarning, EvidenceWarning):  # said below, in this program's voice
-            warnings.simplefilter("ignore", kind)
+        warnings.simplefilter("ignore", BackendWarning)  # said below, in this program's voice
         embedder = Embedder.open(arguments.model, sha256=arguments.model_sha256, delegate=arguments.delegate)
     status = embedder.backend
     if status.fallback:

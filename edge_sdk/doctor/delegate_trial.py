@@ -11,7 +11,7 @@ import warnings
 
 from edge_sdk.errors import EdgeSdkError
 from edge_sdk.inference.backends.litert import partitions_taken
-from edge_sdk.inference.choice import DelegateWarning, EvidenceWarning, open_backend
+from edge_sdk.inference.choice import BackendWarning, open_backend
 from edge_sdk.inference.model_file import ModelFile
 
 
@@ -21,8 +21,7 @@ def main(model: str, library: str) -> int:
     try:
         file = ModelFile.open(model)
         with warnings.catch_warnings():
-            for kind in (DelegateWarning, EvidenceWarning):
-                warnings.simplefilter("ignore", kind)
+            warnings.simplefilter("ignore", BackendWarning)
             _, status = open_backend(file.data, file.card, delegate=library)
         answer["right"] = not status.fallback
         answer["hint"] = status.advice

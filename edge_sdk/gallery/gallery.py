@@ -240,7 +240,7 @@ class Gallery(Exchange):
             probe, limit = recognition.probe(embedding), recognition.limit(threshold)
             return lambda: recognition.identify(probe, limit=limit, now_s=now_s)
 
-        return self._answered(prepared, lambda why: Identification(Decision.LOCKED_OUT, None, why))
+        return self._answered(prepared, _nobody)
 
     def verify(
         self,
@@ -299,9 +299,7 @@ class Gallery(Exchange):
             GalleryError: as `refresh`, or the try could not be counted.
         """
         rejected = Identification(Decision.REJECTED, None)
-        return self._answered(
-            lambda: lambda: rejected, lambda why: Identification(Decision.LOCKED_OUT, None, why)
-        )
+        return self._answered(lambda: lambda: rejected, _nobody)
 
     def reset_attempts(self) -> None:
         """Begin the count of failures anew, as an administrator, in a commit of its own.
@@ -406,3 +404,7 @@ class Gallery(Exchange):
         if now is None:
             return max(self._vault.places.clock(), self._vault.content.committed_at_s)
         return seconds(now)
+
+
+def _nobody(why: Reason) -> Identification:
+    return Identification(Decision.LOCKED_OUT, None, why)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from edge_sdk.errors import GalleryFormatError, InputError
 from edge_sdk.gallery import sealing
 from edge_sdk.gallery.comparison import unit_rows
-from edge_sdk.gallery.content import DECISION_POLICY, OWN_THRESHOLDS, TRANSFORM_KEY, Content
+from edge_sdk.gallery.content import DECISION_POLICY, OWN_THRESHOLDS, TRANSFORM_KEY, Content, ids_of
 from edge_sdk.gallery.enrolment import EnrolmentChecks
 from edge_sdk.gallery.format import Header, Transform
 from edge_sdk.gallery.kernels import Probe
@@ -192,12 +192,12 @@ def rotation_of(header: Header, content: Content) -> Shp3 | None:
 
 
 def _own_thresholds(content: Content) -> dict[int, float]:
-    record = content.record(OWN_THRESHOLDS)
-    if record is None:
+    found = parse_own_thresholds(content.record(OWN_THRESHOLDS) or b"")
+    if not found:
         return {}
-    index = {row.tobytes(): place for place, row in enumerate(content.subjects["id"])}
-    found = parse_own_thresholds(record)
-    return {index[subject]: limit for subject, limit in found.items() if subject in index}
+    return {
+        index: found[subject] for index, subject in enumerate(ids_of(content.subjects)) if subject in found
+    }
 
 
 def _unchanged(rows: Float64Array) -> Float64Array:

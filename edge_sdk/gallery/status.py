@@ -12,6 +12,7 @@ from edge_sdk.gallery.content import (
     OWN_THRESHOLDS,
     REVOKED,
     Content,
+    ids_of,
     templates_per_subject,
 )
 from edge_sdk.gallery.creation import SUITES, TEMPLATE_TYPES, TRANSFORMS, name_of
@@ -63,8 +64,7 @@ def status_of(vault: Vault, policy: DecisionPolicy | None, attempts: AttemptStat
 def subjects_of(content: Content) -> tuple[Subject, ...]:
     """Everyone enrolled, in order of enrolment."""
     counts = templates_per_subject(content.templates, len(content.subjects)).tolist()
-    own = content.record(OWN_THRESHOLDS)
-    thresholds = {} if own is None else parse_own_thresholds(own)
+    thresholds = parse_own_thresholds(content.record(OWN_THRESHOLDS) or b"")
     return tuple(
         Subject(
             name=name,
@@ -74,11 +74,16 @@ def subjects_of(content: Content) -> tuple[Subject, ...]:
             valid_until_s=int(row["valid_until"]),
             enrolled_at_s=int(row["enrolled_at"]),
             revoked=bool(row["flags"] & REVOKED),
-            id=row["id"].tobytes().hex(),
-            threshold=thresholds.get(row["id"].tobytes()),
+            id=subject.hex(),
+            threshold=thresholds.get(subject),
         )
-        for name, label, count, row in zip(
-            content.names, content.labels, counts, content.subjects, strict=True
+        for name, label, count, row, subject in zip(
+            content.names,
+            content.labels,
+            counts,
+            content.subjects,
+            ids_of(content.subjects),
+            strict=True,
         )
     )
 

@@ -290,9 +290,10 @@ class Transaction:
     def _set_own_threshold(self, index: int, threshold: float | None) -> None:
         record = self._policy.get(OWN_THRESHOLDS)
         own = {} if record is None else parse_own_thresholds(record.value)
-        own.pop(self._content.subjects["id"][index].tobytes(), None)
+        subject = self._content.subjects["id"][index].tobytes()
+        own.pop(subject, None)
         if threshold is not None:
-            own[self._content.subjects["id"][index].tobytes()] = float(threshold)
+            own[subject] = float(threshold)
         self._set_record(OWN_THRESHOLDS, pack_own_thresholds(own) if own else None)
 
     def _set_record(self, kind: int, value: bytes | None) -> None:

@@ -17,11 +17,15 @@ from edge_sdk.inference.golden_check import check
 Open = Callable[["str | Path | None"], Backend]
 
 
-class DelegateWarning(UserWarning):
+class BackendWarning(UserWarning):
+    """What ``BackendStatus`` says as well; a program that says it in its own voice, or decides nothing, ignores it."""
+
+
+class DelegateWarning(BackendWarning):
     """The CPU runs in the place of a delegate that was asked for."""
 
 
-class EvidenceWarning(UserWarning):
+class EvidenceWarning(BackendWarning):
     """The card's thresholds were measured with other kernels than the ones that run."""
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edge_sdk import KeyFile, Recognizer, console
 from edge_sdk.cameras import Camera, FolderCamera, V4l2Camera
-from edge_sdk.inference.choice import DelegateWarning, EvidenceWarning
+from edge_sdk.inference.choice import BackendWarning
 
 LOOK_S = 30
 
@@ -16,8 +16,7 @@ LOOK_S = 30
 def main(home: Path, camera: Camera, edge_tpu: str = "libedgetpu.so.1") -> int:
     """Say each answer as it comes; 0 where somebody was recognized, 1 where nobody."""
     with warnings.catch_warnings():
-        for kind in (DelegateWarning, EvidenceWarning):  # said below
-            warnings.simplefilter("ignore", kind)
+        warnings.simplefilter("ignore", BackendWarning)  # said below
         recognizer = Recognizer.open(
             home / "face.tflite",
             detector=home / "detector.tflite",

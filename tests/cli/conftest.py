@@ -13,17 +13,9 @@ from typing import Any
 import pytest
 
 from edge_sdk.cli import main
+from tests.conftest import Outcome, in_process
 
 PROGRAM = Path(sys.executable).with_name("edge-sdk")
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a command left: its exit code, its data and its words."""
-
-    code: int
-    out: str
-    err: str
 
 
 def check_voice(outcome: Outcome) -> Outcome:
@@ -51,13 +43,7 @@ def edge_sdk(capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
     """Runs a command line in this process; everything is checked for its voice."""
 
     def run(*arguments: Any) -> Outcome:
-        capsys.readouterr()
-        try:
-            code = main([str(argument) for argument in arguments])
-        except SystemExit as stopped:
-            code = int(stopped.code or 0)
-        out, err = capsys.readouterr()
-        return check_voice(Outcome(code, out, err))
+        return check_voice(in_process(main, arguments, capsys))
 
     return run
 

@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +14,7 @@ from labelled_images import contents, photo, png, write
 
 from converters.cli import main
 from edge_sdk.inference.model_file import ModelFile, split
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a command left."""
-
-    code: int
-    out: str
-    err: str
+from tests.conftest import Outcome, in_process
 
 
 @pytest.fixture
@@ -35,14 +26,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def edge_convert(capsys: pytest.CaptureFixture[str], cache: Path) -> Callable[..., Outcome]:
     def run(*arguments: Any) -> Outcome:
-        capsys.readouterr()
-        try:
-            code = main([str(argument) for argument in arguments])
-        except SystemExit as stopped:
-            code = int(stopped.code or 0)
-        out, err = capsys.readouterr()
-        assert "Traceback" not in out + err
-        return Outcome(code, out, err)
+        return in_process(main, arguments, capsys)
 
     return run
 

@@ -23,6 +23,7 @@ from edge_sdk.errors import BackendUnavailableError, ModelError
 from edge_sdk.inference.backends.litert import LiteRtBackend
 from edge_sdk.inference.choice import EvidenceWarning
 from edge_sdk.inference.model_file import ModelFile, split
+from tests.conftest import in_process
 from tests.trial_delegates import build_delegate
 
 
@@ -51,13 +52,8 @@ def run(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
 
     def command(*arguments: object) -> tuple[int, str, str]:
-        try:
-            code = main([str(argument) for argument in arguments])
-        except SystemExit as stopped:
-            code = int(stopped.code or 0)
-        out, err = capsys.readouterr()
-        assert "Traceback" not in out + err
-        return code, out, err
+        done = in_process(main, arguments, capsys)
+        return done.code, done.out, done.err
 
     return command
 

@@ -170,7 +170,7 @@ def test_a_card_from_before_says_nothing_of_kernels(
     tmp_path: Path, make_model: Callable[..., bytes], make_evidence: Callable[..., object]
 ) -> None:
     path = tmp_path / "old.tflite"
-    path.write_bytes(make_model(operating_points=(replace(make_evidence(), kernels=""),)))  # type: ignore[type-var]
+    path.write_bytes(make_model(operating_points=(replace(make_evidence(), kernels=""),)))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert Embedder.open(path).backend.evidence == ""

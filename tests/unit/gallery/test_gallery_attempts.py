@@ -176,7 +176,7 @@ def test_the_state_machine_notices_a_counter_that_is_not_synced() -> None:
     device.files = SimulatedFileSystem.holding({counter_path(PATH): files.state()[counter_path(PATH)]})
     assert device.process().begin() == 2
     assert all(
-        parse_state(state[counter_path(PATH)], **OWN).failures == 2  # type: ignore[union-attr]
+        parse_state(state[counter_path(PATH)], **OWN).failures == 2
         for state in device.files.states_after_cut()
     )
 
@@ -333,7 +333,7 @@ def test_a_malformed_probe_is_no_try() -> None:
             gallery.identify(np.zeros(8, np.float32), threshold=0.5)
         with pytest.raises(LookupError):
             gallery.verify(STRANGER, "nobody", threshold=0.5)
-    assert gallery.attempts().failures == 0  # type: ignore[union-attr]
+    assert gallery.attempts().failures == 0
 
 
 def test_a_counter_taken_away_or_replaced_locks_everybody_out_until_an_administrator_acts() -> None:
@@ -423,7 +423,7 @@ def test_the_counter_of_a_gallery_that_is_gone_counts_nothing_and_is_replaced_by
     assert device.files.state()[counter_path(PATH)] == left
     with made.transaction() as t:
         t.limit_attempts(LIMIT)
-    assert made.attempts().failures == 0  # type: ignore[union-attr]
+    assert made.attempts().failures == 0
     assert answer(again(device), ANN) is Decision.ACCEPTED
 
 
@@ -447,7 +447,7 @@ def test_who_was_removed_in_the_middle_of_a_try_is_unknown() -> None:
         t.limit_attempts(AttemptPolicy())
     with pytest.raises(SubjectUnknownError):
         daemon.verify(ANN, name, threshold=0.5)
-    assert daemon.attempts().failures == 0  # type: ignore[union-attr]
+    assert daemon.attempts().failures == 0
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EROFS])
@@ -498,14 +498,14 @@ def test_tries_during_a_change_of_the_limit_count_and_a_stale_process_learns_of_
         def rename(self, source: Path, target: Path) -> None:
             if target == PATH:
                 assert answer(other) is Decision.REJECTED
-                assert other.attempts().failures == 2  # type: ignore[union-attr]
+                assert other.attempts().failures == 2
             super().rename(source, target)
 
     device.files.__class__ = Interrupted
     gallery.reset_attempts()
     assert len(device.files.state()[counter_path(PATH)]) == STATE_BYTES
     assert answer(other) is Decision.REJECTED
-    assert other.attempts().failures == gallery.attempts().failures == 1  # type: ignore[union-attr]
+    assert other.attempts().failures == gallery.attempts().failures == 1
 
 
 def test_a_process_that_missed_a_renewal_and_a_reset_still_knows_whom_it_sees() -> None:
@@ -533,9 +533,9 @@ def test_a_count_that_cannot_be_forgotten_is_left_and_never_asked_again() -> Non
     device.files.fail = {forgets: OSError(errno.ENOSPC, "full")}
     again(device).reset_attempts()
     assert len(device.files.state()[counter_path(PATH)]) == 2 * STATE_BYTES
-    assert again(device).attempts().failures == 0  # type: ignore[union-attr]
+    assert again(device).attempts().failures == 0
     assert answer(again(device)) is Decision.REJECTED
-    assert again(device).attempts().failures == 1  # type: ignore[union-attr]
+    assert again(device).attempts().failures == 1
     again(device).reset_attempts()
     assert len(device.files.state()[counter_path(PATH)]) == STATE_BYTES
     assert answer(again(device), ANN) is Decision.ACCEPTED
@@ -556,7 +556,7 @@ def test_an_older_state_beside_the_count_is_not_believed_and_nothing_strange_is_
         device.files = SimulatedFileSystem.holding({**device.files.state(), place: both})
         assert answer(again(device)) is Decision.REJECTED
         assert device.files.state()[place].endswith(strange)
-        assert again(device).attempts().failures == 2  # type: ignore[union-attr]
+        assert again(device).attempts().failures == 2
     device.files = SimulatedFileSystem.holding({**device.files.state(), place: newer + strange + strange})
     assert answer(again(device)) is Reason.COUNTER
 
@@ -573,7 +573,7 @@ def test_a_limit_whose_count_cannot_be_begun_is_not_set() -> None:
         gallery.reset_attempts()
     assert device.files.state() == before
     device.files.fail = {}
-    assert again(device).attempts().failures == 1  # type: ignore[union-attr]
+    assert again(device).attempts().failures == 1
 
 
 def test_the_real_clock_goes_on_and_keeps_its_boot() -> None:
@@ -706,7 +706,7 @@ def test_a_try_from_before_the_limit_forgets_no_failure_after_it() -> None:
     assert answer(again(device)) is Decision.REJECTED
     gallery.refresh()
     gallery._tries.end(number, accepted=True)
-    assert gallery.attempts().failures == 1  # type: ignore[union-attr]
+    assert gallery.attempts().failures == 1
 
 
 def test_the_real_clock_counts_milliseconds_since_the_machine_started() -> None:

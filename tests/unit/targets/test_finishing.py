@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 from integer_networks import IntegerNetwork
-from networks import CONTRACT, crops, tiny
-from PIL import Image
+from networks import CONTRACT, to_convert
 
 from converters.cli import main
 from converters.errors import ConversionError, TargetError
@@ -30,12 +29,9 @@ PARTS = ("constants.h", "golden.cc", "golden.h", "model_data.cc", "model_data.h"
 @pytest.fixture(scope="module")
 def converted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("finishing")
-    (folder / "crops").mkdir()
-    for number, pixels in enumerate(crops(36)):
-        Image.fromarray(pixels).save(folder / "crops" / f"{number:02}.png")
-    (folder / "tiny.tflite").write_bytes(tiny())
+    network, images = to_convert(folder)
     targets = ("microcontroller", "ethos-u", "mobile")
-    convert(Request(folder / "tiny.tflite", CONTRACT, folder / "crops", folder / "out", targets=targets))
+    convert(Request(network, CONTRACT, images, folder / "out", targets=targets))
     return folder / "out"
 
 

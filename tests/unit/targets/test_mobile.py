@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from integer_networks import IntegerNetwork
-from networks import crops, tiny
-from PIL import Image
+from networks import crops, tiny, to_convert
 
 from converters.errors import TargetError
 from converters.graph import Graph
@@ -30,13 +29,8 @@ CONTRACT = InputContract(16, 16, "rgb", (127.5,) * 3, (128.0,) * 3)
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("mobile")
-    (folder / "crops").mkdir()
-    for number, pixels in enumerate(crops(36)):
-        Image.fromarray(pixels).save(folder / "crops" / f"{number:02}.png")
-    (folder / "tiny.tflite").write_bytes(tiny())
-    convert(
-        Request(folder / "tiny.tflite", CONTRACT, folder / "crops", folder / "out", targets=("mobile", "cpu"))
-    )
+    network, images = to_convert(folder)
+    convert(Request(network, CONTRACT, images, folder / "out", targets=("mobile", "cpu")))
     return folder / "out"
 
 
