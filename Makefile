@@ -39,7 +39,7 @@ test-arm: $(VENV)/installed ## run the device path on an emulated ARM machine (2
 	@touch $@
 
 test-pytorch: .venv-pytorch/installed ## convert PyTorch models, in an environment of their own
-	.venv-pytorch/bin/python -m pytest -p no:anyio tests/unit/sources/test_from_pytorch.py
+	.venv-pytorch/bin/python -m pytest -p no:anyio tests/unit/converters/sources/test_from_pytorch.py
 
 .venv-mutants/installed: setup.cfg constraints.txt
 	$(PYTHON) -m venv .venv-mutants

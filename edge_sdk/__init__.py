@@ -34,33 +34,33 @@ from edge_sdk.errors import (
 )
 
 if TYPE_CHECKING:
-    from edge_sdk.decision import matching
-    from edge_sdk.decision.operating_point import OperatingPoint
+    from edge_sdk import matching
     from edge_sdk.gallery.attempts import AttemptPolicy
     from edge_sdk.gallery.gallery import Gallery
     from edge_sdk.gallery.keys import KeyFile, Passphrase
-    from edge_sdk.gallery.policy import DecisionPolicy
-    from edge_sdk.inference.card import InputContract, ModelCard
-    from edge_sdk.perception.detector import Detector
-    from edge_sdk.perception.embedder import Embedder
+    from edge_sdk.gallery.rules.policy import DecisionPolicy
+    from edge_sdk.model.card import InputContract, ModelCard
+    from edge_sdk.model.operating_point import OperatingPoint
     from edge_sdk.recognizer import Recognition, Recognizer
+    from edge_sdk.vision.detector import Detector
+    from edge_sdk.vision.embedder import Embedder
 
 __version__ = "0.1.0"
 
 _LAZY = {
     "AttemptPolicy": "edge_sdk.gallery.attempts",
-    "DecisionPolicy": "edge_sdk.gallery.policy",
-    "Detector": "edge_sdk.perception.detector",
-    "Embedder": "edge_sdk.perception.embedder",
+    "DecisionPolicy": "edge_sdk.gallery.rules.policy",
+    "Detector": "edge_sdk.vision.detector",
+    "Embedder": "edge_sdk.vision.embedder",
     "Gallery": "edge_sdk.gallery.gallery",
-    "InputContract": "edge_sdk.inference.card",
+    "InputContract": "edge_sdk.model.card",
     "KeyFile": "edge_sdk.gallery.keys",
-    "ModelCard": "edge_sdk.inference.card",
-    "OperatingPoint": "edge_sdk.decision.operating_point",
+    "ModelCard": "edge_sdk.model.card",
+    "OperatingPoint": "edge_sdk.model.operating_point",
     "Passphrase": "edge_sdk.gallery.keys",
     "Recognition": "edge_sdk.recognizer",
     "Recognizer": "edge_sdk.recognizer",
-    "matching": "edge_sdk.decision.matching",
+    "matching": "edge_sdk.matching",
 }
 
 __all__ = [

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sdk.inference.backends.base import TensorInfo
+from edge_sdk.runtime.backends.base import TensorInfo
 
 
 class FakeBackend:

@@ -23,14 +23,14 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from edge_sdk.bench.memory import peak_rss_bytes
 from edge_sdk.cameras import FolderCamera
+from edge_sdk.diagnostics.bench.memory import peak_rss_bytes
 from edge_sdk.errors import InputError
 from edge_sdk.gallery import Gallery, InMemoryKey
-from edge_sdk.perception.detector import Detector
-from edge_sdk.perception.embedder import Embedder
-from edge_sdk.perception.images import read_image
 from edge_sdk.recognizer import Recognizer
+from edge_sdk.vision.detector import Detector
+from edge_sdk.vision.embedder import Embedder
+from edge_sdk.vision.images import read_image
 
 Random = np.random.Generator
 #: Sides that files claim to have; four bytes hold them all, JPEG's two most.

@@ -13,8 +13,8 @@ from typing import Any, NoReturn
 import numpy as np
 import pytest
 
-from edge_sdk.decision.operating_point import OperatingPoint
-from edge_sdk.inference.card import InputContract, ModelCard
+from edge_sdk.model.card import InputContract, ModelCard
+from edge_sdk.model.operating_point import OperatingPoint
 
 ROOT = Path(__file__).parents[1]
 SIZE_PX = 96
@@ -133,7 +133,7 @@ def build_network(
     """
     from ai_edge_litert import schema_py_generated as schema
 
-    from converters.graph import Graph
+    from converters.graph.graph import Graph
 
     rng = np.random.default_rng(seed)
     dtype = np.int8 if integer else np.float32
@@ -193,8 +193,8 @@ def build_network(
 
 def build_model(*, integer: bool = True, seed: int = 0, golden: bool = False, **card_changes: Any) -> bytes:
     """The network with its card: a whole deployable file; with golden vectors where asked."""
-    from converters.golden import golden_vectors
-    from converters.package import with_card
+    from converters.analyze.golden_vectors import golden_vectors
+    from converters.graph.attach_card import with_card
 
     wanted = card_changes.get("input") or contract()
     network = build_network(integer=integer, seed=seed, channels=wanted.channels)

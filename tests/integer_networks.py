@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
-from networks import SAME, Network
+
+from tests.networks import SAME, Network
 
 #: What pixel-like activations have here: (scale, zero point).
 ACTIVATION = (0.05, 0)

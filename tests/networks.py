@@ -9,8 +9,8 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from PIL import Image
 
-from converters.graph import Graph
-from edge_sdk.inference.card import InputContract
+from converters.graph.graph import Graph
+from edge_sdk.model.card import InputContract
 
 CONTRACT = InputContract(16, 16, "rgb", (127.5,) * 3, (128.0,) * 3)
 SAME, VALID = 0, 1

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
-from integer_networks import IntegerNetwork
-from networks import SAME
+
+from tests.integer_networks import IntegerNetwork
+from tests.networks import SAME
 
 IMAGE = (1, 16, 16, 8)
 

@@ -6,16 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from converters.assessment.comparison import CandidateComparison, ComparisonResult, NamedFlip
-from converters.assessment.error_analysis import CauseCeiling, ErrorAnalysis, WrongDecision
-from converters.assessment.evaluate import (
-    Evaluation,
-    IdentificationEvidence,
-    ProbabilityEvidence,
-)
-from converters.assessment.identity import ArtefactIdentity
-from converters.attention import Attention, OcclusionMap
-from converters.evaluation import (
+from converters.analyze.gates import Gate
+from converters.analyze.layer_errors import LayerErrors, TensorError
+from converters.analyze.occlusion import Attention, OcclusionMap
+from converters.evaluate.metrics import (
     AcquisitionEvidence,
     EmbeddedSamples,
     IdentificationPoint,
@@ -26,10 +20,12 @@ from converters.evaluation import (
     reliability_bins,
     verify_all_pairs,
 )
-from converters.gates import Gate
-from converters.layers import LayerErrors, TensorError
-from converters.report import Artefact, Report
-from edge_sdk.inference.card import InputContract
+from converters.evaluate.runner.compare import CandidateComparison, ComparisonResult, NamedFlip
+from converters.evaluate.runner.error_analysis import CauseCeiling, ErrorAnalysis, WrongDecision
+from converters.evaluate.runner.evaluate import Evaluation, IdentificationEvidence, ProbabilityEvidence
+from converters.evaluate.runner.identity import ArtefactIdentity
+from converters.results import ArtefactResult, ConversionResult
+from edge_sdk.model.card import InputContract
 
 HOSTILE = (
     "<script>alert(1)</script>\"'><img src=http://evil.example/x onerror=alert(2)>$\\frac{</style>&amp;]]>"
@@ -39,12 +35,12 @@ FMRS = (1e-1, 1e-2, 1e-3, 1e-6)
 
 def artefact(
     recipe: str, precision: str, cosine: float, *, name: str = "door", failed: bool = False
-) -> Artefact:
+) -> ArtefactResult:
     gates = (
         Gate("static", "every tensor has a static shape", "static", True),
         Gate("finite", "a finite embedding for every image", "NaN" if failed else "finite", not failed),
     )
-    return Artefact(
+    return ArtefactResult(
         file=f"{name}.{recipe}.tflite",
         recipe=recipe,
         precision=precision,
@@ -59,7 +55,7 @@ def artefact(
     )
 
 
-def report(*, cosine: float = 0.8684, name: str = "door", **changes: Any) -> Report:
+def report(*, cosine: float = 0.8684, name: str = "door", **changes: Any) -> ConversionResult:
     values: dict[str, Any] = {
         "name": name,
         "contract": InputContract(112, 112, "rgb", (127.5,) * 3, (128.0,) * 3),
@@ -75,7 +71,7 @@ def report(*, cosine: float = 0.8684, name: str = "door", **changes: Any) -> Rep
             artefact("cpu_int8", "int8", cosine, name=name),
         ),
     }
-    return Report(**{**values, **changes})
+    return ConversionResult(**{**values, **changes})
 
 
 def embedded(*, noise: float, name: str = "door", subjects: int = 40, each: int = 4) -> EmbeddedSamples:

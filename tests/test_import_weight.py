@@ -48,7 +48,7 @@ def roots(modules: set[str]) -> set[str]:
         "import edge_sdk.cli; edge_sdk.cli.build_parser()",
         "import edge_sdk.testing",
         "import edge_sdk.zoo",
-        "import edge_sdk.perception.detector, edge_sdk.perception.quality, edge_sdk.perception.liveness",
+        "import edge_sdk.vision.detector, edge_sdk.vision.quality, edge_sdk.vision.liveness",
     ],
 )
 def test_nothing_heavy_is_loaded_by_importing(run_python: Run, source: str) -> None:
@@ -65,7 +65,7 @@ def test_nothing_of_the_workstation_is_loaded_by_recognizing(
     modules = loaded(
         run_python,
         "from edge_sdk import Embedder\n"
-        "from edge_sdk.perception.images import read_image\n"
+        "from edge_sdk.vision.images import read_image\n"
         f"Embedder.open({str(model_path)!r}).embed(read_image({str(products[0].enrol)!r}))",
     )
     assert {"ai_edge_litert", "PIL"} <= roots(modules)

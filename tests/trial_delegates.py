@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.conftest import lacking
 
-SOURCE = Path(__file__).parent / "unit" / "edge_sdk" / "inference" / "trial_delegate.c"
+SOURCE = Path(__file__).parent / "unit" / "edge_sdk" / "runtime" / "backends" / "trial_delegate.c"
 
 
 def build_delegate(folder: Path, *options: str, source: str | None = None) -> Path:

@@ -16,22 +16,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from converters.budget import CosineBudget, LabelledCrops, read_labelled
-from converters.calibration import CalibrationSet, channel_statistics, read_calibration, real_inputs
 from converters.cli import add_contract, input_contract, share
-from converters.embedding import embed_crops
-from converters.evaluation import AllPairs, Interval, PairedDifference, Unsupported, paired_differences
-from converters.float_model import FloatModel, canonical
-from converters.graph import Graph, indices
+from converters.data.calibration import CalibrationSet, read_calibration, real_inputs
+from converters.data.embedding import embed_crops
+from converters.evaluate.metrics import AllPairs, Interval, PairedDifference, Unsupported, paired_differences
+from converters.graph.graph import Graph, indices
+from converters.graph.latency import time_ratio
 from converters.progress import stage
-from converters.quantizers.int8 import make_int8
-from converters.recipe import Recipe, shipped
-from converters.search import search
+from converters.quantize.budget import CosineBudget, LabelledCrops, read_labelled
+from converters.quantize.int8 import make_int8
+from converters.quantize.recipe import Recipe, shipped
+from converters.quantize.search import search
+from converters.quantize.statistics import channel_statistics
 from converters.sources import read_source
-from converters.timing import time_ratio
+from converters.sources.float_model import FloatModel, canonical
 from edge_sdk import console
-from edge_sdk.decision.matching import cosine
-from edge_sdk.inference.card import InputContract
+from edge_sdk.matching import cosine
+from edge_sdk.model.card import InputContract
 
 SCHEMA = "edge-sdk/int8-ablation/1"
 WITNESS_IMAGES = 16

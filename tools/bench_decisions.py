@@ -19,11 +19,11 @@ from pathlib import Path
 
 import numpy as np
 
-from converters.assessment.artefact import open_artefact
-from converters.assessment.embedding_cache import default_folder
-from converters.assessment.embedding_run import embed_with
-from converters.evaluation import Unsupported, all_pairs, open_samples, threshold_at_fmr
-from converters.evaluation.samples import EmbeddedSamples
+from converters.evaluate.metrics import Unsupported, all_pairs, open_samples, threshold_at_fmr
+from converters.evaluate.metrics.samples import EmbeddedSamples
+from converters.evaluate.runner.embedding_cache import default_folder
+from converters.evaluate.runner.embedding_run import embed_with
+from converters.evaluate.runner.open_artefact import open_artefact
 from edge_sdk.types import Float64Array, FloatArray
 
 IntArray = np.ndarray

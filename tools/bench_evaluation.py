@@ -41,7 +41,7 @@ def main() -> None:
 
 def bench(images: int, subjects: int, replicates: int) -> None:
     """Print the seconds of each step and the peak resident memory so far."""
-    from converters.evaluation import (
+    from converters.evaluate.metrics import (
         DEFAULT_FMRS,
         AllPairs,
         Unsupported,

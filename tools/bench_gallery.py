@@ -19,12 +19,12 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_sdk.decision.operating_point import OperatingPoint
 from edge_sdk.gallery import AttemptPolicy, DecisionPolicy, FileAnchor, Gallery, KeyFile
-from edge_sdk.gallery.comparison import quantize
-from edge_sdk.gallery.format import TemplateType
-from edge_sdk.gallery.kernels import Probe, kernel_for
-from edge_sdk.gallery.search import Search
+from edge_sdk.gallery.format.header import TemplateType
+from edge_sdk.gallery.match.kernels import Probe, kernel_for
+from edge_sdk.gallery.match.search import Search
+from edge_sdk.gallery.match.templates import quantize
+from edge_sdk.model.operating_point import OperatingPoint
 
 SIZES = (1, 10, 30, 100, 300, 1_000, 3_000, 10_000, 30_000, 100_000)
 TIME_BUDGET_S = 1.0  # per size and method

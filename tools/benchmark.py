@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from edge_sdk import Embedder, console
-from edge_sdk.inference.backends.litert import LiteRtBackend
-from edge_sdk.inference.model_file import ModelFile
+from edge_sdk.model.model_file import ModelFile
+from edge_sdk.runtime.backends.litert import LiteRtBackend
 
 ROUNDS, RUNS = 40, 10
 

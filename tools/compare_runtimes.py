@@ -133,8 +133,8 @@ def scenes(arguments: argparse.Namespace) -> tuple[list[np.ndarray], list[np.nda
     Left out are photographs in which the SDK does not find one good face; the others would take them.
     """
     from edge_sdk import Detector, Embedder
-    from edge_sdk.perception.images import read_image
-    from edge_sdk.recognizer.sampling import Sample, Sampler
+    from edge_sdk.recognizer.sampling import AlignedSample, Sampler
+    from edge_sdk.vision.images import read_image
 
     detector = Detector.open(arguments.cache / "yunet.float32.tflite")
     sampler = Sampler(detector, Embedder.open(arguments.cache / "sface.cpu_int8.tflite"))
@@ -151,7 +151,7 @@ def scenes(arguments: argparse.Namespace) -> tuple[list[np.ndarray], list[np.nda
             photograph = read_image(io.BytesIO(file.read()), name=name)
             frame, other = scene(photograph, rng), scene(photograph, rng)
             if all(
-                isinstance(sampler.take(one), Sample) and len(detector.detect(one)) == 1
+                isinstance(sampler.take(one), AlignedSample) and len(detector.detect(one)) == 1
                 for one in (frame, other)
             ):
                 frames.append(frame)
@@ -165,7 +165,7 @@ def scenes(arguments: argparse.Namespace) -> tuple[list[np.ndarray], list[np.nda
 
 def scene(photograph: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """A photograph somewhere before a soft background."""
-    from edge_sdk.perception.resize import resize
+    from edge_sdk.vision.resize import resize
 
     coarse = rng.integers(60, 190, (7, 9, 3)).astype(np.uint8)
     frame = resize(coarse, HEIGHT, WIDTH)
@@ -223,7 +223,7 @@ def starts(arguments: argparse.Namespace, name: str, folder: Path) -> list[dict[
 
 def alone(arguments: argparse.Namespace, name: str, folder: str) -> int:
     """In a fresh process: open, decide once, and then go on, for the most memory that frames take."""
-    from edge_sdk.bench.memory import peak_rss_bytes
+    from edge_sdk.diagnostics.bench.memory import peak_rss_bytes
 
     frame = np.load(Path(folder) / "frame.npy")
     with console.native_logs_off():

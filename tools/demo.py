@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_sdk import Embedder, Gallery, KeyFile, OperatingPoint, console
-from edge_sdk.perception.images import read_image
 from edge_sdk.types import UInt8Array
+from edge_sdk.vision.images import read_image
 
 SAMPLES = Path(__file__).resolve().parents[1] / "samples" / "products"
 #: The share of strangers that may be taken for an enrolled product.
@@ -80,25 +80,25 @@ def heading(text: str) -> None:
 
 def converted(output: Path) -> Path:
     """Step 1: edge-convert convert, and where its int8 file is."""
-    from converters.pipeline import convert
-    from converters.request import Request
-    from edge_sdk.inference.card import InputContract
+    from converters.pipeline.convert import convert
+    from converters.pipeline.options import ConversionOptions
+    from edge_sdk.model.card import InputContract
 
     source = SAMPLES / "model" / "products.keras"
     said = json.loads(source.with_suffix(".contract.json").read_text())
     contract = InputContract.from_json(said)
     about = {key: str(said.get(key, "")) for key in ("name", "version", "description", "licence")}
-    report = convert(Request(source, contract, SAMPLES / "calibration", output, **about))
+    report = convert(ConversionOptions(source, contract, SAMPLES / "calibration", output, **about))
     print(report.to_text())
     return output / report.artefacts[-1].file
 
 
 def measured_threshold(model: Path) -> float:
     """Step 2: edge-convert evaluate --write-card, and the threshold for a search of ten references."""
-    from converters.assessment.artefact import open_artefact
-    from converters.assessment.evaluate import evaluate
-    from converters.assessment.write_card import write_card
-    from converters.evaluation import open_samples
+    from converters.evaluate.metrics import open_samples
+    from converters.evaluate.runner.evaluate import evaluate
+    from converters.evaluate.runner.open_artefact import open_artefact
+    from converters.evaluate.runner.write_card import write_card
 
     references = len(list((SAMPLES / "enrol").glob("*.jpg")))
     evaluation = evaluate(

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from converters.evaluation import (
+from converters.evaluate.metrics import (
     AllPairs,
     EmbeddedSamples,
     Unsupported,
@@ -36,12 +36,12 @@ from converters.evaluation import (
 )
 from converters.progress import stage
 from edge_sdk import AcquisitionError, Embedder, console
-from edge_sdk.perception.alignment import align
-from edge_sdk.perception.detector import Detector
-from edge_sdk.perception.faces import Face, central, largest
-from edge_sdk.perception.quality import Quality, assess, refusals
-from edge_sdk.perception.resize import resize
 from edge_sdk.types import FloatArray, UInt8Array
+from edge_sdk.vision.alignment import align
+from edge_sdk.vision.detector import Detector
+from edge_sdk.vision.faces import Face, central, largest
+from edge_sdk.vision.quality import Quality, assess, refusals
+from edge_sdk.vision.resize import resize
 
 SCHEMA = "edge-sdk/faces-end-to-end/1"
 FMRS = (1e-2, 1e-3, 1e-4)

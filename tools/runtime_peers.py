@@ -46,11 +46,11 @@ class Sdk:
     """`Recognizer` with a sealed gallery, whose tries are not limited, so that none is written to the disk."""
 
     def __init__(self, detector: Path, embedder: Path) -> None:
-        from edge_sdk.bench.clock import ClockedBackend, ClockedNetwork
-        from edge_sdk.inference.backends.litert import LiteRtBackend
-        from edge_sdk.inference.model_file import ModelFile
-        from edge_sdk.perception.detector import Detector, open_network
-        from edge_sdk.perception.embedder import Embedder
+        from edge_sdk.diagnostics.bench.clock import ClockedBackend, ClockedNetwork
+        from edge_sdk.model.model_file import ModelFile
+        from edge_sdk.runtime.backends.litert import LiteRtBackend
+        from edge_sdk.vision.detector import Detector, open_network
+        from edge_sdk.vision.embedder import Embedder
 
         self._spent = 0.0
         file = ModelFile.open(embedder)
@@ -197,9 +197,9 @@ class OnnxRuntime(_WithMatrix):
         import cv2
         import onnxruntime
 
-        from edge_sdk.inference.card import InputContract
-        from edge_sdk.inference.templates import arcface
-        from edge_sdk.perception.yunet import YuNetDecoder
+        from edge_sdk.model.card import InputContract
+        from edge_sdk.model.landmark_template import arcface
+        from edge_sdk.vision.yunet import YuNetDecoder
 
         super().__init__(f"onnxruntime {version('onnxruntime')}")
         cv2.setNumThreads(1)
@@ -219,9 +219,9 @@ class OnnxRuntime(_WithMatrix):
 
     def embed(self, frame: np.ndarray) -> np.ndarray | None:
         """The largest face's embedding, length 1; None where there is no face."""
-        from edge_sdk.inference.network import Output
-        from edge_sdk.perception.alignment import align
-        from edge_sdk.perception.candidates import merge
+        from edge_sdk.runtime.network import Output
+        from edge_sdk.vision.alignment import align
+        from edge_sdk.vision.candidates import merge
 
         seen, shrink = _shrunk(self._cv2, frame, (SIDE, SIDE))
         blob = self._cv2.dnn.blobFromImage(seen, swapRB=True)

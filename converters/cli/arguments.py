@@ -9,7 +9,7 @@ from typing import Any
 
 from converters.errors import ConversionError
 from edge_sdk.errors import ModelCardError
-from edge_sdk.inference.card import COLORS, InputContract
+from edge_sdk.model.card import COLORS, InputContract
 
 
 def add_command(commands: Any, name: str, summary: str, example: str) -> argparse.ArgumentParser:
@@ -43,7 +43,7 @@ def add_targets(parser: argparse.ArgumentParser, meaning: str) -> None:
 
 
 def _targets(text: str) -> list[str]:
-    from converters.production import known_targets
+    from converters.pipeline.build import known_targets
 
     names = text.split(",")
     try:

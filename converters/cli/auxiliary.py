@@ -47,7 +47,7 @@ def add_commands(commands: Any) -> None:
 
 
 def _auxiliary(arguments: argparse.Namespace) -> int:
-    from converters.auxiliary import AuxiliaryRequest, convert_auxiliary
+    from converters.pipeline.auxiliary import AuxiliaryRequest, convert_auxiliary
 
     scale = arguments.crop_scale
     report = convert_auxiliary(

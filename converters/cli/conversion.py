@@ -109,8 +109,8 @@ def add_commands(commands: Any) -> None:
 
 def _convert(arguments: argparse.Namespace) -> int:
     contract, said = input_contract(arguments)
-    from converters.pipeline import convert
-    from converters.request import Request
+    from converters.pipeline.convert import convert
+    from converters.pipeline.options import ConversionOptions
 
     if bool(arguments.max_fnmr_loss) != (arguments.images is not None):
         arguments.parser.error("--max-fnmr-loss and --images belong together")
@@ -125,7 +125,7 @@ def _convert(arguments: argparse.Namespace) -> int:
         given = getattr(arguments, flag)
         return str(said.get(flag, default)) if given is None else str(given)
 
-    request = Request(
+    request = ConversionOptions(
         model=arguments.model,
         contract=contract,
         calibration=arguments.calibration,

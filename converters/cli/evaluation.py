@@ -11,11 +11,11 @@ from edge_sdk import console
 from edge_sdk.errors import InputError
 
 if TYPE_CHECKING:
-    from converters.assessment.comparison import ComparisonResult
-    from converters.assessment.evaluate import Evaluation
-    from converters.assessment.execution import Execution
-    from converters.evaluation.protocols import OpenSetList, PairsList
-    from converters.evaluation.samples import SampleSet
+    from converters.evaluate.metrics.protocols import OpenSetList, PairsList
+    from converters.evaluate.metrics.samples import SampleSet
+    from converters.evaluate.runner.compare import ComparisonResult
+    from converters.evaluate.runner.evaluate import Evaluation
+    from converters.evaluate.runner.execution import Execution
 
 PROGRAM = "edge-convert"
 _EVALUATE_EXAMPLE = """examples:
@@ -210,11 +210,11 @@ def _share(text: str) -> float:
 def _evaluate(arguments: argparse.Namespace) -> int:
     contract = optional_contract(arguments)
     _check_evaluate(arguments)
-    from converters.assessment.artefact import open_artefact
-    from converters.assessment.evaluate import FPIRS, Protocol
-    from converters.assessment.evaluate import evaluate as measure
-    from converters.assessment.workers import open_workers
-    from converters.assessment.write_card import CARD_FMRS, check_writable, write_card
+    from converters.evaluate.runner.evaluate import FPIRS, Protocol
+    from converters.evaluate.runner.evaluate import evaluate as measure
+    from converters.evaluate.runner.open_artefact import open_artefact
+    from converters.evaluate.runner.workers import open_workers
+    from converters.evaluate.runner.write_card import CARD_FMRS, check_writable, write_card
 
     artefact = open_artefact(arguments.file, contract=contract, execution=_execution(arguments))
     if arguments.write_card:
@@ -270,7 +270,7 @@ def _check_work(arguments: argparse.Namespace) -> None:
 
 def _execution(arguments: argparse.Namespace) -> Execution | None:
     """What the flags say; None where they leave it to the card's target."""
-    from converters.assessment.execution import Execution
+    from converters.evaluate.runner.execution import Execution
 
     if arguments.delegate is not None:
         return Execution(delegate=arguments.delegate, options=tuple(arguments.delegate_option))
@@ -279,9 +279,9 @@ def _execution(arguments: argparse.Namespace) -> Execution | None:
 
 def _evaluation_images(arguments: argparse.Namespace) -> tuple[SampleSet, OpenSetList | None, str]:
     """(samples, who is enrolled and searched or None, how that came about)."""
-    from converters.assessment.open_set_images import open_enrol_and_probes
-    from converters.evaluation.protocols import read_open_set, split_open_set
-    from converters.evaluation.samples import open_samples
+    from converters.evaluate.metrics.protocols import read_open_set, split_open_set
+    from converters.evaluate.metrics.samples import open_samples
+    from converters.evaluate.runner.open_set_images import open_enrol_and_probes
 
     if arguments.enrol is not None:
         samples, listed = open_enrol_and_probes(arguments.enrol, arguments.probes, name=arguments.data_set)
@@ -304,10 +304,10 @@ def _compare(arguments: argparse.Namespace) -> int:
     _check_work(arguments)
     if arguments.attention and arguments.report is None:
         raise InputError("--attention draws into the page: expected --report PAGE.html with it, found none")
-    from converters.assessment.comparison import compare as measure
-    from converters.assessment.comparison import open_artefacts, open_images
-    from converters.assessment.evaluate import Protocol
-    from converters.assessment.workers import open_workers
+    from converters.evaluate.runner.compare import compare as measure
+    from converters.evaluate.runner.compare import open_artefacts, open_images
+    from converters.evaluate.runner.evaluate import Protocol
+    from converters.evaluate.runner.workers import open_workers
 
     artefacts = open_artefacts(
         [arguments.first, *arguments.others], contract=contract, execution=_execution(arguments)
@@ -343,7 +343,7 @@ def _compare(arguments: argparse.Namespace) -> int:
 
 
 def _pairs(arguments: argparse.Namespace) -> PairsList | None:
-    from converters.evaluation.protocols import read_pairs
+    from converters.evaluate.metrics.protocols import read_pairs
 
     return None if arguments.pairs is None else read_pairs(arguments.pairs)
 
@@ -351,7 +351,7 @@ def _pairs(arguments: argparse.Namespace) -> PairsList | None:
 def _cache(arguments: argparse.Namespace) -> Path | None:
     if arguments.no_cache:
         return None
-    from converters.assessment.embedding_cache import default_folder, prepare
+    from converters.evaluate.runner.embedding_cache import default_folder, prepare
 
     folder = default_folder()
     problem = prepare(folder)
@@ -367,7 +367,7 @@ def _cache(arguments: argparse.Namespace) -> Path | None:
 def _write_page(
     arguments: argparse.Namespace, samples: SampleSet, found: Evaluation | ComparisonResult, **content: Any
 ) -> None:
-    from converters.atomic_file import replace_file
+    from converters.output import replace_file
     from converters.report.page import render_page
 
     thumbnails = None

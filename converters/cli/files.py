@@ -56,7 +56,7 @@ def _add_targets_page(commands: Any) -> None:
 
 
 def _inspect(arguments: argparse.Namespace) -> int:
-    from converters.inspection import inspect
+    from converters.analyze.inspection import inspect
 
     found = inspect(arguments.file)
     tell(arguments, found.to_json(), found.to_text())
@@ -64,7 +64,7 @@ def _inspect(arguments: argparse.Namespace) -> int:
 
 
 def _lint(arguments: argparse.Namespace) -> int:
-    from converters.production import known_targets
+    from converters.pipeline.build import known_targets
     from converters.targets import TARGETS
     from converters.targets.lint import lint
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from math import log
 
-from converters.assessment.comparison import CandidateComparison, ComparisonResult, NamedFlip
-from converters.evaluation.evidence import (
+from converters.evaluate.metrics.evidence import (
     FidelityEvidence,
     PairedDifference,
     ThresholdDrift,
     Unsupported,
 )
+from converters.evaluate.runner.compare import CandidateComparison, ComparisonResult, NamedFlip
 from converters.report import plots, words
 from converters.report.conversion_sections import facts_list
 from converters.report.html import Content, Html, tag

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-from converters.assessment.comparison import CandidateComparison, ComparisonResult
-from converters.evaluation.evidence import Interval, PairedDifference
+from converters.evaluate.metrics.evidence import Interval, PairedDifference
+from converters.evaluate.runner.compare import CandidateComparison, ComparisonResult
 from converters.report import words
-from converters.report.conversion import Verdict
 from converters.report.plots import MARGIN
+from converters.results import ReportVerdict
 
 _SEVERITY = ("bad", "caution", "open", "good")
 # A rate that fewer false matches decide moves with a handful of pairs.
@@ -17,13 +17,13 @@ _STEADY_FALSE_MATCHES = 100
 _Row: TypeAlias = tuple[PairedDifference, Interval]
 
 
-def verdicts(comparison: ComparisonResult) -> list[Verdict]:
+def verdicts(comparison: ComparisonResult) -> list[ReportVerdict]:
     """One per candidate, the gravest first."""
     found = [_verdict(candidate, comparison) for candidate in comparison.candidates]
     return sorted(found, key=lambda verdict: _SEVERITY.index(verdict.level))
 
 
-def _verdict(candidate: CandidateComparison, comparison: ComparisonResult) -> Verdict:
+def _verdict(candidate: CandidateComparison, comparison: ComparisonResult) -> ReportVerdict:
     rows = [
         (row, row.interval)
         for row in candidate.differences
@@ -44,28 +44,32 @@ def _verdict(candidate: CandidateComparison, comparison: ComparisonResult) -> Ve
             f"{file} worse than {first}: at FMR {words.rate(row.target_fmr)} it accepts"
             f" {words.percent(row.candidate_tar)} of mated comparisons, {first} {words.percent(row.baseline_tar)}"
         )
-        return Verdict("bad", sentence, _basis(candidate, comparison, (row, bounds)))
+        return ReportVerdict("bad", sentence, _basis(candidate, comparison, (row, bounds)))
     proven = _proven(rows)
     if not proven:
         least = min(rows, key=lambda pair: pair[1].low)
-        return Verdict("caution", f"{file} not shown to be {margin}", _basis(candidate, comparison, least))
+        return ReportVerdict(
+            "caution", f"{file} not shown to be {margin}", _basis(candidate, comparison, least)
+        )
     if len(proven) == len(rows):
         least = min(rows, key=lambda pair: pair[1].low)
         sentence = f"{file} {margin}, at every FMR that the data can support"
-        return Verdict("good", sentence, _basis(candidate, comparison, least))
+        return ReportVerdict("good", sentence, _basis(candidate, comparison, least))
     lowest, open_row = proven[-1], rows[len(proven)]
     steady = len(_steady(rows[len(proven) :], comparison)) == 0
     sentence = f"{file} {margin} down to FMR {words.rate(lowest[0].target_fmr)}; below, it is not shown"
-    return Verdict("good" if steady else "caution", sentence, _basis(candidate, comparison, lowest, open_row))
+    return ReportVerdict(
+        "good" if steady else "caution", sentence, _basis(candidate, comparison, lowest, open_row)
+    )
 
 
-def _without_error_rates(candidate: CandidateComparison, comparison: ComparisonResult) -> Verdict:
+def _without_error_rates(candidate: CandidateComparison, comparison: ComparisonResult) -> ReportVerdict:
     basis = (
         f"{candidate.artefact.file} keeps a mean cosine of {words.cosine(candidate.cosine_mean)} (least"
         f" {words.cosine(candidate.cosine_min)}) to {comparison.baseline.file} on"
         f" {words.count(comparison.images, 'image')}"
     )
-    return Verdict(
+    return ReportVerdict(
         "open", "the data cannot say what the file loses: it takes two images each of ten subjects", basis
     )
 

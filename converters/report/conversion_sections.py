@@ -6,16 +6,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from converters.report import words
-from converters.report.conversion import Artefact, Report
 from converters.report.html import Content, Html, tag
 from converters.report.html import table as html_table
 from converters.report.svg import BASE, CANDIDATE, GRID, MUTED, figure, framed
+from converters.results import ArtefactResult, ConversionResult
 
 #: A logarithmic axis has no zero.
 _LEAST_DISTANCE = 1e-6
 
 
-def tiles(report: Report) -> Html:
+def tiles(report: ConversionResult) -> Html:
     """The figures to remember, of the integer file where there is one."""
     first = report.artefacts[0]
     shown = next((a for a in report.artefacts if a.precision == "int8"), report.artefacts[-1])
@@ -49,7 +49,7 @@ def tiles(report: Report) -> Html:
     )
 
 
-def converted(report: Report) -> Html:
+def converted(report: ConversionResult) -> Html:
     """Source, contract, calibration, and what a person should know."""
     source, calibration = report.source, report.calibration
     where = "that calibration has not seen" if report.held_out else "that calibration has seen too"
@@ -74,7 +74,7 @@ def converted(report: Report) -> Html:
     )
 
 
-def files(report: Report) -> Html:
+def files(report: ConversionResult) -> Html:
     """What was made, one row per file."""
     reference = report.artefacts[0]
     where = "images that calibration has not seen" if report.held_out else "the calibration images themselves"
@@ -107,7 +107,7 @@ def files(report: Report) -> Html:
     )
 
 
-def searches(report: Report) -> Html:
+def searches(report: ConversionResult) -> Html:
     """What was tried for each recipe that was searched for, and what was kept."""
     return tag(
         "section",
@@ -193,7 +193,7 @@ def _sensitive(pairs: Sequence[Sequence[Any]]) -> Html:
     )
 
 
-def gates(report: Report) -> Html:
+def gates(report: ConversionResult) -> Html:
     """Every gate with what it wanted and what each file is."""
     names = list(dict.fromkeys(gate.name for a in report.artefacts for gate in a.gates))
     rows: list[list[Content]] = []
@@ -213,7 +213,7 @@ def gates(report: Report) -> Html:
     return tag("section", tag("h2", "Gates", id="gates"), html_table(head, rows))
 
 
-def operators(report: Report) -> Html:
+def operators(report: ConversionResult) -> Html:
     """How often each operator occurs in each file."""
     names = sorted(
         {name for a in report.artefacts for name in a.operators},
@@ -248,7 +248,7 @@ def _tile(name: str, value: str, basis: str) -> Html:
     )
 
 
-def _file_row(artefact: Artefact, reference: Artefact) -> list[Content]:
+def _file_row(artefact: ArtefactResult, reference: ArtefactResult) -> list[Content]:
     passed = sum(gate.passed for gate in artefact.gates)
     whole = passed == len(artefact.gates)
     return [

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from converters.assessment.error_analysis import ErrorAnalysis, WrongDecision
-from converters.assessment.evaluate import Evaluation, IdentificationEvidence
-from converters.evaluation.evidence import IdentificationPoint, OperatingPointEvidence, Unsupported
+from converters.evaluate.metrics.evidence import IdentificationPoint, OperatingPointEvidence, Unsupported
+from converters.evaluate.runner.error_analysis import ErrorAnalysis, WrongDecision
+from converters.evaluate.runner.evaluate import Evaluation, IdentificationEvidence
 from converters.report import plots, words
-from converters.report.conversion import Verdict
 from converters.report.html import Content, Html, tag
 from converters.report.html import table as html_table
 from converters.report.image_sections import named_image
@@ -20,10 +19,11 @@ from converters.report.verification_sections import (
     summary_facts,
     threshold_table,
 )
+from converters.results import ReportVerdict
 from edge_sdk.types import UInt8Array
 
 
-def verdicts(evaluations: Sequence[Evaluation]) -> list[Verdict]:
+def verdicts(evaluations: Sequence[Evaluation]) -> list[ReportVerdict]:
     """What each file does at the lowest FMR that its data support."""
     found = []
     for evaluation in evaluations:
@@ -35,7 +35,7 @@ def verdicts(evaluations: Sequence[Evaluation]) -> list[Verdict]:
         )
         if not stated:
             found.append(
-                Verdict("open", "the data cannot support a claim at any FMR that was asked for", basis)
+                ReportVerdict("open", "the data cannot support a claim at any FMR that was asked for", basis)
             )
             continue
         # A hundred false matches make a rate that does not move with a handful of pairs.
@@ -48,7 +48,7 @@ def verdicts(evaluations: Sequence[Evaluation]) -> list[Verdict]:
         )
         lowest = words.rate(min(p.target_fmr for p in stated))
         basis += f": FNMR {words.interval(point.fnmr_interval)}; the data support claims down to FMR {lowest}"
-        found.append(Verdict("open", sentence, basis))
+        found.append(ReportVerdict("open", sentence, basis))
     return found
 
 

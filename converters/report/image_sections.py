@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from converters.attention import Attention, OcclusionMap
+from converters.analyze.occlusion import Attention, OcclusionMap
 from converters.report import words
 from converters.report.html import Content, Html, tag
 from edge_sdk.types import Float64Array, UInt8Array

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from converters.layers import LayerErrors, TensorError
+from converters.analyze.layer_errors import LayerErrors, TensorError
 from converters.report import plots, words
 from converters.report.html import Content, Html, tag
 from converters.report.svg import framed

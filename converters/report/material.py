@@ -6,18 +6,20 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from converters.assessment.artefact import Artefact
-from converters.attention import Attention, attention
-from converters.evaluation.samples import SampleSet
-from converters.layers import LAYER_IMAGES, LayerErrors, layer_errors
+from converters.analyze.layer_errors import LAYER_IMAGES, LayerErrors, layer_errors
+from converters.analyze.occlusion import Attention, attention
+from converters.evaluate.metrics.samples import SampleSet
+from converters.evaluate.runner.open_artefact import OpenedArtefact
 from converters.progress import stage
 from edge_sdk.errors import AcquisitionError
-from edge_sdk.inference.card import InputContract
-from edge_sdk.perception.images import fit
+from edge_sdk.model.card import InputContract
 from edge_sdk.types import UInt8Array
+from edge_sdk.vision.images import fit
 
 
-def tensor_errors(baseline: Artefact, candidate: Artefact, samples: SampleSet) -> LayerErrors | None:
+def tensor_errors(
+    baseline: OpenedArtefact, candidate: OpenedArtefact, samples: SampleSet
+) -> LayerErrors | None:
     """Error of every tensor on a few images.
 
     Args:
@@ -44,7 +46,7 @@ def tensor_errors(baseline: Artefact, candidate: Artefact, samples: SampleSet) -
 
 
 def looks(
-    artefacts: Sequence[Artefact], samples: SampleSet, names: Sequence[str], count: int
+    artefacts: Sequence[OpenedArtefact], samples: SampleSet, names: Sequence[str], count: int
 ) -> tuple[Attention, ...]:
     """Occlusion maps of a few images.
 

@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import Any
 
-from converters.assessment.comparison import ComparisonResult
-from converters.assessment.evaluate import Evaluation
-from converters.attention import Attention
-from converters.layers import LayerErrors
+from converters.analyze.layer_errors import LayerErrors
+from converters.analyze.occlusion import Attention
+from converters.evaluate.runner.compare import ComparisonResult
+from converters.evaluate.runner.evaluate import Evaluation
 from converters.report import (
     comparison_sections,
     comparison_verdict,
@@ -24,8 +24,8 @@ from converters.report import (
     recovery_section,
     target_sections,
 )
-from converters.report.conversion import Report, Verdict
 from converters.report.html import Html, embedded_json, tag
+from converters.results import ConversionResult, ReportVerdict
 from edge_sdk.types import UInt8Array
 
 SCHEMA = "edge-sdk/report-page/1"
@@ -39,7 +39,7 @@ Thumbnails = Mapping[str, UInt8Array]
 def render_page(
     *,
     title: str,
-    conversion: Report | None = None,
+    conversion: ConversionResult | None = None,
     evaluations: Sequence[Evaluation] = (),
     comparison: ComparisonResult | None = None,
     layers: LayerErrors | None = None,
@@ -132,7 +132,7 @@ def render_page(
 def page_json(
     *,
     title: str,
-    conversion: Report | None = None,
+    conversion: ConversionResult | None = None,
     evaluations: Sequence[Evaluation] = (),
     comparison: ComparisonResult | None = None,
     layers: LayerErrors | None = None,
@@ -152,17 +152,19 @@ def page_json(
 
 
 def _verdicts(
-    conversion: Report | None, evaluations: Sequence[Evaluation], comparison: ComparisonResult | None
-) -> list[Verdict]:
+    conversion: ConversionResult | None,
+    evaluations: Sequence[Evaluation],
+    comparison: ComparisonResult | None,
+) -> list[ReportVerdict]:
     """Of the strongest evidence there is: error rates compared, else error rates, else cosine."""
     if comparison is not None:
         return comparison_verdict.verdicts(comparison)
     if evaluations:
         return evaluation_sections.verdicts(evaluations)
-    return [Verdict("open", "nothing was measured", "") if conversion is None else conversion.judge()]
+    return [ReportVerdict("open", "nothing was measured", "") if conversion is None else conversion.judge()]
 
 
-def _lead(title: str, kind: str, verdicts: Sequence[Verdict]) -> Html:
+def _lead(title: str, kind: str, verdicts: Sequence[ReportVerdict]) -> Html:
     first, *others = verdicts
     return tag(
         "header",

@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from converters.assessment.evaluate import IdentificationEvidence, ProbabilityEvidence
-from converters.evaluation.evidence import (
+from converters.analyze.layer_errors import LayerErrors
+from converters.evaluate.metrics.evidence import (
     Interval,
     OperatingPointEvidence,
     PairedDifference,
     Unsupported,
     VerificationEvidence,
 )
-from converters.layers import LayerErrors
+from converters.evaluate.runner.evaluate import IdentificationEvidence, ProbabilityEvidence
 from converters.report import words
 from converters.report.html import Html
 from converters.report.svg import BAD, BASE, CANDIDATE, INK, MUTED, THIRD, figure

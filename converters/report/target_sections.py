@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from converters.report.html import Content, Html, tag
 from converters.report.html import table as html_table
-from converters.targets.examine import Part, Section
-from converters.targets.rule import Finding
+from converters.targets.check import Part, Section
+from converters.targets.rule import RuleFinding
 
 _MARKS = {"refused": "fail", "slow": "fail", "note": "muted"}
 
@@ -49,7 +49,7 @@ def _rules(part: Part) -> Content:
     return [held, tag("small", "hold")]
 
 
-def _found(findings: Sequence[Finding]) -> Content:
+def _found(findings: Sequence[RuleFinding]) -> Content:
     if not findings:
         return tag("span", "nothing", class_="muted")
     return [

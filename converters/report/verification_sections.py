@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from converters.assessment.identity import ArtefactIdentity
-from converters.evaluation.evidence import (
+from converters.evaluate.metrics.evidence import (
     EqualErrorRate,
     OperatingPointEvidence,
     Unsupported,
     VerificationEvidence,
 )
+from converters.evaluate.runner.identity import ArtefactIdentity
 from converters.report import plots, words
 from converters.report.conversion_sections import facts_list
 from converters.report.html import Content, Html, tag

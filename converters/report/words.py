@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import floor, log10
 
-from converters.evaluation.evidence import Interval, Unsupported
+from converters.evaluate.metrics.evidence import Interval, Unsupported
 from converters.report.html import Content, Html, tag
 
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")

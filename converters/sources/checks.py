@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from converters.errors import SourceError
-from edge_sdk.inference.card import InputContract
+from edge_sdk.model.card import InputContract
 from edge_sdk.types import FloatArray
 
 MIN_DIMENSION = 2

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 import converters
-from converters.child_process import run_logged
 from converters.errors import SourceError
-from converters.sources.request import Converted
-from edge_sdk.inference.card import InputContract
+from converters.jobs.child_process import run_logged
+from converters.sources.source_request import Converted
+from edge_sdk.model.card import InputContract
 from edge_sdk.types import FloatArray
 
 TIMEOUT_S = 1800.0

@@ -13,9 +13,9 @@ import numpy as np
 
 from converters.errors import SourceError
 from converters.sources import checks, tflite_network
-from converters.sources.request import Converted, Request, tools
+from converters.sources.source_request import Converted, SourceRequest, tools
 from converters.sources.tensorflow_export import write_tflite
-from edge_sdk.inference.card import InputContract
+from edge_sdk.model.card import InputContract
 from edge_sdk.types import FloatArray
 
 _OTHER_WAY = "save the part up to the embedding without it, or give a SavedModel (model.export) or ONNX"
@@ -25,7 +25,7 @@ _UNKNOWN_CLASS = re.compile(r"(?:Could not locate class|Unknown layer:) '([^']+)
 _LOADING = (ValueError, TypeError, KeyError, AttributeError, IndexError, ImportError, OSError, RuntimeError)
 
 
-def convert(request: Request) -> Converted:
+def convert(request: SourceRequest) -> Converted:
     """Load a Keras model, fix its batch and size, and write it as ``.tflite``.
 
     Raises:
@@ -53,7 +53,7 @@ def convert(request: Request) -> Converted:
     return Converted(tflite, witness, tools(package, "tensorflow"), notes)
 
 
-def _architecture(request: Request) -> Any:
+def _architecture(request: SourceRequest) -> Any:
     """The model's configuration, read as JSON before any of it is made."""
     text = _zip_config(request) if zipfile.is_zipfile(request.path) else _h5_config(request)
     try:
@@ -62,7 +62,7 @@ def _architecture(request: Request) -> Any:
         raise SourceError(f"the Keras configuration is not JSON: {error}", hint=_BROKEN) from error
 
 
-def _zip_config(request: Request) -> bytes:
+def _zip_config(request: SourceRequest) -> bytes:
     try:
         with zipfile.ZipFile(request.path) as archive:
             broken = archive.testzip()
@@ -74,7 +74,7 @@ def _zip_config(request: Request) -> bytes:
     return text
 
 
-def _h5_config(request: Request) -> str | bytes:
+def _h5_config(request: SourceRequest) -> str | bytes:
     import h5py
 
     try:
@@ -121,7 +121,7 @@ def _custom(name: str) -> SourceError:
     return SourceError(f"the code of its custom class {name!r} is not in the file", hint=_OTHER_WAY)
 
 
-def _load(request: Request) -> tuple[Any, str, tuple[str, ...]]:
+def _load(request: SourceRequest) -> tuple[Any, str, tuple[str, ...]]:
     """Load with Keras 3, else with Keras 2 for the files that only it understands."""
     import keras
 
@@ -162,7 +162,7 @@ def _in_float32(model: Any, package: str) -> tuple[str, ...]:
     return (f"the Keras model computes in {kind} and is converted in float32",)
 
 
-def _named(request: Request) -> str:
+def _named(request: SourceRequest) -> str:
     """The path under the suffix that Keras decides by."""
     suffix = ".keras" if zipfile.is_zipfile(request.path) else ".h5"
     if request.path.suffix.lower() in (suffix, ".hdf5" if suffix == ".h5" else suffix):

@@ -14,7 +14,7 @@ from converters.errors import SourceError
 from converters.sources import onnx_folding, onnx_interface, onnx_run, tflite_network
 from converters.sources.kinds import MAX_SOURCE_BYTES
 from converters.sources.onnx_interface import Interface
-from converters.sources.request import Converted, Request, tools
+from converters.sources.source_request import Converted, SourceRequest, tools
 from converters.sources.tensorflow_export import write_tflite
 from edge_sdk.types import FloatArray
 
@@ -22,7 +22,7 @@ _STANDARD = ("", "ai.onnx")
 _CLOSE = 1e-4  # of the largest value: float rounding of another batch stays far below
 
 
-def convert(request: Request) -> Converted:
+def convert(request: SourceRequest) -> Converted:
     """Check an ONNX model, fix it to one image, and write it as ``.tflite`` through onnx2tf.
 
     Raises:
@@ -50,7 +50,7 @@ def convert(request: Request) -> Converted:
     return Converted(tflite, witness, tools("onnx", "onnxruntime", "onnx2tf", "tensorflow"), notes)
 
 
-def load(request: Request) -> tuple[Any, tuple[str, ...]]:
+def load(request: SourceRequest) -> tuple[Any, tuple[str, ...]]:
     """Parse and check the file, with its external weights."""
     import onnx
     from google.protobuf.message import DecodeError
@@ -159,7 +159,7 @@ def check_known(model: Any) -> None:
         )
 
 
-def _check_fixed(model: Any, interface: Interface, request: Request, witness: FloatArray) -> None:
+def _check_fixed(model: Any, interface: Interface, request: SourceRequest, witness: FloatArray) -> None:
     """Hold the fixed graph's answers against the file's own."""
     fixed = replace(interface, batch=1)
     try:
@@ -176,14 +176,14 @@ def _check_fixed(model: Any, interface: Interface, request: Request, witness: Fl
         )
 
 
-def _to_tflite(model: Any, request: Request) -> bytes:
+def _to_tflite(model: Any, request: SourceRequest) -> bytes:
     network = to_keras(model, request)
     return write_tflite(
         network, owner=list(network.variables), contract=request.contract, folder=request.folder
     )
 
 
-def to_keras(model: Any, request: Request) -> Any:
+def to_keras(model: Any, request: SourceRequest) -> Any:
     """Convert with onnx2tf, as a Keras 2 model that is written without onnx2tf's own file formats."""
     import onnx
 

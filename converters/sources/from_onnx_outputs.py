@@ -15,7 +15,7 @@ from converters.errors import SourceError
 from converters.sources import onnx_folding, onnx_interface, onnx_run
 from converters.sources.from_onnx import check_known, load, to_keras
 from converters.sources.onnx_interface import TO_NCHW, TO_NHWC
-from converters.sources.request import Converted, Request, tools
+from converters.sources.source_request import Converted, SourceRequest, tools
 from converters.sources.tensorflow_export import write_tflite
 from edge_sdk.types import FloatArray
 
@@ -24,7 +24,7 @@ _OWN_SIZE = "not every export takes another size than its own: say that one with
 _ODD = re.compile(r"[^A-Za-z0-9_]")
 
 
-def convert(request: Request) -> Converted:
+def convert(request: SourceRequest) -> Converted:
     """Fix an ONNX network to one image of the contract's size and write it as ``.tflite``.
 
     The witness holds, for each image, every output's values one after the other, outputs in the order of
@@ -59,7 +59,7 @@ def convert(request: Request) -> Converted:
     return Converted(tflite, witness, tools("onnx", "onnxruntime", "onnx2tf", "tensorflow"), notes + folded)
 
 
-def _fix_image(model: Any, request: Request) -> tuple[str, ...]:
+def _fix_image(model: Any, request: SourceRequest) -> tuple[str, ...]:
     """Give the one input the contract's size; a convolutional network takes any, another fails when it runs."""
     inputs = model.graph.input
     if len(inputs) != 1:

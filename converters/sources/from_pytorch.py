@@ -17,8 +17,8 @@ import numpy as np
 from converters.errors import SourceError
 from converters.sources import checks, tflite_network
 from converters.sources.pytorch_place import CodePlace, code_place
-from converters.sources.request import Converted, Request, tools
-from edge_sdk.inference.card import InputContract
+from converters.sources.source_request import Converted, SourceRequest, tools
+from edge_sdk.model.card import InputContract
 from edge_sdk.types import FloatArray
 
 _TO_NCHW = (0, 3, 1, 2)
@@ -33,7 +33,7 @@ _TRAINING = {
 _AGAIN = "export it again: torch.export.export(model.eval(), (torch.zeros(1, 3, H, W),))"
 
 
-def convert(request: Request) -> Converted:
+def convert(request: SourceRequest) -> Converted:
     """Load or make the network, let torch answer the images, and write it as ``.tflite``.
 
     Raises:
@@ -63,7 +63,7 @@ def convert(request: Request) -> Converted:
     return Converted(tflite, witness, tools("torch", "litert-torch", "ai-edge-litert"), notes)
 
 
-def _load(request: Request) -> tuple[Any, bool]:
+def _load(request: SourceRequest) -> tuple[Any, bool]:
     """The module of a ``.pt2``, and whether its image has the channels first."""
     import torch
 
@@ -105,7 +105,7 @@ def _check_shape(shape: Sequence[int | None], contract: InputContract) -> bool:
     return not channels_last
 
 
-def _make(place: CodePlace, request: Request) -> tuple[Any, tuple[str, ...]]:
+def _make(place: CodePlace, request: SourceRequest) -> tuple[Any, tuple[str, ...]]:
     """Run the caller's function, from its own folder, so that weights named beside it are found."""
     import torch
 

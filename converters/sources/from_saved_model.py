@@ -9,16 +9,16 @@ import numpy as np
 
 from converters.errors import SourceError
 from converters.sources import checks, tflite_network
-from converters.sources.request import Converted, Request, tools
+from converters.sources.source_request import Converted, SourceRequest, tools
 from converters.sources.tensorflow_export import write_tflite
-from edge_sdk.inference.card import InputContract
+from edge_sdk.model.card import InputContract
 from edge_sdk.types import FloatArray
 
 _SIGNATURE = "serving_default"
 _EXPORT = "export it again, from Keras with model.export(folder)"
 
 
-def convert(request: Request) -> Converted:
+def convert(request: SourceRequest) -> Converted:
     """Load a SavedModel's signature, fix its shape, and write it as ``.tflite``.
 
     Raises:
@@ -39,7 +39,7 @@ def convert(request: Request) -> Converted:
     return Converted(tflite, witness, tools("tensorflow"), notes)
 
 
-def _load(request: Request) -> Any:
+def _load(request: SourceRequest) -> Any:
     import tensorflow as tf
 
     try:

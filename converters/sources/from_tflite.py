@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from converters.sources import tflite_network
-from converters.sources.request import Converted, Request, tools
+from converters.sources.source_request import Converted, SourceRequest, tools
 
 
-def convert(request: Request) -> Converted:
+def convert(request: SourceRequest) -> Converted:
     """Check a ``.tflite`` and let LiteRT answer the images.
 
     Raises:

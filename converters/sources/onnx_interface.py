@@ -11,7 +11,7 @@ import numpy as np
 
 from converters.errors import SourceError
 from converters.sources import checks
-from edge_sdk.inference.card import InputContract
+from edge_sdk.model.card import InputContract
 
 TO_NHWC = [0, 2, 3, 1]
 TO_NCHW = [0, 3, 1, 2]

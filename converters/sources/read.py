@@ -11,7 +11,7 @@ from converters.errors import SourceError
 from converters.sources import checks, child, kinds, pytorch_place
 from converters.sources.source_model import SourceModel
 from edge_sdk.errors import InputError
-from edge_sdk.inference.card import InputContract
+from edge_sdk.model.card import InputContract
 from edge_sdk.types import FloatArray
 
 _CHUNK = 1 << 20

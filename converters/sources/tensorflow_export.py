@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from edge_sdk.inference.card import InputContract
+from edge_sdk.model.card import InputContract
 
 OUTPUT = "embedding"
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from converters.errors import SourceError
 from converters.sources import checks
-from edge_sdk.inference.card import InputContract
+from edge_sdk.model.card import InputContract
 from edge_sdk.types import FloatArray
 
 _VARIABLES = {"VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "CALL_ONCE"}

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from converters.errors import SourceError
-from converters.sources.request import Converted, Request
-from edge_sdk.inference.card import InputContract
+from converters.sources.source_request import Converted, SourceRequest
+from edge_sdk.model.card import InputContract
 
 _EXTRA = (
     "tensorflow",
@@ -62,9 +62,9 @@ def main(folder: Path) -> int:
     return _finish(folder, {"tools": dict(converted.tools), "notes": list(converted.notes)})
 
 
-def _request(folder: Path) -> Request:
+def _request(folder: Path) -> SourceRequest:
     value = json.loads((folder / "request.json").read_text())
-    return Request(
+    return SourceRequest(
         kind=value["kind"],
         path=Path(value["path"]),
         contract=InputContract.from_json(value["contract"]),

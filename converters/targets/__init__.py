@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from converters.targets import cpu, edgetpu, ethos_u, microcontroller, mobile
-from converters.targets.target import Target
+from converters.targets.base import Target
+from converters.targets.cpu import target as cpu
+from converters.targets.edgetpu import target as edgetpu
+from converters.targets.ethos_u import target as ethos_u
+from converters.targets.microcontroller import target as microcontroller
+from converters.targets.mobile import target as mobile
 
 #: By the name that ``--target`` takes, in the order of the page.
 TARGETS: Mapping[str, Target] = {

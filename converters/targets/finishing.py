@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from converters.errors import ConversionError, TargetError
+from converters.graph.attach_card import COMPILED_FROM
 from converters.output import staged, write_all
-from converters.package import COMPILED_FROM
 from converters.targets import TARGETS
-from converters.targets.examine import Section, finish
-from converters.targets.target import Finished, Target, settings_of
-from edge_sdk.inference.model_file import ModelFile
+from converters.targets.base import Finished, Target, settings_of
+from converters.targets.check import Section, finish
+from edge_sdk.model.model_file import ModelFile
 
 SCHEMA = "edge-sdk/finishing/1"
 

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from converters.errors import SourceError
-from converters.float_model import bring_into_form
-from converters.graph import Graph
-from converters.targets.examine import Section, examine_file, examine_network
+from converters.graph.canonical import bring_into_form
+from converters.graph.graph import Graph
+from converters.targets.base import Target
+from converters.targets.check import Section, examine_file, examine_network
 from converters.targets.operator_table import legible
-from converters.targets.target import Target
-from edge_sdk.inference.card import InputContract
-from edge_sdk.inference.model_file import check_identifier, read_model_bytes, split
+from edge_sdk.model.card import InputContract
+from edge_sdk.model.model_file import check_identifier, read_model_bytes, split
 
 SCHEMA = "edge-sdk/lint/1"
 

@@ -10,7 +10,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
-from converters.graph import Graph, indices
+from converters.graph.graph import Graph, indices
 
 #: Looks at one operator and returns what breaks the condition, empty where it holds. No I/O.
 Condition = Callable[[Graph, schema.OperatorT], str]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from converters.targets.base import Target
 from converters.targets.rule import Rule, name_of, statement_of
-from converters.targets.target import Target
 
 _HEAD = """# Targets
 

@@ -7,18 +7,18 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from converters.graph import Graph
+from converters.graph.graph import Graph
 
 Severity = Literal["refused", "slow", "note"]
 
 #: The first line of a rule's docstring is the rule; it looks at the network and does no I/O.
-Rule = Callable[[Graph], Iterable["Finding"]]
+Rule = Callable[[Graph], Iterable["RuleFinding"]]
 
 _ORDER: tuple[Severity, ...] = ("refused", "slow", "note")
 
 
 @dataclass(frozen=True)
-class Finding:
+class RuleFinding:
     """Where a network breaks a rule.
 
     Args:
@@ -49,13 +49,13 @@ def statement_of(rule: Rule) -> str:
     return " ".join((inspect.getdoc(rule) or "").split("\n\n")[0].split())
 
 
-def judge(rules: Sequence[Rule], graph: Graph) -> tuple[Finding, ...]:
+def judge(rules: Sequence[Rule], graph: Graph) -> tuple[RuleFinding, ...]:
     """Hold a network against rules; what is worst comes first."""
     found = [replace(finding, rule=name_of(rule)) for rule in rules for finding in rule(graph)]
     return worst_first(found)
 
 
-def worst_first(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+def worst_first(findings: Iterable[RuleFinding]) -> tuple[RuleFinding, ...]:
     """Findings in the order a reader wants them; among equals, as they were found."""
     return tuple(sorted(findings, key=lambda finding: _ORDER.index(finding.severity)))
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from types import TracebackType
 
 from edge_sdk.errors import AcquisitionError
-from edge_sdk.perception.images import SUFFIXES, read_image
 from edge_sdk.types import UInt8Array
+from edge_sdk.vision.images import SUFFIXES, read_image
 
 #: 4096x3072, the largest still of common camera modules: a larger picture is no frame, and takes memory that a small
 #: board does not have.

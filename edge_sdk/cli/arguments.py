@@ -15,7 +15,7 @@ from edge_sdk.errors import EdgeSdkError, GalleryError
 
 if TYPE_CHECKING:
     from edge_sdk.gallery import Gallery
-    from edge_sdk.perception.embedder import Embedder
+    from edge_sdk.vision.embedder import Embedder
 
 
 def add_command(

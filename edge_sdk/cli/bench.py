@@ -18,7 +18,7 @@ from edge_sdk.errors import InputError
 if TYPE_CHECKING:
     from typing import Any
 
-    from edge_sdk.bench import Benchmark, DevicePath, References
+    from edge_sdk.diagnostics.bench import Benchmark, BenchReferences, DevicePath
     from edge_sdk.types import UInt8Array
 
 #: Frames that are taken from a camera; they are measured again and again.
@@ -60,8 +60,8 @@ def add_commands(commands: Any) -> None:
 
 
 def _bench(arguments: argparse.Namespace) -> int:
-    from edge_sdk.bench import DevicePath, measure
-    from edge_sdk.inference.choice import BackendWarning
+    from edge_sdk.diagnostics.bench import DevicePath, measure
+    from edge_sdk.runtime.backend_choice import BackendWarning
 
     with warnings.catch_warnings():
         # A delegate's is said below, in this program's voice; of evidence, nothing is decided here.
@@ -91,18 +91,18 @@ def _bench(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _references(arguments: argparse.Namespace, path: DevicePath) -> References | None:
-    from edge_sdk.bench import References
+def _references(arguments: argparse.Namespace, path: DevicePath) -> BenchReferences | None:
+    from edge_sdk.diagnostics.bench import BenchReferences
 
     if arguments.references is not None:
         if arguments.gallery is not None:
             raise InputError("expected --references or --gallery, found both")
-        return References.random(arguments.references, path.embedder.dimension)
+        return BenchReferences.random(arguments.references, path.embedder.dimension)
     if arguments.gallery is None:
         return None
     if arguments.key is None:
         raise InputError("expected a key to open the gallery with, found none", hint="say --key FILE")
-    return References.of(open_gallery(arguments, path.embedder.model_id))
+    return BenchReferences.of(open_gallery(arguments, path.embedder.model_id))
 
 
 def _frames(arguments: argparse.Namespace, path: DevicePath) -> list[UInt8Array]:
@@ -111,7 +111,7 @@ def _frames(arguments: argparse.Namespace, path: DevicePath) -> list[UInt8Array]
     import numpy as np
 
     from edge_sdk.cameras import frames
-    from edge_sdk.perception.images import read_image
+    from edge_sdk.vision.images import read_image
 
     contract = path.embedder.card.input
     if arguments.image:

@@ -11,7 +11,7 @@ from edge_sdk import console
 from edge_sdk.cli.arguments import add_command, add_gallery_arguments, open_gallery, tell
 
 if TYPE_CHECKING:
-    from edge_sdk.doctor import Finding
+    from edge_sdk.diagnostics.doctor import Finding
 
 
 def add_commands(commands: Any) -> None:
@@ -35,7 +35,7 @@ def add_commands(commands: Any) -> None:
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
-    from edge_sdk.doctor import Status
+    from edge_sdk.diagnostics.doctor import Status
 
     found = list(_examine(arguments))
     failed = sum(finding.status is Status.FAIL for finding in found)
@@ -48,14 +48,14 @@ def _doctor(arguments: argparse.Namespace) -> int:
 
 
 def _examine(arguments: argparse.Namespace) -> Iterator[Finding]:
-    from edge_sdk.doctor.finding import fail
-    from edge_sdk.doctor.hardware import check_hardware
-    from edge_sdk.doctor.packages import check_packages
+    from edge_sdk.diagnostics.doctor.finding import fail
+    from edge_sdk.diagnostics.doctor.hardware import check_hardware
+    from edge_sdk.diagnostics.doctor.packages import check_packages
 
     yield from check_packages()
     yield from check_hardware()
     if arguments.model is not None:
-        from edge_sdk.doctor.model import check_model
+        from edge_sdk.diagnostics.doctor.model import check_model
 
         yield from check_model(arguments.model, arguments.delegate)
     elif arguments.delegate:
@@ -65,13 +65,13 @@ def _examine(arguments: argparse.Namespace) -> Iterator[Finding]:
 
 
 def _gallery(arguments: argparse.Namespace) -> Iterator[Finding]:
-    from edge_sdk.doctor.finding import fail
+    from edge_sdk.diagnostics.doctor.finding import fail
 
     if arguments.key is None:
         yield fail("gallery", "no key was given to open it", "say --key FILE or --passphrase as well")
         return
     try:
-        from edge_sdk.doctor.gallery import check_gallery
+        from edge_sdk.diagnostics.doctor.gallery import check_gallery
     except ImportError:
         return  # cryptography is missing, which the packages' check has said
     yield from check_gallery(lambda: open_gallery(arguments, None), model_sha256=_digest(arguments.model))
@@ -79,7 +79,7 @@ def _gallery(arguments: argparse.Namespace) -> Iterator[Finding]:
 
 def _digest(model: Path | None) -> str | None:
     from edge_sdk.errors import EdgeSdkError
-    from edge_sdk.inference.model_file import ModelFile
+    from edge_sdk.model.model_file import ModelFile
 
     try:
         return None if model is None else ModelFile.open(model).sha256

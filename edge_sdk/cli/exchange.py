@@ -133,8 +133,9 @@ def _obey(arguments: argparse.Namespace) -> int:
 
 
 def _sign(arguments: argparse.Namespace) -> int:
-    from edge_sdk.gallery import KeyFile, commands
-    from edge_sdk.gallery.export import MAGIC
+    from edge_sdk.gallery import KeyFile
+    from edge_sdk.gallery.exchange import commands
+    from edge_sdk.gallery.exchange.export import MAGIC
 
     _check_free(arguments.output)
     enrols = arguments.action == "enrol"
@@ -190,6 +191,6 @@ def _check_free(path: Path) -> None:
 
 
 def _write(path: Path, data: bytes) -> None:
-    from edge_sdk.gallery.storage import PosixFileSystem, write_atomically
+    from edge_sdk.gallery.store.files import PosixFileSystem, write_atomically
 
     write_atomically(PosixFileSystem(), path, data)

@@ -28,8 +28,8 @@ from edge_sdk.errors import InputError
 
 if TYPE_CHECKING:
     from edge_sdk.cameras import Camera
-    from edge_sdk.perception.embedder import Embedder
     from edge_sdk.recognizer import Recognition, Recognizer
+    from edge_sdk.vision.embedder import Embedder
 
 _FILES = "--model face.tflite --detector yunet.tflite --gallery home.gallery --key home.key"
 CAMERA_HELP = "pi, usb, usb:1 for /dev/video1, a video file, or a folder of images"
@@ -173,9 +173,9 @@ def _watch(arguments: argparse.Namespace) -> int:
 
 
 def _recognizer(arguments: argparse.Namespace, embedder: Embedder) -> Recognizer:
-    from edge_sdk.perception.detector import Detector
-    from edge_sdk.perception.liveness import MiniFasNet
     from edge_sdk.recognizer import Recognizer
+    from edge_sdk.vision.detector import Detector
+    from edge_sdk.vision.liveness import MiniFasNet
 
     detector = Detector.open(arguments.detector)
     pad = MiniFasNet.open(*arguments.pad) if arguments.pad else None

@@ -124,8 +124,8 @@ def add_commands(commands: Any) -> None:
 
 
 def _create(arguments: argparse.Namespace) -> int:
-    from edge_sdk.inference.choice import BackendWarning
-    from edge_sdk.perception.embedder import Embedder
+    from edge_sdk.runtime.backend_choice import BackendWarning
+    from edge_sdk.vision.embedder import Embedder
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", BackendWarning)  # nothing is decided here

@@ -76,7 +76,7 @@ def add_commands(rooms: Any) -> None:
 
 def _policy(arguments: argparse.Namespace) -> int:
     from edge_sdk.gallery import DecisionPolicy
-    from edge_sdk.inference.model_file import ModelFile
+    from edge_sdk.model.model_file import ModelFile
 
     model = ModelFile.open(arguments.model, sha256=arguments.model_sha256)
     band = {} if arguments.retry_band is None else {"retry_band": arguments.retry_band}

@@ -23,9 +23,9 @@ from edge_sdk.errors import CaptureError, InputError, ModelCardError
 
 if TYPE_CHECKING:
     from edge_sdk.gallery import Gallery, Identification, Verification
-    from edge_sdk.inference.card import ModelCard
-    from edge_sdk.perception.embedder import Embedder
+    from edge_sdk.model.card import ModelCard
     from edge_sdk.types import FloatArray
+    from edge_sdk.vision.embedder import Embedder
 
 _FILES = "--model face.tflite --gallery home.gallery --key home.key"
 
@@ -180,8 +180,8 @@ def _policy_decides(arguments: argparse.Namespace, gallery: Gallery) -> bool:
 
 def open_embedder(arguments: argparse.Namespace) -> Embedder:
     """The embedder that the arguments name; says so where a delegate is not used."""
-    from edge_sdk.inference.choice import BackendWarning
-    from edge_sdk.perception.embedder import Embedder
+    from edge_sdk.runtime.backend_choice import BackendWarning
+    from edge_sdk.vision.embedder import Embedder
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", BackendWarning)  # said below, in this program's voice
@@ -197,7 +197,7 @@ def open_embedder(arguments: argparse.Namespace) -> Embedder:
 def _embed(embedder: Embedder, paths: Sequence[Path]) -> FloatArray:
     import numpy as np
 
-    from edge_sdk.perception.images import read_image
+    from edge_sdk.vision.images import read_image
 
     return np.stack([embedder.embed(read_image(path, color=embedder.card.input.color)) for path in paths])
 
@@ -236,7 +236,7 @@ def wished_threshold(arguments: argparse.Namespace, card: ModelCard, gallery: Ga
         return None
     if arguments.fpir is None:
         return _threshold(arguments, card)
-    from edge_sdk.decision.operating_point import OperatingPoint
+    from edge_sdk.model.operating_point import OperatingPoint
 
     references = max(1, gallery.status().templates)
     return OperatingPoint.for_identification(

@@ -1,10 +1,8 @@
 """The sealed gallery of references: one file, replaced atomically, honest about its key."""
 
-from edge_sdk.gallery.anchor import Anchor, FileAnchor, NoAnchor, TpmCounter
 from edge_sdk.gallery.attempts import AttemptPolicy
-from edge_sdk.gallery.audit import AuditEntry, AuditEvent, AuditReport
-from edge_sdk.gallery.commands import Command
-from edge_sdk.gallery.exchange import Obeyed
+from edge_sdk.gallery.exchange.commands import Command
+from edge_sdk.gallery.exchange.exchange import Obeyed
 from edge_sdk.gallery.gallery import Gallery
 from edge_sdk.gallery.keys import (
     BoardKey,
@@ -17,7 +15,6 @@ from edge_sdk.gallery.keys import (
     TpmCredentialKey,
     TpmKey,
 )
-from edge_sdk.gallery.policy import DecisionPolicy
 from edge_sdk.gallery.results import (
     AttemptStatus,
     Decision,
@@ -30,6 +27,9 @@ from edge_sdk.gallery.results import (
     Subject,
     Verification,
 )
+from edge_sdk.gallery.rules.policy import DecisionPolicy
+from edge_sdk.gallery.store.anchor import Anchor, FileAnchor, NoAnchor, TpmCounter
+from edge_sdk.gallery.store.audit_log import AuditEntry, AuditEvent, AuditReport
 from edge_sdk.gallery.transaction import Transaction
 
 __all__ = [

@@ -15,7 +15,7 @@ import struct
 from dataclasses import dataclass, replace
 
 from edge_sdk.errors import GalleryFormatError, InputError
-from edge_sdk.gallery.format import ID_BYTES
+from edge_sdk.gallery.format.header import ID_BYTES
 from edge_sdk.gallery.results import Reason
 
 LABEL = b"edge-sdk/gallery/attempts@v1"

@@ -30,9 +30,9 @@ from edge_sdk.gallery.attempts import (
     succeed,
     wait_ms,
 )
-from edge_sdk.gallery.format import ID_BYTES
+from edge_sdk.gallery.format.header import ID_BYTES
 from edge_sdk.gallery.results import AttemptStatus, Reason
-from edge_sdk.gallery.storage import FileSystem, locked, write_atomically
+from edge_sdk.gallery.store.files import FileSystem, locked, write_atomically
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 

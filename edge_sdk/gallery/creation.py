@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from edge_sdk.errors import InputError
-from edge_sdk.gallery import sealing
-from edge_sdk.gallery.content import (
+from edge_sdk.gallery.format import sealing
+from edge_sdk.gallery.format.content import (
     AUDIT_ANSWERS,
     AUDIT_POLICY,
     SLOT_KEYS,
@@ -17,7 +17,7 @@ from edge_sdk.gallery.content import (
     PolicyRecord,
     empty_content,
 )
-from edge_sdk.gallery.format import (
+from edge_sdk.gallery.format.header import (
     ID_BYTES,
     MODEL_ID_BYTES,
     WRAPPED_BYTES,

@@ -12,14 +12,10 @@ from dataclasses import replace
 import numpy as np
 
 from edge_sdk.errors import GalleryError, InputError
-from edge_sdk.gallery import sealing
-from edge_sdk.gallery.anchor import NoAnchor
-from edge_sdk.gallery.audit import AuditEvent, AuditReport
-from edge_sdk.gallery.changes import changes
-from edge_sdk.gallery.comparison import quantize
-from edge_sdk.gallery.content import SLOT_KEYS, TEMPLATE, TRANSFORM_KEY, Content, PolicyRecord
 from edge_sdk.gallery.counter import counter_path
-from edge_sdk.gallery.format import MAX_SLOTS, WRAPPED_BYTES, Slot
+from edge_sdk.gallery.format import sealing
+from edge_sdk.gallery.format.content import SLOT_KEYS, TEMPLATE, TRANSFORM_KEY, Content, PolicyRecord
+from edge_sdk.gallery.format.header import MAX_SLOTS, WRAPPED_BYTES, Slot
 from edge_sdk.gallery.keys import (
     SLOT_IN_MEMORY,
     SLOT_KEY_FILE,
@@ -29,12 +25,16 @@ from edge_sdk.gallery.keys import (
     TpmKey,
     slot_kind,
 )
+from edge_sdk.gallery.match.matcher import rotation_of
+from edge_sdk.gallery.match.templates import quantize
+from edge_sdk.gallery.match.transform import Shp3
 from edge_sdk.gallery.opened import Opened
-from edge_sdk.gallery.recognition import rotation_of
 from edge_sdk.gallery.results import ErasureReceipt, KeySlot
-from edge_sdk.gallery.sealed_file import slot_keys_of
-from edge_sdk.gallery.storage import audit_path, lock_path, read_head, tmp_path
-from edge_sdk.gallery.transform import Shp3
+from edge_sdk.gallery.store.anchor import NoAnchor
+from edge_sdk.gallery.store.audit_events import changes
+from edge_sdk.gallery.store.audit_log import AuditEvent, AuditReport
+from edge_sdk.gallery.store.files import audit_path, lock_path, read_head, tmp_path
+from edge_sdk.gallery.store.sealed_file import slot_keys_of
 from edge_sdk.types import Float64Array
 
 # Kinds of key whose secret is one and the same for every slot, and that can be made anew.
@@ -156,7 +156,7 @@ class Custody(Opened):
 
         They are turned back, turned anew and quantized once more. int8 loses a little each time: of 50 templates of
         512 numbers the worst lies 4.5e-5 from its embedding (1 - cosine), 7.2e-5 after one renewal and 2.3e-4 after
-        five (tests/unit/gallery/test_gallery_custody.py, costs). So it is for a leak, not for a schedule.
+        five (tests/unit/edge_sdk/gallery/test_custody.py, costs). So it is for a leak, not for a schedule.
 
         Raises:
             GalleryError: the gallery has no transform.

@@ -1,6 +1,6 @@
 """The gallery as a program sees it: create, open, enrol, verify, identify, remove.
 
-`Vault` keeps the file, `Recognition` answers probes; this is their one face. Not for several threads at once.
+`Vault` keeps the file, `Matcher` answers probes; this is their one face. Not for several threads at once.
 """
 
 from __future__ import annotations
@@ -17,16 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sdk.errors import GalleryError
-from edge_sdk.gallery.anchor import Anchor
 from edge_sdk.gallery.attempts import Moment
-from edge_sdk.gallery.audit import AuditEvent
-from edge_sdk.gallery.content import AUDIT_ANSWERS, AUDIT_POLICY, Content
 from edge_sdk.gallery.counter import moment_of_boot
 from edge_sdk.gallery.creation import first_generation
-from edge_sdk.gallery.exchange import Exchange
+from edge_sdk.gallery.exchange.exchange import Exchange
+from edge_sdk.gallery.format.content import AUDIT_ANSWERS, AUDIT_POLICY, Content
+from edge_sdk.gallery.format.sealing import need_cryptography
 from edge_sdk.gallery.keys import KeyProvider
-from edge_sdk.gallery.policy import DecisionPolicy
-from edge_sdk.gallery.recognition import Recognition
+from edge_sdk.gallery.match.matcher import Matcher
 from edge_sdk.gallery.results import (
     AttemptStatus,
     Decision,
@@ -37,12 +35,14 @@ from edge_sdk.gallery.results import (
     Subject,
     Verification,
 )
-from edge_sdk.gallery.sealing import need_cryptography
+from edge_sdk.gallery.rules.policy import DecisionPolicy
 from edge_sdk.gallery.status import status_of, subjects_of
-from edge_sdk.gallery.storage import FileSystem
+from edge_sdk.gallery.store.anchor import Anchor
+from edge_sdk.gallery.store.audit_log import AuditEvent
+from edge_sdk.gallery.store.files import FileSystem
+from edge_sdk.gallery.store.vault import Vault, places_of, require_model
 from edge_sdk.gallery.transaction import Transaction, seconds
 from edge_sdk.gallery.tries import Tries
-from edge_sdk.gallery.vault import Vault, places_of, require_model
 from edge_sdk.types import Float64Array
 
 _Answer = TypeVar("_Answer", Identification, Verification)
@@ -352,7 +352,7 @@ class Gallery(Exchange):
         return status_of(self._vault, self.policy, self.attempts())
 
     def _take_over(self) -> None:
-        self._recognition = Recognition(self._vault.header, self._vault.content)
+        self._recognition = Matcher(self._vault.header, self._vault.content)
         self._tries.follow()
 
     def _transaction(self) -> Transaction:

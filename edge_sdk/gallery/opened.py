@@ -9,12 +9,12 @@ from datetime import datetime
 from typing import TypeVar
 
 from edge_sdk.errors import GalleryChangedError
-from edge_sdk.gallery.audit import AuditEvent
-from edge_sdk.gallery.content import Content
-from edge_sdk.gallery.format import Header
+from edge_sdk.gallery.format.content import Content
+from edge_sdk.gallery.format.header import Header
 from edge_sdk.gallery.keys import KeyProvider
+from edge_sdk.gallery.store.audit_log import AuditEvent
+from edge_sdk.gallery.store.vault import Vault
 from edge_sdk.gallery.transaction import Transaction
-from edge_sdk.gallery.vault import Vault
 
 _T = TypeVar("_T")
 _TRIES = 20

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 
-from edge_sdk.gallery.anchor import NoAnchor, TpmCounter
 from edge_sdk.gallery.attempts import AttemptPolicy
-from edge_sdk.gallery.content import (
+from edge_sdk.gallery.creation import SUITES, TEMPLATE_TYPES, TRANSFORMS, name_of
+from edge_sdk.gallery.exchange.export import recipient_of
+from edge_sdk.gallery.format.content import (
     AUDIT_ANSWERS,
     AUDIT_POLICY,
     OWN_THRESHOLDS,
@@ -15,12 +16,11 @@ from edge_sdk.gallery.content import (
     ids_of,
     templates_per_subject,
 )
-from edge_sdk.gallery.creation import SUITES, TEMPLATE_TYPES, TRANSFORMS, name_of
-from edge_sdk.gallery.export import recipient_of
 from edge_sdk.gallery.keys import slot_kind
-from edge_sdk.gallery.policy import DecisionPolicy, parse_own_thresholds
 from edge_sdk.gallery.results import AttemptStatus, GalleryStatus, Reason, Subject
-from edge_sdk.gallery.vault import Vault
+from edge_sdk.gallery.rules.policy import DecisionPolicy, parse_own_thresholds
+from edge_sdk.gallery.store.anchor import NoAnchor, TpmCounter
+from edge_sdk.gallery.store.vault import Vault
 
 _KEY_GAPS = (
     "who has the disk has the key as well: only a stray copy of the gallery file is protected",

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from edge_sdk.errors import InputError, SubjectExistsError, SubjectUnknownError
 from edge_sdk.gallery.attempts import AttemptPolicy, pack_limit
-from edge_sdk.gallery.comparison import quantize, unit_rows
-from edge_sdk.gallery.content import (
+from edge_sdk.gallery.format.content import (
     ATTEMPT_POLICY,
     DECISION_POLICY,
     FORBIDDEN_TEXT,
@@ -26,9 +25,10 @@ from edge_sdk.gallery.content import (
     Content,
     PolicyRecord,
 )
-from edge_sdk.gallery.enrolment import EnrolmentChecks
-from edge_sdk.gallery.format import ID_BYTES, TemplateType
-from edge_sdk.gallery.policy import (
+from edge_sdk.gallery.format.header import ID_BYTES, TemplateType
+from edge_sdk.gallery.match.templates import quantize, unit_rows
+from edge_sdk.gallery.rules.enrolment import EnrolmentChecks
+from edge_sdk.gallery.rules.policy import (
     DecisionPolicy,
     is_cosine,
     pack_own_thresholds,

@@ -6,12 +6,12 @@ import contextlib
 from collections.abc import Callable, Iterator
 
 from edge_sdk.errors import GalleryError
-from edge_sdk.gallery import sealing
 from edge_sdk.gallery.attempts import LABEL, AttemptPolicy, Moment, parse_limit
-from edge_sdk.gallery.content import ATTEMPT_POLICY, Content
 from edge_sdk.gallery.counter import AttemptCounter
+from edge_sdk.gallery.format import sealing
+from edge_sdk.gallery.format.content import ATTEMPT_POLICY, Content
 from edge_sdk.gallery.results import AttemptStatus, Reason
-from edge_sdk.gallery.vault import Vault
+from edge_sdk.gallery.store.vault import Vault
 
 
 class Tries:

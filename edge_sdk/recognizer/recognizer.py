@@ -13,19 +13,19 @@ from pathlib import Path
 import numpy as np
 
 from edge_sdk.cameras.camera import Camera, Watched
-from edge_sdk.decision.operating_point import OperatingPoint
 from edge_sdk.errors import AcquisitionError, InputError
 from edge_sdk.gallery import Anchor, Gallery, KeyProvider
 from edge_sdk.gallery.results import Decision, Identification, Reason, Verification
-from edge_sdk.perception.detector import Detector
-from edge_sdk.perception.embedder import Embedder
-from edge_sdk.perception.faces import FaceDetector
-from edge_sdk.perception.liveness import PresentationAttackDetector
-from edge_sdk.perception.quality import Limits
+from edge_sdk.model.operating_point import OperatingPoint
 from edge_sdk.recognizer.results import Enrolment, Recognition, RefusedFrame
-from edge_sdk.recognizer.sampling import Refused, Sample, Sampler
+from edge_sdk.recognizer.sampling import AlignedSample, Refused, Sampler
 from edge_sdk.recognizer.track import Track, bona_fide, mean_direction
 from edge_sdk.types import UInt8Array
+from edge_sdk.vision.detector import Detector
+from edge_sdk.vision.embedder import Embedder
+from edge_sdk.vision.faces import FaceDetector
+from edge_sdk.vision.liveness import PresentationAttackDetector
+from edge_sdk.vision.quality import Limits
 
 #: Frames that make one try: more steady it, and keep people waiting.
 FRAMES_PER_TRY = 3
@@ -146,7 +146,7 @@ class Recognizer:
         """
         if least < 1:
             raise InputError(f"expected 1 good frame or more, found {least}")
-        samples: list[Sample] = []
+        samples: list[AlignedSample] = []
         refused: list[RefusedFrame] = []
         seen: set[bytes] = set()
         for index, frame in enumerate(frames):
@@ -262,7 +262,7 @@ class Recognizer:
                 yield answer
                 resumes = -math.inf if answer.accepted else clock() + pause_s
 
-    def _ask(self, samples: list[Sample], subject: str | None) -> Recognition:
+    def _ask(self, samples: list[AlignedSample], subject: str | None) -> Recognition:
         """One counted try."""
         face = samples[-1].face
         if not bona_fide(samples):

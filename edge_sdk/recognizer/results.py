@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edge_sdk.gallery.results import Decision
-from edge_sdk.perception.faces import Face
+from edge_sdk.vision.faces import Face
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge_sdk.errors import AcquisitionError
-from edge_sdk.inference.card import InputContract
-from edge_sdk.inference.templates import ARCFACE_112
-from edge_sdk.perception.alignment import align, template_of
-from edge_sdk.perception.embedder import Embedder
-from edge_sdk.perception.faces import Face, FaceDetector, largest
-from edge_sdk.perception.liveness import Presentation, PresentationAttackDetector
-from edge_sdk.perception.quality import Limits, Refusal, assess, refusals
+from edge_sdk.model.card import InputContract
+from edge_sdk.model.landmark_template import ARCFACE_112
 from edge_sdk.types import FloatArray, UInt8Array
+from edge_sdk.vision.alignment import align, template_of
+from edge_sdk.vision.embedder import Embedder
+from edge_sdk.vision.faces import Face, FaceDetector, largest
+from edge_sdk.vision.liveness import Presentation, PresentationAttackDetector
+from edge_sdk.vision.quality import Limits, Refusal, assess, refusals
 
 #: More than the arrays of a frame of any camera take at one time.
 _KEPT_BYTES = 16 << 20
@@ -26,7 +26,7 @@ _NO_FACE = Refusal("no_face", "expected a face in the frame, found none", "stand
 
 
 @dataclass(frozen=True, eq=False)
-class Sample:
+class AlignedSample:
     """What one frame gave.
 
     Attributes:
@@ -81,7 +81,7 @@ class Sampler:
         self._measures = _is_measured(embedder.card.input)
         _keep_freed_memory()
 
-    def take(self, frame: UInt8Array) -> Sample | Refused:
+    def take(self, frame: UInt8Array) -> AlignedSample | Refused:
         """Take a sample.
 
         Args:
@@ -111,7 +111,7 @@ class Sampler:
             self._lap("liveness")
         embedding = self._embedder.embed(crop)
         self._lap("embed")
-        return Sample(face, embedding, presentation)
+        return AlignedSample(face, embedding, presentation)
 
 
 def _keep_freed_memory() -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from edge_sdk.perception.candidates import overlap
-from edge_sdk.perception.faces import Face
-from edge_sdk.recognizer.sampling import Sample
+from edge_sdk.recognizer.sampling import AlignedSample
 from edge_sdk.types import FloatArray
+from edge_sdk.vision.candidates import overlap
+from edge_sdk.vision.faces import Face
 
 #: Boxes of one face in frames that follow each other overlap more than this (intersection over union).
 MIN_OVERLAP = 0.3
@@ -32,7 +32,7 @@ class Track:
         self._face: Face | None = None
         self._missed = 0
         self._last: FloatArray | None = None
-        self.samples: list[Sample] = []
+        self.samples: list[AlignedSample] = []
         self.answered = False
 
     def follow(self, face: Face | None) -> None:
@@ -46,7 +46,7 @@ class Track:
         else:
             self._face, self._missed = face, 0
 
-    def gather(self, sample: Sample) -> None:
+    def gather(self, sample: AlignedSample) -> None:
         """Keep the sample of a new frame."""
         self.follow(sample.face)
         before = [kept.embedding for kept in self.samples]
@@ -63,13 +63,13 @@ class Track:
         self.answered = False
 
 
-def mean_direction(samples: list[Sample]) -> FloatArray:
+def mean_direction(samples: list[AlignedSample]) -> FloatArray:
     """The samples' common embedding, shape (D,), float32, length 1: one try's probe."""
     mean = np.mean([sample.embedding for sample in samples], axis=0, dtype=np.float64)
     return np.asarray(mean / np.linalg.norm(mean), np.float32)
 
 
-def bona_fide(samples: list[Sample]) -> bool:
+def bona_fide(samples: list[AlignedSample]) -> bool:
     """Whether it is a person, by the mean over all frames that were judged."""
     judged = [sample.presentation for sample in samples if sample.presentation is not None]
     return not judged or float(np.mean([p.score for p in judged])) >= max(p.threshold for p in judged)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edge_sdk.errors import InputError, ModelError
-from edge_sdk.inference.card import InputContract
-from edge_sdk.inference.templates import arcface
+from edge_sdk.model.card import InputContract
+from edge_sdk.model.landmark_template import arcface
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _OPENCV_ZOO = "https://github.com/opencv/opencv_zoo/raw/966be4cb6eefc2a4f586ed0581bf4bbaa2533070/models"

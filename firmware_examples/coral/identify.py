@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edge_sdk import KeyFile, Recognizer, console
 from edge_sdk.cameras import Camera, FolderCamera, V4l2Camera
-from edge_sdk.inference.choice import BackendWarning
+from edge_sdk.runtime.backend_choice import BackendWarning
 
 LOOK_S = 30
 

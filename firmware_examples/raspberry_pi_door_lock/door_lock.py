@@ -6,8 +6,8 @@ from gpiozero import Button, DigitalOutputDevice
 
 from edge_sdk.cameras import Camera, PiCamera
 from edge_sdk.gallery import FileAnchor, KeyFile
-from edge_sdk.perception.liveness import MiniFasNet
 from edge_sdk.recognizer import Recognizer
+from edge_sdk.vision.liveness import MiniFasNet
 
 HOME = Path("/var/lib/door-lock")
 STRIKE_PIN, BUTTON_PIN = 17, 27

@@ -58,7 +58,7 @@ def reference_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def probes(tmp_path_factory: pytest.TempPathFactory, products: list[Any]) -> Path:
     """Ten photos of five products as an array in a file, shape (10, 96, 96, 3)."""
-    from edge_sdk.perception.images import read_image
+    from edge_sdk.vision.images import read_image
 
     images = [read_image(path) for product in products[:5] for path in (product.enrol, product.probes[0])]
     path = tmp_path_factory.mktemp("probes") / "images.npy"

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from edge_sdk import Embedder, Gallery, KeyFile
-from edge_sdk.inference.backends.litert import LiteRtBackend
-from edge_sdk.inference.golden_check import answers, check
-from edge_sdk.inference.model_file import ModelFile
+from edge_sdk.model.model_file import ModelFile
+from edge_sdk.runtime.backends.litert import LiteRtBackend
+from edge_sdk.runtime.golden_check import answers, check
 
 THRESHOLD = 0.6
 

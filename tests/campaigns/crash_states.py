@@ -28,11 +28,11 @@ import numpy as np
 from edge_sdk.errors import GalleryError, RollbackError, SealError
 from edge_sdk.gallery import AttemptPolicy, FileAnchor, Gallery, InMemoryKey, Reason
 from edge_sdk.gallery.attempts import Moment
-from edge_sdk.gallery.audit import AuditEvent
-from edge_sdk.gallery.commands import Command, sign, source_of
-from edge_sdk.gallery.content import ATTEMPT_POLICY, SLOT_KEYS, TRANSFORM_KEY
-from edge_sdk.gallery.simulation import PowerCut, SimulatedFileSystem, _File
-from edge_sdk.gallery.storage import audit_path, tmp_path
+from edge_sdk.gallery.exchange.commands import Command, sign, source_of
+from edge_sdk.gallery.format.content import ATTEMPT_POLICY, SLOT_KEYS, TRANSFORM_KEY
+from edge_sdk.gallery.store.audit_log import AuditEvent
+from edge_sdk.gallery.store.files import audit_path, tmp_path
+from tests.simulated_file_system import PowerCut, SimulatedFileSystem, _File
 
 PATH = Path("gallery/home.gallery")
 ANCHOR = Path("anchor/home.anchor")

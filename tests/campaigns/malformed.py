@@ -23,25 +23,18 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import numpy as np
 
-from edge_sdk.bench.memory import peak_rss_bytes
-from edge_sdk.decision.operating_point import OperatingPoint
+from edge_sdk.diagnostics.bench.memory import peak_rss_bytes
 from edge_sdk.errors import EdgeSdkError
-from edge_sdk.gallery import (
-    AttemptPolicy,
-    DecisionPolicy,
-    FileAnchor,
-    Gallery,
-    InMemoryKey,
-    commands,
-    export,
-    sealing,
-)
+from edge_sdk.gallery import AttemptPolicy, DecisionPolicy, FileAnchor, Gallery, InMemoryKey
 from edge_sdk.gallery.attempts import Moment, pack_state, parse_state
-from edge_sdk.gallery.commands import Command, sign, source_of
 from edge_sdk.gallery.counter import counter_path
-from edge_sdk.gallery.format import Header, header_bytes_of, parse_header
-from edge_sdk.gallery.simulation import SimulatedFileSystem
-from edge_sdk.gallery.storage import audit_path
+from edge_sdk.gallery.exchange import commands, export
+from edge_sdk.gallery.exchange.commands import Command, sign, source_of
+from edge_sdk.gallery.format import sealing
+from edge_sdk.gallery.format.header import Header, header_bytes_of, parse_header
+from edge_sdk.gallery.store.files import audit_path
+from edge_sdk.model.operating_point import OperatingPoint
+from tests.simulated_file_system import SimulatedFileSystem
 
 PATH, ANCHOR = Path("gallery/home.gallery"), Path("anchor/home.anchor")
 KEY, OTHER = InMemoryKey(bytes(range(32))), InMemoryKey(bytes(range(1, 33)))

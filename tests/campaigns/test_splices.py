@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from edge_sdk.gallery import sealing
-from edge_sdk.gallery.format import header_bytes_of, parse_header
+from edge_sdk.gallery.format import sealing
+from edge_sdk.gallery.format.header import header_bytes_of, parse_header
 from tests.campaigns.splices import (
     KEYS,
     PATH,

@@ -11,11 +11,11 @@ from collections.abc import Iterable, Iterator
 import pytest
 
 from edge_sdk.errors import CommandRefusedError, EdgeSdkError, SubjectExistsError
-from edge_sdk.gallery import AuditReport, Gallery, commands
-from edge_sdk.gallery.commands import Command, sign, source_of
-from edge_sdk.gallery.export import HEADER_BYTES
-from edge_sdk.gallery.simulation import SimulatedFileSystem
-from edge_sdk.gallery.storage import audit_path
+from edge_sdk.gallery import AuditReport, Gallery
+from edge_sdk.gallery.exchange import commands
+from edge_sdk.gallery.exchange.commands import Command, sign, source_of
+from edge_sdk.gallery.exchange.export import HEADER_BYTES
+from edge_sdk.gallery.store.files import audit_path
 from tests.campaigns.splices import (
     FACES,
     KEYS,
@@ -30,6 +30,7 @@ from tests.campaigns.splices import (
     put_in_place,
     told,
 )
+from tests.simulated_file_system import SimulatedFileSystem
 
 OFFICE, HOMES_OFFICE, STRANGER = b"o" * 32, b"h" * 32, b"s" * 32  # private keys
 HOME = door("ann", "eve", KEYS, sources=[source_of(OFFICE), source_of(HOMES_OFFICE)])

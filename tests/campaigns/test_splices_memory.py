@@ -9,11 +9,11 @@ from dataclasses import replace
 import pytest
 
 from edge_sdk.errors import EdgeSdkError, GalleryError, RollbackError, SealError
-from edge_sdk.gallery import Gallery, Reason, sealing
-from edge_sdk.gallery.content import pack_content
+from edge_sdk.gallery import Gallery, Reason
 from edge_sdk.gallery.counter import counter_path
-from edge_sdk.gallery.sealed_file import slot_keys_of
-from edge_sdk.gallery.simulation import SimulatedFileSystem
+from edge_sdk.gallery.format import sealing
+from edge_sdk.gallery.format.content import pack_content
+from edge_sdk.gallery.store.sealed_file import slot_keys_of
 from tests.campaigns.splices import (
     ANCHOR,
     FACES,
@@ -28,6 +28,7 @@ from tests.campaigns.splices import (
     put_in_place,
     told,
 )
+from tests.simulated_file_system import SimulatedFileSystem
 
 HOME = door("ann", "eve", KEYS)
 AWAY = door("eve", "ann", KEYS)

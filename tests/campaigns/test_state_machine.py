@@ -18,7 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from edge_sdk.errors import GalleryChangedError, GalleryError, SubjectExistsError, SubjectUnknownError
 from edge_sdk.gallery import FileAnchor, Gallery, InMemoryKey, KeyFile
-from edge_sdk.gallery.simulation import PowerCut, SimulatedFileSystem
+from tests.simulated_file_system import PowerCut, SimulatedFileSystem
 
 ROOT = Path(__file__).parents[2]
 PATH, ANCHOR = Path("gallery/home.gallery"), Path("anchor/home.anchor")

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from converters.package import with_card
-from edge_sdk.inference.model_file import ModelFile
+from converters.graph.attach_card import with_card
+from edge_sdk.model.model_file import ModelFile
 from tests.conftest import build_network, card
 from tests.trial_delegates import build_delegate
 

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from labelled_images import contents, photo, png, write
 
 from converters.cli import main
-from edge_sdk.inference.model_file import ModelFile, split
+from edge_sdk.model.model_file import ModelFile, split
 from tests.conftest import Outcome, in_process
+from tests.labelled_images import contents, photo, png, write
 
 
 @pytest.fixture

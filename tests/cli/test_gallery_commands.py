@@ -52,7 +52,9 @@ def test_an_entry_of_a_time_beyond_the_calendar_is_printed(
     edge_sdk: Run, home: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As an earlier version wrote it, on a device whose clock said so."""
-    monkeypatch.setattr("edge_sdk.gallery.vault.believable", lambda clock: lambda: 9_000_000_000_000_000_000)
+    monkeypatch.setattr(
+        "edge_sdk.gallery.store.vault.believable", lambda clock: lambda: 9_000_000_000_000_000_000
+    )
     Gallery.open(home.folder / "home.gallery", key=KeyFile(home.folder / "home.key")).renew_transform()
     monkeypatch.undo()
     done = edge_sdk("gallery", "audit", *home.files)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from converters.auxiliary import AuxiliaryRequest, convert_auxiliary
-from converters.pipeline import convert
-from converters.request import Request
-from edge_sdk.inference.card import InputContract
+from converters.pipeline.auxiliary import AuxiliaryRequest, convert_auxiliary
+from converters.pipeline.convert import convert
+from converters.pipeline.options import ConversionOptions
+from edge_sdk.model.card import InputContract
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ def face_networks(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Fac
     folder = tmp_path_factory.mktemp("networks")
     contract = InputContract.from_json({"size": [112, 112], "color": "rgb", "range": [0, 255]})
     convert(
-        Request(
+        ConversionOptions(
             model=shared / "zoo" / "mobilefacenet_y1_float32.tflite",
             contract=contract,
             calibration=shared / "faces" / "lfw_calibration_aligned112.tar",

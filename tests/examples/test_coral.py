@@ -11,11 +11,11 @@ import pytest
 from PIL import Image
 
 from edge_sdk.gallery import DecisionPolicy, Gallery, KeyFile
-from edge_sdk.inference.model_file import ModelFile
-from edge_sdk.perception.detector import Detector
-from edge_sdk.perception.embedder import Embedder
-from edge_sdk.perception.images import read_image
+from edge_sdk.model.model_file import ModelFile
 from edge_sdk.recognizer import Recognizer
+from edge_sdk.vision.detector import Detector
+from edge_sdk.vision.embedder import Embedder
+from edge_sdk.vision.images import read_image
 from tests.conftest import build_model, evidence
 
 pytestmark = pytest.mark.real
@@ -68,7 +68,7 @@ def test_without_the_driver_the_cpu_answers_and_says_so(home: Path) -> None:
 
 def test_a_compiled_network_without_the_driver_is_refused(home: Path, shared: Path) -> None:
     """A real compiled file, with the card of another: a CPU cannot run it."""
-    from converters.package import with_card
+    from converters.graph.attach_card import with_card
 
     card = ModelFile.open(home / "face.tflite").card
     compiled = (shared / "zoo" / "mobilefacenet_112x96_compiled_edgetpu.tflite").read_bytes()

@@ -23,12 +23,12 @@ from gpiozero.pins.mock import MockFactory
 
 from edge_sdk.errors import AcquisitionError, GalleryError
 from edge_sdk.gallery import AttemptPolicy, Gallery, InMemoryKey
-from edge_sdk.perception.detector import Detector
-from edge_sdk.perception.embedder import Embedder
-from edge_sdk.perception.images import read_image
-from edge_sdk.perception.liveness import MiniFasNet
 from edge_sdk.recognizer import Recognizer
 from edge_sdk.types import UInt8Array
+from edge_sdk.vision.detector import Detector
+from edge_sdk.vision.embedder import Embedder
+from edge_sdk.vision.images import read_image
+from edge_sdk.vision.liveness import MiniFasNet
 from tests.conftest import lacking
 from tests.examples.conftest import FaceNetworks
 

@@ -16,16 +16,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from converters.embedding import embed_crops
-from converters.graph import Graph
-from converters.targets import c_source, tflite_micro
-from edge_sdk.decision.matching import rank, scores
-from edge_sdk.gallery.comparison import quantize, unit_rows
-from edge_sdk.gallery.format import TemplateType
-from edge_sdk.inference.backends.base import TensorInfo
-from edge_sdk.inference.backends.litert import LiteRtBackend
-from edge_sdk.inference.card import InputContract, ModelCard
-from edge_sdk.inference.quantization import code_table, make_encoder, unit_embedding
+from converters.data.embedding import embed_crops
+from converters.graph.graph import Graph
+from converters.targets.microcontroller import c_source, tflite_micro
+from edge_sdk.gallery.format.header import TemplateType
+from edge_sdk.gallery.match.templates import quantize, unit_rows
+from edge_sdk.matching import rank, scores
+from edge_sdk.model.card import InputContract, ModelCard
+from edge_sdk.runtime.backends.base import TensorInfo
+from edge_sdk.runtime.backends.litert import LiteRtBackend
+from edge_sdk.runtime.quantization import code_table, make_encoder, unit_embedding
 from tests.conftest import lacking
 
 EXAMPLE = Path(__file__).parents[2] / "firmware_examples" / "microcontroller"
@@ -277,7 +277,7 @@ def lock(
     """The example, built by its own Makefile for a model of the tests, with the model's golden images."""
     if not all(shutil.which(tool) for tool in ("make", "g++", "gcc")):
         lacking("needs make, g++ and gcc")
-    from edge_sdk.inference.model_file import ModelFile, split
+    from edge_sdk.model.model_file import ModelFile, split
 
     folder = tmp_path_factory.mktemp("lock")
     path = folder / "pooled.tflite"

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from converters.graph import Graph
-from converters.pipeline import convert
-from converters.request import Request
-from converters.targets import tflite_micro
-from converters.targets.vela import Configuration, compile_network
-from edge_sdk.inference.card import InputContract
-from edge_sdk.inference.model_file import ModelFile, split
+from converters.graph.graph import Graph
+from converters.pipeline.convert import convert
+from converters.pipeline.options import ConversionOptions
+from converters.targets.ethos_u.vela import Configuration, compile_network
+from converters.targets.microcontroller import tflite_micro
+from edge_sdk.model.card import InputContract
+from edge_sdk.model.model_file import ModelFile, split
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
@@ -40,7 +40,7 @@ def made(
         contract = json.loads((samples / "model" / "products.contract.json").read_text())
         images = samples / "calibration"
     convert(
-        Request(
+        ConversionOptions(
             model,
             InputContract.from_json(contract),
             images,

@@ -12,11 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from converters.assessment.artefact import Artefact, open_artefact
-from converters.assessment.comparison import ComparisonResult, compare, open_artefacts
-from converters.assessment.evaluate import Evaluation, Protocol, evaluate
-from converters.assessment.execution import Execution
-from converters.evaluation import (
+from converters.evaluate.metrics import (
     Interval,
     OperatingPointEvidence,
     PairedDifference,
@@ -25,9 +21,13 @@ from converters.evaluation import (
     open_samples,
     read_pairs,
 )
-from converters.pipeline import convert
-from converters.request import Request
-from edge_sdk.inference.card import InputContract
+from converters.evaluate.runner.compare import ComparisonResult, compare, open_artefacts
+from converters.evaluate.runner.evaluate import Evaluation, Protocol, evaluate
+from converters.evaluate.runner.execution import Execution
+from converters.evaluate.runner.open_artefact import OpenedArtefact, open_artefact
+from converters.pipeline.convert import convert
+from converters.pipeline.options import ConversionOptions
+from edge_sdk.model.card import InputContract
 
 pytestmark = pytest.mark.real
 
@@ -45,12 +45,14 @@ def faces(shared: Path) -> SampleSet:
 
 
 @pytest.fixture(scope="module")
-def zoo(shared: Path) -> Callable[[str], Artefact]:
+def zoo(shared: Path) -> Callable[[str], OpenedArtefact]:
     return lambda name: open_artefact(shared / "zoo" / name, contract=AS_PIXELS)
 
 
 @pytest.fixture(scope="module")
-def listed(shared: Path, faces: SampleSet, zoo: Callable[[str], Artefact], cache: Path) -> ComparisonResult:
+def listed(
+    shared: Path, faces: SampleSet, zoo: Callable[[str], OpenedArtefact], cache: Path
+) -> ComparisonResult:
     pairs = read_pairs(shared / "faces" / "pairsDevTest.txt")
     files = [zoo(f"mobilefacenet_y1_{name}.tflite") for name in ("float32", "published_uint8")]
     return compare(files[0], files[1:], faces, Protocol(pairs=pairs), cache=cache)
@@ -58,7 +60,7 @@ def listed(shared: Path, faces: SampleSet, zoo: Callable[[str], Artefact], cache
 
 @pytest.fixture(scope="module")
 def all_pairs(
-    listed: ComparisonResult, faces: SampleSet, zoo: Callable[[str], Artefact], cache: Path
+    listed: ComparisonResult, faces: SampleSet, zoo: Callable[[str], OpenedArtefact], cache: Path
 ) -> ComparisonResult:
     files = [zoo(f"mobilefacenet_y1_{name}.tflite") for name in ("float32", "published_uint8")]
     return compare(files[0], files[1:], faces, cache=cache)
@@ -121,7 +123,7 @@ def test_all_pairs_show_what_the_published_file_lost(all_pairs: ComparisonResult
 
 @pytest.mark.slow
 def test_a_float_face_network_meets_its_figures_on_all_pairs(
-    faces: SampleSet, zoo: Callable[[str], Artefact], cache: Path
+    faces: SampleSet, zoo: Callable[[str], OpenedArtefact], cache: Path
 ) -> None:
     found: Evaluation = evaluate(
         zoo("mobilefacenet_y1_float32.tflite"), faces, Protocol(errors=5), cache=cache
@@ -142,7 +144,9 @@ def test_sface_loses_nothing_that_can_be_told_from_noise(
 ) -> None:
     calibration = shared / "faces" / "lfw_calibration_aligned112.tar"
     convert(
-        Request(shared / "zoo" / "sface_2021dec_float.onnx", AS_PIXELS, calibration, tmp_path, name="sface")
+        ConversionOptions(
+            shared / "zoo" / "sface_2021dec_float.onnx", AS_PIXELS, calibration, tmp_path, name="sface"
+        )
     )
     files = [open_artefact(tmp_path / f"sface.{name}.tflite") for name in ("float32", "cpu_int8")]
     found = compare(files[0], files[1:], faces, cache=cache)

@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_sdk.inference.card import InputContract
-from edge_sdk.perception.alignment import align
-from edge_sdk.perception.detector import Detector
-from edge_sdk.perception.images import read_image
+from edge_sdk.model.card import InputContract
+from edge_sdk.vision.alignment import align
+from edge_sdk.vision.detector import Detector
+from edge_sdk.vision.images import read_image
 
 pytestmark = pytest.mark.real
 

@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 import pytest
 
-from converters.auxiliary import AuxiliaryRequest, convert_auxiliary
-from edge_sdk.perception.candidates import overlap
-from edge_sdk.perception.detector import Detector
-from edge_sdk.perception.images import read_image
+from converters.pipeline.auxiliary import AuxiliaryRequest, convert_auxiliary
+from edge_sdk.vision.candidates import overlap
+from edge_sdk.vision.detector import Detector
+from edge_sdk.vision.images import read_image
 
 pytestmark = pytest.mark.real
 

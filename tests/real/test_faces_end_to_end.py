@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from converters.auxiliary import AuxiliaryRequest, convert_auxiliary
-from converters.pipeline import convert
-from converters.request import Request
-from edge_sdk.inference.card import InputContract
+from converters.pipeline.auxiliary import AuxiliaryRequest, convert_auxiliary
+from converters.pipeline.convert import convert
+from converters.pipeline.options import ConversionOptions
+from edge_sdk.model.card import InputContract
 from tools.faces_end_to_end import main
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
@@ -22,7 +22,9 @@ def test_raw_photographs_end_to_end(shared: Path, tmp_path: Path, capsys: pytest
         {"size": [112, 112], "color": "rgb", "range": [0, 255], "alignment": "arcface"}
     )
     convert(
-        Request(shared / "zoo" / "sface_2021dec_float.onnx", contract, calibration, tmp_path, name="sface")
+        ConversionOptions(
+            shared / "zoo" / "sface_2021dec_float.onnx", contract, calibration, tmp_path, name="sface"
+        )
     )
     yunet = shared / "zoo" / "yunet_n_320_320.onnx"
     convert_auxiliary(AuxiliaryRequest(yunet, "yunet", tmp_path, calibration, name="yunet"))

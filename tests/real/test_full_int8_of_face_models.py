@@ -7,15 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from converters.calibration import channel_statistics, read_calibration
-from converters.embedding import embed_crops
-from converters.gates import xnnpack_partitions
-from converters.graph import Graph
-from converters.quantizers.int8 import make_int8
-from converters.recipe import shipped
-from converters.timing import time_ratio
-from edge_sdk.decision.matching import cosine
-from edge_sdk.inference.card import InputContract
+from converters.data.calibration import read_calibration
+from converters.data.embedding import embed_crops
+from converters.graph.graph import Graph
+from converters.graph.latency import time_ratio
+from converters.graph.partitions import xnnpack_partitions
+from converters.quantize.int8 import make_int8
+from converters.quantize.recipe import shipped
+from converters.quantize.statistics import channel_statistics
+from edge_sdk.matching import cosine
+from edge_sdk.model.card import InputContract
 from tools.ablation import read_float
 
 pytestmark = pytest.mark.real

@@ -12,15 +12,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from converters.assessment.artefact import open_artefact
-from converters.assessment.embedding_run import embed_with
-from converters.evaluation import Unsupported, all_pairs, open_samples, threshold_at_fmr
-from converters.evaluation.samples import EmbeddedSamples
-from edge_sdk.decision.operating_point import OperatingPoint
+from converters.evaluate.metrics import Unsupported, all_pairs, open_samples, threshold_at_fmr
+from converters.evaluate.metrics.samples import EmbeddedSamples
+from converters.evaluate.runner.embedding_run import embed_with
+from converters.evaluate.runner.open_artefact import open_artefact
 from edge_sdk.errors import CaptureError, SubjectExistsError
 from edge_sdk.gallery import Decision, DecisionPolicy, Gallery, InMemoryKey
-from edge_sdk.gallery.simulation import SimulatedFileSystem
-from edge_sdk.inference.card import InputContract
+from edge_sdk.model.card import InputContract
+from edge_sdk.model.operating_point import OperatingPoint
+from tests.simulated_file_system import SimulatedFileSystem
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 

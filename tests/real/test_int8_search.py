@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from converters.pipeline import convert
-from converters.request import Request
-from edge_sdk.inference.card import InputContract
+from converters.pipeline.convert import convert
+from converters.pipeline.options import ConversionOptions
+from edge_sdk.model.card import InputContract
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 
 def test_a_search_finds_what_keeps_mobilefacenet_y1(shared: Path, tmp_path: Path) -> None:
     report = convert(
-        Request(
+        ConversionOptions(
             shared / "zoo" / "mobilefacenet_y1_float32.tflite",
             InputContract.from_json({"size": [112, 112], "color": "rgb", "range": [0, 255]}),
             shared / "faces" / "lfw_calibration_aligned112.tar",

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from converters.auxiliary import AuxiliaryRequest, convert_auxiliary
-from edge_sdk.perception.detector import Detector
-from edge_sdk.perception.faces import largest
-from edge_sdk.perception.images import read_image
-from edge_sdk.perception.liveness import MiniFasNet
+from converters.pipeline.auxiliary import AuxiliaryRequest, convert_auxiliary
+from edge_sdk.vision.detector import Detector
+from edge_sdk.vision.faces import largest
+from edge_sdk.vision.images import read_image
+from edge_sdk.vision.liveness import MiniFasNet
 
 pytestmark = pytest.mark.real
 

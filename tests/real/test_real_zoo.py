@@ -9,7 +9,7 @@ import pytest
 
 from edge_sdk import zoo
 from edge_sdk.errors import ModelError
-from edge_sdk.perception.detector import Detector
+from edge_sdk.vision.detector import Detector
 
 pytestmark = pytest.mark.real
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from converters.sources import read_source
-from edge_sdk.inference.card import InputContract
+from edge_sdk.model.card import InputContract
 from tests.conftest import lacking
 
 pytestmark = pytest.mark.real

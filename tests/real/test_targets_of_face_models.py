@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from converters.graph import Graph
-from converters.pipeline import convert
-from converters.request import Request
+from converters.graph.graph import Graph
+from converters.pipeline.convert import convert
+from converters.pipeline.options import ConversionOptions
 from converters.targets import TARGETS
 from converters.targets.lint import lint
-from edge_sdk.inference.card import InputContract
+from edge_sdk.model.card import InputContract
 
 pytestmark = pytest.mark.real
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.real
 def test_y1_converts_for_three_targets_and_nothing_falls_back(shared: Path, tmp_path: Path) -> None:
     contract = InputContract.from_json({"size": [112, 112], "color": "rgb", "range": [0, 255]})
     report = convert(
-        Request(
+        ConversionOptions(
             shared / "zoo" / "mobilefacenet_y1_float32.tflite",
             contract,
             shared / "faces" / "lfw_calibration_aligned112.tar",
@@ -57,9 +57,9 @@ def test_the_published_int8_of_y1_names_its_34_partitions(shared: Path) -> None:
 
 @pytest.mark.parametrize("file", ["blazeface_short_range.tflite", "mobilefacenet_192d_batch2.tflite"])
 def test_what_lint_predicts_of_xnnpack_is_what_it_does(shared: Path, file: str) -> None:
-    from converters.gates import xnnpack_partitions
+    from converters.graph.partitions import xnnpack_partitions
+    from converters.targets.cpu.xnnpack import predict
     from converters.targets.operator_table import legible
-    from converters.targets.xnnpack import predict
 
     network = (shared / "zoo" / file).read_bytes()
     assert predict(legible(network)).count == xnnpack_partitions(network).count

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from converters.evaluation import embed_samples, open_samples, read_pairs, verify_pairs
-from converters.graph import Graph
-from converters.pipeline import convert
-from converters.report import Report
-from converters.request import Request
+from converters.evaluate.metrics import embed_samples, open_samples, read_pairs, verify_pairs
+from converters.graph.graph import Graph
+from converters.pipeline.convert import convert
+from converters.pipeline.options import ConversionOptions
+from converters.results import ConversionResult
 from edge_sdk import Embedder
-from edge_sdk.inference.card import InputContract
+from edge_sdk.model.card import InputContract
 
 pytestmark = pytest.mark.real
 
@@ -46,16 +46,16 @@ CASES = {
 @pytest.fixture(scope="module", params=CASES)
 def converted(
     request: pytest.FixtureRequest, shared: Path, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Case, Report, Path]:
+) -> tuple[Case, ConversionResult, Path]:
     case = CASES[request.param]
     contract = InputContract.from_json({"size": case.size, "color": "rgb", **case.normalization})
     output = tmp_path_factory.mktemp("converted")
     calibration = shared / "faces" / "lfw_calibration_aligned112.tar"
-    report = convert(Request(shared / "zoo" / case.file, contract, calibration, output))
+    report = convert(ConversionOptions(shared / "zoo" / case.file, contract, calibration, output))
     return case, report, output
 
 
-def test_it_equals_its_source_and_is_whole(converted: tuple[Case, Report, Path]) -> None:
+def test_it_equals_its_source_and_is_whole(converted: tuple[Case, ConversionResult, Path]) -> None:
     case, report, output = converted
     assert report.agreement >= 0.99999
     assert all(gate.passed for artefact in report.artefacts for gate in artefact.gates)
@@ -64,7 +64,7 @@ def test_it_equals_its_source_and_is_whole(converted: tuple[Case, Report, Path])
     assert graph.shape(graph.inputs[0]) == (1, *case.size, 3)
 
 
-def test_the_report_is_truthful_about_int8(converted: tuple[Case, Report, Path]) -> None:
+def test_the_report_is_truthful_about_int8(converted: tuple[Case, ConversionResult, Path]) -> None:
     """Plain int8 of y1 is bad, and the verdict says so."""
     case, report, _ = converted
     low, high = case.int8_cosine
@@ -75,7 +75,9 @@ def test_the_report_is_truthful_about_int8(converted: tuple[Case, Report, Path])
     assert by_recipe["float16"].cosine_min > 0.999
 
 
-def test_the_float_artefact_recognizes_faces(converted: tuple[Case, Report, Path], shared: Path) -> None:
+def test_the_float_artefact_recognizes_faces(
+    converted: tuple[Case, ConversionResult, Path], shared: Path
+) -> None:
     case, report, output = converted
     embedder = Embedder.open(output / report.artefacts[0].file)
     samples = open_samples(shared / "faces" / "lfw_devtest_aligned112.tar")

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import Final
 
 from edge_sdk.errors import GalleryError, GalleryFormatError
+from edge_sdk.gallery.format.sealing import KEY_BYTES
+from edge_sdk.gallery.keys.programs import run_program
 from edge_sdk.gallery.keys.provider import SLOT_BOARD_SECRET
-from edge_sdk.gallery.programs import run_program
-from edge_sdk.gallery.sealing import KEY_BYTES
 
 PROGRAM = "rpi-otp-private-key"
 

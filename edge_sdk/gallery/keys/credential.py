@@ -11,9 +11,9 @@ from collections.abc import Callable
 from typing import Final
 
 from edge_sdk.errors import GalleryError, GalleryFormatError
+from edge_sdk.gallery.format.sealing import KEY_BYTES
+from edge_sdk.gallery.keys.programs import run_program
 from edge_sdk.gallery.keys.provider import SLOT_HOST_CREDENTIAL, SLOT_TPM_CREDENTIAL
-from edge_sdk.gallery.programs import run_program
-from edge_sdk.gallery.sealing import KEY_BYTES
 
 PROGRAM = "systemd-creds"
 CREDENTIAL_NAME = "edge-sdk-gallery"

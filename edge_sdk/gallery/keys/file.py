@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from edge_sdk.errors import GalleryError, GalleryFormatError
+from edge_sdk.gallery.format.sealing import KEY_BYTES
 from edge_sdk.gallery.keys.provider import SLOT_KEY_FILE
-from edge_sdk.gallery.sealing import KEY_BYTES
 
 
 class KeyFile:

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Final
 
 from edge_sdk.errors import GalleryFormatError, InputError
+from edge_sdk.gallery.format.sealing import KEY_BYTES
 from edge_sdk.gallery.keys.provider import SLOT_IN_MEMORY
-from edge_sdk.gallery.sealing import KEY_BYTES
 
 
 class InMemoryKey:

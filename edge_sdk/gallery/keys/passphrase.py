@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import Final
 
 from edge_sdk.errors import GalleryFormatError, InputError
+from edge_sdk.gallery.format.sealing import KEY_BYTES, need_cryptography
 from edge_sdk.gallery.keys.provider import SLOT_PASSPHRASE
-from edge_sdk.gallery.sealing import KEY_BYTES, need_cryptography
 
 _ARGON2 = struct.Struct("<III16s")
 MIN_PASSPHRASE_CHARACTERS = 8

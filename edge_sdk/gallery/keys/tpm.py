@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from edge_sdk.errors import GalleryError, GalleryFormatError, InputError
-from edge_sdk.gallery import tpm_nv
+from edge_sdk.gallery.format.sealing import KEY_BYTES
+from edge_sdk.gallery.keys import tpm_nv
 from edge_sdk.gallery.keys.provider import SLOT_TPM_NV
-from edge_sdk.gallery.sealing import KEY_BYTES
 
 DEFAULT_INDEX = 0x0150_0016
 INDICES = 8

@@ -7,15 +7,17 @@ from tools.mutation_score import reached, scores
 
 def results(**statuses: int) -> list[str]:
     names = (status.replace("_", " ") for status, count in statuses.items() for _ in range(count))
-    return [f"    edge_sdk.gallery.storage.x__read__mutmut_{i}: {status}\n" for i, status in enumerate(names)]
+    return [
+        f"    edge_sdk.gallery.store.files.x__read__mutmut_{i}: {status}\n" for i, status in enumerate(names)
+    ]
 
 
 def test_what_never_ends_is_killed_and_what_no_test_reaches_survived() -> None:
     score = scores(results(killed=3, timeout=1, survived=1, no_tests=1, suspicious=1))[
-        "edge_sdk.gallery.storage"
+        "edge_sdk.gallery.store.files"
     ]
     assert (score.mutants, score.judged, score.killed) == (7, 7, 4)
-    assert score.survivors == tuple(f"edge_sdk.gallery.storage.x__read__mutmut_{i}" for i in (4, 5, 6))
+    assert score.survivors == tuple(f"edge_sdk.gallery.store.files.x__read__mutmut_{i}" for i in (4, 5, 6))
     assert score.share == pytest.approx(4 / 7)
 
 
@@ -23,6 +25,6 @@ def test_every_module_must_be_judged_whole_and_reach_the_floor() -> None:
     good = results(killed=17, survived=3)
     assert reached(scores(good))
     assert not reached(scores(results(killed=16, survived=3)))
-    assert not reached(scores([*good, "    edge_sdk.gallery.format.x_parse__mutmut_1: survived\n"]))
-    assert not reached(scores([*good, "    edge_sdk.gallery.storage.x_a__mutmut_1: not checked\n"]))
+    assert not reached(scores([*good, "    edge_sdk.gallery.format.header.x_parse__mutmut_1: survived\n"]))
+    assert not reached(scores([*good, "    edge_sdk.gallery.store.files.x_a__mutmut_1: not checked\n"]))
     assert not reached(scores([]))

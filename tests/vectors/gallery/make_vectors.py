@@ -18,9 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_sdk.decision.operating_point import OperatingPoint
-from edge_sdk.gallery import DecisionPolicy, Gallery, InMemoryKey, Passphrase, sealing
-from edge_sdk.gallery.content import (
+from edge_sdk.gallery import DecisionPolicy, Gallery, InMemoryKey, Passphrase
+from edge_sdk.gallery.format import sealing
+from edge_sdk.gallery.format.content import (
     CRITICAL,
     DECISION_POLICY,
     OWN_THRESHOLDS,
@@ -31,10 +31,11 @@ from edge_sdk.gallery.content import (
     pack_content,
     parse_content,
 )
-from edge_sdk.gallery.format import WRAPPED_BYTES, Header, Slot, header_bytes_of, parse_header
-from edge_sdk.gallery.policy import pack_own_thresholds, pack_policy
-from edge_sdk.gallery.sealing import Randomness, aligned_buffer
-from edge_sdk.gallery.simulation import SimulatedFileSystem
+from edge_sdk.gallery.format.header import WRAPPED_BYTES, Header, Slot, header_bytes_of, parse_header
+from edge_sdk.gallery.format.sealing import Randomness, aligned_buffer
+from edge_sdk.gallery.rules.policy import pack_own_thresholds, pack_policy
+from edge_sdk.model.operating_point import OperatingPoint
+from tests.simulated_file_system import SimulatedFileSystem
 
 SECRET = bytes(range(32))
 MODEL = hashlib.sha256(b"the model of the test vectors").digest()

@@ -13,16 +13,16 @@ from PIL import Image
 from edge_sdk.cameras import FolderCamera, frames
 from edge_sdk.errors import AcquisitionError, InputError, ModelMismatchError
 from edge_sdk.gallery import AttemptPolicy, Decision, Gallery, InMemoryKey
-from edge_sdk.inference.backends.base import TensorInfo
-from edge_sdk.inference.templates import ARCFACE_112
-from edge_sdk.perception.embedder import Embedder
-from edge_sdk.perception.faces import Face
-from edge_sdk.perception.liveness import Presentation
-from edge_sdk.perception.quality import Limits
+from edge_sdk.model.landmark_template import ARCFACE_112
 from edge_sdk.recognizer import Recognition, Recognizer
 from edge_sdk.recognizer.recognizer import SAME_PICTURE
+from edge_sdk.runtime.backends.base import TensorInfo
 from edge_sdk.testing import FakeBackend
 from edge_sdk.types import UInt8Array
+from edge_sdk.vision.embedder import Embedder
+from edge_sdk.vision.faces import Face
+from edge_sdk.vision.liveness import Presentation
+from edge_sdk.vision.quality import Limits
 from tests.conftest import card, contract, evidence
 
 KEY = InMemoryKey(bytes(32))

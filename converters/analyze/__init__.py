@@ -1,0 +1,1 @@
+"""Inspect networks and measure them: gates, per-tensor errors, latency, fidelity."""

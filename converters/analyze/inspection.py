@@ -1,0 +1,141 @@
+"""What a .tflite is: its card, operators, partitions and sizes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from converters.errors import SourceError
+from converters.graph.graph import Graph
+from converters.graph.partitions import xnnpack_partitions
+from edge_sdk.errors import ModelCardError
+from edge_sdk.model.card import CARD_NAME, ModelCard
+from edge_sdk.model.model_file import check_identifier, read_model_bytes, split
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A tensor at the network's edge."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What was found in a file.
+
+    Args:
+        file: Its name.
+        sha256: Of the whole file.
+        size_bytes: Of the whole file.
+        constant_bytes: Of its constants.
+        inputs: At the network's edge.
+        outputs: At the network's edge.
+        operators: How often each occurs.
+        partitions: In how many parts XNNPACK runs it here; None where it does not load.
+        outside: Operators that XNNPACK leaves to slower kernels.
+        loads: Why it does not load, empty where it does.
+        card: The model card as JSON values, None where there is none.
+    """
+
+    file: str
+    sha256: str
+    size_bytes: int
+    constant_bytes: int
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    operators: Mapping[str, int]
+    partitions: int | None
+    outside: tuple[str, ...]
+    loads: str
+    card: Mapping[str, Any] | None
+
+    def to_json(self) -> dict[str, Any]:
+        """The same as JSON values."""
+        return asdict(self)
+
+    def to_text(self) -> str:
+        """The same for a terminal."""
+        lines = [
+            f"{self.file}: {self.size_bytes:,} bytes, {self.constant_bytes:,} of constants",
+            f"sha256     {self.sha256}",
+        ]
+        for label, tensors in (("input", self.inputs), ("output", self.outputs)):
+            lines += [f"{label:<10} {t.name} {list(t.shape)} {t.dtype}" for t in tensors]
+        counts = ", ".join(f"{count} {name}" for name, count in self.operators.items())
+        lines.append(f"operators  {sum(self.operators.values())}: {counts}")
+        if self.partitions is None:
+            lines.append(f"XNNPACK    does not load: {self.loads}")
+        else:
+            outside = f", outside: {', '.join(sorted(set(self.outside)))}" if self.outside else ""
+            lines.append(
+                f"XNNPACK    {self.partitions} partition{'s' if self.partitions != 1 else ''}{outside}"
+            )
+        if self.card is None:
+            lines.append("card       none; edge-convert convert writes one")
+        else:
+            lines += ["card", *_card_lines(self.card)]
+        return "\n".join(lines)
+
+
+def inspect(path: str | Path) -> Inspection:
+    """Look into a .tflite.
+
+    Raises:
+        ModelError: Missing, unreadable, not a .tflite.
+        SourceError: Damaged.
+        ModelCardError: Its card is damaged.
+    """
+    data = read_model_bytes(path)
+    check_identifier(data, path)
+    network, files = split(data)
+    graph = Graph.parse(network)
+    card = ModelCard.from_bytes(files[CARD_NAME]) if CARD_NAME in files else None
+    if card is not None and hashlib.sha256(network).hexdigest() != card.network_sha256:
+        raise ModelCardError(f"{path}: the network is not the one its card was written for")
+    try:
+        partitions = xnnpack_partitions(network)
+        count, outside, loads = partitions.count, partitions.outside, ""
+    except (ValueError, RuntimeError, SourceError) as error:
+        # A file for an accelerator does not load without it, and is worth a look all the same.
+        count, outside, loads = None, (), str(error).splitlines()[0]
+    return Inspection(
+        file=Path(path).name,
+        sha256=hashlib.sha256(data).hexdigest(),
+        size_bytes=len(data),
+        constant_bytes=sum(len(b.data) for b in graph.model.buffers if b.data is not None),
+        inputs=tuple(_tensor(graph, i) for i in graph.inputs),
+        outputs=tuple(_tensor(graph, i) for i in graph.outputs),
+        operators=graph.operator_counts(),
+        partitions=count,
+        outside=outside,
+        loads=loads,
+        card=None if card is None else card.to_json(),
+    )
+
+
+def _tensor(graph: Graph, index: int) -> Tensor:
+    dtype = graph.dtype_name(index)
+    quantization = graph.tensors[index].quantization
+    if quantization is not None and quantization.scale is not None and len(quantization.scale) == 1:
+        dtype += f", scale {float(quantization.scale[0]):.6g}, zero point {int(quantization.zeroPoint[0])}"
+    return Tensor(graph.name(index), graph.shape(index), dtype)
+
+
+def _card_lines(value: Any, indent: str = "  ") -> list[str]:
+    lines = []
+    for key, entry in value.items():
+        if key == "golden" and entry:  # digests and base64 are for a program to read: --json
+            lines.append(
+                f"{indent}golden: {len(entry['vectors'])} answers of {entry['runtime']}, {entry['kernels']}"
+            )
+        elif isinstance(entry, dict) and entry:
+            lines += [f"{indent}{key}", *_card_lines(entry, indent + "  ")]
+        elif entry not in ("", [], {}, None):
+            lines.append(f"{indent}{key}: {entry}")
+    return lines

@@ -1,0 +1,256 @@
+"""Where the damage of quantization begins: the error of every tensor along the network, in execution order.
+
+Signal-to-quantization-noise ratio (SQNR) in decibels, 10 log10(signal power / noise power). Two of them:
+what a tensor has collected on the way, and what rounding to its own 256 steps alone would cost it. The
+first says where the network is wrong, the second who is to blame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from converters.data.tensor_values import Activations
+from converters.graph.graph import Graph, indices
+from edge_sdk.errors import InputError
+from edge_sdk.model.card import InputContract
+from edge_sdk.runtime.backends.base import TensorInfo
+from edge_sdk.types import Float64Array, UInt8Array
+
+#: A few images suffice: the ratios settle within tenths of a decibel.
+LAYER_IMAGES = 16
+
+# They hand their input on; what is wrong with their output is wrong before them.
+_PASSING = {"PAD", "RESHAPE", "TRANSPOSE", "SQUEEZE", "EXPAND_DIMS", "QUANTIZE", "DEQUANTIZE"}
+_ROUNDED = "_quantized"  # ai-edge-quantizer's name for the integer form of a float operator's output
+_FLOOR = 1e-12  # of the signal power: quieter noise (120 dB) is no difference at all
+
+
+@dataclass(frozen=True)
+class TensorError:
+    """How far one tensor of the integer network is off.
+
+    Args:
+        position: Of its operator in the float network, from 0.
+        operator: Such as ``CONV_2D``.
+        tensor: Its name.
+        shape: Of one image.
+        sqnr_db: Of the integer network's own values; None where nothing differs.
+        rounding_db: What rounding the float values to this tensor's steps would give; None where the
+            tensor is float in both networks.
+        cosine: Mean cosine of the two tensors.
+        channel_steps: How many of the tensor's steps the median channel spans; None as above.
+    """
+
+    position: int
+    operator: str
+    tensor: str
+    shape: tuple[int, ...]
+    sqnr_db: float | None
+    rounding_db: float | None
+    cosine: float
+    channel_steps: float | None
+
+
+@dataclass(frozen=True)
+class LayerErrors:
+    """The errors of every tensor that both networks have.
+
+    Args:
+        baseline: The float file's name.
+        candidate: The integer file's name.
+        images: How many images they stand on.
+        tensors: In execution order.
+        unmatched: Tensors of the float network that the integer network has not.
+    """
+
+    baseline: str
+    candidate: str
+    images: int
+    tensors: tuple[TensorError, ...]
+    unmatched: int
+
+    def worst(self, count: int = 5) -> tuple[TensorError, ...]:
+        """The tensors that their own steps fit least, worst first."""
+        own = [
+            (t.rounding_db, t)
+            for t in self.tensors
+            if t.rounding_db is not None and t.operator not in _PASSING
+        ]
+        return tuple(t for _, t in sorted(own, key=lambda pair: (pair[0], pair[1].position))[:count])
+
+    def steepest(self) -> tuple[TensorError, TensorError] | None:
+        """Two neighbours, (before, after), between which the share of noise rises most."""
+        known = [(t, 0.0 if t.sqnr_db is None else 10 ** (-t.sqnr_db / 10)) for t in self.tensors]
+        rises = [(b[1] - a[1], a[0], b[0]) for a, b in pairwise(known)]
+        if not rises:
+            return None
+        _, before, after = max(rises, key=lambda rise: (rise[0], -rise[1].position))
+        return before, after
+
+    def to_json(self) -> dict[str, Any]:
+        """The same as JSON values."""
+        return asdict(self)
+
+
+def layer_errors(
+    baseline: bytes,
+    candidate: bytes,
+    contract: InputContract,
+    pixels: UInt8Array,
+    *,
+    names: tuple[str, str] = ("float", "int8"),
+    progress: Callable[[int, int], None] | None = None,
+) -> LayerErrors:
+    """Run both networks on the same images and compare tensor by tensor.
+
+    Args:
+        baseline: The float network that was quantized: after equalization, not before, since equalization
+            gives the tensors between other values.
+        candidate: What the quantizer made of it; it must have kept the tensors' names.
+        contract: The input contract of both.
+        pixels: Shape (n, H, W, C), uint8, at the network's size, n >= 1.
+        names: What to call the two.
+        progress: Called with (done, total).
+
+    Returns:
+        The errors; without any tensor where the candidate kept no name.
+
+    Raises:
+        InputError: No image.
+    """
+    graph = Graph.parse(baseline)
+    operators = _computed(graph)
+    twins = _twins(operators, _computed(Graph.parse(candidate)))
+    if not len(pixels):
+        raise InputError("expected an image to run the networks on, found none")
+    if not twins:
+        return LayerErrors(*names, len(pixels), (), len(operators))
+    sums: dict[str, _Sums] = {}
+    steps: dict[str, _Steps] = {}
+    runs = zip(
+        _activations(baseline, contract, pixels, list(twins)),
+        _activations(candidate, contract, pixels, list(twins.values())),
+        strict=True,
+    )
+    for done, (reference, found) in enumerate(runs, start=1):
+        for name, twin in twins.items():
+            values, _ = reference[name]
+            others, steps[name] = found[twin]
+            sums.setdefault(name, _Sums()).add(_channels(values), _channels(others), steps[name])
+        if progress is not None:
+            progress(done, len(pixels))
+    rows = [
+        sums[name].row(position, operator, name, shape, steps[name])
+        for name, (position, operator, shape) in operators.items()
+        if name in twins
+    ]
+    return LayerErrors(*names, len(pixels), tuple(rows), len(operators) - len(rows))
+
+
+@dataclass(frozen=True)
+class _Steps:
+    """scale * (q - zero_point), q in low..high; scale 0 for a float tensor."""
+
+    scale: float
+    zero_point: int
+    low: int
+    high: int
+
+    def round(self, values: Float64Array) -> Float64Array:
+        codes = np.round(values / self.scale) + self.zero_point
+        return (np.clip(codes, self.low, self.high) - self.zero_point) * self.scale
+
+
+class _Sums:
+    """Sums over images, from which the ratios come."""
+
+    def __init__(self) -> None:
+        self._signal = self._noise = self._rounding = self._cosine = 0.0
+        self._images = 0
+        self._low: Float64Array | None = None
+        self._high: Float64Array | None = None
+
+    def add(self, values: Float64Array, others: Float64Array, steps: _Steps) -> None:
+        """Take in one image; both shapes are (positions, channels)."""
+        power, other_power = float((values**2).sum()), float((others**2).sum())
+        self._signal += power
+        self._noise += float(((others - values) ** 2).sum())
+        both = (power * other_power) ** 0.5
+        self._cosine += float((values * others).sum()) / both if both else float(power == other_power)
+        self._images += 1
+        if steps.scale:
+            self._rounding += float(((steps.round(values) - values) ** 2).sum())
+            low, high = values.min(0), values.max(0)
+            self._low = low if self._low is None else np.minimum(self._low, low)
+            self._high = high if self._high is None else np.maximum(self._high, high)
+
+    def row(
+        self, position: int, operator: str, name: str, shape: tuple[int, ...], steps: _Steps
+    ) -> TensorError:
+        spans = None
+        if self._low is not None and self._high is not None:
+            spans = float(np.median((self._high - self._low) / steps.scale))
+        return TensorError(
+            position=position,
+            operator=operator,
+            tensor=name,
+            shape=shape,
+            sqnr_db=_decibels(self._signal, self._noise),
+            rounding_db=_decibels(self._signal, self._rounding) if steps.scale else None,
+            cosine=self._cosine / self._images,
+            channel_steps=spans,
+        )
+
+
+def _decibels(signal: float, noise: float) -> float | None:
+    if noise <= _FLOOR * signal or signal == 0:
+        return None
+    return float(10 * np.log10(signal / noise))
+
+
+def _computed(graph: Graph) -> dict[str, tuple[int, str, tuple[int, ...]]]:
+    """Operator and shape of every tensor computed, by its name, in execution order."""
+    return {
+        graph.name(index): (position, graph.op_name(operator), graph.shape(index))
+        for position, operator in enumerate(graph.operators)
+        for index in indices(operator.outputs)
+        if graph.dtype_name(index) in {"float32", "int8", "uint8", "int16"}
+    }
+
+
+def _twins(baseline: Mapping[str, Any], candidate: Mapping[str, Any]) -> dict[str, str]:
+    """For each float tensor the integer network's tensor that later operators read."""
+    found = {}
+    for name in baseline:
+        for twin in (name + _ROUNDED, name):
+            if twin in candidate:
+                found[name] = twin
+                break
+    return found
+
+
+def _activations(
+    network: bytes, contract: InputContract, pixels: UInt8Array, names: list[str]
+) -> Iterator[dict[str, tuple[Float64Array, _Steps]]]:
+    inside = Activations(network, contract, names)
+    for crop in pixels:
+        inside.run(crop)
+        yield {name: _real(inside[name], tensor) for name, tensor in inside.tensors.items()}
+
+
+def _real(values: Any, tensor: TensorInfo) -> tuple[Float64Array, _Steps]:
+    wide = np.asarray(values, np.float64)
+    if not tensor.scale:
+        return wide, _Steps(0.0, 0, 0, 0)
+    limits = np.iinfo(values.dtype)
+    steps = _Steps(tensor.scale, tensor.zero_point, int(limits.min), int(limits.max))
+    return (wide - tensor.zero_point) * tensor.scale, steps
+
+
+def _channels(values: Float64Array) -> Float64Array:
+    return values.reshape(-1, values.shape[-1] if values.ndim > 1 else 1)

@@ -1,4 +1,0 @@
-"""What files are worth on labelled images: embed with the device's code, compare, measure, say it, write it down.
-
-``converters.evaluation`` knows the arithmetic of error rates; here are files, images, caches and processes.
-"""

@@ -1,0 +1,1 @@
+"""Image sets, calibration crops and their embeddings."""

@@ -1,0 +1,133 @@
+"""Calibration: what ranges the activations take on real images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from converters.data.image_set import Crops, ImageSet, evenly
+from converters.errors import CalibrationError
+from edge_sdk.errors import InputError
+from edge_sdk.model.card import InputContract
+from edge_sdk.runtime.quantization import real_table
+from edge_sdk.types import FloatArray, UInt8Array
+
+#: Fewer are allowed; the report then says that the ranges stand on little.
+RECOMMENDED_IMAGES = 100
+CALIBRATION_IMAGES = 200
+HELD_OUT_IMAGES = 100
+SELECTION_IMAGES = 60
+TRAINING_IMAGES = 2000
+SMALLEST_PARTED = 30
+
+
+@dataclass(frozen=True)
+class CalibrationSet:
+    """The images that ranges come from, others that fidelity is measured on, others for a search, and for training.
+
+    Args:
+        ranges: What the ranges are taken from.
+        held_out: What fidelity is measured on; the same images where the set is too small to part.
+        selection: What a search compares its candidates on.
+        training: What recovery trains on: those of ``ranges`` and what is left over; empty where not asked for.
+        parted: Whether they share no image.
+        available: How many images the set has.
+    """
+
+    ranges: Crops
+    held_out: Crops
+    selection: Crops
+    parted: bool
+    available: int
+    training: Crops | None = None
+
+    @property
+    def resized(self) -> int:
+        """How many of the images had another size and were cut and resized."""
+        read = (self.ranges, self.held_out, self.selection, self.training)
+        parts = {id(part): part.resized for part in read if part is not None}
+        return sum(parts.values())
+
+
+def read_calibration(
+    path: str,
+    contract: InputContract,
+    *,
+    training: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> CalibrationSet:
+    """Read the calibration images: up to 200 for ranges, up to 100 to measure on, up to 60 to search with.
+
+    Args:
+        path: A folder, .tar or .zip of crops, as the device will see them.
+        contract: The size and colour wanted.
+        training: Whether to read up to 2,000 to train on as well: all but those to measure on and to search with.
+        progress: Called with (done, total).
+
+    Raises:
+        CalibrationError: No images, or one that cannot be used.
+    """
+    try:
+        images = ImageSet.open(path)
+        parts = _parts(images.names)
+        if training:
+            parts.append(_training(images.names))
+        total = sum(map(len, parts))
+        crops: list[Crops] = []
+        for names in parts:
+            offset = sum(map(len, crops))
+
+            def report(done: int, _: int, offset: int = offset) -> None:
+                if progress is not None:
+                    progress(offset + done, total)
+
+            crops.append(images.crops(contract, names=names, progress=report))
+    except InputError as error:
+        raise CalibrationError(f"calibration images: {error}", hint=error.hint) from error
+    left = crops.pop() if training else None
+    ranges, held_out, selection = crops[0], crops[min(1, len(crops) - 1)], crops[-1]
+    if (ranges.pixels == ranges.pixels[:1]).all() and len(ranges) > 1:
+        raise CalibrationError(
+            f"calibration images: expected different images, found {len(ranges)} copies of one",
+            hint="give photographs like those the device will see",
+        )
+    return CalibrationSet(ranges, held_out, selection, len(crops) > 1, len(images), left)
+
+
+def _parts(names: Sequence[str]) -> list[tuple[str, ...]]:
+    """Which images ranges come from, which fidelity is measured on, and which a search looks at.
+
+    The same for every recipe, so that a replayed recipe gives the same bytes.
+    """
+    if len(names) < SMALLEST_PARTED:
+        return [tuple(names)]
+    others = names[1::3]
+    return [
+        evenly([name for i, name in enumerate(names) if i % 3 != 1], CALIBRATION_IMAGES),
+        evenly(others[::2], HELD_OUT_IMAGES),
+        evenly(others[1::2], SELECTION_IMAGES),
+    ]
+
+
+def _training(names: Sequence[str]) -> tuple[str, ...]:
+    """All images but those that measure or choose."""
+    if len(names) < SMALLEST_PARTED:
+        return tuple(names)
+    return evenly([name for i, name in enumerate(names) if i % 3 != 1], TRAINING_IMAGES)
+
+
+def real_inputs(pixels: UInt8Array, contract: InputContract) -> FloatArray:
+    """Crops as the network's real inputs.
+
+    Args:
+        pixels: Shape (n, H, W, C), uint8; RGB or gray.
+        contract: The input contract.
+
+    Returns:
+        Shape (n, H, W, C), float32, in the network's channel order.
+    """
+    table = real_table(contract)
+    ordered = pixels[..., ::-1] if contract.color == "bgr" else pixels
+    return np.stack([table[ordered[..., c], c] for c in range(contract.channels)], axis=-1)

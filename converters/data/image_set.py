@@ -1,0 +1,267 @@
+"""A set of images from a folder, a .tar or a .zip, read in place and never unpacked to disk."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from edge_sdk.errors import InputError
+from edge_sdk.model.card import InputContract
+from edge_sdk.types import UInt8Array
+from edge_sdk.vision.images import MAX_FILE_BYTES, MIN_SIDE_PX, SUFFIXES, fit, read_image
+
+#: What a compressed .tar may hold in images: it has no index, so they are kept in memory.
+MAX_UNPACKED_BYTES = 2 << 30
+
+
+@dataclass(frozen=True)
+class Crops:
+    """Images at the network's size.
+
+    Args:
+        names: Where each came from, relative to the set, with forward slashes.
+        pixels: Shape (n, H, W, C), uint8.
+        sha256: Over names and file contents, hex; the same files give the same digest.
+        resized: How many had another size and were cut and resized.
+    """
+
+    names: tuple[str, ...]
+    pixels: UInt8Array
+    sha256: str
+    resized: int
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+class SetDigest:
+    """SHA-256 over names, sizes and contents of images in the order they are added."""
+
+    def __init__(self) -> None:
+        self._digest = hashlib.sha256()
+
+    def add(self, name: str, content: bytes) -> None:
+        """Add one image."""
+        self._digest.update(f"{name}\0{len(content)}\0".encode())
+        self._digest.update(content)
+
+    def hexdigest(self) -> str:
+        """The digest so far, hex."""
+        return self._digest.hexdigest()
+
+
+class ImageSet:
+    """Names of the images in a folder or an archive, sorted, and how to read each.
+
+    Args:
+        path: Where the set is.
+        names: The images, relative to the path.
+        read: Gives an image file's bytes by its name; InputError where it cannot be read.
+    """
+
+    def __init__(self, path: Path, names: Sequence[str], read: Callable[[str], bytes]) -> None:
+        self.path = path
+        self.names = tuple(sorted(names))
+        self.read = read
+
+    @classmethod
+    def open(cls, path: str | Path) -> ImageSet:
+        """Find the JPEG, PNG and PPM/PGM images below a path; hidden files are passed over.
+
+        Raises:
+            InputError: Nothing there, neither folder nor archive, or no image in it.
+        """
+        path = Path(path)
+        if path.is_dir():
+            found = cls(path, _folder_names(path), lambda name: _bounded_file(path / name))
+        elif path.is_file():
+            found = _open_archive(path)
+        else:
+            raise InputError(
+                f"{path}: expected a readable folder, .tar or .zip of images, found nothing there"
+            )
+        if not found.names:
+            raise InputError(
+                f"{path}: expected images ({', '.join(SUFFIXES)}), found none",
+                hint="give a folder, a .tar or a .zip with images in it",
+            )
+        for name in found.names:
+            try:
+                name.encode()  # reports and cards name images, in UTF-8
+            except UnicodeEncodeError as error:
+                raise InputError(
+                    f"{path}: expected file names in UTF-8, found {name!r}", hint="rename the file"
+                ) from error
+        return found
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def image(self, name: str, color: str) -> UInt8Array:
+        """Decode one image at its own size; see ``read_image``."""
+        return read_image(io.BytesIO(self.read(name)), color=color, name=f"{self.path}/{name}")
+
+    def crops(
+        self,
+        contract: InputContract,
+        *,
+        names: Sequence[str] | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Crops:
+        """Read images at the network's size.
+
+        Args:
+            contract: The size and colour wanted.
+            names: Which ones; all where None.
+            progress: Called with (done, total).
+
+        Raises:
+            InputError: An image cannot be read, or has a side under 16 px.
+        """
+        chosen = self.names if names is None else tuple(names)
+        digest = SetDigest()
+        pixels = np.empty((len(chosen), *contract.shape), np.uint8)
+        resized = 0
+        for position, name in enumerate(chosen):
+            content = self.read(name)
+            digest.add(name, content)
+            full_name = f"{self.path}/{name}"
+            image = read_image(io.BytesIO(content), color=contract.color, name=full_name)
+            if min(image.shape[:2]) < MIN_SIDE_PX:
+                raise InputError(
+                    f"{full_name}: expected at least {MIN_SIDE_PX}x{MIN_SIDE_PX} px,"
+                    f" found {image.shape[0]}x{image.shape[1]}"
+                )
+            resized += image.shape[:2] != contract.shape[:2]
+            pixels[position] = fit(image, contract.height, contract.width)
+            if progress is not None:
+                progress(position + 1, len(chosen))
+        return Crops(chosen, pixels, digest.hexdigest(), resized)
+
+
+def evenly(names: Sequence[str], count: int) -> tuple[str, ...]:
+    """At most ``count`` names spread evenly over the sequence, the same ones every time."""
+    if len(names) <= count:
+        return tuple(names)
+    return tuple(names[i * len(names) // count] for i in range(count))
+
+
+def _folder_names(path: Path) -> list[str]:
+    return [
+        relative.as_posix()
+        for relative in (file.relative_to(path) for file in path.rglob("*") if file.is_file())
+        if _is_image(relative.as_posix())
+    ]
+
+
+def _is_image(name: str) -> bool:
+    pure = PurePosixPath(name)
+    hidden = any(part.startswith(".") and part not in (".", "..") for part in pure.parts)
+    return pure.suffix.lower() in SUFFIXES and not hidden
+
+
+def _bounded_file(path: Path) -> bytes:
+    try:
+        _check_size(path, path.stat().st_size)
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def _check_size(name: str | Path, size: int) -> None:
+    if size > MAX_FILE_BYTES:
+        raise InputError(
+            f"{name}: expected an image file of at most {MAX_FILE_BYTES >> 20} MiB, found {size >> 20}"
+        )
+
+
+def _open_archive(path: Path) -> ImageSet:
+    try:
+        if zipfile.is_zipfile(path):
+            return _open_zip(path)
+        if tarfile.is_tarfile(path):
+            return _open_tar(path)
+    except (zipfile.BadZipFile, tarfile.TarError, OSError, EOFError, zlib.error) as error:
+        raise _damaged(path, error) from error
+    raise InputError(
+        f"{path}: expected a readable folder, .tar or .zip of images, found another kind of file"
+    )
+
+
+def _damaged(name: str | Path, error: Exception) -> InputError:
+    return InputError(f"{name}: expected a readable archive, found it damaged: {error}", hint="copy it again")
+
+
+def _open_tar(path: Path) -> ImageSet:
+    try:
+        with tarfile.open(path, "r:") as archive:
+            members = {m.name.removeprefix("./"): m for m in archive if m.isreg() and not m.issparse()}
+    except tarfile.ReadError:
+        return _open_compressed_tar(path)
+    if any(m.offset_data + m.size > path.stat().st_size for m in members.values()):
+        raise _damaged(path, EOFError("it is cut short"))
+
+    def read(name: str) -> bytes:
+        _check_size(f"{path}/{name}", members[name].size)
+        try:
+            # In an uncompressed archive a file's bytes lie as they are.
+            with path.open("rb") as file:
+                file.seek(members[name].offset_data)
+                return file.read(members[name].size)
+        except OSError as error:
+            raise _damaged(f"{path}/{name}", error) from error
+
+    return ImageSet(path, [name for name in members if _is_image(name)], read)
+
+
+def _open_compressed_tar(path: Path) -> ImageSet:
+    """Read the images in the one order that does not decompress the archive again for each of them."""
+    contents: dict[str, bytes] = {}
+    total = 0
+    with tarfile.open(path, "r:*") as archive:
+        for member in archive:
+            name = member.name.removeprefix("./")
+            if not member.isfile() or not _is_image(name):
+                continue
+            _check_size(f"{path}/{name}", member.size)
+            total += member.size
+            if total > MAX_UNPACKED_BYTES:
+                raise InputError(
+                    f"{path}: expected at most {MAX_UNPACKED_BYTES >> 30} GiB of images in a compressed archive,"
+                    " found more",
+                    hint="unpack it and give the folder, or pack it as .tar or .zip",
+                )
+            file = archive.extractfile(member)
+            contents[name] = b"" if file is None else file.read()
+    return ImageSet(path, list(contents), contents.__getitem__)
+
+
+def _open_zip(path: Path) -> ImageSet:
+    archive = zipfile.ZipFile(path)
+    sizes = {info.filename: info.file_size for info in archive.infolist() if not info.is_dir()}
+
+    def read(name: str) -> bytes:
+        _check_size(f"{path}/{name}", sizes[name])
+        try:
+            with archive.open(name) as file:
+                # The size in the directory is a claim; what is read is bounded by it all the same.
+                return file.read(sizes[name])
+        except (
+            zipfile.BadZipFile,
+            OSError,
+            EOFError,
+            NotImplementedError,
+            RuntimeError,
+            zlib.error,
+        ) as error:
+            raise _damaged(f"{path}/{name}", error) from error
+
+    return ImageSet(path, [name for name in sizes if _is_image(name)], read)

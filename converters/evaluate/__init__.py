@@ -1,0 +1,1 @@
+"""Biometric evaluation: metrics (arithmetic) and runner (files, cache, workers)."""

@@ -1,0 +1,103 @@
+"""Two artefacts on the same images: the interval of their difference.
+
+Resampling both alike takes out what they share (hard images, odd subjects), so a difference can be
+told apart from noise with far fewer images than two separate intervals would need.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from converters.evaluate.metrics.bootstrap import (
+    DEFAULT_REPLICATES,
+    percentile_interval,
+    replicate_rates,
+    subjects_refusal,
+)
+from converters.evaluate.metrics.curves import missing_half, threshold_at_fmr, upper_bound_without_errors
+from converters.evaluate.metrics.evidence import Interval, PairedDifference, Unsupported
+from converters.evaluate.metrics.scores import ScoreSet
+from converters.evaluate.metrics.subject_scores import Comparisons, check_same_comparisons, mated_subjects
+from edge_sdk.types import Float64Array
+
+
+def paired_differences(
+    baseline: Comparisons,
+    candidate: Comparisons,
+    *,
+    fmrs: Sequence[float],
+    replicates: int = DEFAULT_REPLICATES,
+    seed: int = 0,
+    confidence: float = 0.95,
+) -> tuple[PairedDifference | Unsupported, ...]:
+    """TAR of the candidate minus TAR of the baseline, with the interval of the difference.
+
+    Both artefacts are resampled alike, and each derives its own threshold in each replicate, so the
+    interval holds the noise of the thresholds too.
+
+    Args:
+        baseline, candidate: The same images in the same order, embedded by two artefacts.
+        fmrs: FMRs at which TAR is taken.
+        replicates, seed, confidence: As in `replicate_rates` and `percentile_interval`.
+
+    Returns:
+        One row per FMR; `Unsupported` under 3 / fmr non-mated comparisons, or under 10 subjects
+        for the interval.
+
+    Raises:
+        InputError: not the same images.
+    """
+    check_same_comparisons(baseline, candidate)
+    sides = [(comparisons, comparisons.scores()) for comparisons in (baseline, candidate)]
+    gap = missing_half(sides[0][1], "difference of TAR")
+    if gap is not None:
+        return tuple(gap for _ in fmrs)
+    found = [threshold_at_fmr(sides[0][1], fmr) for fmr in fmrs]
+    stated = [
+        fmr for fmr, threshold in zip(fmrs, found, strict=True) if not isinstance(threshold, Unsupported)
+    ]
+    refusal = subjects_refusal(baseline)
+    measured: list[list[float]] = []
+    replicated: list[Float64Array] = []
+    for comparisons, scores in sides:
+        thresholds = _thresholds(scores, stated)
+        misses = scores.false_non_matches(np.array(thresholds))
+        measured.append([1.0 - int(missed) / scores.mated_trials for missed in misses])
+        if refusal is None and stated:
+            rates = replicate_rates(
+                comparisons, scores, fmrs=stated, thresholds=thresholds, replicates=replicates, seed=seed
+            )
+            replicated.append(rates.tar)
+    rows: dict[float, PairedDifference] = {}
+    for place, fmr in enumerate(stated):
+        before, after = measured[0][place], measured[1][place]
+        interval: Interval | Unsupported
+        if refusal is None:
+            values = replicated[1][place] - replicated[0][place]
+            interval = _difference_interval(values, baseline, after - before, confidence, seed)
+        else:
+            interval = refusal
+        rows[fmr] = PairedDifference(fmr, before, after, after - before, interval)
+    return tuple(
+        threshold if isinstance(threshold, Unsupported) else rows[fmr]
+        for fmr, threshold in zip(fmrs, found, strict=True)
+    )
+
+
+def _thresholds(scores: ScoreSet, fmrs: Sequence[float]) -> list[float]:
+    found = (threshold_at_fmr(scores, fmr) for fmr in fmrs)
+    return [threshold for threshold in found if not isinstance(threshold, Unsupported)]
+
+
+def _difference_interval(
+    values: Float64Array, comparisons: Comparisons, middle: float, confidence: float, seed: int
+) -> Interval | Unsupported:
+    interval = percentile_interval(values, confidence=confidence, seed=seed, what="paired subject bootstrap")
+    if isinstance(interval, Unsupported) or interval.high > interval.low:
+        return interval
+    trials = mated_subjects(comparisons)
+    bound = upper_bound_without_errors(trials)
+    method = f"no difference in any resample: rule of three over {trials} subjects, 95 %"
+    return Interval(middle - bound, middle + bound, 0.95, interval.replicates, method)

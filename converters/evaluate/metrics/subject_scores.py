@@ -1,0 +1,204 @@
+"""Scores with the subjects they belong to: what resampling subjects needs.
+
+A `ScoreSet` says how many scores lie above a threshold; a `SubjectScores` also says whose they are,
+for all mated scores and for the highest non-mated ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converters.evaluate.metrics.cosines import (
+    DEFAULT_BLOCK_ROWS,
+    IntArray,
+    check_vectors,
+    listed_scores,
+    subject_codes,
+    tiles,
+)
+from converters.evaluate.metrics.scores import ScoreSet, all_pairs, from_scores
+from edge_sdk.errors import InputError
+from edge_sdk.types import FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class SubjectScores:
+    """Mated scores and the highest non-mated scores, both descending, with subject numbers.
+
+    Attributes:
+        mated: Shape (M,), float32.
+        mated_subject: Shape (M,), int64, 0..S-1.
+        non_mated: Shape (K,), float32: at least every score that was asked for.
+        first, second: Shape (K,), int32 or int64: the two subjects of each.
+        subjects: S.
+        images: Shape (S,), int64, images per subject where all pairs were compared; None where
+            comparisons were listed (then all of them are in `non_mated`).
+        complete: Whether `non_mated` holds every non-mated comparison.
+    """
+
+    mated: FloatArray
+    mated_subject: IntArray
+    non_mated: FloatArray
+    first: NDArray[np.integer]
+    second: NDArray[np.integer]
+    subjects: int
+    images: IntArray | None
+    complete: bool
+
+
+@dataclass(frozen=True, eq=False)
+class AllPairs:
+    """Every image with every other, ready to be scored with or without subjects.
+
+    Args:
+        vectors: Shape (n, D), float32, unit norm, n >= 2.
+        labels: One subject label per image.
+        block_rows: Rows per tile; no influence on results.
+
+    Raises:
+        InputError: bad vectors or labels.
+    """
+
+    vectors: FloatArray
+    labels: Sequence[str] | IntArray
+    block_rows: int = DEFAULT_BLOCK_ROWS
+
+    def __post_init__(self) -> None:
+        checked = check_vectors(self.vectors)
+        object.__setattr__(self, "vectors", checked)
+        object.__setattr__(self, "labels", subject_codes(self.labels, len(checked)))
+
+    @property
+    def codes(self) -> IntArray:
+        """Subject number of each image, shape (n,), int64."""
+        return np.asarray(self.labels, dtype=np.int64)
+
+    @property
+    def subjects(self) -> int:
+        """Number of subjects."""
+        return int(self.codes.max()) + 1 if self.codes.size else 0
+
+    def scores(self) -> ScoreSet:
+        """The score set (`scores.all_pairs`)."""
+        return all_pairs(self.vectors, self.codes, block_rows=self.block_rows)
+
+    def with_subjects(self, floor: float) -> SubjectScores:
+        """All mated scores, and the non-mated ones >= floor, with their subjects."""
+        codes = self.codes
+        mated, whose = [np.empty(0, np.float32)], [np.empty(0, np.int64)]
+        above, first, second = [np.empty(0, np.float32)], [np.empty(0, np.int32)], [np.empty(0, np.int32)]
+        for tile in tiles(self.vectors, codes, block_rows=self.block_rows):
+            high = tile.scores >= floor
+            if tile.mated is not None and tile.non_mated is not None:
+                rows, _ = np.nonzero(tile.mated)
+                mated.append(tile.scores[tile.mated])
+                whose.append(codes[tile.rows[rows]])
+                high &= tile.non_mated
+            rows, columns = np.nonzero(high)
+            above.append(tile.scores[rows, columns])
+            first.append(codes[tile.rows[rows]].astype(np.int32))
+            second.append(codes[tile.columns[columns]].astype(np.int32))
+        own, top = np.concatenate(mated), np.concatenate(above)
+        by_own, by_top = _descending(own), _descending(top)
+        images = np.bincount(codes).astype(np.int64)
+        pairs = (codes.size**2 - int((images**2).sum())) // 2
+        return SubjectScores(
+            own[by_own],
+            np.concatenate(whose)[by_own],
+            top[by_top],
+            np.concatenate(first)[by_top],
+            np.concatenate(second)[by_top],
+            images.size,
+            images,
+            top.size == pairs,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class ListedPairs:
+    """Listed comparisons (a pairs file), ready to be scored with or without subjects.
+
+    Args:
+        vectors: Shape (n, D), float32, unit norm.
+        labels: One subject label per image.
+        first, second: Shape (P,), rows of the two images of each comparison; P >= 1.
+
+    Raises:
+        InputError: bad vectors, labels or rows, or no comparison.
+    """
+
+    vectors: FloatArray
+    labels: Sequence[str] | IntArray
+    first: IntArray
+    second: IntArray
+
+    def __post_init__(self) -> None:
+        checked = check_vectors(self.vectors)
+        object.__setattr__(self, "vectors", checked)
+        object.__setattr__(self, "labels", subject_codes(self.labels, len(checked)))
+        if np.asarray(self.first).size == 0:
+            raise InputError("expected at least one comparison, found none", hint="check the pairs file")
+
+    @property
+    def codes(self) -> IntArray:
+        """Subject number of each image, shape (n,), int64."""
+        return np.asarray(self.labels, dtype=np.int64)
+
+    @property
+    def subjects(self) -> int:
+        """Number of subjects among the listed comparisons' images."""
+        return int(np.unique(np.concatenate([self.codes[self.first], self.codes[self.second]])).size)
+
+    def scores(self) -> ScoreSet:
+        """The score set of the listed comparisons."""
+        values = listed_scores(self.vectors, self.first, self.second)
+        same = self.codes[self.first] == self.codes[self.second]
+        return from_scores(values[same], values[~same])
+
+    def with_subjects(self, floor: float) -> SubjectScores:
+        """All listed scores with their subjects; `floor` is not used, for all are there already."""
+        del floor
+        values = listed_scores(self.vectors, self.first, self.second)
+        used, numbers = np.unique(
+            np.concatenate([self.codes[self.first], self.codes[self.second]]), return_inverse=True
+        )
+        left, right = numbers[: values.size], numbers[values.size :]
+        same = left == right
+        own, other = np.flatnonzero(same), np.flatnonzero(~same)
+        own, other = own[_descending(values[own])], other[_descending(values[other])]
+        return SubjectScores(
+            values[own], left[own], values[other], left[other], right[other], int(used.size), None, True
+        )
+
+
+Comparisons = AllPairs | ListedPairs
+
+
+def check_same_comparisons(baseline: Comparisons, candidate: Comparisons) -> None:
+    """Raise InputError unless both compare the same images in the same order."""
+    same = type(baseline) is type(candidate) and np.array_equal(baseline.codes, candidate.codes)
+    for name in ("first", "second"):
+        same = same and np.array_equal(getattr(baseline, name, 0), getattr(candidate, name, 0))
+    if not same:
+        raise InputError(
+            f"expected the same images in the same order for both artefacts, "
+            f"found {baseline.codes.size} and {candidate.codes.size} images or other labels",
+            hint="keep the images that both artefacts embedded (`samples.in_common`)",
+        )
+
+
+def mated_subjects(comparisons: Comparisons) -> int:
+    """Number of subjects with at least one mated comparison."""
+    first = getattr(comparisons, "first", None)
+    if first is None:
+        return int((np.bincount(comparisons.codes) >= 2).sum())
+    left, right = comparisons.codes[first], comparisons.codes[getattr(comparisons, "second", first)]
+    return int(np.unique(left[left == right]).size)
+
+
+def _descending(scores: FloatArray) -> IntArray:
+    return np.argsort(-scores, kind="stable")

@@ -1,0 +1,401 @@
+"""Which comparisons a threshold decides wrongly, what is measurable about their images, and what a fix could gain.
+
+Causes are measured on the image files alone. A cause is not proof: an image may be blurred and be rejected
+for its pose. So each cause comes with its ceiling: what the true accept rate becomes where the images worst
+by that cause are refused. A cause whose ceiling is low is not worth an engineer's week.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converters.evaluate.metrics.cosines import BoolArray, IntArray, Tile, listed_scores, tiles
+from converters.evaluate.metrics.curves import threshold_at_fmr
+from converters.evaluate.metrics.evidence import Evidence, Unsupported
+from converters.evaluate.metrics.samples import SampleSet
+from converters.evaluate.metrics.subject_scores import AllPairs, Comparisons, ListedPairs
+from converters.evaluate.runner.text import percent
+from edge_sdk.errors import InputError
+from edge_sdk.model.card import InputContract
+from edge_sdk.types import Float64Array, FloatArray, UInt8Array
+from edge_sdk.vision.images import fit
+
+
+@dataclass(frozen=True)
+class ImageMeasures(Evidence):
+    """What is measured on one image, on its grey values (ITU-R BT.601), 0..255.
+
+    Attributes:
+        height, width: Of the file, in pixels, before it is cut and resized.
+        sharpness: Variance of the Laplacian (Pech-Pacheco et al., ICPR 2000), higher is sharper.
+        brightness: Mean grey value.
+        contrast: Standard deviation of grey values.
+        saturation: Share of pixels at 5 or less, or at 250 or more: under- or overexposed, 0..1.
+    """
+
+    height: int
+    width: int
+    sharpness: float
+    brightness: float
+    contrast: float
+    saturation: float
+
+
+@dataclass(frozen=True)
+class WrongDecision(Evidence):
+    """One comparison that the threshold decides wrongly.
+
+    Attributes:
+        first, second: Names of the two images, `subject/file`.
+        mated: True for a false non-match, False for a false match.
+        score: Its cosine.
+        first_causes, second_causes: What is unusual about each image, such as `blurred: sharpness 12,
+            90 % of the images have more than 85`; empty where nothing measured is.
+    """
+
+    first: str
+    second: str
+    mated: bool
+    score: float
+    first_causes: tuple[str, ...]
+    second_causes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class CauseCeiling(Evidence):
+    """The most that getting rid of one cause could gain.
+
+    Attributes:
+        cause: Such as `blurred`.
+        limit: Images beyond this value of the measure are refused.
+        refused: How many images that takes away.
+        refused_share: The same as a share of all images.
+        tar: True accept rate with all images.
+        tar_without: True accept rate without the refused ones, threshold derived anew at the same FMR;
+            None where too little is left to state it.
+        errors_with_cause: Wrong mated decisions with a refused image in them.
+    """
+
+    cause: str
+    limit: float
+    refused: int
+    refused_share: float
+    tar: float
+    tar_without: float | None
+    errors_with_cause: int
+
+
+@dataclass(frozen=True)
+class ErrorAnalysis(Evidence):
+    """The worst errors at one threshold.
+
+    Attributes:
+        target_fmr: FMR of the threshold: 1e-3, or the lowest that the data support where 1e-3 is not.
+        threshold: Accept when score >= threshold.
+        false_matches, false_non_matches: How many there are.
+        worst_false_matches: Highest scores first.
+        worst_false_non_matches: Lowest scores first.
+        ceilings: One row per cause, greatest gain first.
+    """
+
+    target_fmr: float
+    threshold: float
+    false_matches: int
+    false_non_matches: int
+    worst_false_matches: tuple[WrongDecision, ...]
+    worst_false_non_matches: tuple[WrongDecision, ...]
+    ceilings: tuple[CauseCeiling, ...]
+
+
+def errors_lines(found: ErrorAnalysis | Unsupported) -> list[str]:
+    """The worst errors and the ceilings for a terminal."""
+    if isinstance(found, Unsupported):
+        return [f"errors not analysed: {found.reason}"]
+    lines = [
+        f"errors at FMR {found.target_fmr:g} (threshold {found.threshold:.4f}):"
+        f" {found.false_matches} false matches, {found.false_non_matches} false non-matches"
+    ]
+    for title, rows in (
+        ("worst false matches", found.worst_false_matches),
+        ("worst false non-matches", found.worst_false_non_matches),
+    ):
+        lines += [f"{title}:"] if rows else []
+        for row in rows:
+            lines.append(f"  {row.score:.4f}  {row.first}  {row.second}")
+            for name, causes in ((row.first, row.first_causes), (row.second, row.second_causes)):
+                lines += [f"          {name}: {cause}" for cause in causes]
+    if found.ceilings:
+        lines.append("the most that refusing each cause's worst images could gain:")
+    for ceiling in found.ceilings:
+        after = "not stated" if ceiling.tar_without is None else percent(ceiling.tar_without)
+        lines.append(
+            f"  {ceiling.cause:<10} TAR {percent(ceiling.tar)} -> {after}, {ceiling.refused} images"
+            f" ({ceiling.refused_share:.1%}) refused, in {ceiling.errors_with_cause} of the false non-matches"
+        )
+    return lines
+
+
+#: Refused by each cause, and what counts as unusual: the worst twentieth of the images.
+WORST_SHARE = 0.05
+FMRS = (1e-3, 1e-2, 1e-1)
+
+# (cause, measure, whether a low value is bad)
+_CAUSES = (
+    ("blurred", "sharpness", True),
+    ("dark", "brightness", True),
+    ("bright", "brightness", False),
+    ("flat", "contrast", True),
+    ("clipped", "saturation", False),
+    ("small", "side_px", True),
+)
+
+
+def measure(image: UInt8Array, *, height: int, width: int) -> ImageMeasures:
+    """Measure one image, on what the network sees of it.
+
+    Args:
+        image: Shape (H, W, 3) RGB or (H, W, 1) grey, uint8, as decoded.
+        height, width: The network's input size in pixels; measured is the image cut and resized to it.
+    """
+    seen = fit(image, height, width).astype(np.float32)
+    grey = seen[..., 0] if seen.shape[2] == 1 else seen @ np.array([0.299, 0.587, 0.114], np.float32)
+    inner = grey[1:-1, 1:-1]
+    laplacian = grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:] - 4 * inner
+    return ImageMeasures(
+        height=image.shape[0],
+        width=image.shape[1],
+        sharpness=float(laplacian.var(dtype=np.float64)),
+        brightness=float(grey.mean(dtype=np.float64)),
+        contrast=float(grey.std(dtype=np.float64)),
+        saturation=float(np.mean((grey <= 5) | (grey >= 250))),
+    )
+
+
+def measure_samples(
+    samples: SampleSet,
+    names: Sequence[str],
+    contract: InputContract,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, ImageMeasures]:
+    """Measure the images of a data set that were embedded.
+
+    Raises:
+        AcquisitionError: One cannot be decoded any more.
+    """
+    by_name = {sample.name: sample for sample in samples.samples}
+    found = {}
+    for done, name in enumerate(names, start=1):
+        image = samples.image(by_name[name], color=contract.color)
+        found[name] = measure(image, height=contract.height, width=contract.width)
+        if progress is not None:
+            progress(done, len(names))
+    return found
+
+
+def analyse_errors(
+    names: Sequence[str],
+    comparisons: Comparisons,
+    measures: Mapping[str, ImageMeasures],
+    *,
+    worst: int,
+    further: Mapping[str, Mapping[str, float]] | None = None,
+) -> ErrorAnalysis | Unsupported:
+    """Find the worst errors at FMR 1e-3, or at the lowest of 1e-2 and 1e-1 that the data support.
+
+    Args:
+        names: One for each row of the comparisons.
+        comparisons: What was compared.
+        measures: By name of the image.
+        worst: How many errors of each kind to name, 1 or more.
+        further: Causes of your own: cause -> image -> value, higher is worse; an image that is not in it is
+            not suspected. Pose comes in here: where five landmarks are known, give the yaw in degrees.
+
+    Returns:
+        The analysis, or `Unsupported` where no threshold can be stated.
+
+    Raises:
+        InputError: worst under 1.
+    """
+    if worst < 1:
+        raise InputError(f"expected 1 or more errors to name, found {worst}")
+    scores = comparisons.scores()
+    fmr, threshold = FMRS[-1], threshold_at_fmr(scores, FMRS[-1])
+    for fmr in FMRS:
+        threshold = threshold_at_fmr(scores, fmr)
+        if not isinstance(threshold, Unsupported):
+            break
+    if isinstance(threshold, Unsupported):
+        return threshold
+    suspects = _suspects(names, measures, further or {})
+    matches, misses = _errors(comparisons, threshold)
+    tar = 1 - len(misses) / scores.mated_trials if scores.mated_trials else 0.0
+    ceilings = [_ceiling(comparisons, suspect, fmr, tar, misses) for suspect in suspects]
+    return ErrorAnalysis(
+        target_fmr=fmr,
+        threshold=threshold,
+        false_matches=len(matches),
+        false_non_matches=len(misses),
+        worst_false_matches=_named(matches.highest(worst), names, suspects, mated=False),
+        worst_false_non_matches=_named(misses.lowest(worst), names, suspects, mated=True),
+        ceilings=tuple(
+            sorted(
+                ceilings,
+                key=lambda row: (-(row.tar if row.tar_without is None else row.tar_without), row.cause),
+            )
+        ),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Suspect:
+    """One cause: its value on each image, which images are beyond the limit, and the limit."""
+
+    cause: str
+    measure: str
+    values: Float64Array
+    refused: BoolArray
+    limit: float
+    low_is_bad: bool
+
+    def say(self, row: int) -> str:
+        side = "or less" if self.low_is_bad else "or more"
+        return (
+            f"{self.cause}: {self.measure} {self.values[row]:.3g}, {np.mean(self.refused):.0%} of the images"
+            f" have {self.limit:.3g} {side}"
+        )
+
+
+def _suspects(
+    names: Sequence[str], measures: Mapping[str, ImageMeasures], further: Mapping[str, Mapping[str, float]]
+) -> list[_Suspect]:
+    found = []
+    for cause, name, low_is_bad in _CAUSES:
+        values = np.array([_value(measures[image], name) for image in names], np.float64)
+        found.append(_suspect(cause, name, values, low_is_bad))
+    for cause, by_name in further.items():
+        values = np.array([by_name.get(image, -np.inf) for image in names], np.float64)
+        found.append(_suspect(cause, "value", values, low_is_bad=False))
+    return [suspect for suspect in found if suspect is not None]
+
+
+def _value(measures: ImageMeasures, name: str) -> float:
+    return float(min(measures.height, measures.width) if name == "side_px" else getattr(measures, name))
+
+
+def _suspect(cause: str, name: str, values: Float64Array, low_is_bad: bool) -> _Suspect | None:
+    """The worst twentieth; fewer where values tie, and None where nothing stands out."""
+    bad = -values if low_is_bad else values
+    count = int(WORST_SHARE * bad.size)
+    first_kept = np.sort(bad)[::-1][count]
+    refused = bad > first_kept
+    if not refused.any():
+        return None
+    limit = float(bad[refused].min())
+    return _Suspect(cause, name, values, refused, -limit if low_is_bad else limit, low_is_bad)
+
+
+@dataclass(frozen=True, eq=False)
+class _Pairs:
+    first: IntArray
+    second: IntArray
+    scores: FloatArray
+
+    def __len__(self) -> int:
+        return int(self.scores.size)
+
+    def highest(self, count: int) -> _Pairs:
+        return self._at(np.lexsort((self.second, self.first, -self.scores))[:count])
+
+    def lowest(self, count: int) -> _Pairs:
+        return self._at(np.lexsort((self.second, self.first, self.scores))[:count])
+
+    def _at(self, rows: NDArray[np.intp]) -> _Pairs:
+        return _Pairs(self.first[rows], self.second[rows], self.scores[rows])
+
+
+def _errors(comparisons: Comparisons, threshold: float) -> tuple[_Pairs, _Pairs]:
+    """(false matches, false non-matches) at a threshold."""
+    codes = comparisons.codes
+    empty = (np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
+    matches, misses = [empty], [empty]
+    if isinstance(comparisons, AllPairs):
+        for tile in tiles(comparisons.vectors, codes):
+            high = tile.scores >= threshold
+            if tile.mated is not None and tile.non_mated is not None:
+                misses.append(_cells(tile, tile.mated & ~high))
+                high &= tile.non_mated
+            matches.append(_cells(tile, high))
+    else:
+        first, second = comparisons.first, comparisons.second
+        scores = listed_scores(comparisons.vectors, first, second)
+        mated, high = codes[first] == codes[second], scores >= threshold
+        matches.append((first[high & ~mated], second[high & ~mated], scores[high & ~mated]))
+        misses.append((first[mated & ~high], second[mated & ~high], scores[mated & ~high]))
+    return _joined(matches), _joined(misses)
+
+
+def _cells(tile: Tile, chosen: BoolArray) -> tuple[IntArray, IntArray, FloatArray]:
+    rows, columns = np.nonzero(chosen)
+    return tile.rows[rows], tile.columns[columns], tile.scores[rows, columns]
+
+
+def _joined(parts: Sequence[tuple[IntArray, IntArray, FloatArray]]) -> _Pairs:
+    first, second, scores = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return _Pairs(np.minimum(first, second), np.maximum(first, second), scores)
+
+
+def _ceiling(
+    comparisons: Comparisons, suspect: _Suspect, fmr: float, tar: float, misses: _Pairs
+) -> CauseCeiling:
+    refused = suspect.refused
+    touched = int(np.count_nonzero(refused[misses.first] | refused[misses.second]))
+    return CauseCeiling(
+        cause=suspect.cause,
+        limit=suspect.limit,
+        refused=int(refused.sum()),
+        refused_share=float(refused.mean()),
+        tar=tar,
+        tar_without=_tar_of(_without(comparisons, refused), fmr),
+        errors_with_cause=touched,
+    )
+
+
+def _without(comparisons: Comparisons, refused: BoolArray) -> Comparisons | None:
+    kept = np.flatnonzero(~refused)
+    if isinstance(comparisons, AllPairs):
+        if kept.size < 2:
+            return None
+        return AllPairs(comparisons.vectors[kept], comparisons.codes[kept])
+    both = ~refused[comparisons.first] & ~refused[comparisons.second]
+    if not both.any():
+        return None
+    return ListedPairs(
+        comparisons.vectors, comparisons.codes, comparisons.first[both], comparisons.second[both]
+    )
+
+
+def _tar_of(comparisons: Comparisons | None, fmr: float) -> float | None:
+    if comparisons is None:
+        return None
+    scores = comparisons.scores()
+    threshold = threshold_at_fmr(scores, fmr)
+    if isinstance(threshold, Unsupported) or not scores.mated_trials:
+        return None
+    return 1 - int(scores.false_non_matches(np.array([threshold]))[0]) / scores.mated_trials
+
+
+def _named(
+    pairs: _Pairs, names: Sequence[str], suspects: Sequence[_Suspect], *, mated: bool
+) -> tuple[WrongDecision, ...]:
+    def causes(row: int) -> tuple[str, ...]:
+        return tuple(suspect.say(row) for suspect in suspects if suspect.refused[row])
+
+    rows = zip(pairs.first.tolist(), pairs.second.tolist(), pairs.scores.tolist(), strict=True)
+    return tuple(
+        WrongDecision(names[a], names[b], mated, score, causes(a), causes(b)) for a, b, score in rows
+    )

@@ -1,0 +1,203 @@
+"""Open a .tflite to be measured: one that carries its card, or a foreign one with the caller's contract."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from converters.errors import SourceError
+from converters.evaluate.runner.execution import Execution
+from converters.graph.graph import Graph
+from converters.graph.rewrites.static_shapes import fold_constants, make_batch_one, settle_shapes
+from edge_sdk import __version__
+from edge_sdk.errors import ModelContractError, ModelError
+from edge_sdk.model.card import CARD_NAME, InputContract, ModelCard
+from edge_sdk.model.model_file import check_identifier, read_model_bytes, split
+from edge_sdk.vision.embedder import Embedder
+
+
+@dataclass(frozen=True)
+class OpenedArtefact:
+    """A file, ready to be embedded with.
+
+    Args:
+        path: Where it is.
+        sha256: Of the whole file, hex.
+        network: The FlatBuffer that runs: the file's own, or, where its shapes were not one static image,
+            the same network with the shapes made so.
+        card: Its card; where it has none, one made of the caller's contract and of what the network says.
+        has_card: Whether the file carries the card.
+        execution: What runs it.
+        notes: What was done to open it.
+    """
+
+    path: Path
+    sha256: str
+    network: bytes
+    card: ModelCard
+    has_card: bool
+    execution: Execution
+    notes: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """Names the embedding space, hex: network, contract, interpreter, kernels and kind of processor.
+
+        New operating points in the card keep the key; another input contract, another interpreter, other kernels or
+        another processor, which may round otherwise, does not.
+        """
+        whole = hashlib.sha256(b"edge-sdk/embedding-space/1\0")
+        runtime = f"{__version__} {self.execution.runtime} {platform.machine()}"
+        parts = (self.card.input.describe(), runtime, self.execution.name, self.execution.delegate)
+        for part in (hashlib.sha256(self.network).hexdigest(), *parts):
+            whole.update(part.encode() + b"\0")
+        whole.update(repr(sorted(self.card.input.to_json().items())).encode())
+        return whole.hexdigest()
+
+    def embedder(self) -> Embedder:
+        """A device's embedder of this file, one thread, as ``execution`` runs it.
+
+        Raises:
+            ModelError: The interpreter refuses the network.
+            ModelContractError: The network contradicts the card.
+        """
+        return make_embedder(self.network, self.card, self.sha256, self.execution)
+
+
+def make_embedder(network: bytes, card: ModelCard, sha256: str, execution: Execution) -> Embedder:
+    """The device's embedder of a network."""
+    return Embedder(execution.backend(network), card, model_id=bytes.fromhex(sha256))
+
+
+def open_artefact(
+    path: str | Path, *, contract: InputContract | None = None, execution: Execution | None = None
+) -> OpenedArtefact:
+    """Open a file and try that it runs.
+
+    Args:
+        path: A .tflite.
+        contract: What the network wants to see, where the file carries no card.
+        execution: What runs it; LiteRT's kernels that are nearest to the card's target where None.
+
+    Raises:
+        ModelError: Missing, not a .tflite, damaged, refused by the interpreter; or a delegate takes nothing of it,
+            or answers its golden vectors wrongly.
+        BackendUnavailableError: The delegate cannot be loaded.
+        ModelContractError: No card and no contract; or the card, the contract and the network disagree.
+        SourceError: The shapes of a foreign network cannot be made static.
+    """
+    path = Path(path)
+    data = read_model_bytes(path)
+    check_identifier(data, path)
+    network, files = split(data)
+    sha256 = hashlib.sha256(data).hexdigest()
+    card = _own_card(path, network, files)
+    if card is not None:
+        _require_accelerator(path, network, execution)
+        if contract is not None and contract.to_json() != card.input.to_json():
+            raise ModelContractError(
+                f"{path}: expected the contract of its card, {card.input.describe()}, found"
+                f" {contract.describe()}",
+                hint="leave --size, --color, --mean, --scale and --range out: the card says them",
+            )
+        found = OpenedArtefact(
+            path,
+            sha256,
+            network,
+            card,
+            has_card=True,
+            execution=execution or Execution.of_target(card.target),
+        )
+    elif contract is None:
+        raise ModelContractError(
+            f"{path}: expected an input contract, found no card inside",
+            hint="say it with --size, --color and --mean and --scale, or --range",
+        )
+    else:
+        found = _foreign(path, sha256, network, contract, execution or Execution())
+    found.embedder()
+    return replace(found, notes=(*found.notes, *found.execution.check_delegate(found.network, found.card)))
+
+
+def _require_accelerator(path: Path, network: bytes, execution: Execution | None) -> None:
+    """Say of a compiled file what it takes to run it, before an interpreter says it in its own words."""
+    custom = [name for name in Graph.parse(network).operator_counts() if name.startswith("'")]
+    if custom and (execution is None or not execution.delegate):
+        raise ModelError(
+            f"{path}: compiled for an accelerator ({', '.join(custom)}), which LiteRT's kernels do not run",
+            hint="--delegate LIBRARY, on a machine that has the accelerator; or measure the file that was compiled",
+        )
+
+
+def _own_card(path: Path, network: bytes, files: dict[str, bytes]) -> ModelCard | None:
+    if CARD_NAME not in files:
+        return None
+    if not network:
+        raise SourceError(f"{path}: expected a network before its card, found none")
+    card = ModelCard.from_bytes(files[CARD_NAME])
+    if hashlib.sha256(network).hexdigest() != card.network_sha256:
+        raise ModelError(
+            f"{path}: the network is not the one its card was written for",
+            hint="the file is damaged or was edited; copy it again or convert again",
+        )
+    return card
+
+
+def _foreign(
+    path: Path, sha256: str, network: bytes, contract: InputContract, execution: Execution
+) -> OpenedArtefact:
+    static, notes = _static(network, contract)
+    _require_accelerator(path, static, execution)
+    backend = execution.backend(static)
+    precision = {"uint8": "uint8", "int8": "int8", "int16": "int16"}.get(str(backend.input.dtype), "float32")
+    card = ModelCard(
+        name=path.name.removesuffix(path.suffix),
+        version="",
+        target="",
+        precision=precision,
+        dimension=int(np.prod(backend.output.shape)),
+        input=contract,
+        network_sha256=hashlib.sha256(static).hexdigest(),
+        output_scale=backend.output.scale,
+        output_zero_point=backend.output.zero_point,
+    )
+    return OpenedArtefact(path, sha256, static, card, has_card=False, execution=execution, notes=notes)
+
+
+def _static(network: bytes, contract: InputContract) -> tuple[bytes, tuple[str, ...]]:
+    """The network for one image with static shapes; as it is where it has them already.
+
+    Weights and operators stay, so the figures are the file's own. A float network gets every shape as the
+    interpreter derives it; of an integer one, whose interpreter derives them by itself, only the batch and the
+    marks of dynamic dimensions change.
+    """
+    graph = Graph.parse(network)
+    if len(graph.inputs) != 1 or len(graph.outputs) != 1:
+        raise ModelContractError(
+            f"expected one input and one output, found {len(graph.inputs)} and {len(graph.outputs)}"
+        )
+    shapes = [graph.shape(i) for i in range(len(graph.tensors))]
+    batch = (shapes[graph.inputs[0]] or (1,))[0]
+    if batch == 1 and not any(-1 in shape for shape in shapes):
+        return network, ()
+    make_batch_one(graph)
+    if graph.dtype_name(graph.inputs[0]) == "float32":
+        settle_shapes(graph, contract)
+        fold_constants(graph, contract)
+        graph.prune()
+    else:
+        graph.set_shape(graph.inputs[0], (1, *contract.shape))
+        for index in graph.computed():
+            shape = graph.shape(index)
+            if shape and shape[0] in (batch, -1):
+                shape = (1, *shape[1:])
+            if -1 not in shape:
+                graph.set_shape(index, shape)
+            elif index in graph.outputs:
+                raise SourceError(f"the output's shape {list(shape)} does not follow from one image")
+    found = "dynamic" if batch < 0 else str(batch)
+    return graph.to_bytes(), (f"the batch was {found}; measured with one image at a time",)

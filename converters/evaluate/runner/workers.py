@@ -1,0 +1,268 @@
+"""Where embeddings are made: in this process, in processes of this machine, or on a Dask cluster.
+
+All three run the same function on one image at a time, so they give the same bits on the same kind of
+processor. Workers get image bytes and give embeddings: both are biometric data. A cluster of this machine
+talks over TLS with keys of its own that end with it; to a scheduler elsewhere give a ``tls://`` address.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+from converters.errors import ConversionError
+from converters.evaluate.metrics.samples import embed_content
+from converters.evaluate.runner.execution import Execution
+from converters.evaluate.runner.open_artefact import OpenedArtefact, make_embedder
+from edge_sdk.model.card import ModelCard
+from edge_sdk.types import FloatArray
+from edge_sdk.vision.embedder import Embedder
+
+#: (name, content of the image file) each.
+Batch = Sequence[tuple[str, bytes]]
+#: A unit vector (D,), float32, or why there is none.
+Outcome = FloatArray | str
+
+BATCH_IMAGES = 32
+BATCH_BYTES = 4 << 20
+MAX_WORKERS = 256
+#: What must be the same on both sides for the same figures.
+_PACKAGES = ("edge-sdk", "ai-edge-litert", "numpy", "pillow")
+
+_own = threading.local()
+
+
+class Workers(Protocol):
+    """Makes embeddings."""
+
+    def embed(self, artefact: OpenedArtefact, batches: Iterable[Batch]) -> Iterator[list[Outcome]]:
+        """Embed batches of image files; the outcomes come batch by batch, in order."""
+
+
+class InProcess:
+    """Embeds in this process, one image after the other."""
+
+    def embed(self, artefact: OpenedArtefact, batches: Iterable[Batch]) -> Iterator[list[Outcome]]:
+        """Embed batches of image files; the outcomes come batch by batch, in order."""
+        card = artefact.card.to_bytes()
+        for batch in batches:
+            yield embed_batch(
+                artefact.network, card, artefact.sha256, artefact.execution, artefact.key, batch
+            )
+
+
+class DaskWorkers:
+    """Embeds on the workers of a Dask cluster; the network goes to each of them once.
+
+    Args:
+        client: A connected ``distributed.Client``.
+    """
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def embed(self, artefact: OpenedArtefact, batches: Iterable[Batch]) -> Iterator[list[Outcome]]:
+        """Embed batches of image files; the outcomes come batch by batch, in order.
+
+        Raises:
+            ConversionError: The cluster is lost, or its workers die of a batch.
+            ModelError: A worker's interpreter refuses the network.
+        """
+        from distributed import KilledWorker
+
+        card, key = artefact.card.to_bytes(), artefact.key
+        waiting: deque[Any] = deque()
+        # No more in flight than keeps every worker busy, so that a large data set is never in memory whole.
+        most = 2 + 2 * sum(self._client.nthreads().values())
+        try:
+            network = self._client.scatter(artefact.network, broadcast=True)
+            for batch in batches:
+                waiting.append(
+                    self._client.submit(
+                        embed_batch,
+                        network,
+                        card,
+                        artefact.sha256,
+                        artefact.execution,
+                        key,
+                        list(batch),
+                        pure=False,
+                        retries=2,
+                    )
+                )
+                if len(waiting) >= most:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        except (KilledWorker, TimeoutError, OSError) as error:
+            raise ConversionError(
+                f"the Dask cluster was lost while embedding: {str(error).splitlines()[0]}",
+                hint="what was done is in the cache; look at the workers' logs and run it again",
+            ) from error
+        finally:
+            self._client.cancel(list(waiting))
+
+
+def embed_batch(
+    network: bytes, card: bytes, sha256: str, execution: Execution, key: str, batch: Batch
+) -> list[Outcome]:
+    """Embed a batch of image files, one after the other, with this thread's own interpreter.
+
+    Args:
+        network: The FlatBuffer.
+        card: Its card, as ``ModelCard.to_bytes`` gives it.
+        sha256: Of the file, hex.
+        execution: What runs it.
+        key: ``OpenedArtefact.key``; the interpreter is kept for the next batch of the same key.
+        batch: The images.
+
+    Returns:
+        One outcome for each image.
+    """
+    embedder = _embedder(network, card, sha256, execution, key)
+    color = embedder.card.input.color
+    return [embed_content(content, name, embedder.embed, color=color) for name, content in batch]
+
+
+def _embedder(network: bytes, card: bytes, sha256: str, execution: Execution, key: str) -> Embedder:
+    if getattr(_own, "key", None) != key:
+        _own.embedder = make_embedder(network, ModelCard.from_bytes(card), sha256, execution)
+        _own.key = key
+    embedder: Embedder = _own.embedder
+    return embedder
+
+
+def in_batches(images: Iterable[tuple[str, bytes]]) -> Iterator[list[tuple[str, bytes]]]:
+    """Part images into batches of at most 32 images and about 4 MiB."""
+    batch: list[tuple[str, bytes]] = []
+    size = 0
+    for name, content in images:
+        if batch and (len(batch) >= BATCH_IMAGES or size + len(content) > BATCH_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append((name, content))
+        size += len(content)
+    if batch:
+        yield batch
+
+
+@contextmanager
+def open_workers(
+    *, count: int = 0, scheduler: str | None = None, connect_timeout_s: float = 30.0
+) -> Iterator[Workers]:
+    """Workers for the length of a block.
+
+    Args:
+        count: Processes of this machine; 0 embeds in this process.
+        scheduler: Address of a Dask scheduler, such as ``tls://host:8786``; not with a count.
+        connect_timeout_s: How long to wait for it and for its first worker.
+
+    Raises:
+        ConversionError: Dask is not installed, the scheduler does not answer, it has no worker, or a
+            worker runs other versions.
+    """
+    if count and scheduler is not None:
+        raise ConversionError("expected --workers or --scheduler, found both")
+    if not 0 <= count <= MAX_WORKERS:
+        raise ConversionError(f"expected 0 to {MAX_WORKERS} workers, found {count}")
+    if not count and scheduler is None:
+        yield InProcess()
+        return
+    distributed = _distributed()
+    if scheduler is not None:
+        with _connected(distributed, scheduler, connect_timeout_s) as client:
+            yield DaskWorkers(client)
+        return
+    with _local_cluster(distributed, count) as client:
+        yield DaskWorkers(client)
+
+
+def _distributed() -> Any:
+    try:
+        import distributed
+    except ImportError as error:
+        raise ConversionError(
+            "more than one worker takes Dask, which is not installed",
+            hint="pip install 'edge-sdk[convert,dask]'",
+        ) from error
+    return distributed
+
+
+@contextmanager
+def _local_cluster(distributed: Any, count: int) -> Iterator[Any]:
+    import tempfile
+
+    import dask
+
+    settings = {
+        # Images and embeddings are biometric: they stay in memory, and no page shows them.
+        "distributed.worker.memory.target": False,
+        "distributed.worker.memory.spill": False,
+        "distributed.admin.large-graph-warning-threshold": "1GiB",
+    }
+    with (
+        tempfile.TemporaryDirectory(prefix="edge-sdk-workers-") as folder,
+        dask.config.set(settings),
+        distributed.LocalCluster(
+            n_workers=count,
+            threads_per_worker=1,
+            processes=True,
+            security=True,
+            dashboard_address=None,
+            local_directory=folder,
+            silence_logs=logging.CRITICAL,
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        yield client
+
+
+@contextmanager
+def _connected(distributed: Any, scheduler: str, timeout_s: float) -> Iterator[Any]:
+    client = None
+    try:
+        client = distributed.Client(scheduler, timeout=timeout_s, set_as_default=False)
+        client.wait_for_workers(1, timeout=timeout_s)
+    except (OSError, TimeoutError, ValueError) as error:
+        if client is not None:
+            client.close()
+        raise ConversionError(
+            f"{scheduler}: expected a Dask scheduler with a worker, found none within {timeout_s:g} s",
+            hint="start one with dask scheduler and dask worker, and give its address, tcp:// or tls://",
+        ) from error
+    with client:
+        _check_versions(client, scheduler)
+        yield client
+
+
+def _check_versions(client: Any, scheduler: str) -> None:
+    hint = "install the same versions on the workers: figures depend on the interpreter's kernels"
+    try:
+        theirs = client.run(versions)
+    except (ImportError, AttributeError) as error:
+        raise ConversionError(
+            f"{scheduler}: expected workers with edge-sdk installed: {error}", hint=hint
+        ) from error
+    own = versions()
+    for worker, found in theirs.items():
+        other = [f"{name} {found[name]} ({own[name]} here)" for name in own if found[name] != own[name]]
+        if other:
+            raise ConversionError(
+                f"{scheduler}: worker {worker} runs {', '.join(other)}, expected the same versions", hint=hint
+            )
+
+
+def versions() -> dict[str, str]:
+    """The versions that figures depend on."""
+    found = {}
+    for name in _PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "none"
+    return found

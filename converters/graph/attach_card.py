@@ -1,0 +1,80 @@
+"""Put the model card into the .tflite, as TFLite Metadata says: a buffer, and a file in the appended ZIP."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+from dataclasses import replace
+
+from converters.graph.graph import Graph
+from converters.graph.metadata import BUFFER_NAME, metadata_buffer
+from edge_sdk.model.card import CARD_NAME, ModelCard
+from edge_sdk.model.network_card import NetworkCard
+
+# A fixed time stamp, so that the same network and card give the same bytes.
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+#: In a compiled file's card, under ``source``: SHA-256 of the whole file that was compiled, hex.
+COMPILED_FROM = "compiled_from"
+
+
+def with_card(network: bytes, card: ModelCard) -> bytes:
+    """The deployable file: the network, its TFLite Metadata and its model card.
+
+    Args:
+        network: A .tflite's FlatBuffer, with or without metadata of its own.
+        card: What to say; ``network_sha256`` is filled in here.
+
+    Returns:
+        The file's bytes; the same arguments give the same bytes.
+    """
+    graph = Graph.parse(network)
+    graph.set_metadata(BUFFER_NAME, metadata_buffer(card))
+    graph.prune()
+    return card_behind(graph.to_bytes(), card)
+
+
+def with_network_card(network: bytes, card: NetworkCard) -> bytes:
+    """The deployable file of a network that gives no embedding: the network and its network card.
+
+    Args:
+        network: A .tflite's FlatBuffer.
+        card: What to say; ``network_sha256`` is filled in here.
+
+    Returns:
+        The file's bytes; the same arguments give the same bytes.
+    """
+    card = replace(card, network_sha256=hashlib.sha256(network).hexdigest())
+    return _bundle(network, card.to_bytes())
+
+
+def with_compiled_card(compiled: bytes, card: ModelCard, *, compiled_from: str) -> bytes:
+    """The deployable file of a network that a chip's compiler wrote: every byte of it stays where it is.
+
+    Args:
+        compiled: The compiler's FlatBuffer; it may count on the order of its tensors.
+        card: Of the network that was compiled; ``network_sha256`` is filled in here.
+        compiled_from: SHA-256 of the whole file that was compiled, hex; it goes into the card's ``source``.
+    """
+    source = {**card.source, COMPILED_FROM: compiled_from}
+    return card_behind(compiled, replace(card, source=source))
+
+
+def card_behind(flatbuffer: bytes, card: ModelCard) -> bytes:
+    """The deployable file of a network that has its metadata already: no byte of the network changes.
+
+    Args:
+        flatbuffer: The network.
+        card: What to say; ``network_sha256`` is filled in here.
+    """
+    card = replace(card, network_sha256=hashlib.sha256(flatbuffer).hexdigest())
+    return _bundle(flatbuffer, card.to_bytes())
+
+
+def _bundle(flatbuffer: bytes, card: bytes) -> bytes:
+    archive = io.BytesIO(flatbuffer)
+    archive.seek(0, io.SEEK_END)
+    # Stored, not compressed: Android's reader maps associated files straight from the model's memory.
+    with zipfile.ZipFile(archive, "a", zipfile.ZIP_STORED) as bundle:
+        bundle.writestr(zipfile.ZipInfo(CARD_NAME, _EPOCH), card)
+    return archive.getvalue()

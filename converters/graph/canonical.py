@@ -1,0 +1,77 @@
+"""The canonical form of a float network: batch 1, static shapes, folded constants, no L2 normalization."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from converters.errors import SourceError
+from converters.graph.graph import Graph
+from converters.graph.rewrites.fuse_activations import fuse_activations, split_clips
+from converters.graph.rewrites.padded_pooling import unpad_max_pools
+from converters.graph.rewrites.static_shapes import fold_constants, make_batch_one, settle_shapes
+from converters.graph.rewrites.strip_l2norm import strip_normalization
+from edge_sdk.errors import ModelError
+from edge_sdk.model.card import InputContract
+from edge_sdk.runtime.backends.litert import LiteRtBackend
+from edge_sdk.types import FloatArray
+
+
+def unique_names(graph: Graph) -> None:
+    """Quantizers and reports name tensors by name; converters do not promise that names are unique."""
+    seen: set[str] = set()
+    for index, tensor in enumerate(graph.tensors):
+        name = graph.name(index) or f"tensor_{index}"
+        if name in seen:
+            name = f"{name}#{index}"
+        seen.add(name)
+        tensor.name = name.encode()
+
+
+def bring_into_form(graph: Graph, contract: InputContract) -> list[str]:
+    """Rewrite a float network into canonical form, in place; its function stays, its L2 normalization aside.
+
+    Returns:
+        What a person should know of it.
+    """
+    notes = []
+    batch = make_batch_one(graph)
+    if batch != 1:
+        notes.append(f"the batch was {'dynamic' if batch < 0 else batch} and is 1 now")
+    settle_shapes(graph, contract)
+    folded = fold_constants(graph, contract)
+    if folded:
+        notes.append(f"{folded} operators that only computed constants or shapes were folded")
+    if strip_normalization(graph):
+        notes.append("the L2 normalization was taken out of the network; the host does it")
+    before = len(graph.operators)
+    fuse_activations(graph)
+    graph.prune()
+    if len(graph.operators) < before:
+        notes.append(
+            f"{before - len(graph.operators)} operators went: activations spelled out in several are one each"
+        )
+    split_clips(graph)
+    unpad_max_pools(graph)
+    unique_names(graph)
+    graph.drop_metadata()
+    graph.set_signature("image", "embedding")
+    graph.prune()
+    return notes
+
+
+def run_float(network: bytes, inputs: FloatArray) -> FloatArray:
+    """Raw outputs of a float network: shape (n, D), float32, not normalized.
+
+    Raises:
+        SourceError: The interpreter refuses the network.
+    """
+    try:
+        backend = LiteRtBackend(network)
+    except ModelError as error:
+        raise SourceError(f"the converted network does not run: {error}", hint=error.hint) from error
+    outputs = np.empty((len(inputs), int(np.prod(backend.output.shape))), np.float32)
+    for position, image in enumerate(inputs):
+        np.copyto(backend.input_view()[0], image)
+        backend.invoke()
+        outputs[position] = backend.output_view().reshape(-1)
+    return outputs

@@ -1,0 +1,59 @@
+"""What lies between operators that compute in float computes in float with them.
+
+As an integer it gains nothing: two conversions and one rounding more, and often a range that eight bits do not
+hold, such as exp(x) in exp(x) - 1 or the variance of a normalization.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from ai_edge_litert import schema_py_generated as schema
+
+from converters.graph.graph import Graph, indices
+
+# Cheap in float. A convolution is worth its integers wherever it stands.
+_CHEAP = {"ADD", "SUB", "MUL", "MEAN", "SUM", "TANH", "LOGISTIC"}
+
+
+def enclosed(graph: Graph, float_operators: Collection[str]) -> tuple[str, ...]:
+    """Operators with one computed operand that float operators alone feed and read.
+
+    Args:
+        graph: A float network, or the integer network that was made of it.
+        float_operators: Kinds of operators that compute in float.
+
+    Returns:
+        The operators, by the name of their output tensor.
+    """
+    producers = {i: op for op in graph.operators for i in indices(op.outputs)}
+    readers: dict[int, list[schema.OperatorT]] = {}
+    for operator in graph.operators:
+        for i in indices(operator.inputs):
+            readers.setdefault(i, []).append(operator)
+    island = {
+        indices(op.outputs)[0]: op
+        for op in graph.operators
+        if graph.op_name(op) in _CHEAP and len(_computed(graph, op)) == 1
+    }
+
+    def in_float(operator: schema.OperatorT | None) -> bool:
+        return operator is not None and (
+            graph.op_name(operator) in float_operators or indices(operator.outputs)[0] in island
+        )
+
+    # Chains of them hold together, so all are taken for enclosed until a neighbour says otherwise.
+    while outside := [
+        output
+        for output, op in island.items()
+        if not in_float(producers.get(_computed(graph, op)[0]))
+        or output not in readers
+        or not all(in_float(reader) for reader in readers[output])
+    ]:
+        for output in outside:
+            del island[output]
+    return tuple(sorted(graph.name(output) for output in island))
+
+
+def _computed(graph: Graph, operator: schema.OperatorT) -> list[int]:
+    return [i for i in indices(operator.inputs) if i >= 0 and graph.constant(i) is None]

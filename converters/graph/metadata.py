@@ -1,0 +1,126 @@
+"""TFLite Metadata: the ``TFLITE_METADATA`` buffer that Android's and iOS's readers look for.
+
+Written field by field from the published schema (tensorflow/tflite-support, metadata_schema.fbs, file
+identifier M001); the numbers below are that schema's field positions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import flatbuffers
+
+from edge_sdk.model.card import CARD_NAME, ModelCard
+
+BUFFER_NAME = "TFLITE_METADATA"
+_IDENTIFIER = b"M001"
+_MIN_PARSER_VERSION = "1.0.0"
+_RGB, _GRAYSCALE = 1, 2
+_IMAGE_PROPERTIES, _FEATURE_PROPERTIES = 2, 1
+_NORMALIZATION_OPTIONS = 1
+
+#: Adds one field to the table being built.
+_Field = Callable[[flatbuffers.Builder], None]
+
+
+def metadata_buffer(card: ModelCard) -> bytes:
+    """The metadata of one network, as the bytes of its buffer.
+
+    Args:
+        card: Its model card; what the standard has a place for is said there too.
+    """
+    b = flatbuffers.Builder(1024)
+    image = _tensor(b, "image", "one aligned crop", _image_content(b, card), _normalization(b, card))
+    embedding = _tensor(
+        b,
+        "embedding",
+        f"{card.dimension} values; normalize to L2 norm 1 on the host, compare by cosine",
+        _table(b, 3, [_byte(0, _FEATURE_PROPERTIES), _offset(1, _table(b, 0, []))]),
+        None,
+    )
+    card_file = _table(
+        b,
+        5,
+        [_offset(0, b.CreateString(CARD_NAME)), _offset(1, b.CreateString("the model card, JSON"))],
+    )
+    name = b.CreateString(card.name)
+    subgraph = _table(
+        b, 10, [_offset(0, name), _offset(2, _vector(b, [image])), _offset(3, _vector(b, [embedding]))]
+    )
+    root = _table(
+        b,
+        8,
+        [
+            _offset(0, name),
+            _offset(1, b.CreateString(card.description)),
+            _offset(2, b.CreateString(card.version)),
+            _offset(3, _vector(b, [subgraph])),
+            _offset(5, b.CreateString(card.licence)),
+            _offset(6, _vector(b, [card_file])),
+            _offset(7, b.CreateString(_MIN_PARSER_VERSION)),
+        ],
+    )
+    b.Finish(root, file_identifier=_IDENTIFIER)
+    return bytes(b.Output())
+
+
+def _image_content(b: flatbuffers.Builder, card: ModelCard) -> int:
+    def width(builder: flatbuffers.Builder) -> None:
+        builder.PrependUint32Slot(0, card.input.width, 0)
+
+    def height(builder: flatbuffers.Builder) -> None:
+        builder.PrependUint32Slot(1, card.input.height, 0)
+
+    size = _table(b, 2, [width, height])
+    space = _GRAYSCALE if card.input.color == "gray" else _RGB
+    properties = _table(b, 2, [_byte(0, space), _offset(1, size)])
+    return _table(b, 3, [_byte(0, _IMAGE_PROPERTIES), _offset(1, properties)])
+
+
+def _normalization(b: flatbuffers.Builder, card: ModelCard) -> int:
+    mean, scale = _floats(b, card.input.mean), _floats(b, card.input.scale)
+    options = _table(b, 2, [_offset(0, mean), _offset(1, scale)])
+    return _table(b, 2, [_byte(0, _NORMALIZATION_OPTIONS), _offset(1, options)])
+
+
+def _tensor(b: flatbuffers.Builder, name: str, description: str, content: int, unit: int | None) -> int:
+    fields = [
+        _offset(0, b.CreateString(name)),
+        _offset(1, b.CreateString(description)),
+        _offset(3, content),
+    ]
+    if unit is not None:
+        fields.append(_offset(4, _vector(b, [unit])))
+    return _table(b, 7, fields)
+
+
+def _table(b: flatbuffers.Builder, fields: int, add: Sequence[_Field]) -> int:
+    b.StartObject(fields)
+    for field in add:
+        field(b)
+    offset: int = b.EndObject()
+    return offset
+
+
+def _offset(slot: int, target: int) -> _Field:
+    return lambda b: b.PrependUOffsetTRelativeSlot(slot, target, 0)
+
+
+def _byte(slot: int, value: int) -> _Field:
+    return lambda b: b.PrependUint8Slot(slot, value, 0)
+
+
+def _vector(b: flatbuffers.Builder, offsets: Sequence[int]) -> int:
+    b.StartVector(4, len(offsets), 4)
+    for offset in reversed(offsets):
+        b.PrependUOffsetTRelative(offset)
+    vector: int = b.EndVector()
+    return vector
+
+
+def _floats(b: flatbuffers.Builder, values: Sequence[float]) -> int:
+    b.StartVector(4, len(values), 4)
+    for value in reversed(values):
+        b.PrependFloat32(value)
+    vector: int = b.EndVector()
+    return vector

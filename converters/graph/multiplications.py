@@ -1,0 +1,28 @@
+"""Count the multiplications of a network."""
+
+from __future__ import annotations
+
+from converters.graph.graph import Graph, indices
+
+_WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
+
+
+def multiplications(graph: Graph) -> dict[str, int]:
+    """Multiplications of each weighted operator, by the name of its output; others do few.
+
+    Args:
+        graph: A float network with static shapes.
+    """
+    found = {}
+    for operator in graph.operators:
+        if graph.op_name(operator) not in _WEIGHTED:
+            continue
+        output, weights = indices(operator.outputs)[0], graph.shape(indices(operator.inputs)[1])
+        each = 1
+        # (out, h, w, in), (1, h, w, out) and (out, in): what one output value is made of.
+        for size in weights[1:-1] if graph.op_name(operator) == "DEPTHWISE_CONV_2D" else weights[1:]:
+            each *= size
+        for size in graph.shape(output):
+            each *= size
+        found[graph.name(output)] = each
+    return found

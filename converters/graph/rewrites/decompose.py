@@ -1,0 +1,156 @@
+"""Operators in the words of others, where a runtime has no fast int8 kernel for them; the float function stays.
+
+XNNPACK takes no int8 PRELU, RELU, RELU6, AVERAGE_POOL_2D, nor a LEAKY_RELU of a slope below 1/64; what stands for
+them here it takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+from numpy.typing import NDArray
+
+from converters.graph.graph import Graph, indices
+
+#: Operators that can be spelled out.
+SPELLED = ("PRELU", "LEAKY_RELU", "RELU", "RELU6", "AVERAGE_POOL_2D")
+_FUSED = {"RELU": schema.ActivationFunctionType.RELU, "RELU6": schema.ActivationFunctionType.RELU6}
+_FUSING = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "ADD", "SUB", "MUL"}
+
+
+@dataclass(frozen=True)
+class Summand:
+    """A tensor that a spelling adds to the activation's operand x: ``factor * max(-x, 0)``.
+
+    Args:
+        source: The operand x, by name.
+        output: The activation's output.
+        factor: Shape (1,), (..., C) or (C,), as the slopes.
+    """
+
+    source: str
+    output: str
+    factor: NDArray[np.float32]
+
+
+def spell_out(graph: Graph, kinds: Collection[str]) -> dict[str, Summand]:
+    """Spell operators out, in place. Call ``graph.prune()`` afterwards.
+
+    - PReLU and LeakyReLU with slope k: x + relu((k - 1) x), which is x where x >= 0 and k x elsewhere; where a
+      slope exceeds 1 the relu's operand is turned round, and its sign given back by a second product.
+    - ReLU, ReLU6: fused into the operator before it, or into a product with one.
+    - Average pooling over a whole image: MEAN, which in int8 has a scale of its own.
+
+    Args:
+        graph: A float network.
+        kinds: Which of ``SPELLED``.
+
+    Returns:
+        The new tensors by name.
+    """
+    summands: dict[str, Summand] = {}
+    for operator in list(graph.operators):
+        kind = graph.op_name(operator)
+        if kind not in kinds:
+            continue
+        if kind in ("PRELU", "LEAKY_RELU"):
+            slope = _slope(graph, operator)
+            if slope is not None:
+                summands.update(_spell_slope(graph, operator, slope))
+        elif kind in _FUSED:
+            _fuse(graph, operator, _FUSED[kind])
+        elif kind == "AVERAGE_POOL_2D":
+            _average_whole(graph, operator)
+    return summands
+
+
+def _spell_slope(graph: Graph, operator: schema.OperatorT, slope: NDArray[np.float32]) -> dict[str, Summand]:
+    source, output = indices(operator.inputs)[0], indices(operator.outputs)[0]
+    x, y = graph.name(source), graph.name(output)
+    at = graph.operators.index(operator)
+    graph.operators.remove(operator)
+    size = np.abs(1 - slope)
+    added = graph.add_tensor(f"{y}/below", graph.shape(source), np.float32)
+    _multiply(graph, source, -size, added, at=at, activation=_FUSED["RELU"])
+    found = {graph.name(added): Summand(x, y, size)}
+    if slope.max() > 1:
+        at += 1
+        signed = graph.add_tensor(f"{y}/signed", graph.shape(source), np.float32)
+        _multiply(graph, added, np.sign(1 - slope), signed, at=at)
+        found[graph.name(signed)] = Summand(x, y, 1 - slope)
+        added = signed
+    options = schema.AddOptionsT()
+    kind = schema.BuiltinOptions.AddOptions
+    graph.add_operator("ADD", [source, added], [output], at=at + 1, options=options, options_type=kind)
+    return found
+
+
+def _slope(graph: Graph, operator: schema.OperatorT) -> NDArray[np.float32] | None:
+    if graph.op_name(operator) == "LEAKY_RELU":
+        return np.full((1,), operator.builtinOptions.alpha, np.float32)
+    return graph.constant(indices(operator.inputs)[1])
+
+
+def _fuse(graph: Graph, operator: schema.OperatorT, activation: int) -> None:
+    source, output = indices(operator.inputs)[0], indices(operator.outputs)[0]
+    producer = graph.producer(source)
+    at = graph.operators.index(operator)
+    graph.operators.remove(operator)
+    alone = not graph.consumers(source) and source not in graph.outputs
+    if (
+        producer is not None
+        and alone
+        and graph.op_name(producer) in _FUSING
+        and not producer.builtinOptions.fusedActivationFunction
+    ):
+        producer.builtinOptions.fusedActivationFunction = activation
+        producer.outputs = [output]
+    else:
+        _multiply(graph, source, np.ones(1, np.float32), output, at=at, activation=activation)
+
+
+def _average_whole(graph: Graph, operator: schema.OperatorT) -> None:
+    source, output = indices(operator.inputs)[0], indices(operator.outputs)[0]
+    options = operator.builtinOptions
+    window = (options.filterHeight, options.filterWidth)
+    # Padding does not count in an average, so a window of this size averages everything at any one place.
+    if graph.shape(source)[1:3] != window or graph.shape(output)[1:3] != (1, 1):
+        return
+    if options.fusedActivationFunction:
+        return
+    at = graph.operators.index(operator)
+    graph.operators.remove(operator)
+    axes = graph.add_tensor(f"{graph.name(output)}/axes", (2,), np.int32, np.array([1, 2], np.int32))
+    reducer = schema.ReducerOptionsT()
+    reducer.keepDims = True
+    kind = schema.BuiltinOptions.ReducerOptions
+    graph.add_operator("MEAN", [source, axes], [output], at=at, options=reducer, options_type=kind)
+
+
+def _multiply(
+    graph: Graph, source: int, factor: NDArray[np.float32], product: int, *, at: int, activation: int = 0
+) -> None:
+    """Product with a factor per channel as a 1x1 depthwise convolution, which XNNPACK runs faster and with a
+    scale per channel; with another factor, or of another shape, as MUL."""
+    shape, name = graph.shape(source), graph.name(product)
+    if len(shape) != 4 or factor.size not in (1, shape[-1]):
+        held = graph.add_tensor(f"{name}/factor", factor.shape, np.float32, factor)
+        options = schema.MulOptionsT()
+        options.fusedActivationFunction = activation
+        kind = schema.BuiltinOptions.MulOptions
+        graph.add_operator("MUL", [source, held], [product], at=at, options=options, options_type=kind)
+        return
+    each = np.broadcast_to(factor.reshape(-1), shape[-1:]).astype(np.float32)
+    weights = graph.add_tensor(f"{name}/factor", (1, 1, 1, *each.shape), np.float32, each)
+    bias = graph.add_tensor(f"{name}/bias", each.shape, np.float32, np.zeros_like(each))
+    options = schema.DepthwiseConv2DOptionsT()
+    options.padding, options.strideH, options.strideW = schema.Padding.VALID, 1, 1
+    options.depthMultiplier = options.dilationHFactor = options.dilationWFactor = 1
+    options.fusedActivationFunction = activation
+    kind = schema.BuiltinOptions.DepthwiseConv2DOptions
+    graph.add_operator(
+        "DEPTHWISE_CONV_2D", [source, weights, bias], [product], at=at, options=options, options_type=kind
+    )

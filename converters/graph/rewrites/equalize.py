@@ -1,0 +1,246 @@
+"""Activation equalization: channels of one tensor take comparable ranges; the float function stays.
+
+Per-tensor int8 gives a channel that spans 2 the step of the channel that spans 40. Where tensors are joined
+by positively homogeneous operators (f(s x) = s f(x) for s > 0: PReLU, ReLU, padding with zeros, pooling,
+addition), a channel may be divided by s > 0 at every producer and multiplied back in every consumer's
+weights. Cross-layer equalization of Nagel et al. 2019 (arXiv:1906.04721), with the split of SmoothQuant
+(arXiv:2211.10438) where consumers mix channels, over whole groups of tensors at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from converters.graph.graph import Graph, indices
+from edge_sdk.types import Float64Array
+
+_SAME_CHANNELS = {
+    "RELU",
+    "LEAKY_RELU",
+    "PRELU",
+    "PAD",
+    "MAX_POOL_2D",
+    "AVERAGE_POOL_2D",
+    "ADD",
+    "SUB",
+    "MEAN",
+}
+_WEIGHTED = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"}
+_NONE, _RELU = 0, 1
+# A channel that hardly ever fires must not blow its consumers' weights up.
+_LARGEST_SCALE = 1e3
+
+
+@dataclass(frozen=True)
+class Group:
+    """Tensors whose channels scale together.
+
+    Args:
+        tensors: Their indices.
+        channels: How many channels each has.
+        producers: Weighted operators that write into the group.
+        consumers: Weighted operators that read from it.
+    """
+
+    tensors: tuple[int, ...]
+    channels: int
+    producers: tuple[schema.OperatorT, ...]
+    consumers: tuple[schema.OperatorT, ...]
+
+
+def find_groups(graph: Graph) -> list[Group]:
+    """Groups of tensors that may be scaled channel by channel without changing the float function."""
+    parent = {i: i for i in range(len(graph.tensors))}
+
+    def find(i: int) -> int:
+        while parent[i] != i:
+            parent[i] = parent[parent[i]]
+            i = parent[i]
+        return i
+
+    for operator in graph.operators:
+        if _carries_channels(graph, operator):
+            computed = [i for i in indices(operator.inputs) if i >= 0 and graph.constant(i) is None]
+            for i in computed:
+                parent[find(i)] = find(indices(operator.outputs)[0])
+    members: dict[int, list[int]] = {}
+    for i in [*graph.inputs, *graph.computed()]:
+        members.setdefault(find(i), []).append(i)
+    groups = [_group(graph, tensors) for tensors in members.values()]
+    return [group for group in groups if group is not None]
+
+
+def equalize(
+    graph: Graph,
+    groups: Sequence[Group],
+    largest: Mapping[int, Float64Array],
+    *,
+    weight_share: float = 0.5,
+) -> dict[int, Float64Array]:
+    """Scale the channels of every group, in place.
+
+    Args:
+        graph: The float network.
+        groups: Which groups to scale.
+        largest: For each tensor of the groups, the greatest magnitude each channel took, shape (C,).
+        weight_share: Where a consumer mixes channels, s = (activation / weight) ** weight_share: how much of
+            the spread moves from the activations into that consumer's weights. Depthwise consumers have a
+            scale of their own for each channel, so they take all of it.
+
+    Returns:
+        The scale that each tensor of the groups was divided by, shape (C,), by tensor index.
+    """
+    scales: dict[int, Float64Array] = {}
+    for group in groups:
+        reach = np.max([largest[i] for i in group.tensors], axis=0)
+        alive = reach > 0
+        if not alive.any():
+            continue
+        scale = np.ones(group.channels)
+        if all(graph.op_name(op) == "DEPTHWISE_CONV_2D" for op in group.consumers):
+            scale[alive] = reach[alive]
+        else:
+            weight = np.max([_reading_magnitude(graph, op, group.channels) for op in group.consumers], axis=0)
+            usable = alive & (weight > 0)
+            scale[usable] = (reach[usable] / weight[usable]) ** weight_share
+            alive = usable
+        if alive.any():
+            scale[alive] /= np.exp(np.log(scale[alive]).mean())
+        scale = np.clip(scale, 1 / _LARGEST_SCALE, _LARGEST_SCALE)
+        _apply(graph, group, scale)
+        scales.update(dict.fromkeys(group.tensors, scale))
+    return scales
+
+
+def _carries_channels(graph: Graph, operator: schema.OperatorT) -> bool:
+    """Whether f(s x) = s f(x) holds for this operator with a scale for each last-axis channel."""
+    name = graph.op_name(operator)
+    if name not in _SAME_CHANNELS or fused_activation(operator) not in (_NONE, _RELU):
+        return False
+    output = indices(operator.outputs)[0]
+    computed = [i for i in indices(operator.inputs) if i >= 0 and graph.constant(i) is None]
+    if any(graph.shape(i)[-1:] != graph.shape(output)[-1:] for i in computed):
+        return False
+    if name == "MEAN":
+        axes = graph.constant(indices(operator.inputs)[1])
+        rank = len(graph.shape(computed[0]))
+        return axes is not None and all(int(a) % rank != rank - 1 for a in np.atleast_1d(axes))
+    # A constant summand would have to be scaled as well; a broadcast one cannot be, channel by channel.
+    return name not in {"ADD", "SUB"} or len(computed) == 2
+
+
+def _group(graph: Graph, tensors: list[int]) -> Group | None:
+    """The group of these tensors, or None where an operator at its edge cannot take the scale."""
+    inside = set(tensors)
+    if inside & {*graph.inputs, *graph.outputs}:
+        return None
+    producers, consumers = [], []
+    for operator in graph.operators:
+        writes = inside & set(indices(operator.outputs))
+        reads = inside & set(indices(operator.inputs))
+        if writes and not reads:
+            if not _can_write_scaled(graph, operator):
+                return None
+            producers.append(operator)
+        elif reads and not writes:
+            if not _can_read_scaled(graph, operator):
+                return None
+            consumers.append(operator)
+        elif reads and not _carries_channels(graph, operator):
+            return None
+    channels = {graph.shape(i)[-1] for i in tensors}
+    if not producers or not consumers or len(channels) != 1:
+        return None
+    return Group(tuple(tensors), channels.pop(), tuple(producers), tuple(consumers))
+
+
+def _can_write_scaled(graph: Graph, operator: schema.OperatorT) -> bool:
+    return (
+        graph.op_name(operator) in _WEIGHTED
+        and _has_own_weights(graph, operator)
+        and (fused_activation(operator) in (_NONE, _RELU))
+    )
+
+
+def _can_read_scaled(graph: Graph, operator: schema.OperatorT) -> bool:
+    name = graph.op_name(operator)
+    if name not in _WEIGHTED or not _has_own_weights(graph, operator):
+        return False
+    weights = graph.constant(indices(operator.inputs)[1])
+    source = graph.shape(indices(operator.inputs)[0])
+    # A depth multiplier or grouped convolution maps channels otherwise; a dense layer may flatten an image.
+    return (
+        weights is not None
+        and weights.shape[-1] == source[-1]
+        and (name != "DEPTHWISE_CONV_2D" or operator.builtinOptions.depthMultiplier == 1)
+    )
+
+
+def _has_own_weights(graph: Graph, operator: schema.OperatorT) -> bool:
+    """Constant float weights that no other operator reads."""
+    operands = [i for i in indices(operator.inputs)[1:] if i >= 0]
+    values = [graph.constant(i) for i in operands]
+    return all(v is not None and v.dtype == np.float32 for v in values) and all(
+        len(graph.consumers(i)) == 1 for i in operands
+    )
+
+
+def fused_activation(operator: schema.OperatorT) -> int:
+    """Which activation an operator has fused, 0 where none."""
+    return int(getattr(operator.builtinOptions, "fusedActivationFunction", 0) or 0)
+
+
+def _reading_magnitude(graph: Graph, operator: schema.OperatorT, channels: int) -> Float64Array:
+    """Greatest magnitude of the weights that read each channel, relative to their output channel's own.
+
+    Weights are quantized per output channel, so a weight counts by how much of that range it takes.
+    """
+    weights = graph.constant(indices(operator.inputs)[1])
+    if weights is None:  # pragma: no cover  _can_read_scaled has looked
+        return np.ones(channels)
+    magnitude = np.abs(weights.astype(np.float64))
+    if graph.op_name(operator) == "DEPTHWISE_CONV_2D":
+        each: Float64Array = magnitude.reshape(-1, channels).max(axis=0)
+        return each
+    # Output channels differ in scale and are quantized apart: a weight counts by its share of its own.
+    rows = magnitude.reshape(weights.shape[0], -1, channels).max(axis=1)
+    reading: Float64Array = rows.max(axis=0)
+    return reading
+
+
+def _apply(graph: Graph, group: Group, scale: Float64Array) -> None:
+    for operator in group.producers:
+        multiply_channels(graph, operator, 1 / scale, output=True)
+    for operator in group.consumers:
+        multiply_channels(graph, operator, scale, output=False)
+
+
+def multiply_channels(
+    graph: Graph, operator: schema.OperatorT, factor: Float64Array, *, output: bool
+) -> None:
+    """Multiply a weighted operator's output channels, or what it reads of its input channels, in place.
+
+    Args:
+        graph: The float network.
+        operator: One whose weights are its own, as a group's producers and consumers are.
+        factor: Shape (C,).
+        output: Which of the two.
+    """
+    operands = indices(operator.inputs)
+    last = not output or graph.op_name(operator) == "DEPTHWISE_CONV_2D"
+    _multiply(graph, operands[1], factor, axis=-1 if last else 0)
+    if output and len(operands) > 2 and operands[2] >= 0:
+        _multiply(graph, operands[2], factor, axis=0)
+
+
+def _multiply(graph: Graph, index: int, factor: Float64Array, *, axis: int) -> None:
+    value = graph.constant(index)
+    if value is None:  # pragma: no cover  _has_own_weights has looked
+        return
+    shape = [1] * value.ndim
+    shape[axis] = -1
+    graph.set_constant(index, (value.astype(np.float64) * factor.reshape(shape)).astype(np.float32))

@@ -1,0 +1,108 @@
+"""Batch 1, static shapes, nothing computed that is known beforehand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from converters.errors import SourceError
+from converters.graph.graph import Graph, indices
+from edge_sdk.model.card import InputContract
+from edge_sdk.runtime.backends.litert import load_interpreter_class
+
+
+def make_batch_one(graph: Graph) -> int:
+    """Set the batch to 1 where the network says it: its input and the constants that repeat it.
+
+    Returns:
+        The batch the network had, -1 where it was dynamic. ``settle_shapes`` does the rest.
+    """
+    shape = graph.shape(graph.inputs[0])
+    batch = shape[0]
+    graph.set_shape(graph.inputs[0], (1, *shape[1:]))
+    if batch in (1, -1):
+        return batch
+    for operator in graph.operators:
+        if graph.op_name(operator) != "RESHAPE":
+            continue
+        options = operator.builtinOptions
+        if options is not None and options.newShape is not None and len(options.newShape):
+            options.newShape = [
+                1 if i == 0 and n == batch else int(n) for i, n in enumerate(options.newShape)
+            ]
+        operands = indices(operator.inputs)
+        wanted = graph.constant(operands[1]) if len(operands) > 1 else None
+        if wanted is not None and wanted.size and wanted.flat[0] == batch:
+            # A tensor of its own: the constant may be shared with an operator that means another thing.
+            own = np.array([1, *wanted.reshape(-1)[1:]], wanted.dtype)
+            name = f"{graph.name(indices(operator.outputs)[0])}/shape"
+            operator.inputs = [operands[0], graph.add_tensor(name, own.shape, own.dtype, own)]
+    return batch
+
+
+def settle_shapes(graph: Graph, contract: InputContract) -> None:
+    """Write the shapes that the interpreter derives from the input's into every tensor.
+
+    Raises:
+        SourceError: The graph contradicts the contract, or its shapes do not follow from the input's.
+    """
+    graph.set_shape(graph.inputs[0], (1, *contract.shape))
+    interpreter = _run_once(graph, contract)
+    for index in graph.computed():
+        graph.set_shape(index, _tensor(interpreter, graph, index).shape)
+
+
+def fold_constants(graph: Graph, contract: InputContract) -> int:
+    """Replace what does not depend on the image (shapes, unpacked weights) by its value, in place.
+
+    Returns:
+        How many operators went.
+    """
+    dependent = set(graph.inputs)
+    foldable = []
+    for operator in graph.operators:
+        # Shapes are static by now, so SHAPE knows its answer whatever it is asked about.
+        reads = () if graph.op_name(operator) == "SHAPE" else indices(operator.inputs)
+        if dependent.intersection(reads):
+            dependent.update(indices(operator.outputs))
+        else:
+            foldable.append(operator)
+    if foldable:
+        interpreter = _run_once(graph, contract)
+        for operator in foldable:
+            for index in indices(operator.outputs):
+                graph.set_constant(index, _tensor(interpreter, graph, index))
+            graph.operators.remove(operator)
+    return len(foldable)
+
+
+def _run_once(graph: Graph, contract: InputContract) -> Any:
+    """Run on one image of noise, every tensor kept; the plain kernels, since a delegate hides tensors."""
+    from ai_edge_litert.interpreter import OpResolverType
+
+    try:
+        interpreter = load_interpreter_class()(
+            model_content=graph.to_bytes(),
+            num_threads=1,
+            experimental_preserve_all_tensors=True,
+            experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+        )
+        interpreter.allocate_tensors()
+        low, high = contract.real_range
+        noise = np.random.default_rng(0).uniform(low, high, (1, *contract.shape)).astype(np.float32)
+        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], noise)
+        interpreter.invoke()
+    except (ValueError, RuntimeError) as error:
+        raise SourceError(
+            f"the network does not run with one {contract.height}x{contract.width} image: {error}",
+            hint="export it with a batch of 1 and fixed shapes",
+        ) from error
+    return interpreter
+
+
+def _tensor(interpreter: Any, graph: Graph, index: int) -> Any:
+    try:
+        return interpreter.get_tensor(index)
+    except ValueError as error:
+        raise SourceError(f"tensor {graph.name(index)!r} has no value after a run: {error}") from error

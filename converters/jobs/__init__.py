@@ -1,0 +1,1 @@
+"""Run Python programs in child processes."""

@@ -1,0 +1,1 @@
+"""Convert a source model into deployable files: the order of the stages and their options."""

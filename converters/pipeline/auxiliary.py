@@ -1,0 +1,408 @@
+"""Convert a network that gives no embedding (a face detector, a presentation attack detector) for the device.
+
+A path of its own beside ``pipeline``: the same child process, rewrites and quantizer, but several outputs,
+no head, no search, and a network card in place of a model card.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from converters.data.calibration import CalibrationSet, read_calibration, real_inputs
+from converters.errors import ConversionError, SourceError
+from converters.graph.attach_card import with_network_card
+from converters.graph.canonical import unique_names
+from converters.graph.graph import Graph
+from converters.graph.partitions import xnnpack_partitions
+from converters.graph.rewrites.channel_order import take_rgb
+from converters.graph.rewrites.fuse_activations import fuse_activations, split_clips
+from converters.graph.rewrites.padded_pooling import unpad_max_pools
+from converters.graph.rewrites.static_shapes import fold_constants, make_batch_one, settle_shapes
+from converters.output import check_name, staged, write_all
+from converters.progress import stage
+from converters.quantize.int8 import make_int8
+from converters.quantize.recipe import Recipe, shipped
+from converters.quantize.statistics import channel_statistics
+from converters.sources import child, kinds
+from converters.sources.source_request import Converted
+from edge_sdk.errors import ModelError
+from edge_sdk.model.card import InputContract
+from edge_sdk.model.network_card import FACE_DETECTOR, PRESENTATION_ATTACK_DETECTOR, NetworkCard
+from edge_sdk.runtime.backends.litert import LiteRtNetwork
+from edge_sdk.runtime.network import Network
+from edge_sdk.types import FloatArray, UInt8Array
+from edge_sdk.vision.images import fit
+
+#: Most that an output may differ from the source's own runtime, as a share of its largest value.
+EQUAL_SHARE = 1e-4
+_WITNESS_IMAGES = 4
+#: Faces of several sizes: how many images a calibration frame of a detector shows in a row and a column.
+_MOSAICS = (1, 2, 4)
+
+
+@dataclass(frozen=True)
+class Method:
+    """What a kind of auxiliary network wants to see and what it is for.
+
+    Args:
+        task: As the network card says it.
+        size: Input height and width where the user says nothing.
+        color: Channel order.
+        mean: For (pixel - mean) / scale.
+        scale: For (pixel - mean) / scale.
+        parameters: What the user must say of the very network.
+    """
+
+    task: str
+    size: tuple[int, int]
+    color: str
+    mean: float
+    scale: float
+    parameters: tuple[str, ...] = ()
+
+    def contract(self, size: tuple[int, int] | None) -> InputContract:
+        """The input contract at a size."""
+        height, width = size or self.size
+        return InputContract(height, width, self.color, (self.mean,) * 3, (self.scale,) * 3)
+
+
+#: Wu et al. 2023 (doi 10.1007/s11633-023-1423-y) and Minivision's Silent-Face networks, as their makers feed them.
+METHODS: Mapping[str, Method] = {
+    "yunet": Method(FACE_DETECTOR, (320, 320), "bgr", 0.0, 1.0),
+    "minifasnet": Method(PRESENTATION_ATTACK_DETECTOR, (80, 80), "bgr", 0.0, 1.0, ("crop_scale",)),
+}
+
+
+@dataclass(frozen=True)
+class AuxiliaryRequest:
+    """What to convert.
+
+    Args:
+        model: An ONNX file.
+        method: One of ``METHODS``.
+        output: Folder for what is made.
+        calibration: Folder or archive of images for int8; only float is made where None.
+        size: Input height and width; the method's own where None. A convolutional network takes any.
+        parameters: What the method needs to know, such as ``crop_scale``.
+        name: The network's name; the file's stem where empty.
+        licence: For the card.
+        version: For the card.
+    """
+
+    model: Path
+    method: str
+    output: Path
+    calibration: Path | None = None
+    size: tuple[int, int] | None = None
+    parameters: Mapping[str, float] = field(default_factory=dict)
+    name: str = ""
+    licence: str = ""
+    version: str = "1"
+
+
+@dataclass(frozen=True)
+class AuxiliaryArtefact:
+    """One file that was made.
+
+    Args:
+        file: Its name.
+        precision: ``float32`` or ``int8``.
+        size_bytes: Of the file.
+        partitions: Stretches that XNNPACK runs on this host.
+        outside: Operators that it leaves to slower kernels.
+        errors: Of each output against float, on images that gave no range: RMS of the difference as a share
+            of the RMS around its mean.
+    """
+
+    file: str
+    precision: str
+    size_bytes: int
+    partitions: int
+    outside: tuple[str, ...]
+    errors: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class AuxiliaryReport:
+    """What came out.
+
+    Args:
+        name: The network's name.
+        method: How its outputs are read.
+        contract: Its input contract.
+        source: What it was converted from.
+        notes: What a person should know.
+        agreement: The largest difference to the source's own runtime, as a share of the output's largest value.
+        artefacts: The files.
+    """
+
+    name: str
+    method: str
+    contract: InputContract
+    source: Mapping[str, Any]
+    notes: tuple[str, ...]
+    agreement: float
+    artefacts: tuple[AuxiliaryArtefact, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The report as JSON values."""
+        return {"schema": "edge-sdk/auxiliary-report/1", **asdict(self), "contract": self.contract.to_json()}
+
+    def to_text(self) -> str:
+        """The report for a terminal."""
+        lines = [
+            f"{self.name}: {self.method}, {self.contract.describe()}",
+            f"source   {self.source['file']} ({self.source['kind']}); differs from its own runtime by at most"
+            f" {self.agreement:.1e} of an output's largest value",
+        ]
+        for made in self.artefacts:
+            worst = max(made.errors, key=lambda name: made.errors[name], default="")
+            told = (
+                f", error of {worst} {made.errors[worst]:.3f} of its spread, the others less" if worst else ""
+            )
+            outside = f", outside: {', '.join(sorted(set(made.outside)))}" if made.outside else ""
+            lines.append(
+                f"{made.file}  {made.size_bytes / 1e6:.2f} MB, {made.partitions} XNNPACK"
+                f" partition{'s' if made.partitions != 1 else ''}{outside}{told}"
+            )
+        return "\n".join([*lines, *(f"note     {note}" for note in self.notes)])
+
+
+def convert_auxiliary(request: AuxiliaryRequest) -> AuxiliaryReport:
+    """Convert an auxiliary network; the output folder gets all files or none.
+
+    Raises:
+        SourceError: Not ONNX, or it cannot be read or converted.
+        CalibrationError: The calibration images cannot be used.
+        ConversionError: Another method, a missing parameter, the output cannot be written.
+    """
+    method = _method(request)
+    name = request.name or request.model.name.removesuffix(request.model.suffix)
+    check_name(name)
+    contract = method.contract(request.size)
+    with staged(request.output) as folder:
+        images = None
+        if request.calibration is not None:
+            with stage("read calibration images") as progress:
+                images = read_calibration(str(request.calibration), contract, progress=progress)
+        inputs = _witness_inputs(contract, images)
+        with stage("convert to float .tflite"):
+            converted, source = _read(request.model, contract, inputs)
+        network, names, as_rgb = _canonical(converted.tflite, contract)
+        if as_rgb:
+            contract, inputs = replace(contract, color="rgb"), inputs[..., ::-1]
+        agreement = _agreement(network, names, inputs, converted.witness)
+        base = NetworkCard(
+            name=name,
+            task=method.task,
+            method=request.method,
+            precision="float32",
+            input=contract,
+            outputs=names,
+            network_sha256="",
+            parameters=dict(request.parameters),
+            version=request.version,
+            licence=request.licence,
+            source=source,
+        )
+        artefacts = [_write(folder, f"{name}.float32.tflite", network, base, {})]
+        if images is not None:
+            artefacts.append(_write_int8(folder, network, base, images))
+        notes = (
+            *converted.notes,
+            *(["it takes RGB, its source BGR; its first weights were turned round"] * as_rgb),
+        )
+        report = AuxiliaryReport(name, request.method, contract, source, notes, agreement, tuple(artefacts))
+        text = json.dumps(report.to_json(), indent=1, ensure_ascii=False, allow_nan=False)
+        write_all(folder, {f"{name}.report.json": f"{text}\n".encode()})
+    return report
+
+
+def _method(request: AuxiliaryRequest) -> Method:
+    if request.method not in METHODS:
+        raise ConversionError(f"expected a method of {', '.join(METHODS)}, found {request.method!r}")
+    method = METHODS[request.method]
+    for parameter in method.parameters:
+        if not request.parameters.get(parameter, 0.0) > 0:
+            raise ConversionError(
+                f"{request.method}: expected {parameter}, found none",
+                hint=f"--{parameter.replace('_', '-')} says it; it is part of the network",
+            )
+    return method
+
+
+def _read(model: Path, contract: InputContract, inputs: FloatArray) -> tuple[Converted, dict[str, Any]]:
+    kind = kinds.recognize(model)
+    if kind != "onnx":
+        raise SourceError(f"{model}: expected an ONNX file, found {kind}")
+    with model.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    converted = child.convert("onnx_outputs", model, contract=contract, inputs=inputs)
+    if not np.isfinite(converted.witness).all():
+        raise SourceError(f"{model}: it answers NaN or infinity", hint="check the method and the file")
+    name = os.fsencode(model.name).decode(errors="replace")
+    return converted, {"kind": kind, "file": name, "sha256": digest, "tools": dict(converted.tools)}
+
+
+def _witness_inputs(contract: InputContract, images: CalibrationSet | None) -> FloatArray:
+    if images is not None:
+        return real_inputs(images.held_out.pixels[:_WITNESS_IMAGES], contract)
+    noise = np.random.default_rng(0).integers(0, 256, (_WITNESS_IMAGES, *contract.shape))
+    return real_inputs(noise.astype(np.uint8), contract)
+
+
+def _canonical(tflite: bytes, contract: InputContract) -> tuple[bytes, tuple[str, ...], bool]:
+    """Batch 1, static, constants folded, RGB where the contract says BGR, outputs in the order of their names.
+
+    Returns:
+        The network, its outputs' names, and whether it takes RGB where it took BGR.
+    """
+    graph = Graph.parse(tflite)
+    outputs = dict(sorted(graph.signature_outputs().items()))
+    graph.set_outputs(list(outputs.values()))
+    make_batch_one(graph)
+    settle_shapes(graph, contract)
+    fold_constants(graph, contract)
+    fuse_activations(graph)
+    graph.prune()
+    split_clips(graph)
+    unpad_max_pools(graph)
+    as_rgb = contract.color == "bgr" and take_rgb(graph)
+    unique_names(graph)
+    graph.drop_metadata()
+    graph.set_signature("image", *outputs)
+    graph.prune()
+    return graph.to_bytes(), tuple(outputs), as_rgb
+
+
+def _agreement(
+    network: bytes,
+    names: tuple[str, ...],
+    inputs: FloatArray,
+    witness: FloatArray,
+) -> float:
+    """The largest difference to the source, as a share of the output's largest value; refused where it is large."""
+    try:
+        backend = LiteRtNetwork(network)
+    except ModelError as error:
+        raise SourceError(f"the converted network does not run: {error}", hint=error.hint) from error
+    sizes = [int(np.prod(info.shape)) for info in backend.outputs]
+    if sum(sizes) != witness.shape[1]:
+        raise SourceError(
+            f"expected {witness.shape[1]} output values, as the source gives them, found {sum(sizes)}"
+        )
+    parts = np.split(witness, np.cumsum(sizes)[:-1], axis=1)
+    worst, where = 0.0, ""
+    for row, image in enumerate(inputs):
+        np.copyto(backend.input_view()[0], image)
+        backend.invoke()
+        for position, (name, part) in enumerate(zip(names, parts, strict=True)):
+            difference = float(np.abs(backend.output_view(position).ravel() - part[row]).max())
+            share = difference / max(float(np.abs(part).max()), 1e-6)
+            if share > worst:
+                worst, where = share, name
+    if worst > EQUAL_SHARE:
+        raise SourceError(
+            f"the converted network is not the source: output {where} differs by {worst:.2e} of its largest value",
+            hint="report the network; another export of it may convert",
+        )
+    return worst
+
+
+def _write_int8(folder: Path, network: bytes, card: NetworkCard, images: CalibrationSet) -> AuxiliaryArtefact:
+    recipe = shipped("auxiliary_int8")
+    detector = card.task == FACE_DETECTOR
+    pixels = mosaics(images.ranges.pixels) if detector else images.ranges.pixels
+    with stage("calibrate") as progress:
+        statistics = channel_statistics(network, card.input, pixels, progress=progress)
+    with stage("quantize"):
+        integer = make_int8(network, recipe, statistics, card.input, pixels)
+    held_out = mosaics(images.held_out.pixels) if detector else images.held_out.pixels
+    with stage("measure"):
+        errors = output_errors(network, integer, card, held_out)
+    card = _int8_card(card, recipe, images, errors)
+    return _write(folder, f"{card.name}.{recipe.target}_{recipe.precision}.tflite", integer, card, errors)
+
+
+def _int8_card(
+    card: NetworkCard, recipe: Recipe, images: CalibrationSet, errors: Mapping[str, float]
+) -> NetworkCard:
+    calibration = {
+        "images": len(images.ranges),
+        "available": images.available,
+        "sha256": images.ranges.sha256,
+    }
+    fidelity = {"error_share": dict(errors), "images": len(images.held_out), "held_out": images.parted}
+    return replace(
+        card, precision="int8", recipe=recipe.to_json(), calibration=calibration, fidelity=fidelity
+    )
+
+
+def _write(
+    folder: Path, file: str, network: bytes, card: NetworkCard, errors: Mapping[str, float]
+) -> AuxiliaryArtefact:
+    data = with_network_card(network, card)
+    write_all(folder, {file: data})
+    partitions = xnnpack_partitions(network)
+    return AuxiliaryArtefact(
+        file, card.precision, len(data), partitions.count, partitions.outside, dict(errors)
+    )
+
+
+def mosaics(pixels: UInt8Array) -> UInt8Array:
+    """Frames with faces of several sizes from images of one: each alone, four in a frame, sixteen.
+
+    A detector sees large and small faces; crops or photographs alone show it one size, and ranges that
+    come from one size are wrong for the other.
+
+    Args:
+        pixels: Shape (n, H, W, 3), uint8.
+
+    Returns:
+        Shape (m, H, W, 3), uint8; at most 2 n frames, every image in one of each kind where n allows.
+    """
+    count, height, width, channels = pixels.shape
+    frames = []
+    for side in _MOSAICS:
+        group = side * side
+        for start in range(0, count - group + 1, group):
+            frame = np.zeros((height, width, channels), np.uint8)
+            rows, columns = height // side, width // side
+            for place, image in enumerate(pixels[start : start + group]):
+                top, left = (place // side) * rows, (place % side) * columns
+                frame[top : top + rows, left : left + columns] = fit(image, rows, columns)
+            frames.append(frame)
+    return np.stack(frames)
+
+
+def output_errors(baseline: bytes, network: bytes, card: NetworkCard, pixels: UInt8Array) -> dict[str, float]:
+    """Error of each output against the float network's: RMS difference over the RMS around the mean.
+
+    Args:
+        baseline: The float network.
+        network: Another network of the same outputs.
+        card: Of either.
+        pixels: Shape (n, H, W, 3), uint8, at the network's size.
+    """
+    first, second = Network(LiteRtNetwork(baseline), card), Network(LiteRtNetwork(network), card)
+    wanted: dict[str, list[FloatArray]] = {name: [] for name in card.outputs}
+    found: dict[str, list[FloatArray]] = {name: [] for name in card.outputs}
+    for image in pixels:
+        for kept, values in ((wanted, first.run(image)), (found, second.run(image))):
+            for name, value in values.items():
+                kept[name].append(value.ravel())
+    errors = {}
+    for name in card.outputs:
+        truth = np.concatenate(wanted[name]).astype(np.float64)
+        difference = np.concatenate(found[name]) - truth
+        spread = float(truth.std()) or 1.0
+        errors[name] = float(np.sqrt(np.mean(difference**2))) / spread
+    return errors

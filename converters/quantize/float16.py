@@ -1,0 +1,43 @@
+"""Half-precision weights: half the size, read by CPU (XNNPACK) and GPU delegates alike."""
+
+from __future__ import annotations
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from converters.graph.graph import Graph, indices
+
+_LARGEST = float(np.finfo(np.float16).max)
+
+
+def to_float16(network: bytes) -> bytes:
+    """Store float32 constants as float16 with a DEQUANTIZE each, the form every TFLite runtime knows.
+
+    Args:
+        network: A canonical float network.
+
+    Returns:
+        The network; it computes in float32 on a CPU, with weights rounded to float16. Single numbers stay
+        float32, and so does a constant with a value beyond float16.
+    """
+    graph = Graph.parse(network)
+    read = {i for op in graph.operators for i in indices(op.inputs) if i >= 0}
+    for index in sorted(read):
+        value = graph.constant(index)
+        if value is None or value.dtype != np.float32:
+            continue
+        if value.size <= 1 or np.abs(value).max() > _LARGEST:
+            continue
+        half = value.astype(np.float16)
+        stored = graph.add_tensor(f"{graph.name(index)}/float16", half.shape, np.float16, half)
+        graph.tensors[index].buffer = 0
+        graph.add_operator(
+            "DEQUANTIZE",
+            [stored],
+            [index],
+            at=0,
+            options=schema.DequantizeOptionsT(),
+            options_type=schema.BuiltinOptions.DequantizeOptions,
+        )
+    graph.prune()
+    return graph.to_bytes()

@@ -1,0 +1,159 @@
+"""An int8 network by recipe: equalize, spell out, quantize, correct the biases. Each a value in and a value out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from converters.errors import ConversionError
+from converters.graph.float_islands import enclosed
+from converters.graph.graph import Graph
+from converters.graph.rewrites.bound_slopes import bound_slopes
+from converters.graph.rewrites.decompose import SPELLED, Summand, spell_out
+from converters.graph.rewrites.equalize import Group, equalize, find_groups
+from converters.quantize.aeq import quantize_int8
+from converters.quantize.bias_correction import correct_biases
+from converters.quantize.full_int8 import quantize_integer
+from converters.quantize.ranges import find_ranges
+from converters.quantize.recipe import Recipe
+from converters.quantize.statistics import ChannelStatistics, TensorRange
+from edge_sdk.model.card import InputContract
+from edge_sdk.types import Float64Array, UInt8Array
+
+#: The mean error of a channel settles on few images; more cost time alone.
+BIAS_IMAGES = 64
+
+
+def make_int8(
+    network: bytes,
+    recipe: Recipe,
+    statistics: Mapping[str, ChannelStatistics],
+    contract: InputContract,
+    pixels: UInt8Array,
+    *,
+    ranges: Mapping[str, TensorRange] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> bytes:
+    """Quantize a canonical float network as a recipe says.
+
+    Args:
+        network: The float network.
+        recipe: What to do.
+        statistics: Of the float network, from ``channel_statistics``.
+        contract: The input contract.
+        pixels: The calibration images that the statistics come from, shape (n, H, W, C), uint8.
+        ranges: What ``ranges_of`` gives for these arguments, where that is known already.
+        progress: Called with (done, total) during bias correction.
+
+    Returns:
+        The int8 network; the same arguments give the same bytes.
+
+    Raises:
+        ConversionError: The recipe does not fit the network, or the quantizer refuses it.
+    """
+    _check(Graph.parse(network), recipe)
+    network, statistics = float_twin(network, recipe, statistics)
+    if ranges is None:
+        ranges = find_ranges(network, recipe.ranges, contract, statistics, pixels)
+    if recipe.quantizer == "integer":
+        quantized = quantize_integer(network, ranges)
+    else:
+        keep_float = {*recipe.keep_float, *enclosed(Graph.parse(network), recipe.float_operators)}
+        quantized = quantize_int8(
+            network, ranges, float_operators=recipe.float_operators, keep_float=keep_float
+        )
+    if not recipe.bias_correction:
+        return quantized
+    step = max(1, len(pixels) // BIAS_IMAGES)
+    return correct_biases(quantized, network, contract, pixels[::step][:BIAS_IMAGES], progress=progress)
+
+
+def _check(graph: Graph, recipe: Recipe) -> None:
+    """Refuse a recipe that contradicts itself, or names operators of the network it was found for alone."""
+    if recipe.quantizer == "integer" and (recipe.keep_float or recipe.float_operators):
+        raise ConversionError(
+            f"recipe {recipe.name}: the integer quantizer leaves nothing in float, found"
+            f" {[*recipe.float_operators, *recipe.keep_float][0]!r} to be left so"
+        )
+    strange = sorted(set(recipe.spelled) - set(SPELLED))
+    if strange:
+        raise ConversionError(
+            f"recipe {recipe.name}: expected operators of {', '.join(SPELLED)} to spell out, found {strange[0]!r}"
+        )
+    unknown = sorted(set(recipe.keep_float) - {graph.name(i) for i in graph.computed()})
+    if unknown:
+        raise ConversionError(
+            f"recipe: it leaves {unknown[0]!r} in float, which this network does not have"
+            + (f", and {len(unknown) - 1} more" if len(unknown) > 1 else ""),
+            hint="replay a recipe on the network it was found for, or search with --recipe auto",
+        )
+
+
+def ranges_of(
+    network: bytes,
+    recipe: Recipe,
+    statistics: Mapping[str, ChannelStatistics],
+    contract: InputContract,
+    pixels: UInt8Array,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, TensorRange]:
+    """Range of every activation of the network that a recipe quantizes; arguments as in ``make_int8``."""
+    network, statistics = float_twin(network, recipe, statistics)
+    return find_ranges(network, recipe.ranges, contract, statistics, pixels, progress=progress)
+
+
+def float_twin(
+    network: bytes, recipe: Recipe, statistics: Mapping[str, ChannelStatistics]
+) -> tuple[bytes, Mapping[str, ChannelStatistics]]:
+    """The float network whose tensors are the int8 network's: the same function, equalized and spelled out as a
+    recipe says, and what its statistics become."""
+    if not (recipe.bound_slopes or recipe.equalize or recipe.spelled):
+        return network, statistics
+    graph = Graph.parse(network)
+    after = dict(statistics)
+    if recipe.bound_slopes:
+        after.update(_scaled(graph, bound_slopes(graph), after))
+    if recipe.equalize:
+        after.update(_scaled(graph, _equalize(graph, recipe, after), after))
+    for name, summand in spell_out(graph, recipe.spelled).items():
+        after[name] = _of_summand(summand, after)
+    graph.prune()
+    return graph.to_bytes(), after
+
+
+def _scaled(
+    graph: Graph, scales: Mapping[int, Float64Array], statistics: Mapping[str, ChannelStatistics]
+) -> dict[str, ChannelStatistics]:
+    return {graph.name(i): statistics[graph.name(i)].scaled(scale) for i, scale in scales.items()}
+
+
+def _equalize(
+    graph: Graph, recipe: Recipe, statistics: Mapping[str, ChannelStatistics]
+) -> dict[int, Float64Array]:
+    groups = [group for group in find_groups(graph) if recipe.equalize == "all" or _depthwise(graph, group)]
+    magnitudes = {
+        i: np.maximum(np.abs(found.low), np.abs(found.high))
+        for group in groups
+        for i in group.tensors
+        for found in [statistics[graph.name(i)]]
+    }
+    return equalize(graph, groups, magnitudes, weight_share=recipe.weight_share)
+
+
+def _of_summand(summand: Summand, statistics: Mapping[str, ChannelStatistics]) -> ChannelStatistics:
+    """What ``factor * max(-x, 0)`` did, from what x did; the mean is exact where a channel has one slope."""
+    x, y = statistics[summand.source], statistics[summand.output]
+    factor = np.broadcast_to(summand.factor, (*summand.factor.shape[:-1], x.low.size)).reshape(-1, x.low.size)
+    extremes = factor * np.maximum(-x.low, 0.0)
+    mean = y.mean - x.mean
+    return ChannelStatistics(
+        np.minimum(extremes.min(axis=0), 0.0),
+        np.maximum(extremes.max(axis=0), 0.0),
+        mean if (factor < 0).any() else np.abs(mean),
+    )
+
+
+def _depthwise(graph: Graph, group: Group) -> bool:
+    return all(graph.op_name(op) == "DEPTHWISE_CONV_2D" for op in group.consumers)

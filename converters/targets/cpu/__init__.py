@@ -1,0 +1,1 @@
+"""The cpu target: LiteRT with the XNNPACK delegate."""

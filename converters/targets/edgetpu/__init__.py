@@ -1,0 +1,1 @@
+"""The edgetpu target: the Coral Edge TPU."""

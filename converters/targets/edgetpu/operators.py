@@ -1,0 +1,241 @@
+"""What the Edge TPU takes, operator by operator, as its compiler 16.0 (runtime 14) has it.
+
+The table is Coral's, "TensorFlow models on the Edge TPU", coral.ai/docs/edgetpu/models-intro, section
+"Supported operations"; each condition's docstring says one entry of its column "Known limitations".
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from converters.graph.graph import Graph, indices
+from converters.targets.operator_table import (
+    Condition,
+    OperatorTable,
+    axes,
+    fused_activation,
+    operand,
+    option,
+    output,
+    scales,
+    statements,
+    version,
+)
+
+_MAX_SOFTMAX = 16_000
+_LANES = 4  # a reduction over channels takes them by fours
+
+
+def nothing_fused(_: Graph, operator: schema.OperatorT) -> str:
+    """No fused activation function."""
+    found = fused_activation(operator)
+    return "" if found == "NONE" else f"fused {found}"
+
+
+def zero_padding_alone(graph: Graph, operator: schema.OperatorT) -> str:
+    """A constant input is all zeros, and there are two inputs then."""
+    inputs = indices(operator.inputs)
+    constants = [value for i in inputs if (value := graph.constant(i)) is not None]
+    if constants and len(inputs) != 2:
+        return f"a constant among {len(inputs)} inputs"
+    for i, value in ((i, graph.constant(i)) for i in inputs):
+        if value is not None:
+            codes = graph.tensors[i].quantization
+            points = None if codes is None else codes.zeroPoint
+            zero = int(points[0]) if points is not None and len(points) else 0
+            if (value != zero).any():
+                return "a constant that is not zero"
+    return ""
+
+
+def even_dilation(_: Graph, operator: schema.OperatorT) -> str:
+    """The same dilation in x and y."""
+    height, width = int(option(operator, "dilationHFactor", 1)), int(option(operator, "dilationWFactor", 1))
+    return "" if height == width else f"dilation {height} by {width}"
+
+
+def default_weights(_: Graph, operator: schema.OperatorT) -> str:
+    """Weights in the default format."""
+    found = int(option(operator, "weightsFormat"))
+    return "" if found == 0 else f"weights format {found}"
+
+
+def one_weight_scale(graph: Graph, operator: schema.OperatorT) -> str:
+    """One scale for all weights: per-channel weights are the operator's version 12, which came later."""
+    found = len(scales(graph, operand(operator, 1)))
+    return f"{found} weight scales" if found > 1 else ""
+
+
+def flat_output(graph: Graph, operator: schema.OperatorT) -> str:
+    """The output is one-dimensional."""
+    shape = graph.shape(output(operator))
+    return "" if all(n == 1 for n in shape[:-1]) else f"an output of shape {list(shape)}"
+
+
+def reduces_inside(graph: Graph, operator: schema.OperatorT) -> str:
+    """No reduction of the batch dimension."""
+    found = axes(graph, operator)
+    if found is None:
+        return "computed axes"
+    rank = len(graph.shape(operand(operator, 0)))
+    return "reduces the batch" if 0 in found and rank > 1 else ""
+
+
+def channels_by_four(graph: Graph, operator: schema.OperatorT) -> str:
+    """A reduction over channels takes a multiple of 4."""
+    shape, found = graph.shape(operand(operator, 0)), axes(graph, operator) or ()
+    last = len(shape) - 1
+    return f"reduces {shape[last]} channels" if last in found and shape[last] % _LANES else ""
+
+
+def batch_unpadded(graph: Graph, operator: schema.OperatorT) -> str:
+    """No padding of the batch dimension."""
+    sides = graph.constant(operand(operator, 1))
+    if sides is None:
+        return "computed padding"
+    return "pads the batch" if len(sides) == len(graph.shape(output(operator))) > 3 and sides[0].any() else ""
+
+
+def batch_unpacked(_: Graph, operator: schema.OperatorT) -> str:
+    """No packing in the batch dimension."""
+    return "packs the batch" if int(option(operator, "axis")) == 0 else ""
+
+
+def batch_unsplit(graph: Graph, operator: schema.OperatorT) -> str:
+    """No splitting of the batch dimension."""
+    axis = graph.constant(operand(operator, 0))
+    if axis is None:
+        return "a computed axis"
+    rank = len(graph.shape(operand(operator, 1)))
+    return "splits the batch" if int(np.atleast_1d(axis)[0]) % rank == 0 and rank > 3 else ""
+
+
+def slopes_per_channel(graph: Graph, operator: schema.OperatorT) -> str:
+    """Alpha has one dimension above 1, the innermost (Keras: shared_axes=[1, 2])."""
+    shape = graph.shape(operand(operator, 1))
+    return "" if all(n == 1 for n in shape[:-1]) else f"alpha of shape {list(shape)}"
+
+
+def three_dimensional(graph: Graph, operator: schema.OperatorT) -> str:
+    """Input and output have three dimensions; large ones may stay on the CPU for their precision."""
+    for index in (operand(operator, 0), output(operator)):
+        shape = graph.shape(index)
+        if len(shape) > 4 or (len(shape) == 4 and shape[0] != 1):
+            return f"shape {list(shape)}"
+    return ""
+
+
+def short_vector(graph: Graph, operator: schema.OperatorT) -> str:
+    """A one-dimensional input of at most 16,000 elements."""
+    shape = graph.shape(operand(operator, 0))
+    if any(n != 1 for n in shape[:-1]):
+        return f"an input of shape {list(shape)}"
+    return f"{shape[-1]} elements" if shape[-1] > _MAX_SOFTMAX else ""
+
+
+def unit_strides(graph: Graph, operator: schema.OperatorT) -> str:
+    """All strides are 1; ellipsis and new-axis masks are 0."""
+    strides = graph.constant(operand(operator, 3))
+    if strides is None:
+        return "computed strides"
+    if (strides != 1).any():
+        return f"strides {strides.tolist()}"
+    masks = [mask for mask in ("ellipsisMask", "newAxisMask") if int(option(operator, mask))]
+    return f"{masks[0]} is set" if masks else ""
+
+
+def one_direction(graph: Graph, operator: schema.OperatorT) -> str:
+    """Unidirectional only."""
+    found = graph.op_name(operator)
+    return found if "BIDIRECTIONAL" in found else ""
+
+
+def constant_weights(graph: Graph, operator: schema.OperatorT) -> str:
+    """Parameters are constant when the network is compiled."""
+    needed = {"TRANSPOSE_CONV": (1,), "PRELU": (1,)}.get(graph.op_name(operator), (1, 2))
+    computed = [
+        p for p in needed if operand(operator, p) >= 0 and graph.constant(operand(operator, p)) is None
+    ]
+    return "computed parameters" if computed else ""
+
+
+def known_version(newest: int) -> Condition:
+    """A condition on the operator's version, of which the compiler knows those up to ``newest``."""
+
+    def condition(graph: Graph, operator: schema.OperatorT) -> str:
+        found = version(graph, operator)
+        return f"version {found}, the compiler knows up to {newest}" if found > newest else ""
+
+    condition.__doc__ = f"Version {newest} or older."
+    return condition
+
+
+_WEIGHTED = (constant_weights,)
+
+_CONDITIONS: dict[str, tuple[Condition, ...]] = {
+    "ADD": (),
+    "AVERAGE_POOL_2D": (nothing_fused,),
+    "CONCATENATION": (nothing_fused, zero_padding_alone),
+    "CONV_2D": (*_WEIGHTED, even_dilation),
+    "DEPTHWISE_CONV_2D": (*_WEIGHTED, even_dilation),
+    "EXPAND_DIMS": (),
+    "FULLY_CONNECTED": (*_WEIGHTED, default_weights, one_weight_scale, flat_output),
+    "L2_NORMALIZATION": (),
+    "LOGISTIC": (),
+    "LSTM": (one_direction,),
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": (one_direction,),
+    "MAXIMUM": (),
+    "MAX_POOL_2D": (nothing_fused,),
+    "MEAN": (reduces_inside, channels_by_four),
+    "MINIMUM": (),
+    "MUL": (),
+    "PACK": (batch_unpacked,),
+    "PAD": (batch_unpadded,),
+    "PRELU": (*_WEIGHTED, slopes_per_channel),
+    "QUANTIZE": (),
+    "REDUCE_MAX": (reduces_inside,),
+    "REDUCE_MIN": (reduces_inside,),
+    "RELU": (),
+    "RELU6": (),
+    "RELU_N1_TO_1": (),
+    "RESHAPE": (),
+    "RESIZE_BILINEAR": (three_dimensional,),
+    "RESIZE_NEAREST_NEIGHBOR": (three_dimensional,),
+    "RSQRT": (),
+    "SLICE": (),
+    "SOFTMAX": (short_vector,),
+    "SPACE_TO_DEPTH": (),
+    "SPLIT": (batch_unsplit,),
+    "SQUARED_DIFFERENCE": (),
+    "SQUEEZE": (),
+    "STRIDED_SLICE": (unit_strides,),
+    "SUB": (),
+    "SUM": (reduces_inside,),
+    "TANH": (),
+    "TRANSPOSE": (),
+    "TRANSPOSE_CONV": _WEIGHTED,
+}
+
+# The versions that TensorFlow Lite had when compiler 16.0 was built, July 2021. Two are known from the
+# compiler's own refusals: CONV_2D 6 (google-coral/edgetpu#631) and TRANSPOSE_CONV 4 (google-coral/edgetpu#845).
+_NEWEST = {
+    "ADD": 4, "AVERAGE_POOL_2D": 3, "CONCATENATION": 3, "CONV_2D": 5, "DEPTHWISE_CONV_2D": 6,
+    "EXPAND_DIMS": 1, "FULLY_CONNECTED": 9, "L2_NORMALIZATION": 2, "LOGISTIC": 3, "LSTM": 4, "MAXIMUM": 4,
+    "MAX_POOL_2D": 3, "MEAN": 3, "MINIMUM": 4, "MUL": 4, "PACK": 3, "PAD": 4, "PRELU": 1, "QUANTIZE": 2,
+    "REDUCE_MAX": 3, "REDUCE_MIN": 3, "RELU": 3, "RELU6": 3, "RELU_N1_TO_1": 1, "RESHAPE": 1,
+    "RESIZE_BILINEAR": 4, "RESIZE_NEAREST_NEIGHBOR": 4, "RSQRT": 2, "SLICE": 5, "SOFTMAX": 3,
+    "SPACE_TO_DEPTH": 2, "SPLIT": 4, "SQUARED_DIFFERENCE": 2, "SQUEEZE": 2, "STRIDED_SLICE": 6, "SUB": 5,
+    "SUM": 2, "TANH": 3, "TRANSPOSE": 5, "TRANSPOSE_CONV": 3, "UNIDIRECTIONAL_SEQUENCE_LSTM": 3,
+}  # fmt: skip
+
+TABLE: OperatorTable = {
+    name: (known_version(_NEWEST[name]), *conditions) for name, conditions in _CONDITIONS.items()
+}
+OPERATORS = statements(TABLE)
+
+
+def innermost(graph: Graph, index: int) -> bool:
+    """Whether only a tensor's 3 innermost dimensions are above 1."""
+    # -1 is a dimension that is not known; another rule says so.
+    return all(n in (1, -1) for n in graph.shape(index)[:-3])

@@ -1,0 +1,1 @@
+"""The ethos-u target: Arm Ethos-U55, U65 and U85."""

@@ -1,0 +1,1 @@
+"""The microcontroller target: tflite-micro without an operating system."""

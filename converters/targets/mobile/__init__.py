@@ -1,0 +1,1 @@
+"""The mobile target: phones, GPU and CPU."""

@@ -1,1 +1,0 @@
-"""What is decided and on what evidence: comparison, operating points."""

@@ -1,0 +1,1 @@
+"""Examine a device (doctor) and measure it (bench)."""

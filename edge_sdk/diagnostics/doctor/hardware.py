@@ -1,0 +1,124 @@
+"""Cameras, accelerators, heat and supply, as the kernel shows them under ``/sys`` and ``/dev``."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from edge_sdk.diagnostics.doctor.finding import Finding, fail, ok, warn
+
+_CAMERA_MODULES = (("picamera2", "picamera2"), ("OpenCV", "cv2"))
+_EDGE_TPU_USB = {("1a6e", "089a"), ("18d1", "9302")}  # before and after its firmware is loaded
+_EDGE_TPU_PCI = "0x1ac1"
+_HOT_C, _TOO_HOT_C = 70.0, 80.0  # a Raspberry Pi slows down from 80 on
+_THROTTLED = "sys/devices/platform/soc/soc:firmware/get_throttled"
+# Bits of the Raspberry Pi firmware's get_throttled; 16 higher: since boot.
+_SUPPLY, _SLOWED = 0x1, 0xE
+
+
+def check_hardware(root: Path = Path("/")) -> Iterator[Finding]:
+    """Board, cameras, accelerators, temperature, throttling.
+
+    Args:
+        root: Where ``sys``, ``dev`` and ``proc`` lie.
+    """
+    board = _read(root / "proc/device-tree/model")
+    if board:
+        yield ok("board", board)
+    yield _camera(root)
+    yield from _edge_tpu(root)
+    yield from _temperature(root)
+    yield from _throttling(root)
+
+
+def _camera(root: Path) -> Finding:
+    readers = [name for name, module in _CAMERA_MODULES if importlib.util.find_spec(module) is not None]
+    devices = sorted((root / "dev").glob("video*"))
+    if not devices:
+        return warn(
+            "camera", "no /dev/video*", "connect a camera; on a Raspberry Pi see: rpicam-hello --list-cameras"
+        )
+    names = [_read(root / "sys/class/video4linux" / device.name / "name") for device in devices]
+    found = ", ".join(
+        f"{device.name} ({name})" if name else device.name
+        for device, name in zip(devices, names, strict=True)
+    )
+    if not any(os.access(device, os.R_OK | os.W_OK) for device in devices):
+        return fail(
+            "camera",
+            f"{found}: not readable for this user",
+            "sudo usermod -aG video $USER, then log in again",
+        )
+    if not readers:
+        return warn(
+            "camera",
+            f"{found}; no Python package to read it",
+            "apt install python3-picamera2 (and a venv with --system-site-packages), or pip install opencv-python-headless",
+        )
+    return ok("camera", f"{found}; read by {' or '.join(readers)}")
+
+
+def _edge_tpu(root: Path) -> Iterator[Finding]:
+    usb = {
+        (_read(device / "idVendor"), _read(device / "idProduct"))
+        for device in (root / "sys/bus/usb/devices").glob("*")
+    }
+    pci = {_read(device / "vendor") for device in (root / "sys/bus/pci/devices").glob("*")}
+    if usb & _EDGE_TPU_USB or _EDGE_TPU_PCI in pci:
+        yield ok(
+            "edge tpu", "connected; hold it against a model with --model FILE --delegate libedgetpu.so.1"
+        )
+
+
+def temperature_c(root: Path = Path("/")) -> float | None:
+    """The hottest sensor's degrees Celsius, None where there is none."""
+    degrees = []
+    for zone in sorted((root / "sys/class/thermal").glob("thermal_zone*/temp")):
+        text = _read(zone)
+        if text.lstrip("-").isdigit():
+            degrees.append(int(text) / 1000)
+    return max(degrees, default=None)
+
+
+def _temperature(root: Path) -> Iterator[Finding]:
+    hottest = temperature_c(root)
+    if hottest is None:
+        return
+    found = f"{hottest:.0f} degrees C"
+    if hottest >= _TOO_HOT_C:
+        yield fail(
+            "temperature", f"{found}: the processor is slowed down", "cool it: a heat sink, a fan, shade"
+        )
+    elif hottest >= _HOT_C:
+        yield warn("temperature", found, f"near the {_TOO_HOT_C:.0f} degrees at which it slows down: cool it")
+    else:
+        yield ok("temperature", found)
+
+
+def _throttling(root: Path) -> Iterator[Finding]:
+    text = _read(root / _THROTTLED)
+    try:
+        bits = int(text, 16)
+    except ValueError:
+        return  # no Raspberry Pi
+    now, before = bits & 0xF, bits >> 16 & 0xF
+    if now & _SUPPLY:
+        yield fail("supply", "under-voltage now", "use the board's own power supply and a short cable")
+    elif before & _SUPPLY:
+        yield warn("supply", "under-voltage since boot", "use the board's own power supply and a short cable")
+    if now & _SLOWED:
+        yield warn("throttling", "the processor is slowed down now", "cool it and check the supply")
+    elif before & _SLOWED:
+        yield warn("throttling", "the processor was slowed down since boot", "cool it and check the supply")
+    if not now | before:
+        yield ok("throttling", "never since boot")
+
+
+def _read(path: Path) -> str:
+    """A small file's text, empty where there is none."""
+    try:
+        return path.read_bytes()[:256].decode(errors="replace").strip("\0 \n\t")
+    except OSError:
+        return ""

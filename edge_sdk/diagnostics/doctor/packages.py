@@ -1,0 +1,120 @@
+"""Python, the C library, and the compiled packages that a device needs."""
+
+from __future__ import annotations
+
+import importlib
+import platform
+import sys
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+
+from edge_sdk.diagnostics.doctor.finding import Finding, fail, ok, warn
+
+_OLDEST_PYTHON = (3, 10)
+#: Machines for which every package of the device has wheels.
+_MACHINES = ("aarch64", "x86_64")
+_OLDEST_GLIBC = (2, 28)
+_OLDEST_PILLOW = (13,)
+# Package, the compiled module that shows whether its wheel fits, its extra, what is missing without it.
+_PACKAGES = (
+    ("numpy", "numpy", "", "nothing runs without it"),
+    ("cryptography", "cryptography.hazmat.primitives.ciphers.aead", "gallery", "no gallery opens without it"),
+    ("pillow", "PIL._imaging", "images", "image files cannot be read; camera frames can"),
+)
+_INTERPRETERS = (
+    ("ai-edge-litert", "ai_edge_litert.interpreter"),
+    ("tflite-runtime", "tflite_runtime.interpreter"),
+)
+
+
+def check_packages() -> Iterator[Finding]:
+    """Python, the machine, the interpreter, and each package with its version."""
+    yield _python()
+    yield _machine()
+    yield _interpreter()
+    for package, module, extra, loss in _PACKAGES:
+        yield _package(package, module, extra, loss)
+    yield from _image_decoder()
+
+
+def _python() -> Finding:
+    found = f"{platform.python_version()} ({sys.executable})"
+    if sys.version_info < _OLDEST_PYTHON:
+        return fail("python", found, "use Python 3.10 or newer")
+    return ok("python", found)
+
+
+def _machine() -> Finding:
+    machine = platform.machine()
+    library, release = platform.libc_ver()
+    found = f"{machine}, {library or 'a C library that is not glibc'} {release}".strip()
+    if machine not in _MACHINES:
+        return warn("machine", found, "LiteRT has wheels for aarch64 and x86_64: use a 64-bit system")
+    if library != "glibc" or _numbers(release) < _OLDEST_GLIBC:
+        return fail("machine", found, "the packages' wheels need glibc 2.28 or newer, as Debian 11 has it")
+    return ok("machine", found)
+
+
+def _interpreter() -> Finding:
+    for package, module in _INTERPRETERS:
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            if _is_missing(error, module):
+                continue
+            return fail(
+                "interpreter", f"{package} is installed and does not load: {error}", _reinstall(package)
+            )
+        found = f"{package} {_version(package)}"
+        if package == "tflite-runtime":
+            return warn("interpreter", found, "no longer maintained: pip install 'edge-sdk[litert]'")
+        return ok("interpreter", found)
+    return fail("interpreter", "none is installed", "pip install 'edge-sdk[litert]'")
+
+
+def _package(package: str, module: str, extra: str, loss: str) -> Finding:
+    try:
+        importlib.import_module(module)
+    except ImportError as error:
+        if _is_missing(error, module):
+            return warn(package, f"not installed: {loss}", f"pip install 'edge-sdk[{extra}]'")
+        return fail(package, f"installed and does not load: {error}", _reinstall(package))
+    found = _version(package)
+    if package == "pillow" and _numbers(found) < _OLDEST_PILLOW:
+        return warn(
+            package,
+            f"{found}: its JPEG decoder has known overflows",
+            "update to 13 or newer, or give it no file from outside",
+        )
+    return ok(package, found)
+
+
+def _image_decoder() -> Iterator[Finding]:
+    try:
+        from PIL import features
+    except ImportError:
+        return  # said already
+    lacking = [name for codec, name in (("jpg", "JPEG"), ("zlib", "PNG")) if not features.check(codec)]
+    if lacking:
+        yield fail("image decoder", f"Pillow was built without {' and '.join(lacking)}", _reinstall("pillow"))
+    else:
+        yield ok("image decoder", "JPEG and PNG")
+
+
+def _is_missing(error: ImportError, module: str) -> bool:
+    return isinstance(error, ModuleNotFoundError) and (error.name or "") in (module.split(".")[0], module)
+
+
+def _reinstall(package: str) -> str:
+    return f"its wheel is not for this machine: pip install --force-reinstall --only-binary=:all: {package}"
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "of unknown version"
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(".") if part.isdigit())

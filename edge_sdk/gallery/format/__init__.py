@@ -1,0 +1,1 @@
+"""The bytes of a sealed gallery: header, content and encryption."""

@@ -1,0 +1,377 @@
+"""What a gallery holds once it is open: bytes to `Content` and back, pure.
+
+The plaintext is counts | subjects | template table | labels | policy state | last sequence per
+command source | audit head | zeros to a multiple of 64 | template matrix, and nothing after it. Counts and
+sizes are checked against the caps and against the length before anything is read.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+import struct
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_sdk.errors import GalleryFormatError
+from edge_sdk.gallery.format.header import ID_BYTES, MAX_SUBJECTS, MAX_TEMPLATES, TemplateType
+from edge_sdk.gallery.format.sealing import aligned_buffer
+from edge_sdk.types import FloatArray
+
+MAX_NAME_BYTES = 64
+MAX_POLICY_BYTES = 1024 * 1024
+MAX_SOURCES = 256
+ALIGNMENT_BYTES = 64
+
+REVOKED = 1
+KNOWN_FLAGS = REVOKED
+
+SLOT_KEYS = 1  # kind of policy record: the slots' key-encryption keys, 32 bytes each
+TRANSFORM_KEY = (
+    2  # kind, critical: 32 bytes, the transform key in place of the one derived from the root secret
+)
+CRITICAL = 1  # flag of a policy record: a reader that does not know the kind refuses the file
+DECISION_POLICY = 3  # kind: evidence, wished FPIR, margin, retry band; see `policy`
+ATTEMPT_POLICY = 4  # kind: how many failures there may be; see `attempts`
+OWN_THRESHOLDS = 5  # kind: thresholds of single subjects; see `policy`
+AUDIT_POLICY = 6  # kind: empty, or 1 where answers go into the audit log as changes do
+AUDIT_ANSWERS = b"\x01"
+KNOWN_RECORDS = frozenset(
+    {SLOT_KEYS, TRANSFORM_KEY, DECISION_POLICY, ATTEMPT_POLICY, OWN_THRESHOLDS, AUDIT_POLICY}
+)
+
+# Added to the last sequence number of a source that was taken out: what it signed before is never obeyed again.
+OBEYED_NO_MORE = 1 << 63
+
+SUBJECT = np.dtype(
+    [
+        ("id", "u1", (ID_BYTES,)),
+        ("enrolled_by", "u1", (ID_BYTES,)),
+        ("valid_from", "<u8"),
+        ("valid_until", "<u8"),
+        ("enrolled_at", "<u8"),
+        ("flags", "<u4"),
+        ("name_bytes", "<u2"),
+        ("label_bytes", "<u2"),
+    ]
+)
+TEMPLATE = np.dtype([("subject", "<u4"), ("scale", "<f4")])
+_MATRIX_DTYPES: dict[TemplateType, np.dtype[Any]] = {
+    TemplateType.INT8: np.dtype("i1"),
+    TemplateType.FLOAT16: np.dtype("<f2"),
+}
+
+_COUNTS = struct.Struct("<IIIIII32sQ")
+_RECORD = struct.Struct("<HHI")
+_SOURCE = struct.Struct("<32sQ")
+_AUDIT = struct.Struct("<QQ32s32s")
+
+# Controls, line and paragraph separators, and the marks that reorder text on a terminal.
+FORBIDDEN_TEXT = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+
+
+@dataclass(frozen=True)
+class PolicyRecord:
+    """One typed record of the policy state; a kind that is not known is kept as it is.
+
+    Attributes:
+        kind: 1..65535, rising within a gallery.
+        critical: A reader that does not know the kind refuses the gallery.
+        value: The record's bytes, never shown: some are keys.
+    """
+
+    kind: int
+    critical: bool
+    value: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
+class AuditHead:
+    """Where the audit chain stands.
+
+    Attributes:
+        entries: Entries so far.
+        at_s: Unix time of the last one.
+        chain: 32 bytes, code of the last entry.
+        key: 32 bytes, key of the next entry, never shown.
+    """
+
+    entries: int = 0
+    at_s: int = 0
+    chain: bytes = bytes(32)
+    key: bytes = field(default=bytes(32), repr=False)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Content:
+    """An open gallery's content; arrays are read-only views.
+
+    Attributes:
+        root_secret: 32 random bytes, for life: transform, audit and export keys derive from it.
+        committed_at_s: Unix time of the commit that wrote it.
+        subjects: Shape (S,), dtype `SUBJECT`.
+        names: S names, unique.
+        labels: S labels, may be empty.
+        templates: Shape (M,), dtype `TEMPLATE`.
+        matrix: Shape (M, D), int8 or float16.
+        policy: Records of rising kind.
+        sequences: (32-byte source id, last sequence number) of rising id, sources that were taken out among them.
+        audit: Head of the audit chain.
+    """
+
+    root_secret: bytes
+    committed_at_s: int
+    subjects: NDArray[np.void]
+    names: tuple[str, ...]
+    labels: tuple[str, ...]
+    templates: NDArray[np.void]
+    matrix: NDArray[np.int8] | NDArray[np.float16]
+    policy: tuple[PolicyRecord, ...] = ()
+    sequences: tuple[tuple[bytes, int], ...] = ()
+    audit: AuditHead = AuditHead()
+
+    def record(self, kind: int) -> bytes | None:
+        """Bytes of the policy record of a kind, if there is one."""
+        return next((r.value for r in self.policy if r.kind == kind), None)
+
+    @property
+    def sources(self) -> dict[bytes, int]:
+        """The command sources that are obeyed, and the last sequence number of each."""
+        return {source: last for source, last in self.sequences if last < OBEYED_NO_MORE}
+
+    @property
+    def scales(self) -> FloatArray:
+        """Shape (M,), float32: one over the length of each stored row."""
+        scales: FloatArray = self.templates["scale"]
+        return scales
+
+
+def empty_content(root_secret: bytes, template_type: TemplateType, dimension: int) -> Content:
+    """A gallery's content before the first enrolment."""
+    return Content(
+        root_secret=root_secret,
+        committed_at_s=0,
+        subjects=np.empty(0, dtype=SUBJECT),
+        names=(),
+        labels=(),
+        templates=np.empty(0, dtype=TEMPLATE),
+        matrix=np.empty((0, dimension), dtype=_MATRIX_DTYPES[template_type]),
+    )
+
+
+def pack_content(content: Content) -> memoryview:
+    """Write a content.
+
+    Returns:
+        The plaintext, in a buffer aligned to 64 bytes.
+
+    Raises:
+        GalleryFormatError: too many subjects or templates for the caps.
+    """
+    texts = list(itertools.chain.from_iterable(zip(content.names, content.labels, strict=True)))
+    labels = "".join(texts).encode()
+    lengths = list(map(len, texts))
+    if len(labels) != sum(lengths):
+        lengths = [len(text.encode()) for text in texts]
+    subjects = content.subjects.copy()
+    subjects["name_bytes"] = lengths[0::2]
+    subjects["label_bytes"] = lengths[1::2]
+    policy = b"".join(
+        _RECORD.pack(r.kind, CRITICAL if r.critical else 0, len(r.value)) + r.value for r in content.policy
+    )
+    _check_counts(len(subjects), len(content.templates), len(labels), len(policy), len(content.sequences))
+    counts = _COUNTS.pack(
+        len(subjects),
+        len(content.templates),
+        len(labels),
+        len(policy),
+        len(content.sequences),
+        0,
+        content.root_secret,
+        content.committed_at_s,
+    )
+    sequences = b"".join(_SOURCE.pack(source, last) for source, last in content.sequences)
+    audit = content.audit
+    front = b"".join(
+        [
+            counts,
+            subjects.tobytes(),
+            content.templates.tobytes(),
+            labels,
+            policy,
+            sequences,
+            _AUDIT.pack(audit.entries, audit.at_s, audit.chain, audit.key),
+        ]
+    )
+    front += bytes(-len(front) % ALIGNMENT_BYTES)
+    plaintext = aligned_buffer(len(front) + content.matrix.nbytes)
+    plaintext[: len(front)] = front
+    if content.matrix.nbytes:
+        matrix = np.frombuffer(plaintext, dtype=content.matrix.dtype, offset=len(front))
+        matrix.reshape(content.matrix.shape)[:] = content.matrix
+    return plaintext.toreadonly()
+
+
+def parse_content(plaintext: memoryview, template_type: TemplateType, dimension: int) -> Content:
+    """Read a content; its matrix is a view of `plaintext`, not a copy.
+
+    Args:
+        plaintext: The opened body, aligned to 64 bytes, read-only.
+        template_type: From the header.
+        dimension: From the header.
+
+    Raises:
+        GalleryFormatError: counts over the caps, sections that do not fill the length exactly,
+            or a field out of range.
+    """
+    if len(plaintext) < _COUNTS.size:
+        raise GalleryFormatError(f"gallery content cut short: {len(plaintext)} bytes")
+    subjects_n, templates_n, labels_bytes, policy_bytes, sources_n, reserved, root_secret, committed_at_s = (
+        _COUNTS.unpack(plaintext[: _COUNTS.size])
+    )
+    if reserved:
+        raise GalleryFormatError(f"reserved content field is {reserved}, expected 0")
+    _check_counts(subjects_n, templates_n, labels_bytes, policy_bytes, sources_n)
+    ends = [_COUNTS.size]
+    for size in (
+        subjects_n * SUBJECT.itemsize,
+        templates_n * TEMPLATE.itemsize,
+        labels_bytes,
+        policy_bytes,
+        sources_n * _SOURCE.size,
+        _AUDIT.size,
+    ):
+        ends.append(ends[-1] + size)
+    matrix_start = ends[-1] + -ends[-1] % ALIGNMENT_BYTES
+    expected = matrix_start + templates_n * dimension * template_type.item_bytes
+    if len(plaintext) != expected:
+        raise GalleryFormatError(f"gallery content is {len(plaintext)} bytes, its counts say {expected}")
+    if any(plaintext[ends[-1] : matrix_start]):
+        raise GalleryFormatError("padding before the template matrix is not zero")
+    sections = [plaintext[start:end] for start, end in itertools.pairwise(ends)]
+    subjects = np.frombuffer(sections[0], dtype=SUBJECT)
+    templates = np.frombuffer(sections[1], dtype=TEMPLATE)
+    _check_subjects(subjects)
+    _check_templates(templates, subjects_n)
+    names, labels = _parse_text(sections[2], subjects)
+    matrix = np.frombuffer(plaintext[matrix_start:], dtype=_MATRIX_DTYPES[template_type])
+    return Content(
+        root_secret=root_secret,
+        committed_at_s=committed_at_s,
+        subjects=subjects,
+        names=names,
+        labels=labels,
+        templates=templates,
+        matrix=matrix.reshape(templates_n, dimension),
+        policy=_parse_policy(sections[3]),
+        sequences=_parse_sequences(sections[4]),
+        audit=AuditHead(*_AUDIT.unpack(sections[5])),
+    )
+
+
+def _check_counts(subjects: int, templates: int, labels_bytes: int, policy_bytes: int, sources: int) -> None:
+    for what, found, cap in (
+        ("subjects", subjects, MAX_SUBJECTS),
+        ("templates", templates, MAX_TEMPLATES),
+        ("bytes of labels", labels_bytes, 2 * MAX_NAME_BYTES * subjects),
+        ("bytes of policy state", policy_bytes, MAX_POLICY_BYTES),
+        ("command sources", sources, MAX_SOURCES),
+    ):
+        if found > cap:
+            raise GalleryFormatError(f"{found} {what}, at most {cap} fit in a gallery")
+
+
+def _check_subjects(subjects: NDArray[np.void]) -> None:
+    unknown = subjects["flags"] & ~np.uint32(KNOWN_FLAGS)
+    if unknown.any():
+        raise GalleryFormatError("a subject carries a flag that is not known", hint="use a newer edge-sdk")
+    until = subjects["valid_until"]
+    if ((until != 0) & (until < subjects["valid_from"])).any():
+        raise GalleryFormatError("a subject's validity ends before it begins")
+    if len(set(ids_of(subjects))) != len(subjects):
+        raise GalleryFormatError("two subjects have the same id")
+
+
+def ids_of(subjects: NDArray[np.void]) -> list[bytes]:
+    """The subjects' ids, 16 bytes each."""
+    found: list[bytes] = np.ascontiguousarray(subjects["id"]).view(f"V{ID_BYTES}").ravel().tolist()
+    return found
+
+
+def templates_per_subject(templates: NDArray[np.void], subjects: int) -> NDArray[np.intp]:
+    """How many templates each subject has: shape (subjects,)."""
+    # On a 32-bit machine numpy does not count by uint32.
+    return np.bincount(templates["subject"].astype(np.intp), minlength=subjects)
+
+
+def _check_templates(templates: NDArray[np.void], subjects: int) -> None:
+    scales = templates["scale"]
+    if not (np.isfinite(scales) & (scales > 0)).all():
+        raise GalleryFormatError("a template's scale is not a positive number")
+    owners = templates["subject"]
+    if (owners >= subjects).any():
+        raise GalleryFormatError("a template belongs to no subject")
+    if subjects and templates_per_subject(templates, subjects).min() == 0:
+        raise GalleryFormatError("a subject has no template")
+
+
+def _parse_text(data: memoryview, subjects: NDArray[np.void]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    names_bytes, labels_bytes = subjects["name_bytes"], subjects["label_bytes"]
+    if (
+        (names_bytes == 0).any()
+        or (names_bytes > MAX_NAME_BYTES).any()
+        or (labels_bytes > MAX_NAME_BYTES).any()
+    ):
+        raise GalleryFormatError(f"a subject's name is not 1..{MAX_NAME_BYTES} bytes or its label is longer")
+    lengths = np.stack([names_bytes, labels_bytes], axis=1).ravel().astype(np.int64)
+    ends = np.cumsum(lengths).tolist()
+    if (ends[-1] if ends else 0) != len(data):
+        raise GalleryFormatError("the labels do not fill their section")
+    blob = bytes(data)
+    spans = itertools.pairwise([0, *ends])
+    try:
+        if blob.isascii():
+            whole = blob.decode()
+            texts = [whole[start:end] for start, end in spans]
+        else:
+            texts = [blob[start:end].decode() for start, end in spans]
+    except UnicodeDecodeError as error:
+        raise GalleryFormatError("a name or label is not UTF-8") from error
+    names, labels = tuple(texts[0::2]), tuple(texts[1::2])
+    if FORBIDDEN_TEXT.search("".join(texts)):
+        raise GalleryFormatError("a name or label contains a control character")
+    if len(set(names)) != len(names):
+        raise GalleryFormatError("two subjects have the same name")
+    return names, labels
+
+
+def _parse_policy(data: memoryview) -> tuple[PolicyRecord, ...]:
+    records: list[PolicyRecord] = []
+    at = 0
+    while at < len(data):
+        if len(data) - at < _RECORD.size:
+            raise GalleryFormatError("a policy record runs past its section")
+        kind, flags, length = _RECORD.unpack(data[at : at + _RECORD.size])
+        at += _RECORD.size
+        if length > len(data) - at:
+            raise GalleryFormatError("a policy record runs past its section")
+        if flags & ~CRITICAL or kind <= (records[-1].kind if records else 0):
+            raise GalleryFormatError(f"policy record {kind} with flags {flags} is out of order or not known")
+        if flags & CRITICAL and kind not in KNOWN_RECORDS:
+            raise GalleryFormatError(
+                f"policy record {kind} must be understood and is not", hint="use a newer edge-sdk"
+            )
+        records.append(PolicyRecord(kind, bool(flags & CRITICAL), bytes(data[at : at + length])))
+        at += length
+    return tuple(records)
+
+
+def _parse_sequences(data: memoryview) -> tuple[tuple[bytes, int], ...]:
+    sequences = tuple(_SOURCE.iter_unpack(data))
+    ids = [source for source, _ in sequences]
+    if any(a >= b for a, b in itertools.pairwise(ids)):
+        raise GalleryFormatError("command sources are not in rising order")
+    return sequences

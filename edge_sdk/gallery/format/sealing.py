@@ -1,0 +1,221 @@
+"""Sealing and opening bytes: authenticated, committed to one key, refused as a whole, pure.
+
+One construction is used twice, to wrap the data key in each slot and to seal the body. It has the
+framing of C2SP chunked-encryption (https://c2sp.org/chunked-encryption: salt, key commitment, keys
+by HKDF-Expand of RFC 5869, the last chunk always shorter) and the nonces of age's STREAM
+(11-byte big-endian counter, then 1 for the last chunk; Hoang, Reyhanitabar, Rogaway and Vizar,
+CRYPTO 2015). Every key is used for one message, so counters may start at zero.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import struct
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from edge_sdk.errors import GalleryError, GalleryFormatError, SealError
+from edge_sdk.gallery.format.header import (
+    WRAPPED_BYTES,
+    Header,
+    Slot,
+    Suite,
+    header_bytes_of,
+    pack_fixed,
+    pack_header,
+    parse_header,
+)
+
+CHUNK_BYTES = 16_384
+TAG_BYTES = 16
+SALT_BYTES = 24
+COMMITMENT_BYTES = 32
+KEY_BYTES = 32
+OVERHEAD_BYTES = SALT_BYTES + COMMITMENT_BYTES
+
+STREAM_LABEL = b"edge-sdk/gallery/stream@v1+"
+KEK_LABEL = b"edge-sdk/gallery/kek@v1"
+BODY_CONTEXT = b"fg/1"
+WRAP_CONTEXT = b"fg/1/slot"
+
+_AEAD_NAMES = {Suite.AES_256_GCM: b"AEAD_AES_256_GCM", Suite.CHACHA20_POLY1305: b"AEAD_CHACHA20_POLY1305"}
+_SEAL_MESSAGE = "wrong key, or the gallery was altered"
+_SEAL_HINT = (
+    "check the key (was it rotated?); if it is right, restore the gallery and enrol again what is missing"
+)
+
+Randomness = Callable[[int], bytes]
+
+
+def seal_error() -> SealError:
+    """The one error for a wrong key and for altered bytes."""
+    return SealError(_SEAL_MESSAGE, hint=_SEAL_HINT)
+
+
+def need_cryptography() -> None:
+    """Check that `cryptography` can be imported.
+
+    Raises:
+        GalleryError: it is not installed; the hint says how to install it.
+    """
+    try:
+        import cryptography.hazmat.primitives.ciphers.aead  # noqa: F401
+    except ImportError as error:
+        raise GalleryError(
+            "the gallery needs the package cryptography", hint="pip install 'edge-sdk[gallery]'"
+        ) from error
+
+
+def hkdf(secret: bytes, *, salt: bytes, info: bytes, length: int = KEY_BYTES) -> bytes:
+    """HKDF-SHA-256, extract and expand (RFC 5869)."""
+    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+    return HKDF(SHA256(), length, salt, info).derive(secret)
+
+
+def derive_slot_key(secret: bytes, header: Header, slot: Slot) -> bytes:
+    """A slot's key-encryption key for this gallery and epoch, 32 bytes.
+
+    Args:
+        secret: What the key provider gave, 32 bytes or more.
+        header: Its gallery id and key epoch enter the derivation.
+        slot: Its type enters the derivation.
+
+    Raises:
+        GalleryFormatError: a key epoch after the last one.
+    """
+    if header.key_epoch >= 1 << 64:
+        raise GalleryFormatError("the key epoch does not fit: this was the last rotation")
+    info = KEK_LABEL + struct.pack("<QH", header.key_epoch, slot.type)
+    return hkdf(secret, salt=header.gallery_id, info=info)
+
+
+def seal(header: Header, slot_keys: Sequence[bytes], plaintext: memoryview, *, random: Randomness) -> bytes:
+    """Seal a gallery under a fresh data key.
+
+    Args:
+        header: Its slots' `wrapped` fields are replaced.
+        slot_keys: One key-encryption key per slot, in order, 32 bytes each.
+        plaintext: The packed content.
+        random: Source of n random bytes.
+
+    Returns:
+        The whole file.
+    """
+    data_key = random(KEY_BYTES)
+    fixed = pack_fixed(header)
+    wrapped = [
+        _encrypt(header.suite, key, _wrap_context(fixed, slot), memoryview(data_key), random(SALT_BYTES))
+        for slot, key in zip(header.slots, slot_keys, strict=True)
+    ]
+    head = pack_header(header.with_wrapped(wrapped))
+    return head + _encrypt(header.suite, data_key, _body_context(head), plaintext, random(SALT_BYTES))
+
+
+def unwrap(header: Header, slot: Slot, slot_key: bytes) -> bytes:
+    """The data key out of one slot, 32 bytes.
+
+    Raises:
+        SealError: wrong slot key, or header or slot altered.
+    """
+    context = _wrap_context(pack_fixed(header), slot)
+    return bytes(_decrypt(header.suite, slot_key, context, memoryview(slot.wrapped)))
+
+
+def open_body(file: bytes, data_key: bytes) -> memoryview:
+    """The plaintext of a whole file, in a buffer aligned to 64 bytes.
+
+    Raises:
+        GalleryFormatError: header refused.
+        SealError: wrong key; or header or body altered, cut, extended or reordered.
+    """
+    header = parse_header(file)
+    header_len = header_bytes_of(header.slots)
+    whole = memoryview(file)
+    return _decrypt(header.suite, data_key, _body_context(whole[:header_len]), whole[header_len:])
+
+
+def sealed_body_bytes(plaintext_bytes: int) -> int:
+    """Length of the body that seals so many bytes."""
+    chunks = plaintext_bytes // CHUNK_BYTES + 1
+    return OVERHEAD_BYTES + plaintext_bytes + chunks * TAG_BYTES
+
+
+def aligned_buffer(size_bytes: int) -> memoryview:
+    """A writable buffer whose first byte lies on a 64-byte boundary."""
+    raw = np.empty(size_bytes + 63, dtype=np.uint8)
+    start = -raw.ctypes.data % 64
+    return raw.data[start : start + size_bytes]
+
+
+def _body_context(head: bytes | memoryview) -> bytes:
+    return BODY_CONTEXT + hashlib.sha512(head).digest()
+
+
+def _wrap_context(fixed: bytes, slot: Slot) -> bytes:
+    return (
+        WRAP_CONTEXT
+        + fixed
+        + struct.pack("<HH", slot.type, len(slot.parameters) + WRAPPED_BYTES)
+        + slot.parameters
+    )
+
+
+def _aead(suite: Suite, key: bytes) -> Any:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
+
+    return AESGCM(key) if suite is Suite.AES_256_GCM else ChaCha20Poly1305(key)
+
+
+def _stream_keys(suite: Suite, key: bytes, salt: bytes, context: bytes) -> tuple[bytes, bytes]:
+    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
+
+    info = STREAM_LABEL + _AEAD_NAMES[suite] + b"\0" + salt + context
+    derived = HKDFExpand(SHA256(), KEY_BYTES + COMMITMENT_BYTES, info).derive(key)
+    return derived[:KEY_BYTES], derived[KEY_BYTES:]
+
+
+def _nonce(chunk: int, *, final: bool) -> bytes:
+    return chunk.to_bytes(11, "big") + (b"\1" if final else b"\0")
+
+
+def _encrypt(suite: Suite, key: bytes, context: bytes, message: memoryview, salt: bytes) -> bytes:
+    stream_key, commitment = _stream_keys(suite, key, salt, context)
+    aead = _aead(suite, stream_key)
+    parts = [salt, commitment]
+    last = len(message) // CHUNK_BYTES
+    for chunk in range(last + 1):
+        piece = message[chunk * CHUNK_BYTES : (chunk + 1) * CHUNK_BYTES]
+        parts.append(aead.encrypt(_nonce(chunk, final=chunk == last), piece, None))
+    return b"".join(parts)
+
+
+def _decrypt(suite: Suite, key: bytes, context: bytes, sealed: memoryview) -> memoryview:
+    from cryptography.exceptions import InvalidTag
+
+    if len(sealed) < OVERHEAD_BYTES + TAG_BYTES:
+        raise GalleryFormatError(f"gallery cut short: {len(sealed)} bytes of sealed data")
+    salt, commitment = bytes(sealed[:SALT_BYTES]), bytes(sealed[SALT_BYTES:OVERHEAD_BYTES])
+    stream_key, expected = _stream_keys(suite, key, salt, context)
+    if not hmac.compare_digest(commitment, expected):
+        raise seal_error()
+    chunks = sealed[OVERHEAD_BYTES:]
+    last, rest = divmod(len(chunks), CHUNK_BYTES + TAG_BYTES)
+    if rest < TAG_BYTES:
+        raise seal_error()
+    plaintext = aligned_buffer(last * CHUNK_BYTES + rest - TAG_BYTES)
+    aead = _aead(suite, stream_key)
+    try:
+        for chunk in range(last + 1):
+            start = chunk * (CHUNK_BYTES + TAG_BYTES)
+            piece = chunks[start : start + CHUNK_BYTES + TAG_BYTES]
+            opened = aead.decrypt(_nonce(chunk, final=chunk == last), piece, None)
+            plaintext[chunk * CHUNK_BYTES : chunk * CHUNK_BYTES + len(opened)] = opened
+    except InvalidTag as error:
+        raise seal_error() from error
+    return plaintext.toreadonly()

@@ -1,0 +1,1 @@
+"""Compare a probe with stored templates."""

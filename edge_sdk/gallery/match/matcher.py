@@ -1,0 +1,210 @@
+"""Who a probe is, judged against an open gallery's content; pure.
+
+Answers carry a decision and a subject, never a score: 192 scores recover a usable template.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_sdk.errors import GalleryFormatError, InputError
+from edge_sdk.gallery.format import sealing
+from edge_sdk.gallery.format.content import DECISION_POLICY, OWN_THRESHOLDS, TRANSFORM_KEY, Content, ids_of
+from edge_sdk.gallery.format.header import Header, Transform
+from edge_sdk.gallery.match.kernels import Probe
+from edge_sdk.gallery.match.search import Search, TakesPart
+from edge_sdk.gallery.match.templates import unit_rows
+from edge_sdk.gallery.match.transform import LABEL, Shp3
+from edge_sdk.gallery.results import Decision, Identification, References, Verification
+from edge_sdk.gallery.rules.enrolment import EnrolmentChecks
+from edge_sdk.gallery.rules.policy import (
+    DecisionPolicy,
+    decide,
+    is_cosine,
+    parse_own_thresholds,
+    parse_policy,
+)
+from edge_sdk.gallery.transaction import unknown
+from edge_sdk.types import Float64Array
+
+
+class Matcher:
+    """Compares probes with the references of one generation of a gallery.
+
+    Args:
+        header: The gallery's header.
+        content: Its content.
+
+    Raises:
+        GalleryFormatError: a policy record is malformed.
+    """
+
+    def __init__(self, header: Header, content: Content) -> None:
+        self._dimension = header.dimension
+        self._content = content
+        self._index = dict(zip(content.names, range(len(content.names)), strict=True))
+        self.to_template_space = template_space(header, content)
+        record = content.record(DECISION_POLICY)
+        self.policy: DecisionPolicy | None = None if record is None else parse_policy(record)
+        self._own = _own_thresholds(content)
+        self._search: Search | None = None
+        self._taking_part: TakesPart | None = None
+
+    @property
+    def search(self) -> Search:
+        """The stored rows, prepared at the first probe."""
+        if self._search is None:
+            owners = self._content.templates["subject"]
+            self._search = Search(self._content.matrix, self._content.scales, owners)
+        return self._search
+
+    def probe(self, embedding: NDArray[np.float32]) -> Probe:
+        """Check an embedding and bring it to the form in which it is compared; errors as `transform_probe`."""
+        return Probe.of(self.transform_probe(embedding))
+
+    def known(self, subject: str) -> str:
+        """The name by which a subject is enrolled.
+
+        Raises:
+            SubjectUnknownError: it is not.
+        """
+        name = unicodedata.normalize("NFC", subject)
+        if name not in self._index:
+            raise unknown(name)
+        return name
+
+    def enrolment_checks(self) -> EnrolmentChecks | None:
+        """What a new subject has to pass; None where there is no policy, hence no evidence."""
+        if self.policy is None:
+            return None
+        return EnrolmentChecks(self.policy, self.search, self._content.names)
+
+    def limit(self, threshold: float | None, *, subject: str | None = None) -> float:
+        """The cosine to reach: the caller's, else the policy's for the templates that are compared.
+
+        Args:
+            threshold: A cosine, or None.
+            subject: Whose templates are compared (1:1); None for all (1:N).
+
+        Raises:
+            InputError: neither is there, or the caller's is no cosine.
+            ModelCardError: the policy's evidence does not reach so many templates.
+        """
+        if threshold is not None:
+            if not is_cosine(threshold):
+                raise InputError(f"threshold {threshold} is not a cosine in -1..1")
+            return float(threshold)
+        if self.policy is None:
+            raise InputError(
+                "expected a threshold: the gallery holds no decision policy",
+                hint="set one with edge-sdk gallery policy, or bring a threshold",
+            )
+        owners = self._content.templates["subject"]
+        if subject is None:
+            return self.policy.limit(len(owners))
+        return self.policy.limit(int(np.count_nonzero(owners == self._index[subject])))
+
+    def identify(self, probe: Probe, *, limit: float, now_s: float) -> Identification:
+        """Ask who a probe is (1:N).
+
+        Args:
+            probe: From `probe`.
+            limit: From `limit`.
+            now_s: Moment for validity times, Unix seconds.
+        """
+        margin, band = self._margin_and_band()
+        leaders = self.search.leaders(
+            probe, floor=limit - band, gap=margin, excluded_rows=self._takes_part(now_s).excluded_rows
+        )
+        decision, reason = decide(leaders, limit=limit, own=self._own, margin=margin, retry_band=band)
+        accepted = decision is Decision.ACCEPTED
+        return Identification(decision, self._content.names[leaders[0].subject] if accepted else None, reason)
+
+    def verify(self, probe: Probe, name: str, *, limit: float, now_s: float) -> Verification:
+        """Ask whether a probe is one subject (1:1).
+
+        Args:
+            probe: From `probe`.
+            name: From `known`.
+            limit: From `limit`.
+            now_s: As `identify`.
+        """
+        index = self._index[name]
+        claimed = np.zeros(len(self._content.subjects), dtype=bool)
+        claimed[index] = self._takes_part(now_s).subjects[index]
+        leaders = self.search.scores(probe, claimed)
+        band = self._margin_and_band()[1]
+        decision, reason = decide(leaders, limit=limit, own=self._own, retry_band=band)
+        return Verification(decision, name, reason)
+
+    def references(self) -> References:
+        """The stored templates, for a matcher that works on `transform_probe`'s output."""
+        return References(self._content.matrix, self._content.templates["subject"])
+
+    def transform_probe(self, embedding: NDArray[np.float32]) -> Float64Array:
+        """Bring a probe to the space of `references`.
+
+        Args:
+            embedding: Shape (D,), float32, finite, any length.
+
+        Returns:
+            Shape (D,), float64, length 1.
+
+        Raises:
+            InputError: embedding malformed.
+        """
+        row = (
+            embedding[np.newaxis] if isinstance(embedding, np.ndarray) and embedding.ndim == 1 else embedding
+        )
+        rows = unit_rows(row, self._dimension)
+        if len(rows) != 1:
+            raise InputError(f"expected one embedding of shape ({self._dimension},), found {embedding.shape}")
+        probe: Float64Array = self.to_template_space(rows)[0]
+        return probe
+
+    def _takes_part(self, now_s: float) -> TakesPart:
+        if self._taking_part is None or not self._taking_part.holds(now_s):
+            self._taking_part = TakesPart.at(self._content, now_s)
+        return self._taking_part
+
+    def _margin_and_band(self) -> tuple[float, float]:
+        return (0.0, 0.0) if self.policy is None else (self.policy.margin, self.policy.retry_band)
+
+
+def template_space(header: Header, content: Content) -> Callable[[Float64Array], Float64Array]:
+    """The map from unit embeddings to the space in which a gallery's templates are stored."""
+    rotation = rotation_of(header, content)
+    return _unchanged if rotation is None else rotation.apply
+
+
+def rotation_of(header: Header, content: Content) -> Shp3 | None:
+    """The rotation that a gallery's templates have undergone; None for no transform.
+
+    Raises:
+        GalleryFormatError: the renewed key is malformed.
+    """
+    if header.transform is Transform.NONE:
+        return None
+    key = content.record(TRANSFORM_KEY)
+    if key is None:
+        key = sealing.hkdf(content.root_secret, salt=header.gallery_id, info=LABEL)
+    elif len(key) != sealing.KEY_BYTES:
+        raise GalleryFormatError(f"the transform key has {len(key)} bytes, expected {sealing.KEY_BYTES}")
+    return Shp3.from_key(key, header.dimension)
+
+
+def _own_thresholds(content: Content) -> dict[int, float]:
+    found = parse_own_thresholds(content.record(OWN_THRESHOLDS) or b"")
+    if not found:
+        return {}
+    return {
+        index: found[subject] for index, subject in enumerate(ids_of(content.subjects)) if subject in found
+    }
+
+
+def _unchanged(rows: Float64Array) -> Float64Array:
+    return rows

@@ -1,0 +1,58 @@
+"""Embedding to unit vector, and unit vector to stored template; pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_sdk.errors import InputError
+from edge_sdk.gallery.format.header import TemplateType
+from edge_sdk.types import Float64Array, FloatArray
+
+
+def unit_rows(embeddings: NDArray[Any], dimension: int) -> Float64Array:
+    """Check embeddings and give them length 1.
+
+    Args:
+        embeddings: Shape (n, D), float32, finite, no zero vector.
+        dimension: D.
+
+    Returns:
+        Shape (n, D), float64.
+
+    Raises:
+        InputError: another shape or dtype, a number that is not finite, or a zero vector.
+    """
+    if not isinstance(embeddings, np.ndarray) or embeddings.dtype != np.float32:
+        found = getattr(embeddings, "dtype", type(embeddings).__name__)
+        raise InputError(f"expected an embedding of float32, found {found}")
+    if embeddings.ndim != 2 or embeddings.shape[1] != dimension:
+        raise InputError(f"expected embeddings of dimension {dimension}, found shape {embeddings.shape}")
+    if not np.isfinite(embeddings).all():
+        raise InputError("an embedding holds a number that is not finite")
+    rows = embeddings.astype(np.float64)
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    if (norms == 0).any():
+        raise InputError("an embedding is all zeros and has no direction")
+    return np.asarray(rows / norms)
+
+
+def quantize(rows: Float64Array, template_type: TemplateType) -> tuple[NDArray[Any], FloatArray]:
+    """Turn unit vectors into stored templates.
+
+    Args:
+        rows: Shape (n, D), float64, length 1, already transformed.
+        template_type: How to store them.
+
+    Returns:
+        Rows, shape (n, D), int8 in -127..127 or float16; and scales, shape (n,), float32: one over
+        the length of each stored row, so row * scale has length 1.
+    """
+    if template_type is TemplateType.INT8:
+        peaks = np.abs(rows).max(axis=1, keepdims=True)
+        stored: NDArray[Any] = np.rint(rows * (127.0 / peaks)).astype(np.int8)
+    else:
+        stored = rows.astype(np.float16)
+    return stored, (1.0 / np.linalg.norm(stored.astype(np.float64), axis=1)).astype(np.float32)

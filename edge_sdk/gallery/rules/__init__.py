@@ -1,0 +1,1 @@
+"""Decision and enrolment rules."""

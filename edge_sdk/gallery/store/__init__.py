@@ -1,0 +1,1 @@
+"""Gallery files on disk: atomic writes, the anchor and the audit log."""

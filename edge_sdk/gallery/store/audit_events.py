@@ -1,0 +1,106 @@
+"""What changed between two contents of a gallery, as events for the audit log; pure.
+
+Read from the contents themselves, so that no caller can forget to say it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import operator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_sdk.gallery.format.content import REVOKED, SLOT_KEYS, Content, ids_of, templates_per_subject
+from edge_sdk.gallery.store.audit_log import AuditEvent
+
+MAX_EVENTS = 64
+
+
+def changes(before: Content, after: Content) -> list[AuditEvent]:
+    """Every change as an event; over 64 of a kind become one that counts them.
+
+    Args:
+        before: The content on the disk.
+        after: The content to be committed.
+    """
+    old_ids, new_ids = ids_of(before.subjects), ids_of(after.subjects)
+    old = dict(zip(old_ids, range(len(old_ids)), strict=True))
+    new = set(new_ids)
+    counts = templates_per_subject(after.templates, len(after.subjects)).tolist()
+    # Where each subject was before; -1 for who was not there.
+    places = np.fromiter(map(old.get, new_ids, itertools.repeat(-1)), np.int64, len(new_ids))
+    added = [
+        AuditEvent("enrol", new_ids[index].hex(), f"templates={counts[index]}{_by(after, index)}")
+        for index in np.flatnonzero(places < 0).tolist()
+    ]
+    removed = [AuditEvent("remove", subject.hex()) for subject in old_ids if subject not in new]
+    altered: list[AuditEvent] = []
+    for index in _altered_subjects(before, after, places):
+        altered += _altered(before, int(places[index]), after, index, new_ids[index].hex())
+    return [*_few(added), *_few(removed), *_few(altered), *_policy(before, after), *_sources(before, after)]
+
+
+def _altered_subjects(before: Content, after: Content, places: NDArray[np.int64]) -> list[int]:
+    """Who was there before and is not the same now; by whole columns, since there may be 20,000."""
+    stayed = np.flatnonzero(places >= 0)
+    was, now = before.subjects[places[stayed]], after.subjects[stayed]
+    differs = np.zeros(len(stayed), dtype=bool)
+    for field in ("flags", "valid_from", "valid_until"):
+        differs |= was[field] != now[field]
+    new, old = stayed.tolist(), places[stayed].tolist()
+    for texts, earlier in ((after.names, before.names), (after.labels, before.labels)):
+        pairs = map(texts.__getitem__, new), map(earlier.__getitem__, old)
+        differs |= np.fromiter(map(operator.ne, *pairs), bool, len(new))
+    found: list[int] = stayed[differs].tolist()
+    return found
+
+
+def _by(content: Content, index: int) -> str:
+    enrolled_by = content.subjects["enrolled_by"][index]
+    return f",by={enrolled_by.tobytes().hex()}" if enrolled_by.any() else ""
+
+
+def _altered(before: Content, old: int, after: Content, new: int, subject: str) -> list[AuditEvent]:
+    events = []
+    was, now = before.subjects[old], after.subjects[new]
+    revoked = bool(now["flags"] & REVOKED)
+    if bool(was["flags"] & REVOKED) != revoked:
+        events.append(AuditEvent("revoke" if revoked else "reinstate", subject))
+    fields = [field for field in ("valid_from", "valid_until") if was[field] != now[field]]
+    if fields:
+        words = ",".join(f"{field}={int(now[field])}" for field in fields)
+        events.append(AuditEvent("change", subject, words.replace("_", "-")))
+    if (before.names[old], before.labels[old]) != (after.names[new], after.labels[new]):
+        events.append(AuditEvent("change", subject, "name-or-label"))
+    return events
+
+
+def _policy(before: Content, after: Content) -> list[AuditEvent]:
+    old = {record.kind: record.value for record in before.policy}
+    new = {record.kind: record.value for record in after.policy}
+    kinds = sorted(
+        kind for kind in old.keys() | new.keys() if kind != SLOT_KEYS and old.get(kind) != new.get(kind)
+    )
+    return [AuditEvent("policy", detail=f"kind={kind}") for kind in kinds]
+
+
+def _sources(before: Content, after: Content) -> list[AuditEvent]:
+    old, new = before.sources, after.sources
+    events = [AuditEvent("add-source", detail=f"source={key.hex()}") for key in new if key not in old]
+    events += [AuditEvent("remove-source", detail=f"source={key.hex()}") for key in old if key not in new]
+    events += [
+        AuditEvent("command", detail=f"source={key.hex()},sequence={new[key]}")
+        for key in new
+        if key in old and new[key] != old[key]
+    ]
+    return events
+
+
+def _few(events: list[AuditEvent]) -> list[AuditEvent]:
+    if len(events) <= MAX_EVENTS:
+        return events
+    kinds = sorted({event.event for event in events})
+    return [
+        AuditEvent(kind, detail=f"subjects={sum(event.event == kind for event in events)}") for kind in kinds
+    ]

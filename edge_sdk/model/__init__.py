@@ -1,0 +1,1 @@
+"""The model file, its card and the evidence that the card carries."""

@@ -1,0 +1,1 @@
+"""Run networks: backends, quantization and golden vectors."""

@@ -1,0 +1,209 @@
+"""LiteRT (ai-edge-litert) as the backend; tflite-runtime where that is what is installed."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_sdk.errors import BackendUnavailableError, InputError, ModelContractError, ModelError
+from edge_sdk.runtime.backends.base import TensorInfo
+from edge_sdk.runtime.backends.delegates import delegate_name, load_delegate
+
+#: XNNPACK where it takes the network; LiteRT's plain reference kernels, which tflite-micro shares; its own
+#: optimized kernels without XNNPACK.
+Kernels = Literal["xnnpack", "reference", "own"]
+_RESOLVERS = {"reference": "BUILTIN_REF", "own": "BUILTIN_WITHOUT_DEFAULT_DELEGATES"}
+
+_MODULES = ("ai_edge_litert.interpreter", "tflite_runtime.interpreter")
+
+
+def load_interpreter_class() -> Any:
+    """The first interpreter class that imports.
+
+    Raises:
+        BackendUnavailableError: None is installed.
+    """
+    for module in _MODULES:
+        try:
+            return importlib.import_module(module).Interpreter
+        except ImportError:
+            continue
+    raise BackendUnavailableError("no LiteRT interpreter is installed", hint="pip install 'edge-sdk[litert]'")
+
+
+def runtime_name(interpreter_class: Any) -> str:
+    """The package an interpreter comes from and its version, such as ``ai-edge-litert 2.3.0``."""
+    package = interpreter_class.__module__.split(".")[0].replace("_", "-")
+    try:
+        return f"{package} {version(package)}"
+    except PackageNotFoundError:
+        return f"{package} of unknown version"
+
+
+class LiteRtBackend:
+    """A network in a LiteRT interpreter.
+
+    Args:
+        data: A whole .tflite; an appended archive does no harm.
+        threads: Interpreter threads, 1 or more.
+        kernels: Which of its own kernels.
+        delegate: A shared library that takes what it can of the network; ``delegates.load_delegate``.
+        options: What to tell the delegate.
+
+    Raises:
+        BackendUnavailableError: No interpreter is installed, or the delegate cannot be loaded.
+        InputError: Fewer than one thread.
+        ModelError: The interpreter refuses the network.
+        ModelContractError: Not exactly one input and one output, or dynamic shapes.
+    """
+
+    def __init__(
+        self,
+        data: bytes,
+        *,
+        threads: int = 1,
+        kernels: Kernels = "xnnpack",
+        delegate: str | Path | None = None,
+        options: Mapping[str, str] | None = None,
+    ) -> None:
+        self._interpreter = _open(data, threads, kernels=kernels, delegate=delegate, told=options)
+        self.runtime = runtime_name(type(self._interpreter))
+        self.kernels: str = kernels if delegate is None else delegate_name(delegate, options)
+        inputs = self._interpreter.get_input_details()
+        outputs = self._interpreter.get_output_details()
+        if len(inputs) != 1 or len(outputs) != 1:
+            raise ModelContractError(
+                f"expected one input and one output, found {len(inputs)} and {len(outputs)}"
+            )
+        self.input = tensor_info(inputs[0])
+        self.output = tensor_info(outputs[0])
+        self._input = self._interpreter.tensor(inputs[0]["index"])
+        self._output = self._interpreter.tensor(outputs[0]["index"])
+
+    def input_view(self) -> NDArray[Any]:
+        """The input tensor's memory, to be written."""
+        view: NDArray[Any] = self._input()
+        return view
+
+    def output_view(self) -> NDArray[Any]:
+        """The output tensor's memory, to be read before the next invoke."""
+        view: NDArray[Any] = self._output()
+        return view
+
+    def invoke(self) -> None:
+        """Run the network on what the input view holds.
+
+        Raises:
+            ModelError: The interpreter cannot run it, or a view of its memory is still held.
+        """
+        _invoke(self._interpreter)
+
+
+class LiteRtNetwork:
+    """A network with one input and several outputs in a LiteRT interpreter.
+
+    Args:
+        data: A whole .tflite; an appended archive does no harm.
+        threads: Interpreter threads, 1 or more.
+
+    Raises:
+        BackendUnavailableError: No interpreter is installed.
+        InputError: Fewer than one thread.
+        ModelError: The interpreter refuses the network.
+        ModelContractError: Not exactly one input, or dynamic shapes.
+    """
+
+    def __init__(self, data: bytes, *, threads: int = 1) -> None:
+        self._interpreter = _open(data, threads)
+        inputs = self._interpreter.get_input_details()
+        outputs = self._interpreter.get_output_details()
+        if len(inputs) != 1:
+            raise ModelContractError(f"expected one input, found {len(inputs)}")
+        self.input = tensor_info(inputs[0])
+        self.outputs = tuple(tensor_info(detail) for detail in outputs)
+        self._input = self._interpreter.tensor(inputs[0]["index"])
+        self._outputs = [self._interpreter.tensor(detail["index"]) for detail in outputs]
+
+    def input_view(self) -> NDArray[Any]:
+        """The input tensor's memory, to be written."""
+        view: NDArray[Any] = self._input()
+        return view
+
+    def output_view(self, position: int) -> NDArray[Any]:
+        """An output tensor's memory, to be read before the next invoke."""
+        view: NDArray[Any] = self._outputs[position]()
+        return view
+
+    def invoke(self) -> None:
+        """Run the network on what the input view holds.
+
+        Raises:
+            ModelError: The interpreter cannot run it, or a view of its memory is still held.
+        """
+        _invoke(self._interpreter)
+
+
+def _open(
+    data: bytes,
+    threads: int,
+    *,
+    kernels: Kernels = "xnnpack",
+    delegate: str | Path | None = None,
+    told: Mapping[str, str] | None = None,
+) -> Any:
+    """An interpreter whose tensors are allocated."""
+    if not isinstance(threads, int) or threads < 1:
+        raise InputError(f"expected 1 or more interpreter threads, found {threads!r}")
+    interpreter_class = load_interpreter_class()
+    module = interpreter_class.__module__
+    options: dict[str, Any] = {}
+    if kernels != "xnnpack":
+        options["experimental_op_resolver_type"] = getattr(
+            importlib.import_module(module).OpResolverType, _RESOLVERS[kernels]
+        )
+    if delegate is not None:
+        options["experimental_delegates"] = [load_delegate(delegate, module, told)]
+    try:
+        interpreter = interpreter_class(model_content=data, num_threads=threads, **options)
+        interpreter.allocate_tensors()
+    except (ValueError, RuntimeError) as error:
+        raise ModelError(f"the interpreter refuses the network: {' '.join(str(error).split())}") from error
+    return interpreter
+
+
+def partitions_taken(data: bytes, delegate: str | Path, options: Mapping[str, str] | None = None) -> int:
+    """How many stretches of a network a delegate takes for itself; 0 where the CPU is left to do all of it.
+
+    Raises:
+        BackendUnavailableError: No interpreter is installed, or the delegate cannot be loaded.
+        ModelError: The interpreter refuses the network.
+    """
+    interpreter = _open(data, 1, kernels="own", delegate=delegate, told=options)
+    # There is no public way to ask; XNNPACK, which would show up alike, is off.
+    return sum(detail["op_name"] == "DELEGATE" for detail in interpreter._get_ops_details())
+
+
+def _invoke(interpreter: Any) -> None:
+    try:
+        interpreter.invoke()
+    except RuntimeError as error:
+        raise ModelError(f"the interpreter cannot run the network: {' '.join(str(error).split())}") from error
+
+
+def tensor_info(detail: dict[str, Any]) -> TensorInfo:
+    """An interpreter's own description of a tensor; raises ModelContractError where it is dynamic."""
+    if -1 in detail.get("shape_signature", ()):
+        raise ModelContractError(
+            f"expected static shapes, found {list(detail['shape_signature'])} at {detail['name']!r}",
+            hint="edge-convert convert makes a static file of it",
+        )
+    scale, zero_point = detail["quantization"]
+    return TensorInfo(
+        tuple(int(n) for n in detail["shape"]), np.dtype(detail["dtype"]), float(scale), int(zero_point)
+    )

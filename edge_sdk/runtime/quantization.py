@@ -1,0 +1,154 @@
+"""From pixels to the network's input tensor and from its output tensor to a unit embedding.
+
+Affine quantization as in Jacob et al. 2018 (arXiv:1712.05877): real = scale * (q - zero_point).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_sdk.errors import InputError, ModelContractError
+from edge_sdk.model.card import InputContract
+from edge_sdk.runtime.backends.base import TensorInfo
+from edge_sdk.types import FloatArray, UInt8Array
+
+#: Writes one uint8 (H, W, C) image into the input tensor's view.
+Encoder = Callable[[UInt8Array, "NDArray[Any]"], None]
+
+_PIXELS = np.arange(256)
+# Quantized inputs are asked for with half steps rounded down: (p - 127.5) / 128 at scale 1/128 puts
+# every pixel value exactly between two steps, and this way 256 pixel values keep 256 codes.
+_TIE = 0.5 + 1e-4
+# numpy looks up through 64-bit indices: for a whole image at once they would be eight copies of it.
+_ROWS = 16
+
+
+def real_table(contract: InputContract) -> FloatArray:
+    """The real value of each pixel value: shape (256, C), float32."""
+    mean = np.asarray(contract.mean, np.float64)
+    scale = np.asarray(contract.scale, np.float64)
+    return ((_PIXELS[:, None] - mean) / scale).astype(np.float32)
+
+
+def code_table(contract: InputContract, tensor: TensorInfo) -> NDArray[Any]:
+    """The input tensor's value for each pixel value: shape (256, C), in the tensor's dtype."""
+    real = real_table(contract)
+    if tensor.dtype == np.float32:
+        return real
+    if tensor.dtype not in (np.dtype(np.int8), np.dtype(np.uint8), np.dtype(np.int16)) or tensor.scale <= 0:
+        raise ModelContractError(
+            f"expected a float32, int8, uint8 or int16 input tensor, found {tensor.dtype} scale {tensor.scale:g}"
+        )
+    limits = np.iinfo(tensor.dtype)
+    codes = np.ceil(real.astype(np.float64) / tensor.scale + tensor.zero_point - _TIE)
+    return codes.clip(limits.min, limits.max).astype(tensor.dtype)
+
+
+def make_encoder(contract: InputContract, tensor: TensorInfo) -> Encoder:
+    """Choose the cheapest exact way from pixels to the input tensor.
+
+    One bit flip where int8 codes are pixel - 128, one cast where they are the pixels, one table lookup
+    otherwise; never a float image on the way to an integer tensor. Whatever is chosen writes what the
+    table says, bit for bit.
+
+    Raises:
+        ModelContractError: The tensor is not what the contract says.
+    """
+    if tensor.shape != (1, *contract.shape):
+        raise ModelContractError(
+            f"expected an input tensor of shape {[1, *contract.shape]}, found {list(tensor.shape)}",
+            hint="the contract and the graph must agree",
+        )
+    table = code_table(contract, tensor)
+    reverse = contract.color == "bgr"
+    if (table == table[:, :1]).all():
+        column = np.ascontiguousarray(table[:, 0])
+        mean, scale = np.float32(contract.mean[0]), np.float32(contract.scale[0])
+        if table.dtype == np.float32 and np.array_equal((_PIXELS.astype(np.float32) - mean) / scale, column):
+            return _arithmetic(mean, scale, reverse)
+        return _one_table(column, reverse)
+    return _table_per_channel(table, reverse)
+
+
+def _arithmetic(mean: np.float32, scale: np.float32, reverse: bool) -> Encoder:
+    """Into a float tensor two vector operations are three times faster than a lookup; chosen where exact."""
+
+    def shift_and_scale(face: UInt8Array, view: NDArray[Any]) -> None:
+        np.subtract(face[..., ::-1] if reverse else face, mean, out=view[0], dtype=np.float32)
+        if scale != 1:
+            np.divide(view[0], scale, out=view[0])
+
+    return shift_and_scale
+
+
+def _one_table(table: NDArray[Any], reverse: bool) -> Encoder:
+    def ordered(face: UInt8Array) -> UInt8Array:
+        return face[..., ::-1] if reverse else face
+
+    if table.dtype == np.int8 and np.array_equal(table, _PIXELS - 128):
+
+        def flip(face: UInt8Array, view: NDArray[Any]) -> None:
+            np.bitwise_xor(ordered(face), np.uint8(128), out=view[0].view(np.uint8))
+
+        return flip
+    if np.array_equal(table, _PIXELS):
+
+        def cast(face: UInt8Array, view: NDArray[Any]) -> None:
+            np.copyto(view[0], ordered(face))
+
+        return cast
+
+    def look_up(face: UInt8Array, view: NDArray[Any]) -> None:
+        # "wrap" never wraps here (uint8 indices into 256 entries); it only spares take its buffer.
+        for top in range(0, len(face), _ROWS):
+            rows = slice(top, top + _ROWS)
+            np.take(table, ordered(face[rows]), out=view[0, rows], mode="wrap")
+
+    return look_up
+
+
+def _table_per_channel(table: NDArray[Any], reverse: bool) -> Encoder:
+    channels = table.shape[1]
+    tables = [np.ascontiguousarray(table[:, c]) for c in range(channels)]
+
+    def look_up(face: UInt8Array, view: NDArray[Any]) -> None:
+        for top in range(0, len(face), _ROWS):
+            rows = slice(top, top + _ROWS)
+            for c, column in enumerate(tables):
+                view[0, rows, :, c] = column[face[rows, :, channels - 1 - c if reverse else c]]
+
+    return look_up
+
+
+def unit_embedding(raw: NDArray[Any], zero_point: int) -> FloatArray:
+    """Turn the output tensor into a unit embedding; the quantization scale cancels.
+
+    Args:
+        raw: The output tensor, any shape with D elements, float or integer.
+        zero_point: Of the tensor, 0 where it is float.
+
+    Returns:
+        Shape (D,), float32, L2 norm 1 within 1e-5.
+
+    Raises:
+        InputError: The output is all zero or not finite, so it has no direction.
+    """
+    # A new array: the tensor's memory belongs to the interpreter and changes at the next invoke.
+    embedding = raw.reshape(-1).astype(np.float32)
+    # Who keeps the error below keeps this frame, and the interpreter refuses to run while its memory is held.
+    del raw
+    if zero_point:
+        embedding -= np.float32(zero_point)
+    norm = math.sqrt(embedding.dot(embedding))
+    if not 0 < norm < math.inf:
+        raise InputError(
+            f"expected an embedding with a direction, found norm {norm}",
+            hint="the network answers nothing for this image; check the input contract",
+        )
+    embedding /= np.float32(norm)
+    return embedding

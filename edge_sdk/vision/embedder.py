@@ -1,0 +1,109 @@
+"""From one aligned crop to one unit embedding."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from edge_sdk.errors import ModelContractError
+from edge_sdk.model.card import ModelCard
+from edge_sdk.model.model_file import ModelFile
+from edge_sdk.runtime.backend_choice import BackendStatus, open_backend
+from edge_sdk.runtime.backends.base import Backend
+from edge_sdk.runtime.quantization import make_encoder, unit_embedding
+from edge_sdk.types import FloatArray, UInt8Array
+from edge_sdk.vision import images
+
+
+class Embedder:
+    """Turns aligned crops into unit embeddings with the network of one model file.
+
+    Not thread-safe: one embedder owns one interpreter.
+
+    Args:
+        backend: What runs the network, such as ``LiteRtBackend`` or ``FakeBackend``.
+        card: The model card of that network.
+        model_id: SHA-256 of the model file, 32 bytes.
+        status: What the backend is, where that was chosen; ``backend`` gives it back.
+
+    Raises:
+        ModelContractError: The network is not what its card says.
+    """
+
+    def __init__(
+        self, backend: Backend, card: ModelCard, *, model_id: bytes, status: BackendStatus | None = None
+    ) -> None:
+        self.card = card
+        self.model_id = model_id
+        self.backend = status or BackendStatus(backend.runtime, backend.kernels)
+        self._backend = backend
+        size = 1
+        for side in backend.output.shape:
+            size *= side
+        if size != card.dimension:
+            raise ModelContractError(
+                f"expected an embedding of {card.dimension} values, as the card says, found {size}"
+                f" in shape {list(backend.output.shape)}"
+            )
+        self._encode = make_encoder(card.input, backend.input)
+        self._height, self._width = card.input.height, card.input.width
+        self._channels = card.input.channels
+        self._zero_point = backend.output.zero_point
+
+    @classmethod
+    def open(
+        cls,
+        path: str | Path,
+        *,
+        sha256: str | None = None,
+        threads: int = 1,
+        delegate: str | Path | None = None,
+        delegate_options: Mapping[str, str] | None = None,
+    ) -> Embedder:
+        """Open a model file that edge-convert made.
+
+        Args:
+            path: The .tflite with its card inside.
+            sha256: The digest it must have, hex; checked before anything is parsed.
+            threads: Interpreter threads.
+            delegate: A delegate's shared library, such as ``libedgetpu.so.1``. It must answer the card's
+                golden vectors; where it is missing or wrong, ``DelegateWarning`` says so and the CPU runs.
+                ``backend`` says which.
+            delegate_options: What to tell the delegate, as its maker names it. Where the card's thresholds were
+                measured with others, or with other kernels, ``EvidenceWarning`` says so.
+
+        Raises:
+            ModelError: The file is missing, altered, not a model, the interpreter refuses it, or neither the
+                delegate nor the CPU answers the golden vectors.
+            ModelCardError: No card inside, or a malformed one.
+            ModelContractError: The network contradicts its card.
+            BackendUnavailableError: No interpreter is installed.
+        """
+        file = ModelFile.open(path, sha256=sha256)
+        backend, status = open_backend(
+            file.data, file.card, threads=threads, delegate=delegate, options=delegate_options
+        )
+        return cls(backend, file.card, model_id=file.model_id, status=status)
+
+    @property
+    def dimension(self) -> int:
+        """Length D of the embedding."""
+        return self.card.dimension
+
+    def embed(self, face: UInt8Array) -> FloatArray:
+        """Turn one aligned crop into a unit embedding.
+
+        Args:
+            face: Shape (H, W, 3), uint8, RGB (or (H, W, 1) for a gray network), any size; cut to the
+                card's aspect ratio around its centre and resized where the size differs.
+
+        Returns:
+            Shape (D,), float32, L2 norm 1 within 1e-5.
+
+        Raises:
+            InputError: Not (H, W, C) uint8, a side under 16 px, or the network gives no direction.
+        """
+        images.check_face(face, self._channels)
+        self._encode(images.fit(face, self._height, self._width), self._backend.input_view())
+        self._backend.invoke()
+        return unit_embedding(self._backend.output_view(), self._zero_point)

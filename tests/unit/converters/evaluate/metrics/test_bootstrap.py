@@ -1,0 +1,196 @@
+"""Intervals by resampling subjects, against the scheme written out pair by pair."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from converters.evaluate.metrics.bootstrap import (
+    draw_multiplicities,
+    error_interval,
+    percentile_interval,
+    replicate_rates,
+)
+from converters.evaluate.metrics.cosines import listed_scores
+from converters.evaluate.metrics.curves import threshold_at_fmr
+from converters.evaluate.metrics.evidence import Interval, PairedDifference, Unsupported
+from converters.evaluate.metrics.paired import paired_differences
+from converters.evaluate.metrics.subject_scores import AllPairs, ListedPairs
+from edge_sdk.errors import InputError
+
+
+def noisy(noise: float, *, subjects: int = 40, images: int = 120, seed: int = 0) -> AllPairs:
+    rng = np.random.default_rng(seed)
+    labels = np.sort(rng.integers(0, subjects, images))
+    drawn = rng.normal(size=(subjects, 24))[labels] + noise * rng.normal(size=(images, 24))
+    return AllPairs((drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float32), labels)
+
+
+def written_out(
+    data: AllPairs, fmr: float, threshold: float, weight: np.ndarray
+) -> tuple[float, float, float]:
+    """FMR and FNMR at the threshold, TAR at fmr, of one replicate: one pair after the other."""
+    codes = data.codes
+    first, second = np.triu_indices(codes.size, 1)
+    scores = listed_scores(data.vectors, first, second)
+    same = codes[first] == codes[second]
+    w_mated = weight[codes[first[same]]]
+    w_other = weight[codes[first[~same]]] * weight[codes[second[~same]]]
+    mated, other = scores[same], scores[~same]
+    found_fmr = w_other[other >= threshold].sum() / w_other.sum()
+    found_fnmr = w_mated[mated < threshold].sum() / w_mated.sum()
+    own = -np.inf
+    for score in np.unique(other)[::-1]:
+        if w_other[other >= score].sum() / w_other.sum() > fmr:
+            own = np.nextafter(score, np.float32(2))
+            break
+    return found_fmr, found_fnmr, w_mated[mated >= own].sum() / w_mated.sum()
+
+
+@pytest.mark.parametrize("fmr", [0.3, 0.02, 0.003])
+def test_replicates_are_the_scheme(fmr: float) -> None:
+    data = noisy(1.2)
+    scores = data.scores()
+    threshold = threshold_at_fmr(scores, fmr)
+    rates = replicate_rates(data, scores, fmrs=[fmr], thresholds=[threshold], replicates=12, seed=5)
+    drawn = draw_multiplicities(data.subjects, replicates=12, seed=5)
+    for k in range(12):
+        expected = written_out(data, fmr, threshold, drawn[:, k])
+        assert (rates.fmr[0, k], rates.fnmr[0, k], rates.tar[0, k]) == pytest.approx(expected, abs=1e-12)
+
+
+def test_listed_pairs_give_the_same_replicates_as_all_pairs() -> None:
+    data = noisy(1.0)
+    first, second = np.triu_indices(data.codes.size, 1)
+    listed = ListedPairs(data.vectors, data.codes, first, second)
+    thresholds = [threshold_at_fmr(data.scores(), f) for f in (0.1, 0.01)]
+    found = [
+        replicate_rates(each, each.scores(), fmrs=[0.1, 0.01], thresholds=thresholds, replicates=30, seed=1)
+        for each in (data, listed)
+    ]
+    assert np.array_equal(found[0].tar, found[1].tar)
+    assert found[0].fmr == pytest.approx(found[1].fmr, abs=1e-12)
+
+
+def test_a_large_set_that_keeps_only_its_tail() -> None:
+    data = noisy(1.5, subjects=150, images=700)
+    scores, fmr = data.scores(), 0.001
+    threshold = threshold_at_fmr(scores, fmr)
+    rates = replicate_rates(data, scores, fmrs=[fmr], thresholds=[threshold], replicates=5, seed=2)
+    drawn = draw_multiplicities(data.subjects, replicates=5, seed=2)
+    for k in range(5):
+        expected = written_out(data, fmr, threshold, drawn[:, k])
+        assert (rates.fmr[0, k], rates.fnmr[0, k], rates.tar[0, k]) == pytest.approx(expected, abs=1e-12)
+
+
+@settings(deadline=None, max_examples=15)
+@given(seed=st.integers(0, 2**31), block=st.integers(1, 64))
+def test_the_same_seed_gives_the_same_interval(seed: int, block: int) -> None:
+    data = noisy(1.4)
+    other = AllPairs(data.vectors, data.codes, block_rows=block)
+    scores = data.scores()
+    thresholds = [threshold_at_fmr(scores, 0.05)]
+    found = [
+        replicate_rates(each, scores, fmrs=[0.05], thresholds=thresholds, replicates=20, seed=seed)
+        for each in (data, other)
+    ]
+    for name in ("fmr", "fnmr", "tar"):
+        assert getattr(found[0], name).tobytes() == getattr(found[1], name).tobytes()
+
+
+def test_another_seed_gives_another_draw() -> None:
+    first = draw_multiplicities(30, replicates=10, seed=0)
+    assert (first.sum(axis=0) == 30).all()
+    assert not np.array_equal(first, draw_multiplicities(30, replicates=10, seed=1))
+    assert np.array_equal(first, draw_multiplicities(30, replicates=10, seed=0))
+
+
+def test_no_error_gives_the_rule_of_three() -> None:
+    found = error_interval(np.zeros(100), errors=0, independent_trials=300)
+    assert isinstance(found, Interval)
+    assert (found.low, found.high) == (0, pytest.approx(0.01))
+    assert "rule of three" in found.method
+
+
+def test_percentiles_by_hand_and_undefined_replicates() -> None:
+    found = percentile_interval(np.linspace(0, 1, 101), confidence=0.9)
+    assert (found.low, found.high) == (pytest.approx(0.05), pytest.approx(0.95))
+    values = np.full(100, np.nan)
+    values[:30] = 0.5
+    assert isinstance(percentile_interval(values), Unsupported)
+    values[:60] = 0.5
+    assert percentile_interval(values).replicates == 60
+
+
+def test_subject_interval_is_wider_than_a_binomial_one() -> None:
+    data = noisy(1.6, subjects=30, images=600, seed=4)
+    scores = data.scores()
+    threshold = threshold_at_fmr(scores, 0.01)
+    rates = replicate_rates(data, scores, fmrs=[0.01], thresholds=[threshold], replicates=300)
+    binomial = np.sqrt(0.01 * 0.99 / scores.non_mated_trials)
+    assert rates.fmr[0].std() > 2 * binomial
+
+
+def test_paired_difference_is_narrower_than_two_intervals() -> None:
+    data = noisy(1.6, subjects=60, images=400, seed=7)
+    rng = np.random.default_rng(8)
+    moved = data.vectors + 0.02 * rng.normal(size=data.vectors.shape)
+    near = AllPairs((moved / np.linalg.norm(moved, axis=1, keepdims=True)).astype(np.float32), data.codes)
+    (row,) = paired_differences(data, near, fmrs=[0.01], replicates=300)
+    assert isinstance(row, PairedDifference)
+    assert isinstance(row.interval, Interval)
+    assert row.interval.low <= row.difference <= row.interval.high
+    scores = data.scores()
+    alone = replicate_rates(
+        data, scores, fmrs=[0.01], thresholds=[threshold_at_fmr(scores, 0.01)], replicates=300
+    )
+    own = percentile_interval(alone.tar[0])
+    assert row.interval.high - row.interval.low < (own.high - own.low) / 2
+
+
+def test_paired_difference_of_an_artefact_with_itself() -> None:
+    data = noisy(1.0)
+    row, refused = paired_differences(data, data, fmrs=[0.05, 1e-6], replicates=50)
+    assert isinstance(row, PairedDifference)
+    assert row.difference == 0
+    assert row.interval.low < 0 < row.interval.high  # no difference seen is not no difference
+    assert isinstance(refused, Unsupported)
+    assert refused.needed == 3_000_000
+
+
+def test_paired_difference_sees_a_harmed_artefact() -> None:
+    data, harmed = noisy(0.9, images=300), noisy(2.5, images=300)
+    (row,) = paired_differences(data, harmed, fmrs=[0.01], replicates=200)
+    assert row.interval.high < 0
+
+
+def test_few_subjects_have_no_interval() -> None:
+    data = noisy(1.0, subjects=6, images=40)
+    (row,) = paired_differences(data, data, fmrs=[0.1], replicates=50)
+    assert isinstance(row.interval, Unsupported)
+    assert row.interval.needed == 10
+
+
+def test_bad_input_is_refused() -> None:
+    data, other = noisy(1.0), noisy(1.0, images=100)
+    with pytest.raises(InputError, match="same images"):
+        paired_differences(data, other, fmrs=[0.1])
+    with pytest.raises(InputError, match="replicates"):
+        draw_multiplicities(10, replicates=0, seed=0)
+    with pytest.raises(InputError, match="as many FMRs"):
+        replicate_rates(data, data.scores(), fmrs=[0.1], thresholds=[])
+    with pytest.raises(InputError, match="confidence"):
+        percentile_interval(np.zeros(5), confidence=95)
+
+
+def test_ties_are_rejected_together_in_every_replicate() -> None:
+    rng = np.random.default_rng(0)
+    directions = np.array([[1, 0, 0], [0.6, 0.8, 0], [0, 0.6, 0.8], [0.8, 0, 0.6]], np.float32)
+    data = AllPairs(directions[rng.integers(0, 4, 90)], np.arange(90) // 3)
+    scores = data.scores()
+    threshold = threshold_at_fmr(scores, 0.4)
+    rates = replicate_rates(data, scores, fmrs=[0.4], thresholds=[threshold], replicates=10, seed=3)
+    drawn = draw_multiplicities(data.subjects, replicates=10, seed=3)
+    for k in range(10):
+        expected = written_out(data, 0.4, threshold, drawn[:, k])
+        assert (rates.fmr[0, k], rates.fnmr[0, k], rates.tar[0, k]) == pytest.approx(expected, abs=1e-12)

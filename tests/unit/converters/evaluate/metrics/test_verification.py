@@ -1,0 +1,172 @@
+"""From embeddings to evidence: whole data sets, half ones, and what is printed."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from converters.evaluate import metrics as evaluation
+from converters.evaluate.metrics.evidence import (
+    Interval,
+    OperatingPointEvidence,
+    Unsupported,
+    VerificationEvidence,
+)
+from converters.evaluate.metrics.protocols import ListedPair, PairsList
+from converters.evaluate.metrics.samples import EmbeddedSamples
+from converters.evaluate.metrics.verification import verify_all_pairs, verify_pairs
+from edge_sdk.errors import InputError, ModelCardError
+
+
+def embedded(subjects: list[str], noise: float = 1.0, seed: int = 0) -> EmbeddedSamples:
+    rng = np.random.default_rng(seed)
+    _, codes = np.unique(subjects, return_inverse=True)
+    drawn = rng.normal(size=(codes.max() + 1, 24))[codes] + noise * rng.normal(size=(codes.size, 24))
+    vectors = (drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float32)
+    counts: dict[str, int] = {}
+    names = []
+    for subject in subjects:
+        counts[subject] = counts.get(subject, 0) + 1
+        names.append(f"{subject}/{subject}_{counts[subject]:04d}.jpg")
+    return EmbeddedSamples("drawn", "ab" * 32, tuple(names), tuple(subjects), vectors)
+
+
+@pytest.fixture(scope="module")
+def evidence() -> VerificationEvidence:
+    subjects = [f"s{k // 4}" for k in range(240)]
+    return verify_all_pairs(embedded(subjects), fmrs=(1e-1, 1e-3, 1e-6), replicates=100)
+
+
+def test_points_carry_their_evidence(evidence: VerificationEvidence) -> None:
+    point, low, refused = evidence.points
+    assert isinstance(point, OperatingPointEvidence)
+    assert point.fmr <= 0.1 < point.fmr + 1 / point.non_mated_trials
+    assert point.fmr == point.false_matches / point.non_mated_trials
+    assert point.tar == 1 - point.false_non_matches / 360
+    assert (point.mated_trials, point.non_mated_trials, point.subjects) == (360, 28320, 60)
+    assert (point.data_set, point.data_digest) == ("drawn", "ab" * 32)
+    for row in (point, low):
+        for bounds, value in (
+            (row.fmr_interval, row.fmr),
+            (row.fnmr_interval, row.fnmr),
+            (row.tar_interval, row.tar),
+        ):
+            assert isinstance(bounds, Interval)
+            assert bounds.low <= value <= bounds.high
+    assert isinstance(refused, Unsupported)
+    assert (refused.needed, refused.found) == (3_000_000, 28320)
+
+
+def test_json_is_deterministic_and_without_nan(evidence: VerificationEvidence) -> None:
+    again = verify_all_pairs(
+        embedded([f"s{k // 4}" for k in range(240)]), fmrs=(1e-1, 1e-3, 1e-6), replicates=100
+    )
+    assert again == evidence
+    assert again.to_json() == evidence.to_json()
+    read = json.loads(evidence.to_json(), parse_constant=pytest.fail)
+    assert read["points"][2]["kind"] == "Unsupported"
+    assert sum(read["non_mated_counts"]) == 28320
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        evidence.images = 3  # type: ignore[misc]
+
+
+def test_nan_never_reaches_json() -> None:
+    with pytest.raises(InputError, match=r"EqualErrorRate\.rate"):
+        evaluation.EqualErrorRate(rate=float("nan"), threshold=0.5).to_json()
+
+
+def test_one_subject_has_no_non_mated_half() -> None:
+    found = verify_all_pairs(embedded(["anna"] * 6), fmrs=(0.1,))
+    assert (found.mated_trials, found.non_mated_trials) == (15, 0)
+    assert found.mated_mean is not None
+    assert found.non_mated_mean is None
+    assert isinstance(found.points[0], Unsupported)
+    assert isinstance(found.eer, Unsupported)
+    assert "one subject" in found.eer.reason
+    assert json.loads(found.to_json())["non_mated_mean"] is None
+
+
+def test_one_image_each_has_thresholds_and_no_fnmr() -> None:
+    found = verify_all_pairs(embedded([f"s{k}" for k in range(40)]), fmrs=(0.1,))
+    point = found.points[0]
+    assert isinstance(point, OperatingPointEvidence)
+    assert point.fnmr is None
+    assert point.tar is None
+    assert isinstance(point.fnmr_interval, Unsupported)
+    assert isinstance(found.d_prime, Unsupported)
+    assert found.det == ()
+    assert found.to_json()
+
+
+def test_one_image_is_an_error() -> None:
+    with pytest.raises(InputError, match="at least two"):
+        verify_all_pairs(embedded(["anna"]))
+
+
+def test_few_subjects_have_points_without_intervals() -> None:
+    found = verify_all_pairs(embedded([f"s{k % 5}" for k in range(50)]), fmrs=(0.1,))
+    point = found.points[0]
+    assert isinstance(point, OperatingPointEvidence)
+    assert isinstance(point.tar_interval, Unsupported)
+    assert "10 subjects" in point.tar_interval.reason
+
+
+def test_perfect_separation_is_not_stated_as_certain() -> None:
+    found = verify_all_pairs(embedded([f"s{k // 3}" for k in range(60)], noise=0.05), fmrs=(0.1,))
+    point = found.points[0]
+    assert isinstance(point, OperatingPointEvidence)
+    assert point.fnmr == 0
+    assert point.fnmr_interval.high == pytest.approx(3 / 20)
+    assert point.tar_interval.low == pytest.approx(1 - 3 / 20)
+
+
+def test_pairs_file() -> None:
+    data = embedded([f"s{k // 2}" for k in range(60)])
+    pairs = tuple(ListedPair((f"s{k}", 1), (f"s{k}", 2), 0) for k in range(30)) + tuple(
+        ListedPair((f"s{k}", 1), (f"s{(k + 7) % 30}", 2), 0) for k in range(30)
+    )
+    lost = ListedPair(("s0", 1), ("nobody", 1), 0)
+    found = verify_pairs(
+        data, PairsList("pairs.txt", "cd" * 32, (*pairs, lost)), fmrs=(0.1, 0.01), replicates=50
+    )
+    assert (found.mated_trials, found.non_mated_trials) == (30, 30)
+    assert found.comparisons_lost.failures == 1
+    assert found.accuracy[0] > 0.8
+    assert isinstance(found.points[0], OperatingPointEvidence)
+    assert isinstance(found.points[1], Unsupported)
+
+
+def test_import_loads_numpy_alone() -> None:
+    code = (
+        "import sys, converters.evaluate.metrics;"
+        "print([m for m in ('PIL', 'scipy', 'sklearn', 'ai_edge_litert', 'tensorflow') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_public_names_exist() -> None:
+    assert all(getattr(evaluation, name).__doc__ for name in evaluation.__all__)
+
+
+def test_a_point_goes_into_a_card(evidence: VerificationEvidence) -> None:
+    for row in evidence.points[:2]:
+        card = row.operating_point()
+        assert (card.threshold, card.fnmr, card.data_set) == (row.threshold, row.fnmr, "drawn")
+        assert (card.fmr, card.fmr_measured) == (row.target_fmr, row.fmr)
+        assert card.fnmr_interval == (row.fnmr_interval.low, row.fnmr_interval.high)
+
+
+def test_a_card_never_claims_more_than_the_trials_support() -> None:
+    row = OperatingPointEvidence(0.01, 0.5, 0.0, 0.0, 0, 0, 9, 299, 3, None, None, None, "d", "0")
+    with pytest.raises(ModelCardError, match="300"):
+        row.operating_point()
+
+
+def test_a_point_without_fnmr_goes_into_no_card() -> None:
+    point = verify_all_pairs(embedded([f"s{k}" for k in range(40)]), fmrs=(0.1,)).points[0]
+    with pytest.raises(InputError, match="measured FNMR"):
+        point.operating_point()

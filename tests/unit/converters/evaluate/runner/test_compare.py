@@ -1,0 +1,132 @@
+"""Files on the same images: which decisions change, and by how much at least."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from converters.evaluate.metrics import OperatingPointEvidence, PairedDifference, open_samples
+from converters.evaluate.runner.compare import ComparisonResult, compare, open_artefacts, open_images
+from converters.evaluate.runner.evaluate import Protocol
+from converters.evaluate.runner.open_artefact import open_artefact
+from edge_sdk.errors import InputError, ModelContractError
+from edge_sdk.model.card import InputContract
+from edge_sdk.model.model_file import split
+from tests.labelled_images import contents, photo, png, write
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write(tmp_path_factory.mktemp("people"), contents(30, 4, noise=80))
+
+
+@pytest.fixture(scope="module")
+def found(float_model_path: Path, model_path: Path, people: Path) -> ComparisonResult:
+    artefacts = open_artefacts([float_model_path, model_path, float_model_path])
+    return compare(artefacts[0], artefacts[1:], open_samples(people), Protocol(replicates=200))
+
+
+def test_the_same_file_differs_in_nothing(found: ComparisonResult) -> None:
+    same = found.candidates[1]
+    assert same.cosine_min == pytest.approx(1)
+    assert same.flips == ()
+    assert all(row.difference == 0 for row in same.differences if isinstance(row, PairedDifference))
+    assert same.verification == found.verification
+
+
+def test_each_difference_has_its_own_interval(found: ComparisonResult) -> None:
+    row = found.candidates[0].differences[1]
+    assert isinstance(row, PairedDifference)
+    assert row.target_fmr == 1e-3
+    assert row.interval.low <= row.difference <= row.interval.high
+    text = found.to_text()
+    assert "95 % interval of the difference" in text
+    assert "FMR at the float threshold" in text
+
+
+def test_flips_are_named_and_right(found: ComparisonResult, float_model_path: Path, model_path: Path) -> None:
+    candidate = found.candidates[0]
+    assert candidate.flips_fmr == 1e-3
+    thresholds = []
+    for verification in (found.verification, candidate.verification):
+        assert verification is not None
+        (point,) = (
+            p for p in verification.points if isinstance(p, OperatingPointEvidence) and p.target_fmr == 1e-3
+        )
+        thresholds.append(point.threshold)
+    embedders = [open_artefact(path).embedder() for path in (float_model_path, model_path)]
+    assert candidate.flips
+    for flip in candidate.flips:
+        images = [photo(int(name[1:3]), int(name[8:12]), noise=80) for name in (flip.first, flip.second)]
+        was, now = (float(np.dot(*(e.embed(image) for image in images))) for e in embedders)
+        assert (was, now) == pytest.approx((flip.baseline_score, flip.candidate_score), abs=1e-5)
+        before, after = flip.baseline_score >= thresholds[0], flip.candidate_score >= thresholds[1]
+        assert before != after
+        assert flip.mated == (flip.first[:3] == flip.second[:3])
+        assert flip.lost == (before == flip.mated)
+
+
+def test_loose_images_give_cosines_alone_under_the_keys_of_before(
+    float_model_path: Path, model_path: Path, tmp_path: Path
+) -> None:
+    folder = write(tmp_path, {f"{k}.png": png(photo(k, 0)) for k in range(4)})
+    artefacts = open_artefacts([float_model_path, model_path])
+    found = compare(artefacts[0], artefacts[1:], open_images(folder))
+    value = found.to_json()
+    assert value["verification"] is None
+    assert value["candidates"][0]["fidelity"] is None
+    assert 0.5 < value["cosine_min"] <= value["cosine_mean"] <= 1
+    assert len(value["worst"]) == 4
+    assert value["worst"][0]["cosine"] == value["cosine_min"]
+    assert "embeddings alone are compared" in found.to_text()
+
+
+def test_flips_that_nobody_asked_for_are_not_said_to_be_none(
+    float_model_path: Path, model_path: Path, people: Path
+) -> None:
+    artefacts = open_artefacts([float_model_path, model_path])
+    found = compare(artefacts[0], artefacts[1:], open_samples(people), Protocol(replicates=0), flips=0)
+    assert found.candidates[0].verification is not None
+    assert "each at its own threshold" not in found.to_text()
+
+
+def test_a_file_without_a_card_takes_the_contract_of_the_other(
+    model_path: Path, model_bytes: bytes, tmp_path: Path, people: Path
+) -> None:
+    foreign = tmp_path / "foreign.tflite"
+    foreign.write_bytes(split(model_bytes)[0])
+    artefacts = open_artefacts([foreign, model_path])
+    found = compare(artefacts[0], artefacts[1:], open_samples(people), Protocol(replicates=0))
+    assert found.candidates[0].cosine_min == pytest.approx(1)
+    assert found.candidates[0].flips == ()
+
+
+def test_files_that_are_not_of_one_model_are_refused(
+    model_path: Path,
+    tmp_path: Path,
+    people: Path,
+    make_model: Callable[..., bytes],
+    make_contract: Callable[..., InputContract],
+) -> None:
+    other = tmp_path / "bgr.tflite"
+    other.write_bytes(make_model(input=make_contract(color="bgr")))
+    opened = open_artefacts([model_path, other])
+    with pytest.raises(ModelContractError, match=r"one input contract, found 96x96 rgb.* and 96x96 bgr"):
+        compare(opened[0], opened[1:], open_samples(people))
+    with pytest.raises(InputError, match="one or more files to compare"):
+        compare(opened[0], [], open_samples(people))
+
+
+def test_images_that_fail_are_left_out_of_all_and_said(
+    model_path: Path, float_model_path: Path, tmp_path: Path
+) -> None:
+    folder = write(tmp_path, {**contents(4, 2), "s00/broken.png": b"no image"})
+    artefacts = open_artefacts([float_model_path, model_path])
+    found = compare(artefacts[0], artefacts[1:], open_samples(folder), Protocol(replicates=0))
+    assert found.images == 8
+    assert found.notes == (
+        "1 images were not embedded by all files, the first s00/broken.png: cannot be decoded",
+    )

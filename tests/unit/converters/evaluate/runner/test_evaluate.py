@@ -1,0 +1,168 @@
+"""What an evaluation says of a file, and what it refuses to say."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from converters.evaluate.metrics import (
+    OperatingPointEvidence,
+    Unsupported,
+    open_samples,
+    read_pairs,
+    split_open_set,
+)
+from converters.evaluate.runner.evaluate import Evaluation, Protocol, evaluate
+from converters.evaluate.runner.open_artefact import OpenedArtefact, open_artefact
+from converters.evaluate.runner.open_set_images import open_enrol_and_probes
+from edge_sdk.errors import InputError
+from edge_sdk.matching import scores
+from tests.labelled_images import contents, photo, png, write
+
+
+@pytest.fixture(scope="module")
+def artefact(model_path: Path) -> OpenedArtefact:
+    return open_artefact(model_path)
+
+
+@pytest.fixture(scope="module")
+def found(artefact: OpenedArtefact, tmp_path_factory: pytest.TempPathFactory) -> Evaluation:
+    folder = write(tmp_path_factory.mktemp("people"), contents(30, 4, noise=80))
+    return evaluate(artefact, open_samples(folder, name="drawn"), Protocol(replicates=200))
+
+
+def test_rates_are_those_of_the_device(artefact: OpenedArtefact, found: Evaluation) -> None:
+    """An embedder, a threshold and two loops give the same counts."""
+    point = found.verification.points[1]
+    assert isinstance(point, OperatingPointEvidence)
+    assert point.target_fmr == 1e-3
+    embedder = artefact.embedder()
+    vectors = np.stack([embedder.embed(photo(s, k, noise=80)) for s in range(30) for k in range(1, 5)])
+    subject = np.repeat(np.arange(30), 4)
+    accepted = np.stack([scores(vector, vectors) for vector in vectors]) >= point.threshold
+    upper = np.triu(np.ones_like(accepted), 1)
+    same = subject[:, None] == subject[None, :]
+    # float32 dot products here, exact ones there: a score at the threshold itself may fall on either side
+    assert abs(int((accepted & upper & ~same).sum()) - point.false_matches) <= 1
+    assert abs(int((~accepted & upper & same).sum()) - point.false_non_matches) <= 1
+    assert (point.mated_trials, point.non_mated_trials) == (180, 6960)
+
+
+def test_what_the_data_cannot_support_is_said(found: Evaluation) -> None:
+    absent = [row for row in found.verification.points if isinstance(row, Unsupported)]
+    assert [row.needed for row in absent] == [30_000, 300_000, 3_000_000]
+    text = found.to_text()
+    assert "FMR 0.0001 takes 30000 non-mated comparisons (rule of three), found 6960" in text
+    assert "failures to acquire: 0 of 120 images" in text
+    assert "180 mated and 6,960 non-mated comparisons" in text
+
+
+def test_json_is_whole_and_says_no_path(found: Evaluation) -> None:
+    text = json.dumps(found.to_json(), allow_nan=False)
+    assert "/tmp" not in text
+    assert found.to_json()["verification"]["points"][0]["fnmr_interval"]["confidence"] == 0.95
+    assert found.artefact.sha256 in text
+
+
+def test_probability_is_calibrated(found: Evaluation) -> None:
+    assert found.probability is not None
+    platt = found.probability.platt
+    assert platt.slope > 0
+    chances = platt.probability(np.array([-0.2, 1.0]), prior=0.5)
+    assert chances[0] < 0.1 < 0.9 < chances[1]
+    assert sum(row.count for row in found.probability.bins) == 180 + 6960
+
+
+def test_failures_to_acquire_are_counted(artefact: OpenedArtefact, tmp_path: Path) -> None:
+    folder = write(
+        tmp_path, {**contents(4, 2), "s00/broken.png": b"no image", "s01/cut.png": png(photo(1, 1))[:99]}
+    )
+    evaluation = evaluate(artefact, open_samples(folder), Protocol(replicates=0))
+    assert evaluation.verification.acquisition.failures == 2
+    assert "failures to acquire: 2 of 10 images\n  s00/broken.png: cannot be decoded" in evaluation.to_text()
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        (contents(1, 4), "two or more subjects in people, found 4 images of one, s00"),
+        (contents(4, 1), "two or more images of a subject in people, found one image each of 4 subjects"),
+        ({"a/x.png": b"no", "b/y.png": b"no"}, "found 2 failures to acquire"),
+    ],
+)
+def test_data_of_one_kind_alone_are_refused(
+    artefact: OpenedArtefact, tmp_path: Path, files: dict[str, bytes], said: str
+) -> None:
+    with pytest.raises(InputError, match=said):
+        evaluate(artefact, open_samples(write(tmp_path / "people", files)))
+
+
+def pairs_file(path: Path, mated: list[str], non_mated: list[str]) -> Path:
+    path.write_text("\n".join([str(len(mated)), *mated, *non_mated]) + "\n")
+    return path
+
+
+def test_a_pairs_file_is_what_is_compared(artefact: OpenedArtefact, tmp_path: Path) -> None:
+    folder = write(tmp_path / "people", contents(3, 3))
+    mated, non_mated = ["s00\t1\t2", "s01\t1\t3"], ["s00\t1\ts01\t1", "s01\t2\ts02\t9"]
+    pairs = read_pairs(pairs_file(tmp_path / "pairs.txt", mated, non_mated))
+    evaluation = evaluate(artefact, open_samples(folder), Protocol(pairs=pairs, replicates=0))
+    checked = evaluation.verification
+    assert (checked.mated_trials, checked.non_mated_trials) == (2, 1)
+    assert checked.comparisons_lost.failures == 1
+    assert "comparisons lost: 1 of 4 listed\n  s02/s02_0009: not among the images" in evaluation.to_text()
+    assert isinstance(checked.accuracy, tuple)
+
+
+def test_a_pairs_file_whose_images_are_missing_is_refused(artefact: OpenedArtefact, tmp_path: Path) -> None:
+    samples = open_samples(write(tmp_path / "people", contents(3, 3)))
+    absent = read_pairs(pairs_file(tmp_path / "a.txt", ["x\t1\t2"], ["x\t1\ty\t1"]))
+    with pytest.raises(InputError, match="found none of its 2 comparisons"):
+        evaluate(artefact, samples, Protocol(pairs=absent))
+    half = read_pairs(pairs_file(tmp_path / "h.txt", ["s00\t1\t2"], ["s00\t1\ty\t1"]))
+    with pytest.raises(InputError, match=r"both kinds in h.txt, found 1 that can be made, all mated, and 1"):
+        evaluate(artefact, samples, Protocol(pairs=half))
+
+
+def test_open_set_search_by_a_rule(artefact: OpenedArtefact, tmp_path: Path) -> None:
+    samples = open_samples(write(tmp_path, contents(20, 4, noise=30)))
+    listed = split_open_set(
+        [s.name for s in samples.samples], [s.subject for s in samples.samples], enrolled_share=0.5
+    )
+    protocol = Protocol(open_set=listed, open_set_name="half", fpirs=(0.1, 0.01), replicates=0)
+    identification = evaluate(artefact, samples, protocol).identification
+    assert identification is not None
+    assert (identification.references, identification.mated_probes) == (10, 30)
+    assert identification.non_mated_probes == 40
+    measured, absent = identification.points
+    assert not isinstance(measured, Unsupported)
+    assert measured.fpir <= 0.1
+    assert isinstance(absent, Unsupported)
+    assert absent.needed == 300
+    assert dict(identification.ranks)[1] > 0.9
+    assert identification.fmr_needed[0][1] == pytest.approx(1 - 0.9 ** (1 / 10))
+
+
+def test_enrolled_and_probed_folders(artefact: OpenedArtefact, tmp_path: Path) -> None:
+    enrol = write(tmp_path / "enrol", {f"s{k:02d}.png": png(photo(k, 0)) for k in range(5)})
+    probes = write(tmp_path / "probes", contents(5, 2))
+    strangers = write(
+        tmp_path / "strangers",
+        {name.replace("s0", "x0"): png(photo(90 + i, 1)) for i, name in enumerate(contents(3, 2))},
+    )
+    samples, listed = open_enrol_and_probes(enrol, [probes, strangers])
+    assert samples.data_set == "enrol+probes+strangers"
+    found = evaluate(artefact, samples, Protocol(open_set=listed, open_set_name="folders", replicates=0))
+    assert found.identification is not None
+    assert (found.identification.references, found.identification.mated_probes) == (5, 10)
+    assert found.identification.non_mated_probes == 6
+    assert found.verification.mated_trials > 0
+
+
+def test_folders_of_one_name_are_refused(tmp_path: Path) -> None:
+    first, second = (write(tmp_path / part / "people", contents(2, 1)) for part in "ab")
+    with pytest.raises(InputError, match="two called people"):
+        open_enrol_and_probes(first, [second])

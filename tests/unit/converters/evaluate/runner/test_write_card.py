@@ -1,0 +1,238 @@
+"""What was measured goes into the measured file's card, all else of the file stays, and nothing is half written."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import shlex
+import stat
+import zipfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from converters.cli import main
+from converters.evaluate.metrics import open_samples
+from converters.evaluate.runner.evaluate import Evaluation, Protocol, evaluate
+from converters.evaluate.runner.open_artefact import open_artefact
+from converters.evaluate.runner.write_card import CARD_FMRS, check_writable, write_card
+from converters.graph.attach_card import card_behind
+from converters.targets.finishing import finish_again
+from edge_sdk.errors import ModelCardError, ModelError
+from edge_sdk.model.card import CARD_NAME, ModelCard
+from edge_sdk.model.model_file import ModelFile, split
+from edge_sdk.model.operating_point import OperatingPoint
+from edge_sdk.vision.embedder import Embedder
+from tests.labelled_images import contents, photo, write
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write(tmp_path_factory.mktemp("people"), contents(30, 4, noise=80))
+
+
+@pytest.fixture
+def file(tmp_path: Path, model_bytes: bytes) -> Path:
+    path = tmp_path / "m.tflite"
+    path.write_bytes(model_bytes)
+    return path
+
+
+def evaluated(path: Path, people: Path, **changes: object) -> Evaluation:
+    protocol = Protocol(**{"fmrs": CARD_FMRS, "replicates": 100, **changes})  # type: ignore[arg-type]
+    return evaluate(open_artefact(path), open_samples(people, name="drawn people"), protocol)
+
+
+def test_thresholds_of_this_file_with_their_evidence(file: Path, people: Path) -> None:
+    before = ModelFile.open(file)
+    file.chmod(0o640)
+    found = evaluated(file, people)
+    written = write_card(file, found)
+    after = ModelFile.open(file)
+    assert [point.fmr for point in after.card.operating_points] == [1e-2, 1e-3]
+    point = after.card.operating_points[1]
+    row = found.verification.points[1]
+    assert (point.threshold, point.fnmr) == (row.threshold, row.fnmr)
+    assert point.fmr_measured == row.fmr <= point.fmr
+    assert point.fnmr_interval == (row.fnmr_interval.low, row.fnmr_interval.high)
+    assert point.fmr_interval == (row.fmr_interval.low, row.fmr_interval.high)
+    assert (point.data_set, point.data_set_sha256) == ("drawn people", found.verification.data_digest)
+    assert (point.mated_trials, point.non_mated_trials) == (180, 6960)
+    assert [reason.needed for reason in written.absent] == [30_000, 300_000]
+    assert "absent: FMR 0.0001 takes 30000" in written.to_text()
+    assert (written.sha256_before, written.sha256) == (before.sha256, after.sha256)
+    assert written.sha256 == hashlib.sha256(file.read_bytes()).hexdigest() != before.sha256
+    assert "must be made again" in written.to_text()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o640
+    assert list(file.parent.iterdir()) == [file]
+
+
+def test_everything_else_stays(file: Path, people: Path) -> None:
+    before = ModelFile.open(file)
+    image = photo(1, 1)
+    embedding = Embedder.open(file).embed(image)
+    write_card(file, evaluated(file, people))
+    after = ModelFile.open(file)
+    assert replace(after.card, operating_points=(), probability={}) == before.card
+    assert split(after.data)[0] == split(before.data)[0]
+    assert np.array_equal(Embedder.open(file).embed(image), embedding)
+
+
+def test_probability_is_kept_with_its_table_and_data_set(file: Path, people: Path) -> None:
+    found = evaluated(file, people)
+    write_card(file, found)
+    kept = ModelFile.open(file).card.probability
+    assert found.probability is not None
+    assert (kept["slope"], kept["intercept"]) == (
+        found.probability.platt.slope,
+        found.probability.platt.intercept,
+    )
+    assert kept["data_set"] == "drawn people"
+    assert len(kept["reliability"]) == 10
+    assert sum(row["count"] for row in kept["reliability"]) == 180 + 6960
+
+
+def test_writing_twice_replaces_and_gives_the_same_bytes(file: Path, people: Path) -> None:
+    write_card(file, evaluated(file, people))
+    once = file.read_bytes()
+    write_card(file, evaluated(file, people))
+    assert file.read_bytes() == once
+
+
+def with_member(data: bytes, name: str, content: bytes) -> bytes:
+    archive = io.BytesIO(data)
+    with zipfile.ZipFile(archive, "a") as bundle:
+        bundle.writestr(name, content)
+    return archive.getvalue()
+
+
+def test_other_associated_files_stay(file: Path, people: Path) -> None:
+    file.write_bytes(with_member(file.read_bytes(), "NOTICE.txt", b"whose it is"))
+    write_card(file, evaluated(file, people))
+    assert split(file.read_bytes())[1]["NOTICE.txt"] == b"whose it is"
+    assert len(ModelFile.open(file).card.operating_points) == 2
+
+
+def test_a_card_of_a_newer_version_is_not_written_over(file: Path, people: Path) -> None:
+    network, files = split(file.read_bytes())
+    value = json.loads(files[CARD_NAME]) | {"from_the_future": 1}
+    archive = io.BytesIO(network)
+    archive.seek(0, io.SEEK_END)
+    with zipfile.ZipFile(archive, "a") as bundle:
+        bundle.writestr(CARD_NAME, json.dumps(value))
+    file.write_bytes(archive.getvalue())
+    for attempt in (lambda: check_writable(file), lambda: write_card(file, evaluated(file, people))):
+        with pytest.raises(ModelCardError, match="from_the_future"):
+            attempt()
+    assert file.read_bytes() == archive.getvalue()
+
+
+def test_a_file_that_changed_meanwhile_is_left_alone(
+    file: Path, people: Path, make_model: Callable[..., bytes]
+) -> None:
+    found = evaluated(file, people)
+    other = make_model(seed=5)
+    file.write_bytes(other)
+    with pytest.raises(ModelError, match="the file that was evaluated"):
+        write_card(file, found)
+    assert file.read_bytes() == other
+
+
+def test_too_little_data_writes_nothing(file: Path, tmp_path: Path) -> None:
+    before = file.read_bytes()
+    few = evaluated(file, write(tmp_path / "few", contents(3, 2)))
+    with pytest.raises(ModelCardError, match=r"FMR 0\.01 takes 300 non-mated comparisons"):
+        write_card(file, few)
+    assert file.read_bytes() == before
+
+
+def test_the_point_is_found_by_the_fmr_that_was_asked_for(file: Path, people: Path) -> None:
+    """`edge-sdk verify --fmr 1e-3` looks for 1e-3, not for what happened to be measured."""
+    rows = evaluated(file, people).verification.points
+    point = rows[1].operating_point()
+    assert point.fmr == 1e-3
+    assert OperatingPoint.from_json(point.to_json()) == point
+
+
+def points(make_evidence: Callable[..., OperatingPoint]) -> list[OperatingPoint]:
+    return [
+        make_evidence(threshold=t, fmr=fmr, non_mated_trials=10**7)
+        for t, fmr in ((0.3, 1e-2), (0.4, 1e-3), (0.5, 1e-4), (0.6, 1e-5))
+    ]
+
+
+@pytest.mark.parametrize(("references", "fmr"), [(1, 1e-2), (9, 1e-3), (50, 1e-4), (100, 1e-4), (1000, 1e-5)])
+def test_the_threshold_for_a_search_is_the_least_strict_that_keeps_fpir(
+    make_evidence: Callable[..., OperatingPoint], references: int, fmr: float
+) -> None:
+    found = OperatingPoint.for_identification(points(make_evidence), fpir=1e-2, references=references)
+    assert found.fmr == fmr
+    assert found.fpir(references) <= 1e-2
+    laxer = [p for p in points(make_evidence) if p.fmr > fmr]
+    assert all(p.fpir(references) > 1e-2 for p in laxer)
+
+
+def test_a_search_without_evidence_is_refused_with_what_it_takes(
+    make_evidence: Callable[..., OperatingPoint],
+) -> None:
+    with pytest.raises(ModelCardError, match=r"takes an operating point at FMR 1.01e-06 or less") as caught:
+        OperatingPoint.for_identification(points(make_evidence), fpir=1e-2, references=10_000)
+    assert caught.value.hint is not None
+    assert "--fmr 1e-06" in caught.value.hint
+    assert "3000000 non-mated comparisons" in caught.value.hint
+    with pytest.raises(ModelCardError, match="found none"):
+        OperatingPoint.for_identification([], fpir=1e-2, references=10)
+    with pytest.raises(ModelCardError, match="1 or more references"):
+        OperatingPoint.for_identification(points(make_evidence), fpir=1e-2, references=0)
+
+
+def test_risk_of_a_search(make_evidence: Callable[..., OperatingPoint]) -> None:
+    point = make_evidence(fmr=1e-4, non_mated_trials=10**6)
+    assert point.fpir(0) == 0
+    assert point.fpir(50) == pytest.approx(1 - (1 - 1e-4) ** 50)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"fmr_interval": (0.2, 0.1)},
+        {"fmr_interval": (0.1, 1.1)},
+        {"fmr_measured": 0.5},
+        {"fmr_measured": -0.1},
+    ],
+)
+def test_a_point_that_contradicts_itself_is_refused(
+    make_evidence: Callable[..., OperatingPoint], changes: dict[str, object]
+) -> None:
+    with pytest.raises(ModelCardError, match="operating point"):
+        make_evidence(**changes)
+
+
+def test_what_was_made_of_the_file_is_named_with_how_to_make_it_again(
+    tmp_path: Path, model_bytes: bytes, people: Path
+) -> None:
+    path = tmp_path / "lock's.tflite"
+    path.write_bytes(model_bytes)
+    finish_again(path, target="microcontroller")
+    written = write_card(path, evaluated(path, people))
+    assert written.outdated == {"microcontroller": ("lock_s_constants.h",)}
+    line = written.to_text().splitlines()[-1].split("write them again: ")[1]
+    assert main(shlex.split(line)[1:]) == 0
+    assert written.sha256 in (tmp_path / "lock_s_constants.h").read_text()
+    again = write_card(path, evaluated(path, people))
+    assert (again.sha256, again.outdated) == (written.sha256, {})
+    assert "finish" not in again.to_text()
+
+
+def test_a_compiled_network_is_not_packed_again(tmp_path: Path, people: Path, model_bytes: bytes) -> None:
+    """A chip's compiler counts on the order of its tensors, so no byte of its network may change."""
+    network = split(model_bytes)[0]
+    ends_otherwise = network + bytes(16)  # what packing it again would take off
+    path = tmp_path / "door_edgetpu.tflite"
+    path.write_bytes(card_behind(ends_otherwise, ModelCard.from_bytes(split(model_bytes)[1][CARD_NAME])))
+    write_card(path, evaluated(path, people))
+    assert split(path.read_bytes())[0] == ends_otherwise

@@ -1,0 +1,35 @@
+"""A network for BGR that takes RGB answers the same for the same picture."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from converters.graph.graph import Graph
+from converters.graph.rewrites.channel_order import take_rgb
+from edge_sdk.runtime.backends.litert import LiteRtBackend
+from tests.networks import Network
+
+
+def run(data: bytes, image: np.ndarray) -> np.ndarray:
+    backend = LiteRtBackend(data)
+    np.copyto(backend.input_view(), image)
+    backend.invoke()
+    return backend.output_view().copy()
+
+
+def test_it_answers_to_rgb_as_it_did_to_bgr() -> None:
+    network = Network()
+    before = network.finish(network.conv(network.input, 5))
+    graph = Graph.parse(before)
+    assert take_rgb(graph)
+    image = np.random.default_rng(0).normal(size=(1, 16, 16, 3)).astype(np.float32)
+    assert np.allclose(run(before, image), run(graph.to_bytes(), image[..., ::-1]), atol=1e-5)
+
+
+def test_an_image_that_is_read_twice_is_left_alone() -> None:
+    network = Network()
+    first, second = network.conv(network.input, 5), network.conv(network.input, 5)
+    graph = Graph.parse(network.finish(first, second, signature=False))
+    before = graph.to_bytes()
+    assert not take_rgb(graph)
+    assert graph.to_bytes() == before

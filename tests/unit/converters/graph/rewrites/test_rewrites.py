@@ -1,0 +1,273 @@
+"""Rewrites leave the float function alone and make the graph what targets want."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from ai_edge_litert import schema_py_generated as schema
+
+from converters.errors import SourceError
+from converters.graph.canonical import run_float
+from converters.graph.graph import Graph
+from converters.graph.partitions import xnnpack_partitions
+from converters.graph.rewrites.fuse_activations import fuse_activations, split_clips
+from converters.graph.rewrites.padded_pooling import unpad_max_pools
+from converters.graph.rewrites.static_shapes import fold_constants, make_batch_one, settle_shapes
+from converters.graph.rewrites.strip_l2norm import strip_normalization
+from tests.networks import CONTRACT, Network
+
+SLOPES = np.array([0.25, -0.1, 0.9, 1.7], np.float32)
+
+
+def images(count: int = 4) -> np.ndarray:
+    return np.random.default_rng(5).normal(0, 1, (count, 16, 16, 3)).astype(np.float32)
+
+
+def by_maximum_minimum(net: Network, x: int) -> int:
+    zero = net.constant(np.zeros((), np.float32))
+    negative = net.binary("MUL", net.constant(SLOPES), net.binary("MINIMUM", zero, x))
+    return net.binary("ADD", net.binary("MAXIMUM", zero, x), negative)
+
+
+def by_relu_and_absolute(net: Network, x: int) -> int:
+    half = net.binary(
+        "MUL", net.binary("SUB", x, net.unary("ABS", x, schema.AbsOptionsT())), net.constant(SLOPES / 2)
+    )
+    return net.binary("ADD", net.unary("RELU", x), half)
+
+
+def by_two_relus(net: Network, x: int) -> int:
+    negative = net.unary("RELU", net.unary("NEG", x, schema.NegOptionsT()))
+    return net.binary("SUB", net.unary("RELU", x), net.binary("MUL", negative, net.constant(SLOPES)))
+
+
+def by_a_fused_relu(net: Network, x: int, *, fused: int = schema.ActivationFunctionType.RELU) -> int:
+    """As litert-torch writes it: the second RELU is part of the multiplication by -1."""
+    options = schema.MulOptionsT()
+    options.fusedActivationFunction = fused
+    negative = net.op("MUL", [x, net.constant(np.float32(-1))], net.shape(x), options)
+    return net.binary("SUB", net.unary("RELU", x), net.binary("MUL", negative, net.constant(SLOPES)))
+
+
+@pytest.mark.parametrize(
+    "spelling", [by_maximum_minimum, by_relu_and_absolute, by_two_relus, by_a_fused_relu]
+)
+def test_a_spelled_out_prelu_becomes_one_operator(spelling: Callable[[Network, int], int]) -> None:
+    net = Network()
+    network = net.finish(net.embedding(spelling(net, net.conv(net.input, 4))))
+    graph = Graph.parse(network)
+    fuse_activations(graph)
+    graph.prune()
+    assert graph.operator_counts() == {"CONV_2D": 1, "PRELU": 1, "MEAN": 1, "FULLY_CONNECTED": 1}
+    np.testing.assert_allclose(run_float(graph.to_bytes(), images()), run_float(network, images()), atol=1e-6)
+
+
+def test_an_activation_that_saturates_on_the_way_is_left_alone() -> None:
+    net = Network()
+    y = by_a_fused_relu(net, net.conv(net.input, 4), fused=schema.ActivationFunctionType.RELU6)
+    assert fuse_activations(Graph.parse(net.finish(net.embedding(y)))) == 0
+
+
+def test_a_leaky_relu_and_a_relu_are_recognized() -> None:
+    net = Network()
+    x = net.conv(net.input, 4)
+    leaky = net.binary("MAXIMUM", x, net.binary("MUL", x, net.constant(np.float32(0.1))))
+    y = net.conv(leaky, 4)
+    network = net.finish(net.embedding(net.binary("MAXIMUM", y, net.constant(np.float32(0)))))
+    graph = Graph.parse(network)
+    fuse_activations(graph)
+    graph.prune()
+    assert {"LEAKY_RELU", "RELU"} <= set(graph.operator_counts())
+    assert not {"MAXIMUM", "MUL"} & set(graph.operator_counts())
+    np.testing.assert_allclose(run_float(graph.to_bytes(), images()), run_float(network, images()), atol=1e-6)
+
+
+def test_a_residual_addition_and_a_scaled_one_are_left_alone() -> None:
+    net = Network()
+    x = net.conv(net.input, 4)
+    other = net.conv(x, 4, stride=1)
+    doubled = net.binary("ADD", x, x)
+    network = net.finish(net.embedding(net.binary("ADD", doubled, other)))
+    graph = Graph.parse(network)
+    assert fuse_activations(graph) == 0
+    assert graph.operator_counts() == Graph.parse(network).operator_counts()
+
+
+def test_a_maximum_with_another_number_than_zero_is_left_alone() -> None:
+    net = Network()
+    x = net.conv(net.input, 4)
+    network = net.finish(net.embedding(net.binary("MAXIMUM", x, net.constant(np.float32(0.3)))))
+    graph = Graph.parse(network)
+    assert fuse_activations(graph) == 0
+
+
+def l2_normalization(net: Network, x: int) -> int:
+    return net.unary("L2_NORMALIZATION", x, schema.L2NormOptionsT())
+
+
+def division_by_the_norm(net: Network, x: int) -> int:
+    options = schema.ReducerOptionsT()
+    options.keepDims = True
+    squares = net.binary("MUL", x, x)
+    total = net.op("SUM", [squares, net.constant(np.array([1], np.int32))], (1, 1), options)
+    return net.binary("DIV", x, net.unary("SQRT", total))
+
+
+@pytest.mark.parametrize("spelling", [l2_normalization, division_by_the_norm])
+@pytest.mark.parametrize("reshaped", [False, True])
+def test_a_final_l2_normalization_goes_and_the_direction_stays(
+    spelling: Callable[[Network, int], int], reshaped: bool
+) -> None:
+    net = Network()
+    output = spelling(net, net.embedding(net.conv(net.input, 4)))
+    network = net.finish(net.reshape(output, (1, 1, 1, 8)) if reshaped else output)
+    graph = Graph.parse(network)
+    assert strip_normalization(graph)
+    graph.prune()
+    assert not {"L2_NORMALIZATION", "DIV", "SQRT", "SUM"} & set(graph.operator_counts())
+    raw, unit = run_float(graph.to_bytes(), images()), run_float(network, images())
+    np.testing.assert_allclose(raw / np.linalg.norm(raw, axis=1, keepdims=True), unit, atol=1e-5)
+
+
+def test_a_network_without_normalization_keeps_its_tail() -> None:
+    net = Network()
+    embedding = net.embedding(net.conv(net.input, 4))
+    network = net.finish(net.binary("MUL", embedding, net.constant(np.float32(3))))
+    assert not strip_normalization(Graph.parse(network))
+
+
+def test_a_batch_of_two_becomes_one() -> None:
+    net = Network((2, 16, 16, 3))
+    x = net.reshape(net.mean(net.conv(net.input, 4)), (2, 1, 1, 4))
+    network = net.finish(net.reshape(net.conv(x, 8, size=1, stride=1), (2, 8)))
+    graph = Graph.parse(network)
+    assert make_batch_one(graph) == 2
+    settle_shapes(graph, CONTRACT)
+    assert graph.shape(graph.outputs[0]) == (1, 8)
+    single = run_float(graph.to_bytes(), images())
+    from edge_sdk.runtime.backends.litert import LiteRtBackend
+
+    backend = LiteRtBackend(network)
+    np.copyto(backend.input_view(), images()[:2])
+    backend.invoke()
+    np.testing.assert_allclose(single[:2], backend.output_view(), atol=1e-6)
+
+
+def with_computed_shape() -> bytes:
+    """What Keras writes for a batch of None: SHAPE, STRIDED_SLICE, PACK, RESHAPE, and -1 in signatures."""
+    net = Network()
+    x = net.mean(net.conv(net.input, 4))
+    shape_options = schema.ShapeOptionsT()
+    shape_options.outType = schema.TensorType.INT32
+    shape = net.op("SHAPE", [x], (2,), shape_options, dtype=np.int32)
+    cuts = [net.constant(np.array([n], np.int32)) for n in (0, 1, 1)]
+    options = schema.StridedSliceOptionsT()
+    options.shrinkAxisMask = 1
+    first = net.op("STRIDED_SLICE", [shape, *cuts], (), options, dtype=np.int32)
+    pack = schema.PackOptionsT()
+    pack.valuesCount = 2
+    wanted = net.op("PACK", [first, net.constant(np.array(4, np.int32))], (2,), pack, dtype=np.int32)
+    reshaped = net.op("RESHAPE", [x, wanted], (1, 4), schema.ReshapeOptionsT())
+    output = net.dense(reshaped, 8)
+    for index in (net.input, x, reshaped, output):
+        signature = list(net.shape(index))
+        signature[0] = -1
+        net.graph.tensors[index].shapeSignature = signature
+    return net.finish(output)
+
+
+def test_a_dynamic_batch_is_settled_and_its_arithmetic_folded() -> None:
+    network = with_computed_shape()
+    graph = Graph.parse(network)
+    assert make_batch_one(graph) == -1
+    settle_shapes(graph, CONTRACT)
+    assert fold_constants(graph, CONTRACT) == 3
+    graph.prune()
+    assert graph.operator_counts() == {"CONV_2D": 1, "MEAN": 1, "RESHAPE": 1, "FULLY_CONNECTED": 1}
+    assert all(-1 not in graph.shape(i) for i in range(len(graph.tensors)))
+    assert np.isfinite(run_float(graph.to_bytes(), images())).all()
+
+
+def test_a_network_of_another_size_is_refused_in_words() -> None:
+    net = Network((1, 24, 24, 3))
+    x = net.reshape(net.conv(net.input, 4), (1, 12 * 12 * 4))
+    graph = Graph.parse(net.finish(net.dense(x, 8)))
+    with pytest.raises(SourceError, match="16x16"):
+        settle_shapes(graph, CONTRACT)
+
+
+def padded_max_pool(
+    *, activation: str, pads: tuple[int, int], size: int, value: float = -np.inf, output: bool = False
+) -> bytes:
+    """A convolution, an activation, an explicit padding, max pooling."""
+    net = Network()
+    x = net.conv(net.input, 4, stride=1)
+    x = net.unary("RELU", x) if activation == "RELU" else net.prelu(x, SLOPES)
+    side = 16 + sum(pads)
+    padding = net.constant(np.array([[0, 0], pads, pads, [0, 0]], np.int32))
+    operands = [x, padding, net.constant(np.float32(value))]
+    padded = net.op("PADV2", operands, (1, side, side, 4), schema.PadV2OptionsT())
+    options = schema.Pool2DOptionsT()
+    options.padding, options.filterHeight, options.filterWidth = schema.Padding.VALID, size, size
+    options.strideH = options.strideW = 2
+    pooled = net.op("MAX_POOL_2D", [padded], (1, *[(side - size) // 2 + 1] * 2, 4), options)
+    return net.finish(net.embedding(pooled), *([padded] if output else []))
+
+
+@pytest.mark.parametrize("activation", ["RELU", "PRELU"])
+@pytest.mark.parametrize(("pads", "size"), [((1, 1), 3), ((0, 1), 2), ((2, 2), 5), ((2, 0), 3)])
+@pytest.mark.parametrize("value", [-np.inf, float(np.finfo(np.float32).min)])
+def test_padding_that_never_wins_a_max_pooling_becomes_one_that_integers_hold(
+    activation: str, pads: tuple[int, int], size: int, value: float
+) -> None:
+    network = padded_max_pool(activation=activation, pads=pads, size=size, value=value)
+    graph = Graph.parse(network)
+    assert unpad_max_pools(graph) == 1
+    graph.prune()
+    assert "PADV2" not in graph.operator_counts()
+    assert np.array_equal(run_float(graph.to_bytes(), images()), run_float(network, images()))
+    assert xnnpack_partitions(graph.to_bytes()).count == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"value": -3.0},  # a value that may win
+        {"size": 2, "pads": (2, 2)},  # windows in the padding alone
+        {"output": True},  # somebody else sees the padding
+    ],
+)
+def test_another_padding_before_a_pooling_is_left_alone(change: dict) -> None:
+    graph = Graph.parse(padded_max_pool(**{"activation": "PRELU", "pads": (1, 1), "size": 3, **change}))
+    assert unpad_max_pools(graph) == 0
+
+
+def test_a_clip_to_0_and_1_becomes_what_xnnpack_takes() -> None:
+    net = Network()
+    network = net.finish(net.embedding(net.unary("RELU_0_TO_1", net.conv(net.input, 4))))
+    graph = Graph.parse(network)
+    assert xnnpack_partitions(network).outside == ("RELU_0_TO_1",)
+    assert split_clips(graph) == 1
+    graph.prune()
+    assert np.array_equal(run_float(graph.to_bytes(), images()), run_float(network, images()))
+    assert xnnpack_partitions(graph.to_bytes()).outside == ()
+
+
+def test_a_norm_that_is_repeated_before_the_division_goes_as_well() -> None:
+    net = Network()
+    x = net.embedding(net.conv(net.input, 4))
+    options = schema.ReducerOptionsT()
+    options.keepDims = True
+    squares = net.op("SUM", [net.unary("SQUARE", x), net.constant(np.array([1], np.int32))], (1, 1), options)
+    norm = net.op(
+        "MUL",
+        [net.unary("SQRT", squares), net.constant(np.ones((1, 8), np.float32))],
+        (1, 8),
+        schema.MulOptionsT(),
+    )
+    graph = Graph.parse(net.finish(net.binary("DIV", x, norm)))
+    assert strip_normalization(graph)
+    graph.prune()
+    assert graph.operator_counts() == {"CONV_2D": 1, "MEAN": 1, "FULLY_CONNECTED": 1}

@@ -1,0 +1,196 @@
+"""Networks with several outputs, from ONNX to the device's file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from converters.cli import main
+from converters.errors import ConversionError, SourceError
+from converters.pipeline.auxiliary import AuxiliaryRequest, convert_auxiliary, mosaics
+from edge_sdk.errors import ModelCardError, ModelError
+from edge_sdk.runtime.network import Network
+from edge_sdk.vision.detector import Detector
+
+SIDE = 32
+
+
+def write_onnx(path: Path, *, side: int = SIDE, inputs: int = 1) -> Path:
+    """A tiny network with two maps as outputs, in an order that is not that of their names."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    rng = np.random.default_rng(0)
+    weights = {
+        "w": (rng.normal(size=(4, 3, 3, 3)) / 255).astype(np.float32),
+        "wz": rng.normal(size=(1, 4, 1, 1)).astype(np.float32),
+        "wa": rng.normal(size=(2, 4, 1, 1)).astype(np.float32),
+    }
+    nodes = [
+        helper.make_node("Conv", ["image", "w"], ["x"], strides=[8, 8], pads=[1, 1, 1, 1]),
+        helper.make_node("Relu", ["x"], ["y"]),
+        helper.make_node("Conv", ["y", "wz"], ["zm"]),
+        helper.make_node("Sigmoid", ["zm"], ["zebra"]),
+        helper.make_node("Conv", ["y", "wa"], ["apple"]),
+    ]
+    image = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 3, side, side])
+        for name in ["image", "mask"][:inputs]
+    ]
+    if inputs == 2:
+        nodes.insert(0, helper.make_node("Identity", ["mask"], ["unused"]))
+    made = [
+        helper.make_tensor_value_info("zebra", TensorProto.FLOAT, [1, 1, side // 8, side // 8]),
+        helper.make_tensor_value_info("apple", TensorProto.FLOAT, [1, 2, side // 8, side // 8]),
+    ]
+    stored = [numpy_helper.from_array(value, name) for name, value in weights.items()]
+    graph = helper.make_graph(nodes, "tiny", image, made, stored)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)])
+    model.ir_version = 8
+    onnx.save(model, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, products_folder: Path) -> Path:
+    folder = tmp_path_factory.mktemp("auxiliary")
+    code = main(
+        [
+            "auxiliary",
+            str(write_onnx(folder / "tiny.onnx")),
+            "--method",
+            "minifasnet",
+            "--crop-scale",
+            "2.7",
+            "--size",
+            f"{SIDE}x{SIDE}",
+            "--calibration",
+            str(products_folder),
+            "--output",
+            str(folder / "out"),
+        ]
+    )
+    assert code == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def products_folder() -> Path:
+    return Path(__file__).parents[4] / "samples" / "products"
+
+
+def answer_of_onnx(file: Path, image: np.ndarray) -> dict[str, np.ndarray]:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    bgr = image[None, ..., ::-1].transpose(0, 3, 1, 2).astype(np.float32)
+    names = [output.name for output in session.get_outputs()]
+    values = dict(zip(names, session.run(None, {"image": bgr}), strict=True))
+    return {name: value.transpose(0, 2, 3, 1) for name, value in values.items()}
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-4), ("cpu_int8", 0.1)])
+def test_every_output_answers_as_the_onnx_file_by_its_name(
+    made: Path, precision: str, tolerance: float
+) -> None:
+    network = Network.open(made / "out" / f"tiny.{precision}.tflite", task="presentation attack detector")
+    assert network.card.outputs == ("apple", "zebra")
+    assert network.card.parameters == {"crop_scale": 2.7}
+    assert network.card.input.color == "rgb"  # the source takes BGR
+    image = np.random.default_rng(3).integers(0, 256, (SIDE, SIDE, 3)).astype(np.uint8)
+    wanted = answer_of_onnx(made / "tiny.onnx", image)
+    found = network.run(image)
+    for name, value in wanted.items():
+        assert found[name].reshape(-1) == pytest.approx(
+            value.reshape(-1), abs=tolerance * float(np.abs(value).max())
+        )
+
+
+def test_the_report_says_what_int8_costs_and_where_it_came_from(made: Path) -> None:
+    report = json.loads((made / "out" / "tiny.report.json").read_text())
+    assert report["source"]["kind"] == "onnx"
+    assert report["agreement"] < 1e-4
+    integer = report["artefacts"][1]
+    assert integer["precision"] == "int8"
+    assert set(integer["errors"]) == {"apple", "zebra"}
+    assert 0 < max(integer["errors"].values()) < 0.2
+
+
+def test_a_file_for_another_task_is_refused(made: Path) -> None:
+    file = made / "out" / "tiny.float32.tflite"
+    with pytest.raises(
+        ModelCardError, match="expected a face detector, found a presentation attack detector"
+    ):
+        Detector.open(file)
+
+
+def test_an_altered_network_is_refused(made: Path, tmp_path: Path) -> None:
+    data = bytearray((made / "out" / "tiny.float32.tflite").read_bytes())
+    data[len(data) // 3] ^= 1
+    (tmp_path / "altered.tflite").write_bytes(data)
+    with pytest.raises(ModelError):
+        Network.open(tmp_path / "altered.tflite", task="presentation attack detector")
+
+
+def test_a_convolutional_network_takes_another_size_than_it_was_exported_with(tmp_path: Path) -> None:
+    request = AuxiliaryRequest(
+        write_onnx(tmp_path / "tiny.onnx", side=64),
+        "minifasnet",
+        tmp_path / "out",
+        size=(SIDE, SIDE),
+        parameters={"crop_scale": 4.0},
+    )
+    report = convert_auxiliary(request)
+    assert any("1x3x64x64 and is 32x32 now" in note for note in report.notes)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"method": "scrfd"}, "yunet, minifasnet"),
+        ({"parameters": {}}, "crop_scale"),
+        ({"name": "../x"}, "name"),
+    ],
+)
+def test_a_wrong_wish_is_refused_before_any_work(tmp_path: Path, change: dict[str, Any], said: str) -> None:
+    wish: dict[str, Any] = {"method": "minifasnet", "parameters": {"crop_scale": 2.7}, **change}
+    with pytest.raises(ConversionError, match=said):
+        convert_auxiliary(AuxiliaryRequest(tmp_path / "missing.onnx", output=tmp_path / "out", **wish))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("write", "said"),
+    [
+        (lambda path: path.write_bytes(b"no network"), "expected"),
+        (lambda path: write_onnx(path, inputs=2), "converted|one input|dropped"),
+    ],
+)
+def test_a_source_that_is_none_leaves_nothing(
+    tmp_path: Path, write: Callable[[Path], Any], said: str
+) -> None:
+    file = tmp_path / "source.onnx"
+    write(file)
+    request = AuxiliaryRequest(
+        file, "minifasnet", tmp_path / "out", size=(SIDE, SIDE), parameters={"crop_scale": 2.7}
+    )
+    with pytest.raises(SourceError, match=said):
+        convert_auxiliary(request)
+    assert not (tmp_path / "out").exists()
+
+
+def test_mosaics_show_faces_of_several_sizes() -> None:
+    levels = np.arange(16, dtype=np.uint8) * 10 + 5
+    pixels = np.broadcast_to(levels[:, None, None, None], (16, 40, 40, 3)).copy()
+    frames = mosaics(pixels)
+    assert frames.shape == (16 + 4 + 1, 40, 40, 3)
+    assert np.array_equal(frames[:16], pixels)
+    assert np.array_equal(np.unique(frames[16]), levels[:4])
+    assert np.array_equal(np.unique(frames[-1]), levels)
+    assert frames[-1][0, 0, 0] == levels[0]
+    assert frames[-1][39, 39, 0] == levels[15]

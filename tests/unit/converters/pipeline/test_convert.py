@@ -1,0 +1,677 @@
+"""From a network to artefacts: ranges, int8, float16, gates, the card inside, whole or nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ai_edge_litert import schema_py_generated as schema
+from PIL import Image
+
+from converters.analyze.gates import check
+from converters.cli import main
+from converters.data.calibration import read_calibration, real_inputs
+from converters.data.embedding import embed_crops
+from converters.data.image_set import ImageSet
+from converters.errors import AccuracyGateError, CalibrationError, ConversionError, SourceError
+from converters.graph.attach_card import with_card
+from converters.graph.canonical import run_float
+from converters.graph.graph import Graph
+from converters.graph.partitions import xnnpack_partitions
+from converters.pipeline.convert import convert
+from converters.pipeline.options import ConversionOptions
+from converters.quantize.aeq import quantize_int8
+from converters.quantize.float16 import to_float16
+from converters.quantize.int8 import make_int8
+from converters.quantize.recipe import Recipe, shipped
+from converters.quantize.statistics import activation_ranges, channel_statistics
+from edge_sdk import Embedder
+from edge_sdk.matching import cosine
+from edge_sdk.model.card import InputContract
+from edge_sdk.model.model_file import ModelFile
+from tests.networks import CONTRACT, Network, crops, tiny
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    folder = tmp_path / "crops"
+    folder.mkdir()
+    for number, pixels in enumerate(crops(36)):
+        Image.fromarray(pixels).save(folder / f"{number:02}.png")
+    return folder
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.tflite"
+    path.write_bytes(tiny())
+    return path
+
+
+def ranges_of(network: bytes, pixels: np.ndarray, contract: InputContract = CONTRACT) -> dict:
+    return activation_ranges(network, contract, channel_statistics(network, contract, pixels))
+
+
+def flags(*extra: str) -> list[str]:
+    return ["--size", "16x16", "--color", "rgb", "--mean", "127.5", "--scale", "128", *extra]
+
+
+# Calibration
+
+
+def test_ranges_are_the_true_extremes_and_hold_no_constant() -> None:
+    network = tiny()
+    pixels = crops()
+    ranges = ranges_of(network, pixels)
+    outputs = run_float(network, real_inputs(pixels, CONTRACT))
+    graph = Graph.parse(network)
+    found = ranges[graph.name(graph.outputs[0])]
+    assert (found.low, found.high) == pytest.approx((outputs.min(), outputs.max()), rel=1e-5)
+    constants = {graph.name(i) for i in range(len(graph.tensors)) if graph.constant(i) is not None}
+    assert constants and not constants & set(ranges)
+
+
+def test_the_input_range_is_the_contracts_not_the_images() -> None:
+    dark = np.minimum(crops(), 90)
+    ranges = ranges_of(tiny(), dark)
+    assert (ranges["image"].low, ranges["image"].high) == (-127.5 / 128, 127.5 / 128)
+
+
+def test_held_out_images_are_not_calibrated_on(images: Path) -> None:
+    found = read_calibration(str(images), CONTRACT)
+    assert found.parted
+    parts = [set(part.names) for part in (found.ranges, found.held_out, found.selection)]
+    assert len(set.union(*parts)) == sum(map(len, parts)) == 36
+
+
+def test_the_digest_follows_content_and_names(images: Path) -> None:
+    before = ImageSet.open(images).crops(CONTRACT).sha256
+    assert before == ImageSet.open(images).crops(CONTRACT).sha256
+    (images / "00.png").rename(images / "99.png")
+    assert ImageSet.open(images).crops(CONTRACT).sha256 != before
+
+
+@pytest.mark.parametrize("suffix", ["tar", "zip"])
+def test_an_archive_reads_like_its_folder(images: Path, tmp_path: Path, suffix: str) -> None:
+    import shutil
+
+    archive = shutil.make_archive(str(tmp_path / "packed"), suffix, images)
+    assert np.array_equal(
+        ImageSet.open(archive).crops(CONTRACT).pixels, ImageSet.open(images).crops(CONTRACT).pixels
+    )
+
+
+def test_copies_of_one_image_are_no_calibration_set(images: Path) -> None:
+    first = (images / "00.png").read_bytes()
+    for path in images.iterdir():
+        path.write_bytes(first)
+    with pytest.raises(CalibrationError, match="copies of one"):
+        read_calibration(str(images), CONTRACT)
+
+
+# int8 and float16
+
+
+def test_int8_keeps_integers_at_the_edge_and_follows_float() -> None:
+    network, pixels = tiny(), crops(40)
+    quantized = quantize_int8(network, ranges_of(network, pixels))
+    graph = Graph.parse(quantized)
+    assert [graph.dtype_name(i) for i in [*graph.inputs, *graph.outputs]] == ["int8", "int8"]
+    weights = [
+        t
+        for t in graph.tensors
+        if t.quantization is not None and t.quantization.scale is not None and len(t.quantization.scale) > 1
+    ]
+    assert weights, "convolution weights are quantized per channel"
+    found = cosine(embed_crops(network, CONTRACT, pixels), embed_crops(quantized, CONTRACT, pixels))
+    assert found.mean() > 0.99
+
+
+def test_int8_is_the_same_every_time() -> None:
+    ranges = ranges_of(tiny(), crops())
+    assert quantize_int8(tiny(), ranges) == quantize_int8(tiny(), ranges)
+
+
+def test_every_pixel_value_keeps_its_own_code() -> None:
+    network = quantize_int8(tiny(), ranges_of(tiny(), crops()))
+    graph = Graph.parse(network)
+    quantization = graph.tensors[graph.inputs[0]].quantization
+    assert quantization.scale[0] == pytest.approx(1 / 128, rel=1e-6)
+
+
+def test_float16_halves_the_weights_and_stays_in_one_partition() -> None:
+    network, pixels = tiny(), crops(20)
+    half = to_float16(network)
+    graph = Graph.parse(half)
+    assert sum(t.type == schema.TensorType.FLOAT16 for t in graph.tensors) >= 5
+    assert xnnpack_partitions(half).count == 1
+    assert cosine(embed_crops(network, CONTRACT, pixels), embed_crops(half, CONTRACT, pixels)).min() > 0.9999
+
+
+def test_a_constant_that_float16_cannot_hold_stays_float32() -> None:
+    net = Network()
+    scale = np.full(4, 1e6, np.float32)
+    huge = net.binary("MUL", net.conv(net.input, 4), net.constant(scale))
+    network, pixels = net.finish(net.embedding(huge)), crops(4)
+    half = to_float16(network)
+    stored = [Graph.parse(half).constant(i) for i in range(len(Graph.parse(half).tensors))]
+    assert any(value is not None and np.array_equal(value, scale) for value in stored)
+    assert cosine(embed_crops(network, CONTRACT, pixels), embed_crops(half, CONTRACT, pixels)).min() > 0.9999
+
+
+def int8_of(network: bytes, recipe: Recipe | None = None) -> bytes:
+    pixels = crops(20)
+    statistics = channel_statistics(network, CONTRACT, pixels)
+    return make_int8(network, recipe or shipped("cpu_int8"), statistics, CONTRACT, pixels)
+
+
+def average_pool(net: Network, x: int) -> int:
+    options = schema.Pool2DOptionsT()
+    options.padding, options.filterHeight, options.filterWidth = schema.Padding.VALID, 2, 2
+    options.strideH = options.strideW = 2
+    return net.op("AVERAGE_POOL_2D", [x], (1, 4, 4, 8), options)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        lambda net, x: net.unary("HARD_SWISH", x),
+        lambda net, x: net.unary("GELU", x),
+        lambda net, x: net.binary("ADD", net.unary("RELU", x), net.unary("LOGISTIC", x)),
+        lambda net, x: net.binary("DIV", x, net.constant(np.float32(0.7))),
+        lambda net, x: net.binary("MAXIMUM", x, net.unary("LOGISTIC", x)),
+        average_pool,
+    ],
+    ids=["hard swish", "gelu", "relu on its own", "division", "maximum", "average pooling"],
+)
+def test_what_xnnpack_has_no_integer_kernel_for_computes_in_float_in_one_partition(
+    layer: Callable[[Network, int], int],
+) -> None:
+    net = Network()
+    network = net.finish(net.embedding(net.conv(layer(net, net.conv(net.input, 8)), 16)))
+    quantized = int8_of(network)
+    assert [
+        gate.name for gate in check(quantized, shipped("cpu_int8"), CONTRACT, crops(3)) if not gate.passed
+    ] == []
+    pixels = crops(20)
+    found = cosine(embed_crops(network, CONTRACT, pixels), embed_crops(quantized, CONTRACT, pixels))
+    assert found.mean() > 0.99
+
+
+def elu_spelled_out(net: Network, x: int) -> int:
+    """max(x, 0) + min(exp(x) - 1, 0): where x is large, exp(x) - 1 has a range that drowns what counts."""
+    less = net.binary("SUB", net.unary("EXP", x), net.constant(np.float32(1)))
+    below = net.binary("MINIMUM", less, net.constant(np.float32(0)))
+    return net.binary("ADD", net.unary("RELU", x), below)
+
+
+def test_what_float_operators_enclose_stays_in_float() -> None:
+    net = Network()
+    x = net.binary("MUL", net.conv(net.input, 8), net.constant(np.float32(6)))
+    network = net.finish(net.embedding(net.conv(elu_spelled_out(net, x), 16)))
+    quantized = int8_of(network)
+    graph = Graph.parse(quantized)
+    subtraction = next(op for op in graph.operators if graph.op_name(op) == "SUB")
+    assert graph.dtype_name(int(subtraction.outputs[0])) == "float32"
+    assert gate(quantized, "integer", "cpu_int8")[0]
+    pixels = crops(20)
+    found = cosine(embed_crops(network, CONTRACT, pixels), embed_crops(quantized, CONTRACT, pixels))
+    assert found.mean() > 0.995
+
+
+def test_a_residual_addition_between_float_activations_stays_an_integer() -> None:
+    net = Network()
+    x = net.prelu(net.conv(net.input, 8), [0.2] * 8)
+    y = net.prelu(net.conv(x, 8, stride=1), [0.2] * 8)
+    network = net.finish(net.embedding(net.conv(net.prelu(net.binary("ADD", x, y), [0.2] * 8), 8)))
+    graph = Graph.parse(int8_of(network))
+    addition = next(op for op in graph.operators if graph.op_name(op) == "ADD")
+    assert graph.dtype_name(int(addition.outputs[0])) == "int8"
+
+
+# Gates
+
+
+def gate(network: bytes, name: str, recipe: str = "float32") -> tuple[bool, str]:
+    found = {g.name: g for g in check(network, shipped(recipe), CONTRACT, crops(3))}
+    return found[name].passed, found[name].found
+
+
+def test_a_whole_network_passes_every_gate() -> None:
+    assert all(g.passed for g in check(tiny(), shipped("float32"), CONTRACT, crops(3)))
+
+
+def test_a_dynamic_shape_is_caught() -> None:
+    graph = Graph.parse(tiny())
+    graph.tensors[graph.inputs[0]].shapeSignature = [-1, 16, 16, 3]
+    assert gate(graph.to_bytes(), "static")[0] is False
+
+
+def test_a_float_network_is_not_int8() -> None:
+    passed, found = gate(tiny(), "integer", "cpu_int8")
+    assert not passed
+    assert "CONV_2D" in found
+
+
+def test_an_operator_left_in_float_is_caught_unless_the_recipe_allows_it() -> None:
+    network = quantize_int8(tiny(), ranges_of(tiny(), crops()))
+    assert gate(network, "integer", "cpu_int8")[0]
+    strict = Recipe("npu_int8", "npu", "int8")
+    found = {g.name: g for g in check(network, strict, CONTRACT, crops(3))}["integer"]
+    assert not found.passed
+    assert "PRELU" in found.found
+
+
+def test_a_network_that_answers_the_same_for_every_image_is_caught() -> None:
+    net = Network()
+    nothing = net.binary("MUL", net.conv(net.input, 4), net.constant(np.float32(0)))
+    bias = net.binary("ADD", nothing, net.constant(np.ones(4, np.float32)))
+    passed, found = gate(net.finish(net.embedding(bias)), "finite")
+    assert not passed
+    assert "one embedding" in found
+
+
+def test_nan_is_caught() -> None:
+    net = Network()
+    broken = net.binary("MUL", net.conv(net.input, 4), net.constant(np.float32("nan")))
+    assert gate(net.finish(net.embedding(broken)), "finite")[0] is False
+
+
+def test_an_operator_that_xnnpack_leaves_alone_is_named() -> None:
+    net = Network()
+    x = net.conv(net.input, 4)
+    floor = net.unary("ROUND", x)
+    network = net.finish(
+        net.embedding(
+            net.conv(
+                net.op("CUMSUM", [floor, net.constant(np.int32(1))], net.shape(x), schema.CumsumOptionsT()), 4
+            )
+        )
+    )
+    found = xnnpack_partitions(network)
+    assert "CUMSUM" in found.outside
+    assert gate(network, "partitions")[0] is False
+
+
+def selu_spelled_out(net: Network) -> bytes:
+    """GREATER and SELECT_V2, which XNNPACK leaves alone in float and as integers."""
+    x = net.conv(net.input, 4)
+    zero = net.constant(np.float32(0))
+    above = net.op("GREATER", [x, zero], net.shape(x), schema.GreaterOptionsT(), dtype=np.bool_)
+    y = net.op("SELECT_V2", [above, x, net.unary("LOGISTIC", x)], net.shape(x), schema.SelectV2OptionsT())
+    return net.finish(net.embedding(net.conv(y, 8)))
+
+
+def test_a_network_that_xnnpack_leaves_alone_in_part_is_converted_and_the_report_says_so(
+    images: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "selu.tflite"
+    path.write_bytes(selu_spelled_out(Network()))
+    report = convert(ConversionOptions(path, CONTRACT, images, tmp_path / "out"))
+    recipes = {artefact.recipe for artefact in report.artefacts}
+    assert recipes == {"float32", "float16", "dynamic_range", "cpu_int8"}
+    assert all(gate.passed for artefact in report.artefacts for gate in artefact.gates)
+    assert any("XNNPACK runs the network without its GREATER, SELECT_V2" in note for note in report.notes)
+
+
+# The whole way
+
+
+def test_convert_writes_files_with_cards_recipes_and_a_report(
+    source: Path, images: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "out"
+    report = convert(ConversionOptions(source, CONTRACT, images, output, licence="CC0-1.0"))
+    made = {path.name for path in output.iterdir()}
+    for recipe in ("float32", "float16", "cpu_int8"):
+        assert {f"tiny.{recipe}.tflite", f"tiny.{recipe}.recipe.json"} <= made
+    file = ModelFile.open(output / "tiny.cpu_int8.tflite")
+    assert (file.card.licence, file.card.precision, file.card.dimension) == ("CC0-1.0", "int8", 8)
+    assert file.card.calibration["images"] == 24
+    assert file.card.fidelity["held_out"] is True
+    saved = json.loads((output / "tiny.report.json").read_text())
+    assert saved["verdict"] == report.verdict()
+    assert [a["file"] for a in saved["artefacts"]] == [
+        f"tiny.{r}.tflite" for r in ("float32", "float16", "dynamic_range", "cpu_int8")
+    ]
+    embedder = Embedder.open(output / "tiny.cpu_int8.tflite")
+    assert np.linalg.norm(embedder.embed(crops(1)[0])) == pytest.approx(1, abs=1e-5)
+
+
+def test_converting_twice_gives_the_same_bytes(source: Path, images: Path, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        convert(ConversionOptions(source, CONTRACT, images, tmp_path / name))
+    for path in (tmp_path / "a").glob("*.tflite"):
+        assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
+
+
+def test_a_missed_accuracy_leaves_nothing_behind(source: Path, images: Path, tmp_path: Path) -> None:
+    with pytest.raises(AccuracyGateError, match="cosine to float"):
+        convert(ConversionOptions(source, CONTRACT, images, tmp_path / "out", min_cosine=0.999999))
+    assert not (tmp_path / "out").exists()
+    assert not [p for p in tmp_path.iterdir() if p.name.startswith(".out")]
+
+
+def test_an_earlier_output_survives_a_failure(source: Path, images: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    convert(ConversionOptions(source, CONTRACT, images, output))
+    before = {p.name: p.read_bytes() for p in output.iterdir()}
+    source.write_bytes(tiny()[:500])
+    with pytest.raises(SourceError):
+        convert(ConversionOptions(source, CONTRACT, images, output))
+    assert {p.name: p.read_bytes() for p in output.iterdir()} == before
+
+
+def test_the_metadata_of_the_source_does_not_leak_into_the_artefact(tmp_path: Path, images: Path) -> None:
+    graph = Graph.parse(tiny())
+    graph.set_metadata("SOMETHING", b"about the old file")
+    path = tmp_path / "old.tflite"
+    path.write_bytes(graph.to_bytes())
+    convert(ConversionOptions(path, CONTRACT, images, tmp_path / "out"))
+    assert b"about the old file" not in (tmp_path / "out" / "old.float32.tflite").read_bytes()
+
+
+def test_an_artefact_is_a_source_too(source: Path, images: Path, tmp_path: Path) -> None:
+    convert(ConversionOptions(source, CONTRACT, images, tmp_path / "out"))
+    again = convert(
+        ConversionOptions(
+            tmp_path / "out" / "tiny.float32.tflite", CONTRACT, images, tmp_path / "again", name="tiny"
+        )
+    )
+    assert again.artefacts[2].cosine_mean > 0.99
+
+
+# The command line
+
+
+def test_convert_prints_the_report_and_where_it_is(
+    source: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = main(
+        ["convert", str(source), *flags("--calibration", str(images), "--output", str(tmp_path / "out"))]
+    )
+    out, err = capsys.readouterr()
+    assert code == 0
+    assert "verdict:" in out
+    assert "tiny.cpu_int8.tflite" in out
+    assert "note: images that the ranges stand on: 24" in out
+    assert err == ""
+
+
+def test_json_is_all_there_is_on_stdout(
+    source: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = str(tmp_path / "out")
+    assert (
+        main(["convert", str(source), "--json", *flags("--calibration", str(images), "--output", output)])
+        == 0
+    )
+    assert json.loads(capsys.readouterr().out)["name"] == "tiny"
+
+
+def test_inspect_shows_card_operators_and_partitions(
+    source: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    convert(ConversionOptions(source, CONTRACT, images, tmp_path / "out"))
+    assert main(["inspect", str(tmp_path / "out" / "tiny.cpu_int8.tflite"), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["card"]["target"] == "cpu"
+    assert found["partitions"] == 1
+    assert found["operators"]["CONV_2D"] == 2
+    assert main(["inspect", str(source)]) == 0
+    assert "card       none" in capsys.readouterr().out
+
+
+def test_a_damaged_card_is_not_shown_as_true(source: Path, images: Path, tmp_path: Path) -> None:
+    convert(ConversionOptions(source, CONTRACT, images, tmp_path / "out"))
+    path = tmp_path / "out" / "tiny.cpu_int8.tflite"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 3] ^= 1
+    path.write_bytes(data)
+    assert main(["inspect", str(path)]) == 3
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ([], "never guessed"),
+        (["--range", "0..255", "--target", "toaster"], "found 'toaster'"),
+    ],
+    ids=["no contract", "an unknown target"],
+)
+def test_what_is_asked_for_wrongly_is_a_usage_error_that_names_what_is_right(
+    given: list[str],
+    said: str,
+    source: Path,
+    images: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    places = ["--calibration", str(images), "--output", str(tmp_path / "o")]
+    with pytest.raises(SystemExit) as exit_:
+        main(["convert", str(source), "--size", "16x16", *places, *given])
+    assert exit_.value.code == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "o").exists()
+
+
+BAD = {
+    "missing model": (["nothing.onnx"], "nothing.onnx"),
+    "size against the graph": (["MODEL", "--size", "24x24"], "24x24"),
+    "one channel against the graph": (["MODEL", "--color", "gray"], "gray"),
+    "range and mean": (["MODEL", "--range", "0..255"], "range"),
+    "no images": (["MODEL", "--calibration", "EMPTY"], "found none"),
+    "a text file for images": (["MODEL", "--calibration", "TEXT"], "folder"),
+    "missing images": (["MODEL", "--calibration", "nowhere"], "nothing there"),
+    "a damaged image": (["MODEL", "--calibration", "DAMAGED"], "cannot be decoded"),
+    "tiny images": (["MODEL", "--calibration", "SMALL"], "at least 16x16"),
+    "transparent images": (["MODEL", "--calibration", "RGBA"], "RGBA"),
+    "output is a file": (["MODEL", "--output", "TEXT"], "found a file"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_gets_one_clear_error(
+    case: str,
+    source: Path,
+    images: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    places = {
+        "MODEL": str(source),
+        "EMPTY": "empty",
+        "TEXT": "text.txt",
+        "DAMAGED": "damaged",
+        "SMALL": "small",
+        "RGBA": "rgba",
+    }
+    for name in ("empty", "damaged", "small", "rgba"):
+        Path(name).mkdir()
+    Path("text.txt").write_text("not images")
+    Path("damaged/a.jpg").write_bytes(b"\xff\xd8\xff\xe0 cut short")
+    Image.new("RGB", (8, 8)).save("small/a.png")
+    Image.new("RGBA", (32, 32)).save("rgba/a.png")
+    before = sorted(p.name for p in tmp_path.iterdir())
+    given, said = BAD[case]
+    arguments = ["convert", *[places.get(a, a) for a in given]]
+    for flag, value in (("--size", "16x16"), ("--color", "rgb"), ("--mean", "127.5"), ("--scale", "128")):
+        if flag not in given:
+            arguments += [flag, value]
+    if "--calibration" not in given:
+        arguments += ["--calibration", str(images)]
+    if "--output" not in given:
+        arguments += ["--output", "out"]
+    assert main(arguments) == 3
+    out, err = capsys.readouterr()
+    lines = err.splitlines()
+    assert out == ""
+    assert lines[0].startswith("edge-convert: error: ")
+    assert said in err
+    assert not lines[0].endswith(".")
+    assert len(lines) <= 2
+    assert sorted(p.name for p in tmp_path.iterdir()) == before
+
+
+def test_a_full_disk_leaves_nothing_half_written(source: Path, images: Path, tmp_path: Path) -> None:
+    """A limit on file size stands in for a full disk: write() fails in the middle either way."""
+    script = (
+        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "from converters.cli import main;"
+        "import ai_edge_quantizer.quantizer, converters.pipeline.convert;"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000)); sys.exit(main(sys.argv[1:]))"
+    )
+    command = [
+        "convert",
+        str(source),
+        *flags("--calibration", str(images), "--output", str(tmp_path / "out")),
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", script, *command],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+        check=False,
+    )
+    assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != 4000
+    assert done.returncode == 3, done.stderr
+    assert done.stderr.startswith("edge-convert: error: ")
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_compare_needs_one_contract(
+    source: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["compare", str(source), str(source), "--images", str(images)]) == 3
+    assert "found no card" in capsys.readouterr().err
+    assert main(["compare", str(source), str(source), "--images", str(images), "--json", *flags()]) == 0
+    assert json.loads(capsys.readouterr().out)["cosine_min"] == pytest.approx(1)
+
+
+def test_a_gray_network_converts(tmp_path: Path) -> None:
+    net = Network((1, 16, 16, 1))
+    path = tmp_path / "gray.tflite"
+    path.write_bytes(net.finish(net.embedding(net.conv(net.input, 4))))
+    folder = tmp_path / "crops"
+    folder.mkdir()
+    for number, pixels in enumerate(crops(12, (16, 16, 1))):
+        Image.fromarray(pixels[..., 0]).save(folder / f"{number}.png")
+    contract = InputContract(16, 16, "gray", (0.0,), (255.0,))
+    report = convert(ConversionOptions(path, contract, folder, tmp_path / "out"))
+    assert report.artefacts[2].cosine_mean > 0.98
+    card = ModelFile.open(tmp_path / "out" / "gray.cpu_int8.tflite").card
+    assert with_card(tiny(), card)[4:8] == b"TFL3"
+
+
+def test_bgr_and_per_channel_scaling_are_the_networks_own_order(tmp_path: Path, images: Path) -> None:
+    path = tmp_path / "net.tflite"
+    path.write_bytes(tiny())
+    rgb = InputContract(16, 16, "rgb", (100.0, 120.0, 140.0), (50.0, 60.0, 70.0))
+    bgr = InputContract(16, 16, "bgr", (100.0, 120.0, 140.0), (50.0, 60.0, 70.0))
+    for name, contract in (("rgb", rgb), ("bgr", bgr)):
+        convert(ConversionOptions(path, contract, images, tmp_path / name))
+    picture = crops(1)[0]
+    for recipe in ("float32", "cpu_int8"):
+        one = Embedder.open(tmp_path / "rgb" / f"net.{recipe}.tflite").embed(picture)
+        other = Embedder.open(tmp_path / "bgr" / f"net.{recipe}.tflite").embed(
+            np.ascontiguousarray(picture[..., ::-1])
+        )
+        assert float(one @ other) > 0.97
+
+
+# Names, texts and broken JSON
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../elsewhere", "a/b", "..", ".hidden", "two\nlines", "x" * 300, "\udcff", " ", "right\u202eleft"],
+)
+def test_a_name_that_is_no_file_name_is_refused_before_the_work(
+    source: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    output = tmp_path / "folder" / "out"
+    said = ["--calibration", str(images), "--output", str(output), f"--name={name}"]
+    assert main(["convert", str(source), *flags(*said)]) == 3
+    error, hint = capsys.readouterr().err.splitlines()
+    assert "the model's name: expected" in error
+    assert "--name" in hint
+    assert {path.name for path in tmp_path.iterdir()} == {"crops", "tiny.tflite"}
+
+
+def test_a_file_that_is_not_named_in_utf8_is_converted_under_another_name(
+    source: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.tflite"))
+    odd.write_bytes(source.read_bytes())
+    said = flags("--calibration", str(images), "--output", str(tmp_path / "out"))
+    assert main(["convert", str(odd), *said]) == 3
+    assert "hint: --name" in capsys.readouterr().err
+    assert main(["convert", str(odd), *said, "--name", "cafe"]) == 0
+    assert ModelFile.open(tmp_path / "out" / "cafe.float32.tflite").card.source["file"] == "caf\ufffd.tflite"
+
+
+def test_text_that_is_not_utf8_is_refused(source: Path, images: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConversionError, match="description: expected UTF-8"):
+        convert(ConversionOptions(source, CONTRACT, images, tmp_path / "out", description="\udcff"))
+
+
+def test_an_image_that_is_not_named_in_utf8_is_named(source: Path, images: Path, tmp_path: Path) -> None:
+    (images / "00.png").rename(os.fsdecode(os.fsencode(images) + b"/caf\xe9.png"))
+    with pytest.raises(CalibrationError, match="UTF-8"):
+        convert(ConversionOptions(source, CONTRACT, images, tmp_path / "out"))
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, '{"size": [16, 16], "color": "rgb", "range": [0, 1], "name": 3}']
+)
+def test_a_contract_file_that_is_no_contract_is_one_line(
+    source: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    contract = tmp_path / "contract.json"
+    contract.write_text(text)
+    said = ["--contract", str(contract), "--calibration", str(images), "--output", str(tmp_path / "out")]
+    assert main(["convert", str(source), *said]) == 3
+    assert "contract.json" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, '{"schema": "edge-sdk/recipe/1", "precision": "int8", "partitions": 1e999}', "{}"]
+)
+def test_a_recipe_that_is_none_is_said_before_the_source_is_read(
+    images: Path, tmp_path: Path, text: str
+) -> None:
+    recipe = tmp_path / "some.recipe.json"
+    recipe.write_text(text)
+    with pytest.raises(ConversionError, match="recipe"):
+        convert(
+            ConversionOptions(
+                tmp_path / "missing.onnx", CONTRACT, images, tmp_path / "out", recipe=str(recipe)
+            )
+        )
+
+
+def test_a_folder_in_a_files_place_is_said_and_nothing_is_written_beside_it(
+    source: Path, images: Path, tmp_path: Path
+) -> None:
+    blocked = tmp_path / "out" / "tiny.report.html"
+    blocked.mkdir(parents=True)
+    with pytest.raises(ConversionError, match=r"tiny\.report\.html: expected a file or nothing"):
+        convert(ConversionOptions(source, CONTRACT, images, tmp_path / "out"))
+    assert list((tmp_path / "out").iterdir()) == [blocked]
+
+
+def test_a_recipe_found_for_another_network_is_refused(source: Path, images: Path, tmp_path: Path) -> None:
+    recipe = tmp_path / "other.recipe.json"
+    recipe.write_text(json.dumps({**shipped("cpu_int8").to_json(), "keep_float": ["block_7/conv", "head"]}))
+    with pytest.raises(ConversionError, match="'block_7/conv' in float, which this network does not have"):
+        convert(ConversionOptions(source, CONTRACT, images, tmp_path / "out", recipe=str(recipe)))

@@ -1,0 +1,236 @@
+"""Full int8: no float tensor anywhere, operators spelled out without another answer, refusals that name the operator."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from ai_edge_litert import schema_py_generated as schema
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from converters.data.embedding import embed_crops
+from converters.errors import ConversionError
+from converters.graph.canonical import run_float
+from converters.graph.graph import Graph
+from converters.graph.partitions import xnnpack_partitions
+from converters.quantize.int8 import float_twin, make_int8
+from converters.quantize.recipe import Recipe, shipped
+from converters.quantize.statistics import channel_statistics
+from edge_sdk.matching import cosine
+from tests.networks import CONTRACT, Network, crops, tiny
+
+FULL = shipped("full_int8")
+OPERATOR = replace(FULL, spelled=())
+
+
+def made(network: bytes, recipe: Recipe = FULL, pixels: np.ndarray | None = None) -> bytes:
+    pixels = crops(24) if pixels is None else pixels
+    return make_int8(network, recipe, channel_statistics(network, CONTRACT, pixels), CONTRACT, pixels)
+
+
+def fidelity(network: bytes, recipe: Recipe = FULL) -> float:
+    pixels = crops(24)
+    found = embed_crops(made(network, recipe, pixels), CONTRACT, pixels)
+    return float(cosine(embed_crops(network, CONTRACT, pixels), found).mean())
+
+
+def dtypes(network: bytes) -> set[str]:
+    graph = Graph.parse(network)
+    return {graph.dtype_name(i) for i in range(len(graph.tensors))}
+
+
+@pytest.mark.parametrize("recipe", [FULL, OPERATOR], ids=["spelled", "operator"])
+def test_no_tensor_is_float_and_the_embedding_stays(recipe: Recipe) -> None:
+    assert dtypes(made(tiny(), recipe)) <= {"int8", "int32"}
+    assert fidelity(tiny(), recipe) > 0.998
+
+
+def test_the_same_arguments_give_the_same_bytes() -> None:
+    assert made(tiny()) == made(tiny())
+
+
+@pytest.mark.parametrize(
+    "slopes",
+    [np.linspace(0.05, 0.4, 8), np.linspace(-0.5, 1.0, 8), np.linspace(0.1, 2.5, 8), np.full(8, 1.7)],
+    ids=["usual", "negative", "some above 1", "all above 1"],
+)
+def test_spelled_prelu_is_prelu_in_float_and_near_it_in_int8(slopes: np.ndarray) -> None:
+    net = Network()
+    x = net.prelu(net.conv(net.input, 8), slopes)
+    network = net.finish(net.embedding(net.conv(x, 16)))
+    twin, predicted = float_twin(network, FULL, channel_statistics(network, CONTRACT, crops(24)))
+    assert "PRELU" not in Graph.parse(twin).operator_counts()
+    images = np.random.default_rng(4).normal(0, 2, (6, 16, 16, 3)).astype(np.float32)
+    np.testing.assert_allclose(run_float(twin, images), run_float(network, images), rtol=1e-5, atol=1e-5)
+    for name, found in channel_statistics(twin, CONTRACT, crops(24)).items():
+        np.testing.assert_allclose(predicted[name].low, found.low, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(predicted[name].high, found.high, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(predicted[name].mean, found.mean, rtol=1e-3, atol=1e-5)
+    assert fidelity(network) > 0.998
+    assert xnnpack_partitions(made(network)).count == 1
+
+
+def test_an_operator_without_an_integer_form_is_named() -> None:
+    net = Network()
+    network = net.finish(net.embedding(net.unary("ELU", net.conv(net.input, 8))))
+    with pytest.raises(ConversionError, match=r"full int8: ELU 'elu_[0-9]+' has no int8 form"):
+        made(network)
+
+
+def test_a_recipe_that_contradicts_itself_is_refused() -> None:
+    with pytest.raises(ConversionError, match="leaves nothing in float, found 'PRELU'"):
+        made(tiny(), replace(FULL, float_operators=("PRELU",)))
+    with pytest.raises(ConversionError, match="expected operators of PRELU, LEAKY_RELU"):
+        made(tiny(), replace(FULL, spelled=("GELU",)))
+
+
+def test_recipes_of_before_mean_what_they_meant() -> None:
+    old = {k: v for k, v in shipped("cpu_int8").to_json().items() if k not in ("quantizer", "spelled")}
+    assert Recipe.from_json(old) == shipped("cpu_int8")
+    with pytest.raises(ConversionError, match="malformed field: expected one of 'ai-edge-quantizer'"):
+        Recipe.from_json({**old, "quantizer": "mine"})
+
+
+def steep(*, pad: bool = False) -> bytes:
+    """A PReLU with slopes far beyond 1 beside shallow ones, between convolutions."""
+    net = Network(seed=2)
+    x = net.prelu(net.conv(net.input, 8), [-9.0, 0.02, 0.05, 2.5, -0.1, 1.0, -1.5, 0.3])
+    if pad:
+        around = net.constant(np.array([[0, 0], [1, 1], [1, 1], [0, 0]], np.int32))
+        x = net.op("PAD", [x, around], (1, 10, 10, 8), schema.PadOptionsT())
+    return net.finish(net.embedding(net.conv(x, 16)))
+
+
+def slopes(network: bytes) -> np.ndarray:
+    graph = Graph.parse(network)
+    found = [graph.constant(op.inputs[1]) for op in graph.operators if graph.op_name(op) == "PRELU"]
+    return np.concatenate([np.ravel(alpha) for alpha in found])
+
+
+@pytest.mark.parametrize("pad", [False, True])
+def test_bounded_slopes_leave_the_float_function_alone(pad: bool) -> None:
+    network, recipe = steep(pad=pad), replace(OPERATOR, equalize="all")
+    twin, predicted = float_twin(network, recipe, channel_statistics(network, CONTRACT, crops(24)))
+    assert np.abs(slopes(network)).max() == 9 and np.abs(slopes(twin)).max() <= 1
+    images = np.random.default_rng(4).normal(0, 2, (6, 16, 16, 3)).astype(np.float32)
+    np.testing.assert_allclose(run_float(twin, images), run_float(network, images), rtol=1e-4, atol=1e-4)
+    for name, found in channel_statistics(twin, CONTRACT, crops(24)).items():
+        for which in ("low", "high", "mean"):
+            np.testing.assert_allclose(
+                getattr(predicted[name], which), getattr(found, which), rtol=1e-3, atol=1e-4
+            )
+
+
+def test_bounded_slopes_are_better_held_by_int8() -> None:
+    network = steep()
+    recipe = replace(OPERATOR, equalize="all")
+    lost = 1 - fidelity(network, replace(recipe, bound_slopes=False))
+    assert 1 - fidelity(network, recipe) < 0.5 * lost
+
+
+@pytest.mark.parametrize("after", ["ADD", "output"])
+def test_slopes_stay_where_what_follows_is_not_a_convolution_alone(after: str) -> None:
+    net = Network(seed=2)
+    x = net.prelu(net.conv(net.input, 8), np.linspace(-2, 2, 8))
+    y = net.mean(net.binary("ADD", x, net.conv(x, 8, stride=1)) if after == "ADD" else x)
+    network = net.finish(net.dense(y, 8) if after == "ADD" else y)
+    twin, _ = float_twin(network, OPERATOR, channel_statistics(network, CONTRACT, crops(8)))
+    np.testing.assert_array_equal(slopes(twin), slopes(network))
+
+
+def test_a_relu_is_fused_where_it_is_alone_and_a_product_where_it_is_not() -> None:
+    net = Network()
+    x = net.conv(net.input, 8)
+    both = net.binary("ADD", net.unary("RELU", x), x)
+    network = net.finish(net.embedding(net.unary("RELU6", net.conv(both, 16))))
+    full = made(network)
+    counts = Graph.parse(full).operator_counts()
+    assert counts == {"CONV_2D": 2, "DEPTHWISE_CONV_2D": 1, "ADD": 1, "MEAN": 1, "FULLY_CONNECTED": 1}
+    assert xnnpack_partitions(full).outside == ()
+    assert fidelity(network) > 0.998
+
+
+def test_pooling_a_whole_image_has_a_scale_of_its_own() -> None:
+    net = Network()
+    x = net.unary("RELU", net.conv(net.input, 32))
+    options = schema.Pool2DOptionsT()
+    options.filterHeight = options.filterWidth = 8
+    options.strideH = options.strideW = 1
+    options.padding = schema.Padding.VALID
+    pooled = net.op("AVERAGE_POOL_2D", [x], (1, 1, 1, 32), options)
+    network = net.finish(net.dense(net.reshape(pooled, (1, 32)), 16))
+    assert "AVERAGE_POOL_2D" not in Graph.parse(made(network)).operator_counts()
+    assert fidelity(network) > fidelity(network, OPERATOR) - 1e-4
+
+
+def every_operator() -> bytes:
+    """What embedding networks are made of beside convolutions: squeeze-and-excitation, branches, attention's parts."""
+    net = Network(seed=5)
+    x = net.unary("HARD_SWISH", net.conv(net.input, 8))
+    squeezed = net.reshape(net.mean(x), (1, 1, 1, 8))
+    gate = net.unary("LOGISTIC", net.conv(squeezed, 8, size=1, stride=1))
+    x = net.binary("MUL", x, gate)
+    options = schema.Pool2DOptionsT()
+    options.filterHeight = options.filterWidth = options.strideH = options.strideW = 2
+    options.padding = schema.Padding.VALID
+    half = (1, 4, 4, 8)
+    pooled = [net.op(kind, [x], half, options) for kind in ("MAX_POOL_2D", "AVERAGE_POOL_2D")]
+    joined = schema.ConcatenationOptionsT()
+    joined.axis = 3
+    branches = [*pooled, net.unary("TANH", pooled[0]), net.conv(x, 8)]
+    x = net.op("CONCATENATION", branches, (1, 4, 4, 32), joined)
+    turned = net.constant(np.array([0, 2, 1, 3], np.int32))
+    x = net.op("TRANSPOSE", [x, turned], net.shape(x), schema.TransposeOptionsT())
+    x = net.binary("SUB", x, net.constant(np.linspace(-1, 1, 32).astype(np.float32)))
+    return net.finish(net.embedding(net.binary("MAXIMUM", x, net.constant(np.float32([-0.2]))), 16))
+
+
+@pytest.mark.parametrize("equalize", ["", "all"])
+def test_what_embedding_networks_are_made_of_becomes_integers(equalize: str) -> None:
+    network = every_operator()
+    full = made(network, replace(FULL, equalize=equalize))
+    assert dtypes(full) <= {"int8", "int32"}
+    # A branch with a scale of its own that others read too is brought to the common one.
+    assert Graph.parse(full).operator_counts()["QUANTIZE"] == 3
+    assert fidelity(network, replace(FULL, equalize=equalize)) > 0.99
+
+
+def test_a_channel_that_training_switched_off_keeps_its_bias() -> None:
+    net = Network(seed=6)
+    x = net.conv(net.input, 8)
+    weights, bias = (int(i) for i in net.graph.operators[-1].inputs[1:])
+    dead = net.graph.constant(weights).copy()
+    dead[2], dead[5] = 0, 1e-20
+    net.graph.set_constant(weights, dead)
+    net.graph.set_constant(bias, np.linspace(1, 3, 8).astype(np.float32))
+    network = net.finish(net.embedding(net.conv(x, 16)))
+    assert fidelity(network) > 0.998
+
+
+def test_a_saved_recipe_replays_to_the_same_bytes() -> None:
+    recipe = replace(FULL, equalize="all", weight_share=0.3, bias_correction=True, ranges="mse")
+    again = Recipe.from_json(json.loads(json.dumps(recipe.to_json())))
+    assert again == recipe and made(steep(), again) == made(steep(), recipe)
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(
+    slopes=st.lists(st.floats(-12, 12, width=32), min_size=8, max_size=8),
+    bounded=st.booleans(),
+    spelled=st.booleans(),
+    equalize=st.sampled_from(["", "depthwise", "all"]),
+)
+def test_whatever_the_slopes_the_float_twin_is_the_same_function(
+    slopes: list[float], bounded: bool, spelled: bool, equalize: str
+) -> None:
+    net = Network(seed=8)
+    network = net.finish(net.embedding(net.conv(net.prelu(net.conv(net.input, 8), slopes), 16)))
+    kinds = FULL.spelled if spelled else ()
+    recipe = replace(FULL, bound_slopes=bounded, spelled=kinds, equalize=equalize)
+    twin, _ = float_twin(network, recipe, channel_statistics(network, CONTRACT, crops(4)))
+    images = np.random.default_rng(9).normal(0, 2, (3, 16, 16, 3)).astype(np.float32)
+    wanted = run_float(network, images)
+    np.testing.assert_allclose(run_float(twin, images), wanted, atol=1e-4 * np.abs(wanted).max())

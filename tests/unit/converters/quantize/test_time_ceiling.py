@@ -1,0 +1,113 @@
+"""A search under a ceiling of time: what exceeds it is never the answer, and the search goes on past it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_int8_quality import PLAIN, _set, uneven
+
+from converters.cli import main
+from converters.errors import CalibrationError
+from converters.graph.graph import Graph
+from converters.graph.latency import time_ratio
+from converters.quantize.budget import Candidate, CosineBudget, TimedBudget
+from converters.quantize.recipe import shipped
+from converters.quantize.search import SearchResult, search
+from converters.sources.float_model import FloatModel
+from tests.networks import CONTRACT, crops, tiny
+
+
+def searched(budget: TimedBudget | CosineBudget, plain=PLAIN) -> SearchResult:
+    model = FloatModel(uneven(), CONTRACT, 16, {}, (), 1.0)
+    return search(model, _set(crops(90)), plain, budget=budget)
+
+
+def float_depthwise(network: bytes) -> bool:
+    graph = Graph.parse(network)
+    return any(
+        graph.op_name(op) == "DEPTHWISE_CONV_2D" and graph.dtype_name(op.outputs[0]) == "float32"
+        for op in graph.operators
+    )
+
+
+def test_a_search_goes_on_to_a_faster_candidate() -> None:
+    """As on a small network whose conversions cost more than its depthwise convolutions do in float."""
+    cosine = CosineBudget(0.9)
+    assert len(searched(cosine).trials) == 1
+    found = searched(TimedBudget(cosine, 0.7, lambda network: 0.69 if float_depthwise(network) else 0.77))
+    assert found.met and found.best.what == "leave depthwise convolutions in float"
+    assert found.best.over == 0 and "0.69 of the time" in found.best.found
+    assert all(trial.over == pytest.approx(0.07) and not trial.met for trial in found.trials[:-1])
+    assert found.budget["goal"] == "a mean cosine of 0.9 to float, in at most 0.7 of its time"
+
+
+def test_what_is_too_slow_is_no_answer_however_near_to_float() -> None:
+    found = searched(
+        TimedBudget(CosineBudget(0.99999), 0.7, lambda network: 1.2 if float_depthwise(network) else 0.6)
+    )
+    assert not found.met and found.best.over == 0
+    assert not any(trial.kept for trial in found.trials if trial.over > 0)
+    assert not float_depthwise(found.network)
+    assert "(too slow) leave depthwise convolutions in float" in found.held_back()
+
+
+def test_where_all_are_too_slow_the_search_says_so() -> None:
+    found = searched(TimedBudget(CosineBudget(0.9), 0.5, lambda _: 0.8))
+    assert not found.met and found.best.over == pytest.approx(0.3)
+
+
+def test_the_ceiling_is_a_share_above_zero() -> None:
+    for most in (0.0, -1.0, float("nan"), float("inf")):
+        with pytest.raises(CalibrationError, match="expected a time ratio above 0"):
+            TimedBudget.of(CosineBudget(0.9), most, tiny(), CONTRACT, crops(1)[0])
+
+
+def test_time_is_measured_against_the_float_network() -> None:
+    network, crop = uneven(), crops(1)[0]
+    # Itself: the two take turns, so that a busy machine slows both.
+    assert time_ratio(network, network, CONTRACT, crop) == pytest.approx(1, abs=0.5)
+    verdict = TimedBudget.of(CosineBudget(0.9), 100, network, CONTRACT, crop).keeps(
+        Candidate(network, np.ones(4))
+    )
+    assert verdict.met and verdict.over == 0 and "of the time" in verdict.found
+
+
+def test_a_search_for_full_int8_leaves_nothing_in_float() -> None:
+    found = searched(CosineBudget(0.99999), shipped("full_int8"))
+    assert not found.met and found.recipe.quantizer == "integer" and not found.recipe.keep_float
+    assert all(trial.float_share == 0 for trial in found.trials)
+    tried = [trial.what for trial in found.trials]
+    assert tried[-2:] == ["clip where rounding and clipping lose least", "correct biases"]
+    assert len(tried) == len(set(tried)) and found.recipe.equalize
+    graph = Graph.parse(found.network)
+    assert "float32" not in {graph.dtype_name(i) for i in range(len(graph.tensors))}
+
+
+@pytest.fixture
+def workplace(tmp_path: Path) -> Path:
+    (tmp_path / "net.tflite").write_bytes(uneven())
+    (tmp_path / "crops").mkdir()
+    for number, pixels in enumerate(crops(60)):
+        Image.fromarray(pixels).save(tmp_path / "crops" / f"{number:02}.png")
+    return tmp_path
+
+
+def test_a_ceiling_that_nothing_keeps_is_exit_1_and_nothing_is_written(
+    workplace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ["--size", "16x16", "--color", "rgb", "--mean", "127.5", "--scale", "128"]
+    files = ["--calibration", str(workplace / "crops"), "--output", str(workplace / "out")]
+    convert = ["convert", str(workplace / "net.tflite"), *flags, *files, "--max-time-ratio", "0.001"]
+    assert main([*convert, "--recipe", "auto"]) == 1
+    said = capsys.readouterr().err
+    assert "in at most 0.001 of its time" in said and "(too slow)" in said and "nothing was written" in said
+    assert not (workplace / "out").exists()
+    assert main([*convert[:-1], "100", "--recipe", "auto"]) == 0
+    assert "of the time" in capsys.readouterr().out
+    assert "of the time" in (workplace / "out" / "net.report.html").read_text()
+    with pytest.raises(SystemExit) as usage:
+        main(convert)
+    assert usage.value.code == 2 and "--max-time-ratio takes --recipe auto" in capsys.readouterr().err

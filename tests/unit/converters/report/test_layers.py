@@ -1,0 +1,155 @@
+"""The error of every tensor of a real float and int8 network, and the map of where a network looks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from converters.analyze.layer_errors import layer_errors
+from converters.analyze.occlusion import Attention, OcclusionMap, attention, occlusion_map
+from converters.data.calibration import real_inputs
+from converters.graph.graph import Graph
+from converters.quantize.aeq import quantize_int8
+from converters.quantize.statistics import TensorRange
+from edge_sdk.errors import InputError
+from edge_sdk.model.card import InputContract
+from edge_sdk.runtime.backends.litert import load_interpreter_class
+from tests.networks import CONTRACT, Network, crops, tiny
+
+
+def int8(network: bytes, pixels: np.ndarray, contract: InputContract = CONTRACT) -> bytes:
+    """Quantized with the true extremes of every tensor."""
+    graph = Graph.parse(network)
+    names = [graph.name(index) for index in graph.computed()]
+    ranges = {graph.name(graph.inputs[0]): TensorRange(*contract.real_range)}
+    graph.set_outputs(graph.computed())
+    interpreter = load_interpreter_class()(model_content=graph.to_bytes(), num_threads=1)
+    interpreter.allocate_tensors()
+    seen: dict[str, list[np.ndarray]] = {name: [] for name in names}
+    for position in range(len(pixels)):
+        inputs = real_inputs(pixels[position : position + 1], contract)
+        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], inputs)
+        interpreter.invoke()
+        for name, detail in zip(names, interpreter.get_output_details(), strict=True):
+            values = interpreter.get_tensor(detail["index"])
+            seen[name].append(np.array([values.min(), values.max()]))
+    for name, extremes in seen.items():
+        ranges[name] = TensorRange(float(np.min(extremes)), float(np.max(extremes)))
+    return quantize_int8(network, ranges)
+
+
+def test_every_tensor_of_the_float_network_has_its_row() -> None:
+    network, pixels = tiny(), crops(8)
+    found = layer_errors(network, int8(network, pixels), CONTRACT, pixels[:4])
+    graph = Graph.parse(network)
+    assert [t.tensor for t in found.tensors] == [graph.name(i) for i in graph.computed()]
+    assert [t.position for t in found.tensors] == list(range(len(found.tensors)))
+    assert (found.images, found.unmatched) == (4, 0)
+    for tensor in found.tensors:
+        assert tensor.sqnr_db is not None and 15 < tensor.sqnr_db < 70
+        assert 0.98 < tensor.cosine <= 1
+    assert found.to_json()["tensors"][0]["operator"] == "CONV_2D"
+
+
+def test_a_network_against_itself_differs_nowhere() -> None:
+    found = layer_errors(tiny(), tiny(), CONTRACT, crops(2))
+    assert all(
+        t.sqnr_db is None and t.rounding_db is None and t.cosine == pytest.approx(1) for t in found.tensors
+    )
+    assert found.worst() == ()
+
+
+def test_one_wide_channel_takes_the_steps_from_the_rest() -> None:
+    net = Network()
+    wide = net.constant(np.array([100.0] + [1.0] * 7, np.float32).reshape(1, 1, 1, 8))
+    culprit = net.binary("MUL", net.conv(net.input, 8), wide)
+    narrow = net.constant(np.array([0.01] + [1.0] * 7, np.float32).reshape(1, 1, 1, 8))
+    network = net.finish(net.embedding(net.binary("MUL", culprit, narrow)))
+    pixels = crops(8)
+    found = layer_errors(network, int8(network, pixels), CONTRACT, pixels[:4])
+    name = net.graph.name(culprit)
+    spans = {t.tensor: t.channel_steps for t in found.tensors}
+    assert spans[name] is not None and spans[name] < 8
+    order = [t.tensor for t in found.tensors]
+    steepest = found.steepest()
+    assert steepest is not None and order.index(steepest[1].tensor) == order.index(name) + 1
+
+
+def test_networks_without_a_common_name_give_no_rows() -> None:
+    network = Graph.parse(tiny())
+    for index in network.computed():
+        network.tensors[index].name = b"other" + str(index).encode()
+    found = layer_errors(tiny(), network.to_bytes(), CONTRACT, crops(1))
+    assert found.tensors == () and found.unmatched == 5 and found.steepest() is None
+
+
+def test_no_image_is_refused() -> None:
+    with pytest.raises(InputError, match="expected an image"):
+        layer_errors(tiny(), tiny(), CONTRACT, crops(1)[:0])
+
+
+def test_progress_is_told() -> None:
+    told: list[tuple[int, int]] = []
+    layer_errors(tiny(), tiny(), CONTRACT, crops(3), progress=lambda *step: told.append(step))
+    assert told == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_a_map_covers_the_image() -> None:
+    found = occlusion_map(tiny(), CONTRACT, crops(1)[0], patch_px=6, stride_px=4)
+    assert found.falls.shape == (4, 4)
+    assert (found.falls >= 0).all() and found.falls.max() > 0
+
+
+def test_a_patch_where_the_image_is_grey_already_costs_nothing() -> None:
+    crop = crops(1)[0]
+    crop[:, :8] = 128
+    falls = occlusion_map(tiny(), CONTRACT, crop, patch_px=4, stride_px=4).falls
+    assert falls[:, :2].max() < 1e-6 < falls[:, 2:].max()
+
+
+@pytest.mark.parametrize(("patch_px", "stride_px"), [(4, 5), (17, 4), (4, 0)])
+def test_a_patch_that_does_not_fit_is_refused(patch_px: int, stride_px: int) -> None:
+    with pytest.raises(InputError, match="stride <= patch"):
+        occlusion_map(tiny(), CONTRACT, crops(1)[0], patch_px=patch_px, stride_px=stride_px)
+
+
+def test_a_crop_of_another_size_is_refused() -> None:
+    with pytest.raises(InputError, match="expected a crop"):
+        occlusion_map(tiny(), CONTRACT, crops(1, (20, 20, 3))[0])
+
+
+def test_maps_of_two_networks_are_compared() -> None:
+    contract = InputContract(32, 32, "rgb", (127.5,) * 3, (128.0,) * 3)
+    net = Network((1, 32, 32, 3))
+    network = net.finish(net.embedding(net.conv(net.input, 8)))
+    found = attention((("a", network), ("b", network)), contract, crops(1, (32, 32, 3))[0], image="x.png")
+    assert found.agreement() == pytest.approx(1)
+    assert [m["network"] for m in found.to_json()["maps"]] == ["a", "b"]
+
+
+def test_a_flat_map_agrees_with_nothing() -> None:
+    flat = OcclusionMap(np.zeros((2, 2), np.float32), 24, 8)
+    assert Attention("x", crops(1)[0], (("a", flat), ("b", flat))).agreement() is None
+    assert Attention("x", crops(1)[0], (("a", flat),)).agreement() is None
+
+
+@pytest.mark.real
+def test_a_face_network_shows_the_tensor_before_its_global_depthwise(shared: Path) -> None:
+    """Known of this network: the last 1x1 convolution and its PReLU have a few channels far wider than the rest."""
+    from converters.data.image_set import ImageSet, evenly
+    from converters.sources import read_source
+    from converters.sources.float_model import canonical
+
+    contract = InputContract(112, 112, "rgb", (0.0,) * 3, (1.0,) * 3)
+    images = ImageSet.open(shared / "faces" / "lfw_calibration_aligned112.tar")
+    pixels = images.crops(contract, names=evenly(images.names, 24)).pixels
+    inputs = real_inputs(pixels[:2], contract)
+    source = read_source(shared / "zoo" / "mobilefacenet_y1_float32.tflite", contract=contract, inputs=inputs)
+    network = canonical(source, contract, inputs).network
+    integer = int8(network, pixels, contract)
+    found = layer_errors(network, integer, contract, pixels[:4])
+    assert {t.tensor for t in found.worst(2)} == {"conv_6sep_batchnorm/add_1", "add_44"}
+    steepest = found.steepest()
+    assert steepest is not None and steepest[1].tensor == "conv_6dw7_7_batchnorm/add_1"

@@ -1,0 +1,406 @@
+"""What the page says, to whom it is safe, and that it is the same each time."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from typing import Any
+
+import numpy as np
+import pytest
+import report_samples as samples
+
+from converters.evaluate.metrics import Interval, PairedDifference
+from converters.report.comparison_verdict import verdicts
+from converters.report.page import page_json, render_page
+from converters.results import ConversionResult, ReportVerdict
+
+
+class Outline(HTMLParser):
+    """The elements of a page and its text."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.by_tag: dict[str, list[str]] = {}
+        self._open: list[str] = []
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        self._open.append(tag)
+        self.by_tag.setdefault(tag, []).append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        while self._open and self._open.pop() != tag:
+            pass
+
+    def handle_data(self, data: str) -> None:
+        for tag in self._open:
+            self.by_tag[tag][-1] += data
+
+    @property
+    def text(self) -> str:
+        return self.by_tag["main"][0].replace("\N{NO-BREAK SPACE}", " ")
+
+
+@pytest.fixture(scope="module")
+def full() -> str:
+    return render_page(**samples.everything())
+
+
+@pytest.fixture(scope="module")
+def hostile() -> str:
+    return render_page(**samples.everything(name=samples.HOSTILE), thumbnails={})
+
+
+def test_the_verdict_is_the_first_heading_of_a_conversion() -> None:
+    outline = Outline(render_page(title="door", conversion=samples.report(cosine=0.86)))
+    assert next(tag for tag, _ in outline.elements if re.fullmatch("h[1-6]", tag)) == "h1"
+    assert outline.by_tag["h1"] == [
+        "Far from the float model; do not deploy it before its error rates are measured."
+    ]
+    assert "door.cpu_int8.tflite keeps a cosine of 0.8600 (least 0.7600) to float" in outline.text
+
+
+@pytest.mark.parametrize(
+    ("cosine", "level"), [(0.999, "good"), (0.97, "caution"), (0.9, "bad")], ids=["close", "off", "far"]
+)
+def test_the_verdict_follows_the_cosine(cosine: float, level: str) -> None:
+    report = samples.report(cosine=cosine)
+    assert report.judge().level == level
+    assert f'class="verdict {level}"' in render_page(title="door", conversion=report)
+
+
+def test_a_conversion_without_integer_file_says_so() -> None:
+    report = samples.report()
+    alone = ConversionResult(**{**vars(report), "artefacts": report.artefacts[:1]})
+    assert "No integer artefact was asked for." in Outline(render_page(title="door", conversion=alone)).text
+
+
+def test_a_conversion_shows_source_contract_gates_files_and_operators() -> None:
+    text = Outline(render_page(title="door", conversion=samples.report())).text
+    for said in (
+        "door.onnx",
+        "ab" * 32,
+        "112x112 rgb, (pixel - 127.5) / 128",
+        "200 images of 500",
+        "every tensor has a static shape",
+        "1.33 MB",
+        "0.50×",
+        "1 partition",
+        "CONV_2D",
+        "100 images that calibration has not seen",
+        "a note on door",
+    ):
+        assert said in text
+
+
+def search_of(met: bool, trials: list[dict]) -> dict:
+    """A search as ``SearchResult.to_json`` says it."""
+    told = {"standard_error": 0.0002, "float_share": 0.125, "met": met, "found": "surely 0.8"}
+    budget = {"goal": "a mean cosine of 0.995 to float", "kind": "cosine", "least": 0.995}
+    return {
+        "budget": budget,
+        "met": met,
+        "trials": [{**told, **t} for t in trials],
+        "sensitive": [["conv_7", 0.01]],
+    }
+
+
+@pytest.mark.parametrize(
+    ("met", "said"), [(True, "reached."), (False, "missed; the best that was found is written.")]
+)
+def test_a_searched_recipe_shows_what_was_tried(met: bool, said: str) -> None:
+    trials = [
+        {"what": "plain: true min/max ranges", "cosine_mean": 0.8684, "cosine_min": 0.75, "kept": True},
+        {"what": f"equalize {samples.HOSTILE}", "cosine_mean": 0.8512, "cosine_min": 0.7, "kept": False},
+    ]
+    report = samples.report(searches={"cpu_int8": search_of(met, trials)})
+    text = Outline(render_page(title="door", conversion=report)).text
+    assert f"cpu_int8: searched for a mean cosine of 0.995 to float: {said}" in text
+    assert "0.8684" in text and "kept" in text and "dropped" in text and samples.HOSTILE in text
+    assert "12.5 %" in text and "conv_7" in text
+
+
+def test_a_failed_gate_is_said_with_what_was_found() -> None:
+    report = samples.report(
+        artefacts=(
+            samples.artefact("float32", "float32", 1.0),
+            samples.artefact("cpu_int8", "int8", 0.9, failed=True),
+        )
+    )
+    outline = Outline(render_page(title="door", conversion=report))
+    assert "FAIL" in outline.text and "NaN" in outline.text and "3 of 4" in outline.text
+
+
+def test_a_comparison_outranks_cosine_in_the_verdict(full: str) -> None:
+    outline = Outline(full)
+    assert outline.by_tag["h1"][0].startswith("The int8 file is worse than float: at FMR 10")
+    assert "95 % interval" in outline.text
+    assert "Far from the float model" not in outline.by_tag["header"][0]
+
+
+def test_equal_artefacts_on_few_subjects_prove_nothing() -> None:
+    """40 subjects without a difference leave 3 / 40 open (rule of three)."""
+    page = render_page(title="door", comparison=samples.comparison(noise=0.0))
+    assert "is not shown to be as good as float within 1 percentage point" in Outline(page).by_tag["h1"][0]
+    assert 'class="verdict caution"' in page
+
+
+def test_equal_artefacts_on_many_subjects_are_called_as_good_as_float() -> None:
+    page = render_page(title="door", comparison=samples.comparison(noise=0.0, subjects=400, each=2))
+    assert "is as good as float within 1 percentage point of TAR" in Outline(page).by_tag["h1"][0]
+    assert 'class="verdict good"' in page
+
+
+def judged(*ends: tuple[float, float], fmrs: tuple[float, ...] = (1e-1, 1e-2, 1e-3)) -> ReportVerdict:
+    """The verdict where the changes of TAR at these FMRs have these intervals."""
+    found = samples.comparison()
+    rows = tuple(
+        PairedDifference(
+            fmr, 0.9, 0.9 + (low + high) / 2, (low + high) / 2, Interval(low, high, 0.95, 1000, "")
+        )
+        for fmr, (low, high) in zip(fmrs, ends, strict=True)
+    )
+    first = type(found.candidates[0])(**{**vars(found.candidates[0]), "differences": rows})
+    return verdicts(type(found)(**{**vars(found), "candidates": (first,)}))[0]
+
+
+def test_proof_that_ends_where_a_handful_of_pairs_decides_is_still_good() -> None:
+    """12,480 non-mated comparisons: 12 false matches at FMR 1e-3, 125 at 1e-2."""
+    verdict = judged((-0.002, 0.002), (-0.008, 0.004), (-0.03, 0.02))
+    assert verdict.level == "good"
+    assert verdict.sentence.endswith("of TAR down to FMR 10⁻²; below, it is not shown")
+    assert "at FMR 10⁻² by −0.20 points" in verdict.basis and "at FMR 10⁻³ by −0.50 points" in verdict.basis
+
+
+def test_proof_that_ends_earlier_calls_for_caution() -> None:
+    verdict = judged((-0.002, 0.002), (-0.03, 0.02), (-0.001, 0.001))
+    assert verdict.level == "caution"
+    assert verdict.sentence.endswith("of TAR down to FMR 10⁻¹; below, it is not shown")
+
+
+def test_one_proven_loss_outweighs_everything() -> None:
+    verdict = judged((-0.001, 0.001), (-0.001, 0.001), (-0.2, -0.02))
+    assert verdict.level == "bad" and "worse than float: at FMR 10⁻³" in verdict.sentence
+
+
+def test_a_gain_is_good() -> None:
+    verdict = judged((0.0, 0.02), (0.01, 0.03), (-0.001, 0.2))
+    assert verdict.level == "good"
+    assert verdict.sentence.endswith("at every FMR that the data can support")
+
+
+def test_what_the_data_cannot_support_is_said_with_what_it_takes(full: str) -> None:
+    text = Outline(full).text
+    assert "The data cannot support it. It takes 3,000,000 non-mated comparisons (rule of three);" in text
+    assert "The data cannot support it. FPIR 0.01 takes 300 non-mated probes, found 80." in text
+
+
+def test_a_comparison_without_subjects_claims_no_error_rate() -> None:
+    found = samples.comparison()
+    first = found.candidates[0]
+    bare = type(first)(
+        **{**vars(first), "verification": None, "fidelity": None, "differences": (), "flips": ()}
+    )
+    page = render_page(
+        title="door", comparison=type(found)(**{**vars(found), "verification": None, "candidates": (bare,)})
+    )
+    text = Outline(page).text
+    assert "The data cannot say what the file loses" in text
+    assert "FMR 10" not in text
+
+
+def test_an_evaluation_alone_states_the_lowest_fmr_it_supports() -> None:
+    outline = Outline(render_page(title="door", evaluations=(samples.evaluation(),)))
+    assert outline.by_tag["h1"][0].startswith("The int8 file rejects ")
+    assert outline.by_tag["h1"][0].endswith("of mated comparisons at FMR 10⁻².")
+    assert "the data support claims down to FMR 10⁻³" in outline.text
+    assert "12,480 non-mated comparisons" in outline.text
+    for heading in (
+        "Operating points",
+        "Identification, 1:N",
+        "From score to probability",
+        "The worst errors",
+    ):
+        assert heading in outline.by_tag["h2"]
+
+
+def test_the_layers_name_the_culprit_in_words(full: str) -> None:
+    text = Outline(full).text
+    assert "Most is lost at operator 3, DEPTHWISE_CONV_2D door3" in text
+    assert "Operator 2, CONV_2D door2: rounding alone leaves 17.0 dB" in text
+    assert "spans 6 of 256 steps: few channels are wide and the rest pays for them" in text
+
+
+def test_no_operator_is_blamed_where_none_stands_out() -> None:
+    found = samples.layers()
+    even = tuple(type(t)(**{**vars(t), "sqnr_db": 21.0 - t.position / 10}) for t in found.tensors)
+    text = Outline(render_page(title="door", layers=type(found)(**{**vars(found), "tensors": even}))).text
+    assert "No operator stands out." in text and "At the output it is 0.87 %." in text
+    assert "Most is lost" not in text
+
+
+def test_one_page_shows_every_figure_once(full: str) -> None:
+    identifiers = re.findall(r'\bid="([^"]+)"', full)
+    assert len(identifiers) == len(set(identifiers))
+    assert full.count("<svg") == 6
+    targets = set(re.findall(r'href="#([^"]+)"', full)) | set(re.findall(r"url\(#([^)]+)\)", full))
+    assert targets <= set(identifiers)
+
+
+def test_images_are_shown_on_request_only() -> None:
+    arguments = samples.everything() | {"attention": ()}
+    without = render_page(**arguments)
+    assert "<img" not in without
+    assert "This page holds no image" in without and "thumbnails were not asked for" in without
+    name = arguments["comparison"].candidates[0].worst[0][0]
+    shown = render_page(**arguments, thumbnails={name: samples.pixels()})
+    assert "data:image/png;base64," in shown and f'alt="{name}"' in shown
+    assert "may be personal data" in shown and "This page holds no image" not in shown
+
+
+def test_attention_shows_the_image_and_a_map_per_network(full: str) -> None:
+    assert len(re.findall("<img ", full)) == 3
+    assert "Correlation of the first two maps" in full
+
+
+def test_gray_images_become_maps_too() -> None:
+    found = samples.attention()
+    gray = type(found)(found.image, found.pixels[..., :1], found.maps)
+    assert render_page(title="door", attention=(gray,)).count("<img ") == 3
+
+
+def test_names_cannot_become_markup(hostile: str) -> None:
+    outline = Outline(hostile)
+    assert [attributes for tag, attributes in outline.elements if tag == "script"] == [
+        {"type": "application/json", "id": "report"}
+    ]
+    assert not [
+        attributes
+        for tag, attributes in outline.elements
+        if any(name.startswith("on") for name in attributes)
+    ]
+    images = [attributes for tag, attributes in outline.elements if tag in {"img", "image"}]
+    assert all(str(attributes["src"]).startswith("data:image/png;base64,") for attributes in images)
+    assert hostile.lower().count("<style") == hostile.lower().count("</style") == 1
+    assert "alert(1)" in outline.text
+
+
+def test_nothing_outside_the_file_is_asked_for(full: str, hostile: str) -> None:
+    for page in (full, hostile):
+        outline = Outline(page)
+        for tag, attributes in outline.elements:
+            for name, value in attributes.items():
+                if name in {"src", "href", "action", "data", "srcset", "poster", "xlink:href"}:
+                    assert str(value).startswith(("#", "data:image/png;base64,")), (tag, name, value)
+                assert not re.match("https?:", str(value)) or (tag, name) == ("svg", "xmlns")
+        assert "default-src &#x27;none&#x27;" in page
+        assert "@import" not in page and not re.search(r"url\((?!#)", page)
+
+
+def test_the_same_values_give_the_same_bytes(full: str) -> None:
+    assert render_page(**samples.everything()) == full
+
+
+def test_no_clock_and_no_path_is_in_the_page(full: str) -> None:
+    assert not re.search(r"\b20\d\d-\d\d-\d\d|/tmp/|/home/|/work/", full)
+
+
+def test_plots_take_their_colours_from_the_page(full: str) -> None:
+    drawings = re.findall(r"<svg.*?</svg>", full, re.DOTALL)
+    assert drawings and all("var(--base)" in svg or "var(--candidate)" in svg for svg in drawings)
+    assert not re.findall(r"(?:fill|stroke): #[0-9a-f]{6}", "".join(drawings))
+
+
+def test_the_page_holds_its_json(full: str, hostile: str) -> None:
+    for page, name in ((full, "door"), (hostile, samples.HOSTILE)):
+        block = re.search(r'<script type="application/json" id="report">(.*?)</script>', page, re.DOTALL)
+        assert block is not None
+        expected = json.loads(json.dumps(page_json(**samples.everything(name=name)), allow_nan=False))
+        assert json.loads(block[1]) == expected
+
+
+def test_the_json_says_what_the_page_says() -> None:
+    arguments = samples.everything()
+    data = page_json(**arguments)
+    assert data["conversion"] == arguments["conversion"].to_json()
+    assert data["comparison"] == arguments["comparison"].to_json()
+    assert data["evaluations"][1] == arguments["evaluations"][1].to_json()
+    assert data["layers"]["tensors"][2]["rounding_db"] == 17.0
+    assert data["verdict"] == [data["verdict"][0]] and "worse than float" in data["verdict"][0]
+    assert "pixels" not in data["attention"][0]
+
+
+def test_a_page_of_nothing_says_that_nothing_was_measured() -> None:
+    assert "Nothing was measured." in Outline(render_page(title="door")).text
+
+
+def test_several_candidates_and_evaluations_share_a_page() -> None:
+    arguments = samples.everything()
+    found = arguments["comparison"]
+    first = found.candidates[0]
+    other = type(first)(**{**vars(first), "artefact": samples.identity("search_int8", "int8")})
+    arguments["comparison"] = type(found)(**{**vars(found), "candidates": (first, other)})
+    arguments["evaluations"] += (samples.evaluation("search_int8", "int8"),)
+    page = render_page(**arguments)
+    identifiers = re.findall(r'\bid="([^"]+)"', page)
+    assert len(identifiers) == len(set(identifiers))
+    # Two files of one precision are told apart by their names.
+    assert "door.search_int8.tflite</text>" in page
+    assert Outline(page).by_tag["header"][0].count("TAR changes at FMR") == 2
+
+
+def test_matplotlib_loads_where_it_draws(run_python: Callable[..., Any]) -> None:
+    done = run_python(
+        "import sys, converters.pipeline.convert, converters.report.page;"
+        "print([m for m in ('matplotlib', 'PIL', 'tensorflow') if m in sys.modules])"
+    )
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_a_missing_matplotlib_is_said_with_the_fix(run_python: Callable[..., Any]) -> None:
+    done = run_python(
+        "import sys; sys.path.insert(0, 'tests'); sys.modules['matplotlib'] = None\n"
+        "import report_samples\n"
+        "from converters.errors import ConversionError\n"
+        "from converters.report.page import render_page\n"
+        "try: render_page(title='door', layers=report_samples.layers())\n"
+        "except ConversionError as error: print(error, error.hint)"
+    )
+    assert "matplotlib" in done.stdout and "pip install 'edge-sdk[convert]'" in done.stdout, done.stderr
+
+
+def test_drawing_leaves_matplotlibs_settings_alone() -> None:
+    import matplotlib
+
+    before = dict(matplotlib.rcParams)
+    render_page(title="door", layers=samples.layers())
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_a_candidate_that_lost_nothing_has_no_layer_to_blame() -> None:
+    found = samples.layers()
+    same = tuple(
+        type(t)(**{**vars(t), "sqnr_db": None, "rounding_db": None, "channel_steps": None})
+        for t in found.tensors
+    )
+    text = Outline(render_page(title="door", layers=type(found)(**{**vars(found), "tensors": same}))).text
+    assert "No tensor differs." in text
+
+
+def test_thumbnails_keep_their_shape() -> None:
+    name = "door/0001.jpg"
+    found = samples.comparison()
+    first = found.candidates[0]
+    named = type(first)(**{**vars(first), "worst": ((name, 0.5),), "flips": ()})
+    page = render_page(
+        title="door",
+        comparison=type(found)(**{**vars(found), "candidates": (named,)}),
+        thumbnails={name: np.zeros((40, 80, 3), np.uint8)},
+    )
+    assert re.search(r'width="72" height="36"', page)

@@ -1,0 +1,47 @@
+"""Small sources of every kind, made once by a process of its own."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge_sdk.model.card import InputContract
+
+SIDE = 32
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory):
+    """The folder that ``make_models.py`` fills."""
+    folder = tmp_path_factory.mktemp("models")
+    script = Path(__file__).with_name("make_models.py")
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, str(script), str(folder)],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return folder
+
+
+@pytest.fixture(scope="session")
+def contract():
+    return InputContract(SIDE, SIDE, "rgb", (127.5,) * 3, (128.0,) * 3)
+
+
+@pytest.fixture(scope="session")
+def gray():
+    return InputContract(SIDE, SIDE, "gray", (127.5,), (128.0,))
+
+
+@pytest.fixture(scope="session")
+def images():
+    """Eight different images as the contracts normalize them."""
+    pixels = np.random.default_rng(0).integers(0, 256, size=(8, SIDE, SIDE, 3))
+    return ((pixels - 127.5) / 128).astype(np.float32)

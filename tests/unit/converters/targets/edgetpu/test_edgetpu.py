@@ -1,0 +1,233 @@
+"""The Edge TPU: what is predicted of it, and what its compiler says, read from a log of its documented form."""
+
+from __future__ import annotations
+
+import hashlib
+import stat
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from converters.data.embedding import embed_crops
+from converters.errors import TargetError
+from converters.graph.attach_card import with_card
+from converters.graph.graph import Graph
+from converters.graph.rewrites.dense_as_convolution import dense_as_convolution
+from converters.targets.base import Finished
+from converters.targets.edgetpu import compiler as edgetpu_compiler
+from converters.targets.edgetpu import target as edgetpu
+from converters.targets.edgetpu.placement import BEHIND, place, table
+from edge_sdk.model.card import CARD_NAME, ModelCard
+from edge_sdk.model.model_file import split
+from edge_sdk.runtime.backends.litert import LiteRtBackend
+from tests.integer_networks import IntegerNetwork
+from tests.networks import CONTRACT, crops
+from tests.operator_networks import IMAGE, leaky, options
+
+MakeCard = Callable[..., ModelCard]
+Install = Callable[..., None]
+
+# As edgetpu_compiler 16.0 prints it with -s; the sizes and the rows are the test's.
+LOG = """Edge TPU Compiler version 16.0.384591198
+Started a compilation timeout timer of 180 seconds.
+
+Model compiled successfully in 577 ms.
+
+Input model: network.tflite
+Input size: 8.58MiB
+Output model: network_edgetpu.tflite
+Output size: 8.70MiB
+On-chip memory used for caching model parameters: 6.08MiB
+On-chip memory remaining for caching model parameters: 512.00KiB
+Off-chip memory used for streaming uncached model parameters: 1.70MiB
+Number of Edge TPU subgraphs: 1
+Total number of operations: {total}
+Operation log: network_edgetpu.log
+
+Operator                       Count      Status
+
+{rows}
+Compilation child process completed within timeout period.
+Compilation succeeded!
+"""
+BEHIND_IT = "More than one subgraph is not supported"
+
+
+def log(*rows: tuple[str, int, str]) -> str:
+    lines = "\n".join(f"{name:<30} {count:<10} {status}" for name, count, status in rows)
+    return LOG.format(total=sum(count for _, count, _ in rows), rows=lines)
+
+
+def small(dtype: type = np.int8) -> bytes:
+    net = IntegerNetwork((1, 16, 16, 3), dtype=dtype)
+    return net.finish(net.head(net.depthwise(net.convolution(net.input))))
+
+
+MAPPED = [
+    (name, 1, edgetpu_compiler.MAPPED) for name in ("CONV_2D", "DEPTHWISE_CONV_2D", "MEAN", "FULLY_CONNECTED")
+]
+
+
+def finished(network: bytes, make_card: MakeCard) -> Finished:
+    return Finished.of("face.edgetpu_int8.tflite", with_card(network, make_card()), {})
+
+
+@pytest.fixture
+def compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
+    """Puts a program on the PATH that writes a file and prints what it is told, as the compiler does."""
+
+    def install(text: str, *, code: int = 0, writes: bool = True) -> None:
+        folder = tmp_path / "bin"
+        folder.mkdir(exist_ok=True)
+        program = folder / edgetpu_compiler.PROGRAM
+        program.write_text(
+            f"#!{sys.executable}\n"
+            "import pathlib, sys\n"
+            "folder, source = sys.argv[sys.argv.index('-o') + 1], pathlib.Path(sys.argv[-1])\n"
+            f"if {writes}:\n"
+            "    pathlib.Path(folder, source.stem + '_edgetpu.tflite').write_bytes(b'compiled' + source.read_bytes()[:8])\n"
+            f"print({text!r})\n"
+            f"sys.exit({code})\n"
+        )
+        program.chmod(program.stat().st_mode | stat.S_IXUSR)
+        monkeypatch.setenv("PATH", str(folder))
+
+    return install
+
+
+def test_the_log_is_read() -> None:
+    found = edgetpu_compiler.parse_log(
+        log(*MAPPED, ("LEAKY_RELU", 11, "Operation not supported"), ("CONV_2D", 12, BEHIND_IT))
+    )
+    assert found.version == "16.0.384591198"
+    assert (found.mapped, sum(count for _, count, _ in found.on_cpu)) == (4, 23)
+    assert found.on_chip_bytes == round(6.08 * (1 << 20))
+    assert found.streamed_bytes == round(1.70 * (1 << 20))
+
+
+def test_what_is_no_log_is_refused() -> None:
+    with pytest.raises(TargetError, match="a table of operators"):
+        edgetpu_compiler.parse_log(
+            "Edge TPU Compiler version 16.0.384591198\nInternal compiler error. Aborting!\n"
+        )
+
+
+def test_without_the_compiler_the_report_says_how_to_get_it(
+    make_card: MakeCard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    made = edgetpu.finish(finished(small(), make_card))
+    assert not made.files
+    assert [finding.severity for finding in made.findings] == ["note"]
+    assert "apt-get" in made.findings[0].advice
+    assert made.figures["Operators on the Edge TPU, predicted"] == "4 of 4"
+
+
+def test_the_compilers_file_lies_beside_and_an_agreement_is_quiet(
+    make_card: MakeCard, compiler: Install
+) -> None:
+    compiler(log(*MAPPED))
+    made = edgetpu.finish(finished(small(), make_card))
+    asked = finished(small(), make_card)
+    network, beside = split(made.files["face.edgetpu_int8_edgetpu.tflite"])
+    assert network.startswith(b"compiled")
+    card = ModelCard.from_bytes(beside[CARD_NAME])
+    assert card.source == {"compiled_from": asked.model_id.hex()}
+    assert card.network_sha256 == hashlib.sha256(network).hexdigest()
+    assert made.findings == ()
+    assert made.figures["Operators on the Edge TPU, compiled"] == "4 of 4"
+    assert made.tables[-1].rows[0] == ("CONV_2D", "1", edgetpu_compiler.MAPPED)
+
+
+def test_what_the_compiler_leaves_to_the_cpu_is_refused_and_the_difference_is_said(
+    make_card: MakeCard, compiler: Install
+) -> None:
+    compiler(
+        log(
+            *MAPPED[:3],
+            (
+                "FULLY_CONNECTED",
+                1,
+                "Operation is otherwise supported, but not mapped due to some unspecified limitation",
+            ),
+        )
+    )
+    made = edgetpu.finish(finished(small(), make_card))
+    refused, difference = made.findings
+    assert (refused.severity, refused.rule) == ("refused", "compiled")
+    assert "1 FULLY_CONNECTED run on the CPU" in refused.found
+    assert "FULLY_CONNECTED 0, expected 1" in difference.found
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("ERROR: Didn't find op for builtin opcode 'CONV_2D' version '6'.\nInvalid model: network.tflite", "CONV_2D"),
+        ("Compilation failed: Model failed in Tflite interpreter.", "Tflite interpreter"),
+        ("", "exit code 1"),
+    ],
+)  # fmt: skip
+def test_a_failed_compilation_is_one_error_with_its_reason(
+    text: str, says: str, make_card: MakeCard, compiler: Install
+) -> None:
+    compiler(text, code=1, writes=False)
+    with pytest.raises(TargetError, match=says):
+        edgetpu.finish(finished(small(), make_card))
+
+
+def test_only_what_depends_on_an_unmapped_operator_falls_with_it() -> None:
+    net = IntegerNetwork(IMAGE)
+    left = net.convolution(leaky(0.3)(net, net.input))
+    right = net.convolution(net.convolution(net.input))
+    network = net.finish(net.head(net.apply("ADD", [left, right], IMAGE, options("Add"), version=2)))
+    placement = place(Graph.parse(network))
+    assert placement.mapped == 2
+    assert sorted(placement.why.values()).count(BEHIND) == 4
+
+
+def test_a_table_says_who_runs_what() -> None:
+    net = IntegerNetwork(IMAGE)
+    rows = table(Graph.parse(net.finish(net.convolution(leaky(0.3)(net, net.convolution(net.input)))))).rows
+    assert ("CONV_2D", "1", "Edge TPU") in rows
+    assert ("CONV_2D", "1", f"CPU: {BEHIND}") in rows
+
+
+@pytest.mark.parametrize("flat", [True, False])
+def test_a_dense_layer_as_a_convolution_gives_the_same_integers(flat: bool) -> None:
+    net = IntegerNetwork((1, 16, 16, 3))
+    x = net.convolution(net.input)
+    x = net.reduced(x, keep=not flat)
+    network = net.finish(net.fully_connected(x, 8, axis=0))
+    graph = Graph.parse(network)
+    assert dense_as_convolution(graph) == 1
+    adapted = graph.to_bytes()
+    assert "FULLY_CONNECTED" not in Graph.parse(adapted).operator_counts()
+    outputs = []
+    for data in (network, adapted):
+        backend = LiteRtBackend(data)
+        backend.input_view()[...] = np.random.default_rng(3).integers(-128, 128, (1, 16, 16, 3))
+        backend.invoke()
+        outputs.append(backend.output_view().copy())
+    np.testing.assert_array_equal(*outputs)
+    assert np.ptp(outputs[0]) > 0
+    assert embed_crops(adapted, CONTRACT, crops(2)).shape == (2, 8)
+
+
+def test_a_dense_layer_of_one_scale_stays() -> None:
+    network = small()
+    assert edgetpu.adapt(network) == network
+
+
+def test_the_estimate_is_a_floor_that_grows_with_streamed_parameters() -> None:
+    net = IntegerNetwork(IMAGE)
+    wide = net.apply(
+        "RESHAPE", [net.input, net.constant(np.array([1, 2048], np.int32))], (1, 2048), options("Reshape")
+    )
+    heavy = edgetpu.TARGET.estimate(Graph.parse(net.finish(net.fully_connected(wide, 4608))))
+    light = edgetpu.TARGET.estimate(Graph.parse(small()))
+    assert heavy is not None and light is not None
+    assert heavy.milliseconds > 3 > 0.01 > light.milliseconds
+    assert "over USB 3" in heavy.basis

@@ -1,0 +1,210 @@
+"""Compiling for Ethos-U with the real compiler: what it takes, what it leaves, what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ai_edge_litert import schema_py_generated as schema
+
+from converters.errors import TargetError
+from converters.graph.attach_card import with_card
+from converters.graph.graph import Graph
+from converters.targets.base import Finished, Finishing, settings_of
+from converters.targets.ethos_u import target as ethos_u
+from converters.targets.ethos_u.vela import ACCELERATORS, Compiled, Configuration, compile_network
+from converters.targets.rule import RuleFinding, judge
+from edge_sdk.model.card import ModelCard
+from edge_sdk.model.model_file import ModelFile
+from tests.integer_networks import IntegerNetwork
+from tests.networks import CONTRACT, tiny
+
+
+def whole() -> bytes:
+    """A network that every Ethos-U runs whole."""
+    net = IntegerNetwork()
+    return net.finish(net.head(net.convolution(net.input)))
+
+
+def with_length_of_one() -> bytes:
+    """The same with an L2 normalization, which no Ethos-U has."""
+    net = IntegerNetwork()
+    x = net.head(net.convolution(net.input))
+    options = schema.L2NormOptionsT()
+    return net.finish(net.apply("L2_NORMALIZATION", [x], (1, 8), options, version=2))
+
+
+def with_division() -> bytes:
+    """A division, which the U85 alone has."""
+    net = IntegerNetwork()
+    x = net.convolution(net.input)
+    y = net.apply("DIV", [x, net.weights((1, 1, 1, 8), axis=None)], net.shape(x), schema.DivOptionsT())
+    return net.finish(net.head(y))
+
+
+def finished(network: bytes, **settings: str) -> Finished:
+    card = ModelCard("tiny", "1", "ethos-u", "int8", 8, CONTRACT, "")
+    said = {f"ethos-u.{name.replace('_', '-')}": value for name, value in settings.items()}
+    return Finished(
+        file="tiny.ethos_u_int8.tflite",
+        data=with_card(network, card),
+        network=network,
+        card=card,
+        settings=settings_of(ethos_u.TARGET, said),
+    )
+
+
+@pytest.fixture(scope="module")
+def compiled() -> Compiled:
+    return compile_network(whole(), Configuration("ethos-u55-128"))
+
+
+def test_a_whole_network_is_one_operator_afterwards(compiled: Compiled) -> None:
+    assert Graph.parse(compiled.network).operator_counts() == {"'ethos-u'": 1}
+    assert (compiled.npu_operators, compiled.cpu_operators) == (3, ())
+
+
+def test_what_vela_expects_fits_together(compiled: Compiled) -> None:
+    assert compiled.cycles > 0
+    assert compiled.milliseconds == pytest.approx(compiled.cycles / compiled.clock_hz * 1e3)
+    assert compiled.clock_hz == 500e6  # Ethos_U55_High_End_Embedded
+    assert compiled.sram_bytes >= 16 * 16 * 8  # the convolution's output
+    assert compiled.flash_bytes > 8 * 3 * 3 * 8  # its weights
+    assert compiled.dram_bytes == 0
+
+
+def test_a_faster_npu_is_expected_to_be_faster(compiled: Compiled) -> None:
+    larger = compile_network(whole(), Configuration("ethos-u55-256"))
+    slower_clock = compile_network(
+        whole(), Configuration("ethos-u55-128", "Ethos_U55_Deep_Embedded", "Sram_Only")
+    )
+    assert larger.cycles < compiled.cycles
+    assert slower_clock.clock_hz == 200e6
+    assert slower_clock.milliseconds > compiled.milliseconds
+
+
+@pytest.mark.parametrize("accelerator", ["ethos-u55-32", "ethos-u65-512", "ethos-u85-2048"])
+def test_compiles_for_every_family(accelerator: str) -> None:
+    assert accelerator in ACCELERATORS
+    assert compile_network(whole(), Configuration(accelerator)).cpu_operators == ()
+
+
+def test_a_float_network_is_left_to_the_cpu_whole_though_vela_exits_well() -> None:
+    network = tiny()
+    made = compile_network(network, Configuration("ethos-u55-128"))
+    assert made.npu_operators == 0
+    assert len(made.cpu_operators) == made.operators == len(Graph.parse(network).operators)
+    assert all("Float32" in operator.reason for operator in made.cpu_operators)
+
+
+def test_what_is_left_is_named_with_velas_reason() -> None:
+    (left,) = compile_network(with_length_of_one(), Configuration("ethos-u85-256")).cpu_operators
+    assert left.name == "L2_NORMALIZATION"
+
+
+@pytest.mark.parametrize(
+    ("build", "words"),
+    [
+        (lambda: Configuration("ethos-n78"), "expected an accelerator of ethos-u55-32"),
+        (lambda: Configuration("ethos-u55-128", "--help"), "expected a system config"),
+        (lambda: Configuration("ethos-u55-128", memory_mode="a b"), "expected a memory mode"),
+    ],
+)
+def test_what_cannot_be_compiled_for_is_refused_at_once(
+    build: Callable[[], Configuration], words: str
+) -> None:
+    with pytest.raises(TargetError, match=words):
+        build()
+
+
+@pytest.mark.parametrize(
+    ("configuration", "words"),
+    [
+        (Configuration("ethos-u55-128", memory_mode="Nothing"), "Section Memory_Mode.Nothing not found"),
+        (Configuration("ethos-u55-128", config_file="/none.ini"), "not readable"),
+    ],
+)
+def test_velas_own_refusals_are_handed_on(configuration: Configuration, words: str) -> None:
+    with pytest.raises(TargetError, match=words):
+        compile_network(whole(), configuration)
+
+
+def test_a_damaged_file_ends_the_child_alone() -> None:
+    with pytest.raises(TargetError, match=r"vela .* (crashed|refused|gave up)"):
+        compile_network(whole()[:900], Configuration("ethos-u55-128"))
+
+
+def test_vela_is_stopped_when_it_takes_too_long() -> None:
+    with pytest.raises(TargetError, match=r"longer than 0\.01 s"):
+        compile_network(whole(), Configuration("ethos-u55-128"), timeout_s=0.01)
+
+
+def test_finishing_compiles_for_each_accelerator_asked_for() -> None:
+    made = ethos_u.finish(finished(whole(), accelerators="ethos-u55-128, ethos-u85-256"))
+    assert sorted(made.files) == ["tiny.ethos-u55-128.tflite", "tiny.ethos-u85-256.tflite"]
+    assert made.findings == ()
+    assert [row[0] for row in made.tables[0].rows] == ["ethos-u55-128", "ethos-u85-256"]
+    assert all(text.endswith("3 of 3 operators on the NPU") for text in made.figures.values())
+    assert made.estimate is not None
+    assert "not measured" in made.estimate.basis
+
+
+def test_the_compiled_file_carries_the_card_and_its_own_digest(tmp_path: Path) -> None:
+    made = ethos_u.finish(finished(whole()))
+    path = tmp_path / "tiny.tflite"
+    path.write_bytes(made.files["tiny.ethos-u55-128.tflite"])
+    assert ModelFile.open(path).card.name == "tiny"
+    # The compiler's own bytes, not packed again: it counts on the order of its tensors.
+    assert path.read_bytes().startswith(compile_network(whole(), Configuration("ethos-u55-128")).network)
+
+
+def refused(made: Finishing) -> list[RuleFinding]:
+    return [finding for finding in made.findings if finding.severity == "refused"]
+
+
+def test_an_operator_on_the_cpu_is_refused_under_the_rules_name() -> None:
+    made = ethos_u.finish(finished(with_length_of_one()))
+    (finding,) = refused(made)
+    assert finding.rule == "every-operator-on-the-npu"
+    assert finding.found.startswith("1 L2_NORMALIZATION run on the CPU")
+    assert "the host does it" in finding.advice
+    (predicted,) = judge(ethos_u.TARGET.file_rules, Graph.parse(with_length_of_one()))
+    assert predicted.rule == finding.rule
+
+
+def test_a_division_is_refused_for_the_older_ones_and_a_note_in_the_rules() -> None:
+    (note,) = judge(ethos_u.TARGET.file_rules, Graph.parse(with_division()))
+    assert note.severity == "note"
+    assert "ethos-u85-256" in note.advice
+    assert len(refused(ethos_u.finish(finished(with_division())))) == 1
+    assert refused(ethos_u.finish(finished(with_division(), accelerators="ethos-u85-256"))) == []
+
+
+def test_a_prelu_in_integers_is_slow() -> None:
+    net = IntegerNetwork()
+    network = net.finish(net.head(net.prelu_of(net.convolution(net.input))))
+    (finding,) = judge(ethos_u.TARGET.file_rules, Graph.parse(network))
+    assert (finding.severity, finding.rule) == ("slow", "slopes-spelled-out")
+    slower = compile_network(network, Configuration("ethos-u55-128"))
+    assert slower.cycles > 1.5 * compile_network(whole(), Configuration("ethos-u55-128")).cycles
+
+
+def test_a_float_file_is_refused_before_it_is_compiled() -> None:
+    found = judge(ethos_u.TARGET.file_rules, Graph.parse(tiny()))
+    assert {finding.severity for finding in found} == {"refused"}
+    assert "writes full int8" in found[0].advice
+
+
+def test_a_float_network_with_what_no_npu_has_is_refused_before_conversion() -> None:
+    net = IntegerNetwork(dtype=np.float32)
+    x = net.head(net.convolution(net.input))
+    network = net.finish(net.apply("SQRT", [x], (1, 8)))
+    (finding,) = judge(ethos_u.TARGET.network_rules, Graph.parse(network))
+    assert (finding.severity, finding.rule) == ("refused", "kinds-an-npu-has")
+
+
+def test_a_compiled_file_is_recognized(compiled: Compiled) -> None:
+    (finding,) = judge(ethos_u.TARGET.file_rules, Graph.parse(compiled.network))
+    assert (finding.severity, finding.rule) == ("note", "not-yet-compiled")

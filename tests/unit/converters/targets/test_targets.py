@@ -1,0 +1,289 @@
+"""Several targets at once: names, what is made once, what is refused and when, and the page that says it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from converters.cli import main
+from converters.errors import ConversionError, TargetError
+from converters.graph.graph import Graph
+from converters.pipeline.build import known_targets, recipes_of
+from converters.pipeline.convert import convert
+from converters.pipeline.options import ConversionOptions
+from converters.targets import TARGETS, page
+from converters.targets.rule import name_of, statement_of
+from edge_sdk.model.model_file import ModelFile, split
+from tests.integer_networks import IntegerNetwork
+from tests.networks import CONTRACT, Network, crops, tiny
+from tests.operator_networks import OPERATORS, one_operator
+
+ROOT = Path(__file__).parents[4]
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    folder = tmp_path / "crops"
+    folder.mkdir()
+    for number, pixels in enumerate(crops(36)):
+        Image.fromarray(pixels).save(folder / f"{number:02}.png")
+    return folder
+
+
+def request(tmp_path: Path, images: Path, network: bytes, *targets: str) -> ConversionOptions:
+    source = tmp_path / "tiny.tflite"
+    source.write_bytes(network)
+    return ConversionOptions(source, CONTRACT, images, tmp_path / "out", targets=targets)
+
+
+def swished() -> bytes:
+    net = Network()
+    return net.finish(net.embedding(net.unary("HARD_SWISH", net.conv(net.input, 8))))
+
+
+def flatbuffer(path: Path) -> bytes:
+    graph = Graph.parse(split(path.read_bytes())[0])
+    graph.drop_metadata()
+    graph.prune()
+    return graph.to_bytes()
+
+
+# Conversion
+
+
+def test_each_target_gets_a_file_of_its_own_and_a_section(tmp_path: Path, images: Path) -> None:
+    report = convert(request(tmp_path, images, tiny(), "cpu", "edgetpu", "mobile"))
+    recipes = ["float32", "float16", "dynamic_range", "cpu_int8", "edgetpu_int8", "mobile_int8"]
+    assert [artefact.recipe for artefact in report.artefacts] == recipes
+    assert [section.target for section in report.targets] == ["cpu", "edgetpu", "mobile"]
+    assert not any(section.refused for section in report.targets)
+    for recipe in recipes[3:]:
+        card = ModelFile.open(tmp_path / "out" / f"tiny.{recipe}.tflite").card
+        assert card is not None and card.target == recipe.removesuffix("_int8")
+    text = report.to_text()
+    assert "tiny.edgetpu_int8.tflite: 11 rules, none broken" in text
+    assert (
+        json.loads((tmp_path / "out" / "tiny.report.json").read_text())["targets"][1]["target"] == "edgetpu"
+    )
+
+
+def test_a_full_int8_file_has_no_float_tensor(tmp_path: Path, images: Path) -> None:
+    convert(request(tmp_path, images, tiny(), "edgetpu"))
+    graph = Graph.parse(flatbuffer(tmp_path / "out" / "tiny.edgetpu_int8.tflite"))
+    assert {graph.dtype_name(i) for i in range(len(graph.tensors))} <= {"int8", "int32"}
+
+
+def test_recipes_that_differ_in_their_name_alone_are_quantized_once(
+    tmp_path: Path, images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from converters.pipeline import build as production
+
+    names = []
+    whole = production.make_int8
+
+    def counted(network, recipe, *arguments, **extra):  # type: ignore[no-untyped-def]
+        names.append(recipe.name)
+        return whole(network, recipe, *arguments, **extra)
+
+    monkeypatch.setattr(production, "make_int8", counted)
+    convert(request(tmp_path, images, tiny(), "cpu", "mobile"))
+    assert names == ["cpu_int8"]
+
+
+def test_one_target_makes_what_it_makes_beside_others(tmp_path: Path, images: Path) -> None:
+    for folder, targets in (("a", ["edgetpu"]), ("b", ["cpu", "edgetpu"])):
+        (tmp_path / folder).mkdir()
+        convert(request(tmp_path / folder, images, tiny(), *targets))
+    one, other = (flatbuffer(tmp_path / folder / "out" / "tiny.edgetpu_int8.tflite") for folder in "ab")
+    assert one == other
+
+
+def test_a_refused_network_is_said_before_the_long_work(
+    tmp_path: Path, images: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "swished.tflite"
+    source.write_bytes(swished())
+    arguments = [
+        "--size",
+        "16x16",
+        "--color",
+        "rgb",
+        "--mean",
+        "127.5",
+        "--scale",
+        "128",
+        "--calibration",
+        str(images),
+    ]
+    code = main(
+        ["convert", str(source), "--target", "cpu,edgetpu", *arguments, "--output", str(tmp_path / "out")]
+    )
+    said = capsys.readouterr().err
+    assert code == 1
+    assert "edgetpu: float network breaks the rule an-int8-form: 1 HARD_SWISH" in said
+    assert "hint: train with RELU" in said and "--allow an-int8-form" in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_allowed_refusal_stays_in_the_report(tmp_path: Path, images: Path) -> None:
+    asked = request(tmp_path, images, swished(), "edgetpu")
+    with pytest.raises(TargetError):
+        convert(asked)
+    rules = ("an-int8-form", "operators-it-has", "nothing-on-the-cpu")
+    report = convert(replace(asked, allow=rules))
+    assert {finding.rule for finding in report.targets[0].refused} == set(rules)
+
+
+def test_a_saved_recipe_is_for_its_own_target(tmp_path: Path, images: Path) -> None:
+    first = request(tmp_path, images, tiny(), "edgetpu")
+    convert(first)
+    saved = tmp_path / "out" / "tiny.edgetpu_int8.recipe.json"
+    again = convert(replace(first, targets=("cpu", "edgetpu"), recipe=str(saved), output=tmp_path / "again"))
+    assert [artefact.recipe for artefact in again.artefacts][-2:] == ["cpu_int8", "edgetpu_int8"]
+    with pytest.raises(ConversionError, match="expected a recipe for cpu int8, found edgetpu int8"):
+        convert(replace(first, targets=("cpu",), recipe=str(saved)))
+
+
+def test_a_search_works_for_a_target_of_full_int8(tmp_path: Path, images: Path) -> None:
+    report = convert(replace(request(tmp_path, images, tiny(), "edgetpu", "mobile"), recipe="auto"))
+    assert set(report.searches) == {"edgetpu_int8", "mobile_int8"}
+    assert not any(section.refused for section in report.targets)
+
+
+def test_an_unknown_target_names_the_known_ones() -> None:
+    with pytest.raises(ConversionError, match=r"expected a target of cpu, edgetpu, .*, found 'npu'"):
+        known_targets(["cpu", "npu"])
+
+
+@pytest.mark.parametrize("command", ["convert", "lint"])
+def test_an_unknown_target_is_a_usage_error(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main([command, "missing.tflite", "--target", "cpu,gpu"])
+    assert stopped.value.code == 2
+    assert "expected a target of cpu, edgetpu" in capsys.readouterr().err
+
+
+def test_an_unknown_setting_is_refused_before_the_work(tmp_path: Path, images: Path) -> None:
+    asked = replace(request(tmp_path, images, tiny(), "cpu"), settings={"cpu.cores": "4"})
+    with pytest.raises(ConversionError, match="cpu: expected a setting of none, found 'cores'"):
+        convert(asked)
+
+
+def test_artefact_names_are_no_two_things() -> None:
+    recipes = recipes_of(list(TARGETS.values()))
+    assert len({recipe.name for recipe in recipes}) == len(recipes)
+    made = {name: source for target in TARGETS.values() for name, source in target.makes.items()}
+    assert all(target.makes[name] == made[name] for target in TARGETS.values() for name in target.makes)
+
+
+# Lint
+
+
+def written(tmp_path: Path, network: bytes) -> str:
+    path = tmp_path / "network.tflite"
+    path.write_bytes(network)
+    return str(path)
+
+
+def test_lint_says_what_is_slow_and_what_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code = main(["lint", written(tmp_path, one_operator("prelu", np.int8)), "--target", "cpu"])
+    out = capsys.readouterr().out
+    assert code == 0
+    assert "an integer file, as it would run" in out
+    assert "1 int8 PRELU run on LiteRT's own kernel" in out
+    assert "convert the float model with --target cpu" in out
+
+
+def test_lint_exits_with_1_where_a_target_refuses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = written(tmp_path, one_operator("hard_swish", np.int8))
+    assert main(["lint", path, "--target", "edgetpu", "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert found["refused"] and found["integer"]
+    findings = found["sections"][0]["parts"][0]["findings"]
+    assert {finding["rule"] for finding in findings} >= {"operators-it-has"}
+    assert main(["lint", path, "--target", "cpu"]) == 0
+
+
+def test_lint_looks_at_a_float_network_as_it_would_convert(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    net = Network(
+        (2, 16, 16, 3)
+    )  # a batch, and a PReLU spelled out in four operators: both mended on the way
+    x = net.conv(net.input, 8)
+    slopes = net.constant(np.full((1, 1, 1, 8), 0.25, np.float32))
+    zero = net.constant(np.zeros((1, 1, 1, 8), np.float32))
+    left = net.binary("MUL", net.binary("MINIMUM", x, zero), slopes)
+    x = net.binary("ADD", net.binary("MAXIMUM", x, zero), left)
+    path = written(tmp_path, net.finish(net.embedding(x)))
+    assert main(["lint", path, "--target", "cpu,edgetpu,mobile"]) == 0
+    assert "a float network, as it would convert" in capsys.readouterr().out
+
+
+def test_lint_of_a_broken_file_is_one_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["lint", written(tmp_path, tiny()[:200])]) == 3
+    assert capsys.readouterr().err.startswith("edge-convert: error: ")
+
+
+def test_every_operator_is_judged_without_a_fault(tmp_path: Path) -> None:
+    from converters.targets.lint import lint
+
+    targets = known_targets(["cpu", "edgetpu", "mobile"])
+    for name in OPERATORS:
+        for dtype in (np.float32, np.int8):
+            found = lint(written(tmp_path, one_operator(name, dtype)), targets)
+            assert len(found.sections) == len(targets)
+
+
+def test_what_litert_does_not_load_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["lint", written(tmp_path, one_operator("square", np.int8)), "--target", "cpu"]) == 1
+    assert "refused (loads): LiteRT does not load it: " in capsys.readouterr().out
+
+
+def test_a_network_without_a_head_is_judged_too(tmp_path: Path) -> None:
+    from converters.targets.lint import lint
+
+    net = IntegerNetwork((1, 8), dtype=np.float32)
+    found = lint(written(tmp_path, net.finish(net.fully_connected(net.input))), [TARGETS["mobile"]])
+    assert found.refused
+
+
+# The page
+
+
+def test_the_page_says_what_the_rules_say() -> None:
+    text = (ROOT / "docs" / "targets.md").read_text(encoding="utf-8")
+    assert text == page.to_markdown(TARGETS.values()), "edge-convert targets --markdown > docs/targets.md"
+
+
+def test_every_rule_is_stated() -> None:
+    for target in TARGETS.values():
+        for rule in (*target.network_rules, *target.file_rules):
+            assert statement_of(rule).endswith("."), name_of(rule)
+
+
+def test_targets_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["targets"]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list(TARGETS)
+    assert main(["targets", "--json"]) == 0
+    assert [entry["name"] for entry in json.loads(capsys.readouterr().out)] == list(TARGETS)
+
+
+# Dynamic range
+
+
+def test_dynamic_range_halves_nothing_but_the_weights(tmp_path: Path, images: Path) -> None:
+    report = convert(request(tmp_path, images, tiny(values=64), "cpu"))
+    dynamic = next(artefact for artefact in report.artefacts if artefact.recipe == "dynamic_range")
+    integer = next(artefact for artefact in report.artefacts if artefact.recipe == "cpu_int8")
+    assert dynamic.partitions == 1
+    assert dynamic.cosine_min > max(0.999, integer.cosine_min)
+    graph = Graph.parse(flatbuffer(tmp_path / "out" / "tiny.dynamic_range.tflite"))
+    types = {graph.dtype_name(i) for i in range(len(graph.tensors)) if graph.constant(i) is not None}
+    assert "int8" in types
+    assert {graph.dtype_name(i) for i in graph.computed()} == {"float32"}

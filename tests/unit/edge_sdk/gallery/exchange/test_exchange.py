@@ -1,0 +1,368 @@
+"""Exports that only their recipient opens, and commands that are obeyed once: what passes and what is refused."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge_sdk.errors import (
+    CommandRefusedError,
+    GalleryError,
+    GalleryFormatError,
+    InputError,
+    ModelMismatchError,
+    SealError,
+    SubjectExistsError,
+    SubjectUnknownError,
+)
+from edge_sdk.gallery import Gallery, InMemoryKey
+from edge_sdk.gallery.exchange import commands
+from edge_sdk.gallery.exchange.commands import Command, new_source, sign
+from edge_sdk.gallery.exchange.export import HEADER_BYTES
+
+KEY = InMemoryKey(bytes(range(32)))
+MODEL = hashlib.sha256(b"model").digest()
+D = 64
+FACES = np.random.default_rng(7).normal(size=(6, D)).astype(np.float32)
+
+
+def make(path: Path, **options: Any) -> Gallery:
+    return Gallery.create(path, key=KEY, **{"model_id": MODEL, "dimension": D, **options})
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Gallery:
+    gallery = make(tmp_path / "home")
+    with gallery.transaction() as t:
+        t.enrol("ann", FACES[:2], label="second floor", valid_from=1000, valid_until=5_000_000_000)
+        t.enrol("bob", FACES[2])
+        t.enrol("Zoë", FACES[3])
+        t.revoke("bob")
+    return gallery
+
+
+@pytest.fixture
+def office(tmp_path: Path) -> Gallery:
+    return make(tmp_path / "office", dtype="float16", suite="chacha20-poly1305")
+
+
+def recipient(gallery: Gallery) -> bytes:
+    return bytes.fromhex(gallery.status().recipient)
+
+
+def test_what_is_exported_is_recognized_elsewhere_and_keeps_its_restrictions(
+    home: Gallery, office: Gallery
+) -> None:
+    package = home.export("ann", "bob", recipient=recipient(office))
+    assert office.import_from(package) == ("ann", "bob")
+    ann, bob = office.subjects()
+    assert (ann.label, ann.templates, ann.valid_from_s, ann.valid_until_s, ann.revoked) == (
+        "second floor",
+        2,
+        1000,
+        5_000_000_000,
+        False,
+    )
+    assert (bob.templates, bob.revoked) == (1, True)
+    assert office.identify(FACES[0], threshold=0.99).subject == "ann"
+    assert not office.identify(FACES[2], threshold=0.5).accepted
+    content = office._vault.content
+    assert {row.tobytes().hex() for row in content.subjects["enrolled_by"]} == {home.status().gallery_id}
+    assert [e.event.event for e in home.audit().entries][-1] == "export"
+    assert [e.event.event for e in office.audit().entries] == ["create", "enrol", "enrol"]
+
+
+def test_everybody_is_exported_where_nobody_is_named(home: Gallery, office: Gallery) -> None:
+    assert office.import_from(home.export(recipient=recipient(office))) == ("ann", "bob", "Zoë")
+    entry = home.audit().entries[-1]
+    assert entry.event.detail == f"subjects=3,recipient={recipient(office).hex()}"
+
+
+def test_an_empty_gallery_exports_nobody(home: Gallery, office: Gallery) -> None:
+    assert home.import_from(office.export(recipient=recipient(home))) == ()
+
+
+def test_nothing_of_it_is_in_clear(home: Gallery, office: Gallery) -> None:
+    package = home.export("ann", recipient=recipient(office))
+    unit = FACES[0] / np.linalg.norm(FACES[0])
+    for secret in (
+        b"ann",
+        b"second floor",
+        unit.astype("<f2").tobytes()[:8],
+        unit.astype("<f4").tobytes()[:8],
+    ):
+        assert secret not in package
+    assert home.export("ann", recipient=recipient(office)) != package
+
+
+def test_only_the_recipient_opens_it(home: Gallery, office: Gallery, tmp_path: Path) -> None:
+    package = home.export("ann", recipient=recipient(office))
+    for other in (home, make(tmp_path / "other")):
+        with pytest.raises(SealError, match="another gallery"):
+            other.import_from(package)
+    # Writing oneself into the header does not help.
+    own = bytearray(package)
+    own[48:80] = recipient(home)
+    with pytest.raises(SealError):
+        home.import_from(bytes(own))
+
+
+def test_every_altered_byte_and_every_cut_is_refused_and_nobody_is_enrolled(
+    home: Gallery, office: Gallery
+) -> None:
+    package = home.export("bob", recipient=recipient(office))
+    before = office.status().generation
+    for at in range(len(package)):
+        altered = bytearray(package)
+        altered[at] ^= 1
+        with pytest.raises((SealError, GalleryFormatError, ModelMismatchError)):
+            office.import_from(bytes(altered))
+    for size in range(0, len(package), 7):
+        with pytest.raises((SealError, GalleryFormatError)):
+            office.import_from(package[:size])
+    with pytest.raises(SealError):
+        office.import_from(package + b"\0")
+    assert office.status().generation == before
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=300))
+def test_random_bytes_are_no_export(data: bytes) -> None:
+    from tests.simulated_file_system import SimulatedFileSystem
+
+    gallery = make(Path("g/g"), filesystem=SimulatedFileSystem())
+    with pytest.raises(GalleryFormatError):
+        gallery.import_from(data)
+
+
+def test_templates_of_another_model_are_refused(home: Gallery, tmp_path: Path) -> None:
+    for place, other in (("a", {"model_id": bytes(32)}), ("b", {"dimension": D * 2})):
+        gallery = make(tmp_path / place, **other)
+        with pytest.raises(ModelMismatchError, match="templates of model"):
+            gallery.import_from(home.export("ann", recipient=recipient(gallery)))
+
+
+def test_a_name_that_is_taken_imports_nobody(home: Gallery, office: Gallery) -> None:
+    office.enrol("bob", FACES[5])
+    with pytest.raises(SubjectExistsError):
+        office.import_from(home.export(recipient=recipient(office)))
+    assert [s.name for s in office.subjects()] == ["bob"]
+
+
+def test_a_recipient_that_is_none_and_a_stranger_are_refused(home: Gallery, office: Gallery) -> None:
+    for wrong in (b"", bytes(31), bytes(33), bytes(32)):
+        with pytest.raises(InputError, match="recipient"):
+            home.export("ann", recipient=wrong)
+    with pytest.raises(SubjectUnknownError):
+        home.export("nobody", recipient=recipient(office))
+
+
+def test_what_the_way_costs(home: Gallery, office: Gallery, tmp_path: Path) -> None:
+    back = make(tmp_path / "back")
+    office.import_from(home.export("Zoë", recipient=recipient(office)))
+    back.import_from(office.export("Zoë", recipient=recipient(back)))
+    for gallery, least in ((home, 0.9998), (office, 0.9998), (back, 0.9996)):
+        probe = gallery.transform_probe(FACES[3])
+        rows = gallery.references().matrix.astype(np.float64)
+        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+        assert (rows @ probe).max() > least
+
+
+def test_a_version_of_cryptography_without_hpke_says_the_fix(
+    home: Gallery, office: Gallery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import sys
+
+    monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives.hpke", None)
+    with pytest.raises(GalleryError, match="no HPKE") as caught:
+        home.export("ann", recipient=recipient(office))
+    assert "cryptography>=47" in str(caught.value.hint)
+
+
+PRIVATE, SOURCE = new_source()
+
+
+def command(gallery: Gallery, sequence: int, action: str = "revoke", **asked: Any) -> bytes:
+    asked = {"subject": "ann", **asked} if action != "enrol" else asked
+    made = Command(SOURCE, bytes.fromhex(gallery.status().gallery_id), sequence, action, **asked)
+    return sign(made, PRIVATE)
+
+
+def revoked(gallery: Gallery) -> list[str]:
+    return [s.name for s in gallery.subjects() if s.revoked]
+
+
+def test_a_known_source_is_obeyed_once_and_in_order(home: Gallery, tmp_path: Path) -> None:
+    home.add_source(SOURCE)
+    first, second = command(home, 5), command(home, 9, "reinstate")
+    done = home.obey(first)
+    assert (done.action, done.subjects, done.sequence) == ("revoke", ("ann",), 5)
+    assert revoked(home) == ["ann", "bob"]
+    assert home.sources() == {SOURCE.hex(): 5}
+    home.obey(second)
+    assert revoked(home) == ["bob"]
+    for replayed in (first, second, command(home, 8), command(home, 1)):
+        with pytest.raises(CommandRefusedError, match="obeyed or overtaken"):
+            home.obey(replayed)
+    assert revoked(home) == ["bob"]
+    again = Gallery.open(tmp_path / "home", key=KEY)
+    with pytest.raises(CommandRefusedError):
+        again.obey(second)
+    said = [(e.event.event, e.event.detail) for e in home.audit().entries]
+    assert ("command", f"source={SOURCE.hex()},sequence=9") in said
+
+
+def test_all_that_a_source_may_ask_for(home: Gallery, office: Gallery) -> None:
+    home.add_source(SOURCE)
+    office.enrol("dan", FACES[5])
+    package = office.export("dan", recipient=recipient(home))
+    assert home.obey(command(home, 1, "enrol", package=package)).subjects == ("dan",)
+    assert home.identify(FACES[5], threshold=0.99).subject == "dan"
+    done = home.obey(command(home, 2, "erase", subject="dan"))
+    assert done.receipt is not None
+    assert not done.receipt.provable
+    assert "dan" not in [s.name for s in home.subjects()]
+    assert home.sources() == {SOURCE.hex(): 2}
+
+
+def test_a_command_that_cannot_be_carried_out_is_not_used_up(home: Gallery) -> None:
+    home.add_source(SOURCE)
+    sent = command(home, 1, subject="dan")
+    with pytest.raises(SubjectUnknownError):
+        home.obey(sent)
+    assert home.sources() == {SOURCE.hex(): 0}
+    home.enrol("dan", FACES[5])
+    home.obey(sent)
+    assert "dan" in revoked(home)
+
+
+def test_a_source_that_is_not_known_or_no_more_is_refused(home: Gallery) -> None:
+    with pytest.raises(CommandRefusedError, match="does not know the source"):
+        home.obey(command(home, 1))
+    home.add_source(SOURCE)
+    with pytest.raises(InputError, match="known already"):
+        home.add_source(SOURCE)
+    home.remove_source(SOURCE)
+    with pytest.raises(InputError, match="not known"):
+        home.remove_source(SOURCE)
+    with pytest.raises(CommandRefusedError, match="does not know the source"):
+        home.obey(command(home, 1))
+    for wrong in (b"", bytes(31), bytes(33)):
+        with pytest.raises(InputError):
+            home.add_source(wrong)
+
+
+def test_a_source_that_was_taken_out_is_remembered_and_goes_on_where_it_was(home: Gallery) -> None:
+    home.add_source(SOURCE)
+    home.obey(command(home, 5))
+    home.remove_source(SOURCE)
+    assert home.sources() == {}
+    home.add_source(SOURCE)
+    assert home.sources() == {SOURCE.hex(): 5}
+    home.obey(command(home, 6, "reinstate"))
+    said = [e.event.event for e in home.audit().entries][-7:]
+    assert said == ["add-source", "revoke", "command", "remove-source", "add-source", "reinstate", "command"]
+    for number in range(commands.MAX_SOURCES - 1):
+        home.add_source(new_source()[1])
+        if number % 2:
+            home.remove_source(bytes.fromhex([*home.sources()][-1]))
+    with pytest.raises(InputError, match="are or were known"):
+        home.add_source(new_source()[1])
+    known = bytes.fromhex(next(iter(home.sources())))
+    home.remove_source(known)
+    home.add_source(known)
+
+
+def test_a_command_for_another_gallery_is_refused(home: Gallery, office: Gallery) -> None:
+    home.add_source(SOURCE)
+    with pytest.raises(CommandRefusedError, match="for the gallery"):
+        home.obey(command(office, 1))
+
+
+def test_every_altered_bit_of_a_command_is_refused(home: Gallery) -> None:
+    home.add_source(SOURCE)
+    sent = command(home, 1)
+    for at in range(len(sent)):
+        altered = bytearray(sent)
+        altered[at] ^= 1 << (at % 7)
+        with pytest.raises(CommandRefusedError):
+            home.obey(bytes(altered))
+    for size in range(len(sent)):
+        with pytest.raises(CommandRefusedError):
+            home.obey(sent[:size])
+    assert home.sources() == {SOURCE.hex(): 0}
+
+
+def signed(text: bytes) -> bytes:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    signature = Ed25519PrivateKey.from_private_bytes(PRIVATE).sign(commands.LABEL + SOURCE + text)
+    return f"edge-sdk command 1 {SOURCE.hex()} {signature.hex()}\n".encode() + text
+
+
+def test_what_is_signed_and_malformed_is_refused_all_the_same(home: Gallery) -> None:
+    home.add_source(SOURCE)
+    good = {"gallery": home.status().gallery_id, "sequence": 1, "action": "revoke", "subject": "ann"}
+    wrong: list[Any] = [
+        [],
+        None,
+        {**good, "sequence": 0},
+        {**good, "sequence": 1 << 63},
+        {**good, "sequence": 1.5},
+        {**good, "sequence": True},
+        {**good, "sequence": "1"},
+        {**good, "action": "open"},
+        {**good, "action": ["revoke"]},
+        {**good, "action": "enrol"},
+        {**good, "gallery": "zz"},
+        {**good, "gallery": 5},
+        {**good, "gallery": "00"},
+        {**good, "extra": 1},
+        {**good, "package": base64.b64encode(b"x").decode()},
+        {**good, "subject": ""},
+        {**good, "subject": 5},
+        {key: value for key, value in good.items() if key != "sequence"},
+    ]
+    for asked in wrong:
+        with pytest.raises(CommandRefusedError):
+            home.obey(signed(json.dumps(asked).encode()))
+    for text in (b"", b"{", b"\xff", b"[" * 100_000):
+        with pytest.raises(CommandRefusedError):
+            home.obey(signed(text))
+    assert home.sources() == {SOURCE.hex(): 0}
+    home.obey(signed(json.dumps(good).encode()))
+    with pytest.raises(CommandRefusedError, match="at most"):
+        home.obey(bytes(commands.MAX_COMMAND_BYTES + 1))
+
+
+def test_a_package_for_another_gallery_inside_a_command_is_refused(home: Gallery, office: Gallery) -> None:
+    home.add_source(SOURCE)
+    home.enrol("dan", FACES[5])
+    package = home.export("dan", recipient=recipient(office))
+    with pytest.raises(SealError):
+        home.obey(command(home, 1, "enrol", package=package))
+    assert home.sources() == {SOURCE.hex(): 0}
+
+
+def test_a_key_signs_only_as_itself() -> None:
+    other, _ = new_source()
+    made = Command(SOURCE, bytes(16), 1, "revoke", subject="ann")
+    with pytest.raises(InputError, match="not that of"):
+        sign(made, other)
+    with pytest.raises(InputError, match="expected 32"):
+        sign(made, b"short")
+
+
+def test_an_export_has_the_sizes_that_the_format_says(home: Gallery, office: Gallery) -> None:
+    package = home.export("Zoë", recipient=recipient(office))
+    content = 64 + 64 + 8 + len("Zoë".encode()) + 0 + 0 + 80
+    assert HEADER_BYTES == 96
+    assert len(package) == HEADER_BYTES + 32 + content + -content % 64 + 2 * D + 16

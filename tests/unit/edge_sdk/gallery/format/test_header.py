@@ -1,0 +1,311 @@
+"""Headers and contents that are refused, before memory is spent on them."""
+
+import re
+import struct
+import tracemalloc
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge_sdk.errors import GalleryFormatError
+from edge_sdk.gallery.format import content as contents
+from edge_sdk.gallery.format.content import (
+    AuditHead,
+    PolicyRecord,
+    empty_content,
+    pack_content,
+    parse_content,
+)
+from edge_sdk.gallery.format.header import (
+    MAGIC,
+    WRAPPED_BYTES,
+    Header,
+    Slot,
+    Suite,
+    TemplateType,
+    Transform,
+    pack_header,
+    parse_header,
+)
+from edge_sdk.gallery.format.sealing import aligned_buffer
+
+HEADER = Header(
+    suite=Suite.AES_256_GCM,
+    gallery_id=bytes(range(16)),
+    generation=7,
+    key_epoch=2,
+    model_id=bytes(range(32)),
+    dimension=4,
+    template_type=TemplateType.INT8,
+    transform=Transform.SHP3,
+    slots=(Slot(1, b"", bytes(WRAPPED_BYTES)), Slot(3, b"parameters", bytes(WRAPPED_BYTES))),
+)
+
+
+def content(subjects: int = 2) -> contents.Content:
+    table = np.zeros(subjects, contents.SUBJECT)
+    table["id"] = np.arange(16 * subjects, dtype=np.uint8).reshape(subjects, 16)
+    templates = np.zeros(subjects, contents.TEMPLATE)
+    templates["subject"] = np.arange(subjects)
+    templates["scale"] = 0.01
+    return replace(
+        empty_content(bytes(range(32)), TemplateType.INT8, 4),
+        subjects=table,
+        names=tuple(f"s{i}é" for i in range(subjects)),
+        labels=tuple("label" * (i % 2) for i in range(subjects)),
+        templates=templates,
+        matrix=np.arange(4 * subjects, dtype=np.int8).reshape(subjects, 4),
+        policy=(
+            PolicyRecord(1, critical=True, value=bytes(32)),
+            PolicyRecord(900, critical=False, value=b"kept"),
+        ),
+        sequences=((bytes(32), 5), (b"\1" * 32, 2**64 - 1)),
+        audit=AuditHead(3, 4, b"c" * 32, b"k" * 32),
+    )
+
+
+def aligned(data: bytes) -> memoryview:
+    buffer = aligned_buffer(len(data))
+    buffer[:] = data
+    return buffer.toreadonly()
+
+
+def parse(data: bytes) -> contents.Content:
+    return parse_content(aligned(data), TemplateType.INT8, 4)
+
+
+def test_a_header_comes_back() -> None:
+    packed = pack_header(HEADER)
+    assert parse_header(packed + b"body") == HEADER
+    assert len(packed) == 88 + (4 + 104) + (4 + 10 + 104)
+
+
+@pytest.mark.parametrize(
+    ("at", "value", "said"),
+    [
+        (0, b"\x88", "the first 8 bytes are not 894647410d0a1a0a"),
+        (8, b"\2\0", "expected gallery format version 1, found 2"),
+        (8, b"\0\0", "expected gallery format version 1, found 0"),
+        (10, b"\0\0", "unknown suite 0"),
+        (10, b"\3\0", "unknown suite 3"),
+        (12, struct.pack("<I", 4097), "header length 4097 is not in 196..4096"),
+        (12, struct.pack("<I", 0), "header length 0 is not in 196..4096"),
+        (12, struct.pack("<I", 0xFFFFFFFF), "header length 4294967295 is not in 196..4096"),
+        (12, struct.pack("<I", 88 + 108 + 3), "key slot 1 runs past the header"),
+        (12, struct.pack("<I", 88 + 108 + 4), "key slot 1 of type 3 with 114 bytes"),
+        (12, struct.pack("<I", 88 + 108 + 117), "key slot 1 of type 3 with 114 bytes"),
+        (12, struct.pack("<I", 88 + 108 + 119), "1 unknown bytes after the last key slot"),
+        (32, bytes(8), "generation is 0, it counts from 1"),
+        (80, bytes(2), "dimension is 0"),
+        (82, b"\0", "unknown dtype 0"),
+        (82, b"\3", "unknown dtype 3"),
+        (83, b"\2", "unknown transform 2"),
+        (84, b"\0\0", "0 key slots, expected 1..8"),
+        (84, b"\1\0", "118 unknown bytes after the last key slot"),
+        (84, b"\3\0", "key slot 2 runs past the header"),
+        (84, b"\x09\0", "9 key slots, expected 1..8"),
+        (86, b"\1\0", "reserved header field is 1, expected 0"),
+        (88, b"\0\0", "key slot 0 of type 0 with 104 bytes"),
+        (90, struct.pack("<H", 103), "key slot 0 of type 1 with 103 bytes"),
+        (90, struct.pack("<H", 0xFFFF), "key slot 0 of type 1 with 65535 bytes"),
+    ],
+)
+def test_a_field_out_of_range_is_refused_with_what_was_found(at: int, value: bytes, said: str) -> None:
+    packed = bytearray(pack_header(HEADER) + bytes(4096))
+    packed[at : at + len(value)] = value
+    with pytest.raises(GalleryFormatError, match=re.escape(said)) as caught:
+        parse_header(bytes(packed))
+    later = said.startswith(
+        ("expected gallery format version", "unknown suite", "unknown dtype", "unknown tr")
+    )
+    assert caught.value.hint == ("use a newer edge-sdk" if later else None)
+
+
+def test_the_largest_header_comes_back_and_no_larger_one_is_made() -> None:
+    wrapped = bytes(WRAPPED_BYTES)
+    room = 4096 - 88 - 4 - WRAPPED_BYTES
+    largest = replace(HEADER, slots=(Slot(65535, bytes(room), wrapped),))
+    assert len(pack_header(largest)) == 4096
+    assert parse_header(pack_header(largest)) == largest
+    most = replace(HEADER, slots=tuple(Slot(kind, b"", wrapped) for kind in range(1, 9)))
+    assert parse_header(pack_header(most)) == most
+    with pytest.raises(GalleryFormatError, match="header length 4097"):
+        pack_header(replace(HEADER, slots=(Slot(1, bytes(room + 1), wrapped),)))
+    with pytest.raises(GalleryFormatError, match="9 key slots"):
+        pack_header(replace(HEADER, slots=(*most.slots, Slot(9, b"", wrapped))))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"gallery_id": bytes(15)},
+        {"model_id": b"m" * 33},
+        {"slots": (Slot(1, b"longer", bytes(WRAPPED_BYTES - 1)), Slot(3, b"", bytes(WRAPPED_BYTES + 1)))},
+    ],
+)
+def test_a_field_that_would_not_come_back_is_not_written(wrong: dict[str, Any]) -> None:
+    with pytest.raises(GalleryFormatError, match="has the wrong length or range"):
+        pack_header(replace(HEADER, **wrong))
+
+
+def test_every_slot_gets_its_own_data_key() -> None:
+    """One too few would leave a slot out, and whoever holds its key."""
+    one, two = bytes(WRAPPED_BYTES - 1) + b"1", bytes(WRAPPED_BYTES - 1) + b"2"
+    assert [slot.wrapped for slot in HEADER.with_wrapped([one, two]).slots] == [one, two]
+    for wrong in ([one], [one, two, two]):
+        with pytest.raises(ValueError, match="zip"):
+            HEADER.with_wrapped(wrong)
+
+
+@pytest.mark.parametrize("field", ["generation", "key_epoch"])
+def test_a_number_after_the_last_one_is_one_error(field: str) -> None:
+    pack_header(replace(HEADER, **{field: 2**64 - 1}))
+    with pytest.raises(GalleryFormatError, match="does not fit"):
+        pack_header(replace(HEADER, **{field: 2**64}))
+
+
+def test_every_truncated_header_is_refused_with_its_length() -> None:
+    packed = pack_header(HEADER)
+    for length in range(len(packed)):
+        said = (
+            "not a gallery"
+            if length < 8
+            else f"{length} bytes, a header has 88 and more"
+            if length < 88
+            else f"header of {len(packed)} bytes in a file of {length}"
+        )
+        with pytest.raises(GalleryFormatError, match=said):
+            parse_header(packed[:length])
+
+
+@settings(max_examples=600, deadline=None)
+@given(st.binary(max_size=400))
+def test_random_headers_are_refused_or_come_back_the_same(tail: bytes) -> None:
+    data = MAGIC + b"\1\0" + tail
+    try:
+        header = parse_header(data)
+    except GalleryFormatError:
+        return
+    assert data.startswith(pack_header(header))
+
+
+@settings(max_examples=600, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 313), st.integers(0, 255)), min_size=1, max_size=4))
+def test_mutated_headers_are_refused_or_come_back_the_same(changes: list[tuple[int, int]]) -> None:
+    data = bytearray(pack_header(HEADER))
+    for at, value in changes:
+        data[at] = value
+    try:
+        header = parse_header(bytes(data))
+    except GalleryFormatError:
+        return
+    assert pack_header(header) == data
+
+
+def test_a_content_comes_back_without_copying_the_matrix() -> None:
+    plaintext = pack_content(content())
+    found = parse_content(plaintext, TemplateType.INT8, 4)
+    assert (found.names, found.labels) == (("s0é", "s1é"), ("", "label"))
+    assert (found.policy, found.sequences, found.audit) == (
+        content().policy,
+        content().sequences,
+        content().audit,
+    )
+    assert np.array_equal(found.matrix, content().matrix)
+    assert np.shares_memory(found.matrix, np.frombuffer(plaintext, np.uint8))
+    assert found.matrix.ctypes.data % 64 == 0
+    assert bytes(pack_content(found)) == bytes(plaintext)
+
+
+def test_secrets_stay_out_of_reprs() -> None:
+    assert "kkkk" not in repr(content().audit)
+    assert "x00" not in repr(content().policy[0])
+
+
+COUNTS = 64
+SUBJECT_AT = COUNTS
+TEMPLATE_AT = COUNTS + 2 * 64
+LABELS_AT = TEMPLATE_AT + 2 * 8
+POLICY_AT = LABELS_AT + 4 + 9
+
+
+@pytest.mark.parametrize(
+    ("at", "value"),
+    [
+        (0, struct.pack("<I", 20_001)),
+        (0, struct.pack("<I", 3)),
+        (4, struct.pack("<I", 100_001)),
+        (4, struct.pack("<I", 1)),
+        (8, struct.pack("<I", 257)),
+        (12, struct.pack("<I", 1 << 20)),
+        (16, struct.pack("<I", 257)),
+        (20, b"\1"),
+        (SUBJECT_AT, b"\x10" + bytes(range(17, 32))),  # the other subject's id
+        (SUBJECT_AT + 32, struct.pack("<QQ", 10, 5)),
+        (SUBJECT_AT + 56, b"\2"),
+        (SUBJECT_AT + 56, b"\0\0\0\x80"),
+        (SUBJECT_AT + 60, b"\0\0"),
+        (SUBJECT_AT + 60, b"\5\0"),
+        (SUBJECT_AT + 62, b"\x41\0"),
+        (TEMPLATE_AT, struct.pack("<I", 2)),
+        (TEMPLATE_AT, struct.pack("<I", 1)),
+        (TEMPLATE_AT + 4, struct.pack("<f", 0)),
+        (TEMPLATE_AT + 4, struct.pack("<f", float("nan"))),
+        (TEMPLATE_AT + 4, struct.pack("<f", -1)),
+        (LABELS_AT, b"\n"),
+        (LABELS_AT, b"\xff"),
+        (LABELS_AT + 1, b"1"),  # s1é twice
+        (POLICY_AT, b"\0\0"),
+        (POLICY_AT, b"\x10\0"),  # a critical kind that is not known
+        (POLICY_AT + 2, b"\2"),
+        (POLICY_AT + 4, b"\xff"),
+        (POLICY_AT + 8 + 32, b"\1\0"),  # kinds must rise
+        (POLICY_AT + 8 + 32 + 2, b"\1"),  # an unknown kind that claims to matter
+        (POLICY_AT + 52 + 40, bytes(32)),  # sources must rise
+        (POLICY_AT + 52 + 80 + 80, b"\1"),  # padding
+    ],
+)
+def test_a_content_out_of_range_is_refused(at: int, value: bytes) -> None:
+    packed = bytearray(pack_content(content()))
+    assert packed[at : at + len(value)] != value
+    packed[at : at + len(value)] = value
+    with pytest.raises(GalleryFormatError):
+        parse(bytes(packed))
+
+
+def test_unknown_bytes_at_the_end_and_missing_ones_are_refused() -> None:
+    packed = bytes(pack_content(content()))
+    for wrong in (packed + b"\0", packed + bytes(64), packed[:-1], packed[:64], packed[:63], b""):
+        with pytest.raises(GalleryFormatError):
+            parse(wrong)
+
+
+def test_a_small_file_that_claims_much_costs_little_memory() -> None:
+    claim = struct.pack("<IIIIII32sQ", 20_000, 100_000, 2_560_000, 1 << 20, 256, 0, bytes(32), 0)
+    tracemalloc.start()
+    for data in (claim + bytes(960), claim[:4] + bytes(1020)):
+        with pytest.raises(GalleryFormatError):
+            parse(data)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 100_000
+
+
+@settings(max_examples=600, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 575), st.integers(0, 255)), min_size=1, max_size=6), st.integers(0, 30)
+)
+def test_mutated_contents_are_refused_or_come_back_the_same(changes: list[tuple[int, int]], cut: int) -> None:
+    data = bytearray(pack_content(content()))
+    for at, value in changes:
+        data[at % len(data)] = value
+    data = data[: len(data) - cut] if cut < 10 else data
+    try:
+        found = parse(bytes(data))
+    except GalleryFormatError:
+        return
+    assert bytes(pack_content(found)) == bytes(data)

@@ -1,0 +1,130 @@
+"""Who may be enrolled: captures that are alike, and nobody who looks like somebody else."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge_sdk.errors import CaptureError, ModelCardError, SubjectExistsError
+from edge_sdk.gallery import DecisionPolicy, Gallery, InMemoryKey
+from edge_sdk.gallery.rules.enrolment import odd_capture
+from edge_sdk.model.operating_point import OperatingPoint
+
+KEY = InMemoryKey(bytes(range(32)))
+D = 64
+
+
+def point(fmr: float, threshold: float) -> OperatingPoint:
+    return OperatingPoint(
+        threshold, fmr, fnmr=0.01, mated_trials=100, non_mated_trials=math.ceil(3 / fmr) + 1
+    )
+
+
+POLICY = DecisionPolicy((point(1e-2, 0.4), point(1e-4, 0.6)), fpir=0.01)
+
+
+def person(seed: int, captures: int = 1, spread: float = 0.05) -> np.ndarray:
+    random = np.random.default_rng(seed)
+    face = random.normal(size=D)
+    return (face + spread * random.normal(size=(captures, D))).astype(np.float32)
+
+
+@pytest.fixture
+def gallery(tmp_path: Path) -> Gallery:
+    gallery = Gallery.create(tmp_path / "home.gallery", key=KEY, model_id=bytes(32), dimension=D)
+    with gallery.transaction() as t:
+        t.set_policy(POLICY)
+    gallery.enrol("ann", person(1, 3))
+    gallery.enrol("bob", person(2, 3))
+    return gallery
+
+
+def names(gallery: Gallery) -> list[str]:
+    return [subject.name for subject in gallery.subjects()]
+
+
+def test_somebody_who_is_enrolled_already_is_refused_by_any_capture_and_named(gallery: Gallery) -> None:
+    with pytest.raises(SubjectExistsError, match="'carl' looks like 'bob'"):
+        gallery.enrol("carl", person(2, 2, spread=0.1))
+    assert names(gallery) == ["ann", "bob"]
+    gallery.enrol("carl", person(2, 2, spread=0.1), allow_duplicate=True)
+    assert names(gallery) == ["ann", "bob", "carl"]
+
+
+def test_somebody_who_was_revoked_does_not_come_back_under_another_name(gallery: Gallery) -> None:
+    with gallery.transaction() as t:
+        t.revoke("bob")
+    with pytest.raises(SubjectExistsError, match="'bob'"):
+        gallery.enrol("robert", person(2))
+
+
+def test_who_is_removed_in_the_same_transaction_is_no_duplicate(gallery: Gallery) -> None:
+    with gallery.transaction() as t:
+        t.remove("bob")
+        t.enrol("robert", person(2))
+    assert names(gallery) == ["ann", "robert"]
+
+
+def test_two_of_one_transaction_are_compared_as_well(gallery: Gallery) -> None:
+    with pytest.raises(SubjectExistsError, match="'twin' looks like 'guest 40'"), gallery.transaction() as t:
+        for seed in range(30, 50):
+            t.enrol(f"guest {seed}", person(seed, 2))
+        t.enrol("twin", person(40))
+    assert names(gallery) == ["ann", "bob"]
+    with gallery.transaction() as t:
+        t.enrol("guest", person(40))
+        t.remove("guest")
+        t.enrol("twin", person(40))
+    assert names(gallery) == ["ann", "bob", "twin"]
+
+
+@pytest.mark.parametrize("place", [0, 1, 2, 3])
+def test_a_capture_of_somebody_else_is_named(gallery: Gallery, place: int) -> None:
+    captures = person(5, 4)
+    captures[place] = person(6)[0]
+    with pytest.raises(CaptureError, match=f"capture {place + 1} of 4 is not like the others") as caught:
+        gallery.enrol("eve", captures)
+    assert caught.value.capture == place
+    assert names(gallery) == ["ann", "bob"]
+
+
+def test_two_captures_that_differ_cannot_say_which_is_wrong(gallery: Gallery) -> None:
+    with pytest.raises(CaptureError, match="the two captures are not like one another"):
+        gallery.enrol("eve", np.concatenate([person(5), person(6)]))
+
+
+def test_without_a_policy_there_is_no_evidence_to_refuse_by(tmp_path: Path) -> None:
+    gallery = Gallery.create(tmp_path / "home.gallery", key=KEY, model_id=bytes(32), dimension=D)
+    gallery.enrol("ann", person(1))
+    gallery.enrol("anna", np.concatenate([person(1), person(9)]))
+    assert names(gallery) == ["ann", "anna"]
+
+
+def test_captures_are_not_compared_by_an_operating_point_that_is_too_loose(tmp_path: Path) -> None:
+    gallery = Gallery.create(tmp_path / "home.gallery", key=KEY, model_id=bytes(32), dimension=D)
+    with gallery.transaction() as t:
+        t.set_policy(DecisionPolicy((point(0.1, 0.3),), fpir=0.5))
+    gallery.enrol("one capture", person(1))
+    with pytest.raises(ModelCardError, match=r"FMR 0\.01"):
+        gallery.enrol("two captures", person(2, 2))
+
+
+@settings(deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(2, 6), st.floats(-1, 1))
+def test_a_set_is_refused_exactly_where_a_capture_reaches_none_of_the_others(
+    seed: int, captures: int, threshold: float
+) -> None:
+    rows = np.random.default_rng(seed).normal(size=(captures, 3))
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    alone = [
+        all(float(rows[i] @ rows[j]) < threshold - 1e-12 for j in range(captures) if j != i)
+        for i in range(captures)
+    ]
+    odd = odd_capture(rows, threshold)
+    if any(alone):
+        assert odd is not None
+    elif odd is not None:  # within a rounding of the threshold
+        assert odd_capture(rows, threshold - 1e-9) is None

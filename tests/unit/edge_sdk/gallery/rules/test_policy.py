@@ -1,0 +1,286 @@
+"""Deciding by evidence: thresholds that follow from FPIR and size, margin, retry, subjects' own thresholds."""
+
+import hashlib
+import hmac
+import math
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge_sdk.errors import GalleryFormatError, InputError, ModelCardError, SubjectUnknownError
+from edge_sdk.gallery import AttemptPolicy, Decision, DecisionPolicy, Gallery, InMemoryKey, Reason
+from edge_sdk.gallery.attempts import AttemptState, Moment, pack_limit, pack_state, parse_limit, parse_state
+from edge_sdk.gallery.match.search import Leader
+from edge_sdk.gallery.rules.policy import (
+    decide,
+    pack_own_thresholds,
+    pack_policy,
+    parse_own_thresholds,
+    parse_policy,
+)
+from edge_sdk.model.operating_point import OperatingPoint
+
+KEY = InMemoryKey(bytes(range(32)))
+D = 8
+
+
+def point(fmr: float, threshold: float) -> OperatingPoint:
+    return OperatingPoint(
+        threshold, fmr, fnmr=0.01, mated_trials=100, non_mated_trials=math.ceil(3 / fmr) + 1
+    )
+
+
+POINTS = (point(1e-2, 0.3), point(1e-3, 0.4), point(1e-4, 0.5))
+POLICY = DecisionPolicy(POINTS, fpir=0.01, retry_band=0.0)
+
+
+def at_cosine(cosine: float, axis: int = 0, other: int = 7) -> np.ndarray:
+    """A unit vector with this cosine to one axis."""
+    vector = np.zeros(D, np.float32)
+    vector[axis], vector[other] = cosine, math.sqrt(1 - cosine**2)
+    return vector
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "home.gallery"
+
+
+def door(path: Path, policy: DecisionPolicy | None, subjects: int = 1, templates: int = 1) -> Gallery:
+    gallery = Gallery.create(
+        path, key=KEY, model_id=bytes(32), dimension=D, transform="none", dtype="float16"
+    )
+    with gallery.transaction() as t:
+        for axis in range(subjects):
+            t.enrol(f"s{axis}", np.tile(at_cosine(1.0, axis), (templates, 1)))
+        t.set_policy(policy)
+    return gallery
+
+
+@pytest.mark.parametrize(("templates", "limit"), [(1, 0.3), (2, 0.4), (10, 0.4), (11, 0.5), (100, 0.5)])
+def test_the_threshold_follows_from_how_many_templates_are_searched(
+    path: Path, templates: int, limit: float
+) -> None:
+    gallery = door(path, POLICY, templates=templates)
+    assert gallery.identify(at_cosine(limit + 0.01)).accepted
+    assert not gallery.identify(at_cosine(limit - 0.01)).accepted
+    assert Gallery.open(path, key=KEY).identify(at_cosine(limit + 0.01)).subject == "s0"
+
+
+def test_an_empty_gallery_rejects_and_needs_evidence_for_one(path: Path) -> None:
+    gallery = door(path, POLICY, subjects=0)
+    assert gallery.identify(at_cosine(1.0)).decision is Decision.REJECTED
+    assert POLICY.limit(0) == POLICY.limit(1) == 0.3
+
+
+def test_evidence_that_does_not_reach_is_refused_before_anybody_is_locked_out(path: Path) -> None:
+    gallery = door(path, POLICY, templates=100)
+    with pytest.raises(ModelCardError, match=r"FPIR of 0\.01 over 101 references") as caught:
+        gallery.enrol("one too many", at_cosine(1.0, 3))
+    assert "--fmr" in str(caught.value.hint)
+    assert gallery.identify(at_cosine(0.9)).accepted
+    with gallery.transaction() as t:  # who goes makes room in the same commit
+        t.remove("s0")
+        t.enrol("s1", np.tile(at_cosine(1.0, 1), (100, 1)))
+    other = Gallery.create(path.with_suffix(".2"), key=KEY, model_id=bytes(32), dimension=D)
+    with pytest.raises(ModelCardError), other.transaction() as t:
+        t.set_policy(DecisionPolicy(POINTS, fpir=1e-5))
+    assert other.status().generation == 1
+
+
+@settings(deadline=None)
+@given(fpir=st.floats(1e-6, 0.5), references=st.integers(0, 5000))
+def test_the_threshold_keeps_the_fpir_or_says_what_is_missing(fpir: float, references: int) -> None:
+    policy = DecisionPolicy(POINTS, fpir=fpir)
+    kept = [p for p in POINTS if 1 - (1 - p.fmr) ** max(1, references) <= fpir * (1 + 1e-9)]
+    if not kept:
+        with pytest.raises(ModelCardError):
+            policy.limit(references)
+    else:
+        assert policy.limit(references) == min(p.threshold for p in kept)
+
+
+@pytest.mark.parametrize("fpir", [1e-300, 5e-324, 1e-14])
+def test_a_wish_that_no_evidence_reaches_is_one_clear_error(fpir: float) -> None:
+    with pytest.raises(ModelCardError, match="which no operating point claims") as caught:
+        DecisionPolicy(POINTS, fpir=fpir).limit(100_000)
+    assert caught.value.hint == "ask for a greater FPIR"
+
+
+def test_verifying_asks_for_as_many_chances_as_the_subject_has_templates(path: Path) -> None:
+    gallery = door(path, POLICY, subjects=4, templates=5)
+    assert gallery.verify(at_cosine(0.41), "s0").accepted
+    assert not gallery.verify(at_cosine(0.39), "s0").accepted
+    assert not gallery.identify(at_cosine(0.41)).accepted
+
+
+def test_a_callers_threshold_replaces_the_policys(path: Path) -> None:
+    gallery = door(path, POLICY)
+    assert gallery.identify(at_cosine(0.2), threshold=0.1).accepted
+    assert not gallery.identify(at_cosine(0.5), threshold=0.6).accepted
+    with gallery.transaction() as t:
+        t.set_policy(None)
+    with pytest.raises(InputError, match="expected a threshold"):
+        gallery.identify(at_cosine(1.0))
+    with pytest.raises(InputError, match="expected a threshold"):
+        gallery.verify(at_cosine(1.0), "s0")
+
+
+def test_close_to_the_threshold_is_a_retry(path: Path) -> None:
+    gallery = door(path, DecisionPolicy(POINTS, fpir=0.01, retry_band=0.05))
+    answers = [gallery.identify(at_cosine(cosine)) for cosine in (0.31, 0.28, 0.24)]
+    assert [(a.decision, a.reason, a.subject) for a in answers] == [
+        (Decision.ACCEPTED, None, "s0"),
+        (Decision.RETRY, Reason.CLOSE, None),
+        (Decision.REJECTED, None, None),
+    ]
+    assert gallery.verify(at_cosine(0.28), "s0").reason is Reason.CLOSE
+
+
+def test_two_subjects_about_as_alike_are_a_retry(path: Path) -> None:
+    gallery = door(path, DecisionPolicy(POINTS, fpir=0.01, margin=0.1), subjects=2)
+    between = at_cosine(0.75, 0, 1)  # 0.66 to the other
+    assert (gallery.identify(between).decision, gallery.identify(between).reason) == (
+        Decision.RETRY,
+        Reason.AMBIGUOUS,
+    )
+    assert gallery.identify(at_cosine(0.8, 0, 1)).subject == "s0"
+    assert gallery.verify(between, "s1").accepted
+    with gallery.transaction() as t:
+        t.revoke("s1")
+    assert gallery.identify(between).subject == "s0"
+
+
+def test_a_subject_may_be_asked_for_more_and_never_for_less(path: Path) -> None:
+    gallery = door(path, POLICY, subjects=2)
+    with gallery.transaction() as t:
+        t.set_threshold("s0", 0.8)
+        t.set_threshold("s1", 0.1)
+    gallery = Gallery.open(path, key=KEY)
+    assert not gallery.identify(at_cosine(0.79)).accepted
+    assert not gallery.verify(at_cosine(0.79), "s0").accepted
+    assert gallery.identify(at_cosine(0.81)).subject == "s0"
+    assert not gallery.identify(at_cosine(0.3, 1)).accepted
+    assert gallery.identify(at_cosine(0.45, 1)).subject == "s1"
+    with gallery.transaction() as t:
+        t.set_threshold("s0", None)
+    assert gallery.identify(at_cosine(0.79)).subject == "s0"
+    with pytest.raises(InputError, match="cosine"), gallery.transaction() as t:
+        t.set_threshold("s0", 1.5)
+    with pytest.raises(SubjectUnknownError), gallery.transaction() as t:
+        t.set_threshold("nobody", 0.5)
+
+
+def test_who_is_removed_takes_the_threshold_along(path: Path) -> None:
+    gallery = door(path, POLICY, subjects=2)
+    with gallery.transaction() as t:
+        t.set_threshold("s0", 0.9)
+    with gallery.transaction() as t:
+        t.remove("s0")
+        t.enrol("s0", at_cosine(1.0))
+    assert gallery.identify(at_cosine(0.5)).subject == "s0"
+
+
+@settings(deadline=None)
+@given(
+    scores=st.lists(st.floats(-1, 1), max_size=5),
+    limit=st.floats(-1, 1),
+    margin=st.floats(0, 1),
+    band=st.floats(0, 1),
+    own=st.dictionaries(st.integers(0, 4), st.floats(-1, 1)),
+)
+def test_nobody_is_accepted_below_a_threshold_or_without_a_lead(
+    scores: list[float], limit: float, margin: float, band: float, own: dict[int, float]
+) -> None:
+    leaders = sorted(
+        (Leader(i, score) for i, score in enumerate(scores)), key=lambda a: (-a.score, a.subject)
+    )
+    decision, reason = decide(leaders, limit=limit, own=own, margin=margin, retry_band=band)
+    assert (reason is not None) == (decision is Decision.RETRY)
+    if decision is Decision.ACCEPTED:
+        assert leaders[0].score >= max(limit, own.get(leaders[0].subject, -1))
+        assert all(leaders[0].score - other.score >= margin for other in leaders[1:])
+        assert all(leaders[0].score > other.score for other in leaders[1:])
+    elif leaders and len(leaders) == 1:
+        assert leaders[0].score < max(limit, own.get(leaders[0].subject, -1))
+
+
+def test_the_policys_values_are_checked() -> None:
+    for wrong in (
+        {"operating_points": ()},
+        {"operating_points": POINTS * 30},
+        {"fpir": 0.0},
+        {"fpir": 1.0},
+        {"fpir": math.nan},
+        {"margin": -0.1},
+        {"margin": math.nan},
+        {"retry_band": 1.1},
+    ):
+        with pytest.raises(InputError):
+            DecisionPolicy(**{"operating_points": POINTS, "fpir": 0.01, **wrong})
+
+
+def test_records_come_back_and_what_is_malformed_is_refused() -> None:
+    value = pack_policy(DecisionPolicy(POINTS, fpir=0.02, margin=0.1, retry_band=0.03))
+    assert parse_policy(value) == DecisionPolicy(POINTS, fpir=0.02, margin=0.1, retry_band=0.03)
+    nan = np.float64(np.nan).tobytes()
+    for wrong in (
+        b"",
+        value[:-1],
+        value + b"\0",
+        value[:24] + b"\xff" * 4 + value[28:],
+        value[:28] + b"\1" + value[29:],
+        nan + value[8:],
+        value[:32] + nan + value[40:],
+        bytes(32),
+    ):
+        with pytest.raises(GalleryFormatError):
+            parse_policy(wrong)
+    own = {b"a" * 16: 0.5, b"b" * 16: -0.25}
+    packed = pack_own_thresholds(own)
+    assert parse_own_thresholds(packed) == own
+    for wrong in (packed[:-1], packed[24:] + packed[:24], packed[:24] * 2, b"a" * 16 + nan):
+        with pytest.raises(GalleryFormatError):
+            parse_own_thresholds(wrong)
+
+
+def test_the_records_are_laid_out_as_the_page_says() -> None:
+    """docs/gallery-format.md, by hand."""
+    head = struct.pack("<dddII", 0.02, 0.1, 0.03, 1, 0)
+    one = struct.pack("<dddQQ", 0.3, 1e-2, 0.01, 100, 301)
+    assert parse_policy(head + one) == DecisionPolicy(POINTS[:1], fpir=0.02, margin=0.1, retry_band=0.03)
+    assert parse_own_thresholds(b"a" * 16 + struct.pack("<d", 0.5)) == {b"a" * 16: 0.5}
+    limit = struct.pack("<IIII16s", 5, 50, 30, 0, b"c" * 16)
+    assert parse_limit(limit) == (AttemptPolicy(), b"c" * 16)
+    state = struct.pack(
+        "<8s16s16sQQII16sQ",
+        bytes.fromhex("894647540d0a1a0a"),
+        b"g" * 16,
+        b"c" * 16,
+        7,
+        6,
+        5,
+        0,
+        b"b" * 16,
+        1234,
+    )
+    code = hmac.new(b"k" * 32, state, hashlib.sha256).digest()
+    found = parse_state(state + code, key=b"k" * 32, gallery_id=b"g" * 16, count_id=b"c" * 16)
+    assert found == AttemptState(failures=5, begun=6, writes=7, last=Moment(b"b" * 16, 1234))
+    assert len(state + code) == 120
+    assert found is not None
+    assert pack_state(found, key=b"k" * 32, gallery_id=b"g" * 16, count_id=b"c" * 16) == state + code
+    assert pack_limit(AttemptPolicy(), b"c" * 16) == limit
+
+
+def test_how_far_the_evidence_reaches_is_where_it_ends() -> None:
+    for policy in (POLICY, DecisionPolicy(POINTS, fpir=1e-3), DecisionPolicy((point(0.1, 0.2),), fpir=0.3)):
+        most = policy.most_references()
+        policy.limit(most)
+        with pytest.raises(ModelCardError):
+            policy.limit(most + 1)
+    assert DecisionPolicy((point(1e-9, 0.9),), fpir=0.01).most_references() == 100_000

@@ -1,0 +1,515 @@
+"""The audit log: what it says, and that nothing of it can be altered, cut or invented without its showing."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import hmac
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge_sdk.errors import GalleryError, InputError
+from edge_sdk.gallery import AuditEvent, Decision, Gallery, InMemoryKey
+from edge_sdk.gallery.format.content import AuditHead
+from edge_sdk.gallery.store.audit_log import MAX_ENTRIES, MAX_LOG_BYTES, AuditLog, check_log
+from edge_sdk.gallery.store.files import audit_path
+from tests.simulated_file_system import SimulatedFileSystem
+
+KEY = InMemoryKey(bytes(range(32)))
+MODEL = hashlib.sha256(b"model").digest()
+D = 8
+
+
+def embedding(seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(1, D)).astype(np.float32)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "home.gallery"
+
+
+@pytest.fixture
+def gallery(path: Path) -> Gallery:
+    made = Gallery.create(path, key=KEY, model_id=MODEL, dimension=D)
+    made.enrol("ann", embedding(1), label="Ann of the second floor")
+    made.enrol("bob", embedding(2))
+    made.revoke("ann")
+    return made
+
+
+def events(gallery: Gallery) -> list[str]:
+    return [entry.event.event for entry in gallery.audit().entries]
+
+
+def test_every_change_is_an_entry_with_its_subjects_id_and_no_name(gallery: Gallery, path: Path) -> None:
+    ids = {s.name: s.id for s in gallery.subjects()}
+    gallery.reinstate("ann")
+    gallery.remove("bob")
+    report = gallery.audit()
+    assert report.intact
+    assert [(e.number, e.generation, e.event.event, e.event.subject) for e in report.entries] == [
+        (1, 1, "create", ""),
+        (2, 2, "enrol", ids["ann"]),
+        (3, 3, "enrol", ids["bob"]),
+        (4, 4, "revoke", ids["ann"]),
+        (5, 5, "reinstate", ids["ann"]),
+        (6, 6, "remove", ids["bob"]),
+    ]
+    assert report.entries[0].event.detail == f"gallery={gallery.status().gallery_id}"
+    log = audit_path(path).read_text()
+    assert not any(word in log for word in ("ann", "bob", "Ann", "floor"))
+    assert audit_path(path).stat().st_mode & 0o777 == 0o600
+    assert report.words() == ["intact: 6 sealed entries"]
+
+
+def test_a_commit_of_many_is_counted_not_listed(gallery: Gallery) -> None:
+    with gallery.transaction() as t:
+        for seed in range(100):
+            t.enrol(f"subject {seed}", embedding(seed))
+        t.remove("bob")
+    assert [(e.event.event, e.event.detail) for e in gallery.audit().entries[-2:]] == [
+        ("enrol", "subjects=100"),
+        ("remove", ""),
+    ]
+
+
+def test_answers_are_entries_where_the_gallery_says_so(path: Path) -> None:
+    gallery = Gallery.create(path, key=KEY, model_id=MODEL, dimension=D, audit="all")
+    gallery.enrol("ann", embedding(1))
+    other = Gallery.open(path, key=KEY)
+    assert gallery.identify(embedding(1)[0], threshold=0.9).decision is Decision.ACCEPTED
+    assert other.identify(embedding(2)[0], threshold=0.9).decision is Decision.REJECTED
+    assert gallery.verify(embedding(2)[0], "ann", threshold=0.9).decision is Decision.REJECTED
+    assert events(gallery) == ["create", "enrol", "accepted", "rejected", "rejected"]
+    entries = other.audit().entries
+    ann = gallery.subjects()[0].id
+    assert [entry.event.subject for entry in entries[2:]] == [ann, "", ann]
+    assert gallery.audit().words() == ["intact: 2 sealed entries, 3 since"]
+    other.revoke("ann")
+    assert gallery.audit().words() == ["intact: 6 sealed entries"]
+
+
+def test_an_answer_that_cannot_be_written_down_is_not_given(path: Path) -> None:
+    gallery = Gallery.create(path, key=KEY, model_id=MODEL, dimension=D, audit="all")
+    gallery.enrol("ann", embedding(1))
+    audit_path(path).unlink()
+    audit_path(path).mkdir()
+    with pytest.raises(
+        GalleryError, match=rf"^cannot read the audit log {audit_path(path)}: not a plain file$"
+    ):
+        gallery.identify(embedding(1)[0], threshold=0.9)
+    for use in (lambda: gallery.revoke("ann"), gallery.audit):
+        with pytest.raises(GalleryError, match=r"^cannot read the audit log .*: not a plain file$"):
+            use()
+
+
+def test_an_entry_says_when(path: Path) -> None:
+    clock = [1_750_000_000.9]
+    gallery = Gallery.create(path, key=KEY, model_id=MODEL, dimension=D, clock=lambda: clock[0])
+    clock[0] += 61
+    gallery.enrol("ann", embedding(1))
+    assert [entry.at_s for entry in gallery.audit().entries] == [1_750_000_000, 1_750_000_061]
+
+
+def test_without_a_log_there_is_none_to_read(path: Path) -> None:
+    gallery = Gallery.create(path, key=KEY, model_id=MODEL, dimension=D, audit="off")
+    gallery.enrol("ann", embedding(1))
+    assert not audit_path(path).exists()
+    with pytest.raises(GalleryError, match="keeps no audit log"):
+        gallery.audit()
+    with pytest.raises(InputError, match="off, changes, all"):
+        Gallery.create(path.with_name("b"), key=KEY, model_id=MODEL, dimension=D, audit="some")
+
+
+def test_every_bit_of_the_sealed_part_counts(gallery: Gallery, path: Path) -> None:
+    log = audit_path(path)
+    whole = log.read_bytes()
+    ends = np.cumsum([len(line) + 1 for line in whole.splitlines()])
+    for at in range(len(whole)):
+        for bit in (at % 8,):
+            flipped = bytearray(whole)
+            flipped[at] ^= 1 << bit
+            log.write_bytes(flipped)
+            report = gallery.audit()
+            if flipped[at] == ord("\n") or whole[at] == ord("\n"):
+                continue  # line ends carry nothing; what they cut or join is looked at below
+            assert report.broken_at == int(np.searchsorted(ends, at, side="right")) + 1, (at, bit)
+
+
+def test_every_cut_of_the_sealed_part_is_noticed(gallery: Gallery, path: Path) -> None:
+    log = audit_path(path)
+    whole = log.read_bytes()
+    for size in range(len(whole) - 1):
+        log.write_bytes(whole[:size])
+        report = gallery.audit()
+        assert not report.intact
+        assert report.broken_at == whole[:size].count(b"\n") + (whole[size : size + 1] == b"\n") + 1
+    log.write_bytes(whole[:-1])
+    assert gallery.audit().intact, "only the last line feed is missing"
+    gallery.reinstate("ann")
+    assert gallery.audit().intact
+    assert len(gallery.audit().entries) == 5
+
+
+@pytest.mark.parametrize("line", range(4))
+def test_a_line_that_is_taken_out_doubled_or_moved_shows(gallery: Gallery, path: Path, line: int) -> None:
+    log = audit_path(path)
+    lines = log.read_bytes().splitlines(keepends=True)
+    log.write_bytes(b"".join(lines[:line] + lines[line + 1 :]))
+    assert gallery.audit().broken_at == line + 1
+    log.write_bytes(b"".join([*lines[: line + 1], *lines[line:]]))
+    assert gallery.audit().intact
+    assert gallery.audit().strays == (line + 2,)
+    if line:
+        swapped = [*lines[: line - 1], lines[line], lines[line - 1], *lines[line + 1 :]]
+        log.write_bytes(b"".join(swapped))
+        assert gallery.audit().broken_at == line + 1
+
+
+def test_the_log_of_another_gallery_is_no_log_of_this_one(
+    gallery: Gallery, path: Path, tmp_path: Path
+) -> None:
+    other = Gallery.create(tmp_path / "other", key=KEY, model_id=MODEL, dimension=D)
+    other.enrol("ann", embedding(1))
+    audit_path(path).write_bytes(audit_path(tmp_path / "other").read_bytes())
+    assert gallery.audit().broken_at == 1
+
+
+def test_a_lost_log_stops_no_revocation_and_shows_for_ever(gallery: Gallery, path: Path) -> None:
+    audit_path(path).unlink()
+    gallery.revoke("bob")
+    assert [s.revoked for s in Gallery.open(path, key=KEY).subjects()] == [True, True]
+    gallery.reinstate("bob")
+    report = gallery.audit()
+    assert report.broken_at == 1
+    assert any("broken at entry 1 of 7" in line for line in report.words())
+    text = audit_path(path).read_text()
+    assert " log-lost - after=4 " in text
+    # That the log is lost stands outside the commit before which it was found: carried out, whatever became of that.
+    assert [
+        (number, batch, event) for number, _, _, batch, event, *_ in map(str.split, text.splitlines())
+    ] == [
+        ("5", "0", "log-lost"),
+        ("6", "6", "revoke"),
+        ("7", "7", "reinstate"),
+    ]
+
+
+def test_a_torn_line_is_passed_over_and_said(gallery: Gallery, path: Path) -> None:
+    log = audit_path(path)
+    with log.open("ab") as file:
+        file.write(b"5 1750000000 5 5 enr")
+    report = gallery.audit()
+    assert report.intact
+    assert report.strays == (5,)
+    assert "line 5" in report.words()[0]
+    Gallery.open(path, key=KEY).reinstate("ann")
+    report = gallery.audit()
+    assert report.intact
+    assert (report.strays, len(report.entries)) == ((5,), 5)
+
+
+def test_zeros_that_a_power_cut_leaves_take_no_entry_away(gallery: Gallery, path: Path) -> None:
+    """An entry whose line feed never came, and an append of which only the length came to the medium."""
+    log = audit_path(path)
+    whole = log.read_bytes()
+    entries = len(gallery.audit().entries)
+    log.write_bytes(whole[:-1] + bytes(100))
+    report = gallery.audit()
+    assert (report.intact, report.strays, len(report.entries)) == (True, (), entries)
+    Gallery.open(path, key=KEY).reinstate("ann")
+    report = gallery.audit()
+    assert (report.intact, report.strays, len(report.entries)) == (True, (), entries + 1)
+
+
+def test_a_commit_that_never_came_is_marked(path: Path) -> None:
+    place = Path("g/home.gallery")
+    files = SimulatedFileSystem()
+    gallery = Gallery.create(place, key=KEY, model_id=MODEL, dimension=D, filesystem=files)
+    steps = len(files.steps)
+    files.fail = {steps + 4: OSError(28, os.strerror(28))}
+    with pytest.raises(GalleryError):
+        gallery.enrol("ann", embedding(1))
+    assert [(e.event.event, e.carried_out) for e in gallery.audit().entries] == [
+        ("create", True),
+        ("enrol", False),
+    ]
+    gallery.enrol("ann", embedding(1))
+    assert [(e.event.event, e.carried_out) for e in gallery.audit().entries] == [
+        ("create", True),
+        ("enrol", False),
+        ("enrol", True),
+    ]
+
+
+def test_a_log_from_before_is_left_and_passed_over(path: Path) -> None:
+    audit_path(path).write_bytes(b"what another gallery left here\n")
+    gallery = Gallery.create(path, key=KEY, model_id=MODEL, dimension=D)
+    gallery.enrol("ann", embedding(1))
+    report = gallery.audit()
+    assert report.intact
+    assert report.strays == (1,)
+    assert audit_path(path).read_bytes().startswith(b"what another gallery left here\n1 ")
+
+
+def test_the_log_of_a_gallery_that_is_gone_is_not_mixed_with_a_new_ones(gallery: Gallery, path: Path) -> None:
+    """It is evidence of its own; and who took a gallery away shall not have it replaced in silence."""
+    old = audit_path(path).read_bytes()
+    path.unlink()
+    before = sorted(path.parent.iterdir())
+    with pytest.raises(GalleryError, match="of a gallery that is not here any more") as caught:
+        Gallery.create(path, key=KEY, model_id=MODEL, dimension=D)
+    assert (
+        caught.value.hint
+        == "move the log away and keep it, or put its gallery back; a new gallery begins a log of its own"
+    )
+    assert audit_path(path).read_bytes() == old
+    assert sorted(path.parent.iterdir()) == before
+    # A gallery that keeps no log leaves it alone; one that does begins its own where the old one was moved away.
+    Gallery.create(path, key=KEY, model_id=MODEL, dimension=D, audit="off").enrol("ann", embedding(1))
+    assert audit_path(path).read_bytes() == old
+    path.unlink()
+    audit_path(path).rename(path.with_name("old.audit"))
+    made = Gallery.create(path, key=KEY, model_id=MODEL, dimension=D)
+    made.enrol("ann", embedding(1))
+    assert made.problems() == ()
+
+
+def test_what_a_creation_that_was_cut_off_left_of_a_log_hinders_no_other(path: Path) -> None:
+    Gallery.create(path, key=KEY, model_id=MODEL, dimension=D)
+    line = audit_path(path).read_bytes()
+    for left in (line, line[:-1], line[:40], line + line[:9], line * 2, bytes(80)):
+        path.unlink()
+        audit_path(path).write_bytes(left)
+        made = Gallery.create(path, key=KEY, model_id=MODEL, dimension=D)
+        made.enrol("ann", embedding(1))
+        assert made.audit().intact
+
+
+def test_a_link_in_place_of_the_log_is_not_followed(gallery: Gallery, path: Path, tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    audit_path(path).unlink()
+    audit_path(path).symlink_to(victim)
+    with pytest.raises(GalleryError, match="audit log"):
+        gallery.reinstate("ann")
+    assert victim.read_text() == "precious"
+
+
+def test_nothing_strange_gets_into_a_line() -> None:
+    log = AuditLog(SimulatedFileSystem(), Path("g/log"))
+    start = AuditHead(key=bytes(32))
+    for detail in ("a b", "a\nb", "é", "x" * 257):
+        with pytest.raises(InputError, match="cannot be a detail of the audit log"):
+            log.append([AuditEvent("note", detail=detail)], start, now_s=1, generation=1, commit=False)
+
+
+def test_a_long_log_is_continued_from_its_end(gallery: Gallery, path: Path) -> None:
+    log = audit_path(path)
+    head = gallery._vault.content.audit
+    with log.open("ab") as file:
+        file.write(b"x" * 80 + b"\n")
+        file.write((b"y" * 99 + b"\n") * 20_000)
+    Gallery.open(path, key=KEY).reinstate("ann")
+    report = gallery.audit()
+    assert report.intact
+    assert report.entries[-1].number == head.entries + 1
+    assert len(report.strays) == 20_001
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.binary(max_size=400), st.integers(0, 5))
+def test_random_bytes_are_no_entries(data: bytes, sealed: int) -> None:
+    head = AuditHead(sealed, 0, hashlib.sha256(b"x").digest(), bytes(32))
+    report = check_log(data, head if sealed else AuditHead(), bytes(32), generation=1)
+    assert report.entries == ()
+    assert report.intact == (sealed == 0)
+
+
+def test_one_sealed_entry_is_missed_as_much_as_many(path: Path) -> None:
+    """A gallery that was just made: its log holds one entry, and a thief takes it."""
+    gallery = Gallery.create(path, key=KEY, model_id=MODEL, dimension=D)
+    assert gallery.audit().words() == ["intact: 1 sealed entry"]
+    line = audit_path(path).read_bytes()
+    for left in (b"", line[:-2], b"1" + line):
+        audit_path(path).write_bytes(left)
+        assert gallery.audit().broken_at == 1
+    audit_path(path).unlink()
+    report = gallery.audit()
+    assert (report.entries, report.sealed, report.broken_at) == ((), 1, 1)
+    assert report.words() == ["broken at entry 1 of 1: it is missing or was altered"]
+
+
+def test_a_log_without_sealed_entries_is_whole_whatever_is_in_it() -> None:
+    for data in (b"", b"1 2 3\n"):
+        assert check_log(data, AuditHead(), bytes(32), generation=1).intact
+
+
+def test_an_answer_takes_no_change_back(path: Path) -> None:
+    """Answers carry the generation that they were given in; a reader must not take them for a later try at its commit."""
+    gallery = Gallery.create(path, key=KEY, model_id=MODEL, dimension=D, audit="all")
+    gallery.enrol("ann", embedding(1))
+    gallery.identify(embedding(1)[0], threshold=0.9)
+    assert gallery.audit().words() == ["intact: 2 sealed entries, 1 since"]
+    gallery.identify(embedding(2)[0], threshold=0.9)
+    assert [(e.event.event, e.generation, e.batch, e.carried_out) for e in gallery.audit().entries] == [
+        ("create", 1, 1, True),
+        ("enrol", 2, 2, True),
+        ("accepted", 2, 0, True),
+        ("rejected", 2, 0, True),
+    ]
+
+
+@pytest.mark.parametrize(("strays", "said"), [(8, "line 5, 6, 7, 8, 9, 10, 11, 12 ("), (9, " 12 ... (")])
+def test_strays_are_named_up_to_eight(gallery: Gallery, path: Path, strays: int, said: str) -> None:
+    with audit_path(path).open("ab") as file:
+        file.write(b"stray\n\n" * strays)
+    report = gallery.audit()
+    assert report.strays == tuple(range(5, 5 + 2 * strays, 2))
+    audit_path(path).write_bytes(audit_path(path).read_bytes().replace(b"\n\n", b"\n"))
+    assert said in gallery.audit().words()[0]
+    assert gallery.audit().words()[0].startswith("no entry: line 5, 6, ")
+    assert gallery.audit().words()[0].endswith("(torn by a power cut, altered, or not of this gallery)")
+
+
+def test_a_log_that_is_too_long_is_not_called_altered_and_grows_no_further(
+    gallery: Gallery, path: Path
+) -> None:
+    log = audit_path(path)
+    whole = log.read_bytes()
+    with log.open("r+b") as file:
+        file.truncate(MAX_LOG_BYTES + 1)
+    with pytest.raises(GalleryError, match=rf"^the audit log {log} is over {MAX_LOG_BYTES} bytes$") as caught:
+        gallery.audit()
+    assert "move it away and keep it" in str(caught.value.hint)
+    # Who wrote the last entry knows where it ended; who opens the gallery now would have to search all of it.
+    with pytest.raises(GalleryError, match="over 268435456 bytes"):
+        Gallery.open(path, key=KEY).reinstate("ann")
+    assert log.stat().st_size == MAX_LOG_BYTES + 1
+    log.rename(path.with_name("old.audit"))
+    Gallery.open(path, key=KEY).reinstate("ann")
+    assert " log-lost - after=4 " in log.read_text()
+    # What was kept and what came since are whole together.
+    log.write_bytes(whole + log.read_bytes())
+    assert gallery.audit().intact
+
+
+def test_a_long_log_whose_end_is_known_is_continued_however_long_it_is(gallery: Gallery, path: Path) -> None:
+    log = audit_path(path)
+    whole = log.read_bytes()
+    with log.open("r+b") as file:
+        file.truncate(0)
+        file.truncate(MAX_LOG_BYTES + 1)
+    with log.open("ab") as file:
+        file.write(b"\n" + whole)
+    Gallery.open(path, key=KEY).reinstate("ann")
+    with log.open("rb") as file:
+        file.seek(MAX_LOG_BYTES + 2)
+        log.write_bytes(file.read())
+    report = gallery.audit()
+    assert (report.intact, [e.event.event for e in report.entries][-1]) == (True, "reinstate")
+
+
+def test_no_entry_has_a_number_after_the_last() -> None:
+    files, place, event = SimulatedFileSystem(), Path("g/log"), AuditEvent("x")
+    where = {"now_s": 1, "generation": 1, "commit": False}
+
+    def behind(entries: int) -> AuditHead:
+        return AuditHead(entries, 1, b"c" * 32, b"k" * 32)
+
+    # Two entries: that the log is lost comes before what happened.
+    head = AuditLog(files, place).append([event], behind(MAX_ENTRIES - 2), **where)
+    assert head.entries == MAX_ENTRIES
+    before = files.state()
+    assert before[place].count(b"\n") == 2
+    for log, sealed in (
+        (AuditLog(files, place), head),
+        (AuditLog(files, Path("g/b")), behind(MAX_ENTRIES - 1)),
+    ):
+        with pytest.raises(
+            GalleryError, match=rf"^the audit log has {sealed.entries} entries, more than can be continued$"
+        ) as caught:
+            log.append([event], sealed, **where)
+        assert caught.value.hint == "make a new gallery, and enrol again"
+    assert files.state() == before
+
+
+def test_a_gallerys_log_begins_with_the_key_of_the_format(gallery: Gallery, path: Path) -> None:
+    """Another key in a later version would call every log that was begun before it altered."""
+    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+    header, content = gallery._vault.header, gallery._vault.content
+    key = HKDF(SHA256(), 32, header.gallery_id, b"edge-sdk/gallery/audit@v1").derive(content.root_secret)
+    chain = bytes(32)
+    for line in audit_path(path).read_bytes().splitlines():
+        text, code = line.rsplit(b" ", 1)
+        chain = hmac.new(key, chain + text, hashlib.sha256).digest()
+        assert code == chain.hex().encode()
+        key = hmac.new(key, b"edge-sdk/gallery/audit/next@v1", hashlib.sha256).digest()
+    assert (content.audit.chain, content.audit.key) == (chain, key)
+
+
+class Filling(SimulatedFileSystem):
+    """A medium that is full in the middle of what is written."""
+
+    room: int | None = None
+
+    def write(self, handle: int, data: bytes) -> None:
+        if self.room is None:
+            return super().write(handle, data)
+        super().write(handle, bytes(data)[: self.room])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize(("room", "strays"), [(0, 0), (1, 1), (40, 2), (10_000, 0)])
+def test_a_log_that_could_not_be_written_is_gone_on_with_where_it_is(room: int, strays: int) -> None:
+    files = Filling()
+    gallery = Gallery.create(
+        Path("g/home.gallery"), key=KEY, model_id=MODEL, dimension=D, filesystem=files, audit="all"
+    )
+    gallery.enrol("ann", embedding(1))
+    for change in (
+        lambda: gallery.revoke("ann"),
+        lambda: gallery.identify(embedding(1)[0], threshold=0.9),
+    ):
+        files.room = room
+        with pytest.raises(GalleryError, match="No space left on device"):
+            change()
+        files.room = None
+    gallery.identify(embedding(1)[0], threshold=0.9)
+    gallery.revoke("ann")
+    report = gallery.audit()
+    assert report.intact
+    done = [e.event.event for e in report.entries if e.carried_out]
+    assert [done[0], done[1], done[-2], done[-1]] == ["create", "enrol", "accepted", "revoke"]
+    # What came to the medium whole is an entry, of a change that never came to be; what came in part is none.
+    assert len(report.strays) == strays
+    assert [e.event.event for e in report.entries if not e.carried_out] == ["revoke"] * (room == 10_000)
+
+
+def test_a_log_that_is_lost_is_said_once_by_who_goes_on(path: Path) -> None:
+    gallery = Gallery.create(path, key=KEY, model_id=MODEL, dimension=D, audit="all")
+    gallery.enrol("ann", embedding(1))
+    kept = audit_path(path).read_bytes()
+    audit_path(path).unlink()
+    for _ in range(3):
+        gallery.identify(embedding(1)[0], threshold=0.9)
+    gallery.revoke("ann")
+    since = audit_path(path).read_bytes()
+    assert since.count(b" log-lost ") == 1
+    audit_path(path).write_bytes(kept + since)
+    assert events(gallery) == ["create", "enrol", "log-lost", *["accepted"] * 3, "revoke"]
+    assert gallery.audit().words() == ["intact: 7 sealed entries"]
+
+
+def test_one_byte_that_is_there_is_a_line_of_its_own(gallery: Gallery, path: Path) -> None:
+    audit_path(path).write_bytes(b"x")
+    gallery.reinstate("ann")
+    assert audit_path(path).read_bytes().startswith(b"x\n5 ")

@@ -1,0 +1,348 @@
+"""Images from files and arrays: what is read, what is refused, and how a size is changed."""
+
+import io
+import random
+import struct
+import tracemalloc
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from edge_sdk.errors import InputError
+from edge_sdk.vision.images import check_face, fit, read_image
+
+
+def photo(height: int = 40, width: int = 48, seed: int = 0) -> np.ndarray:
+    """Smooth colours with some structure, as a camera gives them."""
+    rng = np.random.default_rng(seed)
+    rows, columns = np.mgrid[0:height, 0:width]
+    waves = [np.sin(rows / rng.uniform(3, 9) + columns / rng.uniform(3, 9)) for _ in range(3)]
+    noise = rng.normal(0, 8, (height, width, 3))
+    return np.clip(127 + 90 * np.stack(waves, axis=-1) + noise, 0, 255).astype(np.uint8)
+
+
+def encoded(image: Image.Image, kind: str, **options: Any) -> io.BytesIO:
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    file.seek(0)
+    return file
+
+
+PHOTO = photo()
+
+
+@pytest.mark.parametrize(("kind", "suffix"), [("PNG", "png"), ("PPM", "ppm")])
+def test_a_lossless_file_gives_its_pixels(tmp_path: Path, kind: str, suffix: str) -> None:
+    path = tmp_path / f"a.{suffix}"
+    Image.fromarray(PHOTO).save(path, kind)
+    for source in (path, str(path), path.open("rb")):
+        pixels = read_image(source)
+        np.testing.assert_array_equal(pixels, PHOTO)
+        assert pixels.dtype == np.uint8
+        if not isinstance(source, (str, Path)):
+            source.close()
+
+
+def test_a_jpeg_gives_nearly_its_pixels() -> None:
+    found = read_image(encoded(Image.fromarray(PHOTO), "JPEG", quality=95, subsampling=0))
+    assert found.shape == PHOTO.shape
+    assert np.abs(found.astype(int) - PHOTO).mean() < 4
+
+
+@pytest.mark.parametrize(
+    ("kind", "mode"), [("PNG", "L"), ("PPM", "L"), ("JPEG", "L"), ("PNG", "1"), ("PPM", "1")]
+)
+def test_a_grey_file_becomes_three_equal_channels(kind: str, mode: str) -> None:
+    pixels = read_image(encoded(Image.fromarray(PHOTO).convert(mode), kind))
+    assert pixels.shape == PHOTO.shape
+    assert (pixels == pixels[..., :1]).all()
+    assert pixels.std() > 10
+
+
+def test_a_palette_is_looked_up() -> None:
+    image = Image.fromarray(PHOTO).convert("P", palette=Image.Palette.ADAPTIVE)
+    np.testing.assert_array_equal(read_image(encoded(image, "PNG")), np.asarray(image.convert("RGB")))
+
+
+def test_a_grey_network_gets_one_channel_of_luma() -> None:
+    pixels = read_image(encoded(Image.fromarray(PHOTO), "PNG"), color="gray")
+    assert pixels.shape == (40, 48, 1)
+    luma = PHOTO @ np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
+    assert np.abs(pixels[..., 0] - luma).max() <= 1
+
+
+@pytest.mark.parametrize("color", ["rgb", "bgr"])
+def test_colours_come_out_as_rgb_for_every_network(color: str) -> None:
+    red = Image.new("RGB", (20, 20), (250, 10, 20))
+    assert read_image(encoded(red, "PNG"), color=color)[0, 0].tolist() == [250, 10, 20]
+
+
+@pytest.mark.parametrize(("orientation", "turned"), [(1, 0), (3, 2), (6, 3), (8, 1)])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_a_photo_is_turned_as_its_exif_says(kind: str, orientation: int, turned: int) -> None:
+    image = Image.fromarray(
+        np.kron(np.arange(0, 240, 40, dtype=np.uint8).reshape(2, 3), np.ones((16, 16), np.uint8))
+    )
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    options = {"quality": 100} if kind == "JPEG" else {}
+    pixels = read_image(encoded(image, kind, exif=exif, **options), color="gray")[..., 0]
+    expected = np.rot90(np.asarray(image), turned)
+    assert pixels.shape == expected.shape
+    assert np.abs(pixels.astype(int) - expected).mean() < 2
+
+
+def _modes() -> dict[str, io.BytesIO]:
+    rgb = Image.fromarray(PHOTO)
+    see_through = rgb.convert("P")
+    return {
+        "RGBA": encoded(rgb.convert("RGBA"), "PNG"),
+        "LA": encoded(rgb.convert("LA"), "PNG"),
+        "CMYK": encoded(rgb.convert("CMYK"), "JPEG"),
+        "I;16": encoded(Image.fromarray(PHOTO[..., 0].astype(np.uint16) * 257), "PNG"),
+        "P with transparency": encoded(see_through, "PNG", transparency=3),
+        "RGB with transparency": encoded(rgb, "PNG", transparency=(1, 2, 3)),
+    }
+
+
+@pytest.mark.parametrize(
+    "mode", ["RGBA", "LA", "CMYK", "I;16", "P with transparency", "RGB with transparency"]
+)
+def test_what_is_not_eight_bit_colour_or_grey_is_refused_by_name(mode: str) -> None:
+    with pytest.raises(InputError, match=f"found mode {mode}") as refused:
+        read_image(_modes()[mode])
+    assert "8-bit RGB or greyscale, without transparency" in (refused.value.hint or "")
+
+
+@pytest.mark.parametrize("kind", ["BMP", "GIF", "WEBP", "TIFF", "ICO"])
+def test_other_formats_are_refused_whatever_the_name(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "photo.jpg"
+    Image.fromarray(PHOTO).save(path, kind)
+    with pytest.raises(
+        InputError, match=r"photo\.jpg: expected a JPEG, PNG or PPM image, found something else"
+    ):
+        read_image(path)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "PPM"])
+def test_a_file_cut_short_is_refused(kind: str) -> None:
+    data = encoded(Image.fromarray(PHOTO), kind).getvalue()
+    for length in range(0, int(len(data) * 0.9), max(1, len(data) // 40)):
+        with pytest.raises(InputError):
+            read_image(io.BytesIO(data[:length]))
+
+
+def test_damage_never_ends_in_another_error() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image = Image.fromarray(PHOTO)
+    files = [
+        encoded(image, "JPEG", exif=exif).getvalue(),
+        encoded(image, "PNG", exif=exif).getvalue(),
+        encoded(image.convert("P"), "PNG").getvalue(),
+        encoded(image, "PPM").getvalue(),
+    ]
+    rng = random.Random(0)
+    for turn in range(800):
+        data = bytearray(files[turn % len(files)])
+        for _ in range(rng.choice([1, 2, 5])):
+            data[rng.randrange(min(len(data), 300))] = rng.randrange(256)
+        try:
+            pixels = read_image(io.BytesIO(bytes(data)))
+        except InputError:
+            continue
+        assert pixels.ndim == 3
+        assert pixels.dtype == np.uint8
+
+
+def test_missing_empty_and_folder_are_said(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"none\.jpg: no such file"):
+        read_image(tmp_path / "none.jpg")
+    (tmp_path / "empty.jpg").touch()
+    with pytest.raises(InputError, match=r"empty\.jpg: expected a JPEG"):
+        read_image(tmp_path / "empty.jpg")
+    with pytest.raises(InputError, match="cannot be read: Is a directory"):
+        read_image(tmp_path)
+
+
+def test_an_error_calls_the_image_what_the_caller_calls_it() -> None:
+    with pytest.raises(InputError, match=r"^frame 7: expected"):
+        read_image(io.BytesIO(b"?"), name="frame 7")
+    with pytest.raises(InputError, match=r"^the image: expected"):
+        read_image(io.BytesIO(b"?"))
+
+
+def _png_header(width: int, height: int) -> bytes:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(b""))
+        + chunk(b"IEND", b"")
+    )
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        _png_header(7000, 7000),
+        _png_header(10_000, 10_000),
+        _png_header(60_000, 60_000),
+        _png_header(2**31 - 1, 2**31 - 1),
+        b"P6 50000 50000 255\n",
+        b"P6 999999999 999999999 255\n",
+    ],
+)
+def test_a_small_file_that_claims_a_huge_image_costs_no_memory(data: bytes) -> None:
+    tracemalloc.start()
+    try:
+        with pytest.raises(InputError):
+            read_image(io.BytesIO(data))
+        assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_huge_file_is_refused_without_being_read(tmp_path: Path) -> None:
+    path = tmp_path / "huge.png"
+    with path.open("wb") as file:
+        file.truncate((64 << 20) + 1)
+    with pytest.raises(InputError, match="at most 64 MiB"):
+        read_image(path)
+
+
+def test_the_samples_are_read(products: list[Any]) -> None:
+    assert len(products) >= 2
+    for product in products:
+        assert read_image(product.enrol).shape == (96, 96, 3)
+
+
+# Arrays
+
+
+@pytest.mark.parametrize(
+    ("face", "found"),
+    [
+        (np.zeros((20, 20, 3), np.float32), r"float32 \[20, 20, 3\]"),
+        (np.zeros((20, 20, 3), np.int8), "int8"),
+        (np.zeros((20, 20), np.uint8), r"\[20, 20\]"),
+        (np.zeros((20, 20, 1), np.uint8), r"\[20, 20, 1\]"),
+        (np.zeros((20, 20, 4), np.uint8), r"\[20, 20, 4\]"),
+        (np.zeros((1, 20, 20, 3), np.uint8), r"\[1, 20, 20, 3\]"),
+        (np.zeros((3, 20, 20), np.uint8), r"\[3, 20, 20\]"),
+        ([[[0, 0, 0]]], "list"),
+        (None, "NoneType"),
+        (b"\xff\xd8", "bytes"),
+        (np.zeros((15, 20, 3), np.uint8), "15x20"),
+        (np.zeros((20, 15, 3), np.uint8), "20x15"),
+        (np.zeros((0, 20, 3), np.uint8), "0x20"),
+    ],
+)
+def test_what_is_no_image_array_is_refused_and_described(face: Any, found: str) -> None:
+    with pytest.raises(InputError, match=rf"expected .*found (uint8 )?{found}"):
+        check_face(face, 3)
+
+
+def test_sixteen_pixels_are_enough() -> None:
+    assert check_face(np.zeros((16, 16, 3), np.uint8), 3).shape == (16, 16, 3)
+
+
+# Sizes
+
+
+def test_an_image_of_the_right_size_is_not_copied() -> None:
+    assert fit(PHOTO, 40, 48) is PHOTO
+
+
+def test_an_arcface_crop_gives_its_middle() -> None:
+    crop = photo(112, 112)
+    fitted = fit(crop, 112, 96)
+    np.testing.assert_array_equal(fitted, crop[:, 8:104])
+    assert np.shares_memory(fitted, crop)
+
+
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [
+        ((40, 48), (80, 96)),
+        ((16, 16), (112, 112)),
+        ((200, 240), (100, 120)),
+        ((250, 250), (96, 96)),
+        ((97, 97), (96, 96)),
+        ((96, 96), (97, 97)),
+        ((300, 150), (30, 15)),
+        ((32, 100), (64, 200)),
+    ],
+)
+def test_resizing_equals_pillows_antialiased_bilinear(
+    source: tuple[int, int], target: tuple[int, int]
+) -> None:
+    image = photo(*source, seed=source[0])
+    expected = Image.fromarray(image).resize(target[::-1], Image.Resampling.BILINEAR)
+    difference = np.abs(fit(image, *target).astype(int) - np.asarray(expected).astype(int))
+    assert difference.max() <= 1
+    assert difference.mean() < 0.35  # Pillow rounds between its two passes
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "part"),
+    [
+        ((112, 112), (56, 48), (slice(None), slice(8, 104))),
+        ((100, 200), (50, 50), (slice(None), slice(50, 150))),
+        ((200, 100), (50, 50), (slice(50, 150), slice(None))),
+        ((480, 640), (96, 96), (slice(None), slice(80, 560))),
+        ((640, 480), (112, 112), (slice(80, 560), slice(None))),
+    ],
+)
+def test_another_aspect_is_cut_around_the_centre_and_never_stretched(
+    source: tuple[int, int], target: tuple[int, int], part: tuple[slice, slice]
+) -> None:
+    image = photo(*source)
+    np.testing.assert_array_equal(fit(image, *target), fit(np.ascontiguousarray(image[part]), *target))
+
+
+@pytest.mark.parametrize("source", [(16, 16), (16, 500), (500, 16), (97, 31), (1024, 17)])
+@pytest.mark.parametrize("target", [(112, 96), (8, 8), (8, 128), (128, 8)])
+def test_every_size_becomes_the_wanted_one(source: tuple[int, int], target: tuple[int, int]) -> None:
+    for channels in (1, 3):
+        image = np.full((*source, channels), 201, np.uint8)
+        fitted = fit(image, *target)
+        assert fitted.shape == (*target, channels)
+        assert fitted.dtype == np.uint8
+        assert (fitted == 201).all()
+
+
+def test_grey_is_resized_as_each_colour_is() -> None:
+    image = photo(64, 64)
+    np.testing.assert_array_equal(fit(image, 40, 40)[..., 1:2], fit(image[..., 1:2], 40, 40))
+
+
+def test_a_large_photo_is_made_small_in_little_memory_and_as_a_small_one_would_be() -> None:
+    image = np.kron(photo(30, 40), np.ones((60, 60, 1), np.uint8))
+    tracemalloc.start()
+    try:
+        fitted = fit(image, 96, 128)
+        assert tracemalloc.get_traced_memory()[1] < 48 << 20
+    finally:
+        tracemalloc.stop()
+    expected = Image.fromarray(image).resize((128, 96), Image.Resampling.BILINEAR)
+    assert np.abs(fitted.astype(int) - np.asarray(expected).astype(int)).max() <= 1
+
+
+def test_without_pillow_the_error_says_what_to_install(run_python: Callable[..., Any]) -> None:
+    found = run_python(
+        "import sys; sys.modules['PIL'] = None\n"
+        "from edge_sdk.vision.images import read_image\n"
+        "from edge_sdk.errors import InputError\n"
+        "try: read_image('x.jpg')\n"
+        "except InputError as error: print(error, '|', error.hint)"
+    )
+    assert found.stdout == "reading image files needs Pillow | pip install 'edge-sdk[images]'\n"

@@ -1,0 +1,37 @@
+"""`python -m tools.train` explains itself and refuses politely."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from tools.train.cli import main
+from tools.train.settings import Settings
+
+ROOT = Path(__file__).parents[4]
+
+
+def test_help_works_from_the_checkout_and_gives_an_example():
+    found = subprocess.run(
+        [sys.executable, "-m", "tools.train", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert "python -m tools.train --output samples/products" in found.stdout
+
+
+def test_a_work_folder_of_another_run_is_an_error_with_a_hint(tmp_path, capsys):
+    Settings().claim(tmp_path)
+    assert main(["--output", str(tmp_path / "out"), "--work", str(tmp_path), "--epochs", "1"]) == 3
+    err = capsys.readouterr().err
+    assert "tools.train: error: " in err
+    assert "tools.train: hint: " in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_nothing_to_evaluate_is_an_error_with_a_hint(tmp_path, capsys):
+    assert main(["--output", str(tmp_path), "--evaluate"]) == 3
+    assert "no network at" in capsys.readouterr().err
+
+
+def test_importing_the_tool_loads_no_tensorflow():
+    code = "import sys, tools.train.cli, tools.train.publish, tools.train.training; print('tensorflow' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "False"

@@ -1,0 +1,70 @@
+"""What the repository carries is what its README says, and the model reaches what its card claims."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tools.train import dataset, open_set, samples
+from tools.train.photos import CAREFUL, take_photo
+from tools.train.settings import Settings
+
+SAMPLES = Path(__file__).parents[4] / "samples" / "products"
+MODEL = SAMPLES / "model"
+
+
+@pytest.fixture(scope="module")
+def evaluation():
+    return json.loads((MODEL / "products.evaluation.json").read_text(encoding="utf-8"))
+
+
+def test_the_contract_is_complete():
+    contract = json.loads((MODEL / "products.contract.json").read_text(encoding="utf-8"))
+    assert contract.pop("description")
+    assert contract == {
+        "size": [96, 96],
+        "color": "rgb",
+        "mean": 127.5,
+        "scale": 128,
+        "name": "products",
+        "version": "1",
+        "licence": "Apache-2.0",
+    }
+
+
+def test_the_folders_hold_what_the_readme_says():
+    count = {folder: len(list((SAMPLES / folder).rglob("*.jpg"))) for folder in samples.FOLDERS}
+    assert count == {"enrol": 10, "probes": 40, "strangers": 20, "calibration": 200, "evaluation": 456}
+    total = sum(path.stat().st_size for path in SAMPLES.rglob("*.jpg"))
+    assert total < 1_600_000
+
+
+def test_the_committed_pictures_are_those_the_command_draws(evaluation):
+    from tools.train.photos import develop
+
+    settings = Settings(**evaluation["settings"])
+    subject = dataset.enrolled_products(settings)[0]
+    drawn = develop(take_photo(subject, 0, care=CAREFUL)).astype(int)
+    stored = develop((SAMPLES / "enrol" / f"{subject.name}.jpg").read_bytes()).astype(int)
+    # Another Pillow or libjpeg may round otherwise; the picture is the same.
+    assert np.abs(drawn - stored).mean() < 3
+
+
+def test_the_model_file_carries_no_optimizer_and_stays_small(evaluation):
+    import hashlib
+
+    content = (MODEL / "products.keras").read_bytes()
+    assert len(content) <= 2_000_000
+    assert hashlib.sha256(content).hexdigest() == evaluation["sha256"]
+
+
+def test_the_committed_model_reaches_its_card_s_figures(evaluation):
+    keras = pytest.importorskip("keras")
+    model = keras.saving.load_model(MODEL / "products.keras", compile=False)
+    pictures, labels = samples.read_folder(SAMPLES / "evaluation")
+    figures = open_set.verification(open_set.embed(model, pictures), labels)
+    assert figures["non_mated"] >= 100_000
+    assert 0.90 <= figures["tar@0.001"] <= 0.995
+    assert figures["tar@0.001"] == pytest.approx(evaluation["samples"]["tar@0.001"], abs=0.005)
+    assert f"{100 * evaluation['samples']['tar@0.001']:.2f}%" in (MODEL / "products.md").read_text("utf-8")
