@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import report_samples as samples
 from PIL import Image
 
 from converters.report.page import render_page
+from tests import report_samples as samples
 
 Browse = Callable[..., tuple[str, str]]
 

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from test_int8_quality import uneven
 
 from converters.cli import main
 from converters.data.calibration import CalibrationSet
@@ -35,6 +34,7 @@ from converters.quantize.recipe import shipped
 from converters.quantize.search import search
 from converters.sources.float_model import FloatModel
 from tests.networks import CONTRACT, Network, crops, tiny
+from tests.unit.converters.quantize.test_int8_quality import uneven
 
 CONTRACT_FLAGS = ["--size", "16x16", "--color", "rgb", "--mean", "127.5", "--scale", "128"]
 

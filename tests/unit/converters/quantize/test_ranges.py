@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from test_int8_quality import fidelity, uneven
 
 from converters.errors import ConversionError
 from converters.quantize.int8 import make_int8, ranges_of
@@ -14,6 +13,7 @@ from converters.quantize.ranges import find_ranges, least_error_range
 from converters.quantize.recipe import Recipe, shipped
 from converters.quantize.statistics import TensorRange, channel_statistics
 from tests.networks import CONTRACT, crops, tiny
+from tests.unit.converters.quantize.test_int8_quality import fidelity, uneven
 
 PLAIN = shipped("cpu_int8")
 MSE = replace(PLAIN, ranges="mse")

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from test_int8_quality import PLAIN, _set, uneven
 
 from converters.cli import main
 from converters.errors import CalibrationError
@@ -18,6 +17,7 @@ from converters.quantize.recipe import shipped
 from converters.quantize.search import SearchResult, search
 from converters.sources.float_model import FloatModel
 from tests.networks import CONTRACT, crops, tiny
+from tests.unit.converters.quantize.test_int8_quality import PLAIN, _set, uneven
 
 
 def searched(budget: TimedBudget | CosineBudget, plain=PLAIN) -> SearchResult:

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-import report_samples as samples
 
 from converters.evaluate.metrics import Interval, PairedDifference
 from converters.report.comparison_verdict import verdicts
 from converters.report.page import page_json, render_page
 from converters.results import ConversionResult, ReportVerdict
+from tests import report_samples as samples
 
 
 class Outline(HTMLParser):

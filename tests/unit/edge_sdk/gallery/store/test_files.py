@@ -14,12 +14,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from campaigns.crash_states import PATH, Board, look, reopen, with_two_subjects, without_log
 
 from edge_sdk.errors import GalleryError
 from edge_sdk.gallery import Gallery, InMemoryKey, KeyFile
 from edge_sdk.gallery.store import files as gallery_storage
 from edge_sdk.gallery.store.files import PosixFileSystem, lock_path, tmp_path
+from tests.campaigns.crash_states import PATH, Board, look, reopen, with_two_subjects, without_log
 
 ROOT = Path(__file__).parents[5]
 KEY = InMemoryKey(bytes(range(32)))
