@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as _numpy  # noqa: F401  the one dependency: a missing numpy shows here, not at the door
 
+from edge_sdk import _moved
 from edge_sdk.errors import (
     AcquisitionError,
     BackendUnavailableError,
@@ -62,6 +63,32 @@ _LAZY = {
     "Recognizer": "edge_sdk.recognizer",
     "matching": "edge_sdk.matching",
 }
+
+_moved.install(
+    {
+        "edge_sdk.bench": "edge_sdk.diagnostics.bench",
+        "edge_sdk.decision": "edge_sdk",
+        "edge_sdk.decision.operating_point": "edge_sdk.model.operating_point",
+        "edge_sdk.doctor": "edge_sdk.diagnostics.doctor",
+        "edge_sdk.gallery.anchor": "edge_sdk.gallery.store.anchor",
+        "edge_sdk.gallery.audit": "edge_sdk.gallery.store.audit_log",
+        "edge_sdk.gallery.commands": "edge_sdk.gallery.exchange.commands",
+        "edge_sdk.gallery.content": "edge_sdk.gallery.format.content",
+        "edge_sdk.gallery.export": "edge_sdk.gallery.exchange.export",
+        "edge_sdk.gallery.policy": "edge_sdk.gallery.rules.policy",
+        "edge_sdk.gallery.sealing": "edge_sdk.gallery.format.sealing",
+        "edge_sdk.gallery.storage": "edge_sdk.gallery.store.files",
+        "edge_sdk.gallery.vault": "edge_sdk.gallery.store.vault",
+        "edge_sdk.inference": "edge_sdk.runtime",
+        "edge_sdk.inference.card": "edge_sdk.model.card",
+        "edge_sdk.inference.choice": "edge_sdk.runtime.backend_choice",
+        "edge_sdk.inference.golden": "edge_sdk.model.golden",
+        "edge_sdk.inference.model_file": "edge_sdk.model.model_file",
+        "edge_sdk.inference.network_card": "edge_sdk.model.network_card",
+        "edge_sdk.inference.templates": "edge_sdk.model.landmark_template",
+        "edge_sdk.perception": "edge_sdk.vision",
+    }
+)
 
 __all__ = [
     "AcquisitionError",

@@ -1,0 +1,67 @@
+"""Import modules under their old names for one minor version, with a DeprecationWarning.
+
+The deprecation rule is in CONTRIBUTING.md: an old name is announced in CHANGELOG.md, works for one minor version, and is then removed.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.abc
+import importlib.machinery
+import sys
+import warnings
+from collections.abc import Mapping, Sequence
+from types import ModuleType
+
+
+class _MovedModules(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Finds modules by their old names and loads them from their new places.
+
+    Args:
+        places: Old dotted name of a module or package to its new name. Submodules of a package move with it.
+    """
+
+    def __init__(self, places: Mapping[str, str]) -> None:
+        self._places = places
+
+    def _new_name(self, name: str) -> str | None:
+        if name in self._places:
+            return self._places[name]
+        package, _, leaf = name.rpartition(".")
+        parent = self._new_name(package) if package else None
+        return f"{parent}.{leaf}" if parent else None
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        new = self._new_name(fullname)
+        if new is None:
+            return None
+        return importlib.machinery.ModuleSpec(fullname, self, origin=new)
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:
+        new = str(spec.origin)
+        warnings.warn(
+            f"{spec.name} is now {new}; the old name will be removed in the next minor version",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        module = importlib.import_module(new)
+        spec.loader_state = module.__spec__
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        # The import system has replaced the specification of the module that it was given.
+        spec = module.__spec__
+        if spec is not None and spec.loader is self:
+            module.__spec__ = spec.loader_state
+
+
+def install(places: Mapping[str, str]) -> None:
+    """Let modules be imported by the old names in ``places``.
+
+    Args:
+        places: Old dotted name of each module or package to its new name.
+    """
+    # First, or the path finder would load a second copy of a moved package's submodules.
+    sys.meta_path.insert(0, _MovedModules(places))

@@ -1,1 +1,0 @@
-"""The model file, its card, and what runs it."""
