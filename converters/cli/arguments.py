@@ -76,7 +76,7 @@ def add_allow_and_set(parser: argparse.ArgumentParser) -> None:
         default=[],
         type=_setting,
         metavar="TARGET.NAME=VALUE",
-        help="tell a target something; docs/targets.md lists what",
+        help="tell a target something; docs/reference/targets.md lists what",
     )
 
 

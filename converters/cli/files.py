@@ -19,7 +19,7 @@ A float network is held against what converting it for a target comes to, an int
 target runs it. Exit 1 where a target refuses it.
 """
 _TARGETS_EXAMPLE = """example:
-  edge-convert targets --markdown > docs/targets.md
+  edge-convert targets --markdown > docs/reference/targets.md
 """
 
 
@@ -51,7 +51,7 @@ def _add_targets_page(commands: Any) -> None:
     parser = add_command(
         commands, "targets", "list targets, what they run and what they refuse", _TARGETS_EXAMPLE
     )
-    parser.add_argument("--markdown", action="store_true", help="the whole of docs/targets.md")
+    parser.add_argument("--markdown", action="store_true", help="the whole of docs/reference/targets.md")
     parser.set_defaults(run=_targets)
 
 

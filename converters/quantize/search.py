@@ -2,7 +2,7 @@
 
 Steps in the order of what they cost: equalization, operators that are hardly slower in float, corrections, then
 operators near the image in float, at last the most sensitive ones. Candidates are
-compared on images that neither gave the ranges nor are reported on. What each step is worth: docs/int8.md.
+compared on images that neither gave the ranges nor are reported on. What each step is worth: docs/explanation/int8.md.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 How a target plugs in: a module ``converters/targets/NAME.py`` holds rules (see ``rule``) and one constant
 ``TARGET: Target``, and ``converters/targets/__init__.py`` lists it. Nothing else knows a target by name: the
-command line's choices, the order of work, the report's section and ``docs/targets.md`` come from the value.
+command line's choices, the order of work, the report's section and ``docs/reference/targets.md`` come from the value.
 
 What happens to it, in order:
 

@@ -1,4 +1,4 @@
-"""``docs/targets.md``, from the rules themselves: what is on the page is what the code does."""
+"""``docs/reference/targets.md``, from the rules themselves: what is on the page is what the code does."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from converters.targets.rule import Rule, name_of, statement_of
 _HEAD = """# Targets
 
 What each target runs and refuses. This page is generated from the rules:
-`edge-convert targets --markdown > docs/targets.md`; a test holds it equal to them.
+`edge-convert targets --markdown > docs/reference/targets.md`; a test holds it equal to them.
 
 `edge-convert lint FILE --target NAME` holds a file against them, before anything is converted; `edge-convert
 convert --target NAME` does so on its way. A finding is *refused* (the target does not run it, or not where it was

@@ -123,7 +123,7 @@ class KeySlot:
 
     Attributes:
         index: Its number.
-        type: Its kind, as in docs/gallery-format.md.
+        type: Its kind, as in docs/reference/gallery-format.md.
         name: What a person calls that kind.
         level: Its strength, 0..4; None where the kind does not say.
         in_use: Whether the gallery was opened through it.

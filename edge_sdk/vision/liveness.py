@@ -1,6 +1,6 @@
 """Presentation attack detection: is it a person, or a picture of one?
 
-An RGB camera alone cannot tell for certain; docs/faces.md says what it can. Terms of ISO/IEC 30107-3.
+An RGB camera alone cannot tell for certain; docs/explanation/faces.md says what it can. Terms of ISO/IEC 30107-3.
 """
 
 from __future__ import annotations

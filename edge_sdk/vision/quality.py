@@ -72,7 +72,7 @@ class Quality:
 
 @dataclass(frozen=True)
 class Limits:
-    """From where on a sample is refused; see docs/faces.md for where each number comes from.
+    """From where on a sample is refused; see docs/explanation/faces.md for where each number comes from.
 
     Args:
         min_eye_distance_px: Under it the crop is mostly enlargement.

@@ -148,7 +148,7 @@ def told(what: str, found: Counter[str]) -> int:
     return found.total()
 
 
-# Where the header's fields begin; docs/gallery-format.md.
+# Where the header's fields begin; docs/reference/gallery-format.md.
 _FIELDS = (0, 8, 10, 12, 16, 32, 40, 48, 80, 82, 83, 84, 86, 88)
 
 

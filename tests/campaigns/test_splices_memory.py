@@ -116,7 +116,7 @@ def counts() -> tuple[Gallery, SimulatedFileSystem, dict[str, bytes]]:
 
 
 def fields(count: bytes) -> list[bytes]:
-    """A counter cut at its borders; docs/gallery-format.md."""
+    """A counter cut at its borders; docs/reference/gallery-format.md."""
     return [count[a:b] for a, b in itertools.pairwise((0, 8, 24, 40, 48, 56, 60, 64, 80, 88, 120))]
 
 

@@ -1,4 +1,4 @@
-"""The figures of docs/evidence.md come out again, from the same files and images.
+"""The figures of docs/explanation/evidence.md come out again, from the same files and images.
 
 Faces are LFW's DevTest crops; nothing was calibrated or tuned on them. A figure may move in its last digit with
 the processor, whose kernels round as they like; the margins hold for that and no more.

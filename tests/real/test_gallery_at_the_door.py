@@ -1,4 +1,4 @@
-"""A gallery that decides by its policy, on real faces: what docs/decisions-at-the-door.md claims, through the gallery itself.
+"""A gallery that decides by its policy, on real faces: what docs/explanation/decisions-at-the-door.md claims, through the gallery itself.
 
 Thresholds come from the calibration crops, whose people are not among those who are enrolled and who are not.
 """

@@ -72,7 +72,7 @@ def operators_it_has(graph: Graph) -> Iterator[RuleFinding]:
         yield RuleFinding(
             "refused",
             f"{count} {name}: the Edge TPU does not have it",
-            _ADVICE.get(name, "replace the layer; docs/targets.md lists what the Edge TPU has"),
+            _ADVICE.get(name, "replace the layer; docs/reference/targets.md lists what the Edge TPU has"),
         )
 
 
@@ -151,7 +151,7 @@ def an_int8_form(graph: Graph) -> Iterator[RuleFinding]:
             yield RuleFinding(
                 "refused",
                 f"{count} {name}: the Edge TPU does not have it",
-                _ADVICE.get(name, "replace the layer; docs/targets.md lists what the Edge TPU has"),
+                _ADVICE.get(name, "replace the layer; docs/reference/targets.md lists what the Edge TPU has"),
             )
 
 

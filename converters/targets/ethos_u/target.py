@@ -25,7 +25,7 @@ _ADVICE = {
     "DIV": "multiply by the reciprocal",
     "FLOOR": "train without it",
 }
-_OTHER_LAYER = "train with another layer in its place; docs/targets.md lists what an Ethos-U has"
+_OTHER_LAYER = "train with another layer in its place; docs/reference/targets.md lists what an Ethos-U has"
 
 
 def every_operator_on_the_npu(graph: Graph) -> Iterator[RuleFinding]:

@@ -218,7 +218,7 @@ def _golden_header(name: str, golden: Golden) -> str:
     count, *shape = golden.inputs.shape
     size, dimension = int(np.prod(shape)), golden.outputs.shape[1]
     body = (
-        f"// Smooth fields of the seeds {', '.join(map(str, golden.seeds))}, as docs/model-card.md draws them, and what tflite-micro\n"
+        f"// Smooth fields of the seeds {', '.join(map(str, golden.seeds))}, as docs/reference/model-card.md draws them, and what tflite-micro\n"
         "// answered to them on the workstation: the same codes on any core with its reference kernels.\n"
         f"constexpr int kGoldenCount = {count};\n"
         f"constexpr std::size_t kGoldenInputSize = {size};\n"

@@ -45,7 +45,9 @@ def operators_tflite_micro_has(graph: Graph) -> Iterator[RuleFinding]:
             yield RuleFinding(
                 "refused",
                 f"{count} {name}: tflite-micro does not have it",
-                _ADVICE.get(name, "train with another layer in its place; docs/targets.md lists what it has"),
+                _ADVICE.get(
+                    name, "train with another layer in its place; docs/reference/targets.md lists what it has"
+                ),
             )
 
 

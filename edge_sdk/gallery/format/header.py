@@ -2,7 +2,7 @@
 
 Every field and every size is checked before anything is allocated for it. The header is readable
 without a key and is not to be believed until the body has been opened: the body's key is derived
-from the header's digest (see `sealing`). The byte tables are in `docs/gallery-format.md`.
+from the header's digest (see `sealing`). The byte tables are in `docs/reference/gallery-format.md`.
 """
 
 from __future__ import annotations

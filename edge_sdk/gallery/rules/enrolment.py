@@ -2,7 +2,7 @@
 
 The thresholds are the policy's: captures of one subject must reach each other at FMR 1e-2, and a capture that
 reaches somebody else's template at the gallery's own threshold would be taken for that person at the door.
-How often that is right and wrong on real faces is in `docs/decisions-at-the-door.md`.
+How often that is right and wrong on real faces is in `docs/explanation/decisions-at-the-door.md`.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 A policy lies sealed inside the gallery, so a caller brings a probe and nothing else. Its threshold follows from
 the model card's operating points and from how many templates are searched. What each option is
-worth on real faces is in `docs/decisions-at-the-door.md`.
+worth on real faces is in `docs/explanation/decisions-at-the-door.md`.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
 
 A vector is a text head of `name: value` lines, an empty line, and the bytes of a gallery file. `expect`
 says what a reader must do: `ok`, or refuse with `format`, `seal`, `model` or `rollback`. The names are
-explained in docs/gallery-format.md.
+explained in docs/reference/gallery-format.md.
 """
 
 from __future__ import annotations

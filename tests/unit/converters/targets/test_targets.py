@@ -257,8 +257,10 @@ def test_a_network_without_a_head_is_judged_too(tmp_path: Path) -> None:
 
 
 def test_the_page_says_what_the_rules_say() -> None:
-    text = (ROOT / "docs" / "targets.md").read_text(encoding="utf-8")
-    assert text == page.to_markdown(TARGETS.values()), "edge-convert targets --markdown > docs/targets.md"
+    text = (ROOT / "docs" / "reference" / "targets.md").read_text(encoding="utf-8")
+    assert text == page.to_markdown(TARGETS.values()), (
+        "edge-convert targets --markdown > docs/reference/targets.md"
+    )
 
 
 def test_every_rule_is_stated() -> None:

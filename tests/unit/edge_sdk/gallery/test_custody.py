@@ -541,7 +541,7 @@ def test_a_renewed_transform_recognizes_as_before_and_is_unrelated(path: Path) -
 
 @pytest.mark.parametrize("dtype", ["int8", "float16"])
 def test_what_a_renewal_costs(path: Path, dtype: str) -> None:
-    """The figures of docs/gallery-format.md: the cosine of a template with the embedding it was made of."""
+    """The figures of docs/reference/gallery-format.md: the cosine of a template with the embedding it was made of."""
     gallery = Gallery.create(path, key=KEY, model_id=MODEL, dimension=512, dtype=dtype)
     faces = embeddings(5, 50, 512)
     with gallery.transaction() as t:

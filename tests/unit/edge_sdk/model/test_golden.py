@@ -28,7 +28,7 @@ FIELD_7 = "ecccbbc1f2a86d537ee789189ec9ecd52ba9799acf611bee1f9ad41622ea3deb"
 
 
 def by_the_formula(height: int, width: int, channels: int, seed: int) -> np.ndarray:
-    """docs/model-card.md, pixel by pixel in Python's own integers."""
+    """docs/reference/model-card.md, pixel by pixel in Python's own integers."""
     state, grid = seed, []
     for _ in range(25 * channels):
         state = (state * 1103515245 + 12345) % 2**31

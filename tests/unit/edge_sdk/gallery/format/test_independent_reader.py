@@ -1,4 +1,4 @@
-"""A second reader, written from docs/gallery-format.md alone, agrees with the first on every vector."""
+"""A second reader, written from docs/reference/gallery-format.md alone, agrees with the first on every vector."""
 
 import hashlib
 import hmac

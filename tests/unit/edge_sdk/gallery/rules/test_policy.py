@@ -249,7 +249,7 @@ def test_records_come_back_and_what_is_malformed_is_refused() -> None:
 
 
 def test_the_records_are_laid_out_as_the_page_says() -> None:
-    """docs/gallery-format.md, by hand."""
+    """docs/reference/gallery-format.md, by hand."""
     head = struct.pack("<dddII", 0.02, 0.1, 0.03, 1, 0)
     one = struct.pack("<dddQQ", 0.3, 1e-2, 0.01, 100, 301)
     assert parse_policy(head + one) == DecisionPolicy(POINTS[:1], fpir=0.02, margin=0.1, retry_band=0.03)

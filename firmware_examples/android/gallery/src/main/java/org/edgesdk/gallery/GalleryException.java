@@ -1,6 +1,6 @@
 package org.edgesdk.gallery;
 
-/** Why a gallery was refused; docs/gallery-format.md says when. The door stays shut on each of them. */
+/** Why a gallery was refused; docs/reference/gallery-format.md says when. The door stays shut on each of them. */
 public final class GalleryException extends Exception {
 
     /** The four ways to refuse. */

@@ -13,7 +13,7 @@ import javax.crypto.spec.GCMParameterSpec;
 import javax.crypto.spec.IvParameterSpec;
 import javax.crypto.spec.SecretKeySpec;
 
-/** HKDF-SHA-256 (RFC 5869) and the sealed bytes of docs/gallery-format.md; the platform's own cryptography. */
+/** HKDF-SHA-256 (RFC 5869) and the sealed bytes of docs/reference/gallery-format.md; the platform's own cryptography. */
 final class Sealing {
 
     static final int KEY_BYTES = 32;
