@@ -263,6 +263,6 @@ TARGET = Target(
         "vela exits with 0 whatever it leaves to the CPU. What it left is counted in the file that it wrote.",
         "PReLU is spelled out as a depthwise product and a sum: an NPU streams the weights of a convolution once, and"
         " reads the slopes of a PRELU again for every pixel. LEAKY_RELU stays, one operator that costs next to nothing.",
-        "What vela expects of two networks: [figures](targets-figures.md).",
+        "What vela expects of two networks: [figures](../measurements/targets.md).",
     ),
 )

@@ -223,7 +223,7 @@ TARGET = Target(
         " kernel: its interpreter is asked, on the file itself.",
         f"Its interpreter: {tflite_micro.HOW_TO_GET_IT}.",
         "PReLU stays one operator here: spelled out it takes half again the arena. The figures of two networks:"
-        " [figures](targets-figures.md).",
+        " [figures](../measurements/targets.md).",
         "firmware_examples/microcontroller goes on from the generated sources to a decision.",
     ),
 )
