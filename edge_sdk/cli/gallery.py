@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_sdk import console
-from edge_sdk.cli import custody, exchange, policy
+from edge_sdk.cli import gallery_exchange, gallery_keys, gallery_policy
 from edge_sdk.cli.arguments import (
     add_command,
     add_gallery_arguments,
@@ -118,9 +118,9 @@ def add_commands(commands: Any) -> None:
     )
     for parser in (create, listing, remove, revoke, reinstate, change, status, verify, audit):
         add_gallery_arguments(parser)
-    policy.add_commands(rooms)
-    custody.add_commands(rooms)
-    exchange.add_commands(rooms)
+    gallery_policy.add_commands(rooms)
+    gallery_keys.add_commands(rooms)
+    gallery_exchange.add_commands(rooms)
 
 
 def _create(arguments: argparse.Namespace) -> int:
