@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from math import log
 
+from converters import number_format
 from converters.evaluate.metrics.evidence import (
     FidelityEvidence,
     PairedDifference,
@@ -86,7 +87,7 @@ def _differences(candidate: CandidateComparison, comparison: ComparisonResult, n
     if evidence is not None:
         basis = (
             f" {evidence.mated_trials:,} mated and {evidence.non_mated_trials:,} non-mated comparisons of"
-            f" {words.count(evidence.images, 'image')}, {words.count(evidence.subjects, 'subject')},"
+            f" {number_format.count(evidence.images, 'image')}, {number_format.count(evidence.subjects, 'subject')},"
             f" {comparison.data_set}."
         )
     caption = (
@@ -118,9 +119,12 @@ def _difference_row(row: PairedDifference | Unsupported) -> list[Content]:
         return [words.asked_rate(words.claimed_rate(row)), words.unsupported(row)]
     return [
         words.asked_rate(row.target_fmr),
-        words.percent(row.baseline_tar),
-        words.percent(row.candidate_tar),
-        [words.signed(100 * row.difference, 2), tag("small", words.interval(row.interval, as_points=True))],
+        number_format.percent(row.baseline_tar),
+        number_format.percent(row.candidate_tar),
+        [
+            number_format.signed(100 * row.difference, 2),
+            tag("small", words.interval(row.interval, as_points=True)),
+        ],
     ]
 
 
@@ -167,11 +171,11 @@ def _drift_in_words(fidelity: FidelityEvidence) -> Content:
     ratio = found / row.target_fmr
     if 0.8 <= ratio <= 1.25:
         return "With the float file's thresholds FMR stays within a quarter of what was asked for; its own are exact."
-    text = f"A threshold of the float file is wrong for this one: set for FMR {words.rate(row.target_fmr)}, it accepts "
+    text = f"A threshold of the float file is wrong for this one: set for FMR {number_format.rate(row.target_fmr)}, it accepts "
     if found == 0:
         return f"{text}no non-mated comparison at all."
-    times = f"{ratio:.1f} times as many" if ratio > 1 else f"{words.percent(ratio)} as many"
-    odds = f"{words.one_in(found)} instead of {words.one_in(row.target_fmr)}"
+    times = f"{ratio:.1f} times as many" if ratio > 1 else f"{number_format.percent(ratio)} as many"
+    odds = f"{number_format.odds(found)} instead of {number_format.odds(row.target_fmr)}"
     return f"{text}{times} non-mated comparisons ({odds})."
 
 
@@ -180,14 +184,14 @@ def _drift_row(row: ThresholdDrift | Unsupported) -> list[Content]:
         return [words.asked_rate(words.claimed_rate(row)), words.unsupported(row)]
     times = f"{row.fmr_at_baseline_threshold / row.target_fmr:.1f}× the FMR asked for"
     if row.fnmr_at_baseline_threshold is not None:
-        times += f"; FNMR {words.percent(row.fnmr_at_baseline_threshold)}"
+        times += f"; FNMR {number_format.percent(row.fnmr_at_baseline_threshold)}"
     own = row.own
     return [
         words.asked_rate(row.target_fmr),
         f"{row.baseline_threshold:.4f}",
         f"{row.candidate_threshold:.4f}",
-        words.signed(row.drift),
-        [f"FMR {words.measured_rate(row.fmr_at_baseline_threshold)}", tag("small", times)],
+        number_format.signed(row.drift),
+        [f"FMR {number_format.measured_rate(row.fmr_at_baseline_threshold)}", tag("small", times)],
         [
             f"mated: {own.mated_lost:,} lost, {own.mated_won:,} won",
             tag(
@@ -204,11 +208,11 @@ def _images(
     anchor: str,
 ) -> Html:
     least = (
-        f"Cosine to float of the least alike of {words.count(comparison.images, 'image')};"
-        f" mean {words.cosine(candidate.cosine_mean)}."
+        f"Cosine to float of the least alike of {number_format.count(comparison.images, 'image')};"
+        f" mean {number_format.cosine(candidate.cosine_mean)}."
     )
     worst = [
-        tag("li", tag("strong", words.cosine(value)), named_image(name, thumbnails))
+        tag("li", tag("strong", number_format.cosine(value)), named_image(name, thumbnails))
         for name, value in candidate.worst
     ]
     return tag(
@@ -221,7 +225,7 @@ def _images(
 
 
 def _flips(candidate: CandidateComparison, thumbnails: Mapping[str, UInt8Array] | None) -> Html:
-    at = f" at FMR {words.rate(candidate.flips_fmr)}" if candidate.flips_fmr is not None else ""
+    at = f" at FMR {number_format.rate(candidate.flips_fmr)}" if candidate.flips_fmr is not None else ""
     rows = [_flip_row(flip, thumbnails) for flip in candidate.flips]
     return tag(
         "div",
@@ -229,7 +233,7 @@ def _flips(candidate: CandidateComparison, thumbnails: Mapping[str, UInt8Array] 
         html_table(
             ["The two images", "They are", "Score in float", "Score in candidate", "Now"],
             rows,
-            caption=f"The {words.count(len(rows), 'comparison')} whose score changes most; each file decides by its own threshold.",
+            caption=f"The {number_format.count(len(rows), 'comparison')} whose score changes most; each file decides by its own threshold.",
         ),
     )
 
@@ -254,4 +258,8 @@ def _hidden_note(thumbnails: Mapping[str, UInt8Array] | None) -> Html | None:
 
 
 def _shift(value: float | Unsupported) -> Content:
-    return words.unsupported(value) if isinstance(value, Unsupported) else f"{words.signed(value)} (cosine)"
+    return (
+        words.unsupported(value)
+        if isinstance(value, Unsupported)
+        else f"{number_format.signed(value)} (cosine)"
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
+from converters import number_format
 from converters.evaluate.metrics.evidence import Interval, PairedDifference
 from converters.evaluate.runner.compare import CandidateComparison, ComparisonResult
 from converters.report import words
@@ -41,8 +42,8 @@ def _verdict(candidate: CandidateComparison, comparison: ComparisonResult) -> Re
     if worse:
         row, bounds = min(_steady(worse, comparison) or worse, key=lambda pair: pair[1].low)
         sentence = (
-            f"{file} worse than {first}: at FMR {words.rate(row.target_fmr)} it accepts"
-            f" {words.percent(row.candidate_tar)} of mated comparisons, {first} {words.percent(row.baseline_tar)}"
+            f"{file} worse than {first}: at FMR {number_format.rate(row.target_fmr)} it accepts"
+            f" {number_format.percent(row.candidate_tar)} of mated comparisons, {first} {number_format.percent(row.baseline_tar)}"
         )
         return ReportVerdict("bad", sentence, _basis(candidate, comparison, (row, bounds)))
     proven = _proven(rows)
@@ -57,7 +58,9 @@ def _verdict(candidate: CandidateComparison, comparison: ComparisonResult) -> Re
         return ReportVerdict("good", sentence, _basis(candidate, comparison, least))
     lowest, open_row = proven[-1], rows[len(proven)]
     steady = len(_steady(rows[len(proven) :], comparison)) == 0
-    sentence = f"{file} {margin} down to FMR {words.rate(lowest[0].target_fmr)}; below, it is not shown"
+    sentence = (
+        f"{file} {margin} down to FMR {number_format.rate(lowest[0].target_fmr)}; below, it is not shown"
+    )
     return ReportVerdict(
         "good" if steady else "caution", sentence, _basis(candidate, comparison, lowest, open_row)
     )
@@ -65,9 +68,9 @@ def _verdict(candidate: CandidateComparison, comparison: ComparisonResult) -> Re
 
 def _without_error_rates(candidate: CandidateComparison, comparison: ComparisonResult) -> ReportVerdict:
     basis = (
-        f"{candidate.artefact.file} keeps a mean cosine of {words.cosine(candidate.cosine_mean)} (least"
-        f" {words.cosine(candidate.cosine_min)}) to {comparison.baseline.file} on"
-        f" {words.count(comparison.images, 'image')}"
+        f"{candidate.artefact.file} keeps a mean cosine of {number_format.cosine(candidate.cosine_mean)} (least"
+        f" {number_format.cosine(candidate.cosine_min)}) to {comparison.baseline.file} on"
+        f" {number_format.count(comparison.images, 'image')}"
     )
     return ReportVerdict(
         "open", "the data cannot say what the file loses: it takes two images each of ten subjects", basis
@@ -89,11 +92,11 @@ def _steady(rows: list[_Row], comparison: ComparisonResult) -> list[_Row]:
 
 def _basis(candidate: CandidateComparison, comparison: ComparisonResult, *rows: _Row) -> str:
     changes = ", ".join(
-        f"at FMR {words.rate(row.target_fmr)} by {words.points(row.difference)}"
+        f"at FMR {number_format.rate(row.target_fmr)} by {number_format.points(row.difference)}"
         f" ({words.interval(bounds, as_points=True)})"
         for row, bounds in rows
     )
     return (
         f"{candidate.artefact.file} against {comparison.baseline.file} on {comparison.data_set},"
-        f" {words.count(comparison.images, 'image')}: TAR changes {changes}"
+        f" {number_format.count(comparison.images, 'image')}: TAR changes {changes}"
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from converters.report import words
+from converters import number_format
 from converters.report.html import Content, Html, tag
 from converters.report.html import table as html_table
 from converters.report.svg import BASE, CANDIDATE, GRID, MUTED, figure, framed
@@ -25,26 +25,28 @@ def tiles(report: ConversionResult) -> Html:
         "dl",
         _tile(
             "Cosine to float, mean",
-            words.cosine(shown.cosine_mean),
-            f"least {words.cosine(shown.cosine_min)}, {report.measured_on} {unit}",
+            number_format.cosine(shown.cosine_mean),
+            f"least {number_format.cosine(shown.cosine_min)}, {report.measured_on} {unit}",
         ),
         _tile(
             "Time of one inference",
-            words.times(shown.latency_ms / first.latency_ms),
+            number_format.ratio(shown.latency_ms / first.latency_ms),
             f"of {first.precision}; one thread, this host",
         ),
         _tile(
             "Size",
-            words.megabytes(shown.size_bytes),
-            f"{words.times(shown.size_bytes / first.size_bytes)} of {first.precision},"
-            f" {words.megabytes(first.size_bytes)}",
+            number_format.file_size(shown.size_bytes),
+            f"{number_format.ratio(shown.size_bytes / first.size_bytes)} of {first.precision},"
+            f" {number_format.file_size(first.size_bytes)}",
         ),
         _tile(
             "Gates passed",
             f"{sum(gate.passed for gate in gates)} of {len(gates)}",
-            f"{words.count(len(report.artefacts), 'file')}",
+            f"{number_format.count(len(report.artefacts), 'file')}",
         ),
-        _tile("XNNPACK", words.count(shown.partitions, "partition"), f"of {shown.recipe}, on this host"),
+        _tile(
+            "XNNPACK", number_format.count(shown.partitions, "partition"), f"of {shown.recipe}, on this host"
+        ),
         class_="tiles",
     )
 
@@ -57,14 +59,14 @@ def converted(report: ConversionResult) -> Html:
         ("Source", [_text(source, "file"), tag("small", f" {_text(source, 'kind')}")]),
         ("Its SHA-256", _digest(_text(source, "sha256"))),
         ("Input contract", report.contract.describe()),
-        ("Embedding", words.count(report.dimension, "value")),
+        ("Embedding", number_format.count(report.dimension, "value")),
         ("Float network", f"cosine {report.agreement:.6f} or more to the source's own runtime"),
         (
             "Calibration",
-            f"{words.count(calibration.get('images', 0), 'image')} of {calibration.get('available', 0):,}",
+            f"{number_format.count(calibration.get('images', 0), 'image')} of {calibration.get('available', 0):,}",
         ),
         ("Their SHA-256", _digest(str(calibration.get("sha256", "")))),
-        ("Fidelity measured on", f"{words.count(report.measured_on, 'image')} {where}"),
+        ("Fidelity measured on", f"{number_format.count(report.measured_on, 'image')} {where}"),
     ]
     return tag(
         "section",
@@ -96,7 +98,7 @@ def files(report: ConversionResult) -> Html:
                 [
                     ", " if place else None,
                     tag("code", a.worst_image),
-                    f" ({a.recipe}, {words.cosine(a.cosine_min)})",
+                    f" ({a.recipe}, {number_format.cosine(a.cosine_min)})",
                 ]
                 for place, a in enumerate(report.artefacts[1:])
             ],
@@ -123,9 +125,9 @@ def _search(name: str, found: Mapping[str, Any]) -> list[Html | None]:
     rows: list[list[Content]] = [
         [
             [f"{place}. {trial['what']}", tag("small", str(trial["found"])) if more else None],
-            words.cosine(trial["cosine_mean"]),
-            words.cosine(trial["cosine_min"]),
-            words.percent(trial["float_share"]) if trial["float_share"] else "none",
+            number_format.cosine(trial["cosine_mean"]),
+            number_format.cosine(trial["cosine_min"]),
+            number_format.percent(trial["float_share"]) if trial["float_share"] else "none",
             tag("span", "kept", class_="pass") if trial["kept"] else tag("span", "dropped", class_="muted"),
         ]
         for place, trial in enumerate(found["trials"], start=1)
@@ -137,7 +139,7 @@ def _search(name: str, found: Mapping[str, Any]) -> list[Html | None]:
     )
     if by_error_rate:
         caption += (
-            f" Error rates: all pairs of the {words.count(found['budget']['images'], 'image')} of"
+            f" Error rates: all pairs of the {number_format.count(found['budget']['images'], 'image')} of"
             f" {found['budget']['data_set']}. The recipe was chosen on them, so measure the file on others."
         )
     head = ["Tried, in this order", "Cosine, mean", "Cosine, least", "In float", ""]
@@ -186,7 +188,7 @@ def _sensitive(pairs: Sequence[Sequence[Any]]) -> Html:
         "p",
         "Most is gained by leaving in float: ",
         [
-            [", " if place else None, tag("code", str(operator)), f" ({words.signed(gain)})"]
+            [", " if place else None, tag("code", str(operator)), f" ({number_format.signed(gain)})"]
             for place, (operator, gain) in enumerate(pairs[:5])
         ],
         ".",
@@ -254,13 +256,13 @@ def _file_row(artefact: ArtefactResult, reference: ArtefactResult) -> list[Conte
     return [
         [artefact.file, tag("small", f"recipe {artefact.recipe}, {artefact.precision}")],
         [
-            words.megabytes(artefact.size_bytes),
-            tag("small", words.times(artefact.size_bytes / reference.size_bytes)),
+            number_format.file_size(artefact.size_bytes),
+            tag("small", number_format.ratio(artefact.size_bytes / reference.size_bytes)),
         ],
-        words.cosine(artefact.cosine_mean),
-        words.cosine(artefact.cosine_min),
-        words.times(artefact.latency_ms / reference.latency_ms),
-        words.count(artefact.partitions, "partition"),
+        number_format.cosine(artefact.cosine_mean),
+        number_format.cosine(artefact.cosine_min),
+        number_format.ratio(artefact.latency_ms / reference.latency_ms),
+        number_format.count(artefact.partitions, "partition"),
         tag("span", f"{passed} of {len(artefact.gates)}", class_="pass" if whole else "fail"),
     ]
 

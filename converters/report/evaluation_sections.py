@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from converters import number_format
 from converters.evaluate.metrics.evidence import IdentificationPoint, OperatingPointEvidence, Unsupported
 from converters.evaluate.runner.error_analysis import ErrorAnalysis, WrongDecision
 from converters.evaluate.runner.evaluate import Evaluation, IdentificationEvidence
@@ -41,12 +42,12 @@ def verdicts(evaluations: Sequence[Evaluation]) -> list[ReportVerdict]:
         # A hundred false matches make a rate that does not move with a handful of pairs.
         steady = [p for p in stated if p.target_fmr * p.non_mated_trials >= 100] or stated
         point = min(steady, key=lambda p: p.target_fmr)
-        fnmr = words.percent(point.fnmr or 0.0)
+        fnmr = number_format.percent(point.fnmr or 0.0)
         sentence = (
             f"the {evaluation.artefact.precision} file rejects {fnmr} of mated comparisons"
-            f" at FMR {words.rate(point.target_fmr)}"
+            f" at FMR {number_format.rate(point.target_fmr)}"
         )
-        lowest = words.rate(min(p.target_fmr for p in stated))
+        lowest = number_format.rate(min(p.target_fmr for p in stated))
         basis += f": FNMR {words.interval(point.fnmr_interval)}; the data support claims down to FMR {lowest}"
         found.append(ReportVerdict("open", sentence, basis))
     return found
@@ -105,14 +106,14 @@ def _identification(searched: Sequence[tuple[str, IdentificationEvidence]]) -> H
         figure = framed(
             plots.cumulative_match(drawn, name="ranks"),
             title="Cumulative match, closed set",
-            caption=f"{words.count(first.mated_probes, 'mated probe')} against"
-            f" {words.count(first.references, 'reference')} of {words.count(first.subjects, 'subject')};"
+            caption=f"{number_format.count(first.mated_probes, 'mated probe')} against"
+            f" {number_format.count(first.references, 'reference')} of {number_format.count(first.subjects, 'subject')};"
             f" {first.protocol}.",
         )
     for label, evidence in searched:
         caption = (
             f"{label}: {evidence.mated_probes:,} mated and {evidence.non_mated_probes:,} non-mated probes against"
-            f" {words.count(evidence.references, 'reference')}; {evidence.protocol}."
+            f" {number_format.count(evidence.references, 'reference')}; {evidence.protocol}."
             f" Lost: {evidence.lost.failures:,} of {evidence.lost.attempts:,} samples."
         )
         rows = [_search_row(point) for point in evidence.points]
@@ -124,10 +125,11 @@ def _identification(searched: Sequence[tuple[str, IdentificationEvidence]]) -> H
         if isinstance(evidence.ranks, Unsupported):
             parts.append(tag("p", "Ranks: ", words.unsupported(evidence.ranks)))
         needed = "; ".join(
-            f"FPIR {words.rate(rate)} takes FMR {words.rate(fmr)}" for rate, fmr in evidence.fmr_needed
+            f"FPIR {number_format.rate(rate)} takes FMR {number_format.rate(fmr)}"
+            for rate, fmr in evidence.fmr_needed
         )
         if needed:
-            text = f"Over {words.count(evidence.references, 'reference')}, if comparisons were independent: {needed}."
+            text = f"Over {number_format.count(evidence.references, 'reference')}, if comparisons were independent: {needed}."
             parts.append(tag("p", text, class_="muted"))
     return tag(
         "section",
@@ -142,13 +144,13 @@ def _search_row(point: IdentificationPoint | Unsupported) -> list[Content]:
     fnir: Content = tag("span", "no mated probes", class_="unsupported")
     if point.fnir is not None:
         fnir = [
-            words.percent(point.fnir),
+            number_format.percent(point.fnir),
             tag("small", f"of {point.mated_probes:,} mated probes, rank {point.rank}"),
         ]
     return [
         words.asked_rate(point.target_fpir),
         f"{point.threshold:.4f}",
-        [words.percent(point.fpir), tag("small", f"of {point.non_mated_probes:,} non-mated probes")],
+        [number_format.percent(point.fpir), tag("small", f"of {point.non_mated_probes:,} non-mated probes")],
         fnir,
     ]
 
@@ -159,9 +161,9 @@ def _probability(evaluations: Sequence[Evaluation], labels: Sequence[str]) -> Ht
     ]
     rows: list[list[Content]] = [
         ["Slope", *(f"{found.platt.slope:.3f}" for _, found in series)],
-        ["Intercept", *(words.signed(found.platt.intercept, 3) for _, found in series)],
-        ["Brier score", *(words.power(found.brier) for _, found in series)],
-        ["Log loss", *(f"{words.power(found.log_loss)} nats" for _, found in series)],
+        ["Intercept", *(number_format.signed(found.platt.intercept, 3) for _, found in series)],
+        ["Brier score", *(number_format.scientific(found.brier) for _, found in series)],
+        ["Log loss", *(f"{number_format.scientific(found.log_loss)} nats" for _, found in series)],
         ["Mated comparisons", *(f"{found.platt.mated_trials:,.0f}" for _, found in series)],
         ["Non-mated comparisons", *(f"{found.platt.non_mated_trials:,.0f}" for _, found in series)],
     ]
@@ -206,23 +208,23 @@ def _errors(evaluations: Sequence[Evaluation], thumbnails: Mapping[str, UInt8Arr
 
 
 def _analysis(errors: ErrorAnalysis, images: int, thumbnails: Mapping[str, UInt8Array] | None) -> Content:
-    at = f"At FMR {words.rate(errors.target_fmr)}, threshold {errors.threshold:.4f}"
+    at = f"At FMR {number_format.rate(errors.target_fmr)}, threshold {errors.threshold:.4f}"
     parts: list[Content] = [
         tag(
             "p",
-            f"{at}: {words.count(errors.false_non_matches, 'false non-match', 'false non-matches')},"
-            f" {words.count(errors.false_matches, 'false match', 'false matches')}.",
+            f"{at}: {number_format.count(errors.false_non_matches, 'false non-match', 'false non-matches')},"
+            f" {number_format.count(errors.false_matches, 'false match', 'false matches')}.",
         )
     ]
     if errors.ceilings:
         rows: list[list[Content]] = [
             [
                 ceiling.cause,
-                f"{ceiling.refused:,} of {images:,} images ({words.percent(ceiling.refused_share)})",
-                words.percent(ceiling.tar),
+                f"{ceiling.refused:,} of {images:,} images ({number_format.percent(ceiling.refused_share)})",
+                number_format.percent(ceiling.tar),
                 "too little left to say"
                 if ceiling.tar_without is None
-                else words.percent(ceiling.tar_without),
+                else number_format.percent(ceiling.tar_without),
                 f"{ceiling.errors_with_cause:,} of {errors.false_non_matches:,}",
             ]
             for ceiling in errors.ceilings

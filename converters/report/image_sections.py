@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from converters import number_format
 from converters.analyze.occlusion import Attention, OcclusionMap
-from converters.report import words
 from converters.report.html import Content, Html, tag
 from edge_sdk.types import Float64Array, UInt8Array
 
@@ -60,7 +60,7 @@ def _study(study: Attention) -> Html:
             _picture(
                 _overlaid(study.pixels, found, top), alt=f"{study.image}, where {name} looks", side_px=_MAP_PX
             ),
-            tag("div", f"{name}: most {words.signed(-float(found.falls.max()), 2)} of cosine"),
+            tag("div", f"{name}: most {number_format.signed(-float(found.falls.max()), 2)} of cosine"),
         )
         for name, found in study.maps
     ]

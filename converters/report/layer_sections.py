@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from converters import number_format
 from converters.analyze.layer_errors import LayerErrors, TensorError
-from converters.report import plots, words
+from converters.report import plots
 from converters.report.html import Content, Html, tag
 from converters.report.svg import framed
 
@@ -13,15 +14,17 @@ _FEW_STEPS = 16  # under 4 of the 8 bits: such a channel is coarse however the r
 
 def layers(errors: LayerErrors) -> Html:
     """The figure, and the five worst operators in words."""
-    unit = words.count(errors.images, "image")
+    unit = number_format.count(errors.images, "image")
     caption = [
-        f"{words.count(len(errors.tensors), 'tensor')} of {errors.candidate} against {errors.baseline}, {unit};"
+        f"{number_format.count(len(errors.tensors), 'tensor')} of {errors.candidate} against {errors.baseline}, {unit};"
         " higher is better. ",
         tag("span", "Orange", class_="candidate"),
         ": the integer network's own values, with all that went wrong before. ",
         tag("span", "Blue", class_="base"),
         ": the float values, rounded to this tensor's steps alone. 6 dB is one bit.",
-        f" {words.count(errors.unmatched, 'tensor')} without a counterpart." if errors.unmatched else None,
+        f" {number_format.count(errors.unmatched, 'tensor')} without a counterpart."
+        if errors.unmatched
+        else None,
     ]
     worst = errors.worst(5)
     return tag(
@@ -64,7 +67,7 @@ def _summary(errors: LayerErrors) -> Content:
 def _in_words(error: TensorError) -> Content:
     text: list[Content] = ["Operator ", _named(error)]
     if error.rounding_db is not None:
-        text.append(f": rounding alone leaves {words.decibels(error.rounding_db)}")
+        text.append(f": rounding alone leaves {number_format.decibels(error.rounding_db)}")
     if error.channel_steps is not None:
         steps = round(error.channel_steps)
         text.append(f"; the median of its {error.shape[-1]} channels spans {steps} of 256 steps")
@@ -80,7 +83,7 @@ def _named(error: TensorError) -> Content:
 
 
 def _share(error: TensorError) -> str:
-    return "nothing" if error.sqnr_db is None else words.percent(_noise(error))
+    return "nothing" if error.sqnr_db is None else number_format.percent(_noise(error))
 
 
 def _noise(error: TensorError) -> float:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from converters import number_format
 from converters.analyze.layer_errors import LayerErrors
 from converters.evaluate.metrics.evidence import (
     Interval,
@@ -17,7 +18,6 @@ from converters.evaluate.metrics.evidence import (
     VerificationEvidence,
 )
 from converters.evaluate.runner.evaluate import IdentificationEvidence, ProbabilityEvidence
-from converters.report import words
 from converters.report.html import Html
 from converters.report.svg import BAD, BASE, CANDIDATE, INK, MUTED, THIRD, figure
 from edge_sdk.types import Float64Array
@@ -128,7 +128,7 @@ def histograms(series: Series, *, name: str, fmr: float | None) -> Html:
             axes.set_ylim(0.4 / max(totals, default=1), 3)
             decades = range(0, -1 - int(np.log10(max(totals, default=1))), -2)
             axes.set_yticks([10.0**d for d in decades])
-            axes.set_yticklabels([words.rate(10.0**d) if d else "1" for d in decades])
+            axes.set_yticklabels([number_format.rate(10.0**d) if d else "1" for d in decades])
             axes.minorticks_off()
             axes.set_title(kind, loc="left", color=MUTED, size=10.5, pad=3)
             axes.xaxis.grid(False)
@@ -222,14 +222,14 @@ def forest(rows: Sequence[PairedDifference | Unsupported], fmrs: Sequence[float]
                 axes.plot(ends, [place, place], color=CANDIDATE, linewidth=2.4, solid_capstyle="butt")
             axes.plot(100 * row.difference, place, "s", color=CANDIDATE, markersize=7)
             axes.annotate(
-                words.signed(100 * row.difference, 2),
+                number_format.signed(100 * row.difference, 2),
                 (100 * row.difference, place),
                 (0, 8),
                 textcoords="offset points",
                 ha="center",
                 size=9.5,
             )
-        axes.set_yticks(range(len(rows)), [f"FMR {words.rate(fmr)}" for fmr in fmrs])
+        axes.set_yticks(range(len(rows)), [f"FMR {number_format.rate(fmr)}" for fmr in fmrs])
         axes.set_ylim(len(rows) - 0.4, -0.7)
         low, high = axes.get_xlim()
         axes.set_xlim(min(low, -1.6), max(high, 0.8))
@@ -308,4 +308,4 @@ def _probit(share: float) -> float:
 
 
 def _tick(share: float) -> str:
-    return words.rate(share) if share < 1e-2 else f"{100 * share:g} %"
+    return number_format.rate(share) if share < 1e-2 else f"{100 * share:g} %"

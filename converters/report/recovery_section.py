@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from converters.report import words
+from converters import number_format
 from converters.report.html import Html, tag
 from converters.report.svg import BASE, CANDIDATE, figure, framed
 
@@ -24,7 +24,7 @@ def recoveries(found: Mapping[str, Mapping[str, Any]]) -> Html:
 
 def _recovery(name: str, found: Mapping[str, Any]) -> list[Html | None]:
     leaky = (
-        f" {words.count(found['leaky'], 'PReLU')} became LeakyReLUs, which is another function; the figure from"
+        f" {number_format.count(found['leaky'], 'PReLU')} became LeakyReLUs, which is another function; the figure from"
         " before is the untrained one's."
         if found["leaky"]
         else ""
@@ -32,10 +32,10 @@ def _recovery(name: str, found: Mapping[str, Any]) -> list[Html | None]:
     return [
         tag(
             "p",
-            f"{name}: trained for {words.count(found['steps'], 'step')} on"
-            f" {words.count(found['images'], 'unlabelled image')} to answer as the float network does. Cosine of the"
-            f" int8 file on the selection images: {words.cosine(found['before'])} before,"
-            f" {words.cosine(found['after'])} after.{leaky}",
+            f"{name}: trained for {number_format.count(found['steps'], 'step')} on"
+            f" {number_format.count(found['images'], 'unlabelled image')} to answer as the float network does. Cosine of the"
+            f" int8 file on the selection images: {number_format.cosine(found['before'])} before,"
+            f" {number_format.cosine(found['after'])} after.{leaky}",
         ),
         tag("p", found["note"]) if found["note"] else None,
         _curve(name, found),

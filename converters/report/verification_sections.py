@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from converters import number_format
 from converters.evaluate.metrics.evidence import (
     EqualErrorRate,
     OperatingPointEvidence,
@@ -32,7 +33,7 @@ def curves(series: plots.Series, *, prefix: str) -> Html:
     _, first = series[0]
     fmr = _lowest_stated([evidence for _, evidence in series])
     basis = f"{_trials(first)}; {first.data_set}, {first.protocol}."
-    lines = f" Dotted: each one's own threshold at FMR {words.rate(fmr)}." if fmr else ""
+    lines = f" Dotted: each one's own threshold at FMR {number_format.rate(fmr)}." if fmr else ""
     return tag(
         "div",
         framed(
@@ -57,8 +58,8 @@ def threshold_table(evidence: VerificationEvidence) -> Html:
     """One row per FMR that was asked for, with what supports it or what it would take."""
     rows = [_point_row(point) for point in evidence.points]
     caption = (
-        f"Accept when the score is the threshold or more. {_trials(evidence)} of {words.count(evidence.images, 'image')},"
-        f" {words.count(evidence.subjects, 'subject')}; {evidence.data_set}, {evidence.protocol}."
+        f"Accept when the score is the threshold or more. {_trials(evidence)} of {number_format.count(evidence.images, 'image')},"
+        f" {number_format.count(evidence.subjects, 'subject')}; {evidence.data_set}, {evidence.protocol}."
     )
     return html_table(
         ["FMR asked for", "Threshold", "FMR measured", "FNMR measured", "TAR"], rows, caption=caption
@@ -73,7 +74,7 @@ def summary_facts(evidence: VerificationEvidence) -> list[tuple[str, Content]]:
         ("Comparisons", f"{_trials(evidence)} ({evidence.protocol})"),
         (
             "Equal error rate",
-            f"{words.percent(eer.rate)} at threshold {eer.threshold:.4f}"
+            f"{number_format.percent(eer.rate)} at threshold {eer.threshold:.4f}"
             if isinstance(eer, EqualErrorRate)
             else words.unsupported(eer),
         ),
@@ -85,7 +86,7 @@ def summary_facts(evidence: VerificationEvidence) -> list[tuple[str, Content]]:
         ),
     ]
     if isinstance(accuracy, tuple):
-        text = f"{words.percent(accuracy[0])} at threshold {accuracy[1]:.4f}, chosen on the same comparisons: it flatters"
+        text = f"{number_format.percent(accuracy[0])} at threshold {accuracy[1]:.4f}, chosen on the same comparisons: it flatters"
         facts.append(("Accuracy", text))
     elif isinstance(accuracy, Unsupported):
         facts.append(("Accuracy", words.unsupported(accuracy)))
@@ -132,17 +133,17 @@ def _point_row(point: OperatingPointEvidence | Unsupported) -> list[Content]:
     if point.fnmr is not None and point.tar is not None:
         trials = f"{point.false_non_matches:,} of {point.mated_trials:,}"
         fnmr = [
-            words.percent(point.fnmr),
+            number_format.percent(point.fnmr),
             tag("small", trials),
             tag("small", words.interval(point.fnmr_interval)),
         ]
-        tar = [words.percent(point.tar), tag("small", words.interval(point.tar_interval))]
+        tar = [number_format.percent(point.tar), tag("small", words.interval(point.tar_interval))]
     matches = f"{point.false_matches:,} of {point.non_mated_trials:,}"
     return [
         words.asked_rate(point.target_fmr),
         f"{point.threshold:.4f}",
         [
-            words.measured_rate(point.fmr),
+            number_format.measured_rate(point.fmr),
             tag("small", matches),
             tag("small", words.rate_interval(point.fmr_interval)),
         ],

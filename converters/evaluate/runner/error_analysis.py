@@ -18,7 +18,7 @@ from converters.evaluate.metrics.curves import threshold_at_fmr
 from converters.evaluate.metrics.evidence import Evidence, Unsupported
 from converters.evaluate.metrics.samples import SampleSet
 from converters.evaluate.metrics.subject_scores import AllPairs, Comparisons, ListedPairs
-from converters.evaluate.runner.text import percent
+from converters.number_format import fixed_percent
 from edge_sdk.errors import InputError
 from edge_sdk.model.card import InputContract
 from edge_sdk.types import Float64Array, FloatArray, UInt8Array
@@ -131,9 +131,9 @@ def errors_lines(found: ErrorAnalysis | Unsupported) -> list[str]:
     if found.ceilings:
         lines.append("the most that refusing each cause's worst images could gain:")
     for ceiling in found.ceilings:
-        after = "not stated" if ceiling.tar_without is None else percent(ceiling.tar_without)
+        after = "not stated" if ceiling.tar_without is None else fixed_percent(ceiling.tar_without)
         lines.append(
-            f"  {ceiling.cause:<10} TAR {percent(ceiling.tar)} -> {after}, {ceiling.refused} images"
+            f"  {ceiling.cause:<10} TAR {fixed_percent(ceiling.tar)} -> {after}, {ceiling.refused} images"
             f" ({ceiling.refused_share:.1%}) refused, in {ceiling.errors_with_cause} of the false non-matches"
         )
     return lines

@@ -44,8 +44,9 @@ from converters.evaluate.runner.error_analysis import (
 )
 from converters.evaluate.runner.identity import ArtefactIdentity, identity_of
 from converters.evaluate.runner.open_artefact import OpenedArtefact
-from converters.evaluate.runner.text import identification_lines, percent, verification_lines
+from converters.evaluate.runner.text import identification_lines, verification_lines
 from converters.evaluate.runner.workers import Workers
+from converters.number_format import fixed_percent
 from converters.progress import Stages, stage
 from edge_sdk.errors import InputError
 
@@ -364,7 +365,9 @@ def _identification_text(found: IdentificationEvidence) -> list[str]:
     if isinstance(found.ranks, Unsupported):
         lines.append(f"ranks not stated: {found.ranks.reason}")
     else:
-        lines.append("found among the first k: " + ", ".join(f"{k}: {percent(s)}" for k, s in found.ranks))
+        lines.append(
+            "found among the first k: " + ", ".join(f"{k}: {fixed_percent(s)}" for k, s in found.ranks)
+        )
     lines += [
         f"FPIR {fpir:g} over {found.references} references takes FMR {fmr:.2g} or less per comparison"
         for fpir, fmr in found.fmr_needed

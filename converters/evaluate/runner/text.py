@@ -15,14 +15,10 @@ from converters.evaluate.metrics.evidence import (
     Unsupported,
     VerificationEvidence,
 )
+from converters.number_format import fixed_percent, percent_range
 from edge_sdk.runtime.backends.litert import Kernels
 
 _Row = TypeVar("_Row")
-
-
-def percent(rate: float) -> str:
-    """A rate with as many digits as it takes, such as ``98.20 %``."""
-    return f"{100 * rate:.2f} %"
 
 
 def measured_with(kernels: str, runtime: str) -> str:
@@ -36,8 +32,7 @@ def interval(found: Interval | Unsupported | None, *, signed: bool = False) -> s
         return "-"
     if isinstance(found, Unsupported):
         return f"none: {found.reason}"
-    form = "+.2f" if signed else ".2f"
-    return f"{100 * found.low:{form}} .. {100 * found.high:{form}}"
+    return percent_range(found.low, found.high, plus=signed)
 
 
 def verification_lines(found: VerificationEvidence) -> list[str]:
@@ -55,7 +50,7 @@ def verification_lines(found: VerificationEvidence) -> list[str]:
     if isinstance(found.eer, Unsupported):
         rest.append(f"EER not stated: {found.eer.reason}")
     else:
-        rest.append(f"EER {percent(found.eer.rate)} at {found.eer.threshold:.4f}")
+        rest.append(f"EER {fixed_percent(found.eer.rate)} at {found.eer.threshold:.4f}")
     if isinstance(found.d_prime, Unsupported):
         rest.append(f"d-prime not stated: {found.d_prime.reason}")
     else:
@@ -63,7 +58,7 @@ def verification_lines(found: VerificationEvidence) -> list[str]:
     if isinstance(found.accuracy, tuple):
         share, threshold = found.accuracy
         rest.append(
-            f"best accuracy {percent(share)} at {threshold:.4f} (chosen on these pairs, so it flatters)"
+            f"best accuracy {fixed_percent(share)} at {threshold:.4f} (chosen on these pairs, so it flatters)"
         )
     return [*lines, *rest]
 
@@ -80,7 +75,7 @@ def point_lines(points: Sequence[OperatingPointEvidence | Unsupported]) -> list[
     """One line for each operating point."""
 
     def line(point: OperatingPointEvidence) -> str:
-        tar = "-" if point.tar is None else percent(point.tar)
+        tar = "-" if point.tar is None else fixed_percent(point.tar)
         return (
             f"{point.target_fmr:>8g}  {tar:>9}  {interval(point.tar_interval):<17}"
             f"  {point.threshold:>9.4f}  {point.false_matches}"
@@ -95,8 +90,8 @@ def identification_lines(points: Iterable[IdentificationPoint | Unsupported]) ->
     """One line for each point of an open-set search."""
 
     def line(point: IdentificationPoint) -> str:
-        fnir = "-" if point.fnir is None else percent(point.fnir)
-        return f"{point.target_fpir:>8g}  {fnir:>9}  {point.threshold:>9.4f}  {percent(point.fpir)}"
+        fnir = "-" if point.fnir is None else fixed_percent(point.fnir)
+        return f"{point.target_fpir:>8g}  {fnir:>9}  {point.threshold:>9.4f}  {fixed_percent(point.fpir)}"
 
     return _table(f"{'FPIR':>8}  {'FNIR':>9}  {'threshold':>9}  measured FPIR", points, line)
 
@@ -106,7 +101,7 @@ def difference_lines(rows: Sequence[PairedDifference | Unsupported]) -> list[str
 
     def line(row: PairedDifference) -> str:
         return (
-            f"{row.target_fmr:>8g}  {percent(row.baseline_tar):>9}  {percent(row.candidate_tar):>9}"
+            f"{row.target_fmr:>8g}  {fixed_percent(row.baseline_tar):>9}  {fixed_percent(row.candidate_tar):>9}"
             f"  {100 * row.difference:>+10.2f}  {interval(row.interval, signed=True)}"
         )
 

@@ -4,43 +4,9 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
 from converters.evaluate.metrics import Interval, Unsupported
 from converters.report import words
 from converters.report.html import Html, embedded_json, markup, table, tag
-
-
-@pytest.mark.parametrize(
-    ("shown", "expected"),
-    [
-        (words.rate(1e-4), "10⁻⁴"),
-        (words.rate(3e-4), "3·10⁻⁴"),
-        (words.rate(1e-3), "10⁻³"),
-        (words.one_in(1e-4), "1 in 10,000"),
-        (words.percent(0.0211), "2.11\N{NO-BREAK SPACE}%"),
-        (words.percent(0.211), "21.1\N{NO-BREAK SPACE}%"),
-        (words.percent(0.00002), "0.002\N{NO-BREAK SPACE}%"),
-        (words.measured_rate(0.009999641), "1.00\N{NO-BREAK SPACE}%"),
-        (words.measured_rate(0.000999212), "1.0·10⁻³"),
-        (words.measured_rate(9.182e-6), "9.2·10⁻⁶"),
-        (words.measured_rate(0.0), "0.00\N{NO-BREAK SPACE}%"),
-        (words.points(-0.0498), "−4.98 points"),
-        (words.signed(0.0707), "+0.0707"),
-        (words.signed(-0.00001), "0.0000"),
-        (words.cosine(0.8684), "0.8684"),
-        (words.cosine(0.99996), "0.99996"),
-        (words.cosine(1.0), "1.0000"),
-        (words.megabytes(1_327_015), "1.33 MB"),
-        (words.megabytes(1327), "1.3 kB"),
-        (words.decibels(None), "no difference"),
-        (words.count(1, "image"), "1 image"),
-        (words.count(1549, "image"), "1,549 images"),
-        (words.count(2, "false match", "false matches"), "2 false matches"),
-    ],
-)
-def test_numbers_carry_their_unit_and_no_digit_too_many(shown: str, expected: str) -> None:
-    assert shown == expected
 
 
 def test_an_interval_says_its_confidence() -> None:
