@@ -1,4 +1,4 @@
-"""Networks in integers (or in float, from the same calls), for tests of what a target takes."""
+"""Builder for integer networks, or float ones from the same calls, for tests of the operators a target supports."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from ai_edge_litert import schema_py_generated as schema
 
 from tests.networks import SAME, Network
 
-#: What pixel-like activations have here: (scale, zero point).
+#: Default (scale, zero point) of activations.
 ACTIVATION = (0.05, 0)
 WEIGHT_SCALE = 0.01
 
 
 class IntegerNetwork(Network):
-    """As ``Network``, each tensor quantized; ``dtype`` float32 builds the same network in float."""
+    """A ``Network`` builder that quantizes each tensor; ``dtype`` float32 builds the same network in float."""
 
     def __init__(
         self, shape: tuple[int, ...] = (1, 16, 16, 8), *, dtype: Any = np.int8, seed: int = 0
@@ -56,14 +56,14 @@ class IntegerNetwork(Network):
         quantization: tuple[float, int] = ACTIVATION,
         **extra: Any,
     ) -> int:
-        """An operator whose output is of the network's own type."""
+        """Append an operator whose output has the network's dtype and return the output."""
         output = self.op(name, inputs, shape, options, dtype=extra.pop("dtype", self.dtype), **extra)
         if self.graph.dtype_name(output) in ("int8", "uint8", "int16"):
             self.quantize(output, *quantization)
         return output
 
     def weights(self, shape: tuple[int, ...], *, axis: int | None = 0, dtype: Any = None) -> int:
-        """Random weights, one scale for each channel of ``axis`` where that is given."""
+        """Add random weights, with one scale per channel of ``axis`` unless it is None."""
         if not self.integer:
             return self.constant(self.random.normal(0, 0.3, shape).astype(np.float32))
         kind = np.dtype(dtype or (np.uint8 if self.dtype == np.uint8 else np.int8))
@@ -175,5 +175,5 @@ class IntegerNetwork(Network):
         )
 
     def head(self, x: int, values: int = 8) -> int:
-        """The usual tail: mean over the image, then a dense layer."""
+        """Append the usual end of a network: mean over the image, then a dense layer."""
         return self.fully_connected(self.reduced(x), values)

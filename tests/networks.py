@@ -1,4 +1,4 @@
-"""Small real .tflite networks, put together operator by operator, for tests that need an exact shape."""
+"""Small .tflite networks, built operator by operator, for tests that need an exact structure."""
 
 from __future__ import annotations
 
@@ -106,19 +106,19 @@ class Network:
         return self.op("RESHAPE", [x, self.constant(np.array(shape, np.int32))], shape, options)
 
     def embedding(self, x: int, values: int = 8) -> int:
-        """The usual tail: mean over the image, then a dense layer."""
+        """Append the usual end of a network: mean over the image, then a dense layer."""
         return self.dense(self.mean(x), values)
 
 
 def tiny(*, values: int = 8, seed: int = 0) -> bytes:
-    """Two convolutions with a PReLU between, mean, dense."""
+    """Build a network of two convolutions with a PReLU between them, a mean and a dense layer."""
     net = Network(seed=seed)
     x = net.prelu(net.conv(net.input, 8), np.linspace(0.05, 0.4, 8))
     return net.finish(net.embedding(net.conv(x, 16), values))
 
 
 def crops(count: int = 12, shape: tuple[int, int, int] = (16, 16, 3), *, seed: int = 1) -> np.ndarray:
-    """Smooth random images, uint8: noise alone has no structure for a network to answer."""
+    """Return smooth random images, uint8; on pure noise all embeddings would be nearly equal."""
     random = np.random.default_rng(seed)
     coarse = random.uniform(0, 255, (count, 4, 4, shape[2]))
     big = np.repeat(np.repeat(coarse, shape[0] // 4 + 1, 1), shape[1] // 4 + 1, 2)[:, : shape[0], : shape[1]]
@@ -126,7 +126,7 @@ def crops(count: int = 12, shape: tuple[int, int, int] = (16, 16, 3), *, seed: i
 
 
 def to_convert(folder: Path, count: int = 36) -> tuple[Path, Path]:
-    """The tiny network and crops to calibrate it with, as files in a folder."""
+    """Write the tiny network and calibration crops to a folder and return their paths."""
     network, images = folder / "tiny.tflite", folder / "crops"
     images.mkdir()
     for number, pixels in enumerate(crops(count)):

@@ -1,4 +1,4 @@
-"""Networks of one operator each, in float or integers, by name: what a runtime takes shows on them."""
+"""Named networks of one operator each, in float or integers, to test which operators a runtime supports."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.networks import SAME
 
 IMAGE = (1, 16, 16, 8)
 
-#: Appends the operator to a network behind tensor x; returns its output.
+#: Appends an operator that reads tensor x and returns its output.
 Build = Callable[[IntegerNetwork, int], int]
 
 
@@ -22,10 +22,10 @@ def indices_of(net: IntegerNetwork, *values: int) -> int:
 
 
 def options(kind: str, **fields: Any) -> Any:
-    found = getattr(schema, f"{kind}OptionsT")()
+    values = getattr(schema, f"{kind}OptionsT")()
     for name, value in fields.items():
-        setattr(found, name, value)
-    return found
+        setattr(values, name, value)
+    return values
 
 
 def unary(name: str, kind: str = "", **fields: Any) -> Build:
@@ -33,7 +33,7 @@ def unary(name: str, kind: str = "", **fields: Any) -> Build:
 
 
 def ranged(name: str, signed: tuple[float, int], unsigned: tuple[float, int]) -> Build:
-    """A function whose integer kernel knows one output scale."""
+    """Build a function whose integer kernel supports only one output scale."""
 
     def build(net: IntegerNetwork, x: int) -> int:
         codes = signed if net.dtype == np.int8 else unsigned
@@ -61,7 +61,7 @@ def leaky(slope: float, scale: float = 0.05) -> Build:
 def shaped(
     name: str, shape: tuple[int, ...], kind: str, *operands: Any, version: int = 2, **fields: Any
 ) -> Build:
-    """An operator with int32 operands behind x that gives another shape."""
+    """Build an operator with int32 operands after x and an output of another shape."""
 
     def build(net: IntegerNetwork, x: int) -> int:
         constants = [net.constant(np.array(values, np.int32)) for values in operands]
@@ -150,7 +150,7 @@ def through_float(net: IntegerNetwork, x: int) -> int:
 
 
 def hybrid(depthwise: bool = False) -> Build:
-    """int8 weights under float activations."""
+    """Build a convolution with int8 weights and float activations."""
 
     def build(net: IntegerNetwork, x: int) -> int:
         shape = (1, 3, 3, 8) if depthwise else (8, 3, 3, 8)
@@ -252,6 +252,6 @@ OPERATORS: dict[str, Build] = {
 
 
 def one_operator(name: str, dtype: Any) -> bytes:
-    """A network of one of ``OPERATORS``, or of the few it takes."""
+    """Build the network of one entry of ``OPERATORS``."""
     net = IntegerNetwork(IMAGE, dtype=dtype)
     return net.finish(OPERATORS[name](net, net.input))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from converters.data.embedding import embed_crops
-from converters.graph.float_islands import enclosed
+from converters.graph.float_islands import find_float_islands
 from converters.graph.graph import Graph, indices
 from converters.graph.partitions import is_sign_change, xnnpack_partitions
 from converters.quantize.recipe import Recipe
@@ -96,7 +96,7 @@ def _integer(graph: Graph, recipe: Recipe, foreign: Collection[str]) -> Gate:
     strays = []
     kept = 0
     float_operators = {*recipe.float_operators, *foreign}
-    keep_float = {*recipe.keep_float, *enclosed(graph, recipe.float_operators)}
+    keep_float = {*recipe.keep_float, *find_float_islands(graph, recipe.float_operators)}
     for operator in graph.operators:
         name = graph.op_name(operator)
         touched = [*indices(operator.inputs), *indices(operator.outputs)]

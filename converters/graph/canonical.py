@@ -7,9 +7,9 @@ import numpy as np
 from converters.errors import SourceError
 from converters.graph.graph import Graph
 from converters.graph.rewrites.fuse_activations import fuse_activations, split_clips
-from converters.graph.rewrites.padded_pooling import unpad_max_pools
-from converters.graph.rewrites.static_shapes import fold_constants, make_batch_one, settle_shapes
-from converters.graph.rewrites.strip_l2norm import strip_normalization
+from converters.graph.rewrites.max_pool_padding import replace_max_pool_padding
+from converters.graph.rewrites.static_shapes import fold_constants, infer_shapes, make_batch_one
+from converters.graph.rewrites.strip_l2norm import strip_l2norm
 from edge_sdk.errors import ModelError
 from edge_sdk.model.card import InputContract
 from edge_sdk.runtime.backends.litert import LiteRtBackend
@@ -37,11 +37,11 @@ def bring_into_form(graph: Graph, contract: InputContract) -> list[str]:
     batch = make_batch_one(graph)
     if batch != 1:
         notes.append(f"the batch was {'dynamic' if batch < 0 else batch} and is 1 now")
-    settle_shapes(graph, contract)
+    infer_shapes(graph, contract)
     folded = fold_constants(graph, contract)
     if folded:
         notes.append(f"{folded} operators that only computed constants or shapes were folded")
-    if strip_normalization(graph):
+    if strip_l2norm(graph):
         notes.append("the L2 normalization was taken out of the network; the host does it")
     before = len(graph.operators)
     fuse_activations(graph)
@@ -51,7 +51,7 @@ def bring_into_form(graph: Graph, contract: InputContract) -> list[str]:
             f"{before - len(graph.operators)} operators went: activations spelled out in several are one each"
         )
     split_clips(graph)
-    unpad_max_pools(graph)
+    replace_max_pool_padding(graph)
     unique_names(graph)
     graph.drop_metadata()
     graph.set_signature("image", "embedding")

@@ -1,7 +1,7 @@
-"""What lies between operators that compute in float computes in float with them.
+"""Find cheap operators between float operators; they compute in float too.
 
-As an integer it gains nothing: two conversions and one rounding more, and often a range that eight bits do not
-hold, such as exp(x) in exp(x) - 1 or the variance of a normalization.
+In int8 they would cost two conversions and one more rounding, and their range often does not fit in eight bits, such
+as exp(x) in exp(x) - 1 or the variance of a normalization.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from ai_edge_litert import schema_py_generated as schema
 
 from converters.graph.graph import Graph, indices
 
-# Cheap in float. A convolution is worth its integers wherever it stands.
+# Cheap in float. A convolution is faster in int8 at any position.
 _CHEAP = {"ADD", "SUB", "MUL", "MEAN", "SUM", "TANH", "LOGISTIC"}
 
 
-def enclosed(graph: Graph, float_operators: Collection[str]) -> tuple[str, ...]:
-    """Operators with one computed operand that float operators alone feed and read.
+def find_float_islands(graph: Graph, float_operators: Collection[str]) -> tuple[str, ...]:
+    """Find cheap operators with one computed operand whose neighbours all compute in float.
 
     Args:
-        graph: A float network, or the integer network that was made of it.
+        graph: A float network, or the integer network quantized from it.
         float_operators: Kinds of operators that compute in float.
 
     Returns:
-        The operators, by the name of their output tensor.
+        Names of the operators' output tensors.
     """
     producers = {i: op for op in graph.operators for i in indices(op.outputs)}
     readers: dict[int, list[schema.OperatorT]] = {}
@@ -42,7 +42,7 @@ def enclosed(graph: Graph, float_operators: Collection[str]) -> tuple[str, ...]:
             graph.op_name(operator) in float_operators or indices(operator.outputs)[0] in island
         )
 
-    # Chains of them hold together, so all are taken for enclosed until a neighbour says otherwise.
+    # Start with all candidates, so that chains stay together, and remove those with a neighbour outside.
     while outside := [
         output
         for output, op in island.items()

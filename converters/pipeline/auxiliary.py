@@ -22,10 +22,10 @@ from converters.graph.attach_card import with_network_card
 from converters.graph.canonical import unique_names
 from converters.graph.graph import Graph
 from converters.graph.partitions import xnnpack_partitions
-from converters.graph.rewrites.channel_order import take_rgb
 from converters.graph.rewrites.fuse_activations import fuse_activations, split_clips
-from converters.graph.rewrites.padded_pooling import unpad_max_pools
-from converters.graph.rewrites.static_shapes import fold_constants, make_batch_one, settle_shapes
+from converters.graph.rewrites.input_channels import reverse_input_channels
+from converters.graph.rewrites.max_pool_padding import replace_max_pool_padding
+from converters.graph.rewrites.static_shapes import fold_constants, infer_shapes, make_batch_one
 from converters.output import check_name, staged, write_all
 from converters.progress import stage
 from converters.quantize.int8 import make_int8
@@ -269,13 +269,13 @@ def _canonical(tflite: bytes, contract: InputContract) -> tuple[bytes, tuple[str
     outputs = dict(sorted(graph.signature_outputs().items()))
     graph.set_outputs(list(outputs.values()))
     make_batch_one(graph)
-    settle_shapes(graph, contract)
+    infer_shapes(graph, contract)
     fold_constants(graph, contract)
     fuse_activations(graph)
     graph.prune()
     split_clips(graph)
-    unpad_max_pools(graph)
-    as_rgb = contract.color == "bgr" and take_rgb(graph)
+    replace_max_pool_padding(graph)
+    as_rgb = contract.color == "bgr" and reverse_input_channels(graph)
     unique_names(graph)
     graph.drop_metadata()
     graph.set_signature("image", *outputs)

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from converters.errors import ConversionError
-from converters.graph.float_islands import enclosed
+from converters.graph.float_islands import find_float_islands
 from converters.graph.graph import Graph
-from converters.graph.rewrites.bound_slopes import bound_slopes
-from converters.graph.rewrites.decompose import SPELLED, Summand, spell_out
+from converters.graph.rewrites.bound_prelu_slopes import bound_slopes
+from converters.graph.rewrites.decompose import DECOMPOSABLE, Summand, decompose
 from converters.graph.rewrites.equalize import Group, equalize, find_groups
 from converters.quantize.aeq import quantize_int8
 from converters.quantize.bias_correction import correct_biases
@@ -59,7 +59,7 @@ def make_int8(
     if recipe.quantizer == "integer":
         quantized = quantize_integer(network, ranges)
     else:
-        keep_float = {*recipe.keep_float, *enclosed(Graph.parse(network), recipe.float_operators)}
+        keep_float = {*recipe.keep_float, *find_float_islands(Graph.parse(network), recipe.float_operators)}
         quantized = quantize_int8(
             network, ranges, float_operators=recipe.float_operators, keep_float=keep_float
         )
@@ -76,10 +76,10 @@ def _check(graph: Graph, recipe: Recipe) -> None:
             f"recipe {recipe.name}: the integer quantizer leaves nothing in float, found"
             f" {[*recipe.float_operators, *recipe.keep_float][0]!r} to be left so"
         )
-    strange = sorted(set(recipe.spelled) - set(SPELLED))
+    strange = sorted(set(recipe.spelled) - set(DECOMPOSABLE))
     if strange:
         raise ConversionError(
-            f"recipe {recipe.name}: expected operators of {', '.join(SPELLED)} to spell out, found {strange[0]!r}"
+            f"recipe {recipe.name}: expected operators of {', '.join(DECOMPOSABLE)} to spell out, found {strange[0]!r}"
         )
     unknown = sorted(set(recipe.keep_float) - {graph.name(i) for i in graph.computed()})
     if unknown:
@@ -117,7 +117,7 @@ def float_twin(
         after.update(_scaled(graph, bound_slopes(graph), after))
     if recipe.equalize:
         after.update(_scaled(graph, _equalize(graph, recipe, after), after))
-    for name, summand in spell_out(graph, recipe.spelled).items():
+    for name, summand in decompose(graph, recipe.spelled).items():
         after[name] = _of_summand(summand, after)
     graph.prune()
     return graph.to_bytes(), after

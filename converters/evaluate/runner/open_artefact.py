@@ -12,7 +12,7 @@ import numpy as np
 from converters.errors import SourceError
 from converters.evaluate.runner.execution import Execution
 from converters.graph.graph import Graph
-from converters.graph.rewrites.static_shapes import fold_constants, make_batch_one, settle_shapes
+from converters.graph.rewrites.static_shapes import fold_constants, infer_shapes, make_batch_one
 from edge_sdk import __version__
 from edge_sdk.errors import ModelContractError, ModelError
 from edge_sdk.model.card import CARD_NAME, InputContract, ModelCard
@@ -186,7 +186,7 @@ def _static(network: bytes, contract: InputContract) -> tuple[bytes, tuple[str, 
         return network, ()
     make_batch_one(graph)
     if graph.dtype_name(graph.inputs[0]) == "float32":
-        settle_shapes(graph, contract)
+        infer_shapes(graph, contract)
         fold_constants(graph, contract)
         graph.prune()
     else:

@@ -1,1 +1,1 @@
-"""Rewrites of the FlatBuffer that leave the float function alone. They serve every target."""
+"""Rewrites of a network graph that keep the float function; every target uses them."""

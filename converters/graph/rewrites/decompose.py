@@ -1,7 +1,7 @@
-"""Operators in the words of others, where a runtime has no fast int8 kernel for them; the float function stays.
+"""Decompose operators without a fast int8 kernel into operators that have one; the float function stays the same.
 
-XNNPACK takes no int8 PRELU, RELU, RELU6, AVERAGE_POOL_2D, nor a LEAKY_RELU of a slope below 1/64; what stands for
-them here it takes.
+XNNPACK has no int8 PRELU, RELU, RELU6 or AVERAGE_POOL_2D, and no LEAKY_RELU with a slope below 1/64. It runs the
+operators that replace them here.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from numpy.typing import NDArray
 
 from converters.graph.graph import Graph, indices
 
-#: Operators that can be spelled out.
-SPELLED = ("PRELU", "LEAKY_RELU", "RELU", "RELU6", "AVERAGE_POOL_2D")
+#: Operators that can be decomposed.
+DECOMPOSABLE = ("PRELU", "LEAKY_RELU", "RELU", "RELU6", "AVERAGE_POOL_2D")
 _FUSED = {"RELU": schema.ActivationFunctionType.RELU, "RELU6": schema.ActivationFunctionType.RELU6}
 _FUSING = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "ADD", "SUB", "MUL"}
 
 
 @dataclass(frozen=True)
 class Summand:
-    """A tensor that a spelling adds to the activation's operand x: ``factor * max(-x, 0)``.
+    """The term ``factor * max(-x, 0)`` that a decomposed activation adds to its operand x.
 
     Args:
-        source: The operand x, by name.
-        output: The activation's output.
-        factor: Shape (1,), (..., C) or (C,), as the slopes.
+        source: Name of the operand x.
+        output: Name of the activation's output.
+        factor: Shape (1,), (C,) or (..., C), the same as the slopes.
     """
 
     source: str
@@ -36,20 +36,20 @@ class Summand:
     factor: NDArray[np.float32]
 
 
-def spell_out(graph: Graph, kinds: Collection[str]) -> dict[str, Summand]:
-    """Spell operators out, in place. Call ``graph.prune()`` afterwards.
+def decompose(graph: Graph, kinds: Collection[str]) -> dict[str, Summand]:
+    """Decompose operators in place. Call ``graph.prune()`` afterwards.
 
-    - PReLU and LeakyReLU with slope k: x + relu((k - 1) x), which is x where x >= 0 and k x elsewhere; where a
-      slope exceeds 1 the relu's operand is turned round, and its sign given back by a second product.
-    - ReLU, ReLU6: fused into the operator before it, or into a product with one.
-    - Average pooling over a whole image: MEAN, which in int8 has a scale of its own.
+    - PReLU and LeakyReLU with slope k: x + relu((k - 1) x), which equals x for x >= 0 and k x for x < 0. If a slope
+      exceeds 1, the operand of the relu is negated and a second product restores the sign.
+    - ReLU and ReLU6: fused into the operator before, or into a product with 1.
+    - Average pooling over a whole image: MEAN, whose int8 output has its own scale.
 
     Args:
         graph: A float network.
-        kinds: Which of ``SPELLED``.
+        kinds: Kinds of operators to decompose, from ``DECOMPOSABLE``.
 
     Returns:
-        The new tensors by name.
+        The added terms by the name of their tensor.
     """
     summands: dict[str, Summand] = {}
     for operator in list(graph.operators):
@@ -59,15 +59,17 @@ def spell_out(graph: Graph, kinds: Collection[str]) -> dict[str, Summand]:
         if kind in ("PRELU", "LEAKY_RELU"):
             slope = _slope(graph, operator)
             if slope is not None:
-                summands.update(_spell_slope(graph, operator, slope))
+                summands.update(_decompose_slope(graph, operator, slope))
         elif kind in _FUSED:
             _fuse(graph, operator, _FUSED[kind])
         elif kind == "AVERAGE_POOL_2D":
-            _average_whole(graph, operator)
+            _replace_global_average(graph, operator)
     return summands
 
 
-def _spell_slope(graph: Graph, operator: schema.OperatorT, slope: NDArray[np.float32]) -> dict[str, Summand]:
+def _decompose_slope(
+    graph: Graph, operator: schema.OperatorT, slope: NDArray[np.float32]
+) -> dict[str, Summand]:
     source, output = indices(operator.inputs)[0], indices(operator.outputs)[0]
     x, y = graph.name(source), graph.name(output)
     at = graph.operators.index(operator)
@@ -75,17 +77,17 @@ def _spell_slope(graph: Graph, operator: schema.OperatorT, slope: NDArray[np.flo
     size = np.abs(1 - slope)
     added = graph.add_tensor(f"{y}/below", graph.shape(source), np.float32)
     _multiply(graph, source, -size, added, at=at, activation=_FUSED["RELU"])
-    found = {graph.name(added): Summand(x, y, size)}
+    summands = {graph.name(added): Summand(x, y, size)}
     if slope.max() > 1:
         at += 1
         signed = graph.add_tensor(f"{y}/signed", graph.shape(source), np.float32)
         _multiply(graph, added, np.sign(1 - slope), signed, at=at)
-        found[graph.name(signed)] = Summand(x, y, 1 - slope)
+        summands[graph.name(signed)] = Summand(x, y, 1 - slope)
         added = signed
     options = schema.AddOptionsT()
     kind = schema.BuiltinOptions.AddOptions
     graph.add_operator("ADD", [source, added], [output], at=at + 1, options=options, options_type=kind)
-    return found
+    return summands
 
 
 def _slope(graph: Graph, operator: schema.OperatorT) -> NDArray[np.float32] | None:
@@ -112,11 +114,11 @@ def _fuse(graph: Graph, operator: schema.OperatorT, activation: int) -> None:
         _multiply(graph, source, np.ones(1, np.float32), output, at=at, activation=activation)
 
 
-def _average_whole(graph: Graph, operator: schema.OperatorT) -> None:
+def _replace_global_average(graph: Graph, operator: schema.OperatorT) -> None:
     source, output = indices(operator.inputs)[0], indices(operator.outputs)[0]
     options = operator.builtinOptions
     window = (options.filterHeight, options.filterWidth)
-    # Padding does not count in an average, so a window of this size averages everything at any one place.
+    # Padded positions do not count in an average, so a window of this size averages the whole image.
     if graph.shape(source)[1:3] != window or graph.shape(output)[1:3] != (1, 1):
         return
     if options.fusedActivationFunction:
@@ -133,19 +135,22 @@ def _average_whole(graph: Graph, operator: schema.OperatorT) -> None:
 def _multiply(
     graph: Graph, source: int, factor: NDArray[np.float32], product: int, *, at: int, activation: int = 0
 ) -> None:
-    """Product with a factor per channel as a 1x1 depthwise convolution, which XNNPACK runs faster and with a
-    scale per channel; with another factor, or of another shape, as MUL."""
+    """Multiply a tensor by a factor per channel.
+
+    A 1x1 depthwise convolution is used if possible: XNNPACK runs it faster and with a scale per channel. Other shapes
+    and factors use MUL.
+    """
     shape, name = graph.shape(source), graph.name(product)
     if len(shape) != 4 or factor.size not in (1, shape[-1]):
-        held = graph.add_tensor(f"{name}/factor", factor.shape, np.float32, factor)
+        constant = graph.add_tensor(f"{name}/factor", factor.shape, np.float32, factor)
         options = schema.MulOptionsT()
         options.fusedActivationFunction = activation
         kind = schema.BuiltinOptions.MulOptions
-        graph.add_operator("MUL", [source, held], [product], at=at, options=options, options_type=kind)
+        graph.add_operator("MUL", [source, constant], [product], at=at, options=options, options_type=kind)
         return
-    each = np.broadcast_to(factor.reshape(-1), shape[-1:]).astype(np.float32)
-    weights = graph.add_tensor(f"{name}/factor", (1, 1, 1, *each.shape), np.float32, each)
-    bias = graph.add_tensor(f"{name}/bias", each.shape, np.float32, np.zeros_like(each))
+    per_channel = np.broadcast_to(factor.reshape(-1), shape[-1:]).astype(np.float32)
+    weights = graph.add_tensor(f"{name}/factor", (1, 1, 1, *per_channel.shape), np.float32, per_channel)
+    bias = graph.add_tensor(f"{name}/bias", per_channel.shape, np.float32, np.zeros_like(per_channel))
     options = schema.DepthwiseConv2DOptionsT()
     options.padding, options.strideH, options.strideW = schema.Padding.VALID, 1, 1
     options.depthMultiplier = options.dilationHFactor = options.dilationWFactor = 1

@@ -1,4 +1,4 @@
-"""A dense layer as the 1x1 convolution it is: the same sums, for runtimes that know one weight scale for dense layers."""
+"""Replace dense layers by 1x1 convolutions, for runtimes that support only one weight scale per dense layer."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from ai_edge_litert import schema_py_generated as schema
 from converters.graph.graph import Graph, indices
 
 
-def dense_as_convolution(graph: Graph) -> int:
-    """Replace dense layers of constant weights with a scale for each channel, in place.
+def replace_dense_layers(graph: Graph) -> int:
+    """Replace, in place, dense layers whose constant weights have a scale per output channel.
 
-    A convolution has had a scale per output channel from the start; a dense layer got it years later. Weights,
-    biases and scales stay what they are, so the integers that come out are the same.
+    Every runtime supports a scale per output channel in convolutions; older ones do not in dense layers. Weights,
+    biases and scales stay the same, so the network computes the same integers.
 
     Returns:
-        How many were replaced.
+        Number of replaced layers.
     """
     dense = [operator for operator in graph.operators if _is_per_channel(graph, operator)]
     for operator in dense:
@@ -37,7 +37,7 @@ def _replace(graph: Graph, operator: schema.OperatorT) -> None:
     source, weights, *bias = indices(operator.inputs)
     (target,) = indices(operator.outputs)
     values = graph.constant(weights)
-    if values is None:  # pragma: no cover  _is_per_channel has looked
+    if values is None:  # pragma: no cover  _is_per_channel has checked
         return
     channels, depth = values.shape
     rows = int(np.prod(graph.shape(source))) // depth
@@ -70,23 +70,23 @@ def _replace(graph: Graph, operator: schema.OperatorT) -> None:
 def _reshaped(graph: Graph, source: int, shape: tuple[int, ...], name: str, place: int) -> int:
     if graph.shape(source) == shape:
         return source
-    found = graph.add_tensor(name, shape, np.int8)
-    graph.tensors[found].type = graph.tensors[source].type
-    graph.tensors[found].quantization = graph.tensors[source].quantization
-    _reshape(graph, source, found, place)
-    return found
+    target = graph.add_tensor(name, shape, np.int8)
+    graph.tensors[target].type = graph.tensors[source].type
+    graph.tensors[target].quantization = graph.tensors[source].quantization
+    _reshape(graph, source, target, place)
+    return target
 
 
 def _reshape(graph: Graph, source: int, target: int, place: int) -> None:
     shape = graph.shape(target)
     options = schema.ReshapeOptionsT()
     options.newShape = list(shape)
-    asked = graph.add_tensor(
+    new_shape = graph.add_tensor(
         f"{graph.name(target)}/shape", (len(shape),), np.int32, np.array(shape, np.int32)
     )
     graph.add_operator(
         "RESHAPE",
-        [source, asked],
+        [source, new_shape],
         [target],
         at=place,
         options=options,

@@ -1,10 +1,11 @@
-"""Activation equalization: channels of one tensor take comparable ranges; the float function stays.
+"""Activation equalization: scale channels so that the channels of a tensor have similar ranges.
 
-Per-tensor int8 gives a channel that spans 2 the step of the channel that spans 40. Where tensors are joined
-by positively homogeneous operators (f(s x) = s f(x) for s > 0: PReLU, ReLU, padding with zeros, pooling,
-addition), a channel may be divided by s > 0 at every producer and multiplied back in every consumer's
-weights. Cross-layer equalization of Nagel et al. 2019 (arXiv:1906.04721), with the split of SmoothQuant
-(arXiv:2211.10438) where consumers mix channels, over whole groups of tensors at once.
+With one int8 scale per tensor, a channel with a range of 2 gets the step of a channel with a range of 40. If tensors
+are connected by positively homogeneous operators (f(s x) = s f(x) for s > 0: PReLU, ReLU, padding with zeros,
+pooling, addition), each channel can be divided by s > 0 in the producers' weights and multiplied by s in the
+consumers' weights; the float function stays the same. This is cross-layer equalization (Nagel et al. 2019,
+arXiv:1906.04721), with the split of SmoothQuant (arXiv:2211.10438) if consumers mix channels, applied to whole
+groups of tensors.
 """
 
 from __future__ import annotations
@@ -31,19 +32,19 @@ _SAME_CHANNELS = {
 }
 _WEIGHTED = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"}
 _NONE, _RELU = 0, 1
-# A channel that hardly ever fires must not blow its consumers' weights up.
+# Limits the consumers' weights of a channel that is almost always zero.
 _LARGEST_SCALE = 1e3
 
 
 @dataclass(frozen=True)
 class Group:
-    """Tensors whose channels scale together.
+    """Tensors whose channels must be scaled together.
 
     Args:
-        tensors: Their indices.
-        channels: How many channels each has.
+        tensors: Tensor indices.
+        channels: Number of channels of each tensor.
         producers: Weighted operators that write into the group.
-        consumers: Weighted operators that read from it.
+        consumers: Weighted operators that read from the group.
     """
 
     tensors: tuple[int, ...]
@@ -53,7 +54,7 @@ class Group:
 
 
 def find_groups(graph: Graph) -> list[Group]:
-    """Groups of tensors that may be scaled channel by channel without changing the float function."""
+    """Find the groups of tensors that can be scaled channel by channel without changing the float function."""
     parent = {i: i for i in range(len(graph.tensors))}
 
     def find(i: int) -> int:
@@ -85,14 +86,14 @@ def equalize(
 
     Args:
         graph: The float network.
-        groups: Which groups to scale.
-        largest: For each tensor of the groups, the greatest magnitude each channel took, shape (C,).
-        weight_share: Where a consumer mixes channels, s = (activation / weight) ** weight_share: how much of
-            the spread moves from the activations into that consumer's weights. Depthwise consumers have a
-            scale of their own for each channel, so they take all of it.
+        groups: Groups to scale.
+        largest: Largest magnitude of each channel by tensor index, shape (C,), for all tensors of the groups.
+        weight_share: Share of the differences between channels that moves from the activations into the weights of
+            consumers that mix channels, 0..1: s = (activation / weight) ** weight_share. Depthwise consumers have a
+            scale per channel, so all of the difference moves into them.
 
     Returns:
-        The scale that each tensor of the groups was divided by, shape (C,), by tensor index.
+        The divisor of each tensor of the groups by tensor index, shape (C,).
     """
     scales: dict[int, Float64Array] = {}
     for group in groups:
@@ -117,7 +118,7 @@ def equalize(
 
 
 def _carries_channels(graph: Graph, operator: schema.OperatorT) -> bool:
-    """Whether f(s x) = s f(x) holds for this operator with a scale for each last-axis channel."""
+    """Return True if f(s x) = s f(x) for this operator, with one s > 0 per channel of the last axis."""
     name = graph.op_name(operator)
     if name not in _SAME_CHANNELS or fused_activation(operator) not in (_NONE, _RELU):
         return False
@@ -129,12 +130,12 @@ def _carries_channels(graph: Graph, operator: schema.OperatorT) -> bool:
         axes = graph.constant(indices(operator.inputs)[1])
         rank = len(graph.shape(computed[0]))
         return axes is not None and all(int(a) % rank != rank - 1 for a in np.atleast_1d(axes))
-    # A constant summand would have to be scaled as well; a broadcast one cannot be, channel by channel.
+    # A constant operand would have to be scaled too, and a broadcast constant has no value per channel.
     return name not in {"ADD", "SUB"} or len(computed) == 2
 
 
 def _group(graph: Graph, tensors: list[int]) -> Group | None:
-    """The group of these tensors, or None where an operator at its edge cannot take the scale."""
+    """Return the group of these tensors, or None if an operator at its boundary cannot absorb the scale."""
     inside = set(tensors)
     if inside & {*graph.inputs, *graph.outputs}:
         return None
@@ -172,7 +173,7 @@ def _can_read_scaled(graph: Graph, operator: schema.OperatorT) -> bool:
         return False
     weights = graph.constant(indices(operator.inputs)[1])
     source = graph.shape(indices(operator.inputs)[0])
-    # A depth multiplier or grouped convolution maps channels otherwise; a dense layer may flatten an image.
+    # Depth multipliers and grouped convolutions map channels differently; a dense layer may flatten an image.
     return (
         weights is not None
         and weights.shape[-1] == source[-1]
@@ -181,7 +182,7 @@ def _can_read_scaled(graph: Graph, operator: schema.OperatorT) -> bool:
 
 
 def _has_own_weights(graph: Graph, operator: schema.OperatorT) -> bool:
-    """Constant float weights that no other operator reads."""
+    """Return True if all operands after the first are float constants that no other operator reads."""
     operands = [i for i in indices(operator.inputs)[1:] if i >= 0]
     values = [graph.constant(i) for i in operands]
     return all(v is not None and v.dtype == np.float32 for v in values) and all(
@@ -190,23 +191,19 @@ def _has_own_weights(graph: Graph, operator: schema.OperatorT) -> bool:
 
 
 def fused_activation(operator: schema.OperatorT) -> int:
-    """Which activation an operator has fused, 0 where none."""
+    """Return the code of the operator's fused activation, 0 for none."""
     return int(getattr(operator.builtinOptions, "fusedActivationFunction", 0) or 0)
 
 
 def _reading_magnitude(graph: Graph, operator: schema.OperatorT, channels: int) -> Float64Array:
-    """Greatest magnitude of the weights that read each channel, relative to their output channel's own.
-
-    Weights are quantized per output channel, so a weight counts by how much of that range it takes.
-    """
+    """Return the largest magnitude, per input channel, of the weights that read the channel, shape (C,)."""
     weights = graph.constant(indices(operator.inputs)[1])
-    if weights is None:  # pragma: no cover  _can_read_scaled has looked
+    if weights is None:  # pragma: no cover  _can_read_scaled has checked
         return np.ones(channels)
     magnitude = np.abs(weights.astype(np.float64))
     if graph.op_name(operator) == "DEPTHWISE_CONV_2D":
-        each: Float64Array = magnitude.reshape(-1, channels).max(axis=0)
-        return each
-    # Output channels differ in scale and are quantized apart: a weight counts by its share of its own.
+        per_channel: Float64Array = magnitude.reshape(-1, channels).max(axis=0)
+        return per_channel
     rows = magnitude.reshape(weights.shape[0], -1, channels).max(axis=1)
     reading: Float64Array = rows.max(axis=0)
     return reading
@@ -222,13 +219,13 @@ def _apply(graph: Graph, group: Group, scale: Float64Array) -> None:
 def multiply_channels(
     graph: Graph, operator: schema.OperatorT, factor: Float64Array, *, output: bool
 ) -> None:
-    """Multiply a weighted operator's output channels, or what it reads of its input channels, in place.
+    """Multiply the weights of an operator by a factor per output channel or per input channel, in place.
 
     Args:
         graph: The float network.
-        operator: One whose weights are its own, as a group's producers and consumers are.
+        operator: A producer or consumer of a group, so its weights have no other reader.
         factor: Shape (C,).
-        output: Which of the two.
+        output: True for output channels (weights and bias), False for input channels.
     """
     operands = indices(operator.inputs)
     last = not output or graph.op_name(operator) == "DEPTHWISE_CONV_2D"
@@ -239,7 +236,7 @@ def multiply_channels(
 
 def _multiply(graph: Graph, index: int, factor: Float64Array, *, axis: int) -> None:
     value = graph.constant(index)
-    if value is None:  # pragma: no cover  _has_own_weights has looked
+    if value is None:  # pragma: no cover  _has_own_weights has checked
         return
     shape = [1] * value.ndim
     shape[axis] = -1

@@ -1,10 +1,9 @@
-"""Piecewise-linear activations spelled out in many operators become the one operator they are.
+"""Fuse piecewise-linear activations that an exporter decomposed into several operators.
 
-Converters write PReLU as MAXIMUM/MINIMUM/MUL/ADD, as RELU/ABS/SUB/MUL/ADD, or (from PyTorch) as
-RELU/MUL/MUL/SUB with a RELU fused into the first MUL. Every piece is a tensor of
-the form ``a * x`` where x >= 0 and ``b * x`` where x < 0, per channel, so the whole is evaluated
-symbolically as the pair (a, b); where a is 1 the whole is PReLU(x) with slope b (arXiv:1502.01852).
-One operator instead of four is faster in float, and quantized it is rounded once instead of four times.
+Exporters write PReLU as MAXIMUM/MINIMUM/MUL/ADD, as RELU/ABS/SUB/MUL/ADD, or (from PyTorch) as RELU/MUL/MUL/SUB with
+a RELU fused into the first MUL. Each intermediate tensor is ``a * x`` for x >= 0 and ``b * x`` for x < 0, per channel,
+so the operators are evaluated symbolically as the pair (a, b). If a is 1, they compute PReLU(x) with slope b
+(arXiv:1502.01852). One operator is faster in float, and in int8 it rounds once instead of four times.
 """
 
 from __future__ import annotations
@@ -20,24 +19,24 @@ from edge_sdk.types import FloatArray
 
 _UNARY = {"RELU", "ABS", "NEG", "LEAKY_RELU", "PRELU"}
 _BINARY = {"ADD", "SUB", "MUL", "MAXIMUM", "MINIMUM"}
-# The longest spelling seen is PReLU by RELU/ABS/SUB/MUL/MUL/ADD; a bound keeps the search linear.
+# The longest known form is PReLU as RELU/ABS/SUB/MUL/MUL/ADD; the limit keeps the search linear.
 _MAX_OPERATORS = 8
 _NONE, _RELU = schema.ActivationFunctionType.NONE, schema.ActivationFunctionType.RELU
 
 
 @dataclass(frozen=True)
 class _Slopes:
-    """A tensor as ``right * x`` for x >= 0 and ``left * x`` for x < 0; shapes broadcast to (C,)."""
+    """The tensor ``right * x`` for x >= 0 and ``left * x`` for x < 0; shapes broadcast to (C,)."""
 
     right: FloatArray
     left: FloatArray
 
 
 def fuse_activations(graph: Graph) -> int:
-    """Replace spelled-out PReLU, LeakyReLU and ReLU by one operator each, in place.
+    """Replace each decomposed PReLU, LeakyReLU or ReLU by one operator, in place. Call ``graph.prune()`` afterwards.
 
     Returns:
-        How many were replaced. Call ``graph.prune()`` afterwards.
+        Number of fused activations.
     """
     producers = {i: op for op in graph.operators for i in indices(op.outputs)}
     fused = 0
@@ -45,33 +44,33 @@ def fuse_activations(graph: Graph) -> int:
         if graph.op_name(operator) not in {"ADD", "SUB", "MAXIMUM"} or _fused_function(operator):
             continue
         output = indices(operator.outputs)[0]
-        found = _as_activation(graph, producers, output)
-        if found is not None:
-            base, slopes = found
+        activation = _as_activation(graph, producers, output)
+        if activation is not None:
+            base, slopes = activation
             _replace(graph, operator, base, slopes)
             fused += 1
     return fused
 
 
 def split_clips(graph: Graph) -> int:
-    """Replace RELU_0_TO_1 (ONNX's HardSigmoid), which XNNPACK leaves alone, by RELU and MINIMUM, in place.
+    """Replace RELU_0_TO_1 (from ONNX HardSigmoid), which XNNPACK does not support, by RELU and MINIMUM, in place.
 
     Returns:
-        How many were replaced.
+        Number of replaced operators.
     """
     clips = [operator for operator in graph.operators if graph.op_name(operator) == "RELU_0_TO_1"]
     for operator in clips:
         source, output = indices(operator.inputs)[0], indices(operator.outputs)[0]
         name = graph.name(output)
         above = graph.add_tensor(f"{name}/relu", graph.shape(output), np.float32)
-        one = graph.add_tensor(f"{name}/one", (), np.float32, np.ones((), np.float32))
+        limit = graph.add_tensor(f"{name}/one", (), np.float32, np.ones((), np.float32))
         at = graph.operators.index(operator)
         graph.operators.remove(operator)
         graph.add_operator("RELU", [source], [above], at=at)
         options = schema.MaximumMinimumOptionsT()
         graph.add_operator(
             "MINIMUM",
-            [above, one],
+            [above, limit],
             [output],
             at=at + 1,
             options=options,
@@ -94,7 +93,7 @@ def _as_activation(
 
 
 def _bases(graph: Graph, producers: dict[int, schema.OperatorT], output: int) -> list[int]:
-    """Computed tensors that the output is made from, nearest first, through a few element-wise operators."""
+    """Return the computed tensors that the output depends on through a few element-wise operators, nearest first."""
     seen: list[int] = []
     frontier = [output]
     for _ in range(_MAX_OPERATORS):
@@ -117,16 +116,16 @@ def _evaluate(
     known: dict[int, _Slopes | None],
 ) -> _Slopes | None:
     if index == base:
-        one = np.ones(1, np.float32)
-        return _Slopes(one, one)
+        identity = np.ones(1, np.float32)
+        return _Slopes(identity, identity)
     if index not in known:
         known[index] = None
         operator = producers.get(index)
         if operator is not None and _fused_function(operator) in (_NONE, _RELU):
-            found = _apply(graph, producers, operator, base, known)
-            if found is not None and _fused_function(operator) == _RELU:
-                found = _relu(found)
-            known[index] = found
+            slopes = _apply(graph, producers, operator, base, known)
+            if slopes is not None and _fused_function(operator) == _RELU:
+                slopes = _relu(slopes)
+            known[index] = slopes
     return known[index]
 
 
@@ -202,7 +201,7 @@ def _relu(x: _Slopes) -> _Slopes:
 
 
 def _per_channel(constant: Any) -> FloatArray | None:
-    """A constant that varies along the last axis alone, as shape (C,) or (1,)."""
+    """Return a constant that varies only along the last axis in shape (C,) or (1,), otherwise None."""
     if constant.dtype != np.float32 or constant.size not in (1, *constant.shape[-1:]):
         return None
     flat: FloatArray = constant.reshape(-1)
@@ -232,7 +231,7 @@ def _replace(graph: Graph, operator: schema.OperatorT, base: int, slopes: _Slope
             options_type=schema.BuiltinOptions.LeakyReluOptions,
         )
     else:
-        # One value per channel as [1, 1, C]: XNNPACK, TensorFlow's calibrator and tflite-micro take it.
+        # XNNPACK, TensorFlow's calibrator and tflite-micro all accept slopes of shape [1, 1, C].
         alpha = left.reshape((1,) * (len(graph.shape(output)) - 2) + (channels,))
         slope = graph.add_tensor(f"{graph.name(output)}/slope", alpha.shape, np.float32, alpha)
         graph.add_operator("PRELU", [base, slope], [output], at=at)

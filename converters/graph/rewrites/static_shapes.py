@@ -1,4 +1,4 @@
-"""Batch 1, static shapes, nothing computed that is known beforehand."""
+"""Give a network batch 1 and static shapes, and fold constants."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from edge_sdk.runtime.backends.litert import load_interpreter_class
 
 
 def make_batch_one(graph: Graph) -> int:
-    """Set the batch to 1 where the network says it: its input and the constants that repeat it.
+    """Set the batch to 1 in the input shape and in the constants of RESHAPE operators. Call ``infer_shapes`` afterwards.
 
     Returns:
-        The batch the network had, -1 where it was dynamic. ``settle_shapes`` does the rest.
+        The batch before, -1 if it was dynamic.
     """
     shape = graph.shape(graph.inputs[0])
     batch = shape[0]
@@ -32,20 +32,23 @@ def make_batch_one(graph: Graph) -> int:
                 1 if i == 0 and n == batch else int(n) for i, n in enumerate(options.newShape)
             ]
         operands = indices(operator.inputs)
-        wanted = graph.constant(operands[1]) if len(operands) > 1 else None
-        if wanted is not None and wanted.size and wanted.flat[0] == batch:
-            # A tensor of its own: the constant may be shared with an operator that means another thing.
-            own = np.array([1, *wanted.reshape(-1)[1:]], wanted.dtype)
+        target = graph.constant(operands[1]) if len(operands) > 1 else None
+        if target is not None and target.size and target.flat[0] == batch:
+            # Add a new tensor: an operator that uses the number for another purpose may share the constant.
+            new_shape = np.array([1, *target.reshape(-1)[1:]], target.dtype)
             name = f"{graph.name(indices(operator.outputs)[0])}/shape"
-            operator.inputs = [operands[0], graph.add_tensor(name, own.shape, own.dtype, own)]
+            operator.inputs = [
+                operands[0],
+                graph.add_tensor(name, new_shape.shape, new_shape.dtype, new_shape),
+            ]
     return batch
 
 
-def settle_shapes(graph: Graph, contract: InputContract) -> None:
-    """Write the shapes that the interpreter derives from the input's into every tensor.
+def infer_shapes(graph: Graph, contract: InputContract) -> None:
+    """Set the shape of every tensor to the one the interpreter derives from the input shape, in place.
 
     Raises:
-        SourceError: The graph contradicts the contract, or its shapes do not follow from the input's.
+        SourceError: the graph contradicts the contract, or a shape does not follow from the input shape.
     """
     graph.set_shape(graph.inputs[0], (1, *contract.shape))
     interpreter = _run_once(graph, contract)
@@ -54,15 +57,15 @@ def settle_shapes(graph: Graph, contract: InputContract) -> None:
 
 
 def fold_constants(graph: Graph, contract: InputContract) -> int:
-    """Replace what does not depend on the image (shapes, unpacked weights) by its value, in place.
+    """Replace tensors that do not depend on the image (shapes, unpacked weights) by their values, in place.
 
     Returns:
-        How many operators went.
+        Number of removed operators.
     """
     dependent = set(graph.inputs)
     foldable = []
     for operator in graph.operators:
-        # Shapes are static by now, so SHAPE knows its answer whatever it is asked about.
+        # All shapes are static by now, so the output of SHAPE is always a constant.
         reads = () if graph.op_name(operator) == "SHAPE" else indices(operator.inputs)
         if dependent.intersection(reads):
             dependent.update(indices(operator.outputs))
@@ -78,7 +81,7 @@ def fold_constants(graph: Graph, contract: InputContract) -> int:
 
 
 def _run_once(graph: Graph, contract: InputContract) -> Any:
-    """Run on one image of noise, every tensor kept; the plain kernels, since a delegate hides tensors."""
+    """Run on one noise image and keep every tensor; without delegates, because they hide intermediate tensors."""
     from ai_edge_litert.interpreter import OpResolverType
 
     try:
@@ -95,7 +98,7 @@ def _run_once(graph: Graph, contract: InputContract) -> Any:
         interpreter.invoke()
     except (ValueError, RuntimeError) as error:
         raise SourceError(
-            f"the network does not run with one {contract.height}x{contract.width} image: {error}",
+            f"the network does not run on a batch of one {contract.height}x{contract.width} image: {error}",
             hint="export it with a batch of 1 and fixed shapes",
         ) from error
     return interpreter

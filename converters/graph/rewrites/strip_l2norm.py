@@ -1,4 +1,4 @@
-"""What follows the embedding and does not belong into an integer network."""
+"""Remove the L2 normalization after the embedding; the host normalizes instead."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from converters.graph.graph import Graph, indices
 _PASSES_THROUGH = {"RESHAPE", "SQUEEZE", "EXPAND_DIMS"}
 
 
-def strip_normalization(graph: Graph) -> bool:
-    """Take a final L2 normalization off the network; the host does it after the integers.
+def strip_l2norm(graph: Graph) -> bool:
+    """Remove a final L2 normalization, in place. Call ``graph.prune()`` afterwards.
 
-    Recognized are L2_NORMALIZATION, and any final MUL or DIV of the embedding by one single computed
-    number, as frameworks spell it out. The direction, which is all that cosine sees, stays; whoever
-    calls this compares with the source afterwards. An int8 L2 norm inside the graph has the fixed scale
-    1/128 and costs about four times the noise of one done by the host.
+    Removed are L2_NORMALIZATION and any final MUL or DIV of the embedding by a single computed number, the form in
+    which frameworks decompose it. The direction of the embedding, the only thing that cosine depends on, stays the
+    same; the caller compares the result with the source. An int8 L2 normalization in the graph has the fixed scale
+    1/128 and adds about four times the noise of a normalization on the host.
 
     Returns:
-        Whether there was one. Call ``graph.prune()`` afterwards.
+        True if a normalization was removed.
     """
     output = graph.outputs[0]
     seen_reshape = False
@@ -32,7 +32,7 @@ def strip_normalization(graph: Graph) -> bool:
     if embedding is None:
         return False
     if seen_reshape:
-        # The reshape stays and reads the embedding itself.
+        # The reshape stays and reads the embedding before normalization.
         normalized = indices(operator.outputs)[0]
         for reader in graph.consumers(normalized):
             reader.inputs = [embedding if i == normalized else i for i in indices(reader.inputs)]
@@ -42,31 +42,31 @@ def strip_normalization(graph: Graph) -> bool:
 
 
 def _normalized(graph: Graph, operator: schema.OperatorT) -> int | None:
-    """The tensor that an operator normalizes, or None where it does something else."""
+    """Return the tensor that an operator normalizes, or None if the operator does something else."""
     name = graph.op_name(operator)
     operands = indices(operator.inputs)
     if name == "L2_NORMALIZATION":
         return operands[0]
     if name not in {"MUL", "DIV"}:
         return None
-    if name == "MUL" and _one_number(graph, operands[0]):
+    if name == "MUL" and _is_one_number(graph, operands[0]):
         operands = operands[::-1]
-    return operands[0] if _size(graph, operands[0]) > 1 and _one_number(graph, operands[1]) else None
+    return operands[0] if _size(graph, operands[0]) > 1 and _is_one_number(graph, operands[1]) else None
 
 
-def _one_number(graph: Graph, index: int) -> bool:
-    """Whether a tensor is one computed number, or repeats one for every value of the embedding."""
+def _is_one_number(graph: Graph, index: int) -> bool:
+    """Return True for a tensor with a single computed number, or with that number repeated for every value."""
     if graph.constant(index) is not None:
         return False
     if _size(graph, index) == 1:
         return True
-    # torch.nn.functional.normalize expands the norm; as TFLite that is a product with ones.
-    maker = graph.producer(index)
-    if maker is None or graph.op_name(maker) not in {"MUL", "BROADCAST_TO", "TILE"}:
+    # torch.nn.functional.normalize expands the norm; in TFLite that is a product with ones.
+    producer = graph.producer(index)
+    if producer is None or graph.op_name(producer) not in {"MUL", "BROADCAST_TO", "TILE"}:
         return False
-    operands = indices(maker.inputs)
-    if graph.op_name(maker) != "MUL":
-        return _one_number(graph, operands[0])
+    operands = indices(producer.inputs)
+    if graph.op_name(producer) != "MUL":
+        return _is_one_number(graph, operands[0])
     constants = [value for value in map(graph.constant, operands) if value is not None]
     numbers = [i for i in operands if graph.constant(i) is None]
     return (

@@ -10,7 +10,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from converters.graph.attach_card import with_compiled_card
 from converters.graph.graph import Graph
-from converters.graph.rewrites.dense_as_convolution import dense_as_convolution
+from converters.graph.rewrites.dense_as_convolution import replace_dense_layers
 from converters.targets.base import Finished, Finishing, Target
 from converters.targets.base import Table as ReportTable
 from converters.targets.edgetpu import compiler as edgetpu_compiler
@@ -158,7 +158,7 @@ def an_int8_form(graph: Graph) -> Iterator[RuleFinding]:
 def adapt(network: bytes) -> bytes:
     """Dense layers as 1x1 convolutions: the compiler knows a scale for each channel of those alone."""
     graph = Graph.parse(network)
-    dense_as_convolution(graph)
+    replace_dense_layers(graph)
     return graph.to_bytes()
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from converters.errors import TargetError
 from converters.graph.graph import Graph
 from converters.graph.metadata import BUFFER_NAME
-from converters.graph.rewrites.unsigned_edges import unsigned_edges
+from converters.graph.rewrites.uint8_io import convert_io_to_uint8
 from converters.targets.base import Finished, Finishing, Target
 from converters.targets.cpu import target as cpu
 from converters.targets.mobile import gpu_delegate
@@ -91,7 +91,7 @@ def whole_for_nnapi(graph: Graph) -> Iterator[RuleFinding]:
 def adapt(network: bytes) -> bytes:
     """uint8 at the edge of an integer network: Android's TensorImage and MediaPipe know no int8."""
     graph = Graph.parse(network)
-    unsigned_edges(graph)
+    convert_io_to_uint8(graph)
     return graph.to_bytes()
 
 

@@ -1,4 +1,4 @@
-"""Rewrites leave the float function alone and make the graph what targets want."""
+"""Rewrites keep the float function and produce the operators that targets support."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from converters.graph.canonical import run_float
 from converters.graph.graph import Graph
 from converters.graph.partitions import xnnpack_partitions
 from converters.graph.rewrites.fuse_activations import fuse_activations, split_clips
-from converters.graph.rewrites.padded_pooling import unpad_max_pools
-from converters.graph.rewrites.static_shapes import fold_constants, make_batch_one, settle_shapes
-from converters.graph.rewrites.strip_l2norm import strip_normalization
+from converters.graph.rewrites.max_pool_padding import replace_max_pool_padding
+from converters.graph.rewrites.static_shapes import fold_constants, infer_shapes, make_batch_one
+from converters.graph.rewrites.strip_l2norm import strip_l2norm
 from tests.networks import CONTRACT, Network
 
 SLOPES = np.array([0.25, -0.1, 0.9, 1.7], np.float32)
@@ -44,7 +44,7 @@ def by_two_relus(net: Network, x: int) -> int:
 
 
 def by_a_fused_relu(net: Network, x: int, *, fused: int = schema.ActivationFunctionType.RELU) -> int:
-    """As litert-torch writes it: the second RELU is part of the multiplication by -1."""
+    """PReLU in the form of litert-torch: the second RELU is fused into the multiplication by -1."""
     options = schema.MulOptionsT()
     options.fusedActivationFunction = fused
     negative = net.op("MUL", [x, net.constant(np.float32(-1))], net.shape(x), options)
@@ -52,11 +52,11 @@ def by_a_fused_relu(net: Network, x: int, *, fused: int = schema.ActivationFunct
 
 
 @pytest.mark.parametrize(
-    "spelling", [by_maximum_minimum, by_relu_and_absolute, by_two_relus, by_a_fused_relu]
+    "decomposition", [by_maximum_minimum, by_relu_and_absolute, by_two_relus, by_a_fused_relu]
 )
-def test_a_spelled_out_prelu_becomes_one_operator(spelling: Callable[[Network, int], int]) -> None:
+def test_a_decomposed_prelu_becomes_one_operator(decomposition: Callable[[Network, int], int]) -> None:
     net = Network()
-    network = net.finish(net.embedding(spelling(net, net.conv(net.input, 4))))
+    network = net.finish(net.embedding(decomposition(net, net.conv(net.input, 4))))
     graph = Graph.parse(network)
     fuse_activations(graph)
     graph.prune()
@@ -115,16 +115,16 @@ def division_by_the_norm(net: Network, x: int) -> int:
     return net.binary("DIV", x, net.unary("SQRT", total))
 
 
-@pytest.mark.parametrize("spelling", [l2_normalization, division_by_the_norm])
+@pytest.mark.parametrize("decomposition", [l2_normalization, division_by_the_norm])
 @pytest.mark.parametrize("reshaped", [False, True])
 def test_a_final_l2_normalization_goes_and_the_direction_stays(
-    spelling: Callable[[Network, int], int], reshaped: bool
+    decomposition: Callable[[Network, int], int], reshaped: bool
 ) -> None:
     net = Network()
-    output = spelling(net, net.embedding(net.conv(net.input, 4)))
+    output = decomposition(net, net.embedding(net.conv(net.input, 4)))
     network = net.finish(net.reshape(output, (1, 1, 1, 8)) if reshaped else output)
     graph = Graph.parse(network)
-    assert strip_normalization(graph)
+    assert strip_l2norm(graph)
     graph.prune()
     assert not {"L2_NORMALIZATION", "DIV", "SQRT", "SUM"} & set(graph.operator_counts())
     raw, unit = run_float(graph.to_bytes(), images()), run_float(network, images())
@@ -135,7 +135,7 @@ def test_a_network_without_normalization_keeps_its_tail() -> None:
     net = Network()
     embedding = net.embedding(net.conv(net.input, 4))
     network = net.finish(net.binary("MUL", embedding, net.constant(np.float32(3))))
-    assert not strip_normalization(Graph.parse(network))
+    assert not strip_l2norm(Graph.parse(network))
 
 
 def test_a_batch_of_two_becomes_one() -> None:
@@ -144,7 +144,7 @@ def test_a_batch_of_two_becomes_one() -> None:
     network = net.finish(net.reshape(net.conv(x, 8, size=1, stride=1), (2, 8)))
     graph = Graph.parse(network)
     assert make_batch_one(graph) == 2
-    settle_shapes(graph, CONTRACT)
+    infer_shapes(graph, CONTRACT)
     assert graph.shape(graph.outputs[0]) == (1, 8)
     single = run_float(graph.to_bytes(), images())
     from edge_sdk.runtime.backends.litert import LiteRtBackend
@@ -156,7 +156,7 @@ def test_a_batch_of_two_becomes_one() -> None:
 
 
 def with_computed_shape() -> bytes:
-    """What Keras writes for a batch of None: SHAPE, STRIDED_SLICE, PACK, RESHAPE, and -1 in signatures."""
+    """The form that Keras writes for a batch of None: SHAPE, STRIDED_SLICE, PACK, RESHAPE, and -1 in signatures."""
     net = Network()
     x = net.mean(net.conv(net.input, 4))
     shape_options = schema.ShapeOptionsT()
@@ -168,8 +168,8 @@ def with_computed_shape() -> bytes:
     first = net.op("STRIDED_SLICE", [shape, *cuts], (), options, dtype=np.int32)
     pack = schema.PackOptionsT()
     pack.valuesCount = 2
-    wanted = net.op("PACK", [first, net.constant(np.array(4, np.int32))], (2,), pack, dtype=np.int32)
-    reshaped = net.op("RESHAPE", [x, wanted], (1, 4), schema.ReshapeOptionsT())
+    new_shape = net.op("PACK", [first, net.constant(np.array(4, np.int32))], (2,), pack, dtype=np.int32)
+    reshaped = net.op("RESHAPE", [x, new_shape], (1, 4), schema.ReshapeOptionsT())
     output = net.dense(reshaped, 8)
     for index in (net.input, x, reshaped, output):
         signature = list(net.shape(index))
@@ -182,7 +182,7 @@ def test_a_dynamic_batch_is_settled_and_its_arithmetic_folded() -> None:
     network = with_computed_shape()
     graph = Graph.parse(network)
     assert make_batch_one(graph) == -1
-    settle_shapes(graph, CONTRACT)
+    infer_shapes(graph, CONTRACT)
     assert fold_constants(graph, CONTRACT) == 3
     graph.prune()
     assert graph.operator_counts() == {"CONV_2D": 1, "MEAN": 1, "RESHAPE": 1, "FULLY_CONNECTED": 1}
@@ -190,12 +190,12 @@ def test_a_dynamic_batch_is_settled_and_its_arithmetic_folded() -> None:
     assert np.isfinite(run_float(graph.to_bytes(), images())).all()
 
 
-def test_a_network_of_another_size_is_refused_in_words() -> None:
+def test_a_network_of_another_size_is_rejected() -> None:
     net = Network((1, 24, 24, 3))
     x = net.reshape(net.conv(net.input, 4), (1, 12 * 12 * 4))
     graph = Graph.parse(net.finish(net.dense(x, 8)))
     with pytest.raises(SourceError, match="16x16"):
-        settle_shapes(graph, CONTRACT)
+        infer_shapes(graph, CONTRACT)
 
 
 def padded_max_pool(
@@ -219,12 +219,12 @@ def padded_max_pool(
 @pytest.mark.parametrize("activation", ["RELU", "PRELU"])
 @pytest.mark.parametrize(("pads", "size"), [((1, 1), 3), ((0, 1), 2), ((2, 2), 5), ((2, 0), 3)])
 @pytest.mark.parametrize("value", [-np.inf, float(np.finfo(np.float32).min)])
-def test_padding_that_never_wins_a_max_pooling_becomes_one_that_integers_hold(
+def test_padding_below_every_activation_becomes_quantizable(
     activation: str, pads: tuple[int, int], size: int, value: float
 ) -> None:
     network = padded_max_pool(activation=activation, pads=pads, size=size, value=value)
     graph = Graph.parse(network)
-    assert unpad_max_pools(graph) == 1
+    assert replace_max_pool_padding(graph) == 1
     graph.prune()
     assert "PADV2" not in graph.operator_counts()
     assert np.array_equal(run_float(graph.to_bytes(), images()), run_float(network, images()))
@@ -234,17 +234,17 @@ def test_padding_that_never_wins_a_max_pooling_becomes_one_that_integers_hold(
 @pytest.mark.parametrize(
     "change",
     [
-        {"value": -3.0},  # a value that may win
-        {"size": 2, "pads": (2, 2)},  # windows in the padding alone
-        {"output": True},  # somebody else sees the padding
+        {"value": -3.0},  # an activation may be lower
+        {"size": 2, "pads": (2, 2)},  # windows entirely inside the padding
+        {"output": True},  # the padded tensor is an output too
     ],
 )
 def test_another_padding_before_a_pooling_is_left_alone(change: dict) -> None:
     graph = Graph.parse(padded_max_pool(**{"activation": "PRELU", "pads": (1, 1), "size": 3, **change}))
-    assert unpad_max_pools(graph) == 0
+    assert replace_max_pool_padding(graph) == 0
 
 
-def test_a_clip_to_0_and_1_becomes_what_xnnpack_takes() -> None:
+def test_a_clip_to_0_and_1_becomes_operators_that_xnnpack_supports() -> None:
     net = Network()
     network = net.finish(net.embedding(net.unary("RELU_0_TO_1", net.conv(net.input, 4))))
     graph = Graph.parse(network)
@@ -268,6 +268,6 @@ def test_a_norm_that_is_repeated_before_the_division_goes_as_well() -> None:
         schema.MulOptionsT(),
     )
     graph = Graph.parse(net.finish(net.binary("DIV", x, norm)))
-    assert strip_normalization(graph)
+    assert strip_l2norm(graph)
     graph.prune()
     assert graph.operator_counts() == {"CONV_2D": 1, "MEAN": 1, "FULLY_CONNECTED": 1}

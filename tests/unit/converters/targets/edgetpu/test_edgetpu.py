@@ -15,7 +15,7 @@ from converters.data.embedding import embed_crops
 from converters.errors import TargetError
 from converters.graph.attach_card import with_card
 from converters.graph.graph import Graph
-from converters.graph.rewrites.dense_as_convolution import dense_as_convolution
+from converters.graph.rewrites.dense_as_convolution import replace_dense_layers
 from converters.targets.base import Finished
 from converters.targets.edgetpu import compiler as edgetpu_compiler
 from converters.targets.edgetpu import target as edgetpu
@@ -202,7 +202,7 @@ def test_a_dense_layer_as_a_convolution_gives_the_same_integers(flat: bool) -> N
     x = net.reduced(x, keep=not flat)
     network = net.finish(net.fully_connected(x, 8, axis=0))
     graph = Graph.parse(network)
-    assert dense_as_convolution(graph) == 1
+    assert replace_dense_layers(graph) == 1
     adapted = graph.to_bytes()
     assert "FULLY_CONNECTED" not in Graph.parse(adapted).operator_counts()
     outputs = []

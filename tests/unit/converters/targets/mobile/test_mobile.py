@@ -11,7 +11,7 @@ import pytest
 
 from converters.errors import TargetError
 from converters.graph.graph import Graph
-from converters.graph.rewrites.unsigned_edges import unsigned_edges
+from converters.graph.rewrites.uint8_io import convert_io_to_uint8
 from converters.pipeline.convert import convert
 from converters.pipeline.options import ConversionOptions
 from converters.targets.mobile import target as mobile
@@ -73,7 +73,7 @@ def test_unsigned_edges_shift_codes_and_nothing_else() -> None:
     net = IntegerNetwork((1, 16, 16, 3))
     network = net.finish(net.head(net.convolution(net.input)))
     graph = Graph.parse(network)
-    unsigned_edges(graph)
+    convert_io_to_uint8(graph)
     pixels = np.random.default_rng(0).integers(0, 256, (1, 16, 16, 3)).astype(np.uint8)
     outputs = []
     for data, codes in ((network, (pixels.astype(int) - 128).astype(np.int8)), (graph.to_bytes(), pixels)):

@@ -1,9 +1,9 @@
-"""PReLU slopes brought between -1 and 1, channel by channel; the float function stays.
+"""Bring PReLU slopes between -1 and 1, channel by channel, without changing the float function.
 
-PReLU with slope k is the same function as one with slope 1/k, mirrored: PReLU_k(x) = -k PReLU_1/k(-x). The sign
-goes into the weights before it, -k into those after it. An int8 network holds all slopes of a layer at one
-scale: with one of 9 among them, those of 0.1 are left with three steps. And a channel that falls steeply on the
-negative side rises steeply on the positive one, as the others do, so that their common range has a side less.
+A PReLU with slope k equals a mirrored PReLU with slope 1/k: PReLU_k(x) = -k PReLU_1/k(-x). The sign is folded into
+the weights before the PReLU and -k into the weights after it. An int8 network stores all slopes of a layer at one
+scale: if one slope is 9, a slope of 0.1 has only three quantization steps. A mirrored channel also has its large
+values on the positive side, like the other channels, so the shared range needs less of the negative side.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from converters.graph.graph import Graph, indices
 from converters.graph.rewrites.equalize import Group, find_groups, fused_activation, multiply_channels
 from edge_sdk.types import Float64Array
 
-# What may lie between a PReLU and the weights behind it: it has to be linear.
+# Operators allowed between a PReLU and the weights after it; they must be linear.
 _LINEAR = {"PAD", "AVERAGE_POOL_2D", "MEAN"}
 
 
 def bound_slopes(graph: Graph) -> dict[int, Float64Array]:
-    """Mirror every channel whose slope exceeds 1 in magnitude, in place, where the weights around it can take it.
+    """Mirror, in place, every channel whose slope exceeds 1 in magnitude if the weights around it can absorb the factor.
 
     Returns:
-        What each tensor was divided by, shape (C,), other than zero, by tensor index.
+        The divisor of each changed tensor by tensor index, shape (C,), never zero.
     """
     divided: dict[int, Float64Array] = {}
     for group in find_groups(graph):
@@ -48,7 +48,7 @@ def bound_slopes(graph: Graph) -> dict[int, Float64Array]:
 
 
 def _slopes(graph: Graph, group: Group) -> Float64Array | None:
-    """The slopes of a group's one PReLU, shape (C,), where all else in the group is linear."""
+    """Return the slopes of the group's only PReLU, shape (C,), or None if anything else in the group is not linear."""
     if len(group.producers) != 1 or fused_activation(group.producers[0]):
         return None
     source = indices(group.producers[0].outputs)[0]

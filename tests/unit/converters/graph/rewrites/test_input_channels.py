@@ -1,11 +1,11 @@
-"""A network for BGR that takes RGB answers the same for the same picture."""
+"""A BGR network converted to RGB input gives the same output for the same image."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from converters.graph.graph import Graph
-from converters.graph.rewrites.channel_order import take_rgb
+from converters.graph.rewrites.input_channels import reverse_input_channels
 from edge_sdk.runtime.backends.litert import LiteRtBackend
 from tests.networks import Network
 
@@ -17,11 +17,11 @@ def run(data: bytes, image: np.ndarray) -> np.ndarray:
     return backend.output_view().copy()
 
 
-def test_it_answers_to_rgb_as_it_did_to_bgr() -> None:
+def test_the_output_for_rgb_equals_the_former_output_for_bgr() -> None:
     network = Network()
     before = network.finish(network.conv(network.input, 5))
     graph = Graph.parse(before)
-    assert take_rgb(graph)
+    assert reverse_input_channels(graph)
     image = np.random.default_rng(0).normal(size=(1, 16, 16, 3)).astype(np.float32)
     assert np.allclose(run(before, image), run(graph.to_bytes(), image[..., ::-1]), atol=1e-5)
 
@@ -31,5 +31,5 @@ def test_an_image_that_is_read_twice_is_left_alone() -> None:
     first, second = network.conv(network.input, 5), network.conv(network.input, 5)
     graph = Graph.parse(network.finish(first, second, signature=False))
     before = graph.to_bytes()
-    assert not take_rgb(graph)
+    assert not reverse_input_channels(graph)
     assert graph.to_bytes() == before

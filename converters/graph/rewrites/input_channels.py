@@ -1,4 +1,4 @@
-"""Let a network that was trained on BGR take RGB, as cameras and this SDK give it."""
+"""Convert a network trained on BGR images to RGB input, the order that cameras and this SDK use."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import numpy as np
 from converters.graph.graph import Graph, indices
 
 
-def take_rgb(graph: Graph) -> bool:
-    """Turn the input channels of the first convolution's weights round, in place; exact.
+def reverse_input_channels(graph: Graph) -> bool:
+    """Reverse the input channels of the first convolution's weights, in place; the result is exact.
 
-    The device then copies pixels as they lie, where it would have to turn each one round on every frame.
+    The device can then copy pixels without reordering their channels in every frame.
 
     Returns:
-        Whether it was done: the image must go, through padding at most, into one plain convolution alone.
+        True if the weights were reversed. The image must have one reader, a CONV_2D, with only padding in between.
     """
     index = graph.inputs[0]
     while True:
@@ -28,9 +28,9 @@ def take_rgb(graph: Graph) -> bool:
     weights = graph.constant(operands[1]) if graph.op_name(reader) == "CONV_2D" else None
     if weights is None or operands[0] != index or weights.shape[-1] != 3 or weights.dtype != np.float32:
         return False
-    turned = np.ascontiguousarray(weights[..., ::-1])
-    # A tensor of its own: other convolutions may share the constant.
+    reversed_weights = np.ascontiguousarray(weights[..., ::-1])
+    # Add a new tensor: other convolutions may share the constant.
     name = f"{graph.name(operands[1])}/rgb"
-    operands[1] = graph.add_tensor(name, turned.shape, turned.dtype, turned)
+    operands[1] = graph.add_tensor(name, weights.shape, weights.dtype, reversed_weights)
     reader.inputs = operands
     return True

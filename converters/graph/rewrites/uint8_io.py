@@ -1,4 +1,4 @@
-"""uint8 at a network's edge, int8 inside: what image pipelines of phones feed and read."""
+"""Give an int8 network uint8 inputs and outputs, the format of image pipelines on phones."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from converters.graph.graph import Graph, indices
 _SHIFT = 128
 
 
-def unsigned_edges(graph: Graph) -> None:
-    """Let a network take and give uint8, in place; a code of int8 is the code of uint8 less 128.
+def convert_io_to_uint8(graph: Graph) -> None:
+    """Convert int8 inputs and outputs to uint8, in place: uint8 code = int8 code + 128.
 
     Args:
-        graph: A network with int8 input and output; others are left as they are.
+        graph: An int8 network. Inputs and outputs of other types stay unchanged.
     """
     for index in graph.inputs:
         if graph.dtype_name(index) == "int8":
-            inner = _twin(graph, index, "signed")
+            inner = _add_signed_copy(graph, index)
             for operator in graph.consumers(index):
                 operator.inputs = [inner if i == index else i for i in indices(operator.inputs)]
             _convert(graph, index, inner, at=0)
@@ -27,7 +27,7 @@ def unsigned_edges(graph: Graph) -> None:
     for index in graph.outputs:
         producer = graph.producer(index)
         if graph.dtype_name(index) == "int8" and producer is not None:
-            inner = _twin(graph, index, "signed")
+            inner = _add_signed_copy(graph, index)
             producer.outputs = [inner if i == index else i for i in indices(producer.outputs)]
             for operator in graph.consumers(index):
                 operator.inputs = [inner if i == index else i for i in indices(operator.inputs)]
@@ -35,9 +35,9 @@ def unsigned_edges(graph: Graph) -> None:
             _make_unsigned(graph, index)
 
 
-def _twin(graph: Graph, index: int, suffix: str) -> int:
+def _add_signed_copy(graph: Graph, index: int) -> int:
     tensor = copy.copy(graph.tensors[index])
-    tensor.name = f"{graph.name(index)}/{suffix}".encode()
+    tensor.name = f"{graph.name(index)}/signed".encode()
     graph.tensors.append(tensor)
     return len(graph.tensors) - 1
 

@@ -1,9 +1,9 @@
-"""Max pooling behind an explicit padding with the least number becomes one that integers can hold.
+"""Replace the padding before max pooling by one that can be quantized.
 
-ONNX pads an image before max pooling with values that never win; converters write PADV2 with the least
-float32. No range holds that value beside real ones, float16 has none for it, and XNNPACK does not take PADV2.
-What never wins may as well be zero where nothing is below zero (the usual ReLU before the pooling), or a copy
-of the edge, which every window that reaches over the edge sees anyway. Both are exact.
+ONNX exporters pad before max pooling with a value below every activation, in TFLite a PADV2 with the lowest float32.
+No quantization range and no float16 can represent that value next to real activations, and XNNPACK does not support
+PADV2. Two replacements are exact: zero, if no activation is negative (usually a ReLU precedes the pooling), or copies
+of the edge, which every window that reaches into the padding contains anyway.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from ai_edge_litert import schema_py_generated as schema
 
 from converters.graph.graph import Graph, indices
 
-# No activation comes near it; converters write the least float32 or minus infinity.
-_NEVER_WINS = -1e30
+# Below every activation; exporters write the lowest float32 or minus infinity.
+_LOWEST_ACTIVATION = -1e30
 _RELU, _RELU6 = 1, 3
 _NOT_NEGATIVE = {"RELU", "RELU6", "RELU_0_TO_1", "LOGISTIC", "SOFTMAX", "ABS", "SQUARE", "SQRT", "EXP"}
 _KEEPS_SIGN = {"MAX_POOL_2D", "AVERAGE_POOL_2D", "CONCATENATION", "PAD", "RESHAPE", "MEAN"}
 
 
-def unpad_max_pools(graph: Graph) -> int:
-    """Replace the padding before max pooling in place, where it is with a value that never wins.
+def replace_max_pool_padding(graph: Graph) -> int:
+    """Replace padding with very low values before max pooling, in place. Call ``graph.prune()`` afterwards.
 
     Returns:
-        How many were replaced. Call ``graph.prune()`` afterwards.
+        Number of replaced paddings.
     """
     replaced = 0
     for operator in list(graph.operators):
@@ -33,7 +33,7 @@ def unpad_max_pools(graph: Graph) -> int:
             continue
         source, output = indices(operator.inputs)[0], indices(operator.outputs)[0]
         readers = graph.consumers(output)
-        if not readers or output in graph.outputs or not all(_sees_edge(graph, op, pads) for op in readers):
+        if not readers or output in graph.outputs or not all(_reads_edge(graph, op, pads) for op in readers):
             continue
         at = graph.operators.index(operator)
         graph.operators.remove(operator)
@@ -54,22 +54,27 @@ def unpad_max_pools(graph: Graph) -> int:
 
 
 def _padding(graph: Graph, operator: schema.OperatorT) -> tuple[tuple[int, int], tuple[int, int]] | None:
-    """How much a PADV2 adds (above, below) and (left, right), where its value never wins, else None."""
+    """Return the rows (above, below) and columns (left, right) that a PADV2 with a very low value adds, otherwise None."""
     if graph.op_name(operator) != "PADV2":
         return None
     operands = indices(operator.inputs)
     pads, value = graph.constant(operands[1]), graph.constant(operands[2])
-    if pads is None or value is None or pads.shape != (4, 2) or float(value.reshape(-1)[0]) > _NEVER_WINS:
+    if (
+        pads is None
+        or value is None
+        or pads.shape != (4, 2)
+        or float(value.reshape(-1)[0]) > _LOWEST_ACTIVATION
+    ):
         return None
     if pads.min() < 0 or pads[0].any() or pads[3].any():
         return None
     return (int(pads[1][0]), int(pads[1][1])), (int(pads[2][0]), int(pads[2][1]))
 
 
-def _sees_edge(
+def _reads_edge(
     graph: Graph, operator: schema.OperatorT, pads: tuple[tuple[int, int], tuple[int, int]]
 ) -> bool:
-    """Whether this is a max pooling none of whose windows lies in the padding alone."""
+    """Return True for a max pooling if each of its windows contains a position outside the padding."""
     if graph.op_name(operator) != "MAX_POOL_2D" or operator.builtinOptions.padding != schema.Padding.VALID:
         return False
     options = operator.builtinOptions
@@ -90,7 +95,7 @@ def _never_negative(graph: Graph, index: int) -> bool:
 def _repeat_edges(
     graph: Graph, source: int, output: int, pads: tuple[tuple[int, int], tuple[int, int]], at: int
 ) -> None:
-    """Copies of the outermost rows, then of the outermost columns, joined to the tensor."""
+    """Concatenate copies of the outermost rows, then of the outermost columns, to the tensor."""
     name = graph.name(output)
     for axis, (before, after) in ((1, pads[0]), (2, pads[1])):
         last = axis == 2
@@ -118,14 +123,14 @@ def _repeat_edges(
 
 
 def _edge(graph: Graph, source: int, axis: int, position: int, name: str, at: int) -> int:
-    """One row or column of a tensor, as a tensor."""
+    """Add an operator that slices one row or column and return its output tensor."""
     shape = list(graph.shape(source))
     begin = [0, 0, 0, 0]
     begin[axis], shape[axis] = position, 1
     edge = graph.add_tensor(name, shape, np.float32)
     bounds = [
-        graph.add_tensor(f"{name}/{what}", (4,), np.int32, np.array(value, np.int32))
-        for what, value in (("begin", begin), ("size", shape))
+        graph.add_tensor(f"{name}/{part}", (4,), np.int32, np.array(value, np.int32))
+        for part, value in (("begin", begin), ("size", shape))
     ]
     graph.add_operator(
         "SLICE",
