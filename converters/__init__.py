@@ -6,5 +6,6 @@ _moved.install(
     {
         "converters.assessment": "converters.evaluate.runner",
         "converters.evaluation": "converters.evaluate.metrics",
+        "converters.evaluation.samples": "converters.data.samples",
     }
 )

@@ -19,8 +19,9 @@ from pathlib import Path
 
 import numpy as np
 
-from converters.evaluate.metrics import Unsupported, all_pairs, open_samples, threshold_at_fmr
-from converters.evaluate.metrics.samples import EmbeddedSamples
+from converters.data.samples import open_samples
+from converters.evaluate.metrics import Unsupported, all_pairs, threshold_at_fmr
+from converters.evaluate.metrics.embedded_samples import EmbeddedSamples
 from converters.evaluate.runner.embedding_cache import default_folder
 from converters.evaluate.runner.embedding_run import embed_with
 from converters.evaluate.runner.open_artefact import open_artefact

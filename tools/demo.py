@@ -95,7 +95,7 @@ def converted(output: Path) -> Path:
 
 def measured_threshold(model: Path) -> float:
     """Step 2: edge-convert evaluate --write-card, and the threshold for a search of ten references."""
-    from converters.evaluate.metrics import open_samples
+    from converters.data.samples import open_samples
     from converters.evaluate.runner.evaluate import evaluate
     from converters.evaluate.runner.open_artefact import open_artefact
     from converters.evaluate.runner.write_card import write_card

@@ -21,19 +21,19 @@ from typing import Any
 
 import numpy as np
 
+from converters.data.samples import open_samples
 from converters.evaluate.metrics import (
     AllPairs,
     EmbeddedSamples,
     Unsupported,
     best_accuracy,
     discard,
-    embed_samples,
     false_non_match_rate,
     match_pairs,
-    open_samples,
-    read_pairs,
     threshold_at_fmr,
 )
+from converters.evaluate.runner.comparison_lists import read_pairs
+from converters.evaluate.runner.embed_images import embed_samples
 from converters.progress import stage
 from edge_sdk import AcquisitionError, Embedder, console
 from edge_sdk.types import FloatArray, UInt8Array

@@ -11,8 +11,8 @@ from edge_sdk import console
 from edge_sdk.errors import InputError
 
 if TYPE_CHECKING:
+    from converters.data.samples import SampleSet
     from converters.evaluate.metrics.protocols import OpenSetList, PairsList
-    from converters.evaluate.metrics.samples import SampleSet
     from converters.evaluate.runner.compare import ComparisonResult
     from converters.evaluate.runner.evaluate import Evaluation
     from converters.evaluate.runner.execution import Execution
@@ -279,8 +279,9 @@ def _execution(arguments: argparse.Namespace) -> Execution | None:
 
 def _evaluation_images(arguments: argparse.Namespace) -> tuple[SampleSet, OpenSetList | None, str]:
     """(samples, who is enrolled and searched or None, how that came about)."""
-    from converters.evaluate.metrics.protocols import read_open_set, split_open_set
-    from converters.evaluate.metrics.samples import open_samples
+    from converters.data.samples import open_samples
+    from converters.evaluate.metrics.protocols import split_open_set
+    from converters.evaluate.runner.comparison_lists import read_open_set
     from converters.evaluate.runner.open_set_images import open_enrol_and_probes
 
     if arguments.enrol is not None:
@@ -343,7 +344,7 @@ def _compare(arguments: argparse.Namespace) -> int:
 
 
 def _pairs(arguments: argparse.Namespace) -> PairsList | None:
-    from converters.evaluate.metrics.protocols import read_pairs
+    from converters.evaluate.runner.comparison_lists import read_pairs
 
     return None if arguments.pairs is None else read_pairs(arguments.pairs)
 

@@ -16,8 +16,9 @@ import numpy as np
 
 from converters.data.embedding import embed_crops
 from converters.data.image_set import SetDigest
+from converters.data.samples import open_samples
 from converters.errors import CalibrationError
-from converters.evaluate.metrics import AllPairs, Unsupported, open_samples, threshold_at_fmr, trials_needed
+from converters.evaluate.metrics import AllPairs, Unsupported, threshold_at_fmr, trials_needed
 from converters.evaluate.metrics.curves import check_rate
 from converters.graph.latency import time_ratio
 from edge_sdk.errors import AcquisitionError, InputError

@@ -8,7 +8,7 @@ import numpy as np
 
 from converters.analyze.layer_errors import LAYER_IMAGES, LayerErrors, layer_errors
 from converters.analyze.occlusion import Attention, attention
-from converters.evaluate.metrics.samples import SampleSet
+from converters.data.samples import SampleSet
 from converters.evaluate.runner.open_artefact import OpenedArtefact
 from converters.progress import stage
 from edge_sdk.errors import AcquisitionError

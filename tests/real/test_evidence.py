@@ -12,16 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from converters.evaluate.metrics import (
-    Interval,
-    OperatingPointEvidence,
-    PairedDifference,
-    SampleSet,
-    Unsupported,
-    open_samples,
-    read_pairs,
-)
+from converters.data.samples import SampleSet, open_samples
+from converters.evaluate.metrics import Interval, OperatingPointEvidence, PairedDifference, Unsupported
 from converters.evaluate.runner.compare import ComparisonResult, compare, open_artefacts
+from converters.evaluate.runner.comparison_lists import read_pairs
 from converters.evaluate.runner.evaluate import Evaluation, Protocol, evaluate
 from converters.evaluate.runner.execution import Execution
 from converters.evaluate.runner.open_artefact import OpenedArtefact, open_artefact

@@ -11,7 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from converters.evaluate.metrics import embed_samples, open_samples, read_pairs, verify_pairs
+from converters.data.samples import open_samples
+from converters.evaluate.metrics import verify_pairs
+from converters.evaluate.runner.comparison_lists import read_pairs
+from converters.evaluate.runner.embed_images import embed_samples
 from converters.graph.graph import Graph
 from converters.pipeline.convert import convert
 from converters.pipeline.options import ConversionOptions

@@ -46,35 +46,23 @@ class SearchScores:
     failures: int
 
 
-def fpir(fmr: float, *, references: int) -> float:
-    """FPIR of a search over N references: 1 - (1 - FMR)^N.
-
-    Holds for independent comparisons; measure it where the data allow (`point_at_fpir`).
-
-    Args:
-        fmr: 0..1.
-        references: N >= 0.
-
-    Raises:
-        InputError: a value outside its range.
-    """
-    _check_share(fmr, "FMR", references, least=0)
-    if fmr == 1.0:
-        return 1.0 if references else 0.0
-    return -expm1(references * log1p(-fmr))
-
-
 def fmr_for_fpir(rate: float, *, references: int) -> float:
-    """FMR that each comparison needs for a FPIR over N references: 1 - (1 - FPIR)^(1/N).
+    """Compute the FMR per comparison that gives a FPIR over N references: 1 - (1 - FPIR)^(1/N).
+
+    The formula holds for independent comparisons; `point_at_fpir` measures the FPIR instead.
 
     Args:
         rate: FPIR, 0..1.
         references: N >= 1.
 
     Raises:
-        InputError: a value outside its range.
+        InputError: A value is outside its range.
     """
-    _check_share(rate, "FPIR", references, least=1)
+    if not 0.0 <= rate <= 1.0 or references < 1:
+        raise InputError(
+            f"expected FPIR in 0..1 and at least 1 reference, found {rate} and {references}",
+            hint="for example fmr_for_fpir(1e-2, references=50)",
+        )
     return 1.0 if rate == 1.0 else -expm1(log1p(-rate) / references)
 
 
@@ -235,11 +223,3 @@ def point_at_fpir(scores: SearchScores, rate: float, *, rank: int = 1) -> Identi
         mated_probes=int(scores.mated_scores.size),
         non_mated_probes=int(tops.size),
     )
-
-
-def _check_share(rate: float, name: str, references: int, *, least: int) -> None:
-    if not 0.0 <= rate <= 1.0 or references < least:
-        raise InputError(
-            f"expected {name} in 0..1 and at least {least} references, found {rate} and {references}",
-            hint="for example fpir(1e-4, references=50)",
-        )

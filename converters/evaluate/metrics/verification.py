@@ -23,6 +23,7 @@ from converters.evaluate.metrics.curves import (
     equal_error_rate,
     threshold_at_fmr,
 )
+from converters.evaluate.metrics.embedded_samples import EmbeddedSamples
 from converters.evaluate.metrics.evidence import (
     AcquisitionEvidence,
     Interval,
@@ -31,7 +32,6 @@ from converters.evaluate.metrics.evidence import (
     VerificationEvidence,
 )
 from converters.evaluate.metrics.protocols import PairsList, match_pairs
-from converters.evaluate.metrics.samples import EmbeddedSamples
 from converters.evaluate.metrics.scores import ScoreSet
 from converters.evaluate.metrics.subject_scores import Comparisons, mated_subjects
 

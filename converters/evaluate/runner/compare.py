@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from converters.data.image_set import ImageSet
+from converters.data.samples import SampleSet, open_samples, open_unlabelled
 from converters.evaluate.metrics.curves import threshold_at_fmr
+from converters.evaluate.metrics.embedded_samples import EmbeddedSamples, in_common
 from converters.evaluate.metrics.evidence import (
     Evidence,
     FidelityEvidence,
@@ -18,13 +20,6 @@ from converters.evaluate.metrics.evidence import (
 )
 from converters.evaluate.metrics.fidelity import compare_artefacts, embedding_cosines, flipped_pairs
 from converters.evaluate.metrics.paired import paired_differences
-from converters.evaluate.metrics.samples import (
-    EmbeddedSamples,
-    SampleSet,
-    in_common,
-    open_samples,
-    open_unlabelled,
-)
 from converters.evaluate.metrics.subject_scores import Comparisons
 from converters.evaluate.runner.embedding_run import embed_with
 from converters.evaluate.runner.evaluate import Protocol, comparisons_of, notes_of, verify

@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 
 from converters.data.image_set import SetDigest
-from converters.evaluate.metrics.samples import EmbeddedSamples, SampleSet, collect
+from converters.data.samples import SampleSet
+from converters.evaluate.metrics.embedded_samples import EmbeddedSamples
+from converters.evaluate.runner.embed_images import collect
 from converters.evaluate.runner.embedding_cache import EmbeddingCache
 from converters.evaluate.runner.open_artefact import OpenedArtefact
 from converters.evaluate.runner.workers import InProcess, Workers, in_batches

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from converters.data.samples import SampleSet
 from converters.evaluate.metrics.cosines import BoolArray, IntArray, Tile, listed_scores, tiles
 from converters.evaluate.metrics.curves import threshold_at_fmr
 from converters.evaluate.metrics.evidence import Evidence, Unsupported
-from converters.evaluate.metrics.samples import SampleSet
 from converters.evaluate.metrics.subject_scores import AllPairs, Comparisons, ListedPairs
 from converters.number_format import fixed_percent
 from edge_sdk.errors import InputError

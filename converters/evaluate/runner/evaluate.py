@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from converters.data.samples import SampleSet
 from converters.evaluate.metrics.bootstrap import DEFAULT_REPLICATES
+from converters.evaluate.metrics.embedded_samples import EmbeddedSamples
 from converters.evaluate.metrics.evidence import (
     AcquisitionEvidence,
     Evidence,
@@ -31,7 +33,6 @@ from converters.evaluate.metrics.probability import (
     reliability_bins,
 )
 from converters.evaluate.metrics.protocols import OpenSetList, PairsList, match_pairs, search_open_set
-from converters.evaluate.metrics.samples import EmbeddedSamples, SampleSet
 from converters.evaluate.metrics.scores import BINS_PER_UNIT, ScoreSet
 from converters.evaluate.metrics.subject_scores import Comparisons
 from converters.evaluate.metrics.verification import verify_all_pairs, verify_pairs

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from converters.data.image_set import ImageSet
+from converters.data.samples import Sample, SampleSet, open_samples
 from converters.evaluate.metrics.protocols import OpenSetList
-from converters.evaluate.metrics.samples import Sample, SampleSet, open_samples
 from edge_sdk.errors import InputError
 
 

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 from converters.errors import ConversionError
-from converters.evaluate.metrics.samples import embed_content
+from converters.evaluate.runner.embed_images import embed_content
 from converters.evaluate.runner.execution import Execution
 from converters.evaluate.runner.open_artefact import OpenedArtefact, make_embedder
 from edge_sdk.model.card import ModelCard

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from converters.data.image_set import ImageSet
-from converters.evaluate.metrics import open_samples, open_unlabelled
+from converters.data.samples import open_samples, open_unlabelled
 from edge_sdk.errors import InputError
 from tests.labelled_images import contents, write
 

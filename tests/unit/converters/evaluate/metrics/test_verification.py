@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from converters.evaluate import metrics as evaluation
+from converters.evaluate.metrics.embedded_samples import EmbeddedSamples
 from converters.evaluate.metrics.evidence import (
     Interval,
     OperatingPointEvidence,
@@ -16,7 +17,6 @@ from converters.evaluate.metrics.evidence import (
     VerificationEvidence,
 )
 from converters.evaluate.metrics.protocols import ListedPair, PairsList
-from converters.evaluate.metrics.samples import EmbeddedSamples
 from converters.evaluate.metrics.verification import verify_all_pairs, verify_pairs
 from edge_sdk.errors import InputError, ModelCardError
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from converters.evaluate.metrics import OperatingPointEvidence, PairedDifference, open_samples
+from converters.data.samples import open_samples
+from converters.evaluate.metrics import OperatingPointEvidence, PairedDifference
 from converters.evaluate.runner.compare import ComparisonResult, compare, open_artefacts, open_images
 from converters.evaluate.runner.evaluate import Protocol
 from converters.evaluate.runner.open_artefact import open_artefact

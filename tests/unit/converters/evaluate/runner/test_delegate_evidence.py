@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from converters.cli import main
-from converters.evaluate.metrics import open_samples
+from converters.data.samples import open_samples
 from converters.evaluate.runner.embedding_run import embed_with
 from converters.evaluate.runner.execution import Execution
 from converters.evaluate.runner.open_artefact import open_artefact

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from converters.data.samples import open_samples
 from converters.errors import ConversionError
-from converters.evaluate.metrics import open_samples
 from converters.evaluate.runner.embedding_run import embed_with
 from converters.evaluate.runner.open_artefact import OpenedArtefact, open_artefact
 from converters.evaluate.runner.workers import (

@@ -8,13 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from converters.evaluate.metrics import (
-    OperatingPointEvidence,
-    Unsupported,
-    open_samples,
-    read_pairs,
-    split_open_set,
-)
+from converters.data.samples import open_samples
+from converters.evaluate.metrics import OperatingPointEvidence, Unsupported, split_open_set
+from converters.evaluate.runner.comparison_lists import read_pairs
 from converters.evaluate.runner.evaluate import Evaluation, Protocol, evaluate
 from converters.evaluate.runner.open_artefact import OpenedArtefact, open_artefact
 from converters.evaluate.runner.open_set_images import open_enrol_and_probes

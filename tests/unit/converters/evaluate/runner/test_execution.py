@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from converters.cli import main
-from converters.evaluate.metrics import open_samples
+from converters.data.samples import open_samples
 from converters.evaluate.runner.compare import compare, open_artefacts
 from converters.evaluate.runner.embedding_run import embed_with
 from converters.evaluate.runner.evaluate import Protocol, evaluate

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from converters.cli import main
-from converters.evaluate.metrics import open_samples
+from converters.data.samples import open_samples
 from converters.evaluate.runner.evaluate import Evaluation, Protocol, evaluate
 from converters.evaluate.runner.open_artefact import open_artefact
 from converters.evaluate.runner.write_card import CARD_FMRS, check_writable, write_card

@@ -1,0 +1,162 @@
+"""Labelled image sets: images in a folder or an archive, as `subject/image`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from io import BytesIO
+from pathlib import Path, PurePosixPath
+
+from converters.data.image_set import ImageSet, SetDigest
+from converters.evaluate.metrics.cosines import MAX_IMAGES
+from edge_sdk.errors import AcquisitionError, EdgeSdkError, InputError
+from edge_sdk.types import UInt8Array
+from edge_sdk.vision.images import SUFFIXES, read_image
+
+
+@dataclass(frozen=True, order=True)
+class Sample:
+    """One image: `name` is `subject/file.jpg` and unique in its set."""
+
+    name: str
+    subject: str
+
+
+@dataclass(frozen=True, eq=False)
+class SampleSet:
+    """Images of a data set, sorted by name; made by `open_samples` or `open_unlabelled`.
+
+    Attributes:
+        data_set: Name, for the evidence.
+        samples: At least one.
+        read: Returns the bytes of a sample; raises InputError if they cannot be read.
+        labelled: True if the subjects are known. If False, each image counts as a subject of its own.
+        left_out: Number of images outside subject folders, which are ignored.
+    """
+
+    data_set: str
+    samples: tuple[Sample, ...]
+    read: Callable[[Sample], bytes]
+    labelled: bool = True
+    left_out: int = 0
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over names, sizes and bytes of the sorted images, hex; the first access reads all of them.
+
+        `converters.data.image_set.SetDigest` defines the input of the hash. A file that cannot be read counts as
+        empty.
+        """
+        digest = SetDigest()
+        for sample in self.samples:
+            try:
+                content = self.read(sample)
+            except InputError:
+                content = b""
+            digest.add(sample.name, content)
+        return digest.hexdigest()
+
+    def image(self, sample: Sample, *, color: str = "rgb") -> UInt8Array:
+        """Decode one image upright (`edge_sdk.vision.images.read_image`).
+
+        Args:
+            sample: One of `samples`.
+            color: ``gray`` for one channel, otherwise RGB.
+
+        Returns:
+            Shape (H, W, 3) or (H, W, 1), uint8.
+
+        Raises:
+            AcquisitionError: The image cannot be decoded.
+            InputError: The file cannot be read.
+            EdgeSdkError: Pillow is not installed.
+        """
+        return decode(self.read(sample), sample.name, color=color)
+
+
+def open_samples(path: str | Path, *, name: str | None = None) -> SampleSet:
+    """List the images of a folder, .tar or .zip of `subject/image`; file contents are read on demand.
+
+    In a folder, images in deeper folders are ignored; in an archive, leading folders are dropped.
+
+    Args:
+        path: Folder or archive.
+        name: Name of the data set (default: the folder's name, or the archive's without suffix).
+
+    Raises:
+        InputError: The path cannot be read, no image is in a subject's folder, a name occurs twice, or there are
+            too many images.
+    """
+    images = ImageSet.open(path)
+    full_names: dict[str, str] = {}
+    left_out = 0
+    for full_name in images.names:
+        parts = PurePosixPath(full_name).parts
+        if len(parts) < 2 or (images.path.is_dir() and len(parts) > 2):
+            left_out += 1
+            continue
+        short = f"{parts[-2]}/{parts[-1]}"
+        if short in full_names:
+            raise InputError(
+                f"expected each subject/image once in {images.path.name}, found {short} twice",
+                hint="give each subject a different folder name",
+            )
+        full_names[short] = full_name
+    if not full_names:
+        raise InputError(
+            f"expected images as subject/image in {path}, found none",
+            hint=f"make one folder per subject, with {', '.join(SUFFIXES[:3])} files in it",
+        )
+    _check_count(len(full_names))
+    return SampleSet(
+        name or _data_set_name(images.path),
+        tuple(Sample(short, short.split("/")[0]) for short in sorted(full_names)),
+        lambda sample: images.read(full_names[sample.name]),
+        left_out=left_out,
+    )
+
+
+def open_unlabelled(path: str | Path, *, name: str | None = None) -> SampleSet:
+    """List all images of a folder or archive, at any depth, without subjects.
+
+    Raises:
+        InputError: The path cannot be read, there is no image, or there are too many images.
+    """
+    images = ImageSet.open(path)
+    _check_count(len(images.names))
+    return SampleSet(
+        name or _data_set_name(images.path),
+        tuple(Sample(full_name, full_name) for full_name in images.names),
+        lambda sample: images.read(sample.name),
+        labelled=False,
+    )
+
+
+def decode(content: bytes, name: str, *, color: str = "rgb") -> UInt8Array:
+    """Decode the bytes of an image file.
+
+    Returns:
+        Shape (H, W, 3), or (H, W, 1) if color is ``gray``, uint8.
+
+    Raises:
+        AcquisitionError: The image cannot be decoded.
+        EdgeSdkError: Pillow is not installed.
+    """
+    try:
+        return read_image(BytesIO(content), color=color, name=name)
+    except InputError as error:
+        if isinstance(error.__cause__, ImportError):
+            raise EdgeSdkError(str(error), hint=error.hint) from error
+        raise AcquisitionError(str(error), reason="cannot be decoded", hint=error.hint) from error
+
+
+def _data_set_name(path: Path) -> str:
+    if path.is_dir():
+        return path.resolve().name
+    return path.name.split(".tar")[0].removesuffix(".tgz").removesuffix(".zip")
+
+
+def _check_count(count: int) -> None:
+    if count > MAX_IMAGES:
+        raise InputError(f"expected up to {MAX_IMAGES} images, found {count}", hint="give fewer images")
