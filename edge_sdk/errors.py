@@ -1,18 +1,18 @@
-"""Every error the SDK raises on purpose, in one tree.
+"""Exceptions of the SDK, in one tree.
 
-A message says what was expected, what was found and what to do. A negative answer (no match, a
-rejected probe) is a result and never an exception.
+A message states what was expected and what was found; the hint says what to do. A negative answer (no match, a
+rejected probe) is a result, never an exception.
 """
 
 from __future__ import annotations
 
 
 class EdgeSdkError(Exception):
-    """Root of the tree; the command lines turn it into one line and exit code 3.
+    """Base class of all errors of the SDK; the command lines print it in one line and exit with code 3.
 
     Args:
-        message: What was expected and what was found; no capital, no full stop.
-        hint: What to do about it, where that is known.
+        message: What was expected and what was found; no capital at the start, no full stop.
+        hint: What to do about it; None if that is not known.
     """
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
@@ -29,7 +29,7 @@ class ModelCardError(ModelError, ValueError):
 
 
 class ModelContractError(ModelError, ValueError):
-    """The graph is not what the card or the caller says it is."""
+    """The network does not match the card or the caller's statement about it."""
 
 
 class BackendUnavailableError(ModelError, ImportError):
@@ -41,7 +41,7 @@ class InputError(EdgeSdkError, ValueError):
 
 
 class CaptureError(InputError):
-    """One of several captures is not like the others; `capture` is its index, from 0."""
+    """One of several captures does not match the others; `capture` is its index, from 0."""
 
     def __init__(self, message: str, *, capture: int, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
@@ -49,7 +49,7 @@ class CaptureError(InputError):
 
 
 class AcquisitionError(EdgeSdkError):
-    """A sample could not be taken; counted as a failure to acquire (ISO/IEC 19795-1)."""
+    """No sample could be acquired; counted as a failure to acquire (ISO/IEC 19795-1)."""
 
     def __init__(self, message: str, *, reason: str, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
@@ -57,31 +57,31 @@ class AcquisitionError(EdgeSdkError):
 
 
 class GalleryError(EdgeSdkError):
-    """The gallery cannot be read or changed; the door stays shut."""
+    """The gallery cannot be read or changed; a door controlled by it stays locked."""
 
 
 class GalleryChangedError(GalleryError):
-    """Another process committed first; nothing was written, refresh and repeat."""
+    """Another process committed first and nothing was written; refresh and repeat the change."""
 
 
 class GalleryFormatError(GalleryError, ValueError):
-    """The file is not a gallery of a known version, or is cut short."""
+    """The file is not a gallery of a known version, or is truncated."""
 
 
 class SealError(GalleryError):
-    """Wrong key or altered file; which of the two is not told apart on purpose."""
+    """The key is wrong or the file was altered; the error does not reveal which of the two."""
 
 
 class RollbackError(GalleryError):
-    """The gallery is older than its anchor: an old copy was put back."""
+    """The gallery is older than its anchor: an old copy was restored."""
 
 
 class ModelMismatchError(GalleryError):
-    """The gallery's templates were made by another model."""
+    """The gallery's templates come from another model."""
 
 
 class CommandRefusedError(GalleryError):
-    """A command is not obeyed: not signed by a known source, for another gallery, or obeyed already."""
+    """A command is refused: unknown source or wrong signature, another gallery, or already executed."""
 
 
 class SubjectExistsError(GalleryError, ValueError):
@@ -89,4 +89,4 @@ class SubjectExistsError(GalleryError, ValueError):
 
 
 class SubjectUnknownError(GalleryError, LookupError):
-    """No such subject is enrolled."""
+    """The subject is not enrolled."""

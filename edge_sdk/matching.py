@@ -1,6 +1,6 @@
-"""Comparing unit embeddings: cosine scores and ranks. Pure, on raw embeddings.
+"""Cosine scores and ranks of unit embeddings, as pure functions.
 
-Scores are for enrolment and evaluation; a gallery's public answers carry none.
+Scores are for enrolment and evaluation; the answers of a gallery contain no scores.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ def scores(probe: FloatArray, references: FloatArray) -> FloatArray:
         references: Shape (N, D), float32, unit norm rows; N may be 0.
 
     Returns:
-        Shape (N,), float32, cosine similarity in -1..1, higher is more alike.
+        Shape (N,), float32, cosine similarity in -1..1; higher means more similar.
 
     Raises:
-        InputError: Shapes that do not fit, or a value that is not finite.
+        InputError: The shapes do not fit, or a value is not finite.
     """
     probe, references = _checked(probe, references)
     similarity: FloatArray = np.clip(references @ probe, -1.0, 1.0)
@@ -33,18 +33,18 @@ def scores(probe: FloatArray, references: FloatArray) -> FloatArray:
 
 
 def rank(probe: FloatArray, references: FloatArray, *, count: int = 1) -> tuple[NDArray[np.intp], FloatArray]:
-    """The references most alike to a probe, best first.
+    """Find the references most similar to a probe, best first.
 
     Args:
         probe: Shape (D,), float32, unit norm.
         references: Shape (N, D), float32, unit norm rows.
-        count: How many to return; fewer where there are fewer references.
+        count: Number of references to return, 1 or more; fewer are returned if there are fewer references.
 
     Returns:
-        Indices and their scores, each of shape (min(count, N),); ties keep the references' order.
+        Indices and their scores, each of shape (min(count, N),); equal scores keep the references' order.
 
     Raises:
-        InputError: As ``scores``, or a count below 1.
+        InputError: The shapes do not fit, a value is not finite, or the count is below 1.
     """
     if count < 1:
         raise InputError(f"expected a count of 1 or more, found {count}")
@@ -54,17 +54,17 @@ def rank(probe: FloatArray, references: FloatArray, *, count: int = 1) -> tuple[
 
 
 def cosine(a: FloatArray, b: FloatArray) -> FloatArray:
-    """Row-wise cosine similarity of two sets of embeddings of any norm.
+    """Compute the row-wise cosine similarity of two sets of embeddings of any norm.
 
     Args:
         a: Shape (N, D), float.
         b: Shape (N, D), float.
 
     Returns:
-        Shape (N,), float64 arithmetic, float32 values in -1..1.
+        Shape (N,), float32, -1..1; computed in float64.
 
     Raises:
-        InputError: Shapes that differ, or a row with no direction.
+        InputError: The shapes differ, or a row is zero or not finite.
     """
     left, right = np.asarray(a, np.float64), np.asarray(b, np.float64)
     if left.ndim != 2 or left.shape != right.shape:
@@ -73,7 +73,7 @@ def cosine(a: FloatArray, b: FloatArray) -> FloatArray:
         )
     norms = np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=1)
     if not np.all(np.isfinite(norms) & (norms > 0)):
-        raise InputError("expected embeddings with a direction, found one that is zero or not finite")
+        raise InputError("expected embeddings with a direction, found a row that is zero or not finite")
     similarity: FloatArray = np.clip((left * right).sum(axis=1) / norms, -1.0, 1.0).astype(np.float32)
     return similarity
 

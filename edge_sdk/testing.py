@@ -1,4 +1,4 @@
-"""Parts that stand in for hardware and networks in tests; they ship, so that a user's tests patch nothing."""
+"""Fakes of backends for tests, shipped so that users' tests need no patching."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from edge_sdk.runtime.backends.base import TensorInfo
 
 
 class FakeBackend:
-    """A backend whose network is a Python function.
+    """Backend that runs a Python function in place of a network.
 
     Args:
-        function: From the input tensor to the output tensor.
-        input: What the input tensor is.
-        output: What the output tensor is.
-        runtime: What it says it is.
-        kernels: What it says computes in it.
+        function: Computes the output tensor from the input tensor.
+        input: Shape, dtype and quantization of the input tensor.
+        output: Shape, dtype and quantization of the output tensor.
+        runtime: Value of `runtime`.
+        kernels: Value of `kernels`.
     """
 
     def __init__(
@@ -41,26 +41,26 @@ class FakeBackend:
         self._output = np.zeros(output.shape, output.dtype)
 
     def input_view(self) -> NDArray[Any]:
-        """The input tensor's memory, to be written."""
+        """Return the memory of the input tensor, to be written."""
         return self._input
 
     def invoke(self) -> None:
-        """Run the function on what the input view holds."""
+        """Run the function on the content of the input view."""
         self.invocations += 1
         np.copyto(self._output, self._function(self._input))
 
     def output_view(self) -> NDArray[Any]:
-        """The output tensor's memory, to be read before the next invoke."""
+        """Return the memory of the output tensor, valid until the next `invoke`."""
         return self._output
 
 
 class FakeNetwork:
-    """A backend with several outputs whose network is a Python function.
+    """Backend with several outputs that runs a Python function in place of a network.
 
     Args:
-        function: From the input tensor to the output tensors.
-        input: What the input tensor is.
-        outputs: What the output tensors are.
+        function: Computes the output tensors from the input tensor.
+        input: Shape, dtype and quantization of the input tensor.
+        outputs: Shape, dtype and quantization of each output tensor.
     """
 
     def __init__(
@@ -78,15 +78,15 @@ class FakeNetwork:
         self._outputs = [np.zeros(output.shape, output.dtype) for output in outputs]
 
     def input_view(self) -> NDArray[Any]:
-        """The input tensor's memory, to be written."""
+        """Return the memory of the input tensor, to be written."""
         return self._input
 
     def invoke(self) -> None:
-        """Run the function on what the input view holds."""
+        """Run the function on the content of the input view."""
         self.invocations += 1
         for output, value in zip(self._outputs, self._function(self._input), strict=True):
             np.copyto(output, value)
 
     def output_view(self, position: int) -> NDArray[Any]:
-        """An output tensor's memory, to be read before the next invoke."""
+        """Return the memory of one output tensor, valid until the next `invoke`."""
         return self._outputs[position]

@@ -1,4 +1,4 @@
-"""Array types used across the SDK; shapes and ranges are stated where they are used."""
+"""Array types of the SDK; each function states the shapes and ranges that it takes."""
 
 from __future__ import annotations
 

@@ -165,10 +165,10 @@ def scenes(arguments: argparse.Namespace) -> tuple[list[np.ndarray], list[np.nda
 
 def scene(photograph: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """A photograph somewhere before a soft background."""
-    from edge_sdk.vision.resize import resize
+    from edge_sdk.vision.resize import resize_fast
 
     coarse = rng.integers(60, 190, (7, 9, 3)).astype(np.uint8)
-    frame = resize(coarse, HEIGHT, WIDTH)
+    frame = resize_fast(coarse, HEIGHT, WIDTH)
     rows, columns = photograph.shape[:2]
     top, left = rng.integers(0, HEIGHT - rows + 1), rng.integers(0, WIDTH - columns + 1)
     frame[top : top + rows, left : left + columns] = photograph

@@ -16,7 +16,8 @@ import numpy as np
 from edge_sdk.errors import InputError
 from edge_sdk.model.card import InputContract
 from edge_sdk.types import UInt8Array
-from edge_sdk.vision.images import MAX_FILE_BYTES, MIN_SIDE_PX, SUFFIXES, fit, read_image
+from edge_sdk.vision.images import MAX_FILE_BYTES, MIN_SIDE_PX, SUFFIXES, read_image
+from edge_sdk.vision.resize import fit
 
 #: What a compressed .tar may hold in images: it has no index, so they are kept in memory.
 MAX_UNPACKED_BYTES = 2 << 30

@@ -39,7 +39,7 @@ from edge_sdk.model.network_card import FACE_DETECTOR, PRESENTATION_ATTACK_DETEC
 from edge_sdk.runtime.backends.litert import LiteRtNetwork
 from edge_sdk.runtime.network import Network
 from edge_sdk.types import FloatArray, UInt8Array
-from edge_sdk.vision.images import fit
+from edge_sdk.vision.resize import fit
 
 #: Most that an output may differ from the source's own runtime, as a share of its largest value.
 EQUAL_SHARE = 1e-4

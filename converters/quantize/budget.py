@@ -24,7 +24,8 @@ from converters.graph.latency import time_ratio
 from edge_sdk.errors import AcquisitionError, InputError
 from edge_sdk.model.card import InputContract
 from edge_sdk.types import FloatArray, UInt8Array
-from edge_sdk.vision.images import MIN_SIDE_PX, fit
+from edge_sdk.vision.images import MIN_SIDE_PX
+from edge_sdk.vision.resize import fit
 
 #: The mean cosine that a search aims at where nobody says.
 SEARCH_COSINE = 0.995

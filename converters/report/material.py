@@ -14,7 +14,7 @@ from converters.progress import stage
 from edge_sdk.errors import AcquisitionError
 from edge_sdk.model.card import InputContract
 from edge_sdk.types import UInt8Array
-from edge_sdk.vision.images import fit
+from edge_sdk.vision.resize import fit
 
 
 def tensor_errors(

@@ -1,7 +1,7 @@
-"""The model card: what a deployable file says of itself, as frozen values and as JSON.
+"""Model card of an embedding network: its input contract, evidence and provenance, as frozen values and as JSON.
 
-The card travels inside the .tflite (see ``model_file``). Reading is strict about what it knows and
-leaves unknown fields alone, so that an older device opens a newer card of the same schema.
+The card is stored inside the .tflite (see ``model_file``). Reading checks the known fields and ignores
+unknown ones, so that an older device can open a newer card of the same schema.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from numbers import Real
 from typing import Any
 
 from edge_sdk.errors import ModelCardError
 from edge_sdk.model.golden import GoldenVectors
+from edge_sdk.model.json_fields import JsonFields, json_object, number, text, whole_number
 from edge_sdk.model.landmark_template import arcface
 from edge_sdk.model.operating_point import OperatingPoint
 
@@ -28,17 +28,17 @@ MAX_DIMENSION = 0xFFFF
 _MAX_REAL = 3e38  # float32
 _MAX_DEPTH = 16
 
-_OF_ANOTHER_VERSION = "it was made by another version of edge-convert; convert it again or update edge-sdk"
-_OF_ANOTHER_KIND = {
-    SCHEMA: "this file is an embedder (edge-convert convert); here goes a detector (edge-convert auxiliary)",
+_OTHER_SCHEMA_HINT = "it was made by another version of edge-convert; convert it again or update edge-sdk"
+_OTHER_KIND_HINTS = {
+    SCHEMA: "this file is an embedder (edge-convert convert); a detector is expected here (edge-convert auxiliary)",
     "edge-sdk/network-card/1": "this file is a face detector or a presentation attack detector (edge-convert"
-    " auxiliary); here goes an embedder (edge-convert convert)",
+    " auxiliary); an embedder is expected here (edge-convert convert)",
 }
 
 
 @dataclass(frozen=True)
 class InputContract:
-    """What the network wants to see: ``real = (pixel - mean) / scale`` for pixels 0..255.
+    """Size, color order and normalization of a network's input: ``real = (pixel - mean) / scale`` for pixels 0..255.
 
     Args:
         height: Input height in pixels.
@@ -46,8 +46,8 @@ class InputContract:
         color: ``rgb``, ``bgr`` or ``gray`` (one channel, ITU-R BT.601 luma).
         mean: One value per channel, in the network's channel order.
         scale: One positive value per channel.
-        alignment: The five landmarks (x, y) in input pixels that crops are aligned to (left eye,
-            right eye, nose, mouth corners as seen in the image), or None where crops need no alignment.
+        alignment: Five landmarks (x, y) in input pixels to which crops are aligned: left eye, right eye, nose,
+            left and right mouth corner as seen in the image. None if crops need no alignment.
     """
 
     height: int
@@ -82,33 +82,33 @@ class InputContract:
 
     @property
     def channels(self) -> int:
-        """How many channels the network takes: 3, or 1 for gray."""
+        """Number of channels of the input: 3, or 1 for gray."""
         return COLORS[self.color]
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(height, width, channels)."""
+        """Shape (height, width, channels) of one input image."""
         return self.height, self.width, self.channels
 
     @property
     def real_range(self) -> tuple[float, float]:
-        """The least and the greatest real value any channel can take."""
+        """Smallest and largest real value of any channel."""
         low = min((0.0 - m) / s for m, s in zip(self.mean, self.scale, strict=True))
         high = max((255.0 - m) / s for m, s in zip(self.mean, self.scale, strict=True))
         return low, high
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> InputContract:
-        """Read a contract from the card or from a user's file.
+        """Read a contract from a card or from a user's file.
 
         Args:
-            value: Either ``height`` and ``width`` or ``size`` as [height, width]; ``color``; either
-                ``mean`` and ``scale`` (a number, or one per channel) or ``range`` as [low, high], the
-                real values that pixels 0 and 255 become; optionally ``alignment`` as five points, or ``arcface``
-                for that template at this size.
+            value: Either ``height`` and ``width``, or ``size`` as [height, width]; ``color``; either
+                ``mean`` and ``scale`` (one number, or one per channel), or ``range`` as [low, high], the real
+                values of pixels 0 and 255; optionally ``alignment``, either five points or ``arcface`` for that
+                template at this size.
 
         Raises:
-            ModelCardError: A field is missing, malformed or contradicts another.
+            ModelCardError: A field is missing, malformed or contradicts another field.
         """
         if not isinstance(value, Mapping):
             raise ModelCardError(
@@ -119,19 +119,19 @@ class InputContract:
         if not isinstance(color, str) or color not in COLORS:
             raise ModelCardError(
                 f"input color: expected one of {', '.join(COLORS)}, found {color!r}",
-                hint="the channel order is part of the model; ask who trained it",
+                hint="the channel order is part of the model; ask the person who trained it",
             )
         channels = COLORS[color]
         mean, scale = _normalization(value, channels)
         points = value.get("alignment")
         alignment = None
         if points == "arcface":
-            cls(height, width, color, mean, scale)  # a size that is none is said first
+            cls(height, width, color, mean, scale)  # report a wrong size before a wrong template
             alignment = arcface(height, width)
         elif points is not None:
             try:
                 points = points["points"] if isinstance(points, Mapping) else points
-                alignment = tuple((_number(x), _number(y)) for x, y in points)
+                alignment = tuple((number(x), number(y)) for x, y in points)
             except (KeyError, TypeError, ValueError, OverflowError) as error:
                 raise ModelCardError(
                     f"input alignment: expected 5 points [x, y], found {points!r}"
@@ -139,7 +139,7 @@ class InputContract:
         return cls(height, width, color, mean, scale, alignment)
 
     def to_json(self) -> dict[str, Any]:
-        """The contract as JSON values."""
+        """Convert the contract to JSON values."""
         out: dict[str, Any] = {
             "height": self.height,
             "width": self.width,
@@ -152,7 +152,7 @@ class InputContract:
         return out
 
     def describe(self) -> str:
-        """One line for a person, such as ``112x112 rgb, (pixel - 127.5) / 128``."""
+        """Describe the contract in one line, such as ``112x112 rgb, (pixel - 127.5) / 128``."""
         size = f"{self.height}x{self.width} {self.color}"
         if set(self.mean) == {0.0} and set(self.scale) == {1.0}:
             return f"{size}, pixels 0..255 as they are"
@@ -172,14 +172,14 @@ def _size(value: Mapping[str, Any]) -> tuple[int, int]:
         height, width = size
         if value.get("height", height) != height or value.get("width", width) != width:
             raise ModelCardError(
-                f"input size: expected one answer, found size {size!r} beside height {value.get('height')!r}"
+                f"input size: expected one size, found size {size!r} and also height {value.get('height')!r}"
                 f" and width {value.get('width')!r}"
             )
     else:
         height, width = value.get("height"), value.get("width")
     if isinstance(height, bool) or isinstance(width, bool):
         raise ModelCardError("input size: expected [height, width] in pixels")
-    return height, width  # InputContract checks them
+    return height, width  # types and ranges are checked by InputContract
 
 
 def _normalization(value: Mapping[str, Any], channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -187,7 +187,7 @@ def _normalization(value: Mapping[str, Any], channels: int) -> tuple[tuple[float
         raise ModelCardError("normalization: expected either mean and scale or range, found both")
     try:
         if "range" in value:
-            low, high = (_number(v) for v in value["range"])
+            low, high = (number(v) for v in value["range"])
             if not high > low:
                 raise ModelCardError(
                     f"input range: expected [low, high] with low < high, found {value['range']!r}"
@@ -195,11 +195,11 @@ def _normalization(value: Mapping[str, Any], channels: int) -> tuple[tuple[float
             scale = 255.0 / (high - low)
             return (0.0 - low * scale,) * channels, (scale,) * channels
         if "mean" not in value or "scale" not in value:
-            found = next((f"only {name}" for name in ("mean", "scale") if name in value), "neither")
+            given = next((f"only {name}" for name in ("mean", "scale") if name in value), "neither")
             raise ModelCardError(
-                f"normalization: expected mean and scale, or range, found {found}",
-                hint="for (pixel - 127.5) / 128 say --mean 127.5 --scale 128; where the graph itself"
-                " normalizes say --range 0..255",
+                f"normalization: expected mean and scale, or range, found {given}",
+                hint="for (pixel - 127.5) / 128 use --mean 127.5 --scale 128; if the graph itself"
+                " normalizes use --range 0..255",
             )
         return _per_channel(value["mean"], channels), _per_channel(value["scale"], channels)
     except (TypeError, ValueError, OverflowError) as error:
@@ -210,49 +210,38 @@ def _normalization(value: Mapping[str, Any], channels: int) -> tuple[tuple[float
 
 def _per_channel(value: Any, channels: int) -> tuple[float, ...]:
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return tuple(_number(v) for v in value)
-    return (_number(value),) * channels
-
-
-def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{value!r} is not a number")
-    return float(value)
-
-
-def _whole(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{value!r} is not a whole number")
-    return value
+        return tuple(number(v) for v in value)
+    return (number(value),) * channels
 
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What a deployable file says of itself.
+    """Description of a deployable embedder file.
 
     Args:
         name: The model's name, such as ``mobilefacenet_y1``.
-        version: The model's own version, as its maker counts.
-        target: What the artefact is for, such as ``cpu``.
+        version: The model's own version, in its author's numbering.
+        target: Target that the artefact was built for, such as ``cpu``.
         precision: ``float32``, ``float16``, ``dynamic`` or ``int8``.
         dimension: Length D of the embedding.
         input: The input contract.
-        network_sha256: SHA-256 of the FlatBuffer part of the file, hex: a damaged network is refused
+        network_sha256: SHA-256 of the FlatBuffer part of the file, hex. A damaged network is rejected
             before an interpreter parses it.
-        output_scale: Quantization scale of the output tensor, 0 where it is float.
-        output_zero_point: Quantization zero point of the output tensor, 0 where it is float.
-        operating_points: Thresholds with their evidence, for this very file.
-        description: What the model is for, one sentence.
-        licence: As its maker states it.
-        limits: What the model must not be used for.
-        recipe: How the artefact was made.
+        output_scale: Quantization scale of the output tensor, 0 for a float tensor.
+        output_zero_point: Quantization zero point of the output tensor, 0 for a float tensor.
+        operating_points: Thresholds with their evidence, measured with exactly this file.
+        description: Purpose of the model, one sentence.
+        licence: Licence of the model, as its author states it.
+        limits: Uses for which the model is not suitable.
+        recipe: Recipe by which the artefact was built.
         calibration: Number of images and digest of the calibration set.
-        source: Kind, file name and SHA-256 of what was converted.
-        fidelity: Cosine to the float model: mean, min, number of images and which images.
-        probability: From a score to the probability of one subject, for this very file: ``slope`` and
-            ``intercept`` of 1 / (1 + exp(-(slope * score + intercept))), the trials it was fitted on, whose
-            ratio is its prior odds, its reliability table and the data set.
-        golden: What this very network answers to inputs that any device can draw; None where nobody asked it.
+        source: Kind, file name and SHA-256 of the converted model.
+        fidelity: Cosine to the float model: mean, min, number and list of images.
+        probability: Logistic calibration of this file's scores: ``slope`` and ``intercept`` of
+            1 / (1 + exp(-(slope * score + intercept))), the trials it was fitted on (their ratio is the prior
+            odds), its reliability table and the data set.
+        golden: Outputs of this network for inputs that any device can generate; None if they were not computed.
+
     """
 
     name: str
@@ -286,7 +275,7 @@ class ModelCard:
             )
 
     def to_json(self) -> dict[str, Any]:
-        """The card as JSON values, with its schema named first."""
+        """Convert the card to JSON values; the schema is the first key."""
         out = {"schema": SCHEMA, **asdict(self)}
         out["input"] = self.input.to_json()
         out["operating_points"] = [point.to_json() for point in self.operating_points]
@@ -300,7 +289,7 @@ class ModelCard:
         return {**out, "embedding": embedding}
 
     def to_bytes(self) -> bytes:
-        """UTF-8 JSON; the same card gives the same bytes."""
+        """Encode the card as UTF-8 JSON; equal cards give equal bytes."""
         return card_bytes(self.to_json())
 
     @classmethod
@@ -310,67 +299,60 @@ class ModelCard:
         Raises:
             ModelCardError: Not JSON, another schema, or a field is missing or malformed.
         """
-        value = read_card_json(data, SCHEMA)
-        try:
-            embedding = value["embedding"]
-            return cls(
-                name=_text(value, "name"),
-                version=_text(value, "version"),
-                target=_text(value, "target"),
-                precision=_text(value, "precision"),
-                dimension=_whole(embedding["dimension"]),
-                input=InputContract.from_json(value["input"]),
-                network_sha256=_text(value, "network_sha256"),
-                output_scale=_number(embedding["scale"]),
-                output_zero_point=_whole(embedding["zero_point"]),
-                operating_points=tuple(
-                    OperatingPoint.from_json(p) for p in value.get("operating_points", [])
-                ),
-                description=_text(value, "description", ""),
-                licence=_text(value, "licence", ""),
-                limits=_text(value, "limits", ""),
-                recipe=_object(value, "recipe"),
-                calibration=_object(value, "calibration"),
-                source=_object(value, "source"),
-                fidelity=_object(value, "fidelity"),
-                probability=_object(value, "probability"),
-                golden=None
-                if value.get("golden") is None
-                else GoldenVectors.from_json(_object(value, "golden")),
-            )
-        except KeyError as error:
-            raise ModelCardError(f"model card: expected the field {error}, found none") from error
-        except (TypeError, ValueError, OverflowError) as error:
-            if isinstance(error, ModelCardError):
-                raise
-            raise ModelCardError(f"model card: malformed field: {error}") from error
+        card = JsonFields(read_card_json(data, SCHEMA), "model card")
+        embedding = JsonFields(card.read("embedding", json_object), "model card, embedding")
+        return cls(
+            name=card.read("name", text),
+            version=card.read("version", text),
+            target=card.read("target", text),
+            precision=card.read("precision", text),
+            dimension=embedding.read("dimension", whole_number),
+            input=card.read("input", InputContract.from_json),
+            network_sha256=card.read("network_sha256", text),
+            output_scale=embedding.read("scale", number),
+            output_zero_point=embedding.read("zero_point", whole_number),
+            operating_points=card.read("operating_points", _operating_points, ()),
+            description=card.read("description", text, ""),
+            licence=card.read("licence", text, ""),
+            limits=card.read("limits", text, ""),
+            recipe=card.read("recipe", json_object, {}),
+            calibration=card.read("calibration", json_object, {}),
+            source=card.read("source", json_object, {}),
+            fidelity=card.read("fidelity", json_object, {}),
+            probability=card.read("probability", json_object, {}),
+            golden=card.optional("golden", GoldenVectors.from_json),
+        )
+
+
+def _operating_points(value: Any) -> tuple[OperatingPoint, ...]:
+    return tuple(OperatingPoint.from_json(point) for point in value)
 
 
 def card_bytes(value: Mapping[str, Any]) -> bytes:
-    """A card's JSON object as UTF-8; the same values give the same bytes."""
+    """Encode a card's JSON object as UTF-8; equal values give equal bytes."""
     return json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False).encode()
 
 
 def read_card_json(data: bytes, schema: str) -> dict[str, Any]:
-    """A card's JSON object, bounded in size and depth.
+    """Parse a card's JSON object; its size and depth are limited.
 
     Raises:
-        ModelCardError: Too large, not JSON, or of another schema.
+        ModelCardError: Too large, too deep, not JSON, or of another schema.
     """
     if len(data) > MAX_CARD_BYTES:
         raise ModelCardError(f"model card: expected at most {MAX_CARD_BYTES} bytes, found {len(data)}")
     try:
         value = json.loads(data)
         _check_depth(value)
-        # What cannot be written again (a lone surrogate, NaN, a number beyond float64) is not JSON either.
+        # Reject values that cannot be written again: a lone surrogate, NaN, a number beyond float64.
         json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError) as error:
         raise ModelCardError(f"model card: expected JSON, found {error}") from error
     if not isinstance(value, dict) or value.get("schema") != schema:
-        found = value.get("schema") if isinstance(value, dict) else type(value).__name__
+        other = value.get("schema") if isinstance(value, dict) else type(value).__name__
         raise ModelCardError(
-            f"model card: expected schema {schema}, found {found!r}",
-            hint=_OF_ANOTHER_KIND.get(str(found), _OF_ANOTHER_VERSION),
+            f"model card: expected schema {schema}, found {other!r}",
+            hint=_OTHER_KIND_HINTS.get(str(other), _OTHER_SCHEMA_HINT),
         )
     return value
 
@@ -382,17 +364,3 @@ def _check_depth(value: Any) -> None:
         level = [child for children in nested for child in children]
     if level:
         raise ModelCardError(f"model card: expected at most {_MAX_DEPTH} levels, found more")
-
-
-def _object(value: Mapping[str, Any], key: str) -> dict[str, Any]:
-    found = value.get(key, {})
-    if not isinstance(found, dict):
-        raise ModelCardError(f"model card: expected an object in {key!r}, found {found!r}")
-    return found
-
-
-def _text(value: Mapping[str, Any], key: str, default: str | None = None) -> str:
-    text = value[key] if default is None else value.get(key, default)
-    if not isinstance(text, str):
-        raise ModelCardError(f"model card: expected text in {key!r}, found {text!r}")
-    return text

@@ -1,13 +1,12 @@
-"""Golden vectors: what a network answers to inputs that any device can draw again from a number.
+"""Golden vectors: outputs of a network for inputs that any device can generate from a seed.
 
-They tell a runtime that computes from one that only runs: a delegate that answers every face alike, an
-encoder with the channels turned around, a kernel with other rounding than the tolerance allows.
+They detect a runtime that runs without error but computes wrongly: a delegate that returns the same embedding
+for every face, an encoder with swapped channels, a kernel whose rounding exceeds the tolerance.
 """
 
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import math
 from collections.abc import Mapping
@@ -18,23 +17,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sdk.errors import ModelCardError
+from edge_sdk.model.json_fields import JsonFields, json_object, number, text
 from edge_sdk.types import UInt8Array
 
 GENERATOR = "smooth-fields/1"
 MAX_VECTORS = 16
-#: The tolerance for whatever is not the runtime that the vectors were made with.
+#: Key of the tolerance for runtimes and kernels other than those that computed the vectors.
 OTHER = "other"
 SAME = "same"
+_NAME = "golden vectors"
 _DTYPES = {"int8": "<i1", "uint8": "<u1", "int16": "<i2", "float32": "<f4"}
 _CELLS = 4
 
 
 def smooth_field(shape: tuple[int, int, int], seed: int) -> UInt8Array:
-    """Draw one input: random colours on a 5x5 grid, interpolated between, all in integers.
+    """Generate one input: random colours on a 5x5 grid with bilinear interpolation, in integer arithmetic.
 
     The grid's bytes, row by row and channel by channel, are ``(state >> 16) & 255`` of the generator
     ``state = (1103515245 * state + 12345) mod 2**31`` (ISO C's example), which starts at the seed. Pixel
-    (y, x) lies at (4 * 256 * y // height, 4 * 256 * x // width) in 256ths of a cell, and is the bilinear mean
+    (y, x) is at (4 * 256 * y // height, 4 * 256 * x // width) in 256ths of a cell, and is the bilinear mean
     with those weights, rounded down.
 
     Args:
@@ -42,7 +43,7 @@ def smooth_field(shape: tuple[int, int, int], seed: int) -> UInt8Array:
         seed: 0 or more, below 2**31.
 
     Returns:
-        Shape (height, width, channels), uint8, in the order in which an image has them (RGB).
+        Shape (height, width, channels), uint8; channels in an image's order (RGB).
     """
     height, width, channels = shape
     side = _CELLS + 1
@@ -63,19 +64,19 @@ def smooth_field(shape: tuple[int, int, int], seed: int) -> UInt8Array:
 
 
 def digest(array: NDArray[Any]) -> str:
-    """SHA-256 of an array's bytes, little-endian, hex."""
+    """Compute the SHA-256 of an array's little-endian bytes, in hex."""
     return hashlib.sha256(array.astype(array.dtype.newbyteorder("<")).tobytes()).hexdigest()
 
 
 @dataclass(frozen=True)
 class GoldenVector:
-    """One question and its answer.
+    """Input and expected output of one test run of the network.
 
     Args:
-        seed: Of the input.
-        pixels_sha256: Of the uint8 image, hex.
-        input_sha256: Of the input tensor, hex: the image as the contract encodes it.
-        output: The raw output tensor, little-endian.
+        seed: Seed of the input, 0 or more, below 2**31.
+        pixels_sha256: SHA-256 of the uint8 image, hex.
+        input_sha256: SHA-256 of the input tensor (the image encoded by the contract), hex.
+        output: Raw output tensor, little-endian bytes.
     """
 
     seed: int
@@ -86,16 +87,17 @@ class GoldenVector:
 
 @dataclass(frozen=True)
 class GoldenVectors:
-    """What one network answers.
+    """Expected outputs of one network, and the tolerance for each runtime.
 
     Args:
-        runtime: Package and version that answered, such as ``ai-edge-litert 2.3.0``.
-        kernels: Which of its kernels: ``xnnpack`` or ``reference``.
-        dtype: Of the output tensor.
-        tolerance: How far an answer may be off, in LSB, for a float output as a share of the expected
-            output's largest magnitude: ``same`` for this very runtime and these kernels, ``other`` for any other.
-        vectors: 1 to 16 of them.
-        generator: What draws the inputs.
+        runtime: Package and version that computed the outputs, such as ``ai-edge-litert 2.3.0``.
+        kernels: Kernels that computed the outputs: ``xnnpack`` or ``reference``.
+        dtype: Data type of the output tensor.
+        tolerance: Largest allowed difference, in LSB for an integer output, as a share of the expected output's
+            largest magnitude for a float output. Key ``same`` applies to the same runtime and kernels, ``other``
+            to any other.
+        vectors: 1 to 16 vectors.
+        generator: Name of the function that generates the inputs.
     """
 
     runtime: str
@@ -126,36 +128,36 @@ class GoldenVectors:
 
     @property
     def unit(self) -> str:
-        """What the tolerance counts: ``LSB``, or ``of the largest value`` where the output is float."""
+        """Unit of the tolerance: ``LSB``, or ``of the largest value`` for a float output."""
         return "of the largest value" if self.dtype == "float32" else "LSB"
 
     @property
     def answers(self) -> NDArray[Any]:
-        """The expected outputs: shape (n, D), in their dtype."""
+        """Expected outputs: shape (n, D), in the output's dtype."""
         return np.stack([np.frombuffer(v.output, _DTYPES[self.dtype]) for v in self.vectors])
 
     def allowed(self, runtime: str, kernels: str) -> float:
-        """The tolerance for a runtime, in ``unit``."""
+        """Return the tolerance for a runtime and its kernels, in ``unit``."""
         same = (runtime, kernels) == (self.runtime, self.kernels)
         return float(self.tolerance[SAME if same else OTHER])
 
-    def differences(self, found: NDArray[Any]) -> NDArray[np.float64]:
-        """How far answers are off, in ``unit``.
+    def differences(self, outputs: NDArray[Any]) -> NDArray[np.float64]:
+        """Compute the largest difference of each output from the expected one, in ``unit``.
 
         Args:
-            found: Shape (n, D), in the output's dtype.
+            outputs: Shape (n, D), in the output's dtype.
 
         Returns:
-            Shape (n,), float64: each answer's largest difference; infinite where it is not finite.
+            Shape (n,), float64; infinite for an output with a value that is not finite.
         """
         expected = self.answers.astype(np.float64)
-        off = np.abs(found.astype(np.float64) - expected).max(axis=1)
+        off = np.abs(outputs.astype(np.float64) - expected).max(axis=1)
         if self.dtype == "float32":
             off = off / np.maximum(np.abs(expected).max(axis=1), np.finfo(np.float32).tiny)
         return np.asarray(np.where(np.isfinite(off), off, np.inf), np.float64)
 
     def to_json(self) -> dict[str, Any]:
-        """The vectors as JSON values; outputs in base64."""
+        """Convert the vectors to JSON values; outputs in base64."""
         return {
             "generator": self.generator,
             "runtime": self.runtime,
@@ -175,54 +177,41 @@ class GoldenVectors:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> GoldenVectors:
-        """Read the card's field.
+        """Read the vectors from a model card's ``golden`` field.
 
         Raises:
             ModelCardError: A field is missing or malformed.
         """
-        try:
-            listed = value["vectors"]
-            if not isinstance(listed, list) or len(listed) > MAX_VECTORS:
-                raise ModelCardError(f"golden vectors: expected a list of 1..{MAX_VECTORS}")
-            vectors = tuple(
-                GoldenVector(
-                    _seed(vector["seed"]),
-                    _text(vector["pixels_sha256"]),
-                    _text(vector["input_sha256"]),
-                    base64.b64decode(_text(vector["output"]), validate=True),
-                )
-                for vector in listed
-            )
-            tolerance = {str(name): _number(limit) for name, limit in dict(value["tolerance"]).items()}
-            return cls(
-                runtime=_text(value["runtime"]),
-                kernels=_text(value["kernels"]),
-                dtype=_text(value["dtype"]),
-                tolerance=tolerance,
-                vectors=vectors,
-                generator=_text(value["generator"]),
-            )
-        except KeyError as error:
-            raise ModelCardError(f"golden vectors: expected the field {error}, found none") from error
-        except (TypeError, ValueError, OverflowError, binascii.Error) as error:
-            if isinstance(error, ModelCardError):
-                raise
-            raise ModelCardError(f"golden vectors: malformed field: {error}") from error
+        fields = JsonFields(value, _NAME)
+        return cls(
+            runtime=fields.read("runtime", text),
+            kernels=fields.read("kernels", text),
+            dtype=fields.read("dtype", text),
+            tolerance=fields.read("tolerance", _tolerance),
+            vectors=fields.read("vectors", _vectors),
+            generator=fields.read("generator", text),
+        )
+
+
+def _vectors(value: Any) -> tuple[GoldenVector, ...]:
+    if not isinstance(value, list) or len(value) > MAX_VECTORS:
+        raise ModelCardError(f"golden vectors: expected a list of 1..{MAX_VECTORS}")
+    return tuple(
+        GoldenVector(
+            seed=vector.read("seed", _seed),
+            pixels_sha256=vector.read("pixels_sha256", text),
+            input_sha256=vector.read("input_sha256", text),
+            output=vector.read("output", lambda coded: base64.b64decode(text(coded), validate=True)),
+        )
+        for vector in (JsonFields(item, _NAME) for item in value)
+    )
+
+
+def _tolerance(value: Any) -> dict[str, float]:
+    return {name: number(limit) for name, limit in json_object(value).items()}
 
 
 def _seed(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**31:
         raise TypeError(f"{value!r} is not a seed")
     return value
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{value!r} is not text")
-    return value
-
-
-def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{value!r} is not a number")
-    return float(value)

@@ -1,4 +1,4 @@
-"""Where five landmarks lie in an aligned crop."""
+"""Positions of five facial landmarks in an aligned crop."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ ARCFACE_112 = (
 
 
 def arcface(height: int, width: int) -> tuple[tuple[float, float], ...]:
-    """ArcFace's template at another size: scaled by the shorter fit, then cut or widened around its centre.
+    """Scale ArcFace's template to another size.
 
-    112x96 is the 112x112 crop with 8 pixels off either side, which is how such networks are trained.
+    The template is scaled by the longer side over 112 and centred. 112x96 is the 112x112 crop without 8 pixels
+    on the left and on the right, as networks of that size are trained.
 
     >>> arcface(112, 96)[0]
     (30.2946, 51.6963)

@@ -1,7 +1,7 @@
-"""The card of a network that gives no embedding: a face detector, a presentation attack detector.
+"""Card of an auxiliary network: a face detector or a presentation attack detector.
 
-It travels where a model card does, under the same file name, with a schema of its own: neither can be taken
-for the other.
+It is stored in the same place and under the same file name as a model card. Its schema differs, so that the
+two kinds cannot be confused.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 
 from edge_sdk.errors import ModelCardError
 from edge_sdk.model.card import InputContract, card_bytes, read_card_json
+from edge_sdk.model.json_fields import JsonFields, json_object, number, text
 
 SCHEMA = "edge-sdk/network-card/1"
 FACE_DETECTOR = "face detector"
@@ -22,23 +23,23 @@ MAX_OUTPUTS = 64
 
 @dataclass(frozen=True)
 class NetworkCard:
-    """What a file with an auxiliary network says of itself.
+    """Description of an auxiliary network's file.
 
     Args:
         name: The network's name, such as ``yunet``.
         task: One of ``TASKS``.
-        method: How its outputs are read, such as ``yunet`` or ``minifasnet``.
+        method: Decoding method of its outputs, such as ``yunet`` or ``minifasnet``.
         precision: ``float32`` or ``int8``.
         input: The input contract.
         outputs: Names of the output tensors, in the network's order.
         network_sha256: SHA-256 of the FlatBuffer part of the file, hex.
-        parameters: What the method needs to know of this network, such as ``crop_scale``.
-        version: As its maker counts.
-        licence: As its maker states it.
-        source: Kind, file name and SHA-256 of what was converted.
-        recipe: How the file was made.
+        parameters: Numbers that the method needs, such as ``crop_scale``.
+        version: The network's own version, in its author's numbering.
+        licence: Licence of the network, as its author states it.
+        source: Kind, file name and SHA-256 of the converted model.
+        recipe: Recipe by which the file was built.
         calibration: Number of images and digest of the calibration set.
-        fidelity: How far its outputs are from the float network's.
+        fidelity: Differences of its outputs from the float network's.
     """
 
     name: str
@@ -61,11 +62,11 @@ class NetworkCard:
             raise ModelCardError(f"network card: expected a task of {', '.join(TASKS)}, found {self.task!r}")
         if not 1 <= len(self.outputs) <= MAX_OUTPUTS or len(set(self.outputs)) != len(self.outputs):
             raise ModelCardError(
-                f"network card: expected 1 to {MAX_OUTPUTS} outputs with names of their own, found {self.outputs!r}"
+                f"network card: expected 1 to {MAX_OUTPUTS} outputs with different names, found {self.outputs!r}"
             )
 
     def to_json(self) -> dict[str, Any]:
-        """The card as JSON values, with its schema named first."""
+        """Convert the card to JSON values; the schema is the first key."""
         return {
             "schema": SCHEMA,
             **asdict(self),
@@ -74,7 +75,7 @@ class NetworkCard:
         }
 
     def to_bytes(self) -> bytes:
-        """UTF-8 JSON; the same card gives the same bytes."""
+        """Encode the card as UTF-8 JSON; equal cards give equal bytes."""
         return card_bytes(self.to_json())
 
     @classmethod
@@ -84,45 +85,28 @@ class NetworkCard:
         Raises:
             ModelCardError: Not JSON, another schema, or a field is missing or malformed.
         """
-        value = read_card_json(data, SCHEMA)
-        try:
-            return cls(
-                name=_text(value["name"]),
-                task=_text(value["task"]),
-                method=_text(value["method"]),
-                precision=_text(value["precision"]),
-                network_sha256=_text(value["network_sha256"]),
-                version=_text(value.get("version", "")),
-                licence=_text(value.get("licence", "")),
-                source=_object(value.get("source", {})),
-                recipe=_object(value.get("recipe", {})),
-                calibration=_object(value.get("calibration", {})),
-                fidelity=_object(value.get("fidelity", {})),
-                input=InputContract.from_json(value["input"]),
-                outputs=tuple(_text(name) for name in value["outputs"]),
-                parameters={k: _number(v) for k, v in _object(value.get("parameters", {})).items()},
-            )
-        except KeyError as error:
-            raise ModelCardError(f"network card: expected the field {error}, found none") from error
-        except (TypeError, ValueError) as error:
-            if isinstance(error, ModelCardError):
-                raise
-            raise ModelCardError(f"network card: malformed field: {error}") from error
+        card = JsonFields(read_card_json(data, SCHEMA), "network card")
+        return cls(
+            name=card.read("name", text),
+            task=card.read("task", text),
+            method=card.read("method", text),
+            precision=card.read("precision", text),
+            network_sha256=card.read("network_sha256", text),
+            version=card.read("version", text, ""),
+            licence=card.read("licence", text, ""),
+            source=card.read("source", json_object, {}),
+            recipe=card.read("recipe", json_object, {}),
+            calibration=card.read("calibration", json_object, {}),
+            fidelity=card.read("fidelity", json_object, {}),
+            input=card.read("input", InputContract.from_json),
+            outputs=card.read("outputs", _names),
+            parameters=card.read("parameters", _numbers, {}),
+        )
 
 
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{value!r} is not text")
-    return value
+def _names(value: Any) -> tuple[str, ...]:
+    return tuple(text(name) for name in value)
 
 
-def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{value!r} is not a number")
-    return float(value)
-
-
-def _object(value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise TypeError(f"{value!r} is not an object")
-    return value
+def _numbers(value: Any) -> dict[str, float]:
+    return {name: number(parameter) for name, parameter in json_object(value).items()}

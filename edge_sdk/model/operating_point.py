@@ -1,4 +1,4 @@
-"""Operating points: a threshold and the evidence for what it does (ISO/IEC 19795-1)."""
+"""Operating points: thresholds with the evidence for their error rates (ISO/IEC 19795-1)."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from edge_sdk.errors import ModelCardError
+from edge_sdk.model.json_fields import JsonFields
 
-# No data set has the evidence for less; far below it 3 / fmr is no longer a number.
+# No data set can prove a lower rate, and 3 / fmr overflows far below it.
 _LEAST_FMR = 1e-15
-# Captures taken one after the other are of one subject, save by mistake: a loose point finds the mistake.
+# Consecutive captures show one subject except by mistake, and a loose threshold is enough to detect a mistake.
 _CAPTURES_FMR = 1e-2
 
 
@@ -21,24 +22,23 @@ class OperatingPoint:
 
     Args:
         threshold: Cosine similarity; a comparison matches at or above it.
-        fmr: False match rate per comparison that the threshold is claimed for; what was measured is at
-            most that.
+        fmr: False match rate per comparison that is claimed for the threshold; the measured rate is not higher.
         fnmr: False non-match rate, measured.
-        mated_trials: Comparisons of the same subject that were made.
-        non_mated_trials: Comparisons of different subjects that were made.
-        data_set: Name of the images that the rates were measured on.
+        mated_trials: Number of comparisons of the same subject.
+        non_mated_trials: Number of comparisons of different subjects.
+        data_set: Name of the images on which the rates were measured.
         data_set_sha256: Digest of these images, hex.
-        fnmr_interval: Bounds of the FNMR's confidence interval, where one was measured.
-        fmr_interval: The same of the FMR.
-        fmr_measured: FMR at the threshold, at most ``fmr``.
-        runtime: Package and version that ran the network, such as ``ai-edge-litert 2.3.0``; empty where it
-            was not recorded.
-        kernels: What computed in it: ``xnnpack``, ``reference``, or a delegate's library. Others give other
-            scores, so the rates are theirs alone; empty where it was not recorded.
+        fnmr_interval: Confidence interval of the FNMR (low, high); None if it was not measured.
+        fmr_interval: Confidence interval of the FMR (low, high); None if it was not measured.
+        fmr_measured: Measured FMR at the threshold, at most ``fmr``; None if it was not recorded.
+        runtime: Package and version that ran the network, such as ``ai-edge-litert 2.3.0``; empty if it was not
+            recorded.
+        kernels: Kernels that computed the scores: ``xnnpack``, ``reference``, or a delegate's library; empty if
+            they were not recorded. The rates do not hold for other kernels, whose scores differ.
 
     Raises:
-        ModelCardError: A rate is outside 0..1, the threshold outside -1..1, or the claim has fewer
-            than 3 / fmr non-mated comparisons behind it (rule of three).
+        ModelCardError: A rate is outside 0..1, the threshold is outside -1..1, or fewer than 3 / fmr non-mated
+            comparisons were made (rule of three).
     """
 
     threshold: float
@@ -65,9 +65,9 @@ class OperatingPoint:
             )
         if self.mated_trials < 0:
             raise ModelCardError(
-                f"operating point: expected a number of mated comparisons, found {self.mated_trials}"
+                f"operating point: expected 0 or more mated comparisons, found {self.mated_trials}"
             )
-        # An FMR of 3 / n is what n comparisons support, also where 3 / (3 / n) is a rounding above n.
+        # n comparisons support an FMR of 3 / n, even if 3 / (3 / n) is rounded to slightly more than n.
         if self.non_mated_trials < 3 / self.fmr * (1 - 1e-12):
             raise ModelCardError(
                 f"operating point: a claim at FMR {self.fmr:g} needs {math.ceil(3 / self.fmr)} non-mated"
@@ -84,12 +84,12 @@ class OperatingPoint:
             )
 
     def fpir(self, references: int) -> float:
-        """False positive identification rate of a search over N references: 1 - (1 - FMR)^N.
+        """Compute the false positive identification rate of a search over N references: 1 - (1 - FMR)^N.
 
-        Holds for independent comparisons (ISO/IEC 19795-1).
+        The comparisons are assumed to be independent (ISO/IEC 19795-1).
 
         Args:
-            references: N, templates searched, 0 or more.
+            references: N, number of templates searched, 0 or more.
 
         Raises:
             ModelCardError: N is negative.
@@ -97,13 +97,16 @@ class OperatingPoint:
         return _fpir(self.fmr, references)
 
     def fpir_interval(self, references: int) -> tuple[float, float] | None:
-        """The FPIR of a search over N references at both ends of the FMR's interval; None where none was measured.
+        """Compute the FPIR of a search over N references at both ends of the FMR's confidence interval.
 
-        A threshold for FMR f that stands on a few false matches keeps f on other people but roughly: the upper end
-        says how roughly.
+        If a threshold rests on few false matches, its FMR on other people is uncertain; the upper end shows how
+        much.
 
         Args:
-            references: N, templates searched, 0 or more.
+            references: N, number of templates searched, 0 or more.
+
+        Returns:
+            FPIR (low, high), or None if the FMR's interval was not measured.
 
         Raises:
             ModelCardError: N is negative.
@@ -117,55 +120,57 @@ class OperatingPoint:
     def for_identification(
         cls, points: Sequence[OperatingPoint], *, fpir: float, references: int
     ) -> OperatingPoint:
-        """The point to search N references with: the one of the greatest FMR that keeps the FPIR.
+        """Choose the operating point for a search over N references: the greatest FMR that keeps the FPIR.
 
-        A search is N comparisons, so each may have FMR <= 1 - (1 - FPIR)^(1/N).
+        A search makes N comparisons, so each may have FMR <= 1 - (1 - FPIR)^(1/N).
 
         Args:
-            points: Of one model card.
-            fpir: How often a stranger may be taken for somebody, above 0 and under 1.
-            references: N, templates searched, 1 or more.
+            points: Operating points of one model card.
+            fpir: Allowed rate of searches that return a subject for a person who is not enrolled, above 0 and
+                under 1.
+            references: N, number of templates searched, 1 or more.
 
         Raises:
-            ModelCardError: A value outside its range, or no point is strict enough; says what evidence it takes.
+            ModelCardError: A value is outside its range, or no point is strict enough; the message states the
+                evidence that is needed.
         """
         if not 0 < fpir < 1 or references < 1:
             raise ModelCardError(
                 f"expected FPIR above 0 and under 1 and 1 or more references, found {fpir} and {references}"
             )
-        wanted = -math.expm1(math.log1p(-fpir) / references)
-        fitting = [point for point in points if point.fmr <= wanted]
-        if wanted < _LEAST_FMR:
+        max_fmr = -math.expm1(math.log1p(-fpir) / references)
+        fitting = [point for point in points if point.fmr <= max_fmr]
+        if max_fmr < _LEAST_FMR:
             raise ModelCardError(
-                f"an FPIR of {fpir:g} over {references} references takes an FMR of {wanted:.3g},"
+                f"an FPIR of {fpir:g} over {references} references takes an FMR of {max_fmr:.3g},"
                 " which no operating point claims",
-                hint="ask for a greater FPIR",
+                hint="choose a greater FPIR",
             )
         if not fitting:
             known = ", ".join(f"{point.fmr:g}" for point in sorted(points, key=lambda p: p.fmr)) or "none"
             raise ModelCardError(
-                f"an FPIR of {fpir:g} over {references} references takes an operating point at FMR {wanted:.3g} or less,"
-                f" found {known}",
-                hint=f"edge-convert evaluate --write-card --fmr {_round_down(wanted):g} measures one, with"
-                f" {math.ceil(3 / _round_down(wanted))} non-mated comparisons or more",
+                f"an FPIR of {fpir:g} over {references} references takes an operating point at FMR {max_fmr:.3g}"
+                f" or less, found {known}",
+                hint=f"measure one with edge-convert evaluate --write-card --fmr {_round_down(max_fmr):g} and"
+                f" {math.ceil(3 / _round_down(max_fmr))} or more non-mated comparisons",
             )
         return max(fitting, key=lambda point: (point.fmr, -point.threshold))
 
     @classmethod
     def for_captures(cls, points: Sequence[OperatingPoint]) -> OperatingPoint | None:
-        """The point that captures of one subject must reach with one another: the greatest FMR up to 1e-2.
+        """Choose the point that captures of one subject must reach among themselves: the greatest FMR up to 1e-2.
 
         Args:
-            points: Of one model card.
+            points: Operating points of one model card.
 
         Returns:
-            None where no point is that strict.
+            None if no point is that strict.
         """
         fitting = [point for point in points if point.fmr <= _CAPTURES_FMR]
         return max(fitting, key=lambda point: point.fmr, default=None)
 
     def to_json(self) -> dict[str, Any]:
-        """The operating point as JSON values."""
+        """Convert the operating point to JSON values."""
         return asdict(self)
 
     @classmethod
@@ -173,30 +178,23 @@ class OperatingPoint:
         """Read an operating point from a card's JSON.
 
         Raises:
-            ModelCardError: A field is missing or malformed, or the claim has too little evidence.
+            ModelCardError: A field is missing or malformed, or the evidence does not support the claim.
         """
-        try:
-            measured = value.get("fmr_measured")
-            return cls(
-                threshold=float(value["threshold"]),
-                fmr=float(value["fmr"]),
-                fnmr=float(value["fnmr"]),
-                mated_trials=int(value["mated_trials"]),
-                non_mated_trials=int(value["non_mated_trials"]),
-                data_set=str(value.get("data_set", "")),
-                data_set_sha256=str(value.get("data_set_sha256", "")),
-                fnmr_interval=_interval(value.get("fnmr_interval")),
-                fmr_interval=_interval(value.get("fmr_interval")),
-                fmr_measured=None if measured is None else float(measured),
-                runtime=str(value.get("runtime", "")),
-                kernels=str(value.get("kernels", "")),
-            )
-        except KeyError as error:
-            raise ModelCardError(f"operating point: expected {error}, found none") from error
-        except (AttributeError, TypeError, ValueError, OverflowError) as error:
-            if isinstance(error, ModelCardError):
-                raise
-            raise ModelCardError(f"operating point: malformed field: {error}") from error
+        point = JsonFields(value, "operating point")
+        return cls(
+            threshold=point.read("threshold", float),
+            fmr=point.read("fmr", float),
+            fnmr=point.read("fnmr", float),
+            mated_trials=point.read("mated_trials", int),
+            non_mated_trials=point.read("non_mated_trials", int),
+            data_set=point.read("data_set", str, ""),
+            data_set_sha256=point.read("data_set_sha256", str, ""),
+            fnmr_interval=point.optional("fnmr_interval", _interval),
+            fmr_interval=point.optional("fmr_interval", _interval),
+            fmr_measured=point.optional("fmr_measured", float),
+            runtime=point.read("runtime", str, ""),
+            kernels=point.read("kernels", str, ""),
+        )
 
 
 def _fpir(fmr: float, references: int) -> float:
@@ -207,17 +205,15 @@ def _fpir(fmr: float, references: int) -> float:
     return -math.expm1(references * math.log1p(-fmr))
 
 
-def _interval(low_high: Any) -> tuple[float, float] | None:
-    if low_high is None:
-        return None
-    bounds = [float(bound) for bound in low_high]
+def _interval(value: Any) -> tuple[float, float]:
+    bounds = [float(bound) for bound in value]
     if len(bounds) != 2:
-        raise ModelCardError(f"operating point: expected an interval [low, high], found {low_high!r}")
+        raise ModelCardError(f"operating point: expected an interval [low, high], found {value!r}")
     return bounds[0], bounds[1]
 
 
 def _round_down(rate: float) -> float:
-    """The rate with two digits, never above it, so that it can be typed."""
+    """Round down to two significant digits, for a rate that can be typed."""
     step = 10.0 ** (math.floor(math.log10(rate)) - 1)
     digits = math.floor(rate / step)
     rounded = float(f"{digits * step:.2g}")

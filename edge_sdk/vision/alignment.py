@@ -14,7 +14,7 @@ from edge_sdk.model.card import InputContract
 from edge_sdk.model.landmark_template import arcface
 from edge_sdk.types import Float64Array, UInt8Array
 from edge_sdk.vision.images import check_face
-from edge_sdk.vision.resize import resize
+from edge_sdk.vision.resize import resize_fast
 
 Points = Sequence[Sequence[float]] | Float64Array
 #: One coordinate of an affine transform: its factors of x and y, and its shift.
@@ -211,7 +211,7 @@ def align(frame: UInt8Array, landmarks: Points, contract: InputContract) -> UInt
         return warp(frame, matrix, contract.height, contract.width)
     top, left, rows, columns = _needed(matrix, contract, frame.shape[0], frame.shape[1])
     rows, columns = max(1, rows // shrink), max(1, columns // shrink)
-    part = resize(frame[top : top + rows * shrink, left : left + columns * shrink], rows, columns)
+    part = resize_fast(frame[top : top + rows * shrink, left : left + columns * shrink], rows, columns)
     # Pixel i of the part is the mean of `shrink` pixels from left + i * shrink on.
     inner = np.array([[shrink, 0, left + (shrink - 1) / 2], [0, shrink, top + (shrink - 1) / 2], [0, 0, 1]])
     return warp(part, matrix @ inner, contract.height, contract.width)

@@ -20,7 +20,7 @@ from edge_sdk.vision import blazeface
 from edge_sdk.vision.candidates import Candidates, Decoder, merge, sound
 from edge_sdk.vision.faces import Face
 from edge_sdk.vision.images import MAX_PIXELS, check_face
-from edge_sdk.vision.resize import resize
+from edge_sdk.vision.resize import resize_fast
 from edge_sdk.vision.yunet import YuNetDecoder
 
 #: Intersection over union above which two candidates are one face; what both networks' makers use.
@@ -140,7 +140,7 @@ class Detector:
         # The part lies in the canvas's upper left corner; what another part left beside it goes.
         self._canvas[rows:] = 0
         self._canvas[:rows, columns:] = 0
-        resize(view, rows, columns, out=self._canvas[:rows, :columns])
+        resize_fast(view, rows, columns, out=self._canvas[:rows, :columns])
         found = self._decoder.decode(self._network.read(self._canvas), self.min_score)
         placed = found.placed(tile.width / columns, tile.height / rows, tile.left, tile.top)
         if view.shape == frame.shape:

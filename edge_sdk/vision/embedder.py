@@ -12,7 +12,8 @@ from edge_sdk.runtime.backend_choice import BackendStatus, open_backend
 from edge_sdk.runtime.backends.base import Backend
 from edge_sdk.runtime.quantization import make_encoder, unit_embedding
 from edge_sdk.types import FloatArray, UInt8Array
-from edge_sdk.vision import images
+from edge_sdk.vision.images import check_face
+from edge_sdk.vision.resize import fit
 
 
 class Embedder:
@@ -103,7 +104,7 @@ class Embedder:
         Raises:
             InputError: Not (H, W, C) uint8, a side under 16 px, or the network gives no direction.
         """
-        images.check_face(face, self._channels)
-        self._encode(images.fit(face, self._height, self._width), self._backend.input_view())
+        check_face(face, self._channels)
+        self._encode(fit(face, self._height, self._width), self._backend.input_view())
         self._backend.invoke()
         return unit_embedding(self._backend.output_view(), self._zero_point)

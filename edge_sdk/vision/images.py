@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from edge_sdk.errors import InputError
-from edge_sdk.types import FloatArray, UInt8Array
+from edge_sdk.types import UInt8Array
 
 MIN_SIDE_PX = 16
 MAX_PIXELS = 40_000_000
@@ -20,8 +20,6 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".pgm")
 
 # What can be turned into 8-bit RGB or grey with nothing lost or invented.
 _MODES = ("RGB", "L", "1", "P")
-# Values that are float32 at one time while a large photo is made small: 16 MiB.
-_BLOCK_VALUES = 1 << 22
 
 
 def read_image(
@@ -111,50 +109,3 @@ def check_face(face: Any, channels: int) -> UInt8Array:
             f"expected an image of at least {MIN_SIDE_PX}x{MIN_SIDE_PX} px, found {face.shape[0]}x{face.shape[1]}"
         )
     return face
-
-
-def fit(image: UInt8Array, height: int, width: int) -> UInt8Array:
-    """Bring an image to the network's size without distorting it.
-
-    The largest centred part with the wanted aspect ratio is cut out (a 112x112 crop in ArcFace's
-    alignment gives the 112x96 crop this way), then resized; an image of the right size is returned as
-    it is, with no copy.
-
-    Args:
-        image: Shape (H, W, C), uint8.
-        height: Wanted height in pixels.
-        width: Wanted width in pixels.
-
-    Returns:
-        Shape (height, width, C), uint8.
-    """
-    rows, columns = image.shape[:2]
-    if (rows, columns) == (height, width):
-        return image
-    cut_rows = min(rows, max(1, round(columns * height / width)))
-    cut_columns = min(columns, max(1, round(rows * width / height)))
-    top, left = (rows - cut_rows) // 2, (columns - cut_columns) // 2
-    image = image[top : top + cut_rows, left : left + cut_columns]
-    if image.shape[:2] == (height, width):
-        return image
-    vertical = _resampling(image.shape[0], height)
-    horizontal = _resampling(image.shape[1], width)
-    rows_done = np.empty((height, *image.shape[1:]), np.float32)
-    step = max(1, _BLOCK_VALUES // (image.shape[0] * image.shape[2]))
-    for start in range(0, image.shape[1], step):
-        block = image[:, start : start + step].astype(np.float32)
-        rows_done[:, start : start + step] = np.tensordot(vertical, block, axes=(1, 0))
-    resized = np.einsum("hwc,xw->hxc", rows_done, horizontal, optimize=True)
-    pixels: UInt8Array = np.clip(np.rint(resized), 0, 255).astype(np.uint8)
-    return pixels
-
-
-def _resampling(source: int, target: int) -> FloatArray:
-    """Weights (target, source) of a triangle filter: bilinear up, antialiased down, half-pixel centres."""
-    ratio = source / target
-    support = max(ratio, 1.0)
-    centres = (np.arange(target) + 0.5) * ratio - 0.5
-    distance = np.abs(np.arange(source)[None, :] - centres[:, None]) / support
-    weights = np.maximum(0.0, 1.0 - distance)
-    normalized: FloatArray = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
-    return normalized

@@ -18,7 +18,7 @@ from edge_sdk.runtime.network import Network
 from edge_sdk.types import FloatArray, UInt8Array
 from edge_sdk.vision.faces import Face
 from edge_sdk.vision.images import check_face
-from edge_sdk.vision.resize import bilinear
+from edge_sdk.vision.resize import resize_bilinear
 
 _LIVE_CLASS, _CLASSES = 1, 3
 _MAX_CROP_SCALE = 16.0
@@ -107,7 +107,7 @@ class MiniFasNet:
     def _live(self, network: Network, frame: UInt8Array, face: Face) -> float:
         contract = network.card.input
         crop = surroundings(frame, face, network.card.parameters["crop_scale"])
-        (logits,) = network.run(bilinear(crop, contract.height, contract.width)).values()
+        (logits,) = network.run(resize_bilinear(crop, contract.height, contract.width)).values()
         return _share(logits.ravel())
 
 

@@ -22,7 +22,7 @@ from converters.number_format import fixed_percent
 from edge_sdk.errors import InputError
 from edge_sdk.model.card import InputContract
 from edge_sdk.types import Float64Array, FloatArray, UInt8Array
-from edge_sdk.vision.images import fit
+from edge_sdk.vision.resize import fit
 
 
 @dataclass(frozen=True)

@@ -249,6 +249,6 @@ def test_a_refusal_is_a_model_error_and_a_value_error() -> None:
 
 def test_a_contract_that_says_two_sizes_is_refused() -> None:
     value = {"size": [112, 96], "height": 96, "width": 112, "color": "rgb", "range": [0, 255]}
-    with pytest.raises(ModelCardError, match="expected one answer"):
+    with pytest.raises(ModelCardError, match="expected one size"):
         InputContract.from_json(value)
     assert InputContract.from_json({**value, "height": 112, "width": 96}).shape == (112, 96, 3)

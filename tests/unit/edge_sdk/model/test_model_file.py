@@ -109,7 +109,7 @@ def test_a_network_without_a_card_is_refused_and_says_who_writes_one(write: Make
     for data in (network, archive(network, ("labels.txt", b"a"))):
         with pytest.raises(ModelCardError, match=r"expected .*card.* inside, found (none|0)") as refused:
             ModelFile.open(write(data))
-        assert "edge-convert convert writes a card" in (refused.value.hint or "")
+        assert "edge-convert convert, which writes a card" in (refused.value.hint or "")
 
 
 def test_two_cards_are_refused(write: Make, model_bytes: bytes) -> None:
@@ -150,7 +150,7 @@ def test_a_card_edited_in_place_is_refused(write: Make, model_bytes: bytes) -> N
 
 def test_a_card_of_another_network_is_refused(write: Make, make_model: Make, model_bytes: bytes) -> None:
     other, _ = split(make_model(seed=1))
-    with pytest.raises(ModelError, match="the network is not the one its card was written for"):
+    with pytest.raises(ModelError, match="the network does not match its card"):
         ModelFile.open(write(archive(other, *split(model_bytes)[1].items())))
 
 

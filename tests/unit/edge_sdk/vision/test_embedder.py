@@ -145,7 +145,7 @@ def test_photos_of_one_product_are_more_alike_than_photos_of_others(
 
 
 def test_another_size_is_cut_and_resized_as_everywhere(model_path: Path) -> None:
-    from edge_sdk.vision.images import fit
+    from edge_sdk.vision.resize import fit
 
     embedder = Embedder.open(model_path)
     large = np.kron(IMAGE, np.ones((3, 4, 1), np.uint8))

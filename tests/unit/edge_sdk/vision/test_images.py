@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from edge_sdk.errors import InputError
-from edge_sdk.vision.images import check_face, fit, read_image
+from edge_sdk.vision.images import check_face, read_image
 
 
 def photo(height: int = 40, width: int = 48, seed: int = 0) -> np.ndarray:
@@ -225,9 +225,6 @@ def test_the_samples_are_read(products: list[Any]) -> None:
         assert read_image(product.enrol).shape == (96, 96, 3)
 
 
-# Arrays
-
-
 @pytest.mark.parametrize(
     ("face", "found"),
     [
@@ -253,88 +250,6 @@ def test_what_is_no_image_array_is_refused_and_described(face: Any, found: str) 
 
 def test_sixteen_pixels_are_enough() -> None:
     assert check_face(np.zeros((16, 16, 3), np.uint8), 3).shape == (16, 16, 3)
-
-
-# Sizes
-
-
-def test_an_image_of_the_right_size_is_not_copied() -> None:
-    assert fit(PHOTO, 40, 48) is PHOTO
-
-
-def test_an_arcface_crop_gives_its_middle() -> None:
-    crop = photo(112, 112)
-    fitted = fit(crop, 112, 96)
-    np.testing.assert_array_equal(fitted, crop[:, 8:104])
-    assert np.shares_memory(fitted, crop)
-
-
-@pytest.mark.parametrize(
-    ("source", "target"),
-    [
-        ((40, 48), (80, 96)),
-        ((16, 16), (112, 112)),
-        ((200, 240), (100, 120)),
-        ((250, 250), (96, 96)),
-        ((97, 97), (96, 96)),
-        ((96, 96), (97, 97)),
-        ((300, 150), (30, 15)),
-        ((32, 100), (64, 200)),
-    ],
-)
-def test_resizing_equals_pillows_antialiased_bilinear(
-    source: tuple[int, int], target: tuple[int, int]
-) -> None:
-    image = photo(*source, seed=source[0])
-    expected = Image.fromarray(image).resize(target[::-1], Image.Resampling.BILINEAR)
-    difference = np.abs(fit(image, *target).astype(int) - np.asarray(expected).astype(int))
-    assert difference.max() <= 1
-    assert difference.mean() < 0.35  # Pillow rounds between its two passes
-
-
-@pytest.mark.parametrize(
-    ("source", "target", "part"),
-    [
-        ((112, 112), (56, 48), (slice(None), slice(8, 104))),
-        ((100, 200), (50, 50), (slice(None), slice(50, 150))),
-        ((200, 100), (50, 50), (slice(50, 150), slice(None))),
-        ((480, 640), (96, 96), (slice(None), slice(80, 560))),
-        ((640, 480), (112, 112), (slice(80, 560), slice(None))),
-    ],
-)
-def test_another_aspect_is_cut_around_the_centre_and_never_stretched(
-    source: tuple[int, int], target: tuple[int, int], part: tuple[slice, slice]
-) -> None:
-    image = photo(*source)
-    np.testing.assert_array_equal(fit(image, *target), fit(np.ascontiguousarray(image[part]), *target))
-
-
-@pytest.mark.parametrize("source", [(16, 16), (16, 500), (500, 16), (97, 31), (1024, 17)])
-@pytest.mark.parametrize("target", [(112, 96), (8, 8), (8, 128), (128, 8)])
-def test_every_size_becomes_the_wanted_one(source: tuple[int, int], target: tuple[int, int]) -> None:
-    for channels in (1, 3):
-        image = np.full((*source, channels), 201, np.uint8)
-        fitted = fit(image, *target)
-        assert fitted.shape == (*target, channels)
-        assert fitted.dtype == np.uint8
-        assert (fitted == 201).all()
-
-
-def test_grey_is_resized_as_each_colour_is() -> None:
-    image = photo(64, 64)
-    np.testing.assert_array_equal(fit(image, 40, 40)[..., 1:2], fit(image[..., 1:2], 40, 40))
-
-
-def test_a_large_photo_is_made_small_in_little_memory_and_as_a_small_one_would_be() -> None:
-    image = np.kron(photo(30, 40), np.ones((60, 60, 1), np.uint8))
-    tracemalloc.start()
-    try:
-        fitted = fit(image, 96, 128)
-        assert tracemalloc.get_traced_memory()[1] < 48 << 20
-    finally:
-        tracemalloc.stop()
-    expected = Image.fromarray(image).resize((128, 96), Image.Resampling.BILINEAR)
-    assert np.abs(fitted.astype(int) - np.asarray(expected).astype(int)).max() <= 1
 
 
 def test_without_pillow_the_error_says_what_to_install(run_python: Callable[..., Any]) -> None:

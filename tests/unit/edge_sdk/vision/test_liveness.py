@@ -17,7 +17,7 @@ from edge_sdk.runtime.network import Network
 from edge_sdk.testing import FakeNetwork
 from edge_sdk.vision.faces import Face
 from edge_sdk.vision.liveness import MiniFasNet, Presentation, surroundings
-from edge_sdk.vision.resize import bilinear
+from edge_sdk.vision.resize import resize_bilinear
 
 POINTS = np.array(ARCFACE_112)
 FLOAT = np.dtype(np.float32)
@@ -70,7 +70,7 @@ def test_the_network_sees_the_surroundings_in_its_own_channel_order() -> None:
         return [np.zeros((1, 3), np.float32)]
 
     MiniFasNet([network(look)]).assess(FRAME, FACE)
-    wanted = bilinear(surroundings(FRAME, FACE, 2.7), 80, 80)
+    wanted = resize_bilinear(surroundings(FRAME, FACE, 2.7), 80, 80)
     assert np.array_equal(seen[0], wanted[..., ::-1].astype(np.float32))
 
 
@@ -123,4 +123,4 @@ def test_what_cannot_judge_cannot_be_made(make: object, error: type[Exception]) 
 @pytest.mark.parametrize("target", [(80, 80), (300, 200), (17, 400)])
 def test_bilinear_is_opencvs(target: tuple[int, int]) -> None:
     wanted = cv2.resize(FRAME, target[::-1], interpolation=cv2.INTER_LINEAR).astype(int)
-    assert np.abs(bilinear(FRAME, *target) - wanted).max() <= 3
+    assert np.abs(resize_bilinear(FRAME, *target) - wanted).max() <= 3

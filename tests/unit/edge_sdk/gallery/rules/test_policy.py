@@ -108,7 +108,7 @@ def test_the_threshold_keeps_the_fpir_or_says_what_is_missing(fpir: float, refer
 def test_a_wish_that_no_evidence_reaches_is_one_clear_error(fpir: float) -> None:
     with pytest.raises(ModelCardError, match="which no operating point claims") as caught:
         DecisionPolicy(POINTS, fpir=fpir).limit(100_000)
-    assert caught.value.hint == "ask for a greater FPIR"
+    assert caught.value.hint == "choose a greater FPIR"
 
 
 def test_verifying_asks_for_as_many_chances_as_the_subject_has_templates(path: Path) -> None:
