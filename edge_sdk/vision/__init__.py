@@ -1,1 +1,1 @@
-"""From images to embeddings."""
+"""Image processing from frames and photographs to embeddings."""

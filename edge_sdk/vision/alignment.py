@@ -1,4 +1,4 @@
-"""From five landmarks to an aligned crop: a similarity transform and a warp."""
+"""Alignment of a face: a similarity transform from five landmarks, and a warp to the crop."""
 
 from __future__ import annotations
 
@@ -13,36 +13,36 @@ from edge_sdk.errors import AcquisitionError, InputError
 from edge_sdk.model.card import InputContract
 from edge_sdk.model.landmark_template import arcface
 from edge_sdk.types import Float64Array, UInt8Array
-from edge_sdk.vision.images import check_face
+from edge_sdk.vision.images import check_image
 from edge_sdk.vision.resize import resize_fast
 
 Points = Sequence[Sequence[float]] | Float64Array
-#: One coordinate of an affine transform: its factors of x and y, and its shift.
+#: One row of an affine transform: its factors of x and y, and its shift.
 _Axis = tuple[float, float, float]
 _BITS = 7
 _ONE = 1 << _BITS
-#: Landmarks nearer together than this are one point: there is no face to turn.
+#: Sum of squared distances below which the landmarks are one point, without a rotation.
 _MIN_SPREAD_PX = 1.0
-#: What a pixel becomes, in pixels of the result, where a transform can still be turned round.
+#: Smallest determinant of a transform that can be inverted.
 _LEAST_AREA = 1e-12
 
 
 def similarity(points: Points, template: Points) -> Float64Array:
-    """The rotation, scale and shift that bring points nearest to a template.
+    """Compute the rotation, scale and shift that map points to a template with the least squared error.
 
-    Least squares over similarities without reflection (Umeyama 1991, doi 10.1109/34.88573), in closed form: in
-    the plane such a transform is one complex factor and one complex shift.
+    The transform is a similarity without reflection (Umeyama 1991, doi 10.1109/34.88573). It has a closed form: in
+    the plane it is one complex factor and one complex shift.
 
     Args:
         points: Shape (n, 2), (x, y), n of 2 or more.
-        template: Shape (n, 2).
+        template: Shape (n, 2), (x, y).
 
     Returns:
         Shape (2, 3), float64: ``template ~ matrix @ (x, y, 1)``.
 
     Raises:
-        InputError: Not two lists of as many finite points.
-        AcquisitionError: The points are all in one place, or as far off as no face is.
+        InputError: Not two lists of equally many finite points.
+        AcquisitionError: All points are in one place, or so far apart that the squares overflow.
     """
     factor, shift = nearest_similarity(as_complex(points), as_complex(template))
     return np.array(
@@ -51,7 +51,7 @@ def similarity(points: Points, template: Points) -> Float64Array:
 
 
 def as_complex(points: Points) -> list[complex]:
-    """Points (x, y) as x + iy; raises InputError for what are no points."""
+    """Convert points (x, y) to complex numbers x + iy; raises InputError for anything else."""
     rows = points.tolist() if isinstance(points, np.ndarray) else points
     try:
         return [complex(x, y) for x, y in rows]
@@ -60,9 +60,9 @@ def as_complex(points: Points) -> list[complex]:
 
 
 def nearest_similarity(places: list[complex], goals: list[complex]) -> tuple[complex, complex]:
-    """As ``similarity``: a factor and a shift, ``goals ~ factor * places + shift``.
+    """Compute the transform of ``similarity`` as a factor and a shift: ``goals ~ factor * places + shift``.
 
-    In plain Python: for five points a numpy function costs more than its sums.
+    Uses plain Python, because for five points a call of numpy takes longer than the arithmetic.
     """
     count = len(places)
     if count < 2 or count != len(goals):
@@ -73,41 +73,41 @@ def nearest_similarity(places: list[complex], goals: list[complex]) -> tuple[com
         raise InputError("expected finite landmarks, found NaN or infinity")
     middle, goal = sum(places) / count, sum(goals) / count
     spread, factor = 0.0, 0j
-    for place, wanted in zip(places, goals, strict=True):
+    for place, target in zip(places, goals, strict=True):
         away = place - middle
         spread += away.real * away.real + away.imag * away.imag
-        factor += away.conjugate() * (wanted - goal)
+        factor += away.conjugate() * (target - goal)
     if not _MIN_SPREAD_PX <= spread < math.inf:
         raise AcquisitionError(
-            "the landmarks lie in one place: no face to align", reason="landmarks", hint="look at the camera"
+            "the landmarks are in one place: no face to align", reason="landmarks", hint="look at the camera"
         )
     factor /= spread
     return factor, goal - factor * middle
 
 
 def warp(image: UInt8Array, matrix: Float64Array, height: int, width: int) -> UInt8Array:
-    """Carry an image over by an affine transform, bilinearly; beyond its edge is black.
+    """Transform an image by an affine map with bilinear interpolation; pixels outside the image are black.
 
-    Only the pixels that the result shows are read.
+    Only the part of the image that is visible in the result is read.
 
     Args:
         image: Shape (H, W, 3), uint8.
-        matrix: Shape (2, 3): from the image's (x, y) to the result's.
-        height: Of the result.
-        width: Of the result.
+        matrix: Shape (2, 3), maps (x, y) of the image to (x, y) of the result.
+        height: Height of the result in pixels.
+        width: Width of the result in pixels.
 
     Returns:
         Shape (height, width, 3), uint8; within two levels of OpenCV's ``warpAffine``.
 
     Raises:
-        InputError: The matrix cannot be turned round.
+        InputError: The matrix cannot be inverted.
     """
     (a, b, c), (d, e, f) = matrix.tolist()
     flat = a * e - b * d
-    refusal = InputError("expected a transform that can be turned round, found one that flattens the image")
+    refusal = InputError("expected a transform that can be inverted, found one that flattens the image")
     if not _LEAST_AREA <= abs(flat) < math.inf:
         raise refusal
-    # The way back, from the result's (x, y) to the image's.
+    # The inverse, from the result's (x, y) to the image's.
     back = (
         (e / flat, -b / flat, (b * f - e * c) / flat),
         (-d / flat, a / flat, (d * c - a * f) / flat),
@@ -120,24 +120,24 @@ def warp(image: UInt8Array, matrix: Float64Array, height: int, width: int) -> UI
 def _framed(
     image: UInt8Array, back: tuple[_Axis, _Axis], height: int, width: int
 ) -> tuple[UInt8Array, NDArray[np.int32]]:
-    """The part of an image that a result shows, with black around the image, and the places in that part.
+    """Cut out the part of an image that is visible in the result, with a black border, and map the result into it.
 
     Returns:
-        The part, and the place of each pixel of the result in it, in 1/128 of a pixel: shape (2, height, width), x
-        and y.
+        The part, and the position in it of each pixel of the result, x and y, in 1/128 of a pixel: shape
+        (2, height, width).
     """
     rows, columns, channels = image.shape
-    # What lies further out than the first black pixel is as black.
+    # Positions beyond the first black pixel are black too.
     (left, right), (top, bottom) = spans = [
         [math.floor(min(max(place, -1), length)) for place in _extremes(axis, height, width)]
         for axis, length in zip(back, (columns, rows), strict=True)
     ]
-    # One more than the neighbour: a place may be rounded up to the next pixel.
+    # One pixel beyond the neighbour, because a position may be rounded up to the next pixel.
     part = np.zeros((bottom + 3 - top, right + 3 - left, channels), np.uint8)
     seen = image[max(top, 0) : bottom + 3, max(left, 0) : right + 3]
     part[max(-top, 0) : max(-top, 0) + len(seen), max(-left, 0) : max(-left, 0) + seen.shape[1]] = seen
     fixed = np.array(back) * _ONE
-    # Half a step more: what is cut to whole numbers below was rounded.
+    # Add half a step, so that truncation to integers below rounds to nearest.
     fixed[:, 2] += 0.5 - np.array([left, top]) * _ONE
     across = fixed[:, :1] * np.arange(width)
     down = fixed[:, 1:2] * np.arange(height) + fixed[:, 2:]
@@ -149,18 +149,18 @@ def _framed(
 
 
 def _extremes(axis: _Axis, height: int, width: int) -> tuple[float, float]:
-    """The least and the greatest place along an axis: they are at corners of the result."""
+    """Compute the smallest and the largest position along an axis, which are at corners of the result."""
     across, down = axis[0] * (width - 1), axis[1] * (height - 1)
     return axis[2] + min(across, 0.0) + min(down, 0.0), axis[2] + max(across, 0.0) + max(down, 0.0)
 
 
 def _sample(part: UInt8Array, places: NDArray[np.int32]) -> UInt8Array:
-    """Bilinear in 1/128 of a pixel, so that a sum of four products stays in 32 bits."""
+    """Interpolate bilinearly in 1/128 of a pixel, so that a sum of four products fits into 32 bits."""
     width, channels = part.shape[1:]
     pixels = part.reshape(-1, channels)
     left, top = places >> _BITS
     first = (top * width + left).ravel().astype(np.intp)
-    # One weight for each value: numpy's inner loop would be as short as a pixel otherwise.
+    # One weight per value: otherwise numpy's inner loop has the length of a pixel.
     weights = np.empty((2, first.size, channels), np.uint16)
     behind = (places & (_ONE - 1)).reshape(2, -1)
     for channel in range(channels):
@@ -182,15 +182,15 @@ def _sample(part: UInt8Array, places: NDArray[np.int32]) -> UInt8Array:
 
 
 def template_of(contract: InputContract) -> Float64Array:
-    """The landmarks of a contract's aligned crop: its own, or ArcFace's at its size where it names none."""
+    """Return the landmarks of a contract's aligned crop: its own, or ArcFace's at its size if it has none."""
     return np.asarray(contract.alignment or arcface(contract.height, contract.width), np.float64)
 
 
 def align(frame: UInt8Array, landmarks: Points, contract: InputContract) -> UInt8Array:
-    """Cut a face out of a frame as the embedder wants to see it.
+    """Cut an aligned face out of a frame, as the embedder expects it.
 
-    A face more than twice as large as in the crop is first shrunk by block means: bilinear sampling alone would
-    skip pixels and turn noise and texture into patterns.
+    A face more than twice as large as in the crop is first reduced by block means, because bilinear sampling alone
+    would skip pixels and cause aliasing.
 
     Args:
         frame: Shape (H, W, 3), uint8, RGB.
@@ -198,13 +198,13 @@ def align(frame: UInt8Array, landmarks: Points, contract: InputContract) -> UInt
         contract: The embedder's input contract.
 
     Returns:
-        Shape (height, width, 3), uint8, RGB, as the contract says.
+        Shape (height, width, 3), uint8, RGB; the contract's height and width.
 
     Raises:
         InputError: Not a frame, or not five finite landmarks.
-        AcquisitionError: The landmarks are no face's.
+        AcquisitionError: The landmarks are not those of a face.
     """
-    check_face(frame, 3)
+    check_image(frame, 3)
     matrix = similarity(landmarks, template_of(contract))
     shrink = int(1 / max(float(np.hypot(matrix[0, 0], matrix[1, 0])), 1e-6))
     if shrink < 2:
@@ -220,7 +220,7 @@ def align(frame: UInt8Array, landmarks: Points, contract: InputContract) -> UInt
 def _needed(
     matrix: Float64Array, contract: InputContract, rows: int, columns: int
 ) -> tuple[int, int, int, int]:
-    """The part of a frame that a crop shows: top, left, height, width; at least a pixel."""
+    """Compute the part of a frame that is visible in a crop: top, left, height, width; at least one pixel."""
     corners = np.array([(x, y) for x in (0, contract.width) for y in (0, contract.height)], np.float64)
     seen = (corners - matrix[:, 2]) @ np.linalg.inv(matrix[:, :2]).T
     low, high = seen.min(axis=0) - 2, seen.max(axis=0) + 2

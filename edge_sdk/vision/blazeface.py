@@ -1,6 +1,6 @@
-"""BlazeFace's outputs into candidates (Bazarevsky et al. 2019, arXiv:1907.05047).
+"""Decoding of BlazeFace's outputs (Bazarevsky et al. 2019, arXiv:1907.05047).
 
-Anchors are the centres of grid cells; a prediction is a box and six points relative to one, in pixels of the
+Anchors are the centres of grid cells. A prediction is a box and six points relative to its anchor, in pixels of the
 network's input. The points are both eyes, the nose, the middle of the mouth and both ears.
 """
 
@@ -14,24 +14,24 @@ import numpy as np
 from edge_sdk.errors import ModelContractError
 from edge_sdk.runtime.network import Output
 from edge_sdk.types import Float64Array
-from edge_sdk.vision.candidates import Candidates, sound
+from edge_sdk.vision.candidates import Candidates, valid_candidates
 
-#: Side of each grid's cells in pixels, and how many anchors each cell has.
+#: Side of each grid's cells in pixels, and number of anchors per cell, by method.
 GRIDS = {
     "blazeface_short_range": ((8, 2), (16, 6)),
     "blazeface_full_range": ((4, 1),),
 }
 _VALUES = 16
 _MAX_LOGIT = 100.0
-# From here on the logistic function is 1 in float64.
+# From this logit the logistic function is 1 in float64.
 _CERTAIN_LOGIT = 36.0
 _LOGIT_MARGIN = 1e-3
-# Half the mouth's width as a share of the distance between the eyes, in the ArcFace template.
+# Half the mouth's width divided by the distance between the eyes, in the ArcFace template.
 _HALF_MOUTH = 0.414
 
 
 def anchors(method: str, height: int, width: int) -> Float64Array:
-    """Centres of the anchors in pixels of the network's input: shape (n, 2), (x, y), in the outputs' order."""
+    """Compute the anchors' centres in pixels of the network's input: shape (n, 2), (x, y), in the outputs' order."""
     parts = []
     for side, count in GRIDS[method]:
         columns, rows = np.arange(width // side), np.arange(height // side)
@@ -41,20 +41,20 @@ def anchors(method: str, height: int, width: int) -> Float64Array:
 
 
 class BlazeFaceDecoder:
-    """Decodes for one network.
+    """Decoder for one network.
 
-    BlazeFace does not say where the corners of the mouth are. They are put on both sides of its middle,
-    along the line of the eyes, as far apart as in a frontal face; that is enough to align a crop and too
-    little to judge an expression.
+    BlazeFace does not output the corners of the mouth. They are estimated on both sides of its middle, parallel to
+    the line of the eyes, as far apart as in a frontal face. That is enough to align a crop, but not to judge an
+    expression.
 
     Args:
         method: One of ``GRIDS``.
-        height: Of the network's input.
-        width: The same.
-        shapes: Of the network's outputs, by name.
+        height: Height of the network's input in pixels.
+        width: Width of the network's input in pixels.
+        shapes: Shapes of the network's outputs, by name.
 
     Raises:
-        ModelContractError: The outputs are not BlazeFace's.
+        ModelContractError: The outputs are not those of BlazeFace.
     """
 
     blends = True
@@ -71,10 +71,10 @@ class BlazeFaceDecoder:
                 )
 
     def decode(self, outputs: Mapping[str, Output], min_score: float) -> Candidates:
-        """Candidates at or above a score, in pixels of the network's input."""
+        """Decode the candidates at or above a score, in pixels of the network's input."""
         scores = outputs["scores"]
         least = math.log(min_score / (1 - min_score)) if min_score < 1 else _CERTAIN_LOGIT
-        # The logistic function rounds: only its own result says whether a score is reached.
+        # Select with a margin, because rounding in the logistic function decides whether a score is reached.
         (near,) = scores.may_reach(min(least, _CERTAIN_LOGIT) - _LOGIT_MARGIN).nonzero()
         logits = scores.real(near)[:, 0].astype(np.float64)
         likely = 1.0 / (1.0 + np.exp(-logits.clip(-_MAX_LOGIT, _MAX_LOGIT)))
@@ -87,4 +87,4 @@ class BlazeFaceDecoder:
         left, right, nose, mouth = (points[:, i] for i in range(4))
         half = (right - left) * _HALF_MOUTH
         landmarks = np.stack([left, right, nose, mouth - half, mouth + half], axis=1)
-        return sound(Candidates(boxes, landmarks, likely))
+        return valid_candidates(Candidates(boxes, landmarks, likely))

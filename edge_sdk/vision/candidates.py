@@ -1,4 +1,4 @@
-"""Candidates from a detector's grid, and which of them are one face."""
+"""Candidates from a detector's grid, and non-maximum suppression of overlapping ones."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from edge_sdk.runtime.network import Output
 from edge_sdk.types import Float64Array
 
-#: More cells than this above the threshold are no faces; the best are kept.
+#: Most candidates that are kept, the best ones; more of them above the threshold are not faces.
 MAX_CANDIDATES = 1000
 
 
@@ -40,19 +40,19 @@ class Candidates:
             self.scores.take(positions),
         )
 
-    def placed(self, scale_x: float, scale_y: float, left: float, top: float) -> Candidates:
-        """The same candidates in a system that this one is a scaled and shifted part of."""
+    def mapped(self, scale_x: float, scale_y: float, left: float, top: float) -> Candidates:
+        """Transform the candidates into a coordinate system by scaling, then shifting."""
         scale, offset = np.array([scale_x, scale_y] * 2), np.array([left, top, 0.0, 0.0])
         return Candidates(self.boxes * scale + offset, self.landmarks * scale[:2] + offset[:2], self.scores)
 
     @classmethod
     def none(cls) -> Candidates:
-        """No candidate."""
+        """Return an empty set of candidates."""
         return cls(np.empty((0, 4)), np.empty((0, 5, 2)), np.empty(0))
 
     @classmethod
     def joined(cls, parts: list[Candidates]) -> Candidates:
-        """All of them, one after the other."""
+        """Concatenate sets of candidates."""
         return cls(
             np.concatenate([p.boxes for p in parts]),
             np.concatenate([p.landmarks for p in parts]),
@@ -61,11 +61,11 @@ class Candidates:
 
 
 class Decoder(Protocol):
-    """Turns a network's outputs into candidates; pure.
+    """Decodes a network's outputs into candidates; a pure function.
 
-    ``blends`` says whether overlapping candidates are averaged or only the best one is kept;
-    ``smallest_face_px`` is the smallest face, in pixels of the network's input, that the network finds
-    reliably; ``score`` the threshold its makers use.
+    ``blends``: True averages overlapping candidates, False keeps the best one. ``smallest_face_px``: width of the
+    smallest face, in pixels of the network's input, that the network detects reliably. ``score``: the threshold of
+    the network's authors.
     """
 
     blends: bool
@@ -73,19 +73,21 @@ class Decoder(Protocol):
     score: float
 
     def decode(self, outputs: Mapping[str, Output], min_score: float) -> Candidates:
-        """Candidates at or above a score, in pixels of the network's input."""
+        """Decode the candidates at or above a score, in pixels of the network's input."""
 
 
-def sound(found: Candidates) -> Candidates:
-    """Those with finite numbers and a box with an area, at most 1,000, the best first."""
-    numbers = np.concatenate([found.boxes, found.landmarks.reshape(-1, 10), found.scores[:, None]], axis=1)
-    whole = np.flatnonzero(np.isfinite(numbers).all(axis=1) & (found.boxes[:, 2:] > 0).all(axis=1))
-    best = np.argsort(-found.scores[whole], kind="stable")[:MAX_CANDIDATES]
-    return found[whole[best]]
+def valid_candidates(candidates: Candidates) -> Candidates:
+    """Keep the 1,000 best candidates whose numbers are finite and whose box has an area, best first."""
+    numbers = np.concatenate(
+        [candidates.boxes, candidates.landmarks.reshape(-1, 10), candidates.scores[:, None]], axis=1
+    )
+    whole = np.flatnonzero(np.isfinite(numbers).all(axis=1) & (candidates.boxes[:, 2:] > 0).all(axis=1))
+    best = np.argsort(-candidates.scores[whole], kind="stable")[:MAX_CANDIDATES]
+    return candidates[whole[best]]
 
 
 def overlap(box: Float64Array, boxes: Float64Array) -> Float64Array:
-    """Intersection over union of one box with many.
+    """Compute the intersection over union of one box with many.
 
     Args:
         box: Shape (4,): left, top, width, height.
@@ -103,27 +105,27 @@ def overlap(box: Float64Array, boxes: Float64Array) -> Float64Array:
     return shares
 
 
-def merge(found: Candidates, max_overlap: float, *, blend: bool) -> Candidates:
-    """One candidate for each face: greedy non-maximum suppression, best first.
+def merge(candidates: Candidates, max_overlap: float, *, blend: bool) -> Candidates:
+    """Reduce the candidates to one per face by greedy non-maximum suppression, best first.
 
-    With ``blend`` a face is the score-weighted mean of the candidates that it stands for, which keeps
-    landmarks steadier from frame to frame (Bazarevsky et al. 2019, arXiv:1907.05047, section 3.3).
+    With ``blend`` a face is the score-weighted mean of its candidates, which makes landmarks steadier from frame to
+    frame (Bazarevsky et al. 2019, arXiv:1907.05047, section 3.3).
 
     Args:
-        found: Sorted, the best first; see ``sound``.
-        max_overlap: Intersection over union above which two are one face.
-        blend: Average what is one face, or keep its best.
+        candidates: Candidates sorted by score, best first; see ``valid_candidates``.
+        max_overlap: Intersection over union above which two candidates are one face, 0..1.
+        blend: Average the candidates of a face; False keeps the best one.
     """
-    left = np.arange(len(found))
+    left = np.arange(len(candidates))
     groups = []
     while len(left):
-        same = overlap(found.boxes[left[0]], found.boxes[left]) > max_overlap
+        same = overlap(candidates.boxes[left[0]], candidates.boxes[left]) > max_overlap
         same[0] = True
         groups.append(left[same])
         left = left[~same]
     if not blend:
-        return found[np.array([group[0] for group in groups], np.intp)]
-    return Candidates.joined([_mean(found[group]) for group in groups]) if groups else Candidates.none()
+        return candidates[np.array([group[0] for group in groups], np.intp)]
+    return Candidates.joined([_mean(candidates[group]) for group in groups]) if groups else Candidates.none()
 
 
 def _mean(group: Candidates) -> Candidates:

@@ -1,4 +1,4 @@
-"""Find faces in frames of any size with YuNet or BlazeFace."""
+"""Detection of faces in frames of any size with YuNet or BlazeFace."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from edge_sdk.model.network_card import FACE_DETECTOR, NetworkCard
 from edge_sdk.runtime.network import Network
 from edge_sdk.types import UInt8Array
 from edge_sdk.vision import blazeface
-from edge_sdk.vision.candidates import Candidates, Decoder, merge, sound
+from edge_sdk.vision.candidates import Candidates, Decoder, merge, valid_candidates
 from edge_sdk.vision.faces import Face
-from edge_sdk.vision.images import MAX_PIXELS, check_face
+from edge_sdk.vision.images import MAX_PIXELS, check_image
 from edge_sdk.vision.resize import resize_fast
 from edge_sdk.vision.yunet import YuNetDecoder
 
-#: Intersection over union above which two candidates are one face; what both networks' makers use.
+#: Intersection over union above which two candidates are one face; the value of both networks' authors.
 MAX_OVERLAP = 0.3
-#: A face up to this share of a tile's side lies whole in one tile, wherever it is.
+#: Share by which tiles overlap; a face up to this share of a tile's side is complete in at least one tile.
 _TILE_OVERLAP = 0.25
 MAX_TILES = 64
-#: A candidate that ends so near a tile's edge, in pixels of the network's input, may be cut by it.
+#: A candidate that ends closer than this to a tile's edge, in pixels of the network's input, may be cut by it.
 _EDGE_PX = 2.0
 
 
 @dataclass(frozen=True)
-class Tile:
-    """A part of a frame that the network sees at once, in the frame's pixels."""
+class FrameTile:
+    """Part of a frame that the network processes at once, in the frame's pixels."""
 
     top: int
     left: int
@@ -48,16 +48,16 @@ class Detector:
     Not thread-safe: one detector owns one interpreter.
 
     Args:
-        network: A network whose card says that it detects faces.
-        min_score: Least score of a face, 0..1; the method's own where None.
-        smallest_face_px: Width of the smallest face to find, in the frame's pixels. Where the whole frame,
-            shrunk to the network's size, would make it too small, the frame is also looked at in tiles: four
-            times the work or more. None looks at the whole frame alone.
+        network: A network whose card states the task of face detection.
+        min_score: Lowest score of a face, above 0 and up to 1. None uses the method's default.
+        smallest_face_px: Width of the smallest face to detect, in the frame's pixels. If this face would be too
+            small in the whole frame at the network's size, the frame is also processed in tiles, which takes at
+            least four times as long. None processes the whole frame only.
 
     Raises:
-        ModelCardError: The card names a method that is not known here.
-        ModelContractError: The network's outputs are not the method's.
-        InputError: A threshold outside its range.
+        ModelCardError: The card names an unknown method.
+        ModelContractError: The network's outputs do not fit the method.
+        InputError: A threshold is outside its range.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Detector:
         self._decoder = _decoder(network)
         self.min_score = self._decoder.score if min_score is None else min_score
         if not 0 < self.min_score <= 1:
-            raise InputError(f"expected a least score above 0 and up to 1, found {min_score!r}")
+            raise InputError(f"expected a lowest score above 0 and up to 1, found {min_score!r}")
         if smallest_face_px is not None and not smallest_face_px > 0:
             raise InputError(f"expected a smallest face above 0 px, found {smallest_face_px!r}")
         self._network = network
@@ -91,14 +91,14 @@ class Detector:
         """Open a detector's file.
 
         Args:
-            path: A .tflite that ``edge-convert auxiliary`` made, or one of the zoo's own (BlazeFace).
-            min_score: As of the class.
-            smallest_face_px: As of the class.
-            sha256: The digest it must have, hex; checked before anything is parsed.
-            threads: Interpreter threads.
+            path: A .tflite from ``edge-convert auxiliary``, or a .tflite of the zoo (BlazeFace).
+            min_score: Lowest score of a face, above 0 and up to 1. None uses the method's default.
+            smallest_face_px: Width of the smallest face to detect, in the frame's pixels; see the class.
+            sha256: Expected digest, hex; checked before anything is parsed. None skips the check.
+            threads: Number of interpreter threads, 1 or more.
 
         Raises:
-            ModelError: The file is missing, altered, not a detector, or the interpreter refuses it.
+            ModelError: The file is missing, altered or not a detector, or the interpreter rejects it.
             BackendUnavailableError: No interpreter is installed.
         """
         network = open_network(path, sha256=sha256, threads=threads)
@@ -108,21 +108,21 @@ class Detector:
         """Find the faces of a frame.
 
         Args:
-            frame: Shape (H, W, 3), uint8, RGB; a side of 16 px or more, 40 million pixels or fewer.
+            frame: Shape (H, W, 3), uint8, RGB; each side 16 px or more, at most 40 million pixels.
 
         Returns:
-            The faces, the best score first; none is an answer too.
+            The faces, the best score first; may be empty.
 
         Raises:
-            InputError: Not such a frame, or too small a smallest face for so large a frame.
+            InputError: Not such a frame, or the smallest face is too small for a frame of this size.
         """
-        check_face(frame, 3)
+        check_image(frame, 3)
         rows, columns = frame.shape[:2]
         if rows * columns > MAX_PIXELS:
             raise InputError(f"expected a frame of at most {MAX_PIXELS} pixels, found {rows}x{columns}")
-        parts = [self._look(frame, tile) for tile in self._tiles(rows, columns)]
-        found = sound(Candidates.joined(parts)) if len(parts) > 1 else parts[0]
-        faces = merge(found, MAX_OVERLAP, blend=self._decoder.blends)
+        parts = [self._detect_in(frame, tile) for tile in self._tiles(rows, columns)]
+        candidates = valid_candidates(Candidates.joined(parts)) if len(parts) > 1 else parts[0]
+        faces = merge(candidates, MAX_OVERLAP, blend=self._decoder.blends)
         return tuple(
             Face((x, y, w, h), points, score)
             for (x, y, w, h), points, score in zip(
@@ -130,27 +130,27 @@ class Detector:
             )
         )
 
-    def _look(self, frame: UInt8Array, tile: Tile) -> Candidates:
-        """Candidates in one part of a frame, in the frame's pixels."""
+    def _detect_in(self, frame: UInt8Array, tile: FrameTile) -> Candidates:
+        """Find candidates in one part of a frame; the result is in the frame's pixels."""
         height, width = self._contract.height, self._contract.width
         shrink = min(height / tile.height, width / tile.width)
         rows = min(height, max(1, round(tile.height * shrink)))
         columns = min(width, max(1, round(tile.width * shrink)))
         view = frame[tile.top : tile.top + tile.height, tile.left : tile.left + tile.width]
-        # The part lies in the canvas's upper left corner; what another part left beside it goes.
+        # The part is in the canvas's upper left corner; the rest is cleared of an earlier part.
         self._canvas[rows:] = 0
         self._canvas[:rows, columns:] = 0
         resize_fast(view, rows, columns, out=self._canvas[:rows, :columns])
-        found = self._decoder.decode(self._network.read(self._canvas), self.min_score)
-        placed = found.placed(tile.width / columns, tile.height / rows, tile.left, tile.top)
+        candidates = self._decoder.decode(self._network.read(self._canvas), self.min_score)
+        in_frame = candidates.mapped(tile.width / columns, tile.height / rows, tile.left, tile.top)
         if view.shape == frame.shape:
-            return placed
+            return in_frame
         margin = _EDGE_PX * tile.width / columns
-        return placed[np.flatnonzero(_inside(placed, tile, frame.shape[0], frame.shape[1], margin))]
+        return in_frame[np.flatnonzero(_inside(in_frame, tile, frame.shape[0], frame.shape[1], margin))]
 
-    def _tiles(self, rows: int, columns: int) -> Iterator[Tile]:
-        """The whole frame, then tiles half its size, a quarter, until the smallest face is large enough."""
-        yield Tile(0, 0, rows, columns)
+    def _tiles(self, rows: int, columns: int) -> Iterator[FrameTile]:
+        """Generate the whole frame, then tiles of half its size, of a quarter, until the smallest face is large enough."""
+        yield FrameTile(0, 0, rows, columns)
         if self._smallest_face_px is None:
             return
         shrink = min(self._contract.height / rows, self._contract.width / columns)
@@ -160,14 +160,14 @@ class Detector:
         if sum(count * count for count in counts) > MAX_TILES:
             raise InputError(
                 f"faces of {self._smallest_face_px:g} px in a frame of {rows}x{columns} would take more than"
-                f" {MAX_TILES} looks",
-                hint="ask for larger faces, shrink the frame, or cut out where faces can be",
+                f" {MAX_TILES} tiles",
+                hint="choose a larger smallest face, shrink the frame, or crop the region of interest",
             )
         for level, count in enumerate(counts, start=1):
             height, width = math.ceil(rows / (1 << level)), math.ceil(columns / (1 << level))
             for row in range(count):
                 for column in range(count):
-                    yield Tile(
+                    yield FrameTile(
                         round((rows - height) * row / (count - 1)),
                         round((columns - width) * column / (count - 1)),
                         height,
@@ -176,17 +176,19 @@ class Detector:
 
 
 def open_network(path: str | Path, *, sha256: str | None = None, threads: int = 1) -> Network:
-    """A detector's network alone; arguments and errors as of ``Detector.open``."""
-    return _listed(path, sha256, threads) or Network.open(
+    """Open a detector's network without its decoder; arguments and errors are those of ``Detector.open``."""
+    return _open_zoo_network(path, sha256, threads) or Network.open(
         path, task=FACE_DETECTOR, sha256=sha256, threads=threads
     )
 
 
-def _inside(found: Candidates, tile: Tile, rows: int, columns: int, margin: float) -> NDArray[np.bool_]:
-    """Which candidates a tile's edge does not cut; another tile, or the whole frame, shows those it cuts."""
-    left, top = found.boxes[:, 0], found.boxes[:, 1]
-    right, bottom = left + found.boxes[:, 2], top + found.boxes[:, 3]
-    whole = np.ones(len(found), np.bool_)
+def _inside(
+    candidates: Candidates, tile: FrameTile, rows: int, columns: int, margin: float
+) -> NDArray[np.bool_]:
+    """Select the candidates that a tile's edge does not cut; other tiles, or the whole frame, contain the others."""
+    left, top = candidates.boxes[:, 0], candidates.boxes[:, 1]
+    right, bottom = left + candidates.boxes[:, 2], top + candidates.boxes[:, 3]
+    whole = np.ones(len(candidates), np.bool_)
     if tile.left > 0:
         whole &= left > tile.left + margin
     if tile.top > 0:
@@ -212,8 +214,8 @@ def _decoder(network: Network) -> Decoder:
     )
 
 
-def _listed(path: str | Path, sha256: str | None, threads: int) -> Network | None:
-    """The network of a file of the zoo that has no card, known by its digest; None where it is not one."""
+def _open_zoo_network(path: str | Path, sha256: str | None, threads: int) -> Network | None:
+    """Open a zoo file without a card, recognized by its digest; None for any other file."""
     import hashlib
 
     from edge_sdk import zoo

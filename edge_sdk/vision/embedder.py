@@ -1,4 +1,4 @@
-"""From one aligned crop to one unit embedding."""
+"""Computation of one unit embedding from one aligned crop."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edge_sdk.runtime.backend_choice import BackendStatus, open_backend
 from edge_sdk.runtime.backends.base import Backend
 from edge_sdk.runtime.quantization import make_encoder, unit_embedding
 from edge_sdk.types import FloatArray, UInt8Array
-from edge_sdk.vision.images import check_face
+from edge_sdk.vision.images import check_image
 from edge_sdk.vision.resize import fit
 
 
@@ -22,13 +22,13 @@ class Embedder:
     Not thread-safe: one embedder owns one interpreter.
 
     Args:
-        backend: What runs the network, such as ``LiteRtBackend`` or ``FakeBackend``.
+        backend: Backend that runs the network, such as ``LiteRtBackend`` or ``FakeBackend``.
         card: The model card of that network.
         model_id: SHA-256 of the model file, 32 bytes.
-        status: What the backend is, where that was chosen; ``backend`` gives it back.
+        status: Result of choosing the backend, available as ``backend``. None derives it from the backend.
 
     Raises:
-        ModelContractError: The network is not what its card says.
+        ModelContractError: The network does not match its card.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Embedder:
             size *= side
         if size != card.dimension:
             raise ModelContractError(
-                f"expected an embedding of {card.dimension} values, as the card says, found {size}"
+                f"expected an embedding of {card.dimension} values, as stated in the card, found {size}"
                 f" in shape {list(backend.output.shape)}"
             )
         self._encode = make_encoder(card.input, backend.input)
@@ -61,17 +61,17 @@ class Embedder:
         delegate: str | Path | None = None,
         delegate_options: Mapping[str, str] | None = None,
     ) -> Embedder:
-        """Open a model file that edge-convert made.
+        """Open a model file from edge-convert.
 
         Args:
-            path: The .tflite with its card inside.
-            sha256: The digest it must have, hex; checked before anything is parsed.
-            threads: Interpreter threads.
-            delegate: A delegate's shared library, such as ``libedgetpu.so.1``. It must answer the card's
-                golden vectors; where it is missing or wrong, ``DelegateWarning`` says so and the CPU runs.
-                ``backend`` says which.
-            delegate_options: What to tell the delegate, as its maker names it. Where the card's thresholds were
-                measured with others, or with other kernels, ``EvidenceWarning`` says so.
+            path: A .tflite with a model card.
+            sha256: Expected digest, hex; checked before anything is parsed. None skips the check.
+            threads: Number of interpreter threads, 1 or more.
+            delegate: Shared library of a delegate, such as ``libedgetpu.so.1``. Its outputs must match the card's
+                golden vectors; otherwise, or if it is missing, ``DelegateWarning`` is issued and the CPU runs the
+                network. ``backend`` states the result. None uses the CPU.
+            delegate_options: Options of the delegate, as its documentation names them. ``EvidenceWarning`` is
+                issued if the card's thresholds were measured with other options or kernels.
 
         Raises:
             ModelError: The file is missing, altered, not a model, the interpreter refuses it, or neither the
@@ -104,7 +104,7 @@ class Embedder:
         Raises:
             InputError: Not (H, W, C) uint8, a side under 16 px, or the network gives no direction.
         """
-        check_face(face, self._channels)
+        check_image(face, self._channels)
         self._encode(fit(face, self._height, self._width), self._backend.input_view())
         self._backend.invoke()
         return unit_embedding(self._backend.output_view(), self._zero_point)

@@ -1,4 +1,4 @@
-"""What a face in a frame is: a box, five landmarks, a score."""
+"""Detected faces: box, landmarks and score."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ LEFT_EYE, RIGHT_EYE, NOSE, LEFT_MOUTH, RIGHT_MOUTH = range(5)
 
 @dataclass(frozen=True, eq=False)
 class Face:
-    """One face in a frame, in the frame's pixels; a box may reach over the frame's edge.
+    """One face in a frame, in the frame's pixels; its box may extend beyond the frame.
 
     Args:
         box: Left, top, width, height.
         landmarks: Shape (5, 2), float64, (x, y) of the left eye, right eye, nose and left and right mouth
             corner, left and right as seen in the image.
-        score: 0..1, the detector's own; higher is more likely a face. It is no probability.
+        score: The detector's own score, 0..1; higher means more likely a face. It is not a probability.
     """
 
     box: tuple[float, float, float, float]
@@ -36,7 +36,7 @@ class Face:
 
     @property
     def area_px(self) -> float:
-        """Area of the box."""
+        """Area of the box in square pixels."""
         return self.box[2] * self.box[3]
 
 
@@ -44,19 +44,19 @@ class FaceDetector(Protocol):
     """Finds the faces in a frame."""
 
     def detect(self, frame: UInt8Array) -> tuple[Face, ...]:
-        """The faces of an RGB frame of shape (H, W, 3), uint8; the best score first."""
+        """Find the faces of an RGB frame of shape (H, W, 3), uint8; the best score first."""
 
 
 def largest(faces: Sequence[Face]) -> Face | None:
-    """The face with the largest box, which is whom a door has before it; None where there is none."""
+    """Choose the face with the largest box, the usual one in front of a door; None if there is no face."""
     return max(faces, key=lambda face: face.area_px, default=None)
 
 
 def central(faces: Sequence[Face], height: int, width: int) -> Face | None:
-    """The face whose centre is nearest to the frame's, in sizes of the face; None where there is none.
+    """Choose the face whose centre is nearest to the frame's, in units of the face's size; None if there is no face.
 
-    What a photograph is of: a small face in the middle comes before a large one at the edge only where it is
-    nearer by its own measure.
+    This is the usual subject of a photograph. The unit favours a large face at the edge over a small face that is
+    slightly nearer to the middle.
     """
     middle = np.array([width / 2, height / 2])
 

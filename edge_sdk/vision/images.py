@@ -1,4 +1,4 @@
-"""Images from files into arrays, and arrays to the network's size. Pillow loads when a file is read."""
+"""Reading of image files into arrays, and checks of such arrays. Pillow is imported when a file is read."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from edge_sdk.types import UInt8Array
 MIN_SIDE_PX = 16
 MAX_PIXELS = 40_000_000
 MAX_FILE_BYTES = 64 << 20
-#: Every decoder is attack surface; these three are what cameras, face sets and tools write.
+#: Every decoder is attack surface; these three formats are enough for cameras, face data sets and tools.
 FORMATS = ("JPEG", "PNG", "PPM")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".pgm")
 
-# What can be turned into 8-bit RGB or grey with nothing lost or invented.
+# Pillow modes that convert to 8-bit RGB or grey without loss.
 _MODES = ("RGB", "L", "1", "P")
 
 
@@ -35,14 +35,14 @@ def read_image(
         source: A path, or an open binary file.
         color: ``gray`` for one channel (ITU-R BT.601 luma), otherwise RGB. A grey image becomes RGB with
             three equal channels.
-        name: What to call the image in an error.
-        max_pixels: What a file may claim to hold; decoding takes up to 10 bytes for each pixel, however short the file.
+        name: Name of the image in error messages; the path if None.
+        max_pixels: Most pixels of the image; decoding takes up to 10 bytes per pixel, however small the file is.
 
     Returns:
-        Shape (H, W, 3) or (H, W, 1), uint8; rotated as its EXIF orientation says.
+        Shape (H, W, 3) or (H, W, 1), uint8; rotated by its EXIF orientation.
 
     Raises:
-        InputError: Unreadable, damaged, another format, too large, or with transparency, 16 bits or CMYK.
+        InputError: Unreadable, damaged, another format, too large, with transparency, 16 bits per channel or CMYK.
     """
     name = name or (str(source) if isinstance(source, (str, Path)) else "the image")
     try:
@@ -83,15 +83,15 @@ def read_image(
 def _check_mode(image: Any, name: str) -> None:
     transparent = "transparency" in image.info
     if image.mode not in _MODES or transparent:
-        found = f"{image.mode} with transparency" if transparent else image.mode
+        mode = f"{image.mode} with transparency" if transparent else image.mode
         raise InputError(
-            f"{name}: expected an 8-bit RGB or greyscale image, found mode {found}",
+            f"{name}: expected an 8-bit RGB or greyscale image, found mode {mode}",
             hint="save it as 8-bit RGB or greyscale, without transparency",
         )
 
 
-def check_face(face: Any, channels: int) -> UInt8Array:
-    """Refuse what is not an image array.
+def check_image(face: Any, channels: int) -> UInt8Array:
+    """Check that a value is an image array, and return it.
 
     Raises:
         InputError: Not (H, W, channels) uint8, or a side under 16 px.
@@ -102,8 +102,8 @@ def check_face(face: Any, channels: int) -> UInt8Array:
         or face.ndim != 3
         or face.shape[2] != channels
     ):
-        found = f"{face.dtype} {list(face.shape)}" if isinstance(face, np.ndarray) else type(face).__name__
-        raise InputError(f"expected a uint8 image of shape (H, W, {channels}), found {found}")
+        kind = f"{face.dtype} {list(face.shape)}" if isinstance(face, np.ndarray) else type(face).__name__
+        raise InputError(f"expected a uint8 image of shape (H, W, {channels}), found {kind}")
     if min(face.shape[:2]) < MIN_SIDE_PX:
         raise InputError(
             f"expected an image of at least {MIN_SIDE_PX}x{MIN_SIDE_PX} px, found {face.shape[0]}x{face.shape[1]}"

@@ -1,6 +1,6 @@
-"""Presentation attack detection: is it a person, or a picture of one?
+"""Presentation attack detection: distinguish a person from a picture of a person (terms of ISO/IEC 30107-3).
 
-An RGB camera alone cannot tell for certain; docs/explanation/faces.md says what it can. Terms of ISO/IEC 30107-3.
+An RGB camera alone cannot decide this with certainty; docs/explanation/faces.md states what it can do.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from edge_sdk.model.network_card import PRESENTATION_ATTACK_DETECTOR
 from edge_sdk.runtime.network import Network
 from edge_sdk.types import FloatArray, UInt8Array
 from edge_sdk.vision.faces import Face
-from edge_sdk.vision.images import check_face
+from edge_sdk.vision.images import check_image
 from edge_sdk.vision.resize import resize_bilinear
 
 _LIVE_CLASS, _CLASSES = 1, 3
@@ -26,12 +26,12 @@ _MAX_CROP_SCALE = 16.0
 
 @dataclass(frozen=True)
 class Presentation:
-    """What a presentation attack detector found.
+    """Result of presentation attack detection on one face.
 
     Args:
-        score: 0..1, higher is more likely a person before the camera (bona fide).
-        threshold: From where on it counts as one.
-        parts: Each network's own score.
+        score: 0..1; higher means more likely a person in front of the camera (bona fide).
+        threshold: Lowest score of a bona fide presentation, 0..1.
+        parts: Score of each network.
     """
 
     score: float
@@ -40,33 +40,32 @@ class Presentation:
 
     @property
     def bona_fide(self) -> bool:
-        """Whether it counts as a person; a score that is no number never does."""
+        """True if the score reaches the threshold; always False for a score that is NaN."""
         return self.score >= self.threshold
 
 
 class PresentationAttackDetector(Protocol):
-    """Judges one face of one frame."""
+    """Detects presentation attacks on one face of one frame."""
 
     def assess(self, frame: UInt8Array, face: Face) -> Presentation:
-        """Judge a face of an RGB frame of shape (H, W, 3), uint8."""
+        """Score a face of an RGB frame of shape (H, W, 3), uint8."""
 
 
 class MiniFasNet:
-    """Minivision's Silent-Face networks: crops of several sizes around the box, their answers averaged.
+    """Minivision's Silent-Face networks: the mean score of networks that see crops of different sizes.
 
-    Each network sees its crop of the face's box times its ``crop_scale``, which shows what is around the face: the
-    edge of a print or a screen. They were trained on crops sampled bilinearly without smoothing, so they get
-    such.
+    Each network sees the face's box enlarged by its ``crop_scale``, so that the edge of a print or a screen is
+    visible. The crops are resized by bilinear sampling without smoothing, as in training.
 
     Args:
         networks: One or more, with ``crop_scale`` in their cards' parameters.
-        threshold: From which mean score on a face is bona fide. One half is where the networks' makers put it;
-            measure your own with your camera, your light and your attacks.
+        threshold: Lowest mean score of a bona fide presentation, above 0 and up to 1. The default is that of the
+            networks' authors; measure your own with your camera, your light and your attacks.
 
     Raises:
-        InputError: No network, or a threshold outside 0..1.
-        ModelCardError: A card names another method, or no crop scale.
-        ModelContractError: A network does not give three classes.
+        InputError: There is no network, or the threshold is out of range.
+        ModelCardError: A card names another method, or has no crop scale.
+        ModelContractError: A network does not output three classes.
     """
 
     def __init__(self, networks: Sequence[Network], *, threshold: float = 0.5) -> None:
@@ -81,7 +80,12 @@ class MiniFasNet:
 
     @classmethod
     def open(cls, *paths: str | Path, threshold: float = 0.5, threads: int = 1) -> MiniFasNet:
-        """Open the files that ``edge-convert auxiliary --method minifasnet`` made.
+        """Open files from ``edge-convert auxiliary --method minifasnet``.
+
+        Args:
+            paths: One .tflite for each network.
+            threshold: Lowest mean score of a bona fide presentation, above 0 and up to 1.
+            threads: Number of interpreter threads, 1 or more.
 
         Raises:
             ModelError: A file is missing, altered, or not such a network.
@@ -91,16 +95,16 @@ class MiniFasNet:
         return cls([Network.open(path, task=task, threads=threads) for path in paths], threshold=threshold)
 
     def assess(self, frame: UInt8Array, face: Face) -> Presentation:
-        """Judge a face.
+        """Score a face.
 
         Args:
-            frame: Shape (H, W, 3), uint8, RGB; as the camera gave it, not enlarged or sharpened.
-            face: Its box is what is looked around.
+            frame: Shape (H, W, 3), uint8, RGB; as captured, not enlarged or sharpened.
+            face: Face whose box is scored.
 
         Raises:
-            InputError: Not a frame, or a box without an area or outside the frame.
+            InputError: Not a frame, or the box has no area or is outside the frame.
         """
-        check_face(frame, 3)
+        check_image(frame, 3)
         parts = tuple(self._live(network, frame, face) for network in self._networks)
         return Presentation(float(np.mean(parts)), self.threshold, parts)
 
@@ -112,18 +116,18 @@ class MiniFasNet:
 
 
 def surroundings(frame: UInt8Array, face: Face, scale: float) -> UInt8Array:
-    """The part of a frame around a face's box, so many times as large, moved and shrunk to lie inside the frame.
+    """Cut out the surroundings of a face: its box enlarged around its centre, shifted to fit into the frame.
 
     Args:
         frame: Shape (H, W, 3), uint8.
-        face: Whose box.
-        scale: How many times as wide and as high; less where the frame has no room.
+        face: Face whose box is enlarged.
+        scale: Factor of width and height; reduced if the frame is too small.
 
     Returns:
         A view, shape (h, w, 3).
 
     Raises:
-        InputError: A box without an area, or outside the frame.
+        InputError: The box has no area, or is outside the frame.
     """
     rows, columns = frame.shape[:2]
     left, top, width, height = face.box
@@ -131,19 +135,19 @@ def surroundings(frame: UInt8Array, face: Face, scale: float) -> UInt8Array:
     if not (np.isfinite(face.box).all() and width >= 1 and height >= 1 and inside):
         raise InputError(f"expected a face's box in a frame of {rows}x{columns}, found {face.box}")
     scale = min(scale, (columns - 1) / width, (rows - 1) / height)
-    x = _placed(left + width / 2, width * scale, columns)
-    y = _placed(top + height / 2, height * scale, rows)
+    x = _span(left + width / 2, width * scale, columns)
+    y = _span(top + height / 2, height * scale, rows)
     return frame[y, x]
 
 
-def _placed(middle: float, length: float, available: int) -> slice:
-    """Where a stretch lies around a middle, moved to lie between 0 and the last pixel."""
+def _span(middle: float, length: float, available: int) -> slice:
+    """Compute a span of pixels around a middle, shifted to be between 0 and the last pixel."""
     start = min(max(middle - length / 2, 0.0), max(available - 1 - length, 0.0))
     return slice(int(start), min(int(start + length) + 1, available))
 
 
 def _share(logits: FloatArray) -> float:
-    """The live class's share after softmax; nothing finite is no person."""
+    """Compute the softmax share of the live class; 0 if a logit is not finite."""
     if not np.isfinite(logits).all():
         return 0.0
     powers = np.exp(logits.astype(np.float64) - logits.max())
@@ -159,7 +163,7 @@ def _check(network: Network) -> None:
     if not 1 <= card.parameters.get("crop_scale", 0.0) <= _MAX_CROP_SCALE:
         raise ModelCardError(
             f"network card: expected a crop_scale of 1..{_MAX_CROP_SCALE:g}, found {dict(card.parameters)}",
-            hint="convert it again and say --crop-scale",
+            hint="convert it again with --crop-scale",
         )
     shapes = list(network.shapes.values())
     if shapes != [(1, _CLASSES)]:

@@ -1,7 +1,6 @@
-"""How good a sample of a face is, in numbers with units, and what a person can do where it is not good enough.
+"""Quality measures of a face sample, limits for them, and hints for the person in front of the camera.
 
-Every measure is of the crop that the embedder would see, or of the five landmarks: what is measured is what is
-compared. No network is needed.
+Every measure is computed from the embedder's crop or from the five landmarks, without a network.
 """
 
 from __future__ import annotations
@@ -23,39 +22,38 @@ from edge_sdk.vision.pose import Pose, pose_of
 _SIDE = 112
 _CONTRACT = InputContract(_SIDE, _SIDE, "rgb", (0.0,) * 3, (1.0,) * 3, arcface(_SIDE, _SIDE))
 _TEMPLATE = as_complex(ARCFACE_112)
-# ISO/IEC 29794-5 and the OFIQ reference implementation count luma levels up to 25 and from 247 on as exposed wrongly.
+# ISO/IEC 29794-5 and the OFIQ reference implementation count luma levels up to 25 and from 247 as badly exposed.
 _DARK, _BRIGHT = 25, 247
-# Past 60 degrees of yaw the landmarks are guesses, and so would be a distance made of them.
+# Beyond 60 degrees of yaw the landmarks are unreliable, and so is a distance computed from them.
 _LEAST_COSINE = 0.5
 # ITU-R BT.601 luma in 1/256.
 _LUMA = np.array([77, 150, 29], np.float32)
 _LEVEL = 256
-# Rows and columns of the aligned crop that a face fills, hair and background left out; and in it those of the eyes.
+# Rows and columns of the face in the aligned crop, without hair and background; and those of the eyes in this part.
 _FACE = (slice(30, 106), slice(26, 86))
 _EYES = (slice(14, 30), slice(2, 24)), (slice(14, 30), slice(36, 58))
 
 
 @dataclass(frozen=True)
 class Quality:
-    """What was measured of one face.
+    """Quality measures of one face.
 
     Args:
-        eye_distance_px: Between the eyes' centres, in the frame, over the cosine of the yaw, so that a turned head
-            counts as near as it is (ISO/IEC 29794-5, inter-eye distance).
-        sharpness: Standard deviation of the crop's Laplacian as a share of that of its luma; blur lowers
-            it, contrast does not change it (after Pech-Pacheco et al. 2000, doi 10.1109/ICPR.2000.903548).
+        eye_distance_px: Distance between the eyes' centres in the frame, divided by the cosine of the yaw to
+            compensate for a turned head (ISO/IEC 29794-5, inter-eye distance).
+        sharpness: Standard deviation of the crop's Laplacian divided by that of its luma. Blur lowers it, contrast
+            does not change it (after Pech-Pacheco et al. 2000, doi 10.1109/ICPR.2000.903548).
         brightness: Mean luma of the face, 0..255 (ITU-R BT.601).
         contrast: Standard deviation of that luma, in levels.
         exposed_wrongly: Share of the face's pixels that are nearly black or nearly white, 0..1 (ISO/IEC 29794-5,
             under- and over-exposure).
         pose: Head pose in degrees, from the landmarks.
-        landmark_misfit: RMS distance of the landmarks to a frontal face's after alignment, as a share of the
-            distance between the eyes: large where the head is turned, or a landmark was guessed behind a
-            hand or a mask.
-        eye_contrast: Least standard deviation of luma around an eye, as a share of the face's: low behind dark
-            glasses and hair, but also in shade and on dark skin. A hint, no proof.
+        landmark_misfit: RMS distance of the aligned landmarks to a frontal face's, divided by the distance between
+            the eyes. It is large if the head is turned, or if a landmark is hidden by a hand or a mask.
+        eye_contrast: Lower of the two eyes' standard deviations of luma, divided by the face's. It is low behind
+            dark glasses and hair, but also in shade and on dark skin: an indication, not a proof.
         detection: The detector's score, 0..1.
-        rival: Area of the next largest face as a share of this one's, 0 where it is alone.
+        rival: Area of the second largest face divided by this one's, 0 if this is the only face.
     """
 
     eye_distance_px: float
@@ -72,23 +70,23 @@ class Quality:
 
 @dataclass(frozen=True)
 class Limits:
-    """From where on a sample is refused; see docs/explanation/faces.md for where each number comes from.
+    """Limits beyond which a sample is refused; docs/explanation/faces.md states the origin of each number.
 
     Args:
-        min_eye_distance_px: Under it the crop is mostly enlargement.
-        min_sharpness: Under it the face is a blur.
-        min_brightness: Under it the face is in the dark.
-        max_brightness: Over it the light is in the lens or on the face.
-        min_contrast: Under it there is nothing to see: fog, a covered lens.
-        max_exposed_wrongly: Over it what would be compared is missing.
-        max_yaw_deg: Left or right.
-        max_pitch_deg: Up or down; the least certain of the three.
-        max_roll_deg: Tilted; alignment takes it out, so the limit is wide.
-        max_landmark_misfit: Over it the landmarks are no face's.
-        min_eye_contrast: Under it eyes may be covered. Zero, which refuses nobody: where it was tried at 0.2, whom
-            it refused was a man with dark skin in the shade.
-        min_detection: Under it the detector itself doubts.
-        max_rival: Over it there are two people, and which of them asks is not clear.
+        min_eye_distance_px: Below, the crop is mostly interpolated.
+        min_sharpness: Below, the face is blurred.
+        min_brightness: Below, the face is in the dark.
+        max_brightness: Above, the light is too strong or shines into the lens.
+        min_contrast: Below, there is fog or the lens is covered.
+        max_exposed_wrongly: Above, large parts of the face show no detail.
+        max_yaw_deg: Largest angle to the left or right.
+        max_pitch_deg: Largest angle up or down; the least certain of the three.
+        max_roll_deg: Largest tilt; wide, because alignment compensates it.
+        max_landmark_misfit: Above, the landmarks are not those of a face.
+        min_eye_contrast: Below, eyes may be covered. The default 0 never refuses: at 0.2 it refused a man with
+            dark skin in the shade.
+        min_detection: Below, the detector itself is uncertain.
+        max_rival: Above, there are two people, and it is unclear which of them is meant.
     """
 
     min_eye_distance_px: float = 30.0
@@ -108,12 +106,12 @@ class Limits:
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why a sample is not used: a failure to acquire (ISO/IEC 19795-1), a value and no exception.
+    """Reason for not using a sample: a failure to acquire (ISO/IEC 19795-1), as a value instead of an exception.
 
     Args:
-        reason: Stable, for programs and counts, such as ``too_far``.
+        reason: Stable identifier for programs and statistics, such as ``too_far``.
         message: What was expected and what was found.
-        hint: What the person before the camera can do.
+        hint: Instruction for the person in front of the camera.
     """
 
     reason: str
@@ -121,7 +119,7 @@ class Refusal:
     hint: str
 
     def error(self) -> AcquisitionError:
-        """The same as an exception, for who needs one."""
+        """Convert the refusal to an exception."""
         return AcquisitionError(self.message, reason=self.reason, hint=self.hint)
 
 
@@ -132,14 +130,13 @@ def assess(
 
     Args:
         frame: Shape (H, W, 3), uint8, RGB.
-        face: Whom to measure.
-        others: The frame's faces; this one among them does no harm.
-        crop: The face aligned to ArcFace's template at 112x112, where that is there already (an embedder with
-            that input wants it too); made here where None.
+        face: Face to measure.
+        others: All faces of the frame; ``face`` may be among them.
+        crop: The face aligned to ArcFace's template at 112x112, if the caller already has it. None computes it.
 
     Raises:
         InputError: Not a frame, or a crop of another size.
-        AcquisitionError: The landmarks are no face's.
+        AcquisitionError: The landmarks are not those of a face.
     """
     if crop is None:
         crop = align(frame, face.landmarks, _CONTRACT)
@@ -166,11 +163,11 @@ def assess(
 
 
 def refusals(quality: Quality, limits: Limits = Limits()) -> tuple[Refusal, ...]:
-    """Every reason not to use a sample, what helps most first; none where it is good enough."""
-    return tuple(_found_wrong(quality, limits))
+    """List every reason not to use a sample, the most helpful one first; empty if the sample is good enough."""
+    return tuple(_violations(quality, limits))
 
 
-def _found_wrong(q: Quality, m: Limits) -> Iterator[Refusal]:
+def _violations(q: Quality, m: Limits) -> Iterator[Refusal]:
     if q.rival > m.max_rival:
         yield Refusal("several_faces", f"another face is {q.rival:.0%} as large", "one person at a time")
     if q.eye_distance_px < m.min_eye_distance_px:
@@ -220,20 +217,20 @@ def _found_wrong(q: Quality, m: Limits) -> Iterator[Refusal]:
     if q.landmark_misfit > m.max_landmark_misfit:
         yield Refusal(
             "face_covered",
-            f"the landmarks are {q.landmark_misfit:.2f} eye distances off a face's",
+            f"the landmarks differ from a face's by {q.landmark_misfit:.2f} eye distances",
             "uncover the face",
         )
     if q.detection < m.min_detection:
         yield Refusal("uncertain", f"the detector's score is {q.detection:.2f}", "look at the camera")
 
 
-def _levels(what: str, found: float, wanted: float) -> str:
-    return f"expected a {what} {'above' if found < wanted else 'below'} {wanted:g} levels, found {found:.0f}"
+def _levels(measure: str, level: float, limit: float) -> str:
+    return f"expected a {measure} {'above' if level < limit else 'below'} {limit:g} levels, found {level:.0f}"
 
 
 def _luma(crop: UInt8Array) -> Float64Array:
-    """Luma in 1/256 of a level, whole numbers."""
-    # Exact: whole numbers below 2^24; numpy has no fast product of integers.
+    """Compute luma in 1/256 of a level, as whole numbers."""
+    # float32 is exact for whole numbers below 2^24, and numpy has no fast integer matrix product.
     luma: Float64Array = (crop.astype(np.float32) @ _LUMA).astype(np.float64)
     return luma
 
@@ -248,7 +245,7 @@ def _laplacian(luma: Float64Array) -> Float64Array:
 
 
 def _spread(values: Float64Array) -> tuple[float, float]:
-    """Mean and standard deviation of whole numbers so small that float64 adds up their squares exactly."""
+    """Compute mean and standard deviation of whole numbers whose squares float64 sums exactly."""
     flat = values.ravel()
     count, total, squares = flat.size, int(flat.sum()), int(flat.dot(flat))
     return total / count, math.sqrt(count * squares - total * total) / count

@@ -1,7 +1,7 @@
-"""YuNet's outputs into candidates (Wu et al. 2023, YuNet: a tiny millisecond-level face detector).
+"""Decoding of YuNet's outputs (Wu et al. 2023, YuNet: a tiny millisecond-level face detector).
 
-One prediction for each cell of three grids; a box by the offset of its centre and the logarithm of its sides
-in cells, landmarks by their offsets in cells, a score as the geometric mean of class and objectness.
+There is one prediction for each cell of three grids. A box is given by the offset of its centre and the logarithm
+of its sides, landmarks by their offsets, all in cells. The score is the geometric mean of class and objectness.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from numpy.typing import NDArray
 from edge_sdk.errors import ModelContractError
 from edge_sdk.runtime.network import Output
 from edge_sdk.types import Float64Array, FloatArray
-from edge_sdk.vision.candidates import Candidates, sound
+from edge_sdk.vision.candidates import Candidates, valid_candidates
 
 STRIDES = (8, 16, 32)
-#: e^8 cells is wider than any frame; beyond it float64 would overflow on a broken network.
+#: e^8 cells is wider than any frame; the limit prevents an overflow of float64 with a broken network.
 _MAX_LOG_SIDE = 8.0
 
 
 class YuNetDecoder:
-    """Decodes for one input size.
+    """Decoder for one input size.
 
     Args:
-        height: Of the network's input, a multiple of 32.
-        width: The same.
-        shapes: Of the network's outputs, by name.
+        height: Height of the network's input in pixels, a multiple of 32.
+        width: Width of the network's input in pixels, a multiple of 32.
+        shapes: Shapes of the network's outputs, by name.
 
     Raises:
-        ModelContractError: The outputs are not YuNet's at this size.
+        ModelContractError: The outputs are not those of YuNet at this size.
     """
 
     blends = False
@@ -42,19 +42,19 @@ class YuNetDecoder:
         for stride in STRIDES:
             rows, columns = height // stride, width // stride
             for name, values in (("cls", 1), ("obj", 1), ("bbox", 4), ("kps", 10)):
-                found = shapes.get(f"{name}_{stride}")
-                if found != (1, rows * columns, values):
+                shape = shapes.get(f"{name}_{stride}")
+                if shape != (1, rows * columns, values):
                     raise ModelContractError(
-                        f"expected YuNet's output {name}_{stride} of shape {[1, rows * columns, values]}, found {found}"
+                        f"expected YuNet's output {name}_{stride} of shape {[1, rows * columns, values]}, found {shape}"
                     )
             cells = np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), axis=-1).reshape(-1, 2)
             corners.append(np.column_stack([cells, np.full(len(cells), stride)]))
-        # Of all cells, one grid after the other: column, row, stride.
+        # Column, row and stride of all cells, one grid after the other.
         self._cells = np.concatenate(corners).astype(np.float64)
         self._first = dict(zip(STRIDES, np.cumsum([0, *map(len, corners)]).tolist(), strict=False))
 
     def decode(self, outputs: Mapping[str, Output], min_score: float) -> Candidates:
-        """Candidates at or above a score, in pixels of the network's input."""
+        """Decode the candidates at or above a score, in pixels of the network's input."""
         parts = [
             part for stride in STRIDES if (part := self._likely(outputs, stride, min_score**2)) is not None
         ]
@@ -66,16 +66,20 @@ class YuNetDecoder:
         centres = (cells + box[:, :2]) * stride
         sides = np.exp(np.minimum(box[:, 2:], _MAX_LOG_SIDE).astype(np.float64)) * stride
         landmarks = (cells[:, None] + points.reshape(-1, 5, 2)) * stride[:, None]
-        return sound(
+        return valid_candidates(
             Candidates(np.concatenate([centres - sides / 2, sides], axis=1), landmarks, np.sqrt(likely))
         )
 
     def _likely(
         self, outputs: Mapping[str, Output], stride: int, least: float
     ) -> tuple[NDArray[np.intp], Float64Array, FloatArray, FloatArray] | None:
-        """Which cells of a grid have a product of class and objectness to go by, that, their boxes and landmarks."""
+        """Select the cells of a grid by the product of class and objectness.
+
+        Returns:
+            Cell indices, products, boxes and landmarks; None if no cell reaches ``least``.
+        """
         classes, objects = outputs[f"cls_{stride}"], outputs[f"obj_{stride}"]
-        # Neither is more than 1: where one falls short, the product does.
+        # Neither factor exceeds 1, so both must reach what the product must reach.
         (rows,) = (classes.may_reach(least) & objects.may_reach(least)).nonzero()
         if not len(rows):
             return None
@@ -93,5 +97,5 @@ class YuNetDecoder:
 
 
 def _share(values: FloatArray) -> FloatArray:
-    """Cut to 0..1."""
+    """Clip to 0..1."""
     return np.minimum(np.maximum(values, 0), 1)

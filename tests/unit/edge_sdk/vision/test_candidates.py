@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from edge_sdk.vision.candidates import MAX_CANDIDATES, Candidates, merge, overlap, sound
+from edge_sdk.vision.candidates import MAX_CANDIDATES, Candidates, merge, overlap, valid_candidates
 
 
 def candidates(boxes: object, scores: object) -> Candidates:
@@ -37,7 +37,7 @@ def test_the_same_boxes_are_kept_as_opencv_keeps(seed: int, count: int, share: f
     shares = np.array([overlap(box, boxes.astype(np.float64)) for box in boxes.astype(np.float64)])
     assume(np.abs(shares - share).min() > 1e-5)  # at the limit itself OpenCV's float32 falls either way
     kept = cv2.dnn.NMSBoxes(boxes.tolist(), scores.tolist(), 0.0, share)
-    found = merge(sound(candidates(boxes, scores)), share, blend=False)
+    found = merge(valid_candidates(candidates(boxes, scores)), share, blend=False)
     assert np.array_equal(found.boxes, boxes[np.asarray(kept).ravel()])
 
 
@@ -55,7 +55,7 @@ def test_after_merging_nothing_is_left_to_merge_and_nothing_comes_from_nowhere(
 ) -> None:
     rng = np.random.default_rng(seed)
     boxes = np.concatenate([rng.uniform(0, 60, (30, 2)), rng.uniform(5, 40, (30, 2))], axis=1)
-    before = sound(candidates(boxes, rng.uniform(0.1, 1, 30)))
+    before = valid_candidates(candidates(boxes, rng.uniform(0.1, 1, 30)))
     after = merge(before, 0.3, blend=blend)
     assert 1 <= len(after) <= 30
     assert after.scores[0] == before.scores[0]
@@ -67,13 +67,13 @@ def test_after_merging_nothing_is_left_to_merge_and_nothing_comes_from_nowhere(
 
 def test_broken_numbers_are_no_candidates() -> None:
     boxes = [[0, 0, 5, 5], [np.nan, 0, 5, 5], [0, 0, np.inf, 5], [0, 0, 0, 5], [0, 0, -1, 5], [1, 1, 5, 5]]
-    found = sound(candidates(boxes, [0.5, 0.9, 0.9, 0.9, 0.9, 0.7]))
+    found = valid_candidates(candidates(boxes, [0.5, 0.9, 0.9, 0.9, 0.9, 0.7]))
     assert found.scores.tolist() == [0.7, 0.5]
-    assert len(sound(candidates([[0, 0, 5, 5]], [np.nan]))) == 0
+    assert len(valid_candidates(candidates([[0, 0, 5, 5]], [np.nan]))) == 0
 
 
 def test_their_number_is_bounded_and_the_best_stay() -> None:
     count = MAX_CANDIDATES * 3
-    found = sound(candidates(np.tile([0, 0, 5, 5], (count, 1)), np.arange(count) / count))
+    found = valid_candidates(candidates(np.tile([0, 0, 5, 5], (count, 1)), np.arange(count) / count))
     assert len(found) == MAX_CANDIDATES
     assert found.scores[0] == (count - 1) / count

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from edge_sdk.errors import InputError
-from edge_sdk.vision.images import check_face, read_image
+from edge_sdk.vision.images import check_image, read_image
 
 
 def photo(height: int = 40, width: int = 48, seed: int = 0) -> np.ndarray:
@@ -245,11 +245,11 @@ def test_the_samples_are_read(products: list[Any]) -> None:
 )
 def test_what_is_no_image_array_is_refused_and_described(face: Any, found: str) -> None:
     with pytest.raises(InputError, match=rf"expected .*found (uint8 )?{found}"):
-        check_face(face, 3)
+        check_image(face, 3)
 
 
 def test_sixteen_pixels_are_enough() -> None:
-    assert check_face(np.zeros((16, 16, 3), np.uint8), 3).shape == (16, 16, 3)
+    assert check_image(np.zeros((16, 16, 3), np.uint8), 3).shape == (16, 16, 3)
 
 
 def test_without_pillow_the_error_says_what_to_install(run_python: Callable[..., Any]) -> None:
