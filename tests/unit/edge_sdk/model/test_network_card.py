@@ -37,7 +37,7 @@ def test_a_card_comes_back_as_it_was_written() -> None:
         ("schema", "edge-sdk/model-card/1", "network-card"),
         ("task", "embedder", "face detector"),
         ("outputs", [], "outputs"),
-        ("outputs", ["a", "a"], "names of their own"),
+        ("outputs", ["a", "a"], "different names"),
         ("outputs", [1], "malformed"),
         ("outputs", None, "malformed"),
         ("parameters", {"crop_scale": "2.7"}, "malformed"),

@@ -151,7 +151,7 @@ def test_outside_the_image_is_black() -> None:
     ],
 )
 def test_a_transform_that_flattens_is_refused(matrix: np.ndarray) -> None:
-    with pytest.raises(InputError, match="turned round"):
+    with pytest.raises(InputError, match="can be inverted"):
         warp(photograph(32, 32), matrix, 16, 16)
 
 

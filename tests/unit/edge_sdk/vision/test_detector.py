@@ -155,9 +155,9 @@ def test_a_large_frame_takes_little_memory_beside_itself() -> None:
 
 
 def test_too_small_a_wish_for_so_large_a_frame_says_what_to_do() -> None:
-    with pytest.raises(InputError, match="64 looks") as error:
+    with pytest.raises(InputError, match="64 tiles") as error:
         Detector(network(), smallest_face_px=3).detect(np.zeros((3000, 4000, 3), np.uint8))
-    assert "cut out" in (error.value.hint or "")
+    assert "crop the region" in (error.value.hint or "")
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,7 @@ def test_the_network_gets_the_channel_order_of_its_card(
 @pytest.mark.parametrize(
     ("backend", "says"),
     [
-        (fake(outputs=3), "embedding of 2 values, as the card says, found 3"),
+        (fake(outputs=3), "embedding of 2 values, as stated in the card, found 3"),
         (fake(shape=(1, 112, 96, 3)), r"input tensor of shape \[1, 96, 96, 3\], found \[1, 112, 96, 3\]"),
         (fake(shape=(1, 3, 96, 96)), r"found \[1, 3, 96, 96\]"),
         (fake(shape=(1, 96, 96, 1)), r"found \[1, 96, 96, 1\]"),
