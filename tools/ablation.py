@@ -1,9 +1,9 @@
-"""What each int8 step is worth on your own models: every recipe variant, made and measured on the same images.
+"""Measure what each int8 step gains on your own models: build every recipe variant and compare them on the same images.
 
 python -m tools.ablation --models face.tflite other.onnx --size 112x112 --color rgb --range 0..255 \\
     --calibration crops/ --images people/
 
-Ranges and searches see the calibration images alone; everything printed is measured on the labelled ones.
+Ranges and searches use only the calibration images; all printed figures are measured on the labelled images.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ from edge_sdk.matching import cosine
 from edge_sdk.model.card import InputContract
 
 SCHEMA = "edge-sdk/int8-ablation/1"
-WITNESS_IMAGES = 16
-#: Changes to the plain recipe, and kinds of operators that stay in float. What a search finds, and that without
-#: each of its parts, comes after them.
+VERIFICATION_IMAGES = 16
+#: Name, changes to the plain recipe, and kinds of operators that stay in float. The recipe found by a search, complete
+#: and without each of its parts, follows these steps.
 Step = tuple[str, dict[str, Any], tuple[str, ...]]
 STEPS: tuple[Step, ...] = (
     ("plain", {}, ()),
@@ -59,7 +59,7 @@ STEPS: tuple[Step, ...] = (
         ("DEPTHWISE_CONV_2D", "ADD"),
     ),
 )
-#: The same for a recipe that leaves nothing in float, which mirrors slopes and spells PReLU out to begin with.
+#: The steps for a recipe that leaves nothing in float; it already mirrors slopes and decomposes PReLU.
 INTEGER_STEPS: tuple[Step, ...] = (
     *(step for step in STEPS if not step[2] and step[0] != "E, mirrored slopes"),
     (
@@ -74,16 +74,16 @@ INTEGER_STEPS: tuple[Step, ...] = (
 
 @dataclass(frozen=True)
 class Row:
-    """One variant of one model.
+    """Measurements of one variant of one model.
 
     Args:
-        what: The variant in words.
-        cosine_mean: Of an image's float and int8 embedding, over the labelled images.
-        cosine_min: The least.
-        difference: TAR of int8 minus TAR of float32 with its paired interval, or why there is none.
-        time_ratio: Time of the fastest inference over that of float32, in turns within one run.
-        float_operators: How many operators the recipe leaves in float.
-        recipe: How it was made, to be replayed.
+        what: Name of the variant.
+        cosine_mean: Mean cosine of an image's float and int8 embeddings, over the labelled images.
+        cosine_min: Lowest of these cosines.
+        difference: TAR of int8 minus TAR of float32 with its paired interval, or the reason why it is unknown.
+        time_ratio: Time of the fastest inference divided by that of float32, measured alternately in one run.
+        float_operators: Number of operators that the recipe leaves in float.
+        recipe: The recipe, which can be replayed.
     """
 
     what: str
@@ -95,7 +95,7 @@ class Row:
     recipe: Recipe
 
     def to_json(self) -> dict[str, Any]:
-        """The row as JSON values."""
+        """Return the row as JSON values."""
         return {
             "what": self.what,
             "cosine_mean": self.cosine_mean,
@@ -107,7 +107,7 @@ class Row:
         }
 
     def line(self) -> str:
-        """The row for a terminal; losses in points of TAR."""
+        """Return the row as text for a terminal; differences in points of TAR."""
         return (
             f"{self.what:<34} {self.cosine_mean:.4f} / {self.cosine_min:.4f}  {_points(self.difference):<26}"
             f" {self.time_ratio:>5.2f}x {self.float_operators:>3}"
@@ -115,30 +115,39 @@ class Row:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the ablation; returns the exit code."""
+    """Run the ablation and return the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m tools.ablation", description=(__doc__ or "").split("\n")[0]
     )
     parser.add_argument(
-        "--models", nargs="+", type=Path, required=True, help="trained models with one input contract"
+        "--models", nargs="+", type=Path, required=True, help="trained models that share one input contract"
     )
-    parser.add_argument("--calibration", type=Path, required=True, help="crops for ranges and searches")
     parser.add_argument(
-        "--images", type=Path, required=True, help="labelled crops, subject/image, to measure on"
+        "--calibration", type=Path, required=True, help="folder of crops for ranges and searches"
     )
-    parser.add_argument("--fmr", type=float, default=1e-3, help="where TAR is compared (default: 1e-3)")
+    parser.add_argument(
+        "--images", type=Path, required=True, help="labelled crops to measure on, as subject/image"
+    )
+    parser.add_argument(
+        "--fmr", type=float, default=1e-3, help="FMR at which TAR is compared, 0..1 (default: 1e-3)"
+    )
     parser.add_argument(
         "--recipe",
         default="cpu_int8",
         choices=("cpu_int8", "full_int8"),
-        help="what the variants change (default: cpu_int8)",
+        help="recipe that the variants change (default: cpu_int8)",
     )
-    parser.add_argument("--min-cosine", type=share, default=0.997, help="what the search aims at")
     parser.add_argument(
-        "--replicates", type=int, default=1000, help="of the interval's bootstrap (default: 1000)"
+        "--min-cosine",
+        type=share,
+        default=0.997,
+        help="mean cosine that the search aims at, 0..1 (default: 0.997)",
     )
-    parser.add_argument("--no-search", action="store_true", help="the steps alone, without a search")
-    parser.add_argument("--json", action="store_true", help="print JSON, for a program to read")
+    parser.add_argument(
+        "--replicates", type=int, default=1000, help="bootstrap replicates for the interval (default: 1000)"
+    )
+    parser.add_argument("--no-search", action="store_true", help="measure only the steps, without a search")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     add_contract(parser)
     parser.set_defaults(parser=parser)
     arguments = parser.parse_args(argv)
@@ -150,7 +159,7 @@ def _run(arguments: argparse.Namespace) -> int:
     images = read_calibration(str(arguments.calibration), contract)
     with stage("read labelled images") as progress:
         labelled = read_labelled(arguments.images, contract, progress=progress)
-    said = []
+    results = []
     for path in arguments.models:
         model = read_float(path, contract, images)
         rows = []
@@ -171,17 +180,17 @@ def _run(arguments: argparse.Namespace) -> int:
             rows.append(row.to_json())
             if not arguments.json:
                 print(row.line(), flush=True)
-        said.append({"model": path.name, "source": model.source, "rows": rows})
+        results.append({"model": path.name, "source": model.source, "rows": rows})
     if arguments.json:
         data = {"name": labelled.data_set, "sha256": labelled.sha256, "images": len(labelled)}
-        value = {"schema": SCHEMA, "fmr": arguments.fmr, "data_set": data, "models": said}
+        value = {"schema": SCHEMA, "fmr": arguments.fmr, "data_set": data, "models": results}
         print(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False))
     return 0
 
 
 def read_float(path: Path, contract: InputContract, images: CalibrationSet) -> FloatModel:
-    """The float network of a trained model, as ``edge-convert convert`` makes it."""
-    inputs = real_inputs(images.held_out.pixels[:WITNESS_IMAGES], contract)
+    """Read a trained model as a float network, in the same way as ``edge-convert convert``."""
+    inputs = real_inputs(images.held_out.pixels[:VERIFICATION_IMAGES], contract)
     with stage(f"convert {path.name} to float"):
         return canonical(read_source(path, contract=contract, inputs=inputs), contract, inputs)
 
@@ -196,16 +205,16 @@ def ablate(
     min_cosine: float = 0.997,
     replicates: int = 1000,
 ) -> Iterator[Row]:
-    """Make and measure every variant of one model, one row at a time.
+    """Build and measure every variant of one model, one row at a time.
 
     Args:
         model: The float network.
-        images: What ranges and the search see.
-        labelled: What is measured on.
-        fmr: Where TAR is compared; each network at its own threshold.
-        recipe: The shipped recipe that the variants change.
-        min_cosine: What a search aims at; 0 leaves the search out.
-        replicates: Of the interval's bootstrap.
+        images: Calibration images for ranges and the search.
+        labelled: Images to measure on.
+        fmr: FMR at which TAR is compared, each network at its own threshold.
+        recipe: Name of the shipped recipe that the variants change.
+        min_cosine: Mean cosine that the search aims at; 0 omits the search.
+        replicates: Bootstrap replicates for the interval.
     """
     with stage("calibrate") as progress:
         channels = channel_statistics(model.network, model.contract, images.ranges.pixels, progress=progress)
@@ -223,9 +232,9 @@ def ablate(
                 images.ranges.pixels,
                 progress=progress,
             )
-            found = embed_crops(network, model.contract, labelled.pixels, progress=progress)
-        cosines = cosine(vectors, found)
-        candidate = AllPairs(found, labelled.subjects)
+            embeddings = embed_crops(network, model.contract, labelled.pixels, progress=progress)
+        cosines = cosine(vectors, embeddings)
+        candidate = AllPairs(embeddings, labelled.subjects)
         difference = paired_differences(baseline, candidate, fmrs=[fmr], replicates=replicates)[0]
         ratio = time_ratio(network, model.network, model.contract, labelled.pixels[0])
         kept = len(recipe.keep_float)
@@ -235,37 +244,37 @@ def ablate(
     for what, change, kinds in INTEGER_STEPS if plain.quantizer == "integer" else STEPS:
         yield row(what, replace(plain, **change, keep_float=_of_kind(model.network, kinds)))
     if min_cosine:
-        found = search(model, images, plain, budget=CosineBudget(min_cosine)).recipe
-        for what, recipe in _without_each(found):
+        best = search(model, images, plain, budget=CosineBudget(min_cosine)).recipe
+        for what, recipe in _without_each_part(best):
             yield row(what, recipe)
 
 
-def _without_each(found: Recipe) -> Iterator[tuple[str, Recipe]]:
-    """A recipe, and the same without each of its parts."""
-    yield "search", found
-    if found.equalize:
-        yield "search, without equalization", replace(found, equalize="")
-    if found.ranges != "min_max":
-        yield "search, with min/max ranges", replace(found, ranges="min_max")
-    if found.bias_correction:
-        yield "search, without bias correction", replace(found, bias_correction=False)
-    if found.keep_float:
-        yield "search, without float operators", replace(found, keep_float=())
+def _without_each_part(recipe: Recipe) -> Iterator[tuple[str, Recipe]]:
+    """Yield a recipe, and then the recipe without each of its parts."""
+    yield "search", recipe
+    if recipe.equalize:
+        yield "search, without equalization", replace(recipe, equalize="")
+    if recipe.ranges != "min_max":
+        yield "search, with min/max ranges", replace(recipe, ranges="min_max")
+    if recipe.bias_correction:
+        yield "search, without bias correction", replace(recipe, bias_correction=False)
+    if recipe.keep_float:
+        yield "search, without float operators", replace(recipe, keep_float=())
 
 
 def _of_kind(network: bytes, kinds: Sequence[str]) -> tuple[str, ...]:
-    """Operators of these kinds by the name of their output; the network's own output stays int8."""
+    """Return the output names of operators of these kinds, except network outputs, which stay int8."""
     graph = Graph.parse(network)
     outputs = [indices(op.outputs)[0] for op in graph.operators if graph.op_name(op) in kinds]
     return tuple(sorted(graph.name(output) for output in outputs if output not in graph.outputs))
 
 
-def _points(found: PairedDifference | Unsupported) -> str:
-    if isinstance(found, Unsupported):
-        return found.reason
-    text = f"{100 * found.difference:+.2f}"
-    if isinstance(found.interval, Interval):
-        text += f" ({100 * found.interval.low:+.2f} .. {100 * found.interval.high:+.2f})"
+def _points(difference: PairedDifference | Unsupported) -> str:
+    if isinstance(difference, Unsupported):
+        return difference.reason
+    text = f"{100 * difference.difference:+.2f}"
+    if isinstance(difference.interval, Interval):
+        text += f" ({100 * difference.interval.low:+.2f} .. {100 * difference.interval.high:+.2f})"
     return text
 
 

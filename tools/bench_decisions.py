@@ -1,13 +1,13 @@
-"""Measure what each option of a decision is worth, on real images.
+"""Measure how each decision rule changes the error rates, on real images.
 
     python -m tools.bench_decisions face.cpu_int8.tflite \
         --images lfw_devtest_aligned112.tar --strangers lfw_calibration_aligned112.tar
 
-Thresholds come from all pairs of the `--strangers` set, one image per person and nobody of it in `--images`; what
-they do is measured on `--images`: subjects with enough images are enrolled, their other images are probes, and
-everybody else is a stranger. Which images are enrolled is drawn anew in each round.
+Thresholds come from all pairs of the `--strangers` set, which has one image per person and shares no person with
+`--images`. Error rates are measured on `--images`: subjects with enough images are enrolled, their other images are
+probes, and all other subjects are strangers. Each round draws the enrolled images again.
 
-Prints three tables: ways to decide, widths of the retry band, and what the checks at enrolment refuse.
+Prints three tables: decision rules, widths of the retry band, and rejections by the checks at enrolment.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ FPIR = 0.01
 
 
 @dataclass(frozen=True)
-class Door:
-    """One draw: who is enrolled with which images, and who stands before the door.
+class Draw:
+    """One random split of the images into references, probes and strangers.
 
     Attributes:
         references: Shape (S, k, D), float32, unit norm.
-        probes: Shape (P, D); images of the enrolled that were not enrolled.
-        owners: Shape (P,), the enrolled subject each probe shows.
-        strangers: Shape (Q, D).
-        stranger_subjects: Shape (Q,), which stranger it is.
+        probes: Shape (P, D); the other images of enrolled subjects.
+        owners: Shape (P,); index of the enrolled subject of each probe.
+        strangers: Shape (Q, D); images of subjects who are not enrolled.
+        stranger_subjects: Shape (Q,); the subject of each stranger image.
     """
 
     references: FloatArray
@@ -52,10 +52,12 @@ class Door:
     stranger_subjects: IntArray
 
 
-def draw(vectors: FloatArray, subjects: IntArray, captures: int, rng: np.random.Generator) -> Door:
-    """Enrol every subject that has more than `captures` images."""
+def draw(vectors: FloatArray, subjects: IntArray, captures: int, rng: np.random.Generator) -> Draw:
+    """Enrol every subject that has more than `captures` images, with images drawn at random."""
     order = rng.permutation(len(vectors))
-    place = np.empty(len(vectors), np.int64)  # of an image among its subject's, in the order drawn
+    place = np.empty(
+        len(vectors), np.int64
+    )  # rank of an image among the images of its subject, in random order
     counts: dict[int, int] = {}
     for row in order:
         place[row] = counts.get(int(subjects[row]), 0)
@@ -68,11 +70,11 @@ def draw(vectors: FloatArray, subjects: IntArray, captures: int, rng: np.random.
         references[number[int(subjects[row])], place[row]] = vectors[row]
     probes = inside & (place >= captures)
     owners = np.array([number[int(s)] for s in subjects[probes]])
-    return Door(references, vectors[probes], owners, vectors[~inside], subjects[~inside])
+    return Draw(references, vectors[probes], owners, vectors[~inside], subjects[~inside])
 
 
 def fused(probes: FloatArray, references: FloatArray, how: str) -> Float64Array:
-    """Scores of probes with subjects, shape (P, S): max, top2, mean, or centroid of a subject's templates."""
+    """Return scores of probes with subjects, shape (P, S): max, top2, mean, or centroid of a subject's templates."""
     count, captures, dimension = references.shape
     if how == "centroid":
         centres = references.astype(np.float64).sum(axis=1)
@@ -83,7 +85,7 @@ def fused(probes: FloatArray, references: FloatArray, how: str) -> Float64Array:
 
 
 def cohort_limits(references: FloatArray) -> Float64Array:
-    """For each subject, the highest score of its templates with those of anybody else enrolled."""
+    """Return for each subject the highest score of its templates with those of any other enrolled subject."""
     count, captures, dimension = references.shape
     flat = references.reshape(-1, dimension)
     scores = (flat @ flat.T).reshape(count, captures, count, captures).max(axis=(1, 3))
@@ -93,9 +95,12 @@ def cohort_limits(references: FloatArray) -> Float64Array:
 
 @dataclass(frozen=True)
 class Margins:
-    """How far above its rule's threshold every probe is, so that any threshold can be tried afterwards.
+    """Decision scores of all probes under one rule; a probe is accepted at threshold t if its score is at least t.
 
-    A probe is accepted at threshold t when `score >= t` and it is not `barred`.
+    Attributes:
+        mated: Shape (P,); scores of probes of enrolled subjects, -inf if the rule rejects them.
+        right: Shape (P,), bool; True if the best subject is the probe's own.
+        strangers: Shape (Q,); scores of strangers, -inf if the rule rejects them.
     """
 
     mated: Float64Array
@@ -103,12 +108,12 @@ class Margins:
     strangers: Float64Array
 
     @classmethod
-    def of(cls, door: Door, how: str, *, margin: float = 0.0, subject_limits: bool = False) -> Margins:
-        """Apply a rule: its fusion, a margin to the runner-up, thresholds per subject."""
-        limits = cohort_limits(door.references) if subject_limits else None
-        mated, who = _top(fused(door.probes, door.references, how), margin, limits)
-        strangers, _ = _top(fused(door.strangers, door.references, how), margin, limits)
-        return cls(mated, who == door.owners, strangers)
+    def of(cls, split: Draw, how: str, *, margin: float = 0.0, subject_limits: bool = False) -> Margins:
+        """Apply a rule: score fusion, a margin to the second-best subject, thresholds per subject."""
+        limits = cohort_limits(split.references) if subject_limits else None
+        mated, best = _top(fused(split.probes, split.references, how), margin, limits)
+        strangers, _ = _top(fused(split.strangers, split.references, how), margin, limits)
+        return cls(mated, best == split.owners, strangers)
 
 
 def _top(scores: Float64Array, margin: float, limits: Float64Array | None) -> tuple[Float64Array, IntArray]:
@@ -127,25 +132,25 @@ def _top(scores: Float64Array, margin: float, limits: Float64Array | None) -> tu
 def bench(
     embedded: EmbeddedSamples, limit: Callable[[int], float], captures: int, rules: Sequence[tuple[str, dict]]
 ) -> list[str]:
-    """One line per rule: at the threshold of the evidence, and at equal measured FPIR."""
+    """Return one line per rule: rates at the threshold from the development set, and at equal measured FPIR."""
     subjects = np.unique(np.asarray(embedded.subjects), return_inverse=True)[1]
     rng = np.random.default_rng(1)
-    doors = [draw(embedded.vectors, subjects, captures, rng) for _ in range(ROUNDS)]
+    draws = [draw(embedded.vectors, subjects, captures, rng) for _ in range(ROUNDS)]
     base: list[Margins] = []
     lines = []
     for name, rule in rules:
-        found = [Margins.of(door, **rule) for door in doors]
-        base = base or found
-        at = [limit(door.references.shape[0] * captures) for door in doors]
-        fpir = np.mean([(m.strangers >= t).mean() for m, t in zip(found, at, strict=True)])
-        fnir = np.mean([1 - (m.right & (m.mated >= t)).mean() for m, t in zip(found, at, strict=True)])
-        wrong = np.mean([(~m.right & (m.mated >= t)).mean() for m, t in zip(found, at, strict=True)])
-        equal, low, high = _difference(doors, base, found)
+        margins = [Margins.of(split, **rule) for split in draws]
+        base = base or margins
+        at = [limit(split.references.shape[0] * captures) for split in draws]
+        fpir = np.mean([(m.strangers >= t).mean() for m, t in zip(margins, at, strict=True)])
+        fnir = np.mean([1 - (m.right & (m.mated >= t)).mean() for m, t in zip(margins, at, strict=True)])
+        wrong = np.mean([(~m.right & (m.mated >= t)).mean() for m, t in zip(margins, at, strict=True)])
+        equal, low, high = _difference(draws, base, margins)
         lines.append(
             f"{name:<26}{100 * fpir:>7.2f}{100 * fnir:>8.2f}{100 * wrong:>8.2f}"
             f"{100 * equal:>12.2f}{100 * low:>+9.2f} .. {100 * high:+.2f}"
         )
-    first = doors[0]
+    first = draws[0]
     head = (
         f"{captures} templates each of {first.references.shape[0]} subjects, {len(first.probes)} probes, "
         f"{len(first.strangers)} images of strangers, {ROUNDS} draws; threshold {at[0]:.4f}"
@@ -156,17 +161,17 @@ def bench(
 
 
 def _difference(
-    doors: Sequence[Door], base: Sequence[Margins], other: Sequence[Margins]
+    draws: Sequence[Draw], base: Sequence[Margins], other: Sequence[Margins]
 ) -> tuple[float, float, float]:
-    """FNIR at FPIR 1 %, and the interval of its difference to the base; subjects are drawn with replacement."""
+    """Return FNIR at FPIR 1 % and the subject-bootstrap interval of its difference to the base."""
     rng = np.random.default_rng(2)
     equal = float(np.mean([_fnir_at_fpir(m) for m in other]))
     differences = []
     for replicate in range(REPLICATES):
-        door = doors[replicate % len(doors)]
-        owners = _weights(door.owners, rng)
-        strangers = _weights(door.stranger_subjects, rng)
-        pair = [_fnir_at_fpir(m[replicate % len(doors)], owners, strangers) for m in (base, other)]
+        split = draws[replicate % len(draws)]
+        owners = _weights(split.owners, rng)
+        strangers = _weights(split.stranger_subjects, rng)
+        pair = [_fnir_at_fpir(m[replicate % len(draws)], owners, strangers) for m in (base, other)]
         differences.append(pair[1] - pair[0])
     low, high = np.percentile(differences, [2.5, 97.5])
     return equal, float(low), float(high)
@@ -190,20 +195,20 @@ def _fnir_at_fpir(
 
 
 def retry_lines(embedded: EmbeddedSamples, limit: Callable[[int], float], captures: int) -> list[str]:
-    """What share of misses and of strangers a band under the threshold holds."""
+    """Return lines with the share of misses and of strangers in a band below the threshold."""
     subjects = np.unique(np.asarray(embedded.subjects), return_inverse=True)[1]
     rng = np.random.default_rng(1)
-    doors = [draw(embedded.vectors, subjects, captures, rng) for _ in range(ROUNDS)]
-    found = [Margins.of(door, "max") for door in doors]
-    at = [limit(door.references.shape[0] * captures) for door in doors]
+    draws = [draw(embedded.vectors, subjects, captures, rng) for _ in range(ROUNDS)]
+    margins = [Margins.of(split, "max") for split in draws]
+    at = [limit(split.references.shape[0] * captures) for split in draws]
     lines = [f"{'retry band':<12}{'of misses %':>14}{'of strangers %':>16}"]
     for band in (0.01, 0.02, 0.05, 0.1, 0.15):
         misses = [
             ((m.mated < t) & (m.mated >= t - band) & m.right).sum() / max(1, ((m.mated < t) | ~m.right).sum())
-            for m, t in zip(found, at, strict=True)
+            for m, t in zip(margins, at, strict=True)
         ]
         people = [
-            ((m.strangers < t) & (m.strangers >= t - band)).mean() for m, t in zip(found, at, strict=True)
+            ((m.strangers < t) & (m.strangers >= t - band)).mean() for m, t in zip(margins, at, strict=True)
         ]
         lines.append(f"{band:<12}{100 * np.mean(misses):>14.1f}{100 * np.mean(people):>16.2f}")
     return [*lines, ""]
@@ -212,23 +217,23 @@ def retry_lines(embedded: EmbeddedSamples, limit: Callable[[int], float], captur
 def enrolment_lines(
     embedded: EmbeddedSamples, thresholds: dict[float, float], limit: Callable[[int], float]
 ) -> list[str]:
-    """How often the checks refuse what is right, and catch what is wrong."""
+    """Return lines with the rates at which the enrolment checks reject correct sets and detect wrong ones."""
     subjects = np.unique(np.asarray(embedded.subjects), return_inverse=True)[1]
     rng = np.random.default_rng(3)
     lines = [
-        f"{'captures':<10}{'FMR':>8}{'consistent set refused %':>26}{'foreign image caught %':>24}{'named right %':>15}"
+        f"{'captures':<10}{'FMR':>8}{'consistent set refused %':>26}{'stranger image caught %':>24}{'named right %':>15}"
     ]
     for captures in (2, 3, 5):
-        doors = [draw(embedded.vectors, subjects, captures, rng) for _ in range(ROUNDS)]
+        draws = [draw(embedded.vectors, subjects, captures, rng) for _ in range(ROUNDS)]
         for fmr, threshold in thresholds.items():
             refused, caught, named = [], [], []
-            for door in doors:
-                for own in door.references:
-                    refused.append(odd_one(own, threshold) is not None)
+            for split in draws:
+                for own in split.references:
+                    refused.append(find_outlier(own, threshold) is not None)
                     mixed = own.copy()
                     place = int(rng.integers(captures))
-                    mixed[place] = door.strangers[rng.integers(len(door.strangers))]
-                    odd = odd_one(mixed, threshold)
+                    mixed[place] = split.strangers[rng.integers(len(split.strangers))]
+                    odd = find_outlier(mixed, threshold)
                     caught.append(odd is not None)
                     if odd is not None:
                         named.append(odd == place)
@@ -238,19 +243,19 @@ def enrolment_lines(
             )
     lines += ["", f"{'templates':<10}{'limit':>8}{'stranger refused %':>26}{'same person caught %':>24}"]
     for captures in (1, 2, 3):
-        doors = [draw(embedded.vectors, subjects, captures, rng) for _ in range(ROUNDS)]
+        draws = [draw(embedded.vectors, subjects, captures, rng) for _ in range(ROUNDS)]
         own, others = [], []
-        for door in doors:
-            t = limit(len(door.references) * captures)
-            scores = fused(door.probes, door.references, "max")
-            own.append((scores[np.arange(len(scores)), door.owners] >= t).mean())
-            others.append((fused(door.strangers, door.references, "max").max(axis=1) >= t).mean())
+        for split in draws:
+            t = limit(len(split.references) * captures)
+            scores = fused(split.probes, split.references, "max")
+            own.append((scores[np.arange(len(scores)), split.owners] >= t).mean())
+            others.append((fused(split.strangers, split.references, "max").max(axis=1) >= t).mean())
         lines.append(f"{captures:<10}{t:>8.4f}{100 * np.mean(others):>26.2f}{100 * np.mean(own):>24.2f}")
     return lines
 
 
-def odd_one(captures: FloatArray, threshold: float) -> int | None:
-    """The capture least like the others, where it does not reach the threshold with any of them."""
+def find_outlier(captures: FloatArray, threshold: float) -> int | None:
+    """Return the capture least similar to the others if one capture stays below the threshold with all others."""
     scores = captures @ captures.T
     np.fill_diagonal(scores, -1)
     best = scores.max(axis=1)
@@ -259,33 +264,33 @@ def odd_one(captures: FloatArray, threshold: float) -> int | None:
 
 
 def main() -> None:
-    """Embed, measure, print."""
+    """Embed the images, measure the rules and print the tables."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("model", type=Path)
-    parser.add_argument("--images", type=Path, required=True)
-    parser.add_argument("--strangers", type=Path, required=True)
-    asked = parser.parse_args()
-    artefact = open_artefact(asked.model)
+    parser.add_argument("model", type=Path, help="an artefact, with its model card")
+    parser.add_argument("--images", type=Path, required=True, help="labelled crops, as subject/image")
+    parser.add_argument("--strangers", type=Path, required=True, help="labelled crops of other persons")
+    options = parser.parse_args()
+    artefact = open_artefact(options.model)
     embedded, development = (
         embed_with(artefact, open_samples(path), cache=default_folder())
-        for path in (asked.images, asked.strangers)
+        for path in (options.images, options.strangers)
     )
     if set(embedded.subjects) & set(development.subjects):
-        parser.error("somebody of --strangers is in --images")
+        parser.error("expected no common subject in --strangers and --images")
     pairs = all_pairs(development.vectors, development.subjects)
 
     def threshold(fmr: float) -> float:
-        found = threshold_at_fmr(pairs, fmr)
-        if isinstance(found, Unsupported):
-            parser.error(found.reason)
-        return found
+        result = threshold_at_fmr(pairs, fmr)
+        if isinstance(result, Unsupported):
+            parser.error(result.reason)
+        return result
 
     def limit(references: int) -> float:
         return threshold(-np.expm1(np.log1p(-FPIR) / references))
 
-    print(f"{asked.model.name}; thresholds from {pairs.non_mated_trials} non-mated comparisons\n")
+    print(f"{options.model.name}; thresholds from {pairs.non_mated_trials} non-mated comparisons\n")
     for captures in (1, 2, 3):
         rules: list[tuple[str, dict]] = [("max", {"how": "max"})]
         if captures > 1:

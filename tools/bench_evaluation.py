@@ -1,9 +1,9 @@
-"""Time the evaluation and its peak memory on random unit embeddings.
+"""Measure the time and peak memory of the evaluation on random unit embeddings.
 
     python tools/bench_evaluation.py
     python tools/bench_evaluation.py --images 5000 --subjects 1000
 
-Each size runs in a process of its own, so that its peak resident memory is its own.
+Each size runs in a separate process, because peak resident memory is measured per process.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--images", type=int)
-    parser.add_argument("--subjects", type=int)
-    parser.add_argument("--replicates", type=int, default=1000)
-    asked = parser.parse_args()
-    if asked.images is not None:
-        bench(asked.images, asked.subjects or max(1, asked.images // 2), asked.replicates)
+    parser.add_argument("--images", type=int, help="number of embeddings (default: the two sizes of LFW)")
+    parser.add_argument("--subjects", type=int, help="number of subjects (default: half of --images)")
+    parser.add_argument("--replicates", type=int, default=1000, help="bootstrap replicates (default: 1000)")
+    options = parser.parse_args()
+    if options.images is not None:
+        bench(options.images, options.subjects or max(1, options.images // 2), options.replicates)
         return
     for images, subjects in SIZES:
-        size = ["--images", str(images), "--subjects", str(subjects), "--replicates", str(asked.replicates)]
+        size = ["--images", str(images), "--subjects", str(subjects), "--replicates", str(options.replicates)]
         subprocess.run([sys.executable, __file__, *size], check=True)
 
 
@@ -63,13 +63,13 @@ def bench(images: int, subjects: int, replicates: int) -> None:
         scores = data.scores()
     print(f"  {scores.mated_trials} mated, {scores.non_mated_trials} non-mated comparisons")
     with step("thresholds, DET, EER, d-prime"):
-        found = [(fmr, threshold_at_fmr(scores, fmr)) for fmr in DEFAULT_FMRS]
+        thresholds = [(fmr, threshold_at_fmr(scores, fmr)) for fmr in DEFAULT_FMRS]
         det_curve(scores)
         equal_error_rate(scores)
         d_prime(scores)
-    stated = [(fmr, threshold) for fmr, threshold in found if not isinstance(threshold, Unsupported)]
+    supported = [(fmr, threshold) for fmr, threshold in thresholds if not isinstance(threshold, Unsupported)]
     for deepest in (1e-3, 1e-1):
-        kept = [(fmr, threshold) for fmr, threshold in stated if fmr <= deepest]
+        kept = [(fmr, threshold) for fmr, threshold in supported if fmr <= deepest]
         with step(f"{replicates} replicates, FMR {deepest:g} and below"):
             replicate_rates(
                 data,
@@ -91,13 +91,13 @@ def random_units(count: int, *, seed: int = 0) -> np.ndarray:
 
 
 def peak_mib() -> float:
-    """Peak resident memory of this process in MiB (Linux counts KiB)."""
+    """Return the peak resident memory of this process in MiB (Linux reports KiB)."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 @contextmanager
 def step(name: str) -> Iterator[None]:
-    """Print how long the block took and the peak memory after it."""
+    """Print the time of the block, seconds, and the peak memory after it, MiB."""
     start = time.perf_counter()
     yield
     print(f"  {name:45s} {time.perf_counter() - start:8.2f} s   peak {peak_mib():6.0f} MiB")

@@ -1,10 +1,10 @@
-"""Measure the gallery: opening, one durable enrolment, a counted try, and matching at every size.
+"""Measure the gallery: opening, one durable enrolment, a counted attempt, and matching at every size.
 
     python -m tools.bench_gallery [--subjects 10000] [--dimension 512] [--folder .]
 
-Prints two tables. The folder should lie on the medium that matters, since a durable change waits for it. Matching is
-compared within one run, in turns, with numpy's float32 product (`references @ probe`, argmax) and with faiss
-IndexFlatIP, one thread each; the least of many rounds counts, since other work only ever adds.
+Prints two tables. Put the folder on the storage medium to be measured, because a durable change waits for it. Matching
+is compared with numpy's float32 product (`references @ probe`, argmax) and with faiss IndexFlatIP, one thread each,
+alternately in one run. The shortest time of many rounds is used, because other load only makes a round slower.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ TIME_BUDGET_S = 1.0  # per size and method
 
 
 def measure(work: Callable[[int], object], rounds: int) -> str:
-    """Least, median and worst time of `work(round)`, and the median of its processor time, in milliseconds."""
+    """Return the shortest, median and longest time of `work(round)` and its median processor time, milliseconds."""
     times_ms, processor_ms = [], []
     for i in range(rounds):
         start_s, processor_s = time.perf_counter(), time.process_time()
@@ -42,8 +42,8 @@ def measure(work: Callable[[int], object], rounds: int) -> str:
     return f"{min(times_ms):>10.2f}{middle:>10.2f}{max(times_ms):>10.2f}{processor:>11.2f}"
 
 
-def least_us(works: dict[str, Callable[[], object]]) -> dict[str, float]:
-    """Least time of each, in microseconds, taken in turns."""
+def shortest_us(works: dict[str, Callable[[], object]]) -> dict[str, float]:
+    """Return the shortest time of each function, microseconds; the functions run alternately."""
     best = dict.fromkeys(works, math.inf)
     for work in works.values():
         work()
@@ -55,11 +55,11 @@ def least_us(works: dict[str, Callable[[], object]]) -> dict[str, float]:
             work()
             best[name] = min(best[name], time.perf_counter() - began_s)
         rounds += 1
-    return {name: 1e6 * found_s for name, found_s in best.items()}
+    return {name: 1e6 * seconds for name, seconds in best.items()}
 
 
-def whole_gallery(options: argparse.Namespace) -> None:
-    """Open, enrol, identify and count, through the files."""
+def bench_gallery(options: argparse.Namespace) -> None:
+    """Time opening, enrolling, identifying and counting attempts, with files."""
     random = np.random.default_rng(1)
     count = options.subjects
     embeddings = random.normal(size=(count + 2 * options.rounds, options.dimension)).astype(np.float32)
@@ -77,7 +77,7 @@ def whole_gallery(options: argparse.Namespace) -> None:
                 t.enrol(f"subject {i}", embeddings[i])
         probe, stranger = embeddings[count // 2], random.normal(size=options.dimension).astype(np.float32)
         if gallery.identify(probe, threshold=0.9).subject != f"subject {count // 2}":
-            raise SystemExit("the gallery does not find who is in it")
+            raise SystemExit("the gallery did not identify an enrolled subject")
         lines = {
             "open": measure(lambda _: Gallery.open(path, key=key, anchor=anchor), options.rounds),
             "identify, enrolled": measure(lambda _: gallery.identify(probe, threshold=0.9), 200),
@@ -93,8 +93,8 @@ def whole_gallery(options: argparse.Namespace) -> None:
         )
         with gallery.transaction() as t:
             t.limit_attempts(AttemptPolicy(free=1000, most=1000))
-        lines["try, counted, rejected"] = measure(lambda _: gallery.identify(stranger), 100)
-        lines["try, counted, accepted"] = measure(lambda _: gallery.identify(probe), 100)
+        lines["attempt, counted, rejected"] = measure(lambda _: gallery.identify(stranger), 100)
+        lines["attempt, counted, accepted"] = measure(lambda _: gallery.identify(probe), 100)
         size_mb = path.stat().st_size / 1e6
     print(f"{count} subjects of one template, {options.dimension} int8 numbers, {size_mb:.1f} MB\n")
     print(f"{'':<26}{'least ms':>10}{'median':>10}{'worst':>10}{'processor':>11}")
@@ -102,15 +102,15 @@ def whole_gallery(options: argparse.Namespace) -> None:
         print(f"{name:<26}{figures}")
 
 
-def matching(dimension: int) -> None:
-    """One probe against N references, from the prepared probe to the best subject with its exact score."""
+def bench_matching(dimension: int) -> None:
+    """Time the search of one prepared probe among N references, up to the best subject and its exact score."""
     import faiss
 
     faiss.omp_set_num_threads(1)
     random = np.random.default_rng(2)
     print(
         f"\nmatching, microseconds, {dimension} numbers; `fast` is the int8 kernel, `excluded` with a tenth of the "
-        "subjects not valid, `shared` with 5 templates each\n"
+        "subjects invalid, `shared` with 5 templates per subject\n"
     )
     names = ("fast", "excluded", "shared", "stranger", "numpy only", "float32", "faiss")
     print(f"{'N':>7}" + "".join(f"{name:>11}" for name in names) + f"{'fast/float32':>14}{'fast/faiss':>12}")
@@ -135,7 +135,7 @@ def matching(dimension: int) -> None:
         expected = fast.leaders(probe, floor=0.4)
         if expected != slow.leaders(probe, floor=0.4) or expected[0].subject != count // 2:
             raise SystemExit("the kernels do not agree")
-        # Bound as defaults: the works are called before the next size replaces these names.
+        # Bind as defaults, because the next size replaces these names.
         works: dict[str, Callable[[], object]] = {
             "fast": lambda s=fast, p=probe: s.leaders(p, floor=0.4),
             "excluded": lambda s=fast, p=probe, e=tenth: s.leaders(p, floor=0.4, excluded_rows=e),
@@ -145,27 +145,27 @@ def matching(dimension: int) -> None:
             "float32": lambda r=references, p=probe32: (r @ p).argmax(),
             "faiss": lambda i=index, p=probe32[np.newaxis]: i.search(p, 1),
         }
-        found = least_us(works)
+        times_us = shortest_us(works)
         print(
             f"{count:>7}"
-            + "".join(f"{found[name]:>11.1f}" for name in names)
-            + f"{found['fast'] / found['float32']:>14.2f}{found['fast'] / found['faiss']:>12.2f}"
+            + "".join(f"{times_us[name]:>11.1f}" for name in names)
+            + f"{times_us['fast'] / times_us['float32']:>14.2f}{times_us['fast'] / times_us['faiss']:>12.2f}"
         )
-    prepared = least_us({"prepare": lambda: Probe.of(vector)})["prepare"]
-    print(f"\nto prepare a probe: {prepared:.1f} us")
+    prepare_us = shortest_us({"prepare": lambda: Probe.of(vector)})["prepare"]
+    print(f"\nto prepare a probe: {prepare_us:.1f} us")
 
 
 def main() -> None:
     """Build galleries of random unit vectors and time them."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--subjects", type=int, default=10_000)
-    parser.add_argument("--dimension", type=int, default=512)
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--suite", default="aes-256-gcm")
-    parser.add_argument("--folder", type=Path, default=Path())
+    parser.add_argument("--subjects", type=int, default=10_000, help="enrolled subjects (default: 10000)")
+    parser.add_argument("--dimension", type=int, default=512, help="values per template (default: 512)")
+    parser.add_argument("--rounds", type=int, default=15, help="rounds per file operation (default: 15)")
+    parser.add_argument("--suite", default="aes-256-gcm", help="cipher suite (default: aes-256-gcm)")
+    parser.add_argument("--folder", type=Path, default=Path(), help="folder for the files (default: current)")
     options = parser.parse_args()
-    whole_gallery(options)
-    matching(options.dimension)
+    bench_gallery(options)
+    bench_matching(options.dimension)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Speed as ratios within one run: the SDK's own share on top of the bare interpreter.
+"""Measure the time that the SDK adds to the bare interpreter, as a ratio within one run.
 
 python -m tools.benchmark
 """
@@ -23,14 +23,14 @@ ROUNDS, RUNS = 40, 10
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the benchmark; returns the exit code."""
+    """Run the benchmark and return the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m tools.benchmark", description=(__doc__ or "").split("\n")[0]
     )
     parser.add_argument(
-        "models", nargs="*", type=Path, help="files that edge-convert made (default: work/demo)"
+        "models", nargs="*", type=Path, help="artefacts to measure (default: work/demo/*.tflite)"
     )
-    parser.add_argument("--json", action="store_true", help="print JSON, for a program to read")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     arguments = parser.parse_args(argv)
     return console.run("benchmark", lambda: benchmark(arguments.models, as_json=arguments.json))
 
@@ -39,26 +39,26 @@ def benchmark(models: Sequence[Path], *, as_json: bool) -> int:
     """Measure every model and print a table."""
     models = models or sorted(Path("work/demo").glob("*.tflite"))
     if not models:
-        console.say("benchmark", "nothing to measure; make demo makes the reference model's files")
+        console.say("benchmark", "no models to measure; run make demo to build those of the reference model")
         return console.CLEAN_NEGATIVE
-    found = [embedding_overhead(model) for model in models]
+    rows = [measure_overhead(model) for model in models]
     if as_json:
-        print(json.dumps(found, indent=1))
+        print(json.dumps(rows, indent=1))
         return 0
     print(f"{'model':<44} {'invoke ms':>10} {'embed ms':>9} {'added':>7} {'of it':>7}  {'allocated':>10}")
-    for row in found:
+    for row in rows:
         print(
             f"{row['model']:<44} {row['invoke_ms']:>10.3f} {row['embed_ms']:>9.3f} {row['added_ms']:>7.3f}"
             f" {100 * row['added_share']:>6.1f}%  {row['allocated_bytes']:>8} B"
         )
     print(
-        "one thread, least of 40 rounds of 10, invoke and embed in turns; aligned uint8 crops of the network's size"
+        "one thread, shortest of 40 rounds of 10 runs, invoke and embed alternately; aligned uint8 crops of the network's size"
     )
     return 0
 
 
-def embedding_overhead(model: Path) -> dict[str, float | str]:
-    """What ``Embedder.embed`` costs on top of the bare ``invoke`` of the same network."""
+def measure_overhead(model: Path) -> dict[str, float | str]:
+    """Measure the time and memory that ``Embedder.embed`` adds to the bare ``invoke`` of the same network."""
     file = ModelFile.open(model)
     embedder = Embedder.open(model)
     bare = LiteRtBackend(file.data)
@@ -73,7 +73,7 @@ def embedding_overhead(model: Path) -> dict[str, float | str]:
     embedder.embed(crop)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    # The least of many rounds, taken in turns: other work on the machine only ever adds.
+    # Use the shortest of many rounds: other load on the machine only makes a round slower.
     invoke_ms, embed_ms = min(invoke), min(embed)
     return {
         "model": model.name,

@@ -1,11 +1,11 @@
-"""A whole frame to a decision: the SDK, OpenCV and ONNX Runtime in one run, in turns, one thread each.
+"""Compare the SDK, OpenCV and ONNX Runtime from a whole frame to a decision, alternately in one run, one thread each.
 
     OPENBLAS_NUM_THREADS=1 python -m tools.compare_runtimes --zoo ../shared/zoo \\
         --photographs ../shared/faces/lfw_devtest_raw250.tar --calibration ../shared/faces/lfw_calibration_aligned112.tar
 
-Frames are 480x640, each with one photograph somewhere in it; each peer identifies the person among 1,000 references.
-Every detector sees the frame shrunk to 240x320, in 320x320, unless its name says otherwise; the SDK also
-judges quality, the others do not. Memory and cold start are those of fresh processes. Networks are converted once,
+Frames are 480x640 pixels, each with one photograph at a random place; each peer identifies the person among 1,000
+references. Every detector gets the frame scaled to 240x320 and padded to 320x320, unless its name states another size.
+Only the SDK also measures quality. Memory and cold start are measured in fresh processes. Networks are converted once,
 into --cache.
 """
 
@@ -36,23 +36,34 @@ CONTRACT = ("--size", "112x112", "--color", "rgb", "--range", "0..255", "--align
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the comparison; returns the exit code."""
+    """Run the comparison and return the exit code."""
     parser = argparse.ArgumentParser(
         prog="compare_runtimes", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--zoo", type=Path, required=True, help="folder with YuNet's and SFace's ONNX files")
-    parser.add_argument("--photographs", type=Path, help=".tar of photographs, one person each")
-    parser.add_argument("--calibration", type=Path, help="crops for int8, where --cache lacks the networks")
-    parser.add_argument("--cache", type=Path, default=Path("work/runtimes"), help="the converted networks")
-    parser.add_argument("--rounds", type=int, default=60, help="frames that each identifies (default: 60)")
-    parser.add_argument("--starts", type=int, default=5, help="fresh processes of each (default: 5)")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--photographs", type=Path, help=".tar of photographs with one person each")
+    parser.add_argument(
+        "--calibration", type=Path, help="calibration crops; required if --cache lacks the networks"
+    )
+    parser.add_argument(
+        "--cache",
+        type=Path,
+        default=Path("work/runtimes"),
+        help="folder of converted networks (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--rounds", type=int, default=60, help="frames that each peer identifies (default: 60)"
+    )
+    parser.add_argument("--starts", type=int, default=5, help="fresh processes per peer (default: 5)")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--alone", nargs=2, metavar=("PEER", "FOLDER"), help=argparse.SUPPRESS)
     arguments = parser.parse_args(argv)
     if os.environ.get("OPENBLAS_NUM_THREADS") != "1":
-        parser.error("expected OPENBLAS_NUM_THREADS=1 in the environment: every peer runs on one thread")
+        parser.error(
+            "expected OPENBLAS_NUM_THREADS=1 in the environment, because every peer runs on one thread"
+        )
     if arguments.alone:
-        return alone(arguments, *arguments.alone)
+        return run_alone(arguments, *arguments.alone)
     if arguments.photographs is None or arguments.rounds < 1 or arguments.starts < 1:
         parser.error("expected --photographs, and 1 or more --rounds and --starts")
     return console.run("compare_runtimes", lambda: compare(arguments))
@@ -62,7 +73,7 @@ def compare(arguments: argparse.Namespace) -> int:
     """Measure every peer and print a table."""
     convert(arguments.zoo, arguments.calibration, arguments.cache)
     known = peers(arguments.cache, arguments.zoo)
-    frames, others, skipped = scenes(arguments)
+    frames, others, skipped = compose_frames(arguments)
     strangers = np.random.default_rng(1).normal(size=(REFERENCES - len(frames), DIMENSION)).astype(np.float32)
     with tempfile.TemporaryDirectory() as temporary:
         folders, opened, broken = {}, {}, {}
@@ -74,16 +85,16 @@ def compare(arguments: argparse.Namespace) -> int:
                 for number, other in enumerate(others):
                     peer.enrol(other, f"person {number}")
                 peer.save(folders[name], strangers)
-            except Exception as error:  # noqa: BLE001  a peer that cannot run a file is a finding
+            except Exception as error:  # noqa: BLE001  a peer that cannot run a file is reported
                 broken[name] = " ".join(str(error).split())[:160]
                 continue
             np.save(folders[name] / "frame.npy", frames[0])
             opened[name] = peer
-        times, networks, right = in_turns(opened, frames, arguments.rounds)
-        fresh = {name: starts(arguments, name, folders[name]) for name in opened}
+        times, networks, right = run_alternately(opened, frames, arguments.rounds)
+        fresh = {name: measure_starts(arguments, name, folders[name]) for name in opened}
     first = next(iter(opened))
-    rows = [row(name, times, networks, right, fresh[name], first) for name in opened]
-    found = {
+    rows = [make_row(name, times, networks, right, fresh[name], first) for name in opened]
+    results = {
         "schema": "edge-sdk/runtimes/1",
         "rounds": arguments.rounds,
         "frames": len(frames),
@@ -93,29 +104,29 @@ def compare(arguments: argparse.Namespace) -> int:
         "not_run": broken,
         "versions": sorted({peer.versions for peer in opened.values()} | {f"numpy {np.__version__}"}),
     }
-    print(json.dumps(found, indent=1) if arguments.json else text(found))
+    print(json.dumps(results, indent=1) if arguments.json else to_text(results))
     return 0
 
 
 def convert(zoo: Path, calibration: Path | None, cache: Path) -> None:
-    """Make what the cache lacks."""
-    made = ("sface.cpu_int8.tflite", "sface.float32.tflite", "yunet.cpu_int8.tflite", "yunet.float32.tflite")
-    if not all((cache / name).is_file() for name in made):
+    """Convert the networks that the cache lacks."""
+    names = ("sface.cpu_int8.tflite", "sface.float32.tflite", "yunet.cpu_int8.tflite", "yunet.float32.tflite")
+    if not all((cache / name).is_file() for name in names):
         if calibration is None:
-            raise SystemExit(f"{cache} lacks the converted networks: say --calibration to make them")
+            raise SystemExit(
+                f"{cache}: expected the converted networks, found none; give --calibration to convert them"
+            )
         program = str(Path(sys.executable).with_name("edge-convert"))
         into = ("--calibration", str(calibration), "--output", str(cache), "--name")
-        searched = ("--recipe", "auto", "--min-cosine", "0.997")
+        search = ("--recipe", "auto", "--min-cosine", "0.997")
         sface, yunet = str(zoo / "sface_2021dec_float.onnx"), str(zoo / "yunet_n_320_320.onnx")
-        subprocess.run(
-            [program, "convert", sface, *CONTRACT, *searched, *into, "sface"], check=True, stdout=2
-        )
+        subprocess.run([program, "convert", sface, *CONTRACT, *search, *into, "sface"], check=True, stdout=2)
         subprocess.run(
             [program, "auxiliary", yunet, "--method", "yunet", *into, "yunet"], check=True, stdout=2
         )
     plain = cache / "sface_int8bq.onnx"
     if not plain.is_file():
-        # The published file lists weights as inputs that nothing reads or that have values; OpenCV takes one input.
+        # The published file lists unused or constant weights as inputs; OpenCV accepts only one input.
         import onnx
 
         model = onnx.load(zoo / "sface_2021dec_int8bq.onnx")
@@ -127,10 +138,10 @@ def convert(zoo: Path, calibration: Path | None, cache: Path) -> None:
         onnx.save(model, plain)
 
 
-def scenes(arguments: argparse.Namespace) -> tuple[list[np.ndarray], list[np.ndarray], int]:
-    """Frames to identify, frames to enrol of the same people elsewhere in the picture, and how many were left out.
+def compose_frames(arguments: argparse.Namespace) -> tuple[list[np.ndarray], list[np.ndarray], int]:
+    """Return frames to identify, frames of the same persons to enrol, and the number of skipped photographs.
 
-    Left out are photographs in which the SDK does not find one good face; the others would take them.
+    Photographs in which the SDK does not find exactly one good face are skipped; the other peers would accept them.
     """
     from edge_sdk import Detector, Embedder
     from edge_sdk.recognizer.sampling import AlignedSample, Sampler
@@ -149,10 +160,10 @@ def scenes(arguments: argparse.Namespace) -> tuple[list[np.ndarray], list[np.nda
             if file is None:
                 continue
             photograph = read_image(io.BytesIO(file.read()), name=name)
-            frame, other = scene(photograph, rng), scene(photograph, rng)
+            frame, other = compose_frame(photograph, rng), compose_frame(photograph, rng)
             if all(
-                isinstance(sampler.take(one), AlignedSample) and len(detector.detect(one)) == 1
-                for one in (frame, other)
+                isinstance(sampler.take(image), AlignedSample) and len(detector.detect(image)) == 1
+                for image in (frame, other)
             ):
                 frames.append(frame)
                 others.append(other)
@@ -160,11 +171,13 @@ def scenes(arguments: argparse.Namespace) -> tuple[list[np.ndarray], list[np.nda
                 skipped += 1
             if len(frames) == FRAMES:
                 return frames, others, skipped
-    raise SystemExit(f"{arguments.photographs}: fewer than {FRAMES} photographs with one good face")
+    raise SystemExit(
+        f"{arguments.photographs}: expected at least {FRAMES} photographs with one good face, found {len(frames)}"
+    )
 
 
-def scene(photograph: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A photograph somewhere before a soft background."""
+def compose_frame(photograph: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Paste a photograph at a random place on a smooth background."""
     from edge_sdk.vision.resize import resize_fast
 
     coarse = rng.integers(60, 190, (7, 9, 3)).astype(np.uint8)
@@ -175,10 +188,10 @@ def scene(photograph: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return frame
 
 
-def in_turns(
+def run_alternately(
     opened: dict[str, Any], frames: list[np.ndarray], rounds: int
 ) -> tuple[dict[str, list[float]], dict[str, list[float]], dict[str, int]]:
-    """Seconds of each peer in each round, its networks' seconds where known, and how often it was right."""
+    """Return each peer's seconds per round, its networks' seconds if known, and its number of correct answers."""
     times: dict[str, list[float]] = {name: [] for name in opened}
     networks: dict[str, list[float]] = {name: [] for name in opened}
     right = dict.fromkeys(opened, 0)
@@ -187,42 +200,44 @@ def in_turns(
             peer.identify(frame)
     names = list(opened)
     for number in range(rounds):
-        which = number % len(frames)
+        index = number % len(frames)
         for name in names[number % len(names) :] + names[: number % len(names)]:
             began = time.perf_counter()
-            subject = opened[name].identify(frames[which])
+            subject = opened[name].identify(frames[index])
             times[name].append(time.perf_counter() - began)
-            right[name] += subject == f"person {which}"
+            right[name] += subject == f"person {index}"
             spent = opened[name].networks_s()
             if spent is not None:
                 networks[name].append(spent)
     return times, networks, right
 
 
-def starts(arguments: argparse.Namespace, name: str, folder: Path) -> list[dict[str, float]]:
-    """Seconds from the start of a fresh process to its first decision, and its most memory."""
+def measure_starts(arguments: argparse.Namespace, name: str, folder: Path) -> list[dict[str, float]]:
+    """Return seconds from the start of a fresh process to its first decision, and its peak memory, per process."""
     command = [sys.executable, "-m", "tools.compare_runtimes", "--zoo", str(arguments.zoo)]
     command += ["--cache", str(arguments.cache), "--alone", name, str(folder)]
-    found = []
+    results = []
     for _ in range(arguments.starts):
         began = time.perf_counter()
         reader, writer = os.pipe()
         with (
-            os.fdopen(reader) as told,
+            os.fdopen(reader) as output,
             subprocess.Popen(command, stdout=writer, stderr=subprocess.DEVNULL) as process,
         ):
             os.close(writer)
-            said = told.readline().strip()
+            answer = output.readline().strip()
             took = time.perf_counter() - began
-            peak = told.readline().strip()
-        if process.returncode or said != "person 0":
-            raise SystemExit(f"{name}: expected a first decision in a fresh process, found {said!r}")
-        found.append({"first_decision_s": took, "peak_rss_mb": int(peak) / 1e6})
-    return found
+            peak = output.readline().strip()
+        if process.returncode or answer != "person 0":
+            raise SystemExit(
+                f"{name}: expected 'person 0' as first decision in a fresh process, found {answer!r}"
+            )
+        results.append({"first_decision_s": took, "peak_rss_mb": int(peak) / 1e6})
+    return results
 
 
-def alone(arguments: argparse.Namespace, name: str, folder: str) -> int:
-    """In a fresh process: open, decide once, and then go on, for the most memory that frames take."""
+def run_alone(arguments: argparse.Namespace, name: str, folder: str) -> int:
+    """Open one peer in this fresh process, decide once, then decide ten more times to reach the peak memory."""
     from edge_sdk.diagnostics.bench.memory import peak_rss_bytes
 
     frame = np.load(Path(folder) / "frame.npy")
@@ -236,7 +251,7 @@ def alone(arguments: argparse.Namespace, name: str, folder: str) -> int:
     return 0
 
 
-def row(
+def make_row(
     name: str,
     times: dict[str, list[float]],
     networks: dict[str, list[float]],
@@ -244,7 +259,7 @@ def row(
     fresh: list[dict[str, float]],
     first: str,
 ) -> dict[str, Any]:
-    """One peer's figures. Ratios are of the same round, so that other work on the machine meets both."""
+    """Return one peer's figures; ratios compare times of the same round, so that other load affects both."""
     seconds = np.array(times[name])
     low, middle, high = np.percentile(1e3 * seconds, (25, 50, 75))
     own = 1 - np.array(networks[name]) / seconds if networks[name] else None
@@ -257,32 +272,32 @@ def row(
         "ratio_of_least": float(seconds.min() / min(times[first])),
         "own_share": None if own is None else float(np.median(own)),
         "right": right[name],
-        "cold_start_s": statistics.median(one["first_decision_s"] for one in fresh),
-        "cold_start_least_s": min(one["first_decision_s"] for one in fresh),
-        "peak_rss_mb": max(one["peak_rss_mb"] for one in fresh),
+        "cold_start_s": statistics.median(start["first_decision_s"] for start in fresh),
+        "cold_start_least_s": min(start["first_decision_s"] for start in fresh),
+        "peak_rss_mb": max(start["peak_rss_mb"] for start in fresh),
     }
 
 
-def text(found: dict[str, Any]) -> str:
-    """The table a person reads."""
+def to_text(results: dict[str, Any]) -> str:
+    """Format the results as a table."""
     lines = [
         f"{'':<27}{'median':>8}{'quartiles':>16}{'least':>8}{'times':>7}{'own':>7}{'right':>7}"
         f"{'cold start':>12}{'RSS':>8}"
     ]
-    for one in found["peers"]:
-        own = "" if one["own_share"] is None else f"{one['own_share']:.1%}"
-        quartiles = "{:.2f} .. {:.2f}".format(*one["quartiles_ms"])
+    for peer in results["peers"]:
+        own = "" if peer["own_share"] is None else f"{peer['own_share']:.1%}"
+        quartiles = "{:.2f} .. {:.2f}".format(*peer["quartiles_ms"])
         lines.append(
-            f"{one['name']:<27}{one['median_ms']:>8.2f}{quartiles:>16}{one['least_ms']:>8.2f}{one['ratio']:>7.2f}"
-            f"{own:>7}{one['right']:>4}/{found['rounds']}{one['cold_start_s']:>10.2f} s{one['peak_rss_mb']:>5.0f} MB"
+            f"{peer['name']:<27}{peer['median_ms']:>8.2f}{quartiles:>16}{peer['least_ms']:>8.2f}{peer['ratio']:>7.2f}"
+            f"{own:>7}{peer['right']:>4}/{results['rounds']}{peer['cold_start_s']:>10.2f} s{peer['peak_rss_mb']:>5.0f} MB"
         )
-    lines += [f"{name:<27}not run: {why}" for name, why in found["not_run"].items()]
+    lines += [f"{name:<27}not run: {reason}" for name, reason in results["not_run"].items()]
     lines += [
         "",
-        f"milliseconds of a {HEIGHT}x{WIDTH} frame against {found['references']} references, one thread, {found['rounds']} rounds in turns"
-        f" over {found['frames']} frames ({found['photographs_skipped']} photographs left out); times: of the first line, median of"
-        " rounds; own: outside the networks; cold start: median, a fresh process to its first decision",
-        ", ".join(found["versions"]),
+        f"milliseconds of a {HEIGHT}x{WIDTH} frame against {results['references']} references, one thread, {results['rounds']} alternating rounds"
+        f" over {results['frames']} frames ({results['photographs_skipped']} photographs skipped); times: relative to the first line,"
+        " median of rounds; own: share outside the networks; cold start: median time of a fresh process to its first decision",
+        ", ".join(results["versions"]),
     ]
     return "\n".join(lines)
 

@@ -1,4 +1,4 @@
-"""A picture of who was recognized: references on the left, probes with what became of them."""
+"""Contact sheet of an identification run: references on the left, each probe with its result."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from PIL import Image, ImageDraw, ImageFont
 from edge_sdk.types import UInt8Array
 
 TILE_PX, GAP_PX, FRAME_PX, LABEL_PX = 96, 10, 4, 20
-# Room for a product's name under its reference.
+# Extra width for a product's name below its reference.
 NAME_PX = 60
-# Okabe and Ito's palette, told apart by most kinds of colour vision.
+# Palette of Okabe and Ito, distinguishable with most kinds of colour vision.
 RIGHT, REJECTED, WRONG = "#009e73", "#e69f00", "#d55e00"
 INK, PAPER = "#222222", "#ffffff"
 
 
 class Outcome(Protocol):
-    """What the sheet needs of an outcome."""
+    """Attributes of an outcome that the sheet shows."""
 
     image: UInt8Array
     truth: str | None
     answer: str | None
 
 
-def contact_sheet(references: Mapping[str, UInt8Array], outcomes: Sequence[Outcome], path: Path) -> None:
-    """Draw the sheet and write it as PNG.
+def draw_contact_sheet(references: Mapping[str, UInt8Array], outcomes: Sequence[Outcome], path: Path) -> None:
+    """Draw the sheet and write it as a PNG file.
 
     Args:
         references: The enrolled image of each subject, shape (H, W, 3), uint8.
-        outcomes: Every probe.
-        path: Where to write.
+        outcomes: Results of all probes.
+        path: PNG file to write.
     """
     rows = {name: [o for o in outcomes if o.truth == name] for name in references}
     strangers = [o for o in outcomes if o.truth is None]
@@ -48,25 +48,23 @@ def contact_sheet(references: Mapping[str, UInt8Array], outcomes: Sequence[Outco
     sheet = Image.new("RGB", (width, height), PAPER)
     draw = ImageDraw.Draw(sheet)
     title, small = ImageFont.load_default(16), ImageFont.load_default(12)
-    draw.text(
-        (GAP_PX, 10), "enrolled with one image (left); what the gallery said of other photos", INK, title
-    )
-    for number, (name, found) in enumerate(rows.items()):
+    draw.text((GAP_PX, 10), "enrolled with one image (left); results for other photos", INK, title)
+    for number, (name, probes_of_name) in enumerate(rows.items()):
         x = GAP_PX + (number // half) * column_px
         y = top + (number % half) * step_y
         _paste(sheet, references[name], x, y)
-        for place, outcome in enumerate(found):
+        for place, outcome in enumerate(probes_of_name):
             left = x + (place + 1) * step_x + NAME_PX
             _framed(sheet, draw, outcome, left, y)
-            draw.text((left, y + TILE_PX + 2), _said(outcome), _colour(outcome), small)
+            draw.text((left, y + TILE_PX + 2), _label(outcome), _colour(outcome), small)
         draw.text((x, y + TILE_PX + 2), name, INK, small)
     y = top + half * step_y + 8
-    draw.text((GAP_PX, y), "strangers: every one of them should be rejected", INK, title)
+    draw.text((GAP_PX, y), "strangers: all of them should be rejected", INK, title)
     for number, outcome in enumerate(strangers):
         left = GAP_PX + (number % per_row) * step_x
         upper = y + 32 + (number // per_row) * step_y
         _framed(sheet, draw, outcome, left, upper)
-        draw.text((left, upper + TILE_PX + 2), _said(outcome), _colour(outcome), small)
+        draw.text((left, upper + TILE_PX + 2), _label(outcome), _colour(outcome), small)
     sheet.save(path)
 
 
@@ -86,7 +84,7 @@ def _colour(outcome: Outcome) -> str:
     return REJECTED if outcome.answer is None else WRONG
 
 
-def _said(outcome: Outcome) -> str:
+def _label(outcome: Outcome) -> str:
     if outcome.truth == outcome.answer:
         return "identified" if outcome.truth else "rejected"
     if outcome.answer is None:

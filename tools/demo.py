@@ -1,4 +1,4 @@
-"""The main job on what the repository ships: convert, prove, enrol ten products, recognize them.
+"""Run the whole workflow on the shipped samples: convert, measure, enrol ten products, identify them.
 
 python -m tools.demo --output work/demo
 """
@@ -19,18 +19,18 @@ from edge_sdk.types import UInt8Array
 from edge_sdk.vision.images import read_image
 
 SAMPLES = Path(__file__).resolve().parents[1] / "samples" / "products"
-#: The share of strangers that may be taken for an enrolled product.
+#: Share of strangers that may be identified as an enrolled product.
 FPIR = 0.01
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """One probe and what the gallery said.
+    """Result of one probe.
 
     Args:
         image: The probe.
         truth: The product it shows, None for a stranger.
-        answer: The product it was taken for, None where it was rejected.
+        answer: The identified product, None if the probe was rejected.
     """
 
     image: UInt8Array
@@ -39,62 +39,69 @@ class Outcome:
 
     @property
     def right(self) -> bool:
-        """Whether the answer is the truth."""
+        """True if the answer equals the truth."""
         return self.truth == self.answer
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the demo; returns the exit code."""
+    """Run the demo and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tools.demo", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--output", type=Path, default=Path("work/demo"), help="folder for what is made")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path("work/demo"),
+        help="output folder, replaced if it exists (default: %(default)s)",
+    )
     arguments = parser.parse_args(argv)
     return console.run("demo", lambda: demo(arguments.output))
 
 
 def demo(output: Path) -> int:
-    """Convert the reference model, then enrol and recognize products it has never seen."""
+    """Convert the reference model, then enrol and identify products that were not in its training data."""
     if output.exists():
         shutil.rmtree(output)
-    heading("1. convert the reference model to int8")
-    model = converted(output)
-    heading("2. measure the int8 file on products it has never seen, and write its thresholds into it")
-    threshold = measured_threshold(model)
-    heading("3. enrol ten products with one image each, in a sealed gallery")
-    embedder, gallery = enrolled(model, output)
-    heading("4. identify photos of them, and of strangers")
-    outcomes = recognized(embedder, gallery, threshold)
-    tell(outcomes)
-    from tools.contact_sheet import contact_sheet
+    print_heading("1. convert the reference model to int8")
+    model = convert_model(output)
+    print_heading(
+        "2. measure the int8 file on products outside its training data, and write its thresholds into it"
+    )
+    threshold = measure_threshold(model)
+    print_heading("3. enrol ten products with one image each, in a sealed gallery")
+    embedder, gallery = enrol_products(model, output)
+    print_heading("4. identify photos of them, and of strangers")
+    outcomes = identify_photos(embedder, gallery, threshold)
+    print_counts(outcomes)
+    from tools.contact_sheet import draw_contact_sheet
 
     picture = output / "recognized.png"
     enrolled_images = {path.stem: read_image(path) for path in sorted((SAMPLES / "enrol").glob("*.jpg"))}
-    contact_sheet(enrolled_images, outcomes, picture)
+    draw_contact_sheet(enrolled_images, outcomes, picture)
     print(f"\nlook at {picture} and {output}/products.report.html")
     return 0
 
 
-def heading(text: str) -> None:
-    """Start a new part of the output."""
+def print_heading(text: str) -> None:
+    """Print the heading of a step."""
     print(f"\n{text}\n{'-' * len(text)}", flush=True)
 
 
-def converted(output: Path) -> Path:
-    """Step 1: edge-convert convert, and where its int8 file is."""
+def convert_model(output: Path) -> Path:
+    """Run step 1, as `edge-convert convert`, and return the path of the int8 file."""
     from converters.pipeline.convert import convert
     from converters.pipeline.options import ConversionOptions
     from edge_sdk.model.card import InputContract
 
     source = SAMPLES / "model" / "products.keras"
-    said = json.loads(source.with_suffix(".contract.json").read_text())
-    contract = InputContract.from_json(said)
-    about = {key: str(said.get(key, "")) for key in ("name", "version", "description", "licence")}
+    metadata = json.loads(source.with_suffix(".contract.json").read_text())
+    contract = InputContract.from_json(metadata)
+    about = {key: str(metadata.get(key, "")) for key in ("name", "version", "description", "licence")}
     report = convert(ConversionOptions(source, contract, SAMPLES / "calibration", output, **about))
     print(report.to_text())
     return output / report.artefacts[-1].file
 
 
-def measured_threshold(model: Path) -> float:
-    """Step 2: edge-convert evaluate --write-card, and the threshold for a search of ten references."""
+def measure_threshold(model: Path) -> float:
+    """Run step 2, as `edge-convert evaluate --write-card`, and return the threshold for ten references."""
     from converters.data.samples import open_samples
     from converters.evaluate.runner.evaluate import evaluate
     from converters.evaluate.runner.open_artefact import open_artefact
@@ -109,14 +116,14 @@ def measured_threshold(model: Path) -> float:
     points = write_card(model, evaluation).points
     point = OperatingPoint.for_identification(points, fpir=FPIR, references=references)
     print(
-        f"at most {FPIR:.0%} of strangers among {references} references takes FMR {point.fmr:g}:"
+        f"an FPIR of at most {FPIR:.0%} with {references} references requires FMR {point.fmr:g}:"
         f" threshold {point.threshold:.3f}, where {point.fnmr:.1%} of mated comparisons fail"
     )
     return point.threshold
 
 
-def enrolled(model: Path, output: Path) -> tuple[Embedder, Gallery]:
-    """Step 3: what edge-sdk enrol does."""
+def enrol_products(model: Path, output: Path) -> tuple[Embedder, Gallery]:
+    """Run step 3, as `edge-sdk enrol`."""
     embedder = Embedder.open(model)
     key = KeyFile.create(output / "products.key")
     gallery = Gallery.create(
@@ -130,8 +137,8 @@ def enrolled(model: Path, output: Path) -> tuple[Embedder, Gallery]:
     return embedder, gallery
 
 
-def recognized(embedder: Embedder, gallery: Gallery, threshold: float) -> list[Outcome]:
-    """Step 4: what edge-sdk identify does."""
+def identify_photos(embedder: Embedder, gallery: Gallery, threshold: float) -> list[Outcome]:
+    """Run step 4, as `edge-sdk identify`."""
     outcomes = []
     start = time.perf_counter()
     for folder, is_known in (("probes", True), ("strangers", False)):
@@ -144,8 +151,8 @@ def recognized(embedder: Embedder, gallery: Gallery, threshold: float) -> list[O
     return outcomes
 
 
-def tell(outcomes: Sequence[Outcome]) -> None:
-    """Say what was right and what was not."""
+def print_counts(outcomes: Sequence[Outcome]) -> None:
+    """Print the counts of correct and wrong answers."""
     known = [o for o in outcomes if o.truth is not None]
     strangers = [o for o in outcomes if o.truth is None]
 
@@ -155,10 +162,10 @@ def tell(outcomes: Sequence[Outcome]) -> None:
     print(f"enrolled products, {len(known)} photos:")
     print(f"  {count(known, lambda o: o.right):>3} identified")
     print(f"  {count(known, lambda o: o.answer is None):>3} rejected (false non-identifications)")
-    print(f"  {count(known, lambda o: o.answer not in (None, o.truth)):>3} taken for another product")
+    print(f"  {count(known, lambda o: o.answer not in (None, o.truth)):>3} identified as another product")
     print(f"strangers, {len(strangers)} photos:")
     print(f"  {count(strangers, lambda o: o.right):>3} rejected")
-    print(f"  {count(strangers, lambda o: not o.right):>3} let in (false identifications)")
+    print(f"  {count(strangers, lambda o: not o.right):>3} accepted (false identifications)")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""What a detector, alignment and an embedder are worth together, from raw photographs to decisions.
+"""Measure detector, alignment and embedder together, from raw photographs to decisions.
 
 python -m tools.faces_end_to_end --detector yunet.cpu_int8.tflite --embedder sface.cpu_int8.tflite \\
     --photographs lfw_devtest_raw250.tar --pairs pairsDevTest.txt
 
-Photographs are `subject/subject_0001.jpg`. It prints failures to acquire, accuracy on the listed pairs, FNMR over
-all pairs, and for each quality measure what refusing the worst samples does to FNMR.
+Photographs are `subject/subject_0001.jpg`. The report has failures to acquire, accuracy on the listed pairs, FNMR
+over all pairs, and for each quality measure the FNMR after rejecting the worst samples.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from edge_sdk.vision.resize import resize_fast
 
 SCHEMA = "edge-sdk/faces-end-to-end/1"
 FMRS = (1e-2, 1e-3, 1e-4)
-#: How bad a sample is by each measure; higher is worse.
+#: Quality measures of a sample; higher is worse.
 MEASURES: dict[str, Callable[[Quality], float]] = {
     "detection": lambda q: -q.detection,
     "sharpness": lambda q: -q.sharpness,
@@ -64,7 +64,7 @@ MEASURES: dict[str, Callable[[Quality], float]] = {
 
 @dataclass
 class Pipeline:
-    """Photograph in, embedding out; what was measured on the way is kept in the order of the photographs."""
+    """Steps from a photograph to an embedding; keeps the measurements in the order of the photographs."""
 
     detector: Detector
     embedder: Embedder
@@ -76,7 +76,11 @@ class Pipeline:
     times_ms: dict[str, list[float]] = field(default_factory=dict)
 
     def embed(self, photograph: UInt8Array) -> FloatArray:
-        """One photograph's embedding; raises AcquisitionError where there is no face, or none good enough."""
+        """Embed one photograph.
+
+        Raises:
+            AcquisitionError: there is no face, or its quality is too low.
+        """
         if self.shrink != 1:
             height, width = (round(side * self.shrink) for side in photograph.shape[:2])
             photograph = resize_fast(photograph, height, width)
@@ -86,15 +90,15 @@ class Pipeline:
         face = self._choose(faces, photograph)
         quality = assess(photograph, face, others=faces)
         start = self._took("quality", start)
-        found = refusals(quality)
-        if self.gate and found:
-            raise found[0].error()
+        rejections = refusals(quality)
+        if self.gate and rejections:
+            raise rejections[0].error()
         crop = align(photograph, face.landmarks, self.embedder.card.input)
         start = self._took("align", start)
         embedding = self.embedder.embed(crop)
         self._took("embed", start)
         self.qualities.append(quality)
-        self.would_refuse.append(tuple(refusal.reason for refusal in found))
+        self.would_refuse.append(tuple(refusal.reason for refusal in rejections))
         return embedding
 
     def _choose(self, faces: Sequence[Face], photograph: UInt8Array) -> Face:
@@ -103,33 +107,44 @@ class Pipeline:
             raise AcquisitionError("no face", reason="no_face", hint="look at the camera")
         return face
 
-    def _took(self, what: str, start: float) -> float:
+    def _took(self, step: str, start: float) -> float:
         now = time.perf_counter()
-        self.times_ms.setdefault(what, []).append(1e3 * (now - start))
+        self.times_ms.setdefault(step, []).append(1e3 * (now - start))
         return now
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the measurement; returns the exit code."""
+    """Run the measurement and return the exit code."""
     parser = argparse.ArgumentParser(
         prog="faces_end_to_end", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--detector", type=Path, required=True, help="a face detector's .tflite")
-    parser.add_argument("--embedder", type=Path, required=True, help="an embedder's .tflite with its card")
-    parser.add_argument("--photographs", type=Path, required=True, help="folder or archive, subject/image")
-    parser.add_argument("--pairs", type=Path, required=True, help="a pairs file in LFW's format")
+    parser.add_argument("--detector", type=Path, required=True, help=".tflite of a face detector")
+    parser.add_argument(
+        "--embedder", type=Path, required=True, help=".tflite of an embedder, with its model card"
+    )
+    parser.add_argument(
+        "--photographs", type=Path, required=True, help="folder or archive of photographs, as subject/image"
+    )
+    parser.add_argument("--pairs", type=Path, required=True, help="pairs file in the LFW format")
     parser.add_argument(
         "--whom",
         choices=("central", "largest"),
         default="central",
-        help="which face of several: LFW's photographs are of the central one, a door takes the largest",
+        help="face to use if there are several: LFW labels the central face, a door lock uses the largest (default: central)",
     )
-    parser.add_argument("--gate", action="store_true", help="refuse by the quality limits before embedding")
     parser.add_argument(
-        "--shrink", type=float, default=1.0, help="make photographs so many times as large first"
+        "--gate", action="store_true", help="reject samples by the quality limits before embedding"
     )
-    parser.add_argument("--discard", type=float, default=0.05, help="share of the samples to refuse")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument(
+        "--shrink",
+        type=float,
+        default=1.0,
+        help="scale photographs by this factor first, 0.05..4 (default: 1)",
+    )
+    parser.add_argument(
+        "--discard", type=float, default=0.05, help="share of the samples to reject, 0..0.9 (default: 0.05)"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
     arguments = parser.parse_args(argv)
     if not 0.05 <= arguments.shrink <= 4 or not 0 <= arguments.discard < 0.9:
         parser.error("expected --shrink in 0.05..4 and --discard in 0..0.9")
@@ -157,7 +172,7 @@ def _run(arguments: argparse.Namespace) -> int:
         if not isinstance(threshold, Unsupported):
             fnmr = float(false_non_match_rate(everyone, np.array([threshold]))[0])
             rates.append({"fmr": fmr, "threshold": threshold, "fnmr": fnmr})
-    found = {
+    results = {
         "schema": SCHEMA,
         "detector": arguments.detector.name,
         "embedder": arguments.embedder.name,
@@ -177,12 +192,12 @@ def _run(arguments: argparse.Namespace) -> int:
         "discard": _discards(pipeline, embedded, rates, arguments.discard),
         "median_ms": {what: float(np.median(times)) for what, times in pipeline.times_ms.items()},
     }
-    print(json.dumps(found, indent=1) if arguments.json else _text(found))
+    print(json.dumps(results, indent=1) if arguments.json else _to_text(results))
     return 0
 
 
 def _refused(pipeline: Pipeline) -> dict[str, Any]:
-    """How many of the acquired samples the quality limits would refuse, and why."""
+    """Count the acquired samples that the quality limits would reject, by reason."""
     by_reason = Counter(reason for reasons in pipeline.would_refuse for reason in reasons)
     return {"samples": sum(map(bool, pipeline.would_refuse)), "reasons": dict(by_reason.most_common())}
 
@@ -207,31 +222,33 @@ def _discards(
     return [dict(point.to_dict()) for point in sorted(points, key=lambda point: point.fnmr)]
 
 
-def _text(found: dict[str, Any]) -> str:
-    failures = sum(found["failures_to_acquire"].values())
+def _to_text(results: dict[str, Any]) -> str:
+    failures = sum(results["failures_to_acquire"].values())
     lines = [
-        f"{found['detector']} and {found['embedder']} on {found['data_set']}, the {found['whom']} face",
-        f"failures to acquire      {failures} of {found['photographs']} ({failures / found['photographs']:.2%})"
-        f" {found['failures_to_acquire'] or ''}",
-        f"quality limits refuse    {found['would_be_refused']['samples']} {found['would_be_refused']['reasons']}",
-        f"accuracy on the pairs    {found['accuracy']:.4f}, comparisons lost: {found['pairs_lost']}",
+        f"{results['detector']} and {results['embedder']} on {results['data_set']}, the {results['whom']} face",
+        f"failures to acquire      {failures} of {results['photographs']} ({failures / results['photographs']:.2%})"
+        f" {results['failures_to_acquire'] or ''}",
+        f"quality limits reject    {results['would_be_refused']['samples']} {results['would_be_refused']['reasons']}",
+        f"accuracy on the pairs    {results['accuracy']:.4f}, comparisons lost: {results['pairs_lost']}",
     ]
     lines += [
         f"FNMR at FMR {rate['fmr']:<8g}     {rate['fnmr']:.4f} (threshold {rate['threshold']:.4f})"
-        for rate in found["rates"]
+        for rate in results["rates"]
     ]
-    lines.append(f"of {found['mated_trials']} mated and {found['non_mated_trials']} non-mated comparisons")
-    times = ", ".join(f"{what} {value:.1f}" for what, value in found["median_ms"].items())
+    lines.append(
+        f"of {results['mated_trials']} mated and {results['non_mated_trials']} non-mated comparisons"
+    )
+    times = ", ".join(f"{step} {value:.1f}" for step, value in results["median_ms"].items())
     lines.append(f"median milliseconds      {times}")
-    if found["discard"]:
-        share = found["discard"][0]["discarded"]
+    if results["discard"]:
+        share = results["discard"][0]["discarded"]
         lines.append(
-            f"\nFNMR after refusing the worst {share:.0%}, at the last threshold; by chance: 5th to 95th"
+            f"\nFNMR after rejecting the worst {share:.0%}, at the last threshold; by chance: 5th to 95th percentile"
         )
         lines += [
             f"  {point['measure']:<16} {point['fnmr']:.4f}  {point['missed']:>3} of {point['mated_trials']}"
             f"  by chance {point['by_chance'][0]:.4f} to {point['by_chance'][2]:.4f}"
-            for point in found["discard"]
+            for point in results["discard"]
         ]
     return "\n".join(lines)
 

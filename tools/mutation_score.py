@@ -1,8 +1,8 @@
-"""How many mutants of each module the tests notice, of those that mutmut made; the last step of make test-mutants.
+"""Print the share of mutmut's mutants that the tests detect, by module; the last step of make test-mutants.
 
 mutmut results --all true | python -m tools.mutation_score
 
-Exit 0: in every module at least 85 % are killed and none was left out; 1: not so.
+Exit code 0 if in every module all mutants were judged and at least 85 % were killed, otherwise 1.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 FLOOR = 0.85
-#: A mutant that never ends is noticed too; one that no test reaches is not.
+#: A mutant that never ends counts as detected; a mutant that no test reaches does not.
 _KILLED = {"killed", "timeout", "segfault"}
 _SURVIVED = {"survived", "no tests", "suspicious"}
 
 
 @dataclass(frozen=True)
 class Score:
-    """What became of one module's mutants.
+    """Results of one module's mutants.
 
     Attributes:
-        mutants: How many were made.
-        killed: How many the tests noticed.
-        survivors: The names of those that they did not; `mutmut show NAME` shows one.
+        mutants: Number of mutants.
+        killed: Number of mutants that the tests detected.
+        survivors: Names of undetected mutants; `mutmut show NAME` shows a mutant.
     """
 
     mutants: int
@@ -33,21 +33,21 @@ class Score:
 
     @property
     def judged(self) -> int:
-        """How many ran to their end, or had no test to run."""
+        """Number of mutants with a result."""
         return self.killed + len(self.survivors)
 
     @property
     def share(self) -> float:
-        """Killed of judged, 0..1; 0 where none was judged."""
+        """Killed mutants divided by judged mutants, 0..1; 0 if no mutant was judged."""
         return self.killed / self.judged if self.judged else 0.0
 
 
-def scores(lines: Iterable[str]) -> dict[str, Score]:
-    """Count what `mutmut results --all true` prints: a line `module.mutant: status` for each."""
+def count_scores(lines: Iterable[str]) -> dict[str, Score]:
+    """Count the lines `module.mutant: status` printed by `mutmut results --all true`, by module."""
     of_module: dict[str, dict[str, str]] = {}
     for line in lines:
-        name, found, status = line.strip().rpartition(": ")
-        if found:
+        name, separator, status = line.strip().rpartition(": ")
+        if separator:
             of_module.setdefault(name.rpartition(".")[0], {})[name] = status
     return {
         module: Score(
@@ -59,21 +59,21 @@ def scores(lines: Iterable[str]) -> dict[str, Score]:
     }
 
 
-def reached(found: Mapping[str, Score]) -> bool:
-    """Whether every module was judged whole and is above the floor."""
-    return bool(found) and all(s.judged == s.mutants and s.share >= FLOOR for s in found.values())
+def reach_floor(scores: Mapping[str, Score]) -> bool:
+    """Return True if in every module all mutants were judged and the killed share reaches the floor."""
+    return bool(scores) and all(s.judged == s.mutants and s.share >= FLOOR for s in scores.values())
 
 
 def main() -> int:
-    """Read mutmut's results from standard input, print the table."""
-    found = scores(sys.stdin)
-    for score in found.values():
+    """Read mutmut's results from standard input and print the table."""
+    scores = count_scores(sys.stdin)
+    for score in scores.values():
         for name in score.survivors:
             print(f"survived: {name}")
     print(f"{'module':<28}{'mutants':>9}{'judged':>9}{'killed':>9}")
-    for module, score in found.items():
+    for module, score in scores.items():
         print(f"{module:<28}{score.mutants:>9}{score.judged:>9}{score.killed:>9}{score.share:>9.1%}")
-    return 0 if reached(found) else 1
+    return 0 if reach_floor(scores) else 1
 
 
 if __name__ == "__main__":

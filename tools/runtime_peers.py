@@ -1,6 +1,6 @@
-"""Who is compared by `tools.compare_runtimes`: the SDK, OpenCV and ONNX Runtime, behind one seam.
+"""Runtimes compared by `tools.compare_runtimes`: the SDK, OpenCV and ONNX Runtime, with one interface.
 
-Each peer is told apart from the others only by its name, loads nothing before it is opened, and runs on one thread.
+Each peer is known only by its name, loads nothing before it is opened, and runs on one thread.
 """
 
 from __future__ import annotations
@@ -14,36 +14,36 @@ from typing import Any, Protocol
 
 import numpy as np
 
-#: Height and width that every detector looks at, where a name says nothing else: the frame shrunk, black below it.
+#: Height and width of every detector's input unless its name states another size: the frame scaled down, then padded.
 SIDE = 320
 DIMENSION = 128
-THRESHOLD = 0.363  # what OpenCV's documentation gives for SFace; it decides nothing about time
+THRESHOLD = 0.363  # the value in OpenCV's documentation of SFace; it has no effect on time
 KEY = bytes(32)
 
 
 class Peer(Protocol):
-    """From a frame to who is in it."""
+    """A runtime that identifies the person in a frame."""
 
     versions: str
 
     def enrol(self, frame: np.ndarray, subject: str) -> None:
-        """Keep one subject, before `finish`."""
+        """Add the subject in a frame to the references, before `save`."""
 
     def save(self, folder: Path, strangers: np.ndarray) -> None:
-        """Write the references, strangers' embeddings of shape (n, 128) among them, where `load` finds them."""
+        """Write the references and the strangers' embeddings, shape (n, 128), for `load`."""
 
     def load(self, folder: Path) -> None:
         """Read the references."""
 
     def identify(self, frame: np.ndarray) -> str | None:
-        """The subject's name; None where nobody is recognized."""
+        """Return the subject's name, or None if no subject is recognized."""
 
     def networks_s(self) -> float | None:
-        """Seconds that the networks took in the last `identify`; None where that cannot be seen."""
+        """Return the seconds spent in networks in the last `identify`, or None if unknown."""
 
 
 class Sdk:
-    """`Recognizer` with a sealed gallery, whose tries are not limited, so that none is written to the disk."""
+    """`Recognizer` with a sealed gallery; attempts are not limited, so none is written to disk."""
 
     def __init__(self, detector: Path, embedder: Path) -> None:
         from edge_sdk.diagnostics.bench.clock import ClockedBackend, ClockedNetwork
@@ -54,22 +54,22 @@ class Sdk:
 
         self._spent = 0.0
         file = ModelFile.open(embedder)
-        backend = ClockedBackend(LiteRtBackend(file.data), self._told)
+        backend = ClockedBackend(LiteRtBackend(file.data), self._add_time)
         self.versions = backend.runtime
         self._embedder = Embedder(backend, file.card, model_id=file.model_id)
-        network = open_network(detector).through(lambda one: ClockedNetwork(one, self._told))
+        network = open_network(detector).through(lambda network: ClockedNetwork(network, self._add_time))
         self._detector = Detector(network)
         self._enrolled: list[tuple[np.ndarray, str]] = []
 
-    def _told(self, began: float, ended: float) -> None:
+    def _add_time(self, began: float, ended: float) -> None:
         self._spent += ended - began
 
     def enrol(self, frame: np.ndarray, subject: str) -> None:
-        """As the seam says."""
+        """Implement ``Peer``."""
         self._enrolled.append((frame, subject))
 
     def save(self, folder: Path, strangers: np.ndarray) -> None:
-        """As the seam says."""
+        """Implement ``Peer``."""
         from edge_sdk.gallery import Gallery, InMemoryKey
 
         gallery = Gallery.create(
@@ -86,7 +86,7 @@ class Sdk:
             self._recognizer.enrol([frame], subject, least=1)
 
     def load(self, folder: Path) -> None:
-        """As the seam says."""
+        """Implement ``Peer``."""
         from edge_sdk.gallery import Gallery, InMemoryKey
         from edge_sdk.recognizer import Recognizer
 
@@ -96,29 +96,29 @@ class Sdk:
         self._recognizer = Recognizer(self._detector, self._embedder, gallery, threshold=THRESHOLD)
 
     def identify(self, frame: np.ndarray) -> str | None:
-        """As the seam says."""
+        """Implement ``Peer``."""
         self._spent = 0.0
         return self._recognizer.identify(frame).subject
 
     def networks_s(self) -> float | None:
-        """As the seam says."""
+        """Implement ``Peer``."""
         return self._spent
 
 
 @dataclass
 class _WithMatrix:
-    """What the other two share: references in one float32 matrix, compared by one product."""
+    """Base of the other two peers: references in one float32 matrix, compared by one matrix product."""
 
     versions: str = ""
     _names: list[str] = field(default_factory=list)
     _rows: list[np.ndarray] = field(default_factory=list)
 
     def embed(self, frame: np.ndarray) -> np.ndarray | None:
-        """The largest face's embedding, length 1; None where there is no face."""
+        """Return the embedding of the largest face, L2 norm 1, or None if there is no face."""
         raise NotImplementedError
 
     def enrol(self, frame: np.ndarray, subject: str) -> None:
-        """As the seam says."""
+        """Implement ``Peer``."""
         embedding = self.embed(frame)
         if embedding is None:
             raise SystemExit(f"{self.versions}: no face in the frame of {subject}")
@@ -126,19 +126,19 @@ class _WithMatrix:
         self._rows.append(embedding)
 
     def save(self, folder: Path, strangers: np.ndarray) -> None:
-        """As the seam says."""
+        """Implement ``Peer``."""
         lengths = np.linalg.norm(strangers, axis=1, keepdims=True)
         np.save(folder / "matrix.npy", np.concatenate([strangers / lengths, np.stack(self._rows)]))
         (folder / "names").write_text("\n".join([*["stranger"] * len(strangers), *self._names]))
         self.load(folder)
 
     def load(self, folder: Path) -> None:
-        """As the seam says."""
+        """Implement ``Peer``."""
         self._matrix = np.load(folder / "matrix.npy").astype(np.float32)
         self._subjects = (folder / "names").read_text().split("\n")
 
     def identify(self, frame: np.ndarray) -> str | None:
-        """As the seam says."""
+        """Implement ``Peer``."""
         embedding = self.embed(frame)
         if embedding is None:
             return None
@@ -147,7 +147,7 @@ class _WithMatrix:
         return self._subjects[best] if scores[best] >= THRESHOLD else None
 
     def networks_s(self) -> float | None:
-        """As the seam says."""
+        """Implement ``Peer``."""
         return None
 
 
@@ -157,7 +157,7 @@ class OpenCv(_WithMatrix):
     Args:
         detector: ONNX.
         recognizer: ONNX.
-        size: Height and width that the detector looks at; `SIDE` squared is the frame shrunk with black below it.
+        size: Height and width of the detector's input; (SIDE, SIDE) is the frame scaled down and padded with black.
     """
 
     def __init__(self, detector: Path, recognizer: Path, *, size: tuple[int, int] = (SIDE, SIDE)) -> None:
@@ -171,11 +171,11 @@ class OpenCv(_WithMatrix):
         self._recognizer = cv2.FaceRecognizerSF.create(str(recognizer), "")
 
     def embed(self, frame: np.ndarray) -> np.ndarray | None:
-        """The largest face's embedding, length 1; None where there is no face."""
+        """Return the embedding of the largest face, L2 norm 1, or None if there is no face."""
         cv2 = self._cv2
         bgr = cv2.cvtColor(frame, cv2.COLOR_RGB2BGR)
-        seen, shrink = _shrunk(cv2, bgr, self._size)
-        faces = self._detector.detect(seen)[1]
+        scaled, shrink = _shrink(cv2, bgr, self._size)
+        faces = self._detector.detect(scaled)[1]
         if faces is None:
             return None
         face = max(faces, key=lambda row: row[2] * row[3])
@@ -186,7 +186,7 @@ class OpenCv(_WithMatrix):
 
 
 class OnnxRuntime(_WithMatrix):
-    """The same ONNX files; OpenCV shrinks the frame, the SDK's numpy reads the outputs and cuts the crop.
+    """The same ONNX files in ONNX Runtime; OpenCV scales the frame, the SDK decodes the outputs and aligns the crop.
 
     Args:
         detector: ONNX.
@@ -218,28 +218,28 @@ class OnnxRuntime(_WithMatrix):
         self._inputs = [session.get_inputs()[0].name for session in (self._detector, self._recognizer)]
 
     def embed(self, frame: np.ndarray) -> np.ndarray | None:
-        """The largest face's embedding, length 1; None where there is no face."""
+        """Return the embedding of the largest face, L2 norm 1, or None if there is no face."""
         from edge_sdk.runtime.network import Output
         from edge_sdk.vision.alignment import align
         from edge_sdk.vision.candidates import merge
 
-        seen, shrink = _shrunk(self._cv2, frame, (SIDE, SIDE))
-        blob = self._cv2.dnn.blobFromImage(seen, swapRB=True)
+        scaled, shrink = _shrink(self._cv2, frame, (SIDE, SIDE))
+        blob = self._cv2.dnn.blobFromImage(scaled, swapRB=True)
         values = map(Output, self._detector.run(None, {self._inputs[0]: blob}))
         values = dict(zip(self._outputs, values, strict=True))
-        found = merge(self._decoder.decode(values, 0.6), 0.3, blend=False)
-        if not len(found):
+        faces = merge(self._decoder.decode(values, 0.6), 0.3, blend=False)
+        if not len(faces):
             return None
-        face = int(found.boxes[:, 2:].prod(axis=1).argmax())
-        crop = align(frame, found.landmarks[face] / shrink, self._contract)
+        face = int(faces.boxes[:, 2:].prod(axis=1).argmax())
+        crop = align(frame, faces.landmarks[face] / shrink, self._contract)
         blob = self._cv2.dnn.blobFromImage(crop)
         feature = self._recognizer.run(None, {self._inputs[1]: blob})[0][0]
         embedding: np.ndarray = feature / np.linalg.norm(feature)
         return embedding
 
 
-def _shrunk(cv2: Any, frame: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, float]:
-    """A frame as a detector of a size sees it, and how many times as large that is."""
+def _shrink(cv2: Any, frame: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, float]:
+    """Scale and pad a frame to a detector's input size; return it with the scale factor."""
     if frame.shape[:2] == size:
         return frame, 1.0
     shrink = min(size[0] / frame.shape[0], size[1] / frame.shape[1])
@@ -252,7 +252,7 @@ def _shrunk(cv2: Any, frame: np.ndarray, size: tuple[int, int]) -> tuple[np.ndar
 
 
 def peers(models: Path, zoo: Path) -> dict[str, Callable[[], Peer]]:
-    """Who there is, by name; nothing is opened yet. The first is who the others are compared with."""
+    """Return functions that open each peer, by name; the first peer is the reference for ratios."""
     int8, floats = models / "sface.cpu_int8.tflite", models / "sface.float32.tflite"
     yunet, sface = zoo / "yunet_n_320_320.onnx", zoo / "sface_2021dec_float.onnx"
     yunet_bq, sface_bq = zoo / "yunet_2023mar_int8bq.onnx", models / "sface_int8bq.onnx"

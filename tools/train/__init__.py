@@ -1,6 +1,5 @@
-"""The reference model: a program draws products, photographs them and trains on the photos.
+"""Reference model: draw product packages, photograph them with a simulated camera, and train on the photos.
 
-    python -m tools.train --output samples/products
-
-makes every file of `samples/products`. Drawing needs numpy and Pillow, training TensorFlow.
+`python -m tools.train --output samples/products` creates every file of `samples/products`. Drawing needs numpy and
+Pillow, training needs TensorFlow.
 """

@@ -1,4 +1,4 @@
-"""`python -m tools.train`."""
+"""Entry point of `python -m tools.train`."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""What light, lens, sensor and JPEG do to a picture."""
+"""Simulated camera: light, lens, sensor and JPEG compression."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ FloatImage = np.ndarray  # (S, S, 3), float32, RGB, 0..255
 
 
 def light(image: FloatImage, rng: np.random.Generator, *, spread: float = 1.0) -> FloatImage:
-    """Apply exposure, colour temperature, a gradient of light and falling-off corners.
+    """Apply exposure, colour temperature, a light gradient and vignetting.
 
     Args:
-        spread: How far from neutral light may be, 1 as it comes, 0 always neutral.
+        spread: Deviation from neutral light, 0..1; 1 is everyday light, 0 is neutral.
     """
     side = image.shape[0]
     warmth = float(np.clip(rng.normal(0, 0.08), -0.2, 0.2)) * spread
@@ -28,7 +28,7 @@ def light(image: FloatImage, rng: np.random.Generator, *, spread: float = 1.0) -
 
 
 def cast_shadow(image: FloatImage, rng: np.random.Generator) -> FloatImage:
-    """Darken one side of a soft, slanting edge: a hand, a shelf, a window frame."""
+    """Darken one side of a soft, slanting edge, such as the shadow of a hand, a shelf or a window frame."""
     side = image.shape[0]
     y, x = np.mgrid[-1 : 1 : side * 1j, -1 : 1 : side * 1j].astype(np.float32)
     turn = rng.uniform(0, 2 * np.pi)
@@ -48,10 +48,10 @@ def highlight(image: FloatImage, rng: np.random.Generator) -> FloatImage:
 
 
 def blur(image: FloatImage, rng: np.random.Generator, *, strength: float = 1.0) -> FloatImage:
-    """Blur by defocus or by a moving hand; at the final resolution, in pixels.
+    """Apply defocus or motion blur at the final resolution.
 
     Args:
-        strength: Factor on the width of either.
+        strength: Factor for the width of the blur; 1 is up to 4.5 px.
     """
     if rng.random() < 0.3:
         length, turn = rng.uniform(1.0, 4.5) * strength, rng.uniform(0, np.pi)
@@ -71,10 +71,10 @@ def blur(image: FloatImage, rng: np.random.Generator, *, strength: float = 1.0) 
 
 
 def expose(image: FloatImage, rng: np.random.Generator, *, noise: float = 1.0) -> np.ndarray:
-    """Add the sensor's shot and read noise, and the camera's tone curve; uint8 out.
+    """Add the sensor's shot and read noise, apply the camera's tone curve and convert to uint8.
 
     Args:
-        noise: Factor on the noise; less than 1 in good light.
+        noise: Factor for the noise; below 1 in good light.
     """
     gain = rng.uniform(0.0, 0.5)
     deviation = rng.uniform(0.5, 4.5) + gain * np.sqrt(np.clip(image, 0, 255))
@@ -86,7 +86,7 @@ def expose(image: FloatImage, rng: np.random.Generator, *, noise: float = 1.0) -
 
 
 def jpeg(image: np.ndarray, rng: np.random.Generator) -> bytes:
-    """Return the file a camera would write, with a random quality."""
+    """Encode the image as a JPEG file with a random quality."""
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "JPEG", quality=int(rng.integers(38, 93)), optimize=True)
     return buffer.getvalue()

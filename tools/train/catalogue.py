@@ -1,7 +1,7 @@
-"""What can be bought: brands (families of products that share a look) and their flavours (variants).
+"""Catalogue of products: brands (families of products that share a design) and their flavours (variants).
 
-A product is a class. Everything about it follows from `(seed, family index, flavour)`, so a set of
-products is a list of numbers and two processes draw the same label.
+A product is a class. All its properties follow from `(seed, family index, flavour)`, so a set of products is a list
+of numbers, and two processes draw the same label.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _TAILS = _words(
     "kap dena vik mona ria berg sund lo tana field wyn dal stad nova riva holm ette mar ling quist "
     "by hof ina rup zo fjell ora bay keld una"
 )
-_KINDS = (  # what is in the package, and the packages it comes in
+_KINDS = (  # contents and the package types they are sold in
     ("oat", ("carton",)),
     ("milk", ("carton", "bottle")),
     ("tea", ("box", "tin")),
@@ -49,7 +49,7 @@ _KINDS = (  # what is in the package, and the packages it comes in
     ("chocolate", ("slab", "box")),
     ("pasta", ("box", "pouch")),
 )
-ASPECTS = {  # package -> (narrowest, widest) label, width over height; round ones show two thirds of theirs
+ASPECTS = {  # package -> (narrowest, widest) label, width / height; a round package shows two thirds of its label
     "box": (0.58, 0.95),
     "carton": (0.46, 0.62),
     "pouch": (0.62, 0.85),
@@ -114,10 +114,10 @@ FLAVOURS = (
 
 @dataclass(frozen=True)
 class Family:
-    """A brand's look, shared by all its variants.
+    """The design of a brand, shared by all its variants.
 
     Attributes:
-        style_seed: Starts the generator of every choice that all labels of the family share.
+        style_seed: Seed of all random choices that the labels of the family share.
         flavours: The variants, at least four.
     """
 
@@ -139,19 +139,19 @@ class Family:
 
 @dataclass(frozen=True)
 class Product:
-    """One class: a family and the place of a flavour in it."""
+    """One class: a family and the index of a flavour in it."""
 
     family: Family
     variant: int
 
     @property
     def flavour(self) -> Flavour:
-        """What sets this product apart from its siblings."""
+        """Flavour of this product, its only difference to its siblings."""
         return self.family.flavours[self.variant]
 
     @property
     def name(self) -> str:
-        """Folder name, as `nordkap-oat-vanilla`."""
+        """Folder name, such as `nordkap-oat-vanilla`."""
         words = (self.family.brand, self.family.kind, self.flavour.word)
         return "-".join(words).lower().replace(" ", "-")
 
@@ -162,12 +162,12 @@ def _hsv(hue: float, saturation: float, value: float) -> Colour:
 
 
 def luminance(colour: Colour) -> float:
-    """Return how light a colour looks, 0..255 (ITU-R BT.601 weights)."""
+    """Return the luminance of a colour, 0..255 (ITU-R BT.601 weights)."""
     return 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2]
 
 
 def contrasting(ground: Colour, candidate: Colour) -> Colour:
-    """Return `candidate` where it is readable on `ground`, else near-black or near-white."""
+    """Return `candidate` if it is readable on `ground`, otherwise near-black or near-white."""
     if abs(luminance(ground) - luminance(candidate)) > 70:
         return candidate
     return (250, 248, 242) if luminance(ground) < 140 else (34, 30, 32)
@@ -179,7 +179,7 @@ def _palette(rng: np.random.Generator) -> tuple[Colour, Colour, Colour]:
     scheme = int(rng.integers(6))
     if scheme == 0:  # white package
         ground, second = (244, 242, 236), _hsv(hue, 0.25, 0.92)
-    elif scheme == 1:  # dark, precious
+    elif scheme == 1:  # dark
         ground, second = _hsv(hue, 0.5, 0.2), _hsv(hue + 0.08, 0.45, 0.36)
     elif scheme == 2:  # saturated
         ground, second = _hsv(hue, 0.8, 0.72), _hsv(hue + 0.05, 0.7, 0.9)
@@ -197,7 +197,7 @@ def _palette(rng: np.random.Generator) -> tuple[Colour, Colour, Colour]:
 
 @lru_cache(maxsize=4096)
 def family(seed: int, index: int) -> Family:
-    """Return family `index` of the catalogue that `seed` starts."""
+    """Return family `index` of the catalogue with this seed."""
     rng = np.random.default_rng([seed, 1, index])
     # A fixed permutation of head x tail: no two families of a catalogue share a brand name.
     place = (index * 709 + seed * 31) % (len(_HEADS) * len(_TAILS))
@@ -226,5 +226,5 @@ def family(seed: int, index: int) -> Family:
 
 
 def product(seed: int, family_index: int, variant: int) -> Product:
-    """Return one product of the catalogue that `seed` starts."""
+    """Return one product of the catalogue with this seed."""
     return Product(family(seed, family_index), variant)

@@ -1,4 +1,4 @@
-"""The command `python -m tools.train`."""
+"""Command line of `python -m tools.train`."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from tools.train.settings import Settings
 
 _EXAMPLE = """example:
   python -m tools.train --output samples/products
-      draws, photographs, trains and measures: all of samples/products, under 40 minutes on two cores;
-      interrupt it when you like, the same command goes on from the last epoch
+      draw, photograph, train and measure all of samples/products, in less than 40 minutes on two cores;
+      after an interruption the same command continues from the last epoch
   python -m tools.train --evaluate --output samples/products
-      measures the network that is there
+      measure the existing network
 """
 
 
@@ -25,31 +25,46 @@ def _parser() -> argparse.ArgumentParser:
     defaults = Settings()
     parser = argparse.ArgumentParser(
         prog="tools.train",
-        description="Make the reference model and its sample pictures, from nothing.",
+        description="Build the reference model and its sample pictures.",
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--output", type=Path, required=True, help="folder of the samples and of model/")
+    parser.add_argument("--output", type=Path, required=True, help="folder for the samples and model/")
     parser.add_argument(
-        "--work", type=Path, default=Path("build/train"), help="photos and checkpoints (default: %(default)s)"
-    )
-    parser.add_argument("--evaluate", action="store_true", help="only measure the network in --output")
-    parser.add_argument(
-        "--seed", type=int, default=defaults.seed, help="of everything (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--families", type=int, default=defaults.families, help="brands to train on (default: %(default)s)"
+        "--work",
+        type=Path,
+        default=Path("build/train"),
+        help="folder for photos and checkpoints (default: %(default)s)",
     )
     parser.add_argument(
-        "--photos", type=int, default=defaults.photos, help="photos of each product (default: %(default)s)"
+        "--evaluate", action="store_true", help="measure the network in --output without training"
     )
-    parser.add_argument("--epochs", type=int, default=defaults.epochs, help="default: %(default)s")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes that photograph")
+    parser.add_argument(
+        "--seed", type=int, default=defaults.seed, help="seed of all random choices (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--families",
+        type=int,
+        default=defaults.families,
+        help="brands to train on, 1..800 (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--photos", type=int, default=defaults.photos, help="photos per product (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--epochs", type=int, default=defaults.epochs, help="training epochs (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=os.cpu_count() or 1,
+        help="processes that draw photos (default: number of cores)",
+    )
     return parser
 
 
 def _quiet_tensorflow() -> None:
-    # Its notes about the processor are no news to who trains, and would break the progress bar.
+    # TensorFlow's log messages about the processor would break the progress bar.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import tensorflow as tf
 
@@ -95,7 +110,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"tools.train: hint: {error.hint}", file=sys.stderr)
         return 3
     except KeyboardInterrupt:
-        print("tools.train: stopped; the same command goes on from the last epoch", file=sys.stderr)
+        print("tools.train: stopped; the same command continues from the last epoch", file=sys.stderr)
         return 130
     print(json.dumps(figures, indent=2))
     return 0

@@ -1,4 +1,4 @@
-"""Which products are trained on and which are held out, and the training photos as one array on disk."""
+"""Training and held-out products, and the training photos as one array on disk."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from tools.train.catalogue import Product, product
 from tools.train.photos import CAREFUL, ROUGH, SIZE_PX, Care, develop, take_photo
 from tools.train.settings import Settings
 
-EVALUATION_FAMILIES = 900  # first of the held-out families that measurements use
-DEMO_FAMILIES = 1100  # first of those that the samples enrol, and of the strangers among them
-_HELD_OUT_VARIANT = 4  # of the trained families: a new flavour of a known brand
-_CAREFUL_EVERY = 8  # one training photo in so many is like those one enrols with
+EVALUATION_FAMILIES = 900  # first held-out family used in measurements
+DEMO_FAMILIES = 1100  # first family of the enrolled samples and their strangers
+_HELD_OUT_VARIANT = 4  # held-out flavour of the trained families
+_CAREFUL_EVERY = 8  # one of this number of training photos is as careful as a photo for enrolment
 
 
 def training_products(settings: Settings) -> list[Product]:
-    """Return the classes of training, in the order of their labels."""
+    """Return the training classes in the order of their labels."""
     return [
         product(settings.seed, family, variant)
         for family in range(settings.families)
@@ -31,10 +31,9 @@ def training_products(settings: Settings) -> list[Product]:
 
 
 def evaluation_products(settings: Settings, count: int, *, skip: int = 0) -> list[Product]:
-    """Return `count` products never trained on, of other families than the first `skip`.
+    """Return `count` held-out products, from other families than the first `skip`.
 
-    Three in four are of families never seen, two variants of each; one in four is a new flavour of a
-    family that was trained on.
+    Three quarters are from held-out families, two variants of each; one quarter are new flavours of training families.
     """
     new_flavours = min(count // 4, settings.families - skip)
     strangers = [
@@ -48,7 +47,7 @@ def evaluation_products(settings: Settings, count: int, *, skip: int = 0) -> lis
 
 
 def enrolled_products(settings: Settings) -> list[Product]:
-    """Return the ten held-out products that the samples enrol; three pairs are siblings."""
+    """Return the ten held-out products to enrol in the samples; three pairs are siblings."""
     return [
         product(settings.seed, DEMO_FAMILIES + family, variant)
         for family, variant in (
@@ -67,7 +66,7 @@ def enrolled_products(settings: Settings) -> list[Product]:
 
 
 def stranger_products(settings: Settings) -> list[Product]:
-    """Return ten held-out products that nobody enrols: five siblings of enrolled ones, five of other brands."""
+    """Return ten held-out products that are not enrolled: five siblings of enrolled products, five of other brands."""
     return [
         product(settings.seed, DEMO_FAMILIES + family, variant)
         for family, variant in (
@@ -102,25 +101,25 @@ def _photograph_class(task: tuple[int, Product, Sequence[Care]]) -> tuple[int, n
 def photograph_all(
     products: Iterable[tuple[int, Product]], cares: Sequence[Care], *, workers: int
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Photograph numbered products in `workers` processes; they come back in any order."""
+    """Photograph numbered products in `workers` processes and yield the results in any order."""
     tasks = [(place, subject, cares) for place, subject in products]
     if workers <= 1:
         yield from map(_photograph_class, tasks)
         return
-    # Spawned, not forked: a process that has loaded TensorFlow has threads that do not survive a fork.
+    # Spawn instead of fork: the threads of a process that has loaded TensorFlow do not survive a fork.
     with multiprocessing.get_context("spawn").Pool(workers) as pool:
         yield from pool.imap_unordered(_photograph_class, tasks, chunksize=4)
 
 
 def progress(steps: Iterable, *, total: int, title: str) -> Iterable:
-    """Show a progress bar over `steps` on a terminal, nothing in a pipe."""
+    """Show a progress bar over `steps` on a terminal, and nothing in a pipe."""
     from tqdm import tqdm
 
     return tqdm(steps, total=total, desc=title, disable=not sys.stderr.isatty())
 
 
 def training_photos(settings: Settings, work: Path, *, workers: int = os.cpu_count() or 1) -> np.ndarray:
-    """Return the training photos, drawing those that `work` does not hold yet.
+    """Return the training photos; draw those that `work` does not contain yet.
 
     Returns:
         Shape (classes, photos, SIZE_PX, SIZE_PX, 3), uint8, RGB, mapped from `work/photos.npy`.
@@ -145,6 +144,6 @@ def training_photos(settings: Settings, work: Path, *, workers: int = os.cpu_cou
 
 
 def batches(classes: int, photos: int, *, batch: int, seed: int, epoch: int) -> Iterator[np.ndarray]:
-    """Yield an epoch's shuffled picture numbers, (batch,) int64 each; the same epoch gives the same order."""
+    """Yield batches of shuffled picture indices, shape (batch,), int64; the order depends only on seed and epoch."""
     order = np.random.default_rng([seed, 2, epoch]).permutation(classes * photos)
     yield from islice((order[i : i + batch] for i in range(0, order.size, batch)), order.size // batch)

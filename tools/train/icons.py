@@ -1,4 +1,4 @@
-"""Flavour icons: small pictures of fruit, leaves and such, from ellipses and polygons."""
+"""Flavour icons, such as fruit and leaves, drawn with ellipses and polygons."""
 
 from __future__ import annotations
 
@@ -200,7 +200,7 @@ ICONS: dict[str, Callable[[ImageDraw.ImageDraw, Colour], None]] = {
 
 
 def draw_icon(name: str, colour: Colour, side_px: int) -> Image.Image:
-    """Return icon `name` as an RGBA image of `side_px` by `side_px` on a clear ground."""
+    """Return icon `name` as an RGBA image of `side_px` x `side_px` pixels on a transparent background."""
     icon = Image.new("RGBA", (_SIDE, _SIDE), (*colour, 0))
     ICONS[name](ImageDraw.Draw(icon), colour)
     return icon.resize((side_px, side_px), Image.Resampling.LANCZOS)

@@ -1,7 +1,7 @@
-"""Draw a product's label: brand, kind, flavour, icon and print, as flat artwork.
+"""Draw a product's label as flat artwork: brand, kind, flavour, icon and pattern.
 
-Siblings share every choice but word, colour and icon, so they differ as real variants do. The only
-font is the one Pillow carries; weight, width, slant and outline make the brands' hands different.
+Siblings differ only in word, colour and icon, like real variants of a product. The only font is the one included in
+Pillow; weight, width, slant and outline vary between brands.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from tools.train.icons import draw_icon, mix
 from tools.train.patterns import draw_pattern, draw_zone
 
 LABEL_HEIGHT_PX = 224
-_SUPERSAMPLING = 2  # ImageDraw has no antialiasing of its own
+_SUPERSAMPLING = 2  # ImageDraw does not support antialiasing
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom in 0..1 of the label
 
 
 @dataclass(frozen=True, eq=False)
 class Artwork:
-    """A label as it is printed.
+    """A printed label.
 
     Attributes:
         front: Shape (LABEL_HEIGHT_PX, W, 3), uint8, RGB, W by the family's aspect.
         side: Shape (LABEL_HEIGHT_PX, LABEL_HEIGHT_PX // 2, 3), uint8, RGB: small print and bar code.
-        accent: The colour of cap, lid or gable.
+        accent: Colour of the cap, lid or gable.
     """
 
     front: np.ndarray
@@ -39,7 +39,7 @@ class Artwork:
 
 @dataclass(frozen=True)
 class _Layout:
-    """Where the words of a label stand."""
+    """Positions of the words and the icon on a label."""
 
     brand: Box
     kind: Box
@@ -70,8 +70,8 @@ _LAYOUTS = {
 
 
 @dataclass(frozen=True)
-class _Hand:
-    """How a brand sets its words."""
+class _Typography:
+    """Typography of a brand."""
 
     upper: bool
     weight: float
@@ -80,8 +80,8 @@ class _Hand:
     spaced: bool
 
 
-def _hand(rng: np.random.Generator) -> _Hand:
-    return _Hand(
+def _draw_typography(rng: np.random.Generator) -> _Typography:
+    return _Typography(
         upper=bool(rng.random() < 0.5),
         weight=float(rng.choice([0.0, 0.02, 0.045, 0.07])),
         slant=float(rng.choice([0.0, 0.0, 0.2, -0.12])),
@@ -96,24 +96,24 @@ def _font(size: int) -> ImageFont.FreeTypeFont:
 
 
 @lru_cache(maxsize=512)
-def _word_mask(word: str, hand: _Hand) -> Image.Image:
-    """Return `word` as a tight coverage mask, mode L, about 60 px tall."""
+def _word_mask(word: str, style: _Typography) -> Image.Image:
+    """Return `word` as a cropped coverage mask, mode L, about 60 px high."""
     size = 64
-    text = word.upper() if hand.upper else word.capitalize()
-    if hand.spaced:
+    text = word.upper() if style.upper else word.capitalize()
+    if style.spaced:
         text = " ".join(text)
-    stroke = round(hand.weight * size)
+    stroke = round(style.weight * size)
     left, top, right, bottom = _font(size).getbbox(text, stroke_width=stroke)
     width, height = int(right - left), int(bottom - top)
     mask = Image.new("L", (width + 2, height + 2), 0)
     ImageDraw.Draw(mask).text((1 - left, 1 - top), text, fill=255, font=_font(size), stroke_width=stroke)
-    if hand.slant:
-        shift = abs(hand.slant) * height
-        offset = -shift if hand.slant > 0 else 0.0
+    if style.slant:
+        shift = abs(style.slant) * height
+        offset = -shift if style.slant > 0 else 0.0
         mask = mask.transform(
             (int(mask.width + shift), mask.height),
             Image.Transform.AFFINE,
-            (1, hand.slant, offset, 0, 1, 0),
+            (1, style.slant, offset, 0, 1, 0),
             Image.Resampling.BICUBIC,
         )
     return mask
@@ -124,16 +124,16 @@ def _pixels(box: Box, size: tuple[int, int]) -> tuple[int, int, int, int]:
     return int(box[0] * width), int(box[1] * height), int(box[2] * width), int(box[3] * height)
 
 
-def _put_word(image: Image.Image, word: str, hand: _Hand, box: Box, colour: Colour) -> None:
-    """Fit `word` into `box`, stretched by at most two fifths so that it still looks set, not squashed."""
+def _put_word(image: Image.Image, word: str, style: _Typography, box: Box, colour: Colour) -> None:
+    """Fit `word` into `box`, stretched by at most 40 % so that it stays readable."""
     left, top, right, bottom = _pixels(box, image.size)
-    mask = _word_mask(word, hand)
+    mask = _word_mask(word, style)
     scale = min((right - left) / mask.width, (bottom - top) / mask.height)
     width = min(right - left, int(mask.width * scale * 1.4))
     height = min(bottom - top, int(mask.height * scale * 1.4))
     mask = mask.resize((max(2, width), max(2, height)), Image.Resampling.BILINEAR)
     corner = (left + (right - left - mask.width) // 2, top + (bottom - top - mask.height) // 2)
-    if hand.outlined:
+    if style.outlined:
         shadow = (250, 250, 248) if luminance(colour) < 128 else (30, 26, 28)
         gap = max(2, image.height // 140)
         for dx, dy in ((gap, gap), (-gap, 0), (0, -gap)):
@@ -142,13 +142,13 @@ def _put_word(image: Image.Image, word: str, hand: _Hand, box: Box, colour: Colo
 
 
 def _under(image: Image.Image, box: Box) -> Colour:
-    """Return the mean colour that is under `box`."""
+    """Return the mean colour of the image in `box`."""
     mean = np.asarray(image.crop(_pixels(box, image.size)).resize((1, 1), Image.Resampling.BOX))[0, 0]
     return int(mean[0]), int(mean[1]), int(mean[2])
 
 
 def _put_plate(image: Image.Image, shape: int, box: Box, colour: Colour, line: Colour) -> None:
-    """Put a plate behind the brand; shape 0 is none."""
+    """Draw a plate behind the brand; shape 0 draws nothing."""
     left, top, right, bottom = _pixels(box, image.size)
     pad = int(0.02 * image.height)
     grown = (
@@ -187,7 +187,7 @@ def _put_plate(image: Image.Image, shape: int, box: Box, colour: Colour, line: C
 
 
 def _put_icons(image: Image.Image, flavour: Flavour, box: Box, arrangement: int) -> None:
-    """Put the flavour's icon once, three in a row, or heaped, into `box`."""
+    """Draw the flavour's icon in `box`: once, three in a row, or three in a heap."""
     left, top, right, bottom = _pixels(box, image.size)
     width, height = right - left, bottom - top
     if arrangement == 0:
@@ -210,7 +210,7 @@ def _put_icons(image: Image.Image, flavour: Flavour, box: Box, arrangement: int)
 
 
 def _small_print(image: Image.Image, box: Box, colour: Colour, rng: np.random.Generator, lines: int) -> None:
-    """Draw lines of unreadably small text as broken strokes."""
+    """Draw dashed lines that look like unreadably small text."""
     left, top, right, bottom = _pixels(box, image.size)
     draw = ImageDraw.Draw(image)
     for y in np.linspace(top, bottom, lines):
@@ -240,26 +240,28 @@ def _front(family: Family, flavour: Flavour) -> Image.Image:
     plate_line = family.ink if rng.random() < 0.6 else flavour.colour
     icon_ground = rng.random()
     arrangement = int(rng.integers(3))
-    if icon_ground < 0.45:  # a light patch under the icon, as printed windows have
+    if icon_ground < 0.45:  # a light area behind the icon
         left, top, right, bottom = _pixels(layout.icon, image.size)
         ImageDraw.Draw(image).ellipse(
             (left, top, right, bottom), fill=mix(family.ground, (255, 255, 255), 0.6)
         )
     _put_icons(image, flavour, layout.icon, arrangement)
 
-    brand_hand, word_hand = _hand(rng), _hand(rng)
+    brand_style, word_style = _draw_typography(rng), _draw_typography(rng)
     _put_plate(image, plate, layout.brand, plate_colour, plate_line)
     _put_word(
-        image, family.brand, brand_hand, layout.brand, contrasting(_under(image, layout.brand), family.ink)
+        image, family.brand, brand_style, layout.brand, contrasting(_under(image, layout.brand), family.ink)
     )
-    _put_word(image, family.kind, word_hand, layout.kind, contrasting(_under(image, layout.kind), family.ink))
+    _put_word(
+        image, family.kind, word_style, layout.kind, contrasting(_under(image, layout.kind), family.ink)
+    )
     if rng.random() < 0.35:
         _put_plate(image, 1, layout.flavour, (250, 249, 244), flavour.colour)
     under = _under(image, layout.flavour)
     _put_word(
         image,
         flavour.word,
-        word_hand,
+        word_style,
         layout.flavour,
         contrasting(under, mix(flavour.colour, (0, 0, 0), 0.3)),
     )
@@ -278,7 +280,7 @@ def _side(family: Family, flavour: Flavour) -> Image.Image:
     _put_word(
         image,
         family.brand,
-        _Hand(True, 0.03, 0.0, False, False),
+        _Typography(True, 0.03, 0.0, False, False),
         (0.15, 0.19, 0.85, 0.28),
         contrasting(ground, family.ink),
     )
@@ -300,7 +302,7 @@ def _reduced(image: Image.Image) -> np.ndarray:
 
 @lru_cache(maxsize=96)
 def draw_label(product: Product) -> Artwork:
-    """Draw the artwork of `product`; the same product gives the same pixels."""
+    """Draw the artwork of `product`; the result is deterministic."""
     family, flavour = product.family, product.flavour
     accent = flavour.colour if family.style_seed % 2 else mix(family.ink, (255, 255, 255), 0.15)
     return Artwork(_reduced(_front(family, flavour)), _reduced(_side(family, flavour)), accent)

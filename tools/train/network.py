@@ -1,7 +1,7 @@
-"""The backbone: MobileFaceNet (arXiv:1804.07573) at half width for 96 px products.
+"""Backbone: MobileFaceNet (arXiv:1804.07573) at half width for products of 96 px.
 
-The graph ends at the embedding. L2 normalization is the host's, in one place for every target, and the
-ArcFace head stays with training.
+The graph ends at the embedding. The host does the L2 normalization, in one place for every target. The ArcFace head
+is used only in training.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from tools.train.photos import SIZE_PX
 if TYPE_CHECKING:
     import keras
 
-MEAN, SCALE = 127.5, 128.0  # the input contract: (pixel - MEAN) / SCALE, outside the graph
+MEAN, SCALE = 127.5, 128.0  # the input contract (pixel - MEAN) / SCALE is applied outside the graph
 _STEM = 32
 _BLOCKS = (  # expansion, channels, repeats, stride of the first
     (2, 32, 3, 2),
@@ -47,7 +47,7 @@ def _pointwise(x: keras.KerasTensor, channels: int) -> keras.KerasTensor:
 def _depthwise(x: keras.KerasTensor, stride: int) -> keras.KerasTensor:
     from keras import initializers, layers
 
-    # Keras counts all channels as a depthwise filter's fan-in; each sees one, so 9 inputs.
+    # Keras counts all channels as the fan-in of a depthwise filter, but each filter has only 9 inputs.
     start = initializers.RandomNormal(stddev=math.sqrt(2 / 9))
     return layers.DepthwiseConv2D(
         3, strides=stride, padding="same", use_bias=False, depthwise_initializer=start
@@ -55,7 +55,7 @@ def _depthwise(x: keras.KerasTensor, stride: int) -> keras.KerasTensor:
 
 
 def _bottleneck(x: keras.KerasTensor, expansion: int, channels: int, stride: int) -> keras.KerasTensor:
-    """Inverted residual with a linear projection (arXiv:1801.04381)."""
+    """Add an inverted residual with a linear projection (arXiv:1801.04381)."""
     from keras import layers
 
     inside = _activated(_pointwise(x, expansion * x.shape[-1]))
@@ -86,7 +86,7 @@ def build(embedding: int = 96) -> keras.Model:
         for place in range(repeats):
             x = _bottleneck(x, expansion, channels, first if place == 0 else 1)
     x = _activated(_pointwise(x, _FEATURES))
-    # Global depthwise convolution: unlike an average it can weigh the middle of the picture more.
+    # Global depthwise convolution: unlike an average, it can give the centre of the picture more weight.
     start = keras.initializers.RandomNormal(stddev=1 / x.shape[1])
     x = _normalized(layers.DepthwiseConv2D(x.shape[1], use_bias=False, depthwise_initializer=start)(x))
     x = layers.Flatten()(_pointwise(x, embedding))

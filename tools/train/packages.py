@@ -1,4 +1,4 @@
-"""Fold a label into a package and pose it: cuboids, gabled cartons, pouches and bodies of revolution."""
+"""Wrap a label around a package in a pose: cuboids, gabled cartons, pouches and bodies of revolution."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from tools.train.labels import Artwork, draw_label
 from tools.train.projection import Pose, paste_quad, project, rotation
 
 _METAL: Colour = (186, 190, 194)
-_WRAP_HALF = 1.3  # radians either side of the middle that the front of a round label covers
-_ROUND_PX = 150  # height at which bodies of revolution are shaded, before they are posed
+_WRAP_HALF = 1.3  # half of the angle that the front of a round label covers, radians
+_ROUND_PX = 150  # height at which bodies of revolution are shaded before posing
 
 
 @dataclass(frozen=True)
@@ -21,9 +21,9 @@ class Profile:
     """A body of revolution.
 
     Attributes:
-        radii: (height 0..1 from the top, radius 0..1) from top to bottom, joined by straight lines.
+        radii: (height 0..1 from the top, radius 0..1) from top to bottom, connected by straight lines.
         label: Top and bottom of the label, 0..1 of the height.
-        lid: Down to which height the lid or cap reaches.
+        lid: Bottom of the lid or cap, 0..1 of the height.
         gloss: Strength of the highlight, 0..1.
     """
 
@@ -69,7 +69,7 @@ def _lit(texture: np.ndarray, light: float) -> np.ndarray:
 def _cuboid(
     canvas: Image.Image, art: Artwork, size: tuple[float, float, float], pose: Pose, *, gable: bool
 ) -> None:
-    """Fold the label round a box of `size` (width, height, depth); a gable makes it a carton."""
+    """Wrap the label around a box of `size` (width, height, depth); with a gable it is a carton."""
     half_w, half_h, half_d = (side / 2 for side in size)
     top = -half_h + (0.16 * size[1] if gable else 0.0)
     flat = np.empty((8, 8, 3), np.uint8)
@@ -98,7 +98,7 @@ def _cuboid(
         for side, normal in ((1, (1, 0, 0)), (0, (-1, 0, 0))):
             pair = (front[side], back[side]) if side else (back[side], front[side])
             middle = ridge[side]
-            # A triangle as a quad with two corners close together keeps one way of pasting.
+            # Draw the triangle as a quad with two nearly equal corners, so that `paste_quad` can paste it.
             faces.append((np.array([middle, middle + 1e-3, pair[1], pair[0]]), accent, normal))
     else:
         faces.append((corners((-1, -1, 1), (1, -1, 1), (1, -1, -1), (-1, -1, -1)), flat, (0, -1, 0)))
@@ -112,7 +112,7 @@ def _cuboid(
         edge, other = pixels[1] - pixels[0], pixels[3] - pixels[0]
         diagonal, across = pixels[2] - pixels[0], pixels[3] - pixels[1]
         if diagonal[0] * across[1] - diagonal[1] * across[0] <= 1:
-            continue  # turned away
+            continue  # faces away from the camera
         if abs(edge[0] * other[1] - edge[1] * other[0]) < 1e-6:
             continue
         strength = 0.5 + 0.55 * max(0.0, float(np.asarray(normal) @ turn.T @ light))
@@ -124,7 +124,7 @@ def _cuboid(
 
 
 def _creases(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
-    """Return soft light and dark creases around 0, shape `shape`, float32."""
+    """Return soft light and dark creases with mean about 0, shape `shape`, float32."""
     coarse = rng.normal(0, 1, (7, 5)).astype(np.float32)
     fine = rng.normal(0, 1, (16, 9)).astype(np.float32)
     size = (shape[1], shape[0])
@@ -137,7 +137,7 @@ def _creases(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
 def _pouch(
     canvas: Image.Image, art: Artwork, size: tuple[float, float], pose: Pose, rng: np.random.Generator
 ) -> None:
-    """Put the label on a filled bag: sealed at both ends, full in the middle, creased foil."""
+    """Draw the label on a filled bag of creased foil, sealed at both ends."""
     texture = art.front.astype(np.float32)
     height, width = texture.shape[:2]
     v, u = np.mgrid[0:height, 0:width].astype(np.float32)
@@ -146,7 +146,7 @@ def _pouch(
     texture[seal] = texture[seal] * 0.5 + 110
     texture[seal & ((u * 40).astype(int) % 2 == 0)] *= 0.88
     fullness = np.sin(np.pi * np.clip(v, 0.02, 0.98)) ** 0.6
-    slope = u**3 * fullness  # the bag's surface turns away towards its sides
+    slope = u**3 * fullness  # the surface curves away at the sides
     shade = 0.86 + 0.22 * np.cos(u * 1.3) - 0.12 + 0.35 * slope * np.sin(pose.light) - 0.18 * np.abs(slope)
     gleam = np.exp(-(((u - 0.75 * np.sin(pose.light)) / 0.16) ** 2)) * fullness * 46
     texture = texture * (shade + _creases(rng, (height, width)))[..., None] + gleam[..., None]
@@ -161,12 +161,12 @@ def _pouch(
 def _round(
     art: Artwork, profile: Profile, aspect: float, pose: Pose, package: str, contents: Colour
 ) -> np.ndarray:
-    """Turn the label round a body of revolution, upright.
+    """Wrap the label around an upright body of revolution.
 
     Returns:
         Shape (about _ROUND_PX, W, 4), uint8, RGBA.
     """
-    reach = 0.14  # room above and below for the ellipses that a pitched camera sees
+    reach = 0.14  # margin above and below for the ellipses seen from a tilted camera
     rows = round(_ROUND_PX * (1 + 2 * reach))
     columns = max(16, round(_ROUND_PX * aspect))
     v, x = np.mgrid[0:rows, 0:columns].astype(np.float32)
@@ -175,7 +175,7 @@ def _round(
     sag = float(np.sin(pose.pitch)) * aspect / 2
     radius = np.interp(v, heights, radii)
     bend = np.sqrt(np.clip(1 - (x / radius) ** 2, 0, 1))
-    along = v - sag * radius * bend  # height on the body that this pixel shows
+    along = v - sag * radius * bend  # height on the body at this pixel
     radius = np.interp(along, heights, radii)
     across = x / radius
     theta = np.arcsin(np.clip(across, -1, 1))
@@ -203,7 +203,7 @@ def _round(
     colour = colour * shade[..., None] + (profile.gloss * 110 * gleam)[..., None]
 
     rim = radii[0]
-    if sag > 0.01:  # the lid's upper side, an ellipse over the upper edge
+    if sag > 0.01:  # the top of the lid, an ellipse above the upper edge
         inside = np.sqrt((x / rim) ** 2 + (v / (sag * rim)) ** 2)
         cover = np.clip((1 - inside) * _ROUND_PX * sag, 0, 1)
         lid = np.array(cap, np.float32) * np.where(inside < 0.86, 0.92, 1.08)[..., None]
@@ -213,7 +213,7 @@ def _round(
 
 
 def aspect_of(product: Product) -> float:
-    """Return width over height of the package, which for round ones is not the label's."""
+    """Return width / height of the package, which differs from that of the label if the package is round."""
     family = product.family
     if family.package not in PROFILES:
         return family.aspect
@@ -222,10 +222,10 @@ def aspect_of(product: Product) -> float:
 
 
 def pose_package(product: Product, pose: Pose, canvas_px: int, rng: np.random.Generator) -> Image.Image:
-    """Draw `product` in `pose` on a clear canvas.
+    """Draw `product` in `pose` on a transparent canvas.
 
     Args:
-        rng: Creases of a pouch, nothing else.
+        rng: Used only for the creases of a pouch.
 
     Returns:
         RGBA, `canvas_px` square.
@@ -240,7 +240,7 @@ def pose_package(product: Product, pose: Pose, canvas_px: int, rng: np.random.Ge
         plane = np.array(
             [[-width / 2, -grown, 0], [width / 2, -grown, 0], [width / 2, grown, 0], [-width / 2, grown, 0]]
         )
-        # The turn is in the texture already; half the nod is left for the taper it gives.
+        # The texture already includes the yaw; half of the pitch adds perspective taper.
         flat = Pose(0.0, pose.pitch * 0.5, pose.roll, pose.extent, pose.centre, pose.light)
         paste_quad(canvas, shown, project(plane, flat, canvas_px))
     elif family.package == "pouch":

@@ -1,4 +1,4 @@
-"""What is printed under the words of a label: repeating patterns and areas of flavour colour."""
+"""Background of a label: repeating patterns and areas of flavour colour."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def draw_pattern(image: Image.Image, pattern: str, colour: Colour, rng: np.rando
 
     Args:
         pattern: One of `catalogue.PATTERNS`.
-        rng: Gives pitch and angle; the same state gives the same print.
+        rng: Source of pitch and angle.
     """
     draw = ImageDraw.Draw(image)
     width, height = image.size
@@ -88,14 +88,14 @@ def draw_pattern(image: Image.Image, pattern: str, colour: Colour, rng: np.rando
 def draw_zone(
     image: Image.Image, zone: str, colour: Colour, rng: np.random.Generator
 ) -> tuple[float, float, float, float]:
-    """Fill the area that carries the flavour, in place.
+    """Fill the area for the flavour, in place.
 
     Args:
         zone: One of `catalogue.ZONES`.
-        rng: Gives where the area's edge runs.
+        rng: Source of the position of the area's edge.
 
     Returns:
-        Left, top, right, bottom of the area in 0..1 of the label, for what is put on it.
+        Left, top, right, bottom of the area, 0..1 of the label.
     """
     draw = ImageDraw.Draw(image)
     width, height = image.size

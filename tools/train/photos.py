@@ -1,4 +1,4 @@
-"""Photograph a product: pose it before a scene, light it, and take a picture that is not perfect."""
+"""Photograph a product: pose it in front of a scene, light it and take an imperfect picture."""
 
 from __future__ import annotations
 
@@ -15,22 +15,24 @@ from tools.train.projection import Pose
 
 SIZE_PX = 96
 _CANVAS_PX = 2 * SIZE_PX
-_NEIGHBOURS_SEED = 90_001  # a catalogue of its own: what stands beside is never a class of any set
+_NEIGHBOURS_SEED = (
+    90_001  # a separate catalogue, so that neighbouring packages are never a class of a data set
+)
 _NEIGHBOURS = 40
 
 
 @dataclass(frozen=True)
 class Care:
-    """How well a photo is taken; all but `stream` and `extent` are factors, 1 for the roughest.
+    """Quality of a photo. All values except `stream` and `extent` are factors, 0..1; 1 is the roughest.
 
     Attributes:
-        stream: Starts the generator: the same photo number is another photo with other care.
-        pose: On how far the package is turned and off-centre.
-        light: On how far the light is from neutral.
-        noise: On the sensor's noise.
-        blur: On the width of blur; 0 is sharp.
-        clutter: On the chance of neighbours, fingers, shadows and reflections.
-        extent: Least and greatest size of the package in the picture.
+        stream: Part of the seed: the same photo number gives another photo with another care.
+        pose: Factor for rotation and offset of the package.
+        light: Factor for the deviation from neutral light.
+        noise: Factor for the sensor's noise.
+        blur: Factor for the width of blur; 0 is sharp.
+        clutter: Factor for the probability of neighbours, fingers, shadows and reflections.
+        extent: Smallest and largest size of the package, as a share of the picture.
     """
 
     stream: int
@@ -42,13 +44,13 @@ class Care:
     extent: tuple[float, float]
 
 
-ROUGH = Care(0, 1.0, 1.0, 1.0, 1.0, 1.0, (0.72, 1.0))  # what training sees: harder than use
-EVERYDAY = Care(2, 0.6, 0.7, 0.6, 0.5, 0.35, (0.78, 0.94))  # what one probes and measures with
-CAREFUL = Care(1, 0.35, 0.5, 0.4, 0.0, 0.0, (0.78, 0.88))  # what one enrols with
+ROUGH = Care(0, 1.0, 1.0, 1.0, 1.0, 1.0, (0.72, 1.0))  # for training: harder than in use
+EVERYDAY = Care(2, 0.6, 0.7, 0.6, 0.5, 0.35, (0.78, 0.94))  # for probes and measurements
+CAREFUL = Care(1, 0.35, 0.5, 0.4, 0.0, 0.0, (0.78, 0.88))  # for enrolment
 
 
 def _pose(subject: Product, rng: np.random.Generator, care: Care) -> Pose:
-    """Return how the photographer holds the camera."""
+    """Draw a random pose of the package relative to the camera."""
     spread = care.pose
     turned = subject.family.package in PROFILES
     yaw = float(np.clip(rng.normal(0, 0.3 * spread), -0.7, 0.7))
@@ -64,7 +66,7 @@ def _pose(subject: Product, rng: np.random.Generator, care: Care) -> Pose:
 
 
 def _stand(canvas: Image.Image, package: Image.Image, light: float, rng: np.random.Generator) -> Image.Image:
-    """Lay `package` and its shadow over `canvas`."""
+    """Paste `package` and its shadow on `canvas`, in place, and return the canvas."""
     shadow = package.getchannel("A").filter(ImageFilter.GaussianBlur(float(rng.uniform(3, 9))))
     depth = float(rng.uniform(0.25, 0.7))
     shadow = shadow.point([int(level * depth) for level in range(256)])
@@ -75,7 +77,7 @@ def _stand(canvas: Image.Image, package: Image.Image, light: float, rng: np.rand
 
 
 def _neighbour(rng: np.random.Generator, pose: Pose, aspect: float) -> Image.Image:
-    """Draw another package beside the subject, partly out of the picture."""
+    """Draw another package next to the subject, partly outside the picture."""
     other = product(_NEIGHBOURS_SEED, int(rng.integers(_NEIGHBOURS)), int(rng.integers(3)))
     side = -1.0 if rng.random() < 0.5 else 1.0
     gap = pose.extent * (min(1.0, aspect) + min(1.0, aspect_of(other))) / 2 + float(rng.uniform(-0.03, 0.1))
@@ -94,12 +96,12 @@ def take_photo(subject: Product, seed: int, *, care: Care = ROUGH) -> bytes:
     """Photograph `subject`; the same product and seed give the same picture.
 
     Args:
-        subject: What stands before the camera.
+        subject: Product to photograph.
         seed: Number of the photo.
-        care: How well it is taken.
+        care: Quality of the photo.
 
     Returns:
-        The camera's JPEG file, SIZE_PX square; `develop` gives its pixels.
+        A JPEG file, SIZE_PX square; `develop` decodes it.
     """
     rng = np.random.default_rng([subject.family.style_seed, subject.variant, seed, care.stream])
     pose = _pose(subject, rng, care)

@@ -1,4 +1,4 @@
-"""A pinhole camera for boxes and planes: from corners in space to pixels on the canvas."""
+"""Pinhole camera for boxes and planes: project corners in space to pixels on the canvas."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-_CAMERA_DISTANCE = 3.2  # in heights of the package: a hand-held close-up's perspective
+_CAMERA_DISTANCE = 3.2  # in heights of the package, as in a hand-held close-up
 
 
 @dataclass(frozen=True)
 class Pose:
-    """How a package stands before the camera.
+    """Pose of a package relative to the camera.
 
     Attributes:
-        yaw: Turn about the vertical, radians.
-        pitch: Nod, radians; positive when the camera looks down on it.
-        roll: Turn in the picture, radians.
-        extent: Height (or width, where that is more) of the package as a share of the canvas.
-        centre: (x, y) of its middle as a share of the canvas.
-        light: Azimuth the light comes from, radians, 0 from the camera, positive from the right.
+        yaw: Rotation about the vertical axis, radians.
+        pitch: Rotation about the horizontal axis, radians; positive if the camera looks down.
+        roll: Rotation in the picture plane, radians.
+        extent: Longer side of the package as a share of the canvas.
+        centre: (x, y) of its centre as a share of the canvas.
+        light: Azimuth of the light, radians; 0 is the direction of the camera, positive is right.
     """
 
     yaw: float
@@ -50,7 +50,7 @@ def project(points: np.ndarray, pose: Pose, canvas_px: int) -> np.ndarray:
 
 
 def homography(source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Return the 8 coefficients that take `source` (4, 2) to `target` (4, 2), last one 1."""
+    """Return the first 8 coefficients of the homography from `source` (4, 2) to `target` (4, 2); the ninth is 1."""
     rows, values = [], []
     for (x, y), (u, v) in zip(source, target, strict=True):
         rows += [[x, y, 1, 0, 0, 0, -u * x, -u * y], [0, 0, 0, x, y, 1, -v * x, -v * y]]
@@ -59,7 +59,7 @@ def homography(source: np.ndarray, target: np.ndarray) -> np.ndarray:
 
 
 def paste_quad(canvas: Image.Image, texture: np.ndarray, corners: np.ndarray) -> None:
-    """Paste `texture` onto `canvas` so that its corners fall on `corners`, in place.
+    """Paste `texture` on `canvas`, in place, with its corners at `corners`.
 
     Args:
         canvas: RGBA.
@@ -69,7 +69,7 @@ def paste_quad(canvas: Image.Image, texture: np.ndarray, corners: np.ndarray) ->
     height, width = texture.shape[:2]
     if texture.shape[2] == 3:
         texture = np.dstack([texture, np.full((height, width), 255, np.uint8)])
-    # One clear pixel all round, coloured like its neighbour: soft edges without a dark fringe.
+    # Add a transparent border of one pixel with the colour of the edge: soft edges without a dark fringe.
     padded = np.pad(texture, ((1, 1), (1, 1), (0, 0)), mode="edge")
     padded[[0, -1], :, 3] = 0
     padded[:, [0, -1], 3] = 0

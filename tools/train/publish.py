@@ -1,4 +1,4 @@
-"""What is written beside the trained network: contract, measurements and a card for people."""
+"""Write the trained network, its input contract, its measurements and its model card in Markdown."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 NAME = "products"
 _LARGE_PRODUCTS, _LARGE_PHOTOS = 240, 7
 _FPIR = 0.01
-_SAMPLE_FAMILIES = 30  # as many the committed pictures use up; the larger sets share no product with them
+_SAMPLE_FAMILIES = 30  # used by the committed pictures; the larger sets share no product with them
 
 
 def contract() -> dict[str, Any]:
-    """Return the input contract: how pixels become the network's input."""
+    """Return the input contract as JSON values."""
     return {
         "size": [SIZE_PX, SIZE_PX],
         "color": "rgb",
@@ -39,8 +39,8 @@ def contract() -> dict[str, Any]:
     }
 
 
-def _drawn(subjects: list[Product], cares: list[Care], *, workers: int, title: str) -> np.ndarray:
-    """Photograph `subjects`; shape (len(subjects), len(cares), H, W, 3), uint8, RGB."""
+def _photograph(subjects: list[Product], cares: list[Care], *, workers: int, title: str) -> np.ndarray:
+    """Photograph `subjects` and return shape (len(subjects), len(cares), H, W, 3), uint8, RGB."""
     photos = np.empty((len(subjects), len(cares), SIZE_PX, SIZE_PX, 3), np.uint8)
     drawn = dataset.photograph_all(list(enumerate(subjects)), cares, workers=workers)
     for place, taken in dataset.progress(drawn, total=len(subjects), title=title):
@@ -49,11 +49,12 @@ def _drawn(subjects: list[Product], cares: list[Care], *, workers: int, title: s
 
 
 def measure(model: keras.Model, settings: Settings, output: Path, *, workers: int) -> dict[str, Any]:
-    """Measure `model` on the committed evaluation pictures and on larger held-out sets drawn now.
+    """Measure `model` on the committed evaluation pictures and on larger held-out sets drawn for the measurement.
 
     Returns:
-        `samples` (the committed pictures; `siblings` is their share of non-mated comparisons), `held_out` (more of the same), `rough` (taken as roughly as
-        those of training), all 1:1, and `identification` (1:N); plain numbers.
+        1:1 figures of `samples` (the committed pictures; `siblings` is the share of non-mated comparisons between
+        siblings), `held_out` (a larger set of the same kind) and `rough` (as rough as the training photos), and the
+        1:N figures `identification`.
     """
     pictures, labels = samples.read_folder(output / "evaluation")
     committed = open_set.verification(open_set.embed(model, pictures), labels)
@@ -65,12 +66,12 @@ def measure(model: keras.Model, settings: Settings, output: Path, *, workers: in
     owners = np.repeat(np.arange(len(subjects)), _LARGE_PHOTOS)
     flat, references = {}, np.empty(0)
     for name, care in (("held_out", EVERYDAY), ("rough", ROUGH)):
-        photos = _drawn(subjects, [care] * _LARGE_PHOTOS + [CAREFUL], workers=workers, title=name)
+        photos = _photograph(subjects, [care] * _LARGE_PHOTOS + [CAREFUL], workers=workers, title=name)
         embeddings = open_set.embed(model, photos.reshape(-1, SIZE_PX, SIZE_PX, 3))
         embeddings = embeddings.reshape(len(subjects), _LARGE_PHOTOS + 1, -1)
         flat[name] = embeddings[:, :-1].reshape(owners.size, -1)
         references = embeddings[:, -1]
-    # Every other product is enrolled: of two siblings one is, and the other is a stranger.
+    # Enrol every second product: one of two siblings is enrolled, the other is a stranger.
     enrolled = np.where(owners % 2 == 0, owners // 2, -1)
     return {
         "samples": {
@@ -89,7 +90,7 @@ def _percent(share: float) -> str:
 
 
 def card(settings: Settings, figures: dict[str, Any], *, parameters: int, size_bytes: int) -> str:
-    """Return the model card, Markdown."""
+    """Return the model card as Markdown."""
     rows = [
         (title, *(_percent(figures[key][name]) for key in ("samples", "held_out", "rough")))
         for title, name in (
@@ -159,7 +160,7 @@ gives these figures (`products.evaluation.json`).
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Write `path` whole or not at all."""
+    """Write `path` completely or not at all."""
     partial = path.with_name(path.name + ".partial")
     partial.write_bytes(content)
     partial.replace(path)
@@ -169,7 +170,7 @@ def publish(model: keras.Model, output: Path, work: Path) -> None:
     """Write the network and its contract to `output/model`."""
     folder = output / "model"
     folder.mkdir(parents=True, exist_ok=True)
-    # Keras chooses the format by the name's ending, so the unfinished file lives in the work folder.
+    # Keras chooses the format by the suffix, so the unfinished file is written to the work folder.
     unfinished = work / f"{NAME}.keras"
     model.save(unfinished)
     _write(folder / f"{NAME}.keras", unfinished.read_bytes())
@@ -177,17 +178,17 @@ def publish(model: keras.Model, output: Path, work: Path) -> None:
 
 
 def evaluate(settings: Settings, output: Path, *, workers: int) -> dict[str, Any]:
-    """Measure the network in `output/model`, write figures and card beside it, and return the figures.
+    """Measure the network in `output/model`, write its figures and card to the same folder, and return the figures.
 
     Raises:
-        InputError: there is no network.
+        InputError: there is no network in the folder.
     """
     import keras
 
     folder = output / "model"
     path = folder / f"{NAME}.keras"
     if not path.exists():
-        raise InputError(f"no network at {path}", hint="train one: leave out --evaluate")
+        raise InputError(f"no network at {path}", hint="omit --evaluate to train a network")
     model = keras.saving.load_model(path, compile=False)
     content = path.read_bytes()
     figures = measure(model, settings, output, workers=workers)

@@ -1,4 +1,4 @@
-"""The pictures that the repository carries: to enrol, to probe, to calibrate and to measure with."""
+"""Sample pictures of the repository: for enrolment, probes, calibration and evaluation."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from tools.train.settings import Settings
 FOLDERS = ("enrol", "probes", "strangers", "calibration", "evaluation")
 PROBES, STRANGER_PROBES, CALIBRATION = 4, 2, 200
 EVALUATION_PRODUCTS, EVALUATION_PHOTOS = 76, 6  # 456 pictures: more than 100,000 non-mated comparisons
-_FRESH = 1000  # numbers of photos from here on are in no training set
+_FRESH = 1000  # photo numbers from here on are not used in training
 
 
 def _files(settings: Settings) -> Iterator[tuple[str, bytes]]:
-    """Yield (path below the samples folder, JPEG file)."""
+    """Yield (path in the samples folder, JPEG file)."""
     for subject in dataset.enrolled_products(settings):
         yield f"enrol/{subject.name}.jpg", take_photo(subject, 0, care=CAREFUL)
         for number in range(PROBES):
@@ -36,12 +36,12 @@ def _files(settings: Settings) -> Iterator[tuple[str, bytes]]:
 
 
 def _spread(products: list[Product], count: int) -> list[Product]:
-    """Return `count` of `products`, evenly from first to last."""
+    """Return `count` of `products`, evenly spaced from first to last."""
     return [products[int(place)] for place in np.linspace(0, len(products) - 1, count)]
 
 
 def write_samples(settings: Settings, output: Path, work: Path) -> None:
-    """Write the picture folders below `output`, each replaced whole."""
+    """Write the picture folders in `output`; existing folders are replaced."""
     fresh = work / "samples"
     shutil.rmtree(fresh, ignore_errors=True)
     total = 10 * (1 + PROBES + STRANGER_PROBES) + CALIBRATION + EVALUATION_PRODUCTS * EVALUATION_PHOTOS
@@ -64,7 +64,7 @@ def read_folder(folder: Path) -> tuple[np.ndarray, np.ndarray]:
     """Read `folder/<product>/<n>.jpg`.
 
     Returns:
-        Pictures (N, H, W, 3) uint8 RGB, and labels (N,) int64 that number the products by name.
+        Pictures, shape (N, H, W, 3), uint8, RGB, and labels, shape (N,), int64: the product's rank by name.
     """
     from tools.train.photos import develop
 

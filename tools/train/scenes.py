@@ -1,4 +1,4 @@
-"""What is around the package: tables, cloths, shelves, walls, and a finger over the label."""
+"""Surroundings of the package: tables, cloths, shelves, walls, and a finger over the label."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ FloatImage = np.ndarray  # (S, S, 3), float32, RGB, 0..255
 
 
 def smooth_noise(rng: np.random.Generator, shape: tuple[int, int], cells: tuple[int, int]) -> np.ndarray:
-    """Return noise of about unit variance and `cells` (rows, columns) grains, shape `shape`, float32."""
+    """Return smooth noise of about unit variance with `cells` (rows, columns) grains, shape `shape`, float32."""
     grains = rng.normal(0, 1, cells).astype(np.float32)
     return np.asarray(Image.fromarray(grains).resize(shape[::-1], Image.Resampling.BICUBIC))
 
@@ -22,7 +22,7 @@ def _tone(rng: np.random.Generator, saturation: float, value: tuple[float, float
 
 
 def _wood(rng: np.random.Generator, side: int) -> FloatImage:
-    """Planks: grain drawn out along one axis, a dark joint between boards."""
+    """Draw planks: grain along one axis and dark joints between boards."""
     colour = np.array([rng.uniform(90, 210), 0, 0], np.float32)
     colour[1] = colour[0] * rng.uniform(0.68, 0.82)
     colour[2] = colour[1] * rng.uniform(0.55, 0.8)
@@ -38,7 +38,7 @@ def _wood(rng: np.random.Generator, side: int) -> FloatImage:
 
 
 def _cloth(rng: np.random.Generator, side: int) -> FloatImage:
-    """A weave over soft folds; some are checked."""
+    """Draw a woven cloth with soft folds, sometimes checked."""
     y, x = np.mgrid[0:side, 0:side].astype(np.float32)
     turn = rng.uniform(0, np.pi)
     along, across = x * np.cos(turn) + y * np.sin(turn), y * np.cos(turn) - x * np.sin(turn)
@@ -56,7 +56,7 @@ def _cloth(rng: np.random.Generator, side: int) -> FloatImage:
 
 
 def _room(rng: np.random.Generator, side: int) -> FloatImage:
-    """A wall over a table top, each with its own light."""
+    """Draw a wall above a table top, with different light."""
     horizon = int(side * rng.uniform(0.35, 0.8))
     wall = np.linspace(rng.uniform(0.7, 1.0), rng.uniform(0.7, 1.1), side, dtype=np.float32)[:, None, None]
     image = wall * _tone(rng, 0.35, (0.35, 0.95)) * np.ones((side, side, 1), np.float32)
@@ -67,7 +67,7 @@ def _room(rng: np.random.Generator, side: int) -> FloatImage:
 
 
 def _stone(rng: np.random.Generator, side: int) -> FloatImage:
-    """Marble or concrete: clouds, and veins where two clouds meet."""
+    """Draw marble or concrete: clouds with veins between them."""
     clouds = smooth_noise(rng, (side, side), (6, 6))
     veins = np.exp(-np.abs(clouds + 0.4 * smooth_noise(rng, (side, side), (20, 20))) * rng.uniform(6, 20))
     grain = rng.normal(0, rng.uniform(0.0, 0.05), (side, side)).astype(np.float32)
@@ -76,7 +76,7 @@ def _stone(rng: np.random.Generator, side: int) -> FloatImage:
 
 
 def _tiles(rng: np.random.Generator, side: int) -> FloatImage:
-    """Kitchen tiles with joints."""
+    """Draw kitchen tiles with joints."""
     pitch = int(side * rng.uniform(0.16, 0.4))
     image = (1 + 0.03 * smooth_noise(rng, (side, side), (9, 9)))[..., None] * _tone(rng, 0.4, (0.5, 1.0))
     joint = _tone(rng, 0.1, (0.4, 0.8))
@@ -88,7 +88,7 @@ def _tiles(rng: np.random.Generator, side: int) -> FloatImage:
 
 
 def _shelf(rng: np.random.Generator, side: int) -> FloatImage:
-    """A shop's shelf: dark back, rows of coloured goods out of focus, a board with a price strip."""
+    """Draw a shop shelf: a dark background, coloured goods out of focus, and a board with price labels."""
     image = np.ones((side, side, 1), np.float32) * _tone(rng, 0.2, (0.12, 0.4))
     board = int(side * rng.uniform(0.78, 0.95))
     x = float(rng.uniform(-20, 0))
@@ -112,7 +112,7 @@ _SCENES = (_wood, _cloth, _room, _stone, _tiles, _shelf)
 
 
 def background(rng: np.random.Generator, side: int) -> FloatImage:
-    """Return a random scene, more or less out of focus, (side, side, 3), float32, 0..255."""
+    """Return a random scene with a random defocus, shape (side, side, 3), float32, 0..255."""
     scene = _SCENES[rng.choice(len(_SCENES), p=(0.2, 0.18, 0.2, 0.12, 0.1, 0.2))]
     image = np.clip(scene(rng, side), 0, 255).astype(np.uint8)
     radius = rng.uniform(1.0, 4.0) if scene is _shelf else rng.uniform(0.2, 2.2)
@@ -120,7 +120,7 @@ def background(rng: np.random.Generator, side: int) -> FloatImage:
 
 
 def finger(rng: np.random.Generator, side: int) -> Image.Image:
-    """Return a finger or thumb that comes in from an edge and covers a part of the middle, RGBA."""
+    """Return an RGBA image of a finger that reaches from an edge over part of the centre."""
     layer = Image.new("RGBA", (side, side), (0, 0, 0, 0))
     draw = ImageDraw.Draw(layer)
     skin = np.array([[236, 188, 160], [214, 158, 126], [170, 116, 86], [112, 74, 54]], np.float32)[

@@ -1,4 +1,4 @@
-"""The numbers of a training run, in one value."""
+"""Settings of a training run."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from edge_sdk.errors import EdgeSdkError
 
 
 class SettingsMismatchError(EdgeSdkError, ValueError):
-    """The work folder holds a run with other settings."""
+    """The work folder belongs to a run with other settings."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What decides the model; the same settings make the same products and photos.
+    """Settings that determine the model; the same settings give the same products and photos.
 
     Attributes:
-        families: Brands trained on, 1..800 (the held-out ones come after).
-        variants: Flavours of each brand trained on, 1..4 (the others are held out).
-        photos: Photos of each product.
+        families: Number of training brands, 1..800; the brands after them are held out.
+        variants: Number of training flavours per brand, 1..4; the others are held out.
+        photos: Photos per product.
         learning_rate: Peak of the cosine schedule.
-        margin: ArcFace's additive angular margin, radians, reached after a warm-up.
-        scale: ArcFace's feature scale.
+        margin: Additive angular margin of ArcFace, radians, reached after a warm-up.
+        scale: Feature scale of ArcFace.
     """
 
     seed: int = 7
@@ -40,17 +40,17 @@ class Settings:
     scale: float = 32.0
 
     def claim(self, work: Path) -> None:
-        """Make `work` the folder of this run, or find that it already is.
+        """Reserve the folder `work` for this run, or check that it belongs to this run.
 
         Raises:
-            SettingsMismatchError: the folder holds another run.
+            SettingsMismatchError: the folder belongs to a run with other settings.
         """
         work.mkdir(parents=True, exist_ok=True)
         note = work / "settings.json"
         mine = json.dumps(dataclasses.asdict(self), indent=2, sort_keys=True) + "\n"
         if note.exists() and note.read_text(encoding="utf-8") != mine:
             raise SettingsMismatchError(
-                f"{work} holds a run with other settings than these",
-                hint="name another folder with --work, or delete that one",
+                f"{work} belongs to a run with other settings",
+                hint="give another folder with --work, or delete this folder",
             )
         note.write_text(mine, encoding="utf-8")

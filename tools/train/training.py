@@ -1,7 +1,7 @@
-"""Train the backbone with ArcFace (arXiv:1801.07698), checkpointed after each epoch.
+"""Train the backbone with ArcFace (arXiv:1801.07698), with a checkpoint after each epoch.
 
-The learning rate and the margin are functions of the step, and the order of photos one of the epoch, so
-a run that was interrupted goes on as if it had not been, from the last whole epoch.
+Learning rate and margin depend only on the step, and the order of photos only on the epoch. So an interrupted run
+continues from the last complete epoch with the same result as an uninterrupted run.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from tools.train.settings import Settings
 if TYPE_CHECKING:
     import keras
 
-_WARM_UP = 0.06  # share of the steps in which the learning rate rises
-# Shares of the steps between which the margin rises; under a full one from the start a small network
-# learns little, for no angle is yet small.
+_WARM_UP = 0.06  # share of the steps with a rising learning rate
+# Shares of the steps between which the margin rises. With the full margin from the start a small network learns
+# little, because no angle is small yet.
 _MARGIN_FROM, _MARGIN_TO = 0.08, 0.4
 
 
 def learning_rate_at(progress_share: float, peak: float) -> float:
-    """Return the learning rate after `progress_share` in 0..1 of the run: a rise, then a cosine to 1% of `peak`."""
+    """Return the learning rate after a share of the run, 0..1: a linear rise, then a cosine to 1 % of `peak`."""
     if progress_share < _WARM_UP:
         return peak * (0.05 + 0.95 * progress_share / _WARM_UP)
     rest = (progress_share - _WARM_UP) / (1 - _WARM_UP)
@@ -37,17 +37,17 @@ def learning_rate_at(progress_share: float, peak: float) -> float:
 
 
 def margin_at(progress_share: float, full: float) -> float:
-    """Return ArcFace's margin in radians after `progress_share` in 0..1 of the run."""
+    """Return ArcFace's margin, radians, after a share of the run, 0..1."""
     return full * min(1.0, max(0.0, (progress_share - _MARGIN_FROM) / (_MARGIN_TO - _MARGIN_FROM)))
 
 
 @dataclass(eq=False)
 class Training:
-    """A run's changing state: what a checkpoint holds.
+    """State of a training run, saved in a checkpoint.
 
     Attributes:
-        centres: Shape (embedding, classes), float32: the ArcFace head.
-        epoch: Whole epochs done.
+        centres: ArcFace head, shape (embedding, classes), float32.
+        epoch: Number of completed epochs.
     """
 
     settings: Settings
@@ -59,7 +59,7 @@ class Training:
 
     @classmethod
     def start(cls, settings: Settings, classes: int) -> Training:
-        """Return a fresh run for `classes` products."""
+        """Start a new run for `classes` products."""
         import keras
 
         keras.utils.set_random_seed(settings.seed)
@@ -70,7 +70,7 @@ class Training:
             name="centres",
         )
         optimizer = keras.optimizers.AdamW(settings.learning_rate, weight_decay=settings.weight_decay)
-        # Gains, shifts and slopes are few and centred on values other than 0: decay would only bias them.
+        # Gains, shifts and slopes are few and not centred on 0: weight decay would only bias them.
         optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "alpha"])
         optimizer.build([*backbone.trainable_variables, centres])
         return cls(settings, backbone, centres, optimizer, classes)
@@ -79,7 +79,7 @@ class Training:
         return [*self.backbone.variables, self.centres, *self.optimizer.variables]
 
     def save(self, path: Path) -> None:
-        """Write a checkpoint whole or not at all: a run killed while writing keeps the one before."""
+        """Write a checkpoint completely or not at all, so that a run killed while writing keeps the previous checkpoint."""
         partial = path.with_suffix(".partial")
         with partial.open("wb") as file:
             np.savez(file, *[np.asarray(variable) for variable in self._state()], epoch=np.array(self.epoch))
@@ -88,7 +88,7 @@ class Training:
         partial.replace(path)
 
     def restore(self, path: Path) -> None:
-        """Go on from the checkpoint at `path`."""
+        """Load the state from the checkpoint at `path`."""
         with np.load(path, allow_pickle=False) as stored:
             for place, variable in enumerate(self._state()):
                 variable.assign(stored[f"arr_{place}"])
@@ -96,7 +96,7 @@ class Training:
 
 
 def _compile_step(training: Training) -> Any:
-    """Return a compiled `step(pictures, labels, margin) -> (loss, hits)` that moves the weights once."""
+    """Return a compiled `step(pictures, labels, margin) -> (loss, hits)` that updates the weights once."""
     import tensorflow as tf
 
     settings, backbone = training.settings, training.backbone
@@ -110,7 +110,7 @@ def _compile_step(training: Training) -> Any:
             cosine = unit @ tf.math.l2_normalize(tf.convert_to_tensor(training.centres), axis=0)
             own = tf.one_hot(labels, training.classes)
             mated = tf.clip_by_value(tf.reduce_sum(cosine * own, axis=1), -1 + 1e-6, 1 - 1e-6)
-            # cos(angle + margin); past pi - margin it would rise again, so it goes on as a line there.
+            # cos(angle + margin) would rise again beyond pi - margin, so a line replaces it there.
             moved = mated * tf.cos(margin) - tf.sqrt(1 - mated * mated) * tf.sin(margin)
             moved = tf.where(mated > -tf.cos(margin), moved, mated - margin * tf.sin(margin))
             logits = settings.scale * (cosine + own * (moved - mated)[:, None])
@@ -124,11 +124,11 @@ def _compile_step(training: Training) -> Any:
 
 
 def train(settings: Settings, photos: np.ndarray, work: Path) -> keras.Model:
-    """Train on `photos`, from the checkpoint in `work` where there is one.
+    """Train on `photos`, starting from the checkpoint in `work` if it exists.
 
     Args:
         photos: Shape (classes, photos, H, W, 3), uint8, RGB.
-        work: Folder of `checkpoint.npz` and `training.log`.
+        work: Folder for `checkpoint.npz` and `training.log`.
 
     Returns:
         The trained backbone.

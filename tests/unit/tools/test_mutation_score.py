@@ -1,8 +1,8 @@
-"""The share of killed mutants cannot be raised by mutants that did not run, or that no test reaches."""
+"""Mutants that did not run, or that no test reaches, cannot raise the share of killed mutants."""
 
 import pytest
 
-from tools.mutation_score import reached, scores
+from tools.mutation_score import count_scores, reach_floor
 
 
 def results(**statuses: int) -> list[str]:
@@ -12,8 +12,8 @@ def results(**statuses: int) -> list[str]:
     ]
 
 
-def test_what_never_ends_is_killed_and_what_no_test_reaches_survived() -> None:
-    score = scores(results(killed=3, timeout=1, survived=1, no_tests=1, suspicious=1))[
+def test_a_mutant_that_never_ends_is_killed_and_an_untested_mutant_survived() -> None:
+    score = count_scores(results(killed=3, timeout=1, survived=1, no_tests=1, suspicious=1))[
         "edge_sdk.gallery.store.files"
     ]
     assert (score.mutants, score.judged, score.killed) == (7, 7, 4)
@@ -23,8 +23,12 @@ def test_what_never_ends_is_killed_and_what_no_test_reaches_survived() -> None:
 
 def test_every_module_must_be_judged_whole_and_reach_the_floor() -> None:
     good = results(killed=17, survived=3)
-    assert reached(scores(good))
-    assert not reached(scores(results(killed=16, survived=3)))
-    assert not reached(scores([*good, "    edge_sdk.gallery.format.header.x_parse__mutmut_1: survived\n"]))
-    assert not reached(scores([*good, "    edge_sdk.gallery.store.files.x_a__mutmut_1: not checked\n"]))
-    assert not reached(scores([]))
+    assert reach_floor(count_scores(good))
+    assert not reach_floor(count_scores(results(killed=16, survived=3)))
+    assert not reach_floor(
+        count_scores([*good, "    edge_sdk.gallery.format.header.x_parse__mutmut_1: survived\n"])
+    )
+    assert not reach_floor(
+        count_scores([*good, "    edge_sdk.gallery.store.files.x_a__mutmut_1: not checked\n"])
+    )
+    assert not reach_floor(count_scores([]))

@@ -1,4 +1,4 @@
-"""`python -m tools.train` explains itself and refuses politely."""
+"""Help and errors of `python -m tools.train`."""
 
 import subprocess
 import sys
@@ -11,10 +11,10 @@ ROOT = Path(__file__).parents[4]
 
 
 def test_help_works_from_the_checkout_and_gives_an_example():
-    found = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-m", "tools.train", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    assert "python -m tools.train --output samples/products" in found.stdout
+    assert "python -m tools.train --output samples/products" in process.stdout
 
 
 def test_a_work_folder_of_another_run_is_an_error_with_a_hint(tmp_path, capsys):
@@ -26,12 +26,14 @@ def test_a_work_folder_of_another_run_is_an_error_with_a_hint(tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
-def test_nothing_to_evaluate_is_an_error_with_a_hint(tmp_path, capsys):
+def test_a_missing_network_is_an_error_with_a_hint(tmp_path, capsys):
     assert main(["--output", str(tmp_path), "--evaluate"]) == 3
     assert "no network at" in capsys.readouterr().err
 
 
 def test_importing_the_tool_loads_no_tensorflow():
     code = "import sys, tools.train.cli, tools.train.publish, tools.train.training; print('tensorflow' in sys.modules)"
-    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == "False"
+    process = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert process.stdout.strip() == "False"

@@ -1,4 +1,4 @@
-"""Held out is held out, and what is drawn once is not drawn again."""
+"""Training and held-out sets are disjoint, and finished photos are not drawn again."""
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ def test_half_of_the_strangers_are_siblings_of_what_is_enrolled():
     assert sum(index in enrolled for index in strangers) == 5
 
 
-def test_photos_are_kept_and_go_on_where_drawing_stopped(tmp_path):
+def test_photos_are_kept_and_drawing_continues_after_an_interruption(tmp_path):
     first = np.array(dataset.training_photos(TINY, tmp_path, workers=1))
     assert first.shape[:2] == (4, 3)
     done = np.lib.format.open_memmap(tmp_path / "photos_done.npy", "r+")
@@ -38,10 +38,10 @@ def test_photos_are_kept_and_go_on_where_drawing_stopped(tmp_path):
     photos.flush()
     again = dataset.training_photos(TINY, tmp_path, workers=1)
     assert np.array_equal(again[1], first[1])
-    assert not again[2].any()  # was marked as drawn, so it was left alone
+    assert not again[2].any()  # marked as drawn, so it was not drawn again
 
 
-def test_an_epoch_s_order_is_its_own_and_repeats():
+def test_the_order_of_an_epoch_is_reproducible_and_differs_between_epochs():
     orders = [
         np.concatenate(list(dataset.batches(4, 3, batch=4, seed=1, epoch=epoch))) for epoch in (0, 0, 1)
     ]

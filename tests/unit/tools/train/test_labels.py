@@ -1,4 +1,4 @@
-"""Products are drawn from numbers alone, and siblings look alike."""
+"""Products are determined by numbers, and siblings look similar."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ SEED = 7
 
 
 def _distance(first, second):
-    """Mean absolute difference of two fronts, both as small pictures of one shape."""
+    """Return the mean absolute difference of two fronts, scaled to the same small shape."""
     from PIL import Image
 
     small = [

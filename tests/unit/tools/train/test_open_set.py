@@ -1,4 +1,4 @@
-"""The figures are what their definitions say, on scores where the answer is known."""
+"""Error rates agree with their definitions on scores with known results."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ def _unit(rows):
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
-def test_separable_products_are_always_told_apart():
+def test_separable_products_have_no_errors():
     labels = np.repeat(np.arange(8), 5)
     rng = np.random.default_rng(0)
     figures = open_set.verification(_unit(np.eye(8)[labels] + rng.normal(0, 0.01, (40, 8))), labels)
@@ -30,11 +30,11 @@ def test_chance_scores_give_chance_rates_and_keep_the_fmr():
         assert (scores >= figures[f"threshold@{fmr:g}"]).mean() <= fmr
 
 
-def test_a_search_finds_the_owner_and_turns_strangers_away():
+def test_a_search_identifies_the_owner_and_rejects_strangers():
     references = np.eye(4)
     probes = _unit(np.vstack([np.eye(4)[[0, 1, 2, 3]] + 0.1, np.ones((100, 4))]))
     owners = np.array([0, 1, 2, 3] + [-1] * 100)
-    found = open_set.identification(references, probes, owners, fpir=0.01)
-    assert found["rank1"] == 1.0
-    assert found["fnir"] == 0.0
-    assert (found["mated_probes"], found["non_mated_probes"]) == (4, 100)
+    figures = open_set.identification(references, probes, owners, fpir=0.01)
+    assert figures["rank1"] == 1.0
+    assert figures["fnir"] == 0.0
+    assert (figures["mated_probes"], figures["non_mated_probes"]) == (4, 100)

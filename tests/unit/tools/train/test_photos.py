@@ -1,4 +1,4 @@
-"""A photo follows from its number; another number is another photo."""
+"""A photo is determined by its number; another number gives another photo."""
 
 import numpy as np
 import pytest
@@ -52,12 +52,12 @@ def test_every_package_covers_the_middle_and_not_the_corners(package):
     assert 0.1 < (alpha > 128).mean() < 0.8
 
 
-def test_a_homography_takes_corners_to_corners():
+def test_a_homography_maps_corners_to_corners():
     source = np.array([[0, 0], [10, 1], [11, 9], [-1, 10]], float)
     target = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], float)
     a, b, c, d, e, f, g, h = homography(source, target)
     w = g * source[:, 0] + h * source[:, 1] + 1
-    found = np.column_stack(
+    mapped = np.column_stack(
         [(a * source[:, 0] + b * source[:, 1] + c) / w, (d * source[:, 0] + e * source[:, 1] + f) / w]
     )
-    assert np.allclose(found, target)
+    assert np.allclose(mapped, target)

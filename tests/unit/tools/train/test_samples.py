@@ -1,4 +1,4 @@
-"""What the repository carries is what its README says, and the model reaches what its card claims."""
+"""The sample pictures match their README, and the model reaches the figures on its card."""
 
 import json
 from pathlib import Path
@@ -47,7 +47,7 @@ def test_the_committed_pictures_are_those_the_command_draws(evaluation):
     subject = dataset.enrolled_products(settings)[0]
     drawn = develop(take_photo(subject, 0, care=CAREFUL)).astype(int)
     stored = develop((SAMPLES / "enrol" / f"{subject.name}.jpg").read_bytes()).astype(int)
-    # Another Pillow or libjpeg may round otherwise; the picture is the same.
+    # Another version of Pillow or libjpeg may round differently.
     assert np.abs(drawn - stored).mean() < 3
 
 

@@ -1,4 +1,4 @@
-"""The network keeps its budget, and a run that was interrupted goes on as if it had not been."""
+"""The network is small enough, and an interrupted run gives the same result as an uninterrupted run."""
 
 import dataclasses
 import shutil
@@ -52,7 +52,7 @@ def test_the_learning_rate_rises_then_falls_and_the_margin_only_rises():
 
 @pytest.fixture
 def eager():
-    """Run step by step: for a handful of steps, compiling the graph costs more than it gives."""
+    """Run TensorFlow eagerly, because compiling the graph takes longer than a few steps."""
     import tensorflow as tf
 
     tf.config.run_functions_eagerly(True)
