@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from converters.cli.arguments import add_command, add_contract, optional_contract, tell
+from converters.errors import ConversionError
 from edge_sdk import console
 from edge_sdk.errors import InputError
 
 if TYPE_CHECKING:
     from converters.data.samples import SampleSet
-    from converters.evaluate.metrics.protocols import OpenSetList, PairsList
     from converters.evaluate.runner.compare import ComparisonResult
     from converters.evaluate.runner.evaluate import Evaluation
     from converters.evaluate.runner.execution import Execution
@@ -208,113 +211,89 @@ def _share(text: str) -> float:
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
-    contract = optional_contract(arguments)
-    _check_evaluate(arguments)
     from converters.evaluate.runner.evaluate import FPIRS, Protocol
     from converters.evaluate.runner.evaluate import evaluate as measure
+    from converters.evaluate.runner.image_sources import ImageSources
     from converters.evaluate.runner.open_artefact import open_artefact
     from converters.evaluate.runner.workers import open_workers
     from converters.evaluate.runner.write_card import CARD_FMRS, check_writable, write_card
 
-    artefact = open_artefact(arguments.file, contract=contract, execution=_execution(arguments))
+    contract = optional_contract(arguments)
+    with _usage_errors(arguments):
+        sources = ImageSources(
+            images=arguments.images,
+            enrol=arguments.enrol,
+            probes=tuple(arguments.probes or ()),
+            pairs=arguments.pairs,
+            open_set=arguments.open_set,
+            enrolled_share=arguments.enrolled_share,
+            references=arguments.references,
+            name=arguments.data_set,
+        )
+        protocol = Protocol(
+            fmrs=arguments.fmr or (CARD_FMRS if arguments.write_card else ()),
+            fpirs=arguments.fpir or FPIRS,
+            rank=arguments.rank,
+            errors=arguments.errors,
+        )
+        execution = _execution(arguments)
+    artefact = open_artefact(arguments.file, contract=contract, execution=execution)
     if arguments.write_card:
         check_writable(arguments.file)
-    samples, open_set, open_set_name = _evaluation_images(arguments)
-    protocol = Protocol(
-        pairs=_pairs(arguments),
-        fmrs=arguments.fmr or (CARD_FMRS if arguments.write_card else ()),
-        open_set=open_set,
-        open_set_name=open_set_name,
-        fpirs=arguments.fpir or FPIRS,
-        rank=arguments.rank,
-        errors=arguments.errors,
-    )
+    data = sources.read()
+    protocol = replace(protocol, pairs=data.pairs, open_set=data.open_set, open_set_name=data.open_set_name)
     with open_workers(count=arguments.workers, scheduler=arguments.scheduler) as workers:
-        found = measure(artefact, samples, protocol, workers=workers, cache=_cache(arguments))
+        evaluation = measure(artefact, data.samples, protocol, workers=workers, cache=_cache(arguments))
     if arguments.report is not None:
-        _write_page(arguments, samples, found, title=found.artefact.model, evaluations=[found])
-    written = write_card(arguments.file, found) if arguments.write_card else None
-    value, text = found.to_json(), found.to_text()
+        _write_page(
+            arguments, data.samples, evaluation, title=evaluation.artefact.model, evaluations=[evaluation]
+        )
+    written = write_card(arguments.file, evaluation) if arguments.write_card else None
+    value, text = evaluation.to_json(), evaluation.to_text()
     if written is not None:
         value, text = value | {"written": written.to_json()}, f"{text}\n\n{written.to_text()}"
     tell(arguments, value, text)
     return 0
 
 
-def _check_evaluate(arguments: argparse.Namespace) -> None:
-    folders = arguments.enrol is not None or bool(arguments.probes)
-    if folders and not (arguments.enrol is not None and arguments.probes):
-        arguments.parser.error("--enrol and --probes go together")
-    if folders == (arguments.images is not None):
-        arguments.parser.error("say where the images are: --images, or --enrol and --probes")
-    ways = [folders, arguments.open_set is not None, arguments.enrolled_share is not None]
-    if sum(ways) > 1:
-        arguments.parser.error("--enrol, --open-set and --enrolled-share each say who is enrolled: give one")
-    if arguments.pairs is not None and folders:
-        arguments.parser.error("--pairs names images of --images")
-    _check_work(arguments)
-
-
-def _check_work(arguments: argparse.Namespace) -> None:
-    if arguments.workers and arguments.scheduler is not None:
-        arguments.parser.error("--workers and --scheduler each say where to work: give one")
-    if arguments.delegate is None and arguments.delegate_option:
-        arguments.parser.error("--delegate-option takes --delegate")
-    if arguments.delegate is not None and arguments.kernels is not None:
-        arguments.parser.error("--kernels and --delegate each say what computes: give one")
-    if arguments.delegate is not None and (arguments.workers or arguments.scheduler is not None):
-        arguments.parser.error(
-            "--delegate drives hardware of this machine from one process: no --workers, no --scheduler"
-        )
+@contextmanager
+def _usage_errors(arguments: argparse.Namespace) -> Iterator[None]:
+    """Report options that contradict each other as a usage error (exit code 2)."""
+    try:
+        yield
+    except (ConversionError, InputError) as error:
+        arguments.parser.error(str(error))
 
 
 def _execution(arguments: argparse.Namespace) -> Execution | None:
-    """What the flags say; None where they leave it to the card's target."""
+    """Return the execution of the flags, checked against the workers; None for the kernels of the card's target."""
     from converters.evaluate.runner.execution import Execution
+    from converters.evaluate.runner.workers import check_workers
 
-    if arguments.delegate is not None:
-        return Execution(delegate=arguments.delegate, options=tuple(arguments.delegate_option))
-    return None if arguments.kernels is None else Execution(arguments.kernels)
-
-
-def _evaluation_images(arguments: argparse.Namespace) -> tuple[SampleSet, OpenSetList | None, str]:
-    """(samples, who is enrolled and searched or None, how that came about)."""
-    from converters.data.samples import open_samples
-    from converters.evaluate.metrics.protocols import split_open_set
-    from converters.evaluate.runner.comparison_lists import read_open_set
-    from converters.evaluate.runner.open_set_images import open_enrol_and_probes
-
-    if arguments.enrol is not None:
-        samples, listed = open_enrol_and_probes(arguments.enrol, arguments.probes, name=arguments.data_set)
-        return samples, listed, "folders to enrol and to probe"
-    samples = open_samples(arguments.images, name=arguments.data_set)
-    if arguments.open_set is not None:
-        return samples, read_open_set(arguments.open_set), f"list {arguments.open_set.name}"
-    if arguments.enrolled_share is None:
-        return samples, None, ""
-    names, subjects = zip(*((sample.name, sample.subject) for sample in samples.samples), strict=True)
-    listed = split_open_set(
-        names, subjects, enrolled_share=arguments.enrolled_share, references=arguments.references
-    )
-    rule = f"{arguments.enrolled_share:g} of the subjects drawn, their first {arguments.references} images, seed 0"
-    return samples, listed, rule
+    execution = None
+    if arguments.delegate is not None or arguments.kernels is not None or arguments.delegate_option:
+        execution = Execution(arguments.kernels, arguments.delegate or "", tuple(arguments.delegate_option))
+    check_workers(execution, count=arguments.workers, scheduler=arguments.scheduler)
+    return execution
 
 
 def _compare(arguments: argparse.Namespace) -> int:
-    contract = optional_contract(arguments)
-    _check_work(arguments)
     if arguments.attention and arguments.report is None:
         raise InputError("--attention draws into the page: expected --report PAGE.html with it, found none")
     from converters.evaluate.runner.compare import compare as measure
-    from converters.evaluate.runner.compare import open_artefacts, open_images
+    from converters.evaluate.runner.compare import open_artefacts
+    from converters.evaluate.runner.comparison_lists import read_pairs
     from converters.evaluate.runner.evaluate import Protocol
+    from converters.evaluate.runner.image_sources import open_images
     from converters.evaluate.runner.workers import open_workers
 
-    artefacts = open_artefacts(
-        [arguments.first, *arguments.others], contract=contract, execution=_execution(arguments)
-    )
+    contract = optional_contract(arguments)
+    with _usage_errors(arguments):
+        execution = _execution(arguments)
+    artefacts = open_artefacts([arguments.first, *arguments.others], contract=contract, execution=execution)
     samples = open_images(arguments.images, name=arguments.data_set)
-    protocol = Protocol(pairs=_pairs(arguments), fmrs=arguments.fmr or ())
+    pairs = None if arguments.pairs is None else read_pairs(arguments.pairs)
+    protocol = Protocol(pairs=pairs, fmrs=arguments.fmr or ())
     with open_workers(count=arguments.workers, scheduler=arguments.scheduler) as workers:
         found = measure(
             artefacts[0],
@@ -341,12 +320,6 @@ def _compare(arguments: argparse.Namespace) -> int:
         )
     tell(arguments, found.to_json(), found.to_text())
     return 0
-
-
-def _pairs(arguments: argparse.Namespace) -> PairsList | None:
-    from converters.evaluate.runner.comparison_lists import read_pairs
-
-    return None if arguments.pairs is None else read_pairs(arguments.pairs)
 
 
 def _cache(arguments: argparse.Namespace) -> Path | None:

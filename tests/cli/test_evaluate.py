@@ -240,12 +240,18 @@ def test_bad_pairs_files_are_one_error(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "say where the images are"),
+        ([], "expected labelled images, or images to enrol and probes, found neither"),
         (["--enrol", "x"], "go together"),
         (["--images", "x", "--fmr", "2"], "expected rates above 0 and under 1"),
-        (["--images", "x", "--workers", "2", "--scheduler", "tcp://x:1"], "each say where to work"),
-        (["--images", "x", "--open-set", "y", "--enrolled-share", "0.5"], "each say who is enrolled"),
-        (["--enrol", "x", "--probes", "y", "--pairs", "z"], "--pairs names images of --images"),
+        (
+            ["--images", "x", "--workers", "2", "--scheduler", "tcp://x:1"],
+            "a number of workers or a scheduler, found both",
+        ),
+        (
+            ["--images", "x", "--open-set", "y", "--enrolled-share", "0.5"],
+            "one selection of enrolled subjects",
+        ),
+        (["--enrol", "x", "--probes", "y", "--pairs", "z"], "a pairs file lists labelled images"),
     ],
 )
 def test_contradictory_flags_are_usage_errors(

@@ -1,4 +1,4 @@
-"""Files of one model on the same images: how far apart embeddings are, and which decisions change."""
+"""Compare artefacts of one model on the same images: embeddings, error rates and decisions that change."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from converters.data.image_set import ImageSet
-from converters.data.samples import SampleSet, open_samples, open_unlabelled
+from converters.data.samples import SampleSet
 from converters.evaluate.metrics.curves import threshold_at_fmr
 from converters.evaluate.metrics.embedded_samples import EmbeddedSamples, in_common
 from converters.evaluate.metrics.evidence import (
@@ -34,23 +33,23 @@ from edge_sdk.model.card import CARD_NAME, InputContract, ModelCard
 from edge_sdk.model.model_file import check_identifier, read_model_bytes, split
 
 SCHEMA = "edge-sdk/comparison/1"
-#: FMRs at which decisions are compared by name: the first that the data support.
+#: Candidate FMRs for the list of flipped decisions; the first that the data support is used.
 FLIP_FMRS = (1e-3, 1e-2, 1e-1)
 WORST_IMAGES = 5
 FLIPS = 20
 
-_ONE_MODEL = "compare files that were made from one model"
+_ONE_MODEL = "compare files that were converted from one model"
 
 
 @dataclass(frozen=True)
 class NamedFlip(Evidence):
-    """One comparison that the two artefacts decide differently, each at its own threshold.
+    """A comparison that the two artefacts decide differently, each at its own threshold.
 
     Attributes:
         first, second: Names of the two images, `subject/file`.
-        mated: Whether they are of one subject.
-        baseline_score, candidate_score: The two cosines.
-        lost: Whether the baseline was right and the candidate is wrong.
+        mated: True if the images are of one subject.
+        baseline_score, candidate_score: Cosines of the two artefacts.
+        lost: True if the baseline is right and the candidate is wrong.
     """
 
     first: str
@@ -63,19 +62,19 @@ class NamedFlip(Evidence):
 
 @dataclass(frozen=True)
 class CandidateComparison(Evidence):
-    """One candidate against the baseline, on the images that all artefacts embedded.
+    """Comparison of one candidate with the baseline, on the images that all artefacts embedded.
 
     Attributes:
-        artefact: Which file.
-        cosine_mean, cosine_min: Of an image's two embeddings.
-        worst: (image, cosine) of the least alike, worst first.
-        verification: Its error rates; None where the images have no subjects.
+        artefact: The candidate.
+        cosine_mean, cosine_min: Cosine of the two embeddings of an image.
+        worst: (image, cosine) of the lowest cosines, lowest first.
+        verification: Error rates; None if the images have no subjects.
         fidelity: Shift of non-mated scores, drift of thresholds, numbers of flipped decisions; None
-            where the images have no subjects.
+            if the images have no subjects.
         differences: TAR of the candidate minus TAR of the baseline, one row per FMR, with the interval of
-            the difference; empty where the images have no subjects.
-        flips: Flipped decisions by name at `flips_fmr`, greatest change of score first.
-        flips_fmr: The FMR of the flips; None where none were asked for or no threshold can be stated.
+            the difference; empty if the images have no subjects.
+        flips: Flipped decisions at `flips_fmr`, greatest change of score first.
+        flips_fmr: FMR of the flips; None if no flips were requested or no threshold can be stated.
     """
 
     artefact: ArtefactIdentity
@@ -91,16 +90,16 @@ class CandidateComparison(Evidence):
 
 @dataclass(frozen=True)
 class ComparisonResult:
-    """Files of one model on the same images.
+    """Results of artefacts of one model on the same images.
 
     Args:
         baseline: The float file.
-        verification: The baseline's error rates; None where the images have no subjects.
-        candidates: The others, one or more, in the order given.
-        data_set: Name of the images.
-        images: How many images all of them embedded.
+        verification: Error rates of the baseline; None if the images have no subjects.
+        candidates: The other artefacts, one or more, in the given order.
+        data_set: Name of the data set.
+        images: Number of images that all artefacts embedded.
         images_sha256: Digest of the data set.
-        notes: What a reader should know, one line each.
+        notes: Remarks for the reader, one line each.
     """
 
     baseline: ArtefactIdentity
@@ -112,7 +111,7 @@ class ComparisonResult:
     notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """The whole evidence as JSON values; `cosine_mean`, `cosine_min` and `worst` are the first candidate's."""
+        """Return the evidence as JSON values; `cosine_mean`, `cosine_min` and `worst` are of the first candidate."""
         first = self.candidates[0]
         return {
             "schema": SCHEMA,
@@ -131,7 +130,7 @@ class ComparisonResult:
         }
 
     def names_shown(self) -> tuple[str, ...]:
-        """Images that are named: the worst by cosine, and those of flipped decisions."""
+        """Return the names of the images with the lowest cosines and of those in flipped decisions."""
         names: list[str] = []
         for candidate in self.candidates:
             names += [name for name, _ in candidate.worst]
@@ -139,7 +138,7 @@ class ComparisonResult:
         return tuple(dict.fromkeys(names))
 
     def to_text(self) -> str:
-        """The same for a terminal."""
+        """Format the evidence for a terminal."""
         lines = [
             f"float: {_named(self.baseline)}",
             f"{self.data_set}: {self.images} images that all files embedded",
@@ -163,25 +162,34 @@ def compare(
     cache: Path | None = None,
     stages: Stages = stage,
 ) -> ComparisonResult:
-    """Embed the same images with all files and compare embeddings, error rates and decisions.
+    """Embed the same images with all artefacts and compare embeddings, error rates and decisions.
 
     Args:
         baseline: The float file.
-        candidates: Others of the same model, one or more.
-        samples: The images; without labels, embeddings alone are compared.
-        protocol: What is compared and at which FMRs; all pairs by default.
-        flips: How many flipped decisions to name.
-        workers: Where embeddings are made; in this process by default.
-        cache: Folder of embeddings made before; None keeps none.
+        candidates: Other artefacts of the same model, one or more.
+        samples: The images; without subjects, only embeddings are compared.
+        protocol: Comparisons and FMRs (default: all pairs); without 1:N and error analysis.
+        flips: Maximum number of flipped decisions to name, >= 0.
+        workers: Workers that compute the embeddings (default: this process).
+        cache: Folder of cached embeddings (default: no cache).
         stages: Shows progress.
 
     Raises:
-        ModelContractError: The files want other inputs or give other lengths, so they are not of one model.
-        InputError: No candidate; no image that all of them embedded; comparisons of one kind alone.
+        ConversionError: An artefact runs through a delegate, and the workers are other processes.
+        ModelContractError: The input contracts or the embedding lengths differ, so the artefacts are not of one
+            model.
+        InputError: There is no candidate, no image that all artefacts embedded, or no comparison of one kind; or
+            an option cannot be used here.
     """
     if not candidates:
         raise InputError("expected one or more files to compare with the first, found none")
-    asked = protocol or Protocol()
+    if flips < 0:
+        raise InputError(f"expected flips from 0, found {flips}")
+    protocol = protocol or Protocol()
+    if protocol.open_set is not None or protocol.errors:
+        raise InputError(
+            "a comparison has no 1:N identification and no error analysis; evaluate each file instead"
+        )
     artefacts = (baseline, *candidates)
     _check_one_model(artefacts)
     embedded = []
@@ -190,9 +198,9 @@ def compare(
             embedded.append(embed_with(artefact, samples, workers=workers, cache=cache, progress=progress))
     kept = _in_common(embedded)
     with stages("compare"):
-        first = verify(kept[0], asked) if samples.labelled else None
+        first = verify(kept[0], protocol) if samples.labelled else None
         results = tuple(
-            _compare_one(artefact, kept[0], own, asked, flips)
+            _compare_one(artefact, kept[0], own, protocol, flips)
             if samples.labelled
             else _cosines_only(artefact, kept[0], own)
             for artefact, own in zip(candidates, kept[1:], strict=True)
@@ -221,41 +229,30 @@ def open_artefacts(
     contract: InputContract | None = None,
     execution: Execution | None = None,
 ) -> list[OpenedArtefact]:
-    """Open files of one model; one without a card takes the contract of the others.
+    """Open files of one model; a file without a card takes the contract of the first file with one.
 
     Args:
-        paths: Two or more .tflite.
-        contract: What the network wants to see, where no file says it.
-        execution: What runs all but the first, which LiteRT runs with XNNPACK, as it does on a CPU; so a file
-            can be held against itself in other kernels. Those nearest to each card's target where None.
+        paths: Two or more .tflite files.
+        contract: Input contract, if no file carries a card.
+        execution: Kernels or delegate of all files except the first, which LiteRT runs with XNNPACK as on a CPU; so
+            a file can be compared with itself on other kernels (default: the kernels nearest to each card's target).
 
     Raises:
         BackendUnavailableError: The delegate cannot be loaded.
-        ModelError: One is missing, damaged or refused by the interpreter.
-        ModelContractError: No file and no caller says the contract, or they disagree.
+        ModelError: A file is missing, damaged or refused by the interpreter.
+        ModelContractError: No contract is known, or the contracts disagree.
     """
     own = [_contract_of(path) for path in paths]
-    # Cards that differ are two models, which is said of both; no card is held against another one's here.
-    others = next((found for found in own if found is not None), None)
+    # Cards that differ belong to two models, which `compare` reports; here they are not checked against each other.
+    first = next((card_contract for card_contract in own if card_contract is not None), None)
     return [
         open_artefact(
             path,
-            contract=contract or (others if found is None else None),
+            contract=contract or (first if card_contract is None else None),
             execution=Execution() if position == 0 else execution,
         )
-        for position, (path, found) in enumerate(zip(paths, own, strict=True))
+        for position, (path, card_contract) in enumerate(zip(paths, own, strict=True))
     ]
-
-
-def open_images(path: str | Path, *, name: str | None = None) -> SampleSet:
-    """Labelled images where any lie in subject folders, otherwise all images without labels.
-
-    Raises:
-        InputError: Nothing readable there, or no image.
-    """
-    if any("/" in image for image in ImageSet.open(path).names):
-        return open_samples(path, name=name)
-    return open_unlabelled(path, name=name)
 
 
 def _contract_of(path: str | Path) -> InputContract | None:
@@ -279,7 +276,7 @@ def _check_one_model(artefacts: Sequence[OpenedArtefact]) -> None:
 
 
 def _in_common(embedded: Sequence[EmbeddedSamples]) -> list[EmbeddedSamples]:
-    """Each set cut to the images that all artefacts embedded, in one order."""
+    """Reduce each set to the images that all artefacts embedded, in one order."""
     smallest = embedded[0]
     for other in embedded[1:]:
         smallest, _ = in_common(smallest, other)
@@ -308,18 +305,18 @@ def _compare_one(
     artefact: OpenedArtefact,
     baseline: EmbeddedSamples,
     candidate: EmbeddedSamples,
-    asked: Protocol,
+    protocol: Protocol,
     flips: int,
 ) -> CandidateComparison:
-    before, after = (comparisons_of(own, asked.pairs) for own in (baseline, candidate))
-    fmrs = asked.asked_fmrs()
+    before, after = (comparisons_of(own, protocol.pairs) for own in (baseline, candidate))
+    fmrs = protocol.target_fmrs
     fmr, named = _flips(baseline.names, before, after, flips)
     return replace(
         _cosines_only(artefact, baseline, candidate),
-        verification=verify(candidate, asked),
+        verification=verify(candidate, protocol),
         fidelity=compare_artefacts(before, after, names=baseline.names, fmrs=fmrs, worst=WORST_IMAGES),
         differences=paired_differences(
-            before, after, fmrs=fmrs, replicates=max(asked.replicates, 1), seed=asked.seed
+            before, after, fmrs=fmrs, replicates=max(protocol.replicates, 1), seed=protocol.seed
         ),
         flips=named,
         flips_fmr=fmr,
@@ -356,13 +353,16 @@ def _named(artefact: ArtefactIdentity) -> str:
     return f"{artefact.file}, {artefact.precision}, {artefact.measured_with()}{notes}"
 
 
-def _candidate_lines(found: CandidateComparison) -> list[str]:
-    lines = [f"cosine to float: mean {found.cosine_mean:.4f}, least {found.cosine_min:.4f}", "worst images:"]
-    lines += [f"  {value:.4f}  {name}" for name, value in found.worst]
-    if found.verification is None or found.fidelity is None:
+def _candidate_lines(candidate: CandidateComparison) -> list[str]:
+    lines = [
+        f"cosine to float: mean {candidate.cosine_mean:.4f}, least {candidate.cosine_min:.4f}",
+        "worst images:",
+    ]
+    lines += [f"  {value:.4f}  {name}" for name, value in candidate.worst]
+    if candidate.verification is None or candidate.fidelity is None:
         return lines
-    lines += ["", *verification_lines(found.verification), "", *difference_lines(found.differences)]
-    shift, tail = found.fidelity.non_mated_mean_shift, found.fidelity.tail_shift
+    lines += ["", *verification_lines(candidate.verification), "", *difference_lines(candidate.differences)]
+    shift, tail = candidate.fidelity.non_mated_mean_shift, candidate.fidelity.tail_shift
     lines += [
         "",
         "shift of non-mated scores: "
@@ -372,11 +372,11 @@ def _candidate_lines(found: CandidateComparison) -> list[str]:
         "shift of their 99.9th percentile: "
         + (f"not stated: {tail.reason}" if isinstance(tail, Unsupported) else f"{tail:+.4f}")
     ]
-    lines += ["", *drift_lines(found.fidelity.drifts)]
-    if found.flips_fmr is not None:
-        shown = f"the {len(found.flips)} with the greatest change" if found.flips else "none"
-        lines += ["", f"flipped decisions at FMR {found.flips_fmr:g}, each at its own threshold: {shown}"]
-        for flip in found.flips:
+    lines += ["", *drift_lines(candidate.fidelity.drifts)]
+    if candidate.flips_fmr is not None:
+        shown = f"the {len(candidate.flips)} with the greatest change" if candidate.flips else "none"
+        lines += ["", f"flipped decisions at FMR {candidate.flips_fmr:g}, each at its own threshold: {shown}"]
+        for flip in candidate.flips:
             kind = "mated" if flip.mated else "non-mated"
             lines.append(
                 f"  {flip.baseline_score:.4f} -> {flip.candidate_score:.4f}  {kind}, now"

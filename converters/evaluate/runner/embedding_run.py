@@ -1,4 +1,4 @@
-"""Embed a data set with one artefact: what the cache knows, and the rest by the workers."""
+"""Embed a data set with one artefact: cached embeddings are read, the workers compute the others."""
 
 from __future__ import annotations
 
@@ -28,28 +28,29 @@ def embed_with(
     cache: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> EmbeddedSamples:
-    """Embed every image of a data set that the cache does not know.
+    """Embed every image of a data set, except images whose embeddings are in the cache.
 
     Args:
-        artefact: With which.
+        artefact: The artefact that embeds.
         samples: The images; each file is read once.
-        workers: Where embeddings are made; in this process by default.
-        cache: Folder of embeddings made before; None keeps none. A delegate's are never kept: its library's
-            name says nothing of the driver and the hardware behind it.
+        workers: Workers that compute the embeddings (default: this process).
+        cache: Folder of cached embeddings (default: no cache). Embeddings of a delegate are never cached, because
+            the name of its library does not identify the driver and the hardware behind it.
         progress: Called with (done, total).
 
     Raises:
+        ConversionError: The artefact runs through a delegate, and the workers are other processes.
         InputError: No image could be embedded, or all embeddings are the same.
     """
     total = len(samples.samples)
     digest = SetDigest()
     outcomes: dict[int, Any] = {}
     waiting: deque[tuple[int, bytes]] = deque()
-    known = None
+    cached = None
     if cache is not None and not artefact.execution.delegate:
-        known = EmbeddingCache(cache, artefact.key, artefact.card.dimension)
+        cached = EmbeddingCache(cache, artefact.key, artefact.card.dimension)
 
-    def unknown() -> Iterator[tuple[str, bytes]]:
+    def uncached() -> Iterator[tuple[str, bytes]]:
         for index, sample in enumerate(samples.samples):
             try:
                 content = samples.read(sample)
@@ -59,9 +60,9 @@ def embed_with(
             if index in outcomes:
                 continue
             image = hashlib.sha256(content).digest()
-            found = None if known is None else known.get(image)
-            if found is not None:
-                outcomes[index] = found
+            embedding = None if cached is None else cached.get(image)
+            if embedding is not None:
+                outcomes[index] = embedding
             else:
                 waiting.append((index, image))
                 yield sample.name, content
@@ -69,22 +70,22 @@ def embed_with(
                 progress(len(outcomes), total)
 
     try:
-        for results in (workers or InProcess()).embed(artefact, in_batches(unknown())):
+        for results in (workers or InProcess()).embed(artefact, in_batches(uncached())):
             for outcome in results:
                 index, image = waiting.popleft()
                 outcomes[index] = outcome
-                if known is not None and not isinstance(outcome, str):
-                    known.put(image, outcome)
+                if cached is not None and not isinstance(outcome, str):
+                    cached.put(image, outcome)
             if progress is not None:
                 progress(len(outcomes), total)
     finally:
-        if known is not None:
-            known.save()
+        if cached is not None:
+            cached.save()
     embedded = collect(samples, [outcomes[index] for index in range(total)], digest=digest.hexdigest())
     if total > 1 and len(embedded.names) > 1 and not np.ptp(embedded.vectors, axis=0).any():
         raise InputError(
             f"expected different embeddings, found one and the same for all {len(embedded.names)} images of"
             f" {samples.data_set}",
-            hint="the network does not see the images; check the input contract and the images",
+            hint="the network's output does not depend on the image; check the input contract and the images",
         )
     return embedded

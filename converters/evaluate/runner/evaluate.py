@@ -1,4 +1,4 @@
-"""One artefact on labelled images: error rates with intervals, and what the data cannot support."""
+"""Evaluate one artefact on labelled images: error rates with intervals, and claims that the data cannot support."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from converters.data.samples import SampleSet
-from converters.evaluate.metrics.bootstrap import DEFAULT_REPLICATES
+from converters.evaluate.metrics.bootstrap import DEFAULT_REPLICATES, MAX_REPLICATES
+from converters.evaluate.metrics.curves import check_rate
 from converters.evaluate.metrics.embedded_samples import EmbeddedSamples
 from converters.evaluate.metrics.evidence import (
     AcquisitionEvidence,
@@ -52,7 +53,7 @@ from converters.progress import Stages, stage
 from edge_sdk.errors import InputError
 
 SCHEMA = "edge-sdk/evaluation/1"
-#: FMRs that are asked for where nobody says others.
+#: Default FMRs for all pairs and for listed pairs.
 ALL_PAIRS_FMRS = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 LISTED_FMRS = (1e-1, 1e-2, 1e-3)
 FPIRS = (1e-1, 1e-2)
@@ -61,17 +62,17 @@ RANKS = (1, 5, 10, 20)
 
 @dataclass(frozen=True)
 class IdentificationEvidence(Evidence):
-    """Open-set 1:N on one data set.
+    """Open-set 1:N identification on one data set.
 
     Attributes:
-        protocol: Who is enrolled and who is searched, one line.
-        references, subjects: Templates and subjects in the gallery.
-        mated_probes, non_mated_probes: Searches made or attempted.
+        protocol: Selection of enrolled samples and probes, one line.
+        references, subjects: Numbers of templates and subjects in the gallery.
+        mated_probes, non_mated_probes: Numbers of searches, including failures to acquire.
         lost: Samples that could not be enrolled or searched.
-        points: One row per FPIR asked for.
+        points: One row per requested FPIR.
         ranks: (k, share of mated probes whose subject is among the first k), closed set; `Unsupported`
             without mated probes.
-        fmr_needed: (FPIR, FMR per comparison that it takes over so many references).
+        fmr_needed: (FPIR, FMR per comparison that gives this FPIR over `references`).
     """
 
     protocol: str
@@ -87,14 +88,14 @@ class IdentificationEvidence(Evidence):
 
 @dataclass(frozen=True)
 class ProbabilityEvidence(Evidence):
-    """From score to probability, and how good that probability is.
+    """Conversion of scores to probabilities, and its quality.
 
     Attributes:
-        platt: Coefficients; its ratio of trials is its prior odds.
+        platt: Coefficients; the ratio of its trials is its prior odds.
         bins: Reliability table on the same comparisons.
         brier: Mean squared difference of probability and outcome.
         log_loss: In nats.
-        data_set, data_digest: What it was fitted on.
+        data_set, data_digest: Data of the fit.
     """
 
     platt: Platt
@@ -107,15 +108,15 @@ class ProbabilityEvidence(Evidence):
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What one artefact is worth on one data set.
+    """Results of one artefact on one data set.
 
     Args:
-        artefact: Which file.
-        verification: 1:1, on all pairs or on a pairs file (`verification.protocol` says which).
-        identification: 1:N; None where it was not asked for.
-        probability: None where one half of the comparisons is missing.
-        errors: None where it was not asked for, `Unsupported` where no threshold can be stated.
-        notes: What a reader should know, one line each.
+        artefact: The measured file.
+        verification: 1:1, on all pairs or on a pairs file (see `verification.protocol`).
+        identification: 1:N; None if not requested.
+        probability: None if the comparisons are all mated or all non-mated.
+        errors: None if not requested, `Unsupported` if no threshold can be stated.
+        notes: Remarks for the reader, one line each.
     """
 
     artefact: ArtefactIdentity
@@ -126,7 +127,7 @@ class Evaluation:
     notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """The whole evidence as JSON values: no NaN, no clock, no path."""
+        """Return the whole evidence as JSON values, without NaN, times and paths."""
         return {
             "schema": SCHEMA,
             "artefact": self.artefact.to_dict(),
@@ -138,14 +139,14 @@ class Evaluation:
         }
 
     def names_shown(self) -> tuple[str, ...]:
-        """Images that the errors name."""
+        """Return the names of the images in the error analysis."""
         if not isinstance(self.errors, ErrorAnalysis):
             return ()
         rows = (*self.errors.worst_false_matches, *self.errors.worst_false_non_matches)
         return tuple(dict.fromkeys(name for row in rows for name in (row.first, row.second)))
 
     def to_text(self) -> str:
-        """The same for a terminal."""
+        """Format the evidence for a terminal."""
         artefact = self.artefact
         lines = [
             f"{artefact.file}: {artefact.model}, {artefact.precision}, {artefact.dimension} values,"
@@ -158,12 +159,12 @@ class Evaluation:
         if self.identification is not None:
             lines += ["", *_identification_text(self.identification)]
         if self.probability is not None:
-            found = self.probability
+            platt = self.probability.platt
             lines += [
                 "",
-                f"probability of one subject: 1 / (1 + exp(-({found.platt.slope:.4f} * score"
-                f" {'-' if found.platt.intercept < 0 else '+'} {abs(found.platt.intercept):.4f}))),"
-                f" Brier score {found.brier:.2e}",
+                f"probability of one subject: 1 / (1 + exp(-({platt.slope:.4f} * score"
+                f" {'-' if platt.intercept < 0 else '+'} {abs(platt.intercept):.4f}))),"
+                f" Brier score {self.probability.brier:.2e}",
             ]
         if self.errors is not None:
             lines += ["", *errors_lines(self.errors)]
@@ -172,18 +173,21 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Protocol:
-    """What is compared with what, and what is asked.
+    """Comparisons and rates of an evaluation.
 
     Args:
-        pairs: The comparisons of a pairs file; None compares every image with every other.
-        fmrs: FMRs asked for; the usual ones where empty.
-        open_set: Who is enrolled and who is searched, 1:N; None leaves it out.
-        open_set_name: How that came about, one line.
-        fpirs: FPIRs asked for.
-        rank: Length of the candidate list.
-        errors: How many errors of each kind to name; 0 leaves the analysis out.
-        replicates: Of the bootstrap.
-        seed: Of the bootstrap.
+        pairs: Comparisons of a pairs file; None compares every image with every other.
+        fmrs: FMRs of the operating points, each above 0 and under 1; empty for the defaults.
+        open_set: Enrolled samples and probes for 1:N; None omits 1:N.
+        open_set_name: Origin of the open-set list, one line.
+        fpirs: FPIRs of the identification points, each above 0 and under 1.
+        rank: Length of the candidate list, >= 1.
+        errors: Number of errors of each kind to name; 0 omits the error analysis.
+        replicates: Replicates of the bootstrap, 0..100000; 0 omits the intervals.
+        seed: Seed of the bootstrap.
+
+    Raises:
+        InputError: A value is outside its range.
     """
 
     pairs: PairsList | None = None
@@ -196,8 +200,20 @@ class Protocol:
     replicates: int = DEFAULT_REPLICATES
     seed: int = 0
 
-    def asked_fmrs(self) -> tuple[float, ...]:
-        """The FMRs that are asked for."""
+    def __post_init__(self) -> None:
+        for rate in self.fmrs:
+            check_rate(rate)
+        for rate in self.fpirs:
+            check_rate(rate, "FPIR")
+        if self.rank < 1 or self.errors < 0 or not 0 <= self.replicates <= MAX_REPLICATES:
+            raise InputError(
+                f"expected a rank from 1, errors from 0 and replicates in 0..{MAX_REPLICATES}, found rank"
+                f" {self.rank}, {self.errors} errors and {self.replicates} replicates"
+            )
+
+    @property
+    def target_fmrs(self) -> tuple[float, ...]:
+        """FMRs of the operating points: `fmrs`, or the defaults."""
         return self.fmrs or (ALL_PAIRS_FMRS if self.pairs is None else LISTED_FMRS)
 
 
@@ -210,48 +226,49 @@ def evaluate(
     cache: Path | None = None,
     stages: Stages = stage,
 ) -> Evaluation:
-    """Embed labelled images through the device's own path and measure what can be stated.
+    """Embed labelled images with the device's own code and compute the error rates that the data support.
 
     Args:
-        artefact: From ``open_artefact``.
+        artefact: See ``open_artefact``.
         samples: The images.
-        protocol: What is compared and asked; all pairs by default.
-        workers: Where embeddings are made; in this process by default.
-        cache: Folder of embeddings made before; None keeps none.
+        protocol: Comparisons and rates (default: all pairs).
+        workers: Workers that compute the embeddings (default: this process).
+        cache: Folder of cached embeddings (default: no cache).
         stages: Shows progress.
 
     Raises:
+        ConversionError: The artefact runs through a delegate, and the workers are other processes.
         InputError: No image could be embedded, all embeddings are the same, or the comparisons are all of
             one kind (one subject, or one image of each).
         ModelError: The interpreter refuses the network.
     """
-    asked = protocol or Protocol()
+    protocol = protocol or Protocol()
     with stages(f"embed with {artefact.path.name}") as progress:
         embedded = embed_with(artefact, samples, workers=workers, cache=cache, progress=progress)
     with stages("compare"):
-        verification = verify(embedded, asked)
-        identification = None if asked.open_set is None else identify(embedded, asked)
-        comparisons = comparisons_of(embedded, asked.pairs)
+        verification = verify(embedded, protocol)
+        identification = None if protocol.open_set is None else identify(embedded, protocol)
+        comparisons = comparisons_of(embedded, protocol.pairs)
         probability = _probability(comparisons.scores(), embedded)
     errors: ErrorAnalysis | Unsupported | None = None
-    if asked.errors:
+    if protocol.errors:
         with stages("measure images") as progress:
             measures = measure_samples(samples, embedded.names, artefact.card.input, progress=progress)
-        errors = analyse_errors(embedded.names, comparisons, measures, worst=asked.errors)
+        errors = analyse_errors(embedded.names, comparisons, measures, worst=protocol.errors)
     return Evaluation(
         identity_of(artefact), verification, identification, probability, errors, notes_of(samples)
     )
 
 
 def notes_of(samples: SampleSet) -> tuple[str, ...]:
-    """What a reader should know of the images."""
+    """Return remarks on the images for the reader."""
     if not samples.left_out:
         return ()
     return (f"{samples.left_out} images lie outside subject folders and were left out",)
 
 
 def comparisons_of(embedded: EmbeddedSamples, pairs: PairsList | None) -> Comparisons:
-    """What is compared: the pairs file's comparisons, or every image with every other.
+    """Select the comparisons of a pairs file, or of every image with every other.
 
     Raises:
         InputError: Nothing can be compared.
@@ -259,20 +276,15 @@ def comparisons_of(embedded: EmbeddedSamples, pairs: PairsList | None) -> Compar
     return embedded.all_pairs() if pairs is None else match_pairs(pairs, embedded)[0]
 
 
-def check_both_kinds(embedded: EmbeddedSamples, pairs: PairsList | None) -> None:
-    """Refuse data that hold comparisons of one kind alone.
-
-    Raises:
-        InputError: One subject, one image of each subject, or a pairs file whose images of one kind are
-            all missing.
-    """
+def _check_both_kinds(embedded: EmbeddedSamples, pairs: PairsList | None) -> None:
+    """Refuse data whose comparisons are all mated or all non-mated."""
     subjects = len(set(embedded.subjects))
     if pairs is None:
         if subjects == 1:
             raise InputError(
                 f"expected images of two or more subjects in {embedded.data_set}, found"
                 f" {len(embedded.names)} images of one, {embedded.subjects[0]}",
-                hint="without strangers no false match rate and no threshold can be measured",
+                hint="without other subjects no false match rate and no threshold can be measured",
             )
         if subjects == len(embedded.subjects):
             raise InputError(
@@ -293,26 +305,27 @@ def check_both_kinds(embedded: EmbeddedSamples, pairs: PairsList | None) -> None
 
 
 def verify(embedded: EmbeddedSamples, protocol: Protocol) -> VerificationEvidence:
-    """1:1 figures of one artefact.
+    """Compute the 1:1 figures of one artefact.
 
     Raises:
-        InputError: As ``check_both_kinds``.
+        InputError: All comparisons are mated or all are non-mated: one subject, one image of each subject, or a
+            pairs file whose images of one kind are all missing.
     """
-    check_both_kinds(embedded, protocol.pairs)
-    fmrs, replicates, seed = protocol.asked_fmrs(), protocol.replicates, protocol.seed
+    _check_both_kinds(embedded, protocol.pairs)
+    fmrs, replicates, seed = protocol.target_fmrs, protocol.replicates, protocol.seed
     if protocol.pairs is None:
         return verify_all_pairs(embedded, fmrs=fmrs, replicates=replicates, seed=seed)
     return verify_pairs(embedded, protocol.pairs, fmrs=fmrs, replicates=replicates, seed=seed)
 
 
 def identify(embedded: EmbeddedSamples, protocol: Protocol) -> IdentificationEvidence:
-    """Open-set 1:N figures of one artefact.
+    """Compute the open-set 1:N figures of one artefact.
 
     Raises:
-        InputError: Nothing to enrol, or a rate outside its range.
+        InputError: The protocol has no open-set list, or no listed sample can be enrolled.
     """
     if protocol.open_set is None:
-        raise InputError("expected who is enrolled and who is searched, found no list")
+        raise InputError("1:N evaluation needs a list of enrolled subjects and probes; none was given")
     scores, lost = search_open_set(protocol.open_set, embedded)
     return IdentificationEvidence(
         protocol=protocol.open_set_name,
@@ -329,7 +342,7 @@ def identify(embedded: EmbeddedSamples, protocol: Protocol) -> IdentificationEvi
 
 def _ranks(scores: SearchScores) -> tuple[tuple[int, float], ...] | Unsupported:
     if not scores.mated_scores.size:
-        return Unsupported("rank-k share", 1, 0, "no mated probe: nobody who is searched is enrolled")
+        return Unsupported("rank-k share", 1, 0, "no mated probe: no searched subject is enrolled")
     known = [rank for rank in RANKS if rank <= scores.subjects]
     shares = cumulative_match(scores, max_rank=known[-1])
     return tuple((rank, float(shares[rank - 1])) for rank in known)
@@ -339,7 +352,7 @@ def _probability(scores: ScoreSet, embedded: EmbeddedSamples) -> ProbabilityEvid
     try:
         platt = platt_of(scores)
     except InputError:
-        return None  # nothing to learn from, or nothing that converges: then none is stated
+        return None  # comparisons of one kind only, or no convergence
     filled = np.flatnonzero(scores.histogram)
     values = np.concatenate([scores.mated.astype(np.float64), (filled + 0.5) / BINS_PER_UNIT - 1.0])
     mated = np.arange(values.size) < scores.mated.size
@@ -355,23 +368,25 @@ def _probability(scores: ScoreSet, embedded: EmbeddedSamples) -> ProbabilityEvid
     )
 
 
-def _identification_text(found: IdentificationEvidence) -> list[str]:
+def _identification_text(evidence: IdentificationEvidence) -> list[str]:
     lines = [
-        f"1:N, {found.protocol}: {found.references} references of {found.subjects} subjects,"
-        f" {found.mated_probes} mated and {found.non_mated_probes} non-mated probes"
+        f"1:N, {evidence.protocol}: {evidence.references} references of {evidence.subjects} subjects,"
+        f" {evidence.mated_probes} mated and {evidence.non_mated_probes} non-mated probes"
     ]
-    if found.lost.failures:
-        lines.append(f"not enrolled or not searched: {found.lost.failures} of {found.lost.attempts} samples")
-    lines += identification_lines(found.points)
-    if isinstance(found.ranks, Unsupported):
-        lines.append(f"ranks not stated: {found.ranks.reason}")
+    if evidence.lost.failures:
+        lines.append(
+            f"not enrolled or not searched: {evidence.lost.failures} of {evidence.lost.attempts} samples"
+        )
+    lines += identification_lines(evidence.points)
+    if isinstance(evidence.ranks, Unsupported):
+        lines.append(f"ranks not stated: {evidence.ranks.reason}")
     else:
         lines.append(
-            "found among the first k: " + ", ".join(f"{k}: {fixed_percent(s)}" for k, s in found.ranks)
+            "found among the first k: " + ", ".join(f"{k}: {fixed_percent(s)}" for k, s in evidence.ranks)
         )
     lines += [
-        f"FPIR {fpir:g} over {found.references} references takes FMR {fmr:.2g} or less per comparison"
-        for fpir, fmr in found.fmr_needed
+        f"FPIR {fpir:g} over {evidence.references} references takes FMR {fmr:.2g} or less per comparison"
+        for fpir, fmr in evidence.fmr_needed
     ]
     return lines
 

@@ -1,13 +1,14 @@
-"""What runs a network while it is measured: LiteRT's kernels, or a delegate and the hardware behind it.
+"""Interpreter kernels, or a delegate and its hardware, that run a network during a measurement.
 
-Scores depend on it: int8 kernels round otherwise, by several steps of the output. So evidence names it, and
-embeddings of one are never taken for another's.
+Int8 kernels of different kinds round differently, by several steps of the output. So the evidence names them,
+and the cache keeps their embeddings apart.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from converters.errors import ConversionError
 from converters.targets import TARGETS
 from edge_sdk.errors import ModelError
 from edge_sdk.model.card import ModelCard
@@ -24,27 +25,38 @@ from edge_sdk.runtime.golden_check import check
 
 @dataclass(frozen=True)
 class Execution:
-    """What runs a network.
+    """Kernels or delegate that run a network.
 
     Args:
-        kernels: Of LiteRT, where no delegate is named.
-        delegate: A delegate's library, such as ``libedgetpu.so.1``; empty for the CPU. Loading it runs its code.
-        options: (name, value) each, for the delegate.
+        kernels: Kernels of LiteRT (default: ``xnnpack``); not with a delegate.
+        delegate: Library of a delegate, such as ``libedgetpu.so.1``; empty for the CPU. Loading it runs its code.
+        options: (name, value) pairs for the delegate.
+
+    Raises:
+        ConversionError: Kernels and a delegate are both given, or options without a delegate.
     """
 
-    kernels: Kernels = "xnnpack"
+    kernels: Kernels | None = None
     delegate: str = ""
     options: tuple[tuple[str, str], ...] = ()
 
+    def __post_init__(self) -> None:
+        if self.delegate and self.kernels is not None:
+            raise ConversionError("expected kernels or a delegate, found both; give one")
+        if self.options and not self.delegate:
+            raise ConversionError("expected a delegate for the delegate options, found none")
+        if not self.delegate and self.kernels is None:
+            object.__setattr__(self, "kernels", "xnnpack")
+
     @classmethod
     def of_target(cls, target: str) -> Execution:
-        """LiteRT's kernels that compute as a target does, or nearest to it; XNNPACK where nobody knows it."""
+        """Select the LiteRT kernels that are nearest to a target's computation; XNNPACK for unknown targets."""
         return cls(TARGETS[target].kernels) if target in TARGETS else cls()
 
     @property
     def name(self) -> str:
-        """As evidence has it: ``xnnpack``, ``reference``, or the delegate's file name with its options."""
-        return delegate_name(self.delegate, dict(self.options)) if self.delegate else self.kernels
+        """Name in the evidence: ``xnnpack``, ``reference``, or the delegate's file name with its options."""
+        return self.kernels or delegate_name(self.delegate, dict(self.options))
 
     @property
     def runtime(self) -> str:
@@ -52,44 +64,47 @@ class Execution:
         return runtime_name(load_interpreter_class())
 
     def backend(self, network: bytes) -> LiteRtBackend:
-        """The network, ready to run, one thread.
+        """Prepare a network to run on one thread.
 
         Raises:
             BackendUnavailableError: The delegate cannot be loaded, or finds no hardware.
             ModelError: The interpreter refuses the network.
-            ModelContractError: Not one input and one output, or dynamic shapes.
+            ModelContractError: The network has not one input and one output, or has dynamic shapes.
         """
         return LiteRtBackend(
-            network, kernels=self.kernels, delegate=self.delegate or None, options=dict(self.options)
+            network,
+            kernels=self.kernels or "xnnpack",
+            delegate=self.delegate or None,
+            options=dict(self.options),
         )
 
     def check_delegate(self, network: bytes, card: ModelCard) -> tuple[str, ...]:
-        """Hold a delegate against the card before anything is measured with it.
+        """Check that a delegate runs the network and reproduces the card's golden vectors.
 
         Returns:
-            What a reader should know of it; nothing where no delegate is named.
+            Notes on the delegate; empty without a delegate.
 
         Raises:
-            BackendUnavailableError: It cannot be loaded.
-            ModelError: It leaves the whole network to the CPU, or answers the golden vectors wrongly, so that no
-                device would use it.
+            BackendUnavailableError: The delegate cannot be loaded.
+            ModelError: The delegate leaves the whole network to the CPU, or its answers to the golden vectors are
+                wrong, so that no device would use it.
         """
         if not self.delegate:
             return ()
         parts = partitions_taken(network, self.delegate, dict(self.options))
         if not parts:
             raise ModelError(
-                f"{self.delegate}: it takes nothing of this network, so the CPU would be measured",
+                f"{self.delegate}: the delegate takes no part of this network, so the CPU would be measured",
                 hint="convert for the accelerator's target and compile it; or leave --delegate out",
             )
         if card.golden is None:
             return (
-                "no golden vectors in the card to hold the delegate against; the device takes none without",
+                "no golden vectors in the card to check the delegate with; a device refuses such a delegate",
             )
-        found = check(self.backend(network), card.input, card.golden)
-        if not found.right:
+        golden = check(self.backend(network), card.input, card.golden)
+        if not golden.right:
             raise ModelError(
-                f"{self.delegate}: {found.found}",
-                hint="a device would not use it either; edge-sdk doctor says more",
+                f"{self.delegate}: {golden.found}",
+                hint="a device would not use it either; edge-sdk doctor shows details",
             )
-        return (f"golden vectors through the delegate: {found.found}",)
+        return (f"golden vectors through the delegate: {golden.found}",)

@@ -1,8 +1,8 @@
-"""Where embeddings are made: in this process, in processes of this machine, or on a Dask cluster.
+"""Workers that compute embeddings: this process, processes of this machine, or a Dask cluster.
 
 All three run the same function on one image at a time, so they give the same bits on the same kind of
-processor. Workers get image bytes and give embeddings: both are biometric data. A cluster of this machine
-talks over TLS with keys of its own that end with it; to a scheduler elsewhere give a ``tls://`` address.
+processor. Workers receive image files and return embeddings: both are biometric data. A cluster on this machine
+communicates over TLS with temporary keys; give a remote scheduler as a ``tls://`` address.
 """
 
 from __future__ import annotations
@@ -23,32 +23,33 @@ from edge_sdk.model.card import ModelCard
 from edge_sdk.types import FloatArray
 from edge_sdk.vision.embedder import Embedder
 
-#: (name, content of the image file) each.
+#: (name, content of the image file) of each image.
 Batch = Sequence[tuple[str, bytes]]
-#: A unit vector (D,), float32, or why there is none.
+#: A unit vector (D,), float32, or the reason for a failure to acquire.
 Outcome = FloatArray | str
 
 BATCH_IMAGES = 32
 BATCH_BYTES = 4 << 20
 MAX_WORKERS = 256
-#: What must be the same on both sides for the same figures.
+#: Packages whose versions must be the same on both sides, because the embeddings depend on them.
 _PACKAGES = ("edge-sdk", "ai-edge-litert", "numpy", "pillow")
 
+#: Interpreter of each thread, kept between batches.
 _own = threading.local()
 
 
 class Workers(Protocol):
-    """Makes embeddings."""
+    """Computes embeddings."""
 
     def embed(self, artefact: OpenedArtefact, batches: Iterable[Batch]) -> Iterator[list[Outcome]]:
-        """Embed batches of image files; the outcomes come batch by batch, in order."""
+        """Embed batches of image files; yields the outcomes of each batch, in order."""
 
 
 class InProcess:
     """Embeds in this process, one image after the other."""
 
     def embed(self, artefact: OpenedArtefact, batches: Iterable[Batch]) -> Iterator[list[Outcome]]:
-        """Embed batches of image files; the outcomes come batch by batch, in order."""
+        """Embed batches of image files; yields the outcomes of each batch, in order."""
         card = artefact.card.to_bytes()
         for batch in batches:
             yield embed_batch(
@@ -57,7 +58,7 @@ class InProcess:
 
 
 class DaskWorkers:
-    """Embeds on the workers of a Dask cluster; the network goes to each of them once.
+    """Embeds on the workers of a Dask cluster; each worker receives the network once.
 
     Args:
         client: A connected ``distributed.Client``.
@@ -67,18 +68,20 @@ class DaskWorkers:
         self._client = client
 
     def embed(self, artefact: OpenedArtefact, batches: Iterable[Batch]) -> Iterator[list[Outcome]]:
-        """Embed batches of image files; the outcomes come batch by batch, in order.
+        """Embed batches of image files; yields the outcomes of each batch, in order.
 
         Raises:
-            ConversionError: The cluster is lost, or its workers die of a batch.
+            ConversionError: The artefact runs through a delegate, the cluster is lost, or its workers die
+                repeatedly.
             ModelError: A worker's interpreter refuses the network.
         """
         from distributed import KilledWorker
 
+        _check_in_process(artefact.execution)
         card, key = artefact.card.to_bytes(), artefact.key
         waiting: deque[Any] = deque()
-        # No more in flight than keeps every worker busy, so that a large data set is never in memory whole.
-        most = 2 + 2 * sum(self._client.nthreads().values())
+        # Enough batches to keep every worker busy, so that a large data set is never in memory as a whole.
+        max_waiting = 2 + 2 * sum(self._client.nthreads().values())
         try:
             network = self._client.scatter(artefact.network, broadcast=True)
             for batch in batches:
@@ -95,14 +98,14 @@ class DaskWorkers:
                         retries=2,
                     )
                 )
-                if len(waiting) >= most:
+                if len(waiting) >= max_waiting:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
         except (KilledWorker, TimeoutError, OSError) as error:
             raise ConversionError(
                 f"the Dask cluster was lost while embedding: {str(error).splitlines()[0]}",
-                hint="what was done is in the cache; look at the workers' logs and run it again",
+                hint="finished embeddings are in the cache; read the workers' logs and run the command again",
             ) from error
         finally:
             self._client.cancel(list(waiting))
@@ -111,14 +114,14 @@ class DaskWorkers:
 def embed_batch(
     network: bytes, card: bytes, sha256: str, execution: Execution, key: str, batch: Batch
 ) -> list[Outcome]:
-    """Embed a batch of image files, one after the other, with this thread's own interpreter.
+    """Embed a batch of image files, one after the other, with the interpreter of this thread.
 
     Args:
         network: The FlatBuffer.
-        card: Its card, as ``ModelCard.to_bytes`` gives it.
-        sha256: Of the file, hex.
-        execution: What runs it.
-        key: ``OpenedArtefact.key``; the interpreter is kept for the next batch of the same key.
+        card: Its card (``ModelCard.to_bytes``).
+        sha256: SHA-256 of the file, hex.
+        execution: Kernels or delegate that run the network.
+        key: ``OpenedArtefact.key``; the interpreter is kept for the next batch with the same key.
         batch: The images.
 
     Returns:
@@ -138,7 +141,7 @@ def _embedder(network: bytes, card: bytes, sha256: str, execution: Execution, ke
 
 
 def in_batches(images: Iterable[tuple[str, bytes]]) -> Iterator[list[tuple[str, bytes]]]:
-    """Part images into batches of at most 32 images and about 4 MiB."""
+    """Split images into batches of at most 32 images and about 4 MiB."""
     batch: list[tuple[str, bytes]] = []
     size = 0
     for name, content in images:
@@ -151,25 +154,51 @@ def in_batches(images: Iterable[tuple[str, bytes]]) -> Iterator[list[tuple[str, 
         yield batch
 
 
+def check_workers(
+    execution: Execution | None = None, *, count: int = 0, scheduler: str | None = None
+) -> None:
+    """Check the options of workers against each other and against the execution.
+
+    Args:
+        execution: Kernels or delegate that the workers run; None for the kernels of the target.
+        count: Number of processes of this machine; 0 embeds in this process.
+        scheduler: Address of a Dask scheduler.
+
+    Raises:
+        ConversionError: A count and a scheduler are both given, the count is outside 0..256, or a delegate is given
+            with other processes.
+    """
+    if count and scheduler is not None:
+        raise ConversionError("expected a number of workers or a scheduler, found both; give one")
+    if not 0 <= count <= MAX_WORKERS:
+        raise ConversionError(f"expected 0 to {MAX_WORKERS} workers, found {count}")
+    if execution is not None and (count or scheduler is not None):
+        _check_in_process(execution)
+
+
+def _check_in_process(execution: Execution) -> None:
+    if execution.delegate:
+        raise ConversionError(
+            "a delegate drives hardware of this machine from one process: expected no other workers, found some"
+        )
+
+
 @contextmanager
 def open_workers(
     *, count: int = 0, scheduler: str | None = None, connect_timeout_s: float = 30.0
 ) -> Iterator[Workers]:
-    """Workers for the length of a block.
+    """Open workers for the duration of a ``with`` block.
 
     Args:
-        count: Processes of this machine; 0 embeds in this process.
+        count: Number of processes of this machine; 0 embeds in this process.
         scheduler: Address of a Dask scheduler, such as ``tls://host:8786``; not with a count.
-        connect_timeout_s: How long to wait for it and for its first worker.
+        connect_timeout_s: Seconds to wait for the scheduler and for its first worker.
 
     Raises:
-        ConversionError: Dask is not installed, the scheduler does not answer, it has no worker, or a
-            worker runs other versions.
+        ConversionError: The options contradict each other (see ``check_workers``), Dask is not installed, the
+            scheduler does not answer or has no worker, or a worker has other package versions.
     """
-    if count and scheduler is not None:
-        raise ConversionError("expected --workers or --scheduler, found both")
-    if not 0 <= count <= MAX_WORKERS:
-        raise ConversionError(f"expected 0 to {MAX_WORKERS} workers, found {count}")
+    check_workers(count=count, scheduler=scheduler)
     if not count and scheduler is None:
         yield InProcess()
         return
@@ -187,7 +216,7 @@ def _distributed() -> Any:
         import distributed
     except ImportError as error:
         raise ConversionError(
-            "more than one worker takes Dask, which is not installed",
+            "more than one worker needs Dask, which is not installed",
             hint="pip install 'edge-sdk[convert,dask]'",
         ) from error
     return distributed
@@ -200,7 +229,7 @@ def _local_cluster(distributed: Any, count: int) -> Iterator[Any]:
     import dask
 
     settings = {
-        # Images and embeddings are biometric: they stay in memory, and no page shows them.
+        # Images and embeddings are biometric data: they stay in memory, and no dashboard shows them.
         "distributed.worker.memory.target": False,
         "distributed.worker.memory.spill": False,
         "distributed.admin.large-graph-warning-threshold": "1GiB",
@@ -241,16 +270,18 @@ def _connected(distributed: Any, scheduler: str, timeout_s: float) -> Iterator[A
 
 
 def _check_versions(client: Any, scheduler: str) -> None:
-    hint = "install the same versions on the workers: figures depend on the interpreter's kernels"
+    hint = "install the same versions on the workers: embeddings depend on the interpreter's kernels"
     try:
-        theirs = client.run(versions)
+        remote = client.run(versions)
     except (ImportError, AttributeError) as error:
         raise ConversionError(
             f"{scheduler}: expected workers with edge-sdk installed: {error}", hint=hint
         ) from error
     own = versions()
-    for worker, found in theirs.items():
-        other = [f"{name} {found[name]} ({own[name]} here)" for name in own if found[name] != own[name]]
+    for worker, installed in remote.items():
+        other = [
+            f"{name} {installed[name]} ({own[name]} here)" for name in own if installed[name] != own[name]
+        ]
         if other:
             raise ConversionError(
                 f"{scheduler}: worker {worker} runs {', '.join(other)}, expected the same versions", hint=hint
@@ -258,11 +289,11 @@ def _check_versions(client: Any, scheduler: str) -> None:
 
 
 def versions() -> dict[str, str]:
-    """The versions that figures depend on."""
-    found = {}
+    """List the installed versions of the packages that embeddings depend on; "none" if not installed."""
+    installed = {}
     for name in _PACKAGES:
         try:
-            found[name] = importlib.metadata.version(name)
+            installed[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            found[name] = "none"
-    return found
+            installed[name] = "none"
+    return installed

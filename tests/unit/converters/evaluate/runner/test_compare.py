@@ -10,8 +10,9 @@ import pytest
 
 from converters.data.samples import open_samples
 from converters.evaluate.metrics import OperatingPointEvidence, PairedDifference
-from converters.evaluate.runner.compare import ComparisonResult, compare, open_artefacts, open_images
+from converters.evaluate.runner.compare import ComparisonResult, compare, open_artefacts
 from converters.evaluate.runner.evaluate import Protocol
+from converters.evaluate.runner.image_sources import open_images
 from converters.evaluate.runner.open_artefact import open_artefact
 from edge_sdk.errors import InputError, ModelContractError
 from edge_sdk.model.card import InputContract
@@ -119,6 +120,10 @@ def test_files_that_are_not_of_one_model_are_refused(
         compare(opened[0], opened[1:], open_samples(people))
     with pytest.raises(InputError, match="one or more files to compare"):
         compare(opened[0], [], open_samples(people))
+    with pytest.raises(InputError, match="flips from 0"):
+        compare(opened[0], opened[:1], open_samples(people), flips=-1)
+    with pytest.raises(InputError, match="no error analysis"):
+        compare(opened[0], opened[:1], open_samples(people), Protocol(errors=2))
 
 
 def test_images_that_fail_are_left_out_of_all_and_said(

@@ -13,9 +13,13 @@ import pytest
 
 from converters.cli import main
 from converters.data.samples import open_samples
+from converters.errors import ConversionError
+from converters.evaluate.runner.compare import compare
 from converters.evaluate.runner.embedding_run import embed_with
+from converters.evaluate.runner.evaluate import evaluate
 from converters.evaluate.runner.execution import Execution
 from converters.evaluate.runner.open_artefact import open_artefact
+from converters.evaluate.runner.workers import open_workers
 from converters.graph.attach_card import card_behind
 from edge_sdk import Embedder
 from edge_sdk.errors import BackendUnavailableError, ModelError
@@ -85,7 +89,7 @@ def test_options_reach_the_delegate_and_the_evidence(model: Path, npu: Path) -> 
 @pytest.mark.parametrize(
     ("option", "words"),
     [
-        ("-DTAKE_NOTHING", "takes nothing of this network, so the CPU would be measured"),
+        ("-DTAKE_NOTHING", "takes no part of this network, so the CPU would be measured"),
         ("-DTAKE_ALL", "the same embedding for 4 different inputs"),
         ("-DNO_HARDWARE", "the delegate does not start"),
         ("-DREFUSE", "the interpreter refuses the network"),
@@ -190,11 +194,24 @@ def test_compare_holds_the_delegate_against_the_cpu(
     assert "as float" not in text  # the first file is no float file here
 
 
+def test_the_library_refuses_the_same_contradictions(model: Path, npu: Path, people: Path) -> None:
+    with pytest.raises(ConversionError, match="expected a delegate for the delegate options"):
+        Execution(options=(("a", "b"),))
+    with pytest.raises(ConversionError, match="kernels or a delegate, found both"):
+        Execution("reference", delegate="x.so")
+    artefact, samples = open_artefact(model, execution=Execution(delegate=str(npu))), open_samples(people)
+    with open_workers(count=1) as workers:
+        with pytest.raises(ConversionError, match="from one process"):
+            evaluate(artefact, samples, workers=workers)
+        with pytest.raises(ConversionError, match="from one process"):
+            compare(open_artefact(model), [artefact], samples, workers=workers)
+
+
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (("--delegate-option", "a=b"), "--delegate-option takes --delegate"),
-        (("--delegate", "x.so", "--kernels", "reference"), "give one"),
+        (("--delegate-option", "a=b"), "expected a delegate for the delegate options"),
+        (("--delegate", "x.so", "--kernels", "reference"), "kernels or a delegate, found both"),
         (("--delegate", "x.so", "--workers", "2"), "from one process"),
         (("--delegate", "x.so", "--delegate-option", "fast"), "expected NAME=VALUE"),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -154,6 +155,18 @@ def test_a_scheduler_that_is_not_there_is_said() -> None:
         pytest.raises(ConversionError, match="expected a Dask scheduler with a worker, found none within"),
         open_workers(scheduler="tcp://127.0.0.1:9", connect_timeout_s=0.5),
     ):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"count": 2, "scheduler": "tcp://x:1"}, "a scheduler, found both"),
+        ({"count": -1}, "0 to 256 workers"),
+    ],
+)
+def test_contradictory_workers_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConversionError, match=message), open_workers(**options):
         pass
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,9 +12,10 @@ import pytest
 from converters.data.samples import open_samples
 from converters.evaluate.metrics import OperatingPointEvidence, Unsupported, split_open_set
 from converters.evaluate.runner.comparison_lists import read_pairs
-from converters.evaluate.runner.evaluate import Evaluation, Protocol, evaluate
+from converters.evaluate.runner.embedding_run import embed_with
+from converters.evaluate.runner.evaluate import Evaluation, Protocol, evaluate, identify, verify
+from converters.evaluate.runner.image_sources import ImageSources
 from converters.evaluate.runner.open_artefact import OpenedArtefact, open_artefact
-from converters.evaluate.runner.open_set_images import open_enrol_and_probes
 from edge_sdk.errors import InputError
 from edge_sdk.matching import scores
 from tests.labelled_images import contents, photo, png, write
@@ -149,16 +151,28 @@ def test_enrolled_and_probed_folders(artefact: OpenedArtefact, tmp_path: Path) -
         tmp_path / "strangers",
         {name.replace("s0", "x0"): png(photo(90 + i, 1)) for i, name in enumerate(contents(3, 2))},
     )
-    samples, listed = open_enrol_and_probes(enrol, [probes, strangers])
-    assert samples.data_set == "enrol+probes+strangers"
-    found = evaluate(artefact, samples, Protocol(open_set=listed, open_set_name="folders", replicates=0))
-    assert found.identification is not None
-    assert (found.identification.references, found.identification.mated_probes) == (5, 10)
-    assert found.identification.non_mated_probes == 6
-    assert found.verification.mated_trials > 0
+    data = ImageSources(enrol=enrol, probes=(probes, strangers)).read()
+    assert data.samples.data_set == "enrol+probes+strangers"
+    protocol = Protocol(open_set=data.open_set, open_set_name=data.open_set_name, replicates=0)
+    evaluation = evaluate(artefact, data.samples, protocol)
+    assert evaluation.identification is not None
+    assert (evaluation.identification.references, evaluation.identification.mated_probes) == (5, 10)
+    assert evaluation.identification.non_mated_probes == 6
+    assert evaluation.verification.mated_trials > 0
 
 
-def test_folders_of_one_name_are_refused(tmp_path: Path) -> None:
-    first, second = (write(tmp_path / part / "people", contents(2, 1)) for part in "ab")
-    with pytest.raises(InputError, match="two called people"):
-        open_enrol_and_probes(first, [second])
+@pytest.mark.parametrize(
+    "options",
+    [{"fmrs": (2.0,)}, {"fpirs": (0.0,)}, {"rank": 0}, {"errors": -1}, {"replicates": -1}],
+)
+def test_a_protocol_outside_its_ranges_is_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match="expected"):
+        Protocol(**options)
+
+
+def test_identification_needs_an_open_set_list(artefact: OpenedArtefact, tmp_path: Path) -> None:
+    embedded = embed_with(artefact, open_samples(write(tmp_path, contents(3, 2))))
+    with pytest.raises(InputError, match="1:N evaluation needs a list of enrolled subjects and probes"):
+        identify(embedded, Protocol())
+    with pytest.raises(InputError, match="two or more images of a subject"):
+        verify(embedded.rows([0, 2, 4]), Protocol())
