@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from edge_sdk.vision.detector import Detector
     from edge_sdk.vision.embedder import Embedder
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _LAZY = {
     "AttemptPolicy": "edge_sdk.gallery.attempts",

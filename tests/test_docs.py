@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from edge_sdk import __version__
+
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 TUTORIALS = ("convert-your-first-model", "recognize-products")
@@ -78,3 +80,10 @@ def test_named_make_targets_exist() -> None:
 def test_the_documents_name_no_path_of_one_machine() -> None:
     for page in PAGES:
         assert not re.search(r"(?<![\w.])/(work|root|home|tmp)/[a-z]", page.read_text()), page
+
+
+def test_the_changelog_begins_with_this_version_and_dates_each_one() -> None:
+    versions = re.findall(r"^## (.+)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert versions[0].split(" - ")[0] == __version__
+    for version in versions:
+        assert re.fullmatch(r"\d+\.\d+\.\d+ - \d{4}-\d{2}-\d{2}", version)
