@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from converters.analyze.gates import Gate
-from converters.targets.check import Section
+from converters.targets.check import TargetReport
 from edge_sdk.model.card import InputContract
 
 SCHEMA = "edge-sdk/conversion-report/1"
@@ -98,7 +98,7 @@ class ConversionResult:
     held_out: bool
     artefacts: tuple[ArtefactResult, ...]
     searches: Mapping[str, Any] = field(default_factory=dict)
-    targets: tuple[Section, ...] = ()
+    targets: tuple[TargetReport, ...] = ()
     recoveries: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:

@@ -36,10 +36,10 @@ def add_commands(commands: Any) -> None:
 
 def _finish(arguments: argparse.Namespace) -> int:
     from converters.progress import stage
-    from converters.targets.finishing import finish_again
+    from converters.targets.finishing import finish_file
 
     with stage(f"finish {arguments.file.name}"):
-        found = finish_again(
+        found = finish_file(
             arguments.file,
             target=arguments.target or "",
             output=arguments.output,

@@ -84,7 +84,7 @@ def make_all(
         ConversionError: An unreadable recipe or one for another target, a quantizer refuses the network.
     """
     wanted = recipes_of(targets)
-    adapt = {name: target.adapt for target in targets for name in target.makes}
+    adapt = {name: target.adapt for target in targets for name in target.recipes}
     if recipe not in ("", "auto"):
         wanted = _with_saved(recipe, wanted)
     made: dict[Recipe, BuiltNetwork] = {}
@@ -108,7 +108,7 @@ def recipes_of(targets: Sequence[Target]) -> list[Recipe]:
     """The recipe of every artefact that targets ask for, the float network's first."""
     found = {"float32": shipped("float32")}
     for target in targets:
-        for name, source in target.makes.items():
+        for name, source in target.recipes.items():
             plain = shipped(source)
             if name != source or plain.target == target.name:
                 partitions = plain.partitions if target.on_xnnpack else 0

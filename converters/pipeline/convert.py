@@ -37,9 +37,9 @@ from converters.report.page import render_page
 from converters.results import ArtefactResult, ConversionResult
 from converters.sources import read_source
 from converters.sources.float_model import FloatModel, canonical
-from converters.targets.base import Finished, Target, settings_of
-from converters.targets.check import Part, Section, examine_network, finish, require
-from converters.targets.operator_table import legible
+from converters.targets.base import ArtefactFile, Target, target_options
+from converters.targets.check import NetworkReport, TargetReport, check_float_network, finish, require
+from converters.targets.operator_table import parse_for_rules
 from edge_sdk.model.card import ModelCard
 from edge_sdk.runtime.backends.litert import LiteRtBackend
 
@@ -61,7 +61,7 @@ def convert(request: ConversionOptions) -> ConversionResult:
     """
     targets = known_targets(request.targets)
     for target in targets:
-        settings_of(target, request.settings)
+        target_options(target, request.settings)
     check_request(request)
     recovery = wished_recovery(request)
     with staged(request.output) as folder:
@@ -105,10 +105,10 @@ def _require_budget(request: ConversionOptions, made: Sequence[BuiltNetwork]) ->
 
 def _foresee(
     request: ConversionOptions, model: FloatModel, targets: Sequence[Target]
-) -> list[tuple[Target, Part]]:
+) -> list[tuple[Target, NetworkReport]]:
     """What each target will make of the float network; a refusal is said before the long work."""
-    graph = legible(model.network)
-    foreseen = [(target, examine_network(target, graph)) for target in targets]
+    graph = parse_for_rules(model.network)
+    foreseen = [(target, check_float_network(target, graph)) for target in targets]
     for target, part in foreseen:
         require(target.name, [part], request.allow)
     return foreseen
@@ -119,7 +119,7 @@ def _finish(
     model: FloatModel,
     images: CalibrationSet,
     made: Sequence[BuiltNetwork],
-    foreseen: Sequence[tuple[Target, Part]],
+    foreseen: Sequence[tuple[Target, NetworkReport]],
     folder: Path,
 ) -> ConversionResult:
     name = model_name(request)
@@ -198,19 +198,19 @@ def _finish(
 def _section(
     request: ConversionOptions,
     target: Target,
-    foreseen: Part,
+    foreseen: NetworkReport,
     finished: Mapping[str, tuple[str, bytes]],
     folder: Path,
-) -> Section:
+) -> TargetReport:
     """Finish what was made for a target."""
     parts = [foreseen]
-    told = settings_of(target, request.settings)
+    told = target_options(target, request.settings)
     with stage(f"finish for {target.name}"):
-        for name in target.makes:
-            part, files = finish(target, Finished.of(*finished[name], told), allowed=request.allow)
+        for name in target.recipes:
+            part, files = finish(target, ArtefactFile.of(*finished[name], told), allowed=request.allow)
             write_all(folder, files)
             parts.append(part)
-    return Section(target.name, target.summary, tuple(parts))
+    return TargetReport(target.name, target.summary, tuple(parts))
 
 
 def _layer_errors(

@@ -6,18 +6,18 @@ from collections.abc import Sequence
 
 from converters.report.html import Content, Html, tag
 from converters.report.html import table as html_table
-from converters.targets.check import Part, Section
+from converters.targets.check import NetworkReport, TargetReport
 from converters.targets.rule import RuleFinding
 
 _MARKS = {"refused": "fail", "slow": "fail", "note": "muted"}
 
 
-def targets(sections: Sequence[Section]) -> Html:
+def targets(sections: Sequence[TargetReport]) -> Html:
     """One part for each target."""
     return tag("section", tag("h2", "Targets", id="targets"), [_section(section) for section in sections])
 
 
-def _section(section: Section) -> list[Html]:
+def _section(section: TargetReport) -> list[Html]:
     rows: list[list[Content]] = [
         [
             [part.what, tag("small", "beside it: ", ", ".join(part.files)) if part.files else None],
@@ -43,7 +43,7 @@ def _section(section: Section) -> list[Html]:
     ]
 
 
-def _rules(part: Part) -> Content:
+def _rules(part: NetworkReport) -> Content:
     broken = len({finding.rule for finding in part.findings if finding.severity != "note"})
     held = tag("span", f"{part.rules - broken} of {part.rules}", class_="fail" if broken else "pass")
     return [held, tag("small", "hold")]
@@ -62,7 +62,7 @@ def _found(findings: Sequence[RuleFinding]) -> Content:
     ]
 
 
-def _figures(part: Part) -> Content:
+def _figures(part: NetworkReport) -> Content:
     lines: list[Content] = [tag("small", f"{name}: {value}") for name, value in part.figures.items()]
     if part.estimate is not None:
         took = f"{part.estimate.milliseconds:.3g} ms"

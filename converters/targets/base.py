@@ -1,19 +1,18 @@
-"""A target: what a piece of hardware runs, as a value.
+"""The ``Target`` value: everything a conversion needs to know about one hardware platform.
 
-How a target plugs in: a module ``converters/targets/NAME.py`` holds rules (see ``rule``) and one constant
-``TARGET: Target``, and ``converters/targets/__init__.py`` lists it. Nothing else knows a target by name: the
-command line's choices, the order of work, the report's section and ``docs/reference/targets.md`` come from the value.
+A target is one constant of type ``Target`` in a module of its own; ``converters.targets.targets`` lists the built-in ones and those of
+plug-ins. No other module names a target: the choices of ``--target``, the order of a conversion, the section in the report and
+``docs/reference/targets.md`` are derived from the value.
 
-What happens to it, in order:
+A conversion uses a target in this order:
 
-1. ``network_rules`` see the canonical float network before anything is made (and ``edge-convert lint FLOAT``);
-2. each of ``makes`` becomes an artefact by its recipe, in the form that ``adapt`` gives it; ``file_rules`` see its network (and ``lint INTEGER``),
-   and ``confirm`` loads it where a tool for that is at hand;
-3. ``finish`` gets each artefact with its card, gives files to write beside it and what it found while doing so;
-4. all findings, tables and figures become the target's section of the report.
+1. ``network_rules`` check the canonical float network before anything is built (``edge-convert lint FLOAT`` does the same).
+2. Each artefact in ``recipes`` is quantized by its recipe and rewritten by ``adapt``. ``file_rules`` check the result (``lint INTEGER`` does the
+   same), and ``confirm`` runs it in the target's own tool if that is installed.
+3. ``finish`` takes each artefact with its model card and returns the by-products to write next to it, such as compiled files.
+4. All findings, tables and figures become the target's section of the report.
 
-A finding that is ``refused``, in whichever of these, ends the conversion before anything is written, unless
-the user allows that rule.
+A ``refused`` finding in any of these steps ends the conversion before anything is written, unless the user allows its rule.
 """
 
 from __future__ import annotations
@@ -33,11 +32,11 @@ from edge_sdk.runtime.backends.litert import Kernels
 
 @dataclass(frozen=True)
 class Estimate:
-    """How long one inference takes, not measured on the device.
+    """Computed, not measured, time of one inference.
 
     Args:
-        milliseconds: Of one inference.
-        basis: What it stands on: the formula and the clock, or the tool that said so.
+        milliseconds: Time of one inference.
+        basis: Source of the number: the formula and the clock rate, or the tool that computed it.
     """
 
     milliseconds: float
@@ -45,8 +44,8 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class Table:
-    """Rows for the report: what runs where, cycles, sizes. Text as a person reads it."""
+class ReportTable:
+    """Table for the report, such as operators with the processor that runs them. All cells are text as shown to the user."""
 
     title: str
     columns: tuple[str, ...]
@@ -54,13 +53,13 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Setting:
-    """Something a user may say to a target: ``--set ethos-u.accelerator=ethos-u65-256``.
+class TargetOption:
+    """Option that a user can set for a target: ``--set ethos-u.accelerators=ethos-u65-256``.
 
     Args:
-        name: After the target's name and a dot.
-        default: Its value where nothing is said.
-        meaning: One line for the help and the page.
+        name: Name without the target's prefix, such as ``accelerators``.
+        default: Value if the user sets none.
+        meaning: One line for docs/reference/targets.md.
     """
 
     name: str
@@ -69,127 +68,125 @@ class Setting:
 
 
 @dataclass(frozen=True)
-class Finished:
-    """An artefact as ``finish`` sees it: whole, with its card. What is made of it follows from it alone.
+class ArtefactFile:
+    """Complete artefact, including its model card: the input of ``Target.finish``. By-products depend on nothing else.
 
     Args:
-        file: Its file name, such as ``face.edgetpu_int8.tflite``.
-        data: The whole file: network, metadata, card.
-        network: The FlatBuffer in it.
-        card: What it says of itself.
-        settings: Every setting of the target, by name.
+        file: File name, such as ``face.edgetpu_int8.tflite``.
+        data: Content of the file: network, metadata and card.
+        network: FlatBuffer of the network.
+        card: Model card of the file.
+        options: Value of every option of the target, by name.
     """
 
     file: str
     data: bytes
     network: bytes
     card: ModelCard
-    settings: Mapping[str, str]
+    options: Mapping[str, str]
 
     @classmethod
-    def of(cls, file: str, data: bytes, settings: Mapping[str, str]) -> Finished:
-        """Take a whole file apart.
+    def parse(cls, file: str, data: bytes, options: Mapping[str, str]) -> ArtefactFile:
+        """Split a file into its network and its card.
 
         Raises:
-            ModelCardError: No card inside, or a malformed one.
+            ModelCardError: The file has no card, or a malformed one.
         """
         network, files = split(data)
         if CARD_NAME not in files:
             raise ModelCardError(f"{file}: expected a model card inside, found none")
-        return cls(file, data, network, ModelCard.from_bytes(files[CARD_NAME]), settings)
+        return cls(file, data, network, ModelCard.from_bytes(files[CARD_NAME]), options)
 
     @property
     def stem(self) -> str:
-        """The file's name without ``.tflite``: what stands beside it begins with that."""
+        """File name without ``.tflite``; names of by-products begin with it."""
         return self.file.removesuffix(".tflite")
 
     @property
     def model_id(self) -> bytes:
-        """SHA-256 of the whole file, 32 bytes: embeddings are compared under one id alone."""
+        """SHA-256 of the whole file, 32 bytes; only embeddings with the same model id are comparable."""
         return hashlib.sha256(self.data).digest()
 
 
 @dataclass(frozen=True)
-class Finishing:
-    """What ``finish`` made and found.
+class FinishResult:
+    """Return value of ``Target.finish``.
 
     Args:
-        files: Name -> content, written beside the artefact.
-        findings: Such as an operator that a compiler left to the CPU; named by ``RuleFinding.rule``.
-        tables: For the report.
-        figures: Short facts for the report: what -> value with its unit.
-        estimate: Where a tool said how long it takes; it replaces ``Target.estimate``.
+        files: By-products to write next to the artefact: name -> content.
+        findings: Findings of the target's tool, such as an operator that the compiler left to the CPU, each with ``RuleFinding.rule`` set.
+        tables: Tables for the report.
+        figures: Single values for the report: label -> value with its unit.
+        estimate: Latency computed by the target's tool; it replaces ``Target.estimate``. None if the tool gives none.
     """
 
     files: Mapping[str, bytes] = field(default_factory=dict)
     findings: tuple[RuleFinding, ...] = ()
-    tables: tuple[Table, ...] = ()
+    tables: tuple[ReportTable, ...] = ()
     figures: Mapping[str, str] = field(default_factory=dict)
     estimate: Estimate | None = None
 
 
 @dataclass(frozen=True)
 class Target:
-    """What a piece of hardware runs, what it refuses, how a file for it is finished.
+    """One hardware platform: the operators it runs, the rules it imposes, and the files it needs.
 
     Args:
-        name: As ``--target`` takes it.
-        summary: One line: which hardware, through which runtime.
-        makes: Artefact name -> shipped recipe, such as ``{"edgetpu_int8": "full_int8"}``; the artefact's file
-            is ``MODEL.NAME.tflite``. The float network itself is made in any case.
-        network_rules: Over the canonical float network: what converting it for this target comes to.
-        file_rules: Over the finished network, float or integer.
-        adapt: The same network in operators that the target takes: the same integers for every input.
-        confirm: What a tool says of a finished network, such as loading it: findings that the rules, which only
-            look, cannot know. Named by ``RuleFinding.rule``.
-        operators: Operator -> under which condition the target takes it (empty: always); for the page.
-        finish: From an artefact of ``makes`` to what lies beside it; None where nothing does.
-        beside: From the stem of an artefact's name to the names, as ``fnmatch`` has them, of those files that
-            ``finish`` writes and that name the SHA-256 (hex) of the file they were made of.
-        estimate: Time of one inference of a finished network, None where nothing can be said.
-        describe: Tables about a finished network that need no tool, for ``lint`` and the report.
-        settings: What a user may say to it.
-        kernels: LiteRT's kernels that compute as its hardware does, or nearest to it: its files are measured
-            with them where nobody says others.
-        on_xnnpack: Whether LiteRT's CPU delegate runs its files: the gate on partitions holds for them.
-        notes: What else the page should say: sources, versions, where a compiler comes from.
+        name: Name that ``--target`` takes.
+        summary: One line: the hardware and its runtime.
+        recipes: Artefacts to build: name -> shipped recipe, such as ``{"edgetpu_int8": "full_int8"}``. The artefact's file is
+            ``MODEL.NAME.tflite``. The float network is built for every target.
+        network_rules: Rules for the canonical float network. They report problems that conversion cannot remove.
+        file_rules: Rules for the network of an artefact, float or integer.
+        adapt: Rewrites an artefact's network into operators that the target supports, with bit-identical outputs.
+        confirm: Runs an artefact's network in a tool, such as its interpreter, and returns findings that the rules cannot
+            know, each with ``RuleFinding.rule`` set.
+        operators: Supported operators: name -> conditions in words, empty if there are none; for docs/reference/targets.md.
+        finish: Generates by-products from an artefact; None if the target has none.
+        by_products: Takes the stem of an artefact's file name and returns ``fnmatch`` patterns of those by-products that contain
+            the SHA-256 (hex) of the artefact that they were generated from.
+        estimate: Computes the time of one inference of an artefact's network; returns None if it is unknown.
+        describe: Tables about an artefact's network for ``lint`` and the report, computed without any tool.
+        options: Options that the user can set.
+        kernels: LiteRT kernels closest to the hardware's arithmetic. ``evaluate`` measures the target's files with them by default.
+        on_xnnpack: True if LiteRT runs the target's files with XNNPACK, so that the gate on the number of partitions applies.
+        notes: Further facts for docs/reference/targets.md: sources, versions, how to install a compiler.
     """
 
     name: str
     summary: str
-    makes: Mapping[str, str]
+    recipes: Mapping[str, str]
     network_rules: Sequence[Rule] = ()
     file_rules: Sequence[Rule] = ()
     adapt: Callable[[bytes], bytes] = lambda network: network
     confirm: Callable[[bytes], tuple[RuleFinding, ...]] = lambda _: ()
     operators: Mapping[str, str] = field(default_factory=dict)
-    finish: Callable[[Finished], Finishing] | None = None
-    beside: Callable[[str], tuple[str, ...]] = lambda _: ()
+    finish: Callable[[ArtefactFile], FinishResult] | None = None
+    by_products: Callable[[str], tuple[str, ...]] = lambda _: ()
     estimate: Callable[[Graph], Estimate | None] = lambda _: None
-    describe: Callable[[Graph], tuple[Table, ...]] = lambda _: ()
-    settings: tuple[Setting, ...] = ()
+    describe: Callable[[Graph], tuple[ReportTable, ...]] = lambda _: ()
+    options: tuple[TargetOption, ...] = ()
     kernels: Kernels = "xnnpack"
     on_xnnpack: bool = False
     notes: tuple[str, ...] = ()
 
 
-def settings_of(target: Target, said: Mapping[str, str]) -> dict[str, str]:
-    """A target's settings: what the user said, else the defaults.
+def target_options(target: Target, values: Mapping[str, str]) -> dict[str, str]:
+    """Return the value of every option of a target: the user's value, or the default.
 
     Args:
-        target: Whose.
-        said: ``target.setting`` -> value, of this target and others.
+        target: The target.
+        values: ``TARGET.OPTION`` -> value, for this target and others.
 
     Raises:
-        ConversionError: The target has no such setting.
+        ConversionError: The target has no such option.
     """
-    known = {setting.name: setting.default for setting in target.settings}
-    mine = {
-        name.split(".", 1)[1]: value for name, value in said.items() if name.startswith(f"{target.name}.")
-    }
-    unknown = sorted(set(mine) - set(known))
+    defaults = {option.name: option.default for option in target.options}
+    prefix = f"{target.name}."
+    chosen = {name.removeprefix(prefix): value for name, value in values.items() if name.startswith(prefix)}
+    unknown = sorted(set(chosen) - set(defaults))
     if unknown:
         raise ConversionError(
-            f"{target.name}: expected a setting of {', '.join(known) or 'none'}, found {unknown[0]!r}"
+            f"{target.name}: expected a setting of {', '.join(defaults) or 'none'}, found {unknown[0]!r}"
         )
-    return {**known, **mine}
+    return {**defaults, **chosen}

@@ -1,7 +1,7 @@
-"""Finish a file again: write what lies beside it anew, after its card has changed or for another target.
+"""Generate the by-products of an existing artefact again: after its card has changed, or for another target.
 
-Conversion finishes through the same function. What it makes follows from the file's bytes and the settings, so
-that the same file gives the same sources, whoever asks and whenever.
+By-products depend only on the file's bytes and the target's options, and a conversion generates them by the same function. So the same
+file always gives the same by-products.
 """
 
 from __future__ import annotations
@@ -15,118 +15,119 @@ from typing import Any
 from converters.errors import ConversionError, TargetError
 from converters.graph.attach_card import COMPILED_FROM
 from converters.output import staged, write_all
-from converters.targets import TARGETS
-from converters.targets.base import Finished, Target, settings_of
-from converters.targets.check import Section, finish
+from converters.targets import targets
+from converters.targets.base import ArtefactFile, Target, target_options
+from converters.targets.check import TargetReport, finish_artefact
 from edge_sdk.model.model_file import ModelFile
 
 SCHEMA = "edge-sdk/finishing/1"
 
 
 @dataclass(frozen=True)
-class Finish:
-    """What was made of a file.
+class FinishReport:
+    """Result of ``edge-convert finish``.
 
     Args:
-        file: Its name.
-        sha256: Of the whole file, hex; what was made says it.
-        section: What was found, and the files' names.
-        output: The folder that they lie in.
+        file: Name of the artefact.
+        sha256: SHA-256 of the artefact, hex; the by-products contain it.
+        section: Findings, and the names of the by-products.
+        output: Folder of the by-products.
     """
 
     file: str
     sha256: str
-    section: Section
+    section: TargetReport
     output: Path
 
     def to_json(self) -> dict[str, Any]:
-        """The same as JSON values; no path."""
+        """Return the report as JSON values, without the output folder."""
         return {"schema": SCHEMA, "file": self.file, "sha256": self.sha256, **asdict(self.section)}
 
     def to_text(self) -> str:
-        """The same for a terminal."""
+        """Format the report for a terminal."""
         return "\n".join([*self.section.lines(), f"made of SHA-256 {self.sha256}, in {self.output}"])
 
 
-def finish_again(
+def finish_file(
     path: Path,
     *,
     target: str = "",
     output: Path | None = None,
     allow: Collection[str] = (),
     settings: Mapping[str, str] | None = None,
-) -> Finish:
-    """Finish a file that is converted: check its rules, make what its target wants beside it, write that.
+) -> FinishReport:
+    """Check an artefact against its target's rules and write its by-products.
 
     Args:
         path: A .tflite with its card.
-        target: What to finish it for; the card's own where empty.
-        output: The folder to write to; the file's where None.
-        allow: Rules whose refusals are taken as they are.
-        settings: ``target.setting`` -> value.
+        target: Name of the target; the card's if empty.
+        output: Folder to write to; that of the artefact if None.
+        allow: Names of rules whose refusals are ignored.
+        settings: Target options: ``TARGET.OPTION`` -> value.
 
     Raises:
-        ModelError: Missing, damaged, not a .tflite.
-        ModelCardError: No card inside, or a malformed one.
+        ModelError: The file is missing, damaged, or not a .tflite.
+        ModelCardError: The file has no card, or a malformed one.
         TargetError: The target refuses the file; nothing was written.
-        ConversionError: A file that was compiled already, an unknown target or setting, a target that wants nothing beside a file, or the
-            output cannot be written.
+        ConversionError: The file is a compiled one, the target or an option is unknown, the target has no by-products, or the output
+            cannot be written.
     """
     file = ModelFile.open(path)
     if origin := file.card.source.get(COMPILED_FROM):
         raise ConversionError(
-            f"{path}: expected a file to finish, found one that was compiled already",
+            f"{path}: expected an artefact that is not compiled, found a compiled file",
             hint=f"finish the file that it was compiled from, SHA-256 {str(origin)[:12]}...",
         )
-    chosen = _target(target, file.card.target)
-    told = settings_of(chosen, settings or {})
-    part, files = finish(chosen, Finished.of(path.name, file.data, told), allowed=allow)
+    chosen = _finishable_target(target, file.card.target)
+    options = target_options(chosen, settings or {})
+    report, files = finish_artefact(chosen, ArtefactFile.parse(path.name, file.data, options), allowed=allow)
     if not files:
-        # A finding says which tool is not installed here.
-        reason = part.findings[0] if part.findings else None
+        # The first finding names the tool that is not installed.
+        reason = report.findings[0] if report.findings else None
         raise TargetError(
-            f"{chosen.name}: {path.name}: {reason.found if reason else 'nothing to make'}; nothing was written",
+            f"{chosen.name}: {path.name}: {reason.found if reason else 'no files to generate'}; nothing was written",
             hint=reason.advice if reason else None,
         )
     folder = path.parent if output is None else output
     with staged(folder) as staging:
         write_all(staging, files)
-    return Finish(path.name, file.sha256, Section(chosen.name, chosen.summary, (part,)), folder)
+    return FinishReport(path.name, file.sha256, TargetReport(chosen.name, chosen.summary, (report,)), folder)
 
 
-def made_before(path: Path, sha256: str) -> dict[str, tuple[str, ...]]:
-    """What lies beside a file and was made of it when it had other bytes.
+def stale_by_products(path: Path, sha256: str) -> dict[str, tuple[str, ...]]:
+    """List stale by-products: files generated from an earlier version of an artefact.
 
     Args:
-        path: The .tflite.
-        sha256: Of the whole file now, hex.
+        path: The .tflite; by-products are searched in its folder.
+        sha256: SHA-256 of the whole file now, hex.
 
     Returns:
-        Target -> names of such files, each told by the digest that it does not hold.
+        Target -> names of its by-products that do not contain that digest.
     """
-    beside = [entry for entry in path.resolve().parent.iterdir() if entry.is_file()]
-    found = {
+    neighbours = [entry for entry in path.resolve().parent.iterdir() if entry.is_file()]
+    stale = {
         target.name: tuple(
             sorted(
                 entry.name
-                for entry in beside
-                if any(fnmatch(entry.name, pattern) for pattern in target.beside(path.stem))
+                for entry in neighbours
+                if any(fnmatch(entry.name, pattern) for pattern in target.by_products(path.stem))
                 and sha256.encode() not in entry.read_bytes()
             )
         )
-        for target in TARGETS.values()
+        for target in targets().values()
     }
-    return {name: files for name, files in found.items() if files}
+    return {name: files for name, files in stale.items() if files}
 
 
-def _target(asked: str, of_card: str) -> Target:
-    finishing = [target.name for target in TARGETS.values() if target.finish is not None]
-    name = asked or of_card
-    if name in finishing:
-        return TARGETS[name]
-    if asked and asked not in TARGETS:
-        raise ConversionError(f"expected a target of {', '.join(finishing)}, found {asked!r}")
+def _finishable_target(requested: str, of_card: str) -> Target:
+    known = targets()
+    finishable = [target.name for target in known.values() if target.finish is not None]
+    name = requested or of_card
+    if name in finishable:
+        return known[name]
+    if requested and requested not in known:
+        raise ConversionError(f"expected a target of {', '.join(finishable)}, found {requested!r}")
     raise ConversionError(
-        f"a file for {name} has nothing beside it that is made of it",
-        hint=f"--target {'|'.join(finishing)} says what to make",
+        f"no files are generated from an artefact for {name}",
+        hint=f"choose a target that has generated files: --target {'|'.join(finishable)}",
     )

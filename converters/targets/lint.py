@@ -1,4 +1,4 @@
-"""``edge-convert lint``: what a target would make of a file, before anything is converted."""
+"""``edge-convert lint``: check a file against targets' rules without converting it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from converters.errors import SourceError
 from converters.graph.canonical import bring_into_form
 from converters.graph.graph import Graph
 from converters.targets.base import Target
-from converters.targets.check import Section, examine_file, examine_network
-from converters.targets.operator_table import legible
+from converters.targets.check import TargetReport, check_file, check_float_network
+from converters.targets.operator_table import parse_for_rules
 from edge_sdk.model.card import InputContract
 from edge_sdk.model.model_file import check_identifier, read_model_bytes, split
 
@@ -20,78 +20,82 @@ SCHEMA = "edge-sdk/lint/1"
 
 
 @dataclass(frozen=True)
-class Lint:
-    """What rules say of one file.
+class LintReport:
+    """Result of ``edge-convert lint``. The field names are keys of the JSON output.
 
     Args:
-        file: Its name.
-        integer: Whether it is quantized: then it is a file to run, else a network to convert.
-        sections: One for each target.
+        file: File name.
+        integer: True for a quantized network, which is checked as an artefact; False for a float network, which is checked as the
+            input of a conversion.
+        sections: One report for each target.
     """
 
     file: str
     integer: bool
-    sections: tuple[Section, ...]
+    sections: tuple[TargetReport, ...]
 
     @property
     def refused(self) -> bool:
-        """Whether one of the targets refuses it."""
+        """True if at least one target refuses the file."""
         return any(section.refused for section in self.sections)
 
     def to_json(self) -> dict[str, Any]:
-        """The same as JSON values."""
+        """Return the report as JSON values."""
         return {"schema": SCHEMA, "refused": self.refused, **asdict(self)}
 
     def to_text(self) -> str:
-        """The same for a terminal."""
-        kind = "an integer file, as it would run" if self.integer else "a float network, as it would convert"
+        """Format the report for a terminal."""
+        kind = (
+            "integer network, checked as it is"
+            if self.integer
+            else "float network, checked as input of a conversion"
+        )
         lines = [f"{self.file}: {kind}"]
         for section in self.sections:
             lines += ["", *section.lines()]
         return "\n".join(lines)
 
 
-def lint(path: str | Path, targets: Sequence[Target]) -> Lint:
-    """Hold a .tflite against the rules of targets.
+def lint(path: str | Path, targets: Sequence[Target]) -> LintReport:
+    """Check a .tflite against the rules of targets.
 
-    A float network is brought into canonical form first, as converting it does: batch 1, constants folded,
-    activations in one operator each.
+    A float network is first brought into canonical form, as a conversion does: batch 1, constants folded, each activation function as one
+    operator.
 
     Raises:
-        ModelError: Missing, unreadable, not a .tflite.
-        SourceError: Damaged, or with more than one subgraph.
+        ModelError: The file is missing, unreadable, or not a .tflite.
+        SourceError: The file is damaged, or has more than one subgraph.
     """
     data = read_model_bytes(path)
     check_identifier(data, path)
     network, _ = split(data)
-    graph = legible(network)
-    integer = is_integer_network(graph)
+    graph = parse_for_rules(network)
+    integer = _is_integer_network(graph)
     if not integer:
-        graph = _in_form(network, graph)
+        graph = _canonical(network, graph)
     sections = []
     for target in targets:
-        part = examine_file(target, network, "as it is") if integer else examine_network(target, graph)
-        sections.append(Section(target.name, target.summary, (part,)))
-    return Lint(Path(path).name, integer, tuple(sections))
+        report = check_file(target, network, "as it is") if integer else check_float_network(target, graph)
+        sections.append(TargetReport(target.name, target.summary, (report,)))
+    return LintReport(Path(path).name, integer, tuple(sections))
 
 
-def _in_form(network: bytes, graph: Graph) -> Graph:
-    """The canonical form where the network can take it; else as it is, which the rules then say."""
+def _canonical(network: bytes, graph: Graph) -> Graph:
+    """Bring a float network into canonical form; return it unchanged if that fails, so that the rules report the cause."""
     shape = graph.shape(graph.inputs[0])
     try:
         _, height, width, channels = shape
         color = {1: "gray", 3: "rgb"}[channels]
-        # What the pixels become has no part in what operators there are.
+        # Normalization does not change the set of operators, so any mean and scale will do.
         contract = InputContract(height, width, color, (0.0,) * channels, (1.0,) * channels)
-        formed = legible(network)
-        bring_into_form(formed, contract)
+        canonical = parse_for_rules(network)
+        bring_into_form(canonical, contract)
     except (ValueError, KeyError, SourceError):
         return graph
-    return formed
+    return canonical
 
 
-def is_integer_network(graph: Graph) -> bool:
-    """Whether a network computes in integers, in part at least."""
+def _is_integer_network(graph: Graph) -> bool:
     if not graph.operators:
         raise SourceError("expected a network with operators, found none")
     return any(graph.dtype_name(i) in ("int8", "uint8", "int16") for i in [*graph.inputs, *graph.computed()])

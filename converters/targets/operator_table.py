@@ -1,4 +1,7 @@
-"""What a runtime takes, operator by operator: a table of conditions, each a function whose docstring states it."""
+"""Tables of the operators that a runtime supports, with the conditions on each operator's parameters.
+
+A condition is a function whose docstring states it in a form that fits into a list: it is shown in docs/reference/targets.md.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +15,10 @@ from numpy.typing import NDArray
 
 from converters.graph.graph import Graph, indices
 
-#: Looks at one operator and returns what breaks the condition, empty where it holds. No I/O.
+#: Checks one operator and returns how it violates the condition, or an empty string. A condition does no I/O.
 Condition = Callable[[Graph, schema.OperatorT], str]
 
-#: The operators a runtime takes, by name, each with its conditions; what is not in it is not taken.
+#: Supported operators by name, each with its conditions. All other operators are unsupported.
 OperatorTable = Mapping[str, tuple[Condition, ...]]
 
 _ACTIVATIONS: dict[int, str] = {
@@ -23,40 +26,40 @@ _ACTIVATIONS: dict[int, str] = {
 }
 
 
-def refusal(table: OperatorTable, graph: Graph, operator: schema.OperatorT) -> str:
-    """Why a runtime does not take an operator; empty where it does."""
+def unsupported_reason(table: OperatorTable, graph: Graph, operator: schema.OperatorT) -> str:
+    """Return why a runtime does not support an operator, or an empty string if it does."""
     name = graph.op_name(operator)
     if name not in table:
-        return "not among the operators it has"
-    return next((found for condition in table[name] if (found := condition(graph, operator))), "")
+        return "unsupported operator"
+    return next((reason for condition in table[name] if (reason := condition(graph, operator))), "")
 
 
-def refusals(table: OperatorTable, graph: Graph) -> dict[int, str]:
-    """The same for a whole network: position of the operator -> why."""
-    found = {place: refusal(table, graph, operator) for place, operator in enumerate(graph.operators)}
-    return {place: why for place, why in found.items() if why}
+def unsupported_operators(table: OperatorTable, graph: Graph) -> dict[int, str]:
+    """Return the unsupported operators of a network: position of the operator -> reason."""
+    reasons = {i: unsupported_reason(table, graph, operator) for i, operator in enumerate(graph.operators)}
+    return {i: reason for i, reason in reasons.items() if reason}
 
 
-def demand(table: OperatorTable, graph: Graph, operator: schema.OperatorT) -> str:
-    """The first condition that an operator breaks, in words; empty where it breaks none."""
+def violated_condition(table: OperatorTable, graph: Graph, operator: schema.OperatorT) -> str:
+    """Return the text of the first condition that an operator violates, or an empty string."""
     conditions = table.get(graph.op_name(operator), ())
-    return next((_sentence(c) for c in conditions if c(graph, operator)), "")
+    return next((_text(condition) for condition in conditions if condition(graph, operator)), "")
 
 
-def statements(table: OperatorTable) -> dict[str, str]:
-    """Each operator's conditions in words, for the page."""
+def condition_texts(table: OperatorTable) -> dict[str, str]:
+    """Return each operator's conditions in words, sorted by operator."""
     return {
-        name: "; ".join(_sentence(condition) for condition in conditions)
+        name: "; ".join(_text(condition) for condition in conditions)
         for name, conditions in sorted(table.items())
     }
 
 
-def _sentence(condition: Condition) -> str:
+def _text(condition: Condition) -> str:
     return " ".join((inspect.getdoc(condition) or "").split("\n\n")[0].split()).rstrip(".")
 
 
-def legible(network: bytes) -> Graph:
-    """A network as rules look at it: constants kept in float16 behind a DEQUANTIZE are the constants they are.
+def parse_for_rules(network: bytes) -> Graph:
+    """Parse a network and replace each float16 constant with a DEQUANTIZE behind it by one float32 constant.
 
     Raises:
         SourceError: Not a .tflite, damaged, or with more than one subgraph.
@@ -71,49 +74,44 @@ def legible(network: bytes) -> Graph:
     ]
     for operator, value in packed:
         graph.set_constant(output(operator), value.astype(np.float32))
-        operator.outputs = [operand(operator, 0)]  # nothing reads it any more
+        operator.outputs = [operand(operator, 0)]  # makes the DEQUANTIZE unused, so that prune removes it
     if packed:
         graph.prune()
     return graph
 
 
-# What conditions look at
+# Accessors for conditions
 
 
 def option(operator: schema.OperatorT, name: str, default: Any = 0) -> Any:
-    """A field of the operator's options; the default where the file has no options."""
+    """Return a field of the operator's options, or the default if the operator has no options."""
     return getattr(operator.builtinOptions, name, default)
 
 
 def fused_activation(operator: schema.OperatorT) -> str:
-    """Such as ``RELU6``; ``NONE`` where nothing is fused."""
+    """Return the fused activation function, such as ``RELU6``, or ``NONE``."""
     return _ACTIVATIONS.get(int(option(operator, "fusedActivationFunction")), "UNKNOWN")
 
 
-def version(graph: Graph, operator: schema.OperatorT) -> int:
-    """The operator's version in the file."""
-    return int(graph.model.operatorCodes[operator.opcodeIndex].version)
-
-
 def operand(operator: schema.OperatorT, position: int) -> int:
-    """Index of an input tensor; -1 where it is left out."""
+    """Return the index of an input tensor, or -1 if the operator does not have it."""
     inputs = indices(operator.inputs)
     return inputs[position] if position < len(inputs) else -1
 
 
 def output(operator: schema.OperatorT) -> int:
-    """Index of the first output tensor."""
+    """Return the index of the first output tensor."""
     return indices(operator.outputs)[0]
 
 
 def activations(graph: Graph, operator: schema.OperatorT) -> list[int]:
-    """Indices of the computed tensors an operator reads, and of what it writes."""
-    read = [i for i in indices(operator.inputs) if i >= 0 and graph.constant(i) is None]
-    return [*read, *indices(operator.outputs)]
+    """Return the indices of an operator's activations: non-constant inputs, then outputs."""
+    inputs = [i for i in indices(operator.inputs) if i >= 0 and graph.constant(i) is None]
+    return [*inputs, *indices(operator.outputs)]
 
 
 def axes(graph: Graph, operator: schema.OperatorT) -> tuple[int, ...] | None:
-    """The axes a reduction runs over, counted from the front; None where they are computed."""
+    """Return the axes of a reduction as non-negative numbers, or None if they are not constant."""
     value = graph.constant(operand(operator, 1))
     if value is None:
         return None
@@ -122,7 +120,7 @@ def axes(graph: Graph, operator: schema.OperatorT) -> tuple[int, ...] | None:
 
 
 def scales(graph: Graph, index: int) -> NDArray[np.float64]:
-    """A tensor's quantization scales; empty where it is not quantized."""
+    """Return a tensor's quantization scales; empty if it is not quantized."""
     quantization = graph.tensors[index].quantization if index >= 0 else None
     if quantization is None or quantization.scale is None:
         return np.empty(0)
@@ -130,12 +128,12 @@ def scales(graph: Graph, index: int) -> NDArray[np.float64]:
 
 
 def zero_point(graph: Graph, index: int) -> int:
-    """A tensor's zero point, 0 where there is none."""
+    """Return a tensor's zero point; 0 if it has none."""
     quantization = graph.tensors[index].quantization
     points = None if quantization is None else quantization.zeroPoint
     return 0 if points is None or len(points) == 0 else int(points[0])
 
 
 def is_integer(graph: Graph, index: int) -> bool:
-    """Whether a tensor is int8 or uint8."""
+    """Return True if a tensor is int8 or uint8."""
     return index >= 0 and graph.dtype_name(index) in ("int8", "uint8")

@@ -1,4 +1,4 @@
-"""A rule: a function from a network to what it breaks. Its docstring states it, in one sentence."""
+"""Rules: functions that check a network and yield findings. The docstring of a rule is shown to the user as its requirement."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from converters.graph.graph import Graph
 
 Severity = Literal["refused", "slow", "note"]
 
-#: The first line of a rule's docstring is the rule; it looks at the network and does no I/O.
+#: The first paragraph of a rule's docstring states the requirement. A rule does no I/O.
 Rule = Callable[[Graph], Iterable["RuleFinding"]]
 
 _ORDER: tuple[Severity, ...] = ("refused", "slow", "note")
@@ -19,14 +19,14 @@ _ORDER: tuple[Severity, ...] = ("refused", "slow", "note")
 
 @dataclass(frozen=True)
 class RuleFinding:
-    """Where a network breaks a rule.
+    """Violation of a rule, or a fact worth knowing. The field names are keys of the JSON report.
 
     Args:
-        severity: ``refused``: the target does not run it, or runs it elsewhere than asked; ``slow``: it
-            runs, and costs time; ``note``: good to know.
-        found: What was found: how many of which operator, which tensor. No capital, no full stop.
-        advice: What to do about it.
-        rule: The rule's name; ``judge`` fills it in from the function's.
+        severity: ``refused``: the target cannot run the network, or would run part of it on another processor than requested;
+            ``slow``: the network runs, but takes longer than necessary; ``note``: for information.
+        found: Observation with its numbers, such as the count of an operator. No capital, no full stop.
+        advice: Remedy.
+        rule: Name of the rule; ``apply_rules`` sets it.
     """
 
     severity: Severity
@@ -35,32 +35,31 @@ class RuleFinding:
     rule: str = ""
 
     def line(self) -> str:
-        """All of it in one line."""
+        """Format the finding as one line."""
         return f"{self.severity} ({self.rule}): {self.found}; {self.advice}"
 
 
 def name_of(rule: Rule) -> str:
-    """A rule's name: its function's, with hyphens, such as ``static-shapes``."""
+    """Return a rule's name: its function's name with hyphens, such as ``static-shapes``."""
     return rule.__name__.replace("_", "-")
 
 
 def statement_of(rule: Rule) -> str:
-    """A rule in words: its docstring's first paragraph, in one line."""
+    """Return a rule's requirement: the first paragraph of its docstring, as one line."""
     return " ".join((inspect.getdoc(rule) or "").split("\n\n")[0].split())
 
 
-def judge(rules: Sequence[Rule], graph: Graph) -> tuple[RuleFinding, ...]:
-    """Hold a network against rules; what is worst comes first."""
-    found = [replace(finding, rule=name_of(rule)) for rule in rules for finding in rule(graph)]
-    return worst_first(found)
+def apply_rules(rules: Sequence[Rule], graph: Graph) -> tuple[RuleFinding, ...]:
+    """Check a network against rules and return the findings, the most severe first."""
+    return worst_first(replace(finding, rule=name_of(rule)) for rule in rules for finding in rule(graph))
 
 
 def worst_first(findings: Iterable[RuleFinding]) -> tuple[RuleFinding, ...]:
-    """Findings in the order a reader wants them; among equals, as they were found."""
+    """Sort findings by severity; findings of the same severity keep their order."""
     return tuple(sorted(findings, key=lambda finding: _ORDER.index(finding.severity)))
 
 
-def named(items: Sequence[str], *, limit: int = 3) -> str:
-    """Names for a message, the first few of them."""
-    more = f" and {len(items) - limit} more" if len(items) > limit else ""
-    return ", ".join(items[:limit]) + more
+def join_names(names: Sequence[str], *, limit: int = 3) -> str:
+    """Join names with commas for a message; after ``limit`` names only the number of the remaining ones is given."""
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from converters.data.embedding import embed_crops
 from converters.graph.graph import Graph
-from converters.targets.microcontroller import c_source, tflite_micro
+from converters.targets.microcontroller import c_source, interpreter
 from edge_sdk.gallery.format.header import TemplateType
 from edge_sdk.gallery.match.templates import quantize, unit_rows
 from edge_sdk.matching import rank, scores
@@ -296,7 +296,7 @@ def lock(
     codes = np.empty((len(crops), *backend.input.shape[1:]), np.int8)
     for row, crop in zip(codes, crops, strict=True):
         make_encoder(card.input, backend.input)(crop, row[None])
-    run = tflite_micro.run(network, codes)
+    run = interpreter.run(network, codes)
     files = c_source.sources(
         "pooled.microcontroller_int8",
         network,

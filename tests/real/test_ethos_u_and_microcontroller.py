@@ -12,8 +12,8 @@ import pytest
 from converters.graph.graph import Graph
 from converters.pipeline.convert import convert
 from converters.pipeline.options import ConversionOptions
-from converters.targets.ethos_u.vela import Configuration, compile_network
-from converters.targets.microcontroller import tflite_micro
+from converters.targets.ethos_u.compiler import Configuration, compile_network
+from converters.targets.microcontroller import interpreter
 from edge_sdk.model.card import InputContract
 from edge_sdk.model.model_file import ModelFile, split
 
@@ -95,7 +95,7 @@ def test_tflite_micro_answers_the_golden_vectors_in_the_arena_that_was_said(made
     int8 = network(output / f"{name}.microcontroller_int8.tflite")
     side = {"y1": 112, "products": 96}[name]
     codes = inputs.reshape(3, side, side, 3)
-    run = tflite_micro.run(int8, codes)
+    run = interpreter.run(int8, codes)
     assert run.arena_bytes == int(arena[1])
     assert np.array_equal(run.outputs, outputs.reshape(3, -1))
-    assert tflite_micro.compare(int8, codes, run.outputs).explained
+    assert interpreter.compare(int8, codes, run.outputs).explained

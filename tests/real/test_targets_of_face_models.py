@@ -57,10 +57,11 @@ def test_the_published_int8_of_y1_names_its_34_partitions(shared: Path) -> None:
 
 @pytest.mark.parametrize("file", ["blazeface_short_range.tflite", "mobilefacenet_192d_batch2.tflite"])
 def test_what_lint_predicts_of_xnnpack_is_what_it_does(shared: Path, file: str) -> None:
-    from converters.graph.partitions import xnnpack_partitions
     from converters.targets.cpu.xnnpack import predict
-    from converters.targets.operator_table import legible
+
+    from converters.graph.partitions import xnnpack_partitions
+    from converters.targets.operator_table import parse_for_rules
 
     network = (shared / "zoo" / file).read_bytes()
-    assert predict(legible(network)).count == xnnpack_partitions(network).count
+    assert predict(parse_for_rules(network)).count == xnnpack_partitions(network).count
     assert Graph.parse(network).operators

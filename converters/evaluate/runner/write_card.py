@@ -19,8 +19,8 @@ from converters.evaluate.runner.evaluate import Evaluation
 from converters.evaluate.runner.text import measured_with
 from converters.graph.attach_card import card_behind
 from converters.output import replace_file
-from converters.targets.finishing import made_before
-from converters.targets.rule import named
+from converters.targets.finishing import stale_by_products
+from converters.targets.rule import join_names
 from edge_sdk.errors import ModelCardError, ModelError
 from edge_sdk.model.card import CARD_NAME, ModelCard
 from edge_sdk.model.model_file import ModelFile, read_model_bytes, split
@@ -78,7 +78,7 @@ class Written:
         ]
         for target, names in self.outdated.items():
             lines += [
-                f"made of the file as it was, without these thresholds: {named(names)}",
+                f"made of the file as it was, without these thresholds: {join_names(names)}",
                 f"  write them again: edge-convert finish {shlex.quote(str(self.file))} --target {target}",
             ]
         return "\n".join(lines)
@@ -137,7 +137,7 @@ def write_card(path: Path, evaluation: Evaluation) -> Written:
     written = _with_files(card_behind(network, card), files)
     replace_file(path, written, check=ModelFile.open)
     after = hashlib.sha256(written).hexdigest()
-    return Written(path, before, after, points, absent, made_before(path, after))
+    return Written(path, before, after, points, absent, stale_by_products(path, after))
 
 
 def probability_values(evaluation: Evaluation) -> dict[str, Any]:

@@ -1,6 +1,7 @@
-"""``edgetpu_compiler``, where it is installed: run it, read its log, hold its mapping against the prediction.
+"""Run Coral's compiler, ``edgetpu_compiler``, and read its log.
 
-It is closed, for x86-64 Debian, and of no package registry that pip reads; without it the rules are what there is.
+The compiler is closed source, for x86-64 Debian, and not available from a package registry that pip reads. Without it, artefacts are checked
+only against the rules.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from converters.errors import TargetError
 PROGRAM = "edgetpu_compiler"
 TIMEOUT_S = 600
 HOW_TO_GET_IT = (
-    "the compiler is for x86-64 Linux: add Coral's Debian repository (coral.ai/docs/edgetpu/compiler), apt-get"
-    " install edgetpu-compiler, or run it in Coral's Colab notebook; then edgetpu_compiler -s FILE"
+    "add Coral's Debian repository (coral.ai/docs/edgetpu/compiler), apt-get"
+    " install edgetpu-compiler (x86-64 Linux), or run it in Coral's Colab notebook"
 )
 MAPPED = "Mapped to Edge TPU"
 
@@ -32,14 +33,14 @@ _UNITS = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 
 
 @dataclass(frozen=True)
-class Log:
-    """What the compiler said.
+class CompilerLog:
+    """Log of one compilation.
 
     Args:
-        version: Its own.
-        rows: Operator, how often, and its status: ``Mapped to Edge TPU`` or why not.
-        on_chip_bytes: Parameters that stay on the chip.
-        streamed_bytes: Parameters that travel to it for every inference.
+        version: Version of the compiler.
+        rows: Operator, count, and status: ``Mapped to Edge TPU`` or the reason why it is not mapped.
+        on_chip_bytes: Bytes of the parameters that stay on the chip.
+        streamed_bytes: Bytes of the parameters that are transferred for every inference.
     """
 
     version: str
@@ -49,58 +50,58 @@ class Log:
 
     @property
     def mapped(self) -> int:
-        """How many operators run on the Edge TPU."""
+        """Number of operators that run on the Edge TPU."""
         return sum(count for _, count, status in self.rows if status == MAPPED)
 
     @property
     def on_cpu(self) -> tuple[tuple[str, int, str], ...]:
-        """The rows of operators that do not."""
+        """Rows of the operators that run on the CPU."""
         return tuple(row for row in self.rows if row[2] != MAPPED)
 
 
 def find() -> str:
-    """The compiler's path, empty where it is not installed."""
+    """Return the compiler's path, or an empty string if it is not installed."""
     return shutil.which(PROGRAM) or ""
 
 
-def compile_network(data: bytes, program: str) -> tuple[bytes, Log]:
-    """Compile a finished file.
+def compile_network(data: bytes, program: str) -> tuple[bytes, CompilerLog]:
+    """Compile a network.
 
     Args:
-        data: The file to compile.
-        program: What ``find`` gave.
+        data: FlatBuffer of a full-int8 network.
+        program: Path of the compiler, from ``find``.
 
     Returns:
-        The compiled network and what the compiler said of it.
+        The compiled network and the compiler's log.
 
     Raises:
-        TargetError: The compiler refuses the file, does not end, or says something that is no log of it.
+        TargetError: The compiler cannot be run, fails, exceeds ``TIMEOUT_S``, or prints no table of operators.
     """
     with tempfile.TemporaryDirectory(prefix="edgetpu-") as folder:
         source = Path(folder, "network.tflite")
         source.write_bytes(data)
         command = [program, "-s", "-o", folder, str(source)]
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+            process = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
         except subprocess.TimeoutExpired as error:
-            raise TargetError(f"{PROGRAM} did not end within {TIMEOUT_S} s") from error
+            raise TargetError(f"{PROGRAM} took longer than {TIMEOUT_S} s") from error
         except OSError as error:
             raise TargetError(f"{program}: cannot be run: {error.strerror}") from error
-        text = (done.stdout + done.stderr)[:_MAX_LOG]
+        text = (process.stdout + process.stderr)[:_MAX_LOG]
         compiled = Path(folder, "network_edgetpu.tflite")
-        if done.returncode or not compiled.is_file():
+        if process.returncode or not compiled.is_file():
             raise TargetError(
-                f"{PROGRAM} failed: {_complaint(text) or f'exit code {done.returncode}'}",
-                hint="edge-convert lint --target edgetpu says which rule the network breaks",
+                f"{PROGRAM} failed: {_error_line(text) or f'exit code {process.returncode}'}",
+                hint="run edge-convert lint --target edgetpu to see which rules the network breaks",
             )
         return compiled.read_bytes(), parse_log(text)
 
 
-def parse_log(text: str) -> Log:
-    """Read what ``edgetpu_compiler -s`` prints.
+def parse_log(text: str) -> CompilerLog:
+    """Parse the output of ``edgetpu_compiler -s``.
 
     Raises:
-        TargetError: It names no operators.
+        TargetError: The output has no table of operators.
     """
     version = _VERSION.search(text)
     sizes = {"On-chip memory used": 0, "Off-chip memory used": 0}
@@ -112,7 +113,7 @@ def parse_log(text: str) -> Log:
             rows.append((row["operator"], int(row["count"]), row["status"].strip()))
     if not rows:
         raise TargetError(f"{PROGRAM}: expected a log with a table of operators, found {text[:80]!r}")
-    return Log(
+    return CompilerLog(
         version[1] if version else "unknown",
         tuple(rows),
         sizes["On-chip memory used"],
@@ -120,8 +121,8 @@ def parse_log(text: str) -> Log:
     )
 
 
-def _complaint(text: str) -> str:
-    """The line that says why."""
+def _error_line(text: str) -> str:
+    """Return the line with the cause of a failure, or an empty string."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    wrong = [line for line in lines if re.match(r"(ERROR|Invalid|Internal|Compilation failed:)", line)]
-    return (wrong or [line for line in lines if "failed" in line] or [""])[0]
+    errors = [line for line in lines if re.match(r"(ERROR|Invalid|Internal|Compilation failed:)", line)]
+    return (errors or [line for line in lines if "failed" in line] or [""])[0]

@@ -1,7 +1,7 @@
-"""What the Edge TPU takes, operator by operator, as its compiler 16.0 (runtime 14) has it.
+"""Operators that the Edge TPU's compiler 16.0 (runtime 14) maps.
 
-The table is Coral's, "TensorFlow models on the Edge TPU", coral.ai/docs/edgetpu/models-intro, section
-"Supported operations"; each condition's docstring says one entry of its column "Known limitations".
+Source: Coral, "TensorFlow models on the Edge TPU", coral.ai/docs/edgetpu/models-intro, section "Supported operations". Each condition is one
+entry of its column "Known limitations".
 """
 
 from __future__ import annotations
@@ -14,83 +14,80 @@ from converters.targets.operator_table import (
     Condition,
     OperatorTable,
     axes,
+    condition_texts,
     fused_activation,
     operand,
     option,
     output,
     scales,
-    statements,
-    version,
+    zero_point,
 )
 
 _MAX_SOFTMAX = 16_000
-_LANES = 4  # a reduction over channels takes them by fours
+_LANES = 4  # channels that a reduction processes at a time
 
 
 def nothing_fused(_: Graph, operator: schema.OperatorT) -> str:
-    """No fused activation function."""
-    found = fused_activation(operator)
-    return "" if found == "NONE" else f"fused {found}"
+    """no fused activation function"""
+    fused = fused_activation(operator)
+    return "" if fused == "NONE" else f"fused {fused}"
 
 
 def zero_padding_alone(graph: Graph, operator: schema.OperatorT) -> str:
-    """A constant input is all zeros, and there are two inputs then."""
+    """a constant input is all zeros, and is one of exactly two inputs"""
     inputs = indices(operator.inputs)
     constants = [value for i in inputs if (value := graph.constant(i)) is not None]
     if constants and len(inputs) != 2:
         return f"a constant among {len(inputs)} inputs"
     for i, value in ((i, graph.constant(i)) for i in inputs):
         if value is not None:
-            codes = graph.tensors[i].quantization
-            points = None if codes is None else codes.zeroPoint
-            zero = int(points[0]) if points is not None and len(points) else 0
-            if (value != zero).any():
+            if (value != zero_point(graph, i)).any():
                 return "a constant that is not zero"
     return ""
 
 
 def even_dilation(_: Graph, operator: schema.OperatorT) -> str:
-    """The same dilation in x and y."""
+    """the dilation is the same in x and y"""
     height, width = int(option(operator, "dilationHFactor", 1)), int(option(operator, "dilationWFactor", 1))
     return "" if height == width else f"dilation {height} by {width}"
 
 
 def default_weights(_: Graph, operator: schema.OperatorT) -> str:
-    """Weights in the default format."""
-    found = int(option(operator, "weightsFormat"))
-    return "" if found == 0 else f"weights format {found}"
+    """the weights have the default format"""
+    weights_format = int(option(operator, "weightsFormat"))
+    return f"weights format {weights_format}" if weights_format else ""
 
 
 def one_weight_scale(graph: Graph, operator: schema.OperatorT) -> str:
-    """One scale for all weights: per-channel weights are the operator's version 12, which came later."""
-    found = len(scales(graph, operand(operator, 1)))
-    return f"{found} weight scales" if found > 1 else ""
+    """one scale for all weights; per-channel weights need version 12, which is newer than the compiler"""
+    count = len(scales(graph, operand(operator, 1)))
+    return f"{count} weight scales" if count > 1 else ""
 
 
 def flat_output(graph: Graph, operator: schema.OperatorT) -> str:
-    """The output is one-dimensional."""
+    """the output is one-dimensional"""
     shape = graph.shape(output(operator))
     return "" if all(n == 1 for n in shape[:-1]) else f"an output of shape {list(shape)}"
 
 
 def reduces_inside(graph: Graph, operator: schema.OperatorT) -> str:
-    """No reduction of the batch dimension."""
-    found = axes(graph, operator)
-    if found is None:
+    """no reduction of the batch dimension"""
+    reduced = axes(graph, operator)
+    if reduced is None:
         return "computed axes"
     rank = len(graph.shape(operand(operator, 0)))
-    return "reduces the batch" if 0 in found and rank > 1 else ""
+    return "reduces the batch" if 0 in reduced and rank > 1 else ""
 
 
 def channels_by_four(graph: Graph, operator: schema.OperatorT) -> str:
-    """A reduction over channels takes a multiple of 4."""
-    shape, found = graph.shape(operand(operator, 0)), axes(graph, operator) or ()
+    """the number of channels is a multiple of 4 in a reduction over channels"""
+    shape, reduced = graph.shape(operand(operator, 0)), axes(graph, operator) or ()
     last = len(shape) - 1
-    return f"reduces {shape[last]} channels" if last in found and shape[last] % _LANES else ""
+    return f"reduces {shape[last]} channels" if last in reduced and shape[last] % _LANES else ""
 
 
 def batch_unpadded(graph: Graph, operator: schema.OperatorT) -> str:
-    """No padding of the batch dimension."""
+    """no padding of the batch dimension"""
     sides = graph.constant(operand(operator, 1))
     if sides is None:
         return "computed padding"
@@ -98,12 +95,12 @@ def batch_unpadded(graph: Graph, operator: schema.OperatorT) -> str:
 
 
 def batch_unpacked(_: Graph, operator: schema.OperatorT) -> str:
-    """No packing in the batch dimension."""
+    """no packing in the batch dimension"""
     return "packs the batch" if int(option(operator, "axis")) == 0 else ""
 
 
 def batch_unsplit(graph: Graph, operator: schema.OperatorT) -> str:
-    """No splitting of the batch dimension."""
+    """no splitting of the batch dimension"""
     axis = graph.constant(operand(operator, 0))
     if axis is None:
         return "a computed axis"
@@ -112,13 +109,13 @@ def batch_unsplit(graph: Graph, operator: schema.OperatorT) -> str:
 
 
 def slopes_per_channel(graph: Graph, operator: schema.OperatorT) -> str:
-    """Alpha has one dimension above 1, the innermost (Keras: shared_axes=[1, 2])."""
+    """only the innermost dimension of alpha is above 1 (Keras: shared_axes=[1, 2])"""
     shape = graph.shape(operand(operator, 1))
     return "" if all(n == 1 for n in shape[:-1]) else f"alpha of shape {list(shape)}"
 
 
 def three_dimensional(graph: Graph, operator: schema.OperatorT) -> str:
-    """Input and output have three dimensions; large ones may stay on the CPU for their precision."""
+    """input and output have three dimensions; the compiler may leave large tensors to the CPU for precision"""
     for index in (operand(operator, 0), output(operator)):
         shape = graph.shape(index)
         if len(shape) > 4 or (len(shape) == 4 and shape[0] != 1):
@@ -127,7 +124,7 @@ def three_dimensional(graph: Graph, operator: schema.OperatorT) -> str:
 
 
 def short_vector(graph: Graph, operator: schema.OperatorT) -> str:
-    """A one-dimensional input of at most 16,000 elements."""
+    """the input is one-dimensional, with at most 16,000 elements"""
     shape = graph.shape(operand(operator, 0))
     if any(n != 1 for n in shape[:-1]):
         return f"an input of shape {list(shape)}"
@@ -135,7 +132,7 @@ def short_vector(graph: Graph, operator: schema.OperatorT) -> str:
 
 
 def unit_strides(graph: Graph, operator: schema.OperatorT) -> str:
-    """All strides are 1; ellipsis and new-axis masks are 0."""
+    """all strides are 1; ellipsis and new-axis masks are 0"""
     strides = graph.constant(operand(operator, 3))
     if strides is None:
         return "computed strides"
@@ -146,13 +143,13 @@ def unit_strides(graph: Graph, operator: schema.OperatorT) -> str:
 
 
 def one_direction(graph: Graph, operator: schema.OperatorT) -> str:
-    """Unidirectional only."""
-    found = graph.op_name(operator)
-    return found if "BIDIRECTIONAL" in found else ""
+    """unidirectional only"""
+    name = graph.op_name(operator)
+    return name if "BIDIRECTIONAL" in name else ""
 
 
 def constant_weights(graph: Graph, operator: schema.OperatorT) -> str:
-    """Parameters are constant when the network is compiled."""
+    """weights, bias and slopes are constant"""
     needed = {"TRANSPOSE_CONV": (1,), "PRELU": (1,)}.get(graph.op_name(operator), (1, 2))
     computed = [
         p for p in needed if operand(operator, p) >= 0 and graph.constant(operand(operator, p)) is None
@@ -161,13 +158,13 @@ def constant_weights(graph: Graph, operator: schema.OperatorT) -> str:
 
 
 def known_version(newest: int) -> Condition:
-    """A condition on the operator's version, of which the compiler knows those up to ``newest``."""
+    """Return the condition that an operator's version is at most ``newest``, the newest one that the compiler supports."""
 
     def condition(graph: Graph, operator: schema.OperatorT) -> str:
-        found = version(graph, operator)
-        return f"version {found}, the compiler knows up to {newest}" if found > newest else ""
+        version = graph.version(operator)
+        return f"version {version}, the compiler supports versions up to {newest}" if version > newest else ""
 
-    condition.__doc__ = f"Version {newest} or older."
+    condition.__doc__ = f"version {newest} or older"
     return condition
 
 
@@ -217,8 +214,8 @@ _CONDITIONS: dict[str, tuple[Condition, ...]] = {
     "TRANSPOSE_CONV": _WEIGHTED,
 }
 
-# The versions that TensorFlow Lite had when compiler 16.0 was built, July 2021. Two are known from the
-# compiler's own refusals: CONV_2D 6 (google-coral/edgetpu#631) and TRANSPOSE_CONV 4 (google-coral/edgetpu#845).
+# The newest versions in TensorFlow Lite when compiler 16.0 was built (July 2021). Error messages of the compiler confirm two
+# of them: it rejects CONV_2D 6 (google-coral/edgetpu#631) and TRANSPOSE_CONV 4 (google-coral/edgetpu#845).
 _NEWEST = {
     "ADD": 4, "AVERAGE_POOL_2D": 3, "CONCATENATION": 3, "CONV_2D": 5, "DEPTHWISE_CONV_2D": 6,
     "EXPAND_DIMS": 1, "FULLY_CONNECTED": 9, "L2_NORMALIZATION": 2, "LOGISTIC": 3, "LSTM": 4, "MAXIMUM": 4,
@@ -232,10 +229,10 @@ _NEWEST = {
 TABLE: OperatorTable = {
     name: (known_version(_NEWEST[name]), *conditions) for name, conditions in _CONDITIONS.items()
 }
-OPERATORS = statements(TABLE)
+OPERATORS = condition_texts(TABLE)
 
 
-def innermost(graph: Graph, index: int) -> bool:
-    """Whether only a tensor's 3 innermost dimensions are above 1."""
-    # -1 is a dimension that is not known; another rule says so.
+def fits_three_dimensions(graph: Graph, index: int) -> bool:
+    """Return True if only the 3 innermost dimensions of a tensor are above 1."""
+    # -1 is a dynamic dimension, which the rule static-shapes reports.
     return all(n in (1, -1) for n in graph.shape(index)[:-3])

@@ -1,4 +1,4 @@
-"""edgetpu: Coral's Edge TPU, as a USB stick, a card or on a board."""
+"""The target ``edgetpu``: Coral's Edge TPU as a USB stick, an M.2 card or on a board."""
 
 from __future__ import annotations
 
@@ -11,175 +11,162 @@ from ai_edge_litert import schema_py_generated as schema
 from converters.graph.attach_card import with_compiled_card
 from converters.graph.graph import Graph
 from converters.graph.rewrites.dense_as_convolution import replace_dense_layers
-from converters.targets.base import Finished, Finishing, Target
-from converters.targets.base import Table as ReportTable
-from converters.targets.edgetpu import compiler as edgetpu_compiler
+from converters.targets.base import ArtefactFile, FinishResult, ReportTable, Target
+from converters.targets.edgetpu import compiler
 from converters.targets.edgetpu.operators import OPERATORS, TABLE
 from converters.targets.edgetpu.placement import (
-    BEHIND,
     COMPILED,
-    EDGE,
+    DEPENDS_ON_UNMAPPED,
     SRAM_BYTES,
-    data_type,
-    edge,
-    estimate,
-    place,
-    rank,
-    table,
+    estimate_latency,
+    is_float_conversion,
+    placement_table,
+    predict_placement,
+    shape_reason,
+    type_reason,
 )
-from converters.targets.operator_table import demand, legible, refusal
-from converters.targets.rule import RuleFinding, named
-from converters.targets.shared import no_custom_operators, no_variables, static_shapes
+from converters.targets.operator_table import parse_for_rules, unsupported_reason, violated_condition
+from converters.targets.rule import RuleFinding, join_names
+from converters.targets.shared_rules import no_custom_operators, no_variables, static_shapes
 
-_RELU = "train with RELU, RELU6 or PRELU in its place"
+_RELU = "train with RELU, RELU6 or PRELU instead"
 _ADVICE = {
-    "HARD_SWISH": _RELU, "GELU": _RELU, "ELU": _RELU, "LEAKY_RELU": "convert with edge-convert, which writes it as MUL and ADD",
+    "HARD_SWISH": _RELU, "GELU": _RELU, "ELU": _RELU, "LEAKY_RELU": "convert with edge-convert, which decomposes it into MUL and ADD",
     "DEQUANTIZE": "convert to full int8, without float operators in between",
     "DIV": "multiply by the reciprocal",
 }  # fmt: skip
+_OTHER_LAYER = "replace the layer; docs/reference/targets.md lists the operators that the Edge TPU supports"
 
 
 def no_foreign_operators(graph: Graph) -> Iterator[RuleFinding]:
-    """No custom operators but the Edge TPU's own program."""
-    if all(graph.op_name(op) == COMPILED or not _is_custom(graph, op) for op in graph.operators):
-        return
-    yield from no_custom_operators(graph)
+    """The only custom operator is the compiled program of the Edge TPU."""
+    if any(graph.op_name(op) != COMPILED and _is_custom(graph.op_name(op)) for op in graph.operators):
+        yield from no_custom_operators(graph)
 
 
 def eight_bit_integers(graph: Graph) -> Iterator[RuleFinding]:
-    """Every activation is int8 or uint8; the Edge TPU computes in nothing else."""
-    yield from _kinds(
-        _broken(graph, data_type),
+    """Every activation is int8 or uint8, the only types that the Edge TPU computes in."""
+    yield from _one_finding(
+        _count_reasons(graph, type_reason),
         "quantize every operator: edge-convert convert --target edgetpu writes full int8",
     )
 
 
 def three_inner_dimensions(graph: Graph) -> Iterator[RuleFinding]:
-    """Only the 3 innermost dimensions of a tensor are above 1."""
-    yield from _kinds(_broken(graph, rank), "one image at a time, and no tensor of more than (H, W, C)")
+    """Only the 3 innermost dimensions of an activation are above 1."""
+    yield from _one_finding(
+        _count_reasons(graph, shape_reason), "use batch 1, and tensors of at most 3 dimensions (H, W, C)"
+    )
 
 
 def operators_it_has(graph: Graph) -> Iterator[RuleFinding]:
-    """Every operator is among those that the compiler maps."""
-    missing = Counter(
-        graph.op_name(op)
-        for op in graph.operators
-        if graph.op_name(op) not in TABLE and graph.op_name(op) != COMPILED and not _at_edge(graph, op)
-    )
-    for name, count in missing.items():
-        if name.startswith("'"):
-            continue  # no-foreign-operators says it
-        yield RuleFinding(
-            "refused",
-            f"{count} {name}: the Edge TPU does not have it",
-            _ADVICE.get(name, "replace the layer; docs/reference/targets.md lists what the Edge TPU has"),
+    """Every operator is of a kind that the compiler maps."""
+    yield from _unsupported(
+        Counter(
+            graph.op_name(op)
+            for op in graph.operators
+            if graph.op_name(op) != COMPILED and not is_float_conversion(graph, op)
         )
+    )
 
 
 def operators_as_it_has_them(graph: Graph) -> Iterator[RuleFinding]:
-    """Every operator is of a version, and with parameters, that the compiler maps."""
-    broken = Counter(
-        (graph.op_name(op), refusal(TABLE, graph, op), wanted)
+    """Every operator has a version and parameters that the compiler maps."""
+    violations = Counter(
+        (graph.op_name(op), unsupported_reason(TABLE, graph, op), condition)
         for op in graph.operators
-        if (wanted := demand(TABLE, graph, op))
+        if (condition := violated_condition(TABLE, graph, op))
     )
-    for (name, why, wanted), count in broken.items():
+    for (name, reason, condition), count in violations.items():
         yield RuleFinding(
-            "refused", f"{count} {name}: {why}", f"the Edge TPU takes {name} so: {wanted.lower()}"
+            "refused", f"{count} {name}: {reason}", f"the Edge TPU requires of {name}: {condition}"
         )
 
 
 def nothing_on_the_cpu(graph: Graph) -> Iterator[RuleFinding]:
-    """No operator stands behind one that is not mapped: from there on the network runs on the CPU."""
-    behind = Counter(
+    """No operator depends on one that runs on the CPU, because it then runs on the CPU too."""
+    dependent = Counter(
         graph.op_name(graph.operators[position])
-        for position, why in place(graph).why.items()
-        if why == BEHIND
+        for position, reason in predict_placement(graph).on_cpu.items()
+        if reason == DEPENDS_ON_UNMAPPED
     )
-    if behind:
-        found = named([f"{count} {name}" for name, count in behind.most_common()])
+    if dependent:
         yield RuleFinding(
             "refused",
-            f"{behind.total()} of {len(graph.operators)} operators run on the CPU, being behind others that do: {found}",
-            "mend the operators that the other rules name",
+            f"{dependent.total()} of {len(graph.operators)} operators run on the CPU because they depend on others that do:"
+            f" {_counted(dependent)}",
+            "fix the operators that the other rules report",
         )
 
 
 def integers_at_the_edge(graph: Graph) -> Iterator[RuleFinding]:
-    """The network takes and gives integers; a conversion from or to float runs on the CPU."""
-    count = sum(_at_edge(graph, operator) for operator in graph.operators)
+    """Input and output are integers; a conversion from or to float would run on the CPU."""
+    count = sum(is_float_conversion(graph, operator) for operator in graph.operators)
     if count:
         yield RuleFinding(
             "slow",
-            f"{count} conversions from or to float at the network's edge run on the CPU",
-            "write int8 input and output, as edge-convert convert does; the device quantizes with one lookup",
+            f"{count} conversions from or to float at the network's input and output run on the CPU",
+            "write int8 input and output, as edge-convert convert does; the device then quantizes by a lookup table",
         )
 
 
 def parameters_on_chip(graph: Graph) -> Iterator[RuleFinding]:
-    """The parameters fit into the chip's 8 MB; what does not travels to it for every inference."""
-    placement = place(graph)
+    """The parameters fit into the chip's 8 MB; any excess is transferred for every inference."""
+    placement = predict_placement(graph)
     if placement.streamed_bytes:
         yield RuleFinding(
             "slow",
             f"{placement.parameter_bytes / 1e6:.1f} MB of parameters, {placement.streamed_bytes / 1e6:.1f} MB more"
             f" than the chip's {SRAM_BYTES / 1e6:.1f} MB",
-            "a narrower network; or one of its halves on a second Edge TPU",
+            "use a narrower network, or split it over two Edge TPUs",
         )
 
 
 def not_compiled(graph: Graph) -> Iterator[RuleFinding]:
-    """The file is not compiled yet; a compiled one can be run, and neither compiled nor converted again."""
+    """The file is not compiled; a compiled file runs, but cannot be compiled or converted again."""
     compiled = sum(graph.op_name(operator) == COMPILED for operator in graph.operators)
     if compiled:
         others = len(graph.operators) - compiled
         yield RuleFinding(
             "note",
-            f"compiled for the Edge TPU already, {others} operators beside it on the CPU",
-            "it takes the delegate libedgetpu.so.1 and a chip to run it",
+            f"already compiled for the Edge TPU, with {others} other operators on the CPU",
+            "run it with the delegate libedgetpu.so.1 on a device that has an Edge TPU",
         )
 
 
 def an_int8_form(graph: Graph) -> Iterator[RuleFinding]:
-    """Converting leaves no operator that the Edge TPU does not have."""
-    spelled = {"LEAKY_RELU"}  # full int8 writes it as MUL and ADD
-    missing = Counter(
-        name for op in graph.operators if (name := graph.op_name(op)) not in TABLE and name not in spelled
+    """Every operator has a kind that the Edge TPU supports after conversion to full int8."""
+    yield from _unsupported(
+        # The recipe full_int8 decomposes LEAKY_RELU into MUL and ADD.
+        Counter(name for op in graph.operators if (name := graph.op_name(op)) != "LEAKY_RELU")
     )
-    for name, count in missing.items():
-        if not name.startswith("'"):
-            yield RuleFinding(
-                "refused",
-                f"{count} {name}: the Edge TPU does not have it",
-                _ADVICE.get(name, "replace the layer; docs/reference/targets.md lists what the Edge TPU has"),
-            )
 
 
 def adapt(network: bytes) -> bytes:
-    """Dense layers as 1x1 convolutions: the compiler knows a scale for each channel of those alone."""
+    """Rewrite dense layers as 1x1 convolutions, the only dense operators with one weight scale per channel in the compiler."""
     graph = Graph.parse(network)
     replace_dense_layers(graph)
     return graph.to_bytes()
 
 
-def finish(finished: Finished) -> Finishing:
-    """Compile where the compiler is installed, and hold its mapping against the prediction."""
-    graph = legible(finished.network)
-    placement = place(graph)
+def finish(artefact: ArtefactFile) -> FinishResult:
+    """Compile the artefact if the compiler is installed, and compare its mapping with the prediction."""
+    graph = parse_for_rules(artefact.network)
+    placement = predict_placement(graph)
     figures = {
         "Operators on the Edge TPU, predicted": f"{placement.mapped} of {placement.operators}",
         "Parameters": f"{placement.parameter_bytes / 1e6:.2f} MB of {SRAM_BYTES / 1e6:.2f} MB",
     }
-    program = edgetpu_compiler.find()
+    program = compiler.find()
     if not program:
         note = RuleFinding(
             "note",
             "not compiled: edgetpu_compiler is not on the PATH",
-            edgetpu_compiler.HOW_TO_GET_IT,
+            compiler.HOW_TO_GET_IT,
             rule="compiled",
         )
-        return Finishing(findings=(note,), tables=(table(graph),), figures=figures)
-    compiled, log = edgetpu_compiler.compile_network(finished.network, program)
+        return FinishResult(findings=(note,), tables=(placement_table(graph),), figures=figures)
+    compiled, log = compiler.compile_network(artefact.network, program)
     figures |= {
         "Compiler": f"edgetpu_compiler {log.version}",
         "Operators on the Edge TPU, compiled": f"{log.mapped} of {sum(count for _, count, _ in log.rows)}",
@@ -187,19 +174,22 @@ def finish(finished: Finished) -> Finishing:
         "Parameters streamed": f"{log.streamed_bytes / 1e6:.2f} MB",
     }
     rows = tuple((name, str(count), status) for name, count, status in log.rows)
-    return Finishing(
+    return FinishResult(
         files={
-            f"{finished.stem}_edgetpu.tflite": with_compiled_card(
-                compiled, finished.card, compiled_from=finished.model_id.hex()
+            f"{artefact.stem}_edgetpu.tflite": with_compiled_card(
+                compiled, artefact.card, compiled_from=artefact.model_id.hex()
             )
         },
-        findings=(*_fallen(log), *_disagreement(graph, log)),
-        tables=(table(graph), ReportTable("The compiler's log", ("Operator", "Times", "Status"), rows)),
+        findings=(*_cpu_findings(log), *_mapping_difference(graph, log)),
+        tables=(
+            placement_table(graph),
+            ReportTable("Log of the compiler", ("Operator", "Count", "Status"), rows),
+        ),
         figures=figures,
     )
 
 
-def _fallen(log: edgetpu_compiler.Log) -> Iterator[RuleFinding]:
+def _cpu_findings(log: compiler.CompilerLog) -> Iterator[RuleFinding]:
     for name, count, status in log.on_cpu:
         yield RuleFinding(
             "refused",
@@ -209,58 +199,68 @@ def _fallen(log: edgetpu_compiler.Log) -> Iterator[RuleFinding]:
         )
 
 
-def _disagreement(graph: Graph, log: edgetpu_compiler.Log) -> Iterator[RuleFinding]:
-    why = place(graph).why
-    expected = Counter(
-        graph.op_name(op) for position, op in enumerate(graph.operators) if position not in why
-    )
-    found = Counter(dict.fromkeys(expected, 0))
+def _mapping_difference(graph: Graph, log: compiler.CompilerLog) -> Iterator[RuleFinding]:
+    on_cpu = predict_placement(graph).on_cpu
+    predicted = Counter(graph.op_name(op) for i, op in enumerate(graph.operators) if i not in on_cpu)
+    mapped = Counter(dict.fromkeys(predicted, 0))
     for name, count, status in log.rows:
-        found[name] += count if status == edgetpu_compiler.MAPPED else 0
-    wrong = [
-        f"{name} {found[name]}, expected {expected[name]}" for name in found if found[name] != expected[name]
+        mapped[name] += count if status == compiler.MAPPED else 0
+    differences = [
+        f"{name} {mapped[name]}, expected {predicted[name]}"
+        for name in mapped
+        if mapped[name] != predicted[name]
     ]
-    if wrong:
+    if differences:
         yield RuleFinding(
             "note",
-            f"the compiler maps otherwise than the rules expected: {named(wrong)}",
-            "what the compiler says holds",
+            f"the compiler's mapping differs from the prediction: {join_names(differences)}",
+            "rely on the compiler's mapping",
             rule="prediction",
         )
 
 
-def _broken(graph: Graph, check: Callable[[Graph, schema.OperatorT], str]) -> Counter[tuple[str, str]]:
-    """What a check says, by kind of operator; the conversions at a float network's edge have a rule of their own."""
+def _unsupported(kinds: Counter[str]) -> Iterator[RuleFinding]:
+    for name, count in kinds.items():
+        if name not in TABLE and not _is_custom(name):  # another rule reports custom operators
+            yield RuleFinding(
+                "refused",
+                f"{count} {name}: not supported by the Edge TPU",
+                _ADVICE.get(name, _OTHER_LAYER),
+            )
+
+
+def _count_reasons(graph: Graph, check: Callable[[Graph, schema.OperatorT], str]) -> Counter[tuple[str, str]]:
+    """Count operators by kind and reason; float conversions at input and output have a rule of their own."""
     return Counter(
-        (graph.op_name(op), why)
+        (graph.op_name(op), reason)
         for op in graph.operators
-        if graph.op_name(op) != COMPILED and not _at_edge(graph, op) and (why := check(graph, op))
+        if graph.op_name(op) != COMPILED
+        and not is_float_conversion(graph, op)
+        and (reason := check(graph, op))
     )
 
 
-def _kinds(broken: Counter[tuple[str, str]], advice: str) -> Iterator[RuleFinding]:
-    """One finding for all operators that break a rule in the same way or another."""
-    if broken:
-        counts: Counter[str] = Counter()
-        for (name, _), count in broken.items():
-            counts[name] += count
-        first = next(iter(broken))[1]
-        found = named([f"{count} {name}" for name, count in counts.most_common()])
-        yield RuleFinding("refused", f"{found}: {first}", advice)
+def _one_finding(reasons: Counter[tuple[str, str]], advice: str) -> Iterator[RuleFinding]:
+    """Combine all violations of a rule into one finding that states the first reason."""
+    if reasons:
+        kinds: Counter[str] = Counter()
+        for (name, _), count in reasons.items():
+            kinds[name] += count
+        yield RuleFinding("refused", f"{_counted(kinds)}: {next(iter(reasons))[1]}", advice)
 
 
-def _is_custom(graph: Graph, operator: schema.OperatorT) -> bool:
-    return graph.op_name(operator).startswith("'")
+def _counted(kinds: Counter[str]) -> str:
+    return join_names([f"{count} {name}" for name, count in kinds.most_common()])
 
 
-def _at_edge(graph: Graph, operator: schema.OperatorT) -> bool:
-    return edge(graph, operator) == EDGE
+def _is_custom(name: str) -> bool:
+    return name.startswith("'")
 
 
 TARGET = Target(
     name="edgetpu",
     summary="Coral's Edge TPU (USB Accelerator, M.2, Dev Board), through libedgetpu.so.1",
-    makes={"edgetpu_int8": "full_int8"},
+    recipes={"edgetpu_int8": "full_int8"},
     network_rules=(static_shapes, no_variables, no_custom_operators, three_inner_dimensions, an_int8_form),
     file_rules=(
         static_shapes,
@@ -278,14 +278,15 @@ TARGET = Target(
     adapt=adapt,
     operators=OPERATORS,
     finish=finish,
-    beside=lambda stem: (f"{glob.escape(stem)}_edgetpu.tflite",),
-    estimate=estimate,
-    describe=lambda graph: (table(graph),),
+    by_products=lambda stem: (f"{glob.escape(stem)}_edgetpu.tflite",),
+    estimate=estimate_latency,
+    describe=lambda graph: (placement_table(graph),),
     notes=(
-        'Source of the rules: Coral, "TensorFlow models on the Edge TPU", coral.ai/docs/edgetpu/models-intro, as of'
-        " compiler 16.0 and runtime 14.",
-        f"The compiler: {edgetpu_compiler.HOW_TO_GET_IT}.",
-        "int8 at the network's edge, not uint8: the device's one lookup makes either, and the CPU's file is int8 too.",
-        "The estimate is a floor: multiplications at the chip's peak, streamed parameters over USB 3.",
+        'Source of the rules: Coral, "TensorFlow models on the Edge TPU", coral.ai/docs/edgetpu/models-intro, for compiler 16.0 and'
+        " runtime 14.",
+        f"Compiler: {compiler.HOW_TO_GET_IT}.",
+        "Input and output are int8, as in the files for the CPU. The device quantizes images by a lookup table, so that uint8 would"
+        " not be faster.",
+        "The estimated latency is a lower bound: multiplications at the chip's peak rate, and streamed parameters over USB 3.",
     ),
 )

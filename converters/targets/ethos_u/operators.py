@@ -1,7 +1,7 @@
-"""What an Ethos-U runs, operator by operator, as ``vela --supported-ops-report`` says (ethos-u-vela 5.2).
+"""Operators that Ethos-U NPUs support, from ``vela --supported-ops-report`` (ethos-u-vela 5.2).
 
-Two tables: Ethos-U55 and U65 take the same, Ethos-U85 takes more. What is in neither of an embedding network's usual
-operators (LSTM, SCATTER_ND, variables) has no line here and is left to the CPU by this table, and often by vela.
+There are two tables: Ethos-U55 and U65 support the same operators, Ethos-U85 supports more. The tables leave out operators that embedding networks
+do not use (LSTM, SCATTER_ND, variables), some of which vela supports.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from converters.targets.operator_table import (
     Condition,
     activations,
     axes,
+    condition_texts,
     operand,
     option,
     output,
     scales,
-    statements,
     zero_point,
 )
 
-# 127 * 65536: what the accumulator holds (vela's report).
+# 127 * 65536, the limit of the accumulator in vela's report.
 _LARGEST_WEIGHT_SUM = 8_323_072
 _REDUCED = {"int8": 1 << 24, "uint8": 1 << 23, "int16": 1 << 16}
 _BITS = {"int8": 8, "uint8": 8, "int16": 16, "int32": 32, "int64": 64, "bool": 8}
@@ -45,19 +45,19 @@ def narrow_activations(graph: Graph, operator: schema.OperatorT) -> str:
 
 
 def quantized(graph: Graph, operator: schema.OperatorT) -> str:
-    """activations and weights have quantization scales, each above 0"""
+    """activations and weights have quantization scales above 0"""
     weights = [i for i in indices(operator.inputs)[:2] if i >= 0 and graph.dtype_name(i) in ("int8", "uint8")]
     for i in dict.fromkeys([*activations(graph, operator), *weights]):
-        found = scales(graph, i)
-        if not found.size:
+        values = scales(graph, i)
+        if not values.size:
             return f"no scale on {graph.name(i)!r}"
-        if not (found > 0).all():
+        if not (values > 0).all():
             return f"a scale that is not above 0 on {graph.name(i)!r}"
     return ""
 
 
 def one_scale(graph: Graph, operator: schema.OperatorT) -> str:
-    """one scale for a whole tensor; only weights have one per channel"""
+    """each tensor has one scale; only weights may have one per channel"""
     for i in [i for i in indices(operator.inputs) if i >= 0] + indices(operator.outputs):
         if scales(graph, i).size > 1:
             return f"a scale per channel on {graph.name(i)!r}"
@@ -65,7 +65,7 @@ def one_scale(graph: Graph, operator: schema.OperatorT) -> str:
 
 
 def constant_bias(graph: Graph, operator: schema.OperatorT) -> str:
-    """the bias is constant, int32 or int64, one number per output channel"""
+    """the bias is constant, int32 or int64, with one value per output channel"""
     bias = operand(operator, 2)
     if bias < 0:
         return ""
@@ -77,7 +77,7 @@ def constant_bias(graph: Graph, operator: schema.OperatorT) -> str:
 
 
 def eight_bit_weights(graph: Graph, operator: schema.OperatorT) -> str:
-    """weights are of 8 bits"""
+    """weights have 8 bits"""
     weights = operand(operator, 1)
     if graph.dtype_name(weights) not in ("int8", "uint8"):
         return f"weights of {graph.dtype_name(weights)}"
@@ -85,7 +85,7 @@ def eight_bit_weights(graph: Graph, operator: schema.OperatorT) -> str:
 
 
 def weights_that_sum(graph: Graph, operator: schema.OperatorT) -> str:
-    """the absolute weights of one output channel sum to at most 8323072"""
+    """the absolute weights of each output channel sum to at most 8323072"""
     weights = graph.constant(operand(operator, 1))
     if weights is None or weights.dtype.kind not in "iu" or not weights.size:
         return ""
@@ -97,18 +97,18 @@ def weights_that_sum(graph: Graph, operator: schema.OperatorT) -> str:
 
 def short_strides(graph: Graph, operator: schema.OperatorT) -> str:
     """strides are 1 to 3"""
-    found = (option(operator, "strideH", 1), option(operator, "strideW", 1))
-    return f"a stride of {found[0]}x{found[1]}" if max(found) > 3 else ""
+    strides = (option(operator, "strideH", 1), option(operator, "strideW", 1))
+    return f"a stride of {strides[0]}x{strides[1]}" if max(strides) > 3 else ""
 
 
 def strides_that_unroll(graph: Graph, operator: schema.OperatorT) -> str:
-    """strides are 1 to 3; longer ones only without dilation and padding"""
+    """strides are 1 to 3, or larger without dilation and padding"""
     dilated = max(option(operator, "dilationHFactor", 1), option(operator, "dilationWFactor", 1)) > 1
     return short_strides(graph, operator) if dilated or _pads(graph, operator) else ""
 
 
 def _pads(graph: Graph, operator: schema.OperatorT) -> bool:
-    """Whether ``SAME`` adds anything: it does not where windows tile the image."""
+    """Return True if ``SAME`` adds padding; it adds none if the windows tile the image."""
     if option(operator, "padding") != schema.Padding.SAME:
         return False
     before, after = graph.shape(operand(operator, 0))[1:3], graph.shape(output(operator))[1:3]
@@ -123,7 +123,7 @@ def _pads(graph: Graph, operator: schema.OperatorT) -> bool:
 
 
 def small_average_kernel(graph: Graph, operator: schema.OperatorT) -> str:
-    """with padding the kernel is at most 8x8; without at most 256 high and 65536 in all"""
+    """the kernel is at most 8x8 with padding; without padding, at most 256 high with at most 65536 elements"""
     height, width = option(operator, "filterHeight"), option(operator, "filterWidth")
     if _pads(graph, operator):
         return f"a padded kernel of {height}x{width}" if max(height, width) > 8 else ""
@@ -131,29 +131,30 @@ def small_average_kernel(graph: Graph, operator: schema.OperatorT) -> str:
 
 
 def small_kernel(_: Graph, operator: schema.OperatorT) -> str:
-    """the kernel is at most 256 high and 65536 in all"""
+    """the kernel is at most 256 high, with at most 65536 elements"""
     height, width = option(operator, "filterHeight"), option(operator, "filterWidth")
     return f"a kernel of {height}x{width}" if height > 256 or height * width > 65536 else ""
 
 
 def equal_scales(graph: Graph, operator: schema.OperatorT) -> str:
-    """both operands have the output's scale and zero point"""
+    """both inputs have the output's scale and zero point"""
 
-    def codes(index: int) -> tuple[tuple[float, ...], int]:
+    def quantization(index: int) -> tuple[tuple[float, ...], int]:
         return tuple(scales(graph, index)), zero_point(graph, index)
 
-    wanted = codes(output(operator))
-    return "" if all(codes(i) == wanted for i in indices(operator.inputs)) else "operands of other scales"
+    expected = quantization(output(operator))
+    same = all(quantization(i) == expected for i in indices(operator.inputs))
+    return "" if same else "inputs of other scales"
 
 
 def constant_parameters(graph: Graph, operator: schema.OperatorT) -> str:
-    """what is not the image is constant"""
+    """all inputs but the first are constant"""
     computed = [i for i in indices(operator.inputs)[1:] if i >= 0 and graph.constant(i) is None]
     return f"a computed {graph.name(computed[0])!r}" if computed else ""
 
 
 def reducible(graph: Graph, operator: schema.OperatorT) -> str:
-    """batch 1, constant axes under 4096, and over channels only where height, width or depth is 1"""
+    """batch 1, constant axes with sizes below 4096, and over channels only if height, width or depth is 1"""
     source = operand(operator, 0)
     shape, over = graph.shape(source), axes(graph, operator)
     if over is None:
@@ -171,19 +172,19 @@ def reducible(graph: Graph, operator: schema.OperatorT) -> str:
 
 
 def small_plane(graph: Graph, operator: schema.OperatorT) -> str:
-    """height times width is under 65536"""
+    """height times width is below 65536"""
     plane = int(np.prod(graph.shape(operand(operator, 0))[:-1], dtype=np.int64))
     return f"{plane} rows" if plane >= 65536 else ""
 
 
 def same_int8(graph: Graph, operator: schema.OperatorT) -> str:
-    """operand and output are int8 of one shape"""
+    """input and output are int8"""
     kinds = {graph.dtype_name(i) for i in activations(graph, operator)}
     return "" if kinds <= {"int8"} else f"{', '.join(sorted(kinds))} activations"
 
 
 def power_of_two_upscale(graph: Graph, operator: schema.OperatorT) -> str:
-    """twice, four or eight times the size, the same for height and width; half-pixel centres only twice"""
+    """the factor is 2, 4 or 8, the same for height and width; only 2 with half-pixel centres"""
     factors = _upscale(graph, operator)
     half = bool(option(operator, "halfPixelCenters", False)) and graph.op_name(operator) == "RESIZE_BILINEAR"
     allowed = {2.0} if half else {2.0, 4.0, 8.0}
@@ -191,7 +192,7 @@ def power_of_two_upscale(graph: Graph, operator: schema.OperatorT) -> str:
 
 
 def even_upscale(graph: Graph, operator: schema.OperatorT) -> str:
-    """a power of two times the size"""
+    """both factors are powers of two"""
     powers = {2.0**power for power in range(12)}
     return "" if _upscale(graph, operator) <= powers else _resized(graph, operator)
 
@@ -211,7 +212,7 @@ def _resized(graph: Graph, operator: schema.OperatorT) -> str:
 
 
 def short_depth_axis(graph: Graph, operator: schema.OperatorT) -> str:
-    """over the channels, 127 at most"""
+    """only over channels, at most 127"""
     shape, over = graph.shape(operand(operator, 0)), axes(graph, operator)
     if over != (len(shape) - 1,):
         return f"over axes {over}"
@@ -219,7 +220,7 @@ def short_depth_axis(graph: Graph, operator: schema.OperatorT) -> str:
 
 
 def double_strides(graph: Graph, operator: schema.OperatorT) -> str:
-    """strides are 1x1 or 2x2, and the output that many times the size"""
+    """strides are 1x1 or 2x2, and the output is larger by that factor"""
     strides = (option(operator, "strideH", 1), option(operator, "strideW", 1))
     return "" if strides in ((1, 1), (2, 2)) else f"a stride of {strides[0]}x{strides[1]}"
 
@@ -229,7 +230,7 @@ _PLAIN: tuple[Condition, ...] = (*_EVERY, one_scale)
 _WEIGHTED: tuple[Condition, ...] = (*_EVERY, constant_bias, eight_bit_weights, weights_that_sum)
 _UNSCALED: tuple[Condition, ...] = (integer_activations, one_scale)
 
-#: What Ethos-U85 takes.
+#: Operators that Ethos-U85 supports.
 U85: dict[str, tuple[Condition, ...]] = {
     **dict.fromkeys(
         (
@@ -256,7 +257,7 @@ U85: dict[str, tuple[Condition, ...]] = {
     "TRANSPOSE_CONV": _EVERY,
 }
 
-#: What is asked of every operator, or nearly; the page says it once.
+#: Conditions of almost every operator; docs/reference/targets.md states them once, in a note.
 GENERAL = (integer_activations, narrow_activations, quantized, one_scale)
 
 _WIDE = (
@@ -273,7 +274,7 @@ _WIDE = (
     ),
     *("SQUEEZE", "SUB", "SUM", "TRANSPOSE"),
 )
-_U85_ALONE = (
+_U85_ONLY = (
     *("CAST", "DIV", "EQUAL", "GREATER", "GREATER_EQUAL", "LESS", "LESS_EQUAL", "NOT_EQUAL"),
     *("SELECT", "SELECT_V2"),
 )
@@ -287,33 +288,33 @@ _STRICTER: dict[str, tuple[Condition, ...]] = {
     "TRANSPOSE_CONV": (double_strides,),
 }
 
-#: What Ethos-U55 and U65 take.
+#: Operators that Ethos-U55 and U65 support.
 U55_U65: dict[str, tuple[Condition, ...]] = {
     name: (*conditions, *(() if name in _WIDE else (narrow_activations,)), *_STRICTER.get(name, ()))
     for name, conditions in U85.items()
-    if name not in _U85_ALONE
+    if name not in _U85_ONLY
 }
 
 
 def conditions() -> dict[str, str]:
-    """Each operator's conditions in words, without the general ones; what the U85 does not ask is said so."""
-    everywhere = statements({name: _particular(held) for name, held in U85.items()})
-    older = statements(
+    """Return each operator's conditions in words, without the general ones, and with those that hold only for Ethos-U55 and U65."""
+    every_npu = condition_texts({name: _specific(all_conditions) for name, all_conditions in U85.items()})
+    older_only = condition_texts(
         {
-            name: tuple(held for held in _particular(U55_U65[name]) if held not in U85[name])
+            name: tuple(condition for condition in _specific(U55_U65[name]) if condition not in U85[name])
             for name in U55_U65
         }
     )
     lines = {}
-    for name, text in everywhere.items():
+    for name, text in every_npu.items():
         parts = [text] if text else []
         if name not in U55_U65:
-            parts.insert(0, "Ethos-U85 alone")
-        elif older[name]:
-            parts.append(f"on Ethos-U55 and U65: {older[name]}")
+            parts.insert(0, "only on Ethos-U85")
+        elif older_only[name]:
+            parts.append(f"on Ethos-U55 and U65: {older_only[name]}")
         lines[name] = "; ".join(parts)
     return lines
 
 
-def _particular(held: tuple[Condition, ...]) -> tuple[Condition, ...]:
-    return tuple(condition for condition in held if condition not in GENERAL)
+def _specific(operator_conditions: tuple[Condition, ...]) -> tuple[Condition, ...]:
+    return tuple(condition for condition in operator_conditions if condition not in GENERAL)

@@ -1,4 +1,4 @@
-"""microcontroller: a Cortex-M, ESP32 or the like, with tflite-micro and neither an operating system nor files."""
+"""The target ``microcontroller``: a core such as a Cortex-M or ESP32 with tflite-micro, without operating system or file system."""
 
 from __future__ import annotations
 
@@ -11,140 +11,138 @@ import numpy as np
 from converters.analyze.golden_vectors import most_different
 from converters.errors import TargetError
 from converters.graph.graph import Graph
-from converters.targets.base import Finished, Finishing, Table, Target
-from converters.targets.microcontroller import c_source, tflite_micro
-from converters.targets.microcontroller.c_source import ADDERS, Golden
+from converters.targets.base import ArtefactFile, FinishResult, ReportTable, Target
+from converters.targets.microcontroller import c_source, interpreter
+from converters.targets.microcontroller.c_source import GoldenTensors
+from converters.targets.microcontroller.operators import RESOLVER_METHODS
 from converters.targets.operator_table import activations
-from converters.targets.rule import RuleFinding, named
-from converters.targets.shared import no_custom_operators, no_variables, static_shapes
+from converters.targets.rule import RuleFinding, Severity, join_names
+from converters.targets.shared_rules import no_custom_operators, no_variables, static_shapes
 from edge_sdk.errors import EdgeSdkError, ModelError
 from edge_sdk.model.golden import smooth_field
 from edge_sdk.runtime.backends.litert import LiteRtBackend
 from edge_sdk.runtime.quantization import make_encoder
 
-#: Inputs to try, drawn and no photographs: the sources are handed out with what is compiled from them.
+#: Seeds of the inputs to try. Inputs are synthetic, because the generated sources are distributed with them.
 _SEEDS = range(1, 17)
-_GOLDEN = 3
+_GOLDEN_COUNT = 3
 _RUNS = "runs-in-tflite-micro"
 _AS_REFERENCE = "as-the-reference-kernels"
 _ADVICE = {
-    "GELU": "train with RELU6 or HARD_SWISH in its place",
-    "RELU_N1_TO_1": "train with RELU6 in its place",
-    "RELU_0_TO_1": "train with RELU6 in its place",
+    "GELU": "train with RELU6 or HARD_SWISH instead",
+    "RELU_N1_TO_1": "train with RELU6 instead",
+    "RELU_0_TO_1": "train with RELU6 instead",
     "POW": "multiply the tensor by itself",
     "TILE": "repeat by CONCATENATION",
-    "SELECT": "export anew: SELECT_V2 has taken its place",
+    "SELECT": "export the model again with SELECT_V2, which replaces SELECT",
 }
+_OTHER_LAYER = "train with another layer; docs/reference/targets.md lists the supported operators"
 
 
 def operators_tflite_micro_has(graph: Graph) -> Iterator[RuleFinding]:
     """Every operator is one of tflite-micro's."""
-    missing = Counter(name for op in graph.operators if (name := graph.op_name(op)) not in ADDERS)
+    missing = Counter(name for op in graph.operators if (name := graph.op_name(op)) not in RESOLVER_METHODS)
     for name, count in missing.items():
-        if not name.startswith("'"):
+        if not name.startswith("'"):  # reported by no-custom-operators
             yield RuleFinding(
-                "refused",
-                f"{count} {name}: tflite-micro does not have it",
-                _ADVICE.get(
-                    name, "train with another layer in its place; docs/reference/targets.md lists what it has"
-                ),
+                "refused", f"{count} {name}: not supported by tflite-micro", _ADVICE.get(name, _OTHER_LAYER)
             )
 
 
 def integers_throughout(graph: Graph) -> Iterator[RuleFinding]:
-    """Every activation is an integer: floats take four times the memory, and between integers do not allocate."""
+    """Every activation is an integer, because floats take four times the memory and do not allocate between integer operators."""
     floats = Counter(
         graph.op_name(op)
         for op in graph.operators
         if any(graph.dtype_name(i).startswith("float") for i in activations(graph, op))
     )
     if floats:
-        found = named([f"{count} {name}" for name, count in floats.most_common()])
+        counts = join_names([f"{count} {name}" for name, count in floats.most_common()])
         yield RuleFinding(
             "refused",
-            f"{floats.total()} operators compute in float: {found}",
+            f"{floats.total()} operators compute in float: {counts}",
             "convert the float model with --target microcontroller, which writes full int8",
         )
 
 
 def int8_at_the_edge(graph: Graph) -> Iterator[RuleFinding]:
-    """One int8 input and one int8 output: what the generated sources and the example expect."""
+    """The network has one int8 input and one int8 output, as the generated sources expect."""
     edges = [*graph.inputs, *graph.outputs]
-    kinds = sorted({graph.dtype_name(i) for i in edges})
-    if len(edges) != 2 or kinds != ["int8"]:
+    types = sorted({graph.dtype_name(i) for i in edges})
+    if len(edges) != 2 or types != ["int8"]:
         yield RuleFinding(
             "refused",
-            f"{len(graph.inputs)} inputs and {len(graph.outputs)} outputs of {', '.join(kinds)}",
+            f"{len(graph.inputs)} inputs and {len(graph.outputs)} outputs of {', '.join(types)}",
             "convert the float model with --target microcontroller",
         )
 
 
 def confirm(network: bytes) -> tuple[RuleFinding, ...]:
-    """Whether tflite-micro runs the network, and in how many bytes."""
-    if not tflite_micro.installed():
-        return (_not_run("note"),)
+    """Run a network in tflite-micro and report the size of its arena."""
+    if not interpreter.installed():
+        return (_not_installed("note"),)
     try:
         backend = LiteRtBackend(network)
-        found = tflite_micro.run(network, np.zeros(backend.input.shape, backend.input.dtype))
+        run = interpreter.run(network, np.zeros(backend.input.shape, backend.input.dtype))
     except (TargetError, ModelError) as error:
         return (_does_not_run(error),)
     return (
         RuleFinding(
             "note",
-            f"tflite-micro runs it in an arena of {found.arena_bytes} bytes, with {len(network)} bytes of flash",
-            "the arena is one array in RAM, given to the interpreter",
+            f"tflite-micro runs it in an arena of {run.arena_bytes} bytes, with {len(network)} bytes of flash",
+            "reserve the arena as one array in RAM",
             rule=_RUNS,
         ),
     )
 
 
-def finish(finished: Finished) -> Finishing:
-    """Run it in tflite-micro, hold that against LiteRT's reference kernels, and write it as C++.
+def finish(artefact: ArtefactFile) -> FinishResult:
+    """Run the artefact in tflite-micro, compare it with LiteRT's reference kernels, and generate C++ sources.
 
     Raises:
-        TargetError: Its input or output is not int8, which is what the sources are written for.
+        TargetError: Input or output is not int8.
     """
-    if not tflite_micro.installed():
-        return Finishing(findings=(_not_run("refused"),))
-    backend = LiteRtBackend(finished.network)
+    if not interpreter.installed():
+        return FinishResult(findings=(_not_installed("refused"),))
+    backend = LiteRtBackend(artefact.network)
     if {backend.input.dtype, backend.output.dtype} != {np.dtype(np.int8)}:
         raise TargetError(
-            f"{finished.file}: the sources are for an int8 input and an int8 output, found {backend.input.dtype}"
+            f"{artefact.file}: expected an int8 input and an int8 output, found {backend.input.dtype}"
             f" and {backend.output.dtype}",
             hint="convert the float model with --target microcontroller",
         )
-    encode = make_encoder(finished.card.input, backend.input)
+    encode = make_encoder(artefact.card.input, backend.input)
     inputs = np.empty((len(_SEEDS), *backend.input.shape[1:]), np.int8)
     for codes, seed in zip(inputs, _SEEDS, strict=True):
-        encode(smooth_field(finished.card.input.shape, seed), codes[None])
+        encode(smooth_field(artefact.card.input.shape, seed), codes[None])
     try:
-        run = tflite_micro.run(finished.network, inputs)
+        run = interpreter.run(artefact.network, inputs)
     except TargetError as error:
-        return Finishing(findings=(_does_not_run(error),))
-    agreement = tflite_micro.compare(finished.network, inputs, run.outputs)
-    asked = most_different(run.outputs, _GOLDEN)
+        return FinishResult(findings=(_does_not_run(error),))
+    agreement = interpreter.compare(artefact.network, inputs, run.outputs)
+    golden = most_different(run.outputs, _GOLDEN_COUNT)
     files = c_source.sources(
-        finished.stem,
-        finished.network,
-        list(Graph.parse(finished.network).operator_counts()),
-        finished.card,
+        artefact.stem,
+        artefact.network,
+        list(Graph.parse(artefact.network).operator_counts()),
+        artefact.card,
         (backend.input, backend.output),
-        Golden(inputs[asked], run.outputs[asked], tuple(_SEEDS[i] for i in asked)),
+        GoldenTensors(inputs[golden], run.outputs[golden], tuple(_SEEDS[i] for i in golden)),
         arena_bytes=run.arena_bytes,
-        model_id=finished.model_id,
+        model_id=artefact.model_id,
     )
-    return Finishing(
+    return FinishResult(
         files=files,
-        findings=tuple(_apart(agreement)),
+        findings=tuple(_reference_difference(agreement)),
         figures={
             "Arena": f"{run.arena_bytes} bytes of RAM (tflite-micro {version('tflite-micro')}, x86-64)",
-            "Flash": f"{len(finished.network)} bytes of network, beside the code",
+            "Flash": f"{len(artefact.network)} bytes for the network, without code",
             "As LiteRT's reference kernels": f"bit for bit on {agreement.equal} of {agreement.inputs} inputs",
         },
     )
 
 
-def _apart(agreement: tflite_micro.Agreement) -> Iterator[RuleFinding]:
+def _reference_difference(agreement: interpreter.Agreement) -> Iterator[RuleFinding]:
     if agreement.exact:
         return
     kinds = [
@@ -152,22 +150,23 @@ def _apart(agreement: tflite_micro.Agreement) -> Iterator[RuleFinding]:
         f" {_count(kind.codes, 'code')}"
         for kind in agreement.operators
     ]
-    found = (
-        f"another embedding than LiteRT's reference kernels' on {agreement.inputs - agreement.equal} of"
-        f" {agreement.inputs} inputs, by {_count(agreement.steps, 'step')} at most"
+    differing = (
+        f"embeddings differ from LiteRT's reference kernels on {agreement.inputs - agreement.equal} of"
+        f" {agreement.inputs} inputs, by at most {_count(agreement.steps, 'step')}"
     )
     if agreement.explained:
         yield RuleFinding(
             "note",
-            f"{found}: given the same operands, {named(kinds)} are rounded otherwise",
-            "the golden vectors are tflite-micro's own; what the workstation measures holds within that rounding",
+            f"{differing}: with the same operands, {join_names(kinds)} are rounded differently",
+            "no action needed: the golden vectors are tflite-micro's own, and measurements on the workstation are valid up to"
+            " this rounding",
             rule=_AS_REFERENCE,
         )
     else:
         yield RuleFinding(
             "refused",
-            f"{found}; by themselves differ: {named(kinds) or 'no operators'}",
-            "a kernel of tflite-micro computes otherwise: measure the embeddings on the device before you trust them",
+            f"{differing}; operators that differ with the same operands: {join_names(kinds) or 'none'}",
+            "a kernel of tflite-micro computes different values: measure the embeddings on the device before relying on them",
             rule=_AS_REFERENCE,
         )
 
@@ -176,12 +175,9 @@ def _count(number: int, thing: str) -> str:
     return f"{number} {thing}{'s' if number != 1 else ''}"
 
 
-def _not_run(severity: str) -> RuleFinding:
+def _not_installed(severity: Severity) -> RuleFinding:
     return RuleFinding(
-        "refused" if severity == "refused" else "note",
-        "not tried: tflite-micro is not installed",
-        tflite_micro.HOW_TO_GET_IT,
-        rule=_RUNS,
+        severity, "not run: tflite-micro is not installed", interpreter.HOW_TO_GET_IT, rule=_RUNS
     )
 
 
@@ -189,20 +185,22 @@ def _does_not_run(error: EdgeSdkError) -> RuleFinding:
     return RuleFinding(
         "refused",
         str(error),
-        "train with other layers where it names one; what it prints is tflite-micro's own",
+        "if tflite-micro's message names an operator, train with another layer",
         rule=_RUNS,
     )
 
 
-def _used(graph: Graph) -> Table:
-    rows = tuple((name, str(count), ADDERS.get(name, "-")) for name, count in graph.operator_counts().items())
-    return Table("Operators, by tflite-micro's names", ("Operator", "Times", "Resolver"), rows)
+def _operators_table(graph: Graph) -> ReportTable:
+    rows = tuple(
+        (name, str(count), RESOLVER_METHODS.get(name, "-")) for name, count in graph.operator_counts().items()
+    )
+    return ReportTable("Operators and their methods in tflite-micro", ("Operator", "Count", "Method"), rows)
 
 
 TARGET = Target(
     name="microcontroller",
     summary="a microcontroller with tflite-micro: C++ sources, no file system",
-    makes={"microcontroller_int8": "microcontroller_int8"},
+    recipes={"microcontroller_int8": "microcontroller_int8"},
     network_rules=(static_shapes, no_variables, no_custom_operators, operators_tflite_micro_has),
     file_rules=(
         static_shapes,
@@ -213,17 +211,17 @@ TARGET = Target(
         int8_at_the_edge,
     ),
     confirm=confirm,
-    operators={name: "" for name in sorted(ADDERS) if not name.startswith("'")},
+    operators={name: "" for name in sorted(RESOLVER_METHODS) if not name.startswith("'")},
     kernels="reference",
     finish=finish,
-    beside=lambda stem: (f"{c_source.namespace_of(stem)}_constants.h",),
-    describe=lambda graph: (_used(graph),),
+    by_products=lambda stem: (f"{c_source.namespace_of(stem)}_constants.h",),
+    describe=lambda graph: (_operators_table(graph),),
     notes=(
-        "The operators are those of MicroMutableOpResolver in tflite-micro of October 2026. Not each has an int8"
-        " kernel: its interpreter is asked, on the file itself.",
-        f"Its interpreter: {tflite_micro.HOW_TO_GET_IT}.",
-        "PReLU stays one operator here: spelled out it takes half again the arena. The figures of two networks:"
+        "The operators are those of MicroMutableOpResolver in tflite-micro of October 2026. Not every one has an int8 kernel, so each"
+        " file is also run in tflite-micro's interpreter.",
+        f"Interpreter: {interpreter.HOW_TO_GET_IT}.",
+        "PReLU stays one operator, because its decomposition needs an arena one and a half times as large. Measurements of two networks:"
         " [figures](../measurements/targets.md).",
-        "firmware_examples/microcontroller goes on from the generated sources to a decision.",
+        "firmware_examples/microcontroller shows how to get from the generated sources to a decision.",
     ),
 )

@@ -11,8 +11,8 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 from converters.targets import TARGETS
-from converters.targets.operator_table import legible
-from converters.targets.rule import judge
+from converters.targets.operator_table import parse_for_rules
+from converters.targets.rule import apply_rules
 from tests.integer_networks import IntegerNetwork
 from tests.operator_networks import (
     IMAGE,
@@ -274,7 +274,7 @@ def test_the_broken_rule_is_named_with_what_breaks_it(name: str) -> None:
     bad = BAD[name]
     target = TARGETS[bad.target]
     rules = target.file_rules if bad.finished else target.network_rules
-    findings = [f for f in judge(rules, legible(bad.make())) if f.rule == bad.rule]
+    findings = [f for f in apply_rules(rules, parse_for_rules(bad.make())) if f.rule == bad.rule]
     assert findings
     assert any(bad.says in finding.found for finding in findings), [finding.found for finding in findings]
     assert all(finding.advice for finding in findings)
@@ -300,4 +300,4 @@ def test_a_good_network_breaks_none(target: str, dtype: type) -> None:
     x = net.apply("ADD", [x, net.convolution(x)], net.shape(x), options("Add"), version=2)
     data = net.finish(net.head(x))
     rules = TARGETS[target].network_rules if dtype is np.float32 else TARGETS[target].file_rules
-    assert judge(rules, legible(data)) == ()
+    assert apply_rules(rules, parse_for_rules(data)) == ()

@@ -14,7 +14,7 @@ from converters.errors import ConversionError, TargetError
 from converters.graph.attach_card import card_behind, with_card
 from converters.pipeline.convert import convert
 from converters.pipeline.options import ConversionOptions
-from converters.targets.finishing import finish_again, made_before
+from converters.targets.finishing import finish_file, stale_by_products
 from edge_sdk.errors import ModelCardError
 from edge_sdk.model.card import ModelCard
 from edge_sdk.model.model_file import ModelFile, split
@@ -51,7 +51,7 @@ def with_threshold(path: Path, point: OperatingPoint) -> str:
 
 
 def test_an_unchanged_file_gives_the_sources_of_its_conversion(converted: Path, tmp_path: Path) -> None:
-    found = finish_again(converted / "tiny.microcontroller_int8.tflite", output=tmp_path / "again")
+    found = finish_file(converted / "tiny.microcontroller_int8.tflite", output=tmp_path / "again")
     assert sorted(path.name for path in (tmp_path / "again").iterdir()) == [SOURCES + part for part in PARTS]
     for path in (tmp_path / "again").iterdir():
         assert path.read_bytes() == (converted / path.name).read_bytes(), path.name
@@ -63,7 +63,7 @@ def test_compiled_files_and_assets_are_made_again_too(converted: Path, tmp_path:
         ("ethos_u_int8", "tiny.ethos-u55-128.tflite"),
         ("mobile_int8", "tiny.mobile_int8.card.json"),
     ):
-        finish_again(converted / f"tiny.{artefact}.tflite", output=tmp_path)
+        finish_file(converted / f"tiny.{artefact}.tflite", output=tmp_path)
         assert (tmp_path / made).read_bytes() == (converted / made).read_bytes()
 
 
@@ -75,7 +75,7 @@ def test_a_new_threshold_reaches_the_sources(
     assert b"kHasThreshold = false" in before["constants.h"]
     digest = with_threshold(file, make_evidence(threshold=0.75))
     bytes_before = file.read_bytes()
-    finish_again(file)
+    finish_file(file)
     constants = (folder / f"{SOURCES}constants.h").read_text()
     assert "kHasThreshold = true" in constants
     assert "kThreshold = 0.75F" in constants
@@ -97,11 +97,11 @@ def test_what_was_made_of_the_file_before_is_named_until_it_is_made_again(
     }
     for target, (name, beside) in made.items():
         path = folder / name
-        assert made_before(path, ModelFile.open(path).sha256) == {}
+        assert stale_by_products(path, ModelFile.open(path).sha256) == {}
         digest = with_threshold(path, make_evidence())
-        assert made_before(path, digest) == {target: (beside,)}
-        finish_again(path)
-        assert made_before(path, digest) == {}
+        assert stale_by_products(path, digest) == {target: (beside,)}
+        finish_file(path)
+        assert stale_by_products(path, digest) == {}
 
 
 def test_a_file_of_another_target_is_finished_where_it_keeps_the_rules(
@@ -113,22 +113,22 @@ def test_a_file_of_another_target_is_finished_where_it_keeps_the_rules(
         with_card(net.finish(net.reduced(net.convolution(net.input))), make_card(input=CONTRACT, dimension=8))
     )
     with pytest.raises(ConversionError, match="a file for cpu has nothing beside it") as raised:
-        finish_again(path)
+        finish_file(path)
     assert "microcontroller" in str(raised.value.hint)
-    finish_again(path, target="microcontroller")
+    finish_file(path, target="microcontroller")
     assert (folder / "lock_model_data.cc").is_file()
 
 
 def test_what_breaks_a_rule_writes_nothing(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(TargetError, match="breaks the rule integers-throughout"):
-        finish_again(folder / "tiny.float16.tflite", target="microcontroller", output=tmp_path / "none")
+        finish_file(folder / "tiny.float16.tflite", target="microcontroller", output=tmp_path / "none")
     assert not (tmp_path / "none").exists()
 
 
 def test_a_compiled_file_is_not_compiled_again(folder: Path) -> None:
     origin = ModelFile.open(folder / "tiny.ethos_u_int8.tflite").sha256
     with pytest.raises(ConversionError, match="compiled already") as raised:
-        finish_again(folder / "tiny.ethos-u55-128.tflite")
+        finish_file(folder / "tiny.ethos-u55-128.tflite")
     assert origin[:12] in str(raised.value.hint)
 
 
@@ -136,7 +136,7 @@ def test_without_a_card_nobody_knows_the_pixels(folder: Path) -> None:
     path = folder / "bare.tflite"
     path.write_bytes(split((folder / "tiny.microcontroller_int8.tflite").read_bytes())[0])
     with pytest.raises(ModelCardError, match="found none"):
-        finish_again(path, target="microcontroller")
+        finish_file(path, target="microcontroller")
 
 
 def test_the_command(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

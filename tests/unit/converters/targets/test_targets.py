@@ -177,8 +177,8 @@ def test_an_unknown_setting_is_refused_before_the_work(tmp_path: Path, images: P
 def test_artefact_names_are_no_two_things() -> None:
     recipes = recipes_of(list(TARGETS.values()))
     assert len({recipe.name for recipe in recipes}) == len(recipes)
-    made = {name: source for target in TARGETS.values() for name, source in target.makes.items()}
-    assert all(target.makes[name] == made[name] for target in TARGETS.values() for name in target.makes)
+    made = {name: source for target in TARGETS.values() for name, source in target.recipes.items()}
+    assert all(target.recipes[name] == made[name] for target in TARGETS.values() for name in target.recipes)
 
 
 # Lint

@@ -25,7 +25,7 @@ from converters.graph.attach_card import with_card
 from converters.quantize.int8 import make_int8
 from converters.quantize.recipe import shipped
 from converters.quantize.statistics import channel_statistics
-from converters.targets.finishing import finish_again
+from converters.targets.finishing import finish_file
 from edge_sdk import Embedder
 from edge_sdk.model.card import ModelCard
 from edge_sdk.model.model_file import ModelFile
@@ -150,7 +150,7 @@ def test_finishing_says_where_thresholds_are_of_other_kernels(deep: Path, people
     samples, protocol = open_samples(people), Protocol(fmrs=CARD_FMRS, replicates=20)
     for execution, expected in ((Execution(), True), (None, False)):
         write_card(deep, evaluate(open_artefact(deep, execution=execution), samples, protocol))
-        findings = finish_again(deep).section.parts[0].findings
+        findings = finish_file(deep).section.parts[0].findings
         assert any(finding.rule == "thresholds-of-its-own-kernels" for finding in findings) is expected
         name = execution.name if execution else "reference"
         constants = (deep.parent / "deep_microcontroller_int8_constants.h").read_text()

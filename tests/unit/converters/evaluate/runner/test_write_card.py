@@ -21,7 +21,7 @@ from converters.evaluate.runner.evaluate import Evaluation, Protocol, evaluate
 from converters.evaluate.runner.open_artefact import open_artefact
 from converters.evaluate.runner.write_card import CARD_FMRS, check_writable, write_card
 from converters.graph.attach_card import card_behind
-from converters.targets.finishing import finish_again
+from converters.targets.finishing import finish_file
 from edge_sdk.errors import ModelCardError, ModelError
 from edge_sdk.model.card import CARD_NAME, ModelCard
 from edge_sdk.model.model_file import ModelFile, split
@@ -217,7 +217,7 @@ def test_what_was_made_of_the_file_is_named_with_how_to_make_it_again(
 ) -> None:
     path = tmp_path / "lock's.tflite"
     path.write_bytes(model_bytes)
-    finish_again(path, target="microcontroller")
+    finish_file(path, target="microcontroller")
     written = write_card(path, evaluated(path, people))
     assert written.outdated == {"microcontroller": ("lock_s_constants.h",)}
     line = written.to_text().splitlines()[-1].split("write them again: ")[1]

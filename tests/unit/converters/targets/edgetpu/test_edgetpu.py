@@ -16,7 +16,7 @@ from converters.errors import TargetError
 from converters.graph.attach_card import with_card
 from converters.graph.graph import Graph
 from converters.graph.rewrites.dense_as_convolution import replace_dense_layers
-from converters.targets.base import Finished
+from converters.targets.base import ArtefactFile
 from converters.targets.edgetpu import compiler as edgetpu_compiler
 from converters.targets.edgetpu import target as edgetpu
 from converters.targets.edgetpu.placement import BEHIND, place, table
@@ -71,8 +71,8 @@ MAPPED = [
 ]
 
 
-def finished(network: bytes, make_card: MakeCard) -> Finished:
-    return Finished.of("face.edgetpu_int8.tflite", with_card(network, make_card()), {})
+def finished(network: bytes, make_card: MakeCard) -> ArtefactFile:
+    return ArtefactFile.of("face.edgetpu_int8.tflite", with_card(network, make_card()), {})
 
 
 @pytest.fixture

@@ -12,10 +12,10 @@ from ai_edge_litert import schema_py_generated as schema
 from converters.errors import TargetError
 from converters.graph.attach_card import with_card
 from converters.graph.graph import Graph
-from converters.targets.base import Finished, Finishing, settings_of
+from converters.targets.base import ArtefactFile, FinishResult, target_options
 from converters.targets.ethos_u import target as ethos_u
-from converters.targets.ethos_u.vela import ACCELERATORS, Compiled, Configuration, compile_network
-from converters.targets.rule import RuleFinding, judge
+from converters.targets.ethos_u.compiler import ACCELERATORS, Compiled, Configuration, compile_network
+from converters.targets.rule import RuleFinding, apply_rules
 from edge_sdk.model.card import ModelCard
 from edge_sdk.model.model_file import ModelFile
 from tests.integer_networks import IntegerNetwork
@@ -44,15 +44,15 @@ def with_division() -> bytes:
     return net.finish(net.head(y))
 
 
-def finished(network: bytes, **settings: str) -> Finished:
+def finished(network: bytes, **settings: str) -> ArtefactFile:
     card = ModelCard("tiny", "1", "ethos-u", "int8", 8, CONTRACT, "")
     said = {f"ethos-u.{name.replace('_', '-')}": value for name, value in settings.items()}
-    return Finished(
+    return ArtefactFile(
         file="tiny.ethos_u_int8.tflite",
         data=with_card(network, card),
         network=network,
         card=card,
-        settings=settings_of(ethos_u.TARGET, said),
+        settings=target_options(ethos_u.TARGET, said),
     )
 
 
@@ -160,7 +160,7 @@ def test_the_compiled_file_carries_the_card_and_its_own_digest(tmp_path: Path) -
     assert path.read_bytes().startswith(compile_network(whole(), Configuration("ethos-u55-128")).network)
 
 
-def refused(made: Finishing) -> list[RuleFinding]:
+def refused(made: FinishResult) -> list[RuleFinding]:
     return [finding for finding in made.findings if finding.severity == "refused"]
 
 
@@ -170,12 +170,12 @@ def test_an_operator_on_the_cpu_is_refused_under_the_rules_name() -> None:
     assert finding.rule == "every-operator-on-the-npu"
     assert finding.found.startswith("1 L2_NORMALIZATION run on the CPU")
     assert "the host does it" in finding.advice
-    (predicted,) = judge(ethos_u.TARGET.file_rules, Graph.parse(with_length_of_one()))
+    (predicted,) = apply_rules(ethos_u.TARGET.file_rules, Graph.parse(with_length_of_one()))
     assert predicted.rule == finding.rule
 
 
 def test_a_division_is_refused_for_the_older_ones_and_a_note_in_the_rules() -> None:
-    (note,) = judge(ethos_u.TARGET.file_rules, Graph.parse(with_division()))
+    (note,) = apply_rules(ethos_u.TARGET.file_rules, Graph.parse(with_division()))
     assert note.severity == "note"
     assert "ethos-u85-256" in note.advice
     assert len(refused(ethos_u.finish(finished(with_division())))) == 1
@@ -185,14 +185,14 @@ def test_a_division_is_refused_for_the_older_ones_and_a_note_in_the_rules() -> N
 def test_a_prelu_in_integers_is_slow() -> None:
     net = IntegerNetwork()
     network = net.finish(net.head(net.prelu_of(net.convolution(net.input))))
-    (finding,) = judge(ethos_u.TARGET.file_rules, Graph.parse(network))
+    (finding,) = apply_rules(ethos_u.TARGET.file_rules, Graph.parse(network))
     assert (finding.severity, finding.rule) == ("slow", "slopes-spelled-out")
     slower = compile_network(network, Configuration("ethos-u55-128"))
     assert slower.cycles > 1.5 * compile_network(whole(), Configuration("ethos-u55-128")).cycles
 
 
 def test_a_float_file_is_refused_before_it_is_compiled() -> None:
-    found = judge(ethos_u.TARGET.file_rules, Graph.parse(tiny()))
+    found = apply_rules(ethos_u.TARGET.file_rules, Graph.parse(tiny()))
     assert {finding.severity for finding in found} == {"refused"}
     assert "writes full int8" in found[0].advice
 
@@ -201,10 +201,10 @@ def test_a_float_network_with_what_no_npu_has_is_refused_before_conversion() -> 
     net = IntegerNetwork(dtype=np.float32)
     x = net.head(net.convolution(net.input))
     network = net.finish(net.apply("SQRT", [x], (1, 8)))
-    (finding,) = judge(ethos_u.TARGET.network_rules, Graph.parse(network))
+    (finding,) = apply_rules(ethos_u.TARGET.network_rules, Graph.parse(network))
     assert (finding.severity, finding.rule) == ("refused", "kinds-an-npu-has")
 
 
 def test_a_compiled_file_is_recognized(compiled: Compiled) -> None:
-    (finding,) = judge(ethos_u.TARGET.file_rules, Graph.parse(compiled.network))
+    (finding,) = apply_rules(ethos_u.TARGET.file_rules, Graph.parse(compiled.network))
     assert (finding.severity, finding.rule) == ("note", "not-yet-compiled")

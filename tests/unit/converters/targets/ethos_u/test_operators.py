@@ -9,9 +9,9 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 from converters.graph.graph import Graph, indices
+from converters.targets.ethos_u.compiler import Configuration, compile_network
 from converters.targets.ethos_u.operators import U55_U65, U85
-from converters.targets.ethos_u.vela import Configuration, compile_network
-from converters.targets.operator_table import OperatorTable, refusals
+from converters.targets.operator_table import OperatorTable, unsupported_operators
 from tests.integer_networks import IntegerNetwork
 from tests.networks import SAME, VALID
 
@@ -198,7 +198,7 @@ def test_the_table_says_what_vela_leaves_to_the_cpu(accelerator: str, table: Ope
 
     predicted = {
         names.get(tensor := graph.name(indices(graph.operators[place].outputs)[0]), tensor)
-        for place in refusals(table, graph)
+        for place in unsupported_operators(table, graph)
     }
     compiled = compile_network(network, Configuration(accelerator))
     left = {names.get(operator.output, operator.output) for operator in compiled.cpu_operators}

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from converters.targets.microcontroller.c_source import ADDERS, Golden, namespace_of, sources
+from converters.targets.microcontroller.c_source import RESOLVER_METHODS, Golden, namespace_of, sources
 from edge_sdk.model.card import InputContract, ModelCard
 from edge_sdk.model.operating_point import OperatingPoint
 from edge_sdk.runtime.backends.base import TensorInfo
@@ -167,4 +167,4 @@ def test_blue_first_is_told_and_a_gray_network_has_one_table() -> None:
 
 def test_the_stub_has_every_operator_that_can_be_asked_for() -> None:
     header = (STUB / "tensorflow/lite/micro/micro_mutable_op_resolver.h").read_text()
-    assert set(re.findall(r"TfLiteStatus (Add\w+)\(\)", header)) == set(ADDERS.values())
+    assert set(re.findall(r"TfLiteStatus (Add\w+)\(\)", header)) == set(RESOLVER_METHODS.values())

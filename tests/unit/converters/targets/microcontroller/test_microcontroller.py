@@ -11,10 +11,10 @@ from ai_edge_litert import schema_py_generated as schema
 
 from converters.graph.attach_card import with_card
 from converters.graph.graph import Graph
-from converters.targets.base import Finished
+from converters.targets.base import ArtefactFile
+from converters.targets.microcontroller import interpreter
 from converters.targets.microcontroller import target as microcontroller
-from converters.targets.microcontroller import tflite_micro
-from converters.targets.rule import RuleFinding, judge
+from converters.targets.rule import RuleFinding, apply_rules
 from edge_sdk.model.card import ModelCard
 from edge_sdk.model.golden import smooth_field
 from tests.integer_networks import IntegerNetwork
@@ -31,9 +31,9 @@ def network(tail: str = "") -> bytes:
     return net.finish(net.reduced(x))
 
 
-def finished(data: bytes, make_card: Callable[..., ModelCard]) -> Finished:
+def finished(data: bytes, make_card: Callable[..., ModelCard]) -> ArtefactFile:
     card = make_card(input=CONTRACT, dimension=8, target="microcontroller")
-    return Finished.of("small.microcontroller_int8.tflite", with_card(data, card), {})
+    return ArtefactFile.of("small.microcontroller_int8.tflite", with_card(data, card), {})
 
 
 def test_finishing_writes_the_sources_and_says_the_arena(make_card: Callable[..., ModelCard]) -> None:
@@ -47,7 +47,7 @@ def test_finishing_writes_the_sources_and_says_the_arena(make_card: Callable[...
             *("golden.h", "golden.cc"),
         )
     }
-    arena = tflite_micro.run(network(), np.zeros((1, 16, 16, 3), np.int8)).arena_bytes
+    arena = interpreter.run(network(), np.zeros((1, 16, 16, 3), np.int8)).arena_bytes
     assert f"kArenaBytes = {arena};" in made.files[f"{prefix}_constants.h"].decode()
     assert made.figures["Arena"].startswith(f"{arena} bytes")
     assert made.figures["As LiteRT's reference kernels"] == "bit for bit on 16 of 16 inputs"
@@ -68,14 +68,14 @@ def test_golden_vectors_are_drawn_from_the_seeds_that_they_name(make_card: Calla
     drawn = np.stack([smooth_field((16, 16, 3), seed) for seed in seeds])
     real = (drawn.astype(np.float64) - 127.5) / 128
     assert np.abs(inputs.reshape(drawn.shape) * 0.05 - real).max() <= 0.0251
-    answered = tflite_micro.reference(network(), inputs.reshape(3, 16, 16, 3).astype(np.int8))
+    answered = interpreter.reference(network(), inputs.reshape(3, 16, 16, 3).astype(np.int8))
     assert np.array_equal(outputs, answered)
 
 
 def test_an_operator_without_an_int8_kernel_is_refused_by_the_interpreter(
     make_card: Callable[..., ModelCard],
 ) -> None:
-    assert judge(microcontroller.TARGET.file_rules, Graph.parse(network("EXP"))) == ()
+    assert apply_rules(microcontroller.TARGET.file_rules, Graph.parse(network("EXP"))) == ()
     (finding,) = microcontroller.finish(finished(network("EXP"), make_card)).findings
     assert (finding.severity, finding.rule) == ("refused", "runs-in-tflite-micro")
     (again,) = microcontroller.confirm(network("EXP"))
@@ -90,7 +90,7 @@ def test_lint_says_the_arena() -> None:
 
 def rules(data: bytes, *, before: bool = False) -> dict[str, RuleFinding]:
     target = microcontroller.TARGET
-    found = judge(target.network_rules if before else target.file_rules, Graph.parse(data))
+    found = apply_rules(target.network_rules if before else target.file_rules, Graph.parse(data))
     return {finding.rule: finding for finding in found}
 
 
@@ -118,7 +118,7 @@ def test_two_outputs_are_refused() -> None:
 
 @pytest.mark.parametrize(("explained", "severity"), [(True, "note"), (False, "refused")])
 def test_another_embedding_than_the_reference_kernels_is_never_silent(explained: bool, severity: str) -> None:
-    kind = tflite_micro.Differing("PRELU", 400, 1000, 1, 1 if explained else 100)
-    (finding,) = microcontroller._apart(tflite_micro.Agreement(4, 3, 2, (kind,)))
+    kind = interpreter.OperatorDifference("PRELU", 400, 1000, 1, 1 if explained else 100)
+    (finding,) = microcontroller._apart(interpreter.Agreement(4, 3, 2, (kind,)))
     assert (finding.severity, finding.rule) == (severity, "as-the-reference-kernels")
     assert "PRELU" in finding.found

@@ -1,7 +1,7 @@
-"""What LiteRT's GPU delegate takes, on Android (OpenCL, OpenGL) and iOS (Metal): one reader of the graph for all.
+"""Operators that LiteRT's GPU delegate supports, on Android (OpenCL, OpenGL) and iOS (Metal).
 
-From LiteRT's own source, tflite/delegates/gpu/common/model_builder.cc: the operators it has a parser for, and what
-their parsers refuse. No GPU is at hand here: this is what the delegate says it takes, not what was measured.
+The table was read from LiteRT's source, tflite/delegates/gpu/common/model_builder.cc, which all three backends share: the operators that have a
+parser, and the parameters that the parsers accept. It was not measured on a GPU.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from converters.graph.graph import Graph
 from converters.targets.operator_table import (
     OperatorTable,
     activations,
+    condition_texts,
     fused_activation,
     operand,
     option,
-    statements,
 )
 
 _FUSED = {"NONE", "RELU", "RELU_N1_TO_1", "RELU6", "TANH"}
@@ -23,36 +23,37 @@ _MAX_RANK = 4
 
 
 def few_dimensions(graph: Graph, operator: schema.OperatorT) -> str:
-    """Tensors of at most 4 dimensions."""
+    """all activations have at most 4 dimensions"""
     wide = [graph.shape(i) for i in activations(graph, operator) if len(graph.shape(i)) > _MAX_RANK]
     return f"shape {list(wide[0])}" if wide else ""
 
 
 def known_fusion(_: Graph, operator: schema.OperatorT) -> str:
-    """A fused activation is RELU, RELU6, RELU_N1_TO_1 or TANH."""
-    found = fused_activation(operator)
-    return "" if found in _FUSED else f"fused {found}"
+    """a fused activation function is RELU, RELU6, RELU_N1_TO_1 or TANH"""
+    fused = fused_activation(operator)
+    return "" if fused in _FUSED else f"fused {fused}"
 
 
 def constant_parameters(graph: Graph, operator: schema.OperatorT) -> str:
-    """Weights, slopes, axes, paddings and shapes are constant."""
+    """weights, slopes, axes, paddings and shapes are constant"""
     index = operand(operator, 1)
     return "computed parameters" if index >= 0 and graph.constant(index) is None else ""
 
 
 def plain_weights(_: Graph, operator: schema.OperatorT) -> str:
-    """Weights in the default format."""
-    return f"weights format {found}" if (found := int(option(operator, "weightsFormat"))) else ""
+    """the weights have the default format"""
+    weights_format = int(option(operator, "weightsFormat"))
+    return f"weights format {weights_format}" if weights_format else ""
 
 
 def plain_softmax(_: Graph, operator: schema.OperatorT) -> str:
-    """A softmax of beta 1."""
+    """beta is 1"""
     beta = float(option(operator, "beta", 1.0))
     return "" if beta == 1.0 else f"beta {beta:g}"
 
 
 def slopes_like_channels(graph: Graph, operator: schema.OperatorT) -> str:
-    """A slope for each channel, or for each value of an image."""
+    """one slope for each channel, or for each value of an image"""
     slopes = graph.shape(operand(operator, 1))
     image = graph.shape(operand(operator, 0))
     flat = tuple(n for n in slopes if n != 1)
@@ -61,7 +62,7 @@ def slopes_like_channels(graph: Graph, operator: schema.OperatorT) -> str:
 
 
 def forward_steps(graph: Graph, operator: schema.OperatorT) -> str:
-    """Strides above 0; no ellipsis, new-axis or shrink-axis mask."""
+    """all strides are above 0; no ellipsis, new-axis or shrink-axis mask"""
     strides = graph.constant(operand(operator, 3))
     if strides is None:
         return "computed strides"
@@ -105,4 +106,4 @@ _CONDITIONS: OperatorTable = {
 }  # fmt: skip
 
 TABLE: OperatorTable = {name: (few_dimensions, *conditions) for name, conditions in _CONDITIONS.items()}
-OPERATORS = statements(_CONDITIONS)
+OPERATORS = condition_texts(_CONDITIONS)

@@ -8,8 +8,8 @@ from ai_edge_litert import schema_py_generated as schema
 
 from converters.errors import TargetError
 from converters.graph.graph import Graph
-from converters.targets.microcontroller import tflite_micro
-from converters.targets.microcontroller.tflite_micro import Agreement, Differing
+from converters.targets.microcontroller import interpreter
+from converters.targets.microcontroller.interpreter import Agreement, OperatorDifference
 from tests.integer_networks import IntegerNetwork
 from tests.networks import tiny
 
@@ -26,27 +26,27 @@ def inputs(count: int = 4) -> np.ndarray:
 
 
 def test_answers_as_the_reference_kernels_do() -> None:
-    run = tflite_micro.run(network(), inputs())
+    run = interpreter.run(network(), inputs())
     assert run.outputs.shape == (4, 8)
     assert np.ptp(run.outputs.astype(int), axis=0).max() > 0  # not one answer for all
-    assert np.array_equal(run.outputs, tflite_micro.reference(network(), inputs()))
-    assert tflite_micro.compare(network(), inputs(), run.outputs) == Agreement(4, 4, 0)
+    assert np.array_equal(run.outputs, interpreter.reference(network(), inputs()))
+    assert interpreter.compare(network(), inputs(), run.outputs) == Agreement(4, 4, 0)
 
 
 def test_the_arena_is_the_smallest(monkeypatch: pytest.MonkeyPatch) -> None:
-    arena = tflite_micro.run(network(), inputs()).arena_bytes
+    arena = interpreter.run(network(), inputs()).arena_bytes
     # At least the two largest tensors that are alive together, and no more than that and some.
     assert 2 * 8 * 8 * 8 <= arena <= 16 * 1024
-    monkeypatch.setattr(tflite_micro, "LARGEST_ARENA", arena - 16)
+    monkeypatch.setattr(interpreter, "LARGEST_ARENA", arena - 16)
     with pytest.raises(TargetError, match="tflite-micro does not run the network"):
-        tflite_micro.run(network(), inputs())
+        interpreter.run(network(), inputs())
 
 
 def test_a_larger_network_takes_a_larger_arena() -> None:
     net = IntegerNetwork((1, 32, 32, 8))
     large = net.finish(net.head(net.convolution(net.input)))
     codes = np.zeros((1, 32, 32, 8), np.int8)
-    assert tflite_micro.run(large, codes).arena_bytes > tflite_micro.run(network(), inputs()).arena_bytes
+    assert interpreter.run(large, codes).arena_bytes > interpreter.run(network(), inputs()).arena_bytes
 
 
 def test_an_operator_it_does_not_have_is_named() -> None:
@@ -54,7 +54,7 @@ def test_an_operator_it_does_not_have_is_named() -> None:
     x = net.convolution(net.input)
     network = net.finish(net.head(net.apply("GELU", [x], net.shape(x), schema.GeluOptionsT(), version=2)))
     with pytest.raises(TargetError, match="GELU"):
-        tflite_micro.run(network, inputs())
+        interpreter.run(network, inputs())
 
 
 def test_an_operator_without_an_int8_kernel_is_refused() -> None:
@@ -62,23 +62,23 @@ def test_an_operator_without_an_int8_kernel_is_refused() -> None:
     x = net.convolution(net.input)
     network = net.finish(net.head(net.apply("COS", [x], net.shape(x))))
     with pytest.raises(TargetError, match="does not run the network"):
-        tflite_micro.run(network, inputs())
+        interpreter.run(network, inputs())
 
 
 def test_a_damaged_file_ends_the_child_alone() -> None:
     with pytest.raises(TargetError, match="tflite-micro"):
-        tflite_micro.run(network()[:1200], inputs())
+        interpreter.run(network()[:1200], inputs())
 
 
 def test_is_stopped_when_it_takes_too_long() -> None:
     with pytest.raises(TargetError, match=r"longer than 0\.01 s"):
-        tflite_micro.run(network(), inputs(), timeout_s=0.01)
+        interpreter.run(network(), inputs(), timeout_s=0.01)
 
 
 def test_another_answer_is_found_out() -> None:
-    outputs = tflite_micro.run(network(), inputs()).outputs.copy()
+    outputs = interpreter.run(network(), inputs()).outputs.copy()
     outputs[1, 3] += 2
-    agreement = tflite_micro.compare(network(), inputs(), outputs)
+    agreement = interpreter.compare(network(), inputs(), outputs)
     assert (agreement.equal, agreement.steps) == (3, 2)
     # No operator by itself answers otherwise, so rounding is no explanation.
     assert agreement.operators == ()
@@ -111,29 +111,29 @@ def test_rounding_of_a_single_operator_is_an_explanation() -> None:
     network = net.finish(y)
     codes = np.zeros((1, 16, 16, 8), np.int8)
     codes[0, 3, 4, 5] = code
-    outputs = tflite_micro.run(network, codes).outputs
+    outputs = interpreter.run(network, codes).outputs
 
-    agreement = tflite_micro.compare(network, codes, outputs)
+    agreement = interpreter.compare(network, codes, outputs)
 
-    assert agreement == Agreement(1, 0, 1, (Differing("PRELU", 1, 2048, 1, 1),))
+    assert agreement == Agreement(1, 0, 1, (OperatorDifference("PRELU", 1, 2048, 1, 1),))
     assert agreement.explained
 
 
 @pytest.mark.parametrize(
     ("found", "explained"),
     [
-        (Differing("FULLY_CONNECTED", 1, 128, 1, 1), True),
+        (OperatorDifference("FULLY_CONNECTED", 1, 128, 1, 1), True),
         # One frequent code that is a tie: many values, one cause.
-        (Differing("PRELU", 900, 50_000, 1, 1), True),
-        (Differing("PRELU", 900, 50_000, 1, 9), False),
-        (Differing("PRELU", 1, 50_000, 2, 1), False),
+        (OperatorDifference("PRELU", 900, 50_000, 1, 1), True),
+        (OperatorDifference("PRELU", 900, 50_000, 1, 9), False),
+        (OperatorDifference("PRELU", 1, 50_000, 2, 1), False),
     ],
 )
-def test_rounding_is_one_step_from_few_codes(found: Differing, explained: bool) -> None:
+def test_rounding_is_one_step_from_few_codes(found: OperatorDifference, explained: bool) -> None:
     assert Agreement(4, 3, 3, (found,)).explained is explained
 
 
 def test_a_float_network_runs_too_and_is_for_the_rules_to_refuse() -> None:
     codes = np.zeros((1, 16, 16, 3), np.float32)
     assert Graph.parse(tiny()).dtype_name(0) == "float32"
-    assert tflite_micro.run(tiny(), codes).outputs.shape == (1, 8)
+    assert interpreter.run(tiny(), codes).outputs.shape == (1, 8)

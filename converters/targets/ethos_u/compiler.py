@@ -1,7 +1,7 @@
-"""Arm's compiler for Ethos-U, vela, in a child process: what it compiled, what it left, what it expects of time and memory.
+"""Run vela, Arm's compiler for Ethos-U, in a child process, and read its results.
 
-vela exits with 0 whatever it leaves to the CPU, down to a network of which it takes nothing. What it left is read
-from the file it wrote: every operator in it but ``ethos-u`` is one that the CPU runs.
+vela exits with 0 even if it leaves operators, or the whole network, to the CPU. So the operators on the CPU are read from the file that vela
+writes: they are all operators in it other than ``ethos-u``.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ from converters.graph.graph import Graph, indices
 from converters.jobs.child_process import run_logged
 
 TIMEOUT_S = 600.0
-#: As vela's ``--accelerator-config`` takes them: the family, then how many multiplications a cycle.
+#: Values of vela's ``--accelerator-config``: the family, then the number of multiplications per cycle.
 ACCELERATORS = (
     *(f"ethos-u55-{macs}" for macs in (32, 64, 128, 256)),
     *(f"ethos-u65-{macs}" for macs in (256, 512)),
     *(f"ethos-u85-{macs}" for macs in (128, 256, 512, 1024, 2048)),
 )
-#: Each family's system and memory where the user says none; vela's own choice, said out loud.
+#: System configuration and memory mode of each family if the user sets none; the same as vela's own defaults.
 DEFAULTS = {
     "ethos-u55": ("Ethos_U55_High_End_Embedded", "Shared_Sram"),
     "ethos-u65": ("Ethos_U65_Client_Server", "Dedicated_Sram_384KB"),
     "ethos-u85": ("Ethos_U85_SYS_DRAM_Mid", "Dedicated_Sram_384KB"),
 }
-#: The configuration file that comes with vela.
+#: Configuration file that is part of vela.
 CONFIG_FILE = "Arm/vela.ini"
 HOW_TO_GET_IT = "pip install 'edge-sdk[ethos-u]'"
-#: The operator that stands for all that the NPU runs.
+#: Operator of a compiled network that contains the NPU's program.
 NPU_OPERATOR = "'ethos-u'"
 
 _MAX_LOG_BYTES = 1 << 20
@@ -48,16 +48,16 @@ _NAME = re.compile(r"[A-Za-z0-9_]+")
 
 @dataclass(frozen=True)
 class Configuration:
-    """What vela compiles for.
+    """Hardware that vela compiles for.
 
     Args:
         accelerator: One of ``ACCELERATORS``.
-        system_config: A section of the configuration file: clock and memories; the family's where empty.
-        memory_mode: A section of the configuration file: what lies where; the family's where empty.
-        config_file: A vela.ini, or the one that comes with vela.
+        system_config: Section of the configuration file with clock rate and memories; the family's default if empty.
+        memory_mode: Section of the configuration file that assigns tensors to memories; the family's default if empty.
+        config_file: Path of a vela.ini; the file that is part of vela by default.
 
     Raises:
-        TargetError: No such accelerator, or a name that cannot be one.
+        TargetError: The accelerator is unknown, or a section's name has characters other than letters, digits and underscores.
     """
 
     accelerator: str
@@ -77,7 +77,7 @@ class Configuration:
             if not _NAME.fullmatch(value):
                 raise TargetError(
                     f"ethos-u: expected a {name} that names a section of {self.config_file}, found {value!r}",
-                    hint=f"vela --list-configs {CONFIG_FILE} lists those that come with it",
+                    hint=f"list the sections of vela's own file: vela --list-configs {CONFIG_FILE}",
                 )
 
     def __str__(self) -> str:
@@ -86,12 +86,12 @@ class Configuration:
 
 @dataclass(frozen=True)
 class CpuOperator:
-    """An operator that vela left to the CPU.
+    """Operator that vela left to the CPU.
 
     Args:
-        name: Such as ``PRELU``.
-        output: The name of its output tensor.
-        reason: What vela says of it; empty where it says nothing.
+        name: Kind of the operator, such as ``PRELU``.
+        output: Name of its output tensor.
+        reason: Reason in vela's log; empty if there is none.
     """
 
     name: str
@@ -100,20 +100,20 @@ class CpuOperator:
 
 
 @dataclass(frozen=True)
-class Compiled:
-    """A network as vela compiled it, with what it expects; nothing here was measured on an NPU.
+class CompiledNetwork:
+    """Compiled network with vela's estimates; none of them was measured on an NPU.
 
     Args:
-        network: The compiled FlatBuffer.
-        configuration: What it was compiled for.
-        cycles: Of the NPU, for one inference.
-        clock_hz: Of the system configuration.
-        milliseconds: Cycles at that clock; without the operators that the CPU runs.
-        sram_bytes: For activations and what is staged.
-        dram_bytes: For weights and activations, where the memory mode puts them there.
-        flash_bytes: For weights and commands, where the memory mode puts them there.
-        operators: How many operators the network had.
-        cpu_operators: Those that vela left to the CPU.
+        network: FlatBuffer of the compiled network.
+        configuration: Hardware that it was compiled for.
+        cycles: Cycles of the NPU for one inference.
+        clock_hz: Clock rate of the system configuration.
+        milliseconds: Time of these cycles, without the operators on the CPU.
+        sram_bytes: SRAM for activations and staging buffers.
+        dram_bytes: DRAM for weights and activations, if the memory mode uses it.
+        flash_bytes: Flash for weights and commands, if the memory mode uses it.
+        operators: Number of operators in the network before compilation.
+        cpu_operators: Operators that vela left to the CPU.
     """
 
     network: bytes
@@ -129,30 +129,30 @@ class Compiled:
 
     @property
     def npu_operators(self) -> int:
-        """How many of the network's operators the NPU runs."""
+        """Number of the network's operators that the NPU runs."""
         return self.operators - len(self.cpu_operators)
 
 
 def installed() -> bool:
-    """Whether vela can be run."""
+    """Return True if vela is installed."""
     return importlib.util.find_spec("ethosu") is not None
 
 
 def compile_network(
     network: bytes, configuration: Configuration, *, timeout_s: float = TIMEOUT_S
-) -> Compiled:
+) -> CompiledNetwork:
     """Compile a network.
 
     Args:
-        network: A .tflite's FlatBuffer. What is not int8 stays on the CPU.
-        configuration: What to compile for.
-        timeout_s: After which vela is stopped.
+        network: FlatBuffer of the network. Operators that are not int8 stay on the CPU.
+        configuration: Hardware to compile for.
+        timeout_s: Time limit in seconds.
 
     Returns:
-        What vela made; look at ``cpu_operators``.
+        The compiled network. ``cpu_operators`` lists the operators that the NPU does not run.
 
     Raises:
-        TargetError: vela is not installed, refuses the network or the configuration, crashes, or takes too long.
+        TargetError: vela is not installed, rejects the network or the configuration, crashes, or exceeds the time limit.
     """
     if not installed():
         raise TargetError("no compiler for Ethos-U is installed", hint=HOW_TO_GET_IT)
@@ -163,7 +163,7 @@ def compile_network(
         compiled = folder / "out" / "network_vela.tflite"
         summaries = sorted((folder / "out").glob("network_summary_*.csv"))
         if not compiled.is_file() or not summaries:
-            raise TargetError(f"vela ({configuration}) gave up: {_last_words(log)}")
+            raise TargetError(f"vela ({configuration}) wrote no compiled file: {_error_line(log)}")
         return _read(network, compiled.read_bytes(), _summary(summaries[0]), configuration, log)
 
 
@@ -173,7 +173,7 @@ def _arguments(configuration: Configuration) -> list[str]:
         "network.tflite",
         "--output-dir=out",
         f"--accelerator-config={configuration.accelerator}",
-        # vela runs in a folder of its own; what comes with it goes by a short name.
+        # vela runs in a temporary folder, so a user's path must be absolute; its own file is addressed by the short name.
         f"--config={config if config == CONFIG_FILE else Path(config).resolve()}",
         f"--system-config={configuration.system_config}",
         f"--memory-mode={configuration.memory_mode}",
@@ -191,20 +191,20 @@ def _run(arguments: Sequence[str], folder: Path, configuration: Configuration, t
     except subprocess.TimeoutExpired as error:
         raise TargetError(
             f"vela ({configuration}) took longer than {timeout_s:g} s",
-            hint="give a smaller network, or compile on a faster machine",
+            hint="use a smaller network, or compile on a faster machine",
         ) from error
     text = log[:_MAX_LOG_BYTES].decode(errors="replace")
     if code < 0:
         raise TargetError(f"vela ({configuration}) crashed ({signal.Signals(-code).name})")
     if code:
-        raise TargetError(f"vela ({configuration}) refused: {_last_words(text)}")
+        raise TargetError(f"vela ({configuration}) refused: {_error_line(text)}")
     return text
 
 
-def _last_words(log: str) -> str:
+def _error_line(log: str) -> str:
     lines = [line.strip() for line in log.splitlines() if line.strip()]
     errors = [line for line in lines if "error" in line.lower()]
-    return _PREFIX.sub("", (errors or lines or ["it said nothing"])[-1]).strip("'\"")[:300]
+    return _PREFIX.sub("", (errors or lines or ["no message in its log"])[-1]).strip("'\"")[:300]
 
 
 def _summary(path: Path) -> dict[str, str]:
@@ -214,18 +214,18 @@ def _summary(path: Path) -> dict[str, str]:
 
 def _read(
     network: bytes, compiled: bytes, summary: dict[str, str], configuration: Configuration, log: str
-) -> Compiled:
+) -> CompiledNetwork:
     def kibibytes(*memories: str) -> int:
         return round(1024 * sum(float(summary[f"{memory}_memory_used"]) for memory in memories))
 
     graph = Graph.parse(compiled)
-    reasons = {found["output"]: f"{found['reason']}: {found['rule']}" for found in _REASON.finditer(log)}
-    left = []
+    reasons = {match["output"]: f"{match['reason']}: {match['rule']}" for match in _REASON.finditer(log)}
+    cpu_operators = []
     for operator in graph.operators:
         output = graph.name(indices(operator.outputs)[0])
         if graph.op_name(operator) != NPU_OPERATOR:
-            left.append(CpuOperator(graph.op_name(operator), output, reasons.get(output, "")))
-    return Compiled(
+            cpu_operators.append(CpuOperator(graph.op_name(operator), output, reasons.get(output, "")))
+    return CompiledNetwork(
         network=compiled,
         configuration=configuration,
         cycles=int(float(summary["cycles_total"])),
@@ -235,5 +235,5 @@ def _read(
         dram_bytes=kibibytes("dram"),
         flash_bytes=kibibytes("on_chip_flash", "off_chip_flash"),
         operators=len(Graph.parse(network).operators),
-        cpu_operators=tuple(left),
+        cpu_operators=tuple(cpu_operators),
     )
