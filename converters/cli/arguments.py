@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from converters.errors import ConversionError
+from converters.errors import ConversionError, TargetPluginError
 from edge_sdk.errors import ModelCardError
 from edge_sdk.model.card import COLORS, InputContract
 
@@ -48,6 +48,8 @@ def _targets(text: str) -> list[str]:
     names = text.split(",")
     try:
         known_targets(names)
+    except TargetPluginError:
+        raise
     except ConversionError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
     return names

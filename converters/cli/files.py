@@ -65,19 +65,20 @@ def _inspect(arguments: argparse.Namespace) -> int:
 
 def _lint(arguments: argparse.Namespace) -> int:
     from converters.pipeline.build import known_targets
-    from converters.targets import TARGETS
+    from converters.targets import targets
     from converters.targets.lint import lint
 
-    found = lint(arguments.file, known_targets(arguments.target or list(TARGETS)))
+    found = lint(arguments.file, known_targets(arguments.target or list(targets())))
     tell(arguments, found.to_json(), found.to_text())
     return int(found.refused)
 
 
 def _targets(arguments: argparse.Namespace) -> int:
-    from converters.targets import TARGETS, page
+    from converters.targets import page, targets
 
+    values = list(targets().values())
     if arguments.markdown and not arguments.json:
-        print(page.to_markdown(TARGETS.values()), end="")
+        print(page.to_markdown(values), end="")
     else:
-        tell(arguments, page.to_json(TARGETS.values()), page.to_text(TARGETS.values()))
+        tell(arguments, page.to_json(values), page.to_text(values))
     return 0

@@ -27,7 +27,7 @@ from converters.quantize.recipe import Recipe, read, shipped
 from converters.quantize.search import SearchResult, search
 from converters.quantize.statistics import channel_statistics
 from converters.sources.float_model import FloatModel
-from converters.targets import TARGETS
+from converters.targets import targets as all_targets
 from converters.targets.base import Target
 from edge_sdk.matching import cosine
 
@@ -123,10 +123,11 @@ def known_targets(names: Sequence[str]) -> tuple[Target, ...]:
     Raises:
         ConversionError: An unknown target.
     """
-    unknown = [name for name in names if name not in TARGETS]
+    known = all_targets()
+    unknown = [name for name in names if name not in known]
     if unknown:
-        raise ConversionError(f"expected a target of {', '.join(TARGETS)}, found {unknown[0]!r}")
-    return tuple(TARGETS[name] for name in dict.fromkeys(names))
+        raise ConversionError(f"expected a target of {', '.join(known)}, found {unknown[0]!r}")
+    return tuple(known[name] for name in dict.fromkeys(names))
 
 
 def _with_saved(path: str, wanted: Sequence[Recipe]) -> list[Recipe]:

@@ -38,7 +38,13 @@ from converters.results import ArtefactResult, ConversionResult
 from converters.sources import read_source
 from converters.sources.float_model import FloatModel, canonical
 from converters.targets.base import ArtefactFile, Target, target_options
-from converters.targets.check import NetworkReport, TargetReport, check_float_network, finish, require
+from converters.targets.check import (
+    NetworkReport,
+    TargetReport,
+    check_float_network,
+    finish_artefact,
+    raise_if_refused,
+)
 from converters.targets.operator_table import parse_for_rules
 from edge_sdk.model.card import ModelCard
 from edge_sdk.runtime.backends.litert import LiteRtBackend
@@ -110,7 +116,7 @@ def _foresee(
     graph = parse_for_rules(model.network)
     foreseen = [(target, check_float_network(target, graph)) for target in targets]
     for target, part in foreseen:
-        require(target.name, [part], request.allow)
+        raise_if_refused(target.name, [part], request.allow)
     return foreseen
 
 
@@ -207,7 +213,9 @@ def _section(
     told = target_options(target, request.settings)
     with stage(f"finish for {target.name}"):
         for name in target.recipes:
-            part, files = finish(target, ArtefactFile.of(*finished[name], told), allowed=request.allow)
+            part, files = finish_artefact(
+                target, ArtefactFile.parse(*finished[name], told), allowed=request.allow
+            )
             write_all(folder, files)
             parts.append(part)
     return TargetReport(target.name, target.summary, tuple(parts))

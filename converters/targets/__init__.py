@@ -13,7 +13,7 @@ import importlib
 from collections.abc import Iterator, Mapping
 from importlib.metadata import EntryPoint, entry_points
 
-from converters.errors import TargetError
+from converters.errors import TargetPluginError
 from converters.targets.base import Target
 
 ENTRY_POINT_GROUP = "edge_convert.targets"
@@ -57,21 +57,21 @@ def targets() -> Mapping[str, Target]:
 
     Returns:
         Name -> target: the built-in ones first, then plug-ins in alphabetical order. Looking up a plug-in's name imports it, and
-        raises a TargetError if that fails.
+        raises a TargetPluginError if that fails.
 
     Raises:
-        TargetError: A plug-in's name is that of a built-in target or of another plug-in.
+        TargetPluginError: A plug-in's name is that of a built-in target or of another plug-in.
     """
     plugins: dict[str, EntryPoint] = {}
     for plugin in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda entry: entry.name):
         if plugin.name in _BUILT_IN:
-            raise TargetError(
+            raise TargetPluginError(
                 f"target plug-in {_origin(plugin)}: the name {plugin.name!r} is that of a built-in target",
                 hint="uninstall the plug-in, or give its entry point another name",
             )
         other = plugins.setdefault(plugin.name, plugin)
         if other.value != plugin.value:
-            raise TargetError(
+            raise TargetPluginError(
                 f"target plug-ins {_origin(other)} and {_origin(plugin)} have the same name {plugin.name!r}",
                 hint="uninstall one of the two plug-ins",
             )
@@ -82,13 +82,13 @@ def _load(plugin: EntryPoint) -> Target:
     try:
         target = plugin.load()
     except Exception as error:  # a plug-in's module can raise anything at import
-        raise TargetError(
+        raise TargetPluginError(
             f"target plug-in {_origin(plugin)} cannot be loaded: {type(error).__name__}: {error}",
             hint="reinstall or update the plug-in; it must support this version of edge-sdk",
         ) from error
     if not isinstance(target, Target) or target.name != plugin.name:
         found = f"the target {target.name!r}" if isinstance(target, Target) else type(target).__name__
-        raise TargetError(
+        raise TargetPluginError(
             f"target plug-in {_origin(plugin)}: expected a Target with the name {plugin.name!r}, found {found}",
             hint="report this to the plug-in's author",
         )

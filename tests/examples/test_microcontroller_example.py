@@ -303,7 +303,7 @@ def lock(
         list(Graph.parse(network).operator_counts()),
         card,
         (backend.input, backend.output),
-        c_source.Golden(codes, run.outputs, (1, 2, 3)),
+        c_source.GoldenTensors(codes, run.outputs, (1, 2, 3)),
         arena_bytes=run.arena_bytes,
         model_id=model.model_id,
     )

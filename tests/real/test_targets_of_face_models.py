@@ -9,7 +9,7 @@ import pytest
 from converters.graph.graph import Graph
 from converters.pipeline.convert import convert
 from converters.pipeline.options import ConversionOptions
-from converters.targets import TARGETS
+from converters.targets import targets
 from converters.targets.lint import lint
 from edge_sdk.model.card import InputContract
 
@@ -39,15 +39,15 @@ def test_y1_converts_for_three_targets_and_nothing_falls_back(shared: Path, tmp_
 
 def test_a_compiled_file_is_recognized(shared: Path) -> None:
     path = shared / "zoo" / "mobilefacenet_112x96_compiled_edgetpu.tflite"
-    (section,) = lint(path, [TARGETS["edgetpu"]]).sections
+    (section,) = lint(path, [targets()["edgetpu"]]).sections
     assert [finding.rule for finding in section.parts[0].findings] == ["not-compiled"]
     assert not section.refused
-    assert lint(path, [TARGETS["cpu"]]).refused
+    assert lint(path, [targets()["cpu"]]).refused
 
 
 def test_the_published_int8_of_y1_names_its_34_partitions(shared: Path) -> None:
     path = shared / "zoo" / "mobilefacenet_y1_published_uint8.tflite"
-    (section,) = lint(path, [TARGETS["cpu"]]).sections
+    (section,) = lint(path, [targets()["cpu"]]).sections
     said = [finding.found for finding in section.parts[0].findings]
     assert any(
         line.startswith("33 int8 MAXIMUM run on LiteRT's own kernel in 35 partitions") for line in said
@@ -57,11 +57,10 @@ def test_the_published_int8_of_y1_names_its_34_partitions(shared: Path) -> None:
 
 @pytest.mark.parametrize("file", ["blazeface_short_range.tflite", "mobilefacenet_192d_batch2.tflite"])
 def test_what_lint_predicts_of_xnnpack_is_what_it_does(shared: Path, file: str) -> None:
-    from converters.targets.cpu.xnnpack import predict
-
     from converters.graph.partitions import xnnpack_partitions
+    from converters.targets.cpu.placement import predict_placement
     from converters.targets.operator_table import parse_for_rules
 
     network = (shared / "zoo" / file).read_bytes()
-    assert predict(parse_for_rules(network)).count == xnnpack_partitions(network).count
+    assert predict_placement(parse_for_rules(network)).count == xnnpack_partitions(network).count
     assert Graph.parse(network).operators

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from converters.errors import ConversionError
-from converters.targets import TARGETS
+from converters.targets import targets
 from edge_sdk.errors import ModelError
 from edge_sdk.model.card import ModelCard
 from edge_sdk.runtime.backends.delegates import delegate_name
@@ -51,7 +51,8 @@ class Execution:
     @classmethod
     def of_target(cls, target: str) -> Execution:
         """Select the LiteRT kernels that are nearest to a target's computation; XNNPACK for unknown targets."""
-        return cls(TARGETS[target].kernels) if target in TARGETS else cls()
+        known = targets()
+        return cls(known[target].kernels) if target in known else cls()
 
     @property
     def name(self) -> str:

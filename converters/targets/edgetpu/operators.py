@@ -40,9 +40,8 @@ def zero_padding_alone(graph: Graph, operator: schema.OperatorT) -> str:
     if constants and len(inputs) != 2:
         return f"a constant among {len(inputs)} inputs"
     for i, value in ((i, graph.constant(i)) for i in inputs):
-        if value is not None:
-            if (value != zero_point(graph, i)).any():
-                return "a constant that is not zero"
+        if value is not None and (value != zero_point(graph, i)).any():
+            return "a constant that is not zero"
     return ""
 
 

@@ -36,8 +36,8 @@ def main(folder: Path) -> None:
             results.setdefault(str(index), []).append(values)
     if not tensors:
         interpreter.print_allocations()
-    for name, values in results.items():
-        np.save(folder / f"{name}.answer.npy", np.stack(values))
+    for name, arrays in results.items():
+        np.save(folder / f"{name}.answer.npy", np.stack(arrays))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 
-from converters.targets import TARGETS
+from converters.targets import targets
 from converters.targets.operator_table import parse_for_rules
 from converters.targets.rule import apply_rules
 from tests.integer_networks import IntegerNetwork
@@ -272,7 +272,7 @@ BAD: dict[str, Bad] = {
 @pytest.mark.parametrize("name", BAD)
 def test_the_broken_rule_is_named_with_what_breaks_it(name: str) -> None:
     bad = BAD[name]
-    target = TARGETS[bad.target]
+    target = targets()[bad.target]
     rules = target.file_rules if bad.finished else target.network_rules
     findings = [f for f in apply_rules(rules, parse_for_rules(bad.make())) if f.rule == bad.rule]
     assert findings
@@ -280,12 +280,12 @@ def test_the_broken_rule_is_named_with_what_breaks_it(name: str) -> None:
     assert all(finding.advice for finding in findings)
 
 
-@pytest.mark.parametrize("target", list(TARGETS))
+@pytest.mark.parametrize("target", list(targets()))
 def test_every_rule_has_a_network_that_breaks_it(target: str) -> None:
     broken = {bad.rule for bad in BAD.values() if bad.target == target}
     rules = {
         rule.__name__.replace("_", "-")
-        for rule in (*TARGETS[target].network_rules, *TARGETS[target].file_rules)
+        for rule in (*targets()[target].network_rules, *targets()[target].file_rules)
     }
     told_by_a_file_of_others = {"not-compiled", "not-yet-compiled"}
     told_elsewhere = {"no-custom-operators", "no-variables", "static-shapes"}
@@ -299,5 +299,5 @@ def test_a_good_network_breaks_none(target: str, dtype: type) -> None:
     x = net.depthwise(net.convolution(net.input))
     x = net.apply("ADD", [x, net.convolution(x)], net.shape(x), options("Add"), version=2)
     data = net.finish(net.head(x))
-    rules = TARGETS[target].network_rules if dtype is np.float32 else TARGETS[target].file_rules
+    rules = targets()[target].network_rules if dtype is np.float32 else targets()[target].file_rules
     assert apply_rules(rules, parse_for_rules(data)) == ()

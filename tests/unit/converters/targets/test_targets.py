@@ -16,7 +16,7 @@ from converters.graph.graph import Graph
 from converters.pipeline.build import known_targets, recipes_of
 from converters.pipeline.convert import convert
 from converters.pipeline.options import ConversionOptions
-from converters.targets import TARGETS, page
+from converters.targets import page, targets
 from converters.targets.rule import name_of, statement_of
 from edge_sdk.model.model_file import ModelFile, split
 from tests.integer_networks import IntegerNetwork
@@ -96,9 +96,9 @@ def test_recipes_that_differ_in_their_name_alone_are_quantized_once(
 
 
 def test_one_target_makes_what_it_makes_beside_others(tmp_path: Path, images: Path) -> None:
-    for folder, targets in (("a", ["edgetpu"]), ("b", ["cpu", "edgetpu"])):
+    for folder, names in (("a", ["edgetpu"]), ("b", ["cpu", "edgetpu"])):
         (tmp_path / folder).mkdir()
-        convert(request(tmp_path / folder, images, tiny(), *targets))
+        convert(request(tmp_path / folder, images, tiny(), *names))
     one, other = (flatbuffer(tmp_path / folder / "out" / "tiny.edgetpu_int8.tflite") for folder in "ab")
     assert one == other
 
@@ -175,10 +175,10 @@ def test_an_unknown_setting_is_refused_before_the_work(tmp_path: Path, images: P
 
 
 def test_artefact_names_are_no_two_things() -> None:
-    recipes = recipes_of(list(TARGETS.values()))
+    recipes = recipes_of(list(targets().values()))
     assert len({recipe.name for recipe in recipes}) == len(recipes)
-    made = {name: source for target in TARGETS.values() for name, source in target.recipes.items()}
-    assert all(target.recipes[name] == made[name] for target in TARGETS.values() for name in target.recipes)
+    made = {name: source for target in targets().values() for name, source in target.recipes.items()}
+    assert all(target.recipes[name] == made[name] for target in targets().values() for name in target.recipes)
 
 
 # Lint
@@ -194,7 +194,7 @@ def test_lint_says_what_is_slow_and_what_to_do(tmp_path: Path, capsys: pytest.Ca
     code = main(["lint", written(tmp_path, one_operator("prelu", np.int8)), "--target", "cpu"])
     out = capsys.readouterr().out
     assert code == 0
-    assert "an integer file, as it would run" in out
+    assert "integer network, checked as it is" in out
     assert "1 int8 PRELU run on LiteRT's own kernel" in out
     assert "convert the float model with --target cpu" in out
 
@@ -222,7 +222,7 @@ def test_lint_looks_at_a_float_network_as_it_would_convert(
     x = net.binary("ADD", net.binary("MAXIMUM", x, zero), left)
     path = written(tmp_path, net.finish(net.embedding(x)))
     assert main(["lint", path, "--target", "cpu,edgetpu,mobile"]) == 0
-    assert "a float network, as it would convert" in capsys.readouterr().out
+    assert "float network, checked as input of a conversion" in capsys.readouterr().out
 
 
 def test_lint_of_a_broken_file_is_one_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -242,14 +242,14 @@ def test_every_operator_is_judged_without_a_fault(tmp_path: Path) -> None:
 
 def test_what_litert_does_not_load_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["lint", written(tmp_path, one_operator("square", np.int8)), "--target", "cpu"]) == 1
-    assert "refused (loads): LiteRT does not load it: " in capsys.readouterr().out
+    assert "refused (loads): LiteRT cannot load the file: " in capsys.readouterr().out
 
 
 def test_a_network_without_a_head_is_judged_too(tmp_path: Path) -> None:
     from converters.targets.lint import lint
 
     net = IntegerNetwork((1, 8), dtype=np.float32)
-    found = lint(written(tmp_path, net.finish(net.fully_connected(net.input))), [TARGETS["mobile"]])
+    found = lint(written(tmp_path, net.finish(net.fully_connected(net.input))), [targets()["mobile"]])
     assert found.refused
 
 
@@ -258,22 +258,22 @@ def test_a_network_without_a_head_is_judged_too(tmp_path: Path) -> None:
 
 def test_the_page_says_what_the_rules_say() -> None:
     text = (ROOT / "docs" / "reference" / "targets.md").read_text(encoding="utf-8")
-    assert text == page.to_markdown(TARGETS.values()), (
+    assert text == page.to_markdown(targets().values()), (
         "edge-convert targets --markdown > docs/reference/targets.md"
     )
 
 
 def test_every_rule_is_stated() -> None:
-    for target in TARGETS.values():
+    for target in targets().values():
         for rule in (*target.network_rules, *target.file_rules):
             assert statement_of(rule).endswith("."), name_of(rule)
 
 
 def test_targets_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["targets"]) == 0
-    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list(TARGETS)
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list(targets())
     assert main(["targets", "--json"]) == 0
-    assert [entry["name"] for entry in json.loads(capsys.readouterr().out)] == list(TARGETS)
+    assert [entry["name"] for entry in json.loads(capsys.readouterr().out)] == list(targets())
 
 
 # Dynamic range

@@ -6,10 +6,10 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from converters.targets.cpu.xnnpack import predict
 
 from converters.graph.partitions import xnnpack_partitions
 from converters.quantize.float16 import to_float16
+from converters.targets.cpu.placement import predict_placement
 from converters.targets.cpu.target import confirm
 from converters.targets.operator_table import parse_for_rules
 from tests.integer_networks import IntegerNetwork
@@ -19,7 +19,7 @@ from tests.operator_networks import IMAGE, OPERATORS, one_operator, reshape, una
 
 def assert_agreed(network: bytes) -> None:
     graph = parse_for_rules(network)
-    predicted, measured = predict(graph), xnnpack_partitions(network)
+    predicted, measured = predict_placement(graph), xnnpack_partitions(network)
     names = Counter(graph.op_name(graph.operators[place]) for place in predicted.outside)
     assert (predicted.count, names) == (measured.count, Counter(measured.outside))
 
@@ -49,7 +49,7 @@ def test_partitions_are_counted_as_litert_counts_them() -> None:
         x = net.convolution(net.prelu_of(x))
     branch = net.apply("ADD", [net.prelu_of(x), net.convolution(x)], IMAGE, version=2)
     network = net.finish(net.head(branch))
-    assert predict(parse_for_rules(network)).count == 5
+    assert predict_placement(parse_for_rules(network)).count == 5
     assert_agreed(network)
 
 

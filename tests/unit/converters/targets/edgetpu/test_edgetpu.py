@@ -19,7 +19,7 @@ from converters.graph.rewrites.dense_as_convolution import replace_dense_layers
 from converters.targets.base import ArtefactFile
 from converters.targets.edgetpu import compiler as edgetpu_compiler
 from converters.targets.edgetpu import target as edgetpu
-from converters.targets.edgetpu.placement import BEHIND, place, table
+from converters.targets.edgetpu.placement import DEPENDS_ON_UNMAPPED, placement_table, predict_placement
 from edge_sdk.model.card import CARD_NAME, ModelCard
 from edge_sdk.model.model_file import split
 from edge_sdk.runtime.backends.litert import LiteRtBackend
@@ -53,7 +53,7 @@ Operator                       Count      Status
 Compilation child process completed within timeout period.
 Compilation succeeded!
 """
-BEHIND_IT = "More than one subgraph is not supported"
+MORE_THAN_ONE = "More than one subgraph is not supported"
 
 
 def log(*rows: tuple[str, int, str]) -> str:
@@ -72,7 +72,7 @@ MAPPED = [
 
 
 def finished(network: bytes, make_card: MakeCard) -> ArtefactFile:
-    return ArtefactFile.of("face.edgetpu_int8.tflite", with_card(network, make_card()), {})
+    return ArtefactFile.parse("face.edgetpu_int8.tflite", with_card(network, make_card()), {})
 
 
 @pytest.fixture
@@ -100,7 +100,7 @@ def compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
 
 def test_the_log_is_read() -> None:
     found = edgetpu_compiler.parse_log(
-        log(*MAPPED, ("LEAKY_RELU", 11, "Operation not supported"), ("CONV_2D", 12, BEHIND_IT))
+        log(*MAPPED, ("LEAKY_RELU", 11, "Operation not supported"), ("CONV_2D", 12, MORE_THAN_ONE))
     )
     assert found.version == "16.0.384591198"
     assert (found.mapped, sum(count for _, count, _ in found.on_cpu)) == (4, 23)
@@ -183,16 +183,18 @@ def test_only_what_depends_on_an_unmapped_operator_falls_with_it() -> None:
     left = net.convolution(leaky(0.3)(net, net.input))
     right = net.convolution(net.convolution(net.input))
     network = net.finish(net.head(net.apply("ADD", [left, right], IMAGE, options("Add"), version=2)))
-    placement = place(Graph.parse(network))
+    placement = predict_placement(Graph.parse(network))
     assert placement.mapped == 2
-    assert sorted(placement.why.values()).count(BEHIND) == 4
+    assert sorted(placement.on_cpu.values()).count(DEPENDS_ON_UNMAPPED) == 4
 
 
 def test_a_table_says_who_runs_what() -> None:
     net = IntegerNetwork(IMAGE)
-    rows = table(Graph.parse(net.finish(net.convolution(leaky(0.3)(net, net.convolution(net.input)))))).rows
+    rows = placement_table(
+        Graph.parse(net.finish(net.convolution(leaky(0.3)(net, net.convolution(net.input)))))
+    ).rows
     assert ("CONV_2D", "1", "Edge TPU") in rows
-    assert ("CONV_2D", "1", f"CPU: {BEHIND}") in rows
+    assert ("CONV_2D", "1", f"CPU: {DEPENDS_ON_UNMAPPED}") in rows
 
 
 @pytest.mark.parametrize("flat", [True, False])

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from converters.targets.microcontroller.c_source import RESOLVER_METHODS, Golden, namespace_of, sources
+from converters.targets.microcontroller.c_source import GoldenTensors, namespace_of, sources
+from converters.targets.microcontroller.operators import RESOLVER_METHODS
 from edge_sdk.model.card import InputContract, ModelCard
 from edge_sdk.model.operating_point import OperatingPoint
 from edge_sdk.runtime.backends.base import TensorInfo
@@ -44,9 +45,9 @@ POINT = OperatingPoint(
 )
 
 
-def golden(count: int = 2) -> Golden:
+def golden(count: int = 2) -> GoldenTensors:
     random = np.random.default_rng(0)
-    return Golden(
+    return GoldenTensors(
         random.integers(-128, 128, (count, 8, 8, 3)).astype(np.int8),
         random.integers(-128, 128, (count, 4)).astype(np.int8),
         tuple(range(1, count + 1)),

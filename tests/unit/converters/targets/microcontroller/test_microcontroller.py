@@ -33,7 +33,7 @@ def network(tail: str = "") -> bytes:
 
 def finished(data: bytes, make_card: Callable[..., ModelCard]) -> ArtefactFile:
     card = make_card(input=CONTRACT, dimension=8, target="microcontroller")
-    return ArtefactFile.of("small.microcontroller_int8.tflite", with_card(data, card), {})
+    return ArtefactFile.parse("small.microcontroller_int8.tflite", with_card(data, card), {})
 
 
 def test_finishing_writes_the_sources_and_says_the_arena(make_card: Callable[..., ModelCard]) -> None:
@@ -68,7 +68,7 @@ def test_golden_vectors_are_drawn_from_the_seeds_that_they_name(make_card: Calla
     drawn = np.stack([smooth_field((16, 16, 3), seed) for seed in seeds])
     real = (drawn.astype(np.float64) - 127.5) / 128
     assert np.abs(inputs.reshape(drawn.shape) * 0.05 - real).max() <= 0.0251
-    answered = interpreter.reference(network(), inputs.reshape(3, 16, 16, 3).astype(np.int8))
+    answered = interpreter.run_reference(network(), inputs.reshape(3, 16, 16, 3).astype(np.int8))
     assert np.array_equal(outputs, answered)
 
 
@@ -119,6 +119,6 @@ def test_two_outputs_are_refused() -> None:
 @pytest.mark.parametrize(("explained", "severity"), [(True, "note"), (False, "refused")])
 def test_another_embedding_than_the_reference_kernels_is_never_silent(explained: bool, severity: str) -> None:
     kind = interpreter.OperatorDifference("PRELU", 400, 1000, 1, 1 if explained else 100)
-    (finding,) = microcontroller._apart(interpreter.Agreement(4, 3, 2, (kind,)))
+    (finding,) = microcontroller._reference_difference(interpreter.Agreement(4, 3, 2, (kind,)))
     assert (finding.severity, finding.rule) == (severity, "as-the-reference-kernels")
     assert "PRELU" in finding.found

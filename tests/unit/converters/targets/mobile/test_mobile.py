@@ -90,4 +90,4 @@ def test_a_float_network_keeps_its_edges() -> None:
 
 def test_a_file_that_lost_its_metadata_is_refused() -> None:
     with pytest.raises(TargetError, match="TFLite Metadata"):
-        mobile.readable(tiny())
+        mobile.require_metadata(tiny())
