@@ -1,4 +1,4 @@
-"""Recognize people from camera frames: `Recognizer` joins camera, perception and gallery."""
+"""Recognition of people in camera frames: `Recognizer` joins camera, vision and gallery."""
 
 from edge_sdk.recognizer.recognizer import Recognizer
 from edge_sdk.recognizer.results import Enrolment, Recognition, RefusedFrame

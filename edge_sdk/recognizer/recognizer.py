@@ -1,4 +1,4 @@
-"""Who is before the camera: the join of camera, perception and gallery, failing closed."""
+"""Recognition of people in camera frames: joins camera, vision and gallery."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from edge_sdk.gallery import Anchor, Gallery, KeyProvider
 from edge_sdk.gallery.results import Decision, Identification, Reason, Verification
 from edge_sdk.model.operating_point import OperatingPoint
 from edge_sdk.recognizer.results import Enrolment, Recognition, RefusedFrame
-from edge_sdk.recognizer.sampling import AlignedSample, Refused, Sampler
+from edge_sdk.recognizer.sampling import AlignedSample, NoSample, Sampler
 from edge_sdk.recognizer.track import Track, bona_fide, mean_direction
 from edge_sdk.types import UInt8Array
 from edge_sdk.vision.detector import Detector
@@ -27,41 +27,41 @@ from edge_sdk.vision.faces import FaceDetector
 from edge_sdk.vision.liveness import PresentationAttackDetector
 from edge_sdk.vision.quality import Limits
 
-#: Frames that make one try: more steady it, and keep people waiting.
-FRAMES_PER_TRY = 3
-#: Between a try that was not accepted and the next frame.
+#: Frames of one attempt: more of them make it more reliable, and people wait longer.
+FRAMES_PER_ATTEMPT = 3
+#: Pause after an attempt that was not accepted, in seconds.
 PAUSE_S = 1.0
-#: Templates of an enrolment: fewer good frames are a failure to enrol, more are not kept.
+#: Templates of an enrolment: with fewer good frames it fails, further frames are not used.
 LEAST_TEMPLATES = 3
 MOST_TEMPLATES = 5
 ATTACK = "presentation attack"
-SAME_PICTURE = "the same picture as one before: each must be taken anew"
+SAME_IMAGE = "identical to an earlier image: take each image separately"
 
-_WORDS = {
+_MESSAGES = {
     Reason.CLOSE: "look straight at the camera, with light on the face",
     Reason.AMBIGUOUS: "look straight at the camera, with light on the face",
     Reason.WAIT: "too many failures: wait",
     Reason.DISABLED: "too many failures: an administrator must reset them",
-    Reason.COUNTER: "the count of failures is missing or not the right one: an administrator must reset it",
+    Reason.COUNTER: "the attempt counter is missing or invalid: an administrator must reset it",
 }
 
 
 class Recognizer:
     """Enrols and recognizes people from camera frames.
 
-    Every failure is an exception, and a door opens on `accepted` alone: whatever goes wrong, it stays shut. Not for
-    several threads at once.
+    Every failure is an exception and only `accepted` may unlock a door, so that a door stays locked whatever goes
+    wrong. Not thread-safe.
 
     Args:
         detector: Finds faces.
         embedder: Turns aligned crops into embeddings.
-        gallery: Whom to know; made for this embedder's model.
-        pad: Judges whether it is a person before the camera; nobody does where None.
-        limits: From where on a face is not good enough.
-        threshold: Cosine to reach; the gallery's own decision policy where None.
+        gallery: Gallery of the enrolled subjects, created for this embedder's model.
+        pad: Presentation attack detector; None accepts pictures of a person like the person.
+        limits: Quality limits beyond which a frame is not used; the defaults of `Limits` if None.
+        threshold: Cosine threshold, -1..1; the gallery's decision policy if None.
 
     Raises:
-        ModelMismatchError: The gallery was made for another model.
+        ModelMismatchError: The gallery was created for another model.
     """
 
     def __init__(
@@ -94,22 +94,22 @@ class Recognizer:
         threshold: float | None = None,
         delegate: str | Path | None = None,
     ) -> Recognizer:
-        """Open everything from files.
+        """Open the networks and the gallery from files.
 
         Args:
             model: The embedder's .tflite, from edge-convert.
             detector: The detector's .tflite.
-            gallery: The gallery's file; `edge-sdk gallery create` makes one.
-            key: One of the keys that seal it.
-            anchor: The anchor it was created with.
-            pad: As of the class.
-            limits: As of the class.
-            threshold: As of the class.
-            delegate: Runs the embedder on an accelerator, as `Embedder.open`.
+            gallery: The gallery's file, created by `edge-sdk gallery create`.
+            key: One of the gallery's keys.
+            anchor: The anchor with which the gallery was created; None if it has none.
+            pad: Presentation attack detector; None accepts pictures of a person like the person.
+            limits: Quality limits beyond which a frame is not used; the defaults of `Limits` if None.
+            threshold: Cosine threshold, -1..1; the gallery's decision policy if None.
+            delegate: Shared library of a delegate for the embedder, see `Embedder.open`; None uses the CPU.
 
         Raises:
-            ModelError: A network's file cannot be used.
-            GalleryError: The gallery cannot.
+            ModelError: The file of a network cannot be used.
+            GalleryError: The gallery cannot be used.
         """
         embedder = Embedder.open(model, delegate=delegate)
         opened = Gallery.open(gallery, key=key, model_id=embedder.model_id, anchor=anchor)
@@ -126,22 +126,22 @@ class Recognizer:
         allow_duplicate: bool = False,
         least: int = LEAST_TEMPLATES,
     ) -> Enrolment:
-        """Add one person, alone before the camera in every frame.
+        """Enrol one person, who must be alone in every frame.
 
         Args:
-            frames: Each of shape (H, W, 3), uint8, RGB. Reading stops when there are enough good ones.
-            subject: A name, as `Gallery.enrol`.
-            label: As there.
-            valid_from: As there.
-            valid_until: As there.
-            allow_duplicate: As there.
-            least: Good frames that it takes, 1 or more.
+            frames: Each of shape (H, W, 3), uint8, RGB. Reading stops when there are enough good frames.
+            subject: Name of the subject, see `Gallery.enrol`.
+            label: Label of the subject, see `Gallery.enrol`.
+            valid_from: Start of validity, see `Gallery.enrol`.
+            valid_until: End of validity, see `Gallery.enrol`.
+            allow_duplicate: Skip the check for a similar subject, see `Gallery.enrol`.
+            least: Number of good frames required, 1 or more.
 
         Raises:
-            AcquisitionError: Too few frames were good enough (failure to enrol), the very same picture counted once; says
-                what was wrong.
-            SubjectExistsError: The name is taken, or the face looks like somebody's.
-            CaptureError: The frames do not show one person.
+            AcquisitionError: Too few frames were good enough (failure to enrol); identical images count once. The
+                hint lists the reasons.
+            SubjectExistsError: The name is taken, or the face is similar to that of an enrolled subject.
+            CaptureError: The frames do not all show the same person.
             GalleryError: The gallery could not be written.
         """
         if least < 1:
@@ -152,20 +152,20 @@ class Recognizer:
         for index, frame in enumerate(frames):
             digest = hashlib.sha256(np.asarray(frame).tobytes()).digest()
             if digest in seen:
-                refused.append(RefusedFrame(index, SAME_PICTURE))
+                refused.append(RefusedFrame(index, SAME_IMAGE))
                 continue
             seen.add(digest)
-            taken = self._sampler.take(frame)
-            if isinstance(taken, Refused):
-                refused.append(RefusedFrame(index, taken.refusal.hint))
-            elif not bona_fide([taken]):
+            sample = self._sampler.take(frame)
+            if isinstance(sample, NoSample):
+                refused.append(RefusedFrame(index, sample.refusal.hint))
+            elif not bona_fide([sample]):
                 refused.append(RefusedFrame(index, ATTACK))
             else:
-                samples.append(taken)
+                samples.append(sample)
             if len(samples) == max(least, MOST_TEMPLATES):
                 break
         if len(samples) < least:
-            reasons = sorted({one.reason for one in refused}) or ["give more pictures"]
+            reasons = sorted({frame.reason for frame in refused}) or ["provide more images"]
             raise AcquisitionError(
                 f"expected {least} good frames of {subject!r}, found {len(samples)} of {len(samples) + len(refused)}",
                 reason="enrolment",
@@ -183,92 +183,94 @@ class Recognizer:
         return Enrolment(subject, len(samples), tuple(refused))
 
     def identify(self, frame: UInt8Array) -> Recognition:
-        """Ask who is before the camera (1:N), by one frame: one counted try where it shows a good face.
+        """Search the gallery for the person in one frame (1:N); counts as one attempt if the face is good enough.
 
         Args:
             frame: Shape (H, W, 3), uint8, RGB.
 
         Raises:
-            InputError: Not a frame, or neither a threshold nor a policy says how to decide.
-            GalleryError: The gallery cannot be read, or the try could not be counted.
+            InputError: Not a frame, or there is neither a threshold nor a decision policy.
+            GalleryError: The gallery cannot be read, or the attempt could not be counted.
         """
-        taken = self._sampler.take(frame)
-        return _guidance(taken) if isinstance(taken, Refused) else self._ask([taken], None)
+        sample = self._sampler.take(frame)
+        return _guidance(sample) if isinstance(sample, NoSample) else self._attempt([sample], None)
 
     def verify(self, frame: UInt8Array, subject: str) -> Recognition:
-        """Ask whether one subject is before the camera (1:1), by one frame.
+        """Compare the person in one frame with one subject (1:1); counts as one attempt if the face is good enough.
 
         Args:
-            frame: As `identify`.
-            subject: The name that is claimed.
+            frame: Shape (H, W, 3), uint8, RGB.
+            subject: Claimed name.
 
         Raises:
-            SubjectUnknownError: No such subject.
-            InputError, GalleryError: As `identify`.
+            SubjectUnknownError: The subject is not enrolled.
+            InputError: Not a frame, or there is neither a threshold nor a decision policy.
+            GalleryError: The gallery cannot be read, or the attempt could not be counted.
         """
-        taken = self._sampler.take(frame)
-        return _guidance(taken) if isinstance(taken, Refused) else self._ask([taken], subject)
+        sample = self._sampler.take(frame)
+        return _guidance(sample) if isinstance(sample, NoSample) else self._attempt([sample], subject)
 
     def watch(
         self,
         camera: Camera,
         *,
         seconds: float = math.inf,
-        frames: int = FRAMES_PER_TRY,
+        frames: int = FRAMES_PER_ATTEMPT,
         pause_s: float = PAUSE_S,
         subject: str | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> Iterator[Recognition]:
-        """Follow whoever is before an open camera; one answer for each try, and guidance when it changes.
+        """Recognize people in front of an open camera; yields one answer per attempt, and guidance when it changes.
 
-        A face is followed from frame to frame. So many good frames of it, alike among themselves, make one try:
-        the mean direction of their embeddings is the probe. Who was accepted is not asked about again before
-        the face has left.
+        A face is tracked from frame to frame. `frames` good frames that are similar to each other make one attempt,
+        whose probe is the mean direction of their embeddings. After an accepted attempt there is no further attempt
+        until the face has left.
 
         Args:
-            camera: Inside its `with` block.
-            seconds: When to stop looking; never by default.
-            frames: Good frames that make a try, 1 or more.
-            pause_s: After a try that was not accepted, before the next frame is looked at: time to step
-                nearer, and tries are few.
-            subject: The name that is claimed; None for anybody.
-            clock: Seam for tests: seconds that never run back.
+            camera: A camera inside its `with` block.
+            seconds: Duration in seconds; unlimited by default.
+            frames: Good frames of one attempt, 1 or more.
+            pause_s: Pause in seconds after an attempt that was not accepted: people step nearer, and the number of
+                attempts is limited.
+            subject: Claimed name; None searches all subjects.
+            clock: Monotonic clock in seconds; replaced in tests.
 
         Yields:
-            Answers, and `RETRY` with `counted` false where a face is not good enough.
+            Answers; `RETRY` with `counted` false if a face is not good enough.
 
         Raises:
-            AcquisitionError: The camera gives no frame, or the same one again and again.
-            InputError, GalleryError: As `identify`.
+            AcquisitionError: The camera delivers no frame, or the same frame repeatedly.
+            InputError: `frames` is below 1, or there is neither a threshold nor a decision policy.
+            GalleryError: The gallery cannot be read, or an attempt could not be counted.
         """
         if frames < 1:
-            raise InputError(f"expected 1 frame or more for a try, found {frames}")
-        watched, track, said = Watched(camera), Track(self._alike()), ""
+            raise InputError(f"expected 1 frame or more for an attempt, found {frames}")
+        watched, track, last_reason = Watched(camera), Track(self._same_person_cosine()), ""
         ends, resumes = clock() + seconds, -math.inf
         while clock() < ends and (frame := watched.read()) is not None:
             if camera.live and clock() < resumes:
                 continue
-            taken = self._sampler.take(frame)
-            if isinstance(taken, Refused):
-                track.follow(taken.face)
-                if taken.face is not None and taken.refusal.reason != said:
-                    said = taken.refusal.reason
-                    yield _guidance(taken)
+            sample = self._sampler.take(frame)
+            if isinstance(sample, NoSample):
+                track.follow(sample.face)
+                if sample.face is not None and sample.refusal.reason != last_reason:
+                    last_reason = sample.refusal.reason
+                    yield _guidance(sample)
                 continue
-            track.gather(taken)
+            track.add(sample)
             if not track.answered and len(track.samples) >= frames:
-                answer = self._ask(track.samples, subject)
-                track.answered, track.samples, said = answer.accepted, [], ""
+                answer = self._attempt(track.samples, subject)
+                track.answered, track.samples, last_reason = answer.accepted, [], ""
                 yield answer
                 resumes = -math.inf if answer.accepted else clock() + pause_s
 
-    def _ask(self, samples: list[AlignedSample], subject: str | None) -> Recognition:
-        """One counted try."""
+    def _attempt(self, samples: list[AlignedSample], subject: str | None) -> Recognition:
+        """Make one counted attempt."""
         face = samples[-1].face
         if not bona_fide(samples):
-            refused = self.gallery.reject()
-            words = ATTACK if refused.reason is None else _reason(refused)
-            return Recognition(refused.decision, None, words, face)
+            rejection = self.gallery.reject()
+            message = ATTACK if rejection.reason is None else _message(rejection)
+            return Recognition(rejection.decision, None, message, face)
         probe = mean_direction(samples)
         answer: Identification | Verification
         if subject is None:
@@ -276,20 +278,20 @@ class Recognizer:
         else:
             answer = self.gallery.verify(probe, subject, threshold=self._threshold)
         return Recognition(
-            answer.decision, answer.subject if answer.accepted else None, _reason(answer), face
+            answer.decision, answer.subject if answer.accepted else None, _message(answer), face
         )
 
-    def _alike(self) -> float:
-        """What two frames of one person reach with one another."""
+    def _same_person_cosine(self) -> float:
+        """Return the cosine that two frames of one person reach."""
         point = OperatingPoint.for_captures(self.embedder.card.operating_points)
         return -1.0 if point is None else point.threshold
 
 
-def _guidance(refused: Refused) -> Recognition:
-    return Recognition(Decision.RETRY, None, refused.refusal.hint, refused.face, counted=False)
+def _guidance(no_sample: NoSample) -> Recognition:
+    return Recognition(Decision.RETRY, None, no_sample.refusal.hint, no_sample.face, counted=False)
 
 
-def _reason(answer: Identification | Verification) -> str:
+def _message(answer: Identification | Verification) -> str:
     if answer.reason is not None:
-        return _WORDS[answer.reason]
+        return _MESSAGES[answer.reason]
     return "" if answer.accepted else "not recognized"

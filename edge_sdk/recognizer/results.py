@@ -1,4 +1,4 @@
-"""What a recognizer answers: frozen values, a refused capture among them; never a score."""
+"""Results of a recognizer as frozen values; they contain no scores."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from edge_sdk.vision.faces import Face
 
 @dataclass(frozen=True)
 class Recognition:
-    """The one answer to "who is before the camera?".
+    """Result of one recognition.
 
     Attributes:
-        decision: The gallery's; `RETRY` also where no face could be taken.
-        subject: Who, where accepted; else None.
-        reason: Why not accepted, in a few words a person can act on; empty where accepted.
-        face: The face the answer is about, in the pixels of its last frame; None where there is none.
-        counted: Whether it counts as a try: a face that could not be taken does not (it is a failure to
-            acquire, ISO/IEC 19795-1).
+        decision: The gallery's decision; also `RETRY` if no face could be acquired.
+        subject: Name of the subject if accepted, otherwise None.
+        reason: Reason for not accepting and what the person can do; empty if accepted.
+        face: The recognized face, in the pixels of its last frame; None if there is none.
+        counted: False for a face that could not be acquired, which is a failure to acquire (ISO/IEC 19795-1) and
+            not an attempt.
     """
 
     decision: Decision
@@ -29,17 +29,17 @@ class Recognition:
 
     @property
     def accepted(self) -> bool:
-        """Whether the decision is `Decision.ACCEPTED`."""
+        """True if the decision is `Decision.ACCEPTED`."""
         return self.decision is Decision.ACCEPTED
 
 
 @dataclass(frozen=True)
 class RefusedFrame:
-    """A frame that gave no template.
+    """Frame from which no template was made.
 
     Attributes:
-        index: Which, from 0.
-        reason: Why, in a few words a person can act on.
+        index: Position of the frame, from 0.
+        reason: Reason, and what the person can do.
     """
 
     index: int
@@ -48,12 +48,12 @@ class RefusedFrame:
 
 @dataclass(frozen=True)
 class Enrolment:
-    """A subject that is enrolled now.
+    """Result of a successful enrolment.
 
     Attributes:
-        subject: The name.
-        templates: From how many frames.
-        refused: The frames that gave none.
+        subject: Name of the subject.
+        templates: Number of stored templates.
+        refused: Frames from which no template was made.
     """
 
     subject: str

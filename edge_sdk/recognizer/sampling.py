@@ -1,4 +1,4 @@
-"""From a frame to a sample: detect, judge, check for life, align, embed. Joins the stages; decides nothing."""
+"""Stages from a frame to a sample: detection, alignment, quality, liveness, embedding."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from edge_sdk.vision.faces import Face, FaceDetector, largest
 from edge_sdk.vision.liveness import Presentation, PresentationAttackDetector
 from edge_sdk.vision.quality import Limits, Refusal, assess, refusals
 
-#: More than the arrays of a frame of any camera take at one time.
+#: More than the arrays of one frame need at a time.
 _KEPT_BYTES = 16 << 20
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
-_NO_FACE = Refusal("no_face", "expected a face in the frame, found none", "stand before the camera")
+_NO_FACE = Refusal("no_face", "expected a face in the frame, found none", "stand in front of the camera")
 
 
 @dataclass(frozen=True, eq=False)
 class AlignedSample:
-    """What one frame gave.
+    """Sample from one frame.
 
     Attributes:
-        face: Whose.
-        embedding: Shape (D,), float32, length 1.
-        presentation: Whether it is a person; None where nobody looks.
+        face: Face of the sample.
+        embedding: Shape (D,), float32, L2 norm 1.
+        presentation: Result of presentation attack detection; None without a detector.
     """
 
     face: Face
@@ -41,12 +41,12 @@ class AlignedSample:
 
 
 @dataclass(frozen=True)
-class Refused:
-    """Why a frame gave no sample.
+class NoSample:
+    """Failure to acquire a sample from a frame.
 
     Attributes:
-        face: The face that was not good enough; None where there is none.
-        refusal: What was wrong, and what a person can do.
+        face: The face that was not good enough; None if the frame shows none.
+        refusal: Reason, and what the person can do.
     """
 
     face: Face | None
@@ -59,9 +59,9 @@ class Sampler:
     Args:
         detector: Finds faces.
         embedder: Turns aligned crops into embeddings.
-        pad: Judges whether it is a person; nobody does where None.
-        limits: From where on a face is not good enough.
-        lap: Called with a stage's name when it has ended: detect, align, quality, liveness, embed.
+        pad: Presentation attack detector; None skips this stage.
+        limits: Quality limits beyond which a face is not used; the defaults of `Limits` if None.
+        lap: Called with a stage's name at its end: detect, align, quality, liveness, embed.
     """
 
     def __init__(
@@ -78,11 +78,11 @@ class Sampler:
         self._pad = pad
         self._limits = limits or Limits()
         self._lap = lap
-        self._measures = _is_measured(embedder.card.input)
+        self._measures_crop = _is_quality_crop(embedder.card.input)
         _keep_freed_memory()
 
-    def take(self, frame: UInt8Array) -> AlignedSample | Refused:
-        """Take a sample.
+    def take(self, frame: UInt8Array) -> AlignedSample | NoSample:
+        """Acquire a sample.
 
         Args:
             frame: Shape (H, W, 3), uint8, RGB.
@@ -94,17 +94,17 @@ class Sampler:
         self._lap("detect")
         face = largest(faces)
         if face is None:
-            return Refused(None, _NO_FACE)
+            return NoSample(None, _NO_FACE)
         try:
             crop = align(frame, face.landmarks, self._embedder.card.input)
             self._lap("align")
-            quality = assess(frame, face, others=faces, crop=crop if self._measures else None)
-            found = refusals(quality, self._limits)
+            quality = assess(frame, face, others=faces, crop=crop if self._measures_crop else None)
+            reasons = refusals(quality, self._limits)
             self._lap("quality")
-            if found:
-                return Refused(face, found[0])
+            if reasons:
+                return NoSample(face, reasons[0])
         except AcquisitionError as error:
-            return Refused(face, Refusal(error.reason, str(error), error.hint or "look at the camera"))
+            return NoSample(face, Refusal(error.reason, str(error), error.hint or "look at the camera"))
         presentation = None
         if self._pad is not None:
             presentation = self._pad.assess(frame, face)
@@ -115,11 +115,11 @@ class Sampler:
 
 
 def _keep_freed_memory() -> None:
-    """Have glibc keep what a frame frees for the next one.
+    """Make glibc keep freed memory for the next frame.
 
-    It gives free memory at its heap's end back to the kernel from 128 KiB on, and takes large blocks from the kernel
-    one by one; each frame would then pay for some 500 page faults. Freeing one large block raises both limits as well,
-    but not where the heap has room for it (mallopt(3), M_MMAP_THRESHOLD). Other allocators have no such call.
+    By default glibc returns more than 128 KiB of free memory at the end of its heap to the kernel, and maps each large
+    block separately; each frame would then cause about 500 page faults. Freeing one large block raises both limits
+    too, but not if the heap has room for it (mallopt(3), M_MMAP_THRESHOLD). Other allocators have no such call.
     """
     if sys.platform == "linux":
         mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
@@ -128,8 +128,8 @@ def _keep_freed_memory() -> None:
             mallopt(_M_TRIM_THRESHOLD, 2 * _KEPT_BYTES)
 
 
-def _is_measured(contract: InputContract) -> bool:
-    """Whether an embedder's crop is the one that quality is measured on, so that it is cut once."""
+def _is_quality_crop(contract: InputContract) -> bool:
+    """Check if quality can be measured on the embedder's own crop, so that only one crop is needed."""
     if contract.shape != (112, 112, 3):
         return False
     return bool(np.allclose(template_of(contract), ARCFACE_112, rtol=0, atol=1e-3))

@@ -1,4 +1,4 @@
-"""One person before the camera, followed from frame to frame; pure."""
+"""Tracking of one person from frame to frame, without I/O."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from edge_sdk.types import FloatArray
 from edge_sdk.vision.candidates import overlap
 from edge_sdk.vision.faces import Face
 
-#: Boxes of one face in frames that follow each other overlap more than this (intersection over union).
+#: Boxes of one face in consecutive frames overlap more than this (intersection over union).
 MIN_OVERLAP = 0.3
-#: So many frames without the face, and whoever comes next is somebody else.
+#: After more frames than this without the face, the next face counts as another person.
 MAX_MISSED = 3
 
 
 class Track:
-    """What was seen of one face so far.
+    """Samples of the face that is being tracked.
 
     Args:
-        alike: Cosine that two frames of one person reach with one another. Below it the face has changed, as
-            when a photograph is pushed before another person: what was gathered is dropped.
+        same_person_cosine: Cosine that two frames of one person reach. Below it the face has changed, for example
+            because a photograph is held in front of another person, and the earlier samples are dropped.
 
     Attributes:
-        samples: Of the face that is followed now.
-        answered: Whether it was let in already, and need not be asked about again.
+        samples: Samples of the tracked face.
+        answered: True after an accepted attempt; no further attempt is needed.
     """
 
-    def __init__(self, alike: float) -> None:
-        self._alike = alike
+    def __init__(self, same_person_cosine: float) -> None:
+        self._same_person_cosine = same_person_cosine
         self._face: Face | None = None
         self._missed = 0
         self._last: FloatArray | None = None
@@ -36,7 +36,7 @@ class Track:
         self.answered = False
 
     def follow(self, face: Face | None) -> None:
-        """Go on with the face of a new frame, None for a frame without; begin anew where it is another."""
+        """Update the track with the face of a new frame, or None; restart if it is another face."""
         if face is None:
             self._missed += 1
             if self._missed > MAX_MISSED:
@@ -46,13 +46,13 @@ class Track:
         else:
             self._face, self._missed = face, 0
 
-    def gather(self, sample: AlignedSample) -> None:
-        """Keep the sample of a new frame."""
+    def add(self, sample: AlignedSample) -> None:
+        """Add the sample of a new frame."""
         self.follow(sample.face)
         before = [kept.embedding for kept in self.samples]
         if self._last is not None and not before:
-            before = [self._last]  # who was asked about already
-        if any(float(embedding @ sample.embedding) < self._alike for embedding in before):
+            before = [self._last]  # sample of an earlier attempt
+        if any(float(embedding @ sample.embedding) < self._same_person_cosine for embedding in before):
             self._begin(sample.face)
         self.samples.append(sample)
         self._last = sample.embedding
@@ -64,16 +64,16 @@ class Track:
 
 
 def mean_direction(samples: list[AlignedSample]) -> FloatArray:
-    """The samples' common embedding, shape (D,), float32, length 1: one try's probe."""
+    """Compute the normalized mean of the samples' embeddings, shape (D,), float32: the probe of an attempt."""
     mean = np.mean([sample.embedding for sample in samples], axis=0, dtype=np.float64)
     return np.asarray(mean / np.linalg.norm(mean), np.float32)
 
 
 def bona_fide(samples: list[AlignedSample]) -> bool:
-    """Whether it is a person, by the mean over all frames that were judged."""
+    """Check for a bona fide presentation by the mean score of all frames with a score."""
     judged = [sample.presentation for sample in samples if sample.presentation is not None]
     return not judged or float(np.mean([p.score for p in judged])) >= max(p.threshold for p in judged)
 
 
-def _overlap(one: Face, other: Face) -> float:
-    return float(overlap(np.array(one.box), np.array([other.box]))[0])
+def _overlap(face: Face, other: Face) -> float:
+    return float(overlap(np.array(face.box), np.array([other.box]))[0])

@@ -18,7 +18,7 @@ from edge_sdk.errors import InputError
 from edge_sdk.model.landmark_template import ARCFACE_112
 from edge_sdk.model.model_file import ModelFile
 from edge_sdk.model.network_card import PRESENTATION_ATTACK_DETECTOR
-from edge_sdk.recognizer.sampling import Refused, Sampler
+from edge_sdk.recognizer.sampling import NoSample, Sampler
 from edge_sdk.runtime.backend_choice import open_backend
 from edge_sdk.runtime.network import Network
 from edge_sdk.types import Float64Array, UInt8Array
@@ -172,7 +172,7 @@ class DevicePath:
             self.laps.lap("embed")
         else:
             taken = self._sampler.take(frame)
-            if isinstance(taken, Refused):
+            if isinstance(taken, NoSample):
                 raise taken.refusal.error()
             embedding = taken.embedding
         if self.references is not None:

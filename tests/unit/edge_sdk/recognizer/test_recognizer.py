@@ -15,7 +15,7 @@ from edge_sdk.errors import AcquisitionError, InputError, ModelMismatchError
 from edge_sdk.gallery import AttemptPolicy, Decision, Gallery, InMemoryKey
 from edge_sdk.model.landmark_template import ARCFACE_112
 from edge_sdk.recognizer import Recognition, Recognizer
-from edge_sdk.recognizer.recognizer import SAME_PICTURE
+from edge_sdk.recognizer.recognizer import SAME_IMAGE
 from edge_sdk.runtime.backends.base import TensorInfo
 from edge_sdk.testing import FakeBackend
 from edge_sdk.types import UInt8Array
@@ -160,7 +160,7 @@ def test_one_frame_is_one_try(recognizer: Recognizer) -> None:
 
 
 def test_a_face_that_cannot_be_taken_is_no_try(recognizer: Recognizer) -> None:
-    assert said(recognizer.identify(frame(EMPTY))) == "retry stand before the camera (not counted)"
+    assert said(recognizer.identify(frame(EMPTY))) == "retry stand in front of the camera (not counted)"
     assert said(recognizer.identify(frame(FAR))) == "retry come closer (not counted)"
     assert failures(recognizer.gallery) == 0
 
@@ -225,10 +225,10 @@ def test_an_attack_is_not_enrolled(embedder: Embedder, gallery: Gallery) -> None
 
 def test_an_enrolment_takes_good_frames_and_says_what_is_wrong(recognizer: Recognizer) -> None:
     made = recognizer.enrol([frame(EMPTY), *several(BOB, 9)], "bob")
-    assert (made.templates, [one.reason for one in made.refused]) == (5, ["stand before the camera"])
+    assert (made.templates, [one.reason for one in made.refused]) == (5, ["stand in front of the camera"])
     with pytest.raises(AcquisitionError) as found:
         recognizer.enrol([frame(EVE), frame(FAR), frame(EMPTY)], "eve")
-    assert (found.value.reason, found.value.hint) == ("enrolment", "come closer; stand before the camera")
+    assert (found.value.reason, found.value.hint) == ("enrolment", "come closer; stand in front of the camera")
     assert [subject.name for subject in recognizer.gallery.subjects()] == ["ann", "bob"]
 
 
@@ -236,12 +236,12 @@ def test_the_same_picture_again_is_no_second_capture(recognizer: Recognizer, tmp
     """Copies of one file, or a camera that stands still: several captures are to say that it was no accident."""
     made = recognizer.enrol([*several(BOB, 2) * 2, frame(BOB, shift=2)], "bob")
     assert made.templates == 3
-    assert [(one.index, one.reason) for one in made.refused] == [(2, SAME_PICTURE), (3, SAME_PICTURE)]
+    assert [(one.index, one.reason) for one in made.refused] == [(2, SAME_IMAGE), (3, SAME_IMAGE)]
     for number in range(5):
         Image.fromarray(frame(EVE)).save(tmp_path / f"{number}.png")
     with FolderCamera(tmp_path) as camera, pytest.raises(AcquisitionError, match="found 1 of 5") as found:
         recognizer.enrol(frames(camera), "eve")
-    assert found.value.hint == SAME_PICTURE
+    assert found.value.hint == SAME_IMAGE
     assert [subject.name for subject in recognizer.gallery.subjects()] == ["ann", "bob"]
 
 

@@ -15,10 +15,10 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from edge_sdk.inference.card import InputContract
-from edge_sdk.inference.templates import ARCFACE_112
-from edge_sdk.perception.faces import Face
-from edge_sdk.perception.resize import resize
+from edge_sdk.model.card import InputContract
+from edge_sdk.model.landmark_template import ARCFACE_112
+from edge_sdk.vision.faces import Face
+from edge_sdk.vision.resize import resize_fast
 from edge_sdk.recognizer.sampling import Sampler
 
 # No large block is freed before: that alone would keep the heap.
@@ -29,7 +29,7 @@ points = np.array(ARCFACE_112) * 2 + (200, 100)
 
 class Detector:
     def detect(self, frame):
-        resize(frame, 240, 320)
+        resize_fast(frame, 240, 320)
         return (Face((200.0, 100.0, 224.0, 224.0), points, 0.9),)
 
 
