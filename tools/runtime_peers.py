@@ -57,7 +57,7 @@ class Sdk:
         backend = ClockedBackend(LiteRtBackend(file.data), self._add_time)
         self.versions = backend.runtime
         self._embedder = Embedder(backend, file.card, model_id=file.model_id)
-        network = open_network(detector).through(lambda network: ClockedNetwork(network, self._add_time))
+        network = open_network(detector).with_backend(lambda network: ClockedNetwork(network, self._add_time))
         self._detector = Detector(network)
         self._enrolled: list[tuple[np.ndarray, str]] = []
 

@@ -12,7 +12,7 @@ from edge_sdk.errors import ModelError
 from edge_sdk.model.card import InputContract
 from edge_sdk.model.golden import OTHER, SAME, GoldenVector, GoldenVectors, digest, smooth_field
 from edge_sdk.runtime.backends.litert import Kernels, LiteRtBackend
-from edge_sdk.runtime.golden_check import answers
+from edge_sdk.runtime.golden_check import golden_outputs
 
 VECTORS = 4
 CANDIDATES = 16
@@ -42,7 +42,7 @@ def golden_vectors(network: bytes, contract: InputContract, *, kernels: Kernels 
     """
     backend = LiteRtBackend(network, kernels=kernels)
     seeds = list(range(1, CANDIDATES + 1))
-    digests, found = answers(backend, contract, seeds)
+    digests, found = golden_outputs(backend, contract, seeds)
     chosen = most_different(found, VECTORS)
     vectors = tuple(
         GoldenVector(
@@ -89,7 +89,7 @@ def _other(
     """What another runtime may be off by, in LSB: by LiteRT's two kernels, on these inputs."""
     second: Kernels = "reference" if kernels == "xnnpack" else "xnnpack"
     try:
-        _, others = answers(LiteRtBackend(network, kernels=second), contract, list(seeds))
+        _, others = golden_outputs(LiteRtBackend(network, kernels=second), contract, list(seeds))
     except ModelError:  # reference kernels do not know every operator and type
         return LEAST_OTHER_LSB
     differ = np.abs(found.astype(np.float64) - others.astype(np.float64)).max()

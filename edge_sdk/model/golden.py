@@ -132,7 +132,7 @@ class GoldenVectors:
         return "of the largest value" if self.dtype == "float32" else "LSB"
 
     @property
-    def answers(self) -> NDArray[Any]:
+    def expected(self) -> NDArray[Any]:
         """Expected outputs: shape (n, D), in the output's dtype."""
         return np.stack([np.frombuffer(v.output, _DTYPES[self.dtype]) for v in self.vectors])
 
@@ -150,7 +150,7 @@ class GoldenVectors:
         Returns:
             Shape (n,), float64; infinite for an output with a value that is not finite.
         """
-        expected = self.answers.astype(np.float64)
+        expected = self.expected.astype(np.float64)
         off = np.abs(outputs.astype(np.float64) - expected).max(axis=1)
         if self.dtype == "float32":
             off = off / np.maximum(np.abs(expected).max(axis=1), np.finfo(np.float32).tiny)

@@ -1,1 +1,1 @@
-"""Run networks: backends, quantization and golden vectors."""
+"""Running of networks: backends, quantization and golden vectors."""

@@ -1,4 +1,4 @@
-"""Choose what runs a network: the delegate that was asked for where its answers are right, the CPU otherwise."""
+"""Choice of the backend: the requested delegate if its outputs are correct, otherwise the CPU."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ from edge_sdk.runtime.backends.base import Backend
 from edge_sdk.runtime.backends.litert import LiteRtBackend
 from edge_sdk.runtime.golden_check import check
 
-#: Opens a backend for a delegate, or for the CPU where that is None.
-Open = Callable[["str | Path | None"], Backend]
+#: Opens the backend for a delegate's library, or for the CPU if None.
+OpenBackend = Callable[["str | Path | None"], Backend]
 
 
 class BackendWarning(UserWarning):
-    """What ``BackendStatus`` says as well; a program that says it in its own voice, or decides nothing, ignores it."""
+    """Base class of warnings about the backend; ``BackendStatus`` contains the same facts."""
 
 
 class DelegateWarning(BackendWarning):
-    """The CPU runs in the place of a delegate that was asked for."""
+    """The CPU runs the network instead of the requested delegate."""
 
 
 class EvidenceWarning(BackendWarning):
-    """The card's thresholds were measured with other kernels than the ones that run."""
+    """The card's thresholds were measured with kernels other than the running ones."""
 
 
 @dataclass(frozen=True)
 class BackendStatus:
-    """What runs the network.
+    """Backend that runs the network, and how it was chosen.
 
     Args:
         runtime: Package and version, such as ``ai-edge-litert 2.3.0``.
         device: ``cpu``, or the delegate's library.
-        checked: What the golden vectors said, in words; empty where they were not asked.
-        fallback: Why it is not the delegate that was asked for; empty where nothing fell back.
-        advice: What to do about that, where it is known.
-        evidence: Where the card's thresholds were measured with other kernels: with which, and what runs here.
-            Their rates are then not this device's; empty where they are, or where nobody recorded it.
+        checked: Result of the golden vectors, in words; empty if they were not run.
+        fallback: Reason for not using the requested delegate; empty if there was no fallback.
+        advice: What to do about the fallback, if known.
+        evidence: Kernels with which the card's thresholds were measured, if they differ from the running ones: the
+            measured rates do not hold on this device. Empty if they are the same or were not recorded.
     """
 
     runtime: str
@@ -59,46 +59,49 @@ def open_backend(
     delegate: str | Path | None = None,
     options: Mapping[str, str] | None = None,
 ) -> tuple[Backend, BackendStatus]:
-    """Open a network; a delegate must answer the card's golden vectors first.
+    """Open a network on a delegate whose outputs match the card's golden vectors, otherwise on the CPU.
 
     Args:
-        data: The whole model file.
+        data: Content of the model file.
         card: Its card.
-        threads: Interpreter threads.
-        delegate: A delegate's library, or None for the CPU, which is not asked anything.
-        options: What to tell the delegate.
+        threads: Number of interpreter threads, 1 or more.
+        delegate: A delegate's library. None opens the CPU, without a check.
+        options: Options of the delegate.
 
     Returns:
-        The backend and what it is. Where the delegate is not used, ``DelegateWarning`` says why; where the card's
-        thresholds were measured with other kernels, ``EvidenceWarning`` does.
+        The backend and its status. ``DelegateWarning`` is issued if the delegate is not used, ``EvidenceWarning`` if
+        the card's thresholds were measured with other kernels.
 
     Raises:
         BackendUnavailableError: No interpreter is installed.
-        ModelError: The interpreter refuses the network, or neither the delegate nor the CPU is right.
+        ModelError: The interpreter rejects the network, or the outputs of both delegate and CPU are wrong.
     """
 
-    def opened(library: str | Path | None) -> Backend:
-        told = None if library is None else options
-        return LiteRtBackend(data, threads=threads, delegate=library, options=told)
+    def open_one(library: str | Path | None) -> Backend:
+        return LiteRtBackend(
+            data, threads=threads, delegate=library, options=None if library is None else options
+        )
 
-    return choose(opened, card, delegate)
+    return choose_backend(open_one, card, delegate)
 
 
-def choose(opened: Open, card: ModelCard, delegate: str | Path | None) -> tuple[Backend, BackendStatus]:
-    """The same with the backends behind a seam."""
-    backend, status = _chosen(opened, card, delegate)
-    evidence = measured_otherwise(card, backend.kernels)
+def choose_backend(
+    open_one: OpenBackend, card: ModelCard, delegate: str | Path | None
+) -> tuple[Backend, BackendStatus]:
+    """Choose as `open_backend` does, among backends from a given function."""
+    backend, status = _choose(open_one, card, delegate)
+    evidence = kernel_mismatch(card, backend.kernels)
     if evidence:
         warnings.warn(evidence, EvidenceWarning, stacklevel=4)
     return backend, replace(status, evidence=evidence)
 
 
-def measured_otherwise(card: ModelCard, kernels: str) -> str:
-    """Whether thresholds were measured with other kernels than those that run, in words; empty where not.
+def kernel_mismatch(card: ModelCard, kernels: str) -> str:
+    """Describe operating points that were measured with other kernels; empty if there are none.
 
     Args:
-        card: Whose operating points.
-        kernels: Of the backend.
+        card: Card with the operating points.
+        kernels: Kernels of the running backend.
     """
     others = sorted({point.kernels for point in card.operating_points} - {kernels, ""})
     if not others:
@@ -106,40 +109,49 @@ def measured_otherwise(card: ModelCard, kernels: str) -> str:
     return f"the card's thresholds were measured with {' and '.join(others)}, here {kernels} computes"
 
 
-def _chosen(opened: Open, card: ModelCard, delegate: str | Path | None) -> tuple[Backend, BackendStatus]:
+def _choose(
+    open_one: OpenBackend, card: ModelCard, delegate: str | Path | None
+) -> tuple[Backend, BackendStatus]:
     if delegate is None:
-        backend = opened(None)
+        backend = open_one(None)
         return backend, BackendStatus(backend.runtime, "cpu")
-    found, words, advice = _ask(opened, card, delegate)
-    if found is not None:
-        return found, BackendStatus(found.runtime, str(delegate), checked=words)
-    reason = f"{delegate}: {words.removeprefix(f'{delegate}: ')}"
+    checked, message, advice = _open_checked(open_one, card, delegate)
+    if checked is not None:
+        return checked, BackendStatus(checked.runtime, str(delegate), checked=message)
+    reason = f"{delegate}: {message.removeprefix(f'{delegate}: ')}"
     try:
-        found, words, _ = _ask(opened, card, None)
+        checked, message, _ = _open_checked(open_one, card, None)
     except ModelError as error:
         raise ModelError(
             f"{reason}; and the CPU does not run the file: {error}",
-            hint="mend the delegate, or give the file that was not compiled for it",
+            hint="repair the delegate, or use the file that was not compiled for it",
         ) from error
-    if found is None:
+    if checked is None:
         raise ModelError(
-            f"{reason}; and on the CPU {words}", hint="edge-sdk doctor says more; convert the model again"
+            f"{reason}; and on the CPU {message}",
+            hint="run edge-sdk doctor for details, and convert the model again",
         )
     warnings.warn(f"{reason}; the CPU runs the network in its place", DelegateWarning, stacklevel=5)
-    return found, BackendStatus(found.runtime, "cpu", checked=words, fallback=reason, advice=advice)
+    return checked, BackendStatus(checked.runtime, "cpu", checked=message, fallback=reason, advice=advice)
 
 
-def _ask(opened: Open, card: ModelCard, delegate: str | Path | None) -> tuple[Backend | None, str, str]:
-    """Open and ask: the backend, or None where it may not be used, the words for it, and what to do."""
+def _open_checked(
+    open_one: OpenBackend, card: ModelCard, delegate: str | Path | None
+) -> tuple[Backend | None, str, str]:
+    """Open a backend and check its outputs.
+
+    Returns:
+        The backend, or None if it must not be used; a message; and advice.
+    """
     if card.golden is None:
         if delegate is None:
-            return opened(None), "", ""
-        return None, "the model card has no golden vectors to hold it against", "convert the model again"
+            return open_one(None), "", ""
+        return None, "the model card has no golden vectors to check it", "convert the model again"
     try:
-        backend = opened(delegate)
-        found = check(backend, card.input, card.golden)
+        backend = open_one(delegate)
+        result = check(backend, card.input, card.golden)
     except ModelError as error:
         if delegate is None:
             raise
         return None, str(error), error.hint or ""
-    return (backend if found.right else None), found.found, ""
+    return (backend if result.right else None), result.message, ""

@@ -1,4 +1,4 @@
-"""Ask a backend the golden vectors, and say whether it computes what its file's maker computed."""
+"""Check of a backend against golden vectors: does it compute the same outputs as on the workstation?"""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from edge_sdk.runtime.quantization import make_encoder
 
 
 class GoldenVerdict(Enum):
-    """What golden vectors say of a backend."""
+    """Result of a check against golden vectors."""
 
     RIGHT = "right"
     CONSTANT = "constant"
@@ -28,35 +28,37 @@ class GoldenVerdict(Enum):
 
 @dataclass(frozen=True)
 class GoldenCheck:
-    """What was found.
+    """Result of a check against golden vectors, with a message.
 
     Args:
-        verdict: ``RIGHT`` where the backend may be relied on.
-        found: The same in words; no capital, no full stop.
+        verdict: ``RIGHT`` if the backend's outputs are correct.
+        message: Description of the result; no capital at the start, no full stop.
     """
 
     verdict: GoldenVerdict
-    found: str
+    message: str
 
     @property
     def right(self) -> bool:
-        """Whether every answer was within tolerance."""
+        """True if every output is within the tolerance."""
         return self.verdict is GoldenVerdict.RIGHT
 
 
-def answers(backend: Backend, contract: InputContract, seeds: list[int]) -> tuple[list[str], NDArray[Any]]:
+def golden_outputs(
+    backend: Backend, contract: InputContract, seeds: list[int]
+) -> tuple[list[str], NDArray[Any]]:
     """Run a backend on smooth fields.
 
     Args:
-        backend: What runs the network.
-        contract: Its input contract.
-        seeds: Which inputs.
+        backend: Backend of the network.
+        contract: Input contract of the network.
+        seeds: Seeds of the inputs.
 
     Returns:
         The SHA-256 of each input tensor, and the raw outputs: shape (n, D), in the output's dtype.
 
     Raises:
-        ModelContractError: The network is not what the contract says.
+        ModelContractError: The network does not match the contract.
         ModelError: The backend cannot run it.
     """
     encode = make_encoder(contract, backend.input)
@@ -70,38 +72,39 @@ def answers(backend: Backend, contract: InputContract, seeds: list[int]) -> tupl
 
 
 def check(backend: Backend, contract: InputContract, golden: GoldenVectors) -> GoldenCheck:
-    """Hold a backend against the golden vectors.
+    """Compare a backend's outputs with the golden vectors.
 
     Args:
-        backend: What runs the network; its runtime and kernels decide the tolerance.
+        backend: Backend of the network; its runtime and kernels determine the tolerance.
         contract: The card's input contract.
         golden: The card's golden vectors.
 
     Raises:
-        ModelContractError: The network is not what the contract says.
+        ModelContractError: The network does not match the contract.
         ModelError: The backend cannot run it.
     """
     if golden.generator != GENERATOR:
         return GoldenCheck(
             GoldenVerdict.UNKNOWN,
-            f"inputs of {golden.generator!r} cannot be drawn here ({GENERATOR} can); update edge-sdk",
+            f"inputs of {golden.generator!r} cannot be generated here, only {GENERATOR}; update edge-sdk",
         )
-    digests, found = answers(backend, contract, [vector.seed for vector in golden.vectors])
+    digests, outputs = golden_outputs(backend, contract, [vector.seed for vector in golden.vectors])
     if digests != [vector.input_sha256 for vector in golden.vectors]:
         return GoldenCheck(
             GoldenVerdict.OTHER_INPUT,
-            "the input tensor holds other values than on the machine that made the file",
+            "the input tensor differs from that on the machine that made the file",
         )
-    expected = golden.answers
-    if found.shape != expected.shape or found.dtype.name != golden.dtype:
+    expected = golden.expected
+    if outputs.shape != expected.shape or outputs.dtype.name != golden.dtype:
         return GoldenCheck(
             GoldenVerdict.OTHER_OUTPUT,
-            f"expected {expected.shape[1]} values of {golden.dtype}, found {found.shape[1]} of {found.dtype.name}",
+            f"expected {expected.shape[1]} values of {golden.dtype},"
+            f" found {outputs.shape[1]} of {outputs.dtype.name}",
         )
-    count = len(found)
-    if count > 1 and not (found != found[:1]).any():
+    count = len(outputs)
+    if count > 1 and not (outputs != outputs[:1]).any():
         return GoldenCheck(GoldenVerdict.CONSTANT, f"the same embedding for {count} different inputs")
-    off = golden.differences(found)
+    off = golden.differences(outputs)
     allowed = golden.allowed(backend.runtime, backend.kernels)
     worst = int(off.argmax())
     at_most = f"off by {off[worst]:.4g}, allowed {allowed:.4g} {golden.unit}"

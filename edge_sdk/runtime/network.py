@@ -1,4 +1,4 @@
-"""A network with several named outputs: one image in, float arrays out, all of them or what is asked for."""
+"""Network with several named outputs: one image in, float arrays out."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from edge_sdk.types import FloatArray, UInt8Array
 
 @dataclass(frozen=True, eq=False)
 class Output:
-    """One output as the network left it.
+    """One output tensor of a network.
 
     Args:
-        values: Shape (1, rows, ...), float, or integers of real value ``scale * (values - zero_point)``.
-        scale: Quantization scale, 0 where the values are real.
+        values: Shape (1, rows, ...); float, or integers with the real value ``scale * (values - zero_point)``.
+        scale: Quantization scale, 0 for a float tensor.
         zero_point: Quantization zero point.
     """
 
@@ -34,7 +34,14 @@ class Output:
     zero_point: int = 0
 
     def real(self, rows: NDArray[np.intp] | None = None) -> FloatArray:
-        """A new array: all in the output's own shape, or some rows alone, shape (n, ...); float32."""
+        """Dequantize the output, or some of its rows.
+
+        Args:
+            rows: Indices of rows; None dequantizes all.
+
+        Returns:
+            A new float32 array: the output's shape, or (n, ...) for n rows.
+        """
         chosen = self.values if rows is None else self.values[0].take(rows, axis=0)
         values: FloatArray = chosen.astype(np.float32)
         if self.scale > 0:
@@ -43,9 +50,10 @@ class Output:
         return values
 
     def may_reach(self, least: float) -> NDArray[np.bool_]:
-        """Which rows may be at or above a value, of an output of one value a row; what is a step or two below may be too.
+        """Select the rows that may be at or above a value, for an output with one value per row.
 
-        What the network left is compared, so that the many rows below are never turned to real numbers.
+        The raw values are compared, so that the many rows below need no dequantization. Rows up to two quantization
+        steps below the value may be selected too.
 
         Returns:
             Shape (rows,).
@@ -56,7 +64,7 @@ class Output:
 
 
 class _Outputs(Mapping[str, Output]):
-    """A network's outputs, each copied when it is asked for."""
+    """Outputs of a network; each is copied on access."""
 
     def __init__(self, backend: NetworkBackend, names: tuple[str, ...]) -> None:
         self._backend = backend
@@ -75,22 +83,22 @@ class _Outputs(Mapping[str, Output]):
 
 
 class Network:
-    """Runs an auxiliary network, such as a detector, with what its card says.
+    """Runs an auxiliary network, such as a detector, by its card.
 
     Not thread-safe: one network owns one interpreter.
 
     Args:
-        backend: What runs it, such as ``LiteRtNetwork`` or ``FakeNetwork``.
-        card: Its card.
+        backend: Backend that runs the network, such as ``LiteRtNetwork`` or ``FakeNetwork``.
+        card: The network's card.
 
     Raises:
-        ModelContractError: The network is not what its card says.
+        ModelContractError: The network does not match its card.
     """
 
     def __init__(self, backend: NetworkBackend, card: NetworkCard) -> None:
         if len(backend.outputs) != len(card.outputs):
             raise ModelContractError(
-                f"expected {len(card.outputs)} outputs, as the card says, found {len(backend.outputs)}"
+                f"expected {len(card.outputs)} outputs, as stated in the card, found {len(backend.outputs)}"
             )
         self.card = card
         self._backend = backend
@@ -99,17 +107,17 @@ class Network:
 
     @classmethod
     def open(cls, path: str | Path, *, task: str, sha256: str | None = None, threads: int = 1) -> Network:
-        """Open a file that ``edge-convert auxiliary`` made.
+        """Open a file from ``edge-convert auxiliary``.
 
         Args:
-            path: The .tflite with its network card inside.
-            task: What it must be for, as ``NetworkCard.task`` says it.
-            sha256: The digest it must have, hex; checked before anything is parsed.
-            threads: Interpreter threads.
+            path: A .tflite with a network card.
+            task: Required task, one of ``network_card.TASKS``.
+            sha256: Expected digest, hex; checked before anything is parsed. None skips the check.
+            threads: Number of interpreter threads, 1 or more.
 
         Raises:
-            ModelError: The file is missing, altered, not a model, or the interpreter refuses it.
-            ModelCardError: No network card inside, a malformed one, or one for another task.
+            ModelError: The file is missing, altered or not a model, or the interpreter rejects it.
+            ModelCardError: The file has no network card, a malformed one, or one for another task.
             ModelContractError: The network contradicts its card.
             BackendUnavailableError: No interpreter is installed.
         """
@@ -122,8 +130,8 @@ class Network:
 
         return cls(LiteRtNetwork(file.data, threads=threads), card)
 
-    def through(self, wrap: Callable[[NetworkBackend], NetworkBackend]) -> Network:
-        """The same network with something around its backend, such as a clock."""
+    def with_backend(self, wrap: Callable[[NetworkBackend], NetworkBackend]) -> Network:
+        """Return the same network with a wrapper around its backend, such as a clock."""
         return Network(wrap(self._backend), self.card)
 
     @property
@@ -133,10 +141,10 @@ class Network:
         return {name: info.shape for name, info in zip(self.card.outputs, outputs, strict=True)}
 
     def run(self, image: UInt8Array) -> dict[str, FloatArray]:
-        """Run the network on one image of its own size.
+        """Run the network on one image of its input size.
 
         Args:
-            image: Shape (H, W, 3), uint8, RGB, H and W as the card says.
+            image: Shape (H, W, 3), uint8, RGB; the card's height and width.
 
         Returns:
             Each output by name, float32, in its own shape; new arrays.
@@ -144,10 +152,13 @@ class Network:
         return {name: output.real() for name, output in self.read(image).items()}
 
     def read(self, image: UInt8Array) -> Mapping[str, Output]:
-        """Run the network as ``run`` does, and copy an output only when it is asked for.
+        """Run the network; copy and dequantize outputs only on access.
+
+        Args:
+            image: Shape (H, W, 3), uint8, RGB; the card's height and width.
 
         Returns:
-            Each output by name; good until the next run, what was taken from it for ever.
+            Outputs by name. The mapping is valid until the next run; an ``Output`` taken from it stays valid.
         """
         self._encode(image, self._backend.input_view())
         self._backend.invoke()

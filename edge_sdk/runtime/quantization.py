@@ -1,4 +1,4 @@
-"""From pixels to the network's input tensor and from its output tensor to a unit embedding.
+"""Conversion of pixels to the network's input tensor, and of its output tensor to a unit embedding.
 
 Affine quantization as in Jacob et al. 2018 (arXiv:1712.05877): real = scale * (q - zero_point).
 """
@@ -21,22 +21,22 @@ from edge_sdk.types import FloatArray, UInt8Array
 Encoder = Callable[[UInt8Array, "NDArray[Any]"], None]
 
 _PIXELS = np.arange(256)
-# Quantized inputs are asked for with half steps rounded down: (p - 127.5) / 128 at scale 1/128 puts
-# every pixel value exactly between two steps, and this way 256 pixel values keep 256 codes.
+# Half steps are rounded down: (p - 127.5) / 128 at scale 1/128 is exactly between two steps for every pixel value,
+# and with this rounding 256 pixel values keep 256 codes.
 _TIE = 0.5 + 1e-4
-# numpy looks up through 64-bit indices: for a whole image at once they would be eight copies of it.
+# numpy converts indices to 64 bits, eight times the size of a whole image; this many rows are looked up at a time.
 _ROWS = 16
 
 
 def real_table(contract: InputContract) -> FloatArray:
-    """The real value of each pixel value: shape (256, C), float32."""
+    """Compute the real value of each pixel value: shape (256, C), float32."""
     mean = np.asarray(contract.mean, np.float64)
     scale = np.asarray(contract.scale, np.float64)
     return ((_PIXELS[:, None] - mean) / scale).astype(np.float32)
 
 
 def code_table(contract: InputContract, tensor: TensorInfo) -> NDArray[Any]:
-    """The input tensor's value for each pixel value: shape (256, C), in the tensor's dtype."""
+    """Compute the input tensor's value for each pixel value: shape (256, C), in the tensor's dtype."""
     real = real_table(contract)
     if tensor.dtype == np.float32:
         return real
@@ -50,14 +50,14 @@ def code_table(contract: InputContract, tensor: TensorInfo) -> NDArray[Any]:
 
 
 def make_encoder(contract: InputContract, tensor: TensorInfo) -> Encoder:
-    """Choose the cheapest exact way from pixels to the input tensor.
+    """Choose the fastest exact conversion from pixels to the input tensor.
 
-    One bit flip where int8 codes are pixel - 128, one cast where they are the pixels, one table lookup
-    otherwise; never a float image on the way to an integer tensor. Whatever is chosen writes what the
-    table says, bit for bit.
+    It is one bit flip if int8 codes are pixel - 128, one cast if the codes are the pixels, otherwise one table lookup.
+    An integer tensor is never computed through a float image. Every conversion gives the values of the table, bit
+    for bit.
 
     Raises:
-        ModelContractError: The tensor is not what the contract says.
+        ModelContractError: The tensor does not match the contract.
     """
     if tensor.shape != (1, *contract.shape):
         raise ModelContractError(
@@ -76,7 +76,7 @@ def make_encoder(contract: InputContract, tensor: TensorInfo) -> Encoder:
 
 
 def _arithmetic(mean: np.float32, scale: np.float32, reverse: bool) -> Encoder:
-    """Into a float tensor two vector operations are three times faster than a lookup; chosen where exact."""
+    """Encode a float tensor in two vector operations, three times faster than a lookup; used only if exact."""
 
     def shift_and_scale(face: UInt8Array, view: NDArray[Any]) -> None:
         np.subtract(face[..., ::-1] if reverse else face, mean, out=view[0], dtype=np.float32)
@@ -104,7 +104,7 @@ def _one_table(table: NDArray[Any], reverse: bool) -> Encoder:
         return cast
 
     def look_up(face: UInt8Array, view: NDArray[Any]) -> None:
-        # "wrap" never wraps here (uint8 indices into 256 entries); it only spares take its buffer.
+        # Indices are never out of range (uint8 into 256 entries); mode "wrap" avoids a buffer in np.take.
         for top in range(0, len(face), _ROWS):
             rows = slice(top, top + _ROWS)
             np.take(table, ordered(face[rows]), out=view[0, rows], mode="wrap")
@@ -126,11 +126,11 @@ def _table_per_channel(table: NDArray[Any], reverse: bool) -> Encoder:
 
 
 def unit_embedding(raw: NDArray[Any], zero_point: int) -> FloatArray:
-    """Turn the output tensor into a unit embedding; the quantization scale cancels.
+    """Convert the output tensor to a unit embedding; the quantization scale cancels out.
 
     Args:
         raw: The output tensor, any shape with D elements, float or integer.
-        zero_point: Of the tensor, 0 where it is float.
+        zero_point: Quantization zero point of the tensor, 0 for a float tensor.
 
     Returns:
         Shape (D,), float32, L2 norm 1 within 1e-5.
@@ -138,9 +138,9 @@ def unit_embedding(raw: NDArray[Any], zero_point: int) -> FloatArray:
     Raises:
         InputError: The output is all zero or not finite, so it has no direction.
     """
-    # A new array: the tensor's memory belongs to the interpreter and changes at the next invoke.
+    # Copy, because the tensor's memory belongs to the interpreter and changes at the next invoke.
     embedding = raw.reshape(-1).astype(np.float32)
-    # Who keeps the error below keeps this frame, and the interpreter refuses to run while its memory is held.
+    # The traceback of the error below keeps this frame, and the interpreter does not run while its memory is referenced.
     del raw
     if zero_point:
         embedding -= np.float32(zero_point)
@@ -148,7 +148,7 @@ def unit_embedding(raw: NDArray[Any], zero_point: int) -> FloatArray:
     if not 0 < norm < math.inf:
         raise InputError(
             f"expected an embedding with a direction, found norm {norm}",
-            hint="the network answers nothing for this image; check the input contract",
+            hint="the network's output is empty for this image; check the input contract",
         )
     embedding /= np.float32(norm)
     return embedding

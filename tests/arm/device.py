@@ -17,7 +17,7 @@ import numpy as np
 from edge_sdk import Embedder, Gallery, KeyFile
 from edge_sdk.model.model_file import ModelFile
 from edge_sdk.runtime.backends.litert import LiteRtBackend
-from edge_sdk.runtime.golden_check import answers, check
+from edge_sdk.runtime.golden_check import check, golden_outputs
 
 THRESHOLD = 0.6
 
@@ -26,7 +26,7 @@ def main(folder: Path, model: Path, images: Path, *gallery: str) -> dict[str, An
     """The whole way of a device: load, check, embed, enrol, identify."""
     file = ModelFile.open(model)
     backend = LiteRtBackend(file.data)
-    _, raw = answers(backend, file.card.input, [1, 2, 3])
+    _, raw = golden_outputs(backend, file.card.input, [1, 2, 3])
     assert file.card.golden is not None
     golden = check(backend, file.card.input, file.card.golden)
     embedder = Embedder.open(model)
@@ -47,7 +47,7 @@ def main(folder: Path, model: Path, images: Path, *gallery: str) -> dict[str, An
     return {
         "machine": platform.machine(),
         "runtime": backend.runtime,
-        "golden": golden.found,
+        "golden": golden.message,
         "right": golden.right,
         "raw_sha256": hashlib.sha256(raw.tobytes()).hexdigest(),
         "embeddings": embeddings.astype(float).tolist(),

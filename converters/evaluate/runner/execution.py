@@ -105,7 +105,7 @@ class Execution:
         golden = check(self.backend(network), card.input, card.golden)
         if not golden.right:
             raise ModelError(
-                f"{self.delegate}: {golden.found}",
+                f"{self.delegate}: {golden.message}",
                 hint="a device would not use it either; edge-sdk doctor shows details",
             )
-        return (f"golden vectors through the delegate: {golden.found}",)
+        return (f"golden vectors through the delegate: {golden.message}",)

@@ -143,10 +143,10 @@ class DevicePath:
         self._faces: _WithStandIn | None = None
         if detector is not None:
             self._faces = _WithStandIn(
-                Detector(open_network(detector).through(lambda one: ClockedNetwork(one, laps.invoked)))
+                Detector(open_network(detector).with_backend(lambda one: ClockedNetwork(one, laps.invoked)))
             )
             networks = [
-                Network.open(path, task=PRESENTATION_ATTACK_DETECTOR).through(
+                Network.open(path, task=PRESENTATION_ATTACK_DETECTOR).with_backend(
                     lambda one: ClockedNetwork(one, laps.invoked)
                 )
                 for path in pad

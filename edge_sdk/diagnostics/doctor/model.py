@@ -12,7 +12,7 @@ from pathlib import Path
 from edge_sdk.diagnostics.doctor.finding import Finding, fail, ok, warn
 from edge_sdk.errors import EdgeSdkError
 from edge_sdk.model.model_file import ModelFile
-from edge_sdk.runtime.backend_choice import measured_otherwise
+from edge_sdk.runtime.backend_choice import kernel_mismatch
 from edge_sdk.runtime.backends.delegates import delegate_name
 from edge_sdk.runtime.backends.litert import LiteRtBackend
 from edge_sdk.runtime.golden_check import check
@@ -48,7 +48,7 @@ def check_model(
         )
     # With delegates to try, it is they that are meant to decide.
     for kernels in [delegate_name(library) for library in delegates] or ["xnnpack"]:
-        if evidence := measured_otherwise(card, kernels):
+        if evidence := kernel_mismatch(card, kernels):
             yield warn(
                 "operating points",
                 evidence,

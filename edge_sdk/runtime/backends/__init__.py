@@ -1,1 +1,1 @@
-"""One seam, one module for each runtime."""
+"""Backend protocols, and one module for each runtime."""

@@ -1,4 +1,4 @@
-"""The seam between the SDK and whatever runs a network."""
+"""Protocols of backends, which run networks for the SDK."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class TensorInfo:
-    """One tensor at the network's edge.
+    """Shape, dtype and quantization of an input or output tensor.
 
     Args:
-        shape: Such as (1, 112, 112, 3).
-        dtype: Of the elements.
-        scale: Quantization scale, 0 where the tensor is float.
-        zero_point: Quantization zero point, 0 where the tensor is float.
+        shape: Shape, such as (1, 112, 112, 3).
+        dtype: Data type of the elements.
+        scale: Quantization scale, 0 for a float tensor.
+        zero_point: Quantization zero point, 0 for a float tensor.
     """
 
     shape: tuple[int, ...]
@@ -29,9 +29,9 @@ class TensorInfo:
 class Backend(Protocol):
     """Runs a network with one input and one output.
 
-    The views are into the runtime's own memory. They must not be kept across ``invoke``. ``runtime`` is
-    package and version, such as ``ai-edge-litert 2.3.0``; ``kernels`` is what computes in it: ``xnnpack``,
-    ``reference``, or a delegate's library without its folder. Two backends with both alike answer alike.
+    The views are into the runtime's own memory and must not be kept across ``invoke``. ``runtime`` is a package and
+    its version, such as ``ai-edge-litert 2.3.0``. ``kernels`` is ``xnnpack``, ``reference``, or the file name of a
+    delegate's library. Two backends with the same runtime and kernels compute the same outputs.
     """
 
     runtime: str
@@ -40,29 +40,29 @@ class Backend(Protocol):
     output: TensorInfo
 
     def input_view(self) -> NDArray[Any]:
-        """The input tensor's memory, to be written."""
+        """Return the memory of the input tensor, to be written."""
 
     def invoke(self) -> None:
-        """Run the network on what the input view holds."""
+        """Run the network on the content of the input view."""
 
     def output_view(self) -> NDArray[Any]:
-        """The output tensor's memory, to be read before the next invoke."""
+        """Return the memory of the output tensor, valid until the next ``invoke``."""
 
 
 class NetworkBackend(Protocol):
     """Runs a network with one input and several outputs, such as a detector.
 
-    The views are into the runtime's own memory. They must not be kept across ``invoke``.
+    The views are into the runtime's own memory and must not be kept across ``invoke``.
     """
 
     input: TensorInfo
     outputs: tuple[TensorInfo, ...]
 
     def input_view(self) -> NDArray[Any]:
-        """The input tensor's memory, to be written."""
+        """Return the memory of the input tensor, to be written."""
 
     def invoke(self) -> None:
-        """Run the network on what the input view holds."""
+        """Run the network on the content of the input view."""
 
     def output_view(self, position: int) -> NDArray[Any]:
-        """An output tensor's memory, to be read before the next invoke."""
+        """Return the memory of one output tensor, valid until the next ``invoke``."""

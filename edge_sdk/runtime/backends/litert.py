@@ -1,4 +1,4 @@
-"""LiteRT (ai-edge-litert) as the backend; tflite-runtime where that is what is installed."""
+"""Backends on LiteRT (ai-edge-litert), or on tflite-runtime if only that is installed."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from edge_sdk.errors import BackendUnavailableError, InputError, ModelContractEr
 from edge_sdk.runtime.backends.base import TensorInfo
 from edge_sdk.runtime.backends.delegates import delegate_name, load_delegate
 
-#: XNNPACK where it takes the network; LiteRT's plain reference kernels, which tflite-micro shares; its own
-#: optimized kernels without XNNPACK.
+#: ``xnnpack``: XNNPACK for the operators that it supports. ``reference``: LiteRT's plain reference kernels, as in
+#: tflite-micro. ``own``: LiteRT's optimized kernels without XNNPACK.
 Kernels = Literal["xnnpack", "reference", "own"]
 _RESOLVERS = {"reference": "BUILTIN_REF", "own": "BUILTIN_WITHOUT_DEFAULT_DELEGATES"}
 
@@ -24,10 +24,10 @@ _MODULES = ("ai_edge_litert.interpreter", "tflite_runtime.interpreter")
 
 
 def load_interpreter_class() -> Any:
-    """The first interpreter class that imports.
+    """Import the first available interpreter class.
 
     Raises:
-        BackendUnavailableError: None is installed.
+        BackendUnavailableError: No interpreter is installed.
     """
     for module in _MODULES:
         try:
@@ -38,7 +38,7 @@ def load_interpreter_class() -> Any:
 
 
 def runtime_name(interpreter_class: Any) -> str:
-    """The package an interpreter comes from and its version, such as ``ai-edge-litert 2.3.0``."""
+    """Name the package of an interpreter and its version, such as ``ai-edge-litert 2.3.0``."""
     package = interpreter_class.__module__.split(".")[0].replace("_", "-")
     try:
         return f"{package} {version(package)}"
@@ -47,20 +47,20 @@ def runtime_name(interpreter_class: Any) -> str:
 
 
 class LiteRtBackend:
-    """A network in a LiteRT interpreter.
+    """Network with one input and one output in a LiteRT interpreter.
 
     Args:
-        data: A whole .tflite; an appended archive does no harm.
-        threads: Interpreter threads, 1 or more.
-        kernels: Which of its own kernels.
-        delegate: A shared library that takes what it can of the network; ``delegates.load_delegate``.
-        options: What to tell the delegate.
+        data: Content of a .tflite, with or without an appended archive.
+        threads: Number of interpreter threads, 1 or more.
+        kernels: Kernels of the interpreter.
+        delegate: Shared library that runs the parts of the network it supports; see ``delegates.load_delegate``.
+        options: Options of the delegate.
 
     Raises:
         BackendUnavailableError: No interpreter is installed, or the delegate cannot be loaded.
-        InputError: Fewer than one thread.
-        ModelError: The interpreter refuses the network.
-        ModelContractError: Not exactly one input and one output, or dynamic shapes.
+        InputError: The number of threads is below 1.
+        ModelError: The interpreter rejects the network.
+        ModelContractError: The network has not exactly one input and one output, or has dynamic shapes.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class LiteRtBackend:
         delegate: str | Path | None = None,
         options: Mapping[str, str] | None = None,
     ) -> None:
-        self._interpreter = _open(data, threads, kernels=kernels, delegate=delegate, told=options)
+        self._interpreter = _open(data, threads, kernels=kernels, delegate=delegate, options=options)
         self.runtime = runtime_name(type(self._interpreter))
         self.kernels: str = kernels if delegate is None else delegate_name(delegate, options)
         inputs = self._interpreter.get_input_details()
@@ -87,36 +87,36 @@ class LiteRtBackend:
         self._output = self._interpreter.tensor(outputs[0]["index"])
 
     def input_view(self) -> NDArray[Any]:
-        """The input tensor's memory, to be written."""
+        """Return the memory of the input tensor, to be written."""
         view: NDArray[Any] = self._input()
         return view
 
     def output_view(self) -> NDArray[Any]:
-        """The output tensor's memory, to be read before the next invoke."""
+        """Return the memory of the output tensor, valid until the next ``invoke``."""
         view: NDArray[Any] = self._output()
         return view
 
     def invoke(self) -> None:
-        """Run the network on what the input view holds.
+        """Run the network on the content of the input view.
 
         Raises:
-            ModelError: The interpreter cannot run it, or a view of its memory is still held.
+            ModelError: The interpreter cannot run the network, or a view of its memory is still referenced.
         """
         _invoke(self._interpreter)
 
 
 class LiteRtNetwork:
-    """A network with one input and several outputs in a LiteRT interpreter.
+    """Network with one input and several outputs in a LiteRT interpreter.
 
     Args:
-        data: A whole .tflite; an appended archive does no harm.
-        threads: Interpreter threads, 1 or more.
+        data: Content of a .tflite, with or without an appended archive.
+        threads: Number of interpreter threads, 1 or more.
 
     Raises:
         BackendUnavailableError: No interpreter is installed.
-        InputError: Fewer than one thread.
-        ModelError: The interpreter refuses the network.
-        ModelContractError: Not exactly one input, or dynamic shapes.
+        InputError: The number of threads is below 1.
+        ModelError: The interpreter rejects the network.
+        ModelContractError: The network has not exactly one input, or has dynamic shapes.
     """
 
     def __init__(self, data: bytes, *, threads: int = 1) -> None:
@@ -131,20 +131,20 @@ class LiteRtNetwork:
         self._outputs = [self._interpreter.tensor(detail["index"]) for detail in outputs]
 
     def input_view(self) -> NDArray[Any]:
-        """The input tensor's memory, to be written."""
+        """Return the memory of the input tensor, to be written."""
         view: NDArray[Any] = self._input()
         return view
 
     def output_view(self, position: int) -> NDArray[Any]:
-        """An output tensor's memory, to be read before the next invoke."""
+        """Return the memory of one output tensor, valid until the next ``invoke``."""
         view: NDArray[Any] = self._outputs[position]()
         return view
 
     def invoke(self) -> None:
-        """Run the network on what the input view holds.
+        """Run the network on the content of the input view.
 
         Raises:
-            ModelError: The interpreter cannot run it, or a view of its memory is still held.
+            ModelError: The interpreter cannot run the network, or a view of its memory is still referenced.
         """
         _invoke(self._interpreter)
 
@@ -155,22 +155,22 @@ def _open(
     *,
     kernels: Kernels = "xnnpack",
     delegate: str | Path | None = None,
-    told: Mapping[str, str] | None = None,
+    options: Mapping[str, str] | None = None,
 ) -> Any:
-    """An interpreter whose tensors are allocated."""
+    """Create an interpreter and allocate its tensors."""
     if not isinstance(threads, int) or threads < 1:
         raise InputError(f"expected 1 or more interpreter threads, found {threads!r}")
     interpreter_class = load_interpreter_class()
     module = interpreter_class.__module__
-    options: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
     if kernels != "xnnpack":
-        options["experimental_op_resolver_type"] = getattr(
+        settings["experimental_op_resolver_type"] = getattr(
             importlib.import_module(module).OpResolverType, _RESOLVERS[kernels]
         )
     if delegate is not None:
-        options["experimental_delegates"] = [load_delegate(delegate, module, told)]
+        settings["experimental_delegates"] = [load_delegate(delegate, module, options)]
     try:
-        interpreter = interpreter_class(model_content=data, num_threads=threads, **options)
+        interpreter = interpreter_class(model_content=data, num_threads=threads, **settings)
         interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
         raise ModelError(f"the interpreter refuses the network: {' '.join(str(error).split())}") from error
@@ -178,14 +178,14 @@ def _open(
 
 
 def partitions_taken(data: bytes, delegate: str | Path, options: Mapping[str, str] | None = None) -> int:
-    """How many stretches of a network a delegate takes for itself; 0 where the CPU is left to do all of it.
+    """Count the partitions of a network that a delegate takes; 0 if the CPU runs all of it.
 
     Raises:
         BackendUnavailableError: No interpreter is installed, or the delegate cannot be loaded.
-        ModelError: The interpreter refuses the network.
+        ModelError: The interpreter rejects the network.
     """
-    interpreter = _open(data, 1, kernels="own", delegate=delegate, told=options)
-    # There is no public way to ask; XNNPACK, which would show up alike, is off.
+    interpreter = _open(data, 1, kernels="own", delegate=delegate, options=options)
+    # There is no public way to count them. XNNPACK, whose partitions have the same name, is off.
     return sum(detail["op_name"] == "DELEGATE" for detail in interpreter._get_ops_details())
 
 
@@ -197,11 +197,11 @@ def _invoke(interpreter: Any) -> None:
 
 
 def tensor_info(detail: dict[str, Any]) -> TensorInfo:
-    """An interpreter's own description of a tensor; raises ModelContractError where it is dynamic."""
+    """Read an interpreter's description of a tensor; raises ModelContractError for a dynamic shape."""
     if -1 in detail.get("shape_signature", ()):
         raise ModelContractError(
             f"expected static shapes, found {list(detail['shape_signature'])} at {detail['name']!r}",
-            hint="edge-convert convert makes a static file of it",
+            hint="convert it with edge-convert convert, which gives static shapes",
         )
     scale, zero_point = detail["quantization"]
     return TensorInfo(

@@ -68,7 +68,7 @@ def test_the_runtime_that_made_them_answers_exactly(integer: bool) -> None:
     vectors = golden_vectors(network, contract())
     found = check(LiteRtBackend(network), contract(), vectors)
     assert found.right
-    assert found.found == "4 of 4 answers exact"
+    assert found.message == "4 of 4 answers exact"
     assert vectors.runtime.startswith("ai-edge-litert ")
     assert vectors.dtype == ("int8" if integer else "float32")
     assert len({vector.output for vector in vectors.vectors}) == 4
@@ -96,7 +96,7 @@ def test_the_tolerance_of_other_kernels_covers_what_they_really_differ_by() -> N
     network = make_int8(float_network, shipped("cpu_int8"), statistics, networks.CONTRACT, crops)
     vectors = golden_vectors(network, networks.CONTRACT)
     assert check(LiteRtBackend(network, kernels="reference"), networks.CONTRACT, vectors).right
-    assert check(LiteRtBackend(network), networks.CONTRACT, vectors).found == "4 of 4 answers exact"
+    assert check(LiteRtBackend(network), networks.CONTRACT, vectors).message == "4 of 4 answers exact"
 
 
 def fake(
@@ -117,7 +117,7 @@ def test_the_same_embedding_for_every_input_is_wrong_whatever_the_tolerance() ->
     vectors = replace(golden(), tolerance={"same": 255.0, "other": 255.0})
     found = check(fake(lambda output, _: np.full_like(output, 7)), contract(), vectors)
     assert found.verdict is GoldenVerdict.CONSTANT
-    assert found.found == "the same embedding for 4 different inputs"
+    assert found.message == "the same embedding for 4 different inputs"
 
 
 @pytest.mark.parametrize(
@@ -143,10 +143,10 @@ def test_one_lsb_is_wrong_for_the_same_runtime_and_right_for_another() -> None:
     vectors = golden()
     another = check(fake(nudge), contract(), vectors)
     assert another.right
-    assert another.found == f"4 of 4 answers right, off by 1, allowed {vectors.tolerance['other']:g} LSB"
+    assert another.message == f"4 of 4 answers right, off by 1, allowed {vectors.tolerance['other']:g} LSB"
     same = check(fake(nudge, runtime=vectors.runtime), contract(), vectors)
     assert same.verdict is GoldenVerdict.OFF
-    assert same.found == "4 of 4 answers are wrong: off by 1, allowed 0 LSB"
+    assert same.message == "4 of 4 answers are wrong: off by 1, allowed 0 LSB"
 
 
 @pytest.mark.parametrize(("share", "right"), [(1e-3, True), (0.1, False), (np.nan, False), (np.inf, False)])
@@ -169,14 +169,14 @@ def test_another_network_under_the_same_card_is_noticed() -> None:
     assert not check(LiteRtBackend(build_network(seed=1)), contract(), golden()).right
     found = check(LiteRtBackend(build_network(dimension=16)), contract(), golden())
     assert found.verdict is GoldenVerdict.OTHER_OUTPUT
-    assert found.found == "expected 32 values of int8, found 16 of int8"
+    assert found.message == "expected 32 values of int8, found 16 of int8"
 
 
 def test_inputs_that_only_a_newer_device_can_draw_say_so() -> None:
     vectors = replace(golden(), generator="smooth-fields/2")
     found = check(LiteRtBackend(build_network()), contract(), vectors)
     assert found.verdict is GoldenVerdict.UNKNOWN
-    assert "update edge-sdk" in found.found
+    assert "update edge-sdk" in found.message
 
 
 def test_the_chosen_answers_are_the_ones_far_apart() -> None:

@@ -228,7 +228,10 @@ def test_an_enrolment_takes_good_frames_and_says_what_is_wrong(recognizer: Recog
     assert (made.templates, [one.reason for one in made.refused]) == (5, ["stand in front of the camera"])
     with pytest.raises(AcquisitionError) as found:
         recognizer.enrol([frame(EVE), frame(FAR), frame(EMPTY)], "eve")
-    assert (found.value.reason, found.value.hint) == ("enrolment", "come closer; stand in front of the camera")
+    assert (found.value.reason, found.value.hint) == (
+        "enrolment",
+        "come closer; stand in front of the camera",
+    )
     assert [subject.name for subject in recognizer.gallery.subjects()] == ["ann", "bob"]
 
 

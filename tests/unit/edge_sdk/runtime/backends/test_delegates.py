@@ -13,7 +13,7 @@ from edge_sdk import Embedder
 from edge_sdk.errors import BackendUnavailableError, ModelError
 from edge_sdk.model.card import ModelCard
 from edge_sdk.model.model_file import ModelFile
-from edge_sdk.runtime.backend_choice import DelegateWarning, choose
+from edge_sdk.runtime.backend_choice import DelegateWarning, choose_backend
 from edge_sdk.runtime.backends.base import Backend
 from edge_sdk.runtime.backends.litert import LiteRtBackend
 from edge_sdk.testing import FakeBackend
@@ -129,7 +129,7 @@ def test_a_delegate_that_turns_images_around_is_not_used(golden_model_path: Path
         return real if library is None else broken(real, None)
 
     with pytest.warns(DelegateWarning, match=r"npu.so: . of 4 answers are wrong: off by \d+"):
-        backend, status = choose(opened, golden_card(golden_model_path), "npu.so")
+        backend, status = choose_backend(opened, golden_card(golden_model_path), "npu.so")
     assert isinstance(backend, LiteRtBackend)
     assert status.device == "cpu"
 
@@ -143,5 +143,5 @@ def test_a_file_that_only_the_accelerator_runs_is_refused_without_it(golden_mode
     with pytest.raises(
         ModelError, match=r"no such file; and the CPU does not run the file: .*edgetpu"
     ) as raised:
-        choose(opened, golden_card(golden_model_path), "libedgetpu.so.1")
+        choose_backend(opened, golden_card(golden_model_path), "libedgetpu.so.1")
     assert "was not compiled for it" in str(raised.value.hint)
