@@ -70,6 +70,7 @@ _moved.install(
         "edge_sdk.decision": "edge_sdk",
         "edge_sdk.decision.operating_point": "edge_sdk.model.operating_point",
         "edge_sdk.doctor": "edge_sdk.diagnostics.doctor",
+        "edge_sdk.doctor.finding": "edge_sdk.diagnostics.doctor.check_result",
         "edge_sdk.gallery.anchor": "edge_sdk.gallery.store.anchor",
         "edge_sdk.gallery.audit": "edge_sdk.gallery.store.audit_log",
         "edge_sdk.gallery.commands": "edge_sdk.gallery.exchange.commands",

@@ -11,7 +11,7 @@ from edge_sdk import console
 from edge_sdk.cli.arguments import add_command, add_gallery_arguments, open_gallery, tell
 
 if TYPE_CHECKING:
-    from edge_sdk.diagnostics.doctor import Finding
+    from edge_sdk.diagnostics.doctor import CheckResult
 
 
 def add_commands(commands: Any) -> None:
@@ -35,20 +35,20 @@ def add_commands(commands: Any) -> None:
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
-    from edge_sdk.diagnostics.doctor import Status
+    from edge_sdk.diagnostics.doctor import CheckStatus
 
-    found = list(_examine(arguments))
-    failed = sum(finding.status is Status.FAIL for finding in found)
+    results = list(_examine(arguments))
+    failed = sum(finding.status is CheckStatus.FAIL for finding in results)
     tell(
         arguments,
-        {"healthy": not failed, "findings": [finding.to_json() for finding in found]},
-        "\n".join(_lines(found)),
+        {"healthy": not failed, "findings": [finding.to_json() for finding in results]},
+        "\n".join(_lines(results)),
     )
     return console.CLEAN_NEGATIVE if failed else 0
 
 
-def _examine(arguments: argparse.Namespace) -> Iterator[Finding]:
-    from edge_sdk.diagnostics.doctor.finding import fail
+def _examine(arguments: argparse.Namespace) -> Iterator[CheckResult]:
+    from edge_sdk.diagnostics.doctor.check_result import fail
     from edge_sdk.diagnostics.doctor.hardware import check_hardware
     from edge_sdk.diagnostics.doctor.packages import check_packages
 
@@ -64,8 +64,8 @@ def _examine(arguments: argparse.Namespace) -> Iterator[Finding]:
         yield from _gallery(arguments)
 
 
-def _gallery(arguments: argparse.Namespace) -> Iterator[Finding]:
-    from edge_sdk.diagnostics.doctor.finding import fail
+def _gallery(arguments: argparse.Namespace) -> Iterator[CheckResult]:
+    from edge_sdk.diagnostics.doctor.check_result import fail
 
     if arguments.key is None:
         yield fail("gallery", "no key was given to open it", "say --key FILE or --passphrase as well")
@@ -87,9 +87,9 @@ def _digest(model: Path | None) -> str | None:
         return None  # the model's own check has said so
 
 
-def _lines(found: list[Finding]) -> Iterator[str]:
-    width = max(len(finding.check) for finding in found)
-    for finding in found:
-        yield f"{finding.status.value:<4}  {finding.check:<{width}}  {finding.found}"
+def _lines(results: list[CheckResult]) -> Iterator[str]:
+    width = max(len(finding.check) for finding in results)
+    for finding in results:
+        yield f"{finding.status.value:<4}  {finding.check:<{width}}  {finding.message}"
         if finding.advice:
             yield f"{'':<4}  {'':<{width}}  -> {finding.advice}"

@@ -1,1 +1,1 @@
-"""Examine a device (doctor) and measure it (bench)."""
+"""Diagnostics of a device: checks (doctor) and measurements (bench)."""

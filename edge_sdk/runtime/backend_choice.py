@@ -74,7 +74,7 @@ def open_backend(
 
     Raises:
         BackendUnavailableError: No interpreter is installed.
-        ModelError: The interpreter rejects the network, or the outputs of both delegate and CPU are wrong.
+        ModelError: The interpreter refuses the network, or the outputs of both delegate and CPU are wrong.
     """
 
     def open_one(library: str | Path | None) -> Backend:

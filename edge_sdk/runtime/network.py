@@ -116,7 +116,7 @@ class Network:
             threads: Number of interpreter threads, 1 or more.
 
         Raises:
-            ModelError: The file is missing, altered or not a model, or the interpreter rejects it.
+            ModelError: The file is missing, altered or not a model, or the interpreter refuses it.
             ModelCardError: The file has no network card, a malformed one, or one for another task.
             ModelContractError: The network contradicts its card.
             BackendUnavailableError: No interpreter is installed.

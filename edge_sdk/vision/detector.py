@@ -98,7 +98,7 @@ class Detector:
             threads: Number of interpreter threads, 1 or more.
 
         Raises:
-            ModelError: The file is missing, altered or not a detector, or the interpreter rejects it.
+            ModelError: The file is missing, altered or not a detector, or the interpreter refuses it.
             BackendUnavailableError: No interpreter is installed.
         """
         network = open_network(path, sha256=sha256, threads=threads)

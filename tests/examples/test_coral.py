@@ -62,7 +62,7 @@ def test_without_the_driver_the_cpu_answers_and_says_so(home: Path) -> None:
     warning, hint = done.stderr.splitlines()
     assert warning.startswith("coral: warning: NOT on the Edge TPU: libedgetpu.so.1: cannot be loaded: ")
     assert hint == (
-        "coral: hint: install Coral's libedgetpu1-std, plug the accelerator in, and let the user into the group plugdev"
+        "coral: hint: install Coral's libedgetpu1-std, plug in the accelerator, and add the user to the group plugdev"
     )
 
 
@@ -78,7 +78,7 @@ def test_a_compiled_network_without_the_driver_is_refused(home: Path, shared: Pa
     error, hint = done.stderr.splitlines()
     assert error.startswith("coral: error: libedgetpu.so.1: cannot be loaded: ")
     assert "; and the CPU does not run the file: " in error
-    assert hint == "coral: hint: mend the delegate, or give the file that was not compiled for it"
+    assert hint == "coral: hint: repair the delegate, or use the file that was not compiled for it"
 
 
 def test_without_a_camera_nobody_is_recognized(home: Path) -> None:

@@ -92,7 +92,7 @@ def test_copies_of_one_picture_enrol_nobody(
     assert main(["face", "enrol", "emma", *photographs(people, STRANGER)[:1] * 3, *files]) == 3
     said = capsys.readouterr().err
     assert "expected 3 good frames of 'emma', found 1 of 3" in said
-    assert "the same picture as one before" in said
+    assert "identical to an earlier image" in said
 
 
 def test_too_few_good_pictures_enrol_nobody(

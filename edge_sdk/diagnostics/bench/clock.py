@@ -1,4 +1,4 @@
-"""Clocks around the parts of the device path; none changes what a part computes."""
+"""Clocks for the stages of the device path, which do not change what is computed."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from numpy.typing import NDArray
 
 from edge_sdk.runtime.backends.base import Backend, NetworkBackend
 
-#: Told when an interpreter began and ended, in seconds of ``time.perf_counter``.
+#: Called with the start and end of an interpreter's run, in seconds of ``time.perf_counter``.
 Invoked = Callable[[float, float], None]
-#: Ends the name of an interpreter's part of a stage.
+#: Suffix of a stage's name for the part that runs in the interpreter.
 NETWORK = " network"
 
 
 class Laps:
-    """What each stage of a frame took, its interpreter's part apart; or, where traced, what it allocated at most.
+    """Time or memory of each stage of a frame, with the interpreter's part as a separate stage.
 
     Attributes:
-        traced: Measure memory in place of time; ``tracemalloc`` must be on.
-        frame: Of the frame since ``start``: seconds or bytes by stage, in the order they ran.
+        traced: Measure memory instead of time; ``tracemalloc`` must be running.
+        frame: Seconds, or peak of newly allocated bytes, by stage since ``start``, in the order of the stages.
     """
 
     def __init__(self) -> None:
@@ -33,16 +33,16 @@ class Laps:
         self._began = 0.0
 
     def start(self) -> None:
-        """A frame begins."""
+        """Begin a frame."""
         self.frame = {}
         self._begin()
 
     def invoked(self, began: float, ended: float) -> None:
-        """An interpreter ran in this stage."""
+        """Record a run of an interpreter in the current stage."""
         self._invoked.append((began, ended))
 
     def lap(self, stage: str) -> None:
-        """A stage has ended and the next begins."""
+        """End a stage and begin the next one."""
         ended = time.perf_counter()
         if self.traced:
             self.frame[stage] = tracemalloc.get_traced_memory()[1] - self._held
@@ -67,47 +67,47 @@ class Laps:
 
 
 class ClockedBackend:
-    """A backend that tells when it ran."""
+    """Backend that reports when it runs."""
 
-    def __init__(self, backend: Backend, told: Invoked) -> None:
+    def __init__(self, backend: Backend, on_invoked: Invoked) -> None:
         self.runtime, self.kernels = backend.runtime, backend.kernels
         self.input, self.output = backend.input, backend.output
         self._backend = backend
-        self._told = told
+        self._on_invoked = on_invoked
 
     def input_view(self) -> NDArray[Any]:
-        """The backend's own."""
+        """Return the input view of the wrapped backend."""
         return self._backend.input_view()
 
     def invoke(self) -> None:
-        """Run, and tell."""
+        """Invoke the wrapped backend and report its start and end."""
         began = time.perf_counter()
         self._backend.invoke()
-        self._told(began, time.perf_counter())
+        self._on_invoked(began, time.perf_counter())
 
     def output_view(self) -> NDArray[Any]:
-        """The backend's own."""
+        """Return the output view of the wrapped backend."""
         return self._backend.output_view()
 
 
 class ClockedNetwork:
-    """The same of a network with several outputs."""
+    """Backend with several outputs that reports when it runs."""
 
-    def __init__(self, backend: NetworkBackend, told: Invoked) -> None:
+    def __init__(self, backend: NetworkBackend, on_invoked: Invoked) -> None:
         self.input, self.outputs = backend.input, backend.outputs
         self._backend = backend
-        self._told = told
+        self._on_invoked = on_invoked
 
     def input_view(self) -> NDArray[Any]:
-        """The backend's own."""
+        """Return the input view of the wrapped backend."""
         return self._backend.input_view()
 
     def invoke(self) -> None:
-        """Run, and tell."""
+        """Invoke the wrapped backend and report its start and end."""
         began = time.perf_counter()
         self._backend.invoke()
-        self._told(began, time.perf_counter())
+        self._on_invoked(began, time.perf_counter())
 
     def output_view(self, position: int) -> NDArray[Any]:
-        """The backend's own."""
+        """Return an output view of the wrapped backend."""
         return self._backend.output_view(position)

@@ -1,4 +1,4 @@
-"""Run the device path over frames, and say what each stage of it cost."""
+"""Measurement of the device path over frames, stage by stage."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from edge_sdk.vision.liveness import MiniFasNet
 from edge_sdk.vision.quality import Limits
 
 _TRACED_FRAMES = 5
-#: Nobody is refused: a refused frame would leave stages out.
+#: Limits that refuse no frame, because a refused frame would skip stages.
 _NO_LIMITS = Limits(
     min_eye_distance_px=0,
     min_sharpness=0,
@@ -49,13 +49,13 @@ _NO_LIMITS = Limits(
 
 @dataclass(frozen=True)
 class Stage:
-    """What one stage of a frame cost.
+    """Time of one stage of a frame.
 
     Args:
-        name: ``detect network`` is what the detector's interpreter takes, ``detect`` the rest of detection.
-        p50_ms: Median time.
-        p95_ms: 95 of 100 frames took no longer.
-        share: Of all frames' time, 0..1.
+        name: Name of the stage; ``detect network`` is the detector's interpreter, ``detect`` the rest of detection.
+        p50_ms: Median time in milliseconds.
+        p95_ms: 95th percentile of the time in milliseconds.
+        share: Share of the total time of all frames, 0..1.
     """
 
     name: str
@@ -66,23 +66,23 @@ class Stage:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """What frames cost on this device, with one interpreter thread.
+    """Time and memory per frame on this device, with one interpreter thread.
 
     Args:
-        frames: Measured frames.
-        warm_up: Frames before them, not counted.
-        size: Height and width of the first frame.
-        stood_in: Measured frames without a face, in which a stand-in in the middle was taken.
-        references: Rows that each probe was compared with.
-        stages: In the order they run; they add up to the frame.
-        p50_ms: Whole frame, median.
-        p95_ms: Whole frame, 95 of 100 took no longer.
-        fps: Frames a second: one over the mean time.
-        own_share: Of a frame's time outside the interpreters, 0..1, median.
-        allocated_bytes: Most memory that Python and numpy newly held at one time in each stage, of a few frames.
-        peak_rss_bytes: Most physical memory of the process since its start.
-        temperature_c: The hottest sensor before and after; None where there is none.
-        runtime: Interpreter and version.
+        frames: Number of measured frames.
+        warm_up: Number of frames before them, which are not measured.
+        size: Height and width of the first frame in pixels.
+        stood_in: Measured frames without a face, in which an artificial face in the middle was used.
+        references: Number of references that each probe was compared with.
+        stages: Stages in the order they run; their times add up to the frame's.
+        p50_ms: Median time of a frame in milliseconds.
+        p95_ms: 95th percentile of the time of a frame in milliseconds.
+        fps: Frames per second: the reciprocal of the mean time.
+        own_share: Median share of a frame's time outside the interpreters, 0..1.
+        allocated_bytes: Peak memory newly allocated by Python and numpy in each stage, over a few frames.
+        peak_rss_bytes: Peak physical memory of the process since its start.
+        temperature_c: Hottest sensor before and after, in degrees Celsius; None if there is none.
+        runtime: Interpreter package and version.
         device: ``cpu``, or the delegate's library.
     """
 
@@ -103,22 +103,22 @@ class Benchmark:
     device: str
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON can say it."""
+        """Convert the benchmark to JSON values."""
         return {"schema": "edge-sdk/benchmark/1", "threads": 1, **asdict(self)}
 
 
 class DevicePath:
-    """The device path from files, with a clock around every interpreter.
+    """Device path with a clock around every interpreter.
 
     Args:
         model: The embedder's .tflite.
-        detector: The detector's; None where frames are aligned crops.
-        pad: MiniFASNet's files, none or more; they need a detector.
-        delegate: As ``Embedder.open``.
-        sha256: The embedder's digest, hex.
+        detector: The detector's .tflite; None if frames are aligned crops.
+        pad: Files of MiniFASNet networks; may be empty, need a detector.
+        delegate: Shared library of a delegate for the embedder; None uses the CPU.
+        sha256: Expected digest of the embedder's file, hex; None skips the check.
 
     Raises:
-        InputError: Attack detectors without a detector.
+        InputError: There are presentation attack detectors without a face detector.
         ModelError: A file cannot be used.
     """
 
@@ -132,22 +132,24 @@ class DevicePath:
         sha256: str | None = None,
     ) -> None:
         if pad and detector is None:
-            raise InputError("expected a detector beside the attack detectors, found none")
+            raise InputError("presentation attack detectors need a face detector; none was given")
         self.laps = laps = Laps()
         file = ModelFile.open(model, sha256=sha256)
         backend, self.status = open_backend(file.data, file.card, delegate=delegate)
         clocked = ClockedBackend(backend, laps.invoked)
         self.embedder = Embedder(clocked, file.card, model_id=file.model_id, status=self.status)
-        #: What each probe is compared with; nothing where None.
+        #: References that each probe is compared with; None skips the comparison.
         self.references: BenchReferences | None = None
-        self._faces: _WithStandIn | None = None
+        self._faces: _DetectorWithStandIn | None = None
         if detector is not None:
-            self._faces = _WithStandIn(
-                Detector(open_network(detector).with_backend(lambda one: ClockedNetwork(one, laps.invoked)))
+            self._faces = _DetectorWithStandIn(
+                Detector(
+                    open_network(detector).with_backend(lambda backend: ClockedNetwork(backend, laps.invoked))
+                )
             )
             networks = [
                 Network.open(path, task=PRESENTATION_ATTACK_DETECTOR).with_backend(
-                    lambda one: ClockedNetwork(one, laps.invoked)
+                    lambda backend: ClockedNetwork(backend, laps.invoked)
                 )
                 for path in pad
             ]
@@ -161,37 +163,37 @@ class DevicePath:
 
     @property
     def stood_in(self) -> int:
-        """Frames without a face so far."""
+        """Number of frames without a face so far."""
         return 0 if self._faces is None else self._faces.stood_in
 
     def run(self, frame: UInt8Array) -> None:
-        """One frame, or one crop where there is no detector."""
+        """Process one frame, or one aligned crop if there is no detector."""
         self.laps.start()
         if self._faces is None:
             embedding = self.embedder.embed(frame)
             self.laps.lap("embed")
         else:
-            taken = self._sampler.take(frame)
-            if isinstance(taken, NoSample):
-                raise taken.refusal.error()
-            embedding = taken.embedding
+            sample = self._sampler.take(frame)
+            if isinstance(sample, NoSample):
+                raise sample.refusal.error()
+            embedding = sample.embedding
         if self.references is not None:
             self.references.match(embedding)
             self.laps.lap("match")
 
 
-class _WithStandIn:
-    """A detector that puts a frontal face in the middle of a frame that shows none, so that every stage runs."""
+class _DetectorWithStandIn:
+    """Detector that returns an artificial frontal face in the middle of a frame without one, so that every stage runs."""
 
     def __init__(self, detector: Detector) -> None:
         self._detector = detector
         self.stood_in = 0
 
     def detect(self, frame: UInt8Array) -> tuple[Face, ...]:
-        """As the detector's own; never empty."""
-        found = self._detector.detect(frame)
-        if found:
-            return found
+        """Find the faces of a frame; never empty."""
+        faces = self._detector.detect(frame)
+        if faces:
+            return faces
         self.stood_in += 1
         rows, columns = frame.shape[:2]
         side = min(rows, columns) / 3
@@ -207,18 +209,18 @@ def measure(
     warm_up: int = 10,
     progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> Benchmark:
-    """Run frames through a device path, again from the first where there are fewer than asked for.
+    """Measure a device path over frames, which are repeated if there are fewer than requested.
 
     Args:
-        path: What to run.
-        frames: Each of shape (H, W, 3), uint8, RGB; aligned crops where the path has no detector.
-        count: Frames to measure, 1 or more.
-        warm_up: Frames before, not counted, 1 or more.
-        progress: Told how many are done, and of how many.
+        path: Device path to measure.
+        frames: Each of shape (H, W, 3), uint8, RGB; aligned crops if the path has no detector.
+        count: Number of frames to measure, 1 or more.
+        warm_up: Number of frames before them, which are not measured, 1 or more.
+        progress: Called with the number of measured frames and their total.
 
     Raises:
-        InputError: No frame, no count, or not a frame.
-        AcquisitionError: A face that cannot be aligned.
+        InputError: There is no frame, an argument is below 1, or a frame is malformed.
+        AcquisitionError: A face cannot be aligned.
     """
     if not frames or count < 1 or warm_up < 1:
         raise InputError(
@@ -265,8 +267,8 @@ def _percentiles_ms(seconds: Float64Array) -> tuple[float, float]:
 
 
 def _allocated(path: DevicePath, frames: Sequence[UInt8Array]) -> dict[str, int]:
-    """Most bytes newly held in each stage, from rounds of their own: tracing makes Python slow."""
-    path.run(frames[0])  # what is made once is no frame's
+    """Measure the peak of newly allocated bytes in each stage, in separate runs because tracing slows Python down."""
+    path.run(frames[0])  # exclude objects that are created only once
     most: dict[str, int] = {}
     tracemalloc.start()
     path.laps.traced = True

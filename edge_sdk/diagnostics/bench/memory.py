@@ -1,4 +1,4 @@
-"""A process's resident memory, as Linux tells it."""
+"""Resident memory of a process, from Linux's process status."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ _STATUS = Path("/proc/self/status")
 
 
 def peak_rss_bytes() -> int:
-    """The most physical memory that this program has held since it began."""
+    """Return the peak physical memory of this program since its start, in bytes."""
     try:
-        # Not getrusage: its figure goes on from the process that started this one.
-        found = re.search(r"^VmHWM:\s+(\d+) kB", _STATUS.read_text(), re.MULTILINE)
+        # getrusage also counts the process that started this one.
+        peak_kib = re.search(r"^VmHWM:\s+(\d+) kB", _STATUS.read_text(), re.MULTILINE)
     except OSError:
-        found = None
-    if found is not None:
-        return int(found[1]) << 10
+        peak_kib = None
+    if peak_kib is not None:
+        return int(peak_kib[1]) << 10
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak << 10

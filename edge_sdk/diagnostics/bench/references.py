@@ -1,4 +1,4 @@
-"""BenchReferences to compare with: a gallery's own rows, or random ones in memory. No try is counted, nothing is written."""
+"""References for the benchmark: a gallery's templates or random ones; no attempt is counted, nothing is written."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _MOST = 1_000_000
 
 
 class BenchReferences:
-    """Rows prepared as a gallery prepares them, and the way of a probe to them.
+    """Search over references, prepared as in a gallery.
 
     Args:
-        search: The rows.
-        transform: From an embedding of shape (D,), float32, to the rows' space, float64, length 1.
-        count: How many rows.
+        search: Search over the references.
+        transform: Maps an embedding of shape (D,), float32, to the space of the references, float64, L2 norm 1.
+        count: Number of references.
     """
 
     def __init__(self, search: Search, transform: Callable[[FloatArray], Float64Array], count: int) -> None:
@@ -33,7 +33,7 @@ class BenchReferences:
 
     @classmethod
     def random(cls, count: int, dimension: int) -> BenchReferences:
-        """Directions drawn evenly, int8, one of each subject; raises InputError for a count outside 1..1,000,000."""
+        """Draw random int8 references, one per subject; raises InputError for a count outside 1..1,000,000."""
         if not 1 <= count <= _MOST:
             raise InputError(f"expected 1..{_MOST} references, found {count}")
         rows = np.random.default_rng(0).normal(size=(count, dimension)).astype(np.float32)
@@ -43,13 +43,13 @@ class BenchReferences:
 
     @classmethod
     def of(cls, gallery: Gallery) -> BenchReferences:
-        """A gallery's."""
+        """Use the templates of a gallery."""
         matrix, owners = gallery.references()
         lengths = np.linalg.norm(matrix.astype(np.float64), axis=1)
         search = Search(matrix, (1.0 / lengths).astype(np.float32), owners)
         return cls(search, gallery.transform_probe, len(matrix))
 
     def match(self, embedding: FloatArray) -> int | None:
-        """The best subject, whatever its score; None where there is no reference."""
+        """Return the most similar subject at any score; None if there are no references."""
         leaders = self._search.leaders(Probe.of(self._transform(embedding)), floor=-1.0)
         return leaders[0].subject if leaders else None

@@ -1,5 +1,5 @@
-"""Look at a device before a door hangs on it: each check finds, names and says what to do; none repairs."""
+"""Checks of a device. Each check reports a status and advice; none changes the device."""
 
-from edge_sdk.diagnostics.doctor.finding import Finding, Status
+from edge_sdk.diagnostics.doctor.check_result import CheckResult, CheckStatus
 
-__all__ = ["Finding", "Status"]
+__all__ = ["CheckResult", "CheckStatus"]

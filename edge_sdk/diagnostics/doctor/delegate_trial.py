@@ -1,6 +1,7 @@
-"""``python -m edge_sdk.diagnostics.doctor.delegate_trial MODEL LIBRARY``: one delegate on one model, in a process of its own.
+"""Trial of one delegate on one model in a separate process.
 
-The last line of stdout is JSON: ``right``, ``found`` in words, ``hint``, ``partitions`` that the delegate took.
+Usage: ``python -m edge_sdk.diagnostics.doctor.delegate_trial MODEL LIBRARY``. The last line of stdout is JSON with the keys
+``right`` (outputs are correct), ``found`` (message), ``hint``, and ``partitions`` (number taken by the delegate).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from edge_sdk.runtime.backends.litert import partitions_taken
 
 
 def main(model: str, library: str) -> int:
-    """Try it and say what was found; 0 where it was answered, right or wrong."""
+    """Run the trial and print its result; return 0 for correct and for wrong outputs."""
     answer: dict[str, object] = {"right": False, "found": "", "hint": "", "partitions": 0}
     try:
         file = ModelFile.open(model)

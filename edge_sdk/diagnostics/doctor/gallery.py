@@ -1,27 +1,27 @@
-"""A gallery: whether it opens, how strong its key is, whether an old copy would be noticed."""
+"""Checks of a gallery: does it open, how strong is its key, would a restored old copy be detected?"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from edge_sdk.diagnostics.doctor.finding import Finding, fail, ok, warn
+from edge_sdk.diagnostics.doctor.check_result import CheckResult, fail, ok, warn
 from edge_sdk.errors import EdgeSdkError
 from edge_sdk.gallery import Gallery
 
 _WEAK_LEVEL = 0
 
 
-def check_gallery(opened: Callable[[], Gallery], *, model_sha256: str | None) -> Iterator[Finding]:
-    """Open the gallery and read its status.
+def check_gallery(open_gallery: Callable[[], Gallery], *, model_sha256: str | None) -> Iterator[CheckResult]:
+    """Check that a gallery opens, and check its model, key and anchor.
 
     Args:
-        opened: Opens it.
-        model_sha256: Of the model that will ask it, None where none was given.
+        open_gallery: Opens the gallery.
+        model_sha256: SHA-256 of the model to be used with it, hex; None skips the comparison.
     """
     try:
-        status = opened().status()
+        status = open_gallery().status()
     except EdgeSdkError as error:
-        yield fail("gallery", str(error), error.hint or "nothing opens with it; restore it or enrol again")
+        yield fail("gallery", str(error), error.hint or "it cannot be used; restore a backup or enrol again")
         return
     yield ok(
         "gallery",
@@ -30,18 +30,18 @@ def check_gallery(opened: Callable[[], Gallery], *, model_sha256: str | None) ->
     if model_sha256 is not None and model_sha256 != status.model_id:
         yield fail(
             "gallery's model",
-            f"it was made by the model file {status.model_id[:12]}..., not by {model_sha256[:12]}...",
-            "give the model file it was made with, or enrol again",
+            f"its model file is {status.model_id[:12]}..., not {model_sha256[:12]}...",
+            "use the model file for which it was created, or enrol again",
         )
     if status.key_level <= _WEAK_LEVEL:
         yield warn(
             "gallery's key",
             f"level {status.key_level} ({status.key_name})",
-            "a stolen disk opens: use a passphrase, or keep the key off the gallery's disk",
+            "a thief of the disk can open it: use a passphrase, or keep the key off the gallery's disk",
         )
     else:
         yield ok("gallery's key", f"level {status.key_level} ({status.key_name})")
     if status.anchor.startswith("none"):
-        yield warn("gallery's anchor", status.anchor, "note the newest generation elsewhere: --anchor FILE")
+        yield warn("gallery's anchor", status.anchor, "store the newest generation elsewhere: --anchor FILE")
     else:
         yield ok("gallery's anchor", status.anchor)

@@ -1,4 +1,4 @@
-"""Cameras, accelerators, heat and supply, as the kernel shows them under ``/sys`` and ``/dev``."""
+"""Checks of cameras, accelerators, temperature and power supply, from ``/sys``, ``/dev`` and ``/proc``."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from edge_sdk.diagnostics.doctor.finding import Finding, fail, ok, warn
+from edge_sdk.diagnostics.doctor.check_result import CheckResult, fail, ok, warn
 
 _CAMERA_MODULES = (("picamera2", "picamera2"), ("OpenCV", "cv2"))
 _EDGE_TPU_USB = {("1a6e", "089a"), ("18d1", "9302")}  # before and after its firmware is loaded
 _EDGE_TPU_PCI = "0x1ac1"
-_HOT_C, _TOO_HOT_C = 70.0, 80.0  # a Raspberry Pi slows down from 80 on
+_HOT_C, _TOO_HOT_C = 70.0, 80.0  # a Raspberry Pi reduces its clock from 80 degrees
 _THROTTLED = "sys/devices/platform/soc/soc:firmware/get_throttled"
-# Bits of the Raspberry Pi firmware's get_throttled; 16 higher: since boot.
+# Bits of the Raspberry Pi firmware's get_throttled; shifted left by 16 for "since boot".
 _SUPPLY, _SLOWED = 0x1, 0xE
 
 
-def check_hardware(root: Path = Path("/")) -> Iterator[Finding]:
-    """Board, cameras, accelerators, temperature, throttling.
+def check_hardware(root: Path = Path("/")) -> Iterator[CheckResult]:
+    """Check board, cameras, accelerators, temperature and throttling.
 
     Args:
-        root: Where ``sys``, ``dev`` and ``proc`` lie.
+        root: Folder that contains ``sys``, ``dev`` and ``proc``.
     """
     board = _read(root / "proc/device-tree/model")
     if board:
@@ -33,7 +33,7 @@ def check_hardware(root: Path = Path("/")) -> Iterator[Finding]:
     yield from _throttling(root)
 
 
-def _camera(root: Path) -> Finding:
+def _camera(root: Path) -> CheckResult:
     readers = [name for name, module in _CAMERA_MODULES if importlib.util.find_spec(module) is not None]
     devices = sorted((root / "dev").glob("video*"))
     if not devices:
@@ -41,39 +41,37 @@ def _camera(root: Path) -> Finding:
             "camera", "no /dev/video*", "connect a camera; on a Raspberry Pi see: rpicam-hello --list-cameras"
         )
     names = [_read(root / "sys/class/video4linux" / device.name / "name") for device in devices]
-    found = ", ".join(
+    cameras = ", ".join(
         f"{device.name} ({name})" if name else device.name
         for device, name in zip(devices, names, strict=True)
     )
     if not any(os.access(device, os.R_OK | os.W_OK) for device in devices):
         return fail(
             "camera",
-            f"{found}: not readable for this user",
+            f"{cameras}: not readable for this user",
             "sudo usermod -aG video $USER, then log in again",
         )
     if not readers:
         return warn(
             "camera",
-            f"{found}; no Python package to read it",
+            f"{cameras}; no Python package to read it",
             "apt install python3-picamera2 (and a venv with --system-site-packages), or pip install opencv-python-headless",
         )
-    return ok("camera", f"{found}; read by {' or '.join(readers)}")
+    return ok("camera", f"{cameras}; read by {' or '.join(readers)}")
 
 
-def _edge_tpu(root: Path) -> Iterator[Finding]:
+def _edge_tpu(root: Path) -> Iterator[CheckResult]:
     usb = {
         (_read(device / "idVendor"), _read(device / "idProduct"))
         for device in (root / "sys/bus/usb/devices").glob("*")
     }
     pci = {_read(device / "vendor") for device in (root / "sys/bus/pci/devices").glob("*")}
     if usb & _EDGE_TPU_USB or _EDGE_TPU_PCI in pci:
-        yield ok(
-            "edge tpu", "connected; hold it against a model with --model FILE --delegate libedgetpu.so.1"
-        )
+        yield ok("edge tpu", "connected; test it with --model FILE --delegate libedgetpu.so.1")
 
 
 def temperature_c(root: Path = Path("/")) -> float | None:
-    """The hottest sensor's degrees Celsius, None where there is none."""
+    """Return the temperature of the hottest sensor in degrees Celsius; None if there is none."""
     degrees = []
     for zone in sorted((root / "sys/class/thermal").glob("thermal_zone*/temp")):
         text = _read(zone)
@@ -82,27 +80,29 @@ def temperature_c(root: Path = Path("/")) -> float | None:
     return max(degrees, default=None)
 
 
-def _temperature(root: Path) -> Iterator[Finding]:
+def _temperature(root: Path) -> Iterator[CheckResult]:
     hottest = temperature_c(root)
     if hottest is None:
         return
-    found = f"{hottest:.0f} degrees C"
+    reading = f"{hottest:.0f} degrees C"
     if hottest >= _TOO_HOT_C:
         yield fail(
-            "temperature", f"{found}: the processor is slowed down", "cool it: a heat sink, a fan, shade"
+            "temperature", f"{reading}: the processor is slowed down", "cool it: a heat sink, a fan, shade"
         )
     elif hottest >= _HOT_C:
-        yield warn("temperature", found, f"near the {_TOO_HOT_C:.0f} degrees at which it slows down: cool it")
+        yield warn(
+            "temperature", reading, f"near the {_TOO_HOT_C:.0f} degrees at which it slows down: cool it"
+        )
     else:
-        yield ok("temperature", found)
+        yield ok("temperature", reading)
 
 
-def _throttling(root: Path) -> Iterator[Finding]:
+def _throttling(root: Path) -> Iterator[CheckResult]:
     text = _read(root / _THROTTLED)
     try:
         bits = int(text, 16)
     except ValueError:
-        return  # no Raspberry Pi
+        return  # not a Raspberry Pi
     now, before = bits & 0xF, bits >> 16 & 0xF
     if now & _SUPPLY:
         yield fail("supply", "under-voltage now", "use the board's own power supply and a short cable")
@@ -117,7 +117,7 @@ def _throttling(root: Path) -> Iterator[Finding]:
 
 
 def _read(path: Path) -> str:
-    """A small file's text, empty where there is none."""
+    """Read the text of a small file; empty if the file cannot be read."""
     try:
         return path.read_bytes()[:256].decode(errors="replace").strip("\0 \n\t")
     except OSError:

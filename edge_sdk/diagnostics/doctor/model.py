@@ -1,4 +1,4 @@
-"""A model file, and whether the CPU and each delegate answer its golden vectors."""
+"""Checks of a model file on the CPU and on each delegate."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from edge_sdk.diagnostics.doctor.finding import Finding, fail, ok, warn
+from edge_sdk.diagnostics.doctor.check_result import CheckResult, fail, ok, warn
 from edge_sdk.errors import EdgeSdkError
 from edge_sdk.model.model_file import ModelFile
 from edge_sdk.runtime.backend_choice import kernel_mismatch
@@ -23,13 +23,13 @@ _CONVERT_AGAIN = "convert the model again with this version of edge-convert"
 
 def check_model(
     path: Path, delegates: Sequence[str], *, timeout_s: float = TRIAL_TIMEOUT_S
-) -> Iterator[Finding]:
-    """Read the file, run its golden vectors on the CPU and through each delegate.
+) -> Iterator[CheckResult]:
+    """Check a model file, and run its golden vectors on the CPU and on each delegate.
 
     Args:
-        path: The .tflite.
-        delegates: Libraries. Each runs in a process of its own: one that crashes takes nothing along.
-        timeout_s: How long a delegate may take.
+        path: A .tflite with a model card.
+        delegates: Shared libraries. Each runs in a separate process, because a delegate may crash.
+        timeout_s: Time limit for each delegate in seconds.
     """
     try:
         file = ModelFile.open(path)
@@ -46,38 +46,40 @@ def check_model(
             "none: no threshold has evidence",
             "measure them: edge-convert evaluate --write-card, before anyone is enrolled",
         )
-    # With delegates to try, it is they that are meant to decide.
+    # If delegates are given, they are intended to run the network.
     for kernels in [delegate_name(library) for library in delegates] or ["xnnpack"]:
         if evidence := kernel_mismatch(card, kernels):
             yield warn(
                 "operating points",
                 evidence,
-                "their rates are not this device's: edge-convert evaluate --write-card, with --kernels or --delegate",
+                "the rates do not hold on this device: measure them with edge-convert evaluate --write-card, --kernels or --delegate",
             )
     yield _on_cpu(file)
     for library in delegates:
-        yield _through(library, path, timeout_s)
+        yield _on_delegate(library, path, timeout_s)
 
 
-def _on_cpu(file: ModelFile) -> Finding:
+def _on_cpu(file: ModelFile) -> CheckResult:
     try:
         backend = LiteRtBackend(file.data)
         if file.card.golden is None:
-            return warn("cpu", "it loads; the card has no golden vectors to hold it against", _CONVERT_AGAIN)
-        found = check(backend, file.card.input, file.card.golden)
+            return warn(
+                "cpu", "it loads; the card has no golden vectors to check its outputs", _CONVERT_AGAIN
+            )
+        result = check(backend, file.card.input, file.card.golden)
     except EdgeSdkError as error:
         return fail("cpu", str(error), error.hint or "this runtime does not run the file")
-    if found.right:
-        return ok("cpu", f"{found.found} ({backend.runtime}, {backend.kernels})")
+    if result.right:
+        return ok("cpu", f"{result.message} ({backend.runtime}, {backend.kernels})")
     return fail(
         "cpu",
-        f"{found.found} ({backend.runtime}; the file's maker had {file.card.golden.runtime})",
-        "do not use it: install the runtime the file was made with, or convert again",
+        f"{result.message} ({backend.runtime}; the golden vectors are from {file.card.golden.runtime})",
+        "do not use it: install the runtime of the golden vectors, or convert again",
     )
 
 
-def _through(library: str, path: Path, timeout_s: float) -> Finding:
-    advice = "the CPU runs in its place; mend or remove the delegate"
+def _on_delegate(library: str, path: Path, timeout_s: float) -> CheckResult:
+    advice = "the CPU runs in its place; repair or remove the delegate"
     name = f"delegate {Path(library).name}"
     try:
         done = subprocess.run(
@@ -101,7 +103,7 @@ def _through(library: str, path: Path, timeout_s: float) -> Finding:
     if not answer["partitions"]:
         return warn(
             name,
-            f"{answer['found']}, but it takes nothing of this network",
+            f"{answer['found']}, but it takes no part of this network",
             "the CPU does all the work: convert for the accelerator's target",
         )
     return ok(name, answer["found"])

@@ -1,4 +1,4 @@
-"""Python, the C library, and the compiled packages that a device needs."""
+"""Checks of Python, the C library, and the compiled packages that a device needs."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import sys
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 
-from edge_sdk.diagnostics.doctor.finding import Finding, fail, ok, warn
+from edge_sdk.diagnostics.doctor.check_result import CheckResult, fail, ok, warn
 
 _OLDEST_PYTHON = (3, 10)
-#: Machines for which every package of the device has wheels.
+#: Machines with wheels for every package of the device.
 _MACHINES = ("aarch64", "x86_64")
 _OLDEST_GLIBC = (2, 28)
 _OLDEST_PILLOW = (13,)
-# Package, the compiled module that shows whether its wheel fits, its extra, what is missing without it.
+# Package, its compiled module (its import shows that the wheel fits), its extra, consequence of its absence.
 _PACKAGES = (
     ("numpy", "numpy", "", "nothing runs without it"),
     ("cryptography", "cryptography.hazmat.primitives.ciphers.aead", "gallery", "no gallery opens without it"),
@@ -27,8 +27,8 @@ _INTERPRETERS = (
 )
 
 
-def check_packages() -> Iterator[Finding]:
-    """Python, the machine, the interpreter, and each package with its version."""
+def check_packages() -> Iterator[CheckResult]:
+    """Check Python, the machine, the interpreter, and each package with its version."""
     yield _python()
     yield _machine()
     yield _interpreter()
@@ -37,25 +37,27 @@ def check_packages() -> Iterator[Finding]:
     yield from _image_decoder()
 
 
-def _python() -> Finding:
-    found = f"{platform.python_version()} ({sys.executable})"
+def _python() -> CheckResult:
+    python = f"{platform.python_version()} ({sys.executable})"
     if sys.version_info < _OLDEST_PYTHON:
-        return fail("python", found, "use Python 3.10 or newer")
-    return ok("python", found)
+        return fail("python", python, "use Python 3.10 or newer")
+    return ok("python", python)
 
 
-def _machine() -> Finding:
+def _machine() -> CheckResult:
     machine = platform.machine()
     library, release = platform.libc_ver()
-    found = f"{machine}, {library or 'a C library that is not glibc'} {release}".strip()
+    description = f"{machine}, {library or 'a C library that is not glibc'} {release}".strip()
     if machine not in _MACHINES:
-        return warn("machine", found, "LiteRT has wheels for aarch64 and x86_64: use a 64-bit system")
+        return warn("machine", description, "LiteRT has wheels for aarch64 and x86_64: use a 64-bit system")
     if library != "glibc" or _numbers(release) < _OLDEST_GLIBC:
-        return fail("machine", found, "the packages' wheels need glibc 2.28 or newer, as Debian 11 has it")
-    return ok("machine", found)
+        return fail(
+            "machine", description, "the packages' wheels need glibc 2.28 or newer, as Debian 11 has it"
+        )
+    return ok("machine", description)
 
 
-def _interpreter() -> Finding:
+def _interpreter() -> CheckResult:
     for package, module in _INTERPRETERS:
         try:
             importlib.import_module(module)
@@ -65,35 +67,35 @@ def _interpreter() -> Finding:
             return fail(
                 "interpreter", f"{package} is installed and does not load: {error}", _reinstall(package)
             )
-        found = f"{package} {_version(package)}"
+        interpreter = f"{package} {_version(package)}"
         if package == "tflite-runtime":
-            return warn("interpreter", found, "no longer maintained: pip install 'edge-sdk[litert]'")
-        return ok("interpreter", found)
+            return warn("interpreter", interpreter, "no longer maintained: pip install 'edge-sdk[litert]'")
+        return ok("interpreter", interpreter)
     return fail("interpreter", "none is installed", "pip install 'edge-sdk[litert]'")
 
 
-def _package(package: str, module: str, extra: str, loss: str) -> Finding:
+def _package(package: str, module: str, extra: str, loss: str) -> CheckResult:
     try:
         importlib.import_module(module)
     except ImportError as error:
         if _is_missing(error, module):
             return warn(package, f"not installed: {loss}", f"pip install 'edge-sdk[{extra}]'")
         return fail(package, f"installed and does not load: {error}", _reinstall(package))
-    found = _version(package)
-    if package == "pillow" and _numbers(found) < _OLDEST_PILLOW:
+    installed = _version(package)
+    if package == "pillow" and _numbers(installed) < _OLDEST_PILLOW:
         return warn(
             package,
-            f"{found}: its JPEG decoder has known overflows",
-            "update to 13 or newer, or give it no file from outside",
+            f"{installed}: its JPEG decoder has known overflows",
+            "update to 13 or newer, or read no files from untrusted sources",
         )
-    return ok(package, found)
+    return ok(package, installed)
 
 
-def _image_decoder() -> Iterator[Finding]:
+def _image_decoder() -> Iterator[CheckResult]:
     try:
         from PIL import features
     except ImportError:
-        return  # said already
+        return  # reported by the check of the package
     lacking = [name for codec, name in (("jpg", "JPEG"), ("zlib", "PNG")) if not features.check(codec)]
     if lacking:
         yield fail("image decoder", f"Pillow was built without {' and '.join(lacking)}", _reinstall("pillow"))

@@ -59,7 +59,7 @@ class LiteRtBackend:
     Raises:
         BackendUnavailableError: No interpreter is installed, or the delegate cannot be loaded.
         InputError: The number of threads is below 1.
-        ModelError: The interpreter rejects the network.
+        ModelError: The interpreter refuses the network.
         ModelContractError: The network has not exactly one input and one output, or has dynamic shapes.
     """
 
@@ -115,7 +115,7 @@ class LiteRtNetwork:
     Raises:
         BackendUnavailableError: No interpreter is installed.
         InputError: The number of threads is below 1.
-        ModelError: The interpreter rejects the network.
+        ModelError: The interpreter refuses the network.
         ModelContractError: The network has not exactly one input, or has dynamic shapes.
     """
 
@@ -182,7 +182,7 @@ def partitions_taken(data: bytes, delegate: str | Path, options: Mapping[str, st
 
     Raises:
         BackendUnavailableError: No interpreter is installed, or the delegate cannot be loaded.
-        ModelError: The interpreter rejects the network.
+        ModelError: The interpreter refuses the network.
     """
     interpreter = _open(data, 1, kernels="own", delegate=delegate, options=options)
     # There is no public way to count them. XNNPACK, whose partitions have the same name, is off.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_sdk.diagnostics.doctor import Finding, Status
+from edge_sdk.diagnostics.doctor import CheckResult, CheckStatus
 from edge_sdk.diagnostics.doctor.hardware import check_hardware
 
 THROTTLED = "sys/devices/platform/soc/soc:firmware/get_throttled"
@@ -20,26 +20,31 @@ def tree(root: Path, files: dict[str, str]) -> Path:
     return root
 
 
-def look(root: Path) -> dict[str, Finding]:
+def look(root: Path) -> dict[str, CheckResult]:
     return {finding.check: finding for finding in check_hardware(root)}
 
 
 def test_a_machine_without_anything_lacks_a_camera_and_no_more(tmp_path: Path) -> None:
     (finding,) = check_hardware(tmp_path)
-    assert (finding.status, finding.check) == (Status.WARN, "camera")
+    assert (finding.status, finding.check) == (CheckStatus.WARN, "camera")
     assert "connect a camera" in finding.advice
 
 
 def test_a_raspberry_pi_is_named(tmp_path: Path) -> None:
     found = look(tree(tmp_path, {"proc/device-tree/model": "Raspberry Pi 5 Model B Rev 1.0\0"}))
-    assert found["board"].found == "Raspberry Pi 5 Model B Rev 1.0"
+    assert found["board"].message == "Raspberry Pi 5 Model B Rev 1.0"
 
 
 @pytest.mark.parametrize(
     ("millidegrees", "status"),
-    [("45123\n", Status.OK), ("72000", Status.WARN), ("80000", Status.FAIL), ("-5000", Status.OK)],
+    [
+        ("45123\n", CheckStatus.OK),
+        ("72000", CheckStatus.WARN),
+        ("80000", CheckStatus.FAIL),
+        ("-5000", CheckStatus.OK),
+    ],
 )
-def test_heat_is_read_from_the_hottest_zone(tmp_path: Path, millidegrees: str, status: Status) -> None:
+def test_heat_is_read_from_the_hottest_zone(tmp_path: Path, millidegrees: str, status: CheckStatus) -> None:
     zones = "sys/class/thermal/thermal_zone"
     root = tree(tmp_path, {f"{zones}0/temp": millidegrees, f"{zones}1/temp": "-40000"})
     assert look(root)["temperature"].status is status
@@ -53,14 +58,14 @@ def test_a_sensor_that_cannot_be_read_is_left_out(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("bits", "expected"),
     [
-        ("0", {"throttling": Status.OK}),
-        ("0x50005", {"supply": Status.FAIL, "throttling": Status.WARN}),
-        ("50000\n", {"supply": Status.WARN, "throttling": Status.WARN}),
-        ("80008", {"throttling": Status.WARN}),
+        ("0", {"throttling": CheckStatus.OK}),
+        ("0x50005", {"supply": CheckStatus.FAIL, "throttling": CheckStatus.WARN}),
+        ("50000\n", {"supply": CheckStatus.WARN, "throttling": CheckStatus.WARN}),
+        ("80008", {"throttling": CheckStatus.WARN}),
     ],
 )
 def test_the_firmware_says_whether_power_and_cooling_were_enough(
-    tmp_path: Path, bits: str, expected: dict[str, Status]
+    tmp_path: Path, bits: str, expected: dict[str, CheckStatus]
 ) -> None:
     found = look(tree(tmp_path, {THROTTLED: bits}))
     assert {name: found[name].status for name in found if name != "camera"} == expected
@@ -69,8 +74,8 @@ def test_the_firmware_says_whether_power_and_cooling_were_enough(
 def test_a_camera_is_named_and_its_reader_looked_for(tmp_path: Path) -> None:
     root = tree(tmp_path, {"dev/video0": "", "sys/class/video4linux/video0/name": "imx708\n"})
     found = look(root)["camera"]
-    assert found.found.startswith("video0 (imx708)")
-    assert found.status in (Status.OK, Status.WARN)
+    assert found.message.startswith("video0 (imx708)")
+    assert found.status in (CheckStatus.OK, CheckStatus.WARN)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read every device")
@@ -78,7 +83,7 @@ def test_a_camera_that_may_not_be_read_names_the_group(tmp_path: Path) -> None:
     root = tree(tmp_path, {"dev/video0": ""})
     (root / "dev/video0").chmod(0)
     found = look(root)["camera"]
-    assert found.status is Status.FAIL
+    assert found.status is CheckStatus.FAIL
     assert "usermod -aG video" in found.advice
 
 
@@ -91,7 +96,7 @@ def test_a_camera_that_may_not_be_read_names_the_group(tmp_path: Path) -> None:
     ],
 )
 def test_an_edge_tpu_is_recognized(tmp_path: Path, files: dict[str, str]) -> None:
-    assert look(tree(tmp_path, files))["edge tpu"].status is Status.OK
+    assert look(tree(tmp_path, files))["edge tpu"].status is CheckStatus.OK
 
 
 def test_a_google_phone_is_no_edge_tpu(tmp_path: Path) -> None:

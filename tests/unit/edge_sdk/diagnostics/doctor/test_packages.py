@@ -11,7 +11,7 @@ import pytest
 
 LOOK = """
 import json
-from edge_sdk.doctor.packages import check_packages
+from edge_sdk.diagnostics.doctor.packages import check_packages
 print(json.dumps([f.to_json() for f in check_packages()]))
 """
 
