@@ -1,9 +1,9 @@
-"""Put a trained embedding network to work on small hardware: embed, compare, decide, keep a gallery.
+"""Metric-learning models on small hardware: compute embeddings, compare them, decide, and keep a gallery.
 
     >>> from edge_sdk import Embedder, Gallery, KeyFile  # doctest: +SKIP
     >>> embedder = Embedder.open("products.cpu_int8.tflite")  # doctest: +SKIP
 
-Importing this package loads numpy and nothing heavier: names are resolved when they are first used.
+Importing this package imports only numpy; other modules are imported when a name is first used.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-import numpy as _numpy  # noqa: F401  the one dependency: a missing numpy shows here, not at the door
+import numpy as _numpy  # noqa: F401  a missing numpy, the only dependency, is an error here and not at the first use
 
 from edge_sdk import _moved
 from edge_sdk.errors import (

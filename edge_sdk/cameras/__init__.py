@@ -1,4 +1,4 @@
-"""Where frames come from: one seam, four sources. Nothing is opened before `with`."""
+"""Sources of frames behind one protocol. A camera is opened by `with`, not before."""
 
 from edge_sdk.cameras.camera import Camera, Watched, frames
 from edge_sdk.cameras.folder import FolderCamera

@@ -1,4 +1,4 @@
-"""What a camera is, and the check that it is alive."""
+"""Protocol of cameras, and a check for frozen frames."""
 
 from __future__ import annotations
 
@@ -13,48 +13,48 @@ import numpy as np
 from edge_sdk.errors import AcquisitionError
 from edge_sdk.types import UInt8Array
 
-#: A live sensor's noise changes every frame; so many equal ones in a row are a stuck driver or a replay.
+#: Noise of a live sensor changes every frame; this many equal frames in a row mean a stuck driver or a replay.
 FROZEN_FRAMES = 5
-#: Frames that a driver may have kept since the last look, of somebody who has left.
+#: Frames that a driver may have buffered earlier; they may show a person who has left.
 STALE_FRAMES = 2
 
 
 class Camera(Protocol):
-    """A source of frames; open inside `with`."""
+    """Source of frames, open inside `with`."""
 
     @property
     def name(self) -> str:
-        """What a person calls it, for errors."""
+        """Name of the camera in messages."""
 
     @property
     def live(self) -> bool:
-        """Whether frames come from a sensor, now; not from files."""
+        """True if frames come from a sensor in real time, False if they come from files."""
 
     def __enter__(self) -> Camera:
-        """Open it.
+        """Open the camera.
 
         Raises:
-            AcquisitionError: it is not there, or another program holds it.
+            AcquisitionError: The camera is missing, or another program uses it.
         """
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Let go of it."""
+        """Close the camera."""
 
     def read(self) -> UInt8Array | None:
-        """The next frame.
+        """Read the next frame.
 
         Returns:
             Shape (H, W, 3), uint8, RGB; None at the end of a recording.
 
         Raises:
-            AcquisitionError: no frame comes.
+            AcquisitionError: The camera delivers no frame.
         """
 
 
 class Watched:
-    """Reads a camera from now on, and refuses a picture that stands still.
+    """Reader of a camera that skips buffered frames and rejects a frozen picture.
 
     Args:
         camera: An open camera.
@@ -67,10 +67,11 @@ class Watched:
         self._fresh = not camera.live
 
     def read(self) -> UInt8Array | None:
-        """The next frame; shape and errors as `Camera.read`.
+        """Read the next frame; see `Camera.read`.
 
         Raises:
-            AcquisitionError: the same frame came `FROZEN_FRAMES` times in a row from a live camera.
+            AcquisitionError: The camera delivers no frame, or a live camera delivered the same frame `FROZEN_FRAMES`
+                times in a row.
         """
         if not self._fresh:
             for _ in range(STALE_FRAMES):
@@ -81,7 +82,7 @@ class Watched:
             return frame
         same = self._last is not None and np.array_equal(frame, self._last)
         self._equal = self._equal + 1 if same else 0
-        # Whoever gives out its buffer again would otherwise change what is remembered here.
+        # Copy, because a camera may reuse its buffer for the next frame.
         self._last = frame.copy()
         if self._equal >= FROZEN_FRAMES - 1:
             raise AcquisitionError(
@@ -93,7 +94,7 @@ class Watched:
 
 
 def frames(camera: Camera, *, seconds: float = math.inf) -> Iterator[UInt8Array]:
-    """The frames of an open camera until its end, or for so long; shape and errors as `Watched.read`."""
+    """Read frames of an open camera until its end, or for a number of seconds; see `Watched.read`."""
     watched, ends = Watched(camera), time.monotonic() + seconds
     while time.monotonic() < ends and (frame := watched.read()) is not None:
         yield frame

@@ -1,4 +1,4 @@
-"""Image files as frames: for tests, demonstrations and looking into what a camera saw."""
+"""Image files as frames, for tests, demonstrations and the analysis of recorded images."""
 
 from __future__ import annotations
 
@@ -10,16 +10,15 @@ from edge_sdk.errors import AcquisitionError
 from edge_sdk.types import UInt8Array
 from edge_sdk.vision.images import SUFFIXES, read_image
 
-#: 4096x3072, the largest still of common camera modules: a larger picture is no frame, and takes memory that a small
-#: board does not have.
+#: 4096x3072, the largest still of common camera modules; a larger image would exceed the memory of a small board.
 MAX_PIXELS = 12_582_912
 
 
 class FolderCamera:
-    """The images of a folder in the order of their names, or the files that are given, once.
+    """Camera that reads each image of a folder once, sorted by name, or each of a list of files.
 
     Args:
-        source: A folder, or image files in the wished order.
+        source: A folder, or image files in the order to read them.
     """
 
     live = False
@@ -31,7 +30,7 @@ class FolderCamera:
 
     @property
     def name(self) -> str:
-        """The folder."""
+        """Name of the folder in messages."""
         return f"folder {self._folder}" if self._folder else f"{len(self._files)} image files"
 
     def __enter__(self) -> FolderCamera:
@@ -56,6 +55,6 @@ class FolderCamera:
         self._rest = iter(())
 
     def read(self) -> UInt8Array | None:
-        """The next image, None after the last; a damaged one is an `InputError`."""
+        """Read the next image; None after the last. Raises InputError for a damaged image."""
         path = next(self._rest, None)
         return None if path is None else read_image(path, max_pixels=MAX_PIXELS)

@@ -1,4 +1,4 @@
-"""USB cameras and video files through OpenCV, where that is installed."""
+"""USB cameras and video files, read with OpenCV."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _HINT = "pip install 'edge-sdk[camera]'"
 
 
 class _Capture:
-    """What a device and a file have in common: `cv2.VideoCapture`, and its BGR turned to RGB."""
+    """Base of cameras and files: `cv2.VideoCapture`, with BGR converted to RGB."""
 
     def __init__(self, source: int | str) -> None:
         self._source = source
@@ -24,7 +24,7 @@ class _Capture:
 
     @property
     def name(self) -> str:
-        """What a person calls it, for errors."""
+        """Name of the camera in messages."""
         return str(self._source)
 
     def _open(self, api: int, settings: Mapping[int, float]) -> None:
@@ -35,7 +35,7 @@ class _Capture:
             raise AcquisitionError(
                 f"{self.name}: cannot be opened",
                 reason="no camera",
-                hint="is it plugged in, and does no other program hold it? v4l2-ctl --list-devices",
+                hint="check that it is plugged in and that no other program uses it: v4l2-ctl --list-devices",
             )
         for key, value in settings.items():
             capture.set(key, value)
@@ -53,17 +53,17 @@ class _Capture:
             raise AcquisitionError(
                 f"{self.name}: is not open", reason="no camera", hint="read inside a with block"
             )
-        good, frame = self._capture.read()
-        return np.ascontiguousarray(frame[..., ::-1]) if good else None
+        success, frame = self._capture.read()
+        return np.ascontiguousarray(frame[..., ::-1]) if success else None
 
 
 class V4l2Camera(_Capture):
-    """A USB camera by its number: 0 is `/dev/video0`.
+    """USB camera.
 
     Args:
-        number: Which.
-        height: Wished height in pixels; the camera gives the nearest it has.
-        width: Wished width in pixels.
+        number: Number of the device; 0 is `/dev/video0`.
+        height: Height in pixels; the camera chooses its nearest size.
+        width: Width in pixels; the camera chooses its nearest size.
     """
 
     live = True
@@ -74,13 +74,13 @@ class V4l2Camera(_Capture):
 
     @property
     def name(self) -> str:
-        """The device."""
+        """Name of the device in messages."""
         return f"camera /dev/video{self._source}"
 
     def __enter__(self) -> V4l2Camera:
         cv2 = _cv2()
         height, width = self._size
-        # One buffer: an old frame is somebody who may have left already.
+        # One buffer, because an old frame may show a person who has left.
         settings = {
             cv2.CAP_PROP_FRAME_HEIGHT: height,
             cv2.CAP_PROP_FRAME_WIDTH: width,
@@ -90,17 +90,17 @@ class V4l2Camera(_Capture):
         return self
 
     def read(self) -> UInt8Array:
-        """The next frame; an `AcquisitionError` where none comes, as after a pulled plug."""
+        """Read the next frame; raises AcquisitionError if there is none, for example after unplugging."""
         frame = self._read()
         if frame is None:
             raise AcquisitionError(
-                f"{self.name}: no frame comes any more", reason="no camera", hint="is it still plugged in?"
+                f"{self.name}: no frame was delivered", reason="no camera", hint="check that it is plugged in"
             )
         return frame
 
 
 class VideoFile(_Capture):
-    """A recording, once, frame by frame.
+    """Recording that is read once, frame by frame.
 
     Args:
         path: A file that OpenCV can decode, such as .mp4 or .avi.
@@ -118,7 +118,7 @@ class VideoFile(_Capture):
         return self
 
     def read(self) -> UInt8Array | None:
-        """The next frame, None after the last."""
+        """Read the next frame; None after the last."""
         return self._read()
 
 

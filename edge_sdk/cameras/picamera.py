@@ -1,4 +1,4 @@
-"""The Raspberry Pi's camera, through the system's picamera2."""
+"""Raspberry Pi camera, read with the system's picamera2."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ import numpy as np
 from edge_sdk.errors import AcquisitionError
 from edge_sdk.types import UInt8Array
 
-#: A capture waits for ever when the sensor stops (a loose ribbon cable); a door does not.
+#: picamera2 waits without limit if the sensor stops, for example because of a loose ribbon cable.
 FRAME_TIMEOUT_S = 2.0
 
 
 class PiCamera:
-    """The camera on the ribbon cable.
+    """Camera on the ribbon cable.
 
     Args:
         height: Height in pixels.
-        width: Width in pixels; a multiple of 32 is read without a copy by the camera's own hardware.
-        number: Which, on a board with two.
+        width: Width in pixels; a multiple of 32 avoids padding and a copy.
+        number: Number of the camera, from 0.
     """
 
     live = True
@@ -34,7 +34,7 @@ class PiCamera:
 
     @property
     def name(self) -> str:
-        """The camera."""
+        """Name of the camera in messages."""
         return f"Raspberry Pi camera {self._number}"
 
     def __enter__(self) -> PiCamera:
@@ -44,12 +44,12 @@ class PiCamera:
             raise AcquisitionError(
                 "the Raspberry Pi camera needs picamera2",
                 reason="no camera",
-                hint="apt install python3-picamera2, and make the environment with --system-site-packages",
+                hint="apt install python3-picamera2, and create the environment with --system-site-packages",
             ) from error
         height, width = self._size
         try:
             camera = Picamera2(self._number)
-            # picamera2 names formats by their bytes in a word, so that "BGR888" is R, G, B in memory.
+            # picamera2 names formats by byte order in a word; "BGR888" is R, G, B in memory.
             camera.configure(
                 camera.create_video_configuration(
                     main={"size": (width, height), "format": "BGR888"}, buffer_count=2, queue=False
@@ -60,7 +60,7 @@ class PiCamera:
             raise AcquisitionError(
                 f"{self.name}: cannot be opened: {error}",
                 reason="no camera",
-                hint="rpicam-hello --list-cameras shows what the board sees",
+                hint="list the detected cameras with rpicam-hello --list-cameras",
             ) from error
         self._camera = camera
         return self
@@ -74,7 +74,7 @@ class PiCamera:
             self._camera = None
 
     def read(self) -> UInt8Array:
-        """The next frame; an `AcquisitionError` where none comes."""
+        """Read the next frame; raises AcquisitionError if there is none within 2 s."""
         if self._camera is None:
             raise AcquisitionError(
                 f"{self.name}: is not open", reason="no camera", hint="read inside a with block"
@@ -85,8 +85,8 @@ class PiCamera:
             raise AcquisitionError(
                 f"{self.name}: no frame came within {FRAME_TIMEOUT_S:g} s",
                 reason="no camera",
-                hint="is the ribbon cable seated?",
+                hint="check the ribbon cable",
             ) from error
         height, width = self._size
-        # Rows may be padded to a multiple of the hardware's word.
+        # Rows may be padded to the hardware's alignment.
         return np.ascontiguousarray(frame[:height, :width, :3])

@@ -1,11 +1,11 @@
-"""Models of others: where they are, what their bytes must be, what their makers allow, what they want to see.
+"""Third-party models: address, SHA-256, licence and input contract of each, and a cache of downloads.
 
     >>> from edge_sdk import zoo
     >>> zoo.entry("blazeface-short").licence
     'Apache-2.0'
 
-None is part of this project. A mirror folder named by the environment variable ``EDGE_SDK_ZOO`` stands in
-for the network.
+The models are not part of this project. If the environment variable ``EDGE_SDK_ZOO`` names a folder, models are
+read from it and nothing is downloaded.
 """
 
 from edge_sdk.zoo.cache import MIRROR, cache_folder, path, pull

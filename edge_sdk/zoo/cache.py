@@ -1,4 +1,4 @@
-"""From an entry to a file whose bytes were checked: a mirror folder, the cache, or the network through pooch."""
+"""Files of zoo models with checked digests, from a mirror folder, the cache, or the network (pooch)."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from urllib.parse import unquote, urlsplit
 from edge_sdk.errors import ModelError
 from edge_sdk.zoo.entries import ZooEntry
 
-#: The environment variable that names a folder to read models from; nothing is then downloaded.
+#: Environment variable with the folder from which models are read; if set, nothing is downloaded.
 MIRROR = "EDGE_SDK_ZOO"
-#: The environment variable that says where downloads are kept.
+#: Environment variable with the parent folder of the cache.
 CACHE = "EDGE_SDK_CACHE"
 _CHUNK = 1 << 20
 _TIMEOUT_S = 30
 
 
 def cache_folder() -> Path:
-    """Where downloads are kept: ``EDGE_SDK_CACHE``, else the platform's cache folder.
+    """Return the folder of downloads: in ``EDGE_SDK_CACHE`` if set, otherwise in the platform's cache folder.
 
     Raises:
-        ModelError: pooch is not installed and nothing says where.
+        ModelError: ``EDGE_SDK_CACHE`` is not set and pooch is not installed.
     """
-    if named := os.environ.get(CACHE):
-        return Path(named) / "zoo"
+    if parent := os.environ.get(CACHE):
+        return Path(parent) / "zoo"
     return Path(_pooch().os_cache("edge-sdk")) / "zoo"
 
 
 def path(entry: ZooEntry) -> Path:
-    """The file of a model that is here already: in the mirror folder where one is named, else in the cache.
+    """Return the path of a model that is already available: in the mirror folder if set, otherwise in the cache.
 
     Raises:
-        ModelError: It is not here, or its bytes are not the listed ones.
+        ModelError: The file is missing, or its digest differs from the listed one.
     """
     mirror = os.environ.get(MIRROR)
     folder = Path(mirror) if mirror else cache_folder()
@@ -51,14 +51,15 @@ def path(entry: ZooEntry) -> Path:
 
 
 def pull(entry: ZooEntry, *, progress: Callable[[int, int], None] | None = None) -> Path:
-    """Get a model's file; downloaded once, its bytes checked every time.
+    """Get a model's file: download it once, and check its digest every time.
 
     Args:
-        entry: Which.
-        progress: Called with (bytes done, bytes in all).
+        entry: Entry of the model.
+        progress: Called with the number of downloaded bytes and their total.
 
     Raises:
-        ModelError: It cannot be had, or its bytes are not the listed ones; a download is then not kept.
+        ModelError: The file cannot be downloaded, or its digest differs from the listed one; such a download is
+            deleted.
     """
     if os.environ.get(MIRROR):
         return path(entry)
@@ -68,7 +69,7 @@ def pull(entry: ZooEntry, *, progress: Callable[[int, int], None] | None = None)
         return kept
     pooch = _pooch()
     try:
-        found = pooch.retrieve(
+        downloaded = pooch.retrieve(
             entry.address,
             known_hash=f"sha256:{entry.sha256}",
             fname=entry.file,
@@ -76,22 +77,22 @@ def pull(entry: ZooEntry, *, progress: Callable[[int, int], None] | None = None)
             downloader=_Download(entry, progress),
         )
     except ValueError as error:
-        # pooch has no error class of its own for another digest; it deletes what it downloaded.
+        # pooch raises ValueError for a wrong digest, and deletes the download.
         raise ModelError(
             f"{entry.name}: {entry.address} is not the listed file of SHA-256 {entry.sha256[:12]}...; nothing was kept",
-            hint="do not use it; the file was changed since it was listed",
+            hint="do not use it; the file was changed after it was listed",
         ) from error
     except OSError as error:
-        # requests' errors are OSErrors too.
+        # Errors of requests are OSErrors too.
         raise ModelError(
-            f"{entry.name}: cannot be had from {entry.address}: {_line(error)}",
-            hint=f"where there is no network, name a folder that holds {entry.file} in {MIRROR}",
+            f"{entry.name}: cannot be downloaded from {entry.address}: {_line(error)}",
+            hint=f"without a network, set {MIRROR} to a folder that contains {entry.file}",
         ) from error
-    return Path(found)
+    return Path(downloaded)
 
 
 class _Download:
-    """What pooch calls: writes an address's bytes into a temporary file, never more than are listed."""
+    """Downloader for pooch, which stops when a file exceeds its listed size."""
 
     def __init__(self, entry: ZooEntry, progress: Callable[[int, int], None] | None) -> None:
         self._entry, self._progress = entry, progress
@@ -124,9 +125,9 @@ class _Download:
 def _check(file: Path, entry: ZooEntry) -> None:
     if not _matches(file, entry):
         raise ModelError(
-            f"{file}: expected the listed bytes of {entry.name} (SHA-256 {entry.sha256[:12]}..., {entry.size_bytes}"
-            " bytes), found others",
-            hint="do not use it; delete it and get it again",
+            f"{file}: expected {entry.name} with SHA-256 {entry.sha256[:12]}... and {entry.size_bytes} bytes,"
+            " found a different file",
+            hint="do not use it; delete it and download it again",
         )
 
 
@@ -153,8 +154,8 @@ def _pooch() -> Any:
         import pooch
     except ImportError as error:
         raise ModelError(
-            "downloading a model of the zoo needs pooch",
-            hint=f"pip install 'edge-sdk[faces]', or name a folder with the files in {MIRROR}",
+            "downloading a zoo model needs pooch",
+            hint=f"pip install 'edge-sdk[faces]', or set {MIRROR} to a folder with the files",
         ) from error
     pooch.get_logger().setLevel("WARNING")
     return pooch

@@ -1,4 +1,4 @@
-"""The list: one frozen value for each model."""
+"""List of zoo models, one frozen value for each."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ _MINIFASNET = "https://github.com/yakhyo/face-anti-spoofing/releases/download/we
 
 @dataclass(frozen=True)
 class ZooEntry:
-    """One model of others.
+    """One third-party model.
 
     Args:
-        name: What it is called here, such as ``yunet``.
+        name: Name in the zoo, such as ``yunet``.
         task: ``embedder``, ``face detector`` or ``presentation attack detector``.
-        method: How its outputs are read, as a network card says it; empty for an embedder.
-        file: Its file name in the cache and in a mirror folder.
-        address: Where its bytes are, ``https://`` or ``file://``.
-        sha256: What its bytes are, hex.
-        size_bytes: How many they are.
-        licence: As its maker states it.
-        contract: What it wants to see.
-        output_names: Of its output tensors in order, where it is a ``.tflite`` without a card.
-        exercised: Whether these very bytes have run through this project's tests.
-        licence_note: What the licence leaves open.
-        conversion: How the workstation makes the device's file of it; empty where it is one.
+        method: Decoding method of its outputs, as in a network card; empty for an embedder.
+        file: File name in the cache and in a mirror folder.
+        address: Address of the file, ``https://`` or ``file://``.
+        sha256: SHA-256 of the file, hex.
+        size_bytes: Size of the file in bytes.
+        licence: Licence of the model, as its author states it.
+        contract: Input contract of the model.
+        output_names: Names of the output tensors in order, for a ``.tflite`` without a card.
+        exercised: True if this project's tests have run with exactly this file.
+        licence_note: Questions that the licence leaves open.
+        conversion: Command that converts the file for devices; empty if it needs no conversion.
     """
 
     name: str
@@ -68,8 +68,8 @@ def _contract(
     return InputContract(height, width, color, (mean,) * 3, (scale,) * 3, points)
 
 
-#: Digests and sizes of SFace and YuNet are those of OpenCV Zoo's LFS pointers, BlazeFace's those in MediaPipe's
-#: own build files, MiniFASNet's those of the ONNX release.
+#: Digests and sizes come from OpenCV Zoo's LFS pointers (SFace, YuNet), MediaPipe's build files (BlazeFace), and the
+#: ONNX release (MiniFASNet).
 ENTRIES: tuple[ZooEntry, ...] = (
     ZooEntry(
         name="sface",
@@ -151,20 +151,20 @@ ENTRIES: tuple[ZooEntry, ...] = (
 
 
 def entry(name: str, *, entries: Sequence[ZooEntry] = ENTRIES) -> ZooEntry:
-    """The entry of a model by its name.
+    """Return the entry of a model by its name.
 
     Raises:
-        ModelError: There is none.
+        ModelError: There is no model with this name.
     """
-    for found in entries:
-        if found.name == name:
-            return found
+    for candidate in entries:
+        if candidate.name == name:
+            return candidate
     raise ModelError(
-        f"expected a model of the zoo ({', '.join(e.name for e in entries)}), found {name!r}",
+        f"expected a zoo model ({', '.join(e.name for e in entries)}), found {name!r}",
         hint="edge-sdk zoo list",
     )
 
 
 def by_digest(sha256: str, *, entries: Sequence[ZooEntry] = ENTRIES) -> ZooEntry | None:
-    """The entry whose bytes have this SHA-256, hex, or None."""
-    return next((found for found in entries if found.sha256 == sha256), None)
+    """Return the entry of the file with this SHA-256, hex, or None."""
+    return next((candidate for candidate in entries if candidate.sha256 == sha256), None)

@@ -57,7 +57,7 @@ def test_a_gallery_is_compared_with_and_asked_nothing(
         (("--warm-up", "0"), "1 or more to warm up"),
         (("--references", "0"), "expected 1..1000000 references, found 0"),
         (("--references", "9999999999"), "expected 1..1000000 references"),
-        (("--pad", "pad.tflite"), "expected a detector beside the attack detectors"),
+        (("--pad", "pad.tflite"), "presentation attack detectors need a face detector"),
         (("--image", "nowhere.jpg"), "nowhere.jpg: no such file"),
         (("--camera", "nowhere"), "expected a camera, found 'nowhere'"),
         (("--detector", "nowhere.tflite"), "nowhere.tflite: cannot be read"),

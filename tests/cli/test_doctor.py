@@ -78,7 +78,7 @@ def test_a_file_that_is_no_model_fails_without_ending_the_rest(
         ("-DCONSTANT", "fail", "the same embedding for 4 different inputs"),
         ("-DNO_HARDWARE", "fail", "the delegate does not start"),
         ("-DCRASH", "fail", "it crashed (SIGABRT)"),
-        ("-DTAKE_NOTHING", "warn", "it takes nothing of this network"),
+        ("-DTAKE_NOTHING", "warn", "it takes no part of this network"),
     ],
 )
 def test_each_delegate_is_held_against_the_vectors(

@@ -92,7 +92,7 @@ def test_a_library_that_is_no_delegate_says_so(tmp_path: Path, golden_model_path
 
 
 def test_a_card_without_vectors_cannot_vouch_for_a_delegate(tmp_path: Path, model_path: Path) -> None:
-    with pytest.warns(DelegateWarning, match="no golden vectors to hold it against"):
+    with pytest.warns(DelegateWarning, match="no golden vectors to check it"):
         embedder = Embedder.open(model_path, delegate=build_delegate(tmp_path, "-DTAKE_NOTHING"))
     assert embedder.backend.device == "cpu"
 
