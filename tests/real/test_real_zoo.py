@@ -42,7 +42,7 @@ def test_every_file_is_found_in_the_mirror_and_is_the_listed_one(
     monkeypatch.setenv(zoo.MIRROR, str(shared / "zoo"))
     for entry in entries(shared / "zoo"):
         assert zoo.path(entry) == shared / "zoo" / entry.file
-        with pytest.raises(ModelError, match="found others"):
+        with pytest.raises(ModelError, match="found a different file"):
             zoo.path(replace(entry, sha256="0" * 64))
 
 

@@ -81,13 +81,13 @@ def test_a_changed_byte_in_the_cache_is_refused_and_pulled_anew(cache: Path, sou
     entry = listed(source.as_uri())
     kept = zoo.pull(entry)
     kept.write_bytes(b"!" + CONTENT[1:])
-    with pytest.raises(ModelError, match="found others"):
+    with pytest.raises(ModelError, match="found a different file"):
         zoo.path(entry)
     assert zoo.pull(entry).read_bytes() == CONTENT
 
 
 def test_a_missing_source_says_how_to_do_without_a_network(cache: Path, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="cannot be had") as error:
+    with pytest.raises(ModelError, match="cannot be downloaded") as error:
         zoo.pull(listed((tmp_path / "nowhere").as_uri()))
     assert zoo.MIRROR in (error.value.hint or "")
     assert left(cache) == []
@@ -101,7 +101,7 @@ def test_a_mirror_folder_stands_in_for_the_network(
     assert zoo.pull(entry) == zoo.path(entry) == source
     source.write_bytes(CONTENT[:-1] + b"?")
     for get in (zoo.pull, zoo.path):
-        with pytest.raises(ModelError, match="found others"):
+        with pytest.raises(ModelError, match="found a different file"):
             get(entry)
     assert not cache.exists()
 
@@ -194,7 +194,7 @@ def test_a_model_comes_over_https_with_its_progress(cache: Path, server: str) ->
 
 @pytest.mark.parametrize(
     ("where", "said"),
-    [("missing", "cannot be had"), ("endless", "nothing was kept"), ("cut", "cannot be had")],
+    [("missing", "cannot be downloaded"), ("endless", "nothing was kept"), ("cut", "cannot be downloaded")],
 )
 def test_what_goes_wrong_on_the_way_leaves_nothing(cache: Path, server: str, where: str, said: str) -> None:
     with pytest.raises(ModelError, match=said):
