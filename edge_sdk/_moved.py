@@ -6,16 +6,18 @@ The deprecation rule is in CONTRIBUTING.md: an old name is announced in CHANGELO
 from __future__ import annotations
 
 import importlib
-import importlib.abc
 import importlib.machinery
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from types import ModuleType
+from typing import Any, cast
 
 
-class _MovedModules(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Finds modules by their old names and loads them from their new places.
+class _MovedModules:
+    """Finder and loader that maps old module names to new ones.
+
+    It does not inherit from ``importlib.abc``, whose import would load ten further modules.
 
     Args:
         places: Old dotted name of a module or package to its new name. Submodules of a package move with it.
@@ -37,7 +39,7 @@ class _MovedModules(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         new = self._new_name(fullname)
         if new is None:
             return None
-        return importlib.machinery.ModuleSpec(fullname, self, origin=new)
+        return importlib.machinery.ModuleSpec(fullname, cast(Any, self), origin=new)
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:
         new = str(spec.origin)
@@ -53,7 +55,7 @@ class _MovedModules(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     def exec_module(self, module: ModuleType) -> None:
         # The import system has replaced the specification of the module that it was given.
         spec = module.__spec__
-        if spec is not None and spec.loader is self:
+        if spec is not None and cast(Any, spec.loader) is self:
             module.__spec__ = spec.loader_state
 
 
