@@ -1,10 +1,12 @@
-"""How both command lines speak: stdout is data, stderr is one line for an error and one for the way out.
+"""Output and exit codes of both command lines.
 
-Exit codes: 0 done or match, 1 a clean negative, 2 usage, 3 an error of the SDK's tree, 130 interrupted.
+Results go to stdout. Errors go to stderr: one line with the error and, if there is one, one line with a hint.
+Exit codes: 0 done or match, 1 no match or a problem, 2 usage, 3 error, 130 interrupted.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import io
 import os
@@ -17,15 +19,18 @@ CLEAN_NEGATIVE, FAILED, INTERRUPTED = 1, 3, 130
 
 
 def run(program: str, command: Callable[[], int], *, negatives: tuple[type[EdgeSdkError], ...] = ()) -> int:
-    """Run one command and turn the SDK's errors into lines and exit codes.
+    """Run one command and turn the SDK's errors into lines on stderr and exit codes.
 
     Args:
-        program: Such as ``edge-sdk``.
+        program: Name of the program, such as ``edge-sdk``.
         command: Does the work and returns its exit code.
-        negatives: Errors that are a clean negative, exit 1.
+        negatives: Errors that exit with 1 instead of 3.
+
+    Returns:
+        The exit code.
     """
     try:
-        # A file's name may hold what the terminal's encoding cannot say; it must not end a command.
+        # A file name may have characters that the terminal's encoding lacks; printing it must not fail.
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors="backslashreplace")
         with native_logs_off():
@@ -38,7 +43,7 @@ def run(program: str, command: Callable[[], int], *, negatives: tuple[type[EdgeS
             say(program, f"hint: {error.hint}")
         return CLEAN_NEGATIVE if isinstance(error, negatives) else FAILED
     except BrokenPipeError:
-        # Whoever read our output has gone; there is nobody left to tell.
+        # The reader of stdout has ended, as in `edge-sdk ... | head`; an error message would only disturb.
         _discard_stdout()
         return FAILED
     except OSError as error:
@@ -51,7 +56,7 @@ def run(program: str, command: Callable[[], int], *, negatives: tuple[type[EdgeS
 
 
 def _discard_stdout() -> None:
-    """Turn what is still buffered for stdout away, or Python tries it again at exit and complains itself."""
+    """Discard what is still buffered for stdout; otherwise Python tries to write it at exit and prints an error."""
     with contextlib.suppress(AttributeError, OSError, ValueError):
         if sys.stdout.fileno() == 1:
             sink = os.open(os.devnull, os.O_WRONLY)
@@ -60,16 +65,31 @@ def _discard_stdout() -> None:
 
 
 def say(program: str, line: str) -> None:
-    """One line for a person, on stderr."""
+    """Print one line to stderr, after the program's name."""
     print(f"{program}: {line}", file=sys.stderr)
+
+
+def enable_completion(parser: argparse.ArgumentParser) -> None:
+    """Answer the shell's request for completions and exit, if it is one and argcomplete is installed.
+
+    Args:
+        parser: Parser of the whole command line.
+    """
+    if "_ARGCOMPLETE" not in os.environ:
+        return
+    try:
+        import argcomplete
+    except ImportError:
+        return
+    argcomplete.autocomplete(parser)
 
 
 @contextlib.contextmanager
 def native_logs_off() -> Iterator[None]:
-    """Keep what native libraries write to stderr away from the user; Python's stderr stays.
+    """Hide what native libraries write to stderr; Python's own stderr stays visible.
 
-    LiteRT announces its delegate with every interpreter and has no switch for it. Only descriptor 2 is
-    turned away, and only where Python's own stderr writes to it, so a captured stderr is left alone.
+    LiteRT announces its delegate with every interpreter and has no switch for it. Only file descriptor 2 is
+    redirected, and only if Python's stderr writes to it, so a captured stderr is not affected.
     """
     try:
         own = sys.stderr.fileno()

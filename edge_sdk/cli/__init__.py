@@ -1,6 +1,8 @@
-"""``edge-sdk``: enrol, verify, identify and keep the gallery, from aligned crops in image files.
+# PYTHON_ARGCOMPLETE_OK
+"""``edge-sdk``: enrol, verify and identify subjects, and manage the gallery.
 
-One module per group of commands, each with `add_commands`; `arguments` holds what they share.
+Each group of commands is one module with `add_commands`. `arguments` declares the arguments that commands share,
+and `opening` opens the objects that they name.
 """
 
 from edge_sdk.cli.program import build_parser, main

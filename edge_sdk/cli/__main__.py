@@ -1,4 +1,5 @@
-"""``python -m edge_sdk.cli`` is ``edge-sdk``."""
+# PYTHON_ARGCOMPLETE_OK
+"""Run ``edge-sdk`` as ``python -m edge_sdk.cli``."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""What commands share: how a command is added and answers, and how a gallery, its key and its anchor are named."""
+"""Arguments that commands share, and the form in which results are printed."""
 
 from __future__ import annotations
 
@@ -7,136 +7,168 @@ import json
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from edge_sdk.cli.keys import ANCHOR_HELP, KEY_HELP, anchor_named, is_file, key_named
-from edge_sdk.cli.keys import PROGRAM as PROGRAM
-from edge_sdk.errors import EdgeSdkError, GalleryError
-
-if TYPE_CHECKING:
-    from edge_sdk.gallery import Gallery
-    from edge_sdk.vision.embedder import Embedder
+PROGRAM = "edge-sdk"
+GALLERY_EXAMPLE = "--gallery home.gallery --key home.key"
+KEY_HELP = (
+    "a key file (32 bytes, mode 0600), or one of passphrase, host and tpm2 (by systemd-creds), pi-otp (Raspberry Pi),"
+    " tpm-nv or tpm-nv:INDEX (TPM 2.0, hexadecimal, default 0x01500016)"
+)
+CAMERA_HELP = "pi or pi:N, usb or usb:N for /dev/videoN, a video file, or a folder of images"
+_ANCHOR_HELP = (
+    "anchor that detects an old copy of the gallery: a file, or tpm:INDEX for a TPM counter (hexadecimal);"
+    " the same in every command (default: none)"
+)
+_THRESHOLD_DEFAULT = "(default: the gallery's decision policy)"
 
 
 def add_command(
-    commands: Any, name: str, summary: str, run: Callable[[argparse.Namespace], int], *, example: str
+    commands: Any,
+    name: str,
+    summary: str,
+    run: Callable[[argparse.Namespace], int],
+    *,
+    example: str,
+    details: str = "",
 ) -> argparse.ArgumentParser:
     """Add one command.
 
     Args:
-        commands: What `add_subparsers` gave.
-        name: One word.
-        summary: A line without capital and full stop.
+        commands: Result of `add_subparsers`.
+        name: Name of the command.
+        summary: One line in the imperative, without capital and full stop.
         run: Does the work and returns the exit code.
-        example: What follows `edge-sdk ` in a whole command line.
+        example: A whole command line without `edge-sdk`.
+        details: Sentences to print after the summary in the command's own help.
     """
+    description = summary[0].upper() + summary[1:] + "."
     parser: argparse.ArgumentParser = commands.add_parser(
         name,
         help=summary,
-        description=summary[0].upper() + summary[1:] + ".",
+        description=f"{description}\n\n{details}" if details else description,
         epilog=f"example:\n  {PROGRAM} {example}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--json", action="store_true", help="print JSON, for a program to read")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
     parser.set_defaults(run=run, parser=parser)
     return parser
 
 
 def add_gallery_arguments(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
-    """The gallery, its key and its anchor."""
+    """Add the gallery, its key and its anchor."""
+    default = "" if required else " (default: none)"
     parser.add_argument(
-        "--gallery", type=Path, required=required, help="the gallery file; gallery create or enrol makes it"
+        "--gallery",
+        type=Path,
+        required=required,
+        metavar="FILE",
+        help=f"gallery file, made by gallery create or enrol{default}",
     )
     key = parser.add_mutually_exclusive_group(required=required)
-    key.add_argument("--key", help=KEY_HELP)
+    key.add_argument("--key", metavar="KEY", help=f"key of the gallery: {KEY_HELP}{default}")
     key.add_argument(
-        "--passphrase", action="store_const", dest="key", const="passphrase", help="--key passphrase"
+        "--passphrase",
+        action="store_const",
+        dest="key",
+        const="passphrase",
+        help="short for --key passphrase",
     )
-    parser.add_argument("--anchor", help=ANCHOR_HELP)
+    parser.add_argument("--anchor", metavar="ANCHOR", help=_ANCHOR_HELP)
 
 
-def add_validity_arguments(parser: argparse.ArgumentParser) -> None:
-    """From when until when a subject is let in."""
-    for bound, when in (("--valid-from", "before"), ("--valid-until", "from then on")):
+def add_model_arguments(parser: argparse.ArgumentParser, *, delegate: bool = True) -> None:
+    """Add the embedder's file, its digest and, if `delegate`, the delegate that runs it."""
+    parser.add_argument(
+        "--model", type=Path, required=True, metavar="FILE", help="model made by edge-convert (.tflite)"
+    )
+    parser.add_argument(
+        "--model-sha256",
+        metavar="HEX",
+        help="refuse the model file if its SHA-256 differs, 64 hexadecimal digits (default: not checked)",
+    )
+    if delegate:
         parser.add_argument(
-            bound,
-            type=_moment,
-            metavar="TIME",
-            help=f"not let in {when}; with a time zone, such as 2030-01-31T18:00+01:00, or none for no bound",
+            "--delegate",
+            metavar="LIBRARY",
+            help="shared library of a delegate, such as libedgetpu.so.1; the CPU is used if its results are wrong"
+            " (default: CPU)",
         )
 
 
-def _moment(text: str) -> datetime | int:
+def add_face_arguments(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
+    """Add the face detector and the networks for presentation attack detection."""
+    default = "" if required else " (default: none; images are aligned crops)"
+    parser.add_argument(
+        "--detector", type=Path, required=required, metavar="FILE", help=f"face detector (.tflite){default}"
+    )
+    parser.add_argument(
+        "--pad",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="MiniFASNet models (.tflite) for presentation attack detection (default: none)",
+    )
+
+
+def add_threshold_arguments(parser: argparse.ArgumentParser, *, search: bool) -> None:
+    """Add the choice of a threshold; `search` for 1:N."""
+    threshold = parser.add_mutually_exclusive_group()
+    threshold.add_argument(
+        "--fmr",
+        type=float,
+        metavar="RATE",
+        help=f"false match rate of an operating point in the model card, above 0 and at most 1 {_THRESHOLD_DEFAULT}",
+    )
+    threshold.add_argument(
+        "--threshold",
+        type=float,
+        metavar="COSINE",
+        help=f"least cosine similarity of a match, -1..1, for a model without operating points {_THRESHOLD_DEFAULT}",
+    )
+    if search:
+        threshold.add_argument(
+            "--fpir",
+            type=float,
+            metavar="RATE",
+            help="false positive identification rate of one search at the gallery's size, above 0 and below 1"
+            f" {_THRESHOLD_DEFAULT}",
+        )
+
+
+def add_validity_arguments(parser: argparse.ArgumentParser, *, default: str = "no bound") -> None:
+    """Add the period in which a subject is accepted."""
+    for option, meaning in (("--valid-from", "before"), ("--valid-until", "at and after")):
+        parser.add_argument(
+            option,
+            type=_time,
+            metavar="TIME",
+            help=f"reject the subject {meaning} this time: ISO 8601 with a time zone, such as 2030-01-31T18:00+01:00,"
+            f" or none for no bound (default: {default})",
+        )
+
+
+def _time(text: str) -> datetime | int:
     if text == "none":
         return 0
     try:
-        when = datetime.fromisoformat(text.replace("Z", "+00:00"))
+        time = datetime.fromisoformat(text.replace("Z", "+00:00"))
     except ValueError as error:
         raise argparse.ArgumentTypeError("expected a time such as 2030-01-31T18:00+01:00, or none") from error
-    if when.tzinfo is None:
-        raise argparse.ArgumentTypeError("expected a time with its zone, such as 2030-01-31T18:00+01:00")
-    return when
+    if time.tzinfo is None:
+        raise argparse.ArgumentTypeError("expected a time zone, as in 2030-01-31T18:00+01:00")
+    return time
 
 
-def counted(count: int, what: str) -> str:
-    """Such as `1 subject`, `2 subjects`."""
-    return f"{count} {what}{'' if count == 1 else 's'}"
+def format_count(count: int, noun: str) -> str:
+    """Format a count with its noun: `1 subject`, `2 subjects`."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
-def tell(arguments: argparse.Namespace, value: Any, text: str) -> None:
-    """Put an answer on stdout: the value with --json, else the text."""
+def print_result(arguments: argparse.Namespace, value: Any, text: str) -> None:
+    """Print a result to stdout: `value` as JSON with --json, otherwise `text`."""
     if arguments.json:
         print(json.dumps(value, indent=1))
     elif text:
         print(text)
-
-
-def open_gallery(
-    arguments: argparse.Namespace, model_id: bytes | None = None, *, anchored: bool = True
-) -> Gallery:
-    """The gallery that the arguments name."""
-    from edge_sdk.gallery import Gallery
-
-    return Gallery.open(
-        arguments.gallery,
-        key=key_named(arguments.key),
-        model_id=model_id,
-        anchor=anchor_named(arguments.anchor),
-        anchored=anchored,
-    )
-
-
-def create_gallery(
-    arguments: argparse.Namespace, *, model_id: bytes, dimension: int, **options: Any
-) -> Gallery:
-    """A new gallery where the arguments say, with a new key file where the key is a file that is not there."""
-    from edge_sdk.gallery import Gallery
-
-    files = [arguments.gallery, arguments.anchor, arguments.key if is_file(arguments.key) else None]
-    for path in (Path(file) for file in files if file is not None):
-        if not path.parent.is_dir():
-            raise GalleryError(f"{path}: there is no such folder to put it in", hint="make the folder first")
-    anchor = anchor_named(arguments.anchor)
-    new_key = is_file(arguments.key) and not Path(arguments.key).exists()
-    try:
-        return Gallery.create(
-            arguments.gallery,
-            key=key_named(arguments.key, new=True),
-            model_id=model_id,
-            dimension=dimension,
-            anchor=anchor,
-            **options,
-        )
-    except (OSError, EdgeSdkError) as error:
-        if new_key:
-            Path(arguments.key).unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise GalleryError(f"{arguments.gallery}: cannot be made: {error.strerror or error}") from error
-        raise
-
-
-def open_or_create(arguments: argparse.Namespace, embedder: Embedder) -> Gallery:
-    """The gallery that the arguments name, made for this model where there is none."""
-    if arguments.gallery.exists() or arguments.gallery.is_symlink():
-        return open_gallery(arguments, embedder.model_id)
-    return create_gallery(arguments, model_id=embedder.model_id, dimension=embedder.dimension)

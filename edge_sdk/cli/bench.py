@@ -1,4 +1,4 @@
-"""``edge-sdk bench``: what a frame costs on this device, stage by stage."""
+"""``edge-sdk bench``: measure what a frame costs on this device, stage by stage."""
 
 from __future__ import annotations
 
@@ -10,9 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_sdk import console
-from edge_sdk.cli.arguments import PROGRAM, add_command, add_gallery_arguments, counted, open_gallery, tell
-from edge_sdk.cli.face import CAMERA_HELP, camera_named
-from edge_sdk.cli.recognition import add_model_arguments
+from edge_sdk.cli.arguments import (
+    CAMERA_HELP,
+    PROGRAM,
+    add_command,
+    add_face_arguments,
+    add_gallery_arguments,
+    add_model_arguments,
+    format_count,
+    print_result,
+)
+from edge_sdk.cli.opening import open_gallery, resolve_camera
 from edge_sdk.errors import InputError
 
 if TYPE_CHECKING:
@@ -21,41 +29,52 @@ if TYPE_CHECKING:
     from edge_sdk.diagnostics.bench import Benchmark, BenchReferences, DevicePath
     from edge_sdk.types import UInt8Array
 
-#: Frames that are taken from a camera; they are measured again and again.
+#: Number of frames read from a camera; they are measured repeatedly.
 _CAMERA_FRAMES = 16
 
 
 def add_commands(commands: Any) -> None:
-    """Add the command."""
+    """Add the command `bench`."""
     bench = add_command(
         commands,
         "bench",
-        "measure what a frame costs on this device: each stage's time, frames a second, memory, heat",
+        "measure the time of each stage of a frame, frames per second, memory and temperature",
         _bench,
         example="bench --model face.tflite --detector yunet.tflite --references 1000 --image photo.jpg",
+        details="Searches --gallery or --references, if given; no attempt is counted and nothing is written.",
     )
     add_model_arguments(bench)
-    bench.add_argument("--detector", type=Path, help="a .tflite that finds faces; without it, aligned crops")
-    bench.add_argument(
-        "--pad",
-        type=Path,
-        nargs="+",
-        default=[],
-        metavar="FILE",
-        help="MiniFASNet .tflite files that tell a person from a picture",
-    )
+    add_face_arguments(bench, required=False)
     source = bench.add_mutually_exclusive_group()
     source.add_argument(
         "--image",
         type=Path,
         nargs="+",
         metavar="FILE",
-        help="JPEG, PNG or PPM files (default: a frame of 480x640 noise)",
+        help="JPEG, PNG or PPM files to measure (default: noise of 480x640 pixels, or of the model's input size"
+        " without --detector)",
     )
-    source.add_argument("--camera", metavar="SOURCE", help=CAMERA_HELP)
-    bench.add_argument("--references", type=int, help="compare with so many random references in memory")
-    bench.add_argument("--frames", type=int, default=100, help="frames to measure (default: 100)")
-    bench.add_argument("--warm-up", type=int, default=10, help="frames before, not counted (default: 10)")
+    source.add_argument("--camera", metavar="SOURCE", help=f"camera: {CAMERA_HELP} (default: none)")
+    bench.add_argument(
+        "--references",
+        type=int,
+        metavar="N",
+        help="compare each probe with N random references in memory, 1..1000000 (default: none)",
+    )
+    bench.add_argument(
+        "--frames",
+        type=int,
+        default=100,
+        metavar="N",
+        help="frames to measure, 1 or more (default: %(default)s)",
+    )
+    bench.add_argument(
+        "--warm-up",
+        type=int,
+        default=10,
+        metavar="N",
+        help="frames to run before measuring, 1 or more (default: %(default)s)",
+    )
     add_gallery_arguments(bench, required=False)
 
 
@@ -64,7 +83,7 @@ def _bench(arguments: argparse.Namespace) -> int:
     from edge_sdk.runtime.backend_choice import BackendWarning
 
     with warnings.catch_warnings():
-        # A delegate's is said below, in this program's voice; of evidence, nothing is decided here.
+        # A delegate that is not used is reported below; missing evidence does not matter, as nothing is decided.
         warnings.simplefilter("ignore", BackendWarning)
         path = DevicePath(
             arguments.model,
@@ -75,23 +94,23 @@ def _bench(arguments: argparse.Namespace) -> int:
         )
     if path.status.fallback:
         console.say(PROGRAM, f"warning: {path.status.fallback}; the CPU runs the network in its place")
-    path.references = _references(arguments, path)
-    frames = _frames(arguments, path)
-    shown = sys.stderr.isatty()
-    found = measure(
+    path.references = _prepare_references(arguments, path)
+    frames = _read_frames(arguments, path)
+    on_terminal = sys.stderr.isatty()
+    result = measure(
         path,
         frames,
         count=arguments.frames,
         warm_up=arguments.warm_up,
-        **({"progress": _show} if shown else {}),
+        **({"progress": _print_progress} if on_terminal else {}),
     )
-    if shown:
+    if on_terminal:
         sys.stderr.write("\n")
-    tell(arguments, found.to_json(), "\n".join(_lines(found)))
+    print_result(arguments, result.to_json(), "\n".join(_format_benchmark(result)))
     return 0
 
 
-def _references(arguments: argparse.Namespace, path: DevicePath) -> BenchReferences | None:
+def _prepare_references(arguments: argparse.Namespace, path: DevicePath) -> BenchReferences | None:
     from edge_sdk.diagnostics.bench import BenchReferences
 
     if arguments.references is not None:
@@ -101,11 +120,11 @@ def _references(arguments: argparse.Namespace, path: DevicePath) -> BenchReferen
     if arguments.gallery is None:
         return None
     if arguments.key is None:
-        raise InputError("expected a key to open the gallery with, found none", hint="say --key FILE")
+        raise InputError("expected a key to open the gallery, found none", hint="give --key or --passphrase")
     return BenchReferences.of(open_gallery(arguments, path.embedder.model_id))
 
 
-def _frames(arguments: argparse.Namespace, path: DevicePath) -> list[UInt8Array]:
+def _read_frames(arguments: argparse.Namespace, path: DevicePath) -> list[UInt8Array]:
     from itertools import islice
 
     import numpy as np
@@ -118,32 +137,38 @@ def _frames(arguments: argparse.Namespace, path: DevicePath) -> list[UInt8Array]
         color = contract.color if arguments.detector is None else "rgb"
         return [read_image(image, color=color) for image in arguments.image]
     if arguments.camera:
-        with camera_named(arguments.camera) as camera:
+        with resolve_camera(arguments.camera) as camera:
             return list(islice(frames(camera), _CAMERA_FRAMES))
     shape = contract.shape if arguments.detector is None else (480, 640, 3)
     return [np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)]
 
 
-def _show(done: int, of: int) -> None:
-    sys.stderr.write(f"\r{done} of {of} frames")
+def _print_progress(done: int, total: int) -> None:
+    sys.stderr.write(f"\r{done} of {total} frames")
     sys.stderr.flush()
 
 
-def _lines(found: Benchmark) -> Iterator[str]:
+def _format_benchmark(result: Benchmark) -> Iterator[str]:
     yield f"{'stage':<18}{'p50 ms':>9}{'p95 ms':>9}{'share':>8}"
-    for stage in found.stages:
+    for stage in result.stages:
         yield f"{stage.name:<18}{stage.p50_ms:>9.3f}{stage.p95_ms:>9.3f}{stage.share:>8.1%}"
-    yield f"{'whole':<18}{found.p50_ms:>9.3f}{found.p95_ms:>9.3f}{1:>8.1%}"
+    yield f"{'whole':<18}{result.p50_ms:>9.3f}{result.p95_ms:>9.3f}{1:>8.1%}"
     yield ""
-    height, width = found.size
-    against = f", {counted(found.references, 'reference')}" if found.references else ""
-    yield f"{found.fps:.1f} frames a second of {height}x{width}{against}; {found.own_share:.1%} of the time outside the networks"
-    allocated = ", ".join(f"{stage} {size / 1024:.0f}" for stage, size in found.allocated_bytes.items())
-    yield f"newly allocated at most, KiB: {allocated}; peak RSS {found.peak_rss_bytes / 1e6:.0f} MB"
-    if found.temperature_c[0] is not None and found.temperature_c[1] is not None:
-        yield f"{found.temperature_c[0]:.0f} degrees C before, {found.temperature_c[1]:.0f} after"
-    if found.stood_in:
-        yield f"no face in {found.stood_in} of {found.frames} frames: a stand-in in the middle was aligned and compared"
+    height, width = result.size
+    references = f", {format_count(result.references, 'reference')}" if result.references else ""
     yield (
-        f"{found.frames} frames after {found.warm_up} to warm up, one thread, {found.runtime} on {found.device}"
+        f"{result.fps:.1f} frames per second of {height}x{width}{references};"
+        f" {result.own_share:.1%} of the time outside the networks"
+    )
+    allocated = ", ".join(f"{stage} {size / 1024:.0f}" for stage, size in result.allocated_bytes.items())
+    yield f"peak of newly allocated memory, KiB: {allocated}; peak RSS {result.peak_rss_bytes / 1e6:.0f} MB"
+    before, after = result.temperature_c
+    if before is not None and after is not None:
+        yield f"temperature: {before:.0f} degrees C before, {after:.0f} after"
+    if result.stood_in:
+        yield (
+            f"no face in {result.stood_in} of {result.frames} frames: a face-sized region in the middle was used instead"
+        )
+    yield (
+        f"{result.frames} frames after {result.warm_up} to warm up, one thread, {result.runtime} on {result.device}"
     )

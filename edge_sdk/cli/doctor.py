@@ -1,35 +1,42 @@
-"""``edge-sdk doctor``: what this device has, what it lacks, and whether it computes rightly."""
+"""``edge-sdk doctor``: check packages, hardware, a model's results and a gallery on this device."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_sdk import console
-from edge_sdk.cli.arguments import add_command, add_gallery_arguments, open_gallery, tell
+from edge_sdk.cli.arguments import add_command, add_gallery_arguments, print_result
+from edge_sdk.cli.opening import open_gallery
 
 if TYPE_CHECKING:
     from edge_sdk.diagnostics.doctor import CheckResult
 
 
 def add_commands(commands: Any) -> None:
-    """Add the command."""
+    """Add the command `doctor`."""
     doctor = add_command(
         commands,
         "doctor",
-        "check this device: packages, camera, heat, a model on its CPU and delegates, a gallery",
+        "check packages, camera, temperature, a model on CPU and delegates, and a gallery",
         _doctor,
+        details="Exits 1 if a check fails.",
         example="doctor --model face.tflite --gallery home.gallery --key home.key --delegate libedgetpu.so.1",
     )
-    doctor.add_argument("--model", type=Path, help="a .tflite whose golden vectors to run")
+    doctor.add_argument(
+        "--model",
+        type=Path,
+        metavar="FILE",
+        help="model (.tflite) to run on its golden vectors (default: none)",
+    )
     doctor.add_argument(
         "--delegate",
         action="append",
         default=[],
         metavar="LIBRARY",
-        help="a delegate's shared library to hold against the model; more than once for several",
+        help="shared library of a delegate to compare with the golden vectors; can be repeated (default: none)",
     )
     add_gallery_arguments(doctor, required=False)
 
@@ -38,11 +45,11 @@ def _doctor(arguments: argparse.Namespace) -> int:
     from edge_sdk.diagnostics.doctor import CheckStatus
 
     results = list(_examine(arguments))
-    failed = sum(finding.status is CheckStatus.FAIL for finding in results)
-    tell(
+    failed = any(result.status is CheckStatus.FAIL for result in results)
+    print_result(
         arguments,
-        {"healthy": not failed, "findings": [finding.to_json() for finding in results]},
-        "\n".join(_lines(results)),
+        {"healthy": not failed, "findings": [result.to_json() for result in results]},
+        "\n".join(_format_results(results)),
     )
     return console.CLEAN_NEGATIVE if failed else 0
 
@@ -59,37 +66,37 @@ def _examine(arguments: argparse.Namespace) -> Iterator[CheckResult]:
 
         yield from check_model(arguments.model, arguments.delegate)
     elif arguments.delegate:
-        yield fail("delegate", "no model to hold it against", "say --model FILE as well")
+        yield fail("delegate", "no model to compare it with", "give --model FILE as well")
     if arguments.gallery is not None:
-        yield from _gallery(arguments)
+        yield from _examine_gallery(arguments)
 
 
-def _gallery(arguments: argparse.Namespace) -> Iterator[CheckResult]:
+def _examine_gallery(arguments: argparse.Namespace) -> Iterator[CheckResult]:
     from edge_sdk.diagnostics.doctor.check_result import fail
 
     if arguments.key is None:
-        yield fail("gallery", "no key was given to open it", "say --key FILE or --passphrase as well")
+        yield fail("gallery", "no key to open it", "give --key FILE or --passphrase as well")
         return
     try:
         from edge_sdk.diagnostics.doctor.gallery import check_gallery
     except ImportError:
-        return  # cryptography is missing, which the packages' check has said
-    yield from check_gallery(lambda: open_gallery(arguments, None), model_sha256=_digest(arguments.model))
+        return  # cryptography is missing, which check_packages has reported
+    yield from check_gallery(lambda: open_gallery(arguments), model_sha256=_read_digest(arguments.model))
 
 
-def _digest(model: Path | None) -> str | None:
+def _read_digest(model: Path | None) -> str | None:
     from edge_sdk.errors import EdgeSdkError
     from edge_sdk.model.model_file import ModelFile
 
     try:
         return None if model is None else ModelFile.open(model).sha256
     except EdgeSdkError:
-        return None  # the model's own check has said so
+        return None  # check_model has reported it
 
 
-def _lines(results: list[CheckResult]) -> Iterator[str]:
-    width = max(len(finding.check) for finding in results)
-    for finding in results:
-        yield f"{finding.status.value:<4}  {finding.check:<{width}}  {finding.message}"
-        if finding.advice:
-            yield f"{'':<4}  {'':<{width}}  -> {finding.advice}"
+def _format_results(results: Sequence[CheckResult]) -> Iterator[str]:
+    width = max(len(result.check) for result in results)
+    for result in results:
+        yield f"{result.status.value:<4}  {result.check:<{width}}  {result.message}"
+        if result.advice:
+            yield f"{'':<4}  {'':<{width}}  -> {result.advice}"

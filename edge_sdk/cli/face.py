@@ -1,4 +1,4 @@
-"""Enrol and recognize people from photographs and cameras: what stands before the embedder is done here too."""
+"""``edge-sdk face``: enrol and recognize people in photographs and camera frames."""
 
 from __future__ import annotations
 
@@ -11,124 +11,137 @@ from typing import TYPE_CHECKING, Any
 
 from edge_sdk import console
 from edge_sdk.cli.arguments import (
+    CAMERA_HELP,
+    GALLERY_EXAMPLE,
     add_command,
+    add_face_arguments,
     add_gallery_arguments,
-    add_validity_arguments,
-    counted,
-    open_gallery,
-    tell,
-)
-from edge_sdk.cli.recognition import (
     add_model_arguments,
     add_threshold_arguments,
-    open_embedder,
-    wished_threshold,
+    add_validity_arguments,
+    format_count,
+    print_result,
 )
-from edge_sdk.errors import InputError
+from edge_sdk.cli.opening import choose_threshold, open_embedder, open_gallery, resolve_camera
 
 if TYPE_CHECKING:
-    from edge_sdk.cameras import Camera
     from edge_sdk.recognizer import Recognition, Recognizer
     from edge_sdk.vision.embedder import Embedder
 
-_FILES = "--model face.tflite --detector yunet.tflite --gallery home.gallery --key home.key"
-CAMERA_HELP = "pi, usb, usb:1 for /dev/video1, a video file, or a folder of images"
+_FILES = f"--model face.tflite --detector yunet.tflite {GALLERY_EXAMPLE}"
 
 
-class _InAnyOrder(argparse.ArgumentParser):
-    """Takes positional arguments on both sides of a flag, which argparse refuses where the last are optional
-    (before Python 3.12.7 `enrol alice --label x photo.jpg` ends with "unrecognized arguments")."""
+class _IntermixedParser(argparse.ArgumentParser):
+    """A parser that accepts optional positional arguments before and after an option.
 
-    _apart = False
+    Before Python 3.12.7 argparse rejects `enrol alice --label x photo.jpg` with "unrecognized arguments".
+    """
+
+    _nested = False
 
     def parse_known_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> tuple[argparse.Namespace, list[str]]:
-        if self._apart:
+        if self._nested:
             return super().parse_known_args(args, namespace)
-        self._apart = True
+        self._nested = True
         try:
             return self.parse_known_intermixed_args(args, namespace)
         finally:
-            self._apart = False
+            self._nested = False
 
 
 def add_commands(commands: Any) -> None:
-    """Add `face` with its commands."""
-    parser = commands.add_parser("face", help="enrol and recognize people from photographs and cameras")
-    inner = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_InAnyOrder)
+    """Add the group `face` and its commands."""
+    group = commands.add_parser(
+        "face",
+        help="enrol and recognize people in photographs and camera frames",
+        description="Enrol and recognize people in photographs and camera frames: detect, align, embed, decide.",
+        epilog=f"example:\n  edge-sdk face identify photo.jpg {_FILES}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    inner = group.add_subparsers(required=True, metavar="COMMAND", parser_class=_IntermixedParser)
     enrol = add_command(
         inner,
         "enrol",
-        "enrol one person, alone in every picture",
+        "enrol one person from photographs or a camera",
         _enrol,
+        details="Each picture must show this person only. Give photographs or --camera.",
         example=f"face enrol alice --camera pi {_FILES}",
     )
-    enrol.add_argument("subject", help="a name of your choice, 1 to 64 bytes")
-    enrol.add_argument("--label", default="", help="free text to keep with the person")
+    enrol.add_argument("subject", help="unique name, 1..64 bytes of UTF-8")
+    enrol.add_argument(
+        "--label",
+        default="",
+        metavar="TEXT",
+        help="text to store with the subject, 0..64 bytes (default: empty)",
+    )
     add_validity_arguments(enrol)
     enrol.add_argument(
-        "--least", type=int, default=3, help="good pictures that it takes, 1 or more (default: 3)"
+        "--least",
+        type=int,
+        default=3,
+        metavar="N",
+        help="number of good pictures required, 1 or more (default: %(default)s)",
     )
     enrol.add_argument(
-        "--allow-duplicate", action="store_true", help="enrol also who looks like somebody enrolled"
+        "--allow-duplicate",
+        action="store_true",
+        help="enrol even if the person looks like an enrolled one; check first that they are two",
     )
     identify = add_command(
         inner,
         "identify",
-        "ask who photographs show; each is one try",
+        "identify the person in each photograph (1:N)",
         _identify,
+        details="Exits 0 if every photograph is accepted. Each photograph with a good face is one attempt.",
         example=f"face identify photo.jpg {_FILES}",
     )
     watch = add_command(
         inner,
         "watch",
-        "follow whoever is before a camera, and say each answer as it comes",
+        "identify people in front of a camera and print each decision at once",
         _watch,
+        details="Exits 0 if a person was accepted.",
         example=f"face watch --camera usb --seconds 60 {_FILES}",
     )
-    for one, seconds in ((enrol, 30.0), (watch, math.inf)):
-        one.add_argument(
+    for parser, seconds, default in ((enrol, 30.0, "30"), (watch, math.inf, "until interrupted")):
+        parser.add_argument(
             "--seconds",
             type=float,
             default=seconds,
-            help="how long to look at a camera (default: "
-            f"{'until it is interrupted' if seconds == math.inf else f'{seconds:g}'})",
+            metavar="S",
+            help=f"time to read from the camera, in seconds (default: {default})",
         )
-    for one in (enrol, identify):
-        one.add_argument("photographs", nargs="*", type=Path, help="JPEG, PNG or PPM files")
-    for one in (enrol, watch):
-        one.add_argument("--camera", metavar="SOURCE", required=one is watch, help=CAMERA_HELP)
-    for one in (enrol, identify, watch):
-        add_gallery_arguments(one)
-        add_model_arguments(one)
-        one.add_argument("--detector", type=Path, required=True, help="a .tflite that finds faces")
-        one.add_argument(
-            "--pad",
-            type=Path,
-            nargs="+",
-            default=[],
-            metavar="FILE",
-            help="MiniFASNet .tflite files that tell a person from a picture",
+    for parser in (enrol, identify):
+        parser.add_argument(
+            "photographs", nargs="*", type=Path, metavar="photograph", help="JPEG, PNG or PPM files"
         )
-    for one in (identify, watch):
-        add_threshold_arguments(one, search=True)
+    enrol.add_argument("--camera", metavar="SOURCE", help=f"camera: {CAMERA_HELP} (default: photographs)")
+    watch.add_argument("--camera", metavar="SOURCE", required=True, help=f"camera: {CAMERA_HELP}")
+    for parser in (enrol, identify, watch):
+        add_gallery_arguments(parser)
+        add_model_arguments(parser)
+        add_face_arguments(parser)
+    for parser in (identify, watch):
+        add_threshold_arguments(parser, search=True)
 
 
 def _enrol(arguments: argparse.Namespace) -> int:
-    from edge_sdk.cameras import frames
+    from edge_sdk.cameras import FolderCamera, frames
     from edge_sdk.gallery.transaction import checked_text
 
+    # Before the camera is opened and a person poses for a name that cannot be stored.
     checked_text(arguments.subject, "a subject's name", min_bytes=1)
     checked_text(arguments.label, "a label", min_bytes=0)
     if bool(arguments.photographs) == bool(arguments.camera):
-        arguments.parser.error("give photographs or --camera, one of them")
+        arguments.parser.error("give either photographs or --camera")
     embedder = open_embedder(arguments)
-    camera = camera_named(arguments.camera) if arguments.camera else _files(arguments.photographs)
-    with camera as opened:
-        recognizer = _recognizer(arguments, embedder)
-        made = recognizer.enrol(
-            frames(opened, seconds=arguments.seconds),
+    source = resolve_camera(arguments.camera) if arguments.camera else FolderCamera(arguments.photographs)
+    with source as camera:
+        recognizer = _open_recognizer(arguments, embedder)
+        enrolment = recognizer.enrol(
+            frames(camera, seconds=arguments.seconds),
             arguments.subject,
             label=arguments.label,
             valid_from=arguments.valid_from,
@@ -136,43 +149,53 @@ def _enrol(arguments: argparse.Namespace) -> int:
             allow_duplicate=arguments.allow_duplicate,
             least=arguments.least,
         )
-    lines = [f"enrolled {made.subject} with {counted(made.templates, 'template')}"]
-    lines += [f"picture {one.index + 1} not used: {one.reason}" for one in made.refused]
-    refused = [{"picture": one.index + 1, "reason": one.reason} for one in made.refused]
-    value = {"enrolled": made.subject, "templates": made.templates, "refused": refused}
-    tell(arguments, value, "\n".join(lines))
+    refused = [{"picture": frame.index + 1, "reason": frame.reason} for frame in enrolment.refused]
+    print_result(
+        arguments,
+        {"enrolled": enrolment.subject, "templates": enrolment.templates, "refused": refused},
+        "\n".join(
+            [
+                f"enrolled {enrolment.subject} with {format_count(enrolment.templates, 'template')}",
+                *(f"picture {item['picture']} not used: {item['reason']}" for item in refused),
+            ]
+        ),
+    )
     return 0
 
 
 def _identify(arguments: argparse.Namespace) -> int:
+    from edge_sdk.cameras import FolderCamera
+
     if not arguments.photographs:
         arguments.parser.error("give one or more photographs")
-    recognizer = _recognizer(arguments, open_embedder(arguments))
+    recognizer = _open_recognizer(arguments, open_embedder(arguments))
     answers = []
-    with _files(arguments.photographs) as camera:
+    with FolderCamera(arguments.photographs) as camera:
         while (frame := camera.read()) is not None:
             answers.append(recognizer.identify(frame))
-    named = list(zip(arguments.photographs, answers, strict=True))
-    tell(
+    answered = list(zip(arguments.photographs, answers, strict=True))
+    print_result(
         arguments,
-        [{"image": str(path), **_value(answer)} for path, answer in named],
-        "\n".join(f"{path}: {_words(answer)}" for path, answer in named),
+        [{"image": str(path), **_answer_to_json(answer)} for path, answer in answered],
+        "\n".join(f"{path}: {_format_answer(answer)}" for path, answer in answered),
     )
     return 0 if all(answer.accepted for answer in answers) else console.CLEAN_NEGATIVE
 
 
 def _watch(arguments: argparse.Namespace) -> int:
-    recognizer = _recognizer(arguments, open_embedder(arguments))
+    recognizer = _open_recognizer(arguments, open_embedder(arguments))
     accepted = False
-    with camera_named(arguments.camera) as camera:
+    with resolve_camera(arguments.camera) as camera:
         for answer in recognizer.watch(camera, seconds=arguments.seconds):
-            # One line each, at once: somebody waits for it.
-            print(json.dumps(_value(answer)) if arguments.json else _words(answer), flush=True)
+            # One line for each answer, flushed because a person or program waits for it.
+            print(
+                json.dumps(_answer_to_json(answer)) if arguments.json else _format_answer(answer), flush=True
+            )
             accepted |= answer.accepted
     return 0 if accepted else console.CLEAN_NEGATIVE
 
 
-def _recognizer(arguments: argparse.Namespace, embedder: Embedder) -> Recognizer:
+def _open_recognizer(arguments: argparse.Namespace, embedder: Embedder) -> Recognizer:
     from edge_sdk.recognizer import Recognizer
     from edge_sdk.vision.detector import Detector
     from edge_sdk.vision.liveness import MiniFasNet
@@ -180,35 +203,12 @@ def _recognizer(arguments: argparse.Namespace, embedder: Embedder) -> Recognizer
     detector = Detector.open(arguments.detector)
     pad = MiniFasNet.open(*arguments.pad) if arguments.pad else None
     gallery = open_gallery(arguments, embedder.model_id)
-    # Enrolment asks for no threshold: the gallery's own checks apply.
-    threshold = wished_threshold(arguments, embedder.card, gallery) if "fpir" in arguments else None
+    # enrol has no threshold options: the gallery's enrolment checks apply.
+    threshold = choose_threshold(arguments, embedder.card, gallery) if "fpir" in arguments else None
     return Recognizer(detector, embedder, gallery, pad=pad, threshold=threshold)
 
 
-def _files(paths: list[Path]) -> Camera:
-    from edge_sdk.cameras import FolderCamera
-
-    return FolderCamera(paths)
-
-
-def camera_named(name: str) -> Camera:
-    """The camera that a word of the command line names."""
-    from edge_sdk.cameras import FolderCamera, PiCamera, V4l2Camera, VideoFile
-
-    kind, _, number = name.partition(":")
-    if kind == "pi" and (not number or number.isdecimal()):
-        return PiCamera(number=int(number or 0))
-    if kind == "usb" and (not number or number.isdecimal()):
-        return V4l2Camera(int(number or 0))
-    path = Path(name)
-    if path.is_dir():
-        return FolderCamera(path)
-    if path.is_file():
-        return VideoFile(path)
-    raise InputError(f"expected a camera, found {name!r}", hint=CAMERA_HELP)
-
-
-def _value(answer: Recognition) -> dict[str, Any]:
+def _answer_to_json(answer: Recognition) -> dict[str, Any]:
     return {
         "decision": answer.decision.value,
         "subject": answer.subject,
@@ -218,8 +218,8 @@ def _value(answer: Recognition) -> dict[str, Any]:
     }
 
 
-def _words(answer: Recognition) -> str:
-    words = answer.decision.value.replace("_", " ")
+def _format_answer(answer: Recognition) -> str:
+    decision = answer.decision.value.replace("_", " ")
     if answer.accepted:
-        return f"{words} as {answer.subject}"
-    return f"{words} ({answer.reason})" if answer.reason else words
+        return f"{decision} as {answer.subject}"
+    return f"{decision} ({answer.reason})" if answer.reason else decision

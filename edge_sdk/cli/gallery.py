@@ -1,4 +1,4 @@
-"""``edge-sdk gallery``: who is in the gallery, what it is worth, and the group's other commands."""
+"""``edge-sdk gallery``: subjects, state and audit log; adds the group's other commands."""
 
 from __future__ import annotations
 
@@ -6,121 +6,142 @@ import argparse
 import time
 import warnings
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from edge_sdk import console
 from edge_sdk.cli import gallery_exchange, gallery_keys, gallery_policy
 from edge_sdk.cli.arguments import (
+    GALLERY_EXAMPLE,
     add_command,
     add_gallery_arguments,
+    add_model_arguments,
     add_validity_arguments,
-    counted,
-    create_gallery,
-    open_gallery,
-    tell,
+    format_count,
+    print_result,
 )
+from edge_sdk.cli.opening import create_gallery, open_gallery
 
-_FILES = "--gallery home.gallery --key home.key"
-_EPILOG = """\
-Every command on a gallery takes the anchor that it was made with (--anchor): without it an old copy is not noticed, and two changes
-without it are refused afterwards as a lost anchor is (re-anchor goes on).
-Passphrases are asked for on the terminal; in a pipe each is a line of stdin: of --key, then of --other-key, --to or the new key.
+_DESCRIPTION = """\
+Manage a gallery: subjects, keys, anchor, decisions, audit log, exchange.
+
+Give a gallery's anchor (--anchor) to every command. Without it an old copy is not detected; after two changes without it
+the anchor is refused as lost, until gallery re-anchor.
+Passphrases are read from the terminal, or one per line from stdin: first --key, then --other-key, --to or a new key."""
+_EPILOG = f"""\
+example:
+  edge-sdk gallery status {GALLERY_EXAMPLE}
+
 exit codes: 0 done, 1 a problem was found (verify, audit), 2 usage, 3 error"""
 
 
 def add_commands(commands: Any) -> None:
-    """Add the group and its commands."""
+    """Add the group `gallery` and its commands."""
     group = commands.add_parser(
         "gallery",
-        help="look after the gallery",
-        description="Look after the gallery: who is in it, its keys and its anchor, how it decides, what others may ask of it.",
+        help="manage a gallery: subjects, keys, decisions, audit log, exchange",
+        description=_DESCRIPTION,
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    rooms = group.add_subparsers(required=True, metavar="COMMAND")
+    inner = group.add_subparsers(required=True, metavar="COMMAND")
     create = add_command(
-        rooms,
+        inner,
         "create",
-        "make an empty gallery for a model",
+        "create an empty gallery for a model",
         _create,
-        example=f"gallery create {_FILES} --model face.tflite",
+        details="Creates the key file if it does not exist.",
+        example=f"gallery create {GALLERY_EXAMPLE} --model face.tflite",
     )
-    create.add_argument("--model", type=Path, required=True, help="a .tflite that edge-convert made")
-    create.add_argument("--model-sha256", help="the digest it must have; checked before it is parsed")
+    add_model_arguments(create, delegate=False)
     create.add_argument(
         "--audit",
         choices=["changes", "all", "off"],
         default="changes",
-        help="what the audit log keeps: changes, all (answers too), or nothing (default: changes)",
+        help="events to record in the audit log; all adds answers to changes (default: %(default)s)",
     )
     create.add_argument(
         "--suite",
         choices=["aes-256-gcm", "chacha20-poly1305"],
         default="aes-256-gcm",
-        help="the cipher; the second for a CPU without AES instructions",
+        help="cipher; chacha20-poly1305 is faster on a CPU without AES instructions (default: %(default)s)",
     )
     create.add_argument(
         "--dtype",
         choices=["int8", "float16"],
         default="int8",
-        help="how templates are stored (default: int8)",
+        help="number format of stored templates (default: %(default)s)",
     )
-    listing = add_command(rooms, "list", "list who is enrolled", _list, example=f"gallery list {_FILES}")
+    listing = add_command(
+        inner,
+        "list",
+        "list the subjects",
+        _list,
+        details="Prints per subject: name, number of templates, label; if set also revoked, validity and threshold.",
+        example=f"gallery list {GALLERY_EXAMPLE}",
+    )
     remove = add_command(
-        rooms,
+        inner,
         "remove",
-        "remove a subject; see erase for what older copies of the file hold",
+        "remove a subject and its templates",
         _remove,
-        example=f"gallery remove alice {_FILES}",
+        details="Older copies of the file still contain the templates; see gallery erase.",
+        example=f"gallery remove alice {GALLERY_EXAMPLE}",
     )
     revoke = add_command(
-        rooms,
+        inner,
         "revoke",
-        "keep a subject but let them in no more",
+        "reject a subject from now on, but keep its templates",
         _revoke,
-        example=f"gallery revoke alice {_FILES}",
+        example=f"gallery revoke alice {GALLERY_EXAMPLE}",
     )
     reinstate = add_command(
-        rooms, "reinstate", "undo revoke", _reinstate, example=f"gallery reinstate alice {_FILES}"
+        inner,
+        "reinstate",
+        "accept a revoked subject again",
+        _reinstate,
+        example=f"gallery reinstate alice {GALLERY_EXAMPLE}",
     )
     change = add_command(
-        rooms,
+        inner,
         "change",
-        "give a subject another label, or bounds in time",
+        "change a subject's label or validity period",
         _change,
-        example=f"gallery change alice --valid-until 2030-01-31T18:00+01:00 {_FILES}",
+        example=f"gallery change alice --valid-until 2030-01-31T18:00+01:00 {GALLERY_EXAMPLE}",
     )
-    change.add_argument("--label", help="free text to keep with the subject")
-    add_validity_arguments(change)
+    change.add_argument(
+        "--label", metavar="TEXT", help="text to store with the subject, 0..64 bytes (default: unchanged)"
+    )
+    add_validity_arguments(change, default="unchanged")
     for parser in (remove, revoke, reinstate, change):
-        parser.add_argument("subject", help="the name it was enrolled by")
+        parser.add_argument("subject", help="name of an enrolled subject")
     status = add_command(
-        rooms,
+        inner,
         "status",
-        "say how strong and how full the gallery is, and what it does not protect from",
+        "print a gallery's state and what it does not protect from",
         _status,
-        example=f"gallery status {_FILES} --json",
+        example=f"gallery status {GALLERY_EXAMPLE} --json",
     )
     verify = add_command(
-        rooms,
+        inner,
         "verify",
-        "open the gallery and check all there is to check: seal, anchor, templates, audit log, counter of failures, file modes",
+        "check a gallery: seal, anchor, templates, audit log, attempt counter, file modes",
         _verify,
-        example=f"gallery verify {_FILES}",
+        details="Exits 1 if a problem is found.",
+        example=f"gallery verify {GALLERY_EXAMPLE}",
     )
     audit = add_command(
-        rooms,
+        inner,
         "audit",
-        "print the audit log and check that nothing of it is missing or altered",
+        "print the audit log and check that no entry is missing or altered",
         _audit,
-        example=f"gallery audit {_FILES}",
+        details="Prints per entry: number, time, generation, event, subject id, details. Exits 1 if the log is broken.",
+        example=f"gallery audit {GALLERY_EXAMPLE}",
     )
     for parser in (create, listing, remove, revoke, reinstate, change, status, verify, audit):
         add_gallery_arguments(parser)
-    gallery_policy.add_commands(rooms)
-    gallery_keys.add_commands(rooms)
-    gallery_exchange.add_commands(rooms)
+    gallery_policy.add_commands(inner)
+    gallery_keys.add_commands(inner)
+    gallery_exchange.add_commands(inner)
 
 
 def _create(arguments: argparse.Namespace) -> int:
@@ -128,7 +149,9 @@ def _create(arguments: argparse.Namespace) -> int:
     from edge_sdk.vision.embedder import Embedder
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", BackendWarning)  # nothing is decided here
+        warnings.simplefilter(
+            "ignore", BackendWarning
+        )  # missing evidence does not matter: nothing is decided
         embedder = Embedder.open(arguments.model, sha256=arguments.model_sha256)
     gallery = create_gallery(
         arguments,
@@ -139,17 +162,17 @@ def _create(arguments: argparse.Namespace) -> int:
         dtype=arguments.dtype,
     )
     status = gallery.status()
-    tell(
+    print_result(
         arguments,
         {"created": status.path, "gallery_id": status.gallery_id, "key_level": status.key_level},
-        f"made {status.path} with a {status.key_name} (level {status.key_level})",
+        f"created {status.path}, sealed with a {status.key_name} (level {status.key_level})",
     )
     return 0
 
 
 def _list(arguments: argparse.Namespace) -> int:
     subjects = open_gallery(arguments).subjects()
-    tell(
+    print_result(
         arguments,
         [
             {
@@ -167,8 +190,8 @@ def _list(arguments: argparse.Namespace) -> int:
         "\n".join(
             f"{s.name}\t{s.templates}\t{s.label}"
             + ("\trevoked" if s.revoked else "")
-            + (f"\tfrom {_time_of(s.valid_from_s)}" if s.valid_from_s else "")
-            + (f"\tuntil {_time_of(s.valid_until_s)}" if s.valid_until_s else "")
+            + (f"\tfrom {_format_time(s.valid_from_s)}" if s.valid_from_s else "")
+            + (f"\tuntil {_format_time(s.valid_until_s)}" if s.valid_until_s else "")
             + (f"\tthreshold {s.threshold:g}" if s.threshold is not None else "")
             for s in subjects
         ),
@@ -178,62 +201,55 @@ def _list(arguments: argparse.Namespace) -> int:
 
 def _remove(arguments: argparse.Namespace) -> int:
     open_gallery(arguments).remove(arguments.subject)
-    tell(arguments, {"removed": arguments.subject}, f"removed {arguments.subject}")
+    print_result(arguments, {"removed": arguments.subject}, f"removed {arguments.subject}")
     return 0
 
 
 def _revoke(arguments: argparse.Namespace) -> int:
     open_gallery(arguments).revoke(arguments.subject)
-    tell(arguments, {"revoked": arguments.subject}, f"revoked {arguments.subject}")
+    print_result(arguments, {"revoked": arguments.subject}, f"revoked {arguments.subject}")
     return 0
 
 
 def _reinstate(arguments: argparse.Namespace) -> int:
     open_gallery(arguments).reinstate(arguments.subject)
-    tell(arguments, {"reinstated": arguments.subject}, f"reinstated {arguments.subject}")
+    print_result(arguments, {"reinstated": arguments.subject}, f"reinstated {arguments.subject}")
     return 0
 
 
 def _change(arguments: argparse.Namespace) -> int:
-    asked = {
+    changes = {
         name: value
         for name in ("label", "valid_from", "valid_until")
         if (value := getattr(arguments, name)) is not None
     }
-    if not asked:
+    if not changes:
         arguments.parser.error("give --label, --valid-from or --valid-until")
-    open_gallery(arguments).change(arguments.subject, **asked)
-    tell(arguments, {"changed": arguments.subject}, f"changed {arguments.subject}")
+    open_gallery(arguments).change(arguments.subject, **changes)
+    print_result(arguments, {"changed": arguments.subject}, f"changed {arguments.subject}")
     return 0
 
 
 def _status(arguments: argparse.Namespace) -> int:
     status = asdict(open_gallery(arguments).status())
-    lines = [f"{name:<13} {_word(value)}" for name, value in status.items() if name != "not_protected"]
+    lines = [
+        f"{name:<13} {_format_value(value)}" for name, value in status.items() if name != "not_protected"
+    ]
     lines += [f"not_protected {gap}" for gap in status["not_protected"]]
-    tell(arguments, status, "\n".join(lines))
+    print_result(arguments, status, "\n".join(lines))
     return 0
-
-
-def _word(value: object) -> object:
-    """A value of `status` for a person."""
-    if value is None:
-        return "-"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return value
 
 
 def _verify(arguments: argparse.Namespace) -> int:
     gallery = open_gallery(arguments)
     problems, status = gallery.problems(), gallery.status()
-    tell(
+    print_result(
         arguments,
         {"generation": status.generation, "templates": status.templates, "problems": list(problems)},
         "\n".join(
             [
-                f"{status.path}: generation {status.generation}, {counted(status.subjects, 'subject')} with "
-                f"{counted(status.templates, 'template')}, opened with a {status.key_name}; anchor: {status.anchor}",
+                f"{status.path}: generation {status.generation}, {format_count(status.subjects, 'subject')} with "
+                f"{format_count(status.templates, 'template')}, opened with a {status.key_name}; anchor: {status.anchor}",
                 *(f"problem: {problem}" for problem in problems),
                 *([] if problems else ["no problem found"]),
             ]
@@ -242,21 +258,29 @@ def _verify(arguments: argparse.Namespace) -> int:
     return console.CLEAN_NEGATIVE if problems else 0
 
 
-def _time_of(at_s: int) -> str:
-    """An entry's time for a person; a number that no calendar reaches stays one."""
-    try:
-        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at_s))
-    except (OverflowError, ValueError, OSError):
-        return f"{at_s} s"
-
-
 def _audit(arguments: argparse.Namespace) -> int:
     report = open_gallery(arguments).audit()
     lines = [
-        f"{entry.number}\t{_time_of(entry.at_s)}\t{entry.generation}\t"
+        f"{entry.number}\t{_format_time(entry.at_s)}\t{entry.generation}\t"
         f"{entry.event.event}\t{entry.event.subject or '-'}\t{entry.event.detail or '-'}"
         + ("" if entry.carried_out else "\tnot carried out")
         for entry in report.entries
     ]
-    tell(arguments, {**asdict(report), "intact": report.intact}, "\n".join([*lines, *report.words()]))
+    print_result(arguments, {**asdict(report), "intact": report.intact}, "\n".join([*lines, *report.words()]))
     return 0 if report.intact else console.CLEAN_NEGATIVE
+
+
+def _format_value(value: object) -> object:
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return value
+
+
+def _format_time(at_s: int) -> str:
+    """Format Unix seconds in UTC; seconds beyond the calendar's range stay a number."""
+    try:
+        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at_s))
+    except (OverflowError, ValueError, OSError):
+        return f"{at_s} s"

@@ -1,108 +1,134 @@
-"""``edge-sdk gallery``: export, import, and the signed commands of a back office."""
+"""``edge-sdk gallery``: exports, imports, and signed commands of a back office."""
 
 from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from edge_sdk.cli.arguments import add_command, add_gallery_arguments, counted, open_gallery, tell
+from edge_sdk.cli.arguments import (
+    GALLERY_EXAMPLE,
+    add_command,
+    add_gallery_arguments,
+    format_count,
+    print_result,
+)
+from edge_sdk.cli.opening import open_gallery
 from edge_sdk.errors import GalleryError, InputError
 
-_FILES = "--gallery home.gallery --key home.key"
 _MAX_INPUT_BYTES = 64 * 1024 * 1024
 
 
-def add_commands(rooms: Any) -> None:
-    """Add the commands to the group."""
+def add_commands(commands: Any) -> None:
+    """Add the commands to the group `gallery`."""
     export = add_command(
-        rooms,
+        commands,
         "export",
-        "seal subjects for another gallery of the same model; nobody else can open the file",
+        "export subjects to a file that only one other gallery can open",
         _export,
-        example=f"gallery export alice {_FILES} --to {'ab' * 32} --output alice.export",
+        details="Both galleries must be made for the same model.",
+        example=f"gallery export alice {GALLERY_EXAMPLE} --to {'ab' * 32} --output alice.export",
     )
+    export.add_argument("subjects", nargs="*", metavar="subject", help="subjects to export (default: all)")
     export.add_argument(
-        "subjects", nargs="*", metavar="subject", help="whom; everybody where nobody is named"
+        "--to",
+        type=_hex(32),
+        required=True,
+        metavar="HEX",
+        help="public key of the other gallery, 64 hexadecimal digits, printed by its gallery status as recipient",
     )
-    export.add_argument(
-        "--to", type=_hex(32), required=True, metavar="HEX", help="the recipient that the other status prints"
-    )
-    bring = add_command(
-        rooms,
+    import_ = add_command(
+        commands,
         "import",
-        "enrol everyone out of an export for this gallery",
+        "enrol all subjects of an export for this gallery",
         _import,
-        example=f"gallery import alice.export {_FILES}",
+        example=f"gallery import alice.export {GALLERY_EXAMPLE}",
     )
-    bring.add_argument("file", type=Path, help="what gallery export wrote")
+    import_.add_argument("file", type=Path, help="export, written by gallery export")
     sources = add_command(
-        rooms,
+        commands,
         "sources",
-        "list, add or remove the back offices whose signed commands are obeyed",
+        "list, add or remove the back offices whose signed commands are accepted",
         _sources,
-        example=f"gallery sources {_FILES} --add {'cd' * 32}",
+        details="Prints per back office: public key, sequence number of its last command.",
+        example=f"gallery sources {GALLERY_EXAMPLE} --add {'cd' * 32}",
     )
     change = sources.add_mutually_exclusive_group()
-    change.add_argument(
-        "--add", type=_hex(32), metavar="HEX", help="the public key of one to obey, as gallery sign prints it"
-    )
-    change.add_argument(
-        "--remove", type=_hex(32), metavar="HEX", help="the public key of one to obey no more"
-    )
+    for option, verb in (("--add", "accept"), ("--remove", "no longer accept")):
+        change.add_argument(
+            option,
+            type=_hex(32),
+            metavar="HEX",
+            help=f"{verb} commands signed with this public key, 64 hexadecimal digits, printed by gallery sign"
+            " (default: none)",
+        )
     obey = add_command(
-        rooms,
+        commands,
         "obey",
-        "carry out a signed command, once",
+        "check and execute a signed command; a command is executed only once",
         _obey,
-        example=f"gallery obey revoke-alice.command {_FILES}",
+        example=f"gallery obey revoke-alice.command {GALLERY_EXAMPLE}",
     )
-    obey.add_argument("file", type=Path, help="what gallery sign wrote")
+    obey.add_argument("file", type=Path, help="signed command, written by gallery sign")
     sign = add_command(
-        rooms,
+        commands,
         "sign",
-        "in the back office: sign a command for a gallery elsewhere",
+        "sign a command for a gallery on another device (run in the back office)",
         _sign,
         example=f"gallery sign revoke alice --source office.key --to {'ef' * 16} --output revoke-alice.command",
     )
-    sign.add_argument("action", choices=["revoke", "reinstate", "erase", "enrol"], help="what is to be done")
-    sign.add_argument("what", help="to whom, by name; for enrol, the file of an export to that gallery")
+    sign.add_argument(
+        "action", choices=["revoke", "reinstate", "erase", "enrol"], help="action of the command"
+    )
+    sign.add_argument("what", help="name of the subject; for enrol, the file of an export for that gallery")
     sign.add_argument(
         "--source",
         type=Path,
         required=True,
         metavar="FILE",
-        help="the back office's key; made where it is missing",
+        help="private key file of the back office; created if it does not exist",
     )
-    sign.add_argument("--to", type=_hex(16), required=True, metavar="HEX", help="the gallery's gallery_id")
     sign.add_argument(
-        "--sequence", type=int, help="higher than the command before (default: Unix time in milliseconds)"
+        "--to",
+        type=_hex(16),
+        required=True,
+        metavar="HEX",
+        help="gallery_id of the gallery, 32 hexadecimal digits, printed by its gallery status",
+    )
+    sign.add_argument(
+        "--sequence",
+        type=int,
+        metavar="N",
+        help="sequence number, 1..2^63-1, greater than that of the last command (default: Unix time in milliseconds)",
     )
     for parser in (export, sign):
-        parser.add_argument("--output", type=Path, required=True, help="the file to make; must not exist")
-    for parser in (export, bring, sources, obey):
+        parser.add_argument(
+            "--output", type=Path, required=True, metavar="FILE", help="file to write; must not exist"
+        )
+    for parser in (export, import_, sources, obey):
         add_gallery_arguments(parser)
 
 
 def _export(arguments: argparse.Namespace) -> int:
     gallery = open_gallery(arguments)
-    _check_free(arguments.output)
+    _require_absent(arguments.output)
     data = gallery.export(*arguments.subjects, recipient=arguments.to)
     _write(arguments.output, data)
     count = len(set(arguments.subjects)) or gallery.status().subjects
-    tell(
+    print_result(
         arguments,
         {"exported": count, "recipient": arguments.to.hex(), "file": str(arguments.output)},
-        f"{arguments.output}: {counted(count, 'subject')}, for {arguments.to.hex()[:16]} alone",
+        f"{arguments.output}: {format_count(count, 'subject')}, sealed for {arguments.to.hex()[:16]}",
     )
     return 0
 
 
 def _import(arguments: argparse.Namespace) -> int:
     names = open_gallery(arguments).import_from(_read(arguments.file))
-    tell(arguments, {"imported": list(names)}, f"imported {', '.join(names) or 'nobody'}")
+    print_result(arguments, {"imported": list(names)}, f"imported {', '.join(names) or 'no subject'}")
     return 0
 
 
@@ -113,7 +139,7 @@ def _sources(arguments: argparse.Namespace) -> int:
     if arguments.remove is not None:
         gallery.remove_source(arguments.remove)
     sources = gallery.sources()
-    tell(
+    print_result(
         arguments,
         [{"source": source, "last_sequence": last} for source, last in sources.items()],
         "\n".join(f"{source}\t{last}" for source, last in sources.items()),
@@ -122,12 +148,12 @@ def _sources(arguments: argparse.Namespace) -> int:
 
 
 def _obey(arguments: argparse.Namespace) -> int:
-    done = open_gallery(arguments).obey(_read(arguments.file))
-    receipt = f": {done.receipt.statement}" if done.receipt else ""
-    tell(
+    obeyed = open_gallery(arguments).obey(_read(arguments.file))
+    receipt = f": {obeyed.receipt.statement}" if obeyed.receipt else ""
+    print_result(
         arguments,
-        asdict(done),
-        f"{done.action} {', '.join(done.subjects)} (sequence {done.sequence}){receipt}",
+        asdict(obeyed),
+        f"{obeyed.action} {', '.join(obeyed.subjects)} (sequence {obeyed.sequence}){receipt}",
     )
     return 0
 
@@ -135,26 +161,27 @@ def _obey(arguments: argparse.Namespace) -> int:
 def _sign(arguments: argparse.Namespace) -> int:
     from edge_sdk.gallery import KeyFile
     from edge_sdk.gallery.exchange import commands
-    from edge_sdk.gallery.exchange.export import MAGIC
+    from edge_sdk.gallery.exchange.export import check_export
 
-    _check_free(arguments.output)
+    _require_absent(arguments.output)
     enrols = arguments.action == "enrol"
     package = _read(Path(arguments.what)) if enrols else b""
-    if enrols and not package.startswith(MAGIC):
-        raise InputError(f"{arguments.what} is not an export of a gallery", hint="gallery export makes one")
+    if enrols:
+        # Before the back office's key is created, so that a wrong file leaves no new files.
+        check_export(package)
     if not arguments.source.exists():
         KeyFile.create(arguments.source)
-    private = KeyFile(arguments.source).secret(b"")
+    private_key = KeyFile(arguments.source).secret(b"")
     command = commands.Command(
-        source=commands.source_of(private),
+        source=commands.source_of(private_key),
         gallery_id=arguments.to,
         sequence=time.time_ns() // 1_000_000 if arguments.sequence is None else arguments.sequence,
         action=arguments.action,
         subject="" if enrols else arguments.what,
         package=package,
     )
-    _write(arguments.output, commands.sign(command, private))
-    tell(
+    _write(arguments.output, commands.sign(command, private_key))
+    print_result(
         arguments,
         {"file": str(arguments.output), "source": command.source.hex(), "sequence": command.sequence},
         f"{arguments.output}: sequence {command.sequence}, signed by {command.source.hex()}",
@@ -162,8 +189,8 @@ def _sign(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _hex(size_bytes: int) -> Any:
-    def read(text: str) -> bytes:
+def _hex(size_bytes: int) -> Callable[[str], bytes]:
+    def parse(text: str) -> bytes:
         try:
             value = bytes.fromhex(text)
         except ValueError as error:
@@ -174,20 +201,22 @@ def _hex(size_bytes: int) -> Any:
             )
         return value
 
-    return read
+    return parse
 
 
 def _read(path: Path) -> bytes:
     with path.open("rb") as file:
         data = file.read(_MAX_INPUT_BYTES + 1)
     if len(data) > _MAX_INPUT_BYTES:
-        raise InputError(f"{path} is over {_MAX_INPUT_BYTES} bytes, no export or command is that large")
+        raise InputError(
+            f"expected an export or command of at most {_MAX_INPUT_BYTES} bytes, found more in {path}"
+        )
     return data
 
 
-def _check_free(path: Path) -> None:
+def _require_absent(path: Path) -> None:
     if path.exists() or path.is_symlink():
-        raise GalleryError(f"{path} exists already", hint="choose another name, or move it away")
+        raise GalleryError(f"{path} exists already", hint="choose another name, or move the file away")
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -1,4 +1,4 @@
-"""``edge-sdk gallery``: its keys, its anchor, its transform, and erasure."""
+"""``edge-sdk gallery``: key slots, erasure, anchor and transform."""
 
 from __future__ import annotations
 
@@ -6,76 +6,100 @@ import argparse
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from edge_sdk.cli.arguments import add_command, add_gallery_arguments, counted, open_gallery, tell
-from edge_sdk.cli.keys import KEY_HELP, key_named
+from edge_sdk.cli.arguments import (
+    GALLERY_EXAMPLE,
+    KEY_HELP,
+    add_command,
+    add_gallery_arguments,
+    format_count,
+    print_result,
+)
+from edge_sdk.cli.opening import open_gallery, resolve_key
 from edge_sdk.errors import GalleryError
 
 if TYPE_CHECKING:
     from edge_sdk.gallery import KeyProvider
 
-_FILES = "--gallery home.gallery --key home.key"
-_OTHER_KEY = "another key of the gallery, for a slot besides the one in use; more than once for several"
+_OTHER_KEY_HELP = (
+    "key of another slot, as --key; repeat it for every slot besides the one in use (default: none)"
+)
 
 
-def add_commands(rooms: Any) -> None:
-    """Add the commands to the group."""
+def add_commands(commands: Any) -> None:
+    """Add the commands to the group `gallery`."""
     erase = add_command(
-        rooms,
+        commands,
         "erase",
-        "take subjects out, shut older copies away as far as the keys allow, print a receipt",
+        "erase subjects and print a receipt",
         _erase,
-        example=f"gallery erase alice {_FILES} --json",
+        details="With the keys of all slots a new key epoch begins, and earlier keys no longer open the gallery. The receipt says\n"
+        "whether older copies are provably unreadable, which only keys in a TPM (tpm-nv) achieve.",
+        example=f"gallery erase alice {GALLERY_EXAMPLE} --json",
     )
-    erase.add_argument("subjects", nargs="+", metavar="subject", help="the names they were enrolled by")
-    keys = add_command(rooms, "keys", "list the keys that open it", _keys, example=f"gallery keys {_FILES}")
+    erase.add_argument("subjects", nargs="+", metavar="subject", help="names of enrolled subjects")
+    keys = add_command(
+        commands,
+        "keys",
+        "list the key slots",
+        _keys,
+        details="Prints per slot: number, level (0 weakest, 4 strongest), kind of key, and whether it is in use.",
+        example=f"gallery keys {GALLERY_EXAMPLE}",
+    )
     add = add_command(
-        rooms,
+        commands,
         "add-key",
-        "let one more key open the gallery, such as a recovery passphrase",
+        "add a key that opens the gallery, such as a recovery passphrase",
         _add_key,
-        example=f"gallery add-key passphrase {_FILES}",
+        example=f"gallery add-key passphrase {GALLERY_EXAMPLE}",
     )
-    add.add_argument("new", help=KEY_HELP)
+    add.add_argument("new", help=f"key to add: {KEY_HELP}")
     remove = add_command(
-        rooms,
+        commands,
         "remove-key",
-        "take a key away, in a new key epoch",
+        "remove a key and begin a new key epoch",
         _remove_key,
-        example=f"gallery remove-key 1 {_FILES}",
+        example=f"gallery remove-key 1 {GALLERY_EXAMPLE}",
     )
-    remove.add_argument("slot", type=int, help="its number, as gallery keys prints it")
+    remove.add_argument(
+        "slot", type=int, help="number of the slot to remove, 0..7, as printed by gallery keys"
+    )
     for parser in (erase, remove):
-        parser.add_argument("--other-key", action="append", default=[], metavar="KEY", help=_OTHER_KEY)
+        parser.add_argument("--other-key", action="append", default=[], metavar="KEY", help=_OTHER_KEY_HELP)
     rotate = add_command(
-        rooms,
+        commands,
         "rotate-key",
-        "seal the gallery for new keys; every key from before opens it no more",
+        "replace all keys of the gallery; earlier keys no longer open it",
         _rotate_key,
-        example=f"gallery rotate-key {_FILES} --to new.key --to passphrase",
+        example=f"gallery rotate-key {GALLERY_EXAMPLE} --to new.key --to passphrase",
     )
     rotate.add_argument(
         "--to",
         action="append",
         required=True,
         metavar="KEY",
-        help=f"{KEY_HELP}; more than once for several",
+        help=f"new key, repeated for 1..8 keys: {KEY_HELP}",
     )
     anchor = add_command(
-        rooms,
+        commands,
         "re-anchor",
-        "go on from a gallery that its anchor refuses: a backup, or one whose anchor is lost; what came after it is lost",
+        "make this copy the newest although its anchor refuses it",
         _re_anchor,
-        example=f"gallery re-anchor {_FILES} --anchor home.anchor --yes",
+        details="For a restored backup or a lost anchor. Changes made after this copy are lost: later enrolments are undone, and\n"
+        "subjects that were revoked or erased later are accepted again.",
+        example=f"gallery re-anchor {GALLERY_EXAMPLE} --anchor home.anchor --yes",
     )
     anchor.add_argument(
-        "--yes", action="store_true", help="the owner has decided; without it nothing is done"
+        "--yes",
+        action="store_true",
+        help="confirm the loss; without it the command only reports what would happen",
     )
     renew = add_command(
-        rooms,
+        commands,
         "renew-transform",
-        "give the templates a new transform key, unrelated to every older copy",
+        "transform all templates with a new key, so that they cannot be linked to older copies",
         _renew_transform,
-        example=f"gallery renew-transform {_FILES}",
+        details="For use after a leak. Each renewal of int8 templates costs a little accuracy.",
+        example=f"gallery renew-transform {GALLERY_EXAMPLE}",
     )
     for parser in (erase, keys, add, remove, rotate, anchor, renew):
         add_gallery_arguments(parser)
@@ -83,8 +107,8 @@ def add_commands(rooms: Any) -> None:
 
 def _erase(arguments: argparse.Namespace) -> int:
     gallery = open_gallery(arguments)
-    receipt = gallery.erase(*arguments.subjects, keys=_others(arguments))
-    tell(
+    receipt = gallery.erase(*arguments.subjects, keys=_resolve_other_keys(arguments))
+    print_result(
         arguments,
         asdict(receipt),
         f"erased {receipt.count} in generation {receipt.generation}, key epoch {receipt.key_epoch}: {receipt.statement}",
@@ -94,7 +118,7 @@ def _erase(arguments: argparse.Namespace) -> int:
 
 def _keys(arguments: argparse.Namespace) -> int:
     slots = open_gallery(arguments).key_slots()
-    tell(
+    print_result(
         arguments,
         [asdict(slot) for slot in slots],
         "\n".join(f"{s.index}\tlevel {s.level}\t{s.name}" + ("\tin use" if s.in_use else "") for s in slots),
@@ -104,17 +128,17 @@ def _keys(arguments: argparse.Namespace) -> int:
 
 def _add_key(arguments: argparse.Namespace) -> int:
     gallery = open_gallery(arguments)
-    gallery.add_key(key_named(arguments.new, new=True, prompt="new passphrase"))
+    gallery.add_key(resolve_key(arguments.new, new=True, prompt="new passphrase"))
     slot = gallery.key_slots()[-1]
-    tell(arguments, asdict(slot), f"slot {slot.index}: {slot.name}, level {slot.level}")
+    print_result(arguments, asdict(slot), f"slot {slot.index}: {slot.name}, level {slot.level}")
     return 0
 
 
 def _remove_key(arguments: argparse.Namespace) -> int:
     gallery = open_gallery(arguments)
-    gallery.remove_key(arguments.slot, keep=_others(arguments))
+    gallery.remove_key(arguments.slot, keep=_resolve_other_keys(arguments))
     epoch = gallery.status().key_epoch
-    tell(
+    print_result(
         arguments,
         {"removed_slot": arguments.slot, "key_epoch": epoch},
         f"removed the key of slot {arguments.slot}; key epoch {epoch}",
@@ -124,9 +148,9 @@ def _remove_key(arguments: argparse.Namespace) -> int:
 
 def _rotate_key(arguments: argparse.Namespace) -> int:
     gallery = open_gallery(arguments)
-    gallery.rotate_key(*(key_named(word, new=True, prompt="new passphrase") for word in arguments.to))
+    gallery.rotate_key(*(resolve_key(word, new=True, prompt="new passphrase") for word in arguments.to))
     slots, epoch = gallery.key_slots(), gallery.status().key_epoch
-    tell(
+    print_result(
         arguments,
         {"key_epoch": epoch, "slots": [asdict(slot) for slot in slots]},
         f"key epoch {epoch}: {', '.join(slot.name for slot in slots)}; no other key opens it now",
@@ -139,17 +163,17 @@ def _re_anchor(arguments: argparse.Namespace) -> int:
     before = gallery.status()
     if not arguments.yes:
         raise GalleryError(
-            f"this would make generation {before.generation} with {counted(before.subjects, 'subject')} the newest: who was "
-            "enrolled since is out, and who was revoked or erased since is back",
-            hint="gallery list without --anchor shows who that is; if it is what you want, say --yes",
+            f"this would make generation {before.generation} with {format_count(before.subjects, 'subject')} the newest:"
+            " later enrolments are lost, and subjects that were revoked or erased later are accepted again",
+            hint="list the subjects of this copy with gallery list, without --anchor; confirm with --yes",
         )
     gallery.reanchor()
     after = gallery.status()
-    tell(
+    print_result(
         arguments,
         {"from_generation": before.generation, "generation": after.generation, "subjects": after.subjects},
-        f"generation {before.generation} is generation {after.generation} now, with {counted(after.subjects, 'subject')}; "
-        "every other copy is refused",
+        f"generation {before.generation} is now generation {after.generation}, with"
+        f" {format_count(after.subjects, 'subject')}; every other copy is refused",
     )
     return 0
 
@@ -158,13 +182,13 @@ def _renew_transform(arguments: argparse.Namespace) -> int:
     gallery = open_gallery(arguments)
     gallery.renew_transform()
     status = gallery.status()
-    tell(
+    print_result(
         arguments,
         {"generation": status.generation, "templates": status.templates},
-        f"new transform for {counted(status.templates, 'template')} in generation {status.generation}",
+        f"new transform for {format_count(status.templates, 'template')} in generation {status.generation}",
     )
     return 0
 
 
-def _others(arguments: argparse.Namespace) -> list[KeyProvider]:
-    return [key_named(word, prompt="other passphrase") for word in arguments.other_key]
+def _resolve_other_keys(arguments: argparse.Namespace) -> list[KeyProvider]:
+    return [resolve_key(word, prompt="other passphrase") for word in arguments.other_key]

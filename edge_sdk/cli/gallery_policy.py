@@ -1,74 +1,90 @@
-"""How a gallery decides and how many tries there are: ``edge-sdk gallery policy|threshold|limit-attempts|reset-attempts``."""
+"""``edge-sdk gallery policy|threshold|limit-attempts|reset-attempts``: how a gallery decides and limits attempts."""
 
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
-from edge_sdk.cli.arguments import add_command, add_gallery_arguments, counted, open_gallery, tell
+from edge_sdk.cli.arguments import (
+    GALLERY_EXAMPLE,
+    add_command,
+    add_gallery_arguments,
+    add_model_arguments,
+    format_count,
+    print_result,
+)
+from edge_sdk.cli.opening import open_gallery
 
-_FILES = "--gallery home.gallery --key home.key"
 
-
-def add_commands(rooms: Any) -> None:
+def add_commands(commands: Any) -> None:
     """Add the commands to the group `gallery`."""
     policy = add_command(
-        rooms,
+        commands,
         "policy",
-        "store how the gallery decides, so that identify and verify need no threshold",
+        "store a decision policy, so that identify and verify need no threshold",
         _policy,
-        example=f"gallery policy --model face.tflite --fpir 0.01 {_FILES}",
+        details="The threshold follows from the operating points in the model card and the number of templates.",
+        example=f"gallery policy --model face.tflite --fpir 0.01 {GALLERY_EXAMPLE}",
     )
-    policy.add_argument("--model", type=Path, required=True, help="its card holds the evidence")
-    policy.add_argument("--model-sha256", help="the digest it must have; checked before it is parsed")
+    add_model_arguments(policy, delegate=False)
     policy.add_argument(
-        "--fpir", type=float, required=True, help="how often a stranger may be taken for somebody in one try"
+        "--fpir",
+        type=float,
+        required=True,
+        metavar="RATE",
+        help="false positive identification rate allowed for one search, above 0 and below 1",
     )
     policy.add_argument(
-        "--margin", type=float, default=0.0, help="lead over the next subject, a cosine; 0 asks for none"
+        "--margin",
+        type=float,
+        default=0.0,
+        metavar="COSINE",
+        help="required lead over the second-best subject, 0..1; a smaller lead is answered with retry (default: 0)",
     )
     policy.add_argument(
         "--retry-band",
         type=float,
-        default=None,
-        help="how far under the threshold the answer is retry, a cosine; 0.02 by default",
+        metavar="COSINE",
+        help="distance below the threshold that is answered with retry instead of rejected, 0..1 (default: 0.02)",
     )
     threshold = add_command(
-        rooms,
+        commands,
         "threshold",
-        "ask more of one subject than the gallery asks of all, such as of who may open the safe",
+        "set or remove a stricter threshold for one subject",
         _threshold,
-        example=f"gallery threshold alice 0.7 {_FILES}",
+        example=f"gallery threshold alice 0.7 {GALLERY_EXAMPLE}",
     )
-    threshold.add_argument("subject", help="who")
-    asked = threshold.add_mutually_exclusive_group(required=True)
-    asked.add_argument(
+    threshold.add_argument("subject", help="name of an enrolled subject")
+    value = threshold.add_mutually_exclusive_group(required=True)
+    value.add_argument(
         "threshold",
         nargs="?",
         type=float,
         metavar="COSINE",
-        help="-1..1; it counts where it is above the gallery's own",
+        help="cosine threshold, -1..1; used only if stricter than the gallery's",
     )
-    asked.add_argument("--none", action="store_true", help="ask of this subject what is asked of all")
+    value.add_argument("--none", action="store_true", help="remove the subject's own threshold")
     limit = add_command(
-        rooms,
+        commands,
         "limit-attempts",
-        "count failures from now on: 5, then 30 s before each try, none after 50",
+        "limit failed attempts: back off after 5 failures, lock after 50",
         _limit_attempts,
-        example=f"gallery limit-attempts {_FILES}",
+        details="To back off is to wait 30 s before each attempt. gallery reset-attempts unlocks the gallery.",
+        example=f"gallery limit-attempts {GALLERY_EXAMPLE}",
     )
     kinds = limit.add_mutually_exclusive_group()
     kinds.add_argument(
-        "--pad", action="store_true", help="10 and 100: presentation attack detection is in place"
+        "--pad",
+        action="store_true",
+        help="use the limits for devices with presentation attack detection: back off after 10 failures, lock after 100",
     )
-    kinds.add_argument("--none", action="store_true", help="count no more")
+    kinds.add_argument("--none", action="store_true", help="remove the limit")
     reset = add_command(
-        rooms,
+        commands,
         "reset-attempts",
-        "let tries be made again after too many failures",
+        "set the number of failed attempts to 0",
         _reset_attempts,
-        example=f"gallery reset-attempts {_FILES}",
+        example=f"gallery reset-attempts {GALLERY_EXAMPLE}",
     )
     for parser in (policy, threshold, limit, reset):
         add_gallery_arguments(parser)
@@ -82,36 +98,41 @@ def _policy(arguments: argparse.Namespace) -> int:
     band = {} if arguments.retry_band is None else {"retry_band": arguments.retry_band}
     policy = DecisionPolicy(model.card.operating_points, fpir=arguments.fpir, margin=arguments.margin, **band)
     gallery = open_gallery(arguments, model.model_id)
-    with gallery.transaction() as t:
-        t.set_policy(policy)
+    with gallery.transaction() as transaction:
+        transaction.set_policy(policy)
     templates = gallery.status().templates
     point, largest = policy.point(templates), policy.most_references()
-    measured = point.fpir_interval(max(1, templates))
-    found = {
-        "fpir": policy.fpir,
-        "fpir_interval": measured,
-        "templates": templates,
-        "threshold": point.threshold,
-        "most_templates": largest,
-    }
-    text = f"threshold {point.threshold:.4f} for {counted(templates, 'template')}; the evidence reaches to {largest}"
-    if measured is not None:
-        low, high = (f"{100 * end:.2g} %" for end in measured)
-        text += f"\nFPIR {low} to {high} by the 95 % interval of what was measured"
-        text += f": wish for less than {policy.fpir:g}, or measure with more people" * (
-            measured[1] > policy.fpir
-        )
-    tell(arguments, found, text)
+    interval = point.fpir_interval(max(1, templates))
+    text = (
+        f"threshold {point.threshold:.4f} for {format_count(templates, 'template')};"
+        f" the operating points suffice for up to {largest}"
+    )
+    if interval is not None:
+        low, high = (f"{100 * end:.2g} %" for end in interval)
+        text += f"\n95 % confidence interval of the measured FPIR: {low} to {high}"
+        if interval[1] > policy.fpir:
+            text += f"; to stay below {policy.fpir:g}, ask for a lower FPIR or measure with more people"
+    print_result(
+        arguments,
+        {
+            "fpir": policy.fpir,
+            "fpir_interval": interval,
+            "templates": templates,
+            "threshold": point.threshold,
+            "most_templates": largest,
+        },
+        text,
+    )
     return 0
 
 
 def _threshold(arguments: argparse.Namespace) -> int:
     subject, threshold = arguments.subject, None if arguments.none else arguments.threshold
-    gallery = open_gallery(arguments, None)
-    with gallery.transaction() as t:
-        t.set_threshold(subject, threshold)
-    said = "nothing of its own" if threshold is None else f"at least {threshold:g}"
-    tell(arguments, {"subject": subject, "threshold": threshold}, f"{subject}: {said}")
+    gallery = open_gallery(arguments)
+    with gallery.transaction() as transaction:
+        transaction.set_threshold(subject, threshold)
+    text = "no threshold of its own" if threshold is None else f"threshold {threshold:g}"
+    print_result(arguments, {"subject": subject, "threshold": threshold}, f"{subject}: {text}")
     return 0
 
 
@@ -119,15 +140,15 @@ def _limit_attempts(arguments: argparse.Namespace) -> int:
     from edge_sdk.gallery import AttemptPolicy
 
     limit = None if arguments.none else AttemptPolicy.with_pad() if arguments.pad else AttemptPolicy()
-    gallery = open_gallery(arguments, None)
-    with gallery.transaction() as t:
-        t.limit_attempts(limit)
-    tries = gallery.status().tries
-    tell(arguments, {"tries": tries}, f"tries: {tries}")
+    gallery = open_gallery(arguments)
+    with gallery.transaction() as transaction:
+        transaction.limit_attempts(limit)
+    limits = gallery.status().tries
+    print_result(arguments, {"tries": limits}, f"attempts: {limits}")
     return 0
 
 
 def _reset_attempts(arguments: argparse.Namespace) -> int:
-    open_gallery(arguments, None).reset_attempts()
-    tell(arguments, {"failures": 0}, "failures are counted anew")
+    open_gallery(arguments).reset_attempts()
+    print_result(arguments, {"failures": 0}, "failed attempts: 0")
     return 0

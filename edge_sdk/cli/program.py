@@ -1,4 +1,4 @@
-"""The whole command line: its commands put together, and run."""
+"""The whole command line of ``edge-sdk``."""
 
 from __future__ import annotations
 
@@ -10,21 +10,40 @@ from edge_sdk import __version__, console
 from edge_sdk.cli import bench, doctor, face, gallery, recognition, zoo
 from edge_sdk.cli.arguments import PROGRAM
 
+_EPILOG = """\
+examples:
+  edge-sdk gallery create --gallery home.gallery --key home.key --model face.tflite
+  edge-sdk enrol alice alice-1.jpg alice-2.jpg --model face.tflite --gallery home.gallery --key home.key
+  edge-sdk identify probe.jpg --fpir 0.01 --model face.tflite --gallery home.gallery --key home.key
+
+exit codes: 0 done or match, 1 no match or a problem was found, 2 usage, 3 error; accept a person on 0 only"""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit code."""
+    """Run the command line.
+
+    Args:
+        argv: Arguments after the program's name (default: those of this process).
+
+    Returns:
+        The exit code.
+    """
+    # Two OpenBLAS threads are many times slower than one on problems of this size.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    arguments = build_parser().parse_args(argv)
+    parser = build_parser()
+    console.enable_completion(parser)
+    arguments = parser.parse_args(argv)
     return console.run(PROGRAM, lambda: int(arguments.run(arguments)))
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Every command with its arguments; a parsed command line carries its function as `run`."""
+    """Build the parser of every command; parsed arguments carry the command's function as `run`."""
     parser = argparse.ArgumentParser(
         prog=PROGRAM,
-        description="Recognize someone with a model that edge-convert made: from aligned crops, or from photographs and"
-        " cameras (face).",
-        epilog="exit codes: 0 done or match, 1 no match or a problem found, 2 usage, 3 error; nothing opens on an error",
+        description="Enrol, verify and identify subjects with a model made by edge-convert.\n"
+        "enrol, verify and identify take aligned crops; face takes photographs and cameras.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")

@@ -1,31 +1,47 @@
-"""``edge-sdk zoo``: models of others, with their licences."""
+"""``edge-sdk zoo``: list and download models published by others."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from edge_sdk.cli.arguments import add_command, tell
+from edge_sdk import console
+from edge_sdk.cli.arguments import PROGRAM, add_command, print_result
+
+if TYPE_CHECKING:
+    from edge_sdk.zoo import ZooEntry
 
 
 def add_commands(commands: Any) -> None:
-    """Add the group and its commands."""
-    group = commands.add_parser("zoo", help="get models of others: detectors, embedders")
-    rooms = group.add_subparsers(required=True, metavar="COMMAND")
-    add_command(rooms, "list", "list the models, their licences and sizes", _list, example="zoo list")
+    """Add the group `zoo` and its commands."""
+    group = commands.add_parser(
+        "zoo",
+        help="list and download models published by others: detectors, embedders",
+        description="List and download models published by others, with their licences.",
+        epilog=f"example:\n  {PROGRAM} zoo pull blazeface-short",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    inner = group.add_subparsers(required=True, metavar="COMMAND")
+    add_command(
+        inner, "list", "list the models with task, size, licence and input", _list, example="zoo list"
+    )
     pull = add_command(
-        rooms, "pull", "download a model and check its bytes", _pull, example="zoo pull blazeface-short"
+        inner,
+        "pull",
+        "download a model, check its SHA-256 and print its path",
+        _pull,
+        example="zoo pull blazeface-short",
     )
     path = add_command(
-        rooms,
+        inner,
         "path",
-        "print where a model's file is, its bytes checked",
+        "check the SHA-256 of a downloaded model and print its path",
         _path,
         example="zoo path blazeface-short",
     )
     for parser in (pull, path):
-        parser.add_argument("model", help="a name from zoo list")
+        parser.add_argument("model", help="name of the model, as printed by zoo list")
 
 
 def _list(arguments: argparse.Namespace) -> int:
@@ -38,28 +54,28 @@ def _list(arguments: argparse.Namespace) -> int:
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
     ]
     lines += ["", *(f"{e.name}: {e.licence_note}" for e in ENTRIES if e.licence_note)]
-    unproven = [e.name for e in ENTRIES if not e.exercised]
-    lines.append(f"listed by their published digests, bytes not yet exercised here: {', '.join(unproven)}")
-    tell(arguments, [_described(e) for e in ENTRIES], "\n".join(lines))
+    untested = [e.name for e in ENTRIES if not e.exercised]
+    lines.append(
+        f"known by their published digests only, not yet tested with this SDK: {', '.join(untested)}"
+    )
+    print_result(arguments, [_entry_to_json(e) for e in ENTRIES], "\n".join(lines))
     return 0
 
 
 def _pull(arguments: argparse.Namespace) -> int:
-    from edge_sdk import console
-    from edge_sdk.cli.arguments import PROGRAM
     from edge_sdk.zoo import entry, pull
 
-    wanted = entry(arguments.model)
-    note = f" ({wanted.licence_note})" if wanted.licence_note else ""
-    console.say(PROGRAM, f"{wanted.name}: licence {wanted.licence}{note}, from {wanted.address}")
-    shown = sys.stderr.isatty()
-    file = pull(wanted, progress=_show if shown else None)
-    if shown:
+    model = entry(arguments.model)
+    note = f" ({model.licence_note})" if model.licence_note else ""
+    console.say(PROGRAM, f"{model.name}: licence {model.licence}{note}, from {model.address}")
+    on_terminal = sys.stderr.isatty()
+    file = pull(model, progress=_print_progress if on_terminal else None)
+    if on_terminal:
         sys.stderr.write("\n")
-    if wanted.conversion:
-        command = wanted.conversion.format(file=file)
-        console.say(PROGRAM, f"convert it on a workstation, the device gets what comes out: {command}")
-    tell(arguments, {**_described(wanted), "path": str(file)}, str(file))
+    if model.conversion:
+        command = model.conversion.format(file=file)
+        console.say(PROGRAM, f"convert it on a workstation and copy the result to the device: {command}")
+    print_result(arguments, {**_entry_to_json(model), "path": str(file)}, str(file))
     return 0
 
 
@@ -67,16 +83,16 @@ def _path(arguments: argparse.Namespace) -> int:
     from edge_sdk.zoo import entry, path
 
     file = path(entry(arguments.model))
-    tell(arguments, {"path": str(file)}, str(file))
+    print_result(arguments, {"path": str(file)}, str(file))
     return 0
 
 
-def _show(done: int, total: int) -> None:
+def _print_progress(done: int, total: int) -> None:
     sys.stderr.write(f"\r{done / 1e6:.1f} of {total / 1e6:.1f} MB")
     sys.stderr.flush()
 
 
-def _described(entry: Any) -> dict[str, Any]:
+def _entry_to_json(entry: ZooEntry) -> dict[str, Any]:
     names = ("name", "task", "method", "file", "address", "sha256", "size_bytes", "licence", "licence_note")
     values = {name: getattr(entry, name) for name in (*names, "exercised")}
     return {**values, "input": entry.contract.to_json()}

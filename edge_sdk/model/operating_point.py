@@ -157,6 +157,28 @@ class OperatingPoint:
         return max(fitting, key=lambda point: (point.fmr, -point.threshold))
 
     @classmethod
+    def for_comparison(cls, points: Sequence[OperatingPoint], *, fmr: float) -> OperatingPoint:
+        """Return the operating point that is claimed for an FMR.
+
+        Args:
+            points: Operating points of one model card.
+            fmr: False match rate per comparison, equal to a point's within a relative 1e-5, as precise as it is printed.
+
+        Raises:
+            ModelCardError: There is no operating point, or none for this FMR.
+        """
+        if not points:
+            raise ModelCardError(
+                "the model card has no operating point, so no threshold is known",
+                hint="measure one with edge-convert evaluate --write-card, or give a threshold",
+            )
+        for point in points:
+            if math.isclose(point.fmr, fmr, rel_tol=1e-5):
+                return point
+        rates = ", ".join(f"{point.fmr:g}" for point in sorted(points, key=lambda point: point.fmr))
+        raise ModelCardError(f"expected an FMR that the card has evidence for ({rates}), found {fmr:g}")
+
+    @classmethod
     def for_captures(cls, points: Sequence[OperatingPoint]) -> OperatingPoint | None:
         """Choose the point that captures of one subject must reach among themselves: the greatest FMR up to 1e-2.
 

@@ -1,8 +1,8 @@
-"""Commands of a back office that has no key of the gallery: signed, for one gallery, each obeyed once.
+"""Signed commands of a back office that has no key of the gallery: each for one gallery, each executed once.
 
-A command is one line `edge-sdk command 1 <source, 64 hex digits> <signature, 128>`, a line feed, and a JSON object.
-Ed25519 (RFC 8032) over a label, the source and the JSON's bytes. The source is the public key itself; a
-gallery obeys only sources that its owner added, and keeps the last sequence number of each sealed inside.
+A command is one line `edge-sdk command 1 <source, 64 hex digits> <signature, 128 hex digits>`, a line feed, and a JSON
+object. The signature is Ed25519 (RFC 8032) over a label, the source and the JSON's bytes. The source is the public key
+itself. A gallery accepts commands only of sources that its owner added, and stores the last sequence number of each.
 """
 
 from __future__ import annotations
@@ -15,28 +15,32 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from edge_sdk.errors import CommandRefusedError, InputError
-from edge_sdk.gallery.format.content import MAX_SOURCES, OBEYED_NO_MORE, Content
+from edge_sdk.gallery.exchange.export import check_export
+from edge_sdk.gallery.format.content import MAX_SOURCES, SOURCE_REMOVED, Content
 from edge_sdk.gallery.format.header import ID_BYTES
 
 LABEL = b"edge-sdk/gallery/command@v1"
 KEY_BYTES = 32
 MAX_COMMAND_BYTES = 16 * 1024 * 1024
-MAX_SEQUENCE = OBEYED_NO_MORE - 1
+MAX_SEQUENCE = SOURCE_REMOVED - 1
 ACTIONS = ("revoke", "reinstate", "erase", "enrol")
 _HEAD = re.compile(rb"edge-sdk command 1 ([0-9a-f]{64}) ([0-9a-f]{128})\n")
 
 
 @dataclass(frozen=True)
 class Command:
-    """What a source asks for.
+    """One command of a source to a gallery.
 
     Attributes:
-        source: 32 bytes, the public key of who asks.
-        gallery_id: 16 bytes, of whom it is asked.
-        sequence: Higher than that of the source's command before.
+        source: Public key of the back office, 32 bytes.
+        gallery_id: Id of the gallery, 16 bytes.
+        sequence: 1..2^63 - 1, greater than that of the source's previous command.
         action: `revoke`, `reinstate`, `erase` or `enrol`.
-        subject: Whom; empty for `enrol`.
-        package: For `enrol`, an export sealed for the gallery (see `export`); else empty.
+        subject: Name of the subject; empty for `enrol`.
+        package: For `enrol`, an export sealed for the gallery (see `export`); otherwise empty.
+
+    Raises:
+        InputError: a value is out of range, or subject and package do not fit the action.
     """
 
     source: bytes
@@ -48,17 +52,23 @@ class Command:
 
     def __post_init__(self) -> None:
         if self.action not in ACTIONS:
-            raise InputError(f"expected one of {', '.join(ACTIONS)}, found {self.action!r}")
+            raise InputError(f"expected an action of {', '.join(ACTIONS)}, found {self.action!r}")
         if not 1 <= self.sequence <= MAX_SEQUENCE:
             raise InputError(f"expected a sequence number in 1..2^63 - 1, found {self.sequence}")
         if len(self.source) != KEY_BYTES or len(self.gallery_id) != ID_BYTES:
-            raise InputError("expected a source of 32 bytes and a gallery id of 16")
+            raise InputError(
+                f"expected a source of {KEY_BYTES} bytes and a gallery id of {ID_BYTES},"
+                f" found {len(self.source)} and {len(self.gallery_id)}"
+            )
         if (self.action == "enrol") != bool(self.package) or (self.action == "enrol") == bool(self.subject):
-            raise InputError(f"expected a package for enrol and a subject for all else, found {self.action}")
+            raise InputError(
+                "expected a package and no subject for enrol, a subject and no package for other actions, found"
+                f" subject {self.subject!r} and a package of {len(self.package)} bytes for {self.action}"
+            )
 
 
 def new_source() -> tuple[bytes, bytes]:
-    """A new back office's private and public key, 32 bytes each."""
+    """Generate the private and the public key of a back office, 32 bytes each."""
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     private = Ed25519PrivateKey.generate()
@@ -66,7 +76,11 @@ def new_source() -> tuple[bytes, bytes]:
 
 
 def source_of(private_key: bytes) -> bytes:
-    """The public key of a back office's private key."""
+    """Return the public key of a back office's private key, 32 bytes each.
+
+    Raises:
+        InputError: the private key does not have 32 bytes.
+    """
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     if len(private_key) != KEY_BYTES:
@@ -76,52 +90,69 @@ def source_of(private_key: bytes) -> bytes:
 
 
 def sign(command: Command, private_key: bytes) -> bytes:
-    """A command's bytes, signed.
+    """Sign a command.
+
+    Returns:
+        The bytes of the command file.
 
     Raises:
-        InputError: the private key is not that of the command's source.
+        InputError: the private key is not that of the command's source, the package is not an export, or the command
+            is larger than 16 MiB.
     """
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     if source_of(private_key) != command.source:
         raise InputError("the private key is not that of the command's source")
-    asked: dict[str, Any] = {
+    if command.package:
+        check_export(command.package)
+    fields: dict[str, Any] = {
         "gallery": command.gallery_id.hex(),
         "sequence": command.sequence,
         "action": command.action,
     }
     if command.subject:
-        asked["subject"] = command.subject
+        fields["subject"] = command.subject
     if command.package:
-        asked["package"] = base64.b64encode(command.package).decode()
-    text = json.dumps(asked, ensure_ascii=False).encode()
+        fields["package"] = base64.b64encode(command.package).decode()
+    text = json.dumps(fields, ensure_ascii=False).encode()
     signature = Ed25519PrivateKey.from_private_bytes(private_key).sign(LABEL + command.source + text)
-    return f"edge-sdk command 1 {command.source.hex()} {signature.hex()}\n".encode() + text
+    data = f"edge-sdk command 1 {command.source.hex()} {signature.hex()}\n".encode() + text
+    if len(data) > MAX_COMMAND_BYTES:
+        raise InputError(
+            f"expected a command of at most {MAX_COMMAND_BYTES} bytes, found {len(data)}",
+            hint="export fewer subjects at once",
+        )
+    return data
 
 
 def verify(data: bytes, content: Content, *, gallery_id: bytes) -> Command:
-    """The command in a file, where this gallery is to obey it; nothing is parsed before the signature holds.
+    """Check a signed command and return it. The JSON is parsed only after the signature was verified.
 
     Args:
-        data: The file.
-        content: The gallery's content: its sources and what each said last.
-        gallery_id: The gallery's id.
+        data: The bytes of the command file.
+        content: The gallery's content, with its sources and their last sequence numbers.
+        gallery_id: The gallery's id, 16 bytes.
 
     Raises:
-        CommandRefusedError: not a command, of an unknown source, altered, for another gallery, or not newer than
-            the source's last one.
+        CommandRefusedError: not a command, from an unknown source, altered, for another gallery, or not newer than
+            the last command of its source.
     """
     if len(data) > MAX_COMMAND_BYTES:
-        raise CommandRefusedError(f"a command has at most {MAX_COMMAND_BYTES} bytes, found more")
+        raise CommandRefusedError(
+            f"expected a command of at most {MAX_COMMAND_BYTES} bytes, found {len(data)}"
+        )
     head = _HEAD.match(data)
     if head is None:
-        raise CommandRefusedError("not a signed command")
+        raise CommandRefusedError(
+            "expected a signed command, found other bytes",
+            hint="edge-sdk gallery sign writes a signed command",
+        )
     source, text = bytes.fromhex(head[1].decode()), data[head.end() :]
     last = content.sources.get(source)
     if last is None:
         raise CommandRefusedError(
-            f"the gallery does not know the source {source.hex()[:16]}",
-            hint="its owner adds it: gallery sources --add",
+            f"the source {source.hex()[:16]} is not one that the gallery accepts",
+            hint="the gallery's owner adds it with edge-sdk gallery sources --add",
         )
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -131,7 +162,7 @@ def verify(data: bytes, content: Content, *, gallery_id: bytes) -> Command:
             bytes.fromhex(head[2].decode()), LABEL + source + text
         )
     except (InvalidSignature, ValueError) as error:
-        raise CommandRefusedError("the command's signature is wrong") from error
+        raise CommandRefusedError("the command's signature is not valid") from error
     command = _parsed(text, source)
     if command.gallery_id != gallery_id:
         raise CommandRefusedError(
@@ -139,46 +170,57 @@ def verify(data: bytes, content: Content, *, gallery_id: bytes) -> Command:
         )
     if command.sequence <= last:
         raise CommandRefusedError(
-            f"the command has sequence {command.sequence}, the source's last one had {last}: it was obeyed or overtaken",
-            hint="sign it again with a higher number",
+            f"command sequence {command.sequence} is not newer than {last}, the last one accepted from this source",
+            hint="sign the command again with a greater sequence number",
         )
     return command
 
 
 def with_source(content: Content, source: bytes) -> Content:
-    """A content that knows one more source; one that was taken out goes on after what it said last.
+    """Return the content with a source added. A source added again continues after its last sequence number.
+
+    Args:
+        content: The gallery's content.
+        source: Public key of the source, 32 bytes.
 
     Raises:
-        InputError: no public key, known already, or one too many.
+        InputError: not a public key, added already, or more than 256 sources, removed ones included.
     """
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
     try:
         Ed25519PublicKey.from_public_bytes(source)
     except ValueError as error:
-        raise InputError("expected a source's public key of 32 bytes") from error
+        raise InputError(f"expected a public key of {KEY_BYTES} bytes, found other bytes") from error
     if source in content.sources:
-        raise InputError(f"the source {source.hex()[:16]} is known already")
+        raise InputError(f"the source {source.hex()[:16]} is added already")
     ever = dict(content.sequences)
     if source not in ever and len(ever) == MAX_SOURCES:
-        raise InputError(f"{MAX_SOURCES} sources are or were known, more do not fit")
+        raise InputError(f"expected at most {MAX_SOURCES} sources, removed ones included, found one more")
     return _with_sequences(content, {**ever, source: ever.get(source, 0) & MAX_SEQUENCE})
 
 
 def without_source(content: Content, source: bytes) -> Content:
-    """A content that obeys a source no more, and remembers what it said last.
+    """Return the content with a source removed; its last sequence number is kept.
+
+    Args:
+        content: The gallery's content.
+        source: Public key of the source, 32 bytes.
 
     Raises:
-        InputError: it is not known.
+        InputError: the source is not one that the gallery accepts.
     """
     last = content.sources.get(source)
     if last is None:
-        raise InputError(f"the source {source.hex()[:16]} is not known")
-    return _with_sequences(content, {**dict(content.sequences), source: last | OBEYED_NO_MORE})
+        raise InputError(
+            f"the source {source.hex()[:16]} is not one that the gallery accepts",
+            hint="edge-sdk gallery sources lists them",
+        )
+    return _with_sequences(content, {**dict(content.sequences), source: last | SOURCE_REMOVED})
 
 
-def having_obeyed(content: Content, command: Command) -> Content:
-    """A content that will not obey a command again."""
+def with_executed(content: Content, command: Command) -> Content:
+    """Return the content with a command's sequence number stored, so that the command is refused from then on."""
     return _with_sequences(content, {**dict(content.sequences), command.source: command.sequence})
 
 
@@ -188,8 +230,8 @@ def _with_sequences(content: Content, sequences: dict[bytes, int]) -> Content:
 
 def _parsed(text: bytes, source: bytes) -> Command:
     try:
-        asked = json.loads(text)
-        if not isinstance(asked, dict) or set(asked) - {
+        fields = json.loads(text)
+        if not isinstance(fields, dict) or set(fields) - {
             "gallery",
             "sequence",
             "action",
@@ -197,16 +239,16 @@ def _parsed(text: bytes, source: bytes) -> Command:
             "package",
         }:
             raise ValueError("unknown fields")
-        sequence, subject = asked["sequence"], asked.get("subject", "")
+        sequence, subject = fields["sequence"], fields.get("subject", "")
         if type(sequence) is not int or not isinstance(subject, str):
             raise ValueError("a sequence number or subject of the wrong type")
         return Command(
             source=source,
-            gallery_id=bytes.fromhex(asked["gallery"]),
+            gallery_id=bytes.fromhex(fields["gallery"]),
             sequence=sequence,
-            action=asked["action"],
+            action=fields["action"],
             subject=subject,
-            package=base64.b64decode(asked.get("package", ""), validate=True),
+            package=base64.b64decode(fields.get("package", ""), validate=True),
         )
     except (ValueError, KeyError, TypeError, RecursionError, binascii.Error) as error:
         raise CommandRefusedError(f"the command is signed but malformed: {error}") from error

@@ -103,7 +103,7 @@ class Exchange(Custody):
         command = commands.verify(data, vault.content, gallery_id=vault.header.gallery_id)
 
         def amend(content: Content) -> Content:
-            return commands.having_obeyed(content, command)
+            return commands.with_executed(content, command)
 
         if command.action == "erase":
             receipt = self._erase([command.subject], (), amend)

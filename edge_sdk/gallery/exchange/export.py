@@ -1,8 +1,8 @@
-"""Templates on their way from one gallery to another of the same model, sealed for the recipient alone.
+"""Exports: subjects with their templates, sealed for one other gallery of the same model.
 
-HPKE base mode (RFC 9180): DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, AES-256-GCM. A gallery's key pair comes from its
-root secret, so whoever opens the gallery can import, and nobody else. Inside are the templates as unit
-embeddings, free of the sender's transform. Base mode does not say who sent it; a signed command does.
+HPKE base mode (RFC 9180): DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, AES-256-GCM. A gallery's key pair is derived from
+its root secret, so exactly those who can open the gallery can open exports for it. An export contains the templates as
+unit embeddings without the sender's transform. Base mode does not authenticate the sender; a signed command does.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ _OVERHEAD_BYTES = 32 + 16  # encapsulated key, tag
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Package:
-    """What an export holds, opened.
+    """The content of an opened export.
 
     Attributes:
-        sender: 16 bytes, id of the gallery it comes from.
-        content: Subjects and templates as unit embeddings in float16; no secrets, no policy.
+        sender: Id of the exporting gallery, 16 bytes.
+        content: Subjects, and templates as unit embeddings in float16; without secrets and policies.
     """
 
     sender: bytes
@@ -55,14 +55,14 @@ class Package:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Who is in it."""
+        """Names of the subjects."""
         return self.content.names
 
     def enrol_into(self, transaction: Transaction) -> None:
-        """Enrol everyone, by the same checks as anyone else.
+        """Enrol all subjects, with the same checks as any enrolment.
 
         Raises:
-            SubjectExistsError: a name is taken, or someone looks like another subject.
+            SubjectExistsError: a name is taken, or a subject looks like an enrolled one.
         """
         content = self.content
         owners = content.templates["subject"]
@@ -82,57 +82,75 @@ class Package:
 
 
 def recipient_of(header: Header, content: Content) -> bytes:
-    """A gallery's public key, 32 bytes: what a sender needs to export to it."""
+    """Return the public key that other galleries export to, 32 bytes."""
     public: bytes = _private_key(header, content).public_key().public_bytes_raw()
     return public
 
 
 def export_subjects(header: Header, content: Content, names: Sequence[str], *, recipient: bytes) -> bytes:
-    """Seal subjects of an open gallery for another.
+    """Seal subjects of an open gallery for another gallery.
 
     Args:
         header: The gallery's header.
-        content: Its content.
-        names: Whom; everybody where there is none.
-        recipient: The other gallery's public key, 32 bytes.
+        content: The gallery's content.
+        names: Subjects to export; all if empty.
+        recipient: Public key of the other gallery, 32 bytes.
+
+    Returns:
+        The bytes of the export file.
 
     Raises:
-        SubjectUnknownError: one of them is not enrolled.
-        InputError: the recipient is no public key.
-        GalleryError: over 64 MiB, or `cryptography` has no HPKE.
+        SubjectUnknownError: a name is not enrolled.
+        InputError: the recipient is not a public key.
+        GalleryError: the export is larger than 64 MiB, or `cryptography` lacks HPKE.
     """
-    index = {name: place for place, name in enumerate(content.names)}
+    indices = {name: index for index, name in enumerate(content.names)}
     for name in names:
-        if name not in index:
+        if name not in indices:
             raise unknown(name)
-    chosen = sorted({index[name] for name in names}) if names else list(range(len(content.names)))
+    subjects = sorted({indices[name] for name in names}) if names else list(range(len(content.names)))
     rotation = rotation_of(header, content)
-    stays = np.isin(content.templates["subject"], chosen)
-    rows: Float64Array = content.matrix[stays].astype(np.float64) * content.scales[stays, np.newaxis]
+    exported = np.isin(content.templates["subject"], subjects)
+    rows: Float64Array = content.matrix[exported].astype(np.float64) * content.scales[exported, np.newaxis]
     unit = rows if rotation is None else rotation.invert(rows)
-    owners = np.searchsorted(chosen, content.templates["subject"][stays])
+    owners = np.searchsorted(subjects, content.templates["subject"][exported])
     package = replace(
         _with_templates(header.dimension, unit, owners),
         committed_at_s=content.committed_at_s,
-        subjects=content.subjects[chosen],
-        names=tuple(content.names[place] for place in chosen),
-        labels=tuple(content.labels[place] for place in chosen),
+        subjects=content.subjects[subjects],
+        names=tuple(content.names[index] for index in subjects),
+        labels=tuple(content.labels[index] for index in subjects),
     )
     return seal_package(package, sender=header.gallery_id, model_id=header.model_id, recipient=recipient)
 
 
 def seal_package(content: Content, *, sender: bytes, model_id: bytes, recipient: bytes) -> bytes:
-    """Seal subjects with templates in float16 for a gallery; errors as `export_subjects`."""
+    """Seal subjects for a gallery.
+
+    Args:
+        content: Subjects, and templates as unit embeddings in float16.
+        sender: Id of the exporting gallery, 16 bytes.
+        model_id: SHA-256 of the model file, 32 bytes.
+        recipient: Public key of the other gallery, 32 bytes.
+
+    Returns:
+        The bytes of the export file.
+
+    Raises:
+        InputError: an argument has the wrong length, or the recipient is not a public key.
+        GalleryError: the export is larger than 64 MiB, or `cryptography` lacks HPKE.
+    """
     if len(recipient) != KEY_BYTES or len(sender) != ID_BYTES or len(model_id) != MODEL_ID_BYTES:
         raise InputError(
-            f"the recipient has {len(recipient)} bytes, expected the {KEY_BYTES} of a gallery's public key",
-            hint="edge-sdk gallery status of the other gallery prints it as recipient",
+            f"expected a recipient of {KEY_BYTES} bytes, a sender of {ID_BYTES} and a model id of {MODEL_ID_BYTES},"
+            f" found {len(recipient)}, {len(sender)} and {len(model_id)}",
+            hint="edge-sdk gallery status of the other gallery prints its recipient",
         )
-    text = pack_content(content)
-    size_bytes = HEADER_BYTES + _OVERHEAD_BYTES + len(text)
+    plaintext = pack_content(content)
+    size_bytes = HEADER_BYTES + _OVERHEAD_BYTES + len(plaintext)
     if size_bytes > MAX_FILE_BYTES:
         raise GalleryError(
-            f"the export would be {size_bytes} bytes, at most {MAX_FILE_BYTES} are allowed",
+            f"expected an export of at most {MAX_FILE_BYTES} bytes, found {size_bytes}",
             hint="export fewer subjects at once",
         )
     dimension = content.matrix.shape[1]
@@ -142,58 +160,73 @@ def seal_package(content: Content, *, sender: bytes, model_id: bytes, recipient:
     suite = _suite()
     try:
         sealed: bytes = suite.encrypt(
-            bytes(text), X25519PublicKey.from_public_bytes(recipient), info=LABEL + head
+            bytes(plaintext), X25519PublicKey.from_public_bytes(recipient), info=LABEL + head
         )
     except ValueError as error:
-        raise InputError("the recipient is no public key of a gallery") from error
+        raise InputError("expected a recipient that is an X25519 public key, found other bytes") from error
     return head + sealed
+
+
+def check_export(data: bytes) -> None:
+    """Check size and first bytes of an export, without a key.
+
+    Raises:
+        GalleryFormatError: not an export, or larger than 64 MiB.
+    """
+    if len(data) > MAX_FILE_BYTES:
+        raise GalleryFormatError(f"expected an export of at most {MAX_FILE_BYTES} bytes, found {len(data)}")
+    if len(data) < HEADER_BYTES + _OVERHEAD_BYTES or data[: len(MAGIC)] != MAGIC:
+        raise GalleryFormatError(
+            "expected an export of a gallery, found other bytes",
+            hint="edge-sdk gallery export writes an export",
+        )
 
 
 def open_package(data: bytes, header: Header, content: Content) -> Package:
     """Open an export with the recipient's own key.
 
     Args:
-        data: The export.
+        data: The bytes of the export file.
         header: The recipient's header.
-        content: Its content.
+        content: The recipient's content.
 
     Raises:
         GalleryFormatError: not an export, or malformed.
         ModelMismatchError: made for another model.
-        SealError: for another gallery, or altered.
+        SealError: sealed for another gallery, or altered.
     """
-    if len(data) > MAX_FILE_BYTES:
-        raise GalleryFormatError(f"an export has at most {MAX_FILE_BYTES} bytes")
-    if len(data) < HEADER_BYTES + _OVERHEAD_BYTES or data[: len(MAGIC)] != MAGIC:
-        raise GalleryFormatError("not an export of a gallery")
+    check_export(data)
     head = data[:HEADER_BYTES]
     _, version, suite, dimension, reserved, model_id, recipient, sender = _HEADER.unpack(head)
     if (version, suite, reserved) != (VERSION, SUITE, 0):
         raise GalleryFormatError(
-            f"expected an export of version {VERSION}, found {version}", hint="use a newer edge-sdk"
+            f"expected an export of version {VERSION} and suite {SUITE}, found {version} and {suite}",
+            hint="use a newer edge-sdk",
         )
     if model_id != header.model_id or dimension != header.dimension:
         raise ModelMismatchError(
-            f"the export holds templates of model {model_id.hex()[:8]}, the gallery those of {header.model_id.hex()[:8]}",
-            hint="templates of one model mean nothing to another; enrol from images",
+            f"the export holds templates of model {model_id.hex()[:8]}, the gallery templates of model"
+            f" {header.model_id.hex()[:8]}",
+            hint="templates of different models cannot be compared; enrol from images",
         )
     private = _private_key(header, content)
     if recipient != private.public_key().public_bytes_raw():
         raise SealError(
-            "the export is sealed for another gallery", hint="export it again to this one's recipient"
+            "the export is sealed for another gallery",
+            hint="export again with --to set to the recipient that gallery status prints for this gallery",
         )
     from cryptography.exceptions import InvalidTag
 
     try:
-        text = _suite().decrypt(data[HEADER_BYTES:], private, info=LABEL + head)
+        plaintext = _suite().decrypt(data[HEADER_BYTES:], private, info=LABEL + head)
     except (InvalidTag, ValueError) as error:
-        raise SealError("the export was altered", hint="ask for it again") from error
-    plain = sealing.aligned_buffer(len(text))
-    plain[:] = text
-    found = parse_content(plain.toreadonly(), TemplateType.FLOAT16, dimension)
-    if not np.isfinite(found.matrix).all() or not (found.matrix != 0).any(axis=1).all():
-        raise GalleryFormatError("a template of the export is no direction")
-    return Package(sender, found)
+        raise SealError("the export was altered", hint="request a new export") from error
+    aligned = sealing.aligned_buffer(len(plaintext))
+    aligned[:] = plaintext
+    exported = parse_content(aligned.toreadonly(), TemplateType.FLOAT16, dimension)
+    if not np.isfinite(exported.matrix).all() or not (exported.matrix != 0).any(axis=1).all():
+        raise GalleryFormatError("expected finite templates other than zero, found another in the export")
+    return Package(sender, exported)
 
 
 def _with_templates(dimension: int, unit: Float64Array, owners: Any) -> Content:
@@ -218,6 +251,7 @@ def _suite() -> Any:
         from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
     except ImportError as error:
         raise GalleryError(
-            "this version of cryptography has no HPKE", hint="pip install 'cryptography>=47'"
+            "exports need HPKE, which this version of cryptography lacks",
+            hint="pip install 'cryptography>=47'",
         ) from error
     return Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)

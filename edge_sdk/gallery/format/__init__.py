@@ -1,1 +1,1 @@
-"""The bytes of a sealed gallery: header, content and encryption."""
+"""File format of a sealed gallery: header, content and encryption."""

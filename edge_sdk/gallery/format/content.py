@@ -1,8 +1,8 @@
-"""What a gallery holds once it is open: bytes to `Content` and back, pure.
+"""The plaintext of a gallery: convert between bytes and `Content`. Pure.
 
-The plaintext is counts | subjects | template table | labels | policy state | last sequence per
-command source | audit head | zeros to a multiple of 64 | template matrix, and nothing after it. Counts and
-sizes are checked against the caps and against the length before anything is read.
+The plaintext is counts | subjects | template table | labels | policy state | last sequence number per
+command source | audit head | zeros to a multiple of 64 | template matrix, without trailing bytes. Counts and
+sizes are checked against the limits and against the length before anything else is read.
 """
 
 from __future__ import annotations
@@ -29,22 +29,21 @@ ALIGNMENT_BYTES = 64
 REVOKED = 1
 KNOWN_FLAGS = REVOKED
 
-SLOT_KEYS = 1  # kind of policy record: the slots' key-encryption keys, 32 bytes each
-TRANSFORM_KEY = (
-    2  # kind, critical: 32 bytes, the transform key in place of the one derived from the root secret
-)
 CRITICAL = 1  # flag of a policy record: a reader that does not know the kind refuses the file
-DECISION_POLICY = 3  # kind: evidence, wished FPIR, margin, retry band; see `policy`
-ATTEMPT_POLICY = 4  # kind: how many failures there may be; see `attempts`
-OWN_THRESHOLDS = 5  # kind: thresholds of single subjects; see `policy`
-AUDIT_POLICY = 6  # kind: empty, or 1 where answers go into the audit log as changes do
+# Kinds of policy records.
+SLOT_KEYS = 1  # key-encryption keys of the slots, 32 bytes each
+TRANSFORM_KEY = 2  # transform key that replaces the one derived from the root secret, 32 bytes
+DECISION_POLICY = 3  # operating points, FPIR, margin, retry band; see `policy`
+ATTEMPT_POLICY = 4  # limits on failed attempts; see `attempts`
+OWN_THRESHOLDS = 5  # thresholds of single subjects; see `policy`
+AUDIT_POLICY = 6  # empty, or AUDIT_ANSWERS if answers are audited besides changes
 AUDIT_ANSWERS = b"\x01"
 KNOWN_RECORDS = frozenset(
     {SLOT_KEYS, TRANSFORM_KEY, DECISION_POLICY, ATTEMPT_POLICY, OWN_THRESHOLDS, AUDIT_POLICY}
 )
 
-# Added to the last sequence number of a source that was taken out: what it signed before is never obeyed again.
-OBEYED_NO_MORE = 1 << 63
+# Added to the last sequence number of a removed source, so that its earlier commands stay refused if it is added again.
+SOURCE_REMOVED = 1 << 63
 
 SUBJECT = np.dtype(
     [
@@ -69,18 +68,18 @@ _RECORD = struct.Struct("<HHI")
 _SOURCE = struct.Struct("<32sQ")
 _AUDIT = struct.Struct("<QQ32s32s")
 
-# Controls, line and paragraph separators, and the marks that reorder text on a terminal.
+# Control characters, line and paragraph separators, and marks that reorder text on a terminal.
 FORBIDDEN_TEXT = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
 @dataclass(frozen=True)
 class PolicyRecord:
-    """One typed record of the policy state; a kind that is not known is kept as it is.
+    """One typed record of the policy state; a record of unknown kind is kept unchanged.
 
     Attributes:
-        kind: 1..65535, rising within a gallery.
-        critical: A reader that does not know the kind refuses the gallery.
-        value: The record's bytes, never shown: some are keys.
+        kind: 1..65535, ascending within a gallery.
+        critical: Whether a reader that does not know the kind must refuse the gallery.
+        value: Bytes of the record, hidden in the repr because some are keys.
     """
 
     kind: int
@@ -90,13 +89,13 @@ class PolicyRecord:
 
 @dataclass(frozen=True)
 class AuditHead:
-    """Where the audit chain stands.
+    """State of the audit chain after its last entry.
 
     Attributes:
-        entries: Entries so far.
-        at_s: Unix time of the last one.
-        chain: 32 bytes, code of the last entry.
-        key: 32 bytes, key of the next entry, never shown.
+        entries: Number of entries.
+        at_s: Time of the last entry, Unix seconds.
+        chain: Authentication code of the last entry, 32 bytes.
+        key: Key of the next entry, 32 bytes, hidden in the repr.
     """
 
     entries: int = 0
@@ -107,19 +106,20 @@ class AuditHead:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Content:
-    """An open gallery's content; arrays are read-only views.
+    """Content of an open gallery; arrays are read-only views.
 
     Attributes:
-        root_secret: 32 random bytes, for life: transform, audit and export keys derive from it.
-        committed_at_s: Unix time of the commit that wrote it.
+        root_secret: 32 random bytes, never changed: transform, audit and export keys are derived from it.
+        committed_at_s: Time of the commit that wrote the content, Unix seconds.
         subjects: Shape (S,), dtype `SUBJECT`.
-        names: S names, unique.
-        labels: S labels, may be empty.
+        names: S unique names.
+        labels: S labels, possibly empty.
         templates: Shape (M,), dtype `TEMPLATE`.
         matrix: Shape (M, D), int8 or float16.
-        policy: Records of rising kind.
-        sequences: (32-byte source id, last sequence number) of rising id, sources that were taken out among them.
-        audit: Head of the audit chain.
+        policy: Records in ascending order of kind.
+        sequences: Pairs of source (public key, 32 bytes) and last sequence number in ascending order of source, removed
+            sources included.
+        audit: State of the audit chain.
     """
 
     root_secret: bytes
@@ -134,23 +134,23 @@ class Content:
     audit: AuditHead = AuditHead()
 
     def record(self, kind: int) -> bytes | None:
-        """Bytes of the policy record of a kind, if there is one."""
+        """Return the bytes of the policy record of a kind; None if there is no such record."""
         return next((r.value for r in self.policy if r.kind == kind), None)
 
     @property
     def sources(self) -> dict[bytes, int]:
-        """The command sources that are obeyed, and the last sequence number of each."""
-        return {source: last for source, last in self.sequences if last < OBEYED_NO_MORE}
+        """Accepted command sources and the last sequence number of each."""
+        return {source: last for source, last in self.sequences if last < SOURCE_REMOVED}
 
     @property
     def scales(self) -> FloatArray:
-        """Shape (M,), float32: one over the length of each stored row."""
+        """Reciprocal lengths of the stored rows, shape (M,), float32."""
         scales: FloatArray = self.templates["scale"]
         return scales
 
 
 def empty_content(root_secret: bytes, template_type: TemplateType, dimension: int) -> Content:
-    """A gallery's content before the first enrolment."""
+    """Return the content of a gallery without subjects."""
     return Content(
         root_secret=root_secret,
         committed_at_s=0,
@@ -163,13 +163,13 @@ def empty_content(root_secret: bytes, template_type: TemplateType, dimension: in
 
 
 def pack_content(content: Content) -> memoryview:
-    """Write a content.
+    """Convert a content to bytes.
 
     Returns:
         The plaintext, in a buffer aligned to 64 bytes.
 
     Raises:
-        GalleryFormatError: too many subjects or templates for the caps.
+        GalleryFormatError: more subjects, templates, policy bytes or sources than the limits allow.
     """
     texts = list(itertools.chain.from_iterable(zip(content.names, content.labels, strict=True)))
     labels = "".join(texts).encode()
@@ -216,24 +216,26 @@ def pack_content(content: Content) -> memoryview:
 
 
 def parse_content(plaintext: memoryview, template_type: TemplateType, dimension: int) -> Content:
-    """Read a content; its matrix is a view of `plaintext`, not a copy.
+    """Parse a content; its matrix is a view of `plaintext`, not a copy.
 
     Args:
         plaintext: The opened body, aligned to 64 bytes, read-only.
-        template_type: From the header.
-        dimension: From the header.
+        template_type: Template type in the header.
+        dimension: Dimension in the header.
 
     Raises:
-        GalleryFormatError: counts over the caps, sections that do not fill the length exactly,
+        GalleryFormatError: counts above the limits, sections that do not fill the length exactly,
             or a field out of range.
     """
     if len(plaintext) < _COUNTS.size:
-        raise GalleryFormatError(f"gallery content cut short: {len(plaintext)} bytes")
+        raise GalleryFormatError(
+            f"expected gallery content of {_COUNTS.size} bytes or more, found {len(plaintext)}"
+        )
     subjects_n, templates_n, labels_bytes, policy_bytes, sources_n, reserved, root_secret, committed_at_s = (
         _COUNTS.unpack(plaintext[: _COUNTS.size])
     )
     if reserved:
-        raise GalleryFormatError(f"reserved content field is {reserved}, expected 0")
+        raise GalleryFormatError(f"expected 0 in the reserved content field, found {reserved}")
     _check_counts(subjects_n, templates_n, labels_bytes, policy_bytes, sources_n)
     ends = [_COUNTS.size]
     for size in (
@@ -248,9 +250,11 @@ def parse_content(plaintext: memoryview, template_type: TemplateType, dimension:
     matrix_start = ends[-1] + -ends[-1] % ALIGNMENT_BYTES
     expected = matrix_start + templates_n * dimension * template_type.item_bytes
     if len(plaintext) != expected:
-        raise GalleryFormatError(f"gallery content is {len(plaintext)} bytes, its counts say {expected}")
+        raise GalleryFormatError(
+            f"expected {expected} bytes of gallery content from its counts, found {len(plaintext)}"
+        )
     if any(plaintext[ends[-1] : matrix_start]):
-        raise GalleryFormatError("padding before the template matrix is not zero")
+        raise GalleryFormatError("expected zeros before the template matrix, found other bytes")
     sections = [plaintext[start:end] for start, end in itertools.pairwise(ends)]
     subjects = np.frombuffer(sections[0], dtype=SUBJECT)
     templates = np.frombuffer(sections[1], dtype=TEMPLATE)
@@ -273,44 +277,52 @@ def parse_content(plaintext: memoryview, template_type: TemplateType, dimension:
 
 
 def _check_counts(subjects: int, templates: int, labels_bytes: int, policy_bytes: int, sources: int) -> None:
-    for what, found, cap in (
+    for noun, count, limit in (
         ("subjects", subjects, MAX_SUBJECTS),
         ("templates", templates, MAX_TEMPLATES),
         ("bytes of labels", labels_bytes, 2 * MAX_NAME_BYTES * subjects),
         ("bytes of policy state", policy_bytes, MAX_POLICY_BYTES),
         ("command sources", sources, MAX_SOURCES),
     ):
-        if found > cap:
-            raise GalleryFormatError(f"{found} {what}, at most {cap} fit in a gallery")
+        if count > limit:
+            raise GalleryFormatError(f"expected at most {limit} {noun} in a gallery, found {count}")
 
 
 def _check_subjects(subjects: NDArray[np.void]) -> None:
     unknown = subjects["flags"] & ~np.uint32(KNOWN_FLAGS)
     if unknown.any():
-        raise GalleryFormatError("a subject carries a flag that is not known", hint="use a newer edge-sdk")
+        raise GalleryFormatError("a subject has an unknown flag", hint="use a newer edge-sdk")
     until = subjects["valid_until"]
     if ((until != 0) & (until < subjects["valid_from"])).any():
-        raise GalleryFormatError("a subject's validity ends before it begins")
+        raise GalleryFormatError("the validity of a subject ends before it begins")
     if len(set(ids_of(subjects))) != len(subjects):
         raise GalleryFormatError("two subjects have the same id")
 
 
 def ids_of(subjects: NDArray[np.void]) -> list[bytes]:
-    """The subjects' ids, 16 bytes each."""
-    found: list[bytes] = np.ascontiguousarray(subjects["id"]).view(f"V{ID_BYTES}").ravel().tolist()
-    return found
+    """Return the ids of the subjects, 16 bytes each."""
+    ids: list[bytes] = np.ascontiguousarray(subjects["id"]).view(f"V{ID_BYTES}").ravel().tolist()
+    return ids
 
 
 def templates_per_subject(templates: NDArray[np.void], subjects: int) -> NDArray[np.intp]:
-    """How many templates each subject has: shape (subjects,)."""
-    # On a 32-bit machine numpy does not count by uint32.
+    """Count the templates of each subject.
+
+    Args:
+        templates: Shape (M,), dtype `TEMPLATE`.
+        subjects: Number of subjects.
+
+    Returns:
+        Shape (subjects,), int.
+    """
+    # On a 32-bit machine np.bincount does not accept uint32.
     return np.bincount(templates["subject"].astype(np.intp), minlength=subjects)
 
 
 def _check_templates(templates: NDArray[np.void], subjects: int) -> None:
     scales = templates["scale"]
     if not (np.isfinite(scales) & (scales > 0)).all():
-        raise GalleryFormatError("a template's scale is not a positive number")
+        raise GalleryFormatError("the scale of a template is not a positive number")
     owners = templates["subject"]
     if (owners >= subjects).any():
         raise GalleryFormatError("a template belongs to no subject")
@@ -325,19 +337,22 @@ def _parse_text(data: memoryview, subjects: NDArray[np.void]) -> tuple[tuple[str
         or (names_bytes > MAX_NAME_BYTES).any()
         or (labels_bytes > MAX_NAME_BYTES).any()
     ):
-        raise GalleryFormatError(f"a subject's name is not 1..{MAX_NAME_BYTES} bytes or its label is longer")
+        raise GalleryFormatError(
+            f"expected names of 1..{MAX_NAME_BYTES} bytes and labels of 0..{MAX_NAME_BYTES}, found another length"
+        )
     lengths = np.stack([names_bytes, labels_bytes], axis=1).ravel().astype(np.int64)
     ends = np.cumsum(lengths).tolist()
     if (ends[-1] if ends else 0) != len(data):
-        raise GalleryFormatError("the labels do not fill their section")
-    blob = bytes(data)
+        raise GalleryFormatError("names and labels do not fill their section")
+    encoded = bytes(data)
     spans = itertools.pairwise([0, *ends])
     try:
-        if blob.isascii():
-            whole = blob.decode()
-            texts = [whole[start:end] for start, end in spans]
+        if encoded.isascii():
+            # One call of decode for all texts is faster; in ASCII a character is a byte.
+            decoded = encoded.decode()
+            texts = [decoded[start:end] for start, end in spans]
         else:
-            texts = [blob[start:end].decode() for start, end in spans]
+            texts = [encoded[start:end].decode() for start, end in spans]
     except UnicodeDecodeError as error:
         raise GalleryFormatError("a name or label is not UTF-8") from error
     names, labels = tuple(texts[0::2]), tuple(texts[1::2])
@@ -359,10 +374,10 @@ def _parse_policy(data: memoryview) -> tuple[PolicyRecord, ...]:
         if length > len(data) - at:
             raise GalleryFormatError("a policy record runs past its section")
         if flags & ~CRITICAL or kind <= (records[-1].kind if records else 0):
-            raise GalleryFormatError(f"policy record {kind} with flags {flags} is out of order or not known")
+            raise GalleryFormatError(f"policy record {kind} is out of order or has unknown flags: {flags}")
         if flags & CRITICAL and kind not in KNOWN_RECORDS:
             raise GalleryFormatError(
-                f"policy record {kind} must be understood and is not", hint="use a newer edge-sdk"
+                f"critical policy record of unknown kind {kind}", hint="use a newer edge-sdk"
             )
         records.append(PolicyRecord(kind, bool(flags & CRITICAL), bytes(data[at : at + length])))
         at += length
@@ -373,5 +388,5 @@ def _parse_sequences(data: memoryview) -> tuple[tuple[bytes, int], ...]:
     sequences = tuple(_SOURCE.iter_unpack(data))
     ids = [source for source, _ in sequences]
     if any(a >= b for a, b in itertools.pairwise(ids)):
-        raise GalleryFormatError("command sources are not in rising order")
+        raise GalleryFormatError("command sources are not in ascending order")
     return sequences

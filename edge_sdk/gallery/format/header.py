@@ -1,8 +1,8 @@
-"""The header of a sealed gallery, format v1: bytes to `Header` and back, pure.
+"""The header of a sealed gallery, format v1: convert between bytes and `Header`. Pure.
 
-Every field and every size is checked before anything is allocated for it. The header is readable
-without a key and is not to be believed until the body has been opened: the body's key is derived
-from the header's digest (see `sealing`). The byte tables are in `docs/reference/gallery-format.md`.
+Every field and every size is checked before memory is allocated for it. The header can be read
+without a key. Trust it only after the body has been opened: the body's key is derived from the
+header's digest (see `sealing`). The byte tables are in `docs/reference/gallery-format.md`.
 """
 
 from __future__ import annotations
@@ -33,26 +33,26 @@ MIN_HEADER_BYTES = FIXED_BYTES + _SLOT.size + WRAPPED_BYTES
 
 
 class Suite(enum.IntEnum):
-    """The authenticated cipher of body and wraps."""
+    """Authenticated cipher of the body and of wrapped keys."""
 
     AES_256_GCM = 1
     CHACHA20_POLY1305 = 2
 
 
 class TemplateType(enum.IntEnum):
-    """How a template's numbers are stored."""
+    """Number format of stored templates."""
 
     INT8 = 1
     FLOAT16 = 2
 
     @property
     def item_bytes(self) -> int:
-        """Bytes of one number of a template."""
+        """Bytes per number."""
         return 1 if self is TemplateType.INT8 else 2
 
 
 class Transform(enum.IntEnum):
-    """What was applied to embeddings before they were stored."""
+    """Transform of embeddings before they are stored."""
 
     NONE = 0
     SHP3 = 1
@@ -60,11 +60,11 @@ class Transform(enum.IntEnum):
 
 @dataclass(frozen=True)
 class Slot:
-    """One way to the data key.
+    """One key slot: the data key, sealed with a key-encryption key.
 
     Attributes:
-        type: Kind of key, 1..65535; a kind that a reader does not know is skipped and kept.
-        parameters: What the key provider needs besides its secret (a salt, costs).
+        type: Kind of key, 1..65535; readers skip and keep slots of unknown kind.
+        parameters: Input of the key provider besides its secret, such as a salt and costs.
         wrapped: The sealed data key, `WRAPPED_BYTES` long.
     """
 
@@ -75,18 +75,18 @@ class Slot:
 
 @dataclass(frozen=True)
 class Header:
-    """What the file says in clear.
+    """The unencrypted part of a gallery file.
 
     Attributes:
-        suite: Cipher of body and wraps.
-        gallery_id: 16 random bytes, for life.
-        generation: Counts commits, from 1.
-        key_epoch: Counts key rotations; part of every slot key's derivation.
+        suite: Cipher of the body and of wrapped keys.
+        gallery_id: 16 random bytes, never changed.
+        generation: Number of the commit, from 1.
+        key_epoch: Number of key rotations; part of every slot key's derivation.
         model_id: SHA-256 of the model file whose embeddings are stored.
         dimension: Numbers per template, 1..65535.
-        template_type: How they are stored.
-        transform: What was applied to them.
-        slots: 1..8 ways to the data key.
+        template_type: Number format of the templates.
+        transform: Transform of the templates.
+        slots: 1..8 key slots.
     """
 
     suite: Suite
@@ -100,21 +100,21 @@ class Header:
     slots: tuple[Slot, ...]
 
     def with_wrapped(self, wrapped: list[bytes]) -> Header:
-        """The same header with the slots' wrapped data keys replaced, in order."""
+        """Return the header with the wrapped data keys of its slots replaced, in order."""
         slots = tuple(replace(slot, wrapped=w) for slot, w in zip(self.slots, wrapped, strict=True))
         return replace(self, slots=slots)
 
 
 def header_bytes_of(slots: tuple[Slot, ...]) -> int:
-    """Length of a header with these slots."""
+    """Return the length in bytes of a header with these slots."""
     return FIXED_BYTES + sum(_SLOT.size + len(slot.parameters) + WRAPPED_BYTES for slot in slots)
 
 
 def pack_fixed(header: Header) -> bytes:
-    """The 88 bytes before the slots.
+    """Return the 88 bytes before the slots.
 
     Raises:
-        GalleryFormatError: a number does not fit its field, such as a generation after the last one.
+        GalleryFormatError: a number does not fit its field, such as a generation of 2^64.
     """
     try:
         return _FIXED.pack(
@@ -137,10 +137,10 @@ def pack_fixed(header: Header) -> bytes:
 
 
 def pack_header(header: Header) -> bytes:
-    """Write a header.
+    """Convert a header to bytes.
 
     Raises:
-        GalleryFormatError: what `parse_header` would refuse.
+        GalleryFormatError: `parse_header` would refuse the header.
     """
     parts = [pack_fixed(header)]
     for slot in header.slots:
@@ -156,19 +156,19 @@ def pack_header(header: Header) -> bytes:
 
 
 def parse_header(data: bytes | memoryview) -> Header:
-    """Read the header at the start of `data`.
+    """Parse the header at the start of `data`.
 
     Args:
-        data: A whole file, or at least its first `header_len` bytes.
+        data: A whole file, or at least its header.
 
     Raises:
-        GalleryFormatError: not a gallery, another version, cut short, or a field out of range.
+        GalleryFormatError: not a gallery, another version, truncated, or a field out of range.
     """
     head = memoryview(data)
     if len(head) < 8 or bytes(head[:8]) != MAGIC:
-        raise GalleryFormatError(f"not a gallery: the first 8 bytes are not {MAGIC.hex()}")
+        raise GalleryFormatError(f"not a gallery: expected {MAGIC.hex()} at the start, found other bytes")
     if len(head) < FIXED_BYTES:
-        raise GalleryFormatError(f"gallery cut short: {len(head)} bytes, a header has {FIXED_BYTES} and more")
+        raise GalleryFormatError(f"expected a header of {FIXED_BYTES} bytes or more, found {len(head)}")
     (
         _,
         version,
@@ -190,10 +190,10 @@ def parse_header(data: bytes | memoryview) -> Header:
         )
     if not MIN_HEADER_BYTES <= header_len <= MAX_HEADER_BYTES:
         raise GalleryFormatError(
-            f"header length {header_len} is not in {MIN_HEADER_BYTES}..{MAX_HEADER_BYTES}"
+            f"expected a header length in {MIN_HEADER_BYTES}..{MAX_HEADER_BYTES}, found {header_len}"
         )
     if header_len > len(head):
-        raise GalleryFormatError(f"gallery cut short: header of {header_len} bytes in a file of {len(head)}")
+        raise GalleryFormatError(f"expected a header of {header_len} bytes, found a file of {len(head)}")
     for name, value, known in (
         ("suite", suite, Suite),
         ("dtype", dtype, TemplateType),
@@ -202,13 +202,13 @@ def parse_header(data: bytes | memoryview) -> Header:
         if value not in set(known):
             raise GalleryFormatError(f"unknown {name} {value}", hint="use a newer edge-sdk")
     if generation == 0:
-        raise GalleryFormatError("generation is 0, it counts from 1")
+        raise GalleryFormatError("expected a generation of 1 or more, found 0")
     if dimension == 0:
-        raise GalleryFormatError("dimension is 0")
+        raise GalleryFormatError("expected a dimension of 1 or more, found 0")
     if not 1 <= slots <= MAX_SLOTS:
-        raise GalleryFormatError(f"{slots} key slots, expected 1..{MAX_SLOTS}")
+        raise GalleryFormatError(f"expected 1..{MAX_SLOTS} key slots, found {slots}")
     if reserved != 0:
-        raise GalleryFormatError(f"reserved header field is {reserved}, expected 0")
+        raise GalleryFormatError(f"expected 0 in the reserved header field, found {reserved}")
     return Header(
         suite=Suite(suite),
         gallery_id=gallery_id,
@@ -227,7 +227,7 @@ def _parse_slots(data: memoryview, count: int) -> tuple[Slot, ...]:
     at = 0
     for index in range(count):
         if len(data) - at < _SLOT.size:
-            raise GalleryFormatError(f"key slot {index} runs past the header")
+            raise GalleryFormatError(f"key slot {index} extends beyond the header")
         slot_type, length = _SLOT.unpack(data[at : at + _SLOT.size])
         at += _SLOT.size
         if slot_type == 0 or length < WRAPPED_BYTES or length > len(data) - at:

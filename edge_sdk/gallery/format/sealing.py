@@ -1,10 +1,11 @@
-"""Sealing and opening bytes: authenticated, committed to one key, refused as a whole, pure.
+"""Authenticated encryption of galleries, with a commitment to the key. Pure.
 
-One construction is used twice, to wrap the data key in each slot and to seal the body. It has the
+The same construction wraps the data key in each slot and seals the body. It has the
 framing of C2SP chunked-encryption (https://c2sp.org/chunked-encryption: salt, key commitment, keys
 by HKDF-Expand of RFC 5869, the last chunk always shorter) and the nonces of age's STREAM
 (11-byte big-endian counter, then 1 for the last chunk; Hoang, Reyhanitabar, Rogaway and Vizar,
-CRYPTO 2015). Every key is used for one message, so counters may start at zero.
+CRYPTO 2015). Every key encrypts one message only, so counters may start at zero. A message is either
+opened as a whole or refused.
 """
 
 from __future__ import annotations
@@ -43,15 +44,13 @@ WRAP_CONTEXT = b"fg/1/slot"
 
 _AEAD_NAMES = {Suite.AES_256_GCM: b"AEAD_AES_256_GCM", Suite.CHACHA20_POLY1305: b"AEAD_CHACHA20_POLY1305"}
 _SEAL_MESSAGE = "wrong key, or the gallery was altered"
-_SEAL_HINT = (
-    "check the key (was it rotated?); if it is right, restore the gallery and enrol again what is missing"
-)
+_SEAL_HINT = "check the key (was it rotated?); if it is right, restore a backup and repeat later enrolments"
 
 Randomness = Callable[[int], bytes]
 
 
 def seal_error() -> SealError:
-    """The one error for a wrong key and for altered bytes."""
+    """Return the error for a wrong key and for altered bytes, which are not distinguished."""
     return SealError(_SEAL_MESSAGE, hint=_SEAL_HINT)
 
 
@@ -65,12 +64,20 @@ def need_cryptography() -> None:
         import cryptography.hazmat.primitives.ciphers.aead  # noqa: F401
     except ImportError as error:
         raise GalleryError(
-            "the gallery needs the package cryptography", hint="pip install 'edge-sdk[gallery]'"
+            "the gallery needs the package cryptography",
+            hint="pip install 'edge-sdk[gallery]'",
         ) from error
 
 
 def hkdf(secret: bytes, *, salt: bytes, info: bytes, length: int = KEY_BYTES) -> bytes:
-    """HKDF-SHA-256, extract and expand (RFC 5869)."""
+    """Derive a key with HKDF-SHA-256, extract and expand (RFC 5869).
+
+    Args:
+        secret: Input key material.
+        salt: Salt of the extraction.
+        info: Context of the expansion.
+        length: Bytes to derive.
+    """
     from cryptography.hazmat.primitives.hashes import SHA256
     from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
@@ -78,30 +85,36 @@ def hkdf(secret: bytes, *, salt: bytes, info: bytes, length: int = KEY_BYTES) ->
 
 
 def derive_slot_key(secret: bytes, header: Header, slot: Slot) -> bytes:
-    """A slot's key-encryption key for this gallery and epoch, 32 bytes.
+    """Derive the key-encryption key of a slot for this gallery and key epoch.
 
     Args:
-        secret: What the key provider gave, 32 bytes or more.
-        header: Its gallery id and key epoch enter the derivation.
-        slot: Its type enters the derivation.
+        secret: Secret of the key provider, 32 bytes or more.
+        header: Header with the gallery id and the key epoch.
+        slot: Slot with its type.
+
+    Returns:
+        32 bytes.
 
     Raises:
-        GalleryFormatError: a key epoch after the last one.
+        GalleryFormatError: the key epoch is 2^64 or more.
     """
     if header.key_epoch >= 1 << 64:
-        raise GalleryFormatError("the key epoch does not fit: this was the last rotation")
+        raise GalleryFormatError(
+            f"expected a key epoch below 2^64, found {header.key_epoch}",
+            hint="create a new gallery and enrol again",
+        )
     info = KEK_LABEL + struct.pack("<QH", header.key_epoch, slot.type)
     return hkdf(secret, salt=header.gallery_id, info=info)
 
 
 def seal(header: Header, slot_keys: Sequence[bytes], plaintext: memoryview, *, random: Randomness) -> bytes:
-    """Seal a gallery under a fresh data key.
+    """Seal a gallery with a new data key.
 
     Args:
-        header: Its slots' `wrapped` fields are replaced.
+        header: Header of the gallery; the `wrapped` fields of its slots are replaced.
         slot_keys: One key-encryption key per slot, in order, 32 bytes each.
-        plaintext: The packed content.
-        random: Source of n random bytes.
+        plaintext: Result of `pack_content`.
+        random: Function that returns n random bytes.
 
     Returns:
         The whole file.
@@ -117,7 +130,15 @@ def seal(header: Header, slot_keys: Sequence[bytes], plaintext: memoryview, *, r
 
 
 def unwrap(header: Header, slot: Slot, slot_key: bytes) -> bytes:
-    """The data key out of one slot, 32 bytes.
+    """Open the data key of one slot.
+
+    Args:
+        header: Header of the gallery.
+        slot: Slot of the header.
+        slot_key: Key-encryption key of the slot, 32 bytes.
+
+    Returns:
+        The data key, 32 bytes.
 
     Raises:
         SealError: wrong slot key, or header or slot altered.
@@ -127,11 +148,18 @@ def unwrap(header: Header, slot: Slot, slot_key: bytes) -> bytes:
 
 
 def open_body(file: bytes, data_key: bytes) -> memoryview:
-    """The plaintext of a whole file, in a buffer aligned to 64 bytes.
+    """Decrypt the body of a gallery file.
+
+    Args:
+        file: The whole file.
+        data_key: Result of `unwrap`, 32 bytes.
+
+    Returns:
+        The plaintext, read-only, in a buffer aligned to 64 bytes.
 
     Raises:
-        GalleryFormatError: header refused.
-        SealError: wrong key; or header or body altered, cut, extended or reordered.
+        GalleryFormatError: the header is malformed.
+        SealError: wrong key; or header or body altered, truncated, extended or reordered.
     """
     header = parse_header(file)
     header_len = header_bytes_of(header.slots)
@@ -140,13 +168,13 @@ def open_body(file: bytes, data_key: bytes) -> memoryview:
 
 
 def sealed_body_bytes(plaintext_bytes: int) -> int:
-    """Length of the body that seals so many bytes."""
+    """Return the length in bytes of the sealed body of a plaintext."""
     chunks = plaintext_bytes // CHUNK_BYTES + 1
     return OVERHEAD_BYTES + plaintext_bytes + chunks * TAG_BYTES
 
 
 def aligned_buffer(size_bytes: int) -> memoryview:
-    """A writable buffer whose first byte lies on a 64-byte boundary."""
+    """Allocate a writable buffer whose address is a multiple of 64."""
     raw = np.empty(size_bytes + 63, dtype=np.uint8)
     start = -raw.ctypes.data % 64
     return raw.data[start : start + size_bytes]
@@ -199,7 +227,9 @@ def _decrypt(suite: Suite, key: bytes, context: bytes, sealed: memoryview) -> me
     from cryptography.exceptions import InvalidTag
 
     if len(sealed) < OVERHEAD_BYTES + TAG_BYTES:
-        raise GalleryFormatError(f"gallery cut short: {len(sealed)} bytes of sealed data")
+        raise GalleryFormatError(
+            f"expected {OVERHEAD_BYTES + TAG_BYTES} bytes of sealed data or more, found {len(sealed)}"
+        )
     salt, commitment = bytes(sealed[:SALT_BYTES]), bytes(sealed[SALT_BYTES:OVERHEAD_BYTES])
     stream_key, expected = _stream_keys(suite, key, salt, context)
     if not hmac.compare_digest(commitment, expected):

@@ -1,8 +1,8 @@
-"""Where a gallery's key comes from, and how strong that is, said plainly.
+"""Key providers of a gallery.
 
-A provider gives a secret; `sealing.derive_slot_key` turns it into the key of one slot of one
-gallery and epoch. Levels: 0 a key file on the same disk (protects a stray copy of the gallery
-only), 1 a host key, 2 a passphrase (a stolen card; a human is there at boot), 3 a board secret,
+A provider returns a secret, and `sealing.derive_slot_key` derives from it the key of one slot of one
+gallery and epoch. Levels of protection: 0 a key file on the same disk (protects only a copy of the gallery
+file), 1 a host key, 2 a passphrase (protects a stolen card, needs a person at each start), 3 a board secret,
 4 a secure element. Secrets never appear in a repr.
 """
 

@@ -1,4 +1,4 @@
-"""A secret burnt into the board."""
+"""Key from a secret in the one-time memory of a board."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ PROGRAM = "rpi-otp-private-key"
 
 
 class BoardKey:
-    """The device private key in a Raspberry Pi's one-time memory (OTP), by `rpi-otp-private-key`. Level 3.
+    """Key from the device private key in a Raspberry Pi's one-time memory (OTP). Level 3.
 
-    A stolen card is useless without the board. Whoever runs a program as root, or in the group `video`, on
-    the running board can read it.
+    A stolen card cannot be opened without the board. On the running board every program of root or of the group
+    `video` can read the secret.
 
     Args:
         program: Name or path of rpi-otp-private-key, from the package rpi-eeprom.
@@ -27,7 +27,9 @@ class BoardKey:
     name: Final = "board secret (Raspberry Pi OTP)"
     level: Final = 3
     slot_type: Final = SLOT_BOARD_SECRET
-    _hint = "it comes with rpi-eeprom, needs /dev/vcio, and the key must have been burnt once: rpi-otp-private-key -h"
+    _hint = (
+        "install rpi-eeprom, make /dev/vcio accessible, and program the key once; see rpi-otp-private-key -h"
+    )
 
     def __init__(self, *, program: str = PROGRAM) -> None:
         self._program = program
@@ -36,26 +38,33 @@ class BoardKey:
         return "BoardKey()"
 
     def new_parameters(self, random: Callable[[int], bytes]) -> bytes:
-        """None are needed: the secret is the board's, for life."""
+        """Return no parameters, after a check that the secret can be read; errors as `secret`."""
         self.secret(b"")
         return b""
 
     def secret(self, parameters: bytes) -> bytes:
-        """Read the OTP: 32 bytes.
+        """Read the secret, 32 bytes.
+
+        Args:
+            parameters: Empty.
 
         Raises:
             GalleryFormatError: the slot has parameters.
-            GalleryError: the program is missing or fails, or the key was never burnt.
+            GalleryError: the program is missing or fails, or the key was never programmed.
         """
         if parameters:
-            raise GalleryFormatError("a board secret slot has no parameters")
-        said = run_program(self._program, hint=self._hint).strip()
-        if not re.fullmatch(rb"[0-9a-fA-F]{64}", said):
+            raise GalleryFormatError(
+                f"expected a board secret slot without parameters, found {len(parameters)} bytes"
+            )
+        output = run_program(self._program, hint=self._hint).strip()
+        if not re.fullmatch(rb"[0-9a-fA-F]{64}", output):
             raise GalleryError(
-                f"{PROGRAM} wrote {len(said)} characters, expected {2 * KEY_BYTES} hexadecimal digits",
+                f"expected {2 * KEY_BYTES} hexadecimal digits from {PROGRAM}, found {len(output)} characters",
                 hint=self._hint,
             )
-        secret = bytes.fromhex(said.decode())
+        secret = bytes.fromhex(output.decode())
         if secret.count(0) == len(secret):
-            raise GalleryError("the board's private key is all zeros: it was never burnt", hint=self._hint)
+            raise GalleryError(
+                "the board's private key is all zeros: it was never programmed", hint=self._hint
+            )
         return secret

@@ -1,6 +1,6 @@
-"""Secrets that systemd-creds seals to this machine: with its host key, or with its TPM 2.0.
+"""Keys that systemd-creds(1) seals to this machine, with its host key or with its TPM 2.0.
 
-The sealed secret lies in the slot itself, so there is no second file to lose. systemd-creds(1).
+The sealed secret is stored in the slot, so there is no second file that could be lost.
 """
 
 from __future__ import annotations
@@ -32,10 +32,13 @@ class _Credential:
         return f"{type(self).__name__}()"
 
     def new_parameters(self, random: Callable[[int], bytes]) -> bytes:
-        """A new secret, sealed.
+        """Generate a secret and return it sealed, 1..2048 bytes.
+
+        Args:
+            random: Function that returns n random bytes.
 
         Raises:
-            GalleryError: systemd-creds is missing or refuses.
+            GalleryError: systemd-creds is missing or fails.
         """
         secret = random(KEY_BYTES)
         sealed = self._run(
@@ -44,31 +47,34 @@ class _Credential:
         try:
             parameters = base64.b64decode(b"".join(sealed.split()), validate=True)
         except binascii.Error as error:
-            raise GalleryError(f"{PROGRAM} wrote something other than a credential") from error
+            raise GalleryError(f"expected a credential from {PROGRAM}, found other output") from error
         if not 0 < len(parameters) <= MAX_CREDENTIAL_BYTES:
             raise GalleryError(
-                f"the credential has {len(parameters)} bytes, expected 1..{MAX_CREDENTIAL_BYTES}"
+                f"expected a credential of 1..{MAX_CREDENTIAL_BYTES} bytes, found {len(parameters)}"
             )
         if self.secret(parameters) != secret:
-            raise GalleryError(f"{PROGRAM} does not give back what it sealed", hint=self._hint)
+            raise GalleryError(f"{PROGRAM} decrypts another secret than it encrypted", hint=self._hint)
         return parameters
 
     def secret(self, parameters: bytes) -> bytes:
-        """The secret out of a slot, 32 bytes.
+        """Open the sealed secret of a slot, 32 bytes.
+
+        Args:
+            parameters: Result of `new_parameters`.
 
         Raises:
-            GalleryFormatError: the parameters are no credential.
+            GalleryFormatError: the parameters are not a credential.
             GalleryError: systemd-creds is missing, or this machine cannot open the credential.
         """
         if not 0 < len(parameters) <= MAX_CREDENTIAL_BYTES:
             raise GalleryFormatError(
-                f"a credential slot has {len(parameters)} bytes of parameters, expected 1..{MAX_CREDENTIAL_BYTES}"
+                f"expected a credential slot with 1..{MAX_CREDENTIAL_BYTES} bytes of parameters, found {len(parameters)}"
             )
         secret = self._run(
             "decrypt", f"--name={CREDENTIAL_NAME}", "-", "-", stdin=base64.b64encode(parameters) + b"\n"
         )
         if len(secret) != KEY_BYTES:
-            raise GalleryError(f"the credential holds {len(secret)} bytes, expected {KEY_BYTES}")
+            raise GalleryError(f"expected a credential that holds {KEY_BYTES} bytes, found {len(secret)}")
         return secret
 
     def _run(self, command: str, *arguments: str, stdin: bytes) -> bytes:
@@ -76,9 +82,9 @@ class _Credential:
 
 
 class HostKey(_Credential):
-    """A secret sealed with the machine's host key, /var/lib/systemd/credential.secret. Level 1.
+    """Key sealed with the machine's host key, /var/lib/systemd/credential.secret. Level 1.
 
-    The host key lies on the same disk, so this protects what a key file protects: a stray copy.
+    The host key is on the same disk, so only a copy of the gallery file is protected.
 
     Args:
         program: Name or path of systemd-creds.
@@ -88,22 +94,22 @@ class HostKey(_Credential):
     level: Final = 1
     slot_type: Final = SLOT_HOST_CREDENTIAL
     _with_key = "host"
-    _hint = "systemd-creds comes with systemd 250 and newer, and needs root; systemd-creds setup makes the host key"
+    _hint = "install systemd 250 or newer, run as root, and create the host key with systemd-creds setup"
 
 
 class TpmCredentialKey(_Credential):
-    """A secret sealed by the machine's TPM 2.0 through systemd-creds, bound to PCR 7. Level 4.
+    """Key sealed by the machine's TPM 2.0 through systemd-creds, bound to PCR 7. Level 4.
 
     Args:
         program: Name or path of systemd-creds.
-        device: Which TPM, as systemd-creds --tpm2-device= takes it; the machine's own by default.
+        device: TPM device, as in systemd-creds --tpm2-device= (default: the machine's own).
     """
 
     name: Final = "TPM 2.0 through systemd-creds"
     level: Final = 4
     slot_type: Final = SLOT_TPM_CREDENTIAL
     _with_key = "tpm2"
-    _hint = "systemd-creds has-tpm2 says what is missing; a changed boot chain (PCR 7) shuts the key away"
+    _hint = "run systemd-creds has-tpm2 to see what is missing; after a change of the boot chain (PCR 7) the key is lost"
 
     def __init__(self, *, program: str = PROGRAM, device: str | None = None) -> None:
         super().__init__(program=program)

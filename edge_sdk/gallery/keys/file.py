@@ -1,4 +1,4 @@
-"""A key file."""
+"""Key in a file."""
 
 from __future__ import annotations
 
@@ -15,10 +15,13 @@ from edge_sdk.gallery.keys.provider import SLOT_KEY_FILE
 
 
 class KeyFile:
-    """A file of 32 random bytes, readable by its owner only. Level 0.
+    """Key in a file of 32 random bytes that only its owner can read. Level 0.
 
     Example:
         key = KeyFile.create("home.key")
+
+    Args:
+        path: Path of the file.
     """
 
     name: Final = "key file"
@@ -33,20 +36,21 @@ class KeyFile:
 
     @classmethod
     def create(cls, path: str | os.PathLike[str]) -> KeyFile:
-        """Make a new key file, mode 0600, on the disk when this returns.
+        """Create a key file with mode 0600; it is on the disk when this returns.
 
         Raises:
-            GalleryError: it exists, or cannot be written.
+            GalleryError: the file exists, or cannot be written.
         """
         file = Path(path)
         try:
             handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         except FileExistsError as error:
             raise GalleryError(
-                f"{file} exists already", hint="a key that is overwritten is lost; choose a new name"
+                f"{file} exists already", hint="choose another name; an overwritten key is lost"
             ) from error
         except OSError as error:
-            raise GalleryError(f"cannot create the key file {file}: {error.strerror}") from error
+            hint = f"make the folder {file.parent} first" if isinstance(error, FileNotFoundError) else None
+            raise GalleryError(f"cannot create the key file {file}: {error.strerror}", hint=hint) from error
         try:
             os.fchmod(handle, 0o600)
             os.write(handle, secrets.token_bytes(KEY_BYTES))
@@ -64,41 +68,47 @@ class KeyFile:
         return cls(file)
 
     def new_parameters(self, random: Callable[[int], bytes]) -> bytes:
-        """None are needed."""
+        """Return no parameters."""
         return b""
 
     def secret(self, parameters: bytes) -> bytes:
-        """Read the file: 32 bytes.
+        """Read the key, 32 bytes.
+
+        Args:
+            parameters: Empty.
 
         Raises:
-            GalleryError: missing, a symbolic link, not 32 bytes, or readable by group or others.
+            GalleryFormatError: the slot has parameters.
+            GalleryError: the file is missing, a symbolic link, not 32 bytes long, or accessible to group or others.
         """
         if parameters:
-            raise GalleryFormatError("a key file slot has no parameters")
+            raise GalleryFormatError(
+                f"expected a key file slot without parameters, found {len(parameters)} bytes"
+            )
         try:
             handle = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
         except OSError as error:
             raise GalleryError(
                 f"cannot read the key file {self._path}: {error.strerror}",
-                hint="it must be a plain file, not a link, readable by you",
+                hint="give a regular file, not a link, that you can read",
             ) from error
         try:
-            found = os.fstat(handle)
-            if not stat.S_ISREG(found.st_mode):
-                raise GalleryError(f"the key file {self._path} is not a plain file")
-            if found.st_size != KEY_BYTES:
+            status = os.fstat(handle)
+            if not stat.S_ISREG(status.st_mode):
+                raise GalleryError(f"the key file {self._path} is not a regular file")
+            if status.st_size != KEY_BYTES:
                 raise GalleryError(
-                    f"{self._path} has {found.st_size} bytes, expected the {KEY_BYTES} of a key file",
-                    hint="is it another file? a key file is made with the gallery",
+                    f"expected a key file of {KEY_BYTES} bytes, found {status.st_size} in {self._path}",
+                    hint="give the key file that was made with the gallery",
                 )
-            if stat.S_IMODE(found.st_mode) & 0o077:
+            if stat.S_IMODE(status.st_mode) & 0o077:
                 raise GalleryError(
-                    f"the key file {self._path} has mode {stat.S_IMODE(found.st_mode):04o}, expected 0600",
+                    f"expected mode 0600, found {stat.S_IMODE(status.st_mode):04o} of the key file {self._path}",
                     hint=f"chmod 600 {self._path}",
                 )
             key = os.read(handle, KEY_BYTES + 1)
         finally:
             os.close(handle)
         if len(key) != KEY_BYTES:
-            raise GalleryError(f"the key file {self._path} was changed while it was read")
+            raise GalleryError(f"the key file {self._path} changed while it was read")
         return key

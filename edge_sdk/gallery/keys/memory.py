@@ -1,4 +1,4 @@
-"""A key that the program holds."""
+"""Key in the memory of the program."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from edge_sdk.gallery.keys.provider import SLOT_IN_MEMORY
 
 
 class InMemoryKey:
-    """A secret that the program already holds: for tests, and for a key store of your own.
+    """Key given as bytes, for tests and for key stores outside the SDK.
 
     Args:
-        key: 32 bytes or more; random, not a passphrase.
-        level: Strength to report.
+        key: 32 random bytes or more, not a passphrase.
+        level: Level of protection to report, 0..4.
+
+    Raises:
+        InputError: the key has fewer than 32 bytes.
     """
 
     name: Final = "key in memory"
@@ -23,7 +26,7 @@ class InMemoryKey:
 
     def __init__(self, key: bytes, *, level: int = 0) -> None:
         if len(key) < KEY_BYTES:
-            raise InputError(f"the key has {len(key)} bytes, expected {KEY_BYTES} or more")
+            raise InputError(f"expected a key of {KEY_BYTES} bytes or more, found {len(key)}")
         self._key = bytes(key)
         self._level = level
 
@@ -32,15 +35,24 @@ class InMemoryKey:
 
     @property
     def level(self) -> int:
-        """As given."""
+        """Level of protection, 0..4."""
         return self._level
 
     def new_parameters(self, random: Callable[[int], bytes]) -> bytes:
-        """None are needed."""
+        """Return no parameters."""
         return b""
 
     def secret(self, parameters: bytes) -> bytes:
-        """The key as given."""
+        """Return the key.
+
+        Args:
+            parameters: Empty.
+
+        Raises:
+            GalleryFormatError: the slot has parameters.
+        """
         if parameters:
-            raise GalleryFormatError("an in-memory slot has no parameters")
+            raise GalleryFormatError(
+                f"expected an in-memory slot without parameters, found {len(parameters)} bytes"
+            )
         return self._key

@@ -1,4 +1,4 @@
-"""A passphrase."""
+"""Key from a passphrase."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ MIN_PASSPHRASE_CHARACTERS = 8
 MAX_MEMORY_KIB = 256 * 1024
 MAX_PASSES = 16
 MAX_LANES = 16
+_LIMITS = f"8 KiB per lane to {MAX_MEMORY_KIB} KiB, {MAX_PASSES} passes and {MAX_LANES} lanes"
 
 
 class Passphrase:
-    """Words a person knows, through Argon2id (RFC 9106; default 64 MiB, 3 passes, 4 lanes). Level 2.
+    """Key derived from a passphrase with Argon2id (RFC 9106). Level 2.
 
     Args:
-        text: The passphrase; Unicode form NFC, 8 characters or more when a slot is made
-            (NIST SP 800-63B).
-        memory_kib: Argon2id memory for a new slot.
-        passes: Argon2id passes for a new slot.
-        lanes: Argon2id lanes for a new slot.
+        text: The passphrase, converted to Unicode form NFC. A new slot needs 8 characters or more (NIST SP 800-63B).
+        memory_kib: Argon2id memory of a new slot in KiB, 8 per lane to 262144.
+        passes: Argon2id passes of a new slot, 1..16.
+        lanes: Argon2id lanes of a new slot, 1..16.
     """
 
     name: Final = "passphrase"
@@ -41,40 +41,49 @@ class Passphrase:
         return "Passphrase(...)"
 
     def new_parameters(self, random: Callable[[int], bytes]) -> bytes:
-        """u32 memory in KiB, u32 passes, u32 lanes, 16 bytes of salt.
+        """Return costs and a new salt: u32 memory in KiB, u32 passes, u32 lanes, 16 bytes of salt.
+
+        Args:
+            random: Function that returns n random bytes.
 
         Raises:
-            InputError: the passphrase is too short, or the costs out of bounds.
+            InputError: the passphrase is too short, or a cost is out of range.
         """
         if len(self._text) < MIN_PASSPHRASE_CHARACTERS:
             raise InputError(
-                f"the passphrase has {len(self._text)} characters, expected {MIN_PASSPHRASE_CHARACTERS} or more"
+                f"expected a passphrase of {MIN_PASSPHRASE_CHARACTERS} characters or more, found {len(self._text)}"
             )
         if not _costs_allowed(*self._costs):
-            raise InputError(f"Argon2id costs {self._costs} are out of bounds")
+            raise InputError(f"expected Argon2id costs within {_LIMITS}, found {_format_costs(*self._costs)}")
         return _ARGON2.pack(*self._costs, random(16))
 
     def secret(self, parameters: bytes) -> bytes:
-        """Derive 32 bytes with the slot's own costs, bounded so that a hostile file cannot ask for gigabytes.
+        """Derive 32 bytes with the costs of the slot. The limits keep a manipulated file from exhausting the memory.
+
+        Args:
+            parameters: Result of `new_parameters`.
 
         Raises:
-            GalleryFormatError: parameters malformed or over 256 MiB, 16 passes or 16 lanes.
+            GalleryFormatError: the parameters are malformed, or more than 256 MiB, 16 passes or 16 lanes.
         """
         if len(parameters) != _ARGON2.size:
             raise GalleryFormatError(
-                f"a passphrase slot has {len(parameters)} bytes of parameters, expected {_ARGON2.size}"
+                f"expected a passphrase slot with {_ARGON2.size} bytes of parameters, found {len(parameters)}"
             )
         memory_kib, passes, lanes, salt = _ARGON2.unpack(parameters)
         if not _costs_allowed(memory_kib, passes, lanes):
             raise GalleryFormatError(
-                f"the passphrase slot asks Argon2id for {memory_kib} KiB, {passes} passes, {lanes} lanes; "
-                f"at most {MAX_MEMORY_KIB}, {MAX_PASSES}, {MAX_LANES}"
+                f"expected Argon2id costs within {_LIMITS}, found {_format_costs(memory_kib, passes, lanes)} in the slot"
             )
         need_cryptography()
         from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
         kdf = Argon2id(salt=salt, length=KEY_BYTES, iterations=passes, lanes=lanes, memory_cost=memory_kib)
         return kdf.derive(self._text.encode())
+
+
+def _format_costs(memory_kib: int, passes: int, lanes: int) -> str:
+    return f"{memory_kib} KiB, {passes} passes and {lanes} lanes"
 
 
 def _costs_allowed(memory_kib: int, passes: int, lanes: int) -> bool:

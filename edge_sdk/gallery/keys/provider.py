@@ -1,4 +1,4 @@
-"""The seam behind which every kind of key lies."""
+"""Interface of key providers, and the kinds of key slots."""
 
 from __future__ import annotations
 
@@ -17,41 +17,51 @@ SLOT_TPM_NV = 9
 
 
 class KeyProvider(Protocol):
-    """A source of one secret; every kind of key is behind this seam."""
+    """Source of the secret of a key slot; each kind of key implements it."""
 
     @property
     def name(self) -> str:
-        """What a person calls it, such as `key file`."""
+        """Kind of key for display, such as `key file`."""
 
     @property
     def level(self) -> int:
-        """Strength, 0..4, as in the module's docstring."""
+        """Level of protection, 0..4, as in the docstring of `edge_sdk.gallery.keys`."""
 
     @property
     def slot_type(self) -> int:
-        """The slots it can open."""
+        """Type of the slots that the key opens, one of the `SLOT_` constants."""
 
     def new_parameters(self, random: Callable[[int], bytes]) -> bytes:
-        """Parameters of a new slot, stored in clear in the header."""
+        """Return the parameters of a new slot, which the header stores unencrypted.
+
+        Args:
+            random: Function that returns n random bytes.
+        """
 
     def secret(self, parameters: bytes) -> bytes:
-        """The secret for a slot with these parameters, 32 bytes or more.
+        """Return the secret of a slot, 32 bytes or more.
+
+        Args:
+            parameters: Parameters of the slot.
 
         Raises:
-            GalleryError: it cannot be had.
-            GalleryFormatError: the parameters are malformed or ask for too much.
+            GalleryError: the secret is not available.
+            GalleryFormatError: the parameters are malformed or exceed a limit.
         """
 
 
 @runtime_checkable
 class ErasableKey(KeyProvider, Protocol):
-    """A key whose every slot has a secret of its own, kept where it can be destroyed for certain."""
+    """Key with a separate secret per slot, stored so that the secret can be destroyed."""
 
     def forget(self, parameters: bytes) -> None:
-        """Destroy the secret of a slot with these parameters; nothing happens where it is gone already.
+        """Destroy the secret of a slot, if it still exists.
+
+        Args:
+            parameters: Parameters of the slot.
 
         Raises:
-            GalleryError: it cannot be destroyed.
+            GalleryError: the secret cannot be destroyed.
         """
 
 
@@ -69,5 +79,5 @@ _KINDS: dict[int, tuple[str, int | None]] = {
 
 
 def slot_kind(slot_type: int) -> tuple[str, int | None]:
-    """Name and level of a slot's kind; the level is None where the kind does not say."""
+    """Return name and level of a slot type; the level is None if the type does not determine it."""
     return _KINDS.get(slot_type, (f"unknown kind {slot_type}", None))

@@ -1,4 +1,4 @@
-"""A secret that lies in a TPM 2.0."""
+"""Key in the non-volatile memory of a TPM 2.0."""
 
 from __future__ import annotations
 
@@ -19,14 +19,17 @@ _PCRS = re.compile(r"(sha256:[0-9]{1,2}(,[0-9]{1,2}){0,7})?")
 
 
 class TpmKey:
-    """A secret in non-volatile memory of a TPM 2.0, through tpm2-tools. Level 4.
+    """Key in the non-volatile memory of a TPM 2.0, through tpm2-tools. Level 4.
 
-    Each slot has a secret of its own at an index of its own, so a secret can be destroyed: the key with
-    which an erasure can be proven.
+    Each slot has a separate secret at a separate index. The secret can be destroyed, which makes an erasure provable.
 
     Args:
-        index: First of the 8 indices to use, 0x01000000..0x01bffff8; another for each gallery.
-        pcrs: Registers that must hold what they held when the slot was made, such as `sha256:7`; empty for none.
+        index: First of the 8 NV indices to use, 0x01000000..0x01bffff8; different for each gallery.
+        pcrs: Platform configuration registers that must be unchanged since the slot was made, such as `sha256:7`;
+            empty for none.
+
+    Raises:
+        InputError: an index or a register is out of range.
     """
 
     name: Final = "TPM 2.0 NV memory"
@@ -45,29 +48,35 @@ class TpmKey:
         return f"TpmKey(index={self._index:#010x}, pcrs={self._pcrs!r})"
 
     def new_parameters(self, random: Callable[[int], bytes]) -> bytes:
-        """A new secret at the first free index: u32 index, then the registers as ASCII.
+        """Store a new secret at the first free index and return its place: u32 index, then the registers as ASCII.
+
+        Args:
+            random: Function that returns n random bytes.
 
         Raises:
-            GalleryError: the TPM refuses, or no index is free.
+            GalleryError: the TPM fails, or no index is free.
         """
         taken = tpm_nv.indices()
         free = [index for index in range(self._index, self._index + INDICES) if index not in taken]
         if not free:
             raise GalleryError(
-                f"the NV indices {self._index:#x}..{self._index + INDICES - 1:#x} are all taken",
-                hint="tpm2_nvundefine those that no gallery uses, or name another first index",
+                f"expected a free NV index in {self._index:#x}..{self._index + INDICES - 1:#x}, found none",
+                hint="remove indices that no gallery uses with tpm2_nvundefine, or choose another first index",
             )
         tpm_nv.store_secret(free[0], random(KEY_BYTES), pcrs=self._pcrs)
         return _INDEX.pack(free[0]) + self._pcrs.encode()
 
     def secret(self, parameters: bytes) -> bytes:
-        """Read the index: 32 bytes.
+        """Read the secret, 32 bytes.
+
+        Args:
+            parameters: Result of `new_parameters`.
 
         Raises:
             GalleryFormatError: the parameters are malformed.
-            GalleryError: the TPM refuses, or another TPM.
+            GalleryError: the TPM fails or holds no secret at the index.
         """
-        index, pcrs = _parsed(parameters)
+        index, pcrs = _parse_parameters(parameters)
         try:
             return tpm_nv.read_secret(index, KEY_BYTES, pcrs=pcrs)
         except GalleryError as error:
@@ -75,38 +84,46 @@ class TpmKey:
                 raise
             raise GalleryError(
                 f"the TPM holds no secret at {index:#x}",
-                hint="this is another TPM, or a copy of the gallery from before an erasure or rotation",
+                hint="use the TPM that the gallery was sealed with; a copy from before an erasure or rotation stays closed",
             ) from error
 
     def unclaimed(self, slots: Iterable[bytes]) -> tuple[int, ...]:
-        """The indices among the key's own 8 that hold something and belong to none of these slots.
+        """Return those of the key's 8 indices that are defined but belong to none of the slots.
 
-        A crash between a commit and the end of a secret leaves one there; another gallery with the same first index has
-        its own there, so nothing is taken away unasked.
+        A crash between a commit and the destruction of an old secret leaves such an index. Another gallery with the same
+        first index has its own there, so they are reported and not removed.
 
         Args:
             slots: Parameters of the slots in use.
 
         Raises:
             GalleryFormatError: the parameters are malformed.
-            GalleryError: the TPM refuses.
+            GalleryError: the TPM fails.
         """
-        used = {_parsed(parameters)[0] for parameters in slots}
-        held = tpm_nv.indices() & {*range(self._index, self._index + INDICES)}
-        return tuple(sorted(held - used))
+        used = {_parse_parameters(parameters)[0] for parameters in slots}
+        defined = tpm_nv.indices() & {*range(self._index, self._index + INDICES)}
+        return tuple(sorted(defined - used))
 
     def forget(self, parameters: bytes) -> None:
-        """Undefine the index; its secret is gone from the TPM."""
-        index, _ = _parsed(parameters)
+        """Undefine the index of a slot, which destroys its secret.
+
+        Args:
+            parameters: Result of `new_parameters`.
+
+        Raises:
+            GalleryFormatError: the parameters are malformed.
+            GalleryError: the TPM fails.
+        """
+        index, _ = _parse_parameters(parameters)
         if index in tpm_nv.indices():
             tpm_nv.undefine(index)
 
 
-def _parsed(parameters: bytes) -> tuple[int, str]:
+def _parse_parameters(parameters: bytes) -> tuple[int, str]:
     pcrs = parameters[_INDEX.size :].decode("ascii", errors="replace")
     if len(parameters) < _INDEX.size or not _PCRS.fullmatch(pcrs):
-        raise GalleryFormatError("the parameters of a TPM slot are no index and registers")
+        raise GalleryFormatError("expected an NV index and registers in a TPM slot, found other parameters")
     (index,) = _INDEX.unpack(parameters[: _INDEX.size])
     if not tpm_nv.is_index(index):
-        raise GalleryFormatError(f"the TPM slot names {index:#x}, which is no NV index")
+        raise GalleryFormatError(f"expected an NV index in the TPM slot, found {index:#x}")
     return index, pcrs

@@ -1,1 +1,1 @@
-"""Compare a probe with stored templates."""
+"""Comparison of probes with stored templates."""

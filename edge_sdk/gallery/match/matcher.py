@@ -16,7 +16,7 @@ from edge_sdk.gallery.format import sealing
 from edge_sdk.gallery.format.content import DECISION_POLICY, OWN_THRESHOLDS, TRANSFORM_KEY, Content, ids_of
 from edge_sdk.gallery.format.header import Header, Transform
 from edge_sdk.gallery.match.kernels import Probe
-from edge_sdk.gallery.match.search import Search, TakesPart
+from edge_sdk.gallery.match.search import Eligibility, Search
 from edge_sdk.gallery.match.templates import unit_rows
 from edge_sdk.gallery.match.transform import LABEL, Shp3
 from edge_sdk.gallery.results import Decision, Identification, References, Verification
@@ -52,7 +52,7 @@ class Matcher:
         self.policy: DecisionPolicy | None = None if record is None else parse_policy(record)
         self._own = _own_thresholds(content)
         self._search: Search | None = None
-        self._taking_part: TakesPart | None = None
+        self._taking_part: Eligibility | None = None
 
     @property
     def search(self) -> Search:
@@ -166,9 +166,9 @@ class Matcher:
         probe: Float64Array = self.to_template_space(rows)[0]
         return probe
 
-    def _takes_part(self, now_s: float) -> TakesPart:
+    def _takes_part(self, now_s: float) -> Eligibility:
         if self._taking_part is None or not self._taking_part.holds(now_s):
-            self._taking_part = TakesPart.at(self._content, now_s)
+            self._taking_part = Eligibility.at(self._content, now_s)
         return self._taking_part
 
     def _margin_and_band(self) -> tuple[float, float]:

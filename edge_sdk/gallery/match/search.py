@@ -1,9 +1,9 @@
-"""The subjects most alike to a probe: quick to find, exact in the answer; pure.
+"""Exact search for the subjects with the highest scores. Pure.
 
-A kernel's approximate scores choose the rows that can matter, by a proven bound on their error;
-those rows are scored exactly: the probe is whole numbers of 16 bits, stored numbers are integers
+The approximate scores of a kernel and the bound of their error select the rows that can be among the
+best. The selected rows are scored exactly: the probe has 16-bit integers, stored numbers are integers
 (int8) or multiples of 2^-24 (float16 of a unit vector), so every partial sum of a float64 dot
-product is exact, in any order, on any machine. Two equal templates tie exactly.
+product is exact, in any order, on any machine. Equal templates have equal scores.
 """
 
 from __future__ import annotations
@@ -21,26 +21,26 @@ from edge_sdk.gallery.match.kernels import Kernel, Probe, kernel_for
 from edge_sdk.types import Float64Array, FloatArray
 
 _BLOCK_NUMBERS = 1 << 18
-_ROUNDING = 1 + 1e-12  # so that no rounding of the gap leaves a row out; nothing where the gap is 0
+_ROUNDING = 1 + 1e-12  # keeps rows that a rounding of the gap would exclude; no effect if the gap is 0
 _NO_ROWS = np.empty(0, np.intp)
 
 
 class Leader(NamedTuple):
-    """A subject and its score, which is its best template's."""
+    """Index of a subject and the score of its best template."""
 
     subject: int
     score: float
 
 
 @dataclass(frozen=True, eq=False)
-class TakesPart:
-    """Who may be accepted: not revoked, valid_from <= now < valid_until.
+class Eligibility:
+    """Subjects that may be accepted in a period: not revoked, valid_from <= now < valid_until.
 
     Attributes:
-        subjects: Shape (S,), bool.
-        excluded_rows: Rows of the matrix whose subject takes no part.
-        until_s: Unix time at which the next subject comes or goes; infinity for never.
-        since_s: Unix time from which this holds.
+        subjects: Shape (S,), bool, whether each subject may be accepted.
+        excluded_rows: Rows of the matrix of the other subjects.
+        since_s: Start of the period, Unix seconds.
+        until_s: End of the period, when a validity begins or ends; infinity for none.
     """
 
     subjects: NDArray[np.bool_]
@@ -49,8 +49,8 @@ class TakesPart:
     until_s: float
 
     @classmethod
-    def at(cls, content: Content, now_s: float) -> TakesPart:
-        """Decided before any comparison."""
+    def at(cls, content: Content, now_s: float) -> Eligibility:
+        """Compute the eligibility at a time, Unix seconds."""
         begins, ends = content.subjects["valid_from"], content.subjects["valid_until"]
         now = np.uint64(max(0, int(now_s)))
         valid: NDArray[np.bool_] = (begins <= now) & ((ends == 0) | (now < ends))
@@ -66,18 +66,18 @@ class TakesPart:
         )
 
     def holds(self, now_s: float) -> bool:
-        """Whether it is still so at a time."""
+        """Return whether a time, Unix seconds, is in the period."""
         return self.since_s <= now_s < self.until_s
 
 
 class Search:
-    """A gallery's rows, prepared for one probe after another.
+    """Search over the rows of a gallery, prepared for many probes.
 
     Args:
-        matrix: Shape (M, D), int8 or float16; kept, not copied.
-        scales: Shape (M,), float32: one over the length of each row.
-        owners: Shape (M,), each row's subject.
-        kernel: How to score approximately; the quickest there is by default.
+        matrix: Shape (M, D), int8 or float16; not copied.
+        scales: Reciprocal lengths of the rows, shape (M,), float32.
+        owners: Index of each row's subject, shape (M,).
+        kernel: Kernel for approximate scores (default: the fastest available one).
     """
 
     def __init__(
@@ -101,17 +101,17 @@ class Search:
         gap: float = 0.0,
         excluded_rows: NDArray[np.intp] = _NO_ROWS,
     ) -> list[Leader]:
-        """The best subject and all that come close.
+        """Find the best subject and those close to it.
 
         Args:
-            probe: From `Probe.of`.
-            floor: Where the best score is under this, nobody is returned.
-            gap: How far under the best score another subject still counts, 0..2.
-            excluded_rows: Rows that take no part.
+            probe: Result of `Probe.of`.
+            floor: Least score of the best subject.
+            gap: Largest distance to the best score, 0..2.
+            excluded_rows: Rows to ignore.
 
         Returns:
-            Every subject whose score is at most `gap` under the best, best first, ties by subject; with
-            exact scores.
+            Subjects with a score of at least the best score minus `gap`, with exact scores, in descending order of score,
+            then ascending order of index. Empty if the best score is below `floor`.
         """
         if len(self._owners) == 0:
             return []
@@ -129,17 +129,17 @@ class Search:
             return self._refined(np.append(np.flatnonzero(values >= near), best), probe, floor, gap)
         score = top
         if error:
-            # Cast first: numpy's dot of two types takes half as long again.
+            # Convert first: numpy's dot of two different types takes half as long again.
             dot = self._matrix[best].astype(np.float64).dot(probe.integers)
             score = float(dot) * float(self._scales[best]) / probe.length
         return [Leader(int(self._owners[best]), score)] if score >= floor else []
 
     def rows_of(self, subjects: Collection[int]) -> NDArray[np.intp]:
-        """The rows of some subjects."""
+        """Return the indices of the rows of some subjects."""
         return np.flatnonzero(np.isin(self._owners, list(subjects))) if subjects else _NO_ROWS
 
     def scores(self, probe: Probe, subjects: NDArray[np.bool_]) -> list[Leader]:
-        """Exact scores of some subjects, all of them, best first."""
+        """Return the exact scores of the subjects that `subjects`, shape (S,), selects, in descending order of score."""
         rows = np.flatnonzero(subjects[self._owners])
         return self._refined(rows, probe, -math.inf, math.inf) if rows.size else []
 
@@ -148,10 +148,10 @@ class Search:
         for row, score in zip(rows.tolist(), self._exact(rows, probe).tolist(), strict=True):
             owner = int(self._owners[row])
             best[owner] = max(score, best.get(owner, -math.inf))
-        found = sorted((Leader(*item) for item in best.items()), key=lambda a: (-a.score, a.subject))
-        if found[0].score < floor:
+        leaders = sorted((Leader(*item) for item in best.items()), key=lambda a: (-a.score, a.subject))
+        if leaders[0].score < floor:
             return []
-        return [leader for leader in found if leader.score >= found[0].score - gap]
+        return [leader for leader in leaders if leader.score >= leaders[0].score - gap]
 
     def _exact(self, rows: NDArray[np.intp], probe: Probe) -> Float64Array:
         step = max(1, _BLOCK_NUMBERS // self._matrix.shape[1])

@@ -1,4 +1,4 @@
-"""Embedding to unit vector, and unit vector to stored template; pure."""
+"""Conversion of embeddings to unit vectors, and of unit vectors to stored templates. Pure."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from edge_sdk.types import Float64Array, FloatArray
 
 
 def unit_rows(embeddings: NDArray[Any], dimension: int) -> Float64Array:
-    """Check embeddings and give them length 1.
+    """Check embeddings and normalize them to length 1.
 
     Args:
-        embeddings: Shape (n, D), float32, finite, no zero vector.
-        dimension: D.
+        embeddings: Shape (n, D), float32, finite, without zero vectors.
+        dimension: D, 1..65535.
 
     Returns:
         Shape (n, D), float64.
@@ -26,29 +26,29 @@ def unit_rows(embeddings: NDArray[Any], dimension: int) -> Float64Array:
         InputError: another shape or dtype, a number that is not finite, or a zero vector.
     """
     if not isinstance(embeddings, np.ndarray) or embeddings.dtype != np.float32:
-        found = getattr(embeddings, "dtype", type(embeddings).__name__)
-        raise InputError(f"expected an embedding of float32, found {found}")
+        dtype = getattr(embeddings, "dtype", type(embeddings).__name__)
+        raise InputError(f"expected an embedding of float32, found {dtype}")
     if embeddings.ndim != 2 or embeddings.shape[1] != dimension:
         raise InputError(f"expected embeddings of dimension {dimension}, found shape {embeddings.shape}")
     if not np.isfinite(embeddings).all():
-        raise InputError("an embedding holds a number that is not finite")
+        raise InputError("expected an embedding of finite numbers, found another number")
     rows = embeddings.astype(np.float64)
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
     if (norms == 0).any():
-        raise InputError("an embedding is all zeros and has no direction")
+        raise InputError("expected an embedding other than zero, found only zeros")
     return np.asarray(rows / norms)
 
 
 def quantize(rows: Float64Array, template_type: TemplateType) -> tuple[NDArray[Any], FloatArray]:
-    """Turn unit vectors into stored templates.
+    """Quantize unit vectors to stored templates.
 
     Args:
-        rows: Shape (n, D), float64, length 1, already transformed.
-        template_type: How to store them.
+        rows: Shape (n, D), float64, length 1, transformed.
+        template_type: Number format of the templates.
 
     Returns:
-        Rows, shape (n, D), int8 in -127..127 or float16; and scales, shape (n,), float32: one over
-        the length of each stored row, so row * scale has length 1.
+        Rows, shape (n, D), int8 in -127..127 or float16; and scales, shape (n,), float32: the reciprocal lengths
+        of the stored rows, so row * scale has length 1.
     """
     if template_type is TemplateType.INT8:
         peaks = np.abs(rows).max(axis=1, keepdims=True)

@@ -1,10 +1,10 @@
-"""SHP3: a keyed rotation of embeddings that keeps every cosine.
+"""SHP3: a keyed rotation of embeddings that preserves cosines.
 
-Three rounds of (keyed signs, Walsh-Hadamard, keyed permutation). It makes templates of two
-galleries unrelated and lets a gallery be renewed; it is not encryption, D known pairs undo it.
-A Walsh-Hadamard transform needs a power of two, so a dimension D is cut into blocks by its binary
-digits, largest first (500 = 256 + 128 + 64 + 32 + 16 + 4); each block's transform is orthogonal,
-hence the whole, and the permutations mix across blocks.
+Three rounds of keyed signs, Walsh-Hadamard transform and keyed permutation. Templates of two galleries
+cannot be linked, and a gallery can get a new key. It is not encryption: D known pairs reveal it.
+A Walsh-Hadamard transform needs a power of two, so a dimension D is divided into blocks by its binary
+digits, largest first (500 = 256 + 128 + 64 + 32 + 16 + 4). Each block's transform is orthogonal,
+so the whole transform is, and the permutations mix the blocks.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ LABEL = b"edge-sdk/gallery/transform@v1"
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Shp3:
-    """One gallery's rotation.
+    """Rotation of one gallery.
 
     Attributes:
         signs: Shape (3, D), float64, each -1 or 1.
-        permutations: Shape (3, D), int64; output i of a round is its input permutations[r, i].
+        permutations: Shape (3, D), int64; output i of round r is its input permutations[r, i].
     """
 
     signs: Float64Array
@@ -37,10 +37,10 @@ class Shp3:
 
     @classmethod
     def from_key(cls, key: bytes, dimension: int) -> Shp3:
-        """Derive the rotation.
+        """Derive a rotation from a key.
 
         Args:
-            key: 32 bytes, from HKDF with `LABEL`.
+            key: 32 bytes, derived by HKDF with `LABEL`.
             dimension: D, 1..65535.
         """
         sign_bytes = -(-dimension // 8)
@@ -63,7 +63,7 @@ class Shp3:
             vectors: Shape (n, D), float64.
 
         Returns:
-            Shape (n, D), float64; inner products kept within 2e-15 for unit vectors.
+            Shape (n, D), float64; inner products of unit vectors change by at most 2e-15.
         """
         out = vectors
         for signs, permutation in zip(self.signs, self.permutations, strict=True):
@@ -71,7 +71,14 @@ class Shp3:
         return out
 
     def invert(self, vectors: Float64Array) -> Float64Array:
-        """Undo `apply`; shapes and dtypes as there."""
+        """Undo `apply`.
+
+        Args:
+            vectors: Shape (n, D), float64.
+
+        Returns:
+            Shape (n, D), float64.
+        """
         out = vectors
         for signs, permutation in zip(self.signs[::-1], self.permutations[::-1], strict=True):
             unpermuted = np.empty_like(out)
@@ -81,12 +88,12 @@ class Shp3:
 
 
 def blocks(dimension: int) -> list[int]:
-    """The powers of two that sum to a dimension, largest first."""
+    """Return the powers of two that sum to a dimension, largest first."""
     return [1 << bit for bit in range(dimension.bit_length() - 1, -1, -1) if dimension >> bit & 1]
 
 
 def _stream(key: bytes, round_index: int, length: int) -> bytes:
-    """HMAC-SHA-256 in counter mode: HMAC(key, round byte || counter as 4 bytes, big-endian)."""
+    """Generate bytes by HMAC-SHA-256 in counter mode: HMAC(key, round as 1 byte || counter as 4 bytes, big-endian)."""
     count = -(-length // 32)
     parts = (
         hmac.new(key, bytes([round_index]) + counter.to_bytes(4, "big"), hashlib.sha256).digest()
@@ -96,10 +103,10 @@ def _stream(key: bytes, round_index: int, length: int) -> bytes:
 
 
 def _hadamard(vectors: Float64Array) -> Float64Array:
-    """Orthonormal Walsh-Hadamard transform (natural order) of each block; its own inverse.
+    """Apply the orthonormal Walsh-Hadamard transform (natural order), its own inverse, to each block.
 
-    A step adds and subtracts neighbours and moves the index's last bit to the front (Pease, 1968), so that each is two
-    sums over the whole block, and after as many steps as the index has bits all of them are where they were.
+    A step adds and subtracts neighbours and moves the last bit of the index to the front (Pease, 1968): two sums over the
+    whole block. After one step per bit of the index the natural order is restored.
     """
     out = np.empty_like(vectors)
     start = 0

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_sdk.gallery.match.kernels import FewRows, Float32Blocks, Int8Rows, Kernel, Probe, kernel_for
-from edge_sdk.gallery.match.search import Leader, Search, TakesPart
+from edge_sdk.gallery.match.search import Leader, Search, Eligibility
 
 simsimd = pytest.importorskip("simsimd", reason="the extra fast is not installed")
 
@@ -178,13 +178,13 @@ def test_who_takes_part_is_worked_out_again_only_when_it_changes(
         subjects[place]["valid_until"] = begins + lasts if lasts else 0
         subjects[place]["flags"] = int(revoked)
     content: Any = SimpleNamespace(subjects=subjects, templates=templates)
-    known = TakesPart.at(content, asked[0])
+    known = Eligibility.at(content, asked[0])
     for now in asked:
         expected = [
             not revoked and begins <= int(now) and (lasts == 0 or int(now) < begins + lasts)
             for begins, lasts, revoked in moments
         ]
-        fresh = TakesPart.at(content, now)
+        fresh = Eligibility.at(content, now)
         assert fresh.subjects.tolist() == expected
         assert fresh.holds(now)
         assert fresh.excluded_rows.tolist() == np.flatnonzero(~np.array(expected)).tolist()

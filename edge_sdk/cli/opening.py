@@ -1,0 +1,202 @@
+"""Open what a command line names: keys, anchors, galleries, models, cameras. Secrets are never arguments."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import sys
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edge_sdk import console
+from edge_sdk.cli.arguments import CAMERA_HELP, PROGRAM
+from edge_sdk.errors import EdgeSdkError, InputError, ModelCardError
+
+if TYPE_CHECKING:
+    from edge_sdk.cameras import Camera
+    from edge_sdk.gallery import Anchor, Gallery, KeyProvider
+    from edge_sdk.model.card import ModelCard
+    from edge_sdk.vision.embedder import Embedder
+
+_KEY_WORDS = ("passphrase", "host", "tpm2", "pi-otp")
+_MAX_PASSPHRASE_BYTES = 4096
+
+
+def _is_key_file(word: str) -> bool:
+    return word not in _KEY_WORDS and word.partition(":")[0] != "tpm-nv"
+
+
+def resolve_key(word: str, *, new: bool = False, prompt: str = "passphrase") -> KeyProvider:
+    """Return the key that a word of the command line names.
+
+    Args:
+        word: A key file or a kind of key, as in `KEY_HELP`.
+        new: Create a key file that does not exist, and ask for a passphrase twice.
+        prompt: Prompt for a passphrase.
+
+    Raises:
+        InputError: no passphrase could be read, the two passphrases differ, or an NV index is malformed.
+        GalleryError: a new key file cannot be written.
+    """
+    from edge_sdk.gallery import BoardKey, HostKey, KeyFile, Passphrase, TpmCredentialKey, TpmKey
+
+    if word == "passphrase":
+        return Passphrase(_read_passphrase(prompt, twice=new))
+    if word == "host":
+        return HostKey()
+    if word == "tpm2":
+        return TpmCredentialKey()
+    if word == "pi-otp":
+        return BoardKey()
+    if not _is_key_file(word):
+        index = word.partition(":")[2]
+        return TpmKey(index=_parse_index(index)) if index else TpmKey()
+    path = Path(word)
+    if not new or path.exists():
+        return KeyFile(path)
+    key = KeyFile.create(path)
+    console.say(PROGRAM, f"made a key file {path}: store it on another disk than the gallery if you can")
+    return key
+
+
+def resolve_anchor(word: str | None) -> Anchor | None:
+    """Return the anchor that --anchor names; None for no anchor."""
+    from edge_sdk.gallery import FileAnchor, TpmCounter
+
+    if word is None:
+        return None
+    kind, _, index = word.partition(":")
+    return TpmCounter(_parse_index(index)) if kind == "tpm" and index else FileAnchor(word)
+
+
+def resolve_camera(word: str) -> Camera:
+    """Return the camera that --camera names, not yet open.
+
+    Raises:
+        InputError: the word is neither a kind of camera nor an existing file or folder.
+    """
+    from edge_sdk.cameras import FolderCamera, PiCamera, V4l2Camera, VideoFile
+
+    kind, _, number = word.partition(":")
+    if kind == "pi" and (not number or number.isdecimal()):
+        return PiCamera(number=int(number or 0))
+    if kind == "usb" and (not number or number.isdecimal()):
+        return V4l2Camera(int(number or 0))
+    path = Path(word)
+    if path.is_dir():
+        return FolderCamera(path)
+    if path.is_file():
+        return VideoFile(path)
+    raise InputError(f"expected a camera, found {word!r}", hint=f"give {CAMERA_HELP}")
+
+
+def open_gallery(
+    arguments: argparse.Namespace, model_id: bytes | None = None, *, anchored: bool = True
+) -> Gallery:
+    """Open the gallery that the arguments name; errors as `Gallery.open`."""
+    from edge_sdk.gallery import Gallery
+
+    return Gallery.open(
+        arguments.gallery,
+        key=resolve_key(arguments.key),
+        model_id=model_id,
+        anchor=resolve_anchor(arguments.anchor),
+        anchored=anchored,
+    )
+
+
+def create_gallery(
+    arguments: argparse.Namespace, *, model_id: bytes, dimension: int, **options: Any
+) -> Gallery:
+    """Create the gallery that the arguments name, and its key file if that does not exist.
+
+    A new key file is removed if the gallery cannot be created. Errors as `Gallery.create`.
+    """
+    from edge_sdk.gallery import Gallery
+
+    anchor = resolve_anchor(arguments.anchor)
+    makes_key_file = _is_key_file(arguments.key) and not Path(arguments.key).exists()
+    key = resolve_key(arguments.key, new=True)
+    try:
+        return Gallery.create(
+            arguments.gallery, key=key, model_id=model_id, dimension=dimension, anchor=anchor, **options
+        )
+    except (OSError, EdgeSdkError):
+        if makes_key_file:
+            Path(arguments.key).unlink(missing_ok=True)
+        raise
+
+
+def open_or_create_gallery(arguments: argparse.Namespace, embedder: Embedder) -> Gallery:
+    """Open the gallery that the arguments name, or create it for the embedder's model if it is missing."""
+    if arguments.gallery.exists() or arguments.gallery.is_symlink():
+        return open_gallery(arguments, embedder.model_id)
+    return create_gallery(arguments, model_id=embedder.model_id, dimension=embedder.dimension)
+
+
+def open_embedder(arguments: argparse.Namespace) -> Embedder:
+    """Open the embedder that the arguments name; warn on stderr if its delegate is not used."""
+    from edge_sdk.runtime.backend_choice import BackendWarning
+    from edge_sdk.vision.embedder import Embedder
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", BackendWarning)  # printed below in this program's form
+        embedder = Embedder.open(arguments.model, sha256=arguments.model_sha256, delegate=arguments.delegate)
+    status = embedder.backend
+    if status.fallback:
+        console.say(PROGRAM, f"warning: {status.fallback}; the CPU runs the network in its place")
+    if status.evidence:
+        console.say(PROGRAM, f"warning: {status.evidence}")
+    return embedder
+
+
+def choose_threshold(arguments: argparse.Namespace, card: ModelCard, gallery: Gallery) -> float | None:
+    """Return the threshold that --fmr, --threshold or --fpir selects.
+
+    Returns:
+        A cosine; None if none of the options is given and the gallery has a decision policy.
+
+    Raises:
+        ModelCardError: no option is given and the gallery has no policy, or the card has no fitting operating point.
+    """
+    from edge_sdk.model.operating_point import OperatingPoint
+
+    points, fpir = card.operating_points, getattr(arguments, "fpir", None)
+    if arguments.threshold is not None:
+        return float(arguments.threshold)
+    if fpir is not None:
+        references = max(1, gallery.status().templates)
+        return OperatingPoint.for_identification(points, fpir=fpir, references=references).threshold
+    if arguments.fmr is None and gallery.policy is not None:
+        return None
+    if arguments.fmr is None and points:
+        rates = ", ".join(f"{point.fmr:g}" for point in sorted(points, key=lambda point: point.fmr))
+        raise ModelCardError(
+            f"expected --fmr, one of {rates}, or --threshold",
+            hint="choose a false match rate, or store a decision policy: edge-sdk gallery policy",
+        )
+    return OperatingPoint.for_comparison(points, fmr=arguments.fmr).threshold
+
+
+def _parse_index(text: str) -> int:
+    try:
+        return int(text, 16)
+    except ValueError as error:
+        raise InputError(f"expected a hexadecimal NV index such as 0x1500016, found {text!r}") from error
+
+
+def _read_passphrase(prompt: str, *, twice: bool) -> str:
+    """Read a passphrase from the terminal, or the next line of stdin if stdin is not a terminal."""
+    if not sys.stdin.isatty():
+        line = sys.stdin.buffer.readline(_MAX_PASSPHRASE_BYTES)
+        if not line:
+            raise InputError(f"expected a {prompt} on the terminal or as a line of stdin, found neither")
+        try:
+            return line.decode().rstrip("\r\n")
+        except UnicodeDecodeError as error:
+            raise InputError(f"expected a {prompt} in UTF-8, found other bytes on stdin") from error
+    text = getpass.getpass(f"{prompt}: ")
+    if twice and getpass.getpass(f"{prompt} again: ") != text:
+        raise InputError("the two passphrases differ", hint="nothing was written; try again")
+    return text
