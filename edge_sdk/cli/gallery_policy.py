@@ -105,7 +105,7 @@ def _policy(arguments: argparse.Namespace) -> int:
     interval = point.fpir_interval(max(1, templates))
     text = (
         f"threshold {point.threshold:.4f} for {format_count(templates, 'template')};"
-        f" the operating points suffice for up to {largest}"
+        f" the evidence suffices for up to {format_count(largest, 'template')}"
     )
     if interval is not None:
         low, high = (f"{100 * end:.2g} %" for end in interval)

@@ -1,4 +1,4 @@
-"""``edge-sdk bench`` on aligned crops, as a person at the device runs it."""
+"""Transcripts of ``edge-sdk bench`` on aligned crops."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ FEW = ("--frames", "4", "--warm-up", "1")
 def test_a_model_alone_is_measured_on_crops_of_its_own_size(edge_sdk: Run, model_path: Path) -> None:
     done = edge_sdk("bench", "--model", model_path, *FEW, "--json")
     assert (done.code, done.err) == (0, "")
-    found = json.loads(done.out)
-    assert [stage["name"] for stage in found["stages"]] == ["encode", "embed network", "decode"]
-    assert (found["frames"], found["warm_up"], found["threads"], found["size"]) == (4, 1, 1, [96, 96])
-    assert sum(stage["share"] for stage in found["stages"]) == pytest.approx(1)
-    outside = 1 - found["stages"][1]["share"]
-    assert 0 < found["own_share"] < 1 and 0 < outside < 1
-    assert 0 < found["p50_ms"] <= found["p95_ms"]
-    assert 10 << 20 < found["peak_rss_bytes"] < 16 << 30
-    assert 0 < found["allocated_bytes"]["embed"] < 1 << 20
+    result = json.loads(done.out)
+    assert [stage["name"] for stage in result["stages"]] == ["encode", "embed network", "decode"]
+    assert (result["frames"], result["warm_up"], result["threads"], result["size"]) == (4, 1, 1, [96, 96])
+    assert sum(stage["share"] for stage in result["stages"]) == pytest.approx(1)
+    outside = 1 - result["stages"][1]["share"]
+    assert 0 < result["own_share"] < 1 and 0 < outside < 1
+    assert 0 < result["p50_ms"] <= result["p95_ms"]
+    assert 10 << 20 < result["peak_rss_bytes"] < 16 << 30
+    assert 0 < result["allocated_bytes"]["embed"] < 1 << 20
 
 
-def test_what_a_person_reads(edge_sdk: Run, model_path: Path, products: list[Any]) -> None:
+def test_the_text_output_has_one_line_per_stage(edge_sdk: Run, model_path: Path, products: list[Any]) -> None:
     done = edge_sdk("bench", "--model", model_path, "--image", products[0].enrol, "--references", "300", *FEW)
     assert done.code == 0
     lines = done.out.splitlines()
@@ -41,7 +41,7 @@ def test_what_a_person_reads(edge_sdk: Run, model_path: Path, products: list[Any
 def test_a_gallery_is_compared_with_and_asked_nothing(
     edge_sdk: Run, home: Any, tmp_path: Path, products: list[Any]
 ) -> None:
-    """A benchmark of strangers must not lock the owner out."""
+    """A benchmark with images of strangers must not lock the gallery."""
     assert edge_sdk("gallery", "limit-attempts", *home.files).code == 0
     before = {path.name: path.read_bytes() for path in home.folder.iterdir()}
     done = edge_sdk("bench", *home.all, "--image", products[5].enrol, "--frames", "40", "--json")
@@ -51,7 +51,7 @@ def test_a_gallery_is_compared_with_and_asked_nothing(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "message"),
     [
         (("--frames", "0"), "expected frames, 1 or more to measure"),
         (("--warm-up", "0"), "1 or more to warm up"),
@@ -63,12 +63,12 @@ def test_a_gallery_is_compared_with_and_asked_nothing(
         (("--detector", "nowhere.tflite"), "nowhere.tflite: cannot be read"),
     ],
 )
-def test_what_cannot_be_measured_is_said(
-    edge_sdk: Run, model_path: Path, arguments: tuple[str, ...], words: str
+def test_contradicting_or_missing_arguments_are_errors(
+    edge_sdk: Run, model_path: Path, arguments: tuple[str, ...], message: str
 ) -> None:
     done = edge_sdk("bench", "--model", model_path, *arguments)
     assert done.code == 3
-    assert words in done.err
+    assert message in done.err
 
 
 def test_a_gallery_takes_a_key_and_excludes_random_references(edge_sdk: Run, home: Any) -> None:

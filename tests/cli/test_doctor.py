@@ -1,4 +1,4 @@
-"""``edge-sdk doctor`` as a person at the device runs it."""
+"""Transcripts of ``edge-sdk doctor``."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_a_file_that_is_no_model_fails_without_ending_the_rest(
         ("-DTAKE_NOTHING", "warn", "it takes no part of this network"),
     ],
 )
-def test_each_delegate_is_held_against_the_vectors(
+def test_each_delegate_is_compared_with_the_golden_vectors(
     edge_sdk: Run, tmp_path: Path, golden_model_path: Path, option: str, status: str, words: str
 ) -> None:
     library = build_delegate(tmp_path, option)
@@ -92,10 +92,10 @@ def test_each_delegate_is_held_against_the_vectors(
     assert done.code == (1 if status == "fail" else 0)
 
 
-def test_a_delegate_without_a_model_cannot_be_held_against_anything(edge_sdk: Run) -> None:
+def test_a_delegate_without_a_model_cannot_be_checked(edge_sdk: Run) -> None:
     done = edge_sdk("doctor", "--delegate", "libedgetpu.so.1", "--json")
     assert done.code == 1
-    assert findings(done)["delegate"]["advice"] == "say --model FILE as well"
+    assert findings(done)["delegate"]["advice"] == "give --model FILE as well"
 
 
 def test_a_missing_edge_tpu_library_says_what_to_install(edge_sdk: Run, golden_model_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_a_gallery_of_another_model_fails(edge_sdk: Run, home: Any, golden_model
 def test_a_wrong_key_or_none_fails(edge_sdk: Run, home: Any, tmp_path: Path) -> None:
     gallery = home.files[1]
     done = edge_sdk("doctor", "--gallery", gallery, "--json")
-    assert (done.code, findings(done)["gallery"]["advice"]) == (1, "say --key FILE or --passphrase as well")
+    assert (done.code, findings(done)["gallery"]["advice"]) == (1, "give --key FILE or --passphrase as well")
     key = tmp_path / "wrong.key"
     key.write_bytes(bytes(32))
     key.chmod(0o600)

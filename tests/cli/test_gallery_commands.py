@@ -1,4 +1,4 @@
-"""``edge-sdk gallery`` as its owner uses it: whole stories, with what is printed."""
+"""``edge-sdk gallery`` from the point of view of the gallery's owner: sequences of commands and their output."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ Run = Callable[..., Any]
 
 @pytest.fixture
 def type_lines(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Makes lines the next commands' stdin."""
+    """A function that makes lines the stdin of the next commands."""
 
-    def put(*lines: str) -> None:
+    def type_(*lines: str) -> None:
         typed = io.TextIOWrapper(io.BytesIO("".join(f"{line}\n" for line in lines).encode()))
         monkeypatch.setattr("sys.stdin", typed)
 
-    return put
+    return type_
 
 
 def test_create_then_enrol_then_look(edge_sdk: Run, empty_home: Any, products: list[Any]) -> None:
@@ -32,7 +32,7 @@ def test_create_then_enrol_then_look(edge_sdk: Run, empty_home: Any, products: l
     made = edge_sdk("gallery", "create", *empty_home.all, *anchor)
     assert (made.code, made.out) == (
         0,
-        f"made {empty_home.folder / 'home.gallery'} with a key file (level 0)\n",
+        f"created {empty_home.folder / 'home.gallery'}, sealed with a key file (level 0)\n",
     )
     assert made.err.startswith("edge-sdk: made a key file ")
     assert edge_sdk("enrol", "alice", products[0].enrol, *empty_home.all, *anchor).code == 0
@@ -51,7 +51,7 @@ def test_create_then_enrol_then_look(edge_sdk: Run, empty_home: Any, products: l
 def test_an_entry_of_a_time_beyond_the_calendar_is_printed(
     edge_sdk: Run, home: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As an earlier version wrote it, on a device whose clock said so."""
+    """An earlier version wrote such an entry on a device with a wrong clock."""
     monkeypatch.setattr(
         "edge_sdk.gallery.store.vault.believable", lambda clock: lambda: 9_000_000_000_000_000_000
     )
@@ -149,9 +149,9 @@ def test_a_backup_goes_on_after_the_owners_word_only(edge_sdk: Run, home: Any, p
     asked = edge_sdk("gallery", "re-anchor", *files)
     assert asked.code == 3
     assert "generation 3 with 1 subject the newest" in asked.err
-    assert "who was revoked or erased since is back" in asked.err
+    assert "subjects that were revoked or erased later are accepted again" in asked.err
     done = edge_sdk("gallery", "re-anchor", *files, "--yes")
-    assert done.out == "generation 3 is generation 5 now, with 1 subject; every other copy is refused\n"
+    assert done.out == "generation 3 is now generation 5, with 1 subject; every other copy is refused\n"
     assert edge_sdk("gallery", "list", *files).out == "alice\t1\t\n"
 
 
@@ -168,7 +168,7 @@ def test_from_one_gallery_to_another(edge_sdk: Run, home: Any, tmp_path: Path) -
     recipient = json.loads(edge_sdk("gallery", "status", *two, "--json").out)["recipient"]
     package = tmp_path / "alice.export"
     done = edge_sdk("gallery", "export", "alice", *home.files, "--to", recipient, "--output", package)
-    assert done.out == f"{package}: 1 subject, for {recipient[:16]} alone\n"
+    assert done.out == f"{package}: 1 subject, sealed for {recipient[:16]}\n"
     assert package.stat().st_mode & 0o777 == 0o600
     assert edge_sdk("gallery", "import", package, *two).out == "imported alice\n"
     assert edge_sdk("gallery", "list", *two).out == "alice\t1\t\n"
@@ -195,28 +195,28 @@ def test_a_back_office_revokes_and_cannot_do_it_twice(edge_sdk: Run, home: Any, 
         "--json",
     )
     source = json.loads(signed.out)["source"]
-    assert "does not know the source" in edge_sdk("gallery", "obey", order, *home.files).err
+    assert "is not one that the gallery accepts" in edge_sdk("gallery", "obey", order, *home.files).err
     assert edge_sdk("gallery", "sources", *home.files, "--add", source).out == f"{source}\t0\n"
     assert edge_sdk("gallery", "obey", order, *home.files).out.startswith("revoke alice (sequence ")
     assert edge_sdk("gallery", "list", *home.files).out == "alice\t1\t\trevoked\n"
     again = edge_sdk("gallery", "obey", order, *home.files)
     assert again.code == 3
-    assert "obeyed or overtaken" in again.err
+    assert "is not newer than" in again.err
     assert edge_sdk("gallery", "sources", *home.files, "--remove", source).out == ""
 
 
 @pytest.mark.parametrize(
-    ("key", "said"),
+    ("key", "message"),
     [
-        ("tpm-nv:xyz", "expected an NV index"),
+        ("tpm-nv:xyz", "expected a hexadecimal NV index"),
         ("tpm-nv:0x1", "expected an NV index in"),
         ("missing.key", "cannot read the key file"),
     ],
 )
-def test_a_key_that_cannot_be_is_one_error(edge_sdk: Run, home: Any, key: str, said: str) -> None:
+def test_a_key_that_cannot_be_is_one_error(edge_sdk: Run, home: Any, key: str, message: str) -> None:
     done = edge_sdk("gallery", "list", *home.files[:2], "--key", key)
     assert done.code == 3
-    assert said in done.err
+    assert message in done.err
 
 
 @pytest.mark.parametrize("key", ["host", "tpm2", "pi-otp", "tpm-nv"])
@@ -253,7 +253,7 @@ def test_a_bound_and_a_label_are_changed(edge_sdk: Run, home: Any, products: lis
 def test_a_visitor_is_enrolled_for_a_time_and_the_list_says_so(
     edge_sdk: Run, empty_home: Any, products: list[Any]
 ) -> None:
-    """In one commit: a visitor enrolled first and bounded later is let in for ever if the second command fails."""
+    """Enrolment and bound are one commit: otherwise a visitor has no bound if the second command fails."""
     until = ("--valid-until", "2001-01-01T01:00+01:00")
     assert edge_sdk("enrol", "ann", products[0].enrol, *empty_home.all, *until).code == 0
     assert edge_sdk("gallery", "list", *empty_home.files).out == "ann\t1\t\tuntil 2001-01-01T00:00:00Z\n"
@@ -281,10 +281,8 @@ def test_changes_without_the_anchor_shut_the_gallery_and_the_hint_leads_out(
     assert edge_sdk("gallery", "verify", *made, *anchor).code == 0
 
 
-def test_a_file_that_is_no_export_is_refused_in_the_office_not_at_the_door(
-    edge_sdk: Run, home: Any, tmp_path: Path
-) -> None:
+def test_signing_refuses_a_file_that_is_not_an_export(edge_sdk: Run, home: Any, tmp_path: Path) -> None:
     to = ("--source", str(tmp_path / "office.key"), "--to", "ab" * 16, "--output", str(tmp_path / "command"))
     refused = edge_sdk("gallery", "sign", "enrol", home.model, *to)
-    assert (refused.code, f"{home.model} is not an export of a gallery" in refused.err) == (3, True)
+    assert (refused.code, "expected an export of a gallery" in refused.err) == (3, True)
     assert list(tmp_path.glob("office.key")) == list(tmp_path.glob("command")) == []

@@ -1,4 +1,4 @@
-"""The installed ``edge-sdk`` as a shell sees it: pipes, terminals, full disks and odd names."""
+"""The installed ``edge-sdk`` in a shell: pipes, terminals, full disks and unusual names."""
 
 import contextlib
 import json
@@ -30,7 +30,7 @@ def test_enrol_and_verify_from_a_shell(
         edge_sdk_process("enrol", "alice", image, *empty_home.all).out == "enrolled alice with 1 template\n"
     )
     done = edge_sdk_process("verify", "alice", image, *empty_home.all, "--threshold", "0.9")
-    # The interpreter's own announcements stay away from the user.
+    # Messages of the interpreter are hidden.
     assert (done.code, done.out, done.err) == (0, f"{image}: accepted as alice\n", "")
     assert (
         edge_sdk_process("verify", "alice", products[-1].enrol, *empty_home.all, "--threshold", "0.9").code
@@ -43,7 +43,7 @@ def test_enrol_and_verify_from_a_shell(
 def test_a_full_disk_leaves_the_old_gallery(edge_sdk_process: Run, home: Any, image: Path) -> None:
     before = (home.folder / "home.gallery").read_bytes()
     for command in (["enrol", "bob", str(image), *home.all], ["gallery", "remove", "alice", *home.files]):
-        # No file may grow beyond 0 bytes; pipes are not files.
+        # The limit is for files, not for pipes.
         done = subprocess.run(
             ["/bin/sh", "-c", 'ulimit -f 0; exec "$@"', "sh", PROGRAM, *command],
             capture_output=True,
@@ -154,9 +154,9 @@ def with_passphrase(home: Any, *command: Any) -> list[str]:
     return [str(part) for part in (*command, *flags)]
 
 
-def piped(edge_sdk_process: Run, home: Any, words: bytes, *command: Any) -> Any:
+def piped(edge_sdk_process: Run, home: Any, line: bytes, *command: Any) -> Any:
     read, write = os.pipe()
-    os.write(write, words)
+    os.write(write, line)
     os.close(write)
     with open(read, "rb") as stdin:  # noqa: PTH123
         return edge_sdk_process(*with_passphrase(home, *command), stdin=stdin)
@@ -173,32 +173,32 @@ def test_a_passphrase_may_come_from_a_pipe(edge_sdk_process: Run, empty_home: An
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
+    ("line", "message"),
     [
         (b"", "expected a passphrase"),
-        (b"\n", "has 0 characters"),
-        (b"short\n", "has 5"),
+        (b"\n", "8 characters or more, found 0"),
+        (b"short\n", "found 5"),
         (b"\xff" * 9, "in UTF-8"),
     ],
 )
 def test_a_passphrase_that_is_none_leaves_nothing_behind(
-    edge_sdk_process: Run, empty_home: Any, image: Path, words: bytes, says: str
+    edge_sdk_process: Run, empty_home: Any, image: Path, line: bytes, message: str
 ) -> None:
-    done = piped(edge_sdk_process, empty_home, words, "enrol", "alice", image, "--model", empty_home.model)
-    assert (done.code, says in done.err) == (3, True)
+    done = piped(edge_sdk_process, empty_home, line, "enrol", "alice", image, "--model", empty_home.model)
+    assert (done.code, message in done.err) == (3, True)
     assert empty_home.names() == set()
 
 
 @contextlib.contextmanager
 def terminal(*command: str) -> Iterator[tuple[Any, int]]:
-    """The command with a terminal as its stdin and its words in a pipe."""
+    """Run the command with a terminal as its stdin and pipes as its stdout and stderr."""
     controller, terminal_end = pty.openpty()
     process = subprocess.Popen(
         [PROGRAM, *command],
         stdin=terminal_end,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        start_new_session=True,  # so that there is no other terminal to ask
+        start_new_session=True,  # otherwise getpass would use the terminal of the tests
         bufsize=0,
     )
     try:
@@ -210,13 +210,14 @@ def terminal(*command: str) -> Iterator[tuple[Any, int]]:
         os.close(controller)
 
 
-def answer(process: Any, controller: int, prompt: bytes, words: bytes) -> None:
-    heard = b""
-    while not heard.endswith(prompt):
+def answer(process: Any, controller: int, prompt: bytes, line: bytes) -> None:
+    """Wait for a prompt on stderr and type a line."""
+    output = b""
+    while not output.endswith(prompt):
         more = process.stderr.read(1)
-        assert more, heard
-        heard += more
-    os.write(controller, words)
+        assert more, output
+        output += more
+    os.write(controller, line)
 
 
 def test_a_new_passphrase_is_asked_for_twice_on_a_terminal(empty_home: Any, image: Path) -> None:

@@ -1,4 +1,4 @@
-"""``edge-sdk zoo`` as a person meets it."""
+"""Transcripts of ``edge-sdk zoo``."""
 
 import json
 from collections.abc import Callable
@@ -19,7 +19,7 @@ def test_the_list_shows_tasks_licences_and_what_is_not_proven(edge_sdk: Run) -> 
         line = next(line for line in done.out.splitlines() if line.startswith(f"{entry.name} "))
         assert entry.task in line
         assert entry.licence in line
-    assert "not yet exercised here: sface, yunet" in done.out
+    assert "not yet tested with this SDK: sface, yunet" in done.out
 
 
 def test_the_list_as_json_has_everything_a_program_needs(edge_sdk: Run) -> None:

@@ -84,7 +84,7 @@ def source_of(private_key: bytes) -> bytes:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     if len(private_key) != KEY_BYTES:
-        raise InputError(f"the source's private key has {len(private_key)} bytes, expected {KEY_BYTES}")
+        raise InputError(f"expected a private key of {KEY_BYTES} bytes, found {len(private_key)}")
     public: bytes = Ed25519PrivateKey.from_private_bytes(private_key).public_key().public_bytes_raw()
     return public
 
@@ -96,8 +96,8 @@ def sign(command: Command, private_key: bytes) -> bytes:
         The bytes of the command file.
 
     Raises:
-        InputError: the private key is not that of the command's source, the package is not an export, or the command
-            is larger than 16 MiB.
+        InputError: the private key is not that of the command's source, or the command is larger than 16 MiB.
+        GalleryFormatError: the package is not an export.
     """
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 

@@ -168,7 +168,9 @@ def parse_header(data: bytes | memoryview) -> Header:
     if len(head) < 8 or bytes(head[:8]) != MAGIC:
         raise GalleryFormatError(f"not a gallery: expected {MAGIC.hex()} at the start, found other bytes")
     if len(head) < FIXED_BYTES:
-        raise GalleryFormatError(f"expected a header of {FIXED_BYTES} bytes or more, found {len(head)}")
+        raise GalleryFormatError(
+            f"truncated gallery: expected a header of {FIXED_BYTES} bytes or more, found {len(head)}"
+        )
     (
         _,
         version,
@@ -193,7 +195,9 @@ def parse_header(data: bytes | memoryview) -> Header:
             f"expected a header length in {MIN_HEADER_BYTES}..{MAX_HEADER_BYTES}, found {header_len}"
         )
     if header_len > len(head):
-        raise GalleryFormatError(f"expected a header of {header_len} bytes, found a file of {len(head)}")
+        raise GalleryFormatError(
+            f"truncated gallery: expected a header of {header_len} bytes, found a file of {len(head)}"
+        )
     for name, value, known in (
         ("suite", suite, Suite),
         ("dtype", dtype, TemplateType),

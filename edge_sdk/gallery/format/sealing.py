@@ -228,7 +228,7 @@ def _decrypt(suite: Suite, key: bytes, context: bytes, sealed: memoryview) -> me
 
     if len(sealed) < OVERHEAD_BYTES + TAG_BYTES:
         raise GalleryFormatError(
-            f"expected {OVERHEAD_BYTES + TAG_BYTES} bytes of sealed data or more, found {len(sealed)}"
+            f"truncated gallery: expected {OVERHEAD_BYTES + TAG_BYTES} bytes of sealed data or more, found {len(sealed)}"
         )
     salt, commitment = bytes(sealed[:SALT_BYTES]), bytes(sealed[SALT_BYTES:OVERHEAD_BYTES])
     stream_key, expected = _stream_keys(suite, key, salt, context)

@@ -1,4 +1,4 @@
-"""Exports that only their recipient opens, and commands that are obeyed once: what passes and what is refused."""
+"""Exports that only their recipient opens, and signed commands that are executed once."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_what_is_exported_is_recognized_elsewhere_and_keeps_its_restrictions(
     assert [e.event.event for e in office.audit().entries] == ["create", "enrol", "enrol"]
 
 
-def test_everybody_is_exported_where_nobody_is_named(home: Gallery, office: Gallery) -> None:
+def test_all_subjects_are_exported_by_default(home: Gallery, office: Gallery) -> None:
     assert office.import_from(home.export(recipient=recipient(office))) == ("ann", "bob", "Zoë")
     entry = home.audit().entries[-1]
     assert entry.event.detail == f"subjects=3,recipient={recipient(office).hex()}"
@@ -108,7 +108,7 @@ def test_only_the_recipient_opens_it(home: Gallery, office: Gallery, tmp_path: P
     for other in (home, make(tmp_path / "other")):
         with pytest.raises(SealError, match="another gallery"):
             other.import_from(package)
-    # Writing oneself into the header does not help.
+    # Replacing the recipient in the header does not help.
     own = bytearray(package)
     own[48:80] = recipient(home)
     with pytest.raises(SealError):
@@ -144,8 +144,8 @@ def test_random_bytes_are_no_export(data: bytes) -> None:
 
 
 def test_templates_of_another_model_are_refused(home: Gallery, tmp_path: Path) -> None:
-    for place, other in (("a", {"model_id": bytes(32)}), ("b", {"dimension": D * 2})):
-        gallery = make(tmp_path / place, **other)
+    for name, other in (("a", {"model_id": bytes(32)}), ("b", {"dimension": D * 2})):
+        gallery = make(tmp_path / name, **other)
         with pytest.raises(ModelMismatchError, match="templates of model"):
             gallery.import_from(home.export("ann", recipient=recipient(gallery)))
 
@@ -157,7 +157,7 @@ def test_a_name_that_is_taken_imports_nobody(home: Gallery, office: Gallery) -> 
     assert [s.name for s in office.subjects()] == ["bob"]
 
 
-def test_a_recipient_that_is_none_and_a_stranger_are_refused(home: Gallery, office: Gallery) -> None:
+def test_a_malformed_recipient_and_an_unknown_subject_are_refused(home: Gallery, office: Gallery) -> None:
     for wrong in (b"", bytes(31), bytes(33), bytes(32)):
         with pytest.raises(InputError, match="recipient"):
             home.export("ann", recipient=wrong)
@@ -165,7 +165,7 @@ def test_a_recipient_that_is_none_and_a_stranger_are_refused(home: Gallery, offi
         home.export("nobody", recipient=recipient(office))
 
 
-def test_what_the_way_costs(home: Gallery, office: Gallery, tmp_path: Path) -> None:
+def test_an_export_costs_little_accuracy(home: Gallery, office: Gallery, tmp_path: Path) -> None:
     back = make(tmp_path / "back")
     office.import_from(home.export("Zoë", recipient=recipient(office)))
     back.import_from(office.export("Zoë", recipient=recipient(back)))
@@ -182,7 +182,7 @@ def test_a_version_of_cryptography_without_hpke_says_the_fix(
     import sys
 
     monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives.hpke", None)
-    with pytest.raises(GalleryError, match="no HPKE") as caught:
+    with pytest.raises(GalleryError, match="exports need HPKE") as caught:
         home.export("ann", recipient=recipient(office))
     assert "cryptography>=47" in str(caught.value.hint)
 
@@ -190,17 +190,17 @@ def test_a_version_of_cryptography_without_hpke_says_the_fix(
 PRIVATE, SOURCE = new_source()
 
 
-def command(gallery: Gallery, sequence: int, action: str = "revoke", **asked: Any) -> bytes:
-    asked = {"subject": "ann", **asked} if action != "enrol" else asked
-    made = Command(SOURCE, bytes.fromhex(gallery.status().gallery_id), sequence, action, **asked)
-    return sign(made, PRIVATE)
+def command(gallery: Gallery, sequence: int, action: str = "revoke", **fields: Any) -> bytes:
+    fields = {"subject": "ann", **fields} if action != "enrol" else fields
+    unsigned = Command(SOURCE, bytes.fromhex(gallery.status().gallery_id), sequence, action, **fields)
+    return sign(unsigned, PRIVATE)
 
 
 def revoked(gallery: Gallery) -> list[str]:
     return [s.name for s in gallery.subjects() if s.revoked]
 
 
-def test_a_known_source_is_obeyed_once_and_in_order(home: Gallery, tmp_path: Path) -> None:
+def test_commands_of_an_accepted_source_are_executed_once_and_in_order(home: Gallery, tmp_path: Path) -> None:
     home.add_source(SOURCE)
     first, second = command(home, 5), command(home, 9, "reinstate")
     done = home.obey(first)
@@ -210,14 +210,14 @@ def test_a_known_source_is_obeyed_once_and_in_order(home: Gallery, tmp_path: Pat
     home.obey(second)
     assert revoked(home) == ["bob"]
     for replayed in (first, second, command(home, 8), command(home, 1)):
-        with pytest.raises(CommandRefusedError, match="obeyed or overtaken"):
+        with pytest.raises(CommandRefusedError, match="is not newer than 9"):
             home.obey(replayed)
     assert revoked(home) == ["bob"]
     again = Gallery.open(tmp_path / "home", key=KEY)
     with pytest.raises(CommandRefusedError):
         again.obey(second)
-    said = [(e.event.event, e.event.detail) for e in home.audit().entries]
-    assert ("command", f"source={SOURCE.hex()},sequence=9") in said
+    events = [(e.event.event, e.event.detail) for e in home.audit().entries]
+    assert ("command", f"source={SOURCE.hex()},sequence=9") in events
 
 
 def test_all_that_a_source_may_ask_for(home: Gallery, office: Gallery) -> None:
@@ -244,23 +244,23 @@ def test_a_command_that_cannot_be_carried_out_is_not_used_up(home: Gallery) -> N
     assert "dan" in revoked(home)
 
 
-def test_a_source_that_is_not_known_or_no_more_is_refused(home: Gallery) -> None:
-    with pytest.raises(CommandRefusedError, match="does not know the source"):
+def test_an_unknown_or_removed_source_is_refused(home: Gallery) -> None:
+    with pytest.raises(CommandRefusedError, match="is not one that the gallery accepts"):
         home.obey(command(home, 1))
     home.add_source(SOURCE)
-    with pytest.raises(InputError, match="known already"):
+    with pytest.raises(InputError, match="added already"):
         home.add_source(SOURCE)
     home.remove_source(SOURCE)
-    with pytest.raises(InputError, match="not known"):
+    with pytest.raises(InputError, match="is not one that the gallery accepts"):
         home.remove_source(SOURCE)
-    with pytest.raises(CommandRefusedError, match="does not know the source"):
+    with pytest.raises(CommandRefusedError, match="is not one that the gallery accepts"):
         home.obey(command(home, 1))
     for wrong in (b"", bytes(31), bytes(33)):
         with pytest.raises(InputError):
             home.add_source(wrong)
 
 
-def test_a_source_that_was_taken_out_is_remembered_and_goes_on_where_it_was(home: Gallery) -> None:
+def test_a_removed_source_keeps_its_last_sequence_number(home: Gallery) -> None:
     home.add_source(SOURCE)
     home.obey(command(home, 5))
     home.remove_source(SOURCE)
@@ -268,13 +268,21 @@ def test_a_source_that_was_taken_out_is_remembered_and_goes_on_where_it_was(home
     home.add_source(SOURCE)
     assert home.sources() == {SOURCE.hex(): 5}
     home.obey(command(home, 6, "reinstate"))
-    said = [e.event.event for e in home.audit().entries][-7:]
-    assert said == ["add-source", "revoke", "command", "remove-source", "add-source", "reinstate", "command"]
+    events = [e.event.event for e in home.audit().entries][-7:]
+    assert events == [
+        "add-source",
+        "revoke",
+        "command",
+        "remove-source",
+        "add-source",
+        "reinstate",
+        "command",
+    ]
     for number in range(commands.MAX_SOURCES - 1):
         home.add_source(new_source()[1])
         if number % 2:
             home.remove_source(bytes.fromhex([*home.sources()][-1]))
-    with pytest.raises(InputError, match="are or were known"):
+    with pytest.raises(InputError, match="removed ones included, found one more"):
         home.add_source(new_source()[1])
     known = bytes.fromhex(next(iter(home.sources())))
     home.remove_source(known)
@@ -308,7 +316,7 @@ def signed(text: bytes) -> bytes:
     return f"edge-sdk command 1 {SOURCE.hex()} {signature.hex()}\n".encode() + text
 
 
-def test_what_is_signed_and_malformed_is_refused_all_the_same(home: Gallery) -> None:
+def test_a_malformed_command_is_refused_even_if_its_signature_is_valid(home: Gallery) -> None:
     home.add_source(SOURCE)
     good = {"gallery": home.status().gallery_id, "sequence": 1, "action": "revoke", "subject": "ann"}
     wrong: list[Any] = [
@@ -331,9 +339,9 @@ def test_what_is_signed_and_malformed_is_refused_all_the_same(home: Gallery) -> 
         {**good, "subject": 5},
         {key: value for key, value in good.items() if key != "sequence"},
     ]
-    for asked in wrong:
+    for fields in wrong:
         with pytest.raises(CommandRefusedError):
-            home.obey(signed(json.dumps(asked).encode()))
+            home.obey(signed(json.dumps(fields).encode()))
     for text in (b"", b"{", b"\xff", b"[" * 100_000):
         with pytest.raises(CommandRefusedError):
             home.obey(signed(text))
@@ -354,11 +362,22 @@ def test_a_package_for_another_gallery_inside_a_command_is_refused(home: Gallery
 
 def test_a_key_signs_only_as_itself() -> None:
     other, _ = new_source()
-    made = Command(SOURCE, bytes(16), 1, "revoke", subject="ann")
+    unsigned = Command(SOURCE, bytes(16), 1, "revoke", subject="ann")
     with pytest.raises(InputError, match="not that of"):
-        sign(made, other)
-    with pytest.raises(InputError, match="expected 32"):
-        sign(made, b"short")
+        sign(unsigned, other)
+    with pytest.raises(InputError, match="expected a private key of 32 bytes, found 5"):
+        sign(unsigned, b"short")
+
+
+def test_signing_refuses_a_package_that_no_gallery_would_open(home: Gallery, office: Gallery) -> None:
+    """The back office gets the error, not the device."""
+    gallery_id = bytes.fromhex(home.status().gallery_id)
+    for package in (b"x", office.export(recipient=recipient(home))[1:]):
+        with pytest.raises(GalleryFormatError, match="expected an export"):
+            sign(Command(SOURCE, gallery_id, 1, "enrol", package=package), PRIVATE)
+    largest = office.export(recipient=recipient(home)) + bytes(commands.MAX_COMMAND_BYTES)
+    with pytest.raises(InputError, match="expected a command of at most"):
+        sign(Command(SOURCE, gallery_id, 1, "enrol", package=largest), PRIVATE)
 
 
 def test_an_export_has_the_sizes_that_the_format_says(home: Gallery, office: Gallery) -> None:

@@ -1,4 +1,4 @@
-"""Headers and contents that are refused, before memory is spent on them."""
+"""Parsing of headers and contents: round trips, and refusals before memory is allocated."""
 
 import re
 import struct
@@ -85,44 +85,44 @@ def test_a_header_comes_back() -> None:
 
 
 @pytest.mark.parametrize(
-    ("at", "value", "said"),
+    ("at", "value", "message"),
     [
-        (0, b"\x88", "the first 8 bytes are not 894647410d0a1a0a"),
+        (0, b"\x88", "not a gallery: expected 894647410d0a1a0a at the start"),
         (8, b"\2\0", "expected gallery format version 1, found 2"),
         (8, b"\0\0", "expected gallery format version 1, found 0"),
         (10, b"\0\0", "unknown suite 0"),
         (10, b"\3\0", "unknown suite 3"),
-        (12, struct.pack("<I", 4097), "header length 4097 is not in 196..4096"),
-        (12, struct.pack("<I", 0), "header length 0 is not in 196..4096"),
-        (12, struct.pack("<I", 0xFFFFFFFF), "header length 4294967295 is not in 196..4096"),
-        (12, struct.pack("<I", 88 + 108 + 3), "key slot 1 runs past the header"),
+        (12, struct.pack("<I", 4097), "expected a header length in 196..4096, found 4097"),
+        (12, struct.pack("<I", 0), "expected a header length in 196..4096, found 0"),
+        (12, struct.pack("<I", 0xFFFFFFFF), "expected a header length in 196..4096, found 4294967295"),
+        (12, struct.pack("<I", 88 + 108 + 3), "key slot 1 extends beyond the header"),
         (12, struct.pack("<I", 88 + 108 + 4), "key slot 1 of type 3 with 114 bytes"),
         (12, struct.pack("<I", 88 + 108 + 117), "key slot 1 of type 3 with 114 bytes"),
         (12, struct.pack("<I", 88 + 108 + 119), "1 unknown bytes after the last key slot"),
-        (32, bytes(8), "generation is 0, it counts from 1"),
-        (80, bytes(2), "dimension is 0"),
+        (32, bytes(8), "expected a generation of 1 or more, found 0"),
+        (80, bytes(2), "expected a dimension of 1 or more, found 0"),
         (82, b"\0", "unknown dtype 0"),
         (82, b"\3", "unknown dtype 3"),
         (83, b"\2", "unknown transform 2"),
-        (84, b"\0\0", "0 key slots, expected 1..8"),
+        (84, b"\0\0", "expected 1..8 key slots, found 0"),
         (84, b"\1\0", "118 unknown bytes after the last key slot"),
-        (84, b"\3\0", "key slot 2 runs past the header"),
-        (84, b"\x09\0", "9 key slots, expected 1..8"),
-        (86, b"\1\0", "reserved header field is 1, expected 0"),
+        (84, b"\3\0", "key slot 2 extends beyond the header"),
+        (84, b"\x09\0", "expected 1..8 key slots, found 9"),
+        (86, b"\1\0", "expected 0 in the reserved header field, found 1"),
         (88, b"\0\0", "key slot 0 of type 0 with 104 bytes"),
         (90, struct.pack("<H", 103), "key slot 0 of type 1 with 103 bytes"),
         (90, struct.pack("<H", 0xFFFF), "key slot 0 of type 1 with 65535 bytes"),
     ],
 )
-def test_a_field_out_of_range_is_refused_with_what_was_found(at: int, value: bytes, said: str) -> None:
+def test_a_field_out_of_range_is_refused_with_what_was_found(at: int, value: bytes, message: str) -> None:
     packed = bytearray(pack_header(HEADER) + bytes(4096))
     packed[at : at + len(value)] = value
-    with pytest.raises(GalleryFormatError, match=re.escape(said)) as caught:
+    with pytest.raises(GalleryFormatError, match=re.escape(message)) as caught:
         parse_header(bytes(packed))
-    later = said.startswith(
+    newer = message.startswith(
         ("expected gallery format version", "unknown suite", "unknown dtype", "unknown tr")
     )
-    assert caught.value.hint == ("use a newer edge-sdk" if later else None)
+    assert caught.value.hint == ("use a newer edge-sdk" if newer else None)
 
 
 def test_the_largest_header_comes_back_and_no_larger_one_is_made() -> None:
@@ -133,9 +133,9 @@ def test_the_largest_header_comes_back_and_no_larger_one_is_made() -> None:
     assert parse_header(pack_header(largest)) == largest
     most = replace(HEADER, slots=tuple(Slot(kind, b"", wrapped) for kind in range(1, 9)))
     assert parse_header(pack_header(most)) == most
-    with pytest.raises(GalleryFormatError, match="header length 4097"):
+    with pytest.raises(GalleryFormatError, match="expected a header length in .*, found 4097"):
         pack_header(replace(HEADER, slots=(Slot(1, bytes(room + 1), wrapped),)))
-    with pytest.raises(GalleryFormatError, match="9 key slots"):
+    with pytest.raises(GalleryFormatError, match="found 9"):
         pack_header(replace(HEADER, slots=(*most.slots, Slot(9, b"", wrapped))))
 
 
@@ -153,10 +153,10 @@ def test_a_field_that_would_not_come_back_is_not_written(wrong: dict[str, Any]) 
 
 
 def test_every_slot_gets_its_own_data_key() -> None:
-    """One too few would leave a slot out, and whoever holds its key."""
-    one, two = bytes(WRAPPED_BYTES - 1) + b"1", bytes(WRAPPED_BYTES - 1) + b"2"
-    assert [slot.wrapped for slot in HEADER.with_wrapped([one, two]).slots] == [one, two]
-    for wrong in ([one], [one, two, two]):
+    """With too few wrapped keys, the key of one slot would no longer open the gallery."""
+    first, second = bytes(WRAPPED_BYTES - 1) + b"1", bytes(WRAPPED_BYTES - 1) + b"2"
+    assert [slot.wrapped for slot in HEADER.with_wrapped([first, second]).slots] == [first, second]
+    for wrong in ([first], [first, second, second]):
         with pytest.raises(ValueError, match="zip"):
             HEADER.with_wrapped(wrong)
 
@@ -171,14 +171,14 @@ def test_a_number_after_the_last_one_is_one_error(field: str) -> None:
 def test_every_truncated_header_is_refused_with_its_length() -> None:
     packed = pack_header(HEADER)
     for length in range(len(packed)):
-        said = (
+        message = (
             "not a gallery"
             if length < 8
-            else f"{length} bytes, a header has 88 and more"
+            else f"expected a header of 88 bytes or more, found {length}"
             if length < 88
-            else f"header of {len(packed)} bytes in a file of {length}"
+            else f"expected a header of {len(packed)} bytes, found a file of {length}"
         )
-        with pytest.raises(GalleryFormatError, match=said):
+        with pytest.raises(GalleryFormatError, match=message):
             parse_header(packed[:length])
 
 
@@ -208,17 +208,17 @@ def test_mutated_headers_are_refused_or_come_back_the_same(changes: list[tuple[i
 
 def test_a_content_comes_back_without_copying_the_matrix() -> None:
     plaintext = pack_content(content())
-    found = parse_content(plaintext, TemplateType.INT8, 4)
-    assert (found.names, found.labels) == (("s0é", "s1é"), ("", "label"))
-    assert (found.policy, found.sequences, found.audit) == (
+    parsed = parse_content(plaintext, TemplateType.INT8, 4)
+    assert (parsed.names, parsed.labels) == (("s0é", "s1é"), ("", "label"))
+    assert (parsed.policy, parsed.sequences, parsed.audit) == (
         content().policy,
         content().sequences,
         content().audit,
     )
-    assert np.array_equal(found.matrix, content().matrix)
-    assert np.shares_memory(found.matrix, np.frombuffer(plaintext, np.uint8))
-    assert found.matrix.ctypes.data % 64 == 0
-    assert bytes(pack_content(found)) == bytes(plaintext)
+    assert np.array_equal(parsed.matrix, content().matrix)
+    assert np.shares_memory(parsed.matrix, np.frombuffer(plaintext, np.uint8))
+    assert parsed.matrix.ctypes.data % 64 == 0
+    assert bytes(pack_content(parsed)) == bytes(plaintext)
 
 
 def test_secrets_stay_out_of_reprs() -> None:
@@ -244,7 +244,7 @@ POLICY_AT = LABELS_AT + 4 + 9
         (12, struct.pack("<I", 1 << 20)),
         (16, struct.pack("<I", 257)),
         (20, b"\1"),
-        (SUBJECT_AT, b"\x10" + bytes(range(17, 32))),  # the other subject's id
+        (SUBJECT_AT, b"\x10" + bytes(range(17, 32))),  # the id of the other subject
         (SUBJECT_AT + 32, struct.pack("<QQ", 10, 5)),
         (SUBJECT_AT + 56, b"\2"),
         (SUBJECT_AT + 56, b"\0\0\0\x80"),
@@ -260,12 +260,12 @@ POLICY_AT = LABELS_AT + 4 + 9
         (LABELS_AT, b"\xff"),
         (LABELS_AT + 1, b"1"),  # s1é twice
         (POLICY_AT, b"\0\0"),
-        (POLICY_AT, b"\x10\0"),  # a critical kind that is not known
+        (POLICY_AT, b"\x10\0"),  # a critical record of unknown kind
         (POLICY_AT + 2, b"\2"),
         (POLICY_AT + 4, b"\xff"),
-        (POLICY_AT + 8 + 32, b"\1\0"),  # kinds must rise
-        (POLICY_AT + 8 + 32 + 2, b"\1"),  # an unknown kind that claims to matter
-        (POLICY_AT + 52 + 40, bytes(32)),  # sources must rise
+        (POLICY_AT + 8 + 32, b"\1\0"),  # kinds not ascending
+        (POLICY_AT + 8 + 32 + 2, b"\1"),  # an unknown kind marked as critical
+        (POLICY_AT + 52 + 40, bytes(32)),  # sources not ascending
         (POLICY_AT + 52 + 80 + 80, b"\1"),  # padding
     ],
 )
@@ -305,7 +305,7 @@ def test_mutated_contents_are_refused_or_come_back_the_same(changes: list[tuple[
         data[at % len(data)] = value
     data = data[: len(data) - cut] if cut < 10 else data
     try:
-        found = parse(bytes(data))
+        parsed = parse(bytes(data))
     except GalleryFormatError:
         return
-    assert bytes(pack_content(found)) == bytes(data)
+    assert bytes(pack_content(parsed)) == bytes(data)

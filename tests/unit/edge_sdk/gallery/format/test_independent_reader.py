@@ -1,4 +1,4 @@
-"""A second reader, written from docs/reference/gallery-format.md alone, agrees with the first on every vector."""
+"""A reader written from docs/reference/gallery-format.md only agrees with the SDK on every vector."""
 
 import hashlib
 import hmac
@@ -20,9 +20,9 @@ class Refused(Exception):  # noqa: N818
     pass
 
 
-def refuse_unless(good: object, how: str = "format") -> None:
-    if not good:
-        raise Refused(how)
+def refuse_unless(valid: object, error: str = "format") -> None:
+    if not valid:
+        raise Refused(error)
 
 
 def expand(prk: bytes, info: bytes, length: int) -> bytes:
@@ -207,8 +207,8 @@ def identify(h: dict, content: dict, probe: list[float], threshold: float | None
         best[owner] = max(score, best.get(owner, -2))
     fpir, margin, points = content["policy"]
     if threshold is None:
-        wanted = -math.expm1(math.log1p(-fpir) / len(content["rows"]))
-        threshold = -max(point for point in points if point[0] <= wanted)[1]
+        fmr = -math.expm1(math.log1p(-fpir) / len(content["rows"]))
+        threshold = -max(point for point in points if point[0] <= fmr)[1]
     (top, winner), *others = sorted(((score, owner) for owner, score in best.items()), reverse=True)
     needed = max(threshold, content["own"].get(content["subjects"][winner][0], -1))
     ahead = top - max((score for score, _ in others), default=-math.inf)
@@ -235,13 +235,13 @@ def read(head: dict[str, str], file: bytes) -> tuple[dict, dict, bytes, bytes]:
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.vector")), ids=lambda path: path.stem)
-def test_the_page_is_enough_to_read_a_gallery(path: Path) -> None:
+def test_the_format_description_suffices_to_read_a_gallery(path: Path) -> None:
     text, _, file = path.read_bytes().partition(b"\n\n")
     head = dict(line.split(": ", 1) for line in text.decode().splitlines())
     try:
         h, content, slot_key, plaintext = read(head, file)
-    except Refused as how:
-        assert str(how) == head["expect"]
+    except Refused as error:
+        assert str(error) == head["expect"]
         return
     assert head["expect"] == "ok"
     assert (",".join(content["names"]), slot_key.hex()) == (head["subjects"], head["slot-key"])

@@ -1,4 +1,4 @@
-"""Whatever is done to the bytes of a gallery, it is refused as a whole."""
+"""Sealing: altered, truncated and recombined galleries are refused as a whole."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +23,7 @@ CHUNK = 16_384 + 16
 def generations(
     count: int, *, dimension: int = 4, templates: int = 1, suite: str = "aes-256-gcm"
 ) -> list[bytes]:
-    """The bytes of one gallery, generation by generation."""
+    """Return the bytes of one gallery after each of `count` enrolments."""
     files = SimulatedFileSystem()
     gallery = Gallery.create(
         PATH,
@@ -73,12 +73,12 @@ def test_every_truncation_and_extension_is_refused() -> None:
         assert refused(data + more)
 
 
-def test_chunks_cannot_be_cut_moved_doubled_or_lent() -> None:
-    one, two = generations(2, dimension=512, templates=100)
-    start = header_bytes_of(parse_header(two).slots) + sealing.OVERHEAD_BYTES
-    chunks = [two[at : at + CHUNK] for at in range(start, len(two), CHUNK)]
+def test_chunks_cannot_be_removed_moved_repeated_or_replaced() -> None:
+    first, second = generations(2, dimension=512, templates=100)
+    start = header_bytes_of(parse_header(second).slots) + sealing.OVERHEAD_BYTES
+    chunks = [second[at : at + CHUNK] for at in range(start, len(second), CHUNK)]
     assert len(chunks) > 5
-    front = two[:start]
+    front = second[:start]
     assert not refused(front + b"".join(chunks))
     for wrong in (
         chunks[:-1],
@@ -88,18 +88,18 @@ def test_chunks_cannot_be_cut_moved_doubled_or_lent() -> None:
         [*chunks[:2], *chunks[1:]],
         [*chunks, chunks[-1]],
         [*chunks[:-2], chunks[-1]],
-        [one[start : start + CHUNK], *chunks[1:]],
+        [first[start : start + CHUNK], *chunks[1:]],
     ):
         assert refused(front + b"".join(wrong))
 
 
 def test_splices_of_two_generations_are_refused() -> None:
-    one, two = generations(2)
-    length = min(len(one), len(two))
-    differs = [at for at in range(1, length) if one[:at] != two[:at]]
+    first, second = generations(2)
+    length = min(len(first), len(second))
+    differs = [at for at in range(1, length) if first[:at] != second[:at]]
     for at in differs:
-        assert refused(one[:at] + two[at:])
-        assert refused(two[:at] + one[at:])
+        assert refused(first[:at] + second[at:])
+        assert refused(second[:at] + first[at:])
 
 
 def test_the_last_chunk_is_shorter_even_when_the_content_fills_its_chunks() -> None:
@@ -116,16 +116,15 @@ def test_the_last_chunk_is_shorter_even_when_the_content_fills_its_chunks() -> N
             sealing._decrypt(Suite.CHACHA20_POLY1305, key, b"context", memoryview(sealed))
 
 
-def test_a_plaintext_lies_on_a_cache_line_wherever_memory_is_free() -> None:
-    """Matching reads the templates where they lie. One buffer may be aligned by luck, not so many."""
+def test_buffers_are_aligned_to_cache_lines() -> None:
+    """Matching reads the templates in place. Many buffers are tested because one may be aligned by chance."""
     buffers = [sealing.aligned_buffer(size) for size in range(0, 4000, 7)]
     assert {np.frombuffer(buffer, np.uint8).ctypes.data % 64 for buffer in buffers if len(buffer)} == {0}
     assert [len(buffer) for buffer in buffers] == list(range(0, 4000, 7))
 
 
 def test_two_commits_share_no_key_or_salt() -> None:
-    one, two = generations(2)
-    heads = [parse_header(data) for data in (one, two)]
+    heads = [parse_header(data) for data in generations(2)]
     assert heads[0].slots[0].wrapped[:24] != heads[1].slots[0].wrapped[:24]
     keys = [
         sealing.unwrap(head, head.slots[0], sealing.derive_slot_key(KEY.secret(b""), head, head.slots[0]))
@@ -152,12 +151,12 @@ def test_a_slot_key_belongs_to_one_gallery_epoch_and_kind() -> None:
 def test_after_the_last_key_epoch_there_is_one_clear_error() -> None:
     head = parse_header(generations(1)[0])
     sealing.derive_slot_key(bytes(32), replace(head, key_epoch=2**64 - 1), head.slots[0])
-    with pytest.raises(GalleryFormatError, match="last rotation"):
+    with pytest.raises(GalleryFormatError, match="expected a key epoch below 2"):
         sealing.derive_slot_key(bytes(32), replace(head, key_epoch=2**64), head.slots[0])
 
 
 def with_second_slot(data: bytes, other: InMemoryKey, slot_type: int = 8) -> bytes:
-    """The gallery sealed again with one more key slot."""
+    """Return the gallery sealed again with one more key slot."""
     head = parse_header(data)
     first = sealing.derive_slot_key(KEY.secret(b""), head, head.slots[0])
     plaintext = sealing.open_body(data, sealing.unwrap(head, head.slots[0], first))
@@ -202,20 +201,20 @@ def test_wrong_key_and_altered_bytes_give_one_error() -> None:
         open_bytes(data, InMemoryKey(bytes(32)))
     assert messages == {str(caught.value)}
     assert caught.value.hint is not None
-    assert all(advice in caught.value.hint for advice in ("rotated?", "restore the gallery", "enrol again"))
+    assert all(advice in caught.value.hint for advice in ("rotated?", "restore a backup"))
 
 
 def test_a_body_too_short_for_any_content_says_how_short() -> None:
     (data,) = generations(1)
     head = header_bytes_of(parse_header(data).slots)
-    with pytest.raises(GalleryFormatError, match="cut short: 71 bytes of sealed data"):
+    with pytest.raises(GalleryFormatError, match="expected 72 bytes of sealed data or more, found 71"):
         sealing.open_body(data[: head + 71], bytes(32))
     with pytest.raises(SealError):
         sealing.open_body(data[: head + 72], bytes(32))
 
 
 def test_a_slot_without_a_key_is_not_left_out() -> None:
-    """Whoever holds its key would be locked out by the next commit."""
+    """Its key would no longer open the gallery after the next commit."""
     head = parse_header(with_second_slot(generations(1)[0], InMemoryKey(b"o" * 32)))
     for keys in ([bytes(32)], [bytes(32)] * 3):
         with pytest.raises(ValueError, match="zip"):

@@ -1,4 +1,4 @@
-"""The committed vectors: read as they say, and made again byte for byte."""
+"""The committed vectors are read with the expected result and reproduced byte for byte."""
 
 import hashlib
 import subprocess
@@ -46,7 +46,7 @@ def open_vector(head: dict[str, str], file: bytes) -> Gallery:
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.vector")), ids=lambda path: path.stem)
-def test_a_vector_is_read_as_it_says(path: Path) -> None:
+def test_a_vector_is_read_with_its_expected_result(path: Path) -> None:
     head, file = read(path)
     if head["expect"] != "ok":
         with pytest.raises(ERRORS[head["expect"]]):
@@ -67,7 +67,7 @@ def test_a_vector_is_read_as_it_says(path: Path) -> None:
         assert (gallery.identify(probe, threshold=threshold).subject or "nobody") == head["identified"]
 
 
-def test_the_vectors_are_made_again_byte_for_byte(tmp_path: Path) -> None:
+def test_the_vectors_are_reproduced_byte_for_byte(tmp_path: Path) -> None:
     subprocess.run(
         [sys.executable, FOLDER / "make_vectors.py", tmp_path],
         cwd=ROOT,

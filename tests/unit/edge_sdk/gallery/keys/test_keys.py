@@ -1,4 +1,4 @@
-"""Keys: what is refused, and that nothing secret is shown."""
+"""Key files, passphrases and keys in memory: refusals, and reprs without secrets."""
 
 import struct
 import unicodedata
@@ -21,8 +21,9 @@ def test_a_key_file_is_private_random_and_never_overwritten(tmp_path: Path) -> N
     assert KeyFile.create(tmp_path / "other").secret(b"") != path.read_bytes()
     with pytest.raises(GalleryError, match="exists"):
         KeyFile.create(path)
-    with pytest.raises(GalleryError):
+    with pytest.raises(GalleryError) as caught:
         KeyFile.create(tmp_path / "nowhere" / "home.key")
+    assert caught.value.hint == f"make the folder {tmp_path / 'nowhere'} first"
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o644, 0o610])
@@ -40,10 +41,10 @@ def test_a_key_file_that_others_can_read_is_refused(tmp_path: Path, mode: int) -
 def test_a_key_file_of_another_length_is_refused(tmp_path: Path, size: int) -> None:
     path = tmp_path / "home.key"
     path.write_bytes(bytes(size))
-    # What is no key file at all is said first; its mode is nobody's business.
+    # A file of the wrong length is not a key file, so its mode must not be reported.
     for mode in (0o600, 0o644):
         path.chmod(mode)
-        with pytest.raises(GalleryError, match=f"has {size} bytes, expected the 32") as caught:
+        with pytest.raises(GalleryError, match=f"expected a key file of 32 bytes, found {size}") as caught:
             KeyFile(path).secret(b"")
         assert "chmod" not in str(caught.value.hint)
 
@@ -74,7 +75,7 @@ def test_the_default_costs_are_those_of_the_specification() -> None:
 def test_a_short_passphrase_and_wild_costs_make_no_slot() -> None:
     with pytest.raises(InputError, match="8"):
         Passphrase("seven..").new_parameters(bytes)
-    with pytest.raises(InputError, match="bounds"):
+    with pytest.raises(InputError, match="expected Argon2id costs within"):
         Passphrase("long enough", memory_kib=1 << 22).new_parameters(bytes)
 
 
@@ -91,8 +92,8 @@ def test_a_short_passphrase_and_wild_costs_make_no_slot() -> None:
         (0, 0, 0),
     ],
 )
-def test_a_file_cannot_ask_for_gigabytes(costs: tuple[int, int, int]) -> None:
-    with pytest.raises(GalleryFormatError, match="asks Argon2id"):
+def test_costs_beyond_the_limits_are_refused_before_memory_is_allocated(costs: tuple[int, int, int]) -> None:
+    with pytest.raises(GalleryFormatError, match="expected Argon2id costs within"):
         Passphrase("long enough").secret(struct.pack("<III16s", *costs, bytes(16)))
 
 

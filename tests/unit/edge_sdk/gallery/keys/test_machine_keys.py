@@ -1,4 +1,7 @@
-"""Keys that a machine keeps: systemd-creds, the board's OTP, a TPM; real where they run, else stand-ins of the programs."""
+"""Keys bound to a machine: systemd-creds, one-time memory of a board, TPM.
+
+The real programs are used if they are installed, otherwise scripts that stand in for them.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ from edge_sdk.gallery.keys.programs import run_program
 Put = Callable[[str, str], Path]
 OTP = "f8dbc7b0a4fcfb1d706e298ac9d0485c2226ce8df7f7596ac77337bd09fbe160"
 
-# As systemd-creds: base64 on stdout, the name bound in, a key that is the machine's; no secret in arguments.
+# Stand-in for systemd-creds: base64 on stdout, name bound to the credential, key of the machine, no secret in arguments.
 SYSTEMD_CREDS = """
 [ "$1" = encrypt ] || [ "$1" = decrypt ] || exit 1
 command="$1"; shift
@@ -51,7 +54,7 @@ def test_the_host_key_opens_what_it_sealed(tmp_path: Path, host_credentials: Non
 def test_a_tpm_through_systemd_creds_opens_what_it_sealed(
     tmp_path: Path, tpm: str, host_credentials: None, put_on_path: Put
 ) -> None:
-    # A bare swtpm has no resource manager, which on a machine takes back what systemd-creds leaves behind.
+    # swtpm has no resource manager, which would flush the objects and sessions that systemd-creds leaves.
     put_on_path(
         "systemd-creds",
         f'{shutil.which("systemd-creds")} "$@"; done=$?; tpm2_flushcontext -l; tpm2_flushcontext -t; exit $done',
@@ -75,10 +78,10 @@ def test_a_credential_is_the_machines_and_travels_through_pipes_only(
     key = kind()
     parameters = key.new_parameters(os.urandom)
     secret = key.secret(parameters)
-    said = calls.read_text()
-    assert f"--with-key={'host' if kind is HostKey else 'tpm2'}" in said
-    assert "--name=edge-sdk-gallery" in said
-    assert secret.hex() not in said
+    arguments = calls.read_text()
+    assert f"--with-key={'host' if kind is HostKey else 'tpm2'}" in arguments
+    assert "--name=edge-sdk-gallery" in arguments
+    assert secret.hex() not in arguments
     make(tmp_path / "g", key)
     machine.write_text("another")
     with pytest.raises(GalleryError, match="systemd-creds failed: Failed to decrypt credential: Bad message"):
@@ -90,21 +93,24 @@ def test_a_credential_is_the_machines_and_travels_through_pipes_only(
 
 
 @pytest.mark.parametrize(
-    ("script", "said"),
+    ("script", "message"),
     [
         ("exit 3", "systemd-creds failed: exit 3"),
-        ("echo 'not base64!'", "something other than a credential"),
-        ("true", "0 bytes, expected 1..2048"),
-        ("head -c 9000 /dev/zero | base64", "9000 bytes, expected 1..2048"),
-        ("head -c 100000 /dev/zero", "at most 65536 are read"),
-        ("[ $1 = encrypt ] && echo AAAA || echo x", "holds 2 bytes, expected 32"),
-        ("[ $1 = encrypt ] && echo AAAA || head -c 32 /dev/zero", "does not give back what it sealed"),
+        ("echo 'not base64!'", "expected a credential from systemd-creds, found other output"),
+        ("true", "1..2048 bytes, found 0"),
+        ("head -c 9000 /dev/zero | base64", "1..2048 bytes, found 9000"),
+        ("head -c 100000 /dev/zero", "at most 65536 bytes of output"),
+        ("[ $1 = encrypt ] && echo AAAA || echo x", "holds 32 bytes, found 2"),
+        (
+            "[ $1 = encrypt ] && echo AAAA || head -c 32 /dev/zero",
+            "decrypts another secret than it encrypted",
+        ),
         ("printf 'a\\033[2Jb.\\n' >&2; exit 1", r"systemd-creds failed: a\?\[2Jb$"),
     ],
 )
-def test_what_a_strange_systemd_creds_says_is_refused(put_on_path: Put, script: str, said: str) -> None:
+def test_unexpected_output_of_systemd_creds_is_refused(put_on_path: Put, script: str, message: str) -> None:
     put_on_path("systemd-creds", script)
-    with pytest.raises(GalleryError, match=said):
+    with pytest.raises(GalleryError, match=message):
         HostKey().new_parameters(os.urandom)
 
 
@@ -125,11 +131,11 @@ def test_the_boards_secret_opens_and_another_board_does_not(tmp_path: Path, put_
 
 
 @pytest.mark.parametrize(
-    ("script", "said"),
+    ("script", "message"),
     [
-        (f"echo {'0' * 64}", "never burnt"),
-        ("echo abc", "3 characters, expected 64"),
-        (f"echo {'g' * 64}", "64 characters, expected 64 hexadecimal digits"),
+        (f"echo {'0' * 64}", "never programmed"),
+        ("echo abc", "expected 64 hexadecimal digits from rpi-otp-private-key, found 3 characters"),
+        (f"echo {'g' * 64}", "expected 64 hexadecimal digits from rpi-otp-private-key, found 64 characters"),
         (
             "echo 'Failed to read the current key from OTP' >&2; exit 1",
             "Failed to read the current key from OTP",
@@ -137,10 +143,10 @@ def test_the_boards_secret_opens_and_another_board_does_not(tmp_path: Path, put_
     ],
 )
 def test_a_board_without_a_secret_makes_no_gallery(
-    tmp_path: Path, put_on_path: Put, script: str, said: str
+    tmp_path: Path, put_on_path: Put, script: str, message: str
 ) -> None:
     put_on_path("rpi-otp-private-key", script)
-    with pytest.raises(GalleryError, match=said):
+    with pytest.raises(GalleryError, match=message):
         make(tmp_path / "g", BoardKey())
     assert not list(tmp_path.glob("g*"))
 
@@ -149,11 +155,11 @@ def test_a_program_that_is_not_there_names_its_package(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    for key, words in ((HostKey(), "systemd"), (BoardKey(), "rpi-eeprom"), (TpmKey(), "tpm2-tools")):
+    for key, package in ((HostKey(), "systemd"), (BoardKey(), "rpi-eeprom"), (TpmKey(), "tpm2-tools")):
         with pytest.raises(GalleryError, match="is not on PATH") as caught:
             key.new_parameters(os.urandom)
         assert caught.value.hint is not None
-        assert words in caught.value.hint
+        assert package in caught.value.hint
 
 
 def test_a_program_of_the_current_folder_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,7 +173,7 @@ def test_a_program_of_the_current_folder_is_not_run(tmp_path: Path, monkeypatch:
 
 def test_a_program_that_hangs_is_given_up(put_on_path: Put) -> None:
     put_on_path("tool", "exec sleep 30")
-    with pytest.raises(GalleryError, match=r"did not answer within 0\.2 s"):
+    with pytest.raises(GalleryError, match=r"did not end within 0\.2 s"):
         run_program("tool", hint="", timeout_s=0.2)
 
 
@@ -192,7 +198,7 @@ def test_a_secret_in_the_tpm_opens_and_is_gone_when_forgotten(tmp_path: Path, tp
 
 
 def test_no_session_stays_open_in_the_tpm(tmp_path: Path, tpm: str) -> None:
-    """One without a resource manager has room for three: the fourth command would shut the door."""
+    """A TPM without a resource manager has three sessions: the fourth command would fail."""
     gallery = make(tmp_path / "g", TpmKey())
     for _ in range(4):
         gallery.rotate_key(TpmKey())
@@ -200,8 +206,8 @@ def test_no_session_stays_open_in_the_tpm(tmp_path: Path, tpm: str) -> None:
     assert run_program("tpm2_getcap", "handles-loaded-session", hint="") == b""
 
 
-class Dying(TpmKey):
-    """The power goes after the commit, before the old secret does."""
+class KeyWithPowerCut(TpmKey):
+    """A key with a power cut after the commit, before the old secret is destroyed."""
 
     def forget(self, parameters: bytes) -> None:
         raise KeyboardInterrupt
@@ -210,14 +216,14 @@ class Dying(TpmKey):
 def test_a_secret_that_a_crash_left_in_the_tpm_is_named_and_no_erasure_is_proven_before_it_is_gone(
     tmp_path: Path, tpm: str
 ) -> None:
-    """It opens every copy from before the crash, so that a receipt must not say otherwise."""
+    """The secret opens every copy from before the crash, so a receipt must not claim a provable erasure."""
     path = tmp_path / "g"
     gallery = make(path, TpmKey(pcrs=""))
     gallery.enrol("eve", -np.ones((1, 16), np.float32))
     assert gallery.problems() == ()
     old = path.read_bytes()
     with pytest.raises(KeyboardInterrupt):
-        gallery.rotate_key(Dying(pcrs=""))
+        gallery.rotate_key(KeyWithPowerCut(pcrs=""))
     gallery = Gallery.open(path, key=TpmKey(pcrs=""))
     assert tpm_nv.indices() == {0x0150_0016, 0x0150_0017}
     (problem,) = gallery.problems()
@@ -225,7 +231,7 @@ def test_a_secret_that_a_crash_left_in_the_tpm_is_named_and_no_erasure_is_proven
     receipt = gallery.erase("eve")
     assert not receipt.provable
     assert "0x1500016" in receipt.statement
-    # Rightly so: the copy from before opens, and eve is in it.
+    # The older copy still opens and contains eve.
     (tmp_path / "old").write_bytes(old)
     assert [s.name for s in Gallery.open(tmp_path / "old", key=TpmKey(pcrs="")).subjects()] == ["ann", "eve"]
     tpm_nv.undefine(0x0150_0016)
@@ -254,7 +260,7 @@ def test_every_slot_has_an_index_of_its_own_and_eight_are_the_end(tpm: str) -> N
     key = TpmKey(index=0x0150_0100, pcrs="")
     parameters = [key.new_parameters(os.urandom) for _ in range(8)]
     assert len({key.secret(p) for p in parameters}) == 8
-    with pytest.raises(GalleryError, match="all taken"):
+    with pytest.raises(GalleryError, match="expected a free NV index"):
         key.new_parameters(os.urandom)
     key.forget(parameters[3])
     assert key.new_parameters(os.urandom) == parameters[3]

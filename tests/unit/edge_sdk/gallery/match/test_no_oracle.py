@@ -1,7 +1,7 @@
-"""What a template's owner loses by public answers: nothing to who is never accepted, all to who is and may ask on.
+"""Attacks that recover a template from decisions.
 
-The attacker here may feed embeddings, not faces, to the gallery: far more than somebody before a camera can do. The
-second half is the control that shows that the attack itself works.
+An attacker who is never accepted learns nothing. An attacker who is accepted and not limited recovers the template; this
+control shows that the attack works. The attacker submits embeddings instead of faces, which is more than a camera allows.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ KEY = InMemoryKey(bytes(range(32)))
 D = 128
 SUBJECTS = 20
 THRESHOLD = 0.45
-TRIES = 4000
+PROBES = 4000
 Ask = Callable[[np.ndarray], bool]
 
 
@@ -30,7 +30,7 @@ def units(seed: int, count: int) -> np.ndarray:
 TEMPLATES = units(1, SUBJECTS)
 
 
-def door(limit: AttemptPolicy | None, uptime_ms: list[int]) -> Gallery:
+def make_gallery(limit: AttemptPolicy | None, uptime_ms: list[int]) -> Gallery:
     gallery = Gallery.create(
         Path("home.gallery"),
         key=KEY,
@@ -40,22 +40,22 @@ def door(limit: AttemptPolicy | None, uptime_ms: list[int]) -> Gallery:
         uptime=lambda: Moment(b"1" * 16, uptime_ms[0]),
     )
     with gallery.transaction() as t:
-        for place, template in enumerate(TEMPLATES):
-            t.enrol(f"s{place}", template.astype(np.float32))
+        for index, template in enumerate(TEMPLATES):
+            t.enrol(f"s{index}", template.astype(np.float32))
         t.limit_attempts(limit)
     return gallery
 
 
 def closeness(estimate: np.ndarray) -> float:
-    """Cosine to the template that it is closest to."""
+    """Return the cosine to the closest template."""
     return float((TEMPLATES @ estimate).max() / np.linalg.norm(estimate))
 
 
-def climb(ask: Ask, tries: int) -> np.ndarray:
-    """Walk at random, keep what is accepted; where nothing ever is, follow the centre of what was not rejected."""
+def climb(ask: Ask, probes: int) -> np.ndarray:
+    """Walk randomly until a probe is accepted, away from the mean of the rejected probes."""
     random = np.random.default_rng(2)
     position, rejected = units(3, 1)[0], np.zeros(D)
-    for _ in range(tries):
+    for _ in range(probes):
         step = position + 0.5 * random.normal(size=D) / np.sqrt(D)
         step /= np.linalg.norm(step)
         if ask(step):
@@ -66,7 +66,7 @@ def climb(ask: Ask, tries: int) -> np.ndarray:
 
 
 def around(ask: Ask, accepted: np.ndarray) -> np.ndarray:
-    """From one accepted probe, find where acceptance ends in D directions; the boundary is a plane's."""
+    """Locate the boundary of acceptance, a plane, in D directions around an accepted probe."""
     basis = np.linalg.qr(np.column_stack([accepted, units(4, D - 1).T]))[0].T
     basis[0] = accepted
     estimate, along = np.zeros(D), []
@@ -87,37 +87,39 @@ def around(ask: Ask, accepted: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("limit", [None, AttemptPolicy()])
-def test_who_is_never_accepted_learns_no_more_than_by_guessing(limit: AttemptPolicy | None) -> None:
+def test_an_attacker_who_is_never_accepted_learns_no_more_than_by_guessing(
+    limit: AttemptPolicy | None,
+) -> None:
     uptime_ms = [0]
-    gallery = door(limit, uptime_ms)
+    gallery = make_gallery(limit, uptime_ms)
     decisions: list[Decision] = []
 
     def ask(probe: np.ndarray) -> bool:
-        uptime_ms[0] += 60_000  # waits every wait out
+        uptime_ms[0] += 60_000  # longer than every wait
         answer = gallery.identify(probe.astype(np.float32), threshold=THRESHOLD)
         decisions.append(answer.decision)
         return answer.accepted
 
-    learned = closeness(climb(ask, TRIES))
+    learned = closeness(climb(ask, PROBES))
     guesses = [closeness(guess) for guess in units(9, 2000)]
     assert learned < np.quantile(guesses, 0.999)
-    assert decisions.count(Decision.REJECTED) == (TRIES if limit is None else limit.most)
+    assert decisions.count(Decision.REJECTED) == (PROBES if limit is None else limit.most)
 
 
-def test_control_who_is_accepted_once_and_may_ask_thousands_of_times_recovers_the_template() -> None:
-    """Failures in a row do not stop it, since every success ends the row: SECURITY.md says so."""
+def test_control_an_attacker_who_is_accepted_and_not_limited_recovers_the_template() -> None:
+    """The limit on failed attempts has no effect, because every success resets it (see SECURITY.md)."""
     uptime_ms = [0]
-    gallery = door(AttemptPolicy(free=50, most=50), uptime_ms)
+    gallery = make_gallery(AttemptPolicy(free=50, most=50), uptime_ms)
     lookalike = 0.6 * TEMPLATES[7] + 0.8 * units(11, 1)[0]
-    asked = 0
+    probes = 0
 
     def ask(probe: np.ndarray) -> bool:
-        nonlocal asked
-        asked += 1
-        found = gallery.identify(probe.astype(np.float32), threshold=THRESHOLD).accepted
+        nonlocal probes
+        probes += 1
+        accepted = gallery.identify(probe.astype(np.float32), threshold=THRESHOLD).accepted
         gallery.identify(lookalike.astype(np.float32), threshold=THRESHOLD)
-        return found
+        return accepted
 
     estimate = around(ask, lookalike / np.linalg.norm(lookalike))
     assert closeness(estimate) > 0.99
-    assert asked < 3100
+    assert probes < 3100

@@ -1,4 +1,4 @@
-"""Every kernel finds the same leaders as exact scoring of every row, to the last bit."""
+"""Every kernel returns the same leaders as exact scoring of every row, bit for bit."""
 
 import math
 from fractions import Fraction
@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_sdk.gallery.match.kernels import FewRows, Float32Blocks, Int8Rows, Kernel, Probe, kernel_for
-from edge_sdk.gallery.match.search import Leader, Search, Eligibility
+from edge_sdk.gallery.match.search import Eligibility, Leader, Search
 
 simsimd = pytest.importorskip("simsimd", reason="the extra fast is not installed")
 
@@ -34,14 +34,14 @@ def rows(random: np.random.Generator, count: int, dimension: int, dtype: str) ->
 
 
 def kernels(matrix: Any, scales: np.ndarray) -> list[Kernel]:
-    found: list[Kernel] = [FewRows(matrix, scales), Float32Blocks(matrix, scales)]
-    return [*found, Int8Rows(simsimd, matrix, scales)] if matrix.dtype == np.int8 else found
+    portable: list[Kernel] = [FewRows(matrix, scales), Float32Blocks(matrix, scales)]
+    return [*portable, Int8Rows(simsimd, matrix, scales)] if matrix.dtype == np.int8 else portable
 
 
-def one_by_one(
+def exact_scores(
     matrix: Any, scales: np.ndarray, owners: np.ndarray, probe: Probe, excluded: np.ndarray
 ) -> dict[int, float]:
-    """Scores by whole numbers, without numpy's arithmetic."""
+    """Return the score of each subject, computed with fractions instead of numpy."""
     best: dict[int, float] = {}
     for row in range(len(matrix)):
         if row in excluded:
@@ -73,7 +73,7 @@ def test_every_kernel_gives_what_exact_scoring_gives(
     owners = random.integers(0, count, count).astype(np.uint32)
     excluded = np.flatnonzero(random.random(count) < 0.2)
     probe = Probe.of(unit(random, dimension))
-    scored = one_by_one(matrix, scales, owners, probe, excluded)
+    scored = exact_scores(matrix, scales, owners, probe, excluded)
     top = max(scored.values(), default=-math.inf)
     expected = sorted(
         (Leader(s, score) for s, score in scored.items() if score >= top - gap and top >= floor),
@@ -83,7 +83,7 @@ def test_every_kernel_gives_what_exact_scoring_gives(
         search = Search(matrix, scales, owners, kernel=kernel)
         assert search.leaders(probe, floor=floor, gap=gap, excluded_rows=excluded) == expected, kernel
         everyone = np.ones(count, dtype=bool)
-        assert dict(search.scores(probe, everyone)) == one_by_one(
+        assert dict(search.scores(probe, everyone)) == exact_scores(
             matrix, scales, owners, probe, np.empty(0, int)
         )
 
@@ -102,14 +102,13 @@ def test_no_error_is_larger_than_its_bound(dtype: str, dimension: int) -> None:
         exact = matrix.astype(np.float64) @ probe.integers * scales / probe.length
         for kernel in kernels(matrix, scales):
             values, divisor, error = kernel.scores(probe)
-            found = np.abs(values / divisor - exact).max()
-            assert found <= error
+            assert np.abs(values / divisor - exact).max() <= error
             assert error < 0.02
 
 
-def test_the_probe_that_int8_serves_worst_is_within_the_bound_and_the_bound_is_tight() -> None:
-    """A row that points exactly where the 8-bit part of the probe is wrong."""
-    integers = np.full(256, 128.0)  # 258 * 0 + 128: nothing is left of these
+def test_the_worst_probe_for_int8_is_within_the_bound_and_the_bound_is_tight() -> None:
+    """The row has the direction of the error of the probe's 8-bit part."""
+    integers = np.full(256, 128.0)  # 258 * 0 + 128: the 8-bit part of these is 0
     integers[0] = 32767
     probe = Probe.of(integers / np.linalg.norm(integers))
     rest = probe.integers - 258.0 * probe.coarse[0]
@@ -164,22 +163,20 @@ def test_an_empty_gallery_has_no_leader() -> None:
     moments=st.lists(
         st.tuples(st.integers(0, 50), st.integers(0, 50), st.booleans()), min_size=1, max_size=6
     ),
-    asked=st.lists(st.floats(0, 60), min_size=2, max_size=6),
+    times=st.lists(st.floats(0, 60), min_size=2, max_size=6),
 )
-def test_who_takes_part_is_worked_out_again_only_when_it_changes(
-    moments: list[tuple[int, int, bool]], asked: list[float]
-) -> None:
+def test_eligibility_holds_until_it_changes(moments: list[tuple[int, int, bool]], times: list[float]) -> None:
     from edge_sdk.gallery.format.content import SUBJECT, TEMPLATE
 
     subjects, templates = np.zeros(len(moments), SUBJECT), np.zeros(len(moments), TEMPLATE)
     templates["subject"] = np.arange(len(moments))
-    for place, (begins, lasts, revoked) in enumerate(moments):
-        subjects[place]["valid_from"] = begins
-        subjects[place]["valid_until"] = begins + lasts if lasts else 0
-        subjects[place]["flags"] = int(revoked)
+    for index, (begins, lasts, revoked) in enumerate(moments):
+        subjects[index]["valid_from"] = begins
+        subjects[index]["valid_until"] = begins + lasts if lasts else 0
+        subjects[index]["flags"] = int(revoked)
     content: Any = SimpleNamespace(subjects=subjects, templates=templates)
-    known = Eligibility.at(content, asked[0])
-    for now in asked:
+    first = Eligibility.at(content, times[0])
+    for now in times:
         expected = [
             not revoked and begins <= int(now) and (lasts == 0 or int(now) < begins + lasts)
             for begins, lasts, revoked in moments
@@ -188,5 +185,5 @@ def test_who_takes_part_is_worked_out_again_only_when_it_changes(
         assert fresh.subjects.tolist() == expected
         assert fresh.holds(now)
         assert fresh.excluded_rows.tolist() == np.flatnonzero(~np.array(expected)).tolist()
-        if known.holds(now):
-            assert known.subjects.tolist() == expected
+        if first.holds(now):
+            assert first.subjects.tolist() == expected

@@ -1,4 +1,4 @@
-"""The rotation keeps cosines, at every dimension."""
+"""SHP3 preserves cosines at every dimension and can be undone."""
 
 import numpy as np
 import pytest
@@ -30,12 +30,12 @@ def test_the_blocks_of_a_dimension() -> None:
 
 def test_two_keys_give_unrelated_templates() -> None:
     rows = unit(50, 512)
-    one, two = (Shp3.from_key(bytes([k]) * 32, 512).apply(rows) for k in (1, 2))
-    assert np.abs((one * two).sum(axis=1)).max() < 0.25
-    assert np.abs((one * rows).sum(axis=1)).max() < 0.25
+    first, second = (Shp3.from_key(bytes([k]) * 32, 512).apply(rows) for k in (1, 2))
+    assert np.abs((first * second).sum(axis=1)).max() < 0.25
+    assert np.abs((first * rows).sum(axis=1)).max() < 0.25
 
 
-def test_it_spreads_what_one_large_number_would_take_from_int8() -> None:
+def test_the_rotation_spreads_a_large_number_and_lowers_the_error_of_int8() -> None:
     spiky = unit(200, 512)
     spiky[:, 0] += 2.0
     spiky /= np.linalg.norm(spiky, axis=1, keepdims=True)
