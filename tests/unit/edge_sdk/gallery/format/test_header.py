@@ -133,7 +133,7 @@ def test_the_largest_header_comes_back_and_no_larger_one_is_made() -> None:
     assert parse_header(pack_header(largest)) == largest
     most = replace(HEADER, slots=tuple(Slot(kind, b"", wrapped) for kind in range(1, 9)))
     assert parse_header(pack_header(most)) == most
-    with pytest.raises(GalleryFormatError, match="expected a header length in .*, found 4097"):
+    with pytest.raises(GalleryFormatError, match="found 4097"):
         pack_header(replace(HEADER, slots=(Slot(1, bytes(room + 1), wrapped),)))
     with pytest.raises(GalleryFormatError, match="found 9"):
         pack_header(replace(HEADER, slots=(*most.slots, Slot(9, b"", wrapped))))
