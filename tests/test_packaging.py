@@ -42,6 +42,7 @@ def test_it_holds_the_two_packages_their_data_and_the_licence(wheel: zipfile.Zip
     assert {top for top in tops if not top.endswith(".dist-info")} == {"edge_sdk", "converters"}
     assert "edge_sdk/py.typed" in names
     assert "converters/quantize/recipes/cpu_int8.json" in names
+    assert "converters/report/templates/page.html" in names
     assert any(name.endswith("LICENSE") for name in names)
     wheel.close()
 

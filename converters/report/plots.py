@@ -1,14 +1,14 @@
-"""The report's figures, each a pure function from evidence to SVG."""
+"""Figures of the report, each a pure function from evidence to SVG."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import NormalDist
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 
-from converters import number_format
 from converters.analyze.layer_errors import LayerErrors
 from converters.evaluate.metrics.evidence import (
     Interval,
@@ -18,28 +18,30 @@ from converters.evaluate.metrics.evidence import (
     VerificationEvidence,
 )
 from converters.evaluate.runner.evaluate import IdentificationEvidence, ProbabilityEvidence
-from converters.report.html import Html
-from converters.report.svg import BAD, BASE, CANDIDATE, INK, MUTED, THIRD, figure
+from converters.number_format import rate, signed
+from converters.report.svg import BAD, BASE, CANDIDATE, GRID, INK, MUTED, THIRD, drawing
 from edge_sdk.types import Float64Array
 
-#: How much TAR a candidate may lose and still be called as good, as a share.
+#: Largest loss of TAR, as a share, at which a candidate counts as as good as the float file.
 MARGIN = 0.01
 
+#: (label, evidence) of each artefact.
 Series = Sequence[tuple[str, VerificationEvidence]]
 
 _COLOURS = (BASE, CANDIDATE, THIRD, INK)
 _DASHES = ("-", "-", "--", ":")
 _PROBITS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.05, 0.2, 0.4)
+_LEAST_DISTANCE = 1e-6  # a logarithmic axis has no zero
 
 
-def layers(errors: LayerErrors) -> Html:
-    """The error along the network: what it has collected, and what each tensor's own steps would cost."""
-    with figure("layers", width=960, height=350) as (found, drawn):
-        axes = found.subplots()
+def layers(errors: LayerErrors) -> Markup:
+    """Draw the accumulated error along the network, and the rounding error of each tensor alone."""
+    with drawing("layers", width=960, height=350) as drawn:
+        axes = drawn.figure.subplots()
         ceiling = 60.0
-        collected = [(t.position, ceiling if t.sqnr_db is None else t.sqnr_db) for t in errors.tensors]
+        accumulated = [(t.position, ceiling if t.sqnr_db is None else t.sqnr_db) for t in errors.tensors]
         rounding = [(t.position, t.rounding_db) for t in errors.tensors if t.rounding_db is not None]
-        axes.plot(*zip(*collected, strict=True), color=CANDIDATE, zorder=3)
+        axes.plot(*zip(*accumulated, strict=True), color=CANDIDATE, zorder=3)
         if rounding:
             axes.plot(*zip(*rounding, strict=True), "o", color=BASE, markersize=3.6, zorder=2)
         axes.set_xlabel("operator, in execution order")
@@ -48,42 +50,19 @@ def layers(errors: LayerErrors) -> Html:
         axes.set_xlim(-1, last * 1.16 + 1)
         axes.set_ylim(bottom=0)
         axes.xaxis.grid(False)
-        end, best = collected[-1], rounding[-1] if rounding else None
-        axes.annotate(
-            "collected\non the way",
-            end,
-            (10, 0),
-            textcoords="offset points",
-            color=CANDIDATE,
-            va="center",
-            weight="bold",
-        )
-        if best is not None and best[1] is not None:
-            low = end[1] + 7 if abs(best[1] - end[1]) < 7 else best[1]
-            axes.annotate(
-                "by rounding to\nits own steps",
-                (best[0], low),
-                (10, 0),
-                textcoords="offset points",
-                color=BASE,
-                va="center",
-                weight="bold",
-            )
+        end = accumulated[-1]
+        _label(axes, "accumulated", end, (10, 0), CANDIDATE)
+        if rounding:
+            place, value = rounding[-1]
+            height = end[1] + 7 if abs(value - end[1]) < 7 else value
+            _label(axes, "rounding of\nthis tensor", (place, height), (10, 0), BASE)
         worst = [(rank, t) for rank, t in enumerate(errors.worst(5), start=1) if t.rounding_db is not None]
         for rank, tensor in worst:
-            place = (tensor.position, tensor.rounding_db)
-            axes.plot(*place, "o", markersize=11, markerfacecolor="none", markeredgecolor=BAD, zorder=4)
+            point = (tensor.position, tensor.rounding_db)
+            axes.plot(*point, "o", markersize=11, markerfacecolor="none", markeredgecolor=BAD, zorder=4)
             crowded = any(0 < tensor.position - other.position < 3 for _, other in worst)
-            axes.annotate(
-                str(rank),
-                place,
-                (9, 0) if crowded else (-9, 0),
-                textcoords="offset points",
-                ha="left" if crowded else "right",
-                va="center",
-                color=BAD,
-                weight="bold",
-            )
+            side = {"ha": "left" if crowded else "right"}
+            _label(axes, str(rank), point, (9, 0) if crowded else (-9, 0), BAD, **side)
         steepest = errors.steepest()
         if steepest is not None and steepest[1].sqnr_db is not None:
             axes.annotate(
@@ -96,13 +75,27 @@ def layers(errors: LayerErrors) -> Html:
                 color=CANDIDATE,
             )
         axes.set_xticks([tick for tick in axes.get_xticks() if 0 <= tick <= last])
-    return drawn[0]
+    return drawn.svg
 
 
-def histograms(series: Series, *, name: str, fmr: float | None) -> Html:
-    """Scores of non-mated and of mated comparisons, log scale, the first filled, the others as lines."""
-    with figure(name, height=400) as (found, drawn):
-        panels = found.subplots(2, sharex=True)
+def _label(
+    axes: Any, text: str, point: tuple[Any, Any], offset: tuple[float, float], colour: str, **options: Any
+) -> None:
+    """Write bold text at an offset in points from a point."""
+    style = {"textcoords": "offset points", "va": "center", "weight": "bold", **options}
+    axes.annotate(text, point, offset, color=colour, **style)
+
+
+def histograms(series: Series, *, name: str, fmr: float | None) -> Markup:
+    """Draw the scores of non-mated and mated comparisons on a logarithmic scale, the first series filled.
+
+    Args:
+        series: At least one.
+        name: Prefix of the ids.
+        fmr: Target FMR whose thresholds are drawn; None draws none.
+    """
+    with drawing(name, height=400) as drawn:
+        panels = drawn.figure.subplots(2, sharex=True)
         reach = [1.0, -1.0]
         for axes, kind in zip(panels, ("non-mated", "mated"), strict=True):
             totals = []
@@ -115,12 +108,11 @@ def histograms(series: Series, *, name: str, fmr: float | None) -> Html:
                 used = np.flatnonzero(shares)
                 reach = [min(reach[0], edges[used[0]]), max(reach[1], edges[used[-1] + 1])]
                 colour = _COLOURS[place % len(_COLOURS)]
-                # A log axis has no zero: empty bins end far below what is shown.
-                axes.stairs(np.maximum(shares, 1e-12), edges, baseline=1e-12, color=colour, linewidth=1.5)
+                # A logarithmic axis has no zero: empty bins end far below the visible range.
+                shares = np.maximum(shares, 1e-12)
+                axes.stairs(shares, edges, baseline=1e-12, color=colour, linewidth=1.5)
                 if place == 0:
-                    axes.stairs(
-                        np.maximum(shares, 1e-12), edges, baseline=1e-12, color=colour, fill=True, alpha=0.25
-                    )
+                    axes.stairs(shares, edges, baseline=1e-12, color=colour, fill=True, alpha=0.25)
                 point = _point(evidence, fmr)
                 if point is not None:
                     axes.axvline(point.threshold, color=colour, linewidth=1.2, ls=":")
@@ -128,28 +120,28 @@ def histograms(series: Series, *, name: str, fmr: float | None) -> Html:
             axes.set_ylim(0.4 / max(totals, default=1), 3)
             decades = range(0, -1 - int(np.log10(max(totals, default=1))), -2)
             axes.set_yticks([10.0**d for d in decades])
-            axes.set_yticklabels([number_format.rate(10.0**d) if d else "1" for d in decades])
+            axes.set_yticklabels([rate(10.0**d) if d else "1" for d in decades])
             axes.minorticks_off()
             axes.set_title(kind, loc="left", color=MUTED, size=10.5, pad=3)
             axes.xaxis.grid(False)
         panels[0].set_xlim(max(-1, reach[0] - 0.03), min(1, reach[1] + 0.03))
         panels[1].set_xlabel("score (cosine of two embeddings)")
-        found.supylabel("share of comparisons per bin", color=MUTED, size=10.5)
-    return drawn[0]
+        drawn.figure.supylabel("share of comparisons per bin", color=MUTED, size=10.5)
+    return drawn.svg
 
 
 def _merged(edges: Sequence[float], counts: Sequence[int]) -> tuple[Float64Array, Float64Array]:
-    """Shares in bins wide enough for the comparisons there are."""
+    """Return edges and shares of histogram bins, merged to a width that suits the number of comparisons."""
     total = sum(counts)
     width = 1 if total >= 20_000 or len(counts) % 4 else 2 if total >= 500 else 4
     merged = np.asarray(counts, np.float64).reshape(-1, width).sum(axis=1)
     return np.asarray(edges, np.float64)[::width], merged / total
 
 
-def det(series: Series, *, name: str) -> Html:
-    """DET curves on normal-deviate axes (ISO/IEC 19795-1); grey where the data hold fewer than three errors."""
-    with figure(name, height=400) as (found, drawn):
-        axes = found.subplots()
+def det(series: Series, *, name: str) -> Markup:
+    """Draw DET curves on normal-deviate axes (ISO/IEC 19795-1), grey where the data have fewer than three errors."""
+    with drawing(name, height=400) as drawn:
+        axes = drawn.figure.subplots()
         left, bottom = 1e-2, 1e-2
         few_false_matches = few_misses = 0.0
         ends = []
@@ -177,38 +169,33 @@ def det(series: Series, *, name: str) -> Html:
             axis.set_ticks([_probit(p) for p in ticks], [_tick(p) for p in ticks])
         axes.set_xlim(low, high)
         axes.set_ylim(base, high)
-        _label_curves(axes, ends)
+        # Alternate heights and sides keep the labels of close curves apart.
+        for place, (label, x, y, colour) in enumerate(ends):
+            upper = place % 2 == 1
+            at = int(np.argmin(np.abs(np.asarray(y) - _probit(0.06 if upper else 0.02))))
+            offset, side = ((10, 8), "left") if upper else ((-8, -12), "right")
+            _label(axes, label, (x[at], y[at]), offset, colour, ha=side, va="baseline")
         axes.set_xlabel("FMR: non-mated comparisons accepted")
         axes.set_ylabel("FNMR: mated comparisons rejected")
-    return drawn[0]
+    return drawn.svg
 
 
-def _label_curves(axes: Any, ends: Sequence[tuple[str, list[float], list[float], str]]) -> None:
-    """Write each label beside its curve at its own height, so that two close curves keep theirs apart."""
-    for place, (label, x, y, colour) in enumerate(ends):
-        goal = _probit(0.02 if place % 2 == 0 else 0.06)
-        at = int(np.argmin(np.abs(np.asarray(y) - goal)))
-        axes.annotate(
-            label,
-            (x[at], y[at]),
-            (-8, -12) if place % 2 == 0 else (10, 8),
-            textcoords="offset points",
-            color=colour,
-            weight="bold",
-            ha="right" if place % 2 == 0 else "left",
-        )
+def forest(rows: Sequence[PairedDifference | Unsupported], fmrs: Sequence[float], *, name: str) -> Markup:
+    """Draw differences of TAR with their intervals; a row that the data do not support has a note instead.
 
-
-def forest(rows: Sequence[PairedDifference | Unsupported], fmrs: Sequence[float], *, name: str) -> Html:
-    """Differences of TAR with their intervals; what the data cannot support has no mark."""
-    with figure(name, height=70 + 38 * len(rows)) as (found, drawn):
-        axes = found.subplots()
+    Args:
+        rows: One per target FMR.
+        fmrs: Target FMR of each row.
+        name: Prefix of the ids.
+    """
+    with drawing(name, height=70 + 38 * len(rows)) as drawn:
+        axes = drawn.figure.subplots()
         axes.axvline(0, color=INK, linewidth=1)
         axes.axvline(-100 * MARGIN, color=MUTED, linewidth=1, ls="--")
         for place, row in enumerate(rows):
             if isinstance(row, Unsupported):
                 axes.annotate(
-                    "the data cannot support it",
+                    "not enough data",
                     (0.02, place),
                     xycoords=("axes fraction", "data"),
                     color=MUTED,
@@ -222,30 +209,27 @@ def forest(rows: Sequence[PairedDifference | Unsupported], fmrs: Sequence[float]
                 axes.plot(ends, [place, place], color=CANDIDATE, linewidth=2.4, solid_capstyle="butt")
             axes.plot(100 * row.difference, place, "s", color=CANDIDATE, markersize=7)
             axes.annotate(
-                number_format.signed(100 * row.difference, 2),
+                signed(100 * row.difference, 2),
                 (100 * row.difference, place),
                 (0, 8),
                 textcoords="offset points",
                 ha="center",
                 size=9.5,
             )
-        axes.set_yticks(range(len(rows)), [f"FMR {number_format.rate(fmr)}" for fmr in fmrs])
+        axes.set_yticks(range(len(rows)), [f"FMR {rate(fmr)}" for fmr in fmrs])
         axes.set_ylim(len(rows) - 0.4, -0.7)
         low, high = axes.get_xlim()
         axes.set_xlim(min(low, -1.6), max(high, 0.8))
         axes.set_xlabel("change of TAR, percentage points (left is a loss)")
         axes.yaxis.grid(False)
-    return drawn[0]
+    return drawn.svg
 
 
-def reliability(series: Sequence[tuple[str, ProbabilityEvidence]], *, name: str) -> Html:
-    """Stated probability against observed share; on the diagonal a probability means what it says."""
-    with figure(name, height=330) as (found, drawn):
-        axes = found.subplots()
+def reliability(series: Sequence[tuple[str, ProbabilityEvidence]], *, name: str) -> Markup:
+    """Draw predicted probability against observed share; the diagonal is perfect calibration."""
+    with drawing(name, height=330) as drawn:
+        axes = drawn.figure.subplots()
         axes.plot([0, 1], [0, 1], color=MUTED, linewidth=0.9, ls=":")
-        axes.annotate(
-            "means what it says", (0.3, 0.3), (6, -12), textcoords="offset points", color=MUTED, size=9
-        )
         for place, (label, evidence) in enumerate(series):
             rows = [
                 (b.mean_probability, b.observed_share)
@@ -256,24 +240,18 @@ def reliability(series: Sequence[tuple[str, ProbabilityEvidence]], *, name: str)
                 continue
             colour = _COLOURS[place % len(_COLOURS)]
             axes.plot(*zip(*rows, strict=True), "o-", color=colour, markersize=5, linewidth=1.4)
-            axes.annotate(
-                label,
-                (0.02, 0.98 - 0.08 * place),
-                color=colour,
-                weight="bold",
-                va="top",
-            )
+            axes.annotate(label, (0.02, 0.98 - 0.08 * place), color=colour, weight="bold", va="top")
         axes.set_xlim(-0.02, 1.02)
         axes.set_ylim(-0.02, 1.05)
-        axes.set_xlabel("probability stated")
-        axes.set_ylabel("share that is mated")
-    return drawn[0]
+        axes.set_xlabel("predicted probability")
+        axes.set_ylabel("observed share of mated comparisons")
+    return drawn.svg
 
 
-def cumulative_match(series: Sequence[tuple[str, IdentificationEvidence]], *, name: str) -> Html:
-    """Share of mated probes whose subject is among the first k."""
-    with figure(name, height=300) as (found, drawn):
-        axes = found.subplots()
+def cumulative_match(series: Sequence[tuple[str, IdentificationEvidence]], *, name: str) -> Markup:
+    """Draw the share of mated probes whose subject is among the first k candidates."""
+    with drawing(name, height=300) as drawn:
+        axes = drawn.figure.subplots()
         for place, (label, evidence) in enumerate(series):
             if isinstance(evidence.ranks, Unsupported) or not evidence.ranks:
                 continue
@@ -281,19 +259,63 @@ def cumulative_match(series: Sequence[tuple[str, IdentificationEvidence]], *, na
             colour = _COLOURS[place % len(_COLOURS)]
             axes.plot(ranks, [100 * share for share in shares], "o-", color=colour, markersize=4)
             axes.set_xticks(ranks)
-            axes.annotate(
-                label,
-                (ranks[-1], 100 * shares[-1]),
-                (0, 8 if place % 2 == 0 else -14),
-                textcoords="offset points",
-                ha="right",
-                color=colour,
-                weight="bold",
-            )
+            end, offset = (ranks[-1], 100 * shares[-1]), (0, 8 if place % 2 == 0 else -14)
+            _label(axes, label, end, offset, colour, ha="right", va="baseline")
         axes.set_xlabel("rank k")
-        axes.set_ylabel("found among the first k, %")
+        axes.set_ylabel("subject among the first k, %")
         axes.margins(y=0.25)
-    return drawn[0]
+    return drawn.svg
+
+
+def search(name: str, result: Mapping[str, Any]) -> Markup:
+    """Draw the distance to float of each step of a recipe search, mean and greatest.
+
+    Args:
+        name: Name of the recipe.
+        result: JSON values of the search.
+    """
+    trials, budget = result["trials"], result["budget"]
+    places = range(len(trials))
+    mean = [max(1 - trial["cosine_mean"], _LEAST_DISTANCE) for trial in trials]
+    most = [max(1 - trial["cosine_min"], _LEAST_DISTANCE) for trial in trials]
+    with drawing(f"search-{name}", width=960, height=300) as drawn:
+        axes = drawn.figure.subplots()
+        axes.vlines(places, mean, most, color=GRID, linewidth=3, zorder=1)
+        for kept, colour in ((True, CANDIDATE), (False, MUTED)):
+            chosen = [place for place in places if trials[place]["kept"] is kept]
+            axes.plot(chosen, [mean[place] for place in chosen], "o", color=colour, markersize=6, zorder=3)
+        if budget["kind"] == "cosine" and budget["least"] < 1:
+            axes.axhline(1 - budget["least"], color=BASE, linestyle="--", zorder=2)
+        _distance_axes(axes)
+        axes.set_xticks(places, [str(place + 1) for place in places])
+        axes.set_xlabel("step, in the order of the table")
+    return drawn.svg
+
+
+def distillation(name: str, result: Mapping[str, Any]) -> Markup:
+    """Draw the distance to float by training step.
+
+    Args:
+        name: Name of the recipe.
+        result: JSON values of the training.
+    """
+    steps = [point["step"] for point in result["curve"]]
+    distance = [max(1 - point["cosine"], _LEAST_DISTANCE) for point in result["curve"]]
+    with drawing(f"recovery-{name}", width=960, height=260) as drawn:
+        axes = drawn.figure.subplots()
+        axes.plot(steps, distance, "-o", color=CANDIDATE, markersize=4)
+        axes.axhline(max(1 - result["before"], _LEAST_DISTANCE), color=BASE, linestyle="--")
+        _distance_axes(axes)
+        axes.set_xlabel("training steps")
+    return drawn.svg
+
+
+def _distance_axes(axes: Any) -> None:
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.yaxis.set_minor_formatter(lambda value, _: "")
+    axes.set_ylabel("1 − cosine to float")
+    axes.xaxis.grid(False)
 
 
 def _point(evidence: VerificationEvidence, fmr: float | None) -> OperatingPointEvidence | None:
@@ -308,4 +330,4 @@ def _probit(share: float) -> float:
 
 
 def _tick(share: float) -> str:
-    return number_format.rate(share) if share < 1e-2 else f"{100 * share:g} %"
+    return rate(share) if share < 1e-2 else f"{100 * share:g} %"

@@ -1,7 +1,7 @@
-"""Figures as SVG that lies inside the page: its colours, its font, the same bytes each time.
+"""Figures as inline SVG in the colours and font of the page, with the same bytes each time.
 
-Matplotlib draws with the stand-in colours below; the SVG then names the page's CSS variables instead, so
-that one figure serves light, dark and print.
+Matplotlib draws with the placeholder colours below. The SVG then uses the page's CSS variables instead, so
+that one figure suits light mode, dark mode and print.
 """
 
 from __future__ import annotations
@@ -10,12 +10,14 @@ import io
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
-from converters.errors import ConversionError
-from converters.report.html import Html, tag
+from markupsafe import Markup
 
-# Odd values, so that no colour a colormap or a default makes is taken for one of them.
+from converters.errors import ConversionError
+
+# Unusual values, which no colormap and no default of matplotlib contains.
 INK = "#101112"
 MUTED = "#606162"
 GRID = "#d0d1d2"
@@ -35,7 +37,7 @@ _VARIABLES = {
 _SETTINGS: dict[Any, Any] = {
     "svg.hashsalt": "edge-sdk",
     "svg.fonttype": "none",
-    "font.family": ["DejaVu Sans"],  # it comes with matplotlib, so every host lays out alike
+    "font.family": ["DejaVu Sans"],  # part of matplotlib, so that the layout is the same everywhere
     "font.size": 10.5,
     "axes.edgecolor": MUTED,
     "axes.labelcolor": MUTED,
@@ -50,23 +52,36 @@ _SETTINGS: dict[Any, Any] = {
     "xtick.color": MUTED,
     "ytick.color": MUTED,
     "text.color": INK,
-    "text.parse_math": False,  # a file name may hold a dollar sign
+    "text.parse_math": False,  # a file name can contain a dollar sign
     "lines.linewidth": 1.8,
     "path.simplify": True,
 }
 _PIXELS_PER_INCH = 72.0
 
 
-@contextmanager
-def figure(name: str, *, width: float = 460, height: float = 300) -> Iterator[tuple[Any, list[Html]]]:
-    """Draw on a matplotlib figure; the SVG is in the list when the block ends.
+@dataclass
+class Drawing:
+    """A matplotlib figure that becomes SVG.
 
-    No pyplot and no backend setting: settings hold inside the block alone.
+    Attributes:
+        figure: The ``matplotlib.figure.Figure`` to draw on.
+        svg: The SVG; empty until the block of ``drawing`` ends.
+    """
+
+    figure: Any
+    svg: Markup = field(default_factory=Markup)
+
+
+@contextmanager
+def drawing(name: str, *, width: float = 460, height: float = 300) -> Iterator[Drawing]:
+    """Draw on a matplotlib figure and convert it to SVG when the block ends.
+
+    Settings of matplotlib hold only inside the block; neither pyplot nor a backend setting is used.
 
     Args:
-        name: Prefix of every id, unique in the page.
-        width: In CSS pixels; the figure shrinks with its column.
-        height: In CSS pixels.
+        name: Prefix of every id, unique on the page.
+        width: Width in CSS pixels; the figure shrinks with its column.
+        height: Height in CSS pixels.
 
     Raises:
         ConversionError: Matplotlib is not installed.
@@ -77,43 +92,22 @@ def figure(name: str, *, width: float = 460, height: float = 300) -> Iterator[tu
         from matplotlib.figure import Figure
     except ImportError as error:
         raise ConversionError(
-            "the report's plots take matplotlib, found none", hint="pip install 'edge-sdk[convert]'"
+            "the plots of the report need matplotlib, which is not installed",
+            hint="pip install 'edge-sdk[convert]'",
         ) from error
-    drawn: list[Html] = []
     with matplotlib.rc_context(_SETTINGS):
-        found = Figure(
-            figsize=(width / _PIXELS_PER_INCH, height / _PIXELS_PER_INCH),
-            dpi=_PIXELS_PER_INCH,
-            layout="constrained",
-        )
-        FigureCanvasSVG(found)
-        yield found, drawn
+        size = (width / _PIXELS_PER_INCH, height / _PIXELS_PER_INCH)
+        drawn = Drawing(Figure(figsize=size, dpi=_PIXELS_PER_INCH, layout="constrained"))
+        FigureCanvasSVG(drawn.figure)
+        yield drawn
         out = io.StringIO()
         nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        found.savefig(out, format="svg", transparent=True, metadata=nothing)
-    drawn.append(Html(_inline(out.getvalue(), name)))
-
-
-def framed(drawing: Html, *, title: str, caption: Any, wide: bool = False) -> Html:
-    """A figure with what it says above and what it stands on below."""
-    return tag(
-        "figure",
-        tag("h3", title),
-        tag(
-            "div",
-            drawing,
-            class_="plot wide" if wide else "plot",
-            role="img",
-            aria_label=title,
-            tabindex=0 if wide else None,
-        ),
-        tag("figcaption", caption),
-        class_="wide" if wide else None,
-    )
+        drawn.figure.savefig(out, format="svg", transparent=True, metadata=nothing)
+    drawn.svg = Markup(_inline(out.getvalue(), name))
 
 
 def _inline(text: str, name: str) -> str:
-    """Strip what a file needs and a page does not; name colours; keep ids apart from other figures'."""
+    """Remove what only a separate file needs, replace colours by variables, and prefix ids with the figure's name."""
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>|<defs>\s*<style.*?</style>\s*</defs>", "", text, flags=re.DOTALL)
     text = re.sub(r'\s(?:xmlns:xlink="[^"]*"|version="1\.1")', "", text, count=2)
@@ -122,7 +116,7 @@ def _inline(text: str, name: str) -> str:
     text = re.sub(r'href="#', f'href="#{name}-', text)
     text = text.replace("url(#", f"url(#{name}-")
     text = re.sub(r"<!--.*?-->\s*", "", text, flags=re.DOTALL)
-    # Shown at its own size, or smaller where the column is.
+    # Show the figure at its own size, or smaller in a narrow column.
     text = re.sub(
         r'(<svg[^>]*?) width="([\d.]+)pt" height="[\d.]+pt"', r'\1 style="max-width: \2px"', text, count=1
     )

@@ -238,7 +238,7 @@ def test_a_conversion_by_error_rate_says_so_and_names_the_images(place: Path, tm
     assert "the recipe was chosen on the 96 images of people: measure the file on others" in text
     assert "points to float" in text
     page = (tmp_path / "out" / "net.report.html").read_text()
-    assert "The recipe was chosen on them" in page
+    assert "The recipe was chosen on these images" in page
 
 
 def test_images_of_a_budget_are_refused_before_any_work(place: Path) -> None:

@@ -12,9 +12,12 @@ import numpy as np
 import pytest
 
 from converters.evaluate.metrics import Interval, PairedDifference
-from converters.report.comparison_verdict import verdicts
 from converters.report.page import page_json, render_page
+from converters.report.verdicts import of_comparison
 from converters.results import ConversionResult, ReportVerdict
+from converters.targets.base import Estimate, ReportTable
+from converters.targets.check import NetworkReport, TargetReport
+from converters.targets.rule import RuleFinding
 from tests import report_samples as samples
 
 
@@ -44,7 +47,8 @@ class Outline(HTMLParser):
 
     @property
     def text(self) -> str:
-        return self.by_tag["main"][0].replace("\N{NO-BREAK SPACE}", " ")
+        """Text of the page with single spaces, as a browser shows it."""
+        return " ".join(self.by_tag["main"][0].split())
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +97,7 @@ def test_a_conversion_shows_source_contract_gates_files_and_operators() -> None:
         "0.50×",
         "1 partition",
         "CONV_2D",
-        "100 images that calibration has not seen",
+        "100 images not used for calibration",
         "a note on door",
     ):
         assert said in text
@@ -112,7 +116,7 @@ def search_of(met: bool, trials: list[dict]) -> dict:
 
 
 @pytest.mark.parametrize(
-    ("met", "said"), [(True, "reached."), (False, "missed; the best that was found is written.")]
+    ("met", "said"), [(True, "reached."), (False, "missed; the best recipe is written.")]
 )
 def test_a_searched_recipe_shows_what_was_tried(met: bool, said: str) -> None:
     trials = [
@@ -124,6 +128,42 @@ def test_a_searched_recipe_shows_what_was_tried(met: bool, said: str) -> None:
     assert f"cpu_int8: searched for a mean cosine of 0.995 to float: {said}" in text
     assert "0.8684" in text and "kept" in text and "dropped" in text and samples.HOSTILE in text
     assert "12.5 %" in text and "conv_7" in text
+
+
+def test_a_target_shows_its_rules_findings_and_tables() -> None:
+    finding = RuleFinding("slow", "2 operators run on the CPU", "replace them", "runs-on-device")
+    table = ReportTable("operators", ("Operator", "Processor"), (("CONV_2D", "TPU"),))
+    network = NetworkReport(
+        "door.tflite", 4, (finding,), (table,), {"Memory": "1 MB"}, Estimate(1.5, "formula"), ("door.cc",)
+    )
+    report = samples.report(targets=(TargetReport("edgetpu", "an accelerator", (network,)),))
+    text = Outline(render_page(title="door", conversion=report)).text
+    for expected in (
+        "An accelerator.",
+        "by-products: door.cc",
+        "3 of 4",
+        "slow 2 operators run on the CPU",
+        "runs-on-device: replace them",
+        "Memory: 1 MB",
+        "1.5 ms per inference, formula",
+        "door.tflite: operators.",
+    ):
+        assert expected in text
+
+
+def test_a_distilled_network_shows_its_cosine_before_and_after() -> None:
+    result = {
+        "steps": 200,
+        "images": 500,
+        "before": 0.86,
+        "after": 0.97,
+        "leaky": 3,
+        "note": "a note",
+        "curve": [{"step": 0, "cosine": 0.86}, {"step": 200, "cosine": 0.97}],
+    }
+    page = render_page(title="door", conversion=samples.report(recoveries={"cpu_int8": result}))
+    text = Outline(page).text
+    assert "0.8600 before, 0.9700 after. 3 PReLUs replaced by LeakyReLU" in text and "a note" in text
 
 
 def test_a_failed_gate_is_said_with_what_was_found() -> None:
@@ -167,21 +207,21 @@ def judged(*ends: tuple[float, float], fmrs: tuple[float, ...] = (1e-1, 1e-2, 1e
         for fmr, (low, high) in zip(fmrs, ends, strict=True)
     )
     first = type(found.candidates[0])(**{**vars(found.candidates[0]), "differences": rows})
-    return verdicts(type(found)(**{**vars(found), "candidates": (first,)}))[0]
+    return of_comparison(type(found)(**{**vars(found), "candidates": (first,)}))[0]
 
 
 def test_proof_that_ends_where_a_handful_of_pairs_decides_is_still_good() -> None:
     """12,480 non-mated comparisons: 12 false matches at FMR 1e-3, 125 at 1e-2."""
     verdict = judged((-0.002, 0.002), (-0.008, 0.004), (-0.03, 0.02))
     assert verdict.level == "good"
-    assert verdict.sentence.endswith("of TAR down to FMR 10⁻²; below, it is not shown")
+    assert verdict.sentence.endswith("of TAR down to FMR 10⁻²; this is not shown at lower FMRs")
     assert "at FMR 10⁻² by −0.20 points" in verdict.basis and "at FMR 10⁻³ by −0.50 points" in verdict.basis
 
 
 def test_proof_that_ends_earlier_calls_for_caution() -> None:
     verdict = judged((-0.002, 0.002), (-0.03, 0.02), (-0.001, 0.001))
     assert verdict.level == "caution"
-    assert verdict.sentence.endswith("of TAR down to FMR 10⁻¹; below, it is not shown")
+    assert verdict.sentence.endswith("of TAR down to FMR 10⁻¹; this is not shown at lower FMRs")
 
 
 def test_one_proven_loss_outweighs_everything() -> None:
@@ -192,13 +232,13 @@ def test_one_proven_loss_outweighs_everything() -> None:
 def test_a_gain_is_good() -> None:
     verdict = judged((0.0, 0.02), (0.01, 0.03), (-0.001, 0.2))
     assert verdict.level == "good"
-    assert verdict.sentence.endswith("at every FMR that the data can support")
+    assert verdict.sentence.endswith("at every FMR that the data support")
 
 
 def test_what_the_data_cannot_support_is_said_with_what_it_takes(full: str) -> None:
     text = Outline(full).text
-    assert "The data cannot support it. It takes 3,000,000 non-mated comparisons (rule of three);" in text
-    assert "The data cannot support it. FPIR 0.01 takes 300 non-mated probes, found 80." in text
+    assert "Not enough data. 3,000,000 non-mated comparisons are needed (rule of three);" in text
+    assert "Not enough data. FPIR 0.01 takes 300 non-mated probes, found 80." in text
 
 
 def test_a_comparison_without_subjects_claims_no_error_rate() -> None:
@@ -211,7 +251,7 @@ def test_a_comparison_without_subjects_claims_no_error_rate() -> None:
         title="door", comparison=type(found)(**{**vars(found), "verification": None, "candidates": (bare,)})
     )
     text = Outline(page).text
-    assert "The data cannot say what the file loses" in text
+    assert "The change of error rates is unknown" in text
     assert "FMR 10" not in text
 
 
@@ -224,17 +264,17 @@ def test_an_evaluation_alone_states_the_lowest_fmr_it_supports() -> None:
     for heading in (
         "Operating points",
         "Identification, 1:N",
-        "From score to probability",
-        "The worst errors",
+        "Probability from the score",
+        "Worst errors",
     ):
         assert heading in outline.by_tag["h2"]
 
 
 def test_the_layers_name_the_culprit_in_words(full: str) -> None:
     text = Outline(full).text
-    assert "Most is lost at operator 3, DEPTHWISE_CONV_2D door3" in text
+    assert "The largest loss is at operator 3, DEPTHWISE_CONV_2D door3" in text
     assert "Operator 2, CONV_2D door2: rounding alone leaves 17.0 dB" in text
-    assert "spans 6 of 256 steps: few channels are wide and the rest pays for them" in text
+    assert "spans 6 of 256 steps: a few wide channels set the step size for all" in text
 
 
 def test_no_operator_is_blamed_where_none_stands_out() -> None:
@@ -242,7 +282,7 @@ def test_no_operator_is_blamed_where_none_stands_out() -> None:
     even = tuple(type(t)(**{**vars(t), "sqnr_db": 21.0 - t.position / 10}) for t in found.tensors)
     text = Outline(render_page(title="door", layers=type(found)(**{**vars(found), "tensors": even}))).text
     assert "No operator stands out." in text and "At the output it is 0.87 %." in text
-    assert "Most is lost" not in text
+    assert "The largest loss" not in text
 
 
 def test_one_page_shows_every_figure_once(full: str) -> None:
@@ -257,11 +297,11 @@ def test_images_are_shown_on_request_only() -> None:
     arguments = samples.everything() | {"attention": ()}
     without = render_page(**arguments)
     assert "<img" not in without
-    assert "This page holds no image" in without and "thumbnails were not asked for" in without
+    assert "This page contains no images" in without and "thumbnails were not requested" in without
     name = arguments["comparison"].candidates[0].worst[0][0]
     shown = render_page(**arguments, thumbnails={name: samples.pixels()})
     assert "data:image/png;base64," in shown and f'alt="{name}"' in shown
-    assert "may be personal data" in shown and "This page holds no image" not in shown
+    assert "may be personal data" in shown and "This page contains no images" not in shown
 
 
 def test_attention_shows_the_image_and_a_map_per_network(full: str) -> None:
@@ -299,7 +339,7 @@ def test_nothing_outside_the_file_is_asked_for(full: str, hostile: str) -> None:
                 if name in {"src", "href", "action", "data", "srcset", "poster", "xlink:href"}:
                     assert str(value).startswith(("#", "data:image/png;base64,")), (tag, name, value)
                 assert not re.match("https?:", str(value)) or (tag, name) == ("svg", "xmlns")
-        assert "default-src &#x27;none&#x27;" in page
+        assert "default-src 'none'" in page
         assert "@import" not in page and not re.search(r"url\((?!#)", page)
 
 

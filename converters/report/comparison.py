@@ -1,0 +1,106 @@
+"""Sections that compare candidates with the float file on the same images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import log
+
+from converters.evaluate.metrics.evidence import FidelityEvidence, ThresholdDrift, Unsupported
+from converters.evaluate.runner.compare import CandidateComparison, ComparisonResult
+from converters.report import plots
+from converters.report.evidence_text import claimed_rate, distinct_labels
+from converters.report.images import Picture
+from converters.report.rendering import PageSection, render
+from converters.report.verification import curves, operating_points
+
+
+def sections(
+    comparison: ComparisonResult, thumbnails: Mapping[str, Picture] | None, *, tables: bool
+) -> list[PageSection]:
+    """Render the sections of a comparison in reading order.
+
+    Args:
+        comparison: Result of the comparison.
+        thumbnails: Images by name; None shows names only.
+        tables: Include the tables of operating points, which a page with evaluations already has.
+    """
+    rendered: list[PageSection] = []
+    if comparison.verification is not None:
+        rendered.append(_error_rates(comparison))
+        if tables:
+            measured = [
+                (item.artefact, item.verification, ())
+                for item in comparison.candidates
+                if item.verification is not None
+            ]
+            baseline = (comparison.baseline, comparison.verification, ())
+            rendered.append(operating_points("points", [baseline, *measured]))
+    labels = distinct_labels([candidate.artefact for candidate in comparison.candidates])
+    for place, (label, candidate) in enumerate(zip(labels, comparison.candidates, strict=True)):
+        suffix = f"-{place + 1}" if place else ""
+        of = f" of {label}" if len(labels) > 1 else ""
+        if candidate.fidelity is not None:
+            content = render(
+                "thresholds.html",
+                anchor=f"thresholds{suffix}",
+                candidate=candidate,
+                worst=_largest_drift(candidate.fidelity),
+            )
+            rendered.append(PageSection(f"thresholds{suffix}", f"Thresholds{of}", content))
+        content = render(
+            "changed_images.html",
+            anchor=f"images{suffix}",
+            candidate=candidate,
+            images=comparison.images,
+            pictures=thumbnails or {},
+            names_only=thumbnails is None,
+        )
+        rendered.append(PageSection(f"images{suffix}", f"Images{of}", content))
+    return rendered
+
+
+def _error_rates(comparison: ComparisonResult) -> PageSection:
+    candidates = [c for c in comparison.candidates if c.verification is not None]
+    labels = distinct_labels([comparison.baseline, *(c.artefact for c in candidates)])
+    evidence = [comparison.verification, *(c.verification for c in candidates)]
+    series = [(label, item) for label, item in zip(labels, evidence, strict=True) if item is not None]
+    differences = [
+        (
+            candidate,
+            _compared_names(candidate, comparison),
+            plots.forest(candidate.differences, _target_fmrs(candidate), name=f"forest{place}"),
+        )
+        for place, candidate in enumerate(candidates)
+        if candidate.differences
+    ]
+    content = render(
+        "error_rates.html",
+        curves=curves(series, prefix="compared"),
+        differences=differences,
+        data_set=comparison.data_set,
+        margin=f"{100 * plots.MARGIN:g}",
+    )
+    return PageSection("error-rates", "Error rates", content)
+
+
+def _compared_names(candidate: CandidateComparison, comparison: ComparisonResult) -> tuple[str, str]:
+    """Name both sides by precision, or by kernels if they are the same file."""
+    if candidate.artefact.same_file_as(comparison.baseline):
+        return comparison.baseline.kernels, candidate.artefact.kernels
+    return "float", candidate.artefact.precision
+
+
+def _target_fmrs(candidate: CandidateComparison) -> list[float]:
+    return [
+        claimed_rate(row) if isinstance(row, Unsupported) else row.target_fmr for row in candidate.differences
+    ]
+
+
+def _largest_drift(fidelity: FidelityEvidence) -> ThresholdDrift | None:
+    """Return the row whose FMR at the float threshold is furthest from its target, as a ratio."""
+    stated = [row for row in fidelity.drifts if isinstance(row, ThresholdDrift)]
+    return max(
+        stated,
+        key=lambda row: abs(log(max(row.fmr_at_baseline_threshold, 1e-12) / row.target_fmr)),
+        default=None,
+    )

@@ -1,0 +1,74 @@
+"""Sections with the results of artefacts on labelled images: error rates, 1:N, probability, worst errors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from converters.evaluate.metrics.evidence import Unsupported
+from converters.evaluate.runner.evaluate import Evaluation, IdentificationEvidence, ProbabilityEvidence
+from converters.number_format import scientific, signed
+from converters.report import plots
+from converters.report.evidence_text import distinct_labels
+from converters.report.images import Picture
+from converters.report.rendering import PageSection, render
+from converters.report.verification import curves, operating_points
+
+
+def sections(
+    evaluations: Sequence[Evaluation], thumbnails: Mapping[str, Picture] | None, *, with_curves: bool
+) -> list[PageSection]:
+    """Render the sections of evaluations in reading order.
+
+    Args:
+        evaluations: At least one.
+        thumbnails: Images by name; None shows names only.
+        with_curves: Include histograms and DET curves, which a page with a comparison already has.
+    """
+    labels = distinct_labels([evaluation.artefact for evaluation in evaluations])
+    series = [(label, e.verification) for label, e in zip(labels, evaluations, strict=True)]
+    measured = [(e.artefact, e.verification, e.notes) for e in evaluations]
+    drawn = curves(series, prefix="evaluated") if with_curves else ""
+    rendered = [operating_points("thresholds-table", measured, drawn)]
+    searched = [
+        (label, e.identification) for label, e in zip(labels, evaluations, strict=True) if e.identification
+    ]
+    if searched:
+        rendered.append(_identification(searched))
+    probabilities = [
+        (label, e.probability) for label, e in zip(labels, evaluations, strict=True) if e.probability
+    ]
+    if probabilities:
+        rendered.append(_probability(probabilities))
+    analyses = [
+        (e.artefact.file, e.verification.images, e.errors) for e in evaluations if e.errors is not None
+    ]
+    if analyses:
+        content = render("errors.html", analyses=analyses, pictures=thumbnails or {})
+        rendered.append(PageSection("errors", "Worst errors", content))
+    return rendered
+
+
+def _identification(searched: Sequence[tuple[str, IdentificationEvidence]]) -> PageSection:
+    drawn = [(label, e) for label, e in searched if not isinstance(e.ranks, Unsupported)]
+    plot = plots.cumulative_match(drawn, name="ranks") if drawn else None
+    content = render("identification.html", searched=searched, drawn=drawn, plot=plot)
+    return PageSection("identification", "1:N", content)
+
+
+def _probability(series: Sequence[tuple[str, ProbabilityEvidence]]) -> PageSection:
+    fits = [fit for _, fit in series]
+    content = render(
+        "probability.html",
+        plot=plots.reliability(series, name="reliability"),
+        labels=[label for label, _ in series],
+        data_set=fits[0].data_set,
+        rows=[
+            ("Slope", [f"{fit.platt.slope:.3f}" for fit in fits]),
+            ("Intercept", [signed(fit.platt.intercept, 3) for fit in fits]),
+            ("Brier score", [scientific(fit.brier) for fit in fits]),
+            ("Log loss", [f"{scientific(fit.log_loss)} nats" for fit in fits]),
+            ("Mated comparisons", [f"{fit.platt.mated_trials:,.0f}" for fit in fits]),
+            ("Non-mated comparisons", [f"{fit.platt.non_mated_trials:,.0f}" for fit in fits]),
+        ],
+    )
+    return PageSection("probability", "Probability", content)

@@ -1,0 +1,27 @@
+"""Phrases for measured evidence."""
+
+from __future__ import annotations
+
+from converters.evaluate.metrics import Interval, Unsupported
+from converters.report.evidence_text import interval, rate_interval, sentence
+
+
+def test_an_interval_is_described_with_its_confidence() -> None:
+    bounds = Interval(0.0123, 0.0354, 0.95, 1000, "bootstrap")
+    assert interval(bounds) == "95\N{NO-BREAK SPACE}% interval 1.23 to 3.54\N{NO-BREAK SPACE}%"
+    assert (
+        interval(Interval(-0.02, 0.001, 0.95, 1000, ""), as_points=True)
+        == "95\N{NO-BREAK SPACE}% interval −2.00 to +0.10"
+    )
+    assert (
+        rate_interval(Interval(6.7e-5, 1.4e-4, 0.95, 1000, ""))
+        == "95\N{NO-BREAK SPACE}% interval 6.7·10⁻⁵ to 1.4·10⁻⁴"
+    )
+    assert rate_interval(None) == "no interval requested"
+    gap = Unsupported("interval", 10, 3, "it takes 10 subjects, found 3")
+    assert interval(gap) == "no interval: it takes 10 subjects, found 3"
+
+
+def test_a_sentence_starts_with_a_capital_unless_it_starts_with_a_file_name() -> None:
+    assert sentence("close to float") == "Close to float."
+    assert sentence("door.cpu_int8.tflite is close") == "door.cpu_int8.tflite is close."
