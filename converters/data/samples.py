@@ -31,7 +31,7 @@ class SampleSet:
         data_set: Name, for the evidence.
         samples: At least one.
         read: Returns the bytes of a sample; raises InputError if they cannot be read.
-        labelled: True if the subjects are known. If False, each image counts as a subject of its own.
+        labelled: True if the subjects are known. If False, each image counts as a separate subject.
         left_out: Number of images outside subject folders, which are ignored.
     """
 

@@ -1,1 +1,1 @@
-"""Biometric evaluation: metrics (arithmetic) and runner (files, cache, workers)."""
+"""Evaluation of artefacts: `metrics` is arithmetic, `runner` reads files and runs networks."""

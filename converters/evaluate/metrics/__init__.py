@@ -1,7 +1,7 @@
-"""Biometric evaluation: what an artefact is worth, and what it lost against its float model.
+"""Biometric error rates of an artefact, and its differences from the float model, computed from embeddings.
 
-The way its data goes is in docs/decisions/0005-evaluation.md: samples -> embeddings -> scores ->
-curves -> figures with intervals -> evidence. Terms of ISO/IEC 19795-1. Loads numpy alone.
+The data flow is embeddings -> scores -> curves -> figures with intervals -> evidence
+(docs/decisions/0005-evaluation.md). Terms are those of ISO/IEC 19795-1. Importing it loads numpy only.
 """
 
 from converters.evaluate.metrics.bootstrap import replicate_rates

@@ -1,13 +1,13 @@
 """Confidence intervals by resampling subjects.
 
-Scheme: a replicate draws as many subjects as there are, with replacement; subject s comes m(s) times,
-each copy a subject of its own. A mated comparison of s then counts m(s) times, a non-mated one of s
+Scheme: a replicate draws all S subjects with replacement; subject s occurs m(s) times, and each copy is a
+separate subject. A mated comparison of s then counts m(s) times, a non-mated comparison of s
 and t counts m(s) * m(t) times; two copies of one subject are never compared with each other.
 This is the subsets bootstrap of Bolle, Ratha and Pankanti (CVIU 93, 2004) and of Poh, Martin and
-Bengio (IEEE TPAMI 29, 2007), carried to both subjects of a non-mated pair as the vertex bootstrap
+Bengio (IEEE TPAMI 29, 2007), extended to both subjects of a non-mated pair as in the vertex bootstrap
 (Fogliato, Patil and Perona, IJCV 2024, arXiv:2306.01198). Intervals are percentile intervals.
 
-With few errors percentile intervals are too narrow (ibid.); with none they are empty, and the rule
+With few errors, percentile intervals are too narrow (ibid.). Without errors they are empty, and the rule
 of three gives their upper end instead.
 """
 
@@ -36,12 +36,12 @@ CHUNK = 1024
 
 @dataclass(frozen=True, eq=False)
 class Replicates:
-    """Rates in each replicate, rows = operating points, columns = replicates; NaN where undefined.
+    """Rates in each replicate: F operating points by R replicates; NaN if undefined.
 
     Attributes:
-        fmr: Shape (F, R): at the fixed thresholds.
-        fnmr: Shape (F, R): at the fixed thresholds.
-        tar: Shape (F, R): at the FMR, threshold derived anew in each replicate.
+        fmr: Shape (F, R): FMR at the fixed thresholds.
+        fnmr: Shape (F, R): FNMR at the fixed thresholds.
+        tar: Shape (F, R): TAR at the given FMRs, with a new threshold in each replicate.
     """
 
     fmr: Float64Array
@@ -50,18 +50,18 @@ class Replicates:
 
 
 def draw_multiplicities(subjects: int, *, replicates: int, seed: int) -> IntArray:
-    """Draw how often each subject comes in each replicate.
+    """Draw how often each subject occurs in each replicate.
 
     Args:
         subjects: S >= 1.
         replicates: R in 1..100000.
-        seed: Of PCG64; the same seed gives the same draw.
+        seed: Seed of PCG64; the same seed gives the same draw.
 
     Returns:
         Shape (S, R), int64; each column sums to S.
 
     Raises:
-        InputError: a count outside its range.
+        InputError: A count is outside its range.
     """
     if subjects < 1 or not 1 <= replicates <= MAX_REPLICATES or subjects * replicates > 2**29:
         raise InputError(
@@ -89,37 +89,37 @@ def replicate_rates(
     """Compute FMR and FNMR at fixed thresholds, and TAR at given FMRs, in every replicate.
 
     Args:
-        comparisons: What was compared.
+        comparisons: The comparisons.
         scores: `comparisons.scores()`.
-        fmrs: F values, above 0 and under 1.
-        thresholds: F values: each point's threshold on all the data.
+        fmrs: F values, each above 0 and under 1.
+        thresholds: F values: the threshold of each point on all data.
         replicates: R.
-        seed: Of the draw.
+        seed: Seed of the draw.
 
     Raises:
-        InputError: bad counts or rates, or no comparison of one kind.
+        InputError: A count or rate is outside its range, or all comparisons are of one kind.
     """
     if len(fmrs) != len(thresholds) or scores.mated_trials == 0 or scores.non_mated_trials == 0:
         raise InputError(
             f"expected as many FMRs as thresholds and comparisons of both kinds, found {len(fmrs)}, "
             f"{len(thresholds)}, {scores.mated_trials} mated, {scores.non_mated_trials} non-mated",
-            hint="leave out what cannot be stated",
+            hint="omit the FMRs without a threshold",
         )
     highest = max((check_rate(fmr) for fmr in fmrs), default=0.5)
     lowest_threshold = min(thresholds, default=1.0)
     depth = highest * scores.non_mated_trials
-    wanted = int(max(depth * (4.0 if depth < 1e6 else 1.5), depth + 1000)) + 1
+    kept = int(max(depth * (4.0 if depth < 1e6 else 1.5), depth + 1000)) + 1
     weights: _Draw | None = None
     while True:
-        whole = wanted >= scores.non_mated_trials
-        floor = -2.0 if whole else min(scores.score_at_rank(wanted), lowest_threshold)
+        every = kept >= scores.non_mated_trials
+        floor = -2.0 if every else min(scores.score_at_rank(kept), lowest_threshold)
         tagged = comparisons.with_subjects(floor)
         if weights is None:
             weights = _Draw.of(draw_multiplicities(tagged.subjects, replicates=replicates, seed=seed))
-        found = _rates(tagged, weights, fmrs, thresholds)
-        if found is not None:
-            return found
-        wanted *= 4
+        rates = _rates(tagged, weights, fmrs, thresholds)
+        if rates is not None:
+            return rates
+        kept *= 4
 
 
 def percentile_interval(
@@ -127,21 +127,21 @@ def percentile_interval(
     *,
     confidence: float = 0.95,
     seed: int = 0,
-    what: str = "subject bootstrap",
+    method: str = "subject bootstrap",
 ) -> Interval | Unsupported:
-    """Percentile interval of the replicates that are not NaN.
+    """Compute the percentile interval of the replicates that are not NaN.
 
     Args:
         values: Shape (R,).
         confidence: Above 0 and under 1.
-        seed: Named in the result.
-        what: Named in the result.
+        seed: Seed of the draw, for the description.
+        method: Method, for the description.
 
     Returns:
-        The interval; `Unsupported` where fewer than half of the replicates are defined.
+        The interval; `Unsupported` if fewer than half of the replicates are defined.
 
     Raises:
-        InputError: confidence outside its range.
+        InputError: `confidence` is outside its range.
     """
     level = check_rate(confidence, "a confidence")
     usable = values[np.isfinite(values)]
@@ -153,22 +153,21 @@ def percentile_interval(
             "most resamples hold no comparison of one kind: too few subjects",
         )
     low, high = np.quantile(usable, [(1 - level) / 2, (1 + level) / 2])
-    method = f"{what}, percentile, seed {seed}"
-    return Interval(float(low), float(high), level, int(usable.size), method)
+    return Interval(float(low), float(high), level, int(usable.size), f"{method}, percentile, seed {seed}")
 
 
 def error_interval(
     values: Float64Array, *, errors: int, independent_trials: int, confidence: float = 0.95, seed: int = 0
 ) -> Interval | Unsupported:
-    """Interval of an error rate; without a single error its upper end is the rule of three.
+    """Compute the interval of an error rate; without errors, the rule of three gives its upper end.
 
     Args:
         values: Shape (R,), the rate in each replicate.
-        errors: Errors on all the data.
-        independent_trials: For the rule of three: subjects with mated comparisons for FNMR,
-            comparisons for FMR (taken as independent, as ISO/IEC 19795-1 does for the rule).
+        errors: Number of errors on all data.
+        independent_trials: Trials for the rule of three: subjects with mated comparisons for FNMR,
+            comparisons for FMR (assumed independent, as in ISO/IEC 19795-1).
         confidence: Above 0 and under 1.
-        seed: Named in the result.
+        seed: Seed of the draw, for the description.
     """
     interval = percentile_interval(values, confidence=confidence, seed=seed)
     if errors or isinstance(interval, Unsupported):
@@ -179,21 +178,21 @@ def error_interval(
 
 
 def subjects_refusal(comparisons: Comparisons) -> Unsupported | None:
-    """Refuse an interval under 10 subjects with mated comparisons; None where there are enough."""
-    found = mated_subjects(comparisons)
-    if found >= MIN_SUBJECTS:
+    """Return a refusal if fewer than 10 subjects have mated comparisons, otherwise None."""
+    subjects = mated_subjects(comparisons)
+    if subjects >= MIN_SUBJECTS:
         return None
     return Unsupported(
         "confidence interval",
         MIN_SUBJECTS,
-        found,
-        f"an interval by resampling takes {MIN_SUBJECTS} subjects with mated comparisons, found {found}",
+        subjects,
+        f"an interval by resampling takes {MIN_SUBJECTS} subjects with mated comparisons, found {subjects}",
     )
 
 
 @dataclass(frozen=True, eq=False)
 class _Draw:
-    """Multiplicities in the two layouts that are read; sums of a chunk stay exact in their dtype."""
+    """Multiplicities in both memory layouts; the dtype keeps the sums over a chunk exact."""
 
     by_subject: NDArray[np.floating]
     by_replicate: NDArray[np.floating]
@@ -206,7 +205,7 @@ class _Draw:
 
 
 class _Ranking:
-    """Weighted counts down a descending list of scores, in all replicates at once."""
+    """Weighted counts along a descending list of scores, in all replicates at once."""
 
     def __init__(self, scores: FloatArray, owners: tuple[NDArray[np.integer], ...], draw: _Draw) -> None:
         self._scores, self._owners, self._draw = scores, owners, draw
@@ -219,12 +218,12 @@ class _Ranking:
             self._above[chunk + 1] = self._above[chunk] + self._sum(chunk * CHUNK, (chunk + 1) * CHUNK)
 
     def total(self) -> Float64Array:
-        """Weight of the whole list, shape (R,)."""
+        """Return the weight of the whole list, shape (R,)."""
         total: Float64Array = self._above[-1]
         return total
 
     def above(self, thresholds: Float64Array) -> Float64Array:
-        """Weight of scores >= each replicate's threshold; shape (R,) in and out."""
+        """Return the weight of the scores >= the threshold of each replicate; shape (R,) in and out."""
         places = self._ascending.size - first_at_least(self._ascending, thresholds)
         chunks = places // CHUNK
         if (places == places[0]).all():
@@ -236,22 +235,22 @@ class _Ranking:
         return counted
 
     def threshold(self, budget: Float64Array) -> Float64Array:
-        """Smallest threshold per replicate with at most `budget` weight at or above it.
+        """Find the smallest threshold per replicate with at most `budget` weight at or above it.
 
         Returns:
-            Shape (R,), -inf where the whole list fits; the caller knows whether it is whole.
+            Shape (R,); -inf if the weight of the whole list is within the budget.
         """
         over = self._above[1:] > budget[None, :]
         crossed = over.any(axis=0)
         chunks = over.argmax(axis=0) if len(over) else np.zeros(budget.size, dtype=np.int64)
-        found = np.full(budget.size, -np.inf)
+        thresholds = np.full(budget.size, -np.inf)
         for replicate in np.flatnonzero(crossed).tolist():
             chunk = int(chunks[replicate])
             weights = self._weights(replicate, chunk * CHUNK, (chunk + 1) * CHUNK)
             running = self._above[chunk, replicate] + np.cumsum(weights, dtype=np.float64)
             rejected = self._scores[chunk * CHUNK + int((running > budget[replicate]).argmax())]
-            found[replicate] = np.nextafter(rejected, np.float32(np.inf))
-        return found
+            thresholds[replicate] = np.nextafter(rejected, np.float32(np.inf))
+        return thresholds
 
     def _sum(self, start: int, stop: int) -> Float64Array:
         part = slice(start, min(stop, self._scores.size))
@@ -271,7 +270,7 @@ class _Ranking:
 def _rates(
     tagged: SubjectScores, draw: _Draw, fmrs: Sequence[float], thresholds: Sequence[float]
 ) -> Replicates | None:
-    """Rates in all replicates, or None where some replicate needs lower non-mated scores."""
+    """Compute the rates in all replicates; None if a replicate needs lower non-mated scores."""
     mated = _Ranking(tagged.mated, (tagged.mated_subject,), draw)
     other = _Ranking(tagged.non_mated, (tagged.first, tagged.second), draw)
     mated_total, other_total = mated.total(), other.total()
@@ -283,15 +282,15 @@ def _rates(
     usable = (mated_total > 0) & (other_total > 0)
     safe_mated, safe_other = np.where(usable, mated_total, 1.0), np.where(usable, other_total, 1.0)
     shape = (len(fmrs), usable.size)
-    found = Replicates(np.full(shape, np.nan), np.full(shape, np.nan), np.full(shape, np.nan))
+    rates = Replicates(np.full(shape, np.nan), np.full(shape, np.nan), np.full(shape, np.nan))
     for row, (fmr, threshold) in enumerate(zip(fmrs, thresholds, strict=True)):
         if not isfinite(threshold):
             raise InputError(f"expected a finite threshold, found {threshold}", hint="see threshold_at_fmr")
         fixed = np.full(usable.size, threshold)
-        found.fmr[row] = np.where(usable, other.above(fixed) / safe_other, np.nan)
-        found.fnmr[row] = np.where(usable, 1.0 - mated.above(fixed) / safe_mated, np.nan)
+        rates.fmr[row] = np.where(usable, other.above(fixed) / safe_other, np.nan)
+        rates.fnmr[row] = np.where(usable, 1.0 - mated.above(fixed) / safe_mated, np.nan)
         own = other.threshold(allowed_errors(fmr, safe_other))
         if not tagged.complete and not np.isfinite(own[usable]).all():
             return None
-        found.tar[row] = np.where(usable, mated.above(own) / safe_mated, np.nan)
-    return found
+        rates.tar[row] = np.where(usable, mated.above(own) / safe_mated, np.nan)
+    return rates

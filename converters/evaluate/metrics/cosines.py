@@ -1,7 +1,7 @@
-"""Cosines of embeddings, exact to the bit, one tile of the comparison matrix at a time.
+"""Cosines of embeddings, bit-exact, one tile of the comparison matrix at a time.
 
-Embeddings are rounded to multiples of 2^-26, which leaves every product and partial sum of a dot
-product of unit vectors exact in float64. So a score does not depend on block size, BLAS or threads.
+Embeddings are rounded to multiples of 2^-26, so that every product and partial sum of a dot
+product of unit vectors is exact in float64. A score does not depend on block size, BLAS or threads.
 It is then rounded once, to float32, the type in which a device compares it with its threshold.
 """
 
@@ -35,9 +35,9 @@ class Tile:
         rows: First image of each row; shape (r,), int64.
         columns: Second image of each column; shape (c,), int64.
         scores: Shape (r, c), float32.
-        mated: Shape (r, c) bool, or None where the whole tile is non-mated.
-        non_mated: Shape (r, c) bool, or None where the whole tile is non-mated. A cell in neither
-            mask is a pair that another cell holds, or an image with itself.
+        mated: Shape (r, c) bool; None if the whole tile is non-mated.
+        non_mated: Shape (r, c) bool; None if the whole tile is non-mated. A cell in neither
+            mask is a pair that occurs in another cell, or an image with itself.
     """
 
     rows: IntArray
@@ -57,7 +57,7 @@ def check_vectors(vectors: FloatArray) -> FloatArray:
         The same values, float32.
 
     Raises:
-        InputError: another shape or dtype, not finite, not of unit norm, or too large.
+        InputError: The shape or dtype differs, or the values are not finite, not of unit norm, or too many.
     """
     array = np.asarray(vectors)
     if array.ndim != 2 or array.shape[1] < 1 or array.dtype not in (np.float32, np.float64):
@@ -68,14 +68,14 @@ def check_vectors(vectors: FloatArray) -> FloatArray:
     if array.shape[0] > MAX_IMAGES or array.shape[1] > MAX_DIMENSION:
         raise InputError(
             f"expected at most {MAX_IMAGES} embeddings of {MAX_DIMENSION} values, found {array.shape}",
-            hint="evaluate a sample of the images",
+            hint="evaluate fewer images",
         )
     norms = np.sqrt(np.einsum("ij,ij->i", array, array, dtype=np.float64))
     if not np.isfinite(norms).all():
         row = int(np.flatnonzero(~np.isfinite(norms))[0])
         raise InputError(
             f"expected finite embeddings, found NaN or infinity in row {row}",
-            hint="the model file is broken for that image; look at its activations",
+            hint="the model overflows on that image; inspect its activations",
         )
     off = np.abs(norms - 1.0)
     if off.size and off.max() > NORM_TOLERANCE:
@@ -93,13 +93,13 @@ def subject_codes(subjects: Sequence[str] | IntArray, count: int) -> IntArray:
 
     Args:
         subjects: One label per image, str or int.
-        count: Number of images that the labels have to cover.
+        count: Number of images.
 
     Returns:
         Shape (count,), int64.
 
     Raises:
-        InputError: another number of labels, or labels that are neither str nor int.
+        InputError: The number of labels differs, or the labels are neither str nor int.
     """
     labels = np.asarray(subjects)
     if labels.shape != (count,) or labels.dtype.kind not in "USiu":
@@ -111,14 +111,14 @@ def subject_codes(subjects: Sequence[str] | IntArray, count: int) -> IntArray:
 
 
 def on_grid(vectors: FloatArray) -> Float64Array:
-    """Round unit vectors to multiples of 2^-26, so that float64 dot products of them are exact."""
+    """Round unit vectors to multiples of 2^-26, so that their float64 dot products are exact."""
     scaled: Float64Array = np.rint(vectors.astype(np.float64) * GRID)
     scaled /= GRID
     return scaled
 
 
 def listed_scores(vectors: FloatArray, first: IntArray, second: IntArray) -> FloatArray:
-    """Score listed comparisons, bit for bit as `all_pairs` does.
+    """Score listed comparisons, bit for bit like `all_pairs`.
 
     Args:
         vectors: Shape (n, D), unit norm.
@@ -129,7 +129,7 @@ def listed_scores(vectors: FloatArray, first: IntArray, second: IntArray) -> Flo
         Shape (P,), float32.
 
     Raises:
-        InputError: bad vectors, or a row outside 0..n-1.
+        InputError: The vectors are invalid (see `check_vectors`), or a row is outside 0..n-1.
     """
     grid = on_grid(check_vectors(vectors))
     left, right = np.asarray(first, dtype=np.int64), np.asarray(second, dtype=np.int64)
@@ -161,12 +161,12 @@ def tiles(vectors: FloatArray, codes: IntArray, *, block_rows: int = DEFAULT_BLO
     """Score all pairs of images, one rectangle at a time, every pair once.
 
     Args:
-        vectors: Shape (n, D), from `check_vectors`.
-        codes: Shape (n,), subject numbers from `subject_codes`.
-        block_rows: Rows per tile, 1..4096; has no influence on any score.
+        vectors: Shape (n, D), checked by `check_vectors`.
+        codes: Shape (n,), subject numbers (`subject_codes`).
+        block_rows: Rows per tile, 1..4096; does not change any score.
 
     Raises:
-        InputError: block_rows outside its range.
+        InputError: `block_rows` is outside its range.
     """
     if not 1 <= block_rows <= 4096:
         raise InputError(f"expected block_rows in 1..4096, found {block_rows}", hint="leave the default")

@@ -1,7 +1,7 @@
 """Error rates of a score set: FMR, FNMR, thresholds, DET, EER, d-prime.
 
-Terms of ISO/IEC 19795-1. A comparison is accepted when its score is >= the threshold. FMR is the
-share of non-mated comparisons accepted, FNMR the share of mated comparisons rejected, TAR = 1 - FNMR.
+Terms are those of ISO/IEC 19795-1. A comparison is accepted if its score is >= the threshold. FMR is the
+share of accepted non-mated comparisons, FNMR the share of rejected mated comparisons, TAR = 1 - FNMR.
 """
 
 from __future__ import annotations
@@ -36,23 +36,23 @@ class Curve:
 
 
 def check_rate(rate: float, name: str = "FMR") -> float:
-    """Return the rate where 0 < rate < 1; InputError otherwise."""
+    """Return the rate if 0 < rate < 1, otherwise raise InputError."""
     if not 0.0 < rate < 1.0:
         raise InputError(f"expected {name} above 0 and under 1, found {rate}", hint="for example 1e-3")
     return float(rate)
 
 
 def trials_needed(rate: float) -> int:
-    """Number of comparisons without an error that support a claim of `rate`: 3 / rate, rounded up.
+    """Compute the number of error-free comparisons that support a claim of `rate`: 3 / rate, rounded up.
 
-    The rule of three (ISO/IEC 19795-1; Jovanovic and Levy 1997), at 95 % confidence and for
-    independent comparisons. Cross-comparisons are not independent, so it is the least that is asked.
+    This is the rule of three (ISO/IEC 19795-1; Jovanovic and Levy 1997) at 95 % confidence for independent
+    comparisons. Cross-comparisons are not independent, so it is a lower bound.
     """
     return ceil(3.0 / check_rate(rate) - 1e-9)
 
 
 def upper_bound_without_errors(trials: int) -> float:
-    """95 % upper bound of an error rate after `trials` independent comparisons without an error.
+    """Compute the 95 % upper bound of an error rate after `trials` independent comparisons without an error.
 
     Returns:
         3 / trials, at most 1 (rule of three); 1 without any trial.
@@ -61,7 +61,7 @@ def upper_bound_without_errors(trials: int) -> float:
 
 
 def allowed_errors(rate: float, trials: Float64Array) -> Float64Array:
-    """Largest whole number a with a / trials <= rate, in float64 arithmetic.
+    """Compute the largest whole number a with a / trials <= rate, in float64 arithmetic.
 
     Args:
         rate: Above 0 and under 1.
@@ -76,10 +76,10 @@ def allowed_errors(rate: float, trials: Float64Array) -> Float64Array:
 
 
 def false_match_rate(scores: ScoreSet, thresholds: Float64Array) -> Float64Array:
-    """FMR at each threshold; shape (T,) in and out, float64, 0..1.
+    """Compute the FMR at each threshold; shape (T,) in and out, float64, 0..1.
 
     Raises:
-        InputError: the set has no non-mated comparison.
+        InputError: The set has no non-mated comparison.
     """
     if scores.non_mated_trials == 0:
         raise InputError("expected non-mated comparisons, found none", hint="add a second subject")
@@ -87,10 +87,10 @@ def false_match_rate(scores: ScoreSet, thresholds: Float64Array) -> Float64Array
 
 
 def false_non_match_rate(scores: ScoreSet, thresholds: Float64Array) -> Float64Array:
-    """FNMR at each threshold; shape (T,) in and out, float64, 0..1.
+    """Compute the FNMR at each threshold; shape (T,) in and out, float64, 0..1.
 
     Raises:
-        InputError: the set has no mated comparison.
+        InputError: The set has no mated comparison.
     """
     if scores.mated_trials == 0:
         raise InputError("expected mated comparisons, found none", hint="add a second image of a subject")
@@ -98,7 +98,7 @@ def false_non_match_rate(scores: ScoreSet, thresholds: Float64Array) -> Float64A
 
 
 def missing_half(scores: ScoreSet, claim: str) -> Unsupported | None:
-    """Say which half of the comparisons is missing, or None where both are there."""
+    """Return a refusal that names the missing kind of comparisons, or None if both kinds are present."""
     if scores.non_mated_trials == 0:
         return Unsupported(claim, 1, 0, "no non-mated comparisons: all images are of one subject")
     if scores.mated_trials == 0:
@@ -107,20 +107,20 @@ def missing_half(scores: ScoreSet, claim: str) -> Unsupported | None:
 
 
 def threshold_at_fmr(scores: ScoreSet, fmr: float) -> float | Unsupported:
-    """Smallest float32 threshold whose measured FMR is <= fmr.
+    """Find the smallest float32 threshold whose measured FMR is <= fmr.
 
-    It lies one float32 step above the highest score that has to be rejected. Where that score was
-    not kept (see `ScoreSet.tail`), the next bin edge above it, at most 2^-15 higher, is given.
+    It lies one float32 step above the highest score that must be rejected. If that score was
+    not kept (see `ScoreSet.tail`), the threshold is the next bin edge above it, at most 2^-15 higher.
 
     Args:
-        scores: With non-mated comparisons.
+        scores: A score set.
         fmr: Above 0 and under 1.
 
     Returns:
-        The threshold, or `Unsupported` under 3 / fmr non-mated comparisons.
+        The threshold, or `Unsupported` with fewer than 3 / fmr non-mated comparisons.
 
     Raises:
-        InputError: fmr outside its range.
+        InputError: `fmr` is outside its range.
     """
     needed = trials_needed(fmr)
     if scores.non_mated_trials < needed:
@@ -141,19 +141,22 @@ def threshold_at_fmr(scores: ScoreSet, fmr: float) -> float | Unsupported:
 
 
 def det_curve(scores: ScoreSet, *, points: int = 400) -> Curve | Unsupported:
-    """Thin the DET curve to a number of exact points.
+    """Compute a limited number of exact points of the DET curve.
 
-    Half of the thresholds lie at equal steps of log FMR, half at equal steps of FNMR.
+    Half of the thresholds are at equal steps of log FMR, half at equal steps of FNMR.
 
     Args:
-        scores: With both halves; `Unsupported` otherwise.
-        points: 4..100000; fewer come back where thresholds coincide.
+        scores: A score set.
+        points: 4..100000; the curve has fewer points if thresholds coincide.
+
+    Returns:
+        The curve, or `Unsupported` if all comparisons are of one kind.
 
     Raises:
-        InputError: points outside its range.
+        InputError: `points` is outside its range.
     """
     if not 4 <= points <= 100_000:
-        raise InputError(f"expected 4..100000 points, found {points}", hint="400 fill a page")
+        raise InputError(f"expected 4..100000 points, found {points}", hint="400 are enough for a plot")
     gap = missing_half(scores, "DET curve")
     if gap is not None:
         return gap
@@ -165,7 +168,7 @@ def det_curve(scores: ScoreSet, *, points: int = 400) -> Curve | Unsupported:
     edges = _edges_at_ranks(scores, ranks[ranks > exact])
     places = np.linspace(0, scores.mated_trials - 1, points - half).astype(np.int64)
     by_fnmr = scores.mated[places].astype(np.float64)
-    if not scores.complete and scores.tail.size:  # below the kept scores only edges are exact
+    if not scores.complete and scores.tail.size:  # below the kept scores, only bin edges are exact
         low = by_fnmr <= scores.tail[0]
         by_fnmr[low] = np.floor((by_fnmr[low] + 1.0) * BINS_PER_UNIT) / BINS_PER_UNIT - 1.0
     thresholds = np.unique(np.concatenate([by_fmr, edges, by_fnmr]))
@@ -173,14 +176,14 @@ def det_curve(scores: ScoreSet, *, points: int = 400) -> Curve | Unsupported:
 
 
 def equal_error_rate(scores: ScoreSet) -> EqualErrorRate | Unsupported:
-    """Rate at which FMR and FNMR are equal.
+    """Compute the rate at which FMR and FNMR are equal.
 
-    Rule: (FMR, FNMR) at every observed score as threshold are joined by straight lines; the EER is
-    where that line meets FMR = FNMR. The threshold is interpolated by the same share. Where the
-    crossing lies below the kept non-mated scores, bin edges (2^-15 apart) stand for the scores.
+    Rule: straight lines join the points (FMR, FNMR) of all observed scores as thresholds; the EER is
+    the intersection with FMR = FNMR. The threshold is interpolated by the same share. If the
+    crossing is below the kept non-mated scores, bin edges (2^-15 apart) replace the scores.
 
     Returns:
-        The rate, or `Unsupported` where one half of the comparisons is missing.
+        The rate, or `Unsupported` if all comparisons are of one kind.
     """
     gap = missing_half(scores, "EER")
     if gap is not None:
@@ -196,11 +199,11 @@ def equal_error_rate(scores: ScoreSet) -> EqualErrorRate | Unsupported:
 
 
 def d_prime(scores: ScoreSet) -> float | Unsupported:
-    """Distance of the two means in units of the root mean variance (Daugman 2000).
+    """Compute the distance of the two means in units of the root mean variance (Daugman 2000).
 
     Returns:
         (mean mated - mean non-mated) / sqrt((var mated + var non-mated) / 2), or `Unsupported`
-        where a half is missing or nothing varies.
+        if all comparisons are of one kind or the scores do not vary.
     """
     gap = missing_half(scores, "d-prime")
     if gap is not None:
@@ -216,24 +219,24 @@ def d_prime(scores: ScoreSet) -> float | Unsupported:
 
 
 def best_accuracy(scores: ScoreSet) -> tuple[float, float] | Unsupported:
-    """Highest share of right decisions over all thresholds, and the lowest threshold that gives it.
+    """Find the highest share of correct decisions over all thresholds, and the lowest threshold that gives it.
 
-    The figure usually published for pairs files. The threshold is chosen on the same comparisons,
-    so it flatters; no operating point may be made from it.
+    This is the figure usually published for pairs files. The threshold is chosen on the same comparisons,
+    so the figure is optimistic and must not become an operating point.
 
     Returns:
-        (accuracy 0..1, threshold), or `Unsupported` where a half is missing.
+        (accuracy 0..1, threshold), or `Unsupported` if all comparisons are of one kind.
 
     Raises:
-        InputError: not every non-mated score was kept.
+        InputError: Not every non-mated score was kept.
     """
     gap = missing_half(scores, "accuracy")
     if gap is not None:
         return gap
     if not scores.complete:
         raise InputError("expected all non-mated scores, found only the highest", hint="use a pairs file")
-    seen = np.unique(np.concatenate([scores.mated, scores.tail])).astype(np.float64)
-    thresholds = np.append(seen, np.nextafter(np.float32(seen[-1]), np.float32(np.inf)))
+    observed = np.unique(np.concatenate([scores.mated, scores.tail])).astype(np.float64)
+    thresholds = np.append(observed, np.nextafter(np.float32(observed[-1]), np.float32(np.inf)))
     wrong = scores.false_matches(thresholds) + scores.false_non_matches(thresholds)
     best = int(wrong.argmin())
     trials = scores.mated_trials + scores.non_mated_trials
@@ -241,10 +244,10 @@ def best_accuracy(scores: ScoreSet) -> tuple[float, float] | Unsupported:
 
 
 def coarse_histogram(scores: ScoreSet, *, bins: int = 128) -> tuple[Float64Array, IntArray, IntArray]:
-    """Counts for a plot.
+    """Count the scores in bins of equal width, for a plot.
 
     Args:
-        scores: Any.
+        scores: A score set.
         bins: A power of two, 2..65536.
 
     Returns:
@@ -252,7 +255,7 @@ def coarse_histogram(scores: ScoreSet, *, bins: int = 128) -> tuple[Float64Array
         outside -1..1 are counted in the outermost bins.
 
     Raises:
-        InputError: bins is not such a number.
+        InputError: `bins` is not a power of two in that range.
     """
     if bins < 2 or bins > BINS - 1 or bins & (bins - 1):
         raise InputError(f"expected bins to be a power of two in 2..65536, found {bins}", hint="128")
@@ -278,7 +281,7 @@ def _difference(scores: ScoreSet, thresholds: Float64Array) -> Float64Array:
 
 
 def _crossing(scores: ScoreSet) -> tuple[float, float]:
-    """Two neighbouring thresholds with FMR >= FNMR at the first and FMR < FNMR at the second."""
+    """Find two neighbouring thresholds with FMR >= FNMR at the first and FMR < FNMR at the second."""
     floor = float(scores.tail[0]) if scores.tail.size else 2.0
     if not scores.complete and float(_difference(scores, np.array([np.nextafter(floor, 2.0)]))[0]) < 0:
         edges = np.arange(BINS) / BINS_PER_UNIT - 1.0
@@ -290,7 +293,7 @@ def _crossing(scores: ScoreSet) -> tuple[float, float]:
     kept = scores.tail if scores.complete else scores.tail[scores.tail > scores.tail[0]]
     around = []
     for values in (scores.mated, kept):
-        place = _first_turned(scores, values)
+        place = _first_below(scores, values)
         around.append((values[place - 1] if place else None, values[place] if place < values.size else None))
     below = [float(low) for low, _ in around if low is not None]
     above = [float(high) for _, high in around if high is not None]
@@ -299,8 +302,8 @@ def _crossing(scores: ScoreSet) -> tuple[float, float]:
     return low, high
 
 
-def _first_turned(scores: ScoreSet, values: FloatArray) -> int:
-    """Place of the first of the ascending values with FMR < FNMR; their number where there is none."""
+def _first_below(scores: ScoreSet, values: FloatArray) -> int:
+    """Find the index of the first of the ascending values with FMR < FNMR; their number if there is none."""
     low, high = 0, int(values.size)
     while low < high:
         middle = (low + high) // 2

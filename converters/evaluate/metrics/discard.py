@@ -1,4 +1,4 @@
-"""Whether a quality measure knows which samples will not match: error against discard (Grother and Tabassi 2007)."""
+"""Error-versus-discard: how well a quality measure predicts false non-matches (Grother and Tabassi 2007)."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from edge_sdk.types import Float64Array, FloatArray
 
 @dataclass(frozen=True)
 class DiscardPoint(Evidence):
-    """FNMR after the worst samples are refused.
+    """FNMR after the worst samples are discarded.
 
     Attributes:
-        measure: What they were ordered by.
-        discarded: Share of the samples that are refused.
-        mated_trials: Mated comparisons that are left.
-        missed: How many of them are under the threshold.
-        fnmr: Their share.
-        by_chance: FNMR where as many samples are refused at random: 5th, 50th and 95th percentile of 1,000
+        measure: Name of the quality measure.
+        discarded: Share of discarded samples.
+        mated_trials: Number of remaining mated comparisons.
+        missed: Number of those below the threshold.
+        fnmr: Share of those below the threshold.
+        by_chance: FNMR if the same number of samples is discarded at random: 5th, 50th and 95th percentile of 1,000
             draws.
     """
 
@@ -44,21 +44,20 @@ def discard(
     threshold: float,
     draws: int = 1000,
 ) -> DiscardPoint:
-    """Refuse the worst samples and count the misses among the mated comparisons of the others.
-
-    The threshold stays: what is refused changes who is compared, not what counts as a match.
+    """Discard the worst samples and count the false non-matches among the others at a fixed threshold.
 
     Args:
         vectors: Shape (n, D), float32, unit norm.
-        subjects: Of each.
-        badness: Shape (n,): higher is worse; equal values keep their order.
-        measure: What it is called.
-        share: Of the samples to refuse, 0..1; at least one mated comparison must be left.
-        threshold: From where on a comparison is a match.
-        draws: Random refusals to hold it against.
+        subjects: One label per sample.
+        badness: Shape (n,), finite; higher is worse, equal values keep their order.
+        measure: Name of the quality measure.
+        share: Share of the samples to discard, 0 <= share < 1; at least one mated comparison must remain.
+        threshold: A comparison is a match if its score is >= the threshold.
+        draws: Number of random discards for comparison.
 
     Raises:
-        InputError: Lengths that differ, NaN, a share outside 0..1, or nothing left to compare.
+        InputError: The lengths differ, a value is not finite, the share is outside its range, or no mated comparison
+            remains.
     """
     vectors = check_vectors(vectors)
     count = len(vectors)
@@ -68,19 +67,19 @@ def discard(
         raise InputError(f"expected a share of 0 or more and under 1, found {share!r}")
     first, second = _mated(subject_codes(subjects, count))
     missed = listed_scores(vectors, first, second) < threshold
-    gone = round(share * count)
+    discarded = round(share * count)
     refused = np.zeros(count, np.bool_)
-    refused[np.argsort(-badness, kind="stable")[:gone]] = True
+    refused[np.argsort(-badness, kind="stable")[:discarded]] = True
     kept = ~refused[first] & ~refused[second]
     if not kept.any():
-        raise InputError("expected mated comparisons among the samples that are left, found none")
+        raise InputError("expected mated comparisons among the remaining samples, found none")
     random = np.random.default_rng(0)
     chance = np.empty(draws)
     for draw in range(draws):
-        some = np.zeros(count, np.bool_)
-        some[random.choice(count, gone, replace=False)] = True
-        left = ~some[first] & ~some[second]
-        chance[draw] = missed[left].mean() if left.any() else 0.0
+        dropped = np.zeros(count, np.bool_)
+        dropped[random.choice(count, discarded, replace=False)] = True
+        rest = ~dropped[first] & ~dropped[second]
+        chance[draw] = missed[rest].mean() if rest.any() else 0.0
     low, middle, high = (float(q) for q in np.quantile(chance, [0.05, 0.5, 0.95]))
     return DiscardPoint(
         measure,
@@ -93,7 +92,7 @@ def discard(
 
 
 def _mated(codes: IntArray) -> tuple[IntArray, IntArray]:
-    """Rows of every mated comparison, each once."""
+    """Return the rows of every mated comparison, each once."""
     first, second = [], []
     for code in np.flatnonzero(np.bincount(codes) > 1):
         rows = np.flatnonzero(codes == code)

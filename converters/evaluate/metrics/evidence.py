@@ -1,7 +1,7 @@
-"""What an evaluation hands on: frozen values with their trials, intervals and data set, as JSON.
+"""Results of an evaluation: frozen values with their trials, intervals and data set, and their JSON form.
 
-JSON is deterministic (sorted keys, no clock, no path) and without NaN: what cannot be stated is null
-or an `Unsupported` value that says what it would take.
+The JSON is deterministic (sorted keys, no times, no paths) and has no NaN: a figure that cannot be stated is null
+or an `Unsupported` value with the number of comparisons it needs.
 """
 
 from __future__ import annotations
@@ -20,33 +20,33 @@ Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | Non
 
 @dataclass(frozen=True)
 class Evidence:
-    """Base of every result here: comparable, frozen, and printable as JSON."""
+    """Base class of all results: comparable, frozen, and convertible to JSON."""
 
     def to_dict(self) -> dict[str, Json]:
-        """Fields as JSON values, nested results as objects with their kind.
+        """Return the fields as JSON values; nested results become objects with their kind.
 
         Raises:
-            InputError: a field holds NaN, infinity or a type without a JSON form.
+            InputError: A field contains NaN, infinity or a type without a JSON form.
         """
-        found: dict[str, Json] = {"kind": type(self).__name__}
+        values: dict[str, Json] = {"kind": type(self).__name__}
         for field in fields(self):
-            found[field.name] = _plain(getattr(self, field.name), f"{type(self).__name__}.{field.name}")
-        return found
+            values[field.name] = _plain(getattr(self, field.name), f"{type(self).__name__}.{field.name}")
+        return values
 
     def to_json(self, *, indent: int | None = 2) -> str:
-        """The same as text: sorted keys, no NaN, the same bytes for the same values."""
+        """Return the JSON text: sorted keys, no NaN, the same bytes for the same values."""
         return json.dumps(self.to_dict(), sort_keys=True, allow_nan=False, indent=indent, ensure_ascii=False)
 
 
 @dataclass(frozen=True)
 class Unsupported(Evidence):
-    """A claim that the data cannot support; it is false where a truth value is asked.
+    """A claim that the data cannot support; its truth value is False.
 
     Attributes:
-        claim: What was asked.
-        needed: Comparisons (or subjects, as the reason says) that it would take.
-        found: Comparisons that there are.
-        reason: One line for a reader.
+        claim: The claim, such as `threshold at FMR 0.001`.
+        needed: Number of comparisons (or subjects, see `reason`) that the claim needs.
+        found: Number of comparisons (or subjects) in the data.
+        reason: One line for the reader.
     """
 
     claim: str
@@ -60,14 +60,14 @@ class Unsupported(Evidence):
 
 @dataclass(frozen=True)
 class Interval(Evidence):
-    """A confidence interval and how it was made.
+    """A confidence interval and its method.
 
     Attributes:
         low: Lower end.
         high: Upper end, >= low.
         confidence: For example 0.95.
-        replicates: Bootstrap replicates that could be used.
-        method: One line, with the seed.
+        replicates: Number of usable bootstrap replicates.
+        method: One line, including the seed.
     """
 
     low: float
@@ -79,7 +79,7 @@ class Interval(Evidence):
 
 @dataclass(frozen=True)
 class EqualErrorRate(Evidence):
-    """EER and its threshold; the interpolation rule is in `curves.equal_error_rate`."""
+    """EER and its threshold; see `curves.equal_error_rate` for the interpolation rule."""
 
     rate: float
     threshold: float
@@ -87,22 +87,22 @@ class EqualErrorRate(Evidence):
 
 @dataclass(frozen=True)
 class OperatingPointEvidence(Evidence):
-    """A threshold with everything that was measured at it (ISO/IEC 19795-1).
+    """A threshold with the error rates measured at it (ISO/IEC 19795-1).
 
     Attributes:
-        target_fmr: FMR that was asked for.
-        threshold: Accept when score >= threshold; a float32 value.
-        fmr: Measured, <= target_fmr.
-        fnmr: Measured; None where the data set has no mated comparison.
-        false_matches: Non-mated comparisons accepted.
-        false_non_matches: Mated comparisons rejected.
-        mated_trials: Mated comparisons.
-        non_mated_trials: Non-mated comparisons, >= 3 / target_fmr.
+        target_fmr: Requested FMR.
+        threshold: A comparison is accepted if score >= threshold; a float32 value.
+        fmr: Measured FMR, <= target_fmr.
+        fnmr: Measured FNMR; None if the data set has no mated comparison.
+        false_matches: Number of accepted non-mated comparisons.
+        false_non_matches: Number of rejected mated comparisons.
+        mated_trials: Number of mated comparisons.
+        non_mated_trials: Number of non-mated comparisons, >= 3 / target_fmr.
         subjects: Number of subjects, the independent units.
-        fmr_interval: Of FMR at this threshold, held fixed.
-        fnmr_interval: Of FNMR at this threshold, held fixed.
-        tar_interval: Of TAR at target_fmr, the threshold derived anew in each replicate.
-        data_set: Name.
+        fmr_interval: Interval of FMR at this fixed threshold.
+        fnmr_interval: Interval of FNMR at this fixed threshold.
+        tar_interval: Interval of TAR at target_fmr, with a new threshold in each replicate.
+        data_set: Name of the data set.
         data_digest: SHA-256 over names and bytes of the samples, hex.
     """
 
@@ -127,11 +127,11 @@ class OperatingPointEvidence(Evidence):
         return None if self.fnmr is None else 1.0 - self.fnmr
 
     def operating_point(self) -> OperatingPoint:
-        """The row as a model card carries it: claimed for the FMR asked for, what was measured beside it.
+        """Convert to the operating point of a model card, claimed for `target_fmr`, with the measured rates.
 
         Raises:
             InputError: FNMR was not measured.
-            ModelCardError: the threshold lies outside -1..1.
+            ModelCardError: The threshold is outside -1..1.
         """
         if self.fnmr is None:
             raise InputError(
@@ -158,12 +158,12 @@ def _bounds(interval: Interval | Unsupported | None) -> tuple[float, float] | No
 
 @dataclass(frozen=True)
 class AcquisitionEvidence(Evidence):
-    """Failures to acquire, counted (ISO/IEC 19795-1).
+    """Number of failures to acquire (ISO/IEC 19795-1).
 
     Attributes:
-        attempts: Samples (or listed comparisons) that were to be used.
-        failures: Those that could not be.
-        first_names: Up to five, each with its reason.
+        attempts: Number of samples (or listed comparisons).
+        failures: Number of those that could not be used.
+        first_names: Up to five of them, each with its reason.
     """
 
     attempts: int
@@ -172,27 +172,27 @@ class AcquisitionEvidence(Evidence):
 
     @property
     def rate(self) -> float:
-        """FTA: failures / attempts, 0..1; 0 without any attempt."""
+        """Failure-to-acquire rate: failures / attempts, 0..1; 0 without attempts."""
         return self.failures / self.attempts if self.attempts else 0.0
 
 
 @dataclass(frozen=True)
 class VerificationEvidence(Evidence):
-    """One artefact on one data set, 1:1.
+    """Results of one artefact on one data set, 1:1.
 
     Attributes:
-        data_set, data_digest: What it was measured on.
-        protocol: What was compared with what, one line.
-        images, subjects: That were embedded.
-        acquisition: Failures of samples.
-        comparisons_lost: Listed comparisons that missing or failed samples took away.
-        mated_trials, non_mated_trials: Comparisons made.
-        mated_mean, non_mated_mean, non_mated_sd: Of the scores; None where there are none.
-        d_prime, eer, accuracy: `Unsupported` where they cannot be stated; accuracy is None where
-            the protocol does not ask for it, else (share, threshold).
-        points: One row per FMR asked for.
-        det: (threshold, FMR, FNMR) rows, thinned; empty where it cannot be stated.
-        histogram_edges, mated_counts, non_mated_counts: For a plot.
+        data_set, data_digest: Name and SHA-256 of the data set.
+        protocol: Selection of the comparisons, one line.
+        images, subjects: Numbers of embedded images and of their subjects.
+        acquisition: Failures to acquire of samples.
+        comparisons_lost: Listed comparisons without embeddings of both images.
+        mated_trials, non_mated_trials: Numbers of comparisons.
+        mated_mean, non_mated_mean, non_mated_sd: Mean and standard deviation of the scores; None without scores.
+        d_prime, eer, accuracy: `Unsupported` if they cannot be stated; accuracy is (share, threshold), or None if
+            the protocol does not include it.
+        points: One row per requested FMR.
+        det: Rows (threshold, FMR, FNMR), thinned; empty if the curve cannot be stated.
+        histogram_edges, mated_counts, non_mated_counts: Histogram for a plot.
     """
 
     data_set: str
@@ -223,9 +223,9 @@ class PairedDifference(Evidence):
 
     Attributes:
         target_fmr: The FMR; each artefact has its own threshold for it.
-        baseline_tar, candidate_tar: Measured.
+        baseline_tar, candidate_tar: Measured TAR.
         difference: candidate - baseline; negative is a loss.
-        interval: Of the difference, both drawn with the same resamples.
+        interval: Interval of the difference, from the same resamples for both.
     """
 
     target_fmr: float
@@ -237,14 +237,14 @@ class PairedDifference(Evidence):
 
 @dataclass(frozen=True)
 class DecisionFlips(Evidence):
-    """Comparisons decided differently by two artefacts.
+    """Numbers of comparisons that two artefacts decide differently.
 
     Attributes:
-        baseline_threshold, candidate_threshold: What each decided by.
-        mated_lost: Mated, accepted by the baseline, rejected by the candidate.
-        mated_won: Mated, the other way.
-        non_mated_lost: Non-mated, rejected by the baseline, accepted by the candidate.
-        non_mated_won: Non-mated, the other way.
+        baseline_threshold, candidate_threshold: Threshold of each artefact.
+        mated_lost: Mated comparisons accepted by the baseline and rejected by the candidate.
+        mated_won: Mated comparisons rejected by the baseline and accepted by the candidate.
+        non_mated_lost: Non-mated comparisons rejected by the baseline and accepted by the candidate.
+        non_mated_won: Non-mated comparisons accepted by the baseline and rejected by the candidate.
     """
 
     baseline_threshold: float
@@ -257,16 +257,16 @@ class DecisionFlips(Evidence):
 
 @dataclass(frozen=True)
 class ThresholdDrift(Evidence):
-    """One FMR on two artefacts.
+    """Thresholds of two artefacts for one FMR.
 
     Attributes:
         target_fmr: The FMR.
-        baseline_threshold, candidate_threshold: Each artefact's own.
+        baseline_threshold, candidate_threshold: Threshold of each artefact for that FMR.
         drift: candidate - baseline.
-        fmr_at_baseline_threshold, fnmr_at_baseline_threshold: The candidate, used with the
+        fmr_at_baseline_threshold, fnmr_at_baseline_threshold: Rates of the candidate at the
             threshold of the baseline; the second is None without mated comparisons.
-        own: Flips, each artefact at its own threshold.
-        kept: Flips, both at the baseline's threshold.
+        own: Flips with each artefact at its own threshold.
+        kept: Flips with both artefacts at the baseline's threshold.
     """
 
     target_fmr: float
@@ -281,15 +281,16 @@ class ThresholdDrift(Evidence):
 
 @dataclass(frozen=True)
 class FidelityEvidence(Evidence):
-    """A candidate (integer) artefact against its baseline (float) on the same images.
+    """Differences of a candidate (integer) artefact from its baseline (float) on the same images.
 
     Attributes:
-        images: Number compared.
-        cosine_mean, cosine_min: Of embedding to embedding, per image.
-        cosine_percentiles: (percentile, cosine) rows, ascending.
-        worst: (name, cosine) of the worst images, worst first.
-        non_mated_mean_shift: Candidate - baseline; a shift toward a common direction is positive.
-        tail_shift: The same of the 99.9th percentile of non-mated scores.
+        images: Number of images.
+        cosine_mean, cosine_min: Mean and minimum cosine of the two embeddings of an image.
+        cosine_percentiles: Rows (percentile, cosine), ascending.
+        worst: (name, cosine) of the images with the lowest cosines, lowest first.
+        non_mated_mean_shift: Mean non-mated score, candidate - baseline; positive if embeddings shift toward a common
+            direction.
+        tail_shift: 99.9th percentile of the non-mated scores, candidate - baseline.
         drifts: One row per FMR.
     """
 
@@ -305,17 +306,17 @@ class FidelityEvidence(Evidence):
 
 @dataclass(frozen=True)
 class IdentificationPoint(Evidence):
-    """Open-set 1:N at one threshold (ISO/IEC 19795-1).
+    """Open-set 1:N identification at one threshold (ISO/IEC 19795-1).
 
     Attributes:
-        target_fpir: FPIR that was asked for.
-        threshold: Accept when score >= threshold.
+        target_fpir: Requested FPIR.
+        threshold: A candidate is accepted if score >= threshold.
         fpir: Measured share of non-mated probes with a candidate at the threshold or above.
         fnir: Measured share of mated probes whose subject is not returned at the rank and
-            threshold, failures to acquire and to enrol included; None without mated probes.
+            threshold, including failures to acquire and to enrol; None without mated probes.
         rank: Length of the candidate list.
-        references: Templates searched.
-        mated_probes, non_mated_probes: Searches made or attempted.
+        references: Number of templates in the gallery.
+        mated_probes, non_mated_probes: Numbers of searches, including failures to acquire.
     """
 
     target_fpir: float
@@ -338,7 +339,7 @@ def _plain(value: Any, name: str) -> Json:
     if isinstance(value, (float, np.floating)):
         if not np.isfinite(value):
             raise InputError(
-                f"expected a finite {name}, found {value}", hint="report what cannot be stated as None"
+                f"expected a finite {name}, found {value}", hint="use None for a figure that cannot be stated"
             )
         return float(value)
     if isinstance(value, (tuple, list)):

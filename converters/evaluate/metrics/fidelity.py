@@ -1,7 +1,7 @@
-"""How far a candidate artefact (integer) strays from its baseline (float) on the same images.
+"""Differences of a candidate artefact (integer) from its baseline (float) on the same images.
 
-Cosine tells how far embeddings moved; the shift of non-mated scores and the drift of thresholds tell
-whether an old threshold is still right; flips tell which decisions a user would see change.
+Cosines measure how far embeddings moved. The shift of non-mated scores and the drift of thresholds show
+whether the baseline's threshold is still valid. Flips are the decisions that change for a user.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ TAIL_SHARE = 1e-3
 
 @dataclass(frozen=True)
 class FlippedPair:
-    """One comparison that the two artefacts decide differently.
+    """A comparison that the two artefacts decide differently.
 
     Attributes:
         first, second: Rows of the two images.
-        mated: Whether they are of one subject.
-        baseline_score, candidate_score: The two scores.
+        mated: True if the images are of one subject.
+        baseline_score, candidate_score: Scores of the two artefacts.
     """
 
     first: int
@@ -49,7 +49,7 @@ class FlippedPair:
 
 @dataclass(frozen=True, eq=False)
 class _Part:
-    """Comparisons scored by both artefacts: those that either may accept, and all mated ones."""
+    """Comparisons scored by both artefacts: all mated ones, and those that an artefact may accept."""
 
     first: IntArray
     second: IntArray
@@ -59,7 +59,7 @@ class _Part:
 
 
 def embedding_cosines(baseline: FloatArray, candidate: FloatArray) -> Float64Array:
-    """Cosine of each image's two embeddings.
+    """Compute the cosine of the two embeddings of each image.
 
     Args:
         baseline, candidate: Shape (n, D), unit norm, the same images in the same order.
@@ -68,13 +68,13 @@ def embedding_cosines(baseline: FloatArray, candidate: FloatArray) -> Float64Arr
         Shape (n,), float64, -1..1.
 
     Raises:
-        InputError: bad vectors, or shapes that differ.
+        InputError: The vectors are invalid (see `check_vectors`), or the shapes differ.
     """
     left, right = check_vectors(baseline), check_vectors(candidate)
     if left.shape != right.shape or not len(left):
         raise InputError(
             f"expected the same images and dimension for both artefacts, found {left.shape} and {right.shape}",
-            hint="keep the images that both artefacts embedded (`samples.in_common`)",
+            hint="keep the images that both artefacts embedded (`in_common`)",
         )
     first, second = on_grid(left), on_grid(right)
     scale = np.sqrt(np.einsum("ij,ij->i", first, first) * np.einsum("ij,ij->i", second, second))
@@ -93,17 +93,17 @@ def compare_artefacts(
     """Compare two artefacts on the same images.
 
     Args:
-        baseline: The float artefact's embeddings.
-        candidate: The integer artefact's, same images, same order, same dimension.
-        names: One name per image, for the list of the worst.
+        baseline: Comparisons of the float artefact.
+        candidate: Comparisons of the integer artefact: same images, same order, same dimension.
+        names: One name per image.
         fmrs: FMRs at which thresholds and decisions are compared.
-        worst: Length of that list, >= 0.
+        worst: Number of images with the lowest cosines to list, >= 0.
 
     Returns:
         The evidence; rows that the data cannot support are `Unsupported`.
 
     Raises:
-        InputError: not the same images, or another number of names.
+        InputError: The images differ, or the number of names differs.
     """
     check_same_comparisons(baseline, candidate)
     if len(names) != baseline.codes.size or worst < 0:
@@ -140,11 +140,11 @@ def flipped_pairs(
 
     Args:
         baseline, candidate: The same comparisons by two artefacts.
-        baseline_threshold, candidate_threshold: What each decides by.
-        limit: At most so many rows, >= 0.
+        baseline_threshold, candidate_threshold: Threshold of each artefact.
+        limit: Maximum number of rows, >= 0.
 
     Raises:
-        InputError: not the same comparisons.
+        InputError: The comparisons differ.
     """
     check_same_comparisons(baseline, candidate)
     rows: list[FlippedPair] = []
@@ -177,13 +177,15 @@ def _tail_shift(before: ScoreSet, after: ScoreSet) -> float | Unsupported:
 def _drifts(
     baseline: Comparisons, candidate: Comparisons, before: ScoreSet, after: ScoreSet, fmrs: Sequence[float]
 ) -> tuple[ThresholdDrift | Unsupported, ...]:
-    found = [(threshold_at_fmr(before, fmr), threshold_at_fmr(after, fmr)) for fmr in fmrs]
-    pairs = [(a, b) for a, b in found if not isinstance(a, Unsupported) and not isinstance(b, Unsupported)]
+    thresholds = [(threshold_at_fmr(before, fmr), threshold_at_fmr(after, fmr)) for fmr in fmrs]
+    pairs = [
+        (a, b) for a, b in thresholds if not isinstance(a, Unsupported) and not isinstance(b, Unsupported)
+    ]
     decisions = [*pairs, *((a, a) for a, _ in pairs)]
     flips = _count_flips(baseline, candidate, decisions)
     rows: list[ThresholdDrift | Unsupported] = []
     place = 0
-    for fmr, (own, other) in zip(fmrs, found, strict=True):
+    for fmr, (own, other) in zip(fmrs, thresholds, strict=True):
         if isinstance(own, Unsupported) or isinstance(other, Unsupported):
             rows.append(own if isinstance(own, Unsupported) else other)  # type: ignore[arg-type]
             continue
@@ -227,7 +229,7 @@ def _count_flips(
 
 
 def _parts(baseline: Comparisons, candidate: Comparisons, lowest: float) -> Iterator[_Part]:
-    """Yield every mated comparison, and every non-mated one that either artefact scores >= lowest."""
+    """Yield every mated comparison, and every non-mated comparison with a score >= lowest by either artefact."""
     if isinstance(baseline, AllPairs) and isinstance(candidate, AllPairs):
         codes = baseline.codes
         left, right = tiles(baseline.vectors, codes), tiles(candidate.vectors, codes)

@@ -1,7 +1,7 @@
 """Open-set identification, 1:N (ISO/IEC 19795-1): FPIR, FNIR, ranks, CMC.
 
-A search compares a probe with every reference. A subject's score is the highest over its references.
-A mated probe is of an enrolled subject, a non-mated probe of none.
+A search compares a probe with every reference. The score of a subject is the highest score of its references.
+The subject of a mated probe is enrolled, the subject of a non-mated probe is not.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ MAX_REFERENCES = 1_000_000
 
 @dataclass(frozen=True, eq=False)
 class SearchScores:
-    """What a set of searches gave.
+    """Results of a set of searches.
 
     Attributes:
-        mated_scores: Shape (M,), float32: the probe's own subject; -2 where no search could be made
-            or the subject is not in the gallery (failure to acquire, failure to enrol).
-        mated_ranks: Shape (M,), int64: 1 is best, subjects of equal score go first; 0 where no
-            search could find the subject.
+        mated_scores: Shape (M,), float32: score of the probe's own subject; -2 after a failure to acquire the probe
+            or to enrol its subject.
+        mated_ranks: Shape (M,), int64: rank of that subject, 1 is best; other subjects with the same score rank
+            first; 0 after such a failure.
         non_mated_tops: Shape (N,), float32, ascending: highest score of each non-mated probe.
-        references: Templates in the gallery.
-        subjects: Subjects in the gallery.
-        failures: Mated probes that failed to acquire or whose subject failed to enrol.
+        references: Number of templates in the gallery.
+        subjects: Number of subjects in the gallery.
+        failures: Number of mated probes that failed to acquire or whose subject failed to enrol.
     """
 
     mated_scores: FloatArray
@@ -76,46 +76,46 @@ def search(
     failed_probes: Sequence[str] = (),
     block_rows: int = 256,
 ) -> SearchScores:
-    """Search every probe in the gallery.
+    """Search the gallery for every probe.
 
     Args:
         references: Shape (G, D), float32, unit norm, G >= 1.
         reference_subjects: G labels.
         probes: Shape (P, D), float32, unit norm.
-        probe_subjects: P labels; a subject that is neither enrolled nor in `failed_to_enrol` makes
-            its probes non-mated.
-        failed_to_enrol: Subjects of which no reference could be made; their probes are misses.
-        failed_probes: Subjects of probes that failed to acquire; those of enrolled subjects are
-            misses, the others raise no alarm and are left out.
-        block_rows: Probes per block; no influence on results.
+        probe_subjects: P labels; probes of a subject that is neither enrolled nor in `failed_to_enrol` are
+            non-mated.
+        failed_to_enrol: Subjects without any reference; their probes count as misses.
+        failed_probes: Subjects of probes that failed to acquire; probes of enrolled subjects count as
+            misses, the others are ignored, because they raise no alarm.
+        block_rows: Probes per block; does not change the results.
 
     Raises:
-        InputError: bad vectors or labels, an empty gallery, or dimensions that differ.
+        InputError: Vectors or labels are invalid, the gallery is empty, or the dimensions differ.
     """
-    gallery, asked = check_vectors(references), check_vectors(probes)
-    if len(gallery) == 0 or len(gallery) > MAX_REFERENCES or gallery.shape[1] != asked.shape[1]:
+    gallery, searched = check_vectors(references), check_vectors(probes)
+    if len(gallery) == 0 or len(gallery) > MAX_REFERENCES or gallery.shape[1] != searched.shape[1]:
         raise InputError(
             f"expected 1..{MAX_REFERENCES} references of the probes' dimension, "
-            f"found {gallery.shape} and {asked.shape}",
+            f"found {gallery.shape} and {searched.shape}",
             hint="enrol at least one sample, with the same model",
         )
-    if len(reference_subjects) != len(gallery) or len(probe_subjects) != len(asked) or block_rows < 1:
+    if len(reference_subjects) != len(gallery) or len(probe_subjects) != len(searched) or block_rows < 1:
         raise InputError(
             f"expected one label per embedding, found {len(reference_subjects)} for {len(gallery)} "
-            f"references and {len(probe_subjects)} for {len(asked)} probes",
+            f"references and {len(probe_subjects)} for {len(searched)} probes",
             hint="keep embeddings and labels in the same order",
         )
     names, codes = np.unique(np.asarray(reference_subjects, dtype=np.str_), return_inverse=True)
     order = np.argsort(codes, kind="stable")
     starts = np.searchsorted(codes[order], np.arange(names.size))
-    grid, asked_grid = on_grid(gallery[order]), on_grid(asked)
+    grid, probe_grid = on_grid(gallery[order]), on_grid(searched)
     number = {str(name): place for place, name in enumerate(names)}
     own = np.array([number.get(subject, -1) for subject in probe_subjects], dtype=np.int64)
     unenrolled = np.array([subject in failed_to_enrol for subject in probe_subjects], dtype=bool) & (own < 0)
     mated_scores, mated_ranks, tops = [], [], []
-    for start in range(0, len(asked), block_rows):
+    for start in range(0, len(searched), block_rows):
         part = slice(start, start + block_rows)
-        pairs = (asked_grid[part] @ grid.T).astype(np.float32)
+        pairs = (probe_grid[part] @ grid.T).astype(np.float32)
         best = np.maximum.reduceat(pairs, starts, axis=1)
         inside = np.flatnonzero(own[part] >= 0)
         score = best[inside, own[part][inside]]
@@ -134,10 +134,10 @@ def search(
 
 
 def fpir_at(scores: SearchScores, thresholds: Float64Array) -> Float64Array:
-    """Share of non-mated probes whose highest score is >= each threshold; shape (T,) in and out.
+    """Compute the share of non-mated probes whose highest score is >= each threshold; shape (T,) in and out.
 
     Raises:
-        InputError: no non-mated probe.
+        InputError: There is no non-mated probe.
     """
     tops = scores.non_mated_tops
     if tops.size == 0:
@@ -148,10 +148,10 @@ def fpir_at(scores: SearchScores, thresholds: Float64Array) -> Float64Array:
 
 
 def fnir_at(scores: SearchScores, thresholds: Float64Array, *, rank: int = 1) -> Float64Array:
-    """Share of mated probes whose subject is not in the first `rank` with score >= each threshold.
+    """Compute the share of mated probes whose subject is not among the first `rank` with score >= each threshold.
 
     Args:
-        scores: With mated probes; failures count as misses.
+        scores: Results of `search`; failures count as misses.
         thresholds: Shape (T,).
         rank: Length of the candidate list, >= 1.
 
@@ -159,33 +159,33 @@ def fnir_at(scores: SearchScores, thresholds: Float64Array, *, rank: int = 1) ->
         Shape (T,), float64.
 
     Raises:
-        InputError: no mated probe, or rank under 1.
+        InputError: There is no mated probe, or `rank` is less than 1.
     """
     total = scores.mated_scores.size
     if total == 0 or rank < 1:
         raise InputError(
             f"expected mated probes and a rank from 1, found {total} probes and rank {rank}",
-            hint="probe enrolled subjects with other samples than the enrolled ones",
+            hint="add probes of enrolled subjects, with samples that are not enrolled",
         )
     listed = (scores.mated_ranks >= 1) & (scores.mated_ranks <= rank)
-    found = np.sort(scores.mated_scores[listed])
-    hits = found.size - first_at_least(found, np.asarray(thresholds, dtype=np.float64))
+    own = np.sort(scores.mated_scores[listed])
+    hits = own.size - first_at_least(own, np.asarray(thresholds, dtype=np.float64))
     return 1.0 - hits / total
 
 
 def cumulative_match(scores: SearchScores, *, max_rank: int = 20) -> Float64Array:
-    """CMC: share of mated probes whose subject has rank <= k, for k = 1..max_rank.
+    """Compute the CMC: share of mated probes whose subject has rank <= k, for k = 1..max_rank.
 
     Returns:
         Shape (max_rank,), float64, non-decreasing.
 
     Raises:
-        InputError: no mated probe, or max_rank under 1.
+        InputError: There is no mated probe, or `max_rank` is less than 1.
     """
     if scores.mated_ranks.size == 0 or max_rank < 1:
         raise InputError(
             f"expected mated probes and max_rank from 1, found {scores.mated_ranks.size} and {max_rank}",
-            hint="probe enrolled subjects",
+            hint="add probes of enrolled subjects",
         )
     ranks = scores.mated_ranks[(scores.mated_ranks >= 1) & (scores.mated_ranks <= max_rank)]
     counts = np.bincount(ranks, minlength=max_rank + 1)[1:]
@@ -196,15 +196,15 @@ def point_at_fpir(scores: SearchScores, rate: float, *, rank: int = 1) -> Identi
     """Measure FNIR at the smallest float32 threshold whose measured FPIR is <= rate.
 
     Args:
-        scores: From `search`.
+        scores: Results of `search`.
         rate: FPIR, above 0 and under 1.
-        rank: Length of the candidate list.
+        rank: Length of the candidate list, >= 1.
 
     Returns:
-        The point, or `Unsupported` under 3 / rate non-mated probes (rule of three).
+        The point, or `Unsupported` with fewer than 3 / rate non-mated probes (rule of three).
 
     Raises:
-        InputError: rate or rank outside its range.
+        InputError: `rate` or `rank` is outside its range.
     """
     tops, needed = scores.non_mated_tops, trials_needed(check_rate(rate, "FPIR"))
     if tops.size < needed:

@@ -1,7 +1,7 @@
-"""Two artefacts on the same images: the interval of their difference.
+"""Paired comparison of two artefacts on the same images: the interval of their difference.
 
-Resampling both alike takes out what they share (hard images, odd subjects), so a difference can be
-told apart from noise with far fewer images than two separate intervals would need.
+The same resamples for both cancel what the artefacts share (difficult images, unusual subjects), so a difference
+can be separated from noise with far fewer images than two separate intervals would need.
 """
 
 from __future__ import annotations
@@ -32,32 +32,30 @@ def paired_differences(
     seed: int = 0,
     confidence: float = 0.95,
 ) -> tuple[PairedDifference | Unsupported, ...]:
-    """TAR of the candidate minus TAR of the baseline, with the interval of the difference.
+    """Compute TAR of the candidate minus TAR of the baseline, with the interval of the difference.
 
-    Both artefacts are resampled alike, and each derives its own threshold in each replicate, so the
-    interval holds the noise of the thresholds too.
+    Both artefacts use the same resamples, and each has its own threshold in each replicate, so the
+    interval includes the noise of the thresholds.
 
     Args:
         baseline, candidate: The same images in the same order, embedded by two artefacts.
-        fmrs: FMRs at which TAR is taken.
-        replicates, seed, confidence: As in `replicate_rates` and `percentile_interval`.
+        fmrs: FMRs of the TARs, each above 0 and under 1.
+        replicates, seed, confidence: See `replicate_rates` and `percentile_interval`.
 
     Returns:
-        One row per FMR; `Unsupported` under 3 / fmr non-mated comparisons, or under 10 subjects
-        for the interval.
+        One row per FMR; `Unsupported` with fewer than 3 / fmr non-mated comparisons. The interval is `Unsupported`
+        with fewer than 10 subjects.
 
     Raises:
-        InputError: not the same images.
+        InputError: The images differ.
     """
     check_same_comparisons(baseline, candidate)
     sides = [(comparisons, comparisons.scores()) for comparisons in (baseline, candidate)]
     gap = missing_half(sides[0][1], "difference of TAR")
     if gap is not None:
         return tuple(gap for _ in fmrs)
-    found = [threshold_at_fmr(sides[0][1], fmr) for fmr in fmrs]
-    stated = [
-        fmr for fmr, threshold in zip(fmrs, found, strict=True) if not isinstance(threshold, Unsupported)
-    ]
+    own = [threshold_at_fmr(sides[0][1], fmr) for fmr in fmrs]
+    stated = [fmr for fmr, threshold in zip(fmrs, own, strict=True) if not isinstance(threshold, Unsupported)]
     refusal = subjects_refusal(baseline)
     measured: list[list[float]] = []
     replicated: list[Float64Array] = []
@@ -82,19 +80,21 @@ def paired_differences(
         rows[fmr] = PairedDifference(fmr, before, after, after - before, interval)
     return tuple(
         threshold if isinstance(threshold, Unsupported) else rows[fmr]
-        for fmr, threshold in zip(fmrs, found, strict=True)
+        for fmr, threshold in zip(fmrs, own, strict=True)
     )
 
 
 def _thresholds(scores: ScoreSet, fmrs: Sequence[float]) -> list[float]:
-    found = (threshold_at_fmr(scores, fmr) for fmr in fmrs)
-    return [threshold for threshold in found if not isinstance(threshold, Unsupported)]
+    thresholds = (threshold_at_fmr(scores, fmr) for fmr in fmrs)
+    return [threshold for threshold in thresholds if not isinstance(threshold, Unsupported)]
 
 
 def _difference_interval(
     values: Float64Array, comparisons: Comparisons, middle: float, confidence: float, seed: int
 ) -> Interval | Unsupported:
-    interval = percentile_interval(values, confidence=confidence, seed=seed, what="paired subject bootstrap")
+    interval = percentile_interval(
+        values, confidence=confidence, seed=seed, method="paired subject bootstrap"
+    )
     if isinstance(interval, Unsupported) or interval.high > interval.low:
         return interval
     trials = mated_subjects(comparisons)

@@ -1,8 +1,8 @@
-"""From a score to a probability that two samples are of one subject, and how good that probability is.
+"""Conversion of scores to probabilities that two samples are of one subject, and the quality of those probabilities.
 
-Platt's logistic regression (Platt 1999) with his smoothed targets, fitted by Newton's method with a
-step that is halved until the loss falls (Lin, Lin and Weng 2007). A fitted probability holds for the
-share of mated comparisons it was fitted on; `prior` moves it to another share.
+Platt's logistic regression (Platt 1999) with his smoothed targets, fitted by Newton's method with
+step halving until the loss decreases (Lin, Lin and Weng 2007). A fitted probability is valid for the
+share of mated comparisons in the fit; `prior` converts it to another share.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ class Platt(Evidence):
     """P(mated | score) = 1 / (1 + exp(-(slope * score + intercept))).
 
     Attributes:
-        slope: Above 0 where mated scores are higher.
-        intercept: At score 0.
-        mated_trials, non_mated_trials: What it was fitted on; their ratio is its prior odds.
+        slope: Above 0 if mated scores are higher.
+        intercept: Log-odds at score 0.
+        mated_trials, non_mated_trials: Numbers of comparisons in the fit; their ratio is the prior odds.
     """
 
     slope: float
@@ -38,34 +38,35 @@ class Platt(Evidence):
     non_mated_trials: float
 
     def log_likelihood_ratio(self, scores: Float64Array) -> Float64Array:
-        """Natural log of P(score | mated) / P(score | non-mated): the logit without the prior odds."""
+        """Compute the natural log of P(score | mated) / P(score | non-mated): the logit without the prior odds."""
         odds = log(self.mated_trials / self.non_mated_trials)
         return self.slope * np.asarray(scores, dtype=np.float64) + (self.intercept - odds)
 
     def probability(self, scores: Float64Array, *, prior: float | None = None) -> Float64Array:
-        """Probability that each comparison is mated.
+        """Compute the probability that each comparison is mated.
 
         Args:
             scores: Any shape, finite.
-            prior: Share of mated comparisons where it is used, above 0 and under 1; by default that
-                of the fit.
+            prior: Expected share of mated comparisons, above 0 and under 1 (default: the share in the fit).
 
         Returns:
             The same shape, float64, 0..1.
 
         Raises:
-            InputError: prior outside its range.
+            InputError: `prior` is outside its range.
         """
         if prior is None:
             return _sigmoid(self.slope * np.asarray(scores, dtype=np.float64) + self.intercept)
         if not 0.0 < prior < 1.0:
-            raise InputError(f"expected a prior above 0 and under 1, found {prior}", hint="0.5 where unknown")
+            raise InputError(
+                f"expected a prior above 0 and under 1, found {prior}", hint="use 0.5 if unknown"
+            )
         return _sigmoid(self.log_likelihood_ratio(scores) + log(prior / (1.0 - prior)))
 
 
 @dataclass(frozen=True)
 class ReliabilityBin(Evidence):
-    """One bar of a reliability diagram; the two means are None in an empty bin."""
+    """One bin of a reliability diagram; the two means are None in an empty bin."""
 
     low: float
     high: float
@@ -80,13 +81,14 @@ def fit_platt(scores: Float64Array, mated: BoolArray, *, weights: Float64Array |
     Args:
         scores: Shape (n,), finite.
         mated: Shape (n,), bool.
-        weights: Shape (n,), >= 0: how many comparisons each score stands for; 1 by default.
+        weights: Shape (n,), >= 0: number of comparisons with each score (default: 1).
 
     Returns:
         The coefficients.
 
     Raises:
-        InputError: shapes that differ, values not finite, one class only, or no convergence.
+        InputError: The shapes differ, a value is not finite, all comparisons are of one kind, or the fit does not
+            converge.
     """
     values, count = np.asarray(scores, dtype=np.float64), _weights(scores, weights)
     own = np.asarray(mated)
@@ -107,21 +109,21 @@ def fit_platt(scores: Float64Array, mated: BoolArray, *, weights: Float64Array |
             hint="add images of more subjects, or more images of each",
         )
     target = np.where(own, (positives + 1.0) / (positives + 2.0), 1.0 / (negatives + 2.0))
-    # Newton on standardized scores: the raw range of cosines would make the Hessian nearly singular
+    # Standardized scores, because the small range of cosines would make the Hessian nearly singular.
     centre = float(np.average(values, weights=count))
     spread = float(np.sqrt(np.average((values - centre) ** 2, weights=count)))
     spread = spread if spread > 1e-12 else 1.0
     inputs = np.stack([(values - centre) / spread, np.ones_like(values)])
-    found = _newton(inputs, target, count, np.array([0.0, log((positives + 1.0) / (negatives + 1.0))]))
-    slope = float(found[0]) / spread
-    return Platt(slope, float(found[1]) - slope * centre, positives, negatives)
+    fitted = _newton(inputs, target, count, np.array([0.0, log((positives + 1.0) / (negatives + 1.0))]))
+    slope = float(fitted[0]) / spread
+    return Platt(slope, float(fitted[1]) - slope * centre, positives, negatives)
 
 
 def platt_of(scores: ScoreSet) -> Platt:
-    """Fit a score set; non-mated scores stand at the middle of their histogram bin (2^-15 wide).
+    """Fit a score set; each non-mated score is replaced by the middle of its histogram bin (2^-15 wide).
 
     Raises:
-        InputError: one half of the comparisons is missing.
+        InputError: All comparisons are of one kind, or the fit does not converge.
     """
     filled = np.flatnonzero(scores.histogram)
     middles = (filled + 0.5) / BINS_PER_UNIT - 1.0
@@ -136,24 +138,24 @@ def platt_of(scores: ScoreSet) -> Platt:
 def brier_score(
     probabilities: Float64Array, mated: BoolArray, *, weights: Float64Array | None = None
 ) -> float:
-    """Mean squared difference of probability and outcome (Brier 1950), 0 is perfect.
+    """Compute the mean squared difference of probability and outcome (Brier 1950); 0 is perfect.
 
     Raises:
-        InputError: not probabilities in 0..1, or shapes that differ.
+        InputError: A probability is outside 0..1, or the shapes differ.
     """
     chance, outcome = _checked(probabilities, mated)
     return float(np.average((chance - outcome) ** 2, weights=_weights(chance, weights)))
 
 
 def log_loss(probabilities: Float64Array, mated: BoolArray, *, weights: Float64Array | None = None) -> float:
-    """Mean negative log probability of the outcome, in nats; probabilities are kept 1e-15 off 0 and 1.
+    """Compute the mean negative log probability of the outcome, in nats; probabilities are clipped to 1e-15..1 - 1e-15.
 
     Raises:
-        InputError: not probabilities in 0..1, or shapes that differ.
+        InputError: A probability is outside 0..1, or the shapes differ.
     """
     chance, outcome = _checked(probabilities, mated)
-    kept = np.clip(chance, 1e-15, 1.0 - 1e-15)
-    loss = -np.where(outcome > 0, np.log(kept), np.log1p(-kept))
+    clipped = np.clip(chance, 1e-15, 1.0 - 1e-15)
+    loss = -np.where(outcome > 0, np.log(clipped), np.log1p(-clipped))
     return float(np.average(loss, weights=_weights(chance, weights)))
 
 
@@ -164,16 +166,16 @@ def reliability_bins(
     bins: int = 10,
     weights: Float64Array | None = None,
 ) -> tuple[ReliabilityBin, ...]:
-    """Compare stated probability with observed share in bins of equal width.
+    """Compare the mean probability with the observed share of mated comparisons, in bins of equal width.
 
     Args:
         probabilities: Shape (n,), 0..1.
         mated: Shape (n,), bool.
         bins: 1..1000.
-        weights: Shape (n,), as in `fit_platt`.
+        weights: Shape (n,); see `fit_platt`.
 
     Raises:
-        InputError: bad values, or bins outside its range.
+        InputError: A value is outside its range, or the shapes differ.
     """
     chance, outcome = _checked(probabilities, mated)
     if not 1 <= bins <= 1000:
@@ -199,28 +201,28 @@ def _newton(
     inputs: Float64Array, target: Float64Array, count: Float64Array, start: Float64Array
 ) -> Float64Array:
     share = count / count.sum()
-    found, loss = start, _loss(inputs, target, share, start)
+    point, loss = start, _loss(inputs, target, share, start)
     for _ in range(MAX_STEPS):
-        chance = _sigmoid(found @ inputs)
+        chance = _sigmoid(point @ inputs)
         gradient = inputs @ (share * (chance - target))
         if float(np.abs(gradient).max()) < TOLERANCE:
-            return found
-        curved = share * chance * (1.0 - chance)
-        hessian = (inputs * curved) @ inputs.T + 1e-12 * np.eye(2)
+            return point
+        curvature = share * chance * (1.0 - chance)
+        hessian = (inputs * curvature) @ inputs.T + 1e-12 * np.eye(2)
         step = np.linalg.solve(hessian, gradient)
         size = 1.0
         while size > 1e-10:
-            tried = found - size * step
-            new = _loss(inputs, target, share, tried)
+            candidate = point - size * step
+            new = _loss(inputs, target, share, candidate)
             if new < loss - 1e-4 * size * float(gradient @ step):
                 break
             size /= 2
         else:
-            return found  # no step lowers the loss any more: at the precision of float64
-        found, loss = tried, new
+            return point  # no step decreases the loss: the limit of float64 is reached
+        point, loss = candidate, new
     raise InputError(
         f"expected the fit to converge in {MAX_STEPS} steps, found a gradient of {float(np.abs(gradient).max()):.1g}",
-        hint="look at the scores for outliers",
+        hint="check the scores for outliers",
     )
 
 

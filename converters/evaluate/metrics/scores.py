@@ -1,6 +1,6 @@
-"""The scores of an evaluation: what is kept of them and how they are counted.
+"""Score sets: all mated scores, the highest non-mated scores, and a histogram of the non-mated scores.
 
-All mated scores are kept, of the non-mated ones the highest, and a histogram whose edges are exact.
+The edges of the histogram are exact, so counts at the edges are exact.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class ScoreSet:
 
     Attributes:
         mated: Shape (M,), float32, ascending: every mated score.
-        tail: Shape (K,), float32, ascending: the K highest non-mated scores; all of them where
+        tail: Shape (K,), float32, ascending: the K highest non-mated scores; all of them if
             `complete`.
         non_mated_trials: Number of non-mated comparisons, >= K.
         histogram: Shape (65537,), int64: non-mated scores per bin of width 2^-15 from -1; the last
@@ -58,41 +58,41 @@ class ScoreSet:
 
     @property
     def complete(self) -> bool:
-        """Whether every non-mated score is kept."""
+        """True if every non-mated score is kept."""
         return self.tail.size == self.non_mated_trials
 
     def false_matches(self, thresholds: Float64Array) -> IntArray:
         """Count non-mated scores >= each threshold.
 
-        Exact above the lowest kept score and at bin edges; in between below the kept scores the
-        count at the bin edge just below is given, so that a rate is never understated.
+        The count is exact above the lowest kept score and at bin edges. Elsewhere it is the
+        count at the bin edge just below the threshold, so that a rate is never understated.
 
         Args:
-            thresholds: Shape (T,), any order; float32 values are compared as they are.
+            thresholds: Shape (T,), any order.
 
         Returns:
             Shape (T,), int64, 0..non_mated_trials.
         """
-        wanted = np.asarray(thresholds, dtype=np.float64)
-        counts = self.tail.size - first_at_least(self.tail, wanted)
+        exact = np.asarray(thresholds, dtype=np.float64)
+        counts = self.tail.size - first_at_least(self.tail, exact)
         if self.complete:
             return counts
         above_edge = np.cumsum(self.histogram[::-1])[::-1]
-        bins = np.clip(np.floor((wanted + 1.0) * BINS_PER_UNIT), 0, BINS - 1).astype(np.int64)
+        bins = np.clip(np.floor((exact + 1.0) * BINS_PER_UNIT), 0, BINS - 1).astype(np.int64)
         kept_above = float(self.tail[0]) if self.tail.size else np.inf
-        return np.where(wanted > kept_above, counts, above_edge[bins]).astype(np.int64)
+        return np.where(exact > kept_above, counts, above_edge[bins]).astype(np.int64)
 
     def false_non_matches(self, thresholds: Float64Array) -> IntArray:
         """Count mated scores < each threshold; shape (T,) in, shape (T,) int64 out, exact."""
         return first_at_least(self.mated, np.asarray(thresholds, dtype=np.float64))
 
     def score_at_rank(self, rank: int) -> float:
-        """Give the non-mated score of a rank (1 is the highest), or a lower bound of it.
+        """Return the non-mated score of a rank (1 is the highest), or a lower bound of it.
 
-        The bound is the lower edge of its bin, where the score itself is no longer kept.
+        If the score itself is not kept, the bound is the lower edge of its bin.
 
         Raises:
-            InputError: rank outside 1..non_mated_trials.
+            InputError: `rank` is outside 1..non_mated_trials.
         """
         if not 1 <= rank <= self.non_mated_trials:
             raise InputError(
@@ -118,33 +118,32 @@ def all_pairs(
     Args:
         vectors: Shape (n, D), float32, unit norm; n >= 2.
         subjects: One label per image; equal labels are mated.
-        block_rows: Rows per tile, 1..4096; the result is the same for each.
-        keep: Number of highest non-mated scores to keep exactly; by default all up to 2^25 and the
-            highest tenth beyond, which is what FMR 1e-1 and lower need.
+        block_rows: Rows per tile, 1..4096; does not change the result.
+        keep: Number of highest non-mated scores to keep exactly (default: all if there are at most 2^25, otherwise
+            the highest tenth, which is sufficient for FMR 1e-1 and lower).
 
     Returns:
-        The score set; one of its halves may be empty (one subject, or one image each).
+        The score set; its mated or its non-mated scores may be empty (one image of each subject, or one subject).
 
     Raises:
-        InputError: bad vectors or labels, fewer than two images, or too many scores to keep.
+        InputError: Vectors or labels are invalid, there are fewer than two images, or too many scores to keep.
     """
     checked = check_vectors(vectors)
     if len(checked) < 2:
         raise InputError(f"expected at least two images to compare, found {len(checked)}", hint="add images")
     codes = subject_codes(subjects, len(checked))
     mated_total, non_mated_total = pair_counts(codes)
-    wanted = keep
-    if wanted is None:
-        wanted = non_mated_total if non_mated_total <= KEEP_ALL else int(non_mated_total * KEEP_SHARE) + 1
-    wanted = min(wanted, non_mated_total)
-    if wanted < 0 or max(wanted, mated_total) > MAX_KEPT:
+    if keep is None:
+        keep = non_mated_total if non_mated_total <= KEEP_ALL else int(non_mated_total * KEEP_SHARE) + 1
+    keep = min(keep, non_mated_total)
+    if keep < 0 or max(keep, mated_total) > MAX_KEPT:
         raise InputError(
-            f"expected at most {MAX_KEPT} scores to keep, found {mated_total} mated and {wanted} non-mated",
-            hint="evaluate a sample of the images, or give keep=",
+            f"expected at most {MAX_KEPT} scores to keep, found {mated_total} mated and {keep} non-mated",
+            hint="evaluate fewer images, or give keep=",
         )
     mated = np.empty(mated_total, dtype=np.float32)
     filled = 0
-    top = _TopScores(wanted)
+    top = _TopScores(keep)
     histogram = np.zeros(BINS, dtype=np.int64)
     for tile in tiles(checked, codes, block_rows=block_rows):
         if tile.mated is None or tile.non_mated is None:
@@ -163,14 +162,14 @@ def all_pairs(
 
 
 def from_scores(mated: FloatArray, non_mated: FloatArray) -> ScoreSet:
-    """Make a score set of listed comparisons.
+    """Create a score set from the scores of listed comparisons.
 
     Args:
         mated: Shape (M,), finite, within -1.01..1.01; may be empty.
-        non_mated: Shape (N,), the same.
+        non_mated: Shape (N,), finite, within -1.01..1.01; may be empty.
 
     Raises:
-        InputError: another shape, not finite, outside the range, or both empty.
+        InputError: The shape differs, a score is not finite or outside the range, or both are empty.
     """
     halves = []
     for name, values in (("mated", mated), ("non-mated", non_mated)):
@@ -193,7 +192,7 @@ def from_scores(mated: FloatArray, non_mated: FloatArray) -> ScoreSet:
 
 
 def bin_of(scores: FloatArray) -> IntArray:
-    """Number of the histogram bin of each score: floor((score + 1) * 2^15), limited to 0..65536."""
+    """Return the histogram bin of each score: floor((score + 1) * 2^15), limited to 0..65536."""
     position = scores.astype(np.float64)
     position += 1.0
     position *= BINS_PER_UNIT
@@ -202,7 +201,7 @@ def bin_of(scores: FloatArray) -> IntArray:
 
 
 class _TopScores:
-    """The `count` highest of the scores added; memory under twice `count` plus one tile."""
+    """Collects the `count` highest of the added scores; uses memory for less than twice `count` plus one tile."""
 
     def __init__(self, count: int) -> None:
         self._count = count
@@ -235,11 +234,11 @@ class _TopScores:
 
 
 def first_at_least(ascending: FloatArray, thresholds: Float64Array) -> IntArray:
-    """Index of the first score >= each threshold.
+    """Find the index of the first score >= each threshold.
 
     Args:
         ascending: Shape (n,), float32.
-        thresholds: Shape (T,), float64; one between two float32 values rejects the lower one.
+        thresholds: Shape (T,), float64; a threshold between two float32 values rejects the lower value.
 
     Returns:
         Shape (T,), int64, 0..n.
@@ -254,9 +253,9 @@ def first_at_least(ascending: FloatArray, thresholds: Float64Array) -> IntArray:
 def _non_mated_moments(
     vectors: FloatArray, mated: FloatArray, non_mated_trials: int
 ) -> tuple[float | None, float | None]:
-    """Mean and standard deviation of the non-mated scores from sums over images, not over pairs.
+    """Compute mean and standard deviation of the non-mated scores from sums over images instead of pairs.
 
-    Sum of x_i.x_j over all i, j is |sum x|^2, and of its square the squared Frobenius norm of X'X.
+    The sum of x_i.x_j over all i, j is |sum x|^2; the sum of its squares is the squared Frobenius norm of X'X.
     """
     if non_mated_trials == 0:
         return None, None

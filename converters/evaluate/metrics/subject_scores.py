@@ -1,7 +1,7 @@
-"""Scores with the subjects they belong to: what resampling subjects needs.
+"""Comparisons and their scores with the subjects of each score, for resampling by subject.
 
-A `ScoreSet` says how many scores lie above a threshold; a `SubjectScores` also says whose they are,
-for all mated scores and for the highest non-mated ones.
+A `ScoreSet` gives the number of scores above a threshold; `SubjectScores` also gives their subjects,
+for all mated scores and the highest non-mated scores.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ class SubjectScores:
     Attributes:
         mated: Shape (M,), float32.
         mated_subject: Shape (M,), int64, 0..S-1.
-        non_mated: Shape (K,), float32: at least every score that was asked for.
-        first, second: Shape (K,), int32 or int64: the two subjects of each.
+        non_mated: Shape (K,), float32: at least every score >= the requested floor.
+        first, second: Shape (K,), int32 or int64: the two subjects of each non-mated score.
         subjects: S.
-        images: Shape (S,), int64, images per subject where all pairs were compared; None where
-            comparisons were listed (then all of them are in `non_mated`).
-        complete: Whether `non_mated` holds every non-mated comparison.
+        images: Shape (S,), int64: images per subject if all pairs were compared; None for listed comparisons, which
+            are all in `non_mated`.
+        complete: True if `non_mated` contains every non-mated comparison.
     """
 
     mated: FloatArray
@@ -52,15 +52,15 @@ class SubjectScores:
 
 @dataclass(frozen=True, eq=False)
 class AllPairs:
-    """Every image with every other, ready to be scored with or without subjects.
+    """Comparisons of every image with every other.
 
     Args:
         vectors: Shape (n, D), float32, unit norm, n >= 2.
         labels: One subject label per image.
-        block_rows: Rows per tile; no influence on results.
+        block_rows: Rows per tile; does not change the results.
 
     Raises:
-        InputError: bad vectors or labels.
+        InputError: The vectors or labels are invalid.
     """
 
     vectors: FloatArray
@@ -83,11 +83,11 @@ class AllPairs:
         return int(self.codes.max()) + 1 if self.codes.size else 0
 
     def scores(self) -> ScoreSet:
-        """The score set (`scores.all_pairs`)."""
+        """Compute the score set (`scores.all_pairs`)."""
         return all_pairs(self.vectors, self.codes, block_rows=self.block_rows)
 
     def with_subjects(self, floor: float) -> SubjectScores:
-        """All mated scores, and the non-mated ones >= floor, with their subjects."""
+        """Compute all mated scores and the non-mated scores >= floor, with their subjects."""
         codes = self.codes
         mated, whose = [np.empty(0, np.float32)], [np.empty(0, np.int64)]
         above, first, second = [np.empty(0, np.float32)], [np.empty(0, np.int32)], [np.empty(0, np.int32)]
@@ -120,7 +120,7 @@ class AllPairs:
 
 @dataclass(frozen=True, eq=False)
 class ListedPairs:
-    """Listed comparisons (a pairs file), ready to be scored with or without subjects.
+    """Listed comparisons, such as those of a pairs file.
 
     Args:
         vectors: Shape (n, D), float32, unit norm.
@@ -128,7 +128,7 @@ class ListedPairs:
         first, second: Shape (P,), rows of the two images of each comparison; P >= 1.
 
     Raises:
-        InputError: bad vectors, labels or rows, or no comparison.
+        InputError: The vectors or labels are invalid, or there is no comparison.
     """
 
     vectors: FloatArray
@@ -154,13 +154,13 @@ class ListedPairs:
         return int(np.unique(np.concatenate([self.codes[self.first], self.codes[self.second]])).size)
 
     def scores(self) -> ScoreSet:
-        """The score set of the listed comparisons."""
+        """Compute the score set of the listed comparisons."""
         values = listed_scores(self.vectors, self.first, self.second)
         same = self.codes[self.first] == self.codes[self.second]
         return from_scores(values[same], values[~same])
 
     def with_subjects(self, floor: float) -> SubjectScores:
-        """All listed scores with their subjects; `floor` is not used, for all are there already."""
+        """Compute all listed scores with their subjects; `floor` is ignored, because all scores are kept."""
         del floor
         values = listed_scores(self.vectors, self.first, self.second)
         used, numbers = np.unique(
@@ -187,12 +187,12 @@ def check_same_comparisons(baseline: Comparisons, candidate: Comparisons) -> Non
         raise InputError(
             f"expected the same images in the same order for both artefacts, "
             f"found {baseline.codes.size} and {candidate.codes.size} images or other labels",
-            hint="keep the images that both artefacts embedded (`samples.in_common`)",
+            hint="keep the images that both artefacts embedded (`in_common`)",
         )
 
 
 def mated_subjects(comparisons: Comparisons) -> int:
-    """Number of subjects with at least one mated comparison."""
+    """Count the subjects with at least one mated comparison."""
     first = getattr(comparisons, "first", None)
     if first is None:
         return int((np.bincount(comparisons.codes) >= 2).sum())

@@ -1,4 +1,4 @@
-"""One artefact on one data set, 1:1: from comparisons to the evidence that a report prints."""
+"""Evaluate 1:1 verification of one artefact on one data set."""
 
 from __future__ import annotations
 
@@ -44,17 +44,17 @@ def verify_all_pairs(
     seed: int = 0,
     confidence: float = 0.95,
 ) -> VerificationEvidence:
-    """Compare every image with every other once and measure what can be stated.
+    """Compare every image with every other once and compute the figures that the data support.
 
     Args:
         embedded: At least two images.
-        fmrs: FMRs that are asked for, each above 0 and under 1.
-        replicates: Of the bootstrap; 0 leaves intervals out.
-        seed: Of the bootstrap.
-        confidence: Of the intervals.
+        fmrs: FMRs of the operating points, each above 0 and under 1.
+        replicates: Replicates of the bootstrap; 0 omits the intervals.
+        seed: Seed of the bootstrap.
+        confidence: Confidence of the intervals, above 0 and under 1.
 
     Raises:
-        InputError: fewer than two images, or a value outside its range.
+        InputError: There are fewer than two images, or a value is outside its range.
     """
     none_lost = AcquisitionEvidence(0, 0, ())
     return _verify(embedded, embedded.all_pairs(), "all pairs", none_lost, fmrs, replicates, seed, confidence)
@@ -69,15 +69,15 @@ def verify_pairs(
     seed: int = 0,
     confidence: float = 0.95,
 ) -> VerificationEvidence:
-    """Make the comparisons of a pairs file; also states the best-threshold accuracy.
+    """Make the comparisons of a pairs file; the figures include the accuracy at the best threshold.
 
     Args:
-        embedded: The images that the file names; a missing one takes its comparisons away, counted.
-        pairs: From `read_pairs`.
-        fmrs, replicates, seed, confidence: As in `verify_all_pairs`.
+        embedded: The images; comparisons with a missing image are counted as lost.
+        pairs: Content of the pairs file.
+        fmrs, replicates, seed, confidence: See `verify_all_pairs`.
 
     Raises:
-        InputError: none of the comparisons can be made, or a value outside its range.
+        InputError: No comparison can be made, or a value is outside its range.
     """
     listed, lost = match_pairs(pairs, embedded)
     protocol = f"pairs file {pairs.name}, SHA-256 {pairs.digest}"
@@ -95,23 +95,23 @@ def operating_points(
     seed: int = 0,
     confidence: float = 0.95,
 ) -> tuple[OperatingPointEvidence | Unsupported, ...]:
-    """Derive the threshold at each FMR and measure it, with intervals.
+    """Find the threshold for each FMR and compute its error rates with intervals.
 
     Args:
-        comparisons: What was compared.
+        comparisons: The comparisons.
         scores: `comparisons.scores()`.
-        data_set, data_digest: Go into the evidence.
-        fmrs, replicates, seed, confidence: As in `verify_all_pairs`.
+        data_set, data_digest: Name and SHA-256 of the data set, for the evidence.
+        fmrs, replicates, seed, confidence: See `verify_all_pairs`.
 
     Returns:
-        One row per FMR, in the order asked for; `Unsupported` under 3 / fmr non-mated comparisons.
-        Without mated comparisons a row has its threshold and FMR, and no FNMR.
+        One row per FMR, in the given order; `Unsupported` with fewer than 3 / fmr non-mated comparisons.
+        Without mated comparisons a row has a threshold and an FMR, but no FNMR.
     """
-    found = [threshold_at_fmr(scores, fmr) for fmr in fmrs]
-    stated = [(fmr, t) for fmr, t in zip(fmrs, found, strict=True) if not isinstance(t, Unsupported)]
+    thresholds = [threshold_at_fmr(scores, fmr) for fmr in fmrs]
+    stated = [(fmr, t) for fmr, t in zip(fmrs, thresholds, strict=True) if not isinstance(t, Unsupported)]
     intervals = iter(_intervals(comparisons, scores, stated, replicates, seed, confidence))
     rows: list[OperatingPointEvidence | Unsupported] = []
-    for fmr, threshold in zip(fmrs, found, strict=True):
+    for fmr, threshold in zip(fmrs, thresholds, strict=True):
         if isinstance(threshold, Unsupported):
             rows.append(threshold)
             continue
@@ -150,7 +150,7 @@ def _intervals(
     seed: int,
     confidence: float,
 ) -> list[tuple[_Bounds, _Bounds, _Bounds]]:
-    """(FMR, FNMR, TAR) intervals of each stated point."""
+    """Compute the intervals of (FMR, FNMR, TAR) for each stated point."""
     if replicates == 0 or not stated:
         return [(None, None, None)] * len(stated)
     refusal = subjects_refusal(comparisons)
@@ -177,8 +177,8 @@ def _intervals(
         of_fnmr = error_interval(
             rates.fnmr[k], errors=int(misses[k]), independent_trials=owners, confidence=confidence, seed=seed
         )
-        what = "subject bootstrap, threshold derived anew"
-        of_tar = percentile_interval(rates.tar[k], confidence=confidence, seed=seed, what=what)
+        method = "subject bootstrap, new threshold in each replicate"
+        of_tar = percentile_interval(rates.tar[k], confidence=confidence, seed=seed, method=method)
         if isinstance(of_tar, Interval) and isinstance(of_fnmr, Interval) and misses[k] == 0:
             low = min(of_tar.low, 1.0 - of_fnmr.high)
             of_tar = Interval(low, of_tar.high, of_fnmr.confidence, of_tar.replicates, of_fnmr.method)

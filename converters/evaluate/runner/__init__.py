@@ -1,4 +1,4 @@
-"""What files are worth on labelled images: embed with the device's code, compare, measure, say it, write it down.
+"""Evaluation of artefacts on labelled images: embed with the device's code, compare, report, and write the card.
 
-``converters.evaluate.metrics`` knows the arithmetic of error rates; here are files, images, caches and processes.
+``converters.evaluate.metrics`` computes the error rates; this package handles files, images, caches and processes.
 """

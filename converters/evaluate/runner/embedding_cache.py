@@ -1,7 +1,7 @@
-"""Embeddings that were made before, by embedding space and image content, so that a second run takes seconds.
+"""Cache of embeddings by embedding space and image content, so that a second run takes seconds.
 
-An embedding is biometric data: the folder is private (0700), each file too (0600), and ``delete`` is
-removing the folder. A file that is damaged, cut short or of another version is left out and written anew.
+Embeddings are biometric data: the folder is private (0700) and so is each file (0600); removing the folder
+deletes them. A file that is damaged, truncated or of another version is ignored and written again.
 
     CACHE/KEY/ab.embeddings     KEY: the artefact's embedding space; ab: first byte of the image's SHA-256
 
@@ -32,18 +32,22 @@ _MAX_FILE_BYTES = 1 << 30
 
 
 def default_folder() -> Path:
-    """``$XDG_CACHE_HOME/edge-sdk/embeddings``; ``~/.cache/edge-sdk/embeddings`` where that is not set."""
+    """Return ``$XDG_CACHE_HOME/edge-sdk/embeddings``, or ``~/.cache/edge-sdk/embeddings`` if that is not set."""
     base = os.environ.get("XDG_CACHE_HOME", "")
     root = Path(base) if base and Path(base).is_absolute() else Path.home() / ".cache"
     return root / "edge-sdk" / "embeddings"
 
 
 def prepare(folder: Path) -> str:
-    """Make a folder of the cache, private; returns why that is not possible, or nothing."""
+    """Create a private folder of the cache.
+
+    Returns:
+        The reason why this is not possible; empty on success.
+    """
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if folder.stat().st_uid != os.getuid():
-            return f"{folder}: no cache: it belongs to another user"
+            return f"{folder}: no cache: the folder belongs to another user"
         folder.chmod(0o700)
     except OSError as error:
         return f"{folder}: no cache: {error.strerror or error}"
@@ -51,14 +55,17 @@ def prepare(folder: Path) -> str:
 
 
 class EmbeddingCache:
-    """Embeddings of one embedding space.
+    """Cached embeddings of one embedding space.
 
-    Two runs may share a folder: each file is replaced whole, and what one of them loses is only made again.
+    Two runs may share a folder: each file is replaced as a whole, and lost entries are only computed again.
 
     Args:
-        folder: Of the cache; made private where it is missing.
-        key: The embedding space, hex (``Artefact.key``).
+        folder: Folder of the cache; created and made private.
+        key: The embedding space, hex (``OpenedArtefact.key``).
         dimension: Length D of the embeddings.
+
+    Attributes:
+        problem: Reason why nothing is cached; empty if the cache works.
     """
 
     def __init__(self, folder: Path, key: str, dimension: int) -> None:
@@ -69,18 +76,18 @@ class EmbeddingCache:
         self._changed: set[str] = set()
 
     def get(self, image_sha256: bytes) -> FloatArray | None:
-        """The embedding (D,), float32, of an image file by its digest (32 bytes), or None."""
+        """Return the cached embedding (D,), float32, of an image file by its SHA-256 (32 bytes), or None."""
         return None if self.problem else self._shard(image_sha256).get(image_sha256)
 
     def put(self, image_sha256: bytes, embedding: FloatArray) -> None:
-        """Keep an embedding (D,), float32; on disk after ``save``."""
+        """Add an embedding (D,), float32; ``save`` writes it to disk."""
         if self.problem or embedding.shape != (self._dimension,):
             return
         self._shard(image_sha256)[image_sha256] = embedding
         self._changed.add(image_sha256[:1].hex())
 
     def save(self) -> None:
-        """Write what was added; a file at a time, each whole or not at all."""
+        """Write the added embeddings; each file is replaced atomically."""
         if self.problem:
             return
         try:
@@ -106,7 +113,7 @@ def _pack(entries: dict[bytes, FloatArray], dimension: int) -> bytes:
 
 
 def _read(path: Path, dimension: int) -> dict[bytes, FloatArray]:
-    """The entries of a file; none where it is missing or not whole."""
+    """Read the entries of a file; an empty dict if the file is missing or damaged."""
     try:
         if path.stat().st_size > _MAX_FILE_BYTES:
             return {}
@@ -120,9 +127,9 @@ def _read(path: Path, dimension: int) -> dict[bytes, FloatArray]:
         or hashlib.sha256(body).digest() != data[len(_MAGIC) : len(_MAGIC) + 32]
     ):
         return {}
-    found, count = _COUNTS.unpack_from(body)
+    stored_dimension, count = _COUNTS.unpack_from(body)
     size = 32 + 4 * dimension
-    if found != dimension or len(body) != _COUNTS.size + count * size:
+    if stored_dimension != dimension or len(body) != _COUNTS.size + count * size:
         return {}
     starts = range(_COUNTS.size, len(body), size)
     return {

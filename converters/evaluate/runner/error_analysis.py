@@ -1,8 +1,8 @@
-"""Which comparisons a threshold decides wrongly, what is measurable about their images, and what a fix could gain.
+"""Wrong decisions at a threshold, measurable causes in their images, and the most that removing a cause could gain.
 
-Causes are measured on the image files alone. A cause is not proof: an image may be blurred and be rejected
-for its pose. So each cause comes with its ceiling: what the true accept rate becomes where the images worst
-by that cause are refused. A cause whose ceiling is low is not worth an engineer's week.
+Causes are measured on the image files alone. A cause is not a proof: an image may be blurred, but rejected
+because of its pose. So each cause has a ceiling: the true accept rate if the images that are worst by this cause are
+refused. Work on a cause with a low ceiling gains little.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from edge_sdk.vision.resize import fit
 
 @dataclass(frozen=True)
 class ImageMeasures(Evidence):
-    """What is measured on one image, on its grey values (ITU-R BT.601), 0..255.
+    """Measures of one image, on its grey values (ITU-R BT.601), 0..255.
 
     Attributes:
-        height, width: Of the file, in pixels, before it is cut and resized.
+        height, width: Size of the file in pixels, before it is cropped and resized.
         sharpness: Variance of the Laplacian (Pech-Pacheco et al., ICPR 2000), higher is sharper.
         brightness: Mean grey value.
         contrast: Standard deviation of grey values.
-        saturation: Share of pixels at 5 or less, or at 250 or more: under- or overexposed, 0..1.
+        saturation: Share of under- or overexposed pixels (at most 5, or at least 250), 0..1.
     """
 
     height: int
@@ -47,14 +47,14 @@ class ImageMeasures(Evidence):
 
 @dataclass(frozen=True)
 class WrongDecision(Evidence):
-    """One comparison that the threshold decides wrongly.
+    """A comparison that the threshold decides wrongly.
 
     Attributes:
         first, second: Names of the two images, `subject/file`.
         mated: True for a false non-match, False for a false match.
-        score: Its cosine.
-        first_causes, second_causes: What is unusual about each image, such as `blurred: sharpness 12,
-            90 % of the images have more than 85`; empty where nothing measured is.
+        score: Cosine of the two embeddings.
+        first_causes, second_causes: Unusual measures of each image, such as `blurred: sharpness 12, 5% of the images
+            have 85 or less`; empty if no measure is unusual.
     """
 
     first: str
@@ -67,17 +67,17 @@ class WrongDecision(Evidence):
 
 @dataclass(frozen=True)
 class CauseCeiling(Evidence):
-    """The most that getting rid of one cause could gain.
+    """The most that removing one cause could gain.
 
     Attributes:
         cause: Such as `blurred`.
-        limit: Images beyond this value of the measure are refused.
-        refused: How many images that takes away.
-        refused_share: The same as a share of all images.
+        limit: Images with this value of the measure or a worse one are refused.
+        refused: Number of refused images.
+        refused_share: Their share of all images.
         tar: True accept rate with all images.
-        tar_without: True accept rate without the refused ones, threshold derived anew at the same FMR;
-            None where too little is left to state it.
-        errors_with_cause: Wrong mated decisions with a refused image in them.
+        tar_without: True accept rate without the refused images, at a new threshold for the same FMR;
+            None if the remaining images do not support it.
+        errors_with_cause: Number of false non-matches with a refused image.
     """
 
     cause: str
@@ -94,9 +94,9 @@ class ErrorAnalysis(Evidence):
     """The worst errors at one threshold.
 
     Attributes:
-        target_fmr: FMR of the threshold: 1e-3, or the lowest that the data support where 1e-3 is not.
-        threshold: Accept when score >= threshold.
-        false_matches, false_non_matches: How many there are.
+        target_fmr: FMR of the threshold: the first of 1e-3, 1e-2 and 1e-1 that the data support.
+        threshold: A comparison is accepted if score >= threshold.
+        false_matches, false_non_matches: Numbers of errors.
         worst_false_matches: Highest scores first.
         worst_false_non_matches: Lowest scores first.
         ceilings: One row per cause, greatest gain first.
@@ -111,26 +111,26 @@ class ErrorAnalysis(Evidence):
     ceilings: tuple[CauseCeiling, ...]
 
 
-def errors_lines(found: ErrorAnalysis | Unsupported) -> list[str]:
-    """The worst errors and the ceilings for a terminal."""
-    if isinstance(found, Unsupported):
-        return [f"errors not analysed: {found.reason}"]
+def errors_lines(analysis: ErrorAnalysis | Unsupported) -> list[str]:
+    """Format the worst errors and the ceilings for a terminal."""
+    if isinstance(analysis, Unsupported):
+        return [f"errors not analysed: {analysis.reason}"]
     lines = [
-        f"errors at FMR {found.target_fmr:g} (threshold {found.threshold:.4f}):"
-        f" {found.false_matches} false matches, {found.false_non_matches} false non-matches"
+        f"errors at FMR {analysis.target_fmr:g} (threshold {analysis.threshold:.4f}):"
+        f" {analysis.false_matches} false matches, {analysis.false_non_matches} false non-matches"
     ]
     for title, rows in (
-        ("worst false matches", found.worst_false_matches),
-        ("worst false non-matches", found.worst_false_non_matches),
+        ("worst false matches", analysis.worst_false_matches),
+        ("worst false non-matches", analysis.worst_false_non_matches),
     ):
         lines += [f"{title}:"] if rows else []
         for row in rows:
             lines.append(f"  {row.score:.4f}  {row.first}  {row.second}")
             for name, causes in ((row.first, row.first_causes), (row.second, row.second_causes)):
                 lines += [f"          {name}: {cause}" for cause in causes]
-    if found.ceilings:
+    if analysis.ceilings:
         lines.append("the most that refusing each cause's worst images could gain:")
-    for ceiling in found.ceilings:
+    for ceiling in analysis.ceilings:
         after = "not stated" if ceiling.tar_without is None else fixed_percent(ceiling.tar_without)
         lines.append(
             f"  {ceiling.cause:<10} TAR {fixed_percent(ceiling.tar)} -> {after}, {ceiling.refused} images"
@@ -139,11 +139,11 @@ def errors_lines(found: ErrorAnalysis | Unsupported) -> list[str]:
     return lines
 
 
-#: Refused by each cause, and what counts as unusual: the worst twentieth of the images.
+#: Share of the images that each cause refuses, and that counts as unusual.
 WORST_SHARE = 0.05
 FMRS = (1e-3, 1e-2, 1e-1)
 
-# (cause, measure, whether a low value is bad)
+# (cause, measure, True if low values are bad)
 _CAUSES = (
     ("blurred", "sharpness", True),
     ("dark", "brightness", True),
@@ -155,14 +155,14 @@ _CAUSES = (
 
 
 def measure(image: UInt8Array, *, height: int, width: int) -> ImageMeasures:
-    """Measure one image, on what the network sees of it.
+    """Measure one image at the network's input size.
 
     Args:
         image: Shape (H, W, 3) RGB or (H, W, 1) grey, uint8, as decoded.
-        height, width: The network's input size in pixels; measured is the image cut and resized to it.
+        height, width: The network's input size in pixels; the image is cropped and resized to it first.
     """
-    seen = fit(image, height, width).astype(np.float32)
-    grey = seen[..., 0] if seen.shape[2] == 1 else seen @ np.array([0.299, 0.587, 0.114], np.float32)
+    crop = fit(image, height, width).astype(np.float32)
+    grey = crop[..., 0] if crop.shape[2] == 1 else crop @ np.array([0.299, 0.587, 0.114], np.float32)
     inner = grey[1:-1, 1:-1]
     laplacian = grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:] - 4 * inner
     return ImageMeasures(
@@ -182,19 +182,19 @@ def measure_samples(
     *,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, ImageMeasures]:
-    """Measure the images of a data set that were embedded.
+    """Measure the embedded images of a data set.
 
     Raises:
-        AcquisitionError: One cannot be decoded any more.
+        AcquisitionError: An image can no longer be decoded.
     """
     by_name = {sample.name: sample for sample in samples.samples}
-    found = {}
+    measures = {}
     for done, name in enumerate(names, start=1):
         image = samples.image(by_name[name], color=contract.color)
-        found[name] = measure(image, height=contract.height, width=contract.width)
+        measures[name] = measure(image, height=contract.height, width=contract.width)
         if progress is not None:
             progress(done, len(names))
-    return found
+    return measures
 
 
 def analyse_errors(
@@ -205,21 +205,21 @@ def analyse_errors(
     worst: int,
     further: Mapping[str, Mapping[str, float]] | None = None,
 ) -> ErrorAnalysis | Unsupported:
-    """Find the worst errors at FMR 1e-3, or at the lowest of 1e-2 and 1e-1 that the data support.
+    """Find the worst errors at the first of FMR 1e-3, 1e-2 and 1e-1 that the data support.
 
     Args:
-        names: One for each row of the comparisons.
-        comparisons: What was compared.
-        measures: By name of the image.
-        worst: How many errors of each kind to name, 1 or more.
-        further: Causes of your own: cause -> image -> value, higher is worse; an image that is not in it is
-            not suspected. Pose comes in here: where five landmarks are known, give the yaw in degrees.
+        names: One image name for each row of the comparisons.
+        comparisons: The comparisons.
+        measures: Measures by image name.
+        worst: Number of errors of each kind to name, >= 1.
+        further: Additional causes: cause to image to value, higher is worse; images without a value are never
+            refused. For example, give the yaw in degrees as a cause if five landmarks are known.
 
     Returns:
-        The analysis, or `Unsupported` where no threshold can be stated.
+        The analysis, or `Unsupported` if no threshold can be stated.
 
     Raises:
-        InputError: worst under 1.
+        InputError: `worst` is less than 1.
     """
     if worst < 1:
         raise InputError(f"expected 1 or more errors to name, found {worst}")
@@ -253,7 +253,7 @@ def analyse_errors(
 
 @dataclass(frozen=True, eq=False)
 class _Suspect:
-    """One cause: its value on each image, which images are beyond the limit, and the limit."""
+    """A cause with its value on each image, the images that it refuses, and the limit."""
 
     cause: str
     measure: str
@@ -262,7 +262,7 @@ class _Suspect:
     limit: float
     low_is_bad: bool
 
-    def say(self, row: int) -> str:
+    def describe(self, row: int) -> str:
         side = "or less" if self.low_is_bad else "or more"
         return (
             f"{self.cause}: {self.measure} {self.values[row]:.3g}, {np.mean(self.refused):.0%} of the images"
@@ -273,14 +273,14 @@ class _Suspect:
 def _suspects(
     names: Sequence[str], measures: Mapping[str, ImageMeasures], further: Mapping[str, Mapping[str, float]]
 ) -> list[_Suspect]:
-    found = []
+    suspects = []
     for cause, name, low_is_bad in _CAUSES:
         values = np.array([_value(measures[image], name) for image in names], np.float64)
-        found.append(_suspect(cause, name, values, low_is_bad))
+        suspects.append(_suspect(cause, name, values, low_is_bad))
     for cause, by_name in further.items():
         values = np.array([by_name.get(image, -np.inf) for image in names], np.float64)
-        found.append(_suspect(cause, "value", values, low_is_bad=False))
-    return [suspect for suspect in found if suspect is not None]
+        suspects.append(_suspect(cause, "value", values, low_is_bad=False))
+    return [suspect for suspect in suspects if suspect is not None]
 
 
 def _value(measures: ImageMeasures, name: str) -> float:
@@ -288,7 +288,7 @@ def _value(measures: ImageMeasures, name: str) -> float:
 
 
 def _suspect(cause: str, name: str, values: Float64Array, low_is_bad: bool) -> _Suspect | None:
-    """The worst twentieth; fewer where values tie, and None where nothing stands out."""
+    """Select the worst twentieth of the images, fewer if values tie; None if no image stands out."""
     bad = -values if low_is_bad else values
     count = int(WORST_SHARE * bad.size)
     first_kept = np.sort(bad)[::-1][count]
@@ -319,7 +319,7 @@ class _Pairs:
 
 
 def _errors(comparisons: Comparisons, threshold: float) -> tuple[_Pairs, _Pairs]:
-    """(false matches, false non-matches) at a threshold."""
+    """Return (false matches, false non-matches) at a threshold."""
     codes = comparisons.codes
     empty = (np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
     matches, misses = [empty], [empty]
@@ -393,7 +393,7 @@ def _named(
     pairs: _Pairs, names: Sequence[str], suspects: Sequence[_Suspect], *, mated: bool
 ) -> tuple[WrongDecision, ...]:
     def causes(row: int) -> tuple[str, ...]:
-        return tuple(suspect.say(row) for suspect in suspects if suspect.refused[row])
+        return tuple(suspect.describe(row) for suspect in suspects if suspect.refused[row])
 
     rows = zip(pairs.first.tolist(), pairs.second.tolist(), pairs.scores.tolist(), strict=True)
     return tuple(

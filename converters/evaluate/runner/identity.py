@@ -1,4 +1,4 @@
-"""Which file was measured, and what ran it: the part that every piece of evidence begins with."""
+"""Identity of a measured artefact: file, model, and the runtime and kernels that ran it."""
 
 from __future__ import annotations
 
@@ -11,21 +11,20 @@ from converters.evaluate.runner.text import measured_with
 
 @dataclass(frozen=True)
 class ArtefactIdentity(Evidence):
-    """Which file was measured.
+    """Identity of a measured artefact; every piece of evidence contains one.
 
     Attributes:
-        file: Its name, without folder.
-        sha256: Of the whole file, hex.
-        model: The model's name: the card's, else the file's stem.
-        precision: Such as `int8`; that of the input tensor where there is no card.
-        target: The card's; empty without one.
+        file: File name without folder.
+        sha256: SHA-256 of the whole file, hex.
+        model: Name of the model in the card; without a card, the file's stem.
+        precision: Such as `int8`; without a card, the type of the input tensor.
+        target: Target in the card; empty without a card.
         dimension: Length D of the embedding.
         contract: The input contract, one line.
-        has_card: Whether the file carries a model card.
-        runtime: Package and version that ran it.
-        kernels: What computed in it: `xnnpack`, `reference`, or a delegate's library with its options. Scores
-            of others are others.
-        notes: What was done to open it, such as `shapes made static`.
+        has_card: True if the file carries a model card.
+        runtime: Package and version of the interpreter.
+        kernels: `xnnpack`, `reference`, or a delegate's library with its options. Other kernels give other scores.
+        notes: Changes made to open the file, such as a batch made static.
     """
 
     file: str
@@ -41,16 +40,16 @@ class ArtefactIdentity(Evidence):
     notes: tuple[str, ...] = ()
 
     def same_file_as(self, other: ArtefactIdentity) -> bool:
-        """Whether this is one file held against itself in other kernels."""
+        """Return True if both are one file, run with different kernels."""
         return self.sha256 == other.sha256 and self.kernels != other.kernels
 
     def measured_with(self) -> str:
-        """What ran it, in words, such as `reference kernels of ai-edge-litert 2.3.0`."""
+        """Format kernels and runtime, such as `reference kernels of ai-edge-litert 2.3.0`."""
         return measured_with(self.kernels, self.runtime)
 
 
 def identity_of(artefact: OpenedArtefact) -> ArtefactIdentity:
-    """What a report says of the file."""
+    """Collect the identity of an opened artefact."""
     card = artefact.card
     return ArtefactIdentity(
         file=artefact.path.name,

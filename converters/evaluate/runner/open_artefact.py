@@ -1,4 +1,4 @@
-"""Open a .tflite to be measured: one that carries its card, or a foreign one with the caller's contract."""
+"""Open a .tflite for measurement: with its own card, or without a card and with the caller's input contract."""
 
 from __future__ import annotations
 
@@ -22,17 +22,16 @@ from edge_sdk.vision.embedder import Embedder
 
 @dataclass(frozen=True)
 class OpenedArtefact:
-    """A file, ready to be embedded with.
+    """An artefact that is ready to embed images.
 
     Args:
-        path: Where it is.
-        sha256: Of the whole file, hex.
-        network: The FlatBuffer that runs: the file's own, or, where its shapes were not one static image,
-            the same network with the shapes made so.
-        card: Its card; where it has none, one made of the caller's contract and of what the network says.
-        has_card: Whether the file carries the card.
-        execution: What runs it.
-        notes: What was done to open it.
+        path: Path of the file.
+        sha256: SHA-256 of the whole file, hex.
+        network: The FlatBuffer that runs: the file's own network, or a copy with static shapes for one image.
+        card: The file's card; without one, a card made from the caller's contract and the network.
+        has_card: True if the file carries the card.
+        execution: Kernels or delegate that run the network.
+        notes: Changes made to open the file.
     """
 
     path: Path
@@ -45,21 +44,21 @@ class OpenedArtefact:
 
     @property
     def key(self) -> str:
-        """Names the embedding space, hex: network, contract, interpreter, kernels and kind of processor.
+        """Identifier of the embedding space, hex: network, contract, interpreter, kernels and kind of processor.
 
-        New operating points in the card keep the key; another input contract, another interpreter, other kernels or
-        another processor, which may round otherwise, does not.
+        New operating points in the card keep the key. Another input contract, interpreter, kernels or processor,
+        which may round differently, changes it.
         """
-        whole = hashlib.sha256(b"edge-sdk/embedding-space/1\0")
+        digest = hashlib.sha256(b"edge-sdk/embedding-space/1\0")
         runtime = f"{__version__} {self.execution.runtime} {platform.machine()}"
         parts = (self.card.input.describe(), runtime, self.execution.name, self.execution.delegate)
         for part in (hashlib.sha256(self.network).hexdigest(), *parts):
-            whole.update(part.encode() + b"\0")
-        whole.update(repr(sorted(self.card.input.to_json().items())).encode())
-        return whole.hexdigest()
+            digest.update(part.encode() + b"\0")
+        digest.update(repr(sorted(self.card.input.to_json().items())).encode())
+        return digest.hexdigest()
 
     def embedder(self) -> Embedder:
-        """A device's embedder of this file, one thread, as ``execution`` runs it.
+        """Create a device's embedder of this file, on one thread, run by ``execution``.
 
         Raises:
             ModelError: The interpreter refuses the network.
@@ -69,26 +68,27 @@ class OpenedArtefact:
 
 
 def make_embedder(network: bytes, card: ModelCard, sha256: str, execution: Execution) -> Embedder:
-    """The device's embedder of a network."""
+    """Create a device's embedder of a network."""
     return Embedder(execution.backend(network), card, model_id=bytes.fromhex(sha256))
 
 
 def open_artefact(
     path: str | Path, *, contract: InputContract | None = None, execution: Execution | None = None
 ) -> OpenedArtefact:
-    """Open a file and try that it runs.
+    """Open a file and check that it runs.
 
     Args:
-        path: A .tflite.
-        contract: What the network wants to see, where the file carries no card.
-        execution: What runs it; LiteRT's kernels that are nearest to the card's target where None.
+        path: A .tflite file.
+        contract: Input contract, if the file carries no card.
+        execution: Kernels or delegate that run the network (default: the LiteRT kernels nearest to the card's
+            target).
 
     Raises:
-        ModelError: Missing, not a .tflite, damaged, refused by the interpreter; or a delegate takes nothing of it,
-            or answers its golden vectors wrongly.
+        ModelError: The file is missing, not a .tflite, damaged, or refused by the interpreter; or a delegate takes
+            no part of the network, or its answers to the golden vectors are wrong.
         BackendUnavailableError: The delegate cannot be loaded.
-        ModelContractError: No card and no contract; or the card, the contract and the network disagree.
-        SourceError: The shapes of a foreign network cannot be made static.
+        ModelContractError: There is no card and no contract; or card, contract and network disagree.
+        SourceError: The file has no card, and its shapes cannot be made static.
     """
     path = Path(path)
     data = read_model_bytes(path)
@@ -102,9 +102,9 @@ def open_artefact(
             raise ModelContractError(
                 f"{path}: expected the contract of its card, {card.input.describe()}, found"
                 f" {contract.describe()}",
-                hint="leave --size, --color, --mean, --scale and --range out: the card says them",
+                hint="leave out --size, --color, --mean, --scale and --range: the card contains them",
             )
-        found = OpenedArtefact(
+        opened = OpenedArtefact(
             path,
             sha256,
             network,
@@ -115,21 +115,23 @@ def open_artefact(
     elif contract is None:
         raise ModelContractError(
             f"{path}: expected an input contract, found no card inside",
-            hint="say it with --size, --color and --mean and --scale, or --range",
+            hint="give it with --size, --color, and --mean and --scale or --range",
         )
     else:
-        found = _foreign(path, sha256, network, contract, execution or Execution())
-    found.embedder()
-    return replace(found, notes=(*found.notes, *found.execution.check_delegate(found.network, found.card)))
+        opened = _without_card(path, sha256, network, contract, execution or Execution())
+    opened.embedder()
+    return replace(
+        opened, notes=(*opened.notes, *opened.execution.check_delegate(opened.network, opened.card))
+    )
 
 
 def _require_accelerator(path: Path, network: bytes, execution: Execution | None) -> None:
-    """Say of a compiled file what it takes to run it, before an interpreter says it in its own words."""
+    """Refuse a compiled file that would run without its accelerator, before the interpreter does with a less clear error."""
     custom = [name for name in Graph.parse(network).operator_counts() if name.startswith("'")]
     if custom and (execution is None or not execution.delegate):
         raise ModelError(
             f"{path}: compiled for an accelerator ({', '.join(custom)}), which LiteRT's kernels do not run",
-            hint="--delegate LIBRARY, on a machine that has the accelerator; or measure the file that was compiled",
+            hint="give --delegate LIBRARY on a machine that has the accelerator, or measure the file before compilation",
         )
 
 
@@ -147,7 +149,7 @@ def _own_card(path: Path, network: bytes, files: dict[str, bytes]) -> ModelCard 
     return card
 
 
-def _foreign(
+def _without_card(
     path: Path, sha256: str, network: bytes, contract: InputContract, execution: Execution
 ) -> OpenedArtefact:
     static, notes = _static(network, contract)
@@ -169,11 +171,11 @@ def _foreign(
 
 
 def _static(network: bytes, contract: InputContract) -> tuple[bytes, tuple[str, ...]]:
-    """The network for one image with static shapes; as it is where it has them already.
+    """Make the shapes static for one image; a network that has such shapes is returned unchanged.
 
-    Weights and operators stay, so the figures are the file's own. A float network gets every shape as the
-    interpreter derives it; of an integer one, whose interpreter derives them by itself, only the batch and the
-    marks of dynamic dimensions change.
+    Weights and operators stay, so the results are those of the original file. In a float network every shape is
+    set to the shape that the interpreter derives. In an integer network, whose shapes the interpreter derives
+    itself, only the batch size and the marks of dynamic dimensions change.
     """
     graph = Graph.parse(network)
     if len(graph.inputs) != 1 or len(graph.outputs) != 1:
@@ -199,5 +201,5 @@ def _static(network: bytes, contract: InputContract) -> tuple[bytes, tuple[str, 
                 graph.set_shape(index, shape)
             elif index in graph.outputs:
                 raise SourceError(f"the output's shape {list(shape)} does not follow from one image")
-    found = "dynamic" if batch < 0 else str(batch)
-    return graph.to_bytes(), (f"the batch was {found}; measured with one image at a time",)
+    original = "dynamic" if batch < 0 else str(batch)
+    return graph.to_bytes(), (f"the batch was {original}; measured with one image at a time",)

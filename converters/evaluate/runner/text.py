@@ -1,4 +1,4 @@
-"""Evidence as lines for a terminal."""
+"""Format evidence as lines for a terminal."""
 
 from __future__ import annotations
 
@@ -22,57 +22,57 @@ _Row = TypeVar("_Row")
 
 
 def measured_with(kernels: str, runtime: str) -> str:
-    """What ran a network, in words: ``reference kernels of ai-edge-litert 2.3.0``, ``npu.so in ai-edge-litert 2.3.0``."""
+    """Format kernels and runtime, such as ``reference kernels of ai-edge-litert 2.3.0`` or ``npu.so in ai-edge-litert 2.3.0``."""
     return f"{kernels} kernels of {runtime}" if kernels in get_args(Kernels) else f"{kernels} in {runtime}"
 
 
-def interval(found: Interval | Unsupported | None, *, signed: bool = False) -> str:
-    """``97.10 .. 98.90`` in percent, or why there is none."""
-    if found is None:
+def interval(bounds: Interval | Unsupported | None, *, signed: bool = False) -> str:
+    """Format an interval in percent, such as ``97.10 .. 98.90``, or the reason for its absence."""
+    if bounds is None:
         return "-"
-    if isinstance(found, Unsupported):
-        return f"none: {found.reason}"
-    return percent_range(found.low, found.high, plus=signed)
+    if isinstance(bounds, Unsupported):
+        return f"none: {bounds.reason}"
+    return percent_range(bounds.low, bounds.high, plus=signed)
 
 
-def verification_lines(found: VerificationEvidence) -> list[str]:
-    """Figures of one artefact, 1:1."""
+def verification_lines(evidence: VerificationEvidence) -> list[str]:
+    """Format the 1:1 figures of one artefact."""
     lines = [
-        f"{found.data_set}: {found.images} images of {found.subjects} subjects, {found.protocol.split(',')[0]}",
-        f"{found.mated_trials:,} mated and {found.non_mated_trials:,} non-mated comparisons",
-        *acquisition_lines("failures to acquire", "images", found.acquisition),
-        *acquisition_lines("comparisons lost", "listed", found.comparisons_lost),
+        f"{evidence.data_set}: {evidence.images} images of {evidence.subjects} subjects, {evidence.protocol.split(',')[0]}",
+        f"{evidence.mated_trials:,} mated and {evidence.non_mated_trials:,} non-mated comparisons",
+        *acquisition_lines("failures to acquire", "images", evidence.acquisition),
+        *acquisition_lines("comparisons lost", "listed", evidence.comparisons_lost),
         "",
-        *point_lines(found.points),
+        *point_lines(evidence.points),
         "",
     ]
     rest = []
-    if isinstance(found.eer, Unsupported):
-        rest.append(f"EER not stated: {found.eer.reason}")
+    if isinstance(evidence.eer, Unsupported):
+        rest.append(f"EER not stated: {evidence.eer.reason}")
     else:
-        rest.append(f"EER {fixed_percent(found.eer.rate)} at {found.eer.threshold:.4f}")
-    if isinstance(found.d_prime, Unsupported):
-        rest.append(f"d-prime not stated: {found.d_prime.reason}")
+        rest.append(f"EER {fixed_percent(evidence.eer.rate)} at {evidence.eer.threshold:.4f}")
+    if isinstance(evidence.d_prime, Unsupported):
+        rest.append(f"d-prime not stated: {evidence.d_prime.reason}")
     else:
-        rest.append(f"d-prime {found.d_prime:.2f}")
-    if isinstance(found.accuracy, tuple):
-        share, threshold = found.accuracy
+        rest.append(f"d-prime {evidence.d_prime:.2f}")
+    if isinstance(evidence.accuracy, tuple):
+        share, threshold = evidence.accuracy
         rest.append(
-            f"best accuracy {fixed_percent(share)} at {threshold:.4f} (chosen on these pairs, so it flatters)"
+            f"best accuracy {fixed_percent(share)} at {threshold:.4f} (chosen on these pairs, so it is optimistic)"
         )
     return [*lines, *rest]
 
 
-def acquisition_lines(what: str, of: str, found: AcquisitionEvidence) -> list[str]:
-    """Failures to acquire; nothing where there was no attempt."""
-    if not found.attempts:
+def acquisition_lines(title: str, unit: str, evidence: AcquisitionEvidence) -> list[str]:
+    """Format failures to acquire; no line without attempts."""
+    if not evidence.attempts:
         return []
-    line = f"{what}: {found.failures} of {found.attempts} {of}"
-    return [line, *(f"  {name}" for name in found.first_names)]
+    line = f"{title}: {evidence.failures} of {evidence.attempts} {unit}"
+    return [line, *(f"  {name}" for name in evidence.first_names)]
 
 
 def point_lines(points: Sequence[OperatingPointEvidence | Unsupported]) -> list[str]:
-    """One line for each operating point."""
+    """Format operating points, one line each."""
 
     def line(point: OperatingPointEvidence) -> str:
         tar = "-" if point.tar is None else fixed_percent(point.tar)
@@ -87,7 +87,7 @@ def point_lines(points: Sequence[OperatingPointEvidence | Unsupported]) -> list[
 
 
 def identification_lines(points: Iterable[IdentificationPoint | Unsupported]) -> list[str]:
-    """One line for each point of an open-set search."""
+    """Format the points of an open-set search, one line each."""
 
     def line(point: IdentificationPoint) -> str:
         fnir = "-" if point.fnir is None else fixed_percent(point.fnir)
@@ -97,7 +97,7 @@ def identification_lines(points: Iterable[IdentificationPoint | Unsupported]) ->
 
 
 def difference_lines(rows: Sequence[PairedDifference | Unsupported]) -> list[str]:
-    """One line for each FMR: both TARs, the difference and its own interval."""
+    """Format differences, one line per FMR: both TARs, the difference and its interval."""
 
     def line(row: PairedDifference) -> str:
         return (
@@ -105,20 +105,20 @@ def difference_lines(rows: Sequence[PairedDifference | Unsupported]) -> list[str
             f"  {100 * row.difference:>+10.2f}  {interval(row.interval, signed=True)}"
         )
 
-    head = f"{'FMR':>8}  {'float':>9}  {'this':>9}  {'difference':>10}  95 % interval of the difference"
-    return _table(head, rows, line)
+    heading = f"{'FMR':>8}  {'float':>9}  {'this':>9}  {'difference':>10}  95 % interval of the difference"
+    return _table(heading, rows, line)
 
 
-def _table(head: str, rows: Iterable[_Row | Unsupported], line: Callable[[_Row], str]) -> list[str]:
-    """A heading and a line for each row; a row that the data cannot support says so in its place."""
+def _table(heading: str, rows: Iterable[_Row | Unsupported], line: Callable[[_Row], str]) -> list[str]:
+    """Format a heading and one line per row; an unsupported row becomes a line with its reason."""
     return [
-        head,
+        heading,
         *(f"  not supported: {row.reason}" if isinstance(row, Unsupported) else line(row) for row in rows),
     ]
 
 
 def drift_lines(rows: Sequence[ThresholdDrift | Unsupported]) -> list[str]:
-    """One line for each FMR: both thresholds, and what the old one would do to the candidate."""
+    """Format drifts, one line per FMR: both thresholds, and the candidate's FMR at the baseline's threshold."""
     lines = [
         f"{'FMR':>8}  {'float at':>9}  {'this at':>9}  {'FMR at the float threshold':<27}  flipped decisions"
     ]

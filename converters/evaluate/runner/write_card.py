@@ -1,4 +1,4 @@
-"""Write what was measured into the measured file's own card: thresholds with evidence, score to probability."""
+"""Write measured operating points and score probabilities into the card of the measured file."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ from edge_sdk.model.card import CARD_NAME, ModelCard
 from edge_sdk.model.model_file import ModelFile, read_model_bytes, split
 from edge_sdk.model.operating_point import OperatingPoint
 
-#: FMRs that a card's operating points are claimed for where nobody says others.
+#: Default FMRs of a card's operating points.
 CARD_FMRS = (1e-2, 1e-3, 1e-4, 1e-5)
-# A fixed time stamp, as the packager's: the same content gives the same bytes.
+# A fixed time stamp, so that the same content gives the same bytes.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 @dataclass(frozen=True)
-class Written:
-    """What was written.
+class CardUpdate:
+    """Result of writing a card.
 
     Args:
-        file: Which file.
-        sha256_before: Of the whole file as it was measured, hex.
-        sha256: Of the whole file now, hex. Galleries are bound to it.
-        points: The operating points it carries now.
-        absent: FMRs that the data cannot support, with what it would take.
-        outdated: Target -> what lies beside the file and was made of it as it was.
+        file: The file.
+        sha256_before: SHA-256 of the whole file as measured, hex.
+        sha256: SHA-256 of the whole file now, hex. Galleries are bound to it.
+        points: The operating points that the card now contains.
+        absent: FMRs that the data cannot support, with the number of comparisons needed.
+        outdated: Target to stale by-products: files in the same folder, generated from the earlier file.
     """
 
     file: Path
@@ -53,7 +53,7 @@ class Written:
     outdated: Mapping[str, tuple[str, ...]]
 
     def to_json(self) -> dict[str, Any]:
-        """The same as JSON values."""
+        """Return the result as JSON values."""
         return {
             "file": self.file.name,
             "sha256_before": self.sha256_before,
@@ -64,7 +64,7 @@ class Written:
         }
 
     def to_text(self) -> str:
-        """The same for a terminal."""
+        """Format the result for a terminal."""
         measured = measured_with(self.points[0].kernels, self.points[0].runtime)
         lines = [f"written into the card of {self.file}: {len(self.points)} operating points, for {measured}"]
         lines += [
@@ -74,42 +74,42 @@ class Written:
         lines += [
             f"SHA-256 was {self.sha256_before}",
             f"SHA-256 is  {self.sha256}",
-            "galleries made with the file as it was must be made again: they are bound to its SHA-256",
+            "galleries made with the earlier file must be made again: they are bound to its SHA-256",
         ]
         for target, names in self.outdated.items():
             lines += [
-                f"made of the file as it was, without these thresholds: {join_names(names)}",
-                f"  write them again: edge-convert finish {shlex.quote(str(self.file))} --target {target}",
+                f"generated from the earlier file, without these thresholds: {join_names(names)}",
+                f"  generate them again: edge-convert finish {shlex.quote(str(self.file))} --target {target}",
             ]
         return "\n".join(lines)
 
 
 def check_writable(path: Path) -> None:
-    """Say before the work begins that a file cannot be given a new card.
+    """Check that a file's card can be replaced, before a long measurement.
 
     Raises:
-        ModelCardError: It has no card, or one of fields that this version does not know.
-        ModelError: It is damaged.
-        ConversionError: Its folder cannot be written.
+        ModelCardError: The file has no card, or its card has fields that this version does not know.
+        ModelError: The file is damaged.
+        ConversionError: The folder of the file is not writable.
     """
     _known_card(ModelFile.open(path).data)
     if not os.access(path.resolve().parent, os.W_OK):
-        raise ConversionError(f"{path}: its folder cannot be written, so its card cannot be replaced")
+        raise ConversionError(f"{path}: the folder is not writable, so the card cannot be replaced")
 
 
-def write_card(path: Path, evaluation: Evaluation) -> Written:
-    """Replace the operating points and the probability in a file's card; all else of the file stays.
+def write_card(path: Path, evaluation: Evaluation) -> CardUpdate:
+    """Replace the operating points and the probability in a file's card; the rest of the file stays.
 
-    The new file is read back before it takes the old one's place, in one step. Of the network no byte changes.
+    The new file is read back before it atomically replaces the old one. The bytes of the network do not change.
 
     Args:
-        path: The file that was evaluated.
-        evaluation: Of that very file.
+        path: The evaluated file.
+        evaluation: Its evaluation.
 
     Raises:
-        ModelError: The file is not the one that was evaluated, or has changed since.
-        ModelCardError: No operating point is supported, no card, or a card of unknown fields.
-        ConversionError: The file cannot be written; the old one is as it was.
+        ModelError: The file is not the evaluated one, or has changed since.
+        ModelCardError: No operating point is supported, or the file has no card or a card with unknown fields.
+        ConversionError: The file cannot be written; the old file is unchanged.
     """
     data = read_model_bytes(path)
     before = hashlib.sha256(data).hexdigest()
@@ -117,41 +117,41 @@ def write_card(path: Path, evaluation: Evaluation) -> Written:
         raise ModelError(
             f"{path}: expected the file that was evaluated, SHA-256 {evaluation.artefact.sha256[:12]}...,"
             f" found {before[:12]}...",
-            hint="it has changed meanwhile; evaluate it again",
+            hint="the file has changed since; evaluate it again",
         )
     rows = evaluation.verification.points
-    ran = evaluation.artefact
+    identity = evaluation.artefact
     points = tuple(
-        replace(row.operating_point(), runtime=ran.runtime, kernels=ran.kernels)
+        replace(row.operating_point(), runtime=identity.runtime, kernels=identity.kernels)
         for row in rows
         if isinstance(row, OperatingPointEvidence)
     )
     absent = tuple(row for row in rows if isinstance(row, Unsupported))
     if not points:
         raise ModelCardError(
-            f"{path}: no operating point can be written: {absent[0].reason if absent else 'none was asked for'}",
-            hint="nothing was changed; evaluate on more images, or ask for a higher --fmr",
+            f"{path}: no operating point can be written: {absent[0].reason if absent else 'none was requested'}",
+            hint="the file is unchanged; evaluate on more images, or give a higher --fmr",
         )
     card = replace(_known_card(data), operating_points=points, probability=probability_values(evaluation))
     network, files = split(data)
-    written = _with_files(card_behind(network, card), files)
-    replace_file(path, written, check=ModelFile.open)
-    after = hashlib.sha256(written).hexdigest()
-    return Written(path, before, after, points, absent, stale_by_products(path, after))
+    data_after = _with_files(card_behind(network, card), files)
+    replace_file(path, data_after, check=ModelFile.open)
+    after = hashlib.sha256(data_after).hexdigest()
+    return CardUpdate(path, before, after, points, absent, stale_by_products(path, after))
 
 
 def probability_values(evaluation: Evaluation) -> dict[str, Any]:
-    """What a card says of probability; nothing where it was not measured."""
-    found = evaluation.probability
-    if found is None:
+    """Collect the probability values of a card; empty if the probability was not measured."""
+    probability = evaluation.probability
+    if probability is None:
         return {}
     return {
-        "slope": found.platt.slope,
-        "intercept": found.platt.intercept,
-        "mated_trials": found.platt.mated_trials,
-        "non_mated_trials": found.platt.non_mated_trials,
-        "brier": found.brier,
-        "log_loss": found.log_loss,
+        "slope": probability.platt.slope,
+        "intercept": probability.platt.intercept,
+        "mated_trials": probability.platt.mated_trials,
+        "non_mated_trials": probability.platt.non_mated_trials,
+        "brier": probability.brier,
+        "log_loss": probability.log_loss,
         "reliability": [
             {
                 "low": row.low,
@@ -160,17 +160,17 @@ def probability_values(evaluation: Evaluation) -> dict[str, Any]:
                 "mean_probability": row.mean_probability,
                 "observed_share": row.observed_share,
             }
-            for row in found.bins
+            for row in probability.bins
         ],
-        "data_set": found.data_set,
-        "data_set_sha256": found.data_digest,
+        "data_set": probability.data_set,
+        "data_set_sha256": probability.data_digest,
         "runtime": evaluation.artefact.runtime,
         "kernels": evaluation.artefact.kernels,
     }
 
 
 def _known_card(data: bytes) -> ModelCard:
-    """The card inside, where writing it again loses nothing."""
+    """Read the card of a file; refuse a card that would lose fields if written again."""
     files = split(data)[1]
     if CARD_NAME not in files:
         raise ModelCardError(
@@ -182,13 +182,13 @@ def _known_card(data: bytes) -> ModelCard:
     if unknown:
         raise ModelCardError(
             f"model card: expected fields that this version knows, found {', '.join(unknown)}",
-            hint="a newer edge-convert made the file; use that one, or they would be lost",
+            hint="the file was made by a newer edge-convert; use that version, or the fields would be lost",
         )
     return card
 
 
 def _with_files(data: bytes, files: dict[str, bytes]) -> bytes:
-    """Put other associated files (labels, notices) back behind the card."""
+    """Append the other associated files (labels, notices) after the card."""
     others = {name: content for name, content in files.items() if name != CARD_NAME}
     if not others:
         return data

@@ -220,7 +220,7 @@ def test_what_was_made_of_the_file_is_named_with_how_to_make_it_again(
     finish_file(path, target="microcontroller")
     written = write_card(path, evaluated(path, people))
     assert written.outdated == {"microcontroller": ("lock_s_constants.h",)}
-    line = written.to_text().splitlines()[-1].split("write them again: ")[1]
+    line = written.to_text().splitlines()[-1].split("generate them again: ")[1]
     assert main(shlex.split(line)[1:]) == 0
     assert written.sha256 in (tmp_path / "lock_s_constants.h").read_text()
     again = write_card(path, evaluated(path, people))
