@@ -41,6 +41,10 @@ def test_three_over_n_is_what_n_comparisons_support(make_evidence: Make, trials:
         {"fnmr_interval": (0.3, 0.2)},
         {"fnmr_interval": (0.0, float("nan"))},
         {"fnmr_interval": (-0.1, 0.2)},
+        {"fmr_interval": (0.2, 0.1)},
+        {"fmr_interval": (0.1, 1.1)},
+        {"fmr_measured": 0.5},
+        {"fmr_measured": -0.1},
     ],
 )
 def test_a_rate_that_is_none_is_refused(make_evidence: Make, changes: dict[str, Any]) -> None:
@@ -86,3 +90,39 @@ def test_the_ends_of_the_interval_go_through_the_same_arithmetic(make_evidence: 
     assert make_evidence().fpir_interval(100) is None
     with pytest.raises(ModelCardError, match="references"):
         point.fpir_interval(-1)
+
+
+def points(make_evidence: Make) -> list[OperatingPoint]:
+    return [
+        make_evidence(threshold=threshold, fmr=fmr, non_mated_trials=10**7)
+        for threshold, fmr in ((0.3, 1e-2), (0.4, 1e-3), (0.5, 1e-4), (0.6, 1e-5))
+    ]
+
+
+@pytest.mark.parametrize(("references", "fmr"), [(1, 1e-2), (9, 1e-3), (50, 1e-4), (100, 1e-4), (1000, 1e-5)])
+def test_identification_uses_the_least_strict_point_that_keeps_the_fpir(
+    make_evidence: Make, references: int, fmr: float
+) -> None:
+    point = OperatingPoint.for_identification(points(make_evidence), fpir=1e-2, references=references)
+    assert point.fmr == fmr
+    assert point.fpir(references) <= 1e-2
+    less_strict = [p for p in points(make_evidence) if p.fmr > fmr]
+    assert all(p.fpir(references) > 1e-2 for p in less_strict)
+
+
+def test_identification_without_evidence_is_refused_with_the_evidence_needed(make_evidence: Make) -> None:
+    with pytest.raises(ModelCardError, match=r"an operating point at FMR 1.01e-06 or less") as caught:
+        OperatingPoint.for_identification(points(make_evidence), fpir=1e-2, references=10_000)
+    assert caught.value.hint is not None
+    assert "--fmr 1e-06" in caught.value.hint
+    assert "3000000 or more non-mated comparisons" in caught.value.hint
+    with pytest.raises(ModelCardError, match="found none"):
+        OperatingPoint.for_identification([], fpir=1e-2, references=10)
+    with pytest.raises(ModelCardError, match="1 or more references"):
+        OperatingPoint.for_identification(points(make_evidence), fpir=1e-2, references=0)
+
+
+def test_fpir_of_a_search(make_evidence: Make) -> None:
+    point = make_evidence(fmr=1e-4, non_mated_trials=10**6)
+    assert point.fpir(0) == 0
+    assert point.fpir(50) == pytest.approx(1 - (1 - 1e-4) ** 50)

@@ -158,60 +158,6 @@ def test_the_point_is_found_by_the_fmr_that_was_asked_for(file: Path, people: Pa
     assert OperatingPoint.from_json(point.to_json()) == point
 
 
-def points(make_evidence: Callable[..., OperatingPoint]) -> list[OperatingPoint]:
-    return [
-        make_evidence(threshold=t, fmr=fmr, non_mated_trials=10**7)
-        for t, fmr in ((0.3, 1e-2), (0.4, 1e-3), (0.5, 1e-4), (0.6, 1e-5))
-    ]
-
-
-@pytest.mark.parametrize(("references", "fmr"), [(1, 1e-2), (9, 1e-3), (50, 1e-4), (100, 1e-4), (1000, 1e-5)])
-def test_the_threshold_for_a_search_is_the_least_strict_that_keeps_fpir(
-    make_evidence: Callable[..., OperatingPoint], references: int, fmr: float
-) -> None:
-    found = OperatingPoint.for_identification(points(make_evidence), fpir=1e-2, references=references)
-    assert found.fmr == fmr
-    assert found.fpir(references) <= 1e-2
-    laxer = [p for p in points(make_evidence) if p.fmr > fmr]
-    assert all(p.fpir(references) > 1e-2 for p in laxer)
-
-
-def test_a_search_without_evidence_is_refused_with_what_it_takes(
-    make_evidence: Callable[..., OperatingPoint],
-) -> None:
-    with pytest.raises(ModelCardError, match=r"takes an operating point at FMR 1.01e-06 or less") as caught:
-        OperatingPoint.for_identification(points(make_evidence), fpir=1e-2, references=10_000)
-    assert caught.value.hint is not None
-    assert "--fmr 1e-06" in caught.value.hint
-    assert "3000000 non-mated comparisons" in caught.value.hint
-    with pytest.raises(ModelCardError, match="found none"):
-        OperatingPoint.for_identification([], fpir=1e-2, references=10)
-    with pytest.raises(ModelCardError, match="1 or more references"):
-        OperatingPoint.for_identification(points(make_evidence), fpir=1e-2, references=0)
-
-
-def test_risk_of_a_search(make_evidence: Callable[..., OperatingPoint]) -> None:
-    point = make_evidence(fmr=1e-4, non_mated_trials=10**6)
-    assert point.fpir(0) == 0
-    assert point.fpir(50) == pytest.approx(1 - (1 - 1e-4) ** 50)
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"fmr_interval": (0.2, 0.1)},
-        {"fmr_interval": (0.1, 1.1)},
-        {"fmr_measured": 0.5},
-        {"fmr_measured": -0.1},
-    ],
-)
-def test_a_point_that_contradicts_itself_is_refused(
-    make_evidence: Callable[..., OperatingPoint], changes: dict[str, object]
-) -> None:
-    with pytest.raises(ModelCardError, match="operating point"):
-        make_evidence(**changes)
-
-
 def test_what_was_made_of_the_file_is_named_with_how_to_make_it_again(
     tmp_path: Path, model_bytes: bytes, people: Path
 ) -> None:
