@@ -1,4 +1,4 @@
-"""Comparing embeddings: cosine scores, ranks and what is refused."""
+"""Comparison of embeddings: cosine scores, ranks and refused input."""
 
 import numpy as np
 import pytest
@@ -47,10 +47,10 @@ def test_references_that_tie_keep_their_order() -> None:
     assert scores.tolist() == [1] * 100 + [0]
 
 
-@pytest.mark.parametrize(("references", "count", "found"), [(0, 1, 0), (3, 10, 3), (3, 1, 1)])
-def test_no_more_are_returned_than_there_are(references: int, count: int, found: int) -> None:
+@pytest.mark.parametrize(("references", "count", "returned"), [(0, 1, 0), (3, 10, 3), (3, 1, 1)])
+def test_no_more_are_returned_than_there_are(references: int, count: int, returned: int) -> None:
     indices, scores = matching.rank(unit(2, 1)[0], unit(3, references), count=count)
-    assert indices.shape == scores.shape == (found,)
+    assert indices.shape == scores.shape == (returned,)
 
 
 @pytest.mark.parametrize("count", [0, -1])

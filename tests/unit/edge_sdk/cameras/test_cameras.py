@@ -1,4 +1,4 @@
-"""Every source gives RGB frames, says its end, and says why it cannot."""
+"""Cameras deliver RGB frames, signal the end, and report errors."""
 
 import importlib
 import sys
@@ -51,9 +51,9 @@ def test_files_come_in_the_order_given(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("folder", ["missing", "."])
 def test_a_folder_without_images_is_no_camera(tmp_path: Path, folder: str) -> None:
-    with pytest.raises(AcquisitionError) as found, FolderCamera(tmp_path / folder):
+    with pytest.raises(AcquisitionError) as refused, FolderCamera(tmp_path / folder):
         pass
-    assert found.value.reason == "no camera"
+    assert refused.value.reason == "no camera"
 
 
 def test_a_damaged_image_is_said(tmp_path: Path) -> None:
@@ -100,9 +100,9 @@ def test_what_cannot_be_opened_is_no_camera(tmp_path: Path) -> None:
         VideoFile(tmp_path / "noise.avi"),
         V4l2Camera(number=63),
     ):
-        with pytest.raises(AcquisitionError) as found, camera:
+        with pytest.raises(AcquisitionError) as refused, camera:
             pass
-        assert found.value.reason == "no camera"
+        assert refused.value.reason == "no camera"
 
 
 def test_the_boards_camera_gives_rgb_without_padding(picamera2: ModuleType) -> None:
@@ -131,13 +131,13 @@ def test_no_camera_on_the_board(picamera2: ModuleType, monkeypatch: pytest.Monke
 
 def test_without_picamera2_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "picamera2", None)
-    with pytest.raises(AcquisitionError) as found, PiCamera():
+    with pytest.raises(AcquisitionError) as refused, PiCamera():
         pass
-    assert "python3-picamera2" in str(found.value.hint)
+    assert "python3-picamera2" in str(refused.value.hint)
 
 
 class Scripted:
-    """A camera that gives the frames it is told, all in one buffer as a driver may."""
+    """Camera that delivers given frames in one buffer, as a driver may."""
 
     name = "scripted camera"
 
@@ -164,14 +164,14 @@ def test_a_picture_that_stands_still_is_refused() -> None:
     camera = Watched(Scripted([0] * STALE_FRAMES + [1, 2] + [3] * FROZEN_FRAMES))
     for _ in range(2 + FROZEN_FRAMES - 1):
         assert camera.read() is not None
-    with pytest.raises(AcquisitionError) as found:
+    with pytest.raises(AcquisitionError) as refused:
         camera.read()
-    assert found.value.reason == "frozen camera"
+    assert refused.value.reason == "frozen camera"
 
 
 def test_a_live_picture_is_not() -> None:
     values = [1, 1, 2, 2, 2, 1, 1, 1, 1, 5] * 3
-    camera = Watched(Scripted([9] * STALE_FRAMES + values))  # what was waiting in the driver is not looked at
+    camera = Watched(Scripted([9] * STALE_FRAMES + values))  # frames buffered by the driver are skipped
     assert [int(frame[0, 0, 0]) for _ in values if (frame := camera.read()) is not None] == values
 
 

@@ -1,4 +1,4 @@
-"""The model card: what it says comes back as it was said, and what is malformed is refused by name."""
+"""Model cards are read back unchanged; a malformed one is refused with the name of the field."""
 
 import copy
 import json
@@ -18,7 +18,7 @@ POINTS = ((38.3, 51.7), (73.5, 51.5), (56.0, 71.7), (41.5, 92.4), (70.7, 92.2))
 
 @pytest.fixture(scope="module")
 def whole(make_card: Make, make_contract: Make, make_evidence: Make) -> ModelCard:
-    """A card with something in every field."""
+    """Card with a value in every field."""
     return make_card(
         name="Größe μ",
         input=make_contract(alignment=POINTS, mean=(123.7, 116.3, 103.5), scale=(58.4, 57.1, 57.4)),
@@ -95,11 +95,11 @@ def test_an_embedding_of_no_sensible_size_is_refused(whole: ModelCard, dimension
         ModelCard.from_bytes(json.dumps(value).encode())
 
 
-def _places(value: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+def _paths(value: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     children = (
         value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     )
-    return [at, *(place for key, child in children for place in _places(child, (*at, key)))]
+    return [at, *(place for key, child in children for place in _paths(child, (*at, key)))]
 
 
 def _replaced(value: Any, place: tuple[Any, ...], new: Any) -> Any:
@@ -129,7 +129,7 @@ def test_a_card_with_any_field_replaced_is_read_or_refused_as_a_card(
     whole: ModelCard, data: st.DataObject
 ) -> None:
     value = json.loads(whole.to_bytes())
-    place = data.draw(st.sampled_from(_places(value)))
+    place = data.draw(st.sampled_from(_paths(value)))
     text = json.dumps(_replaced(value, place, data.draw(JSON)))
     try:
         card = ModelCard.from_bytes(text.encode())

@@ -1,4 +1,4 @@
-"""Golden vectors: the same questions on every machine, and every kind of wrong answer told."""
+"""Golden vectors: inputs are equal on every machine, and every kind of wrong output is detected."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FIELD_7 = "ecccbbc1f2a86d537ee789189ec9ecd52ba9799acf611bee1f9ad41622ea3deb"
 
 
 def by_the_formula(height: int, width: int, channels: int, seed: int) -> np.ndarray:
-    """docs/reference/model-card.md, pixel by pixel in Python's own integers."""
+    """Compute the formula of docs/reference/model-card.md pixel by pixel in Python integers."""
     state, grid = seed, []
     for _ in range(25 * channels):
         state = (state * 1103515245 + 12345) % 2**31
@@ -53,7 +53,7 @@ def test_a_field_is_what_the_formula_says(shape: tuple[int, int, int], seed: int
 
 
 def test_a_field_is_the_same_for_ever() -> None:
-    """A card that is out there names seeds; another field under the same name would condemn every device."""
+    """Existing cards contain seeds; a different field for the same seed would make every device fail its check."""
     assert digest(smooth_field((112, 112, 3), 1)) == FIELD_1
     assert digest(smooth_field((96, 96, 1), 7)) == FIELD_7
 
@@ -66,9 +66,9 @@ def golden(*, integer: bool = True, **changes: Any) -> GoldenVectors:
 def test_the_runtime_that_made_them_answers_exactly(integer: bool) -> None:
     network = build_network(integer=integer)
     vectors = golden_vectors(network, contract())
-    found = check(LiteRtBackend(network), contract(), vectors)
-    assert found.right
-    assert found.message == "4 of 4 answers exact"
+    result = check(LiteRtBackend(network), contract(), vectors)
+    assert result.right
+    assert result.message == "4 of 4 answers exact"
     assert vectors.runtime.startswith("ai-edge-litert ")
     assert vectors.dtype == ("int8" if integer else "float32")
     assert len({vector.output for vector in vectors.vectors}) == 4
@@ -86,7 +86,7 @@ def test_reference_kernels_are_another_runtime_within_its_own_tolerance() -> Non
 
 
 def test_the_tolerance_of_other_kernels_covers_what_they_really_differ_by() -> None:
-    """Depth makes kernels drift apart; the tolerance is measured on the file, not one number for all."""
+    """Kernels differ more in deeper networks, so the tolerance is measured for each file."""
     from converters.quantize.int8 import make_int8
     from converters.quantize.recipe import shipped
     from converters.quantize.statistics import channel_statistics
@@ -102,7 +102,7 @@ def test_the_tolerance_of_other_kernels_covers_what_they_really_differ_by() -> N
 def fake(
     answer: Callable[[np.ndarray, np.ndarray], np.ndarray], *, runtime: str = "broken 1", integer: bool = True
 ) -> FakeBackend:
-    """A backend that runs the real network and then does something to its answer."""
+    """Create a backend that runs the real network and then changes its output."""
     real = LiteRtBackend(build_network(integer=integer))
 
     def function(tensor: np.ndarray) -> np.ndarray:
@@ -115,9 +115,9 @@ def fake(
 
 def test_the_same_embedding_for_every_input_is_wrong_whatever_the_tolerance() -> None:
     vectors = replace(golden(), tolerance={"same": 255.0, "other": 255.0})
-    found = check(fake(lambda output, _: np.full_like(output, 7)), contract(), vectors)
-    assert found.verdict is GoldenVerdict.CONSTANT
-    assert found.message == "the same embedding for 4 different inputs"
+    result = check(fake(lambda output, _: np.full_like(output, 7)), contract(), vectors)
+    assert result.verdict is GoldenVerdict.CONSTANT
+    assert result.message == "the same embedding for 4 different inputs"
 
 
 @pytest.mark.parametrize(
@@ -131,22 +131,24 @@ def test_the_same_embedding_for_every_input_is_wrong_whatever_the_tolerance() ->
     ids=["shifted", "nearly constant", "negated", "noise"],
 )
 def test_an_answer_that_is_not_the_networks_is_wrong(wrong: Callable[..., np.ndarray]) -> None:
-    found = check(fake(wrong), contract(), golden())
-    assert found.verdict in (GoldenVerdict.OFF, GoldenVerdict.CONSTANT)
-    assert not found.right
+    result = check(fake(wrong), contract(), golden())
+    assert result.verdict in (GoldenVerdict.OFF, GoldenVerdict.CONSTANT)
+    assert not result.right
 
 
 def test_one_lsb_is_wrong_for_the_same_runtime_and_right_for_another() -> None:
-    def nudge(output: np.ndarray, _: np.ndarray) -> np.ndarray:
+    def off_by_one(output: np.ndarray, _: np.ndarray) -> np.ndarray:
         return np.where(output < 127, output + 1, output - 1).astype(np.int8)
 
     vectors = golden()
-    another = check(fake(nudge), contract(), vectors)
-    assert another.right
-    assert another.message == f"4 of 4 answers right, off by 1, allowed {vectors.tolerance['other']:g} LSB"
-    same = check(fake(nudge, runtime=vectors.runtime), contract(), vectors)
-    assert same.verdict is GoldenVerdict.OFF
-    assert same.message == "4 of 4 answers are wrong: off by 1, allowed 0 LSB"
+    other_runtime = check(fake(off_by_one), contract(), vectors)
+    assert other_runtime.right
+    assert (
+        other_runtime.message == f"4 of 4 answers right, off by 1, allowed {vectors.tolerance['other']:g} LSB"
+    )
+    same_runtime = check(fake(off_by_one, runtime=vectors.runtime), contract(), vectors)
+    assert same_runtime.verdict is GoldenVerdict.OFF
+    assert same_runtime.message == "4 of 4 answers are wrong: off by 1, allowed 0 LSB"
 
 
 @pytest.mark.parametrize(("share", "right"), [(1e-3, True), (0.1, False), (np.nan, False), (np.inf, False)])
@@ -161,22 +163,22 @@ def test_float_answers_are_held_against_their_own_size(share: float, right: bool
 
 
 def test_a_contract_with_the_channels_turned_around_gives_another_input() -> None:
-    found = check(LiteRtBackend(build_network()), contract(color="bgr"), golden())
-    assert found.verdict is GoldenVerdict.OTHER_INPUT
+    result = check(LiteRtBackend(build_network()), contract(color="bgr"), golden())
+    assert result.verdict is GoldenVerdict.OTHER_INPUT
 
 
 def test_another_network_under_the_same_card_is_noticed() -> None:
     assert not check(LiteRtBackend(build_network(seed=1)), contract(), golden()).right
-    found = check(LiteRtBackend(build_network(dimension=16)), contract(), golden())
-    assert found.verdict is GoldenVerdict.OTHER_OUTPUT
-    assert found.message == "expected 32 values of int8, found 16 of int8"
+    result = check(LiteRtBackend(build_network(dimension=16)), contract(), golden())
+    assert result.verdict is GoldenVerdict.OTHER_OUTPUT
+    assert result.message == "expected 32 values of int8, found 16 of int8"
 
 
 def test_inputs_that_only_a_newer_device_can_draw_say_so() -> None:
     vectors = replace(golden(), generator="smooth-fields/2")
-    found = check(LiteRtBackend(build_network()), contract(), vectors)
-    assert found.verdict is GoldenVerdict.UNKNOWN
-    assert "update edge-sdk" in found.message
+    result = check(LiteRtBackend(build_network()), contract(), vectors)
+    assert result.verdict is GoldenVerdict.UNKNOWN
+    assert "update edge-sdk" in result.message
 
 
 def test_the_chosen_answers_are_the_ones_far_apart() -> None:
@@ -250,7 +252,7 @@ def test_a_grey_network_has_them_too() -> None:
 
 
 def test_the_file_alone_is_enough(golden_model_path: Path) -> None:
-    """What a phone does: the network, the card's JSON, the formula, and nothing of this SDK."""
+    """Check the vectors as a phone does: with the network, the card's JSON and the formula, without this SDK."""
     from ai_edge_litert.interpreter import Interpreter
 
     network, files = split(golden_model_path.read_bytes())

@@ -1,4 +1,4 @@
-"""A model file is used as its maker wrote it, or it is refused before an interpreter sees it."""
+"""A model file is used unchanged, or refused before an interpreter reads it."""
 
 import contextlib
 import hashlib
@@ -24,7 +24,7 @@ Make = Callable[..., Any]
 
 @pytest.fixture
 def write(tmp_path: Path) -> Callable[[bytes], Path]:
-    """Puts bytes into a file called model.tflite."""
+    """Writes bytes to a file named model.tflite."""
 
     def write(data: bytes) -> Path:
         path = tmp_path / "model.tflite"
@@ -38,7 +38,7 @@ def archive(network: bytes, *members: tuple[str, bytes], compression: int = zipf
     file = io.BytesIO(network)
     file.seek(0, io.SEEK_END)
     with zipfile.ZipFile(file, "a", compression) as bundle, warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # of two members with one name
+        warnings.simplefilter("ignore", UserWarning)  # zipfile warns about two members with one name
         for name, data in members:
             bundle.writestr(zipfile.ZipInfo(name), data, compress_type=compression)
     return file.getvalue()
@@ -181,14 +181,14 @@ def test_a_changed_byte_in_the_archive_never_ends_in_another_error(write: Make, 
             path = write(bytes(data))
             for read in (lambda: ModelFile.open(path).card, lambda: split(bytes(data)) and card):  # noqa: B023
                 with contextlib.suppress(ModelError):
-                    assert read() == card  # the archive's time stamps and attributes say nothing of the card
+                    assert read() == card  # time stamps and attributes of the archive may change
 
 
 @pytest.mark.parametrize("field_offset", [16, 42])
 def test_an_archive_whose_sizes_point_outside_the_file_is_refused(
     write: Make, model_bytes: bytes, field_offset: int
 ) -> None:
-    # Offsets in the central directory's entry: CRC-32 and the member's place (APPNOTE.TXT 4.3.12).
+    # Offsets in the central directory's entry: CRC-32 and the member's offset (APPNOTE.TXT 4.3.12).
     entry = model_bytes.rindex(b"PK\x01\x02")
     for value in (0, 1, len(model_bytes), 0x7FFFFFFF, 0xFFFFFFFE):
         data = bytearray(model_bytes)

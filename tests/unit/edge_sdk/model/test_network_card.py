@@ -1,4 +1,4 @@
-"""The card of a network that gives no embedding."""
+"""Cards of auxiliary networks are read back unchanged, and malformed ones are refused."""
 
 import json
 from dataclasses import replace
@@ -32,7 +32,7 @@ def test_a_card_comes_back_as_it_was_written() -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "said"),
+    ("field", "value", "message"),
     [
         ("schema", "edge-sdk/model-card/1", "network-card"),
         ("task", "embedder", "face detector"),
@@ -47,8 +47,8 @@ def test_a_card_comes_back_as_it_was_written() -> None:
         ("fidelity", [], "malformed"),
     ],
 )
-def test_a_field_that_is_not_what_it_must_be_is_refused(field: str, value: Any, said: str) -> None:
-    with pytest.raises(ModelCardError, match=said):
+def test_a_field_that_is_not_what_it_must_be_is_refused(field: str, value: Any, message: str) -> None:
+    with pytest.raises(ModelCardError, match=message):
         NetworkCard.from_bytes(json.dumps({**CARD.to_json(), field: value}).encode())
 
 

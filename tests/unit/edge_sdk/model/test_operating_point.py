@@ -1,4 +1,4 @@
-"""An operating point claims no more than its evidence supports."""
+"""An operating point is refused if its evidence does not support its claim."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""What makes a try, what is asked of the gallery, and what is only said to the person before the camera."""
+"""Attempts of a recognizer, the gallery's decisions, and the guidance for the person."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ EMPTY, FAR = 1, 2
 
 @dataclass
 class ByColour:
-    """Sees one face wherever the frame has a colour of a person; its place moves by the green channel."""
+    """Detector that finds one face in a frame with a person's colour; the green channel shifts its position."""
 
     def detect(self, frame: UInt8Array) -> tuple[Face, ...]:
         colour, shift = int(frame[0, 0, 0]), float(frame[0, 0, 1])
@@ -55,7 +55,7 @@ class ByColour:
 
 
 class ByScript:
-    """Judges frames by a list of scores, and passes what comes after."""
+    """Attack detector with a list of scores, which accepts all later frames."""
 
     def __init__(self, scores: Sequence[float]) -> None:
         self._scores = list(scores)
@@ -65,7 +65,7 @@ class ByScript:
 
 
 def project(pixels: np.ndarray) -> np.ndarray:
-    """A direction of its own for each colour, a little off for each frame."""
+    """Compute a different direction for each colour, with a small change for each frame."""
     value = float(np.median(pixels)) * 128 + 127.5
     rng = np.random.default_rng(round(value / 10))
     return (rng.normal(size=(1, DIMENSION)) + 0.02 * np.sin(value + np.arange(DIMENSION))).astype(np.float32)
@@ -78,43 +78,43 @@ def embedder() -> Embedder:
         input=TensorInfo((1, 112, 112, 3), np.dtype(np.float32), 0.0, 0),
         output=TensorInfo((1, DIMENSION), np.dtype(np.float32), 0.0, 0),
     )
-    made = card(
+    enrolment = card(
         dimension=DIMENSION,
         precision="float32",
         input=contract(height=112, width=112),
         operating_points=(evidence(threshold=0.5, fmr=1e-2), evidence(threshold=0.7)),
     )
-    return Embedder(backend, made, model_id=MODEL)
+    return Embedder(backend, enrolment, model_id=MODEL)
 
 
 @pytest.fixture
 def gallery(tmp_path: Path) -> Gallery:
-    made = Gallery.create(tmp_path / "home.gallery", key=KEY, model_id=MODEL, dimension=DIMENSION)
-    with made.transaction() as t:
+    created = Gallery.create(tmp_path / "home.gallery", key=KEY, model_id=MODEL, dimension=DIMENSION)
+    with created.transaction() as t:
         t.limit_attempts(AttemptPolicy(free=3, most=10))
-    return made
+    return created
 
 
 @pytest.fixture
 def recognizer(embedder: Embedder, gallery: Gallery) -> Recognizer:
-    made = Recognizer(ByColour(), embedder, gallery, limits=ANYTHING, threshold=0.7)
-    made.enrol(several(ANN, 3), "ann")
-    return made
+    created = Recognizer(ByColour(), embedder, gallery, limits=ANYTHING, threshold=0.7)
+    created.enrol(several(ANN, 3), "ann")
+    return created
 
 
 def frame(colour: int, *, shift: int = 0) -> UInt8Array:
-    made = np.full((240, 320, 3), colour, np.uint8)
-    made[0, 0, 1] = shift
-    return made
+    enrolment = np.full((240, 320, 3), colour, np.uint8)
+    enrolment[0, 0, 1] = shift
+    return enrolment
 
 
 def several(colour: int, count: int) -> list[UInt8Array]:
-    """Pictures of one person, no two of them the same."""
+    """Create different images of one person."""
     return [frame(colour, shift=shift) for shift in range(count)]
 
 
 class Script:
-    """A recording: frames by colour, or (colour, shift)."""
+    """Recording whose frames are given by colour, or (colour, shift)."""
 
     name = "script"
     live = False
@@ -129,17 +129,17 @@ class Script:
         pass
 
     def read(self) -> UInt8Array | None:
-        found = next(self._frames, None)
-        if found is None:
+        colour = next(self._frames, None)
+        if colour is None:
             return None
-        return frame(found) if isinstance(found, int) else frame(found[0], shift=found[1])
+        return frame(colour) if isinstance(colour, int) else frame(colour[0], shift=colour[1])
 
 
-def told(recognizer: Recognizer, *colours: int | tuple[int, int]) -> list[str]:
-    return [said(answer) for answer in recognizer.watch(Script(*colours))]
+def watched(recognizer: Recognizer, *colours: int | tuple[int, int]) -> list[str]:
+    return [described(answer) for answer in recognizer.watch(Script(*colours))]
 
 
-def said(answer: Recognition) -> str:
+def described(answer: Recognition) -> str:
     return f"{answer.decision.value} {answer.subject or answer.reason}" + (
         "" if answer.counted else " (not counted)"
     )
@@ -152,46 +152,48 @@ def failures(gallery: Gallery) -> int | None:
 
 
 def test_one_frame_is_one_try(recognizer: Recognizer) -> None:
-    assert said(recognizer.identify(frame(ANN))) == "accepted ann"
-    assert said(recognizer.identify(frame(EVE))) == "rejected not recognized"
+    assert described(recognizer.identify(frame(ANN))) == "accepted ann"
+    assert described(recognizer.identify(frame(EVE))) == "rejected not recognized"
     assert failures(recognizer.gallery) == 1
-    assert said(recognizer.verify(frame(ANN), "ann")) == "accepted ann"
-    assert said(recognizer.verify(frame(EVE), "ann")) == "rejected not recognized"
+    assert described(recognizer.verify(frame(ANN), "ann")) == "accepted ann"
+    assert described(recognizer.verify(frame(EVE), "ann")) == "rejected not recognized"
 
 
 def test_a_face_that_cannot_be_taken_is_no_try(recognizer: Recognizer) -> None:
-    assert said(recognizer.identify(frame(EMPTY))) == "retry stand in front of the camera (not counted)"
-    assert said(recognizer.identify(frame(FAR))) == "retry come closer (not counted)"
+    assert described(recognizer.identify(frame(EMPTY))) == "retry stand in front of the camera (not counted)"
+    assert described(recognizer.identify(frame(FAR))) == "retry come closer (not counted)"
     assert failures(recognizer.gallery) == 0
 
 
 def test_three_frames_of_one_face_are_one_try(recognizer: Recognizer) -> None:
-    assert told(recognizer, ANN, ANN) == []
-    assert told(recognizer, ANN, ANN, ANN) == ["accepted ann"]
-    assert told(recognizer, EVE, EVE, EVE, EVE) == ["rejected not recognized"]
+    assert watched(recognizer, ANN, ANN) == []
+    assert watched(recognizer, ANN, ANN, ANN) == ["accepted ann"]
+    assert watched(recognizer, EVE, EVE, EVE, EVE) == ["rejected not recognized"]
     assert failures(recognizer.gallery) == 1
 
 
 def test_who_was_accepted_is_not_asked_about_again_before_they_leave(recognizer: Recognizer) -> None:
     stays = [ANN] * 12
-    assert told(recognizer, *stays) == ["accepted ann"]
-    assert told(recognizer, *stays, *[EMPTY] * 4, *stays) == ["accepted ann"] * 2
-    assert told(recognizer, *stays, EMPTY, EMPTY, *stays) == ["accepted ann"], "a blink is no leaving"
+    assert watched(recognizer, *stays) == ["accepted ann"]
+    assert watched(recognizer, *stays, *[EMPTY] * 4, *stays) == ["accepted ann"] * 2
+    assert watched(recognizer, *stays, EMPTY, EMPTY, *stays) == ["accepted ann"], (
+        "two frames without a face do not end the track"
+    )
 
 
 def test_a_face_that_jumps_is_another(recognizer: Recognizer) -> None:
-    assert told(recognizer, ANN, ANN, (ANN, 150), (ANN, 150)) == []
-    assert told(recognizer, ANN, (ANN, 10), (ANN, 20)) == ["accepted ann"]
+    assert watched(recognizer, ANN, ANN, (ANN, 150), (ANN, 150)) == []
+    assert watched(recognizer, ANN, (ANN, 10), (ANN, 20)) == ["accepted ann"]
 
 
 def test_a_face_that_changes_where_it_stands_is_another(recognizer: Recognizer) -> None:
-    """A picture of the enrolled, pushed before a stranger for a frame, helps nobody."""
-    assert told(recognizer, EVE, EVE, ANN, EVE, EVE, ANN) == []
-    assert told(recognizer, ANN, ANN, ANN, EVE, EVE, EVE) == ["accepted ann", "rejected not recognized"]
+    """A picture of an enrolled person, shown for single frames, does not help another person."""
+    assert watched(recognizer, EVE, EVE, ANN, EVE, EVE, ANN) == []
+    assert watched(recognizer, ANN, ANN, ANN, EVE, EVE, EVE) == ["accepted ann", "rejected not recognized"]
 
 
 def test_guidance_is_given_when_it_changes(recognizer: Recognizer) -> None:
-    assert told(recognizer, EMPTY, FAR, FAR, FAR, ANN, ANN, ANN, FAR) == [
+    assert watched(recognizer, EMPTY, FAR, FAR, FAR, ANN, ANN, ANN, FAR) == [
         "retry come closer (not counted)",
         "accepted ann",
         "retry come closer (not counted)",
@@ -200,8 +202,8 @@ def test_guidance_is_given_when_it_changes(recognizer: Recognizer) -> None:
 
 def test_too_many_failures_lock_out_the_enrolled_too(recognizer: Recognizer) -> None:
     leaves = [EMPTY] * 4
-    tries = [EVE, EVE, EVE, *leaves] * 3 + [ANN, ANN, ANN]
-    assert told(recognizer, *tries) == ["rejected not recognized"] * 3 + [
+    attempts = [EVE, EVE, EVE, *leaves] * 3 + [ANN, ANN, ANN]
+    assert watched(recognizer, *attempts) == ["rejected not recognized"] * 3 + [
         "locked_out too many failures: wait"
     ]
 
@@ -210,25 +212,28 @@ def test_an_attack_is_a_failure_and_is_compared_with_nobody(embedder: Embedder, 
     pad = ByScript([0.9, 0.9, 0.9, 0.1, 0.1, 0.9])
     recognizer = Recognizer(ByColour(), embedder, gallery, limits=ANYTHING, threshold=0.7, pad=pad)
     recognizer.enrol(several(ANN, 3), "ann")
-    assert told(recognizer, ANN, ANN, ANN) == ["rejected presentation attack"]
+    assert watched(recognizer, ANN, ANN, ANN) == ["rejected presentation attack"]
     assert failures(gallery) == 1
-    assert told(recognizer, ANN, ANN, ANN) == ["accepted ann"]
+    assert watched(recognizer, ANN, ANN, ANN) == ["accepted ann"]
 
 
 def test_an_attack_is_not_enrolled(embedder: Embedder, gallery: Gallery) -> None:
     pad = ByScript([0.1, 0.9, float("nan"), 0.9, 0.9])
     recognizer = Recognizer(ByColour(), embedder, gallery, limits=ANYTHING, pad=pad)
-    made = recognizer.enrol(several(ANN, 5), "ann")
-    assert made.templates == 3
-    assert [one.index for one in made.refused] == [0, 2]
+    enrolment = recognizer.enrol(several(ANN, 5), "ann")
+    assert enrolment.templates == 3
+    assert [item.index for item in enrolment.refused] == [0, 2]
 
 
 def test_an_enrolment_takes_good_frames_and_says_what_is_wrong(recognizer: Recognizer) -> None:
-    made = recognizer.enrol([frame(EMPTY), *several(BOB, 9)], "bob")
-    assert (made.templates, [one.reason for one in made.refused]) == (5, ["stand in front of the camera"])
-    with pytest.raises(AcquisitionError) as found:
+    enrolment = recognizer.enrol([frame(EMPTY), *several(BOB, 9)], "bob")
+    assert (enrolment.templates, [item.reason for item in enrolment.refused]) == (
+        5,
+        ["stand in front of the camera"],
+    )
+    with pytest.raises(AcquisitionError) as refused:
         recognizer.enrol([frame(EVE), frame(FAR), frame(EMPTY)], "eve")
-    assert (found.value.reason, found.value.hint) == (
+    assert (refused.value.reason, refused.value.hint) == (
         "enrolment",
         "come closer; stand in front of the camera",
     )
@@ -236,15 +241,15 @@ def test_an_enrolment_takes_good_frames_and_says_what_is_wrong(recognizer: Recog
 
 
 def test_the_same_picture_again_is_no_second_capture(recognizer: Recognizer, tmp_path: Path) -> None:
-    """Copies of one file, or a camera that stands still: several captures are to say that it was no accident."""
-    made = recognizer.enrol([*several(BOB, 2) * 2, frame(BOB, shift=2)], "bob")
-    assert made.templates == 3
-    assert [(one.index, one.reason) for one in made.refused] == [(2, SAME_IMAGE), (3, SAME_IMAGE)]
+    """Several captures must be independent; copies of a file or frames of a frozen camera are not."""
+    enrolment = recognizer.enrol([*several(BOB, 2) * 2, frame(BOB, shift=2)], "bob")
+    assert enrolment.templates == 3
+    assert [(item.index, item.reason) for item in enrolment.refused] == [(2, SAME_IMAGE), (3, SAME_IMAGE)]
     for number in range(5):
         Image.fromarray(frame(EVE)).save(tmp_path / f"{number}.png")
-    with FolderCamera(tmp_path) as camera, pytest.raises(AcquisitionError, match="found 1 of 5") as found:
+    with FolderCamera(tmp_path) as camera, pytest.raises(AcquisitionError, match="found 1 of 5") as refused:
         recognizer.enrol(frames(camera), "eve")
-    assert found.value.hint == SAME_IMAGE
+    assert refused.value.hint == SAME_IMAGE
     assert [subject.name for subject in recognizer.gallery.subjects()] == ["ann", "bob"]
 
 
@@ -279,11 +284,11 @@ def test_after_a_refusal_a_live_camera_is_not_looked_at_for_a_moment(recognizer:
         live = True
 
         def read(self) -> UInt8Array | None:
-            found = super().read()
+            image = super().read()
             self.count = getattr(self, "count", 0) + 1
-            if found is not None:
-                found[5, 5] = self.count  # noise
-            return found
+            if image is not None:
+                image[5, 5] = self.count  # noise
+            return image
 
     ticks = iter(np.arange(0, 1000, 0.1))
     clock = lambda: float(next(ticks))  # noqa: E731

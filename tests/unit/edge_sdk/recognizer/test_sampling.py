@@ -1,4 +1,4 @@
-"""What a frame costs besides its time."""
+"""Memory behaviour of sampling."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-# A process of its own: how the allocator behaves depends on what was allocated before.
+# Run in a separate process, because the allocator's behaviour depends on earlier allocations.
 FRAMES = """
 import resource
 from types import SimpleNamespace
@@ -21,7 +21,7 @@ from edge_sdk.vision.faces import Face
 from edge_sdk.vision.resize import resize_fast
 from edge_sdk.recognizer.sampling import Sampler
 
-# No large block is freed before: that alone would keep the heap.
+# Do not free a large block before, because that alone would keep the heap.
 frame = np.full((480, 640, 3), 90, np.uint8)
 frame[::3, ::5] = 200
 points = np.array(ARCFACE_112) * 2 + (200, 100)
@@ -47,5 +47,5 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) / 50)
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="how glibc's heap is kept")
 def test_a_frame_does_not_hand_its_memory_to_the_kernel_and_fetch_it_again() -> None:
     done = subprocess.run([sys.executable, "-c", FRAMES], capture_output=True, text=True, check=True)
-    # 281 pages, more than a megabyte, where memory is given back after each frame.
+    # 281 pages, more than a megabyte, if memory is returned to the kernel after each frame.
     assert float(done.stdout) < 5

@@ -1,4 +1,4 @@
-"""A network's outputs: as real numbers, or as the network left them."""
+"""Outputs of a network, dequantized and raw."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CODES = np.arange(-128, 128).astype(np.int8).reshape(1, -1, 1)
 
 
 def network() -> Network:
-    """Its first output is the image's first pixel, its second the same in halves above 3."""
+    """Create a network whose first output is the image's first pixel, and whose second is the same, quantized."""
     backend = FakeNetwork(
         lambda image: [image[:, 0, 0], image[:, 0, 0].astype(np.int8)],
         input=TensorInfo((1, *CONTRACT.shape), np.dtype(np.float32)),
@@ -46,8 +46,8 @@ def plain(level: int) -> np.ndarray:
 
 
 def test_outputs_are_real_numbers_by_name() -> None:
-    found = network().run(plain(7))
-    assert {name: values.tolist() for name, values in found.items()} == {
+    outputs = network().run(plain(7))
+    assert {name: values.tolist() for name, values in outputs.items()} == {
         "plain": [[7.0, 7.0, 7.0]],
         "halves": [[2.0, 2.0, 2.0]],
     }

@@ -1,4 +1,4 @@
-"""What the network sees is (pixel - mean) / scale, in the input tensor's own numbers; what it answers is a unit vector."""
+"""Input tensors equal (pixel - mean) / scale in the tensor's quantization; embeddings are unit vectors."""
 
 import math
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from edge_sdk.runtime.quantization import code_table, make_encoder, unit_embeddi
 
 Make = Callable[..., Any]
 SIDES = (24, 20)
-# 256 pixel values in every channel, and some more.
+# Every pixel value occurs in every channel.
 FACE = np.random.default_rng(0).permutation(np.arange(SIDES[0] * SIDES[1] * 3) % 256).astype(np.uint8)
 FACE = FACE.reshape(*SIDES, 3)
 
@@ -48,7 +48,7 @@ def contract_and_tensor(way: str, color: str) -> tuple[InputContract, TensorInfo
 
 
 def plain(face: np.ndarray, contract: InputContract, tensor: TensorInfo) -> np.ndarray:
-    """The formula, a number at a time; halves are rounded down."""
+    """Compute the formula value by value; halves are rounded down."""
     out = np.zeros(tensor.shape, tensor.dtype)
     for row, column, channel in np.ndindex(*contract.shape):
         from_channel = contract.channels - 1 - channel if contract.color == "bgr" else channel

@@ -1,4 +1,4 @@
-"""A model of the zoo is used when its bytes are the listed ones, and otherwise not at all."""
+"""A zoo model is used only if its digest is the listed one."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """An https server on this machine, with a certificate of its own."""
+    """Start an https server on this machine with a self-signed certificate."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -193,10 +193,12 @@ def test_a_model_comes_over_https_with_its_progress(cache: Path, server: str) ->
 
 
 @pytest.mark.parametrize(
-    ("where", "said"),
+    ("where", "message"),
     [("missing", "cannot be downloaded"), ("endless", "nothing was kept"), ("cut", "cannot be downloaded")],
 )
-def test_what_goes_wrong_on_the_way_leaves_nothing(cache: Path, server: str, where: str, said: str) -> None:
-    with pytest.raises(ModelError, match=said):
+def test_what_goes_wrong_on_the_way_leaves_nothing(
+    cache: Path, server: str, where: str, message: str
+) -> None:
+    with pytest.raises(ModelError, match=message):
         zoo.pull(listed(f"{server}/{where}"))
     assert left(cache) == []

@@ -1,4 +1,4 @@
-"""What the doctor reads from the kernel, on trees as a Raspberry Pi shows them."""
+"""Hardware checks of the doctor on copies of a Raspberry Pi's /sys, /dev and /proc."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def test_a_machine_without_anything_lacks_a_camera_and_no_more(tmp_path: Path) -
 
 
 def test_a_raspberry_pi_is_named(tmp_path: Path) -> None:
-    found = look(tree(tmp_path, {"proc/device-tree/model": "Raspberry Pi 5 Model B Rev 1.0\0"}))
-    assert found["board"].message == "Raspberry Pi 5 Model B Rev 1.0"
+    results = look(tree(tmp_path, {"proc/device-tree/model": "Raspberry Pi 5 Model B Rev 1.0\0"}))
+    assert results["board"].message == "Raspberry Pi 5 Model B Rev 1.0"
 
 
 @pytest.mark.parametrize(
@@ -67,24 +67,24 @@ def test_a_sensor_that_cannot_be_read_is_left_out(tmp_path: Path) -> None:
 def test_the_firmware_says_whether_power_and_cooling_were_enough(
     tmp_path: Path, bits: str, expected: dict[str, CheckStatus]
 ) -> None:
-    found = look(tree(tmp_path, {THROTTLED: bits}))
-    assert {name: found[name].status for name in found if name != "camera"} == expected
+    results = look(tree(tmp_path, {THROTTLED: bits}))
+    assert {name: results[name].status for name in results if name != "camera"} == expected
 
 
 def test_a_camera_is_named_and_its_reader_looked_for(tmp_path: Path) -> None:
     root = tree(tmp_path, {"dev/video0": "", "sys/class/video4linux/video0/name": "imx708\n"})
-    found = look(root)["camera"]
-    assert found.message.startswith("video0 (imx708)")
-    assert found.status in (CheckStatus.OK, CheckStatus.WARN)
+    camera = look(root)["camera"]
+    assert camera.message.startswith("video0 (imx708)")
+    assert camera.status in (CheckStatus.OK, CheckStatus.WARN)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read every device")
 def test_a_camera_that_may_not_be_read_names_the_group(tmp_path: Path) -> None:
     root = tree(tmp_path, {"dev/video0": ""})
     (root / "dev/video0").chmod(0)
-    found = look(root)["camera"]
-    assert found.status is CheckStatus.FAIL
-    assert "usermod -aG video" in found.advice
+    camera = look(root)["camera"]
+    assert camera.status is CheckStatus.FAIL
+    assert "usermod -aG video" in camera.advice
 
 
 @pytest.mark.parametrize(

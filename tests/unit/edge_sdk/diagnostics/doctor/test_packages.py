@@ -1,4 +1,4 @@
-"""What the doctor says of packages: missing, broken, old. Each case is a process of its own."""
+"""Package checks of the doctor: missing, broken and old packages, each in a separate process."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ print(json.dumps([f.to_json() for f in check_packages()]))
 
 @pytest.fixture
 def look(run_python: Callable[..., Any]) -> Callable[[str], dict[str, dict[str, str]]]:
-    """Run the check after some other source; findings by what they looked at."""
+    """Run the checks after given source code; results by their subject."""
 
     def run(before: str = "") -> dict[str, dict[str, str]]:
         done = run_python(before + LOOK)
@@ -29,10 +29,10 @@ def look(run_python: Callable[..., Any]) -> Callable[[str], dict[str, dict[str, 
 
 
 def test_what_the_tests_run_on_is_whole(look: Callable[..., Any]) -> None:
-    found = look()
-    assert {finding["status"] for finding in found.values()} == {"ok"}
-    assert found["interpreter"]["found"].startswith("ai-edge-litert ")
-    assert found["image decoder"]["found"] == "JPEG and PNG"
+    results = look()
+    assert {finding["status"] for finding in results.values()} == {"ok"}
+    assert results["interpreter"]["found"].startswith("ai-edge-litert ")
+    assert results["image decoder"]["found"] == "JPEG and PNG"
 
 
 @pytest.mark.parametrize(
@@ -54,28 +54,28 @@ def test_a_missing_package_names_its_extra(
         f"            raise ModuleNotFoundError(f'No module named {{name!r}}', name={missing!r})\n"
         "sys.meta_path.insert(0, Missing())\n"
     )
-    found = look(finder)[check]
-    assert (found["status"], found["advice"]) == (status, advice)
+    result = look(finder)[check]
+    assert (result["status"], result["advice"]) == (status, advice)
 
 
 def test_a_wheel_for_another_machine_is_told_from_a_missing_one(
     look: Callable[..., Any], tmp_path: Path
 ) -> None:
-    """A compiled module that is there and cannot be loaded, as after copying a venv between machines."""
+    """A compiled module exists but cannot be loaded, as after copying a virtual environment between machines."""
     package = tmp_path / "PIL"
     package.mkdir()
     (package / "__init__.py").write_text("")
     (package / "_imaging.so").write_bytes(b"\x7fELF, but for another machine")
-    found = look(f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n")["pillow"]
-    assert found["status"] == "fail"
-    assert "does not load" in found["found"]
-    assert "--only-binary=:all: pillow" in found["advice"]
+    result = look(f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n")["pillow"]
+    assert result["status"] == "fail"
+    assert "does not load" in result["found"]
+    assert "--only-binary=:all: pillow" in result["advice"]
 
 
 def test_an_old_pillow_is_named_for_its_decoder(look: Callable[..., Any], tmp_path: Path) -> None:
     old = tmp_path / "pillow-12.0.0.dist-info"
     old.mkdir()
     (old / "METADATA").write_text("Metadata-Version: 2.1\nName: pillow\nVersion: 12.0.0\n")
-    found = look(f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n")["pillow"]
-    assert found["status"] == "warn"
-    assert "overflows" in found["found"]
+    result = look(f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n")["pillow"]
+    assert result["status"] == "warn"
+    assert "overflows" in result["found"]

@@ -1,4 +1,4 @@
-"""A delegate that is asked for runs only where it answers as the file's maker's machine did."""
+"""A delegate is used only if its outputs match the golden vectors."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_a_card_without_vectors_cannot_vouch_for_a_delegate(tmp_path: Path, mode
 
 
 def test_where_the_cpu_is_wrong_as_well_nothing_opens(tmp_path: Path, golden_model_path: Path) -> None:
-    """The vectors of another network: neither answers them, so the door stays shut."""
+    """With the vectors of another network, both the delegate and the CPU fail the check."""
     vectors = ModelFile.open(golden_model_path).card.golden
     file = tmp_path / "other.tflite"
     file.write_bytes(with_card(build_network(seed=9), card(golden=vectors)))
@@ -124,18 +124,18 @@ def golden_card(path: Path) -> ModelCard:
 def test_a_delegate_that_turns_images_around_is_not_used(golden_model_path: Path) -> None:
     data = golden_model_path.read_bytes()
 
-    def opened(library: str | Path | None) -> Backend:
+    def open_one(library: str | Path | None) -> Backend:
         real = LiteRtBackend(data)
         return real if library is None else broken(real, None)
 
     with pytest.warns(DelegateWarning, match=r"npu.so: . of 4 answers are wrong: off by \d+"):
-        backend, status = choose_backend(opened, golden_card(golden_model_path), "npu.so")
+        backend, status = choose_backend(open_one, golden_card(golden_model_path), "npu.so")
     assert isinstance(backend, LiteRtBackend)
     assert status.device == "cpu"
 
 
 def test_a_file_that_only_the_accelerator_runs_is_refused_without_it(golden_model_path: Path) -> None:
-    def opened(library: str | Path | None) -> Backend:
+    def open_one(library: str | Path | None) -> Backend:
         if library is None:
             raise ModelError("the interpreter refuses the network: unresolved custom op: edgetpu-custom-op")
         raise BackendUnavailableError(f"{library}: cannot be loaded: no such file")
@@ -143,5 +143,5 @@ def test_a_file_that_only_the_accelerator_runs_is_refused_without_it(golden_mode
     with pytest.raises(
         ModelError, match=r"no such file; and the CPU does not run the file: .*edgetpu"
     ) as raised:
-        choose_backend(opened, golden_card(golden_model_path), "libedgetpu.so.1")
+        choose_backend(open_one, golden_card(golden_model_path), "libedgetpu.so.1")
     assert "was not compiled for it" in str(raised.value.hint)

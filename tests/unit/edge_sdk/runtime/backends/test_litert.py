@@ -1,4 +1,4 @@
-"""The real interpreter behind the seam: what it is given, and what it refuses."""
+"""LiteRT backends: tensor descriptions, inference, and networks that are refused."""
 
 from collections.abc import Callable
 from typing import Any
