@@ -1,4 +1,4 @@
-"""Alignment: the transform is the least-squares one, the warp is OpenCV's."""
+"""Alignment: the transform is the least-squares solution, and the warp agrees with OpenCV's."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ def test_no_other_similarity_comes_nearer(seed: int) -> None:
         a, b, x, y = parameters
         return (points @ np.array([[a, b], [-b, a]]) + [x, y] - TEMPLATE).ravel()
 
-    found = similarity(points, TEMPLATE)
+    matrix = similarity(points, TEMPLATE)
     best = least_squares(misses, [1.0, 0, 0, 0], x_scale=[1, 1, 100, 100], xtol=1e-14, ftol=1e-14, gtol=1e-14)
-    ours = misses(np.array([found[0, 0], found[1, 0], found[0, 2], found[1, 2]]))
+    ours = misses(np.array([matrix[0, 0], matrix[1, 0], matrix[0, 2], matrix[1, 2]]))
     assert (ours**2).sum() <= 2 * best.cost + 1e-6
 
 
 def umeyama(points: np.ndarray, template: np.ndarray) -> np.ndarray:
-    """The paper's own form, by singular values (Umeyama 1991, equations 40 to 43)."""
+    """Compute the transform by singular values, as in the paper (Umeyama 1991, equations 40 to 43)."""
     source, target = points - points.mean(axis=0), template - template.mean(axis=0)
     u, d, vt = np.linalg.svd(target.T @ source / len(points))
     sign = np.array([1.0, np.sign(np.linalg.det(u) * np.linalg.det(vt))])
@@ -104,11 +104,11 @@ def test_the_warp_is_opencvs_within_two_levels(
     image = photograph(160, 200, seed)
     cosine, sine = scale * np.cos(angle), scale * np.sin(angle)
     matrix = np.array([[cosine, -sine, x], [sine, cosine, y]])
-    wanted = cv2.warpAffine(image, matrix, (96, 112), flags=cv2.INTER_LINEAR).astype(int)
-    found = warp(image, matrix, 112, 96)
-    # Beside the image's edge a step of a 32nd of a pixel, OpenCV's, and one of a 128th differ by more.
+    expected = cv2.warpAffine(image, matrix, (96, 112), flags=cv2.INTER_LINEAR).astype(int)
+    warped = warp(image, matrix, 112, 96)
+    # At the image's edge OpenCV's steps of 1/32 pixel and our steps of 1/128 pixel differ by more.
     inside = cv2.erode(cv2.warpAffine(np.full((160, 200), 255, np.uint8), matrix, (96, 112)), np.ones((5, 5)))
-    difference = np.abs(found - wanted)[inside == 255]
+    difference = np.abs(warped - expected)[inside == 255]
     assert difference.max(initial=0) <= 3
     assert difference.size == 0 or difference.mean() < 0.3
 
@@ -128,7 +128,7 @@ def test_around_the_image_it_is_as_if_the_image_had_a_black_border(
     inside = np.array([[1.0, 0, -border], [0, 1, -border], [0, 0, 1]])
     padded = np.pad(image, ((border, border), (border, border), (0, 0)))
     difference = warp(image, matrix, 40, 56).astype(int) - warp(padded, matrix @ inside, 40, 56)
-    # A place between two steps of 1/128 may fall either way.
+    # A position between two steps of 1/128 may be rounded either way.
     assert np.count_nonzero(difference) <= 4
 
 
@@ -173,9 +173,9 @@ def test_a_large_face_is_shrunk_by_means_and_lies_in_the_same_place(scale: float
     points = moved(TEMPLATE, 0.2, scale, 15.0 * scale, 5.0 * scale)
     coarse = np.random.default_rng(0).integers(0, 256, (16, 16, 3)).astype(np.uint8)
     frame = cv2.resize(coarse, (int(150 * scale),) * 2, interpolation=cv2.INTER_CUBIC)
-    wanted = warp(frame, similarity(points, TEMPLATE), 112, 112).astype(int)
-    # A quarter of a pixel off would differ by 3.
-    assert np.abs(align(frame, points, CONTRACT) - wanted).mean() < 1
+    expected = warp(frame, similarity(points, TEMPLATE), 112, 112).astype(int)
+    # An offset of a quarter of a pixel would give a difference of 3.
+    assert np.abs(align(frame, points, CONTRACT) - expected).mean() < 1
 
 
 def test_fine_noise_does_not_become_a_pattern_in_a_large_face() -> None:
@@ -203,9 +203,9 @@ def test_the_template_of_a_112x96_network_is_the_square_one_cut_at_both_sides() 
 
 
 def test_a_contract_can_name_the_template() -> None:
-    said = {"size": [112, 96], "color": "rgb", "range": [0, 255], "alignment": "arcface"}
-    assert InputContract.from_json(said).alignment == arcface(112, 96)
+    contract = {"size": [112, 96], "color": "rgb", "range": [0, 255], "alignment": "arcface"}
+    assert InputContract.from_json(contract).alignment == arcface(112, 96)
     with pytest.raises(ModelCardError, match="height"):
-        InputContract.from_json({**said, "size": ["a", 96]})
+        InputContract.from_json({**contract, "size": ["a", 96]})
     with pytest.raises(ModelCardError, match="alignment"):
-        InputContract.from_json({**said, "alignment": "other"})
+        InputContract.from_json({**contract, "alignment": "other"})

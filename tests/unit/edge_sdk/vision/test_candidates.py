@@ -1,4 +1,4 @@
-"""Which candidates are one face."""
+"""Selection and suppression of candidates."""
 
 import cv2
 import numpy as np
@@ -35,18 +35,18 @@ def test_the_same_boxes_are_kept_as_opencv_keeps(seed: int, count: int, share: f
     boxes = np.concatenate([rng.integers(0, 60, (count, 2)), rng.integers(5, 40, (count, 2))], axis=1)
     scores = rng.permutation(count) / count + 0.1
     shares = np.array([overlap(box, boxes.astype(np.float64)) for box in boxes.astype(np.float64)])
-    assume(np.abs(shares - share).min() > 1e-5)  # at the limit itself OpenCV's float32 falls either way
+    assume(np.abs(shares - share).min() > 1e-5)  # exactly at the limit OpenCV's float32 may decide either way
     kept = cv2.dnn.NMSBoxes(boxes.tolist(), scores.tolist(), 0.0, share)
-    found = merge(valid_candidates(candidates(boxes, scores)), share, blend=False)
-    assert np.array_equal(found.boxes, boxes[np.asarray(kept).ravel()])
+    kept_candidates = merge(valid_candidates(candidates(boxes, scores)), share, blend=False)
+    assert np.array_equal(kept_candidates.boxes, boxes[np.asarray(kept).ravel()])
 
 
 def test_blending_is_the_mean_by_score_and_keeps_the_best_score() -> None:
-    found = merge(
+    kept_candidates = merge(
         candidates([[0, 0, 10, 10], [2, 0, 10, 10], [50, 50, 10, 10]], [0.9, 0.3, 0.5]), 0.3, blend=True
     )
-    assert found.boxes.tolist() == [pytest.approx([0.5, 0, 10, 10]), [50, 50, 10, 10]]
-    assert found.scores.tolist() == [0.9, 0.5]
+    assert kept_candidates.boxes.tolist() == [pytest.approx([0.5, 0, 10, 10]), [50, 50, 10, 10]]
+    assert kept_candidates.scores.tolist() == [0.9, 0.5]
 
 
 @given(st.integers(0, 2**32 - 1), st.booleans())
@@ -67,13 +67,15 @@ def test_after_merging_nothing_is_left_to_merge_and_nothing_comes_from_nowhere(
 
 def test_broken_numbers_are_no_candidates() -> None:
     boxes = [[0, 0, 5, 5], [np.nan, 0, 5, 5], [0, 0, np.inf, 5], [0, 0, 0, 5], [0, 0, -1, 5], [1, 1, 5, 5]]
-    found = valid_candidates(candidates(boxes, [0.5, 0.9, 0.9, 0.9, 0.9, 0.7]))
-    assert found.scores.tolist() == [0.7, 0.5]
+    kept_candidates = valid_candidates(candidates(boxes, [0.5, 0.9, 0.9, 0.9, 0.9, 0.7]))
+    assert kept_candidates.scores.tolist() == [0.7, 0.5]
     assert len(valid_candidates(candidates([[0, 0, 5, 5]], [np.nan]))) == 0
 
 
 def test_their_number_is_bounded_and_the_best_stay() -> None:
     count = MAX_CANDIDATES * 3
-    found = valid_candidates(candidates(np.tile([0, 0, 5, 5], (count, 1)), np.arange(count) / count))
-    assert len(found) == MAX_CANDIDATES
-    assert found.scores[0] == (count - 1) / count
+    kept_candidates = valid_candidates(
+        candidates(np.tile([0, 0, 5, 5], (count, 1)), np.arange(count) / count)
+    )
+    assert len(kept_candidates) == MAX_CANDIDATES
+    assert kept_candidates.scores[0] == (count - 1) / count

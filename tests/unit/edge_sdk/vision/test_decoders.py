@@ -1,4 +1,4 @@
-"""From a network's numbers to boxes: what is written into the outputs is read out again."""
+"""Decoders recover the boxes, landmarks and scores that were encoded in a network's outputs."""
 
 import numpy as np
 import pytest
@@ -46,11 +46,11 @@ def test_yunet_gives_back_the_face_that_a_cell_describes(stride: int) -> None:
         *np.log(BOX[2:] / stride),
     ]
     outputs[f"kps_{stride}"][0, cell] = (POINTS / stride - corner).ravel()
-    found = YuNetDecoder(height, width, shapes).decode(left_by_network(outputs), 0.6)
-    assert len(found) == 1
-    assert found.scores[0] == pytest.approx(0.9, abs=1e-6)
-    assert found.boxes[0] == pytest.approx(BOX, abs=1e-4)
-    assert found.landmarks[0] == pytest.approx(POINTS, abs=1e-4)
+    candidates = YuNetDecoder(height, width, shapes).decode(left_by_network(outputs), 0.6)
+    assert len(candidates) == 1
+    assert candidates.scores[0] == pytest.approx(0.9, abs=1e-6)
+    assert candidates.boxes[0] == pytest.approx(BOX, abs=1e-4)
+    assert candidates.landmarks[0] == pytest.approx(POINTS, abs=1e-4)
 
 
 def test_yunets_threshold_is_on_the_geometric_mean() -> None:
@@ -65,13 +65,13 @@ def test_yunets_threshold_is_on_the_geometric_mean() -> None:
 def test_what_is_not_finite_is_no_face_and_no_crash(value: float) -> None:
     shapes = yunet_shapes(64, 64)
     with np.errstate(all="ignore"):
-        found = YuNetDecoder(64, 64, shapes).decode(left_by_network(quiet(shapes, value)), 0.6)
-        assert np.isfinite(found.boxes).all()
+        candidates = YuNetDecoder(64, 64, shapes).decode(left_by_network(quiet(shapes, value)), 0.6)
+        assert np.isfinite(candidates.boxes).all()
         other = {"regressors": (1, 896, 16), "scores": (1, 896, 1)}
-        found = BlazeFaceDecoder("blazeface_short_range", 128, 128, other).decode(
+        candidates = BlazeFaceDecoder("blazeface_short_range", 128, 128, other).decode(
             left_by_network(quiet(other, value)), 0.5
         )
-        assert np.isfinite(found.boxes).all()
+        assert np.isfinite(candidates.boxes).all()
 
 
 @pytest.mark.parametrize("change", ["missing", "size"])
@@ -99,10 +99,10 @@ def test_outputs_that_are_not_the_methods_are_refused(change: str) -> None:
 def test_blazefaces_anchors_are_the_centres_of_its_cells(
     method: str, side: int, count: int, first: tuple[float, float], last: tuple[float, float]
 ) -> None:
-    found = anchors(method, side, side)
-    assert found.shape == (count, 2)
-    assert tuple(found[0]) == first
-    assert tuple(found[-1]) == last
+    centres = anchors(method, side, side)
+    assert centres.shape == (count, 2)
+    assert tuple(centres[0]) == first
+    assert tuple(centres[-1]) == last
 
 
 def test_blazeface_gives_back_the_face_and_places_the_mouths_corners() -> None:
@@ -113,11 +113,13 @@ def test_blazeface_gives_back_the_face_and_places_the_mouths_corners() -> None:
     outputs["regressors"][0, 700, :4] = [*(BOX[:2] + BOX[2:] / 2 - where), *BOX[2:]]
     outputs["regressors"][0, 700, 4:12] = (eyes_nose_mouth - where).ravel()
     outputs["scores"][0, 700] = 3.0
-    found = BlazeFaceDecoder("blazeface_short_range", 128, 128, shapes).decode(left_by_network(outputs), 0.5)
-    assert found.boxes[0] == pytest.approx(BOX, abs=1e-4)
-    assert found.scores[0] == pytest.approx(1 / (1 + np.exp(-3.0)))
-    assert found.landmarks[0, :3] == pytest.approx(eyes_nose_mouth[:3], abs=1e-4)
-    left, right = found.landmarks[0, 3:]
+    candidates = BlazeFaceDecoder("blazeface_short_range", 128, 128, shapes).decode(
+        left_by_network(outputs), 0.5
+    )
+    assert candidates.boxes[0] == pytest.approx(BOX, abs=1e-4)
+    assert candidates.scores[0] == pytest.approx(1 / (1 + np.exp(-3.0)))
+    assert candidates.landmarks[0, :3] == pytest.approx(eyes_nose_mouth[:3], abs=1e-4)
+    left, right = candidates.landmarks[0, 3:]
     assert (left + right) / 2 == pytest.approx(eyes_nose_mouth[3], abs=1e-4)
     assert left[1] == right[1]
     assert right[0] - left[0] == pytest.approx(20 * 0.828, abs=1e-3)
@@ -133,16 +135,16 @@ def test_integers_give_the_faces_that_their_real_values_give(seed: int, min_scor
         integers[name] = Output(rng.integers(-128, 128, shape).astype(np.int8), scale, zero_point)
         real[name] = Output(integers[name].real())
     decoder = YuNetDecoder(64, 96, shapes)
-    found, wanted = decoder.decode(integers, min_score), decoder.decode(real, min_score)
-    assert np.array_equal(found.boxes, wanted.boxes)
-    assert np.array_equal(found.landmarks, wanted.landmarks)
-    assert np.array_equal(found.scores, wanted.scores)
+    from_integers, from_real = decoder.decode(integers, min_score), decoder.decode(real, min_score)
+    assert np.array_equal(from_integers.boxes, from_real.boxes)
+    assert np.array_equal(from_integers.landmarks, from_real.landmarks)
+    assert np.array_equal(from_integers.scores, from_real.scores)
     likely = [
         real[f"cls_{stride}"].values.clip(0, 1) * real[f"obj_{stride}"].values.clip(0, 1)
         for stride in STRIDES
     ]
-    reached = sum(np.count_nonzero(np.float32(min_score**2) <= one) for one in likely)
-    assert len(found) == min(reached, MAX_CANDIDATES)
+    reached = sum(np.count_nonzero(np.float32(min_score**2) <= shares) for shares in likely)
+    assert len(from_integers) == min(reached, MAX_CANDIDATES)
 
 
 @given(st.floats(-8, 8), st.floats(0.001, 1))
@@ -150,8 +152,8 @@ def test_blazeface_finds_what_the_logistic_function_lets_through(logit: float, m
     shapes = {"regressors": (1, 896, 16), "scores": (1, 896, 1)}
     outputs = quiet(shapes, 1.0)
     outputs["scores"][:] = np.linspace(logit - 1e-3, logit + 1e-3, 896, dtype=np.float32)[:, None]
-    found = BlazeFaceDecoder("blazeface_short_range", 128, 128, shapes).decode(
+    candidates = BlazeFaceDecoder("blazeface_short_range", 128, 128, shapes).decode(
         left_by_network(outputs), min_score
     )
     scores = 1 / (1 + np.exp(-outputs["scores"].astype(np.float64)))
-    assert len(found) == np.count_nonzero(scores >= min_score)
+    assert len(candidates) == np.count_nonzero(scores >= min_score)

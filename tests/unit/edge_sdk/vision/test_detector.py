@@ -1,4 +1,4 @@
-"""The detector's geometry, with a network that finds bright squares as YuNet would say them."""
+"""Geometry of the detector, with a network that outputs bright squares in YuNet's format."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def shape(name: str) -> tuple[int, int, int]:
 
 
 def find_square(image: np.ndarray) -> list[np.ndarray]:
-    """YuNet's outputs for the one bright square of an image, if it is at least as large as YuNet's smallest face."""
+    """Compute YuNet's outputs for the bright square of an image, if it is not smaller than YuNet's smallest face."""
     outputs = {name: np.zeros(shape(name), np.float32) for name in NAMES}
     bright = image[0].mean(axis=-1) > 120
     rows, columns = np.flatnonzero(bright.any(axis=1)), np.flatnonzero(bright.any(axis=0))

@@ -1,4 +1,4 @@
-"""From a crop to a unit embedding, with a network that is a function and with the real interpreter."""
+"""Embedders with fake backends and with the real interpreter."""
 
 import tracemalloc
 from collections.abc import Callable
@@ -20,7 +20,7 @@ IMAGE = np.random.default_rng(0).integers(0, 256, (96, 96, 3)).astype(np.uint8)
 
 
 def corner_network(image: np.ndarray) -> np.ndarray:
-    """Answers the first two pixels' first channels, so a test sees what the network saw."""
+    """Create a backend that outputs the first channel of the first two pixels, so that tests can check its input."""
     return image[0, 0, :2, 0].astype(np.float32)[None]
 
 
@@ -208,7 +208,7 @@ def test_a_lookup_never_makes_a_float_image(
 
 def test_an_error_that_is_kept_does_not_stop_the_next_image(model_path: Path) -> None:
     embedder = Embedder.open(model_path)
-    blank = np.full((96, 96, 3), 128, np.uint8)  # code 0 everywhere, so this network answers nothing
+    blank = np.full((96, 96, 3), 128, np.uint8)  # code 0 everywhere, so that the output is all zero
     kept: list[EdgeSdkError] = []
     for _ in range(3):
         with pytest.raises(InputError, match="direction") as refused:

@@ -1,4 +1,4 @@
-"""Images from files and arrays: what is read, what is refused, and how a size is changed."""
+"""Reading of image files and checks of image arrays."""
 
 import io
 import random
@@ -18,7 +18,7 @@ from edge_sdk.vision.images import check_image, read_image
 
 
 def photo(height: int = 40, width: int = 48, seed: int = 0) -> np.ndarray:
-    """Smooth colours with some structure, as a camera gives them."""
+    """Create smooth colours with some structure, similar to a photograph."""
     rng = np.random.default_rng(seed)
     rows, columns = np.mgrid[0:height, 0:width]
     waves = [np.sin(rows / rng.uniform(3, 9) + columns / rng.uniform(3, 9)) for _ in range(3)]
@@ -49,9 +49,9 @@ def test_a_lossless_file_gives_its_pixels(tmp_path: Path, kind: str, suffix: str
 
 
 def test_a_jpeg_gives_nearly_its_pixels() -> None:
-    found = read_image(encoded(Image.fromarray(PHOTO), "JPEG", quality=95, subsampling=0))
-    assert found.shape == PHOTO.shape
-    assert np.abs(found.astype(int) - PHOTO).mean() < 4
+    decoded = read_image(encoded(Image.fromarray(PHOTO), "JPEG", quality=95, subsampling=0))
+    assert decoded.shape == PHOTO.shape
+    assert np.abs(decoded.astype(int) - PHOTO).mean() < 4
 
 
 @pytest.mark.parametrize(
@@ -226,7 +226,7 @@ def test_the_samples_are_read(products: list[Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("face", "found"),
+    ("face", "description"),
     [
         (np.zeros((20, 20, 3), np.float32), r"float32 \[20, 20, 3\]"),
         (np.zeros((20, 20, 3), np.int8), "int8"),
@@ -243,8 +243,8 @@ def test_the_samples_are_read(products: list[Any]) -> None:
         (np.zeros((0, 20, 3), np.uint8), "0x20"),
     ],
 )
-def test_what_is_no_image_array_is_refused_and_described(face: Any, found: str) -> None:
-    with pytest.raises(InputError, match=rf"expected .*found (uint8 )?{found}"):
+def test_what_is_no_image_array_is_refused_and_described(face: Any, description: str) -> None:
+    with pytest.raises(InputError, match=rf"expected .*found (uint8 )?{description}"):
         check_image(face, 3)
 
 
@@ -253,11 +253,11 @@ def test_sixteen_pixels_are_enough() -> None:
 
 
 def test_without_pillow_the_error_says_what_to_install(run_python: Callable[..., Any]) -> None:
-    found = run_python(
+    done = run_python(
         "import sys; sys.modules['PIL'] = None\n"
         "from edge_sdk.vision.images import read_image\n"
         "from edge_sdk.errors import InputError\n"
         "try: read_image('x.jpg')\n"
         "except InputError as error: print(error, '|', error.hint)"
     )
-    assert found.stdout == "reading image files needs Pillow | pip install 'edge-sdk[images]'\n"
+    assert done.stdout == "reading image files needs Pillow | pip install 'edge-sdk[images]'\n"

@@ -1,4 +1,4 @@
-"""Presentation attack detection: what the networks see, and that doubt is a refusal."""
+"""Presentation attack detection: crops of the networks, scores, and rejection in doubt."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ FACE = Face((130.0, 90.0, 50.0, 60.0), POINTS, 0.9)
 
 def test_the_score_is_the_mean_of_the_networks_live_shares() -> None:
     sure, unsure = network([0.0, 50.0, 0.0]), network([0.0, 0.0, 0.0])
-    found = MiniFasNet([sure, unsure]).assess(FRAME, FACE)
-    assert found.parts == pytest.approx((1.0, 1 / 3))
-    assert found.score == pytest.approx(2 / 3)
-    assert found.bona_fide
+    result = MiniFasNet([sure, unsure]).assess(FRAME, FACE)
+    assert result.parts == pytest.approx((1.0, 1 / 3))
+    assert result.score == pytest.approx(2 / 3)
+    assert result.bona_fide
     assert not MiniFasNet([sure, unsure], threshold=0.7).assess(FRAME, FACE).bona_fide
 
 
@@ -70,8 +70,8 @@ def test_the_network_sees_the_surroundings_in_its_own_channel_order() -> None:
         return [np.zeros((1, 3), np.float32)]
 
     MiniFasNet([network(look)]).assess(FRAME, FACE)
-    wanted = resize_bilinear(surroundings(FRAME, FACE, 2.7), 80, 80)
-    assert np.array_equal(seen[0], wanted[..., ::-1].astype(np.float32))
+    expected = resize_bilinear(surroundings(FRAME, FACE, 2.7), 80, 80)
+    assert np.array_equal(seen[0], expected[..., ::-1].astype(np.float32))
 
 
 @given(
@@ -122,5 +122,5 @@ def test_what_cannot_judge_cannot_be_made(make: object, error: type[Exception]) 
 
 @pytest.mark.parametrize("target", [(80, 80), (300, 200), (17, 400)])
 def test_bilinear_is_opencvs(target: tuple[int, int]) -> None:
-    wanted = cv2.resize(FRAME, target[::-1], interpolation=cv2.INTER_LINEAR).astype(int)
-    assert np.abs(resize_bilinear(FRAME, *target) - wanted).max() <= 3
+    expected = cv2.resize(FRAME, target[::-1], interpolation=cv2.INTER_LINEAR).astype(int)
+    assert np.abs(resize_bilinear(FRAME, *target) - expected).max() <= 3

@@ -1,4 +1,4 @@
-"""Quality measures move with what they measure, and a refusal says what helps."""
+"""Quality measures follow changes of the image, and refusals contain a helpful hint."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TEMPLATE = np.array(ARCFACE_112)
 
 
 def drawn(scale: float = 1.0) -> tuple[np.ndarray, Face]:
-    """A drawn face in a frame, its landmarks where the template has them, scaled."""
+    """Draw a face in a frame, with landmarks at the scaled positions of the template."""
     side = round(200 * scale)
     frame = np.full((200, 200, 3), 90, np.uint8)
     points = TEMPLATE + 44
@@ -67,8 +67,8 @@ def test_what_is_wrong_with_the_picture_is_said_with_what_helps(
     change: object, reason: str, hint: str
 ) -> None:
     frame, face = drawn()
-    found = {r.reason: r for r in refusals(assess(change(frame), face))}  # type: ignore[operator]
-    assert found[reason].hint == hint
+    hints = {r.reason: r for r in refusals(assess(change(frame), face))}  # type: ignore[operator]
+    assert hints[reason].hint == hint
 
 
 def test_dark_glasses_are_hinted_at() -> None:
@@ -156,7 +156,7 @@ def test_any_finite_landmarks_give_finite_numbers_or_a_failure_to_acquire(seed: 
 
 
 def turned(yaw: float, pitch: float, roll: float, scale: float = 40.0) -> np.ndarray:
-    """The mean face turned in space and seen from far away."""
+    """Rotate the mean face in space and project it orthographically."""
     y, p, r = np.radians([yaw, pitch, roll])
     about_y = np.array([[np.cos(y), 0, np.sin(y)], [0, 1, 0], [-np.sin(y), 0, np.cos(y)]])
     about_x = np.array([[1, 0, 0], [0, np.cos(p), -np.sin(p)], [0, np.sin(p), np.cos(p)]])
@@ -165,7 +165,7 @@ def turned(yaw: float, pitch: float, roll: float, scale: float = 40.0) -> np.nda
 
 
 def rotation_by_singular_values(landmarks: np.ndarray) -> np.ndarray:
-    """The nearest rotation to the least-squares affine camera, the long way."""
+    """Compute the rotation nearest to the least-squares affine camera by singular values."""
     camera = (np.linalg.pinv(mean_face()) @ (landmarks - landmarks.mean(axis=0))).T
     u, _, vt = np.linalg.svd(camera, full_matrices=False)
     first, second = u @ vt
@@ -177,11 +177,11 @@ def test_the_pose_is_that_of_the_nearest_rotation(seed: int) -> None:
     rng = np.random.default_rng(seed)
     landmarks = TEMPLATE * rng.uniform(0.2, 8) + rng.normal(0, 6, (5, 2)) + rng.uniform(-900, 900, 2)
     first, second, third = rotation_by_singular_values(landmarks)
-    found = pose_of(landmarks)
-    assert np.radians(found.yaw_deg) == pytest.approx(np.arctan2(-third[0], third[2]), abs=1e-7)
-    assert np.sin(np.radians(found.pitch_deg)) == pytest.approx(third[1], abs=1e-7)
+    pose = pose_of(landmarks)
+    assert np.radians(pose.yaw_deg) == pytest.approx(np.arctan2(-third[0], third[2]), abs=1e-7)
+    assert np.sin(np.radians(pose.pitch_deg)) == pytest.approx(third[1], abs=1e-7)
     roll = np.arctan2(-first[1], second[1])
-    assert abs(np.exp(1j * np.radians(found.roll_deg)) - np.exp(1j * roll)) < 1e-6
+    assert abs(np.exp(1j * np.radians(pose.roll_deg)) - np.exp(1j * roll)) < 1e-6
 
 
 def test_landmarks_on_a_line_are_a_face_from_the_side() -> None:
@@ -190,8 +190,8 @@ def test_landmarks_on_a_line_are_a_face_from_the_side() -> None:
 
 @given(st.floats(-60, 60), st.floats(-35, 35), st.floats(-40, 40), st.floats(10, 300))
 def test_a_turned_head_is_read_back(yaw: float, pitch: float, roll: float, scale: float) -> None:
-    found = pose_of(turned(yaw, pitch, roll, scale))
-    assert (found.yaw_deg, found.pitch_deg, found.roll_deg) == pytest.approx((yaw, pitch, roll), abs=1e-3)
+    pose = pose_of(turned(yaw, pitch, roll, scale))
+    assert (pose.yaw_deg, pose.pitch_deg, pose.roll_deg) == pytest.approx((yaw, pitch, roll), abs=1e-3)
 
 
 def test_signs_are_those_of_the_image() -> None:
