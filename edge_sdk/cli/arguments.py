@@ -12,13 +12,13 @@ from typing import Any
 PROGRAM = "edge-sdk"
 GALLERY_EXAMPLE = "--gallery home.gallery --key home.key"
 KEY_HELP = (
-    "a key file (32 bytes, mode 0600), or one of passphrase, host and tpm2 (by systemd-creds), pi-otp (Raspberry Pi),"
-    " tpm-nv or tpm-nv:INDEX (TPM 2.0, hexadecimal, default 0x01500016)"
+    "a key file, passphrase, host or tpm2 (through systemd-creds), pi-otp (Raspberry Pi), tpm-nv or tpm-nv:INDEX"
+    " (TPM 2.0; hexadecimal NV index, default 0x01500016)"
 )
 CAMERA_HELP = "pi or pi:N, usb or usb:N for /dev/videoN, a video file, or a folder of images"
 _ANCHOR_HELP = (
-    "anchor that detects an old copy of the gallery: a file, or tpm:INDEX for a TPM counter (hexadecimal);"
-    " the same in every command (default: none)"
+    "anchor that detects an old copy put in place of the gallery: a file, or tpm:INDEX for a TPM counter (hexadecimal"
+    " NV index); give the same anchor to every command (default: none)"
 )
 _THRESHOLD_DEFAULT = "(default: the gallery's decision policy)"
 
@@ -63,10 +63,10 @@ def add_gallery_arguments(parser: argparse.ArgumentParser, *, required: bool = T
         type=Path,
         required=required,
         metavar="FILE",
-        help=f"gallery file, made by gallery create or enrol{default}",
+        help=f"gallery file, created by gallery create or enrol{default}",
     )
     key = parser.add_mutually_exclusive_group(required=required)
-    key.add_argument("--key", metavar="KEY", help=f"key of the gallery: {KEY_HELP}{default}")
+    key.add_argument("--key", metavar="KEY", help=f"key that opens the gallery: {KEY_HELP}{default}")
     key.add_argument(
         "--passphrase",
         action="store_const",

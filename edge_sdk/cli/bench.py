@@ -41,7 +41,7 @@ def add_commands(commands: Any) -> None:
         "measure the time of each stage of a frame, frames per second, memory and temperature",
         _bench,
         example="bench --model face.tflite --detector yunet.tflite --references 1000 --image photo.jpg",
-        details="Searches --gallery or --references, if given; no attempt is counted and nothing is written.",
+        details="Each probe is compared with --references or --gallery, if given. No attempt is counted and nothing is written.",
     )
     add_model_arguments(bench)
     add_face_arguments(bench, required=False)

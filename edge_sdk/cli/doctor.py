@@ -22,7 +22,7 @@ def add_commands(commands: Any) -> None:
         "doctor",
         "check packages, camera, temperature, a model on CPU and delegates, and a gallery",
         _doctor,
-        details="Exits 1 if a check fails.",
+        details="The exit code is 1 if a check fails.",
         example="doctor --model face.tflite --gallery home.gallery --key home.key --delegate libedgetpu.so.1",
     )
     doctor.add_argument(

@@ -87,14 +87,14 @@ def add_commands(commands: Any) -> None:
     enrol.add_argument(
         "--allow-duplicate",
         action="store_true",
-        help="enrol even if the person looks like an enrolled one; check first that they are two",
+        help="enrol even if the person looks like an enrolled one; verify first that they are different people",
     )
     identify = add_command(
         inner,
         "identify",
         "identify the person in each photograph (1:N)",
         _identify,
-        details="Exits 0 if every photograph is accepted. Each photograph with a good face is one attempt.",
+        details="Each photograph with a good face is one attempt. The exit code is 0 if every photograph is accepted.",
         example=f"face identify photo.jpg {_FILES}",
     )
     watch = add_command(
@@ -102,7 +102,7 @@ def add_commands(commands: Any) -> None:
         "watch",
         "identify people in front of a camera and print each decision at once",
         _watch,
-        details="Exits 0 if a person was accepted.",
+        details="The exit code is 0 if a person was accepted.",
         example=f"face watch --camera usb --seconds 60 {_FILES}",
     )
     for parser, seconds, default in ((enrol, 30.0, "30"), (watch, math.inf, "until interrupted")):
@@ -117,7 +117,9 @@ def add_commands(commands: Any) -> None:
         parser.add_argument(
             "photographs", nargs="*", type=Path, metavar="photograph", help="JPEG, PNG or PPM files"
         )
-    enrol.add_argument("--camera", metavar="SOURCE", help=f"camera: {CAMERA_HELP} (default: photographs)")
+    enrol.add_argument(
+        "--camera", metavar="SOURCE", help=f"camera: {CAMERA_HELP} (default: none; give photographs)"
+    )
     watch.add_argument("--camera", metavar="SOURCE", required=True, help=f"camera: {CAMERA_HELP}")
     for parser in (enrol, identify, watch):
         add_gallery_arguments(parser)

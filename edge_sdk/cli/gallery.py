@@ -25,7 +25,7 @@ _DESCRIPTION = """\
 Manage a gallery: subjects, keys, anchor, decisions, audit log, exchange.
 
 Give a gallery's anchor (--anchor) to every command. Without it an old copy is not detected; after two changes without it
-the anchor is refused as lost, until gallery re-anchor.
+the gallery and its anchor no longer match, and only gallery re-anchor helps.
 Passphrases are read from the terminal, or one per line from stdin: first --key, then --other-key, --to or a new key."""
 _EPILOG = f"""\
 example:
@@ -49,7 +49,7 @@ def add_commands(commands: Any) -> None:
         "create",
         "create an empty gallery for a model",
         _create,
-        details="Creates the key file if it does not exist.",
+        details="Create the key file too if it does not exist.",
         example=f"gallery create {GALLERY_EXAMPLE} --model face.tflite",
     )
     add_model_arguments(create, delegate=False)
@@ -57,7 +57,7 @@ def add_commands(commands: Any) -> None:
         "--audit",
         choices=["changes", "all", "off"],
         default="changes",
-        help="events to record in the audit log; all adds answers to changes (default: %(default)s)",
+        help="events to record in the audit log: changes, changes and answers (all), or none (default: %(default)s)",
     )
     create.add_argument(
         "--suite",
@@ -76,7 +76,7 @@ def add_commands(commands: Any) -> None:
         "list",
         "list the subjects",
         _list,
-        details="Prints per subject: name, number of templates, label; if set also revoked, validity and threshold.",
+        details="Print one line per subject: name, number of templates, label; if set, also revoked, validity period and threshold.",
         example=f"gallery list {GALLERY_EXAMPLE}",
     )
     remove = add_command(
@@ -126,7 +126,7 @@ def add_commands(commands: Any) -> None:
         "verify",
         "check a gallery: seal, anchor, templates, audit log, attempt counter, file modes",
         _verify,
-        details="Exits 1 if a problem is found.",
+        details="The exit code is 1 if a problem is found.",
         example=f"gallery verify {GALLERY_EXAMPLE}",
     )
     audit = add_command(
@@ -134,7 +134,7 @@ def add_commands(commands: Any) -> None:
         "audit",
         "print the audit log and check that no entry is missing or altered",
         _audit,
-        details="Prints per entry: number, time, generation, event, subject id, details. Exits 1 if the log is broken.",
+        details="Print one line per entry: number, time, generation, event, subject id, details. The exit code is 1 if the log is broken.",
         example=f"gallery audit {GALLERY_EXAMPLE}",
     )
     for parser in (create, listing, remove, revoke, reinstate, change, status, verify, audit):

@@ -53,7 +53,7 @@ def add_commands(commands: Any) -> None:
         "sources",
         "list, add or remove the back offices whose signed commands are accepted",
         _sources,
-        details="Prints per back office: public key, sequence number of its last command.",
+        details="Print one line per back office: public key, sequence number of its last command.",
         example=f"gallery sources {GALLERY_EXAMPLE} --add {'cd' * 32}",
     )
     change = sources.add_mutually_exclusive_group()

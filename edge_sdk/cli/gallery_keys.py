@@ -32,8 +32,8 @@ def add_commands(commands: Any) -> None:
         "erase",
         "erase subjects and print a receipt",
         _erase,
-        details="With the keys of all slots a new key epoch begins, and earlier keys no longer open the gallery. The receipt says\n"
-        "whether older copies are provably unreadable, which only keys in a TPM (tpm-nv) achieve.",
+        details="If the keys of all slots are given (--other-key), a new key epoch begins. The receipt states whether older copies\n"
+        "are provably unreadable, which requires that all keys are in a TPM (tpm-nv).",
         example=f"gallery erase alice {GALLERY_EXAMPLE} --json",
     )
     erase.add_argument("subjects", nargs="+", metavar="subject", help="names of enrolled subjects")
@@ -42,7 +42,7 @@ def add_commands(commands: Any) -> None:
         "keys",
         "list the key slots",
         _keys,
-        details="Prints per slot: number, level (0 weakest, 4 strongest), kind of key, and whether it is in use.",
+        details="Print one line per slot: number, level of protection (0..4), kind of key, and whether it is in use.",
         example=f"gallery keys {GALLERY_EXAMPLE}",
     )
     add = add_command(
@@ -84,7 +84,7 @@ def add_commands(commands: Any) -> None:
         "re-anchor",
         "make this copy the newest although its anchor refuses it",
         _re_anchor,
-        details="For a restored backup or a lost anchor. Changes made after this copy are lost: later enrolments are undone, and\n"
+        details="Use it after restoring a backup or losing the anchor. Changes made after this copy are lost: later enrolments are undone, and\n"
         "subjects that were revoked or erased later are accepted again.",
         example=f"gallery re-anchor {GALLERY_EXAMPLE} --anchor home.anchor --yes",
     )
@@ -98,7 +98,7 @@ def add_commands(commands: Any) -> None:
         "renew-transform",
         "transform all templates with a new key, so that they cannot be linked to older copies",
         _renew_transform,
-        details="For use after a leak. Each renewal of int8 templates costs a little accuracy.",
+        details="Use it after a leak. Each renewal reduces the accuracy of int8 templates a little.",
         example=f"gallery renew-transform {GALLERY_EXAMPLE}",
     )
     for parser in (erase, keys, add, remove, rotate, anchor, renew):

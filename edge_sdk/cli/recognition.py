@@ -36,7 +36,7 @@ def add_commands(commands: Any) -> None:
         "enrol",
         "enrol one subject from aligned crops",
         _enrol,
-        details="Creates the gallery and its key file if they do not exist.",
+        details="Create the gallery and its key file if they do not exist.",
         example=f"enrol alice alice-1.jpg alice-2.jpg {_FILES}",
     )
     enrol.add_argument("subject", help="unique name, 1..64 bytes of UTF-8")
@@ -50,7 +50,7 @@ def add_commands(commands: Any) -> None:
     enrol.add_argument(
         "--allow-duplicate",
         action="store_true",
-        help="enrol even if the subject looks like an enrolled one; check first that they are two",
+        help="enrol even if the subject looks like an enrolled one; verify first that they are different people",
     )
     enrol.add_argument(
         "--label",
@@ -73,7 +73,7 @@ def add_commands(commands: Any) -> None:
         "identify",
         "search the gallery for the subject of each aligned crop (1:N)",
         _identify,
-        details="Exits 0 if every crop is accepted. Each crop is one attempt.",
+        details="Each crop is one attempt. The exit code is 0 if every crop is accepted.",
         example=f"identify probe.jpg {_FILES} --fpir 0.01",
     )
     identify.add_argument(
