@@ -6,7 +6,7 @@ export OPENBLAS_NUM_THREADS := 1
 export TF_CPP_MIN_LOG_LEVEL := 3
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-arm test-pytorch test-mutants test-exhaustive lint types contracts check bench samples wheel docs clean
+.PHONY: help install demo test test-arm test-pytorch test-mutants test-exhaustive lint types contracts check bench samples wheel docs man clean
 
 help: ## say what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -81,6 +81,9 @@ samples: $(VENV)/installed ## draw the products, train the reference model (40 m
 
 docs: $(VENV)/installed ## build the documentation site in work/site, without a network
 	PYTHONPATH=. NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+man: $(VENV)/installed ## write the man pages of both commands to work/man
+	$(BIN)/python -m tools.manpages --output work/man
 
 wheel: $(VENV)/installed ## build the wheel
 	$(BIN)/python -m build --wheel --outdir work/dist

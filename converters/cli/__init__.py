@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 """``edge-convert``: convert a trained network, look into a file, measure it, compare files.
 
 One module per group of commands, each with ``add_commands``; ``arguments`` holds what they share. Exit codes: 0 done, 1 a

@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 """``python -m converters.cli`` is ``edge-convert``."""
 
 import sys

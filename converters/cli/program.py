@@ -17,7 +17,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     # Two OpenBLAS threads are many times slower than one on problems of this size.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    arguments = build_parser().parse_args(argv)
+    parser = build_parser()
+    console.enable_completion(parser)
+    arguments = parser.parse_args(argv)
     return console.run(PROGRAM, lambda: _run(arguments), negatives=(GateError, TargetError))
 
 

@@ -203,12 +203,14 @@ class Transaction:
             valid_until: The same.
 
         Raises:
-            InputError: an argument is malformed, or valid_until is before valid_from.
+            InputError: an argument is malformed, none is given, or valid_until is before valid_from.
             SubjectUnknownError: not enrolled before this transaction.
         """
         name = unicodedata.normalize("NFC", subject)
         if name not in self._kept:
             raise unknown(name)
+        if label is None and valid_from is None and valid_until is None:
+            raise InputError("expected a label, valid_from or valid_until to change, found none")
         index = self._kept[name]
         fields = dict(self._fields.get(index, {}))
         for field, when in (("valid_from", valid_from), ("valid_until", valid_until)):

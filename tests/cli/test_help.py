@@ -1,4 +1,4 @@
-"""Every command says how it is used, with an example that is itself a whole command line."""
+"""The help of every command has an example that parses, and explains each argument and default."""
 
 import argparse
 import shlex
@@ -75,28 +75,36 @@ def test_help_shows_an_example_that_parses(edge_sdk: Callable[..., Any], path: t
     cli.build_parser().parse_args(arguments)
 
 
-@pytest.mark.parametrize("path", [(), ("gallery",), ("zoo",)])
+@pytest.mark.parametrize("path", [(), ("face",), ("gallery",), ("zoo",)])
 def test_help_of_a_group_lists_its_commands(edge_sdk: Callable[..., Any], path: tuple[str, ...]) -> None:
     done = edge_sdk(*path, "--help")
     assert done.code == 0
+    assert "example" in done.out
     for command in COMMANDS:
         if command[: len(path)] == path:
             assert command[len(path)] in done.out
 
 
-def test_every_argument_is_explained(edge_sdk: Callable[..., Any]) -> None:
-    def parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
-        yield parser
-        for action in parser._actions:
-            if isinstance(action, argparse._SubParsersAction):
-                for inner in action.choices.values():
-                    yield from parsers(inner)
+def arguments(parser: argparse.ArgumentParser) -> Iterator[tuple[str, argparse.Action]]:
+    """Yield every argument of a parser and of the commands below it, with its place."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for inner in action.choices.values():
+                yield from arguments(inner)
+        else:
+            yield f"{parser.prog} {action.dest}", action
 
+
+def test_every_argument_is_explained() -> None:
+    assert [place for place, action in arguments(cli.build_parser()) if not action.help] == []
+
+
+def test_every_option_with_a_value_states_its_default() -> None:
     silent = [
-        f"{parser.prog} {action.dest}"
-        for parser in parsers(cli.build_parser())
-        for action in parser._actions
-        if not action.help and not isinstance(action, argparse._SubParsersAction)
+        place
+        for place, action in arguments(cli.build_parser())
+        if not (action.required or action.nargs == 0 or action.dest == "key") and action.option_strings
+        if "default: " not in str(action.help)
     ]
     assert silent == []
 
@@ -105,7 +113,8 @@ def test_every_argument_is_explained(edge_sdk: Callable[..., Any]) -> None:
     "words",
     ["alice --label keys 1.jpg 2.jpg", "alice 1.jpg --label keys 2.jpg", "--label keys alice 1.jpg 2.jpg"],
 )
-def test_photographs_may_stand_behind_a_flag(words: str) -> None:
+def test_photographs_may_follow_an_option(words: str) -> None:
     rest = "--model m --detector d --gallery g --key k"
-    found = cli.build_parser().parse_args(shlex.split(f"face enrol {words} {rest}"))
-    assert found.subject == "alice" and [path.name for path in found.photographs] == ["1.jpg", "2.jpg"]
+    parsed = cli.build_parser().parse_args(shlex.split(f"face enrol {words} {rest}"))
+    assert parsed.subject == "alice"
+    assert [path.name for path in parsed.photographs] == ["1.jpg", "2.jpg"]
