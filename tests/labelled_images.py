@@ -1,4 +1,4 @@
-"""Drawn subjects: each a random pattern of coarse blocks, each image of it the pattern with noise."""
+"""Generated images of subjects: each subject is a random pattern of coarse blocks, each image adds noise to it."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ SIZE_PX = 96
 
 
 def pattern(subject: int) -> np.ndarray:
-    """Shape (96, 96, 3), uint8."""
+    """Draw the pattern of a subject, shape (96, 96, 3), uint8."""
     blocks = np.random.default_rng(subject).integers(0, 256, (8, 8, 3)).astype(np.uint8)
     return blocks.repeat(12, axis=0).repeat(12, axis=1)
 
 
 def photo(subject: int, number: int, *, noise: float = 40.0) -> np.ndarray:
-    """One image of a subject; the noise is of blocks, so that pooling does not take it out."""
+    """Draw one image of a subject; the noise is per block, so that pooling does not remove it."""
     rng = np.random.default_rng([subject, number])
     disturbed = rng.normal(0, noise, (8, 8, 3)).repeat(12, axis=0).repeat(12, axis=1)
     return np.clip(pattern(subject) + disturbed, 0, 255).astype(np.uint8)
 
 
 def png(image: np.ndarray) -> bytes:
-    """The image as a file."""
-    made = io.BytesIO()
-    Image.fromarray(image).save(made, "PNG")
-    return made.getvalue()
+    """Encode an image as a PNG file."""
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "PNG")
+    return file.getvalue()
 
 
 def contents(subjects: int, images: int, *, noise: float = 40.0) -> dict[str, bytes]:
-    """Files by name, LFW's way: `s00/s00_0001.png`."""
+    """Draw image files by name, in the form of LFW: `s00/s00_0001.png`."""
     return {
         f"s{s:02d}/s{s:02d}_{k:04d}.png": png(photo(s, k, noise=noise))
         for s in range(subjects)

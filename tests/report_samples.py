@@ -1,4 +1,4 @@
-"""Values for the report's tests: small, real where the code that makes them is fast, and hostile in every name."""
+"""Sample values for the tests of reports: small, computed by the real code if it is fast, with hostile names."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def report(*, cosine: float = 0.8684, name: str = "door", **changes: Any) -> Con
 
 
 def embedded(*, noise: float, name: str = "door", subjects: int = 40, each: int = 4) -> EmbeddedSamples:
-    """Subjects around random directions; more noise is a worse network on the same images."""
+    """Draw subjects around random directions; more noise imitates a worse network on the same images."""
     random = np.random.default_rng(7)
     centres = np.repeat(random.normal(size=(subjects, 16)), each, axis=0)
     spread, error = random.normal(size=(2, *centres.shape))
@@ -109,8 +109,8 @@ def evaluation(
     platt = platt_of(scores)
     values = np.concatenate([scores.mated, scores.tail]).astype(np.float64)
     mated = np.arange(values.size) < scores.mated.size
-    found = reliability_bins(platt.probability(values), mated)
-    searched = IdentificationEvidence(
+    bins = reliability_bins(platt.probability(values), mated)
+    identification = IdentificationEvidence(
         protocol=f"first image of each subject enrolled, {name}",
         references=20,
         subjects=20,
@@ -131,8 +131,8 @@ def evaluation(
     return Evaluation(
         artefact=identity(recipe, precision, name=name),
         verification=verify_all_pairs(samples, fmrs=FMRS, replicates=50),
-        identification=searched,
-        probability=ProbabilityEvidence(platt, found, 0.01, 0.05, "drawn", "ef" * 32),
+        identification=identification,
+        probability=ProbabilityEvidence(platt, bins, 0.01, 0.05, "drawn", "ef" * 32),
         errors=errors,
         notes=(f"a note on {name}",),
     )
@@ -171,7 +171,7 @@ def comparison(
 
 
 def layers(*, name: str = "conv") -> LayerErrors:
-    """A network whose third tensor is the culprit and whose fourth shows it."""
+    """Errors of a network whose third tensor causes the damage that the fourth shows."""
     rows = (
         ("CONV_2D", 30.0, 31.0, 90.0),
         ("PRELU", 28.0, 30.0, 80.0),
@@ -200,7 +200,7 @@ def attention(*, name: str = "door") -> Attention:
 
 
 def everything(*, name: str = "door") -> dict[str, Any]:
-    """Arguments of a page that shows all it can."""
+    """Return the arguments of a page with every section."""
     return {
         "title": name,
         "conversion": report(name=name),

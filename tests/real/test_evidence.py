@@ -1,7 +1,7 @@
-"""The figures of docs/explanation/evidence.md come out again, from the same files and images.
+"""Reproduction of the figures in docs/explanation/evidence.md, from the same files and images.
 
-Faces are LFW's DevTest crops; nothing was calibrated or tuned on them. A figure may move in its last digit with
-the processor, whose kernels round as they like; the margins hold for that and no more.
+The faces are LFW's DevTest crops, on which nothing was calibrated or tuned. Kernels round differently on different
+processors, so a figure may change in its last digit; the tolerances cover only that.
 """
 
 from __future__ import annotations
@@ -60,17 +60,17 @@ def all_pairs(
     return compare(files[0], files[1:], faces, cache=cache)
 
 
-def accuracy(found: ComparisonResult, which: int) -> float:
-    verification = (found.verification, found.candidates[0].verification)[which]
+def accuracy(comparison: ComparisonResult, which: int) -> float:
+    verification = (comparison.verification, comparison.candidates[0].verification)[which]
     assert verification is not None
     assert isinstance(verification.accuracy, tuple)
     return verification.accuracy[0]
 
 
-def difference(found: ComparisonResult, fmr: float) -> PairedDifference:
+def difference(comparison: ComparisonResult, fmr: float) -> PairedDifference:
     (row,) = (
         row
-        for row in found.candidates[0].differences
+        for row in comparison.candidates[0].differences
         if isinstance(row, PairedDifference) and row.target_fmr == fmr
     )
     return row
@@ -84,7 +84,7 @@ def test_accuracy_on_the_official_pairs(listed: ComparisonResult) -> None:
     assert listed.verification.comparisons_lost.failures == 0
 
 
-def test_a_thousand_pairs_do_not_tell_the_two_apart(listed: ComparisonResult) -> None:
+def test_a_thousand_pairs_cannot_separate_the_two_files(listed: ComparisonResult) -> None:
     row = difference(listed, 1e-2)
     assert row.difference == pytest.approx(-0.016, abs=0.006)
     assert isinstance(row.interval, Interval)
@@ -96,7 +96,7 @@ def test_a_thousand_pairs_do_not_tell_the_two_apart(listed: ComparisonResult) ->
 
 
 @pytest.mark.slow
-def test_all_pairs_show_what_the_published_file_lost(all_pairs: ComparisonResult) -> None:
+def test_all_pairs_show_the_loss_of_the_published_file(all_pairs: ComparisonResult) -> None:
     assert all_pairs.verification is not None
     assert all_pairs.verification.non_mated_trials == 1_197_943
     for fmr, before, after in ((1e-3, 0.9776, 0.9135), (1e-4, 0.9593, 0.8281)):
@@ -116,24 +116,26 @@ def test_all_pairs_show_what_the_published_file_lost(all_pairs: ComparisonResult
 
 
 @pytest.mark.slow
-def test_a_float_face_network_meets_its_figures_on_all_pairs(
+def test_figures_of_a_float_face_network_on_all_pairs(
     faces: SampleSet, zoo: Callable[[str], OpenedArtefact], cache: Path
 ) -> None:
-    found: Evaluation = evaluate(
+    evaluation: Evaluation = evaluate(
         zoo("mobilefacenet_y1_float32.tflite"), faces, Protocol(errors=5), cache=cache
     )
-    stated = {p.target_fmr: p for p in found.verification.points if isinstance(p, OperatingPointEvidence)}
+    stated = {
+        p.target_fmr: p for p in evaluation.verification.points if isinstance(p, OperatingPointEvidence)
+    }
     assert sorted(stated) == [1e-5, 1e-4, 1e-3, 1e-2]
     assert stated[1e-5].tar == pytest.approx(0.908, abs=0.01)
-    absent = found.verification.points[-1]
+    absent = evaluation.verification.points[-1]
     assert isinstance(absent, Unsupported)
     assert absent.needed == 3_000_000
-    assert found.errors
-    assert found.errors.ceilings[0].cause == "blurred"
+    assert evaluation.errors
+    assert evaluation.errors.ceilings[0].cause == "blurred"
 
 
 @pytest.mark.slow
-def test_sface_loses_nothing_that_can_be_told_from_noise(
+def test_the_loss_of_sface_is_within_noise(
     shared: Path, faces: SampleSet, cache: Path, tmp_path: Path
 ) -> None:
     calibration = shared / "faces" / "lfw_calibration_aligned112.tar"
@@ -143,33 +145,31 @@ def test_sface_loses_nothing_that_can_be_told_from_noise(
         )
     )
     files = [open_artefact(tmp_path / f"sface.{name}.tflite") for name in ("float32", "cpu_int8")]
-    found = compare(files[0], files[1:], faces, cache=cache)
+    comparison = compare(files[0], files[1:], faces, cache=cache)
     for fmr in (1e-2, 1e-3, 1e-4):
-        row = difference(found, fmr)
+        row = difference(comparison, fmr)
         assert isinstance(row.interval, Interval)
         assert row.interval.high >= -0.001
         assert row.difference > -0.015
-    assert difference(found, 1e-3).baseline_tar == pytest.approx(0.9776, abs=0.004)
-    assert found.candidates[0].cosine_mean > 0.98
+    assert difference(comparison, 1e-3).baseline_tar == pytest.approx(0.9776, abs=0.004)
+    assert comparison.candidates[0].cosine_mean > 0.98
 
 
-def test_reference_kernels_answer_faces_otherwise_and_have_thresholds_of_their_own(
-    shared: Path, tmp_path: Path
-) -> None:
-    """What a microcontroller computes and what XNNPACK does, from one file, on people enough for FMR 1e-3."""
+def test_reference_kernels_give_other_embeddings_and_thresholds(shared: Path, tmp_path: Path) -> None:
+    """Compare reference kernels, as on a microcontroller, with XNNPACK: one file, with enough subjects for FMR 1e-3."""
     with tarfile.open(shared / "faces" / "lfw_devtest_aligned112.tar") as archive:
         images = [member for member in archive if member.isfile()][:200]
         archive.extractall(tmp_path / "people", members=images, filter="data")
     people = open_samples(tmp_path / "people")
     file = shared / "zoo" / "mobilefacenet_y1_published_uint8.tflite"
     files = open_artefacts([file, file], contract=AS_PIXELS, execution=Execution("reference"))
-    found = compare(files[0], files[1:], people, Protocol(replicates=100))
-    (other,) = found.candidates
-    assert (found.baseline.kernels, other.artefact.kernels) == ("xnnpack", "reference")
-    assert 0.9 < other.cosine_mean < 0.99  # this file's int8 is a poor one, and its kernels lie far apart
-    assert found.verification is not None
+    comparison = compare(files[0], files[1:], people, Protocol(replicates=100))
+    (other,) = comparison.candidates
+    assert (comparison.baseline.kernels, other.artefact.kernels) == ("xnnpack", "reference")
+    assert 0.9 < other.cosine_mean < 0.99  # a poor int8 file, on which the kernels differ a lot
+    assert comparison.verification is not None
     assert other.verification is not None
-    for own, one in zip(found.verification.points, other.verification.points, strict=True):
+    for own, reference in zip(comparison.verification.points, other.verification.points, strict=True):
         if isinstance(own, OperatingPointEvidence) and own.target_fmr >= 1e-3:
-            assert isinstance(one, OperatingPointEvidence)
-            assert 0 < abs(own.threshold - one.threshold) < 0.05
+            assert isinstance(reference, OperatingPointEvidence)
+            assert 0 < abs(own.threshold - reference.threshold) < 0.05

@@ -1,4 +1,4 @@
-"""The same figures as an independent package of the field computes from the same scores."""
+"""Error rates compared with those of pyeer, an independent package, on the same scores."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_fnmr_at_fmr_equals_pyeers(seed: int) -> None:
     for fmr, fnmr in ((1e-2, theirs.fmr100), (1e-3, theirs.fmr1000)):
         threshold = threshold_at_fmr(scores, fmr)
         assert float((mated < threshold).mean()) == pytest.approx(fnmr, abs=1e-9)
-    # Where FMR and FNMR cross between two scores the two interpolate otherwise: by less than one comparison.
+    # The packages interpolate differently between two scores; the difference is less than one comparison.
     ours = equal_error_rate(scores)
     assert ours
     assert ours.rate == pytest.approx(theirs.eer, abs=1 / len(mated))

@@ -1,4 +1,4 @@
-"""Intervals by resampling subjects, against the scheme written out pair by pair."""
+"""Intervals by resampling subjects, compared with a pair-by-pair implementation of the scheme."""
 
 import numpy as np
 import pytest
@@ -26,10 +26,10 @@ def noisy(noise: float, *, subjects: int = 40, images: int = 120, seed: int = 0)
     return AllPairs((drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float32), labels)
 
 
-def written_out(
+def pair_by_pair(
     data: AllPairs, fmr: float, threshold: float, weight: np.ndarray
 ) -> tuple[float, float, float]:
-    """FMR and FNMR at the threshold, TAR at fmr, of one replicate: one pair after the other."""
+    """Compute FMR and FNMR at the threshold and TAR at fmr in one replicate, pair by pair."""
     codes = data.codes
     first, second = np.triu_indices(codes.size, 1)
     scores = listed_scores(data.vectors, first, second)
@@ -37,25 +37,25 @@ def written_out(
     w_mated = weight[codes[first[same]]]
     w_other = weight[codes[first[~same]]] * weight[codes[second[~same]]]
     mated, other = scores[same], scores[~same]
-    found_fmr = w_other[other >= threshold].sum() / w_other.sum()
-    found_fnmr = w_mated[mated < threshold].sum() / w_mated.sum()
+    fmr_at_threshold = w_other[other >= threshold].sum() / w_other.sum()
+    fnmr_at_threshold = w_mated[mated < threshold].sum() / w_mated.sum()
     own = -np.inf
     for score in np.unique(other)[::-1]:
         if w_other[other >= score].sum() / w_other.sum() > fmr:
             own = np.nextafter(score, np.float32(2))
             break
-    return found_fmr, found_fnmr, w_mated[mated >= own].sum() / w_mated.sum()
+    return fmr_at_threshold, fnmr_at_threshold, w_mated[mated >= own].sum() / w_mated.sum()
 
 
 @pytest.mark.parametrize("fmr", [0.3, 0.02, 0.003])
-def test_replicates_are_the_scheme(fmr: float) -> None:
+def test_replicates_follow_the_scheme(fmr: float) -> None:
     data = noisy(1.2)
     scores = data.scores()
     threshold = threshold_at_fmr(scores, fmr)
     rates = replicate_rates(data, scores, fmrs=[fmr], thresholds=[threshold], replicates=12, seed=5)
     drawn = draw_multiplicities(data.subjects, replicates=12, seed=5)
     for k in range(12):
-        expected = written_out(data, fmr, threshold, drawn[:, k])
+        expected = pair_by_pair(data, fmr, threshold, drawn[:, k])
         assert (rates.fmr[0, k], rates.fnmr[0, k], rates.tar[0, k]) == pytest.approx(expected, abs=1e-12)
 
 
@@ -64,12 +64,12 @@ def test_listed_pairs_give_the_same_replicates_as_all_pairs() -> None:
     first, second = np.triu_indices(data.codes.size, 1)
     listed = ListedPairs(data.vectors, data.codes, first, second)
     thresholds = [threshold_at_fmr(data.scores(), f) for f in (0.1, 0.01)]
-    found = [
+    rates = [
         replicate_rates(each, each.scores(), fmrs=[0.1, 0.01], thresholds=thresholds, replicates=30, seed=1)
         for each in (data, listed)
     ]
-    assert np.array_equal(found[0].tar, found[1].tar)
-    assert found[0].fmr == pytest.approx(found[1].fmr, abs=1e-12)
+    assert np.array_equal(rates[0].tar, rates[1].tar)
+    assert rates[0].fmr == pytest.approx(rates[1].fmr, abs=1e-12)
 
 
 def test_a_large_set_that_keeps_only_its_tail() -> None:
@@ -79,7 +79,7 @@ def test_a_large_set_that_keeps_only_its_tail() -> None:
     rates = replicate_rates(data, scores, fmrs=[fmr], thresholds=[threshold], replicates=5, seed=2)
     drawn = draw_multiplicities(data.subjects, replicates=5, seed=2)
     for k in range(5):
-        expected = written_out(data, fmr, threshold, drawn[:, k])
+        expected = pair_by_pair(data, fmr, threshold, drawn[:, k])
         assert (rates.fmr[0, k], rates.fnmr[0, k], rates.tar[0, k]) == pytest.approx(expected, abs=1e-12)
 
 
@@ -90,12 +90,12 @@ def test_the_same_seed_gives_the_same_interval(seed: int, block: int) -> None:
     other = AllPairs(data.vectors, data.codes, block_rows=block)
     scores = data.scores()
     thresholds = [threshold_at_fmr(scores, 0.05)]
-    found = [
+    rates = [
         replicate_rates(each, scores, fmrs=[0.05], thresholds=thresholds, replicates=20, seed=seed)
         for each in (data, other)
     ]
     for name in ("fmr", "fnmr", "tar"):
-        assert getattr(found[0], name).tobytes() == getattr(found[1], name).tobytes()
+        assert getattr(rates[0], name).tobytes() == getattr(rates[1], name).tobytes()
 
 
 def test_another_seed_gives_another_draw() -> None:
@@ -106,15 +106,15 @@ def test_another_seed_gives_another_draw() -> None:
 
 
 def test_no_error_gives_the_rule_of_three() -> None:
-    found = error_interval(np.zeros(100), errors=0, independent_trials=300)
-    assert isinstance(found, Interval)
-    assert (found.low, found.high) == (0, pytest.approx(0.01))
-    assert "rule of three" in found.method
+    interval = error_interval(np.zeros(100), errors=0, independent_trials=300)
+    assert isinstance(interval, Interval)
+    assert (interval.low, interval.high) == (0, pytest.approx(0.01))
+    assert "rule of three" in interval.method
 
 
 def test_percentiles_by_hand_and_undefined_replicates() -> None:
-    found = percentile_interval(np.linspace(0, 1, 101), confidence=0.9)
-    assert (found.low, found.high) == (pytest.approx(0.05), pytest.approx(0.95))
+    interval = percentile_interval(np.linspace(0, 1, 101), confidence=0.9)
+    assert (interval.low, interval.high) == (pytest.approx(0.05), pytest.approx(0.95))
     values = np.full(100, np.nan)
     values[:30] = 0.5
     assert isinstance(percentile_interval(values), Unsupported)
@@ -153,14 +153,14 @@ def test_paired_difference_of_an_artefact_with_itself() -> None:
     row, refused = paired_differences(data, data, fmrs=[0.05, 1e-6], replicates=50)
     assert isinstance(row, PairedDifference)
     assert row.difference == 0
-    assert row.interval.low < 0 < row.interval.high  # no difference seen is not no difference
+    assert row.interval.low < 0 < row.interval.high  # equal figures do not prove equality
     assert isinstance(refused, Unsupported)
     assert refused.needed == 3_000_000
 
 
-def test_paired_difference_sees_a_harmed_artefact() -> None:
-    data, harmed = noisy(0.9, images=300), noisy(2.5, images=300)
-    (row,) = paired_differences(data, harmed, fmrs=[0.01], replicates=200)
+def test_paired_difference_detects_a_worse_artefact() -> None:
+    data, worse = noisy(0.9, images=300), noisy(2.5, images=300)
+    (row,) = paired_differences(data, worse, fmrs=[0.01], replicates=200)
     assert row.interval.high < 0
 
 
@@ -192,5 +192,5 @@ def test_ties_are_rejected_together_in_every_replicate() -> None:
     rates = replicate_rates(data, scores, fmrs=[0.4], thresholds=[threshold], replicates=10, seed=3)
     drawn = draw_multiplicities(data.subjects, replicates=10, seed=3)
     for k in range(10):
-        expected = written_out(data, 0.4, threshold, drawn[:, k])
+        expected = pair_by_pair(data, 0.4, threshold, drawn[:, k])
         assert (rates.fmr[0, k], rates.fnmr[0, k], rates.tar[0, k]) == pytest.approx(expected, abs=1e-12)

@@ -1,4 +1,4 @@
-"""Error rates against scikit-learn and by hand, ties and missing halves included."""
+"""Error rates compared with scikit-learn and by hand, including ties and data with one kind of comparison."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ from edge_sdk.errors import InputError
 SCORES = st.lists(st.integers(-32, 32), min_size=1, max_size=80)  # few values: many ties
 
 
-def made(mated: list[float], non_mated: list[float]) -> ScoreSet:
+def score_set(mated: list[float], non_mated: list[float]) -> ScoreSet:
     return from_scores(np.array(mated, np.float32), np.array(non_mated, np.float32))
 
 
@@ -46,15 +46,15 @@ def test_against_scikit_learn(faces_like: ScoreSet) -> None:
     assert np.abs(1 - false_non_match_rate(faces_like, thresholds) - tpr).max() < 1e-9
     stated = 0
     for fmr in DEFAULT_FMRS:
-        found = threshold_at_fmr(faces_like, fmr)
-        if isinstance(found, Unsupported):
+        threshold = threshold_at_fmr(faces_like, fmr)
+        if isinstance(threshold, Unsupported):
             continue
         stated += 1
         last = np.flatnonzero(fpr <= fmr)[-1]
-        at = np.array([found])
+        at = np.array([threshold])
         assert false_match_rate(faces_like, at)[0] == pytest.approx(fpr[last], abs=1e-9)
         assert 1 - false_non_match_rate(faces_like, at)[0] == pytest.approx(tpr[last], abs=1e-9)
-        below = np.array([np.nextafter(np.float32(found), np.float32(-2))], np.float64)
+        below = np.array([np.nextafter(np.float32(threshold), np.float32(-2))], np.float64)
         assert false_match_rate(faces_like, below)[0] > fmr  # the smallest threshold
     assert stated == 5
 
@@ -71,7 +71,7 @@ def test_eer_against_scikit_learn(faces_like: ScoreSet) -> None:
 
 
 def test_by_hand() -> None:
-    scores = made([0.9, 0.6, 0.4, 0.8], [0.1, 0.5, 0.3, 0.2, 0.7])
+    scores = score_set([0.9, 0.6, 0.4, 0.8], [0.1, 0.5, 0.3, 0.2, 0.7])
     assert false_match_rate(scores, np.array([0.0, 0.5, 0.55, 0.69, 1.0])).tolist() == [1, 0.4, 0.2, 0.2, 0]
     assert false_non_match_rate(scores, np.array([0.3, 0.5, 0.65, 0.95])).tolist() == [0, 0.25, 0.5, 1]
     # FMR and FNMR are (0.4, 0.25) from 0.5 and (0.2, 0.25) from 0.6: the line meets at 0.25
@@ -80,32 +80,32 @@ def test_by_hand() -> None:
 
 
 def test_eer_of_separated_and_of_equal_scores() -> None:
-    assert equal_error_rate(made([0.8, 0.9], [0.1, 0.2])).rate == 0
-    assert equal_error_rate(made([0.1, 0.2], [0.8, 0.9])).rate == 1
-    assert equal_error_rate(made([0.5, 0.5], [0.5, 0.5])).rate == pytest.approx(0.5)
+    assert equal_error_rate(score_set([0.8, 0.9], [0.1, 0.2])).rate == 0
+    assert equal_error_rate(score_set([0.1, 0.2], [0.8, 0.9])).rate == 1
+    assert equal_error_rate(score_set([0.5, 0.5], [0.5, 0.5])).rate == pytest.approx(0.5)
 
 
 def test_d_prime_by_hand() -> None:
-    assert d_prime(made([0.5, 0.75], [0.0, 0.25])) == pytest.approx(0.5 / 0.125)
-    assert isinstance(d_prime(made([0.5], [0.0])), Unsupported)
+    assert d_prime(score_set([0.5, 0.75], [0.0, 0.25])) == pytest.approx(0.5 / 0.125)
+    assert isinstance(d_prime(score_set([0.5], [0.0])), Unsupported)
 
 
-def test_ties_at_the_threshold_go_together() -> None:
-    scores = made([0.5, 0.9], [0.5] * 10 + [0.25] * 20)
-    found = threshold_at_fmr(scores, 0.2)  # 6 allowed, 10 tie: all of them are rejected
-    assert found == float(np.nextafter(np.float32(0.5), np.float32(1)))
-    assert false_match_rate(scores, np.array([found]))[0] == 0
+def test_ties_at_the_threshold_are_rejected_together() -> None:
+    scores = score_set([0.5, 0.9], [0.5] * 10 + [0.25] * 20)
+    threshold = threshold_at_fmr(scores, 0.2)  # 6 are allowed and 10 are tied: all of these are rejected
+    assert threshold == float(np.nextafter(np.float32(0.5), np.float32(1)))
+    assert false_match_rate(scores, np.array([threshold]))[0] == 0
     assert false_match_rate(scores, np.array([threshold_at_fmr(scores, 0.34)]))[0] == pytest.approx(1 / 3)
 
 
 def test_a_claim_takes_three_over_f_comparisons() -> None:
     assert [trials_needed(f) for f in (0.1, 1e-3, 1e-6)] == [30, 3000, 3_000_000]
-    scores = made([0.9], [0.1] * 2999)
+    scores = score_set([0.9], [0.1] * 2999)
     refused = threshold_at_fmr(scores, 1e-3)
     assert isinstance(refused, Unsupported)
     assert (refused.needed, refused.found) == (3000, 2999)
     assert not refused
-    assert isinstance(threshold_at_fmr(made([0.9], [0.1] * 3000), 1e-3), float)
+    assert isinstance(threshold_at_fmr(score_set([0.9], [0.1] * 3000), 1e-3), float)
     assert upper_bound_without_errors(3000) == pytest.approx(1e-3)
     assert upper_bound_without_errors(0) == 1
 
@@ -114,7 +114,7 @@ def test_a_claim_takes_three_over_f_comparisons() -> None:
 @given(mated=SCORES, non_mated=SCORES)
 def test_rates_are_monotone_and_match_counting(mated: list[int], non_mated: list[int]) -> None:
     own, other = [v / 32 for v in mated], [v / 32 for v in non_mated]
-    scores = made(own, other)
+    scores = score_set(own, other)
     at = np.linspace(-1.2, 1.2, 97)
     fmr, fnmr = false_match_rate(scores, at), false_non_match_rate(scores, at)
     assert (np.diff(fmr) <= 0).all()
@@ -131,10 +131,10 @@ def test_rates_are_monotone_and_match_counting(mated: list[int], non_mated: list
 @settings(deadline=None, max_examples=60)
 @given(non_mated=st.lists(st.integers(-32, 32), min_size=30, max_size=200), fmr=st.floats(0.1, 0.9))
 def test_threshold_is_the_smallest_that_holds(non_mated: list[int], fmr: float) -> None:
-    scores = made([0.0], [v / 32 for v in non_mated])
-    found = threshold_at_fmr(scores, fmr)
-    below = float(np.nextafter(np.float32(found), np.float32(-2)))
-    rates = false_match_rate(scores, np.array([found, below]))
+    scores = score_set([0.0], [v / 32 for v in non_mated])
+    threshold = threshold_at_fmr(scores, fmr)
+    below = float(np.nextafter(np.float32(threshold), np.float32(-2)))
+    rates = false_match_rate(scores, np.array([threshold, below]))
     assert rates[0] <= fmr < rates[1]
 
 
@@ -154,17 +154,17 @@ def test_histogram_counts_every_comparison(faces_like: ScoreSet) -> None:
     assert np.array_equal(non_mated, np.histogram(faces_like.tail.astype(np.float64), edges)[0])
 
 
-@pytest.mark.parametrize("scores", [made([], [0.1] * 40), made([0.5] * 40, [])])
-def test_half_a_data_set_says_which_half(scores: ScoreSet) -> None:
+@pytest.mark.parametrize("scores", [score_set([], [0.1] * 40), score_set([0.5] * 40, [])])
+def test_the_missing_kind_of_comparison_is_named(scores: ScoreSet) -> None:
     half = "no mated" if scores.mated_trials == 0 else "no non-mated"
-    for found in (equal_error_rate(scores), det_curve(scores), d_prime(scores), best_accuracy(scores)):
-        assert isinstance(found, Unsupported)
-        assert half in found.reason
+    for refusal in (equal_error_rate(scores), det_curve(scores), d_prime(scores), best_accuracy(scores)):
+        assert isinstance(refusal, Unsupported)
+        assert half in refusal.reason
     assert bool(threshold_at_fmr(scores, 0.1)) == (scores.mated_trials == 0)
 
 
 def test_bad_rates_are_refused() -> None:
-    scores = made([0.5], [0.1])
+    scores = score_set([0.5], [0.1])
     for fmr in (0.0, 1.0, -1.0, float("nan")):
         with pytest.raises(InputError, match="above 0 and under 1"):
             threshold_at_fmr(scores, fmr)
@@ -173,6 +173,6 @@ def test_bad_rates_are_refused() -> None:
     with pytest.raises(InputError, match="power of two"):
         coarse_histogram(scores, bins=100)
     with pytest.raises(InputError, match="non-mated"):
-        false_match_rate(made([0.5], []), np.array([0.5]))
+        false_match_rate(score_set([0.5], []), np.array([0.5]))
     with pytest.raises(InputError, match="mated"):
-        false_non_match_rate(made([], [0.5]), np.array([0.5]))
+        false_non_match_rate(score_set([], [0.5]), np.array([0.5]))

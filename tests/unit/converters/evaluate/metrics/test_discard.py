@@ -1,4 +1,4 @@
-"""Error against discard: a measure that knows lowers FNMR, one that does not lies within chance."""
+"""Error-versus-discard: a good quality measure lowers FNMR, a random one stays within chance."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from edge_sdk.errors import InputError
 
 
 def samples(seed: int = 0) -> tuple[np.ndarray, tuple[str, ...], np.ndarray]:
-    """100 subjects with four samples each; every tenth sample is noisy."""
+    """Draw 100 subjects with four samples each; every tenth sample is noisy."""
     rng = np.random.default_rng(seed)
     centres = rng.normal(size=(100, 32))
     noise = np.where(np.arange(400) % 10 == 0, 3.0, 0.3)
@@ -17,7 +17,7 @@ def samples(seed: int = 0) -> tuple[np.ndarray, tuple[str, ...], np.ndarray]:
     return vectors.astype(np.float32), tuple(f"s{i // 4}" for i in range(400)), noise
 
 
-def test_refusing_the_noisy_tenth_leaves_no_miss() -> None:
+def test_discarding_the_noisy_tenth_leaves_no_false_non_match() -> None:
     vectors, subjects, noise = samples()
     before = discard(vectors, subjects, noise, measure="noise", share=0.0, threshold=0.6, draws=10)
     after = discard(vectors, subjects, noise, measure="noise", share=0.1, threshold=0.6, draws=200)
@@ -28,24 +28,24 @@ def test_refusing_the_noisy_tenth_leaves_no_miss() -> None:
     assert before.by_chance == (before.fnmr,) * 3
 
 
-def test_a_measure_that_knows_nothing_lies_within_chance() -> None:
+def test_a_random_measure_stays_within_chance() -> None:
     vectors, subjects, _ = samples()
     blind = np.random.default_rng(5).random(400)
-    found = discard(vectors, subjects, blind, measure="blind", share=0.05, threshold=0.6)
-    assert found.by_chance[0] * 0.9 <= found.fnmr <= found.by_chance[2] * 1.1
+    point = discard(vectors, subjects, blind, measure="blind", share=0.05, threshold=0.6)
+    assert point.by_chance[0] * 0.9 <= point.fnmr <= point.by_chance[2] * 1.1
 
 
 @pytest.mark.parametrize(
     "change", [{"share": 1.0}, {"share": -0.1}, {"badness": np.zeros(3)}, {"badness": np.full(400, np.nan)}]
 )
-def test_what_cannot_be_ordered_is_refused(change: dict[str, object]) -> None:
+def test_bad_values_are_refused(change: dict[str, object]) -> None:
     vectors, subjects, noise = samples()
     values = {"badness": noise, "measure": "noise", "share": 0.1, "threshold": 0.6, **change}
     with pytest.raises(InputError, match="expected"):
         discard(vectors, subjects, **values)
 
 
-def test_subjects_with_one_sample_each_give_nothing_to_compare() -> None:
+def test_subjects_with_one_sample_each_are_refused() -> None:
     vectors, _, noise = samples()
     with pytest.raises(InputError, match="two samples"):
         discard(vectors, tuple(map(str, range(400))), noise, measure="n", share=0.1, threshold=0.5)

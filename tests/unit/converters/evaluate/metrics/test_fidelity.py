@@ -1,4 +1,4 @@
-"""Two artefacts on the same images: what moved and which decisions changed."""
+"""Two artefacts on the same images: shifts of scores, drift of thresholds and changed decisions."""
 
 import json
 
@@ -23,31 +23,33 @@ def pair() -> tuple[AllPairs, AllPairs]:
     rng = np.random.default_rng(0)
     labels = np.arange(200) // 4
     vectors = normed(rng.normal(size=(50, 32))[labels] + 0.9 * rng.normal(size=(200, 32)))
-    common = np.full(32, 0.08)  # the damage of int8: a shift toward a common direction
+    common = np.full(32, 0.08)  # int8 typically shifts embeddings toward a common direction
     moved = normed(vectors + common + 0.03 * rng.normal(size=vectors.shape))
     return AllPairs(vectors, labels), AllPairs(moved, labels)
 
 
-def test_what_moved(pair: tuple[AllPairs, AllPairs]) -> None:
-    found = compare_artefacts(*pair, names=NAMES, fmrs=(1e-1, 1e-2, 1e-6), worst=3)
+def test_shifts_and_worst_images(pair: tuple[AllPairs, AllPairs]) -> None:
+    fidelity = compare_artefacts(*pair, names=NAMES, fmrs=(1e-1, 1e-2, 1e-6), worst=3)
     cosines = embedding_cosines(pair[0].vectors, pair[1].vectors)
-    assert found.cosine_mean == pytest.approx(cosines.mean())
-    assert found.cosine_min == cosines.min() == found.worst[0][1]
-    assert found.worst[0][0] == NAMES[int(cosines.argmin())]
-    assert [share for share, _ in found.cosine_percentiles] == sorted(s for s, _ in found.cosine_percentiles)
-    assert found.non_mated_mean_shift > 0.1
+    assert fidelity.cosine_mean == pytest.approx(cosines.mean())
+    assert fidelity.cosine_min == cosines.min() == fidelity.worst[0][1]
+    assert fidelity.worst[0][0] == NAMES[int(cosines.argmin())]
+    assert [share for share, _ in fidelity.cosine_percentiles] == sorted(
+        s for s, _ in fidelity.cosine_percentiles
+    )
+    assert fidelity.non_mated_mean_shift > 0.1
     before, after = (np.sort(side.scores().tail)[::-1] for side in pair)
-    assert found.tail_shift == pytest.approx(after[before.size // 1000] - before[before.size // 1000])
-    assert isinstance(found.drifts[2], Unsupported)
-    assert json.loads(found.to_json())["drifts"][0]["drift"] == found.drifts[0].drift
+    assert fidelity.tail_shift == pytest.approx(after[before.size // 1000] - before[before.size // 1000])
+    assert isinstance(fidelity.drifts[2], Unsupported)
+    assert json.loads(fidelity.to_json())["drifts"][0]["drift"] == fidelity.drifts[0].drift
 
 
 def test_flips_against_counting(pair: tuple[AllPairs, AllPairs]) -> None:
     first, second = np.triu_indices(200, 1)
     scores = [listed_scores(side.vectors, first, second) for side in pair]
     mated = pair[0].codes[first] == pair[0].codes[second]
-    found = compare_artefacts(*pair, names=NAMES, fmrs=(1e-1, 1e-2))
-    for row in found.drifts:
+    fidelity = compare_artefacts(*pair, names=NAMES, fmrs=(1e-1, 1e-2))
+    for row in fidelity.drifts:
         assert isinstance(row, ThresholdDrift)
         for flips in (row.own, row.kept):
             was, now = scores[0] >= flips.baseline_threshold, scores[1] >= flips.candidate_threshold
@@ -59,7 +61,7 @@ def test_flips_against_counting(pair: tuple[AllPairs, AllPairs]) -> None:
         assert row.fmr_at_baseline_threshold == (scores[1][~mated] >= row.baseline_threshold).mean()
         assert row.drift == row.candidate_threshold - row.baseline_threshold
     listed = tuple(ListedPairs(side.vectors, side.codes, first, second) for side in pair)
-    assert compare_artefacts(*listed, names=NAMES, fmrs=(1e-1, 1e-2)).drifts == found.drifts
+    assert compare_artefacts(*listed, names=NAMES, fmrs=(1e-1, 1e-2)).drifts == fidelity.drifts
 
 
 def test_flipped_pairs_are_listed_largest_first(pair: tuple[AllPairs, AllPairs]) -> None:
@@ -73,22 +75,22 @@ def test_flipped_pairs_are_listed_largest_first(pair: tuple[AllPairs, AllPairs])
 
 
 def test_an_artefact_with_itself(pair: tuple[AllPairs, AllPairs]) -> None:
-    found = compare_artefacts(pair[0], pair[0], names=NAMES, fmrs=(1e-2,))
-    assert found.cosine_min == pytest.approx(1, abs=1e-12)
-    assert (found.non_mated_mean_shift, found.tail_shift, found.drifts[0].drift) == (0, 0, 0)
-    own = found.drifts[0].own
+    fidelity = compare_artefacts(pair[0], pair[0], names=NAMES, fmrs=(1e-2,))
+    assert fidelity.cosine_min == pytest.approx(1, abs=1e-12)
+    assert (fidelity.non_mated_mean_shift, fidelity.tail_shift, fidelity.drifts[0].drift) == (0, 0, 0)
+    own = fidelity.drifts[0].own
     assert own.mated_lost == own.mated_won == own.non_mated_lost == own.non_mated_won == 0
     assert flipped_pairs(pair[0], pair[0], baseline_threshold=0.3, candidate_threshold=0.3) == ()
 
 
-def test_half_a_data_set() -> None:
+def test_data_without_non_mated_comparisons() -> None:
     vectors = normed(np.random.default_rng(1).normal(size=(5, 8)))
     alone = AllPairs(vectors, ["anna"] * 5)
-    found = compare_artefacts(alone, alone, names=NAMES[:5])
-    assert isinstance(found.non_mated_mean_shift, Unsupported)
-    assert isinstance(found.tail_shift, Unsupported)
-    assert all(isinstance(row, Unsupported) for row in found.drifts)
-    assert found.to_json()
+    fidelity = compare_artefacts(alone, alone, names=NAMES[:5])
+    assert isinstance(fidelity.non_mated_mean_shift, Unsupported)
+    assert isinstance(fidelity.tail_shift, Unsupported)
+    assert all(isinstance(row, Unsupported) for row in fidelity.drifts)
+    assert fidelity.to_json()
 
 
 def test_other_images_are_refused(pair: tuple[AllPairs, AllPairs]) -> None:

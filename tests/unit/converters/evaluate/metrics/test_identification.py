@@ -1,4 +1,4 @@
-"""Open-set search by hand, and the arithmetic of FPIR."""
+"""Open-set search by hand, and the FMR for a given FPIR."""
 
 import math
 
@@ -24,28 +24,28 @@ SUBJECTS = ["anna", "ben", "anna"]
 
 def test_search_by_hand() -> None:
     probes = np.array([[1, 0, 0], [0.6, 0.8, 0], [0.6, 0.8, 0], [0, 0, 1]], np.float32)
-    found = search(GALLERY, SUBJECTS, probes, ["anna", "ben", "eve", "eve"])
-    # the second: anna 0.96 by her second reference, ben 0.8: ben has rank 2
-    assert found.mated_scores == pytest.approx([1.0, 0.8])
-    assert found.mated_ranks.tolist() == [1, 2]
-    assert found.non_mated_tops == pytest.approx([0.0, 0.96])
-    assert fpir_at(found, np.array([0.5, 0.99])).tolist() == [0.5, 0]
-    assert fnir_at(found, np.array([0.5, 0.9])).tolist() == [0.5, 0.5]
-    assert fnir_at(found, np.array([0.5, 0.9]), rank=2).tolist() == [0, 0.5]
-    assert cumulative_match(found, max_rank=3).tolist() == [0.5, 1, 1]
-    assert (found.references, found.subjects) == (3, 2)
+    searches = search(GALLERY, SUBJECTS, probes, ["anna", "ben", "eve", "eve"])
+    # Second probe: anna 0.96 by her second reference, ben 0.8, so ben has rank 2.
+    assert searches.mated_scores == pytest.approx([1.0, 0.8])
+    assert searches.mated_ranks.tolist() == [1, 2]
+    assert searches.non_mated_tops == pytest.approx([0.0, 0.96])
+    assert fpir_at(searches, np.array([0.5, 0.99])).tolist() == [0.5, 0]
+    assert fnir_at(searches, np.array([0.5, 0.9])).tolist() == [0.5, 0.5]
+    assert fnir_at(searches, np.array([0.5, 0.9]), rank=2).tolist() == [0, 0.5]
+    assert cumulative_match(searches, max_rank=3).tolist() == [0.5, 1, 1]
+    assert (searches.references, searches.subjects) == (3, 2)
 
 
 def test_failures_are_misses_and_never_alarms() -> None:
     probes = np.array([[1, 0, 0], [0, 0, 1]], np.float32)
-    found = search(
+    searches = search(
         GALLERY, SUBJECTS, probes, ["anna", "carl"], failed_to_enrol={"carl"}, failed_probes=["ben", "eve"]
     )
-    assert found.mated_scores.size == 3  # anna, carl's probe, ben's lost probe
-    assert found.failures == 2
-    assert found.non_mated_tops.size == 0
-    assert fnir_at(found, np.array([-1.0]))[0] == pytest.approx(2 / 3)
-    assert cumulative_match(found, max_rank=2).tolist() == pytest.approx([1 / 3, 1 / 3])
+    assert searches.mated_scores.size == 3  # anna, carl's probe, ben's failed probe
+    assert searches.failures == 2
+    assert searches.non_mated_tops.size == 0
+    assert fnir_at(searches, np.array([-1.0]))[0] == pytest.approx(2 / 3)
+    assert cumulative_match(searches, max_rank=2).tolist() == pytest.approx([1 / 3, 1 / 3])
 
 
 def test_a_tie_goes_against_the_subject() -> None:
@@ -58,11 +58,11 @@ def test_point_keeps_the_rule_of_three() -> None:
     rng = np.random.default_rng(0)
     drawn = rng.normal(size=(61, 3))
     probes = (drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float32)
-    found = search(GALLERY, SUBJECTS, probes, ["anna"] + ["eve"] * 60, block_rows=7)
-    point = point_at_fpir(found, 0.05)
+    searches = search(GALLERY, SUBJECTS, probes, ["anna"] + ["eve"] * 60, block_rows=7)
+    point = point_at_fpir(searches, 0.05)
     assert isinstance(point, IdentificationPoint)
     assert point.fpir == pytest.approx(3 / 60)
-    refused = point_at_fpir(found, 0.04)
+    refused = point_at_fpir(searches, 0.04)
     assert isinstance(refused, Unsupported)
     assert (refused.needed, refused.found) == (75, 60)
 
@@ -72,8 +72,10 @@ def test_block_rows_change_nothing() -> None:
     drawn = rng.normal(size=(90, 8))
     vectors = (drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float32)
     labels = [str(k % 20) for k in range(90)]
-    found = [search(vectors[:30], labels[:30], vectors[30:], labels[30:], block_rows=b) for b in (1, 13, 256)]
-    assert len({each.mated_scores.tobytes() + each.mated_ranks.tobytes() for each in found}) == 1
+    searches = [
+        search(vectors[:30], labels[:30], vectors[30:], labels[30:], block_rows=b) for b in (1, 13, 256)
+    ]
+    assert len({each.mated_scores.tobytes() + each.mated_ranks.tobytes() for each in searches}) == 1
 
 
 @given(rate=st.floats(1e-9, 0.999), references=st.integers(1, 10**6))
@@ -84,11 +86,11 @@ def test_fmr_for_fpir(rate: float, references: int) -> None:
 
 
 def test_bad_input_is_refused() -> None:
-    found = search(GALLERY, SUBJECTS, GALLERY[:0], [])
+    searches = search(GALLERY, SUBJECTS, GALLERY[:0], [])
     with pytest.raises(InputError, match="non-mated probes"):
-        fpir_at(found, np.array([0.5]))
+        fpir_at(searches, np.array([0.5]))
     with pytest.raises(InputError, match="mated probes"):
-        fnir_at(found, np.array([0.5]))
+        fnir_at(searches, np.array([0.5]))
     with pytest.raises(InputError, match="references"):
         search(GALLERY[:0], [], GALLERY, SUBJECTS)
     with pytest.raises(InputError, match="one label"):

@@ -1,4 +1,4 @@
-"""Platt's fit against scikit-learn's, and the measures of a probability by hand."""
+"""Platt's fit compared with scikit-learn, and the quality measures of probabilities by hand."""
 
 import numpy as np
 import pytest
@@ -29,21 +29,21 @@ def drawn(mated: int, non_mated: int, seed: int = 0) -> tuple[np.ndarray, np.nda
 def test_against_scikit_learn(mated: int, non_mated: int) -> None:
     scores, truth = drawn(mated, non_mated)
     slope, intercept = _sigmoid_calibration(scores, truth)  # fits 1 / (1 + exp(a * s + b))
-    found = fit_platt(scores, truth)
+    platt = fit_platt(scores, truth)
     at = np.linspace(-0.5, 1, 40)
-    assert found.probability(at) == pytest.approx(1 / (1 + np.exp(slope * at + intercept)), abs=2e-4)
+    assert platt.probability(at) == pytest.approx(1 / (1 + np.exp(slope * at + intercept)), abs=2e-4)
 
 
 def test_separated_scores_stay_finite() -> None:
-    found = fit_platt(np.array([0.1, 0.2, 0.8, 0.9]), np.array([False, False, True, True]))
-    assert 0 < found.slope < 100
-    pairs = found.probability(np.array([0.1, 0.2, 0.8, 0.9])).reshape(2, 2)
+    platt = fit_platt(np.array([0.1, 0.2, 0.8, 0.9]), np.array([False, False, True, True]))
+    assert 0 < platt.slope < 100
+    pairs = platt.probability(np.array([0.1, 0.2, 0.8, 0.9])).reshape(2, 2)
     assert pairs.mean(axis=1) == pytest.approx([0.25, 0.75], abs=0.01)  # the smoothed targets
 
 
 def test_constant_scores_give_the_prior() -> None:
-    found = fit_platt(np.full(30, 0.4), np.arange(30) < 10)
-    assert found.probability(np.array([0.4]))[0] == pytest.approx(1 / 3, abs=0.02)
+    platt = fit_platt(np.full(30, 0.4), np.arange(30) < 10)
+    assert platt.probability(np.array([0.4]))[0] == pytest.approx(1 / 3, abs=0.02)
 
 
 def test_weights_stand_for_repetition() -> None:
@@ -63,11 +63,11 @@ def test_a_score_set_is_fitted_by_its_histogram() -> None:
 
 def test_prior_moves_the_probability() -> None:
     scores, truth = drawn(100, 900)
-    found = fit_platt(scores, truth)
+    platt = fit_platt(scores, truth)
     at = np.array([0.2, 0.3])
-    assert found.probability(at, prior=0.1) == pytest.approx(found.probability(at))
-    even = found.probability(at, prior=0.5)
-    assert np.log(even / (1 - even)) == pytest.approx(found.log_likelihood_ratio(at))
+    assert platt.probability(at, prior=0.1) == pytest.approx(platt.probability(at))
+    even = platt.probability(at, prior=0.5)
+    assert np.log(even / (1 - even)) == pytest.approx(platt.log_likelihood_ratio(at))
 
 
 @settings(deadline=None, max_examples=40)
@@ -79,10 +79,10 @@ def test_prior_moves_the_probability() -> None:
 def test_any_data_converges_to_a_minimum(scores: list[int], split: int, seed: int) -> None:
     values = np.array(scores) / 20
     truth = np.random.default_rng(seed).permutation(len(scores)) < split
-    found = fit_platt(values, truth)
+    platt = fit_platt(values, truth)
     positives, negatives = split, len(scores) - split
     target = np.where(truth, (positives + 1) / (positives + 2), 1 / (negatives + 2))
-    gap = found.probability(values) - target
+    gap = platt.probability(values) - target
     assert abs(gap.mean()) < 1e-6
     assert abs((gap * values).mean()) < 1e-6
 

@@ -1,4 +1,4 @@
-"""Scores: exact, the same in any block size, and counted right where only the tail is kept."""
+"""Score sets: exact, independent of the block size, and counted correctly if only the tail is kept."""
 
 import tracemalloc
 
@@ -59,7 +59,7 @@ def test_block_size_changes_no_bit_of_a_kept_tail() -> None:
     vectors, labels = unit_vectors(300), np.arange(300) // 3
     sets = [all_pairs(vectors, labels, block_rows=block, keep=1000) for block in (7, 64, 300)]
     assert sets[0].tail.size == 1000
-    assert len({found.tail.tobytes() for found in sets}) == 1
+    assert len({scores.tail.tobytes() for scores in sets}) == 1
 
 
 def test_listed_scores_are_the_same_bits() -> None:
@@ -97,7 +97,7 @@ def test_kept_tail_gives_the_same_thresholds_and_counts() -> None:
     assert (tail.false_matches(anywhere) >= whole.false_matches(anywhere)).all()  # never understated
     above = anywhere[anywhere > tail.tail[0]]
     assert np.array_equal(tail.false_matches(above), whole.false_matches(above))
-    # beyond what was kept: still a threshold whose FMR holds, at most a bin above the smallest
+    # Below the kept scores: a threshold with that FMR, at most one bin above the smallest.
     low, exact = threshold_at_fmr(tail, 0.4), threshold_at_fmr(whole, 0.4)
     assert exact <= low <= exact + 2**-15
     assert equal_error_rate(tail).rate == pytest.approx(equal_error_rate(whole).rate, abs=2e-3)
@@ -128,11 +128,11 @@ def test_memory_of_eight_million_pairs() -> None:
     finally:
         tracemalloc.stop()
     assert scores.mated_trials == 6000
-    assert peak < 160 * 2**20  # the full matrix alone would be 122 MiB of float64
+    assert peak < 160 * 2**20  # the full matrix alone takes 122 MiB of float64
 
 
 @pytest.mark.parametrize(
-    ("vectors", "labels", "said"),
+    ("vectors", "labels", "message"),
     [
         (np.zeros((3, 4), np.float32), [0, 1, 2], "norm 0"),
         (np.full((3, 4), np.nan, np.float32), [0, 1, 2], "NaN"),
@@ -144,8 +144,8 @@ def test_memory_of_eight_million_pairs() -> None:
         (np.empty((0, 4), np.float32), [], "at least two|labels"),
     ],
 )
-def test_bad_embeddings_are_refused(vectors: np.ndarray, labels: list[object], said: str) -> None:
-    with pytest.raises(InputError, match=said) as caught:
+def test_bad_embeddings_are_refused(vectors: np.ndarray, labels: list[object], message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
         all_pairs(vectors, labels)
     assert caught.value.hint
 
@@ -163,7 +163,7 @@ def test_bad_rows_blocks_and_scores_are_refused() -> None:
 
 
 def tied_vectors(count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Vectors of four directions: a handful of distinct scores, each many times."""
+    """Draw vectors of four directions, which give few distinct scores, each many times."""
     directions = np.array([[1, 0, 0], [0.6, 0.8, 0], [0, 0.6, 0.8], [0.8, 0, 0.6]], np.float32)
     return directions[np.random.default_rng(0).integers(0, 4, count)], np.arange(count) // 2
 
@@ -185,10 +185,10 @@ def test_threshold_at_the_end_of_what_was_kept(kept_more: int) -> None:
     whole = all_pairs(vectors, labels)
     allowed = int(0.1 * whole.non_mated_trials)
     tail = all_pairs(vectors, labels, keep=allowed + kept_more)
-    exact, found = threshold_at_fmr(whole, 0.1), threshold_at_fmr(tail, 0.1)
-    assert exact <= found <= exact + 2**-15
+    exact, threshold = threshold_at_fmr(whole, 0.1), threshold_at_fmr(tail, 0.1)
+    assert exact <= threshold <= exact + 2**-15
     if kept_more > 0:
-        assert found == exact
+        assert threshold == exact
 
 
 def test_det_points_of_a_kept_tail_are_exact() -> None:

@@ -1,4 +1,4 @@
-"""From embeddings to evidence: whole data sets, half ones, and what is printed."""
+"""Evidence from embeddings: complete data sets, data with one kind of comparison, and JSON."""
 
 import dataclasses
 import json
@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from converters.evaluate import metrics as evaluation
+from converters.evaluate import metrics
 from converters.evaluate.metrics.embedded_samples import EmbeddedSamples
 from converters.evaluate.metrics.evidence import (
     Interval,
@@ -75,30 +75,30 @@ def test_json_is_deterministic_and_without_nan(evidence: VerificationEvidence) -
 
 def test_nan_never_reaches_json() -> None:
     with pytest.raises(InputError, match=r"EqualErrorRate\.rate"):
-        evaluation.EqualErrorRate(rate=float("nan"), threshold=0.5).to_json()
+        metrics.EqualErrorRate(rate=float("nan"), threshold=0.5).to_json()
 
 
-def test_one_subject_has_no_non_mated_half() -> None:
-    found = verify_all_pairs(embedded(["anna"] * 6), fmrs=(0.1,))
-    assert (found.mated_trials, found.non_mated_trials) == (15, 0)
-    assert found.mated_mean is not None
-    assert found.non_mated_mean is None
-    assert isinstance(found.points[0], Unsupported)
-    assert isinstance(found.eer, Unsupported)
-    assert "one subject" in found.eer.reason
-    assert json.loads(found.to_json())["non_mated_mean"] is None
+def test_one_subject_has_no_non_mated_comparisons() -> None:
+    evidence = verify_all_pairs(embedded(["anna"] * 6), fmrs=(0.1,))
+    assert (evidence.mated_trials, evidence.non_mated_trials) == (15, 0)
+    assert evidence.mated_mean is not None
+    assert evidence.non_mated_mean is None
+    assert isinstance(evidence.points[0], Unsupported)
+    assert isinstance(evidence.eer, Unsupported)
+    assert "one subject" in evidence.eer.reason
+    assert json.loads(evidence.to_json())["non_mated_mean"] is None
 
 
 def test_one_image_each_has_thresholds_and_no_fnmr() -> None:
-    found = verify_all_pairs(embedded([f"s{k}" for k in range(40)]), fmrs=(0.1,))
-    point = found.points[0]
+    evidence = verify_all_pairs(embedded([f"s{k}" for k in range(40)]), fmrs=(0.1,))
+    point = evidence.points[0]
     assert isinstance(point, OperatingPointEvidence)
     assert point.fnmr is None
     assert point.tar is None
     assert isinstance(point.fnmr_interval, Unsupported)
-    assert isinstance(found.d_prime, Unsupported)
-    assert found.det == ()
-    assert found.to_json()
+    assert isinstance(evidence.d_prime, Unsupported)
+    assert evidence.det == ()
+    assert evidence.to_json()
 
 
 def test_one_image_is_an_error() -> None:
@@ -107,16 +107,16 @@ def test_one_image_is_an_error() -> None:
 
 
 def test_few_subjects_have_points_without_intervals() -> None:
-    found = verify_all_pairs(embedded([f"s{k % 5}" for k in range(50)]), fmrs=(0.1,))
-    point = found.points[0]
+    evidence = verify_all_pairs(embedded([f"s{k % 5}" for k in range(50)]), fmrs=(0.1,))
+    point = evidence.points[0]
     assert isinstance(point, OperatingPointEvidence)
     assert isinstance(point.tar_interval, Unsupported)
     assert "10 subjects" in point.tar_interval.reason
 
 
 def test_perfect_separation_is_not_stated_as_certain() -> None:
-    found = verify_all_pairs(embedded([f"s{k // 3}" for k in range(60)], noise=0.05), fmrs=(0.1,))
-    point = found.points[0]
+    evidence = verify_all_pairs(embedded([f"s{k // 3}" for k in range(60)], noise=0.05), fmrs=(0.1,))
+    point = evidence.points[0]
     assert isinstance(point, OperatingPointEvidence)
     assert point.fnmr == 0
     assert point.fnmr_interval.high == pytest.approx(3 / 20)
@@ -129,17 +129,17 @@ def test_pairs_file() -> None:
         ListedPair((f"s{k}", 1), (f"s{(k + 7) % 30}", 2), 0) for k in range(30)
     )
     lost = ListedPair(("s0", 1), ("nobody", 1), 0)
-    found = verify_pairs(
+    evidence = verify_pairs(
         data, PairsList("pairs.txt", "cd" * 32, (*pairs, lost)), fmrs=(0.1, 0.01), replicates=50
     )
-    assert (found.mated_trials, found.non_mated_trials) == (30, 30)
-    assert found.comparisons_lost.failures == 1
-    assert found.accuracy[0] > 0.8
-    assert isinstance(found.points[0], OperatingPointEvidence)
-    assert isinstance(found.points[1], Unsupported)
+    assert (evidence.mated_trials, evidence.non_mated_trials) == (30, 30)
+    assert evidence.comparisons_lost.failures == 1
+    assert evidence.accuracy[0] > 0.8
+    assert isinstance(evidence.points[0], OperatingPointEvidence)
+    assert isinstance(evidence.points[1], Unsupported)
 
 
-def test_import_loads_numpy_alone() -> None:
+def test_import_loads_numpy_only() -> None:
     code = (
         "import sys, converters.evaluate.metrics;"
         "print([m for m in ('PIL', 'scipy', 'sklearn', 'ai_edge_litert', 'tensorflow') if m in sys.modules])"
@@ -149,7 +149,7 @@ def test_import_loads_numpy_alone() -> None:
 
 
 def test_public_names_exist() -> None:
-    assert all(getattr(evaluation, name).__doc__ for name in evaluation.__all__)
+    assert all(getattr(metrics, name).__doc__ for name in metrics.__all__)
 
 
 def test_a_point_goes_into_a_card(evidence: VerificationEvidence) -> None:

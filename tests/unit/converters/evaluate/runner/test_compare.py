@@ -1,4 +1,4 @@
-"""Files on the same images: which decisions change, and by how much at least."""
+"""Comparison of artefacts on the same images: changed decisions, and differences with intervals."""
 
 from __future__ import annotations
 
@@ -26,34 +26,36 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def found(float_model_path: Path, model_path: Path, people: Path) -> ComparisonResult:
+def comparison(float_model_path: Path, model_path: Path, people: Path) -> ComparisonResult:
     artefacts = open_artefacts([float_model_path, model_path, float_model_path])
     return compare(artefacts[0], artefacts[1:], open_samples(people), Protocol(replicates=200))
 
 
-def test_the_same_file_differs_in_nothing(found: ComparisonResult) -> None:
-    same = found.candidates[1]
+def test_a_file_does_not_differ_from_itself(comparison: ComparisonResult) -> None:
+    same = comparison.candidates[1]
     assert same.cosine_min == pytest.approx(1)
     assert same.flips == ()
     assert all(row.difference == 0 for row in same.differences if isinstance(row, PairedDifference))
-    assert same.verification == found.verification
+    assert same.verification == comparison.verification
 
 
-def test_each_difference_has_its_own_interval(found: ComparisonResult) -> None:
-    row = found.candidates[0].differences[1]
+def test_each_difference_has_its_own_interval(comparison: ComparisonResult) -> None:
+    row = comparison.candidates[0].differences[1]
     assert isinstance(row, PairedDifference)
     assert row.target_fmr == 1e-3
     assert row.interval.low <= row.difference <= row.interval.high
-    text = found.to_text()
+    text = comparison.to_text()
     assert "95 % interval of the difference" in text
     assert "FMR at the float threshold" in text
 
 
-def test_flips_are_named_and_right(found: ComparisonResult, float_model_path: Path, model_path: Path) -> None:
-    candidate = found.candidates[0]
+def test_flips_are_named_and_right(
+    comparison: ComparisonResult, float_model_path: Path, model_path: Path
+) -> None:
+    candidate = comparison.candidates[0]
     assert candidate.flips_fmr == 1e-3
     thresholds = []
-    for verification in (found.verification, candidate.verification):
+    for verification in (comparison.verification, candidate.verification):
         assert verification is not None
         (point,) = (
             p for p in verification.points if isinstance(p, OperatingPointEvidence) and p.target_fmr == 1e-3
@@ -71,39 +73,39 @@ def test_flips_are_named_and_right(found: ComparisonResult, float_model_path: Pa
         assert flip.lost == (before == flip.mated)
 
 
-def test_loose_images_give_cosines_alone_under_the_keys_of_before(
+def test_images_without_subjects_give_cosines_only(
     float_model_path: Path, model_path: Path, tmp_path: Path
 ) -> None:
     folder = write(tmp_path, {f"{k}.png": png(photo(k, 0)) for k in range(4)})
     artefacts = open_artefacts([float_model_path, model_path])
-    found = compare(artefacts[0], artefacts[1:], open_images(folder))
-    value = found.to_json()
+    comparison = compare(artefacts[0], artefacts[1:], open_images(folder))
+    value = comparison.to_json()
     assert value["verification"] is None
     assert value["candidates"][0]["fidelity"] is None
     assert 0.5 < value["cosine_min"] <= value["cosine_mean"] <= 1
     assert len(value["worst"]) == 4
     assert value["worst"][0]["cosine"] == value["cosine_min"]
-    assert "embeddings alone are compared" in found.to_text()
+    assert "embeddings alone are compared" in comparison.to_text()
 
 
-def test_flips_that_nobody_asked_for_are_not_said_to_be_none(
+def test_flips_that_are_not_requested_are_not_reported(
     float_model_path: Path, model_path: Path, people: Path
 ) -> None:
     artefacts = open_artefacts([float_model_path, model_path])
-    found = compare(artefacts[0], artefacts[1:], open_samples(people), Protocol(replicates=0), flips=0)
-    assert found.candidates[0].verification is not None
-    assert "each at its own threshold" not in found.to_text()
+    comparison = compare(artefacts[0], artefacts[1:], open_samples(people), Protocol(replicates=0), flips=0)
+    assert comparison.candidates[0].verification is not None
+    assert "each at its own threshold" not in comparison.to_text()
 
 
 def test_a_file_without_a_card_takes_the_contract_of_the_other(
     model_path: Path, model_bytes: bytes, tmp_path: Path, people: Path
 ) -> None:
-    foreign = tmp_path / "foreign.tflite"
-    foreign.write_bytes(split(model_bytes)[0])
-    artefacts = open_artefacts([foreign, model_path])
-    found = compare(artefacts[0], artefacts[1:], open_samples(people), Protocol(replicates=0))
-    assert found.candidates[0].cosine_min == pytest.approx(1)
-    assert found.candidates[0].flips == ()
+    bare = tmp_path / "bare.tflite"
+    bare.write_bytes(split(model_bytes)[0])
+    artefacts = open_artefacts([bare, model_path])
+    comparison = compare(artefacts[0], artefacts[1:], open_samples(people), Protocol(replicates=0))
+    assert comparison.candidates[0].cosine_min == pytest.approx(1)
+    assert comparison.candidates[0].flips == ()
 
 
 def test_files_that_are_not_of_one_model_are_refused(
@@ -126,13 +128,13 @@ def test_files_that_are_not_of_one_model_are_refused(
         compare(opened[0], opened[:1], open_samples(people), Protocol(errors=2))
 
 
-def test_images_that_fail_are_left_out_of_all_and_said(
+def test_images_that_an_artefact_cannot_embed_are_left_out_and_noted(
     model_path: Path, float_model_path: Path, tmp_path: Path
 ) -> None:
     folder = write(tmp_path, {**contents(4, 2), "s00/broken.png": b"no image"})
     artefacts = open_artefacts([float_model_path, model_path])
-    found = compare(artefacts[0], artefacts[1:], open_samples(folder), Protocol(replicates=0))
-    assert found.images == 8
-    assert found.notes == (
+    comparison = compare(artefacts[0], artefacts[1:], open_samples(folder), Protocol(replicates=0))
+    assert comparison.images == 8
+    assert comparison.notes == (
         "1 images were not embedded by all files, the first s00/broken.png: cannot be decoded",
     )

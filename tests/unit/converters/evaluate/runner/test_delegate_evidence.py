@@ -1,4 +1,4 @@
-"""Evidence through a delegate is the delegate's own, says so, and is refused where a CPU would stand in for it."""
+"""Evidence through a delegate: computed and named by the delegate, and refused if the CPU would compute instead."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def npu(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A delegate that takes the whole network and computes it, rounding down where the CPU rounds to nearest."""
+    """A delegate that computes the whole network and rounds down; the CPU rounds to nearest."""
     return build_delegate(tmp_path_factory.mktemp("npu"), "-DCOMPUTE")
 
 
@@ -62,32 +62,32 @@ def run(
     return command
 
 
-def test_what_is_measured_is_what_the_delegate_computes(model: Path, npu: Path) -> None:
+def test_the_delegate_computes_the_embeddings(model: Path, npu: Path) -> None:
     through, on_cpu = open_artefact(model, execution=Execution(delegate=str(npu))), open_artefact(model)
     backend = LiteRtBackend(through.network, delegate=npu)
     expected = Embedder(backend, through.card, model_id=bytes(32))
     images = [photo(subject, 1) for subject in range(10)]
-    found = np.stack([through.embedder().embed(image) for image in images])
-    assert np.array_equal(found, np.stack([expected.embed(image) for image in images]))
-    assert not np.array_equal(found, np.stack([on_cpu.embedder().embed(image) for image in images]))
+    embeddings = np.stack([through.embedder().embed(image) for image in images])
+    assert np.array_equal(embeddings, np.stack([expected.embed(image) for image in images]))
+    assert not np.array_equal(embeddings, np.stack([on_cpu.embedder().embed(image) for image in images]))
     assert any("golden vectors through the delegate: 4 of 4 answers right" in note for note in through.notes)
 
 
 def test_options_reach_the_delegate_and_the_evidence(model: Path, npu: Path) -> None:
-    told = Execution(delegate=str(npu), options=(("rounding", "nearest"),))
-    assert told.name == f"{npu.name} rounding=nearest"
+    execution = Execution(delegate=str(npu), options=(("rounding", "nearest"),))
+    assert execution.name == f"{npu.name} rounding=nearest"
 
     def embedded(execution: Execution) -> np.ndarray:
         embedder = open_artefact(model, execution=execution).embedder()
         return np.stack([embedder.embed(photo(subject, 1)) for subject in range(10)])
 
-    assert not np.array_equal(embedded(Execution(delegate=str(npu))), embedded(told))
+    assert not np.array_equal(embedded(Execution(delegate=str(npu))), embedded(execution))
     with pytest.raises(BackendUnavailableError, match="unknown option"):
         open_artefact(model, execution=Execution(delegate=str(npu), options=(("colour", "red"),)))
 
 
 @pytest.mark.parametrize(
-    ("option", "words"),
+    ("option", "message"),
     [
         ("-DTAKE_NOTHING", "takes no part of this network, so the CPU would be measured"),
         ("-DTAKE_ALL", "the same embedding for 4 different inputs"),
@@ -95,15 +95,17 @@ def test_options_reach_the_delegate_and_the_evidence(model: Path, npu: Path) -> 
         ("-DREFUSE", "the interpreter refuses the network"),
     ],
 )
-def test_no_cpu_stands_in_for_a_delegate(model: Path, tmp_path: Path, option: str, words: str) -> None:
+def test_a_delegate_is_never_replaced_by_the_cpu(
+    model: Path, tmp_path: Path, option: str, message: str
+) -> None:
     library = build_delegate(tmp_path, option)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        with pytest.raises((ModelError, BackendUnavailableError), match=words):
+        with pytest.raises((ModelError, BackendUnavailableError), match=message):
             open_artefact(model, execution=Execution(delegate=str(library)))
 
 
-def test_a_missing_edge_tpu_ends_the_command_with_what_to_install(
+def test_a_missing_edge_tpu_is_an_error_with_an_install_hint(
     run: Callable[..., tuple[int, str, str]], model: Path, people: Path
 ) -> None:
     before = model.read_bytes()
@@ -116,7 +118,9 @@ def test_a_missing_edge_tpu_ends_the_command_with_what_to_install(
     assert model.read_bytes() == before
 
 
-def test_embeddings_of_a_delegate_are_not_kept(model: Path, npu: Path, people: Path, tmp_path: Path) -> None:
+def test_embeddings_of_a_delegate_are_not_cached(
+    model: Path, npu: Path, people: Path, tmp_path: Path
+) -> None:
     samples, cache = open_samples(people), tmp_path / "cache"
     embed_with(open_artefact(model, execution=Execution(delegate=str(npu))), samples, cache=cache)
     assert not list(tmp_path.glob("cache/**/*.embeddings"))
@@ -124,16 +128,16 @@ def test_embeddings_of_a_delegate_are_not_kept(model: Path, npu: Path, people: P
     assert list(tmp_path.glob("cache/**/*.embeddings"))
 
 
-def test_the_card_names_the_delegate_and_the_device_holds_it_against_what_runs(
+def test_the_card_names_the_delegate_and_the_device_checks_it(
     run: Callable[..., tuple[int, str, str]], model: Path, npu: Path, people: Path
 ) -> None:
     _, cpu, _ = run("evaluate", model, "--images", people, "--json")
     code, out, _ = run("evaluate", model, "--images", people, "--json", "--write-card", "--delegate", npu)
     assert code == 0
-    found = json.loads(out)
-    assert found["artefact"]["kernels"] == npu.name
+    evaluation = json.loads(out)
+    assert evaluation["artefact"]["kernels"] == npu.name
     assert str(npu.parent) not in out
-    own, other = (value["verification"]["points"][0]["threshold"] for value in (found, json.loads(cpu)))
+    own, other = (value["verification"]["points"][0]["threshold"] for value in (evaluation, json.loads(cpu)))
     assert own != other
     points = ModelFile.open(model).card.operating_points
     assert {point.kernels for point in points} == {npu.name}
@@ -146,19 +150,19 @@ def test_the_card_names_the_delegate_and_the_device_holds_it_against_what_runs(
         assert Embedder.open(model).backend.evidence
 
 
-def test_a_device_that_tells_the_delegate_otherwise_says_so(
+def test_other_delegate_options_on_the_device_give_a_warning(
     run: Callable[..., tuple[int, str, str]], model: Path, npu: Path, people: Path
 ) -> None:
-    told = "rounding=nearest"
-    run("evaluate", model, "--images", people, "--write-card", "--delegate", npu, "--delegate-option", told)
+    option = "rounding=nearest"
+    run("evaluate", model, "--images", people, "--write-card", "--delegate", npu, "--delegate-option", option)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         Embedder.open(model, delegate=npu, delegate_options={"rounding": "nearest"})
-    with pytest.warns(EvidenceWarning, match=f"measured with {npu.name} {told}, here {npu.name} computes"):
+    with pytest.warns(EvidenceWarning, match=f"measured with {npu.name} {option}, here {npu.name} computes"):
         Embedder.open(model, delegate=npu)
 
 
-def test_a_delegate_on_thresholds_of_the_cpu_is_told_too(
+def test_a_delegate_with_thresholds_of_the_cpu_gives_a_warning(
     run: Callable[..., tuple[int, str, str]], model: Path, npu: Path, people: Path
 ) -> None:
     run("evaluate", model, "--images", people, "--write-card")
@@ -166,17 +170,17 @@ def test_a_delegate_on_thresholds_of_the_cpu_is_told_too(
         assert Embedder.open(model, delegate=npu).backend.device == str(npu)
 
 
-def test_a_card_without_golden_vectors_is_measured_and_says_that_no_device_would_use_it(
+def test_a_card_without_golden_vectors_is_measured_with_a_note(
     model: Path, npu: Path, tmp_path: Path
 ) -> None:
     file = ModelFile.open(model)
     path = tmp_path / "bare.tflite"
     path.write_bytes(card_behind(split(file.data)[0], replace(file.card, golden=None)))
-    found = open_artefact(path, execution=Execution(delegate=str(npu)))
-    assert any("no golden vectors" in note for note in found.notes)
+    artefact = open_artefact(path, execution=Execution(delegate=str(npu)))
+    assert any("no golden vectors" in note for note in artefact.notes)
 
 
-def test_compare_holds_the_delegate_against_the_cpu(
+def test_compare_delegate_and_cpu(
     run: Callable[..., tuple[int, str, str]], model: Path, npu: Path, people: Path, tmp_path: Path
 ) -> None:
     page = tmp_path / "page.html"
@@ -191,7 +195,7 @@ def test_compare_holds_the_delegate_against_the_cpu(
     text = page.read_text()
     assert f"TAR of {npu.name}" in text
     assert f"{npu.name} in ai-edge-litert" in text
-    assert "as float" not in text  # the first file is no float file here
+    assert "as float" not in text  # the first file is not a float file here
 
 
 def test_the_library_refuses_the_same_contradictions(model: Path, npu: Path, people: Path) -> None:
@@ -208,7 +212,7 @@ def test_the_library_refuses_the_same_contradictions(model: Path, npu: Path, peo
 
 
 @pytest.mark.parametrize(
-    ("flags", "words"),
+    ("flags", "message"),
     [
         (("--delegate-option", "a=b"), "expected a delegate for the delegate options"),
         (("--delegate", "x.so", "--kernels", "reference"), "kernels or a delegate, found both"),
@@ -217,9 +221,9 @@ def test_the_library_refuses_the_same_contradictions(model: Path, npu: Path, peo
     ],
 )
 def test_contradictions_are_usage_errors(
-    run: Callable[..., tuple[int, str, str]], model: Path, people: Path, flags: tuple[str, ...], words: str
+    run: Callable[..., tuple[int, str, str]], model: Path, people: Path, flags: tuple[str, ...], message: str
 ) -> None:
     for command in (("evaluate", model), ("compare", model, model)):
         code, _, err = run(*command, "--images", people, *flags)
         assert code == 2
-        assert words in err
+        assert message in err

@@ -1,4 +1,4 @@
-"""The cache gives back what was put in, keeps it private, and never trusts a damaged file."""
+"""The cache returns its entries unchanged, keeps them private, and ignores damaged files."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def filled(folder: Path, count: int = 20) -> dict[bytes, np.ndarray]:
     return entries
 
 
-def test_what_was_put_comes_back_to_the_bit_in_another_run(tmp_path: Path) -> None:
+def test_entries_come_back_bit_for_bit_in_another_run(tmp_path: Path) -> None:
     entries = filled(tmp_path / "cache")
     again = EmbeddingCache(tmp_path / "cache", KEY, 8)
     for image, vector in entries.items():
-        found = again.get(image)
-        assert found is not None
-        assert found.tobytes() == vector.tobytes()
+        cached = again.get(image)
+        assert cached is not None
+        assert cached.tobytes() == vector.tobytes()
     assert again.get(digest(99)) is None
     assert EmbeddingCache(tmp_path / "cache", "cd" * 32, 8).get(digest(0)) is None
 
@@ -58,8 +58,8 @@ def test_folder_and_files_are_private(tmp_path: Path) -> None:
         assert path.stat().st_mode & 0o777 == (0o700 if path.is_dir() else 0o600), path
 
 
-@pytest.mark.parametrize("harm", ["flip", "cut", "empty", "other magic", "longer"])
-def test_a_damaged_file_is_left_out_and_written_anew(tmp_path: Path, harm: str) -> None:
+@pytest.mark.parametrize("damage", ["flip", "cut", "empty", "other magic", "longer"])
+def test_a_damaged_file_is_ignored_and_written_again(tmp_path: Path, damage: str) -> None:
     entries = filled(tmp_path, 1)
     (file,) = (tmp_path / KEY).iterdir()
     whole = file.read_bytes()
@@ -70,7 +70,7 @@ def test_a_damaged_file_is_left_out_and_written_anew(tmp_path: Path, harm: str) 
             "empty": b"",
             "other magic": b"OTHERMAG" + whole[8:],
             "longer": whole + b"x",
-        }[harm]
+        }[damage]
     )
     cache = EmbeddingCache(tmp_path, KEY, 8)
     ((image, vector),) = entries.items()
@@ -81,12 +81,12 @@ def test_a_damaged_file_is_left_out_and_written_anew(tmp_path: Path, harm: str) 
     assert len(list((tmp_path / KEY).iterdir())) == 1
 
 
-def test_another_dimension_is_left_out(tmp_path: Path) -> None:
+def test_another_dimension_is_ignored(tmp_path: Path) -> None:
     filled(tmp_path, 1)
     assert EmbeddingCache(tmp_path, KEY, 9).get(digest(0)) is None
 
 
-def test_a_cache_that_cannot_be_made_says_so_and_does_no_harm(tmp_path: Path) -> None:
+def test_a_cache_that_cannot_be_created_reports_it_and_stores_nothing(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     cache = EmbeddingCache(tmp_path / "file" / "cache", KEY, 8)
     assert "no cache" in cache.problem
@@ -95,8 +95,8 @@ def test_a_cache_that_cannot_be_made_says_so_and_does_no_harm(tmp_path: Path) ->
     assert cache.get(digest(0)) is None
 
 
-def test_where_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_default_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert default_folder() == tmp_path / "edge-sdk" / "embeddings"
-    monkeypatch.setenv("XDG_CACHE_HOME", "relative")  # the standard says: to be ignored
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")  # the XDG specification: ignore relative paths
     assert default_folder() == Path.home() / ".cache" / "edge-sdk" / "embeddings"

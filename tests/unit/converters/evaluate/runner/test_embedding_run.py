@@ -1,4 +1,4 @@
-"""Every image is embedded once, wherever that happens, and a second run embeds none."""
+"""Each image is embedded once, by any kind of workers, and a second run embeds no image."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.labelled_images import contents, photo, png, write
 
 
 class Counting:
-    """In-process workers that count what they are given."""
+    """In-process workers that record the names of the images they embed."""
 
     def __init__(self) -> None:
         self.embedded: list[str] = []
@@ -46,16 +46,16 @@ def artefact(model_path: Path) -> OpenedArtefact:
     return open_artefact(model_path)
 
 
-def test_it_gives_the_embeddings_of_the_device(artefact: OpenedArtefact, tmp_path: Path) -> None:
+def test_embeddings_are_those_of_the_device(artefact: OpenedArtefact, tmp_path: Path) -> None:
     samples = open_samples(write(tmp_path, contents(3, 2)))
-    found = embed_with(artefact, samples)
+    embedded = embed_with(artefact, samples)
     embedder = artefact.embedder()
     for row, sample in enumerate(samples.samples):
-        assert np.array_equal(found.vectors[row], embedder.embed(samples.image(sample)))
-    assert found.data_digest == samples.digest
+        assert np.array_equal(embedded.vectors[row], embedder.embed(samples.image(sample)))
+    assert embedded.data_digest == samples.digest
 
 
-def test_a_second_run_embeds_what_is_new_alone(artefact: OpenedArtefact, tmp_path: Path) -> None:
+def test_a_second_run_embeds_only_new_images(artefact: OpenedArtefact, tmp_path: Path) -> None:
     folder, cache = write(tmp_path / "images", contents(20, 2)), tmp_path / "cache"
     first, second, third = Counting(), Counting(), Counting()
     steps: list[tuple[int, int]] = []
@@ -71,7 +71,7 @@ def test_a_second_run_embeds_what_is_new_alone(artefact: OpenedArtefact, tmp_pat
     assert third.embedded == ["new/new_0001.png", "s03/s03_0001.png"]
 
 
-def test_an_interrupted_run_keeps_what_was_done(artefact: OpenedArtefact, tmp_path: Path) -> None:
+def test_an_interrupted_run_keeps_its_embeddings(artefact: OpenedArtefact, tmp_path: Path) -> None:
     folder, cache = write(tmp_path / "images", contents(40, 1)), tmp_path / "cache"
 
     class Interrupted(Counting):
@@ -83,7 +83,7 @@ def test_an_interrupted_run_keeps_what_was_done(artefact: OpenedArtefact, tmp_pa
         embed_with(artefact, open_samples(folder), workers=Interrupted(), cache=cache)
     rest = Counting()
     embed_with(artefact, open_samples(folder), workers=rest, cache=cache)
-    assert len(rest.embedded) == 8  # a batch of 32 was done
+    assert len(rest.embedded) == 8  # one batch of 32 was finished
 
 
 def test_failures_are_counted_and_not_cached(artefact: OpenedArtefact, tmp_path: Path) -> None:
@@ -95,20 +95,20 @@ def test_failures_are_counted_and_not_cached(artefact: OpenedArtefact, tmp_path:
     folder, cache = write(tmp_path / "images", files), tmp_path / "cache"
     for _ in range(2):
         workers = Counting()
-        found = embed_with(artefact, open_samples(folder), workers=workers, cache=cache)
-        reasons = dict(found.failures)
+        embedded = embed_with(artefact, open_samples(folder), workers=workers, cache=cache)
+        reasons = dict(embedded.failures)
         assert reasons["s00/broken.png"] == "cannot be decoded"
         assert "16x16" in reasons["s01/tiny.png"]
     assert workers.embedded == ["s00/broken.png", "s01/tiny.png"]
-    assert found.acquisition().failures == 2
+    assert embedded.acquisition().failures == 2
 
 
 def test_an_unreadable_file_is_a_failure_to_acquire(artefact: OpenedArtefact, tmp_path: Path) -> None:
     folder = write(tmp_path, contents(3, 2))
     samples = open_samples(folder)
     (folder / "s02" / "s02_0002.png").unlink()
-    found = embed_with(artefact, samples)
-    assert [name for name, _ in found.failures] == ["s02/s02_0002.png"]
+    embedded = embed_with(artefact, samples)
+    assert [name for name, _ in embedded.failures] == ["s02/s02_0002.png"]
 
 
 def test_one_embedding_for_all_images_is_an_error(artefact: OpenedArtefact, tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ def test_two_processes_give_the_same_bits(artefact: OpenedArtefact, tmp_path: Pa
     assert there.vectors.tobytes() == here.vectors.tobytes()
 
 
-def test_a_scheduler_that_runs_already_is_used(artefact: OpenedArtefact, tmp_path: Path) -> None:
+def test_a_running_scheduler_is_used(artefact: OpenedArtefact, tmp_path: Path) -> None:
     distributed = pytest.importorskip("distributed")
     samples = open_samples(write(tmp_path, contents(4, 2)))
     with (
@@ -149,7 +149,7 @@ def test_a_scheduler_that_runs_already_is_used(artefact: OpenedArtefact, tmp_pat
     assert there.vectors.tobytes() == embed_with(artefact, samples).vectors.tobytes()
 
 
-def test_a_scheduler_that_is_not_there_is_said() -> None:
+def test_an_absent_scheduler_is_reported() -> None:
     pytest.importorskip("distributed")
     with (
         pytest.raises(ConversionError, match="expected a Dask scheduler with a worker, found none within"),
@@ -170,7 +170,7 @@ def test_contradictory_workers_are_refused(options: dict[str, Any], message: str
         pass
 
 
-def test_without_dask_the_way_out_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_dask_the_hint_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(ConversionError, match="not installed") as caught, open_workers(count=2):
         pass

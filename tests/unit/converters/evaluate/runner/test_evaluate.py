@@ -1,4 +1,4 @@
-"""What an evaluation says of a file, and what it refuses to say."""
+"""Evaluation of an artefact: its figures, and the claims that it refuses."""
 
 from __future__ import annotations
 
@@ -27,14 +27,16 @@ def artefact(model_path: Path) -> OpenedArtefact:
 
 
 @pytest.fixture(scope="module")
-def found(artefact: OpenedArtefact, tmp_path_factory: pytest.TempPathFactory) -> Evaluation:
+def evaluation(artefact: OpenedArtefact, tmp_path_factory: pytest.TempPathFactory) -> Evaluation:
     folder = write(tmp_path_factory.mktemp("people"), contents(30, 4, noise=80))
     return evaluate(artefact, open_samples(folder, name="drawn"), Protocol(replicates=200))
 
 
-def test_rates_are_those_of_the_device(artefact: OpenedArtefact, found: Evaluation) -> None:
-    """An embedder, a threshold and two loops give the same counts."""
-    point = found.verification.points[1]
+def test_error_rates_match_the_embedder_of_the_device(
+    artefact: OpenedArtefact, evaluation: Evaluation
+) -> None:
+    """Count the errors with an embedder, a threshold and two loops."""
+    point = evaluation.verification.points[1]
     assert isinstance(point, OperatingPointEvidence)
     assert point.target_fmr == 1e-3
     embedder = artefact.embedder()
@@ -43,35 +45,35 @@ def test_rates_are_those_of_the_device(artefact: OpenedArtefact, found: Evaluati
     accepted = np.stack([scores(vector, vectors) for vector in vectors]) >= point.threshold
     upper = np.triu(np.ones_like(accepted), 1)
     same = subject[:, None] == subject[None, :]
-    # float32 dot products here, exact ones there: a score at the threshold itself may fall on either side
+    # The dot products here are float32, those of the evaluation exact: a score at the threshold may differ.
     assert abs(int((accepted & upper & ~same).sum()) - point.false_matches) <= 1
     assert abs(int((~accepted & upper & same).sum()) - point.false_non_matches) <= 1
     assert (point.mated_trials, point.non_mated_trials) == (180, 6960)
 
 
-def test_what_the_data_cannot_support_is_said(found: Evaluation) -> None:
-    absent = [row for row in found.verification.points if isinstance(row, Unsupported)]
+def test_unsupported_claims_are_reported(evaluation: Evaluation) -> None:
+    absent = [row for row in evaluation.verification.points if isinstance(row, Unsupported)]
     assert [row.needed for row in absent] == [30_000, 300_000, 3_000_000]
-    text = found.to_text()
+    text = evaluation.to_text()
     assert "FMR 0.0001 takes 30000 non-mated comparisons (rule of three), found 6960" in text
     assert "failures to acquire: 0 of 120 images" in text
     assert "180 mated and 6,960 non-mated comparisons" in text
 
 
-def test_json_is_whole_and_says_no_path(found: Evaluation) -> None:
-    text = json.dumps(found.to_json(), allow_nan=False)
+def test_json_is_complete_and_contains_no_path(evaluation: Evaluation) -> None:
+    text = json.dumps(evaluation.to_json(), allow_nan=False)
     assert "/tmp" not in text
-    assert found.to_json()["verification"]["points"][0]["fnmr_interval"]["confidence"] == 0.95
-    assert found.artefact.sha256 in text
+    assert evaluation.to_json()["verification"]["points"][0]["fnmr_interval"]["confidence"] == 0.95
+    assert evaluation.artefact.sha256 in text
 
 
-def test_probability_is_calibrated(found: Evaluation) -> None:
-    assert found.probability is not None
-    platt = found.probability.platt
+def test_probability_is_calibrated(evaluation: Evaluation) -> None:
+    assert evaluation.probability is not None
+    platt = evaluation.probability.platt
     assert platt.slope > 0
     chances = platt.probability(np.array([-0.2, 1.0]), prior=0.5)
     assert chances[0] < 0.1 < 0.9 < chances[1]
-    assert sum(row.count for row in found.probability.bins) == 180 + 6960
+    assert sum(row.count for row in evaluation.probability.bins) == 180 + 6960
 
 
 def test_failures_to_acquire_are_counted(artefact: OpenedArtefact, tmp_path: Path) -> None:
@@ -84,17 +86,17 @@ def test_failures_to_acquire_are_counted(artefact: OpenedArtefact, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("files", "said"),
+    ("files", "message"),
     [
         (contents(1, 4), "two or more subjects in people, found 4 images of one, s00"),
         (contents(4, 1), "two or more images of a subject in people, found one image each of 4 subjects"),
         ({"a/x.png": b"no", "b/y.png": b"no"}, "found 2 failures to acquire"),
     ],
 )
-def test_data_of_one_kind_alone_are_refused(
-    artefact: OpenedArtefact, tmp_path: Path, files: dict[str, bytes], said: str
+def test_comparisons_of_one_kind_are_refused(
+    artefact: OpenedArtefact, tmp_path: Path, files: dict[str, bytes], message: str
 ) -> None:
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=message):
         evaluate(artefact, open_samples(write(tmp_path / "people", files)))
 
 
@@ -103,16 +105,16 @@ def pairs_file(path: Path, mated: list[str], non_mated: list[str]) -> Path:
     return path
 
 
-def test_a_pairs_file_is_what_is_compared(artefact: OpenedArtefact, tmp_path: Path) -> None:
+def test_a_pairs_file_selects_the_comparisons(artefact: OpenedArtefact, tmp_path: Path) -> None:
     folder = write(tmp_path / "people", contents(3, 3))
     mated, non_mated = ["s00\t1\t2", "s01\t1\t3"], ["s00\t1\ts01\t1", "s01\t2\ts02\t9"]
     pairs = read_pairs(pairs_file(tmp_path / "pairs.txt", mated, non_mated))
     evaluation = evaluate(artefact, open_samples(folder), Protocol(pairs=pairs, replicates=0))
-    checked = evaluation.verification
-    assert (checked.mated_trials, checked.non_mated_trials) == (2, 1)
-    assert checked.comparisons_lost.failures == 1
+    verification = evaluation.verification
+    assert (verification.mated_trials, verification.non_mated_trials) == (2, 1)
+    assert verification.comparisons_lost.failures == 1
     assert "comparisons lost: 1 of 4 listed\n  s02/s02_0009: not among the images" in evaluation.to_text()
-    assert isinstance(checked.accuracy, tuple)
+    assert isinstance(verification.accuracy, tuple)
 
 
 def test_a_pairs_file_whose_images_are_missing_is_refused(artefact: OpenedArtefact, tmp_path: Path) -> None:
@@ -144,7 +146,7 @@ def test_open_set_search_by_a_rule(artefact: OpenedArtefact, tmp_path: Path) -> 
     assert identification.fmr_needed[0][1] == pytest.approx(1 - 0.9 ** (1 / 10))
 
 
-def test_enrolled_and_probed_folders(artefact: OpenedArtefact, tmp_path: Path) -> None:
+def test_folders_to_enrol_and_to_probe(artefact: OpenedArtefact, tmp_path: Path) -> None:
     enrol = write(tmp_path / "enrol", {f"s{k:02d}.png": png(photo(k, 0)) for k in range(5)})
     probes = write(tmp_path / "probes", contents(5, 2))
     strangers = write(

@@ -1,4 +1,4 @@
-"""What ran a network is part of its evidence, and embeddings of one are never taken for another's."""
+"""Kernels are part of the evidence, and the embeddings of different kernels are kept apart."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def deep(tmp_path: Path, make_card: Callable[..., ModelCard]) -> Path:
-    """A network deep enough for LiteRT's two kernels to answer differently, for a microcontroller."""
+    """A network for a microcontroller, deep enough that XNNPACK and the reference kernels give different embeddings."""
     crops, float_network = networks.crops(24), networks.tiny(values=32)
     statistics = channel_statistics(float_network, networks.CONTRACT, crops)
     data = make_int8(float_network, shipped("microcontroller_int8"), statistics, networks.CONTRACT, crops)
@@ -62,7 +62,7 @@ def deep(tmp_path: Path, make_card: Callable[..., ModelCard]) -> Path:
     return path
 
 
-def raw(artefact: OpenedArtefact) -> np.ndarray:
+def embeddings_of(artefact: OpenedArtefact) -> np.ndarray:
     embedder = artefact.embedder()
     return np.stack([embedder.embed(photo(subject, 1)) for subject in range(20)])
 
@@ -73,16 +73,16 @@ def test_a_file_is_measured_with_the_kernels_of_its_target(deep: Path, model_pat
     assert open_artefact(deep, execution=Execution("xnnpack")).execution.name == "xnnpack"
 
 
-def test_the_kernels_that_are_named_are_the_ones_that_run(deep: Path) -> None:
+def test_the_named_kernels_run(deep: Path) -> None:
     own, other = open_artefact(deep), open_artefact(deep, execution=Execution("xnnpack"))
     reference = LiteRtBackend(own.network, kernels="reference")
     embedder = Embedder(reference, own.card, model_id=bytes(32))
     expected = np.stack([embedder.embed(photo(subject, 1)) for subject in range(20)])
-    assert np.array_equal(raw(own), expected)
-    assert not np.array_equal(raw(own), raw(other))
+    assert np.array_equal(embeddings_of(own), expected)
+    assert not np.array_equal(embeddings_of(own), embeddings_of(other))
 
 
-def test_embeddings_of_one_are_not_taken_for_anothers(deep: Path, people: Path, tmp_path: Path) -> None:
+def test_the_cache_separates_kernels(deep: Path, people: Path, tmp_path: Path) -> None:
     samples = open_samples(people)
     both = [open_artefact(deep, execution=execution) for execution in (REFERENCE, Execution())]
     assert both[0].key != both[1].key
@@ -101,21 +101,24 @@ def test_processes_run_the_same_kernels(deep: Path, people: Path) -> None:
     assert np.array_equal(there.vectors, embed_with(artefact, samples).vectors)
 
 
-def test_a_file_can_be_held_against_itself_in_other_kernels(deep: Path, people: Path) -> None:
+def test_a_file_can_be_compared_with_itself_on_other_kernels(deep: Path, people: Path) -> None:
     artefacts = open_artefacts([deep, deep])
-    found = compare(artefacts[0], artefacts[1:], open_samples(people), Protocol(replicates=20))
-    assert (found.baseline.kernels, found.candidates[0].artefact.kernels) == ("xnnpack", "reference")
-    assert found.candidates[0].cosine_min < 1
-    assert "xnnpack kernels of ai-edge-litert" in found.to_text()
-    assert "reference kernels of ai-edge-litert" in found.to_text()
+    comparison = compare(artefacts[0], artefacts[1:], open_samples(people), Protocol(replicates=20))
+    assert (comparison.baseline.kernels, comparison.candidates[0].artefact.kernels) == (
+        "xnnpack",
+        "reference",
+    )
+    assert comparison.candidates[0].cosine_min < 1
+    assert "xnnpack kernels of ai-edge-litert" in comparison.to_text()
+    assert "reference kernels of ai-edge-litert" in comparison.to_text()
 
 
-def test_the_card_says_what_measured_it_and_the_device_says_where_another_runs(
+def test_the_card_names_its_kernels_and_the_device_warns_of_others(
     deep: Path, people: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = evaluate(open_artefact(deep), open_samples(people), Protocol(fmrs=CARD_FMRS, replicates=20))
-    assert "measured with reference kernels of ai-edge-litert" in found.to_text()
-    written = write_card(deep, found)
+    evaluation = evaluate(open_artefact(deep), open_samples(people), Protocol(fmrs=CARD_FMRS, replicates=20))
+    assert "measured with reference kernels of ai-edge-litert" in evaluation.to_text()
+    written = write_card(deep, evaluation)
     assert "operating points, for reference kernels of ai-edge-litert" in written.to_text()
     card = ModelFile.open(deep).card
     assert {point.kernels for point in card.operating_points} == {"reference"}
@@ -133,7 +136,7 @@ def test_the_card_says_what_measured_it_and_the_device_says_where_another_runs(
     assert "measured with reference, here xnnpack computes" in warned["found"]
 
 
-def test_thresholds_of_what_runs_are_no_matter_for_a_warning(
+def test_thresholds_of_the_running_kernels_give_no_warning(
     model_path: Path, people: Path, tmp_path: Path
 ) -> None:
     path = tmp_path / "door.tflite"
@@ -146,7 +149,7 @@ def test_thresholds_of_what_runs_are_no_matter_for_a_warning(
         assert Embedder.open(path).backend.evidence == ""
 
 
-def test_finishing_says_where_thresholds_are_of_other_kernels(deep: Path, people: Path) -> None:
+def test_finishing_reports_thresholds_of_other_kernels(deep: Path, people: Path) -> None:
     samples, protocol = open_samples(people), Protocol(fmrs=CARD_FMRS, replicates=20)
     for execution, expected in ((Execution(), True), (None, False)):
         write_card(deep, evaluate(open_artefact(deep, execution=execution), samples, protocol))
@@ -157,16 +160,18 @@ def test_finishing_says_where_thresholds_are_of_other_kernels(deep: Path, people
         assert f"// measured with: {name} ai-edge-litert" in constants
 
 
-def test_a_foreign_file_runs_as_it_is_told(tmp_path: Path, make_card: Callable[..., ModelCard]) -> None:
-    path = tmp_path / "foreign.tflite"
+def test_a_file_without_a_card_runs_with_the_given_kernels(
+    tmp_path: Path, make_card: Callable[..., ModelCard]
+) -> None:
+    path = tmp_path / "bare.tflite"
     path.write_bytes(build_network())
     contract = make_card().input
     assert open_artefact(path, contract=contract).execution == Execution()
-    found = open_artefact(path, contract=contract, execution=REFERENCE)
-    assert identity_of(found).kernels == "reference"
+    artefact = open_artefact(path, contract=contract, execution=REFERENCE)
+    assert identity_of(artefact).kernels == "reference"
 
 
-def test_a_card_from_before_says_nothing_of_kernels(
+def test_an_old_card_without_kernels_gives_no_warning(
     tmp_path: Path, make_model: Callable[..., bytes], make_evidence: Callable[..., object]
 ) -> None:
     path = tmp_path / "old.tflite"
@@ -176,7 +181,7 @@ def test_a_card_from_before_says_nothing_of_kernels(
         assert Embedder.open(path).backend.evidence == ""
 
 
-def test_the_command(
+def test_the_command_selects_kernels(
     deep: Path,
     people: Path,
     capsys: pytest.CaptureFixture[str],
@@ -184,14 +189,15 @@ def test_the_command(
     tmp_path: Path,
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    found = {}
+    evaluations = {}
     for flags in ([], ["--kernels", "reference"], ["--kernels", "xnnpack"]):
         assert main(["evaluate", str(deep), "--images", str(people), "--json", *flags]) == 0
-        found[tuple(flags)] = json.loads(capsys.readouterr().out)
-    assert found[()] == found["--kernels", "reference"]
-    assert found[()]["artefact"]["kernels"] == "reference"
-    assert found["--kernels", "xnnpack"]["artefact"]["kernels"] == "xnnpack"
+        evaluations[tuple(flags)] = json.loads(capsys.readouterr().out)
+    assert evaluations[()] == evaluations["--kernels", "reference"]
+    assert evaluations[()]["artefact"]["kernels"] == "reference"
+    assert evaluations["--kernels", "xnnpack"]["artefact"]["kernels"] == "xnnpack"
     points = [
-        found[flags]["verification"]["points"][0]["threshold"] for flags in ((), ("--kernels", "xnnpack"))
+        evaluations[flags]["verification"]["points"][0]["threshold"]
+        for flags in ((), ("--kernels", "xnnpack"))
     ]
     assert points[0] != points[1]

@@ -1,4 +1,4 @@
-"""A file with its card opens by itself, a foreign one with a contract, and both give the device's embeddings."""
+"""Files with a card open without options, files without a card need a contract; both give the device's embeddings."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from edge_sdk.vision.embedder import Embedder
 from tests.labelled_images import photo
 
 
-def test_a_file_with_a_card_gives_what_the_device_gives(model_path: Path) -> None:
+def test_a_file_with_a_card_gives_the_embeddings_of_the_device(model_path: Path) -> None:
     artefact = open_artefact(model_path)
     image = photo(1, 1)
     assert np.array_equal(artefact.embedder().embed(image), Embedder.open(model_path).embed(image))
@@ -34,15 +34,15 @@ def test_a_contract_that_contradicts_the_card_is_refused(
         open_artefact(model_path, contract=make_contract(color="bgr"))
 
 
-def test_a_foreign_file_takes_a_contract(
+def test_a_file_without_a_card_needs_a_contract(
     tmp_path: Path, model_bytes: bytes, make_contract: Callable[..., InputContract]
 ) -> None:
-    path = tmp_path / "foreign.tflite"
+    path = tmp_path / "bare.tflite"
     path.write_bytes(split(model_bytes)[0])
     with pytest.raises(ModelContractError, match="no card inside"):
         open_artefact(path)
     artefact = open_artefact(path, contract=make_contract())
-    assert (artefact.card.name, artefact.card.precision, artefact.has_card) == ("foreign", "int8", False)
+    assert (artefact.card.name, artefact.card.precision, artefact.has_card) == ("bare", "int8", False)
     with pytest.raises(ModelContractError, match="input tensor of shape"):
         open_artefact(path, contract=make_contract(height=64))
 
@@ -69,7 +69,7 @@ def test_a_dynamic_batch_is_measured_with_one_image(
         assert np.array_equal(dynamic.embedder().embed(image), static.embedder().embed(image))
 
 
-def test_the_key_names_the_embedding_space(
+def test_the_key_identifies_the_embedding_space(
     tmp_path: Path,
     make_model: Callable[..., bytes],
     make_evidence: Callable[..., OperatingPoint],
@@ -87,8 +87,8 @@ def test_the_key_names_the_embedding_space(
 
 def test_a_damaged_file_is_refused_before_it_runs(tmp_path: Path, model_bytes: bytes) -> None:
     path = tmp_path / "m.tflite"
-    harmed = bytearray(model_bytes)
-    harmed[2000] ^= 1
-    path.write_bytes(harmed)
+    damaged = bytearray(model_bytes)
+    damaged[2000] ^= 1
+    path.write_bytes(damaged)
     with pytest.raises(ModelError, match="not the one its card was written for"):
         open_artefact(path)

@@ -1,4 +1,4 @@
-"""What was measured goes into the measured file's card, all else of the file stays, and nothing is half written."""
+"""Written cards: measured points and probabilities are replaced, and everything else in the file stays."""
 
 from __future__ import annotations
 
@@ -47,20 +47,20 @@ def evaluated(path: Path, people: Path, **changes: object) -> Evaluation:
     return evaluate(open_artefact(path), open_samples(people, name="drawn people"), protocol)
 
 
-def test_thresholds_of_this_file_with_their_evidence(file: Path, people: Path) -> None:
+def test_points_are_written_with_their_evidence(file: Path, people: Path) -> None:
     before = ModelFile.open(file)
     file.chmod(0o640)
-    found = evaluated(file, people)
-    written = write_card(file, found)
+    evaluation = evaluated(file, people)
+    written = write_card(file, evaluation)
     after = ModelFile.open(file)
     assert [point.fmr for point in after.card.operating_points] == [1e-2, 1e-3]
     point = after.card.operating_points[1]
-    row = found.verification.points[1]
+    row = evaluation.verification.points[1]
     assert (point.threshold, point.fnmr) == (row.threshold, row.fnmr)
     assert point.fmr_measured == row.fmr <= point.fmr
     assert point.fnmr_interval == (row.fnmr_interval.low, row.fnmr_interval.high)
     assert point.fmr_interval == (row.fmr_interval.low, row.fmr_interval.high)
-    assert (point.data_set, point.data_set_sha256) == ("drawn people", found.verification.data_digest)
+    assert (point.data_set, point.data_set_sha256) == ("drawn people", evaluation.verification.data_digest)
     assert (point.mated_trials, point.non_mated_trials) == (180, 6960)
     assert [reason.needed for reason in written.absent] == [30_000, 300_000]
     assert "absent: FMR 0.0001 takes 30000" in written.to_text()
@@ -83,13 +83,13 @@ def test_everything_else_stays(file: Path, people: Path) -> None:
 
 
 def test_probability_is_kept_with_its_table_and_data_set(file: Path, people: Path) -> None:
-    found = evaluated(file, people)
-    write_card(file, found)
+    evaluation = evaluated(file, people)
+    write_card(file, evaluation)
     kept = ModelFile.open(file).card.probability
-    assert found.probability is not None
+    assert evaluation.probability is not None
     assert (kept["slope"], kept["intercept"]) == (
-        found.probability.platt.slope,
-        found.probability.platt.intercept,
+        evaluation.probability.platt.slope,
+        evaluation.probability.platt.intercept,
     )
     assert kept["data_set"] == "drawn people"
     assert len(kept["reliability"]) == 10
@@ -98,9 +98,9 @@ def test_probability_is_kept_with_its_table_and_data_set(file: Path, people: Pat
 
 def test_writing_twice_replaces_and_gives_the_same_bytes(file: Path, people: Path) -> None:
     write_card(file, evaluated(file, people))
-    once = file.read_bytes()
+    first = file.read_bytes()
     write_card(file, evaluated(file, people))
-    assert file.read_bytes() == once
+    assert file.read_bytes() == first
 
 
 def with_member(data: bytes, name: str, content: bytes) -> bytes:
@@ -111,13 +111,13 @@ def with_member(data: bytes, name: str, content: bytes) -> bytes:
 
 
 def test_other_associated_files_stay(file: Path, people: Path) -> None:
-    file.write_bytes(with_member(file.read_bytes(), "NOTICE.txt", b"whose it is"))
+    file.write_bytes(with_member(file.read_bytes(), "NOTICE.txt", b"licence"))
     write_card(file, evaluated(file, people))
-    assert split(file.read_bytes())[1]["NOTICE.txt"] == b"whose it is"
+    assert split(file.read_bytes())[1]["NOTICE.txt"] == b"licence"
     assert len(ModelFile.open(file).card.operating_points) == 2
 
 
-def test_a_card_of_a_newer_version_is_not_written_over(file: Path, people: Path) -> None:
+def test_a_card_of_a_newer_version_is_not_overwritten(file: Path, people: Path) -> None:
     network, files = split(file.read_bytes())
     value = json.loads(files[CARD_NAME]) | {"from_the_future": 1}
     archive = io.BytesIO(network)
@@ -131,14 +131,14 @@ def test_a_card_of_a_newer_version_is_not_written_over(file: Path, people: Path)
     assert file.read_bytes() == archive.getvalue()
 
 
-def test_a_file_that_changed_meanwhile_is_left_alone(
+def test_a_file_that_changed_since_is_not_written(
     file: Path, people: Path, make_model: Callable[..., bytes]
 ) -> None:
-    found = evaluated(file, people)
+    evaluation = evaluated(file, people)
     other = make_model(seed=5)
     file.write_bytes(other)
     with pytest.raises(ModelError, match="the file that was evaluated"):
-        write_card(file, found)
+        write_card(file, evaluation)
     assert file.read_bytes() == other
 
 
@@ -150,15 +150,15 @@ def test_too_little_data_writes_nothing(file: Path, tmp_path: Path) -> None:
     assert file.read_bytes() == before
 
 
-def test_the_point_is_found_by_the_fmr_that_was_asked_for(file: Path, people: Path) -> None:
-    """`edge-sdk verify --fmr 1e-3` looks for 1e-3, not for what happened to be measured."""
+def test_a_point_is_identified_by_its_target_fmr(file: Path, people: Path) -> None:
+    """Claim a point for the target FMR, which `edge-sdk verify --fmr 1e-3` looks up, not for the measured FMR."""
     rows = evaluated(file, people).verification.points
     point = rows[1].operating_point()
     assert point.fmr == 1e-3
     assert OperatingPoint.from_json(point.to_json()) == point
 
 
-def test_what_was_made_of_the_file_is_named_with_how_to_make_it_again(
+def test_stale_by_products_are_named_with_their_command(
     tmp_path: Path, model_bytes: bytes, people: Path
 ) -> None:
     path = tmp_path / "lock's.tflite"
@@ -174,11 +174,11 @@ def test_what_was_made_of_the_file_is_named_with_how_to_make_it_again(
     assert "finish" not in again.to_text()
 
 
-def test_a_compiled_network_is_not_packed_again(tmp_path: Path, people: Path, model_bytes: bytes) -> None:
-    """A chip's compiler counts on the order of its tensors, so no byte of its network may change."""
+def test_a_compiled_network_is_not_rewritten(tmp_path: Path, people: Path, model_bytes: bytes) -> None:
+    """Keep every byte of a compiled network, because its compiler depends on the order of the tensors."""
     network = split(model_bytes)[0]
-    ends_otherwise = network + bytes(16)  # what packing it again would take off
+    padded = network + bytes(16)  # writing the network again would remove the padding
     path = tmp_path / "door_edgetpu.tflite"
-    path.write_bytes(card_behind(ends_otherwise, ModelCard.from_bytes(split(model_bytes)[1][CARD_NAME])))
+    path.write_bytes(card_behind(padded, ModelCard.from_bytes(split(model_bytes)[1][CARD_NAME])))
     write_card(path, evaluated(path, people))
-    assert split(path.read_bytes())[0] == ends_otherwise
+    assert split(path.read_bytes())[0] == padded
