@@ -20,6 +20,10 @@ class EdgeSdkError(Exception):
         self.hint = hint
 
 
+class PluginError(EdgeSdkError):
+    """An extension of another distribution cannot be used."""
+
+
 class ModelError(EdgeSdkError):
     """The model file cannot be used."""
 

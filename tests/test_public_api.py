@@ -38,6 +38,7 @@ NAMES = [
     "ModelMismatchError",
     "OperatingPoint",
     "Passphrase",
+    "PluginError",
     "Recognition",
     "Recognizer",
     "RollbackError",

@@ -13,9 +13,9 @@ PROGRAM = "edge-sdk"
 GALLERY_EXAMPLE = "--gallery home.gallery --key home.key"
 KEY_HELP = (
     "a key file, passphrase, host or tpm2 (through systemd-creds), pi-otp (Raspberry Pi), tpm-nv or tpm-nv:INDEX"
-    " (TPM 2.0; hexadecimal NV index, default 0x01500016)"
+    " (TPM 2.0; hexadecimal NV index, default 0x01500016), or NAME:ARGUMENT of a plug-in"
 )
-CAMERA_HELP = "pi or pi:N, usb or usb:N for /dev/videoN, a video file, or a folder of images"
+CAMERA_HELP = "pi or pi:N, usb or usb:N for /dev/videoN, a video file, a folder of images, or NAME:ARGUMENT of a plug-in"
 _ANCHOR_HELP = (
     "anchor that detects an old copy put in place of the gallery: a file, or tpm:INDEX for a TPM counter (hexadecimal"
     " NV index); give the same anchor to every command (default: none)"
@@ -88,11 +88,17 @@ def add_model_arguments(parser: argparse.ArgumentParser, *, delegate: bool = Tru
         help="refuse the model file if its SHA-256 differs, 64 hexadecimal digits (default: not checked)",
     )
     if delegate:
-        parser.add_argument(
+        runtime = parser.add_mutually_exclusive_group()
+        runtime.add_argument(
             "--delegate",
             metavar="LIBRARY",
             help="shared library of a delegate, such as libedgetpu.so.1; the CPU is used if its results are wrong"
             " (default: CPU)",
+        )
+        runtime.add_argument(
+            "--backend",
+            metavar="NAME",
+            help="backend plug-in that runs the network; its results must match the golden vectors (default: LiteRT)",
         )
 
 
@@ -100,7 +106,10 @@ def add_face_arguments(parser: argparse.ArgumentParser, *, required: bool = True
     """Add the face detector and the networks for presentation attack detection."""
     default = "" if required else " (default: none; images are aligned crops)"
     parser.add_argument(
-        "--detector", type=Path, required=required, metavar="FILE", help=f"face detector (.tflite){default}"
+        "--detector",
+        required=required,
+        metavar="FILE",
+        help=f"face detector: a .tflite, or NAME:ARGUMENT of a detector plug-in{default}",
     )
     parser.add_argument(
         "--pad",

@@ -22,7 +22,13 @@ from edge_sdk.cli.arguments import (
     format_count,
     print_result,
 )
-from edge_sdk.cli.opening import choose_threshold, open_embedder, open_gallery, resolve_camera
+from edge_sdk.cli.opening import (
+    choose_threshold,
+    open_embedder,
+    open_gallery,
+    resolve_camera,
+    resolve_detector,
+)
 
 if TYPE_CHECKING:
     from edge_sdk.recognizer import Recognition, Recognizer
@@ -199,10 +205,9 @@ def _watch(arguments: argparse.Namespace) -> int:
 
 def _open_recognizer(arguments: argparse.Namespace, embedder: Embedder) -> Recognizer:
     from edge_sdk.recognizer import Recognizer
-    from edge_sdk.vision.detector import Detector
     from edge_sdk.vision.liveness import MiniFasNet
 
-    detector = Detector.open(arguments.detector)
+    detector = resolve_detector(arguments.detector)
     pad = MiniFasNet.open(*arguments.pad) if arguments.pad else None
     gallery = open_gallery(arguments, embedder.model_id)
     # enrol has no threshold options: the gallery's enrolment checks apply.

@@ -6,32 +6,42 @@ import argparse
 import getpass
 import sys
 import warnings
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_sdk import console
 from edge_sdk.cli.arguments import CAMERA_HELP, PROGRAM
 from edge_sdk.errors import EdgeSdkError, InputError, ModelCardError
+from edge_sdk.plugins import find_plugins, open_plugin
 
 if TYPE_CHECKING:
     from edge_sdk.cameras import Camera
     from edge_sdk.gallery import Anchor, Gallery, KeyProvider
     from edge_sdk.model.card import ModelCard
     from edge_sdk.vision.embedder import Embedder
+    from edge_sdk.vision.faces import FaceDetector
 
 _KEY_WORDS = ("passphrase", "host", "tpm2", "pi-otp")
+_CAMERA_WORDS = ("pi", "usb")
+_KEY_PLUGINS, _CAMERA_PLUGINS, _DETECTOR_PLUGINS = "edge_sdk.keys", "edge_sdk.cameras", "edge_sdk.detectors"
 _MAX_PASSPHRASE_BYTES = 4096
 
 
 def _is_key_file(word: str) -> bool:
-    return word not in _KEY_WORDS and word.partition(":")[0] != "tpm-nv"
+    kind = word.partition(":")[0]
+    return word not in _KEY_WORDS and kind != "tpm-nv" and kind not in _key_plugins()
+
+
+def _key_plugins() -> Collection[str]:
+    return find_plugins(_KEY_PLUGINS, reserved=(*_KEY_WORDS, "tpm-nv"))
 
 
 def resolve_key(word: str, *, new: bool = False, prompt: str = "passphrase") -> KeyProvider:
     """Return the key that a word of the command line names.
 
     Args:
-        word: A key file or a kind of key, as in `KEY_HELP`.
+        word: A key file or a kind of key, as in `KEY_HELP`; or NAME:ARGUMENT of a plug-in in `edge_sdk.keys`.
         new: Create a key file that does not exist, and ask for a passphrase twice.
         prompt: Prompt for a passphrase.
 
@@ -49,15 +59,18 @@ def resolve_key(word: str, *, new: bool = False, prompt: str = "passphrase") -> 
         return TpmCredentialKey()
     if word == "pi-otp":
         return BoardKey()
+    if word.partition(":")[0] in _key_plugins():
+        key: KeyProvider = open_plugin(_KEY_PLUGINS, word)
+        return key
     if not _is_key_file(word):
         index = word.partition(":")[2]
         return TpmKey(index=_parse_index(index)) if index else TpmKey()
     path = Path(word)
     if not new or path.exists():
         return KeyFile(path)
-    key = KeyFile.create(path)
+    created = KeyFile.create(path)
     console.say(PROGRAM, f"made a key file {path}: store it on another disk than the gallery if you can")
-    return key
+    return created
 
 
 def resolve_anchor(word: str | None) -> Anchor | None:
@@ -71,7 +84,7 @@ def resolve_anchor(word: str | None) -> Anchor | None:
 
 
 def resolve_camera(word: str) -> Camera:
-    """Return the camera that --camera names, not yet open.
+    """Return the camera that --camera names, not yet open; NAME:ARGUMENT names a plug-in in `edge_sdk.cameras`.
 
     Raises:
         InputError: the word is neither a kind of camera nor an existing file or folder.
@@ -83,12 +96,27 @@ def resolve_camera(word: str) -> Camera:
         return PiCamera(number=int(number or 0))
     if kind == "usb" and (not number or number.isdecimal()):
         return V4l2Camera(int(number or 0))
+    plugin: Camera | None = open_plugin(_CAMERA_PLUGINS, word, reserved=_CAMERA_WORDS)
+    if plugin is not None:
+        return plugin
     path = Path(word)
     if path.is_dir():
         return FolderCamera(path)
     if path.is_file():
         return VideoFile(path)
     raise InputError(f"expected a camera, found {word!r}", hint=f"give {CAMERA_HELP}")
+
+
+def resolve_detector(word: str) -> FaceDetector:
+    """Open the detector that --detector names: a .tflite, or NAME:ARGUMENT of a plug-in in `edge_sdk.detectors`.
+
+    Raises:
+        ModelError: the file cannot be used.
+    """
+    from edge_sdk.vision.detector import Detector
+
+    plugin: FaceDetector | None = open_plugin(_DETECTOR_PLUGINS, word)
+    return Detector.open(word) if plugin is None else plugin
 
 
 def open_gallery(
@@ -142,7 +170,12 @@ def open_embedder(arguments: argparse.Namespace) -> Embedder:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", BackendWarning)  # printed below in this program's form
-        embedder = Embedder.open(arguments.model, sha256=arguments.model_sha256, delegate=arguments.delegate)
+        embedder = Embedder.open(
+            arguments.model,
+            sha256=arguments.model_sha256,
+            delegate=arguments.delegate,
+            backend=arguments.backend,
+        )
     status = embedder.backend
     if status.fallback:
         console.say(PROGRAM, f"warning: {status.fallback}; the CPU runs the network in its place")

@@ -85,7 +85,7 @@ class Recognizer:
         cls,
         model: str | Path,
         *,
-        detector: str | Path,
+        detector: str | Path | FaceDetector,
         gallery: str | os.PathLike[str],
         key: KeyProvider,
         anchor: Anchor | None = None,
@@ -98,7 +98,7 @@ class Recognizer:
 
         Args:
             model: The embedder's .tflite, from edge-convert.
-            detector: The detector's .tflite.
+            detector: The detector's .tflite, or an object that finds faces.
             gallery: The gallery's file, created by `edge-sdk gallery create`.
             key: One of the gallery's keys.
             anchor: The anchor with which the gallery was created; None if it has none.
@@ -113,7 +113,8 @@ class Recognizer:
         """
         embedder = Embedder.open(model, delegate=delegate)
         opened = Gallery.open(gallery, key=key, model_id=embedder.model_id, anchor=anchor)
-        return cls(Detector.open(detector), embedder, opened, pad=pad, limits=limits, threshold=threshold)
+        finder = Detector.open(detector) if isinstance(detector, str | Path) else detector
+        return cls(finder, embedder, opened, pad=pad, limits=limits, threshold=threshold)
 
     def enrol(
         self,

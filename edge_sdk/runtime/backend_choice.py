@@ -9,6 +9,7 @@ from pathlib import Path
 
 from edge_sdk.errors import ModelError
 from edge_sdk.model.card import ModelCard
+from edge_sdk.plugins import need_plugin
 from edge_sdk.runtime.backends.base import Backend
 from edge_sdk.runtime.backends.litert import LiteRtBackend
 from edge_sdk.runtime.golden_check import check
@@ -83,6 +84,37 @@ def open_backend(
         )
 
     return choose_backend(open_one, card, delegate)
+
+
+def open_backend_plugin(
+    name: str, data: bytes, card: ModelCard, *, threads: int = 1
+) -> tuple[Backend, BackendStatus]:
+    """Open a network with a backend of another distribution, which must give the card's golden vectors.
+
+    Args:
+        name: Name of an entry point in the group ``edge_sdk.backends``.
+        data: Content of the model file.
+        card: Its card.
+        threads: Number of threads, 1 or more.
+
+    Raises:
+        InputError: No plug-in has this name.
+        PluginError: The plug-in cannot be loaded.
+        ModelError: The card has no golden vectors, or the outputs do not match them.
+    """
+    opened: Backend = need_plugin("edge_sdk.backends", name)(data, threads=threads)
+    if card.golden is None:
+        raise ModelError(
+            f"backend {name}: the model card has no golden vectors to check it",
+            hint="convert the model again",
+        )
+    result = check(opened, card.input, card.golden)
+    if not result.right:
+        raise ModelError(f"backend {name}: {result.message}", hint="use LiteRT: leave the backend out")
+    evidence = kernel_mismatch(card, opened.kernels)
+    if evidence:
+        warnings.warn(evidence, EvidenceWarning, stacklevel=3)
+    return opened, BackendStatus(opened.runtime, name, checked=result.message, evidence=evidence)
 
 
 def choose_backend(

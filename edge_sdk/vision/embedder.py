@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from edge_sdk.errors import ModelContractError
+from edge_sdk.errors import InputError, ModelContractError
 from edge_sdk.model.card import ModelCard
 from edge_sdk.model.model_file import ModelFile
-from edge_sdk.runtime.backend_choice import BackendStatus, open_backend
+from edge_sdk.runtime.backend_choice import BackendStatus, open_backend, open_backend_plugin
 from edge_sdk.runtime.backends.base import Backend
 from edge_sdk.runtime.quantization import make_encoder, unit_embedding
 from edge_sdk.types import FloatArray, UInt8Array
@@ -60,6 +60,7 @@ class Embedder:
         threads: int = 1,
         delegate: str | Path | None = None,
         delegate_options: Mapping[str, str] | None = None,
+        backend: str | None = None,
     ) -> Embedder:
         """Open a model file from edge-convert.
 
@@ -72,8 +73,12 @@ class Embedder:
                 network. ``backend`` states the result. None uses the CPU.
             delegate_options: Options of the delegate, as its documentation names them. ``EvidenceWarning`` is
                 issued if the card's thresholds were measured with other options or kernels.
+            backend: Name of a backend plug-in (``edge_sdk.plugins``), which must give the golden vectors; there is no
+                fallback. None uses LiteRT.
 
         Raises:
+            InputError: Both a delegate and a backend are given, or no plug-in has the backend's name.
+            PluginError: The backend plug-in cannot be loaded.
             ModelError: The file is missing, altered, not a model, the interpreter refuses it, or neither the
                 delegate nor the CPU answers the golden vectors.
             ModelCardError: No card inside, or a malformed one.
@@ -81,10 +86,14 @@ class Embedder:
             BackendUnavailableError: No interpreter is installed.
         """
         file = ModelFile.open(path, sha256=sha256)
-        backend, status = open_backend(
-            file.data, file.card, threads=threads, delegate=delegate, options=delegate_options
+        if backend is not None and delegate is not None:
+            raise InputError("expected a delegate or a backend, found both", hint="leave one of them out")
+        opened, status = (
+            open_backend(file.data, file.card, threads=threads, delegate=delegate, options=delegate_options)
+            if backend is None
+            else open_backend_plugin(backend, file.data, file.card, threads=threads)
         )
-        return cls(backend, file.card, model_id=file.model_id, status=status)
+        return cls(opened, file.card, model_id=file.model_id, status=status)
 
     @property
     def dimension(self) -> int:

@@ -14,6 +14,8 @@ SLOT_SECURE_ELEMENT = 6
 SLOT_KEYSTORE = 7
 SLOT_IN_MEMORY = 8
 SLOT_TPM_NV = 9
+#: Slot types from here to 65535 are for key providers of other distributions.
+SLOT_EXTENSIONS = 32768
 
 
 class KeyProvider(Protocol):
