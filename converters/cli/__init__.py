@@ -1,8 +1,9 @@
 # PYTHON_ARGCOMPLETE_OK
-"""``edge-convert``: convert a trained network, look into a file, measure it, compare files.
+"""The command line ``edge-convert``: convert, inspect, measure and compare networks.
 
-One module per group of commands, each with ``add_commands``; ``arguments`` holds what they share. Exit codes: 0 done, 1 a
-gate was missed or a target refuses the network, 2 usage, 3 anything else that went wrong, with one line that says what.
+One module per command, each with ``register``; ``arguments`` and ``evaluation_arguments`` have what commands share.
+Exit codes: 0 success; 1 a gate is missed or a target refuses the network; 2 wrong usage; 3 any other error, with one
+line on stderr.
 """
 
 from converters.cli.arguments import add_contract, input_contract, share

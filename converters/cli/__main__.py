@@ -1,5 +1,5 @@
 # PYTHON_ARGCOMPLETE_OK
-"""``python -m converters.cli`` is ``edge-convert``."""
+"""Run ``edge-convert`` as ``python -m converters.cli``."""
 
 import sys
 

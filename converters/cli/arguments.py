@@ -1,44 +1,61 @@
-"""What commands share: how one is added, targets, numbers, and the input contract from flags and file."""
+"""Arguments that commands share, and the form in which results are printed."""
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
-from converters.errors import ConversionError, TargetPluginError
+from converters.errors import ConversionError
 from edge_sdk.errors import ModelCardError
 from edge_sdk.model.card import COLORS, InputContract
 
+_WIDTH = 90  # of the descriptions, in characters
 
-def add_command(commands: Any, name: str, summary: str, example: str) -> argparse.ArgumentParser:
+
+def add_command(
+    commands: Any,
+    name: str,
+    summary: str,
+    run: Callable[[argparse.Namespace], int],
+    *,
+    examples: Sequence[str],
+    details: str = "",
+) -> argparse.ArgumentParser:
     """Add one command.
 
     Args:
-        commands: What ``add_subparsers`` gave.
-        name: One word.
-        summary: A line without capital and full stop.
-        example: Whole command lines, and what else there is to say.
+        commands: Result of ``add_subparsers``.
+        name: Name of the command.
+        summary: One line in the imperative, without capital and full stop.
+        run: Does the work and returns the exit code.
+        examples: Whole command lines without ``edge-convert``.
+        details: Sentences to print after the summary in the command's own help.
     """
+    description = summary[0].upper() + summary[1:] + "."
+    lines = "\n".join(f"  edge-convert {example}" for example in examples)
     parser: argparse.ArgumentParser = commands.add_parser(
         name,
         help=summary,
-        description=summary[0].upper() + summary[1:] + ".",
-        epilog=example,
+        description=f"{description}\n\n{fill(details, _WIDTH)}" if details else description,
+        epilog=f"{'example' if len(examples) == 1 else 'examples'}:\n{lines}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--json", action="store_true", help="print JSON, for a program to read")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    parser.set_defaults(run=run, parser=parser)
     return parser
 
 
-def tell(arguments: argparse.Namespace, value: Any, text: str) -> None:
-    """Put an answer on stdout: the value with --json, else the text."""
+def print_result(arguments: argparse.Namespace, value: Any, text: str) -> None:
+    """Print a result on stdout: its JSON value with --json, otherwise its text."""
     print(json.dumps(value, indent=1, ensure_ascii=False) if arguments.json else text)
 
 
 def add_targets(parser: argparse.ArgumentParser, meaning: str) -> None:
-    """Add the flag that names targets."""
+    """Add the option --target with its help text."""
     parser.add_argument("--target", action="extend", type=_targets, metavar="TARGET", help=meaning)
 
 
@@ -48,15 +65,13 @@ def _targets(text: str) -> list[str]:
     names = text.split(",")
     try:
         known_targets(names)
-    except TargetPluginError:
-        raise
     except ConversionError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
     return names
 
 
-def one_target(text: str) -> str:
-    """A target's name from a flag."""
+def target(text: str) -> str:
+    """Parse the name of one target."""
     names = _targets(text)
     if len(names) != 1:
         raise argparse.ArgumentTypeError(f"expected one target, found {text!r}")
@@ -64,49 +79,81 @@ def one_target(text: str) -> str:
 
 
 def add_allow_and_set(parser: argparse.ArgumentParser) -> None:
-    """Add the flags that talk to a target: which refusals to take, and its settings."""
+    """Add the options --allow and --set for the rules and options of targets."""
     parser.add_argument(
         "--allow",
         action="append",
         default=[],
         metavar="RULE",
-        help="take what a target refuses by this rule as it is; the report keeps it",
+        help="accept a network that this rule of a target refuses; the report still lists the violation;"
+        " may be repeated (default: accept none)",
     )
     parser.add_argument(
         "--set",
         action="append",
         default=[],
-        type=_setting,
+        type=_target_option,
         metavar="TARGET.NAME=VALUE",
-        help="tell a target something; docs/reference/targets.md lists what",
+        help="set a target option, see docs/targets.md; may be repeated",
     )
 
 
-def _setting(text: str) -> tuple[str, str]:
+def _target_option(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals or "." not in name:
         raise argparse.ArgumentTypeError(f"expected TARGET.NAME=VALUE, found {text!r}")
     return name, value
 
 
-def add_contract(parser: argparse.ArgumentParser) -> None:
-    """Add the flags that say how pixels become the network's numbers."""
-    group = parser.add_argument_group("input contract", "how pixels become the network's numbers")
-    group.add_argument("--contract", type=Path, metavar="FILE.json", help="a file that says all of it")
-    group.add_argument("--size", type=size, metavar="HxW", help="input height and width, such as 112x112")
-    group.add_argument("--color", choices=sorted(COLORS), help="channel order")
-    group.add_argument("--mean", type=_numbers, metavar="M[,M,M]", help="for (pixel - mean) / scale")
-    group.add_argument("--scale", type=_numbers, metavar="S[,S,S]", help="for (pixel - mean) / scale")
-    group.add_argument("--range", type=_range, metavar="LOW..HIGH", help="what pixels 0 and 255 become")
+def add_contract(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
+    """Add the options of the input contract.
+
+    Args:
+        parser: Parser of the command.
+        required: The command has no other source of the contract, such as the model card of a file.
+    """
+    source = "required" if required else "default: the contract in the card of the file"
+    group = parser.add_argument_group(
+        "input contract", f"conversion of pixels to input values of the network ({source})"
+    )
+    group.add_argument(
+        "--contract",
+        type=Path,
+        metavar="FILE.json",
+        help='file with the input contract: {"size": [112, 112], "color": "rgb", "mean": 127.5, "scale": 128};'
+        " the options below add to it",
+    )
+    group.add_argument(
+        "--size", type=size, metavar="HxW", help="input height and width in pixels, such as 112x112"
+    )
+    group.add_argument("--color", choices=sorted(COLORS), help="order of the color channels")
+    group.add_argument(
+        "--mean",
+        type=_numbers,
+        metavar="M[,M,M]",
+        help="M of (pixel - M) / S, with pixels 0..255: one number, or one per channel",
+    )
+    group.add_argument(
+        "--scale",
+        type=_numbers,
+        metavar="S[,S,S]",
+        help="S of (pixel - M) / S, above 0: one number, or one per channel",
+    )
+    group.add_argument(
+        "--range",
+        type=_range,
+        metavar="LOW..HIGH",
+        help="input values for the pixel values 0 and 255, such as -1..1; instead of --mean and --scale",
+    )
     group.add_argument(
         "--alignment",
         choices=("arcface",),
-        help="which template crops of faces are aligned to; the device aligns to it",
+        help="landmark template to which the device aligns faces (default: no alignment)",
     )
 
 
 def size(text: str) -> list[int]:
-    """HEIGHTxWIDTH from a flag."""
+    """Parse HEIGHTxWIDTH in pixels."""
     try:
         height, width = (int(part) for part in text.lower().split("x"))
     except ValueError as error:
@@ -118,7 +165,7 @@ def _numbers(text: str) -> float | list[float]:
     try:
         values = [float(part) for part in text.split(",")]
     except ValueError as error:
-        raise argparse.ArgumentTypeError(f"expected a number or one per channel, found {text!r}") from error
+        raise argparse.ArgumentTypeError(f"expected one number or one per channel, found {text!r}") from error
     return values[0] if len(values) == 1 else values
 
 
@@ -131,7 +178,7 @@ def _range(text: str) -> list[float]:
 
 
 def positive(text: str) -> float:
-    """A number above zero from a flag."""
+    """Parse a finite number above 0."""
     try:
         value = float(text)
     except ValueError:
@@ -142,7 +189,7 @@ def positive(text: str) -> float:
 
 
 def share(text: str) -> float:
-    """A number in 0..1 from a flag."""
+    """Parse a number in 0..1."""
     try:
         value = float(text)
     except ValueError:
@@ -152,16 +199,16 @@ def share(text: str) -> float:
     return value
 
 
-def _contract_flags(arguments: argparse.Namespace) -> dict[str, Any]:
+def _contract_options(arguments: argparse.Namespace) -> dict[str, Any]:
     names = ("size", "color", "mean", "scale", "range", "alignment")
     return {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
 
 
-def _contract_file(arguments: argparse.Namespace) -> dict[str, Any]:
-    """What a contract file says, with what flags say on top."""
-    flags = _contract_flags(arguments)
+def _contract_fields(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Merge the contract file with the options; a contradiction is an error."""
+    options = _contract_options(arguments)
     if arguments.contract is None:
-        return flags
+        return options
     try:
         value = json.loads(arguments.contract.read_bytes())
     except OSError as error:
@@ -173,33 +220,31 @@ def _contract_file(arguments: argparse.Namespace) -> dict[str, Any]:
     for name in ("name", "version", "description", "licence"):
         if not isinstance(value.get(name, ""), str):
             raise ModelCardError(f"{arguments.contract}: {name}: expected text, found {value[name]!r}")
-    contradicted = [name for name in flags if name in value and value[name] != flags[name]]
-    if contradicted:
-        name = contradicted[0]
-        raise ModelCardError(
-            f"--{name} says {flags[name]}, {arguments.contract} says {value[name]}: expected one answer"
-        )
-    return {**value, **flags}
+    for name, option in options.items():
+        if name in value and value[name] != option:
+            raise ModelCardError(
+                f"--{name} is {option}, but {arguments.contract} has {value[name]}",
+                hint="remove one of them",
+            )
+    return {**value, **options}
 
 
 def input_contract(arguments: argparse.Namespace) -> tuple[InputContract, dict[str, Any]]:
-    """The input contract that flags and file say, and all that they say; missing parts are a usage error."""
-    value = _contract_file(arguments)
-    missing = [] if "size" in value or "height" in value else ["--size"]
-    missing += [] if "color" in value else ["--color"]
-    missing += (
-        []
-        if "range" in value or ("mean" in value and "scale" in value)
-        else ["--mean and --scale, or --range"]
-    )
+    """Return the input contract from options and file, and all fields of both; an incomplete one is a usage error."""
+    fields = _contract_fields(arguments)
+    missing = [] if "size" in fields or "height" in fields else ["--size"]
+    missing += [] if "color" in fields else ["--color"]
+    if "range" not in fields and not ("mean" in fields and "scale" in fields):
+        missing.append("--mean and --scale, or --range")
     if missing:
         arguments.parser.error(
-            f"the input contract is required and never guessed; missing: {'; '.join(missing)} (or --contract FILE.json)"
+            "the input contract is required and never guessed; missing:"
+            f" {'; '.join(missing)} (or --contract FILE.json)"
         )
-    return InputContract.from_json(value), value
+    return InputContract.from_json(fields), fields
 
 
 def optional_contract(arguments: argparse.Namespace) -> InputContract | None:
-    """The input contract that flags and file say; None where they say nothing."""
-    said = _contract_file(arguments)
-    return InputContract.from_json(said) if said else None
+    """Return the input contract from options and file; None without any of them."""
+    fields = _contract_fields(arguments)
+    return InputContract.from_json(fields) if fields else None

@@ -1,4 +1,4 @@
-"""``edge-convert auxiliary``: networks that give no embedding."""
+"""``edge-convert auxiliary``: convert networks that do not compute embeddings."""
 
 from __future__ import annotations
 
@@ -6,47 +6,62 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from converters.cli.arguments import add_command, size, tell
-
-_EXAMPLE = """examples:
-  edge-convert auxiliary yunet.onnx --method yunet --calibration photos/ --output converted/
-  edge-convert auxiliary yunet.onnx --method yunet --size 240x320 --calibration photos/ --output converted/
-  edge-convert auxiliary minifasnet_v2.onnx --method minifasnet --crop-scale 2.7 --output converted/
-
-A float file is always made, an int8 one where there are calibration images. Frames for a detector are put
-together from them so that faces of several sizes are seen.
-"""
+from converters.cli.arguments import add_command, print_result, size
 
 
-def add_commands(commands: Any) -> None:
+def register(commands: Any) -> None:
     """Add the command."""
     parser = add_command(
-        commands, "auxiliary", "convert a face detector or a presentation attack detector", _EXAMPLE
+        commands,
+        "auxiliary",
+        "convert a face detector or a presentation attack detector",
+        _run,
+        examples=(
+            "auxiliary yunet.onnx --method yunet --calibration photos/ --output converted/",
+            "auxiliary yunet.onnx --method yunet --size 240x320 --calibration photos/ --output converted/",
+            "auxiliary minifasnet_v2.onnx --method minifasnet --crop-scale 2.7 --output converted/",
+        ),
+        details="Writes a float file, and an int8 file if calibration images are given. For a detector the calibration "
+        "images are combined into frames that show faces of several sizes.",
     )
-    parser.set_defaults(run=_auxiliary)
-    parser.add_argument("model", type=Path, help="an ONNX file")
+    parser.add_argument("model", type=Path, metavar="MODEL.onnx", help="ONNX file")
     parser.add_argument(
-        "--method", required=True, choices=("yunet", "minifasnet"), help="how the network's outputs are read"
+        "--method",
+        required=True,
+        choices=("yunet", "minifasnet"),
+        help="decoder of the network's outputs: yunet detects faces, minifasnet detects presentation attacks",
     )
     parser.add_argument(
-        "--output", type=Path, required=True, help="folder for the files; all of them or none"
+        "--output",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="folder for the files, which are written all or none",
     )
-    parser.add_argument("--calibration", type=Path, help="folder, .tar or .zip of images, for int8")
     parser.add_argument(
-        "--size", type=size, metavar="HxW", help="input height and width (default: 320x320 and 80x80)"
+        "--calibration",
+        type=Path,
+        metavar="IMAGES",
+        help="folder, .tar or .zip of calibration images for int8 (default: float only)",
+    )
+    parser.add_argument(
+        "--size",
+        type=size,
+        metavar="HxW",
+        help="input height and width in pixels (default: 320x320 for yunet, 80x80 for minifasnet)",
     )
     parser.add_argument(
         "--crop-scale",
         type=float,
-        metavar="TIMES",
-        help="of minifasnet: how many face boxes its crop is wide",
+        metavar="FACTOR",
+        help="side of minifasnet's crop as a multiple of the face box, 1..16; required for minifasnet",
     )
-    parser.add_argument("--name", default="", help="the network's name (default: the file's)")
-    parser.add_argument("--version", default="1", help="the network's own version, for its card")
-    parser.add_argument("--licence", default="", help="the network's licence, for its card")
+    parser.add_argument("--name", default="", help="name of the network (default: the file name)")
+    parser.add_argument("--version", default="1", help="version of the network for its card (default: 1)")
+    parser.add_argument("--licence", default="", help="licence of the network for its card (default: empty)")
 
 
-def _auxiliary(arguments: argparse.Namespace) -> int:
+def _run(arguments: argparse.Namespace) -> int:
     from converters.pipeline.auxiliary import AuxiliaryRequest, convert_auxiliary
 
     scale = arguments.crop_scale
@@ -63,5 +78,5 @@ def _auxiliary(arguments: argparse.Namespace) -> int:
             licence=arguments.licence,
         )
     )
-    tell(arguments, report.to_json(), f"{report.to_text()}\nwritten to {arguments.output}")
+    print_result(arguments, report.to_json(), f"{report.to_text()}\nwritten to {arguments.output}")
     return 0

@@ -13,24 +13,26 @@ from converters.cli.arguments import (
     add_targets,
     input_contract,
     positive,
+    print_result,
     share,
-    tell,
 )
 
-_EXAMPLE = """example:
-  edge-convert convert mobilefacenet.onnx --target cpu --size 112x112 --color rgb --range 0..255 \\
-      --calibration crops/ --output converted/
-
-The input contract is never guessed: how pixels become the network's numbers is part of the model. Say it
-with --size, --color and either --mean and --scale for (pixel - mean) / scale, or --range LOW..HIGH for what
-pixels 0 and 255 become; or put it into a file: {"size": [112, 112], "color": "rgb", "mean": 127.5,
-"scale": 128}. Per-channel values are separated by commas.
-"""
+_DETAILS = """The input contract has no default, because the conversion of pixels to input values is part of the model. Give it with --size, --color and either --mean and --scale or --range, or as a file with --contract."""
 
 
-def add_commands(commands: Any) -> None:
+def register(commands: Any) -> None:
     """Add the command."""
-    parser = add_command(commands, "convert", "convert a model and report on what came out", _EXAMPLE)
+    parser = add_command(
+        commands,
+        "convert",
+        "convert a model to files for targets and report their accuracy",
+        _convert,
+        examples=(
+            "convert mobilefacenet.onnx --target cpu --size 112x112 --color rgb --range 0..255"
+            " --calibration crops/ --output converted/",
+        ),
+        details=_DETAILS,
+    )
     parser.add_argument(
         "model",
         type=Path,
@@ -104,7 +106,6 @@ def add_commands(commands: Any) -> None:
         help="labelled crops for --max-fnmr-loss, one folder per subject; measure the file on others",
     )
     add_contract(parser)
-    parser.set_defaults(run=_convert, parser=parser)
 
 
 def _convert(arguments: argparse.Namespace) -> int:
@@ -147,5 +148,5 @@ def _convert(arguments: argparse.Namespace) -> int:
         licence=text("licence", ""),
     )
     report = convert(request)
-    tell(arguments, report.to_json(), f"{report.to_text()}\nwritten to {arguments.output}")
+    print_result(arguments, report.to_json(), f"{report.to_text()}\nwritten to {arguments.output}")
     return 0

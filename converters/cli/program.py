@@ -1,4 +1,4 @@
-"""The whole command line: its commands put together, and run."""
+"""The command line ``edge-convert``: its commands and their exit codes."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import argparse
 import os
 from collections.abc import Sequence
 
-from converters.cli import auxiliary, conversion, evaluation, files, finishing
+from converters.cli import auxiliary, compare, conversion, evaluate, finish, inspect, lint, targets
 from converters.errors import ConversionError, GateError, TargetError
 from edge_sdk import __version__, console
 
 PROGRAM = "edge-convert"
+_COMMANDS = (conversion, inspect, lint, targets, evaluate, compare, finish, auxiliary)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit code."""
+    """Run the command line and return the exit code."""
     # Two OpenBLAS threads are many times slower than one on problems of this size.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     parser = build_parser()
@@ -27,7 +28,7 @@ def _run(arguments: argparse.Namespace) -> int:
     try:
         return int(arguments.run(arguments))
     except ModuleNotFoundError as error:
-        # A device has this command too, and none of what a workstation needs.
+        # Installations on a device have this command, but not the packages of a workstation.
         if error.name is None or error.name.partition(".")[0] in ("converters", "edge_sdk"):
             raise
         raise ConversionError(
@@ -36,18 +37,15 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Every command with its arguments; a parsed command line carries its function as `run`."""
+    """Build the parser of all commands; ``run`` of the parsed arguments is the function of the command."""
     parser = argparse.ArgumentParser(
         prog=PROGRAM,
-        description="Turn a trained embedding network into an int8 file for small hardware, and say what it is worth.",
-        epilog="exit codes: 0 done, 1 a gate, a budget or a target's rule is missed, 2 usage, 3 error; nothing is written"
-        " on 1 to 3",
+        description="Convert trained embedding networks to int8 files for small hardware and measure their accuracy.",
+        epilog="exit codes: 0 success, 1 a gate, a budget or a rule of a target is not met, 2 wrong usage, 3 any other"
+        " error; exit codes 1 to 3 write no files",
     )
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    conversion.add_commands(commands)
-    files.add_commands(commands)
-    evaluation.add_commands(commands)
-    finishing.add_commands(commands)
-    auxiliary.add_commands(commands)
+    for command in _COMMANDS:
+        command.register(commands)
     return parser

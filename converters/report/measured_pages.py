@@ -1,0 +1,111 @@
+"""Pages of evaluations and comparisons, with the images and tensor errors that they show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from converters.analyze.layer_errors import LAYER_IMAGES, LayerErrors, layer_errors
+from converters.analyze.occlusion import Attention, attention
+from converters.data.samples import SampleSet
+from converters.evaluate.runner.compare import ComparisonResult
+from converters.evaluate.runner.evaluate import Evaluation
+from converters.evaluate.runner.open_artefact import OpenedArtefact
+from converters.progress import stage
+from converters.report.page import render_page
+from edge_sdk.errors import AcquisitionError
+from edge_sdk.model.card import InputContract
+from edge_sdk.types import UInt8Array
+from edge_sdk.vision.resize import fit
+
+
+def evaluation_page(evaluation: Evaluation, samples: SampleSet, *, thumbnails: bool) -> str:
+    """Render the page of an evaluation.
+
+    Args:
+        evaluation: Result of the evaluation.
+        samples: Its images.
+        thumbnails: Show the images that the page names.
+    """
+    images = _images(samples, evaluation.names_shown()) if thumbnails else None
+    return render_page(title=evaluation.artefact.model, thumbnails=images, evaluations=[evaluation])
+
+
+def comparison_page(
+    comparison: ComparisonResult,
+    artefacts: Sequence[OpenedArtefact],
+    samples: SampleSet,
+    *,
+    thumbnails: bool,
+    maps: int,
+) -> str:
+    """Render the page of a comparison, with the tensor errors of the first candidate.
+
+    Args:
+        comparison: Result of the comparison.
+        artefacts: The float file and the candidates.
+        samples: Images of the comparison.
+        thumbnails: Show the images that the page names.
+        maps: Number of images with occlusion maps, those that change most first; 0 draws none.
+    """
+    names = [name for name, _ in comparison.candidates[0].worst]
+    return render_page(
+        title=comparison.baseline.model,
+        thumbnails=_images(samples, comparison.names_shown()) if thumbnails else None,
+        comparison=comparison,
+        layers=_tensor_errors(artefacts[0], artefacts[1], samples),
+        attention=_occlusion_maps(artefacts[:2], samples, names[:maps]),
+    )
+
+
+def _images(samples: SampleSet, names: Sequence[str]) -> dict[str, UInt8Array]:
+    return {sample.name: samples.image(sample) for sample in samples.samples if sample.name in set(names)}
+
+
+def _tensor_errors(
+    baseline: OpenedArtefact, candidate: OpenedArtefact, samples: SampleSet
+) -> LayerErrors | None:
+    """Measure the error of every tensor on a few images.
+
+    Returns None if no image can be read, or if the candidate was equalized: its tensors then have other scales than
+    those of the float file. The page of its conversion shows them against their float reference.
+    """
+    crops = _crops(samples, [sample.name for sample in samples.samples[:LAYER_IMAGES]], baseline.card.input)
+    if candidate.card.recipe.get("equalize") or not crops:
+        return None
+    with stage("measure every tensor") as progress:
+        return layer_errors(
+            baseline.network,
+            candidate.network,
+            baseline.card.input,
+            np.stack(list(crops.values())),
+            names=(baseline.path.name, candidate.path.name),
+            progress=progress,
+        )
+
+
+def _occlusion_maps(
+    artefacts: Sequence[OpenedArtefact], samples: SampleSet, names: Sequence[str]
+) -> tuple[Attention, ...]:
+    contract = artefacts[0].card.input
+    networks = tuple((artefact.path.name, artefact.network) for artefact in artefacts)
+    studies = []
+    with stage("compute occlusion maps") as progress:
+        for name, crop in _crops(samples, names, contract).items():
+            studies.append(attention(networks, contract, crop, image=name))
+            progress(len(studies), len(names))
+    return tuple(studies)
+
+
+def _crops(samples: SampleSet, names: Sequence[str], contract: InputContract) -> dict[str, UInt8Array]:
+    """Read images at the network's size by name, without the unreadable ones, which the evaluation has counted."""
+    known = {sample.name: sample for sample in samples.samples}
+    crops = {}
+    for name in names:
+        try:
+            image = samples.image(known[name], color=contract.color)
+        except AcquisitionError:
+            continue
+        crops[name] = fit(image, contract.height, contract.width)
+    return crops
