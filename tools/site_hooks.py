@@ -6,13 +6,14 @@ import argparse
 import os
 import posixpath
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
+
+from tools.manpages import describe, walk
 
 ROOT = Path(__file__).resolve().parents[1]
 _ROOT_PAGES = {
@@ -65,17 +66,16 @@ def command_reference(program: str, parser: argparse.ArgumentParser) -> str:
     """
     os.environ["COLUMNS"] = "90"
     lines = [f"# {program}", "", "This page is generated from the command's own help.", ""]
-    for name, command in _commands(program, parser):
-        lines += [f"## {name}", "", "```text", command.format_help().rstrip(), "```", ""]
+    for command in walk(describe(parser)):
+        lines += [
+            f"## {command.parser.prog}",
+            "",
+            "```text",
+            command.parser.format_help().rstrip(),
+            "```",
+            "",
+        ]
     return "\n".join(lines)
-
-
-def _commands(name: str, parser: argparse.ArgumentParser) -> Iterator[tuple[str, argparse.ArgumentParser]]:
-    yield name, parser
-    for action in parser._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            for command, subparser in action.choices.items():
-                yield from _commands(f"{name} {command}", subparser)
 
 
 def _parsers() -> dict[str, argparse.ArgumentParser]:
