@@ -137,7 +137,7 @@ def add_commands(commands: Any) -> None:
 
 def _enrol(arguments: argparse.Namespace) -> int:
     from edge_sdk.cameras import FolderCamera, frames
-    from edge_sdk.gallery.transaction import checked_text
+    from edge_sdk.gallery.subjects import checked_text
 
     # Before the camera is opened and a person poses for a name that cannot be stored.
     checked_text(arguments.subject, "a subject's name", min_bytes=1)

@@ -259,7 +259,7 @@ def _verify(arguments: argparse.Namespace) -> int:
 
 
 def _audit(arguments: argparse.Namespace) -> int:
-    report = open_gallery(arguments).audit()
+    report = open_gallery(arguments).audit.report()
     lines = [
         f"{entry.number}\t{_format_time(entry.at_s)}\t{entry.generation}\t"
         f"{entry.event.event}\t{entry.event.subject or '-'}\t{entry.event.detail or '-'}"

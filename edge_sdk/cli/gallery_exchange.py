@@ -115,7 +115,7 @@ def add_commands(commands: Any) -> None:
 def _export(arguments: argparse.Namespace) -> int:
     gallery = open_gallery(arguments)
     _require_absent(arguments.output)
-    data = gallery.export(*arguments.subjects, recipient=arguments.to)
+    data = gallery.exchange.export(*arguments.subjects, recipient=arguments.to)
     _write(arguments.output, data)
     count = len(set(arguments.subjects)) or gallery.status().subjects
     print_result(
@@ -127,7 +127,7 @@ def _export(arguments: argparse.Namespace) -> int:
 
 
 def _import(arguments: argparse.Namespace) -> int:
-    names = open_gallery(arguments).import_from(_read(arguments.file))
+    names = open_gallery(arguments).exchange.import_package(_read(arguments.file))
     print_result(arguments, {"imported": list(names)}, f"imported {', '.join(names) or 'no subject'}")
     return 0
 
@@ -135,10 +135,10 @@ def _import(arguments: argparse.Namespace) -> int:
 def _sources(arguments: argparse.Namespace) -> int:
     gallery = open_gallery(arguments)
     if arguments.add is not None:
-        gallery.add_source(arguments.add)
+        gallery.exchange.add_source(arguments.add)
     if arguments.remove is not None:
-        gallery.remove_source(arguments.remove)
-    sources = gallery.sources()
+        gallery.exchange.remove_source(arguments.remove)
+    sources = gallery.exchange.sources()
     print_result(
         arguments,
         [{"source": source, "last_sequence": last} for source, last in sources.items()],
@@ -148,7 +148,7 @@ def _sources(arguments: argparse.Namespace) -> int:
 
 
 def _obey(arguments: argparse.Namespace) -> int:
-    obeyed = open_gallery(arguments).obey(_read(arguments.file))
+    obeyed = open_gallery(arguments).exchange.execute(_read(arguments.file))
     receipt = f": {obeyed.receipt.statement}" if obeyed.receipt else ""
     print_result(
         arguments,

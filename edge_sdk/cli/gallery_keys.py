@@ -117,7 +117,7 @@ def _erase(arguments: argparse.Namespace) -> int:
 
 
 def _keys(arguments: argparse.Namespace) -> int:
-    slots = open_gallery(arguments).key_slots()
+    slots = open_gallery(arguments).keys.slots()
     print_result(
         arguments,
         [asdict(slot) for slot in slots],
@@ -128,15 +128,15 @@ def _keys(arguments: argparse.Namespace) -> int:
 
 def _add_key(arguments: argparse.Namespace) -> int:
     gallery = open_gallery(arguments)
-    gallery.add_key(resolve_key(arguments.new, new=True, prompt="new passphrase"))
-    slot = gallery.key_slots()[-1]
+    gallery.keys.add(resolve_key(arguments.new, new=True, prompt="new passphrase"))
+    slot = gallery.keys.slots()[-1]
     print_result(arguments, asdict(slot), f"slot {slot.index}: {slot.name}, level {slot.level}")
     return 0
 
 
 def _remove_key(arguments: argparse.Namespace) -> int:
     gallery = open_gallery(arguments)
-    gallery.remove_key(arguments.slot, keep=_resolve_other_keys(arguments))
+    gallery.keys.remove(arguments.slot, keep=_resolve_other_keys(arguments))
     epoch = gallery.status().key_epoch
     print_result(
         arguments,
@@ -148,8 +148,8 @@ def _remove_key(arguments: argparse.Namespace) -> int:
 
 def _rotate_key(arguments: argparse.Namespace) -> int:
     gallery = open_gallery(arguments)
-    gallery.rotate_key(*(resolve_key(word, new=True, prompt="new passphrase") for word in arguments.to))
-    slots, epoch = gallery.key_slots(), gallery.status().key_epoch
+    gallery.keys.rotate(*(resolve_key(word, new=True, prompt="new passphrase") for word in arguments.to))
+    slots, epoch = gallery.keys.slots(), gallery.status().key_epoch
     print_result(
         arguments,
         {"key_epoch": epoch, "slots": [asdict(slot) for slot in slots]},
@@ -167,7 +167,7 @@ def _re_anchor(arguments: argparse.Namespace) -> int:
             " later enrolments are lost, and subjects that were revoked or erased later are accepted again",
             hint="list the subjects of this copy with gallery list, without --anchor; confirm with --yes",
         )
-    gallery.reanchor()
+    gallery.keys.reanchor()
     after = gallery.status()
     print_result(
         arguments,
@@ -180,7 +180,7 @@ def _re_anchor(arguments: argparse.Namespace) -> int:
 
 def _renew_transform(arguments: argparse.Namespace) -> int:
     gallery = open_gallery(arguments)
-    gallery.renew_transform()
+    gallery.keys.renew_transform()
     status = gallery.status()
     print_result(
         arguments,

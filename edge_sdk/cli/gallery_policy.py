@@ -149,6 +149,6 @@ def _limit_attempts(arguments: argparse.Namespace) -> int:
 
 
 def _reset_attempts(arguments: argparse.Namespace) -> int:
-    open_gallery(arguments).reset_attempts()
+    open_gallery(arguments).attempts.reset()
     print_result(arguments, {"failures": 0}, "failed attempts: 0")
     return 0

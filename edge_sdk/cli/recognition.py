@@ -87,7 +87,7 @@ def add_commands(commands: Any) -> None:
 
 
 def _enrol(arguments: argparse.Namespace) -> int:
-    from edge_sdk.gallery.transaction import checked_text
+    from edge_sdk.gallery.subjects import checked_text
 
     # Before the gallery and its key are created, so that a malformed argument leaves no new files.
     checked_text(arguments.subject, "a subject's name", min_bytes=1)

@@ -1,8 +1,10 @@
-"""The sealed gallery of references: one file, replaced atomically, honest about its key."""
+"""A sealed gallery of references: one encrypted file that is replaced atomically."""
+
+from typing import Any
 
 from edge_sdk.gallery.attempts import AttemptPolicy
+from edge_sdk.gallery.components.exchange import CommandResult
 from edge_sdk.gallery.exchange.commands import Command
-from edge_sdk.gallery.exchange.exchange import Obeyed
 from edge_sdk.gallery.gallery import Gallery
 from edge_sdk.gallery.keys import (
     BoardKey,
@@ -15,6 +17,7 @@ from edge_sdk.gallery.keys import (
     TpmCredentialKey,
     TpmKey,
 )
+from edge_sdk.gallery.old_names import warn_old_name
 from edge_sdk.gallery.results import (
     AttemptStatus,
     Decision,
@@ -30,6 +33,7 @@ from edge_sdk.gallery.results import (
 from edge_sdk.gallery.rules.policy import DecisionPolicy
 from edge_sdk.gallery.store.anchor import Anchor, FileAnchor, NoAnchor, TpmCounter
 from edge_sdk.gallery.store.audit_log import AuditEntry, AuditEvent, AuditReport
+from edge_sdk.gallery.subjects import EnrolOptions
 from edge_sdk.gallery.transaction import Transaction
 
 __all__ = [
@@ -41,8 +45,10 @@ __all__ = [
     "AuditReport",
     "BoardKey",
     "Command",
+    "CommandResult",
     "Decision",
     "DecisionPolicy",
+    "EnrolOptions",
     "ErasableKey",
     "ErasureReceipt",
     "FileAnchor",
@@ -55,7 +61,6 @@ __all__ = [
     "KeyProvider",
     "KeySlot",
     "NoAnchor",
-    "Obeyed",
     "Passphrase",
     "Reason",
     "References",
@@ -66,3 +71,10 @@ __all__ = [
     "Transaction",
     "Verification",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name != "Obeyed":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    warn_old_name("Obeyed", "CommandResult")
+    return CommandResult

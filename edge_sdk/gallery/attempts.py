@@ -1,28 +1,42 @@
-"""How many tries there are: the limit, the state between tries, and the state's bytes; pure.
+"""Limit failed attempts: the policy, the counter between attempts, its file and its clock.
 
-The defaults are NIST SP 800-63B's for a biometric: 5 failures in a row, then 30 s before each next try, disabled
-after 50 until an administrator acts; 10 and 100 with presentation attack detection.
+The defaults follow NIST SP 800-63B for biometrics: after 5 failed attempts in a row each further attempt waits 30 s,
+after 50 none is made until an administrator resets the counter; 10 and 100 with presentation attack detection.
 
-A try is counted before it is made, and no wall clock is asked: time is the boot's id and the time since that boot.
-After another boot at least the time since that boot has gone by, and no more is believed. So a clock that is
-set back or far forward changes nothing, and a power cut makes a wait longer, never shorter.
+An attempt is counted as failed before it is made. Time is the boot id and the time since that boot, never the wall
+clock: after a reboot only the time since the reboot counts as passed. So setting the clock changes nothing, and a
+power cut makes a wait longer, never shorter.
+
+The counter is a small file next to the gallery, authenticated with a key from the gallery. If it is missing, altered,
+of another gallery or of an earlier limit, every attempt is refused until an administrator resets it. The counter of a
+new limit is written next to the current one before the gallery is committed, so that a power cut leaves a gallery
+with its counter in either case.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hmac
+import os
 import struct
+import time
+import uuid
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
-from edge_sdk.errors import GalleryFormatError, InputError
+from edge_sdk.errors import GalleryError, GalleryFormatError, InputError
+from edge_sdk.gallery.format import sealing
+from edge_sdk.gallery.format.content import ATTEMPT_POLICY, Content
 from edge_sdk.gallery.format.header import ID_BYTES
-from edge_sdk.gallery.results import Reason
+from edge_sdk.gallery.results import AttemptStatus, Reason
+from edge_sdk.gallery.store.files import FileSystem, locked, write_atomically
 
 LABEL = b"edge-sdk/gallery/attempts@v1"
 MAGIC = bytes.fromhex("894647540d0a1a0a")
 MAX_FAILURES = 1_000_000
 MAX_WAIT_S = 86_400
-MAX_COUNT = 1 << 63  # no counter gets there; one that says so would not fit when it is counted on
+MAX_COUNT = 1 << 63  # never reached by counting; a larger stored number could not be counted on
 
 _POLICY = struct.Struct(f"<IIII{ID_BYTES}s")
 _STATE = struct.Struct(f"<8s{ID_BYTES}s{ID_BYTES}sQQII{ID_BYTES}sQ")
@@ -30,18 +44,22 @@ _CODE_BYTES = 32
 STATE_BYTES = _STATE.size + _CODE_BYTES
 MAX_FILE_BYTES = 2 * STATE_BYTES
 
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_PROCESS_ID = os.urandom(ID_BYTES)
+_PROCESS_START_S = time.monotonic()
+
 
 @dataclass(frozen=True)
 class AttemptPolicy:
-    """How many failures in a row there may be.
+    """A limit on failed attempts in a row.
 
     Args:
-        free: So many failures, then every next try has to wait, 1..1,000,000.
-        most: So many failures, then no try before an administrator acts, `free`..1,000,000.
-        wait_s: How long, seconds, 0..86,400.
+        free: Failed attempts before each further attempt has to wait, 1..1,000,000.
+        most: Failed attempts before an administrator must reset the counter, `free`..1,000,000.
+        wait_s: Length of the wait, seconds, 0..86,400.
 
     Raises:
-        InputError: a value is outside its range, or not whole.
+        InputError: a value is outside its range or not an integer.
     """
 
     free: int = 5
@@ -51,27 +69,27 @@ class AttemptPolicy:
     def __post_init__(self) -> None:
         if not all(isinstance(value, int) for value in (self.free, self.most, self.wait_s)):
             raise InputError(
-                f"expected whole failures and seconds, found {self.free}, {self.most} and {self.wait_s}"
+                f"expected whole numbers of attempts and seconds, found {self.free}, {self.most} and {self.wait_s}"
             )
         if not 1 <= self.free <= self.most <= MAX_FAILURES or not 0 <= self.wait_s <= MAX_WAIT_S:
             raise InputError(
-                f"expected 1 <= free <= most <= {MAX_FAILURES} failures and a wait of 0..{MAX_WAIT_S} s, "
+                f"expected 1 <= free <= most <= {MAX_FAILURES} failed attempts and a wait of 0..{MAX_WAIT_S} s, "
                 f"found {self.free}, {self.most} and {self.wait_s} s"
             )
 
     @classmethod
     def with_pad(cls) -> AttemptPolicy:
-        """What NIST SP 800-63B allows where presentation attacks are detected."""
+        """Return the limit that NIST SP 800-63B allows with presentation attack detection."""
         return cls(free=10, most=100)
 
 
 @dataclass(frozen=True)
 class Moment:
-    """A time that nobody can set.
+    """A time that cannot be set.
 
     Attributes:
-        boot: 16 bytes, which run of the machine.
-        since_boot_ms: Time since it began, sleep included.
+        boot: Id of the boot, 16 bytes.
+        since_boot_ms: Time since that boot, sleep included.
     """
 
     boot: bytes
@@ -80,13 +98,13 @@ class Moment:
 
 @dataclass(frozen=True)
 class AttemptState:
-    """What is remembered between tries.
+    """The state kept between attempts.
 
     Attributes:
-        failures: Tries in a row that were not accepted, those under way among them.
-        begun: Tries ever begun.
-        writes: How often this state was written, to notice an old one put back.
-        last: When the last try began.
+        failures: Failed attempts in a row, attempts in progress included.
+        begun: Attempts begun since the counter was reset.
+        writes: Number of writes of this state; shows that an older state was put back.
+        last: Start of the last attempt.
     """
 
     failures: int = 0
@@ -95,15 +113,30 @@ class AttemptState:
     last: Moment = Moment(bytes(ID_BYTES), 0)
 
 
+@dataclass(frozen=True, repr=False)
+class CounterIdentity:
+    """The gallery and the limit that a counter belongs to.
+
+    Attributes:
+        key: Authenticates the counter, 32 bytes, from the gallery's root secret and `LABEL`.
+        gallery_id: 16 bytes.
+        counter_id: 16 random bytes from the limit's record, new with every limit and every reset.
+    """
+
+    key: bytes
+    gallery_id: bytes
+    counter_id: bytes
+
+
 def refusal(policy: AttemptPolicy, state: AttemptState, now: Moment) -> Reason | None:
-    """Why no try may be made now; None where it may."""
+    """Return the reason to refuse an attempt now; None if it may be made."""
     if state.failures >= policy.most:
         return Reason.DISABLED
     return Reason.WAIT if wait_ms(policy, state, now) else None
 
 
 def wait_ms(policy: AttemptPolicy, state: AttemptState, now: Moment) -> int:
-    """How long before the next try, 0 where there is no wait."""
+    """Return the time before the next attempt, milliseconds; 0 if there is no wait."""
     if state.failures < policy.free:
         return 0
     same_boot = now.boot == state.last.boot
@@ -112,7 +145,7 @@ def wait_ms(policy: AttemptPolicy, state: AttemptState, now: Moment) -> int:
 
 
 def begin(state: AttemptState, now: Moment) -> AttemptState:
-    """Count a try as failed before it is made."""
+    """Count an attempt as failed, before it is made."""
     return AttemptState(
         failures=min(state.failures + 1, MAX_FAILURES),
         begun=state.begun + 1,
@@ -122,56 +155,44 @@ def begin(state: AttemptState, now: Moment) -> AttemptState:
 
 
 def succeed(state: AttemptState, number: int) -> AttemptState:
-    """Forget failures up to a try that was accepted; tries begun after it keep counting.
+    """Clear the failed attempts up to an accepted one; attempts begun after it still count.
 
     Args:
-        state: As it is now; other processes may have begun tries meanwhile.
-        number: `begun` as it was when the accepted try had begun.
+        state: The current state; other processes may have begun attempts since.
+        number: `begun` when the accepted attempt began.
     """
     return replace(state, failures=min(state.failures, state.begun - number), writes=state.writes + 1)
 
 
-def pack_limit(policy: AttemptPolicy, count_id: bytes) -> bytes:
-    """The limit as the bytes of its policy record.
-
-    Args:
-        policy: The limit.
-        count_id: 16 random bytes, new whenever the count begins anew; a state of another count is not believed.
-    """
-    return _POLICY.pack(policy.free, policy.most, policy.wait_s, 0, count_id)
+def pack_limit(policy: AttemptPolicy, counter_id: bytes) -> bytes:
+    """Pack the limit and its counter's id as a policy record."""
+    return _POLICY.pack(policy.free, policy.most, policy.wait_s, 0, counter_id)
 
 
 def parse_limit(value: bytes) -> tuple[AttemptPolicy, bytes]:
-    """Read the limit's record: the limit and the count's id.
+    """Parse the policy record of a limit into the limit and its counter's id.
 
     Raises:
-        GalleryFormatError: another length, or a value that no limit may have.
+        GalleryFormatError: wrong length, or a value out of range.
     """
     if len(value) != _POLICY.size:
         raise GalleryFormatError(f"the attempt policy is {len(value)} bytes, expected {_POLICY.size}")
-    free, most, wait_s, reserved, count_id = _POLICY.unpack(value)
+    free, most, wait_s, reserved, counter_id = _POLICY.unpack(value)
     try:
         policy = AttemptPolicy(free=free, most=most, wait_s=wait_s)
     except InputError as error:
         raise GalleryFormatError(f"the attempt policy is malformed: {error}") from error
     if reserved:
         raise GalleryFormatError(f"reserved field of the attempt policy is {reserved}, expected 0")
-    return policy, count_id
+    return policy, counter_id
 
 
-def pack_state(state: AttemptState, *, key: bytes, gallery_id: bytes, count_id: bytes) -> bytes:
-    """A count in the counter file: 88 bytes in clear and their HMAC-SHA-256.
-
-    Args:
-        state: What to remember.
-        key: 32 bytes, from the gallery's root secret with `LABEL`.
-        gallery_id: Whose counter it is.
-        count_id: Of the limit's record.
-    """
+def pack_state(state: AttemptState, identity: CounterIdentity) -> bytes:
+    """Pack a state for the counter file: 88 bytes in clear and their HMAC-SHA-256."""
     text = _STATE.pack(
         MAGIC,
-        gallery_id,
-        count_id,
+        identity.gallery_id,
+        identity.counter_id,
         state.writes,
         state.begun,
         state.failures,
@@ -179,24 +200,191 @@ def pack_state(state: AttemptState, *, key: bytes, gallery_id: bytes, count_id: 
         state.last.boot,
         state.last.since_boot_ms,
     )
-    return text + hmac.digest(key, text, "sha256")
+    return text + hmac.digest(identity.key, text, "sha256")
 
 
 def split_states(data: bytes) -> tuple[bytes, ...]:
-    """A counter file's states; two while one count follows another, none where the file has another length."""
+    """Split a counter file into its states: two while a limit is replaced, empty if the length is wrong."""
     if len(data) not in (STATE_BYTES, MAX_FILE_BYTES):
         return ()
     return tuple(data[start : start + STATE_BYTES] for start in range(0, len(data), STATE_BYTES))
 
 
-def parse_state(data: bytes, *, key: bytes, gallery_id: bytes, count_id: bytes) -> AttemptState | None:
-    """Read one state; None where it is not the one that belongs to this gallery and count."""
+def parse_state(data: bytes, identity: CounterIdentity) -> AttemptState | None:
+    """Parse one state; None if it is altered or does not belong to this gallery and limit."""
     if len(data) != STATE_BYTES:
         return None
     text, code = data[: _STATE.size], data[_STATE.size :]
-    if not hmac.compare_digest(code, hmac.digest(key, text, "sha256")):
+    if not hmac.compare_digest(code, hmac.digest(identity.key, text, "sha256")):
         return None
-    magic, owner, count, writes, begun, failures, _, boot, since_boot_ms = _STATE.unpack(text)
-    if (magic, owner, count) != (MAGIC, gallery_id, count_id) or max(writes, begun) >= MAX_COUNT:
+    magic, gallery_id, counter_id, writes, begun, failures, _, boot, since_boot_ms = _STATE.unpack(text)
+    if (magic, gallery_id, counter_id) != (MAGIC, identity.gallery_id, identity.counter_id):
+        return None
+    if max(writes, begun) >= MAX_COUNT:
         return None
     return AttemptState(failures, begun, writes, Moment(boot, since_boot_ms))
+
+
+def counter_path(gallery: Path) -> Path:
+    """Return the path of a gallery's counter file."""
+    return gallery.with_name(gallery.name + ".attempts")
+
+
+class AttemptCounter:
+    """Counts the attempts of all processes that use a gallery.
+
+    Args:
+        files: The file system of the gallery.
+        gallery: The gallery's path.
+        policy: The limit.
+        identity: The gallery and the limit that it counts for.
+        now: The time since boot.
+    """
+
+    def __init__(
+        self,
+        files: FileSystem,
+        gallery: Path,
+        policy: AttemptPolicy,
+        identity: CounterIdentity,
+        *,
+        now: Callable[[], Moment],
+    ) -> None:
+        self.policy = policy
+        self.identity = identity
+        self._files = files
+        self._path = counter_path(gallery)
+        self._now = now
+        self._writes_seen = 0
+
+    @classmethod
+    def of(
+        cls, files: FileSystem, gallery: Path, gallery_id: bytes, content: Content, now: Callable[[], Moment]
+    ) -> AttemptCounter | None:
+        """Return the counter of the limit in a gallery's content; None if attempts are not limited.
+
+        Raises:
+            GalleryFormatError: the limit's record is malformed.
+        """
+        record = content.record(ATTEMPT_POLICY)
+        if record is None:
+            return None
+        policy, counter_id = parse_limit(record)
+        key = sealing.hkdf(content.root_secret, salt=gallery_id, info=LABEL)
+        return cls(files, gallery, policy, CounterIdentity(key, gallery_id, counter_id), now=now)
+
+    def begin(self) -> int | Reason:
+        """Count an attempt durably before it is made.
+
+        Returns:
+            The attempt's number, for `succeed`; or the reason to refuse the attempt.
+
+        Raises:
+            GalleryError: the counter cannot be written; the attempt must not be made.
+        """
+        with locked(self._files, self._path):
+            (state, other), now = self._read(), self._now()
+            if state is None:
+                return Reason.COUNTER
+            reason = refusal(self.policy, state, now)
+            if reason is not None:
+                return reason
+            state = begin(state, now)
+            self._write(state, other)
+            return state.begun
+
+    def succeed(self, number: int) -> None:
+        """Clear the failed attempts up to an accepted one.
+
+        Raises:
+            GalleryError: the counter cannot be written, or was removed since `begin`.
+        """
+        with locked(self._files, self._path):
+            state, other = self._read()
+            if state is None:
+                raise GalleryError(
+                    f"the attempt counter {self._path} was changed during an attempt",
+                    hint="reset it with edge-sdk gallery reset-attempts",
+                )
+            self._write(succeed(state, number), other)
+
+    def start(self, current: AttemptCounter | None = None) -> None:
+        """Write a new counter next to the current one, before the gallery is committed.
+
+        Raises:
+            GalleryError: the counter cannot be written.
+        """
+        with locked(self._files, self._path):
+            state = None if current is None else current._read()[0]
+            other = b"" if current is None or state is None else pack_state(state, current.identity)
+            self._write(AttemptState(writes=1), other)
+
+    def settle(self) -> None:
+        """Remove the earlier counter from the file, after the gallery was committed.
+
+        Raises:
+            GalleryError: the counter cannot be written.
+        """
+        with locked(self._files, self._path):
+            state, other = self._read()
+            if state is not None and other:
+                self._write(state, b"")
+
+    @contextlib.contextmanager
+    def replacing(self, current: AttemptCounter | None) -> Iterator[None]:
+        """Start this counter, commit the gallery in the block, then remove the current counter.
+
+        Raises:
+            GalleryError: this counter cannot be written.
+        """
+        self.start(current)
+        yield
+        # After the commit the earlier counter is never read again, so it may stay.
+        with contextlib.suppress(GalleryError):
+            self.settle()
+
+    def status(self) -> AttemptStatus:
+        """Return the number of failed attempts and the wait before the next one."""
+        policy, (state, _), now = self.policy, self._read(), self._now()
+        if state is None:
+            return AttemptStatus(policy.free, policy.most, policy.wait_s, None, 0.0, Reason.COUNTER)
+        return AttemptStatus(
+            policy.free,
+            policy.most,
+            policy.wait_s,
+            state.failures,
+            wait_ms(policy, state, now) / 1000,
+            refusal(policy, state, now),
+        )
+
+    def _read(self) -> tuple[AttemptState | None, bytes]:
+        """Return this counter's state, None if it is missing or not trusted, and the other state in the file."""
+        try:
+            data = self._files.read(self._path, MAX_FILE_BYTES + 1)
+        except OSError:
+            return None, b""
+        parts = {part: parse_state(part, self.identity) for part in split_states(data)}
+        other = next((part for part, state in parts.items() if state is None), b"")
+        states = [state for state in parts.values() if state is not None]
+        if len(states) != 1 or states[0].writes < self._writes_seen:
+            return None, other
+        self._writes_seen = states[0].writes
+        return states[0], other
+
+    def _write(self, state: AttemptState, other: bytes) -> None:
+        write_atomically(self._files, self._path, pack_state(state, self.identity) + other)
+        self._writes_seen = state.writes
+
+
+def moment_of_boot(boot_id: Path = _BOOT_ID) -> Moment:
+    """Return the time since boot; without a boot id of the system each process counts as a boot.
+
+    Args:
+        boot_id: The file in which the system gives the boot's id, a UUID.
+    """
+    try:
+        boot = uuid.UUID(boot_id.read_text().strip()).bytes
+        since_s = time.clock_gettime(time.CLOCK_BOOTTIME)
+    except (OSError, ValueError, AttributeError):
+        return Moment(_PROCESS_ID, int(1000 * (time.monotonic() - _PROCESS_START_S)))
+    return Moment(boot, int(1000 * since_s))

@@ -1,18 +1,20 @@
-"""The first generation of a gallery: the caller's words to header and content; pure but for the key."""
+"""Create a gallery: from the caller's arguments to the first generation on disk."""
 
 from __future__ import annotations
 
+import contextlib
 import enum
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from edge_sdk.errors import InputError
+from edge_sdk.errors import GalleryError, InputError
 from edge_sdk.gallery.format import sealing
 from edge_sdk.gallery.format.content import (
     AUDIT_ANSWERS,
     AUDIT_POLICY,
     SLOT_KEYS,
+    AuditHead,
     Content,
     PolicyRecord,
     empty_content,
@@ -27,7 +29,23 @@ from edge_sdk.gallery.format.header import (
     TemplateType,
     Transform,
 )
-from edge_sdk.gallery.keys import KeyProvider
+from edge_sdk.gallery.keys import ErasableKey, KeyProvider
+from edge_sdk.gallery.store.audit_log import (
+    AuditEvent,
+    AuditLog,
+    first_audit_key,
+    read_log,
+    records_changes,
+)
+from edge_sdk.gallery.store.files import audit_path, lock_path, locked
+from edge_sdk.gallery.store.sealed_file import (
+    Environment,
+    Generation,
+    OpenSlot,
+    slot_keys_of,
+    with_generation,
+    write_generation,
+)
 
 SUITES = {"aes-256-gcm": Suite.AES_256_GCM, "chacha20-poly1305": Suite.CHACHA20_POLY1305}
 TEMPLATE_TYPES = {"int8": TemplateType.INT8, "float16": TemplateType.FLOAT16}
@@ -47,12 +65,12 @@ def first_generation(
     random: Callable[[int], bytes],
     now_s: int,
 ) -> tuple[Header, Content]:
-    """An empty gallery's header and content; arguments and errors as `Gallery.create`."""
+    """Build the header and content of an empty gallery; see `Gallery.create` for arguments and errors."""
     if len(model_id) != MODEL_ID_BYTES:
         raise InputError(f"model_id has {len(model_id)} bytes, expected {MODEL_ID_BYTES} (a SHA-256)")
     if not 1 <= dimension <= 0xFFFF:
         raise InputError(f"dimension {dimension} is not in 1..65535")
-    kept = _choice("audit", audit, AUDITS)
+    audit_policy = _choice("audit", audit, AUDITS)
     header = Header(
         suite=_choice("suite", suite, SUITES),
         gallery_id=random(ID_BYTES),
@@ -67,14 +85,78 @@ def first_generation(
     slot = header.slots[0]
     slot_key = sealing.derive_slot_key(key.secret(slot.parameters), header, slot)
     records = [PolicyRecord(SLOT_KEYS, critical=True, value=slot_key)]
-    if kept:
-        records.append(PolicyRecord(AUDIT_POLICY, critical=False, value=kept))
+    if audit_policy:
+        records.append(PolicyRecord(AUDIT_POLICY, critical=False, value=audit_policy))
     content = empty_content(random(32), header.template_type, dimension)
     return header, replace(content, committed_at_s=now_s, policy=tuple(records))
 
 
+def write_first_generation(
+    environment: Environment, key: KeyProvider, header: Header, content: Content, *, audited: bool
+) -> tuple[Generation, AuditLog]:
+    """Write the first generation; if that fails, remove everything that was written.
+
+    Args:
+        environment: The gallery's path, at which there must be no file, and its anchor.
+        key: The key of slot 0.
+        header: From `first_generation`; its generation number is set to the anchor's next one.
+        content: From `first_generation`.
+        audited: Start an audit log.
+
+    Raises:
+        GalleryError: the path exists or cannot be written, the audit log of another gallery is at its place, or the
+            anchor is in use or cannot be written.
+    """
+    files, path, anchor = environment.files, environment.path, environment.anchor
+    log = AuditLog(files, audit_path(path))
+    undo_key = contextlib.ExitStack()
+    if isinstance(key, ErasableKey):
+        undo_key.callback(_clean_up, key.forget, header.slots[0].parameters)
+    with undo_key, locked(files, path), contextlib.ExitStack() as undo:
+        check_absent(environment)
+        earlier_log = read_log(files, audit_path(path)) if audited else b""
+        if records_changes(earlier_log):
+            raise GalleryError(
+                f"{audit_path(path)} is the audit log of a gallery that no longer exists",
+                hint="move the log away and keep it, or put its gallery back; a new gallery starts its own log",
+            )
+        undo.callback(_clean_up, files.unlink, lock_path(path))
+        if anchor.read(header.gallery_id):
+            raise GalleryError("the anchor is in use", hint="use a separate anchor for each gallery")
+        undo.callback(_clean_up, anchor.abandon, header.gallery_id)
+        header = with_generation(header, anchor.prepare(header.gallery_id) + 1)
+        if audited:
+            if not earlier_log:
+                undo.callback(_clean_up, files.unlink, audit_path(path))
+            head = log.append(
+                [AuditEvent("create", detail=f"gallery={header.gallery_id.hex()}")],
+                AuditHead(key=first_audit_key(header, content)),
+                now_s=content.committed_at_s,
+                generation=header.generation,
+                commit=True,
+            )
+            content = replace(content, audit=head)
+        undo.callback(_clean_up, files.unlink, path)
+        slot = OpenSlot(0, slot_keys_of(content)[0])
+        generation = write_generation(environment, header, content, slot)
+        undo.pop_all()
+        undo_key.pop_all()
+    return generation, log
+
+
+def check_absent(environment: Environment) -> None:
+    """Raise GalleryError if there is a file at the gallery's path."""
+    try:
+        environment.files.read(environment.path, 0)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise GalleryError(f"cannot create {environment.path}: {error.strerror or error}") from error
+    raise GalleryError(f"{environment.path} exists already", hint="open it, or choose another path")
+
+
 def name_of(choices: dict[str, Any], value: enum.Enum) -> str:
-    """The caller's word for a value of the format."""
+    """Return the argument that stands for a value of the format."""
     return next(name for name, choice in choices.items() if choice is value)
 
 
@@ -82,3 +164,9 @@ def _choice(what: str, name: str, choices: dict[str, Any]) -> Any:
     if name not in choices:
         raise InputError(f"expected {what} to be one of {', '.join(choices)}, found {name!r}")
     return choices[name]
+
+
+def _clean_up(step: Callable[..., None], *arguments: object) -> None:
+    """Run one clean-up step after a failed creation; ignore its errors."""
+    with contextlib.suppress(OSError, GalleryError):
+        step(*arguments)

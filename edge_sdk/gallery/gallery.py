@@ -1,33 +1,31 @@
-"""The gallery as a program sees it: create, open, enrol, verify, identify, remove.
-
-`Vault` keeps the file, `Matcher` answers probes; this is their one face. Not for several threads at once.
-"""
+"""The sealed gallery of references: create, open, enrol, verify, identify, remove."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sdk.errors import GalleryError
-from edge_sdk.gallery.attempts import Moment
-from edge_sdk.gallery.counter import moment_of_boot
-from edge_sdk.gallery.creation import first_generation
-from edge_sdk.gallery.exchange.exchange import Exchange
-from edge_sdk.gallery.format.content import AUDIT_ANSWERS, AUDIT_POLICY, Content
+from edge_sdk.errors import InputError
+from edge_sdk.gallery.attempts import Moment, moment_of_boot
+from edge_sdk.gallery.components.attempts import Attempts
+from edge_sdk.gallery.components.audit import Audit
+from edge_sdk.gallery.components.exchange import Exchange
+from edge_sdk.gallery.components.keys import Keys
+from edge_sdk.gallery.creation import first_generation, write_first_generation
+from edge_sdk.gallery.erasure import erase
 from edge_sdk.gallery.format.sealing import need_cryptography
 from edge_sdk.gallery.keys import KeyProvider
-from edge_sdk.gallery.match.matcher import Matcher
+from edge_sdk.gallery.old_names import moved_method
 from edge_sdk.gallery.results import (
-    AttemptStatus,
     Decision,
+    ErasureReceipt,
     GalleryStatus,
     Identification,
     Reason,
@@ -36,36 +34,49 @@ from edge_sdk.gallery.results import (
     Verification,
 )
 from edge_sdk.gallery.rules.policy import DecisionPolicy
-from edge_sdk.gallery.status import status_of, subjects_of
+from edge_sdk.gallery.session import Session
+from edge_sdk.gallery.status import problems_of, status_of
 from edge_sdk.gallery.store.anchor import Anchor
-from edge_sdk.gallery.store.audit_log import AuditEvent
 from edge_sdk.gallery.store.files import FileSystem
-from edge_sdk.gallery.store.vault import Vault, places_of, require_model
-from edge_sdk.gallery.transaction import Transaction, seconds
-from edge_sdk.gallery.tries import Tries
+from edge_sdk.gallery.store.sealed_file import Environment, open_generation, require_model
+from edge_sdk.gallery.subjects import ENROL_DEFAULTS, EnrolOptions, subjects_of, unix_seconds
+from edge_sdk.gallery.transaction import Transaction
 from edge_sdk.types import Float64Array
 
-_Answer = TypeVar("_Answer", Identification, Verification)
 
-
-class Gallery(Exchange):
+class Gallery:
     """An open gallery; from `Gallery.create` or `Gallery.open`.
+
+    Every answer and every change first checks the file for a newer generation, so a revocation by another process
+    takes effect at once, and an old copy that was put back is refused. Methods that only read, such as `subjects`,
+    show the state of the last `refresh`. Do not share one object between threads.
 
     Example:
         gallery = Gallery.open("home.gallery", key=KeyFile("home.key"), model_id=model_id)
         answer = gallery.identify(embedding, threshold=0.62)
 
-    Not for several threads at once. Every answer and every change looks at the file first, so a revocation by another process
-    counts at once, and an old copy put back is refused; what is only read, such as `subjects`, is as of the last `refresh`.
+    Attributes:
+        keys: The keys that open the gallery, its transform key and its anchor.
+        audit: The audit log.
+        attempts: The limit on failed attempts.
+        exchange: Exports, imports and signed commands.
     """
 
-    def __init__(self, vault: Vault, *, uptime: Callable[[], Moment] = moment_of_boot) -> None:
-        super().__init__(vault)
-        self._tries = Tries(vault, uptime)
-        self._take_over()
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.keys = Keys(session)
+        self.audit = Audit(session)
+        self.attempts = Attempts(session)
+        self.exchange = Exchange(session)
 
     def __repr__(self) -> str:
-        return f"Gallery({str(self._vault.places.path)!r}, generation={self._vault.header.generation})"
+        session = self._session
+        return f"Gallery({str(session.environment.path)!r}, generation={session.header.generation})"
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            return moved_method(self, name)
 
     @classmethod
     def create(
@@ -85,29 +96,29 @@ class Gallery(Exchange):
         clock: Callable[[], float] = time.time,
         uptime: Callable[[], Moment] = moment_of_boot,
     ) -> Gallery:
-        """Make an empty gallery; it is on the disk when this returns.
+        """Create an empty gallery; it is on disk when this returns.
 
         Args:
-            path: Where; must not exist.
-            key: What seals it.
-            model_id: 32 bytes, SHA-256 of the model file.
+            path: Path of the new gallery; must not exist.
+            key: The key that seals it.
+            model_id: SHA-256 of the model file, 32 bytes.
             dimension: Numbers per embedding, 1..65535.
-            dtype: `int8` or `float16`.
-            transform: `shp3` or `none`.
-            suite: `aes-256-gcm`, or `chacha20-poly1305` for a CPU without AES instructions.
-            audit: What the audit log beside it keeps: `changes`, `all` (changes and answers), or `off` for no log.
-            anchor: Notices an old copy put back; none by default.
-            filesystem: Seam for tests.
-            random: Seam for test vectors.
-            clock: Unix seconds.
-            uptime: Seam for tests: the time that waits are measured in.
+            dtype: Type of the stored templates, `int8` or `float16`.
+            transform: Transform of the stored templates, `shp3` or `none`.
+            suite: Cipher, `aes-256-gcm`, or `chacha20-poly1305` for a CPU without AES instructions.
+            audit: Content of the audit log: `changes`, `all` (changes and answers), or `off` for no log.
+            anchor: Detects an old copy that was put back; none by default.
+            filesystem: The file system; a test can replace it.
+            random: Source of random bytes; a test can replace it.
+            clock: Returns Unix seconds; a test can replace it.
+            uptime: Returns the time since boot, which waits are measured in; a test can replace it.
 
         Raises:
             InputError: an argument is out of range.
             GalleryError: the path exists, cannot be written, or `cryptography` is not installed.
         """
         need_cryptography()
-        places = places_of(path, anchor=anchor, filesystem=filesystem, random=random, clock=clock)
+        environment = Environment.of(path, anchor=anchor, filesystem=filesystem, random=random, clock=clock)
         header, content = first_generation(
             key,
             model_id=model_id,
@@ -117,10 +128,10 @@ class Gallery(Exchange):
             suite=suite,
             audit=audit,
             random=random,
-            now_s=int(places.clock()),
+            now_s=int(environment.clock()),
         )
-        vault = Vault.create(places, key, header, content, audited=audit != "off")
-        return cls(vault, uptime=uptime)
+        generation, log = write_first_generation(environment, key, header, content, audited=audit != "off")
+        return cls(Session(environment, key, generation, log=log, uptime=uptime))
 
     @classmethod
     def open(
@@ -136,80 +147,111 @@ class Gallery(Exchange):
         clock: Callable[[], float] = time.time,
         uptime: Callable[[], Moment] = moment_of_boot,
     ) -> Gallery:
-        """Open a gallery and check everything there is to check.
+        """Open a gallery and check its file completely.
 
         Args:
             path: The gallery file.
-            key: One of the keys that seal it.
-            model_id: The model that will make the embeddings; compared with the gallery's.
+            key: A key that opens it.
+            model_id: SHA-256 of the model in use, 32 bytes; compared with the gallery's model if given.
             anchor: The anchor it was created with.
-            anchored: False opens it whatever the anchor says, for `reanchor` alone.
-            filesystem: Seam for tests.
-            random: Seam for test vectors.
-            clock: Unix seconds.
-            uptime: Seam for tests: the time that waits are measured in.
+            anchored: False skips the comparison with the anchor; only for `keys.reanchor`.
+            filesystem: The file system; a test can replace it.
+            random: Source of random bytes; a test can replace it.
+            clock: Returns Unix seconds; a test can replace it.
+            uptime: Returns the time since boot, which waits are measured in; a test can replace it.
 
         Raises:
-            GalleryFormatError: not a gallery of a known version, or cut short.
+            GalleryFormatError: not a gallery of a known version, or incomplete.
             SealError: wrong key, or altered.
             ModelMismatchError: made for another model.
             RollbackError: older than its anchor.
             GalleryError: missing, unreadable, a symbolic link, or `cryptography` is not installed.
         """
         need_cryptography()
-        places = places_of(path, anchor=anchor, filesystem=filesystem, random=random, clock=clock)
-        return cls(Vault.open(places, key, model_id=model_id, anchored=anchored), uptime=uptime)
+        environment = Environment.of(path, anchor=anchor, filesystem=filesystem, random=random, clock=clock)
+        generation = open_generation(environment, key, model_id=model_id, anchored=anchored)
+        return cls(Session(environment, key, generation, uptime=uptime))
 
     def refresh(self) -> bool:
-        """Take over what another process committed since; cheap when nothing changed.
+        """Load what another process has committed; reads only the header if nothing changed.
 
         Returns:
-            Whether anything changed.
+            True if anything changed.
 
         Raises:
-            GalleryError: as `open`; also after a key rotation, when it must be opened again.
+            GalleryError: see `open`; after a key rotation the gallery must be opened again.
         """
-        changed = self._vault.refresh()
-        if changed:
-            self._take_over()
-        return changed
+        return self._session.refresh()
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[Transaction]:
-        """Gather changes and commit them as one when the block ends without an exception.
+        """Collect changes and commit them together when the block ends without an exception.
 
         Raises:
-            GalleryChangedError: another process committed meanwhile; nothing was written.
-            GalleryError: a step of the commit failed; the file then holds the old content or the new,
-                nothing between.
+            GalleryChangedError: another process has committed since; nothing was written.
+            GalleryError: a step of the commit failed; the file holds either the old or the new content.
         """
-        before = self._vault.content
-        transaction = self._transaction()
+        before, transaction = self._session.content, self._session.transaction()
         yield transaction
         if transaction.changed:
-            self._commit(before, transaction.apply())
+            self._session.commit(before, transaction.apply())
 
     def enrol(
         self,
         subject: str,
         embeddings: NDArray[np.float32],
+        options: EnrolOptions = ENROL_DEFAULTS,
+        **fields: Any,
+    ) -> None:
+        """Add one subject in a separate commit; see `Transaction.enrol` for arguments and errors.
+
+        Example:
+            gallery.enrol("ann", embeddings, label="ground floor")
+        """
+        self._session.change(lambda transaction: transaction.enrol(subject, embeddings, options, **fields))
+
+    def remove(self, subject: str) -> None:
+        """Remove one subject in a separate commit; see `Transaction.remove`."""
+        self._session.change(lambda transaction: transaction.remove(subject))
+
+    def revoke(self, subject: str) -> None:
+        """Stop accepting one subject, in a separate commit; see `Transaction.revoke`."""
+        self._session.change(lambda transaction: transaction.revoke(subject))
+
+    def reinstate(self, subject: str) -> None:
+        """Undo `revoke`, in a separate commit; see `Transaction.reinstate`."""
+        self._session.change(lambda transaction: transaction.reinstate(subject))
+
+    def change(
+        self,
+        subject: str,
         *,
-        label: str = "",
+        label: str | None = None,
         valid_from: float | datetime | None = None,
         valid_until: float | datetime | None = None,
-        allow_duplicate: bool = False,
     ) -> None:
-        """Add one subject in a commit of its own; arguments and errors as `Transaction.enrol`."""
-        self._change(
-            lambda t: t.enrol(
-                subject,
-                embeddings,
-                label=label,
-                valid_from=valid_from,
-                valid_until=valid_until,
-                allow_duplicate=allow_duplicate,
+        """Change a subject's label or validity in a separate commit; see `Transaction.change`."""
+        self._session.change(
+            lambda transaction: transaction.change(
+                subject, label=label, valid_from=valid_from, valid_until=valid_until
             )
         )
+
+    def erase(self, *subjects: str, keys: Sequence[KeyProvider] = ()) -> ErasureReceipt:
+        """Remove subjects, make older copies unreadable as far as the keys allow, and return a receipt.
+
+        Args:
+            subjects: Names, one or more.
+            keys: A key for each slot except the one in use; with all of them a new key epoch begins.
+
+        Raises:
+            InputError: no name given.
+            SubjectUnknownError: a subject is not enrolled; no subject is erased.
+            GalleryError: the commit failed.
+        """
+        if not subjects:
+            raise InputError("expected the name of a subject to erase, found none")
+        return self._session.retry(lambda: erase(self._session, subjects, keys))
 
     def identify(
         self,
@@ -218,29 +260,39 @@ class Gallery(Exchange):
         threshold: float | None = None,
         now: float | datetime | None = None,
     ) -> Identification:
-        """Ask who a probe is (1:N) among those who are enrolled now: what another process changed counts.
+        """Identify a probe among all enrolled subjects (1:N), in one counted attempt.
 
         Args:
             embedding: Shape (D,), float32, finite, any length.
-            threshold: Cosine to reach, -1..1; by default what the gallery's decision policy says.
-            now: Moment for validity times; the clock by default, never before the last commit.
+            threshold: Cosine to reach, -1..1; by default from the gallery's decision policy.
+            now: Time for validity, Unix seconds or an aware datetime; by default the clock, but never earlier than
+                the last commit.
 
         Returns:
-            Accepted with the subject; rejected: nobody reaches the threshold, or two subjects tie; retry: close to
-            the threshold or to another subject, as the policy says; locked out: too many failures.
+            Accepted with the subject; rejected if no subject reaches the threshold or two subjects tie; retry if the
+            score is close to the threshold or to another subject's, as the policy defines; locked out after too many
+            failed attempts.
 
         Raises:
-            InputError: embedding or threshold malformed, or there is neither a threshold nor a policy.
-            ModelCardError: the policy's evidence does not reach so many templates.
-            GalleryError: as `refresh`, or the try could not be counted; it was not made.
+            InputError: embedding or threshold malformed, or neither a threshold nor a policy.
+            ModelCardError: the policy's evidence does not cover this many templates.
+            GalleryError: see `refresh`; or the attempt could not be counted and was not made.
         """
-
-        def prepared() -> Callable[[], Identification]:
-            recognition, now_s = self._recognition, self._moment(now)
-            probe, limit = recognition.probe(embedding), recognition.limit(threshold)
-            return lambda: recognition.identify(probe, limit=limit, now_s=now_s)
-
-        return self._answered(prepared, _nobody)
+        session = self._session
+        session.refresh()
+        matcher, now_s = session.matcher, self._validity_time_s(now)
+        probe, limit = matcher.probe(embedding), matcher.limit(threshold)
+        attempt = session.begin_attempt()
+        if attempt is Reason.COUNTER and session.refresh():
+            # Another process has just started a new counter.
+            return self.identify(embedding, threshold=threshold, now=now)
+        if isinstance(attempt, Reason):
+            answer = Identification(Decision.LOCKED_OUT, None, attempt)
+        else:
+            answer = matcher.identify(probe, limit=limit, now_s=now_s)
+            session.end_attempt(attempt, accepted=answer.accepted)
+        self.audit.record_answer(answer)
+        return answer
 
     def verify(
         self,
@@ -250,161 +302,108 @@ class Gallery(Exchange):
         threshold: float | None = None,
         now: float | datetime | None = None,
     ) -> Verification:
-        """Ask whether a probe is one subject (1:1), as they are enrolled now.
+        """Verify that a probe is one subject (1:1), in one counted attempt.
 
         Args:
             embedding: Shape (D,), float32, finite, any length.
-            subject: The name that is claimed.
-            threshold: As `identify`; the policy's is for as many templates as the subject has.
-            now: As `identify`.
+            subject: Name of the claimed subject.
+            threshold: Cosine to reach, -1..1; by default from the decision policy, for the subject's templates.
+            now: See `identify`.
 
         Raises:
-            SubjectUnknownError: no such subject; not counted as a try.
-            InputError, ModelCardError, GalleryError: as `identify`.
+            SubjectUnknownError: not enrolled; not counted as an attempt.
+            InputError, ModelCardError, GalleryError: see `identify`.
         """
+        session = self._session
+        session.refresh()
+        matcher, now_s = session.matcher, self._validity_time_s(now)
+        name = matcher.known(subject)
+        probe, limit = matcher.probe(embedding), matcher.limit(threshold, subject=name)
+        attempt = session.begin_attempt()
+        if attempt is Reason.COUNTER and session.refresh():
+            # Another process has just started a new counter.
+            return self.verify(embedding, subject, threshold=threshold, now=now)
+        if isinstance(attempt, Reason):
+            answer = Verification(Decision.LOCKED_OUT, name, attempt)
+        else:
+            answer = matcher.verify(probe, name, limit=limit, now_s=now_s)
+            session.end_attempt(attempt, accepted=answer.accepted)
+        self.audit.record_answer(answer)
+        return answer
 
-        def prepared() -> Callable[[], Verification]:
-            recognition, now_s = self._recognition, self._moment(now)
-            name = recognition.known(subject)
-            probe, limit = recognition.probe(embedding), recognition.limit(threshold, subject=name)
-            return lambda: recognition.verify(probe, name, limit=limit, now_s=now_s)
+    def reject(self) -> Identification:
+        """Count a failed attempt that was decided before any comparison, such as a presentation attack.
 
-        return self._answered(
-            prepared, lambda why: Verification(Decision.LOCKED_OUT, self._recognition.known(subject), why)
-        )
+        Returns:
+            Rejected or locked out; never accepted.
+
+        Raises:
+            GalleryError: see `refresh`; or the attempt could not be counted.
+        """
+        session = self._session
+        session.refresh()
+        attempt = session.begin_attempt()
+        if attempt is Reason.COUNTER and session.refresh():
+            # Another process has just started a new counter.
+            return self.reject()
+        if isinstance(attempt, Reason):
+            answer = Identification(Decision.LOCKED_OUT, None, attempt)
+        else:
+            answer = Identification(Decision.REJECTED, None)
+        self.audit.record_answer(answer)
+        return answer
 
     def require_model(self, model_id: bytes) -> None:
-        """Refuse to be asked with another model's embeddings.
+        """Check that the gallery was made for a model.
 
         Args:
             model_id: SHA-256 of the model in use, 32 bytes.
 
         Raises:
-            ModelMismatchError: The gallery was made for another model.
+            ModelMismatchError: the gallery was made for another model.
         """
-        require_model(self._vault.header, model_id)
+        require_model(self._session.header, model_id)
 
     @property
     def policy(self) -> DecisionPolicy | None:
-        """How it decides where a caller brings no threshold."""
-        return self._recognition.policy
-
-    def reject(self) -> Identification:
-        """Count a try that was decided before any comparison, such as a photograph before the camera.
-
-        Returns:
-            Rejected, or locked out; never accepted.
-
-        Raises:
-            GalleryError: as `refresh`, or the try could not be counted.
-        """
-        rejected = Identification(Decision.REJECTED, None)
-        return self._answered(lambda: lambda: rejected, _nobody)
-
-    def reset_attempts(self) -> None:
-        """Begin the count of failures anew, as an administrator, in a commit of its own.
-
-        Raises:
-            GalleryError: failures are not counted here, or the commit failed.
-        """
-        limit = self._tries.limit
-        if limit is None:
-            raise GalleryError(
-                "this gallery counts no failures", hint="edge-sdk gallery limit-attempts sets a limit"
-            )
-        self._change(lambda t: t.limit_attempts(limit))
-
-    def attempts(self) -> AttemptStatus | None:
-        """Where the count of failures stands; None where tries are not limited."""
-        return self._tries.status()
-
-    def problems(self) -> tuple[str, ...]:
-        """As `Custody.problems`, and a count of failures that cannot be believed."""
-        attempts, found = self.attempts(), super().problems()
-        if attempts is None or attempts.refusal is not Reason.COUNTER:
-            return found
-        return (*found, "the counter of failures is missing, altered or of another count: nobody is let in")
+        """The stored decision policy; None if each caller gives a threshold."""
+        return self._session.matcher.policy
 
     def subjects(self) -> tuple[Subject, ...]:
-        """Everyone enrolled, in order of enrolment."""
-        return subjects_of(self._vault.content)
+        """Return the enrolled subjects, in order of enrolment."""
+        return subjects_of(self._session.content)
 
     def references(self) -> References:
-        """The stored templates, for a matcher that works on `transform_probe`'s output."""
-        return self._recognition.references()
+        """Return the stored templates, for a matcher that works on the output of `transform_probe`."""
+        return self._session.matcher.references()
 
     def transform_probe(self, embedding: NDArray[np.float32]) -> Float64Array:
-        """Bring a probe to the space of `references`.
+        """Transform a probe to the space of `references`.
 
         Args:
             embedding: Shape (D,), float32, finite, any length.
 
         Returns:
-            Shape (D,), float64, length 1.
+            Shape (D,), float64, L2 norm 1.
 
         Raises:
             InputError: embedding malformed.
         """
-        return self._recognition.transform_probe(embedding)
+        return self._session.matcher.transform_probe(embedding)
 
     def status(self) -> GalleryStatus:
-        """How strong and how full it is."""
-        return status_of(self._vault, self.policy, self.attempts())
+        """Return the strength of the gallery's protection and its size."""
+        return status_of(self._session, self.attempts.status())
 
-    def _take_over(self) -> None:
-        self._recognition = Matcher(self._vault.header, self._vault.content)
-        self._tries.follow()
+    def problems(self) -> tuple[str, ...]:
+        """Check templates, audit log, file modes, attempt counter and TPM; return one sentence for each problem.
 
-    def _transaction(self) -> Transaction:
-        vault = self._vault
-        return Transaction(
-            vault.content,
-            template_type=vault.header.template_type,
-            transform=self._recognition.to_template_space,
-            random=vault.places.random,
-            now_s=int(vault.places.clock()),
-            checks=self._recognition.enrolment_checks(),
-        )
-
-    def _in_step(self, before: Content, after: Content) -> AbstractContextManager[None]:
-        return self._tries.in_step(before, after)
-
-    def _answered(
-        self, prepared: Callable[[], Callable[[], _Answer]], locked_out: Callable[[Reason], _Answer]
-    ) -> _Answer:
-        """Look at what is on the disk now, count a try, make it where it may be made, and write down what came of it.
-
-        Args:
-            prepared: Checks what is asked, and gives the question; raises before anything is counted.
-            locked_out: What to answer where it may not be made, and why.
+        Raises:
+            GalleryError: a file cannot be read.
         """
-        self.refresh()
-        ask, number = prepared(), self._tries.begin()
-        # An administrator in another process may have begun the count anew.
-        while number is Reason.COUNTER and self.refresh():
-            ask, number = prepared(), self._tries.begin()
-        if isinstance(number, Reason):
-            answer = locked_out(number)
-        else:
-            answer = ask()
-            self._tries.end(number, accepted=answer.accepted)
-        self._note_answer(answer)
-        return answer
+        return problems_of(self._session, self.attempts.status())
 
-    def _note_answer(self, answer: Identification | Verification) -> None:
-        content = self._vault.content
-        if content.record(AUDIT_POLICY) == AUDIT_ANSWERS:
-            name = answer.subject
-            subject = (
-                "" if name is None else content.subjects["id"][content.names.index(name)].tobytes().hex()
-            )
-            self._vault.note(AuditEvent(answer.decision.value.replace("_", "-"), subject))
-
-    def _moment(self, now: float | datetime | None) -> float:
+    def _validity_time_s(self, now: float | datetime | None) -> float:
         if now is None:
-            return max(self._vault.places.clock(), self._vault.content.committed_at_s)
-        return seconds(now)
-
-
-def _nobody(why: Reason) -> Identification:
-    return Identification(Decision.LOCKED_OUT, None, why)
+            return max(self._session.environment.clock(), self._session.content.committed_at_s)
+        return unix_seconds(now)

@@ -1,4 +1,4 @@
-"""What a gallery answers: frozen values, a negative answer among them; never a score."""
+"""Results of a gallery: frozen values. A negative answer is a result, not an exception; no result has a score."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 
 class Decision(enum.Enum):
-    """What a gallery answers."""
+    """The decision on a probe."""
 
     ACCEPTED = "accepted"
     REJECTED = "rejected"
@@ -20,23 +20,23 @@ class Decision(enum.Enum):
 
 
 class Reason(enum.Enum):
-    """Why an answer is retry or locked out."""
+    """The reason for the decision retry or locked out."""
 
-    CLOSE = "close"  # just under the threshold: a better capture may do
-    AMBIGUOUS = "ambiguous"  # two subjects are about as alike: a better capture may tell them apart
-    WAIT = "wait"  # too many failures: not before the wait is over
-    DISABLED = "disabled"  # far too many failures: not before an administrator acts
-    COUNTER = "counter"  # the counter of failures is missing or not the right one: the same
+    CLOSE = "close"  # just under the threshold: a better capture may be accepted
+    AMBIGUOUS = "ambiguous"  # two subjects have similar scores: a better capture may distinguish them
+    WAIT = "wait"  # too many failed attempts: wait before the next one
+    DISABLED = "disabled"  # far too many failed attempts: an administrator must reset the counter
+    COUNTER = "counter"  # the attempt counter is missing or not valid: an administrator must reset it
 
 
 @dataclass(frozen=True)
 class Identification:
-    """Answer to 1:N: who it is, where accepted.
+    """The result of an identification (1:N).
 
     Attributes:
-        decision: Accepted or not.
-        subject: The subject's name where accepted, else None.
-        reason: Why, where the decision is retry or locked out.
+        decision: The decision.
+        subject: Name of the accepted subject, otherwise None.
+        reason: The reason if the decision is retry or locked out, otherwise None.
     """
 
     decision: Decision
@@ -45,18 +45,18 @@ class Identification:
 
     @property
     def accepted(self) -> bool:
-        """Whether the decision is `Decision.ACCEPTED`."""
+        """True if the decision is `Decision.ACCEPTED`."""
         return self.decision is Decision.ACCEPTED
 
 
 @dataclass(frozen=True)
 class Verification:
-    """Answer to 1:1.
+    """The result of a verification (1:1).
 
     Attributes:
-        decision: Accepted or not.
-        subject: The subject that was claimed.
-        reason: As `Identification`.
+        decision: The decision.
+        subject: Name of the claimed subject.
+        reason: The reason if the decision is retry or locked out, otherwise None.
     """
 
     decision: Decision
@@ -65,21 +65,21 @@ class Verification:
 
     @property
     def accepted(self) -> bool:
-        """Whether the decision is `Decision.ACCEPTED`."""
+        """True if the decision is `Decision.ACCEPTED`."""
         return self.decision is Decision.ACCEPTED
 
 
 @dataclass(frozen=True)
 class AttemptStatus:
-    """Where the count of failures stands.
+    """The state of the attempt counter.
 
     Attributes:
-        free: Failures before waits begin.
-        most: Failures before an administrator must act.
+        free: Failed attempts before waits begin.
+        most: Failed attempts before an administrator must reset the counter.
         wait_s: Length of a wait, seconds.
-        failures: In a row so far; None where the counter cannot be believed.
-        next_try_s: Seconds before the next try, 0 for now.
-        refusal: Why there can be no try now, None where there can.
+        failures: Failed attempts in a row; None if the counter is missing or not valid.
+        next_try_s: Time before the next attempt, seconds, 0 for now.
+        refusal: Reason to refuse an attempt now; None if it may be made.
     """
 
     free: int
@@ -96,14 +96,14 @@ class Subject:
 
     Attributes:
         name: Unique name.
-        label: For display, may be empty.
-        templates: How many.
-        valid_from_s: Unix seconds, 0 for no bound.
-        valid_until_s: Unix seconds, 0 for no bound.
-        enrolled_at_s: Unix seconds.
-        revoked: Kept, but never accepted.
-        id: 32 hexadecimal digits, random, for records that must not carry a name.
-        threshold: A cosine of its own, which counts where it is above the gallery's; None for none.
+        label: Text for display, may be empty.
+        templates: Number of templates.
+        valid_from_s: Begin of validity, Unix seconds, 0 for no bound.
+        valid_until_s: End of validity, Unix seconds, 0 for no bound.
+        enrolled_at_s: Time of enrolment, Unix seconds.
+        revoked: Enrolled but never accepted.
+        id: Random id, 32 hexadecimal digits, for records that must not contain a name.
+        threshold: Cosine for this subject, used if above the gallery's threshold; None if not set.
     """
 
     name: str
@@ -119,14 +119,14 @@ class Subject:
 
 @dataclass(frozen=True)
 class KeySlot:
-    """One way to open a gallery.
+    """A key slot: one way to open a gallery.
 
     Attributes:
-        index: Its number.
-        type: Its kind, as in docs/reference/gallery-format.md.
-        name: What a person calls that kind.
-        level: Its strength, 0..4; None where the kind does not say.
-        in_use: Whether the gallery was opened through it.
+        index: Number of the slot.
+        type: Kind of key, as numbered in the gallery format.
+        name: Name of that kind.
+        level: Strength of the key, 0..4; None if the kind does not determine it.
+        in_use: True if the gallery was opened through this slot.
     """
 
     index: int
@@ -138,15 +138,15 @@ class KeySlot:
 
 @dataclass(frozen=True)
 class ErasureReceipt:
-    """What an erasure came to.
+    """The receipt of an erasure.
 
     Attributes:
-        subjects: The random ids of those erased, 32 hexadecimal digits each; none where there were over 64.
-        count: How many were erased.
-        generation: The first one without them.
-        key_epoch: Of that generation.
-        erased_at_s: Unix seconds.
-        provable: Whether no key that exists opens a copy from before.
+        subjects: Random ids of the erased subjects, 32 hexadecimal digits each; empty for over 64 subjects.
+        count: Number of erased subjects.
+        generation: The first generation without them.
+        key_epoch: Key epoch of that generation.
+        erased_at_s: Time of the erasure, Unix seconds.
+        provable: True if no existing key opens an older copy.
         statement: The same in words.
     """
 
@@ -160,10 +160,10 @@ class ErasureReceipt:
 
 
 class References(NamedTuple):
-    """The stored templates, read-only, in the gallery's own transformed space.
+    """The stored templates, read-only, in the gallery's transformed space.
 
     Attributes:
-        matrix: Shape (M, D), int8 or float16; only the rows' directions matter.
+        matrix: Shape (M, D), int8 or float16; only the directions of the rows matter.
         subject_indices: Shape (M,), uint32, indices into `Gallery.subjects()`.
     """
 
@@ -173,32 +173,33 @@ class References(NamedTuple):
 
 @dataclass(frozen=True)
 class GalleryStatus:
-    """How strong and how full a gallery is.
+    """The strength of a gallery's protection, and its size.
 
     Attributes:
-        path: The file.
+        path: The gallery file.
         gallery_id: 32 hexadecimal digits.
-        model_id: 64 hexadecimal digits, SHA-256 of the model file.
-        key_level: 0..4, how strong the key is that opened it.
-        key_name: Which kind of key that was.
-        key_slots: How many keys open it.
-        key_epoch: Counts key rotations, from 1.
-        anchor: Kind of anchor and how far to believe it.
-        generation: Counts commits, from 1.
+        model_id: SHA-256 of the model file, 64 hexadecimal digits.
+        key_level: Strength of the key in use, 0..4.
+        key_name: Kind of the key in use.
+        key_slots: Number of keys that open the gallery.
+        key_epoch: Number of key rotations, from 1.
+        anchor: Kind and strength of the anchor.
+        generation: Number of commits, from 1.
         suite: Cipher.
-        transform: What is applied to embeddings.
-        dtype: How templates are stored.
+        transform: Transform of the stored templates.
+        dtype: Type of the stored templates.
         dimension: Numbers per template.
-        subjects: How many.
-        templates: How many.
-        audit: What the audit log keeps, and how many entries are sealed.
-        recipient: 64 hexadecimal digits, the public key to which another gallery exports.
-        decides: How identify and verify decide where no threshold is brought, in words.
-        tries: The limit on failed tries, in words.
-        pad: Whether that limit is the one for a device with presentation attack detection; none is seen from here.
-        failures: Failed tries in a row so far; None where they are not counted, or the counter cannot be believed.
-        locked_out: Why nobody may try now, in words; None where somebody may.
-        not_protected: What the gallery, kept like this, does not protect from, in words.
+        subjects: Number of subjects.
+        templates: Number of templates.
+        audit: Content of the audit log and the number of sealed entries.
+        recipient: The gallery's public key for exports of other galleries, 64 hexadecimal digits.
+        decides: The decision rule that applies if no threshold is given, in words.
+        tries: The limit on failed attempts, in words.
+        pad: True if that is the limit for devices with presentation attack detection; the gallery cannot tell if the
+            device has it.
+        failures: Failed attempts in a row; None if attempts are not limited or the counter is not valid.
+        locked_out: The reason why attempts are refused now, in words; None if they are not.
+        not_protected: Attacks that the gallery, with this key and anchor, does not protect against, in words.
     """
 
     path: str

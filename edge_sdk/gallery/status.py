@@ -1,48 +1,46 @@
-"""How strong and how full a gallery is, in values and in words; pure."""
+"""The status of a gallery, in values and in words, and its problems."""
 
 from __future__ import annotations
 
 import math
 
-from edge_sdk.gallery.attempts import AttemptPolicy
+import numpy as np
+
+from edge_sdk.gallery.attempts import AttemptPolicy, counter_path
 from edge_sdk.gallery.creation import SUITES, TEMPLATE_TYPES, TRANSFORMS, name_of
 from edge_sdk.gallery.exchange.export import recipient_of
-from edge_sdk.gallery.format.content import (
-    AUDIT_ANSWERS,
-    AUDIT_POLICY,
-    OWN_THRESHOLDS,
-    REVOKED,
-    Content,
-    ids_of,
-    templates_per_subject,
-)
+from edge_sdk.gallery.format.content import AUDIT_ANSWERS, AUDIT_POLICY
+from edge_sdk.gallery.key_epoch import unclaimed_secrets
 from edge_sdk.gallery.keys import slot_kind
-from edge_sdk.gallery.results import AttemptStatus, GalleryStatus, Reason, Subject
-from edge_sdk.gallery.rules.policy import DecisionPolicy, parse_own_thresholds
+from edge_sdk.gallery.results import AttemptStatus, GalleryStatus, Reason
+from edge_sdk.gallery.rules.policy import DecisionPolicy
+from edge_sdk.gallery.session import Session
 from edge_sdk.gallery.store.anchor import NoAnchor, TpmCounter
-from edge_sdk.gallery.store.vault import Vault
+from edge_sdk.gallery.store.files import audit_path, lock_path, tmp_path
 
+_LENGTH_TOLERANCE = 1e-5
+# The gap that a key of each level leaves, by level.
 _KEY_GAPS = (
-    "who has the disk has the key as well: only a stray copy of the gallery file is protected",
-    "who has the disk has the host key as well: only a stray copy of the gallery file is protected",
+    "someone who has the disk also has the key: only a stray copy of the gallery file is protected",
+    "someone who has the disk also has the host key: only a stray copy of the gallery file is protected",
     "a passphrase can be guessed from a copy of the file, and it must be typed at every start",
-    "who runs as root on this board, or steals board and card together, has the key",
-    "who runs as root on this device has the key while it runs",
+    "someone who runs as root on this board, or steals board and card together, has the key",
+    "someone who runs as root on this device has the key while it runs",
 )
 
 
-def status_of(vault: Vault, policy: DecisionPolicy | None, attempts: AttemptStatus | None) -> GalleryStatus:
-    """Everything `Gallery.status` says."""
-    header, content = vault.header, vault.content
+def status_of(session: Session, attempts: AttemptStatus | None) -> GalleryStatus:
+    """Return the status of an open gallery."""
+    header, content, policy = session.header, session.content, session.matcher.policy
     return GalleryStatus(
-        path=str(vault.places.path),
+        path=str(session.environment.path),
         gallery_id=header.gallery_id.hex(),
         model_id=header.model_id.hex(),
-        key_level=vault.key.level,
-        key_name=vault.key.name,
+        key_level=session.key.level,
+        key_name=session.key.name,
         key_slots=len(header.slots),
         key_epoch=header.key_epoch,
-        anchor=vault.places.anchor.kind,
+        anchor=session.environment.anchor.kind,
         generation=header.generation,
         suite=name_of(SUITES, header.suite),
         transform=name_of(TRANSFORMS, header.transform),
@@ -50,103 +48,103 @@ def status_of(vault: Vault, policy: DecisionPolicy | None, attempts: AttemptStat
         dimension=header.dimension,
         subjects=len(content.subjects),
         templates=len(content.templates),
-        audit=_audit(vault),
+        audit=_audit(session),
         recipient=recipient_of(header, content).hex(),
         decides=_decides(policy, len(content.templates)),
-        tries=_tries(attempts),
-        pad=_with_pad(attempts),
+        tries=_attempt_limit(attempts),
+        pad=_is_pad_limit(attempts),
         failures=None if attempts is None else attempts.failures,
         locked_out=_locked_out(attempts),
-        not_protected=gaps(vault, attempts),
+        not_protected=gaps(session, attempts),
     )
 
 
-def subjects_of(content: Content) -> tuple[Subject, ...]:
-    """Everyone enrolled, in order of enrolment."""
-    counts = templates_per_subject(content.templates, len(content.subjects)).tolist()
-    thresholds = parse_own_thresholds(content.record(OWN_THRESHOLDS) or b"")
-    return tuple(
-        Subject(
-            name=name,
-            label=label,
-            templates=count,
-            valid_from_s=int(row["valid_from"]),
-            valid_until_s=int(row["valid_until"]),
-            enrolled_at_s=int(row["enrolled_at"]),
-            revoked=bool(row["flags"] & REVOKED),
-            id=subject.hex(),
-            threshold=thresholds.get(subject),
-        )
-        for name, label, count, row, subject in zip(
-            content.names,
-            content.labels,
-            counts,
-            content.subjects,
-            ids_of(content.subjects),
-            strict=True,
-        )
-    )
-
-
-def gaps(vault: Vault, attempts: AttemptStatus | None) -> tuple[str, ...]:
-    """What the gallery as it is kept here does not protect from, in words."""
-    found = [_KEY_GAPS[vault.key.level]]
-    others = len(vault.header.slots) - 1
+def gaps(session: Session, attempts: AttemptStatus | None) -> tuple[str, ...]:
+    """Return the attacks that the gallery, with this key and anchor, does not protect against."""
+    result = [_KEY_GAPS[session.key.level]]
+    others = len(session.header.slots) - 1
     if others:
-        found.append(f"{others} more key{'s open' if others > 1 else ' opens'} it: the weakest one counts")
-    levels = {slot_kind(slot.type)[1] for slot in vault.header.slots}
-    found += [
+        result.append(f"{others} more key{'s open' if others > 1 else ' opens'} it: the weakest one counts")
+    levels = {slot_kind(slot.type)[1] for slot in session.header.slots}
+    result += [
         _KEY_GAPS[level]
         for level in sorted(level for level in levels if level is not None)
-        if level < vault.key.level
+        if level < session.key.level
     ]
-    anchor = vault.places.anchor
+    anchor = session.environment.anchor
     if isinstance(anchor, NoAnchor):
-        found.append("an old copy put back is not noticed: someone revoked may be let in again")
+        result.append("an old copy that is put back is not noticed: a revoked subject may be accepted again")
     elif not isinstance(anchor, TpmCounter):
-        found.append("who puts back an old gallery and its old anchor file together goes unnoticed")
+        result.append("an old gallery that is put back together with its old anchor file is not noticed")
     if attempts is None:
-        found.append("tries are not limited: someone may try faces all night")
-    if not vault.content.audit.entries:
-        found.append("no audit log is kept")
-    found.append(
-        "a photo or a screen held up is not noticed by the gallery: that takes presentation attack detection"
+        result.append("attempts are not limited: someone may try faces all night")
+    if not session.content.audit.entries:
+        result.append("no audit log is kept")
+    result.append(
+        "the gallery does not notice a photo or a screen before the camera: that takes presentation attack detection"
     )
-    return tuple(found)
+    return tuple(result)
 
 
-def _audit(vault: Vault) -> str:
-    entries = vault.content.audit.entries
+def problems_of(session: Session, attempts: AttemptStatus | None) -> tuple[str, ...]:
+    """Check an open gallery; see `Gallery.problems`."""
+    content, path, files = session.content, session.environment.path, session.environment.files
+    problems = []
+    lengths = np.linalg.norm(content.matrix.astype(np.float64), axis=1) * content.scales
+    wrong = int(np.count_nonzero(np.abs(lengths - 1) > _LENGTH_TOLERANCE))
+    if wrong:
+        problems.append(f"{wrong} templates do not have length 1 after scaling")
+    if content.audit.entries:
+        problems += session.audit_report().problems()
+    for file in (path, audit_path(path), lock_path(path), counter_path(path)):
+        mode = files.mode(file)
+        if mode is not None and mode & 0o077:
+            problems.append(f"{file} has mode {mode:04o}, expected 0600")
+    unclaimed = unclaimed_secrets(session, [session.key])
+    if unclaimed:
+        problems.append(unclaimed)
+    if files.mode(tmp_path(path)) is not None:
+        problems.append(f"{tmp_path(path)} was left by a crash; the next change removes it")
+    if attempts is not None and attempts.refusal is Reason.COUNTER:
+        problems.append(
+            "the attempt counter is missing, altered or of another limit: every attempt is refused"
+        )
+    return tuple(problems)
+
+
+def _audit(session: Session) -> str:
+    entries = session.content.audit.entries
     if not entries:
         return "off"
-    answers = vault.content.record(AUDIT_POLICY) == AUDIT_ANSWERS
+    answers = session.content.record(AUDIT_POLICY) == AUDIT_ANSWERS
     return f"{'changes and answers' if answers else 'changes'}, sealed up to entry {entries}"
 
 
 def _decides(policy: DecisionPolicy | None, templates: int) -> str:
     if policy is None:
-        return "by a threshold that each caller brings: no policy is stored"
-    reach = policy.most_references()
-    said = f"FPIR {policy.fpir:g}, margin {policy.margin:g}, retry band {policy.retry_band:g}; "
-    if max(1, templates) > reach:
-        return said + f"the evidence reaches to {reach}: nobody is let in"
-    return said + f"threshold {policy.limit(templates):.4f}, the evidence reaches to {reach}"
+        return "by a threshold from each caller: no policy is stored"
+    most = policy.most_references()
+    rates = f"FPIR {policy.fpir:g}, margin {policy.margin:g}, retry band {policy.retry_band:g}; "
+    evidence = f"the evidence covers up to {most} templates"
+    if max(1, templates) > most:
+        return f"{rates}{evidence}: no subject is accepted"
+    return f"{rates}threshold {policy.limit(templates):.4f}, {evidence}"
 
 
 def _locked_out(attempts: AttemptStatus | None) -> str | None:
     if attempts is None or attempts.refusal is None:
         return None
     if attempts.refusal is Reason.WAIT:
-        return f"wait: the next try in {math.ceil(attempts.next_try_s)} s"
-    return f"{attempts.refusal.value}: edge-sdk gallery reset-attempts ends it"
+        return f"wait: next attempt in {math.ceil(attempts.next_try_s)} s"
+    return f"{attempts.refusal.value}: reset with edge-sdk gallery reset-attempts"
 
 
-def _tries(attempts: AttemptStatus | None) -> str:
+def _attempt_limit(attempts: AttemptStatus | None) -> str:
     if attempts is None:
         return "not limited"
-    return f"{attempts.free} failures, then {attempts.wait_s} s each, {attempts.most} at most"
+    return f"{attempts.free} failed attempts, then {attempts.wait_s} s each, {attempts.most} at most"
 
 
-def _with_pad(attempts: AttemptStatus | None) -> bool:
+def _is_pad_limit(attempts: AttemptStatus | None) -> bool:
     pad = AttemptPolicy.with_pad()
     return attempts is not None and (attempts.free, attempts.most) == (pad.free, pad.most)

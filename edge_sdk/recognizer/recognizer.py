@@ -7,15 +7,17 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
-from datetime import datetime
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from edge_sdk.cameras.camera import Camera, Watched
 from edge_sdk.errors import AcquisitionError, InputError
-from edge_sdk.gallery import Anchor, Gallery, KeyProvider
+from edge_sdk.gallery import Anchor, EnrolOptions, Gallery, KeyProvider
 from edge_sdk.gallery.results import Decision, Identification, Reason, Verification
+from edge_sdk.gallery.subjects import ENROL_DEFAULTS
 from edge_sdk.model.operating_point import OperatingPoint
 from edge_sdk.recognizer.results import Enrolment, Recognition, RefusedFrame
 from edge_sdk.recognizer.sampling import AlignedSample, NoSample, Sampler
@@ -120,23 +122,19 @@ class Recognizer:
         self,
         frames: Iterable[UInt8Array],
         subject: str,
+        options: EnrolOptions = ENROL_DEFAULTS,
         *,
-        label: str = "",
-        valid_from: float | datetime | None = None,
-        valid_until: float | datetime | None = None,
-        allow_duplicate: bool = False,
         least: int = LEAST_TEMPLATES,
+        **fields: Any,
     ) -> Enrolment:
         """Enrol one person, who must be alone in every frame.
 
         Args:
             frames: Each of shape (H, W, 3), uint8, RGB. Reading stops when there are enough good frames.
             subject: Name of the subject, see `Gallery.enrol`.
-            label: Label of the subject, see `Gallery.enrol`.
-            valid_from: Start of validity, see `Gallery.enrol`.
-            valid_until: End of validity, see `Gallery.enrol`.
-            allow_duplicate: Skip the check for a similar subject, see `Gallery.enrol`.
+            options: Label, validity and duplicates; none by default.
             least: Number of good frames required, 1 or more.
+            fields: Fields of `EnrolOptions`, instead of `options`.
 
         Raises:
             AcquisitionError: Too few frames were good enough (failure to enrol); identical images count once. The
@@ -147,6 +145,7 @@ class Recognizer:
         """
         if least < 1:
             raise InputError(f"expected 1 good frame or more, found {least}")
+        options = replace(options, **fields)
         samples: list[AlignedSample] = []
         refused: list[RefusedFrame] = []
         seen: set[bytes] = set()
@@ -173,14 +172,7 @@ class Recognizer:
                 hint="; ".join(reasons),
             )
         self.gallery.refresh()
-        self.gallery.enrol(
-            subject,
-            np.stack([sample.embedding for sample in samples]),
-            label=label,
-            valid_from=valid_from,
-            valid_until=valid_until,
-            allow_duplicate=allow_duplicate,
-        )
+        self.gallery.enrol(subject, np.stack([sample.embedding for sample in samples]), options)
         return Enrolment(subject, len(samples), tuple(refused))
 
     def identify(self, frame: UInt8Array) -> Recognition:

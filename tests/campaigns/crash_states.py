@@ -124,14 +124,14 @@ def _two_subjects(transform: str) -> frozenset[tuple[Path, bytes]]:
     with gallery.transaction() as t:
         t.enrol("ann", embedding(1))
         t.enrol("bob", embedding(2))
-    gallery.add_source(source_of(SOURCE))
+    gallery.exchange.add_source(source_of(SOURCE))
     status = gallery.status()
     office = Gallery.create(Path("office"), key=KEY, model_id=bytes(32), dimension=4, filesystem=Board())
     office.enrol("eve", embedding(5))
     command = Command(source_of(SOURCE), bytes.fromhex(status.gallery_id), 1, "erase", "ann")
     state = {
         **files.state(),
-        PACKAGE: office.export(recipient=bytes.fromhex(status.recipient)),
+        PACKAGE: office.exchange.export(recipient=bytes.fromhex(status.recipient)),
         COMMAND: sign(command, SOURCE),
     }
     return frozenset(state.items())
@@ -158,13 +158,13 @@ def after_a_torn_log() -> State:
 
 def with_two_keys() -> State:
     files = Board.holding(with_two_subjects())
-    reopen(files).add_key(OTHER)
+    reopen(files).keys.add(OTHER)
     return files.state()
 
 
 def with_a_chip() -> State:
     files = Board.holding(with_two_subjects())
-    reopen(files).rotate_key(ChipKey(files))
+    reopen(files).keys.rotate(ChipKey(files))
     return files.state()
 
 
@@ -194,7 +194,7 @@ def _limit_no_more(files: Board) -> None:
 
 
 def _note(files: Board) -> None:
-    reopen(files)._vault.note(AuditEvent("export", detail="subjects=2"))
+    reopen(files)._session.note(AuditEvent("export", detail="subjects=2"))
 
 
 @dataclass(frozen=True)
@@ -219,20 +219,20 @@ KINDS: dict[str, Kind] = {
     "revoke": Kind(with_two_subjects, lambda f: reopen(f).revoke("ann")),
     "erase": Kind(with_two_subjects, lambda f: reopen(f).erase("ann")),
     "erase, key in a chip": Kind(with_a_chip, lambda f: reopen(f).erase("ann")),
-    "rotate-key": Kind(with_two_subjects, lambda f: reopen(f).rotate_key(OTHER)),
-    "rotate-key into a chip": Kind(with_two_subjects, lambda f: reopen(f).rotate_key(ChipKey(f))),
-    "rotate-key within a chip": Kind(with_a_chip, lambda f: reopen(f).rotate_key(ChipKey(f))),
-    "add-key": Kind(with_two_subjects, lambda f: reopen(f).add_key(OTHER)),
-    "remove-key": Kind(with_two_keys, lambda f: reopen(f).remove_key(1)),
-    "re-anchor": Kind(with_two_subjects, lambda f: reopen(f).reanchor()),
-    "renew-transform": Kind(with_two_subjects, lambda f: reopen(f).renew_transform()),
+    "rotate-key": Kind(with_two_subjects, lambda f: reopen(f).keys.rotate(OTHER)),
+    "rotate-key into a chip": Kind(with_two_subjects, lambda f: reopen(f).keys.rotate(ChipKey(f))),
+    "rotate-key within a chip": Kind(with_a_chip, lambda f: reopen(f).keys.rotate(ChipKey(f))),
+    "add-key": Kind(with_two_subjects, lambda f: reopen(f).keys.add(OTHER)),
+    "remove-key": Kind(with_two_keys, lambda f: reopen(f).keys.remove(1)),
+    "re-anchor": Kind(with_two_subjects, lambda f: reopen(f).keys.reanchor()),
+    "renew-transform": Kind(with_two_subjects, lambda f: reopen(f).keys.renew_transform()),
     "policy": Kind(with_two_subjects, _policy),
     "limit tries": Kind(with_two_subjects, _limit),
     "limit tries otherwise": Kind(counting_tries, _limit),
     "limit tries no more": Kind(counting_tries, _limit_no_more),
-    "reset tries": Kind(counting_tries, lambda f: reopen(f).reset_attempts()),
-    "import": Kind(with_two_subjects, lambda f: reopen(f).import_from(f.state()[PACKAGE])),
-    "signed command": Kind(with_two_subjects, lambda f: reopen(f).obey(f.state()[COMMAND])),
+    "reset tries": Kind(counting_tries, lambda f: reopen(f).attempts.reset()),
+    "import": Kind(with_two_subjects, lambda f: reopen(f).exchange.import_package(f.state()[PACKAGE])),
+    "signed command": Kind(with_two_subjects, lambda f: reopen(f).exchange.execute(f.state()[COMMAND])),
     "audit entry": Kind(with_two_subjects, _note),
     "failed try": Kind(counting_tries, lambda f: reopen(f).reject()),
     "accepted try": Kind(counting_tries, lambda f: reopen(f).identify(embedding(1)[0], threshold=0.9)),
@@ -254,7 +254,7 @@ def look(state: State, *, change_again: bool = True) -> Look | None:
     if PATH not in state:
         if change_again:
             create(files)
-            assert reopen(files).audit().intact
+            assert reopen(files).audit.report().intact
         return None
     gallery = reopen(files)
     found = _said(gallery)
@@ -263,20 +263,20 @@ def look(state: State, *, change_again: bool = True) -> Look | None:
     gallery.enrol("after the cut", embedding(9))
     again = reopen(files)
     assert len(again.subjects()) == len(gallery.subjects()) == len(found[0]) + 1  # type: ignore[arg-type]
-    assert again.audit().intact
+    assert again.audit.report().intact
     return found
 
 
 def _said(gallery: Gallery) -> Look:
-    content, header = gallery._vault.content, gallery._vault.header
-    tries = gallery.attempts()
+    content, header = gallery._session.content, gallery._session.header
+    tries = gallery.attempts.status()
     # Random in every run: the keys, and the id of a count.
     kinds = {
         r.kind: None if r.kind in (SLOT_KEYS, TRANSFORM_KEY, ATTEMPT_POLICY) else r.value
         for r in content.policy
     }
     people = tuple((s.name, s.label, s.revoked, s.templates) for s in gallery.subjects())
-    log = gallery.audit()
+    log = gallery.audit.report()
     return (
         people,
         log.intact,
@@ -293,10 +293,9 @@ def _said(gallery: Gallery) -> Look:
 
 def _recognized(gallery: Gallery) -> tuple[str | None, ...]:
     """Who is recognized, past the count of tries: a survey is no try."""
-    recognition = gallery._recognition
+    matcher = gallery._session.matcher
     return tuple(
-        recognition.identify(recognition.probe(embedding(seed)[0]), limit=0.9, now_s=2e9).subject
-        for seed in (1, 2)
+        matcher.identify(matcher.probe(embedding(seed)[0]), limit=0.9, now_s=2e9).subject for seed in (1, 2)
     )
 
 

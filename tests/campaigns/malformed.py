@@ -26,8 +26,7 @@ import numpy as np
 from edge_sdk.diagnostics.bench.memory import peak_rss_bytes
 from edge_sdk.errors import EdgeSdkError
 from edge_sdk.gallery import AttemptPolicy, DecisionPolicy, FileAnchor, Gallery, InMemoryKey
-from edge_sdk.gallery.attempts import Moment, pack_state, parse_state
-from edge_sdk.gallery.counter import counter_path
+from edge_sdk.gallery.attempts import Moment, counter_path, pack_state, parse_state
 from edge_sdk.gallery.exchange import commands, export
 from edge_sdk.gallery.exchange.commands import Command, sign, source_of
 from edge_sdk.gallery.format import sealing
@@ -91,14 +90,14 @@ def door(dtype: str = "int8") -> tuple[dict[Path, bytes], bytes]:
         t.set_policy(DecisionPolicy(tuple(points), fpir=0.05, margin=0.1))
         t.set_threshold("ann", 0.9)
         t.limit_attempts(AttemptPolicy(free=30, most=50))
-    gallery.renew_transform()
-    gallery.add_key(OTHER)
-    gallery.add_source(source_of(SOURCE))
+    gallery.keys.renew_transform()
+    gallery.keys.add(OTHER)
+    gallery.exchange.add_source(source_of(SOURCE))
     office = Gallery.create(
         Path("office"), key=KEY, model_id=bytes(32), dimension=6, filesystem=SimulatedFileSystem()
     )
     office.enrol("eve", np.array([1, -2, 3, -4, 5, 6], np.float32))
-    return files.state(), office.export(recipient=bytes.fromhex(gallery.status().recipient))
+    return files.state(), office.exchange.export(recipient=bytes.fromhex(gallery.status().recipient))
 
 
 def uptime() -> Moment:
@@ -189,19 +188,19 @@ def use(state: dict[Path, bytes], package: bytes = b"") -> None:
     steps: tuple[Callable[[], object], ...] = (
         gallery.subjects,
         gallery.status,
-        gallery.key_slots,
+        gallery.keys.slots,
         lambda: gallery.identify(PROBE, threshold=0.9),
         lambda: gallery.identify(PROBE),
         lambda: gallery.verify(PROBE, "ann"),
         gallery.problems,
-        lambda: gallery.export(recipient=bytes.fromhex(gallery.status().recipient)),
-        lambda: gallery.import_from(package),
+        lambda: gallery.exchange.export(recipient=bytes.fromhex(gallery.status().recipient)),
+        lambda: gallery.exchange.import_package(package),
         lambda: gallery.enrol("later", np.array([6, 1, -4, 2, 2, 1], np.float32)),
         lambda: gallery.revoke("ann"),
-        gallery.reset_attempts,
-        gallery.renew_transform,
-        lambda: gallery.rotate_key(InMemoryKey(b"n" * 32)),
-        gallery.audit,
+        gallery.attempts.reset,
+        gallery.keys.renew_transform,
+        lambda: gallery.keys.rotate(InMemoryKey(b"n" * 32)),
+        gallery.audit.report,
     )
     for step in steps:
         try:
@@ -234,7 +233,9 @@ def header_case(sealed: Sealed, package: bytes, dice: Dice) -> None:
 
 def export_case(sealed: Sealed, package: bytes, dice: Dice) -> None:
     """An export whose content is changed and sealed for the gallery; or its outside."""
-    content = Gallery.open(PATH, key=KEY, filesystem=SimulatedFileSystem.holding(sealed.state))._vault.content
+    content = Gallery.open(
+        PATH, key=KEY, filesystem=SimulatedFileSystem.holding(sealed.state)
+    )._session.content
     if dice.randrange(4) == 0:
         changed = mutated(package, dice)
     else:
@@ -274,7 +275,7 @@ def command_case(sealed: Sealed, package: bytes, dice: Dice) -> None:
     code = Ed25519PrivateKey.from_private_bytes(SOURCE).sign(commands.LABEL + who + text)
     files = SimulatedFileSystem.holding(sealed.state)
     gallery = Gallery.open(PATH, key=KEY, filesystem=files, uptime=uptime)
-    gallery.obey(f"edge-sdk command 1 {who.hex()} {code.hex()}\n".encode() + text)
+    gallery.exchange.execute(f"edge-sdk command 1 {who.hex()} {code.hex()}\n".encode() + text)
 
 
 def counter_case(sealed: Sealed, package: bytes, dice: Dice) -> None:
@@ -282,11 +283,11 @@ def counter_case(sealed: Sealed, package: bytes, dice: Dice) -> None:
     import hmac
 
     gallery = Gallery.open(PATH, key=KEY, filesystem=SimulatedFileSystem.holding(sealed.state), uptime=uptime)
-    counter = gallery._tries.counter
+    counter = gallery._session.counter
     assert counter is not None
-    own = counter._binding
+    identity = counter.identity
     data = sealed.state[counter_path(PATH)]
-    state = parse_state(data, key=own.key, gallery_id=own.gallery_id, count_id=own.count_id)
+    state = parse_state(data, identity)
     assert state is not None
     numbers = {name: dice.choice(EDGES) for name in ("begun", "writes") if dice.randrange(2)}
     failures = dice.choice(EDGES) % (1 << 32) if dice.randrange(2) else state.failures
@@ -297,13 +298,11 @@ def counter_case(sealed: Sealed, package: bytes, dice: Dice) -> None:
             last=Moment(b"1" * 16, dice.choice(EDGES) % (1 << 64)),
             **{k: v % (1 << 64) for k, v in numbers.items()},
         ),
-        key=own.key,
-        gallery_id=own.gallery_id,
-        count_id=own.count_id,
+        identity,
     )
     if dice.randrange(3) == 0:
         text = mutated(changed[:-32], dice)
-        changed = text + hmac.digest(own.key, text, "sha256")
+        changed = text + hmac.digest(identity.key, text, "sha256")
     beside = dice.choice([b"", data, mutated(data, dice), changed])
     use({**sealed.state, counter_path(PATH): dice.choice([changed + beside, beside + changed])}, package)
 

@@ -91,10 +91,10 @@ def door(
         t.enrol("crowd", np.random.default_rng(9).normal(size=(CROWD, D)).astype(np.float32))
         t.limit_attempts(AttemptPolicy(free=30, most=50))
     committed()
-    gallery.add_key(keys[1])
+    gallery.keys.add(keys[1])
     committed()
     for source in sources:
-        gallery.add_source(source)
+        gallery.exchange.add_source(source)
         committed()
     gallery.revoke(revoked)
     committed()

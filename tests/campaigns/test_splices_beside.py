@@ -46,7 +46,7 @@ def originals_still_open() -> Iterator[None]:
     for door_, who in ((HOME, "ann"), (AWAY, "eve"), (STRANGE, "eve")):
         gallery = opened(door_.now, door_.keys[0], anchored=True)[0]
         assert enters(gallery) == [who]
-        assert not gallery.audit().problems()
+        assert not gallery.audit.report().problems()
 
 
 # The audit log.
@@ -67,12 +67,12 @@ def reports(logs: Iterable[bytes]) -> Counter[str]:
     """Put logs beside home; each must be said not to be what it was, and no entry may be invented."""
     genuine = HOME.now[LOG]
     gallery, files = opened(HOME.now, KEYS[0])
-    real = gallery.audit().entries
+    real = gallery.audit.report().entries
     others = {*real, *said(branched()).entries}
     found: Counter[str] = Counter()
     for log in {*logs} - {genuine, genuine[:-1]}:
         put_in_place(files, LOG, log)
-        report = gallery.audit()
+        report = gallery.audit.report()
         assert report.problems(), log
         assert {*report.entries} <= others, log
         assert report.broken_at is None or 1 <= report.broken_at <= report.sealed
@@ -83,7 +83,7 @@ def reports(logs: Iterable[bytes]) -> Counter[str]:
 
 
 def said(log: bytes) -> AuditReport:
-    return opened({**HOME.now, LOG: log}, KEYS[0])[0].audit()
+    return opened({**HOME.now, LOG: log}, KEYS[0])[0].audit.report()
 
 
 def test_no_log_passes_for_homes_but_its_own() -> None:
@@ -150,11 +150,11 @@ def test_answers_since_the_last_change_can_be_cut_off_and_nothing_else() -> None
     assert len(log) == sealed + 6
     for count in range(len(log)):
         put_in_place(files, LOG, b"".join(log[:count]))
-        assert gallery.audit().intact == (count >= sealed)
+        assert gallery.audit.report().intact == (count >= sealed)
     put_in_place(files, LOG, b"".join(log))
     gallery.revoke("ann")
     put_in_place(files, LOG, b"".join(log))
-    assert gallery.audit().broken_at == len(log) + 1
+    assert gallery.audit.report().broken_at == len(log) + 1
 
 
 # Exports.
@@ -174,7 +174,7 @@ def test_no_export_is_opened_by_another_or_with_another_part() -> None:
     senders = [opened(d.ages[1], d.keys[0])[0] for d in (HOME, AWAY, STRANGE)]
     doors = (HOME, AWAY, STRANGE)
     packages = {
-        (i, j): senders[i].export("ann", recipient=recipient(doors[j]))
+        (i, j): senders[i].exchange.export("ann", recipient=recipient(doors[j]))
         for i, j in itertools.product(range(3), repeat=2)
     }
     found: Counter[str] = Counter()
@@ -184,7 +184,7 @@ def test_no_export_is_opened_by_another_or_with_another_part() -> None:
             {PATH: doors[to].ages[0][PATH], LOG: doors[to].ages[0][LOG]}, doors[to].keys[0]
         )
         with pytest.raises(EdgeSdkError) as refused:
-            gallery.import_from(package)
+            gallery.exchange.import_package(package)
         assert not files.steps
         assert gallery.subjects() == ()
         found[refused.typename] += 1
@@ -193,7 +193,7 @@ def test_no_export_is_opened_by_another_or_with_another_part() -> None:
         for to in {0, 1, 2} - {j}:
             offered(package, to)
         empty, _ = opened({PATH: doors[j].ages[0][PATH], LOG: doors[j].ages[0][LOG]}, doors[j].keys[0])
-        assert empty.import_from(package) == ("ann",)
+        assert empty.exchange.import_package(package) == ("ann",)
         assert empty.subjects()[0].id != senders[i].subjects()[0].id
     for one, two in itertools.combinations(packages.values(), 2):
         for made in mixes(parts(one), parts(two)):
@@ -209,7 +209,7 @@ def test_an_older_export_brings_back_nobody_who_is_revoked() -> None:
     package = opened(HOME.ages[1], KEYS[0])[0].export("eve", recipient=recipient(HOME))
     gallery, files = opened(HOME.now, KEYS[0])
     with pytest.raises(SubjectExistsError):
-        gallery.import_from(package)
+        gallery.exchange.import_package(package)
     assert not files.steps
     assert enters(gallery) == ["ann"]
 
@@ -230,7 +230,7 @@ def test_no_command_is_obeyed_but_a_known_sources_newest_for_this_gallery() -> N
         command(HOME, OFFICE, 9, "revoke", "eve"),
     ]
     for sent in obeyed:
-        gallery.obey(sent)
+        gallery.exchange.execute(sent)
     refused = [
         command(HOME, OFFICE, 8, "reinstate", "eve"),
         command(HOME, STRANGER, 30, "reinstate", "eve"),
@@ -238,7 +238,7 @@ def test_no_command_is_obeyed_but_a_known_sources_newest_for_this_gallery() -> N
         command(STRANGE, OFFICE, 32, "reinstate", "eve"),
     ]
     all_ = [*obeyed, *refused]
-    steps, people, sources = len(files.steps), gallery.subjects(), gallery.sources()
+    steps, people, sources = len(files.steps), gallery.subjects(), gallery.exchange.sources()
     heads = [sent.partition(b"\n")[0].split(b" ") for sent in all_]
     texts = [sent.partition(b"\n")[2] for sent in all_]
 
@@ -258,28 +258,28 @@ def test_no_command_is_obeyed_but_a_known_sources_newest_for_this_gallery() -> N
     found: Counter[str] = Counter()
     for data in dict.fromkeys(sent()):
         with pytest.raises(CommandRefusedError) as why:
-            gallery.obey(data)
+            gallery.exchange.execute(data)
         found[re.sub(r"[0-9a-f]{16,}|\d+", "..", str(why.value)).partition(",")[0]] += 1
     assert told("commands", found) > 7_500
-    assert (len(files.steps), gallery.subjects(), gallery.sources()) == (steps, people, sources)
+    assert (len(files.steps), gallery.subjects(), gallery.exchange.sources()) == (steps, people, sources)
     # What home's own office says is nothing to a gallery that does not know it.
     away, files = opened(AWAY.now, KEYS[0])
     with pytest.raises(CommandRefusedError, match="is not one that the gallery accepts"):
-        away.obey(command(AWAY, HOMES_OFFICE, 99, "reinstate", "ann"))
+        away.exchange.execute(command(AWAY, HOMES_OFFICE, 99, "reinstate", "ann"))
     assert not files.steps
 
 
 def test_a_command_once_obeyed_is_not_obeyed_again_after_its_source_was_taken_out_and_added_anew() -> None:
     gallery, files = opened(HOME.now, KEYS[0])
     old = command(HOME, OFFICE, 5, "reinstate", "eve")
-    gallery.obey(old)
+    gallery.exchange.execute(old)
     gallery.revoke("eve")
-    gallery.remove_source(source_of(OFFICE))
+    gallery.exchange.remove_source(source_of(OFFICE))
     with pytest.raises(CommandRefusedError, match="is not one that the gallery accepts"):
-        gallery.obey(old)
-    gallery.add_source(source_of(OFFICE))
+        gallery.exchange.execute(old)
+    gallery.exchange.add_source(source_of(OFFICE))
     for again in (gallery, opened(files.state(), KEYS[0])[0]):
         with pytest.raises(CommandRefusedError, match="is not newer than"):
-            again.obey(old)
+            again.exchange.execute(old)
         assert enters(again) == ["ann"]
-    assert commands.MAX_SEQUENCE > gallery.sources()[source_of(OFFICE).hex()] == 5
+    assert commands.MAX_SEQUENCE > gallery.exchange.sources()[source_of(OFFICE).hex()] == 5

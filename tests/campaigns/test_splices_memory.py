@@ -10,7 +10,7 @@ import pytest
 
 from edge_sdk.errors import EdgeSdkError, GalleryError, RollbackError, SealError
 from edge_sdk.gallery import Gallery, Reason
-from edge_sdk.gallery.counter import counter_path
+from edge_sdk.gallery.attempts import counter_path
 from edge_sdk.gallery.format import sealing
 from edge_sdk.gallery.format.content import pack_content
 from edge_sdk.gallery.store.sealed_file import slot_keys_of
@@ -106,7 +106,7 @@ def counts() -> tuple[Gallery, SimulatedFileSystem, dict[str, bytes]]:
     gallery, files = opened(HOME.now, KEYS[0])
     failed(gallery, 2)
     kept["count before"] = files.state()[COUNT]
-    gallery.reset_attempts()
+    gallery.attempts.reset()
     kept["none"] = files.state()[COUNT]
     failed(gallery, 3)
     kept["older"] = files.state()[COUNT]
@@ -130,7 +130,7 @@ def test_no_counter_is_believed_but_one_that_was_written_in_this_count() -> None
         """Lay a counter there; which numbers of failures a process that starts may read in it, none for locked out."""
         state = {**files.state(), COUNT: count}
         new, _ = opened(state, KEYS[0])
-        status = new.attempts()
+        status = new.attempts.status()
         assert status is not None
         answer = new.identify(FACES["ann"], threshold=THRESHOLD)
         if failures:
@@ -167,7 +167,7 @@ def test_no_counter_is_believed_but_one_that_was_written_in_this_count() -> None
 
 def forged(*, generation: int) -> bytes:
     """What somebody writes who once opened home with the second key: Eve may enter, and the slot keys are those of then."""
-    then = opened(HOME.ages[BEFORE - 1], KEYS[1])[0]._vault
+    then = opened(HOME.ages[BEFORE - 1], KEYS[1])[0]._session
     header = replace(then.header, generation=generation)
     return sealing.seal(header, slot_keys_of(then.content), pack_content(then.content), random=bytes)
 
@@ -177,14 +177,14 @@ def test_who_had_a_key_that_was_removed_deceives_no_running_door_but_one_that_st
 ):
     """As SECURITY.md says: taking a key away keeps the epoch's other secrets, so whoever saw them can write with them."""
     gallery, files = opened(HOME.now, KEYS[0], anchored=True)
-    gallery.remove_key(1)
+    gallery.keys.remove(1)
     assert forged_is_refused(gallery, files)
     put_in_place(files, PATH, forged(generation=gallery.status().generation + 1))
     deceived, _ = opened(files.state(), KEYS[0], anchored=True)
     assert enters(deceived) == ["ann", "eve"]
     # A rotation to a key that nobody has seen shuts them out for good.
     gallery, files = opened(HOME.now, KEYS[0], anchored=True)
-    gallery.rotate_key(STRANGE_KEYS[0])
+    gallery.keys.rotate(STRANGE_KEYS[0])
     assert forged_is_refused(gallery, files)
     put_in_place(files, PATH, forged(generation=gallery.status().generation + 1))
     for anchored in (True, False):

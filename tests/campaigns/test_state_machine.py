@@ -143,15 +143,15 @@ class Door(RuleBasedStateMachine):
     def rotate_the_key(self, which: int) -> None:
         gallery = self.process(which)
         self.key = (self.key + 1) % len(KEYS)
-        gallery.rotate_key(KEYS[self.key])
+        gallery.keys.rotate(KEYS[self.key])
 
     @rule(which=st.integers(0, 1))
     def renew_the_transform(self, which: int) -> None:
-        self.process(which).renew_transform()
+        self.process(which).keys.renew_transform()
 
     @rule(which=st.integers(0, 1))
     def re_anchor(self, which: int) -> None:
-        self.process(which).reanchor()
+        self.process(which).keys.reanchor()
 
     @rule(
         which=st.integers(0, 1),
@@ -215,7 +215,7 @@ class Door(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         if hasattr(self, "processes"):
-            assert self.process(0).audit().intact
+            assert self.process(0).audit.report().intact
 
 
 def run(examples: int) -> None:
@@ -309,4 +309,4 @@ def test_two_real_processes_each_find_their_own_dict_again(tmp_path: Path) -> No
     expected = {**json.loads(said[0]), **json.loads(said[1])}
     gallery = Gallery.open(path, key=KeyFile(key), anchor=FileAnchor(anchor))
     assert {s.name: s.revoked for s in gallery.subjects()} == expected, seed
-    assert gallery.audit().intact
+    assert gallery.audit.report().intact

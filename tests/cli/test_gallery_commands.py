@@ -53,9 +53,9 @@ def test_an_entry_of_a_time_beyond_the_calendar_is_printed(
 ) -> None:
     """An earlier version wrote such an entry on a device with a wrong clock."""
     monkeypatch.setattr(
-        "edge_sdk.gallery.store.vault.believable", lambda clock: lambda: 9_000_000_000_000_000_000
+        "edge_sdk.gallery.store.sealed_file.checked_clock", lambda clock: lambda: 9_000_000_000_000_000_000
     )
-    Gallery.open(home.folder / "home.gallery", key=KeyFile(home.folder / "home.key")).renew_transform()
+    Gallery.open(home.folder / "home.gallery", key=KeyFile(home.folder / "home.key")).keys.renew_transform()
     monkeypatch.undo()
     done = edge_sdk("gallery", "audit", *home.files)
     assert done.code == 0

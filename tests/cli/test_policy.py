@@ -122,7 +122,7 @@ def test_attempts_are_counted_reset_and_printed(
     edge_sdk: Run, door: dict[str, list[Any]], alice: Path, stranger: Path
 ) -> None:
     done = edge_sdk("gallery", "limit-attempts", *door["own"])
-    assert (done.code, done.out) == (0, "attempts: 5 failures, then 30 s each, 50 at most\n")
+    assert (done.code, done.out) == (0, "attempts: 5 failed attempts, then 30 s each, 50 at most\n")
     for _ in range(5):
         assert edge_sdk("identify", stranger, *door["files"]).out == f"{stranger}: rejected\n"
     assert edge_sdk("identify", alice, *door["files"]).out == f"{alice}: locked out (wait)\n"
@@ -134,11 +134,11 @@ def test_attempts_are_counted_reset_and_printed(
     assert edge_sdk("gallery", "reset-attempts", *door["own"]).code == 0
     assert edge_sdk("identify", alice, *door["files"]).code == 0
     assert edge_sdk("gallery", "limit-attempts", *door["own"], "--pad").out == (
-        "attempts: 10 failures, then 30 s each, 100 at most\n"
+        "attempts: 10 failed attempts, then 30 s each, 100 at most\n"
     )
     assert edge_sdk("gallery", "limit-attempts", *door["own"], "--none").out == "attempts: not limited\n"
     done = edge_sdk("gallery", "reset-attempts", *door["own"])
-    assert (done.code, "limit-attempts sets a limit" in done.err) == (3, True)
+    assert (done.code, "set a limit with edge-sdk gallery limit-attempts" in done.err) == (3, True)
 
 
 def test_status_says_how_it_decides_and_that_nobody_may_try(
@@ -147,27 +147,27 @@ def test_status_says_how_it_decides_and_that_nobody_may_try(
     def status(files: Any) -> dict[str, Any]:
         return dict(json.loads(edge_sdk("gallery", "status", *files, "--json").out))
 
-    assert status(home.files)["decides"] == "by a threshold that each caller brings: no policy is stored"
+    assert status(home.files)["decides"] == "by a threshold from each caller: no policy is stored"
     state = status(door["own"])
     assert state["decides"] == (
-        "FPIR 0.01, margin 0, retry band 0.02; threshold 0.9000, the evidence reaches to 10"
+        "FPIR 0.01, margin 0, retry band 0.02; threshold 0.9000, the evidence covers up to 10 templates"
     )
     assert (state["failures"], state["locked_out"]) == (None, None)
     assert edge_sdk("gallery", "limit-attempts", *door["own"]).code == 0
     edge_sdk("identify", *[stranger] * 5, *door["files"])
     state = status(door["own"])
     assert state["failures"] == 5
-    assert state["locked_out"].startswith("wait: the next try in ")
+    assert state["locked_out"].startswith("wait: next attempt in ")
     counter = door["own"][1].parent / "p.gallery.attempts"
     counter.unlink()
     state = status(door["own"])
     assert (state["failures"], state["locked_out"]) == (
         None,
-        "counter: edge-sdk gallery reset-attempts ends it",
+        "counter: reset with edge-sdk gallery reset-attempts",
     )
     verified = edge_sdk("gallery", "verify", *door["own"])
     assert verified.code == 1
-    assert "problem: the counter of failures is missing, altered or of another count" in verified.out
+    assert "problem: the attempt counter is missing, altered or of another limit" in verified.out
     assert edge_sdk("gallery", "reset-attempts", *door["own"]).code == 0
     assert edge_sdk("gallery", "verify", *door["own"]).code == 0
     counter.chmod(0o644)

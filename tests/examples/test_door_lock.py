@@ -243,7 +243,7 @@ def test_photographs_of_the_enrolled_do_not(
     seeing = Recognizer(parts["detector"], embedder, gallery, pad=parts["pad"], threshold=THRESHOLD)
     door.run(seeing, Camera(*[frame] * 5))
     assert (door.opened, door.error) == (0, None)
-    status = gallery.attempts()
+    status = gallery.attempts.status()
     assert status is not None and status.failures == 1
 
 

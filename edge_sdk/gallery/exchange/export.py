@@ -27,7 +27,8 @@ from edge_sdk.gallery.format.content import (
 from edge_sdk.gallery.format.header import ID_BYTES, MAX_FILE_BYTES, MODEL_ID_BYTES, Header, TemplateType
 from edge_sdk.gallery.match.matcher import rotation_of
 from edge_sdk.gallery.match.templates import quantize
-from edge_sdk.gallery.transaction import Transaction, unknown
+from edge_sdk.gallery.subjects import EnrolOptions, unknown_subject
+from edge_sdk.gallery.transaction import Transaction
 from edge_sdk.types import Float64Array, FloatArray
 
 MAGIC = bytes.fromhex("894647450d0a1a0a")
@@ -72,10 +73,12 @@ class Package:
             transaction.enrol(
                 name,
                 unit[owners == index],
-                label=label,
-                valid_from=int(record["valid_from"]) or None,
-                valid_until=int(record["valid_until"]) or None,
-                enrolled_by=self.sender,
+                EnrolOptions(
+                    label=label,
+                    valid_from=int(record["valid_from"]) or None,
+                    valid_until=int(record["valid_until"]) or None,
+                    enrolled_by=self.sender,
+                ),
             )
             if record["flags"] & REVOKED:
                 transaction.revoke(name)
@@ -107,7 +110,7 @@ def export_subjects(header: Header, content: Content, names: Sequence[str], *, r
     indices = {name: index for index, name in enumerate(content.names)}
     for name in names:
         if name not in indices:
-            raise unknown(name)
+            raise unknown_subject(name)
     subjects = sorted({indices[name] for name in names}) if names else list(range(len(content.names)))
     rotation = rotation_of(header, content)
     exported = np.isin(content.templates["subject"], subjects)

@@ -1,11 +1,10 @@
-"""Who a probe is, judged against an open gallery's content; pure.
+"""Identify and verify probes against the content of an open gallery; pure.
 
-Answers carry a decision and a subject, never a score: 192 scores recover a usable template.
+Results have a decision and a subject, never a score, because 192 scores are enough to reconstruct a usable template.
 """
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Callable
 
 import numpy as np
@@ -28,7 +27,7 @@ from edge_sdk.gallery.rules.policy import (
     parse_own_thresholds,
     parse_policy,
 )
-from edge_sdk.gallery.transaction import unknown
+from edge_sdk.gallery.subjects import normalized, unknown_subject
 from edge_sdk.types import Float64Array
 
 
@@ -56,43 +55,43 @@ class Matcher:
 
     @property
     def search(self) -> Search:
-        """The stored rows, prepared at the first probe."""
+        """The stored templates, prepared for search at the first use."""
         if self._search is None:
             owners = self._content.templates["subject"]
             self._search = Search(self._content.matrix, self._content.scales, owners)
         return self._search
 
     def probe(self, embedding: NDArray[np.float32]) -> Probe:
-        """Check an embedding and bring it to the form in which it is compared; errors as `transform_probe`."""
+        """Check, transform and quantize an embedding for comparison; see `transform_probe` for errors."""
         return Probe.of(self.transform_probe(embedding))
 
     def known(self, subject: str) -> str:
-        """The name by which a subject is enrolled.
+        """Return the name of a subject as it is stored.
 
         Raises:
-            SubjectUnknownError: it is not.
+            SubjectUnknownError: not enrolled.
         """
-        name = unicodedata.normalize("NFC", subject)
+        name = normalized(subject)
         if name not in self._index:
-            raise unknown(name)
+            raise unknown_subject(name)
         return name
 
     def enrolment_checks(self) -> EnrolmentChecks | None:
-        """What a new subject has to pass; None where there is no policy, hence no evidence."""
+        """Return the checks for a new subject; None without a policy, since only its evidence gives their thresholds."""
         if self.policy is None:
             return None
         return EnrolmentChecks(self.policy, self.search, self._content.names)
 
     def limit(self, threshold: float | None, *, subject: str | None = None) -> float:
-        """The cosine to reach: the caller's, else the policy's for the templates that are compared.
+        """Return the caller's threshold, or the policy's for the number of templates compared.
 
         Args:
-            threshold: A cosine, or None.
-            subject: Whose templates are compared (1:1); None for all (1:N).
+            threshold: The caller's threshold, a cosine; None for the policy's.
+            subject: The subject that is verified (1:1); None for an identification (1:N).
 
         Raises:
-            InputError: neither is there, or the caller's is no cosine.
-            ModelCardError: the policy's evidence does not reach so many templates.
+            InputError: neither a threshold nor a policy, or the threshold is not a cosine.
+            ModelCardError: the policy's evidence does not cover this many templates.
         """
         if threshold is not None:
             if not is_cosine(threshold):
@@ -101,7 +100,7 @@ class Matcher:
         if self.policy is None:
             raise InputError(
                 "expected a threshold: the gallery holds no decision policy",
-                hint="set one with edge-sdk gallery policy, or bring a threshold",
+                hint="set a policy with edge-sdk gallery policy, or give a threshold",
             )
         owners = self._content.templates["subject"]
         if subject is None:
@@ -109,12 +108,12 @@ class Matcher:
         return self.policy.limit(int(np.count_nonzero(owners == self._index[subject])))
 
     def identify(self, probe: Probe, *, limit: float, now_s: float) -> Identification:
-        """Ask who a probe is (1:N).
+        """Identify a probe among all subjects (1:N).
 
         Args:
             probe: From `probe`.
             limit: From `limit`.
-            now_s: Moment for validity times, Unix seconds.
+            now_s: Time at which subjects must be valid, Unix seconds.
         """
         margin, band = self._margin_and_band()
         leaders = self.search.leaders(
@@ -125,13 +124,13 @@ class Matcher:
         return Identification(decision, self._content.names[leaders[0].subject] if accepted else None, reason)
 
     def verify(self, probe: Probe, name: str, *, limit: float, now_s: float) -> Verification:
-        """Ask whether a probe is one subject (1:1).
+        """Verify that a probe is one subject (1:1).
 
         Args:
             probe: From `probe`.
             name: From `known`.
             limit: From `limit`.
-            now_s: As `identify`.
+            now_s: Time at which the subject must be valid, Unix seconds.
         """
         index = self._index[name]
         claimed = np.zeros(len(self._content.subjects), dtype=bool)
@@ -142,21 +141,11 @@ class Matcher:
         return Verification(decision, name, reason)
 
     def references(self) -> References:
-        """The stored templates, for a matcher that works on `transform_probe`'s output."""
+        """Return the stored templates; see `Gallery.references`."""
         return References(self._content.matrix, self._content.templates["subject"])
 
     def transform_probe(self, embedding: NDArray[np.float32]) -> Float64Array:
-        """Bring a probe to the space of `references`.
-
-        Args:
-            embedding: Shape (D,), float32, finite, any length.
-
-        Returns:
-            Shape (D,), float64, length 1.
-
-        Raises:
-            InputError: embedding malformed.
-        """
+        """Transform a probe to the space of `references`; see `Gallery.transform_probe`."""
         row = (
             embedding[np.newaxis] if isinstance(embedding, np.ndarray) and embedding.ndim == 1 else embedding
         )
@@ -176,13 +165,13 @@ class Matcher:
 
 
 def template_space(header: Header, content: Content) -> Callable[[Float64Array], Float64Array]:
-    """The map from unit embeddings to the space in which a gallery's templates are stored."""
+    """Return the function that transforms unit embeddings to the space of a gallery's templates."""
     rotation = rotation_of(header, content)
     return _unchanged if rotation is None else rotation.apply
 
 
 def rotation_of(header: Header, content: Content) -> Shp3 | None:
-    """The rotation that a gallery's templates have undergone; None for no transform.
+    """Return the rotation that transforms a gallery's templates; None if it has no transform.
 
     Raises:
         GalleryFormatError: the renewed key is malformed.
@@ -198,12 +187,10 @@ def rotation_of(header: Header, content: Content) -> Shp3 | None:
 
 
 def _own_thresholds(content: Content) -> dict[int, float]:
-    found = parse_own_thresholds(content.record(OWN_THRESHOLDS) or b"")
-    if not found:
+    own = parse_own_thresholds(content.record(OWN_THRESHOLDS) or b"")
+    if not own:
         return {}
-    return {
-        index: found[subject] for index, subject in enumerate(ids_of(content.subjects)) if subject in found
-    }
+    return {index: own[subject] for index, subject in enumerate(ids_of(content.subjects)) if subject in own}
 
 
 def _unchanged(rows: Float64Array) -> Float64Array:

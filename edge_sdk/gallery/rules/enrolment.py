@@ -1,8 +1,8 @@
-"""What is checked before a subject is enrolled: are its captures alike, and does anybody look like it; pure.
+"""Checks before a subject is enrolled: its captures are alike, and no other subject looks like it; pure.
 
-The thresholds are the policy's: captures of one subject must reach each other at FMR 1e-2, and a capture that
-reaches somebody else's template at the gallery's own threshold would be taken for that person at the door.
-How often that is right and wrong on real faces is in `docs/explanation/decisions-at-the-door.md`.
+The thresholds come from the policy: captures of one subject must match each other at FMR 1e-2. A capture that matches
+another subject's template at the gallery's threshold is refused, because the two would be confused.
+`docs/explanation/decisions-at-the-door.md` has the error rates of both checks on real faces.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from edge_sdk.types import Float64Array
 
 
 class EnrolmentChecks:
-    """Compares new captures with one another and with everybody else of one transaction.
+    """Compares new captures with one another and with all other subjects, for one transaction.
 
     Args:
-        policy: Whose thresholds apply.
+        policy: The policy with the thresholds.
         search: The stored templates.
-        names: Of the subjects that the search finds.
+        names: Names of the stored subjects, by index.
     """
 
     def __init__(self, policy: DecisionPolicy, search: Search, names: tuple[str, ...]) -> None:
@@ -38,23 +38,23 @@ class EnrolmentChecks:
         name: str,
         rows: Float64Array,
         *,
-        gone: Collection[int],
+        removed: Collection[int],
         references: int,
         allow_duplicate: bool,
     ) -> None:
-        """Refuse captures that are not alike, or that look like somebody else's.
+        """Refuse captures that are not alike or look like another subject's.
 
         Args:
-            name: Who is to be enrolled.
-            rows: Shape (n, D), float64, length 1, transformed: the captures.
-            gone: Indices of stored subjects that the transaction removes.
-            references: Templates in the gallery once these are in it.
-            allow_duplicate: An administrator says that a likeness is no mistake.
+            name: Name of the new subject.
+            rows: The captures, transformed: shape (n, D), float64, L2 norm 1.
+            removed: Indices of stored subjects that the transaction removes.
+            references: Number of templates in the gallery after this enrolment.
+            allow_duplicate: Accept captures that look like another subject's.
 
         Raises:
-            CaptureError: a capture is like none of the others; says which.
-            SubjectExistsError: they look like somebody who is enrolled, revoked or not; says who.
-            ModelCardError: the evidence does not reach so many templates.
+            CaptureError: a capture is not like the others; the message names it.
+            SubjectExistsError: the captures look like those of an enrolled subject, revoked or not, who is named.
+            ModelCardError: the policy's evidence does not cover this many templates.
         """
         limit = self._policy.limit(references)
         odd = odd_capture(rows, self._policy.consistent_threshold()) if len(rows) > 1 else None
@@ -67,34 +67,34 @@ class EnrolmentChecks:
                 hint="leave it out or take it again; each must show the same subject, close and well lit",
             )
         if not allow_duplicate:
-            twin = self._twin(rows, limit, gone)
-            if twin is not None:
+            similar = self._similar_subject(rows, limit, removed)
+            if similar is not None:
                 raise SubjectExistsError(
-                    f"{name!r} looks like {twin!r}, who is enrolled: at the door one would be taken for the other",
+                    f"{name!r} looks like {similar!r}, who is enrolled: the gallery would confuse them",
                     hint="if they are two people, an administrator may enrol with allow_duplicate (--allow-duplicate)",
                 )
         self._added.add(name, rows)
 
     def forget(self, name: str) -> None:
-        """Somebody added in this transaction is not to be enrolled after all."""
+        """Forget a subject that was added in this transaction and removed again."""
         self._added.forget(name)
 
-    def _twin(self, rows: Float64Array, limit: float, gone: Collection[int]) -> str | None:
+    def _similar_subject(self, rows: Float64Array, limit: float, removed: Collection[int]) -> str | None:
         for row in rows:
             leaders = self._search.leaders(
-                Probe.of(row), floor=limit, excluded_rows=self._search.rows_of(gone)
+                Probe.of(row), floor=limit, excluded_rows=self._search.rows_of(removed)
             )
             if leaders:
                 return self._names[leaders[0].subject]
-        return self._added.like(rows, limit)
+        return self._added.similar_subject(rows, limit)
 
 
 def odd_capture(rows: Float64Array, threshold: float) -> int | None:
-    """The capture least like the others, where some capture reaches the threshold with none of them.
+    """Return the capture least similar to the others if any capture matches none of them, otherwise None.
 
     Args:
-        rows: Shape (n, D), float64, length 1, n >= 2.
-        threshold: A cosine.
+        rows: Shape (n, D), float64, L2 norm 1, n >= 2.
+        threshold: Cosine at which two captures match.
     """
     scores = rows @ rows.T
     np.fill_diagonal(scores, -1.0)
@@ -104,7 +104,7 @@ def odd_capture(rows: Float64Array, threshold: float) -> int | None:
 
 
 class _Added:
-    """Captures of one transaction, in one growing block, so that a thousand enrolments cost a thousand products."""
+    """Captures added in one transaction, in one growing array, so that each check is a single matrix product."""
 
     def __init__(self) -> None:
         self._rows = np.empty((0, 0), np.float32)
@@ -123,7 +123,7 @@ class _Added:
     def forget(self, name: str) -> None:
         self._owners = [None if owner == name else owner for owner in self._owners]
 
-    def like(self, rows: Float64Array, limit: float) -> str | None:
+    def similar_subject(self, rows: Float64Array, limit: float) -> str | None:
         if not self._owners:
             return None
         best = (self._rows[: len(self._owners)] @ rows.astype(np.float32).T).max(axis=1)

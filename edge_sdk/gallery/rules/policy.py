@@ -1,8 +1,8 @@
-"""What a gallery has been told about deciding: evidence, wishes, and the decision itself; pure.
+"""The decision policy of a gallery, its bytes, and the decision itself; pure.
 
-A policy lies sealed inside the gallery, so a caller brings a probe and nothing else. Its threshold follows from
-the model card's operating points and from how many templates are searched. What each option is
-worth on real faces is in `docs/explanation/decisions-at-the-door.md`.
+A policy is sealed in the gallery, so a caller only needs a probe. The threshold follows from the model card's operating
+points and the number of templates searched. `docs/explanation/decisions-at-the-door.md` has measurements of each
+option on real faces.
 """
 
 from __future__ import annotations
@@ -28,16 +28,17 @@ _OWN = struct.Struct(f"<{ID_BYTES}sd")
 
 @dataclass(frozen=True)
 class DecisionPolicy:
-    """How a gallery decides.
+    """Options that determine how a gallery decides.
 
     Args:
-        operating_points: Of the model card, 1..64 of them.
-        fpir: How often a stranger may be taken for somebody in one try, above 0 and under 1.
-        margin: How far the best subject must be ahead of the next, a cosine, 0..1; else the answer is retry.
-        retry_band: How far under the threshold the answer is retry and not rejected, a cosine, 0..1.
+        operating_points: The model card's operating points, 1..64.
+        fpir: Largest rate at which an identification of a person who is not enrolled may accept a subject, between 0 and 1.
+        margin: Smallest difference between the best subject's score and the next one's, a cosine, 0..1; the decision
+            is retry if it is smaller.
+        retry_band: Scores up to this far below the threshold give retry instead of rejected, a cosine, 0..1.
 
     Raises:
-        InputError: A value is outside its range.
+        InputError: a value is outside its range.
     """
 
     operating_points: tuple[OperatingPoint, ...] = field(repr=False)
@@ -54,7 +55,7 @@ class DecisionPolicy:
             )
         most = max(max(p.mated_trials, p.non_mated_trials) for p in self.operating_points)
         if most >= 1 << 64:
-            raise InputError(f"expected operating points of under 2^64 comparisons, found {most}")
+            raise InputError(f"expected operating points of fewer than 2^64 comparisons, found {most}")
         if not 0 < self.fpir < 1:
             raise InputError(f"expected FPIR above 0 and under 1, found {self.fpir}", hint="for example 0.01")
         for name, value in (("margin", self.margin), ("retry_band", self.retry_band)):
@@ -62,46 +63,46 @@ class DecisionPolicy:
                 raise InputError(f"expected {name} to be a cosine in 0..1, found {value}")
 
     def point(self, references: int) -> OperatingPoint:
-        """The operating point that keeps the FPIR when so many templates are searched: 1 - (1 - FMR)^N.
+        """Return the operating point that keeps the FPIR, 1 - (1 - FMR)^N, for N templates.
 
         Args:
-            references: N, 0 or more; an empty gallery is treated as one of one template.
+            references: Number of templates N, 0 or more; 0 is treated as 1.
 
         Raises:
-            ModelCardError: the evidence does not reach that far; says what it would take.
+            ModelCardError: the evidence does not cover that many templates; the message states the FMR needed.
         """
         return OperatingPoint.for_identification(
             self.operating_points, fpir=self.fpir, references=max(1, references)
         )
 
     def limit(self, references: int) -> float:
-        """The threshold of `point`."""
+        """Return the threshold of `point`."""
         return self.point(references).threshold
 
     def most_references(self) -> int:
-        """How many templates the evidence reaches to, 0..100,000."""
+        """Return the largest number of templates that the evidence covers, 0..100,000."""
         least = min(point.fmr for point in self.operating_points)
         if least >= 1:
             return 0
         return min(MAX_TEMPLATES, int(math.log1p(-self.fpir) / math.log1p(-least)))
 
     def consistent_threshold(self) -> float:
-        """What captures of one subject must reach with one another: the point of the greatest FMR up to 1e-2.
+        """Return the threshold for captures of one subject: that of the operating point with the largest FMR up to 1e-2.
 
         Raises:
-            ModelCardError: there is no such point.
+            ModelCardError: there is no such operating point.
         """
         point = OperatingPoint.for_captures(self.operating_points)
         if point is None:
             raise ModelCardError(
-                "the check of captures takes an operating point at FMR 0.01 or less, found none",
+                "checking captures needs an operating point at FMR 0.01 or less, found none",
                 hint="edge-convert evaluate --write-card measures one",
             )
         return point.threshold
 
 
 def pack_policy(policy: DecisionPolicy) -> bytes:
-    """A policy as the bytes of its record."""
+    """Pack a policy as the bytes of its record."""
     head = _HEAD.pack(policy.fpir, policy.margin, policy.retry_band, len(policy.operating_points), 0)
     return head + b"".join(
         _POINT.pack(p.threshold, p.fmr, p.fnmr, p.mated_trials, p.non_mated_trials)
@@ -110,16 +111,18 @@ def pack_policy(policy: DecisionPolicy) -> bytes:
 
 
 def parse_policy(value: bytes) -> DecisionPolicy:
-    """Read a policy record.
+    """Parse a policy record.
 
     Raises:
-        GalleryFormatError: another length than its count says, or a value that no policy may have.
+        GalleryFormatError: the length does not fit the number of operating points, or a value is out of range.
     """
     if len(value) < _HEAD.size:
         raise GalleryFormatError(f"the decision policy is {len(value)} bytes, expected {_HEAD.size} or more")
     fpir, margin, band, count, reserved = _HEAD.unpack(value[: _HEAD.size])
     if reserved or count > MAX_POINTS or len(value) != _HEAD.size + count * _POINT.size:
-        raise GalleryFormatError("the decision policy does not have the length that its count says")
+        raise GalleryFormatError(
+            "the length of the decision policy does not fit its number of operating points"
+        )
     try:
         points = tuple(
             OperatingPoint(threshold, fmr, fnmr, mated_trials=mated, non_mated_trials=non_mated)
@@ -131,18 +134,18 @@ def parse_policy(value: bytes) -> DecisionPolicy:
 
 
 def pack_own_thresholds(thresholds: Mapping[bytes, float]) -> bytes:
-    """Thresholds of single subjects, by subject id, as the bytes of their record."""
+    """Pack thresholds of single subjects, by subject id, as the bytes of their record."""
     return b"".join(_OWN.pack(subject, limit) for subject, limit in sorted(thresholds.items()))
 
 
 def parse_own_thresholds(value: bytes) -> dict[bytes, float]:
-    """Read the record of subjects' own thresholds.
+    """Parse the record of subjects' own thresholds.
 
     Raises:
-        GalleryFormatError: cut short, ids that do not rise, or a value that is no cosine.
+        GalleryFormatError: incomplete, ids not in ascending order, or a value that is not a cosine.
     """
     if len(value) % _OWN.size:
-        raise GalleryFormatError("the record of subjects' thresholds is cut short")
+        raise GalleryFormatError("the record of subjects' thresholds is incomplete")
     entries = list(_OWN.iter_unpack(value))
     if any(a[0] >= b[0] for a, b in itertools.pairwise(entries)):
         raise GalleryFormatError("the record of subjects' thresholds is out of order")
@@ -152,7 +155,7 @@ def parse_own_thresholds(value: bytes) -> dict[bytes, float]:
 
 
 def is_cosine(value: float) -> bool:
-    """Whether a number is finite and in -1..1."""
+    """Tell if a number is finite and in -1..1."""
     return math.isfinite(value) and -1 <= value <= 1
 
 
@@ -164,17 +167,18 @@ def decide(
     margin: float = 0.0,
     retry_band: float = 0.0,
 ) -> tuple[Decision, Reason | None]:
-    """Judge the subjects most alike to a probe.
+    """Decide on the subjects most similar to a probe.
 
     Args:
-        leaders: Best first; all that are within `margin` of the best.
+        leaders: Subjects with their scores, best first; all whose score is within `margin` of the best.
         limit: The threshold.
-        own: Subjects' own thresholds by index; one counts where it is above `limit`.
-        margin: As `DecisionPolicy`.
-        retry_band: As `DecisionPolicy`.
+        own: Subjects' own thresholds by index; used if above `limit`.
+        margin: See `DecisionPolicy`.
+        retry_band: See `DecisionPolicy`.
 
     Returns:
-        Accepted: the best subject. A tie is rejected, whatever the margin: another capture would tie again.
+        The decision on the best subject and its reason. Equal scores are rejected for any margin, because another
+        capture would give equal scores again.
     """
     if not leaders:
         return Decision.REJECTED, None

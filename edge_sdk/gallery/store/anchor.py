@@ -1,8 +1,8 @@
-"""Memory outside the gallery of how new it must be, so that an old copy put back is noticed.
+"""Anchors: memory outside the gallery of its newest generation, to detect an old copy that was put back.
 
-The file is written first and the anchor second, so a gallery may be one generation ahead of its
-anchor after a power cut, never behind. An anchor never goes back: a gallery that is restored from a
-backup is committed again, newer than all the anchor has seen.
+The file is written before the anchor, so after a power cut a gallery may be one generation ahead of its anchor,
+never behind. An anchor never goes back: a gallery restored from a backup is committed again with a generation that
+is higher than any the anchor has seen.
 """
 
 from __future__ import annotations
@@ -27,36 +27,36 @@ class Anchor(Protocol):
 
     @property
     def kind(self) -> str:
-        """What it is and how far it can be believed, for a person."""
+        """Name and strength of the anchor, for a person."""
 
     def read(self, gallery_id: bytes) -> int | None:
-        """The generation remembered; 0 before the first, None when nothing is ever remembered.
+        """Return the stored generation; 0 before the first one, None if the anchor never stores any.
 
         Raises:
             GalleryError: unreadable, or of another gallery.
         """
 
     def prepare(self, gallery_id: bytes) -> int:
-        """Make it ready to advance, and say what it remembers then; a gallery's next generation is higher."""
+        """Reserve the anchor and return its generation; the gallery's next generation must be higher."""
 
     def abandon(self, gallery_id: bytes) -> None:
-        """Undo `prepare` for a gallery that did not come to be."""
+        """Release the anchor reserved by `prepare` because creating the gallery failed."""
 
     def advance(self, gallery_id: bytes, generation: int) -> None:
-        """Remember a higher generation, durably; a lower one changes nothing."""
+        """Store a higher generation durably; ignore a lower one."""
 
 
 class NoAnchor:
-    """Remembers nothing: an old copy of the gallery is accepted."""
+    """An anchor that stores nothing: an old copy of the gallery is accepted."""
 
     kind: Final = "none (an old copy is not noticed)"
 
     def read(self, gallery_id: bytes) -> int | None:
-        """Nothing."""
+        """Return None."""
         return None
 
     def prepare(self, gallery_id: bytes) -> int:
-        """Nothing to do: any generation will do."""
+        """Return 0: any generation is accepted."""
         return 0
 
     def abandon(self, gallery_id: bytes) -> None:
@@ -67,16 +67,16 @@ class NoAnchor:
 
 
 class FileAnchor:
-    """A small file, best on another medium than the gallery's.
+    """An anchor in a small file, preferably on another medium than the gallery.
 
-    Weak: who can put an old gallery back can often put an old anchor back.
+    Weak: someone who can put an old gallery back can often put an old anchor file back as well.
 
     Args:
-        path: The anchor file; made at the gallery's creation.
-        filesystem: Where it lies.
+        path: The anchor file; written when the gallery is created.
+        filesystem: The file system; by default the device's own.
     """
 
-    kind: Final = "file (weak: who replaces both goes unnoticed)"
+    kind: Final = "file (weak: an old gallery put back with its old anchor is not noticed)"
 
     def __init__(self, path: str | os.PathLike[str], *, filesystem: FileSystem | None = None) -> None:
         self._path = Path(path)
@@ -86,7 +86,7 @@ class FileAnchor:
         return f"FileAnchor({str(self._path)!r})"
 
     def read(self, gallery_id: bytes) -> int | None:
-        """As the seam says; a missing file is 0, which lets a gallery of generation 1 open, no other."""
+        """Return the generation; 0 for a missing file, so that only a gallery of generation 1 opens."""
         try:
             data = self._files.read(self._path, _MAX_BYTES)
         except FileNotFoundError:
@@ -98,37 +98,37 @@ class FileAnchor:
             raise GalleryError(f"{self._path} is not an anchor file")
         if bytes.fromhex(match[1].decode()) != gallery_id:
             raise GalleryError(
-                f"{self._path} is the anchor of another gallery", hint="one anchor file per gallery"
+                f"{self._path} is the anchor of another gallery", hint="use one anchor file per gallery"
             )
         return int(match[2])
 
     def prepare(self, gallery_id: bytes) -> int:
-        """As the seam says; the file is made when it first advances."""
+        """Return the generation; the file is written at the first `advance`."""
         return self.read(gallery_id) or 0
 
     def abandon(self, gallery_id: bytes) -> None:
-        """As the seam says; the file may have been made and not synced."""
+        """Remove the file, which may exist without having been synced."""
         with contextlib.suppress(OSError):
             self._files.unlink(self._path)
 
     def advance(self, gallery_id: bytes, generation: int) -> None:
-        """As the seam says."""
+        """Write a higher generation to the file."""
         if generation > (self.read(gallery_id) or 0):
             line = f"edge-sdk anchor 1 {gallery_id.hex()} {generation}\n"
             write_atomically(self._files, self._path, line.encode())
 
 
 class TpmCounter:
-    """A monotonic counter in a TPM 2.0, through tpm2-tools: the counter is the generation.
+    """An anchor in a monotonic counter of a TPM 2.0, used through tpm2-tools; its value is the generation.
 
-    Strong: no software can turn it back, defining it again neither. Whoever owns the TPM can count it
-    further, which shuts the gallery and never opens it. Each commit writes NV memory once.
+    Strong: no software can decrease the counter, not even by defining it again. The owner of the TPM can increase it,
+    which makes the gallery refuse to open. Each commit writes NV memory once.
 
     Args:
         index: NV index of the counter, 0x01000000..0x01bfffff; one per gallery.
     """
 
-    kind: Final = "TPM 2.0 counter (no software turns it back)"
+    kind: Final = "TPM 2.0 counter (no software can decrease it)"
 
     def __init__(self, index: int) -> None:
         if not tpm_nv.is_index(index):
@@ -139,40 +139,40 @@ class TpmCounter:
         return f"TpmCounter({self._index:#010x})"
 
     def read(self, gallery_id: bytes) -> int | None:
-        """As the seam says; a counter that is not defined is 0."""
+        """Return the counter's value; 0 if it is not defined."""
         return tpm_nv.read_counter(self._index) if self._index in tpm_nv.indices() else 0
 
     def prepare(self, gallery_id: bytes) -> int:
-        """As the seam says; defines the counter, which may start anywhere."""
+        """Define the counter if necessary and return its value, which may start at any number."""
         if self._index not in tpm_nv.indices():
             tpm_nv.define_counter(self._index)
         return tpm_nv.read_counter(self._index)
 
     def abandon(self, gallery_id: bytes) -> None:
-        """As the seam says."""
+        """Remove the counter from the TPM."""
         tpm_nv.undefine(self._index)
 
     def advance(self, gallery_id: bytes, generation: int) -> None:
-        """As the seam says.
+        """Increment the counter up to a generation.
 
         Raises:
-            GalleryError: over 1,000 steps behind, or the TPM refuses.
+            GalleryError: the counter is over 1,000 steps behind, or the TPM refuses.
         """
         behind = generation - tpm_nv.read_counter(self._index)
         if behind > MAX_STEPS:
             raise GalleryError(
-                f"the TPM counter {self._index:#x} is {behind} steps behind, at most {MAX_STEPS} are counted at once",
-                hint="each step wears the TPM; make a new gallery with a new counter",
+                f"the TPM counter {self._index:#x} is {behind} steps behind, at most {MAX_STEPS} are allowed",
+                hint="each step wears out the TPM; make a new gallery with a new counter",
             )
         for _ in range(behind):
             tpm_nv.increment(self._index)
 
 
 def must_advance(generation: int, anchored: int | None) -> bool:
-    """Judge a gallery's generation against its anchor; pure.
+    """Compare a gallery's generation with its anchor's; pure.
 
     Returns:
-        True where the anchor is one behind (a power cut between file and anchor).
+        True if the anchor is one generation behind, after a power cut between writing file and anchor.
 
     Raises:
         RollbackError: the gallery is older than the anchor, or more than one ahead.
@@ -184,9 +184,9 @@ def must_advance(generation: int, anchored: int | None) -> bool:
     if generation < anchored:
         raise RollbackError(
             f"the gallery is generation {generation}, its anchor has seen {anchored}: an old copy was put back",
-            hint="put the newest gallery back; to go on from this one, edge-sdk gallery re-anchor",
+            hint="put the newest gallery back; to continue with this one, edge-sdk gallery re-anchor",
         )
     raise RollbackError(
         f"the gallery is generation {generation}, its anchor has only seen {anchored}: the anchor was lost or put back",
-        hint="put the right anchor back; where that is lost, or changes were made without it, edge-sdk gallery re-anchor",
+        hint="put the right anchor back; if it is lost, or changes were made without it, edge-sdk gallery re-anchor",
     )

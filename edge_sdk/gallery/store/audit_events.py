@@ -1,6 +1,6 @@
-"""What changed between two contents of a gallery, as events for the audit log; pure.
+"""Derive the events for the audit log from the contents before and after a change; pure.
 
-Read from the contents themselves, so that no caller can forget to say it.
+The events come from the contents themselves, so no change can be left out of the log.
 """
 
 from __future__ import annotations
@@ -18,42 +18,48 @@ MAX_EVENTS = 64
 
 
 def changes(before: Content, after: Content) -> list[AuditEvent]:
-    """Every change as an event; over 64 of a kind become one that counts them.
+    """Return an event for every change; more than 64 events of a kind are replaced by one event with their number.
 
     Args:
-        before: The content on the disk.
-        after: The content to be committed.
+        before: The content on disk.
+        after: The content to commit.
     """
     old_ids, new_ids = ids_of(before.subjects), ids_of(after.subjects)
     old = dict(zip(old_ids, range(len(old_ids)), strict=True))
     new = set(new_ids)
     counts = templates_per_subject(after.templates, len(after.subjects)).tolist()
-    # Where each subject was before; -1 for who was not there.
-    places = np.fromiter(map(old.get, new_ids, itertools.repeat(-1)), np.int64, len(new_ids))
+    # Index of each subject in the old content; -1 for a new subject.
+    old_index = np.fromiter(map(old.get, new_ids, itertools.repeat(-1)), np.int64, len(new_ids))
     added = [
         AuditEvent("enrol", new_ids[index].hex(), f"templates={counts[index]}{_by(after, index)}")
-        for index in np.flatnonzero(places < 0).tolist()
+        for index in np.flatnonzero(old_index < 0).tolist()
     ]
     removed = [AuditEvent("remove", subject.hex()) for subject in old_ids if subject not in new]
     altered: list[AuditEvent] = []
-    for index in _altered_subjects(before, after, places):
-        altered += _altered(before, int(places[index]), after, index, new_ids[index].hex())
-    return [*_few(added), *_few(removed), *_few(altered), *_policy(before, after), *_sources(before, after)]
+    for index in _altered_subjects(before, after, old_index):
+        altered += _altered(before, int(old_index[index]), after, index, new_ids[index].hex())
+    return [
+        *_condensed(added),
+        *_condensed(removed),
+        *_condensed(altered),
+        *_policy(before, after),
+        *_sources(before, after),
+    ]
 
 
-def _altered_subjects(before: Content, after: Content, places: NDArray[np.int64]) -> list[int]:
-    """Who was there before and is not the same now; by whole columns, since there may be 20,000."""
-    stayed = np.flatnonzero(places >= 0)
-    was, now = before.subjects[places[stayed]], after.subjects[stayed]
-    differs = np.zeros(len(stayed), dtype=bool)
+def _altered_subjects(before: Content, after: Content, old_index: NDArray[np.int64]) -> list[int]:
+    """Find the kept subjects that changed; compares whole columns, because there may be 20,000 subjects."""
+    kept = np.flatnonzero(old_index >= 0)
+    was, now = before.subjects[old_index[kept]], after.subjects[kept]
+    differs = np.zeros(len(kept), dtype=bool)
     for field in ("flags", "valid_from", "valid_until"):
         differs |= was[field] != now[field]
-    new, old = stayed.tolist(), places[stayed].tolist()
+    new, old = kept.tolist(), old_index[kept].tolist()
     for texts, earlier in ((after.names, before.names), (after.labels, before.labels)):
         pairs = map(texts.__getitem__, new), map(earlier.__getitem__, old)
         differs |= np.fromiter(map(operator.ne, *pairs), bool, len(new))
-    found: list[int] = stayed[differs].tolist()
-    return found
+    indices: list[int] = kept[differs].tolist()
+    return indices
 
 
 def _by(content: Content, index: int) -> str:
@@ -97,7 +103,7 @@ def _sources(before: Content, after: Content) -> list[AuditEvent]:
     return events
 
 
-def _few(events: list[AuditEvent]) -> list[AuditEvent]:
+def _condensed(events: list[AuditEvent]) -> list[AuditEvent]:
     if len(events) <= MAX_EVENTS:
         return events
     kinds = sorted({event.event for event in events})

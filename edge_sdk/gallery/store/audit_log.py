@@ -1,12 +1,12 @@
-"""The audit log beside a gallery: what was changed and decided, in a chain of codes that the gallery seals.
+"""The audit log of a gallery: changes and answers, authenticated by a chain of codes whose end the gallery seals.
 
-One line per entry, only ever appended. Each line ends with HMAC-SHA-256 of itself and the code before, under a
-key that is replaced with every entry; the gallery's sealed head holds the last code and the next key. So an
-altered, removed or invented entry shows, and so does a log that was cut: who cannot open the gallery cannot make
-an entry. Who can open it can: the chain is evidence against the disk, not against the gallery's own keys.
+The log is a text file with one line per entry, to which lines are only appended. Each line ends with HMAC-SHA-256 of
+the line and the previous code, with a key that is replaced after every entry. The gallery seals the last code and the
+next key (the head). So an altered, removed, added or truncated entry is detected, unless it was written with the
+gallery's own keys: anyone who can open the gallery can write entries.
 
-An entry is on the medium before the commit that it tells of. Lines that are no next entry (torn by a power cut)
-are left where they are and passed over.
+An entry is on the medium before the commit it describes. Lines that do not continue the chain, for example after a
+power cut, stay in the file and are skipped.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edge_sdk.errors import GalleryError, InputError
-from edge_sdk.gallery.format.content import AuditHead
+from edge_sdk.gallery.format import sealing
+from edge_sdk.gallery.format.content import AuditHead, Content
+from edge_sdk.gallery.format.header import Header
 from edge_sdk.gallery.store.files import FileSystem, append_durably
 
 LABEL = b"edge-sdk/gallery/audit@v1"
@@ -36,12 +38,12 @@ _DETAIL = re.compile(r"[A-Za-z0-9=,.:_-]{0,256}")
 
 @dataclass(frozen=True)
 class AuditEvent:
-    """Something worth remembering.
+    """An event for the audit log.
 
     Attributes:
-        event: Such as `enrol` or `accepted`.
-        subject: 32 hexadecimal digits, the subject's random id; empty where there is none. Never a name.
-        detail: Up to 256 letters, digits and `=,.:_-`.
+        event: Kind of event, such as `enrol` or `accepted`.
+        subject: The subject's random id, 32 hexadecimal digits, never a name; empty if no subject is concerned.
+        detail: Further data, up to 256 letters, digits and `=,.:_-`.
     """
 
     event: str
@@ -54,12 +56,12 @@ class AuditEntry:
     """One entry of the log.
 
     Attributes:
-        number: From 1, without gaps.
-        at_s: Unix seconds, by the device's clock.
-        generation: Of the commit it tells of; the current one for what changes nothing.
-        batch: Number of the first entry of its commit; 0 for what changes nothing.
-        event: What happened.
-        carried_out: False where its commit never came to be (power cut), or was undone by putting an older copy back.
+        number: Counts from 1, without gaps.
+        at_s: Time by the device's clock, Unix seconds.
+        generation: Generation of the commit it describes; the current generation for entries without a commit.
+        batch: Number of the first entry of its commit; 0 for entries without a commit.
+        event: The event.
+        carried_out: False if its commit did not complete (power cut) or was undone by putting an older copy back.
     """
 
     number: int
@@ -72,13 +74,13 @@ class AuditEntry:
 
 @dataclass(frozen=True)
 class AuditReport:
-    """What a log is worth.
+    """The result of checking an audit log.
 
     Attributes:
-        entries: Every entry whose code is right, in order, up to the first broken one.
-        sealed: How many entries the gallery's sealed head counts.
-        broken_at: Number of the first entry that is missing or altered; None where all is well.
-        strays: Numbers of the lines that are no entry: torn by a power cut, or written by someone else.
+        entries: The entries with a valid code, in order, up to the first broken one.
+        sealed: Number of entries that the gallery has sealed.
+        broken_at: Number of the first missing or altered entry; None if there is none.
+        strays: Numbers of the lines that are not an entry: torn by a power cut, or written by someone else.
     """
 
     entries: tuple[AuditEntry, ...]
@@ -88,21 +90,21 @@ class AuditReport:
 
     @property
     def intact(self) -> bool:
-        """Whether every entry up to the sealed head is there and unaltered."""
+        """True if every sealed entry is present and unaltered."""
         return self.broken_at is None
 
     def problems(self) -> list[str]:
-        """What is wrong with it, one line each."""
-        said = []
+        """Return a line for each problem."""
+        lines = []
         if self.strays:
-            lines = ", ".join(str(line) for line in self.strays[:8]) + (" ..." if self.strays[8:] else "")
-            said.append(f"no entry: line {lines} (torn by a power cut, altered, or not of this gallery)")
+            numbers = ", ".join(map(str, self.strays[:8])) + (" ..." if self.strays[8:] else "")
+            lines.append(f"no entry: line {numbers} (torn by a power cut, altered, or not of this gallery)")
         if self.broken_at is not None:
-            said.append(f"broken at entry {self.broken_at} of {self.sealed}: it is missing or was altered")
-        return said
+            lines.append(f"broken at entry {self.broken_at} of {self.sealed}: it is missing or was altered")
+        return lines
 
     def words(self) -> list[str]:
-        """What a person has to know of it, one line each."""
+        """Return the lines of a summary."""
         if not self.intact:
             return self.problems()
         after = len(self.entries) - self.sealed
@@ -114,8 +116,8 @@ class AuditLog:
     """The log file of one gallery; every method is called under the gallery's lock.
 
     Args:
-        files: Where it lies.
-        path: Its path.
+        files: The file system.
+        path: The log's path.
     """
 
     def __init__(self, files: FileSystem, path: Path) -> None:
@@ -128,45 +130,45 @@ class AuditLog:
     def append(
         self, events: Sequence[AuditEvent], sealed: AuditHead, *, now_s: int, generation: int, commit: bool
     ) -> AuditHead:
-        """Write entries after all that is there; they are on the medium when this returns.
+        """Append entries; they are on the medium when this returns.
 
         Args:
-            events: What to write.
-            sealed: The chain as the gallery has it sealed; the log may be ahead of it.
-            now_s: Unix seconds.
-            generation: Of the commit that follows, or the current one.
-            commit: Whether a commit follows.
+            events: The events to append.
+            sealed: The head that the gallery has sealed; the log may be ahead of it.
+            now_s: Time of the entries, Unix seconds.
+            generation: Generation of the following commit, or the current one.
+            commit: True if a commit follows.
 
         Returns:
-            The chain's new head.
+            The new head.
 
         Raises:
-            GalleryError: the log cannot be read or written, or holds as many entries as can be numbered.
+            GalleryError: the log cannot be read or written, or has the highest possible number of entries.
         """
         head = self._catch_up(sealed)
         lost = [AuditEvent("log-lost", detail=f"after={sealed.entries}")] if self._lost else []
         if head.entries + len(lost) + len(events) > MAX_ENTRIES:
             raise GalleryError(
-                f"the audit log has {head.entries} entries, more than can be continued",
-                hint="make a new gallery, and enrol again",
+                f"the audit log has {head.entries} entries, no more can be numbered",
+                hint="make a new gallery and enrol again",
             )
         lines = [b"\n"] if self._torn else []
-        # An entry of a lost log stands outside the batch, or it would look like a part of the commit.
+        # The entry `log-lost` is not part of the commit, so it is outside the batch.
         batch = head.entries + len(lost) + 1
         for event in [*lost, *events]:
-            mine = commit and head.entries + 1 >= batch
+            in_batch = commit and head.entries + 1 >= batch
             line, head = _next_line(
-                head, event, now_s=now_s, generation=generation, batch=batch if mine else 0
+                head, event, now_s=now_s, generation=generation, batch=batch if in_batch else 0
             )
             lines.append(line)
         data = b"".join(lines)
-        self._head = None  # after an error, look again at what is there
+        self._head = None  # after an error the file is read again
         append_durably(self._files, self._path, data)
         self._head, self._offset, self._lost = head, self._offset + len(data), False
         return head
 
     def _catch_up(self, sealed: AuditHead) -> AuditHead:
-        """Follow the chain to the end of the log, from what is known or from the sealed head."""
+        """Follow the chain to the end of the log, from the last known head or from the sealed one."""
         size = self._size()
         if self._head is None or self._head.entries < sealed.entries or size < self._offset:
             self._head = sealed
@@ -174,15 +176,15 @@ class AuditLog:
         data = self._read(size - self._offset, self._offset)
         head = self._head
         for line in _lines(data):
-            found = _parsed(line, head)
-            if found is not None:
-                head = found[1]
+            parsed = _parsed(line, head)
+            if parsed is not None:
+                head = parsed[1]
         self._torn = size > 0 and self._read(1, size - 1) != b"\n"
         self._head, self._offset = head, self._offset + len(data)
         return head
 
     def _end_of(self, sealed: AuditHead, size: int) -> tuple[int, bool]:
-        """Offset behind the sealed head's entry, and whether that entry is lost."""
+        """Return the offset after the last sealed entry, and True if that entry is lost."""
         if sealed.chain == bytes(32):
             return 0, False
         mark = b" " + sealed.chain.hex().encode()
@@ -207,75 +209,80 @@ class AuditLog:
 
 
 def read_log(files: FileSystem, path: Path, size: int | None = None, offset: int = 0) -> bytes:
-    """A log's bytes; none where there is no log.
+    """Read a log; empty if there is no file.
 
     Args:
-        files: Where it lies.
-        path: Its path.
-        size: At most so many bytes; None for all there are.
-        offset: From here on.
+        files: The file system.
+        path: The log's path.
+        size: Most bytes to read; None for the whole log.
+        offset: First byte to read.
 
     Raises:
-        GalleryError: it cannot be read, or that would be over 256 MiB.
+        GalleryError: the log cannot be read, or over 256 MiB would be read.
     """
     try:
-        wanted = files.size(path) if size is None else size
-        if wanted > MAX_LOG_BYTES:
+        size = files.size(path) if size is None else size
+        if size > MAX_LOG_BYTES:
             raise GalleryError(
                 f"the audit log {path} is over {MAX_LOG_BYTES} bytes",
-                hint="move it away and keep it: the gallery goes on without it, and gallery audit says from then on that it is missing",
+                hint="move it away and keep it: the gallery works without it, and gallery audit reports it as missing from then on",
             )
-        return files.read(path, wanted, offset)
+        return files.read(path, size, offset)
     except FileNotFoundError:
         return b""
     except OSError as error:
         raise GalleryError(f"cannot read the audit log {path}: {error.strerror or error}") from error
 
 
-def tells_of_changes(data: bytes) -> bool:
-    """Whether a log has entries of more than creations; those, whole or torn, are all that a creation cut off leaves."""
+def first_audit_key(header: Header, content: Content) -> bytes:
+    """Return the key of a gallery's first log entry, 32 bytes."""
+    return sealing.hkdf(content.root_secret, salt=header.gallery_id, info=LABEL)
+
+
+def records_changes(data: bytes) -> bool:
+    """Tell if a log has entries other than creations; an interrupted creation leaves only those, whole or torn."""
     entries = (match for line in _lines(data) if (match := _LINE.fullmatch(line)))
     return any(match[5] != b"create" for match in entries)
 
 
 def check_log(data: bytes, sealed: AuditHead, first_key: bytes, *, generation: int) -> AuditReport:
-    """Follow a whole log from its first entry; pure.
+    """Check a whole log from its first entry; pure.
 
     Args:
         data: The log.
-        sealed: The chain as the gallery has it sealed.
+        sealed: The head that the gallery has sealed.
         first_key: Key of the first entry, 32 bytes.
-        generation: Of the gallery.
+        generation: Current generation of the gallery.
     """
     head = AuditHead(key=first_key)
     entries: list[AuditEntry] = []
     strays: list[int] = []
-    passed = sealed.entries == 0
+    head_seen = sealed.entries == 0
     for number, line in enumerate(_lines(data), start=1):
-        found = _parsed(line, head)
-        if found is None:
+        parsed = _parsed(line, head)
+        if parsed is None:
             strays += [number] if line else []
             continue
-        entry, head = found
+        entry, head = parsed
         entries.append(entry)
-        passed = passed or (head.entries, head.chain) == (sealed.entries, sealed.chain)
-    broken_at = None if passed else min(head.entries + 1, sealed.entries)
+        head_seen = head_seen or (head.entries, head.chain) == (sealed.entries, sealed.chain)
+    broken_at = None if head_seen else min(head.entries + 1, sealed.entries)
     return AuditReport(tuple(_judged(entries, generation)), sealed.entries, broken_at, tuple(strays))
 
 
 def _judged(entries: list[AuditEntry], generation: int) -> Iterator[AuditEntry]:
-    """Which commits came to be: the last one of each generation, up to the gallery's own."""
+    """Mark the entries of completed commits: the last commit of each generation, up to the gallery's own."""
     last = {entry.generation: entry.batch for entry in entries if entry.batch}
     for entry in entries:
-        done = not entry.batch or (last[entry.generation] == entry.batch and entry.generation <= generation)
-        yield replace(entry, carried_out=done)
+        completed = last.get(entry.generation) == entry.batch and entry.generation <= generation
+        yield replace(entry, carried_out=completed or not entry.batch)
 
 
 def _next_line(
     head: AuditHead, event: AuditEvent, *, now_s: int, generation: int, batch: int
 ) -> tuple[bytes, AuditHead]:
     if not _DETAIL.fullmatch(event.detail):
-        raise InputError(f"{event.detail!r} cannot be a detail of the audit log")
+        raise InputError(f"{event.detail!r} is not a valid detail for the audit log")
     number = head.entries + 1
     text = f"{number} {now_s} {generation} {batch} {event.event} {event.subject or '-'} {event.detail or '-'}"
     code = _code(head, text.encode())
@@ -283,12 +290,12 @@ def _next_line(
 
 
 def _lines(data: bytes) -> list[bytes]:
-    """A log's lines without the zeros that a file system may leave after a power cut where bytes were to be."""
+    """Split a log into lines, without the zeros that a file system may leave at the end after a power cut."""
     return [line.rstrip(b"\0") for line in data.split(b"\n")]
 
 
 def _parsed(line: bytes, head: AuditHead) -> tuple[AuditEntry, AuditHead] | None:
-    """The entry of a line, and the head behind it, where it is the next one of the chain."""
+    """Parse a line into its entry and the head after it; None if it does not continue the chain."""
     match = _LINE.fullmatch(line)
     if match is None or int(match[1]) != head.entries + 1:
         return None

@@ -1,7 +1,7 @@
-"""Files that change whole or not at all.
+"""Durable file changes that happen completely or not at all.
 
-`FileSystem` is the seam: `PosixFileSystem` is the real one, `simulation.SimulatedFileSystem` lets tests
-cut the power between any two steps. Nothing here knows what the bytes mean.
+`FileSystem` is the interface: `PosixFileSystem` is the device's own; the tests' `SimulatedFileSystem` cuts the power
+between any two steps. This module does not interpret the bytes.
 """
 
 from __future__ import annotations
@@ -24,51 +24,51 @@ _LOCK_POLL_S = 0.01
 
 
 class FileSystem(Protocol):
-    """The few steps of which a durable change is made. Every method may raise OSError."""
+    """The operations that a durable change consists of. Every method may raise OSError."""
 
     def lock(self, path: Path) -> AbstractContextManager[None]:
-        """Hold the lock file at `path` alone; made if missing, never removed."""
+        """Hold an exclusive lock on the file at `path`, which is created if missing and never removed."""
 
     def read(self, path: Path, max_bytes: int, offset: int = 0) -> bytes:
-        """At most `max_bytes` of a plain file from `offset` on; a symbolic link is refused (ELOOP)."""
+        """Read at most `max_bytes` of a regular file from `offset`; refuse a symbolic link (ELOOP)."""
 
     def size(self, path: Path) -> int:
-        """Length of a plain file in bytes; a symbolic link is refused (ELOOP)."""
+        """Return the length of a regular file in bytes; refuse a symbolic link (ELOOP)."""
 
     def mode(self, path: Path) -> int | None:
-        """Permission bits of what lies there; None where nothing does."""
+        """Return the permission bits of a path; None if it does not exist."""
 
     def create(self, path: Path) -> int:
-        """A handle to a new file, mode 0600; what exists is refused."""
+        """Create a file with mode 0600 and return a handle; refuse an existing path."""
 
     def append(self, path: Path) -> int:
-        """A handle that writes at the end of a plain file, made with mode 0600 where it is missing."""
+        """Return a handle that appends to a regular file, created with mode 0600 if missing."""
 
     def write(self, handle: int, data: bytes) -> None:
-        """Append all of `data`."""
+        """Write all of `data`."""
 
     def fsync(self, handle: int) -> None:
-        """Put the file's bytes on the medium."""
+        """Sync the file's bytes to the medium."""
 
     def close(self, handle: int) -> None:
-        """End with a handle."""
+        """Close a handle."""
 
     def rename(self, source: Path, target: Path) -> None:
-        """Replace `target` by `source` at once."""
+        """Replace `target` by `source` atomically."""
 
     def fsync_directory(self, path: Path) -> None:
-        """Put a directory's entries on the medium."""
+        """Sync a directory's entries to the medium."""
 
     def unlink(self, path: Path) -> None:
         """Remove a directory entry."""
 
 
 class PosixFileSystem:
-    """The device's own file system. No child inherits its handles: `os.open` sees to that (PEP 446)."""
+    """The device's own file system. Child processes do not inherit its handles (PEP 446)."""
 
     @contextmanager
     def lock(self, path: Path) -> Iterator[None]:
-        """Take flock on `path`; GalleryError when another process holds it for over 10 s."""
+        """Hold an flock on `path`; raise GalleryError if another process holds it for over 10 s."""
         import fcntl
 
         deadline_s = time.monotonic() + LOCK_TIMEOUT_S
@@ -80,14 +80,14 @@ class PosixFileSystem:
                 except BlockingIOError as error:
                     if time.monotonic() > deadline_s:
                         raise GalleryError(
-                            f"{path} is locked by another process for over {LOCK_TIMEOUT_S:.0f} s",
-                            hint="wait for it, or end it",
+                            f"{path} has been locked by another process for over {LOCK_TIMEOUT_S:.0f} s",
+                            hint="wait for that process, or end it",
                         ) from error
                     time.sleep(_LOCK_POLL_S)
                     continue
                 if _is_at(handle, path):
                     break
-                # Whoever held it removed it: a lock on a file that has no name shuts nobody out.
+                # The lock file was removed: a lock on an unlinked file excludes no other process.
                 os.close(handle)
                 handle = _open_lock(path)
             yield
@@ -95,36 +95,36 @@ class PosixFileSystem:
             os.close(handle)
 
     def read(self, path: Path, max_bytes: int, offset: int = 0) -> bytes:
-        """As the seam says."""
-        with _plain_file(path) as (handle, size), open(handle, "rb", closefd=False) as file:
+        """Read at most `max_bytes` of a regular file from `offset`."""
+        with _regular_file(path) as (handle, size), open(handle, "rb", closefd=False) as file:
             file.seek(offset)
             return file.read(min(size, max_bytes))
 
     def size(self, path: Path) -> int:
-        """As the seam says."""
-        with _plain_file(path) as (_, size):
+        """Return the length of a regular file in bytes."""
+        with _regular_file(path) as (_, size):
             return size
 
     def mode(self, path: Path) -> int | None:
-        """As the seam says."""
+        """Return the permission bits of a path; None if it does not exist."""
         try:
             return stat.S_IMODE(path.lstat().st_mode)
         except FileNotFoundError:
             return None
 
     def create(self, path: Path) -> int:
-        """As the seam says."""
+        """Create a file with mode 0600 and return a handle."""
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         _make_private(handle, path)
         return handle
 
     def append(self, path: Path) -> int:
-        """As the seam says."""
+        """Return a handle that appends to a regular file, created with mode 0600 if missing."""
         flags = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK
         with contextlib.suppress(FileNotFoundError):
             handle = os.open(path, flags)
             try:
-                _plain_size(handle)
+                _regular_size(handle)
             except OSError:
                 os.close(handle)
                 raise
@@ -134,27 +134,27 @@ class PosixFileSystem:
         return handle
 
     def write(self, handle: int, data: bytes) -> None:
-        """As the seam says."""
+        """Write all of `data`."""
         rest = memoryview(data)
         while rest:
             rest = rest[os.write(handle, rest) :]
 
     def fsync(self, handle: int) -> None:
-        """As the seam says; then forget the cached pages, so that reading back asks the medium."""
+        """Sync the file's bytes to the medium, then drop its cached pages, so that reading back reads the medium."""
         os.fsync(handle)
         if hasattr(os, "posix_fadvise"):
             os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
 
     def close(self, handle: int) -> None:
-        """As the seam says."""
+        """Close a handle."""
         os.close(handle)
 
     def rename(self, source: Path, target: Path) -> None:
-        """As the seam says."""
+        """Replace `target` by `source` atomically."""
         source.replace(target)
 
     def fsync_directory(self, path: Path) -> None:
-        """As the seam says."""
+        """Sync a directory's entries to the medium."""
         handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(handle)
@@ -162,7 +162,7 @@ class PosixFileSystem:
             os.close(handle)
 
     def unlink(self, path: Path) -> None:
-        """As the seam says."""
+        """Remove a directory entry."""
         path.unlink()
 
 
@@ -185,24 +185,24 @@ def _is_at(handle: int, path: Path) -> bool:
 
 
 @contextmanager
-def _plain_file(path: Path) -> Iterator[tuple[int, int]]:
-    """A handle to read with, and the size; without O_NONBLOCK whoever makes the path a pipe could hold us up."""
+def _regular_file(path: Path) -> Iterator[tuple[int, int]]:
+    """Open a regular file for reading and yield its handle and size; with O_NONBLOCK a named pipe cannot block."""
     handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
-        yield handle, _plain_size(handle)
+        yield handle, _regular_size(handle)
     finally:
         os.close(handle)
 
 
-def _plain_size(handle: int) -> int:
-    found = os.fstat(handle)
-    if not stat.S_ISREG(found.st_mode):
-        raise OSError(errno.EINVAL, "not a plain file")
-    return found.st_size
+def _regular_size(handle: int) -> int:
+    status = os.fstat(handle)
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "not a regular file")
+    return status.st_size
 
 
 def _make_private(handle: int, path: Path) -> None:
-    """Mode 0600; what root makes goes to the folder's owner, or a daemon could not read what root changed."""
+    """Set mode 0600; give a file created by root to the folder's owner, so that its daemon can read it."""
     os.fchmod(handle, 0o600)
     if os.geteuid() == 0:
         folder = path.parent.stat()
@@ -210,17 +210,17 @@ def _make_private(handle: int, path: Path) -> None:
 
 
 def lock_path(path: Path) -> Path:
-    """The lock file that belongs to a gallery."""
+    """Return the path of a gallery's lock file."""
     return path.with_name(path.name + ".lock")
 
 
 def audit_path(path: Path) -> Path:
-    """The audit log that belongs to a gallery."""
+    """Return the path of a gallery's audit log."""
     return path.with_name(path.name + ".audit")
 
 
 def tmp_path(path: Path) -> Path:
-    """Where a file's next content is written first."""
+    """Return the path to which the next content of a file is written first."""
     return path.with_name(path.name + ".tmp")
 
 
@@ -229,7 +229,7 @@ def locked(files: FileSystem, path: Path) -> Iterator[None]:
     """Hold a gallery's lock.
 
     Raises:
-        GalleryError: it cannot be made or taken.
+        GalleryError: the lock file cannot be created or locked.
     """
     with contextlib.ExitStack() as stack:
         try:
@@ -240,10 +240,10 @@ def locked(files: FileSystem, path: Path) -> Iterator[None]:
 
 
 def read_gallery(files: FileSystem, path: Path) -> bytes:
-    """A gallery's bytes.
+    """Read a gallery file.
 
     Raises:
-        GalleryError: missing, a symbolic link, not a plain file, or over 64 MiB.
+        GalleryError: missing, a symbolic link, not a regular file, or over 64 MiB.
     """
     data = _read(files, path, MAX_FILE_BYTES + 1)
     if len(data) > MAX_FILE_BYTES:
@@ -252,25 +252,24 @@ def read_gallery(files: FileSystem, path: Path) -> bytes:
 
 
 def read_head(files: FileSystem, path: Path) -> bytes:
-    """Enough of a gallery's first bytes to hold its header."""
+    """Read as many bytes of a gallery as the longest header has."""
     return _read(files, path, MAX_HEADER_BYTES)
 
 
 def write_atomically(
     files: FileSystem, path: Path, data: bytes, *, check: Callable[[bytes], None] = lambda _: None
 ) -> None:
-    """Put `data` at `path`, on the medium when this returns; the caller holds the lock.
+    """Replace a file; the new content is on the medium when this returns. The caller holds the lock.
 
     Args:
-        files: Where.
-        path: What to replace.
+        files: The file system.
+        path: The file to replace.
         data: The new content.
-        check: Called with what is read back, before the old content is replaced; raises to refuse.
+        check: Called with the bytes read back, before the old content is replaced; raises to refuse them.
 
     Raises:
-        GalleryError: a step failed. Before the rename the old content is untouched and the new
-            one discarded; an fsync error is never retried, since the kernel may have dropped the
-            pages (Rebello et al., USENIX ATC 2020).
+        GalleryError: a step failed. Until the rename the old content is kept and the new one discarded. An fsync error
+            is never retried, because the kernel may have dropped the pages (Rebello et al., USENIX ATC 2020).
     """
     tmp = tmp_path(path)
     try:
@@ -289,7 +288,7 @@ def write_atomically(
                 files.close(handle)
             if files.read(tmp, len(data) + 1) != data:
                 raise GalleryError(
-                    f"{tmp} reads back other than it was written", hint="the medium is failing; replace it"
+                    f"{tmp} does not read back as it was written", hint="the medium is failing; replace it"
                 )
         except OSError as error:
             raise _cannot("write", tmp, error) from error
@@ -314,10 +313,10 @@ def _discard(files: FileSystem, tmp: Path) -> None:
 
 
 def append_durably(files: FileSystem, path: Path, data: bytes) -> None:
-    """Put `data` after all that is at `path`, on the medium when this returns; the caller holds the lock.
+    """Append to a file; the bytes are on the medium when this returns. The caller holds the lock.
 
     Raises:
-        GalleryError: a step failed; a part of `data` may be there.
+        GalleryError: a step failed; a part of `data` may have been written.
     """
     try:
         try:
@@ -342,34 +341,36 @@ def _read(files: FileSystem, path: Path, max_bytes: int) -> bytes:
     except FileNotFoundError as error:
         raise GalleryError(
             f"no gallery at {path}",
-            hint="edge-sdk gallery create makes one, as Gallery.create does; check the path",
+            hint="check the path, or create a gallery with edge-sdk gallery create or Gallery.create",
         ) from error
     except OSError as error:
         if error.errno == errno.ELOOP:
-            raise GalleryError(f"{path} is a symbolic link", hint="give the gallery's own path") from error
+            raise GalleryError(
+                f"{path} is a symbolic link", hint="give the path that the link points to"
+            ) from error
         raise _cannot("read", path, error) from error
 
 
 def _cannot(verb: str, path: Path, error: OSError) -> GalleryError:
     hint = None
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        hint = "free some space; the gallery is as it was"
+        hint = "free some space; the gallery was not changed"
     elif error.errno == errno.EROFS:
-        hint = "mount it writable; with an anchor even reading takes the lock"
+        hint = "mount it writable; with an anchor even reading needs the lock file"
     elif error.errno == errno.ELOOP:
         hint = f"{path} is a symbolic link; remove it"
     elif error.errno == errno.ENOENT and not path.parent.is_dir():
-        hint = f"make the folder {path.parent} first"
+        hint = f"create the folder {path.parent} first"
     elif error.errno in (errno.EACCES, errno.EPERM):
-        hint = f"{_owner(path)} must let you write"
+        hint = f"make {_owner(path)} writable for your user"
     return GalleryError(f"cannot {verb} {path}: {error.strerror or error}", hint=hint)
 
 
 def _owner(path: Path) -> str:
-    """What keeps a writer out, by name: the file where there is one, else its folder."""
-    for what in (path, path.parent):
+    """Name the file, or its folder if there is no file, and its owner."""
+    for existing in (path, path.parent):
         try:
-            return f"{what}, which belongs to user {what.lstat().st_uid},"
+            return f"{existing}, which belongs to user {existing.lstat().st_uid},"
         except OSError:
             continue
     return f"the folder {path.parent}"

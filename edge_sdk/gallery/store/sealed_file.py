@@ -1,97 +1,272 @@
-"""Between a gallery's content and its file: read and judge, unlock and open, seal and commit."""
+"""Read and write one generation of a gallery: the sealed file together with its anchor."""
 
 from __future__ import annotations
 
 import contextlib
 import hmac
+import os
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from edge_sdk.errors import GalleryError, GalleryFormatError, SealError
+from edge_sdk.errors import GalleryError, GalleryFormatError, ModelMismatchError, RollbackError, SealError
 from edge_sdk.gallery.format import sealing
 from edge_sdk.gallery.format.content import SLOT_KEYS, Content, pack_content, parse_content
 from edge_sdk.gallery.format.header import MAX_FILE_BYTES, Header, pack_header, parse_header
 from edge_sdk.gallery.keys import KeyProvider, slot_kind
 from edge_sdk.gallery.store.anchor import Anchor, NoAnchor, must_advance
-from edge_sdk.gallery.store.files import FileSystem, locked, read_gallery, read_head, write_atomically
+from edge_sdk.gallery.store.files import (
+    FileSystem,
+    PosixFileSystem,
+    locked,
+    read_gallery,
+    read_head,
+    write_atomically,
+)
 
-_LAST_MOMENT_S = 253_402_300_799  # of the year 9999
-
-
-def believable(clock: Callable[[], float]) -> Callable[[], float]:
-    """A clock of Unix seconds whose time can be sealed; what a commit seals of a wild one could not be taken back.
-
-    Returns:
-        The same clock; it raises GalleryError where it says no time from 1970 to the year 9999.
-    """
-
-    def now_s() -> float:
-        said_s = clock()
-        if not 0 <= said_s <= _LAST_MOMENT_S:
-            raise GalleryError(
-                f"the device's clock says {said_s} s, expected Unix seconds from 1970 to the year 9999",
-                hint="set the clock; the gallery is as it was",
-            )
-        return said_s
-
-    return now_s
+MAX_GENERATION = (1 << 63) - 1  # the largest number in an entry of the audit log
+_MAX_TIME_S = 253_402_300_799  # end of the year 9999
 
 
 @dataclass(frozen=True, repr=False)
-class Places:
-    """What a gallery touches outside itself; every one is a seam."""
+class Environment:
+    """Everything outside the process that a gallery uses; tests replace each part.
+
+    Attributes:
+        path: The gallery file.
+        files: The file system.
+        anchor: The memory of the newest generation.
+        random: Returns that many random bytes.
+        clock: Returns Unix seconds; from `checked_clock`.
+    """
 
     path: Path
     files: FileSystem
     anchor: Anchor
     random: Callable[[int], bytes]
-    clock: Callable[[], float]  # by `believable`
+    clock: Callable[[], float]
+
+    @classmethod
+    def of(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        anchor: Anchor | None = None,
+        filesystem: FileSystem | None = None,
+        random: Callable[[int], bytes] = os.urandom,
+        clock: Callable[[], float] = time.time,
+    ) -> Environment:
+        """Use the device's own file system and no anchor unless others are given."""
+        return cls(
+            Path(path), filesystem or PosixFileSystem(), anchor or NoAnchor(), random, checked_clock(clock)
+        )
 
 
-def read(places: Places) -> tuple[bytes, int | None]:
-    """File and anchor as of one moment; without an anchor no lock is needed, since a rename is atomic."""
-    if isinstance(places.anchor, NoAnchor):
-        return read_gallery(places.files, places.path), None
-    # Or a mistyped path would leave a lock file there.
-    read_head(places.files, places.path)
-    with locked(places.files, places.path):
-        file = read_gallery(places.files, places.path)
-        return file, places.anchor.read(parse_header(file).gallery_id)
+@dataclass(frozen=True)
+class OpenSlot:
+    """The key slot through which a gallery was opened.
 
-
-def judge(places: Places, header: Header, anchored: int | None) -> None:
-    """Compare an authenticated header with what the anchor said, and bring the anchor up to it.
-
-    Raises:
-        RollbackError: as `anchor.must_advance`.
+    Attributes:
+        index: Number of the slot.
+        slot_key: Its key-encryption key, never shown.
     """
-    if must_advance(header.generation, anchored):
-        with locked(places.files, places.path):
-            places.anchor.advance(header.gallery_id, header.generation)
+
+    index: int
+    slot_key: bytes = field(repr=False)
 
 
-def unlock(header: Header, key: KeyProvider) -> tuple[int, bytes, bytes]:
-    """Index, slot key and data key of the first slot that the key opens.
+@dataclass(frozen=True, repr=False)
+class Generation:
+    """One generation of a gallery, read from its file and authenticated.
+
+    Attributes:
+        head: The header's bytes; they differ between any two generations.
+        header: The same, parsed.
+        content: The opened content.
+        slot: The slot it was opened through.
+    """
+
+    head: bytes
+    header: Header
+    content: Content
+    slot: OpenSlot
+
+
+def checked_clock(clock: Callable[[], float]) -> Callable[[], float]:
+    """Return a clock that raises GalleryError for times outside 1970 to 9999.
+
+    A commit seals the time and no later commit may be earlier, so a wrong time could not be corrected.
+    """
+
+    def now_s() -> float:
+        time_s = clock()
+        if not 0 <= time_s <= _MAX_TIME_S:
+            raise GalleryError(
+                f"the device's clock gives {time_s} s, expected Unix seconds from 1970 to the year 9999",
+                hint="set the clock; the gallery was not changed",
+            )
+        return time_s
+
+    return now_s
+
+
+def open_generation(
+    environment: Environment, key: KeyProvider, *, model_id: bytes | None = None, anchored: bool = True
+) -> Generation:
+    """Read, authenticate and check the gallery file.
+
+    Args:
+        environment: File and anchor.
+        key: One of the gallery's keys.
+        model_id: SHA-256 of the model in use, 32 bytes; not compared if None.
+        anchored: False skips the comparison with the anchor.
 
     Raises:
-        SealError: it opens none; where the file says that keys of other kinds open it, the hint says which.
-        GalleryError: the key cannot be had.
+        GalleryError: See `Gallery.open`.
+    """
+    if not anchored:
+        environment = replace(environment, anchor=NoAnchor())
+    file, anchor_generation = read(environment)
+    header = parse_header(file)
+    slot, data_key = unlock(header, key)
+    content = open_content(file, header, data_key, slot)
+    if model_id is not None:
+        require_model(header, model_id)
+    check_anchor(environment, header, anchor_generation)
+    return Generation(pack_header(header), header, content, slot)
+
+
+def open_newer(environment: Environment, key: KeyProvider, current: Generation) -> Generation:
+    """Read the generation that another process committed after `current`.
+
+    Raises:
+        RollbackError: the file is older than `current`.
+        GalleryError: it is another gallery, or the key does not open it after a key rotation.
+    """
+    file, anchor_generation = read(environment)
+    header, known = parse_header(file), current.header
+    if header.gallery_id != known.gallery_id:
+        raise GalleryError(f"{environment.path} is another gallery now", hint="open it again")
+    if header.generation <= known.generation:
+        raise RollbackError(
+            f"the gallery went from generation {known.generation} to {header.generation}: an old copy was put back"
+        )
+    if header.key_epoch < known.key_epoch:
+        raise RollbackError(
+            f"the gallery went from key epoch {known.key_epoch} to {header.key_epoch}: "
+            "it was written with keys from before a rotation",
+            hint="if you put a backup into use (re-anchor), open it again; else put the newest gallery back",
+        )
+    slot, data_key = _unlock_newer(header, key, current)
+    content = open_content(file, header, data_key, slot)
+    check_anchor(environment, header, anchor_generation)
+    return Generation(pack_header(header), header, content, slot)
+
+
+def write_generation(
+    environment: Environment, header: Header, content: Content, slot: OpenSlot
+) -> Generation:
+    """Seal a generation, replace the file atomically and advance the anchor; the caller holds the lock.
+
+    Args:
+        environment: File, anchor and random bytes.
+        header: Header of the new generation.
+        content: Its content, with the keys of all its slots.
+        slot: The slot used to read the new file back before it replaces the old one.
+
+    Returns:
+        The generation as read back.
+
+    Raises:
+        GalleryError: the file would be over 64 MiB, cannot be opened when read back, or a step failed.
+    """
+    plaintext = pack_content(content)
+    size_bytes = len(pack_header(header)) + sealing.sealed_body_bytes(len(plaintext))
+    if size_bytes > MAX_FILE_BYTES:
+        raise GalleryError(f"the gallery would be {size_bytes} bytes, at most {MAX_FILE_BYTES} are allowed")
+    sealed = sealing.seal(header, slot_keys_of(content), plaintext, random=environment.random)
+    stored: list[Generation] = []
+
+    def check(data: bytes) -> None:
+        written = parse_header(data)
+        data_key = sealing.unwrap(written, written.slots[slot.index], slot.slot_key)
+        opened = open_content(data, written, data_key, slot)
+        stored.append(Generation(pack_header(written), written, opened, slot))
+
+    write_atomically(environment.files, environment.path, sealed, check=check)
+    environment.anchor.advance(header.gallery_id, header.generation)
+    return stored[0]
+
+
+def with_generation(header: Header, generation: int) -> Header:
+    """Return the header with another generation number.
+
+    Raises:
+        GalleryError: the number is over 2^63 - 1.
+    """
+    if generation > MAX_GENERATION:
+        raise GalleryError(
+            f"generation {generation} is too high, a gallery has at most {MAX_GENERATION}",
+            hint="check that the anchor belongs to this gallery; else make a new gallery with a new anchor and enrol again",
+        )
+    return replace(header, generation=generation)
+
+
+def is_current(environment: Environment, generation: Generation) -> bool:
+    """Tell if the file still holds this generation; reads the header only."""
+    head = read_head(environment.files, environment.path)
+    return head[: len(generation.head)] == generation.head
+
+
+def read(environment: Environment) -> tuple[bytes, int | None]:
+    """Read the file and the anchor's generation at one moment.
+
+    Without an anchor no lock is needed, because files are replaced by an atomic rename.
+    """
+    if isinstance(environment.anchor, NoAnchor):
+        return read_gallery(environment.files, environment.path), None
+    # Fails for a mistyped path before the lock file is made.
+    read_head(environment.files, environment.path)
+    with locked(environment.files, environment.path):
+        file = read_gallery(environment.files, environment.path)
+        return file, environment.anchor.read(parse_header(file).gallery_id)
+
+
+def check_anchor(environment: Environment, header: Header, anchor_generation: int | None) -> None:
+    """Compare an authenticated header with the anchor; advance an anchor that is one generation behind.
+
+    Raises:
+        RollbackError: See `anchor.must_advance`.
+    """
+    if must_advance(header.generation, anchor_generation):
+        with locked(environment.files, environment.path):
+            environment.anchor.advance(header.gallery_id, header.generation)
+
+
+def unlock(header: Header, key: KeyProvider) -> tuple[OpenSlot, bytes]:
+    """Return the first slot that the key opens, and the data key.
+
+    Raises:
+        SealError: the key opens no slot. If all slots are of other kinds, the hint lists those kinds.
+        GalleryError: the key's secret is not available.
     """
     for index, slot in enumerate(header.slots):
         if slot.type == key.slot_type:
             slot_key = sealing.derive_slot_key(key.secret(slot.parameters), header, slot)
             with contextlib.suppress(SealError):
-                return index, slot_key, sealing.unwrap(header, slot, slot_key)
+                return OpenSlot(index, slot_key), sealing.unwrap(header, slot, slot_key)
     error = sealing.seal_error()
     if all(slot.type != key.slot_type for slot in header.slots):
         kinds = ", ".join(dict.fromkeys(slot_kind(slot.type)[0] for slot in header.slots))
-        error.hint = f"the file says that it is opened by: {kinds} (was it rotated?); found a {key.name}"
+        error.hint = (
+            f"according to its header the gallery is opened by: {kinds} (was it rotated?); found a {key.name}"
+        )
     raise error
 
 
-def open_content(file: bytes, header: Header, data_key: bytes, slot_index: int, slot_key: bytes) -> Content:
-    """Open a whole file with its data key and check that it keeps the slot key which led there.
+def open_content(file: bytes, header: Header, data_key: bytes, slot: OpenSlot) -> Content:
+    """Decrypt and parse a file; check that its content holds the key of `slot`.
 
     Raises:
         SealError: altered.
@@ -99,49 +274,41 @@ def open_content(file: bytes, header: Header, data_key: bytes, slot_index: int, 
     """
     content = parse_content(sealing.open_body(file, data_key), header.template_type, header.dimension)
     keys = slot_keys_of(content)
-    if len(keys) != len(header.slots) or not hmac.compare_digest(keys[slot_index], slot_key):
+    if len(keys) != len(header.slots) or not hmac.compare_digest(keys[slot.index], slot.slot_key):
         raise GalleryFormatError("the gallery's slot keys do not belong to its slots")
     return content
 
 
 def slot_keys_of(content: Content) -> list[bytes]:
-    """The slots' key-encryption keys, in order."""
+    """Return the key-encryption keys of the slots, in slot order."""
     keys = content.record(SLOT_KEYS) or b""
     size = sealing.KEY_BYTES
     return [keys[start : start + size] for start in range(0, len(keys), size)]
 
 
-def commit(
-    places: Places, header: Header, content: Content, slot_index: int, slot_key: bytes
-) -> tuple[bytes, Content]:
-    """Seal and commit, then advance the anchor; the caller holds the lock.
+def require_model(header: Header, model_id: bytes) -> None:
+    """Refuse embeddings of another model.
 
-    Returns:
-        The header's bytes, and the content as read back.
+    Raises:
+        ModelMismatchError: the gallery was made for another model.
     """
-    plaintext = pack_content(content)
-    size_bytes = len(pack_header(header)) + sealing.sealed_body_bytes(len(plaintext))
-    if size_bytes > MAX_FILE_BYTES:
-        raise GalleryError(f"the gallery would be {size_bytes} bytes, at most {MAX_FILE_BYTES} are allowed")
-    sealed = sealing.seal(header, slot_keys_of(content), plaintext, random=places.random)
-    stored: list[Content] = []
-
-    def check(data: bytes) -> None:
-        found = parse_header(data)
-        data_key = sealing.unwrap(found, found.slots[slot_index], slot_key)
-        stored.append(open_content(data, found, data_key, slot_index, slot_key))
-
-    write_atomically(places.files, places.path, sealed, check=check)
-    places.anchor.advance(header.gallery_id, header.generation)
-    return pack_header(parse_header(sealed)), stored[0]
+    if model_id != header.model_id:
+        raise ModelMismatchError(
+            f"the gallery holds templates of model {header.model_id.hex()[:8]}, "
+            f"the model in use is {model_id.hex()[:8]}",
+            hint="use the gallery's model, or enrol again with this one",
+        )
 
 
-def check_absent(places: Places) -> None:
-    """Raise GalleryError where there is a file already."""
+def _unlock_newer(header: Header, key: KeyProvider, current: Generation) -> tuple[OpenSlot, bytes]:
+    """Unlock with the known slot key within a key epoch, otherwise with the key itself."""
+    slot = current.slot
+    if header.key_epoch == current.header.key_epoch and slot.index < len(header.slots):
+        return slot, sealing.unwrap(header, header.slots[slot.index], slot.slot_key)
     try:
-        places.files.read(places.path, 0)
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise GalleryError(f"cannot create {places.path}: {error.strerror or error}") from error
-    raise GalleryError(f"{places.path} exists already", hint="open it, or choose another path")
+        return unlock(header, key)
+    except GalleryError as error:
+        raise GalleryError(
+            "the gallery's keys were changed, and this key no longer opens it",
+            hint="open it again with the new key",
+        ) from error

@@ -137,7 +137,7 @@ def make(
                 rows = np.stack([embedding(f"{name}/{i}", dimension) for i in range(templates)])
                 t.enrol(name, rows, label="label" if name == subjects[0] else "")
     if renewed:
-        gallery.renew_transform()
+        gallery.keys.renew_transform()
     return files.state()[PATH]
 
 

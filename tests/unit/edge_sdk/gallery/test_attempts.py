@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +23,13 @@ from edge_sdk.errors import GalleryError, GalleryFormatError, InputError, Subjec
 from edge_sdk.gallery import AttemptPolicy, AttemptStatus, Decision, Gallery, InMemoryKey, Reason
 from edge_sdk.gallery.attempts import (
     STATE_BYTES,
+    AttemptCounter,
     AttemptState,
+    CounterIdentity,
     Moment,
     begin,
+    counter_path,
+    moment_of_boot,
     pack_limit,
     pack_state,
     parse_limit,
@@ -33,7 +38,6 @@ from edge_sdk.gallery.attempts import (
     succeed,
     wait_ms,
 )
-from edge_sdk.gallery.counter import AttemptCounter, counter_path, moment_of_boot
 from edge_sdk.gallery.format.content import ATTEMPT_POLICY
 from edge_sdk.gallery.format.header import ID_BYTES
 from tests.simulated_file_system import PowerCut, SimulatedFileSystem
@@ -42,7 +46,7 @@ ROOT = Path(__file__).parents[4]
 PATH = Path("gallery/home.gallery")
 KEY = InMemoryKey(bytes(range(32)))
 LIMIT = AttemptPolicy(free=3, most=8, wait_s=30)
-OWN = {"key": b"k" * 32, "gallery_id": b"g" * 16, "count_id": b"c" * 16}
+IDENTITY = CounterIdentity(key=b"k" * 32, gallery_id=b"g" * 16, counter_id=b"c" * 16)
 
 
 class Machine:
@@ -62,7 +66,7 @@ class Machine:
         self.booted_ms = self.time_ms
 
     def process(self) -> AttemptCounter:
-        return AttemptCounter(self.files, PATH, LIMIT, now=self.now, **OWN)
+        return AttemptCounter(self.files, PATH, LIMIT, IDENTITY, now=self.now)
 
 
 class Tries(RuleBasedStateMachine):
@@ -154,7 +158,7 @@ class Tries(RuleBasedStateMachine):
             assert self.counted().failures >= self.in_a_row
 
     def counted(self) -> AttemptState:
-        state = parse_state(self.device.files.state()[counter_path(PATH)], **OWN)
+        state = parse_state(self.device.files.state()[counter_path(PATH)], IDENTITY)
         assert state is not None
         return state
 
@@ -171,12 +175,12 @@ def test_the_state_machine_notices_a_counter_that_is_not_synced() -> None:
     files.ignored = ("fsync", "fsync_directory")
     device.files = files
     assert device.process().begin() == 1
-    kept = [parse_state(state[counter_path(PATH)], **OWN) for state in files.states_after_cut()]
+    kept = [parse_state(state[counter_path(PATH)], IDENTITY) for state in files.states_after_cut()]
     assert any(state is None or state.failures == 0 for state in kept)
     device.files = SimulatedFileSystem.holding({counter_path(PATH): files.state()[counter_path(PATH)]})
     assert device.process().begin() == 2
     assert all(
-        parse_state(state[counter_path(PATH)], **OWN).failures == 2
+        parse_state(state[counter_path(PATH)], IDENTITY).failures == 2
         for state in device.files.states_after_cut()
     )
 
@@ -188,7 +192,7 @@ def test_the_defaults_are_what_nist_says() -> None:
     for edge in ({"free": 1, "most": 1}, {"free": 10**6, "most": 10**6}, {"wait_s": 86_400}):
         AttemptPolicy(**edge)
     for wrong in ({"free": 0}, {"free": 6, "most": 5}, {"most": 10**7}, {"wait_s": -1}, {"wait_s": 10**6}):
-        with pytest.raises(InputError, match="failures"):
+        with pytest.raises(InputError, match="attempts"):
             AttemptPolicy(**wrong)
 
 
@@ -221,22 +225,22 @@ def flipped(data: bytes) -> Iterator[bytes]:
 
 
 def test_every_flipped_bit_and_every_length_is_no_counter() -> None:
-    data = pack_state(AttemptState(2, 9, 11, Moment(b"1" * 16, 77)), **OWN)
-    assert parse_state(data, **OWN) == AttemptState(2, 9, 11, Moment(b"1" * 16, 77))
+    data = pack_state(AttemptState(2, 9, 11, Moment(b"1" * 16, 77)), IDENTITY)
+    assert parse_state(data, IDENTITY) == AttemptState(2, 9, 11, Moment(b"1" * 16, 77))
     assert len(data) == STATE_BYTES
     for wrong in [*flipped(data), data[:-1], data + b"\0", b""]:
-        assert parse_state(wrong, **OWN) is None
-    for name, value in (("key", b"x" * 32), ("gallery_id", b"x" * 16), ("count_id", b"x" * 16)):
-        assert parse_state(data, **{**OWN, name: value}) is None
+        assert parse_state(wrong, IDENTITY) is None
+    for name, value in (("key", b"x" * 32), ("gallery_id", b"x" * 16), ("counter_id", b"x" * 16)):
+        assert parse_state(data, replace(IDENTITY, **{name: value})) is None
 
 
 def test_a_counter_that_cannot_be_counted_on_is_no_counter() -> None:
     """Authentic, but its next write would not fit the field: fail closed, not with another error."""
     for state in (AttemptState(begun=2**63), AttemptState(writes=2**63)):
-        assert parse_state(pack_state(state, **OWN), **OWN) is None
+        assert parse_state(pack_state(state, IDENTITY), IDENTITY) is None
     last = AttemptState(begun=2**63 - 1, writes=2**63 - 1)
-    assert parse_state(pack_state(last, **OWN), **OWN) == last
-    assert pack_state(begin(last, Moment(bytes(16), 0)), **OWN)
+    assert parse_state(pack_state(last, IDENTITY), IDENTITY) == last
+    assert pack_state(begin(last, Moment(bytes(16), 0)), IDENTITY)
 
 
 def test_a_limit_comes_back() -> None:
@@ -294,10 +298,10 @@ def test_failures_bring_waits_and_then_an_end() -> None:
         device.time_ms += 30_000
     assert answer(gallery) is Decision.REJECTED
     assert answer(gallery, ANN) is Reason.DISABLED
-    status = gallery.attempts()
+    status = gallery.attempts.status()
     assert status is not None
     assert (status.failures, status.refusal) == (8, Reason.DISABLED)
-    gallery.reset_attempts()
+    gallery.attempts.reset()
     assert answer(gallery, ANN) is Decision.ACCEPTED
 
 
@@ -319,10 +323,10 @@ def test_without_a_limit_nothing_is_counted() -> None:
     device = Machine()
     gallery = door(device, None)
     assert {answer(gallery) for _ in range(100)} == {Decision.REJECTED}
-    assert gallery.attempts() is None
+    assert gallery.attempts.status() is None
     assert counter_path(PATH) not in device.files.state()
-    with pytest.raises(GalleryError, match="counts no failures"):
-        gallery.reset_attempts()
+    with pytest.raises(GalleryError, match="does not limit attempts"):
+        gallery.attempts.reset()
 
 
 def test_a_malformed_probe_is_no_try() -> None:
@@ -333,7 +337,7 @@ def test_a_malformed_probe_is_no_try() -> None:
             gallery.identify(np.zeros(8, np.float32), threshold=0.5)
         with pytest.raises(LookupError):
             gallery.verify(STRANGER, "nobody", threshold=0.5)
-    assert gallery.attempts().failures == 0
+    assert gallery.attempts.status().failures == 0
 
 
 def test_a_counter_taken_away_or_replaced_locks_everybody_out_until_an_administrator_acts() -> None:
@@ -352,10 +356,10 @@ def test_a_counter_taken_away_or_replaced_locks_everybody_out_until_an_administr
         )
         replaced = again(device)
         assert answer(replaced, ANN) is Reason.COUNTER
-        status = replaced.attempts()
+        status = replaced.attempts.status()
         assert status is not None
         assert (status.failures, status.refusal) == (None, Reason.COUNTER)
-        replaced.reset_attempts()
+        replaced.attempts.reset()
         assert answer(replaced, ANN) is Decision.ACCEPTED
 
 
@@ -378,7 +382,7 @@ def test_an_old_counter_is_noticed_by_a_process_that_saw_a_newer_one_and_after_a
     # What is not noticed, and SECURITY.md says so: a process that starts afterwards.
     assert answer(again(device), ANN) is Decision.ACCEPTED
     gallery = again(device)
-    gallery.reset_attempts()
+    gallery.attempts.reset()
     put_back()
     assert answer(again(device), ANN) is Reason.COUNTER
 
@@ -407,7 +411,7 @@ def test_a_limit_that_is_taken_away_counts_no_more_in_any_process() -> None:
         t.limit_attempts(None)
     for process in (other, gallery):
         process.refresh()
-        assert process.attempts() is None
+        assert process.attempts.status() is None
         assert {answer(process) for _ in range(9)} == {Decision.REJECTED}
 
 
@@ -423,7 +427,7 @@ def test_the_counter_of_a_gallery_that_is_gone_counts_nothing_and_is_replaced_by
     assert device.files.state()[counter_path(PATH)] == left
     with made.transaction() as t:
         t.limit_attempts(LIMIT)
-    assert made.attempts().failures == 0
+    assert made.attempts.status().failures == 0
     assert answer(again(device), ANN) is Decision.ACCEPTED
 
 
@@ -432,7 +436,7 @@ def test_a_reset_by_another_process_is_taken_over() -> None:
     daemon = door(device)
     for _ in range(3):
         answer(daemon)
-    again(device).reset_attempts()
+    again(device).attempts.reset()
     assert answer(daemon, ANN) is Decision.ACCEPTED
 
 
@@ -447,7 +451,7 @@ def test_who_was_removed_in_the_middle_of_a_try_is_unknown() -> None:
         t.limit_attempts(AttemptPolicy())
     with pytest.raises(SubjectUnknownError):
         daemon.verify(ANN, name, threshold=0.5)
-    assert daemon.attempts().failures == 0
+    assert daemon.attempts.status().failures == 0
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EROFS])
@@ -468,17 +472,17 @@ def test_wherever_a_reset_is_cut_the_door_has_the_old_count_or_the_new() -> None
     gallery = door(device)
     answer(gallery)
     start, failures = device.files.state(), set()
-    gallery.reset_attempts()
+    gallery.attempts.reset()
     steps = len(device.files.steps)
     for cut in range(steps):
         files = SimulatedFileSystem.holding(start)
         files.cut_before = cut
         device.files = files
         with contextlib.suppress(PowerCut):
-            again(device).reset_attempts()
+            again(device).attempts.reset()
         for state in files.states_after_cut():
             device.files = SimulatedFileSystem.holding(state)
-            found = again(device).attempts()
+            found = again(device).attempts.status()
             assert found is not None
             assert found.refusal is None
             failures.add(found.failures)
@@ -498,25 +502,25 @@ def test_tries_during_a_change_of_the_limit_count_and_a_stale_process_learns_of_
         def rename(self, source: Path, target: Path) -> None:
             if target == PATH:
                 assert answer(other) is Decision.REJECTED
-                assert other.attempts().failures == 2
+                assert other.attempts.status().failures == 2
             super().rename(source, target)
 
     device.files.__class__ = Interrupted
-    gallery.reset_attempts()
+    gallery.attempts.reset()
     assert len(device.files.state()[counter_path(PATH)]) == STATE_BYTES
     assert answer(other) is Decision.REJECTED
-    assert other.attempts().failures == gallery.attempts().failures == 1
+    assert other.attempts.status().failures == gallery.attempts.status().failures == 1
 
 
 def test_a_process_that_missed_a_renewal_and_a_reset_still_knows_whom_it_sees() -> None:
     device = Machine()
     gallery = door(device)
     administrator = again(device)
-    administrator.renew_transform()
-    administrator.reset_attempts()
+    administrator.keys.renew_transform()
+    administrator.attempts.reset()
     assert answer(gallery, ANN) is Decision.ACCEPTED
-    administrator.renew_transform()
-    administrator.reset_attempts()
+    administrator.keys.renew_transform()
+    administrator.attempts.reset()
     assert gallery.verify(ANN, "ann", threshold=0.5).decision is Decision.ACCEPTED
 
 
@@ -527,16 +531,16 @@ def test_a_count_that_cannot_be_forgotten_is_left_and_never_asked_again() -> Non
         answer(gallery)
     start = device.files.state()
     done = len(device.files.steps)
-    gallery.reset_attempts()
+    gallery.attempts.reset()
     forgets = len(device.files.steps) - 1 - device.files.steps[::-1].index("create") - done
     device.files = SimulatedFileSystem.holding(start)
     device.files.fail = {forgets: OSError(errno.ENOSPC, "full")}
-    again(device).reset_attempts()
+    again(device).attempts.reset()
     assert len(device.files.state()[counter_path(PATH)]) == 2 * STATE_BYTES
-    assert again(device).attempts().failures == 0
+    assert again(device).attempts.status().failures == 0
     assert answer(again(device)) is Decision.REJECTED
-    assert again(device).attempts().failures == 1
-    again(device).reset_attempts()
+    assert again(device).attempts.status().failures == 1
+    again(device).attempts.reset()
     assert len(device.files.state()[counter_path(PATH)]) == STATE_BYTES
     assert answer(again(device), ANN) is Decision.ACCEPTED
 
@@ -556,7 +560,7 @@ def test_an_older_state_beside_the_count_is_not_believed_and_nothing_strange_is_
         device.files = SimulatedFileSystem.holding({**device.files.state(), place: both})
         assert answer(again(device)) is Decision.REJECTED
         assert device.files.state()[place].endswith(strange)
-        assert again(device).attempts().failures == 2
+        assert again(device).attempts.status().failures == 2
     device.files = SimulatedFileSystem.holding({**device.files.state(), place: newer + strange + strange})
     assert answer(again(device)) is Reason.COUNTER
 
@@ -570,10 +574,10 @@ def test_a_limit_whose_count_cannot_be_begun_is_not_set() -> None:
         range(len(device.files.steps), 99), OSError(errno.EROFS, "read-only file system")
     )
     with pytest.raises(GalleryError, match="read-only"):
-        gallery.reset_attempts()
+        gallery.attempts.reset()
     assert device.files.state() == before
     device.files.fail = {}
-    assert again(device).attempts().failures == 1
+    assert again(device).attempts.status().failures == 1
 
 
 def test_the_real_clock_goes_on_and_keeps_its_boot() -> None:
@@ -623,14 +627,14 @@ def test_processes_at_once_have_no_more_tries_than_one(tmp_path: Path) -> None:
 def test_a_counters_bytes_are_those_of_the_format() -> None:
     text = (
         bytes.fromhex("894647540d0a1a0a")
-        + OWN["gallery_id"]
-        + OWN["count_id"]
+        + IDENTITY.gallery_id
+        + IDENTITY.counter_id
         + struct.pack("<QQII", 11, 9, 2, 0)
         + b"b" * 16
         + struct.pack("<Q", 77)
     )
-    code = hmac.new(OWN["key"], text, hashlib.sha256).digest()
-    assert pack_state(AttemptState(2, 9, 11, Moment(b"b" * 16, 77)), **OWN) == text + code
+    code = hmac.new(IDENTITY.key, text, hashlib.sha256).digest()
+    assert pack_state(AttemptState(2, 9, 11, Moment(b"b" * 16, 77)), IDENTITY) == text + code
     limit = AttemptPolicy(free=3, most=8, wait_s=17)
     assert pack_limit(limit, b"c" * 16) == struct.pack("<IIII", 3, 8, 17, 0) + b"c" * 16
     now = Moment(b"1" * 16, 5)
@@ -674,10 +678,10 @@ def test_a_success_whose_count_was_taken_away_meanwhile_opens_nothing() -> None:
     device.files.unlink(counter_path(PATH))
     with pytest.raises(
         GalleryError,
-        match=r"^the counter of failures gallery/home\.gallery\.attempts was changed during a try$",
+        match=r"^the attempt counter gallery/home\.gallery\.attempts was changed during an attempt$",
     ) as caught:
         counter.succeed(number)
-    assert caught.value.hint == "edge-sdk gallery reset-attempts begins it anew"
+    assert caught.value.hint == "reset it with edge-sdk gallery reset-attempts"
     assert counter_path(PATH) not in device.files.state()
 
 
@@ -699,14 +703,14 @@ def test_a_try_from_before_the_limit_forgets_no_failure_after_it() -> None:
     """A try lasts from before the limit until after another one has failed under it."""
     device = Machine()
     gallery = door(device, None)
-    number = gallery._tries.begin()
+    number = gallery._session.begin_attempt()
     assert isinstance(number, int)
     with again(device).transaction() as t:
         t.limit_attempts(LIMIT)
     assert answer(again(device)) is Decision.REJECTED
     gallery.refresh()
-    gallery._tries.end(number, accepted=True)
-    assert gallery.attempts().failures == 1
+    gallery._session.end_attempt(number, accepted=True)
+    assert gallery.attempts.status().failures == 1
 
 
 def test_the_real_clock_counts_milliseconds_since_the_machine_started() -> None:
@@ -741,7 +745,7 @@ def test_without_a_boot_id_another_process_is_another_boot_that_has_just_begun(t
         [
             sys.executable,
             "-c",
-            "import sys, pathlib; from edge_sdk.gallery.counter import moment_of_boot\n"
+            "import sys, pathlib; from edge_sdk.gallery.attempts import moment_of_boot\n"
             "moment = moment_of_boot(pathlib.Path(sys.argv[1])); print(moment.boot.hex(), moment.since_boot_ms)",
             tmp_path / "boot_id",
         ],
@@ -762,11 +766,11 @@ def test_a_gallerys_counter_is_under_the_key_of_the_format() -> None:
     device = Machine()
     gallery = door(device)
     answer(gallery)
-    header, content = gallery._vault.header, gallery._vault.content
+    header, content = gallery._session.header, gallery._session.content
     key = HKDF(SHA256(), 32, header.gallery_id, b"edge-sdk/gallery/attempts@v1").derive(content.root_secret)
     record = content.record(ATTEMPT_POLICY)
     assert record is not None
     data = device.files.state()[Path("gallery/home.gallery.attempts")]
-    state = parse_state(data, key=key, gallery_id=header.gallery_id, count_id=record[-16:])
+    state = parse_state(data, CounterIdentity(key, header.gallery_id, record[-16:]))
     assert state is not None
     assert (state.failures, state.begun, state.writes) == (1, 1, 2)

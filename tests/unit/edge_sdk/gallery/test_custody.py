@@ -62,11 +62,11 @@ def names(path: Path, key: Any, **options: Any) -> list[str]:
 
 def test_a_key_that_is_added_opens_and_the_others_go_on(gallery: Gallery, path: Path) -> None:
     words = Passphrase("a recovery phrase", **QUICK)
-    gallery.add_key(words)
+    gallery.keys.add(words)
     assert names(path, words) == names(path, KEY) == ["ann", "bob"]
     Gallery.open(path, key=words).enrol("cy", embeddings(3))
     assert names(path, KEY) == ["ann", "bob", "cy"]
-    assert [(s.name, s.level, s.in_use) for s in gallery.key_slots()] == [
+    assert [(s.name, s.level, s.in_use) for s in gallery.keys.slots()] == [
         ("key in memory", 0, True),
         ("passphrase", 2, False),
     ]
@@ -78,7 +78,7 @@ def test_a_key_of_another_kind_is_told_by_which_kinds_the_file_is_opened(
 ) -> None:
     with pytest.raises(SealError, match="wrong key, or the gallery was altered") as caught:
         Gallery.open(path, key=Passphrase("a recovery phrase", **QUICK))
-    said = "the file says that it is opened by: key in memory (was it rotated?); found a passphrase"
+    said = "according to its header the gallery is opened by: key in memory (was it rotated?); found a passphrase"
     assert caught.value.hint == said
     with pytest.raises(SealError) as caught:
         Gallery.open(path, key=OTHER)
@@ -87,12 +87,12 @@ def test_a_key_of_another_kind_is_told_by_which_kinds_the_file_is_opened(
 
 def test_a_key_that_was_added_twice_is_not_said_to_be_taken_away(gallery: Gallery, path: Path) -> None:
     for _ in range(2):
-        gallery.add_key(OTHER)
+        gallery.keys.add(OTHER)
     before = path.read_bytes()
     with pytest.raises(
-        InputError, match="slot 1 has the same key as slot 2, and would go on opening"
+        InputError, match="slot 1 has the same key as slot 2, which would still open"
     ) as caught:
-        gallery.remove_key(1, keep=[OTHER])
+        gallery.keys.remove(1, keep=[OTHER])
     assert "rotate-key" in str(caught.value.hint)
     assert path.read_bytes() == before
 
@@ -100,18 +100,18 @@ def test_a_key_that_was_added_twice_is_not_said_to_be_taken_away(gallery: Galler
 def test_eight_keys_fit_and_a_ninth_does_not(gallery: Gallery, path: Path) -> None:
     keys = [InMemoryKey(os.urandom(32)) for _ in range(7)]
     for key in keys:
-        gallery.add_key(key)
+        gallery.keys.add(key)
     before = path.read_bytes()
-    with pytest.raises(GalleryError, match="8 keys open the gallery already"):
-        gallery.add_key(OTHER)
+    with pytest.raises(GalleryError, match="has 8 keys already"):
+        gallery.keys.add(OTHER)
     assert path.read_bytes() == before
     assert all(names(path, key) == ["ann", "bob"] for key in [KEY, *keys])
 
 
 def test_a_rotation_shuts_every_older_key_out(gallery: Gallery, path: Path) -> None:
-    gallery.add_key(OTHER)
+    gallery.keys.add(OTHER)
     words = Passphrase("a recovery phrase", **QUICK)
-    gallery.rotate_key(THIRD, words)
+    gallery.keys.rotate(THIRD, words)
     assert names(path, THIRD) == names(path, words) == ["ann", "bob"]
     for old in (KEY, OTHER):
         with pytest.raises(SealError) as caught:
@@ -126,19 +126,19 @@ def test_a_rotation_to_the_same_key_is_no_rotation(tmp_path: Path, gallery: Gall
     before = path.read_bytes()
     for same in ([KEY], [OTHER, KEY]):
         with pytest.raises(InputError, match="opens the gallery now"):
-            gallery.rotate_key(*same)
+            gallery.keys.rotate(*same)
     for wrong in ([], [OTHER] * 9):
         with pytest.raises(InputError, match="1 to 8 keys"):
-            gallery.rotate_key(*wrong)
+            gallery.keys.rotate(*wrong)
     assert path.read_bytes() == before
 
 
 def test_a_passphrase_may_be_the_same_and_its_slot_is_new(gallery: Gallery, path: Path) -> None:
     words = Passphrase("a recovery phrase", **QUICK)
-    gallery.rotate_key(words)
-    old = gallery._vault.header.slots[0].parameters
-    gallery.rotate_key(words)
-    assert gallery._vault.header.slots[0].parameters != old
+    gallery.keys.rotate(words)
+    old = gallery._session.header.slots[0].parameters
+    gallery.keys.rotate(words)
+    assert gallery._session.header.slots[0].parameters != old
     assert names(path, words) == ["ann", "bob"]
 
 
@@ -146,13 +146,13 @@ def test_a_reader_follows_a_rotation_that_keeps_its_key_and_is_told_of_one_that_
     gallery: Gallery, path: Path
 ) -> None:
     words = Passphrase("a recovery phrase", **QUICK)
-    gallery.add_key(words)
-    gallery.add_key(OTHER)
+    gallery.keys.add(words)
+    gallery.keys.add(OTHER)
     reader, shut_out = Gallery.open(path, key=words), Gallery.open(path, key=OTHER)
-    gallery.remove_key(2, keep=[words])
+    gallery.keys.remove(2, keep=[words])
     assert reader.refresh()
     assert [s.name for s in reader.subjects()] == ["ann", "bob"]
-    with pytest.raises(GalleryError, match="key was changed") as caught:
+    with pytest.raises(GalleryError, match="keys were changed") as caught:
         shut_out.refresh()
     assert "new key" in str(caught.value.hint)
     # What it holds in memory does not let it write either.
@@ -163,20 +163,20 @@ def test_a_reader_follows_a_rotation_that_keeps_its_key_and_is_told_of_one_that_
 
 def test_taking_a_key_away_needs_the_keys_that_stay(gallery: Gallery, path: Path) -> None:
     words = Passphrase("a recovery phrase", **QUICK)
-    gallery.add_key(words)
-    gallery.add_key(OTHER)
+    gallery.keys.add(words)
+    gallery.keys.add(OTHER)
     before = path.read_bytes()
-    with pytest.raises(GalleryError, match=r"no key at hand for slot 1 \(passphrase\)"):
-        gallery.remove_key(2)
-    with pytest.raises(GalleryError, match="no key at hand for slot 1"):
-        gallery.remove_key(2, keep=[Passphrase("another phrase", **QUICK)])
+    with pytest.raises(GalleryError, match=r"no key given for slot 1 \(passphrase\)"):
+        gallery.keys.remove(2)
+    with pytest.raises(GalleryError, match="no key given for slot 1"):
+        gallery.keys.remove(2, keep=[Passphrase("another phrase", **QUICK)])
     with pytest.raises(InputError, match="slot 0 is the one"):
-        gallery.remove_key(0, keep=[words, OTHER])
+        gallery.keys.remove(0, keep=[words, OTHER])
     for slot in (-1, 3):
         with pytest.raises(InputError, match=r"0\.\.2"):
-            gallery.remove_key(slot)
+            gallery.keys.remove(slot)
     assert path.read_bytes() == before
-    gallery.remove_key(2, keep=[words])
+    gallery.keys.remove(2, keep=[words])
     assert names(path, KEY) == names(path, words) == ["ann", "bob"]
     with pytest.raises(SealError):
         Gallery.open(path, key=OTHER)
@@ -187,9 +187,9 @@ def test_a_key_that_was_taken_away_opens_nothing_by_what_it_saw_inside(gallery: 
     from edge_sdk.gallery.format.header import parse_header
     from edge_sdk.gallery.store.sealed_file import slot_keys_of
 
-    gallery.add_key(OTHER)
-    seen = slot_keys_of(Gallery.open(path, key=OTHER)._vault.content)
-    gallery.remove_key(1)
+    gallery.keys.add(OTHER)
+    seen = slot_keys_of(Gallery.open(path, key=OTHER)._session.content)
+    gallery.keys.remove(1)
     header = parse_header(path.read_bytes())
     for slot_key in seen:
         with pytest.raises(SealError):
@@ -205,8 +205,8 @@ def test_the_key_of_a_failed_rotation_opens_nothing_and_the_old_one_does(
 
     before = path.read_bytes()
     for change in (
-        lambda: gallery.rotate_key(OTHER, Broken(bytes(range(32)))),
-        lambda: gallery.add_key(Broken(bytes(range(32)))),
+        lambda: gallery.keys.rotate(OTHER, Broken(bytes(range(32)))),
+        lambda: gallery.keys.add(Broken(bytes(range(32)))),
     ):
         with pytest.raises(GalleryError, match="does not answer"):
             change()
@@ -225,15 +225,15 @@ def test_an_erasure_without_a_chip_says_that_it_is_not_provable(gallery: Gallery
     assert names(path, KEY) == ["ann"]
     assert names(copy, KEY) == ["ann", "bob"], "which is what the receipt admits"
     assert "bob" not in audit_path(path).read_text()
-    assert gallery.audit().entries[-1].event.event == "erase"
+    assert gallery.audit.report().entries[-1].event.event == "erase"
 
 
 def test_an_erasure_while_a_key_is_absent_is_done_and_says_so(gallery: Gallery, path: Path) -> None:
     words = Passphrase("a recovery phrase", **QUICK)
-    gallery.add_key(words)
+    gallery.keys.add(words)
     receipt = gallery.erase("bob")
     assert (receipt.provable, receipt.key_epoch) == (False, 1)
-    assert "a key that was not at hand" in receipt.statement
+    assert "a key that was not given" in receipt.statement
     assert names(path, words) == ["ann"]
     receipt = gallery.erase("ann", keys=[words])
     assert (receipt.provable, receipt.key_epoch) == (False, 2)
@@ -270,7 +270,7 @@ def test_a_chip_beside_a_passphrase_proves_nothing(path: Path, tpm: str) -> None
     key, words = TpmKey(pcrs=""), Passphrase("a recovery phrase", **QUICK)
     gallery = Gallery.create(path, key=key, model_id=MODEL, dimension=D)
     gallery.enrol("ann", embeddings(1))
-    gallery.add_key(words)
+    gallery.keys.add(words)
     receipt = gallery.erase("ann", keys=[words])
     assert not receipt.provable
     assert (receipt.key_epoch, len(tpm_nv.indices())) == (2, 1)
@@ -298,19 +298,19 @@ def test_a_secret_goes_with_a_gallery_that_did_not_come_to_be(path: Path, tpm: s
 def test_a_chips_secret_goes_with_its_slot(path: Path, tpm: str) -> None:
     key = TpmKey(pcrs="")
     gallery = Gallery.create(path, key=KEY, model_id=MODEL, dimension=D)
-    gallery.add_key(key)
+    gallery.keys.add(key)
     assert len(tpm_nv.indices()) == 1
     with pytest.raises(InputError):
-        gallery.rotate_key(key, KEY)
-    gallery.rotate_key(OTHER)
+        gallery.keys.rotate(key, KEY)
+    gallery.keys.rotate(OTHER)
     assert tpm_nv.indices() == set()
-    gallery.add_key(key)
-    gallery.remove_key(1)
+    gallery.keys.add(key)
+    gallery.keys.remove(1)
     assert tpm_nv.indices() == set()
     lock_path(path).unlink()
     lock_path(path).mkdir()
     with pytest.raises(GalleryError):
-        gallery.add_key(key)
+        gallery.keys.add(key)
     assert tpm_nv.indices() == set()
 
 
@@ -340,7 +340,7 @@ def test_a_tpm_counter_refuses_every_older_generation(path: Path, tpm: str) -> N
         Gallery.open(path, key=KEY, anchor=anchor)
     with pytest.raises(GalleryError, match="anchor is in use"):
         Gallery.create(path.with_name("b"), key=KEY, model_id=MODEL, dimension=D, anchor=anchor)
-    Gallery.open(path, key=KEY, anchor=anchor, anchored=False).reanchor()
+    Gallery.open(path, key=KEY, anchor=anchor, anchored=False).keys.reanchor()
     assert names(path, KEY, anchor=anchor) == ["subject 0", "subject 1"]
 
 
@@ -380,10 +380,10 @@ def test_a_restored_backup_goes_on_as_the_newest_and_shuts_all_others_out(tmp_pa
         Gallery.open(path, key=KEY, anchor=anchor)
     assert "re-anchor" in str(caught.value.hint)
     restored = Gallery.open(path, key=KEY, anchor=anchor, anchored=False)
-    restored.reanchor()
+    restored.keys.reanchor()
     assert restored.status().generation == 5
     assert names(path, KEY, anchor=anchor) == ["ann"]
-    report = restored.audit()
+    report = restored.audit.report()
     assert report.intact
     assert report.entries[-1].event.detail == "from=2,anchor=4"
     for older in (backup, newest):
@@ -400,10 +400,10 @@ def test_a_lost_anchor_is_replaced_on_the_owners_word(tmp_path: Path, path: Path
     (tmp_path / "anchor").unlink()
     with pytest.raises(RollbackError, match="anchor was lost"):
         Gallery.open(path, key=KEY, anchor=anchor)
-    Gallery.open(path, key=KEY, anchor=anchor, anchored=False).reanchor()
+    Gallery.open(path, key=KEY, anchor=anchor, anchored=False).keys.reanchor()
     assert len(names(path, KEY, anchor=anchor)) == 3
     with pytest.raises(InputError, match="expected an anchor"):
-        Gallery.open(path, key=KEY).reanchor()
+        Gallery.open(path, key=KEY).keys.reanchor()
 
 
 @pytest.mark.parametrize("place", ["nowhere/anchor", "file/anchor"])
@@ -451,7 +451,7 @@ def test_an_error_at_any_step_of_creating_leaves_nothing_but_what_was_there() ->
 @pytest.mark.parametrize(
     ("spoil", "said", "hint"),
     [
-        (lambda p: shutil.rmtree(p.parent), "No such file", "make the folder"),
+        (lambda p: shutil.rmtree(p.parent), "No such file", "create the folder"),
         (lambda p: lock_path(p).symlink_to("/dev/null"), "Too many levels", "is a symbolic link"),
         (lambda p: lock_path(p).mkdir(), "Is a directory", None),
     ],
@@ -522,7 +522,7 @@ def test_a_renewed_transform_recognizes_as_before_and_is_unrelated(path: Path) -
     before = gallery.references().matrix.astype(np.float64)
     old_file = path.with_name("old")
     shutil.copy(path, old_file)
-    gallery.renew_transform()
+    gallery.keys.renew_transform()
     after = gallery.references().matrix.astype(np.float64)
     cosine = (before * after).sum(1) / np.linalg.norm(before, axis=1) / np.linalg.norm(after, axis=1)
     assert np.abs(cosine).max() < 0.25, "no template is like its former self"
@@ -556,7 +556,7 @@ def test_what_a_renewal_costs(path: Path, dtype: str) -> None:
 
     lost = [1 - worst()]
     for _ in range(5):
-        gallery.renew_transform()
+        gallery.keys.renew_transform()
         lost.append(1 - worst())
     print(dtype, [f"{value:.1e}" for value in lost])
     assert lost[0] < lost[1] < 3 * lost[0]
@@ -566,9 +566,9 @@ def test_what_a_renewal_costs(path: Path, dtype: str) -> None:
 def test_a_gallery_without_transform_cannot_renew_it(path: Path) -> None:
     gallery = Gallery.create(path, key=KEY, model_id=MODEL, dimension=D, transform="none")
     with pytest.raises(GalleryError, match="without a transform"):
-        gallery.renew_transform()
+        gallery.keys.renew_transform()
     empty = Gallery.create(path.with_name("empty"), key=KEY, model_id=MODEL, dimension=D)
-    empty.renew_transform()
+    empty.keys.renew_transform()
     empty.enrol("ann", embeddings(1))
     assert empty.identify(embeddings(1)[0], threshold=0.9).subject == "ann"
 
@@ -578,9 +578,10 @@ def test_a_renewed_key_of_another_length_is_refused(gallery: Gallery, path: Path
 
     from edge_sdk.gallery.format.content import PolicyRecord
 
-    content = gallery._vault.content
+    content = gallery._session.content
     record = PolicyRecord(TRANSFORM_KEY, critical=True, value=bytes(31))
-    gallery._vault.commit(content, replace(content, policy=(content.policy[0], record)))
+    with pytest.raises(GalleryFormatError, match="31 bytes"):
+        gallery._session.commit(content, replace(content, policy=(content.policy[0], record)))
     with pytest.raises(GalleryFormatError, match="31 bytes"):
         Gallery.open(path, key=KEY)
 
@@ -602,8 +603,8 @@ def test_status_says_what_is_not_protected(path: Path, tmp_path: Path) -> None:
     said = "\n".join(plain.status().not_protected)
     for words in (
         "stray copy",
-        "old copy put back",
-        "tries are not limited",
+        "old copy that is put back",
+        "attempts are not limited",
         "no audit log",
         "photo or a screen",
     ):
@@ -615,14 +616,14 @@ def test_status_says_what_is_not_protected(path: Path, tmp_path: Path) -> None:
         dimension=D,
         anchor=FileAnchor(tmp_path / "anchor"),
     )
-    kept.add_key(KEY)
+    kept.keys.add(KEY)
     said = "\n".join(kept.status().not_protected)
     assert "guessed" in said
     assert "1 more key opens it" in said
     assert "no audit log" not in said
-    assert "old anchor file together" in said
+    assert "together with its old anchor file" in said
     assert "who has the disk has the key as well" not in said
-    kept.add_key(KeyFile.create(tmp_path / "key"))
+    kept.keys.add(KeyFile.create(tmp_path / "key"))
     said = "\n".join(kept.status().not_protected)
     assert "guessed" in said
     assert "who has the disk has the key as well" in said, "the weaker key counts, and its gap is one"
@@ -660,7 +661,7 @@ def test_two_writers_and_a_reader_lose_nothing_and_tear_nothing(tmp_path: Path) 
     assert {s.name: s.revoked for s in reader.subjects()} == {
         f"{name} {n}": n % 2 == 1 for name in ("one", "two") for n in range(8)
     }
-    report = reader.audit()
+    report = reader.audit.report()
     assert report.intact
     assert report.strays == ()
     assert [entry.event.event for entry in report.entries].count("enrol") == 16
@@ -689,7 +690,7 @@ def test_a_running_door_follows_no_other_branch_of_its_gallery(gallery: Gallery,
 def test_a_running_door_follows_no_gallery_from_before_a_rotation(gallery: Gallery, path: Path) -> None:
     copy = path.with_name("copy")
     shutil.copy(path, copy)
-    gallery.rotate_key(OTHER)
+    gallery.keys.rotate(OTHER)
     branch = Gallery.open(copy, key=KEY)
     for seed in range(3):
         branch.enrol(f"eve {seed}", embeddings(seed + 9))
@@ -721,7 +722,7 @@ def test_an_anchor_that_a_cut_left_behind_is_brought_up_by_who_opens_and_by_who_
 ) -> None:
     anchor = FileAnchor(tmp_path / "anchor")
     door = Gallery.create(path, key=KEY, model_id=MODEL, dimension=D, anchor=anchor)
-    gallery_id = door._vault.header.gallery_id
+    gallery_id = door._session.header.gallery_id
     without = Gallery.open(path, key=KEY)
     without.enrol("ann", embeddings(1))
     assert anchor.read(gallery_id) == 1
@@ -748,16 +749,16 @@ def test_a_newer_gallery_without_the_slot_that_was_opened_is_opened_by_another_o
     from edge_sdk.gallery.format.content import SLOT_KEYS, PolicyRecord
     from edge_sdk.gallery.store.sealed_file import slot_keys_of
 
-    gallery.add_key(OTHER)
+    gallery.keys.add(OTHER)
     here, shut_out = Gallery.open(path, key=KEY), Gallery.open(path, key=OTHER)
-    vault = gallery._vault
-    content, header = vault.content, vault.header
+    session = gallery._session
+    content, header = session.content, session.header
     record = PolicyRecord(SLOT_KEYS, critical=True, value=slot_keys_of(content)[0])
     policy = tuple(record if r.kind == SLOT_KEYS else r for r in content.policy)
-    vault.commit(content, replace(content, policy=policy), header=replace(header, slots=header.slots[:1]))
+    session.commit(content, replace(content, policy=policy), header=replace(header, slots=header.slots[:1]))
     assert here.refresh()
     with pytest.raises(
-        GalleryError, match=r"^the gallery's key was changed, and this one opens it no more$"
+        GalleryError, match=r"^the gallery's keys were changed, and this key no longer opens it$"
     ) as caught:
         shut_out.refresh()
     assert caught.value.hint == "open it again with the new key"
@@ -794,7 +795,7 @@ def test_an_anchor_that_has_seen_this_gallery_makes_no_second_one_of_its_id(
     before = {file: file.read_bytes() for file in tmp_path.iterdir()}
     with pytest.raises(GalleryError, match=r"^the anchor is in use$") as caught:
         Gallery.create(path, key=KEY, model_id=MODEL, dimension=D, anchor=anchor, random=random)
-    assert caught.value.hint == "each gallery needs an anchor of its own"
+    assert caught.value.hint == "use a separate anchor for each gallery"
     after = {file: file.read_bytes() for file in tmp_path.iterdir()}
     assert after == {file: data for file, data in before.items() if file != lock_path(path)}
 
@@ -810,14 +811,14 @@ def test_who_was_overtaken_is_told_what_to_do(gallery: Gallery, path: Path) -> N
 def test_a_gallery_that_keeps_no_log_says_so(path: Path) -> None:
     gallery = Gallery.create(path, key=KEY, model_id=MODEL, dimension=D, audit="off")
     with pytest.raises(GalleryError, match=r"^this gallery keeps no audit log$") as caught:
-        gallery.audit()
-    assert caught.value.hint == "it was made without one"
+        gallery.audit.report()
+    assert caught.value.hint == "it was created without one"
 
 
 def test_a_report_is_of_the_gallery_as_it_is_now(gallery: Gallery, path: Path) -> None:
     """Another process committed since; its entries are sealed, not merely there."""
     Gallery.open(path, key=KEY).revoke("ann")
-    assert gallery.audit().words() == ["intact: 4 sealed entries"]
+    assert gallery.audit.report().words() == ["intact: 4 sealed entries"]
     assert gallery.subjects()[0].revoked
 
 
@@ -836,20 +837,20 @@ def test_another_model_is_named_beside_the_gallerys_and_what_to_do(gallery: Gall
 
 
 def test_who_came_through_one_slot_goes_on_through_it(gallery: Gallery, path: Path) -> None:
-    gallery.add_key(OTHER)
+    gallery.keys.add(OTHER)
     opened = Gallery.open(path, key=OTHER)
     opened.revoke("ann")
-    assert [slot.in_use for slot in opened.key_slots()] == [False, True]
+    assert [slot.in_use for slot in opened.keys.slots()] == [False, True]
     with pytest.raises(InputError, match="slot 1 is the one"):
-        opened.remove_key(1, keep=[KEY])
-    opened.remove_key(0)
+        opened.keys.remove(1, keep=[KEY])
+    opened.keys.remove(0)
     assert names(path, OTHER) == ["ann", "bob"]
 
 
 def test_a_commit_in_which_nothing_changed_is_an_entry_all_the_same(gallery: Gallery) -> None:
     from dataclasses import replace
 
-    content = gallery._vault.content
-    gallery._vault.commit(content, replace(content, committed_at_s=content.committed_at_s + 1))
-    assert [e.event.event for e in gallery.audit().entries][-1] == "commit"
-    assert gallery.audit().intact
+    content = gallery._session.content
+    gallery._session.commit(content, replace(content, committed_at_s=content.committed_at_s + 1))
+    assert [e.event.event for e in gallery.audit.report().entries][-1] == "commit"
+    assert gallery.audit.report().intact

@@ -146,7 +146,7 @@ def described(answer: Recognition) -> str:
 
 
 def failures(gallery: Gallery) -> int | None:
-    status = gallery.attempts()
+    status = gallery.attempts.status()
     assert status is not None
     return status.failures
 

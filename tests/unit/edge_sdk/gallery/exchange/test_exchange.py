@@ -61,8 +61,8 @@ def recipient(gallery: Gallery) -> bytes:
 def test_what_is_exported_is_recognized_elsewhere_and_keeps_its_restrictions(
     home: Gallery, office: Gallery
 ) -> None:
-    package = home.export("ann", "bob", recipient=recipient(office))
-    assert office.import_from(package) == ("ann", "bob")
+    package = home.exchange.export("ann", "bob", recipient=recipient(office))
+    assert office.exchange.import_package(package) == ("ann", "bob")
     ann, bob = office.subjects()
     assert (ann.label, ann.templates, ann.valid_from_s, ann.valid_until_s, ann.revoked) == (
         "second floor",
@@ -74,24 +74,28 @@ def test_what_is_exported_is_recognized_elsewhere_and_keeps_its_restrictions(
     assert (bob.templates, bob.revoked) == (1, True)
     assert office.identify(FACES[0], threshold=0.99).subject == "ann"
     assert not office.identify(FACES[2], threshold=0.5).accepted
-    content = office._vault.content
+    content = office._session.content
     assert {row.tobytes().hex() for row in content.subjects["enrolled_by"]} == {home.status().gallery_id}
-    assert [e.event.event for e in home.audit().entries][-1] == "export"
-    assert [e.event.event for e in office.audit().entries] == ["create", "enrol", "enrol"]
+    assert [e.event.event for e in home.audit.report().entries][-1] == "export"
+    assert [e.event.event for e in office.audit.report().entries] == ["create", "enrol", "enrol"]
 
 
 def test_all_subjects_are_exported_by_default(home: Gallery, office: Gallery) -> None:
-    assert office.import_from(home.export(recipient=recipient(office))) == ("ann", "bob", "Zoë")
-    entry = home.audit().entries[-1]
+    assert office.exchange.import_package(home.exchange.export(recipient=recipient(office))) == (
+        "ann",
+        "bob",
+        "Zoë",
+    )
+    entry = home.audit.report().entries[-1]
     assert entry.event.detail == f"subjects=3,recipient={recipient(office).hex()}"
 
 
 def test_an_empty_gallery_exports_nobody(home: Gallery, office: Gallery) -> None:
-    assert home.import_from(office.export(recipient=recipient(home))) == ()
+    assert home.exchange.import_package(office.exchange.export(recipient=recipient(home))) == ()
 
 
 def test_nothing_of_it_is_in_clear(home: Gallery, office: Gallery) -> None:
-    package = home.export("ann", recipient=recipient(office))
+    package = home.exchange.export("ann", recipient=recipient(office))
     unit = FACES[0] / np.linalg.norm(FACES[0])
     for secret in (
         b"ann",
@@ -100,36 +104,36 @@ def test_nothing_of_it_is_in_clear(home: Gallery, office: Gallery) -> None:
         unit.astype("<f4").tobytes()[:8],
     ):
         assert secret not in package
-    assert home.export("ann", recipient=recipient(office)) != package
+    assert home.exchange.export("ann", recipient=recipient(office)) != package
 
 
 def test_only_the_recipient_opens_it(home: Gallery, office: Gallery, tmp_path: Path) -> None:
-    package = home.export("ann", recipient=recipient(office))
+    package = home.exchange.export("ann", recipient=recipient(office))
     for other in (home, make(tmp_path / "other")):
         with pytest.raises(SealError, match="another gallery"):
-            other.import_from(package)
+            other.exchange.import_package(package)
     # Replacing the recipient in the header does not help.
     own = bytearray(package)
     own[48:80] = recipient(home)
     with pytest.raises(SealError):
-        home.import_from(bytes(own))
+        home.exchange.import_package(bytes(own))
 
 
 def test_every_altered_byte_and_every_cut_is_refused_and_nobody_is_enrolled(
     home: Gallery, office: Gallery
 ) -> None:
-    package = home.export("bob", recipient=recipient(office))
+    package = home.exchange.export("bob", recipient=recipient(office))
     before = office.status().generation
     for at in range(len(package)):
         altered = bytearray(package)
         altered[at] ^= 1
         with pytest.raises((SealError, GalleryFormatError, ModelMismatchError)):
-            office.import_from(bytes(altered))
+            office.exchange.import_package(bytes(altered))
     for size in range(0, len(package), 7):
         with pytest.raises((SealError, GalleryFormatError)):
-            office.import_from(package[:size])
+            office.exchange.import_package(package[:size])
     with pytest.raises(SealError):
-        office.import_from(package + b"\0")
+        office.exchange.import_package(package + b"\0")
     assert office.status().generation == before
 
 
@@ -140,35 +144,35 @@ def test_random_bytes_are_no_export(data: bytes) -> None:
 
     gallery = make(Path("g/g"), filesystem=SimulatedFileSystem())
     with pytest.raises(GalleryFormatError):
-        gallery.import_from(data)
+        gallery.exchange.import_package(data)
 
 
 def test_templates_of_another_model_are_refused(home: Gallery, tmp_path: Path) -> None:
     for name, other in (("a", {"model_id": bytes(32)}), ("b", {"dimension": D * 2})):
         gallery = make(tmp_path / name, **other)
         with pytest.raises(ModelMismatchError, match="templates of model"):
-            gallery.import_from(home.export("ann", recipient=recipient(gallery)))
+            gallery.exchange.import_package(home.exchange.export("ann", recipient=recipient(gallery)))
 
 
 def test_a_name_that_is_taken_imports_nobody(home: Gallery, office: Gallery) -> None:
     office.enrol("bob", FACES[5])
     with pytest.raises(SubjectExistsError):
-        office.import_from(home.export(recipient=recipient(office)))
+        office.exchange.import_package(home.exchange.export(recipient=recipient(office)))
     assert [s.name for s in office.subjects()] == ["bob"]
 
 
 def test_a_malformed_recipient_and_an_unknown_subject_are_refused(home: Gallery, office: Gallery) -> None:
     for wrong in (b"", bytes(31), bytes(33), bytes(32)):
         with pytest.raises(InputError, match="recipient"):
-            home.export("ann", recipient=wrong)
+            home.exchange.export("ann", recipient=wrong)
     with pytest.raises(SubjectUnknownError):
-        home.export("nobody", recipient=recipient(office))
+        home.exchange.export("nobody", recipient=recipient(office))
 
 
 def test_an_export_costs_little_accuracy(home: Gallery, office: Gallery, tmp_path: Path) -> None:
     back = make(tmp_path / "back")
-    office.import_from(home.export("Zoë", recipient=recipient(office)))
-    back.import_from(office.export("Zoë", recipient=recipient(back)))
+    office.exchange.import_package(home.exchange.export("Zoë", recipient=recipient(office)))
+    back.exchange.import_package(office.exchange.export("Zoë", recipient=recipient(back)))
     for gallery, least in ((home, 0.9998), (office, 0.9998), (back, 0.9996)):
         probe = gallery.transform_probe(FACES[3])
         rows = gallery.references().matrix.astype(np.float64)
@@ -183,7 +187,7 @@ def test_a_version_of_cryptography_without_hpke_says_the_fix(
 
     monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives.hpke", None)
     with pytest.raises(GalleryError, match="exports need HPKE") as caught:
-        home.export("ann", recipient=recipient(office))
+        home.exchange.export("ann", recipient=recipient(office))
     assert "cryptography>=47" in str(caught.value.hint)
 
 
@@ -201,74 +205,74 @@ def revoked(gallery: Gallery) -> list[str]:
 
 
 def test_commands_of_an_accepted_source_are_executed_once_and_in_order(home: Gallery, tmp_path: Path) -> None:
-    home.add_source(SOURCE)
+    home.exchange.add_source(SOURCE)
     first, second = command(home, 5), command(home, 9, "reinstate")
-    done = home.obey(first)
+    done = home.exchange.execute(first)
     assert (done.action, done.subjects, done.sequence) == ("revoke", ("ann",), 5)
     assert revoked(home) == ["ann", "bob"]
-    assert home.sources() == {SOURCE.hex(): 5}
-    home.obey(second)
+    assert home.exchange.sources() == {SOURCE.hex(): 5}
+    home.exchange.execute(second)
     assert revoked(home) == ["bob"]
     for replayed in (first, second, command(home, 8), command(home, 1)):
         with pytest.raises(CommandRefusedError, match="is not newer than 9"):
-            home.obey(replayed)
+            home.exchange.execute(replayed)
     assert revoked(home) == ["bob"]
     again = Gallery.open(tmp_path / "home", key=KEY)
     with pytest.raises(CommandRefusedError):
-        again.obey(second)
-    events = [(e.event.event, e.event.detail) for e in home.audit().entries]
+        again.exchange.execute(second)
+    events = [(e.event.event, e.event.detail) for e in home.audit.report().entries]
     assert ("command", f"source={SOURCE.hex()},sequence=9") in events
 
 
 def test_all_that_a_source_may_ask_for(home: Gallery, office: Gallery) -> None:
-    home.add_source(SOURCE)
+    home.exchange.add_source(SOURCE)
     office.enrol("dan", FACES[5])
-    package = office.export("dan", recipient=recipient(home))
-    assert home.obey(command(home, 1, "enrol", package=package)).subjects == ("dan",)
+    package = office.exchange.export("dan", recipient=recipient(home))
+    assert home.exchange.execute(command(home, 1, "enrol", package=package)).subjects == ("dan",)
     assert home.identify(FACES[5], threshold=0.99).subject == "dan"
-    done = home.obey(command(home, 2, "erase", subject="dan"))
+    done = home.exchange.execute(command(home, 2, "erase", subject="dan"))
     assert done.receipt is not None
     assert not done.receipt.provable
     assert "dan" not in [s.name for s in home.subjects()]
-    assert home.sources() == {SOURCE.hex(): 2}
+    assert home.exchange.sources() == {SOURCE.hex(): 2}
 
 
 def test_a_command_that_cannot_be_carried_out_is_not_used_up(home: Gallery) -> None:
-    home.add_source(SOURCE)
+    home.exchange.add_source(SOURCE)
     sent = command(home, 1, subject="dan")
     with pytest.raises(SubjectUnknownError):
-        home.obey(sent)
-    assert home.sources() == {SOURCE.hex(): 0}
+        home.exchange.execute(sent)
+    assert home.exchange.sources() == {SOURCE.hex(): 0}
     home.enrol("dan", FACES[5])
-    home.obey(sent)
+    home.exchange.execute(sent)
     assert "dan" in revoked(home)
 
 
 def test_an_unknown_or_removed_source_is_refused(home: Gallery) -> None:
     with pytest.raises(CommandRefusedError, match="is not one that the gallery accepts"):
-        home.obey(command(home, 1))
-    home.add_source(SOURCE)
+        home.exchange.execute(command(home, 1))
+    home.exchange.add_source(SOURCE)
     with pytest.raises(InputError, match="added already"):
-        home.add_source(SOURCE)
-    home.remove_source(SOURCE)
+        home.exchange.add_source(SOURCE)
+    home.exchange.remove_source(SOURCE)
     with pytest.raises(InputError, match="is not one that the gallery accepts"):
-        home.remove_source(SOURCE)
+        home.exchange.remove_source(SOURCE)
     with pytest.raises(CommandRefusedError, match="is not one that the gallery accepts"):
-        home.obey(command(home, 1))
+        home.exchange.execute(command(home, 1))
     for wrong in (b"", bytes(31), bytes(33)):
         with pytest.raises(InputError):
-            home.add_source(wrong)
+            home.exchange.add_source(wrong)
 
 
 def test_a_removed_source_keeps_its_last_sequence_number(home: Gallery) -> None:
-    home.add_source(SOURCE)
-    home.obey(command(home, 5))
-    home.remove_source(SOURCE)
-    assert home.sources() == {}
-    home.add_source(SOURCE)
-    assert home.sources() == {SOURCE.hex(): 5}
-    home.obey(command(home, 6, "reinstate"))
-    events = [e.event.event for e in home.audit().entries][-7:]
+    home.exchange.add_source(SOURCE)
+    home.exchange.execute(command(home, 5))
+    home.exchange.remove_source(SOURCE)
+    assert home.exchange.sources() == {}
+    home.exchange.add_source(SOURCE)
+    assert home.exchange.sources() == {SOURCE.hex(): 5}
+    home.exchange.execute(command(home, 6, "reinstate"))
+    events = [e.event.event for e in home.audit.report().entries][-7:]
     assert events == [
         "add-source",
         "revoke",
@@ -279,34 +283,34 @@ def test_a_removed_source_keeps_its_last_sequence_number(home: Gallery) -> None:
         "command",
     ]
     for number in range(commands.MAX_SOURCES - 1):
-        home.add_source(new_source()[1])
+        home.exchange.add_source(new_source()[1])
         if number % 2:
-            home.remove_source(bytes.fromhex([*home.sources()][-1]))
+            home.exchange.remove_source(bytes.fromhex([*home.exchange.sources()][-1]))
     with pytest.raises(InputError, match="removed ones included, found one more"):
-        home.add_source(new_source()[1])
-    known = bytes.fromhex(next(iter(home.sources())))
-    home.remove_source(known)
-    home.add_source(known)
+        home.exchange.add_source(new_source()[1])
+    known = bytes.fromhex(next(iter(home.exchange.sources())))
+    home.exchange.remove_source(known)
+    home.exchange.add_source(known)
 
 
 def test_a_command_for_another_gallery_is_refused(home: Gallery, office: Gallery) -> None:
-    home.add_source(SOURCE)
+    home.exchange.add_source(SOURCE)
     with pytest.raises(CommandRefusedError, match="for the gallery"):
-        home.obey(command(office, 1))
+        home.exchange.execute(command(office, 1))
 
 
 def test_every_altered_bit_of_a_command_is_refused(home: Gallery) -> None:
-    home.add_source(SOURCE)
+    home.exchange.add_source(SOURCE)
     sent = command(home, 1)
     for at in range(len(sent)):
         altered = bytearray(sent)
         altered[at] ^= 1 << (at % 7)
         with pytest.raises(CommandRefusedError):
-            home.obey(bytes(altered))
+            home.exchange.execute(bytes(altered))
     for size in range(len(sent)):
         with pytest.raises(CommandRefusedError):
-            home.obey(sent[:size])
-    assert home.sources() == {SOURCE.hex(): 0}
+            home.exchange.execute(sent[:size])
+    assert home.exchange.sources() == {SOURCE.hex(): 0}
 
 
 def signed(text: bytes) -> bytes:
@@ -317,7 +321,7 @@ def signed(text: bytes) -> bytes:
 
 
 def test_a_malformed_command_is_refused_even_if_its_signature_is_valid(home: Gallery) -> None:
-    home.add_source(SOURCE)
+    home.exchange.add_source(SOURCE)
     good = {"gallery": home.status().gallery_id, "sequence": 1, "action": "revoke", "subject": "ann"}
     wrong: list[Any] = [
         [],
@@ -341,23 +345,23 @@ def test_a_malformed_command_is_refused_even_if_its_signature_is_valid(home: Gal
     ]
     for fields in wrong:
         with pytest.raises(CommandRefusedError):
-            home.obey(signed(json.dumps(fields).encode()))
+            home.exchange.execute(signed(json.dumps(fields).encode()))
     for text in (b"", b"{", b"\xff", b"[" * 100_000):
         with pytest.raises(CommandRefusedError):
-            home.obey(signed(text))
-    assert home.sources() == {SOURCE.hex(): 0}
-    home.obey(signed(json.dumps(good).encode()))
+            home.exchange.execute(signed(text))
+    assert home.exchange.sources() == {SOURCE.hex(): 0}
+    home.exchange.execute(signed(json.dumps(good).encode()))
     with pytest.raises(CommandRefusedError, match="at most"):
-        home.obey(bytes(commands.MAX_COMMAND_BYTES + 1))
+        home.exchange.execute(bytes(commands.MAX_COMMAND_BYTES + 1))
 
 
 def test_a_package_for_another_gallery_inside_a_command_is_refused(home: Gallery, office: Gallery) -> None:
-    home.add_source(SOURCE)
+    home.exchange.add_source(SOURCE)
     home.enrol("dan", FACES[5])
-    package = home.export("dan", recipient=recipient(office))
+    package = home.exchange.export("dan", recipient=recipient(office))
     with pytest.raises(SealError):
-        home.obey(command(home, 1, "enrol", package=package))
-    assert home.sources() == {SOURCE.hex(): 0}
+        home.exchange.execute(command(home, 1, "enrol", package=package))
+    assert home.exchange.sources() == {SOURCE.hex(): 0}
 
 
 def test_a_key_signs_only_as_itself() -> None:
@@ -372,16 +376,16 @@ def test_a_key_signs_only_as_itself() -> None:
 def test_signing_refuses_a_package_that_no_gallery_would_open(home: Gallery, office: Gallery) -> None:
     """The back office gets the error, not the device."""
     gallery_id = bytes.fromhex(home.status().gallery_id)
-    for package in (b"x", office.export(recipient=recipient(home))[1:]):
+    for package in (b"x", office.exchange.export(recipient=recipient(home))[1:]):
         with pytest.raises(GalleryFormatError, match="expected an export"):
             sign(Command(SOURCE, gallery_id, 1, "enrol", package=package), PRIVATE)
-    largest = office.export(recipient=recipient(home)) + bytes(commands.MAX_COMMAND_BYTES)
+    largest = office.exchange.export(recipient=recipient(home)) + bytes(commands.MAX_COMMAND_BYTES)
     with pytest.raises(InputError, match="expected a command of at most"):
         sign(Command(SOURCE, gallery_id, 1, "enrol", package=largest), PRIVATE)
 
 
 def test_an_export_has_the_sizes_that_the_format_says(home: Gallery, office: Gallery) -> None:
-    package = home.export("Zoë", recipient=recipient(office))
+    package = home.exchange.export("Zoë", recipient=recipient(office))
     content = 64 + 64 + 8 + len("Zoë".encode()) + 0 + 0 + 80
     assert HEADER_BYTES == 96
     assert len(package) == HEADER_BYTES + 32 + content + -content % 64 + 2 * D + 16

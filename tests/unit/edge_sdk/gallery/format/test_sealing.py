@@ -178,7 +178,7 @@ def test_a_commit_keeps_the_other_keys_slots_and_unknown_records() -> None:
     gallery = Gallery.open(PATH, key=other, filesystem=files)
     assert [s.name for s in gallery.subjects()] == ["s0", "later"]
     assert gallery.status().key_slots == 2
-    assert gallery._vault.content.record(99) == b"?"
+    assert gallery._session.content.record(99) == b"?"
 
 
 def test_a_slot_of_an_unknown_kind_is_skipped_and_kept() -> None:

@@ -188,7 +188,7 @@ def test_a_secret_in_the_tpm_opens_and_is_gone_when_forgotten(tmp_path: Path, tp
     key = TpmKey(pcrs=pcrs)
     assert make(tmp_path / "g", key).status().key_name == "TPM 2.0 NV memory"
     assert tpm_nv.indices() == {0x0150_0016}
-    parameters = Gallery.open(tmp_path / "g", key=TpmKey())._vault.header.slots[0].parameters
+    parameters = Gallery.open(tmp_path / "g", key=TpmKey())._session.header.slots[0].parameters
     key.forget(parameters)
     key.forget(parameters)
     assert tpm_nv.indices() == set()
@@ -201,7 +201,7 @@ def test_no_session_stays_open_in_the_tpm(tmp_path: Path, tpm: str) -> None:
     """A TPM without a resource manager has three sessions: the fourth command would fail."""
     gallery = make(tmp_path / "g", TpmKey())
     for _ in range(4):
-        gallery.rotate_key(TpmKey())
+        gallery.keys.rotate(TpmKey())
     assert Gallery.open(tmp_path / "g", key=TpmKey()).status().key_epoch == 5
     assert run_program("tpm2_getcap", "handles-loaded-session", hint="") == b""
 
@@ -223,7 +223,7 @@ def test_a_secret_that_a_crash_left_in_the_tpm_is_named_and_no_erasure_is_proven
     assert gallery.problems() == ()
     old = path.read_bytes()
     with pytest.raises(KeyboardInterrupt):
-        gallery.rotate_key(KeyWithPowerCut(pcrs=""))
+        gallery.keys.rotate(KeyWithPowerCut(pcrs=""))
     gallery = Gallery.open(path, key=TpmKey(pcrs=""))
     assert tpm_nv.indices() == {0x0150_0016, 0x0150_0017}
     (problem,) = gallery.problems()

@@ -13,7 +13,15 @@ from hypothesis import strategies as st
 
 from edge_sdk.errors import GalleryFormatError, InputError, ModelCardError, SubjectUnknownError
 from edge_sdk.gallery import AttemptPolicy, Decision, DecisionPolicy, Gallery, InMemoryKey, Reason
-from edge_sdk.gallery.attempts import AttemptState, Moment, pack_limit, pack_state, parse_limit, parse_state
+from edge_sdk.gallery.attempts import (
+    AttemptState,
+    CounterIdentity,
+    Moment,
+    pack_limit,
+    pack_state,
+    parse_limit,
+    parse_state,
+)
 from edge_sdk.gallery.match.search import Leader
 from edge_sdk.gallery.rules.policy import (
     decide,
@@ -268,12 +276,13 @@ def test_the_records_are_laid_out_as_the_page_says() -> None:
         b"b" * 16,
         1234,
     )
-    code = hmac.new(b"k" * 32, state, hashlib.sha256).digest()
-    found = parse_state(state + code, key=b"k" * 32, gallery_id=b"g" * 16, count_id=b"c" * 16)
+    identity = CounterIdentity(b"k" * 32, b"g" * 16, b"c" * 16)
+    code = hmac.new(identity.key, state, hashlib.sha256).digest()
+    found = parse_state(state + code, identity)
     assert found == AttemptState(failures=5, begun=6, writes=7, last=Moment(b"b" * 16, 1234))
     assert len(state + code) == 120
     assert found is not None
-    assert pack_state(found, key=b"k" * 32, gallery_id=b"g" * 16, count_id=b"c" * 16) == state + code
+    assert pack_state(found, identity) == state + code
     assert pack_limit(AttemptPolicy(), b"c" * 16) == limit
 
 

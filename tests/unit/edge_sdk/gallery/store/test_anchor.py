@@ -73,7 +73,7 @@ def test_the_anchor_of_another_gallery_is_neither_read_nor_overwritten() -> None
     for use in (anchor.read, anchor.prepare, lambda gallery_id: anchor.advance(gallery_id, 8)):
         with pytest.raises(GalleryError, match=r"^stick/anchor is the anchor of another gallery$") as caught:
             use(MINE)
-        assert caught.value.hint == "one anchor file per gallery"
+        assert caught.value.hint == "use one anchor file per gallery"
     assert files.state() == before
 
 
@@ -109,7 +109,9 @@ def test_what_is_no_anchor_is_believed_in_no_part(data: bytes) -> None:
 def test_an_anchor_that_cannot_be_read_says_the_cause(tmp_path: Path) -> None:
     """A stick that is broken is not a stick that is new: 0 would let an old first generation in."""
     (tmp_path / "anchor").mkdir()
-    with pytest.raises(GalleryError, match=rf"^cannot read the anchor {tmp_path}/anchor: not a plain file$"):
+    with pytest.raises(
+        GalleryError, match=rf"^cannot read the anchor {tmp_path}/anchor: not a regular file$"
+    ):
         FileAnchor(tmp_path / "anchor").read(MINE)
     (tmp_path / "link").symlink_to(tmp_path / "anchor")
     with pytest.raises(GalleryError, match="cannot read the anchor"):
@@ -150,7 +152,7 @@ def test_a_gallery_is_as_new_as_its_anchor_or_one_newer() -> None:
             must_advance(generation, 7)
         assert (
             caught.value.hint
-            == "put the newest gallery back; to go on from this one, edge-sdk gallery re-anchor"
+            == "put the newest gallery back; to continue with this one, edge-sdk gallery re-anchor"
         )
     for anchored in (5, 0):
         with pytest.raises(
@@ -160,7 +162,7 @@ def test_a_gallery_is_as_new_as_its_anchor_or_one_newer() -> None:
             must_advance(7, anchored)
         assert (
             caught.value.hint
-            == "put the right anchor back; where that is lost, or changes were made without it, edge-sdk gallery re-anchor"
+            == "put the right anchor back; if it is lost, or changes were made without it, edge-sdk gallery re-anchor"
         )
 
 
@@ -187,10 +189,10 @@ def test_a_counter_follows_its_gallery_and_goes_with_one_that_did_not_come_to_be
     assert counter.read(MINE) == start + 3
     with pytest.raises(
         GalleryError,
-        match=r"^the TPM counter 0x1500100 is 1001 steps behind, at most 1000 are counted at once$",
+        match=r"^the TPM counter 0x1500100 is 1001 steps behind, at most 1000 are allowed$",
     ) as caught:
         counter.advance(MINE, start + 3 + 1001)
-    assert caught.value.hint == "each step wears the TPM; make a new gallery with a new counter"
+    assert caught.value.hint == "each step wears out the TPM; make a new gallery with a new counter"
     assert counter.read(MINE) == start + 3
     counter.abandon(MINE)
     assert tpm_nv.indices() == set()

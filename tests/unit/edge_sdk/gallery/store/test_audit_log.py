@@ -44,14 +44,14 @@ def gallery(path: Path) -> Gallery:
 
 
 def events(gallery: Gallery) -> list[str]:
-    return [entry.event.event for entry in gallery.audit().entries]
+    return [entry.event.event for entry in gallery.audit.report().entries]
 
 
 def test_every_change_is_an_entry_with_its_subjects_id_and_no_name(gallery: Gallery, path: Path) -> None:
     ids = {s.name: s.id for s in gallery.subjects()}
     gallery.reinstate("ann")
     gallery.remove("bob")
-    report = gallery.audit()
+    report = gallery.audit.report()
     assert report.intact
     assert [(e.number, e.generation, e.event.event, e.event.subject) for e in report.entries] == [
         (1, 1, "create", ""),
@@ -73,7 +73,7 @@ def test_a_commit_of_many_is_counted_not_listed(gallery: Gallery) -> None:
         for seed in range(100):
             t.enrol(f"subject {seed}", embedding(seed))
         t.remove("bob")
-    assert [(e.event.event, e.event.detail) for e in gallery.audit().entries[-2:]] == [
+    assert [(e.event.event, e.event.detail) for e in gallery.audit.report().entries[-2:]] == [
         ("enrol", "subjects=100"),
         ("remove", ""),
     ]
@@ -87,12 +87,12 @@ def test_answers_are_entries_where_the_gallery_says_so(path: Path) -> None:
     assert other.identify(embedding(2)[0], threshold=0.9).decision is Decision.REJECTED
     assert gallery.verify(embedding(2)[0], "ann", threshold=0.9).decision is Decision.REJECTED
     assert events(gallery) == ["create", "enrol", "accepted", "rejected", "rejected"]
-    entries = other.audit().entries
+    entries = other.audit.report().entries
     ann = gallery.subjects()[0].id
     assert [entry.event.subject for entry in entries[2:]] == [ann, "", ann]
-    assert gallery.audit().words() == ["intact: 2 sealed entries, 3 since"]
+    assert gallery.audit.report().words() == ["intact: 2 sealed entries, 3 since"]
     other.revoke("ann")
-    assert gallery.audit().words() == ["intact: 6 sealed entries"]
+    assert gallery.audit.report().words() == ["intact: 6 sealed entries"]
 
 
 def test_an_answer_that_cannot_be_written_down_is_not_given(path: Path) -> None:
@@ -101,11 +101,11 @@ def test_an_answer_that_cannot_be_written_down_is_not_given(path: Path) -> None:
     audit_path(path).unlink()
     audit_path(path).mkdir()
     with pytest.raises(
-        GalleryError, match=rf"^cannot read the audit log {audit_path(path)}: not a plain file$"
+        GalleryError, match=rf"^cannot read the audit log {audit_path(path)}: not a regular file$"
     ):
         gallery.identify(embedding(1)[0], threshold=0.9)
-    for use in (lambda: gallery.revoke("ann"), gallery.audit):
-        with pytest.raises(GalleryError, match=r"^cannot read the audit log .*: not a plain file$"):
+    for use in (lambda: gallery.revoke("ann"), gallery.audit.report):
+        with pytest.raises(GalleryError, match=r"^cannot read the audit log .*: not a regular file$"):
             use()
 
 
@@ -114,7 +114,7 @@ def test_an_entry_says_when(path: Path) -> None:
     gallery = Gallery.create(path, key=KEY, model_id=MODEL, dimension=D, clock=lambda: clock[0])
     clock[0] += 61
     gallery.enrol("ann", embedding(1))
-    assert [entry.at_s for entry in gallery.audit().entries] == [1_750_000_000, 1_750_000_061]
+    assert [entry.at_s for entry in gallery.audit.report().entries] == [1_750_000_000, 1_750_000_061]
 
 
 def test_without_a_log_there_is_none_to_read(path: Path) -> None:
@@ -122,7 +122,7 @@ def test_without_a_log_there_is_none_to_read(path: Path) -> None:
     gallery.enrol("ann", embedding(1))
     assert not audit_path(path).exists()
     with pytest.raises(GalleryError, match="keeps no audit log"):
-        gallery.audit()
+        gallery.audit.report()
     with pytest.raises(InputError, match="off, changes, all"):
         Gallery.create(path.with_name("b"), key=KEY, model_id=MODEL, dimension=D, audit="some")
 
@@ -136,7 +136,7 @@ def test_every_bit_of_the_sealed_part_counts(gallery: Gallery, path: Path) -> No
             flipped = bytearray(whole)
             flipped[at] ^= 1 << bit
             log.write_bytes(flipped)
-            report = gallery.audit()
+            report = gallery.audit.report()
             if flipped[at] == ord("\n") or whole[at] == ord("\n"):
                 continue  # line ends carry nothing; what they cut or join is looked at below
             assert report.broken_at == int(np.searchsorted(ends, at, side="right")) + 1, (at, bit)
@@ -147,14 +147,14 @@ def test_every_cut_of_the_sealed_part_is_noticed(gallery: Gallery, path: Path) -
     whole = log.read_bytes()
     for size in range(len(whole) - 1):
         log.write_bytes(whole[:size])
-        report = gallery.audit()
+        report = gallery.audit.report()
         assert not report.intact
         assert report.broken_at == whole[:size].count(b"\n") + (whole[size : size + 1] == b"\n") + 1
     log.write_bytes(whole[:-1])
-    assert gallery.audit().intact, "only the last line feed is missing"
+    assert gallery.audit.report().intact, "only the last line feed is missing"
     gallery.reinstate("ann")
-    assert gallery.audit().intact
-    assert len(gallery.audit().entries) == 5
+    assert gallery.audit.report().intact
+    assert len(gallery.audit.report().entries) == 5
 
 
 @pytest.mark.parametrize("line", range(4))
@@ -162,14 +162,14 @@ def test_a_line_that_is_taken_out_doubled_or_moved_shows(gallery: Gallery, path:
     log = audit_path(path)
     lines = log.read_bytes().splitlines(keepends=True)
     log.write_bytes(b"".join(lines[:line] + lines[line + 1 :]))
-    assert gallery.audit().broken_at == line + 1
+    assert gallery.audit.report().broken_at == line + 1
     log.write_bytes(b"".join([*lines[: line + 1], *lines[line:]]))
-    assert gallery.audit().intact
-    assert gallery.audit().strays == (line + 2,)
+    assert gallery.audit.report().intact
+    assert gallery.audit.report().strays == (line + 2,)
     if line:
         swapped = [*lines[: line - 1], lines[line], lines[line - 1], *lines[line + 1 :]]
         log.write_bytes(b"".join(swapped))
-        assert gallery.audit().broken_at == line + 1
+        assert gallery.audit.report().broken_at == line + 1
 
 
 def test_the_log_of_another_gallery_is_no_log_of_this_one(
@@ -178,7 +178,7 @@ def test_the_log_of_another_gallery_is_no_log_of_this_one(
     other = Gallery.create(tmp_path / "other", key=KEY, model_id=MODEL, dimension=D)
     other.enrol("ann", embedding(1))
     audit_path(path).write_bytes(audit_path(tmp_path / "other").read_bytes())
-    assert gallery.audit().broken_at == 1
+    assert gallery.audit.report().broken_at == 1
 
 
 def test_a_lost_log_stops_no_revocation_and_shows_for_ever(gallery: Gallery, path: Path) -> None:
@@ -186,7 +186,7 @@ def test_a_lost_log_stops_no_revocation_and_shows_for_ever(gallery: Gallery, pat
     gallery.revoke("bob")
     assert [s.revoked for s in Gallery.open(path, key=KEY).subjects()] == [True, True]
     gallery.reinstate("bob")
-    report = gallery.audit()
+    report = gallery.audit.report()
     assert report.broken_at == 1
     assert any("broken at entry 1 of 7" in line for line in report.words())
     text = audit_path(path).read_text()
@@ -205,12 +205,12 @@ def test_a_torn_line_is_passed_over_and_said(gallery: Gallery, path: Path) -> No
     log = audit_path(path)
     with log.open("ab") as file:
         file.write(b"5 1750000000 5 5 enr")
-    report = gallery.audit()
+    report = gallery.audit.report()
     assert report.intact
     assert report.strays == (5,)
     assert "line 5" in report.words()[0]
     Gallery.open(path, key=KEY).reinstate("ann")
-    report = gallery.audit()
+    report = gallery.audit.report()
     assert report.intact
     assert (report.strays, len(report.entries)) == ((5,), 5)
 
@@ -219,12 +219,12 @@ def test_zeros_that_a_power_cut_leaves_take_no_entry_away(gallery: Gallery, path
     """An entry whose line feed never came, and an append of which only the length came to the medium."""
     log = audit_path(path)
     whole = log.read_bytes()
-    entries = len(gallery.audit().entries)
+    entries = len(gallery.audit.report().entries)
     log.write_bytes(whole[:-1] + bytes(100))
-    report = gallery.audit()
+    report = gallery.audit.report()
     assert (report.intact, report.strays, len(report.entries)) == (True, (), entries)
     Gallery.open(path, key=KEY).reinstate("ann")
-    report = gallery.audit()
+    report = gallery.audit.report()
     assert (report.intact, report.strays, len(report.entries)) == (True, (), entries + 1)
 
 
@@ -236,12 +236,12 @@ def test_a_commit_that_never_came_is_marked(path: Path) -> None:
     files.fail = {steps + 4: OSError(28, os.strerror(28))}
     with pytest.raises(GalleryError):
         gallery.enrol("ann", embedding(1))
-    assert [(e.event.event, e.carried_out) for e in gallery.audit().entries] == [
+    assert [(e.event.event, e.carried_out) for e in gallery.audit.report().entries] == [
         ("create", True),
         ("enrol", False),
     ]
     gallery.enrol("ann", embedding(1))
-    assert [(e.event.event, e.carried_out) for e in gallery.audit().entries] == [
+    assert [(e.event.event, e.carried_out) for e in gallery.audit.report().entries] == [
         ("create", True),
         ("enrol", False),
         ("enrol", True),
@@ -252,7 +252,7 @@ def test_a_log_from_before_is_left_and_passed_over(path: Path) -> None:
     audit_path(path).write_bytes(b"what another gallery left here\n")
     gallery = Gallery.create(path, key=KEY, model_id=MODEL, dimension=D)
     gallery.enrol("ann", embedding(1))
-    report = gallery.audit()
+    report = gallery.audit.report()
     assert report.intact
     assert report.strays == (1,)
     assert audit_path(path).read_bytes().startswith(b"what another gallery left here\n1 ")
@@ -263,11 +263,11 @@ def test_the_log_of_a_gallery_that_is_gone_is_not_mixed_with_a_new_ones(gallery:
     old = audit_path(path).read_bytes()
     path.unlink()
     before = sorted(path.parent.iterdir())
-    with pytest.raises(GalleryError, match="of a gallery that is not here any more") as caught:
+    with pytest.raises(GalleryError, match="of a gallery that no longer exists") as caught:
         Gallery.create(path, key=KEY, model_id=MODEL, dimension=D)
     assert (
         caught.value.hint
-        == "move the log away and keep it, or put its gallery back; a new gallery begins a log of its own"
+        == "move the log away and keep it, or put its gallery back; a new gallery starts its own log"
     )
     assert audit_path(path).read_bytes() == old
     assert sorted(path.parent.iterdir()) == before
@@ -289,7 +289,7 @@ def test_what_a_creation_that_was_cut_off_left_of_a_log_hinders_no_other(path: P
         audit_path(path).write_bytes(left)
         made = Gallery.create(path, key=KEY, model_id=MODEL, dimension=D)
         made.enrol("ann", embedding(1))
-        assert made.audit().intact
+        assert made.audit.report().intact
 
 
 def test_a_link_in_place_of_the_log_is_not_followed(gallery: Gallery, path: Path, tmp_path: Path) -> None:
@@ -306,18 +306,18 @@ def test_nothing_strange_gets_into_a_line() -> None:
     log = AuditLog(SimulatedFileSystem(), Path("g/log"))
     start = AuditHead(key=bytes(32))
     for detail in ("a b", "a\nb", "é", "x" * 257):
-        with pytest.raises(InputError, match="cannot be a detail of the audit log"):
+        with pytest.raises(InputError, match="is not a valid detail for the audit log"):
             log.append([AuditEvent("note", detail=detail)], start, now_s=1, generation=1, commit=False)
 
 
 def test_a_long_log_is_continued_from_its_end(gallery: Gallery, path: Path) -> None:
     log = audit_path(path)
-    head = gallery._vault.content.audit
+    head = gallery._session.content.audit
     with log.open("ab") as file:
         file.write(b"x" * 80 + b"\n")
         file.write((b"y" * 99 + b"\n") * 20_000)
     Gallery.open(path, key=KEY).reinstate("ann")
-    report = gallery.audit()
+    report = gallery.audit.report()
     assert report.intact
     assert report.entries[-1].number == head.entries + 1
     assert len(report.strays) == 20_001
@@ -335,13 +335,13 @@ def test_random_bytes_are_no_entries(data: bytes, sealed: int) -> None:
 def test_one_sealed_entry_is_missed_as_much_as_many(path: Path) -> None:
     """A gallery that was just made: its log holds one entry, and a thief takes it."""
     gallery = Gallery.create(path, key=KEY, model_id=MODEL, dimension=D)
-    assert gallery.audit().words() == ["intact: 1 sealed entry"]
+    assert gallery.audit.report().words() == ["intact: 1 sealed entry"]
     line = audit_path(path).read_bytes()
     for left in (b"", line[:-2], b"1" + line):
         audit_path(path).write_bytes(left)
-        assert gallery.audit().broken_at == 1
+        assert gallery.audit.report().broken_at == 1
     audit_path(path).unlink()
-    report = gallery.audit()
+    report = gallery.audit.report()
     assert (report.entries, report.sealed, report.broken_at) == ((), 1, 1)
     assert report.words() == ["broken at entry 1 of 1: it is missing or was altered"]
 
@@ -356,9 +356,11 @@ def test_an_answer_takes_no_change_back(path: Path) -> None:
     gallery = Gallery.create(path, key=KEY, model_id=MODEL, dimension=D, audit="all")
     gallery.enrol("ann", embedding(1))
     gallery.identify(embedding(1)[0], threshold=0.9)
-    assert gallery.audit().words() == ["intact: 2 sealed entries, 1 since"]
+    assert gallery.audit.report().words() == ["intact: 2 sealed entries, 1 since"]
     gallery.identify(embedding(2)[0], threshold=0.9)
-    assert [(e.event.event, e.generation, e.batch, e.carried_out) for e in gallery.audit().entries] == [
+    assert [
+        (e.event.event, e.generation, e.batch, e.carried_out) for e in gallery.audit.report().entries
+    ] == [
         ("create", 1, 1, True),
         ("enrol", 2, 2, True),
         ("accepted", 2, 0, True),
@@ -370,12 +372,14 @@ def test_an_answer_takes_no_change_back(path: Path) -> None:
 def test_strays_are_named_up_to_eight(gallery: Gallery, path: Path, strays: int, said: str) -> None:
     with audit_path(path).open("ab") as file:
         file.write(b"stray\n\n" * strays)
-    report = gallery.audit()
+    report = gallery.audit.report()
     assert report.strays == tuple(range(5, 5 + 2 * strays, 2))
     audit_path(path).write_bytes(audit_path(path).read_bytes().replace(b"\n\n", b"\n"))
-    assert said in gallery.audit().words()[0]
-    assert gallery.audit().words()[0].startswith("no entry: line 5, 6, ")
-    assert gallery.audit().words()[0].endswith("(torn by a power cut, altered, or not of this gallery)")
+    assert said in gallery.audit.report().words()[0]
+    assert gallery.audit.report().words()[0].startswith("no entry: line 5, 6, ")
+    assert (
+        gallery.audit.report().words()[0].endswith("(torn by a power cut, altered, or not of this gallery)")
+    )
 
 
 def test_a_log_that_is_too_long_is_not_called_altered_and_grows_no_further(
@@ -386,7 +390,7 @@ def test_a_log_that_is_too_long_is_not_called_altered_and_grows_no_further(
     with log.open("r+b") as file:
         file.truncate(MAX_LOG_BYTES + 1)
     with pytest.raises(GalleryError, match=rf"^the audit log {log} is over {MAX_LOG_BYTES} bytes$") as caught:
-        gallery.audit()
+        gallery.audit.report()
     assert "move it away and keep it" in str(caught.value.hint)
     # Who wrote the last entry knows where it ended; who opens the gallery now would have to search all of it.
     with pytest.raises(GalleryError, match="over 268435456 bytes"):
@@ -397,7 +401,7 @@ def test_a_log_that_is_too_long_is_not_called_altered_and_grows_no_further(
     assert " log-lost - after=4 " in log.read_text()
     # What was kept and what came since are whole together.
     log.write_bytes(whole + log.read_bytes())
-    assert gallery.audit().intact
+    assert gallery.audit.report().intact
 
 
 def test_a_long_log_whose_end_is_known_is_continued_however_long_it_is(gallery: Gallery, path: Path) -> None:
@@ -412,7 +416,7 @@ def test_a_long_log_whose_end_is_known_is_continued_however_long_it_is(gallery: 
     with log.open("rb") as file:
         file.seek(MAX_LOG_BYTES + 2)
         log.write_bytes(file.read())
-    report = gallery.audit()
+    report = gallery.audit.report()
     assert (report.intact, [e.event.event for e in report.entries][-1]) == (True, "reinstate")
 
 
@@ -433,10 +437,10 @@ def test_no_entry_has_a_number_after_the_last() -> None:
         (AuditLog(files, Path("g/b")), behind(MAX_ENTRIES - 1)),
     ):
         with pytest.raises(
-            GalleryError, match=rf"^the audit log has {sealed.entries} entries, more than can be continued$"
+            GalleryError, match=rf"^the audit log has {sealed.entries} entries, no more can be numbered$"
         ) as caught:
             log.append([event], sealed, **where)
-        assert caught.value.hint == "make a new gallery, and enrol again"
+        assert caught.value.hint == "make a new gallery and enrol again"
     assert files.state() == before
 
 
@@ -445,7 +449,7 @@ def test_a_gallerys_log_begins_with_the_key_of_the_format(gallery: Gallery, path
     from cryptography.hazmat.primitives.hashes import SHA256
     from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-    header, content = gallery._vault.header, gallery._vault.content
+    header, content = gallery._session.header, gallery._session.content
     key = HKDF(SHA256(), 32, header.gallery_id, b"edge-sdk/gallery/audit@v1").derive(content.root_secret)
     chain = bytes(32)
     for line in audit_path(path).read_bytes().splitlines():
@@ -485,7 +489,7 @@ def test_a_log_that_could_not_be_written_is_gone_on_with_where_it_is(room: int, 
         files.room = None
     gallery.identify(embedding(1)[0], threshold=0.9)
     gallery.revoke("ann")
-    report = gallery.audit()
+    report = gallery.audit.report()
     assert report.intact
     done = [e.event.event for e in report.entries if e.carried_out]
     assert [done[0], done[1], done[-2], done[-1]] == ["create", "enrol", "accepted", "revoke"]
@@ -506,7 +510,7 @@ def test_a_log_that_is_lost_is_said_once_by_who_goes_on(path: Path) -> None:
     assert since.count(b" log-lost ") == 1
     audit_path(path).write_bytes(kept + since)
     assert events(gallery) == ["create", "enrol", "log-lost", *["accepted"] * 3, "revoke"]
-    assert gallery.audit().words() == ["intact: 7 sealed entries"]
+    assert gallery.audit.report().words() == ["intact: 7 sealed entries"]
 
 
 def test_one_byte_that_is_there_is_a_line_of_its_own(gallery: Gallery, path: Path) -> None:

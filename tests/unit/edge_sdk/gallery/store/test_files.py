@@ -56,7 +56,7 @@ def test_a_full_disk_says_so() -> None:
     files.fail = {1: OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))}
     with pytest.raises(GalleryError, match="No space left") as caught:
         enrol(files)
-    assert caught.value.hint == "free some space; the gallery is as it was"
+    assert caught.value.hint == "free some space; the gallery was not changed"
 
 
 class FailingMedium(Board):
@@ -75,7 +75,7 @@ def test_what_reads_back_wrong_is_not_put_in_place(damage: Callable[[bytes], byt
     start = with_two_subjects()
     files = FailingMedium.holding(start)
     files.damage = damage
-    with pytest.raises(GalleryError, match="reads back other") as caught:
+    with pytest.raises(GalleryError, match="does not read back") as caught:
         enrol(files)
     assert str(tmp_path(PATH)) in str(caught.value)
     assert caught.value.hint == "the medium is failing; replace it"
@@ -187,7 +187,7 @@ def test_a_lock_that_is_held_is_waited_for_and_then_reported(
     ):
         gallery.enrol("ann", embedding(1))
     assert str(lock_path(path)) in str(caught.value)
-    assert caught.value.hint == "wait for it, or end it"
+    assert caught.value.hint == "wait for that process, or end it"
     gallery.enrol("ann", embedding(1))
 
 
@@ -223,13 +223,13 @@ def test_two_writing_processes_lose_nothing(real: tuple[Path, KeyFile], tmp_path
 @pytest.mark.parametrize(
     ("code", "hint"),
     [
-        (errno.ENOSPC, "free some space; the gallery is as it was"),
-        (errno.EDQUOT, "free some space; the gallery is as it was"),
-        (errno.EROFS, "mount it writable; with an anchor even reading takes the lock"),
+        (errno.ENOSPC, "free some space; the gallery was not changed"),
+        (errno.EDQUOT, "free some space; the gallery was not changed"),
+        (errno.EROFS, "mount it writable; with an anchor even reading needs the lock file"),
         (errno.ELOOP, "{path} is a symbolic link; remove it"),
-        (errno.ENOENT, "make the folder gallery first"),
-        (errno.EACCES, "the folder gallery must let you write"),
-        (errno.EPERM, "the folder gallery must let you write"),
+        (errno.ENOENT, "create the folder gallery first"),
+        (errno.EACCES, "make the folder gallery writable for your user"),
+        (errno.EPERM, "make the folder gallery writable for your user"),
         (errno.EIO, None),
     ],
 )
@@ -270,13 +270,13 @@ def test_links_folders_and_pipes_are_refused_at_once(tmp_path: Path, step: str) 
     with pytest.raises(OSError) as caught:
         use(tmp_path / "link")
     assert caught.value.errno == errno.ELOOP
-    with pytest.raises(OSError, match="a directory" if step == "append" else "not a plain file"):
+    with pytest.raises(OSError, match="a directory" if step == "append" else "not a regular file"):
         use(tmp_path)
     with pytest.raises(OSError) as caught:
         use(tmp_path / "pipe")  # and nobody is at its other end: this must not wait for somebody
     assert caught.value.errno == (errno.ENXIO if step == "append" else errno.EINVAL)
     reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
-    with pytest.raises(OSError, match="not a plain file") as caught:
+    with pytest.raises(OSError, match="not a regular file") as caught:
         use(tmp_path / "pipe")
     os.close(reader)
     assert caught.value.errno == errno.EINVAL
@@ -308,10 +308,10 @@ def test_a_gallery_that_cannot_be_read_says_which_and_what_helps(tmp_path: Path)
             (
                 "missing",
                 "no gallery at {}",
-                "edge-sdk gallery create makes one, as Gallery.create does; check the path",
+                "check the path, or create a gallery with edge-sdk gallery create or Gallery.create",
             ),
-            ("link", "{} is a symbolic link", "give the gallery's own path"),
-            ("", "cannot read {}: not a plain file", None),
+            ("link", "{} is a symbolic link", "give the path that the link points to"),
+            ("", "cannot read {}: not a regular file", None),
         ):
             path = tmp_path / name
             with pytest.raises(GalleryError) as caught:
@@ -520,9 +520,9 @@ def test_what_others_make_stays_their_own() -> None:
 @pytest.mark.parametrize(
     ("path", "hint"),
     [
-        ("ours/theirs", "ours/theirs, which belongs to user 0, must let you write"),
-        ("ours/new", f"ours, which belongs to user {DAEMON}, must let you write"),
-        ("shut/inner/new", "the folder shut/inner must let you write"),
+        ("ours/theirs", "make ours/theirs, which belongs to user 0, writable for your user"),
+        ("ours/new", f"make ours, which belongs to user {DAEMON}, writable for your user"),
+        ("shut/inner/new", "make the folder shut/inner writable for your user"),
     ],
 )
 def test_who_may_not_write_learns_whose_it_is(path: str, hint: str) -> None:

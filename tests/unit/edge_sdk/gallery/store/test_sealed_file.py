@@ -13,12 +13,12 @@ import pytest
 
 from edge_sdk.errors import GalleryError, GalleryFormatError, SealError
 from edge_sdk.gallery import FileAnchor, Gallery, InMemoryKey, KeyFile
+from edge_sdk.gallery.creation import check_absent
 from edge_sdk.gallery.format import sealing
 from edge_sdk.gallery.format.content import SLOT_KEYS, Content, PolicyRecord, pack_content
 from edge_sdk.gallery.format.header import MAX_FILE_BYTES, parse_header
 from edge_sdk.gallery.store.files import lock_path
-from edge_sdk.gallery.store.sealed_file import believable, check_absent, read, slot_keys_of, unlock
-from edge_sdk.gallery.store.vault import places_of
+from edge_sdk.gallery.store.sealed_file import Environment, checked_clock, read, slot_keys_of, unlock
 from tests.simulated_file_system import SimulatedFileSystem
 
 PATH = Path("g/home.gallery")
@@ -38,31 +38,31 @@ def with_slot_keys(content: Content, value: bytes) -> Content:
 
 @pytest.mark.parametrize("said_s", [0, 0.5, 1_750_000_000.25, 253_402_300_799])
 def test_a_clock_that_tells_a_time_is_believed(said_s: float) -> None:
-    assert believable(lambda: said_s)() == said_s
+    assert checked_clock(lambda: said_s)() == said_s
 
 
 @pytest.mark.parametrize("said_s", [-1e-9, -1, 253_402_300_800, float("inf"), float("nan")])
 def test_a_clock_that_tells_none_is_not_and_no_commit_is_made(said_s: float) -> None:
     with pytest.raises(
         GalleryError,
-        match=rf"^the device's clock says {said_s} s, expected Unix seconds from 1970 to the year 9999$",
+        match=rf"^the device's clock gives {said_s} s, expected Unix seconds from 1970 to the year 9999$",
     ) as caught:
-        believable(lambda: said_s)()
-    assert caught.value.hint == "set the clock; the gallery is as it was"
+        checked_clock(lambda: said_s)()
+    assert caught.value.hint == "set the clock; the gallery was not changed"
 
 
 def test_the_first_slot_that_a_key_opens_is_the_one_it_goes_on_with() -> None:
     files = SimulatedFileSystem()
     gallery = home(files)
     for key in (OTHER, OTHER):
-        gallery.add_key(key)
+        gallery.keys.add(key)
     header = parse_header(files.state()[PATH])
     assert len(header.slots) == 3
-    keys = slot_keys_of(gallery._vault.content)
+    keys = slot_keys_of(gallery._session.content)
     opened = {key: unlock(header, key) for key in (KEY, OTHER)}
-    assert [opened[key][0] for key in (KEY, OTHER)] == [0, 1]
-    assert [opened[key][1] for key in (KEY, OTHER)] == keys[:2]
-    assert opened[KEY][2] == opened[OTHER][2], "there is one data key, and each slot leads to it"
+    assert [opened[key][0].index for key in (KEY, OTHER)] == [0, 1]
+    assert [opened[key][0].slot_key for key in (KEY, OTHER)] == keys[:2]
+    assert opened[KEY][1] == opened[OTHER][1], "there is one data key, and each slot leads to it"
     with pytest.raises(SealError, match="wrong key"):
         unlock(header, STRANGE)
 
@@ -79,7 +79,7 @@ def test_a_key_is_not_asked_about_slots_of_another_kind(tmp_path: Path) -> None:
 
     files = SimulatedFileSystem()
     gallery = home(files)
-    gallery.add_key(KeyFile.create(tmp_path / "key"))
+    gallery.keys.add(KeyFile.create(tmp_path / "key"))
     header = parse_header(files.state()[PATH])
     asked = Asked(bytes(32))
     with pytest.raises(SealError):
@@ -90,10 +90,10 @@ def test_a_key_is_not_asked_about_slots_of_another_kind(tmp_path: Path) -> None:
 def test_what_could_not_be_opened_again_is_never_committed() -> None:
     """A slot key that is not the slot's: found when the new file is read back, before it has the name."""
     files = SimulatedFileSystem()
-    vault = home(files)._vault
+    session = home(files)._session
     before = files.state()[PATH]
     with pytest.raises(GalleryError):
-        vault.commit(vault.content, with_slot_keys(vault.content, bytes(32)))
+        session.commit(session.content, with_slot_keys(session.content, bytes(32)))
     assert files.state()[PATH] == before
     assert Gallery.open(PATH, key=KEY, filesystem=files).status().generation == 1
 
@@ -104,46 +104,46 @@ def test_slot_keys_that_are_not_the_slots_are_malformed_behind_a_right_seal(
 ) -> None:
     """Or the next commit would be sealed for other keys than those that the header names."""
     files = SimulatedFileSystem()
-    vault = home(files)._vault
-    own = slot_keys_of(vault.content)[0]
-    content = with_slot_keys(vault.content, change(own))
-    file = sealing.seal(vault.header, [own], pack_content(content), random=os.urandom)
+    session = home(files)._session
+    own = slot_keys_of(session.content)[0]
+    content = with_slot_keys(session.content, change(own))
+    file = sealing.seal(session.header, [own], pack_content(content), random=os.urandom)
     with pytest.raises(GalleryFormatError, match=r"^the gallery's slot keys do not belong to its slots$"):
         Gallery.open(PATH, key=KEY, filesystem=SimulatedFileSystem.holding({PATH: file}))
 
 
 def test_a_gallery_over_the_formats_size_is_refused_before_it_is_sealed() -> None:
     files = SimulatedFileSystem()
-    vault = home(files)._vault
-    content, before = vault.content, files.state()
+    session = home(files)._session
+    content, before = session.content, files.state()
     matrix = np.zeros((MAX_FILE_BYTES // 65_535, 65_535), np.int8)
     huge = replace(content, templates=np.zeros(len(matrix), content.templates.dtype), matrix=matrix)
     with pytest.raises(GalleryError, match=r"^the gallery would be \d+ bytes, at most 67108864 are allowed$"):
-        vault.commit(content, huge, events=[])
+        session.commit(content, huge, events=[])
     assert files.state()[PATH] == before[PATH]
 
 
 def test_what_is_there_already_is_never_replaced_by_a_new_gallery(tmp_path: Path) -> None:
     path = tmp_path / "g"
-    check_absent(places_of(path))
+    check_absent(Environment.of(path))
     path.write_bytes(b"")
     with pytest.raises(GalleryError, match=rf"^{path} exists already$") as caught:
-        check_absent(places_of(path))
+        check_absent(Environment.of(path))
     assert caught.value.hint == "open it, or choose another path"
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
     with pytest.raises(
         GalleryError, match=rf"^cannot create {tmp_path}/link: Too many levels of symbolic links$"
     ):
-        check_absent(places_of(tmp_path / "link"))
+        check_absent(Environment.of(tmp_path / "link"))
 
 
 def test_file_and_anchor_are_read_under_one_lock_and_without_an_anchor_there_is_none(tmp_path: Path) -> None:
     path, anchor = tmp_path / "g", FileAnchor(tmp_path / "anchor")
     gallery = Gallery.create(path, key=KEY, model_id=MODEL, dimension=8, anchor=anchor)
     lock_path(path).unlink()
-    assert read(places_of(path)) == (path.read_bytes(), None)
+    assert read(Environment.of(path)) == (path.read_bytes(), None)
     assert not lock_path(path).exists()
-    assert read(places_of(path, anchor=anchor)) == (path.read_bytes(), 1)
+    assert read(Environment.of(path, anchor=anchor)) == (path.read_bytes(), 1)
     assert lock_path(path).exists()
     assert gallery.status().generation == 1
 
@@ -155,13 +155,13 @@ def test_the_file_is_there_before_its_anchor_and_the_anchor_before_the_answer() 
     gallery = home(files, anchor)
     done = len(files.steps)
     gallery.enrol("ann", np.eye(8, dtype=np.float32)[:1])
-    assert anchor.read(gallery._vault.header.gallery_id) == 2
+    assert anchor.read(gallery._session.header.gallery_id) == 2
     renames = [n for n, step in enumerate(files.steps) if step == "rename" and n >= done]
     files.fail = {len(files.steps) + renames[-1] - done: OSError(errno.EIO, os.strerror(errno.EIO))}
     with pytest.raises(GalleryError):
         gallery.revoke("ann")
     files.fail = {}
-    assert anchor.read(gallery._vault.header.gallery_id) == 2
+    assert anchor.read(gallery._session.header.gallery_id) == 2
     again = Gallery.open(PATH, key=KEY, filesystem=files, anchor=anchor)
     assert (again.status().generation, again.subjects()[0].revoked) == (3, True)
-    assert anchor.read(gallery._vault.header.gallery_id) == 3
+    assert anchor.read(gallery._session.header.gallery_id) == 3

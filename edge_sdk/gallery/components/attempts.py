@@ -1,0 +1,48 @@
+"""`gallery.attempts`: the limit on failed attempts."""
+
+from __future__ import annotations
+
+from edge_sdk.errors import GalleryError
+from edge_sdk.gallery.attempts import AttemptPolicy
+from edge_sdk.gallery.old_names import warn_old_name
+from edge_sdk.gallery.results import AttemptStatus
+from edge_sdk.gallery.session import Session
+
+
+class Attempts:
+    """Limits the failed attempts at an open gallery and resets their counter."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def status(self) -> AttemptStatus | None:
+        """Return the number of failed attempts and the wait before the next one; None if attempts are not limited."""
+        counter = self._session.counter
+        return None if counter is None else counter.status()
+
+    def limit(self, policy: AttemptPolicy | None) -> None:
+        """Limit failed attempts and start a new counter at 0, in a separate commit; None removes the limit.
+
+        Raises:
+            GalleryError: the commit failed.
+        """
+        self._session.change(lambda transaction: transaction.limit_attempts(policy))
+
+    def reset(self) -> None:
+        """Start a new counter at 0, for an administrator, in a separate commit.
+
+        Raises:
+            GalleryError: attempts are not limited, or the commit failed.
+        """
+        counter = self._session.counter
+        if counter is None:
+            raise GalleryError(
+                "this gallery does not limit attempts",
+                hint="set a limit with edge-sdk gallery limit-attempts",
+            )
+        self.limit(counter.policy)
+
+    def __call__(self) -> AttemptStatus | None:
+        """Return `status()`; the deprecated `gallery.attempts()`."""
+        warn_old_name("attempts()", "attempts.status()")
+        return self.status()

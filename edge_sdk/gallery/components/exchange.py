@@ -1,0 +1,126 @@
+"""`gallery.exchange`: exports for other galleries, imports, and signed commands of a back office."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edge_sdk.gallery.erasure import erase
+from edge_sdk.gallery.exchange import commands
+from edge_sdk.gallery.exchange.export import export_subjects, open_package
+from edge_sdk.gallery.format.content import Content
+from edge_sdk.gallery.results import ErasureReceipt
+from edge_sdk.gallery.session import Session
+from edge_sdk.gallery.store.audit_log import AuditEvent
+
+
+@dataclass(frozen=True)
+class CommandResult:
+    """The result of an executed command.
+
+    Attributes:
+        action: The command's action.
+        subjects: Names of the subjects it changed.
+        sequence: The command's sequence number.
+        receipt: The receipt of an erasure, otherwise None.
+    """
+
+    action: str
+    subjects: tuple[str, ...]
+    sequence: int
+    receipt: ErasureReceipt | None = None
+
+
+class Exchange:
+    """Exchanges subjects with other galleries and executes commands of a back office."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def export(self, *subjects: str, recipient: bytes) -> bytes:
+        """Seal subjects for another gallery of the same model; no other gallery can open the export.
+
+        Args:
+            subjects: Names of the subjects; all subjects by default.
+            recipient: The other gallery's public key, 32 bytes, from its status.
+
+        Raises:
+            SubjectUnknownError: a subject is not enrolled.
+            InputError: the recipient is not a public key.
+            GalleryError: the export would be over 64 MiB, or the audit log cannot be written.
+        """
+        session = self._session
+        data = export_subjects(session.header, session.content, subjects, recipient=recipient)
+        count = len(set(subjects)) or len(session.content.subjects)
+        session.note(AuditEvent("export", detail=f"subjects={count},recipient={recipient.hex()}"))
+        return data
+
+    def import_package(self, package: bytes) -> tuple[str, ...]:
+        """Enrol all subjects of an export for this gallery, in one commit.
+
+        Returns:
+            The subjects' names.
+
+        Raises:
+            GalleryFormatError: not an export.
+            SealError: for another gallery, or altered.
+            ModelMismatchError: made for another model.
+            SubjectExistsError: a name is taken, or a subject looks like another one; no subject is enrolled.
+        """
+        opened = open_package(package, self._session.header, self._session.content)
+        self._session.change(opened.enrol_into)
+        return opened.names
+
+    def sources(self) -> dict[str, int]:
+        """Return the trusted back offices: public key in hexadecimal to the last accepted sequence number."""
+        return {source.hex(): last for source, last in self._session.content.sources.items()}
+
+    def add_source(self, source: bytes) -> None:
+        """Accept commands of a back office.
+
+        Args:
+            source: Its public key, 32 bytes.
+
+        Raises:
+            InputError: not a public key, trusted already, or more than 256 sources, removed ones included.
+        """
+        self._session.change(lambda _: None, lambda content: commands.with_source(content, source))
+
+    def remove_source(self, source: bytes) -> None:
+        """Stop accepting commands of a back office; if it is added again, its earlier commands are still refused.
+
+        Raises:
+            InputError: the source is not trusted.
+        """
+        self._session.change(lambda _: None, lambda content: commands.without_source(content, source))
+
+    def execute(self, command: bytes) -> CommandResult:
+        """Execute a signed command and store its sequence number in the same commit.
+
+        Raises:
+            CommandRefusedError: from an unknown source, altered, for another gallery, or not newer than the last one.
+            GalleryError: the command cannot be executed; it may be sent again.
+        """
+        return self._session.retry(lambda: self._execute(command))
+
+    def _execute(self, data: bytes) -> CommandResult:
+        session = self._session
+        command = commands.verify(data, session.content, gallery_id=session.header.gallery_id)
+
+        def amend(content: Content) -> Content:
+            return commands.with_executed(content, command)
+
+        if command.action == "erase":
+            receipt = erase(session, [command.subject], (), amend)
+            return CommandResult(command.action, (command.subject,), command.sequence, receipt)
+        before, transaction = session.content, session.transaction()
+        names: tuple[str, ...] = (command.subject,)
+        if command.action == "enrol":
+            package = open_package(command.package, session.header, session.content)
+            package.enrol_into(transaction)
+            names = package.names
+        elif command.action == "revoke":
+            transaction.revoke(command.subject)
+        else:
+            transaction.reinstate(command.subject)
+        session.commit(before, amend(transaction.apply()))
+        return CommandResult(command.action, names, command.sequence)

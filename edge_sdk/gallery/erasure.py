@@ -1,0 +1,72 @@
+"""Erase subjects, make older copies unreadable as far as the keys allow, and state how far that is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from edge_sdk.errors import GalleryError
+from edge_sdk.gallery.format.content import Content
+from edge_sdk.gallery.key_epoch import destroy_secrets, keys_of_all_slots, start_epoch, unclaimed_secrets
+from edge_sdk.gallery.keys import KeyProvider
+from edge_sdk.gallery.results import ErasureReceipt
+from edge_sdk.gallery.session import Session
+from edge_sdk.gallery.store.audit_events import changes
+
+_NOT_PROVABLE = "logically erased, not provably: old blocks of the medium may survive, and "
+_KEY_MISSING = _NOT_PROVABLE + "a key that was not given still opens an old copy"
+_SECRET_KEPT = _NOT_PROVABLE + "the key that opened them still exists"
+_PROVABLE = "the secrets that opened every older copy are destroyed in the TPM"
+
+
+def erase(
+    session: Session,
+    subjects: Sequence[str],
+    keys: Sequence[KeyProvider],
+    amend: Callable[[Content], Content] = lambda content: content,
+) -> ErasureReceipt:
+    """Remove subjects in one commit, in a new key epoch if every slot's key is given.
+
+    Args:
+        session: The open gallery.
+        subjects: Names of the subjects, one or more.
+        keys: Keys of the slots other than the one in use.
+        amend: Makes a further change in the same commit.
+
+    Raises:
+        SubjectUnknownError: a subject is not enrolled; no subject is erased.
+        GalleryError: the commit failed.
+    """
+    before, slots = session.content, session.header.slots
+    transaction = session.transaction()
+    for subject in subjects:
+        transaction.remove(subject)
+    after = amend(transaction.apply())
+    events = [
+        replace(event, event="erase") if event.event == "remove" else event
+        for event in changes(before, after)
+    ]
+    providers = keys_of_all_slots(session, keys)
+    provable, statement = False, _KEY_MISSING
+    if providers is None:
+        session.commit(before, after, events=events)
+    else:
+        start_epoch(session, providers, after, events)
+        try:
+            provable = destroy_secrets(session, slots, providers)
+            statement = _PROVABLE if provable else _SECRET_KEPT
+            unclaimed = unclaimed_secrets(session, providers)
+            if provable and unclaimed:
+                provable, statement = False, f"{_NOT_PROVABLE}{unclaimed}"
+        except GalleryError as error:
+            # The subjects are erased already, so the receipt is returned all the same.
+            statement = f"{_SECRET_KEPT}: {error}"
+    return ErasureReceipt(
+        subjects=tuple(e.subject for e in events if e.event == "erase" and e.subject),
+        count=len(before.subjects) - len(after.subjects),
+        generation=session.header.generation,
+        key_epoch=session.header.key_epoch,
+        erased_at_s=session.content.committed_at_s,
+        provable=provable,
+        statement=statement,
+    )

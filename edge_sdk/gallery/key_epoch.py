@@ -1,0 +1,144 @@
+"""Start a new key epoch of an open gallery, and destroy the secrets of key slots that are no longer used."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from edge_sdk.errors import GalleryError
+from edge_sdk.gallery.format import sealing
+from edge_sdk.gallery.format.content import SLOT_KEYS, Content, PolicyRecord
+from edge_sdk.gallery.format.header import WRAPPED_BYTES, Slot
+from edge_sdk.gallery.keys import SLOT_TPM_NV, ErasableKey, KeyProvider, TpmKey, slot_kind
+from edge_sdk.gallery.session import Session
+from edge_sdk.gallery.store.audit_log import AuditEvent
+from edge_sdk.gallery.store.files import read_head
+from edge_sdk.gallery.store.sealed_file import slot_keys_of
+
+
+def new_slot(key: KeyProvider, random: Callable[[int], bytes]) -> Slot:
+    """Return a slot for a key, with new parameters and no wrapped data key yet."""
+    return Slot(key.slot_type, key.new_parameters(random), bytes(WRAPPED_BYTES))
+
+
+def with_slot_keys(content: Content, slot_keys: Sequence[bytes]) -> Content:
+    """Return the content with other slot keys."""
+    return with_record(content, PolicyRecord(SLOT_KEYS, critical=True, value=b"".join(slot_keys)))
+
+
+def with_record(content: Content, record: PolicyRecord) -> Content:
+    """Return the content with one policy record replaced or added."""
+    others = [other for other in content.policy if other.kind != record.kind]
+    return replace(content, policy=tuple(sorted([*others, record], key=lambda record: record.kind)))
+
+
+def start_epoch(
+    session: Session, keys: Sequence[KeyProvider], after: Content, events: Sequence[AuditEvent]
+) -> None:
+    """Commit a new key epoch with a new slot for each key; if that fails, destroy the keys' new secrets.
+
+    Args:
+        session: The open gallery.
+        keys: One or more keys; the first one stays in use.
+        after: The content to write.
+        events: Entries for the audit log.
+    """
+    slots: list[Slot] = []
+    try:
+        slots.extend(new_slot(key, session.environment.random) for key in keys)
+        reseal(session, list(zip(keys, slots, strict=True)), after, events)
+    except GalleryError:
+        for key, slot in zip(keys, slots, strict=False):
+            destroy_if_unused(session, key, slot)
+        raise
+
+
+def reseal(
+    session: Session,
+    pairs: Sequence[tuple[KeyProvider, Slot]],
+    after: Content,
+    events: Sequence[AuditEvent],
+) -> None:
+    """Commit a new key epoch with these keys and slots; the first pair stays in use."""
+    header = session.header
+    header = replace(header, key_epoch=header.key_epoch + 1, slots=tuple(slot for _, slot in pairs))
+    slot_keys = [sealing.derive_slot_key(key.secret(slot.parameters), header, slot) for key, slot in pairs]
+    content = replace(with_slot_keys(after, slot_keys), committed_at_s=session.now_s())
+    session.commit(session.content, content, header=header, key=pairs[0][0], events=events)
+
+
+def slots_in_use_first(session: Session) -> list[int]:
+    """Return the slot numbers, the one in use first."""
+    return sorted(range(len(session.header.slots)), key=lambda index: index != session.slot_index)
+
+
+def keys_of_all_slots(session: Session, keys: Sequence[KeyProvider]) -> list[KeyProvider] | None:
+    """Return a key for every slot, the one in use first; None if a slot has no key among `keys`."""
+    try:
+        return [key_of_slot(session, index, keys) for index in slots_in_use_first(session)]
+    except GalleryError:
+        return None
+
+
+def key_of_slot(session: Session, index: int, keys: Sequence[KeyProvider]) -> KeyProvider:
+    """Return the key in use if it opens the slot, otherwise the first of `keys` that does.
+
+    Raises:
+        GalleryError: none of them opens the slot, or a key's secret is not available.
+    """
+    if index == session.slot_index:
+        return session.key
+    for key in keys:
+        if opens(session, key, index):
+            return key
+    raise GalleryError(
+        f"no key given for slot {index} ({slot_kind(session.header.slots[index].type)[0]}), which is kept",
+        hint="give the key of every slot that is kept (--other-key), or remove that slot as well",
+    )
+
+
+def opens(session: Session, key: KeyProvider, index: int | None = None) -> bool:
+    """Tell if a key opens a slot; by default, any slot."""
+    header, slot_keys = session.header, slot_keys_of(session.content)
+    for number, slot in enumerate(header.slots):
+        if slot.type == key.slot_type and index in (None, number):
+            slot_key = sealing.derive_slot_key(key.secret(slot.parameters), header, slot)
+            if hmac.compare_digest(slot_key, slot_keys[number]):
+                return True
+    return False
+
+
+def destroy_secrets(session: Session, slots: Sequence[Slot], keys: Sequence[KeyProvider]) -> bool:
+    """Destroy the secrets of slots that are no longer used; return True if every secret was destroyed."""
+    erasable = [key for key in (*keys, session.key) if isinstance(key, ErasableKey)]
+    complete = True
+    for slot in slots:
+        key = next((key for key in erasable if key.slot_type == slot.type), None)
+        if key is None and slot.type == SLOT_TPM_NV:
+            key = TpmKey()
+        if key is None:
+            complete = False
+        else:
+            key.forget(slot.parameters)
+    return complete
+
+
+def destroy_if_unused(session: Session, key: KeyProvider, slot: Slot) -> None:
+    """Destroy a new secret after an error, unless the file on disk already needs it."""
+    environment = session.environment
+    if isinstance(key, ErasableKey) and slot.parameters not in read_head(environment.files, environment.path):
+        key.forget(slot.parameters)
+
+
+def unclaimed_secrets(session: Session, keys: Sequence[KeyProvider]) -> str:
+    """Describe secrets in a TPM that no slot of this gallery uses; empty if there are none."""
+    slots = [slot.parameters for slot in session.header.slots if slot.type == SLOT_TPM_NV]
+    indices = {index for key in keys if isinstance(key, TpmKey) for index in key.unclaimed(slots)}
+    if not indices:
+        return ""
+    names = ", ".join(f"{index:#x}" for index in sorted(indices))
+    return (
+        f"the TPM holds {names}, which no key of this gallery uses: it belongs to another gallery, or a crash left it "
+        "and it opens an older copy; if it belongs to no other gallery, remove it with tpm2_nvundefine -C o"
+    )

@@ -1,0 +1,252 @@
+"""An open gallery: its key, its current generation and the one path by which a change becomes the next generation."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+from edge_sdk.errors import GalleryChangedError, GalleryError
+from edge_sdk.gallery.attempts import AttemptCounter, Moment
+from edge_sdk.gallery.format.content import ATTEMPT_POLICY, AuditHead, Content
+from edge_sdk.gallery.format.header import Header
+from edge_sdk.gallery.keys import KeyProvider
+from edge_sdk.gallery.match.matcher import Matcher
+from edge_sdk.gallery.results import Reason
+from edge_sdk.gallery.store import audit_log
+from edge_sdk.gallery.store.audit_events import changes
+from edge_sdk.gallery.store.audit_log import AuditEvent, AuditLog, AuditReport
+from edge_sdk.gallery.store.files import audit_path, locked
+from edge_sdk.gallery.store.sealed_file import (
+    Environment,
+    Generation,
+    OpenSlot,
+    is_current,
+    open_newer,
+    slot_keys_of,
+    with_generation,
+    write_generation,
+)
+from edge_sdk.gallery.transaction import Transaction
+
+_T = TypeVar("_T")
+_MAX_COMMIT_ATTEMPTS = 20
+
+
+class Session:
+    """The state that `Gallery` and its components share.
+
+    Header, content, matcher and attempt counter always belong to the same generation.
+
+    Args:
+        environment: File, anchor, random bytes and clock.
+        key: The key that opened the gallery.
+        generation: The generation that was opened.
+        log: The audit log; opened by default.
+        uptime: The time since boot, which attempts are measured in.
+
+    Attributes:
+        environment: See above.
+        key: The key in use.
+        counter: The attempt counter; None if attempts are not limited.
+        matcher: Compares probes with the current content.
+    """
+
+    def __init__(
+        self,
+        environment: Environment,
+        key: KeyProvider,
+        generation: Generation,
+        *,
+        log: AuditLog | None = None,
+        uptime: Callable[[], Moment],
+    ) -> None:
+        self.environment = environment
+        self.key = key
+        self.counter: AttemptCounter | None = None
+        self._log = log or AuditLog(environment.files, audit_path(environment.path))
+        self._uptime = uptime
+        self._use(generation)
+
+    @property
+    def header(self) -> Header:
+        """The authenticated header."""
+        return self._generation.header
+
+    @property
+    def content(self) -> Content:
+        """The opened content."""
+        return self._generation.content
+
+    @property
+    def slot_index(self) -> int:
+        """Number of the slot that the key opens."""
+        return self._generation.slot.index
+
+    def refresh(self) -> bool:
+        """Load what another process committed; see `Gallery.refresh`."""
+        if is_current(self.environment, self._generation):
+            return False
+        self._use(open_newer(self.environment, self.key, self._generation))
+        return True
+
+    def now_s(self) -> int:
+        """Return the clock's time in whole Unix seconds."""
+        return int(self.environment.clock())
+
+    def transaction(self) -> Transaction:
+        """Return a new transaction on the current content."""
+        return Transaction(
+            self.content,
+            template_type=self.header.template_type,
+            transform=self.matcher.to_template_space,
+            random=self.environment.random,
+            now_s=self.now_s(),
+            checks=self.matcher.enrolment_checks(),
+        )
+
+    def change(
+        self,
+        change: Callable[[Transaction], object],
+        amend: Callable[[Content], Content] = lambda content: content,
+    ) -> None:
+        """Make one change and commit it; repeat it if another process commits first.
+
+        Args:
+            change: Makes the change in a transaction.
+            amend: Makes changes to the content that a transaction cannot express.
+        """
+
+        def step() -> None:
+            before, transaction = self.content, self.transaction()
+            change(transaction)
+            after = amend(transaction.apply() if transaction.changed else before)
+            if after is not before:
+                self.commit(before, after)
+
+        self.retry(step)
+
+    def retry(self, step: Callable[[], _T]) -> _T:
+        """Run a step that commits; refresh and run it again if another process commits first, up to 20 times.
+
+        Raises:
+            GalleryChangedError: another process committed first each time.
+        """
+        for _ in range(_MAX_COMMIT_ATTEMPTS - 1):
+            try:
+                return step()
+            except GalleryChangedError:
+                self.refresh()
+        return step()
+
+    def commit(
+        self,
+        before: Content,
+        after: Content,
+        *,
+        header: Header | None = None,
+        key: KeyProvider | None = None,
+        events: Sequence[AuditEvent] | None = None,
+    ) -> None:
+        """Write a changed content as the next generation; every change of a gallery goes through here.
+
+        Under the lock: check that the file is unchanged, append to the audit log, start the counter of a new attempt
+        limit, and replace the file.
+
+        Args:
+            before: The content that the change started from.
+            after: The content to write.
+            header: A changed header, with a slot for each slot key of `after`. Its generation is raised to the next
+                one if it is lower. If slots are replaced, slot 0 is used to read the file back.
+            key: The key of slot 0, if it replaces the key in use.
+            events: Entries for the audit log; by default the result of `audit_events.changes`.
+
+        Raises:
+            GalleryChangedError: another process has committed since `before`.
+            GalleryError: a step of the commit failed.
+        """
+        slot = self._generation.slot if key is None else OpenSlot(0, slot_keys_of(after)[0])
+        header = header or self.header
+        header = with_generation(header, max(header.generation, self.header.generation + 1))
+        entries = changes(before, after) if events is None else list(events)
+        with locked(self.environment.files, self.environment.path):
+            if before is not self.content or not is_current(self.environment, self._generation):
+                raise GalleryChangedError(
+                    f"{self.environment.path} was changed by another process",
+                    hint="refresh or open it again, then repeat",
+                )
+            if before.audit.entries:
+                after = replace(after, audit=self._append_to_log(entries, header.generation, commit=True))
+            with self._new_counter(before, after):
+                generation = write_generation(self.environment, header, after, slot)
+        self.key = key or self.key
+        self._use(generation)
+
+    def note(self, *events: AuditEvent) -> None:
+        """Append entries to the audit log without a commit; do nothing if the gallery keeps no log.
+
+        Raises:
+            GalleryError: the log cannot be written.
+        """
+        if self.content.audit.entries:
+            with locked(self.environment.files, self.environment.path):
+                self._append_to_log(events, self.header.generation, commit=False)
+
+    def audit_report(self) -> AuditReport:
+        """Check the audit log against the current generation; see `Audit.report`."""
+        files, path = self.environment.files, self.environment.path
+        while True:
+            self.refresh()
+            with locked(files, path):
+                if is_current(self.environment, self._generation):
+                    log = audit_log.read_log(files, audit_path(path))
+                    break
+        if not self.content.audit.entries:
+            raise GalleryError("this gallery keeps no audit log", hint="it was created without one")
+        first_key = audit_log.first_audit_key(self.header, self.content)
+        return audit_log.check_log(log, self.content.audit, first_key, generation=self.header.generation)
+
+    def begin_attempt(self) -> int | Reason:
+        """Count an attempt as failed before it is made.
+
+        Returns:
+            The attempt's number for `end_attempt`, 0 if attempts are not limited; or the reason to refuse it.
+
+        Raises:
+            GalleryError: the counter cannot be written; the attempt must not be made.
+        """
+        return 0 if self.counter is None else self.counter.begin()
+
+    def end_attempt(self, number: int, *, accepted: bool) -> None:
+        """Clear the failed attempts up to an accepted one."""
+        if accepted and self.counter is not None:
+            self.counter.succeed(number)
+
+    def _append_to_log(self, events: Sequence[AuditEvent], generation: int, *, commit: bool) -> AuditHead:
+        return self._log.append(
+            events or [AuditEvent("commit")],
+            self.content.audit,
+            now_s=self.now_s(),
+            generation=generation,
+            commit=commit,
+        )
+
+    def _new_counter(self, before: Content, after: Content) -> contextlib.AbstractContextManager[None]:
+        """Replace the attempt counter around the commit of a new attempt limit."""
+        counter = self._counter_of(self.header, after)
+        if counter is None or before.record(ATTEMPT_POLICY) == after.record(ATTEMPT_POLICY):
+            return contextlib.nullcontext()
+        return counter.replacing(self.counter)
+
+    def _counter_of(self, header: Header, content: Content) -> AttemptCounter | None:
+        files, path = self.environment.files, self.environment.path
+        return AttemptCounter.of(files, path, header.gallery_id, content, self._uptime)
+
+    def _use(self, generation: Generation) -> None:
+        matcher = Matcher(generation.header, generation.content)
+        counter = self._counter_of(generation.header, generation.content)
+        self._generation, self.matcher = generation, matcher
+        # A counter remembers the newest state that it has read, so an equal one is not replaced.
+        if self.counter is None or counter is None or self.counter.identity != counter.identity:
+            self.counter = counter
