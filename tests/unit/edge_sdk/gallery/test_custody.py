@@ -622,11 +622,11 @@ def test_status_says_what_is_not_protected(path: Path, tmp_path: Path) -> None:
     assert "1 more key opens it" in said
     assert "no audit log" not in said
     assert "together with its old anchor file" in said
-    assert "who has the disk has the key as well" not in said
+    assert "someone who has the disk also has the key" not in said
     kept.keys.add(KeyFile.create(tmp_path / "key"))
     said = "\n".join(kept.status().not_protected)
     assert "guessed" in said
-    assert "who has the disk has the key as well" in said, "the weaker key counts, and its gap is one"
+    assert "someone who has the disk also has the key" in said, "the weaker key counts, and its gap is one"
 
 
 WRITER = """
