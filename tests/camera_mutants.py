@@ -1,9 +1,9 @@
-"""Mutated image files and frames, and what the capture path makes of them; a program, run in a fresh process.
+"""Program that runs mutated image files and frames through the capture path, in a fresh process.
 
     python -m tests.camera_mutants DETECTOR MODEL PHOTOGRAPHS FOLDER FIRST COUNT
 
-Prints one JSON object: how often each outcome came, and the process's peak memory. The mutant with a number is always
-the same one, so a number is all that it takes to see a failure again.
+Prints a JSON object with the count of each outcome and the process's peak memory. A mutant's number determines it, so
+that a failure can be reproduced from the number.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from edge_sdk.vision.embedder import Embedder
 from edge_sdk.vision.images import read_image
 
 Random = np.random.Generator
-#: Sides that files claim to have; four bytes hold them all, JPEG's two most.
+#: Image sides written into file headers; they fit into four bytes, most of them into JPEG's two.
 _CLAIMS = (
     0,
     1,
@@ -56,7 +56,7 @@ _CLAIMS = (
 
 
 def mutated_file(photographs: list[bytes], rng: Random) -> bytes:
-    """The bytes of an image file with something wrong, or something rare, about them."""
+    """Create the bytes of a damaged or unusual image file."""
     data = photographs[rng.integers(len(photographs))]
     kind = ("JPEG", "PNG", "PPM", "other")[rng.choice(4, p=(0.45, 0.35, 0.1, 0.1))]
     if kind == "JPEG" and rng.random() < 0.3:
@@ -74,7 +74,7 @@ def mutated_file(photographs: list[bytes], rng: Random) -> bytes:
         _repeat,
         _append,
         _claim_png if kind == "PNG" else _claim_jpeg if kind == "JPEG" else _claim_ppm,
-        lambda one, r: _splice(one, photographs[r.integers(len(photographs))], r),
+        lambda data, r: _splice(data, photographs[r.integers(len(photographs))], r),
     ]
     for _ in range(rng.integers(1, 4)):
         data = mutants[rng.integers(len(mutants))](data, rng)
@@ -82,7 +82,7 @@ def mutated_file(photographs: list[bytes], rng: Random) -> bytes:
 
 
 def mutated_frame(photographs: list[np.ndarray], rng: Random) -> Any:
-    """What a broken driver, or a careless program, might hand over as a frame."""
+    """Create a frame as a broken driver or a careless program might deliver it."""
     kind = rng.integers(12)
     photograph = photographs[rng.integers(len(photographs))]
     if kind == 0:
@@ -109,7 +109,7 @@ def mutated_frame(photographs: list[np.ndarray], rng: Random) -> Any:
         return photograph.astype(dtype)
     if kind == 5:
         return [None, "frame", b"frame", 3, photograph.tolist(), memoryview(photograph)][rng.integers(6)]
-    if kind == 6:  # a view that claims far more pixels than it holds
+    if kind == 6:  # a view with far more pixels than its memory
         return np.broadcast_to(photograph[:1, :1], (*rng.integers(1, 9000, 2), 3))
     if kind == 7:
         step = rng.integers(1, 4, 2) * rng.choice([-1, 1], 2)
@@ -168,7 +168,7 @@ def _splice(data: bytes, other: bytes, rng: Random) -> bytes:
 
 
 def _claim_png(data: bytes, rng: Random) -> bytes:
-    """Another size, depth or colour type in the header, with the right checksum."""
+    """Change size, depth or colour type in the header, with a correct checksum."""
     if data[12:16] != b"IHDR" or len(data) < 33:
         return data
     width, height = (int(value) for value in rng.choice(_CLAIMS, 2))
@@ -178,7 +178,7 @@ def _claim_png(data: bytes, rng: Random) -> bytes:
 
 
 def _claim_jpeg(data: bytes, rng: Random) -> bytes:
-    """Another size in the frame header."""
+    """Change the size in the frame header."""
     for marker in (b"\xff\xc0", b"\xff\xc2"):
         at = data.find(marker)
         if at > 0:
@@ -212,7 +212,7 @@ def _orientation(rng: Random) -> Image.Exif:
 def outcome(
     recognizer: Recognizer, photographs: list[bytes], arrays: list[np.ndarray], file: Path, number: int
 ) -> str:
-    """What came of one mutant: an answer, or that it was refused; anything else is raised."""
+    """Run one mutant; return the answer or the name of the refusal, raise any other error."""
     rng = np.random.default_rng(number)
     try:
         if number % 2:
@@ -231,7 +231,7 @@ def outcome(
 
 
 def main(detector: str, model: str, archive: str, folder: str, first: str, count: str) -> int:
-    """Run so many mutants, from a first one on."""
+    """Run a number of mutants, starting with the first one."""
     with tarfile.open(archive) as tar:
         names = sorted(name for name in tar.getnames() if name.endswith(".jpg"))[::130]
         files = [tar.extractfile(name) for name in names]
@@ -251,7 +251,7 @@ def main(detector: str, model: str, archive: str, folder: str, first: str, count
     for number in range(int(first), int(first) + int(count)):
         try:
             outcomes[outcome(recognizer, photographs, arrays, Path(folder) / "mutant.jpg", number)] += 1
-        except Exception:  # noqa: BLE001  to be looked at, with its number
+        except Exception:  # noqa: BLE001  reported with the mutant's number
             crashes[number] = traceback.format_exc(limit=-3)
     print(json.dumps({"outcomes": outcomes, "crashes": crashes, "peak_rss_bytes": peak_rss_bytes()}))
     return 0

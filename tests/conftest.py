@@ -1,4 +1,4 @@
-"""What tests share: a small real model with its card, real images, and models and faces from ../shared."""
+"""Shared fixtures: a small real model with its card, real images, and models and faces from ../shared."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 def lacking(reason: str) -> NoReturn:
-    """Skip what this machine has not the means for; in CI all of them are there, so it fails."""
+    """Skip a test because something is missing on this machine; fail in CI, where nothing is missing."""
     if os.environ.get("CI"):
         pytest.fail(reason)
     pytest.skip(reason)
@@ -32,7 +32,7 @@ def lacking(reason: str) -> NoReturn:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a command left: its exit code, its data and its words."""
+    """Result of a command: exit code, stdout and stderr."""
 
     code: int
     out: str
@@ -42,7 +42,7 @@ class Outcome:
 def in_process(
     main: Callable[[list[str]], int], arguments: Iterable[Any], capsys: pytest.CaptureFixture[str]
 ) -> Outcome:
-    """Run a program's command line in this process; no traceback ever reaches a person."""
+    """Run a program's command line in this process, and check that it prints no traceback."""
     capsys.readouterr()
     try:
         code = main([str(argument) for argument in arguments])
@@ -55,7 +55,7 @@ def in_process(
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """Models and faces that lie beside the checkout; without them the test skips, in CI it fails."""
+    """Folder with models and faces beside the checkout; without it the test is skipped, in CI it fails."""
     folder = ROOT.parent / "shared"
     if not folder.is_dir():
         lacking(f"needs models and faces in {folder.name}/ beside the checkout")
@@ -64,7 +64,7 @@ def shared() -> Path:
 
 @dataclass(frozen=True)
 class Product:
-    """One product of the samples: the image to enrol and images to ask about."""
+    """Product of the samples: an image to enrol, and probes."""
 
     name: str
     enrol: Path
@@ -73,7 +73,7 @@ class Product:
 
 @pytest.fixture(scope="session")
 def products() -> list[Product]:
-    """The committed product photos, 96x96, sorted by name."""
+    """Product photos of the samples, 96x96, sorted by name."""
     folder = ROOT / "samples" / "products"
     return [
         Product(image.stem, image, tuple(sorted((folder / "probes" / image.stem).glob("*.jpg"))))
@@ -82,7 +82,7 @@ def products() -> list[Product]:
 
 
 def contract(**changes: Any) -> InputContract:
-    """96x96 rgb, (pixel - 127.5) / 128, unless said otherwise."""
+    """Create an input contract, by default 96x96 rgb, (pixel - 127.5) / 128."""
     channels = 1 if changes.get("color") == "gray" else 3
     values: dict[str, Any] = {
         "height": SIZE_PX,
@@ -95,7 +95,7 @@ def contract(**changes: Any) -> InputContract:
 
 
 def card(**changes: Any) -> ModelCard:
-    """A whole card for the tests' network."""
+    """Create a complete card for the tests' network."""
     values: dict[str, Any] = {
         "name": "pooled-colours",
         "version": "3",
@@ -112,7 +112,7 @@ def card(**changes: Any) -> ModelCard:
 
 
 def evidence(**changes: Any) -> OperatingPoint:
-    """An operating point with just enough evidence for its claim."""
+    """Create an operating point with just enough evidence for its claim."""
     values: dict[str, Any] = {
         "threshold": 0.95,
         "fmr": 1e-3,
@@ -127,9 +127,9 @@ def evidence(**changes: Any) -> OperatingPoint:
 def build_network(
     *, integer: bool = True, seed: int = 0, dimension: int = DIMENSION, channels: int = 3
 ) -> bytes:
-    """A .tflite made by hand: mean over 12x12 blocks, then a random projection, so like images score alike.
+    """Build a .tflite: mean over 12x12 blocks, then a random projection, so that similar images have similar scores.
 
-    Integer input is pixel - 128 at scale 1/128, as the contract asks of (pixel - 127.5) / 128.
+    Integer input is pixel - 128 at scale 1/128, as required for a contract with (pixel - 127.5) / 128.
     """
     from ai_edge_litert import schema_py_generated as schema
 
@@ -192,50 +192,50 @@ def build_network(
 
 
 def build_model(*, integer: bool = True, seed: int = 0, golden: bool = False, **card_changes: Any) -> bytes:
-    """The network with its card: a whole deployable file; with golden vectors where asked."""
+    """Build a deployable file: the network with its card, optionally with golden vectors."""
     from converters.analyze.golden_vectors import golden_vectors
     from converters.graph.attach_card import with_card
 
-    wanted = card_changes.get("input") or contract()
-    network = build_network(integer=integer, seed=seed, channels=wanted.channels)
+    input_contract = card_changes.get("input") or contract()
+    network = build_network(integer=integer, seed=seed, channels=input_contract.channels)
     if golden:
-        card_changes["golden"] = golden_vectors(network, wanted)
+        card_changes["golden"] = golden_vectors(network, input_contract)
     return with_card(network, card(precision="int8" if integer else "float32", **card_changes))
 
 
 @pytest.fixture(scope="session")
 def make_contract() -> Callable[..., InputContract]:
-    """Makes input contracts."""
+    """Function that creates input contracts."""
     return contract
 
 
 @pytest.fixture(scope="session")
 def make_card() -> Callable[..., ModelCard]:
-    """Makes model cards."""
+    """Function that creates model cards."""
     return card
 
 
 @pytest.fixture(scope="session")
 def make_evidence() -> Callable[..., OperatingPoint]:
-    """Makes operating points."""
+    """Function that creates operating points."""
     return evidence
 
 
 @pytest.fixture(scope="session")
 def make_model() -> Callable[..., bytes]:
-    """Makes whole model files."""
+    """Function that builds model files."""
     return build_model
 
 
 @pytest.fixture(scope="session")
 def model_bytes() -> bytes:
-    """A whole int8 model file whose card has no operating point."""
+    """Content of an int8 model file whose card has no operating points."""
     return build_model()
 
 
 @pytest.fixture(scope="session")
 def model_path(tmp_path_factory: pytest.TempPathFactory, model_bytes: bytes) -> Path:
-    """The same in a file; read only, tests must not write it."""
+    """Path of the int8 model file; tests must not write it."""
     path = tmp_path_factory.mktemp("model") / "pooled.cpu_int8.tflite"
     path.write_bytes(model_bytes)
     return path
@@ -243,7 +243,7 @@ def model_path(tmp_path_factory: pytest.TempPathFactory, model_bytes: bytes) -> 
 
 @pytest.fixture(scope="session")
 def golden_model_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The int8 model with golden vectors in its card."""
+    """Path of the int8 model file with golden vectors in its card."""
     path = tmp_path_factory.mktemp("model") / "golden.cpu_int8.tflite"
     path.write_bytes(build_model(golden=True))
     return path
@@ -251,7 +251,7 @@ def golden_model_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def float_model_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The float32 network of the same weights."""
+    """Path of the float32 model file with the same weights."""
     path = tmp_path_factory.mktemp("model") / "pooled.float32.tflite"
     path.write_bytes(build_model(integer=False))
     return path
@@ -259,7 +259,7 @@ def float_model_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def model_with_evidence(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The int8 model with two operating points in its card."""
+    """Path of the int8 model file with two operating points in its card."""
     path = tmp_path_factory.mktemp("model") / "proven.cpu_int8.tflite"
     points = (evidence(), evidence(threshold=0.9, fmr=1e-2))
     path.write_bytes(build_model(operating_points=points))

@@ -1,4 +1,4 @@
-"""Examples in docstrings run, in both packages."""
+"""Run the examples in the docstrings of both packages."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ import edge_sdk
 def modules() -> Iterator[str]:
     for package in (edge_sdk, converters):
         yield package.__name__
-        for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-            yield found.name
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            yield module.name
 
 
 @pytest.mark.parametrize("name", list(modules()))

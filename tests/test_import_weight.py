@@ -1,4 +1,4 @@
-"""``import edge_sdk`` costs numpy and little more; each heavy part loads where it is first used."""
+"""``import edge_sdk`` imports only numpy and small modules; heavy modules are imported at their first use."""
 
 import json
 from collections.abc import Callable
@@ -24,15 +24,15 @@ HEAVY = (
 
 
 def loaded(run_python: Run, source: str) -> set[str]:
-    """Names of the modules that source loads beyond what ``import numpy`` does."""
-    found = run_python(
+    """List the modules that source code imports in addition to those of ``import numpy``."""
+    done = run_python(
         "import sys, json, numpy\n"
         "before = set(sys.modules)\n"
         f"{source}\n"
         "print(json.dumps(sorted(set(sys.modules) - before)))"
     )
-    assert found.returncode == 0, found.stderr
-    return set(json.loads(found.stdout.splitlines()[-1]))
+    assert done.returncode == 0, done.stderr
+    return set(json.loads(done.stdout.splitlines()[-1]))
 
 
 def roots(modules: set[str]) -> set[str]:
@@ -73,6 +73,6 @@ def test_nothing_of_the_workstation_is_loaded_by_recognizing(
 
 
 def test_without_numpy_the_import_says_so(run_python: Run) -> None:
-    found = run_python("import sys; sys.modules['numpy'] = None; import edge_sdk")
-    assert found.returncode == 1
-    assert "numpy" in found.stderr.splitlines()[-1]
+    done = run_python("import sys; sys.modules['numpy'] = None; import edge_sdk")
+    assert done.returncode == 1
+    assert "numpy" in done.stderr.splitlines()[-1]

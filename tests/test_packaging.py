@@ -1,4 +1,4 @@
-"""The wheel holds what is installed and nothing of the workbench."""
+"""The wheel contains the two packages and nothing of tests and tools."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
-    """Built from a copy, so that no build folder is left in the checkout."""
+    """Build the wheel from a copy, so that no build folder is left in the checkout."""
     source = tmp_path_factory.mktemp("source") / "checkout"
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"],

@@ -1,4 +1,4 @@
-"""The names that programs may rely on."""
+"""Public names and errors of the package, and rules for its source code."""
 
 import ast
 import importlib
@@ -78,13 +78,13 @@ def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
 
 
 def test_every_error_is_in_one_tree_and_public() -> None:
-    found = {
+    classes = {
         name: value
         for name, value in vars(errors).items()
         if inspect.isclass(value) and issubclass(value, Exception) and value.__module__ == errors.__name__
     }
-    assert found
-    for name, value in found.items():
+    assert classes
+    for name, value in classes.items():
         assert issubclass(value, edge_sdk.EdgeSdkError)
         assert getattr(edge_sdk, name) is value
 

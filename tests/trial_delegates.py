@@ -1,4 +1,4 @@
-"""Real delegates, compiled by the tests: one that computes, one that answers wrongly, one that takes nothing, ones that fail."""
+"""Compilation of real delegates for tests: correct ones, wrong ones, ones without partitions, and ones that fail."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ def build_delegate(folder: Path, *options: str, source: str | None = None) -> Pa
     """Compile the trial delegate, or other C source, as a shared library.
 
     Args:
-        folder: Where to put it.
-        options: For the compiler, such as ``-DTAKE_NOTHING``.
-        source: C source in the delegate's place.
+        folder: Folder for the library.
+        options: Options of the compiler, such as ``-DTAKE_NOTHING``.
+        source: C source to compile instead of the trial delegate.
     """
     compiler = shutil.which("gcc") or shutil.which("cc")
     if compiler is None:
-        lacking("needs a C compiler for a delegate of its own: apt-get install gcc")
+        lacking("needs a C compiler for the trial delegate: apt-get install gcc")
     name = "-".join(["delegate", *(option.strip("-D").lower() for option in options)])
     library = folder / f"lib{name}.so"
     file = SOURCE

@@ -1,4 +1,4 @@
-"""Emulated machines; without them the tests skip with the reason, in CI they fail."""
+"""Fixtures with emulated machines. Without them the tests are skipped, in CI they fail."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ def _prepared(machine: Machine) -> Emulation:
 
 @pytest.fixture(scope="session")
 def aarch64() -> Emulation:
-    """A 64-bit ARM machine, as a Raspberry Pi with a 64-bit system."""
+    """Emulated 64-bit ARM machine, such as a Raspberry Pi with a 64-bit system."""
     return _prepared(AARCH64)
 
 
 @pytest.fixture(scope="session")
 def armv7l() -> Emulation:
-    """A 32-bit ARM machine."""
+    """Emulated 32-bit ARM machine."""
     return _prepared(ARMV7L)
 
 
 @pytest.fixture(scope="session")
 def reference_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder with the reference model's float32, float16 and int8 files, converted now."""
+    """Convert the reference model; folder with its float32, float16 and int8 files."""
     folder = tmp_path_factory.mktemp("converted")
     samples = REPOSITORY / "samples" / "products"
     command = ["convert", samples / "model" / "products.keras", "--target", "cpu"]
@@ -57,7 +57,7 @@ def reference_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def probes(tmp_path_factory: pytest.TempPathFactory, products: list[Any]) -> Path:
-    """Ten photos of five products as an array in a file, shape (10, 96, 96, 3)."""
+    """Save ten photos of five products as an array of shape (10, 96, 96, 3) in a file."""
     from edge_sdk.vision.images import read_image
 
     images = [read_image(path) for product in products[:5] for path in (product.enrol, product.probes[0])]

@@ -1,6 +1,6 @@
-"""What a device does, start to end, printed as JSON; run by the tests here and on an emulated machine.
+"""Complete device path with its result as JSON; run by the tests on this machine and on an emulated one.
 
-Usage: device.py FOLDER MODEL IMAGES.npy [GALLERY KEY]. Without a gallery one is made in FOLDER; with one it is opened.
+Usage: device.py FOLDER MODEL IMAGES.npy [GALLERY KEY]. Without GALLERY, a gallery is created in FOLDER.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ THRESHOLD = 0.6
 
 
 def main(folder: Path, model: Path, images: Path, *gallery: str) -> dict[str, Any]:
-    """The whole way of a device: load, check, embed, enrol, identify."""
+    """Load and check a model, embed images, enrol subjects and identify them."""
     file = ModelFile.open(model)
     backend = LiteRtBackend(file.data)
     _, raw = golden_outputs(backend, file.card.input, [1, 2, 3])
@@ -43,7 +43,7 @@ def main(folder: Path, model: Path, images: Path, *gallery: str) -> dict[str, An
         for position in range(0, len(faces) - 2, 2):
             opened.enrol(f"subject {position}", embeddings[position : position + 1])
         opened = Gallery.open(folder / "device.gallery", key=key, model_id=embedder.model_id)
-    found = [opened.identify(embedding, threshold=THRESHOLD) for embedding in embeddings]
+    answers = [opened.identify(embedding, threshold=THRESHOLD) for embedding in embeddings]
     return {
         "machine": platform.machine(),
         "runtime": backend.runtime,
@@ -51,7 +51,7 @@ def main(folder: Path, model: Path, images: Path, *gallery: str) -> dict[str, An
         "right": golden.right,
         "raw_sha256": hashlib.sha256(raw.tobytes()).hexdigest(),
         "embeddings": embeddings.astype(float).tolist(),
-        "decisions": [[answer.decision.value, answer.subject] for answer in found],
+        "decisions": [[answer.decision.value, answer.subject] for answer in answers],
         "subjects": sorted(subject.name for subject in opened.subjects()),
     }
 

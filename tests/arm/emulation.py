@@ -1,7 +1,7 @@
-"""An ARM machine without one: qemu's user mode, Debian's Python, the wheels a device installs.
+"""Emulated ARM machines: qemu's user mode with Debian's Python and the wheels that a device installs.
 
-Everything lies in one folder, made once: Debian packages are fetched with the host's apt in a state of its
-own and unpacked; wheels come from pip for the other machine. Nothing is installed on the host.
+Each machine is one folder, created once. Debian packages are downloaded with the host's apt, in a separate state
+folder, and unpacked. Wheels are downloaded by pip for the other machine. Nothing is installed on the host.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).parents[2]
 CACHE = Path(os.environ.get("EDGE_SDK_ARM", REPOSITORY / "work" / "arm"))
 _TIMEOUT_S = 600
-# LiteRT 2.3 crashes under qemu 7.2 where it reads x86's /proc/cpuinfo: a Cortex-A72, as in a Raspberry Pi 4.
+# LiteRT 2.3 crashes under qemu 7.2 if it reads x86's /proc/cpuinfo, so this describes a Cortex-A72 (Raspberry Pi 4).
 _CPUINFO = """processor\t: 0
 BogoMIPS\t: 108.00
 Features\t: fp asimd evtstrm crc32 cpuid
@@ -34,22 +34,23 @@ CPU revision\t: 3
 
 
 class EmulationUnavailableError(Exception):
-    """The root cannot be made here; the message says why."""
+    """The emulated machine cannot be created; the message states the reason."""
 
 
 @dataclass(frozen=True)
 class Machine:
-    """One kind of ARM machine.
+    """Type of an emulated machine.
 
     Args:
-        name: As ``uname -m`` says.
-        debian: Debian's name for it.
-        emulator: qemu's name for it.
-        cpu: Which processor to be.
-        packages: Debian packages beyond Python.
-        wheels: What pip installs; extras of setup.cfg by name in brackets.
+        name: Name of the machine, as printed by ``uname -m``.
+        debian: Debian's name of the architecture.
+        emulator: Name of the qemu program.
+        cpu: Emulated processor.
+        packages: Debian packages in addition to Python.
+        wheels: Requirements for pip; extras of setup.cfg in brackets.
         platforms: Wheel platforms, newest first.
-        libraries: Folders with libraries that Debian puts in places of their own.
+        with_dependencies: Let pip install the dependencies of the wheels.
+        libraries: Subfolders in which Debian installs further shared libraries.
     """
 
     name: str
@@ -72,7 +73,7 @@ AARCH64 = Machine(
     wheels=("[]", "[litert]", "[gallery]", "[images]"),
     platforms=tuple(f"manylinux_2_{minor}_aarch64" for minor in range(36, 16, -1)),
 )
-#: PyPI has no armv7l wheels of numpy, pillow and cffi: they are Debian's.
+#: PyPI has no armv7l wheels of numpy and cffi, so they come from Debian.
 ARMV7L = Machine(
     name="armv7l",
     debian="armhf",
@@ -88,7 +89,7 @@ ARMV7L = Machine(
 
 @dataclass(frozen=True)
 class Emulation:
-    """A root that is ready, and how to run Python in it."""
+    """Emulated machine that is ready to run Python."""
 
     machine: Machine
     root: Path
@@ -121,10 +122,10 @@ class Emulation:
 
 
 def prepare(machine: Machine) -> Emulation:
-    """The machine's root, from the cache or made now.
+    """Return an emulated machine from the cache, or create it.
 
     Raises:
-        EmulationUnavailableError: No apt-get, no network, or a package is not to be had.
+        EmulationUnavailableError: apt-get or the network is missing, or a package cannot be downloaded.
     """
     wheels = [line for entry in machine.wheels for line in requirements(entry)]
     key = hashlib.sha256(f"{machine} {wheels} {_CPUINFO}".encode())
@@ -132,7 +133,7 @@ def prepare(machine: Machine) -> Emulation:
     home = CACHE / f"{machine.name}-{key.hexdigest()[:12]}"
     CACHE.mkdir(parents=True, exist_ok=True)
     with (CACHE / f"{machine.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # two test workers want the same root
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two test workers may need the same machine
         if not home.is_dir():
             draft = CACHE / f"{home.name}.part"
             shutil.rmtree(draft, ignore_errors=True)
@@ -149,9 +150,11 @@ def _make(machine: Machine, home: Path) -> None:
     apt = _Apt(home / "apt", machine.debian)
     apt.unpack(root, "python3", "libstdc++6", *machine.packages)
     if not _on_path(machine):
-        host = _Apt(home / "apt-host", _ask("dpkg", "--print-architecture"))
+        host = _Apt(home / "apt-host", _output_of("dpkg", "--print-architecture"))
         host.unpack(home / "host", "qemu-user-static", alone=True)
-        if not _emulator(machine, home).exists():  # since Debian 13 that one is empty, and this one static
+        if not _emulator(
+            machine, home
+        ).exists():  # since Debian 13 qemu-user-static is empty and qemu-user is static
             host.unpack(home / "host", "qemu-user", alone=True)
     for name in ("apt", "apt-host"):
         shutil.rmtree(home / name, ignore_errors=True)
@@ -162,7 +165,7 @@ def _make(machine: Machine, home: Path) -> None:
 
 
 class _Apt:
-    """apt with lists, status and cache of its own, for another machine than this one; the sources are the host's."""
+    """apt for another architecture, with separate lists, status and cache, and with the host's sources."""
 
     def __init__(self, folder: Path, architecture: str) -> None:
         for name in ("lists/partial", "cache/archives/partial"):
@@ -182,11 +185,11 @@ class _Apt:
             "Acquire::Retries": "3",
         }
         self._command = ["apt-get", *(part for k, v in options.items() for part in ("-o", f"{k}={v}"))]
-        # One index that is being renewed on a mirror is no reason to stop: what is missing shows below.
+        # Ignore errors, because a mirror may be updating an index; a missing package is reported below.
         subprocess.run([*self._command, "update"], capture_output=True, check=False)
 
     def unpack(self, target: Path, *packages: str, alone: bool = False) -> None:
-        """Download packages, with what they need unless alone, and unpack them."""
+        """Download and unpack packages, with their dependencies unless ``alone``."""
         target.mkdir(parents=True, exist_ok=True)
         if alone:
             _call([*self._command, "download", *packages], cwd=self._archives)
@@ -200,7 +203,7 @@ class _Apt:
 
 def _install_wheels(machine: Machine, root: Path) -> None:
     version = _python(root).name.removeprefix("python")
-    wanted = [line for entry in machine.wheels for line in requirements(entry)]
+    packages = [line for entry in machine.wheels for line in requirements(entry)]
     command = [
         sys.executable,
         "-m",
@@ -218,11 +221,11 @@ def _install_wheels(machine: Machine, root: Path) -> None:
     else:
         tag = f"cp{version.replace('.', '')}"
         command += ["--no-deps", "--abi", tag, "--abi", "abi3", "--abi", "none"]
-    _call([*command, *wanted])
+    _call([*command, *packages])
 
 
 def requirements(entry: str) -> list[str]:
-    """An extra's requirements as setup.cfg has them (``[litert]``; ``[]`` for the core), or what it says itself."""
+    """Return the requirements of an extra in setup.cfg (``[litert]``; ``[]`` for the core), or the entry itself."""
     if not entry.startswith("["):
         return [entry]
     config = configparser.ConfigParser(inline_comment_prefixes=("#",))
@@ -233,9 +236,9 @@ def requirements(entry: str) -> list[str]:
 
 
 def _emulator(machine: Machine, home: Path) -> Path:
-    found = _on_path(machine)
-    if found:
-        return Path(found)
+    installed = _on_path(machine)
+    if installed:
+        return Path(installed)
     folder = home / "host/usr/bin"
     static = folder / f"{machine.emulator}-static"
     return static if static.exists() else folder / machine.emulator
@@ -246,17 +249,17 @@ def _on_path(machine: Machine) -> str | None:
 
 
 def _python(root: Path) -> Path:
-    found = sorted(path for path in (root / "usr/bin").glob("python3.*") if path.name[8:].isdigit())
-    if not found:
+    interpreters = sorted(path for path in (root / "usr/bin").glob("python3.*") if path.name[8:].isdigit())
+    if not interpreters:
         raise EmulationUnavailableError("Debian's python3 for ARM was unpacked without an interpreter")
-    return found[0]
+    return interpreters[0]
 
 
 def _path(*folders: Path) -> str:
     return os.pathsep.join(str(folder) for folder in folders)
 
 
-def _ask(*command: str) -> str:
+def _output_of(*command: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
@@ -267,6 +270,6 @@ def _call(command: Sequence[str], *, cwd: Path | None = None) -> None:
 
 
 def _last(lines: Iterable[str]) -> str:
-    said = [line.strip() for line in lines if line.strip()]
-    errors = [line for line in said if line.startswith(("E:", "ERROR"))]
-    return (errors or said or [""])[-1]
+    messages = [line.strip() for line in lines if line.strip()]
+    errors = [line for line in messages if line.startswith(("E:", "ERROR"))]
+    return (errors or messages or [""])[-1]

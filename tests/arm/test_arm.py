@@ -1,4 +1,4 @@
-"""The device path on ARM, held against this machine's."""
+"""Results of the device path on emulated ARM machines, compared with this machine's."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def here(*arguments: str | Path) -> dict[str, Any]:
 def there(machine: Emulation, *arguments: str | Path) -> dict[str, Any]:
     done = machine.run(SCRIPT, *arguments)
     assert done.returncode == 0, done.stderr
-    found = dict(json.loads(done.stdout.splitlines()[-1]))
-    assert found["machine"] == machine.machine.name
-    return found
+    result = dict(json.loads(done.stdout.splitlines()[-1]))
+    assert result["machine"] == machine.machine.name
+    return result
 
 
 @pytest.fixture
 def folders(tmp_path: Path) -> tuple[Path, Path]:
-    """One for this machine, one for the other."""
+    """Create a folder for this machine and a folder for the emulated one."""
     for name in ("here", "there"):
         (tmp_path / name).mkdir()
     return tmp_path / "here", tmp_path / "there"
@@ -46,7 +46,7 @@ def test_int8_on_aarch64_is_this_machines_bit_for_bit(
 ) -> None:
     model = reference_models / "products.cpu_int8.tflite"
     ours, theirs = here(folders[0], model, probes), there(aarch64, folders[1], model, probes)
-    assert theirs["runtime"] == ours["runtime"], "the same wheels' version, or the comparison says nothing"
+    assert theirs["runtime"] == ours["runtime"], "both machines need the same version of the runtime"
     assert theirs["golden"] == "4 of 4 answers exact"
     assert theirs["raw_sha256"] == ours["raw_sha256"]
     np.testing.assert_array_equal(
@@ -54,7 +54,7 @@ def test_int8_on_aarch64_is_this_machines_bit_for_bit(
     )
     assert theirs["decisions"] == ours["decisions"]
     assert {"accepted"} < {"accepted", *(decision for decision, _ in ours["decisions"])}, (
-        "strangers are among them"
+        "the images must include subjects that are not enrolled"
     )
 
 
@@ -92,26 +92,28 @@ def test_the_command_line_recognizes_on_aarch64(
     assert enrolled.returncode == 0, enrolled.stderr
     assert enrolled.stdout == "enrolled oat with 1 template\n"
     images = [products[0].probes[0], products[5].enrol]
-    asked = aarch64.run("-m", "edge_sdk.cli", "identify", *images, *files, "--threshold", "0.6", "--json")
-    assert asked.returncode == 1, asked.stderr
-    assert [answer["subject"] for answer in json.loads(asked.stdout)] == ["oat", None]
+    identified = aarch64.run(
+        "-m", "edge_sdk.cli", "identify", *images, *files, "--threshold", "0.6", "--json"
+    )
+    assert identified.returncode == 1, identified.stderr
+    assert [answer["subject"] for answer in json.loads(identified.stdout)] == ["oat", None]
 
 
 def test_the_doctor_finds_aarch64_whole(aarch64: Emulation, reference_models: Path) -> None:
     model = reference_models / "products.cpu_int8.tflite"
     done = aarch64.run("-m", "edge_sdk.cli", "doctor", "--model", model, "--json")
     assert done.returncode == 0, done.stdout + done.stderr
-    found = {finding["check"]: finding for finding in json.loads(done.stdout)["findings"]}
-    assert found["machine"]["found"].startswith("aarch64, glibc ")
-    assert found["cpu"]["found"].startswith("4 of 4 answers exact (ai-edge-litert ")
+    results = {finding["check"]: finding for finding in json.loads(done.stdout)["findings"]}
+    assert results["machine"]["found"].startswith("aarch64, glibc ")
+    assert results["cpu"]["found"].startswith("4 of 4 answers exact (ai-edge-litert ")
     for check in ("interpreter", "numpy", "cryptography", "pillow", "image decoder", "model"):
-        assert found[check]["status"] == "ok", found[check]
+        assert results[check]["status"] == "ok", results[check]
 
 
 def test_armv7l_answers_within_tolerance_through_tflite_runtime(
     armv7l: Emulation, reference_models: Path, probes: Path, folders: tuple[Path, Path]
 ) -> None:
-    """32 bit is not supported (no wheels of LiteRT); what can be run of it is right all the same."""
+    """32-bit ARM is not supported, because LiteRT has no wheels for it; tflite-runtime works within the tolerance."""
     model = reference_models / "products.cpu_int8.tflite"
     ours, theirs = here(folders[0], model, probes), there(armv7l, folders[1], model, probes)
     assert theirs["runtime"].startswith("tflite-runtime ")
@@ -123,7 +125,7 @@ def test_armv7l_answers_within_tolerance_through_tflite_runtime(
 
 def test_the_doctor_on_armv7l_says_to_take_a_64_bit_system(armv7l: Emulation) -> None:
     done = armv7l.run("-m", "edge_sdk.cli", "doctor", "--json")
-    found = {finding["check"]: finding for finding in json.loads(done.stdout)["findings"]}
-    assert found["machine"]["status"] == "warn"
-    assert "64-bit" in found["machine"]["advice"]
-    assert "no longer maintained" in found["interpreter"]["advice"]
+    results = {finding["check"]: finding for finding in json.loads(done.stdout)["findings"]}
+    assert results["machine"]["status"] == "warn"
+    assert "64-bit" in results["machine"]["advice"]
+    assert "no longer maintained" in results["interpreter"]["advice"]

@@ -1,7 +1,7 @@
-"""Stands in for the board's picamera2, whose native half exists on a Raspberry Pi alone.
+"""Replacement for picamera2, whose native part exists only on a Raspberry Pi.
 
-Only what `edge_sdk.cameras.picamera` calls, with the behaviour that matters: jobs that are waited for, rows padded
-to the hardware's word, `IndexError` where no camera is connected, and a capture that never ends when the sensor stops.
+It contains only the calls of `edge_sdk.cameras.picamera`, with the relevant behaviour: asynchronous jobs, padded rows,
+`IndexError` if no camera is connected, and a capture that never ends if the sensor stops.
 """
 
 from concurrent.futures import Future
