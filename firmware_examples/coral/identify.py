@@ -1,4 +1,4 @@
-"""Who is before the camera, with the embedder on Coral's Edge TPU. README.md: the compiled file, driver, permissions."""
+"""Recognition with the embedder on Coral's Edge TPU. README.md describes the compiled file, driver and permissions."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ LOOK_S = 30
 
 
 def main(home: Path, camera: Camera, edge_tpu: str = "libedgetpu.so.1") -> int:
-    """Say each answer as it comes; 0 where somebody was recognized, 1 where nobody."""
+    """Print each answer; return 0 if a person was recognized, otherwise 1."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", BackendWarning)  # said below
+        warnings.simplefilter("ignore", BackendWarning)  # printed below
         recognizer = Recognizer.open(
             home / "face.tflite",
             detector=home / "detector.tflite",
@@ -28,7 +28,7 @@ def main(home: Path, camera: Camera, edge_tpu: str = "libedgetpu.so.1") -> int:
     print(f"the embedder runs on {status.device}; {status.checked}", flush=True)
     if status.fallback:
         console.say("coral", f"warning: NOT on the Edge TPU: {status.fallback}")
-        console.say("coral", f"hint: {status.advice or 'edge-sdk doctor --delegate says more'}")
+        console.say("coral", f"hint: {status.advice or 'run edge-sdk doctor --delegate for details'}")
     if status.evidence:
         console.say("coral", f"warning: {status.evidence}")
     recognized = False

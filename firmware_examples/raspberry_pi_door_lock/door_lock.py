@@ -1,4 +1,4 @@
-"""A door that opens for the people in the gallery: a button asks, a strike opens. README.md: wiring, service."""
+"""Door lock that opens for enrolled people after the press of a button. README.md describes wiring and service."""
 
 from pathlib import Path
 
@@ -15,13 +15,13 @@ OPEN_S, LOOK_S = 4, 10
 
 
 def serve(recognizer: Recognizer, camera: Camera, button: Button, strike: DigitalOutputDevice) -> None:
-    """Look at whoever presses the button. Every error ends this, and the strike is let go of."""
+    """Recognize the person after each press of the button. Every error ends the program, which releases the strike."""
     while True:
         button.wait_for_press()
         for answer in recognizer.watch(camera, seconds=LOOK_S):
             print(answer.decision.value, answer.subject or answer.reason, flush=True)
             if answer.accepted:
-                # One pulse from a thread of its own, so that nothing here can keep the door open.
+                # The pulse runs in a separate thread, so that an error here cannot keep the door open.
                 strike.blink(on_time=OPEN_S, off_time=0, n=1)
                 break
 

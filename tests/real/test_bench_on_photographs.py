@@ -1,4 +1,4 @@
-"""``edge-sdk bench`` on real networks and photographs: every stage, in frames with a face and without."""
+"""``edge-sdk bench`` with real networks on photographs: all stages, in frames with and without a face."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ def bench(shared: Path, model_path: Path, capsys: pytest.CaptureFixture[str]) ->
 
 def test_every_stage_of_photographs_adds_up(bench: Callable[..., dict], shared: Path) -> None:
     photographs = sorted((shared / "pad_samples").glob("*.jpg"))
-    found = bench("--image", *photographs)
-    assert [stage["name"] for stage in found["stages"]] == STAGES
-    assert found["stood_in"] == 0
-    assert sum(stage["share"] for stage in found["stages"]) == pytest.approx(1)
-    assert found["own_share"] < 1
-    assert set(found["allocated_bytes"]) == {"detect", "align", "quality", "embed", "match"}
+    benchmark = bench("--image", *photographs)
+    assert [stage["name"] for stage in benchmark["stages"]] == STAGES
+    assert benchmark["stood_in"] == 0
+    assert sum(stage["share"] for stage in benchmark["stages"]) == pytest.approx(1)
+    assert benchmark["own_share"] < 1
+    assert set(benchmark["allocated_bytes"]) == {"detect", "align", "quality", "embed", "match"}
 
 
 def test_a_frame_without_a_face_is_measured_with_a_stand_in_and_says_so(bench: Callable[..., dict]) -> None:
-    found = bench()
-    assert (found["stood_in"], found["size"]) == (6, [480, 640])
-    assert [stage["name"] for stage in found["stages"]] == STAGES
+    benchmark = bench()
+    assert (benchmark["stood_in"], benchmark["size"]) == (6, [480, 640])
+    assert [stage["name"] for stage in benchmark["stages"]] == STAGES
 
 
 def test_a_folder_is_a_camera(bench: Callable[..., dict], shared: Path) -> None:

@@ -1,4 +1,4 @@
-"""The comparison of runtimes converts its networks, runs every peer, and every peer recognizes the same people."""
+"""The comparison of runtimes converts its networks and runs every peer, and all recognize the same people."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def test_every_peer_recognizes_everybody_and_the_sdk_is_quicker(shared: Path, tm
         command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=1500, check=False
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    found = json.loads(done.stdout)
-    assert found["not_run"] == {}
-    assert [peer["right"] for peer in found["peers"]] == [24] * 9
-    ours = [peer for peer in found["peers"] if peer["name"].startswith("edge-sdk")]
-    others = [peer for peer in found["peers"] if not peer["name"].startswith("edge-sdk")]
-    # The margin that is asked for is 1.5; this is a check on a busy machine, not the measurement.
+    result = json.loads(done.stdout)
+    assert result["not_run"] == {}
+    assert [peer["right"] for peer in result["peers"]] == [24] * 9
+    ours = [peer for peer in result["peers"] if peer["name"].startswith("edge-sdk")]
+    others = [peer for peer in result["peers"] if not peer["name"].startswith("edge-sdk")]
+    # The required margin is 1.5; this check runs on a busy machine and is not the measurement.
     assert min(peer["ratio"] for peer in others) > 1.2
     assert max(peer["peak_rss_mb"] for peer in ours) < 200
     assert all(0 < peer["own_share"] < 1 for peer in ours)

@@ -1,4 +1,4 @@
-"""Alignment on photographs, against OpenCV's own face recognizer."""
+"""Alignment of photographs, compared with OpenCV's face recognizer."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def test_crops_are_those_of_opencvs_face_recognizer(shared: Path) -> None:
             photograph = read_image(io.BytesIO(archive.extractfile(member).read()))
             for face in detector.detect(photograph):
                 row = np.array([[*face.box, *face.landmarks.ravel(), face.score]], np.float32)
-                wanted = peer.alignCrop(np.ascontiguousarray(photograph[..., ::-1]), row)[..., ::-1]
+                expected = peer.alignCrop(np.ascontiguousarray(photograph[..., ::-1]), row)[..., ::-1]
                 differences.append(
-                    np.abs(align(photograph, face.landmarks, CONTRACT) - wanted.astype(int)).mean()
+                    np.abs(align(photograph, face.landmarks, CONTRACT) - expected.astype(int)).mean()
                 )
     assert len(differences) >= 30
     assert np.median(differences) < 0.5

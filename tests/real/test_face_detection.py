@@ -1,4 +1,4 @@
-"""Detectors on photographs: against OpenCV's own decoding, int8 against float, and on frames that are none."""
+"""Detectors on photographs: compared with OpenCV, int8 compared with float, and on invalid frames."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SIDE = 320
 
 
 def photographs(shared: Path, every: int) -> list[np.ndarray]:
-    """The raw 250x250 photographs of LFW DevTest, or every so many of them."""
+    """Read every n-th of the 250x250 photographs of LFW DevTest."""
     with tarfile.open(shared / "faces" / "lfw_devtest_raw250.tar") as archive:
         members = [m for m in archive.getmembers() if m.name.endswith(".jpg")][::every]
         return [read_image(io.BytesIO(archive.extractfile(m).read())) for m in members]
@@ -29,7 +29,7 @@ def photographs(shared: Path, every: int) -> list[np.ndarray]:
 
 @pytest.fixture(scope="module")
 def yunet(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder with YuNet as float32 and int8, made by the project's own conversion."""
+    """Convert YuNet; folder with its float32 and int8 files."""
     folder = tmp_path_factory.mktemp("yunet")
     calibration = shared / "faces" / "lfw_calibration_aligned112.tar"
     source = shared / "zoo" / "yunet_n_320_320.onnx"
@@ -40,23 +40,23 @@ def yunet(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def by_opencv(shared: Path, images: list[np.ndarray]) -> list[np.ndarray]:
-    """FaceDetectorYN at the same input size: rows of box, five points and score, in the photograph's pixels."""
+    """Detect with FaceDetectorYN at the same input size: rows of box, five points and score, in the photograph's pixels."""
     peer = cv2.FaceDetectorYN.create(str(shared / "zoo" / "yunet_n_320_320.onnx"), "", (SIDE, SIDE), 0.6, 0.3)
     rows = []
     for image in images:
-        found = peer.detect(np.ascontiguousarray(cv2.resize(image, (SIDE, SIDE))[..., ::-1]))[1]
-        found = np.empty((0, 15)) if found is None else found.astype(np.float64)
-        found[:, :14] *= len(image) / SIDE
-        rows.append(found)
+        detections = peer.detect(np.ascontiguousarray(cv2.resize(image, (SIDE, SIDE))[..., ::-1]))[1]
+        detections = np.empty((0, 15)) if detections is None else detections.astype(np.float64)
+        detections[:, :14] *= len(image) / SIDE
+        rows.append(detections)
     return rows
 
 
 def compare(
-    detector: Detector, images: list[np.ndarray], wanted: list[np.ndarray]
+    detector: Detector, images: list[np.ndarray], expected: list[np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """For each wanted face: overlap with the nearest found, and landmark error as a share of the eyes' distance."""
+    """Compute, for each expected face, the best overlap, and the landmark error divided by the eye distance."""
     overlaps, errors = [], []
-    for image, rows in zip(images, wanted, strict=True):
+    for image, rows in zip(images, expected, strict=True):
         faces = detector.detect(image)
         boxes = np.array([face.box for face in faces]).reshape(-1, 4)
         for row in rows:
@@ -120,7 +120,7 @@ def test_mutated_frames_give_faces_or_none_and_never_a_crash(
 
 
 def mutate(frame: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """One of what happens to frames: cut, turned, noisy, dark, blinding, stretched, torn."""
+    """Degrade a frame: crop, rotate, add noise, darken, brighten, stretch or tear it."""
     rows, columns = frame.shape[:2]
     kind = rng.integers(8)
     if kind == 0:

@@ -30,7 +30,7 @@ AS_PIXELS = InputContract.from_json({"size": [112, 112], "color": "rgb", "range"
 
 @pytest.fixture(scope="module")
 def sets(shared: Path) -> tuple[EmbeddedSamples, EmbeddedSamples]:
-    """DevTest and the calibration crops, embedded with MobileFaceNet y1."""
+    """Embed DevTest and the calibration crops with MobileFaceNet y1."""
     artefact = open_artefact(shared / "zoo" / "mobilefacenet_y1_float32.tflite", contract=AS_PIXELS)
     names = ("lfw_devtest_aligned112", "lfw_calibration_aligned112")
     faces, others = (embed_with(artefact, open_samples(shared / "faces" / f"{name}.tar")) for name in names)
@@ -70,7 +70,7 @@ def door(policy: DecisionPolicy, dimension: int) -> Gallery:
 
 
 def measure(policy: DecisionPolicy, people: dict[str, np.ndarray], templates: int) -> dict[str, float]:
-    """Enrol everybody with enough images; the rest of their images and everybody else come to the door."""
+    """Enrol all subjects with enough images; probe with their other images and with all other subjects."""
     dimension = next(iter(people.values())).shape[1]
     gallery = door(policy, dimension)
     refused = 0
@@ -99,14 +99,16 @@ def measure(policy: DecisionPolicy, people: dict[str, np.ndarray], templates: in
 def test_strangers_stay_outside_and_more_templates_pay(
     policy: DecisionPolicy, people: dict[str, np.ndarray]
 ) -> None:
-    one, three = measure(policy, people, 1), measure(policy, people, 3)
-    for found in (one, three):
-        assert found["fpir"] < 0.04  # the wish is 0.01, on 3 to 10 false matches of other people
-        assert found["wrong"] < 0.01
-        assert found["retried strangers"] < 0.03
-        assert found["refused"] < 0.04
-    assert one["fnir"] < 0.12
-    assert three["fnir"] < one["fnir"] / 2
+    with_one, with_three = measure(policy, people, 1), measure(policy, people, 3)
+    for rates in (with_one, with_three):
+        assert (
+            rates["fpir"] < 0.04
+        )  # the policy asks for 0.01; its threshold rests on 3 to 10 false matches of other people
+        assert rates["wrong"] < 0.01
+        assert rates["retried strangers"] < 0.03
+        assert rates["refused"] < 0.04
+    assert with_one["fnir"] < 0.12
+    assert with_three["fnir"] < with_one["fnir"] / 2
 
 
 def test_a_second_name_for_the_same_face_and_a_foreign_capture_are_refused(

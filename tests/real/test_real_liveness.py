@@ -1,4 +1,4 @@
-"""MiniFASNet on the samples that its makers publish: one person, two pictures of people."""
+"""MiniFASNet on the samples published by its authors: one person and two pictures of people."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_a_person_is_one_and_a_picture_is_none(
     frame = read_image(shared / "pad_samples" / f"{sample}.jpg")
     face = largest(Detector.open(shared / "zoo" / f"{faces}.tflite").detect(frame))
     assert face is not None
-    found = detector.assess(frame, face)
-    assert found.bona_fide == bona_fide
-    assert len(found.parts) == 2
-    assert found.score > 0.95 if bona_fide else found.score < 0.45
+    presentation = detector.assess(frame, face)
+    assert presentation.bona_fide == bona_fide
+    assert len(presentation.parts) == 2
+    assert presentation.score > 0.95 if bona_fide else presentation.score < 0.45

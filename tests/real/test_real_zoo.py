@@ -1,4 +1,4 @@
-"""The zoo on real files: their digests hold in a mirror folder and over an address of their own."""
+"""The zoo with real files: digests are checked in a mirror folder and after a download."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ pytestmark = pytest.mark.real
 
 
 def entries(folder: Path) -> list[zoo.ZooEntry]:
-    """Zoo entries for the files directly in the folder, by its SHA256SUMS."""
+    """Create zoo entries for the files directly in a folder from its SHA256SUMS."""
     lines = (folder / "SHA256SUMS").read_text().splitlines()
-    found = []
+    listed = []
     for digest, file in (line.split() for line in lines):
         if "/" in file:  # not a file of the mirror folder itself
             continue
         size = (folder / file).stat().st_size
         address = (folder / file).resolve().as_uri()
-        found.append(
+        listed.append(
             replace(
                 zoo.entry("blazeface-short"),
                 name=file,
@@ -33,7 +33,7 @@ def entries(folder: Path) -> list[zoo.ZooEntry]:
                 size_bytes=size,
             )
         )
-    return found
+    return listed
 
 
 def test_every_file_is_found_in_the_mirror_and_is_the_listed_one(
