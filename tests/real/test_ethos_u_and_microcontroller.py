@@ -1,4 +1,4 @@
-"""A real face network and the reference model on an Ethos-U and on a microcontroller: whole, and as small as said."""
+"""A real face network and the reference model on an Ethos-U and on a microcontroller: operators, time and memory."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 ROOT = Path(__file__).parents[2]
 ACCELERATORS = ("ethos-u55-128", "ethos-u65-256", "ethos-u85-256")
-#: Of each network: what vela may expect of the U55 at most, in ms, and the arena in bytes, measured.
+#: By network: highest estimate of vela for the U55 in ms, and the measured arena in bytes.
 FIGURES = {"y1": (20.0, 933_280), "products": (5.0, 340_768)}
 
 
@@ -71,14 +71,14 @@ def test_the_npu_runs_all_of_it_on_every_family(made: tuple[str, Path]) -> None:
 
 
 def test_slopes_spelled_out_are_expected_to_be_faster(made: tuple[str, Path]) -> None:
-    """The microcontroller's file keeps PRELU as one operator: what that costs beside a U55."""
+    """The microcontroller's file keeps PRELU as one operator, which is slower on a U55."""
     name, output = made
-    spelled, whole = (
+    decomposed, whole = (
         compile_network(network(output / f"{name}.{kind}.tflite"), Configuration("ethos-u55-128"))
         for kind in ("ethos_u_int8", "microcontroller_int8")
     )
     assert whole.cpu_operators == ()
-    assert whole.cycles > 2.5 * spelled.cycles
+    assert whole.cycles > 2.5 * decomposed.cycles
 
 
 def test_tflite_micro_answers_the_golden_vectors_in_the_arena_that_was_said(made: tuple[str, Path]) -> None:

@@ -1,6 +1,6 @@
-"""A gallery that decides by its policy, on real faces: what docs/explanation/decisions-at-the-door.md claims, through the gallery itself.
+"""Decisions of a gallery on real faces reproduce the claims of docs/explanation/decisions-at-the-door.md.
 
-Thresholds come from the calibration crops, whose people are not among those who are enrolled and who are not.
+The thresholds come from the calibration crops, which show other people than the enrolled subjects and probes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A short training brings MobileFaceNet y1 with LeakyReLU from another function near to its float network."""
+"""A short distillation brings MobileFaceNet y1 with LeakyReLU close to its float network."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def test_mobilefacenet_y1_with_leaky_relu_is_recovered_in_one_partition(shared: 
             leaky_share=0.5,
         )
     )
-    found = report.recoveries["cpu_int8"]
-    assert found["kept"] and found["leaky"] > 5
-    assert found["after"] > 0.9 and found["after"] > found["before"] + 0.05
+    distillation = report.recoveries["cpu_int8"]
+    assert distillation["kept"] and distillation["leaky"] > 5
+    assert distillation["after"] > 0.9 and distillation["after"] > distillation["before"] + 0.05
     (int8,) = (artefact for artefact in report.artefacts if artefact.precision == "int8")
     assert int8.cosine_mean > 0.9
     assert int8.partitions == 1 and "PRELU" not in int8.operators and all(gate.passed for gate in int8.gates)

@@ -1,4 +1,4 @@
-"""Real networks as sources, answered by real crops."""
+"""Real networks as sources, checked with real crops."""
 
 import io
 import tarfile
@@ -21,7 +21,7 @@ CENTRED = InputContract(112, 112, "rgb", (127.5,) * 3, (128.0,) * 3)
 
 
 def shared(path):
-    """A file of the shared folder; without it the test is skipped, and fails in CI."""
+    """Return a file of the shared folder; without it the test is skipped, in CI it fails."""
     if not path.exists():
         lacking(f"{path.name} is not in the shared folder")
     return path
@@ -29,7 +29,7 @@ def shared(path):
 
 @pytest.fixture(scope="module")
 def crops():
-    """Sixteen aligned crops, (16, 112, 112, 3) uint8."""
+    """Read sixteen aligned crops, shape (16, 112, 112, 3), uint8."""
     from PIL import Image
 
     pixels = []
@@ -71,16 +71,16 @@ def least_cosine(source, inputs):
     for sample, expected in zip(inputs, source.witness, strict=True):
         interpreter.set_tensor(image["index"], sample[None])
         interpreter.invoke()
-        found = interpreter.get_tensor(embedding["index"])[0]
-        least = min(least, found @ expected / np.linalg.norm(found) / np.linalg.norm(expected))
+        output = interpreter.get_tensor(embedding["index"])[0]
+        least = min(least, output @ expected / np.linalg.norm(output) / np.linalg.norm(expected))
     return least
 
 
 def test_y1_keeps_its_prelu_and_gets_no_transpose(crops):
     source = read("mobilefacenet_y1.onnx", RAW, crops)
-    found = operators(source.tflite)
-    assert found["PRELU"] == 33
-    assert found["TRANSPOSE"] == 0
+    counts = operators(source.tflite)
+    assert counts["PRELU"] == 33
+    assert counts["TRANSPOSE"] == 0
     assert source.notes == ()
     assert source.witness.shape == (16, 128)
     assert least_cosine(source, images(crops, RAW)) >= 0.99999

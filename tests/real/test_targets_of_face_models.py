@@ -1,4 +1,4 @@
-"""Real networks for every target that needs no compiler of its own, and what lint says of files of others."""
+"""Real networks for all targets without a vendor compiler, and lint of files not made by this SDK."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ def test_a_compiled_file_is_recognized(shared: Path) -> None:
 def test_the_published_int8_of_y1_names_its_34_partitions(shared: Path) -> None:
     path = shared / "zoo" / "mobilefacenet_y1_published_uint8.tflite"
     (section,) = lint(path, [targets()["cpu"]]).sections
-    said = [finding.found for finding in section.parts[0].findings]
+    messages = [finding.found for finding in section.parts[0].findings]
     assert any(
-        line.startswith("33 int8 MAXIMUM run on LiteRT's own kernel in 35 partitions") for line in said
+        line.startswith("33 int8 MAXIMUM run on LiteRT's own kernel in 35 partitions") for line in messages
     )
-    assert "dynamic shape" in said[0]
+    assert "dynamic shape" in messages[0]
 
 
 @pytest.mark.parametrize("file", ["blazeface_short_range.tflite", "mobilefacenet_192d_batch2.tflite"])

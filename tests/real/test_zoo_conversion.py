@@ -1,4 +1,4 @@
-"""Real networks convert, and their float artefacts recognize faces as well as their makers' files do.
+"""Real networks convert, and their float artefacts recognize faces as well as the original files.
 
 Accuracy is on LFW DevTest's official pairs (1,000), the best threshold; the figures to reach are those
 measured on the original files (with another 6,000 or 600 pairs, hence the margin).
@@ -68,13 +68,13 @@ def test_it_equals_its_source_and_is_whole(converted: tuple[Case, ConversionResu
 
 
 def test_the_report_is_truthful_about_int8(converted: tuple[Case, ConversionResult, Path]) -> None:
-    """Plain int8 of y1 is bad, and the verdict says so."""
+    """The verdict of the report states that plain int8 of y1 is poor."""
     case, report, _ = converted
     low, high = case.int8_cosine
     by_recipe = {artefact.recipe: artefact for artefact in report.artefacts}
-    found = by_recipe["cpu_int8"].cosine_mean
-    assert low < found < high
-    assert ("far from the float model" in report.verdict()) == (found < 0.95)
+    int8_cosine = by_recipe["cpu_int8"].cosine_mean
+    assert low < int8_cosine < high
+    assert ("far from the float model" in report.verdict()) == (int8_cosine < 0.95)
     assert by_recipe["float16"].cosine_min > 0.999
 
 
