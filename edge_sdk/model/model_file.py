@@ -135,7 +135,7 @@ def check_identifier(data: bytes, path: str | Path) -> None:
     if data[4:8] != _IDENTIFIER:
         raise ModelError(
             f"{path}: expected a .tflite (file identifier {_IDENTIFIER.decode()}), found {data[:8]!r}",
-            hint="edge-convert makes one from Keras, SavedModel, ONNX or a float .tflite",
+            hint="convert a Keras, SavedModel, ONNX or float .tflite model with edge-convert",
         )
 
 

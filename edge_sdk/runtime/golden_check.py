@@ -1,4 +1,4 @@
-"""Check of a backend against golden vectors: does it compute the same outputs as on the workstation?"""
+"""Check of a backend against golden vectors, the outputs that the workstation computed."""
 
 from __future__ import annotations
 

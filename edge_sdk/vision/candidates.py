@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from edge_sdk.runtime.network import Output
 from edge_sdk.types import Float64Array
 
-#: Most candidates that are kept, the best ones; more of them above the threshold are not faces.
+#: Largest number of candidates; the best are kept. If there are more, most of them are not faces.
 MAX_CANDIDATES = 1000
 
 

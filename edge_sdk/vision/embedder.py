@@ -17,7 +17,7 @@ from edge_sdk.vision.resize import fit
 
 
 class Embedder:
-    """Turns aligned crops into unit embeddings with the network of one model file.
+    """Computes unit embeddings of aligned crops with the network of one model file.
 
     Not thread-safe: one embedder owns one interpreter.
 
@@ -79,9 +79,9 @@ class Embedder:
         Raises:
             InputError: Both a delegate and a backend are given, or no plug-in has the backend's name.
             PluginError: The backend plug-in cannot be loaded.
-            ModelError: The file is missing, altered, not a model, the interpreter refuses it, or neither the
-                delegate nor the CPU answers the golden vectors.
-            ModelCardError: No card inside, or a malformed one.
+            ModelError: The file is missing, altered or not a model, the interpreter refuses it, or the outputs
+                of both delegate and CPU are wrong.
+            ModelCardError: The file has no model card, or a malformed one.
             ModelContractError: The network contradicts its card.
             BackendUnavailableError: No interpreter is installed.
         """
@@ -101,17 +101,17 @@ class Embedder:
         return self.card.dimension
 
     def embed(self, face: UInt8Array) -> FloatArray:
-        """Turn one aligned crop into a unit embedding.
+        """Compute the unit embedding of one aligned crop.
 
         Args:
-            face: Shape (H, W, 3), uint8, RGB (or (H, W, 1) for a gray network), any size; cut to the
-                card's aspect ratio around its centre and resized where the size differs.
+            face: Shape (H, W, 3), uint8, RGB (or (H, W, 1) for a gray network), any size;
+                cropped around its centre to the card's aspect ratio and resized if the size differs.
 
         Returns:
             Shape (D,), float32, L2 norm 1 within 1e-5.
 
         Raises:
-            InputError: Not (H, W, C) uint8, a side under 16 px, or the network gives no direction.
+            InputError: Not (H, W, C) uint8, a side under 16 px, or the network's output is all zero or not finite.
         """
         check_image(face, self._channels)
         self._encode(fit(face, self._height, self._width), self._backend.input_view())

@@ -1,4 +1,4 @@
-"""Checks of a gallery: does it open, how strong is its key, would a restored old copy be detected?"""
+"""Checks of a gallery: can it be opened, how strong is its key, would a restored old copy be detected?"""
 
 from __future__ import annotations
 

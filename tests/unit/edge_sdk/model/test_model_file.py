@@ -101,7 +101,7 @@ def test_a_file_too_large_is_refused_without_being_read(tmp_path: Path) -> None:
 def test_another_kind_of_file_under_the_name_is_said(write: Make, products: list[Any]) -> None:
     with pytest.raises(ModelError, match=r"expected a \.tflite \(file identifier TFL3\)") as refused:
         ModelFile.open(write(products[0].enrol.read_bytes()))
-    assert "edge-convert makes one" in (refused.value.hint or "")
+    assert "model with edge-convert" in (refused.value.hint or "")
 
 
 def test_a_network_without_a_card_is_refused_and_says_who_writes_one(write: Make, model_bytes: bytes) -> None:
