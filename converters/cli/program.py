@@ -20,12 +20,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     parser = build_parser()
     console.enable_completion(parser)
-    arguments = parser.parse_args(argv)
-    return console.run(PROGRAM, lambda: _run(arguments), negatives=(GateError, TargetError))
+    return console.run(PROGRAM, lambda: _run(parser, argv), negatives=(GateError, TargetError))
 
 
-def _run(arguments: argparse.Namespace) -> int:
+def _run(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> int:
     try:
+        # Parsing loads the target plug-ins named by --target, which can fail.
+        arguments = parser.parse_args(argv)
         return int(arguments.run(arguments))
     except ModuleNotFoundError as error:
         # Installations on a device have this command, but not the packages of a workstation.
