@@ -51,7 +51,7 @@ def _run(arguments: argparse.Namespace) -> int:
             target=arguments.target or "",
             output=arguments.output,
             allow=tuple(arguments.allow),
-            settings=dict(arguments.set),
+            options=dict(arguments.set),
         )
     print_result(arguments, result.to_json(), result.to_text())
     return 0

@@ -87,9 +87,9 @@ def _load(plugin: EntryPoint) -> Target:
             hint="reinstall or update the plug-in; it must support this version of edge-sdk",
         ) from error
     if not isinstance(target, Target) or target.name != plugin.name:
-        found = f"the target {target.name!r}" if isinstance(target, Target) else type(target).__name__
+        actual = f"the target {target.name!r}" if isinstance(target, Target) else type(target).__name__
         raise TargetPluginError(
-            f"target plug-in {_origin(plugin)}: expected a Target with the name {plugin.name!r}, found {found}",
+            f"target plug-in {_origin(plugin)}: expected a Target with the name {plugin.name!r}, found {actual}",
             hint="report this to the plug-in's author",
         )
     return target

@@ -1,6 +1,6 @@
 """The ``Target`` value: everything a conversion needs to know about one hardware platform.
 
-A target is one constant of type ``Target`` in a module of its own; ``converters.targets.targets`` lists the built-in ones and those of
+A target is one constant of type ``Target``; ``converters.targets.targets`` lists the built-in ones and those of
 plug-ins. No other module names a target: the choices of ``--target``, the order of a conversion, the section in the report and
 ``docs/reference/targets.md`` are derived from the value.
 
@@ -186,7 +186,6 @@ def target_options(target: Target, values: Mapping[str, str]) -> dict[str, str]:
     chosen = {name.removeprefix(prefix): value for name, value in values.items() if name.startswith(prefix)}
     unknown = sorted(set(chosen) - set(defaults))
     if unknown:
-        raise ConversionError(
-            f"{target.name}: expected a setting of {', '.join(defaults) or 'none'}, found {unknown[0]!r}"
-        )
+        expected = f"expected an option of {', '.join(defaults)}" if defaults else "expected no options"
+        raise ConversionError(f"{target.name}: {expected}, found {unknown[0]!r}")
     return {**defaults, **chosen}

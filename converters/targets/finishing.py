@@ -54,7 +54,7 @@ def finish_file(
     target: str = "",
     output: Path | None = None,
     allow: Collection[str] = (),
-    settings: Mapping[str, str] | None = None,
+    options: Mapping[str, str] | None = None,
 ) -> FinishReport:
     """Check an artefact against its target's rules and write its by-products.
 
@@ -63,7 +63,7 @@ def finish_file(
         target: Name of the target; the card's if empty.
         output: Folder to write to; that of the artefact if None.
         allow: Names of rules whose refusals are ignored.
-        settings: Target options: ``TARGET.OPTION`` -> value.
+        options: Target options: ``TARGET.OPTION`` -> value.
 
     Raises:
         ModelError: The file is missing, damaged, or not a .tflite.
@@ -79,8 +79,8 @@ def finish_file(
             hint=f"finish the file that it was compiled from, SHA-256 {str(origin)[:12]}...",
         )
     chosen = _finishable_target(target, file.card.target)
-    options = target_options(chosen, settings or {})
-    report, files = finish_artefact(chosen, ArtefactFile.parse(path.name, file.data, options), allowed=allow)
+    values = target_options(chosen, options or {})
+    report, files = finish_artefact(chosen, ArtefactFile.parse(path.name, file.data, values), allowed=allow)
     if not files:
         # The first finding names the tool that is not installed.
         reason = report.findings[0] if report.findings else None

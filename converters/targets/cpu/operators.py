@@ -51,7 +51,7 @@ def float_or_int8(graph: Graph, operator: schema.OperatorT) -> str:
 
 
 def clamp_fused(_: Graph, operator: schema.OperatorT) -> str:
-    """a fused activation function is RELU, RELU6 or RELU_N1_TO_1"""
+    """a fused activation function, if any, is RELU, RELU6 or RELU_N1_TO_1"""
     fused = fused_activation(operator)
     return "" if fused in _CLAMPS else f"fused {fused}"
 

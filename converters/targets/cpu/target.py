@@ -24,7 +24,7 @@ _COST = {"PRELU": ", about 5x slower than float32"}
 
 
 def xnnpack_takes_it(graph: Graph) -> Iterator[RuleFinding]:
-    """XNNPACK runs every operator, in one partition; all other operators run on LiteRT's own, slower kernels.
+    """XNNPACK runs every operator, in one partition; an operator that it does not support runs on LiteRT's own, slower kernel.
 
     A conversion between uint8 and int8 at the input or output is exempt: it is one pass over an image.
     """

@@ -222,6 +222,6 @@ TARGET = Target(
         f"Interpreter: {interpreter.HOW_TO_GET_IT}.",
         "PReLU stays one operator, because its decomposition needs an arena one and a half times as large. Measurements of two networks:"
         " [figures](../measurements/targets.md).",
-        "firmware_examples/microcontroller shows how to get from the generated sources to a decision.",
+        "firmware_examples/microcontroller shows how to get from the generated sources to the decision to accept or reject a face.",
     ),
 )

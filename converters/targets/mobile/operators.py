@@ -29,7 +29,7 @@ def few_dimensions(graph: Graph, operator: schema.OperatorT) -> str:
 
 
 def known_fusion(_: Graph, operator: schema.OperatorT) -> str:
-    """a fused activation function is RELU, RELU6, RELU_N1_TO_1 or TANH"""
+    """a fused activation function, if any, is RELU, RELU6, RELU_N1_TO_1 or TANH"""
     fused = fused_activation(operator)
     return "" if fused in _FUSED else f"fused {fused}"
 

@@ -28,7 +28,7 @@ _IDENTIFIER = b"M001"
 
 
 def gpu_takes_it(graph: Graph) -> Iterator[RuleFinding]:
-    """In a float network, the GPU delegate runs every operator; all other operators run on the CPU, with copies in both directions."""
+    """In a float network, the GPU delegate runs every operator; an operator that it does not support runs on the CPU, with copies in both directions."""
     if any(is_integer(graph, output(operator)) for operator in graph.operators):
         return
     kinds = Counter(

@@ -19,7 +19,7 @@ from converters.targets.shared_rules import static_shapes
 
 
 def relu_fused(_: Graph, operator: schema.OperatorT) -> str:
-    """a fused activation function is RELU or RELU6"""
+    """a fused activation function, if any, is RELU or RELU6"""
     fused = fused_activation(operator)
     return "" if fused in ("NONE", "RELU", "RELU6") else f"fused {fused}"
 

@@ -1,4 +1,4 @@
-"""Deliberately bad networks: each breaks one rule, and that rule is named, with what was found."""
+"""Networks that each break one rule: the finding names the rule and the violation."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ RELU = schema.ActivationFunctionType.RELU
 def network(
     build: Build, dtype: Any = np.int8, *, shape: tuple[int, ...] = IMAGE, head: bool = False
 ) -> bytes:
-    """The usual start, the bad operator, and the usual end where it fits."""
+    """Build a network around one operator; with ``head``, a convolution before it and a dense layer after it."""
     net = IntegerNetwork(shape, dtype=dtype)
     x = build(net, net.convolution(net.input) if head else net.input)
     return net.finish(net.head(x) if head else x)
@@ -54,8 +54,8 @@ def custom(net: IntegerNetwork, x: int) -> int:
 
 def variable(net: IntegerNetwork, x: int) -> int:
     handle = net.op("VAR_HANDLE", [], (), options("VarHandle"), dtype=np.int32)
-    held = net.apply("READ_VARIABLE", [handle], net.shape(x), options("ReadVariable"))
-    return net.apply("ADD", [x, held], net.shape(x), options("Add"), version=2)
+    value = net.apply("READ_VARIABLE", [handle], net.shape(x), options("ReadVariable"))
+    return net.apply("ADD", [x, value], net.shape(x), options("Add"), version=2)
 
 
 def dynamic(net: IntegerNetwork, x: int) -> int:
@@ -72,10 +72,14 @@ def two_outputs(dtype: Any = np.float32) -> bytes:
 
 def constant_beside(value: int, count: int = 2) -> Build:
     def build(net: IntegerNetwork, x: int) -> int:
-        held = net.quantize(net.constant(np.full(IMAGE, value, np.int8)))
+        constant = net.quantize(net.constant(np.full(IMAGE, value, np.int8)))
         shape = (*IMAGE[:3], IMAGE[3] * count)
         return net.apply(
-            "CONCATENATION", [x, held] + [x] * (count - 2), shape, options("Concatenation", axis=3), version=2
+            "CONCATENATION",
+            [x, constant] + [x] * (count - 2),
+            shape,
+            options("Concatenation", axis=3),
+            version=2,
         )
 
     return build
@@ -155,11 +159,19 @@ def summed_up(net: IntegerNetwork, x: int) -> int:
 
 @dataclass(frozen=True)
 class Bad:
-    """Args: target; the rule that must be named; what its finding must say; the network; whether it is finished."""
+    """Network that breaks a rule.
+
+    Args:
+        target: Name of the target.
+        rule: Rule that must be reported.
+        text: Text that its finding must contain.
+        make: Builds the network.
+        finished: True for a rule about artefacts, False for one about float networks.
+    """
 
     target: str
     rule: str
-    says: str
+    text: str
     make: Callable[[], bytes]
     finished: bool = True
 
@@ -276,7 +288,7 @@ def test_the_broken_rule_is_named_with_what_breaks_it(name: str) -> None:
     rules = target.file_rules if bad.finished else target.network_rules
     findings = [f for f in apply_rules(rules, parse_for_rules(bad.make())) if f.rule == bad.rule]
     assert findings
-    assert any(bad.says in finding.found for finding in findings), [finding.found for finding in findings]
+    assert any(bad.text in finding.found for finding in findings), [finding.found for finding in findings]
     assert all(finding.advice for finding in findings)
 
 
@@ -287,9 +299,9 @@ def test_every_rule_has_a_network_that_breaks_it(target: str) -> None:
         rule.__name__.replace("_", "-")
         for rule in (*targets()[target].network_rules, *targets()[target].file_rules)
     }
-    told_by_a_file_of_others = {"not-compiled", "not-yet-compiled"}
-    told_elsewhere = {"no-custom-operators", "no-variables", "static-shapes"}
-    assert rules - broken <= told_by_a_file_of_others | told_elsewhere
+    broken_only_by_compiled_files = {"not-compiled", "not-yet-compiled"}
+    tested_for_other_targets = {"no-custom-operators", "no-variables", "static-shapes"}
+    assert rules - broken <= broken_only_by_compiled_files | tested_for_other_targets
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.int8])

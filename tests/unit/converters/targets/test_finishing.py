@@ -1,4 +1,4 @@
-"""A file is finished again: the same sources for the same bytes, new ones for a new card, nothing half-written."""
+"""Generating by-products again: equal for the same bytes, different for a new card, and written completely or not at all."""
 
 from __future__ import annotations
 
@@ -37,34 +37,34 @@ def converted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def folder(tmp_path: Path, converted: Path) -> Path:
-    """A copy of what was converted, to change."""
+    """A copy of the converted files that a test may change."""
     for path in converted.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
     return tmp_path
 
 
 def with_threshold(path: Path, point: OperatingPoint) -> str:
-    """Write a threshold into a file's card; returns its new SHA-256."""
+    """Write a threshold into a file's card and return the file's new SHA-256."""
     file = ModelFile.open(path)
     path.write_bytes(card_behind(split(file.data)[0], replace(file.card, operating_points=(point,))))
     return ModelFile.open(path).sha256
 
 
 def test_an_unchanged_file_gives_the_sources_of_its_conversion(converted: Path, tmp_path: Path) -> None:
-    found = finish_file(converted / "tiny.microcontroller_int8.tflite", output=tmp_path / "again")
+    report = finish_file(converted / "tiny.microcontroller_int8.tflite", output=tmp_path / "again")
     assert sorted(path.name for path in (tmp_path / "again").iterdir()) == [SOURCES + part for part in PARTS]
     for path in (tmp_path / "again").iterdir():
         assert path.read_bytes() == (converted / path.name).read_bytes(), path.name
-    assert "Arena" in found.section.parts[0].figures
+    assert "Arena" in report.section.parts[0].figures
 
 
 def test_compiled_files_and_assets_are_made_again_too(converted: Path, tmp_path: Path) -> None:
-    for artefact, made in (
+    for artefact, by_product in (
         ("ethos_u_int8", "tiny.ethos-u55-128.tflite"),
         ("mobile_int8", "tiny.mobile_int8.card.json"),
     ):
         finish_file(converted / f"tiny.{artefact}.tflite", output=tmp_path)
-        assert (tmp_path / made).read_bytes() == (converted / made).read_bytes()
+        assert (tmp_path / by_product).read_bytes() == (converted / by_product).read_bytes()
 
 
 def test_a_new_threshold_reaches_the_sources(
@@ -87,19 +87,19 @@ def test_a_new_threshold_reaches_the_sources(
     assert changed == ["constants.h"]
 
 
-def test_what_was_made_of_the_file_before_is_named_until_it_is_made_again(
+def test_by_products_are_stale_from_a_new_card_until_they_are_generated_again(
     folder: Path, make_evidence: Callable[..., OperatingPoint]
 ) -> None:
-    made = {
+    by_products = {
         "microcontroller": ("tiny.microcontroller_int8.tflite", f"{SOURCES}constants.h"),
         "ethos-u": ("tiny.ethos_u_int8.tflite", "tiny.ethos-u55-128.tflite"),
         "mobile": ("tiny.mobile_int8.tflite", "tiny.mobile_int8.golden.json"),
     }
-    for target, (name, beside) in made.items():
+    for target, (name, by_product) in by_products.items():
         path = folder / name
         assert stale_by_products(path, ModelFile.open(path).sha256) == {}
         digest = with_threshold(path, make_evidence())
-        assert stale_by_products(path, digest) == {target: (beside,)}
+        assert stale_by_products(path, digest) == {target: (by_product,)}
         finish_file(path)
         assert stale_by_products(path, digest) == {}
 
@@ -132,7 +132,7 @@ def test_a_compiled_file_is_not_compiled_again(folder: Path) -> None:
     assert origin[:12] in str(raised.value.hint)
 
 
-def test_without_a_card_nobody_knows_the_pixels(folder: Path) -> None:
+def test_a_file_without_a_card_is_refused(folder: Path) -> None:
     path = folder / "bare.tflite"
     path.write_bytes(split((folder / "tiny.microcontroller_int8.tflite").read_bytes())[0])
     with pytest.raises(ModelCardError, match="found none"):

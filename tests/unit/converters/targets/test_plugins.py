@@ -97,17 +97,17 @@ def test_a_plugin_that_cannot_be_imported_affects_only_its_own_target(
 
 
 @pytest.mark.parametrize(
-    ("content", "found"),
+    ("content", "message"),
     [
         ("TARGET = 'npu'", "found str"),
         ("from converters.targets.cpu.target import TARGET", "found the target 'cpu'"),
         ("", "cannot be loaded: AttributeError"),
     ],
 )
-def test_a_plugin_must_be_a_target_of_that_name(site: Path, content: str, found: str) -> None:
+def test_a_plugin_must_be_a_target_of_that_name(site: Path, content: str, message: str) -> None:
     (site / "odd_npu.py").write_text(content + "\n")
     install(site, "odd-npu-target", **{"odd-npu": "odd_npu:TARGET"})
-    with pytest.raises(TargetPluginError, match=found):
+    with pytest.raises(TargetPluginError, match=message):
         targets()["odd-npu"]
 
 

@@ -1,4 +1,4 @@
-"""Several targets at once: names, what is made once, what is refused and when, and the page that says it."""
+"""Conversion for several targets, lint, and the generated page about targets."""
 
 from __future__ import annotations
 
@@ -81,16 +81,16 @@ def test_a_full_int8_file_has_no_float_tensor(tmp_path: Path, images: Path) -> N
 def test_recipes_that_differ_in_their_name_alone_are_quantized_once(
     tmp_path: Path, images: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from converters.pipeline import build as production
+    from converters.pipeline import build
 
     names = []
-    whole = production.make_int8
+    make_int8 = build.make_int8
 
     def counted(network, recipe, *arguments, **extra):  # type: ignore[no-untyped-def]
         names.append(recipe.name)
-        return whole(network, recipe, *arguments, **extra)
+        return make_int8(network, recipe, *arguments, **extra)
 
-    monkeypatch.setattr(production, "make_int8", counted)
+    monkeypatch.setattr(build, "make_int8", counted)
     convert(request(tmp_path, images, tiny(), "cpu", "mobile"))
     assert names == ["cpu_int8"]
 
@@ -99,8 +99,8 @@ def test_one_target_makes_what_it_makes_beside_others(tmp_path: Path, images: Pa
     for folder, names in (("a", ["edgetpu"]), ("b", ["cpu", "edgetpu"])):
         (tmp_path / folder).mkdir()
         convert(request(tmp_path / folder, images, tiny(), *names))
-    one, other = (flatbuffer(tmp_path / folder / "out" / "tiny.edgetpu_int8.tflite") for folder in "ab")
-    assert one == other
+    alone, together = (flatbuffer(tmp_path / folder / "out" / "tiny.edgetpu_int8.tflite") for folder in "ab")
+    assert alone == together
 
 
 def test_a_refused_network_is_said_before_the_long_work(
@@ -123,19 +123,19 @@ def test_a_refused_network_is_said_before_the_long_work(
     code = main(
         ["convert", str(source), "--target", "cpu,edgetpu", *arguments, "--output", str(tmp_path / "out")]
     )
-    said = capsys.readouterr().err
+    message = capsys.readouterr().err
     assert code == 1
-    assert "edgetpu: float network breaks the rule an-int8-form: 1 HARD_SWISH" in said
-    assert "hint: train with RELU" in said and "--allow an-int8-form" in said
+    assert "edgetpu: float network breaks the rule an-int8-form: 1 HARD_SWISH" in message
+    assert "hint: train with RELU" in message and "--allow an-int8-form" in message
     assert not (tmp_path / "out").exists()
 
 
 def test_an_allowed_refusal_stays_in_the_report(tmp_path: Path, images: Path) -> None:
-    asked = request(tmp_path, images, swished(), "edgetpu")
+    options = request(tmp_path, images, swished(), "edgetpu")
     with pytest.raises(TargetError):
-        convert(asked)
+        convert(options)
     rules = ("an-int8-form", "operators-it-has", "nothing-on-the-cpu")
-    report = convert(replace(asked, allow=rules))
+    report = convert(replace(options, allow=rules))
     assert {finding.rule for finding in report.targets[0].refused} == set(rules)
 
 
@@ -169,16 +169,18 @@ def test_an_unknown_target_is_a_usage_error(command: str, capsys: pytest.Capture
 
 
 def test_an_unknown_setting_is_refused_before_the_work(tmp_path: Path, images: Path) -> None:
-    asked = replace(request(tmp_path, images, tiny(), "cpu"), settings={"cpu.cores": "4"})
-    with pytest.raises(ConversionError, match="cpu: expected a setting of none, found 'cores'"):
-        convert(asked)
+    options = replace(request(tmp_path, images, tiny(), "cpu"), settings={"cpu.cores": "4"})
+    with pytest.raises(ConversionError, match="cpu: expected no options, found 'cores'"):
+        convert(options)
 
 
-def test_artefact_names_are_no_two_things() -> None:
+def test_an_artefact_name_has_one_recipe() -> None:
     recipes = recipes_of(list(targets().values()))
     assert len({recipe.name for recipe in recipes}) == len(recipes)
-    made = {name: source for target in targets().values() for name, source in target.recipes.items()}
-    assert all(target.recipes[name] == made[name] for target in targets().values() for name in target.recipes)
+    sources = {name: source for target in targets().values() for name, source in target.recipes.items()}
+    assert all(
+        target.recipes[name] == sources[name] for target in targets().values() for name in target.recipes
+    )
 
 
 # Lint
@@ -202,9 +204,9 @@ def test_lint_says_what_is_slow_and_what_to_do(tmp_path: Path, capsys: pytest.Ca
 def test_lint_exits_with_1_where_a_target_refuses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = written(tmp_path, one_operator("hard_swish", np.int8))
     assert main(["lint", path, "--target", "edgetpu", "--json"]) == 1
-    found = json.loads(capsys.readouterr().out)
-    assert found["refused"] and found["integer"]
-    findings = found["sections"][0]["parts"][0]["findings"]
+    report = json.loads(capsys.readouterr().out)
+    assert report["refused"] and report["integer"]
+    findings = report["sections"][0]["parts"][0]["findings"]
     assert {finding["rule"] for finding in findings} >= {"operators-it-has"}
     assert main(["lint", path, "--target", "cpu"]) == 0
 
@@ -214,7 +216,7 @@ def test_lint_looks_at_a_float_network_as_it_would_convert(
 ) -> None:
     net = Network(
         (2, 16, 16, 3)
-    )  # a batch, and a PReLU spelled out in four operators: both mended on the way
+    )  # batch 2, and a PReLU decomposed into four operators: conversion removes both
     x = net.conv(net.input, 8)
     slopes = net.constant(np.full((1, 1, 1, 8), 0.25, np.float32))
     zero = net.constant(np.zeros((1, 1, 1, 8), np.float32))
@@ -230,14 +232,14 @@ def test_lint_of_a_broken_file_is_one_error(tmp_path: Path, capsys: pytest.Captu
     assert capsys.readouterr().err.startswith("edge-convert: error: ")
 
 
-def test_every_operator_is_judged_without_a_fault(tmp_path: Path) -> None:
+def test_lint_checks_every_operator(tmp_path: Path) -> None:
     from converters.targets.lint import lint
 
     targets = known_targets(["cpu", "edgetpu", "mobile"])
     for name in OPERATORS:
         for dtype in (np.float32, np.int8):
-            found = lint(written(tmp_path, one_operator(name, dtype)), targets)
-            assert len(found.sections) == len(targets)
+            report = lint(written(tmp_path, one_operator(name, dtype)), targets)
+            assert len(report.sections) == len(targets)
 
 
 def test_what_litert_does_not_load_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -245,12 +247,12 @@ def test_what_litert_does_not_load_is_refused(tmp_path: Path, capsys: pytest.Cap
     assert "refused (loads): LiteRT cannot load the file: " in capsys.readouterr().out
 
 
-def test_a_network_without_a_head_is_judged_too(tmp_path: Path) -> None:
+def test_lint_checks_a_network_without_a_head(tmp_path: Path) -> None:
     from converters.targets.lint import lint
 
     net = IntegerNetwork((1, 8), dtype=np.float32)
-    found = lint(written(tmp_path, net.finish(net.fully_connected(net.input))), [targets()["mobile"]])
-    assert found.refused
+    report = lint(written(tmp_path, net.finish(net.fully_connected(net.input))), [targets()["mobile"]])
+    assert report.refused
 
 
 # The page

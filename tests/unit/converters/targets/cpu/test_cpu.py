@@ -1,4 +1,4 @@
-"""What is said of XNNPACK is what XNNPACK does: each prediction beside the loaded network."""
+"""Predictions of XNNPACK's partitions, compared with networks loaded into LiteRT."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.networks import tiny
 from tests.operator_networks import IMAGE, OPERATORS, one_operator, reshape, unary
 
 
-def assert_agreed(network: bytes) -> None:
+def assert_prediction_matches(network: bytes) -> None:
     graph = parse_for_rules(network)
     predicted, measured = predict_placement(graph), xnnpack_partitions(network)
     names = Counter(graph.op_name(graph.operators[place]) for place in predicted.outside)
@@ -33,13 +33,13 @@ def test_each_operator_is_predicted_as_it_is_run(name: str) -> None:
             xnnpack_partitions(network)
         except (RuntimeError, ValueError):
             continue  # LiteRT itself has no kernel for this type
-        assert_agreed(network)
+        assert_prediction_matches(network)
         loaded += 1
     assert loaded
 
 
 def test_float16_weights_are_unpacked_by_xnnpack_itself() -> None:
-    assert_agreed(to_float16(tiny()))
+    assert_prediction_matches(to_float16(tiny()))
 
 
 def test_partitions_are_counted_as_litert_counts_them() -> None:
@@ -50,14 +50,14 @@ def test_partitions_are_counted_as_litert_counts_them() -> None:
     branch = net.apply("ADD", [net.prelu_of(x), net.convolution(x)], IMAGE, version=2)
     network = net.finish(net.head(branch))
     assert predict_placement(parse_for_rules(network)).count == 5
-    assert_agreed(network)
+    assert_prediction_matches(network)
 
 
 def test_a_branch_outside_does_not_cut_the_other_one() -> None:
     net = IntegerNetwork(IMAGE)
     left = unary("HARD_SWISH")(net, net.convolution(net.input))
     right = net.convolution(net.convolution(net.input))
-    assert_agreed(net.finish(reshape(net, net.apply("ADD", [left, right], IMAGE, version=2))))
+    assert_prediction_matches(net.finish(reshape(net, net.apply("ADD", [left, right], IMAGE, version=2))))
 
 
 def test_loading_confirms_the_prediction() -> None:

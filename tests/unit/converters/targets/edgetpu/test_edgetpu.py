@@ -1,4 +1,4 @@
-"""The Edge TPU: what is predicted of it, and what its compiler says, read from a log of its documented form."""
+"""The Edge TPU: predictions, and results of its compiler, which is simulated by a program that prints a log in the documented format."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tests.operator_networks import IMAGE, leaky, options
 MakeCard = Callable[..., ModelCard]
 Install = Callable[..., None]
 
-# As edgetpu_compiler 16.0 prints it with -s; the sizes and the rows are the test's.
+# Output of edgetpu_compiler 16.0 with -s; sizes and rows are made up.
 LOG = """Edge TPU Compiler version 16.0.384591198
 Started a compilation timeout timer of 180 seconds.
 
@@ -71,13 +71,13 @@ MAPPED = [
 ]
 
 
-def finished(network: bytes, make_card: MakeCard) -> ArtefactFile:
+def artefact_file(network: bytes, make_card: MakeCard) -> ArtefactFile:
     return ArtefactFile.parse("face.edgetpu_int8.tflite", with_card(network, make_card()), {})
 
 
 @pytest.fixture
 def compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
-    """Puts a program on the PATH that writes a file and prints what it is told, as the compiler does."""
+    """Install a program on the PATH that writes a file and prints a given log, like the compiler."""
 
     def install(text: str, *, code: int = 0, writes: bool = True) -> None:
         folder = tmp_path / "bin"
@@ -99,13 +99,13 @@ def compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
 
 
 def test_the_log_is_read() -> None:
-    found = edgetpu_compiler.parse_log(
+    parsed = edgetpu_compiler.parse_log(
         log(*MAPPED, ("LEAKY_RELU", 11, "Operation not supported"), ("CONV_2D", 12, MORE_THAN_ONE))
     )
-    assert found.version == "16.0.384591198"
-    assert (found.mapped, sum(count for _, count, _ in found.on_cpu)) == (4, 23)
-    assert found.on_chip_bytes == round(6.08 * (1 << 20))
-    assert found.streamed_bytes == round(1.70 * (1 << 20))
+    assert parsed.version == "16.0.384591198"
+    assert (parsed.mapped, sum(count for _, count, _ in parsed.on_cpu)) == (4, 23)
+    assert parsed.on_chip_bytes == round(6.08 * (1 << 20))
+    assert parsed.streamed_bytes == round(1.70 * (1 << 20))
 
 
 def test_what_is_no_log_is_refused() -> None:
@@ -119,27 +119,27 @@ def test_without_the_compiler_the_report_says_how_to_get_it(
     make_card: MakeCard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", "")
-    made = edgetpu.finish(finished(small(), make_card))
-    assert not made.files
-    assert [finding.severity for finding in made.findings] == ["note"]
-    assert "apt-get" in made.findings[0].advice
-    assert made.figures["Operators on the Edge TPU, predicted"] == "4 of 4"
+    result = edgetpu.finish(artefact_file(small(), make_card))
+    assert not result.files
+    assert [finding.severity for finding in result.findings] == ["note"]
+    assert "apt-get" in result.findings[0].advice
+    assert result.figures["Operators on the Edge TPU, predicted"] == "4 of 4"
 
 
 def test_the_compilers_file_lies_beside_and_an_agreement_is_quiet(
     make_card: MakeCard, compiler: Install
 ) -> None:
     compiler(log(*MAPPED))
-    made = edgetpu.finish(finished(small(), make_card))
-    asked = finished(small(), make_card)
-    network, beside = split(made.files["face.edgetpu_int8_edgetpu.tflite"])
+    result = edgetpu.finish(artefact_file(small(), make_card))
+    artefact = artefact_file(small(), make_card)
+    network, files = split(result.files["face.edgetpu_int8_edgetpu.tflite"])
     assert network.startswith(b"compiled")
-    card = ModelCard.from_bytes(beside[CARD_NAME])
-    assert card.source == {"compiled_from": asked.model_id.hex()}
+    card = ModelCard.from_bytes(files[CARD_NAME])
+    assert card.source == {"compiled_from": artefact.model_id.hex()}
     assert card.network_sha256 == hashlib.sha256(network).hexdigest()
-    assert made.findings == ()
-    assert made.figures["Operators on the Edge TPU, compiled"] == "4 of 4"
-    assert made.tables[-1].rows[0] == ("CONV_2D", "1", edgetpu_compiler.MAPPED)
+    assert result.findings == ()
+    assert result.figures["Operators on the Edge TPU, compiled"] == "4 of 4"
+    assert result.tables[-1].rows[0] == ("CONV_2D", "1", edgetpu_compiler.MAPPED)
 
 
 def test_what_the_compiler_leaves_to_the_cpu_is_refused_and_the_difference_is_said(
@@ -155,8 +155,8 @@ def test_what_the_compiler_leaves_to_the_cpu_is_refused_and_the_difference_is_sa
             ),
         )
     )
-    made = edgetpu.finish(finished(small(), make_card))
-    refused, difference = made.findings
+    result = edgetpu.finish(artefact_file(small(), make_card))
+    refused, difference = result.findings
     assert (refused.severity, refused.rule) == ("refused", "compiled")
     assert "1 FULLY_CONNECTED run on the CPU" in refused.found
     assert "FULLY_CONNECTED 0, expected 1" in difference.found
@@ -175,7 +175,7 @@ def test_a_failed_compilation_is_one_error_with_its_reason(
 ) -> None:
     compiler(text, code=1, writes=False)
     with pytest.raises(TargetError, match=says):
-        edgetpu.finish(finished(small(), make_card))
+        edgetpu.finish(artefact_file(small(), make_card))
 
 
 def test_only_what_depends_on_an_unmapped_operator_falls_with_it() -> None:

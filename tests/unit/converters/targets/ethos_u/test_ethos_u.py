@@ -1,4 +1,4 @@
-"""Compiling for Ethos-U with the real compiler: what it takes, what it leaves, what is refused."""
+"""Compilation for Ethos-U with the real compiler: mapped operators, operators left to the CPU, refusals."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from tests.networks import CONTRACT, tiny
 
 
 def whole() -> bytes:
-    """A network that every Ethos-U runs whole."""
+    """Build a network of which every Ethos-U runs all operators."""
     net = IntegerNetwork()
     return net.finish(net.head(net.convolution(net.input)))
 
 
-def with_length_of_one() -> bytes:
-    """The same with an L2 normalization, which no Ethos-U has."""
+def with_l2_normalization() -> bytes:
+    """Build a network with an L2 normalization, which no Ethos-U supports."""
     net = IntegerNetwork()
     x = net.head(net.convolution(net.input))
     options = schema.L2NormOptionsT()
@@ -37,22 +37,22 @@ def with_length_of_one() -> bytes:
 
 
 def with_division() -> bytes:
-    """A division, which the U85 alone has."""
+    """Build a network with a division, which only the U85 supports."""
     net = IntegerNetwork()
     x = net.convolution(net.input)
     y = net.apply("DIV", [x, net.weights((1, 1, 1, 8), axis=None)], net.shape(x), schema.DivOptionsT())
     return net.finish(net.head(y))
 
 
-def finished(network: bytes, **settings: str) -> ArtefactFile:
+def artefact_file(network: bytes, **options: str) -> ArtefactFile:
     card = ModelCard("tiny", "1", "ethos-u", "int8", 8, CONTRACT, "")
-    said = {f"ethos-u.{name.replace('_', '-')}": value for name, value in settings.items()}
+    values = {f"ethos-u.{name.replace('_', '-')}": value for name, value in options.items()}
     return ArtefactFile(
         file="tiny.ethos_u_int8.tflite",
         data=with_card(network, card),
         network=network,
         card=card,
-        options=target_options(ethos_u.TARGET, said),
+        options=target_options(ethos_u.TARGET, values),
     )
 
 
@@ -93,15 +93,15 @@ def test_compiles_for_every_family(accelerator: str) -> None:
 
 def test_a_float_network_is_left_to_the_cpu_whole_though_vela_exits_well() -> None:
     network = tiny()
-    made = compile_network(network, Configuration("ethos-u55-128"))
-    assert made.npu_operators == 0
-    assert len(made.cpu_operators) == made.operators == len(Graph.parse(network).operators)
-    assert all("Float32" in operator.reason for operator in made.cpu_operators)
+    result = compile_network(network, Configuration("ethos-u55-128"))
+    assert result.npu_operators == 0
+    assert len(result.cpu_operators) == result.operators == len(Graph.parse(network).operators)
+    assert all("Float32" in operator.reason for operator in result.cpu_operators)
 
 
 def test_what_is_left_is_named_with_velas_reason() -> None:
-    (left,) = compile_network(with_length_of_one(), Configuration("ethos-u85-256")).cpu_operators
-    assert left.name == "L2_NORMALIZATION"
+    (on_cpu,) = compile_network(with_l2_normalization(), Configuration("ethos-u85-256")).cpu_operators
+    assert on_cpu.name == "L2_NORMALIZATION"
 
 
 @pytest.mark.parametrize(
@@ -142,35 +142,35 @@ def test_vela_is_stopped_when_it_takes_too_long() -> None:
 
 
 def test_finishing_compiles_for_each_accelerator_asked_for() -> None:
-    made = ethos_u.finish(finished(whole(), accelerators="ethos-u55-128, ethos-u85-256"))
-    assert sorted(made.files) == ["tiny.ethos-u55-128.tflite", "tiny.ethos-u85-256.tflite"]
-    assert made.findings == ()
-    assert [row[0] for row in made.tables[0].rows] == ["ethos-u55-128", "ethos-u85-256"]
-    assert all(text.endswith("3 of 3 operators on the NPU") for text in made.figures.values())
-    assert made.estimate is not None
-    assert "not measured" in made.estimate.basis
+    result = ethos_u.finish(artefact_file(whole(), accelerators="ethos-u55-128, ethos-u85-256"))
+    assert sorted(result.files) == ["tiny.ethos-u55-128.tflite", "tiny.ethos-u85-256.tflite"]
+    assert result.findings == ()
+    assert [row[0] for row in result.tables[0].rows] == ["ethos-u55-128", "ethos-u85-256"]
+    assert all(text.endswith("3 of 3 operators on the NPU") for text in result.figures.values())
+    assert result.estimate is not None
+    assert "not measured" in result.estimate.basis
 
 
 def test_the_compiled_file_carries_the_card_and_its_own_digest(tmp_path: Path) -> None:
-    made = ethos_u.finish(finished(whole()))
+    result = ethos_u.finish(artefact_file(whole()))
     path = tmp_path / "tiny.tflite"
-    path.write_bytes(made.files["tiny.ethos-u55-128.tflite"])
+    path.write_bytes(result.files["tiny.ethos-u55-128.tflite"])
     assert ModelFile.open(path).card.name == "tiny"
-    # The compiler's own bytes, not packed again: it counts on the order of its tensors.
+    # The compiler's bytes must not be rewritten, because its program depends on the order of the tensors.
     assert path.read_bytes().startswith(compile_network(whole(), Configuration("ethos-u55-128")).network)
 
 
-def refused(made: FinishResult) -> list[RuleFinding]:
-    return [finding for finding in made.findings if finding.severity == "refused"]
+def refused(result: FinishResult) -> list[RuleFinding]:
+    return [finding for finding in result.findings if finding.severity == "refused"]
 
 
 def test_an_operator_on_the_cpu_is_refused_under_the_rules_name() -> None:
-    made = ethos_u.finish(finished(with_length_of_one()))
-    (finding,) = refused(made)
+    result = ethos_u.finish(artefact_file(with_l2_normalization()))
+    (finding,) = refused(result)
     assert finding.rule == "every-operator-on-the-npu"
     assert finding.found.startswith("1 L2_NORMALIZATION run on the CPU")
     assert "the host normalizes" in finding.advice
-    (predicted,) = apply_rules(ethos_u.TARGET.file_rules, Graph.parse(with_length_of_one()))
+    (predicted,) = apply_rules(ethos_u.TARGET.file_rules, Graph.parse(with_l2_normalization()))
     assert predicted.rule == finding.rule
 
 
@@ -178,8 +178,8 @@ def test_a_division_is_refused_for_the_older_ones_and_a_note_in_the_rules() -> N
     (note,) = apply_rules(ethos_u.TARGET.file_rules, Graph.parse(with_division()))
     assert note.severity == "note"
     assert "ethos-u85-256" in note.advice
-    assert len(refused(ethos_u.finish(finished(with_division())))) == 1
-    assert refused(ethos_u.finish(finished(with_division(), accelerators="ethos-u85-256"))) == []
+    assert len(refused(ethos_u.finish(artefact_file(with_division())))) == 1
+    assert refused(ethos_u.finish(artefact_file(with_division(), accelerators="ethos-u85-256"))) == []
 
 
 def test_a_prelu_in_integers_is_slow() -> None:
@@ -192,9 +192,9 @@ def test_a_prelu_in_integers_is_slow() -> None:
 
 
 def test_a_float_file_is_refused_before_it_is_compiled() -> None:
-    found = apply_rules(ethos_u.TARGET.file_rules, Graph.parse(tiny()))
-    assert {finding.severity for finding in found} == {"refused"}
-    assert "writes full int8" in found[0].advice
+    findings = apply_rules(ethos_u.TARGET.file_rules, Graph.parse(tiny()))
+    assert {finding.severity for finding in findings} == {"refused"}
+    assert "writes full int8" in findings[0].advice
 
 
 def test_a_float_network_with_what_no_npu_has_is_refused_before_conversion() -> None:

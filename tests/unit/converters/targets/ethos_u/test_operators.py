@@ -1,4 +1,4 @@
-"""What the tables say an Ethos-U takes, held against vela's own answer, operator by operator."""
+"""The tables of supported operators, compared with vela's results for networks of one operator each."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ def unary(name: str, **extra: object) -> Build:
 
 def binary(name: str, options: object = None, **extra: object) -> Build:
     def build(net: IntegerNetwork) -> int:
-        held = net.weights((1, 1, 1, 8), axis=None)
-        return net.apply(name, [net.input, held], net.shape(net.input), options, **extra)  # type: ignore[arg-type]
+        constant = net.weights((1, 1, 1, 8), axis=None)
+        return net.apply(name, [net.input, constant], net.shape(net.input), options, **extra)  # type: ignore[arg-type]
 
     return build
 
@@ -180,7 +180,7 @@ NETWORKS: dict[str, Build] = {
     "a product": binary("MUL", schema.MulOptionsT(), version=2),
     "a maximum of other scales": binary("MAXIMUM", schema.MaximumMinimumOptionsT(), version=2),
     "a squared difference": binary("SQUARED_DIFFERENCE", schema.SquaredDifferenceOptionsT(), version=2),
-    "a length of one": unary("L2_NORMALIZATION", options=schema.L2NormOptionsT(), version=2),
+    "an l2 normalization": unary("L2_NORMALIZATION", options=schema.L2NormOptionsT(), version=2),
     "a softmax": unary("SOFTMAX", options=schema.SoftmaxOptionsT(), version=2),
 }
 
@@ -193,17 +193,17 @@ def test_the_table_says_what_vela_leaves_to_the_cpu(accelerator: str, table: Ope
     outputs = {name: build(net) for name, build in NETWORKS.items()}
     network = net.finish(*outputs.values(), signature=False)
     graph = Graph.parse(network)
-    # Outputs in the order they were made; finish numbers tensors anew where it drops some.
+    # Outputs keep their order; finish renumbers tensors if it removes some.
     names = {graph.name(i): name for i, name in zip(graph.outputs, outputs, strict=True)}
 
     predicted = {
-        names.get(tensor := graph.name(indices(graph.operators[place].outputs)[0]), tensor)
-        for place in unsupported_operators(table, graph)
+        names.get(tensor := graph.name(indices(graph.operators[i].outputs)[0]), tensor)
+        for i in unsupported_operators(table, graph)
     }
     compiled = compile_network(network, Configuration(accelerator))
-    left = {names.get(operator.output, operator.output) for operator in compiled.cpu_operators}
+    on_cpu = {names.get(operator.output, operator.output) for operator in compiled.cpu_operators}
 
-    assert predicted - left == set(), "predicted, and vela takes it"
-    assert left - predicted == set(), "left to the CPU, and not predicted"
-    assert len(left) >= 6
+    assert predicted - on_cpu == set(), "predicted for the CPU, mapped by vela"
+    assert on_cpu - predicted == set(), "left to the CPU, predicted for the NPU"
+    assert len(on_cpu) >= 6
     assert compiled.npu_operators >= 25

@@ -1,4 +1,4 @@
-"""Generated C++: it compiles without a warning, and holds just what the model is."""
+"""Generated C++ sources: they compile without warnings and contain the values of the model."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def golden(count: int = 2) -> GoldenTensors:
     )
 
 
-def made(card: ModelCard = CARD, stem: str = "lock.microcontroller_int8") -> Mapping[str, bytes]:
+def generate(card: ModelCard = CARD, stem: str = "lock.microcontroller_int8") -> Mapping[str, bytes]:
     return sources(
         stem,
         NETWORK,
@@ -67,8 +67,8 @@ def made(card: ModelCard = CARD, stem: str = "lock.microcontroller_int8") -> Map
     )
 
 
-def compiled(folder: Path, program: str, files: Mapping[str, bytes]) -> str:
-    """Compile a program with generated files, every warning an error, and run it."""
+def run_compiled(folder: Path, program: str, files: Mapping[str, bytes]) -> str:
+    """Compile a program with generated files and all warnings as errors, run it, and return its output."""
     compiler = shutil.which("g++")
     if compiler is None:
         lacking("needs g++")
@@ -109,26 +109,28 @@ int main() {
 
 def test_what_is_compiled_is_what_the_model_is(tmp_path: Path) -> None:
     card = replace(CARD, operating_points=(replace(POINT, threshold=0.3, fmr=1e-2), POINT))
-    lines = compiled(tmp_path, PROGRAM.replace("NAME", "lock_microcontroller_int8"), made(card)).splitlines()
-    assert lines[0] == "1 1"  # room for just the operators named
+    lines = run_compiled(
+        tmp_path, PROGRAM.replace("NAME", "lock_microcontroller_int8"), generate(card)
+    ).splitlines()
+    assert lines[0] == "1 1"  # room for exactly the operators of the network
     assert lines[1] == "0"  # aligned
     assert bytes.fromhex(lines[2]) == NETWORK
     assert [int(value) for value in lines[3].split()] == golden().outputs.reshape(-1).tolist()
     assert lines[4].split() == ["-128", "127", f"{np.float32(0.0321):.9g}", "-3"]
     has, threshold, q31 = lines[5].split()
     assert has == "1"
-    # The strictest point, and never a hair looser than the card says.
+    # The strictest operating point, rounded only upwards.
     assert 0.43219 <= float(threshold) < 0.43219 + 1e-7
     assert 0 <= int(q31) / 2**31 - 0.43219 < 2**-31
 
 
 def test_without_an_operating_point_nothing_can_match(tmp_path: Path) -> None:
-    output = compiled(tmp_path, PROGRAM.replace("NAME", "lock_microcontroller_int8"), made())
+    output = run_compiled(tmp_path, PROGRAM.replace("NAME", "lock_microcontroller_int8"), generate())
     assert output.splitlines()[-1] == "0 2 0"
 
 
 def test_the_same_model_gives_the_same_ascii() -> None:
-    first, second = made(), made()
+    first, second = generate(), generate()
     assert first == second
     assert all(content.isascii() for content in first.values())
 
@@ -137,10 +139,10 @@ def test_the_same_model_gives_the_same_ascii() -> None:
     "name", ['evil */ "\\', "zwei\nzeilen", "trigraph??/", "Gesichter-Schloß", "continued \\"]
 )
 def test_a_models_name_stays_inside_its_comment(tmp_path: Path, name: str) -> None:
-    files = made(replace(CARD, name=name, version=name))
+    files = generate(replace(CARD, name=name, version=name))
     assert all(content.isascii() for content in files.values())
     program = '#include "lock_microcontroller_int8_constants.h"\nint main() { return 0; }\n'
-    compiled(tmp_path, program, {n: c for n, c in files.items() if n.endswith("_constants.h")})
+    run_compiled(tmp_path, program, {n: c for n, c in files.items() if n.endswith("_constants.h")})
 
 
 @pytest.mark.parametrize(
@@ -160,9 +162,9 @@ def test_a_namespace_is_a_name_that_cpp_takes(stem: str, name: str) -> None:
 
 def test_blue_first_is_told_and_a_gray_network_has_one_table() -> None:
     blue = replace(CARD, input=replace(CARD.input, color="bgr"))
-    assert b"kBlueFirst = true" in made(blue)["lock_microcontroller_int8_constants.h"]
+    assert b"kBlueFirst = true" in generate(blue)["lock_microcontroller_int8_constants.h"]
     gray = replace(CARD, input=InputContract(8, 8, "gray", (0.0,), (255.0,)))
-    constants = made(gray)["lock_microcontroller_int8_constants.h"].decode()
+    constants = generate(gray)["lock_microcontroller_int8_constants.h"].decode()
     assert "kChannels = 1;" in constants
 
 

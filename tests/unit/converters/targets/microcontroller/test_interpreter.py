@@ -1,4 +1,4 @@
-"""tflite-micro's real interpreter: the same answers as LiteRT's reference kernels, in the smallest arena."""
+"""tflite-micro's interpreter: outputs equal to those of LiteRT's reference kernels, in the smallest sufficient arena."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.networks import tiny
 def network() -> bytes:
     net = IntegerNetwork()
     x = net.depthwise(net.convolution(net.input, stride=2))
-    # No fully connected layer: whose ratio of scales differs in its last bits between the two.
+    # Without a fully connected layer, whose ratio of scales differs in its last bits between the two interpreters.
     return net.finish(net.reduced(x))
 
 
@@ -28,14 +28,14 @@ def inputs(count: int = 4) -> np.ndarray:
 def test_answers_as_the_reference_kernels_do() -> None:
     run = interpreter.run(network(), inputs())
     assert run.outputs.shape == (4, 8)
-    assert np.ptp(run.outputs.astype(int), axis=0).max() > 0  # not one answer for all
+    assert np.ptp(run.outputs.astype(int), axis=0).max() > 0  # different outputs for different inputs
     assert np.array_equal(run.outputs, interpreter.run_reference(network(), inputs()))
     assert interpreter.compare(network(), inputs(), run.outputs) == Agreement(4, 4, 0)
 
 
 def test_the_arena_is_the_smallest(monkeypatch: pytest.MonkeyPatch) -> None:
     arena = interpreter.run(network(), inputs()).arena_bytes
-    # At least the two largest tensors that are alive together, and no more than that and some.
+    # At least the two largest tensors that are alive at the same time, plus some overhead.
     assert 2 * 8 * 8 * 8 <= arena <= 16 * 1024
     monkeypatch.setattr(interpreter, "LARGEST_ARENA", arena - 16)
     with pytest.raises(TargetError, match="tflite-micro does not run the network"):
@@ -80,13 +80,13 @@ def test_another_answer_is_found_out() -> None:
     outputs[1, 3] += 2
     agreement = interpreter.compare(network(), inputs(), outputs)
     assert (agreement.equal, agreement.steps) == (3, 2)
-    # No operator by itself answers otherwise, so rounding is no explanation.
+    # No operator computes differently by itself, so rounding does not explain the difference.
     assert agreement.operators == ()
     assert not agreement.explained
 
 
 def rounded(code: int, ratio: float) -> int:
-    """round(code * ratio) with the ratio held as kernels hold it, in 31 bits."""
+    """Compute round(code * ratio) with the ratio stored in 31 bits, as in the kernels."""
     mantissa, exponent = np.frexp(ratio)
     product = code * round(float(mantissa) * 2**31)
     shift = 31 - int(exponent)
@@ -94,7 +94,7 @@ def rounded(code: int, ratio: float) -> int:
 
 
 def scales_apart() -> tuple[float, float, int]:
-    """Two scales and a code whose product with their ratio is a tie in float and below one in double, or so."""
+    """Find two scales and a code whose product with their ratio rounds differently in float and in double."""
     random = np.random.default_rng(0)
     while True:
         before, code = np.float32(random.uniform(0.01, 0.02)), int(random.integers(90, 127))
@@ -120,17 +120,17 @@ def test_rounding_of_a_single_operator_is_an_explanation() -> None:
 
 
 @pytest.mark.parametrize(
-    ("found", "explained"),
+    ("difference", "explained"),
     [
         (OperatorDifference("FULLY_CONNECTED", 1, 128, 1, 1), True),
-        # One frequent code that is a tie: many values, one cause.
+        # A frequent code that is a tie leads to many differing values.
         (OperatorDifference("PRELU", 900, 50_000, 1, 1), True),
         (OperatorDifference("PRELU", 900, 50_000, 1, 9), False),
         (OperatorDifference("PRELU", 1, 50_000, 2, 1), False),
     ],
 )
-def test_rounding_is_one_step_from_few_codes(found: OperatorDifference, explained: bool) -> None:
-    assert Agreement(4, 3, 3, (found,)).explained is explained
+def test_rounding_is_one_step_from_few_codes(difference: OperatorDifference, explained: bool) -> None:
+    assert Agreement(4, 3, 3, (difference,)).explained is explained
 
 
 def test_a_float_network_runs_too_and_is_for_the_rules_to_refuse() -> None:

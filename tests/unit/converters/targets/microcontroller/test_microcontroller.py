@@ -1,4 +1,4 @@
-"""A network for a microcontroller: the rules, the real interpreter, the files beside it."""
+"""The target microcontroller: its rules, the real interpreter, and the generated sources."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ def network(tail: str = "") -> bytes:
     return net.finish(net.reduced(x))
 
 
-def finished(data: bytes, make_card: Callable[..., ModelCard]) -> ArtefactFile:
+def artefact_file(data: bytes, make_card: Callable[..., ModelCard]) -> ArtefactFile:
     card = make_card(input=CONTRACT, dimension=8, target="microcontroller")
     return ArtefactFile.parse("small.microcontroller_int8.tflite", with_card(data, card), {})
 
 
 def test_finishing_writes_the_sources_and_says_the_arena(make_card: Callable[..., ModelCard]) -> None:
-    made = microcontroller.finish(finished(network(), make_card))
-    assert made.findings == ()
+    result = microcontroller.finish(artefact_file(network(), make_card))
+    assert result.findings == ()
     prefix = "small_microcontroller_int8"
-    assert set(made.files) == {
+    assert set(result.files) == {
         f"{prefix}_{part}"
         for part in (
             *("model_data.h", "model_data.cc", "operators.h", "constants.h"),
@@ -48,35 +48,35 @@ def test_finishing_writes_the_sources_and_says_the_arena(make_card: Callable[...
         )
     }
     arena = interpreter.run(network(), np.zeros((1, 16, 16, 3), np.int8)).arena_bytes
-    assert f"kArenaBytes = {arena};" in made.files[f"{prefix}_constants.h"].decode()
-    assert made.figures["Arena"].startswith(f"{arena} bytes")
-    assert made.figures["As LiteRT's reference kernels"] == "bit for bit on 16 of 16 inputs"
+    assert f"kArenaBytes = {arena};" in result.files[f"{prefix}_constants.h"].decode()
+    assert result.figures["Arena"].startswith(f"{arena} bytes")
+    assert result.figures["As LiteRT's reference kernels"] == "bit for bit on 16 of 16 inputs"
 
 
 def test_golden_vectors_are_drawn_from_the_seeds_that_they_name(make_card: Callable[..., ModelCard]) -> None:
-    made = microcontroller.finish(finished(network(), make_card))
-    header = made.files["small_microcontroller_int8_golden.h"].decode()
+    result = microcontroller.finish(artefact_file(network(), make_card))
+    header = result.files["small_microcontroller_int8_golden.h"].decode()
     seeds = [int(n) for n in re.search(r"of the seeds ([\d, ]+), as", header)[1].split(",")]  # type: ignore[index]
     assert len(set(seeds)) == 3
-    text = made.files["small_microcontroller_int8_golden.cc"].decode()
+    text = result.files["small_microcontroller_int8_golden.cc"].decode()
     arrays = [
         np.array([int(n) for n in body.replace("{", " ").replace("}", " ").replace(",", " ").split()])
         for body in (part.split("= {", 1)[1].split("};")[0] for part in text.split("const std::int8_t")[1:])
     ]
     inputs, outputs = (array.reshape(3, -1) for array in arrays)
-    # (pixel - 127.5) / 128 at the network's scale of 0.05 around 0.
+    # The real value of a pixel is (pixel - 127.5) / 128; the input tensor has scale 0.05 and zero point 0.
     drawn = np.stack([smooth_field((16, 16, 3), seed) for seed in seeds])
     real = (drawn.astype(np.float64) - 127.5) / 128
     assert np.abs(inputs.reshape(drawn.shape) * 0.05 - real).max() <= 0.0251
-    answered = interpreter.run_reference(network(), inputs.reshape(3, 16, 16, 3).astype(np.int8))
-    assert np.array_equal(outputs, answered)
+    expected = interpreter.run_reference(network(), inputs.reshape(3, 16, 16, 3).astype(np.int8))
+    assert np.array_equal(outputs, expected)
 
 
 def test_an_operator_without_an_int8_kernel_is_refused_by_the_interpreter(
     make_card: Callable[..., ModelCard],
 ) -> None:
     assert apply_rules(microcontroller.TARGET.file_rules, Graph.parse(network("EXP"))) == ()
-    (finding,) = microcontroller.finish(finished(network("EXP"), make_card)).findings
+    (finding,) = microcontroller.finish(artefact_file(network("EXP"), make_card)).findings
     assert (finding.severity, finding.rule) == ("refused", "runs-in-tflite-micro")
     (again,) = microcontroller.confirm(network("EXP"))
     assert again.severity == "refused"
@@ -90,8 +90,8 @@ def test_lint_says_the_arena() -> None:
 
 def rules(data: bytes, *, before: bool = False) -> dict[str, RuleFinding]:
     target = microcontroller.TARGET
-    found = apply_rules(target.network_rules if before else target.file_rules, Graph.parse(data))
-    return {finding.rule: finding for finding in found}
+    findings = apply_rules(target.network_rules if before else target.file_rules, Graph.parse(data))
+    return {finding.rule: finding for finding in findings}
 
 
 def test_an_operator_that_tflite_micro_does_not_have_is_refused_with_what_to_do() -> None:
@@ -101,9 +101,9 @@ def test_an_operator_that_tflite_micro_does_not_have_is_refused_with_what_to_do(
 
 
 def test_a_float_file_is_refused() -> None:
-    found = rules(tiny())
-    assert set(found) == {"integers-throughout", "int8-at-the-edge"}
-    assert "writes full int8" in found["integers-throughout"].advice
+    findings = rules(tiny())
+    assert set(findings) == {"integers-throughout", "int8-at-the-edge"}
+    assert "writes full int8" in findings["integers-throughout"].advice
 
 
 def test_a_float_network_is_fine_before_it_is_converted() -> None:
@@ -118,7 +118,7 @@ def test_two_outputs_are_refused() -> None:
 
 @pytest.mark.parametrize(("explained", "severity"), [(True, "note"), (False, "refused")])
 def test_another_embedding_than_the_reference_kernels_is_never_silent(explained: bool, severity: str) -> None:
-    kind = interpreter.OperatorDifference("PRELU", 400, 1000, 1, 1 if explained else 100)
-    (finding,) = microcontroller._reference_difference(interpreter.Agreement(4, 3, 2, (kind,)))
+    difference = interpreter.OperatorDifference("PRELU", 400, 1000, 1, 1 if explained else 100)
+    (finding,) = microcontroller._reference_difference(interpreter.Agreement(4, 3, 2, (difference,)))
     assert (finding.severity, finding.rule) == (severity, "as-the-reference-kernels")
     assert "PRELU" in finding.found

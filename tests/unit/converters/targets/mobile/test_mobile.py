@@ -1,4 +1,4 @@
-"""Mobile: what an app finds in the file and beside it."""
+"""The target mobile: metadata and model card in the file, and the assets generated for an app."""
 
 from __future__ import annotations
 
