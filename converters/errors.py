@@ -21,10 +21,6 @@ class TargetError(ConversionError):
     """The target cannot run the network."""
 
 
-class TargetPluginError(ConversionError):
-    """A target plug-in cannot be loaded, or its name is already in use."""
-
-
 class GateError(ConversionError):
     """An artefact was made and is not whole; nothing was written; the command line exits with 1."""
 

@@ -15,9 +15,11 @@ def register(commands: Any) -> None:
         "targets",
         "list the targets with their operators and rules",
         _run,
-        examples=("targets --markdown > docs/targets.md",),
+        examples=("targets --markdown > docs/reference/targets.md",),
     )
-    parser.add_argument("--markdown", action="store_true", help="print the full page docs/targets.md")
+    parser.add_argument(
+        "--markdown", action="store_true", help="print the full page docs/reference/targets.md"
+    )
 
 
 def _run(arguments: argparse.Namespace) -> int:

@@ -4,17 +4,18 @@
 of the same names: ``target`` (the ``TARGET`` constant and its rules), ``operators`` (supported operators), and, if the target has them,
 ``placement`` (predicts which processor runs which operator) and ``compiler`` or ``interpreter`` (runs the vendor's tool).
 
-Another distribution adds a target by an entry point in the group ``edge_convert.targets``; ``tests/plugins/acme_npu`` is an example.
+Another distribution adds a target by an entry point in the group ``edge_convert.targets`` (docs/how-to/add-a-target.md).
 """
 
 from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator, Mapping
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 
-from converters.errors import TargetPluginError
 from converters.targets.base import Target
+from edge_sdk.errors import PluginError
+from edge_sdk.plugins import describe_plugin, find_plugins, load_plugin
 
 ENTRY_POINT_GROUP = "edge_convert.targets"
 
@@ -57,44 +58,20 @@ def targets() -> Mapping[str, Target]:
 
     Returns:
         Name -> target: the built-in ones first, then plug-ins in alphabetical order. Looking up a plug-in's name imports it, and
-        raises a TargetPluginError if that fails.
+        raises a PluginError if that fails or if its object is not a ``Target`` with the entry point's name.
 
     Raises:
-        TargetPluginError: A plug-in's name is that of a built-in target or of another plug-in.
+        PluginError: A plug-in's name is that of a built-in target or of another plug-in.
     """
-    plugins: dict[str, EntryPoint] = {}
-    for plugin in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda entry: entry.name):
-        if plugin.name in _BUILT_IN:
-            raise TargetPluginError(
-                f"target plug-in {_origin(plugin)}: the name {plugin.name!r} is that of a built-in target",
-                hint="uninstall the plug-in, or give its entry point another name",
-            )
-        other = plugins.setdefault(plugin.name, plugin)
-        if other.value != plugin.value:
-            raise TargetPluginError(
-                f"target plug-ins {_origin(other)} and {_origin(plugin)} have the same name {plugin.name!r}",
-                hint="uninstall one of the two plug-ins",
-            )
-    return _Targets(plugins)
+    return _Targets(find_plugins(ENTRY_POINT_GROUP, reserved=_BUILT_IN))
 
 
 def _load(plugin: EntryPoint) -> Target:
-    try:
-        target = plugin.load()
-    except Exception as error:  # a plug-in's module can raise anything at import
-        raise TargetPluginError(
-            f"target plug-in {_origin(plugin)} cannot be loaded: {type(error).__name__}: {error}",
-            hint="reinstall or update the plug-in; it must support this version of edge-sdk",
-        ) from error
+    target = load_plugin(plugin)
     if not isinstance(target, Target) or target.name != plugin.name:
         actual = f"the target {target.name!r}" if isinstance(target, Target) else type(target).__name__
-        raise TargetPluginError(
-            f"target plug-in {_origin(plugin)}: expected a Target with the name {plugin.name!r}, found {actual}",
+        raise PluginError(
+            f"{describe_plugin(plugin)}: expected a Target with the name {plugin.name!r}, found {actual}",
             hint="report this to the plug-in's author",
         )
     return target
-
-
-def _origin(plugin: EntryPoint) -> str:
-    distribution = f" of {plugin.dist.name}" if plugin.dist is not None else ""
-    return f"{plugin.value}{distribution}"
