@@ -1,4 +1,4 @@
-"""A headless browser, as a person's: absent on a developer's machine it skips, in CI it fails."""
+"""A headless browser. Without one, the tests are skipped on a developer's machine and fail in CI."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ FLAGS = (
     "--virtual-time-budget=4000",
 )
 
-#: Runs the browser on a page with more flags; gives (stdout, stderr).
+#: Opens a page with additional flags and returns (stdout, stderr).
 Browse = Callable[..., tuple[str, str]]
 
 
 @pytest.fixture(scope="session")
 def browser() -> str:
-    """Path of the browser."""
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if found is None:
+    """Return the path of the browser."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if path is None:
         lacking("needs the browser chromium; .ci/install-system-packages installs it")
-    return found
+    return path
 
 
 @pytest.fixture
 def browse(browser: str, tmp_path: Path) -> Browse:
-    """Open a local file in a fresh profile."""
+    """Return a function that opens a local file with a new browser profile."""
 
     def run(page: Path, *flags: str) -> tuple[str, str]:
         profile = tmp_path / "profile"

@@ -1,4 +1,4 @@
-"""The page in a real browser: nothing to complain of, nothing asked for, nothing sticking out."""
+"""Report pages in a real browser: an empty console, no requests, no overflow."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Browse = Callable[..., tuple[str, str]]
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The kinds of page, with names that try to break them."""
+    """Write pages of each kind, with names that are hostile or very long."""
     folder = tmp_path_factory.mktemp("pages")
     every = samples.everything(name=samples.HOSTILE)
     long = samples.everything(name="a_very_long_model_name_without_a_single_space_" * 3)
@@ -30,19 +30,19 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             **long, thumbnails={long["comparison"].candidates[0].worst[0][0]: samples.pixels()}
         ),
     }
-    found = {}
+    paths = {}
     for name, content in contents.items():
-        found[name] = folder / f"{name}.html"
-        found[name].write_text(content, encoding="utf-8")
-    return found
+        paths[name] = folder / f"{name}.html"
+        paths[name].write_text(content, encoding="utf-8")
+    return paths
 
 
 def console(stderr: str) -> list[str]:
     return [line for line in stderr.splitlines() if "CONSOLE" in line]
 
 
-def test_the_browser_reports_what_a_page_does_wrong(browse: Browse, tmp_path: Path) -> None:
-    """Guards the tests below: a broken page must be noticed."""
+def test_the_browser_reports_errors_of_a_page(browse: Browse, tmp_path: Path) -> None:
+    """Check that the tests below would notice a broken page."""
     page = tmp_path / "broken.html"
     page.write_text("<!DOCTYPE html><title>x</title><script>nothing.there()</script>")
     _, stderr = browse(page, "--dump-dom")
@@ -65,10 +65,10 @@ def test_the_console_stays_empty(browse: Browse, pages: dict[str, Path], name: s
 
 @pytest.mark.parametrize("width", [390, 800, 1280])
 @pytest.mark.parametrize("name", ["conversion", "everything", "long"])
-def test_nothing_sticks_out(
+def test_nothing_overflows(
     browse: Browse, pages: dict[str, Path], tmp_path: Path, name: str, width: int
 ) -> None:
-    """The page lies in a frame of that width, and the frame's parent measures it."""
+    """Show the page in a frame of this width and measure it from the parent page."""
     content = html.escape(pages[name].read_text(encoding="utf-8"), quote=True)
     outer = tmp_path / "outer.html"
     outer.write_text(
@@ -76,14 +76,14 @@ def test_nothing_sticks_out(
         "</iframe><script>onload = () => { const page = document.querySelector('iframe').contentDocument;"
         "const root = page.documentElement; const out = [...page.querySelectorAll('body *')].filter(e =>"
         " !e.closest('.plot') && e.getBoundingClientRect().right > root.clientWidth + 1);"
-        "document.body.dataset.found = root.scrollWidth + ' ' + out.map(e => e.tagName + '.' + e.className).join(' ');"
+        "document.body.dataset.overflow = root.scrollWidth + ' ' + out.map(e => e.tagName + '.' + e.className).join(' ');"
         "}</script>",
         encoding="utf-8",
     )
     dom, _ = browse(outer, "--dump-dom", "--window-size=1400,900")
-    found = re.search(r'data-found="(\d+) ([^"]*)"', dom)
-    assert found is not None
-    assert (int(found[1]), found[2]) == (width, "")
+    overflow = re.search(r'data-overflow="(\d+) ([^"]*)"', dom)
+    assert overflow is not None
+    assert (int(overflow[1]), overflow[2]) == (width, "")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -96,7 +96,7 @@ def test_the_page_follows_light_and_dark(
     grey = np.asarray(Image.open(picture).convert("L"), np.float64)
     paper = float(np.median(grey))
     assert paper < 60 if scheme == "dark" else paper > 220
-    # Text and lines are there, in the other brightness.
+    # Text and lines are visible in the opposite brightness.
     assert (np.abs(grey - paper) > 120).mean() > 0.005
 
 

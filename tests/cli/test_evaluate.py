@@ -43,24 +43,26 @@ def model(tmp_path: Path, model_bytes: bytes) -> Path:
     return path
 
 
-def test_a_table_for_a_person(
+def test_the_text_has_a_table_of_operating_points(
     edge_convert: Callable[..., Outcome], model: Path, people: Path, cache: Path
 ) -> None:
-    found = edge_convert("evaluate", model, "--images", people)
-    assert found.code == 0
-    lines = found.out.splitlines()
+    outcome = edge_convert("evaluate", model, "--images", people)
+    assert outcome.code == 0
+    lines = outcome.out.splitlines()
     assert lines[0].startswith("door.cpu_int8.tflite: pooled-colours, int8, 32 values, 96x96 rgb")
     assert "people: 120 images of 30 subjects, all pairs" in lines
     assert any(line.split()[:1] == ["0.001"] and ".." in line for line in lines)
     assert (
         "  not supported: FMR 0.0001 takes 30000 non-mated comparisons (rule of three), found 6960" in lines
     )
-    assert str(cache) in found.err
-    assert "biometric data" in found.err
+    assert str(cache) in outcome.err
+    assert "biometric data" in outcome.err
     assert len(list(cache.rglob("*.embeddings"))) > 10
 
 
-def test_a_second_run_says_the_same(edge_convert: Callable[..., Outcome], model: Path, people: Path) -> None:
+def test_a_second_run_gives_the_same_output(
+    edge_convert: Callable[..., Outcome], model: Path, people: Path
+) -> None:
     first = edge_convert("evaluate", model, "--images", people, "--json")
     second = edge_convert("evaluate", model, "--images", people, "--json")
     third = edge_convert("evaluate", model, "--images", people, "--json", "--no-cache")
@@ -71,14 +73,16 @@ def test_a_second_run_says_the_same(edge_convert: Callable[..., Outcome], model:
     assert value["verification"]["data_set"] == "people"
 
 
-def test_two_processes_say_the_same(edge_convert: Callable[..., Outcome], model: Path, people: Path) -> None:
+def test_two_processes_give_the_same_output(
+    edge_convert: Callable[..., Outcome], model: Path, people: Path
+) -> None:
     here = edge_convert("evaluate", model, "--images", people, "--json", "--no-cache")
     there = edge_convert("evaluate", model, "--images", people, "--json", "--no-cache", "--workers", 2)
     assert there.code == 0
     assert there.out == here.out
 
 
-def test_fmrs_asked_for_one_by_one_are_all_measured(
+def test_repeated_fmr_options_are_joined(
     edge_convert: Callable[..., Outcome], model: Path, people: Path
 ) -> None:
     done = edge_convert(
@@ -88,19 +92,21 @@ def test_fmrs_asked_for_one_by_one_are_all_measured(
     assert [point["target_fmr"] for point in json.loads(done.out)["verification"]["points"]] == [0.1, 5e-3]
 
 
-def test_asked_fmrs_and_name(edge_convert: Callable[..., Outcome], model: Path, people: Path) -> None:
-    found = edge_convert(
+def test_fmrs_and_data_set_name_of_options(
+    edge_convert: Callable[..., Outcome], model: Path, people: Path
+) -> None:
+    outcome = edge_convert(
         "evaluate", model, "--images", people, "--json", "--fmr", "5e-3,0.1", "--data-set", "drawn"
     )
-    value = json.loads(found.out)["verification"]
+    value = json.loads(outcome.out)["verification"]
     assert [point["target_fmr"] for point in value["points"]] == [0.1, 5e-3]
     assert value["data_set"] == "drawn"
 
 
 def test_writing_the_card(edge_convert: Callable[..., Outcome], model: Path, people: Path) -> None:
-    found = edge_convert("evaluate", model, "--images", people, "--write-card", "--json")
-    assert found.code == 0
-    written = json.loads(found.out)["written"]
+    outcome = edge_convert("evaluate", model, "--images", people, "--write-card", "--json")
+    assert outcome.code == 0
+    written = json.loads(outcome.out)["written"]
     file = ModelFile.open(model)
     assert written["sha256"] == file.sha256 != written["sha256_before"]
     assert [point.fmr for point in file.card.operating_points] == [1e-2, 1e-3]
@@ -109,7 +115,7 @@ def test_writing_the_card(edge_convert: Callable[..., Outcome], model: Path, peo
     assert "galleries made with the earlier file must be made again" in text
 
 
-def test_the_device_opens_by_the_written_point(
+def test_the_device_decides_by_the_written_operating_point(
     edge_convert: Callable[..., Outcome],
     model: Path,
     people: Path,
@@ -121,12 +127,12 @@ def test_the_device_opens_by_the_written_point(
     edge_convert("evaluate", model, "--images", people, "--write-card")
     flags = ["--model", model, "--gallery", tmp_path / "g.gallery", "--key", tmp_path / "k.key"]
 
-    def say(*words: Any) -> int:
+    def run(*words: Any) -> int:
         return device([str(word) for word in (*words, *flags)])
 
-    assert say("enrol", "s00", people / "s00" / "s00_0001.png") == 0
-    assert say("verify", "s00", people / "s00" / "s00_0001.png", "--fmr", "1e-3") == 0
-    assert say("verify", "s00", people / "s01" / "s01_0001.png", "--fmr", "1e-3") == 1
+    assert run("enrol", "s00", people / "s00" / "s00_0001.png") == 0
+    assert run("verify", "s00", people / "s00" / "s00_0001.png", "--fmr", "1e-3") == 0
+    assert run("verify", "s00", people / "s01" / "s01_0001.png", "--fmr", "1e-3") == 1
     capsys.readouterr()
 
 
@@ -141,35 +147,35 @@ def test_identification(
     assert (value["references"], value["mated_probes"], value["non_mated_probes"]) == (10, 40, 80)
     listed = tmp_path / "list.txt"
     listed.write_text("enrol\ts00/s00_0001.png\nprobe\ts00/s00_0002.png\nprobe\ts01/s01_0001.png\n")
-    found = edge_convert("evaluate", model, "--images", people, "--open-set", listed)
-    assert "1:N, list list.txt: 1 references of 1 subjects, 1 mated and 1 non-mated probes" in found.out
+    outcome = edge_convert("evaluate", model, "--images", people, "--open-set", listed)
+    assert "1:N, list list.txt: 1 references of 1 subjects, 1 mated and 1 non-mated probes" in outcome.out
 
 
 def test_errors_and_page(
     edge_convert: Callable[..., Outcome], model: Path, people: Path, tmp_path: Path
 ) -> None:
     page = tmp_path / "page.html"
-    found = edge_convert(
+    outcome = edge_convert(
         "evaluate", model, "--images", people, "--errors", 2, "--report", page, "--thumbnails"
     )
-    assert found.code == 0
-    assert "errors at FMR 0.001" in found.out
-    assert "worst false non-matches:" in found.out
+    assert outcome.code == 0
+    assert "errors at FMR 0.001" in outcome.out
+    assert "worst false non-matches:" in outcome.out
     assert page.read_text().lstrip().lower().startswith("<!doctype html>")
 
 
 def test_comparison(
     edge_convert: Callable[..., Outcome], model: Path, float_model_path: Path, people: Path
 ) -> None:
-    found = edge_convert("compare", float_model_path, model, float_model_path, "--images", people)
-    assert found.code == 0
-    assert "95 % interval of the difference" in found.out
-    assert found.out.count("this: ") == 2
+    outcome = edge_convert("compare", float_model_path, model, float_model_path, "--images", people)
+    assert outcome.code == 0
+    assert "95 % interval of the difference" in outcome.out
+    assert outcome.out.count("this: ") == 2
     value = json.loads(edge_convert("compare", float_model_path, model, "--images", people, "--json").out)
     assert {"cosine_mean", "cosine_min", "worst", "candidates"} <= set(value)
 
 
-def test_the_comparisons_page_shows_where_damage_begins_and_where_networks_look(
+def test_the_page_of_a_comparison_shows_tensor_errors_and_occlusion_maps(
     edge_convert: Callable[..., Outcome], model: Path, float_model_path: Path, people: Path, tmp_path: Path
 ) -> None:
     page = tmp_path / "page.html"
@@ -180,23 +186,23 @@ def test_the_comparisons_page_shows_where_damage_begins_and_where_networks_look(
     assert text.count("Occlusion maps") >= 1
     assert edge_convert("compare", float_model_path, model, "--images", people, "--report", page).code == 0
     assert "Occlusion maps" not in page.read_text(), "pictures of people are shown on request only"
-    found = edge_convert(*shown)
-    assert found.code == 3
-    assert "expected --report" in found.err
+    outcome = edge_convert(*shown)
+    assert outcome.code == 3
+    assert "expected --report" in outcome.err
 
 
 def test_comparison_of_loose_images(
     edge_convert: Callable[..., Outcome], model: Path, float_model_path: Path, tmp_path: Path
 ) -> None:
     folder = write(tmp_path / "crops", {f"{k}.png": png(photo(k, 0)) for k in range(3)})
-    found = edge_convert("compare", float_model_path, model, "--images", folder)
-    assert found.code == 0
-    assert "embeddings alone are compared" in found.out
-    assert "FMR" not in found.out
+    outcome = edge_convert("compare", float_model_path, model, "--images", folder)
+    assert outcome.code == 0
+    assert "embeddings alone are compared" in outcome.out
+    assert "FMR" not in outcome.out
 
 
 @pytest.mark.parametrize(
-    ("files", "said"),
+    ("files", "message"),
     [
         ({}, "expected images"),
         (contents(1, 3), "two or more subjects"),
@@ -206,19 +212,19 @@ def test_comparison_of_loose_images(
     ],
 )
 def test_data_that_cannot_be_measured_are_one_error(
-    edge_convert: Callable[..., Outcome], model: Path, tmp_path: Path, files: dict[str, bytes], said: str
+    edge_convert: Callable[..., Outcome], model: Path, tmp_path: Path, files: dict[str, bytes], message: str
 ) -> None:
     folder = tmp_path / "bad"
     folder.mkdir()
-    found = edge_convert("evaluate", model, "--images", write(folder, files), "--no-cache")
-    assert (found.code, found.out) == (3, "")
-    errors = [line for line in found.err.splitlines() if line.startswith("edge-convert: error: ")]
+    outcome = edge_convert("evaluate", model, "--images", write(folder, files), "--no-cache")
+    assert (outcome.code, outcome.out) == (3, "")
+    errors = [line for line in outcome.err.splitlines() if line.startswith("edge-convert: error: ")]
     assert len(errors) == 1
-    assert said in errors[0]
+    assert message in errors[0]
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("1\ns00\t1\n s00\t1\ts01\t1\n", "line 2: expected a mated pair"),
         ("1\ns00\t1\t2\ns00\t1\ts00\t2\n", "line 3: expected a non-mated pair"),
@@ -228,17 +234,17 @@ def test_data_that_cannot_be_measured_are_one_error(
     ],
 )
 def test_bad_pairs_files_are_one_error(
-    edge_convert: Callable[..., Outcome], model: Path, people: Path, tmp_path: Path, text: str, said: str
+    edge_convert: Callable[..., Outcome], model: Path, people: Path, tmp_path: Path, text: str, message: str
 ) -> None:
     pairs = tmp_path / "pairs.txt"
     pairs.write_text(text)
-    found = edge_convert("evaluate", model, "--images", people, "--pairs", pairs)
-    assert (found.code, found.out) == (3, "")
-    assert said in found.err
+    outcome = edge_convert("evaluate", model, "--images", people, "--pairs", pairs)
+    assert (outcome.code, outcome.out) == (3, "")
+    assert message in outcome.err
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         ([], "expected labelled images, or images to enrol and probes, found neither"),
         (["--enrol", "x"], "go together"),
@@ -255,31 +261,31 @@ def test_bad_pairs_files_are_one_error(
     ],
 )
 def test_contradictory_flags_are_usage_errors(
-    edge_convert: Callable[..., Outcome], model: Path, arguments: list[str], said: str
+    edge_convert: Callable[..., Outcome], model: Path, arguments: list[str], message: str
 ) -> None:
-    found = edge_convert("evaluate", model, *arguments)
-    assert found.code == 2
-    assert said in found.err
+    outcome = edge_convert("evaluate", model, *arguments)
+    assert outcome.code == 2
+    assert message in outcome.err
 
 
-def test_a_card_cannot_be_written_into_a_foreign_file(
+def test_a_card_cannot_be_written_to_a_file_not_made_by_this_sdk(
     edge_convert: Callable[..., Outcome], model_bytes: bytes, tmp_path: Path, people: Path
 ) -> None:
-    foreign = tmp_path / "foreign.tflite"
-    foreign.write_bytes(split(model_bytes)[0])
+    other = tmp_path / "other.tflite"
+    other.write_bytes(split(model_bytes)[0])
     contract = ["--size", "96x96", "--color", "rgb", "--mean", "127.5", "--scale", "128"]
-    assert edge_convert("evaluate", foreign, "--images", people, *contract).code == 0
-    found = edge_convert("evaluate", foreign, "--images", people, *contract, "--write-card")
-    assert found.code == 3
-    assert "no" in found.err
-    assert "card" in found.err
-    without = edge_convert("evaluate", foreign, "--images", people)
+    assert edge_convert("evaluate", other, "--images", people, *contract).code == 0
+    outcome = edge_convert("evaluate", other, "--images", people, *contract, "--write-card")
+    assert outcome.code == 3
+    assert "no" in outcome.err
+    assert "card" in outcome.err
+    without = edge_convert("evaluate", other, "--images", people)
     assert without.code == 3
     assert "--size" in without.err
 
 
-def test_without_the_extra_it_says_which(tmp_path: Path) -> None:
-    """As on a device, where the command is there and what a workstation needs is not."""
+def test_a_missing_package_is_an_error_that_names_the_extra(tmp_path: Path) -> None:
+    """Run the command without the packages of a workstation, as on a device."""
     program = (
         "import sys; sys.modules['flatbuffers'] = None; from converters.cli import main;"
         " sys.exit(main(['evaluate', 'face.tflite', '--images', 'people']))"

@@ -1,4 +1,4 @@
-"""The error of every tensor of a real float and int8 network, and the map of where a network looks."""
+"""Errors of every tensor of real float and int8 networks, and occlusion maps."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.networks import CONTRACT, Network, crops, tiny
 
 
 def int8(network: bytes, pixels: np.ndarray, contract: InputContract = CONTRACT) -> bytes:
-    """Quantized with the true extremes of every tensor."""
+    """Quantize a network with the true minimum and maximum of every tensor."""
     graph = Graph.parse(network)
     names = [graph.name(index) for index in graph.computed()]
     ranges = {graph.name(graph.inputs[0]): TensorRange(*contract.real_range)}
@@ -42,23 +42,23 @@ def int8(network: bytes, pixels: np.ndarray, contract: InputContract = CONTRACT)
 
 def test_every_tensor_of_the_float_network_has_its_row() -> None:
     network, pixels = tiny(), crops(8)
-    found = layer_errors(network, int8(network, pixels), CONTRACT, pixels[:4])
+    errors = layer_errors(network, int8(network, pixels), CONTRACT, pixels[:4])
     graph = Graph.parse(network)
-    assert [t.tensor for t in found.tensors] == [graph.name(i) for i in graph.computed()]
-    assert [t.position for t in found.tensors] == list(range(len(found.tensors)))
-    assert (found.images, found.unmatched) == (4, 0)
-    for tensor in found.tensors:
+    assert [t.tensor for t in errors.tensors] == [graph.name(i) for i in graph.computed()]
+    assert [t.position for t in errors.tensors] == list(range(len(errors.tensors)))
+    assert (errors.images, errors.unmatched) == (4, 0)
+    for tensor in errors.tensors:
         assert tensor.sqnr_db is not None and 15 < tensor.sqnr_db < 70
         assert 0.98 < tensor.cosine <= 1
-    assert found.to_json()["tensors"][0]["operator"] == "CONV_2D"
+    assert errors.to_json()["tensors"][0]["operator"] == "CONV_2D"
 
 
 def test_a_network_against_itself_differs_nowhere() -> None:
-    found = layer_errors(tiny(), tiny(), CONTRACT, crops(2))
+    errors = layer_errors(tiny(), tiny(), CONTRACT, crops(2))
     assert all(
-        t.sqnr_db is None and t.rounding_db is None and t.cosine == pytest.approx(1) for t in found.tensors
+        t.sqnr_db is None and t.rounding_db is None and t.cosine == pytest.approx(1) for t in errors.tensors
     )
-    assert found.worst() == ()
+    assert errors.worst() == ()
 
 
 def test_one_wide_channel_takes_the_steps_from_the_rest() -> None:
@@ -68,12 +68,12 @@ def test_one_wide_channel_takes_the_steps_from_the_rest() -> None:
     narrow = net.constant(np.array([0.01] + [1.0] * 7, np.float32).reshape(1, 1, 1, 8))
     network = net.finish(net.embedding(net.binary("MUL", culprit, narrow)))
     pixels = crops(8)
-    found = layer_errors(network, int8(network, pixels), CONTRACT, pixels[:4])
+    errors = layer_errors(network, int8(network, pixels), CONTRACT, pixels[:4])
     name = net.graph.name(culprit)
-    spans = {t.tensor: t.channel_steps for t in found.tensors}
+    spans = {t.tensor: t.channel_steps for t in errors.tensors}
     assert spans[name] is not None and spans[name] < 8
-    order = [t.tensor for t in found.tensors]
-    steepest = found.steepest()
+    order = [t.tensor for t in errors.tensors]
+    steepest = errors.steepest()
     assert steepest is not None and order.index(steepest[1].tensor) == order.index(name) + 1
 
 
@@ -81,8 +81,8 @@ def test_networks_without_a_common_name_give_no_rows() -> None:
     network = Graph.parse(tiny())
     for index in network.computed():
         network.tensors[index].name = b"other" + str(index).encode()
-    found = layer_errors(tiny(), network.to_bytes(), CONTRACT, crops(1))
-    assert found.tensors == () and found.unmatched == 5 and found.steepest() is None
+    errors = layer_errors(tiny(), network.to_bytes(), CONTRACT, crops(1))
+    assert errors.tensors == () and errors.unmatched == 5 and errors.steepest() is None
 
 
 def test_no_image_is_refused() -> None:
@@ -90,16 +90,16 @@ def test_no_image_is_refused() -> None:
         layer_errors(tiny(), tiny(), CONTRACT, crops(1)[:0])
 
 
-def test_progress_is_told() -> None:
-    told: list[tuple[int, int]] = []
-    layer_errors(tiny(), tiny(), CONTRACT, crops(3), progress=lambda *step: told.append(step))
-    assert told == [(1, 3), (2, 3), (3, 3)]
+def test_progress_is_reported() -> None:
+    steps: list[tuple[int, int]] = []
+    layer_errors(tiny(), tiny(), CONTRACT, crops(3), progress=lambda *step: steps.append(step))
+    assert steps == [(1, 3), (2, 3), (3, 3)]
 
 
 def test_a_map_covers_the_image() -> None:
-    found = occlusion_map(tiny(), CONTRACT, crops(1)[0], patch_px=6, stride_px=4)
-    assert found.falls.shape == (4, 4)
-    assert (found.falls >= 0).all() and found.falls.max() > 0
+    occlusion = occlusion_map(tiny(), CONTRACT, crops(1)[0], patch_px=6, stride_px=4)
+    assert occlusion.falls.shape == (4, 4)
+    assert (occlusion.falls >= 0).all() and occlusion.falls.max() > 0
 
 
 def test_a_patch_where_the_image_is_grey_already_costs_nothing() -> None:
@@ -124,9 +124,9 @@ def test_maps_of_two_networks_are_compared() -> None:
     contract = InputContract(32, 32, "rgb", (127.5,) * 3, (128.0,) * 3)
     net = Network((1, 32, 32, 3))
     network = net.finish(net.embedding(net.conv(net.input, 8)))
-    found = attention((("a", network), ("b", network)), contract, crops(1, (32, 32, 3))[0], image="x.png")
-    assert found.agreement() == pytest.approx(1)
-    assert [m["network"] for m in found.to_json()["maps"]] == ["a", "b"]
+    study = attention((("a", network), ("b", network)), contract, crops(1, (32, 32, 3))[0], image="x.png")
+    assert study.agreement() == pytest.approx(1)
+    assert [m["network"] for m in study.to_json()["maps"]] == ["a", "b"]
 
 
 def test_a_flat_map_agrees_with_nothing() -> None:
@@ -137,7 +137,7 @@ def test_a_flat_map_agrees_with_nothing() -> None:
 
 @pytest.mark.real
 def test_a_face_network_shows_the_tensor_before_its_global_depthwise(shared: Path) -> None:
-    """Known of this network: the last 1x1 convolution and its PReLU have a few channels far wider than the rest."""
+    """The last 1x1 convolution of this network and its PReLU have a few channels far wider than the others."""
     from converters.data.image_set import ImageSet, evenly
     from converters.sources import read_source
     from converters.sources.float_model import canonical
@@ -149,7 +149,7 @@ def test_a_face_network_shows_the_tensor_before_its_global_depthwise(shared: Pat
     source = read_source(shared / "zoo" / "mobilefacenet_y1_float32.tflite", contract=contract, inputs=inputs)
     network = canonical(source, contract, inputs).network
     integer = int8(network, pixels, contract)
-    found = layer_errors(network, integer, contract, pixels[:4])
-    assert {t.tensor for t in found.worst(2)} == {"conv_6sep_batchnorm/add_1", "add_44"}
-    steepest = found.steepest()
+    errors = layer_errors(network, integer, contract, pixels[:4])
+    assert {t.tensor for t in errors.worst(2)} == {"conv_6sep_batchnorm/add_1", "add_44"}
+    steepest = errors.steepest()
     assert steepest is not None and steepest[1].tensor == "conv_6dw7_7_batchnorm/add_1"

@@ -1,10 +1,11 @@
-"""What the page says, to whom it is safe, and that it is the same each time."""
+"""Content of report pages, their safety against hostile names, and identical bytes on each run."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 from converters.evaluate.metrics import Interval, PairedDifference
 from converters.report.page import page_json, render_page
 from converters.report.verdicts import of_comparison
-from converters.results import ConversionResult, ReportVerdict
+from converters.results import ReportVerdict
 from converters.targets.base import Estimate, ReportTable
 from converters.targets.check import NetworkReport, TargetReport
 from converters.targets.rule import RuleFinding
@@ -22,7 +23,7 @@ from tests import report_samples as samples
 
 
 class Outline(HTMLParser):
-    """The elements of a page and its text."""
+    """Elements of a page and their text."""
 
     def __init__(self, page: str) -> None:
         super().__init__(convert_charrefs=True)
@@ -79,15 +80,15 @@ def test_the_verdict_follows_the_cosine(cosine: float, level: str) -> None:
     assert f'class="verdict {level}"' in render_page(title="door", conversion=report)
 
 
-def test_a_conversion_without_integer_file_says_so() -> None:
+def test_a_conversion_without_an_integer_file_has_no_verdict() -> None:
     report = samples.report()
-    alone = ConversionResult(**{**vars(report), "artefacts": report.artefacts[:1]})
+    alone = replace(report, artefacts=report.artefacts[:1])
     assert "No integer artefact was asked for." in Outline(render_page(title="door", conversion=alone)).text
 
 
 def test_a_conversion_shows_source_contract_gates_files_and_operators() -> None:
     text = Outline(render_page(title="door", conversion=samples.report())).text
-    for said in (
+    for expected in (
         "door.onnx",
         "ab" * 32,
         "112x112 rgb, (pixel - 127.5) / 128",
@@ -100,32 +101,32 @@ def test_a_conversion_shows_source_contract_gates_files_and_operators() -> None:
         "100 images not used for calibration",
         "a note on door",
     ):
-        assert said in text
+        assert expected in text
 
 
 def search_of(met: bool, trials: list[dict]) -> dict:
-    """A search as ``SearchResult.to_json`` says it."""
-    told = {"standard_error": 0.0002, "float_share": 0.125, "met": met, "found": "surely 0.8"}
+    """Return a search in the form of ``SearchResult.to_json``."""
+    common = {"standard_error": 0.0002, "float_share": 0.125, "met": met, "found": "surely 0.8"}
     budget = {"goal": "a mean cosine of 0.995 to float", "kind": "cosine", "least": 0.995}
     return {
         "budget": budget,
         "met": met,
-        "trials": [{**told, **t} for t in trials],
+        "trials": [{**common, **t} for t in trials],
         "sensitive": [["conv_7", 0.01]],
     }
 
 
 @pytest.mark.parametrize(
-    ("met", "said"), [(True, "reached."), (False, "missed; the best recipe is written.")]
+    ("met", "expected"), [(True, "reached."), (False, "missed; the best recipe is written.")]
 )
-def test_a_searched_recipe_shows_what_was_tried(met: bool, said: str) -> None:
+def test_a_searched_recipe_shows_what_was_tried(met: bool, expected: str) -> None:
     trials = [
         {"what": "plain: true min/max ranges", "cosine_mean": 0.8684, "cosine_min": 0.75, "kept": True},
         {"what": f"equalize {samples.HOSTILE}", "cosine_mean": 0.8512, "cosine_min": 0.7, "kept": False},
     ]
     report = samples.report(searches={"cpu_int8": search_of(met, trials)})
     text = Outline(render_page(title="door", conversion=report)).text
-    assert f"cpu_int8: searched for a mean cosine of 0.995 to float: {said}" in text
+    assert f"cpu_int8: searched for a mean cosine of 0.995 to float: {expected}" in text
     assert "0.8684" in text and "kept" in text and "dropped" in text and samples.HOSTILE in text
     assert "12.5 %" in text and "conv_7" in text
 
@@ -166,7 +167,7 @@ def test_a_distilled_network_shows_its_cosine_before_and_after() -> None:
     assert "0.8600 before, 0.9700 after. 3 PReLUs replaced by LeakyReLU" in text and "a note" in text
 
 
-def test_a_failed_gate_is_said_with_what_was_found() -> None:
+def test_a_failed_gate_is_shown_with_its_finding() -> None:
     report = samples.report(
         artefacts=(
             samples.artefact("float32", "float32", 1.0),
@@ -184,8 +185,8 @@ def test_a_comparison_outranks_cosine_in_the_verdict(full: str) -> None:
     assert "Far from the float model" not in outline.by_tag["header"][0]
 
 
-def test_equal_artefacts_on_few_subjects_prove_nothing() -> None:
-    """40 subjects without a difference leave 3 / 40 open (rule of three)."""
+def test_equal_artefacts_on_few_subjects_are_not_shown_to_be_equal() -> None:
+    """With 40 subjects and no difference the upper bound of the loss is 3 / 40 (rule of three)."""
     page = render_page(title="door", comparison=samples.comparison(noise=0.0))
     assert "is not shown to be as good as float within 1 percentage point" in Outline(page).by_tag["h1"][0]
     assert 'class="verdict caution"' in page
@@ -198,27 +199,27 @@ def test_equal_artefacts_on_many_subjects_are_called_as_good_as_float() -> None:
 
 
 def judged(*ends: tuple[float, float], fmrs: tuple[float, ...] = (1e-1, 1e-2, 1e-3)) -> ReportVerdict:
-    """The verdict where the changes of TAR at these FMRs have these intervals."""
-    found = samples.comparison()
+    """Return the verdict for changes of TAR with these intervals, one per FMR."""
+    comparison = samples.comparison()
     rows = tuple(
         PairedDifference(
             fmr, 0.9, 0.9 + (low + high) / 2, (low + high) / 2, Interval(low, high, 0.95, 1000, "")
         )
         for fmr, (low, high) in zip(fmrs, ends, strict=True)
     )
-    first = type(found.candidates[0])(**{**vars(found.candidates[0]), "differences": rows})
-    return of_comparison(type(found)(**{**vars(found), "candidates": (first,)}))[0]
+    first = replace(comparison.candidates[0], differences=rows)
+    return of_comparison(replace(comparison, candidates=(first,)))[0]
 
 
-def test_proof_that_ends_where_a_handful_of_pairs_decides_is_still_good() -> None:
-    """12,480 non-mated comparisons: 12 false matches at FMR 1e-3, 125 at 1e-2."""
+def test_missing_proof_at_a_rate_with_few_false_matches_is_still_good() -> None:
+    """12,480 non-mated comparisons have 12 false matches at FMR 1e-3 and 125 at 1e-2."""
     verdict = judged((-0.002, 0.002), (-0.008, 0.004), (-0.03, 0.02))
     assert verdict.level == "good"
     assert verdict.sentence.endswith("of TAR down to FMR 10⁻²; this is not shown at lower FMRs")
     assert "at FMR 10⁻² by −0.20 points" in verdict.basis and "at FMR 10⁻³ by −0.50 points" in verdict.basis
 
 
-def test_proof_that_ends_earlier_calls_for_caution() -> None:
+def test_missing_proof_at_a_rate_with_many_false_matches_calls_for_caution() -> None:
     verdict = judged((-0.002, 0.002), (-0.03, 0.02), (-0.001, 0.001))
     assert verdict.level == "caution"
     assert verdict.sentence.endswith("of TAR down to FMR 10⁻¹; this is not shown at lower FMRs")
@@ -235,21 +236,17 @@ def test_a_gain_is_good() -> None:
     assert verdict.sentence.endswith("at every FMR that the data support")
 
 
-def test_what_the_data_cannot_support_is_said_with_what_it_takes(full: str) -> None:
+def test_an_unsupported_claim_states_the_data_that_it_needs(full: str) -> None:
     text = Outline(full).text
     assert "Not enough data. 3,000,000 non-mated comparisons are needed (rule of three);" in text
     assert "Not enough data. FPIR 0.01 takes 300 non-mated probes, found 80." in text
 
 
 def test_a_comparison_without_subjects_claims_no_error_rate() -> None:
-    found = samples.comparison()
-    first = found.candidates[0]
-    bare = type(first)(
-        **{**vars(first), "verification": None, "fidelity": None, "differences": (), "flips": ()}
-    )
-    page = render_page(
-        title="door", comparison=type(found)(**{**vars(found), "verification": None, "candidates": (bare,)})
-    )
+    comparison = samples.comparison()
+    first = comparison.candidates[0]
+    bare = replace(first, verification=None, fidelity=None, differences=(), flips=())
+    page = render_page(title="door", comparison=replace(comparison, verification=None, candidates=(bare,)))
     text = Outline(page).text
     assert "The change of error rates is unknown" in text
     assert "FMR 10" not in text
@@ -270,17 +267,17 @@ def test_an_evaluation_alone_states_the_lowest_fmr_it_supports() -> None:
         assert heading in outline.by_tag["h2"]
 
 
-def test_the_layers_name_the_culprit_in_words(full: str) -> None:
+def test_the_operator_with_the_largest_loss_is_named(full: str) -> None:
     text = Outline(full).text
     assert "The largest loss is at operator 3, DEPTHWISE_CONV_2D door3" in text
     assert "Operator 2, CONV_2D door2: rounding alone leaves 17.0 dB" in text
     assert "spans 6 of 256 steps: a few wide channels set the step size for all" in text
 
 
-def test_no_operator_is_blamed_where_none_stands_out() -> None:
-    found = samples.layers()
-    even = tuple(type(t)(**{**vars(t), "sqnr_db": 21.0 - t.position / 10}) for t in found.tensors)
-    text = Outline(render_page(title="door", layers=type(found)(**{**vars(found), "tensors": even}))).text
+def test_no_operator_is_named_if_none_stands_out() -> None:
+    errors = samples.layers()
+    even = tuple(replace(t, sqnr_db=21.0 - t.position / 10) for t in errors.tensors)
+    text = Outline(render_page(title="door", layers=replace(errors, tensors=even))).text
     assert "No operator stands out." in text and "At the output it is 0.87 %." in text
     assert "The largest loss" not in text
 
@@ -310,8 +307,8 @@ def test_attention_shows_the_image_and_a_map_per_network(full: str) -> None:
 
 
 def test_gray_images_become_maps_too() -> None:
-    found = samples.attention()
-    gray = type(found)(found.image, found.pixels[..., :1], found.maps)
+    study = samples.attention()
+    gray = type(study)(study.image, study.pixels[..., :1], study.maps)
     assert render_page(title="door", attention=(gray,)).count("<img ") == 3
 
 
@@ -331,7 +328,7 @@ def test_names_cannot_become_markup(hostile: str) -> None:
     assert "alert(1)" in outline.text
 
 
-def test_nothing_outside_the_file_is_asked_for(full: str, hostile: str) -> None:
+def test_the_page_requests_nothing_from_outside(full: str, hostile: str) -> None:
     for page in (full, hostile):
         outline = Outline(page)
         for tag, attributes in outline.elements:
@@ -365,7 +362,7 @@ def test_the_page_holds_its_json(full: str, hostile: str) -> None:
         assert json.loads(block[1]) == expected
 
 
-def test_the_json_says_what_the_page_says() -> None:
+def test_the_json_has_the_values_of_the_page() -> None:
     arguments = samples.everything()
     data = page_json(**arguments)
     assert data["conversion"] == arguments["conversion"].to_json()
@@ -376,21 +373,21 @@ def test_the_json_says_what_the_page_says() -> None:
     assert "pixels" not in data["attention"][0]
 
 
-def test_a_page_of_nothing_says_that_nothing_was_measured() -> None:
+def test_an_empty_page_states_that_nothing_was_measured() -> None:
     assert "Nothing was measured." in Outline(render_page(title="door")).text
 
 
 def test_several_candidates_and_evaluations_share_a_page() -> None:
     arguments = samples.everything()
-    found = arguments["comparison"]
-    first = found.candidates[0]
-    other = type(first)(**{**vars(first), "artefact": samples.identity("search_int8", "int8")})
-    arguments["comparison"] = type(found)(**{**vars(found), "candidates": (first, other)})
+    comparison = arguments["comparison"]
+    first = comparison.candidates[0]
+    other = replace(first, artefact=samples.identity("search_int8", "int8"))
+    arguments["comparison"] = replace(comparison, candidates=(first, other))
     arguments["evaluations"] += (samples.evaluation("search_int8", "int8"),)
     page = render_page(**arguments)
     identifiers = re.findall(r'\bid="([^"]+)"', page)
     assert len(identifiers) == len(set(identifiers))
-    # Two files of one precision are told apart by their names.
+    # Files of the same precision are labelled by name.
     assert "door.search_int8.tflite</text>" in page
     assert Outline(page).by_tag["header"][0].count("TAR changes at FMR") == 2
 
@@ -403,7 +400,7 @@ def test_matplotlib_loads_where_it_draws(run_python: Callable[..., Any]) -> None
     assert done.stdout.strip() == "[]", done.stderr
 
 
-def test_a_missing_matplotlib_is_said_with_the_fix(run_python: Callable[..., Any]) -> None:
+def test_missing_matplotlib_is_an_error_with_a_hint(run_python: Callable[..., Any]) -> None:
     done = run_python(
         "import sys; sys.path.insert(0, 'tests'); sys.modules['matplotlib'] = None\n"
         "import report_samples\n"
@@ -423,24 +420,21 @@ def test_drawing_leaves_matplotlibs_settings_alone() -> None:
     assert dict(matplotlib.rcParams) == before
 
 
-def test_a_candidate_that_lost_nothing_has_no_layer_to_blame() -> None:
-    found = samples.layers()
-    same = tuple(
-        type(t)(**{**vars(t), "sqnr_db": None, "rounding_db": None, "channel_steps": None})
-        for t in found.tensors
-    )
-    text = Outline(render_page(title="door", layers=type(found)(**{**vars(found), "tensors": same}))).text
+def test_a_candidate_without_differences_names_no_operator() -> None:
+    errors = samples.layers()
+    same = tuple(replace(t, sqnr_db=None, rounding_db=None, channel_steps=None) for t in errors.tensors)
+    text = Outline(render_page(title="door", layers=replace(errors, tensors=same))).text
     assert "No tensor differs." in text
 
 
 def test_thumbnails_keep_their_shape() -> None:
     name = "door/0001.jpg"
-    found = samples.comparison()
-    first = found.candidates[0]
-    named = type(first)(**{**vars(first), "worst": ((name, 0.5),), "flips": ()})
+    comparison = samples.comparison()
+    first = comparison.candidates[0]
+    named = replace(first, worst=((name, 0.5),), flips=())
     page = render_page(
         title="door",
-        comparison=type(found)(**{**vars(found), "candidates": (named,)}),
+        comparison=replace(comparison, candidates=(named,)),
         thumbnails={name: np.zeros((40, 80, 3), np.uint8)},
     )
     assert re.search(r'width="72" height="36"', page)
