@@ -89,14 +89,14 @@ class AllPairs:
     def with_subjects(self, floor: float) -> SubjectScores:
         """Compute all mated scores and the non-mated scores >= floor, with their subjects."""
         codes = self.codes
-        mated, whose = [np.empty(0, np.float32)], [np.empty(0, np.int64)]
+        mated, owners = [np.empty(0, np.float32)], [np.empty(0, np.int64)]
         above, first, second = [np.empty(0, np.float32)], [np.empty(0, np.int32)], [np.empty(0, np.int32)]
         for tile in tiles(self.vectors, codes, block_rows=self.block_rows):
             high = tile.scores >= floor
             if tile.mated is not None and tile.non_mated is not None:
                 rows, _ = np.nonzero(tile.mated)
                 mated.append(tile.scores[tile.mated])
-                whose.append(codes[tile.rows[rows]])
+                owners.append(codes[tile.rows[rows]])
                 high &= tile.non_mated
             rows, columns = np.nonzero(high)
             above.append(tile.scores[rows, columns])
@@ -108,7 +108,7 @@ class AllPairs:
         pairs = (codes.size**2 - int((images**2).sum())) // 2
         return SubjectScores(
             own[by_own],
-            np.concatenate(whose)[by_own],
+            np.concatenate(owners)[by_own],
             top[by_top],
             np.concatenate(first)[by_top],
             np.concatenate(second)[by_top],
