@@ -1,4 +1,4 @@
-"""Running ``edge-sdk`` and seeing what a person sees."""
+"""Fixtures that run ``edge-sdk`` and check the form of its output."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from tests.conftest import Outcome, in_process
 PROGRAM = Path(sys.executable).with_name("edge-sdk")
 
 
-def check_voice(outcome: Outcome) -> Outcome:
-    """Every line on stderr is in the one voice; an error is one line and at most one way out."""
+def check_form(outcome: Outcome) -> Outcome:
+    """Check that stderr has one error line, at most one hint, no capital at the start and no full stop at the end."""
     assert "Traceback" not in outcome.err + outcome.out
     lines = outcome.err.splitlines()
-    if outcome.code == 2:  # argparse's own
+    if outcome.code == 2:  # printed by argparse
         assert lines[0].startswith("usage: edge-sdk")
         assert re.match(r"edge-sdk( \w+)*: error: [a-z]", lines[-1])
         return outcome
     for line in lines:
         assert line.startswith("edge-sdk: "), line
-        said = re.sub(r"^edge-sdk: (error: |hint: )?", "", line)
-        assert not said[0].isupper(), line
+        message = re.sub(r"^edge-sdk: (error: |hint: )?", "", line)
+        assert not message[0].isupper(), line
         assert not line.endswith("."), line
     errors = [line for line in lines if line.startswith("edge-sdk: error: ")]
     assert len(errors) == (1 if outcome.code == 3 else 0), outcome
@@ -40,17 +40,17 @@ def check_voice(outcome: Outcome) -> Outcome:
 
 @pytest.fixture
 def edge_sdk(capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
-    """Runs a command line in this process; everything is checked for its voice."""
+    """A function that runs a command line in this process and checks the form of its output."""
 
     def run(*arguments: Any) -> Outcome:
-        return check_voice(in_process(main, arguments, capsys))
+        return check_form(in_process(main, arguments, capsys))
 
     return run
 
 
 @pytest.fixture
 def edge_sdk_process() -> Callable[..., Outcome]:
-    """Runs the installed command in a process of its own; everything is checked for its voice."""
+    """A function that runs the installed command in a new process and checks the form of its output."""
 
     def run(*arguments: Any, **options: Any) -> Outcome:
         done = subprocess.run(
@@ -61,14 +61,14 @@ def edge_sdk_process() -> Callable[..., Outcome]:
             check=False,
         )
         out = (done.stdout or b"").decode()
-        return check_voice(Outcome(done.returncode, out, done.stderr.decode()))
+        return check_form(Outcome(done.returncode, out, done.stderr.decode()))
 
     return run
 
 
 @dataclass(frozen=True)
 class Home:
-    """A folder with a gallery, its key and who is in it."""
+    """A folder for a gallery and its key, and a model file."""
 
     folder: Path
     model: Path
@@ -94,6 +94,6 @@ def empty_home(tmp_path: Path, model_path: Path) -> Home:
 
 @pytest.fixture
 def home(empty_home: Home, products: list[Any], edge_sdk: Callable[..., Outcome]) -> Home:
-    """With alice, whose image is the first product's."""
+    """A folder with a gallery in which the first product is enrolled as alice."""
     assert edge_sdk("enrol", "alice", products[0].enrol, *empty_home.all).code == 0
     return empty_home

@@ -21,7 +21,7 @@ def findings(outcome: Any) -> dict[str, dict[str, str]]:
     return {finding["check"]: finding for finding in json.loads(outcome.out)["findings"]}
 
 
-def test_a_device_without_a_camera_is_healthy_and_told(edge_sdk: Run) -> None:
+def test_a_device_without_a_camera_is_healthy(edge_sdk: Run) -> None:
     done = edge_sdk("doctor")
     assert (done.code, done.err) == (0, "")
     lines = done.out.splitlines()
@@ -32,11 +32,11 @@ def test_a_device_without_a_camera_is_healthy_and_told(edge_sdk: Run) -> None:
 
 def test_a_model_is_run_on_the_cpu(edge_sdk: Run, golden_model_path: Path) -> None:
     done = edge_sdk("doctor", "--model", golden_model_path, "--json")
-    found = findings(done)
+    checks = findings(done)
     assert done.code == 0
-    assert found["model"]["found"].startswith("pooled-colours 3, int8 for cpu, 96x96 rgb")
-    assert found["cpu"]["found"].startswith("4 of 4 answers exact (ai-edge-litert ")
-    assert found["operating points"]["status"] == "warn"
+    assert checks["model"]["found"].startswith("pooled-colours 3, int8 for cpu, 96x96 rgb")
+    assert checks["cpu"]["found"].startswith("4 of 4 answers exact (ai-edge-litert ")
+    assert checks["operating points"]["status"] == "warn"
 
 
 def test_a_model_from_before_golden_vectors_says_so(edge_sdk: Run, model_path: Path) -> None:
@@ -73,7 +73,7 @@ def test_a_file_that_is_no_model_fails_without_ending_the_rest(
 
 
 @pytest.mark.parametrize(
-    ("option", "status", "words"),
+    ("option", "status", "message"),
     [
         ("-DCONSTANT", "fail", "the same embedding for 4 different inputs"),
         ("-DNO_HARDWARE", "fail", "the delegate does not start"),
@@ -82,13 +82,13 @@ def test_a_file_that_is_no_model_fails_without_ending_the_rest(
     ],
 )
 def test_each_delegate_is_compared_with_the_golden_vectors(
-    edge_sdk: Run, tmp_path: Path, golden_model_path: Path, option: str, status: str, words: str
+    edge_sdk: Run, tmp_path: Path, golden_model_path: Path, option: str, status: str, message: str
 ) -> None:
     library = build_delegate(tmp_path, option)
     done = edge_sdk("doctor", "--model", golden_model_path, "--delegate", library, "--json")
-    found = findings(done)[f"delegate {library.name}"]
-    assert found["status"] == status
-    assert words in found["found"]
+    check = findings(done)[f"delegate {library.name}"]
+    assert check["status"] == status
+    assert message in check["found"]
     assert done.code == (1 if status == "fail" else 0)
 
 
@@ -100,20 +100,20 @@ def test_a_delegate_without_a_model_cannot_be_checked(edge_sdk: Run) -> None:
 
 def test_a_missing_edge_tpu_library_says_what_to_install(edge_sdk: Run, golden_model_path: Path) -> None:
     done = edge_sdk("doctor", "--model", golden_model_path, "--delegate", "libedgetpu.so.99", "--json")
-    found = findings(done)["delegate libedgetpu.so.99"]
-    assert found["found"].startswith("cannot be loaded: cannot open shared object file")
-    assert "libedgetpu1-std" in found["advice"]
+    check = findings(done)["delegate libedgetpu.so.99"]
+    assert check["found"].startswith("cannot be loaded: cannot open shared object file")
+    assert "libedgetpu1-std" in check["advice"]
 
 
 def test_a_gallery_says_how_strong_it_is(edge_sdk: Run, home: Any) -> None:
     done = edge_sdk("doctor", *home.all, "--json")
-    found = findings(done)
+    checks = findings(done)
     assert done.code == 0
-    assert found["gallery"]["found"].startswith("subjects: 1, templates: 1, ")
-    assert found["gallery's key"]["status"] == "warn"
-    assert found["gallery's key"]["found"].startswith("level 0")
-    assert found["gallery's anchor"]["status"] == "warn"
-    assert "gallery's model" not in found
+    assert checks["gallery"]["found"].startswith("subjects: 1, templates: 1, ")
+    assert checks["gallery's key"]["status"] == "warn"
+    assert checks["gallery's key"]["found"].startswith("level 0")
+    assert checks["gallery's anchor"]["status"] == "warn"
+    assert "gallery's model" not in checks
 
 
 def test_a_gallery_of_another_model_fails(edge_sdk: Run, home: Any, golden_model_path: Path) -> None:

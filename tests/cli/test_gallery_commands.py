@@ -146,10 +146,10 @@ def test_a_backup_goes_on_after_the_owners_word_only(edge_sdk: Run, home: Any, p
     assert refused.code == 3
     assert "an old copy was put back" in refused.err
     assert "re-anchor" in refused.err
-    asked = edge_sdk("gallery", "re-anchor", *files)
-    assert asked.code == 3
-    assert "generation 3 with 1 subject the newest" in asked.err
-    assert "subjects that were revoked or erased later are accepted again" in asked.err
+    done = edge_sdk("gallery", "re-anchor", *files)
+    assert done.code == 3
+    assert "generation 3 with 1 subject the newest" in done.err
+    assert "subjects that were revoked or erased later are accepted again" in done.err
     done = edge_sdk("gallery", "re-anchor", *files, "--yes")
     assert done.out == "generation 3 is now generation 5, with 1 subject; every other copy is refused\n"
     assert edge_sdk("gallery", "list", *files).out == "alice\t1\t\n"
@@ -158,8 +158,8 @@ def test_a_backup_goes_on_after_the_owners_word_only(edge_sdk: Run, home: Any, p
 def test_renewing_the_transform_keeps_everyone(edge_sdk: Run, home: Any, products: list[Any]) -> None:
     done = edge_sdk("gallery", "renew-transform", *home.files)
     assert done.out == "new transform for 1 template in generation 3\n"
-    asked = edge_sdk("verify", "alice", products[0].enrol, *home.all, "--threshold", "0.95")
-    assert asked.code == 0
+    done = edge_sdk("verify", "alice", products[0].enrol, *home.all, "--threshold", "0.95")
+    assert done.code == 0
 
 
 def test_from_one_gallery_to_another(edge_sdk: Run, home: Any, tmp_path: Path) -> None:
@@ -236,10 +236,10 @@ def test_a_bound_and_a_label_are_changed(edge_sdk: Run, home: Any, products: lis
     assert done.out == "changed alice\n"
     listed = json.loads(edge_sdk("gallery", "list", *home.files, "--json").out)[0]
     assert (listed["label"], listed["valid_until_s"]) == ("left", 978307200)
-    asked = ("verify", "alice", products[0].enrol, *home.all, "--threshold", "0.95")
-    assert edge_sdk(*asked).code == 1
+    verify = ("verify", "alice", products[0].enrol, *home.all, "--threshold", "0.95")
+    assert edge_sdk(*verify).code == 1
     assert edge_sdk("gallery", "change", "alice", "--valid-until", "none", *home.files).code == 0
-    assert edge_sdk(*asked).code == 0
+    assert edge_sdk(*verify).code == 0
     assert edge_sdk("gallery", "change", "alice", *home.files).code == 2
     for wrong in ("soon", "2030-01-01T00:00"):
         assert edge_sdk("gallery", "change", "alice", "--valid-from", wrong, *home.files).code == 2
@@ -257,8 +257,8 @@ def test_a_visitor_is_enrolled_for_a_time_and_the_list_says_so(
     until = ("--valid-until", "2001-01-01T01:00+01:00")
     assert edge_sdk("enrol", "ann", products[0].enrol, *empty_home.all, *until).code == 0
     assert edge_sdk("gallery", "list", *empty_home.files).out == "ann\t1\t\tuntil 2001-01-01T00:00:00Z\n"
-    asked = edge_sdk("identify", products[0].enrol, *empty_home.all, "--threshold", "0.5")
-    assert (asked.code, asked.out) == (1, f"{products[0].enrol}: rejected\n")
+    done = edge_sdk("identify", products[0].enrol, *empty_home.all, "--threshold", "0.5")
+    assert (done.code, done.out) == (1, f"{products[0].enrol}: rejected\n")
     since = ("--valid-from", "2000-01-01T00:00Z", "--valid-until", "none")
     assert edge_sdk("gallery", "change", "ann", *since, *empty_home.files).code == 0
     assert edge_sdk("gallery", "list", *empty_home.files).out == "ann\t1\t\tfrom 2000-01-01T00:00:00Z\n"

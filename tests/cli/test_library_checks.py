@@ -14,7 +14,7 @@ import pytest
 from edge_sdk.diagnostics.bench import BenchReferences, DevicePath, measure
 from edge_sdk.errors import EdgeSdkError
 from edge_sdk.gallery import AttemptPolicy, DecisionPolicy, Gallery, InMemoryKey, KeyFile, Passphrase, TpmKey
-from edge_sdk.gallery.exchange.commands import Command, new_source, sign
+from edge_sdk.gallery.exchange.commands import Command, sign, source_of
 from edge_sdk.model.operating_point import OperatingPoint
 
 KEY = InMemoryKey(bytes(range(32)))
@@ -53,8 +53,8 @@ def command(**changes: Any) -> Command:
 
 
 def sign_package(package: bytes) -> bytes:
-    private, public = new_source()
-    return sign(command(source=public, action="enrol", subject="", package=package), private)
+    private = bytes(range(32))
+    return sign(command(source=source_of(private), action="enrol", subject="", package=package), private)
 
 
 def measure_frames(model: Path, **counts: int) -> Any:

@@ -1,4 +1,4 @@
-"""Real networks for the examples, made once by the project's own conversion."""
+"""Real networks for the examples, converted once per session."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from edge_sdk.model.card import InputContract
 
 @dataclass(frozen=True)
 class FaceNetworks:
-    """Files of an embedder, a detector and two attack detectors."""
+    """Files of an embedder, a face detector and two networks for presentation attack detection."""
 
     embedder: Path
     detector: Path

@@ -1,4 +1,4 @@
-"""The reader in plain Java opens what the SDK writes, and refuses what it refuses."""
+"""The reader in plain Java opens the galleries that the SDK writes and refuses the same vectors."""
 
 import shutil
 import struct
@@ -33,7 +33,7 @@ def classes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def read(classes: Path, arguments: Iterable[str]) -> dict[str, str]:
-    """What the Java reader says of each vector file, by the file's name."""
+    """Run the Java reader on vector files and return its result per file name."""
     program = ["java", "-Dfile.encoding=UTF-8", "-Dstdout.encoding=UTF-8", "-cp", str(classes)]
     run = subprocess.run(
         [*program, "org.edgesdk.gallery.ReadVectors", *arguments],
@@ -50,8 +50,8 @@ def head_of(vector: Path) -> tuple[dict[str, str], bytes]:
     return dict(line.split(": ", 1) for line in text.decode().splitlines()), file
 
 
-def derived(passphrase: str, file: bytes) -> str:
-    """The secret of the first slot, a passphrase's; Java has no Argon2id, so an app brings its own."""
+def derive_secret(passphrase: str, file: bytes) -> str:
+    """Derive the secret of the first slot from a passphrase; Java lacks Argon2id, so the app must add it."""
     memory, passes, lanes, salt = struct.unpack("<III16s", file[92:120])
     kdf = Argon2id(salt=salt, length=32, iterations=passes, lanes=lanes, memory_cost=memory)
     return kdf.derive(unicodedata.normalize("NFC", passphrase).encode()).hex()
@@ -60,21 +60,23 @@ def derived(passphrase: str, file: bytes) -> str:
 def test_every_vector_is_read_or_refused_as_expected(classes: Path) -> None:
     heads = {path.name: head_of(path) for path in VECTORS}
     secrets = {
-        name: "=" + derived(head["passphrase"], file)
+        name: "=" + derive_secret(head["passphrase"], file)
         for name, (head, file) in heads.items()
         if "passphrase" in head
     }
-    said = read(classes, [f"{path}{secrets.get(path.name, '')}" for path in VECTORS])
-    assert len(said) == len(VECTORS) > 50
+    results = read(classes, [f"{path}{secrets.get(path.name, '')}" for path in VECTORS])
+    assert len(results) == len(VECTORS) > 50
     for name, (head, _) in heads.items():
-        assert said[name].split()[0] == head["expect"], name
-        for what in {"generation", "subjects", "templates", "identified"} & set(head):
-            assert f" {what}={head[what]}" in said[name], name
+        assert results[name].split()[0] == head["expect"], name
+        for field in {"generation", "subjects", "templates", "identified"} & set(head):
+            assert f" {field}={head[field]}" in results[name], name
 
 
 @pytest.mark.parametrize("dtype", ["int8", "float16"])
 @pytest.mark.parametrize("dimension", [500, 512])
-def test_it_answers_as_the_sdk_does(classes: Path, tmp_path: Path, dtype: str, dimension: int) -> None:
+def test_it_gives_the_same_answers_as_the_sdk(
+    classes: Path, tmp_path: Path, dtype: str, dimension: int
+) -> None:
     rng = np.random.default_rng(dimension)
     people = rng.normal(size=(60, dimension)).astype(np.float32)
     path = tmp_path / "home.gallery"
@@ -83,14 +85,14 @@ def test_it_answers_as_the_sdk_does(classes: Path, tmp_path: Path, dtype: str, d
     with gallery.transaction() as t:
         for i, person in enumerate(people):
             captures = person + rng.normal(scale=0.4, size=(2, dimension))
-            until = 1_000_000_000 if i % 10 == 9 else None  # their time is over
+            until = 1_000_000_000 if i % 10 == 9 else None  # no longer valid
             t.enrol(f"person {i}", captures.astype(np.float32), valid_until=until)
     arguments, expected = [], {}
     for i in range(40):
         stranger = rng.normal(size=dimension)
         probe = np.where(i % 3 == 2, stranger, people[i] + rng.normal(scale=1.2, size=dimension))
         probe = probe.astype(np.float32)
-        # Near the scores of the enrolled, so that both answers occur.
+        # The threshold is near the mated scores, so that both answers occur.
         answer = gallery.identify(probe, threshold=0.6)
         head = {
             "key": KEY.hex(),
@@ -102,22 +104,24 @@ def test_it_answers_as_the_sdk_does(classes: Path, tmp_path: Path, dtype: str, d
         vector.write_bytes(lines.encode() + b"\n\n" + path.read_bytes())
         arguments.append(str(vector))
         expected[vector.name] = answer.subject or "nobody"
-    found = {name: said.rsplit("identified=", 1)[1] for name, said in read(classes, arguments).items()}
-    assert found == expected
-    assert "nobody" in found.values()
-    assert len(set(found.values())) > 5  # and not nobody alone
+    answers = {name: line.rsplit("identified=", 1)[1] for name, line in read(classes, arguments).items()}
+    assert answers == expected
+    assert "nobody" in answers.values()
+    assert len(set(answers.values())) > 5
 
 
-def test_a_gallery_that_limits_tries_is_not_opened_by_who_counts_none(classes: Path, tmp_path: Path) -> None:
+def test_a_gallery_that_limits_attempts_is_refused_because_the_reader_does_not_count_them(
+    classes: Path, tmp_path: Path
+) -> None:
     gallery = Gallery.create(tmp_path / "home.gallery", key=InMemoryKey(KEY), model_id=MODEL, dimension=8)
     vector = tmp_path / "limited.vector"
-    said = []
+    results = []
     for limit in (None, AttemptPolicy()):
         with gallery.transaction() as t:
             t.limit_attempts(limit)
         vector.write_bytes(f"key: {KEY.hex()}\n\n".encode() + (tmp_path / "home.gallery").read_bytes())
-        said.append(read(classes, [str(vector)])[vector.name].split()[0])
-    assert said == ["ok", "format"]
+        results.append(read(classes, [str(vector)])[vector.name].split()[0])
+    assert results == ["ok", "format"]
 
 
 def test_a_changed_bit_is_refused(classes: Path, tmp_path: Path) -> None:
@@ -132,6 +136,6 @@ def test_a_changed_bit_is_refused(classes: Path, tmp_path: Path) -> None:
         vector = tmp_path / f"{position}.vector"
         vector.write_bytes(f"key: {KEY.hex()}\n\n".encode() + changed)
         vectors.append(str(vector))
-    said = read(classes, vectors)
-    assert len(said) == len(vectors)
-    assert set(said.values()) <= {"format", "seal"}
+    results = read(classes, vectors)
+    assert len(results) == len(vectors)
+    assert set(results.values()) <= {"format", "seal"}

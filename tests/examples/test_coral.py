@@ -1,4 +1,4 @@
-"""The Coral example without an Edge TPU: what it says, and that the CPU answers, or nothing does."""
+"""The Coral example without an Edge TPU: it falls back to the CPU, or refuses a file that only the Edge TPU runs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SCRIPT = Path(__file__).parents[2] / "firmware_examples" / "coral" / "identify.p
 
 @pytest.fixture
 def home(shared: Path, tmp_path: Path) -> Path:
-    """One person enrolled, and three pictures of her as the camera."""
+    """A folder with a gallery of one person, and three pictures of this person in place of a camera."""
     folder = tmp_path / "home"
     (folder / "camera").mkdir(parents=True)
     model, detector = folder / "face.tflite", folder / "detector.tflite"
@@ -55,7 +55,7 @@ def identify(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_without_the_driver_the_cpu_answers_and_says_so(home: Path) -> None:
+def test_without_the_driver_the_cpu_answers_with_a_warning(home: Path) -> None:
     done = identify(home, home / "camera")
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == ["the embedder runs on cpu; 4 of 4 answers exact", "accepted alice"]
@@ -67,7 +67,7 @@ def test_without_the_driver_the_cpu_answers_and_says_so(home: Path) -> None:
 
 
 def test_a_compiled_network_without_the_driver_is_refused(home: Path, shared: Path) -> None:
-    """A real compiled file, with the card of another: a CPU cannot run it."""
+    """The file is compiled for the Edge TPU, so the CPU cannot run it; its card is that of another model."""
     from converters.graph.attach_card import with_card
 
     card = ModelFile.open(home / "face.tflite").card

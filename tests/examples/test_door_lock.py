@@ -1,4 +1,4 @@
-"""The door lock on mock pins, with photographs as its camera: who is let in, and that nothing else opens it."""
+"""The door-lock example on mock pins, with photographs as camera: only an accepted person opens the door."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ ENROLLED, STRANGER = "Donald_Rumsfeld", "Emma_Watson"
 
 
 class Finished(Exception):  # noqa: N818
-    """The script is at its end."""
+    """The camera has no more frames."""
 
 
 class Camera:
-    """Photographs as a live camera gives them: each frame with the sensor's own noise."""
+    """A camera that yields photographs with sensor noise, as a live camera does."""
 
     name = "photographs"
     live = True
@@ -107,17 +107,16 @@ def parts(face_networks: FaceNetworks) -> dict[str, Any]:
 def recognizer(
     parts: dict[str, Any], photographs: Callable[[str], list[UInt8Array]], tmp_path: Path
 ) -> Recognizer:
-    """Knows one person; everything but attacks is looked at, which photographs of photographs would all be."""
+    """A recognizer with one enrolled person, without attack detection, which would refuse photographs as attacks."""
     embedder = parts["embedder"]
     gallery = Gallery.create(
         tmp_path / "home.gallery", key=KEY, model_id=embedder.model_id, dimension=embedder.dimension
     )
     with gallery.transaction() as t:
         t.limit_attempts(AttemptPolicy())
-    made = Recognizer(parts["detector"], embedder, gallery, threshold=THRESHOLD)
-    enrolment = made.enrol(photographs(ENROLLED), ENROLLED)
-    assert enrolment.templates >= 3
-    return made
+    recognizer = Recognizer(parts["detector"], embedder, gallery, threshold=THRESHOLD)
+    assert recognizer.enrol(photographs(ENROLLED), ENROLLED).templates >= 3
+    return recognizer
 
 
 @pytest.fixture
@@ -130,7 +129,7 @@ def pins() -> Iterator[MockFactory]:
 
 
 class Door:
-    """The example's own main part on mock pins, until its camera's script ends or an error does."""
+    """The main loop of the example on mock pins, until the camera has no more frames or an error ends it."""
 
     def __init__(self, module: ModuleType, pins: MockFactory) -> None:
         self._module = module
@@ -152,7 +151,7 @@ class Door:
                 module.serve(recognizer, opened, button, strike)
         except Finished:
             pass
-        except BaseException as error:  # noqa: BLE001  the test looks at it
+        except BaseException as error:  # noqa: BLE001  the test checks it
             self.error = error
         self.opened = sum(state.state for state in strike_pin.states)
         assert not strike_pin.state, "the strike stayed energized"
@@ -164,11 +163,11 @@ def door(door_lock: ModuleType, pins: MockFactory) -> Door:
 
 
 def other_photograph(recognizer: Recognizer, frames: list[UInt8Array]) -> UInt8Array:
-    """One that was not enrolled with, and in which the face is good enough."""
+    """Return the last photograph with a good face, which was not used for the enrolment."""
     return next(frame for frame in reversed(frames) if recognizer.identify(frame).counted)
 
 
-def test_the_enrolled_get_in(
+def test_an_enrolled_person_opens_the_door(
     door: Door, recognizer: Recognizer, photographs: Callable[[str], list[UInt8Array]]
 ) -> None:
     frame = other_photograph(recognizer, photographs(ENROLLED))
@@ -176,13 +175,13 @@ def test_the_enrolled_get_in(
     assert (door.opened, door.error) == (1, None)
 
 
-def test_the_strike_is_let_go_of_while_the_lock_hangs(
+def test_the_strike_is_released_while_the_program_hangs(
     door_lock: ModuleType,
     pins: MockFactory,
     recognizer: Recognizer,
     photographs: Callable[[str], list[UInt8Array]],
 ) -> None:
-    """The second look hangs for far longer than the door may be open."""
+    """The second read of the camera takes much longer than the door may be open."""
     strike_pin = pins.pin(door_lock.STRIKE_PIN)
     seen: list[bool] = []
 
@@ -200,33 +199,33 @@ def test_the_strike_is_let_go_of_while_the_lock_hangs(
 
 
 @pytest.mark.parametrize("person", [STRANGER, "Bill_Frist", "Elsa_Zylberstein"])
-def test_strangers_do_not(
+def test_a_stranger_does_not_open_the_door(
     door: Door, recognizer: Recognizer, photographs: Callable[[str], list[UInt8Array]], person: str
 ) -> None:
     door.run(recognizer, Camera(*[photographs(person)[0]] * 6))
     assert (door.opened, door.error) == (0, None)
 
 
-def test_a_stranger_who_tries_on_and_on_is_locked_out(
+def test_repeated_attempts_of_a_stranger_are_locked_out(
     door: Door,
     recognizer: Recognizer,
     photographs: Callable[[str], list[UInt8Array]],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     stranger, enrolled = photographs(STRANGER)[0], photographs(ENROLLED)[0]
-    # Each press is a look of its own, so no pause lies between them.
+    # Each press of the button starts a new series of frames without a pause.
     frames = [*[stranger] * 5, None] * 6 + [enrolled] * 5
     camera = Camera()
     camera._frames = frames
     door.run(recognizer, camera)
-    said = capsys.readouterr().out.splitlines()
-    assert said[:5] == ["rejected not recognized"] * 5
-    assert set(said[5:]) == {"locked_out too many failures: wait"}, "the enrolled has to wait too"
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:5] == ["rejected not recognized"] * 5
+    assert set(lines[5:]) == {"locked_out too many failures: wait"}, "the enrolled has to wait too"
     assert door.opened == 0
 
 
 @pytest.mark.parametrize("attack", ["attack_1.jpg", "attack_2.jpg"])
-def test_photographs_of_the_enrolled_do_not(
+def test_a_photograph_of_an_enrolled_person_does_not_open_the_door(
     shared: Path, door: Door, parts: dict[str, Any], tmp_path: Path, attack: str
 ) -> None:
     frame = read_image(shared / "pad_samples" / attack)
@@ -239,7 +238,7 @@ def test_photographs_of_the_enrolled_do_not(
     blind = Recognizer(parts["detector"], embedder, gallery, threshold=THRESHOLD)
     blind.enrol([frame], "owner", least=1)
     door.run(blind, Camera(*[frame] * 5))
-    assert door.opened == 1, "without an attack detector the picture opens the door: the control"
+    assert door.opened == 1, "control: without attack detection the picture opens the door"
     seeing = Recognizer(parts["detector"], embedder, gallery, pad=parts["pad"], threshold=THRESHOLD)
     door.run(seeing, Camera(*[frame] * 5))
     assert (door.opened, door.error) == (0, None)
@@ -292,7 +291,9 @@ def test_a_full_disk(
 ) -> None:
     frame = other_photograph(recognizer, photographs(ENROLLED))
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))  # no file can grow: the try cannot be counted
+    resource.setrlimit(
+        resource.RLIMIT_FSIZE, (0, before[1])
+    )  # no file can grow, so the attempt cannot be counted
     try:
         door.run(recognizer, Camera(*[frame] * 5))
     finally:
@@ -302,7 +303,7 @@ def test_a_full_disk(
 
 
 @pytest.mark.parametrize("damage", ["flipped", "gone", "old"])
-def test_a_gallery_that_goes_bad_while_the_lock_runs(
+def test_a_gallery_damaged_while_the_lock_runs(
     door: Door,
     recognizer: Recognizer,
     photographs: Callable[[str], list[UInt8Array]],
@@ -314,7 +315,7 @@ def test_a_gallery_that_goes_bad_while_the_lock_runs(
     whole = path.read_bytes()
     if damage == "old":
         recognizer.gallery.remove(ENROLLED)
-        path.write_bytes(whole)  # the copy from before is put back
+        path.write_bytes(whole)  # restores the older copy
     elif damage == "gone":
         path.unlink()
     else:
@@ -353,13 +354,13 @@ def test_a_crash_in_any_step(
         raise failure(step)
 
     frame = other_photograph(recognizer, photographs(ENROLLED))
-    made = recognizer
+    tested = recognizer
     if step == "assess":
-        made = Recognizer(
+        tested = Recognizer(
             parts["detector"], parts["embedder"], recognizer.gallery, pad=parts["pad"], threshold=THRESHOLD
         )
     camera = Camera(*[frame] * 5)
-    where: dict[str, Any] = {
+    owners: dict[str, Any] = {
         "detect": parts["detector"],
         "embed": parts["embedder"],
         "assess": parts["pad"],
@@ -369,8 +370,8 @@ def test_a_crash_in_any_step(
         "print": door_lock,
         "blink": DigitalOutputDevice,
     }
-    monkeypatch.setattr(where[step], step, crash, raising=False)
-    door.run(made, camera)
+    monkeypatch.setattr(owners[step], step, crash, raising=False)
+    door.run(tested, camera)
     assert door.opened == 0
     assert isinstance(door.error, failure)
 
@@ -390,46 +391,46 @@ def test_a_crash_while_the_door_is_open_shuts_it(
     assert door.opened == 1
 
 
-def test_it_fits_on_a_page() -> None:
+def test_the_program_fits_on_a_page() -> None:
     assert len((FOLDER / "door_lock.py").read_text().splitlines()) <= 40
 
 
-def test_the_service_lets_go_of_the_strike_and_can_do_little_else(door_lock: ModuleType) -> None:
+def test_the_service_releases_the_strike_and_has_few_rights(door_lock: ModuleType) -> None:
     unit = FOLDER / "door-lock.service"
     assert f"ExecStopPost=+/usr/bin/pinctrl set {door_lock.STRIKE_PIN} op dl" in unit.read_text()
     if shutil.which("systemd-analyze") is None:
         lacking("needs systemd-analyze on the PATH: apt-get install systemd")
-    said = subprocess.run(
+    report = subprocess.run(
         ["systemd-analyze", "security", "--offline=true", "--no-pager", str(unit)],
         capture_output=True,
         text=True,
         check=True,
         timeout=30,
     ).stdout
-    score = re.search(r"exposure level for door-lock.service: ([\d.]+)", said)
+    score = re.search(r"exposure level for door-lock.service: ([\d.]+)", report)
     assert score is not None and float(score[1]) < 1.5
 
 
-def test_the_installer_is_a_program_that_says_what_it_needs() -> None:
+def test_the_installer_names_missing_files() -> None:
     script = FOLDER / "install.sh"
     assert os.access(script, os.X_OK)
     subprocess.run(["bash", "-n", script], check=True)
-    said = subprocess.run([script], capture_output=True, text=True, check=False)
-    assert said.returncode == 2 and "face.tflite" in said.stderr
-    said = subprocess.run([script, "/nowhere"], capture_output=True, text=True, check=False)
-    assert said.returncode == 1 and "face.tflite is missing" in said.stderr
+    done = subprocess.run([script], capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and "face.tflite" in done.stderr
+    done = subprocess.run([script, "/nowhere"], capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and "face.tflite is missing" in done.stderr
 
 
-@pytest.mark.parametrize("named", ["edge-sdk", "/nowhere", "/nowhere/edge_sdk.whl"])
-def test_the_installer_takes_the_sdk_by_its_path_alone(tmp_path: Path, named: str) -> None:
-    """By its name pip would bring, as root, whatever the public index has under it."""
+@pytest.mark.parametrize("sdk", ["edge-sdk", "/nowhere", "/nowhere/edge_sdk.whl"])
+def test_the_installer_accepts_the_sdk_only_by_its_path(tmp_path: Path, sdk: str) -> None:
+    """By name, pip would install as root whatever package the public index has under this name."""
     for model in ("face", "detector", "pad_2.7", "pad_4.0"):
         (tmp_path / f"{model}.tflite").touch()
-    said = subprocess.run(
+    done = subprocess.run(
         [FOLDER / "install.sh", tmp_path],
-        env={**os.environ, "EDGE_SDK": named},
+        env={**os.environ, "EDGE_SDK": sdk},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert said.returncode == 1 and f"{named} is neither a checkout nor a wheel" in said.stderr
+    assert done.returncode == 1 and f"{sdk} is neither a checkout nor a wheel" in done.stderr

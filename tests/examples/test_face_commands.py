@@ -1,4 +1,4 @@
-"""`edge-sdk face` on real networks and photographs: enrol, identify, watch, and what is said when it cannot."""
+"""`edge-sdk face` on real networks and photographs: enrol, identify, watch, and errors."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ENROLLED, STRANGER = "Donald_Rumsfeld", "Emma_Watson"
 
 @pytest.fixture(scope="module")
 def people(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Raw photographs of two people, one folder each."""
+    """Raw photographs of two people, one folder per person."""
     folder = tmp_path_factory.mktemp("people")
     with tarfile.open(shared / "faces" / "lfw_devtest_raw250.tar") as archive:
         for member in archive.getmembers():
@@ -34,7 +34,7 @@ def people(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def files(face_networks: FaceNetworks, tmp_path: Path) -> list[str]:
-    """The flags that every command takes, with a gallery that is there."""
+    """The options of every command, with a gallery that exists."""
     gallery = ["--gallery", str(tmp_path / "home.gallery"), "--key", str(tmp_path / "home.key")]
     assert main(["gallery", "create", "--model", str(face_networks.embedder), *gallery]) == 0
     return ["--model", str(face_networks.embedder), "--detector", str(face_networks.detector), *gallery]
@@ -44,16 +44,16 @@ def photographs(people: Path, person: str) -> list[str]:
     return [str(path) for path in sorted((people / person).iterdir())]
 
 
-def test_who_was_enrolled_from_photographs_is_known_in_others(
+def test_a_person_enrolled_from_photographs_is_recognized_in_others(
     people: Path, files: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     mine = photographs(people, ENROLLED)
     assert main(["face", "enrol", "donald", *mine[:-2], *files]) == 0
     assert "enrolled donald with 5 templates" in capsys.readouterr().out
-    asked = [mine[-1], photographs(people, STRANGER)[0]]
-    assert main(["face", "identify", *asked, *files, "--threshold", "0.45", "--json"]) == 1
-    known, stranger = json.loads(capsys.readouterr().out)
-    assert (known["decision"], known["subject"]) == ("accepted", "donald")
+    probes = [mine[-1], photographs(people, STRANGER)[0]]
+    assert main(["face", "identify", *probes, *files, "--threshold", "0.45", "--json"]) == 1
+    enrolled, stranger = json.loads(capsys.readouterr().out)
+    assert (enrolled["decision"], enrolled["subject"]) == ("accepted", "donald")
     assert (stranger["decision"], stranger["subject"]) == ("rejected", None)
     assert main(["face", "identify", mine[-1], *files, "--threshold", "0.45"]) == 0
 
@@ -72,7 +72,7 @@ def test_a_folder_is_watched_as_a_camera(
 
 
 @pytest.mark.parametrize("command", [["enrol", "eve"], ["identify"]])
-def test_pictures_of_nowhere_are_wrong_usage(
+def test_missing_pictures_are_a_usage_error(
     files: list[str], capsys: pytest.CaptureFixture[str], command: list[str]
 ) -> None:
     with pytest.raises(SystemExit) as stopped:
@@ -81,7 +81,7 @@ def test_pictures_of_nowhere_are_wrong_usage(
     assert "photographs" in capsys.readouterr().err
 
 
-def test_a_camera_that_is_not_there_is_said(files: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_camera_is_an_error(files: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["face", "enrol", "eve", "--camera", "nowhere", *files]) == 3
     assert "expected a camera" in capsys.readouterr().err
 
@@ -90,9 +90,9 @@ def test_copies_of_one_picture_enrol_nobody(
     people: Path, files: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["face", "enrol", "emma", *photographs(people, STRANGER)[:1] * 3, *files]) == 3
-    said = capsys.readouterr().err
-    assert "expected 3 good frames of 'emma', found 1 of 3" in said
-    assert "identical to an earlier image" in said
+    error = capsys.readouterr().err
+    assert "expected 3 good frames of 'emma', found 1 of 3" in error
+    assert "identical to an earlier image" in error
 
 
 def test_too_few_good_pictures_enrol_nobody(

@@ -1,4 +1,4 @@
-"""The microcontroller example on this host: its plain C against the Python it stands for, and the whole of it."""
+"""The microcontroller example on this host: its C functions against the SDK, and the whole program."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ WARNINGS = ("-Wall", "-Wextra", "-Werror", "-pedantic")
 
 
 class Gallery(ctypes.Structure):
-    """As ``edge_gallery``."""
+    """The C struct ``edge_gallery``."""
 
     _fields_ = (
         ("rows", ctypes.c_void_p),
@@ -45,7 +45,7 @@ class Gallery(ctypes.Structure):
 
 
 class Match(ctypes.Structure):
-    """As ``edge_match``."""
+    """The C struct ``edge_match``."""
 
     _fields_ = (("found", ctypes.c_bool), ("index", ctypes.c_size_t), ("score", ctypes.c_float))
 
@@ -56,7 +56,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     if compiler is None:
         lacking("needs gcc")
     output = tmp_path_factory.mktemp("embedding") / "embedding.so"
-    # Undefined behaviour ends the test, not only a wrong number.
+    # Undefined behaviour must fail the test even if the result is right.
     flags = ["-std=c99", *WARNINGS, "-O2", "-fsanitize=undefined", "-fno-sanitize-recover=all"]
     subprocess.run(
         [compiler, *flags, "-shared", "-fPIC", str(EXAMPLE / "embedding.c"), "-lm", "-o", str(output)],
@@ -112,11 +112,11 @@ def test_a_template_is_the_gallerys(library: ctypes.CDLL, zero_point: int) -> No
     for codes in some_codes(50, 128, 3):
         values = centred(library, codes, zero_point)
         row, scale = enrolled(library, values)
-        # Bit for bit what rounding half to even gives.
+        # Bit for bit the result of rounding half to even.
         peak = int(np.abs(values).max())
         exact = [round(Fraction(int(value) * 127, peak)) for value in values]
         assert row.tolist() == exact
-        # And what the SDK's gallery stores; it computes in float, where a tie may fall either way.
+        # The SDK's gallery computes in float, where a tie may be rounded to either side.
         stored, scales = quantize(unit_rows(unit_embedding(codes, zero_point)[None], 128), TemplateType.INT8)
         assert np.abs(stored[0].astype(int) - row).max() <= 1
         ties = np.array([Fraction(int(value) * 254, peak) % 2 == 1 for value in values])
@@ -134,8 +134,8 @@ def gallery_of(
 
 
 def as_struct(rows: NDArray[np.int8], scales: NDArray[np.float32] | None) -> Gallery:
-    held = None if scales is None else scales.ctypes.data
-    return Gallery(rows.ctypes.data, held, len(rows), rows.shape[1])
+    address = None if scales is None else scales.ctypes.data
+    return Gallery(rows.ctypes.data, address, len(rows), rows.shape[1])
 
 
 def test_the_best_match_is_the_sdks(library: ctypes.CDLL) -> None:
@@ -144,21 +144,21 @@ def test_the_best_match_is_the_sdks(library: ctypes.CDLL) -> None:
     rows, scales = gallery_of(library, values)
     references = rows.astype(np.float32) * scales[:, None]
     for probe in some_codes(40, 128, 6):
-        found = library.edge_best(pointer(centred(library, probe, 4)), ctypes.byref(as_struct(rows, scales)))
+        match = library.edge_best(pointer(centred(library, probe, 4)), ctypes.byref(as_struct(rows, scales)))
         unit = unit_embedding(probe, 4)
         (index,), (score,) = rank(unit, references)
-        assert found.found
-        assert found.index == index
-        assert found.score == pytest.approx(float(score), abs=1e-6)
-        assert found.score == pytest.approx(float(scores(unit, references).max()), abs=1e-6)
+        assert match.found
+        assert match.index == index
+        assert match.score == pytest.approx(float(score), abs=1e-6)
+        assert match.score == pytest.approx(float(scores(unit, references).max()), abs=1e-6)
 
 
 def test_equal_references_tie_for_the_first(library: ctypes.CDLL) -> None:
     value = centred(library, some_codes(1, 64, 1)[0], 0)
     rows, scales = gallery_of(library, np.stack([-value, value, value]))
-    found = library.edge_best(pointer(value), ctypes.byref(as_struct(rows, scales)))
-    assert (found.found, found.index) == (True, 1)
-    assert found.score == pytest.approx(1.0, abs=1e-4)
+    match = library.edge_best(pointer(value), ctypes.byref(as_struct(rows, scales)))
+    assert (match.found, match.index) == (True, 1)
+    assert match.score == pytest.approx(1.0, abs=1e-4)
 
 
 def integer_decision(
@@ -181,15 +181,15 @@ def test_the_integer_decision_is_exact(library: ctypes.CDLL) -> None:
             lengths = int((values.astype(np.int64) ** 2).sum()) * int((row.astype(np.int64) ** 2).sum())
             if lengths == 0:
                 continue
-            # The largest threshold that the cosine reaches, from the exact square root, and its neighbours.
+            # The largest threshold that the cosine reaches, by the exact square root, and its neighbours.
             border = math.isqrt(dot * dot * 2**62 // lengths) if dot > 0 else 0
             for q31 in (border - 1, border, border + 1, 1, 2**31):
                 if not 1 <= q31 <= 2**31:
                     continue
-                wanted = dot > 0 and dot * dot * 2**62 >= q31 * q31 * lengths
+                reached = dot > 0 and dot * dot * 2**62 >= q31 * q31 * lengths
                 decision, index = integer_decision(library, values, row[None], q31)
-                assert decision == (ACCEPT if wanted else REJECT)
-                assert index == (0 if wanted else 999)
+                assert decision == (ACCEPT if reached else REJECT)
+                assert index == (0 if reached else 999)
 
 
 def test_the_integer_decision_takes_the_largest_numbers(library: ctypes.CDLL) -> None:
@@ -200,7 +200,7 @@ def test_the_integer_decision_takes_the_largest_numbers(library: ctypes.CDLL) ->
     assert integer_decision(library, lowest, np.full((1, 1024), -128, np.int8), 2**31) == (ACCEPT, 0)
 
 
-def test_both_decisions_say_the_same(library: ctypes.CDLL) -> None:
+def test_both_decisions_agree(library: ctypes.CDLL) -> None:
     codes = some_codes(20, 96, 9)
     values = np.stack([centred(library, row, -3) for row in codes])
     rows, scales = gallery_of(library, values)
@@ -208,17 +208,17 @@ def test_both_decisions_say_the_same(library: ctypes.CDLL) -> None:
     outcomes = set()
     for _ in range(200):
         probe = values[random.integers(20)] + random.integers(-120, 121, 96).astype(np.int16)
-        found = library.edge_best(pointer(probe), ctypes.byref(as_struct(rows, scales)))
+        match = library.edge_best(pointer(probe), ctypes.byref(as_struct(rows, scales)))
         threshold = 0.75
-        if abs(found.score - threshold) < 1e-5:
+        if abs(match.score - threshold) < 1e-5:
             continue
-        decision = library.edge_decide(ctypes.byref(found), threshold)
+        decision = library.edge_decide(ctypes.byref(match), threshold)
         assert integer_decision(library, probe, rows, int(threshold * 2**31))[0] == decision
         outcomes.add(decision)
     assert outcomes == {ACCEPT, REJECT}
 
 
-def test_whatever_is_wrong_leaves_the_door_shut(library: ctypes.CDLL) -> None:
+def test_any_invalid_input_is_rejected(library: ctypes.CDLL) -> None:
     value = centred(library, some_codes(1, 64, 1)[0], 0)
     rows, scales = gallery_of(library, value[None])
     good = library.edge_best(pointer(value), ctypes.byref(as_struct(rows, scales)))
@@ -235,13 +235,13 @@ def test_whatever_is_wrong_leaves_the_door_shut(library: ctypes.CDLL) -> None:
     whole = as_struct(rows, scales)
     large = Gallery(rows.ctypes.data, scales.ctypes.data, 1, 1025)
     for probe, gallery in ((nothing, whole), (None, whole), (value, empty), (value, broken), (value, large)):
-        found = library.edge_best(pointer(probe), ctypes.byref(gallery))
-        assert not found.found
-        assert library.edge_decide(ctypes.byref(found), 0.01) == REJECT
+        match = library.edge_best(pointer(probe), ctypes.byref(gallery))
+        assert not match.found
+        assert library.edge_decide(ctypes.byref(match), 0.01) == REJECT
     assert integer_decision(library, nothing, rows, 1)[0] == REJECT
     for q31 in (0, 2**31 + 1, 2**32 - 1):
         assert integer_decision(library, value, rows, q31)[0] == REJECT
-    # No decision that a cleared memory holds.
+    # Neither value is the content of cleared memory.
     assert 0 not in (ACCEPT, REJECT)
     assert bin(ACCEPT ^ REJECT).count("1") >= 24
 
@@ -274,7 +274,7 @@ def lock(
     make_model: Callable[..., bytes],
     make_evidence: Callable[..., Any],
 ) -> tuple[Path, NDArray[np.uint8], ModelCard, bytes]:
-    """The example, built by its own Makefile for a model of the tests, with the model's golden images."""
+    """The example program, built by its own Makefile for a test model, with the model's golden images."""
     if not all(shutil.which(tool) for tool in ("make", "g++", "gcc")):
         lacking("needs make, g++ and gcc")
     from edge_sdk.model.model_file import ModelFile, split
@@ -287,11 +287,11 @@ def lock(
     random = np.random.default_rng(0)
     base = random.integers(0, 256, (2, 96, 96, 3)).astype(np.uint8)
     near = np.clip(base[0].astype(int) + random.integers(-6, 7, base[0].shape), 0, 255).astype(np.uint8)
-    # A stranger that is unlike in its blocks, not only in its noise.
+    # A stranger that differs in its blocks, not only in its noise.
     stranger = (255 - np.kron(np.arange(64).reshape(8, 8, 1) * 4, np.ones((12, 12, 3)))).astype(np.uint8)
     crops = np.stack([base[0], near, stranger])
     card = replace(model.card, output_scale=0.15, output_zero_point=3)
-    # The stub knows the golden vectors alone, so here they are these images.
+    # The stub of the interpreter knows only the golden vectors, so these images are the golden vectors.
     backend = LiteRtBackend(network)
     codes = np.empty((len(crops), *backend.input.shape[1:]), np.int8)
     for row, crop in zip(codes, crops, strict=True):
@@ -332,11 +332,11 @@ def test_the_example_decides_as_the_sdk_does(lock: tuple[Path, NDArray[np.uint8]
     embeddings = embed_crops(network, card.input, np.stack([enrol, near, stranger]))
     mated, non_mated = scores(embeddings[0], embeddings[1:])
     assert mated >= 0.9 > non_mated  # the card's threshold
-    assert lines[0] == "reject -1 -1.000000"  # nobody is enrolled
-    assert lines[1] == "reject -1 -1.000000"  # enrolling opens nothing
+    assert lines[0] == "reject -1 -1.000000"  # no subject is enrolled
+    assert lines[1] == "reject -1 -1.000000"  # enrolment never accepts
     decision, index, score = lines[2].split()
     assert (decision, index) == ("accept", "0")
-    # The stored row is rounded to int8, so to its precision, and XNNPACK's kernels to theirs.
+    # The tolerance covers the rounding of the stored row to int8 and of XNNPACK's kernels.
     assert float(score) == pytest.approx(float(mated), abs=0.01)
     assert lines[3].split()[0] == "reject"
 
@@ -345,7 +345,7 @@ def test_a_frame_that_the_network_fails_on_is_rejected(
     lock: tuple[Path, NDArray[np.uint8], ModelCard, bytes],
 ) -> None:
     program, (enrol, _, _), _, _ = lock
-    unknown = np.zeros_like(enrol)  # the stub runs no network: it knows the golden vectors alone
+    unknown = np.zeros_like(enrol)  # the stub runs no network and knows only the golden vectors
     lines = answers(program, b"e" + enrol.tobytes() + b"v" + unknown.tobytes())
     assert lines[1] == "reject -1 -1.000000"
 
@@ -367,14 +367,14 @@ def test_a_threshold_can_be_compiled_in(
         assert lines[1].split()[0] == decision
 
 
-def test_a_golden_vector_with_another_answer_keeps_the_door_shut(
+def test_a_wrong_golden_vector_stops_the_program(
     lock: tuple[Path, NDArray[np.uint8], ModelCard, bytes], tmp_path: Path
 ) -> None:
     program, (enrol, _, _), _, _ = lock
     folder = program.parent.parent
     for source in folder.glob("pooled_microcontroller_int8_*"):
         shutil.copy(source, tmp_path)
-    # A device that answers otherwise: the stub reads one array, the self-test another.
+    # A device with wrong results: the stub and the self-test read different arrays.
     board = (EXAMPLE / "host_board.cc").read_text()
     wrong = board.replace("&model::kGoldenOutput[0][0]", "&model::kGoldenInput[0][0]")
     assert wrong != board

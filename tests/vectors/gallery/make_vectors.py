@@ -1,10 +1,10 @@
-"""Write the gallery's known-answer vectors; deterministic, so a second run changes nothing.
+"""Write the known-answer vectors of the gallery format. A second run reproduces the same bytes.
 
     python tests/vectors/gallery/make_vectors.py [FOLDER]
 
 A vector is a text head of `name: value` lines, an empty line, and the bytes of a gallery file. `expect`
-says what a reader must do: `ok`, or refuse with `format`, `seal`, `model` or `rollback`. The names are
-explained in docs/reference/gallery-format.md.
+is the result that a reader must give: `ok`, or the error `format`, `seal`, `model` or `rollback`. The other
+names are explained in docs/reference/gallery-format.md.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ KEY = InMemoryKey(SECRET)
 
 
 def stream(seed: str) -> Randomness:
-    """Reproducible bytes in place of randomness: SHA-256(seed || 8-byte counter), cut to length."""
+    """Return a reproducible source of bytes: SHA-256 of seed, number of the call and number of the block."""
     counter = 0
 
     def take(count: int) -> bytes:
@@ -61,14 +61,20 @@ def stream(seed: str) -> Randomness:
 
 
 def embedding(seed: str, dimension: int) -> np.ndarray:
-    """Reproducible small integers as float32, shape (D,)."""
+    """Return reproducible integers in -128..127 as float32, shape (D,)."""
     data = stream(seed)(dimension)
     return np.frombuffer(data, np.uint8).astype(np.float32) - 128
 
 
 @dataclass(frozen=True)
 class Sealed:
-    """A gallery, and what is needed to take it apart and seal it again."""
+    """A gallery file with its plaintext and slot keys, to seal variants of it.
+
+    Attributes:
+        file: The gallery file.
+        slot_keys: Key-encryption key of each slot.
+        plaintext: The decrypted body.
+    """
 
     file: bytes
     slot_keys: list[bytes]
@@ -76,7 +82,7 @@ class Sealed:
 
     @classmethod
     def of(cls, file: bytes, key: InMemoryKey | Passphrase = KEY) -> Sealed:
-        """Take a gallery apart."""
+        """Open a gallery file through its first slot."""
         header = parse_header(file)
         slot = header.slots[0]
         slot_key = sealing.derive_slot_key(key.secret(slot.parameters), header, slot)
@@ -84,25 +90,25 @@ class Sealed:
 
     @property
     def header(self) -> Header:
-        """Its header."""
+        """Parsed header."""
         return parse_header(self.file)
 
     @property
     def content(self) -> Content:
-        """Its content."""
+        """Parsed content."""
         return parse_content(aligned(self.plaintext), self.header.template_type, self.header.dimension)
 
     def again(
         self, plaintext: bytes, header: Header | None = None, slot_keys: list[bytes] | None = None
     ) -> bytes:
-        """Seal something else with the same key."""
+        """Seal a plaintext with the same key."""
         return sealing.seal(
             header or self.header, slot_keys or self.slot_keys, memoryview(plaintext), random=stream("again")
         )
 
 
 def aligned(data: bytes) -> memoryview:
-    """Data in a buffer aligned to 64 bytes."""
+    """Copy data to a buffer aligned to 64 bytes."""
     buffer = aligned_buffer(len(data))
     buffer[:] = data
     return buffer.toreadonly()
@@ -118,7 +124,7 @@ def make(
     renewed: bool = False,
     **options: str,
 ) -> bytes:
-    """A gallery made through the public functions."""
+    """Create a gallery with the public functions and return its file."""
     files = SimulatedFileSystem()
     gallery = Gallery.create(
         PATH,
@@ -144,7 +150,7 @@ def make(
 def head_of_good(
     file: bytes, key: InMemoryKey | Passphrase = KEY, *, probe: str | None = "ann/0"
 ) -> dict[str, str]:
-    """The lines of a vector that opens."""
+    """Return the head of a vector that must open."""
     sealed = Sealed.of(file, key)
     header, content = sealed.header, sealed.content
     lines = {
@@ -165,7 +171,7 @@ def head_of_good(
 
 
 def good_vectors() -> dict[str, tuple[dict[str, str], bytes]]:
-    """Vectors that open, by name."""
+    """Return the vectors that must open, by name."""
     vectors: dict[str, tuple[dict[str, str], bytes]] = {}
     for name, options in {
         "aes_int8_shp3": {},
@@ -183,9 +189,9 @@ def good_vectors() -> dict[str, tuple[dict[str, str], bytes]]:
     vectors |= policy_vectors()
     file = make("empty", subjects=())
     vectors["empty"] = (head_of_good(file, probe=None), file)
-    words = Passphrase(PASSPHRASE, memory_kib=64, passes=1, lanes=2)
-    file = make("passphrase", key=words)
-    vectors["passphrase"] = ({"passphrase": PASSPHRASE, **head_of_good(file, words)}, file)
+    passphrase = Passphrase(PASSPHRASE, memory_kib=64, passes=1, lanes=2)
+    file = make("passphrase", key=passphrase)
+    vectors["passphrase"] = ({"passphrase": PASSPHRASE, **head_of_good(file, passphrase)}, file)
     file = exactly_two_chunks()
     vectors["last_chunk_empty"] = (head_of_good(file, probe=None), file)
     file = two_slots()
@@ -194,14 +200,14 @@ def good_vectors() -> dict[str, tuple[dict[str, str], bytes]]:
 
 
 def with_records(file: bytes, *records: PolicyRecord) -> bytes:
-    """A gallery sealed again with more policy records."""
+    """Seal a gallery again with more policy records."""
     sealed = Sealed.of(file)
     policy = tuple(sorted([*sealed.content.policy, *records], key=lambda record: record.kind))
     return sealed.again(bytes(pack_content(replace(sealed.content, policy=policy))))
 
 
 def decision(*, fpir: float = 0.01, margin: float = 0.0) -> PolicyRecord:
-    """A policy with three points, 0.5, 0.9 and 0.95, for 1, 10 and 100 templates at an FPIR of about 1 %."""
+    """Return a policy with thresholds 0.5, 0.9 and 0.95 for 1, 10 and 100 templates at an FPIR of about 1 %."""
     points = tuple(
         OperatingPoint(threshold, fmr, 0.02, mated_trials=100, non_mated_trials=int(4 / fmr))
         for threshold, fmr in ((0.5, 1e-2), (0.9, 1e-3), (0.95, 1e-4))
@@ -211,18 +217,18 @@ def decision(*, fpir: float = 0.01, margin: float = 0.0) -> PolicyRecord:
 
 
 def own_threshold(file: bytes, threshold: float) -> PolicyRecord:
-    """A threshold of the first subject alone."""
+    """Return a record with a threshold for the first subject."""
     subject = Sealed.of(file).content.subjects["id"][0].tobytes()
     return PolicyRecord(OWN_THRESHOLDS, critical=True, value=pack_own_thresholds({subject: threshold}))
 
 
 def policy_vectors() -> dict[str, tuple[dict[str, str], bytes]]:
-    """Galleries that say themselves how to decide; `between` is one of ann's captures and a little of Zoë's."""
+    """Return vectors with a decision policy. The probe mixes a capture of ann with a smaller part of one of Zoë."""
     plain = make("policy", transform="none")
     between = 20.0 * embedding("ann/0", 12) + 6.0 * embedding("Zoë/0", 12)
     numbers = ",".join(str(int(number)) for number in between)
     vectors = {}
-    for name, records, found in (
+    for name, records, identified in (
         ("decision_policy", [decision()], "ann"),
         ("decision_policy_stricter", [decision(fpir=0.001)], "nobody"),
         ("decision_policy_margin", [decision(margin=1.0)], "nobody"),
@@ -231,12 +237,12 @@ def policy_vectors() -> dict[str, tuple[dict[str, str], bytes]]:
     ):
         file = with_records(plain, *records)
         head = head_of_good(file)
-        vectors[name] = ({**head, "probe": numbers, "threshold": "policy", "identified": found}, file)
+        vectors[name] = ({**head, "probe": numbers, "threshold": "policy", "identified": identified}, file)
     return vectors
 
 
 def exactly_two_chunks() -> bytes:
-    """A content of 32,768 bytes: its third chunk is empty."""
+    """Return a gallery with a content of 32,768 bytes, so that its third chunk is empty."""
     sealed = Sealed.of(make("chunks", dimension=64, templates=1, transform="none"))
     content = sealed.content
     fill = 32_768 - len(sealed.plaintext)
@@ -249,7 +255,7 @@ def exactly_two_chunks() -> bytes:
 
 
 def two_slots() -> bytes:
-    """A slot of a kind that nobody knows before the one that opens, and a record that nobody knows."""
+    """Return a gallery with a slot of unknown kind before the one that opens it, and a record of unknown kind."""
     sealed = Sealed.of(make("slots", transform="none"))
     header, content = sealed.header, sealed.content
     wider = replace(header, slots=(Slot(0xFFFF, b"parameters", bytes(WRAPPED_BYTES)), *header.slots))
@@ -262,7 +268,7 @@ def two_slots() -> bytes:
 
 
 def head_of_good_second_slot(file: bytes) -> dict[str, str]:
-    """As `head_of_good`, for `two_slots`."""
+    """Return the head of the vector of `two_slots`."""
     header = parse_header(file)
     slot = header.slots[1]
     slot_key = sealing.derive_slot_key(SECRET, header, slot)
@@ -275,12 +281,12 @@ def head_of_good_second_slot(file: bytes) -> dict[str, str]:
 
 
 def patched(data: bytes, at: int, value: bytes) -> bytes:
-    """Data with some bytes replaced."""
+    """Return data with some bytes replaced."""
     return data[:at] + value + data[at + len(value) :]
 
 
 def bad_vectors() -> dict[str, tuple[dict[str, str], bytes]]:
-    """Vectors that are refused, by name."""
+    """Return the vectors that must be refused, by name."""
     file = make("bad", dimension=64, templates=1, transform="none")
     long = make("long", dimension=512, templates=40, transform="none")
     sealed = Sealed.of(file)
@@ -348,7 +354,7 @@ def bad_vectors() -> dict[str, tuple[dict[str, str], bytes]]:
 
 
 def content_changes(sealed: Sealed) -> list[tuple[str, str, Callable[[bytes], bytes]]]:
-    """Contents that are sealed well and must be refused all the same."""
+    """Return name, expected error and change of contents that must be refused although their seal is valid."""
     subjects, templates = len(sealed.content.subjects), len(sealed.content.templates)
     table = 64 + 64 * subjects
     labels = table + 8 * templates
@@ -380,7 +386,7 @@ def content_changes(sealed: Sealed) -> list[tuple[str, str, Callable[[bytes], by
 
 
 def main(folder: Path) -> None:
-    """Write every vector into a folder."""
+    """Write every vector to a folder."""
     for name, (head, file) in good_vectors().items():
         write(folder / f"{name}.vector", {"expect": "ok", **head}, file)
     for name, (head, file) in bad_vectors().items():

@@ -25,7 +25,7 @@ from edge_sdk.errors import (
 )
 from edge_sdk.gallery import Gallery, InMemoryKey
 from edge_sdk.gallery.exchange import commands
-from edge_sdk.gallery.exchange.commands import Command, new_source, sign
+from edge_sdk.gallery.exchange.commands import Command, sign, source_of
 from edge_sdk.gallery.exchange.export import HEADER_BYTES
 
 KEY = InMemoryKey(bytes(range(32)))
@@ -191,7 +191,8 @@ def test_a_version_of_cryptography_without_hpke_says_the_fix(
     assert "cryptography>=47" in str(caught.value.hint)
 
 
-PRIVATE, SOURCE = new_source()
+PRIVATE = bytes(range(32))
+SOURCE = source_of(PRIVATE)
 
 
 def command(gallery: Gallery, sequence: int, action: str = "revoke", **fields: Any) -> bytes:
@@ -283,11 +284,11 @@ def test_a_removed_source_keeps_its_last_sequence_number(home: Gallery) -> None:
         "command",
     ]
     for number in range(commands.MAX_SOURCES - 1):
-        home.exchange.add_source(new_source()[1])
+        home.exchange.add_source(source_of(number.to_bytes(32, "big")))
         if number % 2:
             home.exchange.remove_source(bytes.fromhex([*home.exchange.sources()][-1]))
     with pytest.raises(InputError, match="removed ones included, found one more"):
-        home.exchange.add_source(new_source()[1])
+        home.exchange.add_source(source_of(bytes([255]) * 32))
     known = bytes.fromhex(next(iter(home.exchange.sources())))
     home.exchange.remove_source(known)
     home.exchange.add_source(known)
@@ -365,7 +366,7 @@ def test_a_package_for_another_gallery_inside_a_command_is_refused(home: Gallery
 
 
 def test_a_key_signs_only_as_itself() -> None:
-    other, _ = new_source()
+    other = bytes(32)
     unsigned = Command(SOURCE, bytes(16), 1, "revoke", subject="ann")
     with pytest.raises(InputError, match="not that of"):
         sign(unsigned, other)
