@@ -45,7 +45,7 @@ class FinishReport:
 
     def to_text(self) -> str:
         """Format the report for a terminal."""
-        return "\n".join([*self.section.lines(), f"made of SHA-256 {self.sha256}, in {self.output}"])
+        return "\n".join([*self.section.lines(), f"generated from SHA-256 {self.sha256}, in {self.output}"])
 
 
 def finish_file(

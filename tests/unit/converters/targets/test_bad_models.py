@@ -70,7 +70,7 @@ def two_outputs(dtype: Any = np.float32) -> bytes:
     return net.finish(net.head(x), net.head(x), signature=False)
 
 
-def constant_beside(value: int, count: int = 2) -> Build:
+def with_constant(value: int, count: int = 2) -> Build:
     def build(net: IntegerNetwork, x: int) -> int:
         constant = net.quantize(net.constant(np.full(IMAGE, value, np.int8)))
         shape = (*IMAGE[:3], IMAGE[3] * count)
@@ -225,8 +225,8 @@ BAD: dict[str, Bad] = {
     "edgetpu: relu fused into pooling": Bad("edgetpu", "operators-as-it-has-them", "fused RELU", of(lambda n, x: n.pooled(x, fused=RELU))),
     "edgetpu: relu fused into max pooling": Bad("edgetpu", "operators-as-it-has-them", "fused RELU", of(lambda n, x: n.pooled(x, "MAX_POOL_2D", fused=RELU))),
     "edgetpu: relu fused into concatenation": Bad("edgetpu", "operators-as-it-has-them", "fused RELU", of(concatenation(2, fused=RELU))),
-    "edgetpu: a constant beside": Bad("edgetpu", "operators-as-it-has-them", "not zero", of(constant_beside(7))),
-    "edgetpu: zeros among three": Bad("edgetpu", "operators-as-it-has-them", "among 3 inputs", of(constant_beside(0, 3))),
+    "edgetpu: a constant input": Bad("edgetpu", "operators-as-it-has-them", "not zero", of(with_constant(7))),
+    "edgetpu: zeros among three": Bad("edgetpu", "operators-as-it-has-them", "among 3 inputs", of(with_constant(0, 3))),
     "edgetpu: uneven dilation": Bad("edgetpu", "operators-as-it-has-them", "dilation 2 by 1", of(lambda n, x: n.convolution(x, dilation=(2, 1)))),
     "edgetpu: uneven dilation, depthwise": Bad("edgetpu", "operators-as-it-has-them", "dilation 1 by 2", of(lambda n, x: n.depthwise(x, dilation=(1, 2)))),
     "edgetpu: shuffled weights": Bad("edgetpu", "operators-as-it-has-them", "weights format 1", of(dense_of(weights_format=1))),
@@ -244,7 +244,7 @@ BAD: dict[str, Bad] = {
     "edgetpu: every second pixel": Bad("edgetpu", "operators-as-it-has-them", "strides", named("strided slice by 2")),
     "edgetpu: an ellipsis": Bad("edgetpu", "operators-as-it-has-them", "ellipsisMask", of(masked("ellipsisMask"))),
     "edgetpu: a later version": Bad("edgetpu", "operators-as-it-has-them", "version 6", of(later_version)),
-    "edgetpu: what stands behind": Bad("edgetpu", "nothing-on-the-cpu", "2 of 4 operators", of(leaky(0.3), head=True)),
+    "edgetpu: operators behind an unmapped one": Bad("edgetpu", "nothing-on-the-cpu", "2 of 4 operators", of(leaky(0.3), head=True)),
     "edgetpu: float at the edge": Bad("edgetpu", "integers-at-the-edge", "2 conversions", float_edges),
     "edgetpu: more than 8 MB": Bad("edgetpu", "parameters-on-chip", "9.5 MB of parameters", of(heavy)),
     "edgetpu: hard swish, to be converted": Bad("edgetpu", "an-int8-form", "1 HARD_SWISH", named("hard_swish", np.float32), finished=False),

@@ -163,7 +163,7 @@ def test_what_the_compiler_leaves_to_the_cpu_is_refused_and_the_difference_is_sa
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "message"),
     [
         ("ERROR: Didn't find op for builtin opcode 'CONV_2D' version '6'.\nInvalid model: network.tflite", "CONV_2D"),
         ("Compilation failed: Model failed in Tflite interpreter.", "Tflite interpreter"),
@@ -171,10 +171,10 @@ def test_what_the_compiler_leaves_to_the_cpu_is_refused_and_the_difference_is_sa
     ],
 )  # fmt: skip
 def test_a_failed_compilation_is_one_error_with_its_reason(
-    text: str, says: str, make_card: MakeCard, compiler: Install
+    text: str, message: str, make_card: MakeCard, compiler: Install
 ) -> None:
     compiler(text, code=1, writes=False)
-    with pytest.raises(TargetError, match=says):
+    with pytest.raises(TargetError, match=message):
         edgetpu.finish(artefact_file(small(), make_card))
 
 

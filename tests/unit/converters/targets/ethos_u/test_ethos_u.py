@@ -22,7 +22,7 @@ from tests.integer_networks import IntegerNetwork
 from tests.networks import CONTRACT, tiny
 
 
-def whole() -> bytes:
+def supported_network() -> bytes:
     """Build a network of which every Ethos-U runs all operators."""
     net = IntegerNetwork()
     return net.finish(net.head(net.convolution(net.input)))
@@ -58,7 +58,7 @@ def artefact_file(network: bytes, **options: str) -> ArtefactFile:
 
 @pytest.fixture(scope="module")
 def compiled() -> CompiledNetwork:
-    return compile_network(whole(), Configuration("ethos-u55-128"))
+    return compile_network(supported_network(), Configuration("ethos-u55-128"))
 
 
 def test_a_whole_network_is_one_operator_afterwards(compiled: CompiledNetwork) -> None:
@@ -76,9 +76,9 @@ def test_what_vela_expects_fits_together(compiled: CompiledNetwork) -> None:
 
 
 def test_a_faster_npu_is_expected_to_be_faster(compiled: CompiledNetwork) -> None:
-    larger = compile_network(whole(), Configuration("ethos-u55-256"))
+    larger = compile_network(supported_network(), Configuration("ethos-u55-256"))
     slower_clock = compile_network(
-        whole(), Configuration("ethos-u55-128", "Ethos_U55_Deep_Embedded", "Sram_Only")
+        supported_network(), Configuration("ethos-u55-128", "Ethos_U55_Deep_Embedded", "Sram_Only")
     )
     assert larger.cycles < compiled.cycles
     assert slower_clock.clock_hz == 200e6
@@ -88,7 +88,7 @@ def test_a_faster_npu_is_expected_to_be_faster(compiled: CompiledNetwork) -> Non
 @pytest.mark.parametrize("accelerator", ["ethos-u55-32", "ethos-u65-512", "ethos-u85-2048"])
 def test_compiles_for_every_family(accelerator: str) -> None:
     assert accelerator in ACCELERATORS
-    assert compile_network(whole(), Configuration(accelerator)).cpu_operators == ()
+    assert compile_network(supported_network(), Configuration(accelerator)).cpu_operators == ()
 
 
 def test_a_float_network_is_left_to_the_cpu_whole_though_vela_exits_well() -> None:
@@ -128,21 +128,21 @@ def test_what_cannot_be_compiled_for_is_refused_at_once(
 )
 def test_velas_own_refusals_are_handed_on(configuration: Configuration, words: str) -> None:
     with pytest.raises(TargetError, match=words):
-        compile_network(whole(), configuration)
+        compile_network(supported_network(), configuration)
 
 
 def test_a_damaged_file_ends_the_child_alone() -> None:
     with pytest.raises(TargetError, match=r"vela .* (crashed|refused|wrote no)"):
-        compile_network(whole()[:900], Configuration("ethos-u55-128"))
+        compile_network(supported_network()[:900], Configuration("ethos-u55-128"))
 
 
 def test_vela_is_stopped_when_it_takes_too_long() -> None:
     with pytest.raises(TargetError, match=r"longer than 0\.01 s"):
-        compile_network(whole(), Configuration("ethos-u55-128"), timeout_s=0.01)
+        compile_network(supported_network(), Configuration("ethos-u55-128"), timeout_s=0.01)
 
 
 def test_finishing_compiles_for_each_accelerator_asked_for() -> None:
-    result = ethos_u.finish(artefact_file(whole(), accelerators="ethos-u55-128, ethos-u85-256"))
+    result = ethos_u.finish(artefact_file(supported_network(), accelerators="ethos-u55-128, ethos-u85-256"))
     assert sorted(result.files) == ["tiny.ethos-u55-128.tflite", "tiny.ethos-u85-256.tflite"]
     assert result.findings == ()
     assert [row[0] for row in result.tables[0].rows] == ["ethos-u55-128", "ethos-u85-256"]
@@ -152,12 +152,14 @@ def test_finishing_compiles_for_each_accelerator_asked_for() -> None:
 
 
 def test_the_compiled_file_carries_the_card_and_its_own_digest(tmp_path: Path) -> None:
-    result = ethos_u.finish(artefact_file(whole()))
+    result = ethos_u.finish(artefact_file(supported_network()))
     path = tmp_path / "tiny.tflite"
     path.write_bytes(result.files["tiny.ethos-u55-128.tflite"])
     assert ModelFile.open(path).card.name == "tiny"
     # The compiler's bytes must not be rewritten, because its program depends on the order of the tensors.
-    assert path.read_bytes().startswith(compile_network(whole(), Configuration("ethos-u55-128")).network)
+    assert path.read_bytes().startswith(
+        compile_network(supported_network(), Configuration("ethos-u55-128")).network
+    )
 
 
 def refused(result: FinishResult) -> list[RuleFinding]:
@@ -188,7 +190,7 @@ def test_a_prelu_in_integers_is_slow() -> None:
     (finding,) = apply_rules(ethos_u.TARGET.file_rules, Graph.parse(network))
     assert (finding.severity, finding.rule) == ("slow", "slopes-spelled-out")
     slower = compile_network(network, Configuration("ethos-u55-128"))
-    assert slower.cycles > 1.5 * compile_network(whole(), Configuration("ethos-u55-128")).cycles
+    assert slower.cycles > 1.5 * compile_network(supported_network(), Configuration("ethos-u55-128")).cycles
 
 
 def test_a_float_file_is_refused_before_it_is_compiled() -> None:

@@ -27,24 +27,24 @@ CONTRACT = InputContract(16, 16, "rgb", (127.5,) * 3, (128.0,) * 3)
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def converted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("mobile")
     network, images = to_convert(folder)
     convert(ConversionOptions(network, CONTRACT, images, folder / "out", targets=("mobile", "cpu")))
     return folder / "out"
 
 
-def test_card_and_golden_vectors_lie_beside_each_file(made: Path) -> None:
-    names = {path.name for path in made.iterdir()}
+def test_card_and_golden_vectors_are_written_for_each_file(converted: Path) -> None:
+    names = {path.name for path in converted.iterdir()}
     for recipe in ("float16", "mobile_int8"):
         assert {f"tiny.{recipe}.tflite", f"tiny.{recipe}.card.json", f"tiny.{recipe}.golden.json"} <= names
-    inside = split((made / "tiny.mobile_int8.tflite").read_bytes())[1][CARD_NAME]
-    assert (made / "tiny.mobile_int8.card.json").read_bytes() == inside
+    inside = split((converted / "tiny.mobile_int8.tflite").read_bytes())[1][CARD_NAME]
+    assert (converted / "tiny.mobile_int8.card.json").read_bytes() == inside
 
 
-def test_an_apps_test_needs_the_asset_alone(made: Path) -> None:
-    asset = json.loads((made / "tiny.mobile_int8.golden.json").read_text())
-    backend = LiteRtBackend((made / asset["file"]).read_bytes())
+def test_an_apps_test_needs_the_asset_alone(converted: Path) -> None:
+    asset = json.loads((converted / "tiny.mobile_int8.golden.json").read_text())
+    backend = LiteRtBackend((converted / asset["file"]).read_bytes())
     shape = tuple(asset["input"][name] for name in ("height", "width", "channels"))
     encode = make_encoder(CONTRACT, backend.input)
     for vector in asset["vectors"]:
@@ -56,15 +56,15 @@ def test_an_apps_test_needs_the_asset_alone(made: Path) -> None:
         assert off.max() <= asset["tolerance"]["other"]
 
 
-def test_an_app_feeds_and_reads_unsigned_bytes(made: Path) -> None:
-    backend = LiteRtBackend((made / "tiny.mobile_int8.tflite").read_bytes())
+def test_an_app_feeds_and_reads_unsigned_bytes(converted: Path) -> None:
+    backend = LiteRtBackend((converted / "tiny.mobile_int8.tflite").read_bytes())
     assert (backend.input.dtype, backend.output.dtype) == (np.uint8, np.uint8)
 
 
-def test_the_phones_file_and_the_cpus_give_the_same_embedding(made: Path) -> None:
+def test_the_phones_file_and_the_cpus_give_the_same_embedding(converted: Path) -> None:
     face = crops(3)[2]
     ours, theirs = (
-        Embedder.open(made / f"tiny.{name}.tflite").embed(face) for name in ("cpu_int8", "mobile_int8")
+        Embedder.open(converted / f"tiny.{name}.tflite").embed(face) for name in ("cpu_int8", "mobile_int8")
     )
     np.testing.assert_array_equal(ours, theirs)
 
