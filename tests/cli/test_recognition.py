@@ -97,7 +97,7 @@ def test_a_folder_that_is_not_there_leaves_nothing_behind(
     flags = [str(part) for pair in paths.items() for part in pair]
     done = edge_sdk("enrol", "alice", alice, "--model", empty_home.model, *flags)
     assert (done.code, empty_home.names()) == (3, set())
-    assert f"edge-sdk: hint: make the folder {paths[flag].parent} first" in done.err
+    assert f"edge-sdk: hint: create the folder {paths[flag].parent} first" in done.err
 
 
 def test_a_name_in_any_script_is_kept(edge_sdk: Run, empty_home: Any, alice: Path) -> None:

@@ -49,7 +49,7 @@ class KeyFile:
                 f"{file} exists already", hint="choose another name; an overwritten key is lost"
             ) from error
         except OSError as error:
-            hint = f"make the folder {file.parent} first" if isinstance(error, FileNotFoundError) else None
+            hint = f"create the folder {file.parent} first" if isinstance(error, FileNotFoundError) else None
             raise GalleryError(f"cannot create the key file {file}: {error.strerror}", hint=hint) from error
         try:
             os.fchmod(handle, 0o600)

@@ -23,7 +23,7 @@ def test_a_key_file_is_private_random_and_never_overwritten(tmp_path: Path) -> N
         KeyFile.create(path)
     with pytest.raises(GalleryError) as caught:
         KeyFile.create(tmp_path / "nowhere" / "home.key")
-    assert caught.value.hint == f"make the folder {tmp_path / 'nowhere'} first"
+    assert caught.value.hint == f"create the folder {tmp_path / 'nowhere'} first"
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o644, 0o610])
