@@ -365,7 +365,7 @@ def test_a_crash_in_any_step(
         "embed": parts["embedder"],
         "assess": parts["pad"],
         "identify": recognizer.gallery,
-        "refresh": recognizer.gallery,
+        "refresh": recognizer.gallery._session,
         "read": camera,
         "print": door_lock,
         "blink": DigitalOutputDevice,
