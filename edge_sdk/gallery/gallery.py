@@ -51,9 +51,10 @@ class Gallery:
     takes effect at once, and an old copy that was put back is refused. Methods that only read, such as `subjects`,
     show the state of the last `refresh`. Do not share one object between threads.
 
-    Example:
-        gallery = Gallery.open("home.gallery", key=KeyFile("home.key"), model_id=model_id)
-        answer = gallery.identify(embedding, threshold=0.62)
+    ```python
+    gallery = Gallery.open("home.gallery", key=KeyFile("home.key"), model_id=model_id)
+    answer = gallery.identify(embedding, threshold=0.62)
+    ```
 
     Attributes:
         keys: The keys that open the gallery, its transform key and its anchor.
@@ -205,8 +206,9 @@ class Gallery:
     ) -> None:
         """Add one subject in a separate commit; see `Transaction.enrol` for arguments and errors.
 
-        Example:
-            gallery.enrol("ann", embeddings, label="ground floor")
+        ```python
+        gallery.enrol("ann", embeddings, label="ground floor")
+        ```
         """
         self._session.change(lambda transaction: transaction.enrol(subject, embeddings, options, **fields))
 

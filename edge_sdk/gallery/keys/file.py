@@ -17,8 +17,9 @@ from edge_sdk.gallery.keys.provider import SLOT_KEY_FILE
 class KeyFile:
     """Key in a file of 32 random bytes that only its owner can read. Level 0.
 
-    Example:
-        key = KeyFile.create("home.key")
+    ```python
+    key = KeyFile.create("home.key")
+    ```
 
     Args:
         path: Path of the file.
