@@ -101,8 +101,7 @@ class Keys:
 
         The templates are rotated back, rotated with the new key and quantized again. int8 loses some accuracy each
         time: of 50 templates of 512 numbers the worst has a distance (1 - cosine) of 4.5e-5 from its embedding, 7.2e-5
-        after one renewal and 2.3e-4 after five (tests/unit/edge_sdk/gallery/test_keys_component.py, costs). Use it after a
-        leak, not regularly.
+        after one renewal and 2.3e-4 after five. Use it after a leak, not regularly.
 
         Raises:
             GalleryError: the gallery has no transform.

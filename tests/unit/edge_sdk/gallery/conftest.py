@@ -1,4 +1,4 @@
-"""A TPM in software, a machine with systemd-creds, and programs of one's own on PATH."""
+"""A gallery with two subjects, a TPM in software, a machine with systemd-creds, and the test's own programs on PATH."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from edge_sdk.gallery import Gallery
 from tests.conftest import lacking
+from tests.unit.edge_sdk.gallery.galleries import KEY, MODEL, D, embeddings
 
 
 def _need(*programs: str) -> None:
@@ -95,3 +97,19 @@ def put_on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[st
         return program
 
     return put
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Path of a gallery that does not exist yet."""
+    return tmp_path / "home.gallery"
+
+
+@pytest.fixture
+def gallery(path: Path) -> Gallery:
+    """A gallery with ann (one template) and bob (three)."""
+    gallery = Gallery.create(path, key=KEY, model_id=MODEL, dimension=D)
+    with gallery.transaction() as t:
+        t.enrol("ann", embeddings(1))
+        t.enrol("bob", embeddings(2, 3))
+    return gallery

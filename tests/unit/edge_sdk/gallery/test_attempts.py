@@ -1,4 +1,4 @@
-"""How many tries there are, whatever happens to the power, the clock, the file and other processes."""
+"""The limit on failed attempts holds despite power cuts, clock changes, altered counter files and other processes."""
 
 import contextlib
 import errno
@@ -50,7 +50,7 @@ IDENTITY = CounterIdentity(key=b"k" * 32, gallery_id=b"g" * 16, counter_id=b"c" 
 
 
 class Machine:
-    """A device: a clock of its own, boots, files that survive."""
+    """A device with a clock, reboots, and files that survive them."""
 
     def __init__(self) -> None:
         self.time_ms = 0
@@ -69,18 +69,18 @@ class Machine:
         return AttemptCounter(self.files, PATH, LIMIT, IDENTITY, now=self.now)
 
 
-class Tries(RuleBasedStateMachine):
-    """Two processes try, somebody cuts the power, and what is counted never falls behind what was tried."""
+class Attempts(RuleBasedStateMachine):
+    """Two processes make attempts, with power cuts; the counter never shows fewer failed attempts than were made."""
 
     def __init__(self) -> None:
         super().__init__()
         self.device = Machine()
         self.in_a_row = 0
-        self.last_try_ms: int | None = None
+        self.last_attempt_ms: int | None = None
         self.under_way: list[tuple[int, int]] = []  # process, number
 
     @initialize()
-    def begin_the_count(self) -> None:
+    def start_the_counter(self) -> None:
         self.device.process().start()
         self.start_processes()
 
@@ -89,16 +89,16 @@ class Tries(RuleBasedStateMachine):
         self.under_way.clear()
 
     def allowed(self) -> None:
-        """A try is made: was there one too many, or one too soon?"""
+        """Record an attempt; fail if the limit or the wait did not allow it."""
         assert self.in_a_row < LIMIT.most
         if self.in_a_row >= LIMIT.free:
-            assert self.last_try_ms is not None
-            assert self.device.time_ms - self.last_try_ms >= 1000 * LIMIT.wait_s
+            assert self.last_attempt_ms is not None
+            assert self.device.time_ms - self.last_attempt_ms >= 1000 * LIMIT.wait_s
         self.in_a_row += 1
-        self.last_try_ms = self.device.time_ms
+        self.last_attempt_ms = self.device.time_ms
 
     @rule(process=st.integers(0, 1))
-    def try_begins(self, process: int) -> None:
+    def attempt_begins(self, process: int) -> None:
         number = self.processes[process].begin()
         if isinstance(number, int):
             self.allowed()
@@ -108,7 +108,7 @@ class Tries(RuleBasedStateMachine):
 
     @precondition(lambda self: self.under_way)
     @rule(which=st.integers(0, 100), accepted=st.booleans())
-    def try_ends(self, which: int, accepted: bool) -> None:
+    def attempt_ends(self, which: int, accepted: bool) -> None:
         process, number = self.under_way.pop(which % len(self.under_way))
         if accepted:
             begun = self.counted().begun
@@ -118,7 +118,7 @@ class Tries(RuleBasedStateMachine):
     @rule(
         process=st.integers(0, 1), cut=st.integers(0, 9), left=st.integers(0, 10_000), accepted=st.booleans()
     )
-    def power_is_cut_during_a_try(self, process: int, cut: int, left: int, accepted: bool) -> None:
+    def power_is_cut_during_an_attempt(self, process: int, cut: int, left: int, accepted: bool) -> None:
         files = self.device.files
         files.cut_before = len(files.steps) + cut
         number: int | Reason | None = None
@@ -135,7 +135,7 @@ class Tries(RuleBasedStateMachine):
         self.device.files = SimulatedFileSystem.holding(states[left % len(states)])
         self.device.reboot()
         self.start_processes()
-        if isinstance(number, int) and accepted:  # accepted, whether or not that could be noted
+        if isinstance(number, int) and accepted:  # accepted, even if that was not written
             self.in_a_row = min(self.in_a_row, self.counted().failures)
 
     @rule(seconds=st.sampled_from([1, 10, 29, 30, 31, 3600]))
@@ -163,12 +163,12 @@ class Tries(RuleBasedStateMachine):
         return state
 
 
-Tries.TestCase.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
-test_no_order_of_events_gives_a_try_too_many = Tries.TestCase
+Attempts.TestCase.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+test_no_order_of_events_gives_an_attempt_too_many = Attempts.TestCase
 
 
 def test_the_state_machine_notices_a_counter_that_is_not_synced() -> None:
-    """A negative control: without fsync a power cut gives tries back."""
+    """A negative control: without fsync a power cut loses counted attempts."""
     device = Machine()
     device.process().start()
     files = SimulatedFileSystem.holding(device.files.state())
@@ -202,7 +202,7 @@ def test_after_a_boot_only_the_time_since_is_believed() -> None:
     assert wait_ms(LIMIT, state, Moment(b"1" * 16, 1_030_000)) == 0
     assert wait_ms(LIMIT, state, Moment(b"2" * 16, 4_000)) == 26_000
     assert wait_ms(LIMIT, state, Moment(b"2" * 16, 30_000)) == 0
-    # A machine put back to a snapshot has a clock before the last try: the wait begins again.
+    # After a machine is restored from a snapshot, its clock is before the last attempt: the wait starts again.
     assert wait_ms(LIMIT, state, Moment(b"1" * 16, 999_000)) == 31_000
     assert refusal(LIMIT, AttemptState(failures=8), Moment(b"2" * 16, 10**9)) is Reason.DISABLED
 
@@ -235,7 +235,7 @@ def test_every_flipped_bit_and_every_length_is_no_counter() -> None:
 
 
 def test_a_counter_that_cannot_be_counted_on_is_no_counter() -> None:
-    """Authentic, but its next write would not fit the field: fail closed, not with another error."""
+    """Authentic, but the next value would not fit its field: refuse attempts instead of raising another error."""
     for state in (AttemptState(begun=2**63), AttemptState(writes=2**63)):
         assert parse_state(pack_state(state, IDENTITY), IDENTITY) is None
     last = AttemptState(begun=2**63 - 1, writes=2**63 - 1)
@@ -256,7 +256,7 @@ def test_a_malformed_limit_is_refused() -> None:
             parse_limit(wrong)
 
 
-# Through the gallery.
+# Attempts at a gallery.
 
 ANN = np.eye(8, dtype=np.float32)[0]
 STRANGER = np.eye(8, dtype=np.float32)[1]
@@ -278,8 +278,8 @@ def again(device: Machine) -> Gallery:
 
 
 def answer(gallery: Gallery, probe: np.ndarray = STRANGER) -> Decision | Reason:
-    found = gallery.identify(probe, threshold=0.5)
-    return found.reason if found.decision is Decision.LOCKED_OUT and found.reason else found.decision
+    result = gallery.identify(probe, threshold=0.5)
+    return result.reason if result.decision is Decision.LOCKED_OUT and result.reason else result.decision
 
 
 def test_failures_bring_waits_and_then_an_end() -> None:
@@ -329,7 +329,7 @@ def test_without_a_limit_nothing_is_counted() -> None:
         gallery.attempts.reset()
 
 
-def test_a_malformed_probe_is_no_try() -> None:
+def test_a_malformed_probe_is_no_attempt() -> None:
     device = Machine()
     gallery = door(device)
     for _ in range(10):
@@ -379,7 +379,7 @@ def test_an_old_counter_is_noticed_by_a_process_that_saw_a_newer_one_and_after_a
     answer(gallery)
     put_back()
     assert answer(gallery, ANN) is Reason.COUNTER
-    # What is not noticed, and SECURITY.md says so: a process that starts afterwards.
+    # A process that starts afterwards does not notice it (stated in SECURITY.md).
     assert answer(again(device), ANN) is Decision.ACCEPTED
     gallery = again(device)
     gallery.attempts.reset()
@@ -388,7 +388,7 @@ def test_an_old_counter_is_noticed_by_a_process_that_saw_a_newer_one_and_after_a
 
 
 def test_an_old_counter_is_noticed_after_a_change_of_the_gallery_too() -> None:
-    """A running door that takes a change over remembers what it saw of the count, which goes on."""
+    """A running process that loads a change still remembers the newest state of the counter, which continues."""
     device = Machine()
     gallery = door(device)
     old = device.files.state()[counter_path(PATH)]
@@ -440,8 +440,8 @@ def test_a_reset_by_another_process_is_taken_over() -> None:
     assert answer(daemon, ANN) is Decision.ACCEPTED
 
 
-def test_who_was_removed_in_the_middle_of_a_try_is_unknown() -> None:
-    """Another process takes the subject out and begins the count anew: the try learns of both at once."""
+def test_a_subject_removed_during_an_attempt_is_unknown() -> None:
+    """Another process removes the subject and starts a new counter: the attempt sees both changes."""
     device = Machine()
     daemon = door(device)
     name = daemon.subjects()[0].name
@@ -455,7 +455,7 @@ def test_who_was_removed_in_the_middle_of_a_try_is_unknown() -> None:
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EROFS])
-def test_a_try_that_cannot_be_counted_is_not_made(code: int) -> None:
+def test_an_attempt_that_cannot_be_counted_is_not_made(code: int) -> None:
     device = Machine()
     gallery = door(device)
     before = len(device.files.steps)
@@ -467,7 +467,7 @@ def test_a_try_that_cannot_be_counted_is_not_made(code: int) -> None:
         device.files.fail = {}
 
 
-def test_wherever_a_reset_is_cut_the_door_has_the_old_count_or_the_new() -> None:
+def test_a_reset_with_a_power_cut_leaves_the_old_counter_or_the_new_one() -> None:
     device = Machine()
     gallery = door(device)
     answer(gallery)
@@ -482,22 +482,22 @@ def test_wherever_a_reset_is_cut_the_door_has_the_old_count_or_the_new() -> None
             again(device).attempts.reset()
         for state in files.states_after_cut():
             device.files = SimulatedFileSystem.holding(state)
-            found = again(device).attempts.status()
-            assert found is not None
-            assert found.refusal is None
-            failures.add(found.failures)
+            status = again(device).attempts.status()
+            assert status is not None
+            assert status.refusal is None
+            failures.add(status.failures)
             assert answer(again(device), ANN) is Decision.ACCEPTED
     assert failures == {0, 1}
 
 
-def test_tries_during_a_change_of_the_limit_count_and_a_stale_process_learns_of_it() -> None:
+def test_attempts_during_a_change_of_the_limit_count_and_a_stale_process_follows() -> None:
     device = Machine()
     gallery = door(device)
     answer(gallery)
     other = again(device)
 
     class Interrupted(SimulatedFileSystem):
-        """Another process tries right before the gallery is replaced."""
+        """Another process makes an attempt right before the gallery is replaced."""
 
         def rename(self, source: Path, target: Path) -> None:
             if target == PATH:
@@ -524,7 +524,7 @@ def test_a_process_that_missed_a_renewal_and_a_reset_still_knows_whom_it_sees() 
     assert gallery.verify(ANN, "ann", threshold=0.5).decision is Decision.ACCEPTED
 
 
-def test_a_count_that_cannot_be_forgotten_is_left_and_never_asked_again() -> None:
+def test_a_counter_that_cannot_be_removed_is_left_and_never_read_again() -> None:
     device = Machine()
     gallery = door(device)
     for _ in range(2):
@@ -545,7 +545,7 @@ def test_a_count_that_cannot_be_forgotten_is_left_and_never_asked_again() -> Non
     assert answer(again(device), ANN) is Decision.ACCEPTED
 
 
-def test_an_older_state_beside_the_count_is_not_believed_and_nothing_strange_is_lost() -> None:
+def test_an_older_state_next_to_the_counter_is_not_used_and_no_other_bytes_are_lost() -> None:
     device = Machine()
     gallery = door(device)
     place = counter_path(PATH)
@@ -565,7 +565,7 @@ def test_an_older_state_beside_the_count_is_not_believed_and_nothing_strange_is_
     assert answer(again(device)) is Reason.COUNTER
 
 
-def test_a_limit_whose_count_cannot_be_begun_is_not_set() -> None:
+def test_a_limit_whose_counter_cannot_be_started_is_not_set() -> None:
     device = Machine()
     gallery = door(device)
     answer(gallery)
@@ -587,7 +587,7 @@ def test_the_real_clock_goes_on_and_keeps_its_boot() -> None:
     assert 0 < first.since_boot_ms <= second.since_boot_ms
 
 
-TRIES = """
+ATTEMPTS = """
 import sys
 import numpy as np
 from edge_sdk.gallery import Decision, Gallery, KeyFile
@@ -597,7 +597,7 @@ print(sum(gallery.identify(probe, threshold=0.5).decision is Decision.REJECTED f
 """
 
 
-def test_processes_at_once_have_no_more_tries_than_one(tmp_path: Path) -> None:
+def test_processes_at_once_have_no_more_attempts_than_one(tmp_path: Path) -> None:
     from edge_sdk.gallery import KeyFile
 
     path, key = tmp_path / "door.gallery", tmp_path / "door.key"
@@ -607,7 +607,7 @@ def test_processes_at_once_have_no_more_tries_than_one(tmp_path: Path) -> None:
         t.limit_attempts(AttemptPolicy(free=50, most=50, wait_s=30))
     running = [
         subprocess.Popen(
-            [sys.executable, "-c", TRIES, path, key], cwd=ROOT, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", ATTEMPTS, path, key], cwd=ROOT, stdout=subprocess.PIPE, text=True
         )
         for _ in range(2)
     ]
@@ -642,15 +642,15 @@ def test_a_counters_bytes_are_those_of_the_format() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("wrong", "message"),
     [
         (bytes(31), "the attempt policy is 31 bytes, expected 32"),
         (struct.pack("<IIII", 9, 8, 17, 0) + bytes(16), "found 9, 8 and 17 s"),
         (struct.pack("<IIII", 3, 8, 17, 5) + bytes(16), "is 5, expected 0"),
     ],
 )
-def test_a_malformed_limit_says_what_was_found(wrong: bytes, said: str) -> None:
-    with pytest.raises(GalleryFormatError, match=said):
+def test_the_error_for_a_malformed_limit_states_the_value(wrong: bytes, message: str) -> None:
+    with pytest.raises(GalleryFormatError, match=message):
         parse_limit(wrong)
 
 
@@ -669,7 +669,7 @@ def test_status_says_the_limit_the_wait_and_why() -> None:
     assert device.process().status() == AttemptStatus(3, 8, 30, None, 0.0, Reason.COUNTER)
 
 
-def test_a_success_whose_count_was_taken_away_meanwhile_opens_nothing() -> None:
+def test_a_success_whose_counter_was_removed_meanwhile_is_an_error() -> None:
     device = Machine()
     counter = device.process()
     counter.start()
@@ -685,8 +685,8 @@ def test_a_success_whose_count_was_taken_away_meanwhile_opens_nothing() -> None:
     assert counter_path(PATH) not in device.files.state()
 
 
-def test_a_count_is_settled_once_and_only_where_it_is_there() -> None:
-    """Flash wears with each write; and what is not this count's is not this count's to replace."""
+def test_a_counter_is_settled_once_and_only_if_it_exists() -> None:
+    """No needless write, since flash wears out; and a state of another counter is not replaced."""
     device = Machine()
     counter = device.process()
     counter.start()
@@ -699,8 +699,8 @@ def test_a_count_is_settled_once_and_only_where_it_is_there() -> None:
         assert device.files.state() == {counter_path(PATH): strange}
 
 
-def test_a_try_from_before_the_limit_forgets_no_failure_after_it() -> None:
-    """A try lasts from before the limit until after another one has failed under it."""
+def test_an_attempt_begun_before_the_limit_clears_no_failure_after_it() -> None:
+    """The attempt begins before the limit and ends after another attempt failed under the limit."""
     device = Machine()
     gallery = door(device, None)
     number = gallery._session.begin_attempt()
@@ -715,22 +715,22 @@ def test_a_try_from_before_the_limit_forgets_no_failure_after_it() -> None:
 
 def test_the_real_clock_counts_milliseconds_since_the_machine_started() -> None:
     before_s = time.clock_gettime(time.CLOCK_BOOTTIME)
-    found = moment_of_boot()
+    moment = moment_of_boot()
     after_s = time.clock_gettime(time.CLOCK_BOOTTIME)
-    assert int(1000 * before_s) <= found.since_boot_ms <= int(1000 * after_s)
-    assert len(found.boot) == ID_BYTES
-    said = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    assert found.boot.hex() == said.replace("-", "")
+    assert int(1000 * before_s) <= moment.since_boot_ms <= int(1000 * after_s)
+    assert len(moment.boot) == ID_BYTES
+    boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    assert moment.boot.hex() == boot_id.replace("-", "")
 
 
-@pytest.mark.parametrize("said", [None, "", "\n", "0" * 31, "0" * 34, "no boot id at all"])
+@pytest.mark.parametrize("boot_id", [None, "", "\n", "0" * 31, "0" * 34, "no boot id at all"])
 def test_where_the_system_has_no_boot_id_each_process_is_a_boot_of_its_own(
-    tmp_path: Path, said: str | None
+    tmp_path: Path, boot_id: str | None
 ) -> None:
-    """Its waits begin again with the process: longer than they should be, never shorter."""
+    """Waits start again with each process: too long, never too short."""
     place = tmp_path / "boot_id"
-    if said is not None:
-        place.write_text(said)
+    if boot_id is not None:
+        place.write_text(boot_id)
     first = moment_of_boot(place)
     time.sleep(0.02)
     second = moment_of_boot(place)
@@ -759,7 +759,7 @@ def test_without_a_boot_id_another_process_is_another_boot_that_has_just_begun(t
 
 
 def test_a_gallerys_counter_is_under_the_key_of_the_format() -> None:
-    """Another key in a later version would lock out every door that was limited before it."""
+    """Another key in a later version would lock out every gallery with a limit."""
     from cryptography.hazmat.primitives.hashes import SHA256
     from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 

@@ -1,4 +1,4 @@
-"""What a user of the gallery notices."""
+"""Enrol, identify, verify, change and remove subjects; transactions and concurrent changes."""
 
 import subprocess
 import sys
@@ -269,10 +269,8 @@ def test_refresh_notices_an_old_copy(gallery: Gallery, path: Path) -> None:
         gallery.refresh()
 
 
-def test_a_door_that_stays_open_answers_by_what_another_process_committed(
-    gallery: Gallery, path: Path
-) -> None:
-    """A program that only ever asks: who is revoked elsewhere is let in no more, and a limit counts from then on."""
+def test_a_running_process_answers_by_the_commits_of_other_processes(gallery: Gallery, path: Path) -> None:
+    """A process that only identifies follows revocations and limits of other processes."""
     gallery.enrol("ann", embeddings(1))
     office, face, stranger = Gallery.open(path, key=KEY), embeddings(1)[0], embeddings(2)[0]
     assert gallery.identify(face, threshold=0.9).accepted
@@ -284,17 +282,17 @@ def test_a_door_that_stays_open_answers_by_what_another_process_committed(
     with office.transaction() as t:
         t.limit_attempts(AttemptPolicy(free=1, most=1, wait_s=0))
     assert gallery.identify(stranger, threshold=0.9).decision is Decision.REJECTED
-    for asked in (
+    for result in (
         gallery.identify(face, threshold=0.9),
         gallery.verify(face, "ann", threshold=0.9),
         gallery.reject(),
     ):
-        assert (asked.decision, asked.reason) == (Decision.LOCKED_OUT, Reason.DISABLED)
+        assert (result.decision, result.reason) == (Decision.LOCKED_OUT, Reason.DISABLED)
     office.enrol("ben", embeddings(3))
     assert gallery.verify(embeddings(3)[0], "ben", threshold=0.9).subject == "ben"
 
 
-def test_a_door_that_stays_open_answers_nobody_where_its_gallery_is_gone_or_old(
+def test_a_running_process_gives_no_answer_if_its_gallery_is_missing_or_old(
     gallery: Gallery, path: Path
 ) -> None:
     gallery.enrol("ann", embeddings(1))
@@ -406,7 +404,7 @@ def run(code: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_importing_loads_no_cryptography_and_its_absence_says_the_fix() -> None:
-    found = run(
+    done = run(
         "import sys, edge_sdk, edge_sdk.gallery as g\n"
         "assert not [m for m in sys.modules if m.split('.')[0] == 'cryptography']\n"
         "sys.modules['cryptography'] = None\n"
@@ -414,5 +412,5 @@ def test_importing_loads_no_cryptography_and_its_absence_says_the_fix() -> None:
         "except edge_sdk.GalleryError as error: print(error, '|', error.hint)\n"
     )
     assert (
-        found.stdout.strip() == "the gallery needs the package cryptography | pip install 'edge-sdk[gallery]'"
-    ), found
+        done.stdout.strip() == "the gallery needs the package cryptography | pip install 'edge-sdk[gallery]'"
+    ), done

@@ -1,4 +1,4 @@
-"""Numbers that no field can hold, out of clocks, anchors, logs, cards and callers: one clear error, and nothing written."""
+"""Numbers too large for their field, from clocks, anchors, logs, cards and callers: a clear error, and nothing is written."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_a_clock_that_says_no_time_writes_nothing_and_opens_no_door(now_s: float
 @pytest.mark.parametrize("audit", ["changes", "off"])
 @pytest.mark.parametrize("seen", [2**63 - 1, 2**64 - 1, 10**20 - 1])
 def test_an_anchor_that_asks_for_a_generation_after_the_last_is_not_followed(seen: int, audit: str) -> None:
-    """Who writes the anchor may ask for any; an entry with such a number would break the log for good."""
+    """An anchor may hold any number; a log entry with such a number could never be parsed."""
     files = SimulatedFileSystem()
     gallery_id = door(files, Clock(), audit).status().gallery_id
     state = {**files.state(), ANCHOR: f"edge-sdk anchor 1 {gallery_id} {seen}\n".encode()}
@@ -126,7 +126,7 @@ def test_the_last_generation_is_written_and_none_after_it() -> None:
 
 @pytest.mark.parametrize("entries", [2**63, 2**64 - 1])
 def test_a_log_with_the_last_number_is_not_continued(entries: int) -> None:
-    """Only a key of the gallery writes such a head; it must not end in another error than ours."""
+    """Such a head can only be written with a key of the gallery; it must give an SDK error."""
     files = SimulatedFileSystem()
     session = door(files, Clock())._session
     content = replace(session.content, audit=replace(session.content.audit, entries=entries))

@@ -1,4 +1,4 @@
-"""Who may be enrolled: captures that are alike, and nobody who looks like somebody else."""
+"""Checks of captures at enrolment: alike among themselves, unlike other subjects."""
 
 import math
 from pathlib import Path

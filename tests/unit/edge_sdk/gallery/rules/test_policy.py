@@ -1,4 +1,4 @@
-"""Deciding by evidence: thresholds that follow from FPIR and size, margin, retry, subjects' own thresholds."""
+"""Decisions by policy: thresholds from FPIR and gallery size, margin, retry band, subjects' own thresholds."""
 
 import hashlib
 import hmac
@@ -47,7 +47,7 @@ POLICY = DecisionPolicy(POINTS, fpir=0.01, retry_band=0.0)
 
 
 def at_cosine(cosine: float, axis: int = 0, other: int = 7) -> np.ndarray:
-    """A unit vector with this cosine to one axis."""
+    """Return a unit vector with a given cosine to an axis."""
     vector = np.zeros(D, np.float32)
     vector[axis], vector[other] = cosine, math.sqrt(1 - cosine**2)
     return vector
@@ -91,7 +91,7 @@ def test_evidence_that_does_not_reach_is_refused_before_anybody_is_locked_out(pa
         gallery.enrol("one too many", at_cosine(1.0, 3))
     assert "--fmr" in str(caught.value.hint)
     assert gallery.identify(at_cosine(0.9)).accepted
-    with gallery.transaction() as t:  # who goes makes room in the same commit
+    with gallery.transaction() as t:  # removed subjects make room in the same commit
         t.remove("s0")
         t.enrol("s1", np.tile(at_cosine(1.0, 1), (100, 1)))
     other = Gallery.create(path.with_suffix(".2"), key=KEY, model_id=bytes(32), dimension=D)
@@ -201,7 +201,7 @@ def test_who_is_removed_takes_the_threshold_along(path: Path) -> None:
     band=st.floats(0, 1),
     own=st.dictionaries(st.integers(0, 4), st.floats(-1, 1)),
 )
-def test_nobody_is_accepted_below_a_threshold_or_without_a_lead(
+def test_no_subject_is_accepted_below_a_threshold_or_without_a_lead(
     scores: list[float], limit: float, margin: float, band: float, own: dict[int, float]
 ) -> None:
     leaders = sorted(
@@ -257,10 +257,12 @@ def test_records_come_back_and_what_is_malformed_is_refused() -> None:
 
 
 def test_the_records_are_laid_out_as_the_page_says() -> None:
-    """docs/reference/gallery-format.md, by hand."""
+    """Bytes written by hand from docs/reference/gallery-format.md."""
     head = struct.pack("<dddII", 0.02, 0.1, 0.03, 1, 0)
-    one = struct.pack("<dddQQ", 0.3, 1e-2, 0.01, 100, 301)
-    assert parse_policy(head + one) == DecisionPolicy(POINTS[:1], fpir=0.02, margin=0.1, retry_band=0.03)
+    point_bytes = struct.pack("<dddQQ", 0.3, 1e-2, 0.01, 100, 301)
+    assert parse_policy(head + point_bytes) == DecisionPolicy(
+        POINTS[:1], fpir=0.02, margin=0.1, retry_band=0.03
+    )
     assert parse_own_thresholds(b"a" * 16 + struct.pack("<d", 0.5)) == {b"a" * 16: 0.5}
     limit = struct.pack("<IIII16s", 5, 50, 30, 0, b"c" * 16)
     assert parse_limit(limit) == (AttemptPolicy(), b"c" * 16)
@@ -278,11 +280,11 @@ def test_the_records_are_laid_out_as_the_page_says() -> None:
     )
     identity = CounterIdentity(b"k" * 32, b"g" * 16, b"c" * 16)
     code = hmac.new(identity.key, state, hashlib.sha256).digest()
-    found = parse_state(state + code, identity)
-    assert found == AttemptState(failures=5, begun=6, writes=7, last=Moment(b"b" * 16, 1234))
+    parsed = parse_state(state + code, identity)
+    assert parsed == AttemptState(failures=5, begun=6, writes=7, last=Moment(b"b" * 16, 1234))
     assert len(state + code) == 120
-    assert found is not None
-    assert pack_state(found, identity) == state + code
+    assert parsed is not None
+    assert pack_state(parsed, identity) == state + code
     assert pack_limit(AttemptPolicy(), b"c" * 16) == limit
 
 

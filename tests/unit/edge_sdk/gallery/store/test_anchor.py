@@ -1,4 +1,4 @@
-"""What an anchor remembers, and which generation a gallery may have beside it."""
+"""Anchors: the generations they store, and the generation a gallery may have."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_an_anchor_file_only_goes_forward_and_writes_nothing_else() -> None:
 def test_wherever_an_advance_is_cut_the_old_number_is_there_or_the_new() -> None:
     files = SimulatedFileSystem()
     anchor_on(files).advance(MINE, 5)
-    start, found = files.state(), set()
+    start, remaining = files.state(), set()
     for cut in range(len(files.steps) + 1):
         files = SimulatedFileSystem.holding(start)
         files.cut_before = cut
@@ -58,11 +58,11 @@ def test_wherever_an_advance_is_cut_the_old_number_is_there_or_the_new() -> None
         except PowerCut:
             acknowledged = 5
         for state in files.states_after_cut():
-            remembered = anchor_on(SimulatedFileSystem.holding(state)).read(MINE)
-            assert remembered is not None
-            assert remembered >= acknowledged
-            found.add(remembered)
-    assert found == {5, 6}
+            stored = anchor_on(SimulatedFileSystem.holding(state)).read(MINE)
+            assert stored is not None
+            assert stored >= acknowledged
+            remaining.add(stored)
+    assert remaining == {5, 6}
 
 
 def test_the_anchor_of_another_gallery_is_neither_read_nor_overwritten() -> None:
@@ -107,7 +107,7 @@ def test_what_is_no_anchor_is_believed_in_no_part(data: bytes) -> None:
 
 
 def test_an_anchor_that_cannot_be_read_says_the_cause(tmp_path: Path) -> None:
-    """A stick that is broken is not a stick that is new: 0 would let an old first generation in."""
+    """A broken medium must not read as a new one: generation 0 would accept an old first generation."""
     (tmp_path / "anchor").mkdir()
     with pytest.raises(
         GalleryError, match=rf"^cannot read the anchor {tmp_path}/anchor: not a regular file$"

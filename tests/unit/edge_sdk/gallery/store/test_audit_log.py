@@ -1,4 +1,4 @@
-"""The audit log: what it says, and that nothing of it can be altered, cut or invented without its showing."""
+"""The audit log: its entries, and detection of altered, missing, truncated and added entries."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_a_commit_of_many_is_counted_not_listed(gallery: Gallery) -> None:
     ]
 
 
-def test_answers_are_entries_where_the_gallery_says_so(path: Path) -> None:
+def test_answers_are_entries_if_the_gallery_audits_all(path: Path) -> None:
     gallery = Gallery.create(path, key=KEY, model_id=MODEL, dimension=D, audit="all")
     gallery.enrol("ann", embedding(1))
     other = Gallery.open(path, key=KEY)
@@ -138,7 +138,7 @@ def test_every_bit_of_the_sealed_part_counts(gallery: Gallery, path: Path) -> No
             log.write_bytes(flipped)
             report = gallery.audit.report()
             if flipped[at] == ord("\n") or whole[at] == ord("\n"):
-                continue  # line ends carry nothing; what they cut or join is looked at below
+                continue  # line feeds carry no data; lines that they split or join are tested below
             assert report.broken_at == int(np.searchsorted(ends, at, side="right")) + 1, (at, bit)
 
 
@@ -191,7 +191,7 @@ def test_a_lost_log_stops_no_revocation_and_shows_for_ever(gallery: Gallery, pat
     assert any("broken at entry 1 of 7" in line for line in report.words())
     text = audit_path(path).read_text()
     assert " log-lost - after=4 " in text
-    # That the log is lost stands outside the commit before which it was found: carried out, whatever became of that.
+    # The entry `log-lost` is outside the batch of the commit: it is carried out even if the commit is not.
     assert [
         (number, batch, event) for number, _, _, batch, event, *_ in map(str.split, text.splitlines())
     ] == [
@@ -201,7 +201,7 @@ def test_a_lost_log_stops_no_revocation_and_shows_for_ever(gallery: Gallery, pat
     ]
 
 
-def test_a_torn_line_is_passed_over_and_said(gallery: Gallery, path: Path) -> None:
+def test_a_torn_line_is_skipped_and_reported(gallery: Gallery, path: Path) -> None:
     log = audit_path(path)
     with log.open("ab") as file:
         file.write(b"5 1750000000 5 5 enr")
@@ -216,7 +216,7 @@ def test_a_torn_line_is_passed_over_and_said(gallery: Gallery, path: Path) -> No
 
 
 def test_zeros_that_a_power_cut_leaves_take_no_entry_away(gallery: Gallery, path: Path) -> None:
-    """An entry whose line feed never came, and an append of which only the length came to the medium."""
+    """An entry without its line feed, and an append of which only the length reached the medium."""
     log = audit_path(path)
     whole = log.read_bytes()
     entries = len(gallery.audit.report().entries)
@@ -259,7 +259,7 @@ def test_a_log_from_before_is_left_and_passed_over(path: Path) -> None:
 
 
 def test_the_log_of_a_gallery_that_is_gone_is_not_mixed_with_a_new_ones(gallery: Gallery, path: Path) -> None:
-    """It is evidence of its own; and who took a gallery away shall not have it replaced in silence."""
+    """The log is evidence: a removed gallery must not be replaced without notice."""
     old = audit_path(path).read_bytes()
     path.unlink()
     before = sorted(path.parent.iterdir())
@@ -271,7 +271,7 @@ def test_the_log_of_a_gallery_that_is_gone_is_not_mixed_with_a_new_ones(gallery:
     )
     assert audit_path(path).read_bytes() == old
     assert sorted(path.parent.iterdir()) == before
-    # A gallery that keeps no log leaves it alone; one that does begins its own where the old one was moved away.
+    # A gallery without a log leaves the file alone; a gallery with one starts its own after the old file was moved.
     Gallery.create(path, key=KEY, model_id=MODEL, dimension=D, audit="off").enrol("ann", embedding(1))
     assert audit_path(path).read_bytes() == old
     path.unlink()
@@ -333,7 +333,7 @@ def test_random_bytes_are_no_entries(data: bytes, sealed: int) -> None:
 
 
 def test_one_sealed_entry_is_missed_as_much_as_many(path: Path) -> None:
-    """A gallery that was just made: its log holds one entry, and a thief takes it."""
+    """The only entry of a new gallery is missing."""
     gallery = Gallery.create(path, key=KEY, model_id=MODEL, dimension=D)
     assert gallery.audit.report().words() == ["intact: 1 sealed entry"]
     line = audit_path(path).read_bytes()
@@ -346,13 +346,13 @@ def test_one_sealed_entry_is_missed_as_much_as_many(path: Path) -> None:
     assert report.words() == ["broken at entry 1 of 1: it is missing or was altered"]
 
 
-def test_a_log_without_sealed_entries_is_whole_whatever_is_in_it() -> None:
+def test_a_log_without_sealed_entries_is_intact_with_any_content() -> None:
     for data in (b"", b"1 2 3\n"):
         assert check_log(data, AuditHead(), bytes(32), generation=1).intact
 
 
 def test_an_answer_takes_no_change_back(path: Path) -> None:
-    """Answers carry the generation that they were given in; a reader must not take them for a later try at its commit."""
+    """Answers have the current generation; a reader must not take them for a repeated commit of that generation."""
     gallery = Gallery.create(path, key=KEY, model_id=MODEL, dimension=D, audit="all")
     gallery.enrol("ann", embedding(1))
     gallery.identify(embedding(1)[0], threshold=0.9)
@@ -368,14 +368,14 @@ def test_an_answer_takes_no_change_back(path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize(("strays", "said"), [(8, "line 5, 6, 7, 8, 9, 10, 11, 12 ("), (9, " 12 ... (")])
-def test_strays_are_named_up_to_eight(gallery: Gallery, path: Path, strays: int, said: str) -> None:
+@pytest.mark.parametrize(("strays", "words"), [(8, "line 5, 6, 7, 8, 9, 10, 11, 12 ("), (9, " 12 ... (")])
+def test_strays_are_named_up_to_eight(gallery: Gallery, path: Path, strays: int, words: str) -> None:
     with audit_path(path).open("ab") as file:
         file.write(b"stray\n\n" * strays)
     report = gallery.audit.report()
     assert report.strays == tuple(range(5, 5 + 2 * strays, 2))
     audit_path(path).write_bytes(audit_path(path).read_bytes().replace(b"\n\n", b"\n"))
-    assert said in gallery.audit.report().words()[0]
+    assert words in gallery.audit.report().words()[0]
     assert gallery.audit.report().words()[0].startswith("no entry: line 5, 6, ")
     assert (
         gallery.audit.report().words()[0].endswith("(torn by a power cut, altered, or not of this gallery)")
@@ -392,14 +392,14 @@ def test_a_log_that_is_too_long_is_not_called_altered_and_grows_no_further(
     with pytest.raises(GalleryError, match=rf"^the audit log {log} is over {MAX_LOG_BYTES} bytes$") as caught:
         gallery.audit.report()
     assert "move it away and keep it" in str(caught.value.hint)
-    # Who wrote the last entry knows where it ended; who opens the gallery now would have to search all of it.
+    # The process that wrote the last entry knows its offset; a new process would search the whole log.
     with pytest.raises(GalleryError, match="over 268435456 bytes"):
         Gallery.open(path, key=KEY).reinstate("ann")
     assert log.stat().st_size == MAX_LOG_BYTES + 1
     log.rename(path.with_name("old.audit"))
     Gallery.open(path, key=KEY).reinstate("ann")
     assert " log-lost - after=4 " in log.read_text()
-    # What was kept and what came since are whole together.
+    # The kept part and the new entries together are complete.
     log.write_bytes(whole + log.read_bytes())
     assert gallery.audit.report().intact
 
@@ -427,7 +427,7 @@ def test_no_entry_has_a_number_after_the_last() -> None:
     def behind(entries: int) -> AuditHead:
         return AuditHead(entries, 1, b"c" * 32, b"k" * 32)
 
-    # Two entries: that the log is lost comes before what happened.
+    # Two entries: `log-lost` comes before the event.
     head = AuditLog(files, place).append([event], behind(MAX_ENTRIES - 2), **where)
     assert head.entries == MAX_ENTRIES
     before = files.state()
@@ -445,7 +445,7 @@ def test_no_entry_has_a_number_after_the_last() -> None:
 
 
 def test_a_gallerys_log_begins_with_the_key_of_the_format(gallery: Gallery, path: Path) -> None:
-    """Another key in a later version would call every log that was begun before it altered."""
+    """With another key a later version would report every existing log as altered."""
     from cryptography.hazmat.primitives.hashes import SHA256
     from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
@@ -461,7 +461,7 @@ def test_a_gallerys_log_begins_with_the_key_of_the_format(gallery: Gallery, path
 
 
 class Filling(SimulatedFileSystem):
-    """A medium that is full in the middle of what is written."""
+    """A medium that gets full in the middle of a write."""
 
     room: int | None = None
 
@@ -493,12 +493,12 @@ def test_a_log_that_could_not_be_written_is_gone_on_with_where_it_is(room: int, 
     assert report.intact
     done = [e.event.event for e in report.entries if e.carried_out]
     assert [done[0], done[1], done[-2], done[-1]] == ["create", "enrol", "accepted", "revoke"]
-    # What came to the medium whole is an entry, of a change that never came to be; what came in part is none.
+    # A complete line on the medium is an entry, of a change that did not happen; an incomplete line is not.
     assert len(report.strays) == strays
     assert [e.event.event for e in report.entries if not e.carried_out] == ["revoke"] * (room == 10_000)
 
 
-def test_a_log_that_is_lost_is_said_once_by_who_goes_on(path: Path) -> None:
+def test_a_lost_log_is_recorded_once_by_the_next_writer(path: Path) -> None:
     gallery = Gallery.create(path, key=KEY, model_id=MODEL, dimension=D, audit="all")
     gallery.enrol("ann", embedding(1))
     kept = audit_path(path).read_bytes()

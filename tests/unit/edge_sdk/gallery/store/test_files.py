@@ -1,4 +1,4 @@
-"""The commit holds: full disks, failing media, links, other processes. Power cuts and kills are in tests/campaigns."""
+"""Durable writes with full disks, failing media, links and other processes; tests/campaigns has power cuts and kills."""
 
 import contextlib
 import ctypes
@@ -82,7 +82,7 @@ def test_what_reads_back_wrong_is_not_put_in_place(damage: Callable[[bytes], byt
     assert without_log(files.state()) == without_log(start)
 
 
-def test_a_folder_that_cannot_be_synced_is_told_apart_since_the_change_is_there() -> None:
+def test_an_unsynced_folder_has_its_own_error_because_the_change_is_made() -> None:
     files = Board.holding({PATH: b"old"})
     files.fail = {4: OSError(errno.EIO, os.strerror(errno.EIO))}
     with pytest.raises(GalleryError, match="was replaced but") as caught:
@@ -273,7 +273,7 @@ def test_links_folders_and_pipes_are_refused_at_once(tmp_path: Path, step: str) 
     with pytest.raises(OSError, match="a directory" if step == "append" else "not a regular file"):
         use(tmp_path)
     with pytest.raises(OSError) as caught:
-        use(tmp_path / "pipe")  # and nobody is at its other end: this must not wait for somebody
+        use(tmp_path / "pipe")  # a pipe without a writer must not block
     assert caught.value.errno == (errno.ENXIO if step == "append" else errno.EINVAL)
     reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
     with pytest.raises(OSError, match="not a regular file") as caught:
@@ -304,7 +304,7 @@ def test_what_is_appended_is_private_and_keeps_what_was_there(tmp_path: Path) ->
 def test_a_gallery_that_cannot_be_read_says_which_and_what_helps(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
     for read in (gallery_storage.read_gallery, gallery_storage.read_head):
-        for name, said, hint in (
+        for name, message, hint in (
             (
                 "missing",
                 "no gallery at {}",
@@ -316,7 +316,7 @@ def test_a_gallery_that_cannot_be_read_says_which_and_what_helps(tmp_path: Path)
             path = tmp_path / name
             with pytest.raises(GalleryError) as caught:
                 read(PosixFileSystem(), path)
-            assert str(caught.value) == said.format(path)
+            assert str(caught.value) == message.format(path)
             assert caught.value.hint == hint
 
 
@@ -345,7 +345,7 @@ def open_handles() -> int:
 
 
 def test_no_handle_is_left_open_by_what_is_refused(tmp_path: Path) -> None:
-    """A door that runs for years tries again and again."""
+    """A process that runs for years repeats refused steps many times."""
     files = PosixFileSystem()
     os.mkfifo(tmp_path / "pipe")
     reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
@@ -365,16 +365,16 @@ def test_no_handle_is_left_open_by_what_is_refused(tmp_path: Path) -> None:
 
 
 def pages_in_memory(path: Path) -> int:
-    """How much of a file a reader would get without asking the medium, by mincore(2)."""
+    """Return the number of a file's pages in the cache, by mincore(2)."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY) as mapped:
-        found = (ctypes.c_ubyte * -(-len(mapped) // mmap.PAGESIZE))()
+        pages = (ctypes.c_ubyte * -(-len(mapped) // mmap.PAGESIZE))()
         address = ctypes.addressof(ctypes.c_char.from_buffer(mapped))
-        assert ctypes.CDLL(None).mincore(ctypes.c_void_p(address), ctypes.c_size_t(len(mapped)), found) == 0
-        return sum(page & 1 for page in found)
+        assert ctypes.CDLL(None).mincore(ctypes.c_void_p(address), ctypes.c_size_t(len(mapped)), pages) == 0
+        return sum(page & 1 for page in pages)
 
 
 def test_what_was_synced_is_read_back_from_the_medium(tmp_path: Path) -> None:
-    """From memory it would be right on a failing card too."""
+    """Reading back from the cache would not detect a failing card."""
     files, path, control = PosixFileSystem(), tmp_path / "file", tmp_path / "control"
     control.write_bytes(bytes(100_000))
     with control.open("rb") as file:
@@ -455,7 +455,7 @@ print(*map(oct, modes))
 def test_a_new_file_is_private_from_its_first_moment(
     tmp_path: Path, run_python: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
-    """What is made open and closed a moment later could be opened in between; a process of its own is watched."""
+    """A file must never be readable by others, not even between creation and chmod; a child process is traced."""
     for name in ("here", "watched"):
         (tmp_path / name).mkdir()
     make_each_kind(tmp_path / "here")
@@ -469,7 +469,7 @@ DAEMON, NOBODY = 12_345, 65_534
 
 @needs_root
 def test_what_root_makes_belongs_to_the_folders_owner(tmp_path: Path) -> None:
-    """Or a daemon could not read what an administrator changed."""
+    """So that a daemon can read files that an administrator changed."""
     folder = tmp_path / "home"
     folder.mkdir()
     os.chown(folder, DAEMON, DAEMON + 1)
@@ -486,7 +486,7 @@ def test_what_root_makes_belongs_to_the_folders_owner(tmp_path: Path) -> None:
 
 @pytest.fixture
 def as_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Without rights, in a folder that everybody may enter; pytest's own is root's alone."""
+    """Run as an unprivileged user in a folder that user can enter; pytest's own folder belongs to root."""
     tmp_path.chmod(0o755)
     monkeypatch.chdir(tmp_path)
     for name, owner, mode in (
@@ -534,7 +534,7 @@ def test_who_may_not_write_learns_whose_it_is(path: str, hint: str) -> None:
 def test_a_lock_that_lost_its_name_is_left_for_the_one_that_has_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Somebody removes the lock file while one process holds it and another waits."""
+    """The lock file is removed while one process holds it and another waits."""
     files, path = PosixFileSystem(), tmp_path / "lock"
     entered, leave = threading.Event(), threading.Event()
 
@@ -585,7 +585,7 @@ def test_many_make_the_lock_file_at_once_and_one_holds_it(tmp_path: Path) -> Non
 
 
 def test_a_child_does_not_keep_its_parents_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A door that starts a program while it holds the lock must not be locked out for as long as that runs."""
+    """A program started while the lock is held must not keep the lock."""
     files, path = PosixFileSystem(), tmp_path / "lock"
     with files.lock(path):
         child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, close_fds=False)

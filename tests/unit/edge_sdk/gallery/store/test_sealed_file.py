@@ -1,4 +1,4 @@
-"""From a content to a file and back: which key opens it, what is never committed, what a clock may say."""
+"""Read and write a generation: keys and slots, contents that are never committed, clocks."""
 
 from __future__ import annotations
 
@@ -36,18 +36,18 @@ def with_slot_keys(content: Content, value: bytes) -> Content:
     return replace(content, policy=tuple(record if r.kind == SLOT_KEYS else r for r in content.policy))
 
 
-@pytest.mark.parametrize("said_s", [0, 0.5, 1_750_000_000.25, 253_402_300_799])
-def test_a_clock_that_tells_a_time_is_believed(said_s: float) -> None:
-    assert checked_clock(lambda: said_s)() == said_s
+@pytest.mark.parametrize("time_s", [0, 0.5, 1_750_000_000.25, 253_402_300_799])
+def test_a_time_until_the_year_9999_is_accepted(time_s: float) -> None:
+    assert checked_clock(lambda: time_s)() == time_s
 
 
-@pytest.mark.parametrize("said_s", [-1e-9, -1, 253_402_300_800, float("inf"), float("nan")])
-def test_a_clock_that_tells_none_is_not_and_no_commit_is_made(said_s: float) -> None:
+@pytest.mark.parametrize("time_s", [-1e-9, -1, 253_402_300_800, float("inf"), float("nan")])
+def test_a_time_outside_1970_to_9999_is_refused(time_s: float) -> None:
     with pytest.raises(
         GalleryError,
-        match=rf"^the device's clock gives {said_s} s, expected Unix seconds from 1970 to the year 9999$",
+        match=rf"^the device's clock gives {time_s} s, expected Unix seconds from 1970 to the year 9999$",
     ) as caught:
-        checked_clock(lambda: said_s)()
+        checked_clock(lambda: time_s)()
     assert caught.value.hint == "set the clock; the gallery was not changed"
 
 
@@ -68,27 +68,27 @@ def test_the_first_slot_that_a_key_opens_is_the_one_it_goes_on_with() -> None:
 
 
 def test_a_key_is_not_asked_about_slots_of_another_kind(tmp_path: Path) -> None:
-    class Asked(InMemoryKey):
-        """Tells of every question."""
+    class CountingKey(InMemoryKey):
+        """Counts the requests for its secret."""
 
-        questions = 0
+        requests = 0
 
         def secret(self, parameters: bytes) -> bytes:
-            self.questions += 1
+            self.requests += 1
             return super().secret(parameters)
 
     files = SimulatedFileSystem()
     gallery = home(files)
     gallery.keys.add(KeyFile.create(tmp_path / "key"))
     header = parse_header(files.state()[PATH])
-    asked = Asked(bytes(32))
+    key = CountingKey(bytes(32))
     with pytest.raises(SealError):
-        unlock(header, asked)
-    assert (asked.questions, asked.slot_type) == (1, header.slots[0].type)
+        unlock(header, key)
+    assert (key.requests, key.slot_type) == (1, header.slots[0].type)
 
 
 def test_what_could_not_be_opened_again_is_never_committed() -> None:
-    """A slot key that is not the slot's: found when the new file is read back, before it has the name."""
+    """A wrong slot key is detected when the new file is read back, before it replaces the old one."""
     files = SimulatedFileSystem()
     session = home(files)._session
     before = files.state()[PATH]
@@ -102,7 +102,7 @@ def test_what_could_not_be_opened_again_is_never_committed() -> None:
 def test_slot_keys_that_are_not_the_slots_are_malformed_behind_a_right_seal(
     change: Callable[[bytes], bytes],
 ) -> None:
-    """Or the next commit would be sealed for other keys than those that the header names."""
+    """Otherwise the next commit would be sealed for other keys than those in the header."""
     files = SimulatedFileSystem()
     session = home(files)._session
     own = slot_keys_of(session.content)[0]
@@ -149,7 +149,7 @@ def test_file_and_anchor_are_read_under_one_lock_and_without_an_anchor_there_is_
 
 
 def test_the_file_is_there_before_its_anchor_and_the_anchor_before_the_answer() -> None:
-    """Wherever the anchor fails, the gallery is one ahead of it at most, and opens."""
+    """If the anchor fails, the gallery is at most one generation ahead of it, and opens."""
     files = SimulatedFileSystem()
     anchor = FileAnchor(ANCHOR, filesystem=files)
     gallery = home(files, anchor)
