@@ -1,14 +1,14 @@
-"""Every state that a power cut may leave during a change of a gallery, and what is found there.
+"""Open every state that a power cut can leave during a change of a gallery.
 
     python tests/campaigns/crash_states.py [--tears 3] [--processes 2] [KIND ...]
 
-runs all of it, or some kinds of change: torn at every byte, and cut twice, torn at so many places. A line for each
-kind goes to stderr, all counts as JSON to stdout.
+runs all kinds of change or the given ones: with writes torn at every byte, and with two power cuts and writes torn at
+`--tears` places. A line for each kind goes to stderr, all counts as JSON to stdout.
 
-A kind of change is a start, a function that makes the change, and nothing more: what was before and what is after
-is found by opening. A state is lost where it says neither, refused where it does not open, rolled back where the
-anchor refuses it, locked out where the count of tries is gone; none of that may be. Where it opens it is changed once more, since a gallery that cannot be
-changed any more is lost too.
+A kind of change is a start and a function that makes the change; the contents before and after are read by opening.
+A state is counted as lost if its content is neither of them, refused if it does not open, rolled back if the anchor
+refuses it, and locked out if the attempt counter is missing; none of these may occur. A state that opens is changed
+once more, because a gallery that cannot be changed is lost as well.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ State = dict[Path, bytes]
 
 
 class Board(SimulatedFileSystem):
-    """A medium, and a chip that keeps what it is given at once."""
+    """A medium, and a chip that stores data durably at once."""
 
     def put_at_once(self, path: Path, data: bytes | None) -> None:
         self._check_power()
@@ -63,7 +63,7 @@ Change = Callable[[Board], object]
 
 
 class ChipKey:
-    """A key whose slots have secrets of their own in a chip beside the files, put there and destroyed at once."""
+    """A key with a separate secret for each slot in a chip, stored and destroyed at once."""
 
     name, level, slot_type = "chip", 4, 7
 
@@ -107,7 +107,7 @@ def create(files: Board, **options: str) -> Gallery:
 
 
 def reopen(files: Board) -> Gallery:
-    """Open with whichever of the keys does."""
+    """Open with the first key that opens the gallery."""
     anchor = FileAnchor(ANCHOR, filesystem=files)
     for key in (KEY, OTHER):
         try:
@@ -168,7 +168,7 @@ def with_a_chip() -> State:
     return files.state()
 
 
-def counting_tries() -> State:
+def with_attempt_limit() -> State:
     files = Board.holding(with_two_subjects())
     gallery = reopen(files)
     with gallery.transaction() as t:
@@ -188,7 +188,7 @@ def _limit(files: Board) -> None:
         t.limit_attempts(LIMIT)
 
 
-def _limit_no_more(files: Board) -> None:
+def _remove_limit(files: Board) -> None:
     with reopen(files).transaction() as t:
         t.limit_attempts(None)
 
@@ -199,7 +199,7 @@ def _note(files: Board) -> None:
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of change: from where, and how."""
+    """A kind of change: the start and the function that makes the change."""
 
     start: Callable[[], State]
     change: Change
@@ -227,29 +227,31 @@ KINDS: dict[str, Kind] = {
     "re-anchor": Kind(with_two_subjects, lambda f: reopen(f).keys.reanchor()),
     "renew-transform": Kind(with_two_subjects, lambda f: reopen(f).keys.renew_transform()),
     "policy": Kind(with_two_subjects, _policy),
-    "limit tries": Kind(with_two_subjects, _limit),
-    "limit tries otherwise": Kind(counting_tries, _limit),
-    "limit tries no more": Kind(counting_tries, _limit_no_more),
-    "reset tries": Kind(counting_tries, lambda f: reopen(f).attempts.reset()),
+    "limit attempts": Kind(with_two_subjects, _limit),
+    "change the attempt limit": Kind(with_attempt_limit, _limit),
+    "remove the attempt limit": Kind(with_attempt_limit, _remove_limit),
+    "reset attempts": Kind(with_attempt_limit, lambda f: reopen(f).attempts.reset()),
     "import": Kind(with_two_subjects, lambda f: reopen(f).exchange.import_package(f.state()[PACKAGE])),
     "signed command": Kind(with_two_subjects, lambda f: reopen(f).exchange.execute(f.state()[COMMAND])),
     "audit entry": Kind(with_two_subjects, _note),
-    "failed try": Kind(counting_tries, lambda f: reopen(f).reject()),
-    "accepted try": Kind(counting_tries, lambda f: reopen(f).identify(embedding(1)[0], threshold=0.9)),
+    "failed attempt": Kind(with_attempt_limit, lambda f: reopen(f).reject()),
+    "accepted attempt": Kind(
+        with_attempt_limit, lambda f: reopen(f).identify(embedding(1)[0], threshold=0.9)
+    ),
 }
 
 
 def without_log(state: State) -> State:
-    """A state but for the audit log, which says what is about to be done before it is."""
+    """Return a state without the audit log, which is written before the change."""
     return {path: data for path, data in state.items() if path != audit_path(PATH)}
 
 
 Look = tuple[object, ...]
-TRIES = 8  # place of failures in a look
+FAILED_ATTEMPTS = 8  # index of the failed attempts in a look
 
 
 def look(state: State, *, change_again: bool = True) -> Look | None:
-    """What the gallery in a state says when it is opened; None where there is none."""
+    """Open the gallery in a state and return its content for comparison; None if there is no gallery."""
     files = Board.holding(state)
     if PATH not in state:
         if change_again:
@@ -257,20 +259,20 @@ def look(state: State, *, change_again: bool = True) -> Look | None:
             assert reopen(files).audit.report().intact
         return None
     gallery = reopen(files)
-    found = _said(gallery)
+    result = _look_of(gallery)
     if not change_again:
-        return found
+        return result
     gallery.enrol("after the cut", embedding(9))
     again = reopen(files)
-    assert len(again.subjects()) == len(gallery.subjects()) == len(found[0]) + 1  # type: ignore[arg-type]
+    assert len(again.subjects()) == len(gallery.subjects()) == len(result[0]) + 1  # type: ignore[arg-type]
     assert again.audit.report().intact
-    return found
+    return result
 
 
-def _said(gallery: Gallery) -> Look:
+def _look_of(gallery: Gallery) -> Look:
     content, header = gallery._session.content, gallery._session.header
-    tries = gallery.attempts.status()
-    # Random in every run: the keys, and the id of a count.
+    attempts = gallery.attempts.status()
+    # Keys and counter ids are random in every run.
     kinds = {
         r.kind: None if r.kind in (SLOT_KEYS, TRANSFORM_KEY, ATTEMPT_POLICY) else r.value
         for r in content.policy
@@ -286,13 +288,13 @@ def _said(gallery: Gallery) -> Look:
         tuple(slot.type for slot in header.slots),
         tuple(sorted(kinds.items(), key=lambda item: item[0])),
         content.sequences,
-        None if tries is None else (tries.failures, tries.refusal),
+        None if attempts is None else (attempts.failures, attempts.refusal),
         _recognized(gallery),
     )
 
 
 def _recognized(gallery: Gallery) -> tuple[str | None, ...]:
-    """Who is recognized, past the count of tries: a survey is no try."""
+    """Return the recognized subjects, without counting attempts."""
     matcher = gallery._session.matcher
     return tuple(
         matcher.identify(matcher.probe(embedding(seed)[0]), limit=0.9, now_s=2e9).subject for seed in (1, 2)
@@ -301,14 +303,15 @@ def _recognized(gallery: Gallery) -> tuple[str | None, ...]:
 
 @dataclass
 class Count:
-    """States, and those among them where something went wrong.
+    """Number of states, and of faults among them.
 
     Attributes:
-        states: Different states.
-        lost: They say neither what was before nor what is after, or not what was acknowledged.
-        refused: They do not open, or cannot be changed any more.
-        rolled_back: The anchor refuses them.
-        locked_out: Tries are counted, and the counter is not there to count them.
+        states: Distinct states.
+        lost: States with neither the content before nor after the change, or without an acknowledged change.
+        refused: States that do not open or cannot be changed.
+        rolled_back: States that the anchor refuses.
+        locked_out: States with an attempt limit but no valid counter.
+        kept: States that opened, if they are kept.
     """
 
     states: int = 0
@@ -320,16 +323,16 @@ class Count:
 
     @property
     def faults(self) -> int:
-        """All that must not be."""
+        """Number of faults of all kinds."""
         return self.lost + self.refused + self.rolled_back + self.locked_out
 
     def add(self, other: Count) -> None:
-        """Count another survey's states as well."""
+        """Add the numbers of another survey."""
         for name, number in other.figures().items():
             setattr(self, name, getattr(self, name) + number)
 
     def figures(self) -> dict[str, int]:
-        """All numbers by name."""
+        """Return all numbers by name."""
         return {name: number for name, number in asdict(replace(self, kept=[])).items() if name != "kept"}
 
 
@@ -342,14 +345,14 @@ def survey(
     first_fault: bool = False,
     keep: bool = False,
 ) -> Count:
-    """Cut the power before every step of a change and after the last, and open every state that may be left.
+    """Cut the power before every step of a change and after the last one, and open every state that can remain.
 
     Args:
-        start: What lies on the medium.
-        change: What is done; where it is a generator, it yields after each part that is acknowledged.
-        ignored: Steps that do nothing, for negative controls.
-        tears: As `SimulatedFileSystem`.
-        first_fault: Stop at the first.
+        start: The files before the change.
+        change: Makes the change; a generator yields after each acknowledged part.
+        ignored: Steps without effect, for negative controls.
+        tears: Number of places at which a write is torn, see `SimulatedFileSystem`.
+        first_fault: Stop at the first fault.
         keep: Keep the states that opened.
     """
     count = Count()
@@ -364,9 +367,9 @@ def survey(
                 acknowledged = steps
         except PowerCut:
             pass
-        # What was there when the last acknowledged change had been made, and all that came after.
+        # Allowed are the content after the last acknowledged part and all later ones.
         least = max(steps for steps, _ in looks if steps <= acknowledged)
-        allowed = [said for steps, said in looks if steps >= least]
+        allowed = [content for steps, content in looks if steps >= least]
         for state in files.states_after_cut():
             key = (frozenset(state.items()), least)
             if key in seen:
@@ -374,14 +377,14 @@ def survey(
             seen.add(key)
             count.states += 1
             try:
-                found = look(state)
+                content = look(state)
             except RollbackError:
                 count.rolled_back += 1
             except (GalleryError, AssertionError):
                 count.refused += 1
             else:
-                count.locked_out += found is not None and found[TRIES] == (None, Reason.COUNTER)
-                count.lost += found not in allowed
+                count.locked_out += content is not None and content[FAILED_ATTEMPTS] == (None, Reason.COUNTER)
+                count.lost += content not in allowed
                 if keep:
                     count.kept.append(state)
             if first_fault and count.faults:
@@ -390,7 +393,7 @@ def survey(
 
 
 def _made(files: Board, change: Change) -> Iterator[int]:
-    """Make a change; after each part of it that was acknowledged, how many steps were taken."""
+    """Make a change; yield the number of steps after each acknowledged part."""
     parts = change(files)
     if isinstance(parts, Iterator):
         for _ in parts:
@@ -399,7 +402,7 @@ def _made(files: Board, change: Change) -> Iterator[int]:
 
 
 def _looks(start: State, change: Change) -> tuple[list[tuple[int, Look | None]], int]:
-    """What an undisturbed change leaves to be said after so many steps, where it opens; and the steps in all."""
+    """Return the contents after each durable step of an undisturbed change, and the total number of steps."""
     files = Board.holding(start)
     for _ in _made(files, change):
         pass
@@ -421,12 +424,12 @@ def _looks(start: State, change: Change) -> tuple[list[tuple[int, Look | None]],
 
 
 def enrol_one(files: Board) -> None:
-    """What is done after the first cut."""
+    """Make the change that follows the first power cut."""
     reopen(files).enrol("once more", np.ones((1, 4), np.float32))
 
 
 def cut_twice(kind: Kind, tears: int) -> Count:
-    """From every state that the first cut left, change again and cut again."""
+    """Make another change with another power cut, from every state that the first one left."""
     first = survey(kind.start(), kind.change, tears=tears, keep=True)
     total = Count()
     for state in first.kept:
@@ -436,26 +439,26 @@ def cut_twice(kind: Kind, tears: int) -> Count:
 
 
 def all_of(name: str, tears: int) -> tuple[str, dict[str, dict[str, int]]]:
-    """Both campaigns of a kind of change."""
+    """Run both campaigns for a kind of change."""
     kind = KINDS[name]
     once = survey(kind.start(), kind.change, tears=EVERY_BYTE)
     return name, {"torn at every byte": once.figures(), "cut twice": cut_twice(kind, tears).figures()}
 
 
 def main() -> None:
-    """Count the states of all kinds of change and what is wrong with them."""
+    """Count states and faults of all kinds of change."""
     parser = argparse.ArgumentParser()
     parser.add_argument("kinds", nargs="*", default=list(KINDS), metavar="KIND")
     parser.add_argument("--tears", type=int, default=3)
     parser.add_argument("--processes", type=int, default=2)
     options = parser.parse_args()
-    found = {}
+    results = {}
     with ProcessPoolExecutor(options.processes) as pool:
         for work in as_completed(pool.submit(all_of, name, options.tears) for name in options.kinds):
             name, counts = work.result()
-            found[name] = counts
+            results[name] = counts
             print(f"{name}: {counts}", file=sys.stderr, flush=True)
-    print(json.dumps(found))
+    print(json.dumps(results))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Kill a process that changes a gallery, again and again; nothing it acknowledged may be lost.
+"""Repeatedly kill a process that changes a gallery; no acknowledged change may be lost.
 
     python tests/campaigns/kill_loop.py FOLDER KILLS
 
-Change i enrols `s<i>` or, every third time, removes `s<i - 1>`, so what must be there after i
-changes is known. The child writes one byte to a pipe after each change that returned.
+Change i enrols `s<i>` or, every third time, removes `s<i - 1>`, so the subjects after i changes
+are known. The child writes one byte to a pipe after each change that returned.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from edge_sdk.gallery import FileAnchor, Gallery, KeyFile
 
 
 def expected(changes: int) -> set[str]:
-    """Who is enrolled after so many changes."""
+    """Return the subjects enrolled after a number of changes."""
     names: set[str] = set()
     for i in range(changes):
         if i % 3 == 2:

@@ -2,8 +2,8 @@
 
     python tests/campaigns/malformed.py COUNT SEED
 
-Who has no key gets no further than the seal; the parsers behind it are reached here. What opens all the same is used:
-asked, checked, exported, changed. Whatever happens must be an `EdgeSdkError` or an answer. Prints one JSON object.
+Without a key only the seal is reached; these cases reach the parsers behind it. A gallery that opens is used: it
+identifies, checks, exports and changes. The result must be an answer or an `EdgeSdkError`. Prints one JSON object.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ Dice = random.Random
 
 
 def door(dtype: str = "int8") -> tuple[dict[Path, bytes], bytes]:
-    """A gallery that holds a bit of everything, and an export for it."""
+    """Create a gallery with all kinds of content, and an export for it."""
     files = SimulatedFileSystem()
     gallery = Gallery.create(
         PATH,
@@ -105,7 +105,7 @@ def uptime() -> Moment:
 
 
 class Sealed:
-    """A gallery taken apart, to be put together again around something else."""
+    """A gallery taken apart, to be sealed again with another content or header."""
 
     def __init__(self, state: dict[Path, bytes]) -> None:
         self.state = state
@@ -124,7 +124,7 @@ class Sealed:
 
 
 def mutated(data: bytes, dice: Dice) -> bytes:
-    """One to four changes: edge values in the widths of fields, bytes, cuts, copies, insertions."""
+    """Make one to four changes: edge values in field widths, bytes, deletions, copies, insertions."""
     changed = bytearray(data)
     for _ in range(dice.choice((1, 1, 1, 2, 3, 4))):
         at = dice.randrange(max(1, len(changed)))
@@ -149,7 +149,7 @@ def mutated(data: bytes, dice: Dice) -> bytes:
 
 
 def with_front(text: bytes, dice: Dice) -> bytes:
-    """A content of another length whose counts and padding fit again, so that the sections themselves are reached."""
+    """Change the length of a section and adjust counts and padding, so that the sections themselves are parsed."""
     counts = list(struct.unpack_from("<IIIII", text))
     sizes = [64, 8, 1, 1, 40]
     which = dice.randrange(5)
@@ -175,7 +175,7 @@ def with_front(text: bytes, dice: Dice) -> bytes:
 
 
 def use(state: dict[Path, bytes], package: bytes = b"") -> None:
-    """Open a gallery and do with it what programs do; a step that is refused does not stop the next."""
+    """Open a gallery and use it as programs do; continue after a refused step."""
     files = SimulatedFileSystem.holding(state)
     gallery = Gallery.open(
         PATH,
@@ -215,7 +215,7 @@ def content_case(sealed: Sealed, package: bytes, dice: Dice) -> None:
 
 
 def header_case(sealed: Sealed, package: bytes, dice: Dice) -> None:
-    """A header that is authentic and says something else; where it cannot be packed, its bytes are changed."""
+    """Use an authentic header with other values; change its bytes if it cannot be packed."""
     end = header_bytes_of(sealed.header.slots)
     head = mutated(sealed.file[:end], dice)
     try:
@@ -232,7 +232,7 @@ def header_case(sealed: Sealed, package: bytes, dice: Dice) -> None:
 
 
 def export_case(sealed: Sealed, package: bytes, dice: Dice) -> None:
-    """An export whose content is changed and sealed for the gallery; or its outside."""
+    """Use an export with a changed content, sealed for the gallery, or with changed bytes outside."""
     content = Gallery.open(
         PATH, key=KEY, filesystem=SimulatedFileSystem.holding(sealed.state)
     )._session.content
@@ -253,7 +253,7 @@ def resealed(head: bytes, text: bytes) -> bytes:
 
 
 def command_case(sealed: Sealed, package: bytes, dice: Dice) -> None:
-    """A command whose text is changed and signed."""
+    """Use a signed command with a changed text."""
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     who = source_of(SOURCE)
@@ -264,10 +264,10 @@ def command_case(sealed: Sealed, package: bytes, dice: Dice) -> None:
     )
     _, _, text = sign(command, SOURCE).partition(b"\n")
     if dice.randrange(2):
-        asked = json.loads(text)
+        fields = json.loads(text)
         odd = (None, True, -1, 0, 2**63, 1e999, "", "x", [], {}, [[]] * 3, "é" * 70, "\x1b", {"a": 1})
-        asked[dice.choice([*asked, "subject", "package", "more"])] = dice.choice(odd)
-        text = json.dumps(asked).encode()
+        fields[dice.choice([*fields, "subject", "package", "more"])] = dice.choice(odd)
+        text = json.dumps(fields).encode()
     else:
         text = mutated(text, dice)
     if dice.randrange(50) == 0:
@@ -279,7 +279,7 @@ def command_case(sealed: Sealed, package: bytes, dice: Dice) -> None:
 
 
 def counter_case(sealed: Sealed, package: bytes, dice: Dice) -> None:
-    """A counter with an authentic code and strange numbers."""
+    """Use an attempt counter with a valid code and unusual numbers."""
     import hmac
 
     gallery = Gallery.open(PATH, key=KEY, filesystem=SimulatedFileSystem.holding(sealed.state), uptime=uptime)
@@ -327,8 +327,8 @@ CASES: dict[str, tuple[int, Callable[[Sealed, bytes, Dice], None]]] = {
 
 
 def main(count: int, seed: int) -> None:
-    """Try so many cases and print what became of them."""
-    # A template of no length divides by zero; nobody is recognized by what comes of it.
+    """Run a number of cases and print the counts of their results."""
+    # A template of length 0 divides by zero; no subject is recognized by the result.
     warnings.simplefilter("ignore", RuntimeWarning)
     doors = [(Sealed(state), package) for state, package in (door("int8"), door("float16"))]
     names = [name for name, (weight, _) in CASES.items() for _ in range(weight)]

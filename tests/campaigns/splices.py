@@ -1,7 +1,7 @@
-"""Two doors and what can be cut out of their files; the splices themselves are in `test_splices`.
+"""Galleries with their history and parts of their files; `test_splices` combines the parts.
 
-Every gallery here has the same shape, so that a part of one fits the others to the byte. Ann may enter `home`, where Eve
-was let in until she was revoked; at `away` it is the other way round. Whatever Eve puts together, she must not get in.
+All galleries have the same layout, so that a part of one fits the others to the byte. At `home` Ann is accepted and Eve
+was accepted until she was revoked; at `away` it is the reverse. No combination of parts may make home accept Eve.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tests.simulated_file_system import SimulatedFileSystem
 PATH, ANCHOR = Path("gallery/home.gallery"), Path("anchor/home.anchor")
 LOCKS = {Path(f"{path}.lock") for path in (PATH, f"{PATH}.attempts")}
 D = 64
-CROWD = 600  # templates, so that the body has chunks to move
+CROWD = 600  # templates, so that the body has several chunks
 FACES = {
     name: np.random.default_rng(seed).normal(size=D).astype(np.float32)
     for seed, name in enumerate(["ann", "eve"])
@@ -37,12 +37,12 @@ State = dict[Path, bytes]
 
 
 @dataclass(frozen=True)
-class Door:
+class History:
     """A gallery and its files after every commit.
 
     Attributes:
         keys: Both keys that open it.
-        ages: Its files after each commit; the last one is now.
+        ages: Its files after each commit; the last ones are the present ones.
     """
 
     keys: tuple[InMemoryKey, InMemoryKey]
@@ -50,24 +50,24 @@ class Door:
 
     @property
     def now(self) -> State:
-        """Its files as they are."""
+        """The present files."""
         return self.ages[-1]
 
     @property
     def file(self) -> bytes:
-        """The gallery as it is."""
+        """The present gallery file."""
         return self.now[PATH]
 
 
 def uptime() -> Moment:
-    """One moment of one boot."""
+    """Return a fixed time after a fixed boot."""
     return Moment(b"1" * 16, 1_000_000)
 
 
-def door(
-    enters: str, revoked: str, keys: tuple[InMemoryKey, InMemoryKey], *, sources: Sequence[bytes] = ()
-) -> Door:
-    """A door with two keys, a limit on tries, an anchor and an audit log; the last commit revokes somebody."""
+def make_history(
+    accepted: str, revoked: str, keys: tuple[InMemoryKey, InMemoryKey], *, sources: Sequence[bytes] = ()
+) -> History:
+    """Create a gallery with two keys, an attempt limit, an anchor and an audit log; the last commit revokes a subject."""
     files = SimulatedFileSystem()
     ages: list[State] = []
 
@@ -86,7 +86,7 @@ def door(
     )
     committed()
     with gallery.transaction() as t:
-        t.enrol(enters, FACES[enters])
+        t.enrol(accepted, FACES[accepted])
         t.enrol(revoked, FACES[revoked])
         t.enrol("crowd", np.random.default_rng(9).normal(size=(CROWD, D)).astype(np.float32))
         t.limit_attempts(AttemptPolicy(free=30, most=50))
@@ -98,62 +98,62 @@ def door(
         committed()
     gallery.revoke(revoked)
     committed()
-    return Door(keys, tuple(ages))
+    return History(keys, tuple(ages))
 
 
 def opened(state: State, key: InMemoryKey, *, anchored: bool = False) -> tuple[Gallery, SimulatedFileSystem]:
-    """Open these files as a process that starts now."""
+    """Open the files in a new process."""
     files = SimulatedFileSystem.holding(state)
     anchor = FileAnchor(ANCHOR, filesystem=files) if anchored else None
     return Gallery.open(PATH, key=key, anchor=anchor, filesystem=files, uptime=uptime), files
 
 
 def put_in_place(files: SimulatedFileSystem, path: Path, data: bytes) -> None:
-    """What a thief does with a card reader: a file of this name holds these bytes now."""
+    """Replace a file, as a thief with a card reader can."""
     handle = files.create(Path("thief"))
     files.write(handle, data)
     files.rename(Path("thief"), path)
 
 
-def enters(gallery: Gallery) -> list[str]:
-    """Who is let in, of those whose face is known here."""
+def accepted_by(gallery: Gallery) -> list[str]:
+    """Return the subjects of `FACES` that a gallery accepts."""
     return [name for name, face in FACES.items() if gallery.identify(face, threshold=THRESHOLD).accepted]
 
 
-def refusals(files: Iterator[bytes], door: Door) -> Counter[str]:
-    """Offer gallery files to a door's keys, without an anchor; each must be refused, and nothing written.
+def refusals(files: Iterator[bytes], history: History) -> Counter[str]:
+    """Open gallery files with both keys, without an anchor; each must be refused, and nothing written.
 
     Returns:
-        How many of them there were, by the kind of refusal to the first key.
+        Number of files by the class of the error for the first key.
     """
-    found: Counter[str] = Counter()
+    refused: Counter[str] = Counter()
     for file in files:
-        said = []
-        for key in door.keys:
+        errors = []
+        for key in history.keys:
             disk = SimulatedFileSystem.holding({PATH: file})
             try:
                 Gallery.open(PATH, key=key, filesystem=disk)
             except EdgeSdkError as error:
-                said.append(type(error).__name__)
+                errors.append(type(error).__name__)
             else:
                 raise AssertionError(f"a splice of {len(file)} bytes was opened")
             assert not disk.steps
-        found[said[0]] += 1
-    return found
+        refused[errors[0]] += 1
+    return refused
 
 
-def told(what: str, found: Counter[str]) -> int:
-    """Print the figures of one attack; how many splices there were."""
-    print(f"\n{what}: {found.total()} splices, {dict(found)}")
-    return found.total()
+def print_figures(attack: str, counts: Counter[str]) -> int:
+    """Print the counts of an attack and return the number of splices."""
+    print(f"\n{attack}: {counts.total()} splices, {dict(counts)}")
+    return counts.total()
 
 
-# Where the header's fields begin; docs/reference/gallery-format.md.
+# Offsets of the header's fields, see docs/reference/gallery-format.md.
 _FIELDS = (0, 8, 10, 12, 16, 32, 40, 48, 80, 82, 83, 84, 86, 88)
 
 
 def slots_of(file: bytes) -> list[bytes]:
-    """The key slots of a gallery file, each whole."""
+    """Return the key slots of a gallery file."""
     slots, at = [], _FIELDS[-1]
     for slot in parse_header(file).slots:
         size = 4 + len(slot.parameters) + len(slot.wrapped)
@@ -163,18 +163,18 @@ def slots_of(file: bytes) -> list[bytes]:
 
 
 def chunks_of(file: bytes) -> list[bytes]:
-    """The sealed chunks of a gallery file."""
+    """Return the sealed chunks of a gallery file."""
     start, size = front_bytes(file), CHUNK_BYTES + TAG_BYTES
     return [file[at : at + size] for at in range(start, len(file), size)]
 
 
 def front_bytes(file: bytes) -> int:
-    """Length of what lies before the chunks: header, salt and commitment."""
+    """Return the length of header, salt and commitment, which precede the chunks."""
     return header_bytes_of(parse_header(file).slots) + SALT_BYTES + COMMITMENT_BYTES
 
 
 def pieces(file: bytes) -> list[bytes]:
-    """A gallery file cut at every border of its format: fields, slots and what they wrap, salt, commitment, chunks."""
+    """Split a gallery file at every boundary: fields, slots and their parts, salt, commitment, chunks."""
     cuts = list(_FIELDS)
     for slot in slots_of(file):
         start = cuts[-1]
@@ -187,7 +187,7 @@ def pieces(file: bytes) -> list[bytes]:
 
 
 def mixes(*wholes: Sequence[bytes], joint: bytes = b"") -> Iterator[bytes]:
-    """Every way to take each piece from one whole or another, without the wholes themselves."""
+    """Yield every combination of corresponding pieces, without the originals."""
     originals = {joint.join(whole) for whole in wholes}
     for chosen in itertools.product(*(dict.fromkeys(choices) for choices in zip(*wholes, strict=True))):
         made = joint.join(chosen)
@@ -195,16 +195,16 @@ def mixes(*wholes: Sequence[bytes], joint: bytes = b"") -> Iterator[bytes]:
             yield made
 
 
-def grafts(one: bytes, other: bytes, places: Iterator[int] | Sequence[int]) -> Iterator[bytes]:
-    """The beginning of one and the end of the other, cut at these places."""
+def grafts(first: bytes, second: bytes, places: Iterator[int] | Sequence[int]) -> Iterator[bytes]:
+    """Yield the beginning of the first and the end of the second, split at each place."""
     for at in places:
-        made = one[:at] + other[at:]
-        if made not in (one, other):
+        made = first[:at] + second[at:]
+        if made not in (first, second):
             yield made
 
 
 def with_slots(file: bytes, slots: Sequence[bytes]) -> bytes:
-    """A gallery file with other slots in its header, whose length and count say so."""
+    """Return a gallery file with other slots; the header's length and count of slots fit them."""
     end = header_bytes_of(parse_header(file).slots)
     head = bytearray(file[: _FIELDS[-1]])
     struct.pack_into("<I", head, 12, len(head) + sum(map(len, slots)))

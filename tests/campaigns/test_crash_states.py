@@ -1,4 +1,4 @@
-"""Power cuts: no state that one may leave is lost, corrupt or locked out; and every step that is left out is noticed."""
+"""Power cuts: no state is lost, refused or locked out, and the omission of any durable step is detected."""
 
 import json
 import subprocess
@@ -16,12 +16,12 @@ from tests.campaigns.crash_states import (
     Board,
     Kind,
     State,
-    counting_tries,
     create,
     cut_twice,
     look,
     reopen,
     survey,
+    with_attempt_limit,
     with_two_subjects,
 )
 
@@ -39,14 +39,14 @@ def test_a_power_cut_leaves_the_old_gallery_or_the_new(name: str) -> None:
 
 @pytest.mark.slow
 def test_no_state_of_any_kind_of_change_cut_once_or_twice_is_at_fault() -> None:
-    found = subprocess.run([sys.executable, SURVEYS], cwd=ROOT, capture_output=True, text=True, timeout=5400)
-    assert found.returncode == 0, found.stderr
-    counts = [count for both in json.loads(found.stdout).values() for count in both.values()]
+    done = subprocess.run([sys.executable, SURVEYS], cwd=ROOT, capture_output=True, text=True, timeout=5400)
+    assert done.returncode == 0, done.stderr
+    counts = [count for both in json.loads(done.stdout).values() for count in both.values()]
     total = {name: sum(count[name] for count in counts) for name in counts[0]}
     print(f"\n{total}")
     assert len(counts) == 2 * len(KINDS)
     assert total.pop("states") >= 60_000
-    assert not any(total.values()), found.stderr
+    assert not any(total.values()), done.stderr
 
 
 @pytest.mark.parametrize(("name", "tears"), [("revoke", 1), ("audit entry", 3)])
@@ -64,7 +64,7 @@ def create_and_enrol(files: Board) -> Iterator[None]:
 
 
 def enrol_two(files: Board) -> Iterator[None]:
-    """One process, two commits: what the first leaves out is not made good by opening again."""
+    """Commit twice in one process, so that opening again does not repair what the first commit omitted."""
     gallery = reopen(files)
     gallery.enrol("dan", np.array([[1, 2, 3, 4]], np.float32))
     yield
@@ -82,15 +82,15 @@ DURABLE = ("fsync", "fsync_directory", "rename")
 CONTROLS = {
     "create": Kind(dict, create_and_enrol),
     "enrol": Kind(with_two_subjects, enrol_two),
-    "failed try": Kind(counting_tries, reject_twice),
+    "failed attempt": Kind(with_attempt_limit, reject_twice),
     "audit entry": KINDS["audit entry"],
 }
 
 
 def durable_steps() -> Iterator[tuple[str, int, str]]:
-    """Each step of which a change's durability is made: of what, its number, its kind.
+    """Yield each durable step: name of the change, number of the step, kind of the step.
 
-    Those of the first part of two: an anchor may be one behind, so what its last step is for shows with the next.
+    Only steps of the first part: the anchor may be one generation behind, so the effect of its last step shows later.
     """
     for name, kind in CONTROLS.items():
         files = Board.holding(kind.start())

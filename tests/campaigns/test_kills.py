@@ -1,4 +1,4 @@
-"""SIGKILL at any moment of a real process on a real disk: nothing that it acknowledged is lost."""
+"""SIGKILL at any moment of a real process on a real disk loses no acknowledged change."""
 
 import json
 import subprocess
@@ -10,11 +10,11 @@ LOOP = Path(__file__).with_name("kill_loop.py")
 
 
 def kill(folder: Path, kills: int) -> dict[str, int]:
-    found = subprocess.run(
+    done = subprocess.run(
         [sys.executable, LOOP, folder, str(kills)], cwd=ROOT, capture_output=True, text=True, timeout=900
     )
-    assert found.returncode == 0, found.stderr
-    report: dict[str, int] = json.loads(found.stdout)
+    assert done.returncode == 0, done.stderr
+    report: dict[str, int] = json.loads(done.stdout)
     print(f"\n{report}")
     return report
 

@@ -1,4 +1,4 @@
-"""Malformed headers and contents, exports, commands, counters and logs: refused or answered, never a crash."""
+"""Malformed headers, contents, exports, commands, counters and logs are refused or answered, without a crash."""
 
 import json
 import subprocess
@@ -18,15 +18,15 @@ MOST_RSS_MIB = 256
     [(5_000, 1), *(pytest.param(15_000, seed, marks=pytest.mark.slow) for seed in (2, 3, 4, 5))],
 )
 def test_what_is_sealed_well_and_malformed_is_refused_or_answered(count: int, seed: int) -> None:
-    found = subprocess.run(
+    done = subprocess.run(
         [sys.executable, CASES, str(count), str(seed)], cwd=ROOT, capture_output=True, text=True, timeout=900
     )
-    assert found.returncode == 0, found.stderr
-    report = json.loads(found.stdout)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
     print(f"\n{report}")
     assert sum(report["tried"].values()) == count
     assert report["slowest_ms"] < SLOWEST_MS
     assert report["rss_mib"] < MOST_RSS_MIB
-    # Both happen, or the cases are not what they say.
+    # Both results occur, otherwise the cases do not test what they should.
     for kind in ("content", "header"):
         assert 0 < report["refused"][kind] < report["tried"][kind]

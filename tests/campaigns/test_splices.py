@@ -1,4 +1,4 @@
-"""A gallery is attacked with parts of other galleries and of its own past: nobody gets in by them."""
+"""Combinations of parts of a gallery, of other galleries and of older generations do not open."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from tests.campaigns.splices import (
     KEYS,
     PATH,
     STRANGE_KEYS,
-    Door,
+    History,
+    accepted_by,
     chunks_of,
-    door,
-    enters,
     front_bytes,
     grafts,
+    make_history,
     mixes,
     opened,
     pieces,
+    print_figures,
     refusals,
     slots_of,
-    told,
     with_slots,
 )
 
-HOME = door("ann", "eve", KEYS)
-AWAY = door("eve", "ann", KEYS)
-STRANGE = door("eve", "ann", STRANGE_KEYS)
-BEFORE = Door(KEYS, HOME.ages[:-1])
-# What is mixed with home: another gallery of the same keys, one of other keys, and home as it was while Eve was let in.
+HOME = make_history("ann", "eve", KEYS)
+AWAY = make_history("eve", "ann", KEYS)
+STRANGE = make_history("eve", "ann", STRANGE_KEYS)
+BEFORE = History(KEYS, HOME.ages[:-1])
+# Combined with home: another gallery with the same keys, one with other keys, and home while Eve was accepted.
 OTHERS = pytest.mark.parametrize(
     "other", [AWAY, STRANGE, BEFORE], ids=["same keys", "other keys", "generation before"]
 )
@@ -41,52 +41,52 @@ OTHERS = pytest.mark.parametrize(
 
 @pytest.fixture(autouse=True)
 def originals_still_open() -> Iterator[None]:
-    """After every attack the originals are put back, and open as ever."""
+    """After each attack check that the originals still open."""
     yield
     for home, who in ((HOME, "ann"), (AWAY, "eve"), (STRANGE, "eve")):
         for key in home.keys:
-            assert enters(opened(home.now, key, anchored=True)[0]) == [who]
+            assert accepted_by(opened(home.now, key, anchored=True)[0]) == [who]
 
 
 def test_the_galleries_fit_each_other_to_the_byte() -> None:
-    """Or the splices would be refused for their length alone."""
+    """Otherwise the splices would be refused for their length alone."""
     assert len({tuple(map(len, pieces(d.file))) for d in (HOME, AWAY, STRANGE, BEFORE)}) == 1
     assert [len(chunks_of(HOME.file)), len(slots_of(HOME.file))] == [3, 2]
     assert b"".join(pieces(HOME.file)) == HOME.file
-    assert enters(opened(BEFORE.now, KEYS[0])[0]) == ["ann", "eve"]
+    assert accepted_by(opened(BEFORE.now, KEYS[0])[0]) == ["ann", "eve"]
 
 
 @OTHERS
-def test_no_beginning_of_one_fits_the_end_of_another(other: Door) -> None:
+def test_no_beginning_of_one_fits_the_end_of_another(other: History) -> None:
     front = front_bytes(HOME.file)
     borders = itertools.accumulate(map(len, pieces(HOME.file)))
     near = {at + step for at in borders for step in (-16, -1, 0, 1, 16)}
     places = sorted({*range(1, front + 1), *near} & set(range(1, len(HOME.file))))
-    found = refusals(grafts(HOME.file, other.file, places), HOME)
-    found += refusals(grafts(other.file, HOME.file, places), HOME)
-    assert told("beginning and end", found) > 600
+    refused = refusals(grafts(HOME.file, other.file, places), HOME)
+    refused += refusals(grafts(other.file, HOME.file, places), HOME)
+    assert print_figures("beginning and end", refused) > 600
 
 
 @pytest.mark.slow
 @OTHERS
-def test_no_beginning_of_one_fits_the_end_of_another_at_any_byte(other: Door) -> None:
+def test_no_beginning_of_one_fits_the_end_of_another_at_any_byte(other: History) -> None:
     places = range(1, len(HOME.file))
-    found = refusals(grafts(HOME.file, other.file, places), HOME)
-    found += refusals(grafts(other.file, HOME.file, places), HOME)
-    assert told("beginning and end, every byte", found) > 80_000
+    refused = refusals(grafts(HOME.file, other.file, places), HOME)
+    refused += refusals(grafts(other.file, HOME.file, places), HOME)
+    assert print_figures("beginning and end, every byte", refused) > 80_000
 
 
 @OTHERS
-def test_no_mix_of_fields_slots_and_chunks_opens(other: Door) -> None:
-    """Each piece of either: a field, a part of a slot, salt, commitment, a chunk."""
-    found = refusals(mixes(pieces(HOME.file), pieces(other.file)), HOME)
-    assert told("every mix of pieces", found) == 2**12 - 2
+def test_no_mix_of_fields_slots_and_chunks_opens(other: History) -> None:
+    """Pieces are fields, parts of slots, salt, commitment and chunks."""
+    refused = refusals(mixes(pieces(HOME.file), pieces(other.file)), HOME)
+    assert print_figures("every mix of pieces", refused) == 2**12 - 2
 
 
 @OTHERS
 @pytest.mark.parametrize("most", [4, pytest.param(5, marks=pytest.mark.slow)])
-def test_no_row_of_chunks_opens_but_ones_own(other: Door, most: int) -> None:
-    """Every row of up to so many chunks out of both, in any order, doubled or not, behind the front of either."""
+def test_no_row_of_chunks_opens_but_ones_own(other: History, most: int) -> None:
+    """Sequences of up to `most` chunks of both, in any order and with repetition, after the front of either."""
     chunks = [*chunks_of(HOME.file), *chunks_of(other.file)]
     fronts = [d.file[: front_bytes(d.file)] for d in (HOME, other)]
 
@@ -98,13 +98,15 @@ def test_no_row_of_chunks_opens_but_ones_own(other: Door, most: int) -> None:
                     if made not in (HOME.file, other.file):
                         yield made
 
-    assert told("rows of chunks", refusals(rows(), HOME)) == 2 * sum(6**n for n in range(most + 1)) - 2
+    assert (
+        print_figures("rows of chunks", refusals(rows(), HOME)) == 2 * sum(6**n for n in range(most + 1)) - 2
+    )
 
 
 @OTHERS
 @pytest.mark.parametrize("most", [3, pytest.param(4, marks=pytest.mark.slow)])
-def test_no_set_of_key_slots_opens_but_ones_own(other: Door, most: int) -> None:
-    """Slots swapped, doubled, taken away, and lent by the other, before the body of either."""
+def test_no_set_of_key_slots_opens_but_ones_own(other: History, most: int) -> None:
+    """Slots of both, swapped, repeated and removed, before the body of either."""
     slots = [*slots_of(HOME.file), *slots_of(other.file)]
 
     def sets() -> Iterator[bytes]:
@@ -115,11 +117,11 @@ def test_no_set_of_key_slots_opens_but_ones_own(other: Door, most: int) -> None:
                     if made not in (HOME.file, other.file):
                         yield made
 
-    assert told("key slots", refusals(sets(), HOME)) == 2 * sum(4**n for n in range(1, most + 1)) - 2
+    assert print_figures("key slots", refusals(sets(), HOME)) == 2 * sum(4**n for n in range(1, most + 1)) - 2
 
 
 def test_the_keys_of_another_gallery_forge_nothing() -> None:
-    """Eve has every key of her own gallery and seals anew what she spliced: home's keys open none of it."""
+    """Files sealed with all keys of another gallery are not opened by home's keys."""
     header, theirs = parse_header(HOME.file), parse_header(STRANGE.file)
     slot_keys = [
         sealing.derive_slot_key(key.secret(b""), theirs, slot)
@@ -134,7 +136,7 @@ def test_the_keys_of_another_gallery_forge_nothing() -> None:
     head = HOME.file[: header_bytes_of(header.slots)]
 
     def forged() -> Iterator[bytes]:
-        # Her content in her slots under home's name; or in home's own header, whose slots lead to another data key.
+        # The other content in the other slots with home's id; or in home's header, whose slots lead to another data key.
         for keys in (slot_keys, mine):
             made = sealing.seal(header, keys, text, random=bytes)
             yield made
@@ -145,13 +147,13 @@ def test_the_keys_of_another_gallery_forge_nothing() -> None:
             context = sealing.BODY_CONTEXT + hashlib.sha512(head).digest()
             yield head + sealing._encrypt(header.suite, key, context, text, bytes(sealing.SALT_BYTES))
 
-    assert told("sealed anew with other keys", refusals(forged(), HOME)) == 2 * 21 + 5
+    assert print_figures("sealed again with other keys", refusals(forged(), HOME)) == 2 * 21 + 5
 
 
 def test_a_seal_that_does_not_bind_the_header_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A control: with the body sealed to nothing, a slot of the generation before goes unnoticed."""
+    """A negative control: with a body that is not bound to the header, a slot of an older generation is accepted."""
     monkeypatch.setattr(sealing, "_body_context", lambda head: b"")
-    weak = door("ann", "eve", KEYS)
+    weak = make_history("ann", "eve", KEYS)
     mine, older = slots_of(weak.file), slots_of(weak.ages[-2][PATH])
     with pytest.raises(AssertionError, match="was opened"):
         refusals(iter([with_slots(weak.file, [mine[0], older[1]])]), weak)

@@ -1,4 +1,4 @@
-"""Logs, exports and commands are cut together with another gallery's and with older ones: nobody gets in by them."""
+"""Combinations of audit logs, exports and commands with those of other galleries and older ones are refused."""
 
 from __future__ import annotations
 
@@ -21,31 +21,31 @@ from tests.campaigns.splices import (
     KEYS,
     PATH,
     STRANGE_KEYS,
-    Door,
-    door,
-    enters,
+    History,
+    accepted_by,
     grafts,
+    make_history,
     mixes,
     opened,
+    print_figures,
     put_in_place,
-    told,
 )
 from tests.simulated_file_system import SimulatedFileSystem
 
 OFFICE, HOMES_OFFICE, STRANGER = b"o" * 32, b"h" * 32, b"s" * 32  # private keys
-HOME = door("ann", "eve", KEYS, sources=[source_of(OFFICE), source_of(HOMES_OFFICE)])
-AWAY = door("eve", "ann", KEYS, sources=[source_of(OFFICE)])
-STRANGE = door("eve", "ann", STRANGE_KEYS, sources=[source_of(OFFICE)])
+HOME = make_history("ann", "eve", KEYS, sources=[source_of(OFFICE), source_of(HOMES_OFFICE)])
+AWAY = make_history("eve", "ann", KEYS, sources=[source_of(OFFICE)])
+STRANGE = make_history("eve", "ann", STRANGE_KEYS, sources=[source_of(OFFICE)])
 LOG = audit_path(PATH)
 
 
 @pytest.fixture(autouse=True)
 def originals_still_open() -> Iterator[None]:
-    """After every attack the originals are put back, and open as ever."""
+    """After each attack check that the originals still open."""
     yield
-    for door_, who in ((HOME, "ann"), (AWAY, "eve"), (STRANGE, "eve")):
-        gallery = opened(door_.now, door_.keys[0], anchored=True)[0]
-        assert enters(gallery) == [who]
+    for history, who in ((HOME, "ann"), (AWAY, "eve"), (STRANGE, "eve")):
+        gallery = opened(history.now, history.keys[0], anchored=True)[0]
+        assert accepted_by(gallery) == [who]
         assert not gallery.audit.report().problems()
 
 
@@ -53,7 +53,7 @@ def originals_still_open() -> Iterator[None]:
 
 
 def branched() -> bytes:
-    """Home's log where its last generation went another way: the same keys and numbers, another last entry."""
+    """Return a log of another branch of home: same keys and numbers, but another last entry."""
     gallery, files = opened(HOME.ages[-2], KEYS[0])
     gallery.revoke("ann")
     return files.state()[LOG]
@@ -64,13 +64,13 @@ def lines(log: bytes) -> list[bytes]:
 
 
 def reports(logs: Iterable[bytes]) -> Counter[str]:
-    """Put logs beside home; each must be said not to be what it was, and no entry may be invented."""
-    genuine = HOME.now[LOG]
+    """Replace home's log; each log must be reported as changed, without any added entry."""
+    original = HOME.now[LOG]
     gallery, files = opened(HOME.now, KEYS[0])
     real = gallery.audit.report().entries
-    others = {*real, *said(branched()).entries}
-    found: Counter[str] = Counter()
-    for log in {*logs} - {genuine, genuine[:-1]}:
+    others = {*real, *report_of(branched()).entries}
+    results: Counter[str] = Counter()
+    for log in {*logs} - {original, original[:-1]}:
         put_in_place(files, LOG, log)
         report = gallery.audit.report()
         assert report.problems(), log
@@ -78,22 +78,22 @@ def reports(logs: Iterable[bytes]) -> Counter[str]:
         assert report.broken_at is None or 1 <= report.broken_at <= report.sealed
         if report.intact:
             assert report.entries == real
-        found["broken" if report.broken_at else "whole, with strays"] += 1
-    return found
+        results["broken" if report.broken_at else "intact, with strays"] += 1
+    return results
 
 
-def said(log: bytes) -> AuditReport:
+def report_of(log: bytes) -> AuditReport:
     return opened({**HOME.now, LOG: log}, KEYS[0])[0].audit.report()
 
 
 def test_no_log_passes_for_homes_but_its_own() -> None:
     mine, last = lines(HOME.now[LOG]), branched()
-    foreign = [last, *(d.now[LOG] for d in (AWAY, STRANGE))]
+    other_logs = [last, *(d.now[LOG] for d in (AWAY, STRANGE))]
     older = [age[LOG] for age in HOME.ages[:-1]]
 
     def logs() -> Iterator[bytes]:
-        yield from [b"", *foreign, *older]
-        for other in foreign:
+        yield from [b"", *other_logs, *older]
+        for other in other_logs:
             theirs = lines(other)
             for i, j in itertools.product(range(len(mine) + 1), range(len(theirs) + 1)):
                 yield b"".join(mine[:i] + theirs[j:])
@@ -101,12 +101,12 @@ def test_no_log_passes_for_homes_but_its_own() -> None:
             for i, j in itertools.product(range(len(mine)), range(len(theirs))):
                 yield b"".join([*mine[:i], theirs[j], *mine[i + 1 :]])
                 yield b"".join([*mine[:i], theirs[j], *mine[i:]])
-            # Single fields of each line, cut in from the other's.
+            # Single fields of each line, replaced by the other's.
             for i, (line, another) in enumerate(zip(mine, theirs, strict=False)):
                 for made in mixes(line.split(b" "), another.split(b" "), joint=b" "):
                     yield b"".join([*mine[:i], made, *mine[i + 1 :]])
 
-    assert told("another's log", reports(logs())) > 900
+    assert print_figures("another's log", reports(logs())) > 900
 
 
 def test_no_line_is_taken_out_doubled_or_moved_unnoticed() -> None:
@@ -123,7 +123,7 @@ def test_no_line_is_taken_out_doubled_or_moved_unnoticed() -> None:
         for order in itertools.permutations(mine[-5:]):
             yield b"".join([*mine[:-5], *order])
 
-    assert told("lines out, doubled, moved", reports(logs())) == 751
+    assert print_figures("lines out, doubled, moved", reports(logs())) == 751
 
 
 @pytest.mark.slow
@@ -133,11 +133,11 @@ def test_no_log_is_cut_together_at_any_byte_unnoticed() -> None:
             yield from grafts(HOME.now[LOG], other, range(len(HOME.now[LOG])))
             yield from grafts(other, HOME.now[LOG], range(len(other)))
 
-    assert told("logs, every byte", reports(logs())) > 2_500
+    assert print_figures("logs, every byte", reports(logs())) > 2_500
 
 
 def test_answers_since_the_last_change_can_be_cut_off_and_nothing_else() -> None:
-    """As SECURITY.md says; the next change seals those that are there."""
+    """The next change seals the answers that are in the log (stated in SECURITY.md)."""
     files = SimulatedFileSystem()
     gallery = Gallery.create(
         PATH, key=KEYS[0], model_id=bytes(32), dimension=64, audit="all", filesystem=files
@@ -145,7 +145,7 @@ def test_answers_since_the_last_change_can_be_cut_off_and_nothing_else() -> None
     gallery.enrol("ann", FACES["ann"])
     sealed = len(lines(files.state()[LOG]))
     for _ in range(3):
-        assert enters(gallery) == ["ann"]
+        assert accepted_by(gallery) == ["ann"]
     log = lines(files.state()[LOG])
     assert len(log) == sealed + 6
     for count in range(len(log)):
@@ -160,76 +160,78 @@ def test_answers_since_the_last_change_can_be_cut_off_and_nothing_else() -> None
 # Exports.
 
 
-def recipient(door_: Door) -> bytes:
-    return bytes.fromhex(opened(door_.now, door_.keys[0])[0].status().recipient)
+def recipient(history: History) -> bytes:
+    return bytes.fromhex(opened(history.now, history.keys[0])[0].status().recipient)
 
 
 def parts(package: bytes) -> list[bytes]:
-    """An export cut at its borders: the header's fields, the encapsulated key, the sealed content without tag, the tag."""
+    """Split an export: the header's fields, the encapsulated key, the sealed content without tag, the tag."""
     cuts = [0, 8, 10, 12, 14, 16, 48, 80, HEADER_BYTES, HEADER_BYTES + 32, len(package) - 16, len(package)]
     return [package[a:b] for a, b in itertools.pairwise(cuts)]
 
 
 def test_no_export_is_opened_by_another_or_with_another_part() -> None:
     senders = [opened(d.ages[1], d.keys[0])[0] for d in (HOME, AWAY, STRANGE)]
-    doors = (HOME, AWAY, STRANGE)
+    recipients = (HOME, AWAY, STRANGE)
     packages = {
-        (i, j): senders[i].exchange.export("ann", recipient=recipient(doors[j]))
+        (i, j): senders[i].exchange.export("ann", recipient=recipient(recipients[j]))
         for i, j in itertools.product(range(3), repeat=2)
     }
-    found: Counter[str] = Counter()
+    results: Counter[str] = Counter()
 
     def offered(package: bytes, to: int) -> None:
         gallery, files = opened(
-            {PATH: doors[to].ages[0][PATH], LOG: doors[to].ages[0][LOG]}, doors[to].keys[0]
+            {PATH: recipients[to].ages[0][PATH], LOG: recipients[to].ages[0][LOG]}, recipients[to].keys[0]
         )
         with pytest.raises(EdgeSdkError) as refused:
             gallery.exchange.import_package(package)
         assert not files.steps
         assert gallery.subjects() == ()
-        found[refused.typename] += 1
+        results[refused.typename] += 1
 
     for (i, j), package in packages.items():
         for to in {0, 1, 2} - {j}:
             offered(package, to)
-        empty, _ = opened({PATH: doors[j].ages[0][PATH], LOG: doors[j].ages[0][LOG]}, doors[j].keys[0])
+        empty, _ = opened(
+            {PATH: recipients[j].ages[0][PATH], LOG: recipients[j].ages[0][LOG]}, recipients[j].keys[0]
+        )
         assert empty.exchange.import_package(package) == ("ann",)
         assert empty.subjects()[0].id != senders[i].subjects()[0].id
-    for one, two in itertools.combinations(packages.values(), 2):
-        for made in mixes(parts(one), parts(two)):
+    for first, second in itertools.combinations(packages.values(), 2):
+        for made in mixes(parts(first), parts(second)):
             for to in range(3):
                 offered(made, to)
-    for one, two in ((packages[0, 1], packages[2, 1]), (packages[0, 1], packages[0, 2])):
-        for made in grafts(one, two, range(1, len(one))):
+    for first, second in ((packages[0, 1], packages[2, 1]), (packages[0, 1], packages[0, 2])):
+        for made in grafts(first, second, range(1, len(first))):
             offered(made, 1)
-    assert told("exports", found) > 2_000
+    assert print_figures("exports", results) > 2_000
 
 
-def test_an_older_export_brings_back_nobody_who_is_revoked() -> None:
-    package = opened(HOME.ages[1], KEYS[0])[0].export("eve", recipient=recipient(HOME))
+def test_an_older_export_brings_back_no_revoked_subject() -> None:
+    package = opened(HOME.ages[1], KEYS[0])[0].exchange.export("eve", recipient=recipient(HOME))
     gallery, files = opened(HOME.now, KEYS[0])
     with pytest.raises(SubjectExistsError):
         gallery.exchange.import_package(package)
     assert not files.steps
-    assert enters(gallery) == ["ann"]
+    assert accepted_by(gallery) == ["ann"]
 
 
 # Signed commands.
 
 
-def command(door_: Door, private: bytes, sequence: int, action: str, subject: str) -> bytes:
-    gallery_id = bytes.fromhex(opened(door_.now, door_.keys[0])[0].status().gallery_id)
+def command(history: History, private: bytes, sequence: int, action: str, subject: str) -> bytes:
+    gallery_id = bytes.fromhex(opened(history.now, history.keys[0])[0].status().gallery_id)
     return sign(Command(source_of(private), gallery_id, sequence, action, subject), private)
 
 
-def test_no_command_is_obeyed_but_a_known_sources_newest_for_this_gallery() -> None:
+def test_only_the_newest_command_of_a_known_source_for_this_gallery_is_executed() -> None:
     gallery, files = opened(HOME.now, KEYS[0])
-    obeyed = [
+    executed = [
         command(HOME, OFFICE, 5, "reinstate", "eve"),
         command(HOME, HOMES_OFFICE, 7, "erase", "crowd"),
         command(HOME, OFFICE, 9, "revoke", "eve"),
     ]
-    for sent in obeyed:
+    for sent in executed:
         gallery.exchange.execute(sent)
     refused = [
         command(HOME, OFFICE, 8, "reinstate", "eve"),
@@ -237,7 +239,7 @@ def test_no_command_is_obeyed_but_a_known_sources_newest_for_this_gallery() -> N
         command(AWAY, OFFICE, 31, "reinstate", "eve"),
         command(STRANGE, OFFICE, 32, "reinstate", "eve"),
     ]
-    all_ = [*obeyed, *refused]
+    all_ = [*executed, *refused]
     steps, people, sources = len(files.steps), gallery.subjects(), gallery.exchange.sources()
     heads = [sent.partition(b"\n")[0].split(b" ") for sent in all_]
     texts = [sent.partition(b"\n")[2] for sent in all_]
@@ -246,30 +248,30 @@ def test_no_command_is_obeyed_but_a_known_sources_newest_for_this_gallery() -> N
         yield from all_
         for source, signature, text in itertools.product(heads, heads, texts):
             yield b" ".join([*source[:4], signature[4]]) + b"\n" + text
-        # A JSON object of fields out of all of them, under every head.
-        asked = [json.loads(text) for text in texts]
-        for values in itertools.product(*(dict.fromkeys(a[key] for a in asked) for key in asked[0])):
-            text = json.dumps(dict(zip(asked[0], values, strict=True))).encode()
+        # JSON objects of fields of all commands, under every head.
+        objects = [json.loads(text) for text in texts]
+        for values in itertools.product(*(dict.fromkeys(o[key] for o in objects) for key in objects[0])):
+            text = json.dumps(dict(zip(objects[0], values, strict=True))).encode()
             for head in heads:
                 yield b" ".join(head) + b"\n" + text
-        for one, two in itertools.permutations(all_, 2):
-            yield from grafts(one, two, range(1, len(one)))
+        for first, second in itertools.permutations(all_, 2):
+            yield from grafts(first, second, range(1, len(first)))
 
-    found: Counter[str] = Counter()
+    errors: Counter[str] = Counter()
     for data in dict.fromkeys(sent()):
-        with pytest.raises(CommandRefusedError) as why:
+        with pytest.raises(CommandRefusedError) as caught:
             gallery.exchange.execute(data)
-        found[re.sub(r"[0-9a-f]{16,}|\d+", "..", str(why.value)).partition(",")[0]] += 1
-    assert told("commands", found) > 7_500
+        errors[re.sub(r"[0-9a-f]{16,}|\d+", "..", str(caught.value)).partition(",")[0]] += 1
+    assert print_figures("commands", errors) > 7_500
     assert (len(files.steps), gallery.subjects(), gallery.exchange.sources()) == (steps, people, sources)
-    # What home's own office says is nothing to a gallery that does not know it.
+    # Another gallery refuses commands of home's own office.
     away, files = opened(AWAY.now, KEYS[0])
     with pytest.raises(CommandRefusedError, match="is not one that the gallery accepts"):
         away.exchange.execute(command(AWAY, HOMES_OFFICE, 99, "reinstate", "ann"))
     assert not files.steps
 
 
-def test_a_command_once_obeyed_is_not_obeyed_again_after_its_source_was_taken_out_and_added_anew() -> None:
+def test_an_executed_command_stays_refused_after_its_source_was_removed_and_added_again() -> None:
     gallery, files = opened(HOME.now, KEYS[0])
     old = command(HOME, OFFICE, 5, "reinstate", "eve")
     gallery.exchange.execute(old)
@@ -281,5 +283,5 @@ def test_a_command_once_obeyed_is_not_obeyed_again_after_its_source_was_taken_ou
     for again in (gallery, opened(files.state(), KEYS[0])[0]):
         with pytest.raises(CommandRefusedError, match="is not newer than"):
             again.exchange.execute(old)
-        assert enters(again) == ["ann"]
+        assert accepted_by(again) == ["ann"]
     assert commands.MAX_SEQUENCE > gallery.exchange.sources()[source_of(OFFICE).hex()] == 5

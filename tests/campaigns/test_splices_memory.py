@@ -1,4 +1,4 @@
-"""What remembers, the anchor and the counter of failures, is swapped and cut together; and older keys write galleries."""
+"""Old and combined anchors and attempt counters, and galleries written with removed keys."""
 
 from __future__ import annotations
 
@@ -21,69 +21,69 @@ from tests.campaigns.splices import (
     PATH,
     STRANGE_KEYS,
     THRESHOLD,
-    door,
-    enters,
+    accepted_by,
+    make_history,
     mixes,
     opened,
+    print_figures,
     put_in_place,
-    told,
 )
 from tests.simulated_file_system import SimulatedFileSystem
 
-HOME = door("ann", "eve", KEYS)
-AWAY = door("eve", "ann", KEYS)
-STRANGE = door("eve", "ann", STRANGE_KEYS)
-BEFORE = 3  # the generation of home before the last one: Eve may enter
+HOME = make_history("ann", "eve", KEYS)
+AWAY = make_history("eve", "ann", KEYS)
+STRANGE = make_history("eve", "ann", STRANGE_KEYS)
+BEFORE = 3  # generation of home before Eve was revoked
 COUNT = counter_path(PATH)
 
 
 # The anchor.
 
 
-def test_every_generation_meets_every_anchor_and_an_old_one_is_let_in_by_its_own_only() -> None:
-    """A file anchor keeps no secret: an old gallery comes back with its old anchor, and SECURITY.md says so."""
-    found: Counter[str] = Counter()
+def test_a_generation_opens_only_with_its_own_anchor() -> None:
+    """A file anchor is not secret: an old gallery opens with its old anchor (stated in SECURITY.md)."""
+    results: Counter[str] = Counter()
     anchors = [(owner, age.get(ANCHOR)) for owner in (HOME, AWAY, STRANGE) for age in owner.ages]
     for generation, age in enumerate(HOME.ages, start=1):
         for (owner, anchor), key in itertools.product([*anchors, (HOME, None)], HOME.keys):
-            remembered = (
+            anchored = (
                 owner.ages.index(next(a for a in owner.ages if a[ANCHOR] == anchor)) + 1 if anchor else 0
             )
             state = {PATH: age[PATH], **({ANCHOR: anchor} if anchor else {})}
-            fits = owner is HOME and generation - remembered in (0, 1) and (key is KEYS[0] or generation >= 3)
+            fits = owner is HOME and generation - anchored in (0, 1) and (key is KEYS[0] or generation >= 3)
             try:
                 opened(state, key, anchored=True)
             except EdgeSdkError as error:
-                assert not fits, (generation, remembered)
+                assert not fits, (generation, anchored)
                 assert owner is HOME or not isinstance(error, RollbackError)
-                found[type(error).__name__] += 1
+                results[type(error).__name__] += 1
             else:
-                assert fits, (generation, remembered)
-                found["fits"] += 1
-    assert told("anchors", found) == len(HOME.ages) * (len(anchors) + 1) * 2
-    # Eve is let in by what is older than the anchor where nothing remembers, or old anchor and gallery come together.
-    assert enters(opened(HOME.ages[BEFORE - 1], KEYS[0], anchored=True)[0]) == ["ann", "eve"]
+                assert fits, (generation, anchored)
+                results["fits"] += 1
+    assert print_figures("anchors", results) == len(HOME.ages) * (len(anchors) + 1) * 2
+    # Eve is accepted if an old gallery is put back without an anchor, or together with its old anchor.
+    assert accepted_by(opened(HOME.ages[BEFORE - 1], KEYS[0], anchored=True)[0]) == ["ann", "eve"]
 
 
-def test_another_gallery_in_ones_place_is_refused_by_an_anchor_or_a_key_of_ones_own() -> None:
-    """Without either it is let in, and SECURITY.md says so: one key file for two doors makes one door of them."""
-    for foreign in (AWAY, STRANGE):
+def test_another_gallery_is_refused_by_a_separate_anchor_or_key() -> None:
+    """With the same key and no anchor it is accepted (stated in SECURITY.md)."""
+    for other in (AWAY, STRANGE):
         with pytest.raises(GalleryError, match=r"another gallery|wrong key"):
-            opened({**foreign.now, ANCHOR: HOME.now[ANCHOR]}, KEYS[0], anchored=True)
+            opened({**other.now, ANCHOR: HOME.now[ANCHOR]}, KEYS[0], anchored=True)
     with pytest.raises(GalleryError, match="wrong key"):
         opened(STRANGE.now, KEYS[0])
-    assert enters(opened(AWAY.now, KEYS[0])[0]) == ["eve"]
-    # A process that runs is not deceived, whatever its keys and anchor.
+    assert accepted_by(opened(AWAY.now, KEYS[0])[0]) == ["eve"]
+    # A running process refuses all of them, with any keys and anchor.
     gallery, files = opened(HOME.now, KEYS[0])
     for state in (AWAY.now, STRANGE.now, HOME.ages[BEFORE - 1]):
         put_in_place(files, PATH, state[PATH])
-        assert nobody_enters(gallery)
+        assert refuses_every_attempt(gallery)
     put_in_place(files, PATH, HOME.now[PATH])
-    assert enters(gallery) == ["ann"]
+    assert accepted_by(gallery) == ["ann"]
 
 
-def nobody_enters(gallery: Gallery) -> bool:
-    """Whether a door that runs refuses what lies in its gallery's place, and answers nobody meanwhile."""
+def refuses_every_attempt(gallery: Gallery) -> bool:
+    """Check that a running process refuses the file in place of its gallery and gives no answer."""
     with pytest.raises(GalleryError):
         gallery.refresh()
     for face in FACES.values():
@@ -92,7 +92,7 @@ def nobody_enters(gallery: Gallery) -> bool:
     return True
 
 
-# The counter of failures.
+# The attempt counter.
 
 
 def failed(gallery: Gallery, times: int) -> None:
@@ -101,7 +101,7 @@ def failed(gallery: Gallery, times: int) -> None:
 
 
 def counts() -> tuple[Gallery, SimulatedFileSystem, dict[str, bytes]]:
-    """Home after failures in two counts, and every counter a thief could have kept or got elsewhere."""
+    """Return home after failed attempts with two counters, and all earlier and other counter files."""
     kept = {"away": AWAY.now[COUNT], "strange": STRANGE.now[COUNT]}
     gallery, files = opened(HOME.now, KEYS[0])
     failed(gallery, 2)
@@ -116,18 +116,18 @@ def counts() -> tuple[Gallery, SimulatedFileSystem, dict[str, bytes]]:
 
 
 def fields(count: bytes) -> list[bytes]:
-    """A counter cut at its borders; docs/reference/gallery-format.md."""
+    """Split a counter file into its fields, see docs/reference/gallery-format.md."""
     return [count[a:b] for a, b in itertools.pairwise((0, 8, 24, 40, 48, 56, 60, 64, 80, 88, 120))]
 
 
-def test_no_counter_is_believed_but_one_that_was_written_in_this_count() -> None:
-    """A process that starts believes an older one of this count (SECURITY.md says so); one that runs does not."""
+def test_only_a_counter_file_of_the_current_counter_is_accepted() -> None:
+    """A new process accepts an older state of the counter (stated in SECURITY.md); a running one does not."""
     gallery, files, kept = counts()
     mine = {kept[name]: failures for name, failures in (("none", 0), ("older", 3), ("now", 7))}
-    found: Counter[str] = Counter()
+    results: Counter[str] = Counter()
 
     def offered(count: bytes, failures: set[int]) -> None:
-        """Lay a counter there; which numbers of failures a process that starts may read in it, none for locked out."""
+        """Open with a counter file; a new process must read one of `failures`, or be locked out if it is empty."""
         state = {**files.state(), COUNT: count}
         new, _ = opened(state, KEYS[0])
         status = new.attempts.status()
@@ -137,23 +137,23 @@ def test_no_counter_is_believed_but_one_that_was_written_in_this_count() -> None
             assert (status.failures in failures, answer.subject) == (True, "ann")
         else:
             assert (status.refusal, answer.reason, answer.accepted) == (Reason.COUNTER, Reason.COUNTER, False)
-        found["locked out" if not failures else "the newest" if failures == {7} else "an older one"] += 1
+        results["locked out" if not failures else "newest" if failures == {7} else "older"] += 1
 
     spliced = [
         made
-        for one, two in itertools.combinations(kept.values(), 2)
-        for made in mixes(fields(one), fields(two))
+        for first, second in itertools.combinations(kept.values(), 2)
+        for made in mixes(fields(first), fields(second))
     ]
     for made in spliced:
         offered(made, set())
     parts = [b"", *kept.values(), *spliced[:: len(spliced) // 20]]
     for row in itertools.product(parts, repeat=2):
         own = {mine[part] for part in row if part in mine}
-        offered(b"".join(row), own if len(own) == 1 else set())  # two states of one count are none
+        offered(b"".join(row), own if len(own) == 1 else set())  # two states of one counter are refused
     for row in itertools.product([*kept.values()], repeat=3):
         offered(b"".join(row), set())
-    assert told("counters", found) > 2_000
-    # The process that counted them is deceived by none, and believes the newest beside what it does not know.
+    assert print_figures("counters", results) > 2_000
+    # The process that wrote them accepts only the newest, also next to a state of another counter.
     for row in itertools.product([b"", *kept.values()], repeat=2):
         if {*row} & {*mine} != {kept["now"]}:
             put_in_place(files, COUNT, b"".join(row))
@@ -162,27 +162,25 @@ def test_no_counter_is_believed_but_one_that_was_written_in_this_count() -> None
     assert gallery.identify(FACES["ann"], threshold=THRESHOLD).accepted
 
 
-# Keys that were taken away.
+# Removed keys.
 
 
 def forged(*, generation: int) -> bytes:
-    """What somebody writes who once opened home with the second key: Eve may enter, and the slot keys are those of then."""
+    """Seal an old content of home, in which Eve is accepted, with the slot keys read from an old generation."""
     then = opened(HOME.ages[BEFORE - 1], KEYS[1])[0]._session
     header = replace(then.header, generation=generation)
     return sealing.seal(header, slot_keys_of(then.content), pack_content(then.content), random=bytes)
 
 
-def test_who_had_a_key_that_was_removed_deceives_no_running_door_but_one_that_starts_until_every_key_is_new() -> (
-    None
-):
-    """As SECURITY.md says: taking a key away keeps the epoch's other secrets, so whoever saw them can write with them."""
+def test_a_forgery_with_a_removed_key_deceives_only_a_new_process_and_none_after_a_rotation() -> None:
+    """Removing a key keeps the epoch's other secrets, so someone who has read them can use them (see SECURITY.md)."""
     gallery, files = opened(HOME.now, KEYS[0], anchored=True)
     gallery.keys.remove(1)
     assert forged_is_refused(gallery, files)
     put_in_place(files, PATH, forged(generation=gallery.status().generation + 1))
     deceived, _ = opened(files.state(), KEYS[0], anchored=True)
-    assert enters(deceived) == ["ann", "eve"]
-    # A rotation to a key that nobody has seen shuts them out for good.
+    assert accepted_by(deceived) == ["ann", "eve"]
+    # A rotation to a new key excludes them permanently.
     gallery, files = opened(HOME.now, KEYS[0], anchored=True)
     gallery.keys.rotate(STRANGE_KEYS[0])
     assert forged_is_refused(gallery, files)
@@ -193,10 +191,10 @@ def test_who_had_a_key_that_was_removed_deceives_no_running_door_but_one_that_st
 
 
 def forged_is_refused(gallery: Gallery, files: SimulatedFileSystem) -> bool:
-    """Whether a door that runs refuses forgeries of older, equal and newer generations, and goes on with its own."""
+    """Check that a running process refuses forgeries of older, equal and newer generations, and still uses its own."""
     own, now = files.state()[PATH], gallery.status().generation
     for generation in range(1, now + 3):
         put_in_place(files, PATH, forged(generation=generation))
-        assert nobody_enters(gallery)
+        assert refuses_every_attempt(gallery)
     put_in_place(files, PATH, own)
-    return enters(gallery) == ["ann"]
+    return accepted_by(gallery) == ["ann"]

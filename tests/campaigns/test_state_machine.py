@@ -1,4 +1,4 @@
-"""Any order of changes by two processes, with power cuts, against a dict: nobody is lost, let in or kept out wrongly."""
+"""Random changes by two processes, with power cuts, compared with a dict: no subject is lost or decided wrongly."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ D = 16
 
 @dataclass(frozen=True)
 class Person:
-    """What the model knows of a subject."""
+    """A subject in the model."""
 
     seed: int
     revoked: bool = False
@@ -43,8 +43,8 @@ def face(name: str, seed: int) -> np.ndarray:
 People = dict[str, Person]
 
 
-class Door(RuleBasedStateMachine):
-    """Two processes hold the gallery open; each sees the other's changes when it looks."""
+class Processes(RuleBasedStateMachine):
+    """Two processes have the gallery open; each loads the other's changes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -70,16 +70,16 @@ class Door(RuleBasedStateMachine):
         return Gallery.open(PATH, key=KEYS[self.key], anchor=anchor, filesystem=self.files)
 
     def process(self, which: int) -> Gallery:
-        """One of the two; where the other changed the key it is opened again, as it is told to."""
+        """Return one of the two processes; open it again if the other one rotated the key."""
         try:
             self.processes[which].refresh()
         except GalleryError as error:
-            assert "key was changed" in str(error)
+            assert "keys were changed" in str(error)
             self.processes[which] = self.open()
         return self.processes[which]
 
     def do(self, which: int, change: str, name: str, seed: int) -> None:
-        """Make a change in the gallery and the same in the model, if it is allowed."""
+        """Make a change in the gallery, and in the model if it is allowed."""
         gallery, person = self.process(which), self.people.get(name)
         try:
             if change == "enrol":
@@ -130,13 +130,13 @@ class Door(RuleBasedStateMachine):
 
     @rule(name=st.sampled_from(NAMES))
     def both_change_at_once(self, name: str) -> None:
-        """The second one's block is refused; nothing of it is done."""
-        one, two = self.process(0), self.process(1)
+        """The second transaction is refused completely."""
+        first, second = self.process(0), self.process(1)
         if name in self.people:
             return
-        with pytest.raises(GalleryChangedError), two.transaction() as t:
+        with pytest.raises(GalleryChangedError), second.transaction() as t:
             t.enrol(name, face(name, 1))
-            one.enrol(name, face(name, 2))
+            first.enrol(name, face(name, 2))
         self.people = {**self.people, name: Person(2)}
 
     @rule(which=st.integers(0, 1))
@@ -176,17 +176,17 @@ class Door(RuleBasedStateMachine):
         states = list(self.files.states_after_cut())
         self.files = SimulatedFileSystem.holding(states[left % len(states)])
         self.processes = [self.open(), self.open()]
-        found = self.held(self.processes[0])
-        assert found == self.people if acknowledged else found in (before, after)
-        self.people = found
+        people = self.held(self.processes[0])
+        assert people == self.people if acknowledged else people in (before, after)
+        self.people = people
 
     @rule(which=st.integers(0, 1))
     def a_process_starts_again(self, which: int) -> None:
         self.processes[which] = self.open()
 
     def held(self, gallery: Gallery) -> People:
-        """What the gallery says, in the model's words; the seed is found by asking who a face is."""
-        found = {}
+        """Return the gallery's subjects as in the model; verification of faces gives the seeds."""
+        people = {}
         for subject in gallery.subjects():
             known = self.people.get(subject.name)
             seeds = [known.seed] if known else range(4)
@@ -196,20 +196,20 @@ class Door(RuleBasedStateMachine):
                 if gallery.verify(face(subject.name, seed), subject.name, threshold=0.9).accepted
             ]
             seed = matching[0] if matching else (known.seed if known else -1)
-            found[subject.name] = Person(seed, subject.revoked, subject.label)
-        return found
+            people[subject.name] = Person(seed, subject.revoked, subject.label)
+        return people
 
     @invariant()
-    def every_process_says_what_the_model_says(self) -> None:
+    def every_process_agrees_with_the_model(self) -> None:
         if not hasattr(self, "processes"):
             return
         for which in (0, 1):
             gallery = self.process(which)
             assert self.held(gallery) == self.people
             for name, person in self.people.items():
-                said = gallery.identify(face(name, person.seed), threshold=0.9)
-                assert said.accepted is not person.revoked
-                assert said.subject == (None if person.revoked else name)
+                result = gallery.identify(face(name, person.seed), threshold=0.9)
+                assert result.accepted is not person.revoked
+                assert result.subject == (None if person.revoked else name)
             for name in set(NAMES) - set(self.people):
                 assert not gallery.identify(face(name, 0), threshold=0.9).accepted
 
@@ -220,7 +220,7 @@ class Door(RuleBasedStateMachine):
 
 def run(examples: int) -> None:
     run_state_machine_as_test(
-        Door,
+        Processes,
         settings=settings(
             max_examples=examples,
             stateful_step_count=25,
@@ -239,7 +239,7 @@ def test_no_order_of_changes_in_two_thousand_runs_loses_or_admits_anybody() -> N
     run(2_000)
 
 
-class Forgetful(Door):
+class WithoutSync(Processes):
     """A negative control: until the first power cut files are not synced."""
 
     def __init__(self) -> None:
@@ -247,13 +247,13 @@ class Forgetful(Door):
         self.files.ignored = ("fsync",)
 
     def teardown(self) -> None:
-        """The log is as lost as the rest."""
+        """Skip the check of the log, which is lost as well."""
 
 
 def test_the_machine_notices_files_that_are_not_synced() -> None:
     with pytest.raises((AssertionError, GalleryError)):
         run_state_machine_as_test(
-            Forgetful,
+            WithoutSync,
             settings=settings(
                 max_examples=100,
                 deadline=None,
@@ -304,9 +304,9 @@ def test_two_real_processes_each_find_their_own_dict_again(tmp_path: Path) -> No
         )
         for who in "ab"
     ]
-    said = [writer.communicate(timeout=120)[0] for writer in writers]
+    outputs = [writer.communicate(timeout=120)[0] for writer in writers]
     assert [writer.returncode for writer in writers] == [0, 0], seed
-    expected = {**json.loads(said[0]), **json.loads(said[1])}
+    expected = {**json.loads(outputs[0]), **json.loads(outputs[1])}
     gallery = Gallery.open(path, key=KeyFile(key), anchor=FileAnchor(anchor))
     assert {s.name: s.revoked for s in gallery.subjects()} == expected, seed
     assert gallery.audit.report().intact
