@@ -1,4 +1,4 @@
-"""Errors of the workstation side; they hang on the SDK's one tree."""
+"""Errors of the workstation side, below the SDK's ``EdgeSdkError``."""
 
 from __future__ import annotations
 
@@ -9,8 +9,12 @@ class ConversionError(EdgeSdkError):
     """A model could not be converted; nothing was written."""
 
 
+class OptionsError(ConversionError, ValueError):
+    """An option is out of range, or options contradict each other."""
+
+
 class SourceError(ConversionError):
-    """The source file is missing, damaged, foreign or not an embedding network."""
+    """The source file is missing, damaged, of an unknown kind or not an embedding network."""
 
 
 class CalibrationError(ConversionError, ValueError):
@@ -22,8 +26,8 @@ class TargetError(ConversionError):
 
 
 class GateError(ConversionError):
-    """An artefact was made and is not whole; nothing was written; the command line exits with 1."""
+    """An artefact failed a gate; nothing was written; the command line exits with 1."""
 
 
 class AccuracyGateError(GateError):
-    """The artefact is finished and not good enough; the command lines exit with 1."""
+    """An artefact is less accurate than required; the command lines exit with 1."""

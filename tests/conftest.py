@@ -8,13 +8,16 @@ import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 import pytest
 
 from edge_sdk.model.card import InputContract, ModelCard
 from edge_sdk.model.operating_point import OperatingPoint
+
+if TYPE_CHECKING:
+    from converters.graph.network import Network
 
 ROOT = Path(__file__).parents[1]
 SIZE_PX = 96
@@ -126,7 +129,7 @@ def evidence(**changes: Any) -> OperatingPoint:
 
 def build_network(
     *, integer: bool = True, seed: int = 0, dimension: int = DIMENSION, channels: int = 3
-) -> bytes:
+) -> Network:
     """Build a .tflite: mean over 12x12 blocks, then a random projection, so that similar images have similar scores.
 
     Integer input is pixel - 128 at scale 1/128, as required for a contract with (pixel - 127.5) / 128.
@@ -134,6 +137,7 @@ def build_network(
     from ai_edge_litert import schema_py_generated as schema
 
     from converters.graph.graph import Graph
+    from converters.graph.network import Network
 
     rng = np.random.default_rng(seed)
     dtype = np.int8 if integer else np.float32
@@ -188,7 +192,7 @@ def build_network(
         options_type=options.FullyConnectedOptions,
     )
     graph.set_signature("image", "embedding")
-    return graph.to_bytes()
+    return Network.of(graph)
 
 
 def build_model(*, integer: bool = True, seed: int = 0, golden: bool = False, **card_changes: Any) -> bytes:

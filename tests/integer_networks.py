@@ -7,15 +7,15 @@ from typing import Any
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from tests.networks import SAME, Network
+from tests.networks import SAME, NetworkBuilder
 
 #: Default (scale, zero point) of activations.
 ACTIVATION = (0.05, 0)
 WEIGHT_SCALE = 0.01
 
 
-class IntegerNetwork(Network):
-    """A ``Network`` builder that quantizes each tensor; ``dtype`` float32 builds the same network in float."""
+class IntegerNetwork(NetworkBuilder):
+    """A ``NetworkBuilder`` builder that quantizes each tensor; ``dtype`` float32 builds the same network in float."""
 
     def __init__(
         self, shape: tuple[int, ...] = (1, 16, 16, 8), *, dtype: Any = np.int8, seed: int = 0

@@ -10,14 +10,15 @@ from ai_edge_litert import schema_py_generated as schema
 from PIL import Image
 
 from converters.graph.graph import Graph
+from converters.graph.network import Network
 from edge_sdk.model.card import InputContract
 
 CONTRACT = InputContract(16, 16, "rgb", (127.5,) * 3, (128.0,) * 3)
 SAME, VALID = 0, 1
 
 
-class Network:
-    """Builds a network with one image input; each method appends an operator and returns its output."""
+class NetworkBuilder:
+    """Builder of a network with one image input; each method appends an operator and returns its output."""
 
     def __init__(self, shape: tuple[int, ...] = (1, 16, 16, 3), *, seed: int = 0) -> None:
         model = schema.ModelT()
@@ -32,12 +33,12 @@ class Network:
         self.input = self.graph.add_tensor("image", shape, np.float32)
         subgraph.inputs = [self.input]
 
-    def finish(self, *outputs: int, signature: bool = True) -> bytes:
+    def finish(self, *outputs: int, signature: bool = True) -> Network:
         self.graph.set_outputs(outputs)
         if signature:
             others = [f"output_{position}" for position in range(1, len(outputs))]
             self.graph.set_signature("image", "embedding", *others)
-        return self.graph.to_bytes()
+        return Network.of(self.graph)
 
     def constant(self, value: Any, name: str = "") -> int:
         value = np.asarray(value)
@@ -110,9 +111,9 @@ class Network:
         return self.dense(self.mean(x), values)
 
 
-def tiny(*, values: int = 8, seed: int = 0) -> bytes:
+def tiny(*, values: int = 8, seed: int = 0) -> Network:
     """Build a network of two convolutions with a PReLU between them, a mean and a dense layer."""
-    net = Network(seed=seed)
+    net = NetworkBuilder(seed=seed)
     x = net.prelu(net.conv(net.input, 8), np.linspace(0.05, 0.4, 8))
     return net.finish(net.embedding(net.conv(x, 16), values))
 
@@ -131,5 +132,5 @@ def to_convert(folder: Path, count: int = 36) -> tuple[Path, Path]:
     images.mkdir()
     for number, pixels in enumerate(crops(count)):
         Image.fromarray(pixels).save(images / f"{number:02}.png")
-    network.write_bytes(tiny())
+    network.write_bytes(tiny().data)
     return network, images

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from converters.graph.network import Network
 from tests.integer_networks import IntegerNetwork
 from tests.networks import SAME
 
@@ -251,7 +252,7 @@ OPERATORS: dict[str, Build] = {
 }  # fmt: skip
 
 
-def one_operator(name: str, dtype: Any) -> bytes:
+def one_operator(name: str, dtype: Any) -> Network:
     """Build the network of one entry of ``OPERATORS``."""
     net = IntegerNetwork(IMAGE, dtype=dtype)
     return net.finish(OPERATORS[name](net, net.input))

@@ -20,16 +20,16 @@ from converters.cli import add_contract, input_contract, share
 from converters.data.calibration import CalibrationSet, read_calibration, real_inputs
 from converters.data.embedding import embed_crops
 from converters.evaluate.metrics import AllPairs, Interval, PairedDifference, Unsupported, paired_differences
-from converters.graph.graph import Graph, indices
+from converters.graph.graph import indices
 from converters.graph.latency import time_ratio
+from converters.graph.network import Network
 from converters.progress import stage
 from converters.quantize.budget import CosineBudget, LabelledCrops, read_labelled
 from converters.quantize.int8 import make_int8
 from converters.quantize.recipe import Recipe, shipped
 from converters.quantize.search import search
 from converters.quantize.statistics import channel_statistics
-from converters.sources import read_source
-from converters.sources.float_model import FloatModel, canonical
+from converters.sources.float_model import FloatModel, read_float_model
 from edge_sdk import console
 from edge_sdk.matching import cosine
 from edge_sdk.model.card import InputContract
@@ -192,7 +192,7 @@ def read_float(path: Path, contract: InputContract, images: CalibrationSet) -> F
     """Read a trained model as a float network, in the same way as ``edge-convert convert``."""
     inputs = real_inputs(images.held_out.pixels[:VERIFICATION_IMAGES], contract)
     with stage(f"convert {path.name} to float"):
-        return canonical(read_source(path, contract=contract, inputs=inputs), contract, inputs)
+        return read_float_model(path, contract=contract, inputs=inputs)
 
 
 def ablate(
@@ -262,9 +262,9 @@ def _without_each_part(recipe: Recipe) -> Iterator[tuple[str, Recipe]]:
         yield "search, without float operators", replace(recipe, keep_float=())
 
 
-def _of_kind(network: bytes, kinds: Sequence[str]) -> tuple[str, ...]:
+def _of_kind(network: Network, kinds: Sequence[str]) -> tuple[str, ...]:
     """Return the output names of operators of these kinds, except network outputs, which stay int8."""
-    graph = Graph.parse(network)
+    graph = network.graph
     outputs = [indices(op.outputs)[0] for op in graph.operators if graph.op_name(op) in kinds]
     return tuple(sorted(graph.name(output) for output in outputs if output not in graph.outputs))
 

@@ -87,8 +87,7 @@ def print_heading(text: str) -> None:
 
 def convert_model(output: Path) -> Path:
     """Run step 1, as `edge-convert convert`, and return the path of the int8 file."""
-    from converters.pipeline.convert import convert
-    from converters.pipeline.options import ConversionOptions
+    from converters import ConversionOptions, convert
     from edge_sdk.model.card import InputContract
 
     source = SAMPLES / "model" / "products.keras"

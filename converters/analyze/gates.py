@@ -15,6 +15,7 @@ import numpy as np
 from converters.data.embedding import embed_crops
 from converters.graph.float_islands import find_float_islands
 from converters.graph.graph import Graph, indices
+from converters.graph.network import Network
 from converters.graph.partitions import is_sign_change, xnnpack_partitions
 from converters.quantize.recipe import Recipe
 from edge_sdk.errors import InputError
@@ -43,12 +44,12 @@ class Gate:
 
 
 def check(
-    network: bytes,
+    network: Network,
     recipe: Recipe,
     contract: InputContract,
     crops: UInt8Array,
     *,
-    foreign: Collection[str] = (),
+    unsupported: Collection[str] = (),
 ) -> tuple[Gate, ...]:
     """Hold an artefact against every gate.
 
@@ -57,15 +58,15 @@ def check(
         recipe: How it was made and what that allows.
         contract: Its input contract.
         crops: A few real crops, shape (n, H, W, C), uint8.
-        foreign: Kinds of operators that XNNPACK leaves alone in the float network already: that is the
-            network, no conversion changes it.
+        unsupported: Kinds of operators that XNNPACK does not run in the float network either; no conversion
+            changes that.
     """
-    graph = Graph.parse(network)
-    gates = [_static(graph), _stateless(graph), _integer(graph, recipe, foreign)]
+    graph = network.graph
+    gates = [_static(graph), _stateless(graph), _integer(graph, recipe, unsupported)]
     if all(gate.passed for gate in gates):
         gates.append(_finite(network, contract, crops))
         if recipe.partitions:
-            gates.append(_partitions(network, recipe, foreign))
+            gates.append(_partitions(network, recipe, unsupported))
     return tuple(gates)
 
 
@@ -89,13 +90,13 @@ def _stateless(graph: Graph) -> Gate:
     return _gate(_stateless, ", ".join(found[:3]) or "none", not found)
 
 
-def _integer(graph: Graph, recipe: Recipe, foreign: Collection[str]) -> Gate:
+def _integer(graph: Graph, recipe: Recipe, unsupported: Collection[str]) -> Gate:
     """float tensors only where the recipe allows them"""
     if recipe.precision != "int8":
         return _gate(_integer, f"a {recipe.precision} network, float activations throughout", True)
     strays = []
     kept = 0
-    float_operators = {*recipe.float_operators, *foreign}
+    float_operators = {*recipe.float_operators, *unsupported}
     keep_float = {*recipe.keep_float, *find_float_islands(graph, recipe.float_operators)}
     for operator in graph.operators:
         name = graph.op_name(operator)
@@ -120,7 +121,7 @@ def _integer(graph: Graph, recipe: Recipe, foreign: Collection[str]) -> Gate:
     return _gate(_integer, found, not strays)
 
 
-def _finite(network: bytes, contract: InputContract, crops: UInt8Array) -> Gate:
+def _finite(network: Network, contract: InputContract, crops: UInt8Array) -> Gate:
     """a finite embedding for every image, and not the same one for all"""
     try:
         embeddings = embed_crops(network, contract, crops)
@@ -130,10 +131,10 @@ def _finite(network: bytes, contract: InputContract, crops: UInt8Array) -> Gate:
     return _gate(_finite, "one embedding for every image" if same else "finite", not same)
 
 
-def _partitions(network: bytes, recipe: Recipe, foreign: Collection[str]) -> Gate:
+def _partitions(network: Network, recipe: Recipe, unsupported: Collection[str]) -> Gate:
     """XNNPACK runs all of the network that it runs in float, in the partitions the recipe allows"""
     found = xnnpack_partitions(network)
-    graph = Graph.parse(network)
+    graph = network.graph
     text = f"{found.count} partition{'s' if found.count != 1 else ''}"
     if found.outside:
         text += f", outside: {', '.join(sorted(set(found.outside)))}"
@@ -141,5 +142,7 @@ def _partitions(network: bytes, recipe: Recipe, foreign: Collection[str]) -> Gat
     left = Counter(found.outside) - Counter(at_edge)
     passed = found.count <= recipe.partitions and (recipe.partitions != 1 or not left)
     # What is left alone takes its conversions along.
-    passed = passed or bool(found.outside and set(found.outside) <= {*foreign, *_CONVERSIONS} and foreign)
+    passed = passed or bool(
+        found.outside and set(found.outside) <= {*unsupported, *_CONVERSIONS} and unsupported
+    )
     return _gate(_partitions, text, passed)

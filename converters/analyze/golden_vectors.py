@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.graph.graph import Graph, indices
+from converters.graph.network import Network
 from edge_sdk.errors import ModelError
 from edge_sdk.model.card import InputContract
 from edge_sdk.model.golden import OTHER, SAME, GoldenVector, GoldenVectors, digest, smooth_field
@@ -28,7 +29,9 @@ _EXACT_IN_FLOAT = {
 }  # fmt: skip
 
 
-def golden_vectors(network: bytes, contract: InputContract, *, kernels: Kernels = "xnnpack") -> GoldenVectors:
+def golden_vectors(
+    network: Network, contract: InputContract, *, kernels: Kernels = "xnnpack"
+) -> GoldenVectors:
     """Ask a network the inputs that tell its answers apart best.
 
     Args:
@@ -40,7 +43,7 @@ def golden_vectors(network: bytes, contract: InputContract, *, kernels: Kernels 
     Raises:
         ModelError: The interpreter does not run the network.
     """
-    backend = LiteRtBackend(network, kernels=kernels)
+    backend = LiteRtBackend(network.data, kernels=kernels)
     seeds = list(range(1, CANDIDATES + 1))
     digests, found = golden_outputs(backend, contract, seeds)
     chosen = most_different(found, VECTORS)
@@ -50,7 +53,7 @@ def golden_vectors(network: bytes, contract: InputContract, *, kernels: Kernels 
         )
         for i in chosen
     )
-    exact = _rounds_alike(Graph.parse(network))
+    exact = _rounds_alike(network.graph)
     other = _other(network, contract, kernels, found[chosen], [seeds[i] for i in chosen])
     if found.dtype == np.float32:
         tolerance = {SAME: _FLOAT_SAME, OTHER: _FLOAT_OTHER}
@@ -80,7 +83,7 @@ def most_different(found: NDArray[np.generic], count: int) -> list[int]:
 
 
 def _other(
-    network: bytes,
+    network: Network,
     contract: InputContract,
     kernels: Kernels,
     found: NDArray[np.generic],
@@ -89,7 +92,7 @@ def _other(
     """What another runtime may be off by, in LSB: by LiteRT's two kernels, on these inputs."""
     second: Kernels = "reference" if kernels == "xnnpack" else "xnnpack"
     try:
-        _, others = golden_outputs(LiteRtBackend(network, kernels=second), contract, list(seeds))
+        _, others = golden_outputs(LiteRtBackend(network.data, kernels=second), contract, list(seeds))
     except ModelError:  # reference kernels do not know every operator and type
         return LEAST_OTHER_LSB
     differ = np.abs(found.astype(np.float64) - others.astype(np.float64)).max()

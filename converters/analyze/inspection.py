@@ -10,6 +10,7 @@ from typing import Any
 
 from converters.errors import SourceError
 from converters.graph.graph import Graph
+from converters.graph.network import Network
 from converters.graph.partitions import xnnpack_partitions
 from edge_sdk.errors import ModelCardError
 from edge_sdk.model.card import CARD_NAME, ModelCard
@@ -93,10 +94,11 @@ def inspect(path: str | Path) -> Inspection:
     """
     data = read_model_bytes(path)
     check_identifier(data, path)
-    network, files = split(data)
-    graph = Graph.parse(network)
+    flatbuffer, files = split(data)
+    network = Network(flatbuffer)
+    graph = network.graph
     card = ModelCard.from_bytes(files[CARD_NAME]) if CARD_NAME in files else None
-    if card is not None and hashlib.sha256(network).hexdigest() != card.network_sha256:
+    if card is not None and network.digest != card.network_sha256:
         raise ModelCardError(f"{path}: the network is not the one its card was written for")
     try:
         partitions = xnnpack_partitions(network)

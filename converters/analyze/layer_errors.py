@@ -16,6 +16,7 @@ import numpy as np
 
 from converters.data.tensor_values import Activations
 from converters.graph.graph import Graph, indices
+from converters.graph.network import Network
 from edge_sdk.errors import InputError
 from edge_sdk.model.card import InputContract
 from edge_sdk.runtime.backends.base import TensorInfo
@@ -98,8 +99,8 @@ class LayerErrors:
 
 
 def layer_errors(
-    baseline: bytes,
-    candidate: bytes,
+    baseline: Network,
+    candidate: Network,
     contract: InputContract,
     pixels: UInt8Array,
     *,
@@ -123,9 +124,9 @@ def layer_errors(
     Raises:
         InputError: No image.
     """
-    graph = Graph.parse(baseline)
+    graph = baseline.graph
     operators = _computed(graph)
-    twins = _twins(operators, _computed(Graph.parse(candidate)))
+    twins = _twins(operators, _computed(candidate.graph))
     if not len(pixels):
         raise InputError("expected an image to run the networks on, found none")
     if not twins:
@@ -235,7 +236,7 @@ def _twins(baseline: Mapping[str, Any], candidate: Mapping[str, Any]) -> dict[st
 
 
 def _activations(
-    network: bytes, contract: InputContract, pixels: UInt8Array, names: list[str]
+    network: Network, contract: InputContract, pixels: UInt8Array, names: list[str]
 ) -> Iterator[dict[str, tuple[Float64Array, _Steps]]]:
     inside = Activations(network, contract, names)
     for crop in pixels:

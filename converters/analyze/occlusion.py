@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from converters.data.embedding import embed_crops
+from converters.graph.network import Network
 from edge_sdk.errors import InputError
 from edge_sdk.model.card import InputContract
 from edge_sdk.types import FloatArray, UInt8Array
@@ -76,7 +77,7 @@ class Attention:
 
 
 def occlusion_map(
-    network: bytes,
+    network: Network,
     contract: InputContract,
     crop: UInt8Array,
     *,
@@ -115,7 +116,7 @@ def occlusion_map(
 
 
 def attention(
-    networks: tuple[tuple[str, bytes], ...], contract: InputContract, crop: UInt8Array, *, image: str
+    networks: tuple[tuple[str, Network], ...], contract: InputContract, crop: UInt8Array, *, image: str
 ) -> Attention:
     """Make the maps of several networks on one image.
 

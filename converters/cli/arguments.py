@@ -60,7 +60,7 @@ def add_targets(parser: argparse.ArgumentParser, meaning: str) -> None:
 
 
 def _targets(text: str) -> list[str]:
-    from converters.pipeline.build import known_targets
+    from converters.pipeline.options import known_targets
 
     names = text.split(",")
     try:

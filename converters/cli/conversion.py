@@ -1,10 +1,10 @@
-"""``edge-convert convert``: its flags, and the request they make."""
+"""``edge-convert convert``: its flags, and the options that they become."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from converters.cli.arguments import (
     add_allow_and_set,
@@ -16,6 +16,9 @@ from converters.cli.arguments import (
     print_result,
     share,
 )
+
+if TYPE_CHECKING:
+    from converters.pipeline.options import Distillation, Plain, Replay, Search
 
 _DETAILS = """The input contract has no default, because the conversion of pixels to input values is part of the model. Give it with --size, --color and either --mean and --scale or --range, or as a file with --contract."""
 
@@ -64,27 +67,23 @@ def register(commands: Any) -> None:
     parser.add_argument(
         "--recover",
         type=positive,
-        default=0.0,
         metavar="MINUTES",
         help="train each int8 network so long, without labels, to answer as the float network does",
     )
     parser.add_argument(
         "--leaky-relu",
         type=share,
-        default=0.0,
         metavar="SHARE",
         help="with --recover: replace PReLUs by LeakyReLUs, which stay in int8, for this share of what they compute",
     )
     parser.add_argument(
         "--min-cosine",
         type=share,
-        default=0.0,
         help="fail with exit 1 where the mean cosine to float is below",
     )
     parser.add_argument(
         "--max-fnmr-loss",
         type=share,
-        default=0.0,
         metavar="SHARE",
         help="with --recipe auto: stop at the first recipe whose FNMR on --images is at most so much above"
         " the float model's (0.01 is one point); exit 1 where there is none",
@@ -92,7 +91,6 @@ def register(commands: Any) -> None:
     parser.add_argument(
         "--max-time-ratio",
         type=positive,
-        default=0.0,
         metavar="RATIO",
         help="with --recipe auto, for a CPU: leave out recipes that take more of the float network's time on"
         " this machine (0.85 is 85 %%); exit 1 where none keeps the budget within it",
@@ -110,43 +108,64 @@ def register(commands: Any) -> None:
 
 def _convert(arguments: argparse.Namespace) -> int:
     contract, said = input_contract(arguments)
-    from converters.pipeline.convert import convert
-    from converters.pipeline.options import ConversionOptions
-
-    if bool(arguments.max_fnmr_loss) != (arguments.images is not None):
-        arguments.parser.error("--max-fnmr-loss and --images belong together")
-    if arguments.images is not None and arguments.recipe != "auto":
-        arguments.parser.error("--max-fnmr-loss takes --recipe auto")
-    if arguments.leaky_relu and not arguments.recover:
-        arguments.parser.error("--leaky-relu takes --recover")
-    if arguments.max_time_ratio and arguments.recipe != "auto":
-        arguments.parser.error("--max-time-ratio takes --recipe auto")
+    from converters import ConversionOptions, convert
+    from converters.errors import OptionsError
 
     def text(flag: str, default: str) -> str:
         given = getattr(arguments, flag)
         return str(said.get(flag, default)) if given is None else str(given)
 
-    request = ConversionOptions(
-        model=arguments.model,
-        contract=contract,
-        calibration=arguments.calibration,
-        output=arguments.output,
-        targets=arguments.target or ("cpu",),
-        allow=tuple(arguments.allow),
-        settings=dict(arguments.set),
-        name=text("name", ""),
-        min_cosine=arguments.min_cosine,
-        recipe=arguments.recipe,
-        recover=arguments.recover,
-        leaky_share=arguments.leaky_relu,
-        max_fnmr_loss=arguments.max_fnmr_loss,
-        max_time_ratio=arguments.max_time_ratio,
-        at_fmr=arguments.at_fmr,
-        images=arguments.images,
-        version=text("version", "1"),
-        description=text("description", ""),
-        licence=text("licence", ""),
-    )
-    report = convert(request)
+    try:
+        options = ConversionOptions(
+            model=arguments.model,
+            contract=contract,
+            calibration=arguments.calibration,
+            output=arguments.output,
+            targets=arguments.target or ("cpu",),
+            allow=tuple(arguments.allow),
+            settings=dict(arguments.set),
+            name=text("name", "") or None,
+            min_cosine=arguments.min_cosine or None,
+            quantization=_quantization(arguments),
+            distillation=_distillation(arguments),
+            version=text("version", "1"),
+            description=text("description", ""),
+            licence=text("licence", ""),
+        )
+    except OptionsError as error:
+        arguments.parser.error(str(error))
+    report = convert(options)
     print_result(arguments, report.to_json(), f"{report.to_text()}\nwritten to {arguments.output}")
     return 0
+
+
+def _quantization(arguments: argparse.Namespace) -> Plain | Replay | Search:
+    """Read the flags that choose recipes; flags that belong to a search are refused without it."""
+    from converters.pipeline.options import ErrorRateLimit, Plain, Replay, Search
+    from converters.quantize.budget import CosineBudget
+
+    if (arguments.max_fnmr_loss is None) != (arguments.images is None):
+        arguments.parser.error("--max-fnmr-loss and --images belong together")
+    if arguments.recipe != "auto":
+        for flag, value in (
+            ("max-fnmr-loss", arguments.images),
+            ("max-time-ratio", arguments.max_time_ratio),
+        ):
+            if value is not None:
+                arguments.parser.error(f"--{flag} takes --recipe auto")
+        return Replay(Path(arguments.recipe)) if arguments.recipe else Plain()
+    if arguments.images is not None:
+        limit = ErrorRateLimit(arguments.images, arguments.max_fnmr_loss, arguments.at_fmr)
+        return Search(limit, arguments.max_time_ratio)
+    budget = CosineBudget(arguments.min_cosine) if arguments.min_cosine else CosineBudget()
+    return Search(budget, arguments.max_time_ratio)
+
+
+def _distillation(arguments: argparse.Namespace) -> Distillation | None:
+    from converters.pipeline.options import Distillation
+
+    if arguments.recover is not None:
+        return Distillation(arguments.recover, arguments.leaky_relu or 0.0)
+    if arguments.leaky_relu:
+        arguments.parser.error("--leaky-relu takes --recover")
+    return None

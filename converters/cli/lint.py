@@ -28,7 +28,7 @@ def register(commands: Any) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from converters.pipeline.build import known_targets
+    from converters.pipeline.options import known_targets
     from converters.targets import targets
     from converters.targets.lint import lint
 

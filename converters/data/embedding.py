@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from converters.graph.network import Network
 from edge_sdk.model.card import InputContract
 from edge_sdk.runtime.backends.litert import LiteRtBackend
 from edge_sdk.runtime.quantization import make_encoder, unit_embedding
@@ -13,7 +14,7 @@ from edge_sdk.types import FloatArray, UInt8Array
 
 
 def embed_crops(
-    network: bytes,
+    network: Network,
     contract: InputContract,
     pixels: UInt8Array,
     *,
@@ -37,7 +38,7 @@ def embed_crops(
         ModelContractError: The network is not what the contract says.
         InputError: The network gives an embedding that is zero or not finite.
     """
-    backend = LiteRtBackend(network, threads=threads)
+    backend = LiteRtBackend(network.data, threads=threads)
     encode = make_encoder(contract, backend.input)
     embeddings = np.empty((len(pixels), int(np.prod(backend.output.shape))), np.float32)
     for position, crop in enumerate(pixels):

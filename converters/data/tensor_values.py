@@ -10,7 +10,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from converters.graph.graph import Graph
+from converters.graph.network import Network
 from edge_sdk.model.card import InputContract
 from edge_sdk.runtime.backends.base import TensorInfo
 from edge_sdk.runtime.backends.litert import load_interpreter_class, tensor_info
@@ -33,8 +33,8 @@ class Activations:
 
     tensors: dict[str, TensorInfo]
 
-    def __init__(self, network: bytes, contract: InputContract, names: Sequence[str] | None = None) -> None:
-        graph = Graph.parse(network)
+    def __init__(self, network: Network, contract: InputContract, names: Sequence[str] | None = None) -> None:
+        graph = network.edit()
         place = {graph.name(i): i for i in graph.computed()}
         if names is None:
             names = [name for name, i in place.items() if graph.dtype_name(i) == "float32"]

@@ -7,8 +7,8 @@ import io
 import zipfile
 from dataclasses import replace
 
-from converters.graph.graph import Graph
 from converters.graph.metadata import BUFFER_NAME, metadata_buffer
+from converters.graph.network import Network
 from edge_sdk.model.card import CARD_NAME, ModelCard
 from edge_sdk.model.network_card import NetworkCard
 
@@ -18,7 +18,7 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 COMPILED_FROM = "compiled_from"
 
 
-def with_card(network: bytes, card: ModelCard) -> bytes:
+def with_card(network: Network, card: ModelCard) -> bytes:
     """The deployable file: the network, its TFLite Metadata and its model card.
 
     Args:
@@ -28,13 +28,13 @@ def with_card(network: bytes, card: ModelCard) -> bytes:
     Returns:
         The file's bytes; the same arguments give the same bytes.
     """
-    graph = Graph.parse(network)
+    graph = network.edit()
     graph.set_metadata(BUFFER_NAME, metadata_buffer(card))
     graph.prune()
     return card_behind(graph.to_bytes(), card)
 
 
-def with_network_card(network: bytes, card: NetworkCard) -> bytes:
+def with_network_card(network: Network, card: NetworkCard) -> bytes:
     """The deployable file of a network that gives no embedding: the network and its network card.
 
     Args:
@@ -44,8 +44,8 @@ def with_network_card(network: bytes, card: NetworkCard) -> bytes:
     Returns:
         The file's bytes; the same arguments give the same bytes.
     """
-    card = replace(card, network_sha256=hashlib.sha256(network).hexdigest())
-    return _bundle(network, card.to_bytes())
+    card = replace(card, network_sha256=network.digest)
+    return _bundle(network.data, card.to_bytes())
 
 
 def with_compiled_card(compiled: bytes, card: ModelCard, *, compiled_from: str) -> bytes:

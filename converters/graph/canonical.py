@@ -6,6 +6,7 @@ import numpy as np
 
 from converters.errors import SourceError
 from converters.graph.graph import Graph
+from converters.graph.network import Network
 from converters.graph.rewrites.fuse_activations import fuse_activations, split_clips
 from converters.graph.rewrites.max_pool_padding import replace_max_pool_padding
 from converters.graph.rewrites.static_shapes import fold_constants, infer_shapes, make_batch_one
@@ -59,14 +60,14 @@ def bring_into_form(graph: Graph, contract: InputContract) -> list[str]:
     return notes
 
 
-def run_float(network: bytes, inputs: FloatArray) -> FloatArray:
+def run_float(network: Network, inputs: FloatArray) -> FloatArray:
     """Raw outputs of a float network: shape (n, D), float32, not normalized.
 
     Raises:
         SourceError: The interpreter refuses the network.
     """
     try:
-        backend = LiteRtBackend(network)
+        backend = LiteRtBackend(network.data)
     except ModelError as error:
         raise SourceError(f"the converted network does not run: {error}", hint=error.hint) from error
     outputs = np.empty((len(inputs), int(np.prod(backend.output.shape))), np.float32)

@@ -6,6 +6,7 @@ dtype and shape, and go in the same way; everything else is LiteRT's own object 
 
 from __future__ import annotations
 
+import copy
 import struct
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -102,6 +103,11 @@ class Graph:
         builder = flatbuffers.Builder(1 << 20)
         builder.Finish(self.model.Pack(builder), file_identifier=_IDENTIFIER)
         return bytes(builder.Output())
+
+    def copy(self) -> Graph:
+        """Return an independent graph; constants, which are never written in place, are shared."""
+        shared = {id(b.data): b.data for b in self.model.buffers}
+        return Graph(copy.deepcopy(self.model, shared))
 
     # Reading
 

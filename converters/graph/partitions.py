@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from ai_edge_litert import schema_py_generated as schema
 
 from converters.graph.graph import Graph, indices
+from converters.graph.network import Network
 from edge_sdk.runtime.backends.litert import load_interpreter_class
 
 
@@ -32,9 +33,9 @@ class Partitions:
     outside: tuple[str, ...]
 
 
-def xnnpack_partitions(network: bytes) -> Partitions:
+def xnnpack_partitions(network: Network) -> Partitions:
     """Load the network and see what XNNPACK took; measured on this host, not predicted."""
-    interpreter = load_interpreter_class()(model_content=network, num_threads=1)
+    interpreter = load_interpreter_class()(model_content=network.data, num_threads=1)
     interpreter.allocate_tensors()
     # LiteRT appends one DELEGATE operator for each partition; there is no public way to ask.
     details = interpreter._get_ops_details()

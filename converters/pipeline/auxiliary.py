@@ -20,7 +20,7 @@ from converters.data.calibration import CalibrationSet, read_calibration, real_i
 from converters.errors import ConversionError, SourceError
 from converters.graph.attach_card import with_network_card
 from converters.graph.canonical import unique_names
-from converters.graph.graph import Graph
+from converters.graph.network import Network
 from converters.graph.partitions import xnnpack_partitions
 from converters.graph.rewrites.fuse_activations import fuse_activations, split_clips
 from converters.graph.rewrites.input_channels import reverse_input_channels
@@ -31,13 +31,14 @@ from converters.progress import stage
 from converters.quantize.int8 import make_int8
 from converters.quantize.recipe import Recipe, shipped
 from converters.quantize.statistics import channel_statistics
-from converters.sources import child, kinds
+from converters.sources import kinds
+from converters.sources.read import convert_in_child
 from converters.sources.source_request import Converted
 from edge_sdk.errors import ModelError
 from edge_sdk.model.card import InputContract
 from edge_sdk.model.network_card import FACE_DETECTOR, PRESENTATION_ATTACK_DETECTOR, NetworkCard
+from edge_sdk.runtime import network as runtime
 from edge_sdk.runtime.backends.litert import LiteRtNetwork
-from edge_sdk.runtime.network import Network
 from edge_sdk.types import FloatArray, UInt8Array
 from edge_sdk.vision.resize import fit
 
@@ -196,7 +197,7 @@ def convert_auxiliary(request: AuxiliaryRequest) -> AuxiliaryReport:
         inputs = _witness_inputs(contract, images)
         with stage("convert to float .tflite"):
             converted, source = _read(request.model, contract, inputs)
-        network, names, as_rgb = _canonical(converted.tflite, contract)
+        network, names, as_rgb = _canonical(Network(converted.tflite), contract)
         if as_rgb:
             contract, inputs = replace(contract, color="rgb"), inputs[..., ::-1]
         agreement = _agreement(network, names, inputs, converted.witness)
@@ -245,7 +246,7 @@ def _read(model: Path, contract: InputContract, inputs: FloatArray) -> tuple[Con
         raise SourceError(f"{model}: expected an ONNX file, found {kind}")
     with model.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    converted = child.convert("onnx_outputs", model, contract=contract, inputs=inputs)
+    converted = convert_in_child("onnx_outputs", model, contract=contract, inputs=inputs)
     if not np.isfinite(converted.witness).all():
         raise SourceError(f"{model}: it answers NaN or infinity", hint="check the method and the file")
     name = os.fsencode(model.name).decode(errors="replace")
@@ -259,13 +260,13 @@ def _witness_inputs(contract: InputContract, images: CalibrationSet | None) -> F
     return real_inputs(noise.astype(np.uint8), contract)
 
 
-def _canonical(tflite: bytes, contract: InputContract) -> tuple[bytes, tuple[str, ...], bool]:
+def _canonical(source: Network, contract: InputContract) -> tuple[Network, tuple[str, ...], bool]:
     """Batch 1, static, constants folded, RGB where the contract says BGR, outputs in the order of their names.
 
     Returns:
         The network, its outputs' names, and whether it takes RGB where it took BGR.
     """
-    graph = Graph.parse(tflite)
+    graph = source.edit()
     outputs = dict(sorted(graph.signature_outputs().items()))
     graph.set_outputs(list(outputs.values()))
     make_batch_one(graph)
@@ -280,18 +281,18 @@ def _canonical(tflite: bytes, contract: InputContract) -> tuple[bytes, tuple[str
     graph.drop_metadata()
     graph.set_signature("image", *outputs)
     graph.prune()
-    return graph.to_bytes(), tuple(outputs), as_rgb
+    return Network.of(graph), tuple(outputs), as_rgb
 
 
 def _agreement(
-    network: bytes,
+    network: Network,
     names: tuple[str, ...],
     inputs: FloatArray,
     witness: FloatArray,
 ) -> float:
     """The largest difference to the source, as a share of the output's largest value; refused where it is large."""
     try:
-        backend = LiteRtNetwork(network)
+        backend = LiteRtNetwork(network.data)
     except ModelError as error:
         raise SourceError(f"the converted network does not run: {error}", hint=error.hint) from error
     sizes = [int(np.prod(info.shape)) for info in backend.outputs]
@@ -317,7 +318,9 @@ def _agreement(
     return worst
 
 
-def _write_int8(folder: Path, network: bytes, card: NetworkCard, images: CalibrationSet) -> AuxiliaryArtefact:
+def _write_int8(
+    folder: Path, network: Network, card: NetworkCard, images: CalibrationSet
+) -> AuxiliaryArtefact:
     recipe = shipped("auxiliary_int8")
     detector = card.task == FACE_DETECTOR
     pixels = mosaics(images.ranges.pixels) if detector else images.ranges.pixels
@@ -347,7 +350,7 @@ def _int8_card(
 
 
 def _write(
-    folder: Path, file: str, network: bytes, card: NetworkCard, errors: Mapping[str, float]
+    folder: Path, file: str, network: Network, card: NetworkCard, errors: Mapping[str, float]
 ) -> AuxiliaryArtefact:
     data = with_network_card(network, card)
     write_all(folder, {file: data})
@@ -383,7 +386,9 @@ def mosaics(pixels: UInt8Array) -> UInt8Array:
     return np.stack(frames)
 
 
-def output_errors(baseline: bytes, network: bytes, card: NetworkCard, pixels: UInt8Array) -> dict[str, float]:
+def output_errors(
+    baseline: Network, network: Network, card: NetworkCard, pixels: UInt8Array
+) -> dict[str, float]:
     """Error of each output against the float network's: RMS difference over the RMS around the mean.
 
     Args:
@@ -392,7 +397,8 @@ def output_errors(baseline: bytes, network: bytes, card: NetworkCard, pixels: UI
         card: Of either.
         pixels: Shape (n, H, W, 3), uint8, at the network's size.
     """
-    first, second = Network(LiteRtNetwork(baseline), card), Network(LiteRtNetwork(network), card)
+    first = runtime.Network(LiteRtNetwork(baseline.data), card)
+    second = runtime.Network(LiteRtNetwork(network.data), card)
     wanted: dict[str, list[FloatArray]] = {name: [] for name in card.outputs}
     found: dict[str, list[FloatArray]] = {name: [] for name in card.outputs}
     for image in pixels:

@@ -1,4 +1,4 @@
-"""How the network of each artefact is made: by a shipped recipe, a saved one, or a search."""
+"""Build the network of each artefact: by a plain recipe, a saved one, or a search."""
 
 from __future__ import annotations
 
@@ -9,198 +9,194 @@ from pathlib import Path
 from converters.data.calibration import CalibrationSet
 from converters.data.embedding import embed_crops
 from converters.errors import ConversionError
+from converters.graph.network import Network
+from converters.pipeline.options import Distillation
 from converters.progress import stage
 from converters.quantize.aeq import quantize_weights
-from converters.quantize.budget import (
-    SEARCH_COSINE,
-    Budget,
-    BudgetVerdict,
-    Candidate,
-    CosineBudget,
-    TimedBudget,
-)
+from converters.quantize.budget import Budget, BudgetVerdict, Candidate, TimedBudget
 from converters.quantize.distill.distill import Distilled, distill, with_leaky_relu
-from converters.quantize.distill.options import Length, Wish
+from converters.quantize.distill.options import Length
 from converters.quantize.float16 import to_float16
-from converters.quantize.int8 import float_twin, make_int8
-from converters.quantize.recipe import Recipe, read, shipped
+from converters.quantize.int8 import float_reference, make_int8
+from converters.quantize.recipe import Recipe, shipped
 from converters.quantize.search import SearchResult, search
 from converters.quantize.statistics import channel_statistics
 from converters.sources.float_model import FloatModel
-from converters.targets import targets as all_targets
 from converters.targets.base import Target
 from edge_sdk.matching import cosine
 
 
 @dataclass(frozen=True)
 class BuiltNetwork:
-    """One artefact's network.
+    """The network of one artefact.
 
     Args:
-        recipe: How it was made; its name is the artefact's.
+        recipe: How it was quantized; its name is the artefact's.
         network: The network.
-        twin: The float network whose tensors are its tensors, channel for channel: after equalization
-            they are not the original's.
-        search: How the recipe was found, where it was searched for.
-        recovered: What training gave, where it was trained.
-        verdict: What the search's budget says of it after training.
+        float_reference: The float network whose tensors are its tensors, channel for channel: equalization gives
+            the original's tensors other values.
+        search: The search that found the recipe; None if there was none.
+        distilled: The result of training; None if it was not trained.
+        verdict: The verdict of the search's budget on the trained network.
     """
 
     recipe: Recipe
-    network: bytes
-    twin: bytes
+    network: Network
+    float_reference: Network
     search: SearchResult | None = None
-    recovered: Distilled | None = None
+    distilled: Distilled | None = None
     verdict: BudgetVerdict | None = None
 
     @property
     def met(self) -> bool:
-        """Whether it keeps the budget of the search that it comes from; true where there was none."""
+        """Whether the network keeps the budget of its search; true if there was no search."""
         if self.verdict is not None:
             return self.verdict.met
         return self.search is None or self.search.met
 
 
-def make_all(
+def build_networks(
     model: FloatModel,
     images: CalibrationSet,
     targets: Sequence[Target],
+    recipes: Sequence[Recipe],
     *,
-    recipe: str = "",
     budget: Budget | None = None,
-    recovery: Wish | None = None,
+    distillation: Distillation | None = None,
 ) -> list[BuiltNetwork]:
-    """Make every network that the targets ask for, the float one first; equal ones are made once.
+    """Build the network of every artefact, in the order of the recipes; equal networks are built once.
 
     Args:
         model: The float network.
         images: The calibration images.
-        targets: What to make networks for.
-        recipe: Of the integer artefacts: plain where empty, ``auto``, or a saved recipe's file.
-        budget: What a search may lose; a mean cosine of ``SEARCH_COSINE`` where None.
-        recovery: How to train the integer artefacts, where that is wished.
+        targets: The targets.
+        recipes: The recipe of each artefact, from ``recipes_of``.
+        budget: Search for recipes of the int8 artefacts that keep it; None to take the recipes as they are.
+        distillation: How to train the int8 artefacts; None for no training.
 
     Raises:
-        ConversionError: An unreadable recipe or one for another target, a quantizer refuses the network.
+        ConversionError: A quantizer refuses the network.
     """
-    wanted = recipes_of(targets)
     adapt = {name: target.adapt for target in targets for name in target.recipes}
-    if recipe not in ("", "auto"):
-        wanted = _with_saved(recipe, wanted)
-    made: dict[Recipe, BuiltNetwork] = {}
-    artefacts = []
-    for plain in wanted:
-        nameless = replace(plain, name="", target="", partitions=0)
-        first = made.get(nameless)
+    built_by_recipe: dict[Recipe, BuiltNetwork] = {}
+    networks = []
+    for recipe in recipes:
+        nameless = replace(recipe, name="", target="", partitions=0)
+        first = built_by_recipe.get(nameless)
         if first is None:
-            one = made[nameless] = _make(model, images, plain, recipe, budget, recovery)
+            built = built_by_recipe[nameless] = _build(model, images, recipe, budget, distillation)
         else:
-            # A search is told once, with the artefact that it was done for.
-            named = replace(first.recipe, name=plain.name, target=plain.target, partitions=plain.partitions)
-            one = replace(first, recipe=named, search=None, recovered=None)
-        if plain.name in adapt:
-            one = replace(one, network=adapt[plain.name](one.network))
-        artefacts.append(one)
-    return artefacts
+            # A search is reported once, with the artefact that it was made for.
+            named = replace(
+                first.recipe, name=recipe.name, target=recipe.target, partitions=recipe.partitions
+            )
+            built = replace(first, recipe=named, search=None, distilled=None)
+        if recipe.name in adapt:
+            built = replace(built, network=adapt[recipe.name](built.network))
+        networks.append(built)
+    return networks
 
 
 def recipes_of(targets: Sequence[Target]) -> list[Recipe]:
-    """The recipe of every artefact that targets ask for, the float network's first."""
-    found = {"float32": shipped("float32")}
+    """List the plain recipe of every artefact of the targets, the float network's first."""
+    recipes = {"float32": shipped("float32")}
     for target in targets:
         for name, source in target.recipes.items():
-            plain = shipped(source)
-            if name != source or plain.target == target.name:
-                partitions = plain.partitions if target.on_xnnpack else 0
-                plain = replace(plain, name=name, target=target.name, partitions=partitions)
-            found[name] = plain
-    return list(found.values())
+            recipe = shipped(source)
+            if name != source or recipe.target == target.name:
+                partitions = recipe.partitions if target.on_xnnpack else 0
+                recipe = replace(recipe, name=name, target=target.name, partitions=partitions)
+            recipes[name] = recipe
+    return list(recipes.values())
 
 
-def known_targets(names: Sequence[str]) -> tuple[Target, ...]:
-    """Targets by their names, each once.
+def with_saved(recipes: Sequence[Recipe], saved: Recipe, path: Path) -> list[Recipe]:
+    """Put a saved recipe in the place of the plain recipe of its artefact.
+
+    Args:
+        recipes: The plain recipes.
+        saved: The saved recipe.
+        path: Its file, for the message.
 
     Raises:
-        ConversionError: An unknown target.
+        ConversionError: No artefact has the target and precision of the saved recipe.
     """
-    known = all_targets()
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        raise ConversionError(f"expected a target of {', '.join(known)}, found {unknown[0]!r}")
-    return tuple(known[name] for name in dict.fromkeys(names))
-
-
-def _with_saved(path: str, wanted: Sequence[Recipe]) -> list[Recipe]:
-    """The saved recipe in the place of the artefact that it was saved beside; others stay plain."""
-    saved = read(Path(path))
-    integer = [plain for plain in wanted if plain.precision == "int8"]
-    fitting = [
-        plain for plain in integer if (plain.target, plain.precision) == (saved.target, saved.precision)
-    ]
-    if not fitting:
-        asked = " or ".join(f"{plain.target} {plain.precision}" for plain in integer)
+    integer = [recipe for recipe in recipes if recipe.precision == "int8"]
+    fitting = [recipe for recipe in integer if (recipe.target, recipe.precision) == (saved.target, "int8")]
+    if saved.precision != "int8" or not fitting:
+        expected = " or ".join(f"{recipe.target} {recipe.precision}" for recipe in integer)
         raise ConversionError(
-            f"{path}: expected a recipe for {asked}, found {saved.target} {saved.precision}"
+            f"{path}: expected a recipe for {expected}, found {saved.target} {saved.precision}"
         )
-    return [saved if plain == fitting[0] else plain for plain in wanted]
+    return [saved if recipe == fitting[0] else recipe for recipe in recipes]
 
 
-def _make(
+def _build(
     model: FloatModel,
     images: CalibrationSet,
-    plain: Recipe,
-    recipe: str,
+    recipe: Recipe,
     budget: Budget | None,
-    recovery: Wish | None,
+    distillation: Distillation | None,
 ) -> BuiltNetwork:
-    if plain.precision == "float32":
-        return BuiltNetwork(plain, model.network, model.network)
-    if plain.precision == "float16":
-        return BuiltNetwork(plain, to_float16(model.network), model.network)
-    if plain.precision == "dynamic":
-        network = quantize_weights(model.network, float_operators=plain.float_operators)
-        return BuiltNetwork(plain, network, model.network)
-    if plain.recovery_steps:
-        return _recovered(model, images, BuiltNetwork(plain, b"", b""), Length(steps=plain.recovery_steps))
-    budget = budget or CosineBudget(SEARCH_COSINE)
-    if isinstance(budget, TimedBudget) and not plain.partitions:
-        budget = budget.budget  # the time on this CPU says nothing of another target's
-    made = _searched(model, images, plain, budget) if recipe == "auto" else _by_recipe(model, images, plain)
-    if recovery is None:
-        return made
-    if recovery.leaky_share:
-        with stage("choose PReLUs"):
-            leaky = with_leaky_relu(model, images, made.recipe, share=recovery.leaky_share)
-        made = replace(made, recipe=leaky)
-    made = _recovered(model, images, made, Length(seconds=60 * recovery.minutes))
-    if made.search is None:
-        return made
+    if recipe.precision == "float32":
+        return BuiltNetwork(recipe, model.network, model.network)
+    if recipe.precision == "float16":
+        return BuiltNetwork(recipe, to_float16(model.network), model.network)
+    if recipe.precision == "dynamic":
+        network = quantize_weights(model.network, float_operators=recipe.float_operators)
+        return BuiltNetwork(recipe, network, model.network)
+    if recipe.recovery_steps:
+        return _distill(model, images, recipe, Length(steps=recipe.recovery_steps))
+    if budget is None:
+        if distillation is None:
+            return _quantize(model, images, recipe)
+        return _distill(model, images, _leaky(model, images, recipe, distillation), _length(distillation))
+    if isinstance(budget, TimedBudget) and not recipe.partitions:
+        budget = budget.budget  # the time on this CPU says nothing about another target's
+    result = search(model, images, recipe, budget=budget)
+    if distillation is None:
+        return BuiltNetwork(result.recipe, result.network, result.float_reference, result)
+    trained = _distill(
+        model, images, _leaky(model, images, result.recipe, distillation), _length(distillation)
+    )
     selection = images.selection.pixels
     cosines = cosine(
         embed_crops(model.network, model.contract, selection),
-        embed_crops(made.network, model.contract, selection),
+        embed_crops(trained.network, model.contract, selection),
     )
-    return replace(made, verdict=budget.keeps(Candidate(made.network, cosines)))
+    return replace(trained, search=result, verdict=budget.keeps(Candidate(trained.network, cosines)))
 
 
-def _recovered(model: FloatModel, images: CalibrationSet, made: BuiltNetwork, length: Length) -> BuiltNetwork:
+def _length(distillation: Distillation) -> Length:
+    return Length(seconds=60 * distillation.minutes)
+
+
+def _leaky(model: FloatModel, images: CalibrationSet, recipe: Recipe, distillation: Distillation) -> Recipe:
+    if not distillation.leaky_share:
+        return recipe
+    with stage("choose PReLUs"):
+        return with_leaky_relu(model, images, recipe, share=distillation.leaky_share)
+
+
+def _distill(model: FloatModel, images: CalibrationSet, recipe: Recipe, length: Length) -> BuiltNetwork:
     with stage("distill") as progress:
-        found = distill(model, images, made.recipe, length=length, progress=progress)
-    return replace(made, recipe=found.recipe, network=found.network, twin=found.twin, recovered=found)
+        result = distill(model, images, recipe, length=length, progress=progress)
+    return BuiltNetwork(result.recipe, result.network, result.float_reference, distilled=result)
 
 
-def _by_recipe(model: FloatModel, images: CalibrationSet, recipe: Recipe) -> BuiltNetwork:
+def _quantize(model: FloatModel, images: CalibrationSet, recipe: Recipe) -> BuiltNetwork:
+    pixels = images.ranges.pixels
     with stage("calibrate") as progress:
-        statistics = channel_statistics(
-            model.network, model.contract, images.ranges.pixels, progress=progress
-        )
+        statistics = channel_statistics(model.network, model.contract, pixels, progress=progress)
     with stage("quantize") as progress:
+        reference = float_reference(model.network, recipe, statistics)
         network = make_int8(
-            model.network, recipe, statistics, model.contract, images.ranges.pixels, progress=progress
+            model.network,
+            recipe,
+            statistics,
+            model.contract,
+            pixels,
+            reference=reference,
+            progress=progress,
         )
-    return BuiltNetwork(recipe, network, float_twin(model.network, recipe, statistics)[0])
-
-
-def _searched(model: FloatModel, images: CalibrationSet, plain: Recipe, budget: Budget) -> BuiltNetwork:
-    found = search(model, images, plain, budget=budget)
-    return BuiltNetwork(found.recipe, found.network, found.twin, found)
+    return BuiltNetwork(recipe, network, reference[0])

@@ -1,42 +1,46 @@
-"""The one place that knows the order: source, float model, calibration, artefacts, gates, fidelity, card."""
+"""Convert a model: source, float model, calibration, quantization, gates, fidelity, card, targets, report."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from converters.analyze.float_comparison import fidelity
-from converters.analyze.gates import Gate, check
+from converters.analyze import gates
 from converters.analyze.golden_vectors import golden_vectors
 from converters.analyze.layer_errors import LAYER_IMAGES, LayerErrors, layer_errors
-from converters.data.calibration import CalibrationSet, read_calibration, real_inputs
+from converters.data.calibration import RECOMMENDED_IMAGES, CalibrationSet, read_calibration, real_inputs
 from converters.data.embedding import embed_crops
-from converters.errors import AccuracyGateError, GateError
+from converters.errors import AccuracyGateError, GateError, OptionsError
 from converters.graph.attach_card import with_card
-from converters.graph.graph import Graph
-from converters.graph.latency import latencies
+from converters.graph.latency import fastest_ms
+from converters.graph.network import Network
 from converters.graph.partitions import xnnpack_partitions
-from converters.output import staged, write_all
-from converters.pipeline import notes
-from converters.pipeline.build import BuiltNetwork, known_targets, make_all
+from converters.output import check_name, staged, write_all
+from converters.pipeline.build import BuiltNetwork, build_networks, recipes_of, with_saved
 from converters.pipeline.options import (
     ConversionOptions,
-    budget_of,
-    check_request,
-    labelled_crops,
-    model_name,
-    wished_recovery,
+    ErrorRateLimit,
+    Replay,
+    Search,
+    known_targets,
 )
 from converters.progress import stage
-from converters.quantize.recipe import Recipe
+from converters.quantize.budget import (
+    Budget,
+    ErrorRateBudget,
+    LabelledCrops,
+    TimedBudget,
+    check_support,
+    read_labelled,
+)
+from converters.quantize.recipe import Recipe, read
 from converters.report.page import render_page
 from converters.results import ArtefactResult, ConversionResult
-from converters.sources import read_source
-from converters.sources.float_model import FloatModel, canonical
+from converters.sources.float_model import FloatModel, read_float_model
 from converters.targets.base import ArtefactFile, Target, target_options
 from converters.targets.check import (
     NetworkReport,
@@ -46,190 +50,277 @@ from converters.targets.check import (
     raise_if_refused,
 )
 from converters.targets.operator_table import parse_for_rules
+from edge_sdk.matching import cosine
 from edge_sdk.model.card import ModelCard
 from edge_sdk.runtime.backends.litert import LiteRtBackend
+from edge_sdk.types import FloatArray
 
 _WITNESS_IMAGES = 16
 _GATE_IMAGES = 4
 
 
-def convert(request: ConversionOptions) -> ConversionResult:
+@dataclass(frozen=True)
+class _Artefact:
+    """A written file, its target's view of it, and its row in the report."""
+
+    file: ArtefactFile
+    result: ArtefactResult
+
+
+def convert(options: ConversionOptions) -> ConversionResult:
     """Convert a model; the output folder gets all files or none.
 
     Raises:
         SourceError: The source cannot be read or converted.
-        CalibrationError: The calibration images cannot be used.
-        TargetError: A target refuses the network, before or after it was made (exit 1).
-        GateError: An artefact is not whole (exit 1).
+        CalibrationError: The calibration images or the labelled images cannot be used.
+        TargetError: A target refuses the network, before or after quantization.
+        GateError: An artefact fails a gate.
         AccuracyGateError: An artefact is further from float than ``min_cosine`` allows, or no recipe keeps
-            the budget of error rates, or of time (exit 1).
-        ConversionError: The output cannot be written, a quantizer refuses the network.
+            the limit of error rates or of time.
+        OptionsError: A saved recipe that was distilled, with ``distillation``.
+        ConversionError: The output cannot be written, a recipe cannot be read, a quantizer refuses the network.
     """
-    targets = known_targets(request.targets)
-    for target in targets:
-        target_options(target, request.settings)
-    check_request(request)
-    recovery = wished_recovery(request)
-    with staged(request.output) as folder:
-        with stage("read calibration images") as progress:
-            images = read_calibration(
-                str(request.calibration),
-                request.contract,
-                training=recovery is not None,
+    check_name(options.model_name)
+    targets = known_targets(options.targets)
+    recipes = _recipes(options, targets)
+    with staged(options.output) as folder:
+        images = _read_images(options, training=any(recipe.recovery_steps for recipe in recipes))
+        labelled = _read_labelled(options)
+        model = _read_model(options, images)
+        examined = _examine(options, model, targets)
+        budget = _budget(options, model, labelled, images)
+        built = build_networks(
+            model, images, targets, recipes, budget=budget, distillation=options.distillation
+        )
+        _require_budget(options, built)
+        result = _write(options, model, images, built, examined, folder)
+        write_all(folder, {f"{result.name}.report.json": _json(result.to_json())})
+    return result
+
+
+def _recipes(options: ConversionOptions, targets: Sequence[Target]) -> list[Recipe]:
+    """List the recipe of every artefact, a saved one in the place of the plain one."""
+    plain = recipes_of(targets)
+    if not isinstance(options.quantization, Replay):
+        return plain
+    path = options.quantization.recipe
+    saved = read(path)
+    if saved.recovery_steps and options.distillation is not None:
+        raise OptionsError(
+            f"{path}: its recovery takes {saved.recovery_steps} steps, found"
+            f" {options.distillation.minutes:g} minutes",
+            hint="leave --recover out to replay it",
+        )
+    return with_saved(plain, saved, path)
+
+
+def _read_images(options: ConversionOptions, *, training: bool) -> CalibrationSet:
+    with stage("read calibration images") as progress:
+        return read_calibration(
+            str(options.calibration),
+            options.contract,
+            training=training or options.distillation is not None,
+            progress=progress,
+        )
+
+
+def _read_labelled(options: ConversionOptions) -> LabelledCrops | None:
+    """Read the images of a limit on error rates, and check that they can support it."""
+    search = options.quantization
+    if not isinstance(search, Search) or not isinstance(search.budget, ErrorRateLimit):
+        return None
+    limit = search.budget
+    with stage("read labelled images") as progress:
+        labelled = read_labelled(limit.images, options.contract, progress=progress)
+    check_support(labelled.subjects, fmr=limit.at_fmr, max_loss=limit.max_fnmr_loss)
+    return labelled
+
+
+def _read_model(options: ConversionOptions, images: CalibrationSet) -> FloatModel:
+    inputs = real_inputs(images.held_out.pixels[:_WITNESS_IMAGES], options.contract)
+    with stage("convert to float .tflite"):
+        return read_float_model(options.model, contract=options.contract, inputs=inputs)
+
+
+def _examine(
+    options: ConversionOptions, model: FloatModel, targets: Sequence[Target]
+) -> list[tuple[Target, NetworkReport]]:
+    """Check the float network against each target's rules, so that a refusal comes before the long work."""
+    graph = parse_for_rules(model.network)
+    examined = [(target, check_float_network(target, graph)) for target in targets]
+    for target, part in examined:
+        raise_if_refused(target.name, [part], options.allow)
+    return examined
+
+
+def _budget(
+    options: ConversionOptions, model: FloatModel, labelled: LabelledCrops | None, images: CalibrationSet
+) -> Budget | None:
+    """Measure the float model and make the budget of a search of it; None if there is no search."""
+    search = options.quantization
+    if not isinstance(search, Search):
+        return None
+    budget: Budget
+    if isinstance(search.budget, ErrorRateLimit):
+        if labelled is None:  # pragma: no cover  _read_labelled reads them for each such limit
+            raise RuntimeError("a limit on error rates without labelled images")
+        with stage("measure the float model on labelled images") as progress:
+            budget = ErrorRateBudget.of(
+                model.network,
+                model.contract,
+                labelled,
+                fmr=search.budget.at_fmr,
+                max_loss=search.budget.max_fnmr_loss,
                 progress=progress,
             )
-        labelled = labelled_crops(request)
-        float_model = _read_float_model(request, images)
-        foreseen = _foresee(request, float_model, targets)
-        budget = budget_of(request, float_model, labelled, images)
-        made = make_all(float_model, images, targets, recipe=request.recipe, budget=budget, recovery=recovery)
-        _require_budget(request, made)
-        report = _finish(request, float_model, images, made, foreseen, folder)
-        write_all(folder, {f"{report.name}.report.json": _json(report.to_json())})
-    return report
+    else:
+        budget = search.budget
+    if search.max_time_ratio is None:
+        return budget
+    crop = images.selection.pixels[0]
+    return TimedBudget.of(budget, search.max_time_ratio, model.network, model.contract, crop)
 
 
-def _read_float_model(request: ConversionOptions, images: CalibrationSet) -> FloatModel:
-    witnesses = images.held_out.pixels[:_WITNESS_IMAGES]
-    inputs = real_inputs(witnesses, request.contract)
-    with stage("convert to float .tflite"):
-        source = read_source(request.model, contract=request.contract, inputs=inputs)
-    return canonical(source, request.contract, inputs)
-
-
-def _require_budget(request: ConversionOptions, made: Sequence[BuiltNetwork]) -> None:
-    for one in made:
-        asked = request.max_fnmr_loss or (request.max_time_ratio and one.recipe.partitions)
-        if asked and one.search is not None and not one.met:
-            best = one.search.best
+def _require_budget(options: ConversionOptions, built: Sequence[BuiltNetwork]) -> None:
+    if not isinstance(options.quantization, Search):
+        return
+    by_error_rate = isinstance(options.quantization.budget, ErrorRateLimit)
+    timed = options.quantization.max_time_ratio is not None
+    for network in built:
+        required = by_error_rate or (timed and network.recipe.partitions)
+        if required and network.search is not None and not network.met:
+            best = network.search.best
             raise AccuracyGateError(
-                f"{one.recipe.name}: searched for {one.search.budget['goal']}; the best of"
-                f" {len(one.search.trials)} recipes, {best.what!r}, has {best.found}; nothing was written",
-                hint=one.search.held_back(),
+                f"{network.recipe.name}: searched for {network.search.budget['goal']}; the best of"
+                f" {len(network.search.trials)} recipes, {best.what!r}, has {best.found}; nothing was written",
+                hint=network.search.held_back(),
             )
 
 
-def _foresee(
-    request: ConversionOptions, model: FloatModel, targets: Sequence[Target]
-) -> list[tuple[Target, NetworkReport]]:
-    """What each target will make of the float network; a refusal is said before the long work."""
-    graph = parse_for_rules(model.network)
-    foreseen = [(target, check_float_network(target, graph)) for target in targets]
-    for target, part in foreseen:
-        raise_if_refused(target.name, [part], request.allow)
-    return foreseen
-
-
-def _finish(
-    request: ConversionOptions,
+def _write(
+    options: ConversionOptions,
     model: FloatModel,
     images: CalibrationSet,
-    made: Sequence[BuiltNetwork],
-    foreseen: Sequence[tuple[Target, NetworkReport]],
+    built: Sequence[BuiltNetwork],
+    examined: Sequence[tuple[Target, NetworkReport]],
     folder: Path,
 ) -> ConversionResult:
-    name = model_name(request)
+    """Check, measure and write every artefact, the files beside it, and the report page."""
     with stage("measure the float model") as progress:
         baseline = embed_crops(model.network, model.contract, images.held_out.pixels, progress=progress)
-    foreign = sorted(set(xnnpack_partitions(model.network).outside))
+    unsupported = sorted(set(xnnpack_partitions(model.network).outside))
     crops = images.ranges.pixels[:_GATE_IMAGES]
-    for one in made:
-        gates = check(one.network, one.recipe, model.contract, crops, foreign=foreign)
-        _require_gates(one.recipe, gates)
-    times = latencies(list(dict.fromkeys(one.network for one in made)), model.contract, crops[0])
+    for network in built:
+        _require_gates(network.recipe, _check(network.network, network.recipe, model, images, unsupported))
+    times_ms = fastest_ms([network.network for network in built], model.contract, crops[0])
     embeddings = {model.network: baseline}
-    artefacts, finished = [], {}
-    for one in made:
-        recipe, network = one.recipe, one.network
-        if network not in embeddings:
-            with stage(f"measure {recipe.name}") as progress:
-                embeddings[network] = embed_crops(
-                    network, model.contract, images.held_out.pixels, progress=progress
+    artefacts = {}
+    for network in built:
+        if network.network not in embeddings:
+            with stage(f"measure {network.recipe.name}") as progress:
+                embeddings[network.network] = embed_crops(
+                    network.network, model.contract, images.held_out.pixels, progress=progress
                 )
-        found = fidelity(baseline, embeddings[network], images)
-        card = _card(request, name, recipe, model, network, images, found)
-        data = with_card(network, card)
-        file = f"{name}.{recipe.name}.tflite"
-        saved = {
-            **recipe.to_json(),
-            "calibration": card.calibration,
-            "tools": _tools(),
-            "source": model.source,
-        }
-        write_all(folder, {file: data, f"{name}.{recipe.name}.recipe.json": _json(saved)})
-        finished[recipe.name] = file, data
-        artefacts.append(
-            ArtefactResult(
-                file=file,
-                recipe=recipe.name,
-                precision=recipe.precision,
-                size_bytes=len(data),
-                operators=Graph.parse(network).operator_counts(),
-                partitions=xnnpack_partitions(network).count,
-                gates=check(data, recipe, model.contract, crops, foreign=foreign),
-                cosine_mean=found["cosine_mean"],
-                cosine_min=found["cosine_min"],
-                worst_image=found["worst_image"],
-                latency_ms=times[network],
-            )
+        fidelity = _fidelity(baseline, embeddings[network.network], images)
+        artefacts[network.recipe.name] = _write_artefact(
+            options, model, images, network, fidelity, times_ms[network.network], unsupported, folder
         )
-    report = ConversionResult(
-        name=name,
+    result = ConversionResult(
+        name=options.model_name,
         contract=model.contract,
         dimension=model.dimension,
         source=model.source,
         agreement=model.agreement,
-        notes=(
-            *model.notes,
-            *notes.of_foreign(foreign),
-            *notes.of_images(images, model.contract),
-            *notes.of_budget(made),
-        ),
+        notes=(*model.notes, *_notes(unsupported, images, built)),
         calibration=_described(images),
         measured_on=len(images.held_out),
         held_out=images.parted,
-        artefacts=tuple(artefacts),
-        searches={one.recipe.name: one.search.to_json() for one in made if one.search is not None},
-        recoveries={one.recipe.name: one.recovered.to_json() for one in made if one.recovered is not None},
-        targets=tuple(_section(request, target, part, finished, folder) for target, part in foreseen),
+        artefacts=tuple(artefact.result for artefact in artefacts.values()),
+        searches={n.recipe.name: n.search.to_json() for n in built if n.search is not None},
+        recoveries={n.recipe.name: n.distilled.to_json() for n in built if n.distilled is not None},
+        targets=tuple(_finish(options, target, part, artefacts, folder) for target, part in examined),
     )
-    _require_accuracy(report, request.min_cosine, made)
-    layers = _layer_errors(model, made, images)
+    _require_accuracy(result, options.min_cosine, built)
+    layers = _layer_errors(model, built, images)
     with stage("draw the report"):
-        page = render_page(title=name, conversion=report, layers=layers)
-    write_all(folder, {f"{name}.report.html": page.encode()})
-    return report
+        page = render_page(title=result.name, conversion=result, layers=layers)
+    write_all(folder, {f"{result.name}.report.html": page.encode()})
+    return result
 
 
-def _section(
-    request: ConversionOptions,
+def _check(
+    network: Network, recipe: Recipe, model: FloatModel, images: CalibrationSet, unsupported: Collection[str]
+) -> tuple[gates.Gate, ...]:
+    crops = images.ranges.pixels[:_GATE_IMAGES]
+    return gates.check(network, recipe, model.contract, crops, unsupported=unsupported)
+
+
+def _write_artefact(
+    options: ConversionOptions,
+    model: FloatModel,
+    images: CalibrationSet,
+    built: BuiltNetwork,
+    fidelity: Mapping[str, Any],
+    latency_ms: float,
+    unsupported: Collection[str],
+    folder: Path,
+) -> _Artefact:
+    """Write the file with its card, and its recipe beside it."""
+    recipe = built.recipe
+    card = _card(options, built, model, images, fidelity)
+    data = with_card(built.network, card)
+    file = ArtefactFile.parse(f"{options.model_name}.{recipe.name}.tflite", data, {})
+    saved = {
+        **recipe.to_json(),
+        "calibration": card.calibration,
+        "tools": _tools(),
+        "source": model.source,
+    }
+    write_all(folder, {file.file: data, f"{file.stem}.recipe.json": _json(saved)})
+    result = ArtefactResult(
+        file=file.file,
+        recipe=recipe.name,
+        precision=recipe.precision,
+        size_bytes=len(data),
+        operators=built.network.graph.operator_counts(),
+        partitions=xnnpack_partitions(built.network).count,
+        gates=_check(file.network, recipe, model, images, unsupported),
+        cosine_mean=fidelity["cosine_mean"],
+        cosine_min=fidelity["cosine_min"],
+        worst_image=fidelity["worst_image"],
+        latency_ms=latency_ms,
+    )
+    return _Artefact(file, result)
+
+
+def _finish(
+    options: ConversionOptions,
     target: Target,
-    foreseen: NetworkReport,
-    finished: Mapping[str, tuple[str, bytes]],
+    examined: NetworkReport,
+    artefacts: Mapping[str, _Artefact],
     folder: Path,
 ) -> TargetReport:
-    """Finish what was made for a target."""
-    parts = [foreseen]
-    told = target_options(target, request.settings)
+    """Write the files that a target needs beside its artefacts, and its section of the report."""
+    parts = [examined]
+    settings = target_options(target, options.settings)
     with stage(f"finish for {target.name}"):
         for name in target.recipes:
-            part, files = finish_artefact(
-                target, ArtefactFile.parse(*finished[name], told), allowed=request.allow
-            )
+            file = replace(artefacts[name].file, options=settings)
+            part, files = finish_artefact(target, file, allowed=options.allow)
             write_all(folder, files)
             parts.append(part)
     return TargetReport(target.name, target.summary, tuple(parts))
 
 
 def _layer_errors(
-    model: FloatModel, made: Sequence[BuiltNetwork], images: CalibrationSet
+    model: FloatModel, built: Sequence[BuiltNetwork], images: CalibrationSet
 ) -> LayerErrors | None:
-    integer = [one for one in made if one.recipe.precision == "int8"]
+    integer = [network for network in built if network.recipe.precision == "int8"]
     if not integer:
         return None
     with stage("measure every tensor") as progress:
         return layer_errors(
-            integer[0].twin,
+            integer[0].float_reference,
             integer[0].network,
             model.contract,
             images.held_out.pixels[:LAYER_IMAGES],
@@ -238,58 +329,112 @@ def _layer_errors(
         )
 
 
-def _require_gates(recipe: Recipe, gates: Sequence[Gate]) -> None:
-    failed = [gate for gate in gates if not gate.passed]
+def _require_gates(recipe: Recipe, outcomes: Sequence[gates.Gate]) -> None:
+    failed = [gate for gate in outcomes if not gate.passed]
     if failed:
         raise GateError(
-            f"{recipe.name}: gate {failed[0].name!r} failed: wanted {failed[0].wanted}, found {failed[0].found}",
+            f"{recipe.name}: gate {failed[0].name!r} failed: expected {failed[0].wanted}, found {failed[0].found}",
             hint="nothing was written; edge-convert inspect shows the source's operators",
         )
 
 
-def _require_accuracy(report: ConversionResult, min_cosine: float, made: Sequence[BuiltNetwork]) -> None:
-    found = {one.recipe.name: one.search for one in made if one.search is not None}
-    # What was searched for in vain says most.
-    for artefact in sorted(report.artefacts, key=lambda artefact: artefact.recipe not in found):
+def _require_accuracy(
+    result: ConversionResult, min_cosine: float | None, built: Sequence[BuiltNetwork]
+) -> None:
+    if min_cosine is None:
+        return
+    searches = {network.recipe.name: network.search for network in built if network.search is not None}
+    # The artefact of a search comes first, because its hint names the operators that cost most.
+    for artefact in sorted(result.artefacts, key=lambda artefact: artefact.recipe not in searches):
         if artefact.cosine_mean < min_cosine:
             raise AccuracyGateError(
-                f"{artefact.file}: cosine to float {artefact.cosine_mean:.4f} on {report.measured_on} images,"
-                f" wanted at least {min_cosine:g}; nothing was written",
-                hint=found[artefact.recipe].held_back()
-                if artefact.recipe in found
-                else "--recipe auto searches for a better one; without --min-cosine the files are written and"
-                " the report says what they are worth",
+                f"{artefact.file}: cosine to float {artefact.cosine_mean:.4f} on {result.measured_on} images,"
+                f" expected at least {min_cosine:g}; nothing was written",
+                hint=searches[artefact.recipe].held_back()
+                if artefact.recipe in searches
+                else "--recipe auto searches for a better recipe; without --min-cosine the files are written and"
+                " the report says how accurate they are",
             )
 
 
 def _card(
-    request: ConversionOptions,
-    name: str,
-    recipe: Recipe,
+    options: ConversionOptions,
+    built: BuiltNetwork,
     model: FloatModel,
-    network: bytes,
     images: CalibrationSet,
-    fidelity: dict[str, Any],
+    fidelity: Mapping[str, Any],
 ) -> ModelCard:
-    backend = LiteRtBackend(network)
+    recipe = built.recipe
+    output = LiteRtBackend(built.network.data).output
     card = ModelCard(
-        name=name,
-        version=request.version,
+        name=options.model_name,
+        version=options.version,
         target=recipe.target,
         precision=recipe.precision,
         dimension=model.dimension,
         input=model.contract,
         network_sha256="",
-        output_scale=backend.output.scale,
-        output_zero_point=backend.output.zero_point,
-        description=request.description,
-        licence=request.licence,
+        output_scale=output.scale,
+        output_zero_point=output.zero_point,
+        description=options.description,
+        licence=options.licence,
         recipe=recipe.to_json(),
         source=model.source,
         fidelity=fidelity,
-        golden=golden_vectors(network, model.contract),
+        golden=golden_vectors(built.network, model.contract),
     )
     return replace(card, calibration=_described(images)) if recipe.precision == "int8" else card
+
+
+def _fidelity(baseline: FloatArray, embeddings: FloatArray, images: CalibrationSet) -> dict[str, Any]:
+    """Compare an artefact's embeddings of the held-out images with the float network's, for the model card.
+
+    Args:
+        baseline: Shape (n, D), the float network's.
+        embeddings: Shape (n, D), the artefact's.
+        images: The calibration images.
+    """
+    cosines = cosine(baseline, embeddings)
+    worst = int(cosines.argmin())
+    return {
+        "cosine_mean": float(cosines.mean()),
+        "cosine_min": float(cosines[worst]),
+        "worst_image": images.held_out.names[worst],
+        "images": len(images.held_out),
+        "held_out": images.parted,
+        "images_sha256": images.held_out.sha256,
+    }
+
+
+def _notes(unsupported: Sequence[str], images: CalibrationSet, built: Sequence[BuiltNetwork]) -> list[str]:
+    """List what a reader of the report should know about the network and the images."""
+    notes = []
+    if unsupported:
+        notes.append(
+            f"XNNPACK runs the network without its {', '.join(unsupported)}, in float as well: slower kernels and"
+            " more than one partition; another layer in their place would be faster"
+        )
+    if images.resized:
+        height, width = images.ranges.pixels.shape[1:3]
+        notes.append(
+            f"images of another size than {height}x{width}: {images.resized};"
+            " cut to that shape around the centre and resized, as the device will do"
+        )
+    if len(images.ranges) < RECOMMENDED_IMAGES:
+        notes.append(
+            f"images that the ranges stand on: {len(images.ranges)}; {RECOMMENDED_IMAGES} or more are recommended"
+        )
+    if not images.parted:
+        notes.append(
+            "too few images to hold any out: fidelity was measured on the calibration images themselves"
+        )
+    searches = [network.search for network in built if network.search is not None]
+    return notes + [
+        f"the recipe was chosen on the {search.budget['images']} images of {search.budget['data_set']}:"
+        " measure the file on others"
+        for search in searches
+        if "data_set" in search.budget
+    ]
 
 
 def _described(images: CalibrationSet) -> dict[str, Any]:

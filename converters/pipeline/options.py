@@ -1,4 +1,4 @@
-"""What a conversion is asked for; what is wrong with it is said before the long work."""
+"""Options of a conversion; a value that contradicts itself cannot be made."""
 
 from __future__ import annotations
 
@@ -6,54 +6,111 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from converters.data.calibration import CalibrationSet
-from converters.errors import ConversionError
+from converters.errors import ConversionError, OptionsError
 from converters.output import check_name
-from converters.progress import stage
-from converters.quantize.budget import (
-    SEARCH_COSINE,
-    Budget,
-    CosineBudget,
-    ErrorRateBudget,
-    LabelledCrops,
-    TimedBudget,
-    check_support,
-    read_labelled,
-)
-from converters.quantize.distill.options import Wish
-from converters.quantize.recipe import read
-from converters.sources.float_model import FloatModel
+from converters.quantize.budget import CosineBudget
+from converters.targets import targets as all_targets
+from converters.targets.base import Target, target_options
 from edge_sdk.model.card import InputContract
 
 
 @dataclass(frozen=True)
-class ConversionOptions:
-    """What to convert and what to say of it.
+class Plain:
+    """Quantize each int8 artefact by its target's plain recipe."""
+
+
+@dataclass(frozen=True)
+class Replay:
+    """Quantize by a recipe that an earlier conversion saved.
 
     Args:
-        model: The trained model: Keras, SavedModel, ONNX or float .tflite.
-        contract: What the network wants to see.
+        recipe: The ``.recipe.json``; it replaces the plain recipe of the artefact that it was saved for.
+    """
+
+    recipe: Path
+
+
+@dataclass(frozen=True)
+class ErrorRateLimit:
+    """A limit on FNMR over all pairs of labelled images, each network at its own threshold.
+
+    Args:
+        images: Folder or archive of labelled crops, ``subject/image``. They choose the recipe.
+        max_fnmr_loss: How much higher FNMR may be than the float model's, a share: 0.01 is one point.
+        at_fmr: The FMR at which FNMR is compared, 0..1.
+    """
+
+    images: Path
+    max_fnmr_loss: float
+    at_fmr: float = 1e-3
+
+    def __post_init__(self) -> None:
+        _require_positive("max_fnmr_loss", self.max_fnmr_loss)
+        _require_share("max_fnmr_loss", self.max_fnmr_loss)
+        _require_share("at_fmr", self.at_fmr)
+
+
+@dataclass(frozen=True)
+class Search:
+    """Search for the cheapest recipe that keeps a budget.
+
+    Args:
+        budget: A mean cosine to the float model (0.995 by default), or a limit on error rates; conversion fails
+            if no recipe keeps the latter.
+        max_time_ratio: Longest time of an artefact that XNNPACK runs, in shares of the float network's time on
+            this machine: 0.85 is 85 %. Conversion fails if no recipe keeps the budget within it. None for no limit.
+    """
+
+    budget: CosineBudget | ErrorRateLimit = field(default_factory=CosineBudget)
+    max_time_ratio: float | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.budget, CosineBudget):
+            _require_share("least", self.budget.least)
+        if self.max_time_ratio is not None:
+            _require_positive("max_time_ratio", self.max_time_ratio)
+
+
+@dataclass(frozen=True)
+class Distillation:
+    """Train each int8 artefact, without labels, to compute the float network's embeddings.
+
+    Args:
+        minutes: Longest training time of each int8 artefact, above 0.
+        leaky_share: Share of the values computed by PReLUs that LeakyReLUs, which stay in int8, are to compute, 0..1.
+    """
+
+    minutes: float
+    leaky_share: float = 0.0
+
+    def __post_init__(self) -> None:
+        _require_positive("minutes", self.minutes)
+        _require_share("leaky_share", self.leaky_share)
+
+
+@dataclass(frozen=True)
+class ConversionOptions:
+    """Model, images, targets and quantization of a conversion.
+
+    Args:
+        model: The trained model: Keras, SavedModel, ONNX, PyTorch or float .tflite.
+        contract: The network's input contract.
         calibration: Folder or archive of crops as the device will see them.
-        output: Folder for what is made.
-        targets: Which targets to make artefacts for.
-        name: The model's name; the source file's stem where empty.
-        min_cosine: Least mean cosine of each artefact to the float model; 0 asks for none.
-        recipe: Of the integer artefact: the target's plain one where empty, ``auto`` to search for the
-            cheapest that keeps the budget, or a saved recipe's file. The budget is ``max_fnmr_loss`` where
-            that is given, else ``min_cosine`` (0.995 where that is 0).
-        max_fnmr_loss: How much higher FNMR may be than the float model's, a share; 0 asks for nothing.
-        max_time_ratio: With a search: what an artefact for a CPU may take of the float network's time on this
-            machine; 0 asks for nothing.
-        at_fmr: At which FMR, each network at its own threshold, over all pairs of ``images``.
-        images: Folder or archive of labelled crops, ``subject/image``. The recipe is chosen on them.
+        output: Folder for the files.
+        targets: Names of the targets to make artefacts for.
+        name: The model's name; None for the source file's stem.
+        min_cosine: Least mean cosine of each artefact to the float model, 0..1; None for no limit.
+        quantization: How the recipe of the int8 artefacts is chosen.
+        distillation: How to train the int8 artefacts; None for no training.
         version: The model's own version, for the card.
         description: For the card.
         licence: For the card.
-        recover: Minutes to train each int8 artefact to answer as the float network does, without labels; 0 for
-            none. Training looks at the calibration images that measure nothing.
-        leaky_share: With ``recover``: of all values that PReLUs compute, how many LeakyReLUs shall, 0..1.
-        allow: Rules of targets whose refusals are taken as they are.
-        settings: What targets are told, such as ``{"ethos-u.accelerator": "ethos-u65-256"}``.
+        allow: Rules of targets whose refusals are accepted.
+        settings: Settings of targets, such as ``{"ethos-u.accelerators": "ethos-u65-256"}``.
+
+    Raises:
+        OptionsError: A value out of range, or options that contradict each other.
+        ConversionError: An unknown target or setting, a name that cannot begin a file name, text that is not UTF-8.
     """
 
     model: Path
@@ -61,118 +118,81 @@ class ConversionOptions:
     calibration: Path
     output: Path
     targets: Sequence[str] = ("cpu",)
-    name: str = ""
-    min_cosine: float = 0.0
-    recipe: str = ""
-    max_fnmr_loss: float = 0.0
-    max_time_ratio: float = 0.0
-    at_fmr: float = 1e-3
-    images: Path | None = None
+    name: str | None = None
+    min_cosine: float | None = None
+    quantization: Plain | Replay | Search = field(default_factory=Plain)
+    distillation: Distillation | None = None
     version: str = "1"
     description: str = ""
     licence: str = ""
-    recover: float = 0.0
-    leaky_share: float = 0.0
     allow: Collection[str] = ()
     settings: Mapping[str, str] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        for target in known_targets(self.targets):
+            target_options(target, self.settings)
+        if self.name is not None:
+            check_name(self.name)
+        for what in ("version", "description", "licence"):
+            _require_utf8(what, getattr(self, what))
+        if self.min_cosine is not None:
+            _require_share("min_cosine", self.min_cosine)
+        if isinstance(self.quantization, Search):
+            self._check_search(self.quantization)
 
-def check_request(request: ConversionOptions) -> None:
-    """Refuse a name that leaves the output folder, and bytes that are not UTF-8.
-
-    Raises:
-        ConversionError: Such a name or text.
-    """
-    check_name(model_name(request))
-    for what in ("version", "description", "licence"):
-        text: str = getattr(request, what)
-        try:
-            # A command line hands other bytes on as lone surrogates.
-            text.encode()
-        except UnicodeEncodeError as error:
-            raise ConversionError(f"{what}: expected UTF-8 text, found {text!r}") from error
-
-
-def model_name(request: ConversionOptions) -> str:
-    """The model's name: the one asked for, else the source file's."""
-    if request.name:
-        return request.name
-    path = request.model.resolve()  # "." is a SavedModel folder's name too
-    if path.is_dir():
-        return path.name
-    # What stands before the function in net.py:make is the file.
-    name = path.name if path.exists() else path.name.partition(":")[0]
-    return name.removesuffix(Path(name).suffix)
-
-
-def wished_recovery(request: ConversionOptions) -> Wish | None:
-    """What to train, if anything.
-
-    Raises:
-        ConversionError: A saved recipe cannot be read, or asks for something else.
-    """
-    saved = None if request.recipe in ("", "auto") else read(request.recipe)
-    if saved is not None and saved.recovery_steps:
-        if request.recover:
-            raise ConversionError(
-                f"{request.recipe}: its recovery takes {saved.recovery_steps} steps, found {request.recover:g} minutes",
-                hint="leave --recover out to replay it",
+    def _check_search(self, search: Search) -> None:
+        least = search.budget.least if isinstance(search.budget, CosineBudget) else None
+        if least is not None and self.min_cosine is not None and least < self.min_cosine:
+            raise OptionsError(
+                f"the search ends at a cosine of {least:g}, which min_cosine {self.min_cosine:g} refuses",
+                hint="give the search a budget of min_cosine or more",
             )
-        return Wish(0.0)
-    if request.leaky_share and not request.recover:
-        raise ConversionError(
-            "LeakyReLU is another function than PReLU: it takes recovery", hint="say --recover MINUTES"
-        )
-    return Wish(request.recover, request.leaky_share) if request.recover else None
+        timed = any(target.on_xnnpack for target in known_targets(self.targets))
+        if search.max_time_ratio is not None and not timed:
+            raise OptionsError(
+                "max_time_ratio: expected a target that runs on this machine, such as cpu, found"
+                f" {', '.join(self.targets)}"
+            )
+
+    @property
+    def model_name(self) -> str:
+        """The model's name: ``name``, else the source file's."""
+        if self.name is not None:
+            return self.name
+        path = self.model.resolve()  # "." is a SavedModel folder's name too
+        if path.is_dir():
+            return path.name
+        # The file of net.py:make is the part before the colon.
+        name = path.name if path.exists() else path.name.partition(":")[0]
+        return name.removesuffix(Path(name).suffix)
 
 
-def labelled_crops(request: ConversionOptions) -> LabelledCrops | None:
-    """The images of a budget of error rates; None where there is no such budget.
+def known_targets(names: Sequence[str]) -> tuple[Target, ...]:
+    """Look up targets by name; a target named twice is returned once.
 
     Raises:
-        ConversionError: They cannot be read, or cannot support the budget.
+        ConversionError: An unknown target.
     """
-    if not request.max_fnmr_loss:
-        return None
-    if request.images is None or request.recipe != "auto":
-        raise ConversionError(
-            "a budget of error rates takes labelled images and a search",
-            hint="--recipe auto --images DIR, with one folder per subject",
-        )
-    with stage("read labelled images") as progress:
-        labelled = read_labelled(request.images, request.contract, progress=progress)
-    check_support(labelled.subjects, fmr=request.at_fmr, max_loss=request.max_fnmr_loss)
-    return labelled
+    known = all_targets()
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise ConversionError(f"expected a target of {', '.join(known)}, found {unknown[0]!r}")
+    return tuple(known[name] for name in dict.fromkeys(names))
 
 
-def budget_of(
-    request: ConversionOptions, model: FloatModel, labelled: LabelledCrops | None, images: CalibrationSet
-) -> Budget:
-    """What a search may lose, in the request's terms.
-
-    Args:
-        request: What is asked.
-        model: The float network.
-        labelled: From ``labelled_crops``.
-        images: The calibration images.
-    """
-    budget = _fidelity_budget(request, model, labelled)
-    if not request.max_time_ratio:
-        return budget
-    return TimedBudget.of(
-        budget, request.max_time_ratio, model.network, model.contract, images.selection.pixels[0]
-    )
+def _require_positive(what: str, value: float) -> None:
+    if not 0 < value < float("inf"):
+        raise OptionsError(f"{what}: expected a number above 0, found {value!r}")
 
 
-def _fidelity_budget(request: ConversionOptions, model: FloatModel, labelled: LabelledCrops | None) -> Budget:
-    if labelled is None:
-        return CosineBudget(request.min_cosine or SEARCH_COSINE)
-    with stage("measure the float model on labelled images") as progress:
-        return ErrorRateBudget.of(
-            model.network,
-            model.contract,
-            labelled,
-            fmr=request.at_fmr,
-            max_loss=request.max_fnmr_loss,
-            progress=progress,
-        )
+def _require_share(what: str, value: float) -> None:
+    if not 0 <= value <= 1:
+        raise OptionsError(f"{what}: expected a number in 0..1, found {value!r}")
+
+
+def _require_utf8(what: str, text: str) -> None:
+    try:
+        # A command line passes other bytes on as lone surrogates.
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ConversionError(f"{what}: expected UTF-8 text, found {text!r}") from error

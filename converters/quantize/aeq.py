@@ -17,16 +17,17 @@ import numpy as np
 
 from converters.errors import ConversionError
 from converters.graph.graph import Graph
+from converters.graph.network import Network
 from converters.quantize.statistics import TensorRange
 
 
 def quantize_int8(
-    network: bytes,
+    network: Network,
     ranges: Mapping[str, TensorRange],
     *,
     float_operators: Collection[str] = (),
     keep_float: Collection[str] = (),
-) -> bytes:
+) -> Network:
     """Quantize a canonical float network to int8 weights and activations.
 
     Args:
@@ -45,7 +46,7 @@ def quantize_int8(
     """
     from ai_edge_quantizer import qtyping, quantizer, recipe
 
-    graph = Graph.parse(network)
+    graph = network.graph
     activations = {
         graph.name(i): len(graph.shape(i))
         for i in [*graph.inputs, *graph.computed()]
@@ -54,7 +55,7 @@ def quantize_int8(
     statistics: dict[str, dict[str, Any]] = {
         name: _statistics(ranges[name], rank) for name, rank in activations.items() if name in ranges
     }
-    tool = quantizer.Quantizer(network, recipe.static_wi8_ai8())
+    tool = quantizer.Quantizer(network.data, recipe.static_wi8_ai8())
     for kind in sorted(set(float_operators) & set(qtyping.TFLOperationName.__members__)):
         tool.update_quantization_recipe(".*", qtyping.TFLOperationName[kind], None, "no_quantize")
     for name in sorted(keep_float):
@@ -65,7 +66,7 @@ def quantize_int8(
     return _quantized(tool, statistics)
 
 
-def quantize_weights(network: bytes, *, float_operators: Collection[str] = ()) -> bytes:
+def quantize_weights(network: Network, *, float_operators: Collection[str] = ()) -> Network:
     """Quantize a canonical float network's weights to int8, a scale for each channel; activations stay float.
 
     The runtime rounds each operator's input to int8 as it comes (dynamic range), so no calibration image is asked.
@@ -83,13 +84,13 @@ def quantize_weights(network: bytes, *, float_operators: Collection[str] = ()) -
     """
     from ai_edge_quantizer import qtyping, quantizer, recipe
 
-    tool = quantizer.Quantizer(network, recipe.dynamic_wi8_afp32())
+    tool = quantizer.Quantizer(network.data, recipe.dynamic_wi8_afp32())
     for kind in sorted(float_operators):
         tool.update_quantization_recipe(".*", qtyping.TFLOperationName[kind], None, "no_quantize")
     return _quantized(tool, {})
 
 
-def _quantized(tool: Any, statistics: dict[str, dict[str, Any]]) -> bytes:
+def _quantized(tool: Any, statistics: dict[str, dict[str, Any]]) -> Network:
     try:
         # AEQ reports its progress on stdout, which belongs to data, and draws bars into pipes.
         quiet = io.StringIO()
@@ -100,7 +101,7 @@ def _quantized(tool: Any, statistics: dict[str, dict[str, Any]]) -> bytes:
         raise ConversionError(f"ai-edge-quantizer cannot quantize this network: {error}") from error
     quantized = Graph.parse(bytes(result.quantized_model))
     quantized.prune()
-    return quantized.to_bytes()
+    return Network.of(quantized)
 
 
 def _statistics(found: TensorRange, rank: int) -> dict[str, Any]:

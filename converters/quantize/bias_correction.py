@@ -14,6 +14,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from converters.data.tensor_values import Activations
 from converters.graph.graph import Graph, indices
+from converters.graph.network import Network
 from converters.quantize.statistics import channel_statistics
 from edge_sdk.model.card import InputContract
 from edge_sdk.types import Float64Array, UInt8Array
@@ -22,13 +23,13 @@ _WEIGHTED = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"}
 
 
 def correct_biases(
-    int8_network: bytes,
-    float_network: bytes,
+    int8_network: Network,
+    float_network: Network,
     contract: InputContract,
     pixels: UInt8Array,
     *,
     progress: Callable[[int, int], None] | None = None,
-) -> bytes:
+) -> Network:
     """Fold each weighted operator's mean error into its bias.
 
     Args:
@@ -44,7 +45,7 @@ def correct_biases(
     float_means = {
         name: found.mean for name, found in channel_statistics(float_network, contract, pixels).items()
     }
-    graph = Graph.parse(int8_network)
+    graph = int8_network.edit()
     operators = [op for op in graph.operators if _bias(graph, op) is not None]
     for position, operator in enumerate(operators):
         output = indices(operator.outputs)[0]
@@ -61,7 +62,7 @@ def correct_biases(
         if progress is not None:
             progress(position + 1, len(operators))
     graph.prune()
-    return graph.to_bytes()
+    return Network.of(graph)
 
 
 def _bias(graph: Graph, operator: schema.OperatorT) -> int | None:
@@ -78,7 +79,7 @@ def _bias(graph: Graph, operator: schema.OperatorT) -> int | None:
 def _channel_means(graph: Graph, output: int, contract: InputContract, pixels: UInt8Array) -> Float64Array:
     """Mean of each channel of one tensor over the images, in real units; runs no operator behind it."""
     name = graph.name(output)
-    inside = Activations(graph.to_bytes(), contract, [name])
+    inside = Activations(Network.of(graph), contract, [name])
     tensor = inside.tensors[name]
     total = np.zeros(tensor.shape[-1])
     for crop in pixels:

@@ -21,6 +21,7 @@ from converters.errors import CalibrationError
 from converters.evaluate.metrics import AllPairs, Unsupported, threshold_at_fmr, trials_needed
 from converters.evaluate.metrics.curves import check_rate
 from converters.graph.latency import time_ratio
+from converters.graph.network import Network
 from edge_sdk.errors import AcquisitionError, InputError
 from edge_sdk.model.card import InputContract
 from edge_sdk.types import FloatArray, UInt8Array
@@ -42,7 +43,7 @@ class Candidate:
         cosines: Of each selection image's float and int8 embedding, shape (n,).
     """
 
-    network: bytes
+    network: Network
     cosines: FloatArray
 
 
@@ -85,7 +86,7 @@ class CosineBudget:
         least: Mean cosine, 0..1.
     """
 
-    least: float
+    least: float = SEARCH_COSINE
 
     @property
     def goal(self) -> str:
@@ -146,7 +147,7 @@ class ErrorRateBudget:
     @classmethod
     def of(
         cls,
-        network: bytes,
+        network: Network,
         contract: InputContract,
         images: LabelledCrops,
         *,
@@ -216,11 +217,11 @@ class TimedBudget:
 
     budget: Budget
     most: float
-    ratio: Callable[[bytes], float]
+    ratio: Callable[[Network], float]
 
     @classmethod
     def of(
-        cls, budget: Budget, most: float, network: bytes, contract: InputContract, crop: UInt8Array
+        cls, budget: Budget, most: float, network: Network, contract: InputContract, crop: UInt8Array
     ) -> TimedBudget:
         """A ceiling over a budget, in shares of a float network's time.
 

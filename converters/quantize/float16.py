@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from converters.graph.graph import Graph, indices
+from converters.graph.graph import indices
+from converters.graph.network import Network
 
 _LARGEST = float(np.finfo(np.float16).max)
 
 
-def to_float16(network: bytes) -> bytes:
+def to_float16(network: Network) -> Network:
     """Store float32 constants as float16 with a DEQUANTIZE each, the form every TFLite runtime knows.
 
     Args:
@@ -20,7 +21,7 @@ def to_float16(network: bytes) -> bytes:
         The network; it computes in float32 on a CPU, with weights rounded to float16. Single numbers stay
         float32, and so does a constant with a value beyond float16.
     """
-    graph = Graph.parse(network)
+    graph = network.edit()
     read = {i for op in graph.operators for i in indices(op.inputs) if i >= 0}
     for index in sorted(read):
         value = graph.constant(index)
@@ -40,4 +41,4 @@ def to_float16(network: bytes) -> bytes:
             options_type=schema.BuiltinOptions.DequantizeOptions,
         )
     graph.prune()
-    return graph.to_bytes()
+    return Network.of(graph)

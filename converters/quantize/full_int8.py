@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from converters.errors import ConversionError
 from converters.graph.graph import Graph, indices
+from converters.graph.network import Network
 from converters.quantize.statistics import TensorRange
 from edge_sdk.types import Float64Array
 
@@ -119,7 +120,7 @@ _HANDED_ON = {"SPLIT": 1}
 _CHANNEL_AXIS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": -1, "FULLY_CONNECTED": 0}
 
 
-def quantize_integer(network: bytes, ranges: Mapping[str, TensorRange]) -> bytes:
+def quantize_integer(network: Network, ranges: Mapping[str, TensorRange]) -> Network:
     """Make every tensor of a float network an integer.
 
     Args:
@@ -133,14 +134,14 @@ def quantize_integer(network: bytes, ranges: Mapping[str, TensorRange]) -> bytes
     Raises:
         ConversionError: An operator has no int8 form; the error names it.
     """
-    graph = Graph.parse(network)
+    graph = network.edit()
     _check_forms(graph)
     writer = _Writer(graph, ranges)
     for operator in list(graph.operators):
         writer.quantize(operator)
     writer.settle()
     graph.prune()
-    return graph.to_bytes()
+    return Network.of(graph)
 
 
 def _check_forms(graph: Graph) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from converters.errors import ConversionError
 from converters.graph.float_islands import find_float_islands
 from converters.graph.graph import Graph
+from converters.graph.network import Network
 from converters.graph.rewrites.bound_prelu_slopes import bound_slopes
 from converters.graph.rewrites.decompose import DECOMPOSABLE, Summand, decompose
 from converters.graph.rewrites.equalize import Group, equalize, find_groups
@@ -26,15 +27,16 @@ BIAS_IMAGES = 64
 
 
 def make_int8(
-    network: bytes,
+    network: Network,
     recipe: Recipe,
     statistics: Mapping[str, ChannelStatistics],
     contract: InputContract,
     pixels: UInt8Array,
     *,
+    reference: tuple[Network, Mapping[str, ChannelStatistics]] | None = None,
     ranges: Mapping[str, TensorRange] | None = None,
     progress: Callable[[int, int], None] | None = None,
-) -> bytes:
+) -> Network:
     """Quantize a canonical float network as a recipe says.
 
     Args:
@@ -43,7 +45,8 @@ def make_int8(
         statistics: Of the float network, from ``channel_statistics``.
         contract: The input contract.
         pixels: The calibration images that the statistics come from, shape (n, H, W, C), uint8.
-        ranges: What ``ranges_of`` gives for these arguments, where that is known already.
+        reference: The result of ``float_reference`` for these arguments, if it is known already.
+        ranges: The result of ``ranges_of`` for these arguments, if it is known already.
         progress: Called with (done, total) during bias correction.
 
     Returns:
@@ -52,14 +55,14 @@ def make_int8(
     Raises:
         ConversionError: The recipe does not fit the network, or the quantizer refuses it.
     """
-    _check(Graph.parse(network), recipe)
-    network, statistics = float_twin(network, recipe, statistics)
+    _check(network.graph, recipe)
+    network, statistics = reference or float_reference(network, recipe, statistics)
     if ranges is None:
         ranges = find_ranges(network, recipe.ranges, contract, statistics, pixels)
     if recipe.quantizer == "integer":
         quantized = quantize_integer(network, ranges)
     else:
-        keep_float = {*recipe.keep_float, *find_float_islands(Graph.parse(network), recipe.float_operators)}
+        keep_float = {*recipe.keep_float, *find_float_islands(network.graph, recipe.float_operators)}
         quantized = quantize_int8(
             network, ranges, float_operators=recipe.float_operators, keep_float=keep_float
         )
@@ -91,7 +94,7 @@ def _check(graph: Graph, recipe: Recipe) -> None:
 
 
 def ranges_of(
-    network: bytes,
+    network: Network,
     recipe: Recipe,
     statistics: Mapping[str, ChannelStatistics],
     contract: InputContract,
@@ -100,18 +103,18 @@ def ranges_of(
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, TensorRange]:
     """Range of every activation of the network that a recipe quantizes; arguments as in ``make_int8``."""
-    network, statistics = float_twin(network, recipe, statistics)
+    network, statistics = float_reference(network, recipe, statistics)
     return find_ranges(network, recipe.ranges, contract, statistics, pixels, progress=progress)
 
 
-def float_twin(
-    network: bytes, recipe: Recipe, statistics: Mapping[str, ChannelStatistics]
-) -> tuple[bytes, Mapping[str, ChannelStatistics]]:
+def float_reference(
+    network: Network, recipe: Recipe, statistics: Mapping[str, ChannelStatistics]
+) -> tuple[Network, Mapping[str, ChannelStatistics]]:
     """The float network whose tensors are the int8 network's: the same function, equalized and spelled out as a
     recipe says, and what its statistics become."""
     if not (recipe.bound_slopes or recipe.equalize or recipe.spelled):
         return network, statistics
-    graph = Graph.parse(network)
+    graph = network.edit()
     after = dict(statistics)
     if recipe.bound_slopes:
         after.update(_scaled(graph, bound_slopes(graph), after))
@@ -120,7 +123,7 @@ def float_twin(
     for name, summand in decompose(graph, recipe.spelled).items():
         after[name] = _of_summand(summand, after)
     graph.prune()
-    return graph.to_bytes(), after
+    return Network.of(graph), after
 
 
 def _scaled(

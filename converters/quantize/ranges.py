@@ -8,6 +8,7 @@ import numpy as np
 
 from converters.data.tensor_values import Activations
 from converters.errors import ConversionError
+from converters.graph.network import Network
 from converters.quantize.statistics import ChannelStatistics, TensorRange, activation_ranges
 from edge_sdk.model.card import InputContract
 from edge_sdk.types import Float64Array, UInt8Array
@@ -22,7 +23,7 @@ _SHARES = np.arange(20, 7, -1) / 20
 
 
 def find_ranges(
-    network: bytes,
+    network: Network,
     method: str,
     contract: InputContract,
     statistics: Mapping[str, ChannelStatistics],
@@ -76,7 +77,7 @@ def least_error_range(found: TensorRange, counts: Float64Array) -> TensorRange:
 
 
 def _histograms(
-    network: bytes,
+    network: Network,
     contract: InputContract,
     ranges: Mapping[str, TensorRange],
     pixels: UInt8Array,

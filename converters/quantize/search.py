@@ -13,11 +13,13 @@ from typing import Any
 
 from converters.data.calibration import CalibrationSet
 from converters.data.embedding import embed_crops
-from converters.graph.graph import Graph, indices
+from converters.graph.graph import indices
 from converters.graph.multiplications import multiplications
+from converters.graph.network import Network
 from converters.progress import stage
 from converters.quantize.budget import Budget, BudgetVerdict, Candidate, standard_error
-from converters.quantize.int8 import float_twin, make_int8, ranges_of
+from converters.quantize.int8 import float_reference, make_int8
+from converters.quantize.ranges import find_ranges
 from converters.quantize.recipe import Recipe
 from converters.quantize.statistics import ChannelStatistics, TensorRange, channel_statistics
 from converters.sources.float_model import FloatModel
@@ -85,7 +87,7 @@ class SearchResult:
     Args:
         recipe: The best recipe, to be replayed.
         network: The int8 network it makes.
-        twin: The float network whose tensors are its tensors, channel for channel.
+        float_reference: The float network whose tensors are its tensors, channel for channel.
         trials: Everything that was tried, in order.
         best: The trial of that recipe.
         budget: What was asked for, as ``Budget.to_json`` says it.
@@ -94,8 +96,8 @@ class SearchResult:
     """
 
     recipe: Recipe
-    network: bytes
-    twin: bytes
+    network: Network
+    float_reference: Network
     trials: tuple[Trial, ...]
     best: Trial
     budget: Mapping[str, Any]
@@ -130,36 +132,47 @@ class _Bench:
 
     def __init__(self, model: FloatModel, images: CalibrationSet, start: Recipe, budget: Budget) -> None:
         self.model, self.images, self.recipe, self.budget = model, images, start, budget
-        self.graph = Graph.parse(model.network)
+        self.graph = model.network.graph
         self.multiplications = multiplications(self.graph)
         with stage("calibrate") as progress:
             self.statistics: Mapping[str, ChannelStatistics] = channel_statistics(
                 model.network, model.contract, images.ranges.pixels, progress=progress
             )
         self.baseline: FloatArray = embed_crops(model.network, model.contract, images.selection.pixels)
+        self.references: dict[tuple[str, float, bool], tuple[Network, Mapping[str, ChannelStatistics]]] = {}
         self.ranges: dict[tuple[str, str, float, bool], Mapping[str, TensorRange]] = {}
         self.tried: set[Recipe] = set()
         self.trials: list[Trial] = []
         self.sensitive: tuple[tuple[str, float], ...] = ()
         self.reached = -1.0
         self.over = 0.0
-        self.answer: tuple[BudgetVerdict, Trial, Recipe, bytes] | None = None
+        self.answer: tuple[BudgetVerdict, Trial, Recipe, Network] | None = None
 
     @property
     def met(self) -> bool:
         return self.answer is not None and self.answer[0].met
 
-    def make(self, recipe: Recipe) -> bytes:
-        # Which operators stay in float and what biases become changes no range.
-        key = (recipe.ranges, recipe.equalize, recipe.weight_share, recipe.bound_slopes)
+    def make(self, recipe: Recipe) -> Network:
+        # Operators that stay in float and corrected biases change neither the reference nor its ranges.
+        form = (recipe.equalize, recipe.weight_share, recipe.bound_slopes)
         contract, pixels = self.model.contract, self.images.ranges.pixels
+        if form not in self.references:
+            self.references[form] = float_reference(self.model.network, recipe, self.statistics)
+        network, statistics = reference = self.references[form]
+        key = (recipe.ranges, *form)
         if key not in self.ranges:
-            self.ranges[key] = ranges_of(self.model.network, recipe, self.statistics, contract, pixels)
+            self.ranges[key] = find_ranges(network, recipe.ranges, contract, statistics, pixels)
         return make_int8(
-            self.model.network, recipe, self.statistics, contract, pixels, ranges=self.ranges[key]
+            self.model.network,
+            recipe,
+            self.statistics,
+            contract,
+            pixels,
+            reference=reference,
+            ranges=self.ranges[key],
         )
 
-    def cosines(self, network: bytes, *, count: int | None = None) -> FloatArray:
+    def cosines(self, network: Network, *, count: int | None = None) -> FloatArray:
         found = embed_crops(network, self.model.contract, self.images.selection.pixels[:count])
         return cosine(self.baseline[:count], found)
 
@@ -209,9 +222,9 @@ class _Bench:
         if self.answer is None:  # pragma: no cover  the plain recipe is always tried
             raise RuntimeError("a search that tried nothing")
         _, trial, recipe, network = self.answer
-        twin = float_twin(self.model.network, recipe, self.statistics)[0]
+        reference, _ = self.references[recipe.equalize, recipe.weight_share, recipe.bound_slopes]
         return SearchResult(
-            recipe, network, twin, tuple(self.trials), trial, self.budget.to_json(), self.sensitive
+            recipe, network, reference, tuple(self.trials), trial, self.budget.to_json(), self.sensitive
         )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from converters.data.tensor_values import Activations
 from converters.errors import CalibrationError
-from converters.graph.graph import Graph
+from converters.graph.network import Network
 from edge_sdk.model.card import InputContract
 from edge_sdk.types import Float64Array, UInt8Array
 
@@ -48,7 +48,7 @@ class ChannelStatistics:
 
 
 def channel_statistics(
-    network: bytes,
+    network: Network,
     contract: InputContract,
     pixels: UInt8Array,
     *,
@@ -92,9 +92,9 @@ def channel_statistics(
 
 
 def activation_ranges(
-    network: bytes, contract: InputContract, statistics: Mapping[str, ChannelStatistics]
+    network: Network, contract: InputContract, statistics: Mapping[str, ChannelStatistics]
 ) -> dict[str, TensorRange]:
     """Range of every activation: the contract's own for the input, true min/max for what is computed."""
-    graph = Graph.parse(network)
+    graph = network.graph
     ranges = {name: found.range for name, found in statistics.items()}
     return {graph.name(graph.inputs[0]): TensorRange(*contract.real_range), **ranges}

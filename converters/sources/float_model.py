@@ -1,26 +1,27 @@
-"""One float network, the same form whatever it came from; every target starts here.
+"""A float network in canonical form, the same whatever file it came from; every target starts here.
 
-Batch 1, static shapes, constants folded, activations in one operator each, no L2 normalization (the
-host does it), one signature ``image -> embedding``. It must answer as its source does.
+The canonical form has batch 1, static shapes, folded constants, one operator for each activation, no L2
+normalization (the host does it) and one signature ``image -> embedding``.
 """
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from converters.errors import SourceError
 from converters.graph.canonical import bring_into_form, run_float
-from converters.graph.graph import Graph
-from converters.sources import SourceModel
+from converters.graph.network import Network
+from converters.sources.read import SourceModel, read_source
 from edge_sdk.matching import cosine
 from edge_sdk.model.card import InputContract
 from edge_sdk.types import FloatArray
 
-#: Least cosine between the canonical network's embedding and the source's own, on every image tried.
+#: Least cosine between the canonical network's embedding and the source's own, on each image.
 EQUAL_COSINE = 0.99999
 
 
@@ -29,15 +30,15 @@ class FloatModel:
     """A float network in canonical form.
 
     Args:
-        network: The FlatBuffer.
+        network: The network.
         contract: Its input contract.
         dimension: Length D of the embedding.
-        source: What it was converted from: kind, file name, SHA-256, tools.
-        notes: What a person should know about the conversion.
-        agreement: Least cosine to the source's own runtime on the images tried.
+        source: Kind, file name, SHA-256 and tools of the source.
+        notes: Notes on the conversion for the report.
+        agreement: Least cosine to the source's own runtime on the witness images.
     """
 
-    network: bytes
+    network: Network
     contract: InputContract
     dimension: int
     source: dict[str, Any]
@@ -45,20 +46,35 @@ class FloatModel:
     agreement: float
 
 
-def canonical(source: SourceModel, contract: InputContract, inputs: FloatArray) -> FloatModel:
-    """Bring a source's network into canonical form and hold it against its source.
+def read_float_model(path: str | Path, *, contract: InputContract, inputs: FloatArray) -> FloatModel:
+    """Read any trained file as a float network in canonical form.
 
     Args:
-        source: What ``read_source`` gave.
+        path: A trained model of any kind; see ``read_source``.
         contract: The input contract.
-        inputs: Shape (n, H, W, C), float32, the real inputs that ``source.witness`` answers.
+        inputs: Shape (n, H, W, C), float32: witness images, normalized by the contract.
 
     Raises:
-        SourceError: The network cannot be brought into the form, or answers otherwise than its source.
+        SourceError: The file cannot be read or brought into canonical form, or the result computes other embeddings.
+        InputError: ``inputs`` contradict the contract.
     """
-    graph = Graph.parse(source.tflite)
+    return canonical(read_source(path, contract=contract, inputs=inputs), contract, inputs)
+
+
+def canonical(source: SourceModel, contract: InputContract, inputs: FloatArray) -> FloatModel:
+    """Bring a source's network into canonical form and compare its embeddings with the source's.
+
+    Args:
+        source: Result of ``read_source``.
+        contract: The input contract.
+        inputs: Shape (n, H, W, C), float32, the images of ``source.witness``.
+
+    Raises:
+        SourceError: The network cannot be brought into canonical form, or computes other embeddings.
+    """
+    graph = source.network.edit()
     notes = [*source.notes, *bring_into_form(graph, contract)]
-    network = graph.to_bytes()
+    network = Network.of(graph)
     agreement = _agreement(network, inputs, source)
     described = {
         "kind": source.kind,
@@ -69,24 +85,24 @@ def canonical(source: SourceModel, contract: InputContract, inputs: FloatArray) 
     return FloatModel(network, contract, source.witness.shape[1], described, tuple(notes), agreement)
 
 
-def _agreement(network: bytes, inputs: FloatArray, source: SourceModel) -> float:
-    ours = run_float(network, inputs)
-    if ours.shape != source.witness.shape:
+def _agreement(network: Network, inputs: FloatArray, source: SourceModel) -> float:
+    embeddings = run_float(network, inputs)
+    if embeddings.shape != source.witness.shape:
         raise SourceError(
-            f"expected embeddings of shape {list(source.witness.shape)}, as the source gives them,"
-            f" found {list(ours.shape)}"
+            f"expected embeddings of shape {list(source.witness.shape)}, as the source computes them,"
+            f" found {list(embeddings.shape)}"
         )
-    if not np.isfinite(ours).all():
-        raise SourceError("the converted network answers NaN or infinity where its source does not")
-    agreement = cosine(ours, source.witness)
+    if not np.isfinite(embeddings).all():
+        raise SourceError("the converted network computes NaN or infinity where its source does not")
+    agreement = cosine(embeddings, source.witness)
     worst = int(np.argmin(agreement))
     if agreement[worst] < EQUAL_COSINE:
-        difference = np.abs(ours[worst] - source.witness[worst])
+        difference = np.abs(embeddings[worst] - source.witness[worst])
         value = int(np.argmax(difference))
         raise SourceError(
             f"the converted network is not the source: cosine {agreement[worst]:.6f} on image {worst}"
-            f" (at least {EQUAL_COSINE} wanted); value {value} of the embedding is"
-            f" {ours[worst, value]:.6g}, the source says {source.witness[worst, value]:.6g}",
+            f" (at least {EQUAL_COSINE} expected); value {value} of the embedding is"
+            f" {embeddings[worst, value]:.6g}, the source's {source.witness[worst, value]:.6g}",
             hint="report the model; another source format of it (ONNX, SavedModel) may convert",
         )
     return float(agreement[worst])

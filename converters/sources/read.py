@@ -1,61 +1,129 @@
-"""The one way in: a path becomes a ``SourceModel``."""
+"""Read a trained file of any kind; its framework runs in a child process and nowhere else."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from converters.errors import SourceError
-from converters.sources import checks, child, kinds, pytorch_place
-from converters.sources.source_model import SourceModel
+from converters.graph.network import Network
+from converters.jobs.child_process import ChildError, run_job
+from converters.sources import checks, kinds, pytorch_place
+from converters.sources.source_request import Converted
 from edge_sdk.errors import InputError
 from edge_sdk.model.card import InputContract
 from edge_sdk.types import FloatArray
 
+TIMEOUT_S = 1800.0
 _CHUNK = 1 << 20
+_RUNTIMES = {
+    "keras": "TensorFlow",
+    "saved_model": "TensorFlow",
+    "onnx": "the ONNX converter",
+    "onnx_outputs": "the ONNX converter",
+    "pytorch": "PyTorch",
+    "tflite": "the interpreter",
+}
+_HINTS = {
+    "crashed": "the file is damaged or of another kind; export it again",
+    "timeout": "give a smaller network, or convert on a faster machine",
+}
+
+
+@dataclass(frozen=True)
+class SourceModel:
+    """A trained network as a float32 ``.tflite``, with the embeddings that its own runtime computes.
+
+    Args:
+        kind: ``keras``, ``saved_model``, ``onnx``, ``pytorch`` or ``tflite``, by content.
+        path: The file or folder that was read.
+        sha256: Hex digest of the file; of a SavedModel, over the sorted relative paths and contents.
+        network: The converted network: NHWC, float32, one input, one output. The batch is 1, except
+            that a ``.tflite`` source is passed on unchanged and may have another or a dynamic batch.
+        witness: Shape (n, D), float32: embeddings of the n images by the source's own runtime.
+        tools: Versions of the packages that read and converted it.
+        notes: Notes for the report, such as a batch that was changed.
+    """
+
+    kind: str
+    path: Path
+    sha256: str
+    network: Network = field(repr=False)
+    witness: FloatArray = field(repr=False)
+    tools: Mapping[str, str]
+    notes: tuple[str, ...] = ()
 
 
 def read_source(path: str | Path, *, contract: InputContract, inputs: FloatArray) -> SourceModel:
     """Read a trained file of any kind as a float32 ``.tflite`` with witness embeddings.
 
-    The frameworks run in a child process; this one imports none of them.
-
     Args:
         path: A ``.keras``, ``.h5``, ``.onnx``, ``.pt2`` or ``.tflite`` file, or a SavedModel folder; recognized by
-            content. Or ``net.py:make``, a function that returns a torch.nn.Module; it is run.
-        contract: What the network wants to see.
-        inputs: Shape (n, H, W, C), float32: a few different images, normalized as the contract says and
+            content. Or ``net.py:make``, a function that returns a torch.nn.Module; its code is run.
+        contract: The network's input contract.
+        inputs: Shape (n, H, W, C), float32: a few different images, normalized by the contract and
             in the network's channel order. About 16 are enough.
 
     Returns:
-        The network and what its own runtime answers to ``inputs``.
+        The network, and the embeddings of ``inputs`` by its own runtime.
 
     Raises:
-        SourceError: Missing, damaged, foreign, against the contract, not an embedding network, or the
+        SourceError: Missing, damaged, of an unknown kind, against the contract, not an embedding network, or the
             packages for its kind are not installed.
-        InputError: ``inputs`` are not what the contract says.
+        InputError: ``inputs`` contradict the contract.
     """
     path = Path(path)
     _check_inputs(inputs, contract)
     kind = kinds.recognize(path)
     code = pytorch_place.code_place(path)
     digest = _digest(path if code is None else code.file)
-    answer = child.convert(kind, path, contract=contract, inputs=inputs)
+    converted = convert_in_child(kind, path, contract=contract, inputs=inputs)
     try:
-        checks.check_witness(answer.witness, inputs)
+        checks.check_witness(converted.witness, inputs)
     except SourceError as error:
         raise SourceError(f"{path}: {error}", hint=error.hint) from None
     return SourceModel(
         kind=kind,
         path=path,
         sha256=digest,
-        tflite=answer.tflite,
-        witness=answer.witness,
-        tools=answer.tools,
-        notes=kinds.suffix_note(path, kind) + answer.notes,
+        network=Network(converted.tflite),
+        witness=converted.witness,
+        tools=converted.tools,
+        notes=kinds.suffix_note(path, kind) + converted.notes,
     )
+
+
+def convert_in_child(kind: str, path: Path, *, contract: InputContract, inputs: FloatArray) -> Converted:
+    """Convert a source in a child process, where the framework's memory, output and crashes stay.
+
+    Args:
+        kind: A result of ``kinds.recognize``, or ``onnx_outputs`` for an ONNX file with several outputs.
+        path: The file or folder.
+        contract: The input contract.
+        inputs: Shape (n, H, W, C), float32.
+
+    Raises:
+        SourceError: The child reports an error, crashes, gives up or takes too long.
+    """
+    request = {"kind": kind, "path": str(path.resolve()), "contract": contract.to_json()}
+    program = ("-m", "converters.sources.worker")
+    try:
+        with run_job(program, request, arrays={"inputs": inputs}, timeout_s=TIMEOUT_S) as job:
+            return Converted(
+                tflite=job.file("network.tflite"),
+                witness=job.array("witness"),
+                tools=job.value["tools"],
+                notes=tuple(job.value["notes"]),
+            )
+    except ChildError as error:
+        if error.end == "reported":
+            raise SourceError(f"{path}: {error}", hint=error.hint) from error
+        hint = error.hint or _HINTS.get(error.end)
+        raise SourceError(f"{path}: {_RUNTIMES[kind]} {error}", hint=hint) from error
 
 
 def _check_inputs(inputs: FloatArray, contract: InputContract) -> None:
@@ -68,7 +136,7 @@ def _check_inputs(inputs: FloatArray, contract: InputContract) -> None:
 
 
 def _digest(path: Path) -> str:
-    """SHA-256 of a file, or of a folder's sorted relative paths and contents."""
+    """Compute SHA-256 of a file, or of a folder's sorted relative paths and contents."""
     digest = hashlib.sha256()
     try:
         if path.is_dir():

@@ -1,21 +1,20 @@
-"""The child process: ``python -m converters.sources.worker FOLDER``.
+"""The child process that converts one source: ``python -m converters.sources.worker FOLDER``.
 
-FOLDER holds ``request.json`` and ``inputs.npy``; it gets ``network.tflite``, ``witness.npy`` and, last and
-whole, ``result.json``.
+The job's folder holds ``inputs.npy``; it gets ``network.tflite`` and ``witness.npy``.
 """
 
 from __future__ import annotations
 
 import importlib
-import json
 import sys
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from converters.errors import SourceError
+from converters.jobs.worker import serve
 from converters.sources.source_request import Converted, SourceRequest
 from edge_sdk.model.card import InputContract
 
@@ -33,8 +32,10 @@ _EXTRA = (
     "ai_edge_litert",
 )
 _PYTORCH = ("torch", "litert_torch")
-_OTHER_FORM = "the file may be damaged, or beyond this converter; export it again, or as another kind"
-_WRAPPER = "Exception encountered"  # Keras puts a line of its own before what went wrong
+_OTHER_FORM = (
+    "the file may be damaged, or not supported by this converter; export it again, or as another kind"
+)
+_WRAPPER = "Exception encountered"  # Keras puts a line of its own before the message
 _REPLACE = "replace it in the network; small devices run only built-in operators"
 _MODULES = {
     "keras": "converters.sources.from_keras",
@@ -46,35 +47,36 @@ _MODULES = {
 }
 
 
-def main(folder: Path) -> int:
-    """Answer the request in the folder; 0 where it was answered, with an error or without."""
-    request = _request(folder)
-    try:
-        converted: Converted = importlib.import_module(_MODULES[request.kind]).convert(request)
-    except SourceError as error:
-        return _refuse(folder, str(error), error.hint)
-    except Exception as error:  # noqa: BLE001 - the outermost boundary of a process that exists to
-        # contain other libraries, which raise anything
+def main(folder: Path) -> None:
+    """Convert the source that the job names."""
+    stage = "reading the file"
+
+    def work(value: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+        nonlocal stage
+        request = SourceRequest(
+            kind=value["kind"],
+            path=Path(value["path"]),
+            contract=InputContract.from_json(value["contract"]),
+            inputs=np.load(folder / "inputs.npy"),
+            folder=folder,
+        )
+        try:
+            converted: Converted = importlib.import_module(_MODULES[request.kind]).convert(request)
+        finally:
+            stage = request.stage
+        (folder / "network.tflite").write_bytes(converted.tflite)
+        np.save(folder / "witness.npy", converted.witness)
+        return {"tools": dict(converted.tools), "notes": list(converted.notes)}
+
+    def explain(error: Exception) -> tuple[str, str | None]:
         traceback.print_exc()
-        return _refuse(folder, *_explain(request.stage, error))
-    (folder / "network.tflite").write_bytes(converted.tflite)
-    np.save(folder / "witness.npy", converted.witness)
-    return _finish(folder, {"tools": dict(converted.tools), "notes": list(converted.notes)})
+        return _explain(stage, error)
 
-
-def _request(folder: Path) -> SourceRequest:
-    value = json.loads((folder / "request.json").read_text())
-    return SourceRequest(
-        kind=value["kind"],
-        path=Path(value["path"]),
-        contract=InputContract.from_json(value["contract"]),
-        inputs=np.load(folder / "inputs.npy"),
-        folder=folder,
-    )
+    serve(folder, work, explain=explain)
 
 
 def _explain(stage: str, error: Exception) -> tuple[str, str | None]:
-    """One line and a hint for what a library raised."""
+    """Return one line and a hint for an exception of a library."""
     missing = (error.name or "") if isinstance(error, ModuleNotFoundError) else ""
     if missing in _EXTRA:
         return f"{missing} is not installed", "pip install 'edge-sdk[convert]'"
@@ -90,17 +92,5 @@ def _explain(stage: str, error: Exception) -> tuple[str, str | None]:
     return f"{stage} failed: {type(error).__name__}{': ' if line else ''}{line[:300]}", _OTHER_FORM
 
 
-def _refuse(folder: Path, message: str, hint: str | None) -> int:
-    return _finish(folder, {"error": message, "hint": hint})
-
-
-def _finish(folder: Path, value: dict[str, Any]) -> int:
-    """Write the result under another name first, so that the parent never reads half of it."""
-    draft = folder / "result.json.part"
-    draft.write_text(json.dumps(value))
-    draft.replace(folder / "result.json")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    main(Path(sys.argv[1]))

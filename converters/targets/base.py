@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 
 from converters.errors import ConversionError
 from converters.graph.graph import Graph
+from converters.graph.network import Network
 from converters.targets.rule import Rule, RuleFinding
 from edge_sdk.errors import ModelCardError
 from edge_sdk.model.card import CARD_NAME, ModelCard
@@ -81,7 +82,7 @@ class ArtefactFile:
 
     file: str
     data: bytes
-    network: bytes
+    network: Network
     card: ModelCard
     options: Mapping[str, str]
 
@@ -92,10 +93,10 @@ class ArtefactFile:
         Raises:
             ModelCardError: The file has no card, or a malformed one.
         """
-        network, files = split(data)
+        flatbuffer, files = split(data)
         if CARD_NAME not in files:
             raise ModelCardError(f"{file}: expected a model card inside, found none")
-        return cls(file, data, network, ModelCard.from_bytes(files[CARD_NAME]), options)
+        return cls(file, data, Network(flatbuffer), ModelCard.from_bytes(files[CARD_NAME]), options)
 
     @property
     def stem(self) -> str:
@@ -158,8 +159,8 @@ class Target:
     recipes: Mapping[str, str]
     network_rules: Sequence[Rule] = ()
     file_rules: Sequence[Rule] = ()
-    adapt: Callable[[bytes], bytes] = lambda network: network
-    confirm: Callable[[bytes], tuple[RuleFinding, ...]] = lambda _: ()
+    adapt: Callable[[Network], Network] = lambda network: network
+    confirm: Callable[[Network], tuple[RuleFinding, ...]] = lambda _: ()
     operators: Mapping[str, str] = field(default_factory=dict)
     finish: Callable[[ArtefactFile], FinishResult] | None = None
     by_products: Callable[[str], tuple[str, ...]] = lambda _: ()

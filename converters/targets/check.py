@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from converters.errors import TargetError
 from converters.graph.graph import Graph
+from converters.graph.network import Network
 from converters.targets.base import ArtefactFile, Estimate, FinishResult, ReportTable, Target
 from converters.targets.operator_table import parse_for_rules
 from converters.targets.rule import RuleFinding, apply_rules, join_names, worst_first
@@ -81,7 +82,7 @@ def check_float_network(target: Target, graph: Graph) -> NetworkReport:
     return NetworkReport("float network", len(target.network_rules), apply_rules(target.network_rules, graph))
 
 
-def check_file(target: Target, network: bytes, what: str) -> NetworkReport:
+def check_file(target: Target, network: Network, what: str) -> NetworkReport:
     """Check an artefact's network against the target's rules and, if none refuses it, in the target's tool.
 
     Args:

@@ -10,6 +10,7 @@ from typing import Any
 from converters.errors import SourceError
 from converters.graph.canonical import bring_into_form
 from converters.graph.graph import Graph
+from converters.graph.network import Network
 from converters.targets.base import Target
 from converters.targets.check import TargetReport, check_file, check_float_network
 from converters.targets.operator_table import parse_for_rules
@@ -68,7 +69,7 @@ def lint(path: str | Path, targets: Sequence[Target]) -> LintReport:
     """
     data = read_model_bytes(path)
     check_identifier(data, path)
-    network, _ = split(data)
+    network = Network(split(data)[0])
     graph = parse_for_rules(network)
     integer = _is_integer_network(graph)
     if not integer:
@@ -80,7 +81,7 @@ def lint(path: str | Path, targets: Sequence[Target]) -> LintReport:
     return LintReport(Path(path).name, integer, tuple(sections))
 
 
-def _canonical(network: bytes, graph: Graph) -> Graph:
+def _canonical(network: Network, graph: Graph) -> Graph:
     """Bring a float network into canonical form; return it unchanged if that fails, so that the rules report the cause."""
     shape = graph.shape(graph.inputs[0])
     try:
@@ -88,7 +89,7 @@ def _canonical(network: bytes, graph: Graph) -> Graph:
         color = {1: "gray", 3: "rgb"}[channels]
         # Normalization does not change the set of operators, so any mean and scale will do.
         contract = InputContract(height, width, color, (0.0,) * channels, (1.0,) * channels)
-        canonical = parse_for_rules(network)
+        canonical = parse_for_rules(network).copy()
         bring_into_form(canonical, contract)
     except (ValueError, KeyError, SourceError):
         return graph

@@ -14,6 +14,7 @@ from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
 from converters.graph.graph import Graph, indices
+from converters.graph.network import Network
 
 #: Checks one operator and returns how it violates the condition, or an empty string. A condition does no I/O.
 Condition = Callable[[Graph, schema.OperatorT], str]
@@ -58,25 +59,29 @@ def _text(condition: Condition) -> str:
     return " ".join((inspect.getdoc(condition) or "").split("\n\n")[0].split()).rstrip(".")
 
 
-def parse_for_rules(network: bytes) -> Graph:
-    """Parse a network and replace each float16 constant with a DEQUANTIZE behind it by one float32 constant.
+def parse_for_rules(network: Network) -> Graph:
+    """Return a network's graph with each float16 constant and the DEQUANTIZE behind it replaced by one float32 constant.
+
+    The graph is the network's own if it has no such constants: copy it before changing it.
 
     Raises:
         SourceError: Not a .tflite, damaged, or with more than one subgraph.
     """
-    graph = Graph.parse(network)
     packed = [
-        (operator, value)
-        for operator in graph.operators
-        if graph.op_name(operator) == "DEQUANTIZE"
-        and (value := graph.constant(operand(operator, 0))) is not None
+        (position, value)
+        for position, operator in enumerate(network.graph.operators)
+        if network.graph.op_name(operator) == "DEQUANTIZE"
+        and (value := network.graph.constant(operand(operator, 0))) is not None
         and value.dtype == np.float16
     ]
-    for operator, value in packed:
+    if not packed:
+        return network.graph
+    graph = network.edit()
+    for position, value in packed:
+        operator = graph.operators[position]
         graph.set_constant(output(operator), value.astype(np.float32))
         operator.outputs = [operand(operator, 0)]  # makes the DEQUANTIZE unused, so that prune removes it
-    if packed:
-        graph.prune()
+    graph.prune()
     return graph
 
 

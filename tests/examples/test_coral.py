@@ -69,10 +69,11 @@ def test_without_the_driver_the_cpu_answers_with_a_warning(home: Path) -> None:
 def test_a_compiled_network_without_the_driver_is_refused(home: Path, shared: Path) -> None:
     """The file is compiled for the Edge TPU, so the CPU cannot run it; its card is that of another model."""
     from converters.graph.attach_card import with_card
+    from converters.graph.network import Network
 
     card = ModelFile.open(home / "face.tflite").card
     compiled = (shared / "zoo" / "mobilefacenet_112x96_compiled_edgetpu.tflite").read_bytes()
-    (home / "face.tflite").write_bytes(with_card(compiled, card))
+    (home / "face.tflite").write_bytes(with_card(Network(compiled), card))
     done = identify(home, home / "camera")
     assert (done.returncode, done.stdout) == (3, "")
     error, hint = done.stderr.splitlines()

@@ -17,7 +17,7 @@ import pytest
 from numpy.typing import NDArray
 
 from converters.data.embedding import embed_crops
-from converters.graph.graph import Graph
+from converters.graph.network import Network
 from converters.targets.microcontroller import c_source, interpreter
 from edge_sdk.gallery.format.header import TemplateType
 from edge_sdk.gallery.match.templates import quantize, unit_rows
@@ -296,11 +296,11 @@ def lock(
     codes = np.empty((len(crops), *backend.input.shape[1:]), np.int8)
     for row, crop in zip(codes, crops, strict=True):
         make_encoder(card.input, backend.input)(crop, row[None])
-    run = interpreter.run(network, codes)
+    run = interpreter.run(Network(network), codes)
     files = c_source.sources(
         "pooled.microcontroller_int8",
         network,
-        list(Graph.parse(network).operator_counts()),
+        list(Network(network).graph.operator_counts()),
         card,
         (backend.input, backend.output),
         c_source.GoldenTensors(codes, run.outputs, (1, 2, 3)),
@@ -329,7 +329,7 @@ def test_the_example_decides_as_the_sdk_does(lock: tuple[Path, NDArray[np.uint8]
         program,
         b"v" + near.tobytes() + b"e" + enrol.tobytes() + b"v" + near.tobytes() + b"v" + stranger.tobytes(),
     )
-    embeddings = embed_crops(network, card.input, np.stack([enrol, near, stranger]))
+    embeddings = embed_crops(Network(network), card.input, np.stack([enrol, near, stranger]))
     mated, non_mated = scores(embeddings[0], embeddings[1:])
     assert mated >= 0.9 > non_mated  # the card's threshold
     assert lines[0] == "reject -1 -1.000000"  # no subject is enrolled

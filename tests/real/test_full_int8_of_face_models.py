@@ -9,7 +9,6 @@ import pytest
 
 from converters.data.calibration import read_calibration
 from converters.data.embedding import embed_crops
-from converters.graph.graph import Graph
 from converters.graph.partitions import xnnpack_partitions
 from converters.quantize.int8 import make_int8
 from converters.quantize.recipe import shipped
@@ -29,7 +28,7 @@ def test_mobilefacenet_y1_without_a_float_operator(shared: Path) -> None:
     recipe = replace(shipped("full_int8"), equalize="all")
     statistics = channel_statistics(model.network, contract, pixels)
     made = make_int8(model.network, recipe, statistics, contract, pixels)
-    graph = Graph.parse(made)
+    graph = made.edit()
     assert {graph.dtype_name(i) for i in range(len(graph.tensors))} == {"int8", "int32"}
     assert xnnpack_partitions(made).count == 1 and not xnnpack_partitions(made).outside
     held_out = images.held_out.pixels[:40]

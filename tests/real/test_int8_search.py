@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from converters.pipeline.convert import convert
-from converters.pipeline.options import ConversionOptions
+from converters.pipeline.options import ConversionOptions, Search
+from converters.quantize.budget import CosineBudget
 from edge_sdk.model.card import InputContract
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
@@ -20,7 +21,7 @@ def test_a_search_finds_what_keeps_mobilefacenet_y1(shared: Path, tmp_path: Path
             InputContract.from_json({"size": [112, 112], "color": "rgb", "range": [0, 255]}),
             shared / "faces" / "lfw_calibration_aligned112.tar",
             tmp_path / "out",
-            recipe="auto",
+            quantization=Search(CosineBudget(0.997)),
             min_cosine=0.997,
         )
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from converters.pipeline.convert import convert
-from converters.pipeline.options import ConversionOptions
+from converters.pipeline.options import ConversionOptions, Distillation
 from edge_sdk.model.card import InputContract
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
@@ -20,8 +20,7 @@ def test_mobilefacenet_y1_with_leaky_relu_is_recovered_in_one_partition(shared: 
             InputContract.from_json({"size": [112, 112], "color": "rgb", "range": [0, 255]}),
             shared / "faces" / "lfw_calibration_aligned112.tar",
             tmp_path / "out",
-            recover=2,
-            leaky_share=0.5,
+            distillation=Distillation(minutes=2, leaky_share=0.5),
         )
     )
     distillation = report.recoveries["cpu_int8"]

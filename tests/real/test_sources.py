@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from converters.sources import read_source
+from converters.sources.read import read_source
 from edge_sdk.model.card import InputContract
 from tests.conftest import lacking
 
@@ -63,7 +63,7 @@ def operators(tflite):
 def least_cosine(source, inputs):
     from ai_edge_litert.interpreter import Interpreter
 
-    interpreter = Interpreter(model_content=source.tflite, num_threads=1)
+    interpreter = Interpreter(model_content=source.network.data, num_threads=1)
     image, embedding = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
     assert list(image["shape_signature"]) == [1, *inputs.shape[1:]]
     interpreter.allocate_tensors()
@@ -78,7 +78,7 @@ def least_cosine(source, inputs):
 
 def test_y1_keeps_its_prelu_and_gets_no_transpose(crops):
     source = read("mobilefacenet_y1.onnx", RAW, crops)
-    counts = operators(source.tflite)
+    counts = operators(source.network.data)
     assert counts["PRELU"] == 33
     assert counts["TRANSPOSE"] == 0
     assert source.notes == ()
@@ -105,7 +105,7 @@ def test_a_batch_of_two(crops):
 @pytest.mark.slow
 def test_a_network_that_is_not_square(crops):
     source = read("mobilefacenet_casia_112x96.onnx", NARROW, crops)
-    assert operators(source.tflite)["PRELU"] == 33
+    assert operators(source.network.data)["PRELU"] == 33
     assert least_cosine(source, images(crops, NARROW)) >= 0.99999
 
 

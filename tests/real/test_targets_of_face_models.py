@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from converters.graph.graph import Graph
 from converters.pipeline.convert import convert
 from converters.pipeline.options import ConversionOptions
 from converters.targets import targets
@@ -57,10 +56,11 @@ def test_the_published_int8_of_y1_names_its_34_partitions(shared: Path) -> None:
 
 @pytest.mark.parametrize("file", ["blazeface_short_range.tflite", "mobilefacenet_192d_batch2.tflite"])
 def test_what_lint_predicts_of_xnnpack_is_what_it_does(shared: Path, file: str) -> None:
+    from converters.graph.network import Network
     from converters.graph.partitions import xnnpack_partitions
     from converters.targets.cpu.placement import predict_placement
     from converters.targets.operator_table import parse_for_rules
 
-    network = (shared / "zoo" / file).read_bytes()
+    network = Network((shared / "zoo" / file).read_bytes())
     assert predict_placement(parse_for_rules(network)).count == xnnpack_partitions(network).count
-    assert Graph.parse(network).operators
+    assert network.graph.operators

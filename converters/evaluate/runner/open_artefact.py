@@ -11,7 +11,7 @@ import numpy as np
 
 from converters.errors import SourceError
 from converters.evaluate.runner.execution import Execution
-from converters.graph.graph import Graph
+from converters.graph.network import Network
 from converters.graph.rewrites.static_shapes import fold_constants, infer_shapes, make_batch_one
 from edge_sdk import __version__
 from edge_sdk.errors import ModelContractError, ModelError
@@ -36,7 +36,7 @@ class OpenedArtefact:
 
     path: Path
     sha256: str
-    network: bytes
+    network: Network
     card: ModelCard
     has_card: bool
     execution: Execution
@@ -52,7 +52,7 @@ class OpenedArtefact:
         digest = hashlib.sha256(b"edge-sdk/embedding-space/1\0")
         runtime = f"{__version__} {self.execution.runtime} {platform.machine()}"
         parts = (self.card.input.describe(), runtime, self.execution.name, self.execution.delegate)
-        for part in (hashlib.sha256(self.network).hexdigest(), *parts):
+        for part in (self.network.digest, *parts):
             digest.update(part.encode() + b"\0")
         digest.update(repr(sorted(self.card.input.to_json().items())).encode())
         return digest.hexdigest()
@@ -64,7 +64,7 @@ class OpenedArtefact:
             ModelError: The interpreter refuses the network.
             ModelContractError: The network contradicts the card.
         """
-        return make_embedder(self.network, self.card, self.sha256, self.execution)
+        return make_embedder(self.network.data, self.card, self.sha256, self.execution)
 
 
 def make_embedder(network: bytes, card: ModelCard, sha256: str, execution: Execution) -> Embedder:
@@ -93,7 +93,8 @@ def open_artefact(
     path = Path(path)
     data = read_model_bytes(path)
     check_identifier(data, path)
-    network, files = split(data)
+    flatbuffer, files = split(data)
+    network = Network(flatbuffer)
     sha256 = hashlib.sha256(data).hexdigest()
     card = _own_card(path, network, files)
     if card is not None:
@@ -121,13 +122,13 @@ def open_artefact(
         opened = _without_card(path, sha256, network, contract, execution or Execution())
     opened.embedder()
     return replace(
-        opened, notes=(*opened.notes, *opened.execution.check_delegate(opened.network, opened.card))
+        opened, notes=(*opened.notes, *opened.execution.check_delegate(opened.network.data, opened.card))
     )
 
 
-def _require_accelerator(path: Path, network: bytes, execution: Execution | None) -> None:
+def _require_accelerator(path: Path, network: Network, execution: Execution | None) -> None:
     """Refuse a compiled file that would run without its accelerator, before the interpreter does with a less clear error."""
-    custom = [name for name in Graph.parse(network).operator_counts() if name.startswith("'")]
+    custom = [name for name in network.graph.operator_counts() if name.startswith("'")]
     if custom and (execution is None or not execution.delegate):
         raise ModelError(
             f"{path}: compiled for an accelerator ({', '.join(custom)}), which LiteRT's kernels do not run",
@@ -135,13 +136,13 @@ def _require_accelerator(path: Path, network: bytes, execution: Execution | None
         )
 
 
-def _own_card(path: Path, network: bytes, files: dict[str, bytes]) -> ModelCard | None:
+def _own_card(path: Path, network: Network, files: dict[str, bytes]) -> ModelCard | None:
     if CARD_NAME not in files:
         return None
-    if not network:
+    if not network.data:
         raise SourceError(f"{path}: expected a network before its card, found none")
     card = ModelCard.from_bytes(files[CARD_NAME])
-    if hashlib.sha256(network).hexdigest() != card.network_sha256:
+    if network.digest != card.network_sha256:
         raise ModelError(
             f"{path}: the network is not the one its card was written for",
             hint="the file is damaged or was edited; copy it again or convert again",
@@ -150,11 +151,11 @@ def _own_card(path: Path, network: bytes, files: dict[str, bytes]) -> ModelCard 
 
 
 def _without_card(
-    path: Path, sha256: str, network: bytes, contract: InputContract, execution: Execution
+    path: Path, sha256: str, network: Network, contract: InputContract, execution: Execution
 ) -> OpenedArtefact:
     static, notes = _static(network, contract)
     _require_accelerator(path, static, execution)
-    backend = execution.backend(static)
+    backend = execution.backend(static.data)
     precision = {"uint8": "uint8", "int8": "int8", "int16": "int16"}.get(str(backend.input.dtype), "float32")
     card = ModelCard(
         name=path.name.removesuffix(path.suffix),
@@ -163,21 +164,21 @@ def _without_card(
         precision=precision,
         dimension=int(np.prod(backend.output.shape)),
         input=contract,
-        network_sha256=hashlib.sha256(static).hexdigest(),
+        network_sha256=static.digest,
         output_scale=backend.output.scale,
         output_zero_point=backend.output.zero_point,
     )
     return OpenedArtefact(path, sha256, static, card, has_card=False, execution=execution, notes=notes)
 
 
-def _static(network: bytes, contract: InputContract) -> tuple[bytes, tuple[str, ...]]:
+def _static(network: Network, contract: InputContract) -> tuple[Network, tuple[str, ...]]:
     """Make the shapes static for one image; a network that has such shapes is returned unchanged.
 
     Weights and operators stay, so the results are those of the original file. In a float network every shape is
     set to the shape that the interpreter derives. In an integer network, whose shapes the interpreter derives
     itself, only the batch size and the marks of dynamic dimensions change.
     """
-    graph = Graph.parse(network)
+    graph = network.edit()
     if len(graph.inputs) != 1 or len(graph.outputs) != 1:
         raise ModelContractError(
             f"expected one input and one output, found {len(graph.inputs)} and {len(graph.outputs)}"
@@ -202,4 +203,4 @@ def _static(network: bytes, contract: InputContract) -> tuple[bytes, tuple[str, 
             elif index in graph.outputs:
                 raise SourceError(f"the output's shape {list(shape)} does not follow from one image")
     original = "dynamic" if batch < 0 else str(batch)
-    return graph.to_bytes(), (f"the batch was {original}; measured with one image at a time",)
+    return Network.of(graph), (f"the batch was {original}; measured with one image at a time",)

@@ -53,7 +53,7 @@ class InProcess:
         card = artefact.card.to_bytes()
         for batch in batches:
             yield embed_batch(
-                artefact.network, card, artefact.sha256, artefact.execution, artefact.key, batch
+                artefact.network.data, card, artefact.sha256, artefact.execution, artefact.key, batch
             )
 
 
@@ -83,7 +83,7 @@ class DaskWorkers:
         # Enough batches to keep every worker busy, so that a large data set is never in memory as a whole.
         max_waiting = 2 + 2 * sum(self._client.nthreads().values())
         try:
-            network = self._client.scatter(artefact.network, broadcast=True)
+            network = self._client.scatter(artefact.network.data, broadcast=True)
             for batch in batches:
                 waiting.append(
                     self._client.submit(

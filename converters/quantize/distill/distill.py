@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -11,12 +10,13 @@ import numpy as np
 
 from converters.data.calibration import CalibrationSet
 from converters.data.embedding import embed_crops
-from converters.graph.graph import Graph, indices
+from converters.graph.graph import indices
+from converters.graph.network import Network
 from converters.quantize.distill import child
 from converters.quantize.distill.options import Length, Point, slope_name
 from converters.quantize.distill.schedule import FAR_RATE, NEAR_RATE
 from converters.quantize.distill.sections import choose_leaky, with_leaky
-from converters.quantize.int8 import float_twin, make_int8, ranges_of
+from converters.quantize.int8 import float_reference, make_int8, ranges_of
 from converters.quantize.recipe import Recipe
 from converters.quantize.statistics import channel_statistics
 from converters.sources.float_model import FloatModel
@@ -31,7 +31,7 @@ class Distilled:
     Args:
         recipe: The recipe with the steps that were done, to be replayed; as it was where training did not help.
         network: The better int8 network of before and after.
-        twin: Its float network.
+        float_reference: Its float network.
         before: Mean cosine to the original float network on the selection images, of the int8 file before.
         after: Of the int8 file after.
         images: How many crops were trained on.
@@ -41,8 +41,8 @@ class Distilled:
     """
 
     recipe: Recipe
-    network: bytes = field(repr=False)
-    twin: bytes = field(repr=False)
+    network: Network = field(repr=False)
+    float_reference: Network = field(repr=False)
     before: float
     after: float
     images: int
@@ -91,8 +91,8 @@ def with_leaky_relu(model: FloatModel, images: CalibrationSet, recipe: Recipe, *
         spelled=spelled,
     )
     statistics = channel_statistics(model.network, model.contract, pixels)
-    twin = float_twin(model.network, replace(whole, spelled=()), statistics)[0]
-    return replace(whole, leaky=choose_leaky(twin, share, model.contract, pixels))
+    reference = float_reference(model.network, replace(whole, spelled=()), statistics)[0]
+    return replace(whole, leaky=choose_leaky(reference, share, model.contract, pixels))
 
 
 def distill(
@@ -106,7 +106,7 @@ def distill(
     """Train what a recipe makes until it answers as the float network does.
 
     Args:
-        model: The float network; fidelity is measured against it, whatever the student's twin is.
+        model: The float network; fidelity is measured against it, whatever the student's float reference is.
         images: ``training`` is trained on, ``ranges`` gives the first ranges, ``selection`` chooses.
         recipe: How to quantize, after its ``leaky`` PReLUs became LeakyReLUs.
         length: How long to train; a replay takes the recipe's ``recovery_steps``.
@@ -120,20 +120,20 @@ def distill(
     """
     contract, pixels = model.contract, images.ranges.pixels
     crops = images.training or images.ranges
-    teacher, twin = _twins(model, images, recipe)
-    # The twin is equalized and spelled out already.
+    teacher, reference = _float_references(model, images, recipe)
+    # The reference is equalized and decomposed already.
     finish = replace(recipe, equalize="", bound_slopes=False, spelled=(), leaky=())
-    statistics = channel_statistics(twin, contract, pixels)
-    ranges = ranges_of(twin, finish, statistics, contract, pixels)
+    statistics = channel_statistics(reference, contract, pixels)
+    ranges = ranges_of(reference, finish, statistics, contract, pixels)
     uncorrected = make_int8(
-        twin, replace(finish, bias_correction=False), statistics, contract, pixels, ranges=ranges
+        reference, replace(finish, bias_correction=False), statistics, contract, pixels, ranges=ranges
     )
     before = uncorrected
     if finish.bias_correction:
-        before = make_int8(twin, finish, statistics, contract, pixels, ranges=ranges)
+        before = make_int8(reference, finish, statistics, contract, pixels, ranges=ranges)
     trained = child.train(
         teacher,
-        twin,
+        reference,
         uncorrected,
         contract,
         pixels=crops.pixels,
@@ -143,11 +143,11 @@ def distill(
         highest_rate=FAR_RATE if recipe.leaky else NEAR_RATE,
         progress=progress,
     )
-    after_twin = with_constants(twin, trained.constants)
+    after_reference = with_constants(reference, trained.constants)
     after = make_int8(
-        after_twin,
+        after_reference,
         replace(finish, bias_correction=False),  # what is left of a mean error was trained away
-        channel_statistics(after_twin, contract, pixels),
+        channel_statistics(after_reference, contract, pixels),
         contract,
         pixels,
         ranges={**ranges, **trained.ranges},
@@ -157,13 +157,13 @@ def distill(
         float(cosine(wanted, embed_crops(network, contract, images.selection.pixels)).mean())
         for network in (before, after)
     ]
-    digest = hashlib.sha256(after).hexdigest()
+    digest = after.digest
     helped = cosines[1] > cosines[0]
     done = replace(recipe, recovery_steps=trained.steps, recovered_sha256=digest)
     return Distilled(
         recipe=done if helped else replace(recipe, recovery_steps=0, recovered_sha256=""),
         network=after if helped else before,
-        twin=after_twin if helped else twin,
+        float_reference=after_reference if helped else reference,
         before=cosines[0],
         after=cosines[1],
         images=len(crops),
@@ -173,18 +173,18 @@ def distill(
     )
 
 
-def _twins(model: FloatModel, images: CalibrationSet, recipe: Recipe) -> tuple[bytes, bytes]:
+def _float_references(model: FloatModel, images: CalibrationSet, recipe: Recipe) -> tuple[Network, Network]:
     """The float network channel for channel as the student's, and the float network that the student rounds."""
     pixels = images.ranges.pixels
     statistics = channel_statistics(model.network, model.contract, pixels)
     if not recipe.leaky:
-        twin = float_twin(model.network, recipe, statistics)[0]
-        return twin, twin
+        reference = float_reference(model.network, recipe, statistics)[0]
+        return reference, reference
     # What is spelled out has no slopes any more, so LeakyReLUs come first.
-    whole = float_twin(model.network, replace(recipe, spelled=()), statistics)[0]
+    whole = float_reference(model.network, replace(recipe, spelled=()), statistics)[0]
     teacher, replaced = with_leaky(whole, recipe.leaky, model.contract, pixels)
     rest = replace(recipe, bound_slopes=False, equalize="")
-    return teacher, float_twin(replaced, rest, channel_statistics(replaced, model.contract, pixels))[0]
+    return teacher, float_reference(replaced, rest, channel_statistics(replaced, model.contract, pixels))[0]
 
 
 def _note(recipe: Recipe, digest: str, *, helped: bool) -> str:
@@ -198,14 +198,14 @@ def _note(recipe: Recipe, digest: str, *, helped: bool) -> str:
     return ""
 
 
-def with_constants(network: bytes, constants: Mapping[str, FloatArray]) -> bytes:
+def with_constants(network: Network, constants: Mapping[str, FloatArray]) -> Network:
     """The network with other weights.
 
     Args:
         network: A float network.
         constants: Constants by tensor name, LeakyReLU slopes by ``slope_name``.
     """
-    graph = Graph.parse(network)
+    graph = network.edit()
     for index in range(len(graph.tensors)):
         name = graph.name(index)
         if name in constants and graph.constant(index) is not None:
@@ -215,4 +215,4 @@ def with_constants(network: bytes, constants: Mapping[str, FloatArray]) -> bytes
         if slope is not None:
             operator.builtinOptions.alpha = float(slope)
     graph.prune()
-    return graph.to_bytes()
+    return Network.of(graph)

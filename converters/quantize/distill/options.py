@@ -10,19 +10,6 @@ from edge_sdk.types import FloatArray
 
 
 @dataclass(frozen=True)
-class Wish:
-    """What a user asks of recovery.
-
-    Args:
-        minutes: How long training may take for each int8 artefact.
-        leaky_share: Of all values that PReLUs compute, how many LeakyReLUs shall, 0..1.
-    """
-
-    minutes: float
-    leaky_share: float = 0.0
-
-
-@dataclass(frozen=True)
 class Length:
     """How long to train: a number of steps, or as many as a time allows.
 
@@ -54,7 +41,7 @@ class Trained:
     """What training gave.
 
     Args:
-        constants: Weights by the name they have in the float twin; LeakyReLU slopes by ``slope_name``.
+        constants: Weights by the name they have in the float reference; LeakyReLU slopes by ``slope_name``.
         ranges: Range of every tensor that rounds, by name.
         steps: How many steps were done.
         curve: The student on the selection images, from before the first step on.

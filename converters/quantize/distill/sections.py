@@ -18,6 +18,7 @@ from converters.data.embedding import embed_crops
 from converters.data.tensor_values import Activations
 from converters.errors import ConversionError
 from converters.graph.graph import Graph, indices
+from converters.graph.network import Network
 from edge_sdk.matching import cosine
 from edge_sdk.model.card import InputContract
 from edge_sdk.types import Float64Array, UInt8Array
@@ -49,7 +50,7 @@ class _Weight:
 
 
 def choose_leaky(
-    network: bytes, share: float, contract: InputContract, pixels: UInt8Array
+    network: Network, share: float, contract: InputContract, pixels: UInt8Array
 ) -> tuple[str, ...]:
     """Which PReLUs to replace: those that do least harm for what they compute, each measured alone.
 
@@ -62,7 +63,7 @@ def choose_leaky(
     Returns:
         The PReLUs by the name of their output tensor, in execution order.
     """
-    graph, pixels = Graph.parse(network), pixels[:CHOICE_IMAGES]
+    graph, pixels = network.graph, pixels[:CHOICE_IMAGES]
     outputs = [indices(op.outputs)[0] for op in graph.operators if _is_prelu(graph, op)]
     sizes = {graph.name(i): int(np.prod(graph.shape(i))) for i in outputs}
     weights = _weights(network, contract, pixels)
@@ -80,8 +81,8 @@ def choose_leaky(
 
 
 def with_leaky(
-    network: bytes, names: Sequence[str], contract: InputContract, pixels: UInt8Array
-) -> tuple[bytes, bytes]:
+    network: Network, names: Sequence[str], contract: InputContract, pixels: UInt8Array
+) -> tuple[Network, Network]:
     """Replace PReLUs by LeakyReLUs, one for each half of their channels.
 
     Args:
@@ -108,8 +109,10 @@ def with_leaky(
     return _with_leaky(network, names, weights)
 
 
-def _with_leaky(network: bytes, names: Sequence[str], weights: Mapping[str, _Weight]) -> tuple[bytes, bytes]:
-    graph = Graph.parse(network)
+def _with_leaky(
+    network: Network, names: Sequence[str], weights: Mapping[str, _Weight]
+) -> tuple[Network, Network]:
+    graph = network.edit()
     ordered: dict[str, tuple[int, Float64Array]] = {}
     for domain in _domains(graph):
         found = [
@@ -131,11 +134,11 @@ def _with_leaky(network: bytes, names: Sequence[str], weights: Mapping[str, _Wei
             name = _output(graph, op)
             ordered[name] = (count, weights[name].negative[order])
     graph.prune()
-    same = graph.to_bytes()
+    same = Network.of(graph)
     for op in [op for op in graph.operators if _is_prelu(graph, op) and _output(graph, op) in ordered]:
         _replace(graph, op, *ordered[_output(graph, op)])
     graph.prune()
-    return same, graph.to_bytes()
+    return same, Network.of(graph)
 
 
 def _output(graph: Graph, operator: schema.OperatorT) -> str:
@@ -156,8 +159,8 @@ def _slopes(graph: Graph, operator: schema.OperatorT) -> Float64Array:
     return np.zeros(0) if value is None else value.reshape(-1).astype(np.float64)
 
 
-def _weights(network: bytes, contract: InputContract, pixels: UInt8Array) -> dict[str, _Weight]:
-    graph = Graph.parse(network)
+def _weights(network: Network, contract: InputContract, pixels: UInt8Array) -> dict[str, _Weight]:
+    graph = network.graph
     ends = [
         (graph.name(indices(op.inputs)[0]), graph.name(indices(op.outputs)[0]))
         for op in graph.operators

@@ -11,6 +11,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from converters.errors import ConversionError
 from converters.graph.graph import Graph, indices
+from converters.graph.network import Network
 from converters.quantize.distill import operators
 from converters.quantize.distill.options import slope_name
 
@@ -32,8 +33,8 @@ class FloatNetwork:
         network: A canonical float network.
     """
 
-    def __init__(self, network: bytes) -> None:
-        self.graph = Graph.parse(network)
+    def __init__(self, network: Network) -> None:
+        self.graph = network.graph
 
     def run(self, images: Any, names: Sequence[str] = ()) -> tuple[Any, dict[str, Any]]:
         """The raw embedding, shape (n, D), and the named tensors inside.
@@ -64,28 +65,28 @@ class Student:
     trained themselves, by what is clipped at their ends (PACT, arXiv:1805.06085).
 
     Args:
-        integer: The int8 network, as a quantizer made it of the twin.
-        twin: The float network whose tensors are its tensors.
+        integer: The int8 network, as a quantizer made it of the float reference.
+        reference: The float network whose tensors are its tensors.
 
     Raises:
         ConversionError: The quantizer changed the order or the shape of weights, or an operator cannot
             be differentiated.
     """
 
-    def __init__(self, integer: bytes, twin: bytes) -> None:
-        self.graph = Graph.parse(integer)
+    def __init__(self, integer: Network, reference: Network) -> None:
+        self.graph = integer.graph
         self.variables: dict[str, Any] = {}
         self.slopes: list[str] = []
         self.ranges: dict[str, Any] = {}
         self._starts: dict[str, tuple[float, float]] = {}
         self._range_of: dict[int, str] = {}
         self._rounds: set[int] = set()
-        self._operand_names = self._pair(Graph.parse(twin))
+        self._operand_names = self._pair(reference.graph)
         for operator in self.graph.operators:
             self._add_range(operator)
 
     def trained_ranges(self) -> dict[str, tuple[float, float]]:
-        """Least and greatest value of every tensor that rounds, by the float twin's name of it."""
+        """Least and greatest value of every tensor that rounds, by the float reference's name of it."""
         found = {}
         for name in self.ranges:
             low, high = self._range(name)
@@ -93,7 +94,7 @@ class Student:
         return found
 
     def run(self, images: Any, names: Sequence[str] = ()) -> tuple[Any, dict[str, Any]]:
-        """As ``FloatNetwork.run``, by the twin's names."""
+        """As ``FloatNetwork.run``, by the float reference's names."""
         values: dict[int, Any] = {self.graph.inputs[0]: images}
         for operator in self.graph.operators:
             if self.graph.op_name(operator) in _CONVERSIONS:
@@ -105,35 +106,35 @@ class Student:
                 values[output] = self._round(output, value)
         return _shown(self.graph, values, names)
 
-    def _pair(self, twin: Graph) -> dict[tuple[int, int], str]:
-        """Find the twin's weights for the int8 network's, operator by operator, and make variables of them.
+    def _pair(self, reference: Graph) -> dict[tuple[int, int], str]:
+        """Find the float reference's weights for the int8 network's, operator by operator, and make variables of them.
 
         Returns:
-            The twin's constant by the int8 operator's output and the operand's position; a LeakyReLU's slope,
+            The float reference's constant by the int8 operator's output and the operand's position; a LeakyReLU's slope,
             which is no operand, at position 1.
         """
         ours = [op for op in self.graph.operators if self.graph.op_name(op) in _TRAINED]
-        theirs = [op for op in twin.operators if twin.op_name(op) in _TRAINED]
-        if [self.graph.op_name(op) for op in ours] != [twin.op_name(op) for op in theirs]:
+        theirs = [op for op in reference.operators if reference.op_name(op) in _TRAINED]
+        if [self.graph.op_name(op) for op in ours] != [reference.op_name(op) for op in theirs]:
             raise ConversionError(
                 "recovery: expected the float network's weighted operators in the int8 network"
             )
         names = {}
         for operator, other in zip(ours, theirs, strict=True):
             output = indices(operator.outputs)[0]
-            if twin.op_name(other) == "LEAKY_RELU":
-                name = slope_name(twin.name(indices(other.outputs)[0]))
+            if reference.op_name(other) == "LEAKY_RELU":
+                name = slope_name(reference.name(indices(other.outputs)[0]))
                 names[output, 1] = name
                 self.slopes.append(name)
                 self.variables[name] = tf.Variable(np.float32(other.builtinOptions.alpha))
                 continue
             for position, index in enumerate(indices(other.inputs)):
-                constant = twin.constant(index)
+                constant = reference.constant(index)
                 if constant is None or constant.dtype != np.float32:
                     continue
-                names[output, position] = twin.name(index)
-                if twin.name(index) not in self.variables:
-                    self.variables[twin.name(index)] = tf.Variable(constant)
+                names[output, position] = reference.name(index)
+                if reference.name(index) not in self.variables:
+                    self.variables[reference.name(index)] = tf.Variable(constant)
         return names
 
     def _operands(self, operator: schema.OperatorT, values: Mapping[int, Any]) -> list[Any]:
@@ -171,7 +172,7 @@ class Student:
         if self._joins(output):
             return
         scale, zero_point = _steps(self.graph, output)
-        name = _twin_name(self.graph, operator)
+        name = _reference_name(self.graph, operator)
         low = (_LOWEST_CODE - zero_point) * scale
         self._starts[name] = (low, low + _CODES * scale)
         self.ranges[name] = tf.Variable(np.zeros(2, np.float32), name=f"range/{len(self.ranges)}")
@@ -222,7 +223,7 @@ def _plain(name: str) -> str:
     return name.removesuffix("_quantized").removesuffix("_dequant")
 
 
-def _twin_name(graph: Graph, operator: schema.OperatorT) -> str:
+def _reference_name(graph: Graph, operator: schema.OperatorT) -> str:
     if graph.op_name(operator) == "QUANTIZE":
         return _plain(graph.name(indices(operator.inputs)[0]))
     return _plain(graph.name(indices(operator.outputs)[0]))

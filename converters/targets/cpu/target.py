@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from converters.graph.graph import Graph
+from converters.graph.network import Network
 from converters.graph.partitions import is_sign_change, xnnpack_partitions
 from converters.targets.base import ReportTable, Target
 from converters.targets.cpu.operators import OPERATORS
@@ -47,7 +48,7 @@ def xnnpack_takes_it(graph: Graph) -> Iterator[RuleFinding]:
         )
 
 
-def confirm(network: bytes) -> tuple[RuleFinding, ...]:
+def confirm(network: Network) -> tuple[RuleFinding, ...]:
     """Load a network into LiteRT and compare the actual partitions with the prediction."""
     graph = parse_for_rules(network)
     placement = predict_placement(graph)

@@ -10,6 +10,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from converters.graph.attach_card import with_compiled_card
 from converters.graph.graph import Graph
+from converters.graph.network import Network
 from converters.graph.rewrites.dense_as_convolution import replace_dense_layers
 from converters.targets.base import ArtefactFile, FinishResult, ReportTable, Target
 from converters.targets.edgetpu import compiler
@@ -142,11 +143,11 @@ def an_int8_form(graph: Graph) -> Iterator[RuleFinding]:
     )
 
 
-def adapt(network: bytes) -> bytes:
+def adapt(network: Network) -> Network:
     """Rewrite dense layers as 1x1 convolutions, the only dense operators with one weight scale per channel in the compiler."""
-    graph = Graph.parse(network)
+    graph = network.edit()
     replace_dense_layers(graph)
-    return graph.to_bytes()
+    return Network.of(graph)
 
 
 def finish(artefact: ArtefactFile) -> FinishResult:
@@ -166,7 +167,7 @@ def finish(artefact: ArtefactFile) -> FinishResult:
             rule="compiled",
         )
         return FinishResult(findings=(note,), tables=(placement_table(graph),), figures=figures)
-    compiled, log = compiler.compile_network(artefact.network, program)
+    compiled, log = compiler.compile_network(artefact.network.data, program)
     figures |= {
         "Compiler": f"edgetpu_compiler {log.version}",
         "Operators on the Edge TPU, compiled": f"{log.mapped} of {sum(count for _, count, _ in log.rows)}",

@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import csv
 import importlib.util
-import os
 import re
-import signal
-import subprocess
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from converters.errors import TargetError
-from converters.graph.graph import Graph, indices
-from converters.jobs.child_process import run_logged
+from converters.graph.graph import indices
+from converters.graph.network import Network
+from converters.jobs.child_process import ChildError, environment, run_logged
 
 TIMEOUT_S = 600.0
 #: Values of vela's ``--accelerator-config``: the family, then the number of multiplications per cycle.
@@ -40,7 +38,6 @@ HOW_TO_GET_IT = "pip install 'edge-sdk[ethos-u]'"
 #: Operator of a compiled network that contains the NPU's program.
 NPU_OPERATOR = "'ethos-u'"
 
-_MAX_LOG_BYTES = 1 << 20
 _REASON = re.compile(r"operator: (?P<op>\S+), ofm: '(?P<output>.*)'\nReason: (?P<reason>.*)\n(?P<rule>.*)")
 _PREFIX = re.compile(r"^ethosu\.[\w.]+: ['\"]?(Error: )?")
 _NAME = re.compile(r"[A-Za-z0-9_]+")
@@ -116,7 +113,7 @@ class CompiledNetwork:
         cpu_operators: Operators that vela left to the CPU.
     """
 
-    network: bytes
+    network: Network
     configuration: Configuration
     cycles: int
     clock_hz: float
@@ -139,7 +136,7 @@ def installed() -> bool:
 
 
 def compile_network(
-    network: bytes, configuration: Configuration, *, timeout_s: float = TIMEOUT_S
+    network: Network, configuration: Configuration, *, timeout_s: float = TIMEOUT_S
 ) -> CompiledNetwork:
     """Compile a network.
 
@@ -158,13 +155,13 @@ def compile_network(
         raise TargetError("no compiler for Ethos-U is installed", hint=HOW_TO_GET_IT)
     with tempfile.TemporaryDirectory(prefix="edge-convert-vela-") as name:
         folder = Path(name)
-        (folder / "network.tflite").write_bytes(network)
+        (folder / "network.tflite").write_bytes(network.data)
         log = _run(_arguments(configuration), folder, configuration, timeout_s)
         compiled = folder / "out" / "network_vela.tflite"
         summaries = sorted((folder / "out").glob("network_summary_*.csv"))
         if not compiled.is_file() or not summaries:
             raise TargetError(f"vela ({configuration}) wrote no compiled file: {_error_line(log)}")
-        return _read(network, compiled.read_bytes(), _summary(summaries[0]), configuration, log)
+        return _read(network, Network(compiled.read_bytes()), _summary(summaries[0]), configuration, log)
 
 
 def _arguments(configuration: Configuration) -> list[str]:
@@ -183,22 +180,16 @@ def _arguments(configuration: Configuration) -> list[str]:
 def _run(arguments: Sequence[str], folder: Path, configuration: Configuration, timeout_s: float) -> str:
     try:
         code, log = run_logged(
-            ["-m", "ethosu.vela", *arguments],
-            folder,
-            environment={**os.environ, "PYTHONWARNINGS": "ignore", "OPENBLAS_NUM_THREADS": "1"},
-            timeout_s=timeout_s,
+            ["-m", "ethosu.vela", *arguments], folder, variables=environment(folder), timeout_s=timeout_s
         )
-    except subprocess.TimeoutExpired as error:
-        raise TargetError(
-            f"vela ({configuration}) took longer than {timeout_s:g} s",
-            hint="use a smaller network, or compile on a faster machine",
-        ) from error
-    text = log[:_MAX_LOG_BYTES].decode(errors="replace")
-    if code < 0:
-        raise TargetError(f"vela ({configuration}) crashed ({signal.Signals(-code).name})")
+    except ChildError as error:
+        hint = (
+            "use a smaller network, or compile on a faster machine" if error.end == "timeout" else error.hint
+        )
+        raise TargetError(f"vela ({configuration}) {error}", hint=hint) from error
     if code:
-        raise TargetError(f"vela ({configuration}) refused: {_error_line(text)}")
-    return text
+        raise TargetError(f"vela ({configuration}) refused: {_error_line(log)}")
+    return log
 
 
 def _error_line(log: str) -> str:
@@ -213,12 +204,12 @@ def _summary(path: Path) -> dict[str, str]:
 
 
 def _read(
-    network: bytes, compiled: bytes, summary: dict[str, str], configuration: Configuration, log: str
+    network: Network, compiled: Network, summary: dict[str, str], configuration: Configuration, log: str
 ) -> CompiledNetwork:
     def kibibytes(*memories: str) -> int:
         return round(1024 * sum(float(summary[f"{memory}_memory_used"]) for memory in memories))
 
-    graph = Graph.parse(compiled)
+    graph = compiled.graph
     reasons = {match["output"]: f"{match['reason']}: {match['rule']}" for match in _REASON.finditer(log)}
     cpu_operators = []
     for operator in graph.operators:
@@ -234,6 +225,6 @@ def _read(
         sram_bytes=kibibytes("sram"),
         dram_bytes=kibibytes("dram"),
         flash_bytes=kibibytes("on_chip_flash", "off_chip_flash"),
-        operators=len(Graph.parse(network).operators),
+        operators=len(network.graph.operators),
         cpu_operators=tuple(cpu_operators),
     )

@@ -140,7 +140,7 @@ def finish(artefact: ArtefactFile) -> FinishResult:
     return FinishResult(
         files={
             f"{model}.{compiled.configuration.accelerator}.tflite": with_compiled_card(
-                compiled.network, artefact.card, compiled_from=artefact.model_id.hex()
+                compiled.network.data, artefact.card, compiled_from=artefact.model_id.hex()
             )
             for compiled in networks
         },

@@ -8,12 +8,7 @@ is almost a tie is then rounded in the other direction, by one step, wherever it
 from __future__ import annotations
 
 import importlib.util
-import json
-import os
 import re
-import signal
-import subprocess
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.errors import TargetError
-from converters.graph.graph import Graph, indices
-from converters.jobs.child_process import run_logged
+from converters.graph.graph import indices
+from converters.graph.network import Network
+from converters.jobs.child_process import ChildError, run_job
 from edge_sdk.runtime.backends.litert import LiteRtBackend
 
 HOW_TO_GET_IT = "pip install 'edge-sdk[microcontroller]', on x86-64 Linux"
@@ -113,11 +109,11 @@ def installed() -> bool:
     return importlib.util.find_spec("tflite_micro") is not None
 
 
-def run(network: bytes, inputs: NDArray[Any], *, timeout_s: float = TIMEOUT_S) -> MicroRun:
+def run(network: Network, inputs: NDArray[Any], *, timeout_s: float = TIMEOUT_S) -> MicroRun:
     """Run a network on inputs, in the smallest sufficient arena.
 
     Args:
-        network: FlatBuffer of a full-int8 network with one input and one output.
+        network: Full-int8 network with one input and one output.
         inputs: Shape (n, H, W, C), n at least 1, in the input tensor's dtype.
         timeout_s: Time limit of each of the two runs, in seconds.
 
@@ -134,9 +130,9 @@ def run(network: bytes, inputs: NDArray[Any], *, timeout_s: float = TIMEOUT_S) -
     return MicroRun(tensors["output"], arena_bytes)
 
 
-def run_reference(network: bytes, inputs: NDArray[Any]) -> NDArray[Any]:
+def run_reference(network: Network, inputs: NDArray[Any]) -> NDArray[Any]:
     """Run a network with LiteRT's reference kernels and return the raw output tensor of each input, shape (n, D)."""
-    backend = LiteRtBackend(network, kernels="reference")
+    backend = LiteRtBackend(network.data, kernels="reference")
     outputs = []
     for codes in inputs:
         backend.input_view()[0] = codes
@@ -145,11 +141,11 @@ def run_reference(network: bytes, inputs: NDArray[Any]) -> NDArray[Any]:
     return np.stack(outputs)
 
 
-def compare(network: bytes, inputs: NDArray[Any], outputs: NDArray[Any]) -> Agreement:
+def compare(network: Network, inputs: NDArray[Any], outputs: NDArray[Any]) -> Agreement:
     """Compare tflite-micro's outputs with those of LiteRT's reference kernels.
 
     Args:
-        network: FlatBuffer of the network.
+        network: The network.
         inputs: Inputs, shape (n, H, W, C).
         outputs: Outputs of tflite-micro for these inputs, shape (n, D).
 
@@ -163,8 +159,8 @@ def compare(network: bytes, inputs: NDArray[Any], outputs: NDArray[Any]) -> Agre
     return Agreement(len(inputs), int((~differing).sum()), int(differences.max()), kinds)
 
 
-def _differing_operators(network: bytes, codes: NDArray[Any]) -> tuple[OperatorDifference, ...]:
-    graph = Graph.parse(network)
+def _differing_operators(network: Network, codes: NDArray[Any]) -> tuple[OperatorDifference, ...]:
+    graph = network.graph
     computed = {i for i in graph.computed() if graph.dtype_name(i) in ("int8", "int16", "uint8")}
     tensors, _ = _run_worker(network, codes[None], LARGEST_ARENA, sorted(computed), TIMEOUT_S)
     values = {int(name): tensor[0] for name, tensor in tensors.items() if name != "output"}
@@ -197,12 +193,12 @@ def _differing_operators(network: bytes, codes: NDArray[Any]) -> tuple[OperatorD
 
 
 def _run_operator(
-    network: bytes, position: int, operands: Sequence[int], values: dict[int, NDArray[Any]]
+    network: Network, position: int, operands: Sequence[int], values: dict[int, NDArray[Any]]
 ) -> NDArray[np.int64]:
     """Run one operator with LiteRT's reference kernel and return its output, flattened."""
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-    graph = Graph.parse(network)
+    graph = network.edit()
     operator = graph.operators[position]
     subgraph = graph.model.subgraphs[0]
     subgraph.operators, subgraph.inputs = [operator], list(operands)
@@ -224,30 +220,24 @@ def _run_operator(
 
 
 def _run_worker(
-    network: bytes, inputs: NDArray[Any], arena_bytes: int, tensors: Sequence[int], timeout_s: float
+    network: Network, inputs: NDArray[Any], arena_bytes: int, tensors: Sequence[int], timeout_s: float
 ) -> tuple[dict[str, NDArray[Any]], str]:
     if not installed():
         raise TargetError("tflite-micro is not installed", hint=HOW_TO_GET_IT)
-    with tempfile.TemporaryDirectory(prefix="edge-convert-micro-") as name:
-        folder = Path(name)
-        (folder / "network.tflite").write_bytes(network)
-        np.save(folder / "inputs.npy", inputs)
-        request = {"arena_bytes": arena_bytes, "tensors": [int(i) for i in tensors]}
-        (folder / "request.json").write_text(json.dumps(request))
-        try:
-            code, log = run_logged(
-                ["-P", str(_WORKER), str(folder)],
-                folder,
-                environment={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
-                timeout_s=timeout_s,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise TargetError(f"tflite-micro took longer than {timeout_s:g} s") from error
-        text = log[-(1 << 16) :].decode(errors="replace")
-        if code or not (folder / "output.answer.npy").is_file():
-            ended = f"crashed ({signal.Signals(-code).name})" if code < 0 else "does not run the network"
-            raise TargetError(f"tflite-micro {ended}: {_error_lines(text)}")
-        return {path.name.split(".")[0]: np.load(path) for path in folder.glob("*.answer.npy")}, text
+    try:
+        with run_job(
+            ("-P", str(_WORKER)),
+            {"arena_bytes": arena_bytes, "tensors": [int(i) for i in tensors]},
+            arrays={"inputs": inputs},
+            files={"network.tflite": network.data},
+            timeout_s=timeout_s,
+        ) as job:
+            return {name: job.array(name) for name in job.value["answers"]}, job.log
+    except ChildError as error:
+        if error.end == "timeout":
+            raise TargetError(f"tflite-micro {error}") from error
+        reason = error if error.end == "crashed" else "does not run the network"
+        raise TargetError(f"tflite-micro {reason}: {_error_lines(error.log)}") from error
 
 
 def _error_lines(log: str) -> str:

@@ -2,43 +2,50 @@
 
 from __future__ import annotations
 
-import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from converters.jobs.worker import serve
 
-def main(folder: Path) -> None:
-    """Run ``network.tflite`` on ``inputs.npy`` and write ``output.answer.npy`` and one ``INDEX.answer.npy`` for each requested tensor.
+
+def work(request: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Run ``inputs.npy`` through ``network.tflite`` and write an array of answers for each tensor that is kept.
 
     Args:
-        folder: Folder of these files and of ``request.json``, which gives the size of the arena and the indices of the tensors.
+        request: ``arena_bytes``, the size of the arena; ``tensors``, indices of the tensors to keep.
+        folder: The job's folder.
+
+    Returns:
+        Names of the arrays under ``answers``: ``output``, and the index of each tensor kept.
     """
     from tflite_micro.python.tflite_micro import runtime
 
-    request = json.loads((folder / "request.json").read_text())
     tensors = request["tensors"]
-    preserve = runtime.InterpreterConfig.kPreserveAllTensors
-    record = runtime.InterpreterConfig.kAllocationRecording
+    kept = runtime.InterpreterConfig.kPreserveAllTensors
+    recorded = runtime.InterpreterConfig.kAllocationRecording
     interpreter = runtime.Interpreter.from_bytes(
         (folder / "network.tflite").read_bytes(),
         arena_size=request["arena_bytes"],
-        intrepreter_config=preserve if tensors else record,  # the package's spelling
+        intrepreter_config=kept if tensors else recorded,  # the package's spelling
     )
-    results: dict[str, list[np.ndarray]] = {"output": []}
+    answers: dict[str, list[np.ndarray]] = {"output": []}
     for codes in np.load(folder / "inputs.npy"):
         interpreter.set_input(codes[None], 0)
         interpreter.invoke()
-        results["output"].append(interpreter.get_output(0).reshape(-1))
+        answers["output"].append(interpreter.get_output(0).reshape(-1))
         for index in tensors:
             values = np.asarray(interpreter.GetTensor(index, 0)["tensor_data"]).reshape(-1)
-            results.setdefault(str(index), []).append(values)
+            answers.setdefault(str(index), []).append(values)
     if not tensors:
         interpreter.print_allocations()
-    for name, arrays in results.items():
-        np.save(folder / f"{name}.answer.npy", np.stack(arrays))
+    for name, rows in answers.items():
+        np.save(folder / f"{name}.npy", np.stack(rows))
+    return {"answers": list(answers)}
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    serve(Path(sys.argv[1]), work)

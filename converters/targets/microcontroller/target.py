@@ -11,6 +11,7 @@ import numpy as np
 from converters.analyze.golden_vectors import most_different
 from converters.errors import TargetError
 from converters.graph.graph import Graph
+from converters.graph.network import Network
 from converters.targets.base import ArtefactFile, FinishResult, ReportTable, Target
 from converters.targets.microcontroller import c_source, interpreter
 from converters.targets.microcontroller.c_source import GoldenTensors
@@ -77,19 +78,19 @@ def int8_at_the_edge(graph: Graph) -> Iterator[RuleFinding]:
         )
 
 
-def confirm(network: bytes) -> tuple[RuleFinding, ...]:
+def confirm(network: Network) -> tuple[RuleFinding, ...]:
     """Run a network in tflite-micro and report the size of its arena."""
     if not interpreter.installed():
         return (_not_installed("note"),)
     try:
-        backend = LiteRtBackend(network)
+        backend = LiteRtBackend(network.data)
         run = interpreter.run(network, np.zeros(backend.input.shape, backend.input.dtype))
     except (TargetError, ModelError) as error:
         return (_does_not_run(error),)
     return (
         RuleFinding(
             "note",
-            f"tflite-micro runs it in an arena of {run.arena_bytes} bytes, with {len(network)} bytes of flash",
+            f"tflite-micro runs it in an arena of {run.arena_bytes} bytes, with {len(network.data)} bytes of flash",
             "reserve the arena as one array in RAM",
             rule=_RUNS,
         ),
@@ -104,7 +105,7 @@ def finish(artefact: ArtefactFile) -> FinishResult:
     """
     if not interpreter.installed():
         return FinishResult(findings=(_not_installed("refused"),))
-    backend = LiteRtBackend(artefact.network)
+    backend = LiteRtBackend(artefact.network.data)
     if {backend.input.dtype, backend.output.dtype} != {np.dtype(np.int8)}:
         raise TargetError(
             f"{artefact.file}: expected an int8 input and an int8 output, found {backend.input.dtype}"
@@ -123,8 +124,8 @@ def finish(artefact: ArtefactFile) -> FinishResult:
     golden = most_different(run.outputs, _GOLDEN_COUNT)
     files = c_source.sources(
         artefact.stem,
-        artefact.network,
-        list(Graph.parse(artefact.network).operator_counts()),
+        artefact.network.data,
+        list(artefact.network.graph.operator_counts()),
         artefact.card,
         (backend.input, backend.output),
         GoldenTensors(inputs[golden], run.outputs[golden], tuple(_SEEDS[i] for i in golden)),
@@ -136,7 +137,7 @@ def finish(artefact: ArtefactFile) -> FinishResult:
         findings=tuple(_reference_difference(agreement)),
         figures={
             "Arena": f"{run.arena_bytes} bytes of RAM (tflite-micro {version('tflite-micro')}, x86-64)",
-            "Flash": f"{len(artefact.network)} bytes for the network, without code",
+            "Flash": f"{len(artefact.network.data)} bytes for the network, without code",
             "As LiteRT's reference kernels": f"bit for bit on {agreement.equal} of {agreement.inputs} inputs",
         },
     )

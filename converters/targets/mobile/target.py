@@ -13,6 +13,7 @@ from typing import Any
 from converters.errors import TargetError
 from converters.graph.graph import Graph
 from converters.graph.metadata import BUFFER_NAME
+from converters.graph.network import Network
 from converters.graph.rewrites.uint8_io import convert_io_to_uint8
 from converters.targets.base import ArtefactFile, FinishResult, Target
 from converters.targets.cpu import target as cpu
@@ -92,28 +93,27 @@ def whole_for_nnapi(graph: Graph) -> Iterator[RuleFinding]:
         )
 
 
-def adapt(network: bytes) -> bytes:
+def adapt(network: Network) -> Network:
     """Change input and output of an integer network to uint8, because Android's TensorImage and MediaPipe do not support int8."""
-    graph = Graph.parse(network)
+    graph = network.edit()
     convert_io_to_uint8(graph)
-    return graph.to_bytes()
+    return Network.of(graph)
 
 
-def require_metadata(data: bytes) -> None:
+def require_metadata(artefact: ArtefactFile) -> None:
     """Check that a file contains the TFLite Metadata and the model card that readers on Android and iOS need.
 
     Raises:
         TargetError: One of them is missing.
     """
-    network, files = split(data)
-    graph = Graph.parse(network)
+    graph = artefact.network.graph
     buffers = {
         (m.name.decode() if isinstance(m.name, bytes) else m.name): m.buffer
         for m in graph.model.metadata or []
     }
     index = buffers.get(BUFFER_NAME)
     content = b"" if index is None else bytes(graph.model.buffers[index].data)
-    if content[4:8] != _IDENTIFIER or CARD_NAME not in files:
+    if content[4:8] != _IDENTIFIER or CARD_NAME not in split(artefact.data)[1]:
         raise TargetError(
             f"mobile: expected TFLite Metadata ({_IDENTIFIER.decode()}) and {CARD_NAME} in the file, at least one is missing",
             hint="convert again; another tool may have removed the appended archive",
@@ -122,7 +122,7 @@ def require_metadata(data: bytes) -> None:
 
 def finish(artefact: ArtefactFile) -> FinishResult:
     """Write the model card and the golden vectors as JSON assets for an app and its tests."""
-    require_metadata(artefact.data)
+    require_metadata(artefact)
     card = split(artefact.data)[1][CARD_NAME]
     files = {f"{artefact.stem}.card.json": card}
     golden = json.loads(card).get("golden")

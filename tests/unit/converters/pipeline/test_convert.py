@@ -23,10 +23,10 @@ from converters.data.image_set import ImageSet
 from converters.errors import AccuracyGateError, CalibrationError, ConversionError, SourceError
 from converters.graph.attach_card import with_card
 from converters.graph.canonical import run_float
-from converters.graph.graph import Graph
+from converters.graph.network import Network
 from converters.graph.partitions import xnnpack_partitions
 from converters.pipeline.convert import convert
-from converters.pipeline.options import ConversionOptions
+from converters.pipeline.options import ConversionOptions, Replay
 from converters.quantize.aeq import quantize_int8
 from converters.quantize.float16 import to_float16
 from converters.quantize.int8 import make_int8
@@ -36,7 +36,7 @@ from edge_sdk import Embedder
 from edge_sdk.matching import cosine
 from edge_sdk.model.card import InputContract
 from edge_sdk.model.model_file import ModelFile
-from tests.networks import CONTRACT, Network, crops, tiny
+from tests.networks import CONTRACT, NetworkBuilder, crops, tiny
 
 
 @pytest.fixture
@@ -51,11 +51,11 @@ def images(tmp_path: Path) -> Path:
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
     path = tmp_path / "tiny.tflite"
-    path.write_bytes(tiny())
+    path.write_bytes(tiny().data)
     return path
 
 
-def ranges_of(network: bytes, pixels: np.ndarray, contract: InputContract = CONTRACT) -> dict:
+def ranges_of(network: Network, pixels: np.ndarray, contract: InputContract = CONTRACT) -> dict:
     return activation_ranges(network, contract, channel_statistics(network, contract, pixels))
 
 
@@ -71,7 +71,7 @@ def test_ranges_are_the_true_extremes_and_hold_no_constant() -> None:
     pixels = crops()
     ranges = ranges_of(network, pixels)
     outputs = run_float(network, real_inputs(pixels, CONTRACT))
-    graph = Graph.parse(network)
+    graph = network.edit()
     found = ranges[graph.name(graph.outputs[0])]
     assert (found.low, found.high) == pytest.approx((outputs.min(), outputs.max()), rel=1e-5)
     constants = {graph.name(i) for i in range(len(graph.tensors)) if graph.constant(i) is not None}
@@ -122,7 +122,7 @@ def test_copies_of_one_image_are_no_calibration_set(images: Path) -> None:
 def test_int8_keeps_integers_at_the_edge_and_follows_float() -> None:
     network, pixels = tiny(), crops(40)
     quantized = quantize_int8(network, ranges_of(network, pixels))
-    graph = Graph.parse(quantized)
+    graph = quantized.edit()
     assert [graph.dtype_name(i) for i in [*graph.inputs, *graph.outputs]] == ["int8", "int8"]
     weights = [
         t
@@ -141,7 +141,7 @@ def test_int8_is_the_same_every_time() -> None:
 
 def test_every_pixel_value_keeps_its_own_code() -> None:
     network = quantize_int8(tiny(), ranges_of(tiny(), crops()))
-    graph = Graph.parse(network)
+    graph = network.edit()
     quantization = graph.tensors[graph.inputs[0]].quantization
     assert quantization.scale[0] == pytest.approx(1 / 128, rel=1e-6)
 
@@ -149,30 +149,30 @@ def test_every_pixel_value_keeps_its_own_code() -> None:
 def test_float16_halves_the_weights_and_stays_in_one_partition() -> None:
     network, pixels = tiny(), crops(20)
     half = to_float16(network)
-    graph = Graph.parse(half)
+    graph = half.edit()
     assert sum(t.type == schema.TensorType.FLOAT16 for t in graph.tensors) >= 5
     assert xnnpack_partitions(half).count == 1
     assert cosine(embed_crops(network, CONTRACT, pixels), embed_crops(half, CONTRACT, pixels)).min() > 0.9999
 
 
 def test_a_constant_that_float16_cannot_hold_stays_float32() -> None:
-    net = Network()
+    net = NetworkBuilder()
     scale = np.full(4, 1e6, np.float32)
     huge = net.binary("MUL", net.conv(net.input, 4), net.constant(scale))
     network, pixels = net.finish(net.embedding(huge)), crops(4)
     half = to_float16(network)
-    stored = [Graph.parse(half).constant(i) for i in range(len(Graph.parse(half).tensors))]
+    stored = [half.graph.constant(i) for i in range(len(half.graph.tensors))]
     assert any(value is not None and np.array_equal(value, scale) for value in stored)
     assert cosine(embed_crops(network, CONTRACT, pixels), embed_crops(half, CONTRACT, pixels)).min() > 0.9999
 
 
-def int8_of(network: bytes, recipe: Recipe | None = None) -> bytes:
+def int8_of(network: Network, recipe: Recipe | None = None) -> Network:
     pixels = crops(20)
     statistics = channel_statistics(network, CONTRACT, pixels)
     return make_int8(network, recipe or shipped("cpu_int8"), statistics, CONTRACT, pixels)
 
 
-def average_pool(net: Network, x: int) -> int:
+def average_pool(net: NetworkBuilder, x: int) -> int:
     options = schema.Pool2DOptionsT()
     options.padding, options.filterHeight, options.filterWidth = schema.Padding.VALID, 2, 2
     options.strideH = options.strideW = 2
@@ -192,9 +192,9 @@ def average_pool(net: Network, x: int) -> int:
     ids=["hard swish", "gelu", "relu on its own", "division", "maximum", "average pooling"],
 )
 def test_what_xnnpack_has_no_integer_kernel_for_computes_in_float_in_one_partition(
-    layer: Callable[[Network, int], int],
+    layer: Callable[[NetworkBuilder, int], int],
 ) -> None:
-    net = Network()
+    net = NetworkBuilder()
     network = net.finish(net.embedding(net.conv(layer(net, net.conv(net.input, 8)), 16)))
     quantized = int8_of(network)
     assert [
@@ -205,7 +205,7 @@ def test_what_xnnpack_has_no_integer_kernel_for_computes_in_float_in_one_partiti
     assert found.mean() > 0.99
 
 
-def elu_spelled_out(net: Network, x: int) -> int:
+def elu_spelled_out(net: NetworkBuilder, x: int) -> int:
     """max(x, 0) + min(exp(x) - 1, 0): where x is large, exp(x) - 1 has a range that drowns what counts."""
     less = net.binary("SUB", net.unary("EXP", x), net.constant(np.float32(1)))
     below = net.binary("MINIMUM", less, net.constant(np.float32(0)))
@@ -213,11 +213,11 @@ def elu_spelled_out(net: Network, x: int) -> int:
 
 
 def test_what_float_operators_enclose_stays_in_float() -> None:
-    net = Network()
+    net = NetworkBuilder()
     x = net.binary("MUL", net.conv(net.input, 8), net.constant(np.float32(6)))
     network = net.finish(net.embedding(net.conv(elu_spelled_out(net, x), 16)))
     quantized = int8_of(network)
-    graph = Graph.parse(quantized)
+    graph = quantized.edit()
     subtraction = next(op for op in graph.operators if graph.op_name(op) == "SUB")
     assert graph.dtype_name(int(subtraction.outputs[0])) == "float32"
     assert gate(quantized, "integer", "cpu_int8")[0]
@@ -227,11 +227,11 @@ def test_what_float_operators_enclose_stays_in_float() -> None:
 
 
 def test_a_residual_addition_between_float_activations_stays_an_integer() -> None:
-    net = Network()
+    net = NetworkBuilder()
     x = net.prelu(net.conv(net.input, 8), [0.2] * 8)
     y = net.prelu(net.conv(x, 8, stride=1), [0.2] * 8)
     network = net.finish(net.embedding(net.conv(net.prelu(net.binary("ADD", x, y), [0.2] * 8), 8)))
-    graph = Graph.parse(int8_of(network))
+    graph = int8_of(network).edit()
     addition = next(op for op in graph.operators if graph.op_name(op) == "ADD")
     assert graph.dtype_name(int(addition.outputs[0])) == "int8"
 
@@ -239,7 +239,7 @@ def test_a_residual_addition_between_float_activations_stays_an_integer() -> Non
 # Gates
 
 
-def gate(network: bytes, name: str, recipe: str = "float32") -> tuple[bool, str]:
+def gate(network: Network, name: str, recipe: str = "float32") -> tuple[bool, str]:
     found = {g.name: g for g in check(network, shipped(recipe), CONTRACT, crops(3))}
     return found[name].passed, found[name].found
 
@@ -249,9 +249,9 @@ def test_a_whole_network_passes_every_gate() -> None:
 
 
 def test_a_dynamic_shape_is_caught() -> None:
-    graph = Graph.parse(tiny())
+    graph = tiny().edit()
     graph.tensors[graph.inputs[0]].shapeSignature = [-1, 16, 16, 3]
-    assert gate(graph.to_bytes(), "static")[0] is False
+    assert gate(Network.of(graph), "static")[0] is False
 
 
 def test_a_float_network_is_not_int8() -> None:
@@ -270,7 +270,7 @@ def test_an_operator_left_in_float_is_caught_unless_the_recipe_allows_it() -> No
 
 
 def test_a_network_that_answers_the_same_for_every_image_is_caught() -> None:
-    net = Network()
+    net = NetworkBuilder()
     nothing = net.binary("MUL", net.conv(net.input, 4), net.constant(np.float32(0)))
     bias = net.binary("ADD", nothing, net.constant(np.ones(4, np.float32)))
     passed, found = gate(net.finish(net.embedding(bias)), "finite")
@@ -279,13 +279,13 @@ def test_a_network_that_answers_the_same_for_every_image_is_caught() -> None:
 
 
 def test_nan_is_caught() -> None:
-    net = Network()
+    net = NetworkBuilder()
     broken = net.binary("MUL", net.conv(net.input, 4), net.constant(np.float32("nan")))
     assert gate(net.finish(net.embedding(broken)), "finite")[0] is False
 
 
 def test_an_operator_that_xnnpack_leaves_alone_is_named() -> None:
-    net = Network()
+    net = NetworkBuilder()
     x = net.conv(net.input, 4)
     floor = net.unary("ROUND", x)
     network = net.finish(
@@ -300,7 +300,7 @@ def test_an_operator_that_xnnpack_leaves_alone_is_named() -> None:
     assert gate(network, "partitions")[0] is False
 
 
-def selu_spelled_out(net: Network) -> bytes:
+def selu_spelled_out(net: NetworkBuilder) -> Network:
     """GREATER and SELECT_V2, which XNNPACK leaves alone in float and as integers."""
     x = net.conv(net.input, 4)
     zero = net.constant(np.float32(0))
@@ -313,7 +313,7 @@ def test_a_network_that_xnnpack_leaves_alone_in_part_is_converted_and_the_report
     images: Path, tmp_path: Path
 ) -> None:
     path = tmp_path / "selu.tflite"
-    path.write_bytes(selu_spelled_out(Network()))
+    path.write_bytes(selu_spelled_out(NetworkBuilder()).data)
     report = convert(ConversionOptions(path, CONTRACT, images, tmp_path / "out"))
     recipes = {artefact.recipe for artefact in report.artefacts}
     assert recipes == {"float32", "float16", "dynamic_range", "cpu_int8"}
@@ -363,14 +363,14 @@ def test_an_earlier_output_survives_a_failure(source: Path, images: Path, tmp_pa
     output = tmp_path / "out"
     convert(ConversionOptions(source, CONTRACT, images, output))
     before = {p.name: p.read_bytes() for p in output.iterdir()}
-    source.write_bytes(tiny()[:500])
+    source.write_bytes(tiny().data[:500])
     with pytest.raises(SourceError):
         convert(ConversionOptions(source, CONTRACT, images, output))
     assert {p.name: p.read_bytes() for p in output.iterdir()} == before
 
 
 def test_the_metadata_of_the_source_does_not_leak_into_the_artefact(tmp_path: Path, images: Path) -> None:
-    graph = Graph.parse(tiny())
+    graph = tiny().edit()
     graph.set_metadata("SOMETHING", b"about the old file")
     path = tmp_path / "old.tflite"
     path.write_bytes(graph.to_bytes())
@@ -559,9 +559,9 @@ def test_compare_needs_one_contract(
 
 
 def test_a_gray_network_converts(tmp_path: Path) -> None:
-    net = Network((1, 16, 16, 1))
+    net = NetworkBuilder((1, 16, 16, 1))
     path = tmp_path / "gray.tflite"
-    path.write_bytes(net.finish(net.embedding(net.conv(net.input, 4))))
+    path.write_bytes(net.finish(net.embedding(net.conv(net.input, 4))).data)
     folder = tmp_path / "crops"
     folder.mkdir()
     for number, pixels in enumerate(crops(12, (16, 16, 1))):
@@ -575,7 +575,7 @@ def test_a_gray_network_converts(tmp_path: Path) -> None:
 
 def test_bgr_and_per_channel_scaling_are_the_networks_own_order(tmp_path: Path, images: Path) -> None:
     path = tmp_path / "net.tflite"
-    path.write_bytes(tiny())
+    path.write_bytes(tiny().data)
     rgb = InputContract(16, 16, "rgb", (100.0, 120.0, 140.0), (50.0, 60.0, 70.0))
     bgr = InputContract(16, 16, "bgr", (100.0, 120.0, 140.0), (50.0, 60.0, 70.0))
     for name, contract in (("rgb", rgb), ("bgr", bgr)):
@@ -655,7 +655,7 @@ def test_a_recipe_that_is_none_is_said_before_the_source_is_read(
     with pytest.raises(ConversionError, match="recipe"):
         convert(
             ConversionOptions(
-                tmp_path / "missing.onnx", CONTRACT, images, tmp_path / "out", recipe=str(recipe)
+                tmp_path / "missing.onnx", CONTRACT, images, tmp_path / "out", quantization=Replay(recipe)
             )
         )
 
@@ -674,4 +674,4 @@ def test_a_recipe_found_for_another_network_is_refused(source: Path, images: Pat
     recipe = tmp_path / "other.recipe.json"
     recipe.write_text(json.dumps({**shipped("cpu_int8").to_json(), "keep_float": ["block_7/conv", "head"]}))
     with pytest.raises(ConversionError, match="'block_7/conv' in float, which this network does not have"):
-        convert(ConversionOptions(source, CONTRACT, images, tmp_path / "out", recipe=str(recipe)))
+        convert(ConversionOptions(source, CONTRACT, images, tmp_path / "out", quantization=Replay(recipe)))

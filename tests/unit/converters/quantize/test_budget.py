@@ -15,11 +15,11 @@ from converters.cli import main
 from converters.data.calibration import CalibrationSet
 from converters.data.embedding import embed_crops
 from converters.data.image_set import Crops
-from converters.errors import CalibrationError, ConversionError
-from converters.graph.graph import Graph
+from converters.errors import CalibrationError
 from converters.graph.multiplications import multiplications
+from converters.graph.network import Network
 from converters.pipeline.convert import convert
-from converters.pipeline.options import ConversionOptions
+from converters.pipeline.options import ConversionOptions, ErrorRateLimit, Search
 from converters.quantize.budget import (
     BudgetVerdict,
     Candidate,
@@ -33,7 +33,7 @@ from converters.quantize.budget import (
 from converters.quantize.recipe import shipped
 from converters.quantize.search import search
 from converters.sources.float_model import FloatModel
-from tests.networks import CONTRACT, Network, crops, tiny
+from tests.networks import CONTRACT, NetworkBuilder, crops, tiny
 from tests.unit.converters.quantize.test_int8_quality import uneven
 
 CONTRACT_FLAGS = ["--size", "16x16", "--color", "rgb", "--mean", "127.5", "--scale", "128"]
@@ -61,14 +61,14 @@ MODEL = FloatModel(uneven(), CONTRACT, 16, {}, (), 1.0)
 
 
 def test_a_cosine_budget_wants_one_standard_error_to_spare() -> None:
-    steady = Candidate(b"", np.full(50, 0.996, np.float32))
-    shaky = Candidate(b"", np.tile(np.array([0.996 - 0.02, 0.996 + 0.004], np.float32), 25))
+    steady = Candidate(Network(b""), np.full(50, 0.996, np.float32))
+    shaky = Candidate(Network(b""), np.tile(np.array([0.996 - 0.02, 0.996 + 0.004], np.float32), 25))
     budget = CosineBudget(0.995)
     assert budget.keeps(steady).met
     assert budget.keeps(steady).margin == pytest.approx(0.001, abs=1e-6)
     assert float(shaky.cosines.mean()) < 0.995
     assert not budget.keeps(shaky).met
-    just = Candidate(b"", np.tile(np.array([0.985, 1.006], np.float32), 25))
+    just = Candidate(Network(b""), np.tile(np.array([0.985, 1.006], np.float32), 25))
     assert float(just.cosines.mean()) > 0.995
     assert not budget.keeps(just).met
 
@@ -159,23 +159,23 @@ def test_a_search_that_fails_gives_the_kept_recipe_that_came_nearest_and_says_wh
 def test_no_recipe_leaves_much_of_the_work_or_the_output_in_float() -> None:
     found = search(MODEL, calibration(), shipped("cpu_int8"), budget=Scripted([-1.0]))
     assert max(trial.float_share for trial in found.trials) <= 0.3
-    graph = Graph.parse(MODEL.network)
+    graph = MODEL.network.edit()
     edge = graph.name(graph.outputs[0])
     assert edge not in found.recipe.keep_float
     assert edge not in dict(found.sensitive)
 
 
 def test_multiplications_are_counted_by_output_value() -> None:
-    net = Network()
+    net = NetworkBuilder()
     x = net.conv(net.input, 8)
-    graph = Graph.parse(net.finish(net.dense(net.mean(x), 5)))
+    graph = net.finish(net.dense(net.mean(x), 5)).edit()
     assert list(multiplications(graph).values()) == [8 * 8 * 8 * 27, 5 * 8]
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("budget")
-    (place / "net.tflite").write_bytes(uneven())
+    (place / "net.tflite").write_bytes(uneven().data)
     (place / "crops").mkdir()
     for number, pixels in enumerate(crops(60)):
         Image.fromarray(pixels).save(place / "crops" / f"{number:02}.png")
@@ -187,18 +187,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-def request(place: Path, **changes: Any) -> ConversionOptions:
-    asked = ConversionOptions(
-        place / "net.tflite",
-        CONTRACT,
-        place / "crops",
-        place / "out",
-        recipe="auto",
-        max_fnmr_loss=0.05,
-        at_fmr=1e-2,
-        images=place / "people",
-    )
-    return replace(asked, **changes)
+def options(place: Path, *, at_fmr: float = 1e-2, **changes: Any) -> ConversionOptions:
+    limit = ErrorRateLimit(place / "people", 0.05, at_fmr)
+    values = {"model": place / "net.tflite", "output": place / "out", "quantization": Search(limit)}
+    return ConversionOptions(contract=CONTRACT, calibration=place / "crops", **{**values, **changes})
 
 
 def test_labelled_images_are_read_with_their_subjects(place: Path) -> None:
@@ -230,7 +222,7 @@ def test_an_image_that_is_no_crop_is_refused_by_name(tmp_path: Path) -> None:
 
 
 def test_a_conversion_by_error_rate_says_so_and_names_the_images(place: Path, tmp_path: Path) -> None:
-    report = convert(request(place, output=tmp_path / "out"))
+    report = convert(options(place, output=tmp_path / "out"))
     found = report.searches["cpu_int8"]
     assert found["met"] and found["budget"]["kind"] == "error rate"
     text = report.to_text()
@@ -243,9 +235,7 @@ def test_a_conversion_by_error_rate_says_so_and_names_the_images(place: Path, tm
 
 def test_images_of_a_budget_are_refused_before_any_work(place: Path) -> None:
     with pytest.raises(CalibrationError, match="takes 300000 non-mated"):
-        convert(request(place, model=place / "no such model", at_fmr=1e-5))
-    with pytest.raises(ConversionError, match="takes labelled images and a search"):
-        convert(request(place, images=None))
+        convert(options(place, model=place / "no such model", at_fmr=1e-5))
 
 
 def run(place: Path, *flags: str) -> int:

@@ -14,31 +14,31 @@ from hypothesis import strategies as st
 from converters.data.embedding import embed_crops
 from converters.errors import ConversionError
 from converters.graph.canonical import run_float
-from converters.graph.graph import Graph
+from converters.graph.network import Network
 from converters.graph.partitions import xnnpack_partitions
-from converters.quantize.int8 import float_twin, make_int8
+from converters.quantize.int8 import float_reference, make_int8
 from converters.quantize.recipe import Recipe, shipped
 from converters.quantize.statistics import channel_statistics
 from edge_sdk.matching import cosine
-from tests.networks import CONTRACT, Network, crops, tiny
+from tests.networks import CONTRACT, NetworkBuilder, crops, tiny
 
 FULL = shipped("full_int8")
 OPERATOR = replace(FULL, spelled=())
 
 
-def made(network: bytes, recipe: Recipe = FULL, pixels: np.ndarray | None = None) -> bytes:
+def made(network: Network, recipe: Recipe = FULL, pixels: np.ndarray | None = None) -> Network:
     pixels = crops(24) if pixels is None else pixels
     return make_int8(network, recipe, channel_statistics(network, CONTRACT, pixels), CONTRACT, pixels)
 
 
-def fidelity(network: bytes, recipe: Recipe = FULL) -> float:
+def fidelity(network: Network, recipe: Recipe = FULL) -> float:
     pixels = crops(24)
     found = embed_crops(made(network, recipe, pixels), CONTRACT, pixels)
     return float(cosine(embed_crops(network, CONTRACT, pixels), found).mean())
 
 
-def dtypes(network: bytes) -> set[str]:
-    graph = Graph.parse(network)
+def dtypes(network: Network) -> set[str]:
+    graph = network.edit()
     return {graph.dtype_name(i) for i in range(len(graph.tensors))}
 
 
@@ -58,11 +58,11 @@ def test_the_same_arguments_give_the_same_bytes() -> None:
     ids=["usual", "negative", "some above 1", "all above 1"],
 )
 def test_spelled_prelu_is_prelu_in_float_and_near_it_in_int8(slopes: np.ndarray) -> None:
-    net = Network()
+    net = NetworkBuilder()
     x = net.prelu(net.conv(net.input, 8), slopes)
     network = net.finish(net.embedding(net.conv(x, 16)))
-    twin, predicted = float_twin(network, FULL, channel_statistics(network, CONTRACT, crops(24)))
-    assert "PRELU" not in Graph.parse(twin).operator_counts()
+    twin, predicted = float_reference(network, FULL, channel_statistics(network, CONTRACT, crops(24)))
+    assert "PRELU" not in twin.graph.operator_counts()
     images = np.random.default_rng(4).normal(0, 2, (6, 16, 16, 3)).astype(np.float32)
     np.testing.assert_allclose(run_float(twin, images), run_float(network, images), rtol=1e-5, atol=1e-5)
     for name, found in channel_statistics(twin, CONTRACT, crops(24)).items():
@@ -74,7 +74,7 @@ def test_spelled_prelu_is_prelu_in_float_and_near_it_in_int8(slopes: np.ndarray)
 
 
 def test_an_operator_without_an_integer_form_is_named() -> None:
-    net = Network()
+    net = NetworkBuilder()
     network = net.finish(net.embedding(net.unary("ELU", net.conv(net.input, 8))))
     with pytest.raises(ConversionError, match=r"full int8: ELU 'elu_[0-9]+' has no int8 form"):
         made(network)
@@ -94,9 +94,9 @@ def test_recipes_of_before_mean_what_they_meant() -> None:
         Recipe.from_json({**old, "quantizer": "mine"})
 
 
-def steep(*, pad: bool = False) -> bytes:
+def steep(*, pad: bool = False) -> Network:
     """A PReLU with slopes far beyond 1 beside shallow ones, between convolutions."""
-    net = Network(seed=2)
+    net = NetworkBuilder(seed=2)
     x = net.prelu(net.conv(net.input, 8), [-9.0, 0.02, 0.05, 2.5, -0.1, 1.0, -1.5, 0.3])
     if pad:
         around = net.constant(np.array([[0, 0], [1, 1], [1, 1], [0, 0]], np.int32))
@@ -104,8 +104,8 @@ def steep(*, pad: bool = False) -> bytes:
     return net.finish(net.embedding(net.conv(x, 16)))
 
 
-def slopes(network: bytes) -> np.ndarray:
-    graph = Graph.parse(network)
+def slopes(network: Network) -> np.ndarray:
+    graph = network.edit()
     found = [graph.constant(op.inputs[1]) for op in graph.operators if graph.op_name(op) == "PRELU"]
     return np.concatenate([np.ravel(alpha) for alpha in found])
 
@@ -113,7 +113,7 @@ def slopes(network: bytes) -> np.ndarray:
 @pytest.mark.parametrize("pad", [False, True])
 def test_bounded_slopes_leave_the_float_function_alone(pad: bool) -> None:
     network, recipe = steep(pad=pad), replace(OPERATOR, equalize="all")
-    twin, predicted = float_twin(network, recipe, channel_statistics(network, CONTRACT, crops(24)))
+    twin, predicted = float_reference(network, recipe, channel_statistics(network, CONTRACT, crops(24)))
     assert np.abs(slopes(network)).max() == 9 and np.abs(slopes(twin)).max() <= 1
     images = np.random.default_rng(4).normal(0, 2, (6, 16, 16, 3)).astype(np.float32)
     np.testing.assert_allclose(run_float(twin, images), run_float(network, images), rtol=1e-4, atol=1e-4)
@@ -133,28 +133,28 @@ def test_bounded_slopes_are_better_held_by_int8() -> None:
 
 @pytest.mark.parametrize("after", ["ADD", "output"])
 def test_slopes_stay_where_what_follows_is_not_a_convolution_alone(after: str) -> None:
-    net = Network(seed=2)
+    net = NetworkBuilder(seed=2)
     x = net.prelu(net.conv(net.input, 8), np.linspace(-2, 2, 8))
     y = net.mean(net.binary("ADD", x, net.conv(x, 8, stride=1)) if after == "ADD" else x)
     network = net.finish(net.dense(y, 8) if after == "ADD" else y)
-    twin, _ = float_twin(network, OPERATOR, channel_statistics(network, CONTRACT, crops(8)))
+    twin, _ = float_reference(network, OPERATOR, channel_statistics(network, CONTRACT, crops(8)))
     np.testing.assert_array_equal(slopes(twin), slopes(network))
 
 
 def test_a_relu_is_fused_where_it_is_alone_and_a_product_where_it_is_not() -> None:
-    net = Network()
+    net = NetworkBuilder()
     x = net.conv(net.input, 8)
     both = net.binary("ADD", net.unary("RELU", x), x)
     network = net.finish(net.embedding(net.unary("RELU6", net.conv(both, 16))))
     full = made(network)
-    counts = Graph.parse(full).operator_counts()
+    counts = full.graph.operator_counts()
     assert counts == {"CONV_2D": 2, "DEPTHWISE_CONV_2D": 1, "ADD": 1, "MEAN": 1, "FULLY_CONNECTED": 1}
     assert xnnpack_partitions(full).outside == ()
     assert fidelity(network) > 0.998
 
 
 def test_pooling_a_whole_image_has_a_scale_of_its_own() -> None:
-    net = Network()
+    net = NetworkBuilder()
     x = net.unary("RELU", net.conv(net.input, 32))
     options = schema.Pool2DOptionsT()
     options.filterHeight = options.filterWidth = 8
@@ -162,13 +162,13 @@ def test_pooling_a_whole_image_has_a_scale_of_its_own() -> None:
     options.padding = schema.Padding.VALID
     pooled = net.op("AVERAGE_POOL_2D", [x], (1, 1, 1, 32), options)
     network = net.finish(net.dense(net.reshape(pooled, (1, 32)), 16))
-    assert "AVERAGE_POOL_2D" not in Graph.parse(made(network)).operator_counts()
+    assert "AVERAGE_POOL_2D" not in made(network).graph.operator_counts()
     assert fidelity(network) > fidelity(network, OPERATOR) - 1e-4
 
 
-def every_operator() -> bytes:
+def every_operator() -> Network:
     """What embedding networks are made of beside convolutions: squeeze-and-excitation, branches, attention's parts."""
-    net = Network(seed=5)
+    net = NetworkBuilder(seed=5)
     x = net.unary("HARD_SWISH", net.conv(net.input, 8))
     squeezed = net.reshape(net.mean(x), (1, 1, 1, 8))
     gate = net.unary("LOGISTIC", net.conv(squeezed, 8, size=1, stride=1))
@@ -194,12 +194,12 @@ def test_what_embedding_networks_are_made_of_becomes_integers(equalize: str) -> 
     full = made(network, replace(FULL, equalize=equalize))
     assert dtypes(full) <= {"int8", "int32"}
     # A branch with a scale of its own that others read too is brought to the common one.
-    assert Graph.parse(full).operator_counts()["QUANTIZE"] == 3
+    assert full.graph.operator_counts()["QUANTIZE"] == 3
     assert fidelity(network, replace(FULL, equalize=equalize)) > 0.99
 
 
 def test_a_channel_that_training_switched_off_keeps_its_bias() -> None:
-    net = Network(seed=6)
+    net = NetworkBuilder(seed=6)
     x = net.conv(net.input, 8)
     weights, bias = (int(i) for i in net.graph.operators[-1].inputs[1:])
     dead = net.graph.constant(weights).copy()
@@ -226,11 +226,11 @@ def test_a_saved_recipe_replays_to_the_same_bytes() -> None:
 def test_whatever_the_slopes_the_float_twin_is_the_same_function(
     slopes: list[float], bounded: bool, spelled: bool, equalize: str
 ) -> None:
-    net = Network(seed=8)
+    net = NetworkBuilder(seed=8)
     network = net.finish(net.embedding(net.conv(net.prelu(net.conv(net.input, 8), slopes), 16)))
     kinds = FULL.spelled if spelled else ()
     recipe = replace(FULL, bound_slopes=bounded, spelled=kinds, equalize=equalize)
-    twin, _ = float_twin(network, recipe, channel_statistics(network, CONTRACT, crops(4)))
+    twin, _ = float_reference(network, recipe, channel_statistics(network, CONTRACT, crops(4)))
     images = np.random.default_rng(9).normal(0, 2, (3, 16, 16, 3)).astype(np.float32)
     wanted = run_float(network, images)
     np.testing.assert_allclose(run_float(twin, images), wanted, atol=1e-4 * np.abs(wanted).max())

@@ -10,11 +10,10 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 from converters.data.embedding import embed_crops
-from converters.graph.graph import Graph
 from converters.quantize.full_int8 import _FORMS, quantize_integer
 from converters.quantize.statistics import activation_ranges, channel_statistics
 from edge_sdk.matching import cosine
-from tests.networks import CONTRACT, Network, crops
+from tests.networks import CONTRACT, NetworkBuilder, crops
 
 SAME = (1, 8, 8, 8)
 AROUND = [[0, 0], [1, 1], [1, 1], [0, 0]]
@@ -31,7 +30,7 @@ def options(kind: str, **values: Any) -> Any:
 def one(name: str, shape: Sequence[int], kind: str, *constants: Any, **values: Any) -> Callable[..., int]:
     """An operator with one computed operand, then integer constants."""
 
-    def add(net: Network, x: int) -> int:
+    def add(net: NetworkBuilder, x: int) -> int:
         held = [net.constant(np.array(constant, np.int32)) for constant in constants]
         return net.op(name, [x, *held], tuple(shape), options(kind, **values))
 
@@ -41,7 +40,7 @@ def one(name: str, shape: Sequence[int], kind: str, *constants: Any, **values: A
 def two(name: str, shape: Sequence[int] = SAME, kind: str = "", **values: Any) -> Callable[..., int]:
     """An operator with two computed operands of different ranges."""
 
-    def add(net: Network, x: int) -> int:
+    def add(net: NetworkBuilder, x: int) -> int:
         other = net.conv(net.input, 8)
         return (
             net.op(name, [x, other], tuple(shape), options(kind, **values))
@@ -56,7 +55,7 @@ def unary(name: str, made: Any = None) -> Callable[..., int]:
     return lambda net, x: net.unary(name, x, made)
 
 
-def parts(net: Network, name: str, operands: list[int], made: Any, shape: tuple[int, ...]) -> int:
+def parts(net: NetworkBuilder, name: str, operands: list[int], made: Any, shape: tuple[int, ...]) -> int:
     """The sum of an operator's two outputs."""
     outputs = [net.graph.add_tensor(f"{name}_{i}", shape, np.float32) for i in range(2)]
     kind = getattr(schema.BuiltinOptions, type(made).__name__.removesuffix("T"))
@@ -66,27 +65,27 @@ def parts(net: Network, name: str, operands: list[int], made: Any, shape: tuple[
     return net.binary("ADD", *outputs)
 
 
-def split(net: Network, x: int) -> int:
+def split(net: NetworkBuilder, x: int) -> int:
     axis = net.constant(np.array(3, np.int32))
     return parts(net, "SPLIT", [axis, x], options("Split", numSplits=2), (1, 8, 8, 4))
 
 
-def packed(net: Network, x: int) -> int:
+def packed(net: NetworkBuilder, x: int) -> int:
     both = two("PACK", (*SAME, 2), "Pack", valuesCount=2, axis=4)(net, x)
     return parts(net, "UNPACK", [both], options("Unpack", num=2, axis=4), SAME)
 
 
-def squeezed(net: Network, x: int) -> int:
+def squeezed(net: NetworkBuilder, x: int) -> int:
     wide = one("EXPAND_DIMS", (1, *SAME), "ExpandDims", [0])(net, x)
     return one("SQUEEZE", SAME, "Squeeze", squeezeDims=[0])(net, wide)
 
 
-def batched(net: Network, x: int) -> int:
+def batched(net: NetworkBuilder, x: int) -> int:
     blocks = one("SPACE_TO_BATCH_ND", (4, 4, 4, 8), "SpaceToBatchND", [2, 2], NOT_AROUND)(net, x)
     return one("BATCH_TO_SPACE_ND", SAME, "BatchToSpaceND", [2, 2], NOT_AROUND)(net, blocks)
 
 
-def rsqrt(net: Network, x: int) -> int:
+def rsqrt(net: NetworkBuilder, x: int) -> int:
     positive = net.binary("ADD", net.unary("RELU", x), net.constant(np.float32([0.5])))
     return net.unary("RSQRT", positive)
 
@@ -100,7 +99,7 @@ def pooled(name: str) -> Callable[..., int]:
     return one(name, (1, 4, 4, 8), "Pool2D", **window)
 
 
-def depthwise(net: Network, x: int) -> int:
+def depthwise(net: NetworkBuilder, x: int) -> int:
     weights = net.constant(net.random.normal(0, 1, (1, 1, 1, 8)).astype(np.float32))
     made = options("DepthwiseConv2D", padding=1, strideH=1, strideW=1, depthMultiplier=1)
     made.dilationHFactor = made.dilationWFactor = 1
@@ -149,11 +148,11 @@ BUILD: dict[str, Callable[..., int]] = {
 
 @pytest.mark.parametrize("name", sorted(_FORMS))
 def test_every_operator_of_the_table_loads_and_answers_as_in_float(name: str) -> None:
-    net, pixels = Network(), crops(16)
+    net, pixels = NetworkBuilder(), crops(16)
     y = BUILD[name](net, net.conv(net.input, 8))
     network = net.finish(net.embedding(net.conv(y, 8)))
     ranges = activation_ranges(network, CONTRACT, channel_statistics(network, CONTRACT, pixels))
     quantized = quantize_integer(network, ranges)
-    assert name in Graph.parse(quantized).operator_counts()
+    assert name in quantized.graph.operator_counts()
     found = cosine(embed_crops(network, CONTRACT, pixels), embed_crops(quantized, CONTRACT, pixels))
     assert found.min() > 0.996

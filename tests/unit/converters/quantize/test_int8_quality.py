@@ -16,25 +16,25 @@ from converters.data.embedding import embed_crops
 from converters.data.image_set import Crops
 from converters.errors import AccuracyGateError, ConversionError
 from converters.graph.canonical import run_float
-from converters.graph.graph import Graph
+from converters.graph.network import Network
 from converters.graph.rewrites.equalize import find_groups
 from converters.pipeline.convert import convert
-from converters.pipeline.options import ConversionOptions
+from converters.pipeline.options import ConversionOptions, Replay, Search
 from converters.quantize.budget import CosineBudget
-from converters.quantize.int8 import float_twin, make_int8
+from converters.quantize.int8 import float_reference, make_int8
 from converters.quantize.recipe import Recipe, read, shipped
 from converters.quantize.search import search
 from converters.quantize.statistics import channel_statistics
 from converters.sources.float_model import FloatModel
 from edge_sdk.matching import cosine
-from tests.networks import CONTRACT, Network, crops
+from tests.networks import CONTRACT, NetworkBuilder, crops
 
 PLAIN = shipped("cpu_int8")
 
 
-def uneven(*, activation: str = "PRELU", seed: int = 3) -> bytes:
+def uneven(*, activation: str = "PRELU", seed: int = 3) -> Network:
     """A network whose channels span very different ranges before a depthwise convolution, as real ones do."""
-    net = Network(seed=seed)
+    net = NetworkBuilder(seed=seed)
     x = net.conv(net.input, 16)
     for index, factor in ((0, 60.0), (3, 25.0), (7, 0.02)):
         weights = net.graph.constant(net.graph.operators[-1].inputs[1]).copy()
@@ -49,7 +49,7 @@ def uneven(*, activation: str = "PRELU", seed: int = 3) -> bytes:
     return net.finish(net.embedding(net.conv(x, 24), 16))
 
 
-def depthwise(net: Network, x: int, undo: dict[int, float]) -> int:
+def depthwise(net: NetworkBuilder, x: int, undo: dict[int, float]) -> int:
     batch, height, width, channels = net.shape(x)
     weights = net.random.normal(0, 1 / 3, (1, 3, 3, channels)).astype(np.float32)
     for index, factor in undo.items():
@@ -66,7 +66,7 @@ def depthwise(net: Network, x: int, undo: dict[int, float]) -> int:
     )
 
 
-def fidelity(network: bytes, recipe: Recipe, pixels: np.ndarray) -> float:
+def fidelity(network: Network, recipe: Recipe, pixels: np.ndarray) -> float:
     statistics = channel_statistics(network, CONTRACT, pixels)
     made = make_int8(network, recipe, statistics, CONTRACT, pixels)
     return float(cosine(embed_crops(network, CONTRACT, pixels), embed_crops(made, CONTRACT, pixels)).mean())
@@ -77,7 +77,7 @@ def fidelity(network: bytes, recipe: Recipe, pixels: np.ndarray) -> float:
 def test_equalization_leaves_the_float_function_alone(activation: str, which: str) -> None:
     network, pixels = uneven(activation=activation), crops(24)
     statistics = channel_statistics(network, CONTRACT, pixels)
-    after, _ = float_twin(network, replace(PLAIN, equalize=which), statistics)
+    after, _ = float_reference(network, replace(PLAIN, equalize=which), statistics)
     images = np.random.default_rng(5).normal(0, 1, (4, 16, 16, 3)).astype(np.float32)
     assert after != network
     np.testing.assert_allclose(run_float(after, images), run_float(network, images), rtol=1e-4, atol=1e-5)
@@ -86,7 +86,7 @@ def test_equalization_leaves_the_float_function_alone(activation: str, which: st
 def test_predicted_statistics_are_those_of_the_equalized_network() -> None:
     network, pixels = uneven(), crops(24)
     recipe = replace(PLAIN, equalize="all")
-    after, predicted = float_twin(network, recipe, channel_statistics(network, CONTRACT, pixels))
+    after, predicted = float_reference(network, recipe, channel_statistics(network, CONTRACT, pixels))
     measured = channel_statistics(after, CONTRACT, pixels)
     assert set(measured) == set(predicted)
     for name, found in measured.items():
@@ -97,8 +97,8 @@ def test_predicted_statistics_are_those_of_the_equalized_network() -> None:
 def test_equalization_evens_the_channels_of_a_group() -> None:
     network, pixels = uneven(), crops(24)
     before = channel_statistics(network, CONTRACT, pixels)
-    after, statistics = float_twin(network, replace(PLAIN, equalize="depthwise"), before)
-    name = Graph.parse(network).name(Graph.parse(network).operators[1].outputs[0])
+    after, statistics = float_reference(network, replace(PLAIN, equalize="depthwise"), before)
+    name = network.graph.name(network.graph.operators[1].outputs[0])
 
     def spread(found: dict) -> float:
         reach = np.maximum(np.abs(found[name].low), np.abs(found[name].high))
@@ -125,17 +125,17 @@ def test_bias_correction_does_not_harm() -> None:
 
 def test_a_group_that_cannot_take_a_scale_is_left_alone() -> None:
     """A sigmoid does not commute with a scale, nor does the network's own output."""
-    net = Network()
+    net = NetworkBuilder()
     x = net.unary("LOGISTIC", net.conv(net.input, 8))
     network = net.finish(net.embedding(net.conv(x, 8)))
-    graph = Graph.parse(network)
+    graph = network.edit()
     inside = {i for group in find_groups(graph) for i in group.tensors}
     touched = {graph.operators[0].outputs[0], graph.operators[1].outputs[0], *graph.outputs, *graph.inputs}
     assert not inside & {int(i) for i in touched}
 
 
 def test_shared_weights_are_left_alone() -> None:
-    net = Network()
+    net = NetworkBuilder()
     x = net.conv(net.input, 4)
     y = net.conv(x, 4, stride=1)
     z = net.op(
@@ -144,7 +144,7 @@ def test_shared_weights_are_left_alone() -> None:
         net.shape(y),
         net.graph.operators[-1].builtinOptions,
     )
-    graph = Graph.parse(net.finish(net.embedding(z)))
+    graph = net.finish(net.embedding(z)).edit()
     for group in find_groups(graph):
         for operator in (*group.producers, *group.consumers):
             assert len(graph.consumers(int(operator.inputs[1]))) == 1
@@ -152,10 +152,10 @@ def test_shared_weights_are_left_alone() -> None:
 
 def test_operators_named_in_a_recipe_stay_in_float() -> None:
     network, pixels = uneven(), crops(24)
-    graph = Graph.parse(network)
+    graph = network.edit()
     name = graph.name(graph.operators[0].outputs[0])
     statistics = channel_statistics(network, CONTRACT, pixels)
-    made = Graph.parse(make_int8(network, replace(PLAIN, keep_float=(name,)), statistics, CONTRACT, pixels))
+    made = make_int8(network, replace(PLAIN, keep_float=(name,)), statistics, CONTRACT, pixels).edit()
     kept = [
         op
         for op in made.operators
@@ -191,7 +191,7 @@ def _set(pixels: np.ndarray) -> CalibrationSet:
 
 @pytest.fixture
 def workplace(tmp_path: Path) -> Path:
-    (tmp_path / "net.tflite").write_bytes(uneven())
+    (tmp_path / "net.tflite").write_bytes(uneven().data)
     (tmp_path / "crops").mkdir()
     for number, pixels in enumerate(crops(60)):
         Image.fromarray(pixels).save(tmp_path / "crops" / f"{number:02}.png")
@@ -200,14 +200,14 @@ def workplace(tmp_path: Path) -> Path:
 
 def test_auto_reports_its_trials_and_its_recipe_replays_to_the_same_bytes(workplace: Path) -> None:
     request = ConversionOptions(
-        workplace / "net.tflite", CONTRACT, workplace / "crops", workplace / "auto", recipe="auto"
+        workplace / "net.tflite", CONTRACT, workplace / "crops", workplace / "auto", quantization=Search()
     )
     report = convert(request)
     found = report.searches["cpu_int8"]
     assert found["trials"]
     assert "searched for a mean cosine" in report.to_text()
     saved = workplace / "auto" / "net.cpu_int8.recipe.json"
-    convert(replace(request, output=workplace / "again", recipe=str(saved)))
+    convert(replace(request, output=workplace / "again", quantization=Replay(saved)))
     name = "net.cpu_int8.tflite"
     assert (workplace / "auto" / name).read_bytes() == (workplace / "again" / name).read_bytes()
     assert json.loads((workplace / "auto" / "net.report.json").read_text())["searches"]["cpu_int8"] == found
@@ -219,7 +219,7 @@ def test_a_budget_that_cannot_be_met_says_the_best_and_writes_nothing(workplace:
         CONTRACT,
         workplace / "crops",
         workplace / "out",
-        recipe="auto",
+        quantization=Search(CosineBudget(0.99999)),
         min_cosine=0.99999,
     )
     with pytest.raises(AccuracyGateError, match="cosine to float 0"):
@@ -231,7 +231,7 @@ def test_a_recipe_of_another_kind_is_refused(workplace: Path) -> None:
     path = workplace / "x.recipe.json"
     path.write_text(json.dumps(shipped("float16").to_json()))
     request = ConversionOptions(
-        workplace / "net.tflite", CONTRACT, workplace / "crops", workplace / "o", recipe=str(path)
+        workplace / "net.tflite", CONTRACT, workplace / "crops", workplace / "o", quantization=Replay(path)
     )
     with pytest.raises(ConversionError, match="expected a recipe for cpu int8, found any float16"):
         convert(request)

@@ -10,8 +10,8 @@ from PIL import Image
 
 from converters.cli import main
 from converters.errors import CalibrationError
-from converters.graph.graph import Graph
 from converters.graph.latency import time_ratio
+from converters.graph.network import Network
 from converters.quantize.budget import Candidate, CosineBudget, TimedBudget
 from converters.quantize.recipe import shipped
 from converters.quantize.search import SearchResult, search
@@ -25,8 +25,8 @@ def searched(budget: TimedBudget | CosineBudget, plain=PLAIN) -> SearchResult:
     return search(model, _set(crops(90)), plain, budget=budget)
 
 
-def float_depthwise(network: bytes) -> bool:
-    graph = Graph.parse(network)
+def float_depthwise(network: Network) -> bool:
+    graph = network.edit()
     return any(
         graph.op_name(op) == "DEPTHWISE_CONV_2D" and graph.dtype_name(op.outputs[0]) == "float32"
         for op in graph.operators
@@ -82,13 +82,13 @@ def test_a_search_for_full_int8_leaves_nothing_in_float() -> None:
     tried = [trial.what for trial in found.trials]
     assert tried[-2:] == ["clip where rounding and clipping lose least", "correct biases"]
     assert len(tried) == len(set(tried)) and found.recipe.equalize
-    graph = Graph.parse(found.network)
+    graph = found.network.edit()
     assert "float32" not in {graph.dtype_name(i) for i in range(len(graph.tensors))}
 
 
 @pytest.fixture
 def workplace(tmp_path: Path) -> Path:
-    (tmp_path / "net.tflite").write_bytes(uneven())
+    (tmp_path / "net.tflite").write_bytes(uneven().data)
     (tmp_path / "crops").mkdir()
     for number, pixels in enumerate(crops(60)):
         Image.fromarray(pixels).save(tmp_path / "crops" / f"{number:02}.png")

@@ -10,18 +10,18 @@ import pytest
 from converters.analyze.layer_errors import layer_errors
 from converters.analyze.occlusion import Attention, OcclusionMap, attention, occlusion_map
 from converters.data.calibration import real_inputs
-from converters.graph.graph import Graph
+from converters.graph.network import Network
 from converters.quantize.aeq import quantize_int8
 from converters.quantize.statistics import TensorRange
 from edge_sdk.errors import InputError
 from edge_sdk.model.card import InputContract
 from edge_sdk.runtime.backends.litert import load_interpreter_class
-from tests.networks import CONTRACT, Network, crops, tiny
+from tests.networks import CONTRACT, NetworkBuilder, crops, tiny
 
 
-def int8(network: bytes, pixels: np.ndarray, contract: InputContract = CONTRACT) -> bytes:
+def int8(network: Network, pixels: np.ndarray, contract: InputContract = CONTRACT) -> Network:
     """Quantize a network with the true minimum and maximum of every tensor."""
-    graph = Graph.parse(network)
+    graph = network.edit()
     names = [graph.name(index) for index in graph.computed()]
     ranges = {graph.name(graph.inputs[0]): TensorRange(*contract.real_range)}
     graph.set_outputs(graph.computed())
@@ -43,7 +43,7 @@ def int8(network: bytes, pixels: np.ndarray, contract: InputContract = CONTRACT)
 def test_every_tensor_of_the_float_network_has_its_row() -> None:
     network, pixels = tiny(), crops(8)
     errors = layer_errors(network, int8(network, pixels), CONTRACT, pixels[:4])
-    graph = Graph.parse(network)
+    graph = network.edit()
     assert [t.tensor for t in errors.tensors] == [graph.name(i) for i in graph.computed()]
     assert [t.position for t in errors.tensors] == list(range(len(errors.tensors)))
     assert (errors.images, errors.unmatched) == (4, 0)
@@ -62,7 +62,7 @@ def test_a_network_against_itself_differs_nowhere() -> None:
 
 
 def test_one_wide_channel_takes_the_steps_from_the_rest() -> None:
-    net = Network()
+    net = NetworkBuilder()
     wide = net.constant(np.array([100.0] + [1.0] * 7, np.float32).reshape(1, 1, 1, 8))
     culprit = net.binary("MUL", net.conv(net.input, 8), wide)
     narrow = net.constant(np.array([0.01] + [1.0] * 7, np.float32).reshape(1, 1, 1, 8))
@@ -78,10 +78,10 @@ def test_one_wide_channel_takes_the_steps_from_the_rest() -> None:
 
 
 def test_networks_without_a_common_name_give_no_rows() -> None:
-    network = Graph.parse(tiny())
+    network = tiny().edit()
     for index in network.computed():
         network.tensors[index].name = b"other" + str(index).encode()
-    errors = layer_errors(tiny(), network.to_bytes(), CONTRACT, crops(1))
+    errors = layer_errors(tiny(), Network.of(network), CONTRACT, crops(1))
     assert errors.tensors == () and errors.unmatched == 5 and errors.steepest() is None
 
 
@@ -122,7 +122,7 @@ def test_a_crop_of_another_size_is_refused() -> None:
 
 def test_maps_of_two_networks_are_compared() -> None:
     contract = InputContract(32, 32, "rgb", (127.5,) * 3, (128.0,) * 3)
-    net = Network((1, 32, 32, 3))
+    net = NetworkBuilder((1, 32, 32, 3))
     network = net.finish(net.embedding(net.conv(net.input, 8)))
     study = attention((("a", network), ("b", network)), contract, crops(1, (32, 32, 3))[0], image="x.png")
     assert study.agreement() == pytest.approx(1)
@@ -139,8 +139,8 @@ def test_a_flat_map_agrees_with_nothing() -> None:
 def test_a_face_network_shows_the_tensor_before_its_global_depthwise(shared: Path) -> None:
     """The last 1x1 convolution of this network and its PReLU have a few channels far wider than the others."""
     from converters.data.image_set import ImageSet, evenly
-    from converters.sources import read_source
     from converters.sources.float_model import canonical
+    from converters.sources.read import read_source
 
     contract = InputContract(112, 112, "rgb", (0.0,) * 3, (1.0,) * 3)
     images = ImageSet.open(shared / "faces" / "lfw_calibration_aligned112.tar")

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from converters.errors import SourceError
+from converters.jobs.child_process import last_line
 from converters.sources import checks
-from converters.sources.child import last_line
 from edge_sdk.model.card import InputContract
 
 RGB = InputContract(112, 96, "rgb", (0.0,) * 3, (1.0,) * 3)

@@ -11,9 +11,8 @@ import pytest
 from PIL import Image
 
 from converters.errors import SourceError
-from converters.graph.graph import Graph
-from converters.sources import read_source
 from converters.sources.float_model import canonical
+from converters.sources.read import read_source
 from edge_sdk.model.card import InputContract
 from edge_sdk.model.model_file import ModelFile
 
@@ -49,9 +48,9 @@ def test_an_exported_program_answers_as_torch_with_one_prelu_for_each_and_no_nor
     assert source.kind == "pytorch"
     assert {"torch", "litert-torch"} <= set(source.tools)
     np.testing.assert_allclose(np.linalg.norm(source.witness, axis=1), 1, atol=1e-5)
-    assert "PRELU" not in Graph.parse(source.tflite).operator_counts(), "litert-torch writes it in four"
+    assert "PRELU" not in source.network.graph.operator_counts(), "litert-torch writes it in four"
     model = canonical(source, contract, images)
-    counts = Graph.parse(model.network).operator_counts()
+    counts = model.network.graph.operator_counts()
     assert counts["PRELU"] == 3
     assert set(counts) <= {"PAD", "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "PRELU", "RESHAPE"}
     assert model.agreement > 0.999999
@@ -62,7 +61,7 @@ def test_an_open_batch_becomes_one(networks, contract, images):
     source = read_source(networks / "open.pt2", contract=contract, inputs=images)
     model = canonical(source, contract, images)
     assert model.agreement > 0.999999
-    graph = Graph.parse(model.network)
+    graph = model.network.graph
     assert graph.shape(graph.inputs[0]) == (1, 32, 32, 3)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from converters.errors import SourceError
-from converters.sources import read_source
+from converters.sources.read import read_source
 from edge_sdk.errors import InputError
 from edge_sdk.model.card import InputContract
 
@@ -40,7 +40,7 @@ def least_cosine(a, b):
 def assert_true_to_source(source, images, batch=1):
     assert source.witness.shape == (len(images), 16)
     assert source.witness.dtype == np.float32
-    assert least_cosine(answers(source.tflite, images, batch), source.witness) >= 0.99999
+    assert least_cosine(answers(source.network.data, images, batch), source.witness) >= 0.99999
 
 
 def signature(tflite):
@@ -70,7 +70,7 @@ def test_keras_with_an_open_size_and_a_private_loss_under_a_wrong_name(models, c
     assert source.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     assert set(source.tools) == {"keras", "tensorflow"}
     assert source.notes == ("renamed.onnx is named .onnx and is a Keras file by its content",)
-    assert signature(source.tflite) == [1, SIDE, SIDE, 3]
+    assert signature(source.network.data) == [1, SIDE, SIDE, 3]
     assert_true_to_source(source, images)
 
 
@@ -92,7 +92,7 @@ def test_saved_model(models, contract, images, name):
     source = read_source(models / name, contract=contract, inputs=images)
     assert source.kind == "saved_model"
     assert len(source.sha256) == 64
-    assert signature(source.tflite) == [1, SIDE, SIDE, 3]
+    assert signature(source.network.data) == [1, SIDE, SIDE, 3]
     assert_true_to_source(source, images)
 
 
@@ -104,7 +104,7 @@ def test_onnx_channels_last_with_open_shape_and_block_quantized_weights(models, 
         "the image size of the ONNX file was open and is the contract's now",
         "integer weights of the ONNX file, dequantized to float32: 1",
     )
-    assert signature(source.tflite) == [1, SIDE, SIDE, 3]
+    assert signature(source.network.data) == [1, SIDE, SIDE, 3]
     assert_true_to_source(source, images)
 
 
@@ -112,7 +112,7 @@ def test_onnx_gray_with_a_batch_of_two(models, gray, images):
     images = np.ascontiguousarray(images[..., :1])
     source = read_source(models / "gray_batch2.onnx", contract=gray, inputs=images)
     assert source.notes == ("the batch of the ONNX file was 2 and is 1 now",)
-    assert signature(source.tflite) == [1, SIDE, SIDE, 1]
+    assert signature(source.network.data) == [1, SIDE, SIDE, 1]
     assert_true_to_source(source, images)
 
 
@@ -121,7 +121,7 @@ def test_tflite_is_passed_on_untouched(models, contract, images, name, batch, no
     path = models / f"{name}.tflite"
     source = read_source(path, contract=contract, inputs=images)
     assert source.kind == "tflite"
-    assert source.tflite == path.read_bytes()
+    assert source.network.data == path.read_bytes()
     assert source.notes == (f"the batch of the file is {note}",)
     assert_true_to_source(source, images, batch)
 
@@ -227,18 +227,18 @@ def test_a_missing_package_says_what_to_install(models, contract, images, tmp_pa
 def test_a_crash_of_the_interpreter_stays_in_the_child(models, contract, images, tmp_path, monkeypatch):
     fake_package(tmp_path, monkeypatch, "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
     message, _ = refusal(models / "dynamic.tflite", contract, images)
-    assert "the interpreter crashed on it (SIGSEGV)" in message
+    assert "the interpreter crashed (SIGSEGV)" in message
 
 
 def test_a_library_that_exits_is_quoted(models, contract, images, tmp_path, monkeypatch):
     fake_package(tmp_path, monkeypatch, "import sys; print('cannot go on'); sys.exit(1)")
-    assert "gave up on it: cannot go on" in refusal(models / "dynamic.tflite", contract, images)[0]
+    assert "gave up: cannot go on" in refusal(models / "dynamic.tflite", contract, images)[0]
 
 
 def test_the_parent_loads_no_framework(models):
     code = (
         "import sys, numpy as np\n"
-        "from converters.sources import read_source\n"
+        "from converters.sources.read import read_source\n"
         "from edge_sdk.model.card import InputContract\n"
         "contract = InputContract(32, 32, 'rgb', (0.0,) * 3, (1.0,) * 3)\n"
         "inputs = np.random.default_rng(0).random((2, 32, 32, 3), np.float32)\n"

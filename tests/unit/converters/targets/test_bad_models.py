@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 
+from converters.graph.network import Network
 from converters.targets import targets
 from converters.targets.operator_table import parse_for_rules
 from converters.targets.rule import apply_rules
@@ -35,7 +36,7 @@ RELU = schema.ActivationFunctionType.RELU
 
 def network(
     build: Build, dtype: Any = np.int8, *, shape: tuple[int, ...] = IMAGE, head: bool = False
-) -> bytes:
+) -> Network:
     """Build a network around one operator; with ``head``, a convolution before it and a dense layer after it."""
     net = IntegerNetwork(shape, dtype=dtype)
     x = build(net, net.convolution(net.input) if head else net.input)
@@ -64,7 +65,7 @@ def dynamic(net: IntegerNetwork, x: int) -> int:
     return net.convolution(y)
 
 
-def two_outputs(dtype: Any = np.float32) -> bytes:
+def two_outputs(dtype: Any = np.float32) -> Network:
     net = IntegerNetwork(IMAGE, dtype=dtype)
     x = net.convolution(net.input)
     return net.finish(net.head(x), net.head(x), signature=False)
@@ -113,7 +114,7 @@ def softmax_of(shape: tuple[int, ...]) -> Build:
     return build
 
 
-def float_edges() -> bytes:
+def float_edges() -> Network:
     net = IntegerNetwork(IMAGE, dtype=np.float32)
     net.dtype = np.dtype(np.int8)
     x = net.convolution(requantized()(net, net.input))
@@ -172,15 +173,15 @@ class Bad:
     target: str
     rule: str
     text: str
-    make: Callable[[], bytes]
+    make: Callable[[], Network]
     finished: bool = True
 
 
-def of(build: Build, dtype: Any = np.int8, **extra: Any) -> Callable[[], bytes]:
+def of(build: Build, dtype: Any = np.int8, **extra: Any) -> Callable[[], Network]:
     return lambda: network(build, dtype, **extra)
 
 
-def named(operator: str, dtype: Any = np.int8) -> Callable[[], bytes]:
+def named(operator: str, dtype: Any = np.int8) -> Callable[[], Network]:
     return of(OPERATORS[operator], dtype)
 
 

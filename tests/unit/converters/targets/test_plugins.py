@@ -73,7 +73,7 @@ def test_a_model_is_converted_for_a_plugin(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("example")
 def test_the_rules_of_a_plugin_are_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "network.tflite"
-    path.write_bytes(one_operator("prelu", np.int8))
+    path.write_bytes(one_operator("prelu", np.int8).data)
     assert main(["lint", str(path), "--target", "acme-npu"]) == 1
     assert "refused (operators-on-the-npu): PRELU: unsupported operator" in capsys.readouterr().out
 
@@ -84,7 +84,7 @@ def test_a_plugin_that_cannot_be_imported_affects_only_its_own_target(
     (site / "broken_npu.py").write_text("raise RuntimeError('no driver')\n")
     install(site, "broken-npu-target", **{"broken-npu": "broken_npu:TARGET"})
     path = tmp_path / "network.tflite"
-    path.write_bytes(one_operator("add", np.int8))
+    path.write_bytes(one_operator("add", np.int8).data)
     assert main(["lint", str(path), "--target", "cpu"]) == 0
     capsys.readouterr()
     assert main(["lint", str(path), "--target", "broken-npu"]) == 3

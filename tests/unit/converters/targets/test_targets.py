@@ -12,15 +12,15 @@ from PIL import Image
 
 from converters.cli import main
 from converters.errors import ConversionError, TargetError
-from converters.graph.graph import Graph
-from converters.pipeline.build import known_targets, recipes_of
+from converters.graph.network import Network
+from converters.pipeline.build import recipes_of
 from converters.pipeline.convert import convert
-from converters.pipeline.options import ConversionOptions
+from converters.pipeline.options import ConversionOptions, Replay, Search, known_targets
 from converters.targets import page, targets
 from converters.targets.rule import name_of, statement_of
 from edge_sdk.model.model_file import ModelFile, split
 from tests.integer_networks import IntegerNetwork
-from tests.networks import CONTRACT, Network, crops, tiny
+from tests.networks import CONTRACT, NetworkBuilder, crops, tiny
 from tests.operator_networks import OPERATORS, one_operator
 
 ROOT = Path(__file__).parents[4]
@@ -35,22 +35,22 @@ def images(tmp_path: Path) -> Path:
     return folder
 
 
-def request(tmp_path: Path, images: Path, network: bytes, *targets: str) -> ConversionOptions:
+def request(tmp_path: Path, images: Path, network: Network, *targets: str) -> ConversionOptions:
     source = tmp_path / "tiny.tflite"
-    source.write_bytes(network)
+    source.write_bytes(network.data)
     return ConversionOptions(source, CONTRACT, images, tmp_path / "out", targets=targets)
 
 
-def swished() -> bytes:
-    net = Network()
+def swished() -> Network:
+    net = NetworkBuilder()
     return net.finish(net.embedding(net.unary("HARD_SWISH", net.conv(net.input, 8))))
 
 
-def flatbuffer(path: Path) -> bytes:
-    graph = Graph.parse(split(path.read_bytes())[0])
+def flatbuffer(path: Path) -> Network:
+    graph = Network(split(path.read_bytes())[0]).edit()
     graph.drop_metadata()
     graph.prune()
-    return graph.to_bytes()
+    return Network.of(graph)
 
 
 # Conversion
@@ -74,7 +74,7 @@ def test_each_target_gets_a_file_of_its_own_and_a_section(tmp_path: Path, images
 
 def test_a_full_int8_file_has_no_float_tensor(tmp_path: Path, images: Path) -> None:
     convert(request(tmp_path, images, tiny(), "edgetpu"))
-    graph = Graph.parse(flatbuffer(tmp_path / "out" / "tiny.edgetpu_int8.tflite"))
+    graph = flatbuffer(tmp_path / "out" / "tiny.edgetpu_int8.tflite").edit()
     assert {graph.dtype_name(i) for i in range(len(graph.tensors))} <= {"int8", "int32"}
 
 
@@ -107,7 +107,7 @@ def test_a_refused_network_is_said_before_the_long_work(
     tmp_path: Path, images: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source = tmp_path / "swished.tflite"
-    source.write_bytes(swished())
+    source.write_bytes(swished().data)
     arguments = [
         "--size",
         "16x16",
@@ -143,14 +143,16 @@ def test_a_saved_recipe_is_for_its_own_target(tmp_path: Path, images: Path) -> N
     first = request(tmp_path, images, tiny(), "edgetpu")
     convert(first)
     saved = tmp_path / "out" / "tiny.edgetpu_int8.recipe.json"
-    again = convert(replace(first, targets=("cpu", "edgetpu"), recipe=str(saved), output=tmp_path / "again"))
+    again = convert(
+        replace(first, targets=("cpu", "edgetpu"), quantization=Replay(saved), output=tmp_path / "again")
+    )
     assert [artefact.recipe for artefact in again.artefacts][-2:] == ["cpu_int8", "edgetpu_int8"]
     with pytest.raises(ConversionError, match="expected a recipe for cpu int8, found edgetpu int8"):
-        convert(replace(first, targets=("cpu",), recipe=str(saved)))
+        convert(replace(first, targets=("cpu",), quantization=Replay(saved)))
 
 
 def test_a_search_works_for_a_target_of_full_int8(tmp_path: Path, images: Path) -> None:
-    report = convert(replace(request(tmp_path, images, tiny(), "edgetpu", "mobile"), recipe="auto"))
+    report = convert(replace(request(tmp_path, images, tiny(), "edgetpu", "mobile"), quantization=Search()))
     assert set(report.searches) == {"edgetpu_int8", "mobile_int8"}
     assert not any(section.refused for section in report.targets)
 
@@ -186,9 +188,9 @@ def test_an_artefact_name_has_one_recipe() -> None:
 # Lint
 
 
-def written(tmp_path: Path, network: bytes) -> str:
+def written(tmp_path: Path, network: Network) -> str:
     path = tmp_path / "network.tflite"
-    path.write_bytes(network)
+    path.write_bytes(network.data)
     return str(path)
 
 
@@ -214,7 +216,7 @@ def test_lint_exits_with_1_where_a_target_refuses(tmp_path: Path, capsys: pytest
 def test_lint_looks_at_a_float_network_as_it_would_convert(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    net = Network(
+    net = NetworkBuilder(
         (2, 16, 16, 3)
     )  # batch 2, and a PReLU decomposed into four operators: conversion removes both
     x = net.conv(net.input, 8)
@@ -228,7 +230,7 @@ def test_lint_looks_at_a_float_network_as_it_would_convert(
 
 
 def test_lint_of_a_broken_file_is_one_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["lint", written(tmp_path, tiny()[:200])]) == 3
+    assert main(["lint", written(tmp_path, Network(tiny().data[:200]))]) == 3
     assert capsys.readouterr().err.startswith("edge-convert: error: ")
 
 
@@ -287,7 +289,7 @@ def test_dynamic_range_halves_nothing_but_the_weights(tmp_path: Path, images: Pa
     integer = next(artefact for artefact in report.artefacts if artefact.recipe == "cpu_int8")
     assert dynamic.partitions == 1
     assert dynamic.cosine_min > max(0.999, integer.cosine_min)
-    graph = Graph.parse(flatbuffer(tmp_path / "out" / "tiny.dynamic_range.tflite"))
+    graph = flatbuffer(tmp_path / "out" / "tiny.dynamic_range.tflite").edit()
     types = {graph.dtype_name(i) for i in range(len(graph.tensors)) if graph.constant(i) is not None}
     assert "int8" in types
     assert {graph.dtype_name(i) for i in graph.computed()} == {"float32"}

@@ -66,7 +66,7 @@ def golden(*, integer: bool = True, **changes: Any) -> GoldenVectors:
 def test_the_runtime_that_made_them_answers_exactly(integer: bool) -> None:
     network = build_network(integer=integer)
     vectors = golden_vectors(network, contract())
-    result = check(LiteRtBackend(network), contract(), vectors)
+    result = check(LiteRtBackend(network.data), contract(), vectors)
     assert result.right
     assert result.message == "4 of 4 answers exact"
     assert vectors.runtime.startswith("ai-edge-litert ")
@@ -77,7 +77,7 @@ def test_the_runtime_that_made_them_answers_exactly(integer: bool) -> None:
 def test_reference_kernels_are_another_runtime_within_its_own_tolerance() -> None:
     network = build_network()
     vectors = golden_vectors(network, contract())
-    backend = LiteRtBackend(network, kernels="reference")
+    backend = LiteRtBackend(network.data, kernels="reference")
     assert backend.kernels == "reference"
     assert vectors.allowed(backend.runtime, "reference") == vectors.tolerance["other"] >= 5
     assert vectors.allowed(backend.runtime, "xnnpack") == 0
@@ -95,15 +95,15 @@ def test_the_tolerance_of_other_kernels_covers_what_they_really_differ_by() -> N
     statistics = channel_statistics(float_network, networks.CONTRACT, crops)
     network = make_int8(float_network, shipped("cpu_int8"), statistics, networks.CONTRACT, crops)
     vectors = golden_vectors(network, networks.CONTRACT)
-    assert check(LiteRtBackend(network, kernels="reference"), networks.CONTRACT, vectors).right
-    assert check(LiteRtBackend(network), networks.CONTRACT, vectors).message == "4 of 4 answers exact"
+    assert check(LiteRtBackend(network.data, kernels="reference"), networks.CONTRACT, vectors).right
+    assert check(LiteRtBackend(network.data), networks.CONTRACT, vectors).message == "4 of 4 answers exact"
 
 
 def fake(
     answer: Callable[[np.ndarray, np.ndarray], np.ndarray], *, runtime: str = "broken 1", integer: bool = True
 ) -> FakeBackend:
     """Create a backend that runs the real network and then changes its output."""
-    real = LiteRtBackend(build_network(integer=integer))
+    real = LiteRtBackend(build_network(integer=integer).data)
 
     def function(tensor: np.ndarray) -> np.ndarray:
         np.copyto(real.input_view(), tensor)
@@ -163,20 +163,20 @@ def test_float_answers_are_held_against_their_own_size(share: float, right: bool
 
 
 def test_a_contract_with_the_channels_turned_around_gives_another_input() -> None:
-    result = check(LiteRtBackend(build_network()), contract(color="bgr"), golden())
+    result = check(LiteRtBackend(build_network().data), contract(color="bgr"), golden())
     assert result.verdict is GoldenVerdict.OTHER_INPUT
 
 
 def test_another_network_under_the_same_card_is_noticed() -> None:
-    assert not check(LiteRtBackend(build_network(seed=1)), contract(), golden()).right
-    result = check(LiteRtBackend(build_network(dimension=16)), contract(), golden())
+    assert not check(LiteRtBackend(build_network(seed=1).data), contract(), golden()).right
+    result = check(LiteRtBackend(build_network(dimension=16).data), contract(), golden())
     assert result.verdict is GoldenVerdict.OTHER_OUTPUT
     assert result.message == "expected 32 values of int8, found 16 of int8"
 
 
 def test_inputs_that_only_a_newer_device_can_draw_say_so() -> None:
     vectors = replace(golden(), generator="smooth-fields/2")
-    result = check(LiteRtBackend(build_network()), contract(), vectors)
+    result = check(LiteRtBackend(build_network().data), contract(), vectors)
     assert result.verdict is GoldenVerdict.UNKNOWN
     assert "update edge-sdk" in result.message
 
@@ -248,7 +248,7 @@ def test_a_grey_network_has_them_too() -> None:
     grey = contract(color="gray")
     network = build_network(channels=1)
     vectors = golden_vectors(network, grey)
-    assert check(LiteRtBackend(network), grey, vectors).right
+    assert check(LiteRtBackend(network.data), grey, vectors).right
 
 
 def test_the_file_alone_is_enough(golden_model_path: Path) -> None:

@@ -64,7 +64,7 @@ def run(
 
 def test_the_delegate_computes_the_embeddings(model: Path, npu: Path) -> None:
     through, on_cpu = open_artefact(model, execution=Execution(delegate=str(npu))), open_artefact(model)
-    backend = LiteRtBackend(through.network, delegate=npu)
+    backend = LiteRtBackend(through.network.data, delegate=npu)
     expected = Embedder(backend, through.card, model_id=bytes(32))
     images = [photo(subject, 1) for subject in range(10)]
     embeddings = np.stack([through.embedder().embed(image) for image in images])

@@ -49,7 +49,7 @@ def deep(tmp_path: Path, make_card: Callable[..., ModelCard]) -> Path:
     crops, float_network = networks.crops(24), networks.tiny(values=32)
     statistics = channel_statistics(float_network, networks.CONTRACT, crops)
     data = make_int8(float_network, shipped("microcontroller_int8"), statistics, networks.CONTRACT, crops)
-    backend = LiteRtBackend(data)
+    backend = LiteRtBackend(data.data)
     card = make_card(
         input=networks.CONTRACT,
         dimension=int(np.prod(backend.output.shape)),
@@ -75,7 +75,7 @@ def test_a_file_is_measured_with_the_kernels_of_its_target(deep: Path, model_pat
 
 def test_the_named_kernels_run(deep: Path) -> None:
     own, other = open_artefact(deep), open_artefact(deep, execution=Execution("xnnpack"))
-    reference = LiteRtBackend(own.network, kernels="reference")
+    reference = LiteRtBackend(own.network.data, kernels="reference")
     embedder = Embedder(reference, own.card, model_id=bytes(32))
     expected = np.stack([embedder.embed(photo(subject, 1)) for subject in range(20)])
     assert np.array_equal(embeddings_of(own), expected)
@@ -164,7 +164,7 @@ def test_a_file_without_a_card_runs_with_the_given_kernels(
     tmp_path: Path, make_card: Callable[..., ModelCard]
 ) -> None:
     path = tmp_path / "bare.tflite"
-    path.write_bytes(build_network())
+    path.write_bytes(build_network().data)
     contract = make_card().input
     assert open_artefact(path, contract=contract).execution == Execution()
     artefact = open_artefact(path, contract=contract, execution=REFERENCE)

@@ -13,7 +13,8 @@ from converters.data.calibration import CalibrationSet
 from converters.data.embedding import embed_crops
 from converters.data.image_set import Crops
 from converters.errors import ConversionError
-from converters.graph.graph import Graph, indices
+from converters.graph.graph import indices
+from converters.graph.network import Network
 from converters.quantize.distill.distill import Distilled, distill, with_leaky_relu
 from converters.quantize.distill.options import Length
 from converters.quantize.distill.schedule import BATCH, augment, batches, rate
@@ -21,14 +22,14 @@ from converters.quantize.distill.sections import LEAST_SLOPE, choose_leaky, with
 from converters.quantize.recipe import Recipe, shipped
 from converters.sources.float_model import FloatModel
 from edge_sdk.matching import cosine
-from tests.networks import CONTRACT, Network, crops
+from tests.networks import CONTRACT, NetworkBuilder, crops
 
 PLAIN = shipped("cpu_int8")
 
 
-def hurt_by_int8(*, seed: int = 0) -> bytes:
+def hurt_by_int8(*, seed: int = 0) -> Network:
     """One channel reaches fifteen times as far as the others, so that these are left with a few steps."""
-    net = Network(seed=seed)
+    net = NetworkBuilder(seed=seed)
     x = net.conv(net.input, 8)
     spread = np.ones(8, np.float32)
     spread[3] = 15.0
@@ -47,7 +48,7 @@ def hurt_by_int8(*, seed: int = 0) -> bytes:
     return net.finish(net.embedding(net.conv(x, 16)))
 
 
-def model(network: bytes) -> FloatModel:
+def model(network: Network) -> FloatModel:
     return FloatModel(network, CONTRACT, 8, {}, (), 1.0)
 
 
@@ -60,13 +61,13 @@ def images(count: int = 120) -> CalibrationSet:
     return CalibrationSet(ranges, part(pixels[1::4]), part(pixels[3::4]), True, count, ranges)
 
 
-def recovered(network: bytes, recipe: Recipe, *, steps: int) -> Distilled:
+def recovered(network: Network, recipe: Recipe, *, steps: int) -> Distilled:
     return distill(
         model(network), images(), recipe, length=Length(steps=steps), progress=lambda done, total: None
     )
 
 
-def fidelity(network: bytes, found: bytes) -> float:
+def fidelity(network: Network, found: Network) -> float:
     pixels = images().held_out.pixels
     return float(cosine(embed_crops(network, CONTRACT, pixels), embed_crops(found, CONTRACT, pixels)).mean())
 
@@ -103,7 +104,7 @@ def test_leaky_relu_takes_the_place_of_prelu_and_training_makes_up_for_it() -> N
     kept = with_leaky_relu(model(network), images(), replace(PLAIN, equalize="depthwise"), share=1.0)
     assert kept.equalize == "depthwise"
     found = recovered(network, recipe, steps=150)
-    graph = Graph.parse(found.network)
+    graph = found.network.edit()
     counts = graph.operator_counts()
     assert "PRELU" not in counts and counts["LEAKY_RELU"] == 4
     assert {graph.dtype_name(i) for i in graph.computed()} == {"int8"}
@@ -121,7 +122,7 @@ def test_what_training_makes_worse_is_not_taken() -> None:
 
 
 def test_an_operator_that_cannot_be_differentiated_is_named() -> None:
-    net = Network()
+    net = NetworkBuilder()
     options = schema.SpaceToDepthOptionsT()
     options.blockSize = 2
     x = net.op("SPACE_TO_DEPTH", [net.input], (1, 8, 8, 12), options)
@@ -136,12 +137,12 @@ def test_channels_in_order_are_the_same_function_and_slopes_are_what_kernels_tak
     names = choose_leaky(network, 1.0, CONTRACT, crops(8))
     same, replaced = with_leaky(network, names, CONTRACT, crops(8))
     assert fidelity(network, same) == pytest.approx(1, abs=1e-6)
-    graph = Graph.parse(replaced)
+    graph = replaced.edit()
     slopes = [op.builtinOptions.alpha for op in graph.operators if graph.op_name(op) == "LEAKY_RELU"]
     assert len(slopes) == 4 and all(abs(slope) >= LEAST_SLOPE for slope in slopes)
     # Halves of like slopes: one negative on average, one positive.
     assert min(slopes) < 0 < max(slopes)
-    assert Graph.parse(same).operator_counts() == Graph.parse(network).operator_counts()
+    assert same.graph.operator_counts() == network.graph.operator_counts()
 
 
 def test_the_share_bounds_what_is_replaced_and_foreign_names_are_refused() -> None:

@@ -7,6 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from converters.graph.network import Network
 from converters.graph.partitions import xnnpack_partitions
 from converters.quantize.float16 import to_float16
 from converters.targets.cpu.placement import predict_placement
@@ -17,7 +18,7 @@ from tests.networks import tiny
 from tests.operator_networks import IMAGE, OPERATORS, one_operator, reshape, unary
 
 
-def assert_prediction_matches(network: bytes) -> None:
+def assert_prediction_matches(network: Network) -> None:
     graph = parse_for_rules(network)
     predicted, measured = predict_placement(graph), xnnpack_partitions(network)
     names = Counter(graph.op_name(graph.operators[place]) for place in predicted.outside)

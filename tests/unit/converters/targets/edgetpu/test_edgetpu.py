@@ -14,7 +14,7 @@ import pytest
 from converters.data.embedding import embed_crops
 from converters.errors import TargetError
 from converters.graph.attach_card import with_card
-from converters.graph.graph import Graph
+from converters.graph.network import Network
 from converters.graph.rewrites.dense_as_convolution import replace_dense_layers
 from converters.targets.base import ArtefactFile
 from converters.targets.edgetpu import compiler as edgetpu_compiler
@@ -61,7 +61,7 @@ def log(*rows: tuple[str, int, str]) -> str:
     return LOG.format(total=sum(count for _, count, _ in rows), rows=lines)
 
 
-def small(dtype: type = np.int8) -> bytes:
+def small(dtype: type = np.int8) -> Network:
     net = IntegerNetwork((1, 16, 16, 3), dtype=dtype)
     return net.finish(net.head(net.depthwise(net.convolution(net.input))))
 
@@ -71,7 +71,7 @@ MAPPED = [
 ]
 
 
-def artefact_file(network: bytes, make_card: MakeCard) -> ArtefactFile:
+def artefact_file(network: Network, make_card: MakeCard) -> ArtefactFile:
     return ArtefactFile.parse("face.edgetpu_int8.tflite", with_card(network, make_card()), {})
 
 
@@ -183,7 +183,7 @@ def test_only_what_depends_on_an_unmapped_operator_falls_with_it() -> None:
     left = net.convolution(leaky(0.3)(net, net.input))
     right = net.convolution(net.convolution(net.input))
     network = net.finish(net.head(net.apply("ADD", [left, right], IMAGE, options("Add"), version=2)))
-    placement = predict_placement(Graph.parse(network))
+    placement = predict_placement(network.graph)
     assert placement.mapped == 2
     assert sorted(placement.on_cpu.values()).count(DEPENDS_ON_UNMAPPED) == 4
 
@@ -191,7 +191,7 @@ def test_only_what_depends_on_an_unmapped_operator_falls_with_it() -> None:
 def test_a_table_says_who_runs_what() -> None:
     net = IntegerNetwork(IMAGE)
     rows = placement_table(
-        Graph.parse(net.finish(net.convolution(leaky(0.3)(net, net.convolution(net.input)))))
+        net.finish(net.convolution(leaky(0.3)(net, net.convolution(net.input)))).graph
     ).rows
     assert ("CONV_2D", "1", "Edge TPU") in rows
     assert ("CONV_2D", "1", f"CPU: {DEPENDS_ON_UNMAPPED}") in rows
@@ -203,13 +203,13 @@ def test_a_dense_layer_as_a_convolution_gives_the_same_integers(flat: bool) -> N
     x = net.convolution(net.input)
     x = net.reduced(x, keep=not flat)
     network = net.finish(net.fully_connected(x, 8, axis=0))
-    graph = Graph.parse(network)
+    graph = network.edit()
     assert replace_dense_layers(graph) == 1
-    adapted = graph.to_bytes()
-    assert "FULLY_CONNECTED" not in Graph.parse(adapted).operator_counts()
+    adapted = Network.of(graph)
+    assert "FULLY_CONNECTED" not in adapted.graph.operator_counts()
     outputs = []
-    for data in (network, adapted):
-        backend = LiteRtBackend(data)
+    for version in (network, adapted):
+        backend = LiteRtBackend(version.data)
         backend.input_view()[...] = np.random.default_rng(3).integers(-128, 128, (1, 16, 16, 3))
         backend.invoke()
         outputs.append(backend.output_view().copy())
@@ -228,8 +228,8 @@ def test_the_estimate_is_a_floor_that_grows_with_streamed_parameters() -> None:
     wide = net.apply(
         "RESHAPE", [net.input, net.constant(np.array([1, 2048], np.int32))], (1, 2048), options("Reshape")
     )
-    heavy = edgetpu.TARGET.estimate(Graph.parse(net.finish(net.fully_connected(wide, 4608))))
-    light = edgetpu.TARGET.estimate(Graph.parse(small()))
+    heavy = edgetpu.TARGET.estimate(net.finish(net.fully_connected(wide, 4608)).graph)
+    light = edgetpu.TARGET.estimate(small().graph)
     assert heavy is not None and light is not None
     assert heavy.milliseconds > 3 > 0.01 > light.milliseconds
     assert "over USB 3" in heavy.basis

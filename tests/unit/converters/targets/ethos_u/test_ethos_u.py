@@ -11,7 +11,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from converters.errors import TargetError
 from converters.graph.attach_card import with_card
-from converters.graph.graph import Graph
+from converters.graph.network import Network
 from converters.targets.base import ArtefactFile, FinishResult, target_options
 from converters.targets.ethos_u import target as ethos_u
 from converters.targets.ethos_u.compiler import ACCELERATORS, CompiledNetwork, Configuration, compile_network
@@ -22,13 +22,13 @@ from tests.integer_networks import IntegerNetwork
 from tests.networks import CONTRACT, tiny
 
 
-def supported_network() -> bytes:
+def supported_network() -> Network:
     """Build a network of which every Ethos-U runs all operators."""
     net = IntegerNetwork()
     return net.finish(net.head(net.convolution(net.input)))
 
 
-def with_l2_normalization() -> bytes:
+def with_l2_normalization() -> Network:
     """Build a network with an L2 normalization, which no Ethos-U supports."""
     net = IntegerNetwork()
     x = net.head(net.convolution(net.input))
@@ -36,7 +36,7 @@ def with_l2_normalization() -> bytes:
     return net.finish(net.apply("L2_NORMALIZATION", [x], (1, 8), options, version=2))
 
 
-def with_division() -> bytes:
+def with_division() -> Network:
     """Build a network with a division, which only the U85 supports."""
     net = IntegerNetwork()
     x = net.convolution(net.input)
@@ -44,7 +44,7 @@ def with_division() -> bytes:
     return net.finish(net.head(y))
 
 
-def artefact_file(network: bytes, **options: str) -> ArtefactFile:
+def artefact_file(network: Network, **options: str) -> ArtefactFile:
     card = ModelCard("tiny", "1", "ethos-u", "int8", 8, CONTRACT, "")
     values = {f"ethos-u.{name.replace('_', '-')}": value for name, value in options.items()}
     return ArtefactFile(
@@ -62,7 +62,7 @@ def compiled() -> CompiledNetwork:
 
 
 def test_a_whole_network_is_one_operator_afterwards(compiled: CompiledNetwork) -> None:
-    assert Graph.parse(compiled.network).operator_counts() == {"'ethos-u'": 1}
+    assert compiled.network.graph.operator_counts() == {"'ethos-u'": 1}
     assert (compiled.npu_operators, compiled.cpu_operators) == (3, ())
 
 
@@ -95,7 +95,7 @@ def test_a_float_network_is_left_to_the_cpu_whole_though_vela_exits_well() -> No
     network = tiny()
     result = compile_network(network, Configuration("ethos-u55-128"))
     assert result.npu_operators == 0
-    assert len(result.cpu_operators) == result.operators == len(Graph.parse(network).operators)
+    assert len(result.cpu_operators) == result.operators == len(network.graph.operators)
     assert all("Float32" in operator.reason for operator in result.cpu_operators)
 
 
@@ -133,7 +133,7 @@ def test_velas_own_refusals_are_handed_on(configuration: Configuration, words: s
 
 def test_a_damaged_file_ends_the_child_alone() -> None:
     with pytest.raises(TargetError, match=r"vela .* (crashed|refused|wrote no)"):
-        compile_network(supported_network()[:900], Configuration("ethos-u55-128"))
+        compile_network(Network(supported_network().data[:900]), Configuration("ethos-u55-128"))
 
 
 def test_vela_is_stopped_when_it_takes_too_long() -> None:
@@ -158,7 +158,7 @@ def test_the_compiled_file_carries_the_card_and_its_own_digest(tmp_path: Path) -
     assert ModelFile.open(path).card.name == "tiny"
     # The compiler's bytes must not be rewritten, because its program depends on the order of the tensors.
     assert path.read_bytes().startswith(
-        compile_network(supported_network(), Configuration("ethos-u55-128")).network
+        compile_network(supported_network(), Configuration("ethos-u55-128")).network.data
     )
 
 
@@ -172,12 +172,12 @@ def test_an_operator_on_the_cpu_is_refused_under_the_rules_name() -> None:
     assert finding.rule == "every-operator-on-the-npu"
     assert finding.found.startswith("1 L2_NORMALIZATION run on the CPU")
     assert "the host normalizes" in finding.advice
-    (predicted,) = apply_rules(ethos_u.TARGET.file_rules, Graph.parse(with_l2_normalization()))
+    (predicted,) = apply_rules(ethos_u.TARGET.file_rules, with_l2_normalization().graph)
     assert predicted.rule == finding.rule
 
 
 def test_a_division_is_refused_for_the_older_ones_and_a_note_in_the_rules() -> None:
-    (note,) = apply_rules(ethos_u.TARGET.file_rules, Graph.parse(with_division()))
+    (note,) = apply_rules(ethos_u.TARGET.file_rules, with_division().graph)
     assert note.severity == "note"
     assert "ethos-u85-256" in note.advice
     assert len(refused(ethos_u.finish(artefact_file(with_division())))) == 1
@@ -187,14 +187,14 @@ def test_a_division_is_refused_for_the_older_ones_and_a_note_in_the_rules() -> N
 def test_a_prelu_in_integers_is_slow() -> None:
     net = IntegerNetwork()
     network = net.finish(net.head(net.prelu_of(net.convolution(net.input))))
-    (finding,) = apply_rules(ethos_u.TARGET.file_rules, Graph.parse(network))
+    (finding,) = apply_rules(ethos_u.TARGET.file_rules, network.graph)
     assert (finding.severity, finding.rule) == ("slow", "slopes-spelled-out")
     slower = compile_network(network, Configuration("ethos-u55-128"))
     assert slower.cycles > 1.5 * compile_network(supported_network(), Configuration("ethos-u55-128")).cycles
 
 
 def test_a_float_file_is_refused_before_it_is_compiled() -> None:
-    findings = apply_rules(ethos_u.TARGET.file_rules, Graph.parse(tiny()))
+    findings = apply_rules(ethos_u.TARGET.file_rules, tiny().graph)
     assert {finding.severity for finding in findings} == {"refused"}
     assert "writes full int8" in findings[0].advice
 
@@ -203,10 +203,10 @@ def test_a_float_network_with_what_no_npu_has_is_refused_before_conversion() -> 
     net = IntegerNetwork(dtype=np.float32)
     x = net.head(net.convolution(net.input))
     network = net.finish(net.apply("SQRT", [x], (1, 8)))
-    (finding,) = apply_rules(ethos_u.TARGET.network_rules, Graph.parse(network))
+    (finding,) = apply_rules(ethos_u.TARGET.network_rules, network.graph)
     assert (finding.severity, finding.rule) == ("refused", "kinds-an-npu-has")
 
 
 def test_a_compiled_file_is_recognized(compiled: CompiledNetwork) -> None:
-    (finding,) = apply_rules(ethos_u.TARGET.file_rules, Graph.parse(compiled.network))
+    (finding,) = apply_rules(ethos_u.TARGET.file_rules, compiled.network.graph)
     assert (finding.severity, finding.rule) == ("note", "not-yet-compiled")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 
-from converters.graph.graph import Graph, indices
+from converters.graph.graph import indices
 from converters.targets.ethos_u.compiler import Configuration, compile_network
 from converters.targets.ethos_u.operators import U55_U65, U85
 from converters.targets.operator_table import OperatorTable, unsupported_operators
@@ -192,7 +192,7 @@ def test_the_table_says_what_vela_leaves_to_the_cpu(accelerator: str, table: Ope
     net = IntegerNetwork()
     outputs = {name: build(net) for name, build in NETWORKS.items()}
     network = net.finish(*outputs.values(), signature=False)
-    graph = Graph.parse(network)
+    graph = network.edit()
     # Outputs keep their order; finish renumbers tensors if it removes some.
     names = {graph.name(i): name for i, name in zip(graph.outputs, outputs, strict=True)}
 

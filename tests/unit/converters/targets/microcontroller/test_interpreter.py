@@ -7,14 +7,14 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 from converters.errors import TargetError
-from converters.graph.graph import Graph
+from converters.graph.network import Network
 from converters.targets.microcontroller import interpreter
 from converters.targets.microcontroller.interpreter import Agreement, OperatorDifference
 from tests.integer_networks import IntegerNetwork
 from tests.networks import tiny
 
 
-def network() -> bytes:
+def network() -> Network:
     net = IntegerNetwork()
     x = net.depthwise(net.convolution(net.input, stride=2))
     # Without a fully connected layer, whose ratio of scales differs in its last bits between the two interpreters.
@@ -67,7 +67,7 @@ def test_an_operator_without_an_int8_kernel_is_refused() -> None:
 
 def test_a_damaged_file_ends_the_child_alone() -> None:
     with pytest.raises(TargetError, match="tflite-micro"):
-        interpreter.run(network()[:1200], inputs())
+        interpreter.run(Network(network().data[:1200]), inputs())
 
 
 def test_is_stopped_when_it_takes_too_long() -> None:
@@ -135,5 +135,5 @@ def test_rounding_is_one_step_from_few_codes(difference: OperatorDifference, exp
 
 def test_a_float_network_runs_too_and_is_for_the_rules_to_refuse() -> None:
     codes = np.zeros((1, 16, 16, 3), np.float32)
-    assert Graph.parse(tiny()).dtype_name(0) == "float32"
+    assert tiny().graph.dtype_name(0) == "float32"
     assert interpreter.run(tiny(), codes).outputs.shape == (1, 8)

@@ -10,7 +10,7 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 from converters.graph.attach_card import with_card
-from converters.graph.graph import Graph
+from converters.graph.network import Network
 from converters.targets.base import ArtefactFile
 from converters.targets.microcontroller import interpreter
 from converters.targets.microcontroller import target as microcontroller
@@ -21,7 +21,7 @@ from tests.integer_networks import IntegerNetwork
 from tests.networks import CONTRACT, tiny
 
 
-def network(tail: str = "") -> bytes:
+def network(tail: str = "") -> Network:
     net = IntegerNetwork((1, 16, 16, 3))
     x = net.convolution(net.input)
     if tail == "GELU":
@@ -31,7 +31,7 @@ def network(tail: str = "") -> bytes:
     return net.finish(net.reduced(x))
 
 
-def artefact_file(data: bytes, make_card: Callable[..., ModelCard]) -> ArtefactFile:
+def artefact_file(data: Network, make_card: Callable[..., ModelCard]) -> ArtefactFile:
     card = make_card(input=CONTRACT, dimension=8, target="microcontroller")
     return ArtefactFile.parse("small.microcontroller_int8.tflite", with_card(data, card), {})
 
@@ -75,7 +75,7 @@ def test_golden_vectors_are_drawn_from_the_seeds_that_they_name(make_card: Calla
 def test_an_operator_without_an_int8_kernel_is_refused_by_the_interpreter(
     make_card: Callable[..., ModelCard],
 ) -> None:
-    assert apply_rules(microcontroller.TARGET.file_rules, Graph.parse(network("EXP"))) == ()
+    assert apply_rules(microcontroller.TARGET.file_rules, network("EXP").graph) == ()
     (finding,) = microcontroller.finish(artefact_file(network("EXP"), make_card)).findings
     assert (finding.severity, finding.rule) == ("refused", "runs-in-tflite-micro")
     (again,) = microcontroller.confirm(network("EXP"))
@@ -88,9 +88,9 @@ def test_lint_says_the_arena() -> None:
     assert "arena of" in note.found
 
 
-def rules(data: bytes, *, before: bool = False) -> dict[str, RuleFinding]:
+def rules(data: Network, *, before: bool = False) -> dict[str, RuleFinding]:
     target = microcontroller.TARGET
-    findings = apply_rules(target.network_rules if before else target.file_rules, Graph.parse(data))
+    findings = apply_rules(target.network_rules if before else target.file_rules, data.graph)
     return {finding.rule: finding for finding in findings}
 
 

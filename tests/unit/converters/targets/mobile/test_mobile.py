@@ -10,16 +10,18 @@ import numpy as np
 import pytest
 
 from converters.errors import TargetError
-from converters.graph.graph import Graph
+from converters.graph.network import Network
 from converters.graph.rewrites.uint8_io import convert_io_to_uint8
 from converters.pipeline.convert import convert
 from converters.pipeline.options import ConversionOptions
+from converters.targets.base import ArtefactFile
 from converters.targets.mobile import target as mobile
 from edge_sdk import Embedder
 from edge_sdk.model.card import CARD_NAME, InputContract
 from edge_sdk.model.model_file import split
 from edge_sdk.runtime.backends.litert import LiteRtBackend
 from edge_sdk.runtime.quantization import make_encoder
+from tests.conftest import card
 from tests.integer_networks import IntegerNetwork
 from tests.networks import crops, tiny, to_convert
 
@@ -72,12 +74,15 @@ def test_the_phones_file_and_the_cpus_give_the_same_embedding(converted: Path) -
 def test_unsigned_edges_shift_codes_and_nothing_else() -> None:
     net = IntegerNetwork((1, 16, 16, 3))
     network = net.finish(net.head(net.convolution(net.input)))
-    graph = Graph.parse(network)
+    graph = network.edit()
     convert_io_to_uint8(graph)
     pixels = np.random.default_rng(0).integers(0, 256, (1, 16, 16, 3)).astype(np.uint8)
     outputs = []
-    for data, codes in ((network, (pixels.astype(int) - 128).astype(np.int8)), (graph.to_bytes(), pixels)):
-        backend = LiteRtBackend(data)
+    for version, codes in (
+        (network, (pixels.astype(int) - 128).astype(np.int8)),
+        (Network.of(graph), pixels),
+    ):
+        backend = LiteRtBackend(version.data)
         backend.input_view()[...] = codes
         backend.invoke()
         outputs.append(backend.output_view().astype(int).copy())
@@ -85,9 +90,9 @@ def test_unsigned_edges_shift_codes_and_nothing_else() -> None:
 
 
 def test_a_float_network_keeps_its_edges() -> None:
-    assert mobile.adapt(tiny()) == Graph.parse(tiny()).to_bytes()
+    assert mobile.adapt(tiny()) == Network.of(tiny().graph)
 
 
 def test_a_file_that_lost_its_metadata_is_refused() -> None:
     with pytest.raises(TargetError, match="TFLite Metadata"):
-        mobile.require_metadata(tiny())
+        mobile.require_metadata(ArtefactFile("tiny.tflite", tiny().data, tiny(), card(), {}))
