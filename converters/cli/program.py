@@ -6,12 +6,12 @@ import argparse
 import os
 from collections.abc import Sequence
 
-from converters.cli import auxiliary, compare, conversion, evaluate, finish, inspect, lint, targets
+from converters.cli import auxiliary, compare, convert, evaluate, finish, inspect, lint, targets
 from converters.errors import ConversionError, GateError, TargetError
 from edge_sdk import __version__, console
 
 PROGRAM = "edge-convert"
-_COMMANDS = (conversion, inspect, lint, targets, evaluate, compare, finish, auxiliary)
+_COMMANDS = (convert, inspect, lint, targets, evaluate, compare, finish, auxiliary)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,0 +1,191 @@
+"""``edge-convert convert``: convert a model to files for targets."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from converters.cli.arguments import (
+    add_allow_and_set,
+    add_command,
+    add_contract,
+    add_targets,
+    input_contract,
+    positive,
+    print_result,
+    share,
+)
+
+if TYPE_CHECKING:
+    from converters.pipeline.options import Distillation, Plain, Replay, Search
+
+
+def register(commands: Any) -> None:
+    """Add the command."""
+    parser = add_command(
+        commands,
+        "convert",
+        "convert a model to files for targets and report their accuracy",
+        _run,
+        examples=(
+            "convert mobilefacenet.onnx --size 112x112 --color rgb --range 0..255 --calibration crops/ --output out/",
+            "convert face.tflite --target cpu,edgetpu --contract face.json --recipe auto --calibration crops/ --output out/",
+        ),
+        details="The input contract has no default, because the conversion of pixels to input values is part of the"
+        " model. Give it with --size, --color and either --mean and --scale or --range, or as a file with --contract.",
+    )
+    parser.add_argument(
+        "model",
+        type=Path,
+        metavar="MODEL",
+        help="Keras .keras or .h5, SavedModel folder, ONNX, PyTorch .pt2 or float .tflite; or FILE.py:FUNCTION, a"
+        " function that returns a torch.nn.Module; the code of FILE.py runs with your permissions",
+    )
+    add_targets(parser, "targets to convert for, separated by commas; may be repeated (default: cpu)")
+    add_allow_and_set(parser)
+    parser.add_argument(
+        "--calibration",
+        type=Path,
+        required=True,
+        metavar="IMAGES",
+        help="folder, .tar or .zip of calibration images: crops like those that the device will embed",
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="folder for the files, which are written all or none",
+    )
+    parser.add_argument("--name", default=None, help="name of the model (default: the file name)")
+    parser.add_argument("--version", default=None, help="version of the model for its card (default: 1)")
+    parser.add_argument(
+        "--description", default=None, help="purpose of the model for its card (default: empty)"
+    )
+    parser.add_argument("--licence", default=None, help="licence of the model for its card (default: empty)")
+    _add_accuracy(parser)
+    add_contract(parser)
+
+
+def _add_accuracy(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("accuracy of int8 files")
+    group.add_argument(
+        "--recipe",
+        default="",
+        metavar="auto|FILE",
+        help="auto: search for the cheapest recipe within --max-fnmr-loss, or within --min-cosine (0.995 if not given);"
+        " FILE: replay a .recipe.json (default: min/max quantization without a search)",
+    )
+    group.add_argument(
+        "--min-cosine",
+        type=share,
+        metavar="COSINE",
+        help="exit with 1 if the mean cosine to float is lower, 0..1 (default: no limit)",
+    )
+    group.add_argument(
+        "--max-fnmr-loss",
+        type=share,
+        metavar="SHARE",
+        help="with --recipe auto: largest increase of FNMR over the float model on --images, 0..1 (0.01 is one"
+        " percentage point); the search stops at the first recipe within it; exit with 1 if there is none (default: no"
+        " limit)",
+    )
+    group.add_argument(
+        "--at-fmr",
+        type=share,
+        default=1e-3,
+        metavar="FMR",
+        help="FMR at which --max-fnmr-loss is measured, 0..1 (default: 0.001)",
+    )
+    group.add_argument(
+        "--images",
+        type=Path,
+        help="labelled crops for --max-fnmr-loss, one folder per subject; evaluate the file on other images",
+    )
+    group.add_argument(
+        "--max-time-ratio",
+        type=positive,
+        metavar="RATIO",
+        help="with --recipe auto, for CPUs: largest time of an inference on this computer relative to the float network,"
+        " above 0 (0.85 is 85 %%); exit with 1 if no recipe within the accuracy limit is as fast (default: no limit)",
+    )
+    group.add_argument(
+        "--recover",
+        type=positive,
+        metavar="MINUTES",
+        help="train each int8 network for this time, above 0, to reproduce the output of the float network on unlabelled"
+        " images (default: no training)",
+    )
+    group.add_argument(
+        "--leaky-relu",
+        type=share,
+        metavar="SHARE",
+        help="with --recover: replace PReLU by LeakyReLU, which runs in int8, for this share of the values that PReLUs"
+        " compute, 0..1 (default: 0)",
+    )
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    contract, fields = input_contract(arguments)
+    from converters import ConversionOptions, convert
+    from converters.errors import OptionsError
+
+    def text(flag: str, default: str) -> str:
+        given = getattr(arguments, flag)
+        return str(fields.get(flag, default)) if given is None else str(given)
+
+    try:
+        options = ConversionOptions(
+            model=arguments.model,
+            contract=contract,
+            calibration=arguments.calibration,
+            output=arguments.output,
+            targets=arguments.target or ("cpu",),
+            allow=tuple(arguments.allow),
+            settings=dict(arguments.set),
+            name=text("name", "") or None,
+            min_cosine=arguments.min_cosine or None,
+            quantization=_quantization(arguments),
+            distillation=_distillation(arguments),
+            version=text("version", "1"),
+            description=text("description", ""),
+            licence=text("licence", ""),
+        )
+    except OptionsError as error:
+        arguments.parser.error(str(error))
+    report = convert(options)
+    print_result(arguments, report.to_json(), f"{report.to_text()}\nwritten to {arguments.output}")
+    return 0
+
+
+def _quantization(arguments: argparse.Namespace) -> Plain | Replay | Search:
+    """Return the quantization of the options; an option of a search without a search is a usage error."""
+    from converters.pipeline.options import ErrorRateLimit, Plain, Replay, Search
+    from converters.quantize.budget import CosineBudget
+
+    if (arguments.max_fnmr_loss is None) != (arguments.images is None):
+        arguments.parser.error("--max-fnmr-loss and --images belong together")
+    if arguments.recipe != "auto":
+        for flag, value in (
+            ("max-fnmr-loss", arguments.images),
+            ("max-time-ratio", arguments.max_time_ratio),
+        ):
+            if value is not None:
+                arguments.parser.error(f"--{flag} takes --recipe auto")
+        return Replay(Path(arguments.recipe)) if arguments.recipe else Plain()
+    if arguments.images is not None:
+        limit = ErrorRateLimit(arguments.images, arguments.max_fnmr_loss, arguments.at_fmr)
+        return Search(limit, arguments.max_time_ratio)
+    budget = CosineBudget(arguments.min_cosine) if arguments.min_cosine else CosineBudget()
+    return Search(budget, arguments.max_time_ratio)
+
+
+def _distillation(arguments: argparse.Namespace) -> Distillation | None:
+    from converters.pipeline.options import Distillation
+
+    if arguments.recover is not None:
+        return Distillation(arguments.recover, arguments.leaky_relu or 0.0)
+    if arguments.leaky_relu:
+        arguments.parser.error("--leaky-relu takes --recover")
+    return None
