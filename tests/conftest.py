@@ -197,13 +197,13 @@ def build_network(
 
 def build_model(*, integer: bool = True, seed: int = 0, golden: bool = False, **card_changes: Any) -> bytes:
     """Build a deployable file: the network with its card, optionally with golden vectors."""
-    from converters.analyze.golden_vectors import golden_vectors
+    from converters.analyze.golden_vectors import make_golden_vectors
     from converters.graph.attach_card import with_card
 
     input_contract = card_changes.get("input") or contract()
     network = build_network(integer=integer, seed=seed, channels=input_contract.channels)
     if golden:
-        card_changes["golden"] = golden_vectors(network, input_contract)
+        card_changes["golden"] = make_golden_vectors(network, input_contract)
     return with_card(network, card(precision="int8" if integer else "float32", **card_changes))
 
 

@@ -24,8 +24,9 @@ from converters.graph.graph import indices
 from converters.graph.latency import time_ratio
 from converters.graph.network import Network
 from converters.progress import stage
-from converters.quantize.budget import CosineBudget, LabelledCrops, read_labelled
-from converters.quantize.int8 import make_int8
+from converters.quantize.budget import CosineBudget
+from converters.quantize.error_rate_budget import LabelledCrops, read_labelled
+from converters.quantize.int8 import quantize_int8
 from converters.quantize.recipe import Recipe, shipped
 from converters.quantize.search import search
 from converters.quantize.statistics import channel_statistics
@@ -68,7 +69,7 @@ INTEGER_STEPS: tuple[Step, ...] = (
         (),
     ),
     ("E, slopes as they are", {"equalize": "all", "bound_slopes": False}, ()),
-    ("E, every operator as it is", {"equalize": "all", "spelled": ()}, ()),
+    ("E, every operator as it is", {"equalize": "all", "decomposed": ()}, ()),
 )
 
 
@@ -224,7 +225,7 @@ def ablate(
 
     def row(what: str, recipe: Recipe) -> Row:
         with stage(what) as progress:
-            network = make_int8(
+            network = quantize_int8(
                 model.network,
                 recipe,
                 channels,

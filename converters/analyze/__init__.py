@@ -1,1 +1,1 @@
-"""Inspect networks and measure them: gates, per-tensor errors, latency, fidelity."""
+"""Inspect and measure networks: gates, per-tensor errors, occlusion maps, golden vectors."""

@@ -1,7 +1,7 @@
-"""Gates: what an artefact must be before it is written. The rule is the docstring.
+"""Gates: checks that every artefact must pass before it is written.
 
-Converters fail silently (unfrozen variables, a float operator left in an "integer" network, a delegate
-that takes half the graph), so every artefact is looked at, whoever made it.
+The docstring of each gate is shown to the user as its requirement. Converters fail silently (unfrozen variables, a float
+operator in an "integer" network, a delegate that runs only half of the graph), so the gates check every artefact.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ _CONVERSIONS = {"QUANTIZE", "DEQUANTIZE"}
 
 @dataclass(frozen=True)
 class Gate:
-    """The outcome of one gate.
+    """Result of one gate.
 
     Args:
-        name: Which gate.
-        wanted: What an artefact must be.
-        found: What this one is.
-        passed: Whether that is the same.
+        name: Name of the gate.
+        wanted: Requirement of the gate.
+        found: Property of the artefact.
+        passed: True if the artefact meets the requirement.
     """
 
     name: str
@@ -51,11 +51,11 @@ def check(
     *,
     unsupported: Collection[str] = (),
 ) -> tuple[Gate, ...]:
-    """Hold an artefact against every gate.
+    """Check an artefact against every gate.
 
     Args:
         network: The artefact.
-        recipe: How it was made and what that allows.
+        recipe: Recipe of the artefact, with the exceptions that it allows.
         contract: Its input contract.
         crops: A few real crops, shape (n, H, W, C), uint8.
         unsupported: Kinds of operators that XNNPACK does not run in the float network either; no conversion
@@ -70,9 +70,9 @@ def check(
     return tuple(gates)
 
 
-def _gate(rule: Callable[..., Gate], found: str, passed: bool) -> Gate:
-    wanted = (rule.__doc__ or "").strip()
-    return Gate(rule.__name__.strip("_"), wanted, found, passed)
+def _gate(rule: Callable[..., Gate], result: str, passed: bool) -> Gate:
+    requirement = (rule.__doc__ or "").strip()
+    return Gate(rule.__name__.strip("_"), requirement, result, passed)
 
 
 def _static(graph: Graph) -> Gate:
@@ -83,15 +83,15 @@ def _static(graph: Graph) -> Gate:
 
 def _stateless(graph: Graph) -> Gate:
     """no variables, no resources, no custom operators"""
-    found = [op for op in graph.operator_counts() if op in _STATEFUL or op.startswith("'")]
-    found += [
+    forbidden = [op for op in graph.operator_counts() if op in _STATEFUL or op.startswith("'")]
+    forbidden += [
         graph.name(i) for i in range(len(graph.tensors)) if graph.dtype_name(i) in {"resource", "variant"}
     ]
-    return _gate(_stateless, ", ".join(found[:3]) or "none", not found)
+    return _gate(_stateless, ", ".join(forbidden[:3]) or "none", not forbidden)
 
 
 def _integer(graph: Graph, recipe: Recipe, unsupported: Collection[str]) -> Gate:
-    """float tensors only where the recipe allows them"""
+    """no float tensors except those that the recipe allows"""
     if recipe.precision != "int8":
         return _gate(_integer, f"a {recipe.precision} network, float activations throughout", True)
     strays = []
@@ -109,40 +109,40 @@ def _integer(graph: Graph, recipe: Recipe, unsupported: Collection[str]) -> Gate
         else:
             strays.append(f"{name} {graph.name(indices(operator.outputs)[0])!r}")
     strays += [
-        f"{graph.dtype_name(i)} at the network's edge: {graph.name(i)!r}"
+        f"{graph.dtype_name(i)} as input or output: {graph.name(i)!r}"
         for i in [*graph.inputs, *graph.outputs]
         if graph.dtype_name(i) not in ("int8", "uint8")
     ]
-    found = (
+    result = (
         "; ".join(strays[:3])
         if strays
         else f"integer, {kept} of {len(graph.operators)} operators in float as allowed"
     )
-    return _gate(_integer, found, not strays)
+    return _gate(_integer, result, not strays)
 
 
 def _finite(network: Network, contract: InputContract, crops: UInt8Array) -> Gate:
-    """a finite embedding for every image, and not the same one for all"""
+    """a finite embedding for every image, not identical for all images"""
     try:
         embeddings = embed_crops(network, contract, crops)
     except InputError as error:
         return _gate(_finite, str(error), False)
     same = len(embeddings) > 1 and float(np.ptp(embeddings, axis=0).max()) == 0.0
-    return _gate(_finite, "one embedding for every image" if same else "finite", not same)
+    return _gate(_finite, "the same embedding for every image" if same else "finite", not same)
 
 
 def _partitions(network: Network, recipe: Recipe, unsupported: Collection[str]) -> Gate:
-    """XNNPACK runs all of the network that it runs in float, in the partitions the recipe allows"""
-    found = xnnpack_partitions(network)
+    """XNNPACK runs every operator that it runs in float, in at most as many partitions as the recipe allows"""
+    partitions = xnnpack_partitions(network)
     graph = network.graph
-    text = f"{found.count} partition{'s' if found.count != 1 else ''}"
-    if found.outside:
-        text += f", outside: {', '.join(sorted(set(found.outside)))}"
+    text = f"{partitions.count} partition{'s' if partitions.count != 1 else ''}"
+    if partitions.outside:
+        text += f", outside: {', '.join(sorted(set(partitions.outside)))}"
     at_edge = ["QUANTIZE"] * sum(is_sign_change(graph, operator) for operator in graph.operators)
-    left = Counter(found.outside) - Counter(at_edge)
-    passed = found.count <= recipe.partitions and (recipe.partitions != 1 or not left)
-    # What is left alone takes its conversions along.
+    left = Counter(partitions.outside) - Counter(at_edge)
+    passed = partitions.count <= recipe.partitions and (recipe.partitions != 1 or not left)
+    # Conversions next to an unsupported operator are outside too.
     passed = passed or bool(
-        found.outside and set(found.outside) <= {*unsupported, *_CONVERSIONS} and unsupported
+        partitions.outside and set(partitions.outside) <= {*unsupported, *_CONVERSIONS} and unsupported
     )
     return _gate(_partitions, text, passed)

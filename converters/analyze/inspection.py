@@ -1,4 +1,4 @@
-"""What a .tflite is: its card, operators, partitions and sizes."""
+"""Inspect a .tflite file: model card, operators, partitions and sizes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from edge_sdk.model.model_file import check_identifier, read_model_bytes, split
 
 @dataclass(frozen=True)
 class Tensor:
-    """A tensor at the network's edge."""
+    """An input or output of the network."""
 
     name: str
     shape: tuple[int, ...]
@@ -28,20 +28,20 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Inspection:
-    """What was found in a file.
+    """Properties of a .tflite file.
 
     Args:
-        file: Its name.
-        sha256: Of the whole file.
-        size_bytes: Of the whole file.
-        constant_bytes: Of its constants.
-        inputs: At the network's edge.
-        outputs: At the network's edge.
-        operators: How often each occurs.
-        partitions: In how many parts XNNPACK runs it here; None where it does not load.
+        file: File name.
+        sha256: SHA-256 of the whole file, hex.
+        size_bytes: Size of the whole file.
+        constant_bytes: Size of its constants.
+        inputs: Inputs of the network.
+        outputs: Outputs of the network.
+        operators: Number of occurrences of each operator.
+        partitions: Number of XNNPACK partitions on this machine, None if the network does not load.
         outside: Operators that XNNPACK leaves to slower kernels.
-        loads: Why it does not load, empty where it does.
-        card: The model card as JSON values, None where there is none.
+        loads: Reason why the network does not load, empty if it loads.
+        card: The model card as JSON values, None if there is none.
     """
 
     file: str
@@ -57,11 +57,11 @@ class Inspection:
     card: Mapping[str, Any] | None
 
     def to_json(self) -> dict[str, Any]:
-        """The same as JSON values."""
+        """Return the properties as JSON values."""
         return asdict(self)
 
     def to_text(self) -> str:
-        """The same for a terminal."""
+        """Return the properties as text for a terminal."""
         lines = [
             f"{self.file}: {self.size_bytes:,} bytes, {self.constant_bytes:,} of constants",
             f"sha256     {self.sha256}",
@@ -85,12 +85,12 @@ class Inspection:
 
 
 def inspect(path: str | Path) -> Inspection:
-    """Look into a .tflite.
+    """Inspect a .tflite file.
 
     Raises:
-        ModelError: Missing, unreadable, not a .tflite.
-        SourceError: Damaged.
-        ModelCardError: Its card is damaged.
+        ModelError: the file is missing, unreadable or not a .tflite.
+        SourceError: the file is damaged.
+        ModelCardError: the model card is damaged, or belongs to another network.
     """
     data = read_model_bytes(path)
     check_identifier(data, path)
@@ -99,12 +99,12 @@ def inspect(path: str | Path) -> Inspection:
     graph = network.graph
     card = ModelCard.from_bytes(files[CARD_NAME]) if CARD_NAME in files else None
     if card is not None and network.digest != card.network_sha256:
-        raise ModelCardError(f"{path}: the network is not the one its card was written for")
+        raise ModelCardError(f"{path}: the model card belongs to another network")
     try:
         partitions = xnnpack_partitions(network)
         count, outside, loads = partitions.count, partitions.outside, ""
     except (ValueError, RuntimeError, SourceError) as error:
-        # A file for an accelerator does not load without it, and is worth a look all the same.
+        # A file for an accelerator does not load without the accelerator, but can be inspected.
         count, outside, loads = None, (), str(error).splitlines()[0]
     return Inspection(
         file=Path(path).name,

@@ -1,8 +1,8 @@
-"""Where the damage of quantization begins: the error of every tensor along the network, in execution order.
+"""Measure the quantization error of every tensor of a network, in execution order.
 
-Signal-to-quantization-noise ratio (SQNR) in decibels, 10 log10(signal power / noise power). Two of them:
-what a tensor has collected on the way, and what rounding to its own 256 steps alone would cost it. The
-first says where the network is wrong, the second who is to blame.
+The error is a signal-to-quantization-noise ratio (SQNR) in decibels, 10 log10(signal power / noise power). There are
+two: the accumulated error of a tensor, and the error of rounding the float values to the tensor's own 256 steps. The
+first shows where the network is inaccurate, the second which tensor causes it.
 """
 
 from __future__ import annotations
@@ -22,29 +22,29 @@ from edge_sdk.model.card import InputContract
 from edge_sdk.runtime.backends.base import TensorInfo
 from edge_sdk.types import Float64Array, UInt8Array
 
-#: A few images suffice: the ratios settle within tenths of a decibel.
+#: A few images are enough: the ratios vary by only tenths of a decibel.
 LAYER_IMAGES = 16
 
-# They hand their input on; what is wrong with their output is wrong before them.
+# Operators that only pass on their input, so that their error comes from earlier operators.
 _PASSING = {"PAD", "RESHAPE", "TRANSPOSE", "SQUEEZE", "EXPAND_DIMS", "QUANTIZE", "DEQUANTIZE"}
 _ROUNDED = "_quantized"  # ai-edge-quantizer's name for the integer form of a float operator's output
-_FLOOR = 1e-12  # of the signal power: quieter noise (120 dB) is no difference at all
+_FLOOR = 1e-12  # share of the signal power; lower noise (120 dB) counts as no difference
 
 
 @dataclass(frozen=True)
 class TensorError:
-    """How far one tensor of the integer network is off.
+    """Error of one tensor of the integer network.
 
     Args:
-        position: Of its operator in the float network, from 0.
-        operator: Such as ``CONV_2D``.
-        tensor: Its name.
-        shape: Of one image.
-        sqnr_db: Of the integer network's own values; None where nothing differs.
-        rounding_db: What rounding the float values to this tensor's steps would give; None where the
-            tensor is float in both networks.
+        position: Position of its operator in the float network, from 0.
+        operator: Operator, such as ``CONV_2D``.
+        tensor: Name of the tensor.
+        shape: Shape for one image.
+        sqnr_db: SQNR of the integer network's values, dB; None if there is no difference.
+        rounding_db: SQNR of the float values rounded to this tensor's steps, dB; None if the tensor is float in both
+            networks.
         cosine: Mean cosine of the two tensors.
-        channel_steps: How many of the tensor's steps the median channel spans; None as above.
+        channel_steps: Range of the median channel in steps of the tensor; None if the tensor is float in both networks.
     """
 
     position: int
@@ -59,14 +59,14 @@ class TensorError:
 
 @dataclass(frozen=True)
 class LayerErrors:
-    """The errors of every tensor that both networks have.
+    """Errors of all tensors that both networks have.
 
     Args:
-        baseline: The float file's name.
-        candidate: The integer file's name.
-        images: How many images they stand on.
-        tensors: In execution order.
-        unmatched: Tensors of the float network that the integer network has not.
+        baseline: Name of the float file.
+        candidate: Name of the integer file.
+        images: Number of images.
+        tensors: Errors in execution order.
+        unmatched: Number of tensors of the float network that the integer network does not have.
     """
 
     baseline: str
@@ -76,7 +76,7 @@ class LayerErrors:
     unmatched: int
 
     def worst(self, count: int = 5) -> tuple[TensorError, ...]:
-        """The tensors that their own steps fit least, worst first."""
+        """Return the tensors with the largest rounding error, worst first."""
         own = [
             (t.rounding_db, t)
             for t in self.tensors
@@ -85,7 +85,7 @@ class LayerErrors:
         return tuple(t for _, t in sorted(own, key=lambda pair: (pair[0], pair[1].position))[:count])
 
     def steepest(self) -> tuple[TensorError, TensorError] | None:
-        """Two neighbours, (before, after), between which the share of noise rises most."""
+        """Return the neighbours (before, after) between which the share of noise increases most."""
         known = [(t, 0.0 if t.sqnr_db is None else 10 ** (-t.sqnr_db / 10)) for t in self.tensors]
         rises = [(b[1] - a[1], a[0], b[0]) for a, b in pairwise(known)]
         if not rises:
@@ -94,11 +94,11 @@ class LayerErrors:
         return before, after
 
     def to_json(self) -> dict[str, Any]:
-        """The same as JSON values."""
+        """Return the errors as JSON values."""
         return asdict(self)
 
 
-def layer_errors(
+def measure_layer_errors(
     baseline: Network,
     candidate: Network,
     contract: InputContract,
@@ -107,55 +107,54 @@ def layer_errors(
     names: tuple[str, str] = ("float", "int8"),
     progress: Callable[[int, int], None] | None = None,
 ) -> LayerErrors:
-    """Run both networks on the same images and compare tensor by tensor.
+    """Run both networks on the same images and compare all tensors.
 
     Args:
-        baseline: The float network that was quantized: after equalization, not before, since equalization
-            gives the tensors between other values.
-        candidate: What the quantizer made of it; it must have kept the tensors' names.
+        baseline: The float reference, that is the network after equalization, which changes the values of tensors.
+        candidate: The quantized network, with the same tensor names.
         contract: The input contract of both.
         pixels: Shape (n, H, W, C), uint8, at the network's size, n >= 1.
-        names: What to call the two.
+        names: Names of the two networks in the result.
         progress: Called with (done, total).
 
     Returns:
-        The errors; without any tensor where the candidate kept no name.
+        The errors, without tensors if no tensor names match.
 
     Raises:
-        InputError: No image.
+        InputError: there is no image.
     """
     graph = baseline.graph
     operators = _computed(graph)
-    twins = _twins(operators, _computed(candidate.graph))
+    matches = _match(operators, _computed(candidate.graph))
     if not len(pixels):
-        raise InputError("expected an image to run the networks on, found none")
-    if not twins:
+        raise InputError("expected at least one image, found none")
+    if not matches:
         return LayerErrors(*names, len(pixels), (), len(operators))
     sums: dict[str, _Sums] = {}
     steps: dict[str, _Steps] = {}
     runs = zip(
-        _activations(baseline, contract, pixels, list(twins)),
-        _activations(candidate, contract, pixels, list(twins.values())),
+        _activations(baseline, contract, pixels, list(matches)),
+        _activations(candidate, contract, pixels, list(matches.values())),
         strict=True,
     )
-    for done, (reference, found) in enumerate(runs, start=1):
-        for name, twin in twins.items():
-            values, _ = reference[name]
-            others, steps[name] = found[twin]
+    for done, (baseline_values, candidate_values) in enumerate(runs, start=1):
+        for name, match in matches.items():
+            values, _ = baseline_values[name]
+            others, steps[name] = candidate_values[match]
             sums.setdefault(name, _Sums()).add(_channels(values), _channels(others), steps[name])
         if progress is not None:
             progress(done, len(pixels))
     rows = [
         sums[name].row(position, operator, name, shape, steps[name])
         for name, (position, operator, shape) in operators.items()
-        if name in twins
+        if name in matches
     ]
     return LayerErrors(*names, len(pixels), tuple(rows), len(operators) - len(rows))
 
 
 @dataclass(frozen=True)
 class _Steps:
-    """scale * (q - zero_point), q in low..high; scale 0 for a float tensor."""
+    """Codes of a tensor: scale * (q - zero_point), q in low..high; scale 0 for a float tensor."""
 
     scale: float
     zero_point: int
@@ -168,7 +167,7 @@ class _Steps:
 
 
 class _Sums:
-    """Sums over images, from which the ratios come."""
+    """Sums over images, for the ratios."""
 
     def __init__(self) -> None:
         self._signal = self._noise = self._rounding = self._cosine = 0.0
@@ -177,7 +176,7 @@ class _Sums:
         self._high: Float64Array | None = None
 
     def add(self, values: Float64Array, others: Float64Array, steps: _Steps) -> None:
-        """Take in one image; both shapes are (positions, channels)."""
+        """Add the values of one image; both shapes are (positions, channels)."""
         power, other_power = float((values**2).sum()), float((others**2).sum())
         self._signal += power
         self._noise += float(((others - values) ** 2).sum())
@@ -215,7 +214,7 @@ def _decibels(signal: float, noise: float) -> float | None:
 
 
 def _computed(graph: Graph) -> dict[str, tuple[int, str, tuple[int, ...]]]:
-    """Operator and shape of every tensor computed, by its name, in execution order."""
+    """Return position, operator and shape of every computed tensor by its name, in execution order."""
     return {
         graph.name(index): (position, graph.op_name(operator), graph.shape(index))
         for position, operator in enumerate(graph.operators)
@@ -224,15 +223,15 @@ def _computed(graph: Graph) -> dict[str, tuple[int, str, tuple[int, ...]]]:
     }
 
 
-def _twins(baseline: Mapping[str, Any], candidate: Mapping[str, Any]) -> dict[str, str]:
-    """For each float tensor the integer network's tensor that later operators read."""
-    found = {}
+def _match(baseline: Mapping[str, Any], candidate: Mapping[str, Any]) -> dict[str, str]:
+    """Match each float tensor with the tensor of the integer network that later operators read."""
+    matches = {}
     for name in baseline:
-        for twin in (name + _ROUNDED, name):
-            if twin in candidate:
-                found[name] = twin
+        for match in (name + _ROUNDED, name):
+            if match in candidate:
+                matches[name] = match
                 break
-    return found
+    return matches
 
 
 def _activations(

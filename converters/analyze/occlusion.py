@@ -1,6 +1,7 @@
-"""Where a network looks: what a grey patch on the image does to the embedding (Zeiler and Fergus 2014).
+"""Occlusion maps: change of the embedding if a grey patch covers a part of the image (Zeiler and Fergus 2014).
 
-The patch slides over the crop; where the cosine to the unoccluded embedding falls most, the network looked.
+The patch moves over the crop. The network depends most on the places where the cosine to the unoccluded embedding falls
+most.
 """
 
 from __future__ import annotations
@@ -23,12 +24,12 @@ _GREY = 128
 
 @dataclass(frozen=True, eq=False)
 class OcclusionMap:
-    """What covering each place costs.
+    """Change of the embedding for each position of the patch.
 
     Args:
         falls: Shape (rows, columns), float32: 1 - cosine to the unoccluded embedding, 0..2.
         patch_px: Side of the patch.
-        stride_px: Step from place to place.
+        stride_px: Step between positions.
     """
 
     falls: FloatArray
@@ -36,7 +37,7 @@ class OcclusionMap:
     stride_px: int
 
     def to_json(self) -> dict[str, Any]:
-        """The same as JSON values."""
+        """Return the map as JSON values."""
         return {
             "falls": [[round(float(v), 5) for v in row] for row in self.falls],
             "patch_px": self.patch_px,
@@ -46,12 +47,12 @@ class OcclusionMap:
 
 @dataclass(frozen=True, eq=False)
 class Attention:
-    """One image with the maps of one or more networks.
+    """One image with the occlusion maps of one or more networks.
 
     Args:
-        image: Its name.
-        pixels: Shape (H, W, C), uint8, at the network's size; shown on the page.
-        maps: (what to call the network, its map).
+        image: Name of the image.
+        pixels: Shape (H, W, C), uint8, at the network's size; shown in the report.
+        maps: (name of the network, its map).
     """
 
     image: str
@@ -59,7 +60,7 @@ class Attention:
     maps: tuple[tuple[str, OcclusionMap], ...]
 
     def agreement(self) -> float | None:
-        """Correlation of the first two maps, -1..1; None with fewer, or where one is flat."""
+        """Return the correlation of the first two maps, -1..1; None with fewer maps or if a map is constant."""
         if len(self.maps) < 2:
             return None
         first, second = (m.falls.astype(np.float64).ravel() for _, m in self.maps[:2])
@@ -68,15 +69,15 @@ class Attention:
         return float(np.corrcoef(first, second)[0, 1])
 
     def to_json(self) -> dict[str, Any]:
-        """The same as JSON values; without the image."""
+        """Return the maps as JSON values, without the image."""
         return {
             "image": self.image,
             "agreement": self.agreement(),
-            "maps": [{"network": name, **found.to_json()} for name, found in self.maps],
+            "maps": [{"network": name, **occlusion.to_json()} for name, occlusion in self.maps],
         }
 
 
-def occlusion_map(
+def make_occlusion_map(
     network: Network,
     contract: InputContract,
     crop: UInt8Array,
@@ -84,17 +85,17 @@ def occlusion_map(
     patch_px: int = PATCH_PX,
     stride_px: int = STRIDE_PX,
 ) -> OcclusionMap:
-    """Slide a grey patch over a crop and embed each, one by one as the device does.
+    """Move a grey patch over a crop and embed the crop for each position.
 
     Args:
         network: A .tflite with one input and one output.
         contract: Its input contract.
         crop: Shape (H, W, C), uint8, at the network's size.
         patch_px: Side of the patch, at least the stride.
-        stride_px: Step, 1 or more; 8 takes 196 embeddings of a 112x112 crop.
+        stride_px: Step between positions, at least 1; 8 needs 196 embeddings for a 112x112 crop.
 
     Raises:
-        InputError: Not such a crop, patch or stride.
+        InputError: the crop, patch or stride has a wrong size or type.
     """
     if crop.shape != contract.shape or crop.dtype != np.uint8:
         raise InputError(f"expected a crop {contract.shape} uint8, found {crop.shape} {crop.dtype}")
@@ -104,7 +105,7 @@ def occlusion_map(
         )
     tops, lefts = (range(0, side, stride_px) for side in crop.shape[:2])
     occluded = np.repeat(crop[None], 1 + len(tops) * len(lefts), axis=0)
-    # The patch lies around the middle of each cell and is cut at the border, so that the map covers the image.
+    # The patch is centred on each cell and clipped at the border, so that the map covers the image.
     before = (patch_px - stride_px) // 2
     for place, (top, left) in enumerate(((t, c) for t in tops for c in lefts), start=1):
         rows = slice(max(top - before, 0), top - before + patch_px)
@@ -115,19 +116,19 @@ def occlusion_map(
     return OcclusionMap(falls.reshape(len(tops), len(lefts)).clip(0.0, 2.0), patch_px, stride_px)
 
 
-def attention(
+def make_attention(
     networks: tuple[tuple[str, Network], ...], contract: InputContract, crop: UInt8Array, *, image: str
 ) -> Attention:
-    """Make the maps of several networks on one image.
+    """Make the occlusion maps of several networks for one image.
 
     Args:
-        networks: (what to call it, the .tflite).
+        networks: (name, network).
         contract: The input contract of all.
         crop: Shape (H, W, C), uint8, at the network's size.
         image: The image's name.
 
     Raises:
-        InputError: Not such a crop.
+        InputError: the crop has a wrong size or type.
     """
-    maps = tuple((name, occlusion_map(network, contract, crop)) for name, network in networks)
+    maps = tuple((name, make_occlusion_map(network, contract, crop)) for name, network in networks)
     return Attention(image, crop, maps)

@@ -28,7 +28,7 @@ from converters.graph.rewrites.max_pool_padding import replace_max_pool_padding
 from converters.graph.rewrites.static_shapes import fold_constants, infer_shapes, make_batch_one
 from converters.output import check_name, staged, write_all
 from converters.progress import stage
-from converters.quantize.int8 import make_int8
+from converters.quantize.int8 import quantize_int8
 from converters.quantize.recipe import Recipe, shipped
 from converters.quantize.statistics import channel_statistics
 from converters.sources import kinds
@@ -327,7 +327,7 @@ def _write_int8(
     with stage("calibrate") as progress:
         statistics = channel_statistics(network, card.input, pixels, progress=progress)
     with stage("quantize"):
-        integer = make_int8(network, recipe, statistics, card.input, pixels)
+        integer = quantize_int8(network, recipe, statistics, card.input, pixels)
     held_out = mosaics(images.held_out.pixels) if detector else images.held_out.pixels
     with stage("measure"):
         errors = output_errors(network, integer, card, held_out)

@@ -12,15 +12,16 @@ from converters.errors import ConversionError
 from converters.graph.network import Network
 from converters.pipeline.options import Distillation
 from converters.progress import stage
-from converters.quantize.aeq import quantize_weights
-from converters.quantize.budget import Budget, BudgetVerdict, Candidate, TimedBudget
-from converters.quantize.distill.distill import Distilled, distill, with_leaky_relu
-from converters.quantize.distill.options import Length
+from converters.quantize.ai_edge_quantizer import quantize_dynamic
+from converters.quantize.budget import Budget, BudgetVerdict, Candidate
+from converters.quantize.distill.distill import DistillationResult, add_leaky_relus, distill
+from converters.quantize.distill.schedule import TrainingLength
 from converters.quantize.float16 import to_float16
-from converters.quantize.int8 import float_reference, make_int8
+from converters.quantize.int8 import build_float_reference, quantize_int8
 from converters.quantize.recipe import Recipe, shipped
 from converters.quantize.search import SearchResult, search
 from converters.quantize.statistics import channel_statistics
+from converters.quantize.time_budget import TimedBudget
 from converters.sources.float_model import FloatModel
 from converters.targets.base import Target
 from edge_sdk.matching import cosine
@@ -44,7 +45,7 @@ class BuiltNetwork:
     network: Network
     float_reference: Network
     search: SearchResult | None = None
-    distilled: Distilled | None = None
+    distilled: DistillationResult | None = None
     verdict: BudgetVerdict | None = None
 
     @property
@@ -143,10 +144,10 @@ def _build(
     if recipe.precision == "float16":
         return BuiltNetwork(recipe, to_float16(model.network), model.network)
     if recipe.precision == "dynamic":
-        network = quantize_weights(model.network, float_operators=recipe.float_operators)
+        network = quantize_dynamic(model.network, float_operators=recipe.float_operators)
         return BuiltNetwork(recipe, network, model.network)
-    if recipe.recovery_steps:
-        return _distill(model, images, recipe, Length(steps=recipe.recovery_steps))
+    if recipe.distillation_steps:
+        return _distill(model, images, recipe, TrainingLength(steps=recipe.distillation_steps))
     if budget is None:
         if distillation is None:
             return _quantize(model, images, recipe)
@@ -164,21 +165,23 @@ def _build(
         embed_crops(model.network, model.contract, selection),
         embed_crops(trained.network, model.contract, selection),
     )
-    return replace(trained, search=result, verdict=budget.keeps(Candidate(trained.network, cosines)))
+    return replace(trained, search=result, verdict=budget.check(Candidate(trained.network, cosines)))
 
 
-def _length(distillation: Distillation) -> Length:
-    return Length(seconds=60 * distillation.minutes)
+def _length(distillation: Distillation) -> TrainingLength:
+    return TrainingLength(seconds=60 * distillation.minutes)
 
 
 def _leaky(model: FloatModel, images: CalibrationSet, recipe: Recipe, distillation: Distillation) -> Recipe:
     if not distillation.leaky_share:
         return recipe
     with stage("choose PReLUs"):
-        return with_leaky_relu(model, images, recipe, share=distillation.leaky_share)
+        return add_leaky_relus(model, images, recipe, share=distillation.leaky_share)
 
 
-def _distill(model: FloatModel, images: CalibrationSet, recipe: Recipe, length: Length) -> BuiltNetwork:
+def _distill(
+    model: FloatModel, images: CalibrationSet, recipe: Recipe, length: TrainingLength
+) -> BuiltNetwork:
     with stage("distill") as progress:
         result = distill(model, images, recipe, length=length, progress=progress)
     return BuiltNetwork(result.recipe, result.network, result.float_reference, distilled=result)
@@ -189,8 +192,8 @@ def _quantize(model: FloatModel, images: CalibrationSet, recipe: Recipe) -> Buil
     with stage("calibrate") as progress:
         statistics = channel_statistics(model.network, model.contract, pixels, progress=progress)
     with stage("quantize") as progress:
-        reference = float_reference(model.network, recipe, statistics)
-        network = make_int8(
+        reference = build_float_reference(model.network, recipe, statistics)
+        network = quantize_int8(
             model.network,
             recipe,
             statistics,

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from converters.analyze import gates
-from converters.analyze.golden_vectors import golden_vectors
-from converters.analyze.layer_errors import LAYER_IMAGES, LayerErrors, layer_errors
+from converters.analyze.golden_vectors import make_golden_vectors
+from converters.analyze.layer_errors import LAYER_IMAGES, LayerErrors, measure_layer_errors
 from converters.data.calibration import RECOMMENDED_IMAGES, CalibrationSet, read_calibration, real_inputs
 from converters.data.embedding import embed_crops
 from converters.errors import AccuracyGateError, GateError, OptionsError
@@ -29,15 +29,10 @@ from converters.pipeline.options import (
     known_targets,
 )
 from converters.progress import stage
-from converters.quantize.budget import (
-    Budget,
-    ErrorRateBudget,
-    LabelledCrops,
-    TimedBudget,
-    check_support,
-    read_labelled,
-)
+from converters.quantize.budget import Budget
+from converters.quantize.error_rate_budget import ErrorRateBudget, LabelledCrops, check_support, read_labelled
 from converters.quantize.recipe import Recipe, read
+from converters.quantize.time_budget import TimedBudget
 from converters.report.page import render_page
 from converters.results import ArtefactResult, ConversionResult
 from converters.sources.float_model import FloatModel, read_float_model
@@ -84,7 +79,7 @@ def convert(options: ConversionOptions) -> ConversionResult:
     targets = known_targets(options.targets)
     recipes = _recipes(options, targets)
     with staged(options.output) as folder:
-        images = _read_images(options, training=any(recipe.recovery_steps for recipe in recipes))
+        images = _read_images(options, training=any(recipe.distillation_steps for recipe in recipes))
         labelled = _read_labelled(options)
         model = _read_model(options, images)
         examined = _examine(options, model, targets)
@@ -105,9 +100,9 @@ def _recipes(options: ConversionOptions, targets: Sequence[Target]) -> list[Reci
         return plain
     path = options.quantization.recipe
     saved = read(path)
-    if saved.recovery_steps and options.distillation is not None:
+    if saved.distillation_steps and options.distillation is not None:
         raise OptionsError(
-            f"{path}: its recovery takes {saved.recovery_steps} steps, found"
+            f"{path}: its recovery takes {saved.distillation_steps} steps, found"
             f" {options.distillation.minutes:g} minutes",
             hint="leave --recover out to replay it",
         )
@@ -192,8 +187,8 @@ def _require_budget(options: ConversionOptions, built: Sequence[BuiltNetwork]) -
             best = network.search.best
             raise AccuracyGateError(
                 f"{network.recipe.name}: searched for {network.search.budget['goal']}; the best of"
-                f" {len(network.search.trials)} recipes, {best.what!r}, has {best.found}; nothing was written",
-                hint=network.search.held_back(),
+                f" {len(network.search.trials)} recipes, {best.what!r}, has {best.measured}; nothing was written",
+                hint=network.search.explain_failure(),
             )
 
 
@@ -319,7 +314,7 @@ def _layer_errors(
     if not integer:
         return None
     with stage("measure every tensor") as progress:
-        return layer_errors(
+        return measure_layer_errors(
             integer[0].float_reference,
             integer[0].network,
             model.contract,
@@ -350,7 +345,7 @@ def _require_accuracy(
             raise AccuracyGateError(
                 f"{artefact.file}: cosine to float {artefact.cosine_mean:.4f} on {result.measured_on} images,"
                 f" expected at least {min_cosine:g}; nothing was written",
-                hint=searches[artefact.recipe].held_back()
+                hint=searches[artefact.recipe].explain_failure()
                 if artefact.recipe in searches
                 else "--recipe auto searches for a better recipe; without --min-cosine the files are written and"
                 " the report says how accurate they are",
@@ -381,7 +376,7 @@ def _card(
         recipe=recipe.to_json(),
         source=model.source,
         fidelity=fidelity,
-        golden=golden_vectors(built.network, model.contract),
+        golden=make_golden_vectors(built.network, model.contract),
     )
     return replace(card, calibration=_described(images)) if recipe.precision == "int8" else card
 

@@ -1,1 +1,1 @@
-"""From the float network to another number format, one module for each way."""
+"""Quantize a float network: recipes, quantizers, ranges, corrections and the search for a recipe."""

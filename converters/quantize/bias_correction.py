@@ -1,8 +1,8 @@
-"""Bias correction: take the mean error of every convolution out of its bias.
+"""Bias correction: subtract the mean error of every convolution from its bias.
 
-Rounding weights and activations shifts the mean of each output channel; the shift is measured on real
-images, one operator after the other so that each sees its corrected input, and folded into the int32
-bias, which costs nothing at run time (Nagel et al. 2019, arXiv:1906.04721, section 4.2, empirical).
+Rounding weights and activations shifts the mean of each output channel. The shift is measured on real images, one
+operator after the other, so that each operator gets corrected input, and is subtracted from the int32 bias. This has
+no cost at run time (empirical method of Nagel et al. 2019, arXiv:1906.04721, section 4.2).
 """
 
 from __future__ import annotations
@@ -30,33 +30,34 @@ def correct_biases(
     *,
     progress: Callable[[int, int], None] | None = None,
 ) -> Network:
-    """Fold each weighted operator's mean error into its bias.
+    """Subtract each weighted operator's mean error from its bias.
 
     Args:
-        int8_network: What the quantizer made.
-        float_network: What it was made of; tensors are known by name.
+        int8_network: The quantized network.
+        float_network: Its float reference; tensors are matched by name.
         contract: The input contract.
         pixels: Shape (n, H, W, C), uint8, at the network's size.
         progress: Called with (done, total).
 
     Returns:
-        The network with corrected biases; operators without an int32 bias are left as they are.
+        The network with corrected biases; operators without an int32 bias are unchanged.
     """
     float_means = {
-        name: found.mean for name, found in channel_statistics(float_network, contract, pixels).items()
+        name: statistics.mean
+        for name, statistics in channel_statistics(float_network, contract, pixels).items()
     }
     graph = int8_network.edit()
     operators = [op for op in graph.operators if _bias(graph, op) is not None]
     for position, operator in enumerate(operators):
         output = indices(operator.outputs)[0]
-        wanted = float_means.get(graph.name(output))
+        float_mean = float_means.get(graph.name(output))
         bias = _bias(graph, operator)
-        if wanted is not None and bias is not None:
-            found = _channel_means(graph, output, contract, pixels)
+        if float_mean is not None and bias is not None:
+            int8_mean = _channel_means(graph, output, contract, pixels)
             step = np.asarray(graph.tensors[bias].quantization.scale, np.float64)
             value = graph.constant(bias)
             if value is not None:
-                corrected = value.astype(np.int64) + np.rint((wanted - found) / step).astype(np.int64)
+                corrected = value.astype(np.int64) + np.rint((float_mean - int8_mean) / step).astype(np.int64)
                 limits = np.iinfo(np.int32)
                 graph.set_constant(bias, corrected.clip(limits.min, limits.max).astype(np.int32))
         if progress is not None:
@@ -69,15 +70,15 @@ def _bias(graph: Graph, operator: schema.OperatorT) -> int | None:
     operands = indices(operator.inputs)
     if graph.op_name(operator) not in _WEIGHTED or len(operands) < 3 or operands[2] < 0:
         return None
-    # One factor per channel is held exactly, so it makes no error of its own.
+    # A single factor per channel is represented exactly, so it causes no error.
     if graph.op_name(operator) == "DEPTHWISE_CONV_2D" and graph.shape(operands[1])[:3] == (1, 1, 1):
         return None
-    own = graph.dtype_name(operands[2]) == "int32" and len(graph.consumers(operands[2])) == 1
-    return operands[2] if own else None
+    unshared = graph.dtype_name(operands[2]) == "int32" and len(graph.consumers(operands[2])) == 1
+    return operands[2] if unshared else None
 
 
 def _channel_means(graph: Graph, output: int, contract: InputContract, pixels: UInt8Array) -> Float64Array:
-    """Mean of each channel of one tensor over the images, in real units; runs no operator behind it."""
+    """Return the mean of each channel of a tensor over the images, dequantized; later operators do not run."""
     name = graph.name(output)
     inside = Activations(Network.of(graph), contract, [name])
     tensor = inside.tensors[name]

@@ -1,4 +1,4 @@
-"""Half-precision weights: half the size, read by CPU (XNNPACK) and GPU delegates alike."""
+"""Store weights as float16: half the size, supported by CPUs (XNNPACK) and GPU delegates."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ _LARGEST = float(np.finfo(np.float16).max)
 
 
 def to_float16(network: Network) -> Network:
-    """Store float32 constants as float16 with a DEQUANTIZE each, the form every TFLite runtime knows.
+    """Store float32 constants as float16 with a DEQUANTIZE for each, a form that every TFLite runtime supports.
 
     Args:
         network: A canonical float network.
 
     Returns:
-        The network; it computes in float32 on a CPU, with weights rounded to float16. Single numbers stay
-        float32, and so does a constant with a value beyond float16.
+        The network. On a CPU it computes in float32 with weights rounded to float16. Single numbers and constants with
+        a value outside the range of float16 stay float32.
     """
     graph = network.edit()
     read = {i for op in graph.operators for i in indices(op.inputs) if i >= 0}

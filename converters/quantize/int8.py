@@ -1,4 +1,4 @@
-"""An int8 network by recipe: equalize, spell out, quantize, correct the biases. Each a value in and a value out."""
+"""Quantize to int8 as a recipe defines: equalize, decompose, quantize, correct biases."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from converters.graph.network import Network
 from converters.graph.rewrites.bound_prelu_slopes import bound_slopes
 from converters.graph.rewrites.decompose import DECOMPOSABLE, Summand, decompose
 from converters.graph.rewrites.equalize import Group, equalize, find_groups
-from converters.quantize.aeq import quantize_int8
+from converters.quantize.ai_edge_quantizer import quantize_static
 from converters.quantize.bias_correction import correct_biases
-from converters.quantize.full_int8 import quantize_integer
+from converters.quantize.full_int8 import quantize_full_int8
 from converters.quantize.ranges import find_ranges
 from converters.quantize.recipe import Recipe
 from converters.quantize.statistics import ChannelStatistics, TensorRange
 from edge_sdk.model.card import InputContract
 from edge_sdk.types import Float64Array, UInt8Array
 
-#: The mean error of a channel settles on few images; more cost time alone.
+#: A few images are enough to measure the mean error of a channel.
 BIAS_IMAGES = 64
 
 
-def make_int8(
+def quantize_int8(
     network: Network,
     recipe: Recipe,
     statistics: Mapping[str, ChannelStatistics],
@@ -37,33 +37,33 @@ def make_int8(
     ranges: Mapping[str, TensorRange] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Network:
-    """Quantize a canonical float network as a recipe says.
+    """Quantize a canonical float network as a recipe defines.
 
     Args:
         network: The float network.
-        recipe: What to do.
-        statistics: Of the float network, from ``channel_statistics``.
+        recipe: An int8 recipe.
+        statistics: Statistics of the float network, from ``channel_statistics``.
         contract: The input contract.
-        pixels: The calibration images that the statistics come from, shape (n, H, W, C), uint8.
-        reference: The result of ``float_reference`` for these arguments, if it is known already.
-        ranges: The result of ``ranges_of`` for these arguments, if it is known already.
+        pixels: The calibration images of the statistics, shape (n, H, W, C), uint8.
+        reference: The result of ``build_float_reference`` for these arguments, if it is known already.
+        ranges: The result of ``find_recipe_ranges`` for these arguments, if it is known already.
         progress: Called with (done, total) during bias correction.
 
     Returns:
         The int8 network; the same arguments give the same bytes.
 
     Raises:
-        ConversionError: The recipe does not fit the network, or the quantizer refuses it.
+        ConversionError: the recipe does not fit the network, or the quantizer rejects the network.
     """
     _check(network.graph, recipe)
-    network, statistics = reference or float_reference(network, recipe, statistics)
+    network, statistics = reference or build_float_reference(network, recipe, statistics)
     if ranges is None:
         ranges = find_ranges(network, recipe.ranges, contract, statistics, pixels)
     if recipe.quantizer == "integer":
-        quantized = quantize_integer(network, ranges)
+        quantized = quantize_full_int8(network, ranges)
     else:
         keep_float = {*recipe.keep_float, *find_float_islands(network.graph, recipe.float_operators)}
-        quantized = quantize_int8(
+        quantized = quantize_static(
             network, ranges, float_operators=recipe.float_operators, keep_float=keep_float
         )
     if not recipe.bias_correction:
@@ -73,27 +73,31 @@ def make_int8(
 
 
 def _check(graph: Graph, recipe: Recipe) -> None:
-    """Refuse a recipe that contradicts itself, or names operators of the network it was found for alone."""
+    """Reject a recipe that contradicts itself or names operators that the network does not have.
+
+    Raises:
+        ConversionError: the recipe does not fit.
+    """
     if recipe.quantizer == "integer" and (recipe.keep_float or recipe.float_operators):
         raise ConversionError(
-            f"recipe {recipe.name}: the integer quantizer leaves nothing in float, found"
-            f" {[*recipe.float_operators, *recipe.keep_float][0]!r} to be left so"
+            f"recipe {recipe.name}: expected no float operators with the integer quantizer, found"
+            f" {[*recipe.float_operators, *recipe.keep_float][0]!r}"
         )
-    strange = sorted(set(recipe.spelled) - set(DECOMPOSABLE))
-    if strange:
+    unknown_kinds = sorted(set(recipe.decomposed) - set(DECOMPOSABLE))
+    if unknown_kinds:
         raise ConversionError(
-            f"recipe {recipe.name}: expected operators of {', '.join(DECOMPOSABLE)} to spell out, found {strange[0]!r}"
+            f"recipe {recipe.name}: expected operators of {', '.join(DECOMPOSABLE)} to decompose, found {unknown_kinds[0]!r}"
         )
     unknown = sorted(set(recipe.keep_float) - {graph.name(i) for i in graph.computed()})
     if unknown:
         raise ConversionError(
-            f"recipe: it leaves {unknown[0]!r} in float, which this network does not have"
+            f"recipe: expected an operator with output {unknown[0]!r} to leave in float, found none in this network"
             + (f", and {len(unknown) - 1} more" if len(unknown) > 1 else ""),
             hint="replay a recipe on the network it was found for, or search with --recipe auto",
         )
 
 
-def ranges_of(
+def find_recipe_ranges(
     network: Network,
     recipe: Recipe,
     statistics: Mapping[str, ChannelStatistics],
@@ -102,17 +106,19 @@ def ranges_of(
     *,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, TensorRange]:
-    """Range of every activation of the network that a recipe quantizes; arguments as in ``make_int8``."""
-    network, statistics = float_reference(network, recipe, statistics)
+    """Find the range of every activation of the float reference; arguments as in ``quantize_int8``."""
+    network, statistics = build_float_reference(network, recipe, statistics)
     return find_ranges(network, recipe.ranges, contract, statistics, pixels, progress=progress)
 
 
-def float_reference(
+def build_float_reference(
     network: Network, recipe: Recipe, statistics: Mapping[str, ChannelStatistics]
 ) -> tuple[Network, Mapping[str, ChannelStatistics]]:
-    """The float network whose tensors are the int8 network's: the same function, equalized and spelled out as a
-    recipe says, and what its statistics become."""
-    if not (recipe.bound_slopes or recipe.equalize or recipe.spelled):
+    """Build the float network with the tensors of the int8 network, and its statistics.
+
+    It computes the same function as the network, but is equalized and decomposed as the recipe defines.
+    """
+    if not (recipe.bound_slopes or recipe.equalize or recipe.decomposed):
         return network, statistics
     graph = network.edit()
     after = dict(statistics)
@@ -120,8 +126,8 @@ def float_reference(
         after.update(_scaled(graph, bound_slopes(graph), after))
     if recipe.equalize:
         after.update(_scaled(graph, _equalize(graph, recipe, after), after))
-    for name, summand in decompose(graph, recipe.spelled).items():
-        after[name] = _of_summand(summand, after)
+    for name, summand in decompose(graph, recipe.decomposed).items():
+        after[name] = _summand_statistics(summand, after)
     graph.prune()
     return Network.of(graph), after
 
@@ -137,16 +143,16 @@ def _equalize(
 ) -> dict[int, Float64Array]:
     groups = [group for group in find_groups(graph) if recipe.equalize == "all" or _depthwise(graph, group)]
     magnitudes = {
-        i: np.maximum(np.abs(found.low), np.abs(found.high))
+        i: np.maximum(np.abs(channels.low), np.abs(channels.high))
         for group in groups
         for i in group.tensors
-        for found in [statistics[graph.name(i)]]
+        for channels in [statistics[graph.name(i)]]
     }
     return equalize(graph, groups, magnitudes, weight_share=recipe.weight_share)
 
 
-def _of_summand(summand: Summand, statistics: Mapping[str, ChannelStatistics]) -> ChannelStatistics:
-    """What ``factor * max(-x, 0)`` did, from what x did; the mean is exact where a channel has one slope."""
+def _summand_statistics(summand: Summand, statistics: Mapping[str, ChannelStatistics]) -> ChannelStatistics:
+    """Return statistics of ``factor * max(-x, 0)`` from those of x; the mean is exact if a channel has one slope."""
     x, y = statistics[summand.source], statistics[summand.output]
     factor = np.broadcast_to(summand.factor, (*summand.factor.shape[:-1], x.low.size)).reshape(-1, x.low.size)
     extremes = factor * np.maximum(-x.low, 0.0)

@@ -1,4 +1,4 @@
-"""A recipe: how a float network becomes an artefact. A named JSON file, saved beside what it made."""
+"""Recipe: the steps from a float network to an artefact, as a named JSON file saved next to the artefact."""
 
 from __future__ import annotations
 
@@ -12,6 +12,13 @@ from typing import Any
 from converters.errors import ConversionError
 
 SCHEMA = "edge-sdk/recipe/1"
+#: JSON keys of version 1 that differ from the names of the fields.
+_KEYS = {
+    "decomposed": "spelled",
+    "distillation_steps": "recovery_steps",
+    "distillation_seed": "recovery_seed",
+    "distilled_sha256": "recovered_sha256",
+}
 PRECISIONS = ("float32", "float16", "dynamic", "int8")
 EQUALIZE = ("", "depthwise", "all")
 QUANTIZERS = ("ai-edge-quantizer", "integer")
@@ -19,32 +26,32 @@ QUANTIZERS = ("ai-edge-quantizer", "integer")
 
 @dataclass(frozen=True)
 class Recipe:
-    """How one artefact is made and what its gates allow.
+    """Steps to build one artefact, and the exceptions that its gates allow.
 
     Args:
-        name: Such as ``cpu_int8``; it names the artefact's file.
-        target: What the artefact is for.
-        precision: ``float32``, ``float16``, ``dynamic`` (int8 weights under float activations) or ``int8``.
-        ranges: How activation ranges are found, ``min_max`` or ``mse``; empty where nothing is quantized.
-        float_operators: Operators that compute in float in an integer network, because what runs them has
-            no integer kernel for them; every other float tensor is a failed gate.
-        partitions: How many XNNPACK partitions a CPU may run the network in; any number where 0, for what no CPU
-            runs.
-        equalize: Which groups of tensors are equalized: none where empty, ``depthwise`` those that only
-            depthwise convolutions read, ``all``.
-        weight_share: How much of the spread of the others moves into their consumers' weights, 0..1.
-        bias_correction: Whether each convolution's mean error is folded into its bias.
-        keep_float: Operators left in float, by the name of their output tensor.
-        quantizer: What makes an int8 network: ``ai-edge-quantizer``, which leaves in float what has no integer
-            form, or ``integer``, which leaves nothing and refuses such a network.
-        bound_slopes: Whether PReLU channels with a slope beyond -1..1 are mirrored, so that none is.
-        spelled: Operators put into the words of others before they are quantized, such as ``PRELU``: the same
-            float function, where the target runs those others faster.
-        leaky: PReLUs that LeakyReLUs stand in for, by the name of their output tensor: another function, so it
-            takes recovery.
-        recovery_steps: How many steps the network was trained to answer as the float network does; 0 for none.
-        recovery_seed: Of that training.
-        recovered_sha256: Of the int8 network that came out, so that a replay knows whether it is the same.
+        name: Recipe name, such as ``cpu_int8``; part of the artefact's file name.
+        target: Name of the target.
+        precision: ``float32``, ``float16``, ``dynamic`` (int8 weights, float activations) or ``int8``.
+        ranges: Method for activation ranges, ``min_max`` or ``mse``; empty if activations stay float.
+        float_operators: Kinds of operators that compute in float in an int8 network, because the runtime has no integer
+            kernel for them. Any other float tensor fails a gate.
+        partitions: Largest number of XNNPACK partitions; 0 for no limit, if no CPU runs the artefact.
+        equalize: Groups of tensors to equalize: empty for none, ``depthwise`` for those read only by depthwise
+            convolutions, or ``all``.
+        weight_share: Share of the differences between channels that moves into the weights of consumers that mix
+            channels, 0..1.
+        bias_correction: True to subtract each convolution's mean error from its bias.
+        keep_float: Names of the output tensors of operators left in float.
+        quantizer: ``ai-edge-quantizer``, which leaves operators without an integer form in float, or ``integer``, which
+            leaves nothing in float and rejects networks with such operators.
+        bound_slopes: True to mirror PReLU channels with a slope outside -1..1.
+        decomposed: Kinds of operators to decompose before quantization, such as ``PRELU``, because the target runs the
+            resulting operators faster; the float function stays the same.
+        leaky: Names of the output tensors of PReLUs to replace by LeakyReLUs. This changes the function, so it requires
+            distillation.
+        distillation_steps: Number of distillation steps, 0 for no distillation.
+        distillation_seed: Seed of the distillation.
+        distilled_sha256: SHA-256 of the distilled int8 network, hex, to check a replay.
     """
 
     name: str
@@ -59,22 +66,22 @@ class Recipe:
     keep_float: tuple[str, ...] = ()
     quantizer: str = "ai-edge-quantizer"
     bound_slopes: bool = False
-    spelled: tuple[str, ...] = ()
+    decomposed: tuple[str, ...] = ()
     leaky: tuple[str, ...] = ()
-    recovery_steps: int = 0
-    recovery_seed: int = 0
-    recovered_sha256: str = ""
+    distillation_steps: int = 0
+    distillation_seed: int = 0
+    distilled_sha256: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """The recipe as JSON values."""
-        return {"schema": SCHEMA, **asdict(self)}
+        """Return the recipe as JSON values."""
+        return {"schema": SCHEMA, **{_KEYS.get(name, name): value for name, value in asdict(self).items()}}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Recipe:
         """Read a recipe.
 
         Raises:
-            ConversionError: Another schema, or a malformed field.
+            ConversionError: another schema, or a malformed field.
         """
         if value.get("schema") != SCHEMA or value.get("precision") not in PRECISIONS:
             raise ConversionError(
@@ -95,34 +102,34 @@ class Recipe:
                 keep_float=tuple(str(name) for name in value.get("keep_float", ())),
                 quantizer=_one_of(str(value.get("quantizer", QUANTIZERS[0])), QUANTIZERS),
                 bound_slopes=bool(value.get("bound_slopes", False)),
-                spelled=tuple(str(op) for op in value.get("spelled", ())),
+                decomposed=tuple(str(op) for op in value.get("spelled", ())),
                 leaky=tuple(str(name) for name in value.get("leaky", ())),
-                recovery_steps=max(0, int(value.get("recovery_steps", 0))),
-                recovery_seed=max(0, int(value.get("recovery_seed", 0))),
-                recovered_sha256=str(value.get("recovered_sha256", "")),
+                distillation_steps=max(0, int(value.get("recovery_steps", 0))),
+                distillation_seed=max(0, int(value.get("recovery_seed", 0))),
+                distilled_sha256=str(value.get("recovered_sha256", "")),
             )
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise ConversionError(f"recipe: malformed field: {error}") from error
 
 
 def shipped(name: str) -> Recipe:
-    """A recipe that comes with the package, by its name."""
+    """Load a recipe of this package by its name."""
     text = resources.files("converters.quantize").joinpath("recipes", f"{name}.json").read_text()
     return Recipe.from_json(json.loads(text))
 
 
 def read(path: str | Path) -> Recipe:
-    """A recipe from a file, such as the one saved beside an artefact.
+    """Read a recipe file, such as the one saved next to an artefact.
 
     Raises:
-        ConversionError: Missing, not JSON, or malformed.
+        ConversionError: the file is missing, is not JSON, or is malformed.
     """
     try:
         value = json.loads(Path(path).read_bytes())
     except OSError as error:
         raise ConversionError(f"{path}: cannot be read: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:
-        raise ConversionError(f"{path}: expected a recipe in JSON, found {error}") from error
+        raise ConversionError(f"{path}: expected a recipe in JSON: {error}") from error
     if not isinstance(value, dict):
         raise ConversionError(f"{path}: expected a recipe, found {type(value).__name__}")
     return Recipe.from_json(value)

@@ -1,8 +1,8 @@
-"""The cheapest recipe whose int8 network keeps a budget; every step is measured and kept only if it helps.
+"""Search for the cheapest recipe whose int8 network keeps a budget; a step is kept only if it helps.
 
-Steps in the order of what they cost: equalization, operators that are hardly slower in float, corrections, then
-operators near the image in float, at last the most sensitive ones. Candidates are
-compared on images that neither gave the ranges nor are reported on. What each step is worth: docs/explanation/int8.md.
+The steps are ordered by cost: equalization, operators that are hardly slower in float, corrections, operators near the
+image in float, and finally the most sensitive operators in float. Candidates are compared on images that are used
+neither for ranges nor for reported figures. docs/explanation/int8.md describes the effect of each step.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from converters.graph.multiplications import multiplications
 from converters.graph.network import Network
 from converters.progress import stage
 from converters.quantize.budget import Budget, BudgetVerdict, Candidate, standard_error
-from converters.quantize.int8 import float_reference, make_int8
+from converters.quantize.int8 import build_float_reference, quantize_int8
 from converters.quantize.ranges import find_ranges
 from converters.quantize.recipe import Recipe
 from converters.quantize.statistics import ChannelStatistics, TensorRange, channel_statistics
@@ -26,7 +26,7 @@ from converters.sources.float_model import FloatModel
 from edge_sdk.matching import cosine
 from edge_sdk.types import FloatArray
 
-#: Equalization costs nothing on the device.
+#: Equalization has no cost on the device.
 _EQUALIZE: tuple[tuple[str, dict[str, Any]], ...] = (
     ("plain: true min/max ranges", {}),
     ("equalize what depthwise convolutions read", {"equalize": "depthwise"}),
@@ -35,7 +35,7 @@ _EQUALIZE: tuple[tuple[str, dict[str, Any]], ...] = (
     ("move less of the spread into weights: share 0.3", {"equalize": "all", "weight_share": 0.3}),
     ("move more of the spread into weights: share 0.7", {"equalize": "all", "weight_share": 0.7}),
 )
-#: So do these, but the first takes most of a search's time, and the second gives up values that are rare.
+#: Corrections have no cost either, but the first takes most of a search's time, and the second clips rare values.
 _CORRECT: tuple[tuple[str, dict[str, Any]], ...] = (
     ("correct biases", {"bias_correction": True}),
     ("clip where rounding and clipping lose least", {"ranges": "mse"}),
@@ -46,27 +46,27 @@ _CHEAP = (("depthwise convolutions", "DEPTHWISE_CONV_2D"), ("additions", "ADD"))
 _COUNTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "ADD")
 _FIRST_COUNTS = (4, 8, 12, 16, 24)
 _SENSITIVE_COUNTS = (1, 2, 4, 6, 8, 12, 16)
-#: The share of all multiplications that may be in float: beyond it a float16 file is the better answer.
+#: Largest share of all multiplications in float; above it a float16 network is better.
 _LARGEST_FLOAT_SHARE = 0.3
 _SENSITIVITY_IMAGES = 24
-#: Two measurements of one network's time differ by less, as a share of the float network's.
+#: Largest difference of two measurements of the same network's time, as a share of the float network's time.
 _TIME_NOISE = 0.03
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One recipe that was tried.
+    """One tested recipe.
 
     Args:
-        what: The recipe in words.
+        what: Description of the recipe.
         cosine_mean: Mean cosine to float on the selection images.
-        cosine_min: The least.
-        standard_error: Of the mean.
-        float_share: Share of the network's multiplications that it leaves in float, 0..1.
-        kept: Whether the search went on from here.
-        met: Whether it keeps the budget.
-        found: What the budget found, in words.
-        over: By how much a ceiling of time is exceeded, a share of the float network's time.
+        cosine_min: Lowest cosine.
+        standard_error: Standard error of the mean.
+        float_share: Share of the network's multiplications left in float, 0..1.
+        kept: True if the search continued from this recipe.
+        met: True if the recipe keeps the budget.
+        measured: The figures measured by the budget, as text.
+        over: Excess over a time limit, as a share of the float network's time.
     """
 
     what: str
@@ -76,23 +76,27 @@ class Trial:
     float_share: float
     kept: bool
     met: bool
-    found: str
+    measured: str
     over: float = 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the trial as JSON values for the report."""
+        return {{"measured": "found"}.get(name, name): value for name, value in asdict(self).items()}
 
 
 @dataclass(frozen=True)
 class SearchResult:
-    """What a search found.
+    """Result of a search.
 
     Args:
-        recipe: The best recipe, to be replayed.
-        network: The int8 network it makes.
-        float_reference: The float network whose tensors are its tensors, channel for channel.
-        trials: Everything that was tried, in order.
-        best: The trial of that recipe.
-        budget: What was asked for, as ``Budget.to_json`` says it.
-        sensitive: Operators by what the mean cosine gains with each alone in float, most first; empty
-            where the search ended before it measured them.
+        recipe: The best recipe, which can be replayed.
+        network: The int8 network of that recipe.
+        float_reference: The float network with the same tensors, channel for channel.
+        trials: All trials, in order.
+        best: The trial of the best recipe.
+        budget: The budget as JSON values.
+        sensitive: Operators with the increase of the mean cosine if only this operator is in float, largest first;
+            empty if the search ended before measuring it.
     """
 
     recipe: Recipe
@@ -105,30 +109,30 @@ class SearchResult:
 
     @property
     def met(self) -> bool:
-        """Whether the best recipe keeps the budget."""
+        """True if the best recipe keeps the budget."""
         return self.best.met
 
     def to_json(self) -> dict[str, Any]:
-        """What a report keeps."""
+        """Return the result as JSON values for the report."""
         return {
             "budget": dict(self.budget),
             "met": self.met,
-            "trials": [asdict(trial) for trial in self.trials],
+            "trials": [trial.to_json() for trial in self.trials],
             "sensitive": [list(pair) for pair in self.sensitive],
         }
 
-    def held_back(self) -> str:
-        """Why no recipe keeps the budget, in one line: the trials, and the operators that cost most."""
-        tried = ", ".join(
+    def explain_failure(self) -> str:
+        """Explain in one line why no recipe keeps the budget: the trials and the most sensitive operators."""
+        trials = ", ".join(
             f"{trial.cosine_mean:.4f}{' (too slow)' * (trial.over > 0)} {trial.what}" for trial in self.trials
         )
         names = ", ".join(repr(name) for name, _ in self.sensitive[:3])
         most = f"most sensitive operators: {names}; " if names else ""
-        return f"{most}mean cosines of what was tried: {tried}"
+        return f"{most}mean cosines of the tested recipes: {trials}"
 
 
-class _Bench:
-    """Makes candidates and measures them."""
+class _Search:
+    """State of a search: builds and measures candidates, and keeps the best."""
 
     def __init__(self, model: FloatModel, images: CalibrationSet, start: Recipe, budget: Budget) -> None:
         self.model, self.images, self.recipe, self.budget = model, images, start, budget
@@ -141,7 +145,7 @@ class _Bench:
         self.baseline: FloatArray = embed_crops(model.network, model.contract, images.selection.pixels)
         self.references: dict[tuple[str, float, bool], tuple[Network, Mapping[str, ChannelStatistics]]] = {}
         self.ranges: dict[tuple[str, str, float, bool], Mapping[str, TensorRange]] = {}
-        self.tried: set[Recipe] = set()
+        self.tested: set[Recipe] = set()
         self.trials: list[Trial] = []
         self.sensitive: tuple[tuple[str, float], ...] = ()
         self.reached = -1.0
@@ -152,17 +156,17 @@ class _Bench:
     def met(self) -> bool:
         return self.answer is not None and self.answer[0].met
 
-    def make(self, recipe: Recipe) -> Network:
+    def build(self, recipe: Recipe) -> Network:
         # Operators that stay in float and corrected biases change neither the reference nor its ranges.
         form = (recipe.equalize, recipe.weight_share, recipe.bound_slopes)
         contract, pixels = self.model.contract, self.images.ranges.pixels
         if form not in self.references:
-            self.references[form] = float_reference(self.model.network, recipe, self.statistics)
+            self.references[form] = build_float_reference(self.model.network, recipe, self.statistics)
         network, statistics = reference = self.references[form]
         key = (recipe.ranges, *form)
         if key not in self.ranges:
             self.ranges[key] = find_ranges(network, recipe.ranges, contract, statistics, pixels)
-        return make_int8(
+        return quantize_int8(
             self.model.network,
             recipe,
             self.statistics,
@@ -173,24 +177,24 @@ class _Bench:
         )
 
     def cosines(self, network: Network, *, count: int | None = None) -> FloatArray:
-        found = embed_crops(network, self.model.contract, self.images.selection.pixels[:count])
-        return cosine(self.baseline[:count], found)
+        embeddings = embed_crops(network, self.model.contract, self.images.selection.pixels[:count])
+        return cosine(self.baseline[:count], embeddings)
 
     def float_share(self, names: Sequence[str]) -> float:
         total = sum(self.multiplications.values())
         return sum(self.multiplications.get(name, 0) for name in names) / total if total else 0.0
 
     def trial(self, recipe: Recipe, what: str) -> bool:
-        """Make and measure a candidate; the search goes on from it where it is better. Says whether to stop."""
-        if recipe in self.tried:
+        """Build and measure a candidate, keep it if it is better, and return True if the search can stop."""
+        if recipe in self.tested:
             return self.met
-        self.tried.add(recipe)
+        self.tested.add(recipe)
         with stage(what):
-            network = self.make(recipe)
+            network = self.build(recipe)
             cosines = self.cosines(network)
-            verdict = self.budget.keeps(Candidate(network, cosines))
+            verdict = self.budget.check(Candidate(network, cosines))
         mean = float(cosines.mean())
-        kept = verdict.met or self._goes_on(verdict, mean)
+        kept = verdict.met or self._improves(verdict, mean)
         share = self.float_share(recipe.keep_float)
         trial = Trial(
             what,
@@ -200,7 +204,7 @@ class _Bench:
             share,
             kept,
             verdict.met,
-            verdict.found,
+            verdict.measured,
             verdict.over,
         )
         self.trials.append(trial)
@@ -210,8 +214,8 @@ class _Bench:
             self.answer = (verdict, trial, recipe, network)
         return self.met
 
-    def _goes_on(self, verdict: BudgetVerdict, mean: float) -> bool:
-        """Whether the next steps build on a candidate: nearer to float and no slower, or nearer to the ceiling."""
+    def _improves(self, verdict: BudgetVerdict, mean: float) -> bool:
+        """Return True if a candidate is closer to float and not slower, or closer to the time limit."""
         if not self.trials:
             return True
         if mean > self.reached:
@@ -219,8 +223,8 @@ class _Bench:
         return verdict.margin >= 0 and verdict.over < self.over - _TIME_NOISE
 
     def result(self) -> SearchResult:
-        if self.answer is None:  # pragma: no cover  the plain recipe is always tried
-            raise RuntimeError("a search that tried nothing")
+        if self.answer is None:  # pragma: no cover  the plain recipe is always tested
+            raise RuntimeError("the search tested no recipe")
         _, trial, recipe, network = self.answer
         reference, _ = self.references[recipe.equalize, recipe.weight_share, recipe.bound_slopes]
         return SearchResult(
@@ -229,7 +233,7 @@ class _Bench:
 
 
 def _rank(verdict: BudgetVerdict) -> tuple[float, float]:
-    """What is within the ceiling comes before what is not; then what has more to spare."""
+    """Return a sort key: first a smaller excess over the time limit, then a larger margin."""
     return -verdict.over, verdict.margin
 
 
@@ -238,78 +242,80 @@ def search(model: FloatModel, images: CalibrationSet, start: Recipe, *, budget: 
 
     Args:
         model: The float network.
-        images: Ranges come from one part, candidates are compared on another.
-        start: The plain recipe of the target; what it allows stays allowed.
-        budget: What may be lost.
+        images: Calibration images; ranges and candidates use different parts of them.
+        start: The plain recipe of the target; its permissions stay in force.
+        budget: Condition on the int8 network.
 
     Returns:
-        The first recipe that keeps the budget, else the one that comes nearest.
+        The first recipe that keeps the budget, otherwise the closest recipe.
     """
-    bench = _Bench(model, images, start, budget)
+    state = _Search(model, images, start, budget)
     for what, change in _EQUALIZE:
-        if bench.trial(replace(bench.recipe, **change), what):
-            return bench.result()
+        if state.trial(replace(state.recipe, **change), what):
+            return state.result()
     if start.quantizer == "integer":
-        # Nothing may be left in float; what clips costs less time to find here than what corrects biases.
+        # Nothing may stay in float. Clipped ranges take less time to find than bias corrections.
         for what, change in reversed(_CORRECT):
-            if bench.trial(replace(bench.recipe, **change), what):
+            if state.trial(replace(state.recipe, **change), what):
                 break
-        return bench.result()
-    inside = [op for op in bench.graph.operators if indices(op.outputs)[0] not in bench.graph.outputs]
-    named = [(bench.graph.op_name(op), bench.graph.name(indices(op.outputs)[0])) for op in inside]
+        return state.result()
+    inside = [op for op in state.graph.operators if indices(op.outputs)[0] not in state.graph.outputs]
+    named = [(state.graph.op_name(op), state.graph.name(indices(op.outputs)[0])) for op in inside]
     for kinds, kind in _CHEAP:
-        if _in_float(bench, [name for op, name in named if op == kind], f"leave {kinds} in float"):
-            return bench.result()
+        if _test_in_float(state, [name for op, name in named if op == kind], f"leave {kinds} in float"):
+            return state.result()
     for what, change in _CORRECT:
-        if bench.trial(replace(bench.recipe, **change), what):
-            return bench.result()
-    # What is rounded near the image goes through every later operator.
+        if state.trial(replace(state.recipe, **change), what):
+            return state.result()
+    # Rounding errors near the image pass through all later operators.
     for count in _FIRST_COUNTS:
         first = [name for _, name in named[:count]]
-        if count < len(named) / 2 and _in_float(bench, first, f"leave the first {count} operators in float"):
-            return bench.result()
-    _pick_sensitive(bench)
-    return bench.result()
+        if count < len(named) / 2 and _test_in_float(
+            state, first, f"leave the first {count} operators in float"
+        ):
+            return state.result()
+    _test_most_sensitive(state)
+    return state.result()
 
 
-def _in_float(bench: _Bench, names: Sequence[str], what: str) -> bool:
-    """Try to leave these operators in float too, where that is little of the work; says whether to stop."""
-    keep = tuple(sorted({*bench.recipe.keep_float, *names}))
-    if bench.float_share(keep) > _LARGEST_FLOAT_SHARE:
+def _test_in_float(state: _Search, names: Sequence[str], what: str) -> bool:
+    """Test a recipe that also leaves these operators in float, if their share of the work is small."""
+    keep = tuple(sorted({*state.recipe.keep_float, *names}))
+    if state.float_share(keep) > _LARGEST_FLOAT_SHARE:
         return False
-    return bench.trial(replace(bench.recipe, keep_float=keep), what)
+    return state.trial(replace(state.recipe, keep_float=keep), what)
 
 
-def _pick_sensitive(bench: _Bench) -> None:
-    """Leave more and more of the most sensitive operators in float."""
-    ordered = _by_sensitivity(bench)
+def _test_most_sensitive(state: _Search) -> None:
+    """Test recipes with an increasing number of the most sensitive operators in float."""
+    ordered = _measure_sensitivity(state)
     for count in _SENSITIVE_COUNTS:
         names = "operator" if count == 1 else f"{count} operators"
-        if count <= len(ordered) and _in_float(
-            bench, ordered[:count], f"leave the most sensitive {names} in float"
+        if count <= len(ordered) and _test_in_float(
+            state, ordered[:count], f"leave the most sensitive {names} in float"
         ):
             return
 
 
-def _by_sensitivity(bench: _Bench) -> list[str]:
-    """Operators still in int8 by how much the cosine gains with that one in float, most first; one at a time."""
-    graph, base = bench.graph, bench.recipe
+def _measure_sensitivity(state: _Search) -> list[str]:
+    """Measure how much the cosine increases with each int8 operator in float, and return them, largest first."""
+    graph, base = state.graph, state.recipe
     names = [graph.name(indices(op.outputs)[0]) for op in graph.operators if graph.op_name(op) in _COUNTED]
-    edge = {graph.name(index) for index in graph.outputs}  # what a device reads stays int8
-    names = [name for name in names if name not in base.keep_float and name not in edge]
-    without = _quick(bench, base, ())
+    outputs = {graph.name(index) for index in graph.outputs}  # the outputs must stay int8
+    names = [name for name in names if name not in base.keep_float and name not in outputs]
+    without = _quick_cosine(state, base, ())
     gains: dict[str, float] = {}
     with stage("measure the sensitivity of every operator") as progress:
         for position, name in enumerate(names):
-            gains[name] = _quick(bench, base, (name,)) - without
+            gains[name] = _quick_cosine(state, base, (name,)) - without
             progress(position + 1, len(names))
     ordered = sorted(names, key=lambda name: -gains[name])
-    bench.sensitive = tuple((name, gains[name]) for name in ordered)
+    state.sensitive = tuple((name, gains[name]) for name in ordered)
     return ordered
 
 
-def _quick(bench: _Bench, base: Recipe, names: Sequence[str]) -> float:
-    """Mean cosine on a few images, without bias correction, which takes most of the time."""
+def _quick_cosine(state: _Search, base: Recipe, names: Sequence[str]) -> float:
+    """Return the mean cosine on a few images, without the slow bias correction."""
     keep = tuple(sorted({*base.keep_float, *names}))
-    network = bench.make(replace(base, bias_correction=False, keep_float=keep))
-    return float(bench.cosines(network, count=_SENSITIVITY_IMAGES).mean())
+    network = state.build(replace(base, bias_correction=False, keep_float=keep))
+    return float(state.cosines(network, count=_SENSITIVITY_IMAGES).mean())

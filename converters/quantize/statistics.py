@@ -1,8 +1,8 @@
-"""Ranges and statistics that activations take on calibration images."""
+"""Statistics of activations on calibration images."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,7 @@ from edge_sdk.types import Float64Array, UInt8Array
 
 @dataclass(frozen=True)
 class TensorRange:
-    """The least and the greatest value a tensor took."""
+    """Range of a tensor's values."""
 
     low: float
     high: float
@@ -24,12 +24,12 @@ class TensorRange:
 
 @dataclass(frozen=True)
 class ChannelStatistics:
-    """What the channels of one tensor did on the calibration images.
+    """Statistics of the channels of one tensor on the calibration images.
 
     Args:
-        low: The least value of each channel, shape (C,).
-        high: The greatest.
-        mean: The mean.
+        low: Smallest value of each channel, shape (C,).
+        high: Largest value of each channel, shape (C,).
+        mean: Mean of each channel, shape (C,).
     """
 
     low: Float64Array
@@ -37,13 +37,13 @@ class ChannelStatistics:
     mean: Float64Array
 
     def scaled(self, scale: Float64Array) -> ChannelStatistics:
-        """The statistics after each channel was divided by its scale, which is not zero."""
+        """Return the statistics after dividing each channel by its scale, which must not be zero."""
         ends = self.low / scale, self.high / scale
         return ChannelStatistics(np.minimum(*ends), np.maximum(*ends), self.mean / scale)
 
     @property
     def range(self) -> TensorRange:
-        """Of the whole tensor."""
+        """Range of the whole tensor."""
         return TensorRange(float(self.low.min()), float(self.high.max()))
 
 
@@ -54,7 +54,7 @@ def channel_statistics(
     *,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, ChannelStatistics]:
-    """True minimum, maximum and mean of every channel of every computed tensor.
+    """Measure the minimum, maximum and mean of every channel of every computed tensor.
 
     Args:
         network: A canonical float network.
@@ -63,10 +63,10 @@ def channel_statistics(
         progress: Called with (done, total).
 
     Returns:
-        Statistics by tensor name; the last axis is the channel. Constants are not in it.
+        Statistics by tensor name, without constants; the last axis is the channel.
 
     Raises:
-        CalibrationError: A tensor is not finite on an image.
+        CalibrationError: a tensor is not finite on an image.
     """
     inside = Activations(network, contract)
     channels = {name: tensor.shape[-1] if tensor.shape else 1 for name, tensor in inside.tensors.items()}
@@ -86,15 +86,6 @@ def channel_statistics(
         if not np.isfinite(low[name] + high[name]).all():
             raise CalibrationError(
                 f"calibration: expected finite activations, found NaN or infinity in {name!r}",
-                hint="check the input contract; the float network itself overflows on these images",
+                hint="check the input contract; the float network overflows on these images",
             )
     return {name: ChannelStatistics(low[name], high[name], total[name] / len(pixels)) for name in channels}
-
-
-def activation_ranges(
-    network: Network, contract: InputContract, statistics: Mapping[str, ChannelStatistics]
-) -> dict[str, TensorRange]:
-    """Range of every activation: the contract's own for the input, true min/max for what is computed."""
-    graph = network.graph
-    ranges = {name: found.range for name, found in statistics.items()}
-    return {graph.name(graph.inputs[0]): TensorRange(*contract.real_range), **ranges}

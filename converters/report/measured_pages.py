@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from converters.analyze.layer_errors import LAYER_IMAGES, LayerErrors, layer_errors
-from converters.analyze.occlusion import Attention, attention
+from converters.analyze.layer_errors import LAYER_IMAGES, LayerErrors, measure_layer_errors
+from converters.analyze.occlusion import Attention, make_attention
 from converters.data.samples import SampleSet
 from converters.evaluate.runner.compare import ComparisonResult
 from converters.evaluate.runner.evaluate import Evaluation
@@ -75,7 +75,7 @@ def _tensor_errors(
     if candidate.card.recipe.get("equalize") or not crops:
         return None
     with stage("measure every tensor") as progress:
-        return layer_errors(
+        return measure_layer_errors(
             baseline.network,
             candidate.network,
             baseline.card.input,
@@ -93,7 +93,7 @@ def _occlusion_maps(
     studies = []
     with stage("compute occlusion maps") as progress:
         for name, crop in _crops(samples, names, contract).items():
-            studies.append(attention(networks, contract, crop, image=name))
+            studies.append(make_attention(networks, contract, crop, image=name))
             progress(len(studies), len(names))
     return tuple(studies)
 

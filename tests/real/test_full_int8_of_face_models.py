@@ -10,7 +10,7 @@ import pytest
 from converters.data.calibration import read_calibration
 from converters.data.embedding import embed_crops
 from converters.graph.partitions import xnnpack_partitions
-from converters.quantize.int8 import make_int8
+from converters.quantize.int8 import quantize_int8
 from converters.quantize.recipe import shipped
 from converters.quantize.statistics import channel_statistics
 from edge_sdk.matching import cosine
@@ -27,7 +27,7 @@ def test_mobilefacenet_y1_without_a_float_operator(shared: Path) -> None:
     pixels = images.ranges.pixels[:100]
     recipe = replace(shipped("full_int8"), equalize="all")
     statistics = channel_statistics(model.network, contract, pixels)
-    made = make_int8(model.network, recipe, statistics, contract, pixels)
+    made = quantize_int8(model.network, recipe, statistics, contract, pixels)
     graph = made.edit()
     assert {graph.dtype_name(i) for i in range(len(graph.tensors))} == {"int8", "int32"}
     assert xnnpack_partitions(made).count == 1 and not xnnpack_partitions(made).outside

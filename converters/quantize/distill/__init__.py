@@ -1,1 +1,1 @@
-"""Recovery without labels: the float embedding is distilled into the network that rounds as the int8 file does."""
+"""Distillation without labels: train an int8 network to reproduce the embeddings of the float network."""

@@ -1,4 +1,4 @@
-"""Recovery of an int8 network without labels: what a recipe makes, trained to answer as the float network does."""
+"""Distill the float network into the int8 network of a recipe, without labels."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from converters.data.calibration import CalibrationSet
 from converters.data.embedding import embed_crops
 from converters.graph.graph import indices
 from converters.graph.network import Network
-from converters.quantize.distill import child
-from converters.quantize.distill.options import Length, Point, slope_name
-from converters.quantize.distill.schedule import FAR_RATE, NEAR_RATE
-from converters.quantize.distill.sections import choose_leaky, with_leaky
-from converters.quantize.int8 import float_reference, make_int8, ranges_of
+from converters.quantize.distill.child_process import train_in_child_process
+from converters.quantize.distill.leaky_relu import choose_prelus, replace_prelus
+from converters.quantize.distill.schedule import REPLACED_RATE, ROUNDED_RATE, TrainingLength
+from converters.quantize.distill.training_result import CurvePoint, slope_name
+from converters.quantize.int8 import build_float_reference, find_recipe_ranges, quantize_int8
 from converters.quantize.recipe import Recipe
 from converters.quantize.statistics import channel_statistics
 from converters.sources.float_model import FloatModel
@@ -25,19 +25,20 @@ from edge_sdk.types import FloatArray
 
 
 @dataclass(frozen=True)
-class Distilled:
-    """What recovery gave.
+class DistillationResult:
+    """Result of a distillation.
 
     Args:
-        recipe: The recipe with the steps that were done, to be replayed; as it was where training did not help.
-        network: The better int8 network of before and after.
-        float_reference: Its float network.
-        before: Mean cosine to the original float network on the selection images, of the int8 file before.
-        after: Of the int8 file after.
-        images: How many crops were trained on.
-        curve: The student's mean cosine on the selection images by step.
-        images_per_second: How fast training went.
-        note: What a person should know; empty where all is as expected.
+        recipe: The recipe with the number of training steps, which can be replayed; without steps if training did not
+            help.
+        network: The better int8 network of those before and after training.
+        float_reference: Its float reference.
+        before: Mean cosine to the original float network on the selection images, before training.
+        after: The same cosine after training.
+        images: Number of training crops.
+        curve: Mean cosine of the student on the selection images by step.
+        images_per_second: Training speed.
+        note: Warning for the user, empty if there is none.
     """
 
     recipe: Recipe
@@ -46,17 +47,17 @@ class Distilled:
     before: float
     after: float
     images: int
-    curve: tuple[Point, ...]
+    curve: tuple[CurvePoint, ...]
     images_per_second: float
     note: str = ""
 
     @property
     def kept(self) -> bool:
-        """Whether training helped."""
+        """True if training increased the cosine."""
         return self.after > self.before
 
     def to_json(self) -> dict[str, Any]:
-        """What a report keeps."""
+        """Return the figures as JSON values for the report."""
         return {
             "before": self.before,
             "after": self.after,
@@ -70,29 +71,35 @@ class Distilled:
         }
 
 
-def with_leaky_relu(model: FloatModel, images: CalibrationSet, recipe: Recipe, *, share: float) -> Recipe:
-    """The recipe with LeakyReLUs for PReLUs where they do least harm, and so without an operator in float; equalized.
+def add_leaky_relus(model: FloatModel, images: CalibrationSet, recipe: Recipe, *, share: float) -> Recipe:
+    """Change a recipe to full int8, with LeakyReLUs instead of the PReLUs whose replacement costs least.
 
     Args:
         model: The float network.
-        images: What ``ranges`` shows says which.
+        images: Calibration images; their ``ranges`` part chooses the PReLUs.
         recipe: An int8 recipe.
-        share: Of all values that PReLUs compute, how many a LeakyReLU may, 0..1.
+        share: Largest share of all PReLU output values that LeakyReLUs may compute, 0..1.
+
+    Returns:
+        The recipe, equalized and without float operators.
     """
     pixels = images.ranges.pixels
-    spelled = tuple(dict.fromkeys(("PRELU", *(name for name in recipe.spelled if name != "LEAKY_RELU"))))
+    decomposed = tuple(
+        dict.fromkeys(("PRELU", *(name for name in recipe.decomposed if name != "LEAKY_RELU")))
+    )
     whole = replace(
         recipe,
         quantizer="integer",
-        equalize=recipe.equalize or "all",  # training hardly changes how far channels reach apart
+        equalize=recipe.equalize
+        or "all",  # training hardly changes the differences between the ranges of channels
         bound_slopes=True,
         float_operators=(),
         keep_float=(),
-        spelled=spelled,
+        decomposed=decomposed,
     )
     statistics = channel_statistics(model.network, model.contract, pixels)
-    reference = float_reference(model.network, replace(whole, spelled=()), statistics)[0]
-    return replace(whole, leaky=choose_leaky(reference, share, model.contract, pixels))
+    reference = build_float_reference(model.network, replace(whole, decomposed=()), statistics)[0]
+    return replace(whole, leaky=choose_prelus(reference, share, model.contract, pixels))
 
 
 def distill(
@@ -100,38 +107,38 @@ def distill(
     images: CalibrationSet,
     recipe: Recipe,
     *,
-    length: Length,
+    length: TrainingLength,
     progress: Callable[[int, int], None],
-) -> Distilled:
-    """Train what a recipe makes until it answers as the float network does.
+) -> DistillationResult:
+    """Train the int8 network of a recipe to reproduce the embeddings of the float network.
 
     Args:
-        model: The float network; fidelity is measured against it, whatever the student's float reference is.
-        images: ``training`` is trained on, ``ranges`` gives the first ranges, ``selection`` chooses.
-        recipe: How to quantize, after its ``leaky`` PReLUs became LeakyReLUs.
-        length: How long to train; a replay takes the recipe's ``recovery_steps``.
+        model: The float network, which is also the reference for the cosines.
+        images: Training crops in ``training``, initial ranges from ``ranges``, choice of the best step by ``selection``.
+        recipe: An int8 recipe; its ``leaky`` PReLUs are replaced by LeakyReLUs first.
+        length: Number of steps or time limit; a replay uses the recipe's ``distillation_steps``.
         progress: Called with (done, total).
 
     Returns:
-        The better of the int8 networks before and after.
+        The better int8 network of those before and after training.
 
     Raises:
-        ConversionError: The recipe or the network cannot be recovered.
+        ConversionError: the recipe or the network cannot be trained.
     """
     contract, pixels = model.contract, images.ranges.pixels
     crops = images.training or images.ranges
-    teacher, reference = _float_references(model, images, recipe)
+    teacher, reference = _build_references(model, images, recipe)
     # The reference is equalized and decomposed already.
-    finish = replace(recipe, equalize="", bound_slopes=False, spelled=(), leaky=())
+    finish = replace(recipe, equalize="", bound_slopes=False, decomposed=(), leaky=())
     statistics = channel_statistics(reference, contract, pixels)
-    ranges = ranges_of(reference, finish, statistics, contract, pixels)
-    uncorrected = make_int8(
+    ranges = find_recipe_ranges(reference, finish, statistics, contract, pixels)
+    uncorrected = quantize_int8(
         reference, replace(finish, bias_correction=False), statistics, contract, pixels, ranges=ranges
     )
     before = uncorrected
     if finish.bias_correction:
-        before = make_int8(reference, finish, statistics, contract, pixels, ranges=ranges)
-    trained = child.train(
+        before = quantize_int8(reference, finish, statistics, contract, pixels, ranges=ranges)
+    trained = train_in_child_process(
         teacher,
         reference,
         uncorrected,
@@ -139,29 +146,29 @@ def distill(
         pixels=crops.pixels,
         selection=images.selection.pixels,
         length=length,
-        seed=recipe.recovery_seed,
-        highest_rate=FAR_RATE if recipe.leaky else NEAR_RATE,
+        seed=recipe.distillation_seed,
+        highest_rate=REPLACED_RATE if recipe.leaky else ROUNDED_RATE,
         progress=progress,
     )
-    after_reference = with_constants(reference, trained.constants)
-    after = make_int8(
+    after_reference = replace_constants(reference, trained.constants)
+    after = quantize_int8(
         after_reference,
-        replace(finish, bias_correction=False),  # what is left of a mean error was trained away
+        replace(finish, bias_correction=False),  # training has already removed the mean errors
         channel_statistics(after_reference, contract, pixels),
         contract,
         pixels,
         ranges={**ranges, **trained.ranges},
     )
-    wanted = embed_crops(model.network, contract, images.selection.pixels)
+    baseline = embed_crops(model.network, contract, images.selection.pixels)
     cosines = [
-        float(cosine(wanted, embed_crops(network, contract, images.selection.pixels)).mean())
+        float(cosine(baseline, embed_crops(network, contract, images.selection.pixels)).mean())
         for network in (before, after)
     ]
     digest = after.digest
     helped = cosines[1] > cosines[0]
-    done = replace(recipe, recovery_steps=trained.steps, recovered_sha256=digest)
-    return Distilled(
-        recipe=done if helped else replace(recipe, recovery_steps=0, recovered_sha256=""),
+    done = replace(recipe, distillation_steps=trained.steps, distilled_sha256=digest)
+    return DistillationResult(
+        recipe=done if helped else replace(recipe, distillation_steps=0, distilled_sha256=""),
         network=after if helped else before,
         float_reference=after_reference if helped else reference,
         before=cosines[0],
@@ -173,37 +180,39 @@ def distill(
     )
 
 
-def _float_references(model: FloatModel, images: CalibrationSet, recipe: Recipe) -> tuple[Network, Network]:
-    """The float network channel for channel as the student's, and the float network that the student rounds."""
+def _build_references(model: FloatModel, images: CalibrationSet, recipe: Recipe) -> tuple[Network, Network]:
+    """Build the teacher, whose channels match the student's, and the float reference of the student."""
     pixels = images.ranges.pixels
     statistics = channel_statistics(model.network, model.contract, pixels)
     if not recipe.leaky:
-        reference = float_reference(model.network, recipe, statistics)[0]
+        reference = build_float_reference(model.network, recipe, statistics)[0]
         return reference, reference
-    # What is spelled out has no slopes any more, so LeakyReLUs come first.
-    whole = float_reference(model.network, replace(recipe, spelled=()), statistics)[0]
-    teacher, replaced = with_leaky(whole, recipe.leaky, model.contract, pixels)
+    # A decomposed PReLU has no slopes, so replace PReLUs by LeakyReLUs first.
+    whole = build_float_reference(model.network, replace(recipe, decomposed=()), statistics)[0]
+    teacher, replaced = replace_prelus(whole, recipe.leaky, model.contract, pixels)
     rest = replace(recipe, bound_slopes=False, equalize="")
-    return teacher, float_reference(replaced, rest, channel_statistics(replaced, model.contract, pixels))[0]
+    return teacher, build_float_reference(
+        replaced, rest, channel_statistics(replaced, model.contract, pixels)
+    )[0]
 
 
 def _note(recipe: Recipe, digest: str, *, helped: bool) -> str:
     if not helped:
-        return "recovery did not raise the cosine on the selection images; the file is the one from before"
-    if recipe.recovered_sha256 not in ("", digest):
+        return "distillation did not increase the cosine on the selection images; the network before training is used"
+    if recipe.distilled_sha256 not in ("", digest):
         return (
-            "recovery gave other weights than the recipe's did, as other processors, TensorFlow versions or images"
-            " round otherwise; the figures are this file's own"
+            "distillation gave other weights than those of the recipe, because processors, TensorFlow versions or images"
+            " differ; the figures are those of the new weights"
         )
     return ""
 
 
-def with_constants(network: Network, constants: Mapping[str, FloatArray]) -> Network:
-    """The network with other weights.
+def replace_constants(network: Network, constants: Mapping[str, FloatArray]) -> Network:
+    """Replace the weights of a network.
 
     Args:
         network: A float network.
-        constants: Constants by tensor name, LeakyReLU slopes by ``slope_name``.
+        constants: New constants by tensor name, LeakyReLU slopes by ``slope_name``.
     """
     graph = network.edit()
     for index in range(len(graph.tensors)):

@@ -1,7 +1,7 @@
-"""TFLite operators as differentiable TensorFlow functions of a batch of images; only in the child process.
+"""TFLite operators as differentiable TensorFlow functions of a batch of images; used only in the child process.
 
-The network is written for one image. A batch runs through the same operators, so none may touch the first
-axis; whoever rebuilds a network holds it against the interpreter's answer.
+The network has batch 1, but training runs batches through the same operators, so no operator may change the first axis.
+The worker compares the rebuilt network with the interpreter's output.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ _ACTIVATIONS: dict[int, Callable[[Any], Any]] = {
 
 @dataclass(frozen=True)
 class Call:
-    """One operator with what it reads.
+    """One operator with its operands.
 
     Args:
-        name: Such as ``CONV_2D``.
-        operands: Tensors in the operator's order, None where one is left out. Weights lie as in the file.
-        constants: The integer operands' values, None for the others.
+        name: Operator name, such as ``CONV_2D``.
+        operands: Tensors in the operator's order, None for an omitted operand. Weights keep the layout of the file.
+        constants: Values of integer operands, None for the others.
         options: The operator's options.
-        shape: The output's shape in the file, with a batch of one.
+        shape: Shape of the output in the file, with batch 1.
     """
 
     name: str
@@ -46,25 +46,25 @@ class Call:
 
 
 def apply(call: Call) -> list[Any]:
-    """What an operator answers, one tensor for each output.
+    """Apply an operator and return its output tensors.
 
     Raises:
-        ConversionError: An operator, or a form of one, that has no differentiable twin here.
+        ConversionError: there is no differentiable implementation of the operator or of its options.
     """
     operator = _OPERATORS.get(call.name)
     if operator is None:
-        raise refusal(call.name)
+        raise unsupported(call.name)
     fused = int(getattr(call.options, "fusedActivationFunction", 0) or 0)
     if fused not in _ACTIVATIONS:
-        raise refusal(f"{call.name} with fused activation {fused}")
-    answer = operator(call)
-    return list(answer) if isinstance(answer, (list, tuple)) else [_ACTIVATIONS[fused](answer)]
+        raise unsupported(f"{call.name} with fused activation {fused}")
+    outputs = operator(call)
+    return list(outputs) if isinstance(outputs, (list, tuple)) else [_ACTIVATIONS[fused](outputs)]
 
 
-def refusal(what: str) -> ConversionError:
-    """The error for a network that cannot be recovered."""
+def unsupported(operator: str) -> ConversionError:
+    """Return the error for a network with an operator that cannot be trained."""
     return ConversionError(
-        f"recovery: expected operators that can be differentiated, found {what}",
+        f"distillation: expected operators that can be differentiated, found {operator}",
         hint="convert without --recover",
     )
 
@@ -72,7 +72,7 @@ def refusal(what: str) -> ConversionError:
 def _conv_2d(call: Call) -> Any:
     x, weights = call.operands[:2]
     if weights.shape[-1] != x.shape[-1]:
-        raise refusal("CONV_2D with groups")
+        raise unsupported("CONV_2D with groups")
     options = call.options
     y = tf.nn.conv2d(
         x,
@@ -88,10 +88,10 @@ def _depthwise_conv_2d(call: Call) -> Any:
     x, weights = call.operands[:2]
     options = call.options
     if options.strideH != options.strideW:
-        raise refusal("DEPTHWISE_CONV_2D with two strides")
+        raise unsupported("DEPTHWISE_CONV_2D with two strides")
     height, width = weights.shape[1:3]
     if tuple(weights.shape[1:]) == tuple(x.shape[1:]) and options.padding == schema.Padding.VALID:
-        # The whole image in one step: a product, which TensorFlow differentiates many times faster.
+        # The kernel covers the whole image: TensorFlow differentiates a product many times faster.
         return _with_bias(tf.reduce_sum(x * weights, axis=(1, 2), keepdims=True), call)
     y = tf.nn.depthwise_conv2d(
         x,
@@ -128,7 +128,7 @@ def _leaky_relu(call: Call) -> Any:
 def _pad(call: Call) -> Any:
     paddings = np.asarray(call.constants[1])
     if paddings[0].any():
-        raise refusal("PAD of the batch")
+        raise unsupported("PAD of the batch")
     value = call.operands[2] if len(call.operands) > 2 else 0.0
     return tf.pad(call.operands[0], paddings, constant_values=tf.reshape(value, ()))
 
@@ -151,7 +151,7 @@ def _reduce(kind: Callable[..., Any]) -> Callable[[Call], Any]:
         x = call.operands[0]
         axes = sorted({int(axis) % len(x.shape) for axis in np.atleast_1d(call.constants[1])})
         if 0 in axes:
-            raise refusal(f"{call.name} over the batch")
+            raise unsupported(f"{call.name} over the batch")
         return kind(x, axis=axes, keepdims=bool(call.options.keepDims))
 
     return reduce
@@ -159,14 +159,14 @@ def _reduce(kind: Callable[..., Any]) -> Callable[[Call], Any]:
 
 def _reshape(call: Call) -> Any:
     if not call.shape or call.shape[0] != 1:
-        raise refusal(f"{call.name} that moves the batch")
+        raise unsupported(f"{call.name} that moves the batch")
     return tf.reshape(call.operands[0], (-1, *call.shape[1:]))
 
 
 def _concatenation(call: Call) -> Any:
     axis = int(call.options.axis) % len(call.shape)
     if axis == 0:
-        raise refusal("CONCATENATION of batches")
+        raise unsupported("CONCATENATION of batches")
     return tf.concat(call.operands, axis)
 
 
@@ -174,7 +174,7 @@ def _split(call: Call) -> Any:
     x = call.operands[1]
     axis = int(call.constants[0]) % len(x.shape)
     if axis == 0:
-        raise refusal("SPLIT of the batch")
+        raise unsupported("SPLIT of the batch")
     return tf.split(x, int(call.options.numSplits), axis)
 
 

@@ -1,4 +1,4 @@
-"""A float .tflite, and the int8 file made of it, as differentiable functions; only in the child process."""
+"""Float and int8 networks as differentiable functions; used only in the child process."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from converters.errors import ConversionError
 from converters.graph.graph import Graph, indices
 from converters.graph.network import Network
 from converters.quantize.distill import operators
-from converters.quantize.distill.options import slope_name
+from converters.quantize.distill.training_result import slope_name
 
 _WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 _TRAINED = (*_WEIGHTED, "PRELU", "LEAKY_RELU")
 _CONVERSIONS = ("QUANTIZE", "DEQUANTIZE")
-#: What only moves values, or picks among them, answers in its operand's own steps.
+#: Operators that only move or select values, so that the output has the quantization steps of the operand.
 _MOVES = {"PAD", "PADV2", "MAX_POOL_2D", "RESHAPE", "SQUEEZE", "EXPAND_DIMS", "SPLIT"}
 _KEEPS = {*_MOVES, "AVERAGE_POOL_2D"}
 _WEIGHT_CODES = 127
@@ -27,7 +27,7 @@ _LOWEST_CODE = -128
 
 
 class FloatNetwork:
-    """A float network as a function of a batch.
+    """A float network as a differentiable function of a batch.
 
     Args:
         network: A canonical float network.
@@ -37,20 +37,23 @@ class FloatNetwork:
         self.graph = network.graph
 
     def run(self, images: Any, names: Sequence[str] = ()) -> tuple[Any, dict[str, Any]]:
-        """The raw embedding, shape (n, D), and the named tensors inside.
+        """Run the network.
 
         Args:
-            images: Shape (n, H, W, C), float32, as the network's contract wants them.
-            names: Tensors to show.
+            images: Shape (n, H, W, C), float32, normalized by the input contract.
+            names: Names of tensors to return.
+
+        Returns:
+            The embedding before normalization, shape (n, D), and the named tensors.
         """
         values: dict[int, Any] = {self.graph.inputs[0]: images}
         for operator in self.graph.operators:
             operands = [values.get(i, self._constant(i)) for i in indices(operator.inputs)]
             if self.graph.op_name(operator) == "LEAKY_RELU":
                 operands.append(tf.constant(float(operator.builtinOptions.alpha)))
-            answers = operators.apply(_call(self.graph, operator, operands))
-            values.update(zip(indices(operator.outputs), answers, strict=True))
-        return _shown(self.graph, values, names)
+            results = operators.apply(_call(self.graph, operator, operands))
+            values.update(zip(indices(operator.outputs), results, strict=True))
+        return _select(self.graph, values, names)
 
     def _constant(self, index: int) -> Any:
         value = self.graph.constant(index)
@@ -58,19 +61,19 @@ class FloatNetwork:
 
 
 class Student:
-    """An int8 file's graph with float weights that round as the file's do, so that they can be trained.
+    """The graph of an int8 network with trainable float weights that are rounded like those of the int8 network.
 
-    Rounding passes gradients straight through (Bengio et al. 2013, arXiv:1308.3432). Weights round per output
-    channel to the steps that their greatest magnitude gives; activations to the steps of ranges that are
-    trained themselves, by what is clipped at their ends (PACT, arXiv:1805.06085).
+    Rounding uses the straight-through gradient (Bengio et al. 2013, arXiv:1308.3432). Weights are rounded per output
+    channel, to steps given by the largest magnitude. Activations are rounded to steps of trainable ranges, whose
+    gradient comes from the clipped values (PACT, arXiv:1805.06085).
 
     Args:
-        integer: The int8 network, as a quantizer made it of the float reference.
-        reference: The float network whose tensors are its tensors.
+        integer: The int8 network, quantized from the float reference.
+        reference: The float network with the same tensors.
 
     Raises:
-        ConversionError: The quantizer changed the order or the shape of weights, or an operator cannot
-            be differentiated.
+        ConversionError: the quantizer changed the order or the shape of weights, or an operator cannot be
+            differentiated.
     """
 
     def __init__(self, integer: Network, reference: Network) -> None:
@@ -86,38 +89,34 @@ class Student:
             self._add_range(operator)
 
     def trained_ranges(self) -> dict[str, tuple[float, float]]:
-        """Least and greatest value of every tensor that rounds, by the float reference's name of it."""
-        found = {}
-        for name in self.ranges:
-            low, high = self._range(name)
-            found[name] = (float(low), float(high))
-        return found
+        """Return the range (low, high) of every rounded tensor by its name in the float reference."""
+        return {name: (float(low), float(high)) for name in self.ranges for low, high in [self._range(name)]}
 
     def run(self, images: Any, names: Sequence[str] = ()) -> tuple[Any, dict[str, Any]]:
-        """As ``FloatNetwork.run``, by the float reference's names."""
+        """Run the network like ``FloatNetwork.run``; names are those of the float reference."""
         values: dict[int, Any] = {self.graph.inputs[0]: images}
         for operator in self.graph.operators:
             if self.graph.op_name(operator) in _CONVERSIONS:
-                answers = [values[indices(operator.inputs)[0]]]
+                results = [values[indices(operator.inputs)[0]]]
             else:
                 operands = self._operands(operator, values)
-                answers = operators.apply(_call(self.graph, operator, operands))
-            for output, value in zip(indices(operator.outputs), answers, strict=True):
+                results = operators.apply(_call(self.graph, operator, operands))
+            for output, value in zip(indices(operator.outputs), results, strict=True):
                 values[output] = self._round(output, value)
-        return _shown(self.graph, values, names)
+        return _select(self.graph, values, names)
 
     def _pair(self, reference: Graph) -> dict[tuple[int, int], str]:
-        """Find the float reference's weights for the int8 network's, operator by operator, and make variables of them.
+        """Match the weights of the two networks, operator by operator, and create a variable for each.
 
         Returns:
-            The float reference's constant by the int8 operator's output and the operand's position; a LeakyReLU's slope,
-            which is no operand, at position 1.
+            Name of the float reference's constant by the int8 operator's output and the operand's position. The slope
+            of a LeakyReLU, which is not an operand, has position 1.
         """
         ours = [op for op in self.graph.operators if self.graph.op_name(op) in _TRAINED]
         theirs = [op for op in reference.operators if reference.op_name(op) in _TRAINED]
         if [self.graph.op_name(op) for op in ours] != [reference.op_name(op) for op in theirs]:
             raise ConversionError(
-                "recovery: expected the float network's weighted operators in the int8 network"
+                "distillation: expected the float network's weighted operators in the int8 network, in the same order"
             )
         names = {}
         for operator, other in zip(ours, theirs, strict=True):
@@ -140,22 +139,22 @@ class Student:
     def _operands(self, operator: schema.OperatorT, values: Mapping[int, Any]) -> list[Any]:
         inputs = indices(operator.inputs)
         output = indices(operator.outputs)[0]
-        found = []
+        operands = []
         for position, index in enumerate(inputs):
             name = self._operand_names.get((output, position))
             if index in values:
-                found.append(values[index])
+                operands.append(values[index])
             elif name is not None:
                 value = self.variables[name]
                 rounds = position == 1 and self.graph.dtype_name(index) == "int8"
-                found.append(
+                operands.append(
                     _round_weights(value, self.graph, index) if rounds else tf.convert_to_tensor(value)
                 )
             else:
-                found.append(_real_constant(self.graph, index))
+                operands.append(_real_constant(self.graph, index))
         if self.graph.op_name(operator) == "LEAKY_RELU":
-            found.append(self.variables[self._operand_names[output, 1]])
-        return found
+            operands.append(self.variables[self._operand_names[output, 1]])
+        return operands
 
     def _add_range(self, operator: schema.OperatorT) -> None:
         output = indices(operator.outputs)[0]
@@ -180,7 +179,7 @@ class Student:
         self._rounds.add(output)
 
     def _joins(self, index: int) -> bool:
-        """Whether a tensor only goes into a concatenation with its own steps, which rounds for all parts."""
+        """Return True if only concatenations with the same steps read a tensor; they round for all their operands."""
         readers = self.graph.consumers(index)
         return bool(readers) and all(
             self.graph.op_name(op) == "CONCATENATION"
@@ -210,12 +209,12 @@ def _call(graph: Graph, operator: schema.OperatorT, operands: Sequence[Any]) -> 
     )
 
 
-def _shown(graph: Graph, values: Mapping[int, Any], names: Sequence[str]) -> tuple[Any, dict[str, Any]]:
-    # A tensor and its rounded copy have one name; later operators read the copy.
-    found = {_plain(graph.name(i)): value for i, value in values.items()}
+def _select(graph: Graph, values: Mapping[int, Any], names: Sequence[str]) -> tuple[Any, dict[str, Any]]:
+    # A tensor and its rounded copy have the same plain name; later operators read the copy.
+    by_name = {_plain(graph.name(i)): value for i, value in values.items()}
     embedding = values[graph.outputs[0]]
     return tf.reshape(embedding, (embedding.shape[0] or -1, np.prod(graph.shape(graph.outputs[0])))), {
-        name: found[name] for name in names
+        name: by_name[name] for name in names
     }
 
 
@@ -230,30 +229,30 @@ def _reference_name(graph: Graph, operator: schema.OperatorT) -> str:
 
 
 def _steps(graph: Graph, index: int) -> tuple[float, int]:
-    found = graph.tensors[index].quantization
-    return float(found.scale[0]), int(found.zeroPoint[0])
+    quantization = graph.tensors[index].quantization
+    return float(quantization.scale[0]), int(quantization.zeroPoint[0])
 
 
 def _round_weights(value: Any, graph: Graph, index: int) -> Any:
-    """Symmetric steps of the greatest magnitude, per channel where the file has them per channel."""
-    found = graph.tensors[index].quantization
+    """Round weights to symmetric steps given by the largest magnitude, per channel if the int8 network does so."""
+    quantization = graph.tensors[index].quantization
     axes = list(range(value.shape.rank))
-    if len(found.scale) > 1:
-        axes.remove(int(found.quantizedDimension))
+    if len(quantization.scale) > 1:
+        axes.remove(int(quantization.quantizedDimension))
     largest = tf.reduce_max(tf.abs(tf.stop_gradient(value)), axis=axes, keepdims=True)
     step = tf.maximum(largest, 1e-9) / _WEIGHT_CODES
     return value + tf.stop_gradient(tf.round(value / step) * step - value)
 
 
 def _real_constant(graph: Graph, index: int) -> Any:
-    """A constant that is not trained, in real units; None where an operand is left out."""
+    """Return a constant that is not trained, dequantized; None for an omitted operand."""
     value = graph.constant(index)
-    found = None if index < 0 else graph.tensors[index].quantization
-    if value is None or found is None or found.scale is None or len(found.scale) == 0:
+    quantization = None if index < 0 else graph.tensors[index].quantization
+    if value is None or quantization is None or quantization.scale is None or len(quantization.scale) == 0:
         return None if value is None else tf.constant(value)
     shape = [1] * value.ndim
-    if len(found.scale) > 1:
-        shape[int(found.quantizedDimension)] = -1
-    steps = np.asarray(found.scale, np.float32).reshape(shape)
-    zeros = np.asarray(found.zeroPoint, np.float32).reshape(shape)
+    if len(quantization.scale) > 1:
+        shape[int(quantization.quantizedDimension)] = -1
+    steps = np.asarray(quantization.scale, np.float32).reshape(shape)
+    zeros = np.asarray(quantization.zeroPoint, np.float32).reshape(shape)
     return tf.constant((value.astype(np.float32) - zeros) * steps)

@@ -1,8 +1,8 @@
-"""Distillation: the student's embedding and its features are drawn to the float network's; only in the child.
+"""Train the student to reproduce the float network's embedding and features; used only in the child process.
 
-No label is needed: the float network answers the same augmented image. Features inside make it converge ten times
-faster than the embedding alone, as in block-wise reconstruction (BRECQ, arXiv:2102.05426). The rate stays, then
-falls (arXiv:2405.18392), so that it may be settled late how long training is.
+No labels are needed, because the target is the float network's output for the same augmented image. Including
+intermediate features converges ten times faster than the embedding alone, as in block-wise reconstruction (BRECQ,
+arXiv:2102.05426). The rate is constant and then falls (arXiv:2405.18392), so the number of steps can be fixed late.
 """
 
 from __future__ import annotations
@@ -15,15 +15,16 @@ import tensorflow as tf
 
 from converters.data.calibration import real_inputs
 from converters.graph.graph import Graph, indices
-from converters.quantize.distill.options import Length, Point, Trained
-from converters.quantize.distill.schedule import BATCH, STABLE_SHARE, batches, rate
-from converters.quantize.distill.sections import LARGEST_SLOPE, LEAST_SLOPE
+from converters.quantize.distill.batches import BATCH, batches
+from converters.quantize.distill.leaky_relu import LARGEST_SLOPE, SMALLEST_SLOPE
+from converters.quantize.distill.schedule import STABLE_SHARE, TrainingLength, rate
 from converters.quantize.distill.student import FloatNetwork, Student
+from converters.quantize.distill.training_result import CurvePoint, TrainingResult
 from converters.quantize.statistics import TensorRange
 from edge_sdk.model.card import InputContract
 from edge_sdk.types import FloatArray, UInt8Array
 
-#: Of the logarithm of a range's ends, relative to the rate of weights.
+#: Rate of the logarithm of a range's ends, relative to the rate of weights.
 _RANGE_RATE = 0.3
 _EVALUATE_EVERY = 100
 _FIRST_MOMENT, _SECOND_MOMENT, _EPSILON = 0.9, 0.999, 1e-8
@@ -50,31 +51,31 @@ def train(
     *,
     pixels: UInt8Array,
     selection: UInt8Array,
-    length: Length,
+    length: TrainingLength,
     seed: int,
     highest_rate: float,
     progress: Callable[[float], None],
-) -> Trained:
+) -> TrainingResult:
     """Train the student in place.
 
     Args:
         teacher: The float network.
-        student: The rounding one, whose tensors are the teacher's.
+        student: The int8 network, with the tensors of the teacher.
         contract: Their input contract.
         pixels: Unlabelled crops to train on, shape (n, H, W, C), uint8.
-        selection: Others to choose the best step by.
-        length: How long.
-        seed: Of order and augmentation.
-        highest_rate: The rate that is held, of a weight relative to its channel.
-        progress: Called with the share that is done.
+        selection: Other crops, to choose the best step.
+        length: Number of steps or time limit.
+        seed: Seed of order and augmentation.
+        highest_rate: The constant rate, relative to the root mean square of a weight's channel.
+        progress: Called with the completed share, 0..1.
 
     Returns:
-        The weights of the best step; the same arguments, with steps given, the same weights.
+        The weights of the best step. With a fixed number of steps, the result is deterministic.
     """
     trainer = _Trainer(teacher, student)
     inputs = real_inputs(selection, contract)
-    wanted = embeddings(teacher, inputs)
-    curve = [Point(0, trainer.mean_cosine(inputs, wanted))]
+    reference = embed(teacher, inputs)
+    curve = [CurvePoint(0, trainer.mean_cosine(inputs, reference))]
     best, kept = curve[0], trainer.state()
     steps, start, done = length.steps, time.monotonic(), 0
     crops = batches(pixels, np.random.default_rng(seed))
@@ -86,14 +87,14 @@ def train(
         done += 1
         progress(done / steps if steps else elapsed / length.seconds)
         if done % _EVALUATE_EVERY == 0 or done == steps:
-            curve.append(Point(done, trainer.mean_cosine(inputs, wanted)))
+            curve.append(CurvePoint(done, trainer.mean_cosine(inputs, reference)))
             if curve[-1].cosine > best.cosine:
                 best, kept = curve[-1], trainer.state()
     seconds = time.monotonic() - start
     trainer.restore(kept)
-    return Trained(
+    return TrainingResult(
         {name: variable.numpy() for name, variable in student.variables.items()},
-        {name: TensorRange(*found) for name, found in student.trained_ranges().items()},
+        {name: TensorRange(*ends) for name, ends in student.trained_ranges().items()},
         done,
         tuple(curve),
         best.step,
@@ -101,8 +102,8 @@ def train(
     )
 
 
-def embeddings(network: FloatNetwork | Student, inputs: FloatArray) -> FloatArray:
-    """Unit embeddings of real inputs of shape (n, H, W, C), shape (n, D)."""
+def embed(network: FloatNetwork | Student, inputs: FloatArray) -> FloatArray:
+    """Embed normalized inputs of shape (n, H, W, C) and return unit embeddings, shape (n, D)."""
     return np.concatenate([_unit(network.run(tf.constant(part))[0]).numpy() for part in _parts(inputs)])
 
 
@@ -115,11 +116,11 @@ def _unit(embedding: tf.Tensor) -> tf.Tensor:
 
 
 class _Trainer:
-    """Adam (arXiv:1412.6980) on everything that the student can change."""
+    """Adam optimizer (arXiv:1412.6980) for the student's weights and ranges."""
 
     def __init__(self, teacher: FloatNetwork, student: Student) -> None:
         self._teacher, self._student = teacher, student
-        self._features = _features(teacher.graph, student.graph)
+        self._features = _choose_features(teacher.graph, student.graph)
         names = list(student.variables)
         self._slopes = [student.variables[name] for name in student.slopes]
         self._variables = [*student.variables.values(), *student.ranges.values()]
@@ -134,30 +135,30 @@ class _Trainer:
         self._embed = tf.function(lambda inputs: _unit(student.run(inputs)[0]), reduce_retracing=True)
 
     def step(self, inputs: FloatArray, learning_rate: float) -> None:
-        """One step on a batch, shape (n, H, W, C), float32."""
+        """Train on one batch, shape (n, H, W, C), float32."""
         self._compiled(tf.constant(inputs), tf.constant(learning_rate, tf.float32))
 
-    def mean_cosine(self, inputs: FloatArray, wanted: FloatArray) -> float:
-        """Of the student's embeddings of these inputs and the wanted ones."""
-        found = np.concatenate([self._embed(tf.constant(part)).numpy() for part in _parts(inputs)])
-        return float((found * wanted).sum(axis=1).mean())
+    def mean_cosine(self, inputs: FloatArray, reference: FloatArray) -> float:
+        """Return the mean cosine of the student's embeddings of the inputs to reference embeddings."""
+        embeddings = np.concatenate([self._embed(tf.constant(part)).numpy() for part in _parts(inputs)])
+        return float((embeddings * reference).sum(axis=1).mean())
 
     def state(self) -> list[FloatArray]:
-        """What was learned so far."""
+        """Return a copy of all trained values."""
         return [variable.numpy() for variable in self._variables]
 
     def restore(self, state: Sequence[FloatArray]) -> None:
-        """Go back to what was learned then."""
+        """Set all trained values to those of an earlier `state`."""
         for variable, value in zip(self._variables, state, strict=True):
             variable.assign(value)
 
     def _step(self, inputs: tf.Tensor, learning_rate: tf.Tensor) -> None:
-        wanted, inside = self._teacher.run(inputs, self._features)
+        target, target_features = self._teacher.run(inputs, self._features)
         with tf.GradientTape() as tape:
-            found, ours = self._student.run(inputs, self._features)
-            loss = 1 - tf.reduce_mean(tf.reduce_sum(_unit(wanted) * _unit(found), axis=1))
+            embedding, features = self._student.run(inputs, self._features)
+            loss = 1 - tf.reduce_mean(tf.reduce_sum(_unit(target) * _unit(embedding), axis=1))
             for name in self._features:
-                loss += _relative_error(inside[name], ours[name]) / len(self._features)
+                loss += _relative_error(target_features[name], features[name]) / len(self._features)
         gradients = tape.gradient(loss, self._variables, unconnected_gradients="zero")
         self._done.assign_add(1.0)
         bias = [1 - tf.pow(moment, self._done) for moment in (_FIRST_MOMENT, _SECOND_MOMENT)]
@@ -170,21 +171,21 @@ class _Trainer:
             move = (first / bias[0]) / (tf.sqrt(second / bias[1]) + _EPSILON)
             variable.assign_sub(learning_rate * scale * move)
         for slope in self._slopes:
-            magnitude = tf.clip_by_value(tf.abs(slope), LEAST_SLOPE, LARGEST_SLOPE)
+            magnitude = tf.clip_by_value(tf.abs(slope), SMALLEST_SLOPE, LARGEST_SLOPE)
             slope.assign(tf.where(slope < 0, -magnitude, magnitude))
 
 
-def _relative_error(wanted: tf.Tensor, found: tf.Tensor) -> tf.Tensor:
-    """Mean squared error over each channel's own variance: channels that reach far count no more than others."""
-    axes = list(range(wanted.shape.rank - 1))
-    variance = tf.math.reduce_variance(wanted, axis=axes, keepdims=True)
-    return tf.reduce_mean((found - wanted) ** 2 / tf.maximum(variance, _EPSILON))
+def _relative_error(target: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
+    """Return the mean squared error divided by the variance per channel, so that all channels have equal weight."""
+    axes = list(range(target.shape.rank - 1))
+    variance = tf.math.reduce_variance(target, axis=axes, keepdims=True)
+    return tf.reduce_mean((values - target) ** 2 / tf.maximum(variance, _EPSILON))
 
 
-def _features(teacher: Graph, student: Graph) -> list[str]:
-    """Tensors to draw to the teacher's: what linear operators give that no activation changes at once."""
+def _choose_features(teacher: Graph, student: Graph) -> list[str]:
+    """Choose the tensors to compare: outputs of linear operators that no activation reads directly."""
     known = {student.name(i).removesuffix("_quantized") for i in student.computed()}
-    found = []
+    features = []
     for operator in teacher.operators:
         output = indices(operator.outputs)[0]
         readers = {teacher.op_name(op) for op in teacher.consumers(output)}
@@ -193,14 +194,14 @@ def _features(teacher: Graph, student: Graph) -> list[str]:
             and output not in teacher.outputs
             and not readers & _NONLINEAR
         ):
-            found.append(teacher.name(output))
-    return [name for name in found if name in known]
+            features.append(teacher.name(output))
+    return [name for name in features if name in known]
 
 
 def _scale(value: FloatArray) -> FloatArray:
-    """Root mean square of each output channel, in a shape that broadcasts."""
+    """Return the root mean square of each output channel, in a shape that broadcasts."""
     first = 0 if value.ndim < 2 or (value.ndim == 4 and value.shape[0] == 1) else 1
     axes = tuple(range(first, value.ndim - (first == 0 and value.ndim > 1)))
-    found = np.sqrt((value.astype(np.float64) ** 2).mean(axis=axes, keepdims=value.ndim > 1))
-    scale: FloatArray = np.maximum(found, 1e-6).astype(np.float32)
+    root_mean_square = np.sqrt((value.astype(np.float64) ** 2).mean(axis=axes, keepdims=value.ndim > 1))
+    scale: FloatArray = np.maximum(root_mean_square, 1e-6).astype(np.float32)
     return scale

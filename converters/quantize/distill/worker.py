@@ -1,7 +1,7 @@
-"""The child process that trains: ``python -m converters.quantize.distill.worker FOLDER``.
+"""Training in a child process: ``python -m converters.quantize.distill.worker FOLDER``.
 
-The job's folder holds ``teacher.tflite``, ``reference.tflite``, ``integer.tflite``, ``pixels.npy`` and
-``selection.npy``; it gets one ``constant_N.npy`` for each trained constant.
+The job's folder contains ``teacher.tflite``, ``reference.tflite``, ``integer.tflite``, ``pixels.npy`` and
+``selection.npy``. The worker writes one ``constant_N.npy`` for each trained constant.
 """
 
 from __future__ import annotations
@@ -17,23 +17,24 @@ import numpy as np
 from converters.errors import ConversionError
 from converters.graph.network import Network
 from converters.jobs.worker import report_progress, serve
-from converters.quantize.distill.options import Length, Trained
+from converters.quantize.distill.schedule import TrainingLength
+from converters.quantize.distill.training_result import TrainingResult
 from edge_sdk.model.card import InputContract
 
-#: Least cosine of the rebuilt float network to the interpreter's embedding.
+#: Lowest cosine allowed between the embeddings of the rebuilt float network and of the interpreter.
 EQUAL_COSINE = 0.999999
 _CHECKED_IMAGES = 8
 _THREADS = 2
 
 
 def work(request: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """Train the networks in the folder; returns all results except the constants, which become arrays."""
+    """Train the networks in the folder, write the constants as arrays and return the other results."""
     trained = _train(folder, request)
     for number, value in enumerate(trained.constants.values()):
         np.save(folder / f"constant_{number}.npy", value)
     return {
         "constants": list(trained.constants),
-        "ranges": {name: [found.low, found.high] for name, found in trained.ranges.items()},
+        "ranges": {name: [ends.low, ends.high] for name, ends in trained.ranges.items()},
         "steps": trained.steps,
         "curve": [asdict(point) for point in trained.curve],
         "best_step": trained.best_step,
@@ -41,10 +42,10 @@ def work(request: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     }
 
 
-def _train(folder: Path, request: Mapping[str, Any]) -> Trained:
+def _train(folder: Path, request: Mapping[str, Any]) -> TrainingResult:
     import tensorflow as tf
 
-    # As many on every machine: how a sum is divided among threads shows in its last bit.
+    # Use the same number of threads on every machine: it changes the last bits of sums.
     tf.config.threading.set_intra_op_parallelism_threads(_THREADS)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     tf.config.experimental.enable_op_determinism()
@@ -66,7 +67,7 @@ def _train(folder: Path, request: Mapping[str, Any]) -> Trained:
         contract,
         pixels=pixels,
         selection=np.load(folder / "selection.npy"),
-        length=Length(request["steps"], request["seconds"]),
+        length=TrainingLength(request["steps"], request["seconds"]),
         seed=request["seed"],
         highest_rate=request["highest_rate"],
         progress=report_progress,
@@ -74,17 +75,22 @@ def _train(folder: Path, request: Mapping[str, Any]) -> Trained:
 
 
 def _check(teacher: Any, network: Network, contract: InputContract, pixels: Any) -> None:
-    """The rebuilt network must answer as the interpreter does: a batch may not mix, an operator may not differ."""
+    """Check that the rebuilt network, run on a batch, gives the embeddings of the interpreter.
+
+    Raises:
+        ConversionError: an embedding differs.
+    """
     from converters.data.calibration import real_inputs
     from converters.data.embedding import embed_crops
-    from converters.quantize.distill.training import embeddings
+    from converters.quantize.distill.training import embed
 
     crops = pixels[:_CHECKED_IMAGES]
-    wanted = embed_crops(network, contract, crops)
-    found = float((embeddings(teacher, real_inputs(crops, contract)) * wanted).sum(axis=1).min())
-    if not found >= EQUAL_COSINE:
+    reference = embed_crops(network, contract, crops)
+    cosine = float((embed(teacher, real_inputs(crops, contract)) * reference).sum(axis=1).min())
+    if not cosine >= EQUAL_COSINE:
         raise ConversionError(
-            f"recovery: expected the rebuilt float network to answer as the file does, found a cosine of {found:.6f}"
+            f"distillation: expected a cosine of {EQUAL_COSINE} between the rebuilt float network and the interpreter,"
+            f" found {cosine:.6f}"
         )
 
 

@@ -8,7 +8,7 @@ from importlib.metadata import version
 
 import numpy as np
 
-from converters.analyze.golden_vectors import most_different
+from converters.analyze.golden_vectors import choose_most_different
 from converters.errors import TargetError
 from converters.graph.graph import Graph
 from converters.graph.network import Network
@@ -121,7 +121,7 @@ def finish(artefact: ArtefactFile) -> FinishResult:
     except TargetError as error:
         return FinishResult(findings=(_does_not_run(error),))
     agreement = interpreter.compare(artefact.network, inputs, run.outputs)
-    golden = most_different(run.outputs, _GOLDEN_COUNT)
+    golden = choose_most_different(run.outputs, _GOLDEN_COUNT)
     files = c_source.sources(
         artefact.stem,
         artefact.network.data,

@@ -27,11 +27,12 @@ from converters.graph.network import Network
 from converters.graph.partitions import xnnpack_partitions
 from converters.pipeline.convert import convert
 from converters.pipeline.options import ConversionOptions, Replay
-from converters.quantize.aeq import quantize_int8
+from converters.quantize.ai_edge_quantizer import quantize_static
 from converters.quantize.float16 import to_float16
-from converters.quantize.int8 import make_int8
+from converters.quantize.int8 import quantize_int8
+from converters.quantize.ranges import find_ranges
 from converters.quantize.recipe import Recipe, shipped
-from converters.quantize.statistics import activation_ranges, channel_statistics
+from converters.quantize.statistics import channel_statistics
 from edge_sdk import Embedder
 from edge_sdk.matching import cosine
 from edge_sdk.model.card import InputContract
@@ -56,7 +57,8 @@ def source(tmp_path: Path) -> Path:
 
 
 def ranges_of(network: Network, pixels: np.ndarray, contract: InputContract = CONTRACT) -> dict:
-    return activation_ranges(network, contract, channel_statistics(network, contract, pixels))
+    statistics = channel_statistics(network, contract, pixels)
+    return find_ranges(network, "min_max", contract, statistics, pixels)
 
 
 def flags(*extra: str) -> list[str]:
@@ -121,7 +123,7 @@ def test_copies_of_one_image_are_no_calibration_set(images: Path) -> None:
 
 def test_int8_keeps_integers_at_the_edge_and_follows_float() -> None:
     network, pixels = tiny(), crops(40)
-    quantized = quantize_int8(network, ranges_of(network, pixels))
+    quantized = quantize_static(network, ranges_of(network, pixels))
     graph = quantized.edit()
     assert [graph.dtype_name(i) for i in [*graph.inputs, *graph.outputs]] == ["int8", "int8"]
     weights = [
@@ -136,11 +138,11 @@ def test_int8_keeps_integers_at_the_edge_and_follows_float() -> None:
 
 def test_int8_is_the_same_every_time() -> None:
     ranges = ranges_of(tiny(), crops())
-    assert quantize_int8(tiny(), ranges) == quantize_int8(tiny(), ranges)
+    assert quantize_static(tiny(), ranges) == quantize_static(tiny(), ranges)
 
 
 def test_every_pixel_value_keeps_its_own_code() -> None:
-    network = quantize_int8(tiny(), ranges_of(tiny(), crops()))
+    network = quantize_static(tiny(), ranges_of(tiny(), crops()))
     graph = network.edit()
     quantization = graph.tensors[graph.inputs[0]].quantization
     assert quantization.scale[0] == pytest.approx(1 / 128, rel=1e-6)
@@ -169,7 +171,7 @@ def test_a_constant_that_float16_cannot_hold_stays_float32() -> None:
 def int8_of(network: Network, recipe: Recipe | None = None) -> Network:
     pixels = crops(20)
     statistics = channel_statistics(network, CONTRACT, pixels)
-    return make_int8(network, recipe or shipped("cpu_int8"), statistics, CONTRACT, pixels)
+    return quantize_int8(network, recipe or shipped("cpu_int8"), statistics, CONTRACT, pixels)
 
 
 def average_pool(net: NetworkBuilder, x: int) -> int:
@@ -261,7 +263,7 @@ def test_a_float_network_is_not_int8() -> None:
 
 
 def test_an_operator_left_in_float_is_caught_unless_the_recipe_allows_it() -> None:
-    network = quantize_int8(tiny(), ranges_of(tiny(), crops()))
+    network = quantize_static(tiny(), ranges_of(tiny(), crops()))
     assert gate(network, "integer", "cpu_int8")[0]
     strict = Recipe("npu_int8", "npu", "int8")
     found = {g.name: g for g in check(network, strict, CONTRACT, crops(3))}["integer"]

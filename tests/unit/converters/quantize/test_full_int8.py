@@ -1,4 +1,4 @@
-"""Full int8: no float tensor anywhere, operators spelled out without another answer, refusals that name the operator."""
+"""Full int8: no float tensors, decomposed operators with the same function, errors that name the operator."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from converters.errors import ConversionError
 from converters.graph.canonical import run_float
 from converters.graph.network import Network
 from converters.graph.partitions import xnnpack_partitions
-from converters.quantize.int8 import float_reference, make_int8
+from converters.quantize.int8 import build_float_reference, quantize_int8
 from converters.quantize.recipe import Recipe, shipped
 from converters.quantize.statistics import channel_statistics
 from edge_sdk.matching import cosine
 from tests.networks import CONTRACT, NetworkBuilder, crops, tiny
 
 FULL = shipped("full_int8")
-OPERATOR = replace(FULL, spelled=())
+OPERATOR = replace(FULL, decomposed=())
 
 
-def made(network: Network, recipe: Recipe = FULL, pixels: np.ndarray | None = None) -> Network:
+def quantized(network: Network, recipe: Recipe = FULL, pixels: np.ndarray | None = None) -> Network:
     pixels = crops(24) if pixels is None else pixels
-    return make_int8(network, recipe, channel_statistics(network, CONTRACT, pixels), CONTRACT, pixels)
+    return quantize_int8(network, recipe, channel_statistics(network, CONTRACT, pixels), CONTRACT, pixels)
 
 
 def fidelity(network: Network, recipe: Recipe = FULL) -> float:
     pixels = crops(24)
-    found = embed_crops(made(network, recipe, pixels), CONTRACT, pixels)
-    return float(cosine(embed_crops(network, CONTRACT, pixels), found).mean())
+    embeddings = embed_crops(quantized(network, recipe, pixels), CONTRACT, pixels)
+    return float(cosine(embed_crops(network, CONTRACT, pixels), embeddings).mean())
 
 
 def dtypes(network: Network) -> set[str]:
@@ -42,14 +42,14 @@ def dtypes(network: Network) -> set[str]:
     return {graph.dtype_name(i) for i in range(len(graph.tensors))}
 
 
-@pytest.mark.parametrize("recipe", [FULL, OPERATOR], ids=["spelled", "operator"])
+@pytest.mark.parametrize("recipe", [FULL, OPERATOR], ids=["decomposed", "operator"])
 def test_no_tensor_is_float_and_the_embedding_stays(recipe: Recipe) -> None:
-    assert dtypes(made(tiny(), recipe)) <= {"int8", "int32"}
+    assert dtypes(quantized(tiny(), recipe)) <= {"int8", "int32"}
     assert fidelity(tiny(), recipe) > 0.998
 
 
 def test_the_same_arguments_give_the_same_bytes() -> None:
-    assert made(tiny()) == made(tiny())
+    assert quantized(tiny()) == quantized(tiny())
 
 
 @pytest.mark.parametrize(
@@ -57,37 +57,41 @@ def test_the_same_arguments_give_the_same_bytes() -> None:
     [np.linspace(0.05, 0.4, 8), np.linspace(-0.5, 1.0, 8), np.linspace(0.1, 2.5, 8), np.full(8, 1.7)],
     ids=["usual", "negative", "some above 1", "all above 1"],
 )
-def test_spelled_prelu_is_prelu_in_float_and_near_it_in_int8(slopes: np.ndarray) -> None:
+def test_a_decomposed_prelu_is_equal_in_float_and_close_in_int8(slopes: np.ndarray) -> None:
     net = NetworkBuilder()
     x = net.prelu(net.conv(net.input, 8), slopes)
     network = net.finish(net.embedding(net.conv(x, 16)))
-    twin, predicted = float_reference(network, FULL, channel_statistics(network, CONTRACT, crops(24)))
-    assert "PRELU" not in twin.graph.operator_counts()
+    reference, predicted = build_float_reference(
+        network, FULL, channel_statistics(network, CONTRACT, crops(24))
+    )
+    assert "PRELU" not in reference.graph.operator_counts()
     images = np.random.default_rng(4).normal(0, 2, (6, 16, 16, 3)).astype(np.float32)
-    np.testing.assert_allclose(run_float(twin, images), run_float(network, images), rtol=1e-5, atol=1e-5)
-    for name, found in channel_statistics(twin, CONTRACT, crops(24)).items():
-        np.testing.assert_allclose(predicted[name].low, found.low, rtol=1e-4, atol=1e-5)
-        np.testing.assert_allclose(predicted[name].high, found.high, rtol=1e-4, atol=1e-5)
-        np.testing.assert_allclose(predicted[name].mean, found.mean, rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(run_float(reference, images), run_float(network, images), rtol=1e-5, atol=1e-5)
+    for name, measured in channel_statistics(reference, CONTRACT, crops(24)).items():
+        np.testing.assert_allclose(predicted[name].low, measured.low, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(predicted[name].high, measured.high, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(predicted[name].mean, measured.mean, rtol=1e-3, atol=1e-5)
     assert fidelity(network) > 0.998
-    assert xnnpack_partitions(made(network)).count == 1
+    assert xnnpack_partitions(quantized(network)).count == 1
 
 
 def test_an_operator_without_an_integer_form_is_named() -> None:
     net = NetworkBuilder()
     network = net.finish(net.embedding(net.unary("ELU", net.conv(net.input, 8))))
     with pytest.raises(ConversionError, match=r"full int8: ELU 'elu_[0-9]+' has no int8 form"):
-        made(network)
+        quantized(network)
 
 
-def test_a_recipe_that_contradicts_itself_is_refused() -> None:
-    with pytest.raises(ConversionError, match="leaves nothing in float, found 'PRELU'"):
-        made(tiny(), replace(FULL, float_operators=("PRELU",)))
+def test_a_recipe_that_contradicts_itself_is_rejected() -> None:
+    with pytest.raises(
+        ConversionError, match="expected no float operators with the integer quantizer, found 'PRELU'"
+    ):
+        quantized(tiny(), replace(FULL, float_operators=("PRELU",)))
     with pytest.raises(ConversionError, match="expected operators of PRELU, LEAKY_RELU"):
-        made(tiny(), replace(FULL, spelled=("GELU",)))
+        quantized(tiny(), replace(FULL, decomposed=("GELU",)))
 
 
-def test_recipes_of_before_mean_what_they_meant() -> None:
+def test_older_recipes_keep_their_meaning() -> None:
     old = {k: v for k, v in shipped("cpu_int8").to_json().items() if k not in ("quantizer", "spelled")}
     assert Recipe.from_json(old) == shipped("cpu_int8")
     with pytest.raises(ConversionError, match="malformed field: expected one of 'ai-edge-quantizer'"):
@@ -95,7 +99,7 @@ def test_recipes_of_before_mean_what_they_meant() -> None:
 
 
 def steep(*, pad: bool = False) -> Network:
-    """A PReLU with slopes far beyond 1 beside shallow ones, between convolutions."""
+    """Build a network with large and small PReLU slopes between convolutions."""
     net = NetworkBuilder(seed=2)
     x = net.prelu(net.conv(net.input, 8), [-9.0, 0.02, 0.05, 2.5, -0.1, 1.0, -1.5, 0.3])
     if pad:
@@ -106,25 +110,27 @@ def steep(*, pad: bool = False) -> Network:
 
 def slopes(network: Network) -> np.ndarray:
     graph = network.edit()
-    found = [graph.constant(op.inputs[1]) for op in graph.operators if graph.op_name(op) == "PRELU"]
-    return np.concatenate([np.ravel(alpha) for alpha in found])
+    values = [graph.constant(op.inputs[1]) for op in graph.operators if graph.op_name(op) == "PRELU"]
+    return np.concatenate([np.ravel(alpha) for alpha in values])
 
 
 @pytest.mark.parametrize("pad", [False, True])
 def test_bounded_slopes_leave_the_float_function_alone(pad: bool) -> None:
     network, recipe = steep(pad=pad), replace(OPERATOR, equalize="all")
-    twin, predicted = float_reference(network, recipe, channel_statistics(network, CONTRACT, crops(24)))
-    assert np.abs(slopes(network)).max() == 9 and np.abs(slopes(twin)).max() <= 1
+    reference, predicted = build_float_reference(
+        network, recipe, channel_statistics(network, CONTRACT, crops(24))
+    )
+    assert np.abs(slopes(network)).max() == 9 and np.abs(slopes(reference)).max() <= 1
     images = np.random.default_rng(4).normal(0, 2, (6, 16, 16, 3)).astype(np.float32)
-    np.testing.assert_allclose(run_float(twin, images), run_float(network, images), rtol=1e-4, atol=1e-4)
-    for name, found in channel_statistics(twin, CONTRACT, crops(24)).items():
+    np.testing.assert_allclose(run_float(reference, images), run_float(network, images), rtol=1e-4, atol=1e-4)
+    for name, measured in channel_statistics(reference, CONTRACT, crops(24)).items():
         for which in ("low", "high", "mean"):
             np.testing.assert_allclose(
-                getattr(predicted[name], which), getattr(found, which), rtol=1e-3, atol=1e-4
+                getattr(predicted[name], which), getattr(measured, which), rtol=1e-3, atol=1e-4
             )
 
 
-def test_bounded_slopes_are_better_held_by_int8() -> None:
+def test_bounded_slopes_lose_less_in_int8() -> None:
     network = steep()
     recipe = replace(OPERATOR, equalize="all")
     lost = 1 - fidelity(network, replace(recipe, bound_slopes=False))
@@ -132,28 +138,28 @@ def test_bounded_slopes_are_better_held_by_int8() -> None:
 
 
 @pytest.mark.parametrize("after", ["ADD", "output"])
-def test_slopes_stay_where_what_follows_is_not_a_convolution_alone(after: str) -> None:
+def test_slopes_stay_if_other_operators_than_a_convolution_follow(after: str) -> None:
     net = NetworkBuilder(seed=2)
     x = net.prelu(net.conv(net.input, 8), np.linspace(-2, 2, 8))
     y = net.mean(net.binary("ADD", x, net.conv(x, 8, stride=1)) if after == "ADD" else x)
     network = net.finish(net.dense(y, 8) if after == "ADD" else y)
-    twin, _ = float_reference(network, OPERATOR, channel_statistics(network, CONTRACT, crops(8)))
-    np.testing.assert_array_equal(slopes(twin), slopes(network))
+    reference, _ = build_float_reference(network, OPERATOR, channel_statistics(network, CONTRACT, crops(8)))
+    np.testing.assert_array_equal(slopes(reference), slopes(network))
 
 
-def test_a_relu_is_fused_where_it_is_alone_and_a_product_where_it_is_not() -> None:
+def test_a_relu_with_one_reader_is_fused_and_otherwise_becomes_a_product() -> None:
     net = NetworkBuilder()
     x = net.conv(net.input, 8)
     both = net.binary("ADD", net.unary("RELU", x), x)
     network = net.finish(net.embedding(net.unary("RELU6", net.conv(both, 16))))
-    full = made(network)
+    full = quantized(network)
     counts = full.graph.operator_counts()
     assert counts == {"CONV_2D": 2, "DEPTHWISE_CONV_2D": 1, "ADD": 1, "MEAN": 1, "FULLY_CONNECTED": 1}
     assert xnnpack_partitions(full).outside == ()
     assert fidelity(network) > 0.998
 
 
-def test_pooling_a_whole_image_has_a_scale_of_its_own() -> None:
+def test_global_average_pooling_gets_its_own_scale() -> None:
     net = NetworkBuilder()
     x = net.unary("RELU", net.conv(net.input, 32))
     options = schema.Pool2DOptionsT()
@@ -162,12 +168,12 @@ def test_pooling_a_whole_image_has_a_scale_of_its_own() -> None:
     options.padding = schema.Padding.VALID
     pooled = net.op("AVERAGE_POOL_2D", [x], (1, 1, 1, 32), options)
     network = net.finish(net.dense(net.reshape(pooled, (1, 32)), 16))
-    assert "AVERAGE_POOL_2D" not in made(network).graph.operator_counts()
+    assert "AVERAGE_POOL_2D" not in quantized(network).graph.operator_counts()
     assert fidelity(network) > fidelity(network, OPERATOR) - 1e-4
 
 
 def every_operator() -> Network:
-    """What embedding networks are made of beside convolutions: squeeze-and-excitation, branches, attention's parts."""
+    """Build a network with the other parts of embedding networks: squeeze-and-excitation, branches, attention."""
     net = NetworkBuilder(seed=5)
     x = net.unary("HARD_SWISH", net.conv(net.input, 8))
     squeezed = net.reshape(net.mean(x), (1, 1, 1, 8))
@@ -189,16 +195,16 @@ def every_operator() -> Network:
 
 
 @pytest.mark.parametrize("equalize", ["", "all"])
-def test_what_embedding_networks_are_made_of_becomes_integers(equalize: str) -> None:
+def test_all_parts_of_embedding_networks_become_integers(equalize: str) -> None:
     network = every_operator()
-    full = made(network, replace(FULL, equalize=equalize))
+    full = quantized(network, replace(FULL, equalize=equalize))
     assert dtypes(full) <= {"int8", "int32"}
-    # A branch with a scale of its own that others read too is brought to the common one.
+    # A branch whose tensor has other readers is requantized to the common scale.
     assert full.graph.operator_counts()["QUANTIZE"] == 3
     assert fidelity(network, replace(FULL, equalize=equalize)) > 0.99
 
 
-def test_a_channel_that_training_switched_off_keeps_its_bias() -> None:
+def test_a_channel_disabled_by_training_keeps_its_bias() -> None:
     net = NetworkBuilder(seed=6)
     x = net.conv(net.input, 8)
     weights, bias = (int(i) for i in net.graph.operators[-1].inputs[1:])
@@ -213,24 +219,24 @@ def test_a_channel_that_training_switched_off_keeps_its_bias() -> None:
 def test_a_saved_recipe_replays_to_the_same_bytes() -> None:
     recipe = replace(FULL, equalize="all", weight_share=0.3, bias_correction=True, ranges="mse")
     again = Recipe.from_json(json.loads(json.dumps(recipe.to_json())))
-    assert again == recipe and made(steep(), again) == made(steep(), recipe)
+    assert again == recipe and quantized(steep(), again) == quantized(steep(), recipe)
 
 
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(
     slopes=st.lists(st.floats(-12, 12, width=32), min_size=8, max_size=8),
     bounded=st.booleans(),
-    spelled=st.booleans(),
+    decompose=st.booleans(),
     equalize=st.sampled_from(["", "depthwise", "all"]),
 )
-def test_whatever_the_slopes_the_float_twin_is_the_same_function(
-    slopes: list[float], bounded: bool, spelled: bool, equalize: str
+def test_the_float_reference_has_the_same_function_for_all_slopes(
+    slopes: list[float], bounded: bool, decompose: bool, equalize: str
 ) -> None:
     net = NetworkBuilder(seed=8)
     network = net.finish(net.embedding(net.conv(net.prelu(net.conv(net.input, 8), slopes), 16)))
-    kinds = FULL.spelled if spelled else ()
-    recipe = replace(FULL, bound_slopes=bounded, spelled=kinds, equalize=equalize)
-    twin, _ = float_reference(network, recipe, channel_statistics(network, CONTRACT, crops(4)))
+    kinds = FULL.decomposed if decompose else ()
+    recipe = replace(FULL, bound_slopes=bounded, decomposed=kinds, equalize=equalize)
+    reference, _ = build_float_reference(network, recipe, channel_statistics(network, CONTRACT, crops(4)))
     images = np.random.default_rng(9).normal(0, 2, (3, 16, 16, 3)).astype(np.float32)
-    wanted = run_float(network, images)
-    np.testing.assert_allclose(run_float(twin, images), wanted, atol=1e-4 * np.abs(wanted).max())
+    expected = run_float(network, images)
+    np.testing.assert_allclose(run_float(reference, images), expected, atol=1e-4 * np.abs(expected).max())

@@ -1,4 +1,4 @@
-"""Equalization leaves float alone and mends int8; bias correction centres errors; a search keeps what helps."""
+"""Equalization keeps the float function and improves int8, bias correction does not harm, a search keeps improvements."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from converters.graph.rewrites.equalize import find_groups
 from converters.pipeline.convert import convert
 from converters.pipeline.options import ConversionOptions, Replay, Search
 from converters.quantize.budget import CosineBudget
-from converters.quantize.int8 import float_reference, make_int8
+from converters.quantize.int8 import build_float_reference, quantize_int8
 from converters.quantize.recipe import Recipe, read, shipped
 from converters.quantize.search import search
 from converters.quantize.statistics import channel_statistics
@@ -33,7 +33,7 @@ PLAIN = shipped("cpu_int8")
 
 
 def uneven(*, activation: str = "PRELU", seed: int = 3) -> Network:
-    """A network whose channels span very different ranges before a depthwise convolution, as real ones do."""
+    """Build a network whose channels have very different ranges before a depthwise convolution, like real networks."""
     net = NetworkBuilder(seed=seed)
     x = net.conv(net.input, 16)
     for index, factor in ((0, 60.0), (3, 25.0), (7, 0.02)):
@@ -68,16 +68,18 @@ def depthwise(net: NetworkBuilder, x: int, undo: dict[int, float]) -> int:
 
 def fidelity(network: Network, recipe: Recipe, pixels: np.ndarray) -> float:
     statistics = channel_statistics(network, CONTRACT, pixels)
-    made = make_int8(network, recipe, statistics, CONTRACT, pixels)
-    return float(cosine(embed_crops(network, CONTRACT, pixels), embed_crops(made, CONTRACT, pixels)).mean())
+    quantized = quantize_int8(network, recipe, statistics, CONTRACT, pixels)
+    return float(
+        cosine(embed_crops(network, CONTRACT, pixels), embed_crops(quantized, CONTRACT, pixels)).mean()
+    )
 
 
 @pytest.mark.parametrize("activation", ["PRELU", "RELU"])
 @pytest.mark.parametrize("which", ["depthwise", "all"])
-def test_equalization_leaves_the_float_function_alone(activation: str, which: str) -> None:
+def test_equalization_keeps_the_float_function(activation: str, which: str) -> None:
     network, pixels = uneven(activation=activation), crops(24)
     statistics = channel_statistics(network, CONTRACT, pixels)
-    after, _ = float_reference(network, replace(PLAIN, equalize=which), statistics)
+    after, _ = build_float_reference(network, replace(PLAIN, equalize=which), statistics)
     images = np.random.default_rng(5).normal(0, 1, (4, 16, 16, 3)).astype(np.float32)
     assert after != network
     np.testing.assert_allclose(run_float(after, images), run_float(network, images), rtol=1e-4, atol=1e-5)
@@ -86,22 +88,22 @@ def test_equalization_leaves_the_float_function_alone(activation: str, which: st
 def test_predicted_statistics_are_those_of_the_equalized_network() -> None:
     network, pixels = uneven(), crops(24)
     recipe = replace(PLAIN, equalize="all")
-    after, predicted = float_reference(network, recipe, channel_statistics(network, CONTRACT, pixels))
+    after, predicted = build_float_reference(network, recipe, channel_statistics(network, CONTRACT, pixels))
     measured = channel_statistics(after, CONTRACT, pixels)
     assert set(measured) == set(predicted)
-    for name, found in measured.items():
-        np.testing.assert_allclose(found.high, predicted[name].high, rtol=1e-3, atol=1e-4)
-        np.testing.assert_allclose(found.mean, predicted[name].mean, rtol=1e-3, atol=1e-4)
+    for name, channels in measured.items():
+        np.testing.assert_allclose(channels.high, predicted[name].high, rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(channels.mean, predicted[name].mean, rtol=1e-3, atol=1e-4)
 
 
-def test_equalization_evens_the_channels_of_a_group() -> None:
+def test_equalization_gives_the_channels_of_a_group_similar_ranges() -> None:
     network, pixels = uneven(), crops(24)
     before = channel_statistics(network, CONTRACT, pixels)
-    after, statistics = float_reference(network, replace(PLAIN, equalize="depthwise"), before)
+    after, statistics = build_float_reference(network, replace(PLAIN, equalize="depthwise"), before)
     name = network.graph.name(network.graph.operators[1].outputs[0])
 
-    def spread(found: dict) -> float:
-        reach = np.maximum(np.abs(found[name].low), np.abs(found[name].high))
+    def spread(statistics: dict) -> float:
+        reach = np.maximum(np.abs(statistics[name].low), np.abs(statistics[name].high))
         return float(reach.max() / np.median(reach))
 
     assert spread(before) > 10
@@ -109,11 +111,11 @@ def test_equalization_evens_the_channels_of_a_group() -> None:
     assert after != network
 
 
-def test_equalization_mends_what_uneven_channels_do_to_int8() -> None:
+def test_equalization_improves_int8_with_uneven_channels() -> None:
     network, pixels = uneven(), crops(60)
     plain = fidelity(network, PLAIN, pixels)
-    mended = fidelity(network, replace(PLAIN, equalize="depthwise"), pixels)
-    assert 1 - mended < 0.35 * (1 - plain)
+    equalized = fidelity(network, replace(PLAIN, equalize="depthwise"), pixels)
+    assert 1 - equalized < 0.35 * (1 - plain)
 
 
 def test_bias_correction_does_not_harm() -> None:
@@ -123,8 +125,8 @@ def test_bias_correction_does_not_harm() -> None:
     assert corrected > fidelity(network, recipe, pixels) - 2e-4
 
 
-def test_a_group_that_cannot_take_a_scale_is_left_alone() -> None:
-    """A sigmoid does not commute with a scale, nor does the network's own output."""
+def test_a_group_that_cannot_be_scaled_is_unchanged() -> None:
+    """A sigmoid and the output of the network do not commute with a scale."""
     net = NetworkBuilder()
     x = net.unary("LOGISTIC", net.conv(net.input, 8))
     network = net.finish(net.embedding(net.conv(x, 8)))
@@ -134,7 +136,7 @@ def test_a_group_that_cannot_take_a_scale_is_left_alone() -> None:
     assert not inside & {int(i) for i in touched}
 
 
-def test_shared_weights_are_left_alone() -> None:
+def test_shared_weights_are_unchanged() -> None:
     net = NetworkBuilder()
     x = net.conv(net.input, 4)
     y = net.conv(x, 4, stride=1)
@@ -155,23 +157,25 @@ def test_operators_named_in_a_recipe_stay_in_float() -> None:
     graph = network.edit()
     name = graph.name(graph.operators[0].outputs[0])
     statistics = channel_statistics(network, CONTRACT, pixels)
-    made = make_int8(network, replace(PLAIN, keep_float=(name,)), statistics, CONTRACT, pixels).edit()
+    quantized = quantize_int8(
+        network, replace(PLAIN, keep_float=(name,)), statistics, CONTRACT, pixels
+    ).edit()
     kept = [
         op
-        for op in made.operators
-        if made.op_name(op) == "CONV_2D" and made.dtype_name(op.outputs[0]) == "float32"
+        for op in quantized.operators
+        if quantized.op_name(op) == "CONV_2D" and quantized.dtype_name(op.outputs[0]) == "float32"
     ]
-    assert [made.name(op.outputs[0]) for op in kept] == [name]
+    assert [quantized.name(op.outputs[0]) for op in kept] == [name]
 
 
-def test_a_search_keeps_only_what_helps_and_stops_at_the_budget() -> None:
+def test_a_search_keeps_only_improvements_and_stops_at_the_budget() -> None:
     network = uneven()
     pixels = crops(90)
     model = FloatModel(network, CONTRACT, 16, {}, (), 1.0)
     images = _set(pixels)
-    found = search(model, images, PLAIN, budget=CosineBudget(0.9))
-    assert found.met
-    assert [trial.what for trial in found.trials] == ["plain: true min/max ranges"]
+    result = search(model, images, PLAIN, budget=CosineBudget(0.9))
+    assert result.met
+    assert [trial.what for trial in result.trials] == ["plain: true min/max ranges"]
     hard = search(model, images, PLAIN, budget=CosineBudget(0.99999))
     best = -1.0
     for trial in hard.trials:
@@ -203,17 +207,20 @@ def test_auto_reports_its_trials_and_its_recipe_replays_to_the_same_bytes(workpl
         workplace / "net.tflite", CONTRACT, workplace / "crops", workplace / "auto", quantization=Search()
     )
     report = convert(request)
-    found = report.searches["cpu_int8"]
-    assert found["trials"]
+    search_report = report.searches["cpu_int8"]
+    assert search_report["trials"]
     assert "searched for a mean cosine" in report.to_text()
     saved = workplace / "auto" / "net.cpu_int8.recipe.json"
     convert(replace(request, output=workplace / "again", quantization=Replay(saved)))
     name = "net.cpu_int8.tflite"
     assert (workplace / "auto" / name).read_bytes() == (workplace / "again" / name).read_bytes()
-    assert json.loads((workplace / "auto" / "net.report.json").read_text())["searches"]["cpu_int8"] == found
+    assert (
+        json.loads((workplace / "auto" / "net.report.json").read_text())["searches"]["cpu_int8"]
+        == search_report
+    )
 
 
-def test_a_budget_that_cannot_be_met_says_the_best_and_writes_nothing(workplace: Path) -> None:
+def test_a_missed_budget_names_the_best_cosine_and_writes_nothing(workplace: Path) -> None:
     request = ConversionOptions(
         workplace / "net.tflite",
         CONTRACT,
@@ -227,7 +234,7 @@ def test_a_budget_that_cannot_be_met_says_the_best_and_writes_nothing(workplace:
     assert not (workplace / "out").exists()
 
 
-def test_a_recipe_of_another_kind_is_refused(workplace: Path) -> None:
+def test_a_recipe_of_another_kind_is_rejected(workplace: Path) -> None:
     path = workplace / "x.recipe.json"
     path.write_text(json.dumps(shipped("float16").to_json()))
     request = ConversionOptions(

@@ -84,13 +84,13 @@ def test_recipes_that_differ_in_their_name_alone_are_quantized_once(
     from converters.pipeline import build
 
     names = []
-    make_int8 = build.make_int8
+    quantize_int8 = build.quantize_int8
 
     def counted(network, recipe, *arguments, **extra):  # type: ignore[no-untyped-def]
         names.append(recipe.name)
-        return make_int8(network, recipe, *arguments, **extra)
+        return quantize_int8(network, recipe, *arguments, **extra)
 
-    monkeypatch.setattr(build, "make_int8", counted)
+    monkeypatch.setattr(build, "quantize_int8", counted)
     convert(request(tmp_path, images, tiny(), "cpu", "mobile"))
     assert names == ["cpu_int8"]
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from converters.analyze.golden_vectors import golden_vectors, most_different
+from converters.analyze.golden_vectors import choose_most_different, make_golden_vectors
 from edge_sdk.errors import ModelCardError
 from edge_sdk.model.card import MAX_CARD_BYTES, ModelCard
 from edge_sdk.model.golden import GoldenVector, GoldenVectors, digest, smooth_field
@@ -59,13 +59,13 @@ def test_a_field_is_the_same_for_ever() -> None:
 
 
 def golden(*, integer: bool = True, **changes: Any) -> GoldenVectors:
-    return golden_vectors(build_network(integer=integer), contract(**changes))
+    return make_golden_vectors(build_network(integer=integer), contract(**changes))
 
 
 @pytest.mark.parametrize("integer", [True, False])
 def test_the_runtime_that_made_them_answers_exactly(integer: bool) -> None:
     network = build_network(integer=integer)
-    vectors = golden_vectors(network, contract())
+    vectors = make_golden_vectors(network, contract())
     result = check(LiteRtBackend(network.data), contract(), vectors)
     assert result.right
     assert result.message == "4 of 4 answers exact"
@@ -76,7 +76,7 @@ def test_the_runtime_that_made_them_answers_exactly(integer: bool) -> None:
 
 def test_reference_kernels_are_another_runtime_within_its_own_tolerance() -> None:
     network = build_network()
-    vectors = golden_vectors(network, contract())
+    vectors = make_golden_vectors(network, contract())
     backend = LiteRtBackend(network.data, kernels="reference")
     assert backend.kernels == "reference"
     assert vectors.allowed(backend.runtime, "reference") == vectors.tolerance["other"] >= 5
@@ -87,14 +87,14 @@ def test_reference_kernels_are_another_runtime_within_its_own_tolerance() -> Non
 
 def test_the_tolerance_of_other_kernels_covers_what_they_really_differ_by() -> None:
     """Kernels differ more in deeper networks, so the tolerance is measured for each file."""
-    from converters.quantize.int8 import make_int8
+    from converters.quantize.int8 import quantize_int8
     from converters.quantize.recipe import shipped
     from converters.quantize.statistics import channel_statistics
 
     crops, float_network = networks.crops(24), networks.tiny(values=16)
     statistics = channel_statistics(float_network, networks.CONTRACT, crops)
-    network = make_int8(float_network, shipped("cpu_int8"), statistics, networks.CONTRACT, crops)
-    vectors = golden_vectors(network, networks.CONTRACT)
+    network = quantize_int8(float_network, shipped("cpu_int8"), statistics, networks.CONTRACT, crops)
+    vectors = make_golden_vectors(network, networks.CONTRACT)
     assert check(LiteRtBackend(network.data, kernels="reference"), networks.CONTRACT, vectors).right
     assert check(LiteRtBackend(network.data), networks.CONTRACT, vectors).message == "4 of 4 answers exact"
 
@@ -183,8 +183,8 @@ def test_inputs_that_only_a_newer_device_can_draw_say_so() -> None:
 
 def test_the_chosen_answers_are_the_ones_far_apart() -> None:
     rows = np.array([[0, 0], [1, 0], [100, 0], [0, 60], [99, 1], [2, 2]], np.int8)
-    assert most_different(rows, 3) == [0, 2, 3]
-    assert most_different(np.zeros((3, 2), np.int8), 1) == [0]
+    assert choose_most_different(rows, 3) == [0, 2, 3]
+    assert choose_most_different(np.zeros((3, 2), np.int8), 1) == [0]
 
 
 def test_they_travel_in_the_card_and_fit_it() -> None:
@@ -247,7 +247,7 @@ def test_a_malformed_vector_is_refused(change: dict[str, Any], words: str) -> No
 def test_a_grey_network_has_them_too() -> None:
     grey = contract(color="gray")
     network = build_network(channels=1)
-    vectors = golden_vectors(network, grey)
+    vectors = make_golden_vectors(network, grey)
     assert check(LiteRtBackend(network.data), grey, vectors).right
 
 

@@ -22,7 +22,7 @@ from converters.evaluate.runner.open_artefact import OpenedArtefact, open_artefa
 from converters.evaluate.runner.workers import open_workers
 from converters.evaluate.runner.write_card import CARD_FMRS, write_card
 from converters.graph.attach_card import with_card
-from converters.quantize.int8 import make_int8
+from converters.quantize.int8 import quantize_int8
 from converters.quantize.recipe import shipped
 from converters.quantize.statistics import channel_statistics
 from converters.targets.finishing import finish_file
@@ -48,7 +48,7 @@ def deep(tmp_path: Path, make_card: Callable[..., ModelCard]) -> Path:
     """A network for a microcontroller, deep enough that XNNPACK and the reference kernels give different embeddings."""
     crops, float_network = networks.crops(24), networks.tiny(values=32)
     statistics = channel_statistics(float_network, networks.CONTRACT, crops)
-    data = make_int8(float_network, shipped("microcontroller_int8"), statistics, networks.CONTRACT, crops)
+    data = quantize_int8(float_network, shipped("microcontroller_int8"), statistics, networks.CONTRACT, crops)
     backend = LiteRtBackend(data.data)
     card = make_card(
         input=networks.CONTRACT,

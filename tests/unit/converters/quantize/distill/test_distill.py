@@ -1,4 +1,4 @@
-"""Training without labels brings back what int8 takes, gives the same bytes again, and never a worse file."""
+"""Distillation restores accuracy lost by int8, is reproducible, and never gives a worse network."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from converters.data.image_set import Crops
 from converters.errors import ConversionError
 from converters.graph.graph import indices
 from converters.graph.network import Network
-from converters.quantize.distill.distill import Distilled, distill, with_leaky_relu
-from converters.quantize.distill.options import Length
-from converters.quantize.distill.schedule import BATCH, augment, batches, rate
-from converters.quantize.distill.sections import LEAST_SLOPE, choose_leaky, with_leaky
+from converters.quantize.distill.batches import BATCH, augment, batches
+from converters.quantize.distill.distill import DistillationResult, add_leaky_relus, distill
+from converters.quantize.distill.leaky_relu import SMALLEST_SLOPE, choose_prelus, replace_prelus
+from converters.quantize.distill.schedule import TrainingLength, rate
 from converters.quantize.recipe import Recipe, shipped
 from converters.sources.float_model import FloatModel
 from edge_sdk.matching import cosine
@@ -28,7 +28,7 @@ PLAIN = shipped("cpu_int8")
 
 
 def hurt_by_int8(*, seed: int = 0) -> Network:
-    """One channel reaches fifteen times as far as the others, so that these are left with a few steps."""
+    """Build a network in which one channel has fifteen times the range of the others, which then get only a few steps."""
     net = NetworkBuilder(seed=seed)
     x = net.conv(net.input, 8)
     spread = np.ones(8, np.float32)
@@ -61,64 +61,68 @@ def images(count: int = 120) -> CalibrationSet:
     return CalibrationSet(ranges, part(pixels[1::4]), part(pixels[3::4]), True, count, ranges)
 
 
-def recovered(network: Network, recipe: Recipe, *, steps: int) -> Distilled:
+def distilled(network: Network, recipe: Recipe, *, steps: int) -> DistillationResult:
     return distill(
-        model(network), images(), recipe, length=Length(steps=steps), progress=lambda done, total: None
+        model(network),
+        images(),
+        recipe,
+        length=TrainingLength(steps=steps),
+        progress=lambda done, total: None,
     )
 
 
-def fidelity(network: Network, found: Network) -> float:
+def fidelity(network: Network, other: Network) -> float:
     pixels = images().held_out.pixels
-    return float(cosine(embed_crops(network, CONTRACT, pixels), embed_crops(found, CONTRACT, pixels)).mean())
+    return float(cosine(embed_crops(network, CONTRACT, pixels), embed_crops(other, CONTRACT, pixels)).mean())
 
 
-def test_training_brings_back_what_int8_takes_and_a_replay_gives_the_same_bytes() -> None:
+def test_training_restores_accuracy_and_a_replay_gives_the_same_bytes() -> None:
     network = hurt_by_int8()
-    told: list[int] = []
+    progress: list[int] = []
     first = distill(
         model(network),
         images(),
         PLAIN,
-        length=Length(steps=150),
-        progress=lambda done, total: told.append(done),
+        length=TrainingLength(steps=150),
+        progress=lambda done, total: progress.append(done),
     )
     assert first.kept and first.after > first.before + 0.3 * (1 - first.before)
     assert fidelity(network, first.network) == pytest.approx(first.after, abs=0.02)
-    assert first.recipe.recovery_steps == 150 and told == sorted(told) and told[-1] == 1000
-    # The student rounds as the int8 file does: before the first step it stands where the file stands.
+    assert first.recipe.distillation_steps == 150 and progress == sorted(progress) and progress[-1] == 1000
+    # The student rounds like the int8 network, so both have the same cosine before the first step.
     assert first.curve[0].cosine == pytest.approx(first.before, abs=0.01)
 
     saved = Recipe.from_json(first.recipe.to_json())
-    again = recovered(network, saved, steps=saved.recovery_steps)
+    again = distilled(network, saved, steps=saved.distillation_steps)
     assert again.network == first.network and again.note == ""
 
-    other = recovered(network, replace(saved, recovery_seed=1), steps=saved.recovery_steps)
+    other = distilled(network, replace(saved, distillation_seed=1), steps=saved.distillation_steps)
     assert other.network != first.network and "other weights" in other.note
 
 
 @pytest.mark.slow
-def test_leaky_relu_takes_the_place_of_prelu_and_training_makes_up_for_it() -> None:
+def test_leaky_relu_replaces_prelu_and_training_restores_accuracy() -> None:
     network = hurt_by_int8(seed=3)
-    recipe = with_leaky_relu(model(network), images(), PLAIN, share=1.0)
+    recipe = add_leaky_relus(model(network), images(), PLAIN, share=1.0)
     assert len(recipe.leaky) == 2 and recipe.equalize == "all"
-    kept = with_leaky_relu(model(network), images(), replace(PLAIN, equalize="depthwise"), share=1.0)
+    kept = add_leaky_relus(model(network), images(), replace(PLAIN, equalize="depthwise"), share=1.0)
     assert kept.equalize == "depthwise"
-    found = recovered(network, recipe, steps=150)
-    graph = found.network.edit()
+    result = distilled(network, recipe, steps=150)
+    graph = result.network.edit()
     counts = graph.operator_counts()
     assert "PRELU" not in counts and counts["LEAKY_RELU"] == 4
     assert {graph.dtype_name(i) for i in graph.computed()} == {"int8"}
-    assert found.after > found.before + 0.3 * (1 - found.before)
+    assert result.after > result.before + 0.3 * (1 - result.before)
 
 
 @pytest.mark.slow
-def test_what_training_makes_worse_is_not_taken() -> None:
+def test_a_network_made_worse_by_training_is_not_used() -> None:
     network = hurt_by_int8(seed=1)
-    found = recovered(network, replace(PLAIN, equalize="all", keep_float=()), steps=1)
+    result = distilled(network, replace(PLAIN, equalize="all", keep_float=()), steps=1)
     pixels = images().selection.pixels
-    reached = cosine(embed_crops(network, CONTRACT, pixels), embed_crops(found.network, CONTRACT, pixels))
-    assert reached.mean() == pytest.approx(max(found.before, found.after), abs=1e-6)
-    assert (found.recipe.recovery_steps == 1) is found.kept
+    reached = cosine(embed_crops(network, CONTRACT, pixels), embed_crops(result.network, CONTRACT, pixels))
+    assert reached.mean() == pytest.approx(max(result.before, result.after), abs=1e-6)
+    assert (result.recipe.distillation_steps == 1) is result.kept
 
 
 def test_an_operator_that_cannot_be_differentiated_is_named() -> None:
@@ -127,44 +131,44 @@ def test_an_operator_that_cannot_be_differentiated_is_named() -> None:
     options.blockSize = 2
     x = net.op("SPACE_TO_DEPTH", [net.input], (1, 8, 8, 12), options)
     network = net.finish(net.embedding(net.conv(x, 8)))
-    with pytest.raises(ConversionError, match=r"SPACE_TO_DEPTH") as refused:
-        recovered(network, PLAIN, steps=1)
-    assert "--recover" in str(refused.value.hint)
+    with pytest.raises(ConversionError, match=r"SPACE_TO_DEPTH") as error:
+        distilled(network, PLAIN, steps=1)
+    assert "--recover" in str(error.value.hint)
 
 
-def test_channels_in_order_are_the_same_function_and_slopes_are_what_kernels_take() -> None:
+def test_sorted_channels_keep_the_function_and_kernels_support_the_slopes() -> None:
     network = hurt_by_int8()
-    names = choose_leaky(network, 1.0, CONTRACT, crops(8))
-    same, replaced = with_leaky(network, names, CONTRACT, crops(8))
+    names = choose_prelus(network, 1.0, CONTRACT, crops(8))
+    same, replaced = replace_prelus(network, names, CONTRACT, crops(8))
     assert fidelity(network, same) == pytest.approx(1, abs=1e-6)
     graph = replaced.edit()
     slopes = [op.builtinOptions.alpha for op in graph.operators if graph.op_name(op) == "LEAKY_RELU"]
-    assert len(slopes) == 4 and all(abs(slope) >= LEAST_SLOPE for slope in slopes)
-    # Halves of like slopes: one negative on average, one positive.
+    assert len(slopes) == 4 and all(abs(slope) >= SMALLEST_SLOPE for slope in slopes)
+    # One half of the channels has negative slopes on average, the other positive ones.
     assert min(slopes) < 0 < max(slopes)
     assert same.graph.operator_counts() == network.graph.operator_counts()
 
 
-def test_the_share_bounds_what_is_replaced_and_foreign_names_are_refused() -> None:
+def test_the_share_limits_replacements_and_unknown_names_are_rejected() -> None:
     network = hurt_by_int8()
-    assert choose_leaky(network, 0.0, CONTRACT, crops(8)) == ()
-    (first, second) = choose_leaky(network, 1.0, CONTRACT, crops(8))
-    # 8x8x8 values in the first and 4x4x16 in the second: half of all has room for the second alone.
-    assert choose_leaky(network, 0.5, CONTRACT, crops(8)) == (second,)
-    with pytest.raises(ConversionError, match=r"elsewhere.*no PReLU"):
-        with_leaky(network, [first, "elsewhere"], CONTRACT, crops(8))
+    assert choose_prelus(network, 0.0, CONTRACT, crops(8)) == ()
+    (first, second) = choose_prelus(network, 1.0, CONTRACT, crops(8))
+    # The first has 8x8x8 values, the second 4x4x16: half of all values is enough only for the second.
+    assert choose_prelus(network, 0.5, CONTRACT, crops(8)) == (second,)
+    with pytest.raises(ConversionError, match="expected a PReLU with output 'elsewhere'"):
+        replace_prelus(network, [first, "elsewhere"], CONTRACT, crops(8))
 
 
-def test_the_rate_is_warmed_up_held_and_brought_down_to_nothing() -> None:
+def test_the_rate_rises_stays_constant_and_falls_to_zero() -> None:
     steps = 1000
     rates = [rate(done, steps, 0.01) for done in range(steps)]
     assert rates[0] < rates[20] < rates[60] == rates[600 - 1]
     assert all(a >= b for a, b in pairwise(rates[600:]))
     assert rates[-1] < 1e-4 * rates[60]
-    assert rate(10_000, 0, 0.01) == rates[60] == 0.01  # the end is not settled yet
+    assert rate(10_000, 0, 0.01) == rates[60] == 0.01  # the number of steps is not known yet
 
 
-def test_every_crop_comes_once_before_any_comes_again_and_each_time_otherwise() -> None:
+def test_every_crop_is_used_once_per_pass_with_new_augmentation() -> None:
     pixels = crops(2 * BATCH)
     stream = batches(pixels, np.random.default_rng(0))
     seen = np.concatenate([next(stream), next(stream)])
@@ -175,7 +179,9 @@ def test_every_crop_comes_once_before_any_comes_again_and_each_time_otherwise() 
     assert not np.array_equal(augment(pixels[0], random), augment(pixels[0], random))
 
 
-def test_a_saved_recipe_keeps_what_recovery_did() -> None:
-    recipe = replace(PLAIN, leaky=("a", "b"), recovery_steps=7, recovery_seed=3, recovered_sha256="ab")
+def test_a_saved_recipe_keeps_the_distillation() -> None:
+    recipe = replace(
+        PLAIN, leaky=("a", "b"), distillation_steps=7, distillation_seed=3, distilled_sha256="ab"
+    )
     assert Recipe.from_json(recipe.to_json()) == recipe
     assert Recipe.from_json(PLAIN.to_json()) == PLAIN

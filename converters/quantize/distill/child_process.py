@@ -7,13 +7,14 @@ from collections.abc import Callable
 from converters.errors import ConversionError
 from converters.graph.network import Network
 from converters.jobs.child_process import ChildError, run_job
-from converters.quantize.distill.options import Length, Point, Trained
+from converters.quantize.distill.schedule import TrainingLength
+from converters.quantize.distill.training_result import CurvePoint, TrainingResult
 from converters.quantize.statistics import TensorRange
 from edge_sdk.model.card import InputContract
 from edge_sdk.types import UInt8Array
 
 
-def train(
+def train_in_child_process(
     teacher: Network,
     reference: Network,
     integer: Network,
@@ -21,11 +22,11 @@ def train(
     *,
     pixels: UInt8Array,
     selection: UInt8Array,
-    length: Length,
+    length: TrainingLength,
     seed: int,
     highest_rate: float,
     progress: Callable[[int, int], None],
-) -> Trained:
+) -> TrainingResult:
     """Train the int8 network's float reference in a child process.
 
     Args:
@@ -34,14 +35,14 @@ def train(
         integer: The int8 network.
         contract: The input contract of all three.
         pixels: Unlabelled crops, shape (n, H, W, C), uint8, at the network's size.
-        selection: Other crops, to choose the best step by.
-        length: How long to train.
+        selection: Other crops, to choose the best step.
+        length: Number of steps or time limit.
         seed: Seed of order and augmentation.
-        highest_rate: Of a weight, relative to its channel, in each step.
+        highest_rate: Highest learning rate, relative to the root mean square of a weight's channel.
         progress: Called with (done, total).
 
     Raises:
-        ConversionError: The network cannot be trained, or the child crashed.
+        ConversionError: the network cannot be trained, or the child process crashed.
     """
     networks = {"teacher": teacher, "reference": reference, "integer": integer}
     request = {
@@ -57,19 +58,19 @@ def train(
             request,
             arrays={"pixels": pixels, "selection": selection},
             files={f"{name}.tflite": network.data for name, network in networks.items()},
-            # oneDNN halves the time of a step; its sums are the same on every run of one machine.
+            # oneDNN halves the time of a step; on one machine its results are the same in every run.
             variables={"TF_ENABLE_ONEDNN_OPTS": "1"},
             progress=progress,
         ) as job:
             value = job.value
-            return Trained(
+            return TrainingResult(
                 {name: job.array(f"constant_{i}") for i, name in enumerate(value["constants"])},
                 {name: TensorRange(low, high) for name, (low, high) in value["ranges"].items()},
                 value["steps"],
-                tuple(Point(**point) for point in value["curve"]),
+                tuple(CurvePoint(**point) for point in value["curve"]),
                 value["best_step"],
                 value["images_per_second"],
             )
     except ChildError as error:
-        message = str(error) if error.end == "reported" else f"recovery: training {error}"
+        message = str(error) if error.end == "reported" else f"distillation: training {error}"
         raise ConversionError(message, hint=error.hint) from error

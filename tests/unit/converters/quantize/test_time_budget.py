@@ -1,4 +1,4 @@
-"""A search under a ceiling of time: what exceeds it is never the answer, and the search goes on past it."""
+"""A search with a time limit: a slower candidate is never the result, and the search continues after it."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from converters.cli import main
 from converters.errors import CalibrationError
 from converters.graph.latency import time_ratio
 from converters.graph.network import Network
-from converters.quantize.budget import Candidate, CosineBudget, TimedBudget
+from converters.quantize.budget import Candidate, CosineBudget
 from converters.quantize.recipe import shipped
 from converters.quantize.search import SearchResult, search
+from converters.quantize.time_budget import TimedBudget
 from converters.sources.float_model import FloatModel
 from tests.networks import CONTRACT, crops, tiny
 from tests.unit.converters.quantize.test_int8_quality import PLAIN, _set, uneven
 
 
-def searched(budget: TimedBudget | CosineBudget, plain=PLAIN) -> SearchResult:
+def run_search(budget: TimedBudget | CosineBudget, plain=PLAIN) -> SearchResult:
     model = FloatModel(uneven(), CONTRACT, 16, {}, (), 1.0)
     return search(model, _set(crops(90)), plain, budget=budget)
 
@@ -33,33 +34,33 @@ def float_depthwise(network: Network) -> bool:
     )
 
 
-def test_a_search_goes_on_to_a_faster_candidate() -> None:
-    """As on a small network whose conversions cost more than its depthwise convolutions do in float."""
+def test_a_search_continues_to_a_faster_candidate() -> None:
+    """In a small network, conversions can cost more than depthwise convolutions in float."""
     cosine = CosineBudget(0.9)
-    assert len(searched(cosine).trials) == 1
-    found = searched(TimedBudget(cosine, 0.7, lambda network: 0.69 if float_depthwise(network) else 0.77))
-    assert found.met and found.best.what == "leave depthwise convolutions in float"
-    assert found.best.over == 0 and "0.69 of the time" in found.best.found
-    assert all(trial.over == pytest.approx(0.07) and not trial.met for trial in found.trials[:-1])
-    assert found.budget["goal"] == "a mean cosine of 0.9 to float, in at most 0.7 of its time"
+    assert len(run_search(cosine).trials) == 1
+    result = run_search(TimedBudget(cosine, 0.7, lambda network: 0.69 if float_depthwise(network) else 0.77))
+    assert result.met and result.best.what == "leave depthwise convolutions in float"
+    assert result.best.over == 0 and "0.69 of the time" in result.best.measured
+    assert all(trial.over == pytest.approx(0.07) and not trial.met for trial in result.trials[:-1])
+    assert result.budget["goal"] == "a mean cosine of 0.9 to float, in at most 0.7 of its time"
 
 
-def test_what_is_too_slow_is_no_answer_however_near_to_float() -> None:
-    found = searched(
+def test_a_slow_candidate_is_not_the_result_even_if_close_to_float() -> None:
+    result = run_search(
         TimedBudget(CosineBudget(0.99999), 0.7, lambda network: 1.2 if float_depthwise(network) else 0.6)
     )
-    assert not found.met and found.best.over == 0
-    assert not any(trial.kept for trial in found.trials if trial.over > 0)
-    assert not float_depthwise(found.network)
-    assert "(too slow) leave depthwise convolutions in float" in found.held_back()
+    assert not result.met and result.best.over == 0
+    assert not any(trial.kept for trial in result.trials if trial.over > 0)
+    assert not float_depthwise(result.network)
+    assert "(too slow) leave depthwise convolutions in float" in result.explain_failure()
 
 
-def test_where_all_are_too_slow_the_search_says_so() -> None:
-    found = searched(TimedBudget(CosineBudget(0.9), 0.5, lambda _: 0.8))
-    assert not found.met and found.best.over == pytest.approx(0.3)
+def test_a_search_with_only_slow_candidates_reports_it() -> None:
+    result = run_search(TimedBudget(CosineBudget(0.9), 0.5, lambda _: 0.8))
+    assert not result.met and result.best.over == pytest.approx(0.3)
 
 
-def test_the_ceiling_is_a_share_above_zero() -> None:
+def test_the_time_limit_is_a_share_above_zero() -> None:
     for most in (0.0, -1.0, float("nan"), float("inf")):
         with pytest.raises(CalibrationError, match="expected a time ratio above 0"):
             TimedBudget.of(CosineBudget(0.9), most, tiny(), CONTRACT, crops(1)[0])
@@ -67,22 +68,22 @@ def test_the_ceiling_is_a_share_above_zero() -> None:
 
 def test_time_is_measured_against_the_float_network() -> None:
     network, crop = uneven(), crops(1)[0]
-    # Itself: the two take turns, so that a busy machine slows both.
+    # Both are the same network; they run alternately, so that other load slows both.
     assert time_ratio(network, network, CONTRACT, crop) == pytest.approx(1, abs=0.5)
-    verdict = TimedBudget.of(CosineBudget(0.9), 100, network, CONTRACT, crop).keeps(
+    verdict = TimedBudget.of(CosineBudget(0.9), 100, network, CONTRACT, crop).check(
         Candidate(network, np.ones(4))
     )
-    assert verdict.met and verdict.over == 0 and "of the time" in verdict.found
+    assert verdict.met and verdict.over == 0 and "of the time" in verdict.measured
 
 
 def test_a_search_for_full_int8_leaves_nothing_in_float() -> None:
-    found = searched(CosineBudget(0.99999), shipped("full_int8"))
-    assert not found.met and found.recipe.quantizer == "integer" and not found.recipe.keep_float
-    assert all(trial.float_share == 0 for trial in found.trials)
-    tried = [trial.what for trial in found.trials]
-    assert tried[-2:] == ["clip where rounding and clipping lose least", "correct biases"]
-    assert len(tried) == len(set(tried)) and found.recipe.equalize
-    graph = found.network.edit()
+    result = run_search(CosineBudget(0.99999), shipped("full_int8"))
+    assert not result.met and result.recipe.quantizer == "integer" and not result.recipe.keep_float
+    assert all(trial.float_share == 0 for trial in result.trials)
+    recipes = [trial.what for trial in result.trials]
+    assert recipes[-2:] == ["clip where rounding and clipping lose least", "correct biases"]
+    assert len(recipes) == len(set(recipes)) and result.recipe.equalize
+    graph = result.network.edit()
     assert "float32" not in {graph.dtype_name(i) for i in range(len(graph.tensors))}
 
 
@@ -95,15 +96,19 @@ def workplace(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_ceiling_that_nothing_keeps_is_exit_1_and_nothing_is_written(
+def test_a_missed_time_limit_is_exit_1_and_nothing_is_written(
     workplace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     flags = ["--size", "16x16", "--color", "rgb", "--mean", "127.5", "--scale", "128"]
     files = ["--calibration", str(workplace / "crops"), "--output", str(workplace / "out")]
     convert = ["convert", str(workplace / "net.tflite"), *flags, *files, "--max-time-ratio", "0.001"]
     assert main([*convert, "--recipe", "auto"]) == 1
-    said = capsys.readouterr().err
-    assert "in at most 0.001 of its time" in said and "(too slow)" in said and "nothing was written" in said
+    message = capsys.readouterr().err
+    assert (
+        "in at most 0.001 of its time" in message
+        and "(too slow)" in message
+        and "nothing was written" in message
+    )
     assert not (workplace / "out").exists()
     assert main([*convert[:-1], "100", "--recipe", "auto"]) == 0
     assert "of the time" in capsys.readouterr().out

@@ -1,7 +1,7 @@
-"""int8 through ai-edge-quantizer (AEQ): per-channel weights, and per-tensor activations where those are wanted.
+"""Quantize with ai-edge-quantizer (AEQ): int8 weights per channel, with int8 activations per tensor or float activations.
 
-AEQ decides per operator and puts QUANTIZE/DEQUANTIZE around what it has no integer form for (PRELU among
-them), which is what a CPU wants: XNNPACK runs all of it in one partition.
+AEQ decides per operator and inserts QUANTIZE and DEQUANTIZE around operators that it has no integer form for, such as
+PRELU. XNNPACK runs such a network in one partition.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from converters.graph.network import Network
 from converters.quantize.statistics import TensorRange
 
 
-def quantize_int8(
+def quantize_static(
     network: Network,
     ranges: Mapping[str, TensorRange],
     *,
@@ -32,17 +32,17 @@ def quantize_int8(
 
     Args:
         network: A canonical float network, with its signature.
-        ranges: Range of every activation by tensor name. It must hold no constant: AEQ would take a
-            range for a weight as the wish to quantize that weight per tensor.
-        float_operators: Kinds of operators to leave in float, such as ``HARD_SWISH``: AEQ has an integer
-            form for some that XNNPACK has none for.
-        keep_float: Operators to leave in float, by the name of their output tensor.
+        ranges: Range of every activation by tensor name. It must not contain constants: AEQ would quantize a weight with
+            a range per tensor.
+        float_operators: Kinds of operators to leave in float, such as ``HARD_SWISH``, for which AEQ has an integer form
+            but XNNPACK has none.
+        keep_float: Names of the output tensors of operators to leave in float.
 
     Returns:
-        The int8 network, its signature kept, its buffers inside the FlatBuffer.
+        The int8 network, with its signature and with its buffers inside the FlatBuffer.
 
     Raises:
-        ConversionError: AEQ refuses the network.
+        ConversionError: AEQ rejects the network.
     """
     from ai_edge_quantizer import qtyping, quantizer, recipe
 
@@ -63,36 +63,36 @@ def quantize_int8(
         tool.update_quantization_recipe(
             f"^{re.escape(name)};$", qtyping.TFLOperationName.ALL_SUPPORTED, None, "no_quantize"
         )
-    return _quantized(tool, statistics)
+    return _run(tool, statistics)
 
 
-def quantize_weights(network: Network, *, float_operators: Collection[str] = ()) -> Network:
-    """Quantize a canonical float network's weights to int8, a scale for each channel; activations stay float.
+def quantize_dynamic(network: Network, *, float_operators: Collection[str] = ()) -> Network:
+    """Quantize the weights of a canonical float network to int8, with a scale per channel; activations stay float.
 
-    The runtime rounds each operator's input to int8 as it comes (dynamic range), so no calibration image is asked.
+    The runtime rounds each operator's input to int8 at run time (dynamic range), so no calibration images are needed.
 
     Args:
         network: A canonical float network, with its signature.
-        float_operators: Kinds of operators to leave in float, such as ``DEPTHWISE_CONV_2D``, which XNNPACK
-            runs with int8 weights under int8 activations alone.
+        float_operators: Kinds of operators to leave in float, such as ``DEPTHWISE_CONV_2D``, which XNNPACK runs with
+            int8 weights only if the activations are int8.
 
     Returns:
-        The network, its signature kept, its buffers inside the FlatBuffer.
+        The network, with its signature and with its buffers inside the FlatBuffer.
 
     Raises:
-        ConversionError: AEQ refuses the network.
+        ConversionError: AEQ rejects the network.
     """
     from ai_edge_quantizer import qtyping, quantizer, recipe
 
     tool = quantizer.Quantizer(network.data, recipe.dynamic_wi8_afp32())
     for kind in sorted(float_operators):
         tool.update_quantization_recipe(".*", qtyping.TFLOperationName[kind], None, "no_quantize")
-    return _quantized(tool, {})
+    return _run(tool, {})
 
 
-def _quantized(tool: Any, statistics: dict[str, dict[str, Any]]) -> Network:
+def _run(tool: Any, statistics: dict[str, dict[str, Any]]) -> Network:
     try:
-        # AEQ reports its progress on stdout, which belongs to data, and draws bars into pipes.
+        # AEQ prints its progress to stdout, which is reserved for data, and progress bars even into pipes.
         quiet = io.StringIO()
         with contextlib.redirect_stdout(quiet), contextlib.redirect_stderr(quiet), warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -104,11 +104,11 @@ def _quantized(tool: Any, statistics: dict[str, dict[str, Any]]) -> Network:
     return Network.of(quantized)
 
 
-def _statistics(found: TensorRange, rank: int) -> dict[str, Any]:
-    # AEQ wants the rank of the tensor kept; a constant tensor still needs a scale above zero.
-    high = found.high if found.high > found.low else found.low + 1e-6
+def _statistics(ends: TensorRange, rank: int) -> dict[str, Any]:
+    # AEQ expects arrays with the tensor's rank, and a scale above zero also for a constant tensor.
+    high = ends.high if ends.high > ends.low else ends.low + 1e-6
     shape = (1,) * rank
     return {
-        "min": np.full(shape, found.low, np.float32),
+        "min": np.full(shape, ends.low, np.float32),
         "max": np.full(shape, high, np.float32),
     }

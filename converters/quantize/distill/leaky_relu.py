@@ -1,8 +1,8 @@
-"""PReLU as two LeakyReLUs: channels are put in the order of their slopes, and each half gets one slope.
+"""Replace a PReLU by two LeakyReLUs: sort the channels by slope and give each half one slope.
 
-XNNPACK, Ethos-U and others run int8 LEAKY_RELU, SPLIT and CONCATENATION, and no int8 PRELU. With one slope for
-each tensor the network is lost; with two, and where it does least harm, the rest can be trained. The order costs
-nothing: a permutation of channels goes into the weights on both sides.
+XNNPACK, Ethos-U and other runtimes have int8 kernels for LEAKY_RELU, SPLIT and CONCATENATION, but not for PRELU. One
+slope per tensor loses too much accuracy. With two slopes, used in the least sensitive layers, training recovers the
+rest. Sorting has no cost at run time, because the permutation of channels is folded into the weights on both sides.
 """
 
 from __future__ import annotations
@@ -23,13 +23,12 @@ from edge_sdk.matching import cosine
 from edge_sdk.model.card import InputContract
 from edge_sdk.types import Float64Array, UInt8Array
 
-#: Four are nearer to PReLU, and no faster than PReLU itself where it is spelled out.
+#: Four sections approximate PReLU better, but are no faster than a decomposed PReLU.
 _SECTIONS = 2
-#: XNNPACK wants slope times input scale over output scale to be at least 1/256 in magnitude; the output's range
-#: is hardly ever four times the input's.
-LEAST_SLOPE = 1 / 64
+#: XNNPACK requires |slope * input scale / output scale| >= 1/256; the output range is rarely four times the input range.
+SMALLEST_SLOPE = 1 / 64
 LARGEST_SLOPE = 8.0
-#: What a slope is worth shows on few images.
+#: A few images are enough to measure the effect of a slope.
 CHOICE_IMAGES = 24
 
 _SAME_CHANNELS = {"RELU", "LEAKY_RELU", "PRELU", "PAD", "MAX_POOL_2D", "AVERAGE_POOL_2D", "ADD"}
@@ -37,100 +36,100 @@ _MIXING = {"CONV_2D", "FULLY_CONNECTED"}
 
 
 @dataclass(frozen=True)
-class _Weight:
-    """How much the slope of each channel of one PReLU matters.
+class _Importance:
+    """Importance of the slope of each channel of one PReLU.
 
     Args:
-        negative: Mean square of what the slope is multiplied with, shape (C,).
-        share: The same over the variance of the whole output, shape (C,).
+        negative: Mean square of the negative input values, shape (C,).
+        share: The mean square divided by the variance of the whole output, shape (C,).
     """
 
     negative: Float64Array
     share: Float64Array
 
 
-def choose_leaky(
+def choose_prelus(
     network: Network, share: float, contract: InputContract, pixels: UInt8Array
 ) -> tuple[str, ...]:
-    """Which PReLUs to replace: those that do least harm for what they compute, each measured alone.
+    """Choose the PReLUs whose replacement costs least for the number of values they compute, each measured alone.
 
     Args:
         network: A float network.
-        share: Of all values that PReLUs compute, how many a LeakyReLU may, 0..1.
+        share: Largest share of all PReLU output values that LeakyReLUs may compute, 0..1.
         contract: The input contract.
-        pixels: Shape (n, H, W, C), uint8; up to 24 of them are looked at.
+        pixels: Shape (n, H, W, C), uint8; up to 24 images are used.
 
     Returns:
-        The PReLUs by the name of their output tensor, in execution order.
+        Names of the PReLUs' output tensors, in execution order.
     """
     graph, pixels = network.graph, pixels[:CHOICE_IMAGES]
     outputs = [indices(op.outputs)[0] for op in graph.operators if _is_prelu(graph, op)]
     sizes = {graph.name(i): int(np.prod(graph.shape(i))) for i in outputs}
-    weights = _weights(network, contract, pixels)
-    wanted = embed_crops(network, contract, pixels)
-    harm = {}
+    weights = _measure_importance(network, contract, pixels)
+    reference = embed_crops(network, contract, pixels)
+    loss = {}
     for name in sizes:
-        replaced = _with_leaky(network, [name], weights)[1]
-        harm[name] = 1 - float(cosine(wanted, embed_crops(replaced, contract, pixels)).mean())
-    chosen, room = set(), share * sum(sizes.values())
-    for name in sorted(sizes, key=lambda name: harm[name] / sizes[name]):
-        if sizes[name] <= room:
+        replaced = _replace_prelus(network, [name], weights)[1]
+        loss[name] = 1 - float(cosine(reference, embed_crops(replaced, contract, pixels)).mean())
+    chosen, remaining = set(), share * sum(sizes.values())
+    for name in sorted(sizes, key=lambda name: loss[name] / sizes[name]):
+        if sizes[name] <= remaining:
             chosen.add(name)
-            room -= sizes[name]
+            remaining -= sizes[name]
     return tuple(name for name in sizes if name in chosen)
 
 
-def with_leaky(
+def replace_prelus(
     network: Network, names: Sequence[str], contract: InputContract, pixels: UInt8Array
 ) -> tuple[Network, Network]:
     """Replace PReLUs by LeakyReLUs, one for each half of their channels.
 
     Args:
         network: A float network.
-        names: Which, by the name of their output tensor. One whose channels cannot be put in another order, or
-            are odd in number, gets one slope.
+        names: Names of the PReLUs' output tensors. A PReLU gets one slope if its channels cannot be sorted or their
+            number is odd.
         contract: The input contract.
-        pixels: Shape (n, H, W, C), uint8; slopes are chosen by up to 24 of them.
+        pixels: Shape (n, H, W, C), uint8; slopes are computed from up to 24 images.
 
     Returns:
-        The network with its channels in order, which is the same function, and the one with LeakyReLU, which
-        is not.
+        The network with sorted channels, which has the same function, and the network with LeakyReLUs, whose function
+        differs.
 
     Raises:
-        ConversionError: The network has no such PReLU.
+        ConversionError: the network has no such PReLU.
     """
-    weights = _weights(network, contract, pixels[:CHOICE_IMAGES])
+    weights = _measure_importance(network, contract, pixels[:CHOICE_IMAGES])
     unknown = sorted(set(names) - set(weights))
     if unknown:
         raise ConversionError(
-            f"recipe: it makes a LeakyReLU of {unknown[0]!r}, which is no PReLU of this network",
+            f"recipe: expected a PReLU with output {unknown[0]!r} to replace, found none in this network",
             hint="replay a recipe on the network it was found for",
         )
-    return _with_leaky(network, names, weights)
+    return _replace_prelus(network, names, weights)
 
 
-def _with_leaky(
-    network: Network, names: Sequence[str], weights: Mapping[str, _Weight]
+def _replace_prelus(
+    network: Network, names: Sequence[str], weights: Mapping[str, _Importance]
 ) -> tuple[Network, Network]:
     graph = network.edit()
     ordered: dict[str, tuple[int, Float64Array]] = {}
     for domain in _domains(graph):
-        found = [
+        prelus = [
             op
             for op in graph.operators
             if indices(op.outputs)[0] in domain and _is_prelu(graph, op) and _output(graph, op) in names
         ]
-        if not found:
+        if not prelus:
             continue
-        channels = graph.shape(indices(found[0].outputs)[0])[-1]
-        count = _SECTIONS if channels % _SECTIONS == 0 and _can_be_ordered(graph, domain) else 1
+        channels = graph.shape(indices(prelus[0].outputs)[0])[-1]
+        count = _SECTIONS if channels % _SECTIONS == 0 and _can_be_sorted(graph, domain) else 1
         order = np.arange(channels)
         if count > 1:
-            slopes = np.stack([_slopes(graph, op) for op in found])
-            shares = np.stack([weights[_output(graph, op)].share for op in found])
-            order = _alike(slopes, shares)
+            slopes = np.stack([_get_slopes(graph, op) for op in prelus])
+            shares = np.stack([weights[_output(graph, op)].share for op in prelus])
+            order = _sorted_order(slopes, shares)
             _reorder(graph, domain, order)
-        for op in found:
+        for op in prelus:
             name = _output(graph, op)
             ordered[name] = (count, weights[name].negative[order])
     graph.prune()
@@ -146,7 +145,7 @@ def _output(graph: Graph, operator: schema.OperatorT) -> str:
 
 
 def _is_prelu(graph: Graph, operator: schema.OperatorT) -> bool:
-    """A PReLU with a slope for each channel."""
+    """Return True for a PReLU with one slope per channel."""
     if graph.op_name(operator) != "PRELU":
         return False
     slope = graph.constant(indices(operator.inputs)[1])
@@ -154,12 +153,14 @@ def _is_prelu(graph: Graph, operator: schema.OperatorT) -> bool:
     return slope is not None and slope.dtype == np.float32 and slope.size == slope.shape[-1] == channels
 
 
-def _slopes(graph: Graph, operator: schema.OperatorT) -> Float64Array:
+def _get_slopes(graph: Graph, operator: schema.OperatorT) -> Float64Array:
     value = graph.constant(indices(operator.inputs)[1])
     return np.zeros(0) if value is None else value.reshape(-1).astype(np.float64)
 
 
-def _weights(network: Network, contract: InputContract, pixels: UInt8Array) -> dict[str, _Weight]:
+def _measure_importance(
+    network: Network, contract: InputContract, pixels: UInt8Array
+) -> dict[str, _Importance]:
     graph = network.graph
     ends = [
         (graph.name(indices(op.inputs)[0]), graph.name(indices(op.outputs)[0]))
@@ -179,13 +180,13 @@ def _weights(network: Network, contract: InputContract, pixels: UInt8Array) -> d
             mean[after] = mean.get(after, 0.0) + y.mean(axis=0) / len(pixels)
     variance = {name: float((square[name] - mean[name] ** 2).sum()) for name in square}
     return {
-        name: _Weight(found, found / variance[name] if variance[name] > 0 else np.zeros_like(found))
-        for name, found in negative.items()
+        name: _Importance(square, square / variance[name] if variance[name] > 0 else np.zeros_like(square))
+        for name, square in negative.items()
     }
 
 
 def _domains(graph: Graph) -> list[set[int]]:
-    """Tensors whose channels are the same channels, joined by operators that treat each channel alone."""
+    """Return sets of tensors that must share one channel order, because channel-wise operators connect them."""
     parent = list(range(len(graph.tensors)))
 
     def find(i: int) -> int:
@@ -210,9 +211,12 @@ def _is_plain_depthwise(graph: Graph, operator: schema.OperatorT) -> bool:
     return graph.op_name(operator) == "DEPTHWISE_CONV_2D" and operator.builtinOptions.depthMultiplier == 1
 
 
-def _can_be_ordered(graph: Graph, domain: set[int]) -> bool:
-    """Whether only mixing operators with weights of their own stand at the domain's edges, and nothing in it has
-    constants of another form than one value per channel."""
+def _can_be_sorted(graph: Graph, domain: set[int]) -> bool:
+    """Return True if the channels of a domain can be reordered.
+
+    Only operators that mix channels, with unshared weights, may be at the boundary of the domain, and constants inside
+    it must have one value per channel.
+    """
     sizes = {graph.shape(i)[-1] for i in domain}
     if domain & {*graph.inputs, *graph.outputs} or len(sizes) != 1:
         return False
@@ -247,7 +251,7 @@ def _can_be_ordered(graph: Graph, domain: set[int]) -> bool:
 
 
 def _reorder(graph: Graph, domain: set[int], order: NDArray[np.intp]) -> None:
-    """Put the channels of every tensor of a domain in another order, in place."""
+    """Reorder the channels of every tensor of a domain, in place."""
 
     def take(index: int, axis: int) -> None:
         value = graph.constant(index)
@@ -268,12 +272,12 @@ def _reorder(graph: Graph, domain: set[int], order: NDArray[np.intp]) -> None:
             take(operands[1], -1)
 
 
-def _alike(slopes: Float64Array, shares: Float64Array) -> NDArray[np.intp]:
-    """The order of channels whose halves hold like slopes, where that matters most.
+def _sorted_order(slopes: Float64Array, shares: Float64Array) -> NDArray[np.intp]:
+    """Return the channel order sorted by the slopes of the PReLU with the largest weighted spread.
 
     Args:
-        slopes: Shape (L, C): of each PReLU that the channels go through.
-        shares: How much each matters, shape (L, C).
+        slopes: Slopes of each PReLU of the domain, shape (L, C).
+        shares: Importance of each slope, shape (L, C).
     """
     weight = shares + 1e-30
     centre = (slopes * weight).sum(axis=1, keepdims=True) / weight.sum(axis=1, keepdims=True)
@@ -283,7 +287,7 @@ def _alike(slopes: Float64Array, shares: Float64Array) -> NDArray[np.intp]:
 
 def _replace(graph: Graph, operator: schema.OperatorT, count: int, negative: Float64Array) -> None:
     source, output = indices(operator.inputs)[0], indices(operator.outputs)[0]
-    slopes = np.split(_slopes(graph, operator), count)
+    slopes = np.split(_get_slopes(graph, operator), count)
     best = [_best_slope(a, w) for a, w in zip(slopes, np.split(negative, count), strict=True)]
     at = graph.operators.index(operator)
     graph.operators.remove(operator)
@@ -314,14 +318,14 @@ def _replace(graph: Graph, operator: schema.OperatorT, count: int, negative: Flo
 
 
 def _best_slope(slopes: Float64Array, negative: Float64Array) -> float:
-    """The one slope with the least mean squared error, as far as kernels take it."""
+    """Return the common slope with the least mean squared error, clipped to the range that kernels support."""
     weight = negative if negative.any() else np.ones_like(negative)
-    return clipped_slope(float((slopes * weight).sum() / weight.sum()))
+    return clip_slope(float((slopes * weight).sum() / weight.sum()))
 
 
-def clipped_slope(slope: float) -> float:
-    """The nearest slope that integer kernels take, of the same sign."""
-    magnitude = min(max(abs(slope), LEAST_SLOPE), LARGEST_SLOPE)
+def clip_slope(slope: float) -> float:
+    """Return the nearest slope of the same sign that integer kernels support."""
+    magnitude = min(max(abs(slope), SMALLEST_SLOPE), LARGEST_SLOPE)
     return -magnitude if slope < 0 else magnitude
 
 

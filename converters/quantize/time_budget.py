@@ -1,0 +1,68 @@
+"""Budget of a recipe search with a limit on inference time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from converters.errors import CalibrationError
+from converters.graph.latency import time_ratio
+from converters.graph.network import Network
+from converters.quantize.budget import Budget, BudgetVerdict, Candidate
+from edge_sdk.model.card import InputContract
+from edge_sdk.types import UInt8Array
+
+
+@dataclass(frozen=True, eq=False)
+class TimedBudget:
+    """A budget combined with a limit on inference time.
+
+    Args:
+        budget: The budget to keep within the time limit.
+        most: Time limit as a share of the float network's time on this machine: 0.85 is 85 %.
+        ratio: Measures the time of a network as a share of the float network's time.
+    """
+
+    budget: Budget
+    most: float
+    ratio: Callable[[Network], float]
+
+    @classmethod
+    def of(
+        cls, budget: Budget, most: float, network: Network, contract: InputContract, crop: UInt8Array
+    ) -> TimedBudget:
+        """Combine a budget with a time limit relative to a float network.
+
+        Args:
+            budget: The budget to keep within the time limit.
+            most: Time limit as a share of the float network's time, above 0.
+            network: The float network.
+            contract: Its input contract.
+            crop: Image to run both networks on, shape (H, W, C), uint8.
+
+        Raises:
+            CalibrationError: ``most`` is not above 0.
+        """
+        if not (math.isfinite(most) and most > 0):
+            raise CalibrationError(f"expected a time ratio above 0, found {most:g}")
+        return cls(budget, most, lambda candidate: time_ratio(candidate, network, contract, crop))
+
+    @property
+    def goal(self) -> str:
+        """The condition as text."""
+        return f"{self.budget.goal}, in at most {self.most:g} of its time"
+
+    def check(self, candidate: Candidate) -> BudgetVerdict:
+        """Check the budget and the time limit; both must be kept."""
+        verdict = self.budget.check(candidate)
+        ratio = self.ratio(candidate.network)
+        over = max(0.0, ratio - self.most)
+        return BudgetVerdict(
+            verdict.met and not over, verdict.margin, f"{verdict.measured}, {ratio:.2f} of the time", over
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the budget as JSON values for the report."""
+        return {**self.budget.to_json(), "goal": self.goal, "max_time_ratio": self.most}
