@@ -124,7 +124,9 @@ def test_maps_of_two_networks_are_compared() -> None:
     contract = InputContract(32, 32, "rgb", (127.5,) * 3, (128.0,) * 3)
     net = NetworkBuilder((1, 32, 32, 3))
     network = net.finish(net.embedding(net.conv(net.input, 8)))
-    study = make_attention((("a", network), ("b", network)), contract, crops(1, (32, 32, 3))[0], image="x.png")
+    study = make_attention(
+        (("a", network), ("b", network)), contract, crops(1, (32, 32, 3))[0], image="x.png"
+    )
     assert study.agreement() == pytest.approx(1)
     assert [m["network"] for m in study.to_json()["maps"]] == ["a", "b"]
 
