@@ -5,9 +5,6 @@ from __future__ import annotations
 import time
 import tracemalloc
 from collections.abc import Callable
-from typing import Any
-
-from numpy.typing import NDArray
 
 from edge_sdk.runtime.backends.base import Backend, NetworkBackend
 
@@ -66,48 +63,36 @@ class Laps:
         self._began = time.perf_counter()
 
 
-class ClockedBackend:
+class _Clocked:
+    """Backend that reports when it runs, without its outputs."""
+
+    def __init__(self, backend: Backend | NetworkBackend, on_invoked: Invoked) -> None:
+        self.input = backend.input
+        self.input_view = backend.input_view
+        self._invoke = backend.invoke
+        self._on_invoked = on_invoked
+
+    def invoke(self) -> None:
+        """Invoke the wrapped backend and report its start and end."""
+        began = time.perf_counter()
+        self._invoke()
+        self._on_invoked(began, time.perf_counter())
+
+
+class ClockedBackend(_Clocked):
     """Backend that reports when it runs."""
 
     def __init__(self, backend: Backend, on_invoked: Invoked) -> None:
+        super().__init__(backend, on_invoked)
         self.runtime, self.kernels = backend.runtime, backend.kernels
-        self.input, self.output = backend.input, backend.output
-        self._backend = backend
-        self._on_invoked = on_invoked
-
-    def input_view(self) -> NDArray[Any]:
-        """Return the input view of the wrapped backend."""
-        return self._backend.input_view()
-
-    def invoke(self) -> None:
-        """Invoke the wrapped backend and report its start and end."""
-        began = time.perf_counter()
-        self._backend.invoke()
-        self._on_invoked(began, time.perf_counter())
-
-    def output_view(self) -> NDArray[Any]:
-        """Return the output view of the wrapped backend."""
-        return self._backend.output_view()
+        self.output = backend.output
+        self.output_view = backend.output_view
 
 
-class ClockedNetwork:
+class ClockedNetwork(_Clocked):
     """Backend with several outputs that reports when it runs."""
 
     def __init__(self, backend: NetworkBackend, on_invoked: Invoked) -> None:
-        self.input, self.outputs = backend.input, backend.outputs
-        self._backend = backend
-        self._on_invoked = on_invoked
-
-    def input_view(self) -> NDArray[Any]:
-        """Return the input view of the wrapped backend."""
-        return self._backend.input_view()
-
-    def invoke(self) -> None:
-        """Invoke the wrapped backend and report its start and end."""
-        began = time.perf_counter()
-        self._backend.invoke()
-        self._on_invoked(began, time.perf_counter())
-
-    def output_view(self, position: int) -> NDArray[Any]:
-        """Return an output view of the wrapped backend."""
-        return self._backend.output_view(position)
+        super().__init__(backend, on_invoked)
+        self.outputs = backend.outputs
+        self.output_view = backend.output_view

@@ -46,7 +46,33 @@ def runtime_name(interpreter_class: Any) -> str:
         return f"{package} of unknown version"
 
 
-class LiteRtBackend:
+class _OneInput:
+    """Interpreter of a network with one input."""
+
+    def __init__(self, interpreter: Any, detail: dict[str, Any]) -> None:
+        self._interpreter = interpreter
+        self.input = tensor_info(detail)
+        self._input = interpreter.tensor(detail["index"])
+
+    def input_view(self) -> NDArray[Any]:
+        """Return the memory of the input tensor, to be written."""
+        view: NDArray[Any] = self._input()
+        return view
+
+    def invoke(self) -> None:
+        """Run the network on the content of the input view.
+
+        Raises:
+            ModelError: The interpreter cannot run the network, or a view of its memory is still referenced.
+        """
+        try:
+            self._interpreter.invoke()
+        except RuntimeError as error:
+            message = " ".join(str(error).split())
+            raise ModelError(f"the interpreter cannot run the network: {message}") from error
+
+
+class LiteRtBackend(_OneInput):
     """Network with one input and one output in a LiteRT interpreter.
 
     Args:
@@ -72,40 +98,25 @@ class LiteRtBackend:
         delegate: str | Path | None = None,
         options: Mapping[str, str] | None = None,
     ) -> None:
-        self._interpreter = _open(data, threads, kernels=kernels, delegate=delegate, options=options)
-        self.runtime = runtime_name(type(self._interpreter))
-        self.kernels: str = kernels if delegate is None else delegate_name(delegate, options)
-        inputs = self._interpreter.get_input_details()
-        outputs = self._interpreter.get_output_details()
+        interpreter = _open(data, threads, kernels=kernels, delegate=delegate, options=options)
+        inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
         if len(inputs) != 1 or len(outputs) != 1:
             raise ModelContractError(
                 f"expected one input and one output, found {len(inputs)} and {len(outputs)}"
             )
-        self.input = tensor_info(inputs[0])
+        super().__init__(interpreter, inputs[0])
+        self.runtime = runtime_name(type(interpreter))
+        self.kernels: str = kernels if delegate is None else delegate_name(delegate, options)
         self.output = tensor_info(outputs[0])
-        self._input = self._interpreter.tensor(inputs[0]["index"])
-        self._output = self._interpreter.tensor(outputs[0]["index"])
-
-    def input_view(self) -> NDArray[Any]:
-        """Return the memory of the input tensor, to be written."""
-        view: NDArray[Any] = self._input()
-        return view
+        self._output = interpreter.tensor(outputs[0]["index"])
 
     def output_view(self) -> NDArray[Any]:
         """Return the memory of the output tensor, valid until the next ``invoke``."""
         view: NDArray[Any] = self._output()
         return view
 
-    def invoke(self) -> None:
-        """Run the network on the content of the input view.
 
-        Raises:
-            ModelError: The interpreter cannot run the network, or a view of its memory is still referenced.
-        """
-        _invoke(self._interpreter)
-
-
-class LiteRtNetwork:
+class LiteRtNetwork(_OneInput):
     """Network with one input and several outputs in a LiteRT interpreter.
 
     Args:
@@ -120,33 +131,18 @@ class LiteRtNetwork:
     """
 
     def __init__(self, data: bytes, *, threads: int = 1) -> None:
-        self._interpreter = _open(data, threads)
-        inputs = self._interpreter.get_input_details()
-        outputs = self._interpreter.get_output_details()
+        interpreter = _open(data, threads)
+        inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
         if len(inputs) != 1:
             raise ModelContractError(f"expected one input, found {len(inputs)}")
-        self.input = tensor_info(inputs[0])
+        super().__init__(interpreter, inputs[0])
         self.outputs = tuple(tensor_info(detail) for detail in outputs)
-        self._input = self._interpreter.tensor(inputs[0]["index"])
-        self._outputs = [self._interpreter.tensor(detail["index"]) for detail in outputs]
-
-    def input_view(self) -> NDArray[Any]:
-        """Return the memory of the input tensor, to be written."""
-        view: NDArray[Any] = self._input()
-        return view
+        self._outputs = [interpreter.tensor(detail["index"]) for detail in outputs]
 
     def output_view(self, position: int) -> NDArray[Any]:
         """Return the memory of one output tensor, valid until the next ``invoke``."""
         view: NDArray[Any] = self._outputs[position]()
         return view
-
-    def invoke(self) -> None:
-        """Run the network on the content of the input view.
-
-        Raises:
-            ModelError: The interpreter cannot run the network, or a view of its memory is still referenced.
-        """
-        _invoke(self._interpreter)
 
 
 def _open(
@@ -187,13 +183,6 @@ def partitions_taken(data: bytes, delegate: str | Path, options: Mapping[str, st
     interpreter = _open(data, 1, kernels="own", delegate=delegate, options=options)
     # There is no public way to count them. XNNPACK, whose partitions have the same name, is off.
     return sum(detail["op_name"] == "DELEGATE" for detail in interpreter._get_ops_details())
-
-
-def _invoke(interpreter: Any) -> None:
-    try:
-        interpreter.invoke()
-    except RuntimeError as error:
-        raise ModelError(f"the interpreter cannot run the network: {' '.join(str(error).split())}") from error
 
 
 def tensor_info(detail: dict[str, Any]) -> TensorInfo:
