@@ -115,21 +115,21 @@ class ConversionResult:
         """The same in its parts."""
         integer = [a for a in self.artefacts if a.precision == "int8"]
         if not integer:
-            return ReportVerdict("open", "no integer artefact was asked for", "")
+            return ReportVerdict("open", "there is no integer file to judge", "")
         worst = min(integer, key=lambda a: a.cosine_mean)
-        basis = (
-            f"{worst.file} keeps a cosine of {worst.cosine_mean:.4f} (least {worst.cosine_min:.4f}) to float"
-        )
+        basis = f"{worst.file} has a mean cosine of {worst.cosine_mean:.4f} (minimum {worst.cosine_min:.4f}) to float"
         if worst.cosine_mean >= _CLOSE:
             return ReportVerdict(
-                "good", "close to the float model; its thresholds are still its own to measure", basis
+                "good", "close to the float model; measure its own thresholds before using it", basis
             )
         if worst.cosine_mean >= _FAR:
             return ReportVerdict(
-                "caution", "noticeably off the float model; measure error rates before relying on it", basis
+                "caution",
+                "noticeably different from the float model; measure its error rates before using it",
+                basis,
             )
         return ReportVerdict(
-            "bad", "far from the float model; do not deploy it before its error rates are measured", basis
+            "bad", "far from the float model; do not use it before its error rates are measured", basis
         )
 
     def to_text(self) -> str:

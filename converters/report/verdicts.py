@@ -87,7 +87,7 @@ def _of_candidate(candidate: CandidateComparison, comparison: ComparisonResult) 
 
 def _without_error_rates(candidate: CandidateComparison, comparison: ComparisonResult) -> ReportVerdict:
     basis = (
-        f"{candidate.artefact.file} keeps a mean cosine of {cosine(candidate.cosine_mean)} (minimum"
+        f"{candidate.artefact.file} has a mean cosine of {cosine(candidate.cosine_mean)} (minimum"
         f" {cosine(candidate.cosine_min)}) to {comparison.baseline.file} on {count(comparison.images, 'image')}"
     )
     sentence = (

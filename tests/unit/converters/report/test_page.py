@@ -66,9 +66,9 @@ def test_the_verdict_is_the_first_heading_of_a_conversion() -> None:
     outline = Outline(render_page(title="door", conversion=samples.report(cosine=0.86)))
     assert next(tag for tag, _ in outline.elements if re.fullmatch("h[1-6]", tag)) == "h1"
     assert outline.by_tag["h1"] == [
-        "Far from the float model; do not deploy it before its error rates are measured."
+        "Far from the float model; do not use it before its error rates are measured."
     ]
-    assert "door.cpu_int8.tflite keeps a cosine of 0.8600 (least 0.7600) to float" in outline.text
+    assert "door.cpu_int8.tflite has a mean cosine of 0.8600 (minimum 0.7600) to float" in outline.text
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_the_verdict_follows_the_cosine(cosine: float, level: str) -> None:
 def test_a_conversion_without_an_integer_file_has_no_verdict() -> None:
     report = samples.report()
     alone = replace(report, artefacts=report.artefacts[:1])
-    assert "No integer artefact was asked for." in Outline(render_page(title="door", conversion=alone)).text
+    assert "There is no integer file to judge." in Outline(render_page(title="door", conversion=alone)).text
 
 
 def test_a_conversion_shows_source_contract_gates_files_and_operators() -> None:
