@@ -67,6 +67,14 @@ class Command:
             )
 
 
+def new_source() -> tuple[bytes, bytes]:
+    """Generate the private and the public key of a command source, 32 bytes each (Ed25519, RFC 8032)."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    private = Ed25519PrivateKey.generate()
+    return private.private_bytes_raw(), private.public_key().public_bytes_raw()
+
+
 def source_of(private_key: bytes) -> bytes:
     """Return the public key of a back office's private key, 32 bytes each.
 
