@@ -15,6 +15,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from converters.graph.graph import Graph, indices
+from converters.graph.rewrites.equalize import fused_activation
 from edge_sdk.types import FloatArray
 
 _UNARY = {"RELU", "ABS", "NEG", "LEAKY_RELU", "PRELU"}
@@ -41,7 +42,7 @@ def fuse_activations(graph: Graph) -> int:
     producers = {i: op for op in graph.operators for i in indices(op.outputs)}
     fused = 0
     for operator in list(graph.operators):
-        if graph.op_name(operator) not in {"ADD", "SUB", "MAXIMUM"} or _fused_function(operator):
+        if graph.op_name(operator) not in {"ADD", "SUB", "MAXIMUM"} or fused_activation(operator):
             continue
         output = indices(operator.outputs)[0]
         activation = _as_activation(graph, producers, output)
@@ -121,9 +122,9 @@ def _evaluate(
     if index not in known:
         known[index] = None
         operator = producers.get(index)
-        if operator is not None and _fused_function(operator) in (_NONE, _RELU):
+        if operator is not None and fused_activation(operator) in (_NONE, _RELU):
             slopes = _apply(graph, producers, operator, base, known)
-            if slopes is not None and _fused_function(operator) == _RELU:
+            if slopes is not None and fused_activation(operator) == _RELU:
                 slopes = _relu(slopes)
             known[index] = slopes
     return known[index]
@@ -206,10 +207,6 @@ def _per_channel(constant: Any) -> FloatArray | None:
         return None
     flat: FloatArray = constant.reshape(-1)
     return flat
-
-
-def _fused_function(operator: schema.OperatorT) -> int:
-    return int(getattr(operator.builtinOptions, "fusedActivationFunction", 0) or 0)
 
 
 def _replace(graph: Graph, operator: schema.OperatorT, base: int, slopes: _Slopes) -> None:

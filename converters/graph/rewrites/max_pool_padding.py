@@ -12,6 +12,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from converters.graph.graph import Graph, indices
+from converters.graph.rewrites.equalize import fused_activation
 
 # Below every activation; exporters write the lowest float32 or minus infinity.
 _LOWEST_ACTIVATION = -1e30
@@ -85,8 +86,7 @@ def _never_negative(graph: Graph, index: int) -> bool:
     operator = graph.producer(index)
     if operator is None:
         return False
-    fused = int(getattr(operator.builtinOptions, "fusedActivationFunction", 0) or 0)
-    if graph.op_name(operator) in _NOT_NEGATIVE or fused in (_RELU, _RELU6):
+    if graph.op_name(operator) in _NOT_NEGATIVE or fused_activation(operator) in (_RELU, _RELU6):
         return True
     computed = [i for i in indices(operator.inputs) if i >= 0 and graph.constant(i) is None]
     return graph.op_name(operator) in _KEEPS_SIGN and all(_never_negative(graph, i) for i in computed)

@@ -90,8 +90,8 @@ def add_leaky_relus(model: FloatModel, images: CalibrationSet, recipe: Recipe, *
     whole = replace(
         recipe,
         quantizer="integer",
-        equalize=recipe.equalize
-        or "all",  # training hardly changes the differences between the ranges of channels
+        # Training hardly changes the differences between the ranges of channels.
+        equalize=recipe.equalize or "all",
         bound_slopes=True,
         float_operators=(),
         keep_float=(),
