@@ -66,49 +66,21 @@ class _Form:
     fixed: Affine | None = None
 
 
+_OWN = (
+    "ADD", "SUB", "MUL", "SQUARED_DIFFERENCE", "BATCH_MATMUL", "RELU", "RELU6", "ABS", "RSQRT", "MEAN", "SUM",
+)  # fmt: skip
+_OPERAND = (
+    "PAD", "MIRROR_PAD", "TRANSPOSE", "MAX_POOL_2D", "AVERAGE_POOL_2D", "REDUCE_MAX", "STRIDED_SLICE", "SLICE", "SPLIT",
+    "UNPACK", "GATHER", "RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR", "DEPTH_TO_SPACE", "SPACE_TO_DEPTH",
+    "BATCH_TO_SPACE_ND", "SPACE_TO_BATCH_ND",
+)  # fmt: skip
 _FORMS = {
     **{name: _Form(3, "weighted") for name in ("CONV_2D", "DEPTHWISE_CONV_2D")},
     "FULLY_CONNECTED": _Form(4, "weighted"),
     **{name: _Form(1, "own") for name in ("PRELU", "LEAKY_RELU", "RELU_N1_TO_1", "HARD_SWISH")},
-    **{
-        name: _Form(2, "own")
-        for name in (
-            "ADD",
-            "SUB",
-            "MUL",
-            "SQUARED_DIFFERENCE",
-            "BATCH_MATMUL",
-            "RELU",
-            "RELU6",
-            "ABS",
-            "RSQRT",
-            "MEAN",
-            "SUM",
-        )
-    },
+    **{name: _Form(2, "own") for name in _OWN},
     **{name: _Form(1, "operand") for name in ("RESHAPE", "SQUEEZE", "EXPAND_DIMS")},
-    **{
-        name: _Form(2, "operand")
-        for name in (
-            "PAD",
-            "MIRROR_PAD",
-            "TRANSPOSE",
-            "MAX_POOL_2D",
-            "AVERAGE_POOL_2D",
-            "REDUCE_MAX",
-            "STRIDED_SLICE",
-            "SLICE",
-            "SPLIT",
-            "UNPACK",
-            "GATHER",
-            "RESIZE_BILINEAR",
-            "RESIZE_NEAREST_NEIGHBOR",
-            "DEPTH_TO_SPACE",
-            "SPACE_TO_DEPTH",
-            "BATCH_TO_SPACE_ND",
-            "SPACE_TO_BATCH_ND",
-        )
-    },
+    **{name: _Form(2, "operand") for name in _OPERAND},
     **{name: _Form(2, "shared") for name in ("CONCATENATION", "PACK", "MAXIMUM", "MINIMUM")},
     "LOGISTIC": _Form(2, "own", Affine(1 / 256, _LOW)),
     "SOFTMAX": _Form(2, "own", Affine(1 / 256, _LOW)),

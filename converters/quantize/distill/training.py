@@ -29,18 +29,8 @@ _RANGE_RATE = 0.3
 _EVALUATE_EVERY = 100
 _FIRST_MOMENT, _SECOND_MOMENT, _EPSILON = 0.9, 0.999, 1e-8
 _NONLINEAR = {
-    "PRELU",
-    "LEAKY_RELU",
-    "RELU",
-    "RELU6",
-    "SPLIT",
-    "MUL",
-    "HARD_SWISH",
-    "LOGISTIC",
-    "TANH",
-    "ELU",
-    "GELU",
-}
+    "PRELU", "LEAKY_RELU", "RELU", "RELU6", "SPLIT", "MUL", "HARD_SWISH", "LOGISTIC", "TANH", "ELU", "GELU",
+}  # fmt: skip
 _LINEAR = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "ADD"}
 
 
