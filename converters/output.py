@@ -1,4 +1,4 @@
-"""Output appears whole or not at all."""
+"""Write output files completely or not at all."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from pathlib import Path
 
 from converters.errors import ConversionError
 
-# A file system's limit is 255; the longest ending takes 26.
+# The limit of file systems is 255; the longest suffix has 26 bytes.
 _MAX_NAME_BYTES = 200
 
 
 @contextmanager
 def staged(output: str | Path) -> Iterator[Path]:
-    """A folder beside the output to write into; its files move to the output when the block ends well.
+    """Provide a folder beside the output; its files move to the output if the block ends without an error.
 
-    The folder is made at once, so that an output that cannot be written is said before the work begins.
-    On an error it is taken away and the output is as it was.
+    The folder is created first, so that an output that cannot be written is reported before the work begins.
+    After an error the folder is removed and the output is unchanged.
 
     Args:
-        output: The folder to write to; made where it does not exist.
+        output: The folder to write to; created if it does not exist.
 
     Raises:
         ConversionError: The folder cannot be made or written, the disk is full.
@@ -41,7 +41,7 @@ def staged(output: str | Path) -> Iterator[Path]:
     try:
         yield staging
         output.mkdir(exist_ok=True)
-        # A folder in a file's place would stop the renaming half-way.
+        # A folder with the name of a file would stop the renaming half-way.
         if blocked := next((f.name for f in sorted(staging.iterdir()) if (output / f.name).is_dir()), None):
             raise ConversionError(
                 f"{output / blocked}: expected a file or nothing there, found a folder",
@@ -56,27 +56,27 @@ def staged(output: str | Path) -> Iterator[Path]:
 
 
 def check_name(name: str) -> None:
-    """Refuse a model's name that cannot begin the names of its files: it must stay in the output folder.
+    """Refuse a model's name that cannot be the beginning of file names in the output folder.
 
     Raises:
-        ConversionError: Empty, hidden, too long, or with a slash or what nobody can see.
+        ConversionError: The name is empty, hidden or too long, or has a slash or an invisible character.
     """
     # Category C holds control characters, direction marks and bytes that are not UTF-8.
-    unseen = any(unicodedata.category(character)[0] == "C" for character in name)
-    if unseen or name != name.strip() or name.startswith(".") or {"/", "\\"} & set(name):
-        wanted = "a file name without slashes, a leading dot or characters that cannot be seen"
+    invisible = any(unicodedata.category(character)[0] == "C" for character in name)
+    if invisible or name != name.strip() or name.startswith(".") or {"/", "\\"} & set(name):
+        expected = "a file name without slashes, a leading dot or invisible characters"
     elif not 0 < len(name.encode()) <= _MAX_NAME_BYTES:
-        wanted = f"1 to {_MAX_NAME_BYTES} bytes"
+        expected = f"1 to {_MAX_NAME_BYTES} bytes"
     else:
         return
     raise ConversionError(
-        f"the model's name: expected {wanted}, found {name[:_MAX_NAME_BYTES]!r}",
-        hint="--name says how the files are called",
+        f"the model's name: expected {expected}, found {name[:_MAX_NAME_BYTES]!r}",
+        hint="set the name of the files with --name",
     )
 
 
 def write_all(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write files and bring them to the disk."""
+    """Write files and flush them to the disk."""
     for name, data in files.items():
         with (folder / name).open("wb") as file:
             file.write(data)
@@ -94,13 +94,13 @@ def _cannot_write(output: Path, error: OSError) -> ConversionError:
 def replace_file(
     path: Path, data: bytes, *, mode: int | None = None, check: Callable[[Path], object] | None = None
 ) -> None:
-    """Write beside the file and rename.
+    """Replace a file atomically: write a temporary file beside it and rename that.
 
     Args:
         path: The file; a symbolic link is followed.
         data: The new content.
-        mode: Permissions; those of the old file, or 0644 for a new one, where None.
-        check: Looks at the new file before it takes the old one's place; what it raises leaves the old one.
+        mode: Permissions; None for those of the old file, or 0644 for a new file.
+        check: Called with the temporary file before the renaming; if it raises, the old file stays.
 
     Raises:
         ConversionError: The file cannot be written.
@@ -109,7 +109,7 @@ def replace_file(
     try:
         if mode is None:
             mode = target.stat().st_mode & 0o777 if target.exists() else 0o644
-        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)  # made with 0600
+        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)  # created with 0600
         new = Path(name)
         try:
             with os.fdopen(handle, "wb") as file:

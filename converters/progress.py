@@ -1,4 +1,4 @@
-"""A progress bar on a terminal, none in a pipe."""
+"""Show progress bars on a terminal, and none in a pipe."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 
 #: Called with (done, total).
 Progress = Callable[[int, int], None]
-#: Gives a progress callback for a named stage.
+#: Returns a progress callback for a named stage.
 Stages = Callable[[str], Any]
 
 
 @contextmanager
 def stage(label: str) -> Iterator[Progress]:
-    """Show one stage of the work on stderr while the block runs."""
+    """Show a progress bar for one stage of the work on stderr while the block runs."""
     if not sys.stderr.isatty():
         yield lambda done, total: None
         return

@@ -1,4 +1,4 @@
-"""What a person reads after a conversion, and the same as JSON."""
+"""Results of a conversion, as text for a terminal and as JSON values."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from edge_sdk.model.card import InputContract
 
 SCHEMA = "edge-sdk/conversion-report/1"
 
-# Where int8 stops being the same embedding: found on face networks, where a mean cosine of 0.99 left TAR at
-# FMR 1e-3 within a point of float and 0.85 lost up to 19 points. A rule of thumb, and said as one.
+# Rule of thumb from face networks: at a mean cosine of 0.99, TAR at FMR 1e-3 stayed within a point of float; at
+# 0.85 it fell by up to 19 points.
 _CLOSE, _FAR = 0.99, 0.95
 
 
 @dataclass(frozen=True)
 class ReportVerdict:
-    """What a reader should do, and on what ground.
+    """Conclusion of a report.
 
     Args:
-        level: ``good``, ``caution``, ``bad``, or ``open`` where nothing was measured that decides.
+        level: ``good``, ``caution``, ``bad``, or ``open`` if no measurement decides.
         sentence: The conclusion, without a full stop.
-        basis: What was found; empty where nothing was.
+        basis: The measurement behind it; empty if there is none.
     """
 
     level: str
@@ -32,26 +32,27 @@ class ReportVerdict:
     basis: str
 
     def line(self) -> str:
-        """Both in one line."""
+        """Join basis and conclusion."""
         return f"{self.basis}: {self.sentence}" if self.basis else self.sentence
 
 
 @dataclass(frozen=True)
 class ArtefactResult:
-    """One file that was made.
+    """One artefact of a conversion.
 
     Args:
         file: Its name.
-        recipe: How it was made.
+        recipe: Name of its recipe.
         precision: ``float32``, ``float16``, ``dynamic`` or ``int8``.
-        size_bytes: Of the whole file.
-        operators: How often each operator occurs.
-        partitions: In how many parts XNNPACK runs it on this host.
-        gates: What it was held against.
+        size_bytes: Size of the file.
+        operators: Number of operators of each kind.
+        partitions: Number of XNNPACK partitions on this host.
+        gates: Outcome of each gate.
         cosine_mean: Mean cosine of its embeddings to the float model's.
-        cosine_min: The least of them.
-        worst_image: Which image that was.
-        latency_ms: Median of one invoke, one thread, on this host; only ratios within a report count.
+        cosine_min: The least of these cosines.
+        worst_image: Name of the image with that cosine.
+        latency_ms: Time of the fastest inference, one thread, on this host, from ``fastest_ms``; compare within one report
+            only.
     """
 
     file: str
@@ -69,22 +70,22 @@ class ArtefactResult:
 
 @dataclass(frozen=True)
 class ConversionResult:
-    """What a conversion did.
+    """Result of a conversion.
 
     Args:
         name: The model's name.
         contract: Its input contract.
         dimension: Length of the embedding.
-        source: What was converted.
+        source: Kind, file name, SHA-256 and tools of the source.
         agreement: Least cosine of the float network to its source's own runtime.
-        notes: What a person should know.
-        calibration: Images used and their digest.
-        measured_on: How many images fidelity was measured on.
-        held_out: Whether calibration had not seen these.
-        artefacts: The files, the float one first.
-        searches: How a recipe was found, by its name, where it was searched for: ``SearchResult.to_json``.
-        targets: What each target says of what was made for it.
-        recoveries: What training gave, by the recipe's name, where a network was trained: ``Recovered.to_json``.
+        notes: Notes for the reader.
+        calibration: Number of images used and available, and their digest.
+        measured_on: Number of images on which fidelity was measured.
+        held_out: True if calibration did not use these images.
+        artefacts: The artefacts, the float network's first.
+        searches: ``SearchResult.to_json`` of each recipe that was searched for, by its name.
+        targets: Report of each target.
+        recoveries: ``Distilled.to_json`` of each network that was trained, by its recipe's name.
     """
 
     name: str
@@ -102,17 +103,17 @@ class ConversionResult:
     recoveries: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """The report as JSON values."""
+        """Return the report as JSON values."""
         out = {"schema": SCHEMA, "verdict": self.verdict(), **asdict(self)}
         out["contract"] = self.contract.to_json()
         return out
 
     def verdict(self) -> str:
-        """One sentence: what the integer file is worth, as far as cosine can tell."""
+        """Rate the integer file in one sentence, by its cosine."""
         return self.judge().line()
 
     def judge(self) -> ReportVerdict:
-        """The same in its parts."""
+        """Rate the integer file by its cosine."""
         integer = [a for a in self.artefacts if a.precision == "int8"]
         if not integer:
             return ReportVerdict("open", "there is no integer file to judge", "")
@@ -133,7 +134,7 @@ class ConversionResult:
         )
 
     def to_text(self) -> str:
-        """The report for a terminal."""
+        """Format the report for a terminal."""
         reference = self.artefacts[0].latency_ms
         width = max(len(artefact.file) for artefact in self.artefacts)
         lines = [
@@ -165,31 +166,31 @@ class ConversionResult:
 
     def _search_lines(self) -> list[str]:
         lines = []
-        for name, found in self.searches.items():
-            goal = "reached" if found["met"] else "missed, the best found is written"
-            lines += ["", f"{name}: searched for {found['budget']['goal']}: {goal}"]
+        for name, search in self.searches.items():
+            goal = "reached" if search["met"] else "missed; the best recipe is written"
+            lines += ["", f"{name}: searched for {search['budget']['goal']}: {goal}"]
             lines += [
                 f"  {trial['cosine_mean']:.4f} / {trial['cosine_min']:.4f}  {'+' if trial['kept'] else ' '}"
-                f" {trial['what']}{_beside(found, trial)}"
-                for trial in found["trials"]
+                f" {trial['what']}{_measurement(search, trial)}"
+                for trial in search["trials"]
             ]
         return lines
 
     def _recovery_lines(self) -> list[str]:
         return [
             line
-            for name, found in self.recoveries.items()
+            for name, training in self.recoveries.items()
             for line in (
                 "",
-                f"{name}: recovered from cosine {found['before']:.4f} to {found['after']:.4f} on the selection"
-                f" images in {found['steps']} steps on {found['images']} images"
-                + (f", with {found['leaky']} PReLUs as LeakyReLU" if found["leaky"] else "")
-                + (f"; note: {found['note']}" if found["note"] else ""),
+                f"{name}: recovered from cosine {training['before']:.4f} to {training['after']:.4f} on the selection"
+                f" images in {training['steps']} steps on {training['images']} images"
+                + (f", with {training['leaky']} PReLUs as LeakyReLU" if training["leaky"] else "")
+                + (f"; note: {training['note']}" if training["note"] else ""),
             )
         ]
 
 
-def _beside(search: Mapping[str, Any], trial: Mapping[str, Any]) -> str:
-    """What the budget found, where it is more than the cosine that is shown anyway."""
-    told = search["budget"]["kind"] != "cosine" or "max_time_ratio" in search["budget"]
-    return f": {trial['found']}" if told else ""
+def _measurement(search: Mapping[str, Any], trial: Mapping[str, Any]) -> str:
+    """Return the budget's measurement, unless it is only the cosine, which is in the table already."""
+    shown = search["budget"]["kind"] != "cosine" or "max_time_ratio" in search["budget"]
+    return f": {trial['found']}" if shown else ""

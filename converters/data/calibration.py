@@ -1,4 +1,4 @@
-"""Calibration: what ranges the activations take on real images."""
+"""Read calibration images and split them by purpose."""
 
 from __future__ import annotations
 
@@ -14,38 +14,38 @@ from edge_sdk.model.card import InputContract
 from edge_sdk.runtime.quantization import real_table
 from edge_sdk.types import FloatArray, UInt8Array
 
-#: Fewer are allowed; the report then says that the ranges stand on little.
+#: With fewer images, the report has a note.
 RECOMMENDED_IMAGES = 100
 CALIBRATION_IMAGES = 200
 HELD_OUT_IMAGES = 100
 SELECTION_IMAGES = 60
 TRAINING_IMAGES = 2000
-SMALLEST_PARTED = 30
+SMALLEST_SPLIT = 30
 
 
 @dataclass(frozen=True)
 class CalibrationSet:
-    """The images that ranges come from, others that fidelity is measured on, others for a search, and for training.
+    """Calibration images, split by purpose.
 
     Args:
-        ranges: What the ranges are taken from.
-        held_out: What fidelity is measured on; the same images where the set is too small to part.
-        selection: What a search compares its candidates on.
-        training: What recovery trains on: those of ``ranges`` and what is left over; empty where not asked for.
-        parted: Whether they share no image.
-        available: How many images the set has.
+        ranges: Images for activation ranges.
+        held_out: Images for measuring fidelity; those of ``ranges`` if the set is too small to split.
+        selection: Images on which a search compares its candidates.
+        split: True if the three share no image.
+        available: Number of images in the set.
+        training: Images for distillation: those of ``ranges`` and all that have no other purpose; None if not requested.
     """
 
     ranges: Crops
     held_out: Crops
     selection: Crops
-    parted: bool
+    split: bool
     available: int
     training: Crops | None = None
 
     @property
     def resized(self) -> int:
-        """How many of the images had another size and were cut and resized."""
+        """Number of images that had another size and were cut and resized."""
         read = (self.ranges, self.held_out, self.selection, self.training)
         parts = {id(part): part.resized for part in read if part is not None}
         return sum(parts.values())
@@ -58,16 +58,16 @@ def read_calibration(
     training: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> CalibrationSet:
-    """Read the calibration images: up to 200 for ranges, up to 100 to measure on, up to 60 to search with.
+    """Read calibration images: up to 200 for ranges, up to 100 to measure fidelity, up to 60 to search.
 
     Args:
         path: A folder, .tar or .zip of crops, as the device will see them.
-        contract: The size and colour wanted.
-        training: Whether to read up to 2,000 to train on as well: all but those to measure on and to search with.
+        contract: Input contract, for size and colour.
+        training: Also read up to 2,000 images for training: all except those to measure and to search.
         progress: Called with (done, total).
 
     Raises:
-        CalibrationError: No images, or one that cannot be used.
+        CalibrationError: There is no image, or an image cannot be used.
     """
     try:
         images = ImageSet.open(path)
@@ -86,22 +86,22 @@ def read_calibration(
             crops.append(images.crops(contract, names=names, progress=report))
     except InputError as error:
         raise CalibrationError(f"calibration images: {error}", hint=error.hint) from error
-    left = crops.pop() if training else None
+    remaining = crops.pop() if training else None
     ranges, held_out, selection = crops[0], crops[min(1, len(crops) - 1)], crops[-1]
     if (ranges.pixels == ranges.pixels[:1]).all() and len(ranges) > 1:
         raise CalibrationError(
             f"calibration images: expected different images, found {len(ranges)} copies of one",
             hint="give photographs like those the device will see",
         )
-    return CalibrationSet(ranges, held_out, selection, len(crops) > 1, len(images), left)
+    return CalibrationSet(ranges, held_out, selection, len(crops) > 1, len(images), remaining)
 
 
 def _parts(names: Sequence[str]) -> list[tuple[str, ...]]:
-    """Which images ranges come from, which fidelity is measured on, and which a search looks at.
+    """Choose the images for ranges, for measuring and for a search.
 
-    The same for every recipe, so that a replayed recipe gives the same bytes.
+    The choice depends on the names only, so that a replayed recipe gives the same bytes.
     """
-    if len(names) < SMALLEST_PARTED:
+    if len(names) < SMALLEST_SPLIT:
         return [tuple(names)]
     others = names[1::3]
     return [
@@ -112,14 +112,14 @@ def _parts(names: Sequence[str]) -> list[tuple[str, ...]]:
 
 
 def _training(names: Sequence[str]) -> tuple[str, ...]:
-    """All images but those that measure or choose."""
-    if len(names) < SMALLEST_PARTED:
+    """Choose the training images: those that neither measure nor select."""
+    if len(names) < SMALLEST_SPLIT:
         return tuple(names)
     return evenly([name for i, name in enumerate(names) if i % 3 != 1], TRAINING_IMAGES)
 
 
 def real_inputs(pixels: UInt8Array, contract: InputContract) -> FloatArray:
-    """Crops as the network's real inputs.
+    """Convert crops to the network's real inputs.
 
     Args:
         pixels: Shape (n, H, W, C), uint8; RGB or gray.

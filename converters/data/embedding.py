@@ -1,4 +1,4 @@
-"""Embeddings of many crops, through the very code that runs on the device."""
+"""Embed many crops with the code that runs on the device."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def embed_crops(
     threads: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> FloatArray:
-    """Embed crops one by one, as the device does.
+    """Embed crops one at a time, as the device does.
 
     Args:
         network: A .tflite with one input and one output, float or integer.
@@ -35,8 +35,8 @@ def embed_crops(
 
     Raises:
         ModelError: The interpreter refuses the network.
-        ModelContractError: The network is not what the contract says.
-        InputError: The network gives an embedding that is zero or not finite.
+        ModelContractError: The network contradicts the contract.
+        InputError: An embedding is zero or not finite.
     """
     backend = LiteRtBackend(network.data, threads=threads)
     encode = make_encoder(contract, backend.input)

@@ -19,7 +19,7 @@ from edge_sdk.types import UInt8Array
 from edge_sdk.vision.images import MAX_FILE_BYTES, MIN_SIDE_PX, SUFFIXES, read_image
 from edge_sdk.vision.resize import fit
 
-#: What a compressed .tar may hold in images: it has no index, so they are kept in memory.
+#: Largest total size of the images in a compressed .tar: it has no index, so the images are kept in memory.
 MAX_UNPACKED_BYTES = 2 << 30
 
 
@@ -28,10 +28,10 @@ class Crops:
     """Images at the network's size.
 
     Args:
-        names: Where each came from, relative to the set, with forward slashes.
+        names: Path of each image relative to the set, with forward slashes.
         pixels: Shape (n, H, W, C), uint8.
         sha256: Over names and file contents, hex; the same files give the same digest.
-        resized: How many had another size and were cut and resized.
+        resized: Number of images that had another size and were cut and resized.
     """
 
     names: tuple[str, ...]
@@ -44,7 +44,7 @@ class Crops:
 
 
 class SetDigest:
-    """SHA-256 over names, sizes and contents of images in the order they are added."""
+    """SHA-256 over names, sizes and contents of images, in the order of the calls to ``add``."""
 
     def __init__(self) -> None:
         self._digest = hashlib.sha256()
@@ -60,12 +60,12 @@ class SetDigest:
 
 
 class ImageSet:
-    """Names of the images in a folder or an archive, sorted, and how to read each.
+    """Images in a folder or an archive, sorted by name, read on demand.
 
     Args:
-        path: Where the set is.
+        path: The folder or archive.
         names: The images, relative to the path.
-        read: Gives an image file's bytes by its name; InputError where it cannot be read.
+        read: Returns the bytes of an image file; raises InputError if it cannot be read.
     """
 
     def __init__(self, path: Path, names: Sequence[str], read: Callable[[str], bytes]) -> None:
@@ -75,33 +75,33 @@ class ImageSet:
 
     @classmethod
     def open(cls, path: str | Path) -> ImageSet:
-        """Find the JPEG, PNG and PPM/PGM images below a path; hidden files are passed over.
+        """List the JPEG, PNG and PPM/PGM images below a path, except hidden files.
 
         Raises:
-            InputError: Nothing there, neither folder nor archive, or no image in it.
+            InputError: The path does not exist, is neither a folder nor an archive, or has no image.
         """
         path = Path(path)
         if path.is_dir():
-            found = cls(path, _folder_names(path), lambda name: _bounded_file(path / name))
+            images = cls(path, _folder_names(path), lambda name: _bounded_file(path / name))
         elif path.is_file():
-            found = _open_archive(path)
+            images = _open_archive(path)
         else:
             raise InputError(
                 f"{path}: expected a readable folder, .tar or .zip of images, found nothing there"
             )
-        if not found.names:
+        if not images.names:
             raise InputError(
                 f"{path}: expected images ({', '.join(SUFFIXES)}), found none",
                 hint="give a folder, a .tar or a .zip with images in it",
             )
-        for name in found.names:
+        for name in images.names:
             try:
-                name.encode()  # reports and cards name images, in UTF-8
+                name.encode()  # reports and cards contain image names in UTF-8
             except UnicodeEncodeError as error:
                 raise InputError(
                     f"{path}: expected file names in UTF-8, found {name!r}", hint="rename the file"
                 ) from error
-        return found
+        return images
 
     def __len__(self) -> int:
         return len(self.names)
@@ -120,8 +120,8 @@ class ImageSet:
         """Read images at the network's size.
 
         Args:
-            contract: The size and colour wanted.
-            names: Which ones; all where None.
+            contract: Input contract, for size and colour.
+            names: Names of the images; None for all.
             progress: Called with (done, total).
 
         Raises:
@@ -149,7 +149,7 @@ class ImageSet:
 
 
 def evenly(names: Sequence[str], count: int) -> tuple[str, ...]:
-    """At most ``count`` names spread evenly over the sequence, the same ones every time."""
+    """Choose at most ``count`` names spread evenly over the sequence; the choice is deterministic."""
     if len(names) <= count:
         return tuple(names)
     return tuple(names[i * len(names) // count] for i in range(count))
@@ -213,7 +213,7 @@ def _open_tar(path: Path) -> ImageSet:
     def read(name: str) -> bytes:
         _check_size(f"{path}/{name}", members[name].size)
         try:
-            # In an uncompressed archive a file's bytes lie as they are.
+            # An uncompressed archive holds the bytes of a file unchanged.
             with path.open("rb") as file:
                 file.seek(members[name].offset_data)
                 return file.read(members[name].size)
@@ -224,7 +224,7 @@ def _open_tar(path: Path) -> ImageSet:
 
 
 def _open_compressed_tar(path: Path) -> ImageSet:
-    """Read the images in the one order that does not decompress the archive again for each of them."""
+    """Read all images in archive order, so that the archive is decompressed only once."""
     contents: dict[str, bytes] = {}
     total = 0
     with tarfile.open(path, "r:*") as archive:
@@ -253,7 +253,7 @@ def _open_zip(path: Path) -> ImageSet:
         _check_size(f"{path}/{name}", sizes[name])
         try:
             with archive.open(name) as file:
-                # The size in the directory is a claim; what is read is bounded by it all the same.
+                # The size in the directory may be wrong; it limits the read in any case.
                 return file.read(sizes[name])
         except (
             zipfile.BadZipFile,

@@ -1,4 +1,4 @@
-"""Put the model card into the .tflite, as TFLite Metadata says: a buffer, and a file in the appended ZIP."""
+"""Put the model card into the .tflite as TFLite Metadata: a buffer, and a file in the appended ZIP."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ COMPILED_FROM = "compiled_from"
 
 
 def with_card(network: Network, card: ModelCard) -> bytes:
-    """The deployable file: the network, its TFLite Metadata and its model card.
+    """Make the deployable file: the network, its TFLite Metadata and its model card.
 
     Args:
-        network: A .tflite's FlatBuffer, with or without metadata of its own.
-        card: What to say; ``network_sha256`` is filled in here.
+        network: The network, with or without metadata.
+        card: The model card; this function fills in ``network_sha256``.
 
     Returns:
         The file's bytes; the same arguments give the same bytes.
@@ -35,11 +35,11 @@ def with_card(network: Network, card: ModelCard) -> bytes:
 
 
 def with_network_card(network: Network, card: NetworkCard) -> bytes:
-    """The deployable file of a network that gives no embedding: the network and its network card.
+    """Make the deployable file of a network without an embedding: the network and its network card.
 
     Args:
-        network: A .tflite's FlatBuffer.
-        card: What to say; ``network_sha256`` is filled in here.
+        network: The network.
+        card: The network card; this function fills in ``network_sha256``.
 
     Returns:
         The file's bytes; the same arguments give the same bytes.
@@ -49,11 +49,11 @@ def with_network_card(network: Network, card: NetworkCard) -> bytes:
 
 
 def with_compiled_card(compiled: bytes, card: ModelCard, *, compiled_from: str) -> bytes:
-    """The deployable file of a network that a chip's compiler wrote: every byte of it stays where it is.
+    """Make the deployable file of a network that a chip's compiler wrote; the network's bytes are not changed.
 
     Args:
-        compiled: The compiler's FlatBuffer; it may count on the order of its tensors.
-        card: Of the network that was compiled; ``network_sha256`` is filled in here.
+        compiled: The compiler's FlatBuffer, whose program may depend on the order of its tensors.
+        card: Card of the network that was compiled; this function fills in ``network_sha256``.
         compiled_from: SHA-256 of the whole file that was compiled, hex; it goes into the card's ``source``.
     """
     source = {**card.source, COMPILED_FROM: compiled_from}
@@ -61,11 +61,11 @@ def with_compiled_card(compiled: bytes, card: ModelCard, *, compiled_from: str) 
 
 
 def card_behind(flatbuffer: bytes, card: ModelCard) -> bytes:
-    """The deployable file of a network that has its metadata already: no byte of the network changes.
+    """Make the deployable file of a network that has its metadata already; the network's bytes are not changed.
 
     Args:
         flatbuffer: The network.
-        card: What to say; ``network_sha256`` is filled in here.
+        card: The model card; this function fills in ``network_sha256``.
     """
     card = replace(card, network_sha256=hashlib.sha256(flatbuffer).hexdigest())
     return _bundle(flatbuffer, card.to_bytes())

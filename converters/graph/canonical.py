@@ -1,4 +1,4 @@
-"""The canonical form of a float network: batch 1, static shapes, folded constants, no L2 normalization."""
+"""Bring a float network into canonical form: batch 1, static shapes, folded constants, no L2 normalization."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from edge_sdk.types import FloatArray
 
 
 def unique_names(graph: Graph) -> None:
-    """Quantizers and reports name tensors by name; converters do not promise that names are unique."""
+    """Make tensor names unique, in place: quantizers and reports identify tensors by name, converters may repeat names."""
     seen: set[str] = set()
     for index, tensor in enumerate(graph.tensors):
         name = graph.name(index) or f"tensor_{index}"
@@ -29,10 +29,10 @@ def unique_names(graph: Graph) -> None:
 
 
 def bring_into_form(graph: Graph, contract: InputContract) -> list[str]:
-    """Rewrite a float network into canonical form, in place; its function stays, its L2 normalization aside.
+    """Rewrite a float network into canonical form, in place; only its L2 normalization is removed from its function.
 
     Returns:
-        What a person should know of it.
+        Notes for the report.
     """
     notes = []
     batch = make_batch_one(graph)
@@ -49,7 +49,7 @@ def bring_into_form(graph: Graph, contract: InputContract) -> list[str]:
     graph.prune()
     if len(graph.operators) < before:
         notes.append(
-            f"{before - len(graph.operators)} operators went: activations spelled out in several are one each"
+            f"{before - len(graph.operators)} operators were removed: each decomposed activation is one operator now"
         )
     split_clips(graph)
     replace_max_pool_padding(graph)
@@ -61,7 +61,7 @@ def bring_into_form(graph: Graph, contract: InputContract) -> list[str]:
 
 
 def run_float(network: Network, inputs: FloatArray) -> FloatArray:
-    """Raw outputs of a float network: shape (n, D), float32, not normalized.
+    """Run a float network; return its raw outputs, shape (n, D), float32, not normalized.
 
     Raises:
         SourceError: The interpreter refuses the network.

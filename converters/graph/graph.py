@@ -1,7 +1,6 @@
-"""A .tflite as operators and tensors, to read and to rewrite.
+"""Read and rewrite the operators and tensors of a .tflite with one subgraph.
 
-One subgraph, as every embedding network has. Constants come out as numpy arrays of the tensor's own
-dtype and shape, and go in the same way; everything else is LiteRT's own object API.
+Constants are numpy arrays of the tensor's dtype and shape; everything else is LiteRT's object API.
 """
 
 from __future__ import annotations
@@ -40,10 +39,10 @@ _TYPE_NAMES: dict[int, str] = {
 
 
 class _AlignedBuffer(schema.BufferT):  # type: ignore[misc]
-    """A buffer whose data begins at a multiple of 16, as the schema asks (``force_align: 16``).
+    """A buffer whose data begins at a multiple of 16, as the schema requires (``force_align: 16``).
 
-    The generated code leaves constants at multiples of 4, which microcontrollers and 64-bit constants
-    do not forgive.
+    The generated code aligns constants to multiples of 4, which is not enough for microcontrollers and 64-bit
+    constants.
     """
 
     def Pack(self, builder: flatbuffers.Builder) -> int:  # noqa: N802  the generated code's name
@@ -65,7 +64,7 @@ class Graph:
     """The operators and tensors of a .tflite's one subgraph.
 
     Args:
-        model: The FlatBuffer's object form; it is changed in place by the rewriting methods.
+        model: Object form of the FlatBuffer; the rewriting methods change it in place.
     """
 
     def __init__(self, model: schema.ModelT) -> None:
@@ -88,18 +87,18 @@ class Graph:
             _complete_operator_codes(model)
         except (struct.error, IndexError, ValueError, TypeError, AttributeError, OverflowError) as error:
             raise SourceError(
-                f"expected a whole .tflite, found one that is damaged or cut short ({error})",
+                f"expected a whole .tflite, found a file that is damaged or cut short ({error})",
                 hint="copy the file again",
             ) from error
         if subgraphs != 1:
             raise SourceError(
                 f"expected a network with one subgraph, found {subgraphs}",
-                hint="control flow (IF, WHILE) has no place in an embedding network; export it without",
+                hint="export the network without control flow (IF, WHILE)",
             )
         return cls(model)
 
     def to_bytes(self) -> bytes:
-        """The FlatBuffer; the same graph gives the same bytes."""
+        """Write the FlatBuffer; the same graph gives the same bytes."""
         builder = flatbuffers.Builder(1 << 20)
         builder.Finish(self.model.Pack(builder), file_identifier=_IDENTIFIER)
         return bytes(builder.Output())
@@ -113,7 +112,7 @@ class Graph:
 
     @property
     def tensors(self) -> list[schema.TensorT]:
-        """Every tensor; its index names it in operators."""
+        """All tensors; operators refer to them by their index."""
         tensors: list[schema.TensorT] = self._subgraph.tensors
         return tensors
 
@@ -134,33 +133,33 @@ class Graph:
         return [int(i) for i in self._subgraph.outputs]
 
     def op_name(self, operator: schema.OperatorT) -> str:
-        """Such as ``CONV_2D``; a custom operator's own name in quotes."""
+        """Return the kind of an operator, such as ``CONV_2D``, or a custom operator's name in quotes."""
         code = self.model.operatorCodes[operator.opcodeIndex]
         if code.customCode:
             return f"'{_text(code.customCode)}'"
         return _OP_NAMES.get(code.builtinCode, "UNKNOWN")
 
     def operator_counts(self) -> dict[str, int]:
-        """How often each operator occurs, most frequent first."""
+        """Count the operators by kind, the most frequent first."""
         return dict(Counter(self.op_name(op) for op in self.operators).most_common())
 
     def name(self, index: int) -> str:
-        """The tensor's name."""
+        """Return a tensor's name."""
         return _text(self.tensors[index].name)
 
     def shape(self, index: int) -> tuple[int, ...]:
-        """The tensor's shape; -1 where a dimension is dynamic."""
+        """Return a tensor's shape, with -1 for a dynamic dimension."""
         tensor = self.tensors[index]
         signature = tensor.shapeSignature
         shape = tensor.shape if signature is None or len(signature) == 0 else signature
         return () if shape is None else tuple(int(n) for n in shape)
 
     def dtype_name(self, index: int) -> str:
-        """Such as ``float32``, ``int8`` or ``resource``."""
+        """Return a tensor's type, such as ``float32``, ``int8`` or ``resource``."""
         return _TYPE_NAMES.get(self.tensors[index].type, "unknown")
 
     def constant(self, index: int) -> NDArray[Any] | None:
-        """A constant's value, or None where the tensor is computed; a view that must not be written."""
+        """Return a constant's value as a view that must not be written, or None for a computed tensor."""
         if index < 0:
             return None
         tensor = self.tensors[index]
@@ -173,24 +172,24 @@ class Graph:
         return value
 
     def producer(self, index: int) -> schema.OperatorT | None:
-        """The operator that computes a tensor."""
+        """Find the operator that computes a tensor; None for constants and inputs."""
         for operator in self.operators:
             if index in indices(operator.outputs):
                 return operator
         return None
 
     def consumers(self, index: int) -> list[schema.OperatorT]:
-        """The operators that read a tensor."""
+        """List the operators that read a tensor."""
         return [operator for operator in self.operators if index in indices(operator.inputs)]
 
     def computed(self) -> list[int]:
-        """Indices of the tensors that operators compute, in execution order."""
+        """List the indices of the tensors that operators compute, in execution order."""
         return [index for operator in self.operators for index in indices(operator.outputs)]
 
     # Rewriting
 
     def set_constant(self, index: int, value: NDArray[Any]) -> None:
-        """Give a tensor a constant value, its dtype and its shape."""
+        """Make a tensor a constant, with the dtype and shape of the value."""
         tensor = self.tensors[index]
         value = np.ascontiguousarray(value)
         tensor.buffer = self._add_buffer(value)
@@ -204,7 +203,7 @@ class Graph:
     def add_tensor(
         self, name: str, shape: Sequence[int], dtype: Any, value: NDArray[Any] | None = None
     ) -> int:
-        """Append a tensor, constant where a value is given; returns its index."""
+        """Append a tensor, which is constant if a value is given; return its index."""
         tensor = schema.TensorT()
         tensor.name = name.encode()
         tensor.type = _TYPES[np.dtype(dtype)]
@@ -234,21 +233,21 @@ class Graph:
         return operator
 
     def set_version(self, operator: schema.OperatorT, version: int) -> None:
-        """Ask for another version of a builtin operator."""
+        """Set the version of a builtin operator."""
         code = self.model.operatorCodes[operator.opcodeIndex]
         operator.opcodeIndex = self._operator_code(code.builtinCode, version)
 
     def version(self, operator: schema.OperatorT) -> int:
-        """Which version of its kind an operator asks for."""
+        """Return the version of an operator."""
         return int(self.model.operatorCodes[operator.opcodeIndex].version)
 
     def set_outputs(self, outputs: Sequence[int]) -> None:
-        """Name other tensors as the network's outputs; signatures, which named the old ones, go."""
+        """Make other tensors the network's outputs; removes the signatures, which refer to the old outputs."""
         self._subgraph.outputs = list(outputs)
         self.model.signatureDefs = []
 
     def set_signature(self, input_name: str, *output_names: str) -> None:
-        """Give the network the one signature ``serving_default``: input_name -> a name for each output."""
+        """Replace all signatures by ``serving_default``, with a name for the input and for each output."""
 
         def tensor_map(name: str, index: int) -> schema.TensorMapT:
             entry = schema.TensorMapT()
@@ -265,25 +264,25 @@ class Graph:
         self.model.signatureDefs = [signature]
 
     def signature_outputs(self) -> dict[str, int]:
-        """Output tensors by the names that the first signature gives them; none where there is no signature."""
+        """Map the output names of the first signature to tensors; empty if there is no signature."""
         signatures = self.model.signatureDefs or []
         entries = signatures[0].outputs or [] if signatures else []
         return {_text(entry.name): int(entry.tensorIndex) for entry in entries}
 
     def set_metadata(self, name: str, data: bytes) -> None:
-        """Keep a named buffer beside the network, replacing one of the same name."""
+        """Add a named metadata buffer, or replace the buffer of that name."""
         entries = [m for m in self.model.metadata or [] if _text(m.name) != name]
         entry = schema.MetadataT()
         entry.name, entry.buffer = name.encode(), self._add_buffer(np.frombuffer(data, np.uint8))
         self.model.metadata = [*entries, entry]
 
     def drop_metadata(self) -> None:
-        """Forget every metadata buffer; what a converter noted does not hold after a rewrite."""
+        """Remove every metadata buffer: a converter's metadata is not valid after a rewrite."""
         self.model.metadata = []
         self.model.metadataBuffer = None
 
     def prune(self) -> None:
-        """Drop operators that nothing reads, then unused tensors, buffers and operator codes."""
+        """Remove operators whose outputs nothing reads, then unused tensors, buffers and operator codes."""
         needed = set(self.outputs)
         kept: list[schema.OperatorT] = []
         for operator in reversed(self.operators):
@@ -314,7 +313,7 @@ class Graph:
                 entry.tensorIndex = new[entry.tensorIndex]
 
     def _renumber_buffers(self) -> None:
-        # Buffer 0 is empty by the format's rule and stands for "no data".
+        # In this format buffer 0 is empty and means "no data".
         used = sorted({0} | {t.buffer for t in self.tensors} | {m.buffer for m in self.model.metadata or []})
         new = {old: position for position, old in enumerate(used)}
         self.model.buffers = [self.model.buffers[old] for old in used]
@@ -351,7 +350,7 @@ def _set_shape(tensor: schema.TensorT, shape: Iterable[int]) -> None:
 
 
 def indices(values: Any) -> list[int]:
-    """Tensor indices of an operator as plain integers; -1 stands for an operand left out."""
+    """Return tensor indices of an operator as integers; -1 is an omitted operand."""
     return [] if values is None else [int(v) for v in values]
 
 
@@ -360,13 +359,13 @@ def _text(value: Any) -> str:
 
 
 def _complete_operator_codes(model: schema.ModelT) -> None:
-    """Old files name an operator in ``deprecatedBuiltinCode`` alone; readers of the new field see ADD (0)."""
+    """Fill in ``builtinCode``, which old files leave at 0 (ADD): they use ``deprecatedBuiltinCode`` only."""
     for code in model.operatorCodes:
         code.builtinCode = max(code.builtinCode, code.deprecatedBuiltinCode)
 
 
 def _inline_buffers(model: schema.ModelT, data: bytes) -> None:
-    """Bring buffers that lie behind the FlatBuffer into it: the object API cannot re-pack them there."""
+    """Move buffers stored behind the FlatBuffer into it: the object API cannot write them there."""
     for index, buffer in enumerate(model.buffers):
         content = buffer.data
         if buffer.offset > 1:

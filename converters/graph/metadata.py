@@ -1,7 +1,7 @@
-"""TFLite Metadata: the ``TFLITE_METADATA`` buffer that Android's and iOS's readers look for.
+"""Write TFLite Metadata: the ``TFLITE_METADATA`` buffer that Android and iOS apps read.
 
-Written field by field from the published schema (tensorflow/tflite-support, metadata_schema.fbs, file
-identifier M001); the numbers below are that schema's field positions.
+The numbers below are field positions in the published schema (tensorflow/tflite-support, metadata_schema.fbs, file
+identifier M001).
 """
 
 from __future__ import annotations
@@ -19,15 +19,18 @@ _RGB, _GRAYSCALE = 1, 2
 _IMAGE_PROPERTIES, _FEATURE_PROPERTIES = 2, 1
 _NORMALIZATION_OPTIONS = 1
 
-#: Adds one field to the table being built.
+#: Adds one field to the table in the builder.
 _Field = Callable[[flatbuffers.Builder], None]
 
 
 def metadata_buffer(card: ModelCard) -> bytes:
-    """The metadata of one network, as the bytes of its buffer.
+    """Write the metadata of one network.
 
     Args:
-        card: Its model card; what the standard has a place for is said there too.
+        card: The model card; the fields that the schema has too are copied from it.
+
+    Returns:
+        Content of the buffer.
     """
     b = flatbuffers.Builder(1024)
     image = _tensor(b, "image", "one aligned crop", _image_content(b, card), _normalization(b, card))

@@ -8,21 +8,21 @@ _WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 
 
 def multiplications(graph: Graph) -> dict[str, int]:
-    """Multiplications of each weighted operator, by the name of its output; others do few.
+    """Count the multiplications of each operator with weights, by the name of its output; other operators have few.
 
     Args:
         graph: A float network with static shapes.
     """
-    found = {}
+    counts = {}
     for operator in graph.operators:
         if graph.op_name(operator) not in _WEIGHTED:
             continue
         output, weights = indices(operator.outputs)[0], graph.shape(indices(operator.inputs)[1])
-        each = 1
-        # (out, h, w, in), (1, h, w, out) and (out, in): what one output value is made of.
+        count = 1
+        # (out, h, w, in), (1, h, w, out) and (out, in): the weights of one output value.
         for size in weights[1:-1] if graph.op_name(operator) == "DEPTHWISE_CONV_2D" else weights[1:]:
-            each *= size
+            count *= size
         for size in graph.shape(output):
-            each *= size
-        found[graph.name(output)] = each
-    return found
+            count *= size
+        counts[graph.name(output)] = count
+    return counts

@@ -12,7 +12,7 @@ from edge_sdk.runtime.backends.litert import load_interpreter_class
 
 
 def is_sign_change(graph: Graph, operator: schema.OperatorT) -> bool:
-    """Whether an operator changes between uint8 and int8 where the network begins or ends."""
+    """Return True for an operator that converts between uint8 and int8 at the network's input or output."""
     if graph.op_name(operator) != "QUANTIZE":
         return False
     source, target = indices(operator.inputs)[0], indices(operator.outputs)[0]
@@ -22,11 +22,11 @@ def is_sign_change(graph: Graph, operator: schema.OperatorT) -> bool:
 
 @dataclass(frozen=True)
 class Partitions:
-    """How LiteRT's CPU delegate, XNNPACK, takes a network.
+    """Partitions of a network in XNNPACK, LiteRT's CPU delegate.
 
     Args:
-        count: Stretches of the network that it runs.
-        outside: Operators that it leaves to LiteRT's own, slower kernels.
+        count: Number of partitions.
+        outside: Operators in no partition, which LiteRT's own, slower kernels run.
     """
 
     count: int
@@ -34,25 +34,25 @@ class Partitions:
 
 
 def xnnpack_partitions(network: Network) -> Partitions:
-    """Load the network and see what XNNPACK took; measured on this host, not predicted."""
+    """Load the network and list the partitions of XNNPACK; measured on this host, not predicted."""
     interpreter = load_interpreter_class()(model_content=network.data, num_threads=1)
     interpreter.allocate_tensors()
-    # LiteRT appends one DELEGATE operator for each partition; there is no public way to ask.
+    # LiteRT appends one DELEGATE operator for each partition; it has no public API for them.
     details = interpreter._get_ops_details()
     delegates = [d for d in details if d["op_name"] == "DELEGATE"]
     inside = {int(i) for d in delegates for i in d["outputs"]}
     operators = [d for d in details if d["op_name"] != "DELEGATE"]
-    # Whatever a delegate or the network's edge reads, and no delegate gives, comes from outside. So does
-    # what those operators read, back to a delegate's output.
+    # A tensor that a delegate or the network's output reads, and no delegate writes, is computed outside. So are
+    # the inputs of its operator, back to the outputs of delegates.
     producers = {int(i): d for d in operators for i in d["outputs"]}
-    wanted = [int(i) for d in delegates for i in d["inputs"]]
-    wanted += [int(d["index"]) for d in interpreter.get_output_details()]
+    pending = [int(i) for d in delegates for i in d["inputs"]]
+    pending += [int(d["index"]) for d in interpreter.get_output_details()]
     outside: dict[int, str] = {}
-    while wanted:
-        index = wanted.pop()
+    while pending:
+        index = pending.pop()
         producer = producers.get(index)
         if index in inside or producer is None or producer["index"] in outside:
             continue
         outside[producer["index"]] = producer["op_name"]
-        wanted += [int(i) for i in producer["inputs"]]
+        pending += [int(i) for i in producer["inputs"]]
     return Partitions(len(delegates), tuple(outside[i] for i in sorted(outside)))

@@ -1,1 +1,1 @@
-"""Convert a source model into deployable files: the order of the stages and their options."""
+"""Convert a source model into deployable files."""

@@ -1,7 +1,7 @@
-"""Convert a network that gives no embedding (a face detector, a presentation attack detector) for the device.
+"""Convert a network without an embedding, such as a face detector or a presentation attack detector.
 
-A path of its own beside ``pipeline``: the same child process, rewrites and quantizer, but several outputs,
-no head, no search, and a network card in place of a model card.
+Uses the same child process, rewrites and quantizer as ``convert``, but allows several outputs, makes no search, and
+writes a network card instead of a model card.
 """
 
 from __future__ import annotations
@@ -42,24 +42,24 @@ from edge_sdk.runtime.backends.litert import LiteRtNetwork
 from edge_sdk.types import FloatArray, UInt8Array
 from edge_sdk.vision.resize import fit
 
-#: Most that an output may differ from the source's own runtime, as a share of its largest value.
+#: Largest difference of an output to the source's own runtime, as a share of the output's largest value.
 EQUAL_SHARE = 1e-4
 _WITNESS_IMAGES = 4
-#: Faces of several sizes: how many images a calibration frame of a detector shows in a row and a column.
+#: Images in a row and in a column of a detector's calibration frame, so that faces have several sizes.
 _MOSAICS = (1, 2, 4)
 
 
 @dataclass(frozen=True)
 class Method:
-    """What a kind of auxiliary network wants to see and what it is for.
+    """Task and input of a kind of auxiliary network.
 
     Args:
-        task: As the network card says it.
-        size: Input height and width where the user says nothing.
+        task: Task in the network card.
+        size: Default input height and width.
         color: Channel order.
         mean: For (pixel - mean) / scale.
         scale: For (pixel - mean) / scale.
-        parameters: What the user must say of the very network.
+        parameters: Parameters of the network that the user must give.
     """
 
     task: str
@@ -70,12 +70,12 @@ class Method:
     parameters: tuple[str, ...] = ()
 
     def contract(self, size: tuple[int, int] | None) -> InputContract:
-        """The input contract at a size."""
+        """Make the input contract for a size; None for the default size."""
         height, width = size or self.size
         return InputContract(height, width, self.color, (self.mean,) * 3, (self.scale,) * 3)
 
 
-#: Wu et al. 2023 (doi 10.1007/s11633-023-1423-y) and Minivision's Silent-Face networks, as their makers feed them.
+#: Wu et al. 2023 (doi 10.1007/s11633-023-1423-y) and Minivision's Silent-Face networks, with the inputs of their authors.
 METHODS: Mapping[str, Method] = {
     "yunet": Method(FACE_DETECTOR, (320, 320), "bgr", 0.0, 1.0),
     "minifasnet": Method(PRESENTATION_ATTACK_DETECTOR, (80, 80), "bgr", 0.0, 1.0, ("crop_scale",)),
@@ -84,16 +84,16 @@ METHODS: Mapping[str, Method] = {
 
 @dataclass(frozen=True)
 class AuxiliaryRequest:
-    """What to convert.
+    """Options of a conversion.
 
     Args:
         model: An ONNX file.
         method: One of ``METHODS``.
-        output: Folder for what is made.
-        calibration: Folder or archive of images for int8; only float is made where None.
-        size: Input height and width; the method's own where None. A convolutional network takes any.
-        parameters: What the method needs to know, such as ``crop_scale``.
-        name: The network's name; the file's stem where empty.
+        output: Folder for the files.
+        calibration: Folder or archive of images for int8; None for a float file only.
+        size: Input height and width; None for the method's. A convolutional network accepts any size.
+        parameters: Parameters of the method, such as ``crop_scale``.
+        name: The network's name; empty for the file's stem.
         licence: For the card.
         version: For the card.
     """
@@ -111,16 +111,16 @@ class AuxiliaryRequest:
 
 @dataclass(frozen=True)
 class AuxiliaryArtefact:
-    """One file that was made.
+    """One file of a conversion.
 
     Args:
         file: Its name.
         precision: ``float32`` or ``int8``.
-        size_bytes: Of the file.
-        partitions: Stretches that XNNPACK runs on this host.
-        outside: Operators that it leaves to slower kernels.
-        errors: Of each output against float, on images that gave no range: RMS of the difference as a share
-            of the RMS around its mean.
+        size_bytes: Size of the file.
+        partitions: Number of XNNPACK partitions on this host.
+        outside: Operators that slower kernels run.
+        errors: Error of each output to float, on held-out images: RMS of the difference as a share of the RMS around
+            the output's mean.
     """
 
     file: str
@@ -133,14 +133,14 @@ class AuxiliaryArtefact:
 
 @dataclass(frozen=True)
 class AuxiliaryReport:
-    """What came out.
+    """Result of a conversion.
 
     Args:
         name: The network's name.
-        method: How its outputs are read.
+        method: One of ``METHODS``.
         contract: Its input contract.
-        source: What it was converted from.
-        notes: What a person should know.
+        source: Kind, file name, SHA-256 and tools of the source.
+        notes: Notes for the reader.
         agreement: The largest difference to the source's own runtime, as a share of the output's largest value.
         artefacts: The files.
     """
@@ -154,25 +154,27 @@ class AuxiliaryReport:
     artefacts: tuple[AuxiliaryArtefact, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """The report as JSON values."""
+        """Return the report as JSON values."""
         return {"schema": "edge-sdk/auxiliary-report/1", **asdict(self), "contract": self.contract.to_json()}
 
     def to_text(self) -> str:
-        """The report for a terminal."""
+        """Format the report for a terminal."""
         lines = [
             f"{self.name}: {self.method}, {self.contract.describe()}",
             f"source   {self.source['file']} ({self.source['kind']}); differs from its own runtime by at most"
             f" {self.agreement:.1e} of an output's largest value",
         ]
-        for made in self.artefacts:
-            worst = max(made.errors, key=lambda name: made.errors[name], default="")
-            told = (
-                f", error of {worst} {made.errors[worst]:.3f} of its spread, the others less" if worst else ""
+        for artefact in self.artefacts:
+            worst = max(artefact.errors, key=lambda name: artefact.errors[name], default="")
+            error = (
+                f", error of {worst} {artefact.errors[worst]:.3f} of its spread, the others less"
+                if worst
+                else ""
             )
-            outside = f", outside: {', '.join(sorted(set(made.outside)))}" if made.outside else ""
+            outside = f", outside: {', '.join(sorted(set(artefact.outside)))}" if artefact.outside else ""
             lines.append(
-                f"{made.file}  {made.size_bytes / 1e6:.2f} MB, {made.partitions} XNNPACK"
-                f" partition{'s' if made.partitions != 1 else ''}{outside}{told}"
+                f"{artefact.file}  {artefact.size_bytes / 1e6:.2f} MB, {artefact.partitions} XNNPACK"
+                f" partition{'s' if artefact.partitions != 1 else ''}{outside}{error}"
             )
         return "\n".join([*lines, *(f"note     {note}" for note in self.notes)])
 
@@ -181,9 +183,9 @@ def convert_auxiliary(request: AuxiliaryRequest) -> AuxiliaryReport:
     """Convert an auxiliary network; the output folder gets all files or none.
 
     Raises:
-        SourceError: Not ONNX, or it cannot be read or converted.
+        SourceError: The model is not ONNX, or cannot be read or converted.
         CalibrationError: The calibration images cannot be used.
-        ConversionError: Another method, a missing parameter, the output cannot be written.
+        ConversionError: An unknown method, a missing parameter, or the output cannot be written.
     """
     method = _method(request)
     name = request.name or request.model.name.removesuffix(request.model.suffix)
@@ -219,7 +221,10 @@ def convert_auxiliary(request: AuxiliaryRequest) -> AuxiliaryReport:
             artefacts.append(_write_int8(folder, network, base, images))
         notes = (
             *converted.notes,
-            *(["it takes RGB, its source BGR; its first weights were turned round"] * as_rgb),
+            *(
+                ["the network takes RGB and its source BGR; the channels of its first weights were reversed"]
+                * as_rgb
+            ),
         )
         report = AuxiliaryReport(name, request.method, contract, source, notes, agreement, tuple(artefacts))
         text = json.dumps(report.to_json(), indent=1, ensure_ascii=False, allow_nan=False)
@@ -235,7 +240,7 @@ def _method(request: AuxiliaryRequest) -> Method:
         if not request.parameters.get(parameter, 0.0) > 0:
             raise ConversionError(
                 f"{request.method}: expected {parameter}, found none",
-                hint=f"--{parameter.replace('_', '-')} says it; it is part of the network",
+                hint=f"give it with --{parameter.replace('_', '-')}; it is a property of the network",
             )
     return method
 
@@ -248,7 +253,7 @@ def _read(model: Path, contract: InputContract, inputs: FloatArray) -> tuple[Con
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     converted = convert_in_child("onnx_outputs", model, contract=contract, inputs=inputs)
     if not np.isfinite(converted.witness).all():
-        raise SourceError(f"{model}: it answers NaN or infinity", hint="check the method and the file")
+        raise SourceError(f"{model}: its output is NaN or infinity", hint="check the method and the file")
     name = os.fsencode(model.name).decode(errors="replace")
     return converted, {"kind": kind, "file": name, "sha256": digest, "tools": dict(converted.tools)}
 
@@ -261,10 +266,10 @@ def _witness_inputs(contract: InputContract, images: CalibrationSet | None) -> F
 
 
 def _canonical(source: Network, contract: InputContract) -> tuple[Network, tuple[str, ...], bool]:
-    """Batch 1, static, constants folded, RGB where the contract says BGR, outputs in the order of their names.
+    """Bring a network into canonical form: batch 1, static shapes, folded constants, RGB, outputs sorted by name.
 
     Returns:
-        The network, its outputs' names, and whether it takes RGB where it took BGR.
+        The network, its outputs' names, and True if the input was changed from BGR to RGB.
     """
     graph = source.edit()
     outputs = dict(sorted(graph.signature_outputs().items()))
@@ -290,7 +295,7 @@ def _agreement(
     inputs: FloatArray,
     witness: FloatArray,
 ) -> float:
-    """The largest difference to the source, as a share of the output's largest value; refused where it is large."""
+    """Compute the largest difference to the source, as a share of the output's largest value; refuse a large one."""
     try:
         backend = LiteRtNetwork(network.data)
     except ModelError as error:
@@ -298,10 +303,10 @@ def _agreement(
     sizes = [int(np.prod(info.shape)) for info in backend.outputs]
     if sum(sizes) != witness.shape[1]:
         raise SourceError(
-            f"expected {witness.shape[1]} output values, as the source gives them, found {sum(sizes)}"
+            f"expected {witness.shape[1]} output values, as the source computes them, found {sum(sizes)}"
         )
     parts = np.split(witness, np.cumsum(sizes)[:-1], axis=1)
-    worst, where = 0.0, ""
+    worst, worst_output = 0.0, ""
     for row, image in enumerate(inputs):
         np.copyto(backend.input_view()[0], image)
         backend.invoke()
@@ -309,10 +314,10 @@ def _agreement(
             difference = float(np.abs(backend.output_view(position).ravel() - part[row]).max())
             share = difference / max(float(np.abs(part).max()), 1e-6)
             if share > worst:
-                worst, where = share, name
+                worst, worst_output = share, name
     if worst > EQUAL_SHARE:
         raise SourceError(
-            f"the converted network is not the source: output {where} differs by {worst:.2e} of its largest value",
+            f"the converted network is not the source: output {worst_output} differs by {worst:.2e} of its largest value",
             hint="report the network; another export of it may convert",
         )
     return worst
@@ -343,7 +348,7 @@ def _int8_card(
         "available": images.available,
         "sha256": images.ranges.sha256,
     }
-    fidelity = {"error_share": dict(errors), "images": len(images.held_out), "held_out": images.parted}
+    fidelity = {"error_share": dict(errors), "images": len(images.held_out), "held_out": images.split}
     return replace(
         card, precision="int8", recipe=recipe.to_json(), calibration=calibration, fidelity=fidelity
     )
@@ -361,16 +366,16 @@ def _write(
 
 
 def mosaics(pixels: UInt8Array) -> UInt8Array:
-    """Frames with faces of several sizes from images of one: each alone, four in a frame, sixteen.
+    """Compose frames with faces of several sizes: one image, four images, and sixteen images in a frame.
 
-    A detector sees large and small faces; crops or photographs alone show it one size, and ranges that
-    come from one size are wrong for the other.
+    A detector sees large and small faces, but the calibration images show one size, and activation ranges depend on
+    the size.
 
     Args:
         pixels: Shape (n, H, W, 3), uint8.
 
     Returns:
-        Shape (m, H, W, 3), uint8; at most 2 n frames, every image in one of each kind where n allows.
+        Shape (m, H, W, 3), uint8; at most 2 n frames.
     """
     count, height, width, channels = pixels.shape
     frames = []
@@ -389,26 +394,26 @@ def mosaics(pixels: UInt8Array) -> UInt8Array:
 def output_errors(
     baseline: Network, network: Network, card: NetworkCard, pixels: UInt8Array
 ) -> dict[str, float]:
-    """Error of each output against the float network's: RMS difference over the RMS around the mean.
+    """Compute the error of each output to the float network's: RMS difference over the RMS around the mean.
 
     Args:
         baseline: The float network.
-        network: Another network of the same outputs.
-        card: Of either.
+        network: Another network with the same outputs.
+        card: Card of either network.
         pixels: Shape (n, H, W, 3), uint8, at the network's size.
     """
     first = runtime.Network(LiteRtNetwork(baseline.data), card)
     second = runtime.Network(LiteRtNetwork(network.data), card)
-    wanted: dict[str, list[FloatArray]] = {name: [] for name in card.outputs}
-    found: dict[str, list[FloatArray]] = {name: [] for name in card.outputs}
+    expected: dict[str, list[FloatArray]] = {name: [] for name in card.outputs}
+    measured: dict[str, list[FloatArray]] = {name: [] for name in card.outputs}
     for image in pixels:
-        for kept, values in ((wanted, first.run(image)), (found, second.run(image))):
+        for kept, values in ((expected, first.run(image)), (measured, second.run(image))):
             for name, value in values.items():
                 kept[name].append(value.ravel())
     errors = {}
     for name in card.outputs:
-        truth = np.concatenate(wanted[name]).astype(np.float64)
-        difference = np.concatenate(found[name]) - truth
+        truth = np.concatenate(expected[name]).astype(np.float64)
+        difference = np.concatenate(measured[name]) - truth
         spread = float(truth.std()) or 1.0
         errors[name] = float(np.sqrt(np.mean(difference**2))) / spread
     return errors

@@ -50,7 +50,7 @@ class BuiltNetwork:
 
     @property
     def met(self) -> bool:
-        """Whether the network keeps the budget of its search; true if there was no search."""
+        """True if the network keeps the budget of its search, or there was no search."""
         if self.verdict is not None:
             return self.verdict.met
         return self.search is None or self.search.met

@@ -229,7 +229,7 @@ def _write(
         notes=(*model.notes, *_notes(unsupported, images, built)),
         calibration=_described(images),
         measured_on=len(images.held_out),
-        held_out=images.parted,
+        held_out=images.split,
         artefacts=tuple(artefact.result for artefact in artefacts.values()),
         searches={n.recipe.name: n.search.to_json() for n in built if n.search is not None},
         recoveries={n.recipe.name: n.distilled.to_json() for n in built if n.distilled is not None},
@@ -396,7 +396,7 @@ def _fidelity(baseline: FloatArray, embeddings: FloatArray, images: CalibrationS
         "cosine_min": float(cosines[worst]),
         "worst_image": images.held_out.names[worst],
         "images": len(images.held_out),
-        "held_out": images.parted,
+        "held_out": images.split,
         "images_sha256": images.held_out.sha256,
     }
 
@@ -419,7 +419,7 @@ def _notes(unsupported: Sequence[str], images: CalibrationSet, built: Sequence[B
         notes.append(
             f"images that the ranges stand on: {len(images.ranges)}; {RECOMMENDED_IMAGES} or more are recommended"
         )
-    if not images.parted:
+    if not images.split:
         notes.append(
             "too few images to hold any out: fidelity was measured on the calibration images themselves"
         )

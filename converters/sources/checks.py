@@ -1,6 +1,6 @@
-"""What every kind of source must hold: the contract's image in, one embedding out.
+"""Checks of every kind of source: the contract's image as input, one embedding as output.
 
-Pure functions over shapes and arrays; the parent and the child process both use them.
+These functions only compute with shapes and arrays; the parent and the child process both use them.
 """
 
 from __future__ import annotations
@@ -19,40 +19,42 @@ _SHOWN = 4  # names in a message
 _CONSTANT = 1e-6  # relative; float noise between two runs of one image is under it
 
 
-def check_image(found: Sequence[int | None], contract: InputContract) -> None:
-    """Hold the graph's image against the contract.
+def check_image(sides: Sequence[int | None], contract: InputContract) -> None:
+    """Compare the graph's image with the contract.
 
     Args:
-        found: (height, width, channels) of the graph, None where the graph leaves it open.
-        contract: What the caller says.
+        sides: (height, width, channels) of the graph; None for a side that the graph leaves open.
+        contract: The input contract.
 
     Raises:
         SourceError: A side or the channel count differs.
     """
-    if len(found) == 3 and all(f is None or f == c for f, c in zip(found, contract.shape, strict=True)):
+    if len(sides) == 3 and all(
+        side is None or side == expected for side, expected in zip(sides, contract.shape, strict=True)
+    ):
         return
-    shape = "x".join("?" if side is None else str(side) for side in found)
+    shape = "x".join("?" if side is None else str(side) for side in sides)
     raise SourceError(
         f"graph input is {shape}, the contract says {contract.height}x{contract.width} {contract.color}",
-        hint=_image_hint(found, contract),
+        hint=_image_hint(sides, contract),
     )
 
 
-def _image_hint(found: Sequence[int | None], contract: InputContract) -> str:
-    if len(found) != 3:
+def _image_hint(sides: Sequence[int | None], contract: InputContract) -> str:
+    if len(sides) != 3:
         return "give a network that takes one image: batch, height, width, channels"
-    height, width, channels = found
+    height, width, channels = sides
     if channels not in (None, contract.channels):
         if channels in (1, 3):
-            return "say --color gray" if channels == 1 else "say --color rgb or --color bgr"
+            return "use --color gray" if channels == 1 else "use --color rgb or --color bgr"
         if height in (1, 3):
             return "the graph takes channels first; save the model with data_format='channels_last'"
         return "the network must take images of 1 or 3 channels"
-    return f"say --size {height or contract.height}x{width or contract.width}"
+    return f"use --size {height or contract.height}x{width or contract.width}"
 
 
 def embedding_dimension(shape: Sequence[int]) -> int:
-    """The length of the embedding of one image.
+    """Return the length of the embedding of one image.
 
     Args:
         shape: The output's shape for one image, with or without axes of length 1.
@@ -80,8 +82,8 @@ def check_single(inputs: Sequence[str], outputs: Sequence[str]) -> None:
     """Refuse a network with more than one input or output.
 
     Args:
-        inputs: Names of the inputs, with their shapes where known.
-        outputs: Names of the outputs, likewise.
+        inputs: Names of the inputs, with their shapes if known.
+        outputs: Names of the outputs, with their shapes if known.
 
     Raises:
         SourceError: Not exactly one of each.
@@ -97,11 +99,11 @@ def check_single(inputs: Sequence[str], outputs: Sequence[str]) -> None:
 
 
 def check_witness(witness: FloatArray, inputs: FloatArray) -> None:
-    """Refuse answers that cannot be embeddings.
+    """Refuse outputs that cannot be embeddings.
 
     Args:
-        witness: Shape (n, D), what the network answered.
-        inputs: Shape (n, H, W, C), what it was asked.
+        witness: Shape (n, D), the network's outputs.
+        inputs: Shape (n, H, W, C), the images.
 
     Raises:
         SourceError: Not finite, or the same for different images.
@@ -109,13 +111,13 @@ def check_witness(witness: FloatArray, inputs: FloatArray) -> None:
     if not np.isfinite(witness).all():
         bad = int((~np.isfinite(witness).all(axis=1)).sum())
         raise SourceError(
-            f"the network answers {bad} of {len(witness)} images with NaN or infinity",
-            hint="check the contract's mean and scale, and that the training had converged",
+            f"the network's output is NaN or infinity for {bad} of {len(witness)} images",
+            hint="check the contract's mean and scale, and that the training converged",
         )
     differ = (inputs != inputs[:1]).reshape(len(inputs), -1).any()
     spread = np.abs(witness - witness[:1]).max()
     if differ and spread <= _CONSTANT * max(float(np.abs(witness).max()), _CONSTANT):
         raise SourceError(
-            "the network answers the same for every image",
+            "the network's output is the same for every image",
             hint="check the contract (mean, scale, colour order) and that the weights are the trained ones",
         )

@@ -1,4 +1,4 @@
-"""A Keras file (``.keras`` or ``.h5``, of Keras 3 or 2) as a source; only in the child process."""
+"""Read a Keras file (``.keras`` or ``.h5``, of Keras 3 or 2); imported only in the child process."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from edge_sdk.types import FloatArray
 _OTHER_WAY = "save the part up to the embedding without it, or give a SavedModel (model.export) or ONNX"
 _BROKEN = "copy it again, or save it again with model.save()"
 _UNKNOWN_CLASS = re.compile(r"(?:Could not locate class|Unknown layer:) '([^']+)'")
-# What loading a damaged file or one of another version raises has no common root.
+# Errors of loading a damaged file, or a file of another version, have no common base class.
 _LOADING = (ValueError, TypeError, KeyError, AttributeError, IndexError, ImportError, OSError, RuntimeError)
 
 
@@ -29,8 +29,8 @@ def convert(request: SourceRequest) -> Converted:
     """Load a Keras model, fix its batch and size, and write it as ``.tflite``.
 
     Raises:
-        SourceError: Damaged, weights only, with Lambda or unknown layers, more than one input or output,
-            or not the contract's image.
+        SourceError: The file is damaged or has weights only, Lambda or unknown layers, more than one input or output,
+            or another image than the contract's.
     """
     request.stage = "reading the Keras file"
     _refuse_code(_architecture(request))
@@ -54,7 +54,7 @@ def convert(request: SourceRequest) -> Converted:
 
 
 def _architecture(request: SourceRequest) -> Any:
-    """The model's configuration, read as JSON before any of it is made."""
+    """Read the model's configuration as JSON, before any of the model is built."""
     text = _zip_config(request) if zipfile.is_zipfile(request.path) else _h5_config(request)
     try:
         return json.loads(text)
@@ -91,7 +91,7 @@ def _h5_config(request: SourceRequest) -> str | bytes:
 
 
 def _nodes(config: Any) -> Iterator[dict[str, Any]]:
-    """Every part of a configuration that names a class and is loaded: losses and metrics are not."""
+    """Yield every part of a configuration that names a class and is loaded; losses and metrics are not loaded."""
     if isinstance(config, dict):
         if "class_name" in config:
             yield config
@@ -104,7 +104,7 @@ def _nodes(config: Any) -> Iterator[dict[str, Any]]:
 
 
 def _refuse_code(config: Any) -> None:
-    """Refuse what needs Python code before anything is loaded: the loader of old files would run it."""
+    """Refuse Python code in the file before it is loaded, because the loader of old files would run it."""
     for node in _nodes(config):
         inner = node.get("config")
         name = inner.get("name", "?") if isinstance(inner, dict) else "?"
@@ -112,7 +112,7 @@ def _refuse_code(config: Any) -> None:
             raise SourceError(
                 f"layer {name!r} is a Lambda: Python code in a model file is not run", hint=_OTHER_WAY
             )
-        # Keras's own classes are registered under no name, or come with their module.
+        # Classes of Keras itself have no registered name, or have a module.
         if node.get("registered_name") and node.get("module") is None:
             raise _custom(str(node["class_name"]))
 
@@ -122,7 +122,7 @@ def _custom(name: str) -> SourceError:
 
 
 def _load(request: SourceRequest) -> tuple[Any, str, tuple[str, ...]]:
-    """Load with Keras 3, else with Keras 2 for the files that only it understands."""
+    """Load with Keras 3, or with Keras 2 if only Keras 2 can read the file."""
     import keras
 
     file = _named(request)
@@ -140,9 +140,9 @@ def _load(request: SourceRequest) -> tuple[Any, str, tuple[str, ...]]:
 
 
 def _in_float32(model: Any, package: str) -> tuple[str, ...]:
-    """Let a network that was trained in mixed precision compute in float32, in place; returns notes.
+    """Make a network that was trained in mixed precision compute in float32, in place; return notes.
 
-    Its variables are float32 all along; TFLite has no float16 convolution.
+    Its variables are float32 already; TFLite has no float16 convolution.
     """
     mixed = [
         layer
@@ -154,7 +154,7 @@ def _in_float32(model: Any, package: str) -> tuple[str, ...]:
     if package != "keras":
         raise SourceError(
             f"it computes in {mixed[0].compute_dtype}",
-            hint="make the same network under the policy float32, give it the weights, and save that",
+            hint="build the same network under the policy float32, load the weights into it, and save it",
         )
     kind = mixed[0].compute_dtype
     for layer in mixed:
@@ -163,7 +163,7 @@ def _in_float32(model: Any, package: str) -> tuple[str, ...]:
 
 
 def _named(request: SourceRequest) -> str:
-    """The path under the suffix that Keras decides by."""
+    """Return the path under the suffix that Keras expects for the content."""
     suffix = ".keras" if zipfile.is_zipfile(request.path) else ".h5"
     if request.path.suffix.lower() in (suffix, ".hdf5" if suffix == ".h5" else suffix):
         return str(request.path)
@@ -181,18 +181,20 @@ def _cannot_load(error: BaseException) -> SourceError:
 
 
 def _check_interface(model: Any, contract: InputContract) -> int | None:
-    """Hold the model's inputs and outputs against the contract; returns a fixed batch or None."""
+    """Compare the model's inputs and outputs with the contract; return the fixed batch, or None."""
     if not model.built or not getattr(model, "inputs", None):
         raise SourceError(
             "the model was saved before it knew its input",
             hint="call it once on an image before saving, or start it with keras.Input",
         )
-    checks.check_single([_say(tensor) for tensor in model.inputs], [_say(tensor) for tensor in model.outputs])
+    checks.check_single(
+        [_describe(tensor) for tensor in model.inputs], [_describe(tensor) for tensor in model.outputs]
+    )
     image = model.inputs[0]
-    found = np.dtype(_dtype(image))
-    if found != np.float32:
+    dtype = np.dtype(_dtype(image))
+    if dtype != np.float32:
         raise SourceError(
-            f"input is {found.name}, expected float32", hint="save the model with a float32 input"
+            f"input is {dtype.name}, expected float32", hint="save the model with a float32 input"
         )
     batch, *sides = image.shape
     checks.check_image(sides, contract)
@@ -203,15 +205,15 @@ def _dtype(tensor: Any) -> str:
     return str(getattr(tensor.dtype, "name", tensor.dtype))
 
 
-def _say(tensor: Any) -> str:
+def _describe(tensor: Any) -> str:
     sides = "x".join("?" if side is None else str(side) for side in tensor.shape)
     return f"{tensor.name} {sides}"
 
 
 def _witness(model: Any, inputs: FloatArray, batch: int | None) -> FloatArray:
     if batch is None:
-        answers = np.asarray(model.predict(inputs, batch_size=len(inputs), verbose=0), np.float32)
-        return answers.reshape(len(inputs), -1)
+        outputs = np.asarray(model.predict(inputs, batch_size=len(inputs), verbose=0), np.float32)
+        return outputs.reshape(len(inputs), -1)
     rows = [
         model.predict(np.repeat(image[None], batch, axis=0), batch_size=batch, verbose=0) for image in inputs
     ]
@@ -219,7 +221,7 @@ def _witness(model: Any, inputs: FloatArray, batch: int | None) -> FloatArray:
 
 
 def _with_batch_of_one(model: Any, batch: int | None, contract: InputContract, package: str) -> Any:
-    """The same layers and weights behind an input of batch 1."""
+    """Rebuild the model with the same layers and weights and an input of batch 1."""
     import importlib
 
     framework = importlib.import_module(package)
@@ -236,7 +238,7 @@ def _with_batch_of_one(model: Any, batch: int | None, contract: InputContract, p
 
 
 def _variables(model: Any) -> list[Any]:
-    """The TensorFlow variables behind a Keras 3 or Keras 2 model."""
+    """List the TensorFlow variables of a Keras 3 or Keras 2 model."""
     import tensorflow as tf
 
     return [v if isinstance(v, tf.Variable) else v.value for v in model.variables]

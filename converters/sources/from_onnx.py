@@ -1,4 +1,4 @@
-"""An ONNX file as a source; only in the child process."""
+"""Read an ONNX file; imported only in the child process."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from converters.sources.tensorflow_export import write_tflite
 from edge_sdk.types import FloatArray
 
 _STANDARD = ("", "ai.onnx")
-_CLOSE = 1e-4  # of the largest value: float rounding of another batch stays far below
+_CLOSE = 1e-4  # as a share of the largest value; rounding with another batch size stays far below
 
 
 def convert(request: SourceRequest) -> Converted:
     """Check an ONNX model, fix it to one image, and write it as ``.tflite`` through onnx2tf.
 
     Raises:
-        SourceError: Damaged, too new, weights missing, quantized activations, operators outside the
-            standard, more than one input or output, or not the contract's image.
+        SourceError: The file is damaged or too new, weights are missing, activations are quantized, an operator is not
+            in the standard, there is more than one input or output, or the image is not the contract's.
     """
     model, notes = load(request)
     notes += onnx_interface.drop_unread_inputs(model)
@@ -41,9 +41,9 @@ def convert(request: SourceRequest) -> Converted:
     check_known(model)
     _check_fixed(model, interface, request, witness)
     if not interface.channels_first:
-        onnx_interface.take_channels_first(model)
+        onnx_interface.put_channels_first(model)
     if not any(a.HasField("g") or a.graphs for node in model.graph.node for a in node.attribute):
-        onnx_interface.say_names_plainly(model)
+        onnx_interface.simplify_names(model)
     request.stage = "converting the ONNX graph with onnx2tf"
     tflite = _to_tflite(model, request)
     notes += folded + tflite_network.inspect(tflite, request.contract)
@@ -81,16 +81,16 @@ def _check_version(model: Any) -> None:
     limits = [("IR version", model.ir_version, int(onnx.IR_VERSION))]
     newest = onnx.defs.onnx_opset_version()
     limits += [("opset", o.version, newest) for o in model.opset_import if o.domain in _STANDARD]
-    for name, found, limit in limits:
-        if found > limit:
+    for name, version, limit in limits:
+        if version > limit:
             raise SourceError(
-                f"the ONNX file has {name} {found}, the installed onnx {onnx.__version__} reads up to {limit}",
-                hint="export it with an older opset (17 is understood everywhere), or update onnx",
+                f"the ONNX file has {name} {version}, the installed onnx {onnx.__version__} reads up to {limit}",
+                hint="export it with an older opset (17 is supported everywhere), or update onnx",
             )
 
 
 def _load_external(model: Any, folder: Path) -> tuple[str, ...]:
-    """Load weights that lie beside the file, and nowhere else; returns notes."""
+    """Load external weights from the file's folder, and from nowhere else; return notes."""
     import onnx
     from onnx.external_data_helper import ExternalDataInfo, uses_external_data
 
@@ -122,9 +122,9 @@ def _check_external(name: str, folder: Path) -> None:
 
 
 def _check_operators(model: Any) -> None:
-    """Refuse integer arithmetic and operators that only one runtime knows."""
+    """Refuse integer arithmetic, and operators that are not in the ONNX standard."""
     local = {(function.domain, function.name) for function in model.functions}
-    foreign = set()
+    unsupported = set()
     integer = set()
     for node in model.graph.node:
         if node.op_type.startswith(("QLinear", "QGemm", "DynamicQuantize")) or node.op_type.endswith(
@@ -132,21 +132,21 @@ def _check_operators(model: Any) -> None:
         ):
             integer.add(node.op_type)
         elif node.domain not in _STANDARD and (node.domain, node.op_type) not in local:
-            foreign.add(f"{node.domain}.{node.op_type}")
+            unsupported.add(f"{node.domain}.{node.op_type}")
     if integer:
         raise SourceError(
             f"its activations are already quantized ({', '.join(sorted(integer))})",
             hint="give the float model it was made from",
         )
-    if foreign:
+    if unsupported:
         raise SourceError(
-            f"it needs operators outside the ONNX standard: {', '.join(sorted(foreign))}",
+            f"it needs operators outside the ONNX standard: {', '.join(sorted(unsupported))}",
             hint="give the exporter's file, before a runtime optimized it",
         )
 
 
 def check_known(model: Any) -> None:
-    """Refuse operators that onnx2tf has no module for, before TensorFlow is loaded to no end."""
+    """Refuse operators that onnx2tf has no module for, before TensorFlow is loaded."""
     package = importlib.util.find_spec("onnx2tf")
     if package is None:
         raise ModuleNotFoundError(name="onnx2tf")
@@ -160,18 +160,18 @@ def check_known(model: Any) -> None:
 
 
 def _check_fixed(model: Any, interface: Interface, request: SourceRequest, witness: FloatArray) -> None:
-    """Hold the fixed graph's answers against the file's own."""
+    """Compare the outputs of the graph with fixed shapes with those of the original file."""
     fixed = replace(interface, batch=1)
     try:
-        answers = onnx_run.embed(model, fixed, request.inputs[:2])
-        same = answers.shape == witness[:2].shape and bool(
-            np.abs(answers - witness[:2]).max() <= _CLOSE * max(float(np.abs(witness[:2]).max()), 1e-6)
+        outputs = onnx_run.embed(model, fixed, request.inputs[:2])
+        same = outputs.shape == witness[:2].shape and bool(
+            np.abs(outputs - witness[:2]).max() <= _CLOSE * max(float(np.abs(witness[:2]).max()), 1e-6)
         )
     except SourceError:
         same = False
     if not same and np.isfinite(witness).all():
         raise SourceError(
-            "the ONNX graph fixed to one image does not answer as the file itself does",
+            "the ONNX graph fixed to one image computes other outputs than the file itself",
             hint="export it with a batch of 1",
         )
 
@@ -184,11 +184,11 @@ def _to_tflite(model: Any, request: SourceRequest) -> bytes:
 
 
 def to_keras(model: Any, request: SourceRequest) -> Any:
-    """Convert with onnx2tf, as a Keras 2 model that is written without onnx2tf's own file formats."""
+    """Convert with onnx2tf to a Keras 2 model in memory, without onnx2tf's own file formats."""
     import onnx
 
-    onnx2tf: Any = importlib.import_module("onnx2tf.onnx2tf")  # the package hides it behind its function
-    # onnx2tf fetches sample images from the network even for a float conversion; ours are better.
+    onnx2tf: Any = importlib.import_module("onnx2tf.onnx2tf")  # the package has a function of the same name
+    # onnx2tf downloads sample images even for a float conversion; the request has better ones.
     onnx2tf.download_test_image_data = lambda: request.inputs
     file = request.folder / "network.onnx"
     onnx.save(model, file)

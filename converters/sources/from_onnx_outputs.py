@@ -1,7 +1,7 @@
-"""An ONNX network with several outputs, such as a detector; only in the child process.
+"""Read an ONNX network with several outputs, such as a detector; imported only in the child process.
 
-Outputs go by their names and in the order of their names, from here to the card: nothing else of them
-survives every converter.
+Outputs are identified by their names and sorted by them, from here to the card, because converters keep neither
+order nor anything else of them.
 """
 
 from __future__ import annotations
@@ -20,18 +20,17 @@ from converters.sources.tensorflow_export import write_tflite
 from edge_sdk.types import FloatArray
 
 _MAX_OUTPUTS = 64
-_OWN_SIZE = "not every export takes another size than its own: say that one with --size"
+_OWN_SIZE = "some exports accept only their own size: give that size with --size"
 _ODD = re.compile(r"[^A-Za-z0-9_]")
 
 
 def convert(request: SourceRequest) -> Converted:
     """Fix an ONNX network to one image of the contract's size and write it as ``.tflite``.
 
-    The witness holds, for each image, every output's values one after the other, outputs in the order of
-    their names.
+    The witness holds, for each image, the values of all outputs in the order of their names.
 
     Raises:
-        SourceError: Damaged, too new, quantized, more than one input, or it does not run at this size.
+        SourceError: The file is damaged, too new or quantized, has more than one input, or does not run at this size.
     """
     model, notes = load(request)
     notes += onnx_interface.drop_unread_inputs(model)
@@ -40,15 +39,15 @@ def convert(request: SourceRequest) -> Converted:
     model, folded = onnx_folding.fold_constants(model)
     onnx_folding.refuse_quantized(model)
     check_known(model)
-    onnx_interface.say_names_plainly(model)
+    onnx_interface.simplify_names(model)
     names = _output_names(model)
     request.stage = "running the file with onnxruntime"
-    answers = _answers(model, request.inputs)
+    outputs = _run(model, request.inputs)
     request.stage = "converting the ONNX graph with onnx2tf"
     network = to_keras(model, request)
-    made = network(request.inputs[:1])
-    shapes = [tuple(value.shape) for value in (made if isinstance(made, (list, tuple)) else [made])]
-    witness = _witness(answers, names, shapes)
+    first = network(request.inputs[:1])
+    shapes = [tuple(value.shape) for value in (first if isinstance(first, (list, tuple)) else [first])]
+    witness = _witness(outputs, names, shapes)
     tflite = write_tflite(
         network,
         owner=list(network.variables),
@@ -60,41 +59,41 @@ def convert(request: SourceRequest) -> Converted:
 
 
 def _fix_image(model: Any, request: SourceRequest) -> tuple[str, ...]:
-    """Give the one input the contract's size; a convolutional network takes any, another fails when it runs."""
+    """Set the size of the one input to the contract's; a network that is not convolutional fails later, when it runs."""
     inputs = model.graph.input
     if len(inputs) != 1:
         names = ", ".join(value.name for value in inputs)
         raise SourceError(f"expected one input, found {len(inputs)}: {names}")
     dims = inputs[0].type.tensor_type.shape.dim
     height, width, channels = request.contract.shape
-    found = [d.dim_value if d.HasField("dim_value") else 0 for d in dims]
-    if len(found) != 4 or found[1] not in (0, channels):
+    shape = [d.dim_value if d.HasField("dim_value") else 0 for d in dims]
+    if len(shape) != 4 or shape[1] not in (0, channels):
         raise SourceError(
-            f"graph input is {'x'.join(map(str, found))}, expected batch, {channels} channels, height, width"
+            f"graph input is {'x'.join(map(str, shape))}, expected batch, {channels} channels, height, width"
         )
-    wanted = [1, channels, height, width]
-    if found == wanted:
+    fixed = [1, channels, height, width]
+    if shape == fixed:
         return ()
-    for dim, side in zip(dims, wanted, strict=True):
+    for dim, side in zip(dims, fixed, strict=True):
         dim.dim_value = side
-    # Shapes noted for the old size would contradict the new one.
+    # Inferred shapes of the old size would contradict the new size.
     del model.graph.value_info[:]
     for value in model.graph.output:
         value.type.tensor_type.ClearField("shape")
     return (
-        f"the input of the ONNX file was {'x'.join(str(n or '?') for n in found)} and is {height}x{width} now",
+        f"the input of the ONNX file was {'x'.join(str(n or '?') for n in shape)} and is {height}x{width} now",
     )
 
 
 def _output_names(model: Any) -> list[str]:
     names = [_ODD.sub("_", value.name) for value in model.graph.output]
     if not 1 <= len(names) <= _MAX_OUTPUTS or len(set(names)) != len(names):
-        raise SourceError(f"expected 1 to {_MAX_OUTPUTS} outputs with names of their own, found {names}")
+        raise SourceError(f"expected 1 to {_MAX_OUTPUTS} outputs with different names, found {names}")
     return names
 
 
-def _answers(model: Any, inputs: FloatArray) -> list[list[FloatArray]]:
-    """What onnxruntime answers to each image, every output in the file's order."""
+def _run(model: Any, inputs: FloatArray) -> list[list[FloatArray]]:
+    """Run onnxruntime on each image; return every output in the file's order."""
     try:
         session = onnx_run.open_session(model)
     except SourceError as error:
@@ -111,10 +110,10 @@ def _answers(model: Any, inputs: FloatArray) -> list[list[FloatArray]]:
         ) from error
 
 
-def _witness(answers: list[list[FloatArray]], names: list[str], shapes: list[tuple[int, ...]]) -> FloatArray:
-    """One row for each image; maps lie as the converted network has them, channels last."""
+def _witness(outputs: list[list[FloatArray]], names: list[str], shapes: list[tuple[int, ...]]) -> FloatArray:
+    """Make one row for each image, with maps channels last, as in the converted network."""
     rows = []
-    for values in answers:
+    for values in outputs:
         parts = {}
         for name, value, shape in zip(names, values, shapes, strict=True):
             channels_last = value.transpose(TO_NHWC) if value.ndim == 4 else value

@@ -1,6 +1,6 @@
-"""A PyTorch network as a source, through litert-torch; only in the child process.
+"""Read a PyTorch network with litert-torch; imported only in the child process.
 
-``FILE.py:FUNCTION`` runs the caller's code, with all that it may do.
+``FILE.py:FUNCTION`` runs the user's code with the user's permissions.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from edge_sdk.model.card import InputContract
 from edge_sdk.types import FloatArray
 
 _TO_NCHW = (0, 3, 1, 2)
-# Where an exported call keeps whether it trains: its position among the arguments.
+# Position of the argument of an exported call that says whether it trains.
 _TRAINING = {
     "aten.batch_norm.default": 5,
     "aten.native_batch_norm.default": 5,
@@ -34,11 +34,11 @@ _AGAIN = "export it again: torch.export.export(model.eval(), (torch.zeros(1, 3, 
 
 
 def convert(request: SourceRequest) -> Converted:
-    """Load or make the network, let torch answer the images, and write it as ``.tflite``.
+    """Load or build the network, run it in torch, and write it as ``.tflite``.
 
     Raises:
-        SourceError: Not a program of torch.export, no module, in training mode, another batch than 1, more than
-            one input or output, not float32, or not the contract's image.
+        SourceError: Not a program of torch.export, not a module, exported in training mode, a batch other than 1, more than
+            one input or output, not float32, or another image than the contract's.
     """
     request.stage = "loading PyTorch"
     import litert_torch
@@ -64,7 +64,7 @@ def convert(request: SourceRequest) -> Converted:
 
 
 def _load(request: SourceRequest) -> tuple[Any, bool]:
-    """The module of a ``.pt2``, and whether its image has the channels first."""
+    """Load the module of a ``.pt2``; return it, and True if its image has the channels first."""
     import torch
 
     request.stage = "loading the exported program"
@@ -84,7 +84,7 @@ def _load(request: SourceRequest) -> tuple[Any, bool]:
 
 
 def _check_evaluation(nodes: Any) -> None:
-    """Refuse batch norm over the batch and live dropout: they answer otherwise with every other image."""
+    """Refuse batch normalization and dropout in training mode: their output for an image depends on other images or chance."""
     for node in nodes:
         name = str(node.target)
         position = _TRAINING.get(name)
@@ -93,7 +93,7 @@ def _check_evaluation(nodes: Any) -> None:
 
 
 def _check_shape(shape: Sequence[int | None], contract: InputContract) -> bool:
-    """Hold the exported image against the contract; returns whether its channels come first."""
+    """Compare the exported image with the contract; return True if its channels come first."""
     if len(shape) != 4:
         text = "x".join("?" if side is None else str(side) for side in shape)
         raise SourceError(f"graph input is {text}, expected batch x channels x height x width", hint=_AGAIN)
@@ -106,17 +106,17 @@ def _check_shape(shape: Sequence[int | None], contract: InputContract) -> bool:
 
 
 def _make(place: CodePlace, request: SourceRequest) -> tuple[Any, tuple[str, ...]]:
-    """Run the caller's function, from its own folder, so that weights named beside it are found."""
+    """Run the user's function in its own folder, so that relative paths of weights are found."""
     import torch
 
     request.stage = f"running {place.file.name}:{place.function}"
     file = place.file.resolve()
     spec = importlib.util.spec_from_file_location(file.stem, file)
     if spec is None or spec.loader is None:
-        raise SourceError(f"{file.name} is no Python file", hint="say FILE.py:FUNCTION")
+        raise SourceError(f"{file.name} is not a Python file", hint="give FILE.py:FUNCTION")
     code = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = code
-    back = Path.cwd()
+    previous = Path.cwd()
     sys.path.insert(0, str(file.parent))
     os.chdir(file.parent)
     try:
@@ -126,7 +126,7 @@ def _make(place: CodePlace, request: SourceRequest) -> tuple[Any, tuple[str, ...
             raise SourceError(f"{file.name} has no function {place.function!r}", hint=_names(code))
         module = function()
     finally:
-        os.chdir(back)
+        os.chdir(previous)
     if not isinstance(module, torch.nn.Module):
         raise SourceError(
             f"{place.function} returned {type(module).__name__}, expected a torch.nn.Module",
@@ -135,15 +135,15 @@ def _make(place: CodePlace, request: SourceRequest) -> tuple[Any, tuple[str, ...
     _check_float([*module.parameters(), *module.buffers()])
     notes = [f"the digest covers {file.name}, not what it imports or the weights it loads"]
     if any(part.training for part in module.modules()):
-        notes.append("the network came in training mode and was put in evaluation mode")
+        notes.append("the network was in training mode and was put in evaluation mode")
     return module.cpu().eval(), tuple(notes)
 
 
 def _names(code: Any) -> str:
-    own = [
+    functions = [
         name for name, value in vars(code).items() if callable(value) and value.__module__ == code.__name__
     ]
-    return f"it has {', '.join(own[:4])}" if own else "it has no functions at all"
+    return f"it has {', '.join(functions[:4])}" if functions else "it has no functions"
 
 
 def _check_float(tensors: Any) -> None:
@@ -152,19 +152,21 @@ def _check_float(tensors: Any) -> None:
     for tensor in tensors:
         if isinstance(tensor, torch.Tensor) and tensor.is_floating_point() and tensor.dtype != torch.float32:
             kind = str(tensor.dtype).removeprefix("torch.")
-            raise SourceError(f"its weights are {kind}, expected float32", hint="say model.float() before")
+            raise SourceError(
+                f"its weights are {kind}, expected float32", hint="call model.float() before the export"
+            )
 
 
 def _embed(module: Any, inputs: FloatArray, channels_first: bool) -> FloatArray:
-    """Let torch answer the images one at a time."""
+    """Run torch on the images, one at a time."""
     import torch
     from torch.utils import _pytree
 
     rows = []
     for image in inputs:
-        fed = image[None].transpose(_TO_NCHW) if channels_first else image[None]
+        batch = image[None].transpose(_TO_NCHW) if channels_first else image[None]
         with torch.no_grad():
-            answer = module(torch.from_numpy(np.ascontiguousarray(fed)))
+            answer = module(torch.from_numpy(np.ascontiguousarray(batch)))
         leaves = _pytree.tree_leaves(answer)
         checks.check_single(["image"], [f"output {i} {list(leaf.shape)}" for i, leaf in enumerate(leaves)])
         checks.embedding_dimension([int(side) for side in leaves[0].shape[1:]])

@@ -1,4 +1,4 @@
-"""A SavedModel folder as a source; only in the child process."""
+"""Read a SavedModel folder; imported only in the child process."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def convert(request: SourceRequest) -> Converted:
     """Load a SavedModel's signature, fix its shape, and write it as ``.tflite``.
 
     Raises:
-        SourceError: Damaged, without a usable signature, more than one input or output, another dtype
-            than float32, a fixed batch above 1, or not the contract's image.
+        SourceError: The folder is damaged or has no usable signature, there is more than one input or output, the dtype is
+            not float32, the batch is fixed above 1, or the image is not the contract's.
     """
     import tensorflow as tf
 
@@ -63,16 +63,16 @@ def _signature(loaded: Any) -> tuple[Any, tuple[str, ...]]:
 
 
 def _caller(signature: Any, contract: InputContract) -> Callable[[Any], Any]:
-    """The signature as a function of one image, checked."""
+    """Check the signature and return it as a function of one image."""
     specs: dict[str, Any] = signature.structured_input_signature[1]
     outputs: dict[str, Any] = signature.structured_outputs
     checks.check_single(
-        [_say(name, spec) for name, spec in specs.items()],
-        [_say(name, spec) for name, spec in outputs.items()],
+        [_describe(name, spec) for name, spec in specs.items()],
+        [_describe(name, spec) for name, spec in outputs.items()],
     )
-    (name, spec), (answer, _) = next(iter(specs.items())), next(iter(outputs.items()))
+    (name, spec), (output, _) = next(iter(specs.items())), next(iter(outputs.items()))
     _check_image(spec, contract)
-    return lambda image: signature(**{name: image})[answer]
+    return lambda image: signature(**{name: image})[output]
 
 
 def _check_image(spec: Any, contract: InputContract) -> None:
@@ -98,7 +98,7 @@ def _witness(call: Callable[[Any], Any], inputs: FloatArray) -> FloatArray:
     return np.stack(rows)
 
 
-def _say(name: str, spec: Any) -> str:
+def _describe(name: str, spec: Any) -> str:
     sides = (
         "" if spec.shape.rank is None else " " + "x".join("?" if s is None else str(s) for s in spec.shape)
     )

@@ -1,6 +1,6 @@
-"""Tell what a file is by its content, without any package that parses models.
+"""Recognize the kind of a file by its content, without any package that parses models.
 
-A renamed file is read as what it is; a foreign one is refused by its name, not by a parser's traceback.
+The file's suffix does not matter. A file of another kind is refused with the name of that kind.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from converters.errors import SourceError
 from converters.sources.pytorch_place import code_place
 
-MAX_SOURCE_BYTES = 2 << 30  # FlatBuffers and protobuf end there too
+MAX_SOURCE_BYTES = 2 << 30  # also the limit of FlatBuffers and protobuf
 KINDS = "Keras (.keras, .h5), SavedModel folder, ONNX, PyTorch (.pt2, net.py:make) or TFLite"
 _SUFFIXES = {
     "keras": (".keras", ".h5", ".hdf5"),
@@ -27,7 +27,7 @@ _TO_PT2 = (
     "load it in Python and export the network: torch.export.save(torch.export.export(model.eval(),"
     " (torch.zeros(1, 3, H, W),)), 'model.pt2'), or to ONNX"
 )
-_FOREIGN = (
+_OTHER_KINDS = (
     (b"\xff\xd8\xff", "a JPEG image"),
     (b"\x89PNG\r\n", "a PNG image"),
     (b"GIF8", "a GIF image"),
@@ -43,7 +43,7 @@ _FOREIGN = (
 
 
 def recognize(path: Path) -> str:
-    """Tell the kind of a source.
+    """Recognize the kind of a source.
 
     Args:
         path: A file, the folder of a SavedModel, or a function in a Python file.
@@ -52,7 +52,7 @@ def recognize(path: Path) -> str:
         ``keras``, ``saved_model``, ``onnx``, ``pytorch`` or ``tflite``.
 
     Raises:
-        SourceError: Missing, empty, unreadable, too large, cut short, or none of them.
+        SourceError: The file is missing, empty, unreadable, too large, cut short, or of another kind.
     """
     try:
         if code_place(path) is not None:
@@ -73,7 +73,7 @@ def recognize(path: Path) -> str:
 
 
 def suffix_note(path: Path, kind: str) -> tuple[str, ...]:
-    """A note where the name says another kind than the content, else nothing."""
+    """Return a note if the suffix is that of another kind than the content."""
     suffix = path.suffix.lower()
     if any(suffix in named for other, named in _SUFFIXES.items() if other != kind):
         return (f"{path.name} is named {suffix} and is {_article(kind)} file by its content",)
@@ -109,7 +109,7 @@ def _of_file(path: Path, stream: BufferedReader, size: int) -> str:
         return "onnx"
     if whole is False:
         raise SourceError(f"{path}: an ONNX file that is cut short", hint="copy or download it again")
-    what, hint = _foreign(path, head)
+    what, hint = _describe_other(path, head)
     raise SourceError(f"{path}: expected {KINDS}, found {what}", hint=hint)
 
 
@@ -134,9 +134,9 @@ def _of_zip(path: Path) -> str:
     )
 
 
-def _foreign(path: Path, head: bytes) -> tuple[str, str]:
-    """What a file is that is none of ours, and what to do about it."""
-    for magic, name in _FOREIGN:
+def _describe_other(path: Path, head: bytes) -> tuple[str, str]:
+    """Name the kind of a file that is not a model, and return a hint."""
+    for magic, name in _OTHER_KINDS:
         if head.startswith(magic):
             return name, "give the trained model"
     if head.startswith((b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")):

@@ -1,7 +1,7 @@
-"""Compute once what an ONNX graph would compute on every image from constants; only in the child process.
+"""Fold constants of an ONNX graph; imported only in the child process.
 
-Exported graphs carry their weights through DequantizeLinear and Reshape, and their shapes through
-Shape, Gather and Concat. onnxruntime, which is the reference for the file, computes the values.
+Exported graphs compute weights with DequantizeLinear and Reshape, and shapes with Shape, Gather and Concat.
+onnxruntime, the reference runtime of the file, computes their values.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from converters.errors import SourceError
 from converters.sources.onnx_interface import keep_nodes, names_read_by
 from converters.sources.onnx_run import open_session
 
-_ROUNDS = 8  # each one lets shape inference see further; real exports need two
+_ROUNDS = 8  # each round lets shape inference reach further; real exports need two
 _NEVER = {"If", "Loop", "Scan", "RandomNormal", "RandomUniform", "Multinomial", "Bernoulli"}
 _QUANTIZED = {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "ConvInteger", "MatMulInteger"}
 
 
 def fold_constants(model: Any) -> tuple[Any, tuple[str, ...]]:
-    """Replace operators on constants by their values.
+    """Replace operators that read only constants by their values.
 
     Args:
         model: An onnx.ModelProto with a static input.
 
     Returns:
-        The model, with shapes inferred anew, and notes.
+        The model, with newly inferred shapes, and notes.
     """
     import onnx
 
@@ -42,10 +42,10 @@ def refuse_quantized(model: Any) -> None:
     """Refuse a graph that computes with integers.
 
     Raises:
-        SourceError: Operators that quantize activations are in it.
+        SourceError: The graph has operators that quantize activations.
     """
-    found = {node.op_type for node in model.graph.node}
-    names = sorted(name for name in found if name in _QUANTIZED or name.startswith("QLinear"))
+    kinds = {node.op_type for node in model.graph.node}
+    names = sorted(name for name in kinds if name in _QUANTIZED or name.startswith("QLinear"))
     if names:
         raise SourceError(
             f"its activations are already quantized ({', '.join(names)})",
@@ -54,14 +54,14 @@ def refuse_quantized(model: Any) -> None:
 
 
 def _fold_shapes(model: Any) -> int:
-    """Replace Shape operators on tensors of known shape by initializers; returns how many."""
+    """Replace Shape operators on tensors of known shape by initializers; return how many."""
     import numpy as np
     from onnx import numpy_helper
 
     graph = model.graph
     known = {value.name: _static(value) for value in (*graph.value_info, *graph.input, *graph.output)}
     known |= {tensor.name: list(tensor.dims) for tensor in graph.initializer}
-    made = set()
+    folded = set()
     for node in graph.node:
         sides = known.get(node.input[0]) if node.op_type == "Shape" else None
         if sides is None:
@@ -69,9 +69,9 @@ def _fold_shapes(model: Any) -> int:
         part = {a.name: a.i for a in node.attribute}
         sides = sides[part.get("start", 0) : part.get("end", len(sides))]
         graph.initializer.append(numpy_helper.from_array(np.array(sides, np.int64), node.output[0]))
-        made.add(node.output[0])
-    keep_nodes(graph, [node for node in graph.node if node.output[0] not in made])
-    return len(made)
+        folded.add(node.output[0])
+    keep_nodes(graph, [node for node in graph.node if node.output[0] not in folded])
+    return len(folded)
 
 
 def _static(value: Any) -> list[int] | None:
@@ -83,7 +83,7 @@ def _static(value: Any) -> list[int] | None:
 
 
 def _fold_values(model: Any) -> int:
-    """Replace operators whose inputs are all constant; returns how many."""
+    """Replace operators whose inputs are all constant; return how many."""
     from onnx import numpy_helper
 
     graph = model.graph
@@ -111,7 +111,7 @@ def _fold_values(model: Any) -> int:
 
 
 def _compute(model: Any, nodes: list[Any], names: list[str]) -> dict[str, Any]:
-    """Let onnxruntime compute the values of a part of the graph that needs no input."""
+    """Compute the values of a part of the graph that needs no input, with onnxruntime."""
     import onnx
     from onnx import helper
 

@@ -1,4 +1,4 @@
-"""What an ONNX graph takes and gives, and how to fix it to one image; only in the child process."""
+"""Inspect input and output of an ONNX graph, and fix it to one image; imported only in the child process."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Interface:
 
     Args:
         name: The input's name.
-        batch: A fixed batch, or None.
-        channels_first: NCHW, else NHWC.
-        open_size: Whether the file leaves a side of the image open.
+        batch: The fixed batch; None if the batch is open.
+        channels_first: True for NCHW, False for NHWC.
+        open_size: True if the file leaves a side of the image open.
     """
 
     name: str
@@ -36,14 +36,14 @@ class Interface:
 
 
 def drop_unread_inputs(model: Any) -> tuple[str, ...]:
-    """Take inputs off the graph that are initializers too, or that no operator reads; returns notes."""
+    """Remove inputs that are initializers too, or that no operator reads; return notes."""
     graph = model.graph
     stored = {tensor.name for tensor in graph.initializer}
     stored |= {tensor.values.name for tensor in graph.sparse_initializer}
     read = set(_names_read(graph))
     unread = [value for value in graph.input if value.name not in stored and value.name not in read]
     if len(unread) == sum(value.name not in stored for value in graph.input):
-        unread = []  # a graph that reads none of its inputs is refused later, by what it is
+        unread = []  # another check refuses a graph that reads none of its inputs
     kept = [value for value in graph.input if value.name not in stored and value not in unread]
     del graph.input[:]
     graph.input.extend(kept)
@@ -57,7 +57,7 @@ def _names_read(graph: Any) -> Iterator[str]:
 
 
 def names_read_by(node: Any) -> Iterator[str]:
-    """Names of the tensors that an operator reads, its subgraphs included."""
+    """Yield the names of the tensors that an operator and its subgraphs read."""
     yield from node.input
     for attribute in node.attribute:
         for inner in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
@@ -65,19 +65,21 @@ def names_read_by(node: Any) -> Iterator[str]:
 
 
 def examine(model: Any, contract: InputContract) -> Interface:
-    """Find the image input and hold it against the contract.
+    """Find the image input and compare it with the contract.
 
     Raises:
-        SourceError: More than one input or output, not float32, not an image, or not the contract's.
+        SourceError: More than one input or output, not float32, not an image, or another image than the contract's.
     """
     graph = model.graph
-    checks.check_single([_say(value) for value in graph.input], [_say(value) for value in graph.output])
+    checks.check_single(
+        [_describe(value) for value in graph.input], [_describe(value) for value in graph.output]
+    )
     for side, value in (("input", graph.input[0]), ("output", graph.output[0])):
         _check_float(side, value)
     sides = _sides(graph.input[0])
     if len(sides) != 4:
         raise SourceError(
-            f"graph input is {_say(graph.input[0])}, expected batch, channels, height and width",
+            f"graph input is {_describe(graph.input[0])}, expected batch, channels, height and width",
             hint="export a network that takes one image",
         )
     first = _channels_first(sides, contract)
@@ -104,13 +106,13 @@ def _check_float(side: str, value: Any) -> None:
 
 
 def _channels_first(sides: list[int | None], contract: InputContract) -> bool:
-    """Tell NCHW from NHWC: by the contract's channels, else by a side that only channels can be."""
+    """Distinguish NCHW from NHWC by the contract's channels, or by a side of 1 or 3."""
     _, second, _, last = sides
     if (second == contract.channels) != (last == contract.channels):
         return second == contract.channels
     if (second in (1, 3)) != (last in (1, 3)):
         return second in (1, 3)
-    return True  # what exporters write where the shape does not tell
+    return True  # the layout of most exporters, if the shape does not decide
 
 
 def _sides(value: Any) -> list[int | None]:
@@ -118,22 +120,22 @@ def _sides(value: Any) -> list[int | None]:
     return [d.dim_value if d.HasField("dim_value") and d.dim_value > 0 else None for d in shape.dim]
 
 
-def _say(value: Any) -> str:
+def _describe(value: Any) -> str:
     sides = "x".join("?" if side is None else str(side) for side in _sides(value))
     return f"{value.name} {sides}".strip()
 
 
 def fix_shape(model: Any, interface: Interface, contract: InputContract) -> tuple[str, ...]:
-    """Fix the input to one image of the contract's size, in place; returns notes."""
+    """Fix the input to one image of the contract's size, in place; return notes."""
     height, width, channels = contract.shape
-    wanted = [1, channels, height, width] if interface.channels_first else [1, height, width, channels]
+    fixed = [1, channels, height, width] if interface.channels_first else [1, height, width, channels]
     value = model.graph.input[0]
-    if _sides(value) == wanted:
+    if _sides(value) == fixed:
         return ()
     del value.type.tensor_type.shape.dim[:]
-    for side in wanted:
+    for side in fixed:
         value.type.tensor_type.shape.dim.add().dim_value = side
-    # Shapes noted for the old input would contradict the new one; inference fills them again.
+    # Inferred shapes of the old input would contradict the new one; inference fills them again.
     del model.graph.value_info[:]
     model.graph.output[0].type.tensor_type.ClearField("shape")
     notes = []
@@ -147,7 +149,7 @@ def fix_shape(model: Any, interface: Interface, contract: InputContract) -> tupl
 
 
 def _unbatch_reshapes(model: Any, batch: int | None) -> None:
-    """Let Reshape operators that name the old batch name 1; the answers are compared afterwards."""
+    """Set the batch in the target of Reshape operators to 1; the caller compares the outputs afterwards."""
     from onnx import numpy_helper
 
     targets = {node.input[1] for node in model.graph.node if node.op_type == "Reshape"}
@@ -162,10 +164,10 @@ def _unbatch_reshapes(model: Any, batch: int | None) -> None:
             stored[name].CopyFrom(numpy_helper.from_array(fixed, name))
 
 
-def take_channels_first(model: Any) -> None:
+def put_channels_first(model: Any) -> None:
     """Give an NHWC graph an NCHW input, in place: onnx2tf reads every image input as NCHW.
 
-    The exporter's own Transpose to NCHW falls away where it is there, else one is put in.
+    Removes the exporter's Transpose to NCHW, or inserts a Transpose to NHWC if there is none.
     """
     from onnx import helper
 
@@ -173,18 +175,18 @@ def take_channels_first(model: Any) -> None:
     value = graph.input[0]
     _, height, width, channels = _sides(value)
     readers = [node for node in graph.node if value.name in node.input]
-    own = f"{value.name}_nchw"
+    new = f"{value.name}_nchw"
     if readers and all(_transposes(node, TO_NCHW) for node in readers):
-        _bypass(graph, readers, own)
+        _bypass(graph, readers, new)
     else:
-        back = helper.make_node("Transpose", [own], [value.name], name=f"{own}_to_nhwc", perm=TO_NHWC)
+        back = helper.make_node("Transpose", [new], [value.name], name=f"{new}_to_nhwc", perm=TO_NHWC)
         graph.node.insert(0, back)
-    fixed = helper.make_tensor_value_info(own, value.type.tensor_type.elem_type, [1, channels, height, width])
+    fixed = helper.make_tensor_value_info(new, value.type.tensor_type.elem_type, [1, channels, height, width])
     value.CopyFrom(fixed)
 
 
-def say_names_plainly(model: Any) -> None:
-    """Give tensors and operators names that TensorFlow takes for layers, in place; most have one already."""
+def simplify_names(model: Any) -> None:
+    """Give tensors and operators names that TensorFlow accepts for layers, in place; most names are kept."""
     graph = model.graph
     values = [*graph.input, *graph.output, *graph.value_info, *graph.initializer]
     names = [value.name for value in values]
@@ -194,13 +196,13 @@ def say_names_plainly(model: Any) -> None:
     for name in names:
         if name in plain:
             continue
-        wanted = base = _ODD.sub("_", name)
+        unique = base = _ODD.sub("_", name)
         number = 0
-        while wanted != name and wanted in taken:
+        while unique != name and unique in taken:
             number += 1
-            wanted = f"{base}_{number}"
-        taken.add(wanted)
-        plain[name] = wanted
+            unique = f"{base}_{number}"
+        taken.add(unique)
+        plain[name] = unique
     for value in values:
         value.name = plain[value.name]
     for node in graph.node:
@@ -210,7 +212,7 @@ def say_names_plainly(model: Any) -> None:
 
 
 def keep_nodes(graph: Any, nodes: list[Any]) -> None:
-    """Leave only these operators in the graph."""
+    """Remove all other operators from the graph."""
     copies = [type(node).FromString(node.SerializeToString()) for node in nodes]
     del graph.node[:]
     graph.node.extend(copies)
@@ -223,9 +225,9 @@ def _transposes(node: Any, order: list[int]) -> bool:
 
 
 def _bypass(graph: Any, nodes: list[Any], name: str) -> None:
-    gone = {output for node in nodes for output in node.output}
-    keep_nodes(graph, [node for node in graph.node if not gone & set(node.output)])
+    bypassed = {output for node in nodes for output in node.output}
+    keep_nodes(graph, [node for node in graph.node if not bypassed & set(node.output)])
     for node in graph.node:
         for index, read in enumerate(node.input):
-            if read in gone:
+            if read in bypassed:
                 node.input[index] = name

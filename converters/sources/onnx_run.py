@@ -1,4 +1,4 @@
-"""Run an ONNX model with onnxruntime, its reference; only in the child process."""
+"""Run an ONNX model with onnxruntime, its reference runtime; imported only in the child process."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from edge_sdk.types import FloatArray
 
 
 def open_session(model: Any) -> Any:
-    """An onnxruntime session on one thread, without logs.
+    """Open an onnxruntime session on one thread, without logs.
 
     Raises:
-        SourceError: onnxruntime does not take the model.
+        SourceError: onnxruntime refuses the model.
     """
     import onnxruntime
 
@@ -28,11 +28,11 @@ def open_session(model: Any) -> Any:
             model.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
     except run_errors() as error:
-        raise SourceError(f"onnxruntime does not take it: {_line(error)}", hint="export it again") from error
+        raise SourceError(f"onnxruntime refuses it: {_line(error)}", hint="export it again") from error
 
 
 def embed(model: Any, interface: Interface, inputs: FloatArray) -> FloatArray:
-    """Let onnxruntime answer images one at a time; a fixed batch is filled with the same image.
+    """Run images one at a time; a fixed batch is filled with the same image.
 
     Args:
         model: The onnx.ModelProto.
@@ -50,19 +50,19 @@ def embed(model: Any, interface: Interface, inputs: FloatArray) -> FloatArray:
     name = session.get_inputs()[0].name
     rows = []
     for image in inputs:
-        fed = np.repeat(image[None], batch, axis=0)
+        batched = np.repeat(image[None], batch, axis=0)
         if interface.channels_first:
-            fed = np.ascontiguousarray(fed.transpose(TO_NCHW))
+            batched = np.ascontiguousarray(batched.transpose(TO_NCHW))
         try:
-            (answer,) = session.run(None, {name: fed})
+            (output,) = session.run(None, {name: batched})
         except run_errors() as error:
             raise SourceError(f"onnxruntime cannot run it: {_line(error)}", hint="export it again") from error
-        rows.append(np.asarray(answer, np.float32).reshape(batch, -1)[0])
+        rows.append(np.asarray(output, np.float32).reshape(batch, -1)[0])
     return np.stack(rows)
 
 
 def run_errors() -> tuple[type[Exception], ...]:
-    """onnxruntime's errors, which share no class of their own."""
+    """List onnxruntime's errors, which have no common base class."""
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 
     kinds = (

@@ -1,4 +1,4 @@
-"""Where a PyTorch network is: in a file that ``torch.export`` wrote, or what a function in a Python file returns."""
+"""Paths of the form ``net.py:make``, which name a function that returns a PyTorch network."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class CodePlace:
     """A function that returns a network.
 
     Args:
-        file: The Python file it is in.
-        function: Its name.
+        file: The Python file.
+        function: Name of the function.
     """
 
     file: Path
@@ -25,18 +25,18 @@ class CodePlace:
 
 
 def code_place(path: Path) -> CodePlace | None:
-    """What ``net.py:make`` or ``package.module:make`` names; None where the path is of another form.
+    """Resolve ``net.py:make`` or ``package.module:make``; return None for a path of another form.
 
-    A module is looked for beside the path, as Python's own search would from there, and nowhere else: what is
-    run is a file that one can look at first.
+    A module is looked up relative to the path's folder and nowhere else, so that the user can inspect the file that
+    will run.
 
     Raises:
-        SourceError: The form is right and there is no such file.
+        SourceError: The path has the form, and there is no such file.
     """
-    found = _FUNCTION.fullmatch(path.name)
-    if found is None or path.exists():
+    match = _FUNCTION.fullmatch(path.name)
+    if match is None or path.exists():
         return None
-    module = found["module"]
+    module = match["module"]
     if module.endswith(".py"):
         candidates = [path.parent / module]
     else:
@@ -44,8 +44,8 @@ def code_place(path: Path) -> CodePlace | None:
         candidates = [stem.with_name(f"{stem.name}.py"), stem / "__init__.py"]
     for file in candidates:
         if file.is_file():
-            return CodePlace(file, found["function"])
+            return CodePlace(file, match["function"])
     raise SourceError(
         f"{path}: there is no file {' or '.join(str(c) for c in candidates)}",
-        hint="say FILE.py:FUNCTION; the function takes nothing and returns a torch.nn.Module",
+        hint="give FILE.py:FUNCTION; the function takes nothing and returns a torch.nn.Module",
     )

@@ -1,4 +1,4 @@
-"""What the parent asks of the child process, and what one kind of source gives back."""
+"""Request and result of the child process that converts a source."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ class SourceRequest:
     """One source to convert.
 
     Args:
-        kind: As ``kinds.recognize`` says.
+        kind: Result of ``kinds.recognize``.
         path: The file or folder, absolute.
-        contract: The caller's input contract.
+        contract: The input contract.
         inputs: Shape (n, H, W, C), float32, normalized.
-        folder: A folder of the child's own for temporary files.
-        stage: What is being done, for the message if a library fails in it.
+        folder: The child's folder for temporary files.
+        stage: Current stage, for the message if a library fails in it.
     """
 
     kind: str
@@ -34,13 +34,13 @@ class SourceRequest:
 
 @dataclass(frozen=True)
 class Converted:
-    """What one kind of source becomes in the child.
+    """A converted source.
 
     Args:
         tflite: The float32 network.
-        witness: Shape (n, D), float32.
+        witness: Shape (n, D), float32: outputs of the source's own runtime for the inputs.
         tools: Versions of the packages used.
-        notes: What a person should know.
+        notes: Notes for the report.
     """
 
     tflite: bytes = field(repr=False)
@@ -50,7 +50,7 @@ class Converted:
 
 
 def tools(*packages: str) -> dict[str, str]:
-    """The installed versions of the packages."""
+    """Look up the installed versions of packages."""
     return {package: _version(package) for package in packages}
 
 

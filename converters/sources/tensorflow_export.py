@@ -1,4 +1,4 @@
-"""Write a TensorFlow function as a ``.tflite`` with a static shape; only in the child process."""
+"""Write a TensorFlow function as a ``.tflite`` with a static shape; imported only in the child process."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ def write_tflite(
 ) -> bytes:
     """Freeze a function of one image into a float32 ``.tflite``.
 
-    A SavedModel lies in between: TFLiteConverter.from_concrete_functions leaves the variables of Keras 3
+    Goes through a SavedModel, because TFLiteConverter.from_concrete_functions leaves the variables of Keras 3
     unfrozen without an error.
 
     Args:
-        call: Takes shape (1, H, W, C) float32, gives one tensor, or a list where there are several outputs.
-        owner: What holds the function's variables, or a list of them. A whole Keras model would work
-            too; its layers' configurations then cost half a minute and gigabytes where they hold weights.
+        call: Takes shape (1, H, W, C) float32, returns one tensor or a list of tensors.
+        owner: The function's variables in a list, or an object that holds them. Not a whole Keras model: saving
+            configurations of layers that hold weights takes half a minute and gigabytes.
         contract: The input contract.
-        folder: Where the SavedModel may lie.
-        outputs: What the signature calls the tensors.
+        folder: Folder for the SavedModel.
+        outputs: Names of the output tensors in the signature.
     """
     import tensorflow as tf
 
@@ -38,11 +38,11 @@ def write_tflite(
     network = tf.Module()
     network.owner = owner
 
-    def answer(image: Any) -> dict[str, Any]:
-        found = call(image)
-        return dict(zip(outputs, found if isinstance(found, (list, tuple)) else [found], strict=True))
+    def embed(image: Any) -> dict[str, Any]:
+        values = call(image)
+        return dict(zip(outputs, values if isinstance(values, (list, tuple)) else [values], strict=True))
 
-    network.embed = tf.function(answer, input_signature=[image])
+    network.embed = tf.function(embed, input_signature=[image])
     target = str(folder / "static_saved_model")
     tf.saved_model.save(network, target, signatures=network.embed.get_concrete_function())
     converter = tf.lite.TFLiteConverter.from_saved_model(target)

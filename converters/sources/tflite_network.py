@@ -1,6 +1,6 @@
-"""Look into a ``.tflite`` and run it, with LiteRT; only ever in the child process.
+"""Inspect and run a ``.tflite`` with LiteRT; imported only in the child process.
 
-A damaged FlatBuffer can end the process that parses it, so nothing here is called by the parent.
+A damaged FlatBuffer can crash the process that parses it, so the parent must not call these functions.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ _DELEGATE = "DELEGATE"
 
 
 def inspect(tflite: bytes, contract: InputContract) -> tuple[str, ...]:
-    """Hold a network against the contract and against what an embedding network is.
+    """Check that a file is a float embedding network with the contract's image.
 
     Args:
         tflite: The file.
         contract: The input contract.
 
     Returns:
-        Notes for a person.
+        Notes for the report.
 
     Raises:
-        SourceError: Damaged, quantized, with foreign operators, more than one input or output, another
-            image than the contract's, class probabilities, or a map.
+        SourceError: The file is damaged or quantized, has unsupported operators or more than one input or output, takes
+            another image than the contract's, or returns class probabilities or a map.
     """
     interpreter = _open(tflite, delegates=False)
     operators: list[dict[str, Any]] = interpreter._get_ops_details()
@@ -42,7 +42,7 @@ def inspect(tflite: bytes, contract: InputContract) -> tuple[str, ...]:
     _check_operators(names)
     inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
     _check_types(interpreter.get_tensor_details(), inputs, outputs)
-    checks.check_single([_say(detail) for detail in inputs], [_say(detail) for detail in outputs])
+    checks.check_single([_describe(detail) for detail in inputs], [_describe(detail) for detail in outputs])
     _check_image(inputs[0], contract)
     _check_head(operators, outputs[0]["index"])
     batch = _allocate(interpreter, contract)
@@ -54,7 +54,7 @@ def embed(tflite: bytes, inputs: FloatArray, contract: InputContract) -> FloatAr
     """Run a network on images, one at a time; a fixed batch is filled with the same image.
 
     Args:
-        tflite: The file, inspected.
+        tflite: The file, after ``inspect``.
         inputs: Shape (n, H, W, C), float32.
         contract: The input contract.
 
@@ -76,7 +76,7 @@ def embed(tflite: bytes, inputs: FloatArray, contract: InputContract) -> FloatAr
 def _open(tflite: bytes, *, delegates: bool) -> Any:
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-    # A delegate hides the operators that it takes, so inspection goes without.
+    # A delegate hides the operators that it runs, so inspection uses none.
     resolver = OpResolverType.AUTO if delegates else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
     try:
         return Interpreter(model_content=tflite, experimental_op_resolver_type=resolver, num_threads=1)
@@ -111,11 +111,11 @@ def _check_types(
 ) -> None:
     for side, details in (("input", inputs), ("output", outputs)):
         for detail in details:
-            found = np.dtype(detail["dtype"]).name
-            if found in ("int8", "uint8", "int16"):
-                raise SourceError(f"{side} is {found}: already quantized", hint=_GIVE_FLOAT)
-            if found != "float32":
-                raise SourceError(f"{side} is {found}, expected float32", hint="save the network in float32")
+            dtype = np.dtype(detail["dtype"]).name
+            if dtype in ("int8", "uint8", "int16"):
+                raise SourceError(f"{side} is {dtype}: already quantized", hint=_GIVE_FLOAT)
+            if dtype != "float32":
+                raise SourceError(f"{side} is {dtype}, expected float32", hint="save the network in float32")
     if any(len(tensor["quantization_parameters"]["scales"]) for tensor in tensors):
         raise SourceError("its weights are integers: already quantized", hint=_GIVE_FLOAT)
 
@@ -124,7 +124,7 @@ def _check_image(detail: dict[str, Any], contract: InputContract) -> None:
     signature = [None if side < 0 else int(side) for side in detail["shape_signature"]]
     if len(signature) != 4:
         raise SourceError(
-            f"graph input is {_say(detail)}, expected batch x height x width x channels",
+            f"graph input is {_describe(detail)}, expected batch x height x width x channels",
             hint="give a network that takes one image",
         )
     checks.check_image(signature[1:], contract)
@@ -132,31 +132,31 @@ def _check_image(detail: dict[str, Any], contract: InputContract) -> None:
 
 def _check_head(operators: list[dict[str, Any]], output: int) -> None:
     """Refuse a network that ends in class probabilities."""
-    makers = {int(made): operator for operator in operators for made in operator["outputs"]}
-    maker = makers.get(output)
-    while maker is not None and maker["op_name"] in _LOOK_THROUGH:
-        maker = makers.get(int(maker["inputs"][0]))
-    if maker is not None and maker["op_name"] in _CLASS_HEADS:
+    producers = {int(index): operator for operator in operators for index in operator["outputs"]}
+    producer = producers.get(output)
+    while producer is not None and producer["op_name"] in _LOOK_THROUGH:
+        producer = producers.get(int(producer["inputs"][0]))
+    if producer is not None and producer["op_name"] in _CLASS_HEADS:
         raise SourceError(
-            f"the output is class probabilities (the last operator is {maker['op_name']})",
+            f"the output is class probabilities (the last operator is {producer['op_name']})",
             hint="save the model up to the embedding",
         )
 
 
 def _allocate(interpreter: Any, contract: InputContract) -> int:
-    """Allocate, with an open batch or size fixed by the contract; returns the batch."""
+    """Allocate tensors, with an open batch set to 1 and an open size to the contract's; return the batch."""
     detail = interpreter.get_input_details()[0]
     signature = [int(side) for side in detail["shape_signature"]]
-    wanted = [signature[0] if signature[0] > 0 else 1, *contract.shape]
-    if list(detail["shape"]) != wanted:
-        interpreter.resize_tensor_input(detail["index"], wanted)
+    shape = [signature[0] if signature[0] > 0 else 1, *contract.shape]
+    if list(detail["shape"]) != shape:
+        interpreter.resize_tensor_input(detail["index"], shape)
     try:
         interpreter.allocate_tensors()
     except RuntimeError as error:
         raise SourceError(
             f"the interpreter cannot prepare it: {str(error).splitlines()[0]}", hint="export it again"
         ) from error
-    return wanted[0]
+    return shape[0]
 
 
 def _per_image(shape: Any, batch: int) -> list[int]:
@@ -183,6 +183,6 @@ def _notes(names: Counter[str], image: dict[str, Any], tensors: list[dict[str, A
     return tuple(notes)
 
 
-def _say(detail: dict[str, Any]) -> str:
+def _describe(detail: dict[str, Any]) -> str:
     sides = "x".join("?" if side < 0 else str(side) for side in detail["shape_signature"])
     return f"{detail['name']} {sides}"

@@ -88,7 +88,7 @@ def test_the_input_range_is_the_contracts_not_the_images() -> None:
 
 def test_held_out_images_are_not_calibrated_on(images: Path) -> None:
     found = read_calibration(str(images), CONTRACT)
-    assert found.parted
+    assert found.split
     parts = [set(part.names) for part in (found.ranges, found.held_out, found.selection)]
     assert len(set.union(*parts)) == sum(map(len, parts)) == 36
 

@@ -68,7 +68,7 @@ def test_an_open_batch_becomes_one(networks, contract, images):
 def test_a_function_is_run_beside_its_files_and_put_in_evaluation_mode(networks, contract, images):
     source = read_source(networks / "net.py:make_beside", contract=contract, inputs=images)
     assert canonical(source, contract, images).agreement > 0.999999
-    assert "the network came in training mode and was put in evaluation mode" in source.notes
+    assert "the network was in training mode and was put in evaluation mode" in source.notes
     assert any("the digest covers net.py" in note for note in source.notes)
     exported = read_source(networks / "open.pt2", contract=contract, inputs=images[:2])
     np.testing.assert_allclose(source.witness[:2], exported.witness, rtol=1e-4, atol=1e-5)

@@ -197,7 +197,7 @@ def test_another_size_than_the_contract(models, images, name):
     contract = InputContract(SIDE, 24, "rgb", (0.0,) * 3, (1.0,) * 3)
     message, hint = refusal(models / name, contract, np.ascontiguousarray(images[:, :, :24]))
     assert "graph input is 32x32x3, the contract says 32x24 rgb" in message
-    assert hint == "say --size 32x32"
+    assert hint == "use --size 32x32"
 
 
 def test_inputs_must_be_what_the_contract_says(models, contract, images):
