@@ -71,7 +71,7 @@ def test_the_last_line_that_says_something():
 def test_names_that_tensorflow_takes_for_no_layer_are_replaced_and_stay_apart() -> None:
     from onnx import TensorProto, helper
 
-    from converters.sources.onnx_interface import say_names_plainly
+    from converters.sources.onnx_interface import simplify_names
 
     nodes = [
         helper.make_node("Relu", ["x y"], ["x;y"], name="a b"),
@@ -80,7 +80,7 @@ def test_names_that_tensorflow_takes_for_no_layer_are_replaced_and_stay_apart() 
     ]
     ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in ("x y", "fine.0")]
     model = helper.make_model(helper.make_graph(nodes, "g", ends[:1], ends[1:]))
-    say_names_plainly(model)
+    simplify_names(model)
     first, second, third = model.graph.node
     assert (first.name, second.name) == ("a_b", "block/conv:0")
     assert list(first.input) == [model.graph.input[0].name] == ["x_y_1"]
