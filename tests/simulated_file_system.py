@@ -1,8 +1,8 @@
-"""A file system in memory whose power can be cut between any two steps; for tests.
+"""Simulate a file system in memory whose power can be cut between any two steps.
 
-The model is harsher than a journalling file system: after a cut, any subset of the directory
-changes since the directory's last fsync may have reached the medium, and a file's bytes since its
-own last fsync may be there, missing, or torn at several places, short or filled with zeros.
+The model is harsher than a journalling file system. After a cut, any subset of the directory changes since the
+directory's last fsync may have reached the medium. The bytes written to a file since its last fsync may be present,
+missing, cut off at several places, or replaced by zeros.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
-_Change: TypeAlias = tuple[Path | None, Path | None, int]  # entry gone, entry made, file number
+_Change: TypeAlias = tuple[Path | None, Path | None, int]  # removed entry, new entry, file number
 
 
 class PowerCut(Exception):  # noqa: N818
-    """Every step from the cut on raises this."""
+    """Raised by every step after the power cut."""
 
 
 @dataclass
@@ -29,10 +29,10 @@ class _File:
     durable: bytes = b""
 
     def after_cut(self, tears: int) -> list[bytes]:
-        """What the file may hold when the power comes back, torn at about so many places."""
+        """List the possible contents after a power cut, cut off at about `tears` places."""
         if self.data == self.durable:
             return [self.data]
-        # What was on the medium before an append stays; only what follows can be torn.
+        # Durable bytes before an append stay; only the appended bytes can be cut off.
         kept = len(self.durable) if self.data.startswith(self.durable) else 0
         size = len(self.data)
         places = max(1, min(tears, size - kept))
@@ -46,14 +46,14 @@ class _File:
 
 @dataclass
 class SimulatedFileSystem:
-    """Implements `storage.FileSystem`.
+    """Implements the protocol `edge_sdk.gallery.store.files.FileSystem` for one process.
 
     Attributes:
-        cut_before: Step number before which the power is cut; None for never.
+        cut_before: Number of the step before which the power is cut; None for never.
         fail: Errors to raise instead of steps, by step number.
-        ignored: Kinds of step, or numbers of single ones, that report success and do nothing: for negative controls.
-        tears: At how many places a file may be torn; more than it has bytes means at every one.
-        steps: Kinds of step so far: create, write, fsync, rename, fsync_directory, unlink.
+        ignored: Kinds or numbers of steps that report success and do nothing, for negative controls.
+        tears: Number of places at which a file may be cut off; at most every byte.
+        steps: Kinds of the steps so far: create, write, fsync, rename, fsync_directory, unlink.
     """
 
     cut_before: int | None = None
@@ -68,7 +68,7 @@ class SimulatedFileSystem:
 
     @classmethod
     def holding(cls, state: Mapping[Path, bytes]) -> SimulatedFileSystem:
-        """A file system with these files, all of them on the medium."""
+        """Create a file system that contains these files durably."""
         system = cls()
         for path, data in state.items():
             system._entries[path] = len(system._files)
@@ -77,11 +77,11 @@ class SimulatedFileSystem:
         return system
 
     def state(self) -> dict[Path, bytes]:
-        """The files as a running program sees them."""
+        """Return the files as a running program reads them."""
         return {path: self._files[number].data for path, number in self._entries.items()}
 
     def states_after_cut(self) -> Iterator[dict[Path, bytes]]:
-        """Every set of files that a power cut now may leave."""
+        """Generate every set of files that a power cut now may leave."""
         for kept in itertools.product((False, True), repeat=len(self._pending)):
             entries = dict(self._durable_entries)
             for change in itertools.compress(self._pending, kept):
@@ -93,26 +93,26 @@ class SimulatedFileSystem:
 
     @contextmanager
     def lock(self, path: Path) -> Iterator[None]:
-        """There is one process."""
+        """Do nothing: there is one process."""
         yield
 
     def read(self, path: Path, max_bytes: int, offset: int = 0) -> bytes:
-        """As the seam says."""
+        """Read bytes of a file."""
         self._check_power()
         return self._files[self._number(path)].data[offset : offset + max_bytes]
 
     def size(self, path: Path) -> int:
-        """As the seam says."""
+        """Return the size of a file in bytes."""
         self._check_power()
         return len(self._files[self._number(path)].data)
 
     def mode(self, path: Path) -> int | None:
-        """As the seam says; every file is private."""
+        """Return 0600: every file is private."""
         self._check_power()
         return 0o600 if path in self._entries else None
 
     def create(self, path: Path) -> int:
-        """As the seam says."""
+        """Create a file; return its handle."""
         if self._step("create"):
             if path in self._entries:
                 raise FileExistsError(errno.EEXIST, "exists", str(path))
@@ -121,32 +121,32 @@ class SimulatedFileSystem:
         return len(self._files) - 1
 
     def append(self, path: Path) -> int:
-        """As the seam says."""
+        """Open a file to append to it; return its handle."""
         if path not in self._entries:
             return self.create(path)
         self._check_power()
         return self._number(path)
 
     def write(self, handle: int, data: bytes) -> None:
-        """As the seam says."""
+        """Append bytes to an open file."""
         if self._step("write"):
             self._files[handle].data += data
 
     def fsync(self, handle: int) -> None:
-        """As the seam says."""
+        """Make the bytes of a file durable."""
         if self._step("fsync"):
             self._files[handle].durable = self._files[handle].data
 
     def close(self, handle: int) -> None:
-        """Nothing to do."""
+        """Do nothing."""
 
     def rename(self, source: Path, target: Path) -> None:
-        """As the seam says."""
+        """Rename a file."""
         if self._step("rename"):
             self._change((source, target, self._number(source)))
 
     def fsync_directory(self, path: Path) -> None:
-        """As the seam says."""
+        """Make the changes of a directory durable."""
         if self._step("fsync_directory"):
             here = [change for change in self._pending if (change[1] or change[0] or path).parent == path]
             for change in here:
@@ -154,7 +154,7 @@ class SimulatedFileSystem:
             self._pending = [change for change in self._pending if change not in here]
 
     def unlink(self, path: Path) -> None:
-        """As the seam says."""
+        """Remove a file."""
         number = self._number(path)
         if self._step("unlink"):
             self._change((path, None, number))
