@@ -71,7 +71,7 @@ def check_name(name: str) -> None:
         return
     raise ConversionError(
         f"the model's name: expected {expected}, found {name[:_MAX_NAME_BYTES]!r}",
-        hint="set the name of the files with --name",
+        hint="--name sets the beginning of the file names",
     )
 
 

@@ -101,7 +101,7 @@ class Row:
             "what": self.what,
             "cosine_mean": self.cosine_mean,
             "cosine_min": self.cosine_min,
-            "difference": self.difference.to_dict(),
+            "difference": self.difference.to_json(),
             "time_ratio": self.time_ratio,
             "float_operators": self.float_operators,
             "recipe": self.recipe.to_json(),

@@ -219,7 +219,7 @@ def _discards(
         )
         for measure, badness in MEASURES.items()
     ]
-    return [dict(point.to_dict()) for point in sorted(points, key=lambda point: point.fnmr)]
+    return [dict(point.to_json()) for point in sorted(points, key=lambda point: point.fnmr)]
 
 
 def _to_text(results: dict[str, Any]) -> str:

@@ -6,7 +6,6 @@ or an `Unsupported` value with the number of comparisons it needs.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, TypeAlias
 
@@ -22,7 +21,7 @@ Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | Non
 class Evidence:
     """Base class of all results: comparable, frozen, and convertible to JSON."""
 
-    def to_dict(self) -> dict[str, Json]:
+    def to_json(self) -> dict[str, Json]:
         """Return the fields as JSON values; nested results become objects with their kind.
 
         Raises:
@@ -32,10 +31,6 @@ class Evidence:
         for field in fields(self):
             values[field.name] = _plain(getattr(self, field.name), f"{type(self).__name__}.{field.name}")
         return values
-
-    def to_json(self, *, indent: int | None = 2) -> str:
-        """Return the JSON text: sorted keys, no NaN, the same bytes for the same values."""
-        return json.dumps(self.to_dict(), sort_keys=True, allow_nan=False, indent=indent, ensure_ascii=False)
 
 
 @dataclass(frozen=True)
@@ -331,7 +326,7 @@ class IdentificationPoint(Evidence):
 
 def _plain(value: Any, name: str) -> Json:
     if isinstance(value, Evidence):
-        return value.to_dict()
+        return value.to_json()
     if value is None or isinstance(value, (bool, str)):
         return value
     if isinstance(value, (int, np.integer)):

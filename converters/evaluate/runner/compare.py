@@ -123,9 +123,9 @@ class ComparisonResult:
             "cosine_mean": first.cosine_mean,
             "cosine_min": first.cosine_min,
             "worst": [{"image": name, "cosine": value} for name, value in first.worst],
-            "baseline": self.baseline.to_dict(),
-            "verification": None if self.verification is None else self.verification.to_dict(),
-            "candidates": [candidate.to_dict() for candidate in self.candidates],
+            "baseline": self.baseline.to_json(),
+            "verification": None if self.verification is None else self.verification.to_json(),
+            "candidates": [candidate.to_json() for candidate in self.candidates],
             "notes": list(self.notes),
         }
 

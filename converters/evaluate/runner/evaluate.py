@@ -130,8 +130,8 @@ class Evaluation:
         """Return the whole evidence as JSON values, without NaN, times and paths."""
         return {
             "schema": SCHEMA,
-            "artefact": self.artefact.to_dict(),
-            "verification": self.verification.to_dict(),
+            "artefact": self.artefact.to_json(),
+            "verification": self.verification.to_json(),
             "identification": _dict(self.identification),
             "probability": _dict(self.probability),
             "errors": _dict(self.errors),
@@ -392,4 +392,4 @@ def _identification_text(evidence: IdentificationEvidence) -> list[str]:
 
 
 def _dict(evidence: Evidence | None) -> dict[str, Any] | None:
-    return None if evidence is None else dict(evidence.to_dict())
+    return None if evidence is None else dict(evidence.to_json())

@@ -59,7 +59,7 @@ class CardUpdate:
             "sha256_before": self.sha256_before,
             "sha256": self.sha256,
             "operating_points": [point.to_json() for point in self.points],
-            "absent": [reason.to_dict() for reason in self.absent],
+            "absent": [reason.to_json() for reason in self.absent],
             "outdated": {target: list(names) for target, names in self.outdated.items()},
         }
 

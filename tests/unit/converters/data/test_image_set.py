@@ -1,4 +1,4 @@
-"""Folders and archives hold the same images, and what cannot be read is said."""
+"""Folders and archives give the same images, and unreadable files are reported."""
 
 from __future__ import annotations
 

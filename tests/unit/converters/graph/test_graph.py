@@ -1,4 +1,4 @@
-"""A .tflite can be read, rewritten and written again, and what is damaged is refused."""
+"""A .tflite can be read, changed and written, and a damaged file is refused."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_constants_lie_at_multiples_of_sixteen() -> None:
 
 
 def test_operator_codes_of_old_files_are_completed() -> None:
-    """Files of TFLite 1.x say CONV_2D in the deprecated field alone; a quantizer would read ADD."""
+    """Files of TFLite 1.x have CONV_2D only in the deprecated field; a quantizer would read ADD."""
     model = schema.ModelT.InitFromPackedBuf(tiny().data, 0)
     for code in model.operatorCodes:
         code.deprecatedBuiltinCode, code.builtinCode = code.builtinCode, 0

@@ -19,7 +19,7 @@ MODEL_METADATA, MODEL_BUFFERS = 6, 4  # schema.fbs: Model.metadata, Model.buffer
 
 
 class Reader:
-    """One FlatBuffer table, its fields by their number in the schema."""
+    """A FlatBuffer table, with fields by their number in the schema."""
 
     def __init__(self, data: bytes, position: int) -> None:
         self.table = Table(bytearray(data), position)

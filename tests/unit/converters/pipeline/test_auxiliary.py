@@ -84,7 +84,7 @@ def products_folder() -> Path:
     return Path(__file__).parents[4] / "samples" / "products"
 
 
-def answer_of_onnx(file: Path, image: np.ndarray) -> dict[str, np.ndarray]:
+def onnx_outputs(file: Path, image: np.ndarray) -> dict[str, np.ndarray]:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
@@ -103,10 +103,10 @@ def test_every_output_answers_as_the_onnx_file_by_its_name(
     assert network.card.parameters == {"crop_scale": 2.7}
     assert network.card.input.color == "rgb"  # the source takes BGR
     image = np.random.default_rng(3).integers(0, 256, (SIDE, SIDE, 3)).astype(np.uint8)
-    wanted = answer_of_onnx(made / "tiny.onnx", image)
-    found = network.run(image)
-    for name, value in wanted.items():
-        assert found[name].reshape(-1) == pytest.approx(
+    expected = onnx_outputs(made / "tiny.onnx", image)
+    outputs = network.run(image)
+    for name, value in expected.items():
+        assert outputs[name].reshape(-1) == pytest.approx(
             value.reshape(-1), abs=tolerance * float(np.abs(value).max())
         )
 
@@ -150,36 +150,36 @@ def test_a_convolutional_network_takes_another_size_than_it_was_exported_with(tm
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"method": "scrfd"}, "yunet, minifasnet"),
         ({"parameters": {}}, "crop_scale"),
         ({"name": "../x"}, "name"),
     ],
 )
-def test_a_wrong_wish_is_refused_before_any_work(tmp_path: Path, change: dict[str, Any], said: str) -> None:
-    wish: dict[str, Any] = {"method": "minifasnet", "parameters": {"crop_scale": 2.7}, **change}
-    with pytest.raises(ConversionError, match=said):
-        convert_auxiliary(AuxiliaryRequest(tmp_path / "missing.onnx", output=tmp_path / "out", **wish))
+def test_wrong_options_are_refused_before_any_work(
+    tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
+    options: dict[str, Any] = {"method": "minifasnet", "parameters": {"crop_scale": 2.7}, **change}
+    with pytest.raises(ConversionError, match=message):
+        convert_auxiliary(AuxiliaryRequest(tmp_path / "missing.onnx", output=tmp_path / "out", **options))
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(
-    ("write", "said"),
+    ("write", "message"),
     [
         (lambda path: path.write_bytes(b"no network"), "expected"),
         (lambda path: write_onnx(path, inputs=2), "converted|one input|dropped"),
     ],
 )
-def test_a_source_that_is_none_leaves_nothing(
-    tmp_path: Path, write: Callable[[Path], Any], said: str
-) -> None:
+def test_a_refused_source_leaves_nothing(tmp_path: Path, write: Callable[[Path], Any], message: str) -> None:
     file = tmp_path / "source.onnx"
     write(file)
     request = AuxiliaryRequest(
         file, "minifasnet", tmp_path / "out", size=(SIDE, SIDE), parameters={"crop_scale": 2.7}
     )
-    with pytest.raises(SourceError, match=said):
+    with pytest.raises(SourceError, match=message):
         convert_auxiliary(request)
     assert not (tmp_path / "out").exists()
 

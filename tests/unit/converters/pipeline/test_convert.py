@@ -1,4 +1,4 @@
-"""From a network to artefacts: ranges, int8, float16, gates, the card inside, whole or nothing."""
+"""Conversion of a network to artefacts: ranges, int8, float16, gates, cards, atomic output."""
 
 from __future__ import annotations
 
@@ -74,8 +74,8 @@ def test_ranges_are_the_true_extremes_and_hold_no_constant() -> None:
     ranges = ranges_of(network, pixels)
     outputs = run_float(network, real_inputs(pixels, CONTRACT))
     graph = network.edit()
-    found = ranges[graph.name(graph.outputs[0])]
-    assert (found.low, found.high) == pytest.approx((outputs.min(), outputs.max()), rel=1e-5)
+    output = ranges[graph.name(graph.outputs[0])]
+    assert (output.low, output.high) == pytest.approx((outputs.min(), outputs.max()), rel=1e-5)
     constants = {graph.name(i) for i in range(len(graph.tensors)) if graph.constant(i) is not None}
     assert constants and not constants & set(ranges)
 
@@ -87,9 +87,9 @@ def test_the_input_range_is_the_contracts_not_the_images() -> None:
 
 
 def test_held_out_images_are_not_calibrated_on(images: Path) -> None:
-    found = read_calibration(str(images), CONTRACT)
-    assert found.split
-    parts = [set(part.names) for part in (found.ranges, found.held_out, found.selection)]
+    calibration = read_calibration(str(images), CONTRACT)
+    assert calibration.split
+    parts = [set(part.names) for part in (calibration.ranges, calibration.held_out, calibration.selection)]
     assert len(set.union(*parts)) == sum(map(len, parts)) == 36
 
 
@@ -132,8 +132,8 @@ def test_int8_keeps_integers_at_the_edge_and_follows_float() -> None:
         if t.quantization is not None and t.quantization.scale is not None and len(t.quantization.scale) > 1
     ]
     assert weights, "convolution weights are quantized per channel"
-    found = cosine(embed_crops(network, CONTRACT, pixels), embed_crops(quantized, CONTRACT, pixels))
-    assert found.mean() > 0.99
+    cosines = cosine(embed_crops(network, CONTRACT, pixels), embed_crops(quantized, CONTRACT, pixels))
+    assert cosines.mean() > 0.99
 
 
 def test_int8_is_the_same_every_time() -> None:
@@ -191,9 +191,9 @@ def average_pool(net: NetworkBuilder, x: int) -> int:
         lambda net, x: net.binary("MAXIMUM", x, net.unary("LOGISTIC", x)),
         average_pool,
     ],
-    ids=["hard swish", "gelu", "relu on its own", "division", "maximum", "average pooling"],
+    ids=["hard swish", "gelu", "separate relu", "division", "maximum", "average pooling"],
 )
-def test_what_xnnpack_has_no_integer_kernel_for_computes_in_float_in_one_partition(
+def test_operators_without_an_integer_kernel_stay_in_float_in_one_partition(
     layer: Callable[[NetworkBuilder, int], int],
 ) -> None:
     net = NetworkBuilder()
@@ -203,29 +203,29 @@ def test_what_xnnpack_has_no_integer_kernel_for_computes_in_float_in_one_partiti
         gate.name for gate in check(quantized, shipped("cpu_int8"), CONTRACT, crops(3)) if not gate.passed
     ] == []
     pixels = crops(20)
-    found = cosine(embed_crops(network, CONTRACT, pixels), embed_crops(quantized, CONTRACT, pixels))
-    assert found.mean() > 0.99
+    cosines = cosine(embed_crops(network, CONTRACT, pixels), embed_crops(quantized, CONTRACT, pixels))
+    assert cosines.mean() > 0.99
 
 
-def elu_spelled_out(net: NetworkBuilder, x: int) -> int:
-    """max(x, 0) + min(exp(x) - 1, 0): where x is large, exp(x) - 1 has a range that drowns what counts."""
+def decomposed_elu(net: NetworkBuilder, x: int) -> int:
+    """Build max(x, 0) + min(exp(x) - 1, 0): for large x, the range of exp(x) - 1 is too wide for eight bits."""
     less = net.binary("SUB", net.unary("EXP", x), net.constant(np.float32(1)))
     below = net.binary("MINIMUM", less, net.constant(np.float32(0)))
     return net.binary("ADD", net.unary("RELU", x), below)
 
 
-def test_what_float_operators_enclose_stays_in_float() -> None:
+def test_operators_between_float_operators_stay_in_float() -> None:
     net = NetworkBuilder()
     x = net.binary("MUL", net.conv(net.input, 8), net.constant(np.float32(6)))
-    network = net.finish(net.embedding(net.conv(elu_spelled_out(net, x), 16)))
+    network = net.finish(net.embedding(net.conv(decomposed_elu(net, x), 16)))
     quantized = int8_of(network)
     graph = quantized.edit()
     subtraction = next(op for op in graph.operators if graph.op_name(op) == "SUB")
     assert graph.dtype_name(int(subtraction.outputs[0])) == "float32"
     assert gate(quantized, "integer", "cpu_int8")[0]
     pixels = crops(20)
-    found = cosine(embed_crops(network, CONTRACT, pixels), embed_crops(quantized, CONTRACT, pixels))
-    assert found.mean() > 0.995
+    cosines = cosine(embed_crops(network, CONTRACT, pixels), embed_crops(quantized, CONTRACT, pixels))
+    assert cosines.mean() > 0.995
 
 
 def test_a_residual_addition_between_float_activations_stays_an_integer() -> None:
@@ -242,8 +242,8 @@ def test_a_residual_addition_between_float_activations_stays_an_integer() -> Non
 
 
 def gate(network: Network, name: str, recipe: str = "float32") -> tuple[bool, str]:
-    found = {g.name: g for g in check(network, shipped(recipe), CONTRACT, crops(3))}
-    return found[name].passed, found[name].found
+    gates = {g.name: g for g in check(network, shipped(recipe), CONTRACT, crops(3))}
+    return gates[name].passed, gates[name].found
 
 
 def test_a_whole_network_passes_every_gate() -> None:
@@ -257,27 +257,27 @@ def test_a_dynamic_shape_is_caught() -> None:
 
 
 def test_a_float_network_is_not_int8() -> None:
-    passed, found = gate(tiny(), "integer", "cpu_int8")
+    passed, result = gate(tiny(), "integer", "cpu_int8")
     assert not passed
-    assert "CONV_2D" in found
+    assert "CONV_2D" in result
 
 
 def test_an_operator_left_in_float_is_caught_unless_the_recipe_allows_it() -> None:
     network = quantize_static(tiny(), ranges_of(tiny(), crops()))
     assert gate(network, "integer", "cpu_int8")[0]
     strict = Recipe("npu_int8", "npu", "int8")
-    found = {g.name: g for g in check(network, strict, CONTRACT, crops(3))}["integer"]
-    assert not found.passed
-    assert "PRELU" in found.found
+    integer = {g.name: g for g in check(network, strict, CONTRACT, crops(3))}["integer"]
+    assert not integer.passed
+    assert "PRELU" in integer.found
 
 
 def test_a_network_that_answers_the_same_for_every_image_is_caught() -> None:
     net = NetworkBuilder()
     nothing = net.binary("MUL", net.conv(net.input, 4), net.constant(np.float32(0)))
     bias = net.binary("ADD", nothing, net.constant(np.ones(4, np.float32)))
-    passed, found = gate(net.finish(net.embedding(bias)), "finite")
+    passed, result = gate(net.finish(net.embedding(bias)), "finite")
     assert not passed
-    assert "same embedding" in found
+    assert "same embedding" in result
 
 
 def test_nan_is_caught() -> None:
@@ -286,7 +286,7 @@ def test_nan_is_caught() -> None:
     assert gate(net.finish(net.embedding(broken)), "finite")[0] is False
 
 
-def test_an_operator_that_xnnpack_leaves_alone_is_named() -> None:
+def test_an_operator_that_xnnpack_does_not_support_is_named() -> None:
     net = NetworkBuilder()
     x = net.conv(net.input, 4)
     floor = net.unary("ROUND", x)
@@ -297,13 +297,12 @@ def test_an_operator_that_xnnpack_leaves_alone_is_named() -> None:
             )
         )
     )
-    found = xnnpack_partitions(network)
-    assert "CUMSUM" in found.outside
+    assert "CUMSUM" in xnnpack_partitions(network).outside
     assert gate(network, "partitions")[0] is False
 
 
-def selu_spelled_out(net: NetworkBuilder) -> Network:
-    """GREATER and SELECT_V2, which XNNPACK leaves alone in float and as integers."""
+def decomposed_selu(net: NetworkBuilder) -> Network:
+    """Build a network with GREATER and SELECT_V2, which XNNPACK supports neither in float nor in integers."""
     x = net.conv(net.input, 4)
     zero = net.constant(np.float32(0))
     above = net.op("GREATER", [x, zero], net.shape(x), schema.GreaterOptionsT(), dtype=np.bool_)
@@ -311,11 +310,11 @@ def selu_spelled_out(net: NetworkBuilder) -> Network:
     return net.finish(net.embedding(net.conv(y, 8)))
 
 
-def test_a_network_that_xnnpack_leaves_alone_in_part_is_converted_and_the_report_says_so(
+def test_operators_that_xnnpack_does_not_support_are_converted_and_reported(
     images: Path, tmp_path: Path
 ) -> None:
     path = tmp_path / "selu.tflite"
-    path.write_bytes(selu_spelled_out(NetworkBuilder()).data)
+    path.write_bytes(decomposed_selu(NetworkBuilder()).data)
     report = convert(ConversionOptions(path, CONTRACT, images, tmp_path / "out"))
     recipes = {artefact.recipe for artefact in report.artefacts}
     assert recipes == {"float32", "float16", "dynamic_range", "cpu_int8"}
@@ -323,7 +322,7 @@ def test_a_network_that_xnnpack_leaves_alone_in_part_is_converted_and_the_report
     assert any("XNNPACK runs the network without its GREATER, SELECT_V2" in note for note in report.notes)
 
 
-# The whole way
+# Complete conversions
 
 
 def test_convert_writes_files_with_cards_recipes_and_a_report(
@@ -423,10 +422,10 @@ def test_inspect_shows_card_operators_and_partitions(
 ) -> None:
     convert(ConversionOptions(source, CONTRACT, images, tmp_path / "out"))
     assert main(["inspect", str(tmp_path / "out" / "tiny.cpu_int8.tflite"), "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["card"]["target"] == "cpu"
-    assert found["partitions"] == 1
-    assert found["operators"]["CONV_2D"] == 2
+    inspection = json.loads(capsys.readouterr().out)
+    assert inspection["card"]["target"] == "cpu"
+    assert inspection["partitions"] == 1
+    assert inspection["operators"]["CONV_2D"] == 2
     assert main(["inspect", str(source)]) == 0
     assert "card       none" in capsys.readouterr().out
 
@@ -441,16 +440,16 @@ def test_a_damaged_card_is_not_shown_as_true(source: Path, images: Path, tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "message"),
     [
         ([], "never guessed"),
         (["--range", "0..255", "--target", "toaster"], "found 'toaster'"),
     ],
     ids=["no contract", "an unknown target"],
 )
-def test_what_is_asked_for_wrongly_is_a_usage_error_that_names_what_is_right(
+def test_a_usage_error_names_the_valid_values(
     given: list[str],
-    said: str,
+    message: str,
     source: Path,
     images: Path,
     tmp_path: Path,
@@ -460,7 +459,7 @@ def test_what_is_asked_for_wrongly_is_a_usage_error_that_names_what_is_right(
     with pytest.raises(SystemExit) as exit_:
         main(["convert", str(source), "--size", "16x16", *places, *given])
     assert exit_.value.code == 2
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert not (tmp_path / "o").exists()
 
 
@@ -504,7 +503,7 @@ def test_bad_input_gets_one_clear_error(
     Image.new("RGB", (8, 8)).save("small/a.png")
     Image.new("RGBA", (32, 32)).save("rgba/a.png")
     before = sorted(p.name for p in tmp_path.iterdir())
-    given, said = BAD[case]
+    given, message = BAD[case]
     arguments = ["convert", *[places.get(a, a) for a in given]]
     for flag, value in (("--size", "16x16"), ("--color", "rgb"), ("--mean", "127.5"), ("--scale", "128")):
         if flag not in given:
@@ -518,14 +517,14 @@ def test_bad_input_gets_one_clear_error(
     lines = err.splitlines()
     assert out == ""
     assert lines[0].startswith("edge-convert: error: ")
-    assert said in err
+    assert message in err
     assert not lines[0].endswith(".")
     assert len(lines) <= 2
     assert sorted(p.name for p in tmp_path.iterdir()) == before
 
 
 def test_a_full_disk_leaves_nothing_half_written(source: Path, images: Path, tmp_path: Path) -> None:
-    """A limit on file size stands in for a full disk: write() fails in the middle either way."""
+    """Simulate a full disk by a limit on file size: write() fails in the middle of a file too."""
     script = (
         "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
         "from converters.cli import main;"
@@ -584,11 +583,11 @@ def test_bgr_and_per_channel_scaling_are_the_networks_own_order(tmp_path: Path, 
         convert(ConversionOptions(path, contract, images, tmp_path / name))
     picture = crops(1)[0]
     for recipe in ("float32", "cpu_int8"):
-        one = Embedder.open(tmp_path / "rgb" / f"net.{recipe}.tflite").embed(picture)
-        other = Embedder.open(tmp_path / "bgr" / f"net.{recipe}.tflite").embed(
+        first = Embedder.open(tmp_path / "rgb" / f"net.{recipe}.tflite").embed(picture)
+        second = Embedder.open(tmp_path / "bgr" / f"net.{recipe}.tflite").embed(
             np.ascontiguousarray(picture[..., ::-1])
         )
-        assert float(one @ other) > 0.97
+        assert float(first @ second) > 0.97
 
 
 # Names, texts and broken JSON
@@ -602,8 +601,8 @@ def test_a_name_that_is_no_file_name_is_refused_before_the_work(
     source: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
     output = tmp_path / "folder" / "out"
-    said = ["--calibration", str(images), "--output", str(output), f"--name={name}"]
-    assert main(["convert", str(source), *flags(*said)]) == 3
+    arguments = ["--calibration", str(images), "--output", str(output), f"--name={name}"]
+    assert main(["convert", str(source), *flags(*arguments)]) == 3
     error, hint = capsys.readouterr().err.splitlines()
     assert "the model's name: expected" in error
     assert "--name" in hint
@@ -615,10 +614,10 @@ def test_a_file_that_is_not_named_in_utf8_is_converted_under_another_name(
 ) -> None:
     odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.tflite"))
     odd.write_bytes(source.read_bytes())
-    said = flags("--calibration", str(images), "--output", str(tmp_path / "out"))
-    assert main(["convert", str(odd), *said]) == 3
+    arguments = flags("--calibration", str(images), "--output", str(tmp_path / "out"))
+    assert main(["convert", str(odd), *arguments]) == 3
     assert "hint: --name" in capsys.readouterr().err
-    assert main(["convert", str(odd), *said, "--name", "cafe"]) == 0
+    assert main(["convert", str(odd), *arguments, "--name", "cafe"]) == 0
     assert ModelFile.open(tmp_path / "out" / "cafe.float32.tflite").card.source["file"] == "caf\ufffd.tflite"
 
 
@@ -627,7 +626,7 @@ def test_text_that_is_not_utf8_is_refused(source: Path, images: Path, tmp_path: 
         convert(ConversionOptions(source, CONTRACT, images, tmp_path / "out", description="\udcff"))
 
 
-def test_an_image_that_is_not_named_in_utf8_is_named(source: Path, images: Path, tmp_path: Path) -> None:
+def test_an_image_name_that_is_not_utf8_is_refused(source: Path, images: Path, tmp_path: Path) -> None:
     (images / "00.png").rename(os.fsdecode(os.fsencode(images) + b"/caf\xe9.png"))
     with pytest.raises(CalibrationError, match="UTF-8"):
         convert(ConversionOptions(source, CONTRACT, images, tmp_path / "out"))
@@ -636,20 +635,20 @@ def test_an_image_that_is_not_named_in_utf8_is_named(source: Path, images: Path,
 @pytest.mark.parametrize(
     "text", ["[" * 100_000, '{"size": [16, 16], "color": "rgb", "range": [0, 1], "name": 3}']
 )
-def test_a_contract_file_that_is_no_contract_is_one_line(
+def test_a_malformed_contract_file_is_refused(
     source: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str
 ) -> None:
     contract = tmp_path / "contract.json"
     contract.write_text(text)
-    said = ["--contract", str(contract), "--calibration", str(images), "--output", str(tmp_path / "out")]
-    assert main(["convert", str(source), *said]) == 3
+    arguments = ["--contract", str(contract), "--calibration", str(images), "--output", str(tmp_path / "out")]
+    assert main(["convert", str(source), *arguments]) == 3
     assert "contract.json" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     "text", ["[" * 100_000, '{"schema": "edge-sdk/recipe/1", "precision": "int8", "partitions": 1e999}', "{}"]
 )
-def test_a_recipe_that_is_none_is_said_before_the_source_is_read(
+def test_a_malformed_recipe_is_refused_before_the_source_is_read(
     images: Path, tmp_path: Path, text: str
 ) -> None:
     recipe = tmp_path / "some.recipe.json"
@@ -662,7 +661,7 @@ def test_a_recipe_that_is_none_is_said_before_the_source_is_read(
         )
 
 
-def test_a_folder_in_a_files_place_is_said_and_nothing_is_written_beside_it(
+def test_a_folder_with_the_name_of_a_file_is_refused_and_nothing_is_written(
     source: Path, images: Path, tmp_path: Path
 ) -> None:
     blocked = tmp_path / "out" / "tiny.report.html"

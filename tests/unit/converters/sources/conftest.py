@@ -1,4 +1,4 @@
-"""Small sources of every kind, made once by a process of its own."""
+"""Small sources of every kind, written once by a separate process."""
 
 import os
 import subprocess
@@ -15,7 +15,7 @@ SIDE = 32
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory):
-    """The folder that ``make_models.py`` fills."""
+    """Folder of the files that ``make_models.py`` writes."""
     folder = tmp_path_factory.mktemp("models")
     script = Path(__file__).with_name("make_models.py")
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
@@ -42,6 +42,6 @@ def gray():
 
 @pytest.fixture(scope="session")
 def images():
-    """Eight different images as the contracts normalize them."""
+    """Eight different images, normalized by the contracts."""
     pixels = np.random.default_rng(0).integers(0, 256, size=(8, SIDE, SIDE, 3))
     return ((pixels - 127.5) / 128).astype(np.float32)

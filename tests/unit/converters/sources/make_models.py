@@ -1,6 +1,6 @@
 """Write small sources of every kind into a folder: ``python make_models.py FOLDER``.
 
-Runs in a process of its own, so that the tests' process never loads TensorFlow.
+Runs in a separate process, so that the tests' process never loads TensorFlow.
 """
 
 import os
@@ -24,7 +24,7 @@ layers = keras.layers
 
 
 def backbone(shape=(SIDE, SIDE, 3), head=None):
-    """A little MobileFaceNet: convolution, depthwise, PReLU, pooling, embedding."""
+    """Build a small MobileFaceNet: convolution, depthwise, PReLU, pooling, embedding."""
     image = keras.Input(shape)
     x = image
     for filters in (8, 16):

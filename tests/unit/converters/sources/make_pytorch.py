@@ -1,4 +1,4 @@
-"""Small PyTorch networks: exported programs in the folder that is given, and functions for FILE.py:FUNCTION."""
+"""Small PyTorch networks: exported programs written to a folder, and functions for FILE.py:FUNCTION."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _block(inside: int, outside: int, stride: int, groups: int = 1) -> nn.Sequen
 
 
 class Net(nn.Module):
-    """A small MobileFaceNet: PReLU, global depthwise convolution, batch norm at the end, L2 norm where asked."""
+    """A small MobileFaceNet: PReLU, global depthwise convolution, batch norm at the end, L2 norm on request."""
 
     def __init__(self, *, norm: bool = False, outputs: int = 1, dropout: bool = False) -> None:
         super().__init__()
@@ -35,14 +35,14 @@ class Net(nn.Module):
                 nn.init.uniform_(part.running_var, 0.5, 2.0)
 
     def forward(self, image: torch.Tensor) -> Any:
-        found = self.embed(self.pool(self.dropout(self.features(image))))
+        embedding = self.embed(self.pool(self.dropout(self.features(image))))
         if self.norm:
-            found = nn.functional.normalize(found)
-        return found if self.outputs == 1 else (found,) * self.outputs
+            embedding = nn.functional.normalize(embedding)
+        return embedding if self.outputs == 1 else (embedding,) * self.outputs
 
 
 def make(**options: Any) -> Net:
-    """In training mode, as a network is when it is made."""
+    """Build a network in training mode, the mode of every new module."""
     torch.manual_seed(0)
     return Net(**options)
 
@@ -64,25 +64,25 @@ def make_two() -> nn.Module:
 
 
 def make_beside() -> nn.Module:
-    """Reads a file that lies beside this one, by its bare name."""
+    """Load weights from the folder of this file by a relative path."""
     network = make()
     network.load_state_dict(torch.load("weights.pt", weights_only=True))
     return network
 
 
 def main(folder: Path) -> None:
-    one, eight = torch.zeros(1, 3, SIDE, SIDE), torch.zeros(8, 3, SIDE, SIDE)
+    single, eight = torch.zeros(1, 3, SIDE, SIDE), torch.zeros(8, 3, SIDE, SIDE)
     export, save = torch.export.export, torch.export.save
-    save(export(make(norm=True).eval(), (one,)), folder / "normed.pt2")
+    save(export(make(norm=True).eval(), (single,)), folder / "normed.pt2")
     batch = torch.export.Dim("batch")
     save(export(make().eval(), (eight,), dynamic_shapes=({0: batch},)), folder / "open.pt2")
     save(export(make().eval(), (eight,)), folder / "eight.pt2")
     save(export(make().train(), (eight,), dynamic_shapes=({0: batch},)), folder / "training.pt2")
     half = make(dropout=True).eval()
     half.dropout.train()
-    save(export(half, (one,)), folder / "dropout.pt2")
-    save(export(make(outputs=2).eval(), (one,)), folder / "two.pt2")
-    save(export(make().eval().half(), (one.half(),)), folder / "half.pt2")
+    save(export(half, (single,)), folder / "dropout.pt2")
+    save(export(make(outputs=2).eval(), (single,)), folder / "two.pt2")
+    save(export(make().eval().half(), (single.half(),)), folder / "half.pt2")
     torch.save(make().state_dict(), folder / "weights.pt")
     (folder / "net.py").write_text(Path(__file__).read_text())
 

@@ -1,4 +1,4 @@
-"""Shapes and answers that are an embedding network's, and others."""
+"""Checks accept shapes and outputs of an embedding network, and refuse others."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ def test_image_of_the_contract(shape):
 
 
 @pytest.mark.parametrize(
-    ("shape", "found", "hint"),
+    ("shape", "message", "hint"),
     [
         ((112, 112, 3), "graph input is 112x112x3, the contract says 112x96 rgb", "--size 112x112"),
         ((96, 112, 3), "graph input is 96x112x3", "--size 96x112"),
@@ -27,10 +27,10 @@ def test_image_of_the_contract(shape):
         ((112, 96), "graph input is 112x96,", "one image"),
     ],
 )
-def test_image_against_the_contract(shape, found, hint):
+def test_image_against_the_contract(shape, message, hint):
     with pytest.raises(SourceError, match="the contract says") as refused:
         checks.check_image(shape, RGB)
-    assert found in str(refused.value)
+    assert message in str(refused.value)
     assert hint in refused.value.hint
 
 
@@ -60,7 +60,7 @@ def test_witness_must_be_finite():
         checks.check_witness(np.array([[1, 2], [np.nan, 0]], np.float32), np.zeros((2, 8, 8, 3), np.float32))
 
 
-def test_the_last_line_that_says_something():
+def test_the_last_line_skips_noise():
     log = (
         "Starting\nThe Foo operator is not known\n\n  File 'x.py', line 3\nW0000 00:00:1 stub.cc:31] no GPU\n"
     )
@@ -68,7 +68,7 @@ def test_the_last_line_that_says_something():
     assert last_line("\n\n") == ""
 
 
-def test_names_that_tensorflow_takes_for_no_layer_are_replaced_and_stay_apart() -> None:
+def test_names_that_tensorflow_refuses_are_replaced_by_unique_names() -> None:
     from onnx import TensorProto, helper
 
     from converters.sources.onnx_interface import simplify_names

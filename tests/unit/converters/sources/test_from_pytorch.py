@@ -1,4 +1,4 @@
-"""PyTorch networks become what every other source becomes, and answer as torch does."""
+"""PyTorch networks are converted like every other source, with the same embeddings as in torch."""
 
 import importlib.util
 import os
@@ -18,13 +18,13 @@ from edge_sdk.model.model_file import ModelFile
 
 HERE = importlib.util.find_spec("litert_torch") is not None
 pytestmark = pytest.mark.skipif(
-    not HERE, reason="PyTorch is an extra of its own, 2 GB: make test-pytorch runs these"
+    not HERE, reason="PyTorch is a separate extra of 2 GB: make test-pytorch runs these tests"
 )
 
 
 @pytest.fixture(scope="session")
 def networks(tmp_path_factory):
-    """The folder that ``make_pytorch.py`` fills."""
+    """Folder of the files that ``make_pytorch.py`` writes."""
     folder = tmp_path_factory.mktemp("pytorch")
     done = subprocess.run(
         [sys.executable, str(Path(__file__).with_name("make_pytorch.py")), str(folder)],
@@ -75,7 +75,7 @@ def test_a_function_is_run_beside_its_files_and_put_in_evaluation_mode(networks,
 
 
 @pytest.mark.parametrize(
-    ("name", "words", "way_out"),
+    ("name", "message", "advice"),
     [
         ("training.pt2", "exported in training mode", "model.eval()"),
         ("dropout.pt2", "exported in training mode (dropout", "model.eval()"),
@@ -89,10 +89,10 @@ def test_a_function_is_run_beside_its_files_and_put_in_evaluation_mode(networks,
         ("net.py:makes", "has no function 'makes'", "it has "),
     ],
 )
-def test_what_cannot_be_converted_says_why(networks, contract, images, name, words, way_out):
-    message, hint = refusal(networks / name, contract, images[:2])
-    assert words in message
-    assert way_out in hint
+def test_what_cannot_be_converted_says_why(networks, contract, images, name, message, advice):
+    error, hint = refusal(networks / name, contract, images[:2])
+    assert message in error
+    assert advice in hint
 
 
 def test_another_size_than_the_contracts_is_refused(networks, images):

@@ -1,4 +1,4 @@
-"""What a file is, by its content."""
+"""The kind of a file is recognized by its content."""
 
 import zipfile
 from pathlib import Path
@@ -41,7 +41,7 @@ def test_empty_file(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "found"),
+    ("content", "kind"),
     [
         (JPEG, "a JPEG image"),
         (b"\x89PNG\r\n\x1a\n" + bytes(64), "a PNG image"),
@@ -53,9 +53,9 @@ def test_empty_file(tmp_path):
         (bytes(300), "something else"),
     ],
 )
-def test_foreign_files_are_named(tmp_path, content, found):
+def test_files_of_other_kinds_are_named(tmp_path, content, kind):
     message, hint = refusal(write(tmp_path / "face.onnx", content))
-    assert found in message
+    assert kind in message
     assert hint
 
 
@@ -122,10 +122,10 @@ def test_saved_model_file_points_to_its_folder(tmp_path):
 
 
 def test_every_kind_is_recognized(models):
-    found = {
+    kinds = {
         name: recognize(models / name) for name in ("face.keras", "face.h5", "exported", "dynamic.tflite")
     }
-    assert found == {
+    assert kinds == {
         "face.keras": "keras",
         "face.h5": "keras",
         "exported": "saved_model",

@@ -1,4 +1,4 @@
-"""Every kind of source becomes one float network that answers as its own runtime does."""
+"""Every kind of source becomes a float network with the same embeddings as its own runtime."""
 
 import hashlib
 import subprocess
@@ -15,8 +15,8 @@ from edge_sdk.model.card import InputContract
 SIDE = 32
 
 
-def answers(tflite, images, batch=1):
-    """LiteRT's embeddings, image by image."""
+def embeddings(tflite, images, batch=1):
+    """Run LiteRT on one image at a time and return the embeddings."""
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(model_content=tflite, num_threads=1)
@@ -40,7 +40,7 @@ def least_cosine(a, b):
 def assert_true_to_source(source, images, batch=1):
     assert source.witness.shape == (len(images), 16)
     assert source.witness.dtype == np.float32
-    assert least_cosine(answers(source.network.data, images, batch), source.witness) >= 0.99999
+    assert least_cosine(embeddings(source.network.data, images, batch), source.witness) >= 0.99999
 
 
 def signature(tflite):
@@ -130,7 +130,7 @@ def test_tflite_is_passed_on_untouched(models, contract, images, name, batch, no
 
 
 @pytest.mark.parametrize(
-    ("name", "found", "hint"),
+    ("name", "message", "advice"),
     [
         ("cut.tflite", "not a whole TFLite file", "again"),
         ("softmax.tflite", "class probabilities", "up to the embedding"),
@@ -157,23 +157,23 @@ def test_tflite_is_passed_on_untouched(models, contract, images, name, batch, no
         ("face.weights.h5", "without the network", "whole model"),
     ],
 )
-def test_bad_files(models, contract, images, name, found, hint):
-    message, advice = refusal(models / name, contract, images)
-    assert found in message
-    assert hint in advice
+def test_bad_files(models, contract, images, name, message, advice):
+    error, hint = refusal(models / name, contract, images)
+    assert message in error
+    assert advice in hint
 
 
 @pytest.mark.parametrize(
-    ("name", "found", "hint"),
+    ("name", "message", "advice"),
     [
         ("training.keras", "expected one input, found 2", "margin head"),
         ("bytes", "input is uint8", "normalized image"),
     ],
 )
-def test_bad_files_that_take_tensorflow_to_tell(models, contract, images, name, found, hint):
-    message, advice = refusal(models / name, contract, images)
-    assert found in message
-    assert hint in advice
+def test_bad_files_that_only_tensorflow_detects(models, contract, images, name, message, advice):
+    error, hint = refusal(models / name, contract, images)
+    assert message in error
+    assert advice in hint
 
 
 @pytest.mark.parametrize(("name", "keep"), [("face.h5", 0.5), ("face.h5", 0.99), ("face.keras", 0.7)])
@@ -210,7 +210,7 @@ def test_inputs_must_be_what_the_contract_says(models, contract, images):
 
 
 def fake_package(folder, monkeypatch, code):
-    """Put a module in front of the installed interpreter."""
+    """Shadow the installed interpreter by a fake module."""
     package = folder / "ai_edge_litert"
     package.mkdir()
     (package / "__init__.py").write_text(code)

@@ -1,7 +1,5 @@
 """Two artefacts on the same images: shifts of scores, drift of thresholds and changed decisions."""
 
-import json
-
 import numpy as np
 import pytest
 
@@ -41,7 +39,7 @@ def test_shifts_and_worst_images(pair: tuple[AllPairs, AllPairs]) -> None:
     before, after = (np.sort(side.scores().tail)[::-1] for side in pair)
     assert fidelity.tail_shift == pytest.approx(after[before.size // 1000] - before[before.size // 1000])
     assert isinstance(fidelity.drifts[2], Unsupported)
-    assert json.loads(fidelity.to_json())["drifts"][0]["drift"] == fidelity.drifts[0].drift
+    assert fidelity.to_json()["drifts"][0]["drift"] == fidelity.drifts[0].drift
 
 
 def test_flips_against_counting(pair: tuple[AllPairs, AllPairs]) -> None:
