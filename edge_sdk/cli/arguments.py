@@ -1,13 +1,17 @@
-"""Arguments that commands share, and the form in which results are printed."""
+"""Arguments that commands share, and the output of a command."""
 
 from __future__ import annotations
 
 import argparse
-import json
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from edge_sdk.gallery import EnrolOptions
 
 PROGRAM = "edge-sdk"
 GALLERY_EXAMPLE = "--gallery home.gallery --key home.key"
@@ -23,11 +27,25 @@ _ANCHOR_HELP = (
 _THRESHOLD_DEFAULT = "(default: the gallery's decision policy)"
 
 
+class Output(NamedTuple):
+    """Output of a command.
+
+    Attributes:
+        value: JSON values to print with --json; None for a command that has printed its results already.
+        text: Text to print without --json.
+        positive: False for a clean negative, such as no match or a problem that was found: exit code 1.
+    """
+
+    value: Any
+    text: str
+    positive: bool = True
+
+
 def add_command(
     commands: Any,
     name: str,
     summary: str,
-    run: Callable[[argparse.Namespace], int],
+    run: Callable[[argparse.Namespace], Output],
     *,
     example: str,
     details: str = "",
@@ -38,7 +56,7 @@ def add_command(
         commands: Result of `add_subparsers`.
         name: Name of the command.
         summary: One line in the imperative, without capital and full stop.
-        run: Does the work and returns the exit code.
+        run: Does the work and returns what to print.
         example: A whole command line without `edge-sdk`.
         details: Sentences to print after the summary in the command's own help.
     """
@@ -146,6 +164,33 @@ def add_threshold_arguments(parser: argparse.ArgumentParser, *, search: bool) ->
         )
 
 
+def add_enrolment_arguments(parser: argparse.ArgumentParser, noun: str) -> None:
+    """Add the name of a new `noun` (subject or person) and the options of its enrolment."""
+    parser.add_argument("subject", help="unique name, 1..64 bytes of UTF-8")
+    parser.add_argument(
+        "--allow-duplicate",
+        action="store_true",
+        help=f"enrol even if the {noun} looks like an enrolled one; verify first that they are different people",
+    )
+    parser.add_argument(
+        "--label",
+        default="",
+        metavar="TEXT",
+        help="text to store with the subject, 0..64 bytes (default: empty)",
+    )
+    add_validity_arguments(parser)
+
+
+def enrolment_options(arguments: argparse.Namespace) -> EnrolOptions:
+    """Return the options from `add_enrolment_arguments`; raises InputError if the name or an option is malformed."""
+    from edge_sdk.gallery.subjects import EnrolOptions, checked_text
+
+    checked_text(arguments.subject, "a subject's name", min_bytes=1)
+    return EnrolOptions(
+        arguments.label, arguments.valid_from, arguments.valid_until, arguments.allow_duplicate
+    )
+
+
 def add_validity_arguments(parser: argparse.ArgumentParser, *, default: str = "no bound") -> None:
     """Add the period in which a subject is accepted."""
     for option, meaning in (("--valid-from", "before"), ("--valid-until", "at and after")):
@@ -170,14 +215,26 @@ def _time(text: str) -> datetime | int:
     return time
 
 
+@contextmanager
+def show_progress(text: str, *, unit: float = 1) -> Iterator[Callable[[int, int], None] | None]:
+    """Show progress in one line of stderr; yields a function for the progress so far and the total, None in a pipe.
+
+    Args:
+        text: Format of the line, with the fields `done` and `total`.
+        unit: Divisor of both numbers.
+    """
+    if not sys.stderr.isatty():
+        yield None
+        return
+
+    def show(done: int, total: int) -> None:
+        sys.stderr.write("\r" + text.format(done=done / unit, total=total / unit))
+        sys.stderr.flush()
+
+    yield show
+    sys.stderr.write("\n")
+
+
 def format_count(count: int, noun: str) -> str:
     """Format a count with its noun: `1 subject`, `2 subjects`."""
     return f"{count} {noun}{'' if count == 1 else 's'}"
-
-
-def print_result(arguments: argparse.Namespace, value: Any, text: str) -> None:
-    """Print a result to stdout: `value` as JSON with --json, otherwise `text`."""
-    if arguments.json:
-        print(json.dumps(value, indent=1))
-    elif text:
-        print(text)

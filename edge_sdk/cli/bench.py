@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,12 +12,13 @@ from edge_sdk import console
 from edge_sdk.cli.arguments import (
     CAMERA_HELP,
     PROGRAM,
+    Output,
     add_command,
     add_face_arguments,
     add_gallery_arguments,
     add_model_arguments,
     format_count,
-    print_result,
+    show_progress,
 )
 from edge_sdk.cli.opening import open_gallery, resolve_camera
 from edge_sdk.errors import InputError
@@ -78,7 +78,7 @@ def add_commands(commands: Any) -> None:
     add_gallery_arguments(bench, required=False)
 
 
-def _bench(arguments: argparse.Namespace) -> int:
+def _bench(arguments: argparse.Namespace) -> Output:
     from edge_sdk.diagnostics.bench import DevicePath, measure
     from edge_sdk.runtime.backend_choice import BackendWarning
 
@@ -96,18 +96,9 @@ def _bench(arguments: argparse.Namespace) -> int:
         console.say(PROGRAM, f"warning: {path.status.fallback}; the CPU runs the network in its place")
     path.references = _prepare_references(arguments, path)
     frames = _read_frames(arguments, path)
-    on_terminal = sys.stderr.isatty()
-    result = measure(
-        path,
-        frames,
-        count=arguments.frames,
-        warm_up=arguments.warm_up,
-        **({"progress": _print_progress} if on_terminal else {}),
-    )
-    if on_terminal:
-        sys.stderr.write("\n")
-    print_result(arguments, result.to_json(), "\n".join(_format_benchmark(result)))
-    return 0
+    with show_progress("{done:.0f} of {total:.0f} frames") as progress:
+        result = measure(path, frames, count=arguments.frames, warm_up=arguments.warm_up, progress=progress)
+    return Output(result.to_json(), "\n".join(_format_benchmark(result)))
 
 
 def _prepare_references(arguments: argparse.Namespace, path: DevicePath) -> BenchReferences | None:
@@ -141,11 +132,6 @@ def _read_frames(arguments: argparse.Namespace, path: DevicePath) -> list[UInt8A
             return list(islice(frames(camera), _CAMERA_FRAMES))
     shape = contract.shape if arguments.detector is None else (480, 640, 3)
     return [np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)]
-
-
-def _print_progress(done: int, total: int) -> None:
-    sys.stderr.write(f"\r{done} of {total} frames")
-    sys.stderr.flush()
 
 
 def _format_benchmark(result: Benchmark) -> Iterator[str]:

@@ -7,8 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge_sdk import console
-from edge_sdk.cli.arguments import add_command, add_gallery_arguments, print_result
+from edge_sdk.cli.arguments import Output, add_command, add_gallery_arguments
 from edge_sdk.cli.opening import open_gallery
 
 if TYPE_CHECKING:
@@ -41,17 +40,16 @@ def add_commands(commands: Any) -> None:
     add_gallery_arguments(doctor, required=False)
 
 
-def _doctor(arguments: argparse.Namespace) -> int:
+def _doctor(arguments: argparse.Namespace) -> Output:
     from edge_sdk.diagnostics.doctor import CheckStatus
 
     results = list(_examine(arguments))
     failed = any(result.status is CheckStatus.FAIL for result in results)
-    print_result(
-        arguments,
+    return Output(
         {"healthy": not failed, "findings": [result.to_json() for result in results]},
         "\n".join(_format_results(results)),
+        not failed,
     )
-    return console.CLEAN_NEGATIVE if failed else 0
 
 
 def _examine(arguments: argparse.Namespace) -> Iterator[CheckResult]:

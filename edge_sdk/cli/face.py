@@ -9,18 +9,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge_sdk import console
 from edge_sdk.cli.arguments import (
     CAMERA_HELP,
     GALLERY_EXAMPLE,
+    Output,
     add_command,
+    add_enrolment_arguments,
     add_face_arguments,
     add_gallery_arguments,
     add_model_arguments,
     add_threshold_arguments,
-    add_validity_arguments,
+    enrolment_options,
     format_count,
-    print_result,
 )
 from edge_sdk.cli.opening import (
     choose_threshold,
@@ -75,25 +75,13 @@ def add_commands(commands: Any) -> None:
         details="Each picture must show this person only. Give photographs or --camera.",
         example=f"face enrol alice --camera pi {_FILES}",
     )
-    enrol.add_argument("subject", help="unique name, 1..64 bytes of UTF-8")
-    enrol.add_argument(
-        "--label",
-        default="",
-        metavar="TEXT",
-        help="text to store with the subject, 0..64 bytes (default: empty)",
-    )
-    add_validity_arguments(enrol)
+    add_enrolment_arguments(enrol, "person")
     enrol.add_argument(
         "--least",
         type=int,
         default=3,
         metavar="N",
         help="number of good pictures required, 1 or more (default: %(default)s)",
-    )
-    enrol.add_argument(
-        "--allow-duplicate",
-        action="store_true",
-        help="enrol even if the person looks like an enrolled one; verify first that they are different people",
     )
     identify = add_command(
         inner,
@@ -135,31 +123,21 @@ def add_commands(commands: Any) -> None:
         add_threshold_arguments(parser, search=True)
 
 
-def _enrol(arguments: argparse.Namespace) -> int:
+def _enrol(arguments: argparse.Namespace) -> Output:
     from edge_sdk.cameras import FolderCamera, frames
-    from edge_sdk.gallery.subjects import checked_text
 
     # Before the camera is opened and a person poses for a name that cannot be stored.
-    checked_text(arguments.subject, "a subject's name", min_bytes=1)
-    checked_text(arguments.label, "a label", min_bytes=0)
+    options = enrolment_options(arguments)
     if bool(arguments.photographs) == bool(arguments.camera):
         arguments.parser.error("give either photographs or --camera")
     embedder = open_embedder(arguments)
     source = resolve_camera(arguments.camera) if arguments.camera else FolderCamera(arguments.photographs)
     with source as camera:
         recognizer = _open_recognizer(arguments, embedder)
-        enrolment = recognizer.enrol(
-            frames(camera, seconds=arguments.seconds),
-            arguments.subject,
-            label=arguments.label,
-            valid_from=arguments.valid_from,
-            valid_until=arguments.valid_until,
-            allow_duplicate=arguments.allow_duplicate,
-            least=arguments.least,
-        )
+        pictures = frames(camera, seconds=arguments.seconds)
+        enrolment = recognizer.enrol(pictures, arguments.subject, options, least=arguments.least)
     refused = [{"picture": frame.index + 1, "reason": frame.reason} for frame in enrolment.refused]
-    print_result(
-        arguments,
+    return Output(
         {"enrolled": enrolment.subject, "templates": enrolment.templates, "refused": refused},
         "\n".join(
             [
@@ -168,10 +146,9 @@ def _enrol(arguments: argparse.Namespace) -> int:
             ]
         ),
     )
-    return 0
 
 
-def _identify(arguments: argparse.Namespace) -> int:
+def _identify(arguments: argparse.Namespace) -> Output:
     from edge_sdk.cameras import FolderCamera
 
     if not arguments.photographs:
@@ -182,25 +159,23 @@ def _identify(arguments: argparse.Namespace) -> int:
         while (frame := camera.read()) is not None:
             answers.append(recognizer.identify(frame))
     answered = list(zip(arguments.photographs, answers, strict=True))
-    print_result(
-        arguments,
+    return Output(
         [{"image": str(path), **_answer_to_json(answer)} for path, answer in answered],
         "\n".join(f"{path}: {_format_answer(answer)}" for path, answer in answered),
+        all(answer.accepted for answer in answers),
     )
-    return 0 if all(answer.accepted for answer in answers) else console.CLEAN_NEGATIVE
 
 
-def _watch(arguments: argparse.Namespace) -> int:
+def _watch(arguments: argparse.Namespace) -> Output:
     recognizer = _open_recognizer(arguments, open_embedder(arguments))
     accepted = False
     with resolve_camera(arguments.camera) as camera:
         for answer in recognizer.watch(camera, seconds=arguments.seconds):
             # One line for each answer, flushed because a person or program waits for it.
-            print(
-                json.dumps(_answer_to_json(answer)) if arguments.json else _format_answer(answer), flush=True
-            )
+            text = json.dumps(_answer_to_json(answer)) if arguments.json else _format_answer(answer)
+            print(text, flush=True)
             accepted |= answer.accepted
-    return 0 if accepted else console.CLEAN_NEGATIVE
+    return Output(None, "", accepted)
 
 
 def _open_recognizer(arguments: argparse.Namespace, embedder: Embedder) -> Recognizer:

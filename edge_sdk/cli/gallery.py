@@ -8,16 +8,15 @@ import warnings
 from dataclasses import asdict
 from typing import Any
 
-from edge_sdk import console
 from edge_sdk.cli import gallery_exchange, gallery_keys, gallery_policy
 from edge_sdk.cli.arguments import (
     GALLERY_EXAMPLE,
+    Output,
     add_command,
     add_gallery_arguments,
     add_model_arguments,
     add_validity_arguments,
     format_count,
-    print_result,
 )
 from edge_sdk.cli.opening import create_gallery, open_gallery
 
@@ -144,7 +143,7 @@ def add_commands(commands: Any) -> None:
     gallery_exchange.add_commands(inner)
 
 
-def _create(arguments: argparse.Namespace) -> int:
+def _create(arguments: argparse.Namespace) -> Output:
     from edge_sdk.runtime.backend_choice import BackendWarning
     from edge_sdk.vision.embedder import Embedder
 
@@ -162,18 +161,15 @@ def _create(arguments: argparse.Namespace) -> int:
         dtype=arguments.dtype,
     )
     status = gallery.status()
-    print_result(
-        arguments,
+    return Output(
         {"created": status.path, "gallery_id": status.gallery_id, "key_level": status.key_level},
         f"created {status.path}, sealed with a {status.key_name} (level {status.key_level})",
     )
-    return 0
 
 
-def _list(arguments: argparse.Namespace) -> int:
+def _list(arguments: argparse.Namespace) -> Output:
     subjects = open_gallery(arguments).subjects()
-    print_result(
-        arguments,
+    return Output(
         [
             {
                 "subject": s.name,
@@ -196,28 +192,24 @@ def _list(arguments: argparse.Namespace) -> int:
             for s in subjects
         ),
     )
-    return 0
 
 
-def _remove(arguments: argparse.Namespace) -> int:
+def _remove(arguments: argparse.Namespace) -> Output:
     open_gallery(arguments).remove(arguments.subject)
-    print_result(arguments, {"removed": arguments.subject}, f"removed {arguments.subject}")
-    return 0
+    return Output({"removed": arguments.subject}, f"removed {arguments.subject}")
 
 
-def _revoke(arguments: argparse.Namespace) -> int:
+def _revoke(arguments: argparse.Namespace) -> Output:
     open_gallery(arguments).revoke(arguments.subject)
-    print_result(arguments, {"revoked": arguments.subject}, f"revoked {arguments.subject}")
-    return 0
+    return Output({"revoked": arguments.subject}, f"revoked {arguments.subject}")
 
 
-def _reinstate(arguments: argparse.Namespace) -> int:
+def _reinstate(arguments: argparse.Namespace) -> Output:
     open_gallery(arguments).reinstate(arguments.subject)
-    print_result(arguments, {"reinstated": arguments.subject}, f"reinstated {arguments.subject}")
-    return 0
+    return Output({"reinstated": arguments.subject}, f"reinstated {arguments.subject}")
 
 
-def _change(arguments: argparse.Namespace) -> int:
+def _change(arguments: argparse.Namespace) -> Output:
     changes = {
         name: value
         for name in ("label", "valid_from", "valid_until")
@@ -226,25 +218,22 @@ def _change(arguments: argparse.Namespace) -> int:
     if not changes:
         arguments.parser.error("give --label, --valid-from or --valid-until")
     open_gallery(arguments).change(arguments.subject, **changes)
-    print_result(arguments, {"changed": arguments.subject}, f"changed {arguments.subject}")
-    return 0
+    return Output({"changed": arguments.subject}, f"changed {arguments.subject}")
 
 
-def _status(arguments: argparse.Namespace) -> int:
+def _status(arguments: argparse.Namespace) -> Output:
     status = asdict(open_gallery(arguments).status())
     lines = [
         f"{name:<13} {_format_value(value)}" for name, value in status.items() if name != "not_protected"
     ]
     lines += [f"not_protected {gap}" for gap in status["not_protected"]]
-    print_result(arguments, status, "\n".join(lines))
-    return 0
+    return Output(status, "\n".join(lines))
 
 
-def _verify(arguments: argparse.Namespace) -> int:
+def _verify(arguments: argparse.Namespace) -> Output:
     gallery = open_gallery(arguments)
     problems, status = gallery.problems(), gallery.status()
-    print_result(
-        arguments,
+    return Output(
         {"generation": status.generation, "templates": status.templates, "problems": list(problems)},
         "\n".join(
             [
@@ -254,11 +243,11 @@ def _verify(arguments: argparse.Namespace) -> int:
                 *([] if problems else ["no problem found"]),
             ]
         ),
+        not problems,
     )
-    return console.CLEAN_NEGATIVE if problems else 0
 
 
-def _audit(arguments: argparse.Namespace) -> int:
+def _audit(arguments: argparse.Namespace) -> Output:
     report = open_gallery(arguments).audit.report()
     lines = [
         f"{entry.number}\t{_format_time(entry.at_s)}\t{entry.generation}\t"
@@ -266,8 +255,11 @@ def _audit(arguments: argparse.Namespace) -> int:
         + ("" if entry.carried_out else "\tnot carried out")
         for entry in report.entries
     ]
-    print_result(arguments, {**asdict(report), "intact": report.intact}, "\n".join([*lines, *report.words()]))
-    return 0 if report.intact else console.CLEAN_NEGATIVE
+    return Output(
+        {**asdict(report), "intact": report.intact},
+        "\n".join([*lines, *report.words()]),
+        report.intact,
+    )
 
 
 def _format_value(value: object) -> object:

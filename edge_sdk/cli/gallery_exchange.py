@@ -11,10 +11,10 @@ from typing import Any
 
 from edge_sdk.cli.arguments import (
     GALLERY_EXAMPLE,
+    Output,
     add_command,
     add_gallery_arguments,
     format_count,
-    print_result,
 )
 from edge_sdk.cli.opening import open_gallery
 from edge_sdk.errors import GalleryError, InputError
@@ -112,53 +112,45 @@ def add_commands(commands: Any) -> None:
         add_gallery_arguments(parser)
 
 
-def _export(arguments: argparse.Namespace) -> int:
+def _export(arguments: argparse.Namespace) -> Output:
     gallery = open_gallery(arguments)
     _require_absent(arguments.output)
     data = gallery.exchange.export(*arguments.subjects, recipient=arguments.to)
     _write(arguments.output, data)
     count = len(set(arguments.subjects)) or gallery.status().subjects
-    print_result(
-        arguments,
+    return Output(
         {"exported": count, "recipient": arguments.to.hex(), "file": str(arguments.output)},
         f"{arguments.output}: {format_count(count, 'subject')}, sealed for {arguments.to.hex()[:16]}",
     )
-    return 0
 
 
-def _import(arguments: argparse.Namespace) -> int:
+def _import(arguments: argparse.Namespace) -> Output:
     names = open_gallery(arguments).exchange.import_package(_read(arguments.file))
-    print_result(arguments, {"imported": list(names)}, f"imported {', '.join(names) or 'no subject'}")
-    return 0
+    return Output({"imported": list(names)}, f"imported {', '.join(names) or 'no subject'}")
 
 
-def _sources(arguments: argparse.Namespace) -> int:
+def _sources(arguments: argparse.Namespace) -> Output:
     gallery = open_gallery(arguments)
     if arguments.add is not None:
         gallery.exchange.add_source(arguments.add)
     if arguments.remove is not None:
         gallery.exchange.remove_source(arguments.remove)
     sources = gallery.exchange.sources()
-    print_result(
-        arguments,
+    return Output(
         [{"source": source, "last_sequence": last} for source, last in sources.items()],
         "\n".join(f"{source}\t{last}" for source, last in sources.items()),
     )
-    return 0
 
 
-def _obey(arguments: argparse.Namespace) -> int:
+def _obey(arguments: argparse.Namespace) -> Output:
     obeyed = open_gallery(arguments).exchange.execute(_read(arguments.file))
     receipt = f": {obeyed.receipt.statement}" if obeyed.receipt else ""
-    print_result(
-        arguments,
-        asdict(obeyed),
-        f"{obeyed.action} {', '.join(obeyed.subjects)} (sequence {obeyed.sequence}){receipt}",
+    return Output(
+        asdict(obeyed), f"{obeyed.action} {', '.join(obeyed.subjects)} (sequence {obeyed.sequence}){receipt}"
     )
-    return 0
 
 
-def _sign(arguments: argparse.Namespace) -> int:
+def _sign(arguments: argparse.Namespace) -> Output:
     from edge_sdk.gallery import KeyFile
     from edge_sdk.gallery.exchange import commands
     from edge_sdk.gallery.exchange.export import check_export
@@ -181,12 +173,10 @@ def _sign(arguments: argparse.Namespace) -> int:
         package=package,
     )
     _write(arguments.output, commands.sign(command, private_key))
-    print_result(
-        arguments,
+    return Output(
         {"file": str(arguments.output), "source": command.source.hex(), "sequence": command.sequence},
         f"{arguments.output}: sequence {command.sequence}, signed by {command.source.hex()}",
     )
-    return 0
 
 
 def _hex(size_bytes: int) -> Callable[[str], bytes]:

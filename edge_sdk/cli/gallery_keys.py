@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from edge_sdk.cli.arguments import (
     GALLERY_EXAMPLE,
     KEY_HELP,
+    Output,
     add_command,
     add_gallery_arguments,
     format_count,
-    print_result,
 )
 from edge_sdk.cli.opening import open_gallery, resolve_key
 from edge_sdk.errors import GalleryError
@@ -105,60 +105,51 @@ def add_commands(commands: Any) -> None:
         add_gallery_arguments(parser)
 
 
-def _erase(arguments: argparse.Namespace) -> int:
+def _erase(arguments: argparse.Namespace) -> Output:
     gallery = open_gallery(arguments)
     receipt = gallery.erase(*arguments.subjects, keys=_resolve_other_keys(arguments))
-    print_result(
-        arguments,
+    return Output(
         asdict(receipt),
         f"erased {receipt.count} in generation {receipt.generation}, key epoch {receipt.key_epoch}: {receipt.statement}",
     )
-    return 0
 
 
-def _keys(arguments: argparse.Namespace) -> int:
+def _keys(arguments: argparse.Namespace) -> Output:
     slots = open_gallery(arguments).keys.slots()
-    print_result(
-        arguments,
+    return Output(
         [asdict(slot) for slot in slots],
         "\n".join(f"{s.index}\tlevel {s.level}\t{s.name}" + ("\tin use" if s.in_use else "") for s in slots),
     )
-    return 0
 
 
-def _add_key(arguments: argparse.Namespace) -> int:
+def _add_key(arguments: argparse.Namespace) -> Output:
     gallery = open_gallery(arguments)
     gallery.keys.add(resolve_key(arguments.new, new=True, prompt="new passphrase"))
     slot = gallery.keys.slots()[-1]
-    print_result(arguments, asdict(slot), f"slot {slot.index}: {slot.name}, level {slot.level}")
-    return 0
+    return Output(asdict(slot), f"slot {slot.index}: {slot.name}, level {slot.level}")
 
 
-def _remove_key(arguments: argparse.Namespace) -> int:
+def _remove_key(arguments: argparse.Namespace) -> Output:
     gallery = open_gallery(arguments)
     gallery.keys.remove(arguments.slot, keep=_resolve_other_keys(arguments))
     epoch = gallery.status().key_epoch
-    print_result(
-        arguments,
+    return Output(
         {"removed_slot": arguments.slot, "key_epoch": epoch},
         f"removed the key of slot {arguments.slot}; key epoch {epoch}",
     )
-    return 0
 
 
-def _rotate_key(arguments: argparse.Namespace) -> int:
+def _rotate_key(arguments: argparse.Namespace) -> Output:
     gallery = open_gallery(arguments)
     gallery.keys.rotate(*(resolve_key(word, new=True, prompt="new passphrase") for word in arguments.to))
     slots, epoch = gallery.keys.slots(), gallery.status().key_epoch
-    print_result(
-        arguments,
+    return Output(
         {"key_epoch": epoch, "slots": [asdict(slot) for slot in slots]},
         f"key epoch {epoch}: {', '.join(slot.name for slot in slots)}; no other key opens it now",
     )
-    return 0
 
 
-def _re_anchor(arguments: argparse.Namespace) -> int:
+def _re_anchor(arguments: argparse.Namespace) -> Output:
     gallery = open_gallery(arguments, anchored=False)
     before = gallery.status()
     if not arguments.yes:
@@ -169,25 +160,21 @@ def _re_anchor(arguments: argparse.Namespace) -> int:
         )
     gallery.keys.reanchor()
     after = gallery.status()
-    print_result(
-        arguments,
+    return Output(
         {"from_generation": before.generation, "generation": after.generation, "subjects": after.subjects},
         f"generation {before.generation} is now generation {after.generation}, with"
         f" {format_count(after.subjects, 'subject')}; every other copy is refused",
     )
-    return 0
 
 
-def _renew_transform(arguments: argparse.Namespace) -> int:
+def _renew_transform(arguments: argparse.Namespace) -> Output:
     gallery = open_gallery(arguments)
     gallery.keys.renew_transform()
     status = gallery.status()
-    print_result(
-        arguments,
+    return Output(
         {"generation": status.generation, "templates": status.templates},
         f"new transform for {format_count(status.templates, 'template')} in generation {status.generation}",
     )
-    return 0
 
 
 def _resolve_other_keys(arguments: argparse.Namespace) -> list[KeyProvider]:

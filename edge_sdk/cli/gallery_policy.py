@@ -7,11 +7,11 @@ from typing import Any
 
 from edge_sdk.cli.arguments import (
     GALLERY_EXAMPLE,
+    Output,
     add_command,
     add_gallery_arguments,
     add_model_arguments,
     format_count,
-    print_result,
 )
 from edge_sdk.cli.opening import open_gallery
 
@@ -90,7 +90,7 @@ def add_commands(commands: Any) -> None:
         add_gallery_arguments(parser)
 
 
-def _policy(arguments: argparse.Namespace) -> int:
+def _policy(arguments: argparse.Namespace) -> Output:
     from edge_sdk.gallery import DecisionPolicy
     from edge_sdk.model.model_file import ModelFile
 
@@ -112,8 +112,7 @@ def _policy(arguments: argparse.Namespace) -> int:
         text += f"\n95 % confidence interval of the measured FPIR: {low} to {high}"
         if interval[1] > policy.fpir:
             text += f"; to stay below {policy.fpir:g}, ask for a lower FPIR or measure with more people"
-    print_result(
-        arguments,
+    return Output(
         {
             "fpir": policy.fpir,
             "fpir_interval": interval,
@@ -123,20 +122,18 @@ def _policy(arguments: argparse.Namespace) -> int:
         },
         text,
     )
-    return 0
 
 
-def _threshold(arguments: argparse.Namespace) -> int:
+def _threshold(arguments: argparse.Namespace) -> Output:
     subject, threshold = arguments.subject, None if arguments.none else arguments.threshold
     gallery = open_gallery(arguments)
     with gallery.transaction() as transaction:
         transaction.set_threshold(subject, threshold)
     text = "no threshold of its own" if threshold is None else f"threshold {threshold:g}"
-    print_result(arguments, {"subject": subject, "threshold": threshold}, f"{subject}: {text}")
-    return 0
+    return Output({"subject": subject, "threshold": threshold}, f"{subject}: {text}")
 
 
-def _limit_attempts(arguments: argparse.Namespace) -> int:
+def _limit_attempts(arguments: argparse.Namespace) -> Output:
     from edge_sdk.gallery import AttemptPolicy
 
     limit = None if arguments.none else AttemptPolicy.with_pad() if arguments.pad else AttemptPolicy()
@@ -144,11 +141,9 @@ def _limit_attempts(arguments: argparse.Namespace) -> int:
     with gallery.transaction() as transaction:
         transaction.limit_attempts(limit)
     limits = gallery.status().tries
-    print_result(arguments, {"tries": limits}, f"attempts: {limits}")
-    return 0
+    return Output({"tries": limits}, f"attempts: {limits}")
 
 
-def _reset_attempts(arguments: argparse.Namespace) -> int:
+def _reset_attempts(arguments: argparse.Namespace) -> Output:
     open_gallery(arguments).attempts.reset()
-    print_result(arguments, {"failures": 0}, "failed attempts: 0")
-    return 0
+    return Output({"failures": 0}, "failed attempts: 0")

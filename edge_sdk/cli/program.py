@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 from collections.abc import Sequence
 
@@ -33,7 +34,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = build_parser()
     console.enable_completion(parser)
     arguments = parser.parse_args(argv)
-    return console.run(PROGRAM, lambda: int(arguments.run(arguments)))
+    return console.run(PROGRAM, lambda: _run(arguments))
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    output = arguments.run(arguments)
+    as_json = arguments.json and output.value is not None
+    text = json.dumps(output.value, indent=1) if as_json else output.text
+    if text:
+        print(text)
+    return 0 if output.positive else console.CLEAN_NEGATIVE
 
 
 def build_parser() -> argparse.ArgumentParser:

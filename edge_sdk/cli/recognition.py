@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge_sdk import console
 from edge_sdk.cli.arguments import (
     GALLERY_EXAMPLE,
+    Output,
     add_command,
+    add_enrolment_arguments,
     add_gallery_arguments,
     add_model_arguments,
     add_threshold_arguments,
-    add_validity_arguments,
+    enrolment_options,
     format_count,
-    print_result,
 )
 from edge_sdk.cli.opening import choose_threshold, open_embedder, open_gallery, open_or_create_gallery
 from edge_sdk.errors import CaptureError, InputError
@@ -39,7 +39,7 @@ def add_commands(commands: Any) -> None:
         details="Create the gallery and its key file if they do not exist.",
         example=f"enrol alice alice-1.jpg alice-2.jpg {_FILES}",
     )
-    enrol.add_argument("subject", help="unique name, 1..64 bytes of UTF-8")
+    add_enrolment_arguments(enrol, "subject")
     enrol.add_argument(
         "images",
         nargs="+",
@@ -47,18 +47,6 @@ def add_commands(commands: Any) -> None:
         metavar="image",
         help="aligned crops of the subject: JPEG, PNG or PPM files",
     )
-    enrol.add_argument(
-        "--allow-duplicate",
-        action="store_true",
-        help="enrol even if the subject looks like an enrolled one; verify first that they are different people",
-    )
-    enrol.add_argument(
-        "--label",
-        default="",
-        metavar="TEXT",
-        help="text to store with the subject, 0..64 bytes (default: empty)",
-    )
-    add_validity_arguments(enrol)
     verify = add_command(
         commands,
         "verify",
@@ -86,65 +74,51 @@ def add_commands(commands: Any) -> None:
     add_threshold_arguments(identify, search=True)
 
 
-def _enrol(arguments: argparse.Namespace) -> int:
-    from edge_sdk.gallery.subjects import checked_text
-
+def _enrol(arguments: argparse.Namespace) -> Output:
     # Before the gallery and its key are created, so that a malformed argument leaves no new files.
-    checked_text(arguments.subject, "a subject's name", min_bytes=1)
-    checked_text(arguments.label, "a label", min_bytes=0)
+    options = enrolment_options(arguments)
     embedder = open_embedder(arguments)
     embeddings = _embed_images(embedder, arguments.images)
     gallery = open_or_create_gallery(arguments, embedder)
     try:
-        gallery.enrol(
-            arguments.subject,
-            embeddings,
-            label=arguments.label,
-            valid_from=arguments.valid_from,
-            valid_until=arguments.valid_until,
-            allow_duplicate=arguments.allow_duplicate,
-        )
+        gallery.enrol(arguments.subject, embeddings, options)
     except CaptureError as error:
         raise InputError(f"{arguments.images[error.capture]}: {error}", hint=error.hint) from error
     count = len(arguments.images)
-    print_result(
-        arguments,
+    return Output(
         {"enrolled": arguments.subject, "templates": count},
         f"enrolled {arguments.subject} with {format_count(count, 'template')}",
     )
-    return 0
 
 
-def _verify(arguments: argparse.Namespace) -> int:
+def _verify(arguments: argparse.Namespace) -> Output:
     embedder = open_embedder(arguments)
     gallery = open_gallery(arguments, embedder.model_id)
     threshold = choose_threshold(arguments, embedder.card, gallery)
     probe = _embed_images(embedder, [arguments.image])[0]
     answer = gallery.verify(probe, arguments.subject, threshold=threshold)
-    print_result(
-        arguments,
+    return Output(
         _answer_to_json(answer),
         f"{arguments.image}: {_format_decision(answer)} as {answer.subject}",
+        answer.accepted,
     )
-    return 0 if answer.accepted else console.CLEAN_NEGATIVE
 
 
-def _identify(arguments: argparse.Namespace) -> int:
+def _identify(arguments: argparse.Namespace) -> Output:
     embedder = open_embedder(arguments)
     gallery = open_gallery(arguments, embedder.model_id)
     threshold = choose_threshold(arguments, embedder.card, gallery)
     probes = _embed_images(embedder, arguments.images)
     answers = [gallery.identify(probe, threshold=threshold) for probe in probes]
     answered = list(zip(arguments.images, answers, strict=True))
-    print_result(
-        arguments,
+    return Output(
         [{"image": str(image), **_answer_to_json(answer)} for image, answer in answered],
         "\n".join(
             f"{image}: {_format_decision(answer)}" + (f" as {answer.subject}" if answer.subject else "")
             for image, answer in answered
         ),
+        all(answer.accepted for answer in answers),
     )
-    return 0 if all(answer.accepted for answer in answers) else console.CLEAN_NEGATIVE
 
 
 def _answer_to_json(answer: Identification | Verification) -> dict[str, str | None]:

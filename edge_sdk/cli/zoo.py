@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import TYPE_CHECKING, Any
 
 from edge_sdk import console
-from edge_sdk.cli.arguments import PROGRAM, add_command, print_result
+from edge_sdk.cli.arguments import PROGRAM, Output, add_command, show_progress
 
 if TYPE_CHECKING:
     from edge_sdk.zoo import ZooEntry
@@ -44,7 +43,7 @@ def add_commands(commands: Any) -> None:
         parser.add_argument("model", help="name of the model, as printed by zoo list")
 
 
-def _list(arguments: argparse.Namespace) -> int:
+def _list(arguments: argparse.Namespace) -> Output:
     from edge_sdk.zoo import ENTRIES
 
     rows = [("MODEL", "TASK", "MB", "LICENCE", "INPUT")]
@@ -58,38 +57,28 @@ def _list(arguments: argparse.Namespace) -> int:
     lines.append(
         f"known by their published digests only, not yet tested with this SDK: {', '.join(untested)}"
     )
-    print_result(arguments, [_entry_to_json(e) for e in ENTRIES], "\n".join(lines))
-    return 0
+    return Output([_entry_to_json(e) for e in ENTRIES], "\n".join(lines))
 
 
-def _pull(arguments: argparse.Namespace) -> int:
+def _pull(arguments: argparse.Namespace) -> Output:
     from edge_sdk.zoo import entry, pull
 
     model = entry(arguments.model)
     note = f" ({model.licence_note})" if model.licence_note else ""
     console.say(PROGRAM, f"{model.name}: licence {model.licence}{note}, from {model.address}")
-    on_terminal = sys.stderr.isatty()
-    file = pull(model, progress=_print_progress if on_terminal else None)
-    if on_terminal:
-        sys.stderr.write("\n")
+    with show_progress("{done:.1f} of {total:.1f} MB", unit=1e6) as progress:
+        file = pull(model, progress=progress)
     if model.conversion:
         command = model.conversion.format(file=file)
         console.say(PROGRAM, f"convert it on a workstation and copy the result to the device: {command}")
-    print_result(arguments, {**_entry_to_json(model), "path": str(file)}, str(file))
-    return 0
+    return Output({**_entry_to_json(model), "path": str(file)}, str(file))
 
 
-def _path(arguments: argparse.Namespace) -> int:
+def _path(arguments: argparse.Namespace) -> Output:
     from edge_sdk.zoo import entry, path
 
     file = path(entry(arguments.model))
-    print_result(arguments, {"path": str(file)}, str(file))
-    return 0
-
-
-def _print_progress(done: int, total: int) -> None:
-    sys.stderr.write(f"\r{done / 1e6:.1f} of {total / 1e6:.1f} MB")
-    sys.stderr.flush()
+    return Output({"path": str(file)}, str(file))
 
 
 def _entry_to_json(entry: ZooEntry) -> dict[str, Any]:

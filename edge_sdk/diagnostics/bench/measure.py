@@ -207,7 +207,7 @@ def measure(
     *,
     count: int = 100,
     warm_up: int = 10,
-    progress: Callable[[int, int], None] = lambda done, of: None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Benchmark:
     """Measure a device path over frames, which are repeated if there are fewer than requested.
 
@@ -234,7 +234,8 @@ def measure(
     for index in range(count):
         path.run(frames[index % len(frames)])
         laps.append(path.laps.frame)
-        progress(index + 1, count)
+        if progress is not None:
+            progress(index + 1, count)
     names = list(laps[0])
     seconds = np.array([[lap[name] for name in names] for lap in laps])
     whole = seconds.sum(axis=1)
