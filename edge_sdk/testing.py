@@ -11,7 +11,20 @@ from numpy.typing import NDArray
 from edge_sdk.runtime.backends.base import TensorInfo
 
 
-class FakeBackend:
+class _FakeInput:
+    """Input tensor of a fake backend, and the number of its invocations."""
+
+    def __init__(self, input: TensorInfo) -> None:
+        self.input = input
+        self.invocations = 0
+        self._input = np.zeros(input.shape, input.dtype)
+
+    def input_view(self) -> NDArray[Any]:
+        """Return the memory of the input tensor, to be written."""
+        return self._input
+
+
+class FakeBackend(_FakeInput):
     """Backend that runs a Python function in place of a network.
 
     Args:
@@ -31,18 +44,12 @@ class FakeBackend:
         runtime: str = "fake 1",
         kernels: str = "python",
     ) -> None:
+        super().__init__(input)
         self.runtime = runtime
         self.kernels = kernels
-        self.input = input
         self.output = output
-        self.invocations = 0
         self._function = function
-        self._input = np.zeros(input.shape, input.dtype)
         self._output = np.zeros(output.shape, output.dtype)
-
-    def input_view(self) -> NDArray[Any]:
-        """Return the memory of the input tensor, to be written."""
-        return self._input
 
     def invoke(self) -> None:
         """Run the function on the content of the input view."""
@@ -54,7 +61,7 @@ class FakeBackend:
         return self._output
 
 
-class FakeNetwork:
+class FakeNetwork(_FakeInput):
     """Backend with several outputs that runs a Python function in place of a network.
 
     Args:
@@ -70,16 +77,10 @@ class FakeNetwork:
         input: TensorInfo,
         outputs: Sequence[TensorInfo],
     ) -> None:
-        self.input = input
+        super().__init__(input)
         self.outputs = tuple(outputs)
-        self.invocations = 0
         self._function = function
-        self._input = np.zeros(input.shape, input.dtype)
         self._outputs = [np.zeros(output.shape, output.dtype) for output in outputs]
-
-    def input_view(self) -> NDArray[Any]:
-        """Return the memory of the input tensor, to be written."""
-        return self._input
 
     def invoke(self) -> None:
         """Run the function on the content of the input view."""

@@ -46,7 +46,7 @@ class Sdk:
     """`Recognizer` with a sealed gallery; attempts are not limited, so none is written to disk."""
 
     def __init__(self, detector: Path, embedder: Path) -> None:
-        from edge_sdk.diagnostics.bench.clock import ClockedBackend, ClockedNetwork
+        from edge_sdk.diagnostics.bench.clock import clocked
         from edge_sdk.model.model_file import ModelFile
         from edge_sdk.runtime.backends.litert import LiteRtBackend
         from edge_sdk.vision.detector import Detector, open_network
@@ -54,10 +54,10 @@ class Sdk:
 
         self._spent = 0.0
         file = ModelFile.open(embedder)
-        backend = ClockedBackend(LiteRtBackend(file.data), self._add_time)
+        backend = clocked(LiteRtBackend(file.data), self._add_time)
         self.versions = backend.runtime
         self._embedder = Embedder(backend, file.card, model_id=file.model_id)
-        network = open_network(detector).with_backend(lambda network: ClockedNetwork(network, self._add_time))
+        network = open_network(detector).with_backend(lambda network: clocked(network, self._add_time))
         self._detector = Detector(network)
         self._enrolled: list[tuple[np.ndarray, str]] = []
 

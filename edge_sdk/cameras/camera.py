@@ -53,6 +53,11 @@ class Camera(Protocol):
         """
 
 
+def no_camera(message: str, *, hint: str | None = None) -> AcquisitionError:
+    """Create the error for a camera that is missing or delivers no frame."""
+    return AcquisitionError(message, reason="no camera", hint=hint)
+
+
 class Watched:
     """Reader of a camera that skips buffered frames and rejects a frozen picture.
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
 
-from edge_sdk.errors import AcquisitionError
+from edge_sdk.cameras.camera import no_camera
 from edge_sdk.types import UInt8Array
 from edge_sdk.vision.images import SUFFIXES, read_image
 
@@ -39,19 +38,13 @@ class FolderCamera:
             try:
                 files = sorted(path for path in self._folder.iterdir() if path.suffix.lower() in SUFFIXES)
             except OSError as error:
-                raise AcquisitionError(
-                    f"{self.name}: cannot be read: {error.strerror}", reason="no camera"
-                ) from error
+                raise no_camera(f"{self.name}: cannot be read: {error.strerror}") from error
         if not files:
-            raise AcquisitionError(
-                f"{self.name}: expected images, found none", reason="no camera", hint=", ".join(SUFFIXES)
-            )
+            raise no_camera(f"{self.name}: expected images, found none", hint=", ".join(SUFFIXES))
         self._rest = iter(files)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._rest = iter(())
 
     def read(self) -> UInt8Array | None:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 
-from edge_sdk.errors import AcquisitionError
+from edge_sdk.cameras.camera import no_camera
 from edge_sdk.types import UInt8Array
-
-_HINT = "pip install 'edge-sdk[camera]'"
 
 
 class _Capture:
@@ -32,27 +29,22 @@ class _Capture:
         capture = cv2.VideoCapture(self._source, api)
         if not capture.isOpened():
             capture.release()
-            raise AcquisitionError(
+            raise no_camera(
                 f"{self.name}: cannot be opened",
-                reason="no camera",
                 hint="check that it is plugged in and that no other program uses it: v4l2-ctl --list-devices",
             )
         for key, value in settings.items():
             capture.set(key, value)
         self._capture = capture
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         if self._capture is not None:
             self._capture.release()
             self._capture = None
 
     def _read(self) -> UInt8Array | None:
         if self._capture is None:
-            raise AcquisitionError(
-                f"{self.name}: is not open", reason="no camera", hint="read inside a with block"
-            )
+            raise no_camera(f"{self.name}: is not open", hint="read inside a with block")
         success, frame = self._capture.read()
         return np.ascontiguousarray(frame[..., ::-1]) if success else None
 
@@ -93,9 +85,7 @@ class V4l2Camera(_Capture):
         """Read the next frame; raises AcquisitionError if there is none, for example after unplugging."""
         frame = self._read()
         if frame is None:
-            raise AcquisitionError(
-                f"{self.name}: no frame was delivered", reason="no camera", hint="check that it is plugged in"
-            )
+            raise no_camera(f"{self.name}: no frame was delivered", hint="check that it is plugged in")
         return frame
 
 
@@ -113,7 +103,7 @@ class VideoFile(_Capture):
 
     def __enter__(self) -> VideoFile:
         if not Path(self.name).is_file():
-            raise AcquisitionError(f"{self.name}: no such file", reason="no camera")
+            raise no_camera(f"{self.name}: no such file")
         self._open(_cv2().CAP_ANY, {})
         return self
 
@@ -126,7 +116,7 @@ def _cv2() -> Any:
     try:
         import cv2
     except ImportError as error:
-        raise AcquisitionError(
-            "USB cameras and video files need OpenCV", reason="no camera", hint=_HINT
+        raise no_camera(
+            "USB cameras and video files need OpenCV", hint="pip install 'edge-sdk[camera]'"
         ) from error
     return cv2

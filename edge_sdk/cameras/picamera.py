@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from concurrent.futures import CancelledError
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 
-from edge_sdk.errors import AcquisitionError
+from edge_sdk.cameras.camera import no_camera
 from edge_sdk.types import UInt8Array
 
 #: picamera2 waits without limit if the sensor stops, for example because of a loose ribbon cable.
@@ -41,9 +40,8 @@ class PiCamera:
         try:
             from picamera2 import Picamera2
         except ImportError as error:
-            raise AcquisitionError(
+            raise no_camera(
                 "the Raspberry Pi camera needs picamera2",
-                reason="no camera",
                 hint="apt install python3-picamera2, and create the environment with --system-site-packages",
             ) from error
         height, width = self._size
@@ -57,17 +55,14 @@ class PiCamera:
             )
             camera.start()
         except (IndexError, RuntimeError, OSError) as error:
-            raise AcquisitionError(
+            raise no_camera(
                 f"{self.name}: cannot be opened: {error}",
-                reason="no camera",
                 hint="list the detected cameras with rpicam-hello --list-cameras",
             ) from error
         self._camera = camera
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         if self._camera is not None:
             self._camera.stop()
             self._camera.close()
@@ -76,16 +71,12 @@ class PiCamera:
     def read(self) -> UInt8Array:
         """Read the next frame; raises AcquisitionError if there is none within 2 s."""
         if self._camera is None:
-            raise AcquisitionError(
-                f"{self.name}: is not open", reason="no camera", hint="read inside a with block"
-            )
+            raise no_camera(f"{self.name}: is not open", hint="read inside a with block")
         try:
             frame = self._camera.capture_array("main", wait=False).get_result(timeout=FRAME_TIMEOUT_S)
         except (RuntimeError, OSError, FutureTimeoutError, CancelledError) as error:
-            raise AcquisitionError(
-                f"{self.name}: no frame came within {FRAME_TIMEOUT_S:g} s",
-                reason="no camera",
-                hint="check the ribbon cable",
+            raise no_camera(
+                f"{self.name}: no frame came within {FRAME_TIMEOUT_S:g} s", hint="check the ribbon cable"
             ) from error
         height, width = self._size
         # Rows may be padded to the hardware's alignment.

@@ -68,6 +68,37 @@ def _contract(
     return InputContract(height, width, color, (mean,) * 3, (scale,) * 3, points)
 
 
+def _blazeface(reach: str, generation: int, sha256: str, size_bytes: int, side_px: int) -> ZooEntry:
+    return ZooEntry(
+        name=f"blazeface-{reach}",
+        task="face detector",
+        method=f"blazeface_{reach}_range",
+        file=f"blazeface_{reach}_range.tflite",
+        address=f"{_MEDIAPIPE}/face_detection_{reach}_range.tflite?generation={generation}",
+        sha256=sha256,
+        size_bytes=size_bytes,
+        licence="Apache-2.0",
+        contract=_contract(side_px, side_px, "rgb", 127.5, 127.5),
+        output_names=("regressors", "scores"),
+        exercised=True,
+    )
+
+
+def _minifasnet(version: str, sha256: str, size_bytes: int, crop_scale: float) -> ZooEntry:
+    return ZooEntry(
+        name=f"minifasnet-{version.lower()}",
+        task="presentation attack detector",
+        method="minifasnet",
+        file=f"MiniFASNet{version}.onnx",
+        address=f"{_MINIFASNET}/MiniFASNet{version}.onnx",
+        sha256=sha256,
+        size_bytes=size_bytes,
+        licence="Apache-2.0",
+        contract=_contract(80, 80, "bgr", 0, 1),
+        conversion=f"edge-convert auxiliary {{file}} --method minifasnet --crop-scale {crop_scale} --output DIR",
+    )
+
+
 #: Digests and sizes come from OpenCV Zoo's LFS pointers (SFace, YuNet), MediaPipe's build files (BlazeFace), and the
 #: ONNX release (MiniFASNet).
 ENTRIES: tuple[ZooEntry, ...] = (
@@ -97,56 +128,22 @@ ENTRIES: tuple[ZooEntry, ...] = (
         contract=_contract(320, 320, "bgr", 0, 1),
         conversion="edge-convert auxiliary {file} --method yunet --calibration PHOTOS --output DIR",
     ),
-    ZooEntry(
-        name="blazeface-short",
-        task="face detector",
-        method="blazeface_short_range",
-        file="blazeface_short_range.tflite",
-        address=f"{_MEDIAPIPE}/face_detection_short_range.tflite?generation=1661875748538815",
-        sha256="3bc182eb9f33925d9e58b5c8d59308a760f4adea8f282370e428c51212c26633",
+    _blazeface(
+        "short",
+        1661875748538815,
+        "3bc182eb9f33925d9e58b5c8d59308a760f4adea8f282370e428c51212c26633",
         size_bytes=229032,
-        licence="Apache-2.0",
-        contract=_contract(128, 128, "rgb", 127.5, 127.5),
-        output_names=("regressors", "scores"),
-        exercised=True,
+        side_px=128,
     ),
-    ZooEntry(
-        name="blazeface-full",
-        task="face detector",
-        method="blazeface_full_range",
-        file="blazeface_full_range.tflite",
-        address=f"{_MEDIAPIPE}/face_detection_full_range.tflite?generation=1661875742733283",
-        sha256="99bf9494d84f50acc6617d89873f71bf6635a841ea699c17cb3377f9507cfec3",
+    _blazeface(
+        "full",
+        1661875742733283,
+        "99bf9494d84f50acc6617d89873f71bf6635a841ea699c17cb3377f9507cfec3",
         size_bytes=1083984,
-        licence="Apache-2.0",
-        contract=_contract(192, 192, "rgb", 127.5, 127.5),
-        output_names=("regressors", "scores"),
-        exercised=True,
+        side_px=192,
     ),
-    ZooEntry(
-        name="minifasnet-v2",
-        task="presentation attack detector",
-        method="minifasnet",
-        file="MiniFASNetV2.onnx",
-        address=f"{_MINIFASNET}/MiniFASNetV2.onnx",
-        sha256="b32929adc2d9c34b9486f8c4c7bc97c1b69bc0ea9befefc380e4faae4e463907",
-        size_bytes=1743581,
-        licence="Apache-2.0",
-        contract=_contract(80, 80, "bgr", 0, 1),
-        conversion="edge-convert auxiliary {file} --method minifasnet --crop-scale 2.7 --output DIR",
-    ),
-    ZooEntry(
-        name="minifasnet-v1se",
-        task="presentation attack detector",
-        method="minifasnet",
-        file="MiniFASNetV1SE.onnx",
-        address=f"{_MINIFASNET}/MiniFASNetV1SE.onnx",
-        sha256="ebab7f90c7833fbccd46d3a555410e78d969db5438e169b6524be444862b3676",
-        size_bytes=1742335,
-        licence="Apache-2.0",
-        contract=_contract(80, 80, "bgr", 0, 1),
-        conversion="edge-convert auxiliary {file} --method minifasnet --crop-scale 4.0 --output DIR",
-    ),
+    _minifasnet("V2", "b32929adc2d9c34b9486f8c4c7bc97c1b69bc0ea9befefc380e4faae4e463907", 1743581, 2.7),
+    _minifasnet("V1SE", "ebab7f90c7833fbccd46d3a555410e78d969db5438e169b6524be444862b3676", 1742335, 4.0),
 )
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 import tracemalloc
 from collections.abc import Callable
+from typing import Any, TypeVar, cast
 
-from edge_sdk.runtime.backends.base import Backend, NetworkBackend
+from edge_sdk.runtime.backends.base import InputBackend
 
+AnyBackend = TypeVar("AnyBackend", bound=InputBackend)
 #: Called with the start and end of an interpreter's run, in seconds of ``time.perf_counter``.
 Invoked = Callable[[float, float], None]
 #: Suffix of a stage's name for the part that runs in the interpreter.
@@ -63,36 +65,21 @@ class Laps:
         self._began = time.perf_counter()
 
 
-class _Clocked:
-    """Backend that reports when it runs, without its outputs."""
+def clocked(backend: AnyBackend, on_invoked: Invoked) -> AnyBackend:
+    """Wrap a backend so that it reports when it runs; everything else is the backend's own."""
+    return cast(AnyBackend, _Clocked(backend, on_invoked))
 
-    def __init__(self, backend: Backend | NetworkBackend, on_invoked: Invoked) -> None:
-        self.input = backend.input
-        self.input_view = backend.input_view
-        self._invoke = backend.invoke
+
+class _Clocked:
+    def __init__(self, backend: InputBackend, on_invoked: Invoked) -> None:
+        self._backend = backend
         self._on_invoked = on_invoked
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._backend, name)
 
     def invoke(self) -> None:
         """Invoke the wrapped backend and report its start and end."""
         began = time.perf_counter()
-        self._invoke()
+        self._backend.invoke()
         self._on_invoked(began, time.perf_counter())
-
-
-class ClockedBackend(_Clocked):
-    """Backend that reports when it runs."""
-
-    def __init__(self, backend: Backend, on_invoked: Invoked) -> None:
-        super().__init__(backend, on_invoked)
-        self.runtime, self.kernels = backend.runtime, backend.kernels
-        self.output = backend.output
-        self.output_view = backend.output_view
-
-
-class ClockedNetwork(_Clocked):
-    """Backend with several outputs that reports when it runs."""
-
-    def __init__(self, backend: NetworkBackend, on_invoked: Invoked) -> None:
-        super().__init__(backend, on_invoked)
-        self.outputs = backend.outputs
-        self.output_view = backend.output_view

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from edge_sdk.diagnostics.bench.clock import NETWORK, ClockedBackend, ClockedNetwork, Laps
+from edge_sdk.diagnostics.bench.clock import NETWORK, Laps, clocked
 from edge_sdk.diagnostics.bench.memory import peak_rss_bytes
 from edge_sdk.diagnostics.bench.references import BenchReferences
 from edge_sdk.diagnostics.doctor.hardware import temperature_c
@@ -136,23 +136,18 @@ class DevicePath:
         self.laps = laps = Laps()
         file = ModelFile.open(model, sha256=sha256)
         backend, self.status = open_backend(file.data, file.card, delegate=delegate)
-        clocked = ClockedBackend(backend, laps.invoked)
-        self.embedder = Embedder(clocked, file.card, model_id=file.model_id, status=self.status)
+        backend = clocked(backend, laps.invoked)
+        self.embedder = Embedder(backend, file.card, model_id=file.model_id, status=self.status)
         #: References that each probe is compared with; None skips the comparison.
         self.references: BenchReferences | None = None
         self._faces: _DetectorWithStandIn | None = None
         if detector is not None:
-            self._faces = _DetectorWithStandIn(
-                Detector(
-                    open_network(detector).with_backend(lambda backend: ClockedNetwork(backend, laps.invoked))
-                )
-            )
-            networks = [
-                Network.open(path, task=PRESENTATION_ATTACK_DETECTOR).with_backend(
-                    lambda backend: ClockedNetwork(backend, laps.invoked)
-                )
-                for path in pad
-            ]
+
+            def timed(network: Network) -> Network:
+                return network.with_backend(lambda backend: clocked(backend, laps.invoked))
+
+            self._faces = _DetectorWithStandIn(Detector(timed(open_network(detector))))
+            networks = [timed(Network.open(path, task=PRESENTATION_ATTACK_DETECTOR)) for path in pad]
             self._sampler = Sampler(
                 self._faces,
                 self.embedder,

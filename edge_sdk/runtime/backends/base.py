@@ -26,43 +26,38 @@ class TensorInfo:
     zero_point: int = 0
 
 
-class Backend(Protocol):
-    """Runs a network with one input and one output.
+class InputBackend(Protocol):
+    """Runs a network with one input; the views are into the runtime's own memory, not to be kept across ``invoke``."""
 
-    The views are into the runtime's own memory and must not be kept across ``invoke``. ``runtime`` is a package and
-    its version, such as ``ai-edge-litert 2.3.0``. ``kernels`` is ``xnnpack``, ``reference``, or the file name of a
-    delegate's library. Two backends with the same runtime and kernels compute the same outputs.
-    """
-
-    runtime: str
-    kernels: str
     input: TensorInfo
-    output: TensorInfo
 
     def input_view(self) -> NDArray[Any]:
         """Return the memory of the input tensor, to be written."""
 
     def invoke(self) -> None:
         """Run the network on the content of the input view."""
+
+
+class Backend(InputBackend, Protocol):
+    """Runs a network with one input and one output.
+
+    ``runtime`` is a package and its version, such as ``ai-edge-litert 2.3.0``. ``kernels`` is ``xnnpack``,
+    ``reference``, or the file name of a delegate's library. Two backends with the same runtime and kernels compute the
+    same outputs.
+    """
+
+    runtime: str
+    kernels: str
+    output: TensorInfo
 
     def output_view(self) -> NDArray[Any]:
         """Return the memory of the output tensor, valid until the next ``invoke``."""
 
 
-class NetworkBackend(Protocol):
-    """Runs a network with one input and several outputs, such as a detector.
+class NetworkBackend(InputBackend, Protocol):
+    """Runs a network with one input and several outputs, such as a detector."""
 
-    The views are into the runtime's own memory and must not be kept across ``invoke``.
-    """
-
-    input: TensorInfo
     outputs: tuple[TensorInfo, ...]
-
-    def input_view(self) -> NDArray[Any]:
-        """Return the memory of the input tensor, to be written."""
-
-    def invoke(self) -> None:
-        """Run the network on the content of the input view."""
 
     def output_view(self, position: int) -> NDArray[Any]:
         """Return the memory of one output tensor, valid until the next ``invoke``."""
