@@ -40,6 +40,7 @@ VERIFICATION_IMAGES = 16
 #: Name, changes to the plain recipe, and kinds of operators that stay in float. The recipe found by a search, complete
 #: and without each of its parts, follows these steps.
 Step = tuple[str, dict[str, Any], tuple[str, ...]]
+_ALL = {"equalize": "all", "bias_correction": True, "ranges": "mse"}
 STEPS: tuple[Step, ...] = (
     ("plain", {}, ()),
     ("bias correction alone", {"bias_correction": True}, ()),
@@ -54,20 +55,12 @@ STEPS: tuple[Step, ...] = (
     ("E, depthwise in float", {"equalize": "all"}, ("DEPTHWISE_CONV_2D",)),
     ("E, depthwise and additions (F)", {"equalize": "all"}, ("DEPTHWISE_CONV_2D", "ADD")),
     ("E, F, bias", {"equalize": "all", "bias_correction": True}, ("DEPTHWISE_CONV_2D", "ADD")),
-    (
-        "E, F, bias, least-error ranges",
-        {"equalize": "all", "bias_correction": True, "ranges": "mse"},
-        ("DEPTHWISE_CONV_2D", "ADD"),
-    ),
+    ("E, F, bias, least-error ranges", _ALL, ("DEPTHWISE_CONV_2D", "ADD")),
 )
 #: The steps for a recipe that leaves nothing in float; it already mirrors slopes and decomposes PReLU.
 INTEGER_STEPS: tuple[Step, ...] = (
     *(step for step in STEPS if not step[2] and step[0] != "E, mirrored slopes"),
-    (
-        "E, bias, least-error ranges",
-        {"equalize": "all", "bias_correction": True, "ranges": "mse"},
-        (),
-    ),
+    ("E, bias, least-error ranges", _ALL, ()),
     ("E, slopes as they are", {"equalize": "all", "bound_slopes": False}, ()),
     ("E, every operator as it is", {"equalize": "all", "decomposed": ()}, ()),
 )
@@ -97,15 +90,7 @@ class Row:
 
     def to_json(self) -> dict[str, Any]:
         """Return the row as JSON values."""
-        return {
-            "what": self.what,
-            "cosine_mean": self.cosine_mean,
-            "cosine_min": self.cosine_min,
-            "difference": self.difference.to_json(),
-            "time_ratio": self.time_ratio,
-            "float_operators": self.float_operators,
-            "recipe": self.recipe.to_json(),
-        }
+        return {**vars(self), "difference": self.difference.to_json(), "recipe": self.recipe.to_json()}
 
     def line(self) -> str:
         """Return the row as text for a terminal; differences in points of TAR."""
@@ -226,12 +211,7 @@ def ablate(
     def row(what: str, recipe: Recipe) -> Row:
         with stage(what) as progress:
             network = quantize_int8(
-                model.network,
-                recipe,
-                channels,
-                model.contract,
-                images.ranges.pixels,
-                progress=progress,
+                model.network, recipe, channels, model.contract, images.ranges.pixels, progress=progress
             )
             embeddings = embed_crops(network, model.contract, labelled.pixels, progress=progress)
         cosines = cosine(vectors, embeddings)
@@ -253,14 +233,15 @@ def ablate(
 def _without_each_part(recipe: Recipe) -> Iterator[tuple[str, Recipe]]:
     """Yield a recipe, and then the recipe without each of its parts."""
     yield "search", recipe
-    if recipe.equalize:
-        yield "search, without equalization", replace(recipe, equalize="")
-    if recipe.ranges != "min_max":
-        yield "search, with min/max ranges", replace(recipe, ranges="min_max")
-    if recipe.bias_correction:
-        yield "search, without bias correction", replace(recipe, bias_correction=False)
-    if recipe.keep_float:
-        yield "search, without float operators", replace(recipe, keep_float=())
+    for what, change in (
+        ("without equalization", {"equalize": ""}),
+        ("with min/max ranges", {"ranges": "min_max"}),
+        ("without bias correction", {"bias_correction": False}),
+        ("without float operators", {"keep_float": ()}),
+    ):
+        simpler = replace(recipe, **change)
+        if simpler != recipe:
+            yield f"search, {what}", simpler
 
 
 def _of_kind(network: Network, kinds: Sequence[str]) -> tuple[str, ...]:

@@ -55,9 +55,8 @@ class Draw:
 def draw(vectors: FloatArray, subjects: IntArray, captures: int, rng: np.random.Generator) -> Draw:
     """Enrol every subject that has more than `captures` images, with images drawn at random."""
     order = rng.permutation(len(vectors))
-    place = np.empty(
-        len(vectors), np.int64
-    )  # rank of an image among the images of its subject, in random order
+    # Rank of each image among the images of its subject, in random order.
+    place = np.empty(len(vectors), np.int64)
     counts: dict[int, int] = {}
     for row in order:
         place[row] = counts.get(int(subjects[row]), 0)
@@ -71,6 +70,12 @@ def draw(vectors: FloatArray, subjects: IntArray, captures: int, rng: np.random.
     probes = inside & (place >= captures)
     owners = np.array([number[int(s)] for s in subjects[probes]])
     return Draw(references, vectors[probes], owners, vectors[~inside], subjects[~inside])
+
+
+def draw_rounds(embedded: EmbeddedSamples, captures: int, rng: np.random.Generator) -> list[Draw]:
+    """Draw the enrolled images of every round."""
+    subjects = np.unique(np.asarray(embedded.subjects), return_inverse=True)[1]
+    return [draw(embedded.vectors, subjects, captures, rng) for _ in range(ROUNDS)]
 
 
 def fused(probes: FloatArray, references: FloatArray, how: str) -> Float64Array:
@@ -133,18 +138,17 @@ def bench(
     embedded: EmbeddedSamples, limit: Callable[[int], float], captures: int, rules: Sequence[tuple[str, dict]]
 ) -> list[str]:
     """Return one line per rule: rates at the threshold from the development set, and at equal measured FPIR."""
-    subjects = np.unique(np.asarray(embedded.subjects), return_inverse=True)[1]
-    rng = np.random.default_rng(1)
-    draws = [draw(embedded.vectors, subjects, captures, rng) for _ in range(ROUNDS)]
+    draws = draw_rounds(embedded, captures, np.random.default_rng(1))
+    at = [limit(len(split.references) * captures) for split in draws]
     base: list[Margins] = []
     lines = []
     for name, rule in rules:
         margins = [Margins.of(split, **rule) for split in draws]
         base = base or margins
-        at = [limit(split.references.shape[0] * captures) for split in draws]
-        fpir = np.mean([(m.strangers >= t).mean() for m, t in zip(margins, at, strict=True)])
-        fnir = np.mean([1 - (m.right & (m.mated >= t)).mean() for m, t in zip(margins, at, strict=True)])
-        wrong = np.mean([(~m.right & (m.mated >= t)).mean() for m, t in zip(margins, at, strict=True)])
+        decided = list(zip(margins, at, strict=True))
+        fpir = np.mean([(m.strangers >= t).mean() for m, t in decided])
+        fnir = np.mean([1 - (m.right & (m.mated >= t)).mean() for m, t in decided])
+        wrong = np.mean([(~m.right & (m.mated >= t)).mean() for m, t in decided])
         equal, low, high = _difference(draws, base, margins)
         lines.append(
             f"{name:<26}{100 * fpir:>7.2f}{100 * fnir:>8.2f}{100 * wrong:>8.2f}"
@@ -196,20 +200,15 @@ def _fnir_at_fpir(
 
 def retry_lines(embedded: EmbeddedSamples, limit: Callable[[int], float], captures: int) -> list[str]:
     """Return lines with the share of misses and of strangers in a band below the threshold."""
-    subjects = np.unique(np.asarray(embedded.subjects), return_inverse=True)[1]
-    rng = np.random.default_rng(1)
-    draws = [draw(embedded.vectors, subjects, captures, rng) for _ in range(ROUNDS)]
-    margins = [Margins.of(split, "max") for split in draws]
-    at = [limit(split.references.shape[0] * captures) for split in draws]
+    draws = draw_rounds(embedded, captures, np.random.default_rng(1))
+    decided = [(Margins.of(split, "max"), limit(len(split.references) * captures)) for split in draws]
     lines = [f"{'retry band':<12}{'of misses %':>14}{'of strangers %':>16}"]
     for band in (0.01, 0.02, 0.05, 0.1, 0.15):
         misses = [
             ((m.mated < t) & (m.mated >= t - band) & m.right).sum() / max(1, ((m.mated < t) | ~m.right).sum())
-            for m, t in zip(margins, at, strict=True)
+            for m, t in decided
         ]
-        people = [
-            ((m.strangers < t) & (m.strangers >= t - band)).mean() for m, t in zip(margins, at, strict=True)
-        ]
+        people = [((m.strangers < t) & (m.strangers >= t - band)).mean() for m, t in decided]
         lines.append(f"{band:<12}{100 * np.mean(misses):>14.1f}{100 * np.mean(people):>16.2f}")
     return [*lines, ""]
 
@@ -218,13 +217,12 @@ def enrolment_lines(
     embedded: EmbeddedSamples, thresholds: dict[float, float], limit: Callable[[int], float]
 ) -> list[str]:
     """Return lines with the rates at which the enrolment checks reject correct sets and detect wrong ones."""
-    subjects = np.unique(np.asarray(embedded.subjects), return_inverse=True)[1]
     rng = np.random.default_rng(3)
     lines = [
         f"{'captures':<10}{'FMR':>8}{'consistent set refused %':>26}{'stranger image caught %':>24}{'named right %':>15}"
     ]
     for captures in (2, 3, 5):
-        draws = [draw(embedded.vectors, subjects, captures, rng) for _ in range(ROUNDS)]
+        draws = draw_rounds(embedded, captures, rng)
         for fmr, threshold in thresholds.items():
             refused, caught, named = [], [], []
             for split in draws:
@@ -243,9 +241,8 @@ def enrolment_lines(
             )
     lines += ["", f"{'templates':<10}{'limit':>8}{'stranger refused %':>26}{'same person caught %':>24}"]
     for captures in (1, 2, 3):
-        draws = [draw(embedded.vectors, subjects, captures, rng) for _ in range(ROUNDS)]
         own, others = [], []
-        for split in draws:
+        for split in draw_rounds(embedded, captures, rng):
             t = limit(len(split.references) * captures)
             scores = fused(split.probes, split.references, "max")
             own.append((scores[np.arange(len(scores)), split.owners] >= t).mean())

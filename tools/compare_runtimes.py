@@ -22,6 +22,7 @@ import tarfile
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -90,10 +91,10 @@ def compare(arguments: argparse.Namespace) -> int:
                 continue
             np.save(folders[name] / "frame.npy", frames[0])
             opened[name] = peer
-        times, networks, right = run_alternately(opened, frames, arguments.rounds)
+        measured = run_alternately(opened, frames, arguments.rounds)
         fresh = {name: measure_starts(arguments, name, folders[name]) for name in opened}
-    first = next(iter(opened))
-    rows = [make_row(name, times, networks, right, fresh[name], first) for name in opened]
+    first = next(iter(measured.values()))
+    rows = [make_row(name, times, fresh[name], first) for name, times in measured.items()]
     results = {
         "schema": "edge-sdk/runtimes/1",
         "rounds": arguments.rounds,
@@ -188,13 +189,18 @@ def compose_frame(photograph: np.ndarray, rng: np.random.Generator) -> np.ndarra
     return frame
 
 
-def run_alternately(
-    opened: dict[str, Any], frames: list[np.ndarray], rounds: int
-) -> tuple[dict[str, list[float]], dict[str, list[float]], dict[str, int]]:
-    """Return each peer's seconds per round, its networks' seconds if known, and its number of correct answers."""
-    times: dict[str, list[float]] = {name: [] for name in opened}
-    networks: dict[str, list[float]] = {name: [] for name in opened}
-    right = dict.fromkeys(opened, 0)
+@dataclass
+class Times:
+    """Seconds of each round of a peer, those of its networks if known, and its number of correct answers."""
+
+    seconds: list[float] = field(default_factory=list)
+    networks_s: list[float] = field(default_factory=list)
+    right: int = 0
+
+
+def run_alternately(opened: dict[str, Any], frames: list[np.ndarray], rounds: int) -> dict[str, Times]:
+    """Let each peer identify one frame in every round, in turn, and return its times."""
+    measured = {name: Times() for name in opened}
     for peer in opened.values():
         for frame in frames[:2]:
             peer.identify(frame)
@@ -204,12 +210,12 @@ def run_alternately(
         for name in names[number % len(names) :] + names[: number % len(names)]:
             began = time.perf_counter()
             subject = opened[name].identify(frames[index])
-            times[name].append(time.perf_counter() - began)
-            right[name] += subject == f"person {index}"
+            measured[name].seconds.append(time.perf_counter() - began)
+            measured[name].right += subject == f"person {index}"
             spent = opened[name].networks_s()
             if spent is not None:
-                networks[name].append(spent)
-    return times, networks, right
+                measured[name].networks_s.append(spent)
+    return measured
 
 
 def measure_starts(arguments: argparse.Namespace, name: str, folder: Path) -> list[dict[str, float]]:
@@ -251,27 +257,20 @@ def run_alone(arguments: argparse.Namespace, name: str, folder: str) -> int:
     return 0
 
 
-def make_row(
-    name: str,
-    times: dict[str, list[float]],
-    networks: dict[str, list[float]],
-    right: dict[str, int],
-    fresh: list[dict[str, float]],
-    first: str,
-) -> dict[str, Any]:
+def make_row(name: str, times: Times, fresh: list[dict[str, float]], first: Times) -> dict[str, Any]:
     """Return one peer's figures; ratios compare times of the same round, so that other load affects both."""
-    seconds = np.array(times[name])
+    seconds = np.array(times.seconds)
     low, middle, high = np.percentile(1e3 * seconds, (25, 50, 75))
-    own = 1 - np.array(networks[name]) / seconds if networks[name] else None
+    own = 1 - np.array(times.networks_s) / seconds if times.networks_s else None
     return {
         "name": name,
         "median_ms": float(middle),
         "quartiles_ms": [float(low), float(high)],
         "least_ms": float(1e3 * seconds.min()),
-        "ratio": float(np.median(seconds / np.array(times[first]))),
-        "ratio_of_least": float(seconds.min() / min(times[first])),
+        "ratio": float(np.median(seconds / np.array(first.seconds))),
+        "ratio_of_least": float(seconds.min() / min(first.seconds)),
         "own_share": None if own is None else float(np.median(own)),
-        "right": right[name],
+        "right": times.right,
         "cold_start_s": statistics.median(start["first_decision_s"] for start in fresh),
         "cold_start_least_s": min(start["first_decision_s"] for start in fresh),
         "peak_rss_mb": max(start["peak_rss_mb"] for start in fresh),

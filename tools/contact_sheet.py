@@ -54,17 +54,13 @@ def draw_contact_sheet(references: Mapping[str, UInt8Array], outcomes: Sequence[
         y = top + (number % half) * step_y
         _paste(sheet, references[name], x, y)
         for place, outcome in enumerate(probes_of_name):
-            left = x + (place + 1) * step_x + NAME_PX
-            _framed(sheet, draw, outcome, left, y)
-            draw.text((left, y + TILE_PX + 2), _label(outcome), _colour(outcome), small)
+            _framed(sheet, draw, outcome, x + (place + 1) * step_x + NAME_PX, y, small)
         draw.text((x, y + TILE_PX + 2), name, INK, small)
     y = top + half * step_y + 8
     draw.text((GAP_PX, y), "strangers: all of them should be rejected", INK, title)
     for number, outcome in enumerate(strangers):
-        left = GAP_PX + (number % per_row) * step_x
-        upper = y + 32 + (number // per_row) * step_y
-        _framed(sheet, draw, outcome, left, upper)
-        draw.text((left, upper + TILE_PX + 2), _label(outcome), _colour(outcome), small)
+        row, column = divmod(number, per_row)
+        _framed(sheet, draw, outcome, GAP_PX + column * step_x, y + 32 + row * step_y, small)
     sheet.save(path)
 
 
@@ -72,10 +68,18 @@ def _paste(sheet: Image.Image, image: UInt8Array, x: int, y: int) -> None:
     sheet.paste(Image.fromarray(image).resize((TILE_PX, TILE_PX)), (x, y))
 
 
-def _framed(sheet: Image.Image, draw: ImageDraw.ImageDraw, outcome: Outcome, x: int, y: int) -> None:
+def _framed(
+    sheet: Image.Image,
+    draw: ImageDraw.ImageDraw,
+    outcome: Outcome,
+    x: int,
+    y: int,
+    font: ImageFont.FreeTypeFont,
+) -> None:
     _paste(sheet, outcome.image, x, y)
     box = (x - FRAME_PX // 2, y - FRAME_PX // 2, x + TILE_PX + FRAME_PX // 2, y + TILE_PX + FRAME_PX // 2)
     draw.rectangle(box, outline=_colour(outcome), width=FRAME_PX)
+    draw.text((x, y + TILE_PX + 2), _label(outcome), _colour(outcome), font)
 
 
 def _colour(outcome: Outcome) -> str:

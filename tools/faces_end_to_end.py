@@ -16,6 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ from edge_sdk import AcquisitionError, Embedder, console
 from edge_sdk.types import FloatArray, UInt8Array
 from edge_sdk.vision.alignment import align
 from edge_sdk.vision.detector import Detector
-from edge_sdk.vision.faces import Face, central, largest
+from edge_sdk.vision.faces import central, largest
 from edge_sdk.vision.quality import Quality, assess, refusals
 from edge_sdk.vision.resize import resize_fast
 
@@ -87,7 +88,9 @@ class Pipeline:
         start = time.perf_counter()
         faces = self.detector.detect(photograph)
         start = self._took("detect", start)
-        face = self._choose(faces, photograph)
+        face = largest(faces) if self.whom == "largest" else central(faces, *photograph.shape[:2])
+        if face is None:
+            raise AcquisitionError("no face", reason="no_face", hint="look at the camera")
         quality = assess(photograph, face, others=faces)
         start = self._took("quality", start)
         rejections = refusals(quality)
@@ -100,12 +103,6 @@ class Pipeline:
         self.qualities.append(quality)
         self.would_refuse.append(tuple(refusal.reason for refusal in rejections))
         return embedding
-
-    def _choose(self, faces: Sequence[Face], photograph: UInt8Array) -> Face:
-        face = largest(faces) if self.whom == "largest" else central(faces, *photograph.shape[:2])
-        if face is None:
-            raise AcquisitionError("no face", reason="no_face", hint="look at the camera")
-        return face
 
     def _took(self, step: str, start: float) -> float:
         now = time.perf_counter()
@@ -183,7 +180,10 @@ def _run(arguments: argparse.Namespace) -> int:
         "shrink": arguments.shrink,
         "photographs": len(samples.samples),
         "failures_to_acquire": dict(Counter(reason for _, reason in embedded.failures)),
-        "would_be_refused": _refused(pipeline),
+        "would_be_refused": {
+            "samples": sum(map(bool, pipeline.would_refuse)),
+            "reasons": dict(Counter(chain.from_iterable(pipeline.would_refuse)).most_common()),
+        },
         "pairs_lost": lost.failures,
         "accuracy": None if isinstance(accuracy, Unsupported) else accuracy[0],
         "mated_trials": everyone.mated_trials,
@@ -194,12 +194,6 @@ def _run(arguments: argparse.Namespace) -> int:
     }
     print(json.dumps(results, indent=1) if arguments.json else _to_text(results))
     return 0
-
-
-def _refused(pipeline: Pipeline) -> dict[str, Any]:
-    """Count the acquired samples that the quality limits would reject, by reason."""
-    by_reason = Counter(reason for reasons in pipeline.would_refuse for reason in reasons)
-    return {"samples": sum(map(bool, pipeline.would_refuse)), "reasons": dict(by_reason.most_common())}
 
 
 def _discards(

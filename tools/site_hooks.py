@@ -7,7 +7,6 @@ import os
 import posixpath
 import re
 from pathlib import Path
-from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
@@ -67,14 +66,8 @@ def command_reference(program: str, parser: argparse.ArgumentParser) -> str:
     os.environ["COLUMNS"] = "90"
     lines = [f"# {program}", "", "This page is generated from the command's own help.", ""]
     for command in walk(describe(parser)):
-        lines += [
-            f"## {command.parser.prog}",
-            "",
-            "```text",
-            command.parser.format_help().rstrip(),
-            "```",
-            "",
-        ]
+        help_text = command.parser.format_help().rstrip()
+        lines += [f"## {command.parser.prog}", "", "```text", help_text, "```", ""]
     return "\n".join(lines)
 
 
@@ -86,17 +79,8 @@ def _parsers() -> dict[str, argparse.ArgumentParser]:
 
 
 def _decisions() -> str:
-    rows: list[Any] = []
+    lines = ["# Decisions", "", "Each record says why one thing is built as it is, on about one page.", ""]
     for path in sorted((ROOT / "docs" / "decisions").glob("0*.md")):
         title = path.read_text(encoding="utf-8").splitlines()[0].removeprefix("# ")
-        rows.append(f"- [{title}]({path.name})")
-    return "\n".join(
-        [
-            "# Decisions",
-            "",
-            "Each record says why one thing is built as it is, on about one page.",
-            "",
-            *rows,
-            "",
-        ]
-    )
+        lines.append(f"- [{title}]({path.name})")
+    return "\n".join([*lines, ""])

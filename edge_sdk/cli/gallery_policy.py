@@ -138,8 +138,7 @@ def _limit_attempts(arguments: argparse.Namespace) -> Output:
 
     limit = None if arguments.none else AttemptPolicy.with_pad() if arguments.pad else AttemptPolicy()
     gallery = open_gallery(arguments)
-    with gallery.transaction() as transaction:
-        transaction.limit_attempts(limit)
+    gallery.attempts.limit(limit)
     limits = gallery.status().tries
     return Output({"tries": limits}, f"attempts: {limits}")
 

@@ -6,7 +6,7 @@ import argparse
 import getpass
 import sys
 import warnings
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,20 +51,21 @@ def resolve_key(word: str, *, new: bool = False, prompt: str = "passphrase") -> 
     """
     from edge_sdk.gallery import BoardKey, HostKey, KeyFile, Passphrase, TpmCredentialKey, TpmKey
 
+    keys: dict[str, Callable[[], KeyProvider]] = {
+        "host": HostKey,
+        "tpm2": TpmCredentialKey,
+        "pi-otp": BoardKey,
+    }
+    kind, _, argument = word.partition(":")
     if word == "passphrase":
         return Passphrase(_read_passphrase(prompt, twice=new))
-    if word == "host":
-        return HostKey()
-    if word == "tpm2":
-        return TpmCredentialKey()
-    if word == "pi-otp":
-        return BoardKey()
-    if word.partition(":")[0] in _key_plugins():
+    if word in keys:
+        return keys[word]()
+    if kind in _key_plugins():
         key: KeyProvider = open_plugin(_KEY_PLUGINS, word)
         return key
-    if not _is_key_file(word):
-        index = word.partition(":")[2]
-        return TpmKey(index=_parse_index(index)) if index else TpmKey()
+    if kind == "tpm-nv":
+        return TpmKey(index=_parse_index(argument)) if argument else TpmKey()
     path = Path(word)
     if not new or path.exists():
         return KeyFile(path)
@@ -92,10 +93,8 @@ def resolve_camera(word: str) -> Camera:
     from edge_sdk.cameras import FolderCamera, PiCamera, V4l2Camera, VideoFile
 
     kind, _, number = word.partition(":")
-    if kind == "pi" and (not number or number.isdecimal()):
-        return PiCamera(number=int(number or 0))
-    if kind == "usb" and (not number or number.isdecimal()):
-        return V4l2Camera(int(number or 0))
+    if kind in _CAMERA_WORDS and (not number or number.isdecimal()):
+        return PiCamera(number=int(number or 0)) if kind == "pi" else V4l2Camera(int(number or 0))
     plugin: Camera | None = open_plugin(_CAMERA_PLUGINS, word, reserved=_CAMERA_WORDS)
     if plugin is not None:
         return plugin

@@ -158,22 +158,10 @@ class GoldenVectors:
 
     def to_json(self) -> dict[str, Any]:
         """Convert the vectors to JSON values; outputs in base64."""
-        return {
-            "generator": self.generator,
-            "runtime": self.runtime,
-            "kernels": self.kernels,
-            "dtype": self.dtype,
-            "tolerance": dict(self.tolerance),
-            "vectors": [
-                {
-                    "seed": vector.seed,
-                    "pixels_sha256": vector.pixels_sha256,
-                    "input_sha256": vector.input_sha256,
-                    "output": base64.b64encode(vector.output).decode(),
-                }
-                for vector in self.vectors
-            ],
-        }
+        vectors = [
+            {**vars(vector), "output": base64.b64encode(vector.output).decode()} for vector in self.vectors
+        ]
+        return {**vars(self), "tolerance": dict(self.tolerance), "vectors": vectors}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> GoldenVectors:

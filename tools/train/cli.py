@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from edge_sdk.errors import EdgeSdkError
+from edge_sdk import console
 from tools.train.settings import Settings
 
 _EXAMPLE = """example:
@@ -97,20 +96,18 @@ def _evaluate(settings: Settings, output: Path, _work: Path, workers: int) -> di
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
-    options = _parser().parse_args(argv)
+    return console.run("tools.train", lambda: _run(_parser().parse_args(argv)))
+
+
+def _run(options: argparse.Namespace) -> int:
     settings = Settings(
         seed=options.seed, families=options.families, photos=options.photos, epochs=options.epochs
     )
     act = _evaluate if options.evaluate else _make
     try:
         figures = act(settings, options.output, options.work, options.workers)
-    except EdgeSdkError as error:
-        print(f"tools.train: error: {error}", file=sys.stderr)
-        if error.hint:
-            print(f"tools.train: hint: {error.hint}", file=sys.stderr)
-        return 3
     except KeyboardInterrupt:
-        print("tools.train: stopped; the same command continues from the last epoch", file=sys.stderr)
-        return 130
+        console.say("tools.train", "stopped; the same command continues from the last epoch")
+        return console.INTERRUPTED
     print(json.dumps(figures, indent=2))
     return 0

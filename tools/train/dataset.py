@@ -17,6 +17,9 @@ from tools.train.settings import Settings
 
 EVALUATION_FAMILIES = 900  # first held-out family used in measurements
 DEMO_FAMILIES = 1100  # first family of the enrolled samples and their strangers
+# (family after DEMO_FAMILIES, variant) of the demonstration's products.
+_ENROLLED = ((0, 0), (0, 1), (1, 0), (1, 1), (2, 0), (2, 1), (3, 0), (4, 0), (5, 0), (6, 0))
+_STRANGERS = ((0, 2), (1, 2), (3, 1), (4, 1), (5, 1), (7, 0), (8, 0), (9, 0), (10, 0), (11, 0))
 _HELD_OUT_VARIANT = 4  # held-out flavour of the trained families
 _CAREFUL_EVERY = 8  # one of this number of training photos is as careful as a photo for enrolment
 
@@ -48,40 +51,16 @@ def evaluation_products(settings: Settings, count: int, *, skip: int = 0) -> lis
 
 def enrolled_products(settings: Settings) -> list[Product]:
     """Return the ten held-out products to enrol in the samples; three pairs are siblings."""
-    return [
-        product(settings.seed, DEMO_FAMILIES + family, variant)
-        for family, variant in (
-            (0, 0),
-            (0, 1),
-            (1, 0),
-            (1, 1),
-            (2, 0),
-            (2, 1),
-            (3, 0),
-            (4, 0),
-            (5, 0),
-            (6, 0),
-        )
-    ]
+    return _demo_products(settings, _ENROLLED)
 
 
 def stranger_products(settings: Settings) -> list[Product]:
     """Return ten held-out products that are not enrolled: five siblings of enrolled products, five of other brands."""
-    return [
-        product(settings.seed, DEMO_FAMILIES + family, variant)
-        for family, variant in (
-            (0, 2),
-            (1, 2),
-            (3, 1),
-            (4, 1),
-            (5, 1),
-            (7, 0),
-            (8, 0),
-            (9, 0),
-            (10, 0),
-            (11, 0),
-        )
-    ]
+    return _demo_products(settings, _STRANGERS)
+
+
+def _demo_products(settings: Settings, places: Sequence[tuple[int, int]]) -> list[Product]:
+    return [product(settings.seed, DEMO_FAMILIES + family, variant) for family, variant in places]
 
 
 def photograph(subject: Product, cares: Sequence[Care]) -> np.ndarray:

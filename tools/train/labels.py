@@ -147,6 +147,11 @@ def _under(image: Image.Image, box: Box) -> Colour:
     return int(mean[0]), int(mean[1]), int(mean[2])
 
 
+def _put_readable(image: Image.Image, word: str, style: _Typography, box: Box, colour: Colour) -> None:
+    """Fit `word` into `box`, in `colour` if that is readable there."""
+    _put_word(image, word, style, box, contrasting(_under(image, box), colour))
+
+
 def _put_plate(image: Image.Image, shape: int, box: Box, colour: Colour, line: Colour) -> None:
     """Draw a plate behind the brand; shape 0 draws nothing."""
     left, top, right, bottom = _pixels(box, image.size)
@@ -241,30 +246,17 @@ def _front(family: Family, flavour: Flavour) -> Image.Image:
     icon_ground = rng.random()
     arrangement = int(rng.integers(3))
     if icon_ground < 0.45:  # a light area behind the icon
-        left, top, right, bottom = _pixels(layout.icon, image.size)
-        ImageDraw.Draw(image).ellipse(
-            (left, top, right, bottom), fill=mix(family.ground, (255, 255, 255), 0.6)
-        )
+        light = mix(family.ground, (255, 255, 255), 0.6)
+        ImageDraw.Draw(image).ellipse(_pixels(layout.icon, image.size), fill=light)
     _put_icons(image, flavour, layout.icon, arrangement)
 
     brand_style, word_style = _draw_typography(rng), _draw_typography(rng)
     _put_plate(image, plate, layout.brand, plate_colour, plate_line)
-    _put_word(
-        image, family.brand, brand_style, layout.brand, contrasting(_under(image, layout.brand), family.ink)
-    )
-    _put_word(
-        image, family.kind, word_style, layout.kind, contrasting(_under(image, layout.kind), family.ink)
-    )
+    _put_readable(image, family.brand, brand_style, layout.brand, family.ink)
+    _put_readable(image, family.kind, word_style, layout.kind, family.ink)
     if rng.random() < 0.35:
         _put_plate(image, 1, layout.flavour, (250, 249, 244), flavour.colour)
-    under = _under(image, layout.flavour)
-    _put_word(
-        image,
-        flavour.word,
-        word_style,
-        layout.flavour,
-        contrasting(under, mix(flavour.colour, (0, 0, 0), 0.3)),
-    )
+    _put_readable(image, flavour.word, word_style, layout.flavour, mix(flavour.colour, (0, 0, 0), 0.3))
     foot = (0.3, 0.965, 0.7, 0.985)
     _small_print(image, foot, contrasting(_under(image, foot), family.ink), rng, 2)
     return image
@@ -277,13 +269,8 @@ def _side(family: Family, flavour: Flavour) -> Image.Image:
     ground = flavour.colour if family.zone == "ground" else family.ground
     image = Image.new("RGB", (height // 2, height), ground)
     ImageDraw.Draw(image).rectangle((0, height * 0.05, height, height * 0.16), fill=flavour.colour)
-    _put_word(
-        image,
-        family.brand,
-        _Typography(True, 0.03, 0.0, False, False),
-        (0.15, 0.19, 0.85, 0.28),
-        contrasting(ground, family.ink),
-    )
+    style = _Typography(True, 0.03, 0.0, False, False)
+    _put_word(image, family.brand, style, (0.15, 0.19, 0.85, 0.28), contrasting(ground, family.ink))
     _small_print(image, (0.12, 0.36, 0.88, 0.66), contrasting(ground, mix(family.ink, ground, 0.3)), rng, 9)
     draw = ImageDraw.Draw(image)
     draw.rectangle((height * 0.1, height * 0.74, height * 0.4, height * 0.93), fill=(250, 250, 250))

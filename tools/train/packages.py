@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw
 from tools.train.catalogue import Colour, Product
 from tools.train.labels import Artwork, draw_label
 from tools.train.projection import Pose, paste_quad, project, rotation
+from tools.train.scenes import smooth_noise
 
 _METAL: Colour = (186, 190, 194)
 _WRAP_HALF = 1.3  # half of the angle that the front of a round label covers, radians
@@ -72,8 +73,7 @@ def _cuboid(
     """Wrap the label around a box of `size` (width, height, depth); with a gable it is a carton."""
     half_w, half_h, half_d = (side / 2 for side in size)
     top = -half_h + (0.16 * size[1] if gable else 0.0)
-    flat = np.empty((8, 8, 3), np.uint8)
-    flat[:] = art.side[2, 2]
+    flat = np.full((8, 8, 3), art.side[2, 2], np.uint8)
 
     def corners(*points: tuple[float, float, float]) -> np.ndarray:
         return np.array([(x * half_w, top if y < 0 else y * half_h, z * half_d) for x, y, z in points])
@@ -85,8 +85,7 @@ def _cuboid(
         (corners((-1, 1, -1), (1, 1, -1), (1, 1, 1), (-1, 1, 1)), flat, (0, 1, 0)),
     ]
     if gable:
-        accent = np.empty((8, 8, 3), np.uint8)
-        accent[:] = art.accent
+        accent = np.full((8, 8, 3), art.accent, np.uint8)
         ridge_y = -half_h + 0.05 * size[1]
         ridge = np.array([[-half_w, ridge_y, 0], [half_w, ridge_y, 0]])
         front = np.array([[-half_w, top, -half_d], [half_w, top, -half_d]])
@@ -125,13 +124,7 @@ def _cuboid(
 
 def _creases(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
     """Return soft light and dark creases with mean about 0, shape `shape`, float32."""
-    coarse = rng.normal(0, 1, (7, 5)).astype(np.float32)
-    fine = rng.normal(0, 1, (16, 9)).astype(np.float32)
-    size = (shape[1], shape[0])
-    return sum(
-        weight * np.asarray(Image.fromarray(cells).resize(size, Image.Resampling.BICUBIC))
-        for cells, weight in ((coarse, 0.08), (fine, 0.05))
-    )
+    return 0.08 * smooth_noise(rng, shape, (7, 5)) + 0.05 * smooth_noise(rng, shape, (16, 9))
 
 
 def _pouch(

@@ -85,17 +85,12 @@ def draw_pattern(image: Image.Image, pattern: str, colour: Colour, rng: np.rando
             draw.line((place, height, place + height, 0), fill=colour, width=max(2, int(pitch * 0.4)))
 
 
-def draw_zone(
-    image: Image.Image, zone: str, colour: Colour, rng: np.random.Generator
-) -> tuple[float, float, float, float]:
+def draw_zone(image: Image.Image, zone: str, colour: Colour, rng: np.random.Generator) -> None:
     """Fill the area for the flavour, in place.
 
     Args:
         zone: One of `catalogue.ZONES`.
         rng: Source of the position of the area's edge.
-
-    Returns:
-        Left, top, right, bottom of the area, 0..1 of the label.
     """
     draw = ImageDraw.Draw(image)
     width, height = image.size
@@ -103,21 +98,18 @@ def draw_zone(
     curve = float(rng.uniform(-0.09, 0.09))
     if zone == "band":
         draw.rectangle((0, edge * height, width, (edge + 0.24) * height), fill=colour)
-        return 0.0, edge, 1.0, edge + 0.24
-    if zone == "lower":
+    elif zone == "lower":
         points = [
             (x, height * (edge + curve * math.cos((x / width - 0.5) * 3.1))) for x in range(0, width + 8, 6)
         ]
         draw.polygon([*points, (width, height), (0, height)], fill=colour)
-        return 0.0, edge + abs(curve), 1.0, 1.0
-    if zone == "slant":
+    elif zone == "slant":
         lean = 0.16 if curve > 0 else -0.16
         draw.polygon(
             ((0, (edge - lean) * height), (width, (edge + lean) * height), (width, height), (0, height)),
             fill=colour,
         )
-        return 0.0, edge + 0.06, 1.0, 1.0
-    if zone == "disc":
+    elif zone == "disc":
         radius = min(width * 0.46, height * 0.26)
         centre = (width / 2, height * (edge + 0.08))
         box = (centre[0] - radius, centre[1] - radius, centre[0] + radius, centre[1] + radius)
@@ -128,20 +120,16 @@ def draw_zone(
             outline=(255, 255, 255),
             width=max(1, height // 160),
         )
-        return box[0] / width, box[1] / height, box[2] / width, box[3] / height
-    if zone == "column":
+    elif zone == "column":
         left = 0.0 if curve > 0 else 0.68
         draw.rectangle((left * width, 0, (left + 0.32) * width, height), fill=colour)
-        return 0.0, edge, 1.0, 1.0
-    if zone == "frame":
+    elif zone == "frame":
         line = int(0.055 * height)
         draw.rectangle((0, 0, width - 1, height - 1), outline=colour, width=line)
         draw.rectangle((0, height * 0.82, width, height), fill=colour)
-        return 0.08, edge, 0.92, 1.0
-    if zone == "arch":
+    elif zone == "arch":
         draw.pieslice(
             (width * 0.06, height * (edge - 0.18), width * 0.94, height * 1.5), 180, 360, fill=colour
         )
-        return 0.06, edge, 0.94, 1.0
-    draw.rectangle((0, 0, width, height), fill=colour)  # "ground": the flavour is the package's colour
-    return 0.0, edge, 1.0, 1.0
+    else:  # "ground": the flavour is the package's colour
+        draw.rectangle((0, 0, width, height), fill=colour)

@@ -24,6 +24,7 @@ KEY_BYTES = 32
 MAX_COMMAND_BYTES = 16 * 1024 * 1024
 MAX_SEQUENCE = SOURCE_REMOVED - 1
 ACTIONS = ("revoke", "reinstate", "erase", "enrol")
+_FIELDS = {"gallery", "sequence", "action", "subject", "package"}
 _HEAD = re.compile(rb"edge-sdk command 1 ([0-9a-f]{64}) ([0-9a-f]{128})\n")
 
 
@@ -231,13 +232,7 @@ def _with_sequences(content: Content, sequences: dict[bytes, int]) -> Content:
 def _parsed(text: bytes, source: bytes) -> Command:
     try:
         fields = json.loads(text)
-        if not isinstance(fields, dict) or set(fields) - {
-            "gallery",
-            "sequence",
-            "action",
-            "subject",
-            "package",
-        }:
+        if not isinstance(fields, dict) or set(fields) - _FIELDS:
             raise ValueError("unknown fields")
         sequence, subject = fields["sequence"], fields.get("subject", "")
         if type(sequence) is not int or not isinstance(subject, str):

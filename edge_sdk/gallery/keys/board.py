@@ -6,10 +6,10 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-from edge_sdk.errors import GalleryError, GalleryFormatError
+from edge_sdk.errors import GalleryError
 from edge_sdk.gallery.format.sealing import KEY_BYTES
 from edge_sdk.gallery.keys.programs import run_program
-from edge_sdk.gallery.keys.provider import SLOT_BOARD_SECRET
+from edge_sdk.gallery.keys.provider import SLOT_BOARD_SECRET, refuse_parameters
 
 PROGRAM = "rpi-otp-private-key"
 
@@ -52,10 +52,7 @@ class BoardKey:
             GalleryFormatError: the slot has parameters.
             GalleryError: the program is missing or fails, or the key was never programmed.
         """
-        if parameters:
-            raise GalleryFormatError(
-                f"expected a board secret slot without parameters, found {len(parameters)} bytes"
-            )
+        refuse_parameters(parameters, "a board secret")
         output = run_program(self._program, hint=self._hint).strip()
         if not re.fullmatch(rb"[0-9a-fA-F]{64}", output):
             raise GalleryError(

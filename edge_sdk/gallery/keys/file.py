@@ -9,9 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from edge_sdk.errors import GalleryError, GalleryFormatError
+from edge_sdk.errors import GalleryError
 from edge_sdk.gallery.format.sealing import KEY_BYTES
-from edge_sdk.gallery.keys.provider import SLOT_KEY_FILE
+from edge_sdk.gallery.keys.provider import SLOT_KEY_FILE, refuse_parameters
 
 
 class KeyFile:
@@ -82,10 +82,7 @@ class KeyFile:
             GalleryFormatError: the slot has parameters.
             GalleryError: the file is missing, a symbolic link, not 32 bytes long, or accessible to group or others.
         """
-        if parameters:
-            raise GalleryFormatError(
-                f"expected a key file slot without parameters, found {len(parameters)} bytes"
-            )
+        refuse_parameters(parameters, "a key file")
         try:
             handle = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
         except OSError as error:

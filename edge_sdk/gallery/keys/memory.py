@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from edge_sdk.errors import GalleryFormatError, InputError
+from edge_sdk.errors import InputError
 from edge_sdk.gallery.format.sealing import KEY_BYTES
-from edge_sdk.gallery.keys.provider import SLOT_IN_MEMORY
+from edge_sdk.gallery.keys.provider import SLOT_IN_MEMORY, refuse_parameters
 
 
 class InMemoryKey:
@@ -51,8 +51,5 @@ class InMemoryKey:
         Raises:
             GalleryFormatError: the slot has parameters.
         """
-        if parameters:
-            raise GalleryFormatError(
-                f"expected an in-memory slot without parameters, found {len(parameters)} bytes"
-            )
+        refuse_parameters(parameters, "an in-memory")
         return self._key

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
+from edge_sdk.errors import GalleryFormatError
+
 SLOT_KEY_FILE = 1
 SLOT_HOST_CREDENTIAL = 2  # systemd-creds with the host key
 SLOT_PASSPHRASE = 3
@@ -65,6 +67,12 @@ class ErasableKey(KeyProvider, Protocol):
         Raises:
             GalleryError: the secret cannot be destroyed.
         """
+
+
+def refuse_parameters(parameters: bytes, slot: str) -> None:
+    """Raise GalleryFormatError if a slot of a kind without parameters has parameters."""
+    if parameters:
+        raise GalleryFormatError(f"expected {slot} slot without parameters, found {len(parameters)} bytes")
 
 
 _KINDS: dict[int, tuple[str, int | None]] = {
