@@ -88,7 +88,7 @@ def convert(options: ConversionOptions) -> ConversionResult:
             model, images, targets, recipes, budget=budget, distillation=options.distillation
         )
         _require_budget(options, built)
-        result = _write(options, model, images, built, examined, folder)
+        result = _write(options, model, images, built, budget, examined, folder)
         write_all(folder, {f"{result.name}.report.json": _json(result.to_json())})
     return result
 
@@ -197,6 +197,7 @@ def _write(
     model: FloatModel,
     images: CalibrationSet,
     built: Sequence[BuiltNetwork],
+    budget: Budget | None,
     examined: Sequence[tuple[Target, NetworkReport]],
     folder: Path,
 ) -> ConversionResult:
@@ -208,6 +209,10 @@ def _write(
     for network in built:
         _require_gates(network.recipe, _check(network.network, network.recipe, model, images, unsupported))
     times_ms = fastest_ms([network.network for network in built], model.contract, crops[0])
+    if isinstance(budget, TimedBudget):
+        for network in built:
+            if network.search is not None and network.recipe.partitions:  # report the ratio that decided
+                times_ms[network.network] = budget.ratio(network.network) * times_ms[model.network]
     embeddings = {model.network: baseline}
     artefacts = {}
     for network in built:

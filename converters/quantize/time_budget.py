@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from converters.errors import CalibrationError
@@ -22,7 +23,8 @@ class TimedBudget:
     Args:
         budget: The budget to keep within the time limit.
         most: Time limit as a share of the float network's time on this machine: 0.85 is 85 %.
-        ratio: Measures the time of a network as a share of the float network's time.
+        ratio: Measures the time of a network as a share of the float network's time, once per network, so that the
+            ratio that decides can also be reported.
     """
 
     budget: Budget
@@ -47,7 +49,7 @@ class TimedBudget:
         """
         if not (math.isfinite(most) and most > 0):
             raise CalibrationError(f"expected a time ratio above 0, found {most:g}")
-        return cls(budget, most, lambda candidate: time_ratio(candidate, network, contract, crop))
+        return cls(budget, most, cache(lambda candidate: time_ratio(candidate, network, contract, crop)))
 
     @property
     def goal(self) -> str:

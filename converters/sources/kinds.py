@@ -12,7 +12,10 @@ from pathlib import Path
 
 from converters.errors import SourceError
 from converters.sources.pytorch_place import code_place
+from edge_sdk.plugins import find_plugins, load_plugin
 
+PLUGIN_GROUP = "edge_convert.sources"
+BUILT_IN_KINDS = ("keras", "saved_model", "onnx", "onnx_outputs", "pytorch", "tflite")
 MAX_SOURCE_BYTES = 2 << 30  # also the limit of FlatBuffers and protobuf
 KINDS = "Keras (.keras, .h5), SavedModel folder, ONNX, PyTorch (.pt2, net.py:make) or TFLite"
 _SUFFIXES = {
@@ -49,11 +52,24 @@ def recognize(path: Path) -> str:
         path: A file, the folder of a SavedModel, or a function in a Python file.
 
     Returns:
-        ``keras``, ``saved_model``, ``onnx``, ``pytorch`` or ``tflite``.
+        ``keras``, ``saved_model``, ``onnx``, ``pytorch`` or ``tflite``; or the name of a plug-in in the group
+        ``edge_convert.sources`` that recognizes a file of no built-in kind.
 
     Raises:
         SourceError: The file is missing, empty, unreadable, too large, cut short, or of another kind.
+        PluginError: A source plug-in cannot be loaded.
     """
+    try:
+        return _recognize_built_in(path)
+    except SourceError:
+        plugins = find_plugins(PLUGIN_GROUP, reserved=BUILT_IN_KINDS) if path.exists() else {}
+        for name, plugin in plugins.items():
+            if load_plugin(plugin).recognize(path):
+                return name
+        raise
+
+
+def _recognize_built_in(path: Path) -> str:
     try:
         if code_place(path) is not None:
             return "pytorch"

@@ -39,7 +39,7 @@ class SourceModel:
     """A trained network as a float32 ``.tflite``, with the embeddings that its own runtime computes.
 
     Args:
-        kind: ``keras``, ``saved_model``, ``onnx``, ``pytorch`` or ``tflite``, by content.
+        kind: ``keras``, ``saved_model``, ``onnx``, ``pytorch`` or ``tflite``, by content; or the name of a plug-in.
         path: The file or folder that was read.
         sha256: Hex digest of the file; of a SavedModel, over the sorted relative paths and contents.
         network: The converted network: NHWC, float32, one input, one output. The batch is 1, except
@@ -123,7 +123,10 @@ def convert_in_child(kind: str, path: Path, *, contract: InputContract, inputs: 
         if error.end == "reported":
             raise SourceError(f"{path}: {error}", hint=error.hint) from error
         hint = error.hint or _HINTS.get(error.end)
-        raise SourceError(f"{path}: {_RUNTIMES[kind]} {error}", hint=hint) from error
+        runtime = _RUNTIMES.get(kind, f"the source plug-in {kind}")
+        raise SourceError(
+            f"{path}: {_RUNTIMES.get(kind, f'the source plug-in {kind}')} {error}", hint=hint
+        ) from error
 
 
 def _check_inputs(inputs: FloatArray, contract: InputContract) -> None:

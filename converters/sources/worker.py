@@ -15,8 +15,10 @@ from typing import Any
 import numpy as np
 
 from converters.jobs.worker import serve
+from converters.sources.kinds import PLUGIN_GROUP
 from converters.sources.source_request import Converted, SourceRequest
 from edge_sdk.model.card import InputContract
+from edge_sdk.plugins import need_plugin
 
 _EXTRA = (
     "tensorflow",
@@ -61,7 +63,9 @@ def main(folder: Path) -> None:
             folder=folder,
         )
         try:
-            converted: Converted = importlib.import_module(_MODULES[request.kind]).convert(request)
+            module = _MODULES.get(request.kind)
+            source = importlib.import_module(module) if module else need_plugin(PLUGIN_GROUP, request.kind)
+            converted: Converted = source.convert(request)
         finally:
             stage = request.stage
         (folder / "network.tflite").write_bytes(converted.tflite)
