@@ -124,9 +124,7 @@ def convert_in_child(kind: str, path: Path, *, contract: InputContract, inputs: 
             raise SourceError(f"{path}: {error}", hint=error.hint) from error
         hint = error.hint or _HINTS.get(error.end)
         runtime = _RUNTIMES.get(kind, f"the source plug-in {kind}")
-        raise SourceError(
-            f"{path}: {_RUNTIMES.get(kind, f'the source plug-in {kind}')} {error}", hint=hint
-        ) from error
+        raise SourceError(f"{path}: {runtime} {error}", hint=hint) from error
 
 
 def _check_inputs(inputs: FloatArray, contract: InputContract) -> None:
