@@ -37,7 +37,7 @@ from edge_sdk.errors import (
 
 if TYPE_CHECKING:
     from edge_sdk import matching
-    from edge_sdk.gallery.attempts import AttemptPolicy
+    from edge_sdk.gallery.attempt_counter import AttemptPolicy
     from edge_sdk.gallery.gallery import Gallery
     from edge_sdk.gallery.keys import KeyFile, Passphrase
     from edge_sdk.gallery.rules.policy import DecisionPolicy
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 __version__ = "0.2.0"
 
 _LAZY = {
-    "AttemptPolicy": "edge_sdk.gallery.attempts",
+    "AttemptPolicy": "edge_sdk.gallery.attempt_counter",
     "DecisionPolicy": "edge_sdk.gallery.rules.policy",
     "Detector": "edge_sdk.vision.detector",
     "Embedder": "edge_sdk.vision.embedder",
@@ -73,6 +73,7 @@ _moved.install(
         "edge_sdk.doctor": "edge_sdk.diagnostics.doctor",
         "edge_sdk.doctor.finding": "edge_sdk.diagnostics.doctor.check_result",
         "edge_sdk.gallery.anchor": "edge_sdk.gallery.store.anchor",
+        "edge_sdk.gallery.attempts": "edge_sdk.gallery.attempt_counter",
         "edge_sdk.gallery.audit": "edge_sdk.gallery.store.audit_log",
         "edge_sdk.gallery.commands": "edge_sdk.gallery.exchange.commands",
         "edge_sdk.gallery.content": "edge_sdk.gallery.format.content",

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from edge_sdk.gallery.attempts import AttemptPolicy
+from edge_sdk.gallery.attempt_counter import AttemptPolicy
 from edge_sdk.gallery.components.exchange import CommandResult
 from edge_sdk.gallery.exchange.commands import Command
 from edge_sdk.gallery.gallery import Gallery

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sdk.errors import InputError
-from edge_sdk.gallery.attempts import Moment, moment_of_boot
+from edge_sdk.gallery.attempt_counter import Moment, moment_of_boot
 from edge_sdk.gallery.components.attempts import Attempts
 from edge_sdk.gallery.components.audit import Audit
 from edge_sdk.gallery.components.exchange import Exchange

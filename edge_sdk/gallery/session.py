@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from edge_sdk.errors import GalleryChangedError, GalleryError
-from edge_sdk.gallery.attempts import AttemptCounter, Moment
+from edge_sdk.gallery.attempt_counter import AttemptCounter, Moment
 from edge_sdk.gallery.format.content import ATTEMPT_POLICY, AuditHead, Content
 from edge_sdk.gallery.format.header import Header
 from edge_sdk.gallery.keys import KeyProvider

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from edge_sdk.gallery.attempts import AttemptPolicy, counter_path
+from edge_sdk.gallery.attempt_counter import AttemptPolicy, counter_path
 from edge_sdk.gallery.creation import SUITES, TEMPLATE_TYPES, TRANSFORMS, name_of
 from edge_sdk.gallery.exchange.export import recipient_of
 from edge_sdk.gallery.format.content import AUDIT_ANSWERS, AUDIT_POLICY

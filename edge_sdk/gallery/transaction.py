@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sdk.errors import InputError, SubjectExistsError
-from edge_sdk.gallery.attempts import AttemptPolicy, pack_limit
+from edge_sdk.gallery.attempt_counter import AttemptPolicy, pack_limit
 from edge_sdk.gallery.format.content import (
     ATTEMPT_POLICY,
     DECISION_POLICY,

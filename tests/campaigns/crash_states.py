@@ -27,7 +27,7 @@ import numpy as np
 
 from edge_sdk.errors import GalleryError, RollbackError, SealError
 from edge_sdk.gallery import AttemptPolicy, FileAnchor, Gallery, InMemoryKey, Reason
-from edge_sdk.gallery.attempts import Moment
+from edge_sdk.gallery.attempt_counter import Moment
 from edge_sdk.gallery.exchange.commands import Command, sign, source_of
 from edge_sdk.gallery.format.content import ATTEMPT_POLICY, SLOT_KEYS, TRANSFORM_KEY
 from edge_sdk.gallery.store.audit_log import AuditEvent

@@ -26,7 +26,7 @@ import numpy as np
 from edge_sdk.diagnostics.bench.memory import peak_rss_bytes
 from edge_sdk.errors import EdgeSdkError
 from edge_sdk.gallery import AttemptPolicy, DecisionPolicy, FileAnchor, Gallery, InMemoryKey
-from edge_sdk.gallery.attempts import Moment, counter_path, pack_state, parse_state
+from edge_sdk.gallery.attempt_counter import Moment, counter_path, pack_state, parse_state
 from edge_sdk.gallery.exchange import commands, export
 from edge_sdk.gallery.exchange.commands import Command, sign, source_of
 from edge_sdk.gallery.format import sealing

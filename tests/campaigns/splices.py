@@ -17,7 +17,7 @@ import numpy as np
 
 from edge_sdk.errors import EdgeSdkError
 from edge_sdk.gallery import AttemptPolicy, FileAnchor, Gallery, InMemoryKey
-from edge_sdk.gallery.attempts import Moment
+from edge_sdk.gallery.attempt_counter import Moment
 from edge_sdk.gallery.format.header import header_bytes_of, parse_header
 from edge_sdk.gallery.format.sealing import CHUNK_BYTES, COMMITMENT_BYTES, SALT_BYTES, TAG_BYTES
 from tests.simulated_file_system import SimulatedFileSystem

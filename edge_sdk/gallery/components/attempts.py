@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edge_sdk.errors import GalleryError
-from edge_sdk.gallery.attempts import AttemptPolicy
+from edge_sdk.gallery.attempt_counter import AttemptPolicy
 from edge_sdk.gallery.old_names import warn_old_name
 from edge_sdk.gallery.results import AttemptStatus
 from edge_sdk.gallery.session import Session

@@ -15,10 +15,11 @@ from edge_sdk.gallery.format import sealing
 from edge_sdk.gallery.format.content import DECISION_POLICY, OWN_THRESHOLDS, TRANSFORM_KEY, Content, ids_of
 from edge_sdk.gallery.format.header import Header, Transform
 from edge_sdk.gallery.match.kernels import Probe
-from edge_sdk.gallery.match.search import Eligibility, Search
+from edge_sdk.gallery.match.search import Search
 from edge_sdk.gallery.match.templates import unit_rows
 from edge_sdk.gallery.match.transform import LABEL, Shp3
 from edge_sdk.gallery.results import Decision, Identification, References, Verification
+from edge_sdk.gallery.rules.eligibility import Eligibility
 from edge_sdk.gallery.rules.enrolment import EnrolmentChecks
 from edge_sdk.gallery.rules.policy import (
     DecisionPolicy,

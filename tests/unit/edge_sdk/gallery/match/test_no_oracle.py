@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from edge_sdk.gallery import AttemptPolicy, Decision, Gallery, InMemoryKey
-from edge_sdk.gallery.attempts import Moment
+from edge_sdk.gallery.attempt_counter import Moment
 from tests.simulated_file_system import SimulatedFileSystem
 
 KEY = InMemoryKey(bytes(range(32)))

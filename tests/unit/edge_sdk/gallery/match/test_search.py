@@ -2,7 +2,6 @@
 
 import math
 from fractions import Fraction
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_sdk.gallery.match.kernels import FewRows, Float32Blocks, Int8Rows, Kernel, Probe, kernel_for
-from edge_sdk.gallery.match.search import Eligibility, Leader, Search
+from edge_sdk.gallery.match.search import Leader, Search
 
 simsimd = pytest.importorskip("simsimd", reason="the extra fast is not installed")
 
@@ -156,34 +155,3 @@ def test_without_the_extra_numpy_is_used() -> None:
 def test_an_empty_gallery_has_no_leader() -> None:
     search = Search(np.empty((0, 8), np.int8), np.empty(0, np.float32), np.empty(0, np.uint32))
     assert search.leaders(Probe.of(np.eye(8)[0])) == []
-
-
-@settings(deadline=None)
-@given(
-    moments=st.lists(
-        st.tuples(st.integers(0, 50), st.integers(0, 50), st.booleans()), min_size=1, max_size=6
-    ),
-    times=st.lists(st.floats(0, 60), min_size=2, max_size=6),
-)
-def test_eligibility_holds_until_it_changes(moments: list[tuple[int, int, bool]], times: list[float]) -> None:
-    from edge_sdk.gallery.format.content import SUBJECT, TEMPLATE
-
-    subjects, templates = np.zeros(len(moments), SUBJECT), np.zeros(len(moments), TEMPLATE)
-    templates["subject"] = np.arange(len(moments))
-    for index, (begins, lasts, revoked) in enumerate(moments):
-        subjects[index]["valid_from"] = begins
-        subjects[index]["valid_until"] = begins + lasts if lasts else 0
-        subjects[index]["flags"] = int(revoked)
-    content: Any = SimpleNamespace(subjects=subjects, templates=templates)
-    first = Eligibility.at(content, times[0])
-    for now in times:
-        expected = [
-            not revoked and begins <= int(now) and (lasts == 0 or int(now) < begins + lasts)
-            for begins, lasts, revoked in moments
-        ]
-        fresh = Eligibility.at(content, now)
-        assert fresh.subjects.tolist() == expected
-        assert fresh.holds(now)
-        assert fresh.excluded_rows.tolist() == np.flatnonzero(~np.array(expected)).tolist()
-        if first.holds(now):
-            assert first.subjects.tolist() == expected

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from edge_sdk.errors import GalleryFormatError, InputError, ModelCardError, SubjectUnknownError
 from edge_sdk.gallery import AttemptPolicy, Decision, DecisionPolicy, Gallery, InMemoryKey, Reason
-from edge_sdk.gallery.attempts import (
+from edge_sdk.gallery.attempt_counter import (
     AttemptState,
     CounterIdentity,
     Moment,

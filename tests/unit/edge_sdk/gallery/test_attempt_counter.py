@@ -21,7 +21,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from edge_sdk.errors import GalleryError, GalleryFormatError, InputError, SubjectUnknownError
 from edge_sdk.gallery import AttemptPolicy, AttemptStatus, Decision, Gallery, InMemoryKey, Reason
-from edge_sdk.gallery.attempts import (
+from edge_sdk.gallery.attempt_counter import (
     STATE_BYTES,
     AttemptCounter,
     AttemptState,
@@ -745,7 +745,7 @@ def test_without_a_boot_id_another_process_is_another_boot_that_has_just_begun(t
         [
             sys.executable,
             "-c",
-            "import sys, pathlib; from edge_sdk.gallery.attempts import moment_of_boot\n"
+            "import sys, pathlib; from edge_sdk.gallery.attempt_counter import moment_of_boot\n"
             "moment = moment_of_boot(pathlib.Path(sys.argv[1])); print(moment.boot.hex(), moment.since_boot_ms)",
             tmp_path / "boot_id",
         ],

@@ -10,7 +10,7 @@ import pytest
 
 from edge_sdk.errors import EdgeSdkError, GalleryError, RollbackError, SealError
 from edge_sdk.gallery import Gallery, Reason
-from edge_sdk.gallery.attempts import counter_path
+from edge_sdk.gallery.attempt_counter import counter_path
 from edge_sdk.gallery.format import sealing
 from edge_sdk.gallery.format.content import pack_content
 from edge_sdk.gallery.store.sealed_file import slot_keys_of
