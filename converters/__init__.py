@@ -7,13 +7,27 @@ from typing import TYPE_CHECKING, Any
 from edge_sdk import _moved
 
 if TYPE_CHECKING:
-    from converters.pipeline.convert import convert as convert
-    from converters.pipeline.options import ConversionOptions as ConversionOptions
+    from converters.pipeline.convert import convert
+    from converters.pipeline.options import (
+        ConversionOptions,
+        Distillation,
+        ErrorRateLimit,
+        Plain,
+        Replay,
+        Search,
+    )
+    from converters.quantize.budget import CosineBudget
 
-_PUBLIC = {
-    "convert": "converters.pipeline.convert",
-    "ConversionOptions": "converters.pipeline.options",
-}
+__all__ = [
+    "ConversionOptions",
+    "CosineBudget",
+    "Distillation",
+    "ErrorRateLimit",
+    "Plain",
+    "Replay",
+    "Search",
+    "convert",
+]
 
 _moved.install(
     {
@@ -26,9 +40,15 @@ _moved.install(
 
 def __getattr__(name: str) -> Any:
     """Import the public names when they are first used: converting needs packages that take seconds to load."""
-    if name not in _PUBLIC:
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    modules = {"convert": "converters.pipeline.convert", "CosineBudget": "converters.quantize.budget"}
     import importlib
 
-    value = globals()[name] = getattr(importlib.import_module(_PUBLIC[name]), name)
+    module = importlib.import_module(modules.get(name, "converters.pipeline.options"))
+    value = globals()[name] = getattr(module, name)
     return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -29,6 +29,9 @@ class Replay:
 
     recipe: Path
 
+    def __post_init__(self) -> None:
+        _make_paths(self, "recipe")
+
 
 @dataclass(frozen=True)
 class ErrorRateLimit:
@@ -45,6 +48,7 @@ class ErrorRateLimit:
     at_fmr: float = 1e-3
 
     def __post_init__(self) -> None:
+        _make_paths(self, "images")
         _require_positive("max_fnmr_loss", self.max_fnmr_loss)
         _require_share("max_fnmr_loss", self.max_fnmr_loss)
         _require_share("at_fmr", self.at_fmr)
@@ -65,6 +69,7 @@ class Search:
     max_time_ratio: float | None = None
 
     def __post_init__(self) -> None:
+        _require_type("budget", self.budget, CosineBudget, ErrorRateLimit)
         if isinstance(self.budget, CosineBudget):
             _require_share("least", self.budget.least)
         if self.max_time_ratio is not None:
@@ -129,6 +134,15 @@ class ConversionOptions:
     settings: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        _make_paths(self, "model", "calibration", "output")
+        _require_type("contract", self.contract, InputContract)
+        _require_type("quantization", self.quantization, Plain, Replay, Search)
+        _require_type("distillation", self.distillation, Distillation, type(None))
+        if isinstance(self.targets, str):
+            raise OptionsError(
+                f"targets: expected a sequence of names, found the text {self.targets!r}",
+                hint=f"give ({self.targets!r},)",
+            )
         for target in known_targets(self.targets):
             target_options(target, self.settings)
         if self.name is not None:
@@ -180,18 +194,35 @@ def known_targets(names: Sequence[str]) -> tuple[Target, ...]:
     return tuple(known[name] for name in dict.fromkeys(names))
 
 
+def _make_paths(options: object, *names: str) -> None:
+    """Turn text in fields of a frozen value into paths."""
+    for name in names:
+        value = getattr(options, name)
+        _require_type(name, value, Path, str)
+        object.__setattr__(options, name, Path(value))
+
+
+def _require_type(what: str, value: object, *kinds: type) -> None:
+    if not isinstance(value, kinds):
+        names = " or ".join("None" if kind is type(None) else kind.__name__ for kind in kinds)
+        raise OptionsError(f"{what}: expected {names}, found {type(value).__name__}")
+
+
 def _require_positive(what: str, value: float) -> None:
+    _require_type(what, value, int, float)
     if not 0 < value < float("inf"):
         raise OptionsError(f"{what}: expected a number above 0, found {value!r}")
 
 
 def _require_share(what: str, value: float) -> None:
+    _require_type(what, value, int, float)
     if not 0 <= value <= 1:
         raise OptionsError(f"{what}: expected a number in 0..1, found {value!r}")
 
 
 def _require_utf8(what: str, text: str) -> None:
     try:
+        _require_type(what, text, str)
         # A command line passes other bytes on as lone surrogates.
         text.encode()
     except UnicodeEncodeError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -24,6 +25,7 @@ from converters.pipeline.options import (
 )
 from converters.quantize.budget import CosineBudget
 from converters.quantize.recipe import shipped
+from edge_sdk.model.card import InputContract
 from tests.networks import CONTRACT, to_convert
 
 IMAGES = Path("people")
@@ -117,3 +119,30 @@ def test_the_package_offers_convert_and_imports_nothing_heavy_for_it() -> None:
         "assert convert.__module__ == 'converters.pipeline.convert'\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"quantization": "auto"}, "quantization: expected Plain or Replay or Search, found str"),
+        ({"targets": "cpu"}, "targets: expected a sequence of names, found the text 'cpu'"),
+        ({"contract": {}}, "contract: expected InputContract, found dict"),
+        ({"model": None}, "model: expected Path or str, found NoneType"),
+        ({"min_cosine": "0.9"}, "min_cosine: expected int or float, found str"),
+        ({"distillation": 10}, "distillation: expected Distillation or None, found int"),
+        ({"version": 2}, "version: expected str, found int"),
+    ],
+)
+def test_a_value_of_another_type_is_refused(changes: dict[str, Any], message: str, tmp_path: Path) -> None:
+    contract = InputContract(16, 16, "rgb", (0.0,) * 3, (1.0,) * 3)
+    values = {"model": tmp_path, "contract": contract, "calibration": tmp_path, "output": tmp_path}
+    with pytest.raises(OptionsError, match=re.escape(message)):
+        ConversionOptions(**{**values, **changes})
+    with pytest.raises(OptionsError, match="budget: expected CosineBudget or ErrorRateLimit, found float"):
+        Search(0.99)  # type: ignore[arg-type]
+
+
+def test_text_becomes_a_path(tmp_path: Path) -> None:
+    contract = InputContract(16, 16, "rgb", (0.0,) * 3, (1.0,) * 3)
+    options = ConversionOptions(f"{tmp_path}/face.onnx", contract, str(tmp_path), str(tmp_path))  # type: ignore[arg-type]
+    assert options.model_name == "face" and options.output == tmp_path
