@@ -14,7 +14,7 @@ help: ## say what can be made
 $(VENV)/installed: setup.cfg constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; say make PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
-	@echo "installing what the project needs (2.5 GB, about two minutes)"
+	@echo "installing what the project needs (3 GB, two to six minutes)"
 	@$(BIN)/python -m pip install --constraint constraints.txt --editable '.[dev]' >$(VENV)/install.log 2>&1 \
 	    || { tail -n 30 $(VENV)/install.log; exit 1; }
 	@touch $@

@@ -94,7 +94,7 @@ def add_allow_and_set(parser: argparse.ArgumentParser) -> None:
         default=[],
         type=_target_option,
         metavar="TARGET.NAME=VALUE",
-        help="set a target option, see docs/targets.md; may be repeated",
+        help="set a target option, see docs/reference/targets.md; may be repeated",
     )
 
 

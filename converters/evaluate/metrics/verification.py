@@ -74,7 +74,10 @@ def verify_pairs(
     Args:
         embedded: The images; comparisons with a missing image are counted as lost.
         pairs: Content of the pairs file.
-        fmrs, replicates, seed, confidence: See `verify_all_pairs`.
+        fmrs: False match rates to report, each above 0 and below 1.
+        replicates: Number of bootstrap replicates; 0 for no intervals.
+        seed: Seed of the replicates.
+        confidence: Confidence of the intervals, above 0 and below 1.
 
     Raises:
         InputError: No comparison can be made, or a value is outside its range.
@@ -101,7 +104,10 @@ def operating_points(
         comparisons: The comparisons.
         scores: `comparisons.scores()`.
         data_set, data_digest: Name and SHA-256 of the data set, for the evidence.
-        fmrs, replicates, seed, confidence: See `verify_all_pairs`.
+        fmrs: False match rates to report, each above 0 and below 1.
+        replicates: Number of bootstrap replicates; 0 for no intervals.
+        seed: Seed of the replicates.
+        confidence: Confidence of the intervals, above 0 and below 1.
 
     Returns:
         One row per FMR, in the given order; `Unsupported` with fewer than 3 / fmr non-mated comparisons.
