@@ -20,7 +20,7 @@ class _MovedModules:
     It does not inherit from ``importlib.abc``, whose import would load ten further modules.
 
     Args:
-        places: Old dotted name of a module or package to its new name. Submodules of a package move with it.
+        places: New dotted name of each moved module or package, by its old name. Submodules move with a package.
     """
 
     def __init__(self, places: Mapping[str, str]) -> None:
@@ -53,7 +53,7 @@ class _MovedModules:
         return module
 
     def exec_module(self, module: ModuleType) -> None:
-        # The import system has replaced the specification of the module that it was given.
+        # The import system has replaced the module's specification with that of the old name: restore its own.
         spec = module.__spec__
         if spec is not None and cast(Any, spec.loader) is self:
             module.__spec__ = spec.loader_state
@@ -63,7 +63,7 @@ def install(places: Mapping[str, str]) -> None:
     """Let modules be imported by the old names in ``places``.
 
     Args:
-        places: Old dotted name of each module or package to its new name.
+        places: New dotted name of each moved module or package, by its old name.
     """
-    # First, or the path finder would load a second copy of a moved package's submodules.
+    # Insert at the front: otherwise the path finder loads a second copy of a moved package's submodules.
     sys.meta_path.insert(0, _MovedModules(places))

@@ -43,7 +43,7 @@ def run(program: str, command: Callable[[], int], *, negatives: tuple[type[EdgeS
             say(program, f"hint: {error.hint}")
         return CLEAN_NEGATIVE if isinstance(error, negatives) else FAILED
     except BrokenPipeError:
-        # The reader of stdout has ended, as in `edge-sdk ... | head`; an error message would only disturb.
+        # The program that reads stdout has ended, as in `edge-sdk ... | head`. This is not an error to report.
         _discard_stdout()
         return FAILED
     except OSError as error:
@@ -70,7 +70,7 @@ def say(program: str, line: str) -> None:
 
 
 def enable_completion(parser: argparse.ArgumentParser) -> None:
-    """Answer the shell's request for completions and exit, if it is one and argcomplete is installed.
+    """Print completions and exit if the shell asks for them and argcomplete is installed; otherwise do nothing.
 
     Args:
         parser: Parser of the whole command line.
@@ -88,7 +88,7 @@ def enable_completion(parser: argparse.ArgumentParser) -> None:
 def native_logs_off() -> Iterator[None]:
     """Hide what native libraries write to stderr; Python's own stderr stays visible.
 
-    LiteRT announces its delegate with every interpreter and has no switch for it. Only file descriptor 2 is
+    LiteRT prints its delegate's name for every interpreter, and no option prevents this. Only file descriptor 2 is
     redirected, and only if Python's stderr writes to it, so a captured stderr is not affected.
     """
     try:

@@ -21,7 +21,7 @@ class EdgeSdkError(Exception):
 
 
 class PluginError(EdgeSdkError):
-    """An extension of another distribution cannot be used."""
+    """A plug-in from another distribution cannot be used."""
 
 
 class ModelError(EdgeSdkError):
@@ -33,7 +33,7 @@ class ModelCardError(ModelError, ValueError):
 
 
 class ModelContractError(ModelError, ValueError):
-    """The network does not match the card or the caller's statement about it."""
+    """The network does not match its card or the properties that the caller stated."""
 
 
 class BackendUnavailableError(ModelError, ImportError):
@@ -41,7 +41,7 @@ class BackendUnavailableError(ModelError, ImportError):
 
 
 class InputError(EdgeSdkError, ValueError):
-    """The caller's array or file has the wrong shape, dtype, range or form."""
+    """The caller's array or file has the wrong shape, dtype, range or format."""
 
 
 class CaptureError(InputError):
@@ -85,7 +85,7 @@ class ModelMismatchError(GalleryError):
 
 
 class CommandRefusedError(GalleryError):
-    """A command is refused: unknown source or wrong signature, another gallery, or already executed."""
+    """The command is altered, from an unknown source, for another gallery, or not newer than the last one."""
 
 
 class SubjectExistsError(GalleryError, ValueError):

@@ -72,7 +72,7 @@ def load_plugin(plugin: EntryPoint) -> Any:
 
 
 def open_plugin(group: str, word: str, *, reserved: Collection[str] = ()) -> Any:
-    """Call the opening function of the plug-in that a word of a command line names.
+    """Open a device with the plug-in that is named in a word of the command line.
 
     Args:
         group: Name of the group.
@@ -80,7 +80,7 @@ def open_plugin(group: str, word: str, *, reserved: Collection[str] = ()) -> Any
         reserved: Built-in names, which a plug-in must not use.
 
     Returns:
-        The result of the function for ARGUMENT, the empty string if there is none. None if no plug-in has the name.
+        The result of the plug-in's function, called with ARGUMENT or an empty string; None if no plug-in has the name.
 
     Raises:
         PluginError: The plug-in cannot be loaded.

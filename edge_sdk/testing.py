@@ -12,7 +12,7 @@ from edge_sdk.runtime.backends.base import TensorInfo
 
 
 class _FakeInput:
-    """Input tensor of a fake backend, and the number of its invocations."""
+    """Base class of fake backends: the input tensor and the number of invocations."""
 
     def __init__(self, input: TensorInfo) -> None:
         self.input = input
@@ -31,8 +31,8 @@ class FakeBackend(_FakeInput):
         function: Computes the output tensor from the input tensor.
         input: Shape, dtype and quantization of the input tensor.
         output: Shape, dtype and quantization of the output tensor.
-        runtime: Value of `runtime`.
-        kernels: Value of `kernels`.
+        runtime: Name and version of the runtime that the backend reports.
+        kernels: Name of the kernels that the backend reports.
     """
 
     def __init__(

@@ -2,8 +2,8 @@
 
     python -m tests.camera_mutants DETECTOR MODEL PHOTOGRAPHS FOLDER FIRST COUNT
 
-Prints a JSON object with the count of each outcome and the process's peak memory. A mutant's number determines it, so
-that a failure can be reproduced from the number.
+Prints a JSON object with the count of each outcome and the process's peak memory. The number of a mutant determines its content,
+so that a failure can be reproduced.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from edge_sdk.vision.embedder import Embedder
 from edge_sdk.vision.images import read_image
 
 Random = np.random.Generator
-#: Image sides written into file headers; they fit into four bytes, most of them into JPEG's two.
+#: Image sides written into file headers. All fit into the four bytes of PNG, most also into the two bytes of JPEG.
 _CLAIMS = (
     0,
     1,
@@ -109,7 +109,7 @@ def mutated_frame(photographs: list[np.ndarray], rng: Random) -> Any:
         return photograph.astype(dtype)
     if kind == 5:
         return [None, "frame", b"frame", 3, photograph.tolist(), memoryview(photograph)][rng.integers(6)]
-    if kind == 6:  # a view with far more pixels than its memory
+    if kind == 6:  # a view that repeats one pixel and takes no memory
         return np.broadcast_to(photograph[:1, :1], (*rng.integers(1, 9000, 2), 3))
     if kind == 7:
         step = rng.integers(1, 4, 2) * rng.choice([-1, 1], 2)
@@ -168,7 +168,7 @@ def _splice(data: bytes, other: bytes, rng: Random) -> bytes:
 
 
 def _claim_png(data: bytes, rng: Random) -> bytes:
-    """Change size, depth or colour type in the header, with a correct checksum."""
+    """Change size, depth or colour type in the header of a PNG file, and correct the checksum."""
     if data[12:16] != b"IHDR" or len(data) < 33:
         return data
     width, height = (int(value) for value in rng.choice(_CLAIMS, 2))
@@ -178,7 +178,7 @@ def _claim_png(data: bytes, rng: Random) -> bytes:
 
 
 def _claim_jpeg(data: bytes, rng: Random) -> bytes:
-    """Change the size in the frame header."""
+    """Change the size in the frame header of a JPEG file."""
     for marker in (b"\xff\xc0", b"\xff\xc2"):
         at = data.find(marker)
         if at > 0:
@@ -212,7 +212,7 @@ def _orientation(rng: Random) -> Image.Exif:
 def outcome(
     recognizer: Recognizer, photographs: list[bytes], arrays: list[np.ndarray], file: Path, number: int
 ) -> str:
-    """Run one mutant; return the answer or the name of the refusal, raise any other error."""
+    """Run one mutant and return the decision or the stage that refused it; errors other than InputError are raised."""
     rng = np.random.default_rng(number)
     try:
         if number % 2:
@@ -231,7 +231,7 @@ def outcome(
 
 
 def main(detector: str, model: str, archive: str, folder: str, first: str, count: str) -> int:
-    """Run a number of mutants, starting with the first one."""
+    """Run `count` mutants from number `first` on, and print the outcomes."""
     with tarfile.open(archive) as tar:
         names = sorted(name for name in tar.getnames() if name.endswith(".jpg"))[::130]
         files = [tar.extractfile(name) for name in names]

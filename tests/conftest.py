@@ -27,7 +27,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 def lacking(reason: str) -> NoReturn:
-    """Skip a test because something is missing on this machine; fail in CI, where nothing is missing."""
+    """Skip a test because something is missing on this machine; fail in CI, where everything must be present."""
     if os.environ.get("CI"):
         pytest.fail(reason)
     pytest.skip(reason)
@@ -58,7 +58,7 @@ def in_process(
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """Folder with models and faces beside the checkout; without it the test is skipped, in CI it fails."""
+    """Folder with models and faces beside the checkout. If it is missing, tests are skipped, or fail in CI."""
     folder = ROOT.parent / "shared"
     if not folder.is_dir():
         lacking(f"needs models and faces in {folder.name}/ beside the checkout")

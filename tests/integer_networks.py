@@ -1,4 +1,4 @@
-"""Builder for integer networks, or float ones from the same calls, for tests of the operators a target supports."""
+"""Builder of equal networks in integers and in float, to test which operators a target supports."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ WEIGHT_SCALE = 0.01
 
 
 class IntegerNetwork(NetworkBuilder):
-    """A ``NetworkBuilder`` builder that quantizes each tensor; ``dtype`` float32 builds the same network in float."""
+    """Builder that quantizes each tensor to ``dtype``; with float32 it builds the same network without quantization."""
 
     def __init__(
         self, shape: tuple[int, ...] = (1, 16, 16, 8), *, dtype: Any = np.int8, seed: int = 0

@@ -34,7 +34,7 @@ def unary(name: str, kind: str = "", **fields: Any) -> Build:
 
 
 def ranged(name: str, signed: tuple[float, int], unsigned: tuple[float, int]) -> Build:
-    """Build a function whose integer kernel supports only one output scale."""
+    """Return a builder of an operator whose integer kernel supports only one output scale."""
 
     def build(net: IntegerNetwork, x: int) -> int:
         codes = signed if net.dtype == np.int8 else unsigned
@@ -62,7 +62,7 @@ def leaky(slope: float, scale: float = 0.05) -> Build:
 def shaped(
     name: str, shape: tuple[int, ...], kind: str, *operands: Any, version: int = 2, **fields: Any
 ) -> Build:
-    """Build an operator with int32 operands after x and an output of another shape."""
+    """Return a builder of an operator with further constant int32 inputs and an output of the given shape."""
 
     def build(net: IntegerNetwork, x: int) -> int:
         constants = [net.constant(np.array(values, np.int32)) for values in operands]
@@ -151,7 +151,7 @@ def through_float(net: IntegerNetwork, x: int) -> int:
 
 
 def hybrid(depthwise: bool = False) -> Build:
-    """Build a convolution with int8 weights and float activations."""
+    """Return a builder of a convolution with int8 weights and float activations."""
 
     def build(net: IntegerNetwork, x: int) -> int:
         shape = (1, 3, 3, 8) if depthwise else (8, 3, 3, 8)

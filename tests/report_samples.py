@@ -1,4 +1,4 @@
-"""Sample values for the tests of reports: small, computed by the real code if it is fast, with hostile names."""
+"""Small sample values for the tests of reports; computed by the real code if that is fast."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ def comparison(
 
 
 def layers(*, name: str = "conv") -> LayerErrors:
-    """Errors of a network whose third tensor causes the damage that the fourth shows."""
+    """Create the errors of a network in which the third tensor causes a loss that appears in the fourth."""
     rows = (
         ("CONV_2D", 30.0, 31.0, 90.0),
         ("PRELU", 28.0, 30.0, 80.0),

@@ -1,4 +1,4 @@
-"""ARCHITECTURE.md, the import contracts and the packages list the same layers."""
+"""ARCHITECTURE.md, the import contracts and the packages agree about the layers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def contract_layers(contract: str) -> list[list[str]]:
 
 
 def documented_layers(package: str) -> list[list[str]]:
-    """Layers of the table whose first column lists modules of a package, from top to bottom."""
+    """Return the layers of a package in ARCHITECTURE.md's table, from top to bottom; its first column lists modules."""
     rows = re.findall(rf"^\| ((?:`{package}[.\w]*`(?:, )?)+) \|", PAGE, re.MULTILINE)
     return [sorted(re.findall(r"`([\w.]+)`", row)) for row in rows]
 

@@ -21,7 +21,7 @@ PAGES = sorted(
 
 
 def blocks(text: str) -> list[tuple[str, str]]:
-    """Shell and Python blocks of a page in order, as (language, source)."""
+    """Return the shell and Python blocks of a page in order, as (language, source)."""
     return re.findall(r"^```(sh|python)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
 
 

@@ -1,4 +1,4 @@
-"""Every dependency of a Raspberry Pi has a wheel, so that nothing is compiled on the device."""
+"""Every package that a Raspberry Pi needs has a wheel, so that nothing is compiled on the device."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _OFFLINE = (
 
 
 def _requirements(extra: str) -> list[str]:
-    """Return an extra's requirements, with the extras that it names replaced by theirs."""
+    """Return the requirements of an extra; extras among them are replaced by their own requirements."""
     lines = []
     for line in requirements(f"[{extra}]"):
         if line.startswith("edge-sdk["):
@@ -55,7 +55,7 @@ def _resolve(specifiers: list[str], *, python: str, glibc: int, folder: Path) ->
 )
 def test_every_dependency_of_the_device_has_a_wheel(python: str, glibc: int, tmp_path: Path) -> None:
     lines = list(dict.fromkeys([*requirements("[]"), *(r for e in EXTRAS for r in _requirements(e))]))
-    # pip evaluates markers for the Python it runs on, not for the one it resolves for.
+    # pip evaluates markers for the Python that runs it, not for the Python given by --python-version.
     assert all("[" not in line for line in lines), "every extra must be replaced by its requirements"
     resolved = _resolve(lines, python=python, glibc=glibc, folder=tmp_path)
     assert {"numpy", "ai-edge-litert", "cryptography", "cffi", "pillow"} <= set(resolved)

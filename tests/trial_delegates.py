@@ -1,4 +1,4 @@
-"""Compilation of real delegates for tests: correct ones, wrong ones, ones without partitions, and ones that fail."""
+"""Compilation of real delegates for tests: with correct or wrong outputs, without partitions, or failing at start."""
 
 from __future__ import annotations
 

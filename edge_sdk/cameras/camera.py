@@ -15,7 +15,7 @@ from edge_sdk.types import UInt8Array
 
 #: Noise of a live sensor changes every frame; this many equal frames in a row mean a stuck driver or a replay.
 FROZEN_FRAMES = 5
-#: Frames that a driver may have buffered earlier; they may show a person who has left.
+#: Number of frames that a driver may have buffered earlier; they may show a person who has left.
 STALE_FRAMES = 2
 
 
@@ -99,7 +99,7 @@ class Watched:
 
 
 def frames(camera: Camera, *, seconds: float = math.inf) -> Iterator[UInt8Array]:
-    """Read frames of an open camera until its end, or for a number of seconds; see `Watched.read`."""
+    """Read frames of an open camera until the recording ends or the time is over; see `Watched.read`."""
     watched, ends = Watched(camera), time.monotonic() + seconds
     while time.monotonic() < ends and (frame := watched.read()) is not None:
         yield frame

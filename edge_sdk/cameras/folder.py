@@ -14,7 +14,7 @@ MAX_PIXELS = 12_582_912
 
 
 class FolderCamera:
-    """Camera that reads each image of a folder once, sorted by name, or each of a list of files.
+    """Camera that reads the images of a folder, sorted by name, or a list of image files, each once.
 
     Args:
         source: A folder, or image files in the order to read them.
@@ -40,7 +40,10 @@ class FolderCamera:
             except OSError as error:
                 raise no_camera(f"{self.name}: cannot be read: {error.strerror}") from error
         if not files:
-            raise no_camera(f"{self.name}: expected images, found none", hint=", ".join(SUFFIXES))
+            raise no_camera(
+                f"{self.name}: expected images, found none",
+                hint=f"image files end with {', '.join(SUFFIXES)}",
+            )
         self._rest = iter(files)
         return self
 

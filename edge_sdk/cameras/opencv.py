@@ -13,7 +13,7 @@ from edge_sdk.types import UInt8Array
 
 
 class _Capture:
-    """Base of cameras and files: `cv2.VideoCapture`, with BGR converted to RGB."""
+    """Base class of `V4l2Camera` and `VideoFile`: reads `cv2.VideoCapture` and converts BGR to RGB."""
 
     def __init__(self, source: int | str) -> None:
         self._source = source
@@ -54,8 +54,8 @@ class V4l2Camera(_Capture):
 
     Args:
         number: Number of the device; 0 is `/dev/video0`.
-        height: Height in pixels; the camera chooses its nearest size.
-        width: Width in pixels; the camera chooses its nearest size.
+        height: Requested height in pixels; the camera uses its nearest size.
+        width: Requested width in pixels; the camera uses its nearest size.
     """
 
     live = True

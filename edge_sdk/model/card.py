@@ -74,7 +74,9 @@ class InputContract:
         if min(self.scale) <= 0:
             raise ModelCardError(f"input scale: expected positive numbers, found {self.scale!r}")
         if max(abs(value) for value in self.real_range) > _MAX_REAL:
-            raise ModelCardError(f"input scale: expected values that float32 holds, found {self.scale!r}")
+            raise ModelCardError(
+                f"input scale: expected values within the range of float32, found {self.scale!r}"
+            )
         if self.alignment is not None and (
             len(self.alignment) != 5 or not all(math.isfinite(v) for point in self.alignment for v in point)
         ):
@@ -104,7 +106,7 @@ class InputContract:
         Args:
             value: Either ``height`` and ``width``, or ``size`` as [height, width]; ``color``; either
                 ``mean`` and ``scale`` (one number, or one per channel), or ``range`` as [low, high], the real
-                values of pixels 0 and 255; optionally ``alignment``, either five points or ``arcface`` for that
+                values of pixels 0 and 255. ``alignment`` is optional: five points, or ``arcface`` for ArcFace's
                 template at this size.
 
         Raises:
@@ -238,8 +240,8 @@ class ModelCard:
         source: Kind, file name and SHA-256 of the converted model.
         fidelity: Cosine to the float model: mean, min, number and list of images.
         probability: Logistic calibration of this file's scores: ``slope`` and ``intercept`` of
-            1 / (1 + exp(-(slope * score + intercept))), the trials it was fitted on (their ratio is the prior
-            odds), its reliability table and the data set.
+            1 / (1 + exp(-(slope * score + intercept))), the numbers of mated and non-mated trials of the fit
+            (their ratio is the prior odds), the reliability table and the data set.
         golden: Outputs of this network for inputs that any device can generate; None if they were not computed.
 
     """
@@ -344,10 +346,10 @@ def read_card_json(data: bytes, schema: str) -> dict[str, Any]:
     try:
         value = json.loads(data)
         _check_depth(value)
-        # Reject values that cannot be written again: a lone surrogate, NaN, a number beyond float64.
+        # Reject values that cannot be encoded again as UTF-8 JSON: a lone surrogate, NaN, a number beyond float64.
         json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError) as error:
-        raise ModelCardError(f"model card: expected JSON, found {error}") from error
+        raise ModelCardError(f"model card: expected JSON, but it cannot be parsed: {error}") from error
     if not isinstance(value, dict) or value.get("schema") != schema:
         other = value.get("schema") if isinstance(value, dict) else type(value).__name__
         raise ModelCardError(
@@ -363,4 +365,4 @@ def _check_depth(value: Any) -> None:
         nested = (v.values() if isinstance(v, dict) else v for v in level if isinstance(v, (dict, list)))
         level = [child for children in nested for child in children]
     if level:
-        raise ModelCardError(f"model card: expected at most {_MAX_DEPTH} levels, found more")
+        raise ModelCardError(f"model card: expected at most {_MAX_DEPTH} levels of nesting, found more")

@@ -35,8 +35,8 @@ def smooth_field(shape: tuple[int, int, int], seed: int) -> UInt8Array:
 
     The grid's bytes, row by row and channel by channel, are ``(state >> 16) & 255`` of the generator
     ``state = (1103515245 * state + 12345) mod 2**31`` (ISO C's example), which starts at the seed. Pixel
-    (y, x) is at (4 * 256 * y // height, 4 * 256 * x // width) in 256ths of a cell, and is the bilinear mean
-    with those weights, rounded down.
+    (y, x) lies at (4 * 256 * y // height, 4 * 256 * x // width) in 256ths of a cell. Its value is the bilinear
+    mean of the four grid values around this position, rounded down.
 
     Args:
         shape: (height, width, channels).
@@ -93,8 +93,8 @@ class GoldenVectors:
         runtime: Package and version that computed the outputs, such as ``ai-edge-litert 2.3.0``.
         kernels: Kernels that computed the outputs: ``xnnpack`` or ``reference``.
         dtype: Data type of the output tensor.
-        tolerance: Largest allowed difference, in LSB for an integer output, as a share of the expected output's
-            largest magnitude for a float output. Key ``same`` applies to the same runtime and kernels, ``other``
+        tolerance: Largest allowed difference: for an integer output in LSB, for a float output as a share of the
+            expected output's largest magnitude. Key ``same`` applies to the same runtime and kernels, ``other``
             to any other.
         vectors: 1 to 16 vectors.
         generator: Name of the function that generates the inputs.
@@ -110,10 +110,12 @@ class GoldenVectors:
     def __post_init__(self) -> None:
         if self.dtype not in _DTYPES:
             raise ModelCardError(
-                f"golden vectors: expected an output of {', '.join(_DTYPES)}, found {self.dtype!r}"
+                f"golden vectors: expected an output dtype of {', '.join(_DTYPES)}, found {self.dtype!r}"
             )
         if not 1 <= len(self.vectors) <= MAX_VECTORS:
-            raise ModelCardError(f"golden vectors: expected 1..{MAX_VECTORS}, found {len(self.vectors)}")
+            raise ModelCardError(
+                f"golden vectors: expected 1..{MAX_VECTORS} vectors, found {len(self.vectors)}"
+            )
         for name in (SAME, OTHER):
             value = self.tolerance.get(name, -1.0)
             if not (math.isfinite(value) and value >= 0):
@@ -123,7 +125,7 @@ class GoldenVectors:
         sizes = {len(vector.output) for vector in self.vectors}
         if len(sizes) != 1 or min(sizes) == 0 or min(sizes) % np.dtype(_DTYPES[self.dtype]).itemsize:
             raise ModelCardError(
-                f"golden vectors: expected outputs of one length in {self.dtype}, found {sorted(sizes)} bytes"
+                f"golden vectors: expected outputs of one length in {self.dtype}, found lengths of {sorted(sizes)} bytes"
             )
 
     @property
@@ -183,7 +185,7 @@ class GoldenVectors:
 
 def _vectors(value: Any) -> tuple[GoldenVector, ...]:
     if not isinstance(value, list) or len(value) > MAX_VECTORS:
-        raise ModelCardError(f"golden vectors: expected a list of 1..{MAX_VECTORS}")
+        raise ModelCardError(f"golden vectors: expected a list of 1..{MAX_VECTORS} vectors")
     return tuple(
         GoldenVector(
             seed=vector.read("seed", _seed),

@@ -16,8 +16,8 @@ ARCFACE_112 = (
 def arcface(height: int, width: int) -> tuple[tuple[float, float], ...]:
     """Scale ArcFace's template to another size.
 
-    The template is scaled by the longer side over 112 and centred. 112x96 is the 112x112 crop without 8 pixels
-    on the left and on the right, as networks of that size are trained.
+    The template is scaled by the longer side divided by 112, and centred. The template for 112x96 fits the 112x112
+    crop without its 8 left and 8 right columns; networks of that size are trained on such crops.
 
     >>> arcface(112, 96)[0]
     (30.2946, 51.6963)

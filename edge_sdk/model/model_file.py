@@ -19,7 +19,7 @@ from edge_sdk.model.card import CARD_NAME, MAX_CARD_BYTES, ModelCard
 MAX_MODEL_BYTES = 512 << 20
 _IDENTIFIER = b"TFL3"
 _MAX_MEMBERS = 64
-# Every Python and every phone can read these two; the card itself is stored uncompressed.
+# Methods that every ZIP reader supports, in Python and on phones; the card itself is stored uncompressed.
 _COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
@@ -52,7 +52,7 @@ class ModelFile:
             sha256: Expected digest, hex; checked before anything is parsed. None skips the check.
 
         Raises:
-            ModelError: Missing, unreadable, too large, not a .tflite, or with another digest.
+            ModelError: The file is missing, unreadable, too large or not a .tflite, or its digest differs.
             ModelCardError: The file has no model card, or a malformed one.
         """
         file = read_carded(path, sha256=sha256)
@@ -97,7 +97,7 @@ def read_carded(path: str | Path, *, sha256: str | None = None) -> CardedFile:
         sha256: Expected digest, hex; checked before anything is parsed. None skips the check.
 
     Raises:
-        ModelError: Missing, unreadable, too large, not a .tflite, or with another digest.
+        ModelError: The file is missing, unreadable, too large or not a .tflite, or its digest differs.
         ModelCardError: The file has no card, or more than one.
     """
     data = read_model_bytes(path)

@@ -39,7 +39,7 @@ class NetworkCard:
         source: Kind, file name and SHA-256 of the converted model.
         recipe: Recipe by which the file was built.
         calibration: Number of images and digest of the calibration set.
-        fidelity: Differences of its outputs from the float network's.
+        fidelity: Differences between its outputs and those of the float network.
     """
 
     name: str
@@ -59,7 +59,9 @@ class NetworkCard:
 
     def __post_init__(self) -> None:
         if self.task not in TASKS:
-            raise ModelCardError(f"network card: expected a task of {', '.join(TASKS)}, found {self.task!r}")
+            raise ModelCardError(
+                f"network card: expected one of the tasks {', '.join(TASKS)}, found {self.task!r}"
+            )
         if not 1 <= len(self.outputs) <= MAX_OUTPUTS or len(set(self.outputs)) != len(self.outputs):
             raise ModelCardError(
                 f"network card: expected 1 to {MAX_OUTPUTS} outputs with different names, found {self.outputs!r}"

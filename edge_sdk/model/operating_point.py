@@ -10,9 +10,10 @@ from typing import Any
 from edge_sdk.errors import ModelCardError
 from edge_sdk.model.json_fields import JsonFields
 
-# No data set can prove a lower rate, and 3 / fmr overflows far below it.
+# Lowest FMR that a point may claim. No data set is large enough to prove less, and 3 / fmr overflows near zero.
 _LEAST_FMR = 1e-15
-# Consecutive captures show one subject except by mistake, and a loose threshold is enough to detect a mistake.
+# Highest FMR for comparing the captures of one enrolment with each other. They should all show one subject, so a
+# loose threshold is enough to notice another subject.
 _CAPTURES_FMR = 1e-2
 
 
@@ -61,7 +62,7 @@ class OperatingPoint:
             )
         if not _LEAST_FMR <= self.fmr <= 1 or not 0 <= self.fnmr <= 1:
             raise ModelCardError(
-                f"operating point: expected FMR in (0, 1] and FNMR in 0..1, found {self.fmr}, {self.fnmr}"
+                f"operating point: expected FMR in {_LEAST_FMR:g}..1 and FNMR in 0..1, found {self.fmr}, {self.fnmr}"
             )
         if self.mated_trials < 0:
             raise ModelCardError(
@@ -99,8 +100,8 @@ class OperatingPoint:
     def fpir_interval(self, references: int) -> tuple[float, float] | None:
         """Compute the FPIR of a search over N references at both ends of the FMR's confidence interval.
 
-        If a threshold rests on few false matches, its FMR on other people is uncertain; the upper end shows how
-        much.
+        An FMR measured from few false matches is uncertain for other people; the upper end shows how much higher it
+        may be.
 
         Args:
             references: N, number of templates searched, 0 or more.
@@ -120,7 +121,7 @@ class OperatingPoint:
     def for_identification(
         cls, points: Sequence[OperatingPoint], *, fpir: float, references: int
     ) -> OperatingPoint:
-        """Choose the operating point for a search over N references: the greatest FMR that keeps the FPIR.
+        """Choose the point with the greatest FMR at which a search over N references keeps the allowed FPIR.
 
         A search makes N comparisons, so each may have FMR <= 1 - (1 - FPIR)^(1/N).
 
@@ -142,14 +143,14 @@ class OperatingPoint:
         fitting = [point for point in points if point.fmr <= max_fmr]
         if max_fmr < _LEAST_FMR:
             raise ModelCardError(
-                f"an FPIR of {fpir:g} over {references} references takes an FMR of {max_fmr:.3g},"
-                " which no operating point claims",
+                f"an FPIR of {fpir:g} over {references} references needs an FMR of {max_fmr:.3g}"
+                f" or less, but a card can claim no FMR below {_LEAST_FMR:g}",
                 hint="choose a greater FPIR",
             )
         if not fitting:
             known = ", ".join(f"{point.fmr:g}" for point in sorted(points, key=lambda p: p.fmr)) or "none"
             raise ModelCardError(
-                f"an FPIR of {fpir:g} over {references} references takes an operating point at FMR {max_fmr:.3g}"
+                f"an FPIR of {fpir:g} over {references} references needs an operating point at FMR {max_fmr:.3g}"
                 f" or less, found {known}",
                 hint=f"measure one with edge-convert evaluate --write-card --fmr {_round_down(max_fmr):g} and"
                 f" {math.ceil(3 / _round_down(max_fmr))} or more non-mated comparisons",
@@ -162,7 +163,7 @@ class OperatingPoint:
 
         Args:
             points: Operating points of one model card.
-            fmr: False match rate per comparison, equal to a point's within a relative 1e-5, as precise as it is printed.
+            fmr: False match rate per comparison; it must equal the FMR of a point within a relative difference of 1e-5.
 
         Raises:
             ModelCardError: There is no operating point, or none for this FMR.
@@ -180,13 +181,13 @@ class OperatingPoint:
 
     @classmethod
     def for_captures(cls, points: Sequence[OperatingPoint]) -> OperatingPoint | None:
-        """Choose the point that captures of one subject must reach among themselves: the greatest FMR up to 1e-2.
+        """Choose the operating point for comparing the captures of one enrolment with each other.
 
         Args:
             points: Operating points of one model card.
 
         Returns:
-            None if no point is that strict.
+            The point with the greatest FMR up to 1e-2; None if every point has a greater FMR.
         """
         fitting = [point for point in points if point.fmr <= _CAPTURES_FMR]
         return max(fitting, key=lambda point: point.fmr, default=None)

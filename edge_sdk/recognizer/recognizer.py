@@ -29,11 +29,11 @@ from edge_sdk.vision.faces import FaceDetector
 from edge_sdk.vision.liveness import PresentationAttackDetector
 from edge_sdk.vision.quality import Limits
 
-#: Frames of one attempt: more of them make it more reliable, and people wait longer.
+#: Good frames of one attempt. With more frames the decision is more reliable, but takes longer.
 FRAMES_PER_ATTEMPT = 3
 #: Pause after an attempt that was not accepted, in seconds.
 PAUSE_S = 1.0
-#: Templates of an enrolment: with fewer good frames it fails, further frames are not used.
+#: Least and most templates of an enrolment: with fewer good frames it fails; further frames are not used.
 LEAST_TEMPLATES = 3
 MOST_TEMPLATES = 5
 ATTACK = "presentation attack"
@@ -58,7 +58,7 @@ class Recognizer:
         detector: Finds faces.
         embedder: Turns aligned crops into embeddings.
         gallery: Gallery of the enrolled subjects, created for this embedder's model.
-        pad: Presentation attack detector; None accepts pictures of a person like the person.
+        pad: Presentation attack detector; None accepts a picture of a person in place of the person.
         limits: Quality limits beyond which a frame is not used; the defaults of `Limits` if None.
         threshold: Cosine threshold, -1..1; the gallery's decision policy if None.
 
@@ -104,7 +104,7 @@ class Recognizer:
             gallery: The gallery's file, created by `edge-sdk gallery create`.
             key: One of the gallery's keys.
             anchor: The anchor with which the gallery was created; None if it has none.
-            pad: Presentation attack detector; None accepts pictures of a person like the person.
+            pad: Presentation attack detector; None accepts a picture of a person in place of the person.
             limits: Quality limits beyond which a frame is not used; the defaults of `Limits` if None.
             threshold: Cosine threshold, -1..1; the gallery's decision policy if None.
             delegate: Shared library of a delegate for the embedder, see `Embedder.open`; None uses the CPU.
@@ -132,7 +132,7 @@ class Recognizer:
         Args:
             frames: Each of shape (H, W, 3), uint8, RGB. Reading stops when there are enough good frames.
             subject: Name of the subject, see `Gallery.enrol`.
-            options: Label, validity and duplicates; none by default.
+            options: Label, validity and handling of duplicates; the defaults of `EnrolOptions` if not given.
             least: Number of good frames required, 1 or more.
             fields: Fields of `EnrolOptions`, instead of `options`.
 
@@ -275,7 +275,7 @@ class Recognizer:
         )
 
     def _same_person_cosine(self) -> float:
-        """Return the cosine that two frames of one person reach."""
+        """Return the lowest cosine that two frames of one person may have."""
         point = OperatingPoint.for_captures(self.embedder.card.operating_points)
         return -1.0 if point is None else point.threshold
 

@@ -16,7 +16,7 @@ class Recognition:
         decision: The gallery's decision; also `RETRY` if no face could be acquired.
         subject: Name of the subject if accepted, otherwise None.
         reason: Reason for not accepting and what the person can do; empty if accepted.
-        face: The recognized face, in the pixels of its last frame; None if there is none.
+        face: Face of the attempt, in pixels of its last frame; None if no face was detected.
         counted: False for a face that could not be acquired, which is a failure to acquire (ISO/IEC 19795-1) and
             not an attempt.
     """

@@ -19,7 +19,7 @@ from edge_sdk.vision.faces import Face, FaceDetector, largest
 from edge_sdk.vision.liveness import Presentation, PresentationAttackDetector
 from edge_sdk.vision.quality import Limits, Refusal, assess, refusals
 
-#: More than the arrays of one frame need at a time.
+#: Memory that glibc keeps, in bytes; more than all arrays of one frame need at a time.
 _KEPT_BYTES = 16 << 20
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 _NO_FACE = Refusal("no_face", "expected a face in the frame, found none", "stand in front of the camera")
@@ -45,7 +45,7 @@ class NoSample:
     """Failure to acquire a sample from a frame.
 
     Attributes:
-        face: The face that was not good enough; None if the frame shows none.
+        face: The face that was not good enough; None if the frame shows no face.
         refusal: Reason, and what the person can do.
     """
 
@@ -117,9 +117,9 @@ class Sampler:
 def _keep_freed_memory() -> None:
     """Make glibc keep freed memory for the next frame.
 
-    By default glibc returns more than 128 KiB of free memory at the end of its heap to the kernel, and maps each large
-    block separately; each frame would then cause about 500 page faults. Freeing one large block raises both limits
-    too, but not if the heap has room for it (mallopt(3), M_MMAP_THRESHOLD). Other allocators have no such call.
+    By default glibc returns free memory at the end of its heap to the kernel above 128 KiB, and maps each large block
+    separately. Each frame would then cause about 500 page faults. This call raises both limits (see mallopt(3),
+    M_TRIM_THRESHOLD and M_MMAP_THRESHOLD). Other allocators have no such call.
     """
     if sys.platform == "linux":
         mallopt = getattr(ctypes.CDLL(None), "mallopt", None)

@@ -9,7 +9,7 @@ from edge_sdk.types import FloatArray
 from edge_sdk.vision.candidates import overlap
 from edge_sdk.vision.faces import Face
 
-#: Boxes of one face in consecutive frames overlap more than this (intersection over union).
+#: Lowest intersection over union of one face's boxes in consecutive frames; below it, the face counts as another.
 MIN_OVERLAP = 0.3
 #: After more frames than this without the face, the next face counts as another person.
 MAX_MISSED = 3
@@ -19,8 +19,8 @@ class Track:
     """Samples of the face that is being tracked.
 
     Args:
-        same_person_cosine: Cosine that two frames of one person reach. Below it the face has changed, for example
-            because a photograph is held in front of another person, and the earlier samples are dropped.
+        same_person_cosine: Lowest cosine of two frames of one person. Below it, the face has changed, for example
+            because a person now holds up a photograph, and the earlier samples are dropped.
 
     Attributes:
         samples: Samples of the tracked face.
@@ -70,7 +70,7 @@ def mean_direction(samples: list[AlignedSample]) -> FloatArray:
 
 
 def bona_fide(samples: list[AlignedSample]) -> bool:
-    """Check for a bona fide presentation by the mean score of all frames with a score."""
+    """Check for a bona fide presentation: compare the mean of the available scores with the highest threshold."""
     judged = [sample.presentation for sample in samples if sample.presentation is not None]
     return not judged or float(np.mean([p.score for p in judged])) >= max(p.threshold for p in judged)
 

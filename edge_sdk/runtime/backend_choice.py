@@ -19,7 +19,7 @@ OpenBackend = Callable[["str | Path | None"], Backend]
 
 
 class BackendWarning(UserWarning):
-    """Base class of warnings about the backend; ``BackendStatus`` contains the same facts."""
+    """Base class of warnings about the backend; ``BackendStatus`` contains the same information."""
 
 
 class DelegateWarning(BackendWarning):
@@ -75,7 +75,7 @@ def open_backend(
 
     Raises:
         BackendUnavailableError: No interpreter is installed.
-        ModelError: The interpreter refuses the network, or the outputs of both delegate and CPU are wrong.
+        ModelError: The interpreter refuses the network, or neither the delegate nor the CPU gives correct outputs.
     """
 
     def open_one(library: str | Path | None) -> Backend:
@@ -89,7 +89,7 @@ def open_backend(
 def open_backend_plugin(
     name: str, data: bytes, card: ModelCard, *, threads: int = 1
 ) -> tuple[Backend, BackendStatus]:
-    """Open a network with a backend of another distribution, which must give the card's golden vectors.
+    """Open a network with a backend plug-in, whose outputs must match the card's golden vectors.
 
     Args:
         name: Name of an entry point in the group ``edge_sdk.backends``.
@@ -110,7 +110,7 @@ def open_backend_plugin(
         )
     result = check(opened, card.input, card.golden)
     if not result.right:
-        raise ModelError(f"backend {name}: {result.message}", hint="use LiteRT: leave the backend out")
+        raise ModelError(f"backend {name}: {result.message}", hint="omit the backend to use LiteRT")
     evidence = kernel_mismatch(card, opened.kernels)
     if evidence:
         warnings.warn(evidence, EvidenceWarning, stacklevel=3)
@@ -120,7 +120,7 @@ def open_backend_plugin(
 def choose_backend(
     open_one: OpenBackend, card: ModelCard, delegate: str | Path | None
 ) -> tuple[Backend, BackendStatus]:
-    """Choose as `open_backend` does, among backends from a given function."""
+    """Choose a backend as `open_backend` does; `open_one` opens it."""
     backend, status = _choose(open_one, card, delegate)
     evidence = kernel_mismatch(card, backend.kernels)
     if evidence:
@@ -129,7 +129,7 @@ def choose_backend(
 
 
 def kernel_mismatch(card: ModelCard, kernels: str) -> str:
-    """Describe operating points that were measured with other kernels; empty if there are none.
+    """Describe a difference between the running kernels and those of the card's measurements; empty if there is none.
 
     Args:
         card: Card with the operating points.
@@ -138,7 +138,7 @@ def kernel_mismatch(card: ModelCard, kernels: str) -> str:
     others = sorted({point.kernels for point in card.operating_points} - {kernels, ""})
     if not others:
         return ""
-    return f"the card's thresholds were measured with {' and '.join(others)}, here {kernels} computes"
+    return f"the card's thresholds were measured with {' and '.join(others)}, but {kernels} is used here"
 
 
 def _choose(
@@ -173,7 +173,7 @@ def _open_checked(
     """Open a backend and check its outputs.
 
     Returns:
-        The backend, or None if it must not be used; a message; and advice.
+        The backend, or None if it must not be used; a message that describes the result; and advice.
     """
     if card.golden is None:
         if delegate is None:

@@ -1,4 +1,4 @@
-"""Check of a backend against golden vectors, the outputs that the workstation computed."""
+"""Check of a backend against golden vectors: the outputs that were computed when the file was built."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def check(backend: Backend, contract: InputContract, golden: GoldenVectors) -> G
     if golden.generator != GENERATOR:
         return GoldenCheck(
             GoldenVerdict.UNKNOWN,
-            f"inputs of {golden.generator!r} cannot be generated here, only {GENERATOR}; update edge-sdk",
+            f"cannot generate the inputs of {golden.generator!r}, only those of {GENERATOR}; update edge-sdk",
         )
     digests, outputs = golden_outputs(backend, contract, [vector.seed for vector in golden.vectors])
     if digests != [vector.input_sha256 for vector in golden.vectors]:

@@ -52,8 +52,8 @@ class Output:
     def may_reach(self, least: float) -> NDArray[np.bool_]:
         """Select the rows that may be at or above a value, for an output with one value per row.
 
-        The raw values are compared, so that the many rows below need no dequantization. Rows up to two quantization
-        steps below the value may be selected too.
+        The raw values are compared, so that the many rows below the value need no dequantization. Rows up to two
+        quantization steps below it may be selected too.
 
         Returns:
             Shape (rows,).

@@ -21,10 +21,10 @@ from edge_sdk.types import FloatArray, UInt8Array
 Encoder = Callable[[UInt8Array, "NDArray[Any]"], None]
 
 _PIXELS = np.arange(256)
-# Half steps are rounded down: (p - 127.5) / 128 at scale 1/128 is exactly between two steps for every pixel value,
-# and with this rounding 256 pixel values keep 256 codes.
+# Round halves down. For example, (p - 127.5) / 128 at scale 1/128 is halfway between two codes for every pixel value
+# p. If all are rounded in the same direction, the 256 pixel values get 256 different codes.
 _TIE = 0.5 + 1e-4
-# numpy converts indices to 64 bits, eight times the size of a whole image; this many rows are looked up at a time.
+# Number of rows that are looked up at a time: numpy converts indices to 64 bits, eight times the size of the pixels.
 _ROWS = 16
 
 
@@ -52,9 +52,9 @@ def code_table(contract: InputContract, tensor: TensorInfo) -> NDArray[Any]:
 def make_encoder(contract: InputContract, tensor: TensorInfo) -> Encoder:
     """Choose the fastest exact conversion from pixels to the input tensor.
 
-    It is one bit flip if int8 codes are pixel - 128, one cast if the codes are the pixels, otherwise one table lookup.
-    An integer tensor is never computed through a float image. Every conversion gives the values of the table, bit
-    for bit.
+    A value takes one bit flip if the int8 codes are pixel - 128, one cast if the codes equal the pixels, and otherwise
+    float arithmetic or a table lookup.
+    Integer tensors are computed without a float image. Every conversion gives exactly the values of `code_table`.
 
     Raises:
         ModelContractError: The tensor does not match the contract.
@@ -140,7 +140,8 @@ def unit_embedding(raw: NDArray[Any], zero_point: int) -> FloatArray:
     """
     # Copy, because the tensor's memory belongs to the interpreter and changes at the next invoke.
     embedding = raw.reshape(-1).astype(np.float32)
-    # The traceback of the error below keeps this frame, and the interpreter does not run while its memory is referenced.
+    # The traceback of the error below keeps local variables alive, and the interpreter refuses to run while its memory
+    # is referenced.
     del raw
     if zero_point:
         embedding -= np.float32(zero_point)
@@ -148,7 +149,7 @@ def unit_embedding(raw: NDArray[Any], zero_point: int) -> FloatArray:
     if not 0 < norm < math.inf:
         raise InputError(
             f"expected an embedding with a direction, found norm {norm}",
-            hint="the network's output is empty for this image; check the input contract",
+            hint="the network's output is all zero or not finite for this image; check the input contract",
         )
     embedding /= np.float32(norm)
     return embedding

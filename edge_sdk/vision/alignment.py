@@ -21,7 +21,7 @@ Points = Sequence[Sequence[float]] | Float64Array
 _Axis = tuple[float, float, float]
 _BITS = 7
 _ONE = 1 << _BITS
-#: Sum of squared distances below which the landmarks are one point, without a rotation.
+#: Sum of squared distances below which the landmarks count as one point, which defines no rotation.
 _MIN_SPREAD_PX = 1.0
 #: Smallest determinant of a transform that can be inverted.
 _LEAST_AREA = 1e-12
@@ -41,7 +41,7 @@ def similarity(points: Points, template: Points) -> Float64Array:
         Shape (2, 3), float64: ``template ~ matrix @ (x, y, 1)``.
 
     Raises:
-        InputError: Not two lists of equally many finite points.
+        InputError: The points are not finite, fewer than 2, or not as many as those of the template.
         AcquisitionError: All points are in one place, or so far apart that the squares overflow.
     """
     factor, shift = nearest_similarity(as_complex(points), as_complex(template))
@@ -107,7 +107,7 @@ def warp(image: UInt8Array, matrix: Float64Array, height: int, width: int) -> UI
     refusal = InputError("expected a transform that can be inverted, found one that flattens the image")
     if not _LEAST_AREA <= abs(flat) < math.inf:
         raise refusal
-    # The inverse, from the result's (x, y) to the image's.
+    # Inverse transform: from (x, y) of the result to (x, y) of the image.
     back = (
         (e / flat, -b / flat, (b * f - e * c) / flat),
         (-d / flat, a / flat, (d * c - a * f) / flat),
@@ -120,19 +120,19 @@ def warp(image: UInt8Array, matrix: Float64Array, height: int, width: int) -> UI
 def _framed(
     image: UInt8Array, back: tuple[_Axis, _Axis], height: int, width: int
 ) -> tuple[UInt8Array, NDArray[np.int32]]:
-    """Cut out the part of an image that is visible in the result, with a black border, and map the result into it.
+    """Cut out the part of an image that is visible in the result, with a black border, and locate the result in it.
 
     Returns:
-        The part, and the position in it of each pixel of the result, x and y, in 1/128 of a pixel: shape
+        The part; and for each pixel of the result, its position (x, y) in the part, in 1/128 of a pixel, shape
         (2, height, width).
     """
     rows, columns, channels = image.shape
-    # Positions beyond the first black pixel are black too.
+    # Limit positions to the first pixel outside the image: all pixels beyond it are black too.
     (left, right), (top, bottom) = spans = [
         [math.floor(min(max(place, -1), length)) for place in _extremes(axis, height, width)]
         for axis, length in zip(back, (columns, rows), strict=True)
     ]
-    # One pixel beyond the neighbour, because a position may be rounded up to the next pixel.
+    # Interpolation reads the next pixel, and rounding may move a position to the next pixel: add both.
     part = np.zeros((bottom + 3 - top, right + 3 - left, channels), np.uint8)
     seen = image[max(top, 0) : bottom + 3, max(left, 0) : right + 3]
     part[max(-top, 0) : max(-top, 0) + len(seen), max(-left, 0) : max(-left, 0) + seen.shape[1]] = seen
@@ -160,7 +160,7 @@ def _sample(part: UInt8Array, places: NDArray[np.int32]) -> UInt8Array:
     pixels = part.reshape(-1, channels)
     left, top = places >> _BITS
     first = (top * width + left).ravel().astype(np.intp)
-    # One weight per value: otherwise numpy's inner loop has the length of a pixel.
+    # Repeat the weights for each channel: otherwise numpy's inner loop covers only the channels of one pixel.
     weights = np.empty((2, first.size, channels), np.uint16)
     behind = (places & (_ONE - 1)).reshape(2, -1)
     for channel in range(channels):
@@ -212,7 +212,7 @@ def align(frame: UInt8Array, landmarks: Points, contract: InputContract) -> UInt
     top, left, rows, columns = _needed(matrix, contract, frame.shape[0], frame.shape[1])
     rows, columns = max(1, rows // shrink), max(1, columns // shrink)
     part = resize_fast(frame[top : top + rows * shrink, left : left + columns * shrink], rows, columns)
-    # Pixel i of the part is the mean of `shrink` pixels from left + i * shrink on.
+    # Pixel i of the part is the mean of `shrink` pixels that start at left + i * shrink.
     inner = np.array([[shrink, 0, left + (shrink - 1) / 2], [0, shrink, top + (shrink - 1) / 2], [0, 0, 1]])
     return warp(part, matrix @ inner, contract.height, contract.width)
 

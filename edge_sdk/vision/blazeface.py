@@ -74,7 +74,7 @@ class BlazeFaceDecoder:
         """Decode the candidates at or above a score, in pixels of the network's input."""
         scores = outputs["scores"]
         least = math.log(min_score / (1 - min_score)) if min_score < 1 else _CERTAIN_LOGIT
-        # Select with a margin, because rounding in the logistic function decides whether a score is reached.
+        # Select logits with a margin: rounding in the logistic function may still raise a score to the minimum.
         (near,) = scores.may_reach(min(least, _CERTAIN_LOGIT) - _LOGIT_MARGIN).nonzero()
         logits = scores.real(near)[:, 0].astype(np.float64)
         likely = 1.0 / (1.0 + np.exp(-logits.clip(-_MAX_LOGIT, _MAX_LOGIT)))

@@ -41,7 +41,7 @@ class Candidates:
         )
 
     def mapped(self, scale_x: float, scale_y: float, left: float, top: float) -> Candidates:
-        """Transform the candidates into a coordinate system by scaling, then shifting."""
+        """Transform the candidates into another coordinate system: scale, then shift."""
         scale, offset = np.array([scale_x, scale_y] * 2), np.array([left, top, 0.0, 0.0])
         return Candidates(self.boxes * scale + offset, self.landmarks * scale[:2] + offset[:2], self.scores)
 

@@ -25,7 +25,7 @@ from edge_sdk.vision.yunet import YuNetDecoder
 
 #: Intersection over union above which two candidates are one face; the value of both networks' authors.
 MAX_OVERLAP = 0.3
-#: Share by which tiles overlap; a face up to this share of a tile's side is complete in at least one tile.
+#: Overlap of neighbouring tiles, as a share of a tile's side. A face of up to this size is whole in at least one tile.
 _TILE_OVERLAP = 0.25
 MAX_TILES = 64
 #: A candidate that ends closer than this to a tile's edge, in pixels of the network's input, may be cut by it.
@@ -137,7 +137,7 @@ class Detector:
         rows = min(height, max(1, round(tile.height * shrink)))
         columns = min(width, max(1, round(tile.width * shrink)))
         view = frame[tile.top : tile.top + tile.height, tile.left : tile.left + tile.width]
-        # The part is in the canvas's upper left corner; the rest is cleared of an earlier part.
+        # The part fills the canvas's upper left corner; clear the rest, which may contain an earlier part.
         self._canvas[rows:] = 0
         self._canvas[:rows, columns:] = 0
         resize_fast(view, rows, columns, out=self._canvas[:rows, :columns])
@@ -149,7 +149,7 @@ class Detector:
         return in_frame[np.flatnonzero(_inside(in_frame, tile, frame.shape[0], frame.shape[1], margin))]
 
     def _tiles(self, rows: int, columns: int) -> Iterator[FrameTile]:
-        """Generate the whole frame, then tiles of half its size, of a quarter, until the smallest face is large enough."""
+        """Generate the whole frame, then tiles of 1/2 its size, 1/4 and so on, until the smallest face is large enough."""
         yield FrameTile(0, 0, rows, columns)
         if self._smallest_face_px is None:
             return
@@ -209,7 +209,7 @@ def _decoder(network: Network) -> Decoder:
         return blazeface.BlazeFaceDecoder(card.method, height, width, network.shapes)
     known = ", ".join(("yunet", *blazeface.GRIDS))
     raise ModelCardError(
-        f"network card: expected a face detector's method of {known}, found {card.method!r}",
+        f"network card: expected one of the detection methods {known}, found {card.method!r}",
         hint="update edge-sdk",
     )
 

@@ -73,14 +73,14 @@ class Embedder:
                 network. ``backend`` states the result. None uses the CPU.
             delegate_options: Options of the delegate, as its documentation names them. ``EvidenceWarning`` is
                 issued if the card's thresholds were measured with other options or kernels.
-            backend: Name of a backend plug-in (``edge_sdk.plugins``), which must give the golden vectors; there is no
-                fallback. None uses LiteRT.
+            backend: Name of a backend plug-in (``edge_sdk.plugins``), whose outputs must match the golden vectors;
+                there is no fallback. None uses LiteRT.
 
         Raises:
             InputError: Both a delegate and a backend are given, or no plug-in has the backend's name.
             PluginError: The backend plug-in cannot be loaded.
-            ModelError: The file is missing, altered or not a model, the interpreter refuses it, or the outputs
-                of both delegate and CPU are wrong.
+            ModelError: The file is missing, altered or not a model, the interpreter refuses it, or neither
+                the delegate nor the CPU gives correct outputs.
             ModelCardError: The file has no model card, or a malformed one.
             ModelContractError: The network contradicts its card.
             BackendUnavailableError: No interpreter is installed.

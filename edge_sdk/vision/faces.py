@@ -53,7 +53,7 @@ def largest(faces: Sequence[Face]) -> Face | None:
 
 
 def central(faces: Sequence[Face], height: int, width: int) -> Face | None:
-    """Choose the face whose centre is nearest to the frame's, in units of the face's size; None if there is no face.
+    """Choose the face that is nearest to the frame's centre, measured in face sizes; None if there is no face.
 
     This is the usual subject of a photograph. The unit favours a large face at the edge over a small face that is
     slightly nearer to the middle.

@@ -36,7 +36,7 @@ def read_image(
         color: ``gray`` for one channel (ITU-R BT.601 luma), otherwise RGB. A grey image becomes RGB with
             three equal channels.
         name: Name of the image in error messages; the path if None.
-        max_pixels: Most pixels of the image; decoding takes up to 10 bytes per pixel, however small the file is.
+        max_pixels: Largest number of pixels of the image; decoding takes up to 10 bytes per pixel, however small the file is.
 
     Returns:
         Shape (H, W, 3) or (H, W, 1), uint8; rotated by its EXIF orientation.
@@ -70,12 +70,12 @@ def read_image(
     except (IsADirectoryError, PermissionError) as error:
         raise InputError(f"{name}: cannot be read: {error.strerror}") from error
     except UnidentifiedImageError as error:
-        raise InputError(f"{name}: expected a JPEG, PNG or PPM image, found something else") from error
+        raise InputError(f"{name}: expected a JPEG, PNG or PPM image, found another format") from error
     except (OSError, ValueError, SyntaxError, Warning, Image.DecompressionBombError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(
-            f"{name}: expected a JPEG, PNG or PPM image, found what cannot be decoded ({error})"
+            f"{name}: expected a JPEG, PNG or PPM image, but decoding failed: {error}"
         ) from error
     return pixels[..., None] if pixels.ndim == 2 else pixels
 

@@ -158,7 +158,7 @@ def _check(network: Network) -> None:
     card = network.card
     if card.task != PRESENTATION_ATTACK_DETECTOR or card.method != "minifasnet":
         raise ModelCardError(
-            f"network card: expected a presentation attack detector by minifasnet, found a {card.task} by {card.method}"
+            f"network card: expected the method minifasnet of a presentation attack detector, found {card.method} of a {card.task}"
         )
     if not 1 <= card.parameters.get("crop_scale", 0.0) <= _MAX_CROP_SCALE:
         raise ModelCardError(

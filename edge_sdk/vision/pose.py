@@ -25,7 +25,7 @@ class Pose:
         yaw_deg: Positive if the nose points to the right of the image.
         pitch_deg: Positive if it points up. Zero is the template's pitch, and faces and detectors differ in the
             height of the nose: YuNet gives about -12 for people who look straight ahead. This is the least certain
-            of the three.
+            of the three angles.
         roll_deg: Positive if the head is turned clockwise in the image.
     """
 
@@ -78,7 +78,7 @@ def pose_of(landmarks: Float64Array) -> Pose:
     # Order of rotations: yaw, pitch, roll; the third row does not depend on roll.
     yaw = math.degrees(math.atan2(-x, z))
     pitch = math.degrees(math.asin(min(1.0, max(-1.0, y / area))))
-    # The nearest rotation to two rows A is (A A^T)^(-1/2) A, of which the square root has a closed form in the plane.
+    # The nearest rotation to two rows A is (A A^T)^(-1/2) A, whose square root has a closed form for 2x2 matrices.
     aa, bb, ab = ax * ax + ay * ay + az * az, bx * bx + by * by + bz * bz, ax * bx + ay * by + az * bz
     roll = math.degrees(math.atan2(ab * by - (bb + area) * ay, (aa + area) * by - ab * ay))
     return Pose(yaw, pitch, roll)

@@ -29,7 +29,7 @@ _LEAST_COSINE = 0.5
 # ITU-R BT.601 luma in 1/256.
 _LUMA = np.array([77, 150, 29], np.float32)
 _LEVEL = 256
-# Rows and columns of the face in the aligned crop, without hair and background; and those of the eyes in this part.
+# Rows and columns of the face in the aligned crop, without hair and background. The eyes' are relative to this part.
 _FACE = (slice(30, 106), slice(26, 86))
 _EYES = (slice(14, 30), slice(2, 24)), (slice(14, 30), slice(36, 58))
 
@@ -80,7 +80,7 @@ class Limits:
         min_contrast: Below, there is fog or the lens is covered.
         max_exposed_wrongly: Above, large parts of the face show no detail.
         max_yaw_deg: Largest angle to the left or right.
-        max_pitch_deg: Largest angle up or down; the least certain of the three.
+        max_pitch_deg: Largest angle up or down; the least certain of the three angles.
         max_roll_deg: Largest tilt; wide, because alignment compensates it.
         max_landmark_misfit: Above, the landmarks are not those of a face.
         min_eye_contrast: Below, eyes may be covered. The default 0 never refuses: at 0.2 it refused a man with
@@ -245,7 +245,7 @@ def _laplacian(luma: Float64Array) -> Float64Array:
 
 
 def _spread(values: Float64Array) -> tuple[float, float]:
-    """Compute mean and standard deviation of whole numbers whose squares float64 sums exactly."""
+    """Compute mean and standard deviation of whole numbers that are small enough for exact sums of squares."""
     flat = values.ravel()
     count, total, squares = flat.size, int(flat.sum()), int(flat.dot(flat))
     return total / count, math.sqrt(count * squares - total * total) / count

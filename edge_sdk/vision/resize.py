@@ -1,4 +1,4 @@
-"""All resizing of images, in three functions.
+"""Resizing of images, with one function for each purpose.
 
 - `fit` brings crops and photographs to a network's input size. It keeps the aspect ratio and is antialiased, as
   Pillow's ``BILINEAR`` filter. Use it wherever an image reaches an embedder or a calibration set.
@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 
 from edge_sdk.types import FloatArray, UInt8Array
 
-# Values converted to float32 at a time while a large photograph is reduced: 16 MiB.
+# Number of values converted to float32 at a time (16 MiB) if a large photograph is reduced.
 _BLOCK_VALUES = 1 << 22
 _BITS = 7
 _ONE = 1 << _BITS
-#: Most pixels of a row or column that are averaged into one result pixel; larger blocks are sampled.
+#: Largest number of pixels of a row or column that are averaged; of a larger block only this many are used.
 _MAX_MEAN = 4
-#: Result rows that are computed at a time.
+#: Number of result rows that are computed at a time.
 _STRIP = 48
 
 
@@ -74,7 +74,7 @@ def _triangle_filter(source: int, target: int) -> FloatArray:
 
 
 def resize_fast(image: UInt8Array, height: int, width: int, *, out: UInt8Array | None = None) -> UInt8Array:
-    """Resize by means of whole blocks and bilinear sampling of these means, half-pixel centres.
+    """Resize by averaging whole blocks of pixels and sampling the averages bilinearly, half-pixel centres.
 
     Args:
         image: Shape (H, W, 3), uint8; may be a view into a larger frame.
@@ -92,7 +92,7 @@ def resize_fast(image: UInt8Array, height: int, width: int, *, out: UInt8Array |
             return image
         out = np.empty((height, width, image.shape[2]), np.uint8)
     block_y, block_x = max(1, rows // height), max(1, columns // width)
-    # Distance of result pixels, in pixels of the block means.
+    # Distance between result pixels, in pixels of the averaged image.
     step_y, step_x = rows / height / block_y, columns / width / block_x
     # Whole blocks of rows are independent of each other; a strip of them stays in the processor's cache.
     strip = _STRIP if step_y == 1 else height
@@ -147,7 +147,7 @@ def _mean_columns(image: UInt8Array, block: int) -> UInt8Array:
     # Convert once if every pixel is used: numpy would convert a strided view value by value.
     wide = image.astype(np.uint16) if block <= _MAX_MEAN else image
     total = np.empty((image.shape[0], count, image.shape[2]), np.uint16)
-    # One channel at a time: otherwise numpy's inner loop has the length of a pixel.
+    # Process one channel at a time: otherwise numpy's inner loop covers only the channels of one pixel.
     for channel in range(image.shape[2]):
         plane, sums = wide[:, : count * block, channel], total[..., channel]
         np.add(plane[:, first::block], plane[:, second::block], out=sums, dtype=np.uint16)
@@ -231,7 +231,7 @@ def _bilinear_columns(image: UInt8Array, width: int, step: float) -> UInt8Array:
 def _neighbours_of_values(
     count: int, step: float, available: int, channels: int
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.uint16]]:
-    """Expand `_neighbours` to each value of a row, so that numpy's inner loop is longer than a pixel."""
+    """Expand `_neighbours` to each value of a row, so that numpy's inner loop covers a row instead of a pixel."""
     first, second, weight = _neighbours(count, step, available)
     each = np.arange(channels)
     return (

@@ -102,7 +102,7 @@ class _Download:
         if parts.scheme == "file":
             source = Path(unquote(parts.path))
             if source.stat().st_size != self._entry.size_bytes:
-                raise ValueError(f"expected {self._entry.size_bytes} bytes")
+                raise ValueError(f"expected {self._entry.size_bytes} bytes, found {source.stat().st_size}")
             shutil.copyfile(source, target)
             return
         import requests

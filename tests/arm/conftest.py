@@ -1,4 +1,4 @@
-"""Fixtures with emulated machines. Without them the tests are skipped, in CI they fail."""
+"""Fixtures with emulated machines. If a machine cannot be created, its tests are skipped, or fail in CI."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def armv7l() -> Emulation:
 
 @pytest.fixture(scope="session")
 def reference_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Convert the reference model; folder with its float32, float16 and int8 files."""
+    """Convert the reference model and return the folder with its float32, float16 and int8 files."""
     folder = tmp_path_factory.mktemp("converted")
     samples = REPOSITORY / "samples" / "products"
     command = ["convert", samples / "model" / "products.keras", "--target", "cpu"]
@@ -57,7 +57,7 @@ def reference_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def probes(tmp_path_factory: pytest.TempPathFactory, products: list[Any]) -> Path:
-    """Save ten photos of five products as an array of shape (10, 96, 96, 3) in a file."""
+    """Save ten photos of five products as an array of shape (10, 96, 96, 3) and return the file's path."""
     from edge_sdk.vision.images import read_image
 
     images = [read_image(path) for product in products[:5] for path in (product.enrol, product.probes[0])]

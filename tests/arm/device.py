@@ -1,4 +1,4 @@
-"""Complete device path with its result as JSON; run by the tests on this machine and on an emulated one.
+"""Run the complete device path and print its results as JSON, on this machine or on an emulated one.
 
 Usage: device.py FOLDER MODEL IMAGES.npy [GALLERY KEY]. Without GALLERY, a gallery is created in FOLDER.
 """

@@ -20,7 +20,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).parents[2]
 CACHE = Path(os.environ.get("EDGE_SDK_ARM", REPOSITORY / "work" / "arm"))
 _TIMEOUT_S = 600
-# LiteRT 2.3 crashes under qemu 7.2 if it reads x86's /proc/cpuinfo, so this describes a Cortex-A72 (Raspberry Pi 4).
+# LiteRT 2.3 crashes under qemu 7.2 if it reads x86's /proc/cpuinfo, so this text describes a Cortex-A72 (Raspberry Pi 4).
 _CPUINFO = """processor\t: 0
 BogoMIPS\t: 108.00
 Features\t: fp asimd evtstrm crc32 cpuid
@@ -133,7 +133,7 @@ def prepare(machine: Machine) -> Emulation:
     home = CACHE / f"{machine.name}-{key.hexdigest()[:12]}"
     CACHE.mkdir(parents=True, exist_ok=True)
     with (CACHE / f"{machine.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # two test workers may need the same machine
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two test processes may need the same machine
         if not home.is_dir():
             draft = CACHE / f"{home.name}.part"
             shutil.rmtree(draft, ignore_errors=True)

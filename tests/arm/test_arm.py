@@ -1,4 +1,4 @@
-"""Results of the device path on emulated ARM machines, compared with this machine's."""
+"""The device path gives the same results on emulated ARM machines as on this machine."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_the_doctor_finds_aarch64_whole(aarch64: Emulation, reference_models: Pa
 def test_armv7l_answers_within_tolerance_through_tflite_runtime(
     armv7l: Emulation, reference_models: Path, probes: Path, folders: tuple[Path, Path]
 ) -> None:
-    """32-bit ARM is not supported, because LiteRT has no wheels for it; tflite-runtime works within the tolerance."""
+    """LiteRT has no wheels for 32-bit ARM, so it is not supported; but tflite-runtime's results are within tolerance."""
     model = reference_models / "products.cpu_int8.tflite"
     ours, theirs = here(folders[0], model, probes), there(armv7l, folders[1], model, probes)
     assert theirs["runtime"].startswith("tflite-runtime ")

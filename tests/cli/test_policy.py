@@ -95,7 +95,7 @@ def test_a_policy_takes_evidence(edge_sdk: Run, home: Any, door: dict[str, list[
     done = edge_sdk("gallery", "policy", *home.all, "--fpir", "0.01")
     assert (done.code, "expected 1..64 operating points, found 0" in done.err) == (3, True)
     done = edge_sdk("gallery", "policy", *door["files"], "--fpir", "1e-4")
-    assert (done.code, "takes an operating point at FMR 0.0001 or less" in done.err) == (3, True)
+    assert (done.code, "needs an operating point at FMR 0.0001 or less" in done.err) == (3, True)
     done = edge_sdk("gallery", "policy", *door["files"], "--fpir", "2")
     assert (done.code, "expected FPIR above 0 and under 1" in done.err) == (3, True)
 

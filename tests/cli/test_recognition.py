@@ -185,7 +185,7 @@ def test_a_wished_fpir_takes_the_point_that_the_gallerys_size_asks_for(
     assert edge_sdk("identify", alice, *proven, "--fpir", "0.01").code == 0
     assert edge_sdk("identify", stranger, *proven, "--fpir", "0.01").code == 1
     done = edge_sdk("identify", alice, *proven, "--fpir", "1e-5")
-    assert (done.code, "takes an operating point at FMR" in done.err) == (3, True)
+    assert (done.code, "needs an operating point at FMR" in done.err) == (3, True)
 
 
 @pytest.mark.parametrize("fmr", ["1e-3", "0.001", "1e-2"])

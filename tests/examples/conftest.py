@@ -1,4 +1,4 @@
-"""Real networks for the examples, converted once per session."""
+"""Fixtures with real networks for the examples, converted once per session."""
 
 from __future__ import annotations
 

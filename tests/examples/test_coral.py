@@ -1,4 +1,4 @@
-"""The Coral example without an Edge TPU: it falls back to the CPU, or refuses a file that only the Edge TPU runs."""
+"""Without an Edge TPU, the Coral example uses the CPU, or refuses a file that only the Edge TPU can run."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_without_the_driver_the_cpu_answers_with_a_warning(home: Path) -> None:
 
 
 def test_a_compiled_network_without_the_driver_is_refused(home: Path, shared: Path) -> None:
-    """The file is compiled for the Edge TPU, so the CPU cannot run it; its card is that of another model."""
+    """The file is compiled for the Edge TPU, so the CPU cannot run it; its card comes from another model."""
     from converters.graph.attach_card import with_card
     from converters.graph.network import Network
 

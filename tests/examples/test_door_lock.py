@@ -1,4 +1,4 @@
-"""The door-lock example on mock pins, with photographs as camera: only an accepted person opens the door."""
+"""The door-lock example opens the door only for an accepted person; pins and camera are simulated."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ ENROLLED, STRANGER = "Donald_Rumsfeld", "Emma_Watson"
 
 
 class Finished(Exception):  # noqa: N818
-    """The camera has no more frames."""
+    """Raised if the camera has no more frames."""
 
 
 class Camera:
@@ -107,7 +107,7 @@ def parts(face_networks: FaceNetworks) -> dict[str, Any]:
 def recognizer(
     parts: dict[str, Any], photographs: Callable[[str], list[UInt8Array]], tmp_path: Path
 ) -> Recognizer:
-    """A recognizer with one enrolled person, without attack detection, which would refuse photographs as attacks."""
+    """A recognizer with one enrolled person. It has no attack detection, because that would refuse photographs."""
     embedder = parts["embedder"]
     gallery = Gallery.create(
         tmp_path / "home.gallery", key=KEY, model_id=embedder.model_id, dimension=embedder.dimension
@@ -129,7 +129,7 @@ def pins() -> Iterator[MockFactory]:
 
 
 class Door:
-    """The main loop of the example on mock pins, until the camera has no more frames or an error ends it."""
+    """Runs the example's main loop on mock pins until the frames end or an error occurs, and counts door openings."""
 
     def __init__(self, module: ModuleType, pins: MockFactory) -> None:
         self._module = module
@@ -181,7 +181,7 @@ def test_the_strike_is_released_while_the_program_hangs(
     recognizer: Recognizer,
     photographs: Callable[[str], list[UInt8Array]],
 ) -> None:
-    """The second read of the camera takes much longer than the door may be open."""
+    """The program hangs in the camera's second read for much longer than the door may be open."""
     strike_pin = pins.pin(door_lock.STRIKE_PIN)
     seen: list[bool] = []
 
@@ -423,7 +423,7 @@ def test_the_installer_names_missing_files() -> None:
 
 @pytest.mark.parametrize("sdk", ["edge-sdk", "/nowhere", "/nowhere/edge_sdk.whl"])
 def test_the_installer_accepts_the_sdk_only_by_its_path(tmp_path: Path, sdk: str) -> None:
-    """By name, pip would install as root whatever package the public index has under this name."""
+    """If pip installed the SDK by name, it could run a stranger's package of this name from the public index as root."""
     for model in ("face", "detector", "pad_2.7", "pad_4.0"):
         (tmp_path / f"{model}.tflite").touch()
     done = subprocess.run(

@@ -34,7 +34,7 @@ def people(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def files(face_networks: FaceNetworks, tmp_path: Path) -> list[str]:
-    """The options of every command, with a gallery that exists."""
+    """Create a gallery and return the options that every command needs."""
     gallery = ["--gallery", str(tmp_path / "home.gallery"), "--key", str(tmp_path / "home.key")]
     assert main(["gallery", "create", "--model", str(face_networks.embedder), *gallery]) == 0
     return ["--model", str(face_networks.embedder), "--detector", str(face_networks.detector), *gallery]

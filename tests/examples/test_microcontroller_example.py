@@ -1,4 +1,4 @@
-"""The microcontroller example on this host: its C functions against the SDK, and the whole program."""
+"""The microcontroller example, compiled for this host, computes and decides as the SDK does."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_a_template_is_the_gallerys(library: ctypes.CDLL, zero_point: int) -> No
     for codes in some_codes(50, 128, 3):
         values = centred(library, codes, zero_point)
         row, scale = enrolled(library, values)
-        # Bit for bit the result of rounding half to even.
+        # The row must equal the result of rounding half to even, bit for bit.
         peak = int(np.abs(values).max())
         exact = [round(Fraction(int(value) * 127, peak)) for value in values]
         assert row.tolist() == exact
@@ -181,7 +181,7 @@ def test_the_integer_decision_is_exact(library: ctypes.CDLL) -> None:
             lengths = int((values.astype(np.int64) ** 2).sum()) * int((row.astype(np.int64) ** 2).sum())
             if lengths == 0:
                 continue
-            # The largest threshold that the cosine reaches, by the exact square root, and its neighbours.
+            # Test the largest threshold that the cosine reaches (from an exact square root) and its neighbours.
             border = math.isqrt(dot * dot * 2**62 // lengths) if dot > 0 else 0
             for q31 in (border - 1, border, border + 1, 1, 2**31):
                 if not 1 <= q31 <= 2**31:
@@ -241,7 +241,7 @@ def test_any_invalid_input_is_rejected(library: ctypes.CDLL) -> None:
     assert integer_decision(library, nothing, rows, 1)[0] == REJECT
     for q31 in (0, 2**31 + 1, 2**32 - 1):
         assert integer_decision(library, value, rows, q31)[0] == REJECT
-    # Neither value is the content of cleared memory.
+    # Neither decision may be zero, because memory may be cleared by a fault.
     assert 0 not in (ACCEPT, REJECT)
     assert bin(ACCEPT ^ REJECT).count("1") >= 24
 
@@ -291,7 +291,7 @@ def lock(
     stranger = (255 - np.kron(np.arange(64).reshape(8, 8, 1) * 4, np.ones((12, 12, 3)))).astype(np.uint8)
     crops = np.stack([base[0], near, stranger])
     card = replace(model.card, output_scale=0.15, output_zero_point=3)
-    # The stub of the interpreter knows only the golden vectors, so these images are the golden vectors.
+    # The stub interpreter has outputs only for the golden vectors, so these images become the golden vectors.
     backend = LiteRtBackend(network)
     codes = np.empty((len(crops), *backend.input.shape[1:]), np.int8)
     for row, crop in zip(codes, crops, strict=True):
@@ -345,7 +345,7 @@ def test_a_frame_that_the_network_fails_on_is_rejected(
     lock: tuple[Path, NDArray[np.uint8], ModelCard, bytes],
 ) -> None:
     program, (enrol, _, _), _, _ = lock
-    unknown = np.zeros_like(enrol)  # the stub runs no network and knows only the golden vectors
+    unknown = np.zeros_like(enrol)  # the stub interpreter fails on images that are not golden vectors
     lines = answers(program, b"e" + enrol.tobytes() + b"v" + unknown.tobytes())
     assert lines[1] == "reject -1 -1.000000"
 
@@ -374,7 +374,7 @@ def test_a_wrong_golden_vector_stops_the_program(
     folder = program.parent.parent
     for source in folder.glob("pooled_microcontroller_int8_*"):
         shutil.copy(source, tmp_path)
-    # A device with wrong results: the stub and the self-test read different arrays.
+    # Make the stub return wrong outputs: it reads another array than the self-test.
     board = (EXAMPLE / "host_board.cc").read_text()
     wrong = board.replace("&model::kGoldenOutput[0][0]", "&model::kGoldenInput[0][0]")
     assert wrong != board

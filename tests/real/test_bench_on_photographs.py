@@ -1,4 +1,4 @@
-"""``edge-sdk bench`` with real networks on photographs: all stages, in frames with and without a face."""
+"""``edge-sdk bench`` measures all stages with real networks, on photographs with and without a face."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A real face network and the reference model on an Ethos-U and on a microcontroller: operators, time and memory."""
+"""A face network and the reference model run completely on an Ethos-U, and on a microcontroller in a known arena."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 ROOT = Path(__file__).parents[2]
 ACCELERATORS = ("ethos-u55-128", "ethos-u65-256", "ethos-u85-256")
-#: By network: highest estimate of vela for the U55 in ms, and the measured arena in bytes.
+#: For each network: upper limit of vela's time estimate for the U55 in ms, and exact size of the arena in bytes.
 FIGURES = {"y1": (20.0, 933_280), "products": (5.0, 340_768)}
 
 
@@ -70,8 +70,8 @@ def test_the_npu_runs_all_of_it_on_every_family(made: tuple[str, Path]) -> None:
             assert compiled.milliseconds < FIGURES[name][0]
 
 
-def test_slopes_spelled_out_are_expected_to_be_faster(made: tuple[str, Path]) -> None:
-    """The microcontroller's file keeps PRELU as one operator, which is slower on a U55."""
+def test_decomposed_prelu_is_estimated_to_be_faster(made: tuple[str, Path]) -> None:
+    """Compare with the microcontroller's file, in which PRELU is one operator and therefore slower on a U55."""
     name, output = made
     decomposed, whole = (
         compile_network(network(output / f"{name}.{kind}.tflite"), Configuration("ethos-u55-128"))
@@ -81,7 +81,7 @@ def test_slopes_spelled_out_are_expected_to_be_faster(made: tuple[str, Path]) ->
     assert whole.cycles > 2.5 * decomposed.cycles
 
 
-def test_tflite_micro_answers_the_golden_vectors_in_the_arena_that_was_said(made: tuple[str, Path]) -> None:
+def test_tflite_micro_computes_the_golden_vectors_in_the_stated_arena(made: tuple[str, Path]) -> None:
     name, output = made
     prefix = f"{name}_microcontroller_int8"
     arena = re.search(r"kArenaBytes = (\d+);", (output / f"{prefix}_constants.h").read_text())

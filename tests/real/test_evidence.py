@@ -1,7 +1,7 @@
 """Reproduction of the figures in docs/explanation/evidence.md, from the same files and images.
 
 The faces are LFW's DevTest crops, on which nothing was calibrated or tuned. Kernels round differently on different
-processors, so a figure may change in its last digit; the tolerances cover only that.
+processors, so a figure may change in its last digit; the tolerances cover only this change.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ def test_the_loss_of_sface_is_within_noise(
 
 
 def test_reference_kernels_give_other_embeddings_and_thresholds(shared: Path, tmp_path: Path) -> None:
-    """Compare reference kernels, as on a microcontroller, with XNNPACK: one file, with enough subjects for FMR 1e-3."""
+    """Compare reference kernels (used on microcontrollers) with XNNPACK on one file; enough subjects for FMR 1e-3."""
     with tarfile.open(shared / "faces" / "lfw_devtest_aligned112.tar") as archive:
         images = [member for member in archive if member.isfile()][:200]
         archive.extractall(tmp_path / "people", members=images, filter="data")

@@ -1,4 +1,4 @@
-"""Alignment of photographs, compared with OpenCV's face recognizer."""
+"""Aligned photographs agree with those of OpenCV's face recognizer."""
 
 from __future__ import annotations
 

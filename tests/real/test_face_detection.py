@@ -1,4 +1,4 @@
-"""Detectors on photographs: compared with OpenCV, int8 compared with float, and on invalid frames."""
+"""Detectors find the faces that OpenCV finds, in float and in int8, and do not crash on degraded frames."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def photographs(shared: Path, every: int) -> list[np.ndarray]:
 
 @pytest.fixture(scope="module")
 def yunet(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Convert YuNet; folder with its float32 and int8 files."""
+    """Convert YuNet and return the folder with its float32 and int8 files."""
     folder = tmp_path_factory.mktemp("yunet")
     calibration = shared / "faces" / "lfw_calibration_aligned112.tar"
     source = shared / "zoo" / "yunet_n_320_320.onnx"
@@ -40,7 +40,7 @@ def yunet(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def by_opencv(shared: Path, images: list[np.ndarray]) -> list[np.ndarray]:
-    """Detect with FaceDetectorYN at the same input size: rows of box, five points and score, in the photograph's pixels."""
+    """Detect faces with OpenCV's FaceDetectorYN; each row has box, five points and score, in the photograph's pixels."""
     peer = cv2.FaceDetectorYN.create(str(shared / "zoo" / "yunet_n_320_320.onnx"), "", (SIDE, SIDE), 0.6, 0.3)
     rows = []
     for image in images:
@@ -54,7 +54,7 @@ def by_opencv(shared: Path, images: list[np.ndarray]) -> list[np.ndarray]:
 def compare(
     detector: Detector, images: list[np.ndarray], expected: list[np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Compute, for each expected face, the best overlap, and the landmark error divided by the eye distance."""
+    """Compute two arrays: best overlap per expected face; landmark error in eye distances per face that is found."""
     overlaps, errors = [], []
     for image, rows in zip(images, expected, strict=True):
         faces = detector.detect(image)

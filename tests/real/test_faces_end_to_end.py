@@ -1,4 +1,4 @@
-"""Complete path from photographs to decisions with int8 networks converted by this project."""
+"""The complete path from photographs to decisions is accurate with int8 networks converted by this project."""
 
 from __future__ import annotations
 

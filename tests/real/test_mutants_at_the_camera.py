@@ -1,4 +1,4 @@
-"""The capture path refuses or answers mutated image files and frames, without a crash and in bounded memory."""
+"""Mutated image files and frames are refused or processed by the capture path, without a crash, in limited memory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.real
 
 ROOT = Path(__file__).parents[2]
 MOST_RSS_BYTES = 256_000_000
-#: Mutants per process; each part runs in a separate process, so that the peak memory is that of the mutants.
+#: Mutants per process. A separate process is used, so that its peak memory is caused only by these mutants.
 PART = 1_500
 PARTS = [0, *(pytest.param(first, marks=pytest.mark.slow) for first in range(PART, 20_000, PART))]
 

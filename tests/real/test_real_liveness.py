@@ -1,4 +1,4 @@
-"""MiniFASNet on the samples published by its authors: one person and two pictures of people."""
+"""MiniFASNet accepts the person and rejects the two pictures of people in its authors' samples."""
 
 from __future__ import annotations
 

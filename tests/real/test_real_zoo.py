@@ -1,4 +1,4 @@
-"""The zoo with real files: digests are checked in a mirror folder and after a download."""
+"""Real zoo files are used from a mirror folder or after a download, and refused if their digest is wrong."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ pytestmark = pytest.mark.real
 
 
 def entries(folder: Path) -> list[zoo.ZooEntry]:
-    """Create zoo entries for the files directly in a folder from its SHA256SUMS."""
+    """Create one zoo entry for each file that SHA256SUMS lists in the folder itself, not in a subfolder."""
     lines = (folder / "SHA256SUMS").read_text().splitlines()
     listed = []
     for digest, file in (line.split() for line in lines):
-        if "/" in file:  # not a file of the mirror folder itself
+        if "/" in file:
             continue
         size = (folder / file).stat().st_size
         address = (folder / file).resolve().as_uri()

@@ -1,4 +1,4 @@
-"""Real networks as sources, checked with real crops."""
+"""Real ONNX and .tflite networks are read as sources, and give the original embeddings on real crops."""
 
 import io
 import tarfile
@@ -21,7 +21,7 @@ CENTRED = InputContract(112, 112, "rgb", (127.5,) * 3, (128.0,) * 3)
 
 
 def shared(path):
-    """Return a file of the shared folder; without it the test is skipped, in CI it fails."""
+    """Return a file of the shared folder. If it is missing, the test is skipped, or fails in CI."""
     if not path.exists():
         lacking(f"{path.name} is not in the shared folder")
     return path

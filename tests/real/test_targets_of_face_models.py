@@ -1,4 +1,4 @@
-"""Real networks for all targets without a vendor compiler, and lint of files not made by this SDK."""
+"""Real networks convert for all targets that need no vendor compiler; lint checks files not made by this SDK."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Real networks convert, and their float artefacts recognize faces as well as the original files.
 
-Accuracy is on LFW DevTest's official pairs (1,000), the best threshold; the figures to reach are those
-measured on the original files (with another 6,000 or 600 pairs, hence the margin).
+Accuracy is measured on the 1,000 official pairs of LFW DevTest at the best threshold. The required accuracy is
+that of the original files, less a margin, because it was measured on other pairs (6,000 or 600).
 """
 
 from __future__ import annotations

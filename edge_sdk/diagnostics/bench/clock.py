@@ -1,4 +1,4 @@
-"""Clocks for the stages of the device path, which do not change what is computed."""
+"""Clocks for the stages of the device path. They do not change its results."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Laps:
 
     Attributes:
         traced: Measure memory instead of time; ``tracemalloc`` must be running.
-        frame: Seconds, or peak of newly allocated bytes, by stage since ``start``, in the order of the stages.
+        frame: For each stage since ``start``, in order: seconds, or if traced, the peak of newly allocated bytes.
     """
 
     def __init__(self) -> None:
@@ -66,7 +66,7 @@ class Laps:
 
 
 def clocked(backend: AnyBackend, on_invoked: Invoked) -> AnyBackend:
-    """Wrap a backend so that it reports when it runs; everything else is the backend's own."""
+    """Wrap a backend so that it reports the start and end of each run; all else is passed to the backend."""
     return cast(AnyBackend, _Clocked(backend, on_invoked))
 
 

@@ -70,18 +70,18 @@ class Benchmark:
 
     Args:
         frames: Number of measured frames.
-        warm_up: Number of frames before them, which are not measured.
+        warm_up: Number of frames processed before the measured ones.
         size: Height and width of the first frame in pixels.
-        stood_in: Measured frames without a face, in which an artificial face in the middle was used.
+        stood_in: Number of measured frames without a face; an artificial face in the middle was used instead.
         references: Number of references that each probe was compared with.
-        stages: Stages in the order they run; their times add up to the frame's.
+        stages: Stages in the order they run; their times add up to the time of the frame.
         p50_ms: Median time of a frame in milliseconds.
         p95_ms: 95th percentile of the time of a frame in milliseconds.
         fps: Frames per second: the reciprocal of the mean time.
         own_share: Median share of a frame's time outside the interpreters, 0..1.
         allocated_bytes: Peak memory newly allocated by Python and numpy in each stage, over a few frames.
         peak_rss_bytes: Peak physical memory of the process since its start.
-        temperature_c: Hottest sensor before and after, in degrees Celsius; None if there is none.
+        temperature_c: Temperature of the hottest sensor before and after, in degrees Celsius; None without sensors.
         runtime: Interpreter package and version.
         device: ``cpu``, or the delegate's library.
     """
@@ -113,7 +113,7 @@ class DevicePath:
     Args:
         model: The embedder's .tflite.
         detector: The detector's .tflite; None if frames are aligned crops.
-        pad: Files of MiniFASNet networks; may be empty, need a detector.
+        pad: Files of MiniFASNet networks; empty skips this stage. They need a detector.
         delegate: Shared library of a delegate for the embedder; None uses the CPU.
         sha256: Expected digest of the embedder's file, hex; None skips the check.
 
@@ -210,7 +210,7 @@ def measure(
         path: Device path to measure.
         frames: Each of shape (H, W, 3), uint8, RGB; aligned crops if the path has no detector.
         count: Number of frames to measure, 1 or more.
-        warm_up: Number of frames before them, which are not measured, 1 or more.
+        warm_up: Number of frames to process before them without measuring, 1 or more.
         progress: Called with the number of measured frames and their total.
 
     Raises:
@@ -219,7 +219,7 @@ def measure(
     """
     if not frames or count < 1 or warm_up < 1:
         raise InputError(
-            f"expected frames, 1 or more to measure and 1 or more to warm up, found {len(frames)}, {count}, {warm_up}"
+            f"expected 1 or more for each of frames, count and warm_up, found {len(frames)}, {count} and {warm_up}"
         )
     allocated = _allocated(path, frames)
     for index in range(warm_up):

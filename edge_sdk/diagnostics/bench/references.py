@@ -1,4 +1,4 @@
-"""References for the benchmark: a gallery's templates or random ones; no attempt is counted, nothing is written."""
+"""References for the benchmark: a gallery's or random ones. Searching them counts no attempt and writes nothing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MOST = 1_000_000
 
 
 class BenchReferences:
-    """Search over references, prepared as in a gallery.
+    """References prepared for searching, as in a gallery.
 
     Args:
         search: Search over the references.
@@ -50,6 +50,6 @@ class BenchReferences:
         return cls(search, gallery.transform_probe, len(matrix))
 
     def match(self, embedding: FloatArray) -> int | None:
-        """Return the most similar subject at any score; None if there are no references."""
+        """Return the most similar subject, even if the score is low; None if there are no references."""
         leaders = self._search.leaders(Probe.of(self._transform(embedding)), floor=-1.0)
         return leaders[0].subject if leaders else None

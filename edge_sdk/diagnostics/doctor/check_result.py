@@ -20,7 +20,7 @@ class CheckResult:
 
     Args:
         status: Severity.
-        check: Subject of the check in one or two words.
+        check: Name of the checked part in one or two words.
         message: What was found.
         advice: What to do; empty if nothing is needed.
     """

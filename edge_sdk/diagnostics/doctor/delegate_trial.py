@@ -1,7 +1,7 @@
 """Trial of one delegate on one model in a separate process.
 
 Usage: ``python -m edge_sdk.diagnostics.doctor.delegate_trial MODEL LIBRARY``. The last line of stdout is JSON with the keys
-``right`` (outputs are correct), ``found`` (message), ``hint``, and ``partitions`` (number taken by the delegate).
+``right`` (outputs are correct), ``found`` (message), ``hint``, and ``partitions`` (number of partitions that the delegate runs).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Checks of a gallery: can it be opened, how strong is its key, would a restored old copy be detected?"""
+"""Checks of a gallery: that it opens, that its key is strong, and that a restored old copy would be detected."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def check_gallery(open_gallery: Callable[[], Gallery], *, model_sha256: str | No
     if model_sha256 is not None and model_sha256 != status.model_id:
         yield fail(
             "gallery's model",
-            f"its model file is {status.model_id[:12]}..., not {model_sha256[:12]}...",
+            f"it was created for model file {status.model_id[:12]}..., but the given one is {model_sha256[:12]}...",
             "use the model file for which it was created, or enrol again",
         )
     if status.key_level <= _WEAK_LEVEL:

@@ -14,7 +14,7 @@ _EDGE_TPU_USB = {("1a6e", "089a"), ("18d1", "9302")}  # before and after its fir
 _EDGE_TPU_PCI = "0x1ac1"
 _HOT_C, _TOO_HOT_C = 70.0, 80.0  # a Raspberry Pi reduces its clock from 80 degrees
 _THROTTLED = "sys/devices/platform/soc/soc:firmware/get_throttled"
-# Bits of the Raspberry Pi firmware's get_throttled; shifted left by 16 for "since boot".
+# Bits of the Raspberry Pi firmware's get_throttled for "now"; the bits for "since boot" are 16 places higher.
 _SUPPLY, _SLOWED = 0x1, 0xE
 
 

@@ -46,13 +46,13 @@ def check_model(
             "none: no threshold has evidence",
             "measure them: edge-convert evaluate --write-card, before anyone is enrolled",
         )
-    # If delegates are given, they are intended to run the network.
+    # Compare with the delegates if any are given, because they would run the network instead of the CPU.
     for kernels in [delegate_name(library) for library in delegates] or ["xnnpack"]:
         if evidence := kernel_mismatch(card, kernels):
             yield warn(
                 "operating points",
                 evidence,
-                "the rates do not hold on this device: measure them with edge-convert evaluate --write-card, --kernels or --delegate",
+                "the rates do not hold on this device: measure them with edge-convert evaluate --write-card and its --kernels or --delegate",
             )
     yield _on_cpu(file)
     for library in delegates:
@@ -64,7 +64,9 @@ def _on_cpu(file: ModelFile) -> CheckResult:
         backend = LiteRtBackend(file.data)
         if file.card.golden is None:
             return warn(
-                "cpu", "it loads; the card has no golden vectors to check its outputs", _CONVERT_AGAIN
+                "cpu",
+                "the network loads; its outputs cannot be checked, because the card has no golden vectors",
+                _CONVERT_AGAIN,
             )
         result = check(backend, file.card.input, file.card.golden)
     except EdgeSdkError as error:

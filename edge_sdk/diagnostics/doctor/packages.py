@@ -11,11 +11,11 @@ from importlib.metadata import PackageNotFoundError, version
 from edge_sdk.diagnostics.doctor.check_result import CheckResult, fail, ok, warn
 
 _OLDEST_PYTHON = (3, 10)
-#: Machines with wheels for every package of the device.
+#: Machines for which every package has a wheel.
 _MACHINES = ("aarch64", "x86_64")
 _OLDEST_GLIBC = (2, 28)
 _OLDEST_PILLOW = (13,)
-# Package, its compiled module (its import shows that the wheel fits), its extra, consequence of its absence.
+# Package, compiled module (its import shows that the wheel fits this machine), extra, consequence if missing.
 _PACKAGES = (
     ("numpy", "numpy", "", "nothing runs without it"),
     ("cryptography", "cryptography.hazmat.primitives.ciphers.aead", "gallery", "no gallery opens without it"),
@@ -51,9 +51,7 @@ def _machine() -> CheckResult:
     if machine not in _MACHINES:
         return warn("machine", description, "LiteRT has wheels for aarch64 and x86_64: use a 64-bit system")
     if library != "glibc" or _numbers(release) < _OLDEST_GLIBC:
-        return fail(
-            "machine", description, "the packages' wheels need glibc 2.28 or newer, as Debian 11 has it"
-        )
+        return fail("machine", description, "the packages' wheels need glibc 2.28 or newer, as in Debian 11")
     return ok("machine", description)
 
 
@@ -65,7 +63,7 @@ def _interpreter() -> CheckResult:
             if _is_missing(error, module):
                 continue
             return fail(
-                "interpreter", f"{package} is installed and does not load: {error}", _reinstall(package)
+                "interpreter", f"{package} is installed but does not load: {error}", _reinstall(package)
             )
         interpreter = f"{package} {_version(package)}"
         if package == "tflite-runtime":
@@ -80,7 +78,7 @@ def _package(package: str, module: str, extra: str, loss: str) -> CheckResult:
     except ImportError as error:
         if _is_missing(error, module):
             return warn(package, f"not installed: {loss}", f"pip install 'edge-sdk[{extra}]'")
-        return fail(package, f"installed and does not load: {error}", _reinstall(package))
+        return fail(package, f"installed but does not load: {error}", _reinstall(package))
     installed = _version(package)
     if package == "pillow" and _numbers(installed) < _OLDEST_PILLOW:
         return warn(

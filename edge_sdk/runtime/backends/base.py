@@ -27,7 +27,7 @@ class TensorInfo:
 
 
 class InputBackend(Protocol):
-    """Runs a network with one input; the views are into the runtime's own memory, not to be kept across ``invoke``."""
+    """Runs a network with one input. Views show the runtime's own memory; do not keep them across ``invoke``."""
 
     input: TensorInfo
 

@@ -181,7 +181,7 @@ def partitions_taken(data: bytes, delegate: str | Path, options: Mapping[str, st
         ModelError: The interpreter refuses the network.
     """
     interpreter = _open(data, 1, kernels="own", delegate=delegate, options=options)
-    # There is no public way to count them. XNNPACK, whose partitions have the same name, is off.
+    # No public function counts partitions. XNNPACK is off, because its partitions have the same operator name.
     return sum(detail["op_name"] == "DELEGATE" for detail in interpreter._get_ops_details())
 
 

@@ -1,4 +1,4 @@
-"""Comparison of embeddings: cosine scores, ranks and refused input."""
+"""Cosine scores and ranks are correct, and unsuitable embeddings are refused."""
 
 import numpy as np
 import pytest

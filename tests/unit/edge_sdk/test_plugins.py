@@ -1,4 +1,4 @@
-"""Device plug-ins, with the example in tests/plugins/acme_device as a distribution on sys.path."""
+"""Device plug-ins are found and used; the example in tests/plugins/acme_device is on sys.path."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def install(site: Path, distribution: str, groups: dict[str, dict[str, str]]) ->
 
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder on sys.path with the example, installed as its pyproject.toml declares it."""
+    """A folder on sys.path in which the example is installed with the entry points of its pyproject.toml."""
     folder = tmp_path / "site"
     folder.mkdir()
     project = tomllib.loads((EXAMPLE / "pyproject.toml").read_text())["project"]
@@ -50,7 +50,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def edge_sdk(site: Path, tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Runs ``edge-sdk`` in a process in which the example is installed."""
+    """Return a function that runs ``edge-sdk`` in a process in which the example is installed."""
     paths = [str(site), str(EXAMPLE.parents[2])]
 
     def run(*arguments: object) -> subprocess.CompletedProcess[str]:

@@ -137,7 +137,7 @@ def test_without_picamera2_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
 
 
 class Scripted:
-    """Camera that delivers given frames in one buffer, as a driver may."""
+    """Camera that delivers frames of given values in one reused buffer, as some drivers do."""
 
     name = "scripted camera"
 

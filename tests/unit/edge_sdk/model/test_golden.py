@@ -206,12 +206,12 @@ def test_a_card_from_before_them_is_read() -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"dtype": "float64"}, "expected an output of int8"),
+        ({"dtype": "float64"}, "expected an output dtype of int8"),
         ({"tolerance": {"same": 0.0}}, "tolerance 'other' of 0 or more, found -1"),
         ({"tolerance": {"same": -1.0, "other": 5.0}}, "tolerance 'same'"),
         ({"tolerance": {"same": "0", "other": 5.0}}, "'0' is not a number"),
         ({"tolerance": 5}, "malformed field"),
-        ({"vectors": []}, "expected 1..16, found 0"),
+        ({"vectors": []}, "expected 1..16 vectors, found 0"),
         ({"vectors": [{}] * 17}, "expected a list of 1..16"),
         ({"vectors": [{"seed": 1}]}, "expected the field 'pixels_sha256'"),
         ({"vectors": "many"}, "expected a list"),

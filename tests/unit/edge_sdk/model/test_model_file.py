@@ -24,7 +24,7 @@ Make = Callable[..., Any]
 
 @pytest.fixture
 def write(tmp_path: Path) -> Callable[[bytes], Path]:
-    """Writes bytes to a file named model.tflite."""
+    """Return a function that writes bytes to a file named model.tflite."""
 
     def write(data: bytes) -> Path:
         path = tmp_path / "model.tflite"

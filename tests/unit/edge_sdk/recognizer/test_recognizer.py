@@ -1,4 +1,4 @@
-"""Attempts of a recognizer, the gallery's decisions, and the guidance for the person."""
+"""A recognizer counts attempts, returns the gallery's decisions, and guides the person."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ EMPTY, FAR = 1, 2
 
 @dataclass
 class ByColour:
-    """Detector that finds one face in a frame with a person's colour; the green channel shifts its position."""
+    """Detector that finds a face in frames of a person's colour; the first pixel's green value shifts its position."""
 
     def detect(self, frame: UInt8Array) -> tuple[Face, ...]:
         colour, shift = int(frame[0, 0, 0]), float(frame[0, 0, 1])
@@ -55,7 +55,7 @@ class ByColour:
 
 
 class ByScript:
-    """Attack detector with a list of scores, which accepts all later frames."""
+    """Attack detector that returns the given scores in order, then accepts all frames."""
 
     def __init__(self, scores: Sequence[float]) -> None:
         self._scores = list(scores)
@@ -65,7 +65,7 @@ class ByScript:
 
 
 def project(pixels: np.ndarray) -> np.ndarray:
-    """Compute a different direction for each colour, with a small change for each frame."""
+    """Compute an embedding from the median colour: similar colours give similar embeddings, others unrelated ones."""
     value = float(np.median(pixels)) * 128 + 127.5
     rng = np.random.default_rng(round(value / 10))
     return (rng.normal(size=(1, DIMENSION)) + 0.02 * np.sin(value + np.arange(DIMENSION))).astype(np.float32)
@@ -114,7 +114,7 @@ def several(colour: int, count: int) -> list[UInt8Array]:
 
 
 class Script:
-    """Recording whose frames are given by colour, or (colour, shift)."""
+    """Recording of frames that are given as a colour or as (colour, shift)."""
 
     name = "script"
     live = False

@@ -1,4 +1,4 @@
-"""Memory behaviour of sampling."""
+"""Sampling reuses memory instead of returning it to the kernel after each frame."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from edge_sdk.vision.faces import Face
 from edge_sdk.vision.resize import resize_fast
 from edge_sdk.recognizer.sampling import Sampler
 
-# Do not free a large block before, because that alone would keep the heap.
+# Free no large block before sampling: that alone would make glibc keep the heap.
 frame = np.full((480, 640, 3), 90, np.uint8)
 frame[::3, ::5] = 200
 points = np.array(ARCFACE_112) * 2 + (200, 100)
@@ -44,7 +44,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) / 50)
 """
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="how glibc's heap is kept")
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has these limits")
 def test_a_frame_does_not_hand_its_memory_to_the_kernel_and_fetch_it_again() -> None:
     done = subprocess.run([sys.executable, "-c", FRAMES], capture_output=True, text=True, check=True)
     # 281 pages, more than a megabyte, if memory is returned to the kernel after each frame.

@@ -1,4 +1,4 @@
-"""Outputs of a network, dequantized and raw."""
+"""Outputs of a network can be read raw and dequantized."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CODES = np.arange(-128, 128).astype(np.int8).reshape(1, -1, 1)
 
 
 def network() -> Network:
-    """Create a network whose first output is the image's first pixel, and whose second is the same, quantized."""
+    """Create a network with two outputs: the image's first pixel in float32, and the same pixel in int8."""
     backend = FakeNetwork(
         lambda image: [image[:, 0, 0], image[:, 0, 0].astype(np.int8)],
         input=TensorInfo((1, *CONTRACT.shape), np.dtype(np.float32)),

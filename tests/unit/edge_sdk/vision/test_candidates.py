@@ -1,4 +1,4 @@
-"""Selection and suppression of candidates."""
+"""The best candidates are selected, and overlapping ones are suppressed."""
 
 import cv2
 import numpy as np

@@ -1,4 +1,4 @@
-"""Geometry of the detector, with a network that outputs bright squares in YuNet's format."""
+"""The detector finds faces at the right positions; a fake network outputs bright squares as faces."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def shape(name: str) -> tuple[int, int, int]:
 
 
 def find_square(image: np.ndarray) -> list[np.ndarray]:
-    """Compute YuNet's outputs for the bright square of an image, if it is not smaller than YuNet's smallest face."""
+    """Compute YuNet's outputs for the bright square of an image; all zero if the square is smaller than a face."""
     outputs = {name: np.zeros(shape(name), np.float32) for name in NAMES}
     bright = image[0].mean(axis=-1) > 120
     rows, columns = np.flatnonzero(bright.any(axis=1)), np.flatnonzero(bright.any(axis=0))

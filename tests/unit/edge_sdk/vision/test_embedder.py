@@ -1,4 +1,4 @@
-"""Embedders with fake backends and with the real interpreter."""
+"""Embedders compute unit embeddings with fake backends and with the real interpreter."""
 
 import tracemalloc
 from collections.abc import Callable
@@ -20,7 +20,7 @@ IMAGE = np.random.default_rng(0).integers(0, 256, (96, 96, 3)).astype(np.uint8)
 
 
 def corner_network(image: np.ndarray) -> np.ndarray:
-    """Create a backend that outputs the first channel of the first two pixels, so that tests can check its input."""
+    """Return the first channel of the first two pixels as output, so that tests can check the input."""
     return image[0, 0, :2, 0].astype(np.float32)[None]
 
 

@@ -1,4 +1,4 @@
-"""Reading of image files and checks of image arrays."""
+"""Image files are read correctly or refused, and image arrays are checked."""
 
 import io
 import random
@@ -124,7 +124,7 @@ def test_other_formats_are_refused_whatever_the_name(tmp_path: Path, kind: str) 
     path = tmp_path / "photo.jpg"
     Image.fromarray(PHOTO).save(path, kind)
     with pytest.raises(
-        InputError, match=r"photo\.jpg: expected a JPEG, PNG or PPM image, found something else"
+        InputError, match=r"photo\.jpg: expected a JPEG, PNG or PPM image, found another format"
     ):
         read_image(path)
 

@@ -1,4 +1,4 @@
-"""Presentation attack detection: crops of the networks, scores, and rejection in doubt."""
+"""Presentation attack detection crops and scores faces, and rejects invalid scores."""
 
 from __future__ import annotations
 

@@ -146,7 +146,7 @@ def test_the_card_names_the_delegate_and_the_device_checks_it(
         embedder = Embedder.open(model, delegate=npu)
     assert embedder.backend.device == str(npu)
     assert embedder.backend.evidence == ""
-    with pytest.warns(EvidenceWarning, match=f"measured with {npu.name}, here xnnpack computes"):
+    with pytest.warns(EvidenceWarning, match=f"measured with {npu.name}, but xnnpack is used here"):
         assert Embedder.open(model).backend.evidence
 
 
@@ -158,7 +158,9 @@ def test_other_delegate_options_on_the_device_give_a_warning(
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         Embedder.open(model, delegate=npu, delegate_options={"rounding": "nearest"})
-    with pytest.warns(EvidenceWarning, match=f"measured with {npu.name} {option}, here {npu.name} computes"):
+    with pytest.warns(
+        EvidenceWarning, match=f"measured with {npu.name} {option}, but {npu.name} is used here"
+    ):
         Embedder.open(model, delegate=npu)
 
 
@@ -166,7 +168,7 @@ def test_a_delegate_with_thresholds_of_the_cpu_gives_a_warning(
     run: Callable[..., tuple[int, str, str]], model: Path, npu: Path, people: Path
 ) -> None:
     run("evaluate", model, "--images", people, "--write-card")
-    with pytest.warns(EvidenceWarning, match=f"measured with xnnpack, here {npu.name} computes"):
+    with pytest.warns(EvidenceWarning, match=f"measured with xnnpack, but {npu.name} is used here"):
         assert Embedder.open(model, delegate=npu).backend.device == str(npu)
 
 

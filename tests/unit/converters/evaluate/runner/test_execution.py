@@ -124,7 +124,7 @@ def test_the_card_names_its_kernels_and_the_device_warns_of_others(
     assert {point.kernels for point in card.operating_points} == {"reference"}
     assert all(point.runtime.startswith("ai-edge-litert ") for point in card.operating_points)
     assert card.probability["kernels"] == "reference"
-    with pytest.warns(EvidenceWarning, match="measured with reference, here xnnpack computes"):
+    with pytest.warns(EvidenceWarning, match="measured with reference, but xnnpack is used here"):
         embedder = Embedder.open(deep)
     assert "reference" in embedder.backend.evidence
     from edge_sdk.cli import main as device
@@ -133,7 +133,7 @@ def test_the_card_names_its_kernels_and_the_device_warns_of_others(
     findings = json.loads(capsys.readouterr().out)["findings"]
     (warned,) = [f for f in findings if f["check"] == "operating points"]
     assert warned["status"] == "warn"
-    assert "measured with reference, here xnnpack computes" in warned["found"]
+    assert "measured with reference, but xnnpack is used here" in warned["found"]
 
 
 def test_thresholds_of_the_running_kernels_give_no_warning(

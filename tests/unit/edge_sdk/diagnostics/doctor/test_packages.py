@@ -18,7 +18,7 @@ print(json.dumps([f.to_json() for f in check_packages()]))
 
 @pytest.fixture
 def look(run_python: Callable[..., Any]) -> Callable[[str], dict[str, dict[str, str]]]:
-    """Run the checks after given source code; results by their subject."""
+    """Return a function that runs the checks after given source code; it returns the results by their subject."""
 
     def run(before: str = "") -> dict[str, dict[str, str]]:
         done = run_python(before + LOOK)

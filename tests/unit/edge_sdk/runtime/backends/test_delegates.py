@@ -36,7 +36,7 @@ def test_a_delegate_that_answers_every_face_alike_is_not_used(
     wrong = build_delegate(tmp_path)
     raw = LiteRtBackend(golden_model_path.read_bytes(), delegate=wrong)
     raw.invoke()
-    assert set(raw.output_view().ravel().tolist()) == {7}, "the delegate does run, and without a word"
+    assert set(raw.output_view().ravel().tolist()) == {7}, "the delegate runs, and reports no error"
     with pytest.warns(DelegateWarning, match="the same embedding for 4 different inputs; the CPU runs"):
         embedder = Embedder.open(golden_model_path, delegate=wrong)
     assert embedder.backend.device == "cpu"

@@ -1,4 +1,4 @@
-"""LiteRT backends: tensor descriptions, inference, and networks that are refused."""
+"""LiteRT backends describe tensors, run networks, and refuse unsuitable networks."""
 
 from collections.abc import Callable
 from typing import Any
