@@ -1,7 +1,7 @@
-"""Quantize with ai-edge-quantizer (AEQ): int8 weights per channel, with int8 activations per tensor or float activations.
+"""Quantize weights, or weights and activations, to int8 with ai-edge-quantizer (AEQ).
 
-AEQ decides per operator and inserts QUANTIZE and DEQUANTIZE around operators that it has no integer form for, such as
-PRELU. XNNPACK runs such a network in one partition.
+An operator that AEQ has no integer form for, such as PRELU, stays in float, between a DEQUANTIZE and a QUANTIZE.
+XNNPACK runs such a network in one partition.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ def quantize_static(
 
     Args:
         network: A canonical float network, with its signature.
-        ranges: Range of every activation by tensor name. It must not contain constants: AEQ would quantize a weight with
-            a range per tensor.
+        ranges: Range of every activation by tensor name. Weights must not have an entry, because AEQ would use it for the
+            whole weight instead of one scale per channel.
         float_operators: Kinds of operators to leave in float, such as ``HARD_SWISH``, for which AEQ has an integer form
             but XNNPACK has none.
         keep_float: Names of the output tensors of operators to leave in float.
@@ -59,7 +59,7 @@ def quantize_static(
     for kind in sorted(set(float_operators) & set(qtyping.TFLOperationName.__members__)):
         tool.update_quantization_recipe(".*", qtyping.TFLOperationName[kind], None, "no_quantize")
     for name in sorted(keep_float):
-        # AEQ matches the operator's output names, each followed by a semicolon.
+        # The text that AEQ matches is the name of each output of the operator, followed by a semicolon.
         tool.update_quantization_recipe(
             f"^{re.escape(name)};$", qtyping.TFLOperationName.ALL_SUPPORTED, None, "no_quantize"
         )
@@ -67,9 +67,10 @@ def quantize_static(
 
 
 def quantize_dynamic(network: Network, *, float_operators: Collection[str] = ()) -> Network:
-    """Quantize the weights of a canonical float network to int8, with a scale per channel; activations stay float.
+    """Quantize only the weights of a canonical float network to int8, with a scale per channel.
 
-    The runtime rounds each operator's input to int8 at run time (dynamic range), so no calibration images are needed.
+    Activations stay in float. The runtime rounds the input of each operator to int8 itself (dynamic range), so no
+    calibration images are needed.
 
     Args:
         network: A canonical float network, with its signature.
@@ -92,7 +93,7 @@ def quantize_dynamic(network: Network, *, float_operators: Collection[str] = ())
 
 def _run(tool: Any, statistics: dict[str, dict[str, Any]]) -> Network:
     try:
-        # AEQ prints its progress to stdout, which is reserved for data, and progress bars even into pipes.
+        # AEQ prints progress to stdout, which is reserved for data, and prints progress bars even if it is a pipe.
         quiet = io.StringIO()
         with contextlib.redirect_stdout(quiet), contextlib.redirect_stderr(quiet), warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -105,7 +106,7 @@ def _run(tool: Any, statistics: dict[str, dict[str, Any]]) -> Network:
 
 
 def _statistics(ends: TensorRange, rank: int) -> dict[str, Any]:
-    # AEQ expects arrays with the tensor's rank, and a scale above zero also for a constant tensor.
+    # AEQ expects arrays with the tensor's rank, and a scale above zero; so an empty range is widened.
     high = ends.high if ends.high > ends.low else ends.low + 1e-6
     shape = (1,) * rank
     return {

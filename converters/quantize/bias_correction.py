@@ -1,8 +1,8 @@
 """Bias correction: subtract the mean error of every convolution from its bias.
 
-Rounding weights and activations shifts the mean of each output channel. The shift is measured on real images, one
-operator after the other, so that each operator gets corrected input, and is subtracted from the int32 bias. This has
-no cost at run time (empirical method of Nagel et al. 2019, arXiv:1906.04721, section 4.2).
+Rounding weights and activations shifts the mean of each output channel. The shift is measured on real images and
+subtracted from the int32 bias, which has no cost at run time. Operators are corrected in execution order, so each is
+measured with corrected input (empirical method of Nagel et al. 2019, arXiv:1906.04721, section 4.2).
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def _bias(graph: Graph, operator: schema.OperatorT) -> int | None:
     operands = indices(operator.inputs)
     if graph.op_name(operator) not in _WEIGHTED or len(operands) < 3 or operands[2] < 0:
         return None
-    # A single factor per channel is represented exactly, so it causes no error.
+    # A channel with a single weight is exact, because the scale of the channel fits this weight: no error to correct.
     if graph.op_name(operator) == "DEPTHWISE_CONV_2D" and graph.shape(operands[1])[:3] == (1, 1, 1):
         return None
     unshared = graph.dtype_name(operands[2]) == "int32" and len(graph.consumers(operands[2])) == 1
@@ -78,7 +78,7 @@ def _bias(graph: Graph, operator: schema.OperatorT) -> int | None:
 
 
 def _channel_means(graph: Graph, output: int, contract: InputContract, pixels: UInt8Array) -> Float64Array:
-    """Return the mean of each channel of a tensor over the images, dequantized; later operators do not run."""
+    """Return the dequantized mean of each channel over the images; operators after this tensor are not run."""
     name = graph.name(output)
     inside = Activations(Network.of(graph), contract, [name])
     tensor = inside.tensors[name]

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from converters.graph.network import Network
 from edge_sdk.types import FloatArray
 
-#: Default mean cosine of a search.
+#: Default of the mean cosine at which a search stops.
 SEARCH_COSINE = 0.995
 
 
@@ -53,7 +53,7 @@ class Budget(Protocol):
         """The condition as text, to continue "searched for ..."."""
 
     def check(self, candidate: Candidate) -> BudgetVerdict:
-        """Measure a candidate."""
+        """Measure a candidate and compare it with the limit."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the goal and the images it is measured on as JSON values for the report."""
@@ -61,10 +61,10 @@ class Budget(Protocol):
 
 @dataclass(frozen=True)
 class CosineBudget:
-    """Lowest mean cosine to float on the selection images, after subtracting one standard error.
+    """Lower limit for the mean cosine between float and int8 embeddings of the selection images.
 
     Args:
-        least: Mean cosine, 0..1.
+        least: Limit, 0..1; the mean minus its standard error must reach it.
     """
 
     least: float = SEARCH_COSINE
@@ -79,7 +79,7 @@ class CosineBudget:
         mean = float(candidate.cosines.mean())
         lower = mean - standard_error(candidate.cosines)
         return BudgetVerdict(
-            lower >= self.least, lower - self.least, f"mean cosine {mean:.4f}, surely {lower:.4f}"
+            lower >= self.least, lower - self.least, f"mean cosine {mean:.4f}, lower bound {lower:.4f}"
         )
 
     def to_json(self) -> dict[str, Any]:

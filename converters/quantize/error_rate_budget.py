@@ -24,7 +24,7 @@ from edge_sdk.types import FloatArray, UInt8Array
 from edge_sdk.vision.images import MIN_SIDE_PX
 from edge_sdk.vision.resize import fit
 
-#: Largest size of labelled crops in memory.
+#: Largest size of all labelled crops together, in bytes.
 MAX_CROP_BYTES = 2 << 30
 
 
@@ -50,7 +50,9 @@ class LabelledCrops:
 
 @dataclass(frozen=True, eq=False)
 class ErrorRateBudget:
-    """Largest increase of FNMR over the float network at one FMR, over all pairs, each network at its own threshold.
+    """Limit for the increase of FNMR from the float to the int8 network, both at the same FMR.
+
+    All pairs of images are compared, and each network has its own threshold.
 
     Args:
         images: Images to compare.
@@ -88,7 +90,7 @@ class ErrorRateBudget:
             progress: Called with (done, total).
 
         Raises:
-            CalibrationError: the images cannot support the claim; see ``check_support``.
+            CalibrationError: there are too few images; see ``check_support``.
         """
         check_support(images.subjects, fmr=fmr, max_loss=max_loss)
         vectors = embed_crops(network, contract, images.pixels, progress=progress)
@@ -110,7 +112,7 @@ class ErrorRateBudget:
         # Both are ratios of integers; ignore the rounding error of their difference.
         margin = round(self.max_loss - loss, 12)
         return BudgetVerdict(
-            margin >= 0, margin, f"FNMR {100 * fnmr:.2f} %, {100 * loss:+.2f} points to float"
+            margin >= 0, margin, f"FNMR {100 * fnmr:.2f} %, {100 * loss:+.2f} points relative to float"
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -138,7 +140,7 @@ def read_labelled(
         progress: Called with (done, total).
 
     Raises:
-        CalibrationError: there are no such images, or an image cannot be used.
+        CalibrationError: there are no images in folders named by subject, there are too many, or one cannot be used.
     """
     digest = SetDigest()
     try:
@@ -169,9 +171,9 @@ def read_labelled(
 
 
 def check_support(subjects: Sequence[str], *, fmr: float, max_loss: float) -> None:
-    """Reject images with fewer than 3 / fmr non-mated or 3 / max_loss mated comparisons.
+    """Reject labelled images that give fewer than 3 / fmr non-mated or 3 / max_loss mated comparisons.
 
-    This is the rule of three (ISO/IEC 19795-1): n comparisons without an error show a rate of at most 3 / n.
+    By the rule of three (ISO/IEC 19795-1), n comparisons without an error show an error rate of at most 3 / n.
 
     Args:
         subjects: Subject of each image; all pairs are compared.

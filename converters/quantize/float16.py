@@ -12,7 +12,7 @@ _LARGEST = float(np.finfo(np.float16).max)
 
 
 def to_float16(network: Network) -> Network:
-    """Store float32 constants as float16 with a DEQUANTIZE for each, a form that every TFLite runtime supports.
+    """Store float32 constants as float16, each followed by a DEQUANTIZE; every TFLite runtime supports this form.
 
     Args:
         network: A canonical float network.

@@ -1,7 +1,7 @@
 """Full int8 quantization: every tensor is an integer, for NPUs, microcontrollers and NNAPI.
 
-Weights are symmetric int8 with a scale per output channel (per tensor in FULLY_CONNECTED), biases are int32, and
-activations are affine int8 with a scale per tensor, as in LiteRT's quantization specification
+Weights are symmetric int8 with a scale per output channel, but one scale per tensor in FULLY_CONNECTED. Biases are
+int32. Activations are affine int8 with a scale per tensor. This follows LiteRT's quantization specification
 (ai.google.dev/edge/litert/models/quantization_spec; Jacob et al. 2018, arXiv:1712.05877). The caller gives the ranges.
 """
 
@@ -23,23 +23,23 @@ from edge_sdk.types import Float64Array
 _LOW, _HIGH = -128, 127
 # The bias plus the sum of products must fit in 32 bits.
 _LARGEST_BIAS = 1 << 30
-# Kernels represent a ratio of scales as a mantissa and a shift of at most 31 bits.
+# Kernels store the ratio of product scale and output scale as a mantissa and a shift of at most 31 bits.
 _SMALLEST_RATIO = 2.0**-30
 
 
 @dataclass(frozen=True)
 class Affine:
-    """real = scale * (q - zero_point), q in -128..127."""
+    """Affine int8 codes q of real values: real = scale * (q - zero_point), q in -128..127."""
 
     scale: float
     zero_point: int
 
     @classmethod
     def of(cls, ends: TensorRange) -> Affine:
-        """Choose the int8 codes of a range; the range is extended to zero, which must have an exact code."""
+        """Choose the int8 codes for a range. The range is extended to include zero, which must have an exact code."""
         low, high = min(ends.low, 0.0), max(ends.high, 0.0)
         if high <= low:
-            return cls(1.0, 0)  # always zero
+            return cls(1.0, 0)  # the tensor is always zero
         scale = float(np.float32((high - low) / (_HIGH - _LOW)))
         return cls(scale, int(np.clip(round(_LOW - low / scale), _LOW, _HIGH)))
 
@@ -51,7 +51,7 @@ class Affine:
 
 @dataclass(frozen=True)
 class _Form:
-    """Requirements of an operator's int8 form on its tensors.
+    """Requirements that the int8 form of an operator sets for its tensors.
 
     Args:
         version: First version of the operator with int8.
@@ -87,7 +87,7 @@ _FORMS = {
     "TANH": _Form(2, "own", Affine(1 / 128, 0)),
     "L2_NORMALIZATION": _Form(2, "own", Affine(1 / 128, 0)),
 }
-#: Index of the operand whose codes the output has, if it is not the first.
+#: For ``operand``: index of the operand with the output's codes, if it is not 0.
 _DATA_OPERAND = {"SPLIT": 1}
 #: Axis of the output channel in the weights.
 _CHANNEL_AXIS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": -1, "FULLY_CONNECTED": 0}
@@ -180,7 +180,7 @@ class _Quantizer:
         return Affine.of(self.ranges[name])
 
     def _share(self, operator: schema.OperatorT, codes: Affine) -> None:
-        """Give every computed operand the output's codes: set them in its producer if possible, else add a QUANTIZE."""
+        """Give every computed operand the output's codes: change its producer if possible, otherwise add a QUANTIZE."""
         graph = self.graph
         operands = indices(operator.inputs)
         for position, index in enumerate(operands):
@@ -233,7 +233,7 @@ class _Quantizer:
         real = np.zeros(channels) if bias is None else bias.astype(np.float64).reshape(-1)
         scales = choose_weight_scales(weights, axis, real, source.scale, output.scale)
         if graph.op_name(operator) == "FULLY_CONNECTED":
-            # Kernels older than 2024 silently use only the first scale, in the same operator version.
+            # Kernels older than 2024 use only the first of several scales and report no error.
             scales = np.full_like(scales, scales.max())
         shape = [1] * weights.ndim
         shape[axis] = -1
@@ -271,7 +271,7 @@ class _Quantizer:
         if name == "MUL":
             first, second, product = self._scales(operator)
             version = 3 if first * second >= product else version
-        # A missing bias has been added, so the reason for the float version no longer applies.
+        # FULLY_CONNECTED without a bias needs a newer version; the bias has been added, so the older version is enough.
         old = 0 if name == "FULLY_CONNECTED" else self.graph.version(operator)
         self.graph.set_version(operator, max(version, old))
 
@@ -286,7 +286,7 @@ class _Quantizer:
 def choose_weight_scales(
     weights: NDArray[np.float32], axis: int, bias: Float64Array, source: float, output: float
 ) -> Float64Array:
-    """Choose a weight scale per output channel: the largest magnitude becomes 127, and the bias fits in 32 bits.
+    """Choose a weight scale per output channel so that the largest magnitude becomes 127 and the bias fits in 32 bits.
 
     Args:
         weights: Any shape.

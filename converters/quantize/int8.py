@@ -22,7 +22,7 @@ from converters.quantize.statistics import ChannelStatistics, TensorRange
 from edge_sdk.model.card import InputContract
 from edge_sdk.types import Float64Array, UInt8Array
 
-#: A few images are enough to measure the mean error of a channel.
+#: Images for bias correction; a few are enough to measure the mean error of a channel.
 BIAS_IMAGES = 64
 
 
@@ -45,8 +45,8 @@ def quantize_int8(
         statistics: Statistics of the float network, from ``channel_statistics``.
         contract: The input contract.
         pixels: The calibration images of the statistics, shape (n, H, W, C), uint8.
-        reference: The result of ``build_float_reference`` for these arguments, if it is known already.
-        ranges: The result of ``find_recipe_ranges`` for these arguments, if it is known already.
+        reference: The result of ``build_float_reference`` for these arguments; computed if None.
+        ranges: The result of ``find_recipe_ranges`` for these arguments; computed if None.
         progress: Called with (done, total) during bias correction.
 
     Returns:
@@ -80,18 +80,18 @@ def _check(graph: Graph, recipe: Recipe) -> None:
     """
     if recipe.quantizer == "integer" and (recipe.keep_float or recipe.float_operators):
         raise ConversionError(
-            f"recipe {recipe.name}: expected no float operators with the integer quantizer, found"
+            f"recipe {recipe.name}: expected no operators in float with the quantizer 'integer', found"
             f" {[*recipe.float_operators, *recipe.keep_float][0]!r}"
         )
     unknown_kinds = sorted(set(recipe.decomposed) - set(DECOMPOSABLE))
     if unknown_kinds:
         raise ConversionError(
-            f"recipe {recipe.name}: expected operators of {', '.join(DECOMPOSABLE)} to decompose, found {unknown_kinds[0]!r}"
+            f"recipe {recipe.name}: only {', '.join(DECOMPOSABLE)} can be decomposed, found {unknown_kinds[0]!r} in ``decomposed``"
         )
     unknown = sorted(set(recipe.keep_float) - {graph.name(i) for i in graph.computed()})
     if unknown:
         raise ConversionError(
-            f"recipe: expected an operator with output {unknown[0]!r} to leave in float, found none in this network"
+            f"recipe: ``keep_float`` names the output {unknown[0]!r}, but no operator of this network has it"
             + (f", and {len(unknown) - 1} more" if len(unknown) > 1 else ""),
             hint="replay a recipe on the network it was found for, or search with --recipe auto",
         )
@@ -106,7 +106,7 @@ def find_recipe_ranges(
     *,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, TensorRange]:
-    """Find the range of every activation of the float reference; arguments as in ``quantize_int8``."""
+    """Find the range of every activation of the float reference; ``quantize_int8`` describes the arguments."""
     network, statistics = build_float_reference(network, recipe, statistics)
     return find_ranges(network, recipe.ranges, contract, statistics, pixels, progress=progress)
 
@@ -114,7 +114,7 @@ def find_recipe_ranges(
 def build_float_reference(
     network: Network, recipe: Recipe, statistics: Mapping[str, ChannelStatistics]
 ) -> tuple[Network, Mapping[str, ChannelStatistics]]:
-    """Build the float network with the tensors of the int8 network, and its statistics.
+    """Build the float reference of the int8 network, and its statistics.
 
     It computes the same function as the network, but is equalized and decomposed as the recipe defines.
     """

@@ -1,4 +1,4 @@
-"""Choose activation ranges: true minimum and maximum, or the ranges with the least rounding and clipping error."""
+"""Choose the range of each activation: from minimum to maximum, or with the least rounding and clipping error."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from edge_sdk.model.card import InputContract
 from edge_sdk.types import Float64Array, UInt8Array
 
 METHODS = ("min_max", "mse")
-#: A few images are enough for a histogram.
+#: Images for histograms; a few are enough.
 HISTOGRAM_IMAGES = 64
 _BINS = 2048
 _STEPS = 255
-#: Candidate ends of a range, as shares of the true ends.
+#: Candidates for the ends of a range, as shares of minimum and maximum.
 _SHARES = np.arange(20, 7, -1) / 20
 
 
@@ -36,8 +36,8 @@ def find_ranges(
     Args:
         network: The float reference.
         method: One of ``METHODS``.
-        contract: Its input contract.
-        statistics: Statistics of this network.
+        contract: Input contract of the network.
+        statistics: Statistics of the network.
         pixels: Calibration images, shape (n, H, W, C), uint8; up to 64 are used.
         progress: Called with (done, total).
 
@@ -45,7 +45,9 @@ def find_ranges(
         ConversionError: an unknown method.
     """
     if method not in METHODS:
-        raise ConversionError(f"recipe: expected ranges of {', '.join(METHODS)}, found {method!r}")
+        raise ConversionError(
+            f"recipe: expected the method for ranges to be one of {', '.join(METHODS)}, found {method!r}"
+        )
     ranges = _min_max_ranges(network, contract, statistics)
     if method == "min_max":
         return ranges
@@ -64,10 +66,10 @@ def _min_max_ranges(
 
 
 def find_least_error_range(full: TensorRange, counts: Float64Array) -> TensorRange:
-    """Find the range, within the full range, with the least mean squared error of rounding and clipping.
+    """Find the part of a full range with the least mean squared error of rounding and clipping.
 
-    The error of rounding is a twelfth of the squared step, and that of clipping the squared distance to the end of the
-    range (Nagel et al. 2021, arXiv:2106.08295, section 3.1). The result contains zero, as int8 requires.
+    Rounding has an error of a twelfth of the squared step, clipping of the squared distance to the end of the range
+    (Nagel et al. 2021, arXiv:2106.08295, section 3.1). The result contains zero, as int8 requires.
 
     Args:
         full: The range from minimum to maximum.
@@ -79,7 +81,7 @@ def find_least_error_range(full: TensorRange, counts: Float64Array) -> TensorRan
     below = (np.maximum(lows[:, None] - centres, 0.0) ** 2) @ counts
     above = (np.maximum(centres - highs[:, None], 0.0) ** 2) @ counts
     step = (highs[None, :] - lows[:, None]) / _STEPS
-    # Count a rounding error for clipped values too: they are few, and it favours the wider range.
+    # Clipped values count as rounded too: they are few, and this prefers the wider of two similar ranges.
     error = below[:, None] + above[None, :] + counts.sum() * step**2 / 12
     row, column = np.unravel_index(int(error.argmin()), error.shape)
     return TensorRange(float(lows[row]), float(highs[column]))
@@ -92,7 +94,7 @@ def _histograms(
     pixels: UInt8Array,
     progress: Callable[[int, int], None] | None,
 ) -> dict[str, Float64Array]:
-    """Return a histogram over its range for every computed tensor that is not constant."""
+    """Return a histogram for every computed tensor whose values vary, with bins over the tensor's range."""
     varying = [name for name, ends in ranges.items() if ends.high > ends.low]
     inside = Activations(network, contract)
     counts = {name: np.zeros(_BINS) for name in inside.tensors if name in varying}
@@ -101,7 +103,7 @@ def _histograms(
         for name in counts:
             ends = ranges[name]
             places = (inside[name].ravel() - ends.low) * (_BINS / (ends.high - ends.low))
-            # Clip values at or beyond the ends; the ranges may come from other images.
+            # Count values outside the range in the first or last bin: the ranges may come from other images.
             counts[name] += np.bincount(places.clip(0, _BINS - 1).astype(np.int32), minlength=_BINS)
         if progress is not None:
             progress(position + 1, len(pixels))

@@ -38,15 +38,15 @@ class Recipe:
         partitions: Largest number of XNNPACK partitions; 0 for no limit, if no CPU runs the artefact.
         equalize: Groups of tensors to equalize: empty for none, ``depthwise`` for those read only by depthwise
             convolutions, or ``all``.
-        weight_share: Share of the differences between channels that moves into the weights of consumers that mix
-            channels, 0..1.
+        weight_share: Share of the differences between the ranges of channels that equalization moves into the weights of
+            consumers that mix channels, 0..1.
         bias_correction: True to subtract each convolution's mean error from its bias.
         keep_float: Names of the output tensors of operators left in float.
         quantizer: ``ai-edge-quantizer``, which leaves operators without an integer form in float, or ``integer``, which
             leaves nothing in float and rejects networks with such operators.
-        bound_slopes: True to mirror PReLU channels with a slope outside -1..1.
+        bound_slopes: True to negate PReLU channels with a slope outside -1..1, so that the slope is inside.
         decomposed: Kinds of operators to decompose before quantization, such as ``PRELU``, because the target runs the
-            resulting operators faster; the float function stays the same.
+            resulting operators faster; the network computes the same function.
         leaky: Names of the output tensors of PReLUs to replace by LeakyReLUs. This changes the function, so it requires
             distillation.
         distillation_steps: Number of distillation steps, 0 for no distillation.
@@ -81,12 +81,12 @@ class Recipe:
         """Read a recipe.
 
         Raises:
-            ConversionError: another schema, or a malformed field.
+            ConversionError: the schema or the precision is unknown, or a field is malformed.
         """
         if value.get("schema") != SCHEMA or value.get("precision") not in PRECISIONS:
             raise ConversionError(
-                f"recipe: expected schema {SCHEMA} and a precision of {', '.join(PRECISIONS)}, found"
-                f" {value.get('schema')!r} and {value.get('precision')!r}"
+                f"recipe: expected schema {SCHEMA!r} and precision {', '.join(PRECISIONS[:-1])} or {PRECISIONS[-1]},"
+                f" found schema {value.get('schema')!r} and precision {value.get('precision')!r}"
             )
         try:
             return cls(

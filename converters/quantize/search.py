@@ -1,8 +1,8 @@
-"""Search for the cheapest recipe whose int8 network keeps a budget; a step is kept only if it helps.
+"""Search for the cheapest recipe whose int8 network keeps a budget; a change of the recipe is kept only if it helps.
 
-The steps are ordered by cost: equalization, operators that are hardly slower in float, corrections, operators near the
-image in float, and finally the most sensitive operators in float. Candidates are compared on images that are used
-neither for ranges nor for reported figures. docs/explanation/int8.md describes the effect of each step.
+Changes are tested in the order of their cost: equalization, operators that are hardly slower in float, corrections,
+the first operators in float, and finally the most sensitive operators in float. Candidates are compared on images that
+are used neither for ranges nor for reported figures. docs/explanation/int8.md describes the effect of each change.
 """
 
 from __future__ import annotations
@@ -26,30 +26,31 @@ from converters.sources.float_model import FloatModel
 from edge_sdk.matching import cosine
 from edge_sdk.types import FloatArray
 
-#: Equalization has no cost on the device.
+#: Equalizations to test: description and fields of the recipe. They have no cost on the device.
 _EQUALIZE: tuple[tuple[str, dict[str, Any]], ...] = (
     ("plain: true min/max ranges", {}),
-    ("equalize what depthwise convolutions read", {"equalize": "depthwise"}),
-    ("equalize every group", {"equalize": "all"}),
+    ("equalize tensors read by depthwise convolutions", {"equalize": "depthwise"}),
+    ("equalize every group of tensors", {"equalize": "all"}),
     ("mirror PReLU channels whose slope exceeds 1", {"equalize": "all", "bound_slopes": True}),
-    ("move less of the spread into weights: share 0.3", {"equalize": "all", "weight_share": 0.3}),
-    ("move more of the spread into weights: share 0.7", {"equalize": "all", "weight_share": 0.7}),
+    ("move 0.3 of the differences between channels into weights", {"equalize": "all", "weight_share": 0.3}),
+    ("move 0.7 of the differences between channels into weights", {"equalize": "all", "weight_share": 0.7}),
 )
-#: Corrections have no cost either, but the first takes most of a search's time, and the second clips rare values.
+#: Corrections to test. They have no cost on the device, but the first takes most of a search's time, and the second
+#: clips rare values.
 _CORRECT: tuple[tuple[str, dict[str, Any]], ...] = (
     ("correct biases", {"bias_correction": True}),
-    ("clip where rounding and clipping lose least", {"ranges": "mse"}),
+    ("choose ranges with the least rounding and clipping error", {"ranges": "mse"}),
 )
-#: Kinds of operators that are hardly slower in float: few multiplications, and PReLU is in float anyway, so
-#: those between two of them save their conversions.
+#: Kinds of operators that are hardly slower in float, because they have few multiplications. If they are between two
+#: PReLUs, which are in float anyway, they also save the conversions.
 _CHEAP = (("depthwise convolutions", "DEPTHWISE_CONV_2D"), ("additions", "ADD"))
 _COUNTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "ADD")
 _FIRST_COUNTS = (4, 8, 12, 16, 24)
 _SENSITIVE_COUNTS = (1, 2, 4, 6, 8, 12, 16)
-#: Largest share of all multiplications in float; above it a float16 network is better.
+#: Largest share of the multiplications that a recipe may leave in float; above it a float16 network is better.
 _LARGEST_FLOAT_SHARE = 0.3
 _SENSITIVITY_IMAGES = 24
-#: Largest difference of two measurements of the same network's time, as a share of the float network's time.
+#: Difference between two times that may be measurement noise, as a share of the float network's time.
 _TIME_NOISE = 0.03
 
 
@@ -91,12 +92,12 @@ class SearchResult:
     Args:
         recipe: The best recipe, which can be replayed.
         network: The int8 network of that recipe.
-        float_reference: The float network with the same tensors, channel for channel.
+        float_reference: The float network with the same tensors and the same order of channels.
         trials: All trials, in order.
         best: The trial of the best recipe.
         budget: The budget as JSON values.
-        sensitive: Operators with the increase of the mean cosine if only this operator is in float, largest first;
-            empty if the search ended before measuring it.
+        sensitive: For each operator, its name and the increase of the mean cosine if only this operator stays in float,
+            largest first; empty if the search ended before measuring it.
     """
 
     recipe: Recipe
@@ -122,7 +123,7 @@ class SearchResult:
         }
 
     def explain_failure(self) -> str:
-        """Explain in one line why no recipe keeps the budget: the trials and the most sensitive operators."""
+        """Return one line with the most sensitive operators and all trials, for the error that no recipe keeps the budget."""
         trials = ", ".join(
             f"{trial.cosine_mean:.4f}{' (too slow)' * (trial.over > 0)} {trial.what}" for trial in self.trials
         )
@@ -157,7 +158,7 @@ class _Search:
         return self.answer is not None and self.answer[0].met
 
     def build(self, recipe: Recipe) -> Network:
-        # Operators that stay in float and corrected biases change neither the reference nor its ranges.
+        # The float reference and its ranges do not depend on ``keep_float`` and ``bias_correction``.
         form = (recipe.equalize, recipe.weight_share, recipe.bound_slopes)
         contract, pixels = self.model.contract, self.images.ranges.pixels
         if form not in self.references:
@@ -215,7 +216,7 @@ class _Search:
         return self.met
 
     def _improves(self, verdict: BudgetVerdict, mean: float) -> bool:
-        """Return True if a candidate is closer to float and not slower, or closer to the time limit."""
+        """Return True if a candidate has a higher cosine and is not slower, or keeps the budget and is closer to the time limit."""
         if not self.trials:
             return True
         if mean > self.reached:
@@ -243,7 +244,7 @@ def search(model: FloatModel, images: CalibrationSet, start: Recipe, *, budget: 
     Args:
         model: The float network.
         images: Calibration images; ranges and candidates use different parts of them.
-        start: The plain recipe of the target; its permissions stay in force.
+        start: The plain recipe of the target; the search keeps its ``float_operators`` and ``partitions``.
         budget: Condition on the int8 network.
 
     Returns:
@@ -254,7 +255,7 @@ def search(model: FloatModel, images: CalibrationSet, start: Recipe, *, budget: 
         if state.trial(replace(state.recipe, **change), what):
             return state.result()
     if start.quantizer == "integer":
-        # Nothing may stay in float. Clipped ranges take less time to find than bias corrections.
+        # Nothing may stay in float, so only corrections are left. Ranges are tested first, because they take less time.
         for what, change in reversed(_CORRECT):
             if state.trial(replace(state.recipe, **change), what):
                 break
@@ -279,7 +280,7 @@ def search(model: FloatModel, images: CalibrationSet, start: Recipe, *, budget: 
 
 
 def _test_in_float(state: _Search, names: Sequence[str], what: str) -> bool:
-    """Test a recipe that also leaves these operators in float, if their share of the work is small."""
+    """Test a recipe that also leaves these operators in float, if few multiplications are then in float."""
     keep = tuple(sorted({*state.recipe.keep_float, *names}))
     if state.float_share(keep) > _LARGEST_FLOAT_SHARE:
         return False
@@ -298,7 +299,7 @@ def _test_most_sensitive(state: _Search) -> None:
 
 
 def _measure_sensitivity(state: _Search) -> list[str]:
-    """Measure how much the cosine increases with each int8 operator in float, and return them, largest first."""
+    """Measure how much leaving each operator in float increases the cosine; return the names, largest increase first."""
     graph, base = state.graph, state.recipe
     names = [graph.name(indices(op.outputs)[0]) for op in graph.operators if graph.op_name(op) in _COUNTED]
     outputs = {graph.name(index) for index in graph.outputs}  # the outputs must stay int8
@@ -315,7 +316,7 @@ def _measure_sensitivity(state: _Search) -> list[str]:
 
 
 def _quick_cosine(state: _Search, base: Recipe, names: Sequence[str]) -> float:
-    """Return the mean cosine on a few images, without the slow bias correction."""
+    """Return the mean cosine on a few images of a network without bias correction, which would be slow."""
     keep = tuple(sorted({*base.keep_float, *names}))
     network = state.build(replace(base, bias_correction=False, keep_float=keep))
     return float(state.cosines(network, count=_SENSITIVITY_IMAGES).mean())

@@ -63,7 +63,7 @@ def channel_statistics(
         progress: Called with (done, total).
 
     Returns:
-        Statistics by tensor name, without constants; the last axis is the channel.
+        Statistics of every computed tensor by its name; channels are along the last axis.
 
     Raises:
         CalibrationError: a tensor is not finite on an image.

@@ -23,8 +23,8 @@ class TimedBudget:
     Args:
         budget: The budget to keep within the time limit.
         most: Time limit as a share of the float network's time on this machine: 0.85 is 85 %.
-        ratio: Measures the time of a network as a share of the float network's time, once per network, so that the
-            ratio that decides can also be reported.
+        ratio: Function that returns the time of a network as a share of the float network's time. It measures each
+            network once, so the reported time is the one that was checked.
     """
 
     budget: Budget
@@ -54,15 +54,18 @@ class TimedBudget:
     @property
     def goal(self) -> str:
         """The condition as text."""
-        return f"{self.budget.goal}, in at most {self.most:g} of its time"
+        return f"{self.budget.goal}, in at most {self.most:g} of the float network's time"
 
     def check(self, candidate: Candidate) -> BudgetVerdict:
-        """Check the budget and the time limit; both must be kept."""
+        """Check the budget and the time limit; the verdict is met only if both are kept."""
         verdict = self.budget.check(candidate)
         ratio = self.ratio(candidate.network)
         over = max(0.0, ratio - self.most)
         return BudgetVerdict(
-            verdict.met and not over, verdict.margin, f"{verdict.measured}, {ratio:.2f} of the time", over
+            verdict.met and not over,
+            verdict.margin,
+            f"{verdict.measured}, {ratio:.2f} of the float network's time",
+            over,
         )
 
     def to_json(self) -> dict[str, Any]:

@@ -57,8 +57,8 @@ def targets() -> Mapping[str, Target]:
     """List the built-in targets and those of installed plug-ins.
 
     Returns:
-        Name -> target: the built-in ones first, then plug-ins in alphabetical order. Looking up a plug-in's name imports it, and
-        raises a PluginError if that fails or if its object is not a ``Target`` with the entry point's name.
+        Name -> target: the built-in ones first, then plug-ins in alphabetical order. Looking up a plug-in's name imports it. This
+        raises a PluginError if the import fails or does not give a ``Target`` with the entry point's name.
 
     Raises:
         PluginError: A plug-in's name is that of a built-in target or of another plug-in.

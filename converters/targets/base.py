@@ -118,7 +118,7 @@ class FinishResult:
         findings: Findings of the target's tool, such as an operator that the compiler left to the CPU, each with ``RuleFinding.rule`` set.
         tables: Tables for the report.
         figures: Single values for the report: label -> value with its unit.
-        estimate: Latency computed by the target's tool; it replaces ``Target.estimate``. None if the tool gives none.
+        estimate: Latency computed by the target's tool; it replaces ``Target.estimate``. None if the tool computes no latency.
     """
 
     files: Mapping[str, bytes] = field(default_factory=dict)
@@ -141,15 +141,15 @@ class Target:
         file_rules: Rules for the network of an artefact, float or integer.
         adapt: Rewrites an artefact's network into operators that the target supports, with bit-identical outputs.
         confirm: Runs an artefact's network in a tool, such as its interpreter, and returns findings that the rules cannot
-            know, each with ``RuleFinding.rule`` set.
+            predict, each with ``RuleFinding.rule`` set.
         operators: Supported operators: name -> conditions in words, empty if there are none; for docs/reference/targets.md.
         finish: Generates by-products from an artefact; None if the target has none.
-        by_products: Takes the stem of an artefact's file name and returns ``fnmatch`` patterns of those by-products that contain
-            the SHA-256 (hex) of the artefact that they were generated from.
+        by_products: Returns, for the stem of an artefact's file name, ``fnmatch`` patterns of the by-products that contain the
+            artefact's SHA-256 (hex).
         estimate: Computes the time of one inference of an artefact's network; returns None if it is unknown.
         describe: Tables about an artefact's network for ``lint`` and the report, computed without any tool.
         options: Options that the user can set.
-        kernels: LiteRT kernels closest to the hardware's arithmetic. ``evaluate`` measures the target's files with them by default.
+        kernels: LiteRT kernels whose arithmetic is closest to the hardware's. ``evaluate`` measures the target's files with them by default.
         on_xnnpack: True if LiteRT runs the target's files with XNNPACK, so that the gate on the number of partitions applies.
         notes: Further facts for docs/reference/targets.md: sources, versions, how to install a compiler.
     """

@@ -60,8 +60,8 @@ def finish_file(
 
     Args:
         path: A .tflite with its card.
-        target: Name of the target; the card's if empty.
-        output: Folder to write to; that of the artefact if None.
+        target: Name of the target; if empty, the target in the card.
+        output: Folder to write to; if None, the folder of the artefact.
         allow: Names of rules whose refusals are ignored.
         options: Target options: ``TARGET.OPTION`` -> value.
 
@@ -82,7 +82,7 @@ def finish_file(
     values = target_options(chosen, options or {})
     report, files = finish_artefact(chosen, ArtefactFile.parse(path.name, file.data, values), allowed=allow)
     if not files:
-        # The first finding names the tool that is not installed.
+        # If there are no files, the first finding is that the target's tool is not installed.
         reason = report.findings[0] if report.findings else None
         raise TargetError(
             f"{chosen.name}: {path.name}: {reason.found if reason else 'no files to generate'}; nothing was written",
@@ -99,10 +99,10 @@ def stale_by_products(path: Path, sha256: str) -> dict[str, tuple[str, ...]]:
 
     Args:
         path: The .tflite; by-products are searched in its folder.
-        sha256: SHA-256 of the whole file now, hex.
+        sha256: Current SHA-256 of the whole file, hex.
 
     Returns:
-        Target -> names of its by-products that do not contain that digest.
+        Target -> names of its by-products that do not contain this SHA-256.
     """
     neighbours = [entry for entry in path.resolve().parent.iterdir() if entry.is_file()]
     stale = {

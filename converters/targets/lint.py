@@ -87,7 +87,7 @@ def _canonical(network: Network, graph: Graph) -> Graph:
     try:
         _, height, width, channels = shape
         color = {1: "gray", 3: "rgb"}[channels]
-        # Normalization does not change the set of operators, so any mean and scale will do.
+        # The set of operators does not depend on mean and scale, so any values will do.
         contract = InputContract(height, width, color, (0.0,) * channels, (1.0,) * channels)
         canonical = parse_for_rules(network).copy()
         bring_into_form(canonical, contract)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from converters.graph.graph import Graph, indices
 from converters.graph.network import Network
 
-#: Checks one operator and returns how it violates the condition, or an empty string. A condition does no I/O.
+#: A function that returns how an operator violates the condition, or an empty string. It does no I/O.
 Condition = Callable[[Graph, schema.OperatorT], str]
 
 #: Supported operators by name, each with its conditions. All other operators are unsupported.
@@ -60,7 +60,7 @@ def _text(condition: Condition) -> str:
 
 
 def parse_for_rules(network: Network) -> Graph:
-    """Return a network's graph with each float16 constant and the DEQUANTIZE behind it replaced by one float32 constant.
+    """Return a network's graph, with a float32 constant in place of each float16 constant and its DEQUANTIZE.
 
     The graph is the network's own if it has no such constants: copy it before changing it.
 

@@ -26,7 +26,7 @@ def batches(pixels: UInt8Array, random: np.random.Generator) -> Iterator[UInt8Ar
 
 
 def augment(crop: UInt8Array, random: np.random.Generator) -> UInt8Array:
-    """Mirror and shift a crop and change its brightness and contrast at random; shifting repeats the edge."""
+    """Mirror and shift a crop and change its brightness and contrast at random; a shift repeats the pixels at the edge."""
     height, width = crop.shape[:2]
     mirrored = crop[:, ::-1] if random.random() < 0.5 else crop
     reach = max(1, round(_SHIFT * min(height, width)))

@@ -31,13 +31,13 @@ def train_in_child_process(
 
     Args:
         teacher: The float network whose embeddings are the goal.
-        reference: The float network that the int8 network was quantized from, channel for channel the teacher's.
+        reference: The float network that the int8 network was quantized from; its channels are in the teacher's order.
         integer: The int8 network.
         contract: The input contract of all three.
         pixels: Unlabelled crops, shape (n, H, W, C), uint8, at the network's size.
-        selection: Other crops, to choose the best step.
+        selection: Other crops, used to choose the best step.
         length: Number of steps or time limit.
-        seed: Seed of order and augmentation.
+        seed: Random seed for the order and the augmentation of the crops.
         highest_rate: Highest learning rate, relative to the root mean square of a weight's channel.
         progress: Called with (done, total).
 

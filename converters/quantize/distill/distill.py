@@ -29,10 +29,10 @@ class DistillationResult:
     """Result of a distillation.
 
     Args:
-        recipe: The recipe with the number of training steps, which can be replayed; without steps if training did not
+        recipe: A recipe that builds this network again. It has the number of training steps, or 0 if training did not
             help.
-        network: The better int8 network of those before and after training.
-        float_reference: Its float reference.
+        network: The int8 network before or after training, whichever is better.
+        float_reference: Float reference of this int8 network.
         before: Mean cosine to the original float network on the selection images, before training.
         after: The same cosine after training.
         images: Number of training crops.
@@ -72,11 +72,11 @@ class DistillationResult:
 
 
 def add_leaky_relus(model: FloatModel, images: CalibrationSet, recipe: Recipe, *, share: float) -> Recipe:
-    """Change a recipe to full int8, with LeakyReLUs instead of the PReLUs whose replacement costs least.
+    """Change a recipe to full int8, and replace the PReLUs that cost least accuracy by LeakyReLUs.
 
     Args:
         model: The float network.
-        images: Calibration images; their ``ranges`` part chooses the PReLUs.
+        images: Calibration images; the PReLUs are chosen on the part ``ranges``.
         recipe: An int8 recipe.
         share: Largest share of all PReLU output values that LeakyReLUs may compute, 0..1.
 
@@ -90,7 +90,7 @@ def add_leaky_relus(model: FloatModel, images: CalibrationSet, recipe: Recipe, *
     whole = replace(
         recipe,
         quantizer="integer",
-        # Training hardly changes the differences between the ranges of channels.
+        # Training hardly reduces the differences between the ranges of channels, so equalize them first.
         equalize=recipe.equalize or "all",
         bound_slopes=True,
         float_operators=(),
@@ -114,13 +114,13 @@ def distill(
 
     Args:
         model: The float network, which is also the reference for the cosines.
-        images: Training crops in ``training``, initial ranges from ``ranges``, choice of the best step by ``selection``.
+        images: ``training`` is used to train, ``ranges`` for the initial ranges, ``selection`` to choose the best step.
         recipe: An int8 recipe; its ``leaky`` PReLUs are replaced by LeakyReLUs first.
         length: Number of steps or time limit; a replay uses the recipe's ``distillation_steps``.
         progress: Called with (done, total).
 
     Returns:
-        The better int8 network of those before and after training.
+        The int8 network before or after training, whichever is better.
 
     Raises:
         ConversionError: the recipe or the network cannot be trained.

@@ -1,8 +1,8 @@
 """Replace a PReLU by two LeakyReLUs: sort the channels by slope and give each half one slope.
 
 XNNPACK, Ethos-U and other runtimes have int8 kernels for LEAKY_RELU, SPLIT and CONCATENATION, but not for PRELU. One
-slope per tensor loses too much accuracy. With two slopes, used in the least sensitive layers, training recovers the
-rest. Sorting has no cost at run time, because the permutation of channels is folded into the weights on both sides.
+slope per tensor loses too much accuracy. Two slopes, used in the least sensitive layers, lose so little that training
+recovers it. Sorting has no cost at run time, because the weights of the operators around the PReLU are permuted.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ from edge_sdk.matching import cosine
 from edge_sdk.model.card import InputContract
 from edge_sdk.types import Float64Array, UInt8Array
 
-#: Four sections approximate PReLU better, but are no faster than a decomposed PReLU.
+#: LeakyReLUs per PReLU. Four would approximate PReLU better, but would be no faster than a decomposed PReLU.
 _SECTIONS = 2
-#: XNNPACK requires |slope * input scale / output scale| >= 1/256; the output range is rarely four times the input range.
+#: XNNPACK requires |slope * input scale / output scale| >= 1/256. A slope of 1/64 meets this if the output range is at
+#: most four times the input range, which is almost always so.
 SMALLEST_SLOPE = 1 / 64
 LARGEST_SLOPE = 8.0
 #: A few images are enough to measure the effect of a slope.
@@ -51,7 +52,7 @@ class _Importance:
 def choose_prelus(
     network: Network, share: float, contract: InputContract, pixels: UInt8Array
 ) -> tuple[str, ...]:
-    """Choose the PReLUs whose replacement costs least for the number of values they compute, each measured alone.
+    """Choose the PReLUs whose replacement costs least accuracy per value computed; each is measured alone.
 
     Args:
         network: A float network.
@@ -92,8 +93,8 @@ def replace_prelus(
         pixels: Shape (n, H, W, C), uint8; slopes are computed from up to 24 images.
 
     Returns:
-        The network with sorted channels, which has the same function, and the network with LeakyReLUs, whose function
-        differs.
+        Two networks: the first has sorted channels and computes the same function as before; the second is the first
+        with LeakyReLUs, which computes another function.
 
     Raises:
         ConversionError: the network has no such PReLU.
@@ -214,8 +215,8 @@ def _is_plain_depthwise(graph: Graph, operator: schema.OperatorT) -> bool:
 def _can_be_sorted(graph: Graph, domain: set[int]) -> bool:
     """Return True if the channels of a domain can be reordered.
 
-    Only operators that mix channels, with unshared weights, may be at the boundary of the domain, and constants inside
-    it must have one value per channel.
+    Every operator at the boundary of the domain must mix channels and share its weights with no other operator.
+    Constants inside the domain must have one value per channel.
     """
     sizes = {graph.shape(i)[-1] for i in domain}
     if domain & {*graph.inputs, *graph.outputs} or len(sizes) != 1:

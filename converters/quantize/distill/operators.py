@@ -88,10 +88,10 @@ def _depthwise_conv_2d(call: Call) -> Any:
     x, weights = call.operands[:2]
     options = call.options
     if options.strideH != options.strideW:
-        raise unsupported("DEPTHWISE_CONV_2D with two strides")
+        raise unsupported("DEPTHWISE_CONV_2D with different strides for height and width")
     height, width = weights.shape[1:3]
     if tuple(weights.shape[1:]) == tuple(x.shape[1:]) and options.padding == schema.Padding.VALID:
-        # The kernel covers the whole image: TensorFlow differentiates a product many times faster.
+        # The kernel covers the whole image, so a product gives the same; TensorFlow differentiates it many times faster.
         return _with_bias(tf.reduce_sum(x * weights, axis=(1, 2), keepdims=True), call)
     y = tf.nn.depthwise_conv2d(
         x,
@@ -128,7 +128,7 @@ def _leaky_relu(call: Call) -> Any:
 def _pad(call: Call) -> Any:
     paddings = np.asarray(call.constants[1])
     if paddings[0].any():
-        raise unsupported("PAD of the batch")
+        raise unsupported("PAD of the batch axis")
     value = call.operands[2] if len(call.operands) > 2 else 0.0
     return tf.pad(call.operands[0], paddings, constant_values=tf.reshape(value, ()))
 
@@ -151,7 +151,7 @@ def _reduce(kind: Callable[..., Any]) -> Callable[[Call], Any]:
         x = call.operands[0]
         axes = sorted({int(axis) % len(x.shape) for axis in np.atleast_1d(call.constants[1])})
         if 0 in axes:
-            raise unsupported(f"{call.name} over the batch")
+            raise unsupported(f"{call.name} over the batch axis")
         return kind(x, axis=axes, keepdims=bool(call.options.keepDims))
 
     return reduce
@@ -159,14 +159,14 @@ def _reduce(kind: Callable[..., Any]) -> Callable[[Call], Any]:
 
 def _reshape(call: Call) -> Any:
     if not call.shape or call.shape[0] != 1:
-        raise unsupported(f"{call.name} that moves the batch")
+        raise unsupported(f"{call.name} that moves the batch axis")
     return tf.reshape(call.operands[0], (-1, *call.shape[1:]))
 
 
 def _concatenation(call: Call) -> Any:
     axis = int(call.options.axis) % len(call.shape)
     if axis == 0:
-        raise unsupported("CONCATENATION of batches")
+        raise unsupported("CONCATENATION along the batch axis")
     return tf.concat(call.operands, axis)
 
 
@@ -174,7 +174,7 @@ def _split(call: Call) -> Any:
     x = call.operands[1]
     axis = int(call.constants[0]) % len(x.shape)
     if axis == 0:
-        raise unsupported("SPLIT of the batch")
+        raise unsupported("SPLIT of the batch axis")
     return tf.split(x, int(call.options.numSplits), axis)
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-#: Share of the steps at the full rate; the rate falls to zero over the rest.
+#: Share of the steps before the learning rate starts to fall; it reaches zero at the last step.
 STABLE_SHARE = 0.6
-#: Highest rates, relative to the root mean square of a weight's channel, so that they do not depend on the scale of the
-#: weights: for a network whose PReLUs were replaced, and for a network that was only rounded.
+#: Highest learning rates if PReLUs were replaced and if the network was only rounded. They are relative to the root
+#: mean square of a weight's channel, so that they do not depend on the scale of the weights.
 REPLACED_RATE, ROUNDED_RATE = 2e-3, 5e-4
 _WARM_UP_STEPS = 50
 
@@ -19,8 +19,8 @@ class TrainingLength:
 
     Args:
         steps: Number of steps, 0 if ``seconds`` is the limit.
-        seconds: Time limit if ``steps`` is 0. The rate falls over the last two fifths of the steps, so the number of
-            steps is fixed after three fifths of the time, from the number completed by then.
+        seconds: Time limit if ``steps`` is 0. After three fifths of the time, the total number of steps is computed from
+            the number completed so far, because the learning rate then starts to fall.
     """
 
     steps: int = 0
@@ -28,7 +28,7 @@ class TrainingLength:
 
 
 def rate(done: int, steps: int, highest: float) -> float:
-    """Return the rate of the next step: a warm-up, a constant rate, then a cosine to zero.
+    """Return the learning rate of the next step: a warm-up, a constant rate, then a cosine curve to zero.
 
     Args:
         done: Number of completed steps.

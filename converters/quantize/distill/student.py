@@ -18,7 +18,7 @@ from converters.quantize.distill.training_result import slope_name
 _WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 _TRAINED = (*_WEIGHTED, "PRELU", "LEAKY_RELU")
 _CONVERSIONS = ("QUANTIZE", "DEQUANTIZE")
-#: Operators that only move or select values, so that the output has the quantization steps of the operand.
+#: Operators that only move or select values, so that output and operand have the same scale and zero point.
 _MOVES = {"PAD", "PADV2", "MAX_POOL_2D", "RESHAPE", "SQUEEZE", "EXPAND_DIMS", "SPLIT"}
 _KEEPS = {*_MOVES, "AVERAGE_POOL_2D"}
 _WEIGHT_CODES = 127
@@ -63,9 +63,9 @@ class FloatNetwork:
 class Student:
     """The graph of an int8 network with trainable float weights that are rounded like those of the int8 network.
 
-    Rounding uses the straight-through gradient (Bengio et al. 2013, arXiv:1308.3432). Weights are rounded per output
-    channel, to steps given by the largest magnitude. Activations are rounded to steps of trainable ranges, whose
-    gradient comes from the clipped values (PACT, arXiv:1805.06085).
+    Rounding uses the straight-through gradient (Bengio et al. 2013, arXiv:1308.3432). The largest
+    magnitude of a weight's output channel gives the step to which this channel is rounded. The step of an activation
+    is given by its trainable range, whose gradient comes from the clipped values (PACT, arXiv:1805.06085).
 
     Args:
         integer: The int8 network, quantized from the float reference.
@@ -116,7 +116,7 @@ class Student:
         theirs = [op for op in reference.operators if reference.op_name(op) in _TRAINED]
         if [self.graph.op_name(op) for op in ours] != [reference.op_name(op) for op in theirs]:
             raise ConversionError(
-                "distillation: expected the float network's weighted operators in the int8 network, in the same order"
+                "distillation: expected the same operators with weights, in the same order, in the float and the int8 network"
             )
         names = {}
         for operator, other in zip(ours, theirs, strict=True):
@@ -179,7 +179,7 @@ class Student:
         self._rounds.add(output)
 
     def _joins(self, index: int) -> bool:
-        """Return True if only concatenations with the same steps read a tensor; they round for all their operands."""
+        """Return True if only concatenations with the same quantization steps read a tensor; they round their operands."""
         readers = self.graph.consumers(index)
         return bool(readers) and all(
             self.graph.op_name(op) == "CONCATENATION"
@@ -210,7 +210,7 @@ def _call(graph: Graph, operator: schema.OperatorT, operands: Sequence[Any]) -> 
 
 
 def _select(graph: Graph, values: Mapping[int, Any], names: Sequence[str]) -> tuple[Any, dict[str, Any]]:
-    # A tensor and its rounded copy have the same plain name; later operators read the copy.
+    # A tensor and its rounded copy get the same name here; the copy comes later and replaces the tensor.
     by_name = {_plain(graph.name(i)): value for i, value in values.items()}
     embedding = values[graph.outputs[0]]
     return tf.reshape(embedding, (embedding.shape[0] or -1, np.prod(graph.shape(graph.outputs[0])))), {
@@ -234,7 +234,7 @@ def _steps(graph: Graph, index: int) -> tuple[float, int]:
 
 
 def _round_weights(value: Any, graph: Graph, index: int) -> Any:
-    """Round weights to symmetric steps given by the largest magnitude, per channel if the int8 network does so."""
+    """Round weights to symmetric steps given by the largest magnitude, per channel if the int8 network has a scale per channel."""
     quantization = graph.tensors[index].quantization
     axes = list(range(value.shape.rank))
     if len(quantization.scale) > 1:

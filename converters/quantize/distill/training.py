@@ -2,7 +2,8 @@
 
 No labels are needed, because the target is the float network's output for the same augmented image. Including
 intermediate features converges ten times faster than the embedding alone, as in block-wise reconstruction (BRECQ,
-arXiv:2102.05426). The rate is constant and then falls (arXiv:2405.18392), so the number of steps can be fixed late.
+arXiv:2102.05426). The learning rate falls only near the end (arXiv:2405.18392), so the number of steps can be
+chosen during training.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from converters.quantize.statistics import TensorRange
 from edge_sdk.model.card import InputContract
 from edge_sdk.types import FloatArray, UInt8Array
 
-#: Rate of the logarithm of a range's ends, relative to the rate of weights.
+#: Learning rate for the logarithm of the ends of a range, relative to the learning rate for weights.
 _RANGE_RATE = 0.3
 _EVALUATE_EVERY = 100
 _FIRST_MOMENT, _SECOND_MOMENT, _EPSILON = 0.9, 0.999, 1e-8
@@ -50,12 +51,12 @@ def train(
 
     Args:
         teacher: The float network.
-        student: The int8 network, with the tensors of the teacher.
-        contract: Their input contract.
+        student: The int8 network; its tensors have the names of the teacher's.
+        contract: The input contract of both.
         pixels: Unlabelled crops to train on, shape (n, H, W, C), uint8.
-        selection: Other crops, to choose the best step.
+        selection: Other crops, used to choose the best step.
         length: Number of steps or time limit.
-        seed: Seed of order and augmentation.
+        seed: Random seed for the order and the augmentation of the crops.
         highest_rate: The constant rate, relative to the root mean square of a weight's channel.
         progress: Called with the completed share, 0..1.
 

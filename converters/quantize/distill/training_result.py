@@ -31,7 +31,7 @@ class TrainingResult:
         ranges: Range of every rounded tensor by its name in the float reference.
         steps: Number of completed steps.
         curve: Quality of the student, from before the first step.
-        best_step: Step of these weights.
+        best_step: Step at which ``constants`` and ``ranges`` were saved.
         images_per_second: Training speed.
     """
 

@@ -45,7 +45,7 @@ def work(request: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 def _train(folder: Path, request: Mapping[str, Any]) -> TrainingResult:
     import tensorflow as tf
 
-    # Use the same number of threads on every machine: it changes the last bits of sums.
+    # Use the same number of threads on every machine, because this number changes the last bits of sums.
     tf.config.threading.set_intra_op_parallelism_threads(_THREADS)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     tf.config.experimental.enable_op_determinism()
@@ -89,7 +89,7 @@ def _check(teacher: Any, network: Network, contract: InputContract, pixels: Any)
     cosine = float((embed(teacher, real_inputs(crops, contract)) * reference).sum(axis=1).min())
     if not cosine >= EQUAL_COSINE:
         raise ConversionError(
-            f"distillation: expected a cosine of {EQUAL_COSINE} between the rebuilt float network and the interpreter,"
+            f"distillation: expected a cosine of at least {EQUAL_COSINE} between the rebuilt float network and the interpreter,"
             f" found {cosine:.6f}"
         )
 

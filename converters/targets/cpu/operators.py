@@ -96,7 +96,7 @@ def slope_scale(graph: Graph, operator: schema.OperatorT) -> str:
 
 
 def requantized(graph: Graph, operator: schema.OperatorT) -> str:
-    """from integers only to the same type, with input scale / output scale in 1/256..128"""
+    """integers only to the same integer type, with input scale / output scale in 1/256..128"""
     source, target = operand(operator, 0), output(operator)
     if not is_integer(graph, source):
         return ""
@@ -107,7 +107,7 @@ def requantized(graph: Graph, operator: schema.OperatorT) -> str:
 
 
 def fixed_output(graph: Graph, operator: schema.OperatorT) -> str:
-    """in integers, output scale and zero point are those that cover exactly the function's range"""
+    """in integers, output scale and zero point cover exactly the function's range"""
     if not _quantized(graph, operator):
         return ""
     index = output(operator)

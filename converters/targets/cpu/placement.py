@@ -28,20 +28,20 @@ def predict_placement(graph: Graph) -> XnnpackPlacement:
     """Predict the partitions of a network.
 
     Args:
-        graph: From ``parse_for_rules``, because XNNPACK unpacks float16 constants itself.
+        graph: Graph from ``parse_for_rules``, which unpacks float16 constants as XNNPACK does.
     """
     outside = unsupported_operators(TABLE, graph)
     return XnnpackPlacement(_count_partitions(graph, outside), outside)
 
 
 def _count_partitions(graph: Graph, outside: Collection[int]) -> int:
-    """Count partitions by LiteRT's algorithm: in each round, run every ready operator of one kind (delegated or not)."""
+    """Count partitions by LiteRT's algorithm: each round runs every ready operator that is (or is not) delegated."""
     waiting = list(enumerate(graph.operators))
     computed = set(graph.computed())
     ready = {i for operator in graph.operators for i in indices(operator.inputs)} - computed
     count = 0
     while waiting:
-        # The first operator that can run decides the kind of the round.
+        # The first ready operator decides if the round runs delegated operators or the others.
         delegated: bool | None = None
         later = []
         for position, operator in waiting:

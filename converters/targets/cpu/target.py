@@ -43,7 +43,7 @@ def xnnpack_takes_it(graph: Graph) -> Iterator[RuleFinding]:
         detail = "" if unconditional else f" ({reason})"
         yield RuleFinding(
             "slow",
-            f"{count} {dtype} {name} run on LiteRT's own kernel in {partitions}{cost}{detail}",
+            f"{count} {dtype} {name} run on LiteRT's own kernel{detail}{cost}; XNNPACK runs the rest in {partitions}",
             _ADVICE.get(dtype, "replace subgraphs that do not depend on the image by constants"),
         )
 
@@ -60,7 +60,7 @@ def confirm(network: Network) -> tuple[RuleFinding, ...]:
             RuleFinding(
                 "refused",
                 f"LiteRT cannot load the file: {reason}",
-                "convert the model again; LiteRT has no kernel for the operator or type in its message",
+                "convert the model again; LiteRT has no kernel for the operator or type that its message names",
                 rule="loads",
             ),
         )
@@ -71,9 +71,9 @@ def confirm(network: Network) -> tuple[RuleFinding, ...]:
     return (
         RuleFinding(
             "note",
-            f"XNNPACK on this host runs {measured.count} partitions and leaves out {_counted(measured_kinds)};"
-            f" the rules predicted {placement.count} and {_counted(predicted_kinds)}",
-            "rely on the measured value; the rules were measured with ai-edge-litert 2.3",
+            f"XNNPACK on this host runs {measured.count} partitions, all except {_counted(measured_kinds)}; the rules"
+            f" predicted {placement.count} partitions, all except {_counted(predicted_kinds)}",
+            "rely on the partitions of this host; the rules predict those of ai-edge-litert 2.3",
             rule="xnnpack-confirmed",
         ),
     )

@@ -1,6 +1,6 @@
 """Run Coral's compiler, ``edgetpu_compiler``, and read its log.
 
-The compiler is closed source, for x86-64 Debian, and not available from a package registry that pip reads. Without it, artefacts are checked
+The compiler is closed source, runs on x86-64 Debian, and cannot be installed with pip. Without it, artefacts are checked
 only against the rules.
 """
 

@@ -1,4 +1,4 @@
-"""Operators that the Edge TPU's compiler 16.0 (runtime 14) maps.
+"""Operators that compiler 16.0 (runtime 14) maps to the Edge TPU.
 
 Source: Coral, "TensorFlow models on the Edge TPU", coral.ai/docs/edgetpu/models-intro, section "Supported operations". Each condition is one
 entry of its column "Known limitations".
@@ -58,7 +58,7 @@ def default_weights(_: Graph, operator: schema.OperatorT) -> str:
 
 
 def one_weight_scale(graph: Graph, operator: schema.OperatorT) -> str:
-    """one scale for all weights; per-channel weights need version 12, which is newer than the compiler"""
+    """one scale for all weights; a scale per channel needs version 12 of the operator, which is newer than the compiler"""
     count = len(scales(graph, operand(operator, 1)))
     return f"{count} weight scales" if count > 1 else ""
 
@@ -108,9 +108,9 @@ def batch_unsplit(graph: Graph, operator: schema.OperatorT) -> str:
 
 
 def slopes_per_channel(graph: Graph, operator: schema.OperatorT) -> str:
-    """only the innermost dimension of alpha is above 1 (Keras: shared_axes=[1, 2])"""
+    """only the innermost dimension of the slopes is above 1 (Keras: shared_axes=[1, 2])"""
     shape = graph.shape(operand(operator, 1))
-    return "" if all(n == 1 for n in shape[:-1]) else f"alpha of shape {list(shape)}"
+    return "" if all(n == 1 for n in shape[:-1]) else f"slopes of shape {list(shape)}"
 
 
 def three_dimensional(graph: Graph, operator: schema.OperatorT) -> str:
@@ -157,7 +157,7 @@ def constant_weights(graph: Graph, operator: schema.OperatorT) -> str:
 
 
 def known_version(newest: int) -> Condition:
-    """Return the condition that an operator's version is at most ``newest``, the newest one that the compiler supports."""
+    """Return the condition that an operator's version is at most ``newest``, the newest version that the compiler supports."""
 
     def condition(graph: Graph, operator: schema.OperatorT) -> str:
         version = graph.version(operator)

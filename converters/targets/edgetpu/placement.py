@@ -1,4 +1,4 @@
-"""Predict which operators of a network the Edge TPU runs, and how many bytes of parameters it holds.
+"""Predict which operators of a network the Edge TPU runs, and how many bytes of parameters they have.
 
 The compiler maps one connected part of the network: the first operator that it cannot map, and every operator that depends on it, run on the
 CPU (coral.ai/docs/edgetpu/models-intro, "Compiling").
@@ -18,13 +18,13 @@ from converters.targets.base import Estimate, ReportTable
 from converters.targets.edgetpu.operators import TABLE, fits_three_dimensions
 from converters.targets.operator_table import activations, output, unsupported_reason
 
-#: Reason for an operator that depends on an unmapped one.
-DEPENDS_ON_UNMAPPED = "behind an operator that is not mapped"
+#: Reason for an operator that depends on an unmapped operator.
+DEPENDS_ON_UNMAPPED = "depends on an operator that is not mapped"
 #: Reason for a conversion from or to float at the network's input or output.
-FLOAT_CONVERSION = "conversion from or to float at the network's edge"
-#: The chip's memory for parameters. The program takes a part of it: 0.1 to 2 MB in published compiler logs.
+FLOAT_CONVERSION = "conversion from or to float at the network's input or output"
+#: The chip's memory for parameters, in bytes. The compiled program takes a part of it: 0.1 to 2 MB in published logs.
 SRAM_BYTES = 8 << 20
-#: The operator of a compiled network.
+#: Name of the custom operator that contains the compiled program.
 COMPILED = "'edgetpu-custom-op'"
 
 _MACS_PER_S = 2e12  # 4 TOPS at 8 bits; a multiplication and an addition are two operations
@@ -74,7 +74,7 @@ def predict_placement(graph: Graph) -> EdgeTpuPlacement:
 
 
 def unmapped_reason(graph: Graph, operator: schema.OperatorT) -> str:
-    """Return why the compiler does not map an operator by itself, or an empty string if it does."""
+    """Return the reason why the compiler does not map an operator, or an empty string; inputs from the CPU are ignored."""
     name = graph.op_name(operator)
     if name == COMPILED:
         return ""

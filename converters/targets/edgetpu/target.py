@@ -80,12 +80,12 @@ def operators_as_it_has_them(graph: Graph) -> Iterator[RuleFinding]:
     )
     for (name, reason, condition), count in violations.items():
         yield RuleFinding(
-            "refused", f"{count} {name}: {reason}", f"the Edge TPU requires of {name}: {condition}"
+            "refused", f"{count} {name}: {reason}", f"the Edge TPU supports {name} only if: {condition}"
         )
 
 
 def nothing_on_the_cpu(graph: Graph) -> Iterator[RuleFinding]:
-    """No operator depends on one that runs on the CPU, because it then runs on the CPU too."""
+    """No operator depends on an operator that runs on the CPU, because it would run on the CPU too."""
     dependent = Counter(
         graph.op_name(graph.operators[position])
         for position, reason in predict_placement(graph).on_cpu.items()
@@ -94,7 +94,7 @@ def nothing_on_the_cpu(graph: Graph) -> Iterator[RuleFinding]:
     if dependent:
         yield RuleFinding(
             "refused",
-            f"{dependent.total()} of {len(graph.operators)} operators run on the CPU because they depend on others that do:"
+            f"{dependent.total()} of {len(graph.operators)} operators run on the CPU because they depend on operators that run there:"
             f" {_counted(dependent)}",
             "fix the operators that the other rules report",
         )
@@ -107,7 +107,7 @@ def integers_at_the_edge(graph: Graph) -> Iterator[RuleFinding]:
         yield RuleFinding(
             "slow",
             f"{count} conversions from or to float at the network's input and output run on the CPU",
-            "write int8 input and output, as edge-convert convert does; the device then quantizes by a lookup table",
+            "convert with edge-convert, which writes int8 input and output; the device then quantizes by a lookup table",
         )
 
 
@@ -144,7 +144,7 @@ def an_int8_form(graph: Graph) -> Iterator[RuleFinding]:
 
 
 def adapt(network: Network) -> Network:
-    """Rewrite dense layers as 1x1 convolutions, the only dense operators with one weight scale per channel in the compiler."""
+    """Rewrite dense layers as 1x1 convolutions, because the compiler rejects dense layers with a weight scale per channel."""
     graph = network.edit()
     replace_dense_layers(graph)
     return Network.of(graph)
@@ -195,7 +195,7 @@ def _cpu_findings(log: compiler.CompilerLog) -> Iterator[RuleFinding]:
         yield RuleFinding(
             "refused",
             f"{count} {name} run on the CPU: {status}",
-            "replace the layer, or --allow compiled",
+            "replace the layer, or ignore this finding with --allow compiled",
             rule="compiled",
         )
 
@@ -207,7 +207,7 @@ def _mapping_difference(graph: Graph, log: compiler.CompilerLog) -> Iterator[Rul
     for name, count, status in log.rows:
         mapped[name] += count if status == compiler.MAPPED else 0
     differences = [
-        f"{name} {mapped[name]}, expected {predicted[name]}"
+        f"{mapped[name]} {name} mapped, {predicted[name]} predicted"
         for name in mapped
         if mapped[name] != predicted[name]
     ]
@@ -231,7 +231,7 @@ def _unsupported(kinds: Counter[str]) -> Iterator[RuleFinding]:
 
 
 def _count_reasons(graph: Graph, check: Callable[[Graph, schema.OperatorT], str]) -> Counter[tuple[str, str]]:
-    """Count operators by kind and reason; float conversions at input and output have a rule of their own."""
+    """Count operators by kind and reason; another rule counts float conversions at input and output."""
     return Counter(
         (graph.op_name(op), reason)
         for op in graph.operators

@@ -65,7 +65,7 @@ class Configuration:
     def __post_init__(self) -> None:
         if self.accelerator not in ACCELERATORS:
             raise TargetError(
-                f"ethos-u: expected an accelerator of {', '.join(ACCELERATORS)}, found {self.accelerator!r}"
+                f"ethos-u: expected one of the accelerators {', '.join(ACCELERATORS)}, found {self.accelerator!r}"
             )
         system, memory = DEFAULTS[self.accelerator.rsplit("-", 1)[0]]
         object.__setattr__(self, "system_config", self.system_config or system)
@@ -73,7 +73,7 @@ class Configuration:
         for name, value in (("system config", self.system_config), ("memory mode", self.memory_mode)):
             if not _NAME.fullmatch(value):
                 raise TargetError(
-                    f"ethos-u: expected a {name} that names a section of {self.config_file}, found {value!r}",
+                    f"ethos-u: expected a {name} of letters, digits and _, the name of a section of {self.config_file}, found {value!r}",
                     hint=f"list the sections of vela's own file: vela --list-configs {CONFIG_FILE}",
                 )
 
@@ -170,7 +170,7 @@ def _arguments(configuration: Configuration) -> list[str]:
         "network.tflite",
         "--output-dir=out",
         f"--accelerator-config={configuration.accelerator}",
-        # vela runs in a temporary folder, so a user's path must be absolute; its own file is addressed by the short name.
+        # vela runs in a temporary folder, so a user's path must be absolute. vela finds its own file by the short name.
         f"--config={config if config == CONFIG_FILE else Path(config).resolve()}",
         f"--system-config={configuration.system_config}",
         f"--memory-mode={configuration.memory_mode}",

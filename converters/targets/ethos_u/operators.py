@@ -108,7 +108,7 @@ def strides_that_unroll(graph: Graph, operator: schema.OperatorT) -> str:
 
 
 def _pads(graph: Graph, operator: schema.OperatorT) -> bool:
-    """Return True if ``SAME`` adds padding; it adds none if the windows tile the image."""
+    """Return True if the operator pads its input; ``SAME`` adds no padding if the windows tile the input exactly."""
     if option(operator, "padding") != schema.Padding.SAME:
         return False
     before, after = graph.shape(operand(operator, 0))[1:3], graph.shape(output(operator))[1:3]
@@ -123,7 +123,7 @@ def _pads(graph: Graph, operator: schema.OperatorT) -> bool:
 
 
 def small_average_kernel(graph: Graph, operator: schema.OperatorT) -> str:
-    """the kernel is at most 8x8 with padding; without padding, at most 256 high with at most 65536 elements"""
+    """with padding, the kernel is at most 8x8; without padding, it is at most 256 high and has at most 65536 elements"""
     height, width = option(operator, "filterHeight"), option(operator, "filterWidth")
     if _pads(graph, operator):
         return f"a padded kernel of {height}x{width}" if max(height, width) > 8 else ""
@@ -131,7 +131,7 @@ def small_average_kernel(graph: Graph, operator: schema.OperatorT) -> str:
 
 
 def small_kernel(_: Graph, operator: schema.OperatorT) -> str:
-    """the kernel is at most 256 high, with at most 65536 elements"""
+    """the kernel is at most 256 high and has at most 65536 elements"""
     height, width = option(operator, "filterHeight"), option(operator, "filterWidth")
     return f"a kernel of {height}x{width}" if height > 256 or height * width > 65536 else ""
 
@@ -154,7 +154,7 @@ def constant_parameters(graph: Graph, operator: schema.OperatorT) -> str:
 
 
 def reducible(graph: Graph, operator: schema.OperatorT) -> str:
-    """batch 1, constant axes with sizes below 4096, and over channels only if height, width or depth is 1"""
+    """batch 1; constant axes, with sizes below 4096; channels are reduced only if height, width or channels is 1"""
     source = operand(operator, 0)
     shape, over = graph.shape(source), axes(graph, operator)
     if over is None:
@@ -184,7 +184,7 @@ def same_int8(graph: Graph, operator: schema.OperatorT) -> str:
 
 
 def power_of_two_upscale(graph: Graph, operator: schema.OperatorT) -> str:
-    """the factor is 2, 4 or 8, the same for height and width; only 2 with half-pixel centres"""
+    """the factor is 2, 4 or 8, the same for height and width; with half-pixel centres it is 2"""
     factors = _upscale(graph, operator)
     half = bool(option(operator, "halfPixelCenters", False)) and graph.op_name(operator) == "RESIZE_BILINEAR"
     allowed = {2.0} if half else {2.0, 4.0, 8.0}
@@ -212,7 +212,7 @@ def _resized(graph: Graph, operator: schema.OperatorT) -> str:
 
 
 def short_depth_axis(graph: Graph, operator: schema.OperatorT) -> str:
-    """only over channels, at most 127"""
+    """only over the channels, of which there are at most 127"""
     shape, over = graph.shape(operand(operator, 0)), axes(graph, operator)
     if over != (len(shape) - 1,):
         return f"over axes {over}"
@@ -297,7 +297,7 @@ U55_U65: dict[str, tuple[Condition, ...]] = {
 
 
 def conditions() -> dict[str, str]:
-    """Return each operator's conditions in words, without the general ones, and with those that hold only for Ethos-U55 and U65."""
+    """Return each operator's conditions in words; general conditions are left out, those of Ethos-U55 and U65 alone are marked."""
     every_npu = condition_texts({name: _specific(all_conditions) for name, all_conditions in U85.items()})
     older_only = condition_texts(
         {

@@ -23,7 +23,7 @@ _ADVICE = {
     "SQRT": "remove the normalization from the network; the host normalizes embeddings in float",
     "POW": "multiply the tensor by itself",
     "DIV": "multiply by the reciprocal",
-    "FLOOR": "train without it",
+    "FLOOR": "train without this operator",
 }
 _OTHER_LAYER = (
     "train with another layer; docs/reference/targets.md lists the operators that an Ethos-U supports"
@@ -31,7 +31,7 @@ _OTHER_LAYER = (
 
 
 def every_operator_on_the_npu(graph: Graph) -> Iterator[RuleFinding]:
-    """The NPU runs every operator; an operator that it does not support, or not with these parameters, runs on the CPU."""
+    """The NPU runs every operator; an operator of a kind or with parameters that it does not support runs on the CPU."""
     every_npu: Counter[tuple[str, str]] = Counter()
     older_only: Counter[tuple[str, str]] = Counter()
     for operator in graph.operators:
@@ -66,13 +66,14 @@ def kinds_an_npu_has(graph: Graph) -> Iterator[RuleFinding]:
 
 
 def slopes_spelled_out(graph: Graph) -> Iterator[RuleFinding]:
-    """An integer network has no PRELU, because the NPU reads its slopes again for every pixel, from flash at a tenth of the speed."""
+    """An integer network has no PRELU, because the NPU reads the slopes of a PRELU from slow flash again for every pixel."""
     count = graph.operator_counts().get("PRELU", 0)
     integer = any(graph.dtype_name(i) == "int8" for i in graph.inputs)
     if count and integer:
         yield RuleFinding(
             "slow",
-            f"{count} PRELU: a network with one after each convolution takes 3 times as long on an Ethos-U55-128",
+            f"{count} PRELU: with one after each convolution, a network takes 3 times as long as with decomposed PReLUs"
+            " on an Ethos-U55-128",
             "convert the float model with --target ethos-u, which decomposes them",
         )
 
@@ -151,7 +152,7 @@ def finish(artefact: ArtefactFile) -> FinishResult:
         ),
         tables=(_estimates(networks),),
         figures={
-            f"Expected of {compiled.configuration.accelerator}": _summary(compiled) for compiled in networks
+            f"Estimate for {compiled.configuration.accelerator}": _summary(compiled) for compiled in networks
         },
         estimate=Estimate(
             first.milliseconds,
@@ -273,17 +274,17 @@ TARGET = Target(
         TargetOption(
             "system-config",
             "",
-            "clock rate and memories: a section of the configuration file; the usual one of the family by default",
+            "section of the configuration file with clock rate and memories; default: vela's for the family of the accelerator",
         ),
         TargetOption(
             "memory-mode",
             "",
-            "memory of each kind of tensor: a section of the configuration file; the usual one of the family by default",
+            "section of the configuration file with the memory of each kind of tensor; default: vela's for the family",
         ),
         TargetOption(
             "config",
             compiler.CONFIG_FILE,
-            "configuration file: a vela.ini for your chip; the file that is part of vela by default",
+            "path of a vela.ini for your chip; the default is part of vela",
         ),
     ),
     notes=(
@@ -292,8 +293,8 @@ TARGET = Target(
         " the whole tensor; weights may have one scale per channel.",
         f"Compiler: {compiler.HOW_TO_GET_IT}.",
         "vela exits with 0 even if it leaves operators to the CPU, so these operators are counted in the file that it writes.",
-        "PReLU is decomposed into a depthwise product and a sum: an NPU reads the weights of a convolution once, but the slopes of a"
-        " PRELU again for every pixel. LEAKY_RELU stays one operator, because its cost is negligible.",
+        "PReLU is decomposed into a depthwise product and a sum: an NPU reads the weights of a convolution once, but it reads the"
+        " slopes of a PRELU again for every pixel. LEAKY_RELU stays one operator, because its cost is negligible.",
         "Estimates of vela for two networks: [figures](../measurements/targets.md).",
     ),
 )

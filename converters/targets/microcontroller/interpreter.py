@@ -1,8 +1,8 @@
 """Run networks in tflite-micro's interpreter on the host: outputs, arena size, and a comparison with LiteRT's reference kernels.
 
 This is the interpreter of the microcontroller with its reference kernels, built for x86-64. LiteRT's reference kernels have the same sources, but
-PRELU, LEAKY_RELU and FULLY_CONNECTED compute the ratio of two scales in float in one and in double in the other. A value whose product with that ratio
-is almost a tie is then rounded in the other direction, by one step, wherever it occurs.
+for PRELU, LEAKY_RELU and FULLY_CONNECTED one of the two computes the ratio of two scales in float, the other in double. If a value times this
+ratio is almost halfway between two integers, the results differ by one step.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ HOW_TO_GET_IT = "pip install 'edge-sdk[microcontroller]', on x86-64 Linux"
 TIMEOUT_S = 600.0
 #: Arena of the first run, in bytes; larger than the RAM of any microcontroller.
 LARGEST_ARENA = 64 << 20
-#: Largest number of an operand's 256 values that a kernel may round differently from LiteRT's: those whose product with the ratio of
-#: two scales is almost a tie.
+#: Largest number of an operand's 256 values that a kernel may round differently from LiteRT's: values whose product with the ratio
+#: of two scales is almost halfway between two integers.
 ROUNDING_CODES = 8
 
-# Run as a file, because importing it as a module would import its packages.
+# The worker runs as a file, because as a module it would import its parent packages.
 _WORKER = Path(__file__).with_name("interpreter_worker.py")
 _TOTAL = re.compile(r"Arena allocation total (\d+) bytes")
 _ALIGNMENT = 16

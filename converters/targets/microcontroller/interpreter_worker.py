@@ -13,7 +13,7 @@ from converters.jobs.worker import serve
 
 
 def work(request: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """Run ``inputs.npy`` through ``network.tflite`` and write an array of answers for each tensor that is kept.
+    """Run ``network.tflite`` on ``inputs.npy``, and write the values of the output and of each kept tensor as arrays.
 
     Args:
         request: ``arena_bytes``, the size of the arena; ``tensors``, indices of the tensors to keep.
@@ -30,7 +30,7 @@ def work(request: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     interpreter = runtime.Interpreter.from_bytes(
         (folder / "network.tflite").read_bytes(),
         arena_size=request["arena_bytes"],
-        intrepreter_config=kept if tensors else recorded,  # the package's spelling
+        intrepreter_config=kept if tensors else recorded,  # spelled so in the package
     )
     answers: dict[str, list[np.ndarray]] = {"output": []}
     for codes in np.load(folder / "inputs.npy"):

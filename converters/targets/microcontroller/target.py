@@ -24,7 +24,7 @@ from edge_sdk.model.golden import smooth_field
 from edge_sdk.runtime.backends.litert import LiteRtBackend
 from edge_sdk.runtime.quantization import make_encoder
 
-#: Seeds of the inputs to try. Inputs are synthetic, because the generated sources are distributed with them.
+#: Seeds of the inputs to run. Inputs are synthetic, because the generated sources are distributed with them.
 _SEEDS = range(1, 17)
 _GOLDEN_COUNT = 3
 _RUNS = "runs-in-tflite-micro"
@@ -34,14 +34,14 @@ _ADVICE = {
     "RELU_N1_TO_1": "train with RELU6 instead",
     "RELU_0_TO_1": "train with RELU6 instead",
     "POW": "multiply the tensor by itself",
-    "TILE": "repeat by CONCATENATION",
+    "TILE": "repeat the tensor with CONCATENATION",
     "SELECT": "export the model again with SELECT_V2, which replaces SELECT",
 }
 _OTHER_LAYER = "train with another layer; docs/reference/targets.md lists the supported operators"
 
 
 def operators_tflite_micro_has(graph: Graph) -> Iterator[RuleFinding]:
-    """Every operator is one of tflite-micro's."""
+    """Every operator is supported by tflite-micro."""
     missing = Counter(name for op in graph.operators if (name := graph.op_name(op)) not in RESOLVER_METHODS)
     for name, count in missing.items():
         if not name.startswith("'"):  # reported by no-custom-operators
@@ -51,7 +51,7 @@ def operators_tflite_micro_has(graph: Graph) -> Iterator[RuleFinding]:
 
 
 def integers_throughout(graph: Graph) -> Iterator[RuleFinding]:
-    """Every activation is an integer, because floats take four times the memory and do not allocate between integer operators."""
+    """Every activation is an integer, because floats take four times the memory, and tflite-micro rejects them between integer operators."""
     floats = Counter(
         graph.op_name(op)
         for op in graph.operators
@@ -138,7 +138,7 @@ def finish(artefact: ArtefactFile) -> FinishResult:
         figures={
             "Arena": f"{run.arena_bytes} bytes of RAM (tflite-micro {version('tflite-micro')}, x86-64)",
             "Flash": f"{len(artefact.network.data)} bytes for the network, without code",
-            "As LiteRT's reference kernels": f"bit for bit on {agreement.equal} of {agreement.inputs} inputs",
+            "Same output as LiteRT's reference kernels": f"on {agreement.equal} of {agreement.inputs} inputs, bit for bit",
         },
     )
 
@@ -147,8 +147,8 @@ def _reference_difference(agreement: interpreter.Agreement) -> Iterator[RuleFind
     if agreement.exact:
         return
     kinds = [
-        f"{kind.values} of {kind.of} values of a {kind.name}, by {_count(kind.steps, 'step')}, from"
-        f" {_count(kind.codes, 'code')}"
+        f"{kind.values} of {kind.of} values of a {kind.name} differ by up to {_count(kind.steps, 'step')}, for"
+        f" {_count(kind.codes, 'operand value')}"
         for kind in agreement.operators
     ]
     differing = (
@@ -158,7 +158,7 @@ def _reference_difference(agreement: interpreter.Agreement) -> Iterator[RuleFind
     if agreement.explained:
         yield RuleFinding(
             "note",
-            f"{differing}: with the same operands, {join_names(kinds)} are rounded differently",
+            f"{differing}, because of rounding: with the same operands, {join_names(kinds)}",
             "no action needed: the golden vectors are tflite-micro's own, and measurements on the workstation are valid up to"
             " this rounding",
             rule=_AS_REFERENCE,
@@ -166,7 +166,7 @@ def _reference_difference(agreement: interpreter.Agreement) -> Iterator[RuleFind
     else:
         yield RuleFinding(
             "refused",
-            f"{differing}; operators that differ with the same operands: {join_names(kinds) or 'none'}",
+            f"{differing}; with the same operands, {join_names(kinds) or 'no operator differs'}",
             "a kernel of tflite-micro computes different values: measure the embeddings on the device before relying on them",
             rule=_AS_REFERENCE,
         )

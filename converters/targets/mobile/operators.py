@@ -53,7 +53,7 @@ def plain_softmax(_: Graph, operator: schema.OperatorT) -> str:
 
 
 def slopes_like_channels(graph: Graph, operator: schema.OperatorT) -> str:
-    """one slope for each channel, or for each value of an image"""
+    """one slope for each channel, or one for each value of an image"""
     slopes = graph.shape(operand(operator, 1))
     image = graph.shape(operand(operator, 0))
     flat = tuple(n for n in slopes if n != 1)

@@ -16,7 +16,7 @@ from edge_sdk.vision.faces import Face
 
 
 class AcmeBackend(LiteRtBackend):
-    """Runs a network with LiteRT's reference kernels, in place of a runtime of its own."""
+    """Backend that uses LiteRT's reference kernels in place of a real device."""
 
     def __init__(self, network: bytes, *, threads: int) -> None:
         super().__init__(network, threads=threads, kernels="reference")
@@ -24,7 +24,7 @@ class AcmeBackend(LiteRtBackend):
 
 
 class ArrayCamera:
-    """Reads frames from the .npy files of a folder, in the order of their names.
+    """Camera that reads frames from the .npy files of a folder, in the order of their names.
 
     Args:
         folder: Folder of arrays of shape (H, W, 3), uint8, RGB.
@@ -56,7 +56,7 @@ class ArrayCamera:
 
 
 class HeadRest:
-    """Finds one face at a fixed place, as in front of a head rest.
+    """Detector that always returns a face at the same place, for persons who lean on a head rest.
 
     Args:
         file: JSON file with `box` (left, top, width, height) and five `landmarks` (x, y), in pixels of the frame.
@@ -72,7 +72,7 @@ class HeadRest:
 
 
 class TokenKey:
-    """Reads the secret from a token, here a file of 64 hexadecimal digits.
+    """Key provider that reads its secret from a token, here a file of 64 hexadecimal digits.
 
     Args:
         file: The token's file.
@@ -86,7 +86,7 @@ class TokenKey:
         self._file = Path(file)
 
     def new_parameters(self, random: Callable[[int], bytes]) -> bytes:
-        """Return the parameters of a new slot: the token needs none."""
+        """Return no parameters for a new slot, because the token needs none."""
         return b""
 
     def secret(self, parameters: bytes) -> bytes:

@@ -674,5 +674,5 @@ def test_a_folder_with_the_name_of_a_file_is_refused_and_nothing_is_written(
 def test_a_recipe_found_for_another_network_is_refused(source: Path, images: Path, tmp_path: Path) -> None:
     recipe = tmp_path / "other.recipe.json"
     recipe.write_text(json.dumps({**shipped("cpu_int8").to_json(), "keep_float": ["block_7/conv", "head"]}))
-    with pytest.raises(ConversionError, match="'block_7/conv' to leave in float, found none"):
+    with pytest.raises(ConversionError, match="'block_7/conv', but no operator of this network has it"):
         convert(ConversionOptions(source, CONTRACT, images, tmp_path / "out", quantization=Replay(recipe)))

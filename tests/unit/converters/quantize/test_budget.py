@@ -1,4 +1,4 @@
-"""Budgets on a cosine or on error rates that the images can support, and searches that stop when a budget is kept."""
+"""Budgets on a cosine or on error rates, the number of images they need, and searches that stop when one is kept."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_too_few_images_for_the_claim_are_rejected_with_the_required_number() ->
 
 
 def test_fnmr_is_measured_at_the_threshold_of_each_network() -> None:
-    """Shifting the scores of all pairs equally changes no decision."""
+    """Adding the same number to all scores of a network changes no decision and so no FNMR."""
     random = np.random.default_rng(2)
     subjects = [f"s{i // 4}" for i in range(96)]
     centres = random.normal(0, 1, (24, 8)).repeat(4, axis=0)
@@ -106,7 +106,9 @@ def test_an_error_rate_budget_measures_against_the_float_network() -> None:
     images = labelled()
     budget = ErrorRateBudget.of(MODEL.network, CONTRACT, images, fmr=1e-2, max_loss=0.05)
     same = budget.check(Candidate(MODEL.network, np.ones(1, np.float32)))
-    assert same == BudgetVerdict(True, 0.05, f"FNMR {100 * budget.float_fnmr:.2f} %, +0.00 points to float")
+    assert same == BudgetVerdict(
+        True, 0.05, f"FNMR {100 * budget.float_fnmr:.2f} %, +0.00 points relative to float"
+    )
     other = budget.check(Candidate(tiny(values=16, seed=9), np.ones(1, np.float32)))
     vectors = embed_crops(tiny(values=16, seed=9), CONTRACT, images.pixels)
     loss = measure_fnmr(vectors, images.subjects, 1e-2) - budget.float_fnmr
@@ -118,7 +120,7 @@ def test_an_error_rate_budget_measures_against_the_float_network() -> None:
 
 @dataclass
 class Scripted:
-    """A budget with a given margin for each trial."""
+    """A budget that returns the given margins, trial by trial, to control when a search stops."""
 
     margins: list[float]
     candidates: list[Candidate] = field(default_factory=list)
@@ -228,7 +230,7 @@ def test_a_conversion_by_error_rate_reports_the_budget_and_its_images(
     text = report.to_text()
     assert "searched for an FNMR at most 5 points above float's" in text
     assert "the recipe was chosen on the 96 images of people: measure the file on others" in text
-    assert "points to float" in text
+    assert "points relative to float" in text
     page = (tmp_path / "out" / "net.report.html").read_text()
     assert "The recipe was chosen on these images" in page
 

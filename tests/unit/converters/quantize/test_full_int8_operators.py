@@ -31,7 +31,7 @@ def options(kind: str, **values: Any) -> Any:
 def with_constants(
     name: str, shape: Sequence[int], kind: str, *constants: Any, **values: Any
 ) -> Callable[..., int]:
-    """Build an operator with with_constants computed operand, followed by integer constants."""
+    """Return a function that appends an operator with one computed operand, followed by integer constants."""
 
     def add(net: NetworkBuilder, x: int) -> int:
         operands = [net.constant(np.array(constant, np.int32)) for constant in constants]
@@ -43,7 +43,7 @@ def with_constants(
 def with_two_operands(
     name: str, shape: Sequence[int] = SAME, kind: str = "", **values: Any
 ) -> Callable[..., int]:
-    """Build an operator with with_two_operands computed operands of different ranges."""
+    """Return a function that appends an operator with two computed operands of different ranges."""
 
     def add(net: NetworkBuilder, x: int) -> int:
         other = net.conv(net.input, 8)
@@ -61,7 +61,7 @@ def unary(name: str, made: Any = None) -> Callable[..., int]:
 
 
 def parts(net: NetworkBuilder, name: str, operands: list[int], made: Any, shape: tuple[int, ...]) -> int:
-    """Append an operator with with_two_operands outputs and return their sum."""
+    """Append an operator with two outputs and return their sum."""
     outputs = [net.graph.add_tensor(f"{name}_{i}", shape, np.float32) for i in range(2)]
     kind = getattr(schema.BuiltinOptions, type(made).__name__.removesuffix("T"))
     net.graph.add_operator(

@@ -126,7 +126,7 @@ def test_bias_correction_does_not_harm() -> None:
 
 
 def test_a_group_that_cannot_be_scaled_is_unchanged() -> None:
-    """A sigmoid and the output of the network do not commute with a scale."""
+    """Scaling the input of a sigmoid, or the output of the network, would change the result."""
     net = NetworkBuilder()
     x = net.unary("LOGISTIC", net.conv(net.input, 8))
     network = net.finish(net.embedding(net.conv(x, 8)))

@@ -25,7 +25,7 @@ def histogram(values: np.ndarray) -> tuple[TensorRange, np.ndarray]:
 
 
 def rounding_error(values: np.ndarray, full: TensorRange) -> float:
-    """Return the mean squared error of int8 with this range, computed for each value."""
+    """Return the mean squared error of the values after rounding to int8 with this range."""
     step = (full.high - full.low) / 255
     codes = np.rint(values.clip(full.low, full.high) / step)
     return float(((codes * step - values) ** 2).mean())
@@ -72,7 +72,9 @@ def test_a_recipe_names_its_ranges_and_replays_to_the_same_bytes() -> None:
         network, Recipe.from_json(MSE.to_json()), statistics, CONTRACT, pixels, ranges=known
     )
     assert quantized != quantize_int8(network, PLAIN, statistics, CONTRACT, pixels)
-    with pytest.raises(ConversionError, match="expected ranges of min_max, mse, found 'percentile'"):
+    with pytest.raises(
+        ConversionError, match="expected the method for ranges to be one of min_max, mse, found 'percentile'"
+    ):
         quantize_int8(network, replace(PLAIN, ranges="percentile"), statistics, CONTRACT, pixels)
 
 

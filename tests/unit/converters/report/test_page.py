@@ -106,7 +106,7 @@ def test_a_conversion_shows_source_contract_gates_files_and_operators() -> None:
 
 def search_of(met: bool, trials: list[dict]) -> dict:
     """Return a search in the form of ``SearchResult.to_json``."""
-    common = {"standard_error": 0.0002, "float_share": 0.125, "met": met, "found": "surely 0.8"}
+    common = {"standard_error": 0.0002, "float_share": 0.125, "met": met, "found": "lower bound 0.8"}
     budget = {"goal": "a mean cosine of 0.995 to float", "kind": "cosine", "least": 0.995}
     return {
         "budget": budget,

@@ -1,4 +1,4 @@
-"""Generating by-products again: equal for the same bytes, different for a new card, and written completely or not at all."""
+"""By-products generated again: equal for the same file, different for a new card, written completely or not at all."""
 
 from __future__ import annotations
 

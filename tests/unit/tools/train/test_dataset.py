@@ -38,7 +38,7 @@ def test_photos_are_kept_and_drawing_continues_after_an_interruption(tmp_path):
     photos.flush()
     again = dataset.training_photos(TINY, tmp_path, workers=1)
     assert np.array_equal(again[1], first[1])
-    assert not again[2].any()  # marked as drawn, so it was not drawn again
+    assert not again[2].any()  # product 2 is marked as drawn, so it was not drawn again
 
 
 def test_the_order_of_an_epoch_is_reproducible_and_differs_between_epochs():

@@ -1,4 +1,4 @@
-"""Products are determined by numbers, and siblings look similar."""
+"""Labels depend only on the product's numbers, and siblings look similar."""
 
 import numpy as np
 import pytest

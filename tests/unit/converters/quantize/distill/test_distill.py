@@ -28,7 +28,7 @@ PLAIN = shipped("cpu_int8")
 
 
 def hurt_by_int8(*, seed: int = 0) -> Network:
-    """Build a network in which one channel has fifteen times the range of the others, which then get only a few steps."""
+    """Build a network in which one channel has fifteen times the range of the others, so int8 gives them few steps."""
     net = NetworkBuilder(seed=seed)
     x = net.conv(net.input, 8)
     spread = np.ones(8, np.float32)
@@ -144,7 +144,7 @@ def test_sorted_channels_keep_the_function_and_kernels_support_the_slopes() -> N
     graph = replaced.edit()
     slopes = [op.builtinOptions.alpha for op in graph.operators if graph.op_name(op) == "LEAKY_RELU"]
     assert len(slopes) == 4 and all(abs(slope) >= SMALLEST_SLOPE for slope in slopes)
-    # One half of the channels has negative slopes on average, the other positive ones.
+    # The mean slope of one half of the channels is negative, that of the other half positive.
     assert min(slopes) < 0 < max(slopes)
     assert same.graph.operator_counts() == network.graph.operator_counts()
 
@@ -153,7 +153,7 @@ def test_the_share_limits_replacements_and_unknown_names_are_rejected() -> None:
     network = hurt_by_int8()
     assert choose_prelus(network, 0.0, CONTRACT, crops(8)) == ()
     (first, second) = choose_prelus(network, 1.0, CONTRACT, crops(8))
-    # The first has 8x8x8 values, the second 4x4x16: half of all values is enough only for the second.
+    # The first PReLU computes 8x8x8 values, the second 4x4x16. A share of one half is enough only for the second.
     assert choose_prelus(network, 0.5, CONTRACT, crops(8)) == (second,)
     with pytest.raises(ConversionError, match="expected a PReLU with output 'elsewhere'"):
         replace_prelus(network, [first, "elsewhere"], CONTRACT, crops(8))
@@ -165,7 +165,7 @@ def test_the_rate_rises_stays_constant_and_falls_to_zero() -> None:
     assert rates[0] < rates[20] < rates[60] == rates[600 - 1]
     assert all(a >= b for a, b in pairwise(rates[600:]))
     assert rates[-1] < 1e-4 * rates[60]
-    assert rate(10_000, 0, 0.01) == rates[60] == 0.01  # the number of steps is not known yet
+    assert rate(10_000, 0, 0.01) == rates[60] == 0.01  # 0: the number of steps is not known yet
 
 
 def test_every_crop_is_used_once_per_pass_with_new_augmentation() -> None:

@@ -1,4 +1,4 @@
-"""The Edge TPU: predictions, and results of its compiler, which is simulated by a program that prints a log in the documented format."""
+"""The target edgetpu: predictions, and results of the compiler. A program that prints logs in the documented format simulates it."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def artefact_file(network: Network, make_card: MakeCard) -> ArtefactFile:
 
 @pytest.fixture
 def compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
-    """Install a program on the PATH that writes a file and prints a given log, like the compiler."""
+    """Install a fake compiler on the PATH: a program that writes a file and prints a given log."""
 
     def install(text: str, *, code: int = 0, writes: bool = True) -> None:
         folder = tmp_path / "bin"
@@ -159,7 +159,7 @@ def test_what_the_compiler_leaves_to_the_cpu_is_refused_and_the_difference_is_sa
     refused, difference = result.findings
     assert (refused.severity, refused.rule) == ("refused", "compiled")
     assert "1 FULLY_CONNECTED run on the CPU" in refused.found
-    assert "FULLY_CONNECTED 0, expected 1" in difference.found
+    assert "0 FULLY_CONNECTED mapped, 1 predicted" in difference.found
 
 
 @pytest.mark.parametrize(

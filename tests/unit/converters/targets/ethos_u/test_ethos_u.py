@@ -1,4 +1,4 @@
-"""Compilation for Ethos-U with the real compiler: mapped operators, operators left to the CPU, refusals."""
+"""Compilation for Ethos-U with the real compiler: operators on the NPU, operators left to the CPU, and errors."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_a_whole_network_is_one_operator_afterwards(compiled: CompiledNetwork) -
 def test_what_vela_expects_fits_together(compiled: CompiledNetwork) -> None:
     assert compiled.cycles > 0
     assert compiled.milliseconds == pytest.approx(compiled.cycles / compiled.clock_hz * 1e3)
-    assert compiled.clock_hz == 500e6  # Ethos_U55_High_End_Embedded
+    assert compiled.clock_hz == 500e6  # clock rate of the system configuration Ethos_U55_High_End_Embedded
     assert compiled.sram_bytes >= 16 * 16 * 8  # the convolution's output
     assert compiled.flash_bytes > 8 * 3 * 3 * 8  # its weights
     assert compiled.dram_bytes == 0
@@ -107,7 +107,7 @@ def test_what_is_left_is_named_with_velas_reason() -> None:
 @pytest.mark.parametrize(
     ("build", "words"),
     [
-        (lambda: Configuration("ethos-n78"), "expected an accelerator of ethos-u55-32"),
+        (lambda: Configuration("ethos-n78"), "expected one of the accelerators ethos-u55-32"),
         (lambda: Configuration("ethos-u55-128", "--help"), "expected a system config"),
         (lambda: Configuration("ethos-u55-128", memory_mode="a b"), "expected a memory mode"),
     ],

@@ -193,7 +193,7 @@ def test_the_table_says_what_vela_leaves_to_the_cpu(accelerator: str, table: Ope
     outputs = {name: build(net) for name, build in NETWORKS.items()}
     network = net.finish(*outputs.values(), signature=False)
     graph = network.edit()
-    # Outputs keep their order; finish renumbers tensors if it removes some.
+    # The builder may rename tensors, but it keeps the order of the outputs.
     names = {graph.name(i): name for i, name in zip(graph.outputs, outputs, strict=True)}
 
     predicted = {

@@ -112,14 +112,14 @@ def test_what_is_compiled_is_what_the_model_is(tmp_path: Path) -> None:
     lines = run_compiled(
         tmp_path, PROGRAM.replace("NAME", "lock_microcontroller_int8"), generate(card)
     ).splitlines()
-    assert lines[0] == "1 1"  # room for exactly the operators of the network
-    assert lines[1] == "0"  # aligned
+    assert lines[0] == "1 1"  # the resolver has room only for the operators of the network
+    assert lines[1] == "0"  # the network is aligned to 16 bytes
     assert bytes.fromhex(lines[2]) == NETWORK
     assert [int(value) for value in lines[3].split()] == golden().outputs.reshape(-1).tolist()
     assert lines[4].split() == ["-128", "127", f"{np.float32(0.0321):.9g}", "-3"]
     has, threshold, q31 = lines[5].split()
     assert has == "1"
-    # The strictest operating point, rounded only upwards.
+    # The threshold of the strictest operating point; rounding must never lower it.
     assert 0.43219 <= float(threshold) < 0.43219 + 1e-7
     assert 0 <= int(q31) / 2**31 - 0.43219 < 2**-31
 

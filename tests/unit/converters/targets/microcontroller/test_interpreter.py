@@ -17,7 +17,7 @@ from tests.networks import tiny
 def network() -> Network:
     net = IntegerNetwork()
     x = net.depthwise(net.convolution(net.input, stride=2))
-    # Without a fully connected layer, whose ratio of scales differs in its last bits between the two interpreters.
+    # Has no fully connected layer, because the two interpreters round its ratio of scales differently.
     return net.finish(net.reduced(x))
 
 
@@ -94,7 +94,7 @@ def rounded(code: int, ratio: float) -> int:
 
 
 def scales_apart() -> tuple[float, float, int]:
-    """Find two scales and a code whose product with their ratio rounds differently in float and in double."""
+    """Find two scales and a code for which code * ratio of the scales rounds differently in float and in double."""
     random = np.random.default_rng(0)
     while True:
         before, code = np.float32(random.uniform(0.01, 0.02)), int(random.integers(90, 127))
@@ -123,7 +123,7 @@ def test_rounding_of_a_single_operator_is_an_explanation() -> None:
     ("difference", "explained"),
     [
         (OperatorDifference("FULLY_CONNECTED", 1, 128, 1, 1), True),
-        # A frequent code that is a tie leads to many differing values.
+        # If one code is halfway between two integers and frequent, many values differ.
         (OperatorDifference("PRELU", 900, 50_000, 1, 1), True),
         (OperatorDifference("PRELU", 900, 50_000, 1, 9), False),
         (OperatorDifference("PRELU", 1, 50_000, 2, 1), False),

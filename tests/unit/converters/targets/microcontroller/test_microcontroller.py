@@ -50,7 +50,7 @@ def test_finishing_writes_the_sources_and_says_the_arena(make_card: Callable[...
     arena = interpreter.run(network(), np.zeros((1, 16, 16, 3), np.int8)).arena_bytes
     assert f"kArenaBytes = {arena};" in result.files[f"{prefix}_constants.h"].decode()
     assert result.figures["Arena"].startswith(f"{arena} bytes")
-    assert result.figures["As LiteRT's reference kernels"] == "bit for bit on 16 of 16 inputs"
+    assert result.figures["Same output as LiteRT's reference kernels"] == "on 16 of 16 inputs, bit for bit"
 
 
 def test_golden_vectors_are_drawn_from_the_seeds_that_they_name(make_card: Callable[..., ModelCard]) -> None:
