@@ -72,7 +72,7 @@ def load_plugin(plugin: EntryPoint) -> Any:
 
 
 def open_plugin(group: str, word: str, *, reserved: Collection[str] = ()) -> Any:
-    """Open a device with the plug-in that is named in a word of the command line.
+    """Call the opening function of a plug-in that is named on the command line.
 
     Args:
         group: Name of the group.

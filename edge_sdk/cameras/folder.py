@@ -41,8 +41,7 @@ class FolderCamera:
                 raise no_camera(f"{self.name}: cannot be read: {error.strerror}") from error
         if not files:
             raise no_camera(
-                f"{self.name}: expected images, found none",
-                hint=f"image files end with {', '.join(SUFFIXES)}",
+                f"{self.name}: expected images, found none", hint=f"add {', '.join(SUFFIXES)} files"
             )
         self._rest = iter(files)
         return self

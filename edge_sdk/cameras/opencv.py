@@ -31,7 +31,7 @@ class _Capture:
             capture.release()
             raise no_camera(
                 f"{self.name}: cannot be opened",
-                hint="check that it is plugged in and that no other program uses it: v4l2-ctl --list-devices",
+                hint="check a camera's cable and other users (v4l2-ctl --list-devices), or a file's video format",
             )
         for key, value in settings.items():
             capture.set(key, value)

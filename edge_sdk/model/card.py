@@ -299,7 +299,7 @@ class ModelCard:
         """Read a card.
 
         Raises:
-            ModelCardError: Not JSON, another schema, or a field is missing or malformed.
+            ModelCardError: The data is not JSON, has another schema, or lacks a field or has a malformed one.
         """
         card = JsonFields(read_card_json(data, SCHEMA), "model card")
         embedding = JsonFields(card.read("embedding", json_object), "model card, embedding")
@@ -339,7 +339,7 @@ def read_card_json(data: bytes, schema: str) -> dict[str, Any]:
     """Parse a card's JSON object; its size and depth are limited.
 
     Raises:
-        ModelCardError: Too large, too deep, not JSON, or of another schema.
+        ModelCardError: The data is too large, too deeply nested, not JSON, or has another schema.
     """
     if len(data) > MAX_CARD_BYTES:
         raise ModelCardError(f"model card: expected at most {MAX_CARD_BYTES} bytes, found {len(data)}")

@@ -125,7 +125,7 @@ class GoldenVectors:
         sizes = {len(vector.output) for vector in self.vectors}
         if len(sizes) != 1 or min(sizes) == 0 or min(sizes) % np.dtype(_DTYPES[self.dtype]).itemsize:
             raise ModelCardError(
-                f"golden vectors: expected outputs of one length in {self.dtype}, found lengths of {sorted(sizes)} bytes"
+                f"golden vectors: expected outputs of one length in {self.dtype}, found {sorted(sizes)} bytes"
             )
 
     @property

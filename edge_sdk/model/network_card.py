@@ -85,7 +85,7 @@ class NetworkCard:
         """Read a card.
 
         Raises:
-            ModelCardError: Not JSON, another schema, or a field is missing or malformed.
+            ModelCardError: The data is not JSON, has another schema, or lacks a field or has a malformed one.
         """
         card = JsonFields(read_card_json(data, SCHEMA), "network card")
         return cls(

@@ -182,7 +182,7 @@ class Recognizer:
             frame: Shape (H, W, 3), uint8, RGB.
 
         Raises:
-            InputError: Not a frame, or there is neither a threshold nor a decision policy.
+            InputError: The frame is malformed, or there is neither a threshold nor a decision policy.
             GalleryError: The gallery cannot be read, or the attempt could not be counted.
         """
         sample = self._sampler.take(frame)
@@ -197,7 +197,7 @@ class Recognizer:
 
         Raises:
             SubjectUnknownError: The subject is not enrolled.
-            InputError: Not a frame, or there is neither a threshold nor a decision policy.
+            InputError: The frame is malformed, or there is neither a threshold nor a decision policy.
             GalleryError: The gallery cannot be read, or the attempt could not be counted.
         """
         sample = self._sampler.take(frame)

@@ -88,7 +88,7 @@ class Sampler:
             frame: Shape (H, W, 3), uint8, RGB.
 
         Raises:
-            InputError: Not a frame.
+            InputError: The frame is malformed.
         """
         faces = self._detector.detect(frame)
         self._lap("detect")

@@ -120,7 +120,7 @@ def open_backend_plugin(
 def choose_backend(
     open_one: OpenBackend, card: ModelCard, delegate: str | Path | None
 ) -> tuple[Backend, BackendStatus]:
-    """Choose a backend as `open_backend` does; `open_one` opens it."""
+    """Choose a backend as `open_backend` does; `open_one` opens each candidate."""
     backend, status = _choose(open_one, card, delegate)
     evidence = kernel_mismatch(card, backend.kernels)
     if evidence:
@@ -129,7 +129,7 @@ def choose_backend(
 
 
 def kernel_mismatch(card: ModelCard, kernels: str) -> str:
-    """Describe a difference between the running kernels and those of the card's measurements; empty if there is none.
+    """Describe the card's measurements with kernels other than the running ones; empty if there are none.
 
     Args:
         card: Card with the operating points.

@@ -201,7 +201,7 @@ def align(frame: UInt8Array, landmarks: Points, contract: InputContract) -> UInt
         Shape (height, width, 3), uint8, RGB; the contract's height and width.
 
     Raises:
-        InputError: Not a frame, or not five finite landmarks.
+        InputError: The frame is malformed, or the landmarks are not five finite points.
         AcquisitionError: The landmarks are not those of a face.
     """
     check_image(frame, 3)

@@ -114,7 +114,7 @@ class Detector:
             The faces, the best score first; may be empty.
 
         Raises:
-            InputError: Not such a frame, or the smallest face is too small for a frame of this size.
+            InputError: The frame is malformed or too large, or the smallest face is too small for a frame of this size.
         """
         check_image(frame, 3)
         rows, columns = frame.shape[:2]

@@ -111,7 +111,7 @@ class Embedder:
             Shape (D,), float32, L2 norm 1 within 1e-5.
 
         Raises:
-            InputError: Not (H, W, C) uint8, a side under 16 px, or the network's output is all zero or not finite.
+            InputError: The crop is malformed or has a side under 16 px, or the output is all zero or not finite.
         """
         check_image(face, self._channels)
         self._encode(fit(face, self._height, self._width), self._backend.input_view())

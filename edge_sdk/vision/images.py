@@ -42,7 +42,8 @@ def read_image(
         Shape (H, W, 3) or (H, W, 1), uint8; rotated by its EXIF orientation.
 
     Raises:
-        InputError: Unreadable, damaged, another format, too large, with transparency, 16 bits per channel or CMYK.
+        InputError: The file is unreadable, damaged, too large or in another format, or the image has transparency,
+            16 bits per channel or CMYK colours.
     """
     name = name or (str(source) if isinstance(source, (str, Path)) else "the image")
     try:
@@ -94,7 +95,7 @@ def check_image(face: Any, channels: int) -> UInt8Array:
     """Check that a value is an image array, and return it.
 
     Raises:
-        InputError: Not (H, W, channels) uint8, or a side under 16 px.
+        InputError: The value is not a uint8 array (H, W, channels), or a side is under 16 px.
     """
     if (
         not isinstance(face, np.ndarray)

@@ -102,7 +102,7 @@ class MiniFasNet:
             face: Face whose box is scored.
 
         Raises:
-            InputError: Not a frame, or the box has no area or is outside the frame.
+            InputError: The frame is malformed, or the box has no area or is outside the frame.
         """
         check_image(frame, 3)
         parts = tuple(self._live(network, frame, face) for network in self._networks)

@@ -135,7 +135,7 @@ def assess(
         crop: The face aligned to ArcFace's template at 112x112, if the caller already has it. None computes it.
 
     Raises:
-        InputError: Not a frame, or a crop of another size.
+        InputError: The frame is malformed, or the crop has another size.
         AcquisitionError: The landmarks are not those of a face.
     """
     if crop is None:

@@ -79,7 +79,7 @@ def pull(entry: ZooEntry, *, progress: Callable[[int, int], None] | None = None)
     except ValueError as error:
         # pooch raises ValueError for a wrong digest, and deletes the download.
         raise ModelError(
-            f"{entry.name}: {entry.address} is not the listed file of SHA-256 {entry.sha256[:12]}...; nothing was kept",
+            f"{entry.name}: expected SHA-256 {entry.sha256[:12]}... at {entry.address}, found another file; nothing was kept",
             hint="do not use it; the file was changed after it was listed",
         ) from error
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Recognize people with the embedder on Coral's Edge TPU. README.md describes the compiled file, driver and permissions."""
+"""Recognition with the embedder on Coral's Edge TPU. README.md describes the compiled file, driver and permissions."""
 
 from __future__ import annotations
 
@@ -41,10 +41,7 @@ def main(home: Path, camera: Camera, edge_tpu: str = "libedgetpu.so.1") -> int:
 
 if __name__ == "__main__":
     if len(sys.argv) not in (2, 3) or sys.argv[1].startswith("-"):
-        print(
-            "usage: identify.py HOME [IMAGES]; without the folder IMAGES the first USB camera is used",
-            file=sys.stderr,
-        )
+        print("usage: identify.py HOME [FOLDER OF IMAGES; default: a USB camera]", file=sys.stderr)
         sys.exit(2)
     source = FolderCamera(sys.argv[2]) if len(sys.argv) == 3 else V4l2Camera()
     sys.exit(console.run("coral", lambda: main(Path(sys.argv[1]), source)))

@@ -220,7 +220,7 @@ def test_repeated_attempts_of_a_stranger_are_locked_out(
     door.run(recognizer, camera)
     lines = capsys.readouterr().out.splitlines()
     assert lines[:5] == ["rejected not recognized"] * 5
-    assert set(lines[5:]) == {"locked_out too many failures: wait"}, "the enrolled has to wait too"
+    assert set(lines[5:]) == {"locked_out too many failures: wait"}, "the enrolled person must wait too"
     assert door.opened == 0
 
 
@@ -266,7 +266,7 @@ def test_an_unplugged_camera(
     class Unplugged(Camera):
         def read(self) -> UInt8Array | None:
             if self.given == 4:
-                raise AcquisitionError("no frame comes any more", reason="no camera")
+                raise AcquisitionError("no more frames", reason="no camera")
             return super().read()
 
     door.run(recognizer, Unplugged(*[photographs(ENROLLED)[0]] * 9))

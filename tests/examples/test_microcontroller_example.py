@@ -194,7 +194,7 @@ def test_the_integer_decision_is_exact(library: ctypes.CDLL) -> None:
 
 def test_the_integer_decision_takes_the_largest_numbers(library: ctypes.CDLL) -> None:
     values, row = np.full(1024, 255, np.int16), np.full((1, 1024), 127, np.int8)
-    assert integer_decision(library, values, row, 2**31) == (ACCEPT, 0)  # a cosine of just 1
+    assert integer_decision(library, values, row, 2**31) == (ACCEPT, 0)  # a cosine of exactly 1
     assert integer_decision(library, values, -row, 1)[0] == REJECT
     lowest = np.full(1024, -255, np.int16)
     assert integer_decision(library, lowest, np.full((1, 1024), -128, np.int8), 2**31) == (ACCEPT, 0)

@@ -31,7 +31,7 @@ def test_every_peer_recognizes_everybody_and_the_sdk_is_quicker(shared: Path, tm
     assert [peer["right"] for peer in result["peers"]] == [24] * 9
     ours = [peer for peer in result["peers"] if peer["name"].startswith("edge-sdk")]
     others = [peer for peer in result["peers"] if not peer["name"].startswith("edge-sdk")]
-    # The published comparison requires 1.5; here 1.2 is enough, because other tests may run at the same time.
+    # The goal is 1.5 on an idle machine; here 1.2 is enough, because other tests may run at the same time.
     assert min(peer["ratio"] for peer in others) > 1.2
     assert max(peer["peak_rss_mb"] for peer in ours) < 200
     assert all(0 < peer["own_share"] < 1 for peer in ours)

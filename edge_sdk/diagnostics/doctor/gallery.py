@@ -37,7 +37,7 @@ def check_gallery(open_gallery: Callable[[], Gallery], *, model_sha256: str | No
         yield warn(
             "gallery's key",
             f"level {status.key_level} ({status.key_name})",
-            "a thief of the disk can open it: use a passphrase, or keep the key off the gallery's disk",
+            "anyone who steals the disk can open it: use a passphrase, or keep the key off the gallery's disk",
         )
     else:
         yield ok("gallery's key", f"level {status.key_level} ({status.key_name})")

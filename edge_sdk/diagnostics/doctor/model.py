@@ -64,9 +64,7 @@ def _on_cpu(file: ModelFile) -> CheckResult:
         backend = LiteRtBackend(file.data)
         if file.card.golden is None:
             return warn(
-                "cpu",
-                "the network loads; its outputs cannot be checked, because the card has no golden vectors",
-                _CONVERT_AGAIN,
+                "cpu", "it loads; the card has no golden vectors to check the outputs", _CONVERT_AGAIN
             )
         result = check(backend, file.card.input, file.card.golden)
     except EdgeSdkError as error:
