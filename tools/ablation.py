@@ -37,8 +37,8 @@ from edge_sdk.model.card import InputContract
 
 SCHEMA = "edge-sdk/int8-ablation/1"
 VERIFICATION_IMAGES = 16
-#: Name, changes to the plain recipe, and kinds of operators that stay in float. The recipe found by a search, complete
-#: and without each of its parts, follows these steps.
+#: Name of a variant, its changes to the plain recipe, and kinds of operators that stay in float. After these variants,
+#: the recipe found by a search is measured, complete and without each of its parts.
 Step = tuple[str, dict[str, Any], tuple[str, ...]]
 _ALL = {"equalize": "all", "bias_correction": True, "ranges": "mse"}
 STEPS: tuple[Step, ...] = (
@@ -57,7 +57,7 @@ STEPS: tuple[Step, ...] = (
     ("E, F, bias", {"equalize": "all", "bias_correction": True}, ("DEPTHWISE_CONV_2D", "ADD")),
     ("E, F, bias, least-error ranges", _ALL, ("DEPTHWISE_CONV_2D", "ADD")),
 )
-#: The steps for a recipe that leaves nothing in float; it already mirrors slopes and decomposes PReLU.
+#: Variants of a recipe that leaves nothing in float, mirrors slopes and decomposes PReLU.
 INTEGER_STEPS: tuple[Step, ...] = (
     *(step for step in STEPS if not step[2] and step[0] != "E, mirrored slopes"),
     ("E, bias, least-error ranges", _ALL, ()),
@@ -93,7 +93,7 @@ class Row:
         return {**vars(self), "difference": self.difference.to_json(), "recipe": self.recipe.to_json()}
 
     def line(self) -> str:
-        """Return the row as text for a terminal; differences in points of TAR."""
+        """Return the row as text for a terminal; differences in percentage points of TAR."""
         return (
             f"{self.what:<34} {self.cosine_mean:.4f} / {self.cosine_min:.4f}  {_points(self.difference):<26}"
             f" {self.time_ratio:>5.2f}x {self.float_operators:>3}"
@@ -231,7 +231,7 @@ def ablate(
 
 
 def _without_each_part(recipe: Recipe) -> Iterator[tuple[str, Recipe]]:
-    """Yield a recipe, and then the recipe without each of its parts."""
+    """Yield a recipe, then one variant for each of its parts that lacks this part."""
     yield "search", recipe
     for what, change in (
         ("without equalization", {"equalize": ""}),
@@ -245,7 +245,7 @@ def _without_each_part(recipe: Recipe) -> Iterator[tuple[str, Recipe]]:
 
 
 def _of_kind(network: Network, kinds: Sequence[str]) -> tuple[str, ...]:
-    """Return the output names of operators of these kinds, except network outputs, which stay int8."""
+    """Return the output names of operators of these kinds, without the outputs of the network, which stay int8."""
     graph = network.graph
     outputs = [indices(op.outputs)[0] for op in graph.operators if graph.op_name(op) in kinds]
     return tuple(sorted(graph.name(output) for output in outputs if output not in graph.outputs))

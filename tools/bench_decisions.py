@@ -79,7 +79,7 @@ def draw_rounds(embedded: EmbeddedSamples, captures: int, rng: np.random.Generat
 
 
 def fused(probes: FloatArray, references: FloatArray, how: str) -> Float64Array:
-    """Return scores of probes with subjects, shape (P, S): max, top2, mean, or centroid of a subject's templates."""
+    """Return the scores of probes with subjects, shape (P, S); `how` is max, top2, mean or centroid of the templates."""
     count, captures, dimension = references.shape
     if how == "centroid":
         centres = references.astype(np.float64).sum(axis=1)
@@ -137,7 +137,7 @@ def _top(scores: Float64Array, margin: float, limits: Float64Array | None) -> tu
 def bench(
     embedded: EmbeddedSamples, limit: Callable[[int], float], captures: int, rules: Sequence[tuple[str, dict]]
 ) -> list[str]:
-    """Return one line per rule: rates at the threshold from the development set, and at equal measured FPIR."""
+    """Return one line per rule: rates at the threshold from `--strangers`, and FNIR at a measured FPIR of 1 %."""
     draws = draw_rounds(embedded, captures, np.random.default_rng(1))
     at = [limit(len(split.references) * captures) for split in draws]
     base: list[Margins] = []
@@ -167,7 +167,7 @@ def bench(
 def _difference(
     draws: Sequence[Draw], base: Sequence[Margins], other: Sequence[Margins]
 ) -> tuple[float, float, float]:
-    """Return FNIR at FPIR 1 % and the subject-bootstrap interval of its difference to the base."""
+    """Return FNIR at FPIR 1 % and the subject-bootstrap interval of its difference to the base rule."""
     rng = np.random.default_rng(2)
     equal = float(np.mean([_fnir_at_fpir(m) for m in other]))
     differences = []
@@ -216,7 +216,7 @@ def retry_lines(embedded: EmbeddedSamples, limit: Callable[[int], float], captur
 def enrolment_lines(
     embedded: EmbeddedSamples, thresholds: dict[float, float], limit: Callable[[int], float]
 ) -> list[str]:
-    """Return lines with the rates at which the enrolment checks reject correct sets and detect wrong ones."""
+    """Return lines with the rates at which the enrolment checks reject correct sets and detect wrong sets."""
     rng = np.random.default_rng(3)
     lines = [
         f"{'captures':<10}{'FMR':>8}{'consistent set refused %':>26}{'stranger image caught %':>24}{'named right %':>15}"
@@ -275,7 +275,7 @@ def main() -> None:
         for path in (options.images, options.strangers)
     )
     if set(embedded.subjects) & set(development.subjects):
-        parser.error("expected no common subject in --strangers and --images")
+        parser.error("--strangers and --images have common subjects, expected none")
     pairs = all_pairs(development.vectors, development.subjects)
 
     def threshold(fmr: float) -> float:

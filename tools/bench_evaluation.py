@@ -18,7 +18,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
-SIZES = ((1549, 963), (13000, 5749))  # LFW DevTest, and about the whole of LFW
+SIZES = ((1549, 963), (13000, 5749))  # (images, subjects) of LFW DevTest, and about those of the whole of LFW
 DIMENSION = 128
 
 

@@ -191,7 +191,7 @@ def compose_frame(photograph: np.ndarray, rng: np.random.Generator) -> np.ndarra
 
 @dataclass
 class Times:
-    """Seconds of each round of a peer, those of its networks if known, and its number of correct answers."""
+    """Times of one peer by round, seconds; times of its networks alone, if known; number of correct answers."""
 
     seconds: list[float] = field(default_factory=list)
     networks_s: list[float] = field(default_factory=list)
@@ -199,7 +199,7 @@ class Times:
 
 
 def run_alternately(opened: dict[str, Any], frames: list[np.ndarray], rounds: int) -> dict[str, Times]:
-    """Let each peer identify one frame in every round, in turn, and return its times."""
+    """Let every peer identify one frame per round, one peer after the other, and return their times."""
     measured = {name: Times() for name in opened}
     for peer in opened.values():
         for frame in frames[:2]:
@@ -219,7 +219,7 @@ def run_alternately(opened: dict[str, Any], frames: list[np.ndarray], rounds: in
 
 
 def measure_starts(arguments: argparse.Namespace, name: str, folder: Path) -> list[dict[str, float]]:
-    """Return seconds from the start of a fresh process to its first decision, and its peak memory, per process."""
+    """Start fresh processes; return each one's seconds until its first decision and its peak memory."""
     command = [sys.executable, "-m", "tools.compare_runtimes", "--zoo", str(arguments.zoo)]
     command += ["--cache", str(arguments.cache), "--alone", name, str(folder)]
     results = []

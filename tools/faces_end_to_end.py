@@ -237,7 +237,8 @@ def _to_text(results: dict[str, Any]) -> str:
     if results["discard"]:
         share = results["discard"][0]["discarded"]
         lines.append(
-            f"\nFNMR after rejecting the worst {share:.0%}, at the last threshold; by chance: 5th to 95th percentile"
+            f"\nFNMR after rejecting the worst {share:.0%}, at the last threshold; by chance: 5th to"
+            " 95th percentile after rejecting random samples"
         )
         lines += [
             f"  {point['measure']:<16} {point['fnmr']:.4f}  {point['missed']:>3} of {point['mated_trials']}"

@@ -50,7 +50,7 @@ class Epilog:
     """Parts of the text after the options in a help text.
 
     Attributes:
-        examples: Lines of command lines.
+        examples: Lines after `examples:`.
         exit_codes: Text after `exit codes:`.
         notes: Other paragraphs.
     """

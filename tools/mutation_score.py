@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 FLOOR = 0.85
-#: A mutant that never ends counts as detected; a mutant that no test reaches does not.
+#: Statuses that count as killed: a mutant that never ends is detected, a mutant that no test reaches is not.
 _KILLED = {"killed", "timeout", "segfault"}
 _SURVIVED = {"survived", "no tests", "suspicious"}
 

@@ -1,6 +1,6 @@
 """Runtimes compared by `tools.compare_runtimes`: the SDK, OpenCV and ONNX Runtime, with one interface.
 
-Each peer is known only by its name, loads nothing before it is opened, and runs on one thread.
+Peers are chosen by name. A peer loads nothing before it is opened, and runs on one thread.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Peer(Protocol):
 
 
 class Sdk:
-    """`Recognizer` with a sealed gallery; attempts are not limited, so none is written to disk."""
+    """`Recognizer` with a sealed gallery; attempts are not limited, so no counter is written to disk."""
 
     def __init__(self, detector: Path, embedder: Path) -> None:
         from edge_sdk.diagnostics.bench.clock import clocked
@@ -107,7 +107,7 @@ class Sdk:
 
 @dataclass
 class _WithMatrix:
-    """Base of the other two peers: references in one float32 matrix, compared by one matrix product."""
+    """Base of `OpenCv` and `OnnxRuntime`: references in one float32 matrix, compared by one matrix product."""
 
     versions: str = ""
     _names: list[str] = field(default_factory=list)
@@ -152,11 +152,11 @@ class _WithMatrix:
 
 
 class OpenCv(_WithMatrix):
-    """FaceDetectorYN and FaceRecognizerSF.
+    """OpenCV's FaceDetectorYN and FaceRecognizerSF.
 
     Args:
-        detector: ONNX.
-        recognizer: ONNX.
+        detector: ONNX file of the detector.
+        recognizer: ONNX file of the embedder.
         size: Height and width of the detector's input; (SIDE, SIDE) is the frame scaled down and padded with black.
     """
 
@@ -186,11 +186,11 @@ class OpenCv(_WithMatrix):
 
 
 class OnnxRuntime(_WithMatrix):
-    """The same ONNX files in ONNX Runtime; OpenCV scales the frame, the SDK decodes the outputs and aligns the crop.
+    """ONNX Runtime with the files of `OpenCv`; OpenCV scales the frame, the SDK decodes outputs and aligns the crop.
 
     Args:
-        detector: ONNX.
-        recognizer: ONNX.
+        detector: ONNX file of the detector.
+        recognizer: ONNX file of the embedder.
     """
 
     def __init__(self, detector: Path, recognizer: Path) -> None:
@@ -252,7 +252,7 @@ def _shrink(cv2: Any, frame: np.ndarray, size: tuple[int, int]) -> tuple[np.ndar
 
 
 def peers(models: Path, zoo: Path) -> dict[str, Callable[[], Peer]]:
-    """Return functions that open each peer, by name; the first peer is the reference for ratios."""
+    """Return peer name -> function that opens the peer; the first peer is the reference for ratios."""
     int8, floats = models / "sface.cpu_int8.tflite", models / "sface.float32.tflite"
     yunet, sface = zoo / "yunet_n_320_320.onnx", zoo / "sface_2021dec_float.onnx"
     yunet_bq, sface_bq = zoo / "yunet_2023mar_int8bq.onnx", models / "sface_int8bq.onnx"

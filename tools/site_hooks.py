@@ -36,7 +36,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Point links at pages of the site; show the path of a repository file that is not on the site."""
+    """Change links to repository files into links to pages of the site, or into the file's path if it has no page."""
     source = page.file.src_uri
     names = {page: name for name, page in _ROOT_PAGES.items()}
     # Links are relative to the place of the file in the repository.
@@ -79,7 +79,12 @@ def _parsers() -> dict[str, argparse.ArgumentParser]:
 
 
 def _decisions() -> str:
-    lines = ["# Decisions", "", "Each record says why one thing is built as it is, on about one page.", ""]
+    lines = [
+        "# Decisions",
+        "",
+        "Each record gives the reasons for one design decision, on about one page.",
+        "",
+    ]
     for path in sorted((ROOT / "docs" / "decisions").glob("0*.md")):
         title = path.read_text(encoding="utf-8").splitlines()[0].removeprefix("# ")
         lines.append(f"- [{title}]({path.name})")

@@ -146,7 +146,7 @@ class Product:
 
     @property
     def flavour(self) -> Flavour:
-        """Flavour of this product, its only difference to its siblings."""
+        """Flavour of this product, the only difference from its siblings."""
         return self.family.flavours[self.variant]
 
     @property
@@ -199,7 +199,7 @@ def _palette(rng: np.random.Generator) -> tuple[Colour, Colour, Colour]:
 def family(seed: int, index: int) -> Family:
     """Return family `index` of the catalogue with this seed."""
     rng = np.random.default_rng([seed, 1, index])
-    # A fixed permutation of head x tail: no two families of a catalogue share a brand name.
+    # A fixed permutation of all pairs of head and tail, so that no two families of a catalogue share a brand name.
     place = (index * 709 + seed * 31) % (len(_HEADS) * len(_TAILS))
     brand = _HEADS[place % len(_HEADS)] + _TAILS[place // len(_HEADS)]
     kind, packages = _KINDS[rng.integers(len(_KINDS))]

@@ -89,7 +89,7 @@ def _evaluate(settings: Settings, output: Path, _work: Path, workers: int) -> di
 
     _quiet_tensorflow()
     noted = output / "model" / f"{NAME}.evaluation.json"
-    if noted.exists():  # what it was trained with decides what was held out
+    if noted.exists():  # the settings of the training determine the held-out products
         settings = Settings(**json.loads(noted.read_text(encoding="utf-8"))["settings"])
     return evaluate(settings, output, workers=workers)
 

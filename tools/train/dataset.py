@@ -17,11 +17,11 @@ from tools.train.settings import Settings
 
 EVALUATION_FAMILIES = 900  # first held-out family used in measurements
 DEMO_FAMILIES = 1100  # first family of the enrolled samples and their strangers
-# (family after DEMO_FAMILIES, variant) of the demonstration's products.
+# Products of the demonstration: (number of the family from DEMO_FAMILIES, variant).
 _ENROLLED = ((0, 0), (0, 1), (1, 0), (1, 1), (2, 0), (2, 1), (3, 0), (4, 0), (5, 0), (6, 0))
 _STRANGERS = ((0, 2), (1, 2), (3, 1), (4, 1), (5, 1), (7, 0), (8, 0), (9, 0), (10, 0), (11, 0))
 _HELD_OUT_VARIANT = 4  # held-out flavour of the trained families
-_CAREFUL_EVERY = 8  # one of this number of training photos is as careful as a photo for enrolment
+_CAREFUL_EVERY = 8  # every eighth training photo is taken with the care of an enrolment photo
 
 
 def training_products(settings: Settings) -> list[Product]:
@@ -34,7 +34,7 @@ def training_products(settings: Settings) -> list[Product]:
 
 
 def evaluation_products(settings: Settings, count: int, *, skip: int = 0) -> list[Product]:
-    """Return `count` held-out products, from other families than the first `skip`.
+    """Return `count` held-out products; the first `skip` families of both kinds are left out.
 
     Three quarters are from held-out families, two variants of each; one quarter are new flavours of training families.
     """

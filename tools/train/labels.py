@@ -148,7 +148,7 @@ def _under(image: Image.Image, box: Box) -> Colour:
 
 
 def _put_readable(image: Image.Image, word: str, style: _Typography, box: Box, colour: Colour) -> None:
-    """Fit `word` into `box`, in `colour` if that is readable there."""
+    """Fit `word` into `box`, in `colour` if it is readable there, otherwise in near-black or near-white."""
     _put_word(image, word, style, box, contrasting(_under(image, box), colour))
 
 

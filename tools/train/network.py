@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 MEAN, SCALE = 127.5, 128.0  # the input contract (pixel - MEAN) / SCALE is applied outside the graph
 _STEM = 32
-_BLOCKS = (  # expansion, channels, repeats, stride of the first
+_BLOCKS = (  # expansion, channels, repeats, stride of the first repeat
     (2, 32, 3, 2),
     (4, 64, 1, 2),
     (2, 64, 3, 1),

@@ -15,7 +15,7 @@ def draw_pattern(image: Image.Image, pattern: str, colour: Colour, rng: np.rando
 
     Args:
         pattern: One of `catalogue.PATTERNS`.
-        rng: Source of pitch and angle.
+        rng: Random generator for pitch and angle.
     """
     draw = ImageDraw.Draw(image)
     width, height = image.size
@@ -90,7 +90,7 @@ def draw_zone(image: Image.Image, zone: str, colour: Colour, rng: np.random.Gene
 
     Args:
         zone: One of `catalogue.ZONES`.
-        rng: Source of the position of the area's edge.
+        rng: Random generator for the position of the area's edge.
     """
     draw = ImageDraw.Draw(image)
     width, height = image.size

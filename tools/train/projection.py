@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-_CAMERA_DISTANCE = 3.2  # in heights of the package, as in a hand-held close-up
+_CAMERA_DISTANCE = 3.2  # in lengths of the package's longer side, as in a hand-held close-up
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def rotation(pose: Pose) -> np.ndarray:
 
 
 def project(points: np.ndarray, pose: Pose, canvas_px: int) -> np.ndarray:
-    """Return (N, 2) canvas pixels of (N, 3) points, in units of the package's longer side."""
+    """Project points, shape (N, 3), in lengths of the package's longer side, to canvas pixels, shape (N, 2)."""
     turned = points @ rotation(pose).T
     spread = turned[:, :2] * (_CAMERA_DISTANCE / (_CAMERA_DISTANCE + turned[:, 2:3]))
     return (spread * pose.extent + np.asarray(pose.centre)) * canvas_px
@@ -69,7 +69,7 @@ def paste_quad(canvas: Image.Image, texture: np.ndarray, corners: np.ndarray) ->
     height, width = texture.shape[:2]
     if texture.shape[2] == 3:
         texture = np.dstack([texture, np.full((height, width), 255, np.uint8)])
-    # Add a transparent border of one pixel with the colour of the edge: soft edges without a dark fringe.
+    # A transparent border of one pixel, in the colour of the edge, gives soft edges without a dark fringe.
     padded = np.pad(texture, ((1, 1), (1, 1), (0, 0)), mode="edge")
     padded[[0, -1], :, 3] = 0
     padded[:, [0, -1], 3] = 0

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 NAME = "products"
 _LARGE_PRODUCTS, _LARGE_PHOTOS = 240, 7
 _FPIR = 0.01
-_SAMPLE_FAMILIES = 30  # used by the committed pictures; the larger sets share no product with them
+_SAMPLE_FAMILIES = 30  # families of the committed pictures; the larger sets use other families
 
 
 def contract() -> dict[str, Any]:
@@ -71,7 +71,7 @@ def measure(model: keras.Model, settings: Settings, output: Path, *, workers: in
         embeddings = embeddings.reshape(len(subjects), _LARGE_PHOTOS + 1, -1)
         flat[name] = embeddings[:, :-1].reshape(owners.size, -1)
         references = embeddings[:, -1]
-    # Enrol every second product: one of two siblings is enrolled, the other is a stranger.
+    # Enrol every second product, so that of two siblings one is enrolled and the other is a stranger.
     enrolled = np.where(owners % 2 == 0, owners // 2, -1)
     return {
         "samples": {

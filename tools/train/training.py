@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     import keras
 
 _WARM_UP = 0.06  # share of the steps with a rising learning rate
-# Shares of the steps between which the margin rises. With the full margin from the start a small network learns
-# little, because no angle is small yet.
+# Shares of the steps between which the margin rises. A small network that starts with the full margin learns little,
+# because no angle is small yet.
 _MARGIN_FROM, _MARGIN_TO = 0.08, 0.4
 
 
