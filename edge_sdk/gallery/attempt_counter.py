@@ -1,16 +1,17 @@
-"""Limit failed attempts: the policy, the counter between attempts, its file and its clock.
+"""The limit on failed attempts: its policy, its counter, the counter's file and clock.
 
-The defaults follow NIST SP 800-63B for biometrics: after 5 failed attempts in a row each further attempt waits 30 s,
-after 50 none is made until an administrator resets the counter; 10 and 100 with presentation attack detection.
+The defaults follow NIST SP 800-63B for biometrics. After 5 failed attempts in a row, 30 s must pass before each further
+attempt. After 50, every attempt is refused until an administrator resets the counter. With presentation attack
+detection the standard allows 10 and 100 (`AttemptPolicy.with_pad`).
 
-An attempt is counted as failed before it is made. Time is the boot id and the time since that boot, never the wall
-clock: after a reboot only the time since the reboot counts as passed. So setting the clock changes nothing, and a
-power cut makes a wait longer, never shorter.
+An attempt is counted as failed before it is made. Waits are measured in time since boot, not by the wall clock, and
+after a reboot only the time since the reboot counts. So setting the clock changes nothing, and a power cut makes a wait
+longer, never shorter.
 
-The counter is a small file next to the gallery, authenticated with a key from the gallery. If it is missing, altered,
-of another gallery or of an earlier limit, every attempt is refused until an administrator resets it. The counter of a
-new limit is written next to the current one before the gallery is committed, so that a power cut leaves a gallery
-with its counter in either case.
+The counter is a small file next to the gallery, authenticated with a key derived from the gallery's root secret. If the
+file is missing, altered, or belongs to another gallery or an earlier limit, every attempt is refused until an
+administrator resets the counter. A new limit has a new counter, which is added to the file before the gallery is
+committed. The old counter is removed after that. So the file has the right counter after a power cut at any moment.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ LABEL = b"edge-sdk/gallery/attempts@v1"
 MAGIC = bytes.fromhex("894647540d0a1a0a")
 MAX_FAILURES = 1_000_000
 MAX_WAIT_S = 86_400
-MAX_COUNT = 1 << 63  # never reached by counting; a larger stored number could not be counted on
+MAX_COUNT = 1 << 63  # counting never gets this far; a larger stored number could overflow its field
 
 _POLICY = struct.Struct(f"<IIII{ID_BYTES}s")
 _STATE = struct.Struct(f"<8s{ID_BYTES}s{ID_BYTES}sQQII{ID_BYTES}sQ")
@@ -54,8 +55,8 @@ class AttemptPolicy:
     """A limit on failed attempts in a row.
 
     Args:
-        free: Failed attempts before each further attempt has to wait, 1..1,000,000.
-        most: Failed attempts before an administrator must reset the counter, `free`..1,000,000.
+        free: Failed attempts in a row after which each further attempt has to wait, 1..1,000,000.
+        most: Failed attempts in a row after which an administrator must reset the counter, `free`..1,000,000.
         wait_s: Length of the wait, seconds, 0..86,400.
 
     Raises:
@@ -85,7 +86,7 @@ class AttemptPolicy:
 
 @dataclass(frozen=True)
 class Moment:
-    """A time that cannot be set.
+    """A time measured from a boot of the machine; setting the clock does not change it.
 
     Attributes:
         boot: Id of the boot, 16 bytes.
@@ -98,12 +99,12 @@ class Moment:
 
 @dataclass(frozen=True)
 class AttemptState:
-    """The state kept between attempts.
+    """The counter's state between attempts.
 
     Attributes:
         failures: Failed attempts in a row, attempts in progress included.
         begun: Attempts begun since the counter was reset.
-        writes: Number of writes of this state; shows that an older state was put back.
+        writes: Number of times the state was written; reveals an older state that was put back.
         last: Start of the last attempt.
     """
 
@@ -118,9 +119,9 @@ class CounterIdentity:
     """The gallery and the limit that a counter belongs to.
 
     Attributes:
-        key: Authenticates the counter, 32 bytes, from the gallery's root secret and `LABEL`.
-        gallery_id: 16 bytes.
-        counter_id: 16 random bytes from the limit's record, new with every limit and every reset.
+        key: Key that authenticates the counter, 32 bytes, derived from the gallery's root secret and `LABEL`.
+        gallery_id: Id of the gallery, 16 bytes.
+        counter_id: Random id, 16 bytes, stored with the limit in the gallery; new for every limit and every reset.
     """
 
     key: bytes
@@ -136,7 +137,7 @@ def refusal(policy: AttemptPolicy, state: AttemptState, now: Moment) -> Reason |
 
 
 def wait_ms(policy: AttemptPolicy, state: AttemptState, now: Moment) -> int:
-    """Return the time before the next attempt, milliseconds; 0 if there is no wait."""
+    """Return the time until the next attempt is allowed, milliseconds; 0 if it is allowed now."""
     if state.failures < policy.free:
         return 0
     same_boot = now.boot == state.last.boot
@@ -159,7 +160,7 @@ def succeed(state: AttemptState, number: int) -> AttemptState:
 
     Args:
         state: The current state; other processes may have begun attempts since.
-        number: `begun` when the accepted attempt began.
+        number: Number of the accepted attempt: the value of `begun` after it was counted.
     """
     return replace(state, failures=min(state.failures, state.begun - number), writes=state.writes + 1)
 
@@ -204,7 +205,7 @@ def pack_state(state: AttemptState, identity: CounterIdentity) -> bytes:
 
 
 def split_states(data: bytes) -> tuple[bytes, ...]:
-    """Split a counter file into its states: two while a limit is replaced, empty if the length is wrong."""
+    """Split a counter file into its one state, or two while a limit is being replaced; empty if the length is wrong."""
     if len(data) not in (STATE_BYTES, MAX_FILE_BYTES):
         return ()
     return tuple(data[start : start + STATE_BYTES] for start in range(0, len(data), STATE_BYTES))
@@ -238,7 +239,7 @@ class AttemptCounter:
         gallery: The gallery's path.
         policy: The limit.
         identity: The gallery and the limit that it counts for.
-        now: The time since boot.
+        now: Returns the time since boot.
     """
 
     def __init__(
@@ -309,7 +310,7 @@ class AttemptCounter:
             self._write(succeed(state, number), other)
 
     def start(self, current: AttemptCounter | None = None) -> None:
-        """Write a new counter next to the current one, before the gallery is committed.
+        """Write this new counter at 0; the file keeps the current counter until the gallery is committed.
 
         Raises:
             GalleryError: the counter cannot be written.
@@ -320,7 +321,7 @@ class AttemptCounter:
             self._write(AttemptState(writes=1), other)
 
     def settle(self) -> None:
-        """Remove the earlier counter from the file, after the gallery was committed.
+        """Remove the earlier counter from the file, once the gallery is committed.
 
         Raises:
             GalleryError: the counter cannot be written.
@@ -332,7 +333,7 @@ class AttemptCounter:
 
     @contextlib.contextmanager
     def replacing(self, current: AttemptCounter | None) -> Iterator[None]:
-        """Start this counter, commit the gallery in the block, then remove the current counter.
+        """Start this counter; after the block, which commits the gallery, remove the current counter from the file.
 
         Raises:
             GalleryError: this counter cannot be written.
@@ -358,7 +359,7 @@ class AttemptCounter:
         )
 
     def _read(self) -> tuple[AttemptState | None, bytes]:
-        """Return this counter's state, None if it is missing or not trusted, and the other state in the file."""
+        """Return this counter's state (None if missing or not valid) and the bytes of another counter in the file."""
         try:
             data = self._files.read(self._path, MAX_FILE_BYTES + 1)
         except OSError:
@@ -377,10 +378,10 @@ class AttemptCounter:
 
 
 def moment_of_boot(boot_id: Path = _BOOT_ID) -> Moment:
-    """Return the time since boot; without a boot id of the system each process counts as a boot.
+    """Return the time since boot; if the system has no boot id, each process counts as a separate boot.
 
     Args:
-        boot_id: The file in which the system gives the boot's id, a UUID.
+        boot_id: The file that contains the id of the current boot, a UUID.
     """
     try:
         boot = uuid.UUID(boot_id.read_text().strip()).bytes

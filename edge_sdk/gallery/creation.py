@@ -1,4 +1,4 @@
-"""Create a gallery: from the caller's arguments to the first generation on disk."""
+"""Create a gallery: check the arguments, and build and write the first generation."""
 
 from __future__ import annotations
 
@@ -101,11 +101,11 @@ def write_first_generation(
         key: The key of slot 0.
         header: From `first_generation`; its generation number is set to the anchor's next one.
         content: From `first_generation`.
-        audited: Start an audit log.
+        audited: True to start an audit log.
 
     Raises:
-        GalleryError: the path exists or cannot be written, the audit log of another gallery is at its place, or the
-            anchor is in use or cannot be written.
+        GalleryError: the gallery's file exists, an audit log of an earlier gallery is next to it, the anchor is in use,
+            or a file cannot be written.
     """
     files, path, anchor = environment.files, environment.path, environment.anchor
     log = AuditLog(files, audit_path(path))
@@ -156,7 +156,7 @@ def check_absent(environment: Environment) -> None:
 
 
 def name_of(choices: dict[str, Any], value: enum.Enum) -> str:
-    """Return the argument that stands for a value of the format."""
+    """Return the name of a value in a table such as `SUITES`."""
     return next(name for name, choice in choices.items() if choice is value)
 
 

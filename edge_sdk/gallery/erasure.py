@@ -1,4 +1,4 @@
-"""Erase subjects, make older copies unreadable as far as the keys allow, and state how far that is."""
+"""Erase subjects, make older copies of the gallery unreadable if the keys allow it, and issue a receipt."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def erase(
     keys: Sequence[KeyProvider],
     amend: Callable[[Content], Content] = lambda content: content,
 ) -> ErasureReceipt:
-    """Remove subjects in one commit, in a new key epoch if every slot's key is given.
+    """Remove subjects in one commit; if the key of every slot is given, the commit starts a new key epoch.
 
     Args:
         session: The open gallery.
@@ -59,7 +59,7 @@ def erase(
             if provable and unclaimed:
                 provable, statement = False, f"{_NOT_PROVABLE}{unclaimed}"
         except GalleryError as error:
-            # The subjects are erased already, so the receipt is returned all the same.
+            # The subjects are erased already, so a receipt is returned despite the error.
             statement = f"{_SECRET_KEPT}: {error}"
     return ErasureReceipt(
         subjects=tuple(e.subject for e in events if e.event == "erase" and e.subject),

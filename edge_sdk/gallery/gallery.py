@@ -45,7 +45,7 @@ from edge_sdk.types import Float64Array
 
 
 class Gallery:
-    """An open gallery; from `Gallery.create` or `Gallery.open`.
+    """An open gallery, returned by `Gallery.create` and `Gallery.open`.
 
     Every answer and every change first checks the file for a newer generation, so a revocation by another process
     takes effect at once, and an old copy that was put back is refused. Methods that only read, such as `subjects`,
@@ -112,11 +112,11 @@ class Gallery:
             filesystem: The file system; a test can replace it.
             random: Source of random bytes; a test can replace it.
             clock: Returns Unix seconds; a test can replace it.
-            uptime: Returns the time since boot, which waits are measured in; a test can replace it.
+            uptime: Returns the time since boot, by which waits are measured; a test can replace it.
 
         Raises:
             InputError: an argument is out of range.
-            GalleryError: the path exists, cannot be written, or `cryptography` is not installed.
+            GalleryError: the path exists or cannot be written, or `cryptography` is not installed.
         """
         need_cryptography()
         environment = Environment.of(path, anchor=anchor, filesystem=filesystem, random=random, clock=clock)
@@ -159,14 +159,14 @@ class Gallery:
             filesystem: The file system; a test can replace it.
             random: Source of random bytes; a test can replace it.
             clock: Returns Unix seconds; a test can replace it.
-            uptime: Returns the time since boot, which waits are measured in; a test can replace it.
+            uptime: Returns the time since boot, by which waits are measured; a test can replace it.
 
         Raises:
-            GalleryFormatError: not a gallery of a known version, or incomplete.
-            SealError: wrong key, or altered.
-            ModelMismatchError: made for another model.
-            RollbackError: older than its anchor.
-            GalleryError: missing, unreadable, a symbolic link, or `cryptography` is not installed.
+            GalleryFormatError: the file is not a gallery of a known version, or is incomplete.
+            SealError: the key is wrong, or the file was altered.
+            ModelMismatchError: the gallery was made for another model.
+            RollbackError: the gallery is older than its anchor, or more than one generation ahead of it.
+            GalleryError: the file is missing, unreadable or a symbolic link, or `cryptography` is not installed.
         """
         need_cryptography()
         environment = Environment.of(path, anchor=anchor, filesystem=filesystem, random=random, clock=clock)
@@ -174,13 +174,13 @@ class Gallery:
         return cls(Session(environment, key, generation, uptime=uptime))
 
     def refresh(self) -> bool:
-        """Load what another process has committed; reads only the header if nothing changed.
+        """Load changes that another process has committed; reads only the header if nothing changed.
 
         Returns:
             True if anything changed.
 
         Raises:
-            GalleryError: see `open`; after a key rotation the gallery must be opened again.
+            GalleryError: see `open`; or the key no longer opens the gallery, which must be opened with the new key.
         """
         return self._session.refresh()
 
@@ -189,7 +189,7 @@ class Gallery:
         """Collect changes and commit them together when the block ends without an exception.
 
         Raises:
-            GalleryChangedError: another process has committed since; nothing was written.
+            GalleryChangedError: another process has committed since the block began; nothing was written.
             GalleryError: a step of the commit failed; the file holds either the old or the new content.
         """
         before, transaction = self._session.content, self._session.transaction()
@@ -240,14 +240,14 @@ class Gallery:
         )
 
     def erase(self, *subjects: str, keys: Sequence[KeyProvider] = ()) -> ErasureReceipt:
-        """Remove subjects, make older copies unreadable as far as the keys allow, and return a receipt.
+        """Remove subjects, make older copies unreadable if the keys allow it, and return a receipt.
 
         Args:
             subjects: Names, one or more.
-            keys: A key for each slot except the one in use; with all of them a new key epoch begins.
+            keys: A key for each slot except the one in use; if all are given, a new key epoch begins.
 
         Raises:
-            InputError: no name given.
+            InputError: no name is given.
             SubjectUnknownError: a subject is not enrolled; no subject is erased.
             GalleryError: the commit failed.
         """
@@ -267,8 +267,8 @@ class Gallery:
         Args:
             embedding: Shape (D,), float32, finite, any length.
             threshold: Cosine to reach, -1..1; by default from the gallery's decision policy.
-            now: Time for validity, Unix seconds or an aware datetime; by default the clock, but never earlier than
-                the last commit.
+            now: Time at which the subject must be valid, Unix seconds or a datetime with a time zone; by default the
+                clock's time, or that of the last commit if it is later.
 
         Returns:
             Accepted with the subject; rejected if no subject reaches the threshold or two subjects tie; retry if the
@@ -276,7 +276,7 @@ class Gallery:
             failed attempts.
 
         Raises:
-            InputError: embedding or threshold malformed, or neither a threshold nor a policy.
+            InputError: the embedding or threshold is malformed, or there is neither a threshold nor a policy.
             ModelCardError: the policy's evidence does not cover this many templates.
             GalleryError: see `refresh`; or the attempt could not be counted and was not made.
         """
@@ -309,11 +309,12 @@ class Gallery:
         Args:
             embedding: Shape (D,), float32, finite, any length.
             subject: Name of the claimed subject.
-            threshold: Cosine to reach, -1..1; by default from the decision policy, for the subject's templates.
+            threshold: Cosine to reach, -1..1; by default from the decision policy, for the number of the
+                subject's templates.
             now: See `identify`.
 
         Raises:
-            SubjectUnknownError: not enrolled; not counted as an attempt.
+            SubjectUnknownError: the subject is not enrolled; this does not count as an attempt.
             InputError, ModelCardError, GalleryError: see `identify`.
         """
         session = self._session
@@ -376,7 +377,7 @@ class Gallery:
         return subjects_of(self._session.content)
 
     def references(self) -> References:
-        """Return the stored templates, for a matcher that works on the output of `transform_probe`."""
+        """Return the stored templates, for comparison with the output of `transform_probe`."""
         return self._session.matcher.references()
 
     def transform_probe(self, embedding: NDArray[np.float32]) -> Float64Array:
@@ -389,7 +390,7 @@ class Gallery:
             Shape (D,), float64, L2 norm 1.
 
         Raises:
-            InputError: embedding malformed.
+            InputError: the embedding is malformed.
         """
         return self._session.matcher.transform_probe(embedding)
 

@@ -40,7 +40,7 @@ def start_epoch(
 
     Args:
         session: The open gallery.
-        keys: One or more keys; the first one stays in use.
+        keys: One or more keys; the first one is the key in use afterwards.
         after: The content to write.
         events: Entries for the audit log.
     """
@@ -60,7 +60,7 @@ def reseal(
     after: Content,
     events: Sequence[AuditEvent],
 ) -> None:
-    """Commit a new key epoch with these keys and slots; the first pair stays in use."""
+    """Commit a new key epoch with these keys and slots; the first key is the one in use afterwards."""
     header = session.header
     header = replace(header, key_epoch=header.key_epoch + 1, slots=tuple(slot for _, slot in pairs))
     slot_keys = [sealing.derive_slot_key(key.secret(slot.parameters), header, slot) for key, slot in pairs]
@@ -99,7 +99,7 @@ def key_of_slot(session: Session, index: int, keys: Sequence[KeyProvider]) -> Ke
 
 
 def opens(session: Session, key: KeyProvider, index: int | None = None) -> bool:
-    """Tell if a key opens a slot; by default, any slot."""
+    """Tell if a key opens a slot, or any slot if no index is given."""
     header, slot_keys = session.header, slot_keys_of(session.content)
     for number, slot in enumerate(header.slots):
         if slot.type == key.slot_type and index in (None, number):
@@ -139,6 +139,6 @@ def unclaimed_secrets(session: Session, keys: Sequence[KeyProvider]) -> str:
         return ""
     names = ", ".join(f"{index:#x}" for index in sorted(indices))
     return (
-        f"the TPM holds {names}, which no key of this gallery uses: it belongs to another gallery, or a crash left it "
-        "and it opens an older copy; if it belongs to no other gallery, remove it with tpm2_nvundefine -C o"
+        f"the TPM holds {names}, which no key of this gallery uses: another gallery uses it, or a crash left it and "
+        "it still opens an older copy; if no other gallery uses it, remove it with tpm2_nvundefine -C o"
     )

@@ -24,7 +24,7 @@ MOVED = {
 
 
 def moved_method(gallery: object, name: str) -> Any:
-    """Return the method that replaces an old one.
+    """Return the method that has replaced an old method.
 
     Raises:
         AttributeError: `name` is not an old method name.
@@ -36,7 +36,7 @@ def moved_method(gallery: object, name: str) -> Any:
 
 
 def warn_old_name(old: str, new: str, *, stacklevel: int = 3) -> None:
-    """Warn that a name on a gallery has moved."""
+    """Warn that an old name was used."""
     warnings.warn(
         f"gallery.{old} is now gallery.{new}; the old name will be removed in the next minor version",
         DeprecationWarning,

@@ -74,11 +74,11 @@ class AttemptStatus:
     """The state of the attempt counter.
 
     Attributes:
-        free: Failed attempts before waits begin.
-        most: Failed attempts before an administrator must reset the counter.
+        free: Failed attempts in a row after which each further attempt has to wait.
+        most: Failed attempts in a row after which an administrator must reset the counter.
         wait_s: Length of a wait, seconds.
         failures: Failed attempts in a row; None if the counter is missing or not valid.
-        next_try_s: Time before the next attempt, seconds, 0 for now.
+        next_try_s: Time until the next attempt is allowed, seconds; 0 if it is allowed now.
         refusal: Reason to refuse an attempt now; None if it may be made.
     """
 
@@ -98,12 +98,12 @@ class Subject:
         name: Unique name.
         label: Text for display, may be empty.
         templates: Number of templates.
-        valid_from_s: Begin of validity, Unix seconds, 0 for no bound.
+        valid_from_s: Start of validity, Unix seconds, 0 for no bound.
         valid_until_s: End of validity, Unix seconds, 0 for no bound.
         enrolled_at_s: Time of enrolment, Unix seconds.
         revoked: Enrolled but never accepted.
         id: Random id, 32 hexadecimal digits, for records that must not contain a name.
-        threshold: Cosine for this subject, used if above the gallery's threshold; None if not set.
+        threshold: Own threshold of the subject, a cosine, used if above the gallery's threshold; None if not set.
     """
 
     name: str
@@ -141,13 +141,13 @@ class ErasureReceipt:
     """The receipt of an erasure.
 
     Attributes:
-        subjects: Random ids of the erased subjects, 32 hexadecimal digits each; empty for over 64 subjects.
+        subjects: Random ids of the erased subjects, 32 hexadecimal digits each; empty if more than 64 were erased.
         count: Number of erased subjects.
         generation: The first generation without them.
         key_epoch: Key epoch of that generation.
         erased_at_s: Time of the erasure, Unix seconds.
         provable: True if no existing key opens an older copy.
-        statement: The same in words.
+        statement: Explanation of `provable` in words.
     """
 
     subjects: tuple[str, ...]
@@ -182,9 +182,9 @@ class GalleryStatus:
         key_level: Strength of the key in use, 0..4.
         key_name: Kind of the key in use.
         key_slots: Number of keys that open the gallery.
-        key_epoch: Number of key rotations, from 1.
+        key_epoch: Number of the key epoch, from 1; a rotation or removal of keys starts the next one.
         anchor: Kind and strength of the anchor.
-        generation: Number of commits, from 1.
+        generation: Number of the last commit.
         suite: Cipher.
         transform: Transform of the stored templates.
         dtype: Type of the stored templates.
@@ -195,10 +195,10 @@ class GalleryStatus:
         recipient: The gallery's public key for exports of other galleries, 64 hexadecimal digits.
         decides: The decision rule that applies if no threshold is given, in words.
         tries: The limit on failed attempts, in words.
-        pad: True if that is the limit for devices with presentation attack detection; the gallery cannot tell if the
-            device has it.
+        pad: True if `tries` is the limit for devices with presentation attack detection; the gallery cannot know if
+            the device has it.
         failures: Failed attempts in a row; None if attempts are not limited or the counter is not valid.
-        locked_out: The reason why attempts are refused now, in words; None if they are not.
+        locked_out: The reason why attempts are refused now, in words; None if they are allowed.
         not_protected: Attacks that the gallery, with this key and anchor, does not protect against, in words.
     """
 

@@ -43,11 +43,11 @@ class Session:
         environment: File, anchor, random bytes and clock.
         key: The key that opened the gallery.
         generation: The generation that was opened.
-        log: The audit log; opened by default.
-        uptime: The time since boot, which attempts are measured in.
+        log: The audit log; by default the one next to the gallery.
+        uptime: Returns the time since boot, by which waits are measured.
 
     Attributes:
-        environment: See above.
+        environment: File, anchor, random bytes and clock.
         key: The key in use.
         counter: The attempt counter; None if attempts are not limited.
         matcher: Compares probes with the current content.
@@ -85,7 +85,7 @@ class Session:
         return self._generation.slot.index
 
     def refresh(self) -> bool:
-        """Load what another process committed; see `Gallery.refresh`."""
+        """Load changes that another process committed; see `Gallery.refresh`."""
         if is_current(self.environment, self._generation):
             return False
         self._use(open_newer(self.environment, self.key, self._generation))
@@ -131,7 +131,7 @@ class Session:
         """Run a step that commits; refresh and run it again if another process commits first, up to 20 times.
 
         Raises:
-            GalleryChangedError: another process committed first each time.
+            GalleryChangedError: another process committed first at every attempt.
         """
         for _ in range(_MAX_COMMIT_ATTEMPTS - 1):
             try:
@@ -158,8 +158,8 @@ class Session:
             before: The content that the change started from.
             after: The content to write.
             header: A changed header, with a slot for each slot key of `after`. Its generation is raised to the next
-                one if it is lower. If slots are replaced, slot 0 is used to read the file back.
-            key: The key of slot 0, if it replaces the key in use.
+                one if it is lower.
+            key: The key of slot 0, if it replaces the key in use; the file is then read back through slot 0.
             events: Entries for the audit log; by default the result of `audit_events.changes`.
 
         Raises:
@@ -203,7 +203,9 @@ class Session:
                     log = audit_log.read_log(files, audit_path(path))
                     break
         if not self.content.audit.entries:
-            raise GalleryError("this gallery keeps no audit log", hint="it was created without one")
+            raise GalleryError(
+                "this gallery keeps no audit log", hint="create a gallery with --audit changes or --audit all"
+            )
         first_key = audit_log.first_audit_key(self.header, self.content)
         return audit_log.check_log(log, self.content.audit, first_key, generation=self.header.generation)
 
@@ -219,7 +221,7 @@ class Session:
         return 0 if self.counter is None else self.counter.begin()
 
     def end_attempt(self, number: int, *, accepted: bool) -> None:
-        """Clear the failed attempts up to an accepted one."""
+        """If the attempt was accepted, clear it and the failed attempts before it."""
         if accepted and self.counter is not None:
             self.counter.succeed(number)
 
@@ -233,7 +235,7 @@ class Session:
         )
 
     def _new_counter(self, before: Content, after: Content) -> contextlib.AbstractContextManager[None]:
-        """Replace the attempt counter around the commit of a new attempt limit."""
+        """Return a context for the commit, which replaces the attempt counter if the limit changes."""
         counter = self._counter_of(self.header, after)
         if counter is None or before.record(ATTEMPT_POLICY) == after.record(ATTEMPT_POLICY):
             return contextlib.nullcontext()
@@ -247,6 +249,6 @@ class Session:
         matcher = Matcher(generation.header, generation.content)
         counter = self._counter_of(generation.header, generation.content)
         self._generation, self.matcher = generation, matcher
-        # A counter remembers the newest state that it has read, so an equal one is not replaced.
+        # A counter remembers the newest state that it has read, so the counter of an unchanged limit is kept.
         if self.counter is None or counter is None or self.counter.identity != counter.identity:
             self.counter = counter

@@ -1,4 +1,4 @@
-"""The status of a gallery, in values and in words, and its problems."""
+"""The status of a gallery, as values and in words, and its problems."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from edge_sdk.gallery.store.anchor import NoAnchor, TpmCounter
 from edge_sdk.gallery.store.files import audit_path, lock_path, tmp_path
 
 _LENGTH_TOLERANCE = 1e-5
-# The gap that a key of each level leaves, by level.
+# What a key does not protect against, by its level.
 _KEY_GAPS = (
     "someone who has the disk also has the key: only a stray copy of the gallery file is protected",
     "someone who has the disk also has the host key: only a stray copy of the gallery file is protected",
@@ -64,7 +64,9 @@ def gaps(session: Session, attempts: AttemptStatus | None) -> tuple[str, ...]:
     result = [_KEY_GAPS[session.key.level]]
     others = len(session.header.slots) - 1
     if others:
-        result.append(f"{others} more key{'s open' if others > 1 else ' opens'} it: the weakest one counts")
+        result.append(
+            f"{others} more key{'s open' if others > 1 else ' opens'} it: the gallery is only as strong as its weakest key"
+        )
     levels = {slot_kind(slot.type)[1] for slot in session.header.slots}
     result += [
         _KEY_GAPS[level]
@@ -81,7 +83,7 @@ def gaps(session: Session, attempts: AttemptStatus | None) -> tuple[str, ...]:
     if not session.content.audit.entries:
         result.append("no audit log is kept")
     result.append(
-        "the gallery does not notice a photo or a screen before the camera: that takes presentation attack detection"
+        "the gallery does not notice a photo or a screen held before the camera: presentation attack detection does"
     )
     return tuple(result)
 
@@ -107,7 +109,7 @@ def problems_of(session: Session, attempts: AttemptStatus | None) -> tuple[str, 
         problems.append(f"{tmp_path(path)} was left by a crash; the next change removes it")
     if attempts is not None and attempts.refusal is Reason.COUNTER:
         problems.append(
-            "the attempt counter is missing, altered or of another limit: every attempt is refused"
+            "the attempt counter is missing, altered or of another limit: every attempt is refused until it is reset"
         )
     return tuple(problems)
 
@@ -142,7 +144,7 @@ def _locked_out(attempts: AttemptStatus | None) -> str | None:
 def _attempt_limit(attempts: AttemptStatus | None) -> str:
     if attempts is None:
         return "not limited"
-    return f"{attempts.free} failed attempts, then {attempts.wait_s} s each, {attempts.most} at most"
+    return f"wait of {attempts.wait_s} s after {attempts.free} failed attempts in a row, disabled after {attempts.most}"
 
 
 def _is_pad_limit(attempts: AttemptStatus | None) -> bool:

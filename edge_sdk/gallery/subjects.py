@@ -28,7 +28,7 @@ class EnrolOptions:
     Args:
         label: Text for display, 0..64 bytes of UTF-8, no control characters; kept in Unicode form NFC.
         valid_from: The subject is not accepted before this time: Unix seconds or a datetime with a time zone.
-        valid_until: The subject is not accepted from this time on; same units.
+        valid_until: The subject is not accepted from this time on; same types.
         allow_duplicate: Enrol even if the captures look like another subject's, after an administrator has checked.
         enrolled_by: Id of the enrolling party, 16 bytes; zeros if it is not recorded.
 
@@ -50,7 +50,7 @@ class EnrolOptions:
 
     @property
     def validity_s(self) -> tuple[int, int]:
-        """Begin and end of validity, Unix seconds; 0 for no bound."""
+        """Start and end of validity, Unix seconds; 0 for no bound."""
         return unix_seconds(self.valid_from), unix_seconds(self.valid_until)
 
 
@@ -77,7 +77,7 @@ def subjects_of(content: Content) -> tuple[Subject, ...]:
 
 
 def normalized(name: str) -> str:
-    """Return a name in Unicode form NFC, in which names are stored."""
+    """Return a name in Unicode form NFC, the form in which names are stored."""
     return unicodedata.normalize("NFC", name)
 
 
@@ -111,7 +111,10 @@ def unix_seconds(time: float | datetime | None) -> int:
         return 0
     if isinstance(time, datetime):
         if time.tzinfo is None:
-            raise InputError("expected a datetime with a time zone", hint="datetime.now(timezone.utc)")
+            raise InputError(
+                "expected a datetime with a time zone, found one without",
+                hint="for example datetime.now(timezone.utc)",
+            )
         time = time.timestamp()
     if not 0 < time < 1 << 63:
         raise InputError(f"{time} is not a time in Unix seconds")
@@ -126,7 +129,9 @@ def check_validity(begin_s: int, end_s: int) -> None:
 
 def unknown_subject(name: str) -> SubjectUnknownError:
     """Return the error for a name that is not enrolled."""
-    return SubjectUnknownError(f"{name!r} is not enrolled", hint="list the gallery's subjects")
+    return SubjectUnknownError(
+        f"{name!r} is not enrolled", hint="edge-sdk gallery list shows the enrolled subjects"
+    )
 
 
 ENROL_DEFAULTS = EnrolOptions()

@@ -55,7 +55,7 @@ class _Addition:
 
 
 class Transaction:
-    """Several changes that become one commit; from `Gallery.transaction()`.
+    """Several changes that are committed together; returned by `Gallery.transaction()`.
 
     Each method checks its arguments at once. Nothing is stored before the `with` block ends without an exception.
     """
@@ -116,7 +116,7 @@ class Transaction:
         Raises:
             InputError: an argument is malformed.
             CaptureError: a capture is not like the others; the message names it.
-            SubjectExistsError: the name is taken, or the captures look like another subject's, who is named.
+            SubjectExistsError: the name is taken, or the captures look like another subject's, whom the message names.
             ModelCardError: the policy's evidence does not cover a gallery of this many templates.
         """
         name = checked_text(subject, "a subject's name", min_bytes=1)
@@ -151,7 +151,7 @@ class Transaction:
         """Remove a subject and its templates.
 
         Raises:
-            SubjectUnknownError: not enrolled.
+            SubjectUnknownError: the subject is not enrolled.
         """
         name = self._enrolled(subject)
         addition = self._added.pop(name, None)
@@ -171,7 +171,7 @@ class Transaction:
         """Keep a subject enrolled but never accept it, until `reinstate`.
 
         Raises:
-            SubjectUnknownError: not enrolled.
+            SubjectUnknownError: the subject is not enrolled.
         """
         self._set_flag(self._enrolled(subject), revoked=True)
 
@@ -179,7 +179,7 @@ class Transaction:
         """Undo `revoke`.
 
         Raises:
-            SubjectUnknownError: not enrolled.
+            SubjectUnknownError: the subject is not enrolled.
         """
         self._set_flag(self._enrolled(subject), revoked=False)
 
@@ -196,12 +196,12 @@ class Transaction:
         Args:
             subject: A subject enrolled before this transaction.
             label: New label, see `EnrolOptions`; None keeps the present one.
-            valid_from: New begin of validity, see `EnrolOptions`; 0 removes the bound, None keeps it.
-            valid_until: New end of validity; the same.
+            valid_from: New start of validity, see `EnrolOptions`; 0 removes the bound, None keeps it.
+            valid_until: New end of validity; same rules.
 
         Raises:
-            InputError: an argument is malformed, none is given, or valid_until is before valid_from.
-            SubjectUnknownError: not enrolled before this transaction.
+            InputError: an argument is malformed, nothing to change is given, or valid_until is before valid_from.
+            SubjectUnknownError: the subject was not enrolled before this transaction.
         """
         index = self._enrolled_before(subject)
         if label is None and valid_from is None and valid_until is None:
@@ -219,7 +219,7 @@ class Transaction:
             self._fields[index] = fields
 
     def set_policy(self, policy: DecisionPolicy | None) -> None:
-        """Store the policy by which the gallery decides; None removes it, and each caller gives a threshold.
+        """Store the policy by which the gallery decides; None removes it, so each caller must give a threshold.
 
         Raises:
             ModelCardError: the policy's evidence does not cover a gallery of this size.
@@ -240,8 +240,8 @@ class Transaction:
             threshold: Cosine, -1..1; None for the gallery's threshold.
 
         Raises:
-            InputError: not a cosine.
-            SubjectUnknownError: not enrolled before this transaction.
+            InputError: the threshold is not a cosine.
+            SubjectUnknownError: the subject was not enrolled before this transaction.
         """
         index = self._enrolled_before(subject)
         if threshold is not None and not is_cosine(threshold):

@@ -5,8 +5,8 @@
 runs all kinds of change or the given ones: with writes torn at every byte, and with two power cuts and writes torn at
 `--tears` places. A line for each kind goes to stderr, all counts as JSON to stdout.
 
-A kind of change is a start and a function that makes the change; the contents before and after are read by opening.
-A state is counted as lost if its content is neither of them, refused if it does not open, rolled back if the anchor
+A kind of change consists of the files before the change and the function that makes it. The contents before and after
+the change are read by opening the gallery. A state is counted as lost if its content is neither, refused if it does not open, rolled back if the anchor
 refuses it, and locked out if the attempt counter is missing; none of these may occur. A state that opens is changed
 once more, because a gallery that cannot be changed is lost as well.
 """
@@ -46,7 +46,7 @@ State = dict[Path, bytes]
 
 
 class Board(SimulatedFileSystem):
-    """A medium, and a chip that stores data durably at once."""
+    """A simulated medium, with a chip whose data are durable at once."""
 
     def put_at_once(self, path: Path, data: bytes | None) -> None:
         self._check_power()
@@ -199,7 +199,7 @@ def _note(files: Board) -> None:
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of change: the start and the function that makes the change."""
+    """A kind of change: a function that returns the files before it, and the function that makes it."""
 
     start: Callable[[], State]
     change: Change
@@ -242,7 +242,7 @@ KINDS: dict[str, Kind] = {
 
 
 def without_log(state: State) -> State:
-    """Return a state without the audit log, which is written before the change."""
+    """Return a state without the audit log, which may have new entries although the change did not happen."""
     return {path: data for path, data in state.items() if path != audit_path(PATH)}
 
 
@@ -311,7 +311,7 @@ class Count:
         refused: States that do not open or cannot be changed.
         rolled_back: States that the anchor refuses.
         locked_out: States with an attempt limit but no valid counter.
-        kept: States that opened, if they are kept.
+        kept: States that opened; empty unless `keep` is set.
     """
 
     states: int = 0
@@ -350,7 +350,7 @@ def survey(
     Args:
         start: The files before the change.
         change: Makes the change; a generator yields after each acknowledged part.
-        ignored: Steps without effect, for negative controls.
+        ignored: Numbers or names of file system steps that have no effect, for negative controls.
         tears: Number of places at which a write is torn, see `SimulatedFileSystem`.
         first_fault: Stop at the first fault.
         keep: Keep the states that opened.
@@ -367,7 +367,7 @@ def survey(
                 acknowledged = steps
         except PowerCut:
             pass
-        # Allowed are the content after the last acknowledged part and all later ones.
+        # Allowed are the content after the last acknowledged part and the contents after later parts.
         least = max(steps for steps, _ in looks if steps <= acknowledged)
         allowed = [content for steps, content in looks if steps >= least]
         for state in files.states_after_cut():
@@ -429,7 +429,7 @@ def enrol_one(files: Board) -> None:
 
 
 def cut_twice(kind: Kind, tears: int) -> Count:
-    """Make another change with another power cut, from every state that the first one left."""
+    """Make a second change with a second power cut, from every state that the first power cut left."""
     first = survey(kind.start(), kind.change, tears=tears, keep=True)
     total = Count()
     for state in first.kept:
@@ -439,7 +439,7 @@ def cut_twice(kind: Kind, tears: int) -> Count:
 
 
 def all_of(name: str, tears: int) -> tuple[str, dict[str, dict[str, int]]]:
-    """Run both campaigns for a kind of change."""
+    """Run the campaign with one power cut and the campaign with two, for one kind of change."""
     kind = KINDS[name]
     once = survey(kind.start(), kind.change, tears=EVERY_BYTE)
     return name, {"torn at every byte": once.figures(), "cut twice": cut_twice(kind, tears).figures()}

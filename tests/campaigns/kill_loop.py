@@ -1,9 +1,9 @@
-"""Repeatedly kill a process that changes a gallery; no acknowledged change may be lost.
+"""Repeatedly kill a process that changes a gallery, and count lost changes that were acknowledged.
 
     python tests/campaigns/kill_loop.py FOLDER KILLS
 
 Change i enrols `s<i>` or, every third time, removes `s<i - 1>`, so the subjects after i changes
-are known. The child writes one byte to a pipe after each change that returned.
+are known. The child process writes one byte to a pipe to acknowledge each change.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
-"""Malformed galleries, exports, commands, counters and logs, sealed and signed with the right keys.
+"""Use malformed galleries, exports, commands, counters and logs that are sealed and signed with the right keys.
 
     python tests/campaigns/malformed.py COUNT SEED
 
-Without a key only the seal is reached; these cases reach the parsers behind it. A gallery that opens is used: it
-identifies, checks, exports and changes. The result must be an answer or an `EdgeSdkError`. Prints one JSON object.
+Files that are altered without the key are refused by the check of the seal; these cases reach the parsers behind it. A
+gallery that opens is used: to identify, check, export and change. The result must be an answer or an `EdgeSdkError`. The
+script prints one JSON object.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ PATH, ANCHOR = Path("gallery/home.gallery"), Path("anchor/home.anchor")
 KEY, OTHER = InMemoryKey(bytes(range(32))), InMemoryKey(bytes(range(1, 33)))
 SOURCE = b"s" * 32
 PROBE = np.array([1, 2, 3, 4, 5, -6], np.float32)
-SIGHTS = (
+SIZES = (
     0,
     1,
     2,
@@ -60,7 +61,7 @@ SIGHTS = (
     100_000,
     100_001,
 )
-EDGES = (*SIGHTS, 2**31 - 1, 2**31, 2**32 - 1, 2**32, 2**63 - 1, 2**63, 2**64 - 2, 2**64 - 1)
+EDGES = (*SIZES, 2**31 - 1, 2**31, 2**32 - 1, 2**32, 2**63 - 1, 2**63, 2**64 - 2, 2**64 - 1)
 FLOATS = (0.0, -0.0, 1.0, -1.0, 2.0, 1e-300, 1e300, 1e-15, float("nan"), float("inf"), float("-inf"))
 Dice = random.Random
 
@@ -105,7 +106,7 @@ def uptime() -> Moment:
 
 
 class Sealed:
-    """A gallery taken apart, to be sealed again with another content or header."""
+    """The parts of a gallery, which can be sealed again with another content or header."""
 
     def __init__(self, state: dict[Path, bytes]) -> None:
         self.state = state
@@ -119,12 +120,14 @@ class Sealed:
         data_key = sealing.unwrap(self.header, slots[0], self.keys[0])
         self.text = bytes(sealing.open_body(self.file, data_key))
 
-    def around(self, text: bytes, header: Header | None = None, keys: list[bytes] | None = None) -> bytes:
+    def sealed_with(
+        self, text: bytes, header: Header | None = None, keys: list[bytes] | None = None
+    ) -> bytes:
         return sealing.seal(header or self.header, keys or self.keys, memoryview(text), random=bytes)
 
 
 def mutated(data: bytes, dice: Dice) -> bytes:
-    """Make one to four changes: edge values in field widths, bytes, deletions, copies, insertions."""
+    """Make one to four random changes: overwrite bytes with an edge value, delete bytes, or insert copies."""
     changed = bytearray(data)
     for _ in range(dice.choice((1, 1, 1, 2, 3, 4))):
         at = dice.randrange(max(1, len(changed)))
@@ -211,11 +214,11 @@ def use(state: dict[Path, bytes], package: bytes = b"") -> None:
 
 def content_case(sealed: Sealed, package: bytes, dice: Dice) -> None:
     text = with_front(sealed.text, dice) if dice.randrange(3) == 0 else mutated(sealed.text, dice)
-    use({**sealed.state, PATH: sealed.around(text)}, package)
+    use({**sealed.state, PATH: sealed.sealed_with(text)}, package)
 
 
 def header_case(sealed: Sealed, package: bytes, dice: Dice) -> None:
-    """Use an authentic header with other values; change its bytes if it cannot be packed."""
+    """Use a gallery sealed with a changed header; if that header cannot be packed, use the changed bytes unsealed."""
     end = header_bytes_of(sealed.header.slots)
     head = mutated(sealed.file[:end], dice)
     try:
@@ -225,14 +228,14 @@ def header_case(sealed: Sealed, package: bytes, dice: Dice) -> None:
             for key, slot in zip((KEY, OTHER), header.slots, strict=False)
         ]
         records = sealed.text.replace(b"".join(sealed.keys), b"".join(keys))
-        file = sealed.around(records, header, keys)
+        file = sealed.sealed_with(records, header, keys)
     except (EdgeSdkError, ValueError):
         file = head + sealed.file[end:]
     use({**sealed.state, PATH: file}, package)
 
 
 def export_case(sealed: Sealed, package: bytes, dice: Dice) -> None:
-    """Use an export with a changed content, sealed for the gallery, or with changed bytes outside."""
+    """Use an export whose content was changed before sealing, or whose bytes were changed afterwards."""
     content = Gallery.open(
         PATH, key=KEY, filesystem=SimulatedFileSystem.holding(sealed.state)
     )._session.content
@@ -253,7 +256,7 @@ def resealed(head: bytes, text: bytes) -> bytes:
 
 
 def command_case(sealed: Sealed, package: bytes, dice: Dice) -> None:
-    """Use a signed command with a changed text."""
+    """Use a command whose text was changed before it was signed."""
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     who = source_of(SOURCE)

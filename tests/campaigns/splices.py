@@ -1,6 +1,6 @@
-"""Galleries with their history and parts of their files; `test_splices` combines the parts.
+"""Galleries with their history, and the parts of their files, which the tests `test_splices*` combine.
 
-All galleries have the same layout, so that a part of one fits the others to the byte. At `home` Ann is accepted and Eve
+All galleries have the same layout, so each part has the same length in all of them. At `home` Ann is accepted and Eve
 was accepted until she was revoked; at `away` it is the reverse. No combination of parts may make home accept Eve.
 """
 
@@ -42,7 +42,7 @@ class History:
 
     Attributes:
         keys: Both keys that open it.
-        ages: Its files after each commit; the last ones are the present ones.
+        ages: Its files after each commit; the last element has the present files.
     """
 
     keys: tuple[InMemoryKey, InMemoryKey]
@@ -67,7 +67,7 @@ def uptime() -> Moment:
 def make_history(
     accepted: str, revoked: str, keys: tuple[InMemoryKey, InMemoryKey], *, sources: Sequence[bytes] = ()
 ) -> History:
-    """Create a gallery with two keys, an attempt limit, an anchor and an audit log; the last commit revokes a subject."""
+    """Create a gallery with two keys, an attempt limit, an anchor and a log; its last commit revokes a subject."""
     files = SimulatedFileSystem()
     ages: list[State] = []
 
@@ -121,7 +121,7 @@ def accepted_by(gallery: Gallery) -> list[str]:
 
 
 def refusals(files: Iterator[bytes], history: History) -> Counter[str]:
-    """Open gallery files with both keys, without an anchor; each must be refused, and nothing written.
+    """Open gallery files with both keys, without an anchor; each must be refused, and nothing may be written.
 
     Returns:
         Number of files by the class of the error for the first key.
@@ -196,7 +196,7 @@ def mixes(*wholes: Sequence[bytes], joint: bytes = b"") -> Iterator[bytes]:
 
 
 def grafts(first: bytes, second: bytes, places: Iterator[int] | Sequence[int]) -> Iterator[bytes]:
-    """Yield the beginning of the first and the end of the second, split at each place."""
+    """Yield the beginning of the first file with the end of the second, joined at each place."""
     for at in places:
         made = first[:at] + second[at:]
         if made not in (first, second):
@@ -204,7 +204,7 @@ def grafts(first: bytes, second: bytes, places: Iterator[int] | Sequence[int]) -
 
 
 def with_slots(file: bytes, slots: Sequence[bytes]) -> bytes:
-    """Return a gallery file with other slots; the header's length and count of slots fit them."""
+    """Return a gallery file with other slots, and with the length of the header and the number of slots adjusted."""
     end = header_bytes_of(parse_header(file).slots)
     head = bytearray(file[: _FIELDS[-1]])
     struct.pack_into("<I", head, 12, len(head) + sum(map(len, slots)))

@@ -1,4 +1,4 @@
-"""Power cuts: no state is lost, refused or locked out, and the omission of any durable step is detected."""
+"""After a power cut the gallery opens, no change is lost, and the omission of any durable step is detected."""
 
 import json
 import subprocess
@@ -50,7 +50,7 @@ def test_no_state_of_any_kind_of_change_cut_once_or_twice_is_at_fault() -> None:
 
 
 @pytest.mark.parametrize(("name", "tears"), [("revoke", 1), ("audit entry", 3)])
-def test_a_second_power_cut_while_a_door_recovers_from_the_first_loses_nothing(name: str, tears: int) -> None:
+def test_a_second_power_cut_after_the_first_loses_nothing(name: str, tears: int) -> None:
     count = cut_twice(KINDS[name], tears=tears)
     print(f"\n{count}")
     assert count.faults == 0, count
@@ -64,7 +64,7 @@ def create_and_enrol(files: Board) -> Iterator[None]:
 
 
 def enrol_two(files: Board) -> Iterator[None]:
-    """Commit twice in one process, so that opening again does not repair what the first commit omitted."""
+    """Commit twice in one process; opening the gallery again would repair what the first commit omitted."""
     gallery = reopen(files)
     gallery.enrol("dan", np.array([[1, 2, 3, 4]], np.float32))
     yield
@@ -90,7 +90,7 @@ CONTROLS = {
 def durable_steps() -> Iterator[tuple[str, int, str]]:
     """Yield each durable step: name of the change, number of the step, kind of the step.
 
-    Only steps of the first part: the anchor may be one generation behind, so the effect of its last step shows later.
+    Only steps of the first part are yielded: the anchor may be one generation behind, so its last step shows later.
     """
     for name, kind in CONTROLS.items():
         files = Board.holding(kind.start())
@@ -131,7 +131,7 @@ def test_a_survey_notices_a_file_that_is_not_what_was_acknowledged() -> None:
     assert survey(old, forget, first_fault=True).faults
 
 
-def test_a_look_is_not_the_same_for_different_galleries() -> None:
+def test_the_look_of_a_gallery_differs_after_each_kind_of_change() -> None:
     looks = []
     for kind in KINDS.values():
         start: State = kind.start()

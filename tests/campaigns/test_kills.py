@@ -1,4 +1,4 @@
-"""SIGKILL at any moment of a real process on a real disk loses no acknowledged change."""
+"""A SIGKILL at any moment loses no acknowledged change of a real process on a real disk."""
 
 import json
 import subprocess
@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[2]
 LOOP = Path(__file__).with_name("kill_loop.py")
 
 
-def kill(folder: Path, kills: int) -> dict[str, int]:
+def run_kill_loop(folder: Path, kills: int) -> dict[str, int]:
     done = subprocess.run(
         [sys.executable, LOOP, folder, str(kills)], cwd=ROOT, capture_output=True, text=True, timeout=900
     )
@@ -21,6 +21,6 @@ def kill(folder: Path, kills: int) -> dict[str, int]:
 
 def test_a_killed_process_loses_nothing_it_acknowledged(tmp_path: Path) -> None:
     kills = 500
-    report = kill(tmp_path, kills)
+    report = run_kill_loop(tmp_path, kills)
     assert (report["kills"], report["lost"]) == (kills, 0)
     assert report["acknowledged"] > kills / 10

@@ -1,4 +1,4 @@
-"""Malformed headers, contents, exports, commands, counters and logs are refused or answered, without a crash."""
+"""Malformed galleries, exports, commands, counters and logs cause a refusal or an answer, never a crash."""
 
 import json
 import subprocess
@@ -17,7 +17,7 @@ MOST_RSS_MIB = 256
     ("count", "seed"),
     [(5_000, 1), *(pytest.param(15_000, seed, marks=pytest.mark.slow) for seed in (2, 3, 4, 5))],
 )
-def test_what_is_sealed_well_and_malformed_is_refused_or_answered(count: int, seed: int) -> None:
+def test_malformed_data_with_a_valid_seal_is_refused_or_answered(count: int, seed: int) -> None:
     done = subprocess.run(
         [sys.executable, CASES, str(count), str(seed)], cwd=ROOT, capture_output=True, text=True, timeout=900
     )
@@ -27,6 +27,6 @@ def test_what_is_sealed_well_and_malformed_is_refused_or_answered(count: int, se
     assert sum(report["tried"].values()) == count
     assert report["slowest_ms"] < SLOWEST_MS
     assert report["rss_mib"] < MOST_RSS_MIB
-    # Both results occur, otherwise the cases do not test what they should.
+    # Both results must occur, or the cases do not reach the parsers.
     for kind in ("content", "header"):
         assert 0 < report["refused"][kind] < report["tried"][kind]

@@ -1,4 +1,4 @@
-"""Combinations of parts of a gallery, of other galleries and of older generations do not open."""
+"""A file that combines parts of a gallery with parts of other galleries or older generations does not open."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def originals_still_open() -> Iterator[None]:
             assert accepted_by(opened(home.now, key, anchored=True)[0]) == [who]
 
 
-def test_the_galleries_fit_each_other_to_the_byte() -> None:
-    """Otherwise the splices would be refused for their length alone."""
+def test_the_parts_of_all_galleries_have_equal_lengths() -> None:
+    """All parts have equal lengths; otherwise splices would be refused for their length alone."""
     assert len({tuple(map(len, pieces(d.file))) for d in (HOME, AWAY, STRANGE, BEFORE)}) == 1
     assert [len(chunks_of(HOME.file)), len(slots_of(HOME.file))] == [3, 2]
     assert b"".join(pieces(HOME.file)) == HOME.file
@@ -57,7 +57,7 @@ def test_the_galleries_fit_each_other_to_the_byte() -> None:
 
 
 @OTHERS
-def test_no_beginning_of_one_fits_the_end_of_another(other: History) -> None:
+def test_no_beginning_of_one_opens_with_the_end_of_another(other: History) -> None:
     front = front_bytes(HOME.file)
     borders = itertools.accumulate(map(len, pieces(HOME.file)))
     near = {at + step for at in borders for step in (-16, -1, 0, 1, 16)}
@@ -69,7 +69,7 @@ def test_no_beginning_of_one_fits_the_end_of_another(other: History) -> None:
 
 @pytest.mark.slow
 @OTHERS
-def test_no_beginning_of_one_fits_the_end_of_another_at_any_byte(other: History) -> None:
+def test_no_beginning_of_one_opens_with_the_end_of_another_at_any_byte(other: History) -> None:
     places = range(1, len(HOME.file))
     refused = refusals(grafts(HOME.file, other.file, places), HOME)
     refused += refusals(grafts(other.file, HOME.file, places), HOME)
@@ -85,8 +85,8 @@ def test_no_mix_of_fields_slots_and_chunks_opens(other: History) -> None:
 
 @OTHERS
 @pytest.mark.parametrize("most", [4, pytest.param(5, marks=pytest.mark.slow)])
-def test_no_row_of_chunks_opens_but_ones_own(other: History, most: int) -> None:
-    """Sequences of up to `most` chunks of both, in any order and with repetition, after the front of either."""
+def test_no_sequence_of_chunks_opens_except_the_original(other: History, most: int) -> None:
+    """Tries up to `most` chunks of both galleries, in any order and with repetition, after the front of either."""
     chunks = [*chunks_of(HOME.file), *chunks_of(other.file)]
     fronts = [d.file[: front_bytes(d.file)] for d in (HOME, other)]
 
@@ -105,8 +105,8 @@ def test_no_row_of_chunks_opens_but_ones_own(other: History, most: int) -> None:
 
 @OTHERS
 @pytest.mark.parametrize("most", [3, pytest.param(4, marks=pytest.mark.slow)])
-def test_no_set_of_key_slots_opens_but_ones_own(other: History, most: int) -> None:
-    """Slots of both, swapped, repeated and removed, before the body of either."""
+def test_no_set_of_key_slots_opens_except_the_original(other: History, most: int) -> None:
+    """Tries slots of both galleries, swapped, repeated and removed, before the body of either."""
     slots = [*slots_of(HOME.file), *slots_of(other.file)]
 
     def sets() -> Iterator[bytes]:
@@ -136,7 +136,7 @@ def test_the_keys_of_another_gallery_forge_nothing() -> None:
     head = HOME.file[: header_bytes_of(header.slots)]
 
     def forged() -> Iterator[bytes]:
-        # The other content in the other slots with home's id; or in home's header, whose slots lead to another data key.
+        # First the other content is sealed again under home's id, then placed behind home's own header.
         for keys in (slot_keys, mine):
             made = sealing.seal(header, keys, text, random=bytes)
             yield made

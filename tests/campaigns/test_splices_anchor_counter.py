@@ -1,4 +1,4 @@
-"""Old and combined anchors and attempt counters, and galleries written with removed keys."""
+"""Old anchors, old counters and galleries forged with removed keys are refused, except as SECURITY.md states."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_another_gallery_is_refused_by_a_separate_anchor_or_key() -> None:
 
 
 def refuses_every_attempt(gallery: Gallery) -> bool:
-    """Check that a running process refuses the file in place of its gallery and gives no answer."""
+    """Check that a running process refuses the file that replaced its gallery, and gives no answer."""
     with pytest.raises(GalleryError):
         gallery.refresh()
     for face in FACES.values():
@@ -101,7 +101,7 @@ def failed(gallery: Gallery, times: int) -> None:
 
 
 def counts() -> tuple[Gallery, SimulatedFileSystem, dict[str, bytes]]:
-    """Return home after failed attempts with two counters, and all earlier and other counter files."""
+    """Return home after failed attempts, and counter files by name: its own of several times and those of others."""
     kept = {"away": AWAY.now[COUNT], "strange": STRANGE.now[COUNT]}
     gallery, files = opened(HOME.now, KEYS[0])
     failed(gallery, 2)
@@ -126,8 +126,8 @@ def test_only_a_counter_file_of_the_current_counter_is_accepted() -> None:
     mine = {kept[name]: failures for name, failures in (("none", 0), ("older", 3), ("now", 7))}
     results: Counter[str] = Counter()
 
-    def offered(count: bytes, failures: set[int]) -> None:
-        """Open with a counter file; a new process must read one of `failures`, or be locked out if it is empty."""
+    def offer(count: bytes, failures: set[int]) -> None:
+        """Open with a counter file; a new process must read one of `failures`, or be locked out if there are none."""
         state = {**files.state(), COUNT: count}
         new, _ = opened(state, KEYS[0])
         status = new.attempts.status()
@@ -145,13 +145,13 @@ def test_only_a_counter_file_of_the_current_counter_is_accepted() -> None:
         for made in mixes(fields(first), fields(second))
     ]
     for made in spliced:
-        offered(made, set())
+        offer(made, set())
     parts = [b"", *kept.values(), *spliced[:: len(spliced) // 20]]
     for row in itertools.product(parts, repeat=2):
         own = {mine[part] for part in row if part in mine}
-        offered(b"".join(row), own if len(own) == 1 else set())  # two states of one counter are refused
+        offer(b"".join(row), own if len(own) == 1 else set())  # two states of one counter are refused
     for row in itertools.product([*kept.values()], repeat=3):
-        offered(b"".join(row), set())
+        offer(b"".join(row), set())
     assert print_figures("counters", results) > 2_000
     # The process that wrote them accepts only the newest, also next to a state of another counter.
     for row in itertools.product([b"", *kept.values()], repeat=2):

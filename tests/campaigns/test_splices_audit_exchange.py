@@ -1,4 +1,4 @@
-"""Combinations of audit logs, exports and commands with those of other galleries and older ones are refused."""
+"""Audit logs, exports and commands that combine parts of other galleries or older generations are refused."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def originals_still_open() -> Iterator[None]:
 
 
 def branched() -> bytes:
-    """Return a log of another branch of home: same keys and numbers, but another last entry."""
+    """Return the log of a changed copy of home: it has the same keys and numbers, but another last entry."""
     gallery, files = opened(HOME.ages[-2], KEYS[0])
     gallery.revoke("ann")
     return files.state()[LOG]
@@ -64,7 +64,7 @@ def lines(log: bytes) -> list[bytes]:
 
 
 def reports(logs: Iterable[bytes]) -> Counter[str]:
-    """Replace home's log; each log must be reported as changed, without any added entry."""
+    """Replace home's log by each log; the report must show a problem, and no entry that home never had."""
     original = HOME.now[LOG]
     gallery, files = opened(HOME.now, KEYS[0])
     real = gallery.audit.report().entries
@@ -86,7 +86,7 @@ def report_of(log: bytes) -> AuditReport:
     return opened({**HOME.now, LOG: log}, KEYS[0])[0].audit.report()
 
 
-def test_no_log_passes_for_homes_but_its_own() -> None:
+def test_a_log_with_parts_of_other_logs_is_reported() -> None:
     mine, last = lines(HOME.now[LOG]), branched()
     other_logs = [last, *(d.now[LOG] for d in (AWAY, STRANGE))]
     older = [age[LOG] for age in HOME.ages[:-1]]
@@ -109,7 +109,7 @@ def test_no_log_passes_for_homes_but_its_own() -> None:
     assert print_figures("another's log", reports(logs())) > 900
 
 
-def test_no_line_is_taken_out_doubled_or_moved_unnoticed() -> None:
+def test_removed_repeated_and_moved_lines_are_reported() -> None:
     mine = lines(HOME.now[LOG])
     assert len(mine) == 9
 
@@ -127,7 +127,7 @@ def test_no_line_is_taken_out_doubled_or_moved_unnoticed() -> None:
 
 
 @pytest.mark.slow
-def test_no_log_is_cut_together_at_any_byte_unnoticed() -> None:
+def test_logs_joined_at_any_byte_are_reported() -> None:
     def logs() -> Iterator[bytes]:
         for other in (branched(), AWAY.now[LOG], STRANGE.now[LOG]):
             yield from grafts(HOME.now[LOG], other, range(len(HOME.now[LOG])))
@@ -170,7 +170,7 @@ def parts(package: bytes) -> list[bytes]:
     return [package[a:b] for a, b in itertools.pairwise(cuts)]
 
 
-def test_no_export_is_opened_by_another_or_with_another_part() -> None:
+def test_an_export_for_another_gallery_or_with_parts_of_others_is_refused() -> None:
     senders = [opened(d.ages[1], d.keys[0])[0] for d in (HOME, AWAY, STRANGE)]
     recipients = (HOME, AWAY, STRANGE)
     packages = {
@@ -179,7 +179,7 @@ def test_no_export_is_opened_by_another_or_with_another_part() -> None:
     }
     results: Counter[str] = Counter()
 
-    def offered(package: bytes, to: int) -> None:
+    def offer(package: bytes, to: int) -> None:
         gallery, files = opened(
             {PATH: recipients[to].ages[0][PATH], LOG: recipients[to].ages[0][LOG]}, recipients[to].keys[0]
         )
@@ -191,7 +191,7 @@ def test_no_export_is_opened_by_another_or_with_another_part() -> None:
 
     for (i, j), package in packages.items():
         for to in {0, 1, 2} - {j}:
-            offered(package, to)
+            offer(package, to)
         empty, _ = opened(
             {PATH: recipients[j].ages[0][PATH], LOG: recipients[j].ages[0][LOG]}, recipients[j].keys[0]
         )
@@ -200,10 +200,10 @@ def test_no_export_is_opened_by_another_or_with_another_part() -> None:
     for first, second in itertools.combinations(packages.values(), 2):
         for made in mixes(parts(first), parts(second)):
             for to in range(3):
-                offered(made, to)
+                offer(made, to)
     for first, second in ((packages[0, 1], packages[2, 1]), (packages[0, 1], packages[0, 2])):
         for made in grafts(first, second, range(1, len(first))):
-            offered(made, 1)
+            offer(made, 1)
     assert print_figures("exports", results) > 2_000
 
 

@@ -1,4 +1,4 @@
-"""Random changes by two processes, with power cuts, compared with a dict: no subject is lost or decided wrongly."""
+"""Random changes by two processes, with power cuts: the gallery always agrees with a model, which is a dict."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ D = 16
 
 @dataclass(frozen=True)
 class Person:
-    """A subject in the model."""
+    """A subject as the model knows it."""
 
     seed: int
     revoked: bool = False
@@ -44,7 +44,7 @@ People = dict[str, Person]
 
 
 class Processes(RuleBasedStateMachine):
-    """Two processes have the gallery open; each loads the other's changes."""
+    """State machine: two processes have the gallery open, and each loads the changes of the other."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -185,7 +185,7 @@ class Processes(RuleBasedStateMachine):
         self.processes[which] = self.open()
 
     def held(self, gallery: Gallery) -> People:
-        """Return the gallery's subjects as in the model; verification of faces gives the seeds."""
+        """Return the gallery's subjects in the form of the model; the seed is the one whose face is accepted."""
         people = {}
         for subject in gallery.subjects():
             known = self.people.get(subject.name)
@@ -240,14 +240,14 @@ def test_no_order_of_changes_in_two_thousand_runs_loses_or_admits_anybody() -> N
 
 
 class WithoutSync(Processes):
-    """A negative control: until the first power cut files are not synced."""
+    """A negative control: files are not synced until the first power cut."""
 
     def __init__(self) -> None:
         super().__init__()
         self.files.ignored = ("fsync",)
 
     def teardown(self) -> None:
-        """Skip the check of the log, which is lost as well."""
+        """Skip the check of the audit log, which is lost without syncing."""
 
 
 def test_the_machine_notices_files_that_are_not_synced() -> None:

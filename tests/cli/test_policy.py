@@ -122,7 +122,10 @@ def test_attempts_are_counted_reset_and_printed(
     edge_sdk: Run, door: dict[str, list[Any]], alice: Path, stranger: Path
 ) -> None:
     done = edge_sdk("gallery", "limit-attempts", *door["own"])
-    assert (done.code, done.out) == (0, "attempts: 5 failed attempts, then 30 s each, 50 at most\n")
+    assert (done.code, done.out) == (
+        0,
+        "attempts: wait of 30 s after 5 failed attempts in a row, disabled after 50\n",
+    )
     for _ in range(5):
         assert edge_sdk("identify", stranger, *door["files"]).out == f"{stranger}: rejected\n"
     assert edge_sdk("identify", alice, *door["files"]).out == f"{alice}: locked out (wait)\n"
@@ -134,7 +137,7 @@ def test_attempts_are_counted_reset_and_printed(
     assert edge_sdk("gallery", "reset-attempts", *door["own"]).code == 0
     assert edge_sdk("identify", alice, *door["files"]).code == 0
     assert edge_sdk("gallery", "limit-attempts", *door["own"], "--pad").out == (
-        "attempts: 10 failed attempts, then 30 s each, 100 at most\n"
+        "attempts: wait of 30 s after 10 failed attempts in a row, disabled after 100\n"
     )
     assert edge_sdk("gallery", "limit-attempts", *door["own"], "--none").out == "attempts: not limited\n"
     done = edge_sdk("gallery", "reset-attempts", *door["own"])

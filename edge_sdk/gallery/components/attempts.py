@@ -29,7 +29,7 @@ class Attempts:
         self._session.change(lambda transaction: transaction.limit_attempts(policy))
 
     def reset(self) -> None:
-        """Start a new counter at 0, for an administrator, in a separate commit.
+        """Start a new counter at 0, in a separate commit; only an administrator should do this.
 
         Raises:
             GalleryError: attempts are not limited, or the commit failed.
@@ -43,6 +43,6 @@ class Attempts:
         self.limit(counter.policy)
 
     def __call__(self) -> AttemptStatus | None:
-        """Return `status()`; the deprecated `gallery.attempts()`."""
+        """Return `status()`; supports the deprecated call `gallery.attempts()`."""
         warn_old_name("attempts()", "attempts.status()")
         return self.status()

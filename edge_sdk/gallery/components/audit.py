@@ -16,7 +16,7 @@ class Audit:
         self._session = session
 
     def report(self) -> AuditReport:
-        """Read the audit log and check it against what the gallery has sealed.
+        """Read the audit log and check it against the end of the log that is sealed in the gallery.
 
         Raises:
             GalleryError: the log cannot be read, or the gallery keeps no log.
@@ -24,7 +24,7 @@ class Audit:
         return self._session.audit_report()
 
     def record_answer(self, answer: Identification | Verification) -> None:
-        """Record an answer, if the gallery was created with `audit="all"`.
+        """Record an answer if the gallery was created with `audit="all"`, otherwise do nothing.
 
         Raises:
             GalleryError: the log cannot be written.
@@ -38,6 +38,6 @@ class Audit:
         self._session.note(AuditEvent(answer.decision.value.replace("_", "-"), subject))
 
     def __call__(self) -> AuditReport:
-        """Return `report()`; the deprecated `gallery.audit()`."""
+        """Return `report()`; supports the deprecated call `gallery.audit()`."""
         warn_old_name("audit()", "audit.report()")
         return self.report()

@@ -19,7 +19,7 @@ class CommandResult:
 
     Attributes:
         action: The command's action.
-        subjects: Names of the subjects it changed.
+        subjects: Names of the subjects that the command changed.
         sequence: The command's sequence number.
         receipt: The receipt of an erasure, otherwise None.
     """
@@ -37,7 +37,7 @@ class Exchange:
         self._session = session
 
     def export(self, *subjects: str, recipient: bytes) -> bytes:
-        """Seal subjects for another gallery of the same model; no other gallery can open the export.
+        """Seal subjects for one other gallery of the same model; only that gallery can open the export.
 
         Args:
             subjects: Names of the subjects; all subjects by default.
@@ -61,9 +61,9 @@ class Exchange:
             The subjects' names.
 
         Raises:
-            GalleryFormatError: not an export.
-            SealError: for another gallery, or altered.
-            ModelMismatchError: made for another model.
+            GalleryFormatError: the package is not an export.
+            SealError: the export is for another gallery, or was altered.
+            ModelMismatchError: the templates are of another model.
             SubjectExistsError: a name is taken, or a subject looks like another one; no subject is enrolled.
         """
         opened = open_package(package, self._session.header, self._session.content)
@@ -71,7 +71,7 @@ class Exchange:
         return opened.names
 
     def sources(self) -> dict[str, int]:
-        """Return the trusted back offices: public key in hexadecimal to the last accepted sequence number."""
+        """Return the last accepted sequence number of each accepted back office, by its public key in hexadecimal."""
         return {source.hex(): last for source, last in self._session.content.sources.items()}
 
     def add_source(self, source: bytes) -> None:
@@ -81,7 +81,8 @@ class Exchange:
             source: Its public key, 32 bytes.
 
         Raises:
-            InputError: not a public key, trusted already, or more than 256 sources, removed ones included.
+            InputError: the source is not a public key or is accepted already, or there are 256 sources, removed ones
+                included.
         """
         self._session.change(lambda _: None, lambda content: commands.with_source(content, source))
 
@@ -89,7 +90,7 @@ class Exchange:
         """Stop accepting commands of a back office; if it is added again, its earlier commands are still refused.
 
         Raises:
-            InputError: the source is not trusted.
+            InputError: the source is not accepted.
         """
         self._session.change(lambda _: None, lambda content: commands.without_source(content, source))
 
@@ -97,7 +98,7 @@ class Exchange:
         """Execute a signed command and store its sequence number in the same commit.
 
         Raises:
-            CommandRefusedError: from an unknown source, altered, for another gallery, or not newer than the last one.
+            CommandRefusedError: see `commands.verify`.
             GalleryError: the command cannot be executed; it may be sent again.
         """
         return self._session.retry(lambda: self._execute(command))

@@ -35,7 +35,7 @@ from edge_sdk.gallery.store.audit_log import AuditEvent
 from edge_sdk.gallery.store.sealed_file import slot_keys_of
 from edge_sdk.types import Float64Array
 
-# Kinds of key that have one secret for all slots, so that a rotation to the same key would change nothing.
+# Kinds of key that have one secret for all slots, so a rotation to the same key would change nothing.
 _ONE_SECRET = (SLOT_KEY_FILE, SLOT_IN_MEMORY)
 
 
@@ -64,10 +64,10 @@ class Keys:
         self._session.retry(lambda: self._add(key))
 
     def remove(self, slot: int, *, keep: Sequence[KeyProvider] = ()) -> None:
-        """Remove a key: neither it nor any slot key that its holder may have read opens a later generation.
+        """Remove a key. Neither the key nor any slot key that its holder may have read opens a later generation.
 
         Every other slot gets a new slot key, which needs the secret of its key. A holder of the removed key who can
-        write the gallery's folder can still write a copy of the old key epoch: `rotate` to new secrets prevents that.
+        write the gallery's folder can still put a gallery of the old key epoch in place; `rotate` to new secrets prevents that.
 
         Args:
             slot: Number of the slot to remove; not the one in use.
@@ -83,7 +83,7 @@ class Keys:
         """Replace all keys of the gallery; keys that can make a new secret do so.
 
         Args:
-            keys: 1 to 8 keys; the first one stays in use.
+            keys: 1 to 8 keys; the first one is the key in use afterwards.
 
         Raises:
             InputError: no key, too many keys, or a key whose secret opens the gallery now and would still open it.
@@ -93,15 +93,17 @@ class Keys:
             raise InputError(f"expected 1 to {MAX_SLOTS} keys, found {len(keys)}")
         for key in keys:
             if key.slot_type in _ONE_SECRET and opens(self._session, key):
-                raise InputError(f"this {key.name} opens the gallery now", hint="a rotation needs a new key")
+                raise InputError(
+                    f"expected new keys, found a {key.name} that opens the gallery now", hint="give a new key"
+                )
         self._session.retry(lambda: self._rotate(keys))
 
     def renew_transform(self) -> None:
         """Give the templates a new transform key, so that they cannot be linked to templates in older copies.
 
-        The templates are rotated back, rotated with the new key and quantized again. int8 loses some accuracy each
-        time: of 50 templates of 512 numbers the worst has a distance (1 - cosine) of 4.5e-5 from its embedding, 7.2e-5
-        after one renewal and 2.3e-4 after five. Use it after a leak, not regularly.
+        The templates are rotated back, rotated with the new key and quantized again. Use it after a leak, not regularly:
+        int8 templates lose some accuracy each time. The worst of 50 templates of 512 numbers had a distance (1 - cosine)
+        of 4.5e-5 from its embedding at first, 7.2e-5 after one renewal and 2.3e-4 after five.
 
         Raises:
             GalleryError: the gallery has no transform.
@@ -109,10 +111,10 @@ class Keys:
         self._session.retry(self._renew_transform)
 
     def reanchor(self) -> None:
-        """Continue with this gallery although its anchor has a newer generation or lost its own.
+        """Continue with this copy of the gallery although its anchor has seen a newer one, or was lost.
 
         The gallery is committed as newer than every generation the anchor has seen, so all other copies are refused.
-        Changes made since this copy (enrolments, revocations) are lost; the owner decides that.
+        Changes made after this copy (enrolments, revocations) are lost, so only the owner should decide this.
 
         Raises:
             InputError: the gallery was opened without an anchor.
@@ -130,7 +132,7 @@ class Keys:
         header, before = self._session.header, self._session.content
         if len(header.slots) == MAX_SLOTS:
             raise GalleryError(
-                f"the gallery has {MAX_SLOTS} keys already, no more fit", hint="remove a key first"
+                f"the gallery has {MAX_SLOTS} keys already, the most it can have", hint="remove a key first"
             )
         slot = new_slot(key, self._session.environment.random)
         try:
@@ -160,7 +162,7 @@ class Keys:
         if same_key:
             raise InputError(
                 f"slot {slot} has the same key as slot {same_key[0]}, which would still open the gallery",
-                hint="edge-sdk gallery rotate-key, to the keys that shall open it",
+                hint="replace all keys with edge-sdk gallery rotate-key",
             )
         pairs = [(key_of_slot(session, index, keep), slots[index]) for index in kept]
         event = AuditEvent("remove-key", detail=f"slot={slot},type={slots[slot].type}")

@@ -1,8 +1,9 @@
-"""Signed commands of a back office that has no key of the gallery: each for one gallery, each executed once.
+"""Signed commands of a back office that has no key of the gallery. Each is for one gallery and is executed once.
 
 A command is one line `edge-sdk command 1 <source, 64 hex digits> <signature, 128 hex digits>`, a line feed, and a JSON
 object. The signature is Ed25519 (RFC 8032) over a label, the source and the JSON's bytes. The source is the public key
-itself. A gallery accepts commands only of sources that its owner added, and stores the last sequence number of each.
+of the back office. A gallery accepts commands only from sources that its owner added, and stores the last sequence number
+of each source.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ _HEAD = re.compile(rb"edge-sdk command 1 ([0-9a-f]{64}) ([0-9a-f]{128})\n")
 
 @dataclass(frozen=True)
 class Command:
-    """One command of a source to a gallery.
+    """One command of a source (a back office) to one gallery.
 
     Attributes:
         source: Public key of the back office, 32 bytes.
@@ -53,7 +54,7 @@ class Command:
 
     def __post_init__(self) -> None:
         if self.action not in ACTIONS:
-            raise InputError(f"expected an action of {', '.join(ACTIONS)}, found {self.action!r}")
+            raise InputError(f"expected one of the actions {', '.join(ACTIONS)}, found {self.action!r}")
         if not 1 <= self.sequence <= MAX_SEQUENCE:
             raise InputError(f"expected a sequence number in 1..2^63 - 1, found {self.sequence}")
         if len(self.source) != KEY_BYTES or len(self.gallery_id) != ID_BYTES:
@@ -135,8 +136,8 @@ def verify(data: bytes, content: Content, *, gallery_id: bytes) -> Command:
         gallery_id: The gallery's id, 16 bytes.
 
     Raises:
-        CommandRefusedError: not a command, from an unknown source, altered, for another gallery, or not newer than
-            the last command of its source.
+        CommandRefusedError: the data are not a signed command, the source is not accepted, the signature is wrong, the
+            command is for another gallery, or its sequence number is not above that of the source's last command.
     """
     if len(data) > MAX_COMMAND_BYTES:
         raise CommandRefusedError(
@@ -145,7 +146,8 @@ def verify(data: bytes, content: Content, *, gallery_id: bytes) -> Command:
     head = _HEAD.match(data)
     if head is None:
         raise CommandRefusedError(
-            "expected a signed command, found other bytes",
+            "expected a first line 'edge-sdk command 1' with 64 and 128 hexadecimal digits,"
+            f" found {data[:40]!r}",
             hint="edge-sdk gallery sign writes a signed command",
         )
     source, text = bytes.fromhex(head[1].decode()), data[head.end() :]
@@ -167,7 +169,7 @@ def verify(data: bytes, content: Content, *, gallery_id: bytes) -> Command:
     command = _parsed(text, source)
     if command.gallery_id != gallery_id:
         raise CommandRefusedError(
-            f"the command is for the gallery {command.gallery_id.hex()}, not for this one"
+            f"expected a command for the gallery {gallery_id.hex()}, found one for the gallery {command.gallery_id.hex()}"
         )
     if command.sequence <= last:
         raise CommandRefusedError(
@@ -178,21 +180,22 @@ def verify(data: bytes, content: Content, *, gallery_id: bytes) -> Command:
 
 
 def with_source(content: Content, source: bytes) -> Content:
-    """Return the content with a source added. A source added again continues after its last sequence number.
+    """Return the content with a source added. A source that is added again keeps its last sequence number.
 
     Args:
         content: The gallery's content.
         source: Public key of the source, 32 bytes.
 
     Raises:
-        InputError: not a public key, added already, or more than 256 sources, removed ones included.
+        InputError: the source is not a public key or is accepted already, or there are 256 sources, removed ones
+            included.
     """
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
     try:
         Ed25519PublicKey.from_public_bytes(source)
     except ValueError as error:
-        raise InputError(f"expected a public key of {KEY_BYTES} bytes, found other bytes") from error
+        raise InputError(f"expected a public key of {KEY_BYTES} bytes, found {len(source)} bytes") from error
     if source in content.sources:
         raise InputError(f"the source {source.hex()[:16]} is added already")
     ever = dict(content.sequences)
@@ -233,10 +236,12 @@ def _parsed(text: bytes, source: bytes) -> Command:
     try:
         fields = json.loads(text)
         if not isinstance(fields, dict) or set(fields) - _FIELDS:
-            raise ValueError("unknown fields")
+            raise ValueError(
+                "expected a JSON object with gallery, sequence, action, subject and package only"
+            )
         sequence, subject = fields["sequence"], fields.get("subject", "")
         if type(sequence) is not int or not isinstance(subject, str):
-            raise ValueError("a sequence number or subject of the wrong type")
+            raise ValueError("expected an integer as sequence number and a string as subject")
         return Command(
             source=source,
             gallery_id=bytes.fromhex(fields["gallery"]),

@@ -1,7 +1,7 @@
 """Exports: subjects with their templates, sealed for one other gallery of the same model.
 
 HPKE base mode (RFC 9180): DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, AES-256-GCM. A gallery's key pair is derived from
-its root secret, so exactly those who can open the gallery can open exports for it. An export contains the templates as
+its root secret, so only those who can open the gallery can open exports for it. An export contains the templates as
 unit embeddings without the sender's transform. Base mode does not authenticate the sender; a signed command does.
 """
 
@@ -85,7 +85,7 @@ class Package:
 
 
 def recipient_of(header: Header, content: Content) -> bytes:
-    """Return the public key that other galleries export to, 32 bytes."""
+    """Return the public key for which other galleries seal exports to this gallery, 32 bytes."""
     public: bytes = _private_key(header, content).public_key().public_bytes_raw()
     return public
 
@@ -166,7 +166,9 @@ def seal_package(content: Content, *, sender: bytes, model_id: bytes, recipient:
             bytes(plaintext), X25519PublicKey.from_public_bytes(recipient), info=LABEL + head
         )
     except ValueError as error:
-        raise InputError("expected a recipient that is an X25519 public key, found other bytes") from error
+        raise InputError(
+            "expected an X25519 public key as recipient, found 32 bytes that are not a valid key"
+        ) from error
     return head + sealed
 
 
@@ -174,13 +176,14 @@ def check_export(data: bytes) -> None:
     """Check size and first bytes of an export, without a key.
 
     Raises:
-        GalleryFormatError: not an export, or larger than 64 MiB.
+        GalleryFormatError: the data are not an export, or are larger than 64 MiB.
     """
     if len(data) > MAX_FILE_BYTES:
         raise GalleryFormatError(f"expected an export of at most {MAX_FILE_BYTES} bytes, found {len(data)}")
     if len(data) < HEADER_BYTES + _OVERHEAD_BYTES or data[: len(MAGIC)] != MAGIC:
         raise GalleryFormatError(
-            "expected an export of a gallery, found other bytes",
+            f"expected an export of a gallery, which begins with {MAGIC.hex()} and has at least"
+            f" {HEADER_BYTES + _OVERHEAD_BYTES} bytes, found {len(data)} bytes that begin with {data[:8].hex()!r}",
             hint="edge-sdk gallery export writes an export",
         )
 
@@ -194,22 +197,23 @@ def open_package(data: bytes, header: Header, content: Content) -> Package:
         content: The recipient's content.
 
     Raises:
-        GalleryFormatError: not an export, or malformed.
-        ModelMismatchError: made for another model.
-        SealError: sealed for another gallery, or altered.
+        GalleryFormatError: the data are not an export, or are malformed.
+        ModelMismatchError: the templates are of another model.
+        SealError: the export is sealed for another gallery, or was altered.
     """
     check_export(data)
     head = data[:HEADER_BYTES]
     _, version, suite, dimension, reserved, model_id, recipient, sender = _HEADER.unpack(head)
     if (version, suite, reserved) != (VERSION, SUITE, 0):
         raise GalleryFormatError(
-            f"expected an export of version {VERSION} and suite {SUITE}, found {version} and {suite}",
+            f"expected an export of version {VERSION}, suite {SUITE} and reserved field 0,"
+            f" found {version}, {suite} and {reserved}",
             hint="use a newer edge-sdk",
         )
     if model_id != header.model_id or dimension != header.dimension:
         raise ModelMismatchError(
-            f"the export holds templates of model {model_id.hex()[:8]}, the gallery templates of model"
-            f" {header.model_id.hex()[:8]}",
+            f"the export holds templates of model {model_id.hex()[:8]} with {dimension} numbers, the gallery holds"
+            f" templates of model {header.model_id.hex()[:8]} with {header.dimension}",
             hint="templates of different models cannot be compared; enrol from images",
         )
     private = _private_key(header, content)
@@ -228,7 +232,9 @@ def open_package(data: bytes, header: Header, content: Content) -> Package:
     aligned[:] = plaintext
     exported = parse_content(aligned.toreadonly(), TemplateType.FLOAT16, dimension)
     if not np.isfinite(exported.matrix).all() or not (exported.matrix != 0).any(axis=1).all():
-        raise GalleryFormatError("expected finite templates other than zero, found another in the export")
+        raise GalleryFormatError(
+            "expected finite templates other than zero in the export, found one that is zero or not finite"
+        )
     return Package(sender, exported)
 
 

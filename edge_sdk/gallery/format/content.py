@@ -34,7 +34,7 @@ CRITICAL = 1  # flag of a policy record: a reader that does not know the kind re
 SLOT_KEYS = 1  # key-encryption keys of the slots, 32 bytes each
 TRANSFORM_KEY = 2  # transform key that replaces the one derived from the root secret, 32 bytes
 DECISION_POLICY = 3  # operating points, FPIR, margin, retry band; see `policy`
-ATTEMPT_POLICY = 4  # limits on failed attempts; see `attempts`
+ATTEMPT_POLICY = 4  # limits on failed attempts; see `attempt_counter`
 OWN_THRESHOLDS = 5  # thresholds of single subjects; see `policy`
 AUDIT_POLICY = 6  # empty, or AUDIT_ANSWERS if answers are audited besides changes
 AUDIT_ANSWERS = b"\x01"
@@ -78,7 +78,7 @@ class PolicyRecord:
 
     Attributes:
         kind: 1..65535, ascending within a gallery.
-        critical: Whether a reader that does not know the kind must refuse the gallery.
+        critical: True if a reader that does not know the kind must refuse the gallery.
         value: Bytes of the record, hidden in the repr because some are keys.
     """
 
@@ -251,10 +251,10 @@ def parse_content(plaintext: memoryview, template_type: TemplateType, dimension:
     expected = matrix_start + templates_n * dimension * template_type.item_bytes
     if len(plaintext) != expected:
         raise GalleryFormatError(
-            f"expected {expected} bytes of gallery content from its counts, found {len(plaintext)}"
+            f"expected {expected} bytes of gallery content according to its counts, found {len(plaintext)}"
         )
     if any(plaintext[ends[-1] : matrix_start]):
-        raise GalleryFormatError("expected zeros before the template matrix, found other bytes")
+        raise GalleryFormatError("expected only zeros before the template matrix, found another byte")
     sections = [plaintext[start:end] for start, end in itertools.pairwise(ends)]
     subjects = np.frombuffer(sections[0], dtype=SUBJECT)
     templates = np.frombuffer(sections[1], dtype=TEMPLATE)
@@ -325,7 +325,7 @@ def _check_templates(templates: NDArray[np.void], subjects: int) -> None:
         raise GalleryFormatError("the scale of a template is not a positive number")
     owners = templates["subject"]
     if (owners >= subjects).any():
-        raise GalleryFormatError("a template belongs to no subject")
+        raise GalleryFormatError("a template has the index of a subject that does not exist")
     if subjects and templates_per_subject(templates, subjects).min() == 0:
         raise GalleryFormatError("a subject has no template")
 
@@ -338,12 +338,15 @@ def _parse_text(data: memoryview, subjects: NDArray[np.void]) -> tuple[tuple[str
         or (labels_bytes > MAX_NAME_BYTES).any()
     ):
         raise GalleryFormatError(
-            f"expected names of 1..{MAX_NAME_BYTES} bytes and labels of 0..{MAX_NAME_BYTES}, found another length"
+            f"expected names of 1..{MAX_NAME_BYTES} bytes and labels of 0..{MAX_NAME_BYTES}, found an empty name or a longer text"
         )
     lengths = np.stack([names_bytes, labels_bytes], axis=1).ravel().astype(np.int64)
     ends = np.cumsum(lengths).tolist()
-    if (ends[-1] if ends else 0) != len(data):
-        raise GalleryFormatError("names and labels do not fill their section")
+    total = ends[-1] if ends else 0
+    if total != len(data):
+        raise GalleryFormatError(
+            f"expected {total} bytes of names and labels from their lengths, found {len(data)}"
+        )
     encoded = bytes(data)
     spans = itertools.pairwise([0, *ends])
     try:

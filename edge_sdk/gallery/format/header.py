@@ -81,7 +81,7 @@ class Header:
         suite: Cipher of the body and of wrapped keys.
         gallery_id: 16 random bytes, never changed.
         generation: Number of the commit, from 1.
-        key_epoch: Number of key rotations; part of every slot key's derivation.
+        key_epoch: Number of the key epoch; every slot key is derived from it.
         model_id: SHA-256 of the model file whose embeddings are stored.
         dimension: Numbers per template, 1..65535.
         template_type: Number format of the templates.
@@ -162,11 +162,13 @@ def parse_header(data: bytes | memoryview) -> Header:
         data: A whole file, or at least its header.
 
     Raises:
-        GalleryFormatError: not a gallery, another version, truncated, or a field out of range.
+        GalleryFormatError: the data are not a gallery of this version, are truncated, or have a field out of range.
     """
     head = memoryview(data)
     if len(head) < 8 or bytes(head[:8]) != MAGIC:
-        raise GalleryFormatError(f"not a gallery: expected {MAGIC.hex()} at the start, found other bytes")
+        raise GalleryFormatError(
+            f"not a gallery: expected {MAGIC.hex()} at the start, found {bytes(head[:8]).hex()!r}"
+        )
     if len(head) < FIXED_BYTES:
         raise GalleryFormatError(
             f"truncated gallery: expected a header of {FIXED_BYTES} bytes or more, found {len(head)}"

@@ -50,7 +50,7 @@ Randomness = Callable[[int], bytes]
 
 
 def seal_error() -> SealError:
-    """Return the error for a wrong key and for altered bytes, which are not distinguished."""
+    """Return the error for a wrong key or altered bytes; it does not distinguish between them."""
     return SealError(_SEAL_MESSAGE, hint=_SEAL_HINT)
 
 
@@ -130,7 +130,7 @@ def seal(header: Header, slot_keys: Sequence[bytes], plaintext: memoryview, *, r
 
 
 def unwrap(header: Header, slot: Slot, slot_key: bytes) -> bytes:
-    """Open the data key of one slot.
+    """Decrypt the data key in one slot.
 
     Args:
         header: Header of the gallery.
@@ -141,7 +141,7 @@ def unwrap(header: Header, slot: Slot, slot_key: bytes) -> bytes:
         The data key, 32 bytes.
 
     Raises:
-        SealError: wrong slot key, or header or slot altered.
+        SealError: the slot key is wrong, or the header or slot was altered.
     """
     context = _wrap_context(pack_fixed(header), slot)
     return bytes(_decrypt(header.suite, slot_key, context, memoryview(slot.wrapped)))
@@ -159,7 +159,7 @@ def open_body(file: bytes, data_key: bytes) -> memoryview:
 
     Raises:
         GalleryFormatError: the header is malformed.
-        SealError: wrong key; or header or body altered, truncated, extended or reordered.
+        SealError: the key is wrong, or the header or body was altered, truncated, extended or reordered.
     """
     header = parse_header(file)
     header_len = header_bytes_of(header.slots)

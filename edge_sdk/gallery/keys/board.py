@@ -38,7 +38,7 @@ class BoardKey:
         return "BoardKey()"
 
     def new_parameters(self, random: Callable[[int], bytes]) -> bytes:
-        """Return no parameters, after a check that the secret can be read; errors as `secret`."""
+        """Check that the secret can be read, and return empty parameters; see `secret` for errors."""
         self.secret(b"")
         return b""
 

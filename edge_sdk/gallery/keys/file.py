@@ -69,7 +69,7 @@ class KeyFile:
         return cls(file)
 
     def new_parameters(self, random: Callable[[int], bytes]) -> bytes:
-        """Return no parameters."""
+        """Return empty parameters."""
         return b""
 
     def secret(self, parameters: bytes) -> bytes:
@@ -101,7 +101,7 @@ class KeyFile:
                 )
             if stat.S_IMODE(status.st_mode) & 0o077:
                 raise GalleryError(
-                    f"expected mode 0600, found {stat.S_IMODE(status.st_mode):04o} of the key file {self._path}",
+                    f"expected mode 0600 of the key file {self._path}, found {stat.S_IMODE(status.st_mode):04o}",
                     hint=f"chmod 600 {self._path}",
                 )
             key = os.read(handle, KEY_BYTES + 1)

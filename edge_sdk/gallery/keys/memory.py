@@ -39,7 +39,7 @@ class InMemoryKey:
         return self._level
 
     def new_parameters(self, random: Callable[[int], bytes]) -> bytes:
-        """Return no parameters."""
+        """Return empty parameters."""
         return b""
 
     def secret(self, parameters: bytes) -> bytes:

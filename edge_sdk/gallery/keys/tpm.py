@@ -84,14 +84,14 @@ class TpmKey:
                 raise
             raise GalleryError(
                 f"the TPM holds no secret at {index:#x}",
-                hint="use the TPM that the gallery was sealed with; a copy from before an erasure or rotation stays closed",
+                hint="use the TPM that the gallery was sealed with; a copy made before an erasure or rotation can no longer be opened",
             ) from error
 
     def unclaimed(self, slots: Iterable[bytes]) -> tuple[int, ...]:
         """Return those of the key's 8 indices that are defined but belong to none of the slots.
 
-        A crash between a commit and the destruction of an old secret leaves such an index. Another gallery with the same
-        first index has its own there, so they are reported and not removed.
+        A crash between a commit and the destruction of an old secret leaves such an index. It may
+        also belong to another gallery with the same first index, so it is reported and not removed.
 
         Args:
             slots: Parameters of the slots in use.

@@ -105,7 +105,7 @@ class Float32Blocks:
 
 
 class Int8Rows:
-    """Kernel for int8: exact dot products of the stored rows with the 8-bit part of the probe, by simsimd."""
+    """Kernel for int8: simsimd computes exact dot products of the stored rows with the 8-bit part of the probe."""
 
     def __init__(self, simsimd: ModuleType, matrix: NDArray[np.int8], scales: FloatArray) -> None:
         self._cdist = simsimd.cdist

@@ -52,7 +52,7 @@ class Matcher:
         self.policy: DecisionPolicy | None = None if record is None else parse_policy(record)
         self._own = _own_thresholds(content)
         self._search: Search | None = None
-        self._taking_part: Eligibility | None = None
+        self._eligibility: Eligibility | None = None
 
     @property
     def search(self) -> Search:
@@ -70,7 +70,7 @@ class Matcher:
         """Return the name of a subject as it is stored.
 
         Raises:
-            SubjectUnknownError: not enrolled.
+            SubjectUnknownError: the subject is not enrolled.
         """
         name = normalized(subject)
         if name not in self._index:
@@ -78,7 +78,7 @@ class Matcher:
         return name
 
     def enrolment_checks(self) -> EnrolmentChecks | None:
-        """Return the checks for a new subject; None without a policy, since only its evidence gives their thresholds."""
+        """Return the checks for a new subject; None without a policy, whose thresholds they use."""
         if self.policy is None:
             return None
         return EnrolmentChecks(self.policy, self.search, self._content.names)
@@ -91,7 +91,7 @@ class Matcher:
             subject: The subject that is verified (1:1); None for an identification (1:N).
 
         Raises:
-            InputError: neither a threshold nor a policy, or the threshold is not a cosine.
+            InputError: there is neither a threshold nor a policy, or the threshold is not a cosine.
             ModelCardError: the policy's evidence does not cover this many templates.
         """
         if threshold is not None:
@@ -112,13 +112,13 @@ class Matcher:
         """Identify a probe among all subjects (1:N).
 
         Args:
-            probe: From `probe`.
-            limit: From `limit`.
+            probe: Result of `probe`.
+            limit: Result of `limit`.
             now_s: Time at which subjects must be valid, Unix seconds.
         """
         margin, band = self._margin_and_band()
         leaders = self.search.leaders(
-            probe, floor=limit - band, gap=margin, excluded_rows=self._takes_part(now_s).excluded_rows
+            probe, floor=limit - band, gap=margin, excluded_rows=self._eligible_at(now_s).excluded_rows
         )
         decision, reason = decide(leaders, limit=limit, own=self._own, margin=margin, retry_band=band)
         accepted = decision is Decision.ACCEPTED
@@ -128,14 +128,14 @@ class Matcher:
         """Verify that a probe is one subject (1:1).
 
         Args:
-            probe: From `probe`.
-            name: From `known`.
-            limit: From `limit`.
+            probe: Result of `probe`.
+            name: Result of `known`.
+            limit: Result of `limit`.
             now_s: Time at which the subject must be valid, Unix seconds.
         """
         index = self._index[name]
         claimed = np.zeros(len(self._content.subjects), dtype=bool)
-        claimed[index] = self._takes_part(now_s).subjects[index]
+        claimed[index] = self._eligible_at(now_s).subjects[index]
         leaders = self.search.scores(probe, claimed)
         band = self._margin_and_band()[1]
         decision, reason = decide(leaders, limit=limit, own=self._own, retry_band=band)
@@ -156,10 +156,10 @@ class Matcher:
         probe: Float64Array = self.to_template_space(rows)[0]
         return probe
 
-    def _takes_part(self, now_s: float) -> Eligibility:
-        if self._taking_part is None or not self._taking_part.holds(now_s):
-            self._taking_part = Eligibility.at(self._content, now_s)
-        return self._taking_part
+    def _eligible_at(self, now_s: float) -> Eligibility:
+        if self._eligibility is None or not self._eligibility.holds(now_s):
+            self._eligibility = Eligibility.at(self._content, now_s)
+        return self._eligibility
 
     def _margin_and_band(self) -> tuple[float, float]:
         return (0.0, 0.0) if self.policy is None else (self.policy.margin, self.policy.retry_band)
@@ -175,7 +175,7 @@ def rotation_of(header: Header, content: Content) -> Shp3 | None:
     """Return the rotation that transforms a gallery's templates; None if it has no transform.
 
     Raises:
-        GalleryFormatError: the renewed key is malformed.
+        GalleryFormatError: the renewed transform key has a wrong length.
     """
     if header.transform is Transform.NONE:
         return None

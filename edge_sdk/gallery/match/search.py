@@ -65,7 +65,7 @@ class Search:
 
         Args:
             probe: Result of `Probe.of`.
-            floor: Least score of the best subject.
+            floor: Score that the best subject must reach.
             gap: Largest distance to the best score, 0..2.
             excluded_rows: Rows to ignore.
 
@@ -89,7 +89,7 @@ class Search:
             return self._refined(np.append(np.flatnonzero(values >= near), best), probe, floor, gap)
         score = top
         if error:
-            # Convert first: numpy's dot of two different types takes half as long again.
+            # Convert first: numpy's dot of two different types takes 1.5 times as long.
             dot = self._matrix[best].astype(np.float64).dot(probe.integers)
             score = float(dot) * float(self._scales[best]) / probe.length
         return [Leader(int(self._owners[best]), score)] if score >= floor else []
@@ -99,7 +99,7 @@ class Search:
         return np.flatnonzero(np.isin(self._owners, list(subjects))) if subjects else _NO_ROWS
 
     def scores(self, probe: Probe, subjects: NDArray[np.bool_]) -> list[Leader]:
-        """Return the exact scores of the subjects that `subjects`, shape (S,), selects, in descending order of score."""
+        """Return the exact scores of the subjects selected by `subjects`, shape (S,), in descending order of score."""
         rows = np.flatnonzero(subjects[self._owners])
         return self._refined(rows, probe, -math.inf, math.inf) if rows.size else []
 

@@ -23,7 +23,7 @@ def unit_rows(embeddings: NDArray[Any], dimension: int) -> Float64Array:
         Shape (n, D), float64.
 
     Raises:
-        InputError: another shape or dtype, a number that is not finite, or a zero vector.
+        InputError: the shape or dtype is wrong, a number is not finite, or a vector is zero.
     """
     if not isinstance(embeddings, np.ndarray) or embeddings.dtype != np.float32:
         dtype = getattr(embeddings, "dtype", type(embeddings).__name__)
@@ -31,7 +31,7 @@ def unit_rows(embeddings: NDArray[Any], dimension: int) -> Float64Array:
     if embeddings.ndim != 2 or embeddings.shape[1] != dimension:
         raise InputError(f"expected embeddings of dimension {dimension}, found shape {embeddings.shape}")
     if not np.isfinite(embeddings).all():
-        raise InputError("expected an embedding of finite numbers, found another number")
+        raise InputError("expected an embedding of finite numbers, found NaN or infinity")
     rows = embeddings.astype(np.float64)
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
     if (norms == 0).any():

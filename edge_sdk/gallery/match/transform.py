@@ -1,10 +1,10 @@
 """SHP3: a keyed rotation of embeddings that preserves cosines.
 
-Three rounds of keyed signs, Walsh-Hadamard transform and keyed permutation. Templates of two galleries
-cannot be linked, and a gallery can get a new key. It is not encryption: D known pairs reveal it.
-A Walsh-Hadamard transform needs a power of two, so a dimension D is divided into blocks by its binary
-digits, largest first (500 = 256 + 128 + 64 + 32 + 16 + 4). Each block's transform is orthogonal,
-so the whole transform is, and the permutations mix the blocks.
+Each of three rounds applies keyed signs, a Walsh-Hadamard transform and a keyed permutation. Templates of two galleries
+cannot be linked, and a gallery can get a new key. It is not encryption: D known pairs of embedding and template reveal
+the rotation. A Walsh-Hadamard transform needs a power of two, so a dimension D is divided into blocks by its binary
+digits, largest first (500 = 256 + 128 + 64 + 32 + 16 + 4). Each block's transform is orthogonal, so the whole transform
+is orthogonal as well. The permutations mix the blocks.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ LABEL = b"edge-sdk/gallery/transform@v1"
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Shp3:
-    """Rotation of one gallery.
+    """The keyed rotation of one gallery's templates.
 
     Attributes:
         signs: Shape (3, D), float64, each -1 or 1.
@@ -105,8 +105,8 @@ def _stream(key: bytes, round_index: int, length: int) -> bytes:
 def _hadamard(vectors: Float64Array) -> Float64Array:
     """Apply the orthonormal Walsh-Hadamard transform (natural order), its own inverse, to each block.
 
-    A step adds and subtracts neighbours and moves the last bit of the index to the front (Pease, 1968): two sums over the
-    whole block. After one step per bit of the index the natural order is restored.
+    A step writes the sums of neighbours to the first half of the block and their differences to the second half, which
+    moves the last bit of the index to the front (Pease, 1968). After one step per bit the natural order is restored.
     """
     out = np.empty_like(vectors)
     start = 0

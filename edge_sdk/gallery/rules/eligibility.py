@@ -17,9 +17,9 @@ class Eligibility:
 
     Attributes:
         subjects: Shape (S,), bool, whether each subject may be accepted.
-        excluded_rows: Rows of the matrix of the other subjects.
-        since_s: Start of the period, Unix seconds.
-        until_s: End of the period, when a validity begins or ends; infinity for none.
+        excluded_rows: Indices of the template rows of subjects that may not be accepted.
+        since_s: Start of the period, Unix seconds: the last time at which the validity of a subject started or ended.
+        until_s: End of the period, Unix seconds: the next such time; infinity if there is none.
     """
 
     subjects: NDArray[np.bool_]

@@ -53,7 +53,8 @@ class EnrolmentChecks:
 
         Raises:
             CaptureError: a capture is not like the others; the message names it.
-            SubjectExistsError: the captures look like those of an enrolled subject, revoked or not, who is named.
+            SubjectExistsError: the captures look like those of an enrolled subject, revoked or not, whom
+                the message names.
             ModelCardError: the policy's evidence does not cover this many templates.
         """
         limit = self._policy.limit(references)
@@ -64,7 +65,7 @@ class EnrolmentChecks:
             raise CaptureError(
                 f"{which} not like {other}",
                 capture=odd,
-                hint="leave it out or take it again; each must show the same subject, close and well lit",
+                hint="take new captures, all of the same subject, close and well lit; or leave out the one that differs",
             )
         if not allow_duplicate:
             similar = self._similar_subject(rows, limit, removed)
@@ -90,7 +91,7 @@ class EnrolmentChecks:
 
 
 def odd_capture(rows: Float64Array, threshold: float) -> int | None:
-    """Return the capture least similar to the others if any capture matches none of them, otherwise None.
+    """Return the index of the capture least similar to the others if some capture matches no other one, otherwise None.
 
     Args:
         rows: Shape (n, D), float64, L2 norm 1, n >= 2.

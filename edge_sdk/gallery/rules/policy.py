@@ -32,7 +32,8 @@ class DecisionPolicy:
 
     Args:
         operating_points: The model card's operating points, 1..64.
-        fpir: Largest rate at which an identification of a person who is not enrolled may accept a subject, between 0 and 1.
+        fpir: Largest allowed FPIR: of the identifications of people who are not enrolled, the share that accept a subject;
+            above 0 and below 1.
         margin: Smallest difference between the best subject's score and the next one's, a cosine, 0..1; the decision
             is retry if it is smaller.
         retry_band: Scores up to this far below the threshold give retry instead of rejected, a cosine, 0..1.
@@ -87,7 +88,7 @@ class DecisionPolicy:
         return min(MAX_TEMPLATES, int(math.log1p(-self.fpir) / math.log1p(-least)))
 
     def consistent_threshold(self) -> float:
-        """Return the threshold for captures of one subject: that of the operating point with the largest FMR up to 1e-2.
+        """Return the threshold for captures of one subject, from the operating point with the largest FMR up to 1e-2.
 
         Raises:
             ModelCardError: there is no such operating point.
@@ -114,14 +115,15 @@ def parse_policy(value: bytes) -> DecisionPolicy:
     """Parse a policy record.
 
     Raises:
-        GalleryFormatError: the length does not fit the number of operating points, or a value is out of range.
+        GalleryFormatError: the length does not match the number of operating points, or a value is out of range.
     """
     if len(value) < _HEAD.size:
         raise GalleryFormatError(f"the decision policy is {len(value)} bytes, expected {_HEAD.size} or more")
     fpir, margin, band, count, reserved = _HEAD.unpack(value[: _HEAD.size])
     if reserved or count > MAX_POINTS or len(value) != _HEAD.size + count * _POINT.size:
         raise GalleryFormatError(
-            "the length of the decision policy does not fit its number of operating points"
+            f"expected {_HEAD.size} + {_POINT.size} * n bytes and reserved field 0 for a decision policy of n <= {MAX_POINTS}"
+            f" operating points, found {len(value)} bytes, reserved field {reserved} and n = {count}"
         )
     try:
         points = tuple(
@@ -142,13 +144,15 @@ def parse_own_thresholds(value: bytes) -> dict[bytes, float]:
     """Parse the record of subjects' own thresholds.
 
     Raises:
-        GalleryFormatError: incomplete, ids not in ascending order, or a value that is not a cosine.
+        GalleryFormatError: the record is incomplete, ids are not in ascending order, or a value is not a cosine.
     """
     if len(value) % _OWN.size:
         raise GalleryFormatError("the record of subjects' thresholds is incomplete")
     entries = list(_OWN.iter_unpack(value))
     if any(a[0] >= b[0] for a, b in itertools.pairwise(entries)):
-        raise GalleryFormatError("the record of subjects' thresholds is out of order")
+        raise GalleryFormatError(
+            "expected subjects' thresholds in ascending order of id, found another order"
+        )
     if not all(is_cosine(limit) for _, limit in entries):
         raise GalleryFormatError("a subject's threshold is not a cosine in -1..1")
     return dict(entries)
@@ -170,7 +174,7 @@ def decide(
     """Decide on the subjects most similar to a probe.
 
     Args:
-        leaders: Subjects with their scores, best first; all whose score is within `margin` of the best.
+        leaders: Subjects with their scores, best first; includes every subject within `margin` of the best score.
         limit: The threshold.
         own: Subjects' own thresholds by index; used if above `limit`.
         margin: See `DecisionPolicy`.

@@ -30,10 +30,10 @@ class Anchor(Protocol):
         """Name and strength of the anchor, for a person."""
 
     def read(self, gallery_id: bytes) -> int | None:
-        """Return the stored generation; 0 before the first one, None if the anchor never stores any.
+        """Return the stored generation; 0 if none is stored yet, None if the anchor never stores any.
 
         Raises:
-            GalleryError: unreadable, or of another gallery.
+            GalleryError: the anchor cannot be read, or belongs to another gallery.
         """
 
     def prepare(self, gallery_id: bytes) -> int:
@@ -95,7 +95,10 @@ class FileAnchor:
             raise GalleryError(f"cannot read the anchor {self._path}: {error.strerror or error}") from error
         match = _LINE.fullmatch(data)
         if match is None:
-            raise GalleryError(f"{self._path} is not an anchor file")
+            raise GalleryError(
+                f"{self._path} is not an anchor file",
+                hint="give the anchor that the gallery was created with",
+            )
         if bytes.fromhex(match[1].decode()) != gallery_id:
             raise GalleryError(
                 f"{self._path} is the anchor of another gallery", hint="use one anchor file per gallery"
@@ -175,7 +178,7 @@ def must_advance(generation: int, anchored: int | None) -> bool:
         True if the anchor is one generation behind, after a power cut between writing file and anchor.
 
     Raises:
-        RollbackError: the gallery is older than the anchor, or more than one ahead.
+        RollbackError: the gallery is older than the anchor, or more than one generation ahead of it.
     """
     if anchored is None or generation == anchored:
         return False

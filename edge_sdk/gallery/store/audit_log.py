@@ -98,7 +98,9 @@ class AuditReport:
         lines = []
         if self.strays:
             numbers = ", ".join(map(str, self.strays[:8])) + (" ..." if self.strays[8:] else "")
-            lines.append(f"no entry: line {numbers} (torn by a power cut, altered, or not of this gallery)")
+            lines.append(
+                f"not an entry: line {numbers} (torn by a power cut, altered, or not of this gallery)"
+            )
         if self.broken_at is not None:
             lines.append(f"broken at entry {self.broken_at} of {self.sealed}: it is missing or was altered")
         return lines
@@ -109,7 +111,7 @@ class AuditReport:
             return self.problems()
         after = len(self.entries) - self.sealed
         entries = f"{self.sealed} sealed entr{'ies' if self.sealed != 1 else 'y'}"
-        return [*self.problems(), f"intact: {entries}" + (f", {after} since" if after > 0 else "")]
+        return [*self.problems(), f"intact: {entries}" + (f", {after} not sealed yet" if after > 0 else "")]
 
 
 class AuditLog:
@@ -240,7 +242,7 @@ def first_audit_key(header: Header, content: Content) -> bytes:
 
 
 def records_changes(data: bytes) -> bool:
-    """Tell if a log has entries other than creations; an interrupted creation leaves only those, whole or torn."""
+    """Tell if a log has entries other than `create`, the only ones that an interrupted creation can leave."""
     entries = (match for line in _lines(data) if (match := _LINE.fullmatch(line)))
     return any(match[5] != b"create" for match in entries)
 
@@ -271,7 +273,7 @@ def check_log(data: bytes, sealed: AuditHead, first_key: bytes, *, generation: i
 
 
 def _judged(entries: list[AuditEntry], generation: int) -> Iterator[AuditEntry]:
-    """Mark the entries of completed commits: the last commit of each generation, up to the gallery's own."""
+    """Set `carried_out`: a commit completed if it is the last one of its generation, and no newer than the gallery."""
     last = {entry.generation: entry.batch for entry in entries if entry.batch}
     for entry in entries:
         completed = last.get(entry.generation) == entry.batch and entry.generation <= generation

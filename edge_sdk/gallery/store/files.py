@@ -1,7 +1,7 @@
 """Durable file changes that happen completely or not at all.
 
-`FileSystem` is the interface: `PosixFileSystem` is the device's own; the tests' `SimulatedFileSystem` cuts the power
-between any two steps. This module does not interpret the bytes.
+`FileSystem` is the interface. `PosixFileSystem` uses the device's file system; the tests' `SimulatedFileSystem` can cut
+the power between any two steps. This module does not interpret the bytes.
 """
 
 from __future__ import annotations
@@ -243,7 +243,7 @@ def read_gallery(files: FileSystem, path: Path) -> bytes:
     """Read a gallery file.
 
     Raises:
-        GalleryError: missing, a symbolic link, not a regular file, or over 64 MiB.
+        GalleryError: the file is missing, a symbolic link, not a regular file, or over 64 MiB.
     """
     data = _read(files, path, MAX_FILE_BYTES + 1)
     if len(data) > MAX_FILE_BYTES:
@@ -302,7 +302,7 @@ def write_atomically(
         files.fsync_directory(path.parent)
     except OSError as error:
         raise GalleryError(
-            f"{path} was replaced but its folder could not be synced: {error.strerror}; the change may not last",
+            f"{path} was replaced but its folder could not be synced: {error.strerror}; a power cut may undo the change",
             hint="open the gallery again to see what it holds",
         ) from error
 
@@ -356,7 +356,7 @@ def _cannot(verb: str, path: Path, error: OSError) -> GalleryError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         hint = "free some space; the gallery was not changed"
     elif error.errno == errno.EROFS:
-        hint = "mount it writable; with an anchor even reading needs the lock file"
+        hint = "mount the file system writable; with an anchor, reading a gallery also needs its lock file"
     elif error.errno == errno.ELOOP:
         hint = f"{path} is a symbolic link; remove it"
     elif error.errno == errno.ENOENT and not path.parent.is_dir():

@@ -37,7 +37,7 @@ class Environment:
         path: The gallery file.
         files: The file system.
         anchor: The memory of the newest generation.
-        random: Returns that many random bytes.
+        random: Returns n random bytes.
         clock: Returns Unix seconds; from `checked_clock`.
     """
 
@@ -57,7 +57,7 @@ class Environment:
         random: Callable[[int], bytes] = os.urandom,
         clock: Callable[[], float] = time.time,
     ) -> Environment:
-        """Use the device's own file system and no anchor unless others are given."""
+        """Return an environment; by default with the device's own file system and without an anchor."""
         return cls(
             Path(path), filesystem or PosixFileSystem(), anchor or NoAnchor(), random, checked_clock(clock)
         )
@@ -82,7 +82,7 @@ class Generation:
 
     Attributes:
         head: The header's bytes; they differ between any two generations.
-        header: The same, parsed.
+        header: The parsed header.
         content: The opened content.
         slot: The slot it was opened through.
     """
@@ -96,7 +96,7 @@ class Generation:
 def checked_clock(clock: Callable[[], float]) -> Callable[[], float]:
     """Return a clock that raises GalleryError for times outside 1970 to 9999.
 
-    A commit seals the time and no later commit may be earlier, so a wrong time could not be corrected.
+    A commit stores its time, and validity is not checked at an earlier time; a wrong time could keep subjects out.
     """
 
     def now_s() -> float:
@@ -123,7 +123,7 @@ def open_generation(
         anchored: False skips the comparison with the anchor.
 
     Raises:
-        GalleryError: See `Gallery.open`.
+        GalleryError: see `Gallery.open`.
     """
     if not anchored:
         environment = replace(environment, anchor=NoAnchor())
@@ -141,8 +141,8 @@ def open_newer(environment: Environment, key: KeyProvider, current: Generation) 
     """Read the generation that another process committed after `current`.
 
     Raises:
-        RollbackError: the file is older than `current`.
-        GalleryError: it is another gallery, or the key does not open it after a key rotation.
+        RollbackError: the file has no newer generation than `current`, or an older key epoch.
+        GalleryError: the file is another gallery, or the key does not open it after a key rotation.
     """
     file, anchor_generation = read(environment)
     header, known = parse_header(file), current.header
@@ -208,7 +208,7 @@ def with_generation(header: Header, generation: int) -> Header:
     if generation > MAX_GENERATION:
         raise GalleryError(
             f"generation {generation} is too high, a gallery has at most {MAX_GENERATION}",
-            hint="check that the anchor belongs to this gallery; else make a new gallery with a new anchor and enrol again",
+            hint="check that the anchor belongs to this gallery; if it does, make a new gallery with a new anchor and enrol again",
         )
     return replace(header, generation=generation)
 
@@ -220,13 +220,13 @@ def is_current(environment: Environment, generation: Generation) -> bool:
 
 
 def read(environment: Environment) -> tuple[bytes, int | None]:
-    """Read the file and the anchor's generation at one moment.
+    """Read the file and the anchor's generation, both under one lock.
 
     Without an anchor no lock is needed, because files are replaced by an atomic rename.
     """
     if isinstance(environment.anchor, NoAnchor):
         return read_gallery(environment.files, environment.path), None
-    # Fails for a mistyped path before the lock file is made.
+    # A mistyped path fails here, before a lock file is created.
     read_head(environment.files, environment.path)
     with locked(environment.files, environment.path):
         file = read_gallery(environment.files, environment.path)
@@ -237,7 +237,7 @@ def check_anchor(environment: Environment, header: Header, anchor_generation: in
     """Compare an authenticated header with the anchor; advance an anchor that is one generation behind.
 
     Raises:
-        RollbackError: See `anchor.must_advance`.
+        RollbackError: see `anchor.must_advance`.
     """
     if must_advance(header.generation, anchor_generation):
         with locked(environment.files, environment.path):
@@ -269,8 +269,8 @@ def open_content(file: bytes, header: Header, data_key: bytes, slot: OpenSlot) -
     """Decrypt and parse a file; check that its content holds the key of `slot`.
 
     Raises:
-        SealError: altered.
-        GalleryFormatError: content malformed.
+        SealError: the file was altered.
+        GalleryFormatError: the content is malformed.
     """
     content = parse_content(sealing.open_body(file, data_key), header.template_type, header.dimension)
     keys = slot_keys_of(content)
@@ -301,7 +301,7 @@ def require_model(header: Header, model_id: bytes) -> None:
 
 
 def _unlock_newer(header: Header, key: KeyProvider, current: Generation) -> tuple[OpenSlot, bytes]:
-    """Unlock with the known slot key within a key epoch, otherwise with the key itself."""
+    """Unlock with the known slot key if the key epoch is unchanged, otherwise with the key itself."""
     slot = current.slot
     if header.key_epoch == current.header.key_epoch and slot.index < len(header.slots):
         return slot, sealing.unwrap(header, header.slots[slot.index], slot.slot_key)

@@ -1,4 +1,4 @@
-"""A gallery with two subjects, a TPM in software, a machine with systemd-creds, and the test's own programs on PATH."""
+"""Fixtures: a gallery with two subjects, a TPM in software, systemd-creds, and scripts on PATH."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _need(*programs: str) -> None:
 
 
 def _free_port() -> int:
-    """A port whose successor is free as well; swtpm's control channel is expected there."""
+    """Return a port whose successor is free as well; tpm2-tools expect swtpm's control channel there."""
     for _ in range(50):
         with socket.socket() as first, socket.socket() as second:
             first.bind(("127.0.0.1", 0))
@@ -40,7 +40,7 @@ def _free_port() -> int:
 
 @pytest.fixture
 def tpm(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A fresh TPM 2.0 (swtpm) that tpm2-tools find; its TCTI."""
+    """Start a new TPM 2.0 in software (swtpm) for tpm2-tools; yield its address (TCTI)."""
     _need("swtpm", "tpm2_nvdefine")
     with tempfile.TemporaryDirectory() as state:
         port = _free_port()
@@ -73,7 +73,7 @@ def tpm(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 @pytest.fixture
 def host_credentials() -> None:
-    """A machine whose systemd-creds can seal with the host key."""
+    """Skip the test unless systemd-creds can seal with this machine's host key."""
     _need("systemd-creds")
     tried = subprocess.run(
         ["systemd-creds", "encrypt", "--with-key=host", "--name=x", "-", "-"], input=b"x", capture_output=True
@@ -84,7 +84,7 @@ def host_credentials() -> None:
 
 @pytest.fixture
 def put_on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], Path]:
-    """Puts a shell script on PATH, before all others; returns its path."""
+    """Return a function that puts a shell script first on PATH and returns the script's path."""
     folder = tmp_path / "bin"
 
     def put(name: str, script: str) -> Path:
@@ -101,13 +101,13 @@ def put_on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[st
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Path of a gallery that does not exist yet."""
+    """Return the path of a gallery that does not exist yet."""
     return tmp_path / "home.gallery"
 
 
 @pytest.fixture
 def gallery(path: Path) -> Gallery:
-    """A gallery with ann (one template) and bob (three)."""
+    """Return a gallery with ann (one template) and bob (three templates)."""
     gallery = Gallery.create(path, key=KEY, model_id=MODEL, dimension=D)
     with gallery.transaction() as t:
         t.enrol("ann", embeddings(1))

@@ -1,4 +1,4 @@
-"""Keys, embeddings and names for tests with small galleries."""
+"""Keys and embeddings for tests with small galleries, and a function that lists the subjects of one."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ IDENTITY = CounterIdentity(key=b"k" * 32, gallery_id=b"g" * 16, counter_id=b"c" 
 
 
 class Machine:
-    """A device with a clock, reboots, and files that survive them."""
+    """A fake device: the test sets its clock and reboots it, and its files survive reboots."""
 
     def __init__(self) -> None:
         self.time_ms = 0
@@ -70,7 +70,7 @@ class Machine:
 
 
 class Attempts(RuleBasedStateMachine):
-    """Two processes make attempts, with power cuts; the counter never shows fewer failed attempts than were made."""
+    """State machine: two processes make attempts, with power cuts; the counter never shows too few failed attempts."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -135,7 +135,9 @@ class Attempts(RuleBasedStateMachine):
         self.device.files = SimulatedFileSystem.holding(states[left % len(states)])
         self.device.reboot()
         self.start_processes()
-        if isinstance(number, int) and accepted:  # accepted, even if that was not written
+        if (
+            isinstance(number, int) and accepted
+        ):  # the success counts even if the power cut prevented its write
             self.in_a_row = min(self.in_a_row, self.counted().failures)
 
     @rule(seconds=st.sampled_from([1, 10, 29, 30, 31, 3600]))
@@ -185,7 +187,7 @@ def test_the_state_machine_notices_a_counter_that_is_not_synced() -> None:
     )
 
 
-def test_the_defaults_are_what_nist_says() -> None:
+def test_the_defaults_are_those_of_nist() -> None:
     assert AttemptPolicy() == AttemptPolicy(free=5, most=50, wait_s=30)
     assert AttemptPolicy.with_pad() == AttemptPolicy(free=10, most=100, wait_s=30)
     assert wait_ms(AttemptPolicy(wait_s=0), AttemptState(failures=9), Moment(bytes(16), 0)) == 0
@@ -196,7 +198,7 @@ def test_the_defaults_are_what_nist_says() -> None:
             AttemptPolicy(**wrong)
 
 
-def test_after_a_boot_only_the_time_since_is_believed() -> None:
+def test_after_a_reboot_only_the_time_since_the_reboot_counts() -> None:
     state = AttemptState(failures=3, begun=3, writes=3, last=Moment(b"1" * 16, 1_000_000))
     assert wait_ms(LIMIT, state, Moment(b"1" * 16, 1_029_000)) == 1000
     assert wait_ms(LIMIT, state, Moment(b"1" * 16, 1_030_000)) == 0
@@ -207,7 +209,7 @@ def test_after_a_boot_only_the_time_since_is_believed() -> None:
     assert refusal(LIMIT, AttemptState(failures=8), Moment(b"2" * 16, 10**9)) is Reason.DISABLED
 
 
-def test_a_success_forgets_only_what_was_before_it() -> None:
+def test_a_success_clears_only_earlier_failures() -> None:
     now = Moment(b"1" * 16, 0)
     first = begin(AttemptState(), now)
     second = begin(begin(first, now), now)
@@ -234,8 +236,8 @@ def test_every_flipped_bit_and_every_length_is_no_counter() -> None:
         assert parse_state(data, replace(IDENTITY, **{name: value})) is None
 
 
-def test_a_counter_that_cannot_be_counted_on_is_no_counter() -> None:
-    """Authentic, but the next value would not fit its field: refuse attempts instead of raising another error."""
+def test_a_counter_too_large_to_be_incremented_is_refused() -> None:
+    """The counter is authentic, but its next value would not fit the field, so attempts are refused."""
     for state in (AttemptState(begun=2**63), AttemptState(writes=2**63)):
         assert parse_state(pack_state(state, IDENTITY), IDENTITY) is None
     last = AttemptState(begun=2**63 - 1, writes=2**63 - 1)
@@ -282,7 +284,7 @@ def answer(gallery: Gallery, probe: np.ndarray = STRANGER) -> Decision | Reason:
     return result.reason if result.decision is Decision.LOCKED_OUT and result.reason else result.decision
 
 
-def test_failures_bring_waits_and_then_an_end() -> None:
+def test_failures_cause_waits_and_then_disable_the_gallery() -> None:
     device = Machine()
     gallery = door(device)
     for _ in range(3):
@@ -340,7 +342,7 @@ def test_a_malformed_probe_is_no_attempt() -> None:
     assert gallery.attempts.status().failures == 0
 
 
-def test_a_counter_taken_away_or_replaced_locks_everybody_out_until_an_administrator_acts() -> None:
+def test_a_removed_or_replaced_counter_refuses_all_attempts_until_a_reset() -> None:
     device = Machine()
     gallery = door(device)
     path = counter_path(PATH)
@@ -388,7 +390,7 @@ def test_an_old_counter_is_noticed_by_a_process_that_saw_a_newer_one_and_after_a
 
 
 def test_an_old_counter_is_noticed_after_a_change_of_the_gallery_too() -> None:
-    """A running process that loads a change still remembers the newest state of the counter, which continues."""
+    """A running process that loads a change of the gallery still remembers the newest state of the counter."""
     device = Machine()
     gallery = door(device)
     old = device.files.state()[counter_path(PATH)]
@@ -401,7 +403,7 @@ def test_an_old_counter_is_noticed_after_a_change_of_the_gallery_too() -> None:
     assert answer(gallery) is Reason.COUNTER
 
 
-def test_a_limit_that_is_taken_away_counts_no_more_in_any_process() -> None:
+def test_a_removed_limit_is_removed_in_every_process() -> None:
     device = Machine()
     gallery = door(device)
     for _ in range(3):
@@ -415,7 +417,7 @@ def test_a_limit_that_is_taken_away_counts_no_more_in_any_process() -> None:
         assert {answer(process) for _ in range(9)} == {Decision.REJECTED}
 
 
-def test_the_counter_of_a_gallery_that_is_gone_counts_nothing_and_is_replaced_by_a_limit() -> None:
+def test_the_counter_of_a_removed_gallery_is_ignored_and_replaced_by_a_new_limit() -> None:
     device = Machine()
     gallery = door(device)
     for _ in range(3):
@@ -497,7 +499,7 @@ def test_attempts_during_a_change_of_the_limit_count_and_a_stale_process_follows
     other = again(device)
 
     class Interrupted(SimulatedFileSystem):
-        """Another process makes an attempt right before the gallery is replaced."""
+        """A file system on which another process makes an attempt right before the gallery is replaced."""
 
         def rename(self, source: Path, target: Path) -> None:
             if target == PATH:
@@ -512,7 +514,7 @@ def test_attempts_during_a_change_of_the_limit_count_and_a_stale_process_follows
     assert other.attempts.status().failures == gallery.attempts.status().failures == 1
 
 
-def test_a_process_that_missed_a_renewal_and_a_reset_still_knows_whom_it_sees() -> None:
+def test_a_process_follows_a_renewed_transform_and_a_reset() -> None:
     device = Machine()
     gallery = door(device)
     administrator = again(device)
@@ -597,7 +599,7 @@ print(sum(gallery.identify(probe, threshold=0.5).decision is Decision.REJECTED f
 """
 
 
-def test_processes_at_once_have_no_more_attempts_than_one(tmp_path: Path) -> None:
+def test_processes_at_once_share_the_limit(tmp_path: Path) -> None:
     from edge_sdk.gallery import KeyFile
 
     path, key = tmp_path / "door.gallery", tmp_path / "door.key"
@@ -686,7 +688,7 @@ def test_a_success_whose_counter_was_removed_meanwhile_is_an_error() -> None:
 
 
 def test_a_counter_is_settled_once_and_only_if_it_exists() -> None:
-    """No needless write, since flash wears out; and a state of another counter is not replaced."""
+    """Flash wears out, so there is no needless write; and a state of another counter is not replaced."""
     device = Machine()
     counter = device.process()
     counter.start()
@@ -724,9 +726,7 @@ def test_the_real_clock_counts_milliseconds_since_the_machine_started() -> None:
 
 
 @pytest.mark.parametrize("boot_id", [None, "", "\n", "0" * 31, "0" * 34, "no boot id at all"])
-def test_where_the_system_has_no_boot_id_each_process_is_a_boot_of_its_own(
-    tmp_path: Path, boot_id: str | None
-) -> None:
+def test_without_a_boot_id_each_process_counts_as_a_boot(tmp_path: Path, boot_id: str | None) -> None:
     """Waits start again with each process: too long, never too short."""
     place = tmp_path / "boot_id"
     if boot_id is not None:

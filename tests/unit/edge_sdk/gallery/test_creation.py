@@ -19,13 +19,13 @@ from tests.unit.edge_sdk.gallery.galleries import KEY, MODEL, D, names
 
 
 class FailingKey(TpmKey):
-    """A TPM key that fails to return its secret."""
+    """A TPM key whose secret cannot be destroyed."""
 
     def forget(self, parameters: bytes) -> None:
         raise GalleryError("the TPM does not answer")
 
 
-def test_a_secret_goes_with_a_gallery_that_did_not_come_to_be(path: Path, tpm: str) -> None:
+def test_a_failed_creation_destroys_the_new_secret(path: Path, tpm: str) -> None:
     nowhere = path.parent / "nowhere" / "g"
     with pytest.raises(GalleryError, match="cannot lock"):
         Gallery.create(nowhere, key=TpmKey(pcrs=""), model_id=MODEL, dimension=D)
@@ -48,7 +48,7 @@ def test_an_anchor_that_cannot_be_written_leaves_nothing_behind(
     Gallery.create(path, key=KEY, model_id=MODEL, dimension=D, anchor=FileAnchor(tmp_path / "anchor"))
 
 
-def test_an_error_at_any_step_of_creating_leaves_nothing_but_what_was_there() -> None:
+def test_an_error_at_any_step_of_a_creation_leaves_only_earlier_files() -> None:
     place, anchor = Path("g/home.gallery"), Path("a/anchor")
 
     def create(files: SimulatedFileSystem) -> None:
@@ -80,7 +80,7 @@ def test_an_error_at_any_step_of_creating_leaves_nothing_but_what_was_there() ->
 
 
 class FailingAnchor(FileAnchor):
-    """An anchor whose chip fails after `prepare`."""
+    """An anchor that fails after `prepare`, as if its chip did not answer."""
 
     def advance(self, gallery_id: bytes, generation: int) -> None:
         raise GalleryError("the chip does not answer")
@@ -96,10 +96,8 @@ def test_the_first_error_is_reported_and_everything_is_removed(path: Path, tmp_p
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_anchor_that_has_seen_this_gallery_makes_no_second_one_of_its_id(
-    path: Path, tmp_path: Path
-) -> None:
-    """With repeated random bytes the new gallery would have the id of an earlier one, and use its anchor."""
+def test_an_anchor_in_use_by_a_gallery_of_the_same_id_is_refused(path: Path, tmp_path: Path) -> None:
+    """If random bytes repeat, the new gallery has the id of an earlier one and would use its anchor."""
     anchor = FileAnchor(tmp_path / "anchor")
 
     def random(size_bytes: int) -> bytes:

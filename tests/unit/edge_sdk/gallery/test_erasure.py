@@ -1,4 +1,4 @@
-"""Erasure of subjects and the statement of its receipt."""
+"""Erased subjects are removed, and the receipt states if older copies can still be opened."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_an_erasure_without_a_chip_says_that_it_is_not_provable(gallery: Gallery
     assert receipt.statement.startswith("logically erased, not provably")
     assert (receipt.generation, receipt.key_epoch) == (3, 2)
     assert names(path, KEY) == ["ann"]
-    assert names(copy, KEY) == ["ann", "bob"], "which is what the receipt admits"
+    assert names(copy, KEY) == ["ann", "bob"], "as the receipt states"
     assert "bob" not in audit_path(path).read_text()
     assert gallery.audit.report().entries[-1].event.event == "erase"
 
@@ -70,7 +70,7 @@ def test_an_erasure_with_a_chip_destroys_what_opened_older_copies(path: Path, tp
     assert len(tpm_nv.indices()) == 1
 
 
-def test_a_chip_beside_a_passphrase_proves_nothing(path: Path, tpm: str) -> None:
+def test_a_chip_and_a_passphrase_together_prove_nothing(path: Path, tpm: str) -> None:
     key, words = TpmKey(pcrs=""), Passphrase("a recovery phrase", **QUICK)
     gallery = Gallery.create(path, key=key, model_id=MODEL, dimension=D)
     gallery.enrol("ann", embeddings(1))

@@ -1,4 +1,4 @@
-"""Enrol, identify, verify, change and remove subjects; transactions and concurrent changes."""
+"""Subjects can be enrolled, identified, verified, changed and removed; transactions detect concurrent changes."""
 
 import subprocess
 import sys
@@ -43,7 +43,7 @@ def gallery(path: Path) -> Gallery:
 @pytest.mark.parametrize("dtype", ["int8", "float16"])
 @pytest.mark.parametrize("transform", ["shp3", "none"])
 @pytest.mark.parametrize("suite", ["aes-256-gcm", "chacha20-poly1305"])
-def test_who_is_enrolled_is_found_again_after_opening(
+def test_enrolled_subjects_are_identified_after_opening(
     path: Path, dtype: str, transform: str, suite: str
 ) -> None:
     made = Gallery.create(
@@ -270,7 +270,7 @@ def test_refresh_notices_an_old_copy(gallery: Gallery, path: Path) -> None:
 
 
 def test_a_running_process_answers_by_the_commits_of_other_processes(gallery: Gallery, path: Path) -> None:
-    """A process that only identifies follows revocations and limits of other processes."""
+    """A process that only identifies applies revocations and limits that other processes commit."""
     gallery.enrol("ann", embeddings(1))
     office, face, stranger = Gallery.open(path, key=KEY), embeddings(1)[0], embeddings(2)[0]
     assert gallery.identify(face, threshold=0.9).accepted
@@ -358,7 +358,7 @@ def test_wrong_keys_and_creation_errors(gallery: Gallery, path: Path, tmp_path: 
     assert not (tmp_path / "new").exists()
 
 
-def test_status_says_how_strong_it_is(gallery: Gallery) -> None:
+def test_status_reports_key_anchor_and_model(gallery: Gallery) -> None:
     status = gallery.status()
     assert (status.key_level, status.key_name, status.generation, status.key_epoch) == (
         0,

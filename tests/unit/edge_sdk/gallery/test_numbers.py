@@ -1,4 +1,4 @@
-"""Numbers too large for their field, from clocks, anchors, logs, cards and callers: a clear error, and nothing is written."""
+"""Numbers too large for their field, from any source, cause an error of the SDK, and nothing is written."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ NO_TIMES = (
 
 
 class Clock:
-    """A clock that can be set to anything."""
+    """A fake clock that can be set to any number."""
 
     def __init__(self) -> None:
         self.now_s: float = 1_700_000_000
@@ -62,7 +62,7 @@ def door(files: SimulatedFileSystem, clock: Clock, audit: str = "all") -> Galler
 
 
 @pytest.mark.parametrize("now_s", NO_TIMES)
-def test_a_clock_that_says_no_time_writes_nothing_and_opens_no_door(now_s: float) -> None:
+def test_with_an_impossible_time_nothing_is_written_and_no_subject_accepted(now_s: float) -> None:
     files, clock = SimulatedFileSystem(), Clock()
     gallery = door(files, clock)
     before, steps = files.state(), len(files.steps)
@@ -94,7 +94,7 @@ def test_a_clock_that_says_no_time_writes_nothing_and_opens_no_door(now_s: float
 
 @pytest.mark.parametrize("audit", ["changes", "off"])
 @pytest.mark.parametrize("seen", [2**63 - 1, 2**64 - 1, 10**20 - 1])
-def test_an_anchor_that_asks_for_a_generation_after_the_last_is_not_followed(seen: int, audit: str) -> None:
+def test_an_anchor_beyond_the_last_generation_is_refused(seen: int, audit: str) -> None:
     """An anchor may hold any number; a log entry with such a number could never be parsed."""
     files = SimulatedFileSystem()
     gallery_id = door(files, Clock(), audit).status().gallery_id
@@ -126,7 +126,7 @@ def test_the_last_generation_is_written_and_none_after_it() -> None:
 
 @pytest.mark.parametrize("entries", [2**63, 2**64 - 1])
 def test_a_log_with_the_last_number_is_not_continued(entries: int) -> None:
-    """Such a head can only be written with a key of the gallery; it must give an SDK error."""
+    """Only a holder of a key can write such a log head; it must cause an error of the SDK."""
     files = SimulatedFileSystem()
     session = door(files, Clock())._session
     content = replace(session.content, audit=replace(session.content.audit, entries=entries))

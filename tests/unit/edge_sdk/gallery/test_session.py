@@ -1,4 +1,4 @@
-"""Open galleries: locks, anchors, commits of other processes, copies that were put in place of the file."""
+"""Open galleries use locks and anchors, follow commits of other processes, and refuse copies put in their place."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_an_index_that_is_no_counter_is_reported(tpm: str) -> None:
         (lambda p: lock_path(p).mkdir(), "Is a directory", None),
     ],
 )
-def test_a_lock_that_cannot_be_had_says_the_cause(
+def test_the_error_for_a_failed_lock_states_the_cause(
     tmp_path: Path, spoil: Callable[[Path], object], cause: str, hint: str | None
 ) -> None:
     place = tmp_path / "folder" / "g"
@@ -111,7 +111,7 @@ def test_a_mistyped_path_leaves_no_lock_behind(tmp_path: Path) -> None:
 def test_a_lock_file_that_was_removed_excludes_no_process() -> None:
     source = """
 import sys, time, pathlib
-from edge_sdk.gallery.storage import PosixFileSystem
+from edge_sdk.gallery.store.files import PosixFileSystem
 path = pathlib.Path(sys.argv[1])
 with PosixFileSystem().lock(path):
     print("held", flush=True)
@@ -137,7 +137,7 @@ with PosixFileSystem().lock(path):
         holder.stdin.write("\n")
         holder.stdin.flush()
         with PosixFileSystem().lock(path):
-            assert path.exists(), "the lock that is held has a name that others find"
+            assert path.exists(), "other processes find the lock that is held"
         holder.stdin.close()
         holder.stdout.close()
         assert holder.wait(10) == 0
@@ -231,7 +231,7 @@ def test_a_running_door_follows_no_other_gallery(gallery: Gallery, path: Path) -
     assert [s.name for s in gallery.subjects()] == ["ann", "bob"]
 
 
-def test_an_anchor_that_a_cut_left_behind_is_brought_up_by_who_opens_and_by_who_runs(
+def test_an_anchor_left_behind_by_a_power_cut_is_advanced_by_open_and_refresh(
     path: Path, tmp_path: Path
 ) -> None:
     anchor = FileAnchor(tmp_path / "anchor")
@@ -245,7 +245,7 @@ def test_an_anchor_that_a_cut_left_behind_is_brought_up_by_who_opens_and_by_who_
     without.enrol("bob", embeddings(2))
     assert names(path, KEY, anchor=anchor) == ["ann", "bob"]
     assert anchor.read(gallery_id) == 3
-    # Two commits missing from the anchor cannot come from a power cut: an old anchor or another branch was put in place.
+    # A power cut cannot put the anchor two commits behind: an old anchor or another branch was put in place.
     without.enrol("cy", embeddings(3))
     without.enrol("di", embeddings(4))
     with pytest.raises(RollbackError, match="has only seen 3: the anchor was lost or put back"):
@@ -254,10 +254,10 @@ def test_an_anchor_that_a_cut_left_behind_is_brought_up_by_who_opens_and_by_who_
     assert anchor.read(gallery_id) == 3
 
 
-def test_a_newer_gallery_without_the_slot_that_was_opened_is_opened_by_another_or_not_at_all(
+def test_a_newer_gallery_without_the_slot_in_use_needs_a_key_of_another_slot(
     gallery: Gallery, path: Path
 ) -> None:
-    """The same key epoch with fewer slots: no command writes it, but a holder of a key can."""
+    """No command writes a file of the same key epoch with fewer slots, but a holder of a key can."""
     from dataclasses import replace
 
     from edge_sdk.gallery.format.content import SLOT_KEYS, PolicyRecord
@@ -286,35 +286,35 @@ def test_the_error_after_a_concurrent_commit_states_what_to_do(gallery: Gallery,
     assert caught.value.hint == "refresh or open it again, then repeat"
 
 
-def test_a_gallery_that_keeps_no_log_says_so(path: Path) -> None:
+def test_the_report_of_a_gallery_without_a_log_is_an_error(path: Path) -> None:
     gallery = Gallery.create(path, key=KEY, model_id=MODEL, dimension=D, audit="off")
     with pytest.raises(GalleryError, match=r"^this gallery keeps no audit log$") as caught:
         gallery.audit.report()
-    assert caught.value.hint == "it was created without one"
+    assert caught.value.hint == "create a gallery with --audit changes or --audit all"
 
 
-def test_a_report_is_of_the_gallery_as_it_is_now(gallery: Gallery, path: Path) -> None:
+def test_a_report_includes_commits_of_other_processes(gallery: Gallery, path: Path) -> None:
     """Entries of another process's commit count as sealed."""
     Gallery.open(path, key=KEY).revoke("ann")
     assert gallery.audit.report().words() == ["intact: 4 sealed entries"]
     assert gallery.subjects()[0].revoked
 
 
-def test_another_model_is_named_beside_the_gallerys_and_what_to_do(gallery: Gallery, path: Path) -> None:
+def test_the_error_for_another_model_names_both_models(gallery: Gallery, path: Path) -> None:
     message = (
         f"^the gallery holds templates of model {MODEL.hex()[:8]}, the model in use is {bytes(32).hex()[:8]}$"
     )
-    for ask in (
+    for check in (
         lambda: gallery.require_model(bytes(32)),
         lambda: Gallery.open(path, key=KEY, model_id=bytes(32)),
     ):
         with pytest.raises(ModelMismatchError, match=message) as caught:
-            ask()
+            check()
         assert caught.value.hint == "use the gallery's model, or enrol again with this one"
     gallery.require_model(MODEL)
 
 
-def test_a_commit_in_which_nothing_changed_is_an_entry_all_the_same(gallery: Gallery) -> None:
+def test_a_commit_without_changes_is_logged(gallery: Gallery) -> None:
     from dataclasses import replace
 
     content = gallery._session.content

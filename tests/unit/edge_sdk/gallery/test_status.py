@@ -1,4 +1,4 @@
-"""Status and problems of an open gallery."""
+"""Status and problems of a gallery name every weakness and every fault."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keys of a gallery: add, remove and rotate them, renew the transform key, re-anchor."""
+"""Keys of a gallery are added, removed and rotated; the transform key is renewed; the anchor is set again."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from edge_sdk.gallery.store.files import lock_path
 from tests.unit.edge_sdk.gallery.galleries import KEY, MODEL, OTHER, QUICK, THIRD, D, embeddings, names
 
 
-def test_a_key_that_is_added_opens_and_the_others_go_on(gallery: Gallery, path: Path) -> None:
+def test_an_added_key_opens_and_the_others_still_open(gallery: Gallery, path: Path) -> None:
     words = Passphrase("a recovery phrase", **QUICK)
     gallery.keys.add(words)
     assert names(path, words) == names(path, KEY) == ["ann", "bob"]
@@ -37,9 +37,7 @@ def test_a_key_that_is_added_opens_and_the_others_go_on(gallery: Gallery, path: 
     assert gallery.status().key_epoch == 1
 
 
-def test_a_key_of_another_kind_is_told_by_which_kinds_the_file_is_opened(
-    gallery: Gallery, path: Path
-) -> None:
+def test_the_error_for_a_key_of_another_kind_names_the_kinds_that_open(gallery: Gallery, path: Path) -> None:
     with pytest.raises(SealError, match="wrong key, or the gallery was altered") as caught:
         Gallery.open(path, key=Passphrase("a recovery phrase", **QUICK))
     hint = "according to its header the gallery is opened by: key in memory (was it rotated?); found a passphrase"
@@ -49,7 +47,7 @@ def test_a_key_of_another_kind_is_told_by_which_kinds_the_file_is_opened(
     assert "was it rotated?" in str(caught.value.hint)
 
 
-def test_a_key_that_was_added_twice_is_not_said_to_be_taken_away(gallery: Gallery, path: Path) -> None:
+def test_a_key_in_two_slots_is_not_removed_from_one(gallery: Gallery, path: Path) -> None:
     for _ in range(2):
         gallery.keys.add(OTHER)
     before = path.read_bytes()
@@ -72,7 +70,7 @@ def test_eight_keys_fit_and_a_ninth_does_not(gallery: Gallery, path: Path) -> No
     assert all(names(path, key) == ["ann", "bob"] for key in [KEY, *keys])
 
 
-def test_a_rotation_shuts_every_older_key_out(gallery: Gallery, path: Path) -> None:
+def test_after_a_rotation_older_keys_do_not_open(gallery: Gallery, path: Path) -> None:
     gallery.keys.add(OTHER)
     words = Passphrase("a recovery phrase", **QUICK)
     gallery.keys.rotate(THIRD, words)
@@ -106,7 +104,7 @@ def test_a_passphrase_may_be_the_same_and_its_slot_is_new(gallery: Gallery, path
     assert names(path, words) == ["ann", "bob"]
 
 
-def test_a_reader_follows_a_rotation_that_keeps_its_key_and_is_told_of_one_that_does_not(
+def test_a_reader_follows_new_slot_keys_and_reports_that_its_key_was_removed(
     gallery: Gallery, path: Path
 ) -> None:
     words = Passphrase("a recovery phrase", **QUICK)
@@ -125,7 +123,7 @@ def test_a_reader_follows_a_rotation_that_keeps_its_key_and_is_told_of_one_that_
     assert not any(s.revoked for s in Gallery.open(path, key=KEY).subjects())
 
 
-def test_taking_a_key_away_needs_the_keys_that_stay(gallery: Gallery, path: Path) -> None:
+def test_removing_a_key_needs_the_other_keys(gallery: Gallery, path: Path) -> None:
     words = Passphrase("a recovery phrase", **QUICK)
     gallery.keys.add(words)
     gallery.keys.add(OTHER)
@@ -146,7 +144,7 @@ def test_taking_a_key_away_needs_the_keys_that_stay(gallery: Gallery, path: Path
         Gallery.open(path, key=OTHER)
 
 
-def test_a_key_that_was_taken_away_opens_nothing_by_what_it_saw_inside(gallery: Gallery, path: Path) -> None:
+def test_slot_keys_read_with_a_removed_key_open_nothing(gallery: Gallery, path: Path) -> None:
     from edge_sdk.gallery.format import sealing
     from edge_sdk.gallery.format.header import parse_header
     from edge_sdk.gallery.store.sealed_file import slot_keys_of
@@ -178,7 +176,7 @@ def test_the_key_of_a_failed_rotation_opens_nothing_and_the_old_one_does(
     assert names(path, KEY) == ["ann", "bob"]
 
 
-def test_a_chips_secret_goes_with_its_slot(path: Path, tpm: str) -> None:
+def test_a_secret_in_a_chip_is_destroyed_with_its_slot(path: Path, tpm: str) -> None:
     key = TpmKey(pcrs="")
     gallery = Gallery.create(path, key=KEY, model_id=MODEL, dimension=D)
     gallery.keys.add(key)
@@ -197,7 +195,7 @@ def test_a_chips_secret_goes_with_its_slot(path: Path, tpm: str) -> None:
     assert tpm_nv.indices() == set()
 
 
-def test_who_came_through_one_slot_goes_on_through_it(gallery: Gallery, path: Path) -> None:
+def test_an_open_gallery_keeps_using_its_slot(gallery: Gallery, path: Path) -> None:
     gallery.keys.add(OTHER)
     opened = Gallery.open(path, key=OTHER)
     opened.revoke("ann")
@@ -220,7 +218,7 @@ def test_a_renewed_transform_recognizes_as_before_and_is_unrelated(path: Path) -
     gallery.keys.renew_transform()
     after = gallery.references().matrix.astype(np.float64)
     cosine = (before * after).sum(1) / np.linalg.norm(before, axis=1) / np.linalg.norm(after, axis=1)
-    assert np.abs(cosine).max() < 0.25, "no template is like its former self"
+    assert np.abs(cosine).max() < 0.25, "no template resembles the earlier one of its subject"
     reopened = Gallery.open(path, key=KEY)
     for opened in (gallery, reopened):
         probes = np.stack([opened.transform_probe(face) for face in faces])
@@ -281,7 +279,9 @@ def test_a_renewed_key_of_another_length_is_refused(gallery: Gallery, path: Path
         Gallery.open(path, key=KEY)
 
 
-def test_a_restored_backup_goes_on_as_the_newest_and_shuts_all_others_out(tmp_path: Path, path: Path) -> None:
+def test_a_re_anchored_backup_is_the_newest_and_all_other_copies_are_refused(
+    tmp_path: Path, path: Path
+) -> None:
     anchor = FileAnchor(tmp_path / "anchor")
     gallery = Gallery.create(path, key=KEY, model_id=MODEL, dimension=D, anchor=anchor)
     gallery.enrol("ann", embeddings(1))
@@ -306,7 +306,7 @@ def test_a_restored_backup_goes_on_as_the_newest_and_shuts_all_others_out(tmp_pa
             Gallery.open(path, key=KEY, anchor=anchor)
 
 
-def test_a_lost_anchor_is_replaced_on_the_owners_word(tmp_path: Path, path: Path) -> None:
+def test_a_lost_anchor_is_replaced_by_re_anchoring(tmp_path: Path, path: Path) -> None:
     anchor = FileAnchor(tmp_path / "anchor")
     gallery = Gallery.create(path, key=KEY, model_id=MODEL, dimension=D, anchor=anchor)
     for seed in range(3):

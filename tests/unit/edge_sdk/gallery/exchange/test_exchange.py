@@ -1,4 +1,4 @@
-"""Exports that only their recipient opens, and signed commands that are executed once."""
+"""Only its recipient opens an export, and a signed command is executed once."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def recipient(gallery: Gallery) -> bytes:
     return bytes.fromhex(gallery.status().recipient)
 
 
-def test_what_is_exported_is_recognized_elsewhere_and_keeps_its_restrictions(
+def test_exported_subjects_are_recognized_elsewhere_and_keep_their_restrictions(
     home: Gallery, office: Gallery
 ) -> None:
     package = home.exchange.export("ann", "bob", recipient=recipient(office))
@@ -94,7 +94,7 @@ def test_an_empty_gallery_exports_nobody(home: Gallery, office: Gallery) -> None
     assert home.exchange.import_package(office.exchange.export(recipient=recipient(home))) == ()
 
 
-def test_nothing_of_it_is_in_clear(home: Gallery, office: Gallery) -> None:
+def test_an_export_has_no_content_in_clear(home: Gallery, office: Gallery) -> None:
     package = home.exchange.export("ann", recipient=recipient(office))
     unit = FACES[0] / np.linalg.norm(FACES[0])
     for secret in (
@@ -107,7 +107,7 @@ def test_nothing_of_it_is_in_clear(home: Gallery, office: Gallery) -> None:
     assert home.exchange.export("ann", recipient=recipient(office)) != package
 
 
-def test_only_the_recipient_opens_it(home: Gallery, office: Gallery, tmp_path: Path) -> None:
+def test_only_the_recipient_opens_an_export(home: Gallery, office: Gallery, tmp_path: Path) -> None:
     package = home.exchange.export("ann", recipient=recipient(office))
     for other in (home, make(tmp_path / "other")):
         with pytest.raises(SealError, match="another gallery"):
@@ -225,7 +225,7 @@ def test_commands_of_an_accepted_source_are_executed_once_and_in_order(home: Gal
     assert ("command", f"source={SOURCE.hex()},sequence=9") in events
 
 
-def test_all_that_a_source_may_ask_for(home: Gallery, office: Gallery) -> None:
+def test_a_source_may_enrol_and_erase(home: Gallery, office: Gallery) -> None:
     home.exchange.add_source(SOURCE)
     office.enrol("dan", FACES[5])
     package = office.exchange.export("dan", recipient=recipient(home))
@@ -238,7 +238,7 @@ def test_all_that_a_source_may_ask_for(home: Gallery, office: Gallery) -> None:
     assert home.exchange.sources() == {SOURCE.hex(): 2}
 
 
-def test_a_command_that_cannot_be_carried_out_is_not_used_up(home: Gallery) -> None:
+def test_a_command_that_fails_can_be_sent_again(home: Gallery) -> None:
     home.exchange.add_source(SOURCE)
     sent = command(home, 1, subject="dan")
     with pytest.raises(SubjectUnknownError):
@@ -365,7 +365,7 @@ def test_a_package_for_another_gallery_inside_a_command_is_refused(home: Gallery
     assert home.exchange.sources() == {SOURCE.hex(): 0}
 
 
-def test_a_key_signs_only_as_itself() -> None:
+def test_a_key_signs_only_for_its_own_source() -> None:
     other = bytes(32)
     unsigned = Command(SOURCE, bytes(16), 1, "revoke", subject="ann")
     with pytest.raises(InputError, match="not that of"):
@@ -374,8 +374,8 @@ def test_a_key_signs_only_as_itself() -> None:
         sign(unsigned, b"short")
 
 
-def test_signing_refuses_a_package_that_no_gallery_would_open(home: Gallery, office: Gallery) -> None:
-    """The back office gets the error, not the device."""
+def test_signing_refuses_a_package_that_is_no_export(home: Gallery, office: Gallery) -> None:
+    """The error then occurs in the back office and not on the device."""
     gallery_id = bytes.fromhex(home.status().gallery_id)
     for package in (b"x", office.exchange.export(recipient=recipient(home))[1:]):
         with pytest.raises(GalleryFormatError, match="expected an export"):

@@ -1,4 +1,4 @@
-"""Parsing of headers and contents: round trips, and refusals before memory is allocated."""
+"""Headers and contents survive packing and parsing; malformed ones are refused before memory is allocated."""
 
 import re
 import struct

@@ -1,4 +1,4 @@
-"""A reader written from docs/reference/gallery-format.md only agrees with the SDK on every vector."""
+"""A reader that was written only from docs/reference/gallery-format.md agrees with the SDK on every vector."""
 
 import hashlib
 import hmac
@@ -17,7 +17,7 @@ FOLDER = Path(__file__).parents[4] / "vectors" / "gallery"
 
 
 class Refused(Exception):  # noqa: N818
-    pass
+    """The reader refuses a file; the message is the error of the vector, `format` or `seal`."""
 
 
 def refuse_unless(valid: object, error: str = "format") -> None:

@@ -1,4 +1,4 @@
-"""Sealing: altered, truncated and recombined galleries are refused as a whole."""
+"""Altered, truncated and recombined galleries are refused completely."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -117,7 +117,7 @@ def test_the_last_chunk_is_shorter_even_when_the_content_fills_its_chunks() -> N
 
 
 def test_buffers_are_aligned_to_cache_lines() -> None:
-    """Matching reads the templates in place. Many buffers are tested because one may be aligned by chance."""
+    """Many buffers are tested, because a single one may be aligned by chance."""
     buffers = [sealing.aligned_buffer(size) for size in range(0, 4000, 7)]
     assert {np.frombuffer(buffer, np.uint8).ctypes.data % 64 for buffer in buffers if len(buffer)} == {0}
     assert [len(buffer) for buffer in buffers] == list(range(0, 4000, 7))
@@ -214,7 +214,7 @@ def test_a_body_too_short_for_any_content_says_how_short() -> None:
 
 
 def test_a_slot_without_a_key_is_not_left_out() -> None:
-    """Its key would no longer open the gallery after the next commit."""
+    """If a slot were left out, its key would no longer open the gallery after the next commit."""
     head = parse_header(with_second_slot(generations(1)[0], InMemoryKey(b"o" * 32)))
     for keys in ([bytes(32)], [bytes(32)] * 3):
         with pytest.raises(ValueError, match="zip"):

@@ -1,4 +1,4 @@
-"""The committed vectors are read with the expected result and reproduced byte for byte."""
+"""The vectors in tests/vectors are read with the expected result and reproduced byte for byte."""
 
 import hashlib
 import subprocess

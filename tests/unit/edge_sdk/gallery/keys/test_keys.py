@@ -1,4 +1,4 @@
-"""Key files, passphrases and keys in memory: refusals, and reprs without secrets."""
+"""Key files, passphrases and keys in memory refuse unsafe input and show no secret in a repr."""
 
 import struct
 import unicodedata

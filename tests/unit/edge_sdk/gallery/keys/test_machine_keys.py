@@ -1,6 +1,6 @@
-"""Keys bound to a machine: systemd-creds, one-time memory of a board, TPM.
+"""Keys bound to a machine (systemd-creds, one-time memory of a board, TPM) open only there.
 
-The real programs are used if they are installed, otherwise scripts that stand in for them.
+Tests use the real programs or scripts that stand in for them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from edge_sdk.gallery.keys.programs import run_program
 Put = Callable[[str, str], Path]
 OTP = "f8dbc7b0a4fcfb1d706e298ac9d0485c2226ce8df7f7596ac77337bd09fbe160"
 
-# Stand-in for systemd-creds: base64 on stdout, name bound to the credential, key of the machine, no secret in arguments.
+# Fake systemd-creds: writes base64, binds the credential to its name and to the file $MACHINE, and logs its arguments.
 SYSTEMD_CREDS = """
 [ "$1" = encrypt ] || [ "$1" = decrypt ] || exit 1
 command="$1"; shift
@@ -171,20 +171,20 @@ def test_a_program_of_the_current_folder_is_not_run(tmp_path: Path, monkeypatch:
         run_program("tool", hint="")
 
 
-def test_a_program_that_hangs_is_given_up(put_on_path: Put) -> None:
+def test_a_program_that_hangs_is_ended(put_on_path: Put) -> None:
     put_on_path("tool", "exec sleep 30")
     with pytest.raises(GalleryError, match=r"did not end within 0\.2 s"):
         run_program("tool", hint="", timeout_s=0.2)
 
 
-def test_a_program_that_cannot_be_run_is_said(put_on_path: Put) -> None:
+def test_a_program_that_cannot_be_run_is_an_error(put_on_path: Put) -> None:
     put_on_path("tool", "").write_bytes(b"\x7fELF no program")
     with pytest.raises(GalleryError, match="cannot run"):
         run_program("tool", hint="")
 
 
 @pytest.mark.parametrize("pcrs", ["sha256:7", ""])
-def test_a_secret_in_the_tpm_opens_and_is_gone_when_forgotten(tmp_path: Path, tpm: str, pcrs: str) -> None:
+def test_a_secret_in_the_tpm_opens_until_it_is_destroyed(tmp_path: Path, tpm: str, pcrs: str) -> None:
     key = TpmKey(pcrs=pcrs)
     assert make(tmp_path / "g", key).status().key_name == "TPM 2.0 NV memory"
     assert tpm_nv.indices() == {0x0150_0016}
@@ -207,13 +207,13 @@ def test_no_session_stays_open_in_the_tpm(tmp_path: Path, tpm: str) -> None:
 
 
 class KeyWithPowerCut(TpmKey):
-    """A key with a power cut after the commit, before the old secret is destroyed."""
+    """A key that simulates a power cut after the commit, before the old secret is destroyed."""
 
     def forget(self, parameters: bytes) -> None:
         raise KeyboardInterrupt
 
 
-def test_a_secret_that_a_crash_left_in_the_tpm_is_named_and_no_erasure_is_proven_before_it_is_gone(
+def test_a_secret_that_a_crash_left_in_the_tpm_is_reported_and_prevents_a_provable_erasure(
     tmp_path: Path, tpm: str
 ) -> None:
     """The secret opens every copy from before the crash, so a receipt must not claim a provable erasure."""
@@ -241,14 +241,14 @@ def test_a_secret_that_a_crash_left_in_the_tpm_is_named_and_no_erasure_is_proven
         Gallery.open(tmp_path / "old", key=TpmKey(pcrs=""))
 
 
-def test_galleries_with_a_first_index_of_their_own_do_not_meet(tmp_path: Path, tpm: str) -> None:
+def test_galleries_with_different_first_indices_are_independent(tmp_path: Path, tpm: str) -> None:
     make(tmp_path / "one", TpmKey(pcrs=""))
     other = make(tmp_path / "two", TpmKey(index=0x0150_0100, pcrs=""))
     assert other.problems() == ()
     assert other.erase("ann").provable
 
 
-def test_a_boot_chain_that_changed_shuts_the_tpms_secret_away(tmp_path: Path, tpm: str) -> None:
+def test_after_a_change_of_the_boot_chain_the_tpm_keeps_its_secret(tmp_path: Path, tpm: str) -> None:
     make(tmp_path / "g", TpmKey(pcrs="sha256:16"))
     Gallery.open(tmp_path / "g", key=TpmKey())
     run_program("tpm2_pcrextend", f"16:sha256={'ab' * 32}", hint="")
@@ -256,7 +256,7 @@ def test_a_boot_chain_that_changed_shuts_the_tpms_secret_away(tmp_path: Path, tp
         Gallery.open(tmp_path / "g", key=TpmKey())
 
 
-def test_every_slot_has_an_index_of_its_own_and_eight_are_the_end(tpm: str) -> None:
+def test_each_of_eight_slots_has_a_separate_index(tpm: str) -> None:
     key = TpmKey(index=0x0150_0100, pcrs="")
     parameters = [key.new_parameters(os.urandom) for _ in range(8)]
     assert len({key.secret(p) for p in parameters}) == 8
@@ -278,6 +278,6 @@ def test_a_malformed_tpm_slot_reaches_no_program(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize(
     "wrong", [{"index": 1}, {"index": 0x01BF_FFFF}, {"pcrs": "sha1:7"}, {"pcrs": "sha256:7 -x"}]
 )
-def test_an_index_or_register_that_cannot_be_is_refused(wrong: dict[str, Any]) -> None:
+def test_an_index_or_register_out_of_range_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(InputError):
         TpmKey(**wrong)

@@ -1,7 +1,7 @@
-"""Attacks that recover a template from decisions.
+"""Attacks that try to recover a template from decisions.
 
-An attacker who is never accepted learns nothing. An attacker who is accepted and not limited recovers the template; this
-control shows that the attack works. The attacker submits embeddings instead of faces, which is more than a camera allows.
+An attacker who is never accepted learns nothing. A control shows that the attack works: an attacker who is accepted and
+not limited recovers the template. The attacker submits embeddings, which is more than faces before a camera allow.
 """
 
 from collections.abc import Callable
@@ -52,7 +52,7 @@ def closeness(estimate: np.ndarray) -> float:
 
 
 def climb(ask: Ask, probes: int) -> np.ndarray:
-    """Walk randomly until a probe is accepted, away from the mean of the rejected probes."""
+    """Walk randomly, away from the mean of the rejected probes, until a probe is accepted."""
     random = np.random.default_rng(2)
     position, rejected = units(3, 1)[0], np.zeros(D)
     for _ in range(probes):

@@ -106,7 +106,7 @@ def test_no_error_is_larger_than_its_bound(dtype: str, dimension: int) -> None:
 
 
 def test_the_worst_probe_for_int8_is_within_the_bound_and_the_bound_is_tight() -> None:
-    """The row has the direction of the error of the probe's 8-bit part."""
+    """The row points in the direction of the error that the probe's 8-bit part has."""
     integers = np.full(256, 128.0)  # 258 * 0 + 128: the 8-bit part of these is 0
     integers[0] = 32767
     probe = Probe.of(integers / np.linalg.norm(integers))

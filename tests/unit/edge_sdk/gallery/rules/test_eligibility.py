@@ -1,4 +1,4 @@
-"""Eligibility equals the rule applied to each subject, and it holds until it changes."""
+"""Eligibility is right for every subject, and its period ends no later than it changes."""
 
 from types import SimpleNamespace
 from typing import Any

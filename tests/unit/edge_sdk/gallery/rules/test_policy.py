@@ -1,4 +1,4 @@
-"""Decisions by policy: thresholds from FPIR and gallery size, margin, retry band, subjects' own thresholds."""
+"""Policies decide by FPIR and number of templates, margin, retry band and subjects' own thresholds."""
 
 import hashlib
 import hmac
@@ -85,7 +85,7 @@ def test_an_empty_gallery_rejects_and_needs_evidence_for_one(path: Path) -> None
     assert POLICY.limit(0) == POLICY.limit(1) == 0.3
 
 
-def test_evidence_that_does_not_reach_is_refused_before_anybody_is_locked_out(path: Path) -> None:
+def test_enrolment_beyond_the_evidence_is_refused(path: Path) -> None:
     gallery = door(path, POLICY, templates=100)
     with pytest.raises(ModelCardError, match=r"FPIR of 0\.01 over 101 references") as caught:
         gallery.enrol("one too many", at_cosine(1.0, 3))
@@ -113,13 +113,13 @@ def test_the_threshold_keeps_the_fpir_or_says_what_is_missing(fpir: float, refer
 
 
 @pytest.mark.parametrize("fpir", [1e-300, 5e-324, 1e-14])
-def test_a_wish_that_no_evidence_reaches_is_one_clear_error(fpir: float) -> None:
+def test_an_fpir_that_no_evidence_supports_is_an_error(fpir: float) -> None:
     with pytest.raises(ModelCardError, match="which no operating point claims") as caught:
         DecisionPolicy(POINTS, fpir=fpir).limit(100_000)
     assert caught.value.hint == "choose a greater FPIR"
 
 
-def test_verifying_asks_for_as_many_chances_as_the_subject_has_templates(path: Path) -> None:
+def test_the_threshold_of_a_verification_follows_from_the_subjects_templates(path: Path) -> None:
     gallery = door(path, POLICY, subjects=4, templates=5)
     assert gallery.verify(at_cosine(0.41), "s0").accepted
     assert not gallery.verify(at_cosine(0.39), "s0").accepted
@@ -149,9 +149,9 @@ def test_close_to_the_threshold_is_a_retry(path: Path) -> None:
     assert gallery.verify(at_cosine(0.28), "s0").reason is Reason.CLOSE
 
 
-def test_two_subjects_about_as_alike_are_a_retry(path: Path) -> None:
+def test_two_subjects_with_similar_scores_are_a_retry(path: Path) -> None:
     gallery = door(path, DecisionPolicy(POINTS, fpir=0.01, margin=0.1), subjects=2)
-    between = at_cosine(0.75, 0, 1)  # 0.66 to the other
+    between = at_cosine(0.75, 0, 1)  # cosine 0.66 to the other subject
     assert (gallery.identify(between).decision, gallery.identify(between).reason) == (
         Decision.RETRY,
         Reason.AMBIGUOUS,
@@ -163,7 +163,7 @@ def test_two_subjects_about_as_alike_are_a_retry(path: Path) -> None:
     assert gallery.identify(between).subject == "s0"
 
 
-def test_a_subject_may_be_asked_for_more_and_never_for_less(path: Path) -> None:
+def test_a_subjects_own_threshold_applies_only_if_stricter(path: Path) -> None:
     gallery = door(path, POLICY, subjects=2)
     with gallery.transaction() as t:
         t.set_threshold("s0", 0.8)
@@ -183,7 +183,7 @@ def test_a_subject_may_be_asked_for_more_and_never_for_less(path: Path) -> None:
         t.set_threshold("nobody", 0.5)
 
 
-def test_who_is_removed_takes_the_threshold_along(path: Path) -> None:
+def test_removing_a_subject_removes_its_own_threshold(path: Path) -> None:
     gallery = door(path, POLICY, subjects=2)
     with gallery.transaction() as t:
         t.set_threshold("s0", 0.9)
@@ -257,7 +257,7 @@ def test_records_come_back_and_what_is_malformed_is_refused() -> None:
 
 
 def test_the_records_are_laid_out_as_the_page_says() -> None:
-    """Bytes written by hand from docs/reference/gallery-format.md."""
+    """The expected bytes are written by hand from docs/reference/gallery-format.md."""
     head = struct.pack("<dddII", 0.02, 0.1, 0.03, 1, 0)
     point_bytes = struct.pack("<dddQQ", 0.3, 1e-2, 0.01, 100, 301)
     assert parse_policy(head + point_bytes) == DecisionPolicy(
@@ -288,7 +288,7 @@ def test_the_records_are_laid_out_as_the_page_says() -> None:
     assert pack_limit(AttemptPolicy(), b"c" * 16) == limit
 
 
-def test_how_far_the_evidence_reaches_is_where_it_ends() -> None:
+def test_the_evidence_covers_no_more_than_most_references() -> None:
     for policy in (POLICY, DecisionPolicy(POINTS, fpir=1e-3), DecisionPolicy((point(0.1, 0.2),), fpir=0.3)):
         most = policy.most_references()
         policy.limit(most)

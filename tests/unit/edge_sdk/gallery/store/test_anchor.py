@@ -1,4 +1,4 @@
-"""Anchors: the generations they store, and the generation a gallery may have."""
+"""Anchors store generations, and a gallery may have the generation of its anchor or the next one."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_an_anchor_file_only_goes_forward_and_writes_nothing_else() -> None:
     assert anchor.read(MINE) == 6
 
 
-def test_wherever_an_advance_is_cut_the_old_number_is_there_or_the_new() -> None:
+def test_a_power_cut_during_an_advance_leaves_the_old_number_or_the_new() -> None:
     files = SimulatedFileSystem()
     anchor_on(files).advance(MINE, 5)
     start, remaining = files.state(), set()
@@ -97,7 +97,7 @@ GOOD = b"edge-sdk anchor 1 " + MINE.hex().encode() + b" 41\n"
         bytes(4096),
     ],
 )
-def test_what_is_no_anchor_is_believed_in_no_part(data: bytes) -> None:
+def test_a_malformed_anchor_file_is_refused(data: bytes) -> None:
     files = SimulatedFileSystem.holding({PLACE: data})
     with pytest.raises(GalleryError, match=r"^stick/anchor is not an anchor file$"):
         anchor_on(files).read(MINE)
@@ -107,7 +107,7 @@ def test_what_is_no_anchor_is_believed_in_no_part(data: bytes) -> None:
 
 
 def test_an_anchor_that_cannot_be_read_says_the_cause(tmp_path: Path) -> None:
-    """A broken medium must not read as a new one: generation 0 would accept an old first generation."""
+    """A broken medium must not count as an empty anchor: with generation 0 an old first generation would open."""
     (tmp_path / "anchor").mkdir()
     with pytest.raises(
         GalleryError, match=rf"^cannot read the anchor {tmp_path}/anchor: not a regular file$"
@@ -125,9 +125,7 @@ def test_an_anchor_is_abandoned_whether_it_is_there_or_not() -> None:
     anchor.advance(MINE, 1)
     files.fail = {len(files.steps): OSError(errno.EROFS, os.strerror(errno.EROFS))}
     anchor.abandon(MINE)
-    assert PLACE in files.state(), (
-        "what cannot be taken away stays, and the first error is the one to be told"
-    )
+    assert PLACE in files.state(), "an anchor that cannot be removed stays, without an error"
     anchor.abandon(MINE)
     assert files.state() == {}
 
@@ -178,7 +176,7 @@ def test_an_index_outside_the_owners_range_is_refused_by_number(index: int) -> N
     ]
 
 
-def test_a_counter_follows_its_gallery_and_goes_with_one_that_did_not_come_to_be(tpm: str) -> None:
+def test_a_counter_in_a_tpm_is_advanced_and_removed(tpm: str) -> None:
     counter = TpmCounter(0x0150_0100)
     assert counter.read(MINE) == 0
     start = counter.prepare(MINE)

@@ -1,4 +1,4 @@
-"""The audit log: its entries, and detection of altered, missing, truncated and added entries."""
+"""The audit log records changes and answers, and altered, missing, truncated and added entries are detected."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_answers_are_entries_if_the_gallery_audits_all(path: Path) -> None:
     entries = other.audit.report().entries
     ann = gallery.subjects()[0].id
     assert [entry.event.subject for entry in entries[2:]] == [ann, "", ann]
-    assert gallery.audit.report().words() == ["intact: 2 sealed entries, 3 since"]
+    assert gallery.audit.report().words() == ["intact: 2 sealed entries, 3 not sealed yet"]
     other.revoke("ann")
     assert gallery.audit.report().words() == ["intact: 6 sealed entries"]
 
@@ -181,7 +181,7 @@ def test_the_log_of_another_gallery_is_no_log_of_this_one(
     assert gallery.audit.report().broken_at == 1
 
 
-def test_a_lost_log_stops_no_revocation_and_shows_for_ever(gallery: Gallery, path: Path) -> None:
+def test_without_its_log_a_gallery_still_commits_and_reports_the_loss(gallery: Gallery, path: Path) -> None:
     audit_path(path).unlink()
     gallery.revoke("bob")
     assert [s.revoked for s in Gallery.open(path, key=KEY).subjects()] == [True, True]
@@ -215,8 +215,8 @@ def test_a_torn_line_is_skipped_and_reported(gallery: Gallery, path: Path) -> No
     assert (report.strays, len(report.entries)) == ((5,), 5)
 
 
-def test_zeros_that_a_power_cut_leaves_take_no_entry_away(gallery: Gallery, path: Path) -> None:
-    """An entry without its line feed, and an append of which only the length reached the medium."""
+def test_zeros_left_by_a_power_cut_hide_no_entry(gallery: Gallery, path: Path) -> None:
+    """An entry has lost its line feed, and only the length of a later append reached the medium."""
     log = audit_path(path)
     whole = log.read_bytes()
     entries = len(gallery.audit.report().entries)
@@ -248,17 +248,17 @@ def test_a_commit_that_never_came_is_marked(path: Path) -> None:
     ]
 
 
-def test_a_log_from_before_is_left_and_passed_over(path: Path) -> None:
-    audit_path(path).write_bytes(b"what another gallery left here\n")
+def test_lines_that_were_in_the_log_before_are_kept_and_skipped(path: Path) -> None:
+    audit_path(path).write_bytes(b"a line of another gallery\n")
     gallery = Gallery.create(path, key=KEY, model_id=MODEL, dimension=D)
     gallery.enrol("ann", embedding(1))
     report = gallery.audit.report()
     assert report.intact
     assert report.strays == (1,)
-    assert audit_path(path).read_bytes().startswith(b"what another gallery left here\n1 ")
+    assert audit_path(path).read_bytes().startswith(b"a line of another gallery\n1 ")
 
 
-def test_the_log_of_a_gallery_that_is_gone_is_not_mixed_with_a_new_ones(gallery: Gallery, path: Path) -> None:
+def test_a_new_gallery_does_not_continue_the_log_of_a_removed_one(gallery: Gallery, path: Path) -> None:
     """The log is evidence: a removed gallery must not be replaced without notice."""
     old = audit_path(path).read_bytes()
     path.unlink()
@@ -281,7 +281,7 @@ def test_the_log_of_a_gallery_that_is_gone_is_not_mixed_with_a_new_ones(gallery:
     assert made.problems() == ()
 
 
-def test_what_a_creation_that_was_cut_off_left_of_a_log_hinders_no_other(path: Path) -> None:
+def test_the_log_of_an_interrupted_creation_does_not_prevent_a_new_gallery(path: Path) -> None:
     Gallery.create(path, key=KEY, model_id=MODEL, dimension=D)
     line = audit_path(path).read_bytes()
     for left in (line, line[:-1], line[:40], line + line[:9], line * 2, bytes(80)):
@@ -302,7 +302,7 @@ def test_a_link_in_place_of_the_log_is_not_followed(gallery: Gallery, path: Path
     assert victim.read_text() == "precious"
 
 
-def test_nothing_strange_gets_into_a_line() -> None:
+def test_details_with_other_characters_are_refused() -> None:
     log = AuditLog(SimulatedFileSystem(), Path("g/log"))
     start = AuditHead(key=bytes(32))
     for detail in ("a b", "a\nb", "é", "x" * 257):
@@ -332,8 +332,8 @@ def test_random_bytes_are_no_entries(data: bytes, sealed: int) -> None:
     assert report.intact == (sealed == 0)
 
 
-def test_one_sealed_entry_is_missed_as_much_as_many(path: Path) -> None:
-    """The only entry of a new gallery is missing."""
+def test_a_missing_only_entry_is_reported(path: Path) -> None:
+    """A new gallery has one entry; it is removed or altered."""
     gallery = Gallery.create(path, key=KEY, model_id=MODEL, dimension=D)
     assert gallery.audit.report().words() == ["intact: 1 sealed entry"]
     line = audit_path(path).read_bytes()
@@ -351,12 +351,12 @@ def test_a_log_without_sealed_entries_is_intact_with_any_content() -> None:
         assert check_log(data, AuditHead(), bytes(32), generation=1).intact
 
 
-def test_an_answer_takes_no_change_back(path: Path) -> None:
+def test_an_answer_does_not_mark_a_change_as_not_carried_out(path: Path) -> None:
     """Answers have the current generation; a reader must not take them for a repeated commit of that generation."""
     gallery = Gallery.create(path, key=KEY, model_id=MODEL, dimension=D, audit="all")
     gallery.enrol("ann", embedding(1))
     gallery.identify(embedding(1)[0], threshold=0.9)
-    assert gallery.audit.report().words() == ["intact: 2 sealed entries, 1 since"]
+    assert gallery.audit.report().words() == ["intact: 2 sealed entries, 1 not sealed yet"]
     gallery.identify(embedding(2)[0], threshold=0.9)
     assert [
         (e.event.event, e.generation, e.batch, e.carried_out) for e in gallery.audit.report().entries
@@ -376,7 +376,7 @@ def test_strays_are_named_up_to_eight(gallery: Gallery, path: Path, strays: int,
     assert report.strays == tuple(range(5, 5 + 2 * strays, 2))
     audit_path(path).write_bytes(audit_path(path).read_bytes().replace(b"\n\n", b"\n"))
     assert words in gallery.audit.report().words()[0]
-    assert gallery.audit.report().words()[0].startswith("no entry: line 5, 6, ")
+    assert gallery.audit.report().words()[0].startswith("not an entry: line 5, 6, ")
     assert (
         gallery.audit.report().words()[0].endswith("(torn by a power cut, altered, or not of this gallery)")
     )
@@ -427,7 +427,7 @@ def test_no_entry_has_a_number_after_the_last() -> None:
     def behind(entries: int) -> AuditHead:
         return AuditHead(entries, 1, b"c" * 32, b"k" * 32)
 
-    # Two entries: `log-lost` comes before the event.
+    # Two entries are written: `log-lost` and the event.
     head = AuditLog(files, place).append([event], behind(MAX_ENTRIES - 2), **where)
     assert head.entries == MAX_ENTRIES
     before = files.state()
@@ -461,7 +461,7 @@ def test_a_gallerys_log_begins_with_the_key_of_the_format(gallery: Gallery, path
 
 
 class Filling(SimulatedFileSystem):
-    """A medium that gets full in the middle of a write."""
+    """A medium that becomes full in the middle of a write, after `room` bytes."""
 
     room: int | None = None
 
@@ -473,7 +473,7 @@ class Filling(SimulatedFileSystem):
 
 
 @pytest.mark.parametrize(("room", "strays"), [(0, 0), (1, 1), (40, 2), (10_000, 0)])
-def test_a_log_that_could_not_be_written_is_gone_on_with_where_it_is(room: int, strays: int) -> None:
+def test_the_log_continues_after_a_full_medium(room: int, strays: int) -> None:
     files = Filling()
     gallery = Gallery.create(
         Path("g/home.gallery"), key=KEY, model_id=MODEL, dimension=D, filesystem=files, audit="all"
@@ -493,7 +493,7 @@ def test_a_log_that_could_not_be_written_is_gone_on_with_where_it_is(room: int, 
     assert report.intact
     done = [e.event.event for e in report.entries if e.carried_out]
     assert [done[0], done[1], done[-2], done[-1]] == ["create", "enrol", "accepted", "revoke"]
-    # A complete line on the medium is an entry, of a change that did not happen; an incomplete line is not.
+    # A complete line on the medium is an entry although its change did not happen; an incomplete line is none.
     assert len(report.strays) == strays
     assert [e.event.event for e in report.entries if not e.carried_out] == ["revoke"] * (room == 10_000)
 
@@ -513,7 +513,7 @@ def test_a_lost_log_is_recorded_once_by_the_next_writer(path: Path) -> None:
     assert gallery.audit.report().words() == ["intact: 7 sealed entries"]
 
 
-def test_one_byte_that_is_there_is_a_line_of_its_own(gallery: Gallery, path: Path) -> None:
+def test_an_incomplete_line_of_one_byte_is_closed_before_the_next_entry(gallery: Gallery, path: Path) -> None:
     audit_path(path).write_bytes(b"x")
     gallery.reinstate("ann")
     assert audit_path(path).read_bytes().startswith(b"x\n5 ")

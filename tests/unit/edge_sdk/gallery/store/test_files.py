@@ -1,4 +1,4 @@
-"""Durable writes with full disks, failing media, links and other processes; tests/campaigns has power cuts and kills."""
+"""Writes are durable despite full disks, failing media, links and other processes; tests/campaigns cuts the power."""
 
 import contextlib
 import ctypes
@@ -60,6 +60,8 @@ def test_a_full_disk_says_so() -> None:
 
 
 class FailingMedium(Board):
+    """A medium that returns damaged bytes when a new file is read back."""
+
     damage = staticmethod(lambda data: data)
 
     def read(self, path: Path, max_bytes: int, offset: int = 0) -> bytes:
@@ -71,7 +73,7 @@ class FailingMedium(Board):
     "damage",
     [lambda data: data[:-1] + bytes([data[-1] ^ 1]), lambda data: data[:-1], lambda data: data + b"\0"],
 )
-def test_what_reads_back_wrong_is_not_put_in_place(damage: Callable[[bytes], bytes]) -> None:
+def test_a_file_that_reads_back_wrong_is_discarded(damage: Callable[[bytes], bytes]) -> None:
     start = with_two_subjects()
     files = FailingMedium.holding(start)
     files.damage = damage
@@ -104,7 +106,7 @@ def test_a_write_that_is_interrupted_leaves_nothing_behind() -> None:
 
 
 @pytest.mark.parametrize("start", [None, b""], ids=["missing", "empty and not synced"])
-def test_what_was_appended_first_lasts_with_its_name(start: bytes | None) -> None:
+def test_the_first_append_syncs_the_folder(start: bytes | None) -> None:
     files = Board()
     if start is not None:
         files.append(PATH)
@@ -225,7 +227,10 @@ def test_two_writing_processes_lose_nothing(real: tuple[Path, KeyFile], tmp_path
     [
         (errno.ENOSPC, "free some space; the gallery was not changed"),
         (errno.EDQUOT, "free some space; the gallery was not changed"),
-        (errno.EROFS, "mount it writable; with an anchor even reading needs the lock file"),
+        (
+            errno.EROFS,
+            "mount the file system writable; with an anchor, reading a gallery also needs its lock file",
+        ),
         (errno.ELOOP, "{path} is a symbolic link; remove it"),
         (errno.ENOENT, "create the folder gallery first"),
         (errno.EACCES, "make the folder gallery writable for your user"),
@@ -344,7 +349,7 @@ def open_handles() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
-def test_no_handle_is_left_open_by_what_is_refused(tmp_path: Path) -> None:
+def test_refused_steps_leave_no_handle_open(tmp_path: Path) -> None:
     """A process that runs for years repeats refused steps many times."""
     files = PosixFileSystem()
     os.mkfifo(tmp_path / "pipe")
@@ -373,8 +378,8 @@ def pages_in_memory(path: Path) -> int:
         return sum(page & 1 for page in pages)
 
 
-def test_what_was_synced_is_read_back_from_the_medium(tmp_path: Path) -> None:
-    """Reading back from the cache would not detect a failing card."""
+def test_synced_bytes_are_read_back_from_the_medium(tmp_path: Path) -> None:
+    """A read from the cache would not detect a failing card."""
     files, path, control = PosixFileSystem(), tmp_path / "file", tmp_path / "control"
     control.write_bytes(bytes(100_000))
     with control.open("rb") as file:
@@ -390,7 +395,7 @@ def test_what_was_synced_is_read_back_from_the_medium(tmp_path: Path) -> None:
     files.close(handle)
 
 
-def test_a_new_file_takes_the_place_of_nothing(tmp_path: Path) -> None:
+def test_creating_a_file_refuses_an_existing_path(tmp_path: Path) -> None:
     files, path = PosixFileSystem(), tmp_path / "file"
     path.write_text("precious")
     (tmp_path / "dangling").symlink_to(tmp_path / "elsewhere")
@@ -403,7 +408,7 @@ def test_a_new_file_takes_the_place_of_nothing(tmp_path: Path) -> None:
         files.fsync_directory(path)
 
 
-def test_a_mode_is_that_of_what_lies_there(tmp_path: Path) -> None:
+def test_the_mode_of_a_path_is_returned_without_following_links(tmp_path: Path) -> None:
     files, path = PosixFileSystem(), tmp_path / "file"
     assert files.mode(path) is None
     path.write_text("")
@@ -436,7 +441,7 @@ def test_a_new_file_is_private_whatever_the_umask(tmp_path: Path, umask: int) ->
 WATCHED = f"""
 import os, stat, sys
 from pathlib import Path
-from edge_sdk.gallery.storage import PosixFileSystem
+from edge_sdk.gallery.store.files import PosixFileSystem
 
 {inspect.getsource(make_each_kind)}
 modes = []
@@ -469,7 +474,7 @@ DAEMON, NOBODY = 12_345, 65_534
 
 @needs_root
 def test_what_root_makes_belongs_to_the_folders_owner(tmp_path: Path) -> None:
-    """So that a daemon can read files that an administrator changed."""
+    """A daemon must be able to read files that an administrator changed."""
     folder = tmp_path / "home"
     folder.mkdir()
     os.chown(folder, DAEMON, DAEMON + 1)
@@ -486,7 +491,7 @@ def test_what_root_makes_belongs_to_the_folders_owner(tmp_path: Path) -> None:
 
 @pytest.fixture
 def as_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Run as an unprivileged user in a folder that user can enter; pytest's own folder belongs to root."""
+    """Run the test as an unprivileged user, in a folder that this user can enter."""
     tmp_path.chmod(0o755)
     monkeypatch.chdir(tmp_path)
     for name, owner, mode in (
@@ -509,7 +514,7 @@ def as_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
 
 @needs_root
 @pytest.mark.usefixtures("as_nobody")
-def test_what_others_make_stays_their_own() -> None:
+def test_files_of_other_users_than_root_keep_their_owner() -> None:
     path = Path("everybodys/file")
     gallery_storage.write_atomically(PosixFileSystem(), path, b"content")
     assert (path.stat().st_uid, path.read_bytes()) == (NOBODY, b"content")
@@ -525,16 +530,16 @@ def test_what_others_make_stays_their_own() -> None:
         ("shut/inner/new", "make the folder shut/inner writable for your user"),
     ],
 )
-def test_who_may_not_write_learns_whose_it_is(path: str, hint: str) -> None:
+def test_the_hint_for_a_refused_write_names_the_owner(path: str, hint: str) -> None:
     with pytest.raises(GalleryError, match=f"cannot write {path}: Permission denied") as caught:
         gallery_storage.append_durably(PosixFileSystem(), Path(path), b"line")
     assert caught.value.hint == hint
 
 
-def test_a_lock_that_lost_its_name_is_left_for_the_one_that_has_it(
+def test_a_process_that_waited_for_a_removed_lock_file_locks_the_new_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The lock file is removed while one process holds it and another waits."""
+    """The lock file is removed while one process holds the lock and another waits for it."""
     files, path = PosixFileSystem(), tmp_path / "lock"
     entered, leave = threading.Event(), threading.Event()
 

@@ -1,4 +1,4 @@
-"""Read and write a generation: keys and slots, contents that are never committed, clocks."""
+"""A generation is read through the right slot, is never committed if it could not be opened, and has a valid time."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_a_time_outside_1970_to_9999_is_refused(time_s: float) -> None:
     assert caught.value.hint == "set the clock; the gallery was not changed"
 
 
-def test_the_first_slot_that_a_key_opens_is_the_one_it_goes_on_with() -> None:
+def test_a_key_uses_the_first_slot_that_it_opens() -> None:
     files = SimulatedFileSystem()
     gallery = home(files)
     for key in (OTHER, OTHER):
@@ -62,12 +62,12 @@ def test_the_first_slot_that_a_key_opens_is_the_one_it_goes_on_with() -> None:
     opened = {key: unlock(header, key) for key in (KEY, OTHER)}
     assert [opened[key][0].index for key in (KEY, OTHER)] == [0, 1]
     assert [opened[key][0].slot_key for key in (KEY, OTHER)] == keys[:2]
-    assert opened[KEY][1] == opened[OTHER][1], "there is one data key, and each slot leads to it"
+    assert opened[KEY][1] == opened[OTHER][1], "each slot contains the same data key"
     with pytest.raises(SealError, match="wrong key"):
         unlock(header, STRANGE)
 
 
-def test_a_key_is_not_asked_about_slots_of_another_kind(tmp_path: Path) -> None:
+def test_a_key_is_not_used_for_slots_of_another_kind(tmp_path: Path) -> None:
     class CountingKey(InMemoryKey):
         """Counts the requests for its secret."""
 
@@ -87,7 +87,7 @@ def test_a_key_is_not_asked_about_slots_of_another_kind(tmp_path: Path) -> None:
     assert (key.requests, key.slot_type) == (1, header.slots[0].type)
 
 
-def test_what_could_not_be_opened_again_is_never_committed() -> None:
+def test_a_file_that_could_not_be_opened_is_never_committed() -> None:
     """A wrong slot key is detected when the new file is read back, before it replaces the old one."""
     files = SimulatedFileSystem()
     session = home(files)._session
@@ -99,7 +99,7 @@ def test_what_could_not_be_opened_again_is_never_committed() -> None:
 
 
 @pytest.mark.parametrize("change", [lambda own: own + own, lambda own: b"", lambda own: own[::-1]])
-def test_slot_keys_that_are_not_the_slots_are_malformed_behind_a_right_seal(
+def test_slot_keys_that_do_not_belong_to_the_slots_are_malformed(
     change: Callable[[bytes], bytes],
 ) -> None:
     """Otherwise the next commit would be sealed for other keys than those in the header."""
@@ -123,7 +123,7 @@ def test_a_gallery_over_the_formats_size_is_refused_before_it_is_sealed() -> Non
     assert files.state()[PATH] == before[PATH]
 
 
-def test_what_is_there_already_is_never_replaced_by_a_new_gallery(tmp_path: Path) -> None:
+def test_an_existing_file_is_never_replaced_by_a_new_gallery(tmp_path: Path) -> None:
     path = tmp_path / "g"
     check_absent(Environment.of(path))
     path.write_bytes(b"")
@@ -137,7 +137,7 @@ def test_what_is_there_already_is_never_replaced_by_a_new_gallery(tmp_path: Path
         check_absent(Environment.of(tmp_path / "link"))
 
 
-def test_file_and_anchor_are_read_under_one_lock_and_without_an_anchor_there_is_none(tmp_path: Path) -> None:
+def test_file_and_anchor_are_read_under_one_lock(tmp_path: Path) -> None:
     path, anchor = tmp_path / "g", FileAnchor(tmp_path / "anchor")
     gallery = Gallery.create(path, key=KEY, model_id=MODEL, dimension=8, anchor=anchor)
     lock_path(path).unlink()
@@ -148,8 +148,8 @@ def test_file_and_anchor_are_read_under_one_lock_and_without_an_anchor_there_is_
     assert gallery.status().generation == 1
 
 
-def test_the_file_is_there_before_its_anchor_and_the_anchor_before_the_answer() -> None:
-    """If the anchor fails, the gallery is at most one generation ahead of it, and opens."""
+def test_the_file_is_written_before_its_anchor() -> None:
+    """If the anchor cannot be written, the gallery is one generation ahead of it and still opens."""
     files = SimulatedFileSystem()
     anchor = FileAnchor(ANCHOR, filesystem=files)
     gallery = home(files, anchor)
