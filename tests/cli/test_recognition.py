@@ -152,7 +152,7 @@ def test_an_unknown_subject_is_said(edge_sdk: Run, home: Any, alice: Path) -> No
     done = edge_sdk("verify", "bob", alice, *home.all, "--threshold", "0.9")
     assert done.code == 3
     assert done.err == (
-        "edge-sdk: error: 'bob' is not enrolled\nedge-sdk: hint: list the gallery's subjects\n"
+        "edge-sdk: error: 'bob' is not enrolled\nedge-sdk: hint: edge-sdk gallery list shows the enrolled subjects\n"
     )
 
 
