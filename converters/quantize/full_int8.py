@@ -51,7 +51,7 @@ class Affine:
 
 @dataclass(frozen=True)
 class _Form:
-    """Requirements that the int8 form of an operator sets for its tensors.
+    """Requirements that the int8 form of an operator sets for its tensors. Codes are a scale and a zero point.
 
     Args:
         version: First version of the operator with int8.

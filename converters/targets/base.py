@@ -12,7 +12,7 @@ A conversion uses a target in this order:
 3. ``finish`` takes each artefact with its model card and returns the by-products to write next to it, such as compiled files.
 4. All findings, tables and figures become the target's section of the report.
 
-A ``refused`` finding in any of these steps ends the conversion before anything is written, unless the user allows its rule.
+A ``refused`` finding in any of these steps ends the conversion before anything is written, unless the user ignores its rule with ``--allow``.
 """
 
 from __future__ import annotations

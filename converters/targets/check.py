@@ -117,7 +117,7 @@ def finish_artefact(
         The report about the artefact, and the by-products: name -> content.
 
     Raises:
-        TargetError: The target refuses the artefact by a rule that is not allowed.
+        TargetError: The target refuses the artefact by a rule that is not in ``allowed``.
     """
     report = check_file(target, artefact.network, artefact.file)
     raise_if_refused(target.name, [report], allowed)
@@ -148,7 +148,7 @@ def _other_kernels(target: Target, card: ModelCard) -> Iterator[RuleFinding]:
 
 
 def raise_if_refused(target: str, reports: Sequence[NetworkReport], allowed: Collection[str]) -> None:
-    """Raise an error if a target refuses a network by a rule that is not allowed.
+    """Raise an error if a target refuses a network by a rule that is not in ``allowed``.
 
     Raises:
         TargetError: With the first refusal, the number of others, and the remedy.

@@ -60,6 +60,6 @@ def worst_first(findings: Iterable[RuleFinding]) -> tuple[RuleFinding, ...]:
 
 
 def join_names(names: Sequence[str], *, limit: int = 3) -> str:
-    """Join names with commas for a message; after ``limit`` names only the number of the remaining ones is given."""
+    """Join names with commas for a message: the first ``limit`` names, then the number of the others."""
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
     return ", ".join(names[:limit]) + more

@@ -34,7 +34,7 @@ class DistillationResult:
         network: The int8 network before or after training, whichever is better.
         float_reference: Float reference of this int8 network.
         before: Mean cosine to the original float network on the selection images, before training.
-        after: The same cosine after training.
+        after: Mean cosine to the original float network on the selection images, after training.
         images: Number of training crops.
         curve: Mean cosine of the student on the selection images by step.
         images_per_second: Training speed.

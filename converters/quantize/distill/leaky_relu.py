@@ -42,7 +42,7 @@ class _Importance:
 
     Args:
         negative: Mean square of the negative input values, shape (C,).
-        share: The mean square divided by the variance of the whole output, shape (C,).
+        share: ``negative`` divided by the variance of the PReLU's whole output, shape (C,).
     """
 
     negative: Float64Array

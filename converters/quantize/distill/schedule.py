@@ -33,7 +33,7 @@ def rate(done: int, steps: int, highest: float) -> float:
     Args:
         done: Number of completed steps.
         steps: Total number of steps, 0 if not known yet.
-        highest: The constant rate.
+        highest: The constant learning rate.
     """
     warm = min(1.0, (done + 1) / _WARM_UP_STEPS)
     falling = (done - STABLE_SHARE * steps) / ((1 - STABLE_SHARE) * steps) if steps else 0.0

@@ -63,9 +63,9 @@ class FloatNetwork:
 class Student:
     """The graph of an int8 network with trainable float weights that are rounded like those of the int8 network.
 
-    Rounding uses the straight-through gradient (Bengio et al. 2013, arXiv:1308.3432). The largest
-    magnitude of a weight's output channel gives the step to which this channel is rounded. The step of an activation
-    is given by its trainable range, whose gradient comes from the clipped values (PACT, arXiv:1805.06085).
+    Rounding uses the straight-through gradient (Bengio et al. 2013, arXiv:1308.3432). Each output channel of a weight is
+    rounded to steps given by its largest magnitude. Activations are rounded to steps given by a trainable range, whose
+    gradient comes from the clipped values (PACT, arXiv:1805.06085).
 
     Args:
         integer: The int8 network, quantized from the float reference.
@@ -109,7 +109,7 @@ class Student:
         """Match the weights of the two networks, operator by operator, and create a variable for each.
 
         Returns:
-            Name of the float reference's constant by the int8 operator's output and the operand's position. The slope
+            (output of the int8 operator, position of the operand) -> name of the float reference's constant. The slope
             of a LeakyReLU, which is not an operand, has position 1.
         """
         ours = [op for op in self.graph.operators if self.graph.op_name(op) in _TRAINED]

@@ -57,7 +57,7 @@ def train(
         selection: Other crops, used to choose the best step.
         length: Number of steps or time limit.
         seed: Random seed for the order and the augmentation of the crops.
-        highest_rate: The constant rate, relative to the root mean square of a weight's channel.
+        highest_rate: Highest learning rate, relative to the root mean square of a weight's channel.
         progress: Called with the completed share, 0..1.
 
     Returns:
@@ -130,7 +130,7 @@ class _Trainer:
         self._compiled(tf.constant(inputs), tf.constant(learning_rate, tf.float32))
 
     def mean_cosine(self, inputs: FloatArray, reference: FloatArray) -> float:
-        """Return the mean cosine of the student's embeddings of the inputs to reference embeddings."""
+        """Return the mean cosine between the student's embeddings of the inputs and reference embeddings."""
         embeddings = np.concatenate([self._embed(tf.constant(part)).numpy() for part in _parts(inputs)])
         return float((embeddings * reference).sum(axis=1).mean())
 

@@ -114,7 +114,7 @@ def slopes_per_channel(graph: Graph, operator: schema.OperatorT) -> str:
 
 
 def three_dimensional(graph: Graph, operator: schema.OperatorT) -> str:
-    """input and output have three dimensions; the compiler may leave large tensors to the CPU for precision"""
+    """input and output have three dimensions; the compiler may leave large tensors to the CPU to keep precision"""
     for index in (operand(operator, 0), output(operator)):
         shape = graph.shape(index)
         if len(shape) > 4 or (len(shape) == 4 and shape[0] != 1):

@@ -220,7 +220,7 @@ def short_depth_axis(graph: Graph, operator: schema.OperatorT) -> str:
 
 
 def double_strides(graph: Graph, operator: schema.OperatorT) -> str:
-    """strides are 1x1 or 2x2, and the output is larger by that factor"""
+    """strides are 1x1 or 2x2, and the output is larger than the input by the same factor"""
     strides = (option(operator, "strideH", 1), option(operator, "strideW", 1))
     return "" if strides in ((1, 1), (2, 2)) else f"a stride of {strides[0]}x{strides[1]}"
 

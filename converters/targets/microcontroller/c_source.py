@@ -226,7 +226,7 @@ def _float(value: float) -> str:
 
 
 def _round_up(threshold: float) -> float:
-    """Return the smallest float32 that is not below the threshold, because rounding must not loosen it."""
+    """Return the smallest float32 that is not below the threshold, because rounding must not lower it."""
     nearest = np.float32(threshold)
     return float(nearest if float(nearest) >= threshold else np.nextafter(nearest, np.float32(np.inf)))
 
