@@ -119,7 +119,7 @@ def evaluation(
         lost=AcquisitionEvidence(140, 0, ()),
         points=(
             IdentificationPoint(0.1, 0.6123, 0.0875, 0.05, 1, 20, 60, 80),
-            Unsupported("threshold at FPIR 0.01", 300, 80, "FPIR 0.01 takes 300 non-mated probes, found 80"),
+            Unsupported("threshold at FPIR 0.01", 300, 80, "FPIR 0.01 needs 300 non-mated probes, found 80"),
         ),
         ranks=((1, 0.93), (5, 0.98), (10, 1.0)),
         fmr_needed=((0.1, 0.00525),),

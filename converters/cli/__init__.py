@@ -1,7 +1,7 @@
 # PYTHON_ARGCOMPLETE_OK
 """The command line ``edge-convert``: convert, inspect, measure and compare networks.
 
-One module per command, each with ``register``; ``arguments`` and ``evaluation_arguments`` have what commands share.
+One module per command, each with ``register``; ``arguments`` and ``evaluation_arguments`` declare shared arguments.
 Exit codes: 0 success; 1 a gate is missed or a target refuses the network; 2 wrong usage; 3 any other error, with one
 line on stderr.
 """

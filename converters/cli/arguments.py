@@ -13,7 +13,7 @@ from converters.errors import ConversionError
 from edge_sdk.errors import ModelCardError
 from edge_sdk.model.card import COLORS, InputContract
 
-_WIDTH = 90  # of the descriptions, in characters
+_WIDTH = 90  # line width of descriptions, in characters
 
 
 def add_command(
@@ -25,7 +25,7 @@ def add_command(
     examples: Sequence[str],
     details: str = "",
 ) -> argparse.ArgumentParser:
-    """Add one command.
+    """Add a command to ``edge-convert``.
 
     Args:
         commands: Result of ``add_subparsers``.
@@ -121,7 +121,7 @@ def add_contract(parser: argparse.ArgumentParser, *, required: bool = True) -> N
         type=Path,
         metavar="FILE.json",
         help='file with the input contract: {"size": [112, 112], "color": "rgb", "mean": 127.5, "scale": 128};'
-        " the options below add to it",
+        " options below may supply missing fields, not contradict it",
     )
     group.add_argument(
         "--size", type=size, metavar="HxW", help="input height and width in pixels, such as 112x112"
@@ -131,19 +131,19 @@ def add_contract(parser: argparse.ArgumentParser, *, required: bool = True) -> N
         "--mean",
         type=_numbers,
         metavar="M[,M,M]",
-        help="M of (pixel - M) / S, with pixels 0..255: one number, or one per channel",
+        help="M in the formula (pixel - M) / S, with pixels 0..255: one number, or one per channel",
     )
     group.add_argument(
         "--scale",
         type=_numbers,
         metavar="S[,S,S]",
-        help="S of (pixel - M) / S, above 0: one number, or one per channel",
+        help="S in the formula (pixel - M) / S, above 0: one number, or one per channel",
     )
     group.add_argument(
         "--range",
         type=_range,
         metavar="LOW..HIGH",
-        help="input values for the pixel values 0 and 255, such as -1..1; instead of --mean and --scale",
+        help="input values of the network for the pixel values 0 and 255, such as -1..1; use it in place of --mean and --scale",
     )
     group.add_argument(
         "--alignment",
@@ -214,7 +214,7 @@ def _contract_fields(arguments: argparse.Namespace) -> dict[str, Any]:
     except OSError as error:
         raise ModelCardError(f"{arguments.contract}: cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
-        raise ModelCardError(f"{arguments.contract}: expected JSON, found {error}") from error
+        raise ModelCardError(f"{arguments.contract}: not valid JSON: {error}") from error
     if not isinstance(value, dict):
         raise ModelCardError(f"{arguments.contract}: expected a JSON object, found {type(value).__name__}")
     for name in ("name", "version", "description", "licence"):
@@ -230,7 +230,7 @@ def _contract_fields(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def input_contract(arguments: argparse.Namespace) -> tuple[InputContract, dict[str, Any]]:
-    """Return the input contract from options and file, and all fields of both; an incomplete one is a usage error."""
+    """Return the input contract and all fields of options and file; an incomplete contract is a usage error."""
     fields = _contract_fields(arguments)
     missing = [] if "size" in fields or "height" in fields else ["--size"]
     missing += [] if "color" in fields else ["--color"]
@@ -245,6 +245,6 @@ def input_contract(arguments: argparse.Namespace) -> tuple[InputContract, dict[s
 
 
 def optional_contract(arguments: argparse.Namespace) -> InputContract | None:
-    """Return the input contract from options and file; None without any of them."""
+    """Return the input contract from options and file; None if neither is given."""
     fields = _contract_fields(arguments)
     return InputContract.from_json(fields) if fields else None

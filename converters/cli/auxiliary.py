@@ -10,7 +10,7 @@ from converters.cli.arguments import add_command, print_result, size
 
 
 def register(commands: Any) -> None:
-    """Add the command."""
+    """Add the command ``auxiliary``."""
     parser = add_command(
         commands,
         "auxiliary",
@@ -21,7 +21,7 @@ def register(commands: Any) -> None:
             "auxiliary yunet.onnx --method yunet --size 240x320 --calibration photos/ --output converted/",
             "auxiliary minifasnet_v2.onnx --method minifasnet --crop-scale 2.7 --output converted/",
         ),
-        details="Writes a float file, and an int8 file if calibration images are given. For a detector the calibration "
+        details="Writes a float file, and an int8 file if calibration images are given. For a detector, the calibration "
         "images are combined into frames that show faces of several sizes.",
     )
     parser.add_argument("model", type=Path, metavar="MODEL.onnx", help="ONNX file")
@@ -29,20 +29,20 @@ def register(commands: Any) -> None:
         "--method",
         required=True,
         choices=("yunet", "minifasnet"),
-        help="decoder of the network's outputs: yunet detects faces, minifasnet detects presentation attacks",
+        help="kind of network: yunet detects faces, minifasnet detects presentation attacks",
     )
     parser.add_argument(
         "--output",
         type=Path,
         required=True,
         metavar="DIR",
-        help="folder for the files, which are written all or none",
+        help="folder for the files; either all files are written or none",
     )
     parser.add_argument(
         "--calibration",
         type=Path,
         metavar="IMAGES",
-        help="folder, .tar or .zip of calibration images for int8 (default: float only)",
+        help="folder, .tar or .zip of calibration images for the int8 file (default: write only the float file)",
     )
     parser.add_argument(
         "--size",
@@ -54,7 +54,7 @@ def register(commands: Any) -> None:
         "--crop-scale",
         type=float,
         metavar="FACTOR",
-        help="side of minifasnet's crop as a multiple of the face box, 1..16; required for minifasnet",
+        help="size of minifasnet's crop as a multiple of the face box, 1..16; required for minifasnet",
     )
     parser.add_argument("--name", default="", help="name of the network (default: the file name)")
     parser.add_argument("--version", default="1", help="version of the network for its card (default: 1)")

@@ -19,7 +19,7 @@ from edge_sdk.errors import InputError
 
 
 def register(commands: Any) -> None:
-    """Add the command."""
+    """Add the command ``compare``."""
     parser = add_command(
         commands,
         "compare",
@@ -28,10 +28,10 @@ def register(commands: Any) -> None:
         examples=(
             "compare converted/mobilefacenet.float32.tflite converted/mobilefacenet.cpu_int8.tflite --images people/",
         ),
-        details="With one folder of images per subject: error rates, their differences and the changed decisions. "
-        "With images that are not in such folders: only the cosine of each image's embeddings.",
+        details="Reports error rates, their differences and the changed decisions. If images are not in one folder per "
+        "subject, only the cosine between files is reported for each image.",
     )
-    parser.add_argument("first", type=Path, metavar="FLOAT.tflite", help="float file, the baseline")
+    parser.add_argument("first", type=Path, metavar="FLOAT.tflite", help="float file, used as the baseline")
     parser.add_argument(
         "others", type=Path, nargs="+", metavar="INT8.tflite", help="other files of the same model"
     )
@@ -63,7 +63,7 @@ def register(commands: Any) -> None:
 
 def _run(arguments: argparse.Namespace) -> int:
     if arguments.attention and arguments.report is None:
-        raise InputError("--attention draws on the page: expected --report PAGE.html with it, found none")
+        raise InputError("expected --report PAGE.html with --attention, found --attention alone")
     from converters.evaluate.runner.compare import compare as measure
     from converters.evaluate.runner.compare import open_artefacts
     from converters.evaluate.runner.comparison_lists import read_pairs

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def register(commands: Any) -> None:
-    """Add the command."""
+    """Add the command ``convert``."""
     parser = add_command(
         commands,
         "convert",
@@ -33,14 +33,14 @@ def register(commands: Any) -> None:
             "convert face.tflite --target cpu,edgetpu --contract face.json --recipe auto --calibration crops/ --output out/",
         ),
         details="The input contract has no default, because the conversion of pixels to input values is part of the"
-        " model. Give it with --size, --color and either --mean and --scale or --range, or as a file with --contract.",
+        " model. Give it as a file (--contract), or with --size, --color and a formula: --mean with --scale, or --range.",
     )
     parser.add_argument(
         "model",
         type=Path,
         metavar="MODEL",
-        help="Keras .keras or .h5, SavedModel folder, ONNX, PyTorch .pt2 or float .tflite; or FILE.py:FUNCTION, a"
-        " function that returns a torch.nn.Module; the code of FILE.py runs with your permissions",
+        help="Keras .keras or .h5, SavedModel folder, ONNX, PyTorch .pt2 or float .tflite; or FILE.py:FUNCTION for a"
+        " function that returns a torch.nn.Module; the code of FILE.py is run with your permissions",
     )
     add_targets(parser, "targets to convert for, separated by commas; may be repeated (default: cpu)")
     add_allow_and_set(parser)
@@ -56,7 +56,7 @@ def register(commands: Any) -> None:
         type=Path,
         required=True,
         metavar="DIR",
-        help="folder for the files, which are written all or none",
+        help="folder for the files; either all files are written or none",
     )
     parser.add_argument("--name", default=None, help="name of the model (default: the file name)")
     parser.add_argument("--version", default=None, help="version of the model for its card (default: 1)")
@@ -74,22 +74,24 @@ def _add_accuracy(parser: argparse.ArgumentParser) -> None:
         "--recipe",
         default="",
         metavar="auto|FILE",
-        help="auto: search for the cheapest recipe within --max-fnmr-loss, or within --min-cosine (0.995 if not given);"
-        " FILE: replay a .recipe.json (default: min/max quantization without a search)",
+        help="auto tries recipes in order of their cost on the device and takes the first within the limit:"
+        " --max-fnmr-loss if given, otherwise --min-cosine, otherwise a cosine of 0.995. FILE is a .recipe.json of an"
+        " earlier conversion to replay. (default: min/max quantization without a search)",
     )
     group.add_argument(
         "--min-cosine",
         type=share,
         metavar="COSINE",
-        help="exit with 1 if the mean cosine to float is lower, 0..1 (default: no limit)",
+        help="exit with 1 if the mean cosine between the embeddings of the int8 and the float file is below this, 0..1"
+        " (default: no limit)",
     )
     group.add_argument(
         "--max-fnmr-loss",
         type=share,
         metavar="SHARE",
-        help="with --recipe auto: largest increase of FNMR over the float model on --images, 0..1 (0.01 is one"
-        " percentage point); the search stops at the first recipe within it; exit with 1 if there is none (default: no"
-        " limit)",
+        help="with --recipe auto: how much FNMR on --images may exceed that of the float model, 0..1 (0.01 is one"
+        " percentage point). The search stops at the first recipe within this limit. If no recipe meets the limit, exit"
+        " with 1. (default: no limit)",
     )
     group.add_argument(
         "--at-fmr",
@@ -101,28 +103,28 @@ def _add_accuracy(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--images",
         type=Path,
-        help="labelled crops for --max-fnmr-loss, one folder per subject; evaluate the file on other images",
+        help="labelled crops for --max-fnmr-loss, one folder per subject; use other images for edge-convert evaluate",
     )
     group.add_argument(
         "--max-time-ratio",
         type=positive,
         metavar="RATIO",
-        help="with --recipe auto, for CPUs: largest time of an inference on this computer relative to the float network,"
-        " above 0 (0.85 is 85 %%); exit with 1 if no recipe within the accuracy limit is as fast (default: no limit)",
+        help="with --recipe auto, for CPU targets: longest inference time on this computer as a share of the float"
+        " network's time, above 0 (0.85 is 85 %%). Exit with 1 if no recipe meets both limits, time and accuracy."
+        " (default: no limit)",
     )
     group.add_argument(
         "--recover",
         type=positive,
         metavar="MINUTES",
-        help="train each int8 network for this time, above 0, to reproduce the output of the float network on unlabelled"
-        " images (default: no training)",
+        help="train each int8 network for this many minutes, above 0, to reproduce the output of the float network on"
+        " unlabelled images (default: no training)",
     )
     group.add_argument(
         "--leaky-relu",
         type=share,
         metavar="SHARE",
-        help="with --recover: replace PReLU by LeakyReLU, which runs in int8, for this share of the values that PReLUs"
-        " compute, 0..1 (default: 0)",
+        help="with --recover: share of the PReLU output values to compute with LeakyReLU instead, 0..1 (default: 0)",
     )
 
 
@@ -160,19 +162,19 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _quantization(arguments: argparse.Namespace) -> Plain | Replay | Search:
-    """Return the quantization of the options; an option of a search without a search is a usage error."""
+    """Return the quantization that the options select; search options without --recipe auto are a usage error."""
     from converters.pipeline.options import ErrorRateLimit, Plain, Replay, Search
     from converters.quantize.budget import CosineBudget
 
     if (arguments.max_fnmr_loss is None) != (arguments.images is None):
-        arguments.parser.error("--max-fnmr-loss and --images belong together")
+        arguments.parser.error("expected both --max-fnmr-loss and --images, found one of them")
     if arguments.recipe != "auto":
         for flag, value in (
             ("max-fnmr-loss", arguments.images),
             ("max-time-ratio", arguments.max_time_ratio),
         ):
             if value is not None:
-                arguments.parser.error(f"--{flag} takes --recipe auto")
+                arguments.parser.error(f"--{flag} requires --recipe auto")
         return Replay(Path(arguments.recipe)) if arguments.recipe else Plain()
     if arguments.images is not None:
         limit = ErrorRateLimit(arguments.images, arguments.max_fnmr_loss, arguments.at_fmr)
@@ -187,5 +189,5 @@ def _distillation(arguments: argparse.Namespace) -> Distillation | None:
     if arguments.recover is not None:
         return Distillation(arguments.recover, arguments.leaky_relu or 0.0)
     if arguments.leaky_relu:
-        arguments.parser.error("--leaky-relu takes --recover")
+        arguments.parser.error("--leaky-relu requires --recover")
     return None

@@ -21,7 +21,7 @@ from converters.cli.evaluation_arguments import (
 
 
 def register(commands: Any) -> None:
-    """Add the command."""
+    """Add the command ``evaluate``."""
     parser = add_command(
         commands,
         "evaluate",
@@ -32,15 +32,15 @@ def register(commands: Any) -> None:
             "evaluate converted/mobilefacenet.cpu_int8.tflite --images people/ --write-card",
             "evaluate converted/mobilefacenet.cpu_int8.tflite --enrol enrolled/ --probes visitors/",
         ),
-        details="Images are in one folder per subject. A claim at FMR f needs 3 / f comparisons of different subjects; for a "
-        "claim that the data do not support, the number of comparisons that it needs is printed instead. Embeddings are "
-        "stored in a cache for the next run. They are biometric data; stderr names the folder, delete it to remove them.",
+        details="Images are in one folder per subject. A claim at FMR f needs 3 / f comparisons of different subjects. "
+        "If the data are too few for a claim, the number of comparisons it needs is printed. Embeddings are biometric "
+        "data. They are cached for the next run: stderr names the folder; delete that folder to remove them.",
     )
     parser.add_argument(
         "file",
         type=Path,
         metavar="FILE.tflite",
-        help="file with its card, or any other file with the options of the input contract",
+        help="file with a model card; for a file without a card, give the input contract with the options below",
     )
     parser.add_argument(
         "--images", type=Path, help="folder, .tar or .zip with one folder of images per subject"
@@ -53,30 +53,30 @@ def register(commands: Any) -> None:
         type=count,
         default=0,
         metavar="N",
-        help="list the N worst errors of each kind with possible causes (default: 0)",
+        help="list the N worst false matches and the N worst false non-matches with possible causes (default: 0)",
     )
     parser.add_argument(
-        "--write-card", action="store_true", help="write thresholds and evidence to the card in the file"
+        "--write-card", action="store_true", help="write thresholds and their evidence to the file's card"
     )
     group = parser.add_argument_group("identification, 1:N", "subjects to enrol and probes to search")
     group.add_argument(
         "--enrol",
         type=Path,
         metavar="DIR",
-        help="images to enrol, subject/image or subject.jpg; with --probes, instead of --images",
+        help="folder of images to enrol, subject/image or subject.jpg; use it with --probes, in place of --images",
     )
     group.add_argument(
         "--probes",
         type=Path,
         action="append",
         metavar="DIR",
-        help="images to search, one folder per subject; with --enrol; may be repeated",
+        help="folder of images to search, one folder per subject; use it with --enrol; may be repeated",
     )
     group.add_argument(
         "--open-set",
         type=Path,
         metavar="FILE",
-        help="text file with lines of enrol or probe, a tab, and subject/image",
+        help="text file; each line: enrol or probe, a tab, subject/image (default: no 1:N)",
     )
     group.add_argument(
         "--enrolled-share",

@@ -50,29 +50,29 @@ def add_measurement(parser: argparse.ArgumentParser, fmrs: str) -> None:
     parser.add_argument(
         "--thumbnails",
         action="store_true",
-        help="show images on the page instead of names only; faces are personal data",
+        help="with --report: show images, not only their names; faces are personal data",
     )
 
 
 def add_execution(parser: argparse.ArgumentParser, scope: str) -> None:
-    """Add the options that choose kernels or an accelerator.
+    """Add the options for kernels, an accelerator, worker processes and the cache.
 
     Args:
         parser: Parser of the command.
-        scope: Files that the options apply to, as a sentence without a full stop.
+        scope: Description of the group of kernels and accelerator, a sentence without a full stop.
     """
     group = parser.add_argument_group("execution", scope)
     group.add_argument(
         "--kernels",
         choices=("xnnpack", "reference"),
-        help="kernels of LiteRT; the reference kernels compute nearly the same values as tflite-micro and Ethos-U, and"
-        " take several times as long (default: the kernels of the target in the card)",
+        help="kernels of LiteRT; the reference kernels compute nearly the same values as tflite-micro and Ethos-U, but"
+        " take several times as long as xnnpack (default: the kernels of the target in the card)",
     )
     group.add_argument(
         "--delegate",
         metavar="LIBRARY",
-        help="run on an accelerator through this delegate, such as libedgetpu.so.1; its output must match the golden"
-        " vectors of the card (default: none)",
+        help="delegate that runs the file on an accelerator, such as libedgetpu.so.1; the delegate's output must match"
+        " the golden vectors of the card (default: none)",
     )
     group.add_argument(
         "--delegate-option",
@@ -80,7 +80,7 @@ def add_execution(parser: argparse.ArgumentParser, scope: str) -> None:
         default=[],
         type=_delegate_option,
         metavar="NAME=VALUE",
-        help="set an option of the delegate, which the results record; may be repeated (default: none)",
+        help="set an option of the delegate; the results record it; may be repeated (default: none)",
     )
     group = parser.add_argument_group("processes and cache")
     group.add_argument(
@@ -119,7 +119,7 @@ def rates(text: str) -> tuple[float, ...]:
 
 
 class CollectRates(argparse.Action):
-    """Action that collects the rates of a repeated option, the highest first and each rate once."""
+    """Action that collects the rates of a repeated option in descending order, without duplicates."""
 
     def __call__(
         self,
@@ -150,7 +150,7 @@ def usage_errors(arguments: argparse.Namespace) -> Iterator[None]:
 
 
 def execution(arguments: argparse.Namespace) -> Execution | None:
-    """Return the kernels or delegate of the options, checked against the workers; None for the card's target."""
+    """Return the kernels or delegate that the options select, None for the kernels of the card's target."""
     from converters.evaluate.runner.execution import Execution
     from converters.evaluate.runner.workers import check_workers
 
@@ -162,7 +162,7 @@ def execution(arguments: argparse.Namespace) -> Execution | None:
 
 
 def cache_folder(arguments: argparse.Namespace) -> Path | None:
-    """Create the folder of the embedding cache and print its location on stderr; None without a cache."""
+    """Create the folder of the embedding cache and print its path on stderr; return None if it cannot be used."""
     if arguments.no_cache:
         return None
     from converters.evaluate.runner.embedding_cache import default_folder, prepare

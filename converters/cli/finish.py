@@ -10,20 +10,20 @@ from converters.cli.arguments import add_allow_and_set, add_command, print_resul
 
 
 def register(commands: Any) -> None:
-    """Add the command."""
+    """Add the command ``finish``."""
     parser = add_command(
         commands,
         "finish",
-        "generate the by-products of a converted file again, such as sources and compiled files",
+        "write the C++ sources, compiled files and other by-products of a converted file again",
         _run,
         examples=(
             "finish converted/face.microcontroller_int8.tflite",
             "finish converted/face.edgetpu_int8.tflite --target microcontroller --output firmware/",
         ),
-        details="By-products are the files that convert writes for a target: C++ sources for tflite-micro, the file compiled "
-        "by vela or edgetpu_compiler, the JSON file for phones. They contain the thresholds of the card and the SHA-256 "
-        "of the file, so run this command after evaluate --write-card. The file itself does not change. Repeat the "
-        "target options (--set) that were given to convert.",
+        details="By-products are the files that convert writes for a target in addition to FILE.tflite: C++ sources for "
+        "tflite-micro, the file compiled by vela or edgetpu_compiler, the JSON file for phones. They contain the "
+        "thresholds of the card and the SHA-256 of FILE.tflite, so run this command after evaluate --write-card. "
+        "FILE.tflite itself does not change. Repeat the target options (--set) that were given to convert.",
     )
     parser.add_argument("file", type=Path, metavar="FILE.tflite", help="converted file with its card")
     parser.add_argument(

@@ -10,7 +10,7 @@ from converters.cli.arguments import add_command, print_result
 
 
 def register(commands: Any) -> None:
-    """Add the command."""
+    """Add the command ``inspect``."""
     parser = add_command(
         commands,
         "inspect",

@@ -10,7 +10,7 @@ from converters.cli.arguments import add_command, add_targets, print_result
 
 
 def register(commands: Any) -> None:
-    """Add the command."""
+    """Add the command ``lint``."""
     parser = add_command(
         commands,
         "lint",
@@ -20,8 +20,8 @@ def register(commands: Any) -> None:
             "lint mobilefacenet_float.tflite",
             "lint mobilefacenet_int8.tflite --target cpu,edgetpu",
         ),
-        details="Checks a float network as input of a conversion, and an integer file as it would run on the target. "
-        "Each finding comes with a remedy. Exit code 1 if a target refuses the file.",
+        details="A float network is checked as if it were to be converted, an integer file as if it ran on the target. "
+        "Each finding comes with a remedy. The exit code is 1 if a target refuses the file.",
     )
     parser.add_argument("file", type=Path, metavar="FILE.tflite", help="float network or integer file")
     add_targets(parser, "targets to check, separated by commas; may be repeated (default: all)")

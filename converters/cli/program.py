@@ -29,7 +29,7 @@ def _run(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> int:
         arguments = parser.parse_args(argv)
         return int(arguments.run(arguments))
     except ModuleNotFoundError as error:
-        # Installations on a device have this command, but not the packages of a workstation.
+        # An installation on a device includes this command, but not the packages that it needs.
         if error.name is None or error.name.partition(".")[0] in ("converters", "edge_sdk"):
             raise
         raise ConversionError(
@@ -38,12 +38,12 @@ def _run(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> int:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Build the parser of all commands; ``run`` of the parsed arguments is the function of the command."""
+    """Build the parser of all commands; in the parsed arguments ``run`` is the function of the command."""
     parser = argparse.ArgumentParser(
         prog=PROGRAM,
         description="Convert trained embedding networks to int8 files for small hardware and measure their accuracy.",
-        epilog="exit codes: 0 success, 1 a gate, a budget or a rule of a target is not met, 2 wrong usage, 3 any other"
-        " error; exit codes 1 to 3 write no files",
+        epilog="exit codes: 0 success; 1 a gate, a budget or a rule of a target is not met; 2 wrong usage; 3 any other"
+        " error. No files are written if the exit code is 1, 2 or 3.",
     )
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")

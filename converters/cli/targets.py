@@ -9,7 +9,7 @@ from converters.cli.arguments import add_command, print_result
 
 
 def register(commands: Any) -> None:
-    """Add the command."""
+    """Add the command ``targets``."""
     parser = add_command(
         commands,
         "targets",

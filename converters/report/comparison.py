@@ -84,7 +84,7 @@ def _error_rates(comparison: ComparisonResult) -> PageSection:
 
 
 def _compared_names(candidate: CandidateComparison, comparison: ComparisonResult) -> tuple[str, str]:
-    """Name both sides by precision, or by kernels if they are the same file."""
+    """Name the float file and the candidate by precision, or by kernels if both are the same file."""
     if candidate.artefact.same_file_as(comparison.baseline):
         return comparison.baseline.kernels, candidate.artefact.kernels
     return "float", candidate.artefact.precision
@@ -97,7 +97,7 @@ def _target_fmrs(candidate: CandidateComparison) -> list[float]:
 
 
 def _largest_drift(fidelity: FidelityEvidence) -> ThresholdDrift | None:
-    """Return the row whose FMR at the float threshold is furthest from its target, as a ratio."""
+    """Return the row whose FMR at the float threshold differs from the target by the largest factor."""
     stated = [row for row in fidelity.drifts if isinstance(row, ThresholdDrift)]
     return max(
         stated,

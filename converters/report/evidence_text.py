@@ -43,7 +43,7 @@ def _confidence(bounds: Interval) -> str:
 
 
 def claimed_rate(gap: Unsupported) -> float:
-    """Return the rate of an unsupported claim from the 3 / rate comparisons it needs (rule of three); 0 if unknown."""
+    """Compute the rate of an unsupported claim, 3 / needed comparisons (rule of three); 0 if unknown."""
     return 3.0 / gap.needed if gap.needed > 3 else 0.0
 
 

@@ -1,4 +1,4 @@
-"""Images on the page, only if requested: thumbnails, and occlusion maps of the networks."""
+"""Thumbnails and occlusion maps, which a page contains only if requested."""
 
 from __future__ import annotations
 

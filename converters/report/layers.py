@@ -7,8 +7,10 @@ from converters.number_format import percent
 from converters.report import plots
 from converters.report.rendering import PageSection, render
 
-_STANDS_OUT = 0.05  # noise added by one operator, as a share of the signal's power
-_FEW_STEPS = 16  # of 256 quantization steps: fewer than 4 of the 8 bits are used
+#: An operator stands out if it adds this much noise, as a share of the signal's power.
+_STANDS_OUT = 0.05
+#: A channel that spans fewer of the 256 quantization steps uses fewer than 4 of its 8 bits.
+_FEW_STEPS = 16
 
 
 def section(errors: LayerErrors) -> PageSection:

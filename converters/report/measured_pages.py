@@ -25,8 +25,8 @@ def evaluation_page(evaluation: Evaluation, samples: SampleSet, *, thumbnails: b
 
     Args:
         evaluation: Result of the evaluation.
-        samples: Its images.
-        thumbnails: Show the images that the page names.
+        samples: Images of the evaluation.
+        thumbnails: Show each image whose name is on the page.
     """
     images = _images(samples, evaluation.names_shown()) if thumbnails else None
     return render_page(title=evaluation.artefact.model, thumbnails=images, evaluations=[evaluation])
@@ -46,8 +46,8 @@ def comparison_page(
         comparison: Result of the comparison.
         artefacts: The float file and the candidates.
         samples: Images of the comparison.
-        thumbnails: Show the images that the page names.
-        maps: Number of images with occlusion maps, those that change most first; 0 draws none.
+        thumbnails: Show each image whose name is on the page.
+        maps: Number of images to draw occlusion maps of, beginning with the image that changes most; 0 draws none.
     """
     names = [name for name, _ in comparison.candidates[0].worst]
     return render_page(
@@ -68,8 +68,8 @@ def _tensor_errors(
 ) -> LayerErrors | None:
     """Measure the error of every tensor on a few images.
 
-    Returns None if no image can be read, or if the candidate was equalized: its tensors then have other scales than
-    those of the float file. The page of its conversion shows them against their float reference.
+    Returns None if no image can be read, or if the candidate was equalized, because its tensors then have other scales
+    than those of the float file. The page of the conversion compares them with a float reference of the same scales.
     """
     crops = _crops(samples, [sample.name for sample in samples.samples[:LAYER_IMAGES]], baseline.card.input)
     if candidate.card.recipe.get("equalize") or not crops:
@@ -99,7 +99,7 @@ def _occlusion_maps(
 
 
 def _crops(samples: SampleSet, names: Sequence[str], contract: InputContract) -> dict[str, UInt8Array]:
-    """Read images at the network's size by name, without the unreadable ones, which the evaluation has counted."""
+    """Read images by name at the network's input size; skip unreadable images, which the evaluation has counted."""
     known = {sample.name: sample for sample in samples.samples}
     crops = {}
     for name in names:

@@ -119,7 +119,7 @@ def _verdicts(
     evaluations: Sequence[Evaluation],
     comparison: ComparisonResult | None,
 ) -> list[ReportVerdict]:
-    """Judge by the strongest evidence available: compared error rates, then error rates, then the cosine."""
+    """Judge by the best evidence given: a comparison of error rates, otherwise error rates, otherwise the cosine."""
     if comparison is not None:
         return verdicts.of_comparison(comparison)
     if evaluations:

@@ -22,7 +22,7 @@ from converters.number_format import rate, signed
 from converters.report.svg import BAD, BASE, CANDIDATE, GRID, INK, MUTED, THIRD, drawing
 from edge_sdk.types import Float64Array
 
-#: Largest loss of TAR, as a share, at which a candidate counts as as good as the float file.
+#: Largest loss of TAR, as a share, with which a candidate is still reported to be as good as the float file.
 MARGIN = 0.01
 
 #: (label, evidence) of each artefact.
@@ -268,7 +268,7 @@ def cumulative_match(series: Sequence[tuple[str, IdentificationEvidence]], *, na
 
 
 def search(name: str, result: Mapping[str, Any]) -> Markup:
-    """Draw the distance to float of each step of a recipe search, mean and greatest.
+    """Draw 1 - cosine to float for each step of a recipe search: mean and maximum over the images.
 
     Args:
         name: Name of the recipe.
@@ -293,7 +293,7 @@ def search(name: str, result: Mapping[str, Any]) -> Markup:
 
 
 def distillation(name: str, result: Mapping[str, Any]) -> Markup:
-    """Draw the distance to float by training step.
+    """Draw 1 - cosine between the network in training and the float network at each training step.
 
     Args:
         name: Name of the recipe.

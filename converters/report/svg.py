@@ -37,7 +37,7 @@ _VARIABLES = {
 _SETTINGS: dict[Any, Any] = {
     "svg.hashsalt": "edge-sdk",
     "svg.fonttype": "none",
-    "font.family": ["DejaVu Sans"],  # part of matplotlib, so that the layout is the same everywhere
+    "font.family": ["DejaVu Sans"],  # comes with matplotlib, so the layout is the same everywhere
     "font.size": 10.5,
     "axes.edgecolor": MUTED,
     "axes.labelcolor": MUTED,
@@ -52,7 +52,7 @@ _SETTINGS: dict[Any, Any] = {
     "xtick.color": MUTED,
     "ytick.color": MUTED,
     "text.color": INK,
-    "text.parse_math": False,  # a file name can contain a dollar sign
+    "text.parse_math": False,  # a dollar sign in a file name does not begin a formula
     "lines.linewidth": 1.8,
     "path.simplify": True,
 }
@@ -76,7 +76,7 @@ class Drawing:
 def drawing(name: str, *, width: float = 460, height: float = 300) -> Iterator[Drawing]:
     """Draw on a matplotlib figure and convert it to SVG when the block ends.
 
-    Settings of matplotlib hold only inside the block; neither pyplot nor a backend setting is used.
+    Matplotlib's settings change only inside the block; neither pyplot nor a backend setting is used.
 
     Args:
         name: Prefix of every id, unique on the page.
@@ -107,7 +107,7 @@ def drawing(name: str, *, width: float = 460, height: float = 300) -> Iterator[D
 
 
 def _inline(text: str, name: str) -> str:
-    """Remove what only a separate file needs, replace colours by variables, and prefix ids with the figure's name."""
+    """Remove parts that only a separate SVG file needs, replace colours by variables, and prefix ids with the figure's name."""
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>|<defs>\s*<style.*?</style>\s*</defs>", "", text, flags=re.DOTALL)
     text = re.sub(r'\s(?:xmlns:xlink="[^"]*"|version="1\.1")', "", text, count=2)

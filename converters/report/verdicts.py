@@ -21,7 +21,7 @@ _Row: TypeAlias = tuple[PairedDifference, Interval]
 
 
 def of_evaluations(evaluations: Sequence[Evaluation]) -> list[ReportVerdict]:
-    """State the error rate of each file at the lowest FMR with at least 100 false matches, or the lowest supported."""
+    """State the error rate of each file at the lowest FMR with at least 100 false matches, or at the lowest supported FMR."""
     return [_of_evaluation(evaluation) for evaluation in evaluations]
 
 
@@ -97,7 +97,7 @@ def _without_error_rates(candidate: CandidateComparison, comparison: ComparisonR
 
 
 def _proven(rows: list[_Row]) -> list[_Row]:
-    """Return the rows from the highest FMR down to the first whose interval exceeds the margin, without it."""
+    """Return the rows, highest FMR first, that precede the first row whose interval exceeds the margin."""
     for place, (_, bounds) in enumerate(rows):
         if bounds.low < -MARGIN:
             return rows[:place]

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 PROGRAM = "edge-sdk"
 GALLERY_EXAMPLE = "--gallery home.gallery --key home.key"
 KEY_HELP = (
-    "a key file, passphrase, host or tpm2 (through systemd-creds), pi-otp (Raspberry Pi), tpm-nv or tpm-nv:INDEX"
-    " (TPM 2.0; hexadecimal NV index, default 0x01500016), or NAME:ARGUMENT of a plug-in"
+    "a key file; passphrase; host or tpm2 (both through systemd-creds); pi-otp (Raspberry Pi); tpm-nv or tpm-nv:INDEX"
+    " (TPM 2.0, with a hexadecimal NV index, default 0x01500016); or NAME:ARGUMENT of a plug-in"
 )
-CAMERA_HELP = "pi or pi:N, usb or usb:N for /dev/videoN, a video file, a folder of images, or NAME:ARGUMENT of a plug-in"
+CAMERA_HELP = "pi or pi:N; usb or usb:N for /dev/videoN; a video file; a folder of images; or NAME:ARGUMENT of a plug-in"
 _ANCHOR_HELP = (
     "anchor that detects an old copy put in place of the gallery: a file, or tpm:INDEX for a TPM counter (hexadecimal"
     " NV index); give the same anchor to every command (default: none)"
@@ -50,7 +50,7 @@ def add_command(
     example: str,
     details: str = "",
 ) -> argparse.ArgumentParser:
-    """Add one command.
+    """Add a command to `edge-sdk` or to one of its groups.
 
     Args:
         commands: Result of `add_subparsers`.
@@ -74,7 +74,7 @@ def add_command(
 
 
 def add_gallery_arguments(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
-    """Add the gallery, its key and its anchor."""
+    """Add the options --gallery, --key, --passphrase and --anchor."""
     default = "" if required else " (default: none)"
     parser.add_argument(
         "--gallery",
@@ -96,7 +96,7 @@ def add_gallery_arguments(parser: argparse.ArgumentParser, *, required: bool = T
 
 
 def add_model_arguments(parser: argparse.ArgumentParser, *, delegate: bool = True) -> None:
-    """Add the embedder's file, its digest and, if `delegate`, the delegate that runs it."""
+    """Add the options --model, --model-sha256 and, if `delegate`, --delegate and --backend."""
     parser.add_argument(
         "--model", type=Path, required=True, metavar="FILE", help="model made by edge-convert (.tflite)"
     )
@@ -110,8 +110,8 @@ def add_model_arguments(parser: argparse.ArgumentParser, *, delegate: bool = Tru
         runtime.add_argument(
             "--delegate",
             metavar="LIBRARY",
-            help="shared library of a delegate, such as libedgetpu.so.1; the CPU is used if its results are wrong"
-            " (default: CPU)",
+            help="shared library of a delegate, such as libedgetpu.so.1; if the delegate's results are wrong, the CPU is"
+            " used (default: CPU)",
         )
         runtime.add_argument(
             "--backend",
@@ -121,7 +121,7 @@ def add_model_arguments(parser: argparse.ArgumentParser, *, delegate: bool = Tru
 
 
 def add_face_arguments(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
-    """Add the face detector and the networks for presentation attack detection."""
+    """Add the options --detector and --pad."""
     default = "" if required else " (default: none; images are aligned crops)"
     parser.add_argument(
         "--detector",
@@ -140,7 +140,7 @@ def add_face_arguments(parser: argparse.ArgumentParser, *, required: bool = True
 
 
 def add_threshold_arguments(parser: argparse.ArgumentParser, *, search: bool) -> None:
-    """Add the choice of a threshold; `search` for 1:N."""
+    """Add the options --fmr and --threshold and, if `search` (1:N), --fpir."""
     threshold = parser.add_mutually_exclusive_group()
     threshold.add_argument(
         "--fmr",
@@ -152,7 +152,7 @@ def add_threshold_arguments(parser: argparse.ArgumentParser, *, search: bool) ->
         "--threshold",
         type=float,
         metavar="COSINE",
-        help=f"least cosine similarity of a match, -1..1, for a model without operating points {_THRESHOLD_DEFAULT}",
+        help=f"lowest cosine similarity of a match, -1..1, for a model without operating points {_THRESHOLD_DEFAULT}",
     )
     if search:
         threshold.add_argument(
@@ -192,14 +192,14 @@ def enrolment_options(arguments: argparse.Namespace) -> EnrolOptions:
 
 
 def add_validity_arguments(parser: argparse.ArgumentParser, *, default: str = "no bound") -> None:
-    """Add the period in which a subject is accepted."""
+    """Add the options --valid-from and --valid-until, the period in which a subject is accepted."""
     for option, meaning in (("--valid-from", "before"), ("--valid-until", "at and after")):
         parser.add_argument(
             option,
             type=_time,
             metavar="TIME",
             help=f"reject the subject {meaning} this time: ISO 8601 with a time zone, such as 2030-01-31T18:00+01:00,"
-            f" or none for no bound (default: {default})",
+            f" or the word none, for no bound (default: {default})",
         )
 
 

@@ -51,8 +51,8 @@ def add_commands(commands: Any) -> None:
         type=Path,
         nargs="+",
         metavar="FILE",
-        help="JPEG, PNG or PPM files to measure (default: noise of 480x640 pixels, or of the model's input size"
-        " without --detector)",
+        help="JPEG, PNG or PPM files to measure (default: noise: 480x640 pixels with --detector, else the model's input"
+        " size)",
     )
     source.add_argument("--camera", metavar="SOURCE", help=f"camera: {CAMERA_HELP} (default: none)")
     bench.add_argument(
@@ -83,7 +83,7 @@ def _bench(arguments: argparse.Namespace) -> Output:
     from edge_sdk.runtime.backend_choice import BackendWarning
 
     with warnings.catch_warnings():
-        # A delegate that is not used is reported below; missing evidence does not matter, as nothing is decided.
+        # An unused delegate is reported below. Missing evidence does not matter, because nothing is decided.
         warnings.simplefilter("ignore", BackendWarning)
         path = DevicePath(
             arguments.model,

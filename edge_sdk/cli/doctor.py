@@ -35,7 +35,8 @@ def add_commands(commands: Any) -> None:
         action="append",
         default=[],
         metavar="LIBRARY",
-        help="shared library of a delegate to compare with the golden vectors; can be repeated (default: none)",
+        help="shared library of a delegate; its results are compared with the golden vectors; may be repeated"
+        " (default: none)",
     )
     add_gallery_arguments(doctor, required=False)
 
@@ -64,7 +65,7 @@ def _examine(arguments: argparse.Namespace) -> Iterator[CheckResult]:
 
         yield from check_model(arguments.model, arguments.delegate)
     elif arguments.delegate:
-        yield fail("delegate", "no model to compare it with", "give --model FILE as well")
+        yield fail("delegate", "no model to run on the delegate", "give --model FILE as well")
     if arguments.gallery is not None:
         yield from _examine_gallery(arguments)
 
@@ -73,7 +74,7 @@ def _examine_gallery(arguments: argparse.Namespace) -> Iterator[CheckResult]:
     from edge_sdk.diagnostics.doctor.check_result import fail
 
     if arguments.key is None:
-        yield fail("gallery", "no key to open it", "give --key FILE or --passphrase as well")
+        yield fail("gallery", "no key to open the gallery", "give --key KEY or --passphrase as well")
         return
     try:
         from edge_sdk.diagnostics.doctor.gallery import check_gallery
@@ -89,7 +90,7 @@ def _read_digest(model: Path | None) -> str | None:
     try:
         return None if model is None else ModelFile.open(model).sha256
     except EdgeSdkError:
-        return None  # check_model has reported it
+        return None  # check_model has reported the error
 
 
 def _format_results(results: Sequence[CheckResult]) -> Iterator[str]:

@@ -72,7 +72,7 @@ def add_commands(commands: Any) -> None:
         "enrol",
         "enrol one person from photographs or a camera",
         _enrol,
-        details="Each picture must show this person only. Give photographs or --camera.",
+        details="Each picture must show only this person. Give either photographs or --camera.",
         example=f"face enrol alice --camera pi {_FILES}",
     )
     add_enrolment_arguments(enrol, "person")
@@ -126,7 +126,7 @@ def add_commands(commands: Any) -> None:
 def _enrol(arguments: argparse.Namespace) -> Output:
     from edge_sdk.cameras import FolderCamera, frames
 
-    # Before the camera is opened and a person poses for a name that cannot be stored.
+    # Checked before the camera is opened, so that nobody poses for a name that cannot be stored.
     options = enrolment_options(arguments)
     if bool(arguments.photographs) == bool(arguments.camera):
         arguments.parser.error("give either photographs or --camera")
@@ -171,7 +171,7 @@ def _watch(arguments: argparse.Namespace) -> Output:
     accepted = False
     with resolve_camera(arguments.camera) as camera:
         for answer in recognizer.watch(camera, seconds=arguments.seconds):
-            # One line for each answer, flushed because a person or program waits for it.
+            # Flush each line, because a person or a program waits for it.
             text = json.dumps(_answer_to_json(answer)) if arguments.json else _format_answer(answer)
             print(text, flush=True)
             accepted |= answer.accepted

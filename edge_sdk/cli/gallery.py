@@ -1,4 +1,4 @@
-"""``edge-sdk gallery``: subjects, state and audit log; adds the group's other commands."""
+"""``edge-sdk gallery``: the group and its commands for subjects, state and audit log."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ from edge_sdk.cli.opening import create_gallery, open_gallery
 _DESCRIPTION = """\
 Manage a gallery: subjects, keys, anchor, decisions, audit log, exchange.
 
-Give a gallery's anchor (--anchor) to every command. Without it an old copy is not detected; after two changes without it
-the gallery and its anchor no longer match, and only gallery re-anchor helps.
-Passphrases are read from the terminal, or one per line from stdin: first --key, then --other-key, --to or a new key."""
+Give a gallery's anchor (--anchor) to every command. Without it, an old copy is not detected. If you make two changes
+without it, the anchor no longer fits the gallery; only re-anchor repairs this.
+Passphrases are read from the terminal, or one per line from stdin, in this order: --key, --other-key, then --to or the
+new key."""
 _EPILOG = f"""\
 example:
   edge-sdk gallery status {GALLERY_EXAMPLE}
@@ -56,7 +57,7 @@ def add_commands(commands: Any) -> None:
         "--audit",
         choices=["changes", "all", "off"],
         default="changes",
-        help="events to record in the audit log: changes, changes and answers (all), or none (default: %(default)s)",
+        help="events in the audit log; changes: record changes; all: also answers; off: nothing (default: %(default)s)",
     )
     create.add_argument(
         "--suite",
@@ -116,7 +117,7 @@ def add_commands(commands: Any) -> None:
     status = add_command(
         inner,
         "status",
-        "print a gallery's state and what it does not protect from",
+        "print a gallery's state and the attacks that it does not protect against",
         _status,
         example=f"gallery status {GALLERY_EXAMPLE} --json",
     )
@@ -133,7 +134,7 @@ def add_commands(commands: Any) -> None:
         "audit",
         "print the audit log and check that no entry is missing or altered",
         _audit,
-        details="Print one line per entry: number, time, generation, event, subject id, details. The exit code is 1 if the log is broken.",
+        details="Print one line per entry: number, time, generation, event, subject id, details. The exit code is 1 if the check fails.",
         example=f"gallery audit {GALLERY_EXAMPLE}",
     )
     for parser in (create, listing, remove, revoke, reinstate, change, status, verify, audit):
@@ -150,7 +151,7 @@ def _create(arguments: argparse.Namespace) -> Output:
     with warnings.catch_warnings():
         warnings.simplefilter(
             "ignore", BackendWarning
-        )  # missing evidence does not matter: nothing is decided
+        )  # missing evidence does not matter here, because nothing is decided
         embedder = Embedder.open(arguments.model, sha256=arguments.model_sha256)
     gallery = create_gallery(
         arguments,

@@ -23,7 +23,7 @@ _MAX_INPUT_BYTES = 64 * 1024 * 1024
 
 
 def add_commands(commands: Any) -> None:
-    """Add the commands to the group `gallery`."""
+    """Add `export`, `import`, `sources`, `obey` and `sign` to the group `gallery`."""
     export = add_command(
         commands,
         "export",
@@ -38,7 +38,7 @@ def add_commands(commands: Any) -> None:
         type=_hex(32),
         required=True,
         metavar="HEX",
-        help="public key of the other gallery, 64 hexadecimal digits, printed by its gallery status as recipient",
+        help="public key of the other gallery, 64 hexadecimal digits; edge-sdk gallery status prints it there as recipient",
     )
     import_ = add_command(
         commands,
@@ -83,7 +83,7 @@ def add_commands(commands: Any) -> None:
     sign.add_argument(
         "action", choices=["revoke", "reinstate", "erase", "enrol"], help="action of the command"
     )
-    sign.add_argument("what", help="name of the subject; for enrol, the file of an export for that gallery")
+    sign.add_argument("what", help="subject name; for enrol: an export file made for that gallery")
     sign.add_argument(
         "--source",
         type=Path,
@@ -96,7 +96,7 @@ def add_commands(commands: Any) -> None:
         type=_hex(16),
         required=True,
         metavar="HEX",
-        help="gallery_id of the gallery, 32 hexadecimal digits, printed by its gallery status",
+        help="id of the gallery, 32 hexadecimal digits, as printed by edge-sdk gallery status on its device",
     )
     sign.add_argument(
         "--sequence",
@@ -159,7 +159,7 @@ def _sign(arguments: argparse.Namespace) -> Output:
     enrols = arguments.action == "enrol"
     package = _read(Path(arguments.what)) if enrols else b""
     if enrols:
-        # Before the back office's key is created, so that a wrong file leaves no new files.
+        # Checked before the back office's key is created, so that a wrong file leaves no new files.
         check_export(package)
     if not arguments.source.exists():
         KeyFile.create(arguments.source)

@@ -20,20 +20,18 @@ from edge_sdk.errors import GalleryError
 if TYPE_CHECKING:
     from edge_sdk.gallery import KeyProvider
 
-_OTHER_KEY_HELP = (
-    "key of another slot, as --key; repeat it for every slot besides the one in use (default: none)"
-)
+_OTHER_KEY_HELP = "key of another slot, in the form of --key; repeat it for every slot except the one in use (default: none)"
 
 
 def add_commands(commands: Any) -> None:
-    """Add the commands to the group `gallery`."""
+    """Add the commands for erasure, key slots, anchor and transform to the group `gallery`."""
     erase = add_command(
         commands,
         "erase",
         "erase subjects and print a receipt",
         _erase,
-        details="If the keys of all slots are given (--other-key), a new key epoch begins. The receipt states whether older copies\n"
-        "are provably unreadable, which requires that all keys are in a TPM (tpm-nv).",
+        details="If the keys of all slots are given (--other-key), every slot gets a new slot key. The receipt states whether\n"
+        "older copies are provably unreadable. This needs the keys of all slots, each in a TPM (tpm-nv).",
         example=f"gallery erase alice {GALLERY_EXAMPLE} --json",
     )
     erase.add_argument("subjects", nargs="+", metavar="subject", help="names of enrolled subjects")
@@ -56,8 +54,9 @@ def add_commands(commands: Any) -> None:
     remove = add_command(
         commands,
         "remove-key",
-        "remove a key and begin a new key epoch",
+        "remove a key, so that it no longer opens the gallery",
         _remove_key,
+        details="Every remaining slot gets a new slot key, and the key epoch, printed by gallery status, increases by 1.",
         example=f"gallery remove-key 1 {GALLERY_EXAMPLE}",
     )
     remove.add_argument(
@@ -77,12 +76,12 @@ def add_commands(commands: Any) -> None:
         action="append",
         required=True,
         metavar="KEY",
-        help=f"new key, repeated for 1..8 keys: {KEY_HELP}",
+        help=f"new key; repeat --to for up to 8 keys: {KEY_HELP}",
     )
     anchor = add_command(
         commands,
         "re-anchor",
-        "make this copy the newest although its anchor refuses it",
+        "accept this copy as the newest, although it does not match the anchor",
         _re_anchor,
         details="Use it after restoring a backup or losing the anchor. Changes made after this copy are lost: later enrolments are undone, and\n"
         "subjects that were revoked or erased later are accepted again.",

@@ -1,4 +1,4 @@
-"""``edge-sdk gallery policy|threshold|limit-attempts|reset-attempts``: how a gallery decides and limits attempts."""
+"""``edge-sdk gallery policy|threshold|limit-attempts|reset-attempts``: decision policy and limits on attempts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from edge_sdk.cli.opening import open_gallery
 
 
 def add_commands(commands: Any) -> None:
-    """Add the commands to the group `gallery`."""
+    """Add `policy`, `threshold`, `limit-attempts` and `reset-attempts` to the group `gallery`."""
     policy = add_command(
         commands,
         "policy",
@@ -39,13 +39,13 @@ def add_commands(commands: Any) -> None:
         type=float,
         default=0.0,
         metavar="COSINE",
-        help="required lead over the second-best subject, 0..1; a smaller lead is answered with retry (default: 0)",
+        help="required lead of the best score over the second-best subject's, 0..1; a smaller lead gets retry (default: 0)",
     )
     policy.add_argument(
         "--retry-band",
         type=float,
         metavar="COSINE",
-        help="distance below the threshold that is answered with retry instead of rejected, 0..1 (default: 0.02)",
+        help="scores up to this far below the threshold get retry instead of rejected, 0..1 (default: 0.02)",
     )
     threshold = add_command(
         commands,
@@ -67,16 +67,16 @@ def add_commands(commands: Any) -> None:
     limit = add_command(
         commands,
         "limit-attempts",
-        "limit failed attempts: back off after 5 failures, lock after 50",
+        "limit failed attempts: wait after 5 failures, lock after 50",
         _limit_attempts,
-        details="To back off is to wait 30 s before each attempt. gallery reset-attempts unlocks the gallery.",
+        details="After 5 failures in a row, each further attempt has to wait 30 s. gallery reset-attempts unlocks the gallery.",
         example=f"gallery limit-attempts {GALLERY_EXAMPLE}",
     )
     kinds = limit.add_mutually_exclusive_group()
     kinds.add_argument(
         "--pad",
         action="store_true",
-        help="use the limits for devices with presentation attack detection: back off after 10 failures, lock after 100",
+        help="use the limits for devices with presentation attack detection: wait after 10 failures, lock after 100",
     )
     kinds.add_argument("--none", action="store_true", help="remove the limit")
     reset = add_command(
@@ -111,7 +111,7 @@ def _policy(arguments: argparse.Namespace) -> Output:
         low, high = (f"{100 * end:.2g} %" for end in interval)
         text += f"\n95 % confidence interval of the measured FPIR: {low} to {high}"
         if interval[1] > policy.fpir:
-            text += f"; to stay below {policy.fpir:g}, ask for a lower FPIR or measure with more people"
+            text += f"; to stay below {policy.fpir:g}, give a lower FPIR or measure with more people"
     return Output(
         {
             "fpir": policy.fpir,

@@ -1,4 +1,4 @@
-"""Open what a command line names: keys, anchors, galleries, models, cameras. Secrets are never arguments."""
+"""Open the keys, anchors, galleries, models and cameras named by a command line. Secrets are never arguments."""
 
 from __future__ import annotations
 
@@ -168,7 +168,9 @@ def open_embedder(arguments: argparse.Namespace) -> Embedder:
     from edge_sdk.vision.embedder import Embedder
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", BackendWarning)  # printed below in this program's form
+        warnings.simplefilter(
+            "ignore", BackendWarning
+        )  # the warnings are printed below in this program's form
         embedder = Embedder.open(
             arguments.model,
             sha256=arguments.model_sha256,
@@ -205,7 +207,7 @@ def choose_threshold(arguments: argparse.Namespace, card: ModelCard, gallery: Ga
     if arguments.fmr is None and points:
         rates = ", ".join(f"{point.fmr:g}" for point in sorted(points, key=lambda point: point.fmr))
         raise ModelCardError(
-            f"expected --fmr, one of {rates}, or --threshold",
+            f"expected --threshold, or --fmr with one of {rates}, found neither",
             hint="choose a false match rate, or store a decision policy: edge-sdk gallery policy",
         )
     return OperatingPoint.for_comparison(points, fmr=arguments.fmr).threshold
@@ -227,7 +229,9 @@ def _read_passphrase(prompt: str, *, twice: bool) -> str:
         try:
             return line.decode().rstrip("\r\n")
         except UnicodeDecodeError as error:
-            raise InputError(f"expected a {prompt} in UTF-8, found other bytes on stdin") from error
+            raise InputError(
+                f"expected a {prompt} in UTF-8 on stdin, found bytes that are not UTF-8"
+            ) from error
     text = getpass.getpass(f"{prompt}: ")
     if twice and getpass.getpass(f"{prompt} again: ") != text:
         raise InputError("the two passphrases differ", hint="nothing was written; try again")

@@ -17,7 +17,7 @@ examples:
   edge-sdk enrol alice alice-1.jpg alice-2.jpg --model face.tflite --gallery home.gallery --key home.key
   edge-sdk identify probe.jpg --fpir 0.01 --model face.tflite --gallery home.gallery --key home.key
 
-exit codes: 0 done or match, 1 no match or a problem was found, 2 usage, 3 error; accept a person on 0 only"""
+exit codes: 0 done or match, 1 no match or a problem was found, 2 usage, 3 error; accept a person only if it is 0"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -47,7 +47,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Build the parser of every command; parsed arguments carry the command's function as `run`."""
+    """Build the parser of all commands; in the parsed arguments `run` is the function of the command."""
     parser = argparse.ArgumentParser(
         prog=PROGRAM,
         description="Enrol, verify and identify subjects with a model made by edge-convert.\n"

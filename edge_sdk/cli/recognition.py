@@ -54,7 +54,7 @@ def add_commands(commands: Any) -> None:
         _verify,
         example=f"verify alice probe.jpg {_FILES} --fmr 1e-4",
     )
-    verify.add_argument("subject", help="claimed name")
+    verify.add_argument("subject", help="name that the person claims")
     verify.add_argument("image", type=Path, help="aligned crop: a JPEG, PNG or PPM file")
     identify = add_command(
         commands,
@@ -75,7 +75,7 @@ def add_commands(commands: Any) -> None:
 
 
 def _enrol(arguments: argparse.Namespace) -> Output:
-    # Before the gallery and its key are created, so that a malformed argument leaves no new files.
+    # Checked before the gallery and its key are created, so that a malformed argument leaves no new files.
     options = enrolment_options(arguments)
     embedder = open_embedder(arguments)
     embeddings = _embed_images(embedder, arguments.images)

@@ -55,7 +55,7 @@ def _list(arguments: argparse.Namespace) -> Output:
     lines += ["", *(f"{e.name}: {e.licence_note}" for e in ENTRIES if e.licence_note)]
     untested = [e.name for e in ENTRIES if not e.exercised]
     lines.append(
-        f"known by their published digests only, not yet tested with this SDK: {', '.join(untested)}"
+        f"checked against their published digests, but not yet tested with this SDK: {', '.join(untested)}"
     )
     return Output([_entry_to_json(e) for e in ENTRIES], "\n".join(lines))
 

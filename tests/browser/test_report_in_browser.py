@@ -96,7 +96,7 @@ def test_the_page_follows_light_and_dark(
     grey = np.asarray(Image.open(picture).convert("L"), np.float64)
     paper = float(np.median(grey))
     assert paper < 60 if scheme == "dark" else paper > 220
-    # Text and lines are visible in the opposite brightness.
+    # Text and lines differ clearly from the background.
     assert (np.abs(grey - paper) > 120).mean() > 0.005
 
 

@@ -125,7 +125,7 @@ def test_a_gallery_of_another_model_fails(edge_sdk: Run, home: Any, golden_model
 def test_a_wrong_key_or_none_fails(edge_sdk: Run, home: Any, tmp_path: Path) -> None:
     gallery = home.files[1]
     done = edge_sdk("doctor", "--gallery", gallery, "--json")
-    assert (done.code, findings(done)["gallery"]["advice"]) == (1, "give --key FILE or --passphrase as well")
+    assert (done.code, findings(done)["gallery"]["advice"]) == (1, "give --key KEY or --passphrase as well")
     key = tmp_path / "wrong.key"
     key.write_bytes(bytes(32))
     key.chmod(0o600)

@@ -53,7 +53,7 @@ def test_the_text_has_a_table_of_operating_points(
     assert "people: 120 images of 30 subjects, all pairs" in lines
     assert any(line.split()[:1] == ["0.001"] and ".." in line for line in lines)
     assert (
-        "  not supported: FMR 0.0001 takes 30000 non-mated comparisons (rule of three), found 6960" in lines
+        "  not supported: FMR 0.0001 needs 30000 non-mated comparisons (rule of three), found 6960" in lines
     )
     assert str(cache) in outcome.err
     assert "biometric data" in outcome.err
@@ -247,7 +247,7 @@ def test_bad_pairs_files_are_one_error(
     ("arguments", "message"),
     [
         ([], "expected labelled images, or images to enrol and probes, found neither"),
-        (["--enrol", "x"], "go together"),
+        (["--enrol", "x"], "expected both images to enrol and probes"),
         (["--images", "x", "--fmr", "2"], "expected rates above 0 and under 1"),
         (
             ["--images", "x", "--workers", "2", "--scheduler", "tcp://x:1"],
@@ -257,7 +257,7 @@ def test_bad_pairs_files_are_one_error(
             ["--images", "x", "--open-set", "y", "--enrolled-share", "0.5"],
             "one selection of enrolled subjects",
         ),
-        (["--enrol", "x", "--probes", "y", "--pairs", "z"], "a pairs file lists labelled images"),
+        (["--enrol", "x", "--probes", "y", "--pairs", "z"], "expected labelled images for the pairs file"),
     ],
 )
 def test_contradictory_flags_are_usage_errors(

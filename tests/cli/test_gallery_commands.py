@@ -18,7 +18,7 @@ Run = Callable[..., Any]
 
 @pytest.fixture
 def type_lines(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """A function that makes lines the stdin of the next commands."""
+    """A function that gives lines to the next commands as their stdin."""
 
     def type_(*lines: str) -> None:
         typed = io.TextIOWrapper(io.BytesIO("".join(f"{line}\n" for line in lines).encode()))
@@ -253,7 +253,7 @@ def test_a_bound_and_a_label_are_changed(edge_sdk: Run, home: Any, products: lis
 def test_a_visitor_is_enrolled_for_a_time_and_the_list_says_so(
     edge_sdk: Run, empty_home: Any, products: list[Any]
 ) -> None:
-    """Enrolment and bound are one commit: otherwise a visitor has no bound if the second command fails."""
+    """Enrolment and validity are one commit: otherwise a failed second command would leave a visitor without a limit."""
     until = ("--valid-until", "2001-01-01T01:00+01:00")
     assert edge_sdk("enrol", "ann", products[0].enrol, *empty_home.all, *until).code == 0
     assert edge_sdk("gallery", "list", *empty_home.files).out == "ann\t1\t\tuntil 2001-01-01T00:00:00Z\n"

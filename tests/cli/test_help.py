@@ -86,7 +86,7 @@ def test_help_of_a_group_lists_its_commands(edge_sdk: Callable[..., Any], path: 
 
 
 def arguments(parser: argparse.ArgumentParser) -> Iterator[tuple[str, argparse.Action]]:
-    """Yield every argument of a parser and of the commands below it, with its place."""
+    """Yield every argument of a parser and of its commands, with the name of the command and the argument."""
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             for inner in action.choices.values():

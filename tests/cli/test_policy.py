@@ -106,7 +106,7 @@ def test_somebody_alike_is_refused_by_name_unless_an_administrator_says_so(
     done = edge_sdk("enrol", "mallory", alice, *door["files"])
     assert (done.code, "'mallory' looks like 'alice'" in done.err) == (3, True)
     assert edge_sdk("enrol", "mallory", alice, *door["files"], "--allow-duplicate").code == 0
-    assert edge_sdk("identify", alice, *door["files"]).code == 1  # a tie
+    assert edge_sdk("identify", alice, *door["files"]).code == 1  # alice and mallory have the same score
 
 
 def test_an_image_of_another_subject_is_named(

@@ -200,7 +200,10 @@ def test_the_known_rates_are_told_where_none_or_another_is_asked_for(
     edge_sdk: Run, proven: tuple[str, ...], alice: Path
 ) -> None:
     done = edge_sdk("verify", "alice", alice, *proven)
-    assert (done.code, "--fmr, one of 0.001, 0.01, or --threshold" in done.err) == (3, True)
+    assert (done.code, "--threshold, or --fmr with one of 0.001, 0.01, found neither" in done.err) == (
+        3,
+        True,
+    )
     for fmr in ("1e-4", "0", "nan", "1.1e-3"):
         done = edge_sdk("verify", "alice", alice, *proven, "--fmr", fmr)
         assert (done.code, "evidence for (0.001, 0.01), found" in done.err) == (3, True)

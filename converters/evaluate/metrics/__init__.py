@@ -1,7 +1,7 @@
 """Biometric error rates of an artefact, and its differences from the float model, computed from embeddings.
 
 The data flow is embeddings -> scores -> curves -> figures with intervals -> evidence
-(docs/decisions/0005-evaluation.md). Terms are those of ISO/IEC 19795-1. Importing it loads numpy only.
+(docs/decisions/0005-evaluation.md). Terms are those of ISO/IEC 19795-1. Importing this package loads only numpy.
 """
 
 from converters.evaluate.metrics.bootstrap import replicate_rates

@@ -7,8 +7,8 @@ This is the subsets bootstrap of Bolle, Ratha and Pankanti (CVIU 93, 2004) and o
 Bengio (IEEE TPAMI 29, 2007), extended to both subjects of a non-mated pair as in the vertex bootstrap
 (Fogliato, Patil and Perona, IJCV 2024, arXiv:2306.01198). Intervals are percentile intervals.
 
-With few errors, percentile intervals are too narrow (ibid.). Without errors they are empty, and the rule
-of three gives their upper end instead.
+With few errors, percentile intervals are too narrow (ibid.). Without errors they are empty, so the rule
+of three gives the upper end instead.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def replicate_rates(
         comparisons: The comparisons.
         scores: `comparisons.scores()`.
         fmrs: F values, each above 0 and under 1.
-        thresholds: F values: the threshold of each point on all data.
+        thresholds: F values: the threshold of each operating point, computed on all data.
         replicates: R.
         seed: Seed of the draw.
 
@@ -101,9 +101,9 @@ def replicate_rates(
     """
     if len(fmrs) != len(thresholds) or scores.mated_trials == 0 or scores.non_mated_trials == 0:
         raise InputError(
-            f"expected as many FMRs as thresholds and comparisons of both kinds, found {len(fmrs)}, "
-            f"{len(thresholds)}, {scores.mated_trials} mated, {scores.non_mated_trials} non-mated",
-            hint="omit the FMRs without a threshold",
+            f"expected mated and non-mated comparisons and one threshold per FMR, found {scores.mated_trials} "
+            f"mated, {scores.non_mated_trials} non-mated, {len(thresholds)} thresholds and {len(fmrs)} FMRs",
+            hint="omit FMRs without a threshold, and add comparisons of the missing kind",
         )
     highest = max((check_rate(fmr) for fmr in fmrs), default=0.5)
     lowest_threshold = min(thresholds, default=1.0)
@@ -150,7 +150,7 @@ def percentile_interval(
             "confidence interval",
             (values.size + 1) // 2,
             int(usable.size),
-            "most resamples hold no comparison of one kind: too few subjects",
+            "too few subjects: most resamples have only mated or only non-mated comparisons",
         )
     low, high = np.quantile(usable, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(low), float(high), level, int(usable.size), f"{method}, percentile, seed {seed}")
@@ -186,13 +186,13 @@ def subjects_refusal(comparisons: Comparisons) -> Unsupported | None:
         "confidence interval",
         MIN_SUBJECTS,
         subjects,
-        f"an interval by resampling takes {MIN_SUBJECTS} subjects with mated comparisons, found {subjects}",
+        f"an interval by resampling needs {MIN_SUBJECTS} subjects with mated comparisons, found {subjects}",
     )
 
 
 @dataclass(frozen=True, eq=False)
 class _Draw:
-    """Multiplicities in both memory layouts; the dtype keeps the sums over a chunk exact."""
+    """Multiplicities with one row per subject and with one row per replicate; sums over a chunk are exact."""
 
     by_subject: NDArray[np.floating]
     by_replicate: NDArray[np.floating]
@@ -270,7 +270,7 @@ class _Ranking:
 def _rates(
     tagged: SubjectScores, draw: _Draw, fmrs: Sequence[float], thresholds: Sequence[float]
 ) -> Replicates | None:
-    """Compute the rates in all replicates; None if a replicate needs lower non-mated scores."""
+    """Compute the rates in all replicates; None if a threshold lies below the kept non-mated scores."""
     mated = _Ranking(tagged.mated, (tagged.mated_subject,), draw)
     other = _Ranking(tagged.non_mated, (tagged.first, tagged.second), draw)
     mated_total, other_total = mated.total(), other.total()

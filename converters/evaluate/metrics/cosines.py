@@ -29,15 +29,15 @@ DEFAULT_BLOCK_ROWS = 256
 
 @dataclass(frozen=True, eq=False)
 class Tile:
-    """One rectangle of the comparison matrix, each pair of images at most once.
+    """One rectangle of the comparison matrix; it contains each pair of images at most once.
 
     Attributes:
         rows: First image of each row; shape (r,), int64.
         columns: Second image of each column; shape (c,), int64.
         scores: Shape (r, c), float32.
         mated: Shape (r, c) bool; None if the whole tile is non-mated.
-        non_mated: Shape (r, c) bool; None if the whole tile is non-mated. A cell in neither
-            mask is a pair that occurs in another cell, or an image with itself.
+        non_mated: Shape (r, c) bool; None if the whole tile is non-mated. A cell that is False in both
+            masks is a pair that another cell contains, or an image paired with itself.
     """
 
     rows: IntArray
@@ -57,7 +57,7 @@ def check_vectors(vectors: FloatArray) -> FloatArray:
         The same values, float32.
 
     Raises:
-        InputError: The shape or dtype differs, or the values are not finite, not of unit norm, or too many.
+        InputError: The shape or dtype is wrong, a value is not finite, a norm is not 1, or there are too many values.
     """
     array = np.asarray(vectors)
     if array.ndim != 2 or array.shape[1] < 1 or array.dtype not in (np.float32, np.float64):
@@ -140,7 +140,8 @@ def listed_scores(vectors: FloatArray, first: IntArray, second: IntArray) -> Flo
         or (rows.size and not 0 <= rows.min() <= rows.max() < len(grid))
     ):
         raise InputError(
-            f"expected two equal lists of rows in 0..{len(grid) - 1}, found {left.shape} and {right.shape}",
+            f"expected two lists of the same length with rows in 0..{len(grid) - 1}, found {left.shape} and "
+            f"{right.shape}" + (f" with rows {rows.min()}..{rows.max()}" if rows.size else ""),
             hint="number the images by their position in the embeddings",
         )
     scores = np.empty(left.size, dtype=np.float32)
@@ -158,7 +159,7 @@ def pair_counts(codes: IntArray) -> tuple[int, int]:
 
 
 def tiles(vectors: FloatArray, codes: IntArray, *, block_rows: int = DEFAULT_BLOCK_ROWS) -> Iterator[Tile]:
-    """Score all pairs of images, one rectangle at a time, every pair once.
+    """Score every pair of images once, one rectangle of pairs at a time.
 
     Args:
         vectors: Shape (n, D), checked by `check_vectors`.

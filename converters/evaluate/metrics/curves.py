@@ -46,7 +46,7 @@ def trials_needed(rate: float) -> int:
     """Compute the number of error-free comparisons that support a claim of `rate`: 3 / rate, rounded up.
 
     This is the rule of three (ISO/IEC 19795-1; Jovanovic and Levy 1997) at 95 % confidence for independent
-    comparisons. Cross-comparisons are not independent, so it is a lower bound.
+    comparisons. Cross-comparisons are not independent, so the result is a lower bound.
     """
     return ceil(3.0 / check_rate(rate) - 1e-9)
 
@@ -102,15 +102,15 @@ def missing_half(scores: ScoreSet, claim: str) -> Unsupported | None:
     if scores.non_mated_trials == 0:
         return Unsupported(claim, 1, 0, "no non-mated comparisons: all images are of one subject")
     if scores.mated_trials == 0:
-        return Unsupported(claim, 1, 0, "no mated comparisons: one image of each subject")
+        return Unsupported(claim, 1, 0, "no mated comparisons: each subject has one image")
     return None
 
 
 def threshold_at_fmr(scores: ScoreSet, fmr: float) -> float | Unsupported:
     """Find the smallest float32 threshold whose measured FMR is <= fmr.
 
-    It lies one float32 step above the highest score that must be rejected. If that score was
-    not kept (see `ScoreSet.tail`), the threshold is the next bin edge above it, at most 2^-15 higher.
+    The threshold lies one float32 step above the highest score that must be rejected. If that score was
+    not kept (see `ScoreSet.tail`), the threshold is the next bin edge above the score, at most 2^-15 higher.
 
     Args:
         scores: A score set.
@@ -128,7 +128,7 @@ def threshold_at_fmr(scores: ScoreSet, fmr: float) -> float | Unsupported:
             f"threshold at FMR {fmr:g}",
             needed,
             scores.non_mated_trials,
-            f"FMR {fmr:g} takes {needed} non-mated comparisons (rule of three), "
+            f"FMR {fmr:g} needs {needed} non-mated comparisons (rule of three), "
             f"found {scores.non_mated_trials}",
         )
     allowed = int(allowed_errors(fmr, np.asarray(float(scores.non_mated_trials))))
@@ -179,7 +179,7 @@ def equal_error_rate(scores: ScoreSet) -> EqualErrorRate | Unsupported:
     """Compute the rate at which FMR and FNMR are equal.
 
     Rule: straight lines join the points (FMR, FNMR) of all observed scores as thresholds; the EER is
-    the intersection with FMR = FNMR. The threshold is interpolated by the same share. If the
+    the intersection with FMR = FNMR. The threshold is interpolated in the same proportion. If the
     crossing is below the kept non-mated scores, bin edges (2^-15 apart) replace the scores.
 
     Returns:
@@ -303,7 +303,7 @@ def _crossing(scores: ScoreSet) -> tuple[float, float]:
 
 
 def _first_below(scores: ScoreSet, values: FloatArray) -> int:
-    """Find the index of the first of the ascending values with FMR < FNMR; their number if there is none."""
+    """Find the index of the first value, in ascending order, with FMR < FNMR; the number of values if none has it."""
     low, high = 0, int(values.size)
     while low < high:
         middle = (low + high) // 2

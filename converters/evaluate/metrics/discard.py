@@ -20,8 +20,8 @@ class DiscardPoint(Evidence):
         measure: Name of the quality measure.
         discarded: Share of discarded samples.
         mated_trials: Number of remaining mated comparisons.
-        missed: Number of those below the threshold.
-        fnmr: Share of those below the threshold.
+        missed: Number of remaining mated comparisons with a score below the threshold.
+        fnmr: missed / mated_trials.
         by_chance: FNMR if the same number of samples is discarded at random: 5th, 50th and 95th percentile of 1,000
             draws.
     """
@@ -44,7 +44,7 @@ def discard(
     threshold: float,
     draws: int = 1000,
 ) -> DiscardPoint:
-    """Discard the worst samples and count the false non-matches among the others at a fixed threshold.
+    """Discard the worst samples and count the false non-matches of the remaining samples at a fixed threshold.
 
     Args:
         vectors: Shape (n, D), float32, unit norm.

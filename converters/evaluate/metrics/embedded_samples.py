@@ -75,7 +75,7 @@ class EmbeddedSamples:
 
 
 def in_common(first: EmbeddedSamples, second: EmbeddedSamples) -> tuple[EmbeddedSamples, EmbeddedSamples]:
-    """Select the images that both artefacts embedded, in the order of the first.
+    """Select the images that both artefacts embedded, in the order of the first artefact.
 
     Raises:
         InputError: The data sets differ, the subjects of an image differ, or no image is in common.
@@ -83,7 +83,7 @@ def in_common(first: EmbeddedSamples, second: EmbeddedSamples) -> tuple[Embedded
     if first.data_digest != second.data_digest:
         raise InputError(
             f"expected the same images for both artefacts, found {first.data_set} and {second.data_set} "
-            "with other digests",
+            "with different digests",
             hint="embed one data set with both",
         )
     row_of = {name: row for row, name in enumerate(second.names)}

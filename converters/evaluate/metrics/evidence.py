@@ -157,8 +157,8 @@ class AcquisitionEvidence(Evidence):
 
     Attributes:
         attempts: Number of samples (or listed comparisons).
-        failures: Number of those that could not be used.
-        first_names: Up to five of them, each with its reason.
+        failures: Number of samples (or listed comparisons) that could not be used.
+        first_names: Names of up to five failures, each with its reason.
     """
 
     attempts: int
@@ -280,7 +280,7 @@ class FidelityEvidence(Evidence):
 
     Attributes:
         images: Number of images.
-        cosine_mean, cosine_min: Mean and minimum cosine of the two embeddings of an image.
+        cosine_mean, cosine_min: Mean and minimum over the images of the cosine between their two embeddings.
         cosine_percentiles: Rows (percentile, cosine), ascending.
         worst: (name, cosine) of the images with the lowest cosines, lowest first.
         non_mated_mean_shift: Mean non-mated score, candidate - baseline; positive if embeddings shift toward a common

@@ -49,7 +49,7 @@ class FlippedPair:
 
 @dataclass(frozen=True, eq=False)
 class _Part:
-    """Comparisons scored by both artefacts: all mated ones, and those that an artefact may accept."""
+    """Part of the comparisons, with their scores by both artefacts; `_parts` yields the parts."""
 
     first: IntArray
     second: IntArray
@@ -108,7 +108,8 @@ def compare_artefacts(
     check_same_comparisons(baseline, candidate)
     if len(names) != baseline.codes.size or worst < 0:
         raise InputError(
-            f"expected {baseline.codes.size} image names, found {len(names)}", hint="one name per embedding"
+            f"expected {baseline.codes.size} image names, found {len(names)}",
+            hint="give one name per embedding",
         )
     cosines = embedding_cosines(baseline.vectors, candidate.vectors)
     order = sorted(range(len(names)), key=lambda row: (cosines[row], names[row]))[:worst]
@@ -136,7 +137,7 @@ def flipped_pairs(
     candidate_threshold: float,
     limit: int = 20,
 ) -> tuple[FlippedPair, ...]:
-    """List the comparisons decided differently, largest change of score first.
+    """List the comparisons that two artefacts decide differently, largest change of score first.
 
     Args:
         baseline, candidate: The same comparisons by two artefacts.
@@ -168,7 +169,7 @@ def _mean_shift(before: ScoreSet, after: ScoreSet) -> float | Unsupported:
 def _tail_shift(before: ScoreSet, after: ScoreSet) -> float | Unsupported:
     trials = before.non_mated_trials
     if trials < 3 / TAIL_SHARE:
-        reason = f"the 99.9th percentile takes {3 / TAIL_SHARE:.0f} non-mated comparisons, found {trials}"
+        reason = f"the 99.9th percentile needs {3 / TAIL_SHARE:.0f} non-mated comparisons, found {trials}"
         return Unsupported("shift of the non-mated tail", round(3 / TAIL_SHARE), trials, reason)
     rank = int(trials * TAIL_SHARE) + 1
     return after.score_at_rank(rank) - before.score_at_rank(rank)

@@ -30,8 +30,8 @@ class SearchScores:
     Attributes:
         mated_scores: Shape (M,), float32: score of the probe's own subject; -2 after a failure to acquire the probe
             or to enrol its subject.
-        mated_ranks: Shape (M,), int64: rank of that subject, 1 is best; other subjects with the same score rank
-            first; 0 after such a failure.
+        mated_ranks: Shape (M,), int64: rank of the probe's own subject, 1 is best; other subjects with the same score
+            rank first; 0 after such a failure.
         non_mated_tops: Shape (N,), float32, ascending: highest score of each non-mated probe.
         references: Number of templates in the gallery.
         subjects: Number of subjects in the gallery.
@@ -47,7 +47,7 @@ class SearchScores:
 
 
 def fmr_for_fpir(rate: float, *, references: int) -> float:
-    """Compute the FMR per comparison that gives a FPIR over N references: 1 - (1 - FPIR)^(1/N).
+    """Compute the FMR per comparison that gives an FPIR over N references: 1 - (1 - FPIR)^(1/N).
 
     The formula holds for independent comparisons; `point_at_fpir` measures the FPIR instead.
 
@@ -164,7 +164,7 @@ def fnir_at(scores: SearchScores, thresholds: Float64Array, *, rank: int = 1) ->
     total = scores.mated_scores.size
     if total == 0 or rank < 1:
         raise InputError(
-            f"expected mated probes and a rank from 1, found {total} probes and rank {rank}",
+            f"expected one or more mated probes and a rank of 1 or more, found {total} probes and rank {rank}",
             hint="add probes of enrolled subjects, with samples that are not enrolled",
         )
     listed = (scores.mated_ranks >= 1) & (scores.mated_ranks <= rank)
@@ -184,7 +184,8 @@ def cumulative_match(scores: SearchScores, *, max_rank: int = 20) -> Float64Arra
     """
     if scores.mated_ranks.size == 0 or max_rank < 1:
         raise InputError(
-            f"expected mated probes and max_rank from 1, found {scores.mated_ranks.size} and {max_rank}",
+            f"expected one or more mated probes and max_rank of 1 or more, found {scores.mated_ranks.size} probes"
+            f" and max_rank {max_rank}",
             hint="add probes of enrolled subjects",
         )
     ranks = scores.mated_ranks[(scores.mated_ranks >= 1) & (scores.mated_ranks <= max_rank)]
@@ -208,7 +209,7 @@ def point_at_fpir(scores: SearchScores, rate: float, *, rank: int = 1) -> Identi
     """
     tops, needed = scores.non_mated_tops, trials_needed(check_rate(rate, "FPIR"))
     if tops.size < needed:
-        reason = f"FPIR {rate:g} takes {needed} non-mated probes (rule of three), found {tops.size}"
+        reason = f"FPIR {rate:g} needs {needed} non-mated probes (rule of three), found {tops.size}"
         return Unsupported(f"threshold at FPIR {rate:g}", needed, int(tops.size), reason)
     allowed = int(allowed_errors(rate, np.asarray(float(tops.size))))
     threshold = float(np.nextafter(tops[tops.size - 1 - allowed], np.float32(np.inf)))

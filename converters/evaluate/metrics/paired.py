@@ -1,7 +1,7 @@
 """Paired comparison of two artefacts on the same images: the interval of their difference.
 
-The same resamples for both cancel what the artefacts share (difficult images, unusual subjects), so a difference
-can be separated from noise with far fewer images than two separate intervals would need.
+Both artefacts use the same resamples. This cancels effects that they share (difficult images, unusual subjects), so
+a difference can be separated from noise with far fewer images than two separate intervals would need.
 """
 
 from __future__ import annotations

@@ -241,7 +241,8 @@ def _weights(like: Float64Array, weights: Float64Array | None) -> Float64Array:
     count = np.ones(shape) if weights is None else np.asarray(weights, dtype=np.float64)
     if count.shape != shape or not np.isfinite(count).all() or (count < 0).any():
         raise InputError(
-            f"expected weights {shape}, finite and not negative, found {count.shape}", hint="one per score"
+            f"expected weights {shape}, finite and not negative, found {count.shape}",
+            hint="give one weight per score",
         )
     return count
 

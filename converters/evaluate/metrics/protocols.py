@@ -59,8 +59,7 @@ class OpenSetList:
 def match_pairs(pairs: PairsList, embedded: EmbeddedSamples) -> tuple[ListedPairs, AcquisitionEvidence]:
     """Match the images of a pairs file with the embedded images.
 
-    A comparison with an image that is missing or was not embedded is a failure to acquire of that
-    comparison.
+    A comparison counts as a failure to acquire if one of its images is missing or was not embedded.
 
     Returns:
         (the comparisons that can be made, the count and first names of those that cannot).
@@ -73,7 +72,7 @@ def match_pairs(pairs: PairsList, embedded: EmbeddedSamples) -> tuple[ListedPair
         stem = name.rsplit(".", 1)[0]
         if stem in row_of:
             raise InputError(
-                f"expected one image {stem} in {embedded.data_set}, found two with other suffixes",
+                f"expected one image {stem} in {embedded.data_set}, found two with different suffixes",
                 hint="remove one of them",
             )
         row_of[stem] = row
@@ -92,8 +91,8 @@ def match_pairs(pairs: PairsList, embedded: EmbeddedSamples) -> tuple[ListedPair
     shown = tuple(f"{stem}: {reason}" for stem, reason in list(lost.items())[:NAMES_SHOWN])
     if not rows:
         raise InputError(
-            f"expected the images of {pairs.name} in {embedded.data_set}, found none of its {len(pairs.pairs)} "
-            f"comparisons there, the first {shown[0]}",
+            f"expected both images of a comparison of {pairs.name} in {embedded.data_set}, found none of its "
+            f"{len(pairs.pairs)} comparisons there; for example {shown[0]}",
             hint="images are named subject/subject_0001.jpg",
         )
     first, second = np.array(rows, dtype=np.int64).T
@@ -119,7 +118,7 @@ def split_open_set(
     Args:
         names: One `subject/image` per sample.
         subjects: One label per sample.
-        enrolled_share: Share of those subjects to enrol, above 0, at most 1.
+        enrolled_share: Share of the subjects with enough samples to enrol, above 0, at most 1.
         references: Samples enrolled per subject, >= 1.
         seed: Seed of PCG64.
 
@@ -168,7 +167,7 @@ def search_open_set(
     references = [row_of[name] for name in listed.enrolled if name in row_of]
     if not references:
         raise InputError(
-            f"expected the listed samples in {embedded.data_set}, found none to enrol, the first {shown[0]}",
+            f"expected listed samples to enrol in {embedded.data_set}, found none to enrol; for example {shown[0]}",
             hint="names are subject/image with their suffix",
         )
 

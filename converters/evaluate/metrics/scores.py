@@ -139,7 +139,7 @@ def all_pairs(
     if keep < 0 or max(keep, mated_total) > MAX_KEPT:
         raise InputError(
             f"expected at most {MAX_KEPT} scores to keep, found {mated_total} mated and {keep} non-mated",
-            hint="evaluate fewer images, or give keep=",
+            hint="evaluate fewer images, or give a smaller keep",
         )
     mated = np.empty(mated_total, dtype=np.float32)
     filled = 0
@@ -201,7 +201,7 @@ def bin_of(scores: FloatArray) -> IntArray:
 
 
 class _TopScores:
-    """Collects the `count` highest of the added scores; uses memory for less than twice `count` plus one tile."""
+    """Collects the `count` highest of the added scores; holds fewer than 2 * `count` scores plus one tile."""
 
     def __init__(self, count: int) -> None:
         self._count = count

@@ -35,8 +35,8 @@ class SubjectScores:
         non_mated: Shape (K,), float32: at least every score >= the requested floor.
         first, second: Shape (K,), int32 or int64: the two subjects of each non-mated score.
         subjects: S.
-        images: Shape (S,), int64: images per subject if all pairs were compared; None for listed comparisons, which
-            are all in `non_mated`.
+        images: Shape (S,), int64: images per subject if all pairs were compared; None for listed comparisons, whose
+            non-mated scores are all in `non_mated`.
         complete: True if `non_mated` contains every non-mated comparison.
     """
 

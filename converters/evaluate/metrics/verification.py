@@ -156,7 +156,7 @@ def _intervals(
     seed: int,
     confidence: float,
 ) -> list[tuple[_Bounds, _Bounds, _Bounds]]:
-    """Compute the intervals of (FMR, FNMR, TAR) for each stated point."""
+    """Compute the intervals of (FMR, FNMR, TAR) for each operating point."""
     if replicates == 0 or not stated:
         return [(None, None, None)] * len(stated)
     refusal = subjects_refusal(comparisons)

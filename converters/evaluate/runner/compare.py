@@ -66,7 +66,7 @@ class CandidateComparison(Evidence):
 
     Attributes:
         artefact: The candidate.
-        cosine_mean, cosine_min: Cosine of the two embeddings of an image.
+        cosine_mean, cosine_min: Mean and minimum over the images of the cosine between their two embeddings.
         worst: (image, cosine) of the lowest cosines, lowest first.
         verification: Error rates; None if the images have no subjects.
         fidelity: Shift of non-mated scores, drift of thresholds, numbers of flipped decisions; None
@@ -178,13 +178,13 @@ def compare(
         ConversionError: An artefact runs through a delegate, and the workers are other processes.
         ModelContractError: The input contracts or the embedding lengths differ, so the artefacts are not of one
             model.
-        InputError: There is no candidate, no image that all artefacts embedded, or no comparison of one kind; or
-            an option cannot be used here.
+        InputError: There is no candidate, or no image that all artefacts embedded; all comparisons are mated or all
+            are non-mated; or the protocol includes 1:N or error analysis.
     """
     if not candidates:
         raise InputError("expected one or more files to compare with the first, found none")
     if flips < 0:
-        raise InputError(f"expected flips from 0, found {flips}")
+        raise InputError(f"expected flips of 0 or more, found {flips}")
     protocol = protocol or Protocol()
     if protocol.open_set is not None or protocol.errors:
         raise InputError(
@@ -211,7 +211,7 @@ def compare(
     lost = len(samples.samples) - len(kept[0].names)
     if lost:
         name, reason = next(failure for own in embedded for failure in own.failures)
-        notes.append(f"{lost} images were not embedded by all files, the first {name}: {reason}")
+        notes.append(f"{lost} images could not be embedded by every file, the first {name}: {reason}")
     return ComparisonResult(
         baseline=identity_of(baseline),
         verification=first,
@@ -229,7 +229,7 @@ def open_artefacts(
     contract: InputContract | None = None,
     execution: Execution | None = None,
 ) -> list[OpenedArtefact]:
-    """Open files of one model; a file without a card takes the contract of the first file with one.
+    """Open files of one model; a file without a card takes the contract of the first file with a card.
 
     Args:
         paths: Two or more .tflite files.
@@ -243,7 +243,7 @@ def open_artefacts(
         ModelContractError: No contract is known, or the contracts disagree.
     """
     own = [_contract_of(path) for path in paths]
-    # Cards that differ belong to two models, which `compare` reports; here they are not checked against each other.
+    # If cards differ, the files are of different models; `compare` reports this, so cards are not checked here.
     first = next((card_contract for card_contract in own if card_contract is not None), None)
     return [
         open_artefact(
@@ -276,7 +276,7 @@ def _check_one_model(artefacts: Sequence[OpenedArtefact]) -> None:
 
 
 def _in_common(embedded: Sequence[EmbeddedSamples]) -> list[EmbeddedSamples]:
-    """Reduce each set to the images that all artefacts embedded, in one order."""
+    """Reduce each set to the images that all artefacts embedded, in the same order."""
     smallest = embedded[0]
     for other in embedded[1:]:
         smallest, _ = in_common(smallest, other)

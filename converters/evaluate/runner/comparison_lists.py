@@ -1,8 +1,8 @@
 """Read the text files that select comparisons: pairs files in the LFW format, and open-set lists for 1:N.
 
-The first line of a pairs file is the number of pairs of each kind, `500`, or the number of folds and of pairs of
-each kind per fold, `10<TAB>300`. Each fold has mated lines `subject<TAB>i<TAB>j`, then non-mated lines
-`subject<TAB>i<TAB>other<TAB>j` (Huang et al., Labeled Faces in the Wild, 2007). Image i of a subject
+The first line of a pairs file is the number of pairs of each kind, such as `500`; or the number of folds and the
+number of pairs of each kind per fold, such as `10<TAB>300`. Each fold has mated lines `subject<TAB>i<TAB>j`, then
+non-mated lines `subject<TAB>i<TAB>other<TAB>j` (Huang et al., Labeled Faces in the Wild, 2007). Image i of a subject
 is `subject/subject_000i` with any suffix.
 
 An open-set list has lines `enrol<TAB>subject/image` and `probe<TAB>subject/image`.
@@ -24,7 +24,7 @@ def read_pairs(path: str | Path) -> PairsList:
     """Read a pairs file.
 
     Raises:
-        InputError: The file cannot be read or has another form; names the file and the line.
+        InputError: The file cannot be read or has another form; the message names the file and the line.
     """
     file = Path(path)
     lines, digest = _read_lines(file)
@@ -44,7 +44,7 @@ def read_pairs(path: str | Path) -> PairsList:
         raise _bad_line(
             file,
             len(lines),
-            f"{expected} pairs after the first line, as it announces",
+            f"{expected} pairs after the first line, the number that it states",
             f"{len(lines) - 1}",
         )
     pairs = tuple(
@@ -61,7 +61,7 @@ def read_open_set(path: str | Path) -> OpenSetList:
 
     Raises:
         InputError: The file cannot be read; a line is not `enrol` or `probe`, a tab and `subject/image`; a sample
-            occurs twice; nothing is enrolled or nothing is searched. Names the file and the line.
+            occurs twice; nothing is enrolled or nothing is searched. The message names the file and the line.
     """
     file = Path(path)
     lines, _ = _read_lines(file)
@@ -113,7 +113,8 @@ def _read_lines(file: Path) -> tuple[list[str], str]:
     try:
         if file.stat().st_size > MAX_LIST_BYTES:
             raise InputError(
-                f"expected a list up to {MAX_LIST_BYTES} bytes, found more in {file.name}", hint="split it"
+                f"expected a list of at most {MAX_LIST_BYTES} bytes, found more in {file.name}",
+                hint="split it",
             )
         content = file.read_bytes()
         text = content.decode("utf-8-sig")
@@ -122,9 +123,7 @@ def _read_lines(file: Path) -> tuple[list[str], str]:
             f"expected UTF-8 text in {file.name}, found {error}", hint="check the file"
         ) from error
     except OSError as error:
-        raise InputError(
-            f"expected a readable list, found {file.name}: {error.strerror}", hint="check the path"
-        ) from error
+        raise InputError(f"{file.name}: cannot be read: {error.strerror}", hint="check the path") from error
     lines = [line.rstrip("\r") for line in text.split("\n")]
     while lines and not lines[-1].strip():
         lines.pop()
@@ -134,5 +133,5 @@ def _read_lines(file: Path) -> tuple[list[str], str]:
 def _bad_line(file: Path, number: int, expected: str, actual: str) -> InputError:
     return InputError(
         f"{file.name}, line {number}: expected {expected}, found {actual}",
-        hint="correct the line, or the first line",
+        hint="correct this line; in a pairs file, the first line may be wrong instead",
     )

@@ -24,8 +24,8 @@ def embed_samples(
 
     Args:
         samples: The images.
-        embed: Maps (H, W, 3) uint8 (or (H, W, 1)) to a unit vector (D,) float32. Its AcquisitionError or
-            InputError is a failure to acquire of that image; any other error ends the evaluation.
+        embed: Function from an image (H, W, 3) or (H, W, 1), uint8, to a unit vector (D,), float32. If it raises
+            AcquisitionError or InputError, the image is a failure to acquire; any other error ends the evaluation.
         color: ``gray`` for one channel, otherwise RGB.
         progress: Called with (done, total) after each image.
 

@@ -57,7 +57,7 @@ def prepare(folder: Path) -> str:
 class EmbeddingCache:
     """Cached embeddings of one embedding space.
 
-    Two runs may share a folder: each file is replaced as a whole, and lost entries are only computed again.
+    Two runs may share a folder: each file is replaced as a whole, and entries lost in this way are computed again.
 
     Args:
         folder: Folder of the cache; created and made private.

@@ -1,4 +1,4 @@
-"""Wrong decisions at a threshold, measurable causes in their images, and the most that removing a cause could gain.
+"""Wrong decisions at a threshold, their measurable causes in the images, and the largest gain from removing a cause.
 
 Causes are measured on the image files alone. A cause is not a proof: an image may be blurred, but rejected
 because of its pose. So each cause has a ceiling: the true accept rate if the images that are worst by this cause are
@@ -67,13 +67,13 @@ class WrongDecision(Evidence):
 
 @dataclass(frozen=True)
 class CauseCeiling(Evidence):
-    """The most that removing one cause could gain.
+    """Upper limit of the gain from removing one cause.
 
     Attributes:
         cause: Such as `blurred`.
         limit: Images with this value of the measure or a worse one are refused.
         refused: Number of refused images.
-        refused_share: Their share of all images.
+        refused_share: Share of refused images among all images.
         tar: True accept rate with all images.
         tar_without: True accept rate without the refused images, at a new threshold for the same FMR;
             None if the remaining images do not support it.
@@ -129,7 +129,7 @@ def errors_lines(analysis: ErrorAnalysis | Unsupported) -> list[str]:
             for name, causes in ((row.first, row.first_causes), (row.second, row.second_causes)):
                 lines += [f"          {name}: {cause}" for cause in causes]
     if analysis.ceilings:
-        lines.append("the most that refusing each cause's worst images could gain:")
+        lines.append("upper limit of the gain from refusing the worst images of each cause:")
     for ceiling in analysis.ceilings:
         after = "not stated" if ceiling.tar_without is None else fixed_percent(ceiling.tar_without)
         lines.append(
@@ -139,7 +139,7 @@ def errors_lines(analysis: ErrorAnalysis | Unsupported) -> list[str]:
     return lines
 
 
-#: Share of the images that each cause refuses, and that counts as unusual.
+#: Largest share of the images that count as unusual by one measure and are refused for its cause.
 WORST_SHARE = 0.05
 FMRS = (1e-3, 1e-2, 1e-1)
 
@@ -212,7 +212,7 @@ def analyse_errors(
         comparisons: The comparisons.
         measures: Measures by image name.
         worst: Number of errors of each kind to name, >= 1.
-        further: Additional causes: cause to image to value, higher is worse; images without a value are never
+        further: Additional causes, {cause: {image: value}}, higher is worse; images without a value are never
             refused. For example, give the yaw in degrees as a cause if five landmarks are known.
 
     Returns:

@@ -114,7 +114,7 @@ class Evaluation:
         artefact: The measured file.
         verification: 1:1, on all pairs or on a pairs file (see `verification.protocol`).
         identification: 1:N; None if not requested.
-        probability: None if the comparisons are all mated or all non-mated.
+        probability: None if the comparisons are all mated or all non-mated, or if the fit does not converge.
         errors: None if not requested, `Unsupported` if no threshold can be stated.
         notes: Remarks for the reader, one line each.
     """
@@ -207,7 +207,7 @@ class Protocol:
             check_rate(rate, "FPIR")
         if self.rank < 1 or self.errors < 0 or not 0 <= self.replicates <= MAX_REPLICATES:
             raise InputError(
-                f"expected a rank from 1, errors from 0 and replicates in 0..{MAX_REPLICATES}, found rank"
+                f"expected rank >= 1, errors >= 0 and replicates in 0..{MAX_REPLICATES}, found rank"
                 f" {self.rank}, {self.errors} errors and {self.replicates} replicates"
             )
 
@@ -385,7 +385,7 @@ def _identification_text(evidence: IdentificationEvidence) -> list[str]:
             "found among the first k: " + ", ".join(f"{k}: {fixed_percent(s)}" for k, s in evidence.ranks)
         )
     lines += [
-        f"FPIR {fpir:g} over {evidence.references} references takes FMR {fmr:.2g} or less per comparison"
+        f"FPIR {fpir:g} over {evidence.references} references needs FMR {fmr:.2g} or less per comparison"
         for fpir, fmr in evidence.fmr_needed
     ]
     return lines

@@ -106,6 +106,6 @@ class Execution:
         if not golden.right:
             raise ModelError(
                 f"{self.delegate}: {golden.message}",
-                hint="a device would not use it either; edge-sdk doctor shows details",
+                hint="a device would not use this delegate either; edge-sdk doctor shows details",
             )
         return (f"golden vectors through the delegate: {golden.message}",)

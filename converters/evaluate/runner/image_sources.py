@@ -61,7 +61,7 @@ class ImageSources:
         folders = self.enrol is not None or bool(self.probes)
         if folders and (self.enrol is None or not self.probes):
             missing = "images to enrol" if self.enrol is None else "probes"
-            raise InputError(f"images to enrol and probes go together: expected both, found no {missing}")
+            raise InputError(f"expected both images to enrol and probes, found no {missing}")
         if folders == (self.images is not None):
             both = "both" if folders else "neither"
             raise InputError(f"expected labelled images, or images to enrol and probes, found {both}")
@@ -74,7 +74,7 @@ class ImageSources:
         if len(given) > 1:
             raise InputError(f"expected one selection of enrolled subjects, found {' and '.join(given)}")
         if self.pairs is not None and folders:
-            raise InputError("a pairs file lists labelled images: found images to enrol and probes instead")
+            raise InputError("expected labelled images for the pairs file, found images to enrol and probes")
 
     def read(self) -> EvaluationData:
         """Read the lists and the names of the images.
@@ -117,7 +117,7 @@ def open_images(path: str | Path, *, name: str | None = None) -> SampleSet:
 def _open_enrol_and_probes(
     enrol: Path, probes: Sequence[Path], *, name: str | None
 ) -> tuple[SampleSet, OpenSetList]:
-    """Join the folders to one data set; the folder's name becomes part of each sample's name."""
+    """Join the folders into one data set; the folder's name becomes part of each sample's name."""
     parts = [(enrol.name, _open_enrol(enrol)), *((path.name, open_samples(path)) for path in probes)]
     source: dict[str, tuple[SampleSet, Sample]] = {}
     lists: list[list[str]] = [[], []]
@@ -151,5 +151,5 @@ def _open_enrol(path: Path) -> SampleSet:
         return open_samples(path)
     samples = tuple(Sample(name, name.rsplit(".", 1)[0]) for name in images.names)
     if len({sample.subject for sample in samples}) != len(samples):
-        raise InputError(f"expected one image per subject in {path}, found two of one name")
+        raise InputError(f"expected one image per subject in {path}, found two with the same name")
     return SampleSet(images.path.name, samples, lambda sample: images.read(sample.name))

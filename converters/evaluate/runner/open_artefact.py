@@ -127,7 +127,7 @@ def open_artefact(
 
 
 def _require_accelerator(path: Path, network: Network, execution: Execution | None) -> None:
-    """Refuse a compiled file that would run without its accelerator, before the interpreter does with a less clear error."""
+    """Refuse a compiled file that would run without its accelerator; the interpreter's error would be less clear."""
     custom = [name for name in network.graph.operator_counts() if name.startswith("'")]
     if custom and (execution is None or not execution.delegate):
         raise ModelError(

@@ -31,7 +31,7 @@ Outcome = FloatArray | str
 BATCH_IMAGES = 32
 BATCH_BYTES = 4 << 20
 MAX_WORKERS = 256
-#: Packages whose versions must be the same on both sides, because the embeddings depend on them.
+#: Packages whose versions must be the same here and on the workers, because the embeddings depend on them.
 _PACKAGES = ("edge-sdk", "ai-edge-litert", "numpy", "pillow")
 
 #: Interpreter of each thread, kept between batches.
@@ -39,17 +39,17 @@ _own = threading.local()
 
 
 class Workers(Protocol):
-    """Computes embeddings."""
+    """Interface for computing embeddings."""
 
     def embed(self, artefact: OpenedArtefact, batches: Iterable[Batch]) -> Iterator[list[Outcome]]:
-        """Embed batches of image files; yields the outcomes of each batch, in order."""
+        """Embed batches of image files and yield the outcomes of each batch, in order."""
 
 
 class InProcess:
     """Embeds in this process, one image after the other."""
 
     def embed(self, artefact: OpenedArtefact, batches: Iterable[Batch]) -> Iterator[list[Outcome]]:
-        """Embed batches of image files; yields the outcomes of each batch, in order."""
+        """Embed batches of image files and yield the outcomes of each batch, in order."""
         card = artefact.card.to_bytes()
         for batch in batches:
             yield embed_batch(
@@ -68,7 +68,7 @@ class DaskWorkers:
         self._client = client
 
     def embed(self, artefact: OpenedArtefact, batches: Iterable[Batch]) -> Iterator[list[Outcome]]:
-        """Embed batches of image files; yields the outcomes of each batch, in order.
+        """Embed batches of image files and yield the outcomes of each batch, in order.
 
         Raises:
             ConversionError: The artefact runs through a delegate, the cluster is lost, or its workers die
@@ -179,7 +179,7 @@ def check_workers(
 def _check_in_process(execution: Execution) -> None:
     if execution.delegate:
         raise ConversionError(
-            "a delegate drives hardware of this machine from one process: expected no other workers, found some"
+            "expected no workers or scheduler with a delegate, found one: its hardware is used from one process"
         )
 
 
@@ -216,7 +216,7 @@ def _distributed() -> Any:
         import distributed
     except ImportError as error:
         raise ConversionError(
-            "more than one worker needs Dask, which is not installed",
+            "workers in other processes need Dask, which is not installed",
             hint="pip install 'edge-sdk[convert,dask]'",
         ) from error
     return distributed

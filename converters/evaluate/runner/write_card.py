@@ -42,7 +42,7 @@ class CardUpdate:
         sha256: SHA-256 of the whole file now, hex. Galleries are bound to it.
         points: The operating points that the card now contains.
         absent: FMRs that the data cannot support, with the number of comparisons needed.
-        outdated: Target to stale by-products: files in the same folder, generated from the earlier file.
+        outdated: Stale by-products of each target: files in the same folder, generated from the earlier file.
     """
 
     file: Path
@@ -175,7 +175,7 @@ def _known_card(data: bytes) -> ModelCard:
     if CARD_NAME not in files:
         raise ModelCardError(
             "expected a model card inside, found none",
-            hint="edge-convert convert writes one into every file it makes",
+            hint="edge-convert convert writes a card into every file it makes",
         )
     card = ModelCard.from_bytes(files[CARD_NAME])
     unknown = sorted(set(json.loads(files[CARD_NAME])) - set(card.to_json()))

@@ -270,9 +270,9 @@ def test_a_missed_budget_is_exit_1_with_an_explanation(
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--recipe", "auto", "--max-fnmr-loss", "0.01"], "--max-fnmr-loss and --images belong together"),
-        (["--recipe", "auto", "--images", "people"], "--max-fnmr-loss and --images belong together"),
-        (["--max-fnmr-loss", "0.01", "--images", "people"], "--max-fnmr-loss takes --recipe auto"),
+        (["--recipe", "auto", "--max-fnmr-loss", "0.01"], "expected both --max-fnmr-loss and --images"),
+        (["--recipe", "auto", "--images", "people"], "expected both --max-fnmr-loss and --images"),
+        (["--max-fnmr-loss", "0.01", "--images", "people"], "--max-fnmr-loss requires --recipe auto"),
     ],
 )
 def test_half_a_budget_is_a_usage_error(

@@ -117,4 +117,4 @@ def test_a_missed_time_limit_is_exit_1_and_nothing_is_written(
     assert "of the float network&#39;s time" in (workplace / "out" / "net.report.html").read_text()
     with pytest.raises(SystemExit) as usage:
         main(convert)
-    assert usage.value.code == 2 and "--max-time-ratio takes --recipe auto" in capsys.readouterr().err
+    assert usage.value.code == 2 and "--max-time-ratio requires --recipe auto" in capsys.readouterr().err

@@ -18,8 +18,8 @@ def test_an_interval_is_described_with_its_confidence() -> None:
         == "95\N{NO-BREAK SPACE}% interval 6.7·10⁻⁵ to 1.4·10⁻⁴"
     )
     assert rate_interval(None) == "no interval requested"
-    gap = Unsupported("interval", 10, 3, "it takes 10 subjects, found 3")
-    assert interval(gap) == "no interval: it takes 10 subjects, found 3"
+    gap = Unsupported("interval", 10, 3, "it needs 10 subjects, found 3")
+    assert interval(gap) == "no interval: it needs 10 subjects, found 3"
 
 
 def test_a_sentence_starts_with_a_capital_unless_it_starts_with_a_file_name() -> None:

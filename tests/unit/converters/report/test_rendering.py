@@ -1,4 +1,4 @@
-"""The templates: what they escape, and that each one is used."""
+"""Templates: values are escaped, and every template is used."""
 
 from __future__ import annotations
 

@@ -177,7 +177,7 @@ def test_bad_input_is_refused() -> None:
         paired_differences(data, other, fmrs=[0.1])
     with pytest.raises(InputError, match="replicates"):
         draw_multiplicities(10, replicates=0, seed=0)
-    with pytest.raises(InputError, match="as many FMRs"):
+    with pytest.raises(InputError, match="one threshold per FMR"):
         replicate_rates(data, data.scores(), fmrs=[0.1], thresholds=[])
     with pytest.raises(InputError, match="confidence"):
         percentile_interval(np.zeros(5), confidence=95)

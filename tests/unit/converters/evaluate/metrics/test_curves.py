@@ -1,4 +1,4 @@
-"""Error rates compared with scikit-learn and by hand, including ties and data with one kind of comparison."""
+"""Error rates compared with scikit-learn and with values computed by hand, including ties and data with one kind of comparison."""
 
 import numpy as np
 import pytest
@@ -55,7 +55,7 @@ def test_against_scikit_learn(faces_like: ScoreSet) -> None:
         assert false_match_rate(faces_like, at)[0] == pytest.approx(fpr[last], abs=1e-9)
         assert 1 - false_non_match_rate(faces_like, at)[0] == pytest.approx(tpr[last], abs=1e-9)
         below = np.array([np.nextafter(np.float32(threshold), np.float32(-2))], np.float64)
-        assert false_match_rate(faces_like, below)[0] > fmr  # the smallest threshold
+        assert false_match_rate(faces_like, below)[0] > fmr  # so the threshold is the smallest
     assert stated == 5
 
 
@@ -74,7 +74,7 @@ def test_by_hand() -> None:
     scores = score_set([0.9, 0.6, 0.4, 0.8], [0.1, 0.5, 0.3, 0.2, 0.7])
     assert false_match_rate(scores, np.array([0.0, 0.5, 0.55, 0.69, 1.0])).tolist() == [1, 0.4, 0.2, 0.2, 0]
     assert false_non_match_rate(scores, np.array([0.3, 0.5, 0.65, 0.95])).tolist() == [0, 0.25, 0.5, 1]
-    # FMR and FNMR are (0.4, 0.25) from 0.5 and (0.2, 0.25) from 0.6: the line meets at 0.25
+    # (FMR, FNMR) is (0.4, 0.25) at threshold 0.5 and (0.2, 0.25) at 0.6: the line between crosses FMR = FNMR at 0.25.
     assert equal_error_rate(scores).rate == pytest.approx(0.25)
     assert best_accuracy(scores)[0] == pytest.approx(7 / 9)
 
@@ -92,7 +92,7 @@ def test_d_prime_by_hand() -> None:
 
 def test_ties_at_the_threshold_are_rejected_together() -> None:
     scores = score_set([0.5, 0.9], [0.5] * 10 + [0.25] * 20)
-    threshold = threshold_at_fmr(scores, 0.2)  # 6 are allowed and 10 are tied: all of these are rejected
+    threshold = threshold_at_fmr(scores, 0.2)  # allows 6 false matches; the 10 tied scores are rejected
     assert threshold == float(np.nextafter(np.float32(0.5), np.float32(1)))
     assert false_match_rate(scores, np.array([threshold]))[0] == 0
     assert false_match_rate(scores, np.array([threshold_at_fmr(scores, 0.34)]))[0] == pytest.approx(1 / 3)

@@ -1,4 +1,4 @@
-"""Open-set search by hand, and the FMR for a given FPIR."""
+"""Open-set search compared with results found by hand, and the FMR for a given FPIR."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Platt's fit compared with scikit-learn, and the quality measures of probabilities by hand."""
+"""Platt's fit compared with scikit-learn, and quality measures of probabilities compared with values by hand."""
 
 import numpy as np
 import pytest
@@ -38,7 +38,7 @@ def test_separated_scores_stay_finite() -> None:
     platt = fit_platt(np.array([0.1, 0.2, 0.8, 0.9]), np.array([False, False, True, True]))
     assert 0 < platt.slope < 100
     pairs = platt.probability(np.array([0.1, 0.2, 0.8, 0.9])).reshape(2, 2)
-    assert pairs.mean(axis=1) == pytest.approx([0.25, 0.75], abs=0.01)  # the smoothed targets
+    assert pairs.mean(axis=1) == pytest.approx([0.25, 0.75], abs=0.01)  # the smoothed targets: 1/4 and 3/4
 
 
 def test_constant_scores_give_the_prior() -> None:

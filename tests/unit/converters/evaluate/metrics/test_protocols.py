@@ -45,7 +45,7 @@ def test_comparisons_with_missing_images_are_counted_as_lost() -> None:
 def test_no_matching_image_is_an_error() -> None:
     with pytest.raises(InputError, match="none of its 4 comparisons"):
         match_pairs(PAIRS, embedded(("dora/dora_0001.jpg",)))
-    with pytest.raises(InputError, match="two with other suffixes"):
+    with pytest.raises(InputError, match="two with different suffixes"):
         match_pairs(PAIRS, embedded(("anna/anna_0001.jpg", "anna/anna_0001.png")))
 
 

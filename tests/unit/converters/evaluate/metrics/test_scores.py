@@ -94,10 +94,12 @@ def test_kept_tail_gives_the_same_thresholds_and_counts() -> None:
     edges = np.arange(-32768, 32769, 97) / 32768
     assert np.array_equal(tail.false_matches(edges), whole.false_matches(edges))
     anywhere = np.random.default_rng(2).uniform(-1.1, 1.1, 500)
-    assert (tail.false_matches(anywhere) >= whole.false_matches(anywhere)).all()  # never understated
+    assert (
+        tail.false_matches(anywhere) >= whole.false_matches(anywhere)
+    ).all()  # a rate is never understated
     above = anywhere[anywhere > tail.tail[0]]
     assert np.array_equal(tail.false_matches(above), whole.false_matches(above))
-    # Below the kept scores: a threshold with that FMR, at most one bin above the smallest.
+    # Below the kept scores, the threshold is at most one bin above the smallest threshold with that FMR.
     low, exact = threshold_at_fmr(tail, 0.4), threshold_at_fmr(whole, 0.4)
     assert exact <= low <= exact + 2**-15
     assert equal_error_rate(tail).rate == pytest.approx(equal_error_rate(whole).rate, abs=2e-3)

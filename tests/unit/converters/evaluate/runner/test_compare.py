@@ -122,7 +122,7 @@ def test_files_that_are_not_of_one_model_are_refused(
         compare(opened[0], opened[1:], open_samples(people))
     with pytest.raises(InputError, match="one or more files to compare"):
         compare(opened[0], [], open_samples(people))
-    with pytest.raises(InputError, match="flips from 0"):
+    with pytest.raises(InputError, match="flips of 0 or more"):
         compare(opened[0], opened[:1], open_samples(people), flips=-1)
     with pytest.raises(InputError, match="no error analysis"):
         compare(opened[0], opened[:1], open_samples(people), Protocol(errors=2))
@@ -136,5 +136,5 @@ def test_images_that_an_artefact_cannot_embed_are_left_out_and_noted(
     comparison = compare(artefacts[0], artefacts[1:], open_samples(folder), Protocol(replicates=0))
     assert comparison.images == 8
     assert comparison.notes == (
-        "1 images were not embedded by all files, the first s00/broken.png: cannot be decoded",
+        "1 images could not be embedded by every file, the first s00/broken.png: cannot be decoded",
     )

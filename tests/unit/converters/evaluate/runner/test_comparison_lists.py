@@ -60,7 +60,7 @@ def test_a_bad_line_is_named(tmp_path: Path, text: str, message: str) -> None:
 
 
 def test_unreadable_lists(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="readable"):
+    with pytest.raises(InputError, match="cannot be read"):
         read_pairs(tmp_path / "absent.txt")
     (tmp_path / "binary.txt").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match="UTF-8"):

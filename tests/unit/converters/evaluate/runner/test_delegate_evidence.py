@@ -1,4 +1,4 @@
-"""Evidence through a delegate: computed and named by the delegate, and refused if the CPU would compute instead."""
+"""Evidence measured on a delegate: it names the delegate, and is refused if the CPU would compute instead."""
 
 from __future__ import annotations
 

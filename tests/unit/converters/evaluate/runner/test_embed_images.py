@@ -97,7 +97,7 @@ def test_in_common_keeps_the_images_that_both_embedded(samples: SampleSet) -> No
     assert first.names == second.names == NAMES[:2]
     assert len(second.failures) == 1
     other = EmbeddedSamples("else", "00", NAMES[:1], ("anna",), np.eye(1, dtype=np.float32))
-    with pytest.raises(InputError, match="other digests"):
+    with pytest.raises(InputError, match="different digests"):
         in_common(first, other)
     with pytest.raises(InputError, match="one name and one subject"):
         EmbeddedSamples("x", "0", ("a", "a"), ("a", "a"), np.eye(2, dtype=np.float32))

@@ -35,7 +35,7 @@ def evaluation(artefact: OpenedArtefact, tmp_path_factory: pytest.TempPathFactor
 def test_error_rates_match_the_embedder_of_the_device(
     artefact: OpenedArtefact, evaluation: Evaluation
 ) -> None:
-    """Count the errors with an embedder, a threshold and two loops."""
+    """Count the errors independently, with an embedder, a threshold and two loops."""
     point = evaluation.verification.points[1]
     assert isinstance(point, OperatingPointEvidence)
     assert point.target_fmr == 1e-3
@@ -55,7 +55,7 @@ def test_unsupported_claims_are_reported(evaluation: Evaluation) -> None:
     absent = [row for row in evaluation.verification.points if isinstance(row, Unsupported)]
     assert [row.needed for row in absent] == [30_000, 300_000, 3_000_000]
     text = evaluation.to_text()
-    assert "FMR 0.0001 takes 30000 non-mated comparisons (rule of three), found 6960" in text
+    assert "FMR 0.0001 needs 30000 non-mated comparisons (rule of three), found 6960" in text
     assert "failures to acquire: 0 of 120 images" in text
     assert "180 mated and 6,960 non-mated comparisons" in text
 

@@ -87,7 +87,7 @@ def test_the_cache_separates_kernels(deep: Path, people: Path, tmp_path: Path) -
     both = [open_artefact(deep, execution=execution) for execution in (REFERENCE, Execution())]
     assert both[0].key != both[1].key
     fresh = [embed_with(artefact, samples).vectors for artefact in both]
-    for _ in range(2):  # the second time from the cache
+    for _ in range(2):  # the second pass reads the embeddings from the cache
         for artefact, vectors in zip(both, fresh, strict=True):
             assert np.array_equal(embed_with(artefact, samples, cache=tmp_path / "c").vectors, vectors)
     assert not np.array_equal(*fresh)

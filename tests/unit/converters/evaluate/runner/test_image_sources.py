@@ -1,4 +1,4 @@
-"""Sources of an evaluation: which combinations are refused, and what folders and lists give."""
+"""Sources of an evaluation: combinations that are refused, and samples read from folders and lists."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ PEOPLE, PROBES, LIST = Path("people"), (Path("probes"),), Path("list.txt")
     ("options", "message"),
     [
         ({}, "found neither"),
-        ({"enrol": PEOPLE}, "go together: expected both, found no probes"),
-        ({"probes": PROBES}, "go together: expected both, found no images to enrol"),
+        ({"enrol": PEOPLE}, "expected both images to enrol and probes, found no probes"),
+        ({"probes": PROBES}, "expected both images to enrol and probes, found no images to enrol"),
         ({"images": PEOPLE, "enrol": PEOPLE, "probes": PROBES}, "found both"),
         (
             {"images": PEOPLE, "open_set": LIST, "enrolled_share": 0.5},
             "found an open-set list and an enrolled",
         ),
         ({"enrol": PEOPLE, "probes": PROBES, "open_set": LIST}, "found images to enrol and an open-set list"),
-        ({"enrol": PEOPLE, "probes": PROBES, "pairs": LIST}, "a pairs file lists labelled images"),
+        ({"enrol": PEOPLE, "probes": PROBES, "pairs": LIST}, "expected labelled images for the pairs file"),
     ],
 )
 def test_contradictions_are_refused(options: dict[str, Any], message: str) -> None:
@@ -63,5 +63,5 @@ def test_folders_of_one_name_are_refused(tmp_path: Path) -> None:
 
 def test_two_images_to_enrol_of_one_name_are_refused(tmp_path: Path) -> None:
     enrol = write(tmp_path / "enrol", {"s00.png": png(photo(0, 1)), "s00.jpg": png(photo(0, 2))})
-    with pytest.raises(InputError, match="two of one name"):
+    with pytest.raises(InputError, match="two with the same name"):
         ImageSources(enrol=enrol, probes=(write(tmp_path / "probes", contents(2, 1)),)).read()

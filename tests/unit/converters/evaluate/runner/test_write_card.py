@@ -63,7 +63,7 @@ def test_points_are_written_with_their_evidence(file: Path, people: Path) -> Non
     assert (point.data_set, point.data_set_sha256) == ("drawn people", evaluation.verification.data_digest)
     assert (point.mated_trials, point.non_mated_trials) == (180, 6960)
     assert [reason.needed for reason in written.absent] == [30_000, 300_000]
-    assert "absent: FMR 0.0001 takes 30000" in written.to_text()
+    assert "absent: FMR 0.0001 needs 30000" in written.to_text()
     assert (written.sha256_before, written.sha256) == (before.sha256, after.sha256)
     assert written.sha256 == hashlib.sha256(file.read_bytes()).hexdigest() != before.sha256
     assert "must be made again" in written.to_text()
@@ -145,7 +145,7 @@ def test_a_file_that_changed_since_is_not_written(
 def test_too_little_data_writes_nothing(file: Path, tmp_path: Path) -> None:
     before = file.read_bytes()
     few = evaluated(file, write(tmp_path / "few", contents(3, 2)))
-    with pytest.raises(ModelCardError, match=r"FMR 0\.01 takes 300 non-mated comparisons"):
+    with pytest.raises(ModelCardError, match=r"FMR 0\.01 needs 300 non-mated comparisons"):
         write_card(file, few)
     assert file.read_bytes() == before
 
