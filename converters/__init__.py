@@ -39,7 +39,7 @@ _moved.install(
 
 
 def __getattr__(name: str) -> Any:
-    """Import the public names when they are first used: converting needs packages that take seconds to load."""
+    """Import a public name on first use, because the packages that conversion needs take seconds to load."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     modules = {"convert": "converters.pipeline.convert", "CosineBudget": "converters.quantize.budget"}

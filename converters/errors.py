@@ -1,4 +1,4 @@
-"""Errors of the workstation side, below the SDK's ``EdgeSdkError``."""
+"""Errors of this package; all are subclasses of the SDK's ``EdgeSdkError``."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class TargetError(ConversionError):
 
 
 class GateError(ConversionError):
-    """An artefact failed a gate; nothing was written; the command line exits with 1."""
+    """An artefact failed a gate; nothing was written, and the command exits with 1."""
 
 
 class AccuracyGateError(GateError):
-    """An artefact is less accurate than required; the command lines exit with 1."""
+    """An artefact is less accurate or slower than required; the command exits with 1."""

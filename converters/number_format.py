@@ -24,12 +24,12 @@ def count(value: float, unit: str = "", plural: str = "") -> str:
 
 
 def cosine(value: float) -> str:
-    """Format a cosine with 4 decimals, or 5 if 4 would round a smaller value to 1."""
+    """Format a cosine with 4 decimals, or with 5 if 4 would show a value below 1 as 1.0000."""
     return f"{value:.5f}" if 0.99995 <= value < 0.999995 else f"{value:.4f}"
 
 
 def percent(value: float) -> str:
-    """Format a share in percent with 1 or 2 decimals, small shares with one significant digit."""
+    """Format a share in percent with 1 or 2 decimals; below 0.01 %, with one significant digit."""
     share = 100 * value
     if share and abs(share) < 0.01:
         return f"{share:.1g}{NBSP}%"

@@ -13,22 +13,22 @@ from pathlib import Path
 
 from converters.errors import ConversionError
 
-# The limit of file systems is 255; the longest suffix has 26 bytes.
+# File systems allow names of 255 bytes; the rest is left for suffixes such as ".cpu_int8.recipe.json".
 _MAX_NAME_BYTES = 200
 
 
 @contextmanager
 def staged(output: str | Path) -> Iterator[Path]:
-    """Provide a folder beside the output; its files move to the output if the block ends without an error.
+    """Provide a temporary folder; its files move to the output folder if the block ends without an error.
 
-    The folder is created first, so that an output that cannot be written is reported before the work begins.
-    After an error the folder is removed and the output is unchanged.
+    The temporary folder is created beside the output folder before the work begins, so that an output folder that
+    cannot be written is reported early. After an error, it is removed and the output folder is unchanged.
 
     Args:
         output: The folder to write to; created if it does not exist.
 
     Raises:
-        ConversionError: The folder cannot be made or written, the disk is full.
+        ConversionError: The output folder cannot be created or written, or the disk is full.
     """
     output = Path(output)
     if output.exists() and not output.is_dir():
@@ -41,11 +41,11 @@ def staged(output: str | Path) -> Iterator[Path]:
     try:
         yield staging
         output.mkdir(exist_ok=True)
-        # A folder with the name of a file would stop the renaming half-way.
+        # Check all names first: a folder with the name of an output file would stop the renaming half-way.
         if blocked := next((f.name for f in sorted(staging.iterdir()) if (output / f.name).is_dir()), None):
             raise ConversionError(
                 f"{output / blocked}: expected a file or nothing there, found a folder",
-                hint="nothing was changed; move it away or choose another --output",
+                hint="nothing was changed; move the folder away or choose another --output",
             )
         for file in sorted(staging.iterdir()):
             file.replace(output / file.name)
@@ -59,12 +59,13 @@ def check_name(name: str) -> None:
     """Refuse a model's name that cannot be the beginning of file names in the output folder.
 
     Raises:
-        ConversionError: The name is empty, hidden or too long, or has a slash or an invisible character.
+        ConversionError: The name is empty or too long, or has a leading dot, an outer space, a slash or an invisible
+            character.
     """
     # Category C holds control characters, direction marks and bytes that are not UTF-8.
     invisible = any(unicodedata.category(character)[0] == "C" for character in name)
     if invisible or name != name.strip() or name.startswith(".") or {"/", "\\"} & set(name):
-        expected = "a file name without slashes, a leading dot or invisible characters"
+        expected = "a file name without slashes, leading dot, outer spaces and invisible characters"
     elif not 0 < len(name.encode()) <= _MAX_NAME_BYTES:
         expected = f"1 to {_MAX_NAME_BYTES} bytes"
     else:
@@ -94,7 +95,7 @@ def _cannot_write(output: Path, error: OSError) -> ConversionError:
 def replace_file(
     path: Path, data: bytes, *, mode: int | None = None, check: Callable[[Path], object] | None = None
 ) -> None:
-    """Replace a file atomically: write a temporary file beside it and rename that.
+    """Replace a file atomically: write a temporary file in the same folder and rename it to the file's name.
 
     Args:
         path: The file; a symbolic link is followed.

@@ -9,7 +9,7 @@ from typing import Any
 
 #: Called with (done, total).
 Progress = Callable[[int, int], None]
-#: Returns a progress callback for a named stage.
+#: Takes the name of a stage and returns a context manager that provides a ``Progress``, such as ``stage``.
 Stages = Callable[[str], Any]
 
 

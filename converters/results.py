@@ -12,8 +12,8 @@ from edge_sdk.model.card import InputContract
 
 SCHEMA = "edge-sdk/conversion-report/1"
 
-# Rule of thumb from face networks: at a mean cosine of 0.99, TAR at FMR 1e-3 stayed within a point of float; at
-# 0.85 it fell by up to 19 points.
+# Rule of thumb from face networks: with a mean cosine of 0.99 to float, the true accept rate at FMR 1e-3 fell by less
+# than one percentage point; with 0.85, it fell by up to 19 points.
 _CLOSE, _FAR = 0.99, 0.95
 
 
@@ -22,9 +22,9 @@ class ReportVerdict:
     """Conclusion of a report.
 
     Args:
-        level: ``good``, ``caution``, ``bad``, or ``open`` if no measurement decides.
+        level: ``good``, ``caution``, ``bad``, or ``open`` if there is no measurement to judge by.
         sentence: The conclusion, without a full stop.
-        basis: The measurement behind it; empty if there is none.
+        basis: The measurement behind the conclusion; empty if there is none.
     """
 
     level: str
@@ -32,7 +32,7 @@ class ReportVerdict:
     basis: str
 
     def line(self) -> str:
-        """Join basis and conclusion."""
+        """Join basis and conclusion into one line."""
         return f"{self.basis}: {self.sentence}" if self.basis else self.sentence
 
 
@@ -41,8 +41,8 @@ class ArtefactResult:
     """One artefact of a conversion.
 
     Args:
-        file: Its name.
-        recipe: Name of its recipe.
+        file: Name of the file.
+        recipe: Name of the recipe.
         precision: ``float32``, ``float16``, ``dynamic`` or ``int8``.
         size_bytes: Size of the file.
         operators: Number of operators of each kind.
@@ -50,9 +50,9 @@ class ArtefactResult:
         gates: Outcome of each gate.
         cosine_mean: Mean cosine of its embeddings to the float model's.
         cosine_min: The least of these cosines.
-        worst_image: Name of the image with that cosine.
-        latency_ms: Time of the fastest inference, one thread, on this host, from ``fastest_ms``; compare within one report
-            only.
+        worst_image: Name of the image with the least cosine.
+        latency_ms: Time of the fastest inference on one thread of this host, from ``fastest_ms``; times of different
+            reports cannot be compared.
     """
 
     file: str
@@ -77,15 +77,15 @@ class ConversionResult:
         contract: Its input contract.
         dimension: Length of the embedding.
         source: Kind, file name, SHA-256 and tools of the source.
-        agreement: Least cosine of the float network to its source's own runtime.
-        notes: Notes for the reader.
-        calibration: Number of images used and available, and their digest.
+        agreement: Least cosine between embeddings of the float network and of the source in its own runtime.
+        notes: Notes for the reader of the report.
+        calibration: Number of images used and available, and the digest of the used images.
         measured_on: Number of images on which fidelity was measured.
-        held_out: True if calibration did not use these images.
-        artefacts: The artefacts, the float network's first.
-        searches: ``SearchResult.to_json`` of each recipe that was searched for, by its name.
+        held_out: True if calibration did not use the images on which fidelity was measured.
+        artefacts: The artefacts; the first is the float network's.
+        searches: ``SearchResult.to_json`` of each recipe search, by the recipe's name.
         targets: Report of each target.
-        recoveries: ``Distilled.to_json`` of each network that was trained, by its recipe's name.
+        recoveries: ``DistillationResult.to_json`` of each distilled network, by its recipe's name.
     """
 
     name: str
@@ -109,11 +109,11 @@ class ConversionResult:
         return out
 
     def verdict(self) -> str:
-        """Rate the integer file in one sentence, by its cosine."""
+        """Return the conclusion of ``judge`` as one line."""
         return self.judge().line()
 
     def judge(self) -> ReportVerdict:
-        """Rate the integer file by its cosine."""
+        """Rate the int8 file that has the lowest mean cosine to float."""
         integer = [a for a in self.artefacts if a.precision == "int8"]
         if not integer:
             return ReportVerdict("open", "there is no integer file to judge", "")
@@ -143,7 +143,7 @@ class ConversionResult:
             f"the float network agrees with its source: cosine {self.agreement:.6f} or more",
             *(f"note: {note}" for note in self.notes),
             *self._search_lines(),
-            *self._recovery_lines(),
+            *self._distillation_lines(),
             "",
             f"{'file':<{width}} {'size':>9} {'cosine to float':>17} {'time':>7}  {'XNNPACK':<12} gates",
         ]
@@ -176,14 +176,14 @@ class ConversionResult:
             ]
         return lines
 
-    def _recovery_lines(self) -> list[str]:
+    def _distillation_lines(self) -> list[str]:
         return [
             line
             for name, training in self.recoveries.items()
             for line in (
                 "",
-                f"{name}: recovered from cosine {training['before']:.4f} to {training['after']:.4f} on the selection"
-                f" images in {training['steps']} steps on {training['images']} images"
+                f"{name}: distilled in {training['steps']} steps on {training['images']} images; the cosine on the"
+                f" selection images rose from {training['before']:.4f} to {training['after']:.4f}"
                 + (f", with {training['leaky']} PReLUs as LeakyReLU" if training["leaky"] else "")
                 + (f"; note: {training['note']}" if training["note"] else ""),
             )
@@ -191,6 +191,6 @@ class ConversionResult:
 
 
 def _measurement(search: Mapping[str, Any], trial: Mapping[str, Any]) -> str:
-    """Return the budget's measurement, unless it is only the cosine, which is in the table already."""
+    """Return the budget's measurement as text; empty if it is only the cosine, which the line already contains."""
     shown = search["budget"]["kind"] != "cosine" or "max_time_ratio" in search["budget"]
     return f": {trial['found']}" if shown else ""

@@ -55,11 +55,11 @@ def check(
 
     Args:
         network: The artefact.
-        recipe: Recipe of the artefact, with the exceptions that it allows.
+        recipe: Recipe of the artefact; it names the exceptions from the gates that are allowed.
         contract: Its input contract.
         crops: A few real crops, shape (n, H, W, C), uint8.
-        unsupported: Kinds of operators that XNNPACK does not run in the float network either; no conversion
-            changes that.
+        unsupported: Kinds of operators that XNNPACK does not run in the float network either; the gates allow them in
+            float and outside the partitions.
     """
     graph = network.graph
     gates = [_static(graph), _stateless(graph), _integer(graph, recipe, unsupported)]
@@ -132,7 +132,7 @@ def _finite(network: Network, contract: InputContract, crops: UInt8Array) -> Gat
 
 
 def _partitions(network: Network, recipe: Recipe, unsupported: Collection[str]) -> Gate:
-    """XNNPACK runs every operator that it runs in float, in at most as many partitions as the recipe allows"""
+    """XNNPACK runs every operator that it supports in float, in at most as many partitions as the recipe allows"""
     partitions = xnnpack_partitions(network)
     graph = network.graph
     text = f"{partitions.count} partition{'s' if partitions.count != 1 else ''}"
@@ -141,7 +141,7 @@ def _partitions(network: Network, recipe: Recipe, unsupported: Collection[str]) 
     at_edge = ["QUANTIZE"] * sum(is_sign_change(graph, operator) for operator in graph.operators)
     left = Counter(partitions.outside) - Counter(at_edge)
     passed = partitions.count <= recipe.partitions and (recipe.partitions != 1 or not left)
-    # Conversions next to an unsupported operator are outside too.
+    # QUANTIZE and DEQUANTIZE next to an unsupported operator are outside the partitions too.
     passed = passed or bool(
         partitions.outside and set(partitions.outside) <= {*unsupported, *_CONVERSIONS} and unsupported
     )

@@ -17,7 +17,7 @@ from edge_sdk.runtime.golden_check import golden_outputs
 
 VECTORS = 4
 CANDIDATES = 16
-#: Typical difference between kernels with different rounding, for any network, LSB.
+#: Smallest tolerance for other kernels, LSB: a typical difference between kernels that round differently.
 LEAST_OTHER_LSB = 5.0
 #: Factor for the difference of LiteRT's two kernels, because a third kernel may differ in the other direction.
 _KERNEL_MARGIN = 2.0
@@ -40,7 +40,7 @@ def make_golden_vectors(
         kernels: Kernels to run: LiteRT's with XNNPACK, or its reference kernels, which give the same bits as tflite-micro.
 
     Raises:
-        ModelError: the interpreter does not run the network.
+        ModelError: The interpreter does not run the network.
     """
     backend = LiteRtBackend(network.data, kernels=kernels)
     seeds = list(range(1, CANDIDATES + 1))
@@ -99,7 +99,7 @@ def _tolerance(
 
 
 def _rounds_alike(graph: Graph) -> bool:
-    """Return True if every processor gives the same bits: float operators only if they do not sum."""
+    """Return True if every processor gives the same bits: all float operators are in ``_EXACT_IN_FLOAT``."""
     for operator in graph.operators:
         touched = [*indices(operator.inputs), *indices(operator.outputs)]
         in_float = any(i >= 0 and graph.dtype_name(i) == "float32" for i in touched)

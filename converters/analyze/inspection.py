@@ -34,13 +34,13 @@ class Inspection:
         file: File name.
         sha256: SHA-256 of the whole file, hex.
         size_bytes: Size of the whole file.
-        constant_bytes: Size of its constants.
+        constant_bytes: Size of the constants in the file.
         inputs: Inputs of the network.
         outputs: Outputs of the network.
         operators: Number of occurrences of each operator.
         partitions: Number of XNNPACK partitions on this machine, None if the network does not load.
-        outside: Operators that XNNPACK leaves to slower kernels.
-        loads: Reason why the network does not load, empty if it loads.
+        outside: Operators that XNNPACK does not run, so that slower kernels run them.
+        loads: Error of loading the network on this machine; empty if it loads. The name is a JSON key.
         card: The model card as JSON values, None if there is none.
     """
 
@@ -88,9 +88,9 @@ def inspect(path: str | Path) -> Inspection:
     """Inspect a .tflite file.
 
     Raises:
-        ModelError: the file is missing, unreadable or not a .tflite.
-        SourceError: the file is damaged.
-        ModelCardError: the model card is damaged, or belongs to another network.
+        ModelError: The file is missing, unreadable or not a .tflite.
+        SourceError: The file is damaged.
+        ModelCardError: The model card is damaged, or the network does not match it.
     """
     data = read_model_bytes(path)
     check_identifier(data, path)
@@ -99,7 +99,10 @@ def inspect(path: str | Path) -> Inspection:
     graph = network.graph
     card = ModelCard.from_bytes(files[CARD_NAME]) if CARD_NAME in files else None
     if card is not None and network.digest != card.network_sha256:
-        raise ModelCardError(f"{path}: the model card belongs to another network")
+        raise ModelCardError(
+            f"{path}: the network does not match its card",
+            hint="the file is damaged or was edited; copy it again or convert again",
+        )
     try:
         partitions = xnnpack_partitions(network)
         count, outside, loads = partitions.count, partitions.outside, ""
@@ -132,7 +135,7 @@ def _tensor(graph: Graph, index: int) -> Tensor:
 def _card_lines(value: Any, indent: str = "  ") -> list[str]:
     lines = []
     for key, entry in value.items():
-        if key == "golden" and entry:  # digests and base64 are for a program to read: --json
+        if key == "golden" and entry:  # only --json shows the digests and base64 texts
             lines.append(
                 f"{indent}golden: {len(entry['vectors'])} answers of {entry['runtime']}, {entry['kernels']}"
             )

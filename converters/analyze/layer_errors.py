@@ -22,13 +22,13 @@ from edge_sdk.model.card import InputContract
 from edge_sdk.runtime.backends.base import TensorInfo
 from edge_sdk.types import Float64Array, UInt8Array
 
-#: A few images are enough: the ratios vary by only tenths of a decibel.
+#: A few images are enough: the SQNR of different sets of images varies by only tenths of a decibel.
 LAYER_IMAGES = 16
 
 # Operators that only pass on their input, so that their error comes from earlier operators.
 _PASSING = {"PAD", "RESHAPE", "TRANSPOSE", "SQUEEZE", "EXPAND_DIMS", "QUANTIZE", "DEQUANTIZE"}
 _ROUNDED = "_quantized"  # ai-edge-quantizer's name for the integer form of a float operator's output
-_FLOOR = 1e-12  # share of the signal power; lower noise (120 dB) counts as no difference
+_FLOOR = 1e-12  # share of the signal power (120 dB); noise below it counts as no difference
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,10 @@ class TensorError:
         tensor: Name of the tensor.
         shape: Shape for one image.
         sqnr_db: SQNR of the integer network's values, dB; None if there is no difference.
-        rounding_db: SQNR of the float values rounded to this tensor's steps, dB; None if the tensor is float in both
-            networks.
+        rounding_db: SQNR of the float values rounded to this tensor's steps, dB; None if rounding changes nothing or the
+            tensor is float in both networks.
         cosine: Mean cosine of the two tensors.
-        channel_steps: Range of the median channel in steps of the tensor; None if the tensor is float in both networks.
+        channel_steps: Median of the channels' ranges, in steps of the tensor; None if it is float in both networks.
     """
 
     position: int
@@ -110,9 +110,9 @@ def measure_layer_errors(
     """Run both networks on the same images and compare all tensors.
 
     Args:
-        baseline: The float reference, that is the network after equalization, which changes the values of tensors.
+        baseline: The float reference: the float network after equalization, which scales the channels of tensors.
         candidate: The quantized network, with the same tensor names.
-        contract: The input contract of both.
+        contract: The input contract of both networks.
         pixels: Shape (n, H, W, C), uint8, at the network's size, n >= 1.
         names: Names of the two networks in the result.
         progress: Called with (done, total).
@@ -121,7 +121,7 @@ def measure_layer_errors(
         The errors, without tensors if no tensor names match.
 
     Raises:
-        InputError: there is no image.
+        InputError: There is no image.
     """
     graph = baseline.graph
     operators = _computed(graph)
@@ -154,7 +154,7 @@ def measure_layer_errors(
 
 @dataclass(frozen=True)
 class _Steps:
-    """Codes of a tensor: scale * (q - zero_point), q in low..high; scale 0 for a float tensor."""
+    """Quantization of a tensor: value = scale * (q - zero_point), q in low..high; scale 0 for a float tensor."""
 
     scale: float
     zero_point: int
@@ -167,7 +167,7 @@ class _Steps:
 
 
 class _Sums:
-    """Sums over images, for the ratios."""
+    """Sums over images from which the errors of one tensor are computed."""
 
     def __init__(self) -> None:
         self._signal = self._noise = self._rounding = self._cosine = 0.0
@@ -224,7 +224,7 @@ def _computed(graph: Graph) -> dict[str, tuple[int, str, tuple[int, ...]]]:
 
 
 def _match(baseline: Mapping[str, Any], candidate: Mapping[str, Any]) -> dict[str, str]:
-    """Match each float tensor with the tensor of the integer network that later operators read."""
+    """Match each float tensor with its counterpart in the integer network, in the form that later operators read."""
     matches = {}
     for name in baseline:
         for match in (name + _ROUNDED, name):

@@ -95,13 +95,13 @@ def make_occlusion_map(
         stride_px: Step between positions, at least 1; 8 needs 196 embeddings for a 112x112 crop.
 
     Raises:
-        InputError: the crop, patch or stride has a wrong size or type.
+        InputError: The crop has another size or type than expected, or the patch or stride is out of range.
     """
     if crop.shape != contract.shape or crop.dtype != np.uint8:
         raise InputError(f"expected a crop {contract.shape} uint8, found {crop.shape} {crop.dtype}")
     if not 1 <= stride_px <= patch_px <= min(crop.shape[:2]):
         raise InputError(
-            f"expected 1 <= stride <= patch <= {min(crop.shape[:2])} px, found {stride_px} and {patch_px}"
+            f"expected 1 <= stride <= patch <= {min(crop.shape[:2])} px, found stride {stride_px} and patch {patch_px}"
         )
     tops, lefts = (range(0, side, stride_px) for side in crop.shape[:2])
     occluded = np.repeat(crop[None], 1 + len(tops) * len(lefts), axis=0)
@@ -123,12 +123,12 @@ def make_attention(
 
     Args:
         networks: (name, network).
-        contract: The input contract of all.
+        contract: The input contract of all networks.
         crop: Shape (H, W, C), uint8, at the network's size.
         image: The image's name.
 
     Raises:
-        InputError: the crop has a wrong size or type.
+        InputError: The crop has another size or type than expected.
     """
     maps = tuple((name, make_occlusion_map(network, contract, crop)) for name, network in networks)
     return Attention(image, crop, maps)

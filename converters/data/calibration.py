@@ -14,7 +14,7 @@ from edge_sdk.model.card import InputContract
 from edge_sdk.runtime.quantization import real_table
 from edge_sdk.types import FloatArray, UInt8Array
 
-#: With fewer images, the report has a note.
+#: With fewer images for activation ranges, the report contains a note.
 RECOMMENDED_IMAGES = 100
 CALIBRATION_IMAGES = 200
 HELD_OUT_IMAGES = 100
@@ -30,10 +30,11 @@ class CalibrationSet:
     Args:
         ranges: Images for activation ranges.
         held_out: Images for measuring fidelity; those of ``ranges`` if the set is too small to split.
-        selection: Images on which a search compares its candidates.
-        split: True if the three share no image.
+        selection: Images on which a search compares its candidates; those of ``ranges`` if the set is too small.
+        split: True if ``ranges``, ``held_out`` and ``selection`` share no image.
         available: Number of images in the set.
-        training: Images for distillation: those of ``ranges`` and all that have no other purpose; None if not requested.
+        training: Images for distillation, which may include those of ``ranges``; if the set is split, none is in
+            ``held_out`` or ``selection``. None if not requested.
     """
 
     ranges: Crops
@@ -45,7 +46,7 @@ class CalibrationSet:
 
     @property
     def resized(self) -> int:
-        """Number of images that had another size and were cut and resized."""
+        """Number of images that had another size than the network's and were cut and resized."""
         read = (self.ranges, self.held_out, self.selection, self.training)
         parts = {id(part): part.resized for part in read if part is not None}
         return sum(parts.values())
@@ -58,12 +59,12 @@ def read_calibration(
     training: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> CalibrationSet:
-    """Read calibration images: up to 200 for ranges, up to 100 to measure fidelity, up to 60 to search.
+    """Read calibration images: up to 200 for activation ranges, 100 to measure fidelity, and 60 for a search.
 
     Args:
         path: A folder, .tar or .zip of crops, as the device will see them.
         contract: Input contract, for size and colour.
-        training: Also read up to 2,000 images for training: all except those to measure and to search.
+        training: Also read up to 2,000 images for distillation; none of them measures fidelity or serves a search.
         progress: Called with (done, total).
 
     Raises:
@@ -97,7 +98,7 @@ def read_calibration(
 
 
 def _parts(names: Sequence[str]) -> list[tuple[str, ...]]:
-    """Choose the images for ranges, for measuring and for a search.
+    """Choose the images for activation ranges, for fidelity and for a search.
 
     The choice depends on the names only, so that a replayed recipe gives the same bytes.
     """
@@ -112,14 +113,14 @@ def _parts(names: Sequence[str]) -> list[tuple[str, ...]]:
 
 
 def _training(names: Sequence[str]) -> tuple[str, ...]:
-    """Choose the training images: those that neither measure nor select."""
+    """Choose the images for distillation from those that serve neither fidelity nor a search."""
     if len(names) < SMALLEST_SPLIT:
         return tuple(names)
     return evenly([name for i, name in enumerate(names) if i % 3 != 1], TRAINING_IMAGES)
 
 
 def real_inputs(pixels: UInt8Array, contract: InputContract) -> FloatArray:
-    """Convert crops to the network's real inputs.
+    """Convert crops to inputs of the float network.
 
     Args:
         pixels: Shape (n, H, W, C), uint8; RGB or gray.

@@ -30,7 +30,7 @@ class Crops:
     Args:
         names: Path of each image relative to the set, with forward slashes.
         pixels: Shape (n, H, W, C), uint8.
-        sha256: Over names and file contents, hex; the same files give the same digest.
+        sha256: SHA-256 over names and file contents, hex; the same files give the same digest.
         resized: Number of images that had another size and were cut and resized.
     """
 
@@ -180,7 +180,7 @@ def _bounded_file(path: Path) -> bytes:
 def _check_size(name: str | Path, size: int) -> None:
     if size > MAX_FILE_BYTES:
         raise InputError(
-            f"{name}: expected an image file of at most {MAX_FILE_BYTES >> 20} MiB, found {size >> 20}"
+            f"{name}: expected an image file of at most {MAX_FILE_BYTES >> 20} MiB, found {size >> 20} MiB"
         )
 
 
@@ -198,7 +198,10 @@ def _open_archive(path: Path) -> ImageSet:
 
 
 def _damaged(name: str | Path, error: Exception) -> InputError:
-    return InputError(f"{name}: expected a readable archive, found it damaged: {error}", hint="copy it again")
+    return InputError(
+        f"{name}: expected a readable archive, found a damaged or unsupported one: {error}",
+        hint="copy it again, or unpack it and give the folder",
+    )
 
 
 def _open_tar(path: Path) -> ImageSet:
@@ -238,7 +241,7 @@ def _open_compressed_tar(path: Path) -> ImageSet:
                 raise InputError(
                     f"{path}: expected at most {MAX_UNPACKED_BYTES >> 30} GiB of images in a compressed archive,"
                     " found more",
-                    hint="unpack it and give the folder, or pack it as .tar or .zip",
+                    hint="unpack it and give the folder, or pack the images as .zip or uncompressed .tar",
                 )
             file = archive.extractfile(member)
             contents[name] = b"" if file is None else file.read()
@@ -253,7 +256,7 @@ def _open_zip(path: Path) -> ImageSet:
         _check_size(f"{path}/{name}", sizes[name])
         try:
             with archive.open(name) as file:
-                # The size in the directory may be wrong; it limits the read in any case.
+                # The size in the archive's directory may be wrong, but it limits the read in any case.
                 return file.read(sizes[name])
         except (
             zipfile.BadZipFile,

@@ -28,11 +28,11 @@ class SampleSet:
     """Images of a data set, sorted by name; made by `open_samples` or `open_unlabelled`.
 
     Attributes:
-        data_set: Name, for the evidence.
-        samples: At least one.
+        data_set: Name of the data set, for the evidence of operating points.
+        samples: The images; at least one.
         read: Returns the bytes of a sample; raises InputError if they cannot be read.
         labelled: True if the subjects are known. If False, each image counts as a separate subject.
-        left_out: Number of images outside subject folders, which are ignored.
+        left_out: Number of ignored images: they are not directly in the folder of a subject.
     """
 
     data_set: str
@@ -78,7 +78,7 @@ class SampleSet:
 def open_samples(path: str | Path, *, name: str | None = None) -> SampleSet:
     """List the images of a folder, .tar or .zip of `subject/image`; file contents are read on demand.
 
-    In a folder, images in deeper folders are ignored; in an archive, leading folders are dropped.
+    In a folder, images in subfolders of a subject are ignored. In an archive, only the last two parts of a path count.
 
     Args:
         path: Folder or archive.

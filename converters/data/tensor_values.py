@@ -24,8 +24,8 @@ class Activations:
     Args:
         network: A .tflite with one image input, float or integer.
         contract: Its input contract.
-        names: Tensors to read; None for every computed float32 tensor. Operators behind the last of them do
-            not run.
+        names: Tensors to read; None for every computed float32 tensor. Operators that none of these tensors depends
+            on do not run.
 
     Attributes:
         tensors: Type and shape of each tensor by name, in the order of ``names``, or in execution order if that is None.
@@ -43,7 +43,7 @@ class Activations:
         self._interpreter = load_interpreter_class()(model_content=graph.to_bytes(), num_threads=1)
         self._interpreter.allocate_tensors()
         source = self._interpreter.get_input_details()[0]
-        # Details have the order of set_outputs.
+        # The interpreter lists outputs in the order given to set_outputs.
         outputs = self._interpreter.get_output_details()
         self._encode = make_encoder(contract, tensor_info(source))
         self._input = self._interpreter.tensor(source["index"])
@@ -56,6 +56,6 @@ class Activations:
         self._interpreter.invoke()
 
     def __getitem__(self, name: str) -> NDArray[Any]:
-        """Return a copy of a tensor's values of the last run, in its dtype and shape."""
+        """Return a copy of a tensor's values from the last run, with the tensor's dtype and shape."""
         values: NDArray[Any] = self._interpreter.get_tensor(self._places[name])
         return values

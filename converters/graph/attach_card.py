@@ -1,4 +1,4 @@
-"""Put the model card into the .tflite as TFLite Metadata: a buffer, and a file in the appended ZIP."""
+"""Put a model card into a .tflite: as a TFLite Metadata buffer, and as a file in an appended ZIP archive."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from edge_sdk.model.network_card import NetworkCard
 
 # A fixed time stamp, so that the same network and card give the same bytes.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
-#: In a compiled file's card, under ``source``: SHA-256 of the whole file that was compiled, hex.
+#: Key in ``source`` of a compiled file's card; its value is the SHA-256 of the whole file that was compiled, hex.
 COMPILED_FROM = "compiled_from"
 
 

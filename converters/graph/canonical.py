@@ -18,7 +18,7 @@ from edge_sdk.types import FloatArray
 
 
 def unique_names(graph: Graph) -> None:
-    """Make tensor names unique, in place: quantizers and reports identify tensors by name, converters may repeat names."""
+    """Make tensor names unique, in place, because quantizers and reports use them as keys and converters may repeat them."""
     seen: set[str] = set()
     for index, tensor in enumerate(graph.tensors):
         name = graph.name(index) or f"tensor_{index}"
@@ -29,7 +29,7 @@ def unique_names(graph: Graph) -> None:
 
 
 def bring_into_form(graph: Graph, contract: InputContract) -> list[str]:
-    """Rewrite a float network into canonical form, in place; only its L2 normalization is removed from its function.
+    """Rewrite a float network into canonical form, in place; its function stays the same without the L2 normalization.
 
     Returns:
         Notes for the report.

@@ -1,7 +1,7 @@
-"""Find cheap operators between float operators; they compute in float too.
+"""Find cheap operators that have only float operators as neighbours, so that they can compute in float too.
 
-In int8 they would cost two conversions and one more rounding, and their range often does not fit in eight bits, such
-as exp(x) in exp(x) - 1 or the variance of a normalization.
+In int8, such operators would cost two conversions and one more rounding. Their range often does not fit in eight bits,
+such as that of exp(x) in exp(x) - 1 or of the variance in a normalization.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from converters.graph.graph import Graph, indices
 
-# Cheap in float. A convolution is faster in int8 at any position.
+# Operators that are cheap in float. Convolutions are not: they are faster in int8 at any position.
 _CHEAP = {"ADD", "SUB", "MUL", "MEAN", "SUM", "TANH", "LOGISTIC"}
 
 
@@ -42,7 +42,7 @@ def find_float_islands(graph: Graph, float_operators: Collection[str]) -> tuple[
             graph.op_name(operator) in float_operators or indices(operator.outputs)[0] in island
         )
 
-    # Start with all candidates, so that chains stay together, and remove those with a neighbour outside.
+    # Start with all candidates, so that chains stay together, and remove those with a neighbour that is not in float.
     while outside := [
         output
         for output, op in island.items()

@@ -1,6 +1,6 @@
 """Read and rewrite the operators and tensors of a .tflite with one subgraph.
 
-Constants are numpy arrays of the tensor's dtype and shape; everything else is LiteRT's object API.
+Constants are numpy arrays of the tensor's dtype and shape; tensors and operators are objects of LiteRT's object API.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class _AlignedBuffer(schema.BufferT):  # type: ignore[misc]
 
 
 class Graph:
-    """The operators and tensors of a .tflite's one subgraph.
+    """The operators and tensors of a .tflite with one subgraph.
 
     Args:
         model: Object form of the FlatBuffer; the rewriting methods change it in place.
@@ -76,7 +76,7 @@ class Graph:
         """Read a .tflite's FlatBuffer.
 
         Raises:
-            SourceError: Not a .tflite, damaged, or with more than one subgraph.
+            SourceError: The file is not a .tflite, is damaged, or has more than one subgraph.
         """
         if data[4:8] != _IDENTIFIER:
             raise SourceError(f"expected a .tflite (identifier TFL3 at byte 4), found {data[4:8]!r}")
@@ -242,7 +242,7 @@ class Graph:
         return int(self.model.operatorCodes[operator.opcodeIndex].version)
 
     def set_outputs(self, outputs: Sequence[int]) -> None:
-        """Make other tensors the network's outputs; removes the signatures, which refer to the old outputs."""
+        """Make other tensors the network's outputs, and remove the signatures, which refer to the old outputs."""
         self._subgraph.outputs = list(outputs)
         self.model.signatureDefs = []
 
@@ -350,7 +350,7 @@ def _set_shape(tensor: schema.TensorT, shape: Iterable[int]) -> None:
 
 
 def indices(values: Any) -> list[int]:
-    """Return tensor indices of an operator as integers; -1 is an omitted operand."""
+    """Return the tensor indices in an operator's field as integers; -1 stands for an omitted operand."""
     return [] if values is None else [int(v) for v in values]
 
 
@@ -359,13 +359,13 @@ def _text(value: Any) -> str:
 
 
 def _complete_operator_codes(model: schema.ModelT) -> None:
-    """Fill in ``builtinCode``, which old files leave at 0 (ADD): they use ``deprecatedBuiltinCode`` only."""
+    """Fill in ``builtinCode``, which is 0 (ADD) in old files, because they use only ``deprecatedBuiltinCode``."""
     for code in model.operatorCodes:
         code.builtinCode = max(code.builtinCode, code.deprecatedBuiltinCode)
 
 
 def _inline_buffers(model: schema.ModelT, data: bytes) -> None:
-    """Move buffers stored behind the FlatBuffer into it: the object API cannot write them there."""
+    """Move buffers that are stored behind the FlatBuffer into it, because the object API can write them only there."""
     for index, buffer in enumerate(model.buffers):
         content = buffer.data
         if buffer.offset > 1:

@@ -1,4 +1,4 @@
-"""Measure how long networks take on this machine; every time that is printed or decides comes from here."""
+"""Measure inference times on this machine; every printed time and every time budget uses this method."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ TIMED_RUNS = 60
 def fastest_ms(
     networks: Sequence[Network], contract: InputContract, crop: UInt8Array, *, runs: int = TIMED_RUNS
 ) -> dict[Network, float]:
-    """Time the fastest inference of each network; one thread, the networks take turns.
+    """Measure the time of the fastest inference of each network, on one thread; the networks take turns.
 
-    Other work on the machine makes single runs slower and never faster, so the minimum is the figure that
-    repeats best. Compare the networks of one call only.
+    Other work on the machine makes single runs slower and never faster, so the minimum is the most repeatable
+    figure. Compare only times of the same call.
 
     Args:
         networks: Networks with one input and one output and the same input contract.
-        contract: That contract.
+        contract: The input contract.
         crop: Shape (H, W, C), uint8.
         runs: Timed inferences of each network, after one that is not timed.
 
@@ -52,6 +52,6 @@ def time_ratio(
     *,
     runs: int = TIMED_RUNS,
 ) -> float:
-    """Divide a network's time by the reference's, measured as in ``fastest_ms``."""
+    """Divide a network's fastest time by that of the reference; both are measured by ``fastest_ms``."""
     times = fastest_ms([network, reference], contract, crop, runs=runs)
     return times[network] / times[reference]

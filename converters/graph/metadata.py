@@ -27,7 +27,7 @@ def metadata_buffer(card: ModelCard) -> bytes:
     """Write the metadata of one network.
 
     Args:
-        card: The model card; the fields that the schema has too are copied from it.
+        card: The model card; fields that exist in the schema are copied from it.
 
     Returns:
         Content of the buffer.

@@ -19,7 +19,7 @@ def multiplications(graph: Graph) -> dict[str, int]:
             continue
         output, weights = indices(operator.outputs)[0], graph.shape(indices(operator.inputs)[1])
         count = 1
-        # (out, h, w, in), (1, h, w, out) and (out, in): the weights of one output value.
+        # Count the weights of one output value in shapes (out, h, w, in), (1, h, w, out) and (out, in).
         for size in weights[1:-1] if graph.op_name(operator) == "DEPTHWISE_CONV_2D" else weights[1:]:
             count *= size
         for size in graph.shape(output):

@@ -27,10 +27,10 @@ class Network:
 
     @classmethod
     def of(cls, graph: Graph) -> Network:
-        """Write a rewritten graph as a new version; later changes to the graph do not reach it.
+        """Create a network from a rewritten graph; later changes to the graph do not change the network.
 
         Returns:
-            A version that is in use already if its bytes are the same, so that it is not parsed again.
+            The network in use that has the same bytes, so that they are not parsed again; a new network if there is none.
         """
         data = graph.to_bytes()
         return _versions.get(data) or cls(data)
@@ -40,9 +40,9 @@ class Network:
         """The parsed network, shared by all readers: use ``edit`` to change it.
 
         Raises:
-            SourceError: Not a .tflite, damaged, or with more than one subgraph.
+            SourceError: The bytes are not a .tflite, are damaged, or contain more than one subgraph.
         """
-        from converters.graph.graph import Graph  # not needed to pass a network on
+        from converters.graph.graph import Graph  # slow to import, and not needed to pass a network on
 
         return Graph.parse(self.data)
 

@@ -42,8 +42,8 @@ def xnnpack_partitions(network: Network) -> Partitions:
     delegates = [d for d in details if d["op_name"] == "DELEGATE"]
     inside = {int(i) for d in delegates for i in d["outputs"]}
     operators = [d for d in details if d["op_name"] != "DELEGATE"]
-    # A tensor that a delegate or the network's output reads, and no delegate writes, is computed outside. So are
-    # the inputs of its operator, back to the outputs of delegates.
+    # Find the operators outside the partitions: begin at the tensors that delegates read and at the network's outputs,
+    # and follow their producers back to the outputs of delegates.
     producers = {int(i): d for d in operators for i in d["outputs"]}
     pending = [int(i) for d in delegates for i in d["inputs"]]
     pending += [int(d["index"]) for d in interpreter.get_output_details()]

@@ -1,4 +1,4 @@
-"""Run Python programs in child processes: their memory, crashes and output stay there.
+"""Run Python programs in child processes, so that their memory use, crashes and output do not affect the parent.
 
 A job is a folder. The parent writes ``request.json``, arrays (``NAME.npy``) and files into it; the child runs
 there and writes arrays and files, and ``result.json`` last. Both ends are in this package: ``run_job`` here, ``serve``
@@ -27,8 +27,8 @@ from numpy.typing import NDArray
 from converters.errors import ConversionError
 from converters.jobs.worker import PROGRESS, REQUEST, RESULT
 
-#: An error in ``result.json``, an exit without a result, a signal, or the time limit.
-End = Literal["reported", "gave up", "crashed", "timeout"]
+#: Reason for the end of a child: an error in ``result.json``, an exit without a result, a signal, or the time limit.
+End = Literal["reported", "no result", "crashed", "timeout"]
 
 _MAX_LOG_BYTES = 1 << 20
 _NOISE = re.compile(r"^([IWE]\d{4} |WARNING: All log messages|\s|Traceback |\d{4}-\d\d-\d\d |INFO: |WARNING)")
@@ -36,12 +36,12 @@ _OUT_OF_MEMORY = "the machine may have run out of memory"
 
 
 class ChildError(ConversionError):
-    """A child process ended without the result that was expected.
+    """A child process reported an error or ended without a result.
 
     Args:
-        message: The error that the child reported; else how it ended, to be put after the program's name, such
+        message: The error that the child reported. If there is none, a phrase to put after the program's name, such
             as "crashed (SIGSEGV)".
-        end: How the child ended.
+        end: Reason for the end of the child.
         log: The child's output.
         hint: What to do.
     """
@@ -90,15 +90,15 @@ def run_job(
 
     Args:
         program: The interpreter's arguments, such as ``("-m", "package.module")``; the program calls ``serve``.
-        request: JSON values.
+        request: JSON values for the child.
         arrays: Arrays for the child, by name.
         files: Files for the child, by name.
-        variables: Environment variables beside those of ``environment``.
+        variables: Environment variables in addition to those of ``environment``.
         timeout_s: Longest time in seconds; None for no limit.
-        progress: Called with (done, 1000).
+        progress: Called with (done, 1000): the completed thousandths of the work.
 
     Raises:
-        ChildError: The child reported an error, crashed, gave up or took too long.
+        ChildError: The child reported an error, crashed, exited without a result or took too long.
     """
     with tempfile.TemporaryDirectory(prefix="edge-convert-") as name:
         folder = Path(name)
@@ -116,7 +116,7 @@ def run_job(
         )
         if not (folder / RESULT).is_file():
             reason = last_line(log) or f"exit code {code}"
-            raise ChildError(f"gave up: {reason}", "gave up", log=log)
+            raise ChildError(f"exited without a result: {reason}", "no result", log=log)
         value: dict[str, Any] = json.loads((folder / RESULT).read_text())
         if "error" in value:
             raise ChildError(value["error"], "reported", log=log, hint=value.get("hint"))
@@ -131,14 +131,14 @@ def run_logged(
     timeout_s: float | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[int, str]:
-    """Run Python in a folder, where libraries may leave files.
+    """Run Python with a folder as its working directory, because some libraries write files there.
 
     Args:
         arguments: The interpreter's arguments.
         folder: The working directory; the child's output is collected in its ``log.txt``.
         variables: The whole environment.
         timeout_s: Longest time in seconds; None for no limit.
-        progress: Called with (done, 1000) for each line of progress on the child's stdout.
+        progress: Called with (done, 1000) for each line of ``report_progress`` on the child's stdout.
 
     Returns:
         The exit code, and up to 1 MiB from the end of the output of both streams.
@@ -190,10 +190,10 @@ def run_logged(
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """Return the environment of a child: quiet, on the CPU, with the same result on every run.
+    """Return environment variables with which a child prints few logs, uses the CPU and repeats its results exactly.
 
     Args:
-        folder: The child's folder, which becomes the home of Keras.
+        folder: The child's folder, also the value of ``KERAS_HOME``.
     """
     kept = {name: value for name, value in os.environ.items() if name not in ("TF_USE_LEGACY_KERAS",)}
     root = str(Path(__file__).resolve().parents[2])
@@ -213,7 +213,7 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 def last_line(log: str) -> str:
-    """Return the last line of a log that is neither blank, a traceback frame nor a logger's prefix."""
+    """Return the last line of a log, ignoring blank lines, traceback frames and lines of loggers; empty if none is left."""
     lines = [line.rstrip() for line in log.splitlines()]
     telling = [line for line in lines if line and not _NOISE.match(line)]
     return telling[-1][:300] if telling else ""

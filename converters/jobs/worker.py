@@ -11,7 +11,7 @@ from converters.errors import ConversionError
 
 REQUEST = "request.json"
 RESULT = "result.json"
-#: Begins each line of stdout that holds the share of the work that is done.
+#: Begins a progress line on stdout; the completed share of the work follows, 0..1.
 PROGRESS = b"progress "
 
 
@@ -21,13 +21,13 @@ def serve(
     *,
     explain: Callable[[Exception], tuple[str, str | None]] | None = None,
 ) -> None:
-    """Run the work of a job and write ``result.json``: its value, or the error and its hint.
+    """Call ``work`` and write ``result.json``: the value that it returns, or the error that it raises and its hint.
 
     Args:
         folder: The job's folder.
         work: Takes the request and the folder, may write arrays and files, and returns JSON values.
-        explain: Turns an exception that is not a ConversionError into a message and a hint; such an exception
-            ends the process where None.
+        explain: Turns an exception other than ConversionError into a message and a hint. If None, such an exception
+            ends the process.
     """
     try:
         value = work(json.loads((folder / REQUEST).read_text()), folder)
@@ -45,5 +45,5 @@ def serve(
 
 
 def report_progress(share: float) -> None:
-    """Tell the parent the share of the work that is done, 0..1."""
+    """Report the completed share of the work, 0..1, to the parent."""
     print(f"{PROGRESS.decode()}{share:.4f}", flush=True)

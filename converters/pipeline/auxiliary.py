@@ -1,7 +1,7 @@
 """Convert a network without an embedding, such as a face detector or a presentation attack detector.
 
-Uses the same child process, rewrites and quantizer as ``convert``, but allows several outputs, makes no search, and
-writes a network card instead of a model card.
+The conversion uses the same child process, rewrites and quantizer as ``convert``, but allows several outputs, makes no
+search, and writes a network card instead of a model card.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ from edge_sdk.runtime.backends.litert import LiteRtNetwork
 from edge_sdk.types import FloatArray, UInt8Array
 from edge_sdk.vision.resize import fit
 
-#: Largest difference of an output to the source's own runtime, as a share of the output's largest value.
+#: Largest allowed difference of an output to that of the source's own runtime, as a share of the output's largest value.
 EQUAL_SHARE = 1e-4
 _WITNESS_IMAGES = 4
-#: Images in a row and in a column of a detector's calibration frame, so that faces have several sizes.
+#: Images per row and per column of a detector's calibration frames, so that faces appear in several sizes.
 _MOSAICS = (1, 2, 4)
 
 
@@ -57,9 +57,9 @@ class Method:
         task: Task in the network card.
         size: Default input height and width.
         color: Channel order.
-        mean: For (pixel - mean) / scale.
-        scale: For (pixel - mean) / scale.
-        parameters: Parameters of the network that the user must give.
+        mean: Mean in the normalization (pixel - mean) / scale.
+        scale: Scale in the same normalization.
+        parameters: Names of the parameters of the network that the user must give, all above 0.
     """
 
     task: str
@@ -75,7 +75,7 @@ class Method:
         return InputContract(height, width, self.color, (self.mean,) * 3, (self.scale,) * 3)
 
 
-#: Wu et al. 2023 (doi 10.1007/s11633-023-1423-y) and Minivision's Silent-Face networks, with the inputs of their authors.
+#: YuNet (Wu et al. 2023, doi 10.1007/s11633-023-1423-y) and Minivision's Silent-Face networks, with their authors' inputs.
 METHODS: Mapping[str, Method] = {
     "yunet": Method(FACE_DETECTOR, (320, 320), "bgr", 0.0, 1.0),
     "minifasnet": Method(PRESENTATION_ATTACK_DETECTOR, (80, 80), "bgr", 0.0, 1.0, ("crop_scale",)),
@@ -84,18 +84,18 @@ METHODS: Mapping[str, Method] = {
 
 @dataclass(frozen=True)
 class AuxiliaryRequest:
-    """Options of a conversion.
+    """Options of the conversion of an auxiliary network.
 
     Args:
         model: An ONNX file.
         method: One of ``METHODS``.
         output: Folder for the files.
         calibration: Folder or archive of images for int8; None for a float file only.
-        size: Input height and width; None for the method's. A convolutional network accepts any size.
+        size: Input height and width; None for the method's default. A convolutional network accepts any size.
         parameters: Parameters of the method, such as ``crop_scale``.
         name: The network's name; empty for the file's stem.
-        licence: For the card.
-        version: For the card.
+        licence: Licence of the network, for the card.
+        version: The network's own version, for the card.
     """
 
     model: Path
@@ -114,13 +114,13 @@ class AuxiliaryArtefact:
     """One file of a conversion.
 
     Args:
-        file: Its name.
+        file: Name of the file.
         precision: ``float32`` or ``int8``.
         size_bytes: Size of the file.
         partitions: Number of XNNPACK partitions on this host.
-        outside: Operators that slower kernels run.
-        errors: Error of each output to float, on held-out images: RMS of the difference as a share of the RMS around
-            the output's mean.
+        outside: Operators outside the partitions, which slower kernels run.
+        errors: Error of each output on held-out images, by name: RMS of the difference to the float output, as a share of
+            the float output's standard deviation.
     """
 
     file: str
@@ -141,7 +141,8 @@ class AuxiliaryReport:
         contract: Its input contract.
         source: Kind, file name, SHA-256 and tools of the source.
         notes: Notes for the reader.
-        agreement: The largest difference to the source's own runtime, as a share of the output's largest value.
+        agreement: Largest difference of an output to that of the source's own runtime, as a share of the output's
+            largest value.
         artefacts: The files.
     """
 
@@ -161,13 +162,13 @@ class AuxiliaryReport:
         """Format the report for a terminal."""
         lines = [
             f"{self.name}: {self.method}, {self.contract.describe()}",
-            f"source   {self.source['file']} ({self.source['kind']}); differs from its own runtime by at most"
-            f" {self.agreement:.1e} of an output's largest value",
+            f"source   {self.source['file']} ({self.source['kind']}); its outputs and those of the float network differ"
+            f" by at most {self.agreement:.1e} of an output's largest value",
         ]
         for artefact in self.artefacts:
             worst = max(artefact.errors, key=lambda name: artefact.errors[name], default="")
             error = (
-                f", error of {worst} {artefact.errors[worst]:.3f} of its spread, the others less"
+                f", largest error {artefact.errors[worst]:.3f} of a standard deviation (output {worst})"
                 if worst
                 else ""
             )
@@ -222,7 +223,9 @@ def convert_auxiliary(request: AuxiliaryRequest) -> AuxiliaryReport:
         notes = (
             *converted.notes,
             *(
-                ["the network takes RGB and its source BGR; the channels of its first weights were reversed"]
+                [
+                    "the source takes BGR, the converted network RGB: the channels of the first weights were reversed"
+                ]
                 * as_rgb
             ),
         )
@@ -234,12 +237,12 @@ def convert_auxiliary(request: AuxiliaryRequest) -> AuxiliaryReport:
 
 def _method(request: AuxiliaryRequest) -> Method:
     if request.method not in METHODS:
-        raise ConversionError(f"expected a method of {', '.join(METHODS)}, found {request.method!r}")
+        raise ConversionError(f"expected one of the methods {', '.join(METHODS)}, found {request.method!r}")
     method = METHODS[request.method]
     for parameter in method.parameters:
         if not request.parameters.get(parameter, 0.0) > 0:
             raise ConversionError(
-                f"{request.method}: expected {parameter}, found none",
+                f"{request.method}: expected {parameter} above 0, found {request.parameters.get(parameter, 'none')}",
                 hint=f"give it with --{parameter.replace('_', '-')}; it is a property of the network",
             )
     return method
@@ -295,7 +298,7 @@ def _agreement(
     inputs: FloatArray,
     witness: FloatArray,
 ) -> float:
-    """Compute the largest difference to the source, as a share of the output's largest value; refuse a large one."""
+    """Compute the largest difference to the source's outputs, as in ``AuxiliaryReport``; refuse more than EQUAL_SHARE."""
     try:
         backend = LiteRtNetwork(network.data)
     except ModelError as error:
@@ -317,8 +320,9 @@ def _agreement(
                 worst, worst_output = share, name
     if worst > EQUAL_SHARE:
         raise SourceError(
-            f"the converted network is not the source: output {worst_output} differs by {worst:.2e} of its largest value",
-            hint="report the network; another export of it may convert",
+            f"expected the outputs of the source within {EQUAL_SHARE} of their largest value, found a difference of"
+            f" {worst:.2e} in output {worst_output}",
+            hint="report this network as a bug; another export of it may convert",
         )
     return worst
 
@@ -366,10 +370,10 @@ def _write(
 
 
 def mosaics(pixels: UInt8Array) -> UInt8Array:
-    """Compose frames with faces of several sizes: one image, four images, and sixteen images in a frame.
+    """Compose frames of one, four and sixteen images, so that faces appear in several sizes.
 
-    A detector sees large and small faces, but the calibration images show one size, and activation ranges depend on
-    the size.
+    A detector sees large and small faces, but the calibration images show only one size, and activation ranges depend
+    on the size.
 
     Args:
         pixels: Shape (n, H, W, 3), uint8.
@@ -394,7 +398,7 @@ def mosaics(pixels: UInt8Array) -> UInt8Array:
 def output_errors(
     baseline: Network, network: Network, card: NetworkCard, pixels: UInt8Array
 ) -> dict[str, float]:
-    """Compute the error of each output to the float network's: RMS difference over the RMS around the mean.
+    """Compute the error of each output: RMS of the difference to the float output over the float standard deviation.
 
     Args:
         baseline: The float network.

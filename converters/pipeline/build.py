@@ -1,4 +1,4 @@
-"""Build the network of each artefact: by a plain recipe, a saved one, or a search."""
+"""Build the network of each artefact: by a plain recipe, a saved recipe, or a search."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ class BuiltNetwork:
     """The network of one artefact.
 
     Args:
-        recipe: How it was quantized; its name is the artefact's.
+        recipe: Recipe of the quantization; its name is the artefact's name.
         network: The network.
-        float_reference: The float network whose tensors are its tensors, channel for channel: equalization gives
-            the original's tensors other values.
-        search: The search that found the recipe; None if there was none.
-        distilled: The result of training; None if it was not trained.
-        verdict: The verdict of the search's budget on the trained network.
+        float_reference: The float network after equalization. Its tensors can be compared with the network's channel by
+            channel; those of the original float network have other scales.
+        search: The search that found the recipe; None without a search.
+        distilled: Result of the distillation; None without distillation.
+        verdict: Verdict of the search's budget on the distilled network; None without a search or distillation.
     """
 
     recipe: Recipe
@@ -50,7 +50,7 @@ class BuiltNetwork:
 
     @property
     def met(self) -> bool:
-        """True if the network keeps the budget of its search, or there was no search."""
+        """True if the network keeps the budget of its search, or if there was no search."""
         if self.verdict is not None:
             return self.verdict.met
         return self.search is None or self.search.met
@@ -65,14 +65,14 @@ def build_networks(
     budget: Budget | None = None,
     distillation: Distillation | None = None,
 ) -> list[BuiltNetwork]:
-    """Build the network of every artefact, in the order of the recipes; equal networks are built once.
+    """Build the network of every artefact, in the order of the recipes; equal recipes are built once.
 
     Args:
         model: The float network.
         images: The calibration images.
         targets: The targets.
         recipes: The recipe of each artefact, from ``recipes_of``.
-        budget: Search for recipes of the int8 artefacts that keep it; None to take the recipes as they are.
+        budget: Budget of a search for the recipes of the int8 artefacts; None to use ``recipes`` unchanged.
         distillation: How to train the int8 artefacts; None for no training.
 
     Raises:
@@ -99,7 +99,7 @@ def build_networks(
 
 
 def recipes_of(targets: Sequence[Target]) -> list[Recipe]:
-    """List the plain recipe of every artefact of the targets, the float network's first."""
+    """List the plain recipe of every artefact of the targets; the first recipe is that of the float network."""
     recipes = {"float32": shipped("float32")}
     for target in targets:
         for name, source in target.recipes.items():
@@ -112,12 +112,12 @@ def recipes_of(targets: Sequence[Target]) -> list[Recipe]:
 
 
 def with_saved(recipes: Sequence[Recipe], saved: Recipe, path: Path) -> list[Recipe]:
-    """Put a saved recipe in the place of the plain recipe of its artefact.
+    """Replace the plain recipe of one artefact by a saved recipe for the same target.
 
     Args:
         recipes: The plain recipes.
         saved: The saved recipe.
-        path: Its file, for the message.
+        path: File of the saved recipe, for the message.
 
     Raises:
         ConversionError: No artefact has the target and precision of the saved recipe.
@@ -153,7 +153,7 @@ def _build(
             return _quantize(model, images, recipe)
         return _distill(model, images, _leaky(model, images, recipe, distillation), _length(distillation))
     if isinstance(budget, TimedBudget) and not recipe.partitions:
-        budget = budget.budget  # the time on this CPU says nothing about another target's
+        budget = budget.budget  # times on this CPU do not predict times on other targets
     result = search(model, images, recipe, budget=budget)
     if distillation is None:
         return BuiltNetwork(result.recipe, result.network, result.float_reference, result)

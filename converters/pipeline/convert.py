@@ -1,4 +1,4 @@
-"""Convert a model: source, float model, calibration, quantization, gates, fidelity, card, targets, report."""
+"""Run the stages of a conversion: source, float model, calibration, quantization, gates, card, targets, report."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ _GATE_IMAGES = 4
 
 @dataclass(frozen=True)
 class _Artefact:
-    """A written file, its target's view of it, and its row in the report."""
+    """A written file in the form that target rules read, and its row in the report."""
 
     file: ArtefactFile
     result: ArtefactResult
@@ -70,9 +70,9 @@ def convert(options: ConversionOptions) -> ConversionResult:
         CalibrationError: The calibration images or the labelled images cannot be used.
         TargetError: A target refuses the network, before or after quantization.
         GateError: An artefact fails a gate.
-        AccuracyGateError: An artefact is further from float than ``min_cosine`` allows, or no recipe keeps
-            the limit of error rates or of time.
-        OptionsError: A saved recipe that was distilled, with ``distillation``.
+        AccuracyGateError: The mean cosine of an artefact to float is below ``min_cosine``, or no recipe keeps the limit
+            on error rates or on time.
+        OptionsError: ``distillation`` is given, but the saved recipe contains a distillation already.
         ConversionError: The output cannot be written, a recipe cannot be read, a quantizer refuses the network.
     """
     check_name(options.model_name)
@@ -94,7 +94,7 @@ def convert(options: ConversionOptions) -> ConversionResult:
 
 
 def _recipes(options: ConversionOptions, targets: Sequence[Target]) -> list[Recipe]:
-    """List the recipe of every artefact, a saved one in the place of the plain one."""
+    """List the recipe of every artefact; a saved recipe replaces the plain recipe of its artefact."""
     plain = recipes_of(targets)
     if not isinstance(options.quantization, Replay):
         return plain
@@ -102,9 +102,9 @@ def _recipes(options: ConversionOptions, targets: Sequence[Target]) -> list[Reci
     saved = read(path)
     if saved.distillation_steps and options.distillation is not None:
         raise OptionsError(
-            f"{path}: its recovery takes {saved.distillation_steps} steps, found"
-            f" {options.distillation.minutes:g} minutes",
-            hint="leave --recover out to replay it",
+            f"{path}: expected no time for distillation, because the recipe sets {saved.distillation_steps} steps;"
+            f" found {options.distillation.minutes:g} minutes",
+            hint="leave --recover out to repeat the distillation of the recipe",
         )
     return with_saved(plain, saved, path)
 
@@ -120,7 +120,7 @@ def _read_images(options: ConversionOptions, *, training: bool) -> CalibrationSe
 
 
 def _read_labelled(options: ConversionOptions) -> LabelledCrops | None:
-    """Read the images of a limit on error rates, and check that they can support it."""
+    """Read the labelled images of a limit on error rates, and check that they suffice to measure it."""
     search = options.quantization
     if not isinstance(search, Search) or not isinstance(search.budget, ErrorRateLimit):
         return None
@@ -140,7 +140,7 @@ def _read_model(options: ConversionOptions, images: CalibrationSet) -> FloatMode
 def _examine(
     options: ConversionOptions, model: FloatModel, targets: Sequence[Target]
 ) -> list[tuple[Target, NetworkReport]]:
-    """Check the float network against each target's rules, so that a refusal comes before the long work."""
+    """Check the float network against each target's rules, so that a refusal is reported before the long work."""
     graph = parse_for_rules(model.network)
     examined = [(target, check_float_network(target, graph)) for target in targets]
     for target, part in examined:
@@ -151,7 +151,7 @@ def _examine(
 def _budget(
     options: ConversionOptions, model: FloatModel, labelled: LabelledCrops | None, images: CalibrationSet
 ) -> Budget | None:
-    """Measure the float model and make the budget of a search of it; None if there is no search."""
+    """Create the budget of a search, relative to measurements of the float model; None if there is no search."""
     search = options.quantization
     if not isinstance(search, Search):
         return None
@@ -201,7 +201,7 @@ def _write(
     examined: Sequence[tuple[Target, NetworkReport]],
     folder: Path,
 ) -> ConversionResult:
-    """Check, measure and write every artefact, the files beside it, and the report page."""
+    """Check, measure and write every artefact, its by-products, and the report page."""
     with stage("measure the float model") as progress:
         baseline = embed_crops(model.network, model.contract, images.held_out.pixels, progress=progress)
     unsupported = sorted(set(xnnpack_partitions(model.network).outside))
@@ -265,7 +265,7 @@ def _write_artefact(
     unsupported: Collection[str],
     folder: Path,
 ) -> _Artefact:
-    """Write the file with its card, and its recipe beside it."""
+    """Write an artefact with its card, and its recipe as a separate file."""
     recipe = built.recipe
     card = _card(options, built, model, images, fidelity)
     data = with_card(built.network, card)
@@ -300,7 +300,7 @@ def _finish(
     artefacts: Mapping[str, _Artefact],
     folder: Path,
 ) -> TargetReport:
-    """Write the files that a target needs beside its artefacts, and its section of the report."""
+    """Check a target's artefacts, write their by-products, and return the target's section of the report."""
     parts = [examined]
     settings = target_options(target, options.settings)
     with stage(f"finish for {target.name}"):
@@ -334,7 +334,7 @@ def _require_gates(recipe: Recipe, outcomes: Sequence[gates.Gate]) -> None:
     if failed:
         raise GateError(
             f"{recipe.name}: gate {failed[0].name!r} failed: expected {failed[0].wanted}, found {failed[0].found}",
-            hint="nothing was written; edge-convert inspect shows the source's operators",
+            hint="nothing was written; edge-convert inspect lists the operators of a .tflite source",
         )
 
 
@@ -344,7 +344,7 @@ def _require_accuracy(
     if min_cosine is None:
         return
     searches = {network.recipe.name: network.search for network in built if network.search is not None}
-    # The artefact of a search comes first, because its hint names the operators that cost most.
+    # Check searched artefacts first, because their hint names the operators that cost the most accuracy.
     for artefact in sorted(result.artefacts, key=lambda artefact: artefact.recipe not in searches):
         if artefact.cosine_mean < min_cosine:
             raise AccuracyGateError(
@@ -352,8 +352,8 @@ def _require_accuracy(
                 f" expected at least {min_cosine:g}; nothing was written",
                 hint=searches[artefact.recipe].explain_failure()
                 if artefact.recipe in searches
-                else "--recipe auto searches for a better recipe; without --min-cosine the files are written and"
-                " the report says how accurate they are",
+                else "search for a better recipe with --recipe auto, or write the files without --min-cosine and read"
+                " their cosines in the report",
             )
 
 
@@ -407,22 +407,22 @@ def _fidelity(baseline: FloatArray, embeddings: FloatArray, images: CalibrationS
 
 
 def _notes(unsupported: Sequence[str], images: CalibrationSet, built: Sequence[BuiltNetwork]) -> list[str]:
-    """List what a reader of the report should know about the network and the images."""
+    """List notes on the network and the images for the reader of the report."""
     notes = []
     if unsupported:
         notes.append(
-            f"XNNPACK runs the network without its {', '.join(unsupported)}, in float as well: slower kernels and"
-            " more than one partition; another layer in their place would be faster"
+            f"XNNPACK does not run {', '.join(unsupported)}, in float either: slower kernels run them, between"
+            " partitions; a network with other layers in their place would be faster"
         )
     if images.resized:
         height, width = images.ranges.pixels.shape[1:3]
         notes.append(
-            f"images of another size than {height}x{width}: {images.resized};"
-            " cut to that shape around the centre and resized, as the device will do"
+            f"images of another size than {height}x{width}: {images.resized}; each was cut around its centre to that"
+            " aspect ratio and resized, as the device will do"
         )
     if len(images.ranges) < RECOMMENDED_IMAGES:
         notes.append(
-            f"images that the ranges stand on: {len(images.ranges)}; {RECOMMENDED_IMAGES} or more are recommended"
+            f"images used for activation ranges: {len(images.ranges)}; {RECOMMENDED_IMAGES} or more are recommended"
         )
     if not images.split:
         notes.append(
@@ -431,7 +431,7 @@ def _notes(unsupported: Sequence[str], images: CalibrationSet, built: Sequence[B
     searches = [network.search for network in built if network.search is not None]
     return notes + [
         f"the recipe was chosen on the {search.budget['images']} images of {search.budget['data_set']}:"
-        " measure the file on others"
+        " measure the file on other images"
         for search in searches
         if "data_set" in search.budget
     ]

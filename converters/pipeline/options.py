@@ -1,4 +1,4 @@
-"""Options of a conversion; a value that contradicts itself cannot be made."""
+"""Options of a conversion; options that contradict each other raise OptionsError when they are created."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from edge_sdk.model.card import InputContract
 
 @dataclass(frozen=True)
 class Plain:
-    """Quantize each int8 artefact by its target's plain recipe."""
+    """Quantize each int8 artefact by the plain recipe, which is shipped for its target."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Replay:
     """Quantize by a recipe that an earlier conversion saved.
 
     Args:
-        recipe: The ``.recipe.json``; it replaces the plain recipe of the artefact that it was saved for.
+        recipe: The ``.recipe.json`` file; its recipe replaces the plain recipe of the artefact it was saved for.
     """
 
     recipe: Path
@@ -35,11 +35,11 @@ class Replay:
 
 @dataclass(frozen=True)
 class ErrorRateLimit:
-    """A limit on FNMR over all pairs of labelled images, each network at its own threshold.
+    """A limit on the increase of FNMR over the float model's; each network is measured at its own threshold.
 
     Args:
-        images: Folder or archive of labelled crops, ``subject/image``. They choose the recipe.
-        max_fnmr_loss: How much higher FNMR may be than the float model's, a share: 0.01 is one point.
+        images: Folder or archive of labelled crops, ``subject/image``; the search compares all pairs of them.
+        max_fnmr_loss: Largest increase of FNMR, a share above 0 and up to 1: 0.01 is one percentage point.
         at_fmr: The FMR at which FNMR is compared, 0..1.
     """
 
@@ -59,10 +59,10 @@ class Search:
     """Search for the cheapest recipe that keeps a budget.
 
     Args:
-        budget: A mean cosine to the float model (0.995 by default), or a limit on error rates; conversion fails
-            if no recipe keeps the latter.
-        max_time_ratio: Longest time of an artefact that XNNPACK runs, in shares of the float network's time on
-            this machine: 0.85 is 85 %. Conversion fails if no recipe keeps the budget within it. None for no limit.
+        budget: A mean cosine to the float model (default 0.995), or a limit on error rates. If no recipe keeps a
+            limit on error rates, the conversion fails.
+        max_time_ratio: Largest inference time of an artefact for XNNPACK, as a share of the float network's time on
+            this machine: 0.85 is 85 %. If no recipe keeps it, the conversion fails. None for no limit.
     """
 
     budget: CosineBudget | ErrorRateLimit = field(default_factory=CosineBudget)
@@ -82,7 +82,8 @@ class Distillation:
 
     Args:
         minutes: Longest training time of each int8 artefact, above 0.
-        leaky_share: Share of the values computed by PReLUs that LeakyReLUs, which stay in int8, are to compute, 0..1.
+        leaky_share: Replace PReLUs that compute up to this share of all PReLU values by LeakyReLUs, which run in int8;
+            0..1.
     """
 
     minutes: float
@@ -108,9 +109,9 @@ class ConversionOptions:
         quantization: How the recipe of the int8 artefacts is chosen.
         distillation: How to train the int8 artefacts; None for no training.
         version: The model's own version, for the card.
-        description: For the card.
-        licence: For the card.
-        allow: Rules of targets whose refusals are accepted.
+        description: Description of the model, for the card.
+        licence: Licence of the model, for the card.
+        allow: Names of target rules whose refusals do not stop the conversion.
         settings: Settings of targets, such as ``{"ethos-u.accelerators": "ethos-u65-256"}``.
 
     Raises:
@@ -158,8 +159,8 @@ class ConversionOptions:
         least = search.budget.least if isinstance(search.budget, CosineBudget) else None
         if least is not None and self.min_cosine is not None and least < self.min_cosine:
             raise OptionsError(
-                f"the search ends at a cosine of {least:g}, which min_cosine {self.min_cosine:g} refuses",
-                hint="give the search a budget of min_cosine or more",
+                f"expected a search budget of at least min_cosine, {self.min_cosine:g}, found a cosine of {least:g}",
+                hint="raise the budget of the search or lower min_cosine",
             )
         timed = any(target.on_xnnpack for target in known_targets(self.targets))
         if search.max_time_ratio is not None and not timed:
@@ -170,13 +171,13 @@ class ConversionOptions:
 
     @property
     def model_name(self) -> str:
-        """The model's name: ``name``, else the source file's."""
+        """The model's name: ``name`` if it is given, otherwise the source's file name without its suffix."""
         if self.name is not None:
             return self.name
-        path = self.model.resolve()  # "." is a SavedModel folder's name too
+        path = self.model.resolve()  # the path of a SavedModel folder may be "."
         if path.is_dir():
             return path.name
-        # The file of net.py:make is the part before the colon.
+        # In net.py:make, the file name is the part before the colon.
         name = path.name if path.exists() else path.name.partition(":")[0]
         return name.removesuffix(Path(name).suffix)
 
@@ -223,7 +224,7 @@ def _require_share(what: str, value: float) -> None:
 def _require_utf8(what: str, text: str) -> None:
     try:
         _require_type(what, text, str)
-        # A command line passes other bytes on as lone surrogates.
+        # Python turns bytes of the command line that are not UTF-8 into lone surrogates.
         text.encode()
     except UnicodeEncodeError as error:
         raise ConversionError(f"{what}: expected UTF-8 text, found {text!r}") from error

@@ -1,4 +1,4 @@
-"""Checks of every kind of source: the contract's image as input, one embedding as output.
+"""Check that a source of any kind has the contract's image as input and one embedding as output.
 
 These functions only compute with shapes and arrays; the parent and the child process both use them.
 """
@@ -15,8 +15,8 @@ from edge_sdk.types import FloatArray
 
 MIN_DIMENSION = 2
 MAX_DIMENSION = 4096
-_SHOWN = 4  # names in a message
-_CONSTANT = 1e-6  # relative; float noise between two runs of one image is under it
+_SHOWN = 4  # most names listed in a message
+_CONSTANT = 1e-6  # relative difference; two runs on one image differ by less
 
 
 def check_image(sides: Sequence[int | None], contract: InputContract) -> None:
@@ -35,7 +35,7 @@ def check_image(sides: Sequence[int | None], contract: InputContract) -> None:
         return
     shape = "x".join("?" if side is None else str(side) for side in sides)
     raise SourceError(
-        f"graph input is {shape}, the contract says {contract.height}x{contract.width} {contract.color}",
+        f"graph input is {shape}, expected {contract.height}x{contract.width} {contract.color} as in the contract",
         hint=_image_hint(sides, contract),
     )
 
@@ -60,13 +60,13 @@ def embedding_dimension(shape: Sequence[int]) -> int:
         shape: The output's shape for one image, with or without axes of length 1.
 
     Raises:
-        SourceError: A map, a single number, or a vector of an unreasonable length.
+        SourceError: The output is a map, a single number, or a vector whose length is not 2..4096.
     """
     long = [side for side in shape if side != 1]
     text = "x".join(str(side) for side in shape) or "a single number"
     if len(long) > 1:
         raise SourceError(
-            f"graph output is {text} per image: expected one vector, found a map; not an embedding",
+            f"graph output is {text} per image: expected an embedding, that is one vector, found a map",
             hint="save the model up to the embedding, after the pooling or the last fully connected layer",
         )
     dimension = long[0] if long else 1
@@ -86,7 +86,7 @@ def check_single(inputs: Sequence[str], outputs: Sequence[str]) -> None:
         outputs: Names of the outputs, with their shapes if known.
 
     Raises:
-        SourceError: Not exactly one of each.
+        SourceError: There is not exactly one input and one output.
     """
     for side, names in (("input", inputs), ("output", outputs)):
         if len(names) != 1:
@@ -106,7 +106,7 @@ def check_witness(witness: FloatArray, inputs: FloatArray) -> None:
         inputs: Shape (n, H, W, C), the images.
 
     Raises:
-        SourceError: Not finite, or the same for different images.
+        SourceError: The outputs are not finite, or are the same for different images.
     """
     if not np.isfinite(witness).all():
         bad = int((~np.isfinite(witness).all(axis=1)).sum())

@@ -1,4 +1,4 @@
-"""A float network in canonical form, the same whatever file it came from; every target starts here.
+"""Read any trained file as a float network in canonical form, from which the artefacts of all targets are made.
 
 The canonical form has batch 1, static shapes, folded constants, one operator for each activation, no L2
 normalization (the host does it) and one signature ``image -> embedding``.
@@ -35,7 +35,7 @@ class FloatModel:
         dimension: Length D of the embedding.
         source: Kind, file name, SHA-256 and tools of the source.
         notes: Notes on the conversion for the report.
-        agreement: Least cosine to the source's own runtime on the witness images.
+        agreement: Least cosine to the embeddings of the source's own runtime, on the images that both have run.
     """
 
     network: Network
@@ -52,10 +52,10 @@ def read_float_model(path: str | Path, *, contract: InputContract, inputs: Float
     Args:
         path: A trained model of any kind; see ``read_source``.
         contract: The input contract.
-        inputs: Shape (n, H, W, C), float32: witness images, normalized by the contract.
+        inputs: Shape (n, H, W, C), float32: images to compare embeddings on, normalized by the contract.
 
     Raises:
-        SourceError: The file cannot be read or brought into canonical form, or the result computes other embeddings.
+        SourceError: The file cannot be read or brought into canonical form, or the embeddings differ from the source's.
         InputError: ``inputs`` contradict the contract.
     """
     return canonical(read_source(path, contract=contract, inputs=inputs), contract, inputs)
@@ -70,7 +70,7 @@ def canonical(source: SourceModel, contract: InputContract, inputs: FloatArray) 
         inputs: Shape (n, H, W, C), float32, the images of ``source.witness``.
 
     Raises:
-        SourceError: The network cannot be brought into canonical form, or computes other embeddings.
+        SourceError: The network cannot be brought into canonical form, or its embeddings differ from the source's.
     """
     graph = source.network.edit()
     notes = [*source.notes, *bring_into_form(graph, contract)]
@@ -93,16 +93,18 @@ def _agreement(network: Network, inputs: FloatArray, source: SourceModel) -> flo
             f" found {list(embeddings.shape)}"
         )
     if not np.isfinite(embeddings).all():
-        raise SourceError("the converted network computes NaN or infinity where its source does not")
+        raise SourceError(
+            "the converted network computes NaN or infinity for images where its source does not"
+        )
     agreement = cosine(embeddings, source.witness)
     worst = int(np.argmin(agreement))
     if agreement[worst] < EQUAL_COSINE:
         difference = np.abs(embeddings[worst] - source.witness[worst])
         value = int(np.argmax(difference))
         raise SourceError(
-            f"the converted network is not the source: cosine {agreement[worst]:.6f} on image {worst}"
-            f" (at least {EQUAL_COSINE} expected); value {value} of the embedding is"
+            f"expected a cosine of at least {EQUAL_COSINE} between the embeddings of the converted network and the"
+            f" source, found {agreement[worst]:.6f} on image {worst}: value {value} is"
             f" {embeddings[worst, value]:.6g}, the source's {source.witness[worst, value]:.6g}",
-            hint="report the model; another source format of it (ONNX, SavedModel) may convert",
+            hint="report this model as a bug; another source format of it (ONNX, SavedModel) may convert",
         )
     return float(agreement[worst])

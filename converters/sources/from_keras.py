@@ -21,7 +21,7 @@ from edge_sdk.types import FloatArray
 _OTHER_WAY = "save the part up to the embedding without it, or give a SavedModel (model.export) or ONNX"
 _BROKEN = "copy it again, or save it again with model.save()"
 _UNKNOWN_CLASS = re.compile(r"(?:Could not locate class|Unknown layer:) '([^']+)'")
-# Errors of loading a damaged file, or a file of another version, have no common base class.
+# Keras's errors for damaged files and for files of other versions have no common base class.
 _LOADING = (ValueError, TypeError, KeyError, AttributeError, IndexError, ImportError, OSError, RuntimeError)
 
 
@@ -29,8 +29,8 @@ def convert(request: SourceRequest) -> Converted:
     """Load a Keras model, fix its batch and size, and write it as ``.tflite``.
 
     Raises:
-        SourceError: The file is damaged or has weights only, Lambda or unknown layers, more than one input or output,
-            or another image than the contract's.
+        SourceError: The file is damaged or contains only weights; or the model has Lambda layers, unknown layers, more
+            than one input or output, or another image than the contract's.
     """
     request.stage = "reading the Keras file"
     _refuse_code(_architecture(request))
@@ -54,7 +54,7 @@ def convert(request: SourceRequest) -> Converted:
 
 
 def _architecture(request: SourceRequest) -> Any:
-    """Read the model's configuration as JSON, before any of the model is built."""
+    """Read the model's configuration as JSON, before the model is built."""
     text = _zip_config(request) if zipfile.is_zipfile(request.path) else _h5_config(request)
     try:
         return json.loads(text)
@@ -68,9 +68,9 @@ def _zip_config(request: SourceRequest) -> bytes:
             broken = archive.testzip()
             text = archive.read("config.json")
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
-        raise SourceError(f"a damaged .keras file: {error}", hint=_BROKEN) from error
+        raise SourceError(f"the .keras file is damaged: {error}", hint=_BROKEN) from error
     if broken is not None:
-        raise SourceError(f"a damaged .keras file: {broken} fails its checksum", hint=_BROKEN)
+        raise SourceError(f"the .keras file is damaged: {broken} has a wrong checksum", hint=_BROKEN)
     return text
 
 
@@ -81,17 +81,17 @@ def _h5_config(request: SourceRequest) -> str | bytes:
         with h5py.File(request.path, "r") as file:
             text: str | bytes | None = file.attrs.get("model_config")
     except OSError as error:
-        raise SourceError(f"a damaged HDF5 file: {error}", hint=_BROKEN) from error
+        raise SourceError(f"the HDF5 file is damaged: {error}", hint=_BROKEN) from error
     if text is None:
         raise SourceError(
-            "an HDF5 file of weights, without the network",
+            "the HDF5 file contains weights without the network",
             hint="save the whole model with model.save('model.keras')",
         )
     return text
 
 
 def _nodes(config: Any) -> Iterator[dict[str, Any]]:
-    """Yield every part of a configuration that names a class and is loaded; losses and metrics are not loaded."""
+    """Yield every part of a configuration that names a class, except losses and metrics, which are not loaded."""
     if isinstance(config, dict):
         if "class_name" in config:
             yield config
@@ -104,7 +104,7 @@ def _nodes(config: Any) -> Iterator[dict[str, Any]]:
 
 
 def _refuse_code(config: Any) -> None:
-    """Refuse Python code in the file before it is loaded, because the loader of old files would run it."""
+    """Refuse a file with Python code before the file is loaded, because the loader of old files would run the code."""
     for node in _nodes(config):
         inner = node.get("config")
         name = inner.get("name", "?") if isinstance(inner, dict) else "?"
@@ -112,13 +112,13 @@ def _refuse_code(config: Any) -> None:
             raise SourceError(
                 f"layer {name!r} is a Lambda: Python code in a model file is not run", hint=_OTHER_WAY
             )
-        # Classes of Keras itself have no registered name, or have a module.
+        # Only custom classes have a registered name and no module.
         if node.get("registered_name") and node.get("module") is None:
             raise _custom(str(node["class_name"]))
 
 
 def _custom(name: str) -> SourceError:
-    return SourceError(f"the code of its custom class {name!r} is not in the file", hint=_OTHER_WAY)
+    return SourceError(f"the code of the custom class {name!r} is not in the file", hint=_OTHER_WAY)
 
 
 def _load(request: SourceRequest) -> tuple[Any, str, tuple[str, ...]]:
@@ -136,13 +136,13 @@ def _load(request: SourceRequest) -> tuple[Any, str, tuple[str, ...]]:
         model = tf_keras.models.load_model(file, compile=False, safe_mode=True)
     except _LOADING:
         raise _cannot_load(first) from first
-    return model, "tf_keras", ("Keras 3 does not read the file, Keras 2 (tf_keras) does",)
+    return model, "tf_keras", ("the file was read with Keras 2 (tf_keras), because Keras 3 cannot read it",)
 
 
 def _in_float32(model: Any, package: str) -> tuple[str, ...]:
-    """Make a network that was trained in mixed precision compute in float32, in place; return notes.
+    """Set a network that was trained in mixed precision to compute in float32, in place; return notes.
 
-    Its variables are float32 already; TFLite has no float16 convolution.
+    TFLite has no float16 convolution. The network's variables are float32 already.
     """
     mixed = [
         layer
@@ -153,7 +153,7 @@ def _in_float32(model: Any, package: str) -> tuple[str, ...]:
         return ()
     if package != "keras":
         raise SourceError(
-            f"it computes in {mixed[0].compute_dtype}",
+            f"the model computes in {mixed[0].compute_dtype}, expected float32",
             hint="build the same network under the policy float32, load the weights into it, and save it",
         )
     kind = mixed[0].compute_dtype
@@ -163,7 +163,7 @@ def _in_float32(model: Any, package: str) -> tuple[str, ...]:
 
 
 def _named(request: SourceRequest) -> str:
-    """Return the path under the suffix that Keras expects for the content."""
+    """Return a path to the file with the suffix that Keras expects for its content; make a link if needed."""
     suffix = ".keras" if zipfile.is_zipfile(request.path) else ".h5"
     if request.path.suffix.lower() in (suffix, ".hdf5" if suffix == ".h5" else suffix):
         return str(request.path)
@@ -184,8 +184,8 @@ def _check_interface(model: Any, contract: InputContract) -> int | None:
     """Compare the model's inputs and outputs with the contract; return the fixed batch, or None."""
     if not model.built or not getattr(model, "inputs", None):
         raise SourceError(
-            "the model was saved before it knew its input",
-            hint="call it once on an image before saving, or start it with keras.Input",
+            "the model has no input shape, because it was saved before its first call",
+            hint="call it once on an image before saving, or build it from a keras.Input",
         )
     checks.check_single(
         [_describe(tensor) for tensor in model.inputs], [_describe(tensor) for tensor in model.outputs]

@@ -19,7 +19,7 @@ from converters.sources.tensorflow_export import write_tflite
 from edge_sdk.types import FloatArray
 
 _STANDARD = ("", "ai.onnx")
-_CLOSE = 1e-4  # as a share of the largest value; rounding with another batch size stays far below
+_CLOSE = 1e-4  # share of the largest output value; rounding differs far less between batch sizes
 
 
 def convert(request: SourceRequest) -> Converted:
@@ -59,7 +59,7 @@ def load(request: SourceRequest) -> tuple[Any, tuple[str, ...]]:
     try:
         model = onnx.load(request.path, load_external_data=False)
     except DecodeError as error:
-        raise SourceError("a damaged ONNX file", hint="copy it again, or export it again") from error
+        raise SourceError("the ONNX file is damaged", hint="copy it again, or export it again") from error
     _check_version(model)
     notes = _load_external(model, request.path.parent)
     _check_operators(model)
@@ -67,7 +67,7 @@ def load(request: SourceRequest) -> tuple[Any, tuple[str, ...]]:
         onnx.checker.check_model(model)
     except onnx.checker.ValidationError as error:
         line = str(error).splitlines()[0]
-        raise SourceError(f"not a valid ONNX model: {line[:300]}", hint="export it again") from error
+        raise SourceError(f"the ONNX model is not valid: {line[:300]}", hint="export it again") from error
     if not model.functions:
         return model, notes
     from onnx import inliner
@@ -90,7 +90,7 @@ def _check_version(model: Any) -> None:
 
 
 def _load_external(model: Any, folder: Path) -> tuple[str, ...]:
-    """Load external weights from the file's folder, and from nowhere else; return notes."""
+    """Load external weights, but only from the file's folder; return notes."""
     import onnx
     from onnx.external_data_helper import ExternalDataInfo, uses_external_data
 
@@ -105,16 +105,16 @@ def _load_external(model: Any, folder: Path) -> tuple[str, ...]:
         raise SourceError(
             f"its external weights cannot be read: {line}", hint="copy both files again"
         ) from error
-    return (f"the digest does not cover the weights in {', '.join(names)}",) if names else ()
+    return (f"the source's SHA-256 does not cover the weights in {', '.join(names)}",) if names else ()
 
 
 def _check_external(name: str, folder: Path) -> None:
     file = (folder / name).resolve()
     if not file.is_relative_to(folder.resolve()):
-        raise SourceError(f"its weights point outside its folder: {name!r}", hint="export it again")
+        raise SourceError(f"its external weights are outside its folder: {name!r}", hint="export it again")
     if not file.is_file():
         raise SourceError(
-            f"its weights are in a second file {name!r}, which is not beside it",
+            f"its weights are in a second file {name!r}, which is not in its folder",
             hint="copy both files into one folder",
         )
     if file.stat().st_size > MAX_SOURCE_BYTES:
@@ -141,12 +141,12 @@ def _check_operators(model: Any) -> None:
     if unsupported:
         raise SourceError(
             f"it needs operators outside the ONNX standard: {', '.join(sorted(unsupported))}",
-            hint="give the exporter's file, before a runtime optimized it",
+            hint="give the exporter's file, not a file that a runtime has optimized",
         )
 
 
 def check_known(model: Any) -> None:
-    """Refuse operators that onnx2tf has no module for, before TensorFlow is loaded."""
+    """Refuse operators that onnx2tf does not support, before TensorFlow is loaded."""
     package = importlib.util.find_spec("onnx2tf")
     if package is None:
         raise ModuleNotFoundError(name="onnx2tf")
@@ -155,12 +155,12 @@ def check_known(model: Any) -> None:
     if missing := sorted({node.op_type for node in model.graph.node} - known):
         raise SourceError(
             f"onnx2tf has no TFLite form for the operators {', '.join(missing)}",
-            hint="export with an older opset (17), which writes them as simpler operators, or replace them",
+            hint="export with an older opset (17), which may decompose them, or replace them in the network",
         )
 
 
 def _check_fixed(model: Any, interface: Interface, request: SourceRequest, witness: FloatArray) -> None:
-    """Compare the outputs of the graph with fixed shapes with those of the original file."""
+    """Check that the graph with fixed shapes computes the outputs of the original file."""
     fixed = replace(interface, batch=1)
     try:
         outputs = onnx_run.embed(model, fixed, request.inputs[:2])
@@ -171,7 +171,7 @@ def _check_fixed(model: Any, interface: Interface, request: SourceRequest, witne
         same = False
     if not same and np.isfinite(witness).all():
         raise SourceError(
-            "the ONNX graph fixed to one image computes other outputs than the file itself",
+            "the ONNX graph computes other outputs with a batch of one image than with the file's own batch",
             hint="export it with a batch of 1",
         )
 
@@ -188,7 +188,7 @@ def to_keras(model: Any, request: SourceRequest) -> Any:
     import onnx
 
     onnx2tf: Any = importlib.import_module("onnx2tf.onnx2tf")  # the package has a function of the same name
-    # onnx2tf downloads sample images even for a float conversion; the request has better ones.
+    # onnx2tf would download sample images even for a float conversion; give it the request's images instead.
     onnx2tf.download_test_image_data = lambda: request.inputs
     file = request.folder / "network.onnx"
     onnx.save(model, file)

@@ -1,7 +1,7 @@
 """Read an ONNX network with several outputs, such as a detector; imported only in the child process.
 
-Outputs are identified by their names and sorted by them, from here to the card, because converters keep neither
-order nor anything else of them.
+From here to the card, outputs are identified and sorted by name, because converters keep only the names of outputs, not
+their order.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from converters.sources.tensorflow_export import write_tflite
 from edge_sdk.types import FloatArray
 
 _MAX_OUTPUTS = 64
-_OWN_SIZE = "some exports accept only their own size: give that size with --size"
+_OWN_SIZE = "some networks accept only the size that they were exported with; give that size with --size"
 _ODD = re.compile(r"[^A-Za-z0-9_]")
 
 
@@ -111,7 +111,7 @@ def _run(model: Any, inputs: FloatArray) -> list[list[FloatArray]]:
 
 
 def _witness(outputs: list[list[FloatArray]], names: list[str], shapes: list[tuple[int, ...]]) -> FloatArray:
-    """Make one row for each image, with maps channels last, as in the converted network."""
+    """Join the outputs of each image into one row, with the maps in NHWC as in the converted network."""
     rows = []
     for values in outputs:
         parts = {}

@@ -22,7 +22,7 @@ from edge_sdk.model.card import InputContract
 from edge_sdk.types import FloatArray
 
 _TO_NCHW = (0, 3, 1, 2)
-# Position of the argument of an exported call that says whether it trains.
+# Position of the argument that is True in training mode, for each exported operator.
 _TRAINING = {
     "aten.batch_norm.default": 5,
     "aten.native_batch_norm.default": 5,
@@ -37,8 +37,8 @@ def convert(request: SourceRequest) -> Converted:
     """Load or build the network, run it in torch, and write it as ``.tflite``.
 
     Raises:
-        SourceError: Not a program of torch.export, not a module, exported in training mode, a batch other than 1, more than
-            one input or output, not float32, or another image than the contract's.
+        SourceError: The source gives no exported program or module; or the network is in training mode or not float32, or
+            has a fixed batch above 1, more than one input or output, or another image than the contract's.
     """
     request.stage = "loading PyTorch"
     import litert_torch
@@ -89,7 +89,7 @@ def _check_evaluation(nodes: Any) -> None:
         name = str(node.target)
         position = _TRAINING.get(name)
         if position is not None and len(node.args) > position and node.args[position] is True:
-            raise SourceError(f"exported in training mode ({name.split('.')[1]} trains)", hint=_AGAIN)
+            raise SourceError(f"exported in training mode ({name.split('.')[1]} operator)", hint=_AGAIN)
 
 
 def _check_shape(shape: Sequence[int | None], contract: InputContract) -> bool:
@@ -106,7 +106,7 @@ def _check_shape(shape: Sequence[int | None], contract: InputContract) -> bool:
 
 
 def _make(place: CodePlace, request: SourceRequest) -> tuple[Any, tuple[str, ...]]:
-    """Run the user's function in its own folder, so that relative paths of weights are found."""
+    """Run the user's function in the folder of its file, so that relative paths of weights are found."""
     import torch
 
     request.stage = f"running {place.file.name}:{place.function}"
@@ -143,7 +143,7 @@ def _names(code: Any) -> str:
     functions = [
         name for name, value in vars(code).items() if callable(value) and value.__module__ == code.__name__
     ]
-    return f"it has {', '.join(functions[:4])}" if functions else "it has no functions"
+    return f"it has the functions {', '.join(functions[:4])}" if functions else "it has no functions"
 
 
 def _check_float(tensors: Any) -> None:

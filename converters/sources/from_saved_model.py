@@ -15,7 +15,7 @@ from edge_sdk.model.card import InputContract
 from edge_sdk.types import FloatArray
 
 _SIGNATURE = "serving_default"
-_EXPORT = "export it again, from Keras with model.export(folder)"
+_EXPORT = "export it again (in Keras: model.export(folder))"
 
 
 def convert(request: SourceRequest) -> Converted:
@@ -55,7 +55,7 @@ def _signature(loaded: Any) -> tuple[Any, tuple[str, ...]]:
     if _SIGNATURE in names:
         return signatures[_SIGNATURE], ()
     if len(names) == 1:
-        return signatures[names[0]], (f"the signature is {names[0]!r}, the only one",)
+        return signatures[names[0]], (f"the only signature of the SavedModel, {names[0]!r}, was used",)
     raise SourceError(
         f"expected the signature {_SIGNATURE!r}, found {', '.join(sorted(names)) or 'none'}",
         hint="save it with tf.saved_model.save(module, folder, signatures=...) or model.export(folder)",
@@ -87,7 +87,8 @@ def _check_image(spec: Any, contract: InputContract) -> None:
     checks.check_image(sides, contract)
     if batch not in (None, 1):
         raise SourceError(
-            f"the signature takes batches of {batch}", hint="export it with a batch of None or 1"
+            f"the signature takes batches of {batch}, expected None or 1",
+            hint="export it with a batch of None or 1",
         )
 
 

@@ -1,6 +1,6 @@
 """Recognize the kind of a file by its content, without any package that parses models.
 
-The file's suffix does not matter. A file of another kind is refused with the name of that kind.
+The file's suffix does not matter. The error for a file that is no model names the kind of the file.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def _recognize_built_in(path: Path) -> str:
 
 
 def suffix_note(path: Path, kind: str) -> tuple[str, ...]:
-    """Return a note if the suffix is that of another kind than the content."""
+    """Return a note if the file has a suffix of another kind than its content."""
     suffix = path.suffix.lower()
     if any(suffix in named for other, named in _SUFFIXES.items() if other != kind):
         return (f"{path.name} is named {suffix} and is {_article(kind)} file by its content",)
@@ -124,7 +124,7 @@ def _of_file(path: Path, stream: BufferedReader, size: int) -> str:
     if whole:
         return "onnx"
     if whole is False:
-        raise SourceError(f"{path}: an ONNX file that is cut short", hint="copy or download it again")
+        raise SourceError(f"{path}: the ONNX file is cut short", hint="copy or download it again")
     what, hint = _describe_other(path, head)
     raise SourceError(f"{path}: expected {KINDS}, found {what}", hint=hint)
 
@@ -135,7 +135,7 @@ def _of_zip(path: Path) -> str:
             names = archive.namelist()
     except zipfile.BadZipFile as error:
         raise SourceError(
-            f"{path}: a ZIP file (.keras or PyTorch) that is cut short or damaged",
+            f"{path}: the ZIP file (.keras or PyTorch) is cut short or damaged",
             hint="copy or download it again",
         ) from error
     if "config.json" in names and "metadata.json" in names:
@@ -160,7 +160,7 @@ def _describe_other(path: Path, head: bytes) -> tuple[str, str]:
     if head[8:10] == b'{"':
         return "a safetensors file, weights without a network", _TO_ONNX
     if head.startswith(b"version https://git-lfs"):
-        return "a Git LFS pointer in the file's place", "fetch the file itself: git lfs pull"
+        return "a Git LFS pointer instead of the file", "fetch the file itself: git lfs pull"
     if head.lstrip().lower().startswith((b"<!doctype html", b"<html")):
         return "a web page", "the download went wrong; fetch the file itself"
     if path.name == "saved_model.pb":
@@ -204,7 +204,7 @@ def _onnx_is_whole(stream: BufferedReader, size: int) -> bool | None:
     """Walk the top-level fields of an onnx.ModelProto (protobuf wire format), skipping their contents.
 
     Returns:
-        True for a whole file, False for one that is cut short, None for something else.
+        True for a whole ONNX file, False for an ONNX file that is cut short, None for any other file.
     """
     stream.seek(0)
     has_graph = False
@@ -218,7 +218,7 @@ def _onnx_is_whole(stream: BufferedReader, size: int) -> bool | None:
         if _wire(tag) is not _Wire.BYTES:
             continue
         if at == 0:
-            return None  # ir_version is the first thing every exporter writes
+            return None  # every exporter writes ir_version first
         has_graph = has_graph or tag >> 3 == _GRAPH_FIELD
         if stream.tell() + value > size:
             return False if has_graph else None

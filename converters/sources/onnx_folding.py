@@ -12,13 +12,13 @@ from converters.errors import SourceError
 from converters.sources.onnx_interface import keep_nodes, names_read_by
 from converters.sources.onnx_run import open_session
 
-_ROUNDS = 8  # each round lets shape inference reach further; real exports need two
+_ROUNDS = 8  # after each folding, shape inference can infer more shapes; real exports need two rounds
 _NEVER = {"If", "Loop", "Scan", "RandomNormal", "RandomUniform", "Multinomial", "Bernoulli"}
 _QUANTIZED = {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "ConvInteger", "MatMulInteger"}
 
 
 def fold_constants(model: Any) -> tuple[Any, tuple[str, ...]]:
-    """Replace operators that read only constants by their values.
+    """Replace operators that read only constants by the constants that they compute.
 
     Args:
         model: An onnx.ModelProto with a static input.
@@ -54,7 +54,7 @@ def refuse_quantized(model: Any) -> None:
 
 
 def _fold_shapes(model: Any) -> int:
-    """Replace Shape operators on tensors of known shape by initializers; return how many."""
+    """Replace Shape operators on tensors of known shape by initializers; return their number."""
     import numpy as np
     from onnx import numpy_helper
 
@@ -83,7 +83,7 @@ def _static(value: Any) -> list[int] | None:
 
 
 def _fold_values(model: Any) -> int:
-    """Replace operators whose inputs are all constant; return how many."""
+    """Replace operators whose inputs are all constant by initializers; return their number."""
     from onnx import numpy_helper
 
     graph = model.graph
@@ -111,7 +111,7 @@ def _fold_values(model: Any) -> int:
 
 
 def _compute(model: Any, nodes: list[Any], names: list[str]) -> dict[str, Any]:
-    """Compute the values of a part of the graph that needs no input, with onnxruntime."""
+    """Run operators that depend only on constants with onnxruntime; return the values of the named tensors."""
     import onnx
     from onnx import helper
 

@@ -20,7 +20,7 @@ _ODD = re.compile(r"[^A-Za-z0-9_./:-]")
 
 @dataclass(frozen=True)
 class Interface:
-    """The one input and output of a graph.
+    """The image input of a graph.
 
     Args:
         name: The input's name.
@@ -68,7 +68,8 @@ def examine(model: Any, contract: InputContract) -> Interface:
     """Find the image input and compare it with the contract.
 
     Raises:
-        SourceError: More than one input or output, not float32, not an image, or another image than the contract's.
+        SourceError: The graph has more than one input or output, or another type than float32; or its input is not
+            the contract's image.
     """
     graph = model.graph
     checks.check_single(
@@ -92,7 +93,7 @@ def _check_float(side: str, value: Any) -> None:
     import onnx
 
     if not value.type.HasField("tensor_type"):
-        raise SourceError(f"{side} {value.name} is not a tensor", hint="export the network alone")
+        raise SourceError(f"{side} {value.name} is not a tensor", hint="export the network with tensors only")
     kind = value.type.tensor_type.elem_type
     if kind == onnx.TensorProto.FLOAT:
         return
@@ -212,7 +213,7 @@ def simplify_names(model: Any) -> None:
 
 
 def keep_nodes(graph: Any, nodes: list[Any]) -> None:
-    """Remove all other operators from the graph."""
+    """Keep these operators of the graph and remove all others."""
     copies = [type(node).FromString(node.SerializeToString()) for node in nodes]
     del graph.node[:]
     graph.node.extend(copies)

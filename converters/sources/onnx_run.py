@@ -32,18 +32,18 @@ def open_session(model: Any) -> Any:
 
 
 def embed(model: Any, interface: Interface, inputs: FloatArray) -> FloatArray:
-    """Run images one at a time; a fixed batch is filled with the same image.
+    """Run a model on one image at a time; a fixed batch is filled with copies of the image.
 
     Args:
         model: The onnx.ModelProto.
-        interface: Its input.
+        interface: The model's image input.
         inputs: Shape (n, H, W, C), float32.
 
     Returns:
         Shape (n, D), float32.
 
     Raises:
-        SourceError: onnxruntime fails on it.
+        SourceError: onnxruntime cannot run the model.
     """
     session = open_session(model)
     batch = interface.batch or 1

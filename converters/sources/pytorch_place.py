@@ -31,7 +31,7 @@ def code_place(path: Path) -> CodePlace | None:
     will run.
 
     Raises:
-        SourceError: The path has the form, and there is no such file.
+        SourceError: The path has this form, but the file does not exist.
     """
     match = _FUNCTION.fullmatch(path.name)
     if match is None or path.exists():
@@ -47,5 +47,5 @@ def code_place(path: Path) -> CodePlace | None:
             return CodePlace(file, match["function"])
     raise SourceError(
         f"{path}: there is no file {' or '.join(str(c) for c in candidates)}",
-        hint="give FILE.py:FUNCTION; the function takes nothing and returns a torch.nn.Module",
+        hint="give FILE.py:FUNCTION; the function takes no arguments and returns a torch.nn.Module",
     )

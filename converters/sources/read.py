@@ -1,4 +1,4 @@
-"""Read a trained file of any kind; its framework runs in a child process and nowhere else."""
+"""Read a trained file of any kind; its framework runs only in a child process."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _RUNTIMES = {
     "tflite": "the interpreter",
 }
 _HINTS = {
-    "crashed": "the file is damaged or of another kind; export it again",
+    "crashed": "the file may be damaged; copy it again, or export it again",
     "timeout": "give a smaller network, or convert on a faster machine",
 }
 
@@ -72,8 +72,8 @@ def read_source(path: str | Path, *, contract: InputContract, inputs: FloatArray
         The network, and the embeddings of ``inputs`` by its own runtime.
 
     Raises:
-        SourceError: Missing, damaged, of an unknown kind, against the contract, not an embedding network, or the
-            packages for its kind are not installed.
+        SourceError: The file is missing, damaged, of an unknown kind or not an embedding network, or contradicts the
+            contract; or the packages for its kind are not installed.
         InputError: ``inputs`` contradict the contract.
     """
     path = Path(path)
@@ -98,7 +98,7 @@ def read_source(path: str | Path, *, contract: InputContract, inputs: FloatArray
 
 
 def convert_in_child(kind: str, path: Path, *, contract: InputContract, inputs: FloatArray) -> Converted:
-    """Convert a source in a child process, where the framework's memory, output and crashes stay.
+    """Convert a source in a child process, so that the framework's memory use, output and crashes stay outside.
 
     Args:
         kind: A result of ``kinds.recognize``, or ``onnx_outputs`` for an ONNX file with several outputs.
@@ -107,7 +107,7 @@ def convert_in_child(kind: str, path: Path, *, contract: InputContract, inputs: 
         inputs: Shape (n, H, W, C), float32.
 
     Raises:
-        SourceError: The child reports an error, crashes, gives up or takes too long.
+        SourceError: The child reports an error, crashes, exits without a result or takes too long.
     """
     request = {"kind": kind, "path": str(path.resolve()), "contract": contract.to_json()}
     program = ("-m", "converters.sources.worker")
@@ -143,7 +143,7 @@ def _digest(path: Path) -> str:
         if path.is_dir():
             for entry in sorted(entry for entry in path.rglob("*") if entry.is_file()):
                 name = entry.relative_to(path).as_posix().encode()
-                # Lengths keep two different folders from giving the same stream of bytes.
+                # The lengths prevent two different folders from giving the same stream of bytes.
                 digest.update(len(name).to_bytes(8, "little") + name)
                 digest.update(entry.stat().st_size.to_bytes(8, "little"))
                 _feed(digest, entry)

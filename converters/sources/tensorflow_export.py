@@ -21,13 +21,13 @@ def write_tflite(
 ) -> bytes:
     """Freeze a function of one image into a float32 ``.tflite``.
 
-    Goes through a SavedModel, because TFLiteConverter.from_concrete_functions leaves the variables of Keras 3
-    unfrozen without an error.
+    The function is first saved as a SavedModel, because TFLiteConverter.from_concrete_functions leaves the variables of
+    Keras 3 unfrozen and reports no error.
 
     Args:
         call: Takes shape (1, H, W, C) float32, returns one tensor or a list of tensors.
-        owner: The function's variables in a list, or an object that holds them. Not a whole Keras model: saving
-            configurations of layers that hold weights takes half a minute and gigabytes.
+        owner: The function's variables in a list, or an object that holds them. Do not give a whole Keras model: saving
+            the configurations of its layers takes half a minute and gigabytes.
         contract: The input contract.
         folder: Folder for the SavedModel.
         outputs: Names of the output tensors in the signature.

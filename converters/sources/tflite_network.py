@@ -23,7 +23,7 @@ _DELEGATE = "DELEGATE"
 
 
 def inspect(tflite: bytes, contract: InputContract) -> tuple[str, ...]:
-    """Check that a file is a float embedding network with the contract's image.
+    """Check that a file is a float embedding network whose input is the contract's image.
 
     Args:
         tflite: The file.
@@ -51,7 +51,7 @@ def inspect(tflite: bytes, contract: InputContract) -> tuple[str, ...]:
 
 
 def embed(tflite: bytes, inputs: FloatArray, contract: InputContract) -> FloatArray:
-    """Run a network on images, one at a time; a fixed batch is filled with the same image.
+    """Run a network on one image at a time; a fixed batch is filled with copies of the image.
 
     Args:
         tflite: The file, after ``inspect``.

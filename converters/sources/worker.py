@@ -1,6 +1,6 @@
 """The child process that converts one source: ``python -m converters.sources.worker FOLDER``.
 
-The job's folder holds ``inputs.npy``; it gets ``network.tflite`` and ``witness.npy``.
+It reads ``inputs.npy`` in the job's folder, and writes ``network.tflite`` and ``witness.npy`` there.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ _EXTRA = (
 )
 _PYTORCH = ("torch", "litert_torch")
 _OTHER_FORM = (
-    "the file may be damaged, or not supported by this converter; export it again, or as another kind"
+    "the file may be damaged, or not supported by this converter; export it again, or in another format"
 )
-_WRAPPER = "Exception encountered"  # Keras puts a line of its own before the message
+_WRAPPER = "Exception encountered"  # begins a line that Keras puts before the message
 _REPLACE = "replace it in the network; small devices run only built-in operators"
 _MODULES = {
     "keras": "converters.sources.from_keras",
@@ -50,7 +50,7 @@ _MODULES = {
 
 
 def main(folder: Path) -> None:
-    """Convert the source that the job names."""
+    """Convert the source that the job's request names."""
     stage = "reading the file"
 
     def work(value: Mapping[str, Any], folder: Path) -> dict[str, Any]:

@@ -144,7 +144,7 @@ def _own_card(path: Path, network: Network, files: dict[str, bytes]) -> ModelCar
     card = ModelCard.from_bytes(files[CARD_NAME])
     if network.digest != card.network_sha256:
         raise ModelError(
-            f"{path}: the network is not the one its card was written for",
+            f"{path}: the network does not match its card",
             hint="the file is damaged or was edited; copy it again or convert again",
         )
     return card

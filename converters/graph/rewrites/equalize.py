@@ -88,9 +88,9 @@ def equalize(
         graph: The float network.
         groups: Groups to scale.
         largest: Largest magnitude of each channel by tensor index, shape (C,), for all tensors of the groups.
-        weight_share: Share of the differences between channels that moves from the activations into the weights of
-            consumers that mix channels, 0..1: s = (activation / weight) ** weight_share. Depthwise consumers have a
-            scale per channel, so all of the difference moves into them.
+        weight_share: Share of the differences between channels that moves from activations into weights, 0..1, if a
+            consumer mixes channels: s = (activation / weight) ** weight_share. If all consumers are depthwise, all of
+            the difference moves into their weights, which have a scale per channel.
 
     Returns:
         The divisor of each tensor of the groups by tensor index, shape (C,).
@@ -173,7 +173,7 @@ def _can_read_scaled(graph: Graph, operator: schema.OperatorT) -> bool:
         return False
     weights = graph.constant(indices(operator.inputs)[1])
     source = graph.shape(indices(operator.inputs)[0])
-    # Depth multipliers and grouped convolutions map channels differently; a dense layer may flatten an image.
+    # With depth multipliers, groups or a dense layer on a flattened image, input channels do not match weight channels.
     return (
         weights is not None
         and weights.shape[-1] == source[-1]

@@ -13,7 +13,7 @@ def reverse_input_channels(graph: Graph) -> bool:
     The device can then copy pixels without reordering their channels in every frame.
 
     Returns:
-        True if the weights were reversed. The image must have one reader, a CONV_2D, with only padding in between.
+        True if the weights were reversed; False if anything but one CONV_2D, with only padding before it, reads the image.
     """
     index = graph.inputs[0]
     while True:

@@ -1,4 +1,4 @@
-"""Replace the padding before max pooling by one that can be quantized.
+"""Replace the padding before max pooling by padding that can be quantized.
 
 ONNX exporters pad before max pooling with a value below every activation, in TFLite a PADV2 with the lowest float32.
 No quantization range and no float16 can represent that value next to real activations, and XNNPACK does not support

@@ -45,10 +45,10 @@ def make_batch_one(graph: Graph) -> int:
 
 
 def infer_shapes(graph: Graph, contract: InputContract) -> None:
-    """Set the shape of every tensor to the one the interpreter derives from the input shape, in place.
+    """Set the shape of every tensor to the shape that the interpreter derives from the input shape, in place.
 
     Raises:
-        SourceError: the graph contradicts the contract, or a shape does not follow from the input shape.
+        SourceError: The graph contradicts the contract, or a shape does not follow from the input shape.
     """
     graph.set_shape(graph.inputs[0], (1, *contract.shape))
     interpreter = _run_once(graph, contract)

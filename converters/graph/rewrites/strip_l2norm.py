@@ -12,10 +12,10 @@ _PASSES_THROUGH = {"RESHAPE", "SQUEEZE", "EXPAND_DIMS"}
 def strip_l2norm(graph: Graph) -> bool:
     """Remove a final L2 normalization, in place. Call ``graph.prune()`` afterwards.
 
-    Removed are L2_NORMALIZATION and any final MUL or DIV of the embedding by a single computed number, the form in
-    which frameworks decompose it. The direction of the embedding, the only thing that cosine depends on, stays the
-    same; the caller compares the result with the source. An int8 L2 normalization in the graph has the fixed scale
-    1/128 and adds about four times the noise of a normalization on the host.
+    The function removes L2_NORMALIZATION, or the form in which frameworks decompose it: a final MUL or DIV of the
+    embedding by one computed number. Cosine depends only on the embedding's direction, which stays the same; the caller
+    compares the result with the source. An int8 L2 normalization in the graph would have the fixed scale 1/128 and add
+    about four times the noise of a normalization on the host.
 
     Returns:
         True if a normalization was removed.

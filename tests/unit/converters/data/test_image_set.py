@@ -1,4 +1,4 @@
-"""Folders and archives give the same images, and unreadable files are reported."""
+"""Folders and archives of the same images give the same image set, and unreadable files are refused."""
 
 from __future__ import annotations
 

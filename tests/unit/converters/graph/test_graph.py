@@ -27,7 +27,7 @@ def test_same_graph_gives_same_bytes() -> None:
     assert Network.of(tiny().graph) == Network.of(tiny().edit())
 
 
-def test_constants_lie_at_multiples_of_sixteen() -> None:
+def test_constants_begin_at_multiples_of_sixteen_bytes() -> None:
     network = tiny()
     model = schema.Model.GetRootAs(network.data, 0)
     buffers = [model.Buffers(i) for i in range(model.BuffersLength())]

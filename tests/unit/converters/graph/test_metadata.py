@@ -1,7 +1,7 @@
-"""Android's and iOS's readers find in the file what the card says.
+"""The TFLite Metadata of a file, which Android and iOS read, contains the fields of the model card.
 
-Read here by hand, field by field of the published schema (tensorflow/tflite-support,
-metadata_schema.fbs), so that writer and reader share nothing but the standard.
+The tests read the metadata field by field with the published schema (tensorflow/tflite-support, metadata_schema.fbs), so
+that they share no code with the writer.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ MODEL_METADATA, MODEL_BUFFERS = 6, 4  # schema.fbs: Model.metadata, Model.buffer
 
 
 class Reader:
-    """A FlatBuffer table, with fields by their number in the schema."""
+    """Reader of one FlatBuffer table; fields are addressed by their number in the schema."""
 
     def __init__(self, data: bytes, position: int) -> None:
         self.table = Table(bytearray(data), position)
@@ -72,7 +72,7 @@ def metadata(make_model: Make, make_contract: Make) -> Reader:
     return Reader.root(data)
 
 
-def test_it_names_the_model_its_version_licence_and_purpose(metadata: Reader) -> None:
+def test_metadata_contains_name_version_licence_and_description(metadata: Reader) -> None:
     assert metadata.text(0) == "pooled-colours"
     assert metadata.text(1) == "a random projection of a coarse image"
     assert metadata.text(2) == "3"
@@ -80,12 +80,12 @@ def test_it_names_the_model_its_version_licence_and_purpose(metadata: Reader) ->
     assert metadata.text(7) == "1.0.0"
 
 
-def test_it_names_the_card_as_an_associated_file(metadata: Reader) -> None:
+def test_metadata_lists_the_card_as_an_associated_file(metadata: Reader) -> None:
     (file,) = metadata.children(6)
     assert file.text(0) == CARD_NAME
 
 
-def test_it_says_what_the_input_image_is(metadata: Reader) -> None:
+def test_metadata_describes_the_input_image(metadata: Reader) -> None:
     (subgraph,) = metadata.children(3)
     (image,) = subgraph.children(2)
     assert image.text(0) == "image"
@@ -98,7 +98,7 @@ def test_it_says_what_the_input_image_is(metadata: Reader) -> None:
     assert size.number(1, number_types.Uint32Flags) == 96  # height
 
 
-def test_it_says_how_pixels_are_normalized(metadata: Reader) -> None:
+def test_metadata_contains_the_normalization_of_pixels(metadata: Reader) -> None:
     (image,) = metadata.children(3)[0].children(2)
     (unit,) = image.children(4)
     assert unit.number(0, number_types.Uint8Flags) == 1  # ProcessUnitOptions.NormalizationOptions
@@ -107,14 +107,14 @@ def test_it_says_how_pixels_are_normalized(metadata: Reader) -> None:
     assert options.numbers(1, number_types.Float32Flags, 4) == [58.0, 57.0, 57.5]
 
 
-def test_it_says_what_the_embedding_is(metadata: Reader) -> None:
+def test_metadata_describes_the_embedding(metadata: Reader) -> None:
     (embedding,) = metadata.children(3)[0].children(3)
     assert embedding.text(0) == "embedding"
     assert "32 values" in embedding.text(1)
     assert embedding.child(3).number(0, number_types.Uint8Flags) == 1  # FeatureProperties
 
 
-def test_a_grey_network_is_said_to_be_one(make_model: Make, make_contract: Make) -> None:
+def test_a_gray_network_has_a_grayscale_image(make_model: Make, make_contract: Make) -> None:
     metadata = Reader.root(metadata_of(make_model(input=make_contract(color="gray"))))
     (image,) = metadata.children(3)[0].children(2)
     assert image.child(3).child(1).number(0, number_types.Int8Flags) == 2  # ColorSpaceType.GRAYSCALE

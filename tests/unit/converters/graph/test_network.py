@@ -1,4 +1,4 @@
-"""A network is parsed once for each version, and its readers leave the shared graph as it is."""
+"""Each version of a network is parsed only once, and no reader changes the shared graph."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A job passes arrays and files to a child and back, and reports how the child ended."""
+"""A job passes arrays and files to a child process and back, and reports the reason if the child fails."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_arrays_files_and_progress_reach_the_other_side(tmp_path: Path) -> None:
             "no such layer",
             "train again",
         ),
-        ("raise ValueError('broken')", "gave up", "gave up: ValueError: broken", None),
+        ("raise ValueError('broken')", "no result", "exited without a result: ValueError: broken", None),
         ("os.kill(os.getpid(), signal.SIGSEGV)", "crashed", "crashed (SIGSEGV)", None),
         (
             "os.kill(os.getpid(), signal.SIGKILL)",

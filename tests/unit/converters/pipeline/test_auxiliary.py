@@ -1,4 +1,4 @@
-"""Networks with several outputs, from ONNX to the device's file."""
+"""ONNX networks with several outputs are converted to files for the device, or refused."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SIDE = 32
 
 
 def write_onnx(path: Path, *, side: int = SIDE, inputs: int = 1) -> Path:
-    """A tiny network with two maps as outputs, in an order that is not that of their names."""
+    """Write a tiny network with two maps as outputs, which are not in the order of their names."""
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
@@ -44,12 +44,12 @@ def write_onnx(path: Path, *, side: int = SIDE, inputs: int = 1) -> Path:
     ]
     if inputs == 2:
         nodes.insert(0, helper.make_node("Identity", ["mask"], ["unused"]))
-    made = [
+    outputs = [
         helper.make_tensor_value_info("zebra", TensorProto.FLOAT, [1, 1, side // 8, side // 8]),
         helper.make_tensor_value_info("apple", TensorProto.FLOAT, [1, 2, side // 8, side // 8]),
     ]
     stored = [numpy_helper.from_array(value, name) for name, value in weights.items()]
-    graph = helper.make_graph(nodes, "tiny", image, made, stored)
+    graph = helper.make_graph(nodes, "tiny", image, outputs, stored)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)])
     model.ir_version = 8
     onnx.save(model, path)
@@ -57,7 +57,7 @@ def write_onnx(path: Path, *, side: int = SIDE, inputs: int = 1) -> Path:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory, products_folder: Path) -> Path:
+def converted(tmp_path_factory: pytest.TempPathFactory, products_folder: Path) -> Path:
     folder = tmp_path_factory.mktemp("auxiliary")
     code = main(
         [
@@ -95,15 +95,17 @@ def onnx_outputs(file: Path, image: np.ndarray) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-4), ("cpu_int8", 0.1)])
-def test_every_output_answers_as_the_onnx_file_by_its_name(
-    made: Path, precision: str, tolerance: float
+def test_every_output_equals_the_output_of_that_name_in_the_onnx_file(
+    converted: Path, precision: str, tolerance: float
 ) -> None:
-    network = Network.open(made / "out" / f"tiny.{precision}.tflite", task="presentation attack detector")
+    network = Network.open(
+        converted / "out" / f"tiny.{precision}.tflite", task="presentation attack detector"
+    )
     assert network.card.outputs == ("apple", "zebra")
     assert network.card.parameters == {"crop_scale": 2.7}
     assert network.card.input.color == "rgb"  # the source takes BGR
     image = np.random.default_rng(3).integers(0, 256, (SIDE, SIDE, 3)).astype(np.uint8)
-    expected = onnx_outputs(made / "tiny.onnx", image)
+    expected = onnx_outputs(converted / "tiny.onnx", image)
     outputs = network.run(image)
     for name, value in expected.items():
         assert outputs[name].reshape(-1) == pytest.approx(
@@ -111,8 +113,8 @@ def test_every_output_answers_as_the_onnx_file_by_its_name(
         )
 
 
-def test_the_report_says_what_int8_costs_and_where_it_came_from(made: Path) -> None:
-    report = json.loads((made / "out" / "tiny.report.json").read_text())
+def test_the_report_contains_the_source_and_the_errors_of_int8(converted: Path) -> None:
+    report = json.loads((converted / "out" / "tiny.report.json").read_text())
     assert report["source"]["kind"] == "onnx"
     assert report["agreement"] < 1e-4
     integer = report["artefacts"][1]
@@ -121,16 +123,16 @@ def test_the_report_says_what_int8_costs_and_where_it_came_from(made: Path) -> N
     assert 0 < max(integer["errors"].values()) < 0.2
 
 
-def test_a_file_for_another_task_is_refused(made: Path) -> None:
-    file = made / "out" / "tiny.float32.tflite"
+def test_a_file_for_another_task_is_refused(converted: Path) -> None:
+    file = converted / "out" / "tiny.float32.tflite"
     with pytest.raises(
         ModelCardError, match="expected a face detector, found a presentation attack detector"
     ):
         Detector.open(file)
 
 
-def test_an_altered_network_is_refused(made: Path, tmp_path: Path) -> None:
-    data = bytearray((made / "out" / "tiny.float32.tflite").read_bytes())
+def test_an_altered_network_is_refused(converted: Path, tmp_path: Path) -> None:
+    data = bytearray((converted / "out" / "tiny.float32.tflite").read_bytes())
     data[len(data) // 3] ^= 1
     (tmp_path / "altered.tflite").write_bytes(data)
     with pytest.raises(ModelError):

@@ -319,7 +319,7 @@ def test_operators_that_xnnpack_does_not_support_are_converted_and_reported(
     recipes = {artefact.recipe for artefact in report.artefacts}
     assert recipes == {"float32", "float16", "dynamic_range", "cpu_int8"}
     assert all(gate.passed for artefact in report.artefacts for gate in artefact.gates)
-    assert any("XNNPACK runs the network without its GREATER, SELECT_V2" in note for note in report.notes)
+    assert any("XNNPACK does not run GREATER, SELECT_V2" in note for note in report.notes)
 
 
 # Complete conversions
@@ -402,7 +402,7 @@ def test_convert_prints_the_report_and_where_it_is(
     assert code == 0
     assert "verdict:" in out
     assert "tiny.cpu_int8.tflite" in out
-    assert "note: images that the ranges stand on: 24" in out
+    assert "note: images used for activation ranges: 24" in out
     assert err == ""
 
 
@@ -524,7 +524,7 @@ def test_bad_input_gets_one_clear_error(
 
 
 def test_a_full_disk_leaves_nothing_half_written(source: Path, images: Path, tmp_path: Path) -> None:
-    """Simulate a full disk by a limit on file size: write() fails in the middle of a file too."""
+    """Simulate a full disk by a limit on file size: with both, write() fails in the middle of a file."""
     script = (
         "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
         "from converters.cli import main;"

@@ -1,4 +1,4 @@
-"""Options that contradict each other cannot be written in Python, and are refused on the command line."""
+"""Options that are out of range or contradict each other are refused, in Python and on the command line."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_flags_that_take_another_flag_cannot_be_written_alone(make: Callable[[],
 
 
 def test_a_search_may_not_end_below_the_least_cosine() -> None:
-    with pytest.raises(OptionsError, match=r"ends at a cosine of 0\.995, which min_cosine 0\.999 refuses"):
+    with pytest.raises(OptionsError, match=r"at least min_cosine, 0\.999, found a cosine of 0\.995"):
         options(min_cosine=0.999, quantization=Search())
     assert options(min_cosine=0.999, quantization=Search(CosineBudget(0.999)))
     assert options(min_cosine=0.999, quantization=Search(ErrorRateLimit(IMAGES, 0.01)))
@@ -107,7 +107,7 @@ def test_a_distilled_recipe_is_replayed_without_minutes(tmp_path: Path) -> None:
     path = tmp_path / "x.recipe.json"
     text = {**shipped("cpu_int8").to_json(), "recovery_steps": 7}
     path.write_text(json.dumps(text))
-    with pytest.raises(OptionsError, match="its recovery takes 7 steps, found 2 minutes"):
+    with pytest.raises(OptionsError, match="the recipe sets 7 steps; found 2 minutes"):
         convert(options(quantization=Replay(path), distillation=Distillation(2)))
 
 

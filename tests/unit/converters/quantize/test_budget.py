@@ -229,7 +229,7 @@ def test_a_conversion_by_error_rate_reports_the_budget_and_its_images(
     assert search_report["met"] and search_report["budget"]["kind"] == "error rate"
     text = report.to_text()
     assert "searched for an FNMR at most 5 points above float's" in text
-    assert "the recipe was chosen on the 96 images of people: measure the file on others" in text
+    assert "the recipe was chosen on the 96 images of people: measure the file on other images" in text
     assert "points relative to float" in text
     page = (tmp_path / "out" / "net.report.html").read_text()
     assert "The recipe was chosen on these images" in page

@@ -1,4 +1,4 @@
-"""Small sources of every kind, written once by a separate process."""
+"""Fixtures: small sources of every kind, written once by a separate process, with contracts and images for them."""
 
 import os
 import subprocess
@@ -42,6 +42,6 @@ def gray():
 
 @pytest.fixture(scope="session")
 def images():
-    """Eight different images, normalized by the contracts."""
+    """Eight different images, normalized as the contracts require."""
     pixels = np.random.default_rng(0).integers(0, 256, size=(8, SIDE, SIDE, 3))
     return ((pixels - 127.5) / 128).astype(np.float32)

@@ -1,6 +1,6 @@
-"""Write small sources of every kind into a folder: ``python make_models.py FOLDER``.
+"""Write small test models of every source kind but PyTorch into a folder: ``python make_models.py FOLDER``.
 
-Runs in a separate process, so that the tests' process never loads TensorFlow.
+The tests run this script in a separate process, so that their own process never loads TensorFlow.
 """
 
 import os
@@ -39,6 +39,8 @@ def backbone(shape=(SIDE, SIDE, 3), head=None):
 
 @keras.saving.register_keras_serializable(package="private")
 class Doubled(layers.Layer):
+    """A custom layer, whose code is not in the model file."""
+
     def call(self, x):
         return x * 2
 
@@ -50,7 +52,7 @@ class MarginLoss(keras.losses.Loss):
 
 
 class Plain(tf.Module):
-    """A network without Keras, any batch."""
+    """A TensorFlow network without Keras, for batches of any size."""
 
     def __init__(self):
         super().__init__()
@@ -62,6 +64,8 @@ class Plain(tf.Module):
 
 
 class Bytes(tf.Module):
+    """A network with a uint8 input, which is refused."""
+
     @tf.function(input_signature=[tf.TensorSpec((None, SIDE, SIDE, 3), tf.uint8)])
     def __call__(self, image):
         return {"embedding": tf.reduce_mean(tf.cast(image, tf.float32), [1, 2])}
@@ -125,7 +129,7 @@ def write_tflite(folder, network):
         return tf.reshape(tf.linalg.inv(tf.reshape(embed(image), (1, 4, 4))), (1, D))
 
     every = [tf.lite.OpsSet.TFLITE_BUILTINS, tf.lite.OpsSet.SELECT_TF_OPS]
-    made = {
+    networks = {
         "dynamic": tf.lite.TFLiteConverter.from_saved_model(str(folder / "exported")).convert(),
         "batch2": tflite(embed, (2, SIDE, SIDE, 3)),
         "softmax": tflite(lambda image: tf.reshape(tf.nn.softmax(embed(image)), (1, 1, D))),
@@ -137,14 +141,14 @@ def write_tflite(folder, network):
         "flex": tflite(inverse, ops=every),
         "integer_weights": tflite(lambda i: tf.reshape(i, (1, -1)) @ kernel, optimize=True),
     }
-    for name, data in made.items():
+    for name, data in networks.items():
         (folder / f"{name}.tflite").write_bytes(data)
     data = (folder / "dynamic.tflite").read_bytes()
     (folder / "cut.tflite").write_bytes(data[: len(data) * 9 // 10])
 
 
 class OnnxNetwork:
-    """Convolution, PRelu, pooling and a Gemm, put together by hand."""
+    """Builder of small ONNX networks: convolution, PRelu, pooling and the operators that a caller adds."""
 
     def __init__(self, channels=3):
         rng = np.random.default_rng(4)
@@ -169,7 +173,7 @@ class OnnxNetwork:
         return self.add("GlobalAveragePool", [x], "pool")
 
     def flatten_like_pytorch(self, x):
-        """x.view(x.size(0), -1) as torch.onnx.export writes it."""
+        """Add x.view(x.size(0), -1) in the operators that torch.onnx.export writes for it."""
         size = self.add("Shape", [x], "size")
         batch = self.add("Gather", [size, self.store("zero", np.array(0, np.int64))], "batch", axis=0)
         batch = self.add("Unsqueeze", [batch, self.store("axes", np.array([0], np.int64))], "batch1")
@@ -185,13 +189,13 @@ class OnnxNetwork:
             [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names],
             [numpy_helper.from_array(value, name) for name, value in self.stored.items()],
         )
-        # An empty shape and no shape differ; the outputs have none here.
+        # The outputs have no shape (None), which differs from an empty shape.
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10)
         return onnx.shape_inference.infer_shapes(model)
 
 
 def onnx_channels_last():
-    """NHWC, dynamic batch and size, the exporter's Shape arithmetic, block-quantized weights."""
+    """Build an NHWC network with dynamic batch and size, an exporter's Shape arithmetic and block-quantized weights."""
     net = OnnxNetwork()
     rng = np.random.default_rng(5)
     scales = rng.uniform(0.01, 0.03, size=(8, 3)).astype(np.float32)
@@ -208,7 +212,7 @@ def onnx_channels_last():
 
 
 def onnx_gray_batch():
-    """One channel, a fixed batch of two that a Reshape names, and an output whose name no layer may have."""
+    """Build a gray network with a fixed batch of 2, repeated in a Reshape, and an output name that TensorFlow refuses."""
     net = OnnxNetwork(channels=1)
     shape = net.store("shape", np.array([2, -1], np.int64))
     flat = net.add("Reshape", [net.embed("image"), shape], "flat")
@@ -232,7 +236,7 @@ def onnx_plain(**options):
 
 
 def onnx_unknown_operator():
-    """LpPool is ONNX, onnxruntime runs it and onnx2tf does not know it."""
+    """Build a network with LpPool, which is in the ONNX standard but which onnx2tf does not support."""
     net = OnnxNetwork()
     net.add("LpPool", [net.embed("image")], "embedding", kernel_shape=[1, 1])
     return net.model([1, 3, SIDE, SIDE])
@@ -248,10 +252,10 @@ def write_onnx(folder):
     onnx.save(plain, folder / "whole.onnx")
     data = (folder / "whole.onnx").read_bytes()
     (folder / "cut.onnx").write_bytes(data[: len(data) * 8 // 10])
-    foreign = onnx_plain()
-    foreign.graph.node[0].domain = "com.microsoft"
-    foreign.opset_import.add(domain="com.microsoft", version=1)
-    onnx.save(foreign, folder / "foreign_operator.onnx")
+    nonstandard = onnx_plain()
+    nonstandard.graph.node[0].domain = "com.microsoft"
+    nonstandard.opset_import.add(domain="com.microsoft", version=1)
+    onnx.save(nonstandard, folder / "nonstandard_operator.onnx")
     newer = onnx_plain()
     newer.opset_import[0].version = 99
     onnx.save(newer, folder / "newer.onnx")

@@ -1,4 +1,4 @@
-"""Small PyTorch networks: exported programs written to a folder, and functions for FILE.py:FUNCTION."""
+"""Write small exported PyTorch programs into a folder; the functions here also serve as FILE.py:FUNCTION sources."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ def test_image_of_the_contract(shape):
 @pytest.mark.parametrize(
     ("shape", "message", "hint"),
     [
-        ((112, 112, 3), "graph input is 112x112x3, the contract says 112x96 rgb", "--size 112x112"),
+        ((112, 112, 3), "graph input is 112x112x3, expected 112x96 rgb", "--size 112x112"),
         ((96, 112, 3), "graph input is 96x112x3", "--size 96x112"),
         ((None, 80, 3), "graph input is ?x80x3", "--size 112x80"),
         ((112, 96, 1), "graph input is 112x96x1", "--color gray"),
@@ -28,7 +28,7 @@ def test_image_of_the_contract(shape):
     ],
 )
 def test_image_against_the_contract(shape, message, hint):
-    with pytest.raises(SourceError, match="the contract says") as refused:
+    with pytest.raises(SourceError, match="as in the contract") as refused:
         checks.check_image(shape, RGB)
     assert message in str(refused.value)
     assert hint in refused.value.hint

@@ -1,4 +1,4 @@
-"""PyTorch networks are converted like every other source, with the same embeddings as in torch."""
+"""PyTorch networks are converted with the same embeddings as in torch, and unsuitable networks are refused."""
 
 import importlib.util
 import os
@@ -43,7 +43,7 @@ def refusal(path, contract, images):
     return str(raised.value), raised.value.hint or ""
 
 
-def test_an_exported_program_answers_as_torch_with_one_prelu_for_each_and_no_norm(networks, contract, images):
+def test_an_exported_program_gives_the_embeddings_of_torch_with_fused_prelus(networks, contract, images):
     source = read_source(networks / "normed.pt2", contract=contract, inputs=images)
     assert source.kind == "pytorch"
     assert {"torch", "litert-torch"} <= set(source.tools)
@@ -99,7 +99,7 @@ def test_another_size_than_the_contracts_is_refused(networks, images):
     contract = InputContract(48, 48, "rgb", (127.5,) * 3, (128.0,) * 3)
     larger = np.repeat(np.repeat(images, 2, 1), 2, 2)[:2, :48, :48]
     message, hint = refusal(networks / "normed.pt2", contract, larger)
-    assert "graph input is 32x32x3, the contract says 48x48 rgb" in message
+    assert "graph input is 32x32x3, expected 48x48 rgb as in the contract" in message
     assert "--size 32x32" in hint
 
 

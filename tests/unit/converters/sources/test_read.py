@@ -1,4 +1,4 @@
-"""Every kind of source becomes a float network with the same embeddings as its own runtime."""
+"""Every kind of source becomes a float network that computes the same embeddings as the source's own runtime."""
 
 import hashlib
 import subprocess
@@ -134,7 +134,7 @@ def test_tflite_is_passed_on_untouched(models, contract, images, name, batch, no
     [
         ("cut.tflite", "not a whole TFLite file", "again"),
         ("softmax.tflite", "class probabilities", "up to the embedding"),
-        ("map.tflite", "not an embedding", "up to the embedding"),
+        ("map.tflite", "found a map", "up to the embedding"),
         ("scalar.tflite", "expected an embedding", "up to the embedding"),
         ("two_outputs.tflite", "expected one output, found 2", "model of its own"),
         ("flex.tflite", "TensorFlow operators: FlexMatrixInverse", "SELECT_TF_OPS"),
@@ -148,10 +148,10 @@ def test_tflite_is_passed_on_untouched(models, contract, images, name, batch, no
             "expected one output, found 2: embedding 1x16, pool 1x8x1x1",
             "model of its own",
         ),
-        ("foreign_operator.onnx", "com.microsoft.Conv", "exporter's file"),
+        ("nonstandard_operator.onnx", "com.microsoft.Conv", "exporter's file"),
         ("unknown_operator.onnx", "no TFLite form for the operators LpPool", "older opset"),
         ("newer.onnx", "opset 99", "older opset"),
-        ("external.onnx", "'weights.bin', which is not beside it", "one folder"),
+        ("external.onnx", "'weights.bin', which is not in its folder", "one folder"),
         ("lambda.keras", "layer 'twice' is a Lambda", "SavedModel"),
         ("custom.keras", "custom class 'Doubled'", "SavedModel"),
         ("face.weights.h5", "without the network", "whole model"),
@@ -196,7 +196,7 @@ def test_cut_tflite_files(models, contract, images, tmp_path):
 def test_another_size_than_the_contract(models, images, name):
     contract = InputContract(SIDE, 24, "rgb", (0.0,) * 3, (1.0,) * 3)
     message, hint = refusal(models / name, contract, np.ascontiguousarray(images[:, :, :24]))
-    assert "graph input is 32x32x3, the contract says 32x24 rgb" in message
+    assert "graph input is 32x32x3, expected 32x24 rgb as in the contract" in message
     assert hint == "use --size 32x32"
 
 
@@ -210,7 +210,7 @@ def test_inputs_must_be_what_the_contract_says(models, contract, images):
 
 
 def fake_package(folder, monkeypatch, code):
-    """Shadow the installed interpreter by a fake module."""
+    """Install a fake interpreter module that the child process imports instead of the real one."""
     package = folder / "ai_edge_litert"
     package.mkdir()
     (package / "__init__.py").write_text(code)
@@ -232,7 +232,7 @@ def test_a_crash_of_the_interpreter_stays_in_the_child(models, contract, images,
 
 def test_a_library_that_exits_is_quoted(models, contract, images, tmp_path, monkeypatch):
     fake_package(tmp_path, monkeypatch, "import sys; print('cannot go on'); sys.exit(1)")
-    assert "gave up: cannot go on" in refusal(models / "dynamic.tflite", contract, images)[0]
+    assert "exited without a result: cannot go on" in refusal(models / "dynamic.tflite", contract, images)[0]
 
 
 def test_the_parent_loads_no_framework(models):

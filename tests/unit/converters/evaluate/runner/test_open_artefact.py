@@ -90,5 +90,5 @@ def test_a_damaged_file_is_refused_before_it_runs(tmp_path: Path, model_bytes: b
     damaged = bytearray(model_bytes)
     damaged[2000] ^= 1
     path.write_bytes(damaged)
-    with pytest.raises(ModelError, match="not the one its card was written for"):
+    with pytest.raises(ModelError, match="the network does not match its card"):
         open_artefact(path)

@@ -44,7 +44,7 @@ def by_two_relus(net: NetworkBuilder, x: int) -> int:
 
 
 def by_a_fused_relu(net: NetworkBuilder, x: int, *, fused: int = schema.ActivationFunctionType.RELU) -> int:
-    """PReLU in the form of litert-torch: the second RELU is fused into the multiplication by -1."""
+    """Build PReLU as litert-torch writes it: the second RELU is fused into the multiplication by -1."""
     options = schema.MulOptionsT()
     options.fusedActivationFunction = fused
     negative = net.op("MUL", [x, net.constant(np.float32(-1))], net.shape(x), options)
@@ -160,7 +160,7 @@ def test_a_batch_of_two_becomes_one() -> None:
 
 
 def with_computed_shape() -> Network:
-    """The form that Keras writes for a batch of None: SHAPE, STRIDED_SLICE, PACK, RESHAPE, and -1 in signatures."""
+    """Build a dynamic batch as Keras writes it: SHAPE, STRIDED_SLICE, PACK, RESHAPE, and -1 in signatures."""
     net = NetworkBuilder()
     x = net.mean(net.conv(net.input, 4))
     shape_options = schema.ShapeOptionsT()
@@ -205,7 +205,7 @@ def test_a_network_of_another_size_is_rejected() -> None:
 def padded_max_pool(
     *, activation: str, pads: tuple[int, int], size: int, value: float = -np.inf, output: bool = False
 ) -> Network:
-    """A convolution, an activation, an explicit padding, max pooling."""
+    """Build a network with a convolution, an activation, padding by PADV2, and max pooling."""
     net = NetworkBuilder()
     x = net.conv(net.input, 4, stride=1)
     x = net.unary("RELU", x) if activation == "RELU" else net.prelu(x, SLOPES)
