@@ -211,7 +211,9 @@ def _write(
     times_ms = fastest_ms([network.network for network in built], model.contract, crops[0])
     if isinstance(budget, TimedBudget):
         for network in built:
-            if network.search is not None and network.recipe.partitions:  # report the ratio that decided
+            if (
+                network.search is not None and network.recipe.partitions
+            ):  # report the time ratio of the budget
                 times_ms[network.network] = budget.ratio(network.network) * times_ms[model.network]
     embeddings = {model.network: baseline}
     artefacts = {}

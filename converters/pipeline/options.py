@@ -196,7 +196,7 @@ def known_targets(names: Sequence[str]) -> tuple[Target, ...]:
 
 
 def _make_paths(options: object, *names: str) -> None:
-    """Turn text in fields of a frozen value into paths."""
+    """Convert the named fields of a frozen dataclass, which may be text, to paths."""
     for name in names:
         value = getattr(options, name)
         _require_type(name, value, Path, str)

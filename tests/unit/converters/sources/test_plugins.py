@@ -1,4 +1,4 @@
-"""A source format of another distribution, with the example in tests/plugins/acme_source on sys.path."""
+"""Source plug-ins are recognized and converted, with the example in tests/plugins/acme_source as the plug-in."""
 
 from __future__ import annotations
 
