@@ -471,7 +471,7 @@ BAD = {
     "no images": (["MODEL", "--calibration", "EMPTY"], "found none"),
     "a text file for images": (["MODEL", "--calibration", "TEXT"], "folder"),
     "missing images": (["MODEL", "--calibration", "nowhere"], "nothing there"),
-    "a damaged image": (["MODEL", "--calibration", "DAMAGED"], "cannot be decoded"),
+    "a damaged image": (["MODEL", "--calibration", "DAMAGED"], "decoding failed"),
     "tiny images": (["MODEL", "--calibration", "SMALL"], "at least 16x16"),
     "transparent images": (["MODEL", "--calibration", "RGBA"], "RGBA"),
     "output is a file": (["MODEL", "--output", "TEXT"], "found a file"),
