@@ -43,7 +43,7 @@ def build_parser() -> argparse.ArgumentParser:
         prog=PROGRAM,
         description="Convert trained embedding networks to int8 files for small hardware and measure their accuracy.",
         epilog="exit codes: 0 success; 1 a gate, a budget or a rule of a target is not met; 2 wrong usage; 3 any other"
-        " error. No files are written if the exit code is 1, 2 or 3.",
+        " error. convert, auxiliary and finish write no files if the exit code is 1, 2 or 3.",
     )
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")

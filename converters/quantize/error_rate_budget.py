@@ -208,7 +208,7 @@ def check_support(subjects: Sequence[str], *, fmr: float, max_loss: float) -> No
     for kind, claim, needed, available, hint in requirements:
         if available < needed:
             raise CalibrationError(
-                f"labelled images: {claim} takes {needed} {kind} comparisons (rule of three), found {available}",
+                f"labelled images: {claim} needs {needed} {kind} comparisons (rule of three), found {available}",
                 hint=hint,
             )
 

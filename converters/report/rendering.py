@@ -1,4 +1,4 @@
-"""HTML from the Jinja2 templates in ``templates/``; every value is escaped, except HTML made by a template or figure."""
+"""HTML from the Jinja2 templates in ``templates/``; values are escaped, except HTML made by a template or figure."""
 
 from __future__ import annotations
 

@@ -107,7 +107,7 @@ def drawing(name: str, *, width: float = 460, height: float = 300) -> Iterator[D
 
 
 def _inline(text: str, name: str) -> str:
-    """Remove parts that only a separate SVG file needs, replace colours by variables, and prefix ids with the figure's name."""
+    """Remove parts that only a separate SVG file needs, replace colours by variables, and prefix ids with the name."""
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>|<defs>\s*<style.*?</style>\s*</defs>", "", text, flags=re.DOTALL)
     text = re.sub(r'\s(?:xmlns:xlink="[^"]*"|version="1\.1")', "", text, count=2)

@@ -21,7 +21,7 @@ _Row: TypeAlias = tuple[PairedDifference, Interval]
 
 
 def of_evaluations(evaluations: Sequence[Evaluation]) -> list[ReportVerdict]:
-    """State the error rate of each file at the lowest FMR with at least 100 false matches, or at the lowest supported FMR."""
+    """State the error rate of each file at the lowest FMR with 100 or more false matches, or the lowest supported FMR."""
     return [_of_evaluation(evaluation) for evaluation in evaluations]
 
 

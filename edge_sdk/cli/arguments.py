@@ -182,7 +182,7 @@ def add_enrolment_arguments(parser: argparse.ArgumentParser, noun: str) -> None:
 
 
 def enrolment_options(arguments: argparse.Namespace) -> EnrolOptions:
-    """Return the options from `add_enrolment_arguments`; raises InputError if the name or an option is malformed."""
+    """Return the options from `add_enrolment_arguments`; raise InputError if the name or an option is malformed."""
     from edge_sdk.gallery.subjects import EnrolOptions, checked_text
 
     checked_text(arguments.subject, "a subject's name", min_bytes=1)
@@ -217,7 +217,7 @@ def _time(text: str) -> datetime | int:
 
 @contextmanager
 def show_progress(text: str, *, unit: float = 1) -> Iterator[Callable[[int, int], None] | None]:
-    """Show progress in one line of stderr; yields a function for the progress so far and the total, None in a pipe.
+    """Show progress in one line of stderr; yield a function of the progress so far and the total; None in a pipe.
 
     Args:
         text: Format of the line, with the fields `done` and `total`.

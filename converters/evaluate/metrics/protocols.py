@@ -91,8 +91,8 @@ def match_pairs(pairs: PairsList, embedded: EmbeddedSamples) -> tuple[ListedPair
     shown = tuple(f"{stem}: {reason}" for stem, reason in list(lost.items())[:NAMES_SHOWN])
     if not rows:
         raise InputError(
-            f"expected both images of a comparison of {pairs.name} in {embedded.data_set}, found none of its "
-            f"{len(pairs.pairs)} comparisons there; for example {shown[0]}",
+            f"expected a comparison of {pairs.name} with both images in {embedded.data_set}, found none of its "
+            f"{len(pairs.pairs)} comparisons; for example {shown[0]}",
             hint="images are named subject/subject_0001.jpg",
         )
     first, second = np.array(rows, dtype=np.int64).T

@@ -179,7 +179,7 @@ def check_workers(
 def _check_in_process(execution: Execution) -> None:
     if execution.delegate:
         raise ConversionError(
-            "expected no workers or scheduler with a delegate, found one: its hardware is used from one process"
+            "a delegate drives hardware from one process: expected no workers and no scheduler, found one"
         )
 
 

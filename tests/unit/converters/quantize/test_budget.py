@@ -75,10 +75,10 @@ def test_too_few_images_for_the_claim_are_rejected_with_the_required_number() ->
     subjects = labelled().subjects
     check_support(subjects, fmr=1e-2, max_loss=0.05)
     with pytest.raises(
-        CalibrationError, match=r"takes 300000 non-mated comparisons \(rule of three\), found 4416"
+        CalibrationError, match=r"needs 300000 non-mated comparisons \(rule of three\), found 4416"
     ):
         check_support(subjects, fmr=1e-5, max_loss=0.05)
-    with pytest.raises(CalibrationError, match=r"loss of 0.001 takes 3000 mated comparisons .*, found 144"):
+    with pytest.raises(CalibrationError, match=r"loss of 0.001 needs 3000 mated comparisons .*, found 144"):
         check_support(subjects, fmr=1e-2, max_loss=0.001)
     with pytest.raises(CalibrationError, match="non-mated"):
         check_support(["one"] * 9, fmr=1e-2, max_loss=0.1)
@@ -236,7 +236,7 @@ def test_a_conversion_by_error_rate_reports_the_budget_and_its_images(
 
 
 def test_images_of_a_budget_are_rejected_before_any_work(workplace: Path) -> None:
-    with pytest.raises(CalibrationError, match="takes 300000 non-mated"):
+    with pytest.raises(CalibrationError, match="needs 300000 non-mated"):
         convert(options(workplace, model=workplace / "no such model", at_fmr=1e-5))
 
 
