@@ -53,8 +53,8 @@ def test_a_gallery_is_compared_with_and_asked_nothing(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--frames", "0"), "expected frames, 1 or more to measure"),
-        (("--warm-up", "0"), "1 or more to warm up"),
+        (("--frames", "0"), "count and warm_up, found 1, 0 and 10"),
+        (("--warm-up", "0"), "count and warm_up, found 1, 100 and 0"),
         (("--references", "0"), "expected 1..1000000 references, found 0"),
         (("--references", "9999999999"), "expected 1..1000000 references"),
         (("--pad", "pad.tflite"), "presentation attack detectors need a face detector"),
