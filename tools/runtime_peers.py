@@ -114,16 +114,16 @@ class _WithMatrix:
     _rows: list[np.ndarray] = field(default_factory=list)
 
     def embed(self, frame: np.ndarray) -> np.ndarray | None:
-        """Return the embedding of the largest face, L2 norm 1, or None if there is no face."""
+        """Return the embedding of the largest face, not normalized, or None if there is no face."""
         raise NotImplementedError
 
     def enrol(self, frame: np.ndarray, subject: str) -> None:
         """Implement ``Peer``."""
-        embedding = self.embed(frame)
-        if embedding is None:
+        feature = self.embed(frame)
+        if feature is None:
             raise SystemExit(f"{self.versions}: no face in the frame of {subject}")
         self._names.append(subject)
-        self._rows.append(embedding)
+        self._rows.append(feature / np.linalg.norm(feature))
 
     def save(self, folder: Path, strangers: np.ndarray) -> None:
         """Implement ``Peer``."""
@@ -139,10 +139,10 @@ class _WithMatrix:
 
     def identify(self, frame: np.ndarray) -> str | None:
         """Implement ``Peer``."""
-        embedding = self.embed(frame)
-        if embedding is None:
+        feature = self.embed(frame)
+        if feature is None:
             return None
-        scores = self._matrix @ embedding
+        scores = self._matrix @ (feature / np.linalg.norm(feature))
         best = int(scores.argmax())
         return self._subjects[best] if scores[best] >= THRESHOLD else None
 
@@ -171,7 +171,7 @@ class OpenCv(_WithMatrix):
         self._recognizer = cv2.FaceRecognizerSF.create(str(recognizer), "")
 
     def embed(self, frame: np.ndarray) -> np.ndarray | None:
-        """Return the embedding of the largest face, L2 norm 1, or None if there is no face."""
+        """Return the embedding of the largest face, not normalized, or None if there is no face."""
         cv2 = self._cv2
         bgr = cv2.cvtColor(frame, cv2.COLOR_RGB2BGR)
         scaled, shrink = _shrink(cv2, bgr, self._size)
@@ -180,9 +180,8 @@ class OpenCv(_WithMatrix):
             return None
         face = max(faces, key=lambda row: row[2] * row[3])
         face[:14] /= shrink
-        feature = self._recognizer.feature(self._recognizer.alignCrop(bgr, face))[0]
-        embedding: np.ndarray = feature / np.linalg.norm(feature)
-        return embedding
+        feature: np.ndarray = self._recognizer.feature(self._recognizer.alignCrop(bgr, face))[0]
+        return feature
 
 
 class OnnxRuntime(_WithMatrix):
@@ -218,7 +217,7 @@ class OnnxRuntime(_WithMatrix):
         self._inputs = [session.get_inputs()[0].name for session in (self._detector, self._recognizer)]
 
     def embed(self, frame: np.ndarray) -> np.ndarray | None:
-        """Return the embedding of the largest face, L2 norm 1, or None if there is no face."""
+        """Return the embedding of the largest face, not normalized, or None if there is no face."""
         from edge_sdk.runtime.network import Output
         from edge_sdk.vision.alignment import align
         from edge_sdk.vision.candidates import merge
@@ -233,9 +232,8 @@ class OnnxRuntime(_WithMatrix):
         face = int(faces.boxes[:, 2:].prod(axis=1).argmax())
         crop = align(frame, faces.landmarks[face] / shrink, self._contract)
         blob = self._cv2.dnn.blobFromImage(crop)
-        feature = self._recognizer.run(None, {self._inputs[1]: blob})[0][0]
-        embedding: np.ndarray = feature / np.linalg.norm(feature)
-        return embedding
+        feature: np.ndarray = self._recognizer.run(None, {self._inputs[1]: blob})[0][0]
+        return feature
 
 
 def _shrink(cv2: Any, frame: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, float]:

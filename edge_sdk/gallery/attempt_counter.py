@@ -147,12 +147,8 @@ def wait_ms(policy: AttemptPolicy, state: AttemptState, now: Moment) -> int:
 
 def begin(state: AttemptState, now: Moment) -> AttemptState:
     """Count an attempt as failed, before it is made."""
-    return AttemptState(
-        failures=min(state.failures + 1, MAX_FAILURES),
-        begun=state.begun + 1,
-        writes=state.writes + 1,
-        last=now,
-    )
+    failures = min(state.failures + 1, MAX_FAILURES)
+    return AttemptState(failures, state.begun + 1, state.writes + 1, now)
 
 
 def succeed(state: AttemptState, number: int) -> AttemptState:
@@ -347,16 +343,11 @@ class AttemptCounter:
     def status(self) -> AttemptStatus:
         """Return the number of failed attempts and the wait before the next one."""
         policy, (state, _), now = self.policy, self._read(), self._now()
+        limits = policy.free, policy.most, policy.wait_s
         if state is None:
-            return AttemptStatus(policy.free, policy.most, policy.wait_s, None, 0.0, Reason.COUNTER)
-        return AttemptStatus(
-            policy.free,
-            policy.most,
-            policy.wait_s,
-            state.failures,
-            wait_ms(policy, state, now) / 1000,
-            refusal(policy, state, now),
-        )
+            return AttemptStatus(*limits, None, 0.0, Reason.COUNTER)
+        wait_s = wait_ms(policy, state, now) / 1000
+        return AttemptStatus(*limits, state.failures, wait_s, refusal(policy, state, now))
 
     def _read(self) -> tuple[AttemptState | None, bytes]:
         """Return this counter's state (None if missing or not valid) and the bytes of another counter in the file."""

@@ -30,18 +30,10 @@ class Reason(enum.Enum):
 
 
 @dataclass(frozen=True)
-class Identification:
-    """The result of an identification (1:N).
-
-    Attributes:
-        decision: The decision.
-        subject: Name of the accepted subject, otherwise None.
-        reason: The reason if the decision is retry or locked out, otherwise None.
-    """
+class Answer:
+    """Base of the results that carry a decision on a probe."""
 
     decision: Decision
-    subject: str | None
-    reason: Reason | None = None
 
     @property
     def accepted(self) -> bool:
@@ -50,7 +42,21 @@ class Identification:
 
 
 @dataclass(frozen=True)
-class Verification:
+class Identification(Answer):
+    """The result of an identification (1:N).
+
+    Attributes:
+        decision: The decision.
+        subject: Name of the accepted subject, otherwise None.
+        reason: The reason if the decision is retry or locked out, otherwise None.
+    """
+
+    subject: str | None
+    reason: Reason | None = None
+
+
+@dataclass(frozen=True)
+class Verification(Answer):
     """The result of a verification (1:1).
 
     Attributes:
@@ -59,14 +65,8 @@ class Verification:
         reason: The reason if the decision is retry or locked out, otherwise None.
     """
 
-    decision: Decision
     subject: str
     reason: Reason | None = None
-
-    @property
-    def accepted(self) -> bool:
-        """True if the decision is `Decision.ACCEPTED`."""
-        return self.decision is Decision.ACCEPTED
 
 
 @dataclass(frozen=True)

@@ -313,7 +313,9 @@ class ModelCard:
             network_sha256=card.read("network_sha256", text),
             output_scale=embedding.read("scale", number),
             output_zero_point=embedding.read("zero_point", whole_number),
-            operating_points=card.read("operating_points", _operating_points, ()),
+            operating_points=card.read(
+                "operating_points", lambda value: tuple(map(OperatingPoint.from_json, value)), ()
+            ),
             description=card.read("description", text, ""),
             licence=card.read("licence", text, ""),
             limits=card.read("limits", text, ""),
@@ -324,10 +326,6 @@ class ModelCard:
             probability=card.read("probability", json_object, {}),
             golden=card.optional("golden", GoldenVectors.from_json),
         )
-
-
-def _operating_points(value: Any) -> tuple[OperatingPoint, ...]:
-    return tuple(OperatingPoint.from_json(point) for point in value)
 
 
 def card_bytes(value: Mapping[str, Any]) -> bytes:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sdk.errors import ModelCardError
-from edge_sdk.model.json_fields import JsonFields, json_object, number, text
+from edge_sdk.model.json_fields import JsonFields, numbers, text
 from edge_sdk.types import UInt8Array
 
 GENERATOR = "smooth-fields/1"
@@ -177,7 +177,7 @@ class GoldenVectors:
             runtime=fields.read("runtime", text),
             kernels=fields.read("kernels", text),
             dtype=fields.read("dtype", text),
-            tolerance=fields.read("tolerance", _tolerance),
+            tolerance=fields.read("tolerance", numbers),
             vectors=fields.read("vectors", _vectors),
             generator=fields.read("generator", text),
         )
@@ -195,10 +195,6 @@ def _vectors(value: Any) -> tuple[GoldenVector, ...]:
         )
         for vector in (JsonFields(item, _NAME) for item in value)
     )
-
-
-def _tolerance(value: Any) -> dict[str, float]:
-    return {name: number(limit) for name, limit in json_object(value).items()}
 
 
 def _seed(value: Any) -> int:

@@ -81,3 +81,8 @@ def json_object(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise TypeError(f"{value!r} is not an object")
     return value
+
+
+def numbers(value: Any) -> dict[str, float]:
+    """Return a JSON object of numbers; raises TypeError for any other value."""
+    return {name: number(item) for name, item in json_object(value).items()}

@@ -12,7 +12,7 @@ from typing import Any
 
 from edge_sdk.errors import ModelCardError
 from edge_sdk.model.card import InputContract, card_bytes, read_card_json
-from edge_sdk.model.json_fields import JsonFields, json_object, number, text
+from edge_sdk.model.json_fields import JsonFields, json_object, numbers, text
 
 SCHEMA = "edge-sdk/network-card/1"
 FACE_DETECTOR = "face detector"
@@ -101,14 +101,6 @@ class NetworkCard:
             calibration=card.read("calibration", json_object, {}),
             fidelity=card.read("fidelity", json_object, {}),
             input=card.read("input", InputContract.from_json),
-            outputs=card.read("outputs", _names),
-            parameters=card.read("parameters", _numbers, {}),
+            outputs=card.read("outputs", lambda value: tuple(map(text, value))),
+            parameters=card.read("parameters", numbers, {}),
         )
-
-
-def _names(value: Any) -> tuple[str, ...]:
-    return tuple(text(name) for name in value)
-
-
-def _numbers(value: Any) -> dict[str, float]:
-    return {name: number(parameter) for name, parameter in json_object(value).items()}

@@ -238,7 +238,9 @@ class Recognizer:
         """
         if frames < 1:
             raise InputError(f"expected 1 frame or more for an attempt, found {frames}")
-        watched, track, last_reason = Watched(camera), Track(self._same_person_cosine()), ""
+        alike = OperatingPoint.for_captures(self.embedder.card.operating_points)
+        track = Track(same_person_cosine=-1.0 if alike is None else alike.threshold)
+        watched, last_reason = Watched(camera), ""
         ends, resumes = clock() + seconds, -math.inf
         while clock() < ends and (frame := watched.read()) is not None:
             if camera.live and clock() < resumes:
@@ -273,11 +275,6 @@ class Recognizer:
         return Recognition(
             answer.decision, answer.subject if answer.accepted else None, _message(answer), face
         )
-
-    def _same_person_cosine(self) -> float:
-        """Return the lowest cosine that two frames of one person may have."""
-        point = OperatingPoint.for_captures(self.embedder.card.operating_points)
-        return -1.0 if point is None else point.threshold
 
 
 def _guidance(no_sample: NoSample) -> Recognition:

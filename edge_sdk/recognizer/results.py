@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edge_sdk.gallery.results import Decision
+from edge_sdk.gallery.results import Answer
 from edge_sdk.vision.faces import Face
 
 
 @dataclass(frozen=True)
-class Recognition:
+class Recognition(Answer):
     """Result of one recognition.
 
     Attributes:
@@ -21,16 +21,10 @@ class Recognition:
             not an attempt.
     """
 
-    decision: Decision
     subject: str | None
     reason: str = ""
     face: Face | None = None
     counted: bool = True
-
-    @property
-    def accepted(self) -> bool:
-        """True if the decision is `Decision.ACCEPTED`."""
-        return self.decision is Decision.ACCEPTED
 
 
 @dataclass(frozen=True)

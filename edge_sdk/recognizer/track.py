@@ -41,7 +41,7 @@ class Track:
             self._missed += 1
             if self._missed > MAX_MISSED:
                 self._begin(None)
-        elif self._face is None or _overlap(self._face, face) < MIN_OVERLAP:
+        elif self._face is None or overlap(np.array(self._face.box), np.array([face.box]))[0] < MIN_OVERLAP:
             self._begin(face)
         else:
             self._face, self._missed = face, 0
@@ -73,7 +73,3 @@ def bona_fide(samples: list[AlignedSample]) -> bool:
     """Check for a bona fide presentation: compare the mean of the available scores with the highest threshold."""
     judged = [sample.presentation for sample in samples if sample.presentation is not None]
     return not judged or float(np.mean([p.score for p in judged])) >= max(p.threshold for p in judged)
-
-
-def _overlap(face: Face, other: Face) -> float:
-    return float(overlap(np.array(face.box), np.array([other.box]))[0])

@@ -46,7 +46,12 @@ def path(entry: ZooEntry) -> Path:
             f"{entry.name}: not found as {file}",
             hint=f"put the file there, or unset {MIRROR}" if mirror else f"edge-sdk zoo pull {entry.name}",
         )
-    _check(file, entry)
+    if not _matches(file, entry):
+        raise ModelError(
+            f"{file}: expected {entry.name} with SHA-256 {entry.sha256[:12]}... and {entry.size_bytes} bytes,"
+            " found a different file",
+            hint="do not use it; delete it and download it again",
+        )
     return file
 
 
@@ -120,15 +125,6 @@ class _Download:
                 file.write(chunk)
                 if self._progress is not None:
                     self._progress(written, self._entry.size_bytes)
-
-
-def _check(file: Path, entry: ZooEntry) -> None:
-    if not _matches(file, entry):
-        raise ModelError(
-            f"{file}: expected {entry.name} with SHA-256 {entry.sha256[:12]}... and {entry.size_bytes} bytes,"
-            " found a different file",
-            hint="do not use it; delete it and download it again",
-        )
 
 
 def _matches(file: Path, entry: ZooEntry) -> bool:

@@ -38,21 +38,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--evaluate", action="store_true", help="measure the network in --output without training"
     )
-    parser.add_argument(
-        "--seed", type=int, default=defaults.seed, help="seed of all random choices (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--families",
-        type=int,
-        default=defaults.families,
-        help="brands to train on, 1..800 (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--photos", type=int, default=defaults.photos, help="photos per product (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--epochs", type=int, default=defaults.epochs, help="training epochs (default: %(default)s)"
-    )
+    for option, default, meaning in (
+        ("--seed", defaults.seed, "seed of all random choices"),
+        ("--families", defaults.families, "brands to train on, 1..800"),
+        ("--photos", defaults.photos, "photos per product"),
+        ("--epochs", defaults.epochs, "training epochs"),
+    ):
+        parser.add_argument(option, type=int, default=default, help=f"{meaning} (default: %(default)s)")
     parser.add_argument(
         "--workers",
         type=int,

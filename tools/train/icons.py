@@ -101,15 +101,10 @@ def _drop(draw: ImageDraw.ImageDraw, colour: Colour) -> None:
     draw.arc((36, 52, 84, 100), 90, 170, fill=mix(colour, _WHITE, 0.7), width=7)
 
 
-def _polygon(
-    draw: ImageDraw.ImageDraw, x: float, y: float, radius: float, corners: int, colour: Colour
-) -> None:
-    draw.regular_polygon((x, y, radius), corners, rotation=30, fill=colour)
-
-
 def _comb(draw: ImageDraw.ImageDraw, colour: Colour) -> None:
     for place, (x, y) in enumerate(((60, 60), (60, 18), (96, 39), (96, 81), (60, 102), (24, 81), (24, 39))):
-        _polygon(draw, x, y, 22, 6, mix(colour, _WHITE if place % 2 else _BLACK, 0.2))
+        fill = mix(colour, _WHITE if place % 2 else _BLACK, 0.2)
+        draw.regular_polygon((x, y, 22), 6, rotation=30, fill=fill)
 
 
 def _star(draw: ImageDraw.ImageDraw, colour: Colour) -> None:

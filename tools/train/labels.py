@@ -156,39 +156,25 @@ def _put_plate(image: Image.Image, shape: int, box: Box, colour: Colour, line: C
     """Draw a plate behind the brand; shape 0 draws nothing."""
     left, top, right, bottom = _pixels(box, image.size)
     pad = int(0.02 * image.height)
-    grown = (
-        max(0, left - pad),
-        max(0, top - pad),
-        min(image.width - 1, right + pad),
-        min(image.height - 1, bottom + pad),
-    )
+    height = bottom - top
+    left, top = max(0, left - pad), max(0, top - pad)
+    right, bottom = min(image.width - 1, right + pad), min(image.height - 1, bottom + pad)
     draw = ImageDraw.Draw(image)
     stroke = max(2, image.height // 110)
     if shape == 1:
-        draw.rounded_rectangle(grown, radius=pad * 2, fill=colour, outline=line, width=stroke)
+        box_px = (left, top, right, bottom)
+        draw.rounded_rectangle(box_px, radius=pad * 2, fill=colour, outline=line, width=stroke)
     elif shape == 2:
-        rise = (bottom - top) // 2
-        draw.ellipse(
-            (grown[0], grown[1] - rise, grown[2], grown[3] + rise), fill=colour, outline=line, width=stroke
-        )
+        box_px = (left, top - height // 2, right, bottom + height // 2)
+        draw.ellipse(box_px, fill=colour, outline=line, width=stroke)
     elif shape == 3:
-        draw.rectangle((0, grown[1], image.width, grown[3]), fill=colour)
-        for y in (grown[1], grown[3]):
+        draw.rectangle((0, top, image.width, bottom), fill=colour)
+        for y in (top, bottom):
             draw.line((0, y, image.width, y), fill=line, width=stroke)
     elif shape == 4:
-        cut = (bottom - top) // 3
-        middle = (grown[1] + grown[3]) // 2
-        draw.polygon(
-            (
-                (grown[0], grown[1]),
-                (grown[2], grown[1]),
-                (grown[2] - cut, middle),
-                (grown[2], grown[3]),
-                (grown[0], grown[3]),
-                (grown[0] + cut, middle),
-            ),
-            fill=colour,
-        )
+        notches = ((right - height // 3, (top + bottom) // 2), (left + height // 3, (top + bottom) // 2))
+        corners = ((left, top), (right, top), notches[0], (right, bottom), (left, bottom), notches[1])
+        draw.polygon(corners, fill=colour)
 
 
 def _put_icons(image: Image.Image, flavour: Flavour, box: Box, arrangement: int) -> None:

@@ -41,15 +41,11 @@ def draw_pattern(image: Image.Image, pattern: str, colour: Colour, rng: np.rando
         count = int(rng.integers(9, 18))
         for ray in range(count):
             start = 2 * math.pi * (ray + phase) / count
-            end = start + math.pi / count
-            draw.polygon(
-                (
-                    centre,
-                    (centre[0] + reach * math.cos(start), centre[1] + reach * math.sin(start)),
-                    (centre[0] + reach * math.cos(end), centre[1] + reach * math.sin(end)),
-                ),
-                fill=colour,
-            )
+            ends = [
+                (centre[0] + reach * math.cos(turn), centre[1] + reach * math.sin(turn))
+                for turn in (start, start + math.pi / count)
+            ]
+            draw.polygon((centre, *ends), fill=colour)
     elif pattern == "waves":
         for y in np.arange(-pitch, height + pitch, pitch):
             points = [
@@ -73,12 +69,9 @@ def draw_pattern(image: Image.Image, pattern: str, colour: Colour, rng: np.rando
             for step in range(12):
                 angle = step * math.pi / 6
                 along, across = pitch * 0.55 * math.cos(angle), pitch * 0.2 * math.sin(angle)
-                points.append(
-                    (
-                        x + along * math.cos(turn) - across * math.sin(turn),
-                        y + along * math.sin(turn) + across * math.cos(turn),
-                    )
-                )
+                right = along * math.cos(turn) - across * math.sin(turn)
+                down = along * math.sin(turn) + across * math.cos(turn)
+                points.append((x + right, y + down))
             draw.polygon(points, fill=colour)
     elif pattern == "diagonal":
         for place in np.arange(-height, width, pitch * 1.3):
@@ -115,11 +108,8 @@ def draw_zone(image: Image.Image, zone: str, colour: Colour, rng: np.random.Gene
         box = (centre[0] - radius, centre[1] - radius, centre[0] + radius, centre[1] + radius)
         draw.ellipse(box, fill=colour)
         inner = radius * 0.92
-        draw.ellipse(
-            (centre[0] - inner, centre[1] - inner, centre[0] + inner, centre[1] + inner),
-            outline=(255, 255, 255),
-            width=max(1, height // 160),
-        )
+        ring = (centre[0] - inner, centre[1] - inner, centre[0] + inner, centre[1] + inner)
+        draw.ellipse(ring, outline=(255, 255, 255), width=max(1, height // 160))
     elif zone == "column":
         left = 0.0 if curve > 0 else 0.68
         draw.rectangle((left * width, 0, (left + 0.32) * width, height), fill=colour)

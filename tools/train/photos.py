@@ -15,9 +15,8 @@ from tools.train.projection import Pose
 
 SIZE_PX = 96
 _CANVAS_PX = 2 * SIZE_PX
-_NEIGHBOURS_SEED = (
-    90_001  # a separate catalogue, so that neighbouring packages are never a class of a data set
-)
+# A separate catalogue, so that neighbouring packages are never a class of a data set.
+_NEIGHBOURS_SEED = 90_001
 _NEIGHBOURS = 40
 
 

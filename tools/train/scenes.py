@@ -123,10 +123,8 @@ def finger(rng: np.random.Generator, side: int) -> Image.Image:
     """Return an RGBA image of a finger that reaches from an edge over part of the centre."""
     layer = Image.new("RGBA", (side, side), (0, 0, 0, 0))
     draw = ImageDraw.Draw(layer)
-    skin = np.array([[236, 188, 160], [214, 158, 126], [170, 116, 86], [112, 74, 54]], np.float32)[
-        rng.integers(4)
-    ]
-    skin = skin * rng.uniform(0.85, 1.05)
+    skins = np.array([[236, 188, 160], [214, 158, 126], [170, 116, 86], [112, 74, 54]], np.float32)
+    skin = skins[rng.integers(4)] * rng.uniform(0.85, 1.05)
     angle = rng.uniform(0, 2 * np.pi)
     reach = rng.uniform(0.2, 0.42)
     tip = np.array([0.5, 0.5]) + reach * np.array([np.cos(angle), np.sin(angle)])

@@ -28,15 +28,10 @@ class InMemoryKey:
         if len(key) < KEY_BYTES:
             raise InputError(f"expected a key of {KEY_BYTES} bytes or more, found {len(key)}")
         self._key = bytes(key)
-        self._level = level
+        self.level = level
 
     def __repr__(self) -> str:
         return "InMemoryKey(...)"
-
-    @property
-    def level(self) -> int:
-        """Level of protection, 0..4."""
-        return self._level
 
     def new_parameters(self, random: Callable[[int], bytes]) -> bytes:
         """Return empty parameters."""

@@ -47,7 +47,11 @@ class Matcher:
         self._dimension = header.dimension
         self._content = content
         self._index = dict(zip(content.names, range(len(content.names)), strict=True))
-        self.to_template_space = template_space(header, content)
+        rotation = rotation_of(header, content)
+        #: Transforms unit embeddings, shape (n, D), to the space of the gallery's templates.
+        self.to_template_space: Callable[[Float64Array], Float64Array] = (
+            (lambda rows: rows) if rotation is None else rotation.apply
+        )
         record = content.record(DECISION_POLICY)
         self.policy: DecisionPolicy | None = None if record is None else parse_policy(record)
         self._own = _own_thresholds(content)
@@ -165,12 +169,6 @@ class Matcher:
         return (0.0, 0.0) if self.policy is None else (self.policy.margin, self.policy.retry_band)
 
 
-def template_space(header: Header, content: Content) -> Callable[[Float64Array], Float64Array]:
-    """Return the function that transforms unit embeddings to the space of a gallery's templates."""
-    rotation = rotation_of(header, content)
-    return _unchanged if rotation is None else rotation.apply
-
-
 def rotation_of(header: Header, content: Content) -> Shp3 | None:
     """Return the rotation that transforms a gallery's templates; None if it has no transform.
 
@@ -192,7 +190,3 @@ def _own_thresholds(content: Content) -> dict[int, float]:
     if not own:
         return {}
     return {index: own[subject] for index, subject in enumerate(ids_of(content.subjects)) if subject in own}
-
-
-def _unchanged(rows: Float64Array) -> Float64Array:
-    return rows

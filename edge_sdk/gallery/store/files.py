@@ -114,9 +114,7 @@ class PosixFileSystem:
 
     def create(self, path: Path) -> int:
         """Create a file with mode 0600 and return a handle."""
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-        _make_private(handle, path)
-        return handle
+        return _create_private(path, os.O_RDWR)
 
     def append(self, path: Path) -> int:
         """Return a handle that appends to a regular file, created with mode 0600 if missing."""
@@ -129,9 +127,7 @@ class PosixFileSystem:
                 os.close(handle)
                 raise
             return handle
-        handle = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600)
-        _make_private(handle, path)
-        return handle
+        return _create_private(path, flags)
 
     def write(self, handle: int, data: bytes) -> None:
         """Write all of `data`."""
@@ -172,9 +168,7 @@ def _open_lock(path: Path) -> int:
         with contextlib.suppress(FileNotFoundError):
             return os.open(path, flags)
         with contextlib.suppress(FileExistsError):
-            handle = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600)
-            _make_private(handle, path)
-            return handle
+            return _create_private(path, flags)
 
 
 def _is_at(handle: int, path: Path) -> bool:
@@ -201,12 +195,14 @@ def _regular_size(handle: int) -> int:
     return status.st_size
 
 
-def _make_private(handle: int, path: Path) -> None:
-    """Set mode 0600; give a file created by root to the folder's owner, so that its daemon can read it."""
+def _create_private(path: Path, flags: int) -> int:
+    """Create a file with mode 0600; a file created by root gets the folder's owner, so that its daemon can read it."""
+    handle = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600)
     os.fchmod(handle, 0o600)
     if os.geteuid() == 0:
         folder = path.parent.stat()
         os.fchown(handle, folder.st_uid, folder.st_gid)
+    return handle
 
 
 def lock_path(path: Path) -> Path:
