@@ -105,35 +105,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m tools.ablation", description=(__doc__ or "").split("\n")[0]
     )
-    parser.add_argument(
-        "--models", nargs="+", type=Path, required=True, help="trained models that share one input contract"
-    )
-    parser.add_argument(
-        "--calibration", type=Path, required=True, help="folder of crops for ranges and searches"
-    )
-    parser.add_argument(
-        "--images", type=Path, required=True, help="labelled crops to measure on, as subject/image"
-    )
-    parser.add_argument(
-        "--fmr", type=float, default=1e-3, help="FMR at which TAR is compared, 0..1 (default: 1e-3)"
-    )
-    parser.add_argument(
+    add = parser.add_argument
+    add("--models", nargs="+", type=Path, required=True, help="trained models that share one input contract")
+    add("--calibration", type=Path, required=True, help="folder of crops for ranges and searches")
+    add("--images", type=Path, required=True, help="labelled crops to measure on, as subject/image")
+    add("--fmr", type=float, default=1e-3, help="FMR at which TAR is compared, 0..1 (default: 1e-3)")
+    add(
         "--recipe",
         default="cpu_int8",
         choices=("cpu_int8", "full_int8"),
         help="recipe that the variants change (default: cpu_int8)",
     )
-    parser.add_argument(
+    add(
         "--min-cosine",
         type=share,
         default=0.997,
         help="mean cosine that the search aims at, 0..1 (default: 0.997)",
     )
-    parser.add_argument(
-        "--replicates", type=int, default=1000, help="bootstrap replicates for the interval (default: 1000)"
-    )
-    parser.add_argument("--no-search", action="store_true", help="measure only the steps, without a search")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    add("--replicates", type=int, default=1000, help="bootstrap replicates for the interval (default: 1000)")
+    add("--no-search", action="store_true", help="measure only the steps, without a search")
+    add("--json", action="store_true", help="print JSON instead of a table")
     add_contract(parser)
     parser.set_defaults(parser=parser)
     arguments = parser.parse_args(argv)

@@ -41,23 +41,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="compare_runtimes", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--zoo", type=Path, required=True, help="folder with YuNet's and SFace's ONNX files")
-    parser.add_argument("--photographs", type=Path, help=".tar of photographs with one person each")
-    parser.add_argument(
-        "--calibration", type=Path, help="calibration crops; required if --cache lacks the networks"
-    )
-    parser.add_argument(
+    add = parser.add_argument
+    add("--zoo", type=Path, required=True, help="folder with YuNet's and SFace's ONNX files")
+    add("--photographs", type=Path, help=".tar of photographs with one person each")
+    add("--calibration", type=Path, help="calibration crops; required if --cache lacks the networks")
+    add(
         "--cache",
         type=Path,
         default=Path("work/runtimes"),
         help="folder of converted networks (default: %(default)s)",
     )
-    parser.add_argument(
-        "--rounds", type=int, default=60, help="frames that each peer identifies (default: 60)"
-    )
-    parser.add_argument("--starts", type=int, default=5, help="fresh processes per peer (default: 5)")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    parser.add_argument("--alone", nargs=2, metavar=("PEER", "FOLDER"), help=argparse.SUPPRESS)
+    add("--rounds", type=int, default=60, help="frames that each peer identifies (default: 60)")
+    add("--starts", type=int, default=5, help="fresh processes per peer (default: 5)")
+    add("--json", action="store_true", help="print JSON instead of a table")
+    add("--alone", nargs=2, metavar=("PEER", "FOLDER"), help=argparse.SUPPRESS)
     arguments = parser.parse_args(argv)
     if os.environ.get("OPENBLAS_NUM_THREADS") != "1":
         parser.error(

@@ -115,33 +115,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="faces_end_to_end", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--detector", type=Path, required=True, help=".tflite of a face detector")
-    parser.add_argument(
-        "--embedder", type=Path, required=True, help=".tflite of an embedder, with its model card"
-    )
-    parser.add_argument(
-        "--photographs", type=Path, required=True, help="folder or archive of photographs, as subject/image"
-    )
-    parser.add_argument("--pairs", type=Path, required=True, help="pairs file in the LFW format")
-    parser.add_argument(
+    add = parser.add_argument
+    add("--detector", type=Path, required=True, help=".tflite of a face detector")
+    add("--embedder", type=Path, required=True, help=".tflite of an embedder, with its model card")
+    add("--photographs", type=Path, required=True, help="folder or archive of photographs, as subject/image")
+    add("--pairs", type=Path, required=True, help="pairs file in the LFW format")
+    add(
         "--whom",
         choices=("central", "largest"),
         default="central",
         help="face to use if there are several: LFW labels the central face, a door lock uses the largest (default: central)",
     )
-    parser.add_argument(
-        "--gate", action="store_true", help="reject samples by the quality limits before embedding"
-    )
-    parser.add_argument(
+    add("--gate", action="store_true", help="reject samples by the quality limits before embedding")
+    add(
         "--shrink",
         type=float,
         default=1.0,
         help="scale photographs by this factor first, 0.05..4 (default: 1)",
     )
-    parser.add_argument(
-        "--discard", type=float, default=0.05, help="share of the samples to reject, 0..0.9 (default: 0.05)"
-    )
-    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
+    add("--discard", type=float, default=0.05, help="share of the samples to reject, 0..0.9 (default: 0.05)")
+    add("--json", action="store_true", help="print JSON instead of text")
     arguments = parser.parse_args(argv)
     if not 0.05 <= arguments.shrink <= 4 or not 0 <= arguments.discard < 0.9:
         parser.error("expected --shrink in 0.05..4 and --discard in 0..0.9")

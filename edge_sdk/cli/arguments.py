@@ -73,6 +73,26 @@ def add_command(
     return parser
 
 
+def add_gallery_command(
+    commands: Any,
+    name: str,
+    summary: str,
+    run: Callable[[argparse.Namespace], Output],
+    example: str = "",
+    *,
+    details: str = "",
+) -> argparse.ArgumentParser:
+    """Add one command of the group `gallery` with the gallery's arguments; see `add_command`.
+
+    Args:
+        example: Arguments of the example besides those of the gallery.
+    """
+    command_line = " ".join(filter(None, ("gallery", name, example, GALLERY_EXAMPLE)))
+    parser = add_command(commands, name, summary, run, example=command_line, details=details)
+    add_gallery_arguments(parser)
+    return parser
+
+
 def add_gallery_arguments(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
     """Add the options --gallery, --key, --passphrase and --anchor."""
     default = "" if required else " (default: none)"

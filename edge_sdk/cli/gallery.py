@@ -6,14 +6,14 @@ import argparse
 import time
 import warnings
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 from edge_sdk.cli import gallery_exchange, gallery_keys, gallery_policy
 from edge_sdk.cli.arguments import (
     GALLERY_EXAMPLE,
     Output,
-    add_command,
-    add_gallery_arguments,
+    add_gallery_command,
     add_model_arguments,
     add_validity_arguments,
     format_count,
@@ -44,13 +44,13 @@ def add_commands(commands: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     inner = group.add_subparsers(required=True, metavar="COMMAND")
-    create = add_command(
-        inner,
+    add = partial(add_gallery_command, inner)
+    create = add(
         "create",
         "create an empty gallery for a model",
         _create,
+        "--model face.tflite",
         details="Create the key file too if it does not exist.",
-        example=f"gallery create {GALLERY_EXAMPLE} --model face.tflite",
     )
     add_model_arguments(create, delegate=False)
     create.add_argument(
@@ -71,42 +71,26 @@ def add_commands(commands: Any) -> None:
         default="int8",
         help="number format of stored templates (default: %(default)s)",
     )
-    listing = add_command(
-        inner,
+    add(
         "list",
         "list the subjects",
         _list,
         details="Print one line per subject: name, number of templates, label; if set, also revoked, validity period and threshold.",
-        example=f"gallery list {GALLERY_EXAMPLE}",
     )
-    remove = add_command(
-        inner,
+    remove = add(
         "remove",
         "remove a subject and its templates",
         _remove,
+        "alice",
         details="Older copies of the file still contain the templates; see gallery erase.",
-        example=f"gallery remove alice {GALLERY_EXAMPLE}",
     )
-    revoke = add_command(
-        inner,
-        "revoke",
-        "reject a subject from now on, but keep its templates",
-        _revoke,
-        example=f"gallery revoke alice {GALLERY_EXAMPLE}",
-    )
-    reinstate = add_command(
-        inner,
-        "reinstate",
-        "accept a revoked subject again",
-        _reinstate,
-        example=f"gallery reinstate alice {GALLERY_EXAMPLE}",
-    )
-    change = add_command(
-        inner,
+    revoke = add("revoke", "reject a subject from now on, but keep its templates", _revoke, "alice")
+    reinstate = add("reinstate", "accept a revoked subject again", _reinstate, "alice")
+    change = add(
         "change",
         "change a subject's label or validity period",
         _change,
-        example=f"gallery change alice --valid-until 2030-01-31T18:00+01:00 {GALLERY_EXAMPLE}",
+        "alice --valid-until 2030-01-31T18:00+01:00",
     )
     change.add_argument(
         "--label", metavar="TEXT", help="text to store with the subject, 0..64 bytes (default: unchanged)"
@@ -114,31 +98,24 @@ def add_commands(commands: Any) -> None:
     add_validity_arguments(change, default="unchanged")
     for parser in (remove, revoke, reinstate, change):
         parser.add_argument("subject", help="name of an enrolled subject")
-    status = add_command(
-        inner,
+    add(
         "status",
         "print a gallery's state and the attacks that it does not protect against",
         _status,
-        example=f"gallery status {GALLERY_EXAMPLE} --json",
+        "--json",
     )
-    verify = add_command(
-        inner,
+    add(
         "verify",
         "check a gallery: seal, anchor, templates, audit log, attempt counter, file modes",
         _verify,
         details="The exit code is 1 if a problem is found.",
-        example=f"gallery verify {GALLERY_EXAMPLE}",
     )
-    audit = add_command(
-        inner,
+    add(
         "audit",
         "print the audit log and check that no entry is missing or altered",
         _audit,
         details="Print one line per entry: number, time, generation, event, subject id, details. The exit code is 1 if the check fails.",
-        example=f"gallery audit {GALLERY_EXAMPLE}",
     )
-    for parser in (create, listing, remove, revoke, reinstate, change, status, verify, audit):
-        add_gallery_arguments(parser)
     gallery_policy.add_commands(inner)
     gallery_keys.add_commands(inner)
     gallery_exchange.add_commands(inner)

@@ -6,16 +6,11 @@ import argparse
 import time
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from edge_sdk.cli.arguments import (
-    GALLERY_EXAMPLE,
-    Output,
-    add_command,
-    add_gallery_arguments,
-    format_count,
-)
+from edge_sdk.cli.arguments import Output, add_command, format_count
 from edge_sdk.cli.opening import open_gallery
 from edge_sdk.errors import GalleryError, InputError
 
@@ -24,13 +19,13 @@ _MAX_INPUT_BYTES = 64 * 1024 * 1024
 
 def add_commands(commands: Any) -> None:
     """Add `export`, `import`, `sources`, `obey` and `sign` to the group `gallery`."""
-    export = add_command(
-        commands,
+    add = partial(add_gallery_command, commands)
+    export = add(
         "export",
         "export subjects to a file that only one other gallery can open",
         _export,
+        f"alice --to {'ab' * 32} --output alice.export",
         details="Both galleries must be made for the same model.",
-        example=f"gallery export alice {GALLERY_EXAMPLE} --to {'ab' * 32} --output alice.export",
     )
     export.add_argument("subjects", nargs="*", metavar="subject", help="subjects to export (default: all)")
     export.add_argument(
@@ -40,21 +35,14 @@ def add_commands(commands: Any) -> None:
         metavar="HEX",
         help="public key of the other gallery, 64 hexadecimal digits; edge-sdk gallery status prints it there as recipient",
     )
-    import_ = add_command(
-        commands,
-        "import",
-        "enrol all subjects of an export for this gallery",
-        _import,
-        example=f"gallery import alice.export {GALLERY_EXAMPLE}",
-    )
+    import_ = add("import", "enrol all subjects of an export for this gallery", _import, "alice.export")
     import_.add_argument("file", type=Path, help="export, written by gallery export")
-    sources = add_command(
-        commands,
+    sources = add(
         "sources",
         "list, add or remove the back offices whose signed commands are accepted",
         _sources,
+        f"--add {'cd' * 32}",
         details="Print one line per back office: public key, sequence number of its last command.",
-        example=f"gallery sources {GALLERY_EXAMPLE} --add {'cd' * 32}",
     )
     change = sources.add_mutually_exclusive_group()
     for option, verb in (("--add", "accept"), ("--remove", "no longer accept")):
@@ -65,12 +53,11 @@ def add_commands(commands: Any) -> None:
             help=f"{verb} commands signed with this public key, 64 hexadecimal digits, printed by gallery sign"
             " (default: none)",
         )
-    obey = add_command(
-        commands,
+    obey = add(
         "obey",
         "check and execute a signed command; a command is executed only once",
         _obey,
-        example=f"gallery obey revoke-alice.command {GALLERY_EXAMPLE}",
+        "revoke-alice.command",
     )
     obey.add_argument("file", type=Path, help="signed command, written by gallery sign")
     sign = add_command(
@@ -108,8 +95,6 @@ def add_commands(commands: Any) -> None:
         parser.add_argument(
             "--output", type=Path, required=True, metavar="FILE", help="file to write; must not exist"
         )
-    for parser in (export, import_, sources, obey):
-        add_gallery_arguments(parser)
 
 
 def _export(arguments: argparse.Namespace) -> Output:

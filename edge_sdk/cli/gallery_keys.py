@@ -4,16 +4,10 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from edge_sdk.cli.arguments import (
-    GALLERY_EXAMPLE,
-    KEY_HELP,
-    Output,
-    add_command,
-    add_gallery_arguments,
-    format_count,
-)
+from edge_sdk.cli.arguments import KEY_HELP, Output, format_count
 from edge_sdk.cli.opening import open_gallery, resolve_key
 from edge_sdk.errors import GalleryError
 
@@ -25,51 +19,43 @@ _OTHER_KEY_HELP = "key of another slot, in the form of --key; repeat it for ever
 
 def add_commands(commands: Any) -> None:
     """Add the commands for erasure, key slots, anchor and transform to the group `gallery`."""
-    erase = add_command(
-        commands,
+    add = partial(add_gallery_command, commands)
+    erase = add(
         "erase",
         "erase subjects and print a receipt",
         _erase,
+        "alice --json",
         details="If the keys of all slots are given (--other-key), every slot gets a new slot key. The receipt states whether\n"
         "older copies are provably unreadable. This needs the keys of all slots, each in a TPM (tpm-nv).",
-        example=f"gallery erase alice {GALLERY_EXAMPLE} --json",
     )
     erase.add_argument("subjects", nargs="+", metavar="subject", help="names of enrolled subjects")
-    keys = add_command(
-        commands,
+    add(
         "keys",
         "list the key slots",
         _keys,
         details="Print one line per slot: number, level of protection (0..4), kind of key, and whether it is in use.",
-        example=f"gallery keys {GALLERY_EXAMPLE}",
     )
-    add = add_command(
-        commands,
-        "add-key",
-        "add a key that opens the gallery, such as a recovery passphrase",
-        _add_key,
-        example=f"gallery add-key passphrase {GALLERY_EXAMPLE}",
+    new = add(
+        "add-key", "add a key that opens the gallery, such as a recovery passphrase", _add_key, "passphrase"
     )
-    add.add_argument("new", help=f"key to add: {KEY_HELP}")
-    remove = add_command(
-        commands,
+    new.add_argument("new", help=f"key to add: {KEY_HELP}")
+    remove = add(
         "remove-key",
         "remove a key, so that it no longer opens the gallery",
         _remove_key,
+        "1",
         details="Every remaining slot gets a new slot key, and the key epoch, printed by gallery status, increases by 1.",
-        example=f"gallery remove-key 1 {GALLERY_EXAMPLE}",
     )
     remove.add_argument(
         "slot", type=int, help="number of the slot to remove, 0..7, as printed by gallery keys"
     )
     for parser in (erase, remove):
         parser.add_argument("--other-key", action="append", default=[], metavar="KEY", help=_OTHER_KEY_HELP)
-    rotate = add_command(
-        commands,
+    rotate = add(
         "rotate-key",
         "replace all keys of the gallery; earlier keys no longer open it",
         _rotate_key,
-        example=f"gallery rotate-key {GALLERY_EXAMPLE} --to new.key --to passphrase",
+        "--to new.key --to passphrase",
     )
     rotate.add_argument(
         "--to",
@@ -78,30 +64,25 @@ def add_commands(commands: Any) -> None:
         metavar="KEY",
         help=f"new key; repeat --to for up to 8 keys: {KEY_HELP}",
     )
-    anchor = add_command(
-        commands,
+    anchor = add(
         "re-anchor",
         "accept this copy as the newest, although it does not match the anchor",
         _re_anchor,
+        "--anchor home.anchor --yes",
         details="Use it after restoring a backup or losing the anchor. Changes made after this copy are lost: later enrolments are undone, and\n"
         "subjects that were revoked or erased later are accepted again.",
-        example=f"gallery re-anchor {GALLERY_EXAMPLE} --anchor home.anchor --yes",
     )
     anchor.add_argument(
         "--yes",
         action="store_true",
         help="confirm the loss; without it the command only reports what would happen",
     )
-    renew = add_command(
-        commands,
+    add(
         "renew-transform",
         "transform all templates with a new key, so that they cannot be linked to older copies",
         _renew_transform,
         details="Use it after a leak. Each renewal reduces the accuracy of int8 templates a little.",
-        example=f"gallery renew-transform {GALLERY_EXAMPLE}",
     )
-    for parser in (erase, keys, add, remove, rotate, anchor, renew):
-        add_gallery_arguments(parser)
 
 
 def _erase(arguments: argparse.Namespace) -> Output:

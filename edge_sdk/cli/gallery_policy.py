@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from typing import Any
 
-from edge_sdk.cli.arguments import (
-    GALLERY_EXAMPLE,
-    Output,
-    add_command,
-    add_gallery_arguments,
-    add_model_arguments,
-    format_count,
-)
+from edge_sdk.cli.arguments import Output, add_model_arguments, format_count
 from edge_sdk.cli.opening import open_gallery
 
 
 def add_commands(commands: Any) -> None:
     """Add `policy`, `threshold`, `limit-attempts` and `reset-attempts` to the group `gallery`."""
-    policy = add_command(
-        commands,
+    add = partial(add_gallery_command, commands)
+    policy = add(
         "policy",
         "store a decision policy, so that identify and verify need no threshold",
         _policy,
+        "--model face.tflite --fpir 0.01",
         details="The threshold follows from the operating points in the model card and the number of templates.",
-        example=f"gallery policy --model face.tflite --fpir 0.01 {GALLERY_EXAMPLE}",
     )
     add_model_arguments(policy, delegate=False)
     policy.add_argument(
@@ -47,12 +41,8 @@ def add_commands(commands: Any) -> None:
         metavar="COSINE",
         help="scores up to this far below the threshold get retry instead of rejected, 0..1 (default: 0.02)",
     )
-    threshold = add_command(
-        commands,
-        "threshold",
-        "set or remove a stricter threshold for one subject",
-        _threshold,
-        example=f"gallery threshold alice 0.7 {GALLERY_EXAMPLE}",
+    threshold = add(
+        "threshold", "set or remove a stricter threshold for one subject", _threshold, "alice 0.7"
     )
     threshold.add_argument("subject", help="name of an enrolled subject")
     value = threshold.add_mutually_exclusive_group(required=True)
@@ -64,13 +54,11 @@ def add_commands(commands: Any) -> None:
         help="cosine threshold, -1..1; used only if stricter than the gallery's",
     )
     value.add_argument("--none", action="store_true", help="remove the subject's own threshold")
-    limit = add_command(
-        commands,
+    limit = add(
         "limit-attempts",
         "limit failed attempts: wait after 5 failures, lock after 50",
         _limit_attempts,
         details="After 5 failures in a row, each further attempt has to wait 30 s. gallery reset-attempts unlocks the gallery.",
-        example=f"gallery limit-attempts {GALLERY_EXAMPLE}",
     )
     kinds = limit.add_mutually_exclusive_group()
     kinds.add_argument(
@@ -79,15 +67,7 @@ def add_commands(commands: Any) -> None:
         help="use the limits for devices with presentation attack detection: wait after 10 failures, lock after 100",
     )
     kinds.add_argument("--none", action="store_true", help="remove the limit")
-    reset = add_command(
-        commands,
-        "reset-attempts",
-        "set the number of failed attempts to 0",
-        _reset_attempts,
-        example=f"gallery reset-attempts {GALLERY_EXAMPLE}",
-    )
-    for parser in (policy, threshold, limit, reset):
-        add_gallery_arguments(parser)
+    add("reset-attempts", "set the number of failed attempts to 0", _reset_attempts)
 
 
 def _policy(arguments: argparse.Namespace) -> Output:

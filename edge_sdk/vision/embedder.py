@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -38,9 +39,7 @@ class Embedder:
         self.model_id = model_id
         self.backend = status or BackendStatus(backend.runtime, backend.kernels)
         self._backend = backend
-        size = 1
-        for side in backend.output.shape:
-            size *= side
+        size = math.prod(backend.output.shape)
         if size != card.dimension:
             raise ModelContractError(
                 f"expected an embedding of {card.dimension} values, as stated in the card, found {size}"

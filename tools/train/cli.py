@@ -28,24 +28,23 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--output", type=Path, required=True, help="folder for the samples and model/")
-    parser.add_argument(
+    add = parser.add_argument
+    add("--output", type=Path, required=True, help="folder for the samples and model/")
+    add(
         "--work",
         type=Path,
         default=Path("build/train"),
         help="folder for photos and checkpoints (default: %(default)s)",
     )
-    parser.add_argument(
-        "--evaluate", action="store_true", help="measure the network in --output without training"
-    )
+    add("--evaluate", action="store_true", help="measure the network in --output without training")
     for option, default, meaning in (
         ("--seed", defaults.seed, "seed of all random choices"),
         ("--families", defaults.families, "brands to train on, 1..800"),
         ("--photos", defaults.photos, "photos per product"),
         ("--epochs", defaults.epochs, "training epochs"),
     ):
-        parser.add_argument(option, type=int, default=default, help=f"{meaning} (default: %(default)s)")
-    parser.add_argument(
+        add(option, type=int, default=default, help=f"{meaning} (default: %(default)s)")
+    add(
         "--workers",
         type=int,
         default=os.cpu_count() or 1,

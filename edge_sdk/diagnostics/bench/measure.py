@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import tracemalloc
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -31,19 +32,7 @@ from edge_sdk.vision.quality import Limits
 _TRACED_FRAMES = 5
 #: Limits that refuse no frame, because a refused frame would skip stages.
 _NO_LIMITS = Limits(
-    min_eye_distance_px=0,
-    min_sharpness=0,
-    min_brightness=-1,
-    max_brightness=256,
-    min_contrast=-1,
-    max_exposed_wrongly=1,
-    max_yaw_deg=180,
-    max_pitch_deg=180,
-    max_roll_deg=180,
-    max_landmark_misfit=np.inf,
-    min_eye_contrast=0,
-    min_detection=0,
-    max_rival=np.inf,
+    **{limit.name: math.inf if limit.name.startswith("max_") else -math.inf for limit in fields(Limits)}
 )
 
 

@@ -182,30 +182,14 @@ def pack_content(content: Content) -> memoryview:
     policy = b"".join(
         _RECORD.pack(r.kind, CRITICAL if r.critical else 0, len(r.value)) + r.value for r in content.policy
     )
-    _check_counts(len(subjects), len(content.templates), len(labels), len(policy), len(content.sequences))
-    counts = _COUNTS.pack(
-        len(subjects),
-        len(content.templates),
-        len(labels),
-        len(policy),
-        len(content.sequences),
-        0,
-        content.root_secret,
-        content.committed_at_s,
-    )
+    counts = len(subjects), len(content.templates), len(labels), len(policy), len(content.sequences)
+    _check_counts(*counts)
+    head = _COUNTS.pack(*counts, 0, content.root_secret, content.committed_at_s)
+    tables = subjects.tobytes() + content.templates.tobytes()
     sequences = b"".join(_SOURCE.pack(source, last) for source, last in content.sequences)
     audit = content.audit
-    front = b"".join(
-        [
-            counts,
-            subjects.tobytes(),
-            content.templates.tobytes(),
-            labels,
-            policy,
-            sequences,
-            _AUDIT.pack(audit.entries, audit.at_s, audit.chain, audit.key),
-        ]
-    )
+    end = _AUDIT.pack(audit.entries, audit.at_s, audit.chain, audit.key)
+    front = b"".join([head, tables, labels, policy, sequences, end])
     front += bytes(-len(front) % ALIGNMENT_BYTES)
     plaintext = aligned_buffer(len(front) + content.matrix.nbytes)
     plaintext[: len(front)] = front
@@ -332,11 +316,8 @@ def _check_templates(templates: NDArray[np.void], subjects: int) -> None:
 
 def _parse_text(data: memoryview, subjects: NDArray[np.void]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     names_bytes, labels_bytes = subjects["name_bytes"], subjects["label_bytes"]
-    if (
-        (names_bytes == 0).any()
-        or (names_bytes > MAX_NAME_BYTES).any()
-        or (labels_bytes > MAX_NAME_BYTES).any()
-    ):
+    too_long = (names_bytes > MAX_NAME_BYTES) | (labels_bytes > MAX_NAME_BYTES)
+    if ((names_bytes == 0) | too_long).any():
         raise GalleryFormatError(
             f"expected names of 1..{MAX_NAME_BYTES} bytes and labels of 0..{MAX_NAME_BYTES}, found an empty name or a longer text"
         )

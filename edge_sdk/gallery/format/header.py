@@ -173,21 +173,8 @@ def parse_header(data: bytes | memoryview) -> Header:
         raise GalleryFormatError(
             f"truncated gallery: expected a header of {FIXED_BYTES} bytes or more, found {len(head)}"
         )
-    (
-        _,
-        version,
-        suite,
-        header_len,
-        gallery_id,
-        generation,
-        epoch,
-        model_id,
-        dimension,
-        dtype,
-        transform,
-        slots,
-        reserved,
-    ) = _FIXED.unpack(head[:FIXED_BYTES])
+    _, version, suite, header_len, gallery_id, generation, epoch, *rest = _FIXED.unpack(head[:FIXED_BYTES])
+    model_id, dimension, dtype, transform, slots, reserved = rest
     if version != VERSION:
         raise GalleryFormatError(
             f"expected gallery format version {VERSION}, found {version}", hint="use a newer edge-sdk"

@@ -185,12 +185,8 @@ def _body_context(head: bytes | memoryview) -> bytes:
 
 
 def _wrap_context(fixed: bytes, slot: Slot) -> bytes:
-    return (
-        WRAP_CONTEXT
-        + fixed
-        + struct.pack("<HH", slot.type, len(slot.parameters) + WRAPPED_BYTES)
-        + slot.parameters
-    )
+    size = struct.pack("<HH", slot.type, len(slot.parameters) + WRAPPED_BYTES)
+    return WRAP_CONTEXT + fixed + size + slot.parameters
 
 
 def _aead(suite: Suite, key: bytes) -> Any:

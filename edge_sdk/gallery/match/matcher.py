@@ -151,10 +151,8 @@ class Matcher:
 
     def transform_probe(self, embedding: NDArray[np.float32]) -> Float64Array:
         """Transform a probe to the space of `references`; see `Gallery.transform_probe`."""
-        row = (
-            embedding[np.newaxis] if isinstance(embedding, np.ndarray) and embedding.ndim == 1 else embedding
-        )
-        rows = unit_rows(row, self._dimension)
+        is_row = isinstance(embedding, np.ndarray) and embedding.ndim == 1
+        rows = unit_rows(embedding[np.newaxis] if is_row else embedding, self._dimension)
         if len(rows) != 1:
             raise InputError(f"expected one embedding of shape ({self._dimension},), found {embedding.shape}")
         probe: Float64Array = self.to_template_space(rows)[0]

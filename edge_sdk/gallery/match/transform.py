@@ -48,10 +48,8 @@ class Shp3:
         permutations = np.empty((ROUNDS, dimension), dtype=np.int64)
         for round_index in range(ROUNDS):
             stream = _stream(key, round_index, sign_bytes + 8 * dimension)
-            bits = np.unpackbits(np.frombuffer(stream[:sign_bytes], dtype=np.uint8), bitorder="little")[
-                :dimension
-            ]
-            signs[round_index] = 1.0 - 2.0 * bits
+            packed = np.frombuffer(stream[:sign_bytes], dtype=np.uint8)
+            signs[round_index] = 1.0 - 2.0 * np.unpackbits(packed, count=dimension, bitorder="little")
             order = np.frombuffer(stream[sign_bytes:], dtype="<u8")
             permutations[round_index] = np.argsort(order, kind="stable")
         return cls(signs, permutations)
