@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw, ImageFont
 
 from edge_sdk.types import UInt8Array
+
+if TYPE_CHECKING:
+    from tools.demo import Outcome
 
 TILE_PX, GAP_PX, FRAME_PX, LABEL_PX = 96, 10, 4, 20
 # Extra width for a product's name below its reference.
@@ -16,14 +19,6 @@ NAME_PX = 60
 # Palette of Okabe and Ito, distinguishable with most kinds of colour vision.
 RIGHT, REJECTED, WRONG = "#009e73", "#e69f00", "#d55e00"
 INK, PAPER = "#222222", "#ffffff"
-
-
-class Outcome(Protocol):
-    """Attributes of an outcome that the sheet shows."""
-
-    image: UInt8Array
-    truth: str | None
-    answer: str | None
 
 
 def draw_contact_sheet(references: Mapping[str, UInt8Array], outcomes: Sequence[Outcome], path: Path) -> None:
@@ -83,13 +78,13 @@ def _framed(
 
 
 def _colour(outcome: Outcome) -> str:
-    if outcome.truth == outcome.answer:
+    if outcome.right:
         return RIGHT
     return REJECTED if outcome.answer is None else WRONG
 
 
 def _label(outcome: Outcome) -> str:
-    if outcome.truth == outcome.answer:
+    if outcome.right:
         return "identified" if outcome.truth else "rejected"
     if outcome.answer is None:
         return "not recognized"

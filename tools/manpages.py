@@ -108,10 +108,11 @@ def walk(command: Command) -> Iterator[Command]:
 def render(command: Command) -> str:
     """Render the man page of a command in roff, with the man macros only."""
     epilog = Epilog.parse(command.parser.epilog or "")
+    description = (command.parser.description or "").split("\n\n")
     lines = [f'.TH {_escape(command.title.upper())} 1 "" "edge\\-sdk {__version__}" "User Commands"']
     lines += [".SH NAME", f"{_escape(command.title)} \\- {_escape(command.summary)}"]
     lines += [".SH SYNOPSIS", *_synopsis(command.parser)]
-    lines += [".SH DESCRIPTION", *_paragraphs([*_description(command.parser), *epilog.notes])]
+    lines += [".SH DESCRIPTION", *_paragraphs([*map(_join, description), *epilog.notes])]
     lines += [".SH OPTIONS", *_options(command.parser)]
     if command.children:
         lines += [".SH COMMANDS"]
@@ -161,10 +162,6 @@ def _synopsis(parser: argparse.ArgumentParser) -> list[str]:
     formatter.add_usage(parser.usage, parser._actions, parser._mutually_exclusive_groups, prefix="")
     arguments = _join(formatter.format_help()).removeprefix(parser.prog)
     return [f"\\fB{_escape(parser.prog)}\\fR{_escape(arguments)}"]
-
-
-def _description(parser: argparse.ArgumentParser) -> list[str]:
-    return [_join(paragraph) for paragraph in (parser.description or "").split("\n\n")]
 
 
 def _options(parser: argparse.ArgumentParser) -> Iterator[str]:

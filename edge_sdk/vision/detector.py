@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -216,16 +217,14 @@ def _decoder(network: Network) -> Decoder:
 
 def _open_zoo_network(path: str | Path, sha256: str | None, threads: int) -> Network | None:
     """Open a zoo file without a card, recognized by its digest; None for any other file."""
-    import hashlib
-
     from edge_sdk import zoo
 
     data = read_model_bytes(path)
     digest = hashlib.sha256(data).hexdigest()
     entry = zoo.by_digest(digest)
-    if entry is None or entry.task != FACE_DETECTOR or (sha256 or digest).strip().lower() != digest:
+    if entry is None or entry.task != FACE_DETECTOR or not entry.output_names:
         return None
-    if not entry.output_names:
+    if (sha256 or digest).strip().lower() != digest:
         return None
     from edge_sdk.runtime.backends.litert import LiteRtNetwork
 

@@ -176,19 +176,15 @@ def contrasting(ground: Colour, candidate: Colour) -> Colour:
 def _palette(rng: np.random.Generator) -> tuple[Colour, Colour, Colour]:
     """Return ground, second and ink colours of a family."""
     hue = float(rng.random())
-    scheme = int(rng.integers(6))
-    if scheme == 0:  # white package
-        ground, second = (244, 242, 236), _hsv(hue, 0.25, 0.92)
-    elif scheme == 1:  # dark
-        ground, second = _hsv(hue, 0.5, 0.2), _hsv(hue + 0.08, 0.45, 0.36)
-    elif scheme == 2:  # saturated
-        ground, second = _hsv(hue, 0.8, 0.72), _hsv(hue + 0.05, 0.7, 0.9)
-    elif scheme == 3:  # pastel
-        ground, second = _hsv(hue, 0.25, 0.93), _hsv(hue + 0.12, 0.3, 0.85)
-    elif scheme == 4:  # brown paper
-        ground, second = (196, 160, 116), (170, 134, 92)
-    else:  # two strong colours
-        ground, second = _hsv(hue, 0.7, 0.55), _hsv(hue + 0.45, 0.65, 0.8)
+    schemes = (
+        ((244, 242, 236), _hsv(hue, 0.25, 0.92)),  # white package
+        (_hsv(hue, 0.5, 0.2), _hsv(hue + 0.08, 0.45, 0.36)),  # dark
+        (_hsv(hue, 0.8, 0.72), _hsv(hue + 0.05, 0.7, 0.9)),  # saturated
+        (_hsv(hue, 0.25, 0.93), _hsv(hue + 0.12, 0.3, 0.85)),  # pastel
+        ((196, 160, 116), (170, 134, 92)),  # brown paper
+        (_hsv(hue, 0.7, 0.55), _hsv(hue + 0.45, 0.65, 0.8)),  # two strong colours
+    )
+    ground, second = schemes[rng.integers(6)]
     ink = contrasting(
         ground, _hsv(hue + float(rng.choice([0.0, 0.5, 0.33])), 0.8, float(rng.choice([0.25, 0.95])))
     )

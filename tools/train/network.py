@@ -1,20 +1,18 @@
 """Backbone: MobileFaceNet (arXiv:1804.07573) at half width for products of 96 px.
 
 The graph ends at the embedding. The host does the L2 normalization, in one place for every target. The ArcFace head
-is used only in training.
+is used only in training. Importing this module loads TensorFlow.
 """
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+
+import keras
+from keras import initializers, layers
 
 from tools.train.photos import SIZE_PX
 
-if TYPE_CHECKING:
-    import keras
-
-MEAN, SCALE = 127.5, 128.0  # the input contract (pixel - MEAN) / SCALE is applied outside the graph
 _STEM = 32
 _BLOCKS = (  # expansion, channels, repeats, stride of the first repeat
     (2, 32, 3, 2),
@@ -27,26 +25,18 @@ _FEATURES = 256
 
 
 def _normalized(x: keras.KerasTensor) -> keras.KerasTensor:
-    from keras import layers
-
     return layers.BatchNormalization(momentum=0.95, epsilon=1e-3)(x)
 
 
 def _activated(x: keras.KerasTensor) -> keras.KerasTensor:
-    from keras import layers
-
     return layers.PReLU(alpha_initializer="zeros", shared_axes=[1, 2])(_normalized(x))
 
 
 def _pointwise(x: keras.KerasTensor, channels: int) -> keras.KerasTensor:
-    from keras import layers
-
     return layers.Conv2D(channels, 1, use_bias=False, kernel_initializer="he_normal")(x)
 
 
 def _depthwise(x: keras.KerasTensor, stride: int) -> keras.KerasTensor:
-    from keras import initializers, layers
-
     # Keras counts all channels as the fan-in of a depthwise filter, but each filter has only 9 inputs.
     start = initializers.RandomNormal(stddev=math.sqrt(2 / 9))
     return layers.DepthwiseConv2D(
@@ -56,8 +46,6 @@ def _depthwise(x: keras.KerasTensor, stride: int) -> keras.KerasTensor:
 
 def _bottleneck(x: keras.KerasTensor, expansion: int, channels: int, stride: int) -> keras.KerasTensor:
     """Add an inverted residual with a linear projection (arXiv:1801.04381)."""
-    from keras import layers
-
     inside = _activated(_pointwise(x, expansion * x.shape[-1]))
     inside = _activated(_depthwise(inside, stride))
     inside = _normalized(_pointwise(inside, channels))
@@ -74,7 +62,6 @@ def build(embedding: int = 96) -> keras.Model:
         A model from (N, 96, 96, 3) float32 in about -1..1 to (N, embedding) float32, not normalized.
     """
     import keras
-    from keras import layers
 
     entry = keras.Input((SIZE_PX, SIZE_PX, 3), name="image")
     x = layers.Conv2D(_STEM, 3, strides=2, padding="same", use_bias=False, kernel_initializer="he_normal")(
@@ -87,7 +74,7 @@ def build(embedding: int = 96) -> keras.Model:
             x = _bottleneck(x, expansion, channels, first if place == 0 else 1)
     x = _activated(_pointwise(x, _FEATURES))
     # Global depthwise convolution: unlike an average, it can give the centre of the picture more weight.
-    start = keras.initializers.RandomNormal(stddev=1 / x.shape[1])
+    start = initializers.RandomNormal(stddev=1 / x.shape[1])
     x = _normalized(layers.DepthwiseConv2D(x.shape[1], use_bias=False, depthwise_initializer=start)(x))
     x = layers.Flatten()(_pointwise(x, embedding))
     x = layers.BatchNormalization(momentum=0.95, epsilon=1e-3, name="embedding")(x)

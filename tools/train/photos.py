@@ -14,6 +14,7 @@ from tools.train.packages import PROFILES, aspect_of, pose_package
 from tools.train.projection import Pose
 
 SIZE_PX = 96
+MEAN, SCALE = 127.5, 128.0  # the input contract (pixel - MEAN) / SCALE is applied outside the network
 _CANVAS_PX = 2 * SIZE_PX
 # A separate catalogue, so that neighbouring packages are never a class of a data set.
 _NEIGHBOURS_SEED = 90_001

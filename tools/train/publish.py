@@ -13,7 +13,7 @@ import numpy as np
 from edge_sdk.errors import InputError
 from tools.train import dataset, open_set, samples
 from tools.train.catalogue import Product
-from tools.train.photos import CAREFUL, EVERYDAY, ROUGH, SIZE_PX, Care
+from tools.train.photos import CAREFUL, EVERYDAY, MEAN, ROUGH, SCALE, SIZE_PX, Care
 from tools.train.settings import Settings
 
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ def contract() -> dict[str, Any]:
     return {
         "size": [SIZE_PX, SIZE_PX],
         "color": "rgb",
-        "mean": 127.5,
-        "scale": 128,
+        "mean": MEAN,
+        "scale": int(SCALE),
         "name": NAME,
         "version": "1",
         "description": "Embeds photographs of product packages; a program drew the ones it was trained on.",

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tools.train import network
 from tools.train.dataset import batches, progress
+from tools.train.photos import MEAN, SCALE
 from tools.train.settings import Settings
 
 if TYPE_CHECKING:
@@ -62,6 +62,8 @@ class Training:
         """Start a new run for `classes` products."""
         import keras
 
+        from tools.train import network
+
         keras.utils.set_random_seed(settings.seed)
         backbone = network.build(settings.embedding)
         centres = keras.Variable(
@@ -104,7 +106,7 @@ def _compile_step(training: Training) -> Any:
 
     @tf.function(jit_compile=False, reduce_retracing=True)
     def step(pictures: tf.Tensor, labels: tf.Tensor, margin: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        entry = (tf.cast(pictures, tf.float32) - network.MEAN) / network.SCALE
+        entry = (tf.cast(pictures, tf.float32) - MEAN) / SCALE
         with tf.GradientTape() as tape:
             unit = tf.math.l2_normalize(backbone(entry, training=True), axis=1)
             cosine = unit @ tf.math.l2_normalize(tf.convert_to_tensor(training.centres), axis=0)

@@ -130,11 +130,11 @@ def open_generation(
     file, anchor_generation = read(environment)
     header = parse_header(file)
     slot, data_key = unlock(header, key)
-    content = open_content(file, header, data_key, slot)
+    generation = authenticate(file, header, data_key, slot)
     if model_id is not None:
         require_model(header, model_id)
     check_anchor(environment, header, anchor_generation)
-    return Generation(pack_header(header), header, content, slot)
+    return generation
 
 
 def open_newer(environment: Environment, key: KeyProvider, current: Generation) -> Generation:
@@ -159,9 +159,9 @@ def open_newer(environment: Environment, key: KeyProvider, current: Generation) 
             hint="if you put a backup into use (re-anchor), open it again; else put the newest gallery back",
         )
     slot, data_key = _unlock_newer(header, key, current)
-    content = open_content(file, header, data_key, slot)
+    generation = authenticate(file, header, data_key, slot)
     check_anchor(environment, header, anchor_generation)
-    return Generation(pack_header(header), header, content, slot)
+    return generation
 
 
 def write_generation(
@@ -191,8 +191,7 @@ def write_generation(
     def check(data: bytes) -> None:
         written = parse_header(data)
         data_key = sealing.unwrap(written, written.slots[slot.index], slot.slot_key)
-        opened = open_content(data, written, data_key, slot)
-        stored.append(Generation(pack_header(written), written, opened, slot))
+        stored.append(authenticate(data, written, data_key, slot))
 
     write_atomically(environment.files, environment.path, sealed, check=check)
     environment.anchor.advance(header.gallery_id, header.generation)
@@ -265,7 +264,7 @@ def unlock(header: Header, key: KeyProvider) -> tuple[OpenSlot, bytes]:
     raise error
 
 
-def open_content(file: bytes, header: Header, data_key: bytes, slot: OpenSlot) -> Content:
+def authenticate(file: bytes, header: Header, data_key: bytes, slot: OpenSlot) -> Generation:
     """Decrypt and parse a file; check that its content holds the key of `slot`.
 
     Raises:
@@ -276,7 +275,7 @@ def open_content(file: bytes, header: Header, data_key: bytes, slot: OpenSlot) -
     keys = slot_keys_of(content)
     if len(keys) != len(header.slots) or not hmac.compare_digest(keys[slot.index], slot.slot_key):
         raise GalleryFormatError("the gallery's slot keys do not belong to its slots")
-    return content
+    return Generation(pack_header(header), header, content, slot)
 
 
 def slot_keys_of(content: Content) -> list[bytes]:
