@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from edge_sdk.cli.arguments import Output, add_command, format_count
+from edge_sdk.cli.arguments import Output, add_command, add_gallery_command, format_count
 from edge_sdk.cli.opening import open_gallery
 from edge_sdk.errors import GalleryError, InputError
 

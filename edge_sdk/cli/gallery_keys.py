@@ -7,7 +7,7 @@ from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from edge_sdk.cli.arguments import KEY_HELP, Output, format_count
+from edge_sdk.cli.arguments import KEY_HELP, Output, add_gallery_command, format_count
 from edge_sdk.cli.opening import open_gallery, resolve_key
 from edge_sdk.errors import GalleryError
 

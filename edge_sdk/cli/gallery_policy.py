@@ -6,7 +6,7 @@ import argparse
 from functools import partial
 from typing import Any
 
-from edge_sdk.cli.arguments import Output, add_model_arguments, format_count
+from edge_sdk.cli.arguments import Output, add_gallery_command, add_model_arguments, format_count
 from edge_sdk.cli.opening import open_gallery
 
 
