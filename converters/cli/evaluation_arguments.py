@@ -70,6 +70,7 @@ def add_execution(parser: argparse.ArgumentParser, scope: str) -> None:
     )
     group.add_argument(
         "--delegate",
+        type=_library,
         metavar="LIBRARY",
         help="delegate that runs the file on an accelerator, such as libedgetpu.so.1; the delegate's output must match"
         " the golden vectors of the card (default: none)",
@@ -149,6 +150,12 @@ def usage_errors(arguments: argparse.Namespace) -> Iterator[None]:
         arguments.parser.error(str(error))
 
 
+def _library(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("expected the path or name of a library, found an empty text")
+    return text
+
+
 def execution(arguments: argparse.Namespace) -> Execution | None:
     """Return the kernels or delegate that the options select, None for the kernels of the card's target."""
     from converters.evaluate.runner.execution import Execution
@@ -156,7 +163,11 @@ def execution(arguments: argparse.Namespace) -> Execution | None:
 
     chosen = None
     if arguments.delegate is not None or arguments.kernels is not None or arguments.delegate_option:
-        chosen = Execution(arguments.kernels, arguments.delegate or "", tuple(arguments.delegate_option))
+        chosen = Execution(
+            arguments.kernels,
+            arguments.delegate or "",
+            tuple(arguments.delegate_option),
+        )
     check_workers(chosen, count=arguments.workers, scheduler=arguments.scheduler)
     return chosen
 

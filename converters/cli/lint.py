@@ -29,9 +29,9 @@ def register(commands: Any) -> None:
 
 def _run(arguments: argparse.Namespace) -> int:
     from converters.pipeline.options import known_targets
-    from converters.targets import targets
+    from converters.targets import loadable_targets
     from converters.targets.lint import lint
 
-    report = lint(arguments.file, known_targets(arguments.target or list(targets())))
+    report = lint(arguments.file, known_targets(arguments.target) if arguments.target else loadable_targets())
     print_result(arguments, report.to_json(), report.to_text())
     return int(report.refused)

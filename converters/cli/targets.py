@@ -23,9 +23,9 @@ def register(commands: Any) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from converters.targets import page, targets
+    from converters.targets import loadable_targets, page
 
-    known = targets().values()
+    known = loadable_targets()
     if arguments.markdown and not arguments.json:
         print(page.to_markdown(known), end="")
     else:

@@ -52,6 +52,8 @@ class ErrorRateLimit:
         _require_positive("max_fnmr_loss", self.max_fnmr_loss)
         _require_share("max_fnmr_loss", self.max_fnmr_loss)
         _require_share("at_fmr", self.at_fmr)
+        if not 0 < self.at_fmr < 1:
+            raise OptionsError(f"at_fmr: expected a rate above 0 and below 1, found {self.at_fmr!r}")
 
 
 @dataclass(frozen=True)
@@ -144,6 +146,9 @@ class ConversionOptions:
                 f"targets: expected a sequence of names, found the text {self.targets!r}",
                 hint=f"give ({self.targets!r},)",
             )
+        object.__setattr__(self, "targets", tuple(self.targets))
+        if not self.targets:
+            raise OptionsError("targets: expected one target or more, found none")
         for target in known_targets(self.targets):
             target_options(target, self.settings)
         if self.name is not None:

@@ -18,7 +18,7 @@ from converters.jobs.worker import serve
 from converters.sources.kinds import PLUGIN_GROUP
 from converters.sources.source_request import Converted, SourceRequest
 from edge_sdk.model.card import InputContract
-from edge_sdk.plugins import need_plugin
+from edge_sdk.plugins import load_plugin, need_plugin
 
 _EXTRA = (
     "tensorflow",
@@ -64,7 +64,11 @@ def main(folder: Path) -> None:
         )
         try:
             module = _MODULES.get(request.kind)
-            source = importlib.import_module(module) if module else need_plugin(PLUGIN_GROUP, request.kind)
+            source = (
+                importlib.import_module(module)
+                if module
+                else load_plugin(need_plugin(PLUGIN_GROUP, request.kind))
+            )
             converted: Converted = source.convert(request)
         finally:
             stage = request.stage

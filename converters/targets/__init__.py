@@ -10,12 +10,13 @@ Another distribution adds a target by an entry point in the group ``edge_convert
 from __future__ import annotations
 
 import importlib
+import warnings
 from collections.abc import Iterator, Mapping
 from importlib.metadata import EntryPoint
 
 from converters.targets.base import Target
 from edge_sdk.errors import PluginError
-from edge_sdk.plugins import describe_plugin, find_plugins, load_plugin
+from edge_sdk.plugins import PluginWarning, describe_plugin, find_plugins, load_plugin
 
 ENTRY_POINT_GROUP = "edge_convert.targets"
 
@@ -59,11 +60,21 @@ def targets() -> Mapping[str, Target]:
     Returns:
         Name -> target: the built-in ones first, then plug-ins in alphabetical order. Looking up a plug-in's name imports it. This
         raises a PluginError if the import fails or does not give a ``Target`` with the entry point's name.
-
-    Raises:
-        PluginError: A plug-in's name is that of a built-in target or of another plug-in.
+    A plug-in with the name of a built-in target is left out.
     """
     return _Targets(find_plugins(ENTRY_POINT_GROUP, reserved=_BUILT_IN))
+
+
+def loadable_targets() -> tuple[Target, ...]:
+    """Load every target; a plug-in that cannot be loaded is left out with a ``PluginWarning``."""
+    loaded = []
+    known = targets()
+    for name in known:
+        try:
+            loaded.append(known[name])
+        except PluginError as error:
+            warnings.warn(str(error), PluginWarning, stacklevel=2)
+    return tuple(loaded)
 
 
 def _load(plugin: EntryPoint) -> Target:

@@ -15,7 +15,7 @@ from typing import Any
 from converters.errors import ConversionError, TargetError
 from converters.graph.attach_card import COMPILED_FROM
 from converters.output import staged, write_all
-from converters.targets import targets
+from converters.targets import loadable_targets, targets
 from converters.targets.base import ArtefactFile, Target, target_options
 from converters.targets.check import TargetReport, finish_artefact
 from edge_sdk.model.model_file import ModelFile
@@ -114,18 +114,18 @@ def stale_by_products(path: Path, sha256: str) -> dict[str, tuple[str, ...]]:
                 and sha256.encode() not in entry.read_bytes()
             )
         )
-        for target in targets().values()
+        for target in loadable_targets()
     }
     return {name: files for name, files in stale.items() if files}
 
 
 def _finishable_target(requested: str, of_card: str) -> Target:
-    known = targets()
-    finishable = [target.name for target in known.values() if target.finish is not None]
     name = requested or of_card
-    if name in finishable:
-        return known[name]
-    if requested and requested not in known:
+    target = targets().get(name)
+    if target is not None and target.finish is not None:
+        return target
+    finishable = [target.name for target in loadable_targets() if target.finish is not None]
+    if requested and target is None:
         raise ConversionError(f"expected a target of {', '.join(finishable)}, found {requested!r}")
     raise ConversionError(
         f"no files are generated from an artefact for {name}",

@@ -6,7 +6,7 @@ import argparse
 import getpass
 import sys
 import warnings
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,18 +23,17 @@ if TYPE_CHECKING:
     from edge_sdk.vision.faces import FaceDetector
 
 _KEY_WORDS = ("passphrase", "host", "tpm2", "pi-otp")
+_RESERVED_KEYS = (*_KEY_WORDS, "tpm-nv")
 _CAMERA_WORDS = ("pi", "usb")
 _KEY_PLUGINS, _CAMERA_PLUGINS, _DETECTOR_PLUGINS = "edge_sdk.keys", "edge_sdk.cameras", "edge_sdk.detectors"
 _MAX_PASSPHRASE_BYTES = 4096
 
 
 def _is_key_file(word: str) -> bool:
-    kind = word.partition(":")[0]
-    return word not in _KEY_WORDS and kind != "tpm-nv" and kind not in _key_plugins()
-
-
-def _key_plugins() -> Collection[str]:
-    return find_plugins(_KEY_PLUGINS, reserved=(*_KEY_WORDS, "tpm-nv"))
+    kind, colon, _ = word.partition(":")
+    if word in _KEY_WORDS or kind == "tpm-nv":
+        return False
+    return not (colon and kind in find_plugins(_KEY_PLUGINS, reserved=_RESERVED_KEYS))
 
 
 def resolve_key(word: str, *, new: bool = False, prompt: str = "passphrase") -> KeyProvider:
@@ -50,6 +49,7 @@ def resolve_key(word: str, *, new: bool = False, prompt: str = "passphrase") -> 
         GalleryError: a new key file cannot be written.
     """
     from edge_sdk.gallery import BoardKey, HostKey, KeyFile, Passphrase, TpmCredentialKey, TpmKey
+    from edge_sdk.gallery.keys.provider import checked_provider
 
     keys: dict[str, Callable[[], KeyProvider]] = {
         "host": HostKey,
@@ -61,9 +61,9 @@ def resolve_key(word: str, *, new: bool = False, prompt: str = "passphrase") -> 
         return Passphrase(_read_passphrase(prompt, twice=new))
     if word in keys:
         return keys[word]()
-    if kind in _key_plugins():
-        key: KeyProvider = open_plugin(_KEY_PLUGINS, word)
-        return key
+    plugin: KeyProvider | None = open_plugin(_KEY_PLUGINS, word, reserved=_RESERVED_KEYS)
+    if plugin is not None:
+        return checked_provider(plugin)
     if kind == "tpm-nv":
         return TpmKey(index=_parse_index(argument)) if argument else TpmKey()
     path = Path(word)

@@ -22,14 +22,13 @@ from edge_sdk.gallery.format.content import (
 from edge_sdk.gallery.format.header import (
     ID_BYTES,
     MODEL_ID_BYTES,
-    WRAPPED_BYTES,
     Header,
-    Slot,
     Suite,
     TemplateType,
     Transform,
 )
 from edge_sdk.gallery.keys import ErasableKey, KeyProvider
+from edge_sdk.gallery.keys.provider import new_slot
 from edge_sdk.gallery.store.audit_log import (
     AuditEvent,
     AuditLog,
@@ -80,7 +79,7 @@ def first_generation(
         dimension=dimension,
         template_type=_choice("dtype", dtype, TEMPLATE_TYPES),
         transform=_choice("transform", transform, TRANSFORMS),
-        slots=(Slot(key.slot_type, key.new_parameters(random), bytes(WRAPPED_BYTES)),),
+        slots=(new_slot(key, random),),
     )
     slot = header.slots[0]
     slot_key = sealing.derive_slot_key(key.secret(slot.parameters), header, slot)

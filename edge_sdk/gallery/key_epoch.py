@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from edge_sdk.errors import GalleryError
 from edge_sdk.gallery.format import sealing
 from edge_sdk.gallery.format.content import SLOT_KEYS, Content, PolicyRecord
-from edge_sdk.gallery.format.header import WRAPPED_BYTES, Slot
+from edge_sdk.gallery.format.header import Slot
 from edge_sdk.gallery.keys import SLOT_TPM_NV, ErasableKey, KeyProvider, TpmKey, slot_kind
+from edge_sdk.gallery.keys.provider import new_slot
 from edge_sdk.gallery.session import Session
 from edge_sdk.gallery.store.audit_log import AuditEvent
 from edge_sdk.gallery.store.files import read_head
 from edge_sdk.gallery.store.sealed_file import slot_keys_of
-
-
-def new_slot(key: KeyProvider, random: Callable[[int], bytes]) -> Slot:
-    """Return a slot for a key, with new parameters and no wrapped data key yet."""
-    return Slot(key.slot_type, key.new_parameters(random), bytes(WRAPPED_BYTES))
 
 
 def with_slot_keys(content: Content, slot_keys: Sequence[bytes]) -> Content:

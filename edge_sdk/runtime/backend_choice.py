@@ -9,7 +9,7 @@ from pathlib import Path
 
 from edge_sdk.errors import ModelError
 from edge_sdk.model.card import ModelCard
-from edge_sdk.plugins import need_plugin
+from edge_sdk.plugins import call_plugin, need_plugin
 from edge_sdk.runtime.backends.base import Backend
 from edge_sdk.runtime.backends.litert import LiteRtBackend
 from edge_sdk.runtime.golden_check import check
@@ -102,7 +102,7 @@ def open_backend_plugin(
         PluginError: The plug-in cannot be loaded.
         ModelError: The card has no golden vectors, or the outputs do not match them.
     """
-    opened: Backend = need_plugin("edge_sdk.backends", name)(data, threads=threads)
+    opened: Backend = call_plugin(need_plugin("edge_sdk.backends", name), data, threads=threads)
     if card.golden is None:
         raise ModelError(
             f"backend {name}: the model card has no golden vectors to check it",

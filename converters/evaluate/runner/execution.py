@@ -7,6 +7,7 @@ and the cache keeps their embeddings apart.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import get_args
 
 from converters.errors import ConversionError
 from converters.targets import targets
@@ -41,6 +42,9 @@ class Execution:
     options: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
+        if self.kernels not in (None, *get_args(Kernels)):
+            expected = ", ".join(get_args(Kernels))
+            raise ConversionError(f"expected kernels of {expected}, found {self.kernels!r}")
         if self.delegate and self.kernels is not None:
             raise ConversionError("expected kernels or a delegate, found both; give one")
         if self.options and not self.delegate:

@@ -135,9 +135,10 @@ def write_card(path: Path, evaluation: Evaluation) -> CardUpdate:
     card = replace(_known_card(data), operating_points=points, probability=probability_values(evaluation))
     network, files = split(data)
     data_after = _with_files(card_behind(network, card), files)
-    replace_file(path, data_after, check=ModelFile.open)
     after = hashlib.sha256(data_after).hexdigest()
-    return CardUpdate(path, before, after, points, absent, stale_by_products(path, after))
+    stale = stale_by_products(path, after)  # before the file changes, since it reads other files
+    replace_file(path, data_after, check=ModelFile.open)
+    return CardUpdate(path, before, after, points, absent, stale)
 
 
 def probability_values(evaluation: Evaluation) -> dict[str, Any]:

@@ -16,7 +16,6 @@ from edge_sdk.gallery.key_epoch import (
     destroy_if_unused,
     destroy_secrets,
     key_of_slot,
-    new_slot,
     opens,
     reseal,
     slots_in_use_first,
@@ -25,6 +24,7 @@ from edge_sdk.gallery.key_epoch import (
     with_slot_keys,
 )
 from edge_sdk.gallery.keys import SLOT_IN_MEMORY, SLOT_KEY_FILE, KeyProvider, slot_kind
+from edge_sdk.gallery.keys.provider import new_slot
 from edge_sdk.gallery.match.matcher import rotation_of
 from edge_sdk.gallery.match.templates import quantize
 from edge_sdk.gallery.match.transform import Shp3

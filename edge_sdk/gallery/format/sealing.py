@@ -96,8 +96,14 @@ def derive_slot_key(secret: bytes, header: Header, slot: Slot) -> bytes:
         32 bytes.
 
     Raises:
+        GalleryError: the secret is not bytes, or shorter than 32 bytes.
         GalleryFormatError: the key epoch is 2^64 or more.
     """
+    if not isinstance(secret, bytes) or len(secret) < KEY_BYTES:
+        size = f"{len(secret)} bytes" if isinstance(secret, bytes) else type(secret).__name__
+        raise GalleryError(
+            f"expected a secret of {KEY_BYTES} bytes or more from the key provider, found {size}"
+        )
     if header.key_epoch >= 1 << 64:
         raise GalleryFormatError(
             f"expected a key epoch below 2^64, found {header.key_epoch}",

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
-from edge_sdk.errors import GalleryFormatError
+from edge_sdk.errors import GalleryError, GalleryFormatError, PluginError
+from edge_sdk.gallery.format.header import WRAPPED_BYTES, Slot
 
 SLOT_KEY_FILE = 1
 SLOT_HOST_CREDENTIAL = 2  # systemd-creds with the host key
@@ -18,6 +19,7 @@ SLOT_IN_MEMORY = 8
 SLOT_TPM_NV = 9
 #: Slot types from here to 65535 are for key providers of other distributions.
 SLOT_EXTENSIONS = 32768
+MAX_PARAMETER_BYTES = 2048
 
 
 class KeyProvider(Protocol):
@@ -91,3 +93,40 @@ _KINDS: dict[int, tuple[str, int | None]] = {
 def slot_kind(slot_type: int) -> tuple[str, int | None]:
     """Return name and level of a slot type; the level is None if the type does not determine it."""
     return _KINDS.get(slot_type, (f"unknown kind {slot_type}", None))
+
+
+def checked_provider(key: KeyProvider) -> KeyProvider:
+    """Return a key provider of another distribution if its members fit the protocol.
+
+    Raises:
+        PluginError: A member is missing or has a wrong value.
+    """
+    slot_type, level = getattr(key, "slot_type", None), getattr(key, "level", None)
+    problems = {
+        f"a slot_type in {SLOT_EXTENSIONS}..65535, found {slot_type!r}": (
+            isinstance(slot_type, int) and SLOT_EXTENSIONS <= slot_type <= 65535
+        ),
+        f"a level in 0..4, found {level!r}": isinstance(level, int) and 0 <= level <= 4,
+        "a name": isinstance(getattr(key, "name", None), str),
+        "a method new_parameters": callable(getattr(key, "new_parameters", None)),
+        "a method secret": callable(getattr(key, "secret", None)),
+    }
+    for expected, fits in problems.items():
+        if not fits:
+            raise PluginError(f"key provider {type(key).__name__}: expected {expected}")
+    return key
+
+
+def new_slot(key: KeyProvider, random: Callable[[int], bytes]) -> Slot:
+    """Return a slot for a key, with new parameters and no wrapped data key yet.
+
+    Raises:
+        GalleryError: the provider's parameters are not bytes, or too long.
+    """
+    parameters = key.new_parameters(random)
+    if not isinstance(parameters, bytes) or len(parameters) > MAX_PARAMETER_BYTES:
+        size = f"{len(parameters)} bytes" if isinstance(parameters, bytes) else type(parameters).__name__
+        raise GalleryError(
+            f"{key.name}: expected at most {MAX_PARAMETER_BYTES} bytes of parameters, found {size}"
+        )
+    return Slot(key.slot_type, parameters, bytes(WRAPPED_BYTES))

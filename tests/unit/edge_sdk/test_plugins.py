@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 import tomllib
 
-from edge_sdk import Embedder, InputError, ModelError, PluginError
+from edge_sdk import Embedder, Gallery, GalleryError, InputError, ModelError, PluginError
+from edge_sdk.gallery.keys.provider import checked_provider
 from edge_sdk.plugins import find_plugins, open_plugin
 from edge_sdk.vision.images import read_image
 from tests.conftest import Product
@@ -75,19 +76,91 @@ def test_a_plugin_is_imported_only_when_it_is_used() -> None:
     assert open_plugin("edge_sdk.cameras", "usb:1") is None
 
 
-def test_a_broken_plugin_names_its_distribution(site: Path) -> None:
-    install(site, "broken-camera", {"edge_sdk.cameras": {"broken": "no_such_module:Camera"}})
-    with pytest.raises(PluginError, match=r"no_such_module:Camera of broken-camera .* cannot be loaded"):
-        open_plugin("edge_sdk.cameras", "broken")
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "import no_such_module",
+        "raise NameError('x')",
+        "raise SystemExit(0)",
+        "Camera = None",
+        "def Camera(argument): return None",
+        "def Camera(argument): raise KeyError(argument)",
+        "def Camera(argument): raise SystemExit(0)",
+    ],
+)
+def test_a_fault_of_a_plugin_is_a_plugin_error(site: Path, fault: str) -> None:
+    (site / "faulty.py").write_text(fault)
+    install(site, "faulty-camera", {"edge_sdk.cameras": {"faulty": "faulty:Camera"}})
+    sys.modules.pop("faulty", None)
+    with pytest.raises(PluginError, match="plug-in faulty:Camera of faulty-camera"):
+        open_plugin("edge_sdk.cameras", "faulty:1")
     assert open_plugin("edge_sdk.cameras", "arrays:frames") is not None
 
 
-def test_a_name_is_used_once(site: Path) -> None:
+def test_a_name_of_two_distributions_is_refused_when_it_is_used(site: Path) -> None:
     install(site, "other-camera", {"edge_sdk.cameras": {"arrays": "other:Camera"}})
     with pytest.raises(PluginError, match=r"acme-device .* and plug-in other:Camera of other-camera"):
-        find_plugins("edge_sdk.cameras")
-    with pytest.raises(PluginError, match="the name 'arrays' is built in"):
-        find_plugins("edge_sdk.cameras", reserved=("arrays",))
+        open_plugin("edge_sdk.cameras", "arrays:frames")
+    assert open_plugin("edge_sdk.cameras", "usb:1") is None
+
+
+@pytest.mark.usefixtures("site")
+def test_a_built_in_name_is_never_a_plugin() -> None:
+    assert open_plugin("edge_sdk.cameras", "arrays:frames", reserved=("arrays",)) is None
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        ({"slot_type": 3}, "a slot_type in 32768..65535, found 3"),
+        ({"level": 9}, "a level in 0..4, found 9"),
+        ({"name": None}, "a name"),
+        ({"secret": None}, "a method secret"),
+    ],
+)
+def test_a_key_provider_must_fit_the_protocol(members: dict[str, object], message: str) -> None:
+    values = {
+        "slot_type": 40000,
+        "level": 3,
+        "name": "token",
+        "new_parameters": lambda self, random: b"",
+        "secret": lambda self, parameters: bytes(32),
+    }
+    checked_provider(type("Token", (), values)())
+    with pytest.raises(PluginError, match=f"key provider Token: expected {message}"):
+        checked_provider(type("Token", (), {**values, **members})())
+
+
+@pytest.mark.parametrize("secret", [b"", bytes(31), "text", None])
+def test_a_short_secret_seals_nothing(site: Path, tmp_path: Path, secret: object) -> None:
+    key = type(
+        "Token",
+        (),
+        {
+            "slot_type": 40000,
+            "level": 3,
+            "name": "token",
+            "new_parameters": lambda self, random: b"",
+            "secret": lambda self, parameters: secret,
+        },
+    )()
+    with pytest.raises(GalleryError, match="expected a secret of 32 bytes or more"):
+        Gallery.create(tmp_path / "home.gallery", key=key, model_id=bytes(32), dimension=8)
+    assert not list(tmp_path.glob("home.*"))
+
+
+def test_a_conflicting_key_plugin_does_not_block_a_key_file(
+    edge_sdk: Callable[..., subprocess.CompletedProcess[str]],
+    site: Path,
+    golden_model_path: Path,
+    products: list[Product],
+) -> None:
+    install(site, "conflict", {"edge_sdk.keys": {"host": "none:Key", "acme-token": "none:Key"}})
+    files = ["--model", golden_model_path, "--gallery", "home.gallery", "--key", "home.key"]
+    done = edge_sdk("enrol", "oat", products[0].enrol, *files)
+    assert done.returncode == 0, done.stderr
+    refused = edge_sdk("gallery", "list", "--gallery", "home.gallery", "--key", "acme-token:1")
+    assert refused.returncode == 3 and "have the same name 'acme-token'" in refused.stderr
 
 
 @pytest.mark.usefixtures("site")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from converters.pipeline.options import ConversionOptions
 from converters.targets import ENTRY_POINT_GROUP, targets
 from edge_sdk.errors import PluginError
 from edge_sdk.model.model_file import ModelFile
+from edge_sdk.plugins import PluginWarning
 from tests.networks import CONTRACT, to_convert
 from tests.operator_networks import one_operator
 
@@ -111,5 +113,17 @@ def test_a_plugin_must_be_a_target_of_that_name(site: Path, content: str, messag
 
 def test_a_plugin_cannot_replace_a_built_in_target(site: Path) -> None:
     install(site, "fast-cpu", cpu="fast_cpu:TARGET")
-    with pytest.raises(PluginError, match="'cpu' is built in"):
-        targets()
+    assert list(targets()) == BUILT_IN
+
+
+def test_a_broken_plugin_is_left_out_of_lists(
+    site: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    install(site, "broken-npu-target", **{"broken-npu": "no_such_module:TARGET"})
+    path = tmp_path / "network.tflite"
+    path.write_bytes(one_operator("add", np.int8).data)
+    with pytest.warns(PluginWarning, match="no_such_module:TARGET of broken-npu-target"):
+        assert main(["targets", "--json"]) == 0
+    assert [entry["name"] for entry in json.loads(capsys.readouterr().out)] == BUILT_IN
+    with pytest.warns(PluginWarning):
+        assert main(["lint", str(path)]) in (0, 1)
