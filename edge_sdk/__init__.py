@@ -81,7 +81,6 @@ _moved.install(
         "edge_sdk.gallery.policy": "edge_sdk.gallery.rules.policy",
         "edge_sdk.gallery.sealing": "edge_sdk.gallery.format.sealing",
         "edge_sdk.gallery.storage": "edge_sdk.gallery.store.files",
-        "edge_sdk.gallery.vault": "edge_sdk.gallery.session",
         "edge_sdk.inference": "edge_sdk.runtime",
         "edge_sdk.inference.card": "edge_sdk.model.card",
         "edge_sdk.inference.choice": "edge_sdk.runtime.backend_choice",
