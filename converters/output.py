@@ -59,7 +59,7 @@ def check_name(name: str) -> None:
     """Refuse a model's name that cannot be the beginning of file names in the output folder.
 
     Raises:
-        ConversionError: The name is empty or too long, or has a leading dot, an outer space, a slash or an invisible
+        ConversionError: The name is empty or too long, or has a leading dot, a space at its start or end, a slash or an invisible
             character.
     """
     # Category C holds control characters, direction marks and bytes that are not UTF-8.

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
-_Change: TypeAlias = tuple[Path | None, Path | None, int]  # removed entry, new entry, file number
+_Change: TypeAlias = tuple[Path | None, Path | None, int]  # (entry removed, entry added, number of the file)
 
 
 class PowerCut(Exception):  # noqa: N818

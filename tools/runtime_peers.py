@@ -65,11 +65,11 @@ class Sdk:
         self._spent += ended - began
 
     def enrol(self, frame: np.ndarray, subject: str) -> None:
-        """Implement ``Peer``."""
+        """Remember a subject to enrol; see ``Peer.enrol``."""
         self._enrolled.append((frame, subject))
 
     def save(self, folder: Path, strangers: np.ndarray) -> None:
-        """Implement ``Peer``."""
+        """Write a gallery of the subjects and strangers; see ``Peer.save``."""
         from edge_sdk.gallery import Gallery, InMemoryKey
 
         gallery = Gallery.create(

@@ -49,10 +49,10 @@ def with_network_card(network: Network, card: NetworkCard) -> bytes:
 
 
 def with_compiled_card(compiled: bytes, card: ModelCard, *, compiled_from: str) -> bytes:
-    """Make the deployable file of a network that a chip's compiler wrote; the network's bytes are not changed.
+    """Append the card to a network compiled for a chip, without changing the network's bytes.
 
     Args:
-        compiled: The compiler's FlatBuffer, whose program may depend on the order of its tensors.
+        compiled: The compiler's FlatBuffer. Rewriting it could change the order of tensors that its program relies on.
         card: Card of the network that was compiled; this function fills in ``network_sha256``.
         compiled_from: SHA-256 of the whole file that was compiled, hex; it goes into the card's ``source``.
     """

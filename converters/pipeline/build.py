@@ -99,7 +99,7 @@ def build_networks(
 
 
 def recipes_of(targets: Sequence[Target]) -> list[Recipe]:
-    """List the plain recipe of every artefact of the targets; the first recipe is that of the float network."""
+    """List the shipped recipe of every artefact of the targets, beginning with the float network's."""
     recipes = {"float32": shipped("float32")}
     for target in targets:
         for name, source in target.recipes.items():

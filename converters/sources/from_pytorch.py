@@ -37,8 +37,8 @@ def convert(request: SourceRequest) -> Converted:
     """Load or build the network, run it in torch, and write it as ``.tflite``.
 
     Raises:
-        SourceError: The source gives no exported program or module; or the network is in training mode or not float32, or
-            has a fixed batch above 1, more than one input or output, or another image than the contract's.
+        SourceError: The source gives no exported program or module. Or the network is in training mode, is not float32, has a
+            fixed batch above 1, has more than one input or output, or takes images of another size than the contract.
     """
     request.stage = "loading PyTorch"
     import litert_torch

@@ -63,7 +63,7 @@ def _signature(loaded: Any) -> tuple[Any, tuple[str, ...]]:
 
 
 def _caller(signature: Any, contract: InputContract) -> Callable[[Any], Any]:
-    """Check the signature and return it as a function of one image."""
+    """Check the input and output of a signature, and wrap it as a function of one image."""
     specs: dict[str, Any] = signature.structured_input_signature[1]
     outputs: dict[str, Any] = signature.structured_outputs
     checks.check_single(

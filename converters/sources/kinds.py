@@ -1,6 +1,6 @@
 """Recognize the kind of a file by its content, without any package that parses models.
 
-The file's suffix does not matter. The error for a file that is no model names the kind of the file.
+The file's suffix does not matter. If a file is not a model, the error names the kind of file that it is.
 """
 
 from __future__ import annotations

@@ -58,9 +58,9 @@ def targets() -> Mapping[str, Target]:
     """List the built-in targets and those of installed plug-ins.
 
     Returns:
-        Name -> target: the built-in ones first, then plug-ins in alphabetical order. Looking up a plug-in's name imports it. This
-        raises a PluginError if the import fails or does not give a ``Target`` with the entry point's name.
-    A plug-in with the name of a built-in target is left out.
+        Name -> target: the built-in ones first, then plug-ins in alphabetical order. Looking up a plug-in's name imports
+        it, and raises a PluginError if the import fails or the object is not a ``Target`` of that name. A plug-in with the name of
+        a built-in target is left out.
     """
     return _Targets(find_plugins(ENTRY_POINT_GROUP, reserved=_BUILT_IN))
 

@@ -92,7 +92,7 @@ def refuses_every_attempt(gallery: Gallery) -> bool:
     return True
 
 
-# The attempt counter.
+# Splices of the file that counts attempts.
 
 
 def failed(gallery: Gallery, times: int) -> None:
@@ -121,7 +121,7 @@ def fields(count: bytes) -> list[bytes]:
 
 
 def test_only_a_counter_file_of_the_current_counter_is_accepted() -> None:
-    """A new process accepts an older state of the counter (stated in SECURITY.md); a running one does not."""
+    """A file mixed from several states is refused. A whole older state is accepted by a new process only (SECURITY.md)."""
     gallery, files, kept = counts()
     mine = {kept[name]: failures for name, failures in (("none", 0), ("older", 3), ("now", 7))}
     results: Counter[str] = Counter()

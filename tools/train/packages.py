@@ -233,7 +233,7 @@ def pose_package(product: Product, pose: Pose, canvas_px: int, rng: np.random.Ge
         plane = np.array(
             [[-width / 2, -grown, 0], [width / 2, -grown, 0], [width / 2, grown, 0], [-width / 2, grown, 0]]
         )
-        # The texture is already turned by the yaw. Half of the pitch gives it the taper of perspective.
+        # The texture already includes the yaw. Half of the pitch makes its far end narrower.
         flat = Pose(0.0, pose.pitch * 0.5, pose.roll, pose.extent, pose.centre, pose.light)
         paste_quad(canvas, shown, project(plane, flat, canvas_px))
     elif family.package == "pouch":

@@ -44,7 +44,7 @@ class Care:
     extent: tuple[float, float]
 
 
-ROUGH = Care(0, 1.0, 1.0, 1.0, 1.0, 1.0, (0.72, 1.0))  # for training: harder than in use
+ROUGH = Care(0, 1.0, 1.0, 1.0, 1.0, 1.0, (0.72, 1.0))  # for training: worse conditions than in use
 EVERYDAY = Care(2, 0.6, 0.7, 0.6, 0.5, 0.35, (0.78, 0.94))  # for probes and measurements
 CAREFUL = Care(1, 0.35, 0.5, 0.4, 0.0, 0.0, (0.78, 0.88))  # for enrolment
 

@@ -234,8 +234,8 @@ def open_artefacts(
     Args:
         paths: Two or more .tflite files.
         contract: Input contract, if no file carries a card.
-        execution: Kernels or delegate of all files except the first, which LiteRT runs with XNNPACK as on a CPU; so
-            a file can be compared with itself on other kernels (default: the kernels nearest to each card's target).
+        execution: Kernels or delegate of every file except the first, which always runs with XNNPACK. Give a file twice
+            to compare two kernels. Default: the kernels nearest to the target of each card.
 
     Raises:
         BackendUnavailableError: The delegate cannot be loaded.

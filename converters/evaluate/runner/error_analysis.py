@@ -112,7 +112,7 @@ class ErrorAnalysis(Evidence):
 
 
 def errors_lines(analysis: ErrorAnalysis | Unsupported) -> list[str]:
-    """Format the worst errors and the ceilings for a terminal."""
+    """Format the worst errors, and the largest possible gain for each cause, for a terminal."""
     if isinstance(analysis, Unsupported):
         return [f"errors not analysed: {analysis.reason}"]
     lines = [

@@ -1,4 +1,4 @@
-"""Evaluate one artefact on labelled images: error rates with intervals, and claims that the data cannot support."""
+"""Evaluate one artefact on labelled images: error rates with intervals, and reasons why a rate is not supported."""
 
 from __future__ import annotations
 

@@ -187,7 +187,7 @@ def _build_references(model: FloatModel, images: CalibrationSet, recipe: Recipe)
     if not recipe.leaky:
         reference = build_float_reference(model.network, recipe, statistics)[0]
         return reference, reference
-    # A decomposed PReLU has no slopes, so replace PReLUs by LeakyReLUs first.
+    # Replace PReLUs by LeakyReLUs before decomposing, which removes the tensor of slopes.
     whole = build_float_reference(model.network, replace(recipe, decomposed=()), statistics)[0]
     teacher, replaced = replace_prelus(whole, recipe.leaky, model.contract, pixels)
     rest = replace(recipe, bound_slopes=False, equalize="")

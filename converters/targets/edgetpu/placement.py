@@ -74,7 +74,7 @@ def predict_placement(graph: Graph) -> EdgeTpuPlacement:
 
 
 def unmapped_reason(graph: Graph, operator: schema.OperatorT) -> str:
-    """Return the reason why the compiler does not map an operator, or an empty string; inputs from the CPU are ignored."""
+    """Return why the compiler does not map an operator, judged alone, or an empty string if it does."""
     name = graph.op_name(operator)
     if name == COMPILED:
         return ""

@@ -27,8 +27,8 @@ HOW_TO_GET_IT = "pip install 'edge-sdk[microcontroller]', on x86-64 Linux"
 TIMEOUT_S = 600.0
 #: Arena of the first run, in bytes; larger than the RAM of any microcontroller.
 LARGEST_ARENA = 64 << 20
-#: Largest number of an operand's 256 values that a kernel may round differently from LiteRT's: values whose product with the ratio
-#: of two scales is almost halfway between two integers.
+#: At most this many of an operand's 256 values may be rounded differently from LiteRT. Their product with the ratio of two
+#: scales lies almost halfway between two integers.
 ROUNDING_CODES = 8
 
 # The worker runs as a file, because as a module it would import its parent packages.

@@ -16,7 +16,7 @@ def work(request: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """Run ``network.tflite`` on ``inputs.npy``, and write the values of the output and of each kept tensor as arrays.
 
     Args:
-        request: ``arena_bytes``, the size of the arena; ``tensors``, indices of the tensors to keep.
+        request: Values ``arena_bytes`` (size of the arena) and ``tensors`` (indices of the tensors to keep).
         folder: The job's folder.
 
     Returns:

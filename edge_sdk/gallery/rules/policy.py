@@ -32,8 +32,8 @@ class DecisionPolicy:
 
     Args:
         operating_points: The model card's operating points, 1..64.
-        fpir: Largest allowed FPIR: of the identifications of people who are not enrolled, the share that accept a subject;
-            above 0 and below 1.
+        fpir: Largest allowed FPIR, above 0 and below 1: the share of identifications of people who are not enrolled that
+            accept a subject.
         margin: Smallest difference between the best subject's score and the next one's, a cosine, 0..1; the decision
             is retry if it is smaller.
         retry_band: Scores up to this far below the threshold give retry instead of rejected, a cosine, 0..1.

@@ -170,7 +170,7 @@ class AuditLog:
         return head
 
     def _catch_up(self, sealed: AuditHead) -> AuditHead:
-        """Follow the chain to the end of the log, from the last known head or from the sealed one."""
+        """Follow the chain to the end of the log, from the last known head; from the sealed head if none is usable."""
         size = self._size()
         if self._head is None or self._head.entries < sealed.entries or size < self._offset:
             self._head = sealed

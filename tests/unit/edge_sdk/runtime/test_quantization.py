@@ -1,4 +1,4 @@
-"""Input tensors equal (pixel - mean) / scale in the tensor's quantization; embeddings are unit vectors."""
+"""Input tensors contain (pixel - mean) / scale, quantized with the tensor's scale; embeddings are unit vectors."""
 
 import math
 from collections.abc import Callable

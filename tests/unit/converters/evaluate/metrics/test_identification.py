@@ -41,7 +41,7 @@ def test_failures_are_misses_and_never_alarms() -> None:
     searches = search(
         GALLERY, SUBJECTS, probes, ["anna", "carl"], failed_to_enrol={"carl"}, failed_probes=["ben", "eve"]
     )
-    assert searches.mated_scores.size == 3  # anna, carl's probe, ben's failed probe
+    assert searches.mated_scores.size == 3  # probes of anna and carl, and ben's failed probe
     assert searches.failures == 2
     assert searches.non_mated_tops.size == 0
     assert fnir_at(searches, np.array([-1.0]))[0] == pytest.approx(2 / 3)
