@@ -114,7 +114,7 @@ def test_the_threshold_keeps_the_fpir_or_says_what_is_missing(fpir: float, refer
 
 @pytest.mark.parametrize("fpir", [1e-300, 5e-324, 1e-14])
 def test_an_fpir_that_no_evidence_supports_is_an_error(fpir: float) -> None:
-    with pytest.raises(ModelCardError, match="which no operating point claims") as caught:
+    with pytest.raises(ModelCardError, match="a card can claim no FMR below 1e-15") as caught:
         DecisionPolicy(POINTS, fpir=fpir).limit(100_000)
     assert caught.value.hint == "choose a greater FPIR"
 
