@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from edge_sdk import console
 from edge_sdk.cli.arguments import CAMERA_HELP, PROGRAM
 from edge_sdk.errors import EdgeSdkError, InputError, ModelCardError
-from edge_sdk.plugins import find_plugins, open_plugin
+from edge_sdk.plugins import open_plugin
 
 if TYPE_CHECKING:
     from edge_sdk.cameras import Camera
@@ -27,13 +27,6 @@ _RESERVED_KEYS = (*_KEY_WORDS, "tpm-nv")
 _CAMERA_WORDS = ("pi", "usb")
 _KEY_PLUGINS, _CAMERA_PLUGINS, _DETECTOR_PLUGINS = "edge_sdk.keys", "edge_sdk.cameras", "edge_sdk.detectors"
 _MAX_PASSPHRASE_BYTES = 4096
-
-
-def _is_key_file(word: str) -> bool:
-    kind, colon, _ = word.partition(":")
-    if word in _KEY_WORDS or kind == "tpm-nv":
-        return False
-    return not (colon and kind in find_plugins(_KEY_PLUGINS, reserved=_RESERVED_KEYS))
 
 
 def resolve_key(word: str, *, new: bool = False, prompt: str = "passphrase") -> KeyProvider:
@@ -61,11 +54,11 @@ def resolve_key(word: str, *, new: bool = False, prompt: str = "passphrase") -> 
         return Passphrase(_read_passphrase(prompt, twice=new))
     if word in keys:
         return keys[word]()
+    if kind == "tpm-nv":
+        return TpmKey(index=_parse_index(argument)) if argument else TpmKey()
     plugin: KeyProvider | None = open_plugin(_KEY_PLUGINS, word, reserved=_RESERVED_KEYS)
     if plugin is not None:
         return checked_provider(plugin)
-    if kind == "tpm-nv":
-        return TpmKey(index=_parse_index(argument)) if argument else TpmKey()
     path = Path(word)
     if not new or path.exists():
         return KeyFile(path)
@@ -140,17 +133,17 @@ def create_gallery(
 
     A new key file is removed if the gallery cannot be created. Errors as `Gallery.create`.
     """
-    from edge_sdk.gallery import Gallery
+    from edge_sdk.gallery import Gallery, KeyFile
 
     anchor = resolve_anchor(arguments.anchor)
-    makes_key_file = _is_key_file(arguments.key) and not Path(arguments.key).exists()
+    existed = Path(arguments.key).exists()
     key = resolve_key(arguments.key, new=True)
     try:
         return Gallery.create(
             arguments.gallery, key=key, model_id=model_id, dimension=dimension, anchor=anchor, **options
         )
     except (OSError, EdgeSdkError):
-        if makes_key_file:
+        if isinstance(key, KeyFile) and not existed:
             Path(arguments.key).unlink(missing_ok=True)
         raise
 
@@ -168,9 +161,8 @@ def open_embedder(arguments: argparse.Namespace) -> Embedder:
     from edge_sdk.vision.embedder import Embedder
 
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", BackendWarning
-        )  # the warnings are printed below in this program's form
+        # The warnings are printed below in this program's form.
+        warnings.simplefilter("ignore", BackendWarning)
         embedder = Embedder.open(
             arguments.model,
             sha256=arguments.model_sha256,
