@@ -210,10 +210,9 @@ def _write(
         _require_gates(network.recipe, _check(network.network, network.recipe, model, images, unsupported))
     times_ms = fastest_ms([network.network for network in built], model.contract, crops[0])
     if isinstance(budget, TimedBudget):
+        # Report the time ratio by which the search decided.
         for network in built:
-            if (
-                network.search is not None and network.recipe.partitions
-            ):  # report the time ratio of the budget
+            if network.search is not None and network.recipe.partitions:
                 times_ms[network.network] = budget.ratio(network.network) * times_ms[model.network]
     embeddings = {model.network: baseline}
     artefacts = {}

@@ -126,9 +126,8 @@ def _create(arguments: argparse.Namespace) -> Output:
     from edge_sdk.vision.embedder import Embedder
 
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", BackendWarning
-        )  # missing evidence does not matter here, because nothing is decided
+        # Missing evidence does not matter here, because nothing is decided.
+        warnings.simplefilter("ignore", BackendWarning)
         embedder = Embedder.open(arguments.model, sha256=arguments.model_sha256)
     gallery = create_gallery(
         arguments,
