@@ -10,7 +10,7 @@ from typing import TypeVar
 from edge_sdk.errors import GalleryChangedError, GalleryError
 from edge_sdk.gallery.attempt_counter import AttemptCounter, Moment
 from edge_sdk.gallery.format.content import ATTEMPT_POLICY, AuditHead, Content
-from edge_sdk.gallery.format.header import Header
+from edge_sdk.gallery.format.header import VERSION, Header
 from edge_sdk.gallery.keys import KeyProvider
 from edge_sdk.gallery.match.matcher import Matcher
 from edge_sdk.gallery.results import Reason
@@ -170,6 +170,8 @@ class Session:
         header = header or self.header
         header = with_generation(header, max(header.generation, self.header.generation + 1))
         entries = changes(before, after) if events is None else list(events)
+        if self.header.version < VERSION:
+            entries.append(AuditEvent("migrate", detail=f"from={self.header.version},to={VERSION}"))
         with locked(self.environment.files, self.environment.path):
             if before is not self.content or not is_current(self.environment, self._generation):
                 raise GalleryChangedError(

@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sdk.errors import GalleryFormatError
-from edge_sdk.gallery.format.header import ID_BYTES, MAX_SUBJECTS, MAX_TEMPLATES, TemplateType
+from edge_sdk.gallery.format import records
+from edge_sdk.gallery.format.header import ID_BYTES, MAX_SUBJECTS, MAX_TEMPLATES, VERSION, TemplateType
 from edge_sdk.gallery.format.sealing import aligned_buffer
 from edge_sdk.types import FloatArray
 
@@ -38,9 +39,27 @@ ATTEMPT_POLICY = 4  # limits on failed attempts; see `attempt_counter`
 OWN_THRESHOLDS = 5  # thresholds of single subjects; see `policy`
 AUDIT_POLICY = 6  # empty, or AUDIT_ANSWERS if answers are audited besides changes
 AUDIT_ANSWERS = b"\x01"
+# Since version 2.
+AUDIT_SEGMENTS = 7  # segments of the audit log; see `store.audit_log`
+ANCHOR_IDENTITY = 8  # kind and identity of the anchor; see `store.anchor`
+PINNED_NETWORKS = 9  # SHA-256 of the detector's and the liveness networks' files
+LOCAL_SEQUENCE = 10  # highest sequence number that local changes consumed, u64
+CALLER_THRESHOLDS = 11  # CALLER_THRESHOLDS_ALLOWED if a caller may give a threshold below the policy's
+CALLER_THRESHOLDS_ALLOWED = b"\x01"
+_LAST_RESERVED_RECORD = 15
+
 KNOWN_RECORDS = frozenset(
     {SLOT_KEYS, TRANSFORM_KEY, DECISION_POLICY, ATTEMPT_POLICY, OWN_THRESHOLDS, AUDIT_POLICY}
+    | {AUDIT_SEGMENTS, ANCHOR_IDENTITY, PINNED_NETWORKS, LOCAL_SEQUENCE, CALLER_THRESHOLDS}
 )
+_CRITICAL_RECORDS = frozenset({ANCHOR_IDENTITY, PINNED_NETWORKS, CALLER_THRESHOLDS})
+_RECORD_CHECKS = {
+    AUDIT_SEGMENTS: records.check_audit_segments,
+    ANCHOR_IDENTITY: records.check_anchor_identity,
+    PINNED_NETWORKS: records.check_pinned_networks,
+    LOCAL_SEQUENCE: records.check_local_sequence,
+    CALLER_THRESHOLDS: records.check_caller_thresholds,
+}
 
 # Added to the last sequence number of a removed source, so that its earlier commands stay refused if it is added again.
 SOURCE_REMOVED = 1 << 63
@@ -109,7 +128,7 @@ class Content:
     """Content of an open gallery; arrays are read-only views.
 
     Attributes:
-        root_secret: 32 random bytes, never changed: transform, audit and export keys are derived from it.
+        root_secret: 32 random bytes, from which transform, audit and export keys are derived.
         committed_at_s: Time of the commit that wrote the content, Unix seconds.
         subjects: Shape (S,), dtype `SUBJECT`.
         names: S unique names.
@@ -199,13 +218,16 @@ def pack_content(content: Content) -> memoryview:
     return plaintext.toreadonly()
 
 
-def parse_content(plaintext: memoryview, template_type: TemplateType, dimension: int) -> Content:
+def parse_content(
+    plaintext: memoryview, template_type: TemplateType, dimension: int, *, version: int = VERSION
+) -> Content:
     """Parse a content; its matrix is a view of `plaintext`, not a copy.
 
     Args:
         plaintext: The opened body, aligned to 64 bytes, read-only.
         template_type: Template type in the header.
         dimension: Dimension in the header.
+        version: Format version in the header.
 
     Raises:
         GalleryFormatError: counts above the limits, sections that do not fill the length exactly,
@@ -254,7 +276,7 @@ def parse_content(plaintext: memoryview, template_type: TemplateType, dimension:
         labels=labels,
         templates=templates,
         matrix=matrix.reshape(templates_n, dimension),
-        policy=_parse_policy(sections[3]),
+        policy=_parse_policy(sections[3], version),
         sequences=_parse_sequences(sections[4]),
         audit=AuditHead(*_AUDIT.unpack(sections[5])),
     )
@@ -347,8 +369,8 @@ def _parse_text(data: memoryview, subjects: NDArray[np.void]) -> tuple[tuple[str
     return names, labels
 
 
-def _parse_policy(data: memoryview) -> tuple[PolicyRecord, ...]:
-    records: list[PolicyRecord] = []
+def _parse_policy(data: memoryview, version: int) -> tuple[PolicyRecord, ...]:
+    parsed: list[PolicyRecord] = []
     at = 0
     while at < len(data):
         if len(data) - at < _RECORD.size:
@@ -357,15 +379,27 @@ def _parse_policy(data: memoryview) -> tuple[PolicyRecord, ...]:
         at += _RECORD.size
         if length > len(data) - at:
             raise GalleryFormatError("a policy record runs past its section")
-        if flags & ~CRITICAL or kind <= (records[-1].kind if records else 0):
+        if flags & ~CRITICAL or kind <= (parsed[-1].kind if parsed else 0):
             raise GalleryFormatError(f"policy record {kind} is out of order or has unknown flags: {flags}")
-        if flags & CRITICAL and kind not in KNOWN_RECORDS:
-            raise GalleryFormatError(
-                f"critical policy record of unknown kind {kind}", hint="use a newer edge-sdk"
-            )
-        records.append(PolicyRecord(kind, bool(flags & CRITICAL), bytes(data[at : at + length])))
+        record = PolicyRecord(kind, bool(flags & CRITICAL), bytes(data[at : at + length]))
+        _check_record(record, version)
+        parsed.append(record)
         at += length
-    return tuple(records)
+    return tuple(parsed)
+
+
+def _check_record(record: PolicyRecord, version: int) -> None:
+    kind = record.kind
+    if version == 1 and AUDIT_SEGMENTS <= kind <= _LAST_RESERVED_RECORD:
+        raise GalleryFormatError(f"policy record {kind} does not exist in format version 1")
+    if record.critical and kind not in KNOWN_RECORDS:
+        raise GalleryFormatError(
+            f"critical policy record of unknown kind {kind}", hint="use a newer edge-sdk"
+        )
+    if kind in _RECORD_CHECKS:
+        if record.critical != (kind in _CRITICAL_RECORDS):
+            raise GalleryFormatError(f"policy record {kind} has the wrong critical flag")
+        _RECORD_CHECKS[kind](record.value)
 
 
 def _parse_sequences(data: memoryview) -> tuple[tuple[bytes, int], ...]:

@@ -1,6 +1,7 @@
-"""The header of a sealed gallery, format v1: convert between bytes and `Header`. Pure.
+"""The header of a sealed gallery: convert between bytes and `Header`. Pure.
 
-Every field and every size is checked before memory is allocated for it. The header can be read
+Versions 1 and 2 are read; a commit writes version 2. They differ in bytes 86 and 87: zeros in version 1, the kind of
+the model id and a zero in version 2. Every field and every size is checked before memory is allocated for it. The header can be read
 without a key. Trust it only after the body has been opened: the body's key is derived from the
 header's digest (see `sealing`). The byte tables are in `docs/reference/gallery-format.md`.
 """
@@ -14,7 +15,8 @@ from dataclasses import dataclass, replace
 from edge_sdk.errors import GalleryFormatError
 
 MAGIC = bytes.fromhex("894647410d0a1a0a")
-VERSION = 1
+VERSION = 2
+READABLE_VERSIONS = (1, 2)
 
 MAX_FILE_BYTES = 64 * 1024 * 1024
 MAX_HEADER_BYTES = 4096
@@ -26,7 +28,7 @@ ID_BYTES = 16
 MODEL_ID_BYTES = 32
 WRAPPED_BYTES = 24 + 32 + 32 + 16  # salt, commitment, data key, tag
 
-_FIXED = struct.Struct("<8sHHI16sQQ32sHBBHH")
+_FIXED = struct.Struct("<8sHHI16sQQ32sHBBHBB")
 _SLOT = struct.Struct("<HH")
 FIXED_BYTES = _FIXED.size
 MIN_HEADER_BYTES = FIXED_BYTES + _SLOT.size + WRAPPED_BYTES
@@ -37,6 +39,13 @@ class Suite(enum.IntEnum):
 
     AES_256_GCM = 1
     CHACHA20_POLY1305 = 2
+
+
+class ModelKind(enum.IntEnum):
+    """Kind of the model id: what its digest covers."""
+
+    FILE = 0
+    SPACE = 1
 
 
 class TemplateType(enum.IntEnum):
@@ -82,11 +91,14 @@ class Header:
         gallery_id: 16 random bytes, never changed.
         generation: Number of the commit, from 1.
         key_epoch: Number of the key epoch; every slot key is derived from it.
-        model_id: SHA-256 of the model file whose embeddings are stored.
+        model_id: Digest of the model whose embeddings are stored, 32 bytes; `model_kind` says what it covers.
         dimension: Numbers per template, 1..65535.
         template_type: Number format of the templates.
         transform: Transform of the templates.
         slots: 1..8 key slots.
+        model_kind: `FILE` if `model_id` is the SHA-256 of the model file, which version 1 stored; `SPACE` if it is the
+            id of the embedding space (`edge_sdk.model.space`).
+        version: Format version of the file that the header was read from, 1 or 2.
     """
 
     suite: Suite
@@ -98,6 +110,8 @@ class Header:
     template_type: TemplateType
     transform: Transform
     slots: tuple[Slot, ...]
+    model_kind: ModelKind = ModelKind.FILE
+    version: int = VERSION
 
     def with_wrapped(self, wrapped: list[bytes]) -> Header:
         """Return the header with the wrapped data keys of its slots replaced, in order."""
@@ -119,7 +133,7 @@ def pack_fixed(header: Header) -> bytes:
     try:
         return _FIXED.pack(
             MAGIC,
-            VERSION,
+            header.version,
             header.suite,
             header_bytes_of(header.slots),
             header.gallery_id,
@@ -130,6 +144,7 @@ def pack_fixed(header: Header) -> bytes:
             header.template_type,
             header.transform,
             len(header.slots),
+            header.model_kind,
             0,
         )
     except struct.error as error:
@@ -162,7 +177,7 @@ def parse_header(data: bytes | memoryview) -> Header:
         data: A whole file, or at least its header.
 
     Raises:
-        GalleryFormatError: the data are not a gallery of this version, are truncated, or have a field out of range.
+        GalleryFormatError: the data are not a gallery of a known version, are truncated, or have a field out of range.
     """
     head = memoryview(data)
     if len(head) < 8 or bytes(head[:8]) != MAGIC:
@@ -174,10 +189,11 @@ def parse_header(data: bytes | memoryview) -> Header:
             f"truncated gallery: expected a header of {FIXED_BYTES} bytes or more, found {len(head)}"
         )
     _, version, suite, header_len, gallery_id, generation, epoch, *rest = _FIXED.unpack(head[:FIXED_BYTES])
-    model_id, dimension, dtype, transform, slots, reserved = rest
-    if version != VERSION:
+    model_id, dimension, dtype, transform, slots, model_kind, reserved = rest
+    if version not in READABLE_VERSIONS:
         raise GalleryFormatError(
-            f"expected gallery format version {VERSION}, found {version}", hint="use a newer edge-sdk"
+            f"expected gallery format version {' or '.join(map(str, READABLE_VERSIONS))}, found {version}",
+            hint="use a newer edge-sdk",
         )
     if not MIN_HEADER_BYTES <= header_len <= MAX_HEADER_BYTES:
         raise GalleryFormatError(
@@ -191,6 +207,7 @@ def parse_header(data: bytes | memoryview) -> Header:
         ("suite", suite, Suite),
         ("dtype", dtype, TemplateType),
         ("transform", transform, Transform),
+        ("kind of model id", model_kind, ModelKind),
     ):
         if value not in set(known):
             raise GalleryFormatError(f"unknown {name} {value}", hint="use a newer edge-sdk")
@@ -200,8 +217,10 @@ def parse_header(data: bytes | memoryview) -> Header:
         raise GalleryFormatError("expected a dimension of 1 or more, found 0")
     if not 1 <= slots <= MAX_SLOTS:
         raise GalleryFormatError(f"expected 1..{MAX_SLOTS} key slots, found {slots}")
-    if reserved != 0:
-        raise GalleryFormatError(f"expected 0 in the reserved header field, found {reserved}")
+    if reserved != 0 or (version == 1 and model_kind != ModelKind.FILE):
+        raise GalleryFormatError(
+            f"expected zeros in the reserved header bytes, found {model_kind} and {reserved}"
+        )
     return Header(
         suite=Suite(suite),
         gallery_id=gallery_id,
@@ -212,6 +231,8 @@ def parse_header(data: bytes | memoryview) -> Header:
         template_type=TemplateType(dtype),
         transform=Transform(transform),
         slots=_parse_slots(head[FIXED_BYTES:header_len], slots),
+        model_kind=ModelKind(model_kind),
+        version=version,
     )
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from edge_sdk.errors import GalleryError, GalleryFormatError, ModelMismatchError, RollbackError, SealError
 from edge_sdk.gallery.format import sealing
 from edge_sdk.gallery.format.content import SLOT_KEYS, Content, pack_content, parse_content
-from edge_sdk.gallery.format.header import MAX_FILE_BYTES, Header, pack_header, parse_header
+from edge_sdk.gallery.format.header import MAX_FILE_BYTES, VERSION, Header, pack_header, parse_header
 from edge_sdk.gallery.keys import KeyProvider, slot_kind
 from edge_sdk.gallery.store.anchor import Anchor, NoAnchor, must_advance
 from edge_sdk.gallery.store.files import (
@@ -167,11 +167,13 @@ def open_newer(environment: Environment, key: KeyProvider, current: Generation) 
 def write_generation(
     environment: Environment, header: Header, content: Content, slot: OpenSlot
 ) -> Generation:
-    """Seal a generation, replace the file atomically and advance the anchor; the caller holds the lock.
+    """Seal a generation in the current format version, replace the file atomically and advance the anchor.
+
+    The caller holds the lock.
 
     Args:
         environment: File, anchor and random bytes.
-        header: Header of the new generation.
+        header: Header of the new generation; its version is raised to the current one.
         content: Its content, with the keys of all its slots.
         slot: The slot used to read the new file back before it replaces the old one.
 
@@ -181,6 +183,7 @@ def write_generation(
     Raises:
         GalleryError: the file would be over 64 MiB, cannot be opened when read back, or a step failed.
     """
+    header = replace(header, version=VERSION)
     plaintext = pack_content(content)
     size_bytes = len(pack_header(header)) + sealing.sealed_body_bytes(len(plaintext))
     if size_bytes > MAX_FILE_BYTES:
@@ -271,7 +274,8 @@ def authenticate(file: bytes, header: Header, data_key: bytes, slot: OpenSlot) -
         SealError: the file was altered.
         GalleryFormatError: the content is malformed.
     """
-    content = parse_content(sealing.open_body(file, data_key), header.template_type, header.dimension)
+    plaintext = sealing.open_body(file, data_key)
+    content = parse_content(plaintext, header.template_type, header.dimension, version=header.version)
     keys = slot_keys_of(content)
     if len(keys) != len(header.slots) or not hmac.compare_digest(keys[slot.index], slot.slot_key):
         raise GalleryFormatError("the gallery's slot keys do not belong to its slots")

@@ -1,10 +1,11 @@
-"""Write the known-answer vectors of the gallery format. A second run reproduces the same bytes.
+"""Write the known-answer vectors of gallery format version 2. A second run reproduces the same bytes.
 
     python tests/vectors/gallery/make_vectors.py [FOLDER]
 
 A vector is a text head of `name: value` lines, an empty line, and the bytes of a gallery file. `expect`
 is the result that a reader must give: `ok`, or the error `format`, `seal`, `model` or `rollback`. The other
-names are explained in docs/reference/gallery-format.md.
+names are explained in docs/reference/gallery-format.md. The files without the prefix `v2_` are of version 1; they
+were written by edge-sdk 0.2 and never change.
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ import numpy as np
 from edge_sdk.gallery import DecisionPolicy, Gallery, InMemoryKey, Passphrase
 from edge_sdk.gallery.format import sealing
 from edge_sdk.gallery.format.content import (
+    CALLER_THRESHOLDS,
     CRITICAL,
     DECISION_POLICY,
+    LOCAL_SEQUENCE,
     OWN_THRESHOLDS,
     SLOT_KEYS,
     TRANSFORM_KEY,
@@ -40,6 +43,7 @@ from tests.simulated_file_system import SimulatedFileSystem
 SECRET = bytes(range(32))
 MODEL = hashlib.sha256(b"the model of the test vectors").digest()
 PASSPHRASE = "correct horse battery staple é"
+PREFIX = "v2_"
 NOW_S = 1_750_000_000
 PATH = Path("vector.gallery")
 KEY = InMemoryKey(SECRET)
@@ -296,9 +300,12 @@ def bad_vectors() -> dict[str, tuple[dict[str, str], bytes]]:
     def add(name: str, expect: str, data: bytes, **more: str) -> None:
         vectors[name] = ({"expect": expect, **{k.replace("_", "-"): v for k, v in more.items()}}, data)
 
+    # The version is authenticated: a file of version 2 is not a file of version 1 with the same content.
+    add("version_1_claimed", "seal", patched(file, 8, b"\1"))
     for name, at, value in (
         ("magic", 0, b"\x88"),
-        ("version", 8, b"\2"),
+        ("version_zero", 8, b"\0"),
+        ("version_3", 8, b"\3"),
         ("suite", 10, b"\3"),
         ("header_too_long", 12, struct.pack("<I", 4097)),
         ("header_has_more", 12, struct.pack("<I", body + 1)),
@@ -308,13 +315,20 @@ def bad_vectors() -> dict[str, tuple[dict[str, str], bytes]]:
         ("transform", 83, b"\2"),
         ("no_slot", 84, b"\0"),
         ("nine_slots", 84, b"\x09"),
-        ("reserved", 86, b"\1"),
+        ("model_kind", 86, b"\2"),
+        ("reserved", 87, b"\1"),
         ("slot_type_zero", 88, b"\0"),
         ("slot_too_short", 90, b"\x67"),
     ):
         add(f"header_{name}", "format", patched(file, at, value))
     add("cut_in_header", "format", file[:100])
-    for name, at in (("gallery_id", 16), ("generation", 32), ("model_id", 48), ("slot", 100)):
+    for name, at in (
+        ("gallery_id", 16),
+        ("generation", 32),
+        ("model_id", 48),
+        ("model_kind", 86),
+        ("slot", 100),
+    ):
         add(f"flip_{name}", "seal", patched(file, at, bytes([file[at] ^ 1])))
     for name, at in (("salt", body), ("commitment", body + 24), ("chunk", body + 56), ("tag", len(file) - 1)):
         add(f"flip_{name}", "seal", patched(file, at, bytes([file[at] ^ 1])))
@@ -346,6 +360,11 @@ def bad_vectors() -> dict[str, tuple[dict[str, str], bytes]]:
         ("own_threshold_short", replace(own, value=own.value[:-1])),
         ("own_threshold_no_cosine", replace(own, value=own.value[:16] + struct.pack("<d", 1.5))),
         ("own_threshold_twice", replace(own, value=own.value * 2)),
+        ("caller_thresholds_zero", PolicyRecord(CALLER_THRESHOLDS, critical=True, value=b"\0")),
+        ("caller_thresholds_not_critical", PolicyRecord(CALLER_THRESHOLDS, critical=False, value=b"\1")),
+        ("local_sequence_short", PolicyRecord(LOCAL_SEQUENCE, critical=False, value=bytes(7))),
+        ("local_sequence_too_high", PolicyRecord(LOCAL_SEQUENCE, critical=False, value=b"\xff" * 8)),
+        ("reserved_record_critical", PolicyRecord(15, critical=True, value=b"")),
     ):
         add(f"content_{name}", "format", with_records(file, record))
     for name, expect, change in content_changes(sealed):
@@ -388,9 +407,9 @@ def content_changes(sealed: Sealed) -> list[tuple[str, str, Callable[[bytes], by
 def main(folder: Path) -> None:
     """Write every vector to a folder."""
     for name, (head, file) in good_vectors().items():
-        write(folder / f"{name}.vector", {"expect": "ok", **head}, file)
+        write(folder / f"{PREFIX}{name}.vector", {"expect": "ok", **head}, file)
     for name, (head, file) in bad_vectors().items():
-        write(folder / f"{name}.vector", head, file)
+        write(folder / f"{PREFIX}{name}.vector", head, file)
 
 
 def write(path: Path, head: dict[str, str], file: bytes) -> None:

@@ -24,6 +24,7 @@ from edge_sdk.gallery.format.header import (
     MAGIC,
     WRAPPED_BYTES,
     Header,
+    ModelKind,
     Slot,
     Suite,
     TemplateType,
@@ -88,8 +89,8 @@ def test_a_header_comes_back() -> None:
     ("at", "value", "message"),
     [
         (0, b"\x88", "not a gallery: expected 894647410d0a1a0a at the start"),
-        (8, b"\2\0", "expected gallery format version 1, found 2"),
-        (8, b"\0\0", "expected gallery format version 1, found 0"),
+        (8, b"\3\0", "expected gallery format version 1 or 2, found 3"),
+        (8, b"\0\0", "expected gallery format version 1 or 2, found 0"),
         (10, b"\0\0", "unknown suite 0"),
         (10, b"\3\0", "unknown suite 3"),
         (12, struct.pack("<I", 4097), "expected a header length in 196..4096, found 4097"),
@@ -108,7 +109,8 @@ def test_a_header_comes_back() -> None:
         (84, b"\1\0", "118 unknown bytes after the last key slot"),
         (84, b"\3\0", "key slot 2 extends beyond the header"),
         (84, b"\x09\0", "expected 1..8 key slots, found 9"),
-        (86, b"\1\0", "expected 0 in the reserved header field, found 1"),
+        (86, b"\2", "unknown kind of model id 2"),
+        (87, b"\1", "expected zeros in the reserved header bytes, found 0 and 1"),
         (88, b"\0\0", "key slot 0 of type 0 with 104 bytes"),
         (90, struct.pack("<H", 103), "key slot 0 of type 1 with 103 bytes"),
         (90, struct.pack("<H", 0xFFFF), "key slot 0 of type 1 with 65535 bytes"),
@@ -120,9 +122,48 @@ def test_a_field_out_of_range_is_refused_with_what_was_found(at: int, value: byt
     with pytest.raises(GalleryFormatError, match=re.escape(message)) as caught:
         parse_header(bytes(packed))
     newer = message.startswith(
-        ("expected gallery format version", "unknown suite", "unknown dtype", "unknown tr")
+        ("expected gallery format version", "unknown suite", "unknown dtype", "unknown tr", "unknown kind")
     )
     assert caught.value.hint == ("use a newer edge-sdk" if newer else None)
+
+
+def test_version_1_has_zeros_in_place_of_the_kind_of_the_model_id() -> None:
+    of_version_1 = replace(HEADER, version=1)
+    assert parse_header(pack_header(of_version_1)) == of_version_1
+    packed = bytearray(pack_header(of_version_1))
+    packed[86] = 1
+    with pytest.raises(
+        GalleryFormatError, match="expected zeros in the reserved header bytes, found 1 and 0"
+    ):
+        parse_header(bytes(packed))
+    of_space = replace(HEADER, model_kind=ModelKind.SPACE)
+    assert parse_header(pack_header(of_space)) == of_space
+    assert pack_header(of_space)[86:88] == b"\1\0"
+
+
+@pytest.mark.parametrize(
+    ("record", "message"),
+    [
+        (PolicyRecord(7, critical=True, value=b"v"), "policy record 7 has the wrong critical flag"),
+        (PolicyRecord(8, critical=False, value=b"v"), "policy record 8 has the wrong critical flag"),
+        (PolicyRecord(9, critical=True, value=b""), "bytes of pinned networks, found 0"),
+        (PolicyRecord(10, critical=False, value=bytes(7)), "expected 8..8 bytes of local sequence, found 7"),
+        (PolicyRecord(10, critical=False, value=b"\xff" * 8), "expected a local sequence number below 2^63"),
+        (PolicyRecord(11, critical=True, value=b"\0"), "expected the byte 01 in the record on callers'"),
+        (PolicyRecord(15, critical=True, value=b""), "critical policy record of unknown kind 15"),
+    ],
+)
+def test_a_malformed_record_of_version_2_is_refused(record: PolicyRecord, message: str) -> None:
+    with pytest.raises(GalleryFormatError, match=re.escape(message)):
+        parse(pack_content(replace(content(), policy=(record,))))
+
+
+@pytest.mark.parametrize("kind", range(7, 16))
+def test_version_1_has_no_record_of_version_2(kind: int) -> None:
+    record = PolicyRecord(kind, critical=False, value=b"v")
+    packed = aligned(bytes(pack_content(replace(content(), policy=(record,)))))
+    with pytest.raises(GalleryFormatError, match=f"policy record {kind} does not exist in format version 1"):
+        parse_content(packed, TemplateType.INT8, 4, version=1)
 
 
 def test_the_largest_header_comes_back_and_no_larger_one_is_made() -> None:

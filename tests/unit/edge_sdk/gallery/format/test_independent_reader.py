@@ -59,9 +59,14 @@ def open_sealed(suite: int, key: bytes, context: bytes, sealed: bytes) -> bytes:
 
 def read_header(file: bytes) -> dict:
     refuse_unless(len(file) >= 88 and file[:8] == bytes.fromhex("894647410d0a1a0a"))
-    names = "version suite length id generation epoch model dimension type transform slots reserved"
-    h = dict(zip(names.split(), struct.unpack("<HHI16sQQ32sHBBHH", file[8:88]), strict=True))
-    refuse_unless(h["version"] == 1 and h["suite"] in (1, 2) and 196 <= h["length"] <= 4096)
+    names = "version suite length id generation epoch model dimension type transform slots kind reserved"
+    h = dict(zip(names.split(), struct.unpack("<HHI16sQQ32sHBBHBB", file[8:88]), strict=True))
+    refuse_unless(
+        h["version"] in (1, 2)
+        and h["kind"] < h["version"]
+        and h["suite"] in (1, 2)
+        and 196 <= h["length"] <= 4096
+    )
     refuse_unless(h["length"] <= len(file) and h["generation"] and h["dimension"] and h["type"] in (1, 2))
     refuse_unless(h["transform"] in (0, 1) and 1 <= h["slots"] <= 8 and h["reserved"] == 0)
     at, slots = 88, []
@@ -122,10 +127,14 @@ def read_content(text: bytes, h: dict, slot: int, slot_key: bytes) -> dict:
     while at < end + policy:
         kind, flags, length = struct.unpack("<HHI", text[at : at + 8])
         refuse_unless(kind > before and flags in (0, 1) and at + 8 + length <= end + policy)
-        refuse_unless(kind in (1, 2, 3, 5) or not flags)
+        refuse_unless(kind in (1, 2, 3, 5, *((9, 11) if h["version"] > 1 else ())) or not flags)
+        refuse_unless(not (h["version"] == 1 and 7 <= kind <= 15))
+        refuse_unless(flags == (kind in (8, 9, 11)) or not 7 <= kind <= 11)
         records[kind], before = text[at + 8 : at + 8 + length], kind
         at += 8 + length
     refuse_unless(len(records.get(2, bytes(32))) == 32)
+    refuse_unless(records.get(11, b"\1") == b"\1" and len(records.get(10, bytes(8))) == 8)
+    refuse_unless(records.get(10, bytes(8))[7] < 128)
     keys = records.get(1, b"")
     refuse_unless(len(keys) == 32 * h["slots_n"] and keys[32 * slot : 32 * slot + 32] == slot_key)
     rows = [

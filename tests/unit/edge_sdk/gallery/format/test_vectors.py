@@ -1,4 +1,4 @@
-"""The vectors in tests/vectors are read with the expected result and reproduced byte for byte."""
+"""The vectors in tests/vectors are read with the expected result; those of version 2 are reproduced byte for byte."""
 
 import hashlib
 import subprocess
@@ -67,7 +67,7 @@ def test_a_vector_is_read_with_its_expected_result(path: Path) -> None:
         assert (gallery.identify(probe, threshold=threshold).subject or "nobody") == head["identified"]
 
 
-def test_the_vectors_are_reproduced_byte_for_byte(tmp_path: Path) -> None:
+def test_the_vectors_of_version_2_are_reproduced_byte_for_byte(tmp_path: Path) -> None:
     subprocess.run(
         [sys.executable, FOLDER / "make_vectors.py", tmp_path],
         cwd=ROOT,
@@ -75,6 +75,6 @@ def test_the_vectors_are_reproduced_byte_for_byte(tmp_path: Path) -> None:
         check=True,
     )
     made = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    kept = {path.name: path.read_bytes() for path in FOLDER.glob("*.vector")}
+    kept = {path.name: path.read_bytes() for path in FOLDER.glob("v2_*.vector")}
     assert len(kept) > 50
     assert made == kept

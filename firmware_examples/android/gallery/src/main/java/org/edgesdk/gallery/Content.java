@@ -32,9 +32,19 @@ final class Content {
     private static final int RECORD_TRANSFORM_KEY = 2;
     private static final int RECORD_DECISION_POLICY = 3;
     private static final int RECORD_OWN_THRESHOLDS = 5;
-    // Kind 4 limits tries. A reader that counts none must not open such a gallery.
-    private static final Set<Integer> KNOWN =
-            Set.of(RECORD_SLOT_KEYS, RECORD_TRANSFORM_KEY, RECORD_DECISION_POLICY, RECORD_OWN_THRESHOLDS);
+    private static final int RECORD_AUDIT_SEGMENTS = 7;
+    private static final int RECORD_ANCHOR = 8;
+    private static final int RECORD_NETWORKS = 9;
+    private static final int RECORD_LOCAL_SEQUENCE = 10;
+    private static final int RECORD_CALLER_THRESHOLDS = 11;
+    private static final int LAST_RECORD_OF_VERSION_2 = 15;
+    // Kind 4 limits failed attempts. This reader does not count attempts, so it refuses such a gallery.
+    private static final Set<Integer> KNOWN = new HashSet<>(Arrays.asList(
+            RECORD_SLOT_KEYS,
+            RECORD_TRANSFORM_KEY,
+            RECORD_DECISION_POLICY,
+            RECORD_OWN_THRESHOLDS,
+            RECORD_CALLER_THRESHOLDS));
 
     static final class Subject {
         final byte[] id;
@@ -208,7 +218,7 @@ final class Content {
         for (int i = 1; i < count; i++) {
             byte[] before = Arrays.copyOfRange(bytes.array(), at + SOURCE_BYTES * (i - 1), at + SOURCE_BYTES * i - 8);
             byte[] now = Arrays.copyOfRange(bytes.array(), at + SOURCE_BYTES * i, at + SOURCE_BYTES * (i + 1) - 8);
-            need(Arrays.compareUnsigned(before, now) < 0, "command sources out of order");
+            need(compareUnsigned(before, now) < 0, "command sources out of order");
         }
     }
 
@@ -223,8 +233,13 @@ final class Content {
             int flags = Short.toUnsignedInt(bytes.getShort(at + 2));
             long length = Integer.toUnsignedLong(bytes.getInt(at + 4));
             need(kind > before && (flags & ~CRITICAL) == 0 && at + 8 + length <= end, "a policy record is malformed");
-            need(KNOWN.contains(kind) || flags != CRITICAL, "a critical record this reader does not know");
-            records.put(kind, Arrays.copyOfRange(bytes.array(), at + 8, at + 8 + (int) length));
+            need(KNOWN.contains(kind) || flags != CRITICAL, "a critical record of a kind that this reader does not support");
+            byte[] value = Arrays.copyOfRange(bytes.array(), at + 8, at + 8 + (int) length);
+            if (kind >= RECORD_AUDIT_SEGMENTS && kind <= LAST_RECORD_OF_VERSION_2) {
+                need(header.version >= 2, "a record that version 1 does not have");
+                checkRecord(kind, flags == CRITICAL, value);
+            }
+            records.put(kind, value);
             before = kind;
             at += 8 + (int) length;
         }
@@ -235,6 +250,29 @@ final class Content {
         byte[] transformKey = records.get(RECORD_TRANSFORM_KEY);
         need(transformKey == null || transformKey.length == Sealing.KEY_BYTES, "a transform key of another length");
         return records;
+    }
+
+    /** Checks the flag and the value of a record that version 2 added. */
+    private static void checkRecord(int kind, boolean critical, byte[] value) throws GalleryException {
+        boolean restricts = kind == RECORD_ANCHOR || kind == RECORD_NETWORKS || kind == RECORD_CALLER_THRESHOLDS;
+        need(kind > RECORD_CALLER_THRESHOLDS || critical == restricts, "a policy record with the wrong critical flag");
+        if (kind == RECORD_AUDIT_SEGMENTS || kind == RECORD_ANCHOR || kind == RECORD_NETWORKS) {
+            need(value.length > 0, "an empty policy record");
+        } else if (kind == RECORD_LOCAL_SEQUENCE) {
+            need(value.length == 8 && value[7] >= 0, "a local sequence number out of range");
+        } else if (kind == RECORD_CALLER_THRESHOLDS) {
+            need(value.length == 1 && value[0] == 1, "a permission for thresholds other than 01");
+        }
+    }
+
+    /** Compares bytes as unsigned numbers, first byte first; Arrays.compareUnsigned needs Android API level 33. */
+    static int compareUnsigned(byte[] a, byte[] b) {
+        for (int i = 0; i < Math.min(a.length, b.length); i++) {
+            if (a[i] != b[i]) {
+                return Byte.toUnsignedInt(a[i]) - Byte.toUnsignedInt(b[i]);
+            }
+        }
+        return a.length - b.length;
     }
 
     private static void need(boolean good, String otherwise) throws GalleryException {

@@ -10,7 +10,7 @@ import java.util.List;
 import java.util.Optional;
 
 /**
- * A reader of the sealed gallery, format version 1 (docs/reference/gallery-format.md), with the platform's own cryptography.
+ * A reader of the sealed gallery, format versions 1 and 2 (docs/reference/gallery-format.md), with the platform's own cryptography.
  *
  * <pre>{@code
  * Gallery gallery = Gallery.open(bytes, secret, modelId);

@@ -36,24 +36,29 @@ final class Header {
         }
     }
 
+    final int version;
     final int length;
     final int suite;
     final byte[] galleryId;
     final long generation;
     final long keyEpoch;
     final byte[] modelId;
+    /** 0: the model id is the SHA-256 of the model file; 1: it is the id of the embedding space (version 2). */
+    final int modelKind;
     final int dimension;
     final int templateType;
     final int transform;
     final List<Slot> slots;
 
     private Header(ByteBuffer fixed, int length, List<Slot> slots) {
+        this.version = Short.toUnsignedInt(fixed.getShort(8));
         this.length = length;
         this.suite = Short.toUnsignedInt(fixed.getShort(10));
         this.galleryId = take(fixed, 16, 16);
         this.generation = fixed.getLong(32);
         this.keyEpoch = fixed.getLong(40);
         this.modelId = take(fixed, 48, 32);
+        this.modelKind = Byte.toUnsignedInt(fixed.get(86));
         this.dimension = Short.toUnsignedInt(fixed.getShort(80));
         this.templateType = fixed.get(82);
         this.transform = fixed.get(83);
@@ -64,12 +69,15 @@ final class Header {
         need(file.length >= FIXED_BYTES, "cut short");
         need(Arrays.equals(Arrays.copyOf(file, MAGIC.length), MAGIC), "not a gallery");
         ByteBuffer fixed = ByteBuffer.wrap(file, 0, FIXED_BYTES).order(ByteOrder.LITTLE_ENDIAN);
-        need(fixed.getShort(8) == 1, "expected version 1");
+        int version = Short.toUnsignedInt(fixed.getShort(8));
+        need(version == 1 || version == 2, "expected version 1 or 2");
         long length = Integer.toUnsignedLong(fixed.getInt(12));
         need(length >= LEAST_BYTES && length <= MOST_BYTES && length <= file.length, "header length out of range");
         int count = Short.toUnsignedInt(fixed.getShort(84));
         need(count >= 1 && count <= MOST_SLOTS, "expected 1 to 8 key slots");
-        need(fixed.getShort(86) == 0, "reserved bytes are not zero");
+        int modelKind = Byte.toUnsignedInt(fixed.get(86));
+        need(modelKind <= (version == 1 ? 0 : 1), "unknown kind of model id");
+        need(fixed.get(87) == 0, "a reserved byte is not zero");
         Header header = new Header(fixed, (int) length, readSlots(file, (int) length, count));
         need(header.suite == 1 || header.suite == 2, "unknown suite");
         need(header.generation != 0, "generation zero");

@@ -91,7 +91,7 @@ final class Policy {
         for (int at = 0; at < record.length; at += OWN_BYTES) {
             byte[] id = Arrays.copyOfRange(record, at, at + OWN_BYTES - 8);
             double threshold = little(record).getDouble(at + OWN_BYTES - 8);
-            need(before == null || Arrays.compareUnsigned(before, id) < 0, "subjects' thresholds out of order");
+            need(before == null || Content.compareUnsigned(before, id) < 0, "subjects' thresholds out of order");
             need(isCosine(threshold), "a subject's threshold is no cosine");
             own.put(ByteBuffer.wrap(id), threshold);
             before = id;
