@@ -6,7 +6,7 @@ export OPENBLAS_NUM_THREADS := 1
 export TF_CPP_MIN_LOG_LEVEL := 3
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-arm test-pytorch test-mutants test-exhaustive lint types contracts check bench samples wheel docs man clean
+.PHONY: help install demo test test-arm test-pytorch test-mutants test-exhaustive lint types contracts check bench samples wheel docs man sbom audit release clean
 
 help: ## say what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -88,5 +88,24 @@ man: $(VENV)/installed ## write the man pages of both commands to work/man
 wheel: $(VENV)/installed ## build the wheel
 	$(BIN)/python -m build --wheel --outdir work/dist
 
+$(VENV)-supply/installed: setup.cfg
+	$(PYTHON) -m venv $(VENV)-supply
+	@$(VENV)-supply/bin/python -m pip install --editable '.[supply]' >$(VENV)-supply/install.log 2>&1 \
+	    || { tail -n 30 $(VENV)-supply/install.log; exit 1; }
+	@touch $@
+
+sbom: $(VENV)-supply/installed ## write the software bills of materials (CycloneDX) to work/sbom
+	$(VENV)-supply/bin/python -m tools.sbom --output work/sbom
+
+audit: $(VENV)-supply/installed ## look up known vulnerabilities of every pinned package; needs the public package index
+	$(VENV)-supply/bin/python -m tools.audit_packages constraints.txt firmware_examples/raspberry_pi_door_lock/requirements-*.txt
+
+release: $(VENV)/installed sbom ## build what is published, with digests, in work/release (docs/how-to/release.md)
+	@test -z "$$(git status --porcelain)" || { echo "commit or remove your changes first: git status"; exit 1; }
+	rm -rf work/release && mkdir -p work/release
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m build --wheel --outdir work/release
+	cp work/sbom/*.cdx.json work/release/
+	cd work/release && sha256sum -- * >SHA256SUMS && cat SHA256SUMS
+
 clean: ## remove what was made, the environment too
-	rm -rf work $(VENV) .venv-pytorch .venv-mutants mutants build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf work $(VENV) $(VENV)-supply .venv-pytorch .venv-mutants mutants build *.egg-info .pytest_cache .mypy_cache .ruff_cache

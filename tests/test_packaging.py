@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import configparser
+import re
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
 import pytest
+
+from edge_sdk.extras import DISTRIBUTION, install_command
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -54,3 +57,52 @@ def test_extras_and_commands_are_what_the_readme_says() -> None:
     scripts = config["options.entry_points"]["console_scripts"]
     assert "edge-convert = converters.cli:main" in scripts
     assert "edge-sdk = edge_sdk.cli:main" in scripts
+
+
+def _texts() -> dict[str, str]:
+    """Return every text that a user may read, by its path: code, documentation and examples, without decisions."""
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
+    suffixes = (".py", ".md", ".sh", ".toml", ".cfg", ".html", "Makefile")
+    folders = ("tests/unit/", "tests/test_", "docs/decisions/")
+    return {
+        name: (ROOT / name).read_text()
+        for name in listed.stdout.splitlines()
+        if name.endswith(suffixes) and not name.startswith(folders)
+    }
+
+
+def test_no_text_asks_pip_for_a_package_that_is_not_ours() -> None:
+    """The package `edge-sdk` on the public index belongs to another project; pip would run its code."""
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    assert config["metadata"]["name"] == DISTRIBUTION
+    listed = "\n".join([config["options"]["install_requires"], *config["options.extras_require"].values()])
+    known = {re.split(r"[^\w.-]", line.strip(), maxsplit=1)[0] for line in listed.splitlines()}
+    known |= {DISTRIBUTION, "tflite-runtime"}
+    commands = {
+        (name, match[1])
+        for name, text in _texts().items()
+        for match in re.finditer(
+            r"pip3? install((?: +(?:-\S+|'[^'\n]+'|\"[^\"\n]+\"|[\w.\[\],<>=/*{}$-]+))+)", text
+        )
+    }
+    assert len(commands) > 10
+    for name, command in commands:
+        command = re.sub(r"(--constraint|--requirement|-c|-r) \S+", "", command)
+        for word in re.findall(r"'[^']+'|\"[^\"]+\"|\S+", command):
+            requirement = word.strip("'\"`")
+            if requirement.startswith(("-", "/", "$", "{", "work/")) or requirement[0] == ".":
+                continue
+            package = re.split(r"[\[<>=,]", requirement, maxsplit=1)[0]
+            assert package in known, f"{name}: pip install {requirement}"
+    others = [name for name, text in _texts().items() if re.search(r"edge-sdk\[|\"edge-sdk[>=]", text)]
+    assert not others, "these texts use the name of another project's package"
+
+
+def test_the_hint_installs_an_extra_without_asking_the_index_for_the_sdk() -> None:
+    """pip does not look an installed distribution up, so a hint cannot bring a stranger's package of this name."""
+    requirement = install_command("gallery").removeprefix("pip install ").strip("'")
+    command = [sys.executable, "-m", "pip", "install", "--dry-run", "--no-index", requirement]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert f"Requirement already satisfied: {requirement}" in done.stdout

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from converters.cli import auxiliary, compare, convert, evaluate, finish, inspect, lint, targets
 from converters.errors import ConversionError, GateError, TargetError
 from edge_sdk import __version__, console
+from edge_sdk.extras import install_command
 
 PROGRAM = "edge-convert"
 _COMMANDS = (convert, inspect, lint, targets, evaluate, compare, finish, auxiliary)
@@ -32,9 +33,7 @@ def _run(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> int:
         # An installation on a device includes this command, but not the packages that it needs.
         if error.name is None or error.name.partition(".")[0] in ("converters", "edge_sdk"):
             raise
-        raise ConversionError(
-            f"{error.name} is not installed", hint="pip install 'edge-sdk[convert]'"
-        ) from error
+        raise ConversionError(f"{error.name} is not installed", hint=install_command("convert")) from error
 
 
 def build_parser() -> argparse.ArgumentParser:

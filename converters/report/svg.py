@@ -16,6 +16,7 @@ from typing import Any
 from markupsafe import Markup
 
 from converters.errors import ConversionError
+from edge_sdk.extras import install_command
 
 # Unusual values, which no colormap and no default of matplotlib contains.
 INK = "#101112"
@@ -93,7 +94,7 @@ def drawing(name: str, *, width: float = 460, height: float = 300) -> Iterator[D
     except ImportError as error:
         raise ConversionError(
             "the plots of the report need matplotlib, which is not installed",
-            hint="pip install 'edge-sdk[convert]'",
+            hint=install_command("convert"),
         ) from error
     with matplotlib.rc_context(_SETTINGS):
         size = (width / _PIXELS_PER_INCH, height / _PIXELS_PER_INCH)

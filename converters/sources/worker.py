@@ -17,6 +17,7 @@ import numpy as np
 from converters.jobs.worker import serve
 from converters.sources.kinds import PLUGIN_GROUP
 from converters.sources.source_request import Converted, SourceRequest
+from edge_sdk.extras import install_command
 from edge_sdk.model.card import InputContract
 from edge_sdk.plugins import load_plugin, need_plugin
 
@@ -87,9 +88,9 @@ def _explain(stage: str, error: Exception) -> tuple[str, str | None]:
     """Return one line and a hint for an exception of a library."""
     missing = (error.name or "") if isinstance(error, ModuleNotFoundError) else ""
     if missing in _EXTRA:
-        return f"{missing} is not installed", "pip install 'edge-sdk[convert]'"
+        return f"{missing} is not installed", install_command("convert")
     if missing in _PYTORCH:
-        return f"{missing} is not installed", "pip install 'edge-sdk[convert,pytorch]'"
+        return f"{missing} is not installed", install_command("convert", "pytorch")
     text = str(error)
     for mark in ("Flex ops: ", "Custom ops: "):
         if mark in text:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from edge_sdk.cameras.camera import no_camera
+from edge_sdk.extras import install_command
 from edge_sdk.types import UInt8Array
 
 
@@ -116,7 +117,5 @@ def _cv2() -> Any:
     try:
         import cv2
     except ImportError as error:
-        raise no_camera(
-            "USB cameras and video files need OpenCV", hint="pip install 'edge-sdk[camera]'"
-        ) from error
+        raise no_camera("USB cameras and video files need OpenCV", hint=install_command("camera")) from error
     return cv2

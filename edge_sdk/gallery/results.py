@@ -195,6 +195,8 @@ class GalleryStatus:
         recipient: The gallery's public key for exports of other galleries, 64 hexadecimal digits.
         decides: The decision rule that applies if no threshold is given, in words.
         tries: The limit on failed attempts, in words.
+        has_policy: True if a decision policy is sealed.
+        has_attempt_limit: True if failed attempts are limited.
         pad: True if `tries` is the limit for devices with presentation attack detection; the gallery cannot know if
             the device has it.
         failures: Failed attempts in a row; None if attempts are not limited or the counter is not valid.
@@ -221,6 +223,8 @@ class GalleryStatus:
     recipient: str
     decides: str
     tries: str
+    has_policy: bool
+    has_attempt_limit: bool
     pad: bool
     failures: int | None
     locked_out: str | None

@@ -52,6 +52,8 @@ def status_of(session: Session, attempts: AttemptStatus | None) -> GalleryStatus
         recipient=recipient_of(header, content).hex(),
         decides=_decides(policy, len(content.templates)),
         tries=_attempt_limit(attempts),
+        has_policy=policy is not None,
+        has_attempt_limit=attempts is not None,
         pad=_is_pad_limit(attempts),
         failures=None if attempts is None else attempts.failures,
         locked_out=_locked_out(attempts),

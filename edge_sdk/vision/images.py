@@ -9,6 +9,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from edge_sdk.errors import InputError
+from edge_sdk.extras import install_command
 from edge_sdk.types import UInt8Array
 
 MIN_SIDE_PX = 16
@@ -49,7 +50,7 @@ def read_image(
     try:
         from PIL import Image, ImageOps, UnidentifiedImageError
     except ImportError as error:
-        raise InputError("reading image files needs Pillow", hint="pip install 'edge-sdk[images]'") from error
+        raise InputError("reading image files needs Pillow", hint=install_command("images")) from error
     try:
         if isinstance(source, (str, Path)) and Path(source).stat().st_size > MAX_FILE_BYTES:
             raise InputError(f"{name}: expected an image file of at most {MAX_FILE_BYTES >> 20} MiB")

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from edge_sdk.errors import ModelError
+from edge_sdk.extras import install_command
 from edge_sdk.zoo.entries import ZooEntry
 
 #: Environment variable with the folder from which models are read; if set, nothing is downloaded.
@@ -151,7 +152,7 @@ def _pooch() -> Any:
     except ImportError as error:
         raise ModelError(
             "downloading a zoo model needs pooch",
-            hint=f"pip install 'edge-sdk[faces]', or set {MIRROR} to a folder with the files",
+            hint=f"{install_command('faces')}, or set {MIRROR} to a folder with the files",
         ) from error
     pooch.get_logger().setLevel("WARNING")
     return pooch

@@ -16,13 +16,18 @@ fi
 for model in "${models[@]}"; do
   [ -f "$1/$model" ] || { echo "install.sh: error: $1/$model is missing" >&2; exit 1; }
 done
-# By its path, never by its name: another project's package has that name on the public index.
+# Install the SDK by its path: a name would be looked up on the public index.
 sdk="${EDGE_SDK:-$(cd "$here/../.." && pwd)}"
 case "$sdk" in
   /*.whl) [ -f "$sdk" ] ;;
   /*) [ -f "$sdk/setup.cfg" ] && [ -d "$sdk/edge_sdk" ] ;;
   *) false ;;
-esac || { echo "install.sh: error: $sdk is neither a checkout nor a wheel of edge-sdk: name one by its whole path in EDGE_SDK" >&2; exit 1; }
+esac || { echo "install.sh: error: $sdk is neither a checkout nor a wheel of the SDK: give its whole path in EDGE_SDK" >&2; exit 1; }
+# The packages that the SDK needs, each with the digest of its file.
+release="$(. /etc/os-release && echo "${VERSION_CODENAME:-unknown}")"
+lock="$here/requirements-$release.txt"
+[ -f "$lock" ] || lock="$sdk/firmware_examples/raspberry_pi_door_lock/requirements-$release.txt"
+[ -f "$lock" ] || { echo "install.sh: error: expected Raspberry Pi OS Bookworm or Trixie, found $release: there is no requirements-$release.txt beside this script" >&2; exit 1; }
 [ "$(id -u)" -eq 0 ] || { echo "install.sh: error: run as root" >&2; exit 1; }
 
 apt-get install --yes --no-install-recommends python3-venv python3-picamera2 python3-gpiozero python3-lgpio
@@ -31,7 +36,9 @@ id door-lock >/dev/null 2>&1 || useradd --system --home-dir "$home" --shell /usr
 install -d -m 0755 "$program"
 # The board's camera and pins come with the system, everything else from wheels.
 [ -x "$program/venv/bin/python" ] || python3 -m venv --system-site-packages "$program/venv"
-"$program/venv/bin/python" -m pip install --upgrade "${sdk}[faces,fast]"
+pip=("$program/venv/bin/python" -m pip install)
+"${pip[@]}" --require-hashes --only-binary=:all: --requirement "$lock"
+"${pip[@]}" --no-index --no-deps --no-build-isolation --force-reinstall "$sdk"
 install -m 0644 "$here/door_lock.py" "$here/README.md" "$program/"
 
 install -d -m 0700 -o door-lock -g door-lock "$home" "$home/anchor"
@@ -40,12 +47,16 @@ for model in "${models[@]}"; do
 done
 as_lock=(runuser --user door-lock -- "$program/venv/bin/edge-sdk")
 files=(--gallery "$home/home.gallery" --key "$home/home.key" --anchor "$home/anchor/home.anchor")
-if [ ! -e "$home/home.gallery" ]; then
-  "${as_lock[@]}" gallery create --model "$home/face.tflite" "${files[@]}"
-  "${as_lock[@]}" gallery policy --model "$home/face.tflite" --fpir "${FPIR:-0.01}" "${files[@]}"
-  "${as_lock[@]}" gallery limit-attempts --pad "${files[@]}"
+status() { [[ "$("${as_lock[@]}" gallery status --json "${files[@]}")" == *"\"$1\": true"* ]]; }
+# Each step is taken if its result is missing, so that an interrupted installation is completed by the next one.
+[ -e "$home/home.gallery" ] || "${as_lock[@]}" gallery create --model "$home/face.tflite" "${files[@]}"
+status has_policy || "${as_lock[@]}" gallery policy --model "$home/face.tflite" --fpir "${FPIR:-0.01}" "${files[@]}"
+status has_attempt_limit || "${as_lock[@]}" gallery limit-attempts --pad "${files[@]}"
+if ! status has_policy || ! status has_attempt_limit; then
+  echo "install.sh: error: the gallery has no decision policy or no limit on attempts: run this script again" >&2
+  exit 1
 fi
-"${as_lock[@]}" doctor --model "$home/face.tflite" --gallery "$home/home.gallery" --key "$home/home.key" --anchor "$home/anchor/home.anchor" || true
+"${as_lock[@]}" doctor --model "$home/face.tflite" "${files[@]}" || true
 
 install -m 0644 "$here/door-lock.service" /etc/systemd/system/door-lock.service
 systemctl daemon-reload

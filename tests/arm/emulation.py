@@ -49,7 +49,7 @@ class Machine:
         packages: Debian packages in addition to Python.
         wheels: Requirements for pip; extras of setup.cfg in brackets.
         platforms: Wheel platforms, newest first.
-        with_dependencies: Let pip install the dependencies of the wheels.
+        with_dependencies: Install the dependencies of the wheels too.
         libraries: Subfolders in which Debian installs further shared libraries.
     """
 

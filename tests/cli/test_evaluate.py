@@ -296,5 +296,5 @@ def test_a_missing_package_is_an_error_that_names_the_extra(tmp_path: Path) -> N
     assert (done.returncode, done.stdout) == (3, "")
     assert done.stderr.splitlines() == [
         "edge-convert: error: flatbuffers is not installed",
-        "edge-convert: hint: pip install 'edge-sdk[convert]'",
+        "edge-convert: hint: pip install 'edge-embedding-sdk[convert]'",
     ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import io
-import os
 import re
 import resource
 import shutil
@@ -409,28 +408,3 @@ def test_the_service_releases_the_strike_and_has_few_rights(door_lock: ModuleTyp
     ).stdout
     score = re.search(r"exposure level for door-lock.service: ([\d.]+)", report)
     assert score is not None and float(score[1]) < 1.5
-
-
-def test_the_installer_names_missing_files() -> None:
-    script = FOLDER / "install.sh"
-    assert os.access(script, os.X_OK)
-    subprocess.run(["bash", "-n", script], check=True)
-    done = subprocess.run([script], capture_output=True, text=True, check=False)
-    assert done.returncode == 2 and "face.tflite" in done.stderr
-    done = subprocess.run([script, "/nowhere"], capture_output=True, text=True, check=False)
-    assert done.returncode == 1 and "face.tflite is missing" in done.stderr
-
-
-@pytest.mark.parametrize("sdk", ["edge-sdk", "/nowhere", "/nowhere/edge_sdk.whl"])
-def test_the_installer_accepts_the_sdk_only_by_its_path(tmp_path: Path, sdk: str) -> None:
-    """If pip installed the SDK by name, it could run a stranger's package of this name from the public index as root."""
-    for model in ("face", "detector", "pad_2.7", "pad_4.0"):
-        (tmp_path / f"{model}.tflite").touch()
-    done = subprocess.run(
-        [FOLDER / "install.sh", tmp_path],
-        env={**os.environ, "EDGE_SDK": sdk},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 1 and f"{sdk} is neither a checkout nor a wheel" in done.stderr

@@ -19,6 +19,7 @@ from converters.errors import ConversionError
 from converters.evaluate.runner.embed_images import embed_content
 from converters.evaluate.runner.execution import Execution
 from converters.evaluate.runner.open_artefact import OpenedArtefact, make_embedder
+from edge_sdk.extras import DISTRIBUTION, install_command
 from edge_sdk.model.card import ModelCard
 from edge_sdk.types import FloatArray
 from edge_sdk.vision.embedder import Embedder
@@ -32,7 +33,7 @@ BATCH_IMAGES = 32
 BATCH_BYTES = 4 << 20
 MAX_WORKERS = 256
 #: Packages whose versions must be the same here and on the workers, because the embeddings depend on them.
-_PACKAGES = ("edge-sdk", "ai-edge-litert", "numpy", "pillow")
+_PACKAGES = (DISTRIBUTION, "ai-edge-litert", "numpy", "pillow")
 
 #: Interpreter of each thread, kept between batches.
 _own = threading.local()
@@ -217,7 +218,7 @@ def _distributed() -> Any:
     except ImportError as error:
         raise ConversionError(
             "workers in other processes need Dask, which is not installed",
-            hint="pip install 'edge-sdk[convert,dask]'",
+            hint=install_command("convert", "dask"),
         ) from error
     return distributed
 

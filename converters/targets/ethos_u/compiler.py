@@ -18,6 +18,7 @@ from converters.errors import TargetError
 from converters.graph.graph import indices
 from converters.graph.network import Network
 from converters.jobs.child_process import ChildError, environment, run_logged
+from edge_sdk.extras import install_command
 
 TIMEOUT_S = 600.0
 #: Values of vela's ``--accelerator-config``: the family, then the number of multiplications per cycle.
@@ -34,7 +35,7 @@ DEFAULTS = {
 }
 #: Configuration file that is part of vela.
 CONFIG_FILE = "Arm/vela.ini"
-HOW_TO_GET_IT = "pip install 'edge-sdk[ethos-u]'"
+HOW_TO_GET_IT = install_command("ethos-u")
 #: Operator of a compiled network that contains the NPU's program.
 NPU_OPERATOR = "'ethos-u'"
 

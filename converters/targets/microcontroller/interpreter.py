@@ -21,9 +21,10 @@ from converters.errors import TargetError
 from converters.graph.graph import indices
 from converters.graph.network import Network
 from converters.jobs.child_process import ChildError, run_job
+from edge_sdk.extras import install_command
 from edge_sdk.runtime.backends.litert import LiteRtBackend
 
-HOW_TO_GET_IT = "pip install 'edge-sdk[microcontroller]', on x86-64 Linux"
+HOW_TO_GET_IT = f"{install_command('microcontroller')}, on x86-64 Linux"
 TIMEOUT_S = 600.0
 #: Arena of the first run, in bytes; larger than the RAM of any microcontroller.
 LARGEST_ARENA = 64 << 20

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 
 from edge_sdk.diagnostics.doctor.check_result import CheckResult, fail, ok, warn
+from edge_sdk.extras import install_command
 
 _OLDEST_PYTHON = (3, 10)
 #: Machines for which every package has a wheel.
@@ -67,9 +68,9 @@ def _interpreter() -> CheckResult:
             )
         interpreter = f"{package} {_version(package)}"
         if package == "tflite-runtime":
-            return warn("interpreter", interpreter, "no longer maintained: pip install 'edge-sdk[litert]'")
+            return warn("interpreter", interpreter, f"no longer maintained: {install_command('litert')}")
         return ok("interpreter", interpreter)
-    return fail("interpreter", "none is installed", "pip install 'edge-sdk[litert]'")
+    return fail("interpreter", "none is installed", install_command("litert"))
 
 
 def _package(package: str, module: str, extra: str, loss: str) -> CheckResult:
@@ -77,7 +78,7 @@ def _package(package: str, module: str, extra: str, loss: str) -> CheckResult:
         importlib.import_module(module)
     except ImportError as error:
         if _is_missing(error, module):
-            return warn(package, f"not installed: {loss}", f"pip install 'edge-sdk[{extra}]'")
+            return warn(package, f"not installed: {loss}", install_command(extra))
         return fail(package, f"installed but does not load: {error}", _reinstall(package))
     installed = _version(package)
     if package == "pillow" and _numbers(installed) < _OLDEST_PILLOW:

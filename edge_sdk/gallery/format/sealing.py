@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from edge_sdk.errors import GalleryError, GalleryFormatError, SealError
+from edge_sdk.extras import install_command
 from edge_sdk.gallery.format.header import (
     WRAPPED_BYTES,
     Header,
@@ -65,7 +66,7 @@ def need_cryptography() -> None:
     except ImportError as error:
         raise GalleryError(
             "the gallery needs the package cryptography",
-            hint="pip install 'edge-sdk[gallery]'",
+            hint=install_command("gallery"),
         ) from error
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sdk.errors import BackendUnavailableError, InputError, ModelContractError, ModelError
+from edge_sdk.extras import install_command
 from edge_sdk.runtime.backends.base import TensorInfo
 from edge_sdk.runtime.backends.delegates import delegate_name, load_delegate
 
@@ -34,7 +35,7 @@ def load_interpreter_class() -> Any:
             return importlib.import_module(module).Interpreter
         except ImportError:
             continue
-    raise BackendUnavailableError("no LiteRT interpreter is installed", hint="pip install 'edge-sdk[litert]'")
+    raise BackendUnavailableError("no LiteRT interpreter is installed", hint=install_command("litert"))
 
 
 def runtime_name(interpreter_class: Any) -> str:

@@ -409,7 +409,9 @@ def test_missing_matplotlib_is_an_error_with_a_hint(run_python: Callable[..., An
         "try: render_page(title='door', layers=report_samples.layers())\n"
         "except ConversionError as error: print(error, error.hint)"
     )
-    assert "matplotlib" in done.stdout and "pip install 'edge-sdk[convert]'" in done.stdout, done.stderr
+    assert "matplotlib" in done.stdout and "pip install 'edge-embedding-sdk[convert]'" in done.stdout, (
+        done.stderr
+    )
 
 
 def test_drawing_leaves_matplotlibs_settings_alone() -> None:

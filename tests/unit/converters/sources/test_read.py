@@ -221,7 +221,7 @@ def test_a_missing_package_says_what_to_install(models, contract, images, tmp_pa
     fake_package(tmp_path, monkeypatch, "raise ModuleNotFoundError(name='ai_edge_litert')")
     message, hint = refusal(models / "dynamic.tflite", contract, images)
     assert "ai_edge_litert is not installed" in message
-    assert hint == "pip install 'edge-sdk[convert]'"
+    assert hint == "pip install 'edge-embedding-sdk[convert]'"
 
 
 def test_a_crash_of_the_interpreter_stays_in_the_child(models, contract, images, tmp_path, monkeypatch):

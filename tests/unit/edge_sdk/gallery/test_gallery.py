@@ -412,5 +412,6 @@ def test_importing_loads_no_cryptography_and_its_absence_says_the_fix() -> None:
         "except edge_sdk.GalleryError as error: print(error, '|', error.hint)\n"
     )
     assert (
-        done.stdout.strip() == "the gallery needs the package cryptography | pip install 'edge-sdk[gallery]'"
+        done.stdout.strip()
+        == "the gallery needs the package cryptography | pip install 'edge-embedding-sdk[gallery]'"
     ), done

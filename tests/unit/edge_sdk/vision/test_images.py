@@ -260,4 +260,4 @@ def test_without_pillow_the_error_says_what_to_install(run_python: Callable[...,
         "try: read_image('x.jpg')\n"
         "except InputError as error: print(error, '|', error.hint)"
     )
-    assert done.stdout == "reading image files needs Pillow | pip install 'edge-sdk[images]'\n"
+    assert done.stdout == "reading image files needs Pillow | pip install 'edge-embedding-sdk[images]'\n"

@@ -174,4 +174,4 @@ def test_without_dask_the_hint_names_the_extra(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(ConversionError, match="not installed") as caught, open_workers(count=2):
         pass
-    assert caught.value.hint == "pip install 'edge-sdk[convert,dask]'"
+    assert caught.value.hint == "pip install 'edge-embedding-sdk[convert,dask]'"

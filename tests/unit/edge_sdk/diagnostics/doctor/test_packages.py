@@ -38,9 +38,9 @@ def test_what_the_tests_run_on_is_whole(look: Callable[..., Any]) -> None:
 @pytest.mark.parametrize(
     ("missing", "check", "status", "advice"),
     [
-        ("ai_edge_litert", "interpreter", "fail", "pip install 'edge-sdk[litert]'"),
-        ("cryptography", "cryptography", "warn", "pip install 'edge-sdk[gallery]'"),
-        ("PIL", "pillow", "warn", "pip install 'edge-sdk[images]'"),
+        ("ai_edge_litert", "interpreter", "fail", "pip install 'edge-embedding-sdk[litert]'"),
+        ("cryptography", "cryptography", "warn", "pip install 'edge-embedding-sdk[gallery]'"),
+        ("PIL", "pillow", "warn", "pip install 'edge-embedding-sdk[images]'"),
     ],
 )
 def test_a_missing_package_names_its_extra(

@@ -81,4 +81,4 @@ def test_without_an_interpreter_the_error_says_what_to_install(monkeypatch: pyte
     monkeypatch.setattr(litert, "_MODULES", ("edge_sdk.no_such_module",))
     with pytest.raises(BackendUnavailableError, match="no LiteRT interpreter") as refused:
         LiteRtBackend(b"")
-    assert refused.value.hint == "pip install 'edge-sdk[litert]'"
+    assert refused.value.hint == "pip install 'edge-embedding-sdk[litert]'"

@@ -1,0 +1,173 @@
+"""The door lock's installer, with every system program replaced: whenever it is interrupted, the next run completes it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import stat
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tools.device_lock import SYSTEMS
+
+FOLDER = Path(__file__).parents[2] / "firmware_examples" / "raspberry_pi_door_lock"
+REPOSITORY = FOLDER.parents[1]
+MODELS = ("face", "detector", "pad_2.7", "pad_4.0")
+# Commands of edge-sdk that the installer runs, and pip's two calls.
+STEPS = ("require-hashes", "no-index", "gallery create", "gallery policy", "gallery limit-attempts", "doctor")
+
+
+@dataclass(frozen=True)
+class Board:
+    """A folder that stands for a Raspberry Pi.
+
+    Args:
+        root: The folder; `bin` has the programs that stand for the system's.
+    """
+
+    root: Path
+
+    @property
+    def home(self) -> Path:
+        return self.root / "var/lib/door-lock"
+
+    def install(self, *, cut: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run the installer; end it before the first command that contains `cut`."""
+        return subprocess.run(
+            ["bash", self.root / "example/install.sh", self.root / "models"],
+            env={
+                **os.environ,
+                "PATH": f"{self.root / 'bin'}:{os.environ['PATH']}",
+                "PYTHONPATH": str(REPOSITORY),
+                "CUT": cut,
+                "LOG": str(self.root / "log"),
+                "EDGE_SDK": str(REPOSITORY),
+                **environment,
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def status(self) -> dict[str, object]:
+        """Return what `gallery status` prints."""
+        files = {"gallery": "home.gallery", "key": "home.key", "anchor": "anchor/home.anchor"}
+        options = [part for name, file in files.items() for part in (f"--{name}", str(self.home / file))]
+        command = [sys.executable, "-m", "edge_sdk.cli", "gallery", "status", "--json", *options]
+        done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)
+        status: dict[str, object] = json.loads(done.stdout)
+        return status
+
+    def log(self) -> str:
+        """Return the commands that the installer ran, one per line."""
+        return (self.root / "log").read_text()
+
+
+def _program(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/usr/bin/env bash\n{text}\n")
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+
+
+@pytest.fixture
+def board(tmp_path: Path, model_with_evidence: Path) -> Board:
+    for model in MODELS:
+        (tmp_path / "models").mkdir(exist_ok=True)
+        shutil.copy(model_with_evidence, tmp_path / "models" / f"{model}.tflite")
+    shutil.copytree(FOLDER, tmp_path / "example")
+    script = tmp_path / "example/install.sh"
+    text = script.read_text()
+    for path in ("/var/lib/door-lock", "/opt/door-lock", "/etc/systemd/system", "/etc/os-release"):
+        text = text.replace(path, f"{tmp_path}{path}")
+    script.write_text(text)
+    for folder in ("etc/systemd/system", "opt", "var/lib"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "etc/os-release").write_text(f"VERSION_CODENAME={SYSTEMS[0].release}\n")
+    programs, cut = (
+        tmp_path / "bin",
+        'echo "$*" >>"$LOG"; [ -n "$CUT" ] && [[ "$*" == *"$CUT"* ]] && exit 137',
+    )
+    for name in ("apt-get", "useradd", "systemctl", "systemd-analyze"):
+        _program(programs / name, "exit 0")
+    _program(programs / "id", '[ "$1" = -u ] && echo 0; exit 0')
+    _program(programs / "runuser", f'{cut}; shift 4; exec {sys.executable} -m edge_sdk.cli "$@"')
+    _program(
+        programs / "install",
+        'args=(); while [ $# -gt 0 ]; do case $1 in -o|-g) shift 2;; *) args+=("$1"); shift;; esac; done\n'
+        f'exec {shutil.which("install")} "${{args[@]}}"',
+    )
+    _program(tmp_path / "opt/door-lock/venv/bin/python", f"{cut}; exit 0")
+    return Board(tmp_path)
+
+
+@pytest.mark.parametrize("cut", STEPS)
+def test_an_interrupted_installation_is_completed_by_the_next_one(board: Board, cut: str) -> None:
+    first = board.install(cut=cut)
+    assert (first.returncode == 0 and "installed" in first.stdout) == (cut == "doctor"), first.stderr
+    second = board.install()
+    assert second.returncode == 0, second.stderr
+    status = board.status()
+    assert status["has_policy"] and status["has_attempt_limit"]
+
+
+def test_a_second_installation_keeps_what_the_owner_changed(board: Board) -> None:
+    assert board.install(FPIR="0.1").returncode == 0
+    before = board.status()
+    assert "FPIR 0.1," in str(before["decides"])
+    assert board.install(FPIR="0.05").returncode == 0
+    assert board.status()["decides"] == before["decides"]
+
+
+def test_pip_takes_only_files_with_a_known_digest(board: Board) -> None:
+    assert board.install().returncode == 0
+    calls = [line for line in board.log().splitlines() if line.startswith("-m pip")]
+    assert [("--require-hashes" in call, "--no-index" in call) for call in calls] == [
+        (True, False),
+        (False, True),
+    ]
+    assert "--upgrade" not in board.log()
+    assert f"requirements-{SYSTEMS[0].release}.txt" in calls[0]
+    assert calls[1].endswith(str(REPOSITORY)) and "--no-build-isolation" in calls[1]
+
+
+def test_a_gallery_without_a_policy_is_not_called_installed(board: Board) -> None:
+    """The evidence of the model does not support the rate, so no policy is set."""
+    done = board.install(FPIR="1e-9")
+    assert done.returncode != 0 and "installed" not in done.stdout
+
+
+def test_another_system_is_refused_before_anything_is_installed(board: Board) -> None:
+    (board.root / "etc/os-release").write_text("VERSION_CODENAME=sid\n")
+    done = board.install()
+    assert done.returncode == 1 and "expected Raspberry Pi OS Bookworm or Trixie, found sid" in done.stderr
+    assert not board.home.exists() and not (board.root / "log").exists()
+
+
+def test_the_installer_names_missing_files() -> None:
+    script = FOLDER / "install.sh"
+    assert os.access(script, os.X_OK)
+    subprocess.run(["bash", "-n", script], check=True)
+    done = subprocess.run([script], capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and "face.tflite" in done.stderr
+    done = subprocess.run([script, "/nowhere"], capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and "face.tflite is missing" in done.stderr
+
+
+@pytest.mark.parametrize("sdk", ["edge-sdk", "/nowhere", "/nowhere/edge_sdk.whl"])
+def test_the_installer_accepts_the_sdk_only_by_its_path(tmp_path: Path, sdk: str) -> None:
+    """If pip installed the SDK by name, it could run a stranger's package from the public index as root."""
+    for model in ("face", "detector", "pad_2.7", "pad_4.0"):
+        (tmp_path / f"{model}.tflite").touch()
+    done = subprocess.run(
+        [FOLDER / "install.sh", tmp_path],
+        env={**os.environ, "EDGE_SDK": sdk},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1 and f"{sdk} is neither a checkout nor a wheel" in done.stderr
