@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import shlex
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from edge_sdk.cli.arguments import KEY_HELP, Output, add_gallery_command, format_count
+from edge_sdk import console
+from edge_sdk.cli.arguments import KEY_HELP, PROGRAM, Output, add_gallery_command, format_count
 from edge_sdk.cli.opening import open_gallery, resolve_key
 from edge_sdk.errors import GalleryError
 
 if TYPE_CHECKING:
-    from edge_sdk.gallery import KeyProvider
+    from edge_sdk.gallery import AddedKey, KeyProvider, KeySlot
 
+# Slot types (docs/reference/gallery-format.md) whose word on the command line does not depend on the gallery.
+_SLOT_KEY_FILE = 1
+_KEY_WORDS = {2: "host", 3: "passphrase", 4: "pi-otp", 5: "tpm2", 9: "tpm-nv"}
 _OTHER_KEY_HELP = "key of another slot, in the form of --key; repeat it for every slot except the one in use (default: none)"
 
 
@@ -36,7 +42,12 @@ def add_commands(commands: Any) -> None:
         details="Print one line per slot: number, level of protection (0..4), kind of key, and whether it is in use.",
     )
     new = add(
-        "add-key", "add a key that opens the gallery, such as a recovery passphrase", _add_key, "passphrase"
+        "add-key",
+        "add a key that opens the gallery, such as a recovery passphrase",
+        _add_key,
+        "passphrase",
+        details="The earlier keys still open the gallery, so it is only as strong as its weakest key. If the new key is\n"
+        "stronger than an earlier one, a warning on stderr contains the command that removes the weaker key.",
     )
     new.add_argument("new", help=f"key to add: {KEY_HELP}")
     remove = add(
@@ -104,9 +115,59 @@ def _keys(arguments: argparse.Namespace) -> Output:
 
 def _add_key(arguments: argparse.Namespace) -> Output:
     gallery = open_gallery(arguments)
-    gallery.keys.add(resolve_key(arguments.new, new=True, prompt="new passphrase"))
-    slot = gallery.keys.slots()[-1]
-    return Output(asdict(slot), f"slot {slot.index}: {slot.name}, level {slot.level}")
+    added = gallery.keys.add(resolve_key(arguments.new, new=True, prompt="new passphrase"))
+    slot = added.slot
+    if added.weakness:
+        console.say(PROGRAM, f"warning: {added.weakness}; it protects at level {slot.level}")
+    command = None
+    if added.weaker:
+        command = _removal_command(arguments, gallery.keys.slots(), added)
+        names = ", ".join(f"the {weaker.name} of slot {weaker.index}" for weaker in added.weaker)
+        console.say(
+            PROGRAM,
+            f"warning: {names} still opens the gallery, which is only as strong as its weakest key;"
+            f" {_key_file_advice(arguments, added)}remove it with the command in the next line",
+        )
+        console.say(PROGRAM, f"hint: {command}")
+    return Output(
+        {
+            **asdict(slot),
+            "weakness": added.weakness,
+            "weaker_slots": [weaker.index for weaker in added.weaker],
+            "removal_command": command,
+        },
+        f"slot {slot.index}: {slot.name}, level {slot.level}",
+    )
+
+
+def _key_file_advice(arguments: argparse.Namespace, added: AddedKey) -> str:
+    """Return which file to delete after the removal; empty if no weaker key is a file."""
+    files = [slot for slot in added.weaker if slot.type == _SLOT_KEY_FILE]
+    name = arguments.key if any(slot.in_use for slot in files) else "the key file"
+    return f"delete {name} after the removal, because it opens older copies; " if files else ""
+
+
+def _removal_command(arguments: argparse.Namespace, slots: Sequence[KeySlot], added: AddedKey) -> str:
+    """Return one command line that leaves no key weaker than the added one.
+
+    A single weaker key is removed. If there are more, or if the word for another key is not known, all keys are replaced
+    by the added one and by those other keys whose words are known.
+    """
+    words = {slot.index: _KEY_WORDS.get(slot.type) for slot in slots}
+    words[added.slot.index] = arguments.new
+    words |= {slot.index: arguments.key for slot in slots if slot.in_use}
+    removed = {slot.index for slot in added.weaker}
+    kept = [slot.index for slot in slots if slot.index not in removed | {added.slot.index}]
+    if len(removed) == 1 and None not in (words[index] for index in kept):
+        change, key = ["remove-key", str(added.weaker[0].index)], arguments.new
+        options = [item for index in kept for item in ("--other-key", str(words[index]))]
+    else:
+        change, key = ["rotate-key"], arguments.key
+        new = [arguments.new, *(words[index] for index in kept)]
+        options = [item for word in new if word is not None for item in ("--to", word)]
+    anchor = [] if arguments.anchor is None else ["--anchor", arguments.anchor]
+    files = ["--gallery", str(arguments.gallery), "--key", key, *anchor]
+    return shlex.join([PROGRAM, "gallery", *change, *options, *files])
 
 
 def _remove_key(arguments: argparse.Namespace) -> Output:

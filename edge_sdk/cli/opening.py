@@ -139,13 +139,17 @@ def create_gallery(
     existed = Path(arguments.key).exists()
     key = resolve_key(arguments.key, new=True)
     try:
-        return Gallery.create(
+        gallery = Gallery.create(
             arguments.gallery, key=key, model_id=model_id, dimension=dimension, anchor=anchor, **options
         )
     except (OSError, EdgeSdkError):
         if isinstance(key, KeyFile) and not existed:
             Path(arguments.key).unlink(missing_ok=True)
         raise
+    status = gallery.status()
+    if status.key_weakness is not None:
+        console.say(PROGRAM, f"warning: {status.key_weakness}; it protects at level {status.key_level}")
+    return gallery
 
 
 def open_or_create_gallery(arguments: argparse.Namespace, embedder: Embedder) -> Gallery:

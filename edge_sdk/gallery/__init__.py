@@ -19,6 +19,7 @@ from edge_sdk.gallery.keys import (
 )
 from edge_sdk.gallery.old_names import warn_old_name
 from edge_sdk.gallery.results import (
+    AddedKey,
     AttemptStatus,
     Decision,
     ErasureReceipt,
@@ -37,6 +38,7 @@ from edge_sdk.gallery.subjects import EnrolOptions
 from edge_sdk.gallery.transaction import Transaction
 
 __all__ = [
+    "AddedKey",
     "Anchor",
     "AttemptPolicy",
     "AttemptStatus",

@@ -6,10 +6,10 @@ import contextlib
 import enum
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from edge_sdk.errors import GalleryError, InputError
-from edge_sdk.gallery.format import sealing
 from edge_sdk.gallery.format.content import (
     AUDIT_ANSWERS,
     AUDIT_POLICY,
@@ -28,7 +28,7 @@ from edge_sdk.gallery.format.header import (
     Transform,
 )
 from edge_sdk.gallery.keys import ErasableKey, KeyProvider
-from edge_sdk.gallery.keys.provider import new_slot
+from edge_sdk.gallery.keys.provider import new_slot, slot_key_of
 from edge_sdk.gallery.store.audit_log import (
     AuditEvent,
     AuditLog,
@@ -55,6 +55,7 @@ AUDITS = {"off": None, "changes": b"", "all": AUDIT_ANSWERS}
 def first_generation(
     key: KeyProvider,
     *,
+    path: Path,
     model_id: bytes,
     dimension: int,
     dtype: str,
@@ -79,10 +80,10 @@ def first_generation(
         dimension=dimension,
         template_type=_choice("dtype", dtype, TEMPLATE_TYPES),
         transform=_choice("transform", transform, TRANSFORMS),
-        slots=(new_slot(key, random),),
+        slots=(new_slot(key, random, path),),
     )
     slot = header.slots[0]
-    slot_key = sealing.derive_slot_key(key.secret(slot.parameters), header, slot)
+    slot_key = slot_key_of(key, header, slot)
     records = [PolicyRecord(SLOT_KEYS, critical=True, value=slot_key)]
     if audit_policy:
         records.append(PolicyRecord(AUDIT_POLICY, critical=False, value=audit_policy))

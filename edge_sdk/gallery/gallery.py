@@ -122,6 +122,7 @@ class Gallery:
         environment = Environment.of(path, anchor=anchor, filesystem=filesystem, random=random, clock=clock)
         header, content = first_generation(
             key,
+            path=environment.path,
             model_id=model_id,
             dimension=dimension,
             dtype=dtype,

@@ -6,12 +6,11 @@ import hmac
 from collections.abc import Sequence
 from dataclasses import replace
 
-from edge_sdk.errors import GalleryError
-from edge_sdk.gallery.format import sealing
+from edge_sdk.errors import GalleryError, GalleryFormatError, InputError
 from edge_sdk.gallery.format.content import SLOT_KEYS, Content, PolicyRecord
 from edge_sdk.gallery.format.header import Slot
 from edge_sdk.gallery.keys import SLOT_TPM_NV, ErasableKey, KeyProvider, TpmKey, slot_kind
-from edge_sdk.gallery.keys.provider import new_slot
+from edge_sdk.gallery.keys.provider import check_work, new_slot, slot_key_of
 from edge_sdk.gallery.session import Session
 from edge_sdk.gallery.store.audit_log import AuditEvent
 from edge_sdk.gallery.store.files import read_head
@@ -42,12 +41,22 @@ def start_epoch(
     """
     slots: list[Slot] = []
     try:
-        slots.extend(new_slot(key, session.environment.random) for key in keys)
+        slots.extend(new_slot(key, session.environment.random, session.environment.path) for key in keys)
+        check_new_work(keys, slots)
         reseal(session, list(zip(keys, slots, strict=True)), after, events)
-    except GalleryError:
+    except (GalleryError, InputError):
         for key, slot in zip(keys, slots, strict=False):
             destroy_if_unused(session, key, slot)
         raise
+
+
+def check_new_work(keys: Sequence[KeyProvider], slots: Sequence[Slot]) -> None:
+    """Raise InputError if no reader would open the gallery because its slots need too much work."""
+    try:
+        for key in keys:
+            check_work(key, slots)
+    except GalleryFormatError as error:
+        raise InputError(str(error), hint="choose lower costs, or use fewer passphrases") from error
 
 
 def reseal(
@@ -59,7 +68,7 @@ def reseal(
     """Commit a new key epoch with these keys and slots; the first key is the one in use afterwards."""
     header = session.header
     header = replace(header, key_epoch=header.key_epoch + 1, slots=tuple(slot for _, slot in pairs))
-    slot_keys = [sealing.derive_slot_key(key.secret(slot.parameters), header, slot) for key, slot in pairs]
+    slot_keys = [slot_key_of(key, header, slot) for key, slot in pairs]
     content = replace(with_slot_keys(after, slot_keys), committed_at_s=session.now_s())
     session.commit(session.content, content, header=header, key=pairs[0][0], events=events)
 
@@ -85,9 +94,16 @@ def key_of_slot(session: Session, index: int, keys: Sequence[KeyProvider]) -> Ke
     """
     if index == session.slot_index:
         return session.key
+    unavailable: list[GalleryError] = []
     for key in keys:
-        if opens(session, key, index):
-            return key
+        try:
+            if opens(session, key, index):
+                return key
+        except GalleryError as error:
+            # A later key may open the slot, such as one of another chip.
+            unavailable.append(error)
+    if unavailable:
+        raise unavailable[0]
     raise GalleryError(
         f"no key given for slot {index} ({slot_kind(session.header.slots[index].type)[0]}), which is kept",
         hint="give the key of every slot that is kept (--other-key), or remove that slot as well",
@@ -95,13 +111,24 @@ def key_of_slot(session: Session, index: int, keys: Sequence[KeyProvider]) -> Ke
 
 
 def opens(session: Session, key: KeyProvider, index: int | None = None) -> bool:
-    """Tell if a key opens a slot, or any slot if no index is given."""
+    """Tell if a key opens a slot, or any slot if no index is given.
+
+    Raises:
+        GalleryError: the key opens no slot, and its secret is not available for a slot of its type.
+    """
     header, slot_keys = session.header, slot_keys_of(session.content)
+    unavailable: list[GalleryError] = []
     for number, slot in enumerate(header.slots):
         if slot.type == key.slot_type and index in (None, number):
-            slot_key = sealing.derive_slot_key(key.secret(slot.parameters), header, slot)
+            try:
+                slot_key = slot_key_of(key, header, slot)
+            except GalleryError as error:
+                unavailable.append(error)
+                continue
             if hmac.compare_digest(slot_key, slot_keys[number]):
                 return True
+    if unavailable:
+        raise unavailable[0]
     return False
 
 

@@ -137,6 +137,22 @@ class KeySlot:
 
 
 @dataclass(frozen=True)
+class AddedKey:
+    """The result of adding a key.
+
+    Attributes:
+        slot: The new slot.
+        weakness: Reason for a lower level than is usual for the kind of key, such as a short passphrase; otherwise None.
+        weaker: Slots of lower level than the new one. Each of them still opens the gallery, so the new key protects
+            nothing until they are removed (`Keys.remove`, `Keys.rotate`).
+    """
+
+    slot: KeySlot
+    weakness: str | None
+    weaker: tuple[KeySlot, ...]
+
+
+@dataclass(frozen=True)
 class ErasureReceipt:
     """The receipt of an erasure.
 
@@ -181,6 +197,7 @@ class GalleryStatus:
         model_id: SHA-256 of the model file, 64 hexadecimal digits.
         key_level: Strength of the key in use, 0..4.
         key_name: Kind of the key in use.
+        key_weakness: Reason for a lower level than is usual for this kind of key, in words; otherwise None.
         key_slots: Number of keys that open the gallery.
         key_epoch: Number of the key epoch, from 1; a rotation or removal of keys starts the next one.
         anchor: Kind and strength of the anchor.
@@ -209,6 +226,7 @@ class GalleryStatus:
     model_id: str
     key_level: int
     key_name: str
+    key_weakness: str | None
     key_slots: int
     key_epoch: int
     anchor: str

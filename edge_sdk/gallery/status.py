@@ -12,6 +12,7 @@ from edge_sdk.gallery.exchange.export import recipient_of
 from edge_sdk.gallery.format.content import AUDIT_ANSWERS, AUDIT_POLICY
 from edge_sdk.gallery.key_epoch import unclaimed_secrets
 from edge_sdk.gallery.keys import slot_kind
+from edge_sdk.gallery.keys.provider import strength_of_key
 from edge_sdk.gallery.results import AttemptStatus, GalleryStatus, Reason
 from edge_sdk.gallery.rules.policy import DecisionPolicy
 from edge_sdk.gallery.session import Session
@@ -27,17 +28,20 @@ _KEY_GAPS = (
     "someone who runs as root on this board, or steals board and card together, has the key",
     "someone who runs as root on this device has the key while it runs",
 )
+_GUESSED = "someone who has a copy of the file can guess the passphrase"
 
 
 def status_of(session: Session, attempts: AttemptStatus | None) -> GalleryStatus:
     """Return the status of an open gallery."""
     header, content, policy = session.header, session.content, session.matcher.policy
+    strength = strength_of_key(session.key, session.environment.path)
     return GalleryStatus(
         path=str(session.environment.path),
         gallery_id=header.gallery_id.hex(),
         model_id=header.model_id.hex(),
-        key_level=session.key.level,
+        key_level=strength.level,
         key_name=session.key.name,
+        key_weakness=strength.weakness,
         key_slots=len(header.slots),
         key_epoch=header.key_epoch,
         anchor=session.environment.anchor.kind,
@@ -63,7 +67,8 @@ def status_of(session: Session, attempts: AttemptStatus | None) -> GalleryStatus
 
 def gaps(session: Session, attempts: AttemptStatus | None) -> tuple[str, ...]:
     """Return the attacks that the gallery, with this key and anchor, does not protect against."""
-    result = [_KEY_GAPS[session.key.level]]
+    strength = strength_of_key(session.key, session.environment.path)
+    result = [f"{_GUESSED}: {strength.weakness}" if strength.weakness else _KEY_GAPS[strength.level]]
     others = len(session.header.slots) - 1
     if others:
         result.append(
@@ -73,7 +78,7 @@ def gaps(session: Session, attempts: AttemptStatus | None) -> tuple[str, ...]:
     result += [
         _KEY_GAPS[level]
         for level in sorted(level for level in levels if level is not None)
-        if level < session.key.level
+        if level < strength.level
     ]
     anchor = session.environment.anchor
     if isinstance(anchor, NoAnchor):

@@ -19,7 +19,8 @@ def check_gallery(open_gallery: Callable[[], Gallery], *, model_sha256: str | No
         model_sha256: SHA-256 of the model to be used with it, hex; None skips the comparison.
     """
     try:
-        status = open_gallery().status()
+        gallery = open_gallery()
+        status, slots = gallery.status(), gallery.keys.slots()
     except EdgeSdkError as error:
         yield fail("gallery", str(error), error.hint or "it cannot be used; restore a backup or enrol again")
         return
@@ -33,11 +34,23 @@ def check_gallery(open_gallery: Callable[[], Gallery], *, model_sha256: str | No
             f"it was created for model file {status.model_id[:12]}..., but the given one is {model_sha256[:12]}...",
             "use the model file for which it was created, or enrol again",
         )
-    if status.key_level <= _WEAK_LEVEL:
+    if status.key_weakness is not None:
+        yield warn(
+            "gallery's key",
+            f"level {status.key_level} ({status.key_name}): {status.key_weakness}",
+            "replace it with edge-sdk gallery rotate-key --to passphrase",
+        )
+    elif status.key_level <= _WEAK_LEVEL:
         yield warn(
             "gallery's key",
             f"level {status.key_level} ({status.key_name})",
             "anyone who steals the disk can open it: use a passphrase, or keep the key off the gallery's disk",
+        )
+    elif weaker := [s for s in slots if s.level is not None and s.level < status.key_level]:
+        yield warn(
+            "gallery's key",
+            f"level {status.key_level} ({status.key_name}), but a weaker key also opens it: {weaker[0].name}, level {weaker[0].level}",
+            "edge-sdk gallery keys lists them; remove it with edge-sdk gallery remove-key or rotate-key",
         )
     else:
         yield ok("gallery's key", f"level {status.key_level} ({status.key_name})")

@@ -13,6 +13,7 @@ from edge_sdk.gallery.format import sealing
 from edge_sdk.gallery.format.content import TEMPLATE, TRANSFORM_KEY, PolicyRecord
 from edge_sdk.gallery.format.header import MAX_SLOTS
 from edge_sdk.gallery.key_epoch import (
+    check_new_work,
     destroy_if_unused,
     destroy_secrets,
     key_of_slot,
@@ -24,11 +25,11 @@ from edge_sdk.gallery.key_epoch import (
     with_slot_keys,
 )
 from edge_sdk.gallery.keys import SLOT_IN_MEMORY, SLOT_KEY_FILE, KeyProvider, slot_kind
-from edge_sdk.gallery.keys.provider import new_slot
+from edge_sdk.gallery.keys.provider import new_slot, slot_key_of, strength_of_key
 from edge_sdk.gallery.match.matcher import rotation_of
 from edge_sdk.gallery.match.templates import quantize
 from edge_sdk.gallery.match.transform import Shp3
-from edge_sdk.gallery.results import KeySlot
+from edge_sdk.gallery.results import AddedKey, KeySlot
 from edge_sdk.gallery.session import Session
 from edge_sdk.gallery.store.anchor import NoAnchor
 from edge_sdk.gallery.store.audit_log import AuditEvent
@@ -48,20 +49,26 @@ class Keys:
     def slots(self) -> tuple[KeySlot, ...]:
         """Return the key slots, each a way to open the gallery."""
         in_use, key = self._session.slot_index, self._session.key
+        level = strength_of_key(key, self._session.environment.path).level
         return tuple(
-            KeySlot(index, slot.type, key.name, key.level, in_use=True)
+            KeySlot(index, slot.type, key.name, level, in_use=True)
             if index == in_use
             else KeySlot(index, slot.type, *slot_kind(slot.type), in_use=False)
             for index, slot in enumerate(self._session.header.slots)
         )
 
-    def add(self, key: KeyProvider) -> None:
-        """Add a key that opens the gallery.
+    def add(self, key: KeyProvider) -> AddedKey:
+        """Add a key that opens the gallery. The earlier keys still open it.
+
+        Returns:
+            The new slot, and the slots of lower level. While there are any, a stronger key protects nothing.
 
         Raises:
+            InputError: the key is a passphrase that is easy to guess, or all passphrase slots together would need too
+                much Argon2id work.
             GalleryError: the gallery has 8 keys already, or the key's secret is not available.
         """
-        self._session.retry(lambda: self._add(key))
+        return self._session.retry(lambda: self._add(key))
 
     def remove(self, slot: int, *, keep: Sequence[KeyProvider] = ()) -> None:
         """Remove a key. Neither the key nor any slot key that its holder may have read opens a later generation.
@@ -128,24 +135,34 @@ class Keys:
         after = replace(content, committed_at_s=session.now_s())
         session.commit(content, after, header=replace(header, generation=seen + 1), events=[event])
 
-    def _add(self, key: KeyProvider) -> None:
+    def _add(self, key: KeyProvider) -> AddedKey:
         header, before = self._session.header, self._session.content
         if len(header.slots) == MAX_SLOTS:
             raise GalleryError(
                 f"the gallery has {MAX_SLOTS} keys already, the most it can have", hint="remove a key first"
             )
-        slot = new_slot(key, self._session.environment.random)
+        environment = self._session.environment
+        slot = new_slot(key, environment.random, environment.path)
+        header = replace(header, slots=(*header.slots, slot))
         try:
-            slot_key = sealing.derive_slot_key(key.secret(slot.parameters), header, slot)
+            check_new_work([key], header.slots)
+            slot_key = slot_key_of(key, header, slot)
             self._session.commit(
                 before,
                 with_slot_keys(before, [*slot_keys_of(before), slot_key]),
-                header=replace(header, slots=(*header.slots, slot)),
+                header=header,
                 events=[AuditEvent("add-key", detail=f"type={key.slot_type}")],
             )
-        except GalleryError:
+        except (GalleryError, InputError):
             destroy_if_unused(self._session, key, slot)
             raise
+        strength = strength_of_key(key, environment.path)
+        earlier = self.slots()[:-1]
+        return AddedKey(
+            KeySlot(len(earlier), key.slot_type, slot_kind(key.slot_type)[0], strength.level, in_use=False),
+            strength.weakness,
+            tuple(other for other in earlier if other.level is not None and other.level < strength.level),
+        )
 
     def _remove(self, slot: int, keep: Sequence[KeyProvider]) -> None:
         session, slots = self._session, self._session.header.slots

@@ -14,6 +14,7 @@ from edge_sdk.gallery.keys.passphrase import (
     MAX_LANES,
     MAX_MEMORY_KIB,
     MAX_PASSES,
+    MAX_WORK_KIB,
     MIN_PASSPHRASE_CHARACTERS,
     Passphrase,
 )
@@ -37,6 +38,7 @@ __all__ = [
     "MAX_LANES",
     "MAX_MEMORY_KIB",
     "MAX_PASSES",
+    "MAX_WORK_KIB",
     "MIN_PASSPHRASE_CHARACTERS",
     "SLOT_BOARD_SECRET",
     "SLOT_HOST_CREDENTIAL",

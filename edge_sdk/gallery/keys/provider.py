@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import platform
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from edge_sdk.errors import GalleryError, GalleryFormatError, PluginError
-from edge_sdk.gallery.format.header import WRAPPED_BYTES, Slot
+from edge_sdk.gallery.format.header import WRAPPED_BYTES, Header, Slot
+from edge_sdk.gallery.format.sealing import derive_slot_key
+from edge_sdk.gallery.keys.passphrase_strength import Strength
 
 SLOT_KEY_FILE = 1
 SLOT_HOST_CREDENTIAL = 2  # systemd-creds with the host key
@@ -71,6 +75,71 @@ class ErasableKey(KeyProvider, Protocol):
         """
 
 
+@runtime_checkable
+class GradedKey(KeyProvider, Protocol):
+    """Key that a person chooses, so its level depends on the secret."""
+
+    def strength(self, names: Sequence[str] = ()) -> Strength:
+        """Return level and weakness.
+
+        Args:
+            names: Names that a guesser tries first.
+        """
+
+    def require_strength(self, names: Sequence[str] = ()) -> None:
+        """Raise InputError if a new slot must not use the secret."""
+
+
+@runtime_checkable
+class CostlyKey(KeyProvider, Protocol):
+    """Key whose secret costs work that the slot's parameters determine."""
+
+    def check_slots(self, parameters: Sequence[bytes]) -> None:
+        """Raise GalleryFormatError if all slots of this type together need too much work.
+
+        Args:
+            parameters: Parameters of every slot of this type in the header.
+        """
+
+
+def slot_key_of(key: KeyProvider, header: Header, slot: Slot) -> bytes:
+    """Derive the slot key of one slot; every derivation goes through here.
+
+    The header is not authenticated yet when a gallery is opened, so the work that it asks for is checked first.
+
+    Args:
+        key: A key of the slot's type.
+        header: Header with all slots of the gallery.
+        slot: One of its slots.
+
+    Raises:
+        GalleryFormatError: the header's slots ask for too much work, or the slot is malformed.
+        GalleryError: the key's secret is not available.
+    """
+    check_work(key, header.slots)
+    return derive_slot_key(key.secret(slot.parameters), header, slot)
+
+
+def check_work(key: KeyProvider, slots: Sequence[Slot]) -> None:
+    """Raise GalleryFormatError if the slots of the key's type together need too much work."""
+    if isinstance(key, CostlyKey):
+        key.check_slots([slot.parameters for slot in slots if slot.type == key.slot_type])
+
+
+def strength_of_key(key: KeyProvider, gallery: Path) -> Strength:
+    """Return level and weakness of a key in use.
+
+    Args:
+        key: The key.
+        gallery: Path of the gallery, whose name is a weak passphrase.
+    """
+    return key.strength(_names(gallery)) if isinstance(key, GradedKey) else Strength(key.level)
+
+
+def _names(gallery: Path) -> tuple[str, ...]:
+    return gallery.stem, platform.node()
+
+
 def refuse_parameters(parameters: bytes, slot: str) -> None:
     """Raise GalleryFormatError if a slot of a kind without parameters has parameters."""
     if parameters:
@@ -117,12 +186,20 @@ def checked_provider(key: KeyProvider) -> KeyProvider:
     return key
 
 
-def new_slot(key: KeyProvider, random: Callable[[int], bytes]) -> Slot:
+def new_slot(key: KeyProvider, random: Callable[[int], bytes], gallery: Path) -> Slot:
     """Return a slot for a key, with new parameters and no wrapped data key yet.
 
+    Args:
+        key: The key.
+        random: Function that returns n random bytes.
+        gallery: Path of the gallery.
+
     Raises:
+        InputError: the key is a passphrase that is easy to guess.
         GalleryError: the provider's parameters are not bytes, or too long.
     """
+    if isinstance(key, GradedKey):
+        key.require_strength(_names(gallery))
     parameters = key.new_parameters(random)
     if not isinstance(parameters, bytes) or len(parameters) > MAX_PARAMETER_BYTES:
         size = f"{len(parameters)} bytes" if isinstance(parameters, bytes) else type(parameters).__name__

@@ -15,6 +15,7 @@ from edge_sdk.gallery.format import sealing
 from edge_sdk.gallery.format.content import SLOT_KEYS, Content, pack_content, parse_content
 from edge_sdk.gallery.format.header import MAX_FILE_BYTES, VERSION, Header, pack_header, parse_header
 from edge_sdk.gallery.keys import KeyProvider, slot_kind
+from edge_sdk.gallery.keys.provider import slot_key_of
 from edge_sdk.gallery.store.anchor import Anchor, NoAnchor, must_advance
 from edge_sdk.gallery.store.files import (
     FileSystem,
@@ -247,24 +248,35 @@ def check_anchor(environment: Environment, header: Header, anchor_generation: in
 
 
 def unlock(header: Header, key: KeyProvider) -> tuple[OpenSlot, bytes]:
-    """Return the first slot that the key opens, and the data key.
+    """Return the first slot that the key opens, and the data key; every slot of the key's type is tried.
 
     Raises:
         SealError: the key opens no slot. If all slots are of other kinds, the hint lists those kinds.
-        GalleryError: the key's secret is not available.
+        GalleryFormatError: a slot of the key's type is malformed, or the slots need too much work.
+        GalleryError: the key's secret is not available for any slot.
     """
-    for index, slot in enumerate(header.slots):
-        if slot.type == key.slot_type:
-            slot_key = sealing.derive_slot_key(key.secret(slot.parameters), header, slot)
-            with contextlib.suppress(SealError):
-                return OpenSlot(index, slot_key), sealing.unwrap(header, slot, slot_key)
-    error = sealing.seal_error()
-    if all(slot.type != key.slot_type for slot in header.slots):
+    slots = [(index, slot) for index, slot in enumerate(header.slots) if slot.type == key.slot_type]
+    unavailable: list[GalleryError] = []
+    for index, slot in slots:
+        try:
+            slot_key = slot_key_of(key, header, slot)
+        except GalleryFormatError:
+            raise
+        except GalleryError as error:
+            # Another slot may have the secret of another chip or machine.
+            unavailable.append(error)
+            continue
+        with contextlib.suppress(SealError):
+            return OpenSlot(index, slot_key), sealing.unwrap(header, slot, slot_key)
+    if unavailable and len(unavailable) == len(slots):
+        raise unavailable[0]
+    refusal = sealing.seal_error()
+    if not slots:
         kinds = ", ".join(dict.fromkeys(slot_kind(slot.type)[0] for slot in header.slots))
-        error.hint = (
+        refusal.hint = (
             f"according to its header the gallery is opened by: {kinds} (was it rotated?); found a {key.name}"
         )
-    raise error
+    raise refusal
 
 
 def authenticate(file: bytes, header: Header, data_key: bytes, slot: OpenSlot) -> Generation:

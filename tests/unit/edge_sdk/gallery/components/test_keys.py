@@ -37,6 +37,15 @@ def test_an_added_key_opens_and_the_others_still_open(gallery: Gallery, path: Pa
     assert gallery.status().key_epoch == 1
 
 
+def test_adding_a_stronger_key_returns_the_weaker_slots(gallery: Gallery) -> None:
+    added = gallery.keys.add(InMemoryKey(b"s" * 32, level=3))
+    assert (added.slot.index, added.slot.level, added.weakness) == (1, 3, None)
+    assert [(slot.index, slot.level) for slot in added.weaker] == [(0, 0)]
+    # A slot whose level is not known is not called weaker, and a weaker key is a recovery key.
+    assert gallery.keys.add(InMemoryKey(b"t" * 32, level=4)).weaker == added.weaker
+    assert gallery.keys.add(OTHER).weaker == ()
+
+
 def test_the_error_for_a_key_of_another_kind_names_the_kinds_that_open(gallery: Gallery, path: Path) -> None:
     with pytest.raises(SealError, match="wrong key, or the gallery was altered") as caught:
         Gallery.open(path, key=Passphrase("a recovery phrase", **QUICK))
