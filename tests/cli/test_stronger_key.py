@@ -100,7 +100,7 @@ def test_the_result_as_json_contains_the_command(
     assert (value["weaker_slots"], value["level"]) == ([0], 3)
     assert shlex.split(value["removal_command"])[1:] == printed_command(done.err)
     doctor = edge_sdk("doctor", *anchored[:4], "--key", "pi-otp", "--json")
-    check = next(item for item in json.loads(doctor.out)["checks"] if item["name"] == "gallery's key")
+    check = next(item for item in json.loads(doctor.out)["findings"] if item["check"] == "gallery's key")
     assert (check["status"], "a weaker key also opens it: key file" in check["found"]) == ("warn", True)
 
 
@@ -155,7 +155,7 @@ def test_a_weak_passphrase_is_reported_at_creation(edge_sdk: Run, empty_home: An
     assert "not_protected someone who has a copy of the file can guess the passphrase" in status
     type_lines("long enough")
     doctor = edge_sdk("doctor", *files, "--json")
-    check = next(item for item in json.loads(doctor.out)["checks"] if item["name"] == "gallery's key")
+    check = next(item for item in json.loads(doctor.out)["findings"] if item["check"] == "gallery's key")
     assert (check["status"], "has 11 characters" in check["found"]) == ("warn", True)
 
 
