@@ -9,9 +9,10 @@ after a reboot only the time since the reboot counts. So setting the clock chang
 longer, never shorter.
 
 The counter is a small file next to the gallery, authenticated with a key derived from the gallery's root secret. If the
-file is missing, altered, or belongs to another gallery or an earlier limit, every attempt is refused until an
-administrator resets the counter. A new limit has a new counter, which is added to the file before the gallery is
-committed. The old counter is removed after that. So the file has the right counter after a power cut at any moment.
+file is missing, altered, or belongs to another gallery, limit or key epoch, every attempt is refused until an
+administrator resets the counter. A new limit has a new counter. A new key epoch has a new key, under which the counter
+keeps its numbers. The new state is added to the file before the gallery is committed, and the old state is removed after
+that. So the file has the right counter after a power cut at any moment. No attempt is made in between.
 """
 
 from __future__ import annotations
@@ -119,7 +120,7 @@ class CounterIdentity:
     """The gallery and the limit that a counter belongs to.
 
     Attributes:
-        key: Key that authenticates the counter, 32 bytes, derived from the gallery's root secret and `LABEL`.
+        key: Key that authenticates the counter, 32 bytes, derived from the root secret of the key epoch and `LABEL`.
         gallery_id: Id of the gallery, 16 bytes.
         counter_id: Random id, 16 bytes, stored with the limit in the gallery; new for every limit and every reset.
     """
@@ -270,8 +271,12 @@ class AttemptCounter:
         key = sealing.hkdf(content.root_secret, salt=gallery_id, info=LABEL)
         return cls(files, gallery, policy, CounterIdentity(key, gallery_id, counter_id), now=now)
 
-    def begin(self) -> int | Reason:
+    def begin(self, *, is_current: Callable[[], bool] = lambda: True) -> int | Reason:
         """Count an attempt durably before it is made.
+
+        Args:
+            is_current: Tells if the gallery that this counter belongs to is still the one on disk. It is asked only if
+                the file holds a second state, which a commit that ended between its last steps leaves.
 
         Returns:
             The attempt's number, for `succeed`; or the reason to refuse the attempt.
@@ -281,7 +286,7 @@ class AttemptCounter:
         """
         with locked(self._files, self._path):
             (state, other), now = self._read(), self._now()
-            if state is None:
+            if state is None or (other and not is_current()):
                 return Reason.COUNTER
             reason = refusal(self.policy, state, now)
             if reason is not None:
@@ -305,40 +310,30 @@ class AttemptCounter:
                 )
             self._write(succeed(state, number), other)
 
-    def start(self, current: AttemptCounter | None = None) -> None:
-        """Write this new counter at 0; the file keeps the current counter until the gallery is committed.
+    @contextlib.contextmanager
+    def replacing(self, current: AttemptCounter | None, *, keep: bool) -> Iterator[None]:
+        """Write this counter's first state before the block, which commits the gallery, and remove the current one after it.
+
+        Attempts wait until the block ends, so none is counted only in the state that is removed.
+
+        Args:
+            current: The counter in use; None if attempts are not limited.
+            keep: True to begin with the current counter's numbers, False to begin at 0. If the current counter is
+                missing or altered, no state is kept, and every attempt stays refused.
 
         Raises:
             GalleryError: the counter cannot be written.
         """
         with locked(self._files, self._path):
             state = None if current is None else current._read()[0]
-            other = b"" if current is None or state is None else pack_state(state, current.identity)
-            self._write(AttemptState(writes=1), other)
-
-    def settle(self) -> None:
-        """Remove the earlier counter from the file, once the gallery is committed.
-
-        Raises:
-            GalleryError: the counter cannot be written.
-        """
-        with locked(self._files, self._path):
-            state, other = self._read()
-            if state is not None and other:
-                self._write(state, b"")
-
-    @contextlib.contextmanager
-    def replacing(self, current: AttemptCounter | None) -> Iterator[None]:
-        """Start this counter; after the block, which commits the gallery, remove the current counter from the file.
-
-        Raises:
-            GalleryError: this counter cannot be written.
-        """
-        self.start(current)
-        yield
-        # After the commit the earlier counter is never read again, so it may stay.
-        with contextlib.suppress(GalleryError):
-            self.settle()
+            if not keep:
+                self._write(AttemptState(writes=1), _packed(state, current))
+            elif state is not None:
+                self._write(replace(state, writes=state.writes + 1), _packed(state, current))
+            yield
+            # After the commit the earlier state is never read again, so it may stay.
+            with contextlib.suppress(GalleryError):
+                self._settle()
 
     def status(self) -> AttemptStatus:
         """Return the number of failed attempts and the wait before the next one."""
@@ -363,9 +358,18 @@ class AttemptCounter:
         self._writes_seen = states[0].writes
         return states[0], other
 
+    def _settle(self) -> None:
+        state, other = self._read()
+        if state is not None and other:
+            self._write(state, b"")
+
     def _write(self, state: AttemptState, other: bytes) -> None:
         write_atomically(self._files, self._path, pack_state(state, self.identity) + other)
         self._writes_seen = state.writes
+
+
+def _packed(state: AttemptState | None, counter: AttemptCounter | None) -> bytes:
+    return b"" if state is None or counter is None else pack_state(state, counter.identity)
 
 
 def moment_of_boot(boot_id: Path = _BOOT_ID) -> Moment:

@@ -1,16 +1,24 @@
-"""Start a new key epoch of an open gallery, and destroy the secrets of key slots that are no longer used."""
+"""Start a new key epoch of an open gallery, and destroy the secrets of key slots that are no longer used.
+
+A new key epoch has new slot keys, a new root secret and, after the entry for the change itself, a new key of the audit
+log (`Session.commit`). The keys of exports and of the
+attempt counter are derived from the root secret. So whoever knew the secrets of an earlier epoch opens no later export,
+forges no attempt counter and no audit entry.
+"""
 
 from __future__ import annotations
 
 import hmac
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from edge_sdk.errors import GalleryError, GalleryFormatError, InputError
-from edge_sdk.gallery.format.content import SLOT_KEYS, Content, PolicyRecord
-from edge_sdk.gallery.format.header import Slot
+from edge_sdk.gallery.format import sealing
+from edge_sdk.gallery.format.content import SLOT_KEYS, TRANSFORM_KEY, Content, PolicyRecord
+from edge_sdk.gallery.format.header import Header, Slot
 from edge_sdk.gallery.keys import SLOT_TPM_NV, ErasableKey, KeyProvider, TpmKey, slot_kind
 from edge_sdk.gallery.keys.provider import check_work, new_slot, slot_key_of
+from edge_sdk.gallery.match.matcher import transform_key_of
 from edge_sdk.gallery.session import Session
 from edge_sdk.gallery.store.audit_log import AuditEvent
 from edge_sdk.gallery.store.files import read_head
@@ -26,6 +34,17 @@ def with_record(content: Content, record: PolicyRecord) -> Content:
     """Return the content with one policy record replaced or added."""
     others = [other for other in content.policy if other.kind != record.kind]
     return replace(content, policy=tuple(sorted([*others, record], key=lambda record: record.kind)))
+
+
+def with_new_root(header: Header, content: Content, random: Callable[[int], bytes]) -> Content:
+    """Return the content with a new root secret, and with the transform key sealed if the old root secret gave it.
+
+    The templates keep their transform: rotating them to a new key costs accuracy (`Keys.renew_transform` does it).
+    """
+    key = transform_key_of(header, content)
+    if key is not None:
+        content = with_record(content, PolicyRecord(TRANSFORM_KEY, critical=True, value=key))
+    return replace(content, root_secret=random(sealing.KEY_BYTES))
 
 
 def start_epoch(
@@ -66,10 +85,11 @@ def reseal(
     events: Sequence[AuditEvent],
 ) -> None:
     """Commit a new key epoch with these keys and slots; the first key is the one in use afterwards."""
-    header = session.header
+    header, random = session.header, session.environment.random
+    content = with_new_root(header, after, random)
     header = replace(header, key_epoch=header.key_epoch + 1, slots=tuple(slot for _, slot in pairs))
     slot_keys = [slot_key_of(key, header, slot) for key, slot in pairs]
-    content = replace(with_slot_keys(after, slot_keys), committed_at_s=session.now_s())
+    content = replace(with_slot_keys(content, slot_keys), committed_at_s=session.now_s())
     session.commit(session.content, content, header=header, key=pairs[0][0], events=events)
 
 

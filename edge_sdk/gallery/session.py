@@ -180,6 +180,9 @@ class Session:
                 )
             if before.audit.entries:
                 after = replace(after, audit=self._append_to_log(entries, header.generation, commit=True))
+                if header.key_epoch != self.header.key_epoch:
+                    first_key = audit_log.first_audit_key(self.header, before)
+                    after = audit_log.begin_segment(after, first_key, self.environment.random)
             with self._new_counter(before, after):
                 generation = write_generation(self.environment, header, after, slot)
         self.key = key or self.key
@@ -191,9 +194,13 @@ class Session:
         Raises:
             GalleryError: the log cannot be written.
         """
-        if self.content.audit.entries:
+        while self.content.audit.entries:
             with locked(self.environment.files, self.environment.path):
-                self._append_to_log(events, self.header.generation, commit=False)
+                if is_current(self.environment, self._generation):
+                    self._append_to_log(events, self.header.generation, commit=False)
+                    return
+            # A commit of another process may have begun a new segment of the log.
+            self.refresh()
 
     def audit_report(self) -> AuditReport:
         """Check the audit log against the current generation; see `Audit.report`."""
@@ -208,8 +215,8 @@ class Session:
             raise GalleryError(
                 "this gallery keeps no audit log", hint="create a gallery with --audit changes or --audit all"
             )
-        first_key = audit_log.first_audit_key(self.header, self.content)
-        return audit_log.check_log(log, self.content.audit, first_key, generation=self.header.generation)
+        first_keys = audit_log.first_keys_of(self.header, self.content)
+        return audit_log.check_log(log, self.content.audit, first_keys, generation=self.header.generation)
 
     def begin_attempt(self) -> int | Reason:
         """Count an attempt as failed before it is made.
@@ -220,7 +227,9 @@ class Session:
         Raises:
             GalleryError: the counter cannot be written; the attempt must not be made.
         """
-        return 0 if self.counter is None else self.counter.begin()
+        if self.counter is None:
+            return 0
+        return self.counter.begin(is_current=lambda: is_current(self.environment, self._generation))
 
     def end_attempt(self, number: int, *, accepted: bool) -> None:
         """If the attempt was accepted, clear it and the failed attempts before it."""
@@ -237,11 +246,12 @@ class Session:
         )
 
     def _new_counter(self, before: Content, after: Content) -> contextlib.AbstractContextManager[None]:
-        """Return a context for the commit, which replaces the attempt counter if the limit changes."""
+        """Return a context for the commit, which replaces the attempt counter if its limit or its key changes."""
         counter = self._counter_of(self.header, after)
-        if counter is None or before.record(ATTEMPT_POLICY) == after.record(ATTEMPT_POLICY):
+        if counter is None or (self.counter is not None and self.counter.identity == counter.identity):
             return contextlib.nullcontext()
-        return counter.replacing(self.counter)
+        keep = before.record(ATTEMPT_POLICY) == after.record(ATTEMPT_POLICY)
+        return counter.replacing(self.counter, keep=keep)
 
     def _counter_of(self, header: Header, content: Content) -> AttemptCounter | None:
         files, path = self.environment.files, self.environment.path

@@ -27,9 +27,9 @@ import numpy as np
 
 from edge_sdk.errors import GalleryError, RollbackError, SealError
 from edge_sdk.gallery import AttemptPolicy, FileAnchor, Gallery, InMemoryKey, Reason
-from edge_sdk.gallery.attempt_counter import Moment
+from edge_sdk.gallery.attempt_counter import Moment, counter_path
 from edge_sdk.gallery.exchange.commands import Command, sign, source_of
-from edge_sdk.gallery.format.content import ATTEMPT_POLICY, SLOT_KEYS, TRANSFORM_KEY
+from edge_sdk.gallery.format.content import ATTEMPT_POLICY, AUDIT_SEGMENTS, SLOT_KEYS, TRANSFORM_KEY
 from edge_sdk.gallery.store.audit_log import AuditEvent
 from edge_sdk.gallery.store.files import audit_path, tmp_path
 from tests.simulated_file_system import PowerCut, SimulatedFileSystem, _File
@@ -40,6 +40,7 @@ PACKAGE = Path("post/export")
 COMMAND = Path("post/command")
 KEY, OTHER = InMemoryKey(bytes(range(32))), InMemoryKey(bytes(range(1, 33)))
 SOURCE = b"s" * 32
+VERSION_1 = Path(__file__).parents[1] / "vectors" / "version_1"
 LIMIT = AttemptPolicy(free=3, most=8, wait_s=0)
 EVERY_BYTE = 1 << 30
 State = dict[Path, bytes]
@@ -177,6 +178,18 @@ def with_attempt_limit() -> State:
     return files.state()
 
 
+def with_attempt_limit_and_two_keys() -> State:
+    files = Board.holding(with_attempt_limit())
+    reopen(files).keys.add(OTHER)
+    return files.state()
+
+
+def of_version_1() -> State:
+    """Return a gallery that edge-sdk 0.2 wrote, with a limit and one failed attempt."""
+    files = (PATH, audit_path(PATH), counter_path(PATH), ANCHOR)
+    return {path: (VERSION_1 / path.name).read_bytes() for path in files}
+
+
 def _policy(files: Board) -> None:
     with reopen(files).transaction() as t:
         t.set_threshold("ann", 0.7)
@@ -222,6 +235,12 @@ KINDS: dict[str, Kind] = {
     "rotate-key": Kind(with_two_subjects, lambda f: reopen(f).keys.rotate(OTHER)),
     "rotate-key into a chip": Kind(with_two_subjects, lambda f: reopen(f).keys.rotate(ChipKey(f))),
     "rotate-key within a chip": Kind(with_a_chip, lambda f: reopen(f).keys.rotate(ChipKey(f))),
+    "rotate-key, attempt limit": Kind(with_attempt_limit, lambda f: reopen(f).keys.rotate(OTHER)),
+    "remove-key, attempt limit": Kind(with_attempt_limit_and_two_keys, lambda f: reopen(f).keys.remove(1)),
+    "erase, attempt limit": Kind(with_attempt_limit, lambda f: reopen(f).erase("ann")),
+    "migrate": Kind(of_version_1, lambda f: reopen(f).revoke("ann")),
+    "migrate by rotate-key": Kind(of_version_1, lambda f: reopen(f).keys.rotate(OTHER)),
+    "migrate by reset attempts": Kind(of_version_1, lambda f: reopen(f).attempts.reset()),
     "add-key": Kind(with_two_subjects, lambda f: reopen(f).keys.add(OTHER)),
     "remove-key": Kind(with_two_keys, lambda f: reopen(f).keys.remove(1)),
     "re-anchor": Kind(with_two_subjects, lambda f: reopen(f).keys.reanchor()),
@@ -274,7 +293,7 @@ def _look_of(gallery: Gallery) -> Look:
     attempts = gallery.attempts.status()
     # Keys and counter ids are random in every run.
     kinds = {
-        r.kind: None if r.kind in (SLOT_KEYS, TRANSFORM_KEY, ATTEMPT_POLICY) else r.value
+        r.kind: None if r.kind in (SLOT_KEYS, TRANSFORM_KEY, ATTEMPT_POLICY, AUDIT_SEGMENTS) else r.value
         for r in content.policy
     }
     people = tuple((s.name, s.label, s.revoked, s.templates) for s in gallery.subjects())

@@ -1,7 +1,8 @@
 """Exports: subjects with their templates, sealed for one other gallery of the same model.
 
 HPKE base mode (RFC 9180): DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, AES-256-GCM. A gallery's key pair is derived from
-its root secret, so only those who can open the gallery can open exports for it. An export contains the templates as
+its root secret, so only those who can open the gallery can open exports for it. A new key epoch has a new key pair: exports
+that were made before it and not yet imported must be made again. An export contains the templates as
 unit embeddings without the sender's transform. Base mode does not authenticate the sender; a signed command does.
 """
 
@@ -218,8 +219,13 @@ def open_package(data: bytes, header: Header, content: Content) -> Package:
         )
     private = _private_key(header, content)
     if recipient != private.public_key().public_bytes_raw():
+        earlier = (
+            f", or for this gallery before key epoch {header.key_epoch} began, which changed the recipient"
+            if header.key_epoch > 1
+            else ""
+        )
         raise SealError(
-            "the export is sealed for another gallery",
+            f"the export is sealed for another gallery{earlier}",
             hint="export again with --to set to the recipient that gallery status prints for this gallery",
         )
     from cryptography.exceptions import InvalidTag

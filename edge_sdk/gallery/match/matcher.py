@@ -167,20 +167,30 @@ class Matcher:
         return (0.0, 0.0) if self.policy is None else (self.policy.margin, self.policy.retry_band)
 
 
-def rotation_of(header: Header, content: Content) -> Shp3 | None:
-    """Return the rotation that transforms a gallery's templates; None if it has no transform.
+def transform_key_of(header: Header, content: Content) -> bytes | None:
+    """Return the key of a gallery's transform, 32 bytes; None if it has no transform.
 
     Raises:
-        GalleryFormatError: the renewed transform key has a wrong length.
+        GalleryFormatError: the sealed transform key has a wrong length.
     """
     if header.transform is Transform.NONE:
         return None
     key = content.record(TRANSFORM_KEY)
     if key is None:
-        key = sealing.hkdf(content.root_secret, salt=header.gallery_id, info=LABEL)
-    elif len(key) != sealing.KEY_BYTES:
+        return sealing.hkdf(content.root_secret, salt=header.gallery_id, info=LABEL)
+    if len(key) != sealing.KEY_BYTES:
         raise GalleryFormatError(f"the transform key has {len(key)} bytes, expected {sealing.KEY_BYTES}")
-    return Shp3.from_key(key, header.dimension)
+    return key
+
+
+def rotation_of(header: Header, content: Content) -> Shp3 | None:
+    """Return the rotation that transforms a gallery's templates; None if it has no transform.
+
+    Raises:
+        GalleryFormatError: see `transform_key_of`.
+    """
+    key = transform_key_of(header, content)
+    return None if key is None else Shp3.from_key(key, header.dimension)
 
 
 def _own_thresholds(content: Content) -> dict[int, float]:

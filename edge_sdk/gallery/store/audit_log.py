@@ -14,13 +14,14 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from collections.abc import Iterator, Sequence
+import struct
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edge_sdk.errors import GalleryError, InputError
 from edge_sdk.gallery.format import sealing
-from edge_sdk.gallery.format.content import AuditHead, Content
+from edge_sdk.gallery.format.content import AUDIT_SEGMENTS, AuditHead, Content, PolicyRecord
 from edge_sdk.gallery.format.header import Header
 from edge_sdk.gallery.store.files import FileSystem, append_durably
 
@@ -33,6 +34,7 @@ _LINE = re.compile(
     rb"([1-9][0-9]{0,18}) ([0-9]{1,19}) ([0-9]{1,19}) ([0-9]{1,19}) ([a-z-]{1,32}) (-|[0-9a-f]{32}) "
     rb"(-|[A-Za-z0-9=,.:_-]{1,256}) ([0-9a-f]{64})"
 )
+_SEGMENT = struct.Struct("<Q32s")
 _DETAIL = re.compile(r"[A-Za-z0-9=,.:_-]{0,256}")
 
 
@@ -172,6 +174,8 @@ class AuditLog:
     def _catch_up(self, sealed: AuditHead) -> AuditHead:
         """Follow the chain to the end of the log, from the last known head; from the sealed head if none is usable."""
         size = self._size()
+        if self._head is not None and self._head.entries == sealed.entries:
+            self._head = sealed  # a new segment has another key
         if self._head is None or self._head.entries < sealed.entries or size < self._offset:
             self._head = sealed
             self._offset, self._lost = self._end_of(sealed, size)
@@ -241,26 +245,54 @@ def first_audit_key(header: Header, content: Content) -> bytes:
     return sealing.hkdf(content.root_secret, salt=header.gallery_id, info=LABEL)
 
 
+def begin_segment(content: Content, first_key: bytes, random: Callable[[int], bytes]) -> Content:
+    """Return the content with a new random key for the next entry, sealed for `check_log`.
+
+    Args:
+        content: The content, with the head after the last entry of the segment before.
+        first_key: Key of the first entry of the log, 32 bytes.
+        random: Returns n random bytes.
+    """
+    segments = content.record(AUDIT_SEGMENTS) or _SEGMENT.pack(1, first_key)
+    key = random(sealing.KEY_BYTES)
+    segments += _SEGMENT.pack(content.audit.entries + 1, key)
+    records = [record for record in content.policy if record.kind != AUDIT_SEGMENTS]
+    records.append(PolicyRecord(AUDIT_SEGMENTS, critical=False, value=segments))
+    policy = tuple(sorted(records, key=lambda record: record.kind))
+    return replace(content, policy=policy, audit=replace(content.audit, key=key))
+
+
+def first_keys_of(header: Header, content: Content) -> dict[int, bytes]:
+    """Return the key of the first entry of each segment, by the entry's number."""
+    segments = content.record(AUDIT_SEGMENTS)
+    if segments is None:
+        return {1: first_audit_key(header, content)}
+    return dict(_SEGMENT.iter_unpack(segments))
+
+
 def records_changes(data: bytes) -> bool:
     """Tell if a log has entries other than `create`, the only ones that an interrupted creation can leave."""
     entries = (match for line in _lines(data) if (match := _LINE.fullmatch(line)))
     return any(match[5] != b"create" for match in entries)
 
 
-def check_log(data: bytes, sealed: AuditHead, first_key: bytes, *, generation: int) -> AuditReport:
+def check_log(
+    data: bytes, sealed: AuditHead, first_keys: Mapping[int, bytes], *, generation: int
+) -> AuditReport:
     """Check a whole log from its first entry; pure.
 
     Args:
         data: The log.
         sealed: The head that the gallery has sealed.
-        first_key: Key of the first entry, 32 bytes.
+        first_keys: Key of the first entry of each segment, from `first_keys_of`.
         generation: Current generation of the gallery.
     """
-    head = AuditHead(key=first_key)
+    head = AuditHead()
     entries: list[AuditEntry] = []
     strays: list[int] = []
     head_seen = sealed.entries == 0
     for number, line in enumerate(_lines(data), start=1):
+        head = replace(head, key=first_keys.get(head.entries + 1, head.key))
         parsed = _parsed(line, head)
         if parsed is None:
             strays += [number] if line else []

@@ -2,14 +2,16 @@
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import hmac
 import os
 import struct
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,9 +21,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from edge_sdk.errors import GalleryError, GalleryFormatError, InputError, SubjectUnknownError
+from edge_sdk.errors import GalleryError, GalleryFormatError, InputError, SealError, SubjectUnknownError
 from edge_sdk.gallery import AttemptPolicy, AttemptStatus, Decision, Gallery, InMemoryKey, Reason
 from edge_sdk.gallery.attempt_counter import (
+    LABEL,
     STATE_BYTES,
     AttemptCounter,
     AttemptState,
@@ -38,13 +41,15 @@ from edge_sdk.gallery.attempt_counter import (
     succeed,
     wait_ms,
 )
+from edge_sdk.gallery.format import sealing
 from edge_sdk.gallery.format.content import ATTEMPT_POLICY
 from edge_sdk.gallery.format.header import ID_BYTES
+from edge_sdk.gallery.store.files import PosixFileSystem, lock_path, write_atomically
 from tests.simulated_file_system import PowerCut, SimulatedFileSystem
 
 ROOT = Path(__file__).parents[4]
 PATH = Path("gallery/home.gallery")
-KEY = InMemoryKey(bytes(range(32)))
+KEY, OTHER = InMemoryKey(bytes(range(32))), InMemoryKey(bytes(range(1, 33)))
 LIMIT = AttemptPolicy(free=3, most=8, wait_s=30)
 IDENTITY = CounterIdentity(key=b"k" * 32, gallery_id=b"g" * 16, counter_id=b"c" * 16)
 
@@ -69,6 +74,12 @@ class Machine:
         return AttemptCounter(self.files, PATH, LIMIT, IDENTITY, now=self.now)
 
 
+def start(counter: AttemptCounter) -> None:
+    """Write the first state of a new counter."""
+    with counter.replacing(None, keep=False):
+        pass
+
+
 class Attempts(RuleBasedStateMachine):
     """State machine: two processes make attempts, with power cuts; the counter never shows too few failed attempts."""
 
@@ -81,7 +92,7 @@ class Attempts(RuleBasedStateMachine):
 
     @initialize()
     def start_the_counter(self) -> None:
-        self.device.process().start()
+        start(self.device.process())
         self.start_processes()
 
     def start_processes(self) -> None:
@@ -172,7 +183,7 @@ test_no_order_of_events_gives_an_attempt_too_many = Attempts.TestCase
 def test_the_state_machine_notices_a_counter_that_is_not_synced() -> None:
     """A negative control: without fsync a power cut loses counted attempts."""
     device = Machine()
-    device.process().start()
+    start(device.process())
     files = SimulatedFileSystem.holding(device.files.state())
     files.ignored = ("fsync", "fsync_directory")
     device.files = files
@@ -275,8 +286,8 @@ def door(device: Machine, limit: AttemptPolicy | None = LIMIT) -> Gallery:
     return gallery
 
 
-def again(device: Machine) -> Gallery:
-    return Gallery.open(PATH, key=KEY, filesystem=device.files, uptime=device.now)
+def again(device: Machine, key: InMemoryKey = KEY) -> Gallery:
+    return Gallery.open(PATH, key=key, filesystem=device.files, uptime=device.now)
 
 
 def answer(gallery: Gallery, probe: np.ndarray = STRANGER) -> Decision | Reason:
@@ -659,7 +670,7 @@ def test_the_error_for_a_malformed_limit_states_the_value(wrong: bytes, message:
 def test_status_says_the_limit_the_wait_and_why() -> None:
     device = Machine()
     counter = device.process()
-    counter.start()
+    start(counter)
     assert counter.status() == AttemptStatus(3, 8, 30, 0, 0.0, None)
     for _ in range(3):
         counter.begin()
@@ -674,7 +685,7 @@ def test_status_says_the_limit_the_wait_and_why() -> None:
 def test_a_success_whose_counter_was_removed_meanwhile_is_an_error() -> None:
     device = Machine()
     counter = device.process()
-    counter.start()
+    start(counter)
     number = counter.begin()
     assert isinstance(number, int)
     device.files.unlink(counter_path(PATH))
@@ -687,18 +698,144 @@ def test_a_success_whose_counter_was_removed_meanwhile_is_an_error() -> None:
     assert counter_path(PATH) not in device.files.state()
 
 
-def test_a_counter_is_settled_once_and_only_if_it_exists() -> None:
-    """Flash wears out, so there is no needless write; and a state of another counter is not replaced."""
+def test_a_counter_is_written_once_and_a_missing_one_is_not_replaced() -> None:
+    """Flash wears out, so there is no needless write; and a rotation must not end a lockout."""
     device = Machine()
-    counter = device.process()
-    counter.start()
-    steps = len(device.files.steps)
-    counter.settle()
-    assert len(device.files.steps) == steps
+    start(device.process())
+    assert device.files.steps.count("create") == 1
+    later = AttemptCounter(device.files, PATH, LIMIT, replace(IDENTITY, key=b"n" * 32), now=device.now)
     for strange in (bytes(STATE_BYTES), b"", bytes(2 * STATE_BYTES)):
         device.files = SimulatedFileSystem.holding({counter_path(PATH): strange})
-        device.process().settle()
+        with later.replacing(device.process(), keep=True):
+            pass
         assert device.files.state() == {counter_path(PATH): strange}
+
+
+NEW_EPOCHS: dict[str, Callable[[Gallery], object]] = {
+    "rotate-key": lambda gallery: gallery.keys.rotate(OTHER),
+    "erase": lambda gallery: gallery.erase("ann"),
+    "remove-key": lambda gallery: gallery.keys.remove(1),
+}
+
+
+@pytest.mark.parametrize("change", NEW_EPOCHS)
+def test_a_new_key_epoch_keeps_the_failed_attempts_and_the_wait(change: str) -> None:
+    device = Machine()
+    gallery = door(device)
+    if change == "remove-key":
+        gallery.keys.add(OTHER)
+    for _ in range(LIMIT.free):
+        answer(gallery)
+    before = gallery.attempts.status()
+    NEW_EPOCHS[change](gallery)
+    assert gallery.status().key_epoch == 2
+    assert gallery.attempts.status() == before
+    assert len(device.files.state()[counter_path(PATH)]) == STATE_BYTES
+    assert answer(gallery) is Reason.WAIT
+    device.time_ms += 1000 * LIMIT.wait_s
+    assert answer(gallery) is Decision.REJECTED
+    assert gallery.attempts.status().failures == LIMIT.free + 1
+
+
+def test_a_rotation_does_not_end_a_lockout() -> None:
+    device = Machine()
+    gallery = door(device)
+    device.files.unlink(counter_path(PATH))
+    gallery.keys.rotate(OTHER)
+    assert answer(gallery, ANN) is Reason.COUNTER
+    gallery.attempts.reset()
+    assert answer(gallery, ANN) is Decision.ACCEPTED
+
+
+def test_a_counter_written_with_the_old_root_secret_is_refused() -> None:
+    """The case `after_rotation`: someone opened the gallery before the rotation and writes a counter at 0 afterwards."""
+    device = Machine()
+    gallery = door(device)
+    content, header = gallery._session.content, gallery._session.header
+    key = sealing.hkdf(content.root_secret, salt=header.gallery_id, info=LABEL)
+    gallery.keys.rotate(OTHER)
+    record = gallery._session.content.record(ATTEMPT_POLICY)
+    assert record is not None
+    identity = CounterIdentity(key, header.gallery_id, parse_limit(record)[1])
+    forged = pack_state(AttemptState(writes=1_000_000), identity)
+    kept = device.files.state()[counter_path(PATH)]
+    for data in (forged, forged + forged):
+        write_atomically(device.files, counter_path(PATH), data)
+        assert answer(gallery, ANN) is Reason.COUNTER
+    # Beside the valid state the forged one changes nothing.
+    write_atomically(device.files, counter_path(PATH), forged + kept)
+    assert answer(gallery) is Decision.REJECTED
+    assert gallery.attempts.status().failures == 1
+
+
+def test_a_rotation_with_a_power_cut_keeps_the_failed_attempts() -> None:
+    device = Machine()
+    gallery = door(device)
+    answer(gallery)
+    start_state, epochs = device.files.state(), set()
+    gallery.keys.rotate(OTHER)
+    steps = len(device.files.steps)
+    for cut in range(steps):
+        files = SimulatedFileSystem.holding(start_state)
+        files.cut_before = cut
+        device.files = files
+        with contextlib.suppress(PowerCut):
+            again(device).keys.rotate(OTHER)
+        for state in files.states_after_cut():
+            device.files = SimulatedFileSystem.holding(state)
+            try:
+                opened = again(device)
+            except SealError:
+                opened = again(device, OTHER)
+            status = opened.attempts.status()
+            assert (status.failures, status.refusal) == (1, None)
+            epochs.add(opened.status().key_epoch)
+            assert answer(opened, ANN) is Decision.ACCEPTED
+    assert epochs == {1, 2}
+
+
+def test_no_attempt_is_made_between_the_states_of_a_rotation(tmp_path: Path) -> None:
+    """An attempt that another process begins during the commit waits, and is counted in the new state."""
+    path, later = tmp_path / "home.gallery", []
+
+    class Checked(PosixFileSystem):
+        """A file system that makes an attempt of another process right before the gallery is replaced."""
+
+        def rename(self, source: Path, target: Path) -> None:
+            if target == path and later:
+                later[0].start()
+                handle = os.open(lock_path(counter_path(path)), os.O_RDWR)
+                with pytest.raises(BlockingIOError):
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.close(handle)
+            super().rename(source, target)
+
+    gallery = Gallery.create(path, key=KEY, model_id=bytes(32), dimension=8, filesystem=Checked())
+    with gallery.transaction() as t:
+        t.enrol("ann", ANN)
+        t.limit_attempts(AttemptPolicy(free=3, most=8, wait_s=0))
+    other = Gallery.open(path, key=KEY)
+    other.identify(STRANGER, threshold=0.5)
+    other.refresh()
+    later.append(threading.Thread(target=other.identify, args=(STRANGER,), kwargs={"threshold": 0.5}))
+    gallery.erase("ann")
+    later[0].join()
+    assert gallery.attempts.status().failures == 2
+
+
+def test_a_second_state_that_a_crash_left_is_not_counted_on_after_the_commit() -> None:
+    """An erasure ended between its commit and the removal of the old state, while another process began an attempt."""
+    device = Machine()
+    gallery = door(device)
+    administrator = again(device)
+    old = device.files.state()[counter_path(PATH)]
+    administrator.erase("ann")
+    new = device.files.state()[counter_path(PATH)]
+    write_atomically(device.files, counter_path(PATH), new + old)
+    assert gallery._session.begin_attempt() is Reason.COUNTER
+    gallery.refresh()
+    assert gallery._session.begin_attempt() == 1
+    assert again(device).attempts.status().failures == 1
 
 
 def test_an_attempt_begun_before_the_limit_clears_no_failure_after_it() -> None:

@@ -327,7 +327,7 @@ def test_a_long_log_is_continued_from_its_end(gallery: Gallery, path: Path) -> N
 @given(st.binary(max_size=400), st.integers(0, 5))
 def test_random_bytes_are_no_entries(data: bytes, sealed: int) -> None:
     head = AuditHead(sealed, 0, hashlib.sha256(b"x").digest(), bytes(32))
-    report = check_log(data, head if sealed else AuditHead(), bytes(32), generation=1)
+    report = check_log(data, head if sealed else AuditHead(), {1: bytes(32)}, generation=1)
     assert report.entries == ()
     assert report.intact == (sealed == 0)
 
@@ -348,7 +348,7 @@ def test_a_missing_only_entry_is_reported(path: Path) -> None:
 
 def test_a_log_without_sealed_entries_is_intact_with_any_content() -> None:
     for data in (b"", b"1 2 3\n"):
-        assert check_log(data, AuditHead(), bytes(32), generation=1).intact
+        assert check_log(data, AuditHead(), {1: bytes(32)}, generation=1).intact
 
 
 def test_an_answer_does_not_mark_a_change_as_not_carried_out(path: Path) -> None:
