@@ -240,7 +240,7 @@ def main(detector: str, model: str, archive: str, folder: str, first: str, count
     embedder = Embedder.open(model)
     gallery = Gallery.create(
         Path(folder) / "home.gallery",
-        key=InMemoryKey(bytes(32)),
+        key=InMemoryKey(b"z" * 32),
         model_id=embedder.model_id,
         dimension=embedder.dimension,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -203,9 +204,10 @@ def add_enrolment_arguments(parser: argparse.ArgumentParser, noun: str) -> None:
 
 def enrolment_options(arguments: argparse.Namespace) -> EnrolOptions:
     """Return the options from `add_enrolment_arguments`; raise InputError if the name or an option is malformed."""
-    from edge_sdk.gallery.subjects import EnrolOptions, checked_text
+    from edge_sdk.gallery.rules.names import checked_name
+    from edge_sdk.gallery.subjects import EnrolOptions
 
-    checked_text(arguments.subject, "a subject's name", min_bytes=1)
+    checked_name(arguments.subject)
     return EnrolOptions(
         arguments.label, arguments.valid_from, arguments.valid_until, arguments.allow_duplicate
     )
@@ -227,12 +229,12 @@ def _time(text: str) -> datetime | int:
     if text == "none":
         return 0
     try:
-        time = datetime.fromisoformat(text.replace("Z", "+00:00"))
+        moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
     except ValueError as error:
         raise argparse.ArgumentTypeError("expected a time such as 2030-01-31T18:00+01:00, or none") from error
-    if time.tzinfo is None:
+    if moment.tzinfo is None:
         raise argparse.ArgumentTypeError("expected a time zone, as in 2030-01-31T18:00+01:00")
-    return time
+    return moment
 
 
 @contextmanager
@@ -258,3 +260,11 @@ def show_progress(text: str, *, unit: float = 1) -> Iterator[Callable[[int, int]
 def format_count(count: int, noun: str) -> str:
     """Format a count with its noun: `1 subject`, `2 subjects`."""
     return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def format_time(at_s: int) -> str:
+    """Format Unix seconds in UTC; seconds beyond the calendar's range stay a number."""
+    try:
+        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at_s))
+    except (OverflowError, ValueError, OSError):
+        return f"{at_s} s"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import time
 import warnings
 from dataclasses import asdict
 from functools import partial
@@ -17,6 +16,7 @@ from edge_sdk.cli.arguments import (
     add_model_arguments,
     add_validity_arguments,
     format_count,
+    format_time,
 )
 from edge_sdk.cli.opening import create_gallery, open_gallery
 
@@ -75,7 +75,8 @@ def add_commands(commands: Any) -> None:
         "list",
         "list the subjects",
         _list,
-        details="Print one line per subject: name, number of templates, label; if set, also revoked, validity period and threshold.",
+        details="Print one line per subject: name, number of templates, label; if set, also revoked, not yet valid or expired, validity\n"
+        "period and threshold.",
     )
     remove = add(
         "remove",
@@ -145,7 +146,11 @@ def _create(arguments: argparse.Namespace) -> Output:
 
 
 def _list(arguments: argparse.Namespace) -> Output:
-    subjects = open_gallery(arguments).subjects()
+    from edge_sdk.gallery.rules.eligibility import exclusion
+
+    gallery = open_gallery(arguments)
+    time = gallery.time()
+    subjects = [(subject, exclusion(subject, time)) for subject in gallery.subjects()]
     return Output(
         [
             {
@@ -153,20 +158,21 @@ def _list(arguments: argparse.Namespace) -> Output:
                 "label": s.label,
                 "templates": s.templates,
                 "revoked": s.revoked,
+                "excluded": why,
                 "valid_from_s": s.valid_from_s,
                 "valid_until_s": s.valid_until_s,
                 "threshold": s.threshold,
                 "id": s.id,
             }
-            for s in subjects
+            for s, why in subjects
         ],
         "\n".join(
             f"{s.name}\t{s.templates}\t{s.label}"
-            + ("\trevoked" if s.revoked else "")
-            + (f"\tfrom {_format_time(s.valid_from_s)}" if s.valid_from_s else "")
-            + (f"\tuntil {_format_time(s.valid_until_s)}" if s.valid_until_s else "")
+            + (f"\t{why}" if why else "")
+            + (f"\tfrom {format_time(s.valid_from_s)}" if s.valid_from_s else "")
+            + (f"\tuntil {format_time(s.valid_until_s)}" if s.valid_until_s else "")
             + (f"\tthreshold {s.threshold:g}" if s.threshold is not None else "")
-            for s in subjects
+            for s, why in subjects
         ),
     )
 
@@ -227,7 +233,7 @@ def _verify(arguments: argparse.Namespace) -> Output:
 def _audit(arguments: argparse.Namespace) -> Output:
     report = open_gallery(arguments).audit.report()
     lines = [
-        f"{entry.number}\t{_format_time(entry.at_s)}\t{entry.generation}\t"
+        f"{entry.number}\t{format_time(entry.at_s)}\t{entry.generation}\t"
         f"{entry.event.event}\t{entry.event.subject or '-'}\t{entry.event.detail or '-'}"
         + ("" if entry.carried_out else "\tnot carried out")
         for entry in report.entries
@@ -245,11 +251,3 @@ def _format_value(value: object) -> object:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return value
-
-
-def _format_time(at_s: int) -> str:
-    """Format Unix seconds in UTC; seconds beyond the calendar's range stay a number."""
-    try:
-        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at_s))
-    except (OverflowError, ValueError, OSError):
-        return f"{at_s} s"

@@ -1,4 +1,4 @@
-"""``edge-sdk gallery policy|threshold|limit-attempts|reset-attempts``: decision policy and limits on attempts."""
+"""``edge-sdk gallery policy|threshold|limit-attempts|reset-attempts|reset-clock``: decisions, attempts and time."""
 
 from __future__ import annotations
 
@@ -6,12 +6,19 @@ import argparse
 from functools import partial
 from typing import Any
 
-from edge_sdk.cli.arguments import Output, add_gallery_command, add_model_arguments, format_count
+from edge_sdk.cli.arguments import (
+    Output,
+    add_gallery_command,
+    add_model_arguments,
+    format_count,
+    format_time,
+)
 from edge_sdk.cli.opening import open_gallery
+from edge_sdk.errors import GalleryError
 
 
 def add_commands(commands: Any) -> None:
-    """Add `policy`, `threshold`, `limit-attempts` and `reset-attempts` to the group `gallery`."""
+    """Add `policy`, `threshold`, `limit-attempts`, `reset-attempts` and `reset-clock` to the group `gallery`."""
     add = partial(add_gallery_command, commands)
     policy = add(
         "policy",
@@ -41,6 +48,12 @@ def add_commands(commands: Any) -> None:
         metavar="COSINE",
         help="scores up to this far below the threshold get retry instead of rejected, 0..1 (default: 0.02)",
     )
+    policy.add_argument(
+        "--allow-lower-thresholds",
+        action="store_true",
+        help="accept --threshold, --fmr and --fpir of identify and verify that are below this policy's threshold, and record"
+        " their use in the audit log (default: refuse them)",
+    )
     threshold = add(
         "threshold", "set or remove a stricter threshold for one subject", _threshold, "alice 0.7"
     )
@@ -51,7 +64,7 @@ def add_commands(commands: Any) -> None:
         nargs="?",
         type=float,
         metavar="COSINE",
-        help="cosine threshold, -1..1; used only if stricter than the gallery's",
+        help="cosine threshold, -1..1; it must be stricter than the policy's",
     )
     value.add_argument("--none", action="store_true", help="remove the subject's own threshold")
     limit = add(
@@ -68,6 +81,17 @@ def add_commands(commands: Any) -> None:
     )
     kinds.add_argument("--none", action="store_true", help="remove the limit")
     add("reset-attempts", "set the number of failed attempts to 0", _reset_attempts)
+    clock = add(
+        "reset-clock",
+        "set the gallery's time to this device's clock, although the gallery knows a later time",
+        _reset_clock,
+        "--yes",
+        details="Use it after a change was made with a clock that was wrongly ahead. Set the clock first: subjects who have expired by the\n"
+        "gallery's time may become valid again. The audit log records it.",
+    )
+    clock.add_argument(
+        "--yes", action="store_true", help="confirm; without it the command only reports both times"
+    )
 
 
 def _policy(arguments: argparse.Namespace) -> Output:
@@ -80,6 +104,7 @@ def _policy(arguments: argparse.Namespace) -> Output:
     gallery = open_gallery(arguments, model.model_id)
     with gallery.transaction() as transaction:
         transaction.set_policy(policy)
+        transaction.allow_lower_thresholds(arguments.allow_lower_thresholds)
     templates = gallery.status().templates
     point, largest = policy.point(templates), policy.most_references()
     interval = point.fpir_interval(max(1, templates))
@@ -99,6 +124,7 @@ def _policy(arguments: argparse.Namespace) -> Output:
             "templates": templates,
             "threshold": point.threshold,
             "most_templates": largest,
+            "lower_thresholds_allowed": arguments.allow_lower_thresholds,
         },
         text,
     )
@@ -126,3 +152,23 @@ def _limit_attempts(arguments: argparse.Namespace) -> Output:
 def _reset_attempts(arguments: argparse.Namespace) -> Output:
     open_gallery(arguments).attempts.reset()
     return Output({"failures": 0}, "failed attempts: 0")
+
+
+def _reset_clock(arguments: argparse.Namespace) -> Output:
+    from edge_sdk.gallery.rules.known_time import format_duration
+
+    gallery = open_gallery(arguments)
+    before = gallery.time()
+    if not arguments.yes:
+        raise GalleryError(
+            f"this would set the gallery's time from {format_time(int(before.now_s))} back by"
+            f" {format_duration(before.behind_s)}: subjects who have expired since may become valid again",
+            hint="check this device's clock with date; confirm with --yes",
+        )
+    gallery.reset_clock()
+    after = gallery.time()
+    times = format_time(int(before.now_s)), format_time(int(after.now_s))
+    return Output(
+        {"from_s": int(before.now_s), "to_s": int(after.now_s)},
+        f"the gallery's time was {times[0]}, is {times[1]}",
+    )

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import TextIO
 
 from edge_sdk import __version__, console
 from edge_sdk.cli import bench, doctor, face, gallery, recognition, zoo
 from edge_sdk.cli.arguments import PROGRAM
+from edge_sdk.notices import GalleryWarning
 
 _EPILOG = """\
 examples:
@@ -38,12 +42,37 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    output = arguments.run(arguments)
+    with _warnings_on_stderr():
+        output = arguments.run(arguments)
     as_json = arguments.json and output.value is not None
     text = json.dumps(output.value, indent=1) if as_json else output.text
     if text:
         print(text)
     return 0 if output.positive else console.CLEAN_NEGATIVE
+
+
+@contextlib.contextmanager
+def _warnings_on_stderr() -> Iterator[None]:
+    """Print each GalleryWarning as a line of this program."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", GalleryWarning)
+        show = warnings.showwarning
+
+        def say(
+            message: Warning | str,
+            category: type[Warning],
+            filename: str,
+            lineno: int,
+            file: TextIO | None = None,
+            line: str | None = None,
+        ) -> None:
+            if issubclass(category, GalleryWarning):
+                console.say(PROGRAM, f"warning: {message}")
+            else:
+                show(message, category, filename, lineno, file, line)
+
+        warnings.showwarning = say
+        yield
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -31,6 +31,7 @@ from edge_sdk.gallery.results import (
     Subject,
     Verification,
 )
+from edge_sdk.gallery.rules.known_time import KnownTime
 from edge_sdk.gallery.rules.policy import DecisionPolicy
 from edge_sdk.gallery.store.anchor import Anchor, FileAnchor, NoAnchor, TpmCounter
 from edge_sdk.gallery.store.audit_log import AuditEntry, AuditEvent, AuditReport
@@ -62,6 +63,7 @@ __all__ = [
     "KeyFile",
     "KeyProvider",
     "KeySlot",
+    "KnownTime",
     "NoAnchor",
     "Passphrase",
     "Reason",

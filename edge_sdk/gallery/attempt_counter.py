@@ -69,7 +69,7 @@ class AttemptPolicy:
     wait_s: int = 30
 
     def __post_init__(self) -> None:
-        if not all(isinstance(value, int) for value in (self.free, self.most, self.wait_s)):
+        if not all(type(value) is int for value in (self.free, self.most, self.wait_s)):
             raise InputError(
                 f"expected whole numbers of attempts and seconds, found {self.free}, {self.most} and {self.wait_s}"
             )

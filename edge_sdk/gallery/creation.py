@@ -66,10 +66,12 @@ def first_generation(
     now_s: int,
 ) -> tuple[Header, Content]:
     """Build the header and content of an empty gallery; see `Gallery.create` for arguments and errors."""
+    if not isinstance(model_id, bytes | bytearray):
+        raise InputError(f"expected model_id of type bytes, found {type(model_id).__name__}")
     if len(model_id) != MODEL_ID_BYTES:
         raise InputError(f"model_id has {len(model_id)} bytes, expected {MODEL_ID_BYTES} (a SHA-256)")
-    if not 1 <= dimension <= 0xFFFF:
-        raise InputError(f"dimension {dimension} is not in 1..65535")
+    if type(dimension) is not int or not 1 <= dimension <= 0xFFFF:
+        raise InputError(f"expected a dimension that is an integer in 1..65535, found {dimension!r}")
     audit_policy = _choice("audit", audit, AUDITS)
     header = Header(
         suite=_choice("suite", suite, SUITES),

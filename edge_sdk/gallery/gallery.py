@@ -33,10 +33,12 @@ from edge_sdk.gallery.results import (
     Subject,
     Verification,
 )
+from edge_sdk.gallery.rules.known_time import KnownTime
 from edge_sdk.gallery.rules.policy import DecisionPolicy
 from edge_sdk.gallery.session import Session
 from edge_sdk.gallery.status import problems_of, status_of
 from edge_sdk.gallery.store.anchor import Anchor
+from edge_sdk.gallery.store.audit_log import AuditEvent
 from edge_sdk.gallery.store.files import FileSystem
 from edge_sdk.gallery.store.sealed_file import Environment, open_generation, require_model
 from edge_sdk.gallery.subjects import ENROL_DEFAULTS, EnrolOptions, subjects_of, unix_seconds
@@ -196,7 +198,7 @@ class Gallery:
         before, transaction = self._session.content, self._session.transaction()
         yield transaction
         if transaction.changed:
-            self._session.commit(before, transaction.apply())
+            self._session.commit(before, transaction.apply(), notes=transaction.notes)
 
     def enrol(
         self,
@@ -267,9 +269,11 @@ class Gallery:
 
         Args:
             embedding: Shape (D,), float32, finite, any length.
-            threshold: Cosine to reach, -1..1; by default from the gallery's decision policy.
+            threshold: Cosine to reach, -1..1; by default from the gallery's decision policy. It may be stricter than the
+                policy's; a lower one is refused unless the gallery allows it (`Transaction.allow_lower_thresholds`).
             now: Time at which the subject must be valid, Unix seconds or a datetime with a time zone; by default the
-                clock's time, or that of the last commit if it is later.
+                clock's time. A time before the gallery's latest known time is replaced by that time; if it is more than
+                a minute before it, no subject whose validity ends is accepted.
 
         Returns:
             Accepted with the subject; rejected if no subject reaches the threshold or two subjects tie; retry if the
@@ -277,14 +281,16 @@ class Gallery:
             failed attempts.
 
         Raises:
-            InputError: the embedding or threshold is malformed, or there is neither a threshold nor a policy.
+            InputError: the embedding or threshold is malformed, there is neither a threshold nor a policy, or the
+                threshold is below the policy's.
             ModelCardError: the policy's evidence does not cover this many templates.
-            GalleryError: see `refresh`; or the attempt could not be counted and was not made.
+            GalleryError: see `refresh`; or the attempt could not be counted or recorded and was not made.
         """
         session = self._session
         session.refresh()
-        matcher, now_s = session.matcher, self._validity_time_s(now)
+        matcher, time = session.matcher, self._validity_time(now)
         probe, limit = matcher.probe(embedding), matcher.limit(threshold)
+        session.record_lower_threshold(limit)
         attempt = session.begin_attempt()
         if attempt is Reason.COUNTER and session.refresh():
             # Another process has just started a new counter.
@@ -292,7 +298,7 @@ class Gallery:
         if isinstance(attempt, Reason):
             answer = Identification(Decision.LOCKED_OUT, None, attempt)
         else:
-            answer = matcher.identify(probe, limit=limit, now_s=now_s)
+            answer = matcher.identify(probe, limit=limit.threshold, time=time)
             session.end_attempt(attempt, accepted=answer.accepted)
         self.audit.record_answer(answer)
         return answer
@@ -311,7 +317,7 @@ class Gallery:
             embedding: Shape (D,), float32, finite, any length.
             subject: Name of the claimed subject.
             threshold: Cosine to reach, -1..1; by default from the decision policy, for the number of the
-                subject's templates.
+                subject's templates. See `identify` for a lower one.
             now: See `identify`.
 
         Raises:
@@ -320,9 +326,10 @@ class Gallery:
         """
         session = self._session
         session.refresh()
-        matcher, now_s = session.matcher, self._validity_time_s(now)
+        matcher, time = session.matcher, self._validity_time(now)
         name = matcher.known(subject)
         probe, limit = matcher.probe(embedding), matcher.limit(threshold, subject=name)
+        session.record_lower_threshold(limit)
         attempt = session.begin_attempt()
         if attempt is Reason.COUNTER and session.refresh():
             # Another process has just started a new counter.
@@ -330,7 +337,7 @@ class Gallery:
         if isinstance(attempt, Reason):
             answer = Verification(Decision.LOCKED_OUT, name, attempt)
         else:
-            answer = matcher.verify(probe, name, limit=limit, now_s=now_s)
+            answer = matcher.verify(probe, name, limit=limit.threshold, time=time)
             session.end_attempt(attempt, accepted=answer.accepted)
         self.audit.record_answer(answer)
         return answer
@@ -407,7 +414,36 @@ class Gallery:
         """
         return problems_of(self._session, self.attempts.status())
 
-    def _validity_time_s(self, now: float | datetime | None) -> float:
+    def time(self) -> KnownTime:
+        """Return the time by which validity is judged, and by how much the clock is behind it.
+
+        Raises:
+            GalleryError: the clock gives a time outside 1970 to 9999.
+        """
+        return self._session.time()
+
+    def reset_clock(self) -> None:
+        """Seal the clock's present time although the gallery knows a later one, in a separate commit.
+
+        Use it after a change was made with a clock that was wrongly ahead. Only an administrator should do this, with a
+        correct clock: subjects who expired by the earlier time may become valid again. The audit log records it.
+
+        Raises:
+            GalleryError: the commit failed, or the clock gives a time outside 1970 to 9999.
+        """
+        session = self._session
+
+        def step() -> None:
+            before = session.content
+            detail = f"from={int(session.time().now_s)},to={int(session.environment.clock())}"
+            session.commit(
+                before, before, events=[AuditEvent("clock-reset", detail=detail)], reset_clock=True
+            )
+
+        session.retry(step)
+
+    def _validity_time(self, now: float | datetime | None) -> KnownTime:
+        time = self._session.time(None if now is None else unix_seconds(now))
         if now is None:
-            return max(self._session.environment.clock(), self._session.content.committed_at_s)
-        return unix_seconds(now)
+            self._session.warn_of_clock(time)
+        return time

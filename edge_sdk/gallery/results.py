@@ -211,6 +211,8 @@ class GalleryStatus:
         audit: Content of the audit log and the number of sealed entries.
         recipient: The gallery's public key for exports of other galleries, 64 hexadecimal digits.
         decides: The decision rule that applies if no threshold is given, in words.
+        clock: Difference between the device's clock and the gallery's time, in words.
+        clock_behind_s: Seconds by which the clock is behind the gallery's time; 0 if not more than a minute.
         tries: The limit on failed attempts, in words.
         has_policy: True if a decision policy is sealed.
         has_attempt_limit: True if failed attempts are limited.
@@ -240,6 +242,8 @@ class GalleryStatus:
     audit: str
     recipient: str
     decides: str
+    clock: str
+    clock_behind_s: int
     tries: str
     has_policy: bool
     has_attempt_limit: bool

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import math
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar
@@ -14,6 +16,8 @@ from edge_sdk.gallery.format.header import VERSION, Header
 from edge_sdk.gallery.keys import KeyProvider
 from edge_sdk.gallery.match.matcher import Matcher
 from edge_sdk.gallery.results import Reason
+from edge_sdk.gallery.rules.known_time import JUMP_S, KnownTime, format_duration
+from edge_sdk.gallery.rules.policy import Limit
 from edge_sdk.gallery.store import audit_log
 from edge_sdk.gallery.store.audit_events import changes
 from edge_sdk.gallery.store.audit_log import AuditEvent, AuditLog, AuditReport
@@ -29,6 +33,7 @@ from edge_sdk.gallery.store.sealed_file import (
     write_generation,
 )
 from edge_sdk.gallery.transaction import Transaction
+from edge_sdk.notices import GalleryWarning
 
 _T = TypeVar("_T")
 _MAX_COMMIT_ATTEMPTS = 20
@@ -67,6 +72,9 @@ class Session:
         self.counter: AttemptCounter | None = None
         self._log = log or AuditLog(environment.files, audit_path(environment.path))
         self._uptime = uptime
+        self._latest_s, self._sealed_s = 0.0, 0
+        self._warned_of_clock = False
+        self._lowest_recorded_threshold = math.inf
         self._use(generation)
 
     @property
@@ -91,9 +99,57 @@ class Session:
         self._use(open_newer(self.environment, self.key, self._generation))
         return True
 
+    def time(self, given_s: float | None = None) -> KnownTime:
+        """Return the time by which validity is judged; it never goes back.
+
+        Args:
+            given_s: A time that the caller gives in place of the clock's, Unix seconds; it is not remembered.
+
+        Raises:
+            GalleryError: the clock gives a time outside 1970 to 9999.
+        """
+        latest_s = max(self._latest_s, self.content.committed_at_s)
+        if given_s is not None:
+            return KnownTime.of(given_s, latest_s)
+        time = KnownTime.of(self.environment.clock(), latest_s)
+        self._latest_s = time.now_s
+        return time
+
     def now_s(self) -> int:
-        """Return the clock's time in whole Unix seconds."""
-        return int(self.environment.clock())
+        """Return the time of `time` in whole Unix seconds."""
+        return int(self.time().now_s)
+
+    def warn_of_clock(self, time: KnownTime) -> None:
+        """Issue a GalleryWarning, once, if the clock is behind and the validity of a subject depends on it."""
+        if not time.behind_s:
+            self._warned_of_clock = False
+        elif not self._warned_of_clock and self.content.subjects["valid_until"].any():
+            self._warned_of_clock = True
+            warnings.warn(
+                f"the clock is {format_duration(time.behind_s)} behind the gallery: subjects whose validity ends are not"
+                " accepted; set the clock, or, if the gallery's time is wrong, use edge-sdk gallery reset-clock",
+                GalleryWarning,
+                stacklevel=4,
+            )
+
+    def record_lower_threshold(self, limit: Limit) -> None:
+        """Record in the audit log that a caller gave a threshold below the policy's, before the answer is computed.
+
+        A session records the first such threshold, and later ones only if they are even lower.
+
+        Raises:
+            GalleryError: the log cannot be written, or the gallery keeps no log.
+        """
+        if limit.policy_threshold is None or limit.threshold >= self._lowest_recorded_threshold:
+            return
+        if not self.content.audit.entries:
+            raise GalleryError(
+                "expected an audit log for a threshold below the policy's, found none",
+                hint="leave the threshold out",
+            )
+        detail = f"policy={limit.policy_threshold:.4f},given={limit.threshold:.4f}"
+        self.note(AuditEvent("threshold-override", detail=detail))
+        self._lowest_recorded_threshold = limit.threshold
 
     def transaction(self) -> Transaction:
         """Return a new transaction on the current content."""
@@ -123,7 +179,7 @@ class Session:
             change(transaction)
             after = amend(transaction.apply() if transaction.changed else before)
             if after is not before:
-                self.commit(before, after)
+                self.commit(before, after, notes=transaction.notes)
 
         self.retry(step)
 
@@ -148,6 +204,8 @@ class Session:
         header: Header | None = None,
         key: KeyProvider | None = None,
         events: Sequence[AuditEvent] | None = None,
+        notes: Sequence[AuditEvent] = (),
+        reset_clock: bool = False,
     ) -> None:
         """Write a changed content as the next generation; every change of a gallery goes through here.
 
@@ -161,6 +219,8 @@ class Session:
                 one if it is lower.
             key: The key of slot 0, if it replaces the key in use; the file is then read back through slot 0.
             events: Entries for the audit log; by default the result of `audit_events.changes`.
+            notes: Further entries for the audit log.
+            reset_clock: Seal the clock's time even if it is before that of the last commit.
 
         Raises:
             GalleryChangedError: another process has committed since `before`.
@@ -169,9 +229,10 @@ class Session:
         slot = self._generation.slot if key is None else OpenSlot(0, slot_keys_of(after)[0])
         header = header or self.header
         header = with_generation(header, max(header.generation, self.header.generation + 1))
-        entries = changes(before, after) if events is None else list(events)
+        entries = [*(changes(before, after) if events is None else events), *notes]
         if self.header.version < VERSION:
             entries.append(AuditEvent("migrate", detail=f"from={self.header.version},to={VERSION}"))
+        after = self._with_time(after, entries, reset=reset_clock)
         with locked(self.environment.files, self.environment.path):
             if before is not self.content or not is_current(self.environment, self._generation):
                 raise GalleryChangedError(
@@ -236,11 +297,23 @@ class Session:
         if accepted and self.counter is not None:
             self.counter.succeed(number)
 
+    def _with_time(self, content: Content, entries: list[AuditEvent], *, reset: bool) -> Content:
+        """Return the content with the time of its commit; add an entry if the clock is behind, or far ahead."""
+        if reset:
+            self._latest_s = self.environment.clock()
+            return replace(content, committed_at_s=int(self._latest_s))
+        earlier_s, time = self.content.committed_at_s, self.time()
+        if time.behind_s:
+            entries.append(AuditEvent("clock-behind", detail=f"seconds={int(time.behind_s)}"))
+        elif time.now_s - earlier_s > JUMP_S:
+            entries.append(AuditEvent("clock-jump", detail=f"from={earlier_s},to={int(time.now_s)}"))
+        return replace(content, committed_at_s=int(time.now_s))
+
     def _append_to_log(self, events: Sequence[AuditEvent], generation: int, *, commit: bool) -> AuditHead:
         return self._log.append(
             events or [AuditEvent("commit")],
             self.content.audit,
-            now_s=self.now_s(),
+            now_s=int(self.environment.clock()),
             generation=generation,
             commit=commit,
         )
@@ -260,6 +333,10 @@ class Session:
     def _use(self, generation: Generation) -> None:
         matcher = Matcher(generation.header, generation.content)
         counter = self._counter_of(generation.header, generation.content)
+        if generation.content.committed_at_s < self._sealed_s:
+            # An administrator has reset the time, in this process or in another.
+            self._latest_s = 0.0
+        self._sealed_s = generation.content.committed_at_s
         self._generation, self.matcher = generation, matcher
         # A counter remembers the newest state that it has read, so the counter of an unchanged limit is kept.
         if self.counter is None or counter is None or self.counter.identity != counter.identity:

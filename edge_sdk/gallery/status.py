@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from edge_sdk.errors import GalleryError
 from edge_sdk.gallery.attempt_counter import AttemptPolicy, counter_path
 from edge_sdk.gallery.creation import SUITES, TEMPLATE_TYPES, TRANSFORMS, name_of
 from edge_sdk.gallery.exchange.export import recipient_of
@@ -13,8 +14,9 @@ from edge_sdk.gallery.format.content import AUDIT_ANSWERS, AUDIT_POLICY
 from edge_sdk.gallery.key_epoch import unclaimed_secrets
 from edge_sdk.gallery.keys import slot_kind
 from edge_sdk.gallery.keys.provider import strength_of_key
+from edge_sdk.gallery.match.matcher import Matcher
 from edge_sdk.gallery.results import AttemptStatus, GalleryStatus, Reason
-from edge_sdk.gallery.rules.policy import DecisionPolicy
+from edge_sdk.gallery.rules.known_time import format_duration
 from edge_sdk.gallery.session import Session
 from edge_sdk.gallery.store.anchor import NoAnchor, TpmCounter
 from edge_sdk.gallery.store.files import audit_path, lock_path, tmp_path
@@ -33,8 +35,9 @@ _GUESSED = "someone who has a copy of the file can guess the passphrase"
 
 def status_of(session: Session, attempts: AttemptStatus | None) -> GalleryStatus:
     """Return the status of an open gallery."""
-    header, content, policy = session.header, session.content, session.matcher.policy
+    header, content = session.header, session.content
     strength = strength_of_key(session.key, session.environment.path)
+    clock, clock_behind_s = _clock(session)
     return GalleryStatus(
         path=str(session.environment.path),
         gallery_id=header.gallery_id.hex(),
@@ -54,9 +57,11 @@ def status_of(session: Session, attempts: AttemptStatus | None) -> GalleryStatus
         templates=len(content.templates),
         audit=_audit(session),
         recipient=recipient_of(header, content).hex(),
-        decides=_decides(policy, len(content.templates)),
+        decides=_decides(session.matcher),
+        clock=clock,
+        clock_behind_s=clock_behind_s,
         tries=_attempt_limit(attempts),
-        has_policy=policy is not None,
+        has_policy=session.matcher.policy is not None,
         has_attempt_limit=attempts is not None,
         pad=_is_pad_limit(attempts),
         failures=None if attempts is None else attempts.failures,
@@ -103,6 +108,9 @@ def problems_of(session: Session, attempts: AttemptStatus | None) -> tuple[str, 
     wrong = int(np.count_nonzero(np.abs(lengths - 1) > _LENGTH_TOLERANCE))
     if wrong:
         problems.append(f"{wrong} templates do not have length 1 after scaling")
+    clock, behind_s = _clock(session)
+    if behind_s:
+        problems.append(f"the clock is {clock}")
     if content.audit.entries:
         problems += session.audit_report().problems()
     for file in (path, audit_path(path), lock_path(path), counter_path(path)):
@@ -129,15 +137,34 @@ def _audit(session: Session) -> str:
     return f"{'changes and answers' if answers else 'changes'}, sealed up to entry {entries}"
 
 
-def _decides(policy: DecisionPolicy | None, templates: int) -> str:
+def _clock(session: Session) -> tuple[str, int]:
+    """Return the state of the clock in words, and the seconds by which it is behind."""
+    try:
+        time = session.time()
+    except GalleryError as error:
+        return str(error), 0
+    if not time.behind_s:
+        return "not behind the gallery", 0
+    words = (
+        f"{format_duration(time.behind_s)} behind the gallery: subjects whose validity ends are not accepted; set the"
+        " clock, or, if the gallery's time is wrong, use edge-sdk gallery reset-clock"
+    )
+    return words, int(time.behind_s)
+
+
+def _decides(matcher: Matcher) -> str:
+    policy, templates = matcher.policy, matcher.templates
     if policy is None:
         return "by a threshold from each caller: no policy is stored"
     most = policy.most_references()
+    lower = (
+        "; a caller may give a lower threshold, which is recorded" if matcher.allows_lower_thresholds else ""
+    )
     rates = f"FPIR {policy.fpir:g}, margin {policy.margin:g}, retry band {policy.retry_band:g}; "
     evidence = f"the evidence covers up to {most} templates"
     if max(1, templates) > most:
-        return f"{rates}{evidence}: no subject is accepted"
-    return f"{rates}threshold {policy.limit(templates):.4f}, {evidence}"
+        return f"{rates}{evidence}: no subject is accepted{lower}"
+    return f"{rates}threshold {policy.limit(templates):.4f}, {evidence}{lower}"
 
 
 def _locked_out(attempts: AttemptStatus | None) -> str | None:

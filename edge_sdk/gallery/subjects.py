@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import unicodedata
 from dataclasses import dataclass
 from datetime import datetime
 
 from edge_sdk.errors import InputError, SubjectUnknownError
 from edge_sdk.gallery.format.content import (
-    FORBIDDEN_TEXT,
-    MAX_NAME_BYTES,
     OWN_THRESHOLDS,
     REVOKED,
     Content,
@@ -18,7 +15,14 @@ from edge_sdk.gallery.format.content import (
 )
 from edge_sdk.gallery.format.header import ID_BYTES
 from edge_sdk.gallery.results import Subject
+from edge_sdk.gallery.rules.names import checked_text
 from edge_sdk.gallery.rules.policy import parse_own_thresholds
+from edge_sdk.gallery.rules.real_numbers import is_real, shown
+
+#: Earliest time that may be given as a number, 2001-09-09. A smaller number is an error, such as a duration.
+MIN_TIME_S = 1_000_000_000
+#: Latest time: the end of the year 9999 in every time zone. A greater number is an error, such as milliseconds.
+MAX_TIME_S = 253_402_387_199
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,8 @@ class EnrolOptions:
 
     Args:
         label: Text for display, 0..64 bytes of UTF-8, no control characters; kept in Unicode form NFC.
-        valid_from: The subject is not accepted before this time: Unix seconds or a datetime with a time zone.
+        valid_from: The subject is not accepted before this time: Unix seconds from 1e9 (2001) on, or a datetime with a
+            time zone; None for no bound.
         valid_until: The subject is not accepted from this time on; same types.
         allow_duplicate: Enrol even if the captures look like another subject's, after an administrator has checked.
         enrolled_by: Id of the enrolling party, 16 bytes; zeros if it is not recorded.
@@ -43,8 +48,13 @@ class EnrolOptions:
     enrolled_by: bytes = bytes(ID_BYTES)
 
     def __post_init__(self) -> None:
-        if len(self.enrolled_by) != ID_BYTES:
-            raise InputError(f"enrolled_by has {len(self.enrolled_by)} bytes, expected {ID_BYTES}")
+        if not isinstance(self.enrolled_by, bytes) or len(self.enrolled_by) != ID_BYTES:
+            size = f"{len(self.enrolled_by)} bytes" if isinstance(self.enrolled_by, bytes) else "no bytes"
+            raise InputError(f"expected enrolled_by of {ID_BYTES} bytes, found {size}")
+        if not isinstance(self.allow_duplicate, bool):
+            raise InputError(
+                f"expected allow_duplicate as True or False, found {type(self.allow_duplicate).__name__}"
+            )
         check_validity(*self.validity_s)
         object.__setattr__(self, "label", checked_text(self.label, "a label", min_bytes=0))
 
@@ -76,48 +86,32 @@ def subjects_of(content: Content) -> tuple[Subject, ...]:
     )
 
 
-def normalized(name: str) -> str:
-    """Return a name in Unicode form NFC, the form in which names are stored."""
-    return unicodedata.normalize("NFC", name)
-
-
-def checked_text(text: str, what: str, *, min_bytes: int) -> str:
-    """Return a name or label in Unicode form NFC.
-
-    Raises:
-        InputError: not `min_bytes`..64 bytes of UTF-8, or with control characters.
-    """
-    if not isinstance(text, str):
-        raise InputError(f"expected {what} as str, found {type(text).__name__}")
-    normal = normalized(text)
-    try:
-        length = len(normal.encode())
-    except UnicodeEncodeError as error:
-        raise InputError(f"{what} cannot be written as UTF-8") from error
-    if not min_bytes <= length <= MAX_NAME_BYTES:
-        raise InputError(f"{what} has {length} bytes, expected {min_bytes}..{MAX_NAME_BYTES}")
-    if FORBIDDEN_TEXT.search(normal):
-        raise InputError(f"{what} contains a control character")
-    return normal
-
-
 def unix_seconds(time: float | datetime | None) -> int:
     """Convert a time to whole Unix seconds; None to 0.
 
     Raises:
-        InputError: a datetime without time zone, a time before 1970, or not finite.
+        InputError: a datetime without time zone, a value of another type, or a time outside 1970 (a datetime) or
+            2001-09-09 (a number, 1e9) to the year 9999.
     """
     if time is None:
         return 0
+    earliest_s = MIN_TIME_S
     if isinstance(time, datetime):
         if time.tzinfo is None:
             raise InputError(
                 "expected a datetime with a time zone, found one without",
                 hint="for example datetime.now(timezone.utc)",
             )
-        time = time.timestamp()
-    if not 0 < time < 1 << 63:
-        raise InputError(f"{time} is not a time in Unix seconds")
+        earliest_s, time = 1, time.timestamp()
+    if not is_real(time):
+        raise InputError(
+            f"expected a time as Unix seconds or a datetime, found {type(time).__name__}, which is not a time"
+        )
+    if not earliest_s <= time <= MAX_TIME_S:
+        raise InputError(
+            f"{shown(time)} is not a time in Unix seconds from {earliest_s} to the year 9999",
+            hint="give seconds since 1970, not a duration and not milliseconds; or a datetime with a time zone",
+        )
     return int(time)
 
 

@@ -14,6 +14,8 @@ from edge_sdk.errors import InputError, SubjectExistsError
 from edge_sdk.gallery.attempt_counter import AttemptPolicy, pack_limit
 from edge_sdk.gallery.format.content import (
     ATTEMPT_POLICY,
+    CALLER_THRESHOLDS,
+    CALLER_THRESHOLDS_ALLOWED,
     DECISION_POLICY,
     OWN_THRESHOLDS,
     REVOKED,
@@ -25,19 +27,21 @@ from edge_sdk.gallery.format.content import (
 from edge_sdk.gallery.format.header import ID_BYTES, TemplateType
 from edge_sdk.gallery.match.templates import quantize, unit_rows
 from edge_sdk.gallery.rules.enrolment import EnrolmentChecks
+from edge_sdk.gallery.rules.names import Names, checked_name, checked_text, normalized
 from edge_sdk.gallery.rules.policy import (
     DecisionPolicy,
-    is_cosine,
+    below_policy,
     pack_own_thresholds,
     pack_policy,
     parse_own_thresholds,
+    parse_policy,
 )
+from edge_sdk.gallery.rules.real_numbers import checked_threshold, is_real
+from edge_sdk.gallery.store.audit_log import AuditEvent
 from edge_sdk.gallery.subjects import (
     ENROL_DEFAULTS,
     EnrolOptions,
     check_validity,
-    checked_text,
-    normalized,
     unix_seconds,
     unknown_subject,
 )
@@ -83,6 +87,13 @@ class Transaction:
         self._fields: dict[int, dict[str, int]] = {}
         self._labels: dict[int, str] = {}
         self._added: dict[str, _Addition] = {}
+        self._names: Names | None = None
+        self._notes: dict[str, AuditEvent] = {}
+
+    @property
+    def notes(self) -> tuple[AuditEvent, ...]:
+        """Entries for the audit log that the changed content does not show."""
+        return tuple(self._notes.values())
 
     @property
     def changed(self) -> bool:
@@ -108,23 +119,32 @@ class Transaction:
         subject's are refused.
 
         Args:
-            subject: Unique name, 1..64 bytes of UTF-8 (kept in Unicode form NFC), no control characters.
+            subject: Unique name, see `rules.names`; kept in Unicode form NFC.
             embeddings: Shape (n, D) or (D,), float32, finite, any length; n >= 1.
             options: Label, validity and duplicates; none by default.
             fields: Fields of `EnrolOptions`, instead of `options`.
 
         Raises:
-            InputError: an argument is malformed.
+            InputError: an argument is malformed, or valid_until has passed.
             CaptureError: a capture is not like the others; the message names it.
             SubjectExistsError: the name is taken, or the captures look like another subject's, whom the message names.
             ModelCardError: the policy's evidence does not cover a gallery of this many templates.
         """
-        name = checked_text(subject, "a subject's name", min_bytes=1)
-        if name in self._kept or name in self._added:
+        name = checked_name(subject)
+        if self._names is None:
+            self._names = Names([*self._kept, *self._added])
+        other = name if name in self._kept or name in self._added else self._names.similar_to(name)
+        if other == name:
             raise SubjectExistsError(
                 f"{name!r} is enrolled already", hint="remove it first, or choose another name"
             )
+        if other is not None:
+            raise SubjectExistsError(
+                f"the name {name!r} looks like {other!r} ({other!a}), which is enrolled",
+                hint="choose a name that people can tell from it",
+            )
         options = replace(options, **fields)
+        self._refuse_past(options.validity_s[1])
         captures = np.atleast_2d(embeddings) if isinstance(embeddings, np.ndarray) else embeddings
         unit = unit_rows(captures, self._content.matrix.shape[1])
         if len(unit) == 0:
@@ -145,6 +165,10 @@ class Transaction:
         record["valid_from"], record["valid_until"] = options.validity_s
         record["enrolled_at"] = self._now_s
         self._references += len(rows)
+        if options.allow_duplicate and self._checks is not None:
+            subject_id = record["id"].tobytes().hex()
+            self._notes[name] = AuditEvent("duplicate-allowed", subject_id)
+        self._names.add(name)
         self._added[name] = _Addition(record, options.label, stored, scales)
 
     def remove(self, subject: str) -> None:
@@ -154,6 +178,9 @@ class Transaction:
             SubjectUnknownError: the subject is not enrolled.
         """
         name = self._enrolled(subject)
+        if self._names is not None:
+            self._names.remove(name)
+        self._notes.pop(name, None)
         addition = self._added.pop(name, None)
         if addition is not None:
             self._references -= len(addition.rows)
@@ -200,7 +227,8 @@ class Transaction:
             valid_until: New end of validity; same rules.
 
         Raises:
-            InputError: an argument is malformed, nothing to change is given, or valid_until is before valid_from.
+            InputError: an argument is malformed, nothing to change is given, or valid_until is before valid_from or has
+                passed.
             SubjectUnknownError: the subject was not enrolled before this transaction.
         """
         index = self._enrolled_before(subject)
@@ -209,7 +237,9 @@ class Transaction:
         fields = dict(self._fields.get(index, {}))
         for field, bound in (("valid_from", valid_from), ("valid_until", valid_until)):
             if bound is not None:
-                fields[field] = 0 if bound == 0 else unix_seconds(bound)
+                fields[field] = 0 if is_real(bound) and bound == 0 else unix_seconds(bound)
+        if valid_until is not None:
+            self._refuse_past(fields["valid_until"])
         row = self._content.subjects[index]
         begin_s, end_s = (int(fields.get(field, row[field])) for field in ("valid_from", "valid_until"))
         check_validity(begin_s, end_s)
@@ -222,14 +252,25 @@ class Transaction:
         """Store the policy by which the gallery decides; None removes it, so each caller must give a threshold.
 
         Raises:
+            InputError: the argument is not a policy.
             ModelCardError: the policy's evidence does not cover a gallery of this size.
         """
+        if policy is not None and not isinstance(policy, DecisionPolicy):
+            raise InputError(f"expected a DecisionPolicy or None, found {type(policy).__name__}")
         if policy is not None:
             policy.limit(len(self._content.templates))
+        else:
+            self._set_record(CALLER_THRESHOLDS, None)
         self._set_record(DECISION_POLICY, None if policy is None else pack_policy(policy))
 
     def limit_attempts(self, limit: AttemptPolicy | None) -> None:
-        """Limit failed attempts and start a new counter at 0; None removes the limit."""
+        """Limit failed attempts and start a new counter at 0; None removes the limit.
+
+        Raises:
+            InputError: the argument is not a limit.
+        """
+        if limit is not None and not isinstance(limit, AttemptPolicy):
+            raise InputError(f"expected an AttemptPolicy or None, found {type(limit).__name__}")
         self._set_record(ATTEMPT_POLICY, None if limit is None else pack_limit(limit, self._random(ID_BYTES)))
 
     def set_threshold(self, subject: str, threshold: float | None) -> None:
@@ -240,13 +281,36 @@ class Transaction:
             threshold: Cosine, -1..1; None for the gallery's threshold.
 
         Raises:
-            InputError: the threshold is not a cosine.
+            InputError: the threshold is not a cosine, or is below the policy's for the subject's templates, so that it
+                would have no effect.
             SubjectUnknownError: the subject was not enrolled before this transaction.
         """
         index = self._enrolled_before(subject)
-        if threshold is not None and not is_cosine(threshold):
-            raise InputError(f"threshold {threshold} is not a cosine in -1..1")
+        if threshold is not None:
+            threshold = checked_threshold(threshold)
+            self._refuse_below_policy(index, threshold)
         self._set_own_threshold(index, threshold)
+
+    def allow_lower_thresholds(self, allowed: bool) -> None:
+        """Allow or forbid a caller to give a threshold below the policy's; each use is recorded in the audit log.
+
+        Raises:
+            InputError: the argument is not a bool, or lower thresholds are allowed and the gallery has no policy or
+                keeps no audit log.
+        """
+        if not isinstance(allowed, bool):
+            raise InputError(f"expected True or False, found {type(allowed).__name__}")
+        if allowed and DECISION_POLICY not in self._policy:
+            raise InputError(
+                "expected a gallery with a decision policy, found none: each caller gives a threshold",
+                hint="set a policy with edge-sdk gallery policy",
+            )
+        if allowed and not self._content.audit.entries:
+            raise InputError(
+                "expected a gallery with an audit log, found none: a lower threshold could not be recorded",
+                hint="create a gallery with --audit changes or --audit all",
+            )
+        self._set_record(CALLER_THRESHOLDS, CALLER_THRESHOLDS_ALLOWED if allowed else None)
 
     def apply(self) -> Content:
         """Return the content with all changes; subjects and templates keep their order."""
@@ -279,6 +343,36 @@ class Transaction:
             matrix=np.concatenate([matrix, *(a.rows for a in added)]) if added else matrix,
             policy=tuple(self._policy[kind] for kind in sorted(self._policy)),
         )
+
+    def restore_validity(self, subject: str, valid_from_s: int, valid_until_s: int) -> None:
+        """Give a subject of this transaction the validity that it has in another gallery; it may have ended.
+
+        Args:
+            subject: A subject enrolled in this transaction.
+            valid_from_s: Start, Unix seconds, 0 for no bound.
+            valid_until_s: End, Unix seconds, 0 for no bound.
+        """
+        record = self._added[normalized(subject)].record
+        record["valid_from"], record["valid_until"] = valid_from_s, valid_until_s
+
+    def _refuse_past(self, valid_until_s: int) -> None:
+        if valid_until_s and valid_until_s <= self._now_s:
+            raise InputError(
+                f"expected valid_until after the present time, {self._now_s} s, found {valid_until_s} s",
+                hint="to stop accepting a subject use revoke; if the clock is wrong, set it",
+            )
+
+    def _refuse_below_policy(self, index: int, threshold: float) -> None:
+        record = self._policy.get(DECISION_POLICY)
+        if record is None:
+            return
+        limit = parse_policy(record.value).limit(
+            int(np.count_nonzero(self._content.templates["subject"] == index))
+        )
+        if threshold < limit:
+            raise below_policy(
+                threshold, limit, hint="a subject's own threshold can only be stricter; leave it out"
+            )
 
     def _set_own_threshold(self, index: int, threshold: float | None) -> None:
         record = self._policy.get(OWN_THRESHOLDS)

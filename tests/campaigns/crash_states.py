@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 
 from edge_sdk.errors import GalleryError, RollbackError, SealError
-from edge_sdk.gallery import AttemptPolicy, FileAnchor, Gallery, InMemoryKey, Reason
+from edge_sdk.gallery import AttemptPolicy, FileAnchor, Gallery, InMemoryKey, KnownTime, Reason
 from edge_sdk.gallery.attempt_counter import Moment, counter_path
 from edge_sdk.gallery.exchange.commands import Command, sign, source_of
 from edge_sdk.gallery.format.content import ATTEMPT_POLICY, AUDIT_SEGMENTS, SLOT_KEYS, TRANSFORM_KEY
@@ -316,7 +316,8 @@ def _recognized(gallery: Gallery) -> tuple[str | None, ...]:
     """Return the recognized subjects, without counting attempts."""
     matcher = gallery._session.matcher
     return tuple(
-        matcher.identify(matcher.probe(embedding(seed)[0]), limit=0.9, now_s=2e9).subject for seed in (1, 2)
+        matcher.identify(matcher.probe(embedding(seed)[0]), limit=0.9, time=KnownTime(2e9)).subject
+        for seed in (1, 2)
     )
 
 

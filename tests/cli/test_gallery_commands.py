@@ -231,22 +231,29 @@ def test_a_machine_without_the_program_says_what_to_install(
 
 
 def test_a_bound_and_a_label_are_changed(edge_sdk: Run, home: Any, products: list[Any]) -> None:
-    past = ("--valid-until", "2001-01-01T00:00Z")
-    done = edge_sdk("gallery", "change", "alice", *past, "--label", "left", *home.files)
+    later = ("--valid-from", "2200-01-01T00:00Z")
+    done = edge_sdk("gallery", "change", "alice", *later, "--label", "left", *home.files)
     assert done.out == "changed alice\n"
     listed = json.loads(edge_sdk("gallery", "list", *home.files, "--json").out)[0]
-    assert (listed["label"], listed["valid_until_s"]) == ("left", 978307200)
+    assert (listed["label"], listed["valid_from_s"], listed["excluded"]) == (
+        "left",
+        7258118400,
+        "not yet valid",
+    )
     verify = ("verify", "alice", products[0].enrol, *home.all, "--threshold", "0.95")
     assert edge_sdk(*verify).code == 1
-    assert edge_sdk("gallery", "change", "alice", "--valid-until", "none", *home.files).code == 0
+    assert edge_sdk("gallery", "change", "alice", "--valid-from", "none", *home.files).code == 0
     assert edge_sdk(*verify).code == 0
+    done = edge_sdk("gallery", "change", "alice", "--valid-until", "2001-01-01T00:00Z", *home.files)
+    assert done.code == 3
+    assert "expected valid_until after the present time" in done.err
     assert edge_sdk("gallery", "change", "alice", *home.files).code == 2
     for wrong in ("soon", "2030-01-01T00:00"):
         assert edge_sdk("gallery", "change", "alice", "--valid-from", wrong, *home.files).code == 2
     backwards = ("--valid-from", "2030-01-01T00:00Z", "--valid-until", "2029-01-01T00:00Z")
     assert "before valid_from" in edge_sdk("gallery", "change", "alice", *backwards, *home.files).err
     events = edge_sdk("gallery", "audit", *home.files).out
-    assert "valid-until=978307200" in events
+    assert "valid-from=7258118400" in events
     assert "name-or-label" in events
 
 
@@ -254,9 +261,14 @@ def test_a_visitor_is_enrolled_for_a_time_and_the_list_says_so(
     edge_sdk: Run, empty_home: Any, products: list[Any]
 ) -> None:
     """Enrolment and validity are one commit: otherwise a failed second command would leave a visitor without a limit."""
-    until = ("--valid-until", "2001-01-01T01:00+01:00")
-    assert edge_sdk("enrol", "ann", products[0].enrol, *empty_home.all, *until).code == 0
-    assert edge_sdk("gallery", "list", *empty_home.files).out == "ann\t1\t\tuntil 2001-01-01T00:00:00Z\n"
+    past = ("--valid-until", "2001-01-01T01:00+01:00")
+    assert edge_sdk("enrol", "ann", products[0].enrol, *empty_home.all, *past).code == 3
+    times = ("--valid-from", "2200-01-01T01:00+01:00", "--valid-until", "2201-01-01T01:00+01:00")
+    assert edge_sdk("enrol", "ann", products[0].enrol, *empty_home.all, *times).code == 0
+    assert (
+        edge_sdk("gallery", "list", *empty_home.files).out
+        == "ann\t1\t\tnot yet valid\tfrom 2200-01-01T00:00:00Z\tuntil 2201-01-01T00:00:00Z\n"
+    )
     done = edge_sdk("identify", products[0].enrol, *empty_home.all, "--threshold", "0.5")
     assert (done.code, done.out) == (1, f"{products[0].enrol}: rejected\n")
     since = ("--valid-from", "2000-01-01T00:00Z", "--valid-until", "none")

@@ -48,6 +48,7 @@ def test_these_are_the_commands() -> None:
         "gallery remove-key",
         "gallery renew-transform",
         "gallery reset-attempts",
+        "gallery reset-clock",
         "gallery revoke",
         "gallery rotate-key",
         "gallery sign",

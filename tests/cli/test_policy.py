@@ -45,7 +45,28 @@ def test_the_policy_decides_where_nothing_is_asked(
     assert edge_sdk("verify", "alice", alice, *door["files"]).code == 0
     done = edge_sdk("identify", stranger, *door["files"], "--json")
     assert (done.code, json.loads(done.out)[0]["decision"]) == (1, "rejected")
+
+
+def test_a_threshold_below_the_policys_is_refused_unless_allowed(
+    edge_sdk: Run, door: dict[str, list[Any]], alice: Path, stranger: Path
+) -> None:
+    for lower in (("--threshold", "-1"), ("--threshold", "0.8999")):
+        done = edge_sdk("identify", stranger, *door["files"], *lower)
+        assert done.code == 3
+        assert "at least 0.9000, which the gallery's decision policy requires" in done.err
+    done = edge_sdk("verify", "alice", stranger, *door["files"], "--threshold", "0")
+    assert (done.code, done.out) == (3, "")
+    assert "--allow-lower-thresholds" in done.err
+    assert edge_sdk("identify", alice, *door["files"], "--threshold", "0.9").code == 0
+    assert edge_sdk("identify", stranger, *door["files"], "--threshold", "0.95").code == 1
+    allow = ("gallery", "policy", *door["files"], "--fpir", "0.01", "--allow-lower-thresholds", "--json")
+    assert json.loads(edge_sdk(*allow).out)["lower_thresholds_allowed"] is True
     assert edge_sdk("identify", stranger, *door["files"], "--threshold", "-1").code == 0
+    assert (
+        "threshold-override\t-\tpolicy=0.9000,given=-1.0000" in edge_sdk("gallery", "audit", *door["own"]).out
+    )
+    assert edge_sdk("gallery", "policy", *door["files"], "--fpir", "0.01").code == 0
+    assert edge_sdk("identify", stranger, *door["files"], "--threshold", "-1").code == 3
 
 
 def test_more_can_be_asked_of_one_subject_and_taken_back(
@@ -61,8 +82,8 @@ def test_more_can_be_asked_of_one_subject_and_taken_back(
     assert json.loads(done.out) == {"subject": "alice", "threshold": None}
     assert json.loads(edge_sdk("gallery", "list", *door["own"], "--json").out)[0]["threshold"] is None
     assert edge_sdk("identify", alice, *door["files"]).code == 0
-    # A threshold below the gallery's own has no effect.
-    assert edge_sdk("gallery", "threshold", "alice", "-0.5", *door["own"]).code == 0
+    # A threshold below the policy's would have no effect.
+    assert edge_sdk("gallery", "threshold", "alice", "-0.5", *door["own"]).code == 3
     assert edge_sdk("gallery", "threshold", "eve", "0.7", *door["own"]).code == 3
     assert "-1..1" in edge_sdk("gallery", "threshold", "alice", "7", *door["own"]).err
     for wrong in ([], ["0.7", "--none"]):

@@ -59,7 +59,7 @@ def people(sets: tuple[EmbeddedSamples, EmbeddedSamples]) -> dict[str, np.ndarra
 def door(policy: DecisionPolicy, dimension: int) -> Gallery:
     gallery = Gallery.create(
         Path("door.gallery"),
-        key=InMemoryKey(bytes(32)),
+        key=InMemoryKey(b"z" * 32),
         model_id=bytes(32),
         dimension=dimension,
         filesystem=SimulatedFileSystem(),

@@ -34,6 +34,14 @@ def check_gallery(open_gallery: Callable[[], Gallery], *, model_sha256: str | No
             f"it was created for model file {status.model_id[:12]}..., but the given one is {model_sha256[:12]}...",
             "use the model file for which it was created, or enrol again",
         )
+    if status.clock_behind_s:
+        yield fail(
+            "gallery's clock",
+            f"this device's clock is {status.clock}",
+            "set the clock and start the program again",
+        )
+    else:
+        yield ok("gallery's clock", status.clock)
     if status.key_weakness is not None:
         yield warn(
             "gallery's key",

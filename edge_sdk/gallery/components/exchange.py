@@ -123,5 +123,5 @@ class Exchange:
             transaction.revoke(command.subject)
         else:
             transaction.reinstate(command.subject)
-        session.commit(before, amend(transaction.apply()))
+        session.commit(before, amend(transaction.apply()), notes=transaction.notes)
         return CommandResult(command.action, names, command.sequence)

@@ -74,13 +74,9 @@ class Package:
             transaction.enrol(
                 name,
                 unit[owners == index],
-                EnrolOptions(
-                    label=label,
-                    valid_from=int(record["valid_from"]) or None,
-                    valid_until=int(record["valid_until"]) or None,
-                    enrolled_by=self.sender,
-                ),
+                EnrolOptions(label=label, enrolled_by=self.sender),
             )
+            transaction.restore_validity(name, int(record["valid_from"]), int(record["valid_until"]))
             if record["flags"] & REVOKED:
                 transaction.revoke(name)
 

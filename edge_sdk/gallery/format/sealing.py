@@ -97,13 +97,18 @@ def derive_slot_key(secret: bytes, header: Header, slot: Slot) -> bytes:
         32 bytes.
 
     Raises:
-        GalleryError: the secret is not bytes, or shorter than 32 bytes.
+        GalleryError: the secret is not bytes, shorter than 32 bytes, or contains only zeros.
         GalleryFormatError: the key epoch is 2^64 or more.
     """
     if not isinstance(secret, bytes) or len(secret) < KEY_BYTES:
         size = f"{len(secret)} bytes" if isinstance(secret, bytes) else type(secret).__name__
         raise GalleryError(
             f"expected a secret of {KEY_BYTES} bytes or more from the key provider, found {size}"
+        )
+    if not any(secret):
+        raise GalleryError(
+            "expected a random secret from the key provider, found only zeros",
+            hint="the key was never made, or its medium lost it: restore the key from its backup",
         )
     if header.key_epoch >= 1 << 64:
         raise GalleryFormatError(

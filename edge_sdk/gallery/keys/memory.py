@@ -18,16 +18,25 @@ class InMemoryKey:
         level: Level of protection to report, 0..4.
 
     Raises:
-        InputError: the key has fewer than 32 bytes.
+        InputError: the key is not bytes, has fewer than 32 bytes, or contains only zeros.
     """
 
     name: Final = "key in memory"
     slot_type: Final = SLOT_IN_MEMORY
 
     def __init__(self, key: bytes, *, level: int = 0) -> None:
+        if not isinstance(key, bytes | bytearray | memoryview):
+            raise InputError(f"expected a key of type bytes, found {type(key).__name__}")
+        key = bytes(key)
         if len(key) < KEY_BYTES:
             raise InputError(f"expected a key of {KEY_BYTES} bytes or more, found {len(key)}")
-        self._key = bytes(key)
+        if not any(key):
+            raise InputError(
+                "expected a random key, found only zeros", hint="make one with secrets.token_bytes(32)"
+            )
+        if type(level) is not int or not 0 <= level <= 4:
+            raise InputError(f"expected a level in 0..4, found {level!r}")
+        self._key = key
         self.level = level
 
     def __repr__(self) -> str:

@@ -5,14 +5,23 @@ Results have a decision and a subject, never a score, because 192 scores are eno
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sdk.errors import GalleryFormatError, InputError
+from edge_sdk.errors import GalleryFormatError, InputError, ModelCardError
 from edge_sdk.gallery.format import sealing
-from edge_sdk.gallery.format.content import DECISION_POLICY, OWN_THRESHOLDS, TRANSFORM_KEY, Content, ids_of
+from edge_sdk.gallery.format.content import (
+    CALLER_THRESHOLDS,
+    CALLER_THRESHOLDS_ALLOWED,
+    DECISION_POLICY,
+    OWN_THRESHOLDS,
+    TRANSFORM_KEY,
+    Content,
+    ids_of,
+)
 from edge_sdk.gallery.format.header import Header, Transform
 from edge_sdk.gallery.match.kernels import Probe
 from edge_sdk.gallery.match.search import Search
@@ -21,14 +30,18 @@ from edge_sdk.gallery.match.transform import LABEL, Shp3
 from edge_sdk.gallery.results import Decision, Identification, References, Verification
 from edge_sdk.gallery.rules.eligibility import Eligibility
 from edge_sdk.gallery.rules.enrolment import EnrolmentChecks
+from edge_sdk.gallery.rules.known_time import KnownTime
+from edge_sdk.gallery.rules.names import normalized
 from edge_sdk.gallery.rules.policy import (
     DecisionPolicy,
+    Limit,
+    below_policy,
     decide,
-    is_cosine,
     parse_own_thresholds,
     parse_policy,
 )
-from edge_sdk.gallery.subjects import normalized, unknown_subject
+from edge_sdk.gallery.rules.real_numbers import checked_threshold
+from edge_sdk.gallery.subjects import unknown_subject
 from edge_sdk.types import Float64Array
 
 
@@ -54,9 +67,16 @@ class Matcher:
         )
         record = content.record(DECISION_POLICY)
         self.policy: DecisionPolicy | None = None if record is None else parse_policy(record)
+        #: True if a caller may give a threshold below the policy's.
+        self.allows_lower_thresholds = content.record(CALLER_THRESHOLDS) == CALLER_THRESHOLDS_ALLOWED
         self._own = _own_thresholds(content)
         self._search: Search | None = None
         self._eligibility: Eligibility | None = None
+
+    @property
+    def templates(self) -> int:
+        """Number of stored templates."""
+        return len(self._content.templates)
 
     @property
     def search(self) -> Search:
@@ -74,6 +94,7 @@ class Matcher:
         """Return the name of a subject as it is stored.
 
         Raises:
+            InputError: the name is not a string.
             SubjectUnknownError: the subject is not enrolled.
         """
         name = normalized(subject)
@@ -87,59 +108,75 @@ class Matcher:
             return None
         return EnrolmentChecks(self.policy, self.search, self._content.names)
 
-    def limit(self, threshold: float | None, *, subject: str | None = None) -> float:
-        """Return the caller's threshold, or the policy's for the number of templates compared.
+    def limit(self, threshold: float | None, *, subject: str | None = None) -> Limit:
+        """Return the caller's threshold if it is stricter than the policy's, otherwise the policy's.
+
+        The policy's threshold is that for the number of templates compared.
 
         Args:
             threshold: The caller's threshold, a cosine; None for the policy's.
             subject: The subject that is verified (1:1); None for an identification (1:N).
 
         Raises:
-            InputError: there is neither a threshold nor a policy, or the threshold is not a cosine.
+            InputError: there is neither a threshold nor a policy, the threshold is not a cosine, or it is below the
+                policy's and the gallery does not allow that.
             ModelCardError: the policy's evidence does not cover this many templates.
         """
-        if threshold is not None:
-            if not is_cosine(threshold):
-                raise InputError(f"threshold {threshold} is not a cosine in -1..1")
-            return float(threshold)
+        given = None if threshold is None else checked_threshold(threshold)
         if self.policy is None:
-            raise InputError(
-                "expected a threshold: the gallery holds no decision policy",
-                hint="set a policy with edge-sdk gallery policy, or give a threshold",
+            if given is None:
+                raise InputError(
+                    "expected a threshold: the gallery holds no decision policy",
+                    hint="set a policy with edge-sdk gallery policy, or give a threshold",
+                )
+            return Limit(given)
+        try:
+            policy_threshold = self.policy.limit(self._templates_compared(subject))
+        except ModelCardError:
+            if given is None or not self.allows_lower_thresholds:
+                raise
+            return Limit(given, math.nan)
+        if given is None:
+            return Limit(policy_threshold)
+        if given >= policy_threshold:
+            return Limit(given)
+        if not self.allows_lower_thresholds:
+            raise below_policy(
+                given,
+                policy_threshold,
+                hint="leave the threshold out, or give a stricter one; an administrator changes the policy with edge-sdk"
+                " gallery policy, or allows lower thresholds with --allow-lower-thresholds",
             )
-        owners = self._content.templates["subject"]
-        if subject is None:
-            return self.policy.limit(len(owners))
-        return self.policy.limit(int(np.count_nonzero(owners == self._index[subject])))
+        return Limit(given, policy_threshold)
 
-    def identify(self, probe: Probe, *, limit: float, now_s: float) -> Identification:
+    def identify(self, probe: Probe, *, limit: float, time: KnownTime) -> Identification:
         """Identify a probe among all subjects (1:N).
 
         Args:
             probe: Result of `probe`.
-            limit: Result of `limit`.
-            now_s: Time at which subjects must be valid, Unix seconds.
+            limit: Threshold of the result of `limit`.
+            time: Time at which subjects must be valid.
         """
         margin, band = self._margin_and_band()
         leaders = self.search.leaders(
-            probe, floor=limit - band, gap=margin, excluded_rows=self._eligible_at(now_s).excluded_rows
+            probe, floor=limit - band, gap=margin, excluded_rows=self._eligible_at(time).excluded_rows
         )
         decision, reason = decide(leaders, limit=limit, own=self._own, margin=margin, retry_band=band)
         accepted = decision is Decision.ACCEPTED
         return Identification(decision, self._content.names[leaders[0].subject] if accepted else None, reason)
 
-    def verify(self, probe: Probe, name: str, *, limit: float, now_s: float) -> Verification:
+    def verify(self, probe: Probe, name: str, *, limit: float, time: KnownTime) -> Verification:
         """Verify that a probe is one subject (1:1).
 
         Args:
             probe: Result of `probe`.
             name: Result of `known`.
-            limit: Result of `limit`.
-            now_s: Time at which the subject must be valid, Unix seconds.
+            limit: Threshold of the result of `limit`.
+            time: Time at which the subject must be valid.
         """
         index = self._index[name]
         claimed = np.zeros(len(self._content.subjects), dtype=bool)
-        claimed[index] = self._eligible_at(now_s).subjects[index]
+        claimed[index] = self._eligible_at(time).subjects[index]
         leaders = self.search.scores(probe, claimed)
         band = self._margin_and_band()[1]
         decision, reason = decide(leaders, limit=limit, own=self._own, retry_band=band)
@@ -158,9 +195,13 @@ class Matcher:
         probe: Float64Array = self.to_template_space(rows)[0]
         return probe
 
-    def _eligible_at(self, now_s: float) -> Eligibility:
-        if self._eligibility is None or not self._eligibility.holds(now_s):
-            self._eligibility = Eligibility.at(self._content, now_s)
+    def _templates_compared(self, subject: str | None) -> int:
+        owners = self._content.templates["subject"]
+        return len(owners) if subject is None else int(np.count_nonzero(owners == self._index[subject]))
+
+    def _eligible_at(self, time: KnownTime) -> Eligibility:
+        if self._eligibility is None or not self._eligibility.holds(time):
+            self._eligibility = Eligibility.at(self._content, time)
         return self._eligibility
 
     def _margin_and_band(self) -> tuple[float, float]:

@@ -25,6 +25,8 @@ def unit_rows(embeddings: NDArray[Any], dimension: int) -> Float64Array:
     Raises:
         InputError: the shape or dtype is wrong, a number is not finite, or a vector is zero.
     """
+    if isinstance(embeddings, np.ma.MaskedArray):
+        raise InputError("expected an embedding without masked numbers, found a masked array")
     if not isinstance(embeddings, np.ndarray) or embeddings.dtype != np.float32:
         dtype = getattr(embeddings, "dtype", type(embeddings).__name__)
         raise InputError(f"expected an embedding of float32, found {dtype}")

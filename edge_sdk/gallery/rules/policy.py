@@ -17,6 +17,7 @@ from edge_sdk.errors import GalleryFormatError, InputError, ModelCardError
 from edge_sdk.gallery.format.header import ID_BYTES, MAX_TEMPLATES
 from edge_sdk.gallery.match.search import Leader
 from edge_sdk.gallery.results import Decision, Reason
+from edge_sdk.gallery.rules.real_numbers import is_cosine, is_real, shown
 from edge_sdk.model.operating_point import OperatingPoint
 
 MAX_POINTS = 64
@@ -48,7 +49,10 @@ class DecisionPolicy:
     retry_band: float = 0.02
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "operating_points", tuple(self.operating_points))
+        points = self.operating_points
+        if isinstance(points, OperatingPoint) or not all(isinstance(p, OperatingPoint) for p in points):
+            raise InputError(f"expected operating points, found {type(points).__name__}")
+        object.__setattr__(self, "operating_points", tuple(points))
         if not 1 <= len(self.operating_points) <= MAX_POINTS:
             raise InputError(
                 f"expected 1..{MAX_POINTS} operating points, found {len(self.operating_points)}",
@@ -57,11 +61,13 @@ class DecisionPolicy:
         most = max(max(p.mated_trials, p.non_mated_trials) for p in self.operating_points)
         if most >= 1 << 64:
             raise InputError(f"expected operating points of fewer than 2^64 comparisons, found {most}")
-        if not 0 < self.fpir < 1:
-            raise InputError(f"expected FPIR above 0 and under 1, found {self.fpir}", hint="for example 0.01")
+        if not is_real(self.fpir) or not 0 < self.fpir < 1:
+            raise InputError(
+                f"expected FPIR above 0 and under 1, found {shown(self.fpir)}", hint="for example 0.01"
+            )
         for name, value in (("margin", self.margin), ("retry_band", self.retry_band)):
-            if not 0 <= value <= 1:
-                raise InputError(f"expected {name} to be a cosine in 0..1, found {value}")
+            if not is_real(value) or not 0 <= value <= 1:
+                raise InputError(f"expected {name} to be a cosine in 0..1, found {shown(value)}")
 
     def point(self, references: int) -> OperatingPoint:
         """Return the operating point that keeps the FPIR, 1 - (1 - FMR)^N, for N templates.
@@ -158,9 +164,27 @@ def parse_own_thresholds(value: bytes) -> dict[bytes, float]:
     return dict(entries)
 
 
-def is_cosine(value: float) -> bool:
-    """Tell if a number is finite and in -1..1."""
-    return math.isfinite(value) and -1 <= value <= 1
+def below_policy(threshold: float, limit: float, hint: str) -> InputError:
+    """Return the error for a threshold below the policy's; the policy's is rounded up, so that it can be given."""
+    return InputError(
+        f"expected a threshold of at least {math.ceil(limit * 1e4) / 1e4:.4f}, which the gallery's decision policy"
+        f" requires, found {threshold:g}",
+        hint=hint,
+    )
+
+
+@dataclass(frozen=True)
+class Limit:
+    """The threshold of one answer.
+
+    Attributes:
+        threshold: Cosine that a score must reach.
+        policy_threshold: The policy's threshold if `threshold` is below it, which the gallery allows; otherwise None.
+            NaN if the policy has no threshold for this many templates.
+    """
+
+    threshold: float
+    policy_threshold: float | None = None
 
 
 def decide(

@@ -16,6 +16,7 @@ from edge_sdk.gallery.format.content import SLOT_KEYS, Content, pack_content, pa
 from edge_sdk.gallery.format.header import MAX_FILE_BYTES, VERSION, Header, pack_header, parse_header
 from edge_sdk.gallery.keys import KeyProvider, slot_kind
 from edge_sdk.gallery.keys.provider import slot_key_of
+from edge_sdk.gallery.rules.real_numbers import is_real, shown
 from edge_sdk.gallery.store.anchor import Anchor, NoAnchor, must_advance
 from edge_sdk.gallery.store.files import (
     FileSystem,
@@ -102,9 +103,9 @@ def checked_clock(clock: Callable[[], float]) -> Callable[[], float]:
 
     def now_s() -> float:
         time_s = clock()
-        if not 0 <= time_s <= _MAX_TIME_S:
+        if not is_real(time_s) or not 0 <= time_s <= _MAX_TIME_S:
             raise GalleryError(
-                f"the device's clock gives {time_s} s, expected Unix seconds from 1970 to the year 9999",
+                f"the device's clock gives {shown(time_s)} s, expected Unix seconds from 1970 to the year 9999",
                 hint="set the clock; the gallery was not changed",
             )
         return time_s

@@ -340,7 +340,7 @@ def bad_vectors() -> dict[str, tuple[dict[str, str], bytes]]:
     add("chunks_swapped", "seal", front + chunks[1] + chunks[0] + b"".join(chunks[2:]))
     add("chunk_doubled", "seal", long + chunks[-1])
     add("bytes_after_the_end", "seal", file + b"\0")
-    add("wrong_key", "seal", file, key=bytes(32).hex())
+    add("wrong_key", "seal", file, key=(b"\xff" * 32).hex())
     later = Sealed.of(file)
     next_file = later.again(later.plaintext, replace(later.header, generation=later.header.generation + 1))
     add("spliced_generations", "seal", next_file[:body] + file[body:])

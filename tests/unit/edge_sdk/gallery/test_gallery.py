@@ -19,6 +19,7 @@ from edge_sdk.errors import (
     SubjectUnknownError,
 )
 from edge_sdk.gallery import AttemptPolicy, Decision, FileAnchor, Gallery, InMemoryKey, KeyFile, Reason
+from edge_sdk.notices import GalleryWarning
 
 ROOT = Path(__file__).parents[4]
 KEY = InMemoryKey(bytes(range(32)))
@@ -116,13 +117,14 @@ def test_validity_times_and_revocation_decide_before_any_comparison(gallery: Gal
 
 
 def test_a_clock_put_back_before_the_last_commit_is_not_believed(path: Path) -> None:
-    clock = [2_000_000.0]
+    clock = [2_000_000_000.0]
     gallery = Gallery.create(path, key=KEY, model_id=MODEL, dimension=D, clock=lambda: clock[0])
-    gallery.enrol("guest", embeddings(1), valid_until=2_500_000)
-    clock[0] = 3_000_000.0
+    gallery.enrol("guest", embeddings(1), valid_until=2_000_500_000)
+    clock[0] = 2_001_000_000.0
     gallery.enrol("owner", embeddings(2))
-    clock[0] = 2_400_000.0
-    assert not gallery.identify(embeddings(1)[0], threshold=0.9).accepted
+    clock[0] = 2_000_400_000.0
+    with pytest.warns(GalleryWarning, match="the clock is 7 days behind the gallery"):
+        assert not gallery.identify(embeddings(1)[0], threshold=0.9).accepted
 
 
 def test_a_failed_block_changes_nothing(gallery: Gallery, path: Path) -> None:
@@ -339,7 +341,7 @@ def test_an_anchor_serves_one_gallery(tmp_path: Path, path: Path) -> None:
 
 
 def test_wrong_keys_and_creation_errors(gallery: Gallery, path: Path, tmp_path: Path) -> None:
-    for wrong in (InMemoryKey(bytes(32)), KeyFile.create(tmp_path / "other.key")):
+    for wrong in (InMemoryKey(b"z" * 32), KeyFile.create(tmp_path / "other.key")):
         with pytest.raises(SealError, match="wrong key"):
             Gallery.open(path, key=wrong)
     with pytest.raises(GalleryError, match="exists already"):
@@ -408,7 +410,7 @@ def test_importing_loads_no_cryptography_and_its_absence_says_the_fix() -> None:
         "import sys, edge_sdk, edge_sdk.gallery as g\n"
         "assert not [m for m in sys.modules if m.split('.')[0] == 'cryptography']\n"
         "sys.modules['cryptography'] = None\n"
-        "try: g.Gallery.create('x', key=g.InMemoryKey(bytes(32)), model_id=bytes(32), dimension=4)\n"
+        "try: g.Gallery.create('x', key=g.InMemoryKey(bytes([1]) * 32), model_id=bytes(32), dimension=4)\n"
         "except edge_sdk.GalleryError as error: print(error, '|', error.hint)\n"
     )
     assert (

@@ -15,7 +15,7 @@ from tests.simulated_file_system import SimulatedFileSystem
 def gallery() -> Gallery:
     return Gallery.create(
         Path("home.gallery"),
-        key=InMemoryKey(bytes(32)),
+        key=InMemoryKey(b"z" * 32),
         model_id=bytes(32),
         dimension=8,
         filesystem=SimulatedFileSystem(),

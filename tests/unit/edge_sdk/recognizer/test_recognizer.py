@@ -25,7 +25,7 @@ from edge_sdk.vision.liveness import Presentation
 from edge_sdk.vision.quality import Limits
 from tests.conftest import card, contract, evidence
 
-KEY = InMemoryKey(bytes(32))
+KEY = InMemoryKey(b"z" * 32)
 MODEL = bytes(range(32))
 DIMENSION = 32
 ANYTHING = Limits(

@@ -42,7 +42,7 @@ def make(path: Path, **options: Any) -> Gallery:
 def home(tmp_path: Path) -> Gallery:
     gallery = make(tmp_path / "home")
     with gallery.transaction() as t:
-        t.enrol("ann", FACES[:2], label="second floor", valid_from=1000, valid_until=5_000_000_000)
+        t.enrol("ann", FACES[:2], label="second floor", valid_from=1_500_000_000, valid_until=5_000_000_000)
         t.enrol("bob", FACES[2])
         t.enrol("Zoë", FACES[3])
         t.revoke("bob")
@@ -67,7 +67,7 @@ def test_exported_subjects_are_recognized_elsewhere_and_keep_their_restrictions(
     assert (ann.label, ann.templates, ann.valid_from_s, ann.valid_until_s, ann.revoked) == (
         "second floor",
         2,
-        1000,
+        1_500_000_000,
         5_000_000_000,
         False,
     )

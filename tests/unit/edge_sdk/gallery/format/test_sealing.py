@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_sdk.errors import GalleryError, GalleryFormatError, SealError
+from edge_sdk.errors import GalleryError, GalleryFormatError, InputError, SealError
 from edge_sdk.gallery import Gallery, InMemoryKey
 from edge_sdk.gallery.format import sealing
 from edge_sdk.gallery.format.content import SLOT_KEYS, PolicyRecord, pack_content, parse_content
@@ -137,7 +137,7 @@ def test_a_slot_key_belongs_to_one_gallery_epoch_and_kind() -> None:
     head = parse_header(generations(1)[0])
     slot = head.slots[0]
     keys = {
-        sealing.derive_slot_key(bytes(32), h, s)
+        sealing.derive_slot_key(b"s" * 32, h, s)
         for h, s in (
             (head, slot),
             (replace(head, gallery_id=bytes(16)), slot),
@@ -150,9 +150,18 @@ def test_a_slot_key_belongs_to_one_gallery_epoch_and_kind() -> None:
 
 def test_after_the_last_key_epoch_there_is_one_clear_error() -> None:
     head = parse_header(generations(1)[0])
-    sealing.derive_slot_key(bytes(32), replace(head, key_epoch=2**64 - 1), head.slots[0])
+    sealing.derive_slot_key(b"s" * 32, replace(head, key_epoch=2**64 - 1), head.slots[0])
     with pytest.raises(GalleryFormatError, match="expected a key epoch below 2"):
-        sealing.derive_slot_key(bytes(32), replace(head, key_epoch=2**64), head.slots[0])
+        sealing.derive_slot_key(b"s" * 32, replace(head, key_epoch=2**64), head.slots[0])
+
+
+def test_a_secret_of_zeros_makes_no_key() -> None:
+    head = parse_header(generations(1)[0])
+    for size in (32, 64):
+        with pytest.raises(GalleryError, match="found only zeros"):
+            sealing.derive_slot_key(bytes(size), head, head.slots[0])
+        with pytest.raises(InputError, match="found only zeros"):
+            InMemoryKey(bytes(size))
 
 
 def with_second_slot(data: bytes, other: InMemoryKey, slot_type: int = 8) -> bytes:
@@ -198,7 +207,7 @@ def test_wrong_key_and_altered_bytes_give_one_error() -> None:
             open_bytes(attempt)
         messages.add(str(caught.value))
     with pytest.raises(SealError) as caught:
-        open_bytes(data, InMemoryKey(bytes(32)))
+        open_bytes(data, InMemoryKey(b"z" * 32))
     assert messages == {str(caught.value)}
     assert caught.value.hint is not None
     assert all(advice in caught.value.hint for advice in ("rotated?", "restore a backup"))

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from edge_sdk.gallery.format.content import SUBJECT, TEMPLATE
 from edge_sdk.gallery.rules.eligibility import Eligibility
+from edge_sdk.gallery.rules.known_time import KnownTime
 
 
 @settings(deadline=None)
@@ -28,15 +29,15 @@ def test_eligibility_holds_until_it_changes(
         subjects[index]["valid_until"] = begins + lasts if lasts else 0
         subjects[index]["flags"] = int(revoked)
     content: Any = SimpleNamespace(subjects=subjects, templates=templates)
-    first = Eligibility.at(content, times[0])
+    first = Eligibility.at(content, KnownTime(times[0]))
     for now in times:
         expected = [
             not revoked and begins <= int(now) and (lasts == 0 or int(now) < begins + lasts)
             for begins, lasts, revoked in validities
         ]
-        fresh = Eligibility.at(content, now)
+        fresh = Eligibility.at(content, KnownTime(now))
         assert fresh.subjects.tolist() == expected
-        assert fresh.holds(now)
+        assert fresh.holds(KnownTime(now))
         assert fresh.excluded_rows.tolist() == np.flatnonzero(~np.array(expected)).tolist()
-        if first.holds(now):
+        if first.holds(KnownTime(now)):
             assert first.subjects.tolist() == expected

@@ -4,14 +4,17 @@ import hashlib
 import hmac
 import math
 import struct
+from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_sdk.errors import GalleryFormatError, InputError, ModelCardError, SubjectUnknownError
+from edge_sdk.errors import GalleryError, GalleryFormatError, InputError, ModelCardError, SubjectUnknownError
 from edge_sdk.gallery import AttemptPolicy, Decision, DecisionPolicy, Gallery, InMemoryKey, Reason
 from edge_sdk.gallery.attempt_counter import (
     AttemptState,
@@ -22,6 +25,7 @@ from edge_sdk.gallery.attempt_counter import (
     parse_limit,
     parse_state,
 )
+from edge_sdk.gallery.format.content import DECISION_POLICY
 from edge_sdk.gallery.match.search import Leader
 from edge_sdk.gallery.rules.policy import (
     decide,
@@ -126,10 +130,122 @@ def test_the_threshold_of_a_verification_follows_from_the_subjects_templates(pat
     assert not gallery.identify(at_cosine(0.41)).accepted
 
 
-def test_a_callers_threshold_replaces_the_policys(path: Path) -> None:
+def events(gallery: Gallery, kind: str) -> list[str]:
+    return [entry.event.detail for entry in gallery.audit.report().entries if entry.event.event == kind]
+
+
+@pytest.mark.parametrize("threshold", [-1, -1.0, 0, 0.0, 0.1, 0.2999999, np.float32(0.1), np.float64(-0.5)])
+def test_a_threshold_below_the_policys_is_refused(path: Path, threshold: float) -> None:
     gallery = door(path, POLICY)
-    assert gallery.identify(at_cosine(0.2), threshold=0.1).accepted
+    stranger = at_cosine(0.2)
+    for attempt in (
+        lambda: gallery.identify(stranger, threshold=threshold),
+        lambda: gallery.verify(stranger, "s0", threshold=threshold),
+    ):
+        with pytest.raises(InputError, match=r"at least 0\.3000.*decision policy requires") as caught:
+            attempt()
+        assert "--allow-lower-thresholds" in str(caught.value.hint)
+    with pytest.raises(InputError, match=r"at least 0\.3000"), gallery.transaction() as t:
+        t.set_threshold("s0", threshold)
+
+
+def test_a_stricter_threshold_is_allowed(path: Path) -> None:
+    gallery = door(path, POLICY)
     assert not gallery.identify(at_cosine(0.5), threshold=0.6).accepted
+    assert gallery.identify(at_cosine(0.5), threshold=0.3).accepted
+    assert gallery.verify(at_cosine(0.5), "s0", threshold=0.4).accepted
+
+
+def test_the_threshold_in_the_error_can_be_given(path: Path) -> None:
+    gallery = door(path, DecisionPolicy((point(1e-2, 0.312345),), fpir=0.01))
+    with pytest.raises(InputError, match=r"at least 0\.3124,.*found 0\.3123$"):
+        gallery.identify(at_cosine(0.5), threshold=0.3123)
+    assert gallery.identify(at_cosine(0.5), threshold=0.3124).accepted
+
+
+def test_a_gallery_beyond_its_evidence_takes_no_threshold_in_its_place(path: Path) -> None:
+    gallery = door(path, POLICY, templates=3)
+    session = gallery._session
+    before = session.content
+    too_strict = pack_policy(DecisionPolicy(POINTS, fpir=1e-5))
+    records = [
+        replace(record, value=too_strict) if record.kind == DECISION_POLICY else record
+        for record in before.policy
+    ]
+    session.commit(before, replace(before, policy=tuple(records)))
+    for threshold in (0.2, 0.99):
+        with pytest.raises(ModelCardError):
+            gallery.identify(at_cosine(1.0), threshold=threshold)
+
+
+def test_an_allowed_lower_threshold_is_recorded_before_the_answer(path: Path) -> None:
+    gallery = door(path, POLICY)
+    with gallery.transaction() as t:
+        t.allow_lower_thresholds(True)
+    assert "a caller may give a lower threshold" in gallery.status().decides
+    assert events(gallery, "threshold-override") == []
+    assert gallery.identify(at_cosine(0.2), threshold=0.1).accepted
+    assert gallery.identify(at_cosine(0.5), threshold=0.4).accepted
+    gallery.verify(at_cosine(0.2), "s0", threshold=0.1)
+    gallery.identify(at_cosine(0.2), threshold=0.05)
+    assert events(gallery, "threshold-override") == [
+        "policy=0.3000,given=0.1000",
+        "policy=0.3000,given=0.0500",
+    ]
+    other = Gallery.open(path, key=KEY)
+    other.identify(at_cosine(0.2), threshold=0.1)
+    assert len(events(other, "threshold-override")) == 3
+    log = path.with_name(path.name + ".audit")
+    log.unlink()
+    log.mkdir()
+    with pytest.raises(GalleryError):
+        Gallery.open(path, key=KEY).identify(at_cosine(0.2), threshold=0.1)
+
+
+def test_lower_thresholds_are_allowed_only_with_a_policy_and_a_log(path: Path, tmp_path: Path) -> None:
+    gallery = door(path, None)
+    with pytest.raises(InputError, match="decision policy, found none"), gallery.transaction() as t:
+        t.allow_lower_thresholds(True)
+    silent = Gallery.create(tmp_path / "silent", key=KEY, model_id=bytes(32), dimension=D, audit="off")
+    with pytest.raises(InputError, match="audit log, found none"), silent.transaction() as t:
+        t.set_policy(POLICY)
+        t.allow_lower_thresholds(True)
+    with pytest.raises(InputError, match="True or False"), gallery.transaction() as t:
+        t.allow_lower_thresholds(1)  # type: ignore[arg-type]
+    with gallery.transaction() as t:
+        t.set_policy(POLICY)
+        t.allow_lower_thresholds(True)
+    with gallery.transaction() as t:
+        t.set_policy(None)
+    with gallery.transaction() as t:
+        t.set_policy(POLICY)
+    with pytest.raises(InputError, match="at least"):
+        gallery.identify(at_cosine(0.2), threshold=0.1)
+
+
+NO_THRESHOLDS: list[Any] = [
+    *(True, False, "0.5", b"0.5", [0.5], (0.5,), {}, np.array(0.5), np.array([0.5]), 1 + 0j, np.nan, np.inf),
+    *(-np.inf, 2, -1.01, 10**400, np.float32(np.nan), np.bool_(True), Decimal("0.5"), object()),
+]
+
+
+@pytest.mark.parametrize("threshold", NO_THRESHOLDS, ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize("policy", [None, POLICY])
+def test_a_threshold_of_another_kind_is_one_error(
+    path: Path, policy: DecisionPolicy | None, threshold: Any
+) -> None:
+    gallery = door(path, policy)
+    for attempt in (
+        lambda: gallery.identify(at_cosine(0.5), threshold=threshold),
+        lambda: gallery.verify(at_cosine(0.5), "s0", threshold=threshold),
+        lambda: gallery.transaction().__enter__().set_threshold("s0", threshold),
+    ):
+        with pytest.raises(InputError, match=r"expected a threshold that is a cosine in -1\.\.1, found"):
+            attempt()
+
+
+def test_without_a_policy_each_caller_gives_a_threshold(path: Path) -> None:
+    gallery = door(path, POLICY)
     with gallery.transaction() as t:
         t.set_policy(None)
     with pytest.raises(InputError, match="expected a threshold"):
@@ -167,7 +283,7 @@ def test_a_subjects_own_threshold_applies_only_if_stricter(path: Path) -> None:
     gallery = door(path, POLICY, subjects=2)
     with gallery.transaction() as t:
         t.set_threshold("s0", 0.8)
-        t.set_threshold("s1", 0.1)
+        t.set_threshold("s1", 0.3)
     gallery = Gallery.open(path, key=KEY)
     assert not gallery.identify(at_cosine(0.79)).accepted
     assert not gallery.verify(at_cosine(0.79), "s0").accepted
