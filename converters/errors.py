@@ -31,3 +31,7 @@ class GateError(ConversionError):
 
 class AccuracyGateError(GateError):
     """An artefact is less accurate or slower than required; the command exits with 1."""
+
+
+class ContractRefusedError(GateError):
+    """The input contract contradicts the network, or another one is clearly better; the command exits with 1."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from converters.analyze.contract import ContractCheck
 from converters.analyze.gates import Gate
 from converters.targets.check import TargetReport
 from edge_sdk.model.card import InputContract
@@ -86,6 +87,7 @@ class ConversionResult:
         searches: ``SearchResult.to_json`` of each recipe search, by the recipe's name.
         targets: Report of each target.
         recoveries: ``DistillationResult.to_json`` of each distilled network, by its recipe's name.
+        contract_check: Result of the check of the input contract; None if it was not checked.
     """
 
     name: str
@@ -101,6 +103,7 @@ class ConversionResult:
     searches: Mapping[str, Any] = field(default_factory=dict)
     targets: tuple[TargetReport, ...] = ()
     recoveries: Mapping[str, Any] = field(default_factory=dict)
+    contract_check: ContractCheck | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the report as JSON values."""
@@ -113,7 +116,21 @@ class ConversionResult:
         return self.judge().line()
 
     def judge(self) -> ReportVerdict:
-        """Rate the int8 file that has the lowest mean cosine to float."""
+        """Rate the int8 file that has the lowest mean cosine to float; an input contract in doubt lowers the rating."""
+        status = "" if self.contract_check is None else self.contract_check.status
+        if status == "allowed":
+            return ReportVerdict(
+                "bad",
+                "no cosine to float shows whether the files can be used, because the float model has the same contract",
+                "the input contract was refused and allowed by the user",
+            )
+        verdict = self._judge_fidelity()
+        if status == "doubtful" and verdict.level != "bad":
+            doubt = "; the input contract is in doubt, see the notes"
+            return ReportVerdict("caution", f"{verdict.sentence}{doubt}", verdict.basis)
+        return verdict
+
+    def _judge_fidelity(self) -> ReportVerdict:
         integer = [a for a in self.artefacts if a.precision == "int8"]
         if not integer:
             return ReportVerdict("open", "there is no integer file to judge", "")

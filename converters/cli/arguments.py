@@ -78,15 +78,20 @@ def target(text: str) -> str:
     return names[0]
 
 
-def add_allow_and_set(parser: argparse.ArgumentParser) -> None:
-    """Add the options --allow and --set for the rules and options of targets."""
+def add_allow_and_set(parser: argparse.ArgumentParser, *, allow: str = "") -> None:
+    """Add the options --allow and --set for the rules and options of targets.
+
+    Args:
+        parser: Parser of the command.
+        allow: What --allow accepts besides rules of targets, for its help.
+    """
     parser.add_argument(
         "--allow",
         action="append",
         default=[],
         metavar="RULE",
         help="accept a network that this rule of a target refuses; the report still lists the violation;"
-        " may be repeated (default: accept none)",
+        f" {allow}may be repeated (default: accept none)",
     )
     parser.add_argument(
         "--set",

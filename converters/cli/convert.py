@@ -43,7 +43,9 @@ def register(commands: Any) -> None:
         " function that returns a torch.nn.Module; the code of FILE.py is run with your permissions",
     )
     add_targets(parser, "targets to convert for, separated by commas; may be repeated (default: cpu)")
-    add_allow_and_set(parser)
+    add_allow_and_set(
+        parser, allow="contract accepts an input contract that the check of the contract refuses; "
+    )
     parser.add_argument(
         "--calibration",
         type=Path,

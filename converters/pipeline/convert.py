@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from converters.analyze import gates
+from converters.analyze.contract import ContractCheck, check_contract
+from converters.analyze.contract import raise_if_refused as raise_if_contract_refused
 from converters.analyze.golden_vectors import make_golden_vectors
 from converters.analyze.layer_errors import LAYER_IMAGES, LayerErrors, measure_layer_errors
 from converters.data.calibration import RECOMMENDED_IMAGES, CalibrationSet, read_calibration, real_inputs
@@ -69,6 +71,7 @@ def convert(options: ConversionOptions) -> ConversionResult:
         SourceError: The source cannot be read or converted.
         CalibrationError: The calibration images or the labelled images cannot be used.
         TargetError: A target refuses the network, before or after quantization.
+        ContractRefusedError: The input contract contradicts the network, or another one is clearly better.
         GateError: An artefact fails a gate.
         AccuracyGateError: The mean cosine of an artefact to float is below ``min_cosine``, or no recipe keeps the limit
             on error rates or on time.
@@ -82,13 +85,15 @@ def convert(options: ConversionOptions) -> ConversionResult:
         images = _read_images(options, training=any(recipe.distillation_steps for recipe in recipes))
         labelled = _read_labelled(options)
         model = _read_model(options, images)
+        contract_check = _check_contract(options, model, images)
+        model = replace(model, source={**model.source, "input_contract": contract_check.summary()})
         examined = _examine(options, model, targets)
         budget = _budget(options, model, labelled, images)
         built = build_networks(
             model, images, targets, recipes, budget=budget, distillation=options.distillation
         )
         _require_budget(options, built)
-        result = _write(options, model, images, built, budget, examined, folder)
+        result = _write(options, model, images, built, budget, examined, contract_check, folder)
         write_all(folder, {f"{result.name}.report.json": _json(result.to_json())})
     return result
 
@@ -135,6 +140,13 @@ def _read_model(options: ConversionOptions, images: CalibrationSet) -> FloatMode
     inputs = real_inputs(images.held_out.pixels[:_WITNESS_IMAGES], options.contract)
     with stage("convert to float .tflite"):
         return read_float_model(options.model, contract=options.contract, inputs=inputs)
+
+
+def _check_contract(options: ConversionOptions, model: FloatModel, images: CalibrationSet) -> ContractCheck:
+    """Check the input contract before the long work; raises ContractRefusedError unless it is allowed."""
+    with stage("check the input contract") as progress:
+        check = check_contract(model.network, model.contract, images.ranges.pixels, progress=progress)
+    return raise_if_contract_refused(check, options.allow)
 
 
 def _examine(
@@ -199,6 +211,7 @@ def _write(
     built: Sequence[BuiltNetwork],
     budget: Budget | None,
     examined: Sequence[tuple[Target, NetworkReport]],
+    contract_check: ContractCheck,
     folder: Path,
 ) -> ConversionResult:
     """Check, measure and write every artefact, its by-products, and the report page."""
@@ -232,7 +245,7 @@ def _write(
         dimension=model.dimension,
         source=model.source,
         agreement=model.agreement,
-        notes=(*model.notes, *_notes(unsupported, images, built)),
+        notes=(*filter(None, [contract_check.note()]), *model.notes, *_notes(unsupported, images, built)),
         calibration=_described(images),
         measured_on=len(images.held_out),
         held_out=images.split,
@@ -240,6 +253,7 @@ def _write(
         searches={n.recipe.name: n.search.to_json() for n in built if n.search is not None},
         recoveries={n.recipe.name: n.distilled.to_json() for n in built if n.distilled is not None},
         targets=tuple(_finish(options, target, part, artefacts, folder) for target, part in examined),
+        contract_check=contract_check,
     )
     _require_accuracy(result, options.min_cosine, built)
     layers = _layer_errors(model, built, images)

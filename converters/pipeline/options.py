@@ -113,7 +113,7 @@ class ConversionOptions:
         version: The model's own version, for the card.
         description: Description of the model, for the card.
         licence: Licence of the model, for the card.
-        allow: Names of target rules whose refusals do not stop the conversion.
+        allow: Names of target rules whose refusals do not stop the conversion; ``contract`` for a refused input contract.
         settings: Settings of targets, such as ``{"ethos-u.accelerators": "ethos-u65-256"}``.
 
     Raises:

@@ -47,6 +47,9 @@ def sections(report: ConversionResult) -> list[PageSection]:
         PageSection("converted", "Source", render("source.html", report=report)),
         PageSection("files", "Files", render("files.html", report=report)),
     ]
+    if report.contract_check is not None:
+        content = render("input_contract.html", check=report.contract_check, contract=report.contract)
+        rendered.insert(1, PageSection("contract", "Input contract", content))
     if report.searches:
         searches = [
             (name, search, plots.search(name, search) if len(search["trials"]) > 1 else None)

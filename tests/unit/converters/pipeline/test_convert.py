@@ -567,7 +567,7 @@ def test_a_gray_network_converts(tmp_path: Path) -> None:
     folder.mkdir()
     for number, pixels in enumerate(crops(12, (16, 16, 1))):
         Image.fromarray(pixels[..., 0]).save(folder / f"{number}.png")
-    contract = InputContract(16, 16, "gray", (0.0,), (255.0,))
+    contract = InputContract(16, 16, "gray", (127.5,), (128.0,))
     report = convert(ConversionOptions(path, contract, folder, tmp_path / "out"))
     assert report.artefacts[2].cosine_mean > 0.98
     card = ModelFile.open(tmp_path / "out" / "gray.cpu_int8.tflite").card
