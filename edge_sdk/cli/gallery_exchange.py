@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -58,6 +58,8 @@ def add_commands(commands: Any) -> None:
         "check and execute a signed command; a command is executed only once",
         _obey,
         "revoke-alice.command",
+        details="The command must be signed for a state of this gallery. It is refused after it has expired, and if somebody else\n"
+        "has changed its subject since that state. The result as JSON contains the gallery's new state.",
     )
     obey.add_argument("file", type=Path, help="signed command, written by gallery sign")
     sign = add_command(
@@ -65,7 +67,9 @@ def add_commands(commands: Any) -> None:
         "sign",
         "sign a command for a gallery on another device (run in the back office)",
         _sign,
-        example=f"gallery sign revoke alice --source office.key --to {'ef' * 16} --output revoke-alice.command",
+        example=f"gallery sign revoke alice --source office.key --to {'ef' * 16} --state 12-{'ab' * 16} --output revoke-alice.command",
+        details="A command is for one gallery and one of its states, both printed by edge-sdk gallery status on its device. The\n"
+        "gallery refuses it if somebody else has changed its subject since that state, and after it has expired.",
     )
     sign.add_argument(
         "action", choices=["revoke", "reinstate", "erase", "enrol"], help="action of the command"
@@ -84,6 +88,25 @@ def add_commands(commands: Any) -> None:
         required=True,
         metavar="HEX",
         help="id of the gallery, 32 hexadecimal digits, as printed by edge-sdk gallery status on its device",
+    )
+    sign.add_argument(
+        "--state",
+        required=True,
+        metavar="STATE",
+        help="state of the gallery, as printed by edge-sdk gallery status on its device, or by gallery obey after a command",
+    )
+    sign.add_argument(
+        "--expires-in",
+        type=float,
+        default=7.0,
+        metavar="DAYS",
+        help="days until the command expires, above 0 and at most 90 (default: %(default)g)",
+    )
+    sign.add_argument(
+        "--last-generation",
+        type=int,
+        metavar="N",
+        help="last generation of the gallery that may execute the command (default: 500 after that of --state)",
     )
     sign.add_argument(
         "--sequence",
@@ -144,23 +167,35 @@ def _sign(arguments: argparse.Namespace) -> Output:
     enrols = arguments.action == "enrol"
     package = _read(Path(arguments.what)) if enrols else b""
     if enrols:
-        # Checked before the back office's key is created, so that a wrong file leaves no new files.
+        # Everything is checked before the back office's key is created, so that an error leaves no new files.
         check_export(package)
-    if not arguments.source.exists():
-        KeyFile.create(arguments.source)
-    private_key = KeyFile(arguments.source).secret(b"")
-    command = commands.Command(
-        source=commands.source_of(private_key),
+    unsigned = commands.Command.for_state(
+        arguments.state,
+        now_s=time.time(),
+        lifetime_s=arguments.expires_in * 86_400,
+        last_generation=arguments.last_generation,
+        source=bytes(commands.KEY_BYTES),
         gallery_id=arguments.to,
         sequence=time.time_ns() // 1_000_000 if arguments.sequence is None else arguments.sequence,
         action=arguments.action,
         subject="" if enrols else arguments.what,
         package=package,
     )
+    if not arguments.source.exists():
+        KeyFile.create(arguments.source)
+    private_key = KeyFile(arguments.source).secret(b"")
+    command = replace(unsigned, source=commands.source_of(private_key))
     _write(arguments.output, commands.sign(command, private_key))
     return Output(
-        {"file": str(arguments.output), "source": command.source.hex(), "sequence": command.sequence},
-        f"{arguments.output}: sequence {command.sequence}, signed by {command.source.hex()}",
+        {
+            "file": str(arguments.output),
+            "source": command.source.hex(),
+            "sequence": command.sequence,
+            "expires_s": command.expires_s,
+            "last_generation": command.last_generation,
+        },
+        f"{arguments.output}: sequence {command.sequence}, signed by {command.source.hex()},"
+        f" expires {time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime(command.expires_s))}",
     )
 
 

@@ -202,6 +202,7 @@ class GalleryStatus:
         key_epoch: Number of the key epoch, from 1; a rotation or removal of keys starts the next one.
         anchor: Kind and strength of the anchor.
         generation: Number of the last commit.
+        state: The generation and a digest that cannot be foreseen; a back office signs a command for it.
         suite: Cipher.
         transform: Transform of the stored templates.
         dtype: Type of the stored templates.
@@ -233,6 +234,7 @@ class GalleryStatus:
     key_epoch: int
     anchor: str
     generation: int
+    state: str
     suite: str
     transform: str
     dtype: str

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from edge_sdk.errors import GalleryChangedError, GalleryError
 from edge_sdk.gallery.attempt_counter import AttemptCounter, Moment
+from edge_sdk.gallery.exchange.history import State, with_history
 from edge_sdk.gallery.format.content import ATTEMPT_POLICY, AuditHead, Content
 from edge_sdk.gallery.format.header import VERSION, Header
 from edge_sdk.gallery.keys import KeyProvider
@@ -86,6 +87,11 @@ class Session:
     def content(self) -> Content:
         """The opened content."""
         return self._generation.content
+
+    @property
+    def state(self) -> State:
+        """The state for which a back office signs a command."""
+        return State.of(self.header.generation, self._generation.head)
 
     @property
     def slot_index(self) -> int:
@@ -233,6 +239,7 @@ class Session:
         if self.header.version < VERSION:
             entries.append(AuditEvent("migrate", detail=f"from={self.header.version},to={VERSION}"))
         after = self._with_time(after, entries, reset=reset_clock)
+        after = with_history(before, after, self.state, header.generation)
         with locked(self.environment.files, self.environment.path):
             if before is not self.content or not is_current(self.environment, self._generation):
                 raise GalleryChangedError(

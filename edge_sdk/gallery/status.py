@@ -49,6 +49,7 @@ def status_of(session: Session, attempts: AttemptStatus | None) -> GalleryStatus
         key_epoch=header.key_epoch,
         anchor=session.environment.anchor.kind,
         generation=header.generation,
+        state=str(session.state),
         suite=name_of(SUITES, header.suite),
         transform=name_of(TRANSFORMS, header.transform),
         dtype=name_of(TEMPLATE_TYPES, header.template_type),

@@ -262,8 +262,17 @@ def command_case(sealed: Sealed, package: bytes, dice: Dice) -> None:
     who = source_of(SOURCE)
     action = dice.choice(commands.ACTIONS)
     enrols = action == "enrol"
-    command = Command(
-        who, sealed.header.gallery_id, 7, action, "" if enrols else "ann", package if enrols else b""
+    files = SimulatedFileSystem.holding(sealed.state)
+    gallery = Gallery.open(PATH, key=KEY, filesystem=files, uptime=uptime)
+    command = Command.for_state(
+        gallery.status().state,
+        now_s=time.time(),
+        source=who,
+        gallery_id=sealed.header.gallery_id,
+        sequence=7,
+        action=action,
+        subject="" if enrols else "ann",
+        package=package if enrols else b"",
     )
     _, _, text = sign(command, SOURCE).partition(b"\n")
     if dice.randrange(2):
@@ -276,9 +285,7 @@ def command_case(sealed: Sealed, package: bytes, dice: Dice) -> None:
     if dice.randrange(50) == 0:
         text = b"[" * 100_000
     code = Ed25519PrivateKey.from_private_bytes(SOURCE).sign(commands.LABEL + who + text)
-    files = SimulatedFileSystem.holding(sealed.state)
-    gallery = Gallery.open(PATH, key=KEY, filesystem=files, uptime=uptime)
-    gallery.exchange.execute(f"edge-sdk command 1 {who.hex()} {code.hex()}\n".encode() + text)
+    gallery.exchange.execute(f"edge-sdk command 2 {who.hex()} {code.hex()}\n".encode() + text)
 
 
 def counter_case(sealed: Sealed, package: bytes, dice: Dice) -> None:

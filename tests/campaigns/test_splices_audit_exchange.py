@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
@@ -37,6 +38,7 @@ HOME = make_history("ann", "eve", KEYS, sources=[source_of(OFFICE), source_of(HO
 AWAY = make_history("eve", "ann", KEYS, sources=[source_of(OFFICE)])
 STRANGE = make_history("eve", "ann", STRANGE_KEYS, sources=[source_of(OFFICE)])
 LOG = audit_path(PATH)
+NOW_S = time.time()
 
 
 @pytest.fixture(autouse=True)
@@ -220,8 +222,17 @@ def test_an_older_export_brings_back_no_revoked_subject() -> None:
 
 
 def command(history: History, private: bytes, sequence: int, action: str, subject: str) -> bytes:
-    gallery_id = bytes.fromhex(opened(history.now, history.keys[0])[0].status().gallery_id)
-    return sign(Command(source_of(private), gallery_id, sequence, action, subject), private)
+    status = opened(history.now, history.keys[0])[0].status()
+    unsigned = Command.for_state(
+        status.state,
+        now_s=NOW_S,
+        source=source_of(private),
+        gallery_id=bytes.fromhex(status.gallery_id),
+        sequence=sequence,
+        action=action,
+        subject=subject,
+    )
+    return sign(unsigned, private)
 
 
 def test_only_the_newest_command_of_a_known_source_for_this_gallery_is_executed() -> None:
@@ -250,8 +261,11 @@ def test_only_the_newest_command_of_a_known_source_for_this_gallery_is_executed(
             yield b" ".join([*source[:4], signature[4]]) + b"\n" + text
         # JSON objects of fields of all commands, under every head.
         objects = [json.loads(text) for text in texts]
-        for values in itertools.product(*(dict.fromkeys(o[key] for o in objects) for key in objects[0])):
-            text = json.dumps(dict(zip(objects[0], values, strict=True))).encode()
+        # Lists are not hashable, so each value is compared as JSON.
+        choices = [dict.fromkeys(json.dumps(o[key]) for o in objects) for key in objects[0]]
+        for values in itertools.product(*choices):
+            fields = zip(objects[0], map(json.loads, values), strict=True)
+            text = json.dumps(dict(fields)).encode()
             for head in heads:
                 yield b" ".join(head) + b"\n" + text
         for first, second in itertools.permutations(all_, 2):

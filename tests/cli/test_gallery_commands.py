@@ -190,6 +190,8 @@ def test_a_back_office_revokes_and_cannot_do_it_twice(edge_sdk: Run, home: Any, 
         office,
         "--to",
         status["gallery_id"],
+        "--state",
+        status["state"],
         "--output",
         order,
         "--json",
@@ -295,6 +297,9 @@ def test_changes_without_the_anchor_shut_the_gallery_and_the_hint_leads_out(
 
 def test_signing_refuses_a_file_that_is_not_an_export(edge_sdk: Run, home: Any, tmp_path: Path) -> None:
     to = ("--source", str(tmp_path / "office.key"), "--to", "ab" * 16, "--output", str(tmp_path / "command"))
+    to = (*to, "--state", f"12-{'ab' * 16}")
     refused = edge_sdk("gallery", "sign", "enrol", home.model, *to)
     assert (refused.code, "expected an export of a gallery" in refused.err) == (3, True)
+    late = edge_sdk("gallery", "sign", "revoke", "alice", *to, "--expires-in", "91")
+    assert (late.code, "expected a lifetime of" in late.err) == (3, True)
     assert list(tmp_path.glob("office.key")) == list(tmp_path.glob("command")) == []

@@ -40,8 +40,10 @@ def place(tmp_path: Path, model_path: Path) -> Place:
 
 
 def command(**changes: Any) -> Command:
-    return Command(
+    return Command.for_state(
         **{
+            "state": f"12-{'ab' * 16}",
+            "now_s": 1_800_000_000,
             "source": bytes(32),
             "gallery_id": bytes(16),
             "sequence": 1,
@@ -91,6 +93,9 @@ CHECKS: dict[str, Callable[[Place], Any]] = {
     "gallery sign ACTION": lambda p: command(action="open"),
     "gallery sign --to": lambda p: command(gallery_id=bytes(15)),
     "gallery sign --sequence": lambda p: command(sequence=0),
+    "gallery sign --state": lambda p: command(state="12"),
+    "gallery sign --expires-in": lambda p: command(lifetime_s=91 * 86_400),
+    "gallery sign --last-generation": lambda p: command(last_generation=11),
     "gallery sign enrol, not an export": lambda p: sign_package(b"not an export"),
     "bench --frames": lambda p: measure_frames(p.model, count=0),
     "bench --warm-up": lambda p: measure_frames(p.model, warm_up=0),

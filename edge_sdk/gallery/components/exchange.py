@@ -21,12 +21,14 @@ class CommandResult:
         action: The command's action.
         subjects: Names of the subjects that the command changed.
         sequence: The command's sequence number.
+        state: State of the gallery after the command, for which the next command can be signed.
         receipt: The receipt of an erasure, otherwise None.
     """
 
     action: str
     subjects: tuple[str, ...]
     sequence: int
+    state: str
     receipt: ErasureReceipt | None = None
 
 
@@ -75,7 +77,9 @@ class Exchange:
         return {source.hex(): last for source, last in self._session.content.sources.items()}
 
     def add_source(self, source: bytes) -> None:
-        """Accept commands of a back office.
+        """Accept commands of a back office, if they are signed for the present state of the gallery or a later one.
+
+        This also applies to the commands of the other sources.
 
         Args:
             source: Its public key, 32 bytes.
@@ -87,7 +91,7 @@ class Exchange:
         self._session.change(lambda _: None, lambda content: commands.with_source(content, source))
 
     def remove_source(self, source: bytes) -> None:
-        """Stop accepting commands of a back office; if it is added again, its earlier commands are still refused.
+        """Stop accepting commands of a back office; if it is added again, commands that it signed before are still refused.
 
         Raises:
             InputError: the source is not accepted.
@@ -97,6 +101,9 @@ class Exchange:
     def execute(self, command: bytes) -> CommandResult:
         """Execute a signed command and store its sequence number in the same commit.
 
+        The command must be signed for a state of this gallery (`GalleryStatus.state`). It is refused if its subject was
+        changed since that state by anybody but its own source.
+
         Raises:
             CommandRefusedError: see `commands.verify`.
             GalleryError: the command cannot be executed; it may be sent again.
@@ -105,14 +112,22 @@ class Exchange:
 
     def _execute(self, data: bytes) -> CommandResult:
         session = self._session
-        command = commands.verify(data, session.content, gallery_id=session.header.gallery_id)
+        command = commands.verify(
+            data,
+            session.content,
+            gallery_id=session.header.gallery_id,
+            state=session.state,
+            time=session.time(),
+        )
 
         def amend(content: Content) -> Content:
             return commands.with_executed(content, command)
 
         if command.action == "erase":
             receipt = erase(session, [command.subject], (), amend)
-            return CommandResult(command.action, (command.subject,), command.sequence, receipt)
+            return CommandResult(
+                command.action, (command.subject,), command.sequence, str(session.state), receipt
+            )
         before, transaction = session.content, session.transaction()
         names: tuple[str, ...] = (command.subject,)
         if command.action == "enrol":
@@ -124,4 +139,4 @@ class Exchange:
         else:
             transaction.reinstate(command.subject)
         session.commit(before, amend(transaction.apply()), notes=transaction.notes)
-        return CommandResult(command.action, names, command.sequence)
+        return CommandResult(command.action, names, command.sequence, str(session.state))

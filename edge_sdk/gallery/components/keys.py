@@ -10,7 +10,7 @@ import numpy as np
 
 from edge_sdk.errors import GalleryError, InputError
 from edge_sdk.gallery.format import sealing
-from edge_sdk.gallery.format.content import TEMPLATE, TRANSFORM_KEY, PolicyRecord
+from edge_sdk.gallery.format.content import COMMAND_HISTORY, TEMPLATE, TRANSFORM_KEY, PolicyRecord
 from edge_sdk.gallery.format.header import MAX_SLOTS
 from edge_sdk.gallery.key_epoch import (
     check_new_work,
@@ -132,7 +132,9 @@ class Keys:
             raise InputError("expected an anchor, found none")
         seen = anchor.prepare(header.gallery_id)
         event = AuditEvent("re-anchor", detail=f"from={header.generation},anchor={seen}")
-        after = replace(content, committed_at_s=session.now_s())
+        # Without its history the gallery executes no command that was signed for another state than the new one.
+        policy = tuple(record for record in content.policy if record.kind != COMMAND_HISTORY)
+        after = replace(content, committed_at_s=session.now_s(), policy=policy)
         session.commit(content, after, header=replace(header, generation=seen + 1), events=[event])
 
     def _add(self, key: KeyProvider) -> AddedKey:

@@ -43,21 +43,21 @@ AUDIT_ANSWERS = b"\x01"
 AUDIT_SEGMENTS = 7  # segments of the audit log; see `store.audit_log`
 ANCHOR_IDENTITY = 8  # kind and identity of the anchor; see `store.anchor`
 PINNED_NETWORKS = 9  # SHA-256 of the detector's and the liveness networks' files
-LOCAL_SEQUENCE = 10  # highest sequence number that local changes consumed, u64
+COMMAND_HISTORY = 10  # states and changes by which signed commands are judged; see `exchange.history`
 CALLER_THRESHOLDS = 11  # CALLER_THRESHOLDS_ALLOWED if a caller may give a threshold below the policy's
 CALLER_THRESHOLDS_ALLOWED = b"\x01"
 _LAST_RESERVED_RECORD = 15
 
 KNOWN_RECORDS = frozenset(
     {SLOT_KEYS, TRANSFORM_KEY, DECISION_POLICY, ATTEMPT_POLICY, OWN_THRESHOLDS, AUDIT_POLICY}
-    | {AUDIT_SEGMENTS, ANCHOR_IDENTITY, PINNED_NETWORKS, LOCAL_SEQUENCE, CALLER_THRESHOLDS}
+    | {AUDIT_SEGMENTS, ANCHOR_IDENTITY, PINNED_NETWORKS, COMMAND_HISTORY, CALLER_THRESHOLDS}
 )
 _CRITICAL_RECORDS = frozenset({ANCHOR_IDENTITY, PINNED_NETWORKS, CALLER_THRESHOLDS})
 _RECORD_CHECKS = {
     AUDIT_SEGMENTS: records.check_audit_segments,
     ANCHOR_IDENTITY: records.check_anchor_identity,
     PINNED_NETWORKS: records.check_pinned_networks,
-    LOCAL_SEQUENCE: records.check_local_sequence,
+    COMMAND_HISTORY: records.check_command_history,
     CALLER_THRESHOLDS: records.check_caller_thresholds,
 }
 

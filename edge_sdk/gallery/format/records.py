@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import dataclass
 
 from edge_sdk.errors import GalleryFormatError
 
 MAX_ANCHOR_BYTES = 4096
 MAX_NETWORKS_BYTES = 4096
-SEQUENCE = struct.Struct("<Q")
+MAX_STATES = 512
+MAX_CHANGES = 512
+STATE_BYTES = 16
+_HISTORY = struct.Struct("<QII")
+_CHANGE = struct.Struct("<16s32sQ")
+_RESTRICTS = 1 << 63  # added to the generation of a change that restricts its subject
+MAX_HISTORY_BYTES = _HISTORY.size + MAX_STATES * STATE_BYTES + MAX_CHANGES * _CHANGE.size
 
 
 def check_audit_segments(value: bytes) -> None:
@@ -38,16 +45,79 @@ def check_pinned_networks(value: bytes) -> None:
     _check_size("pinned networks", value, 1, MAX_NETWORKS_BYTES)
 
 
-def check_local_sequence(value: bytes) -> None:
-    """Check the highest sequence number that local changes consumed.
+@dataclass(frozen=True)
+class SubjectChange:
+    """A change of one subject.
+
+    Attributes:
+        subject: Random id of the subject, 16 bytes.
+        source: Public key of the source whose command made the change, 32 bytes; zeros for a local change.
+        generation: Generation that made it.
+        restricts: True if the subject may have been accepted before and is not accepted afterwards.
+    """
+
+    subject: bytes
+    source: bytes
+    generation: int
+    restricts: bool
+
+
+@dataclass(frozen=True)
+class HistoryRecord:
+    """The states for which commands are accepted, and the changes of subjects since the first of them.
+
+    Attributes:
+        first: Generation of the first state.
+        states: Digests of the states of consecutive generations from `first`, 16 bytes each.
+        changes: Changes in ascending order of generation.
+    """
+
+    first: int
+    states: tuple[bytes, ...] = ()
+    changes: tuple[SubjectChange, ...] = ()
+
+
+def pack_history(history: HistoryRecord) -> bytes:
+    """Convert a command history to bytes."""
+    head = _HISTORY.pack(history.first, len(history.states), len(history.changes))
+    changes = (
+        _CHANGE.pack(c.subject, c.source, c.generation | (_RESTRICTS if c.restricts else 0))
+        for c in history.changes
+    )
+    return b"".join([head, *history.states, *changes])
+
+
+def parse_history(value: bytes) -> HistoryRecord:
+    """Parse a command history.
 
     Raises:
-        GalleryFormatError: the record is not a number below 2^63.
+        GalleryFormatError: the length does not fit the counts, a count is above 512, or a generation is out of range.
     """
-    _check_size("local sequence", value, SEQUENCE.size, SEQUENCE.size)
-    (number,) = SEQUENCE.unpack(value)
-    if number >= 1 << 63:
-        raise GalleryFormatError(f"expected a local sequence number below 2^63, found {number}")
+    _check_size("command history", value, _HISTORY.size, MAX_HISTORY_BYTES)
+    first, states_n, changes_n = _HISTORY.unpack(value[: _HISTORY.size])
+    changes_at = _HISTORY.size + states_n * STATE_BYTES
+    if states_n > MAX_STATES or changes_n > MAX_CHANGES:
+        raise GalleryFormatError(
+            f"expected at most {MAX_STATES} states and {MAX_CHANGES} changes, found {states_n} and {changes_n}"
+        )
+    if len(value) != changes_at + changes_n * _CHANGE.size or not 0 < first < _RESTRICTS:
+        raise GalleryFormatError(
+            "the command history does not have the length of its counts, or no first state"
+        )
+    states = tuple(value[at : at + STATE_BYTES] for at in range(_HISTORY.size, changes_at, STATE_BYTES))
+    changes = tuple(
+        SubjectChange(subject, source, number & ~_RESTRICTS, bool(number & _RESTRICTS))
+        for subject, source, number in _CHANGE.iter_unpack(value[changes_at:])
+    )
+    numbers = [first, *(change.generation for change in changes)]
+    if numbers != sorted(numbers):
+        raise GalleryFormatError("the changes in the command history are not in order")
+    return HistoryRecord(first, states, changes)
+
+
+def check_command_history(value: bytes) -> None:
+    """Check the command history; see `parse_history`."""
+    parse_history(value)
 
 
 def check_caller_thresholds(value: bytes) -> None:

@@ -23,9 +23,9 @@ from edge_sdk.gallery import DecisionPolicy, Gallery, InMemoryKey, Passphrase
 from edge_sdk.gallery.format import sealing
 from edge_sdk.gallery.format.content import (
     CALLER_THRESHOLDS,
+    COMMAND_HISTORY,
     CRITICAL,
     DECISION_POLICY,
-    LOCAL_SEQUENCE,
     OWN_THRESHOLDS,
     SLOT_KEYS,
     TRANSFORM_KEY,
@@ -35,6 +35,7 @@ from edge_sdk.gallery.format.content import (
     parse_content,
 )
 from edge_sdk.gallery.format.header import WRAPPED_BYTES, Header, Slot, header_bytes_of, parse_header
+from edge_sdk.gallery.format.records import HistoryRecord, SubjectChange, pack_history
 from edge_sdk.gallery.format.sealing import Randomness, aligned_buffer
 from edge_sdk.gallery.rules.policy import pack_own_thresholds, pack_policy
 from edge_sdk.model.operating_point import OperatingPoint
@@ -191,6 +192,8 @@ def good_vectors() -> dict[str, tuple[dict[str, str], bytes]]:
     file = make("renewed", renewed=True)
     vectors["renewed_transform"] = (head_of_good(file), file)
     vectors |= policy_vectors()
+    file = with_records(make("history"), history_record(history()))
+    vectors["command_history"] = (head_of_good(file), file)
     file = make("empty", subjects=())
     vectors["empty"] = (head_of_good(file, probe=None), file)
     passphrase = Passphrase(PASSPHRASE, memory_kib=64, passes=1, lanes=2)
@@ -218,6 +221,19 @@ def decision(*, fpir: float = 0.01, margin: float = 0.0) -> PolicyRecord:
     )
     policy = DecisionPolicy(points, fpir=fpir, margin=margin)
     return PolicyRecord(DECISION_POLICY, critical=True, value=pack_policy(policy))
+
+
+def history(*generations: int) -> bytes:
+    """Return a command history with two states from generation 3, and changes in generations; by default 4 and 5."""
+    changes = (
+        SubjectChange(b"i" * 16, b"s" * 32, number, restricts=True) for number in generations or (4, 5)
+    )
+    return pack_history(HistoryRecord(3, (b"a" * 16, b"b" * 16), tuple(changes)))
+
+
+def history_record(value: bytes) -> PolicyRecord:
+    """Return a record of the command history."""
+    return PolicyRecord(COMMAND_HISTORY, critical=False, value=value)
 
 
 def own_threshold(file: bytes, threshold: float) -> PolicyRecord:
@@ -362,8 +378,11 @@ def bad_vectors() -> dict[str, tuple[dict[str, str], bytes]]:
         ("own_threshold_twice", replace(own, value=own.value * 2)),
         ("caller_thresholds_zero", PolicyRecord(CALLER_THRESHOLDS, critical=True, value=b"\0")),
         ("caller_thresholds_not_critical", PolicyRecord(CALLER_THRESHOLDS, critical=False, value=b"\1")),
-        ("local_sequence_short", PolicyRecord(LOCAL_SEQUENCE, critical=False, value=bytes(7))),
-        ("local_sequence_too_high", PolicyRecord(LOCAL_SEQUENCE, critical=False, value=b"\xff" * 8)),
+        ("command_history_short", history_record(history()[:-1])),
+        ("command_history_no_first", history_record(bytes(8) + history()[8:])),
+        ("command_history_too_many", history_record(struct.pack("<QII", 1, 513, 0) + bytes(16 * 513))),
+        ("command_history_unordered", history_record(history(5, 4))),
+        ("command_history_critical", replace(history_record(history()), critical=True)),
         ("reserved_record_critical", PolicyRecord(15, critical=True, value=b"")),
     ):
         add(f"content_{name}", "format", with_records(file, record))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -193,12 +194,18 @@ def test_a_version_of_cryptography_without_hpke_says_the_fix(
 
 PRIVATE = bytes(range(32))
 SOURCE = source_of(PRIVATE)
+STATE = f"12-{'ab' * 16}"
 
 
 def command(gallery: Gallery, sequence: int, action: str = "revoke", **fields: Any) -> bytes:
     fields = {"subject": "ann", **fields} if action != "enrol" else fields
-    unsigned = Command(SOURCE, bytes.fromhex(gallery.status().gallery_id), sequence, action, **fields)
-    return sign(unsigned, PRIVATE)
+    return sign(unsigned(gallery, sequence, action, **fields), PRIVATE)
+
+
+def unsigned(gallery: Gallery, sequence: int, action: str = "revoke", **fields: Any) -> Command:
+    status = gallery.status()
+    options = {"source": SOURCE, "gallery_id": bytes.fromhex(status.gallery_id), "now_s": time.time()}
+    return Command.for_state(status.state, **{**options, "sequence": sequence, "action": action, **fields})
 
 
 def revoked(gallery: Gallery) -> list[str]:
@@ -245,7 +252,9 @@ def test_a_command_that_fails_can_be_sent_again(home: Gallery) -> None:
         home.exchange.execute(sent)
     assert home.exchange.sources() == {SOURCE.hex(): 0}
     home.enrol("dan", FACES[5])
-    home.exchange.execute(sent)
+    with pytest.raises(CommandRefusedError, match="'dan' was changed in generation"):
+        home.exchange.execute(sent)
+    home.exchange.execute(command(home, 1, subject="dan"))
     assert "dan" in revoked(home)
 
 
@@ -318,12 +327,21 @@ def signed(text: bytes) -> bytes:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     signature = Ed25519PrivateKey.from_private_bytes(PRIVATE).sign(commands.LABEL + SOURCE + text)
-    return f"edge-sdk command 1 {SOURCE.hex()} {signature.hex()}\n".encode() + text
+    return f"edge-sdk command 2 {SOURCE.hex()} {signature.hex()}\n".encode() + text
 
 
 def test_a_malformed_command_is_refused_even_if_its_signature_is_valid(home: Gallery) -> None:
     home.exchange.add_source(SOURCE)
-    good = {"gallery": home.status().gallery_id, "sequence": 1, "action": "revoke", "subject": "ann"}
+    generation, _, digest = home.status().state.partition("-")
+    good = {
+        "gallery": home.status().gallery_id,
+        "sequence": 1,
+        "action": "revoke",
+        "subject": "ann",
+        "expires": int(time.time()) + 60,
+        "generations": [int(generation), int(generation) + 1],
+        "state": digest,
+    }
     wrong: list[Any] = [
         [],
         None,
@@ -342,7 +360,14 @@ def test_a_malformed_command_is_refused_even_if_its_signature_is_valid(home: Gal
         {**good, "package": base64.b64encode(b"x").decode()},
         {**good, "subject": ""},
         {**good, "subject": 5},
-        {key: value for key, value in good.items() if key != "sequence"},
+        *({key: value for key, value in good.items() if key != missing} for missing in good),
+        *({**good, "expires": value} for value in (0, -1, 1 << 63, 1e9, True, "1", None)),
+        *(
+            {**good, "generations": value}
+            for value in (5, [], [1], [0, 9], [3, 2], [1, 2, 3], [1, 2.0], "12")
+        ),
+        {**good, "generations": [int(generation), 1 << 63]},
+        *({**good, "state": value} for value in ("", digest[2:], "zz" * 16, 5, None)),
     ]
     for fields in wrong:
         with pytest.raises(CommandRefusedError):
@@ -367,22 +392,23 @@ def test_a_package_for_another_gallery_inside_a_command_is_refused(home: Gallery
 
 def test_a_key_signs_only_for_its_own_source() -> None:
     other = bytes(32)
-    unsigned = Command(SOURCE, bytes(16), 1, "revoke", subject="ann")
+    made = Command.for_state(
+        STATE, now_s=1, source=SOURCE, gallery_id=bytes(16), sequence=1, action="revoke", subject="ann"
+    )
     with pytest.raises(InputError, match="not that of"):
-        sign(unsigned, other)
+        sign(made, other)
     with pytest.raises(InputError, match="expected a private key of 32 bytes, found 5"):
-        sign(unsigned, b"short")
+        sign(made, b"short")
 
 
 def test_signing_refuses_a_package_that_is_no_export(home: Gallery, office: Gallery) -> None:
     """The error then occurs in the back office and not on the device."""
-    gallery_id = bytes.fromhex(home.status().gallery_id)
     for package in (b"x", office.exchange.export(recipient=recipient(home))[1:]):
         with pytest.raises(GalleryFormatError, match="expected an export"):
-            sign(Command(SOURCE, gallery_id, 1, "enrol", package=package), PRIVATE)
+            command(home, 1, "enrol", package=package)
     largest = office.exchange.export(recipient=recipient(home)) + bytes(commands.MAX_COMMAND_BYTES)
     with pytest.raises(InputError, match="expected a command of at most"):
-        sign(Command(SOURCE, gallery_id, 1, "enrol", package=largest), PRIVATE)
+        command(home, 1, "enrol", package=largest)
 
 
 def test_an_export_has_the_sizes_that_the_format_says(home: Gallery, office: Gallery) -> None:

@@ -133,8 +133,9 @@ def read_content(text: bytes, h: dict, slot: int, slot_key: bytes) -> dict:
         records[kind], before = text[at + 8 : at + 8 + length], kind
         at += 8 + length
     refuse_unless(len(records.get(2, bytes(32))) == 32)
-    refuse_unless(records.get(11, b"\1") == b"\1" and len(records.get(10, bytes(8))) == 8)
-    refuse_unless(records.get(10, bytes(8))[7] < 128)
+    refuse_unless(records.get(11, b"\1") == b"\1")
+    if 10 in records:
+        check_history(records[10])
     keys = records.get(1, b"")
     refuse_unless(len(keys) == 32 * h["slots_n"] and keys[32 * slot : 32 * slot + 32] == slot_key)
     rows = [
@@ -154,6 +155,16 @@ def read_content(text: bytes, h: dict, slot: int, slot_key: bytes) -> dict:
         "policy": read_policy(records[3]) if 3 in records else (None, 0.0, []),
         "own": read_own(records.get(5, b"")),
     }
+
+
+def check_history(value: bytes) -> None:
+    refuse_unless(len(value) >= 16)
+    first, states, changes = struct.unpack("<QII", value[:16])
+    refuse_unless(0 < first < 1 << 63 and states <= 512 and changes <= 512)
+    refuse_unless(len(value) == 16 + 16 * states + 56 * changes)
+    at = range(16 + 16 * states + 48, len(value), 56)
+    numbers = [int.from_bytes(value[i : i + 8], "little") % (1 << 63) for i in at]
+    refuse_unless([first, *numbers] == sorted([first, *numbers]))
 
 
 def read_policy(value: bytes) -> tuple[float, float, list[tuple[float, float]]]:

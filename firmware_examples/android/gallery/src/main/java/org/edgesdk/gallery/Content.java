@@ -35,7 +35,7 @@ final class Content {
     private static final int RECORD_AUDIT_SEGMENTS = 7;
     private static final int RECORD_ANCHOR = 8;
     private static final int RECORD_NETWORKS = 9;
-    private static final int RECORD_LOCAL_SEQUENCE = 10;
+    private static final int RECORD_COMMAND_HISTORY = 10;
     private static final int RECORD_CALLER_THRESHOLDS = 11;
     private static final int LAST_RECORD_OF_VERSION_2 = 15;
     // Kind 4 limits failed attempts. This reader does not count attempts, so it refuses such a gallery.
@@ -258,10 +258,26 @@ final class Content {
         need(kind > RECORD_CALLER_THRESHOLDS || critical == restricts, "a policy record with the wrong critical flag");
         if (kind == RECORD_AUDIT_SEGMENTS || kind == RECORD_ANCHOR || kind == RECORD_NETWORKS) {
             need(value.length > 0, "an empty policy record");
-        } else if (kind == RECORD_LOCAL_SEQUENCE) {
-            need(value.length == 8 && value[7] >= 0, "a local sequence number out of range");
+        } else if (kind == RECORD_COMMAND_HISTORY) {
+            checkHistory(ByteBuffer.wrap(value).order(ByteOrder.LITTLE_ENDIAN));
         } else if (kind == RECORD_CALLER_THRESHOLDS) {
             need(value.length == 1 && value[0] == 1, "a permission for thresholds other than 01");
+        }
+    }
+
+    /** Checks the command history, which this reader does not use, because it executes no commands. */
+    private static void checkHistory(ByteBuffer value) throws GalleryException {
+        need(value.capacity() >= 16, "a command history without counts");
+        long first = value.getLong(0);
+        long states = Integer.toUnsignedLong(value.getInt(8));
+        long changes = Integer.toUnsignedLong(value.getInt(12));
+        need(first > 0 && states <= 512 && changes <= 512, "a command history out of range");
+        need(value.capacity() == 16 + 16 * states + 56 * changes, "a command history of another length");
+        long before = first;
+        for (int at = (int) (16 + 16 * states); at < value.capacity(); at += 56) {
+            long generation = value.getLong(at + 48) & Long.MAX_VALUE;
+            need(generation >= before, "changes in the command history that are not in order");
+            before = generation;
         }
     }
 
