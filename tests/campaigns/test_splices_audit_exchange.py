@@ -13,9 +13,9 @@ import pytest
 
 from edge_sdk.errors import CommandRefusedError, EdgeSdkError, SubjectExistsError
 from edge_sdk.gallery import AuditReport, Gallery
-from edge_sdk.gallery.exchange import commands
 from edge_sdk.gallery.exchange.commands import Command, sign, source_of
 from edge_sdk.gallery.exchange.export import HEADER_BYTES
+from edge_sdk.gallery.format.content import MAX_SEQUENCE
 from edge_sdk.gallery.store.files import audit_path
 from tests.campaigns.splices import (
     FACES,
@@ -298,4 +298,4 @@ def test_an_executed_command_stays_refused_after_its_source_was_removed_and_adde
         with pytest.raises(CommandRefusedError, match="is not newer than"):
             again.exchange.execute(old)
         assert accepted_by(again) == ["ann"]
-    assert commands.MAX_SEQUENCE > gallery.exchange.sources()[source_of(OFFICE).hex()] == 5
+    assert MAX_SEQUENCE > gallery.exchange.sources()[source_of(OFFICE).hex()] == 5

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edge_sdk.gallery.erasure import erase
-from edge_sdk.gallery.exchange import commands
+from edge_sdk.gallery.exchange import commands, sources
 from edge_sdk.gallery.exchange.export import export_subjects, open_package
 from edge_sdk.gallery.format.content import Content
 from edge_sdk.gallery.results import ErasureReceipt
@@ -88,7 +88,7 @@ class Exchange:
             InputError: the source is not a public key or is accepted already, or there are 256 sources, removed ones
                 included.
         """
-        self._session.change(lambda _: None, lambda content: commands.with_source(content, source))
+        self._session.change(lambda _: None, lambda content: sources.with_source(content, source))
 
     def remove_source(self, source: bytes) -> None:
         """Stop accepting commands of a back office; if it is added again, commands that it signed before are still refused.
@@ -96,7 +96,7 @@ class Exchange:
         Raises:
             InputError: the source is not accepted.
         """
-        self._session.change(lambda _: None, lambda content: commands.without_source(content, source))
+        self._session.change(lambda _: None, lambda content: sources.without_source(content, source))
 
     def execute(self, command: bytes) -> CommandResult:
         """Execute a signed command and store its sequence number in the same commit.
@@ -121,7 +121,7 @@ class Exchange:
         )
 
         def amend(content: Content) -> Content:
-            return commands.with_executed(content, command)
+            return sources.with_executed(content, command.source, command.sequence)
 
         if command.action == "erase":
             receipt = erase(session, [command.subject], (), amend)

@@ -14,13 +14,13 @@ import binascii
 import json
 import re
 import unicodedata
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from edge_sdk.errors import CommandRefusedError, InputError
 from edge_sdk.gallery.exchange.export import check_export
 from edge_sdk.gallery.exchange.history import LOCAL, State, changes_since, history_of, is_known
-from edge_sdk.gallery.format.content import MAX_SOURCES, SOURCE_REMOVED, Content, ids_of
+from edge_sdk.gallery.format.content import MAX_SEQUENCE, Content, ids_of
 from edge_sdk.gallery.format.header import ID_BYTES
 from edge_sdk.gallery.format.records import STATE_BYTES, SubjectChange
 from edge_sdk.gallery.rules.known_time import KnownTime, format_duration
@@ -28,7 +28,6 @@ from edge_sdk.gallery.rules.known_time import KnownTime, format_duration
 LABEL = b"edge-sdk/gallery/command@v2"
 KEY_BYTES = 32
 MAX_COMMAND_BYTES = 16 * 1024 * 1024
-MAX_SEQUENCE = SOURCE_REMOVED - 1
 ACTIONS = ("revoke", "reinstate", "erase", "enrol")
 # Commands for this many generations after the one that they were signed for are executed, if the source sets no other limit.
 GENERATIONS = 500
@@ -327,59 +326,6 @@ def _by(change: SubjectChange) -> str:
         if change.source == LOCAL
         else f"by a command of the source {change.source.hex()[:16]}"
     )
-
-
-def with_source(content: Content, source: bytes) -> Content:
-    """Return the content with a source added. A source that is added again keeps its last sequence number.
-
-    Args:
-        content: The gallery's content.
-        source: Public key of the source, 32 bytes.
-
-    Raises:
-        InputError: the source is not a public key or is accepted already, or there are 256 sources, removed ones
-            included.
-    """
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
-    try:
-        Ed25519PublicKey.from_public_bytes(source)
-    except ValueError as error:
-        raise InputError(f"expected a public key of {KEY_BYTES} bytes, found {len(source)} bytes") from error
-    if source in content.sources:
-        raise InputError(f"the source {source.hex()[:16]} is added already")
-    ever = dict(content.sequences)
-    if source not in ever and len(ever) == MAX_SOURCES:
-        raise InputError(f"expected at most {MAX_SOURCES} sources, removed ones included, found one more")
-    return _with_sequences(content, {**ever, source: ever.get(source, 0) & MAX_SEQUENCE})
-
-
-def without_source(content: Content, source: bytes) -> Content:
-    """Return the content with a source removed; its last sequence number is kept.
-
-    Args:
-        content: The gallery's content.
-        source: Public key of the source, 32 bytes.
-
-    Raises:
-        InputError: the source is not one that the gallery accepts.
-    """
-    last = content.sources.get(source)
-    if last is None:
-        raise InputError(
-            f"the source {source.hex()[:16]} is not one that the gallery accepts",
-            hint="edge-sdk gallery sources lists them",
-        )
-    return _with_sequences(content, {**dict(content.sequences), source: last | SOURCE_REMOVED})
-
-
-def with_executed(content: Content, command: Command) -> Content:
-    """Return the content with a command's sequence number stored, so that the command is refused from then on."""
-    return _with_sequences(content, {**dict(content.sequences), command.source: command.sequence})
-
-
-def _with_sequences(content: Content, sequences: dict[bytes, int]) -> Content:
-    return replace(content, sequences=tuple(sorted(sequences.items())))
 
 
 def _parsed(text: bytes, source: bytes) -> Command:

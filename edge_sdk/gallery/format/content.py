@@ -63,6 +63,7 @@ _RECORD_CHECKS = {
 
 # Added to the last sequence number of a removed source, so that its earlier commands stay refused if it is added again.
 SOURCE_REMOVED = 1 << 63
+MAX_SEQUENCE = SOURCE_REMOVED - 1
 
 SUBJECT = np.dtype(
     [

@@ -28,6 +28,7 @@ from edge_sdk.gallery import Gallery, InMemoryKey
 from edge_sdk.gallery.exchange import commands
 from edge_sdk.gallery.exchange.commands import Command, sign, source_of
 from edge_sdk.gallery.exchange.export import HEADER_BYTES
+from edge_sdk.gallery.format.content import MAX_SOURCES
 
 KEY = InMemoryKey(bytes(range(32)))
 MODEL = hashlib.sha256(b"model").digest()
@@ -292,7 +293,7 @@ def test_a_removed_source_keeps_its_last_sequence_number(home: Gallery) -> None:
         "reinstate",
         "command",
     ]
-    for number in range(commands.MAX_SOURCES - 1):
+    for number in range(MAX_SOURCES - 1):
         home.exchange.add_source(source_of(number.to_bytes(32, "big")))
         if number % 2:
             home.exchange.remove_source(bytes.fromhex([*home.exchange.sources()][-1]))

@@ -146,15 +146,16 @@ def test_other_changes_do_not_concern_a_command(home: Home, change: Callable[[Ga
 def test_commands_of_one_source_can_be_signed_together(home: Home, tmp_path: Path) -> None:
     batch = [
         home.sign("revoke"),
+        home.sign("reinstate"),
+        home.sign_enrolment(tmp_path, "eve", 7),
+        home.sign("revoke", "eve"),
         home.sign("erase", "ann"),
-        home.sign_enrolment(tmp_path, "ann", 7),
-        home.sign("revoke", "ann"),
     ]
     for command in batch:
         result = home.gallery.exchange.execute(command)
         assert result.state == home.gallery.status().state
-    assert home.revoked() == ["ann"]
-    assert home.gallery.identify(embeddings(1)[0], threshold=0.9).subject is None
+    assert [subject.name for subject in home.gallery.subjects()] == ["bob", "eve"]
+    assert home.revoked() == ["eve"]
 
 
 def test_a_withheld_command_does_not_undo_one_of_another_source(home: Home) -> None:
