@@ -12,6 +12,7 @@ import numpy as np
 
 from edge_sdk.errors import AcquisitionError
 from edge_sdk.types import UInt8Array
+from edge_sdk.vision.orientation import ROTATIONS, check_rotation, turn
 
 #: Noise of a live sensor changes every frame; this many equal frames in a row mean a stuck driver or a replay.
 FROZEN_FRAMES = 5
@@ -51,6 +52,54 @@ class Camera(Protocol):
         Raises:
             AcquisitionError: The camera delivers no frame.
         """
+
+
+class Rotated:
+    """Camera that turns the frames of another camera, for cameras without a rotation of their own.
+
+    Args:
+        camera: Any camera.
+        rotate: Clockwise turn of each frame in degrees: 0, 90, 180 or 270.
+    """
+
+    def __init__(self, camera: Camera, rotate: int) -> None:
+        self._camera = camera
+        self._turn = check_rotation(rotate)
+
+    @property
+    def name(self) -> str:
+        """Name of the camera in messages."""
+        return self._camera.name
+
+    @property
+    def live(self) -> bool:
+        """True if frames come from a sensor in real time."""
+        return self._camera.live
+
+    @property
+    def rotate(self) -> int:
+        """Clockwise turn of the frames in degrees, including the camera's own rotation."""
+        return (rotation_of(self._camera) + self._turn) % 360
+
+    def __enter__(self) -> Rotated:
+        self._camera = self._camera.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._camera.__exit__(kind, error, trace)
+
+    def read(self) -> UInt8Array | None:
+        """Read the next frame and turn it; see `Camera.read`."""
+        frame = self._camera.read()
+        return None if frame is None else turn(frame, self._turn)
+
+
+def rotation_of(camera: Camera, *, default: int = 0) -> int:
+    """Return the `rotate` attribute of a camera, in degrees clockwise; the default if it has none or an invalid one."""
+    rotate = getattr(camera, "rotate", default)
+    return rotate if isinstance(rotate, int) and rotate in ROTATIONS else default
 
 
 def no_camera(message: str, *, hint: str | None = None) -> AcquisitionError:

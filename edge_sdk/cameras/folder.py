@@ -8,6 +8,7 @@ from pathlib import Path
 from edge_sdk.cameras.camera import no_camera
 from edge_sdk.types import UInt8Array
 from edge_sdk.vision.images import SUFFIXES, read_image
+from edge_sdk.vision.orientation import check_rotation, turn
 
 #: 4096x3072, the largest still of common camera modules; a larger image would exceed the memory of a small board.
 MAX_PIXELS = 12_582_912
@@ -18,11 +19,13 @@ class FolderCamera:
 
     Args:
         source: A folder, or image files in the order to read them.
+        rotate: Clockwise turn of each image in degrees: 0, 90, 180 or 270; after the rotation of its EXIF data.
     """
 
     live = False
 
-    def __init__(self, source: str | Path | Sequence[Path]) -> None:
+    def __init__(self, source: str | Path | Sequence[Path], *, rotate: int = 0) -> None:
+        self.rotate = check_rotation(rotate)
         self._folder = Path(source) if isinstance(source, (str, Path)) else None
         self._files: Sequence[Path] = () if isinstance(source, (str, Path)) else tuple(source)
         self._rest: Iterator[Path] = iter(())
@@ -52,4 +55,4 @@ class FolderCamera:
     def read(self) -> UInt8Array | None:
         """Read the next image; None after the last. Raises InputError for a damaged image."""
         path = next(self._rest, None)
-        return None if path is None else read_image(path, max_pixels=MAX_PIXELS)
+        return None if path is None else turn(read_image(path, max_pixels=MAX_PIXELS), self.rotate)

@@ -13,12 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from edge_sdk.cameras.camera import Camera, Watched
+from edge_sdk.cameras.camera import Camera, Watched, rotation_of
 from edge_sdk.errors import AcquisitionError, InputError
 from edge_sdk.gallery import Anchor, EnrolOptions, Gallery, KeyProvider
 from edge_sdk.gallery.results import Decision, Identification, Reason, Verification
 from edge_sdk.gallery.subjects import ENROL_DEFAULTS
 from edge_sdk.model.operating_point import OperatingPoint
+from edge_sdk.recognizer.orientation_guard import CAMERA_TURNED, TRACK_INTERVAL, OrientationGuard
 from edge_sdk.recognizer.results import Enrolment, Recognition, RefusedFrame
 from edge_sdk.recognizer.sampling import AlignedSample, NoSample, Sampler
 from edge_sdk.recognizer.track import Track, bona_fide, mean_direction
@@ -27,6 +28,7 @@ from edge_sdk.vision.detector import Detector
 from edge_sdk.vision.embedder import Embedder
 from edge_sdk.vision.faces import FaceDetector
 from edge_sdk.vision.liveness import PresentationAttackDetector
+from edge_sdk.vision.orientation import check_rotation
 from edge_sdk.vision.quality import Limits
 
 #: Good frames of one attempt. With more frames the decision is more reliable, but takes longer.
@@ -61,6 +63,8 @@ class Recognizer:
         pad: Presentation attack detector; None accepts a picture of a person in place of the person.
         limits: Quality limits beyond which a frame is not used; the defaults of `Limits` if None.
         threshold: Cosine threshold, -1..1; the gallery's decision policy if None.
+        rotate: Rotation that is already applied to every frame, clockwise in degrees; used in the message about a turned
+            camera. `watch` uses the camera's `rotate` if it has this attribute.
 
     Raises:
         ModelMismatchError: The gallery was created for another model.
@@ -75,11 +79,13 @@ class Recognizer:
         pad: PresentationAttackDetector | None = None,
         limits: Limits | None = None,
         threshold: float | None = None,
+        rotate: int = 0,
     ) -> None:
         gallery.require_model(embedder.model_id)
         self.embedder = embedder
         self.gallery = gallery
         self._sampler = Sampler(detector, embedder, pad=pad, limits=limits)
+        self._guard = OrientationGuard(detector, rotate=check_rotation(rotate))
         self._threshold = threshold
 
     @classmethod
@@ -148,6 +154,7 @@ class Recognizer:
         options = replace(options, **fields)
         samples: list[AlignedSample] = []
         refused: list[RefusedFrame] = []
+        turned = 0
         seen: set[bytes] = set()
         for index, frame in enumerate(frames):
             digest = hashlib.sha256(np.asarray(frame).tobytes()).digest()
@@ -155,9 +162,10 @@ class Recognizer:
                 refused.append(RefusedFrame(index, SAME_IMAGE))
                 continue
             seen.add(digest)
-            sample = self._sampler.take(frame)
+            sample = self._take_single(frame)
             if isinstance(sample, NoSample):
                 refused.append(RefusedFrame(index, sample.refusal.hint))
+                turned += sample.refusal.reason == CAMERA_TURNED
             elif not bona_fide([sample]):
                 refused.append(RefusedFrame(index, ATTACK))
             else:
@@ -168,7 +176,7 @@ class Recognizer:
             reasons = sorted({frame.reason for frame in refused}) or ["provide more images"]
             raise AcquisitionError(
                 f"expected {least} good frames of {subject!r}, found {len(samples)} of {len(samples) + len(refused)}",
-                reason="enrolment",
+                reason=CAMERA_TURNED if turned > len(refused) / 2 else "enrolment",
                 hint="; ".join(reasons),
             )
         self.gallery.refresh()
@@ -185,7 +193,7 @@ class Recognizer:
             InputError: The frame is malformed, or there is neither a threshold nor a decision policy.
             GalleryError: The gallery cannot be read, or the attempt could not be counted.
         """
-        sample = self._sampler.take(frame)
+        sample = self._take_single(frame)
         return _guidance(sample) if isinstance(sample, NoSample) else self._attempt([sample], None)
 
     def verify(self, frame: UInt8Array, subject: str) -> Recognition:
@@ -200,7 +208,7 @@ class Recognizer:
             InputError: The frame is malformed, or there is neither a threshold nor a decision policy.
             GalleryError: The gallery cannot be read, or the attempt could not be counted.
         """
-        sample = self._sampler.take(frame)
+        sample = self._take_single(frame)
         return _guidance(sample) if isinstance(sample, NoSample) else self._attempt([sample], subject)
 
     def watch(
@@ -241,6 +249,7 @@ class Recognizer:
         alike = OperatingPoint.for_captures(self.embedder.card.operating_points)
         track = Track(same_person_cosine=-1.0 if alike is None else alike.threshold)
         watched, last_reason = Watched(camera), ""
+        self._guard.rotate = rotation_of(camera, default=self._guard.rotate)
         ends, resumes = clock() + seconds, -math.inf
         while clock() < ends and (frame := watched.read()) is not None:
             if camera.live and clock() < resumes:
@@ -248,16 +257,34 @@ class Recognizer:
             sample = self._sampler.take(frame)
             if isinstance(sample, NoSample):
                 track.follow(sample.face)
-                if sample.face is not None and sample.refusal.reason != last_reason:
+                turned = self._guard.without_attempt(frame, sample.face)
+                if turned is not None:
+                    sample = NoSample(sample.face, turned)
+                if (sample.face is not None or turned is not None) and sample.refusal.reason != last_reason:
                     last_reason = sample.refusal.reason
                     yield _guidance(sample)
                 continue
             track.add(sample)
             if not track.answered and len(track.samples) >= frames:
+                if track.unchecked > TRACK_INTERVAL or self._guard.suspects:
+                    refusal = self._guard.before_attempt(frame, sample.face)
+                    if refusal is not None:
+                        track.samples, track.unchecked = [], math.inf
+                        if refusal.reason != last_reason:
+                            last_reason = refusal.reason
+                            yield _guidance(NoSample(sample.face, refusal))
+                        continue
+                    track.unchecked = 0
                 answer = self._attempt(track.samples, subject)
                 track.answered, track.samples, last_reason = answer.accepted, [], ""
                 yield answer
                 resumes = -math.inf if answer.accepted else clock() + pause_s
+
+    def _take_single(self, frame: UInt8Array) -> AlignedSample | NoSample:
+        """Acquire a sample of one frame and check by itself that the frame is upright."""
+        sample = self._sampler.take(frame)
+        refusal = self._guard.single(frame, sample.face)
+        return sample if refusal is None else NoSample(sample.face, refusal)
 
     def _attempt(self, samples: list[AlignedSample], subject: str | None) -> Recognition:
         """Make one counted attempt."""
@@ -278,7 +305,8 @@ class Recognizer:
 
 
 def _guidance(no_sample: NoSample) -> Recognition:
-    return Recognition(Decision.RETRY, None, no_sample.refusal.hint, no_sample.face, counted=False)
+    refusal = no_sample.refusal
+    return Recognition(Decision.RETRY, None, refusal.hint, no_sample.face, counted=False, code=refusal.reason)
 
 
 def _message(answer: Identification | Verification) -> str:

@@ -19,12 +19,15 @@ class Recognition(Answer):
         face: Face of the attempt, in pixels of its last frame; None if no face was detected.
         counted: False for a face that could not be acquired, which is a failure to acquire (ISO/IEC 19795-1) and
             not an attempt.
+        code: Stable identifier of the reason for a face that could not be acquired, such as `too_far` or
+            `camera_turned` (see `Refusal.reason`); empty for an attempt.
     """
 
     subject: str | None
     reason: str = ""
     face: Face | None = None
     counted: bool = True
+    code: str = ""
 
 
 @dataclass(frozen=True)

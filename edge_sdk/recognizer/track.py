@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from edge_sdk.recognizer.sampling import AlignedSample
@@ -25,6 +27,7 @@ class Track:
     Attributes:
         samples: Samples of the tracked face.
         answered: True after an accepted attempt; no further attempt is needed.
+        unchecked: Number of samples of the track since its picture was found upright; infinite before that.
     """
 
     def __init__(self, same_person_cosine: float) -> None:
@@ -34,6 +37,7 @@ class Track:
         self._last: FloatArray | None = None
         self.samples: list[AlignedSample] = []
         self.answered = False
+        self.unchecked = math.inf
 
     def follow(self, face: Face | None) -> None:
         """Update the track with the face of a new frame, or None; restart if it is another face."""
@@ -55,12 +59,14 @@ class Track:
         if any(float(embedding @ sample.embedding) < self._same_person_cosine for embedding in before):
             self._begin(sample.face)
         self.samples.append(sample)
+        self.unchecked += 1
         self._last = sample.embedding
 
     def _begin(self, face: Face | None) -> None:
         self._face, self._missed, self._last = face, 0, None
         self.samples = []
         self.answered = False
+        self.unchecked = math.inf
 
 
 def mean_direction(samples: list[AlignedSample]) -> FloatArray:
