@@ -11,9 +11,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-import numpy as _numpy  # noqa: F401  a missing numpy, the only dependency, is an error here and not at the first use
-
-from edge_sdk import _moved
+from edge_sdk import _moved, _numpy_import  # noqa: F401  a missing numpy is an error here and not at the first use
 from edge_sdk.errors import (
     AcquisitionError,
     BackendUnavailableError,

@@ -1,7 +1,8 @@
 """Output and exit codes of both command lines.
 
 Results go to stdout. Errors go to stderr: one line with the error and, if there is one, one line with a hint.
-Exit codes: 0 done or match, 1 no match or a problem, 2 usage, 3 error, 130 interrupted.
+Exit codes: 0 done or match, 1 no match or a problem, 2 usage, 3 error, 130 interrupted. An exception that no part of
+the program expects is an error as well: one line, a hint, and the traceback if EDGE_SDK_DEBUG is set.
 """
 
 from __future__ import annotations
@@ -11,11 +12,15 @@ import contextlib
 import io
 import os
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 
 from edge_sdk.errors import EdgeSdkError
+from edge_sdk.imports import describe, numpy_cure
 
 CLEAN_NEGATIVE, FAILED, INTERRUPTED = 1, 3, 130
+#: Environment variable that prints the traceback of an unexpected exception.
+DEBUG = "EDGE_SDK_DEBUG"
 
 
 def run(program: str, command: Callable[[], int], *, negatives: tuple[type[EdgeSdkError], ...] = ()) -> int:
@@ -53,6 +58,21 @@ def run(program: str, command: Callable[[], int], *, negatives: tuple[type[EdgeS
     except KeyboardInterrupt:
         say(program, "interrupted")
         return INTERRUPTED
+    # Python would exit with 1, which means "no match".
+    except Exception as error:  # noqa: BLE001
+        _report_fault(program, error)
+        _discard_stdout()
+        return FAILED
+
+
+def _report_fault(program: str, error: Exception) -> None:
+    """Print one line about an exception that no part of the program expects, and its traceback if `DEBUG` is set."""
+    if os.environ.get(DEBUG):
+        traceback.print_exception(error)
+    say(program, f"error: unexpected {describe(error).rstrip('.')}")
+    say(
+        program, f"hint: {numpy_cure(str(error)) or f'set {DEBUG}=1 to see where it happened, and report it'}"
+    )
 
 
 def _discard_stdout() -> None:

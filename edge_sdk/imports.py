@@ -15,11 +15,21 @@ _BUILT_FOR_OTHER = (
     "two packages were built for different versions of numpy: install the one from the same source as the other, for"
     " example both from the distribution or both with pip"
 )
-#: Size of numpy's type description: its first value is 88 bytes in numpy 1 and 96 in numpy 2.
-_SIZE = re.compile(r"numpy\.\w+ size changed.*?Expected (\d+) from C header, got (\d+) from PyObject", re.DOTALL)
-_VERSION = re.compile(r"compiled against (?:ABI|API) version (0x[0-9a-f]+).*?(?:numpy|NumPy) is (0x[0-9a-f]+)", re.DOTALL)
-_NUMPY_2 = 0x2000000
-_SIGNS = ("_ARRAY_API not found", "numpy.core.multiarray failed to import", "size changed, may indicate binary")
+#: Size of `numpy.dtype` in bytes that a package was built for, and the size in the numpy that runs.
+_SIZE = re.compile(
+    r"numpy\.dtype size changed.*?Expected (\d+) from C header, got (\d+) from PyObject", re.DOTALL
+)
+_DTYPE_BYTES_1, _DTYPE_BYTES_2 = 96, 88
+_VERSION = re.compile(
+    r"compiled against (?:ABI|API) version (0x[0-9a-f]+).*?(?:numpy|NumPy) is (0x[0-9a-f]+)", re.DOTALL
+)
+_ABI_1, _ABI_2 = 0x1000000, 0x2000000
+_API_2 = 0x12
+_SIGNS = (
+    "_ARRAY_API not found",
+    "numpy.core.multiarray failed to import",
+    "size changed, may indicate binary",
+)
 _MOST_CHARACTERS = 300
 
 
@@ -71,13 +81,17 @@ def try_import(module: str, *, package: str, install: str) -> ModuleType | Impor
 def numpy_cure(text: str) -> str | None:
     """Return what to do about an error text of numpy's binary interface; None if the text is about something else."""
     if match := _SIZE.search(text):
-        expected, actual = int(match[1]), int(match[2])
-        return _BUILT_FOR_2 if expected > actual else _BUILT_FOR_1
+        sizes = int(match[1]), int(match[2])
+        if sizes == (_DTYPE_BYTES_1, _DTYPE_BYTES_2):
+            return _BUILT_FOR_1
+        return _BUILT_FOR_2 if sizes == (_DTYPE_BYTES_2, _DTYPE_BYTES_1) else _BUILT_FOR_OTHER
     if match := _VERSION.search(text):
         compiled, running = int(match[1], 16), int(match[2], 16)
-        if (compiled < _NUMPY_2) != (running < _NUMPY_2):
-            return _BUILT_FOR_1 if compiled < _NUMPY_2 else _BUILT_FOR_2
-        return _BUILT_FOR_OTHER
+        # An ABI version has the major version in its first byte; API versions are counted, 0x12 is numpy 2.0.
+        first_of_2 = _ABI_2 if max(compiled, running) >= _ABI_1 else _API_2
+        if (compiled < first_of_2) == (running < first_of_2):
+            return _BUILT_FOR_OTHER
+        return _BUILT_FOR_1 if compiled < first_of_2 else _BUILT_FOR_2
     if "compiled using NumPy 1.x cannot be run" in text or "_ARRAY_API not found" in text:
         return _BUILT_FOR_1
     return _BUILT_FOR_OTHER if any(sign in text for sign in _SIGNS) else None

@@ -157,4 +157,8 @@ def test_input_is_never_checked_by_assert_nor_an_error_swallowed_whole(source: P
         assert not isinstance(node, ast.Assert)
         if isinstance(node, ast.ExceptHandler):
             assert node.type is not None
-            assert not (isinstance(node.type, ast.Name) and node.type.id in {"Exception", "BaseException"})
+            # console.py is the boundary of the commands: an unexpected exception must not exit with 1, "no match".
+            if source.name != "console.py":
+                assert not (
+                    isinstance(node.type, ast.Name) and node.type.id in {"Exception", "BaseException"}
+                )

@@ -65,7 +65,7 @@ def camera_named(name: str, *, rotate: int = 0) -> Camera:
 def _camera_at(name: str, rotate: int) -> Camera:
     path = Path(name)
     try:
-        mode = path.stat().st_mode
+        mode = path.stat().st_mode if name.strip() else 0
     except (OSError, ValueError):
         mode = 0
     if stat.S_ISDIR(mode):

@@ -94,7 +94,9 @@ class V4l2Camera(Capture):
     @property
     def name(self) -> str:
         """Name of the device in messages."""
-        return f"camera /dev/video{self._source}" if isinstance(self._source, int) else f"camera {self._source}"
+        return (
+            f"camera /dev/video{self._source}" if isinstance(self._source, int) else f"camera {self._source}"
+        )
 
     def __enter__(self) -> V4l2Camera:
         cv2 = import_opencv()

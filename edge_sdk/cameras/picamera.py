@@ -15,6 +15,17 @@ from edge_sdk.vision.orientation import check_rotation, turn
 
 #: picamera2 waits without limit if the sensor stops, for example because of a loose ribbon cable.
 FRAME_TIMEOUT_S = 2.0
+#: picamera2 and libcamera raise errors of many types if a camera is missing, busy or lost, or another numpy is installed.
+_DRIVER_ERRORS = (
+    AttributeError,
+    ImportError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    SystemError,
+    TypeError,
+    ValueError,
+)
 
 
 class PiCamera:
@@ -54,8 +65,7 @@ class PiCamera:
                 )
             )
             camera.start()
-        except Exception as error:
-            # picamera2 and libcamera raise errors of many types.
+        except _DRIVER_ERRORS as error:
             raise no_camera(
                 f"{self.name}: cannot be opened: {describe(error)}",
                 hint=numpy_cure(str(error)) or "list the detected cameras with rpicam-hello --list-cameras",
@@ -79,7 +89,7 @@ class PiCamera:
             raise no_camera(
                 f"{self.name}: no frame came within {FRAME_TIMEOUT_S:g} s", hint="check the ribbon cable"
             ) from error
-        except Exception as error:
+        except _DRIVER_ERRORS as error:
             raise no_camera(
                 f"{self.name}: no frame came: {describe(error)}",
                 hint=numpy_cure(str(error)) or "check the ribbon cable",

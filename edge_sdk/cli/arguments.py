@@ -20,7 +20,10 @@ KEY_HELP = (
     "a key file; passphrase; host or tpm2 (both through systemd-creds); pi-otp (Raspberry Pi); tpm-nv or tpm-nv:INDEX"
     " (TPM 2.0, with a hexadecimal NV index, default 0x01500016); or NAME:ARGUMENT of a plug-in"
 )
-CAMERA_HELP = "pi or pi:N; usb or usb:N for /dev/videoN; a video file; a folder of images; or NAME:ARGUMENT of a plug-in"
+CAMERA_HELP = (
+    "pi or pi:N; usb, usb:N or usb:PATH; a device such as /dev/video0 or a link in /dev/v4l/by-id; an rtsp:// or http://"
+    " address; a video file; a folder of images; or NAME:ARGUMENT of a plug-in"
+)
 _ANCHOR_HELP = (
     "anchor that detects an old copy put in place of the gallery: a file, or tpm:INDEX for a TPM counter (hexadecimal"
     " NV index); give the same anchor to every command (default: none)"
@@ -142,7 +145,7 @@ def add_model_arguments(parser: argparse.ArgumentParser, *, delegate: bool = Tru
 
 
 def add_face_arguments(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
-    """Add the options --detector and --pad."""
+    """Add the options --detector, --smallest-face and --pad."""
     default = "" if required else " (default: none; images are aligned crops)"
     parser.add_argument(
         "--detector",
@@ -151,12 +154,31 @@ def add_face_arguments(parser: argparse.ArgumentParser, *, required: bool = True
         help=f"face detector: a .tflite, or NAME:ARGUMENT of a detector plug-in{default}",
     )
     parser.add_argument(
+        "--smallest-face",
+        type=float,
+        metavar="PX",
+        help="width of the smallest face to find in pixels, above 0; smaller faces than the detector finds in the reduced"
+        " picture take at least ten detections (default: search the reduced picture only)",
+    )
+    parser.add_argument(
         "--pad",
         type=Path,
         nargs="+",
         default=[],
         metavar="FILE",
         help="MiniFASNet models (.tflite) for presentation attack detection (default: none)",
+    )
+
+
+def add_rotate_argument(parser: argparse.ArgumentParser) -> None:
+    """Add the option --rotate."""
+    parser.add_argument(
+        "--rotate",
+        type=int,
+        choices=(0, 90, 180, 270),
+        default=0,
+        metavar="DEG",
+        help="turn each picture clockwise so that it is upright, in degrees: 0, 90, 180 or 270 (default: %(default)s)",
     )
 
 

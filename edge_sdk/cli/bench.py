@@ -20,7 +20,7 @@ from edge_sdk.cli.arguments import (
     format_count,
     show_progress,
 )
-from edge_sdk.cli.opening import open_gallery, resolve_camera
+from edge_sdk.cli.opening import camera_named, open_gallery
 from edge_sdk.errors import InputError
 
 if TYPE_CHECKING:
@@ -91,6 +91,7 @@ def _bench(arguments: argparse.Namespace) -> Output:
             pad=arguments.pad,
             delegate=arguments.delegate,
             sha256=arguments.model_sha256,
+            smallest_face_px=arguments.smallest_face,
         )
     if path.status.fallback:
         console.say(PROGRAM, f"warning: {path.status.fallback}; the CPU runs the network in its place")
@@ -128,7 +129,7 @@ def _read_frames(arguments: argparse.Namespace, path: DevicePath) -> list[UInt8A
         color = contract.color if arguments.detector is None else "rgb"
         return [read_image(image, color=color) for image in arguments.image]
     if arguments.camera:
-        with resolve_camera(arguments.camera) as camera:
+        with camera_named(arguments.camera) as camera:
             return list(islice(frames(camera), _CAMERA_FRAMES))
     shape = contract.shape if arguments.detector is None else (480, 640, 3)
     return [np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)]

@@ -18,19 +18,21 @@ from edge_sdk.cli.arguments import (
     add_face_arguments,
     add_gallery_arguments,
     add_model_arguments,
+    add_rotate_argument,
     add_threshold_arguments,
     enrolment_options,
     format_count,
 )
 from edge_sdk.cli.opening import (
+    camera_named,
     choose_threshold,
     open_embedder,
     open_gallery,
-    resolve_camera,
     resolve_detector,
 )
 
 if TYPE_CHECKING:
+    from edge_sdk.cameras import Camera
     from edge_sdk.recognizer import Recognition, Recognizer
     from edge_sdk.vision.embedder import Embedder
 
@@ -119,6 +121,7 @@ def add_commands(commands: Any) -> None:
         add_gallery_arguments(parser)
         add_model_arguments(parser)
         add_face_arguments(parser)
+        add_rotate_argument(parser)
     for parser in (identify, watch):
         add_threshold_arguments(parser, search=True)
 
@@ -131,7 +134,12 @@ def _enrol(arguments: argparse.Namespace) -> Output:
     if bool(arguments.photographs) == bool(arguments.camera):
         arguments.parser.error("give either photographs or --camera")
     embedder = open_embedder(arguments)
-    source = resolve_camera(arguments.camera) if arguments.camera else FolderCamera(arguments.photographs)
+    rotate = arguments.rotate
+    source: Camera = (
+        camera_named(arguments.camera, rotate=rotate)
+        if arguments.camera
+        else FolderCamera(arguments.photographs, rotate=rotate)
+    )
     with source as camera:
         recognizer = _open_recognizer(arguments, embedder)
         pictures = frames(camera, seconds=arguments.seconds)
@@ -155,7 +163,7 @@ def _identify(arguments: argparse.Namespace) -> Output:
         arguments.parser.error("give one or more photographs")
     recognizer = _open_recognizer(arguments, open_embedder(arguments))
     answers = []
-    with FolderCamera(arguments.photographs) as camera:
+    with FolderCamera(arguments.photographs, rotate=arguments.rotate) as camera:
         while (frame := camera.read()) is not None:
             answers.append(recognizer.identify(frame))
     answered = list(zip(arguments.photographs, answers, strict=True))
@@ -169,7 +177,7 @@ def _identify(arguments: argparse.Namespace) -> Output:
 def _watch(arguments: argparse.Namespace) -> Output:
     recognizer = _open_recognizer(arguments, open_embedder(arguments))
     accepted = False
-    with resolve_camera(arguments.camera) as camera:
+    with camera_named(arguments.camera, rotate=arguments.rotate) as camera:
         for answer in recognizer.watch(camera, seconds=arguments.seconds):
             # Flush each line, because a person or a program waits for it.
             text = json.dumps(_answer_to_json(answer)) if arguments.json else _format_answer(answer)
@@ -182,12 +190,12 @@ def _open_recognizer(arguments: argparse.Namespace, embedder: Embedder) -> Recog
     from edge_sdk.recognizer import Recognizer
     from edge_sdk.vision.liveness import MiniFasNet
 
-    detector = resolve_detector(arguments.detector)
+    detector = resolve_detector(arguments.detector, smallest_face_px=arguments.smallest_face)
     pad = MiniFasNet.open(*arguments.pad) if arguments.pad else None
     gallery = open_gallery(arguments, embedder.model_id)
     # enrol has no threshold options: the gallery's enrolment checks apply.
     threshold = choose_threshold(arguments, embedder.card, gallery) if "fpir" in arguments else None
-    return Recognizer(detector, embedder, gallery, pad=pad, threshold=threshold)
+    return Recognizer(detector, embedder, gallery, pad=pad, threshold=threshold, rotate=arguments.rotate)
 
 
 def _answer_to_json(answer: Recognition) -> dict[str, Any]:
@@ -195,6 +203,7 @@ def _answer_to_json(answer: Recognition) -> dict[str, Any]:
         "decision": answer.decision.value,
         "subject": answer.subject,
         "reason": answer.reason or None,
+        "code": answer.code or None,
         "counted": answer.counted,
         "box": None if answer.face is None else [round(side, 1) for side in answer.face.box],
     }

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_sdk import console
-from edge_sdk.cli.arguments import CAMERA_HELP, PROGRAM
+from edge_sdk.cli.arguments import PROGRAM
 from edge_sdk.errors import EdgeSdkError, InputError, ModelCardError
 from edge_sdk.plugins import open_plugin
 
@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 
 _KEY_WORDS = ("passphrase", "host", "tpm2", "pi-otp")
 _RESERVED_KEYS = (*_KEY_WORDS, "tpm-nv")
-_CAMERA_WORDS = ("pi", "usb")
-_KEY_PLUGINS, _CAMERA_PLUGINS, _DETECTOR_PLUGINS = "edge_sdk.keys", "edge_sdk.cameras", "edge_sdk.detectors"
+_KEY_PLUGINS, _DETECTOR_PLUGINS = "edge_sdk.keys", "edge_sdk.detectors"
 _MAX_PASSPHRASE_BYTES = 4096
 
 
@@ -77,38 +76,32 @@ def resolve_anchor(word: str | None) -> Anchor | None:
     return TpmCounter(_parse_index(index)) if kind == "tpm" and index else FileAnchor(word)
 
 
-def resolve_camera(word: str) -> Camera:
-    """Return the camera that --camera names, not yet open; NAME:ARGUMENT names a plug-in in `edge_sdk.cameras`.
+def camera_named(name: str, *, rotate: int = 0) -> Camera:
+    """Return the camera that --camera names, not yet open; see `edge_sdk.cameras.camera_named`."""
+    from edge_sdk import cameras
 
-    Raises:
-        InputError: the word is neither a kind of camera nor an existing file or folder.
-    """
-    from edge_sdk.cameras import FolderCamera, PiCamera, V4l2Camera, VideoFile
-
-    kind, _, number = word.partition(":")
-    if kind in _CAMERA_WORDS and (not number or number.isdecimal()):
-        return PiCamera(number=int(number or 0)) if kind == "pi" else V4l2Camera(int(number or 0))
-    plugin: Camera | None = open_plugin(_CAMERA_PLUGINS, word, reserved=_CAMERA_WORDS)
-    if plugin is not None:
-        return plugin
-    path = Path(word)
-    if path.is_dir():
-        return FolderCamera(path)
-    if path.is_file():
-        return VideoFile(path)
-    raise InputError(f"expected a camera, found {word!r}", hint=f"give {CAMERA_HELP}")
+    return cameras.camera_named(name, rotate=rotate)
 
 
-def resolve_detector(word: str) -> FaceDetector:
+def resolve_detector(word: str, *, smallest_face_px: float | None = None) -> FaceDetector:
     """Open the detector that --detector names: a .tflite, or NAME:ARGUMENT of a plug-in in `edge_sdk.detectors`.
 
+    Args:
+        word: File or plug-in.
+        smallest_face_px: Width of the smallest face to find; see `Detector`.
+
     Raises:
+        InputError: the detector is a plug-in and `smallest_face_px` is given.
         ModelError: the file cannot be used.
     """
     from edge_sdk.vision.detector import Detector
 
     plugin: FaceDetector | None = open_plugin(_DETECTOR_PLUGINS, word)
-    return Detector.open(word) if plugin is None else plugin
+    if plugin is None:
+        return Detector.open(word, smallest_face_px=smallest_face_px)
+    if smallest_face_px is not None:
+        raise InputError("expected a detector's .tflite with --smallest-face, found a plug-in")
+    return plugin
 
 
 def open_gallery(

@@ -21,7 +21,8 @@ examples:
   edge-sdk enrol alice alice-1.jpg alice-2.jpg --model face.tflite --gallery home.gallery --key home.key
   edge-sdk identify probe.jpg --fpir 0.01 --model face.tflite --gallery home.gallery --key home.key
 
-exit codes: 0 done or match, 1 no match or a problem was found, 2 usage, 3 error; accept a person only if it is 0"""
+exit codes: 0 done or match, 1 no match or a problem was found, 2 usage, 3 error; accept a person only if it is 0
+EDGE_SDK_DEBUG=1 in the environment prints the traceback of an unexpected error"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -35,13 +36,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     # Two OpenBLAS threads are many times slower than one on problems of this size.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    return console.run(PROGRAM, lambda: _run(argv))
+
+
+def _run(argv: Sequence[str] | None) -> int:
     parser = build_parser()
     console.enable_completion(parser)
     arguments = parser.parse_args(argv)
-    return console.run(PROGRAM, lambda: _run(arguments))
-
-
-def _run(arguments: argparse.Namespace) -> int:
     with _warnings_on_stderr():
         output = arguments.run(arguments)
     as_json = arguments.json and output.value is not None

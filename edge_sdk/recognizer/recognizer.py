@@ -101,6 +101,8 @@ class Recognizer:
         limits: Limits | None = None,
         threshold: float | None = None,
         delegate: str | Path | None = None,
+        smallest_face_px: float | None = None,
+        rotate: int = 0,
     ) -> Recognizer:
         """Open the networks and the gallery from files.
 
@@ -114,15 +116,19 @@ class Recognizer:
             limits: Quality limits beyond which a frame is not used; the defaults of `Limits` if None.
             threshold: Cosine threshold, -1..1; the gallery's decision policy if None.
             delegate: Shared library of a delegate for the embedder, see `Embedder.open`; None uses the CPU.
+            smallest_face_px: Width of the smallest face to find, in the frame's pixels, see `Detector`; only if
+                `detector` is a file.
+            rotate: Rotation that is already applied to every frame, see the class.
 
         Raises:
+            InputError: `smallest_face_px` is given for a detector that is an object, or an option is out of range.
             ModelError: The file of a network cannot be used.
             GalleryError: The gallery cannot be used.
         """
         embedder = Embedder.open(model, delegate=delegate)
         opened = Gallery.open(gallery, key=key, model_id=embedder.model_id, anchor=anchor)
-        finder = Detector.open(detector) if isinstance(detector, str | Path) else detector
-        return cls(finder, embedder, opened, pad=pad, limits=limits, threshold=threshold)
+        finder = _open_detector(detector, smallest_face_px)
+        return cls(finder, embedder, opened, pad=pad, limits=limits, threshold=threshold, rotate=rotate)
 
     def enrol(
         self,
@@ -302,6 +308,17 @@ class Recognizer:
         return Recognition(
             answer.decision, answer.subject if answer.accepted else None, _message(answer), face
         )
+
+
+def _open_detector(detector: str | Path | FaceDetector, smallest_face_px: float | None) -> FaceDetector:
+    if isinstance(detector, str | Path):
+        return Detector.open(detector, smallest_face_px=smallest_face_px)
+    if smallest_face_px is not None:
+        raise InputError(
+            "expected a detector's file with smallest_face_px, found an object",
+            hint="give the smallest face when you create the detector",
+        )
+    return detector
 
 
 def _guidance(no_sample: NoSample) -> Recognition:

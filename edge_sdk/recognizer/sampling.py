@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from edge_sdk.model.card import InputContract
 from edge_sdk.model.landmark_template import ARCFACE_112
 from edge_sdk.types import FloatArray, UInt8Array
 from edge_sdk.vision.alignment import align, template_of
+from edge_sdk.vision.detector import Detector
 from edge_sdk.vision.embedder import Embedder
 from edge_sdk.vision.faces import Face, FaceDetector, largest
 from edge_sdk.vision.liveness import Presentation, PresentationAttackDetector
@@ -23,6 +24,8 @@ from edge_sdk.vision.quality import Limits, Refusal, assess, refusals
 _KEPT_BYTES = 16 << 20
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 _NO_FACE = Refusal("no_face", "expected a face in the frame, found none", "stand in front of the camera")
+#: Width of a face in distances between the eyes, about.
+_FACE_IN_EYE_DISTANCES = 2.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +97,7 @@ class Sampler:
         self._lap("detect")
         face = largest(faces)
         if face is None:
-            return NoSample(None, _NO_FACE)
+            return NoSample(None, self._no_face(frame))
         try:
             crop = align(frame, face.landmarks, self._embedder.card.input)
             self._lap("align")
@@ -112,6 +115,21 @@ class Sampler:
         embedding = self._embedder.embed(crop)
         self._lap("embed")
         return AlignedSample(face, embedding, presentation)
+
+    def _no_face(self, frame: UInt8Array) -> Refusal:
+        """Create the refusal of a frame without a face; say so if a face of sufficient size may have been too small."""
+        if not isinstance(self._detector, Detector):
+            return _NO_FACE
+        rows, columns = frame.shape[:2]
+        smallest = self._detector.smallest_width_px(rows, columns)
+        needed_px = _FACE_IN_EYE_DISTANCES * self._limits.min_eye_distance_px
+        if smallest <= needed_px:
+            return _NO_FACE
+        return replace(
+            _NO_FACE,
+            hint=f"{_NO_FACE.hint}; faces narrower than {smallest:.0f} px are not found in a picture of {columns}x{rows}:"
+            f" come closer, or set smallest_face_px={needed_px:g} or --smallest-face {needed_px:g}",
+        )
 
 
 def _keep_freed_memory() -> None:

@@ -131,6 +131,12 @@ class Detector:
             )
         )
 
+    def smallest_width_px(self, rows: int, columns: int) -> float:
+        """Return the width of the smallest face that is found in a frame of this size, in the frame's pixels."""
+        shrink = min(self._contract.height / rows, self._contract.width / columns)
+        in_whole_frame = self._decoder.smallest_face_px / shrink
+        return min(in_whole_frame, self._smallest_face_px or in_whole_frame)
+
     def _detect_in(self, frame: UInt8Array, tile: FrameTile) -> Candidates:
         """Find candidates in one part of a frame; the result is in the frame's pixels."""
         height, width = self._contract.height, self._contract.width

@@ -71,7 +71,7 @@ def turn(frame: UInt8Array, degrees: int) -> UInt8Array:
     Returns:
         Contiguous; shape (W, H, 3) for 90 and 270 degrees. The frame itself if it is contiguous and `degrees` is 0.
     """
-    return np.ascontiguousarray(np.rot90(frame, -(degrees // 90)))
+    return np.ascontiguousarray(np.rot90(frame, -(degrees // 90)) if degrees else frame)
 
 
 def orientation_of(detector: FaceDetector, frame: UInt8Array, face: Face | None) -> Orientation:

@@ -105,6 +105,7 @@ class DevicePath:
         pad: Files of MiniFASNet networks; empty skips this stage. They need a detector.
         delegate: Shared library of a delegate for the embedder; None uses the CPU.
         sha256: Expected digest of the embedder's file, hex; None skips the check.
+        smallest_face_px: Width of the smallest face to find; see `Detector`.
 
     Raises:
         InputError: There are presentation attack detectors without a face detector.
@@ -119,6 +120,7 @@ class DevicePath:
         pad: Sequence[str | Path] = (),
         delegate: str | Path | None = None,
         sha256: str | None = None,
+        smallest_face_px: float | None = None,
     ) -> None:
         if pad and detector is None:
             raise InputError("presentation attack detectors need a face detector; none was given")
@@ -135,7 +137,8 @@ class DevicePath:
             def timed(network: Network) -> Network:
                 return network.with_backend(lambda backend: clocked(backend, laps.invoked))
 
-            self._faces = _DetectorWithStandIn(Detector(timed(open_network(detector))))
+            finder = Detector(timed(open_network(detector)), smallest_face_px=smallest_face_px)
+            self._faces = _DetectorWithStandIn(finder)
             networks = [timed(Network.open(path, task=PRESENTATION_ATTACK_DETECTOR)) for path in pad]
             self._sampler = Sampler(
                 self._faces,

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from edge_sdk.cameras.picamera import import_picamera2
 from edge_sdk.diagnostics.doctor.check_result import CheckResult, fail, ok, warn
+from edge_sdk.extras import install_command
+from edge_sdk.imports import ImportFailure, try_import
 
-_CAMERA_MODULES = (("picamera2", "picamera2"), ("OpenCV", "cv2"))
 _EDGE_TPU_USB = {("1a6e", "089a"), ("18d1", "9302")}  # before and after its firmware is loaded
 _EDGE_TPU_PCI = "0x1ac1"
 _HOT_C, _TOO_HOT_C = 70.0, 80.0  # a Raspberry Pi reduces its clock from 80 degrees
@@ -34,7 +35,17 @@ def check_hardware(root: Path = Path("/")) -> Iterator[CheckResult]:
 
 
 def _camera(root: Path) -> CheckResult:
-    readers = [name for name, module in _CAMERA_MODULES if importlib.util.find_spec(module) is not None]
+    # Only an import shows that a package works: it may be built for another numpy.
+    results = {
+        "picamera2": import_picamera2(),
+        "OpenCV": try_import("cv2", package="OpenCV", install=install_command("camera")),
+    }
+    broken = [
+        result for result in results.values() if isinstance(result, ImportFailure) and not result.missing
+    ]
+    readers = [name for name, result in results.items() if not isinstance(result, ImportFailure)]
+    if broken:
+        return fail("camera", "; ".join(item.message for item in broken), broken[0].hint)
     devices = sorted((root / "dev").glob("video*"))
     if not devices:
         return warn(
@@ -55,7 +66,7 @@ def _camera(root: Path) -> CheckResult:
         return warn(
             "camera",
             f"{cameras}; no Python package to read it",
-            "apt install python3-picamera2 (and a venv with --system-site-packages), or pip install opencv-python-headless",
+            f"apt install python3-picamera2 (and a venv with --system-site-packages), or {install_command('camera')}",
         )
     return ok("camera", f"{cameras}; read by {' or '.join(readers)}")
 

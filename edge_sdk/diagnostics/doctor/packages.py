@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
 import platform
 import sys
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 
 from edge_sdk.diagnostics.doctor.check_result import CheckResult, fail, ok, warn
+from edge_sdk.errors import EdgeSdkError
 from edge_sdk.extras import install_command
+from edge_sdk.imports import ImportFailure, reinstall, try_import
+from edge_sdk.runtime.backends.litert import PACKAGES, LiteRtBackend
 
 _OLDEST_PYTHON = (3, 10)
 #: Machines for which every package has a wheel.
@@ -22,9 +24,12 @@ _PACKAGES = (
     ("cryptography", "cryptography.hazmat.primitives.ciphers.aead", "gallery", "no gallery opens without it"),
     ("pillow", "PIL._imaging", "images", "image files cannot be read; camera frames can"),
 )
-_INTERPRETERS = (
-    ("ai-edge-litert", "ai_edge_litert.interpreter"),
-    ("tflite-runtime", "tflite_runtime.interpreter"),
+# One tensor that is input and output, and no operator: an interpreter built for another numpy loads, but cannot run it.
+_SMALLEST_NETWORK = bytes.fromhex(
+    "1800000054464c3300000e00140010000c000800000004000e000000100000001c0000008400000003000000010000000800"
+    "0000040004000400000001000000100000000c00140010000c00080004000c00000010000000100000001400000018000000"
+    "000000000100000000000000010000000000000001000000100000000c000c0008000000000004000c000000080000000c00"
+    "00000100000078000000010000000100000000000000"
 )
 
 
@@ -57,16 +62,17 @@ def _machine() -> CheckResult:
 
 
 def _interpreter() -> CheckResult:
-    for package, module in _INTERPRETERS:
-        try:
-            importlib.import_module(module)
-        except ImportError as error:
-            if _is_missing(error, module):
+    for package, module in PACKAGES.items():
+        result = try_import(module, package=package, install=install_command("litert"))
+        if isinstance(result, ImportFailure):
+            if result.missing:
                 continue
-            return fail(
-                "interpreter", f"{package} is installed but does not load: {error}", _reinstall(package)
-            )
+            return fail("interpreter", result.message, result.hint)
         interpreter = f"{package} {_version(package)}"
+        try:
+            LiteRtBackend(_SMALLEST_NETWORK).invoke()
+        except EdgeSdkError as error:
+            return fail("interpreter", str(error), error.hint or reinstall(package))
         if package == "tflite-runtime":
             return warn("interpreter", interpreter, f"no longer maintained: {install_command('litert')}")
         return ok("interpreter", interpreter)
@@ -74,12 +80,11 @@ def _interpreter() -> CheckResult:
 
 
 def _package(package: str, module: str, extra: str, loss: str) -> CheckResult:
-    try:
-        importlib.import_module(module)
-    except ImportError as error:
-        if _is_missing(error, module):
-            return warn(package, f"not installed: {loss}", install_command(extra))
-        return fail(package, f"installed but does not load: {error}", _reinstall(package))
+    result = try_import(module, package=package, install=install_command(extra))
+    if isinstance(result, ImportFailure):
+        if result.missing:
+            return warn(package, f"not installed: {loss}", result.hint)
+        return fail(package, result.message, result.hint)
     installed = _version(package)
     if package == "pillow" and _numbers(installed) < _OLDEST_PILLOW:
         return warn(
@@ -97,17 +102,9 @@ def _image_decoder() -> Iterator[CheckResult]:
         return  # reported by the check of the package
     lacking = [name for codec, name in (("jpg", "JPEG"), ("zlib", "PNG")) if not features.check(codec)]
     if lacking:
-        yield fail("image decoder", f"Pillow was built without {' and '.join(lacking)}", _reinstall("pillow"))
+        yield fail("image decoder", f"Pillow was built without {' and '.join(lacking)}", reinstall("pillow"))
     else:
         yield ok("image decoder", "JPEG and PNG")
-
-
-def _is_missing(error: ImportError, module: str) -> bool:
-    return isinstance(error, ModuleNotFoundError) and (error.name or "") in (module.split(".")[0], module)
-
-
-def _reinstall(package: str) -> str:
-    return f"its wheel is not for this machine: pip install --force-reinstall --only-binary=:all: {package}"
 
 
 def _version(package: str) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import io
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -13,6 +15,7 @@ from numpy.typing import NDArray
 
 from edge_sdk.errors import BackendUnavailableError, InputError, ModelContractError, ModelError
 from edge_sdk.extras import install_command
+from edge_sdk.imports import ImportFailure, describe, numpy_cure, reinstall, try_import
 from edge_sdk.runtime.backends.base import TensorInfo
 from edge_sdk.runtime.backends.delegates import delegate_name, load_delegate
 
@@ -21,20 +24,28 @@ from edge_sdk.runtime.backends.delegates import delegate_name, load_delegate
 Kernels = Literal["xnnpack", "reference", "own"]
 _RESOLVERS = {"reference": "BUILTIN_REF", "own": "BUILTIN_WITHOUT_DEFAULT_DELEGATES"}
 
-_MODULES = ("ai_edge_litert.interpreter", "tflite_runtime.interpreter")
+#: Modules of the interpreters by package; the first that is installed is used.
+PACKAGES = {
+    "ai-edge-litert": "ai_edge_litert.interpreter",
+    "tflite-runtime": "tflite_runtime.interpreter",
+}
 
 
 def load_interpreter_class() -> Any:
     """Import the first available interpreter class.
 
     Raises:
-        BackendUnavailableError: No interpreter is installed.
+        BackendUnavailableError: No interpreter is installed, or it does not load.
     """
-    for module in _MODULES:
-        try:
-            return importlib.import_module(module).Interpreter
-        except ImportError:
-            continue
+    failures = []
+    for package, module in PACKAGES.items():
+        result = try_import(module, package=package, install=install_command("litert"))
+        if not isinstance(result, ImportFailure):
+            return result.Interpreter
+        if not result.missing:
+            failures.append(result)
+    if failures:
+        raise BackendUnavailableError(failures[0].message, hint=failures[0].hint)
     raise BackendUnavailableError("no LiteRT interpreter is installed", hint=install_command("litert"))
 
 
@@ -166,9 +177,20 @@ def _open(
         )
     if delegate is not None:
         settings["experimental_delegates"] = [load_delegate(delegate, module, options)]
+    # An interpreter that was built for another numpy loads, and fails here with errors of several types.
+    printed = io.StringIO()
     try:
-        interpreter = interpreter_class(model_content=data, num_threads=threads, **settings)
-        interpreter.allocate_tensors()
+        with contextlib.redirect_stderr(printed):
+            interpreter = interpreter_class(model_content=data, num_threads=threads, **settings)
+            interpreter.allocate_tensors()
+    except (SystemError, ImportError, AttributeError) as error:
+        name, cure = runtime_name(interpreter_class), numpy_cure(f"{error}\n{printed.getvalue()}")
+        reason = (
+            f"is built for another numpy than {np.__version__}"
+            if cure
+            else f"does not run: {describe(error)}"
+        )
+        raise BackendUnavailableError(f"{name} {reason}", hint=cure or reinstall(name.split()[0])) from error
     except (ValueError, RuntimeError) as error:
         raise ModelError(f"the interpreter refuses the network: {' '.join(str(error).split())}") from error
     return interpreter

@@ -78,7 +78,7 @@ def test_a_view_kept_across_invoke_is_said_in_one_line(model_bytes: bytes) -> No
 
 
 def test_without_an_interpreter_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(litert, "_MODULES", ("edge_sdk.no_such_module",))
+    monkeypatch.setattr(litert, "PACKAGES", {"none": "edge_sdk.no_such_module"})
     with pytest.raises(BackendUnavailableError, match="no LiteRT interpreter") as refused:
         LiteRtBackend(b"")
     assert refused.value.hint == "pip install 'edge-embedding-sdk[litert]'"
