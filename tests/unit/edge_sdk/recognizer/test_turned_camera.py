@@ -22,7 +22,7 @@ from edge_sdk.vision.quality import Limits
 from tests.conftest import card, contract
 from tests.painted_faces import PaintedFaceDetector, painted_frame
 
-KEY = InMemoryKey(bytes(32))
+KEY = InMemoryKey(bytes(range(32)))
 MODEL = bytes(range(32))
 ANYTHING = Limits(
     min_eye_distance_px=0,
