@@ -182,6 +182,24 @@ def add_rotate_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_pin_arguments(parser: argparse.ArgumentParser, *, default: str = "not pinned") -> None:
+    """Add the options --detector and --pad, whose files a recognizer must use from then on."""
+    parser.add_argument(
+        "--detector",
+        type=Path,
+        metavar="FILE",
+        help=f"face detector (.tflite) to pin: face commands and recognizers must use this file (default: {default})",
+    )
+    parser.add_argument(
+        "--pad",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help=f"MiniFASNet models (.tflite) to pin: face commands and recognizers must use these files (default: {default})",
+    )
+
+
 def add_threshold_arguments(parser: argparse.ArgumentParser, *, search: bool) -> None:
     """Add the options --fmr and --threshold and, if `search` (1:N), --fpir."""
     threshold = parser.add_mutually_exclusive_group()

@@ -14,11 +14,12 @@ from edge_sdk.cli.arguments import (
     Output,
     add_gallery_command,
     add_model_arguments,
+    add_pin_arguments,
     add_validity_arguments,
     format_count,
     format_time,
 )
-from edge_sdk.cli.opening import create_gallery, open_gallery
+from edge_sdk.cli.opening import create_gallery, open_gallery, pinned_networks
 
 _DESCRIPTION = """\
 Manage a gallery: subjects, keys, anchor, decisions, audit log, exchange.
@@ -53,6 +54,7 @@ def add_commands(commands: Any) -> None:
         details="Create the key file too if it does not exist.",
     )
     add_model_arguments(create, delegate=False)
+    add_pin_arguments(create)
     create.add_argument(
         "--audit",
         choices=["changes", "all", "off"],
@@ -137,6 +139,7 @@ def _create(arguments: argparse.Namespace) -> Output:
         audit=arguments.audit,
         suite=arguments.suite,
         dtype=arguments.dtype,
+        networks=pinned_networks(arguments),
     )
     status = gallery.status()
     return Output(

@@ -1,4 +1,4 @@
-"""``edge-sdk gallery policy|threshold|limit-attempts|reset-attempts|reset-clock``: decisions, attempts and time."""
+"""``edge-sdk gallery policy|threshold|pin-networks|limit-attempts|reset-attempts|reset-clock``: rules of decisions."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from edge_sdk.cli.arguments import (
     Output,
     add_gallery_command,
     add_model_arguments,
+    add_pin_arguments,
     format_count,
     format_time,
 )
-from edge_sdk.cli.opening import open_gallery
+from edge_sdk.cli.opening import open_gallery, pinned_networks
 from edge_sdk.errors import GalleryError
 
 
 def add_commands(commands: Any) -> None:
-    """Add `policy`, `threshold`, `limit-attempts`, `reset-attempts` and `reset-clock` to the group `gallery`."""
+    """Add `policy`, `threshold`, `pin-networks`, `limit-attempts`, `reset-attempts` and `reset-clock` to the group `gallery`."""
     add = partial(add_gallery_command, commands)
     policy = add(
         "policy",
@@ -28,6 +29,7 @@ def add_commands(commands: Any) -> None:
         details="The threshold follows from the operating points in the model card and the number of templates.",
     )
     add_model_arguments(policy, delegate=False)
+    add_pin_arguments(policy, default="unchanged")
     policy.add_argument(
         "--fpir",
         type=float,
@@ -67,6 +69,16 @@ def add_commands(commands: Any) -> None:
         help="cosine threshold, -1..1; it must be stricter than the policy's",
     )
     value.add_argument("--none", action="store_true", help="remove the subject's own threshold")
+    pin = add(
+        "pin-networks",
+        "store which face detector and liveness networks must be used",
+        _pin_networks,
+        "--detector yunet.tflite --pad pad_2.7.tflite pad_4.0.tflite",
+        details="Other files are then refused before they are parsed, and so is a recognizer without the liveness networks.\n"
+        "Without an option the command prints what is pinned.",
+    )
+    add_pin_arguments(pin, default="unchanged")
+    pin.add_argument("--none", action="store_true", help="remove the requirement")
     limit = add(
         "limit-attempts",
         "limit failed attempts: wait after 5 failures, lock after 50",
@@ -102,7 +114,9 @@ def _policy(arguments: argparse.Namespace) -> Output:
     band = {} if arguments.retry_band is None else {"retry_band": arguments.retry_band}
     policy = DecisionPolicy(model.card.operating_points, fpir=arguments.fpir, margin=arguments.margin, **band)
     gallery = open_gallery(arguments, model.model_id)
+    networks = pinned_networks(arguments, gallery.networks)
     with gallery.transaction() as transaction:
+        transaction.pin_networks(networks)
         transaction.set_policy(policy)
         transaction.allow_lower_thresholds(arguments.allow_lower_thresholds)
     templates = gallery.status().templates
@@ -128,6 +142,21 @@ def _policy(arguments: argparse.Namespace) -> Output:
         },
         text,
     )
+
+
+def _pin_networks(arguments: argparse.Namespace) -> Output:
+    if arguments.none and (arguments.detector or arguments.pad):
+        arguments.parser.error("give either --none, or --detector and --pad")
+    gallery = open_gallery(arguments)
+    networks = None if arguments.none else pinned_networks(arguments, gallery.networks)
+    with gallery.transaction() as transaction:
+        transaction.pin_networks(networks)
+    value = {
+        "detector": None if networks is None else networks.detector,
+        "liveness": [] if networks is None else list(networks.liveness),
+        "liveness_threshold": None if networks is None else networks.liveness_threshold,
+    }
+    return Output(value, f"pinned: {'nothing' if networks is None else networks.words()}")
 
 
 def _threshold(arguments: argparse.Namespace) -> Output:

@@ -17,7 +17,7 @@ from edge_sdk.plugins import open_plugin
 
 if TYPE_CHECKING:
     from edge_sdk.cameras import Camera
-    from edge_sdk.gallery import Anchor, Gallery, KeyProvider
+    from edge_sdk.gallery import Anchor, Gallery, KeyProvider, PinnedNetworks
     from edge_sdk.model.card import ModelCard
     from edge_sdk.vision.embedder import Embedder
     from edge_sdk.vision.faces import FaceDetector
@@ -83,22 +83,23 @@ def camera_named(name: str, *, rotate: int = 0) -> Camera:
     return cameras.camera_named(name, rotate=rotate)
 
 
-def resolve_detector(word: str, *, smallest_face_px: float | None = None) -> FaceDetector:
+def resolve_detector(word: str, gallery: Gallery, *, smallest_face_px: float | None = None) -> FaceDetector:
     """Open the detector that --detector names: a .tflite, or NAME:ARGUMENT of a plug-in in `edge_sdk.detectors`.
 
     Args:
         word: File or plug-in.
+        gallery: The gallery, which may pin a detector.
         smallest_face_px: Width of the smallest face to find; see `Detector`.
 
     Raises:
         InputError: the detector is a plug-in and `smallest_face_px` is given.
-        ModelError: the file cannot be used.
+        ModelError: the file cannot be used, or is not the detector that the gallery pins.
     """
-    from edge_sdk.vision.detector import Detector
+    from edge_sdk.recognizer.recognizer import open_detector
 
     plugin: FaceDetector | None = open_plugin(_DETECTOR_PLUGINS, word)
     if plugin is None:
-        return Detector.open(word, smallest_face_px=smallest_face_px)
+        return open_detector(word, gallery, smallest_face_px=smallest_face_px)
     if smallest_face_px is not None:
         raise InputError("expected a detector's .tflite with --smallest-face, found a plug-in")
     return plugin
@@ -114,6 +115,7 @@ def open_gallery(
         arguments.gallery,
         key=resolve_key(arguments.key),
         model_id=model_id,
+        needs_model=False,
         anchor=resolve_anchor(arguments.anchor),
         anchored=anchored,
     )
@@ -143,6 +145,30 @@ def create_gallery(
     if status.key_weakness is not None:
         console.say(PROGRAM, f"warning: {status.key_weakness}; it protects at level {status.key_level}")
     return gallery
+
+
+def pinned_networks(
+    arguments: argparse.Namespace, current: PinnedNetworks | None = None
+) -> PinnedNetworks | None:
+    """Return the networks to pin: those that --detector and --pad name, and otherwise the ones pinned now.
+
+    Raises:
+        ModelError: a file is not such a network.
+    """
+    from edge_sdk.gallery import PinnedNetworks
+    from edge_sdk.vision.detector import Detector
+    from edge_sdk.vision.liveness import MiniFasNet
+
+    if arguments.detector is None and not arguments.pad:
+        return current
+    given = PinnedNetworks.of(
+        None if arguments.detector is None else Detector.open(arguments.detector),
+        MiniFasNet.open(*arguments.pad) if arguments.pad else None,
+    )
+    if current is None:
+        return given
+    liveness = given if given.liveness else current
+    return PinnedNetworks(given.detector or current.detector, liveness.liveness, liveness.liveness_threshold)
 
 
 def open_or_create_gallery(arguments: argparse.Namespace, embedder: Embedder) -> Gallery:

@@ -32,6 +32,7 @@ from edge_sdk.gallery.results import (
     Verification,
 )
 from edge_sdk.gallery.rules.known_time import KnownTime
+from edge_sdk.gallery.rules.pinned_networks import PinnedNetworks
 from edge_sdk.gallery.rules.policy import DecisionPolicy
 from edge_sdk.gallery.store.anchor import Anchor, FileAnchor, NoAnchor, TpmCounter
 from edge_sdk.gallery.store.audit_log import AuditEntry, AuditEvent, AuditReport
@@ -66,6 +67,7 @@ __all__ = [
     "KnownTime",
     "NoAnchor",
     "Passphrase",
+    "PinnedNetworks",
     "Reason",
     "References",
     "Subject",

@@ -13,6 +13,7 @@ from edge_sdk.errors import GalleryError, InputError
 from edge_sdk.gallery.format.content import (
     AUDIT_ANSWERS,
     AUDIT_POLICY,
+    PINNED_NETWORKS,
     SLOT_KEYS,
     AuditHead,
     Content,
@@ -29,6 +30,7 @@ from edge_sdk.gallery.format.header import (
 )
 from edge_sdk.gallery.keys import ErasableKey, KeyProvider
 from edge_sdk.gallery.keys.provider import new_slot, slot_key_of
+from edge_sdk.gallery.rules.pinned_networks import PinnedNetworks, pack_networks
 from edge_sdk.gallery.store.audit_log import (
     AuditEvent,
     AuditLog,
@@ -62,6 +64,7 @@ def first_generation(
     transform: str,
     suite: str,
     audit: str,
+    networks: PinnedNetworks | None,
     random: Callable[[int], bytes],
     now_s: int,
 ) -> tuple[Header, Content]:
@@ -89,6 +92,8 @@ def first_generation(
     records = [PolicyRecord(SLOT_KEYS, critical=True, value=slot_key)]
     if audit_policy:
         records.append(PolicyRecord(AUDIT_POLICY, critical=False, value=audit_policy))
+    if networks is not None:
+        records.append(PolicyRecord(PINNED_NETWORKS, critical=True, value=pack_networks(networks)))
     content = empty_content(random(32), header.template_type, dimension)
     return header, replace(content, committed_at_s=now_s, policy=tuple(records))
 

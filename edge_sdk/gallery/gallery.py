@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,7 @@ from edge_sdk.gallery.results import (
     Verification,
 )
 from edge_sdk.gallery.rules.known_time import KnownTime
+from edge_sdk.gallery.rules.pinned_networks import PinnedNetworks
 from edge_sdk.gallery.rules.policy import DecisionPolicy
 from edge_sdk.gallery.session import Session
 from edge_sdk.gallery.status import problems_of, status_of
@@ -43,6 +45,7 @@ from edge_sdk.gallery.store.files import FileSystem
 from edge_sdk.gallery.store.sealed_file import Environment, open_generation, require_model
 from edge_sdk.gallery.subjects import ENROL_DEFAULTS, EnrolOptions, subjects_of, unix_seconds
 from edge_sdk.gallery.transaction import Transaction
+from edge_sdk.notices import GalleryWarning
 from edge_sdk.types import Float64Array
 
 
@@ -93,6 +96,7 @@ class Gallery:
         transform: str = "shp3",
         suite: str = "aes-256-gcm",
         audit: str = "changes",
+        networks: PinnedNetworks | None = None,
         anchor: Anchor | None = None,
         filesystem: FileSystem | None = None,
         random: Callable[[int], bytes] = os.urandom,
@@ -110,6 +114,7 @@ class Gallery:
             transform: Transform of the stored templates, `shp3` or `none`.
             suite: Cipher, `aes-256-gcm`, or `chacha20-poly1305` for a CPU without AES instructions.
             audit: Content of the audit log: `changes`, `all` (changes and answers), or `off` for no log.
+            networks: The detector and liveness networks that a recognizer must use; none are required by default.
             anchor: Detects an old copy that was put back; none by default.
             filesystem: The file system; a test can replace it.
             random: Source of random bytes; a test can replace it.
@@ -131,6 +136,7 @@ class Gallery:
             transform=transform,
             suite=suite,
             audit=audit,
+            networks=networks,
             random=random,
             now_s=int(environment.clock()),
         )
@@ -144,6 +150,7 @@ class Gallery:
         *,
         key: KeyProvider,
         model_id: bytes | None = None,
+        needs_model: bool = True,
         anchor: Anchor | None = None,
         anchored: bool = True,
         filesystem: FileSystem | None = None,
@@ -157,6 +164,7 @@ class Gallery:
             path: The gallery file.
             key: A key that opens it.
             model_id: SHA-256 of the model in use, 32 bytes; compared with the gallery's model if given.
+            needs_model: False for a program that neither enrols nor compares: no warning if `model_id` is missing.
             anchor: The anchor it was created with.
             anchored: False skips the comparison with the anchor; only for `keys.reanchor`.
             filesystem: The file system; a test can replace it.
@@ -170,8 +178,18 @@ class Gallery:
             ModelMismatchError: the gallery was made for another model.
             RollbackError: the gallery is older than its anchor, or more than one generation ahead of it.
             GalleryError: the file is missing, unreadable or a symbolic link, or `cryptography` is not installed.
+
+        Warns:
+            GalleryWarning: `model_id` is missing.
         """
         need_cryptography()
+        if model_id is None and needs_model:
+            warnings.warn(
+                "the gallery was opened without a model id: embeddings of another model would be compared; give"
+                " model_id=embedder.model_id, or needs_model=False if nothing is enrolled or compared",
+                GalleryWarning,
+                stacklevel=2,
+            )
         environment = Environment.of(path, anchor=anchor, filesystem=filesystem, random=random, clock=clock)
         generation = open_generation(environment, key, model_id=model_id, anchored=anchored)
         return cls(Session(environment, key, generation, uptime=uptime))
@@ -374,6 +392,11 @@ class Gallery:
             ModelMismatchError: the gallery was made for another model.
         """
         require_model(self._session.header, model_id)
+
+    @property
+    def networks(self) -> PinnedNetworks | None:
+        """The detector and liveness networks that a recognizer must use; None if they are not pinned."""
+        return self._session.matcher.networks
 
     @property
     def policy(self) -> DecisionPolicy | None:

@@ -212,6 +212,7 @@ class GalleryStatus:
         audit: Content of the audit log and the number of sealed entries.
         recipient: The gallery's public key for exports of other galleries, 64 hexadecimal digits.
         decides: The decision rule that applies if no threshold is given, in words.
+        networks: The pinned detector and liveness networks, in words; None if they are not pinned.
         clock: Difference between the device's clock and the gallery's time, in words.
         clock_behind_s: Seconds by which the clock is behind the gallery's time; 0 if not more than a minute.
         tries: The limit on failed attempts, in words.
@@ -244,6 +245,7 @@ class GalleryStatus:
     audit: str
     recipient: str
     decides: str
+    networks: str | None
     clock: str
     clock_behind_s: int
     tries: str

@@ -59,6 +59,7 @@ def status_of(session: Session, attempts: AttemptStatus | None) -> GalleryStatus
         audit=_audit(session),
         recipient=recipient_of(header, content).hex(),
         decides=_decides(session.matcher),
+        networks=None if session.matcher.networks is None else session.matcher.networks.words(),
         clock=clock,
         clock_behind_s=clock_behind_s,
         tries=_attempt_limit(attempts),
@@ -91,6 +92,13 @@ def gaps(session: Session, attempts: AttemptStatus | None) -> tuple[str, ...]:
         result.append("an old copy that is put back is not noticed: a revoked subject may be accepted again")
     elif not isinstance(anchor, TpmCounter):
         result.append("an old gallery that is put back together with its old anchor file is not noticed")
+    networks = session.matcher.networks
+    if networks is None or networks.detector is None:
+        result.append("a replaced face detector is not noticed: pin it with edge-sdk gallery pin-networks")
+    if networks is None or not networks.liveness:
+        result.append(
+            "no liveness networks are pinned: a recognizer may be opened without them, or with others"
+        )
     if attempts is None:
         result.append("attempts are not limited: someone may try faces all night")
     if not session.content.audit.entries:

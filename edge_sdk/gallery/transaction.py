@@ -18,6 +18,7 @@ from edge_sdk.gallery.format.content import (
     CALLER_THRESHOLDS_ALLOWED,
     DECISION_POLICY,
     OWN_THRESHOLDS,
+    PINNED_NETWORKS,
     REVOKED,
     SUBJECT,
     TEMPLATE,
@@ -28,6 +29,7 @@ from edge_sdk.gallery.format.header import ID_BYTES, TemplateType
 from edge_sdk.gallery.match.templates import quantize, unit_rows
 from edge_sdk.gallery.rules.enrolment import EnrolmentChecks
 from edge_sdk.gallery.rules.names import Names, checked_name, checked_text, normalized
+from edge_sdk.gallery.rules.pinned_networks import PinnedNetworks, pack_networks
 from edge_sdk.gallery.rules.policy import (
     DecisionPolicy,
     below_policy,
@@ -262,6 +264,16 @@ class Transaction:
         else:
             self._set_record(CALLER_THRESHOLDS, None)
         self._set_record(DECISION_POLICY, None if policy is None else pack_policy(policy))
+
+    def pin_networks(self, networks: PinnedNetworks | None) -> None:
+        """Store the detector and liveness networks that a recognizer must use; None removes the requirement.
+
+        Raises:
+            InputError: the argument is not a `PinnedNetworks`.
+        """
+        if networks is not None and not isinstance(networks, PinnedNetworks):
+            raise InputError(f"expected a PinnedNetworks or None, found {type(networks).__name__}")
+        self._set_record(PINNED_NETWORKS, None if networks is None else pack_networks(networks))
 
     def limit_attempts(self, limit: AttemptPolicy | None) -> None:
         """Limit failed attempts and start a new counter at 0; None removes the limit.

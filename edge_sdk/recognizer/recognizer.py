@@ -6,7 +6,7 @@ import hashlib
 import math
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,9 @@ import numpy as np
 
 from edge_sdk.cameras.camera import Camera, Watched, rotation_of
 from edge_sdk.errors import AcquisitionError, InputError
-from edge_sdk.gallery import Anchor, EnrolOptions, Gallery, KeyProvider
+from edge_sdk.gallery import Anchor, EnrolOptions, Gallery, KeyProvider, PinnedNetworks
 from edge_sdk.gallery.results import Decision, Identification, Reason, Verification
+from edge_sdk.gallery.rules.real_numbers import checked_threshold
 from edge_sdk.gallery.subjects import ENROL_DEFAULTS
 from edge_sdk.model.operating_point import OperatingPoint
 from edge_sdk.recognizer.orientation_guard import CAMERA_TURNED, TRACK_INTERVAL, OrientationGuard
@@ -27,7 +28,7 @@ from edge_sdk.types import UInt8Array
 from edge_sdk.vision.detector import Detector
 from edge_sdk.vision.embedder import Embedder
 from edge_sdk.vision.faces import FaceDetector
-from edge_sdk.vision.liveness import PresentationAttackDetector
+from edge_sdk.vision.liveness import MiniFasNet, PresentationAttackDetector
 from edge_sdk.vision.orientation import check_rotation
 from edge_sdk.vision.quality import Limits
 
@@ -62,12 +63,13 @@ class Recognizer:
         gallery: Gallery of the enrolled subjects, created for this embedder's model.
         pad: Presentation attack detector; None accepts a picture of a person in place of the person.
         limits: Quality limits beyond which a frame is not used; the defaults of `Limits` if None.
-        threshold: Cosine threshold, -1..1; the gallery's decision policy if None.
+        threshold: Cosine threshold, -1..1, not below the gallery's decision policy; the policy's if None.
         rotate: Rotation that is already applied to every frame, clockwise in degrees; used in the message about a turned
             camera. `watch` uses the camera's `rotate` if it has this attribute.
 
     Raises:
-        ModelMismatchError: The gallery was created for another model.
+        ModelMismatchError: The gallery was created for another model, or it pins other networks than these.
+        InputError: The threshold is not a cosine.
     """
 
     def __init__(
@@ -82,11 +84,16 @@ class Recognizer:
         rotate: int = 0,
     ) -> None:
         gallery.require_model(embedder.model_id)
+        if threshold is not None:
+            threshold = checked_threshold(threshold)
+        self._detector, self._pad = detector, pad
+        self._checked_networks: PinnedNetworks | None = None
         self.embedder = embedder
         self.gallery = gallery
         self._sampler = Sampler(detector, embedder, pad=pad, limits=limits)
         self._guard = OrientationGuard(detector, rotate=check_rotation(rotate))
         self._threshold = threshold
+        self._check_networks()
 
     @classmethod
     def open(
@@ -97,7 +104,7 @@ class Recognizer:
         gallery: str | os.PathLike[str],
         key: KeyProvider,
         anchor: Anchor | None = None,
-        pad: PresentationAttackDetector | None = None,
+        pad: str | Path | Sequence[str | Path] | PresentationAttackDetector | None = None,
         limits: Limits | None = None,
         threshold: float | None = None,
         delegate: str | Path | None = None,
@@ -112,9 +119,10 @@ class Recognizer:
             gallery: The gallery's file, created by `edge-sdk gallery create`.
             key: One of the gallery's keys.
             anchor: The anchor with which the gallery was created; None if it has none.
-            pad: Presentation attack detector; None accepts a picture of a person in place of the person.
+            pad: Files of MiniFASNet networks, or a presentation attack detector; None accepts a picture of a person in
+                place of the person.
             limits: Quality limits beyond which a frame is not used; the defaults of `Limits` if None.
-            threshold: Cosine threshold, -1..1; the gallery's decision policy if None.
+            threshold: Cosine threshold, -1..1, not below the gallery's decision policy; the policy's if None.
             delegate: Shared library of a delegate for the embedder, see `Embedder.open`; None uses the CPU.
             smallest_face_px: Width of the smallest face to find, in the frame's pixels, see `Detector`; only if
                 `detector` is a file.
@@ -123,11 +131,16 @@ class Recognizer:
         Raises:
             InputError: `smallest_face_px` is given for a detector that is an object, or an option is out of range.
             ModelError: The file of a network cannot be used.
-            GalleryError: The gallery cannot be used.
+            GalleryError: The gallery cannot be used, or it pins other networks; files are compared before they are
+                parsed.
         """
         embedder = Embedder.open(model, delegate=delegate)
         opened = Gallery.open(gallery, key=key, model_id=embedder.model_id, anchor=anchor)
-        finder = _open_detector(detector, smallest_face_px)
+        finder = _use_detector(detector, opened, smallest_face_px)
+        if isinstance(pad, str | Path):
+            pad = open_liveness([pad], opened)
+        elif isinstance(pad, Sequence):
+            pad = open_liveness(pad, opened)
         return cls(finder, embedder, opened, pad=pad, limits=limits, threshold=threshold, rotate=rotate)
 
     def enrol(
@@ -185,7 +198,7 @@ class Recognizer:
                 reason=CAMERA_TURNED if turned > len(refused) / 2 else "enrolment",
                 hint="; ".join(reasons),
             )
-        self.gallery.refresh()
+        self._check_networks()
         self.gallery.enrol(subject, np.stack([sample.embedding for sample in samples]), options)
         return Enrolment(subject, len(samples), tuple(refused))
 
@@ -294,6 +307,7 @@ class Recognizer:
 
     def _attempt(self, samples: list[AlignedSample], subject: str | None) -> Recognition:
         """Make one counted attempt."""
+        self._check_networks()
         face = samples[-1].face
         if not bona_fide(samples):
             rejection = self.gallery.reject()
@@ -309,10 +323,42 @@ class Recognizer:
             answer.decision, answer.subject if answer.accepted else None, _message(answer), face
         )
 
+    def _check_networks(self) -> None:
+        """Refuse networks that the gallery does not allow, also if it was changed while this program runs."""
+        self.gallery.refresh()
+        networks = self.gallery.networks
+        if networks is not None and networks != self._checked_networks:
+            networks.check(self._detector, self._pad)
+        self._checked_networks = networks
 
-def _open_detector(detector: str | Path | FaceDetector, smallest_face_px: float | None) -> FaceDetector:
+
+def open_detector(path: str | Path, gallery: Gallery, *, smallest_face_px: float | None = None) -> Detector:
+    """Open a detector's file; if the gallery pins a detector, compare the file's digest before it is parsed.
+
+    Raises:
+        ModelError: The file cannot be used, or is not the pinned one.
+    """
+    networks = gallery.networks
+    digest = None if networks is None else networks.detector
+    return Detector.open(path, sha256=digest, smallest_face_px=smallest_face_px)
+
+
+def open_liveness(paths: Sequence[str | Path], gallery: Gallery) -> MiniFasNet:
+    """Open files of liveness networks; if the gallery pins some, compare the digests before a file is parsed.
+
+    Raises:
+        ModelError: A file cannot be used, or the files are not the pinned ones.
+    """
+    networks = gallery.networks
+    digests = None if networks is None or not networks.liveness else networks.liveness
+    return MiniFasNet.open(*paths, sha256=digests)
+
+
+def _use_detector(
+    detector: str | Path | FaceDetector, gallery: Gallery, smallest_face_px: float | None
+) -> FaceDetector:
     if isinstance(detector, str | Path):
-        return Detector.open(detector, smallest_face_px=smallest_face_px)
+        return open_detector(detector, gallery, smallest_face_px=smallest_face_px)
     if smallest_face_px is not None:
         raise InputError(
             "expected a detector's file with smallest_face_px, found an object",

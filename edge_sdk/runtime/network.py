@@ -90,17 +90,19 @@ class Network:
     Args:
         backend: Backend that runs the network, such as ``LiteRtNetwork`` or ``FakeNetwork``.
         card: The network's card.
+        sha256: SHA-256 of the file that it was opened from, hex; None if there is no file.
 
     Raises:
         ModelContractError: The network does not match its card.
     """
 
-    def __init__(self, backend: NetworkBackend, card: NetworkCard) -> None:
+    def __init__(self, backend: NetworkBackend, card: NetworkCard, *, sha256: str | None = None) -> None:
         if len(backend.outputs) != len(card.outputs):
             raise ModelContractError(
                 f"expected {len(card.outputs)} outputs, as stated in the card, found {len(backend.outputs)}"
             )
         self.card = card
+        self.sha256 = sha256
         self._backend = backend
         self._encode = make_encoder(card.input, backend.input)
         self._outputs = _Outputs(backend, tuple(card.outputs))
@@ -128,11 +130,11 @@ class Network:
             raise ModelCardError(f"{path}: expected a {task}, found a {card.task}")
         from edge_sdk.runtime.backends.litert import LiteRtNetwork
 
-        return cls(LiteRtNetwork(file.data, threads=threads), card)
+        return cls(LiteRtNetwork(file.data, threads=threads), card, sha256=file.sha256)
 
     def with_backend(self, wrap: Callable[[NetworkBackend], NetworkBackend]) -> Network:
         """Return the same network with a wrapper around its backend, such as a clock."""
-        return Network(wrap(self._backend), self.card)
+        return Network(wrap(self._backend), self.card, sha256=self.sha256)
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:

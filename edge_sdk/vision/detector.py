@@ -105,6 +105,11 @@ class Detector:
         network = open_network(path, sha256=sha256, threads=threads)
         return cls(network, min_score=min_score, smallest_face_px=smallest_face_px)
 
+    @property
+    def sha256(self) -> str | None:
+        """SHA-256 of the detector's file, hex; None if it was not opened from a file."""
+        return self._network.sha256
+
     def detect(self, frame: UInt8Array) -> tuple[Face, ...]:
         """Find the faces of a frame.
 
@@ -244,4 +249,4 @@ def _open_zoo_network(path: str | Path, sha256: str | None, threads: int) -> Net
         network_sha256=digest,
         licence=entry.licence,
     )
-    return Network(LiteRtNetwork(data, threads=threads), card)
+    return Network(LiteRtNetwork(data, threads=threads), card, sha256=digest)

@@ -5,6 +5,7 @@ An RGB camera alone cannot decide this with certainty; docs/explanation/faces.md
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,8 @@ from typing import Protocol
 
 import numpy as np
 
-from edge_sdk.errors import InputError, ModelCardError, ModelContractError
+from edge_sdk.errors import InputError, ModelCardError, ModelContractError, ModelError
+from edge_sdk.model.model_file import read_model_bytes
 from edge_sdk.model.network_card import PRESENTATION_ATTACK_DETECTOR
 from edge_sdk.runtime.network import Network
 from edge_sdk.types import FloatArray, UInt8Array
@@ -79,20 +81,48 @@ class MiniFasNet:
         self._networks = tuple(networks)
 
     @classmethod
-    def open(cls, *paths: str | Path, threshold: float = 0.5, threads: int = 1) -> MiniFasNet:
+    def open(
+        cls,
+        *paths: str | Path,
+        threshold: float = 0.5,
+        sha256: Sequence[str] | None = None,
+        threads: int = 1,
+    ) -> MiniFasNet:
         """Open files from ``edge-convert auxiliary --method minifasnet``.
 
         Args:
             paths: One .tflite for each network.
             threshold: Lowest mean score of a bona fide presentation, above 0 and up to 1.
+            sha256: Expected digests of the files, hex, in any order; checked before anything is parsed. None skips the
+                check.
             threads: Number of interpreter threads, 1 or more.
 
         Raises:
-            ModelError: A file is missing, altered, or not such a network.
+            ModelError: A file is missing, altered, or not such a network; or a digest differs.
             BackendUnavailableError: No interpreter is installed.
         """
         task = PRESENTATION_ATTACK_DETECTOR
-        return cls([Network.open(path, task=task, threads=threads) for path in paths], threshold=threshold)
+        digests: list[str | None] = [None] * len(paths)
+        if sha256 is not None:
+            actual = [hashlib.sha256(read_model_bytes(path)).hexdigest() for path in paths]
+            expected = sorted(digest.strip().lower() for digest in sha256)
+            if sorted(actual) != expected:
+                raise ModelError(
+                    f"expected liveness networks with SHA-256 {', '.join(expected)}, found {', '.join(actual) or 'none'}",
+                    hint="a file was changed or is a different one; copy it again from the machine that converted it",
+                )
+            digests = [*actual]
+        networks = [
+            Network.open(path, task=task, sha256=digest, threads=threads)
+            for path, digest in zip(paths, digests, strict=True)
+        ]
+        return cls(networks, threshold=threshold)
+
+    @property
+    def sha256(self) -> tuple[str, ...] | None:
+        """SHA-256 of each network's file, hex; None if a network was not opened from a file."""
+        digests = tuple(network.sha256 for network in self._networks if network.sha256 is not None)
+        return digests if len(digests) == len(self._networks) else None
 
     def assess(self, frame: UInt8Array, face: Face) -> Presentation:
         """Score a face.

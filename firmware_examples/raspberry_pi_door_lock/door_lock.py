@@ -7,7 +7,6 @@ from gpiozero import Button, DigitalOutputDevice
 from edge_sdk.cameras import Camera, PiCamera
 from edge_sdk.gallery import FileAnchor, KeyFile
 from edge_sdk.recognizer import Recognizer
-from edge_sdk.vision.liveness import MiniFasNet
 
 HOME = Path("/var/lib/door-lock")
 STRIKE_PIN, BUTTON_PIN = 17, 27
@@ -33,7 +32,7 @@ if __name__ == "__main__":
         gallery=HOME / "home.gallery",
         key=KeyFile(HOME / "home.key"),  # level 0: README.md, "The key"
         anchor=FileAnchor(HOME / "anchor" / "home.anchor"),
-        pad=MiniFasNet.open(HOME / "pad_2.7.tflite", HOME / "pad_4.0.tflite"),
+        pad=[HOME / "pad_2.7.tflite", HOME / "pad_4.0.tflite"],
     )
     with DigitalOutputDevice(STRIKE_PIN) as strike, Button(BUTTON_PIN) as button, PiCamera() as camera:
         serve(opened, camera, button, strike)

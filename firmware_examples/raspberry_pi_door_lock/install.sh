@@ -46,12 +46,15 @@ for model in "${models[@]}"; do
   install -m 0400 -o door-lock -g door-lock "$1/$model" "$home/$model"
 done
 as_lock=(runuser --user door-lock -- "$program/venv/bin/edge-sdk")
+networks=(--detector "$home/detector.tflite" --pad "$home/pad_2.7.tflite" "$home/pad_4.0.tflite")
 files=(--gallery "$home/home.gallery" --key "$home/home.key" --anchor "$home/anchor/home.anchor")
 status() { [[ "$("${as_lock[@]}" gallery status --json "${files[@]}")" == *"\"$1\": true"* ]]; }
 # Each step is taken if its result is missing, so that an interrupted installation is completed by the next one.
-[ -e "$home/home.gallery" ] || "${as_lock[@]}" gallery create --model "$home/face.tflite" "${files[@]}"
+[ -e "$home/home.gallery" ] || "${as_lock[@]}" gallery create --model "$home/face.tflite" "${networks[@]}" "${files[@]}"
 status has_policy || "${as_lock[@]}" gallery policy --model "$home/face.tflite" --fpir "${FPIR:-0.01}" "${files[@]}"
 status has_attempt_limit || "${as_lock[@]}" gallery limit-attempts --pad "${files[@]}"
+# The files that root has just installed are the ones that the lock must use.
+"${as_lock[@]}" gallery pin-networks "${networks[@]}" "${files[@]}"
 if ! status has_policy || ! status has_attempt_limit; then
   echo "install.sh: error: the gallery has no decision policy or no limit on attempts: run this script again" >&2
   exit 1

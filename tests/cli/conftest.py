@@ -24,7 +24,7 @@ def check_form(outcome: Outcome) -> Outcome:
     lines = outcome.err.splitlines()
     if outcome.code == 2:  # printed by argparse
         assert lines[0].startswith("usage: edge-sdk")
-        assert re.match(r"edge-sdk( \w+)*: error: [a-z]", lines[-1])
+        assert re.match(r"edge-sdk( [\w-]+)*: error: [a-z]", lines[-1])
         return outcome
     for line in lines:
         assert line.startswith("edge-sdk: "), line

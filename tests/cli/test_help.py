@@ -41,6 +41,7 @@ def test_these_are_the_commands() -> None:
         "gallery limit-attempts",
         "gallery list",
         "gallery obey",
+        "gallery pin-networks",
         "gallery policy",
         "gallery re-anchor",
         "gallery reinstate",

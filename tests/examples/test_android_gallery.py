@@ -81,12 +81,16 @@ def test_it_gives_the_same_answers_as_the_sdk(
     people = rng.normal(size=(60, dimension)).astype(np.float32)
     path = tmp_path / "home.gallery"
     key = InMemoryKey(KEY)
-    gallery = Gallery.create(path, key=key, model_id=MODEL, dimension=dimension, dtype=dtype)
-    with gallery.transaction() as t:
+    earlier_s = 1_500_000_000
+    created = Gallery.create(
+        path, key=key, model_id=MODEL, dimension=dimension, dtype=dtype, clock=lambda: earlier_s
+    )
+    with created.transaction() as t:
         for i, person in enumerate(people):
             captures = person + rng.normal(scale=0.4, size=(2, dimension))
-            until = 1_000_000_000 if i % 10 == 9 else None  # no longer valid
+            until = earlier_s + 1 if i % 10 == 9 else None  # no longer valid
             t.enrol(f"person {i}", captures.astype(np.float32), valid_until=until)
+    gallery = Gallery.open(path, key=key, model_id=MODEL)
     arguments, expected = [], {}
     for i in range(40):
         stranger = rng.normal(size=dimension)

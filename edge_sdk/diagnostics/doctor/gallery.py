@@ -34,6 +34,16 @@ def check_gallery(open_gallery: Callable[[], Gallery], *, model_sha256: str | No
             f"it was created for model file {status.model_id[:12]}..., but the given one is {model_sha256[:12]}...",
             "use the model file for which it was created, or enrol again",
         )
+    if model_sha256 is None:
+        yield warn("gallery's model", "not compared with a model", "give --model FILE as well")
+    if status.networks is None:
+        yield warn(
+            "gallery's networks",
+            "a replaced face detector or liveness network would not be noticed",
+            "if this device finds faces, store its networks with edge-sdk gallery pin-networks",
+        )
+    else:
+        yield ok("gallery's networks", status.networks)
     if status.clock_behind_s:
         yield fail(
             "gallery's clock",

@@ -18,6 +18,7 @@ from edge_sdk.gallery.format.content import (
     CALLER_THRESHOLDS_ALLOWED,
     DECISION_POLICY,
     OWN_THRESHOLDS,
+    PINNED_NETWORKS,
     TRANSFORM_KEY,
     Content,
     ids_of,
@@ -32,6 +33,7 @@ from edge_sdk.gallery.rules.eligibility import Eligibility
 from edge_sdk.gallery.rules.enrolment import EnrolmentChecks
 from edge_sdk.gallery.rules.known_time import KnownTime
 from edge_sdk.gallery.rules.names import normalized
+from edge_sdk.gallery.rules.pinned_networks import PinnedNetworks, parse_networks
 from edge_sdk.gallery.rules.policy import (
     DecisionPolicy,
     Limit,
@@ -69,6 +71,8 @@ class Matcher:
         self.policy: DecisionPolicy | None = None if record is None else parse_policy(record)
         #: True if a caller may give a threshold below the policy's.
         self.allows_lower_thresholds = content.record(CALLER_THRESHOLDS) == CALLER_THRESHOLDS_ALLOWED
+        record = content.record(PINNED_NETWORKS)
+        self.networks: PinnedNetworks | None = None if record is None else parse_networks(record)
         self._own = _own_thresholds(content)
         self._search: Search | None = None
         self._eligibility: Eligibility | None = None

@@ -81,9 +81,18 @@ def commit_by_change(door: Door) -> None:
 def commit_by_command(door: Door) -> None:
     private, public = new_source()
     door.gallery.exchange.add_source(public)
-    gallery_id = bytes.fromhex(door.gallery.status().gallery_id)
-    door.gallery.enrol("x", face(9), allow_duplicate=True)
-    door.gallery.exchange.execute(sign(Command(public, gallery_id, 1, "revoke", subject="x"), private))
+    door.gallery.enrol("x", face(9))
+    status = door.gallery.status()
+    command = Command.for_state(
+        status.state,
+        now_s=door.gallery.time().now_s,
+        source=public,
+        gallery_id=bytes.fromhex(status.gallery_id),
+        sequence=1,
+        action="revoke",
+        subject="x",
+    )
+    door.gallery.exchange.execute(sign(command, private))
     door.gallery.remove("x")
 
 

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import warnings
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -224,6 +225,16 @@ def test_unknown_subjects_and_bad_times(gallery: Gallery) -> None:
             gallery.enrol("ann", embeddings(1), valid_until=bad)
     with pytest.raises(InputError):
         gallery.enrol("ann", embeddings(1), valid_from=2_000_000_000, valid_until=1_900_000_000)
+
+
+def test_a_gallery_that_is_opened_without_a_model_id_warns(gallery: Gallery, path: Path) -> None:
+    with pytest.warns(GalleryWarning, match="without a model id.*model_id=embedder.model_id") as caught:
+        Gallery.open(path, key=KEY)
+    assert [warning.filename for warning in caught] == [__file__]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Gallery.open(path, key=KEY, model_id=MODEL)
+        Gallery.open(path, key=KEY, needs_model=False)
 
 
 def test_another_model_is_refused_by_name(gallery: Gallery, path: Path) -> None:

@@ -63,10 +63,10 @@ final class Content {
             this.validUntil = validUntil;
         }
 
-        boolean takesPart(long unixSeconds) {
+        boolean takesPart(long unixSeconds, boolean endsKnown) {
             return !revoked
                     && Long.compareUnsigned(validFrom, unixSeconds) <= 0
-                    && (validUntil == 0 || Long.compareUnsigned(unixSeconds, validUntil) < 0);
+                    && (validUntil == 0 || endsKnown && Long.compareUnsigned(unixSeconds, validUntil) < 0);
         }
     }
 
@@ -256,10 +256,12 @@ final class Content {
     private static void checkRecord(int kind, boolean critical, byte[] value) throws GalleryException {
         boolean restricts = kind == RECORD_ANCHOR || kind == RECORD_NETWORKS || kind == RECORD_CALLER_THRESHOLDS;
         need(kind > RECORD_CALLER_THRESHOLDS || critical == restricts, "a policy record with the wrong critical flag");
-        if (kind == RECORD_AUDIT_SEGMENTS || kind == RECORD_ANCHOR || kind == RECORD_NETWORKS) {
+        if (kind == RECORD_AUDIT_SEGMENTS || kind == RECORD_ANCHOR) {
             need(value.length > 0, "an empty policy record");
         } else if (kind == RECORD_COMMAND_HISTORY) {
             checkHistory(ByteBuffer.wrap(value).order(ByteOrder.LITTLE_ENDIAN));
+        } else if (kind == RECORD_NETWORKS) {
+            checkNetworks(value);
         } else if (kind == RECORD_CALLER_THRESHOLDS) {
             need(value.length == 1 && value[0] == 1, "a permission for thresholds other than 01");
         }
@@ -279,6 +281,18 @@ final class Content {
             need(generation >= before, "changes in the command history that are not in order");
             before = generation;
         }
+    }
+
+    /** Checks the digests of the detector and the liveness networks; this reader opens no networks. */
+    private static void checkNetworks(byte[] value) throws GalleryException {
+        need(value.length >= 16, "pinned networks are cut short");
+        ByteBuffer bytes = ByteBuffer.wrap(value).order(ByteOrder.LITTLE_ENDIAN);
+        double threshold = bytes.getDouble(0);
+        long detectors = Integer.toUnsignedLong(bytes.getInt(8));
+        long liveness = Integer.toUnsignedLong(bytes.getInt(12));
+        need(detectors <= 1 && liveness <= 16 && detectors + liveness > 0, "a number of pinned networks out of range");
+        need(value.length == 16 + 32 * (detectors + liveness), "pinned networks of another length");
+        need(liveness > 0 ? threshold > 0 && threshold <= 1 : threshold == 0, "a liveness threshold out of range");
     }
 
     /** Compares bytes as unsigned numbers, first byte first; Arrays.compareUnsigned needs Android API level 33. */

@@ -20,6 +20,9 @@ import java.util.Optional;
  * <p>Every refusal is a {@link GalleryException}: treat each as a closed door. An answer carries no score.
  */
 public final class Gallery {
+    /** A clock that is behind the last commit by no more than this is taken as correct, seconds. */
+    private static final long CLOCK_TOLERANCE_S = 60;
+
 
     /** Larger files are refused unread. */
     public static final int MOST_BYTES = 64 << 20;
@@ -101,15 +104,22 @@ public final class Gallery {
      * Asks who a probe is (1:N).
      *
      * @param embedding as the network gives it, of any length
-     * @param threshold the cosine to reach, from the model card's operating points
-     * @param unixSeconds now, for validity times; the last commit's time where the clock is behind it
+     * @param threshold the cosine to reach, from the model card's operating points; not below that of the gallery's
+     *     decision policy, because this reader writes no audit log
+     * @param unixSeconds the device's time, for validity; the last commit's time counts if it is later, and if it is more
+     *     than a minute later the clock is wrong and no subject with an end of validity takes part
      * @return the one subject whose best template reaches the threshold, and its own where it has a higher one; empty
      *     where nobody does, two tie, or the next is closer than the gallery's margin
-     * @throws IllegalArgumentException another dimension, or a number that is not finite
+     * @throws IllegalArgumentException another dimension, a number that is not finite, or a threshold below the policy's
+     * @throws IllegalStateException the evidence of the gallery's policy does not reach so many templates
      */
     public Optional<String> identify(float[] embedding, double threshold, long unixSeconds) {
         if (!(threshold >= -1 && threshold <= 1)) {
             throw new IllegalArgumentException("expected a cosine threshold in -1..1, found " + threshold);
+        }
+        if (content.policy.exists() && threshold < content.policy.threshold(templates())) {
+            throw new IllegalArgumentException(
+                    "expected a threshold that the decision policy requires or a higher one, found " + threshold);
         }
         int[] probe = probe(embedding);
         double length = 0;
@@ -117,12 +127,14 @@ public final class Gallery {
             length += (double) value * value;
         }
         length = Math.sqrt(length);
-        long now = Long.compareUnsigned(unixSeconds, content.committedAt) < 0 ? content.committedAt : unixSeconds;
+        boolean behind = Long.compareUnsigned(unixSeconds, content.committedAt) < 0;
+        long now = behind ? content.committedAt : unixSeconds;
+        boolean endsKnown = !behind || Long.compareUnsigned(content.committedAt - unixSeconds, CLOCK_TOLERANCE_S) <= 0;
         double[] best = new double[content.subjects.length];
         Arrays.fill(best, Double.NEGATIVE_INFINITY);
         for (int i = 0; i < content.owners.length; i++) {
             int owner = content.owners[i];
-            if (content.subjects[owner].takesPart(now)) {
+            if (content.subjects[owner].takesPart(now, endsKnown)) {
                 best[owner] = Math.max(best[owner], product(probe, i) * content.scales[i] / length);
             }
         }

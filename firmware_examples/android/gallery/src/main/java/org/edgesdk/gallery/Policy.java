@@ -53,6 +53,11 @@ final class Policy {
         own = ownThresholds(subjects == null ? new byte[0] : subjects);
     }
 
+    /** True if the gallery holds a decision policy. */
+    boolean exists() {
+        return fmrs.length > 0;
+    }
+
     /**
      * The threshold for a search.
      *
