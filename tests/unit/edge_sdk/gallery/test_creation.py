@@ -5,17 +5,19 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from edge_sdk.errors import (
-    GalleryError,
-)
-from edge_sdk.gallery import FileAnchor, Gallery, TpmKey
+from edge_sdk.errors import GalleryError, InputError
+from edge_sdk.gallery import FileAnchor, Gallery, Passphrase, TpmKey
+from edge_sdk.gallery.creation import AUDITS, SUITES, TEMPLATE_TYPES, TRANSFORMS, name_of
+from edge_sdk.gallery.format.content import AUDIT_POLICY, SLOT_KEYS
+from edge_sdk.gallery.format.header import Suite, TemplateType, Transform, parse_header
 from edge_sdk.gallery.keys import tpm_nv
 from edge_sdk.gallery.store.files import audit_path, lock_path
 from tests.simulated_file_system import SimulatedFileSystem
-from tests.unit.edge_sdk.gallery.galleries import KEY, MODEL, D, names
+from tests.unit.edge_sdk.gallery.galleries import KEY, MODEL, D, embeddings, names
 
 
 class FailingKey(TpmKey):
@@ -111,3 +113,165 @@ def test_an_anchor_in_use_by_a_gallery_of_the_same_id_is_refused(path: Path, tmp
     assert caught.value.hint == "use a separate anchor for each gallery"
     after = {file: file.read_bytes() for file in tmp_path.iterdir()}
     assert after == {file: data for file, data in before.items() if file != lock_path(path)}
+
+
+def create(path: Path, **options: Any) -> Gallery:
+    return Gallery.create(path, **{"key": KEY, "model_id": MODEL, "dimension": D, **options})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"model_id": MODEL[:31]}, "model_id has 31 bytes, expected 32 (a SHA-256)"),
+        ({"model_id": MODEL + b"x"}, "model_id has 33 bytes, expected 32 (a SHA-256)"),
+        ({"model_id": MODEL.hex()}, "expected model_id of type bytes, found str"),
+        *(
+            ({"dimension": wrong}, f"expected a dimension that is an integer in 1..65535, found {wrong!r}")
+            for wrong in (0, -1, 65_536, 32.0, True, "32", None)
+        ),
+        ({"audit": "some"}, "expected audit to be one of off, changes, all, found 'some'"),
+        ({"suite": "aes"}, "expected suite to be one of aes-256-gcm, chacha20-poly1305, found 'aes'"),
+        ({"dtype": "float32"}, "expected dtype to be one of int8, float16, found 'float32'"),
+        ({"transform": "SHP3"}, "expected transform to be one of shp3, none, found 'SHP3'"),
+    ],
+)
+def test_an_argument_out_of_range_is_refused_by_its_name_and_leaves_nothing(
+    tmp_path: Path, path: Path, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InputError) as caught:
+        create(path, **options)
+    assert str(caught.value) == message
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("dimension", [1, 65_535])
+def test_the_smallest_and_the_largest_dimension_are_accepted(path: Path, dimension: int) -> None:
+    create(path, dimension=dimension)
+    assert Gallery.open(path, key=KEY).status().dimension == dimension
+
+
+def test_the_first_generation_has_what_the_arguments_say(path: Path) -> None:
+    drawn: list[bytes] = []
+
+    def random(size_bytes: int) -> bytes:
+        drawn.append(bytes([len(drawn) + 1]) * size_bytes)
+        return drawn[-1]
+
+    gallery = create(
+        path,
+        model_id=bytearray(MODEL),
+        dtype="float16",
+        transform="none",
+        suite="chacha20-poly1305",
+        audit="all",
+        random=random,
+        clock=lambda: 1_700_000_000.9,
+    )
+    header, content = gallery._session.header, gallery._session.content
+    assert parse_header(path.read_bytes()) == header
+    assert (header.suite, header.template_type) == (Suite.CHACHA20_POLY1305, TemplateType.FLOAT16)
+    assert (header.transform, header.model_id, header.dimension) == (Transform.NONE, MODEL, D)
+    assert (header.generation, header.key_epoch, len(header.slots)) == (1, 1, 1)
+    assert len({header.gallery_id, content.root_secret[:16]}) == 2
+    assert {header.gallery_id, content.root_secret} <= {*drawn}
+    assert (len(header.gallery_id), len(content.root_secret)) == (16, 32)
+    assert (content.committed_at_s, content.names, len(content.templates)) == (1_700_000_000, (), 0)
+    flags = {record.kind: record.critical for record in content.policy}
+    assert (flags[SLOT_KEYS], flags[AUDIT_POLICY]) == (True, False)
+    (entry,) = gallery.audit.report().entries
+    assert (entry.event.event, entry.generation, entry.at_s) == ("create", 1, 1_700_000_000)
+    assert entry.event.detail.startswith(f"gallery={header.gallery_id.hex()}")
+    assert entry.carried_out
+    assert gallery.audit.report().intact
+
+
+def test_the_default_gallery_has_int8_templates_a_transform_and_a_log_of_changes(path: Path) -> None:
+    gallery = create(path)
+    status = gallery.status()
+    assert (status.suite, status.dtype, status.transform) == ("aes-256-gcm", "int8", "shp3")
+    assert gallery._session.content.record(AUDIT_POLICY) is None
+    assert [entry.event.event for entry in gallery.audit.report().entries] == ["create"]
+    gallery.identify(embeddings(1)[0], threshold=0.5)
+    assert len(gallery.audit.report().entries) == 1
+
+
+def test_a_gallery_without_a_log_writes_none_and_leaves_an_earlier_one_alone(path: Path) -> None:
+    earlier = create(path)
+    earlier.enrol("ann", embeddings(1))
+    path.unlink()
+    log = audit_path(path).read_bytes()
+    with pytest.raises(GalleryError, match="is the audit log of a gallery that no longer exists") as caught:
+        create(path)
+    assert str(audit_path(path)) in str(caught.value)
+    assert caught.value.hint == (
+        "move the log away and keep it, or put its gallery back; a new gallery starts its own log"
+    )
+    assert not path.exists()
+    gallery = create(path, audit="off")
+    assert audit_path(path).read_bytes() == log
+    assert gallery._session.content.audit.entries == 0
+    with pytest.raises(GalleryError, match="keeps no audit log"):
+        gallery.audit.report()
+
+
+def test_the_file_of_a_gallery_is_never_replaced_by_a_new_one(tmp_path: Path, path: Path) -> None:
+    create(path).enrol("ann", embeddings(1))
+    before = {file: file.read_bytes() for file in tmp_path.iterdir()}
+    with pytest.raises(GalleryError) as caught:
+        create(path)
+    assert str(caught.value) == f"{path} exists already"
+    assert caught.value.hint == "open it, or choose another path"
+    assert {file: file.read_bytes() for file in tmp_path.iterdir()} == before
+    assert names(path, KEY) == ["ann"]
+
+
+class UnreadableFileSystem(SimulatedFileSystem):
+    """A file system in which the place of the gallery cannot be looked at."""
+
+    error = OSError(errno.EIO, os.strerror(errno.EIO))
+
+    def read(self, path: Path, limit: int) -> bytes:
+        if path.suffix == ".gallery":
+            raise self.error
+        return super().read(path, limit)
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"), [(OSError(errno.EIO, "no answer"), "no answer"), (OSError("no number"), "no number")]
+)
+def test_a_place_that_cannot_be_looked_at_is_one_error(error: OSError, reason: str) -> None:
+    files = UnreadableFileSystem()
+    files.error = error
+    with pytest.raises(GalleryError) as caught:
+        create(Path("g/home.gallery"), filesystem=files)
+    assert str(caught.value) == f"cannot create g/home.gallery: {reason}"
+
+
+class StartedAnchor(FileAnchor):
+    """An anchor whose counter starts above 0, as that of a TPM may."""
+
+    def prepare(self, gallery_id: bytes) -> int:
+        return 41
+
+
+def test_the_first_generation_follows_the_anchors_counter(tmp_path: Path, path: Path) -> None:
+    anchor = StartedAnchor(tmp_path / "anchor")
+    gallery = create(path, anchor=anchor)
+    assert gallery.status().generation == 42
+    assert [entry.generation for entry in gallery.audit.report().entries] == [42]
+    assert names(path, KEY, anchor=anchor) == []
+
+
+def test_the_key_of_the_first_slot_opens_the_gallery_and_its_slot_key_is_sealed(path: Path) -> None:
+    words = Passphrase("a recovery phrase", memory_kib=64, passes=1, lanes=1)
+    gallery = create(path, key=words)
+    assert len(gallery._session.content.record(SLOT_KEYS) or b"") == 32
+    assert names(path, words) == []
+    with pytest.raises(GalleryError):
+        names(path, KEY)
+
+
+def test_every_choice_has_its_name() -> None:
+    for table in (SUITES, TEMPLATE_TYPES, TRANSFORMS):
+        assert [name_of(table, value) for value in table.values()] == [*table]
+    assert [*AUDITS] == ["off", "changes", "all"]
