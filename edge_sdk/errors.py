@@ -68,6 +68,10 @@ class GalleryChangedError(GalleryError):
     """Another process committed first and nothing was written; refresh and repeat the change."""
 
 
+class ChangeCommittedError(GalleryError):
+    """The change is committed, but a step after the commit failed; the message names the step. Do not repeat the change."""
+
+
 class GalleryFormatError(GalleryError, ValueError):
     """The file is not a gallery of a known version, or is truncated."""
 

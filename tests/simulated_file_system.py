@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import itertools
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,6 +54,8 @@ class SimulatedFileSystem:
         ignored: Kinds or numbers of steps that report success and do nothing, for negative controls.
         tears: Number of places at which a file may be cut off; at most every byte.
         steps: Kinds of the steps so far: create, write, fsync, rename, fsync_directory, unlink.
+        calls: Kinds of all calls so far: the steps, and lock, read, size, mode.
+        fault: Called with the number of a call, before and after it; may raise. None for no faults.
     """
 
     cut_before: int | None = None
@@ -61,6 +63,8 @@ class SimulatedFileSystem:
     ignored: Collection[str | int] = ()
     tears: int = 8
     steps: list[str] = field(default_factory=list)
+    calls: list[str] = field(default_factory=list)
+    fault: Callable[[int, bool], None] | None = None
     _files: list[_File] = field(default_factory=list)
     _entries: dict[Path, int] = field(default_factory=dict)
     _durable_entries: dict[Path, int] = field(default_factory=dict)
@@ -92,19 +96,34 @@ class SimulatedFileSystem:
                 yield dict(zip(paths, contents, strict=True))
 
     @contextmanager
+    def _call(self, kind: str) -> Iterator[None]:
+        """Count a call, and raise the fault that is set for it before or after its effect."""
+        self.calls.append(kind)
+        number = len(self.calls) - 1
+        if self.fault is not None:
+            self.fault(number, False)
+        yield
+        if self.fault is not None:
+            self.fault(number, True)
+
+    @contextmanager
     def lock(self, path: Path) -> Iterator[None]:
         """Do nothing: there is one process."""
+        with self._call("lock"):
+            pass
         yield
 
     def read(self, path: Path, max_bytes: int, offset: int = 0) -> bytes:
         """Read bytes of a file."""
         self._check_power()
-        return self._files[self._number(path)].data[offset : offset + max_bytes]
+        with self._call("read"):
+            return self._files[self._number(path)].data[offset : offset + max_bytes]
 
     def size(self, path: Path) -> int:
         """Return the size of a file in bytes."""
         self._check_power()
-        return len(self._files[self._number(path)].data)
+        with self._call("size"):
+            return len(self._files[self._number(path)].data)
 
     def mode(self, path: Path) -> int | None:
         """Return 0600: every file is private."""
@@ -113,12 +132,13 @@ class SimulatedFileSystem:
 
     def create(self, path: Path) -> int:
         """Create a file; return its handle."""
-        if self._step("create"):
-            if path in self._entries:
-                raise FileExistsError(errno.EEXIST, "exists", str(path))
-            self._files.append(_File())
-            self._change((None, path, len(self._files) - 1))
-        return len(self._files) - 1
+        with self._call("create"):
+            if self._step("create"):
+                if path in self._entries:
+                    raise FileExistsError(errno.EEXIST, "exists", str(path))
+                self._files.append(_File())
+                self._change((None, path, len(self._files) - 1))
+            return len(self._files) - 1
 
     def append(self, path: Path) -> int:
         """Open a file to append to it; return its handle."""
@@ -129,24 +149,31 @@ class SimulatedFileSystem:
 
     def write(self, handle: int, data: bytes) -> None:
         """Append bytes to an open file."""
-        if self._step("write"):
-            self._files[handle].data += data
+        with self._call("write"):
+            if self._step("write"):
+                self._files[handle].data += data
 
     def fsync(self, handle: int) -> None:
         """Make the bytes of a file durable."""
-        if self._step("fsync"):
-            self._files[handle].durable = self._files[handle].data
+        with self._call("fsync"):
+            if self._step("fsync"):
+                self._files[handle].durable = self._files[handle].data
 
     def close(self, handle: int) -> None:
         """Do nothing."""
 
     def rename(self, source: Path, target: Path) -> None:
         """Rename a file."""
-        if self._step("rename"):
-            self._change((source, target, self._number(source)))
+        with self._call("rename"):
+            if self._step("rename"):
+                self._change((source, target, self._number(source)))
 
     def fsync_directory(self, path: Path) -> None:
         """Make the changes of a directory durable."""
+        with self._call("fsync_directory"):
+            self._fsync_directory(path)
+
+    def _fsync_directory(self, path: Path) -> None:
         if self._step("fsync_directory"):
             here = [change for change in self._pending if (change[1] or change[0] or path).parent == path]
             for change in here:
@@ -156,8 +183,9 @@ class SimulatedFileSystem:
     def unlink(self, path: Path) -> None:
         """Remove a file."""
         number = self._number(path)
-        if self._step("unlink"):
-            self._change((path, None, number))
+        with self._call("unlink"):
+            if self._step("unlink"):
+                self._change((path, None, number))
 
     def _check_power(self) -> None:
         if self.cut_before is not None and len(self.steps) >= self.cut_before:

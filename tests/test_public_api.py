@@ -19,6 +19,7 @@ NAMES = [
     "AttemptPolicy",
     "BackendUnavailableError",
     "CaptureError",
+    "ChangeCommittedError",
     "CommandRefusedError",
     "DecisionPolicy",
     "Detector",

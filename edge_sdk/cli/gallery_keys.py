@@ -80,13 +80,18 @@ def add_commands(commands: Any) -> None:
         "accept this copy as the newest, although it does not match the anchor",
         _re_anchor,
         "--anchor home.anchor --yes",
-        details="Use it after restoring a backup or losing the anchor. Changes made after this copy are lost: later enrolments are undone, and\n"
+        details="Use it after restoring a backup, losing the anchor, or to move to another anchor. Changes made after this copy are lost: later enrolments are undone, and\n"
         "subjects that were revoked or erased later are accepted again.",
     )
     anchor.add_argument(
         "--yes",
         action="store_true",
         help="confirm the loss; without it the command only reports what would happen",
+    )
+    anchor.add_argument(
+        "--none",
+        action="store_true",
+        help="continue without an anchor: give no --anchor; an old copy is no longer noticed",
     )
     add(
         "renew-transform",
@@ -191,6 +196,8 @@ def _rotate_key(arguments: argparse.Namespace) -> Output:
 
 
 def _re_anchor(arguments: argparse.Namespace) -> Output:
+    if arguments.none and arguments.anchor is not None:
+        arguments.parser.error("give either --anchor or --none, found both")
     gallery = open_gallery(arguments, anchored=False)
     before = gallery.status()
     if not arguments.yes:
@@ -199,12 +206,16 @@ def _re_anchor(arguments: argparse.Namespace) -> Output:
             " later enrolments are lost, and subjects that were revoked or erased later are accepted again",
             hint="list the subjects of this copy with gallery list, without --anchor; confirm with --yes",
         )
-    gallery.keys.reanchor()
+    if arguments.none:
+        gallery.keys.remove_anchor()
+    else:
+        gallery.keys.reanchor()
     after = gallery.status()
     return Output(
         {"from_generation": before.generation, "generation": after.generation, "subjects": after.subjects},
         f"generation {before.generation} is now generation {after.generation}, with"
-        f" {format_count(after.subjects, 'subject')}; every other copy is refused",
+        f" {format_count(after.subjects, 'subject')}; "
+        + ("an old copy is no longer noticed" if arguments.none else "every other copy is refused"),
     )
 
 

@@ -111,7 +111,7 @@ def open_gallery(
     """Open the gallery that the arguments name; errors as `Gallery.open`."""
     from edge_sdk.gallery import Gallery
 
-    return Gallery.open(
+    gallery = Gallery.open(
         arguments.gallery,
         key=resolve_key(arguments.key),
         model_id=model_id,
@@ -119,6 +119,13 @@ def open_gallery(
         anchor=resolve_anchor(arguments.anchor),
         anchored=anchored,
     )
+    if gallery.keys.missing_anchor and anchored:
+        console.say(
+            PROGRAM,
+            f"warning: the gallery is anchored in {gallery.keys.missing_anchor}, and --anchor is missing: "
+            "it can be read, but an old copy is not noticed",
+        )
+    return gallery
 
 
 def create_gallery(

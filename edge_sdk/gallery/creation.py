@@ -31,6 +31,7 @@ from edge_sdk.gallery.format.header import (
 from edge_sdk.gallery.keys import ErasableKey, KeyProvider
 from edge_sdk.gallery.keys.provider import new_slot, slot_key_of
 from edge_sdk.gallery.rules.pinned_networks import PinnedNetworks, pack_networks
+from edge_sdk.gallery.store.anchor import with_anchor
 from edge_sdk.gallery.store.audit_log import (
     AuditEvent,
     AuditLog,
@@ -145,7 +146,10 @@ def write_first_generation(
             content = replace(content, audit=head)
         undo.callback(_clean_up, files.unlink, path)
         slot = OpenSlot(0, slot_keys_of(content)[0])
-        generation = write_generation(environment, header, content, slot)
+        content = with_anchor(content, anchor.identity(header.gallery_id))
+        with anchor.staged(header.gallery_id, header.generation):
+            generation = write_generation(environment, header, content, slot)
+            anchor.advance(header.gallery_id, header.generation)
         undo.pop_all()
         undo_key.pop_all()
     return generation, log

@@ -165,8 +165,9 @@ class Gallery:
             key: A key that opens it.
             model_id: SHA-256 of the model in use, 32 bytes; compared with the gallery's model if given.
             needs_model: False for a program that neither enrols nor compares: no warning if `model_id` is missing.
-            anchor: The anchor it was created with.
-            anchored: False skips the comparison with the anchor; only for `keys.reanchor`.
+            anchor: The anchor it was created with. A gallery that was created with an anchor and is opened without it
+                can be read, but gives no answers and is not changed.
+            anchored: False skips the comparison with the anchor; only for `keys.reanchor` and `keys.remove_anchor`.
             filesystem: The file system; a test can replace it.
             random: Source of random bytes; a test can replace it.
             clock: Returns Unix seconds; a test can replace it.
@@ -176,7 +177,7 @@ class Gallery:
             GalleryFormatError: the file is not a gallery of a known version, or is incomplete.
             SealError: the key is wrong, or the file was altered.
             ModelMismatchError: the gallery was made for another model.
-            RollbackError: the gallery is older than its anchor, or more than one generation ahead of it.
+            RollbackError: the gallery is older than its anchor, more than one generation ahead of it, or anchored elsewhere.
             GalleryError: the file is missing, unreadable or a symbolic link, or `cryptography` is not installed.
 
         Warns:
@@ -192,7 +193,7 @@ class Gallery:
             )
         environment = Environment.of(path, anchor=anchor, filesystem=filesystem, random=random, clock=clock)
         generation = open_generation(environment, key, model_id=model_id, anchored=anchored)
-        return cls(Session(environment, key, generation, uptime=uptime))
+        return cls(Session(environment, key, generation, uptime=uptime, anchored=anchored))
 
     def refresh(self) -> bool:
         """Load changes that another process has committed; reads only the header if nothing changed.

@@ -8,11 +8,12 @@ forges no attempt counter and no audit entry.
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from edge_sdk.errors import GalleryError, GalleryFormatError, InputError
+from edge_sdk.errors import ChangeCommittedError, GalleryError, GalleryFormatError, InputError
 from edge_sdk.gallery.format import sealing
 from edge_sdk.gallery.format.content import SLOT_KEYS, TRANSFORM_KEY, Content, PolicyRecord
 from edge_sdk.gallery.format.header import Header, Slot
@@ -59,14 +60,13 @@ def start_epoch(
         events: Entries for the audit log.
     """
     slots: list[Slot] = []
-    try:
-        slots.extend(new_slot(key, session.environment.random, session.environment.path) for key in keys)
+    with contextlib.ExitStack() as undo:
+        for key in keys:
+            slots.append(new_slot(key, session.environment.random, session.environment.path))
+            undo.callback(destroy_if_unused, session, key, slots[-1])
         check_new_work(keys, slots)
         reseal(session, list(zip(keys, slots, strict=True)), after, events)
-    except (GalleryError, InputError):
-        for key, slot in zip(keys, slots, strict=False):
-            destroy_if_unused(session, key, slot)
-        raise
+        undo.pop_all()
 
 
 def check_new_work(keys: Sequence[KeyProvider], slots: Sequence[Slot]) -> None:
@@ -167,11 +167,30 @@ def destroy_secrets(session: Session, slots: Sequence[Slot], keys: Sequence[KeyP
     return complete
 
 
+def destroy_after_commit(session: Session, slots: Sequence[Slot], keys: Sequence[KeyProvider]) -> None:
+    """Destroy the secrets of slots that a commit has removed.
+
+    Raises:
+        ChangeCommittedError: a secret could not be destroyed.
+    """
+    try:
+        destroy_secrets(session, slots, keys)
+    except GalleryError as error:
+        raise ChangeCommittedError(
+            f"the change is committed; the secret of an earlier key could not be destroyed: {error}",
+            hint="it still opens older copies of the file; edge-sdk gallery verify names its index, remove it with "
+            "tpm2_nvundefine -C o",
+        ) from error
+
+
 def destroy_if_unused(session: Session, key: KeyProvider, slot: Slot) -> None:
-    """Destroy a new secret after an error, unless the file on disk already needs it."""
+    """Destroy a new secret after an error, unless the file on disk already needs it or cannot be read."""
     environment = session.environment
-    if isinstance(key, ErasableKey) and slot.parameters not in read_head(environment.files, environment.path):
-        key.forget(slot.parameters)
+    if not isinstance(key, ErasableKey):
+        return
+    with contextlib.suppress(GalleryError, OSError):
+        if slot.parameters not in read_head(environment.files, environment.path):
+            key.forget(slot.parameters)
 
 
 def unclaimed_secrets(session: Session, keys: Sequence[KeyProvider]) -> str:

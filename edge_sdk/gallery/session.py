@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from edge_sdk.errors import GalleryChangedError, GalleryError
+from edge_sdk.errors import ChangeCommittedError, GalleryChangedError, GalleryError
 from edge_sdk.gallery.attempt_counter import AttemptCounter, Moment
 from edge_sdk.gallery.exchange.history import State, with_history
-from edge_sdk.gallery.format.content import ATTEMPT_POLICY, AuditHead, Content
+from edge_sdk.gallery.format.content import ANCHOR_IDENTITY, ATTEMPT_POLICY, AuditHead, Content
 from edge_sdk.gallery.format.header import VERSION, Header
 from edge_sdk.gallery.keys import KeyProvider
 from edge_sdk.gallery.match.matcher import Matcher
@@ -20,6 +20,7 @@ from edge_sdk.gallery.results import Reason
 from edge_sdk.gallery.rules.known_time import JUMP_S, KnownTime, format_duration
 from edge_sdk.gallery.rules.policy import Limit
 from edge_sdk.gallery.store import audit_log
+from edge_sdk.gallery.store.anchor import NoAnchor, kind_name, with_anchor
 from edge_sdk.gallery.store.audit_events import changes
 from edge_sdk.gallery.store.audit_log import AuditEvent, AuditLog, AuditReport
 from edge_sdk.gallery.store.files import audit_path, locked
@@ -27,8 +28,11 @@ from edge_sdk.gallery.store.sealed_file import (
     Environment,
     Generation,
     OpenSlot,
+    advance_lagging,
+    anchor_lags,
     is_current,
     open_newer,
+    read_back,
     slot_keys_of,
     with_generation,
     write_generation,
@@ -51,6 +55,7 @@ class Session:
         generation: The generation that was opened.
         log: The audit log; by default the one next to the gallery.
         uptime: Returns the time since boot, by which waits are measured.
+        anchored: False if the generation was not compared with the anchor; such a gallery can only be re-anchored.
 
     Attributes:
         environment: File, anchor, random bytes and clock.
@@ -67,9 +72,11 @@ class Session:
         *,
         log: AuditLog | None = None,
         uptime: Callable[[], Moment],
+        anchored: bool = True,
     ) -> None:
         self.environment = environment
         self.key = key
+        self._anchored = anchored
         self.counter: AttemptCounter | None = None
         self._log = log or AuditLog(environment.files, audit_path(environment.path))
         self._uptime = uptime
@@ -120,6 +127,29 @@ class Session:
         time = KnownTime.of(self.environment.clock(), latest_s)
         self._latest_s = time.now_s
         return time
+
+    @property
+    def missing_anchor(self) -> str:
+        """Kind of the anchor that the gallery has sealed if it was opened without one; otherwise empty."""
+        sealed = self.content.record(ANCHOR_IDENTITY)
+        return kind_name(sealed) if sealed and isinstance(self.environment.anchor, NoAnchor) else ""
+
+    def require_anchor(self) -> None:
+        """Refuse an answer or a change if the gallery was not compared with the anchor that it has sealed.
+
+        Raises:
+            GalleryError: the gallery has an anchor and was opened without it.
+        """
+        if not self._anchored:
+            raise GalleryError(
+                "the gallery was opened without a comparison with its anchor: it gives no answers and is not changed",
+                hint="open it with anchored=True; if the anchor does not fit, edge-sdk gallery re-anchor",
+            )
+        if self.missing_anchor:
+            raise GalleryError(
+                f"the gallery is anchored in {self.missing_anchor}, and no anchor was given: an old copy would not be noticed",
+                hint="give the anchor (--anchor, or anchor= in a program); if it is lost, edge-sdk gallery re-anchor",
+            )
 
     def now_s(self) -> int:
         """Return the time of `time` in whole Unix seconds."""
@@ -212,11 +242,13 @@ class Session:
         events: Sequence[AuditEvent] | None = None,
         notes: Sequence[AuditEvent] = (),
         reset_clock: bool = False,
+        reanchors: bool = False,
     ) -> None:
         """Write a changed content as the next generation; every change of a gallery goes through here.
 
-        Under the lock: check that the file is unchanged, append to the audit log, start the counter of a new attempt
-        limit, and replace the file.
+        Under the lock: check that the file is unchanged and fits the anchor, append to the audit log, start the counter
+        of a new attempt limit, replace the file, and advance the anchor. After an error the session has the generation
+        that is on disk.
 
         Args:
             before: The content that the change started from.
@@ -227,10 +259,12 @@ class Session:
             events: Entries for the audit log; by default the result of `audit_events.changes`.
             notes: Further entries for the audit log.
             reset_clock: Seal the clock's time even if it is before that of the last commit.
+            reanchors: True to skip the comparison with the anchor.
 
         Raises:
             GalleryChangedError: another process has committed since `before`.
-            GalleryError: a step of the commit failed.
+            ChangeCommittedError: the file was replaced, and a later step failed.
+            GalleryError: a step of the commit failed; the gallery was not changed, or the message says that this is not known.
         """
         slot = self._generation.slot if key is None else OpenSlot(0, slot_keys_of(after)[0])
         header = header or self.header
@@ -246,15 +280,63 @@ class Session:
                     f"{self.environment.path} was changed by another process",
                     hint="refresh or open it again, then repeat",
                 )
-            if before.audit.entries:
-                after = replace(after, audit=self._append_to_log(entries, header.generation, commit=True))
-                if header.key_epoch != self.header.key_epoch:
-                    first_key = audit_log.first_audit_key(self.header, before)
-                    after = audit_log.begin_segment(after, first_key, self.environment.random)
-            with self._new_counter(before, after):
-                generation = write_generation(self.environment, header, after, slot)
+            try:
+                if not reanchors:
+                    self._fit_anchor()
+                generation = self._write(before, after, header, slot, entries)
+            except (GalleryError, OSError) as error:
+                raise _explained(error, self._follow_file(slot, key)) from error
+            except (KeyboardInterrupt, SystemExit, MemoryError):
+                self._follow_file(slot, key)
+                raise
+        self._anchored = True
         self.key = key or self.key
         self._use(generation)
+
+    def _fit_anchor(self) -> None:
+        """Check that the current generation fits the anchor, and advance an anchor that is one generation behind."""
+        self.require_anchor()
+        environment, header = self.environment, self.header
+        if anchor_lags(environment, self._generation, environment.anchor.read(header.gallery_id)):
+            advance_lagging(environment, header)
+
+    def _write(
+        self, before: Content, after: Content, header: Header, slot: OpenSlot, entries: Sequence[AuditEvent]
+    ) -> Generation:
+        anchor = self.environment.anchor
+        after = with_anchor(after, anchor.identity(header.gallery_id))
+        if before.audit.entries:
+            after = replace(after, audit=self._append_to_log(entries, header.generation, commit=True))
+            if header.key_epoch != self.header.key_epoch:
+                first_key = audit_log.first_audit_key(self.header, before)
+                after = audit_log.begin_segment(after, first_key, self.environment.random)
+        with self._new_counter(before, after), anchor.staged(header.gallery_id, header.generation):
+            generation = write_generation(self.environment, header, after, slot)
+            try:
+                anchor.advance(header.gallery_id, header.generation)
+            except (GalleryError, OSError) as error:
+                raise GalleryError(
+                    f"the anchor could not be advanced: {error}",
+                    hint=f"{getattr(error, 'hint', None) or 'repair the anchor'}; until then the gallery does not open, "
+                    "and the next command that opens it advances the anchor",
+                ) from error
+        return generation
+
+    def _follow_file(self, slot: OpenSlot, key: KeyProvider | None) -> bool | None:
+        """Use the generation on disk after an error during a commit; the caller holds the lock.
+
+        Returns:
+            True if the commit replaced the file, False if not, None if the file cannot be read.
+        """
+        try:
+            if is_current(self.environment, self._generation):
+                return False
+            generation = read_back(self.environment, slot)
+        except (GalleryError, OSError):
+            return None
+        self.key = key or self.key
+        self._use(generation)
+        return True
 
     def note(self, *events: AuditEvent) -> None:
         """Append entries to the audit log without a commit; do nothing if the gallery keeps no log.
@@ -293,8 +375,10 @@ class Session:
             The attempt's number for `end_attempt`, 0 if attempts are not limited; or the reason to refuse it.
 
         Raises:
-            GalleryError: the counter cannot be written; the attempt must not be made.
+            GalleryError: the counter cannot be written, or the gallery was opened without its anchor; the attempt must
+                not be made.
         """
+        self.require_anchor()
         if self.counter is None:
             return 0
         return self.counter.begin(is_current=lambda: is_current(self.environment, self._generation))
@@ -348,3 +432,19 @@ class Session:
         # A counter remembers the newest state that it has read, so the counter of an unchanged limit is kept.
         if self.counter is None or counter is None or self.counter.identity != counter.identity:
             self.counter = counter
+
+
+def _explained(error: GalleryError | OSError, committed: bool | None) -> GalleryError:
+    """Return the error of a failed commit, which says if the change is committed."""
+    hint = getattr(error, "hint", None)
+    if committed:
+        return ChangeCommittedError(f"the change is committed; {error}", hint=hint)
+    if committed is None:
+        return GalleryError(
+            f"{error}; it is not known if the change is committed",
+            hint="make the gallery readable and open it again to see what it holds",
+        )
+    if not isinstance(error, GalleryError):
+        error = GalleryError(str(error))
+    error.hint = f"{hint}; the gallery was not changed" if hint else "the gallery was not changed"
+    return error

@@ -47,7 +47,7 @@ def status_of(session: Session, attempts: AttemptStatus | None) -> GalleryStatus
         key_weakness=strength.weakness,
         key_slots=len(header.slots),
         key_epoch=header.key_epoch,
-        anchor=session.environment.anchor.kind,
+        anchor=_anchor(session),
         generation=header.generation,
         state=str(session.state),
         suite=name_of(SUITES, header.suite),
@@ -88,7 +88,11 @@ def gaps(session: Session, attempts: AttemptStatus | None) -> tuple[str, ...]:
         if level < strength.level
     ]
     anchor = session.environment.anchor
-    if isinstance(anchor, NoAnchor):
+    if session.missing_anchor:
+        result.append(
+            "the gallery was opened without its anchor: an old copy that was put back is not noticed"
+        )
+    elif isinstance(anchor, NoAnchor):
         result.append("an old copy that is put back is not noticed: a revoked subject may be accepted again")
     elif not isinstance(anchor, TpmCounter):
         result.append("an old gallery that is put back together with its old anchor file is not noticed")
@@ -126,6 +130,10 @@ def problems_of(session: Session, attempts: AttemptStatus | None) -> tuple[str, 
         mode = files.mode(file)
         if mode is not None and mode & 0o077:
             problems.append(f"{file} has mode {mode:04o}, expected 0600")
+    if session.missing_anchor:
+        problems.append(
+            f"the gallery is anchored in {session.missing_anchor} and was opened without it: an old copy is not noticed"
+        )
     unclaimed = unclaimed_secrets(session, [session.key])
     if unclaimed:
         problems.append(unclaimed)
@@ -136,6 +144,14 @@ def problems_of(session: Session, attempts: AttemptStatus | None) -> tuple[str, 
             "the attempt counter is missing, altered or of another limit: every attempt is refused until it is reset"
         )
     return tuple(problems)
+
+
+def _anchor(session: Session) -> str:
+    if session.missing_anchor:
+        return (
+            f"not given (the gallery is anchored in {session.missing_anchor}; it gives no answers without it)"
+        )
+    return session.environment.anchor.kind
 
 
 def _audit(session: Session) -> str:

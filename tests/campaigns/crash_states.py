@@ -79,8 +79,8 @@ class ChipKey:
     def secret(self, parameters: bytes) -> bytes:
         try:
             return self._files.read(Path("chip") / parameters.hex(), 32)
-        except FileNotFoundError as error:
-            raise GalleryError("the chip has no such secret") from error
+        except OSError as error:
+            raise GalleryError("the chip has no such secret, or does not answer") from error
 
     def forget(self, parameters: bytes) -> None:
         self._files.put_at_once(Path("chip") / parameters.hex(), None)

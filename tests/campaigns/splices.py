@@ -6,6 +6,7 @@ was accepted until she was revoked; at `away` it is the reverse. No combination 
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import struct
 from collections import Counter
@@ -101,10 +102,23 @@ def make_history(
     return History(keys, tuple(ages))
 
 
+class ReplacedAnchor(FileAnchor):
+    """A file anchor that fits every generation, as if it was always replaced together with the gallery."""
+
+    def read(self, gallery_id: bytes) -> int | None:
+        return None
+
+    def staged(self, gallery_id: bytes, generation: int) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
+
+    def advance(self, gallery_id: bytes, generation: int) -> None:
+        pass
+
+
 def opened(state: State, key: InMemoryKey, *, anchored: bool = False) -> tuple[Gallery, SimulatedFileSystem]:
-    """Open the files in a new process."""
+    """Open the files in a new process, with the anchor file or, by default, an anchor that detects nothing."""
     files = SimulatedFileSystem.holding(state)
-    anchor = FileAnchor(ANCHOR, filesystem=files) if anchored else None
+    anchor = (FileAnchor if anchored else ReplacedAnchor)(ANCHOR, filesystem=files)
     return Gallery.open(PATH, key=key, anchor=anchor, filesystem=files, uptime=uptime), files
 
 

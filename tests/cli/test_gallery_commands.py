@@ -280,19 +280,28 @@ def test_a_visitor_is_enrolled_for_a_time_and_the_list_says_so(
     assert edge_sdk("enrol", "ben", products[1].enrol, *empty_home.all, "--valid-until", "noon").code == 2
 
 
-def test_changes_without_the_anchor_shut_the_gallery_and_the_hint_leads_out(
+def test_without_its_anchor_a_gallery_is_read_but_not_changed(
     edge_sdk: Run, home: Any, tmp_path: Path
 ) -> None:
     made = ("--gallery", str(tmp_path / "g"), "--key", str(tmp_path / "k"))
     anchor = ("--anchor", str(tmp_path / "anchor"))
     assert edge_sdk("gallery", "create", *made, *anchor, "--model", home.model).code == 0
-    for _ in range(2):
-        assert edge_sdk("gallery", "renew-transform", *made).code == 0
-    refused = edge_sdk("gallery", "verify", *made, *anchor)
+    listed = edge_sdk("gallery", "list", *made)
+    assert listed.code == 0
+    assert "warning: the gallery is anchored in a file, and --anchor is missing" in listed.err
+    refused = edge_sdk("gallery", "renew-transform", *made)
     assert refused.code == 3
-    assert "changes were made without it, edge-sdk gallery re-anchor" in refused.err
-    assert edge_sdk("gallery", "re-anchor", *made, *anchor, "--yes").code == 0
+    assert "no anchor was given" in refused.err
+    assert edge_sdk("gallery", "verify", *made).code == 1
     assert edge_sdk("gallery", "verify", *made, *anchor).code == 0
+    assert edge_sdk("gallery", "re-anchor", *made, *anchor, "--none").code == 2
+    assert edge_sdk("gallery", "re-anchor", *made, "--none").code == 3
+    removed = edge_sdk("gallery", "re-anchor", *made, "--none", "--yes")
+    assert removed.out.endswith("an old copy is no longer noticed\n")
+    assert edge_sdk("gallery", "renew-transform", *made).code == 0
+    other = ("--anchor", str(tmp_path / "other.anchor"))
+    assert edge_sdk("gallery", "re-anchor", *made, *other, "--yes").code == 0
+    assert edge_sdk("gallery", "verify", *made, *other).code == 0
 
 
 def test_signing_refuses_a_file_that_is_not_an_export(edge_sdk: Run, home: Any, tmp_path: Path) -> None:

@@ -72,7 +72,9 @@ def check_gallery(open_gallery: Callable[[], Gallery], *, model_sha256: str | No
         )
     else:
         yield ok("gallery's key", f"level {status.key_level} ({status.key_name})")
-    if status.anchor.startswith("none"):
+    if status.anchor.startswith("not given"):
+        yield fail("gallery's anchor", status.anchor, "give the anchor: --anchor")
+    elif status.anchor.startswith("none"):
         yield warn("gallery's anchor", status.anchor, "store the newest generation elsewhere: --anchor FILE")
     else:
         yield ok("gallery's anchor", status.anchor)

@@ -48,9 +48,11 @@ class Exchange:
         Raises:
             SubjectUnknownError: a subject is not enrolled.
             InputError: the recipient is not a public key.
-            GalleryError: the export would be over 64 MiB, or the audit log cannot be written.
+            GalleryError: the export would be over 64 MiB, the audit log cannot be written, or the gallery was opened
+                without its anchor.
         """
         session = self._session
+        session.require_anchor()
         data = export_subjects(session.header, session.content, subjects, recipient=recipient)
         count = len(set(subjects)) or len(session.content.subjects)
         session.note(AuditEvent("export", detail=f"subjects={count},recipient={recipient.hex()}"))
@@ -106,7 +108,7 @@ class Exchange:
 
         Raises:
             CommandRefusedError: see `commands.verify`.
-            GalleryError: the command cannot be executed; it may be sent again.
+            GalleryError: the command cannot be executed; unless it is a ChangeCommittedError, it may be sent again.
         """
         return self._session.retry(lambda: self._execute(command))
 

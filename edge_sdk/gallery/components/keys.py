@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,12 +11,19 @@ import numpy as np
 
 from edge_sdk.errors import GalleryError, InputError
 from edge_sdk.gallery.format import sealing
-from edge_sdk.gallery.format.content import COMMAND_HISTORY, TEMPLATE, TRANSFORM_KEY, PolicyRecord
+from edge_sdk.gallery.format.content import (
+    ANCHOR_IDENTITY,
+    COMMAND_HISTORY,
+    TEMPLATE,
+    TRANSFORM_KEY,
+    Content,
+    PolicyRecord,
+)
 from edge_sdk.gallery.format.header import MAX_SLOTS
 from edge_sdk.gallery.key_epoch import (
     check_new_work,
+    destroy_after_commit,
     destroy_if_unused,
-    destroy_secrets,
     key_of_slot,
     opens,
     reseal,
@@ -117,11 +125,17 @@ class Keys:
         """
         self._session.retry(self._renew_transform)
 
+    @property
+    def missing_anchor(self) -> str:
+        """Kind of the anchor that the gallery has if it was opened without one; otherwise empty."""
+        return self._session.missing_anchor
+
     def reanchor(self) -> None:
         """Continue with this copy of the gallery although its anchor has seen a newer one, or was lost.
 
         The gallery is committed as newer than every generation the anchor has seen, so all other copies are refused.
-        Changes made after this copy (enrolments, revocations) are lost, so only the owner should decide this.
+        Changes made after this copy (enrolments, revocations) are lost, so only the owner should decide this. If the
+        anchor is another one than before, also of another kind, the gallery seals its identity.
 
         Raises:
             InputError: the gallery was opened without an anchor.
@@ -132,10 +146,29 @@ class Keys:
             raise InputError("expected an anchor, found none")
         seen = anchor.prepare(header.gallery_id)
         event = AuditEvent("re-anchor", detail=f"from={header.generation},anchor={seen}")
-        # Without its history the gallery executes no command that was signed for another state than the new one.
+        after = self._content_of_a_new_branch()
+        header = replace(header, generation=seen + 1)
+        session.commit(content, after, header=header, events=[event], reanchors=True)
+
+    def remove_anchor(self) -> None:
+        """Continue without an anchor: from now on the gallery does not notice an old copy that is put back.
+
+        Raises:
+            InputError: the gallery has no anchor.
+        """
+        session = self._session
+        content = session.content
+        if content.record(ANCHOR_IDENTITY) is None:
+            raise InputError("expected a gallery with an anchor to remove, found one without")
+        session.environment = replace(session.environment, anchor=NoAnchor())
+        after = self._content_of_a_new_branch()
+        session.commit(content, after, events=[AuditEvent("remove-anchor")], reanchors=True)
+
+    def _content_of_a_new_branch(self) -> Content:
+        """Return the content without command history: no command that was signed for another state is executed."""
+        content = self._session.content
         policy = tuple(record for record in content.policy if record.kind != COMMAND_HISTORY)
-        after = replace(content, committed_at_s=session.now_s(), policy=policy)
-        session.commit(content, after, header=replace(header, generation=seen + 1), events=[event])
+        return replace(content, committed_at_s=self._session.now_s(), policy=policy)
 
     def _add(self, key: KeyProvider) -> AddedKey:
         header, before = self._session.header, self._session.content
@@ -146,7 +179,8 @@ class Keys:
         environment = self._session.environment
         slot = new_slot(key, environment.random, environment.path)
         header = replace(header, slots=(*header.slots, slot))
-        try:
+        with contextlib.ExitStack() as undo:
+            undo.callback(destroy_if_unused, self._session, key, slot)
             check_new_work([key], header.slots)
             slot_key = slot_key_of(key, header, slot)
             self._session.commit(
@@ -155,9 +189,7 @@ class Keys:
                 header=header,
                 events=[AuditEvent("add-key", detail=f"type={key.slot_type}")],
             )
-        except (GalleryError, InputError):
-            destroy_if_unused(self._session, key, slot)
-            raise
+            undo.pop_all()
         strength = strength_of_key(key, environment.path)
         earlier = self.slots()[:-1]
         return AddedKey(
@@ -186,13 +218,13 @@ class Keys:
         pairs = [(key_of_slot(session, index, keep), slots[index]) for index in kept]
         event = AuditEvent("remove-key", detail=f"slot={slot},type={slots[slot].type}")
         reseal(session, pairs, session.content, [event])
-        destroy_secrets(session, [slots[slot]], keep)
+        destroy_after_commit(session, [slots[slot]], keep)
 
     def _rotate(self, keys: Sequence[KeyProvider]) -> None:
         old = self._session.header.slots
         events = [AuditEvent("rotate-key", detail=f"keys={len(keys)}")]
         start_epoch(self._session, keys, self._session.content, events)
-        destroy_secrets(self._session, old, keys)
+        destroy_after_commit(self._session, old, keys)
 
     def _renew_transform(self) -> None:
         session = self._session

@@ -231,7 +231,7 @@ def locked(files: FileSystem, path: Path) -> Iterator[None]:
         try:
             stack.enter_context(files.lock(lock_path(path)))
         except OSError as error:
-            raise _cannot("lock", lock_path(path), error) from error
+            raise cannot("lock", lock_path(path), error) from error
         yield
 
 
@@ -267,13 +267,25 @@ def write_atomically(
         GalleryError: a step failed. Until the rename the old content is kept and the new one discarded. An fsync error
             is never retried, because the kernel may have dropped the pages (Rebello et al., USENIX ATC 2020).
     """
+    with staged(files, path, data, check=check):
+        put_in_place(files, path)
+
+
+@contextmanager
+def staged(
+    files: FileSystem, path: Path, data: bytes, *, check: Callable[[bytes], None] = lambda _: None
+) -> Iterator[None]:
+    """Write the new content of a file next to it for a block that calls `put_in_place`; discard it after an error.
+
+    Args and errors as for `write_atomically`.
+    """
     tmp = tmp_path(path)
     try:
         with contextlib.suppress(FileNotFoundError):
             files.unlink(tmp)  # left by a crash
         handle = files.create(tmp)
     except OSError as error:
-        raise _cannot("create", tmp, error) from error
+        raise cannot("create", tmp, error) from error
     with contextlib.ExitStack() as undo:
         undo.callback(_discard, files, tmp)
         try:
@@ -287,19 +299,29 @@ def write_atomically(
                     f"{tmp} does not read back as it was written", hint="the medium is failing; replace it"
                 )
         except OSError as error:
-            raise _cannot("write", tmp, error) from error
+            raise cannot("write", tmp, error) from error
         check(data)
-        try:
-            files.rename(tmp, path)
-        except OSError as error:
-            raise _cannot("replace", path, error) from error
+        yield
         undo.pop_all()
+
+
+def put_in_place(files: FileSystem, path: Path) -> None:
+    """Replace a file by its staged content, which is on the medium when this returns.
+
+    Raises:
+        GalleryError: the file was not replaced, or it was and its folder could not be synced.
+    """
+    try:
+        files.rename(tmp_path(path), path)
+    except OSError as error:
+        raise cannot("replace", path, error) from error
     try:
         files.fsync_directory(path.parent)
     except OSError as error:
         raise GalleryError(
-            f"{path} was replaced but its folder could not be synced: {error.strerror}; a power cut may undo the change",
-            hint="open the gallery again to see what it holds",
+            f"{path} was replaced but its folder could not be synced: {error.strerror or error}; "
+            "a power cut may undo this",
+            hint="check the medium, which may be failing",
         ) from error
 
 
@@ -328,7 +350,7 @@ def append_durably(files: FileSystem, path: Path, data: bytes) -> None:
         if new:
             files.fsync_directory(path.parent)
     except OSError as error:
-        raise _cannot("write", path, error) from error
+        raise cannot("write", path, error) from error
 
 
 def _read(files: FileSystem, path: Path, max_bytes: int) -> bytes:
@@ -344,13 +366,14 @@ def _read(files: FileSystem, path: Path, max_bytes: int) -> bytes:
             raise GalleryError(
                 f"{path} is a symbolic link", hint="give the path that the link points to"
             ) from error
-        raise _cannot("read", path, error) from error
+        raise cannot("read", path, error) from error
 
 
-def _cannot(verb: str, path: Path, error: OSError) -> GalleryError:
+def cannot(verb: str, path: Path, error: OSError) -> GalleryError:
+    """Return the error for a step that failed, with a hint if the cause has a known cure."""
     hint = None
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        hint = "free some space; the gallery was not changed"
+        hint = "free some space"
     elif error.errno == errno.EROFS:
         hint = "mount the file system writable; with an anchor, reading a gallery also needs its lock file"
     elif error.errno == errno.ELOOP:

@@ -12,15 +12,16 @@ from pathlib import Path
 
 from edge_sdk.errors import GalleryError, GalleryFormatError, ModelMismatchError, RollbackError, SealError
 from edge_sdk.gallery.format import sealing
-from edge_sdk.gallery.format.content import SLOT_KEYS, Content, pack_content, parse_content
+from edge_sdk.gallery.format.content import ANCHOR_IDENTITY, SLOT_KEYS, Content, pack_content, parse_content
 from edge_sdk.gallery.format.header import MAX_FILE_BYTES, VERSION, Header, pack_header, parse_header
 from edge_sdk.gallery.keys import KeyProvider, slot_kind
 from edge_sdk.gallery.keys.provider import slot_key_of
 from edge_sdk.gallery.rules.real_numbers import is_real, shown
-from edge_sdk.gallery.store.anchor import Anchor, NoAnchor, must_advance
+from edge_sdk.gallery.store.anchor import Anchor, NoAnchor, must_advance, require_identity
 from edge_sdk.gallery.store.files import (
     FileSystem,
     PosixFileSystem,
+    cannot,
     locked,
     read_gallery,
     read_head,
@@ -106,7 +107,7 @@ def checked_clock(clock: Callable[[], float]) -> Callable[[], float]:
         if not is_real(time_s) or not 0 <= time_s <= _MAX_TIME_S:
             raise GalleryError(
                 f"the device's clock gives {shown(time_s)} s, expected Unix seconds from 1970 to the year 9999",
-                hint="set the clock; the gallery was not changed",
+                hint="set the clock",
             )
         return time_s
 
@@ -135,7 +136,7 @@ def open_generation(
     generation = authenticate(file, header, data_key, slot)
     if model_id is not None:
         require_model(header, model_id)
-    check_anchor(environment, header, anchor_generation)
+    check_anchor(environment, generation, anchor_generation)
     return generation
 
 
@@ -162,19 +163,27 @@ def open_newer(environment: Environment, key: KeyProvider, current: Generation) 
         )
     slot, data_key = _unlock_newer(header, key, current)
     generation = authenticate(file, header, data_key, slot)
-    check_anchor(environment, header, anchor_generation)
+    check_anchor(environment, generation, anchor_generation)
     return generation
+
+
+def read_back(environment: Environment, slot: OpenSlot) -> Generation:
+    """Read and authenticate the file through a known slot, without the anchor; errors as `open_newer`."""
+    file = read_gallery(environment.files, environment.path)
+    header = parse_header(file)
+    data_key = sealing.unwrap(header, header.slots[slot.index], slot.slot_key)
+    return authenticate(file, header, data_key, slot)
 
 
 def write_generation(
     environment: Environment, header: Header, content: Content, slot: OpenSlot
 ) -> Generation:
-    """Seal a generation in the current format version, replace the file atomically and advance the anchor.
+    """Seal a generation in the current format version and replace the file atomically.
 
-    The caller holds the lock.
+    The caller holds the lock and advances the anchor.
 
     Args:
-        environment: File, anchor and random bytes.
+        environment: File and random bytes.
         header: Header of the new generation; its version is raised to the current one.
         content: Its content, with the keys of all its slots.
         slot: The slot used to read the new file back before it replaces the old one.
@@ -199,7 +208,6 @@ def write_generation(
         stored.append(authenticate(data, written, data_key, slot))
 
     write_atomically(environment.files, environment.path, sealed, check=check)
-    environment.anchor.advance(header.gallery_id, header.generation)
     return stored[0]
 
 
@@ -237,15 +245,48 @@ def read(environment: Environment) -> tuple[bytes, int | None]:
         return file, environment.anchor.read(parse_header(file).gallery_id)
 
 
-def check_anchor(environment: Environment, header: Header, anchor_generation: int | None) -> None:
-    """Compare an authenticated header with the anchor; advance an anchor that is one generation behind.
+def check_anchor(environment: Environment, generation: Generation, anchor_generation: int | None) -> None:
+    """Compare an authenticated generation with the anchor; advance an anchor that is one generation behind.
 
     Raises:
-        RollbackError: see `anchor.must_advance`.
+        RollbackError: see `anchor.require_identity` and `anchor.must_advance`.
+        GalleryError: the anchor cannot be read or advanced.
     """
-    if must_advance(header.generation, anchor_generation):
+    if anchor_lags(environment, generation, anchor_generation):
         with locked(environment.files, environment.path):
-            environment.anchor.advance(header.gallery_id, header.generation)
+            advance_lagging(environment, generation.header)
+
+
+def anchor_lags(environment: Environment, generation: Generation, anchor_generation: int | None) -> bool:
+    """Compare an authenticated generation with the anchor.
+
+    Returns:
+        True if the anchor is one generation behind.
+
+    Raises:
+        RollbackError: see `anchor.require_identity` and `anchor.must_advance`.
+    """
+    header, sealed = generation.header, generation.content.record(ANCHOR_IDENTITY)
+    if isinstance(environment.anchor, NoAnchor):
+        return False
+    if sealed is not None:
+        require_identity(sealed, environment.anchor.identity(header.gallery_id))
+    return must_advance(header.generation, anchor_generation)
+
+
+def advance_lagging(environment: Environment, header: Header) -> None:
+    """Advance an anchor that is one generation behind; the caller holds the lock.
+
+    Raises:
+        GalleryError: the folder cannot be synced, or the anchor cannot be advanced.
+    """
+    folder = environment.path.parent
+    try:
+        # The process that wrote this generation may have ended before it synced the folder.
+        environment.files.fsync_directory(folder)
+    except OSError as error:
+        raise cannot("sync", folder, error) from error
+    environment.anchor.advance(header.gallery_id, header.generation)
 
 
 def unlock(header: Header, key: KeyProvider) -> tuple[OpenSlot, bytes]:

@@ -15,6 +15,7 @@ from edge_sdk.errors import EdgeSdkError, GalleryError, InputError
 from edge_sdk.gallery import AttemptPolicy, DecisionPolicy, FileAnchor, Gallery, InMemoryKey
 from edge_sdk.gallery.format import sealing
 from edge_sdk.gallery.format.content import pack_content
+from edge_sdk.gallery.store.anchor import with_anchor
 from edge_sdk.gallery.store.files import audit_path
 from edge_sdk.gallery.store.sealed_file import slot_keys_of
 from edge_sdk.model.operating_point import OperatingPoint
@@ -129,7 +130,8 @@ def test_a_log_with_the_last_number_is_not_continued(entries: int) -> None:
     """Only a holder of a key can write such a log head; it must cause an error of the SDK."""
     files = SimulatedFileSystem()
     session = door(files, Clock())._session
-    content = replace(session.content, audit=replace(session.content.audit, entries=entries))
+    content = with_anchor(session.content, b"")
+    content = replace(content, audit=replace(content.audit, entries=entries))
     file = sealing.seal(session.header, slot_keys_of(content), pack_content(content), random=bytes)
     state = {PATH: file, audit_path(PATH): files.state()[audit_path(PATH)]}
     files = SimulatedFileSystem.holding(state)

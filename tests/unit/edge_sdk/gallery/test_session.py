@@ -25,6 +25,13 @@ from tests.unit.edge_sdk.gallery.galleries import KEY, MODEL, OTHER, D, embeddin
 ROOT = Path(__file__).parents[4]
 
 
+class PowerCutBeforeIt(FileAnchor):
+    """An anchor that is not advanced any more, as after a power cut between file and anchor."""
+
+    def advance(self, gallery_id: bytes, generation: int) -> None:
+        pass
+
+
 def test_a_tpm_counter_refuses_every_older_generation(path: Path, tpm: str) -> None:
     anchor = TpmCounter(0x0150_0100)
     for _ in range(3):  # so that the counter does not start at 1
@@ -57,9 +64,13 @@ def test_a_tpm_counter_refuses_every_older_generation(path: Path, tpm: str) -> N
 
 def test_a_power_cut_between_file_and_counter_opens_and_catches_up(path: Path, tpm: str) -> None:
     anchor = TpmCounter(0x0150_0100)
+
+    class NotAdvanced(TpmCounter):
+        def advance(self, gallery_id: bytes, generation: int) -> None:
+            pass
+
     gallery = Gallery.create(path, key=KEY, model_id=MODEL, dimension=D, anchor=anchor)
-    without = Gallery.open(path, key=KEY)
-    without.enrol("ann", embeddings(1))
+    Gallery.open(path, key=KEY, anchor=NotAdvanced(0x0150_0100)).enrol("ann", embeddings(1))
     assert names(path, KEY, anchor=anchor) == ["ann"]
     assert tpm_nv.read_counter(0x0150_0100) == gallery.status().generation + 1
 
@@ -237,17 +248,25 @@ def test_an_anchor_left_behind_by_a_power_cut_is_advanced_by_open_and_refresh(
     anchor = FileAnchor(tmp_path / "anchor")
     door = Gallery.create(path, key=KEY, model_id=MODEL, dimension=D, anchor=anchor)
     gallery_id = door._session.header.gallery_id
-    without = Gallery.open(path, key=KEY)
-    without.enrol("ann", embeddings(1))
+
+    def enrol_without_advance(name: str, seed: int) -> None:
+        Gallery.open(path, key=KEY, anchor=PowerCutBeforeIt(tmp_path / "anchor")).enrol(
+            name, embeddings(seed)
+        )
+
+    enrol_without_advance("ann", 1)
     assert anchor.read(gallery_id) == 1
     assert door.refresh()
     assert anchor.read(gallery_id) == 2
-    without.enrol("bob", embeddings(2))
+    enrol_without_advance("bob", 2)
     assert names(path, KEY, anchor=anchor) == ["ann", "bob"]
     assert anchor.read(gallery_id) == 3
     # A power cut cannot put the anchor two commits behind: an old anchor or another branch was put in place.
-    without.enrol("cy", embeddings(3))
-    without.enrol("di", embeddings(4))
+    old = (tmp_path / "anchor").read_bytes()
+    other = Gallery.open(path, key=KEY, anchor=anchor)
+    other.enrol("cy", embeddings(3))
+    other.enrol("di", embeddings(4))
+    (tmp_path / "anchor").write_bytes(old)
     with pytest.raises(RollbackError, match="has only seen 3: the anchor was lost or put back"):
         door.refresh()
     assert [s.name for s in door.subjects()] == ["ann"]
