@@ -15,6 +15,7 @@ from converters.graph.partitions import xnnpack_partitions
 from edge_sdk.errors import ModelCardError
 from edge_sdk.model.card import CARD_NAME, ModelCard
 from edge_sdk.model.model_file import check_identifier, read_model_bytes, split
+from edge_sdk.model.model_id import space_id
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Inspection:
     Args:
         file: File name.
         sha256: SHA-256 of the whole file, hex.
+        space_id: Id of the embedding space, to which galleries are bound, hex; None if there is no card.
         size_bytes: Size of the whole file.
         constant_bytes: Size of the constants in the file.
         inputs: Inputs of the network.
@@ -46,6 +48,7 @@ class Inspection:
 
     file: str
     sha256: str
+    space_id: str | None
     size_bytes: int
     constant_bytes: int
     inputs: tuple[Tensor, ...]
@@ -66,6 +69,8 @@ class Inspection:
             f"{self.file}: {self.size_bytes:,} bytes, {self.constant_bytes:,} of constants",
             f"sha256     {self.sha256}",
         ]
+        if self.space_id is not None:
+            lines.append(f"space id   {self.space_id}")
         for label, tensors in (("input", self.inputs), ("output", self.outputs)):
             lines += [f"{label:<10} {t.name} {list(t.shape)} {t.dtype}" for t in tensors]
         counts = ", ".join(f"{count} {name}" for name, count in self.operators.items())
@@ -112,6 +117,7 @@ def inspect(path: str | Path) -> Inspection:
     return Inspection(
         file=Path(path).name,
         sha256=hashlib.sha256(data).hexdigest(),
+        space_id=None if card is None else space_id(card.network_sha256, card.input).hex(),
         size_bytes=len(data),
         constant_bytes=sum(len(b.data) for b in graph.model.buffers if b.data is not None),
         inputs=tuple(_tensor(graph, i) for i in graph.inputs),

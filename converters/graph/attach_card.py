@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import io
-import zipfile
 from dataclasses import replace
 
 from converters.graph.metadata import BUFFER_NAME, metadata_buffer
 from converters.graph.network import Network
-from edge_sdk.model.card import CARD_NAME, ModelCard
+from edge_sdk.model.card import ModelCard
+from edge_sdk.model.model_file import bundle
 from edge_sdk.model.network_card import NetworkCard
 
-# A fixed time stamp, so that the same network and card give the same bytes.
-_EPOCH = (1980, 1, 1, 0, 0, 0)
 #: Key in ``source`` of a compiled file's card; its value is the SHA-256 of the whole file that was compiled, hex.
 COMPILED_FROM = "compiled_from"
 
@@ -45,7 +42,7 @@ def with_network_card(network: Network, card: NetworkCard) -> bytes:
         The file's bytes; the same arguments give the same bytes.
     """
     card = replace(card, network_sha256=network.digest)
-    return _bundle(network.data, card.to_bytes())
+    return bundle(network.data, card.to_bytes())
 
 
 def with_compiled_card(compiled: bytes, card: ModelCard, *, compiled_from: str) -> bytes:
@@ -68,13 +65,4 @@ def card_behind(flatbuffer: bytes, card: ModelCard) -> bytes:
         card: The model card; this function fills in ``network_sha256``.
     """
     card = replace(card, network_sha256=hashlib.sha256(flatbuffer).hexdigest())
-    return _bundle(flatbuffer, card.to_bytes())
-
-
-def _bundle(flatbuffer: bytes, card: bytes) -> bytes:
-    archive = io.BytesIO(flatbuffer)
-    archive.seek(0, io.SEEK_END)
-    # Stored, not compressed: Android's reader maps associated files straight from the model's memory.
-    with zipfile.ZipFile(archive, "a", zipfile.ZIP_STORED) as bundle:
-        bundle.writestr(zipfile.ZipInfo(CARD_NAME, _EPOCH), card)
-    return archive.getvalue()
+    return bundle(flatbuffer, card.to_bytes())

@@ -12,6 +12,7 @@ from edge_sdk.cli.opening import open_gallery
 
 if TYPE_CHECKING:
     from edge_sdk.diagnostics.doctor import CheckResult
+    from edge_sdk.model.model_id import ModelId
 
 
 def add_commands(commands: Any) -> None:
@@ -80,15 +81,15 @@ def _examine_gallery(arguments: argparse.Namespace) -> Iterator[CheckResult]:
         from edge_sdk.diagnostics.doctor.gallery import check_gallery
     except ImportError:
         return  # cryptography is missing, which check_packages has reported
-    yield from check_gallery(lambda: open_gallery(arguments), model_sha256=_read_digest(arguments.model))
+    yield from check_gallery(lambda: open_gallery(arguments), model_id=_read_model_id(arguments.model))
 
 
-def _read_digest(model: Path | None) -> str | None:
+def _read_model_id(model: Path | None) -> ModelId | None:
     from edge_sdk.errors import EdgeSdkError
     from edge_sdk.model.model_file import ModelFile
 
     try:
-        return None if model is None else ModelFile.open(model).sha256
+        return None if model is None else ModelFile.open(model).model_id
     except EdgeSdkError:
         return None  # check_model has reported the error
 

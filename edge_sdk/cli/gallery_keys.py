@@ -7,12 +7,20 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_sdk import console
-from edge_sdk.cli.arguments import KEY_HELP, PROGRAM, Output, add_gallery_command, format_count
+from edge_sdk.cli.arguments import (
+    KEY_HELP,
+    PROGRAM,
+    Output,
+    add_gallery_command,
+    add_model_arguments,
+    format_count,
+)
 from edge_sdk.cli.opening import open_gallery, resolve_key
-from edge_sdk.errors import GalleryError
+from edge_sdk.errors import GalleryError, ModelMismatchError
 
 if TYPE_CHECKING:
     from edge_sdk.gallery import AddedKey, KeyProvider, KeySlot
@@ -93,12 +101,48 @@ def add_commands(commands: Any) -> None:
         action="store_true",
         help="continue without an anchor: give no --anchor; an old copy is no longer noticed",
     )
+    bind = add(
+        "bind-model",
+        "bind a gallery to the model's network and input contract instead of its file",
+        _bind_model,
+        "--model face.tflite",
+        details="A gallery that edge-sdk 0.2 created is bound to the model file. Any change by a command with --model does the same.\n"
+        "If evidence was written to the file after enrolment, its digest before that is computed and compared.",
+    )
+    add_model_arguments(bind, delegate=False)
+    bind.add_argument(
+        "--original",
+        type=Path,
+        metavar="FILE",
+        help="the model file as it was when the gallery was created, if its card has changed since; it must have the same"
+        " network and input contract (default: none)",
+    )
     add(
         "renew-transform",
         "transform all templates with a new key, so that they cannot be linked to older copies",
         _renew_transform,
         details="Use it after a leak. Each renewal reduces the accuracy of int8 templates a little.",
     )
+
+
+def _bind_model(arguments: argparse.Namespace) -> Output:
+    from edge_sdk.model.model_file import ModelFile
+
+    model = ModelFile.open(arguments.model, sha256=arguments.model_sha256)
+    files = [bytes.fromhex(model.sha256_without_evidence())]
+    if arguments.original is not None:
+        original = ModelFile.open(arguments.original)
+        if original.model_id.space != model.model_id.space:
+            raise ModelMismatchError(
+                f"{arguments.original} and {arguments.model} have different networks or input contracts",
+                hint="their embeddings cannot be compared; enrol again with the new model",
+            )
+        files.append(bytes(original.model_id))
+    gallery = open_gallery(arguments)
+    bound = gallery.bind_model(model.model_id, files=files)
+    status = gallery.status()
+    text = f"bound to embedding space {status.model_id}" if bound else "bound to its embedding space already"
+    return Output({"bound": bound, "model_id": status.model_id}, text)
 
 
 def _erase(arguments: argparse.Namespace) -> Output:

@@ -22,12 +22,13 @@ from edge_sdk.gallery.format.content import (
 )
 from edge_sdk.gallery.format.header import (
     ID_BYTES,
-    MODEL_ID_BYTES,
     Header,
+    ModelKind,
     Suite,
     TemplateType,
     Transform,
 )
+from edge_sdk.gallery.format.model_binding import checked_model_id, with_model_file
 from edge_sdk.gallery.keys import ErasableKey, KeyProvider
 from edge_sdk.gallery.keys.provider import new_slot, slot_key_of
 from edge_sdk.gallery.rules.pinned_networks import PinnedNetworks, pack_networks
@@ -48,10 +49,12 @@ from edge_sdk.gallery.store.sealed_file import (
     with_generation,
     write_generation,
 )
+from edge_sdk.model.model_id import ModelId
 
 SUITES = {"aes-256-gcm": Suite.AES_256_GCM, "chacha20-poly1305": Suite.CHACHA20_POLY1305}
 TEMPLATE_TYPES = {"int8": TemplateType.INT8, "float16": TemplateType.FLOAT16}
 TRANSFORMS = {"shp3": Transform.SHP3, "none": Transform.NONE}
+MODEL_KINDS = {"model file": ModelKind.FILE, "embedding space": ModelKind.SPACE}
 AUDITS = {"off": None, "changes": b"", "all": AUDIT_ANSWERS}
 
 
@@ -70,10 +73,7 @@ def first_generation(
     now_s: int,
 ) -> tuple[Header, Content]:
     """Build the header and content of an empty gallery; see `Gallery.create` for arguments and errors."""
-    if not isinstance(model_id, bytes | bytearray):
-        raise InputError(f"expected model_id of type bytes, found {type(model_id).__name__}")
-    if len(model_id) != MODEL_ID_BYTES:
-        raise InputError(f"model_id has {len(model_id)} bytes, expected {MODEL_ID_BYTES} (a SHA-256)")
+    model_id = checked_model_id(model_id)
     if type(dimension) is not int or not 1 <= dimension <= 0xFFFF:
         raise InputError(f"expected a dimension that is an integer in 1..65535, found {dimension!r}")
     audit_policy = _choice("audit", audit, AUDITS)
@@ -82,11 +82,12 @@ def first_generation(
         gallery_id=random(ID_BYTES),
         generation=1,
         key_epoch=1,
-        model_id=bytes(model_id),
+        model_id=model_id.space if isinstance(model_id, ModelId) else model_id,
         dimension=dimension,
         template_type=_choice("dtype", dtype, TEMPLATE_TYPES),
         transform=_choice("transform", transform, TRANSFORMS),
         slots=(new_slot(key, random, path),),
+        model_kind=ModelKind.SPACE if isinstance(model_id, ModelId) else ModelKind.FILE,
     )
     slot = header.slots[0]
     slot_key = slot_key_of(key, header, slot)
@@ -96,7 +97,8 @@ def first_generation(
     if networks is not None:
         records.append(PolicyRecord(PINNED_NETWORKS, critical=True, value=pack_networks(networks)))
     content = empty_content(random(32), header.template_type, dimension)
-    return header, replace(content, committed_at_s=now_s, policy=tuple(records))
+    content = replace(content, committed_at_s=now_s, policy=tuple(records))
+    return header, with_model_file(content, model_id) if isinstance(model_id, ModelId) else content
 
 
 def write_first_generation(

@@ -21,6 +21,7 @@ from edge_sdk.gallery.components.exchange import Exchange
 from edge_sdk.gallery.components.keys import Keys
 from edge_sdk.gallery.creation import first_generation, write_first_generation
 from edge_sdk.gallery.erasure import erase
+from edge_sdk.gallery.format.model_binding import require_model
 from edge_sdk.gallery.format.sealing import need_cryptography
 from edge_sdk.gallery.keys import KeyProvider
 from edge_sdk.gallery.old_names import moved_method
@@ -42,9 +43,10 @@ from edge_sdk.gallery.status import problems_of, status_of
 from edge_sdk.gallery.store.anchor import Anchor
 from edge_sdk.gallery.store.audit_log import AuditEvent
 from edge_sdk.gallery.store.files import FileSystem
-from edge_sdk.gallery.store.sealed_file import Environment, open_generation, require_model
+from edge_sdk.gallery.store.sealed_file import Environment, open_generation
 from edge_sdk.gallery.subjects import ENROL_DEFAULTS, EnrolOptions, subjects_of, unix_seconds
 from edge_sdk.gallery.transaction import Transaction
+from edge_sdk.model.model_id import ModelId
 from edge_sdk.notices import GalleryWarning
 from edge_sdk.types import Float64Array
 
@@ -108,7 +110,8 @@ class Gallery:
         Args:
             path: Path of the new gallery; must not exist.
             key: The key that seals it.
-            model_id: SHA-256 of the model file, 32 bytes.
+            model_id: `Embedder.model_id`, which binds the gallery to the network and its input contract; or any 32 bytes,
+                such as a digest, that the program compares itself.
             dimension: Numbers per embedding, 1..65535.
             dtype: Type of the stored templates, `int8` or `float16`.
             transform: Transform of the stored templates, `shp3` or `none`.
@@ -141,7 +144,7 @@ class Gallery:
             now_s=int(environment.clock()),
         )
         generation, log = write_first_generation(environment, key, header, content, audited=audit != "off")
-        return cls(Session(environment, key, generation, log=log, uptime=uptime))
+        return cls(Session(environment, key, generation, log=log, model_id=model_id, uptime=uptime))
 
     @classmethod
     def open(
@@ -163,7 +166,8 @@ class Gallery:
         Args:
             path: The gallery file.
             key: A key that opens it.
-            model_id: SHA-256 of the model in use, 32 bytes; compared with the gallery's model if given.
+            model_id: `Embedder.model_id` of the model in use, or the bytes that the program gave to `create`; compared
+                with the gallery's model if given.
             needs_model: False for a program that neither enrols nor compares: no warning if `model_id` is missing.
             anchor: The anchor it was created with. A gallery that was created with an anchor and is opened without it
                 can be read, but gives no answers and is not changed.
@@ -193,7 +197,7 @@ class Gallery:
             )
         environment = Environment.of(path, anchor=anchor, filesystem=filesystem, random=random, clock=clock)
         generation = open_generation(environment, key, model_id=model_id, anchored=anchored)
-        return cls(Session(environment, key, generation, uptime=uptime, anchored=anchored))
+        return cls(Session(environment, key, generation, model_id=model_id, uptime=uptime, anchored=anchored))
 
     def refresh(self) -> bool:
         """Load changes that another process has committed; reads only the header if nothing changed.
@@ -387,12 +391,37 @@ class Gallery:
         """Check that the gallery was made for a model.
 
         Args:
-            model_id: SHA-256 of the model in use, 32 bytes.
+            model_id: `Embedder.model_id` of the model in use, or the bytes that the program gave to `create`.
 
         Raises:
             ModelMismatchError: the gallery was made for another model.
         """
-        require_model(self._session.header, model_id)
+        session = self._session
+        require_model(session.header, session.content, model_id)
+        if isinstance(model_id, ModelId):
+            session.model = model_id
+
+    def bind_model(self, model_id: ModelId, *, files: Sequence[bytes] = ()) -> bool:
+        """Bind a gallery that is bound to a model file to the network and its input contract, in a separate commit.
+
+        Every commit of a process that opened the gallery with `Embedder.model_id` does the same. Use it before the file
+        changes, for example before `edge-convert evaluate --write-card`.
+
+        Args:
+            model_id: `Embedder.model_id` of the model in use.
+            files: SHA-256 of further files, 32 bytes each, that hold the same network and the same input contract, such
+                as the file before its card changed. A wrong digest here would compare embeddings that are not comparable.
+
+        Returns:
+            True if the gallery was bound, False if it was bound already.
+
+        Raises:
+            ModelMismatchError: the gallery was made for another model.
+            GalleryError: the commit failed.
+        """
+        session = self._session
+        session.refresh()
+        return session.retry(lambda: session.bind_model(model_id, files))
 
     @property
     def networks(self) -> PinnedNetworks | None:

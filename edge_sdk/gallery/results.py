@@ -194,7 +194,9 @@ class GalleryStatus:
     Attributes:
         path: The gallery file.
         gallery_id: 32 hexadecimal digits.
-        model_id: SHA-256 of the model file, 64 hexadecimal digits.
+        model_id: Id of the model, 64 hexadecimal digits.
+        model_kind: What `model_id` is: `embedding space` (digest of network and input contract), or `model file` (SHA-256
+            of the file, or the bytes that a program gave).
         key_level: Strength of the key in use, 0..4.
         key_name: Kind of the key in use.
         key_weakness: Reason for a lower level than is usual for this kind of key, in words; otherwise None.
@@ -228,6 +230,7 @@ class GalleryStatus:
     path: str
     gallery_id: str
     model_id: str
+    model_kind: str
     key_level: int
     key_name: str
     key_weakness: str | None

@@ -13,7 +13,8 @@ from edge_sdk.errors import ChangeCommittedError, GalleryChangedError, GalleryEr
 from edge_sdk.gallery.attempt_counter import AttemptCounter, Moment
 from edge_sdk.gallery.exchange.history import State, with_history
 from edge_sdk.gallery.format.content import ANCHOR_IDENTITY, ATTEMPT_POLICY, AuditHead, Content
-from edge_sdk.gallery.format.header import VERSION, Header
+from edge_sdk.gallery.format.header import VERSION, Header, ModelKind
+from edge_sdk.gallery.format.model_binding import bound_to_space, require_model
 from edge_sdk.gallery.keys import KeyProvider
 from edge_sdk.gallery.match.matcher import Matcher
 from edge_sdk.gallery.results import Reason
@@ -38,6 +39,7 @@ from edge_sdk.gallery.store.sealed_file import (
     write_generation,
 )
 from edge_sdk.gallery.transaction import Transaction
+from edge_sdk.model.model_id import ModelId
 from edge_sdk.notices import GalleryWarning
 
 _T = TypeVar("_T")
@@ -54,6 +56,7 @@ class Session:
         key: The key that opened the gallery.
         generation: The generation that was opened.
         log: The audit log; by default the one next to the gallery.
+        model_id: The model id that the gallery was checked against; None if there was none.
         uptime: Returns the time since boot, by which waits are measured.
         anchored: False if the generation was not compared with the anchor; such a gallery can only be re-anchored.
 
@@ -62,6 +65,8 @@ class Session:
         key: The key in use.
         counter: The attempt counter; None if attempts are not limited.
         matcher: Compares probes with the current content.
+        model: The model in use, which was checked against the gallery; None if it is not known. The next commit binds a
+            gallery of a model file to this model's embedding space.
     """
 
     def __init__(
@@ -71,6 +76,7 @@ class Session:
         generation: Generation,
         *,
         log: AuditLog | None = None,
+        model_id: bytes | None = None,
         uptime: Callable[[], Moment],
         anchored: bool = True,
     ) -> None:
@@ -78,6 +84,7 @@ class Session:
         self.key = key
         self._anchored = anchored
         self.counter: AttemptCounter | None = None
+        self.model = model_id if isinstance(model_id, ModelId) else None
         self._log = log or AuditLog(environment.files, audit_path(environment.path))
         self._uptime = uptime
         self._latest_s, self._sealed_s = 0.0, 0
@@ -109,7 +116,10 @@ class Session:
         """Load changes that another process committed; see `Gallery.refresh`."""
         if is_current(self.environment, self._generation):
             return False
-        self._use(open_newer(self.environment, self.key, self._generation))
+        newer = open_newer(self.environment, self.key, self._generation)
+        if self.model is not None:
+            require_model(newer.header, newer.content, self.model)
+        self._use(newer)
         return True
 
     def time(self, given_s: float | None = None) -> KnownTime:
@@ -274,6 +284,10 @@ class Session:
             entries.append(AuditEvent("migrate", detail=f"from={self.header.version},to={VERSION}"))
         after = self._with_time(after, entries, reset=reset_clock)
         after = with_history(before, after, self.state, header.generation)
+        bound = bound_to_space(header, after, self.model)
+        if bound is not None:
+            header, after = bound
+            entries.append(AuditEvent("bind-model", detail=f"space={header.model_id.hex()}"))
         with locked(self.environment.files, self.environment.path):
             if before is not self.content or not is_current(self.environment, self._generation):
                 raise GalleryChangedError(
@@ -292,6 +306,18 @@ class Session:
         self._anchored = True
         self.key = key or self.key
         self._use(generation)
+
+    def bind_model(self, model: ModelId, files: Sequence[bytes]) -> bool:
+        """Bind a gallery of a model file to an embedding space in a commit of its own; see `Gallery.bind_model`."""
+        header, content = self.header, self.content
+        is_file = header.model_kind is ModelKind.FILE
+        known = ModelId(header.model_id, space=model.space) if is_file and header.model_id in files else model
+        require_model(header, content, known)
+        self.model = known
+        if is_file:
+            self.commit(content, replace(content, committed_at_s=self.now_s()))
+        self.model = model
+        return is_file
 
     def _fit_anchor(self) -> None:
         """Check that the current generation fits the anchor, and advance an anchor that is one generation behind."""

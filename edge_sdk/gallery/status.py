@@ -8,7 +8,7 @@ import numpy as np
 
 from edge_sdk.errors import GalleryError
 from edge_sdk.gallery.attempt_counter import AttemptPolicy, counter_path
-from edge_sdk.gallery.creation import SUITES, TEMPLATE_TYPES, TRANSFORMS, name_of
+from edge_sdk.gallery.creation import MODEL_KINDS, SUITES, TEMPLATE_TYPES, TRANSFORMS, name_of
 from edge_sdk.gallery.exchange.export import recipient_of
 from edge_sdk.gallery.format.content import AUDIT_ANSWERS, AUDIT_POLICY
 from edge_sdk.gallery.key_epoch import unclaimed_secrets
@@ -42,6 +42,7 @@ def status_of(session: Session, attempts: AttemptStatus | None) -> GalleryStatus
         path=str(session.environment.path),
         gallery_id=header.gallery_id.hex(),
         model_id=header.model_id.hex(),
+        model_kind=name_of(MODEL_KINDS, header.model_kind),
         key_level=strength.level,
         key_name=session.key.name,
         key_weakness=strength.weakness,

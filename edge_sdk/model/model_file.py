@@ -10,15 +10,18 @@ import hashlib
 import io
 import zipfile
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edge_sdk.errors import ModelCardError, ModelError
 from edge_sdk.model.card import CARD_NAME, MAX_CARD_BYTES, ModelCard
+from edge_sdk.model.model_id import ModelId
 
 MAX_MODEL_BYTES = 512 << 20
 _IDENTIFIER = b"TFL3"
 _MAX_MEMBERS = 64
+# A fixed time stamp, so that the same network and card give the same bytes.
+_TIME_STAMP = (1980, 1, 1, 0, 0, 0)
 # Methods that every ZIP reader supports, in Python and on phones; the card itself is stored uncompressed.
 _COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
@@ -29,8 +32,7 @@ class ModelFile:
 
     Args:
         data: Content of the file, as an interpreter takes it.
-        sha256: SHA-256 of the whole file, hex. It identifies the embedding space: templates from different
-            model files are never compared.
+        sha256: SHA-256 of the whole file, hex.
         card: The model card.
     """
 
@@ -39,9 +41,19 @@ class ModelFile:
     card: ModelCard
 
     @property
-    def model_id(self) -> bytes:
-        """SHA-256 of the whole file, 32 bytes, as stored in a gallery's header."""
-        return bytes.fromhex(self.sha256)
+    def model_id(self) -> ModelId:
+        """SHA-256 of the whole file, 32 bytes, with the id of the embedding space, to which galleries are bound."""
+        return ModelId.of(bytes.fromhex(self.sha256), self.card)
+
+    def sha256_without_evidence(self) -> str:
+        """Return the SHA-256 that this file had before evidence was written to its card, hex.
+
+        The network is the same and the card has no operating points and no probability, as `edge-convert convert` writes
+        it. If a file with that digest existed, it computed the same embeddings.
+        """
+        network, _ = split(self.data)
+        card = replace(self.card, operating_points=(), probability={})
+        return hashlib.sha256(bundle(network, card.to_bytes())).hexdigest()
 
     @classmethod
     def open(cls, path: str | Path, *, sha256: str | None = None) -> ModelFile:
@@ -137,6 +149,16 @@ def check_identifier(data: bytes, path: str | Path) -> None:
             f"{path}: expected a .tflite (file identifier {_IDENTIFIER.decode()}), found {data[:8]!r}",
             hint="convert a Keras, SavedModel, ONNX or float .tflite model with edge-convert",
         )
+
+
+def bundle(network: bytes, card: bytes) -> bytes:
+    """Append a card to a network; the same arguments give the same bytes."""
+    archive = io.BytesIO(network)
+    archive.seek(0, io.SEEK_END)
+    # Stored, not compressed: Android's reader maps associated files straight from the model's memory.
+    with zipfile.ZipFile(archive, "a", zipfile.ZIP_STORED) as members:
+        members.writestr(zipfile.ZipInfo(CARD_NAME, _TIME_STAMP), card)
+    return archive.getvalue()
 
 
 def split(data: bytes) -> tuple[bytes, dict[str, bytes]]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from edge_sdk.errors import InputError, ModelContractError
 from edge_sdk.model.card import ModelCard
 from edge_sdk.model.model_file import ModelFile
+from edge_sdk.model.model_id import ModelId
 from edge_sdk.runtime.backend_choice import BackendStatus, open_backend, open_backend_plugin
 from edge_sdk.runtime.backends.base import Backend
 from edge_sdk.runtime.quantization import make_encoder, unit_embedding
@@ -36,7 +37,7 @@ class Embedder:
         self, backend: Backend, card: ModelCard, *, model_id: bytes, status: BackendStatus | None = None
     ) -> None:
         self.card = card
-        self.model_id = model_id
+        self.model_id = model_id if isinstance(model_id, ModelId) else ModelId.of(model_id, card)
         self.backend = status or BackendStatus(backend.runtime, backend.kernels)
         self._backend = backend
         size = math.prod(backend.output.shape)

@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from edge_sdk.diagnostics.doctor.check_result import CheckResult, fail, ok, warn
-from edge_sdk.errors import EdgeSdkError
+from edge_sdk.errors import EdgeSdkError, ModelMismatchError
 from edge_sdk.gallery import Gallery
+from edge_sdk.model.model_id import ModelId
 
 _WEAK_LEVEL = 0
 
 
-def check_gallery(open_gallery: Callable[[], Gallery], *, model_sha256: str | None) -> Iterator[CheckResult]:
+def check_gallery(open_gallery: Callable[[], Gallery], *, model_id: ModelId | None) -> Iterator[CheckResult]:
     """Check that a gallery opens, and check its model, key and anchor.
 
     Args:
         open_gallery: Opens the gallery.
-        model_sha256: SHA-256 of the model to be used with it, hex; None skips the comparison.
+        model_id: Id of the model to be used with it; None skips the comparison.
     """
     try:
         gallery = open_gallery()
@@ -28,14 +29,15 @@ def check_gallery(open_gallery: Callable[[], Gallery], *, model_sha256: str | No
         "gallery",
         f"subjects: {status.subjects}, templates: {status.templates}, generation {status.generation}",
     )
-    if model_sha256 is not None and model_sha256 != status.model_id:
-        yield fail(
-            "gallery's model",
-            f"it was created for model file {status.model_id[:12]}..., but the given one is {model_sha256[:12]}...",
-            "use the model file for which it was created, or enrol again",
-        )
-    if model_sha256 is None:
+    if model_id is None:
         yield warn("gallery's model", "not compared with a model", "give --model FILE as well")
+    else:
+        try:
+            gallery.require_model(model_id)
+        except ModelMismatchError as error:
+            yield fail("gallery's model", str(error), error.hint or "use the gallery's model, or enrol again")
+        else:
+            yield ok("gallery's model", f"bound to its {status.model_kind}")
     if status.networks is None:
         yield warn(
             "gallery's networks",

@@ -70,7 +70,7 @@ class Exchange:
             ModelMismatchError: the templates are of another model.
             SubjectExistsError: a name is taken, or a subject looks like another one; no subject is enrolled.
         """
-        opened = open_package(package, self._session.header, self._session.content)
+        opened = open_package(package, self._session.header, self._session.content, model=self._session.model)
         self._session.change(opened.enrol_into)
         return opened.names
 
@@ -133,7 +133,7 @@ class Exchange:
         before, transaction = session.content, session.transaction()
         names: tuple[str, ...] = (command.subject,)
         if command.action == "enrol":
-            package = open_package(command.package, session.header, session.content)
+            package = open_package(command.package, session.header, session.content, model=session.model)
             package.enrol_into(transaction)
             names = package.names
         elif command.action == "revoke":

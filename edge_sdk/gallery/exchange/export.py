@@ -25,11 +25,20 @@ from edge_sdk.gallery.format.content import (
     pack_content,
     parse_content,
 )
-from edge_sdk.gallery.format.header import ID_BYTES, MAX_FILE_BYTES, MODEL_ID_BYTES, Header, TemplateType
+from edge_sdk.gallery.format.header import (
+    ID_BYTES,
+    MAX_FILE_BYTES,
+    MODEL_ID_BYTES,
+    Header,
+    ModelKind,
+    TemplateType,
+)
+from edge_sdk.gallery.format.model_binding import is_comparable
 from edge_sdk.gallery.match.matcher import rotation_of
 from edge_sdk.gallery.match.templates import quantize
 from edge_sdk.gallery.subjects import EnrolOptions, unknown_subject
 from edge_sdk.gallery.transaction import Transaction
+from edge_sdk.model.model_id import ModelId
 from edge_sdk.types import Float64Array, FloatArray
 
 MAGIC = bytes.fromhex("894647450d0a1a0a")
@@ -37,8 +46,9 @@ VERSION = 1
 SUITE = 1
 LABEL = b"edge-sdk/gallery/export@v1"
 KEY_BYTES = 32
+_KIND_HINT = "one of the two galleries is bound to a model file: use edge-sdk gallery bind-model"
 
-_HEADER = struct.Struct("<8sHHHH32s32s16s")
+_HEADER = struct.Struct("<8sHHHBB32s32s16s")
 HEADER_BYTES = _HEADER.size
 _OVERHEAD_BYTES = 32 + 16  # encapsulated key, tag
 
@@ -121,16 +131,25 @@ def export_subjects(header: Header, content: Content, names: Sequence[str], *, r
         names=tuple(content.names[index] for index in subjects),
         labels=tuple(content.labels[index] for index in subjects),
     )
-    return seal_package(package, sender=header.gallery_id, model_id=header.model_id, recipient=recipient)
+    return seal_package(
+        package,
+        sender=header.gallery_id,
+        model_kind=header.model_kind,
+        model_id=header.model_id,
+        recipient=recipient,
+    )
 
 
-def seal_package(content: Content, *, sender: bytes, model_id: bytes, recipient: bytes) -> bytes:
+def seal_package(
+    content: Content, *, sender: bytes, model_kind: ModelKind, model_id: bytes, recipient: bytes
+) -> bytes:
     """Seal subjects for a gallery.
 
     Args:
         content: Subjects, and templates as unit embeddings in float16.
         sender: Id of the exporting gallery, 16 bytes.
-        model_id: SHA-256 of the model file, 32 bytes.
+        model_kind: Kind of the model id.
+        model_id: The exporting gallery's model id, 32 bytes.
         recipient: Public key of the other gallery, 32 bytes.
 
     Returns:
@@ -154,7 +173,7 @@ def seal_package(content: Content, *, sender: bytes, model_id: bytes, recipient:
             hint="export fewer subjects at once",
         )
     dimension = content.matrix.shape[1]
-    head = _HEADER.pack(MAGIC, VERSION, SUITE, dimension, 0, model_id, recipient, sender)
+    head = _HEADER.pack(MAGIC, VERSION, SUITE, dimension, model_kind, 0, model_id, recipient, sender)
     from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 
     suite = _suite()
@@ -185,13 +204,14 @@ def check_export(data: bytes) -> None:
         )
 
 
-def open_package(data: bytes, header: Header, content: Content) -> Package:
+def open_package(data: bytes, header: Header, content: Content, *, model: ModelId | None = None) -> Package:
     """Open an export with the recipient's own key.
 
     Args:
         data: The bytes of the export file.
         header: The recipient's header.
         content: The recipient's content.
+        model: The model that the recipient was opened with; None if it is not known.
 
     Raises:
         GalleryFormatError: the data are not an export, or are malformed.
@@ -200,18 +220,21 @@ def open_package(data: bytes, header: Header, content: Content) -> Package:
     """
     check_export(data)
     head = data[:HEADER_BYTES]
-    _, version, suite, dimension, reserved, model_id, recipient, sender = _HEADER.unpack(head)
-    if (version, suite, reserved) != (VERSION, SUITE, 0):
+    _, version, suite, dimension, kind, reserved, model_id, recipient, sender = _HEADER.unpack(head)
+    if (version, suite, reserved) != (VERSION, SUITE, 0) or kind not in set(ModelKind):
         raise GalleryFormatError(
-            f"expected an export of version {VERSION}, suite {SUITE} and reserved field 0,"
-            f" found {version}, {suite} and {reserved}",
+            f"expected an export of version {VERSION}, suite {SUITE}, a known kind of model id and reserved field 0,"
+            f" found {version}, {suite}, {kind} and {reserved}",
             hint="use a newer edge-sdk",
         )
-    if model_id != header.model_id or dimension != header.dimension:
+    comparable = is_comparable(header, content, model, ModelKind(kind), model_id)
+    if not comparable or dimension != header.dimension:
         raise ModelMismatchError(
             f"the export holds templates of model {model_id.hex()[:8]} with {dimension} numbers, the gallery holds"
             f" templates of model {header.model_id.hex()[:8]} with {header.dimension}",
-            hint="templates of different models cannot be compared; enrol from images",
+            hint="templates of different models cannot be compared; enrol from images"
+            if kind == header.model_kind
+            else f"{_KIND_HINT} on both devices, and export again if needed; if the models differ, enrol from images",
         )
     private = _private_key(header, content)
     if recipient != private.public_key().public_bytes_raw():

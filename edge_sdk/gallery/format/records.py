@@ -6,6 +6,7 @@ import struct
 from dataclasses import dataclass
 
 from edge_sdk.errors import GalleryFormatError
+from edge_sdk.gallery.format.header import MODEL_ID_BYTES
 
 MAX_ANCHOR_BYTES = 4096
 MAX_NETWORKS_BYTES = 4096
@@ -128,6 +129,15 @@ def check_caller_thresholds(value: bytes) -> None:
     """
     if value != b"\x01":
         raise GalleryFormatError("expected the byte 01 in the record on callers' thresholds")
+
+
+def check_model_file(value: bytes) -> None:
+    """Check the digest of the model file.
+
+    Raises:
+        GalleryFormatError: the record does not have 32 bytes.
+    """
+    _check_size("model file digest", value, MODEL_ID_BYTES, MODEL_ID_BYTES)
 
 
 def _check_size(what: str, value: bytes, least: int, most: int) -> None:

@@ -10,10 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from edge_sdk.errors import GalleryError, GalleryFormatError, ModelMismatchError, RollbackError, SealError
+from edge_sdk.errors import GalleryError, GalleryFormatError, RollbackError, SealError
 from edge_sdk.gallery.format import sealing
 from edge_sdk.gallery.format.content import ANCHOR_IDENTITY, SLOT_KEYS, Content, pack_content, parse_content
 from edge_sdk.gallery.format.header import MAX_FILE_BYTES, VERSION, Header, pack_header, parse_header
+from edge_sdk.gallery.format.model_binding import require_model
 from edge_sdk.gallery.keys import KeyProvider, slot_kind
 from edge_sdk.gallery.keys.provider import slot_key_of
 from edge_sdk.gallery.rules.real_numbers import is_real, shown
@@ -122,7 +123,7 @@ def open_generation(
     Args:
         environment: File and anchor.
         key: One of the gallery's keys.
-        model_id: SHA-256 of the model in use, 32 bytes; not compared if None.
+        model_id: Id of the model in use, see `model_binding.require_model`; not compared if None.
         anchored: False skips the comparison with the anchor.
 
     Raises:
@@ -135,7 +136,7 @@ def open_generation(
     slot, data_key = unlock(header, key)
     generation = authenticate(file, header, data_key, slot)
     if model_id is not None:
-        require_model(header, model_id)
+        require_model(header, generation.content, model_id)
     check_anchor(environment, generation, anchor_generation)
     return generation
 
@@ -341,20 +342,6 @@ def slot_keys_of(content: Content) -> list[bytes]:
     keys = content.record(SLOT_KEYS) or b""
     size = sealing.KEY_BYTES
     return [keys[start : start + size] for start in range(0, len(keys), size)]
-
-
-def require_model(header: Header, model_id: bytes) -> None:
-    """Refuse embeddings of another model.
-
-    Raises:
-        ModelMismatchError: the gallery was made for another model.
-    """
-    if model_id != header.model_id:
-        raise ModelMismatchError(
-            f"the gallery holds templates of model {header.model_id.hex()[:8]}, "
-            f"the model in use is {model_id.hex()[:8]}",
-            hint="use the gallery's model, or enrol again with this one",
-        )
 
 
 def _unlock_newer(header: Header, key: KeyProvider, current: Generation) -> tuple[OpenSlot, bytes]:

@@ -26,6 +26,7 @@ from edge_sdk.gallery.format.content import (
     COMMAND_HISTORY,
     CRITICAL,
     DECISION_POLICY,
+    MODEL_FILE,
     OWN_THRESHOLDS,
     SLOT_KEYS,
     TRANSFORM_KEY,
@@ -38,11 +39,13 @@ from edge_sdk.gallery.format.header import WRAPPED_BYTES, Header, Slot, header_b
 from edge_sdk.gallery.format.records import HistoryRecord, SubjectChange, pack_history
 from edge_sdk.gallery.format.sealing import Randomness, aligned_buffer
 from edge_sdk.gallery.rules.policy import pack_own_thresholds, pack_policy
+from edge_sdk.model.model_id import ModelId
 from edge_sdk.model.operating_point import OperatingPoint
 from tests.simulated_file_system import SimulatedFileSystem
 
 SECRET = bytes(range(32))
 MODEL = hashlib.sha256(b"the model of the test vectors").digest()
+MODEL_ID = ModelId(MODEL, space=hashlib.sha256(b"the embedding space of the test vectors").digest())
 PASSPHRASE = "correct horse battery staple é"
 PREFIX = "v2_"
 NOW_S = 1_750_000_000
@@ -126,7 +129,9 @@ def make(
     subjects: tuple[str, ...] = ("ann", "Zoë"),
     templates: int = 2,
     key: InMemoryKey | Passphrase = KEY,
+    model_id: bytes = MODEL,
     renewed: bool = False,
+    rotated: bool = False,
     **options: str,
 ) -> bytes:
     """Create a gallery with the public functions and return its file."""
@@ -134,7 +139,7 @@ def make(
     gallery = Gallery.create(
         PATH,
         key=key,
-        model_id=MODEL,
+        model_id=model_id,
         dimension=dimension,
         filesystem=files,
         random=stream(seed),
@@ -149,6 +154,8 @@ def make(
                 t.enrol(name, rows, label="label" if name == subjects[0] else "")
     if renewed:
         gallery.keys.renew_transform()
+    if rotated:
+        gallery.erase(subjects[-1])
     return files.state()[PATH]
 
 
@@ -196,6 +203,11 @@ def good_vectors() -> dict[str, tuple[dict[str, str], bytes]]:
     vectors["command_history"] = (head_of_good(file), file)
     file = make("empty", subjects=())
     vectors["empty"] = (head_of_good(file, probe=None), file)
+    file = make("space", model_id=MODEL_ID)
+    vectors["model_space"] = ({"model": MODEL_ID.space.hex(), **head_of_good(file)}, file)
+    vectors["model_space_by_file"] = ({"model": MODEL.hex(), **head_of_good(file)}, file)
+    file = make("renewed root", rotated=True)
+    vectors["renewed_root"] = (head_of_good(file), file)
     passphrase = Passphrase(PASSPHRASE, memory_kib=64, passes=1, lanes=2)
     file = make("passphrase", key=passphrase)
     vectors["passphrase"] = ({"passphrase": PASSPHRASE, **head_of_good(file, passphrase)}, file)
@@ -361,6 +373,8 @@ def bad_vectors() -> dict[str, tuple[dict[str, str], bytes]]:
     next_file = later.again(later.plaintext, replace(later.header, generation=later.header.generation + 1))
     add("spliced_generations", "seal", next_file[:body] + file[body:])
     add("other_model", "model", file, model=bytes(32).hex())
+    of_space = make("space", dimension=64, templates=1, transform="none", model_id=MODEL_ID)
+    add("other_space", "model", of_space, model=bytes(32).hex())
     add("anchor_is_newer", "rollback", file, anchor=str(sealed.header.generation + 1))
     add("anchor_is_lost", "rollback", next_file, anchor="1")
     renewed = Sealed.of(make("renewed", renewed=True))
@@ -383,7 +397,8 @@ def bad_vectors() -> dict[str, tuple[dict[str, str], bytes]]:
         ("command_history_too_many", history_record(struct.pack("<QII", 1, 513, 0) + bytes(16 * 513))),
         ("command_history_unordered", history_record(history(5, 4))),
         ("command_history_critical", replace(history_record(history()), critical=True)),
-        ("reserved_record_critical", PolicyRecord(15, critical=True, value=b"")),
+        ("model_file_short", PolicyRecord(MODEL_FILE, critical=False, value=bytes(31))),
+        ("reserved_record_critical", PolicyRecord(14, critical=True, value=b"")),
     ):
         add(f"content_{name}", "format", with_records(file, record))
     for name, expect, change in content_changes(sealed):

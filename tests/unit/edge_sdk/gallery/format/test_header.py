@@ -147,10 +147,13 @@ def test_version_1_has_zeros_in_place_of_the_kind_of_the_model_id() -> None:
         (PolicyRecord(7, critical=True, value=b"v"), "policy record 7 has the wrong critical flag"),
         (PolicyRecord(8, critical=False, value=b"v"), "policy record 8 has the wrong critical flag"),
         (PolicyRecord(9, critical=True, value=b""), "bytes of pinned networks, found 0"),
-        (PolicyRecord(10, critical=False, value=bytes(7)), "expected 8..8 bytes of local sequence, found 7"),
-        (PolicyRecord(10, critical=False, value=b"\xff" * 8), "expected a local sequence number below 2^63"),
+        (
+            PolicyRecord(10, critical=False, value=bytes(7)),
+            "expected 16..36880 bytes of command history, found 7",
+        ),
         (PolicyRecord(11, critical=True, value=b"\0"), "expected the byte 01 in the record on callers'"),
-        (PolicyRecord(15, critical=True, value=b""), "critical policy record of unknown kind 15"),
+        (PolicyRecord(14, critical=True, value=b""), "critical policy record of unknown kind 14"),
+        (PolicyRecord(15, critical=False, value=bytes(31)), "expected 32..32 bytes of model file digest"),
     ],
 )
 def test_a_malformed_record_of_version_2_is_refused(record: PolicyRecord, message: str) -> None:

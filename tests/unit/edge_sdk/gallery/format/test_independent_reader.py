@@ -129,11 +129,11 @@ def read_content(text: bytes, h: dict, slot: int, slot_key: bytes) -> dict:
         refuse_unless(kind > before and flags in (0, 1) and at + 8 + length <= end + policy)
         refuse_unless(kind in (1, 2, 3, 5, *((9, 11) if h["version"] > 1 else ())) or not flags)
         refuse_unless(not (h["version"] == 1 and 7 <= kind <= 15))
-        refuse_unless(flags == (kind in (8, 9, 11)) or not 7 <= kind <= 11)
+        refuse_unless(flags == (kind in (8, 9, 11)) or not (7 <= kind <= 11 or kind == 15))
         records[kind], before = text[at + 8 : at + 8 + length], kind
         at += 8 + length
     refuse_unless(len(records.get(2, bytes(32))) == 32)
-    refuse_unless(records.get(11, b"\1") == b"\1")
+    refuse_unless(records.get(11, b"\1") == b"\1" and len(records.get(15, bytes(32))) == 32)
     if 10 in records:
         check_history(records[10])
     keys = records.get(1, b"")
@@ -151,6 +151,7 @@ def read_content(text: bytes, h: dict, slot: int, slot_key: bytes) -> dict:
         "table": table,
         "rows": rows,
         "root": root,
+        "file": records.get(15) if h["kind"] else None,
         "renewed": records.get(2),
         "policy": read_policy(records[3]) if 3 in records else (None, 0.0, []),
         "own": read_own(records.get(5, b"")),
@@ -248,7 +249,8 @@ def read(head: dict[str, str], file: bytes) -> tuple[dict, dict, bytes, bytes]:
         context = b"fg/1" + hashlib.sha512(file[: h["length"]]).digest()
         text = open_sealed(h["suite"], data_key, context, file[h["length"] :])
         content = read_content(text, h, index, slot_key)
-        refuse_unless("model" not in head or head["model"] == h["model"].hex(), "model")
+        ids = [h["model"].hex(), (content["file"] or h["model"]).hex()]
+        refuse_unless(head.get("model", ids[0]) in ids, "model")
         refuse_unless("anchor" not in head or h["generation"] - int(head["anchor"]) in (0, 1), "rollback")
         return h, content, slot_key, text
     raise Refused("seal")

@@ -12,6 +12,7 @@ import pytest
 from edge_sdk.gallery import Decision, FileAnchor, Gallery, InMemoryKey
 from edge_sdk.gallery.attempt_counter import Moment
 from edge_sdk.gallery.format.header import ModelKind, parse_header
+from edge_sdk.gallery.rules.known_time import KnownTime
 
 FOLDER = Path(__file__).parents[4] / "vectors" / "version_1"
 FILES = ("home.gallery", "home.gallery.audit", "home.gallery.attempts", "home.anchor")
@@ -45,7 +46,7 @@ def seen(gallery: Gallery) -> tuple[object, ...]:
     """Return everything that a migration must keep."""
     answers = [
         gallery._session.matcher.identify(
-            gallery._session.matcher.probe(embedding(seed)[0]), limit=0.99, now_s=2e9
+            gallery._session.matcher.probe(embedding(seed)[0]), limit=0.99, time=KnownTime(2e9)
         ).subject
         for seed in (1, 2, 3)
     ]

@@ -37,6 +37,7 @@ final class Content {
     private static final int RECORD_NETWORKS = 9;
     private static final int RECORD_COMMAND_HISTORY = 10;
     private static final int RECORD_CALLER_THRESHOLDS = 11;
+    private static final int RECORD_MODEL_FILE = 15;
     private static final int LAST_RECORD_OF_VERSION_2 = 15;
     // Kind 4 limits failed attempts. This reader does not count attempts, so it refuses such a gallery.
     private static final Set<Integer> KNOWN = new HashSet<>(Arrays.asList(
@@ -73,6 +74,8 @@ final class Content {
     final byte[] rootSecret;
     /** The renewed transform key; null where it derives from the root secret. */
     final byte[] transformKey;
+    /** SHA-256 of the model file, if the header holds the id of the embedding space; otherwise null. */
+    final byte[] modelFile;
 
     final Policy policy;
     final long committedAt;
@@ -87,6 +90,7 @@ final class Content {
     private Content(
             byte[] rootSecret,
             byte[] transformKey,
+            byte[] modelFile,
             Policy policy,
             long committedAt,
             Subject[] subjects,
@@ -95,6 +99,7 @@ final class Content {
             ByteBuffer matrix) {
         this.rootSecret = rootSecret;
         this.transformKey = transformKey;
+        this.modelFile = modelFile;
         this.policy = policy;
         this.committedAt = committedAt;
         this.subjects = subjects;
@@ -138,6 +143,7 @@ final class Content {
         return new Content(
                 Arrays.copyOfRange(text, 24, 56),
                 records.get(RECORD_TRANSFORM_KEY),
+                header.modelKind == Header.MODEL_SPACE ? records.get(RECORD_MODEL_FILE) : null,
                 new Policy(records.get(RECORD_DECISION_POLICY), records.get(RECORD_OWN_THRESHOLDS)),
                 bytes.getLong(56),
                 read,
@@ -255,7 +261,8 @@ final class Content {
     /** Checks the flag and the value of a record that version 2 added. */
     private static void checkRecord(int kind, boolean critical, byte[] value) throws GalleryException {
         boolean restricts = kind == RECORD_ANCHOR || kind == RECORD_NETWORKS || kind == RECORD_CALLER_THRESHOLDS;
-        need(kind > RECORD_CALLER_THRESHOLDS || critical == restricts, "a policy record with the wrong critical flag");
+        boolean known = kind <= RECORD_CALLER_THRESHOLDS || kind == RECORD_MODEL_FILE;
+        need(!known || critical == restricts, "a policy record with the wrong critical flag");
         if (kind == RECORD_AUDIT_SEGMENTS || kind == RECORD_ANCHOR) {
             need(value.length > 0, "an empty policy record");
         } else if (kind == RECORD_COMMAND_HISTORY) {
@@ -264,6 +271,8 @@ final class Content {
             checkNetworks(value);
         } else if (kind == RECORD_CALLER_THRESHOLDS) {
             need(value.length == 1 && value[0] == 1, "a permission for thresholds other than 01");
+        } else if (kind == RECORD_MODEL_FILE) {
+            need(value.length == 32, "a digest of the model file of another length");
         }
     }
 

@@ -48,7 +48,8 @@ public final class Gallery {
      *
      * @param file the whole file
      * @param secret one of the keys that seal it
-     * @param modelId SHA-256 of the model file that makes the embeddings, 32 bytes
+     * @param modelId id of the embedding space, 32 bytes, as {@code edge-convert inspect face.tflite --json} prints it
+     *     ({@code space_id}); or the SHA-256 of the model file with which the gallery was created
      * @throws GalleryException FORMAT, SEAL or MODEL
      */
     public static Gallery open(byte[] file, SlotSecret secret, byte[] modelId) throws GalleryException {
@@ -75,7 +76,8 @@ public final class Gallery {
             byte[] text = Sealing.open(header.suite, dataKey, context, file, header.length, file.length);
             Arrays.fill(dataKey, (byte) 0);
             Content content = Content.parse(text, header, index, slotKey);
-            if (!MessageDigest.isEqual(header.modelId, modelId)) {
+            boolean sameFile = content.modelFile != null && MessageDigest.isEqual(content.modelFile, modelId);
+            if (!MessageDigest.isEqual(header.modelId, modelId) && !sameFile) {
                 throw new GalleryException(
                         GalleryException.Refusal.MODEL, "the gallery's templates were made by another model");
             }

@@ -14,6 +14,7 @@ final class Header {
     static final int WRAPPED_BYTES = 104;
     static final int INT8 = 1;
     static final int TRANSFORM_SHP3 = 1;
+    static final int MODEL_SPACE = 1;
 
     private static final byte[] MAGIC = {(byte) 0x89, 'F', 'G', 'A', '\r', '\n', 0x1a, '\n'};
     private static final int LEAST_BYTES = FIXED_BYTES + 4 + WRAPPED_BYTES;

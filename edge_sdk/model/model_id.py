@@ -1,0 +1,78 @@
+"""Identity of a model: the digest of its file, and the id of the embedding space that its network computes in."""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from typing import Any
+
+from edge_sdk.model.card import InputContract, ModelCard
+
+LABEL = b"edge-sdk/model/space@v1"
+# Version of the steps from an aligned crop to the input tensor: crop, resize, colour order, normalization. A change
+# that alters embeddings raises it.
+PREPROCESSING = 1
+_COLORS = {"rgb": 1, "bgr": 2, "gray": 3}
+
+
+class ModelId(bytes):
+    """SHA-256 of a model file, 32 bytes, that also carries the id of its embedding space.
+
+    Galleries are bound to the space, so a file whose card gets new thresholds keeps its galleries. Only a gallery that
+    edge-sdk 0.2 created, or a program that passes plain bytes, is bound to the file.
+
+    Args:
+        file: SHA-256 of the model file, 32 bytes.
+        space: Id of the embedding space, 32 bytes, from `space_id`.
+    """
+
+    _space: bytes
+
+    def __new__(cls, file: bytes, *, space: bytes) -> ModelId:
+        """Make an id from the two digests."""
+        model = super().__new__(cls, file)
+        model._space = bytes(space)
+        return model
+
+    def __getnewargs_ex__(self) -> tuple[tuple[bytes], dict[str, Any]]:
+        """Return the arguments for copies and pickles."""
+        return (bytes(self),), {"space": self._space}
+
+    @classmethod
+    def of(cls, file: bytes, card: ModelCard) -> ModelId:
+        """Return the id of a file with this digest and card."""
+        return cls(file, space=space_id(card.network_sha256, card.input))
+
+    @property
+    def space(self) -> bytes:
+        """Id of the embedding space, 32 bytes."""
+        return self._space
+
+
+def space_id(network_sha256: str, contract: InputContract) -> bytes:
+    """Return the id of the embedding space of a network and its input contract.
+
+    Embeddings of two files can be compared if this id is the same. Names, thresholds, evidence and golden vectors do
+    not change it.
+
+    Args:
+        network_sha256: SHA-256 of the FlatBuffer part of the model file, hex.
+        contract: Size, color order, normalization and alignment of the input.
+
+    Returns:
+        SHA-256 of the label and a canonical encoding of the arguments, 32 bytes; docs/reference/gallery-format.md
+        describes it.
+    """
+    points = [value for point in contract.alignment or () for value in point]
+    # Adding 0.0 turns -0.0, which normalizes pixels in the same way, into 0.0.
+    numbers = [float(value) + 0.0 for value in (*contract.mean, *contract.scale, *points)]
+    sizes = struct.pack(
+        "<HHHBB",
+        PREPROCESSING,
+        contract.height,
+        contract.width,
+        _COLORS[contract.color],
+        len(contract.alignment or ()),
+    )
+    network = network_sha256.lower().encode()
+    return hashlib.sha256(LABEL + network + sizes + struct.pack(f"<{len(numbers)}d", *numbers)).digest()
