@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from edge_sdk.escaping import escaped_line
+
 #: Called with (done, total).
 Progress = Callable[[int, int], None]
 #: Takes the name of a stage and returns a context manager that provides a ``Progress``, such as ``stage``.
@@ -22,7 +24,10 @@ def stage(label: str) -> Iterator[Progress]:
     from tqdm import tqdm
 
     with tqdm(
-        desc=label, leave=False, file=sys.stderr, bar_format="{desc} {percentage:3.0f}% {bar} {elapsed}"
+        desc=escaped_line(label),
+        leave=False,
+        file=sys.stderr,
+        bar_format="{desc} {percentage:3.0f}% {bar} {elapsed}",
     ) as bar:
 
         def update(done: int, total: int) -> None:

@@ -14,13 +14,23 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator
+from typing import NoReturn
 
 from edge_sdk.errors import EdgeSdkError
+from edge_sdk.escaping import escaped_line
 from edge_sdk.imports import describe, numpy_cure
 
 CLEAN_NEGATIVE, FAILED, INTERRUPTED = 1, 3, 130
 #: Environment variable that prints the traceback of an unexpected exception.
 DEBUG = "EDGE_SDK_DEBUG"
+
+
+class Parser(argparse.ArgumentParser):
+    """Argument parser whose errors contain no control characters of the arguments."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print usage and error to stderr and exit with 2."""
+        super().error(escaped_line(message))
 
 
 def run(program: str, command: Callable[[], int], *, negatives: tuple[type[EdgeSdkError], ...] = ()) -> int:
@@ -86,7 +96,7 @@ def _discard_stdout() -> None:
 
 def say(program: str, line: str) -> None:
     """Print one line to stderr, after the program's name."""
-    print(f"{program}: {line}", file=sys.stderr)
+    print(f"{program}: {escaped_line(line)}", file=sys.stderr)
 
 
 def enable_completion(parser: argparse.ArgumentParser) -> None:

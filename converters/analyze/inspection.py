@@ -12,7 +12,9 @@ from converters.errors import SourceError
 from converters.graph.graph import Graph
 from converters.graph.network import Network
 from converters.graph.partitions import xnnpack_partitions
+from converters.graph.structure import analysis
 from edge_sdk.errors import ModelCardError
+from edge_sdk.escaping import escaped_line
 from edge_sdk.model.card import CARD_NAME, ModelCard
 from edge_sdk.model.model_file import check_identifier, read_model_bytes, split
 from edge_sdk.model.model_id import space_id
@@ -86,7 +88,7 @@ class Inspection:
             lines.append("card       none; edge-convert convert writes one")
         else:
             lines += ["card", *_card_lines(self.card)]
-        return "\n".join(lines)
+        return "\n".join(map(escaped_line, lines))
 
 
 def inspect(path: str | Path) -> Inspection:
@@ -101,13 +103,18 @@ def inspect(path: str | Path) -> Inspection:
     check_identifier(data, path)
     flatbuffer, files = split(data)
     network = Network(flatbuffer)
-    graph = network.graph
     card = ModelCard.from_bytes(files[CARD_NAME]) if CARD_NAME in files else None
     if card is not None and network.digest != card.network_sha256:
         raise ModelCardError(
             f"{path}: the network does not match its card",
             hint="the file is damaged or was edited; copy it again or convert again",
         )
+    with analysis(path):
+        return _inspection(path, data, network, card)
+
+
+def _inspection(path: str | Path, data: bytes, network: Network, card: ModelCard | None) -> Inspection:
+    graph = network.graph
     try:
         partitions = xnnpack_partitions(network)
         count, outside, loads = partitions.count, partitions.outside, ""

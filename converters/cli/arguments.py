@@ -11,6 +11,7 @@ from typing import Any
 
 from converters.errors import ConversionError
 from edge_sdk.errors import ModelCardError
+from edge_sdk.escaping import escaped
 from edge_sdk.model.card import COLORS, InputContract
 
 _WIDTH = 90  # line width of descriptions, in characters
@@ -51,7 +52,7 @@ def add_command(
 
 def print_result(arguments: argparse.Namespace, value: Any, text: str) -> None:
     """Print a result on stdout: its JSON value with --json, otherwise its text."""
-    print(json.dumps(value, indent=1, ensure_ascii=False) if arguments.json else text)
+    print(escaped(json.dumps(value, indent=1, ensure_ascii=False) if arguments.json else text))
 
 
 def add_targets(parser: argparse.ArgumentParser, meaning: str) -> None:

@@ -38,7 +38,7 @@ def _run(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """Build the parser of all commands; in the parsed arguments ``run`` is the function of the command."""
-    parser = argparse.ArgumentParser(
+    parser = console.Parser(
         prog=PROGRAM,
         description="Convert trained embedding networks to int8 files for small hardware and measure their accuracy.",
         epilog="exit codes: 0 success; 1 a gate, a budget or a rule of a target is not met; 2 wrong usage; 3 any other"

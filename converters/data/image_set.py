@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import io
-import tarfile
-import zipfile
-import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from converters.data.archives import open_archive
 from edge_sdk.errors import InputError
 from edge_sdk.model.card import InputContract
 from edge_sdk.types import UInt8Array
 from edge_sdk.vision.images import MAX_FILE_BYTES, MIN_SIDE_PX, SUFFIXES, read_image
 from edge_sdk.vision.resize import fit
-
-#: Largest total size of the images in a compressed .tar: it has no index, so the images are kept in memory.
-MAX_UNPACKED_BYTES = 2 << 30
 
 
 @dataclass(frozen=True)
@@ -185,87 +180,9 @@ def _check_size(name: str | Path, size: int) -> None:
 
 
 def _open_archive(path: Path) -> ImageSet:
-    try:
-        if zipfile.is_zipfile(path):
-            return _open_zip(path)
-        if tarfile.is_tarfile(path):
-            return _open_tar(path)
-    except (zipfile.BadZipFile, tarfile.TarError, OSError, EOFError, zlib.error) as error:
-        raise _damaged(path, error) from error
-    raise InputError(
-        f"{path}: expected a readable folder, .tar or .zip of images, found another kind of file"
-    )
-
-
-def _damaged(name: str | Path, error: Exception) -> InputError:
-    return InputError(
-        f"{name}: expected a readable archive, found a damaged or unsupported one: {error}",
-        hint="copy it again, or unpack it and give the folder",
-    )
-
-
-def _open_tar(path: Path) -> ImageSet:
-    try:
-        with tarfile.open(path, "r:") as archive:
-            members = {m.name.removeprefix("./"): m for m in archive if m.isreg() and not m.issparse()}
-    except tarfile.ReadError:
-        return _open_compressed_tar(path)
-    if any(m.offset_data + m.size > path.stat().st_size for m in members.values()):
-        raise _damaged(path, EOFError("it is cut short"))
-
-    def read(name: str) -> bytes:
-        _check_size(f"{path}/{name}", members[name].size)
-        try:
-            # An uncompressed archive holds the bytes of a file unchanged.
-            with path.open("rb") as file:
-                file.seek(members[name].offset_data)
-                return file.read(members[name].size)
-        except OSError as error:
-            raise _damaged(f"{path}/{name}", error) from error
-
-    return ImageSet(path, [name for name in members if _is_image(name)], read)
-
-
-def _open_compressed_tar(path: Path) -> ImageSet:
-    """Read all images in archive order, so that the archive is decompressed only once."""
-    contents: dict[str, bytes] = {}
-    total = 0
-    with tarfile.open(path, "r:*") as archive:
-        for member in archive:
-            name = member.name.removeprefix("./")
-            if not member.isfile() or not _is_image(name):
-                continue
-            _check_size(f"{path}/{name}", member.size)
-            total += member.size
-            if total > MAX_UNPACKED_BYTES:
-                raise InputError(
-                    f"{path}: expected at most {MAX_UNPACKED_BYTES >> 30} GiB of images in a compressed archive,"
-                    " found more",
-                    hint="unpack it and give the folder, or pack the images as .zip or uncompressed .tar",
-                )
-            file = archive.extractfile(member)
-            contents[name] = b"" if file is None else file.read()
-    return ImageSet(path, list(contents), contents.__getitem__)
-
-
-def _open_zip(path: Path) -> ImageSet:
-    archive = zipfile.ZipFile(path)
-    sizes = {info.filename: info.file_size for info in archive.infolist() if not info.is_dir()}
-
-    def read(name: str) -> bytes:
-        _check_size(f"{path}/{name}", sizes[name])
-        try:
-            with archive.open(name) as file:
-                # The size in the archive's directory may be wrong, but it limits the read in any case.
-                return file.read(sizes[name])
-        except (
-            zipfile.BadZipFile,
-            OSError,
-            EOFError,
-            NotImplementedError,
-            RuntimeError,
-            zlib.error,
-        ) as error:
-            raise _damaged(f"{path}/{name}", error) from error
-
-    return ImageSet(path, [name for name in sizes if _is_image(name)], read)
+    archive = open_archive(path, accepts=_is_image, max_file_bytes=MAX_FILE_BYTES)
+    if archive is None:
+        raise InputError(
+            f"{path}: expected a readable folder, .tar or .zip of images, found another kind of file"
+        )
+    return ImageSet(path, archive.names, archive.read)

@@ -17,6 +17,7 @@ from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
 from converters.errors import SourceError
+from converters.graph.structure import structure_fault
 
 _IDENTIFIER = b"TFL3"
 _OP_NAMES: dict[int, str] = {v: k for k, v in vars(schema.BuiltinOperator).items() if not k.startswith("_")}
@@ -94,6 +95,11 @@ class Graph:
             raise SourceError(
                 f"expected a network with one subgraph, found {subgraphs}",
                 hint="export the network without control flow (IF, WHILE)",
+            )
+        fault = structure_fault(model)
+        if fault:
+            raise SourceError(
+                f"expected a whole .tflite, found a file that is damaged: {fault}", hint="copy the file again"
             )
         return cls(model)
 

@@ -129,6 +129,11 @@ def with_saved(recipes: Sequence[Recipe], saved: Recipe, path: Path) -> list[Rec
         raise ConversionError(
             f"{path}: expected a recipe for {expected}, found {saved.target} {saved.precision}"
         )
+    if saved.name != fitting[0].name:
+        raise ConversionError(
+            f"{path}: expected a recipe named {fitting[0].name!r}, found {saved.name!r}",
+            hint="the name is part of the artefact's file name: use the recipe as a conversion saved it",
+        )
     return [saved if recipe == fitting[0] else recipe for recipe in recipes]
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from converters.errors import ConversionError
+from edge_sdk.errors import ModelCardError
+from edge_sdk.model.json_fields import JsonFields, number, text, whole_number
 
 SCHEMA = "edge-sdk/recipe/1"
 #: JSON keys of version 1 that differ from the names of the fields.
@@ -20,8 +23,12 @@ _KEYS = {
     "distilled_sha256": "recovered_sha256",
 }
 PRECISIONS = ("float32", "float16", "dynamic", "int8")
+RANGES = ("", "min_max", "mse")
 EQUALIZE = ("", "depthwise", "all")
 QUANTIZERS = ("ai-edge-quantizer", "integer")
+# A saved recipe also states what it was made from.
+_PROVENANCE = ("calibration", "tools", "source")
+_OPERATOR = re.compile("[A-Z][A-Z0-9_]*")
 
 
 @dataclass(frozen=True)
@@ -88,28 +95,38 @@ class Recipe:
                 f"recipe: expected schema {SCHEMA!r} and precision {', '.join(PRECISIONS[:-1])} or {PRECISIONS[-1]},"
                 f" found schema {value.get('schema')!r} and precision {value.get('precision')!r}"
             )
+        unknown = sorted(set(map(str, value)) - _KNOWN_KEYS)
+        if unknown:
+            raise ConversionError(
+                f"recipe: expected fields that this version knows, found {', '.join(map(repr, unknown))}",
+                hint="use the recipe as a conversion saved it",
+            )
+        read = JsonFields(value, "recipe").read
         try:
             return cls(
-                name=str(value["name"]),
-                target=str(value["target"]),
-                precision=str(value["precision"]),
-                ranges=str(value.get("ranges", "")),
-                float_operators=tuple(str(op) for op in value.get("float_operators", ())),
-                partitions=int(value.get("partitions", 1)),
-                equalize=_one_of(str(value.get("equalize", "")), EQUALIZE),
-                weight_share=float(value.get("weight_share", 0.5)),
-                bias_correction=bool(value.get("bias_correction", False)),
-                keep_float=tuple(str(name) for name in value.get("keep_float", ())),
-                quantizer=_one_of(str(value.get("quantizer", QUANTIZERS[0])), QUANTIZERS),
-                bound_slopes=bool(value.get("bound_slopes", False)),
-                decomposed=tuple(str(op) for op in value.get("spelled", ())),
-                leaky=tuple(str(name) for name in value.get("leaky", ())),
-                distillation_steps=max(0, int(value.get("recovery_steps", 0))),
-                distillation_seed=max(0, int(value.get("recovery_seed", 0))),
-                distilled_sha256=str(value.get("recovered_sha256", "")),
+                name=read("name", text),
+                target=read("target", text),
+                precision=read("precision", text),
+                ranges=read("ranges", _one_of(RANGES), ""),
+                float_operators=read("float_operators", _operators, ()),
+                partitions=read("partitions", _count, 1),
+                equalize=read("equalize", _one_of(EQUALIZE), ""),
+                weight_share=read("weight_share", _share, 0.5),
+                bias_correction=read("bias_correction", _flag, False),
+                keep_float=read("keep_float", _texts, ()),
+                quantizer=read("quantizer", _one_of(QUANTIZERS), QUANTIZERS[0]),
+                bound_slopes=read("bound_slopes", _flag, False),
+                decomposed=read("spelled", _operators, ()),
+                leaky=read("leaky", _texts, ()),
+                distillation_steps=read("recovery_steps", _count, 0),
+                distillation_seed=read("recovery_seed", _count, 0),
+                distilled_sha256=read("recovered_sha256", _digest, ""),
             )
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise ConversionError(f"recipe: malformed field: {error}") from error
+        except ModelCardError as error:
+            raise ConversionError(str(error), hint="use the recipe as a conversion saved it") from error
+
+
+_KNOWN_KEYS = {"schema", *_PROVENANCE, *(_KEYS.get(field.name, field.name) for field in fields(Recipe))}
 
 
 def shipped(name: str) -> Recipe:
@@ -132,10 +149,56 @@ def read(path: str | Path) -> Recipe:
         raise ConversionError(f"{path}: expected a recipe in JSON: {error}") from error
     if not isinstance(value, dict):
         raise ConversionError(f"{path}: expected a recipe, found {type(value).__name__}")
-    return Recipe.from_json(value)
+    try:
+        return Recipe.from_json(value)
+    except ConversionError as error:
+        raise ConversionError(f"{path}: {error}", hint=error.hint) from error
 
 
-def _one_of(value: str, allowed: tuple[str, ...]) -> str:
-    if value not in allowed:
-        raise ValueError(f"expected one of {', '.join(map(repr, allowed))}, found {value!r}")
+def _one_of(allowed: tuple[str, ...]) -> Callable[[Any], str]:
+    def read(value: Any) -> str:
+        if value not in allowed:
+            raise ValueError(f"expected one of {', '.join(map(repr, allowed))}, found {value!r}")
+        return text(value)
+
+    return read
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple):
+        raise TypeError(f"{value!r} is not a list")
+    return tuple(text(item) for item in value)
+
+
+def _operators(value: Any) -> tuple[str, ...]:
+    names = _texts(value)
+    wrong = [name for name in names if not _OPERATOR.fullmatch(name)]
+    if wrong:
+        raise ValueError(f"expected kinds of operators such as 'PRELU', found {wrong[0]!r}")
+    return names
+
+
+def _count(value: Any) -> int:
+    count = whole_number(value)
+    if not 0 <= count < 1 << 32:
+        raise ValueError(f"expected 0..{(1 << 32) - 1}, found {count}")
+    return count
+
+
+def _share(value: Any) -> float:
+    share = number(value)
+    if not 0 <= share <= 1:
+        raise ValueError(f"expected 0..1, found {share}")
+    return share
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(f"{value!r} is neither true nor false")
     return value
+
+
+def _digest(value: Any) -> str:
+    if not re.fullmatch("([0-9a-f]{64})?", text(value)):
+        raise ValueError(f"expected 64 hexadecimal digits, found {value!r}")
+    return text(value)

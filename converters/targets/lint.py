@@ -11,9 +11,11 @@ from converters.errors import SourceError
 from converters.graph.canonical import bring_into_form
 from converters.graph.graph import Graph
 from converters.graph.network import Network
+from converters.graph.structure import analysis
 from converters.targets.base import Target
 from converters.targets.check import TargetReport, check_file, check_float_network
 from converters.targets.operator_table import parse_for_rules
+from edge_sdk.escaping import escaped_line
 from edge_sdk.model.card import InputContract
 from edge_sdk.model.model_file import check_identifier, read_model_bytes, split
 
@@ -54,7 +56,7 @@ class LintReport:
         lines = [f"{self.file}: {kind}"]
         for section in self.sections:
             lines += ["", *section.lines()]
-        return "\n".join(lines)
+        return "\n".join(map(escaped_line, lines))
 
 
 def lint(path: str | Path, targets: Sequence[Target]) -> LintReport:
@@ -70,14 +72,17 @@ def lint(path: str | Path, targets: Sequence[Target]) -> LintReport:
     data = read_model_bytes(path)
     check_identifier(data, path)
     network = Network(split(data)[0])
-    graph = parse_for_rules(network)
-    integer = _is_integer_network(graph)
-    if not integer:
-        graph = _canonical(network, graph)
-    sections = []
-    for target in targets:
-        report = check_file(target, network, "as it is") if integer else check_float_network(target, graph)
-        sections.append(TargetReport(target.name, target.summary, (report,)))
+    with analysis(path):
+        graph = parse_for_rules(network)
+        integer = _is_integer_network(graph)
+        if not integer:
+            graph = _canonical(network, graph)
+        sections = []
+        for target in targets:
+            report = (
+                check_file(target, network, "as it is") if integer else check_float_network(target, graph)
+            )
+            sections.append(TargetReport(target.name, target.summary, (report,)))
     return LintReport(Path(path).name, integer, tuple(sections))
 
 

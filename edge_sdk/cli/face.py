@@ -30,6 +30,7 @@ from edge_sdk.cli.opening import (
     open_gallery,
     resolve_detector,
 )
+from edge_sdk.escaping import escaped, escaped_line
 
 if TYPE_CHECKING:
     from edge_sdk.cameras import Camera
@@ -169,7 +170,7 @@ def _identify(arguments: argparse.Namespace) -> Output:
     answered = list(zip(arguments.photographs, answers, strict=True))
     return Output(
         [{"image": str(path), **_answer_to_json(answer)} for path, answer in answered],
-        "\n".join(f"{path}: {_format_answer(answer)}" for path, answer in answered),
+        "\n".join(f"{escaped_line(path)}: {_format_answer(answer)}" for path, answer in answered),
         all(answer.accepted for answer in answers),
     )
 
@@ -181,7 +182,7 @@ def _watch(arguments: argparse.Namespace) -> Output:
         for answer in recognizer.watch(camera, seconds=arguments.seconds):
             # Flush each line, because a person or a program waits for it.
             text = json.dumps(_answer_to_json(answer)) if arguments.json else _format_answer(answer)
-            print(text, flush=True)
+            print(escaped(text), flush=True)
             accepted |= answer.accepted
     return Output(None, "", accepted)
 

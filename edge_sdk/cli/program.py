@@ -13,6 +13,7 @@ from typing import TextIO
 from edge_sdk import __version__, console
 from edge_sdk.cli import bench, doctor, face, gallery, recognition, zoo
 from edge_sdk.cli.arguments import PROGRAM
+from edge_sdk.escaping import escaped
 from edge_sdk.notices import GalleryWarning
 
 _EPILOG = """\
@@ -48,7 +49,7 @@ def _run(argv: Sequence[str] | None) -> int:
     as_json = arguments.json and output.value is not None
     text = json.dumps(output.value, indent=1) if as_json else output.text
     if text:
-        print(text)
+        print(escaped(text))
     return 0 if output.positive else console.CLEAN_NEGATIVE
 
 
@@ -78,7 +79,7 @@ def _warnings_on_stderr() -> Iterator[None]:
 
 def build_parser() -> argparse.ArgumentParser:
     """Build the parser of all commands; in the parsed arguments `run` is the function of the command."""
-    parser = argparse.ArgumentParser(
+    parser = console.Parser(
         prog=PROGRAM,
         description="Enrol, verify and identify subjects with a model made by edge-convert.\n"
         "enrol, verify and identify take aligned crops; face takes photographs and cameras.",

@@ -20,6 +20,7 @@ from edge_sdk.cli.arguments import (
 )
 from edge_sdk.cli.opening import choose_threshold, open_embedder, open_gallery, open_or_create_gallery
 from edge_sdk.errors import CaptureError, InputError
+from edge_sdk.escaping import escaped_line
 
 if TYPE_CHECKING:
     from edge_sdk.gallery import Identification, Verification
@@ -99,7 +100,7 @@ def _verify(arguments: argparse.Namespace) -> Output:
     answer = gallery.verify(probe, arguments.subject, threshold=threshold)
     return Output(
         _answer_to_json(answer),
-        f"{arguments.image}: {_format_decision(answer)} as {answer.subject}",
+        f"{escaped_line(arguments.image)}: {_format_decision(answer)} as {answer.subject}",
         answer.accepted,
     )
 
@@ -114,7 +115,8 @@ def _identify(arguments: argparse.Namespace) -> Output:
     return Output(
         [{"image": str(image), **_answer_to_json(answer)} for image, answer in answered],
         "\n".join(
-            f"{image}: {_format_decision(answer)}" + (f" as {answer.subject}" if answer.subject else "")
+            f"{escaped_line(image)}: {_format_decision(answer)}"
+            + (f" as {answer.subject}" if answer.subject else "")
             for image, answer in answered
         ),
         all(answer.accepted for answer in answers),

@@ -16,14 +16,14 @@ from pathlib import Path
 from edge_sdk.errors import ModelCardError, ModelError
 from edge_sdk.model.card import CARD_NAME, MAX_CARD_BYTES, ModelCard
 from edge_sdk.model.model_id import ModelId
+from edge_sdk.model.zip_archive import ZipLimitError, open_zip, read_member
 
 MAX_MODEL_BYTES = 512 << 20
 _IDENTIFIER = b"TFL3"
 _MAX_MEMBERS = 64
 # A fixed time stamp, so that the same network and card give the same bytes.
 _TIME_STAMP = (1980, 1, 1, 0, 0, 0)
-# Methods that every ZIP reader supports, in Python and on phones; the card itself is stored uncompressed.
-_COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_MAX_DIRECTORY_BYTES = 64 << 10
 
 
 @dataclass(frozen=True)
@@ -170,18 +170,20 @@ def split(data: bytes) -> tuple[bytes, dict[str, bytes]]:
     Raises:
         ModelCardError: The archive cannot be read.
     """
-    archive = _open_archive(data)
+    archive = _open_archive(data, "")
     if archive is None:
         return data, {}
     with archive:
-        members = {info.filename: _read_member(archive, info) for info in archive.infolist()[:_MAX_MEMBERS]}
+        members = {info.filename: _read_member(archive, info) for info in archive.infolist()}
         return data[: _archive_start(archive)], members
 
 
-def _open_archive(data: bytes) -> zipfile.ZipFile | None:
+def _open_archive(data: bytes, prefix: str) -> zipfile.ZipFile | None:
     try:
-        return zipfile.ZipFile(io.BytesIO(data))
-    except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError):
+        return open_zip(io.BytesIO(data), max_members=_MAX_MEMBERS, max_directory_bytes=_MAX_DIRECTORY_BYTES)
+    except ZipLimitError as error:
+        raise ModelCardError(f"{prefix}the archive with the model card is damaged: {error}") from error
+    except (zipfile.BadZipFile, OSError):
         return None
 
 
@@ -191,7 +193,7 @@ def _archive_start(archive: zipfile.ZipFile) -> int:
 
 def _read_card_bytes(data: bytes, path: str | Path) -> tuple[int, bytes]:
     hint = "convert the model with edge-convert convert, which writes a card into every file"
-    archive = _open_archive(data)
+    archive = _open_archive(data, f"{path}: ")
     if archive is None:
         raise ModelCardError(f"{path}: expected a model card inside, found none", hint=hint)
     with archive:
@@ -203,11 +205,7 @@ def _read_card_bytes(data: bytes, path: str | Path) -> tuple[int, bytes]:
 
 def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, prefix: str = "") -> bytes:
     name = "the model card" if info.filename == CARD_NAME else f"associated file {info.filename!r}"
-    if info.file_size > MAX_CARD_BYTES:
-        raise ModelCardError(f"{prefix}{name} is over {MAX_CARD_BYTES} bytes")
-    if info.compress_type not in _COMPRESSIONS:
-        raise ModelCardError(f"{prefix}{name} is damaged: unknown compression {info.compress_type}")
     try:
-        return archive.read(info)
-    except (OSError, EOFError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        return read_member(archive, info, max_bytes=MAX_CARD_BYTES)
+    except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ModelCardError(f"{prefix}{name} is damaged: {error}", hint="copy the file again") from error

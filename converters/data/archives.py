@@ -1,0 +1,342 @@
+"""Archives of images: ZIP and tar, read within limits on members, directory and decompressed bytes."""
+
+from __future__ import annotations
+
+import bz2
+import io
+import lzma
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from edge_sdk.errors import InputError
+from edge_sdk.model.zip_archive import open_zip, read_member
+
+#: Most members of an archive; a larger set is given as a folder.
+MAX_MEMBERS = 100_000
+# Most members of a tar that are not read, such as folders; each costs time.
+_MAX_OTHER_MEMBERS = 20_000
+MAX_DIRECTORY_BYTES = 16 << 20
+#: Largest size of a compressed tar after decompression: it has no index, so its images are kept in memory.
+MAX_UNPACKED_BYTES = 2 << 30
+# Photographs are compressed already. A tar that becomes far larger is empty data, made to fill memory.
+_BASE_UNPACKED_BYTES = 64 << 20
+_MAX_RATIO = 100
+# Bytes of headers before one member: long names and extended headers are some kilobytes.
+_MAX_HEADER_BYTES = 128 << 10
+_CHUNK_BYTES = 64 << 10
+_XZ_MEMORY_BYTES = 96 << 20
+_MAGICS = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0")
+_UNREADABLE = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    OSError,
+    EOFError,
+    zlib.error,
+    lzma.LZMAError,
+    ValueError,
+    RecursionError,
+    OverflowError,
+)
+
+
+@dataclass(frozen=True)
+class Archive:
+    """Names and contents of the files of an archive.
+
+    Args:
+        names: Names of the files, without a leading "./".
+        read: Returns the content of a file; raises InputError if it is damaged.
+    """
+
+    names: tuple[str, ...]
+    read: Callable[[str], bytes]
+
+
+def open_archive(path: Path, *, accepts: Callable[[str], bool], max_file_bytes: int) -> Archive | None:
+    """List the files of a ZIP or tar archive.
+
+    Args:
+        path: The archive.
+        accepts: Tells from a name if the file is needed.
+        max_file_bytes: Most bytes of one file.
+
+    Returns:
+        The archive; None if the file is neither a ZIP nor a tar archive.
+
+    Raises:
+        InputError: The archive is damaged, or larger than the limits.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(tarfile.BLOCKSIZE)
+        if zipfile.is_zipfile(path):
+            return _zip(path, accepts, max_file_bytes)
+        if head.startswith(_MAGICS):
+            return _compressed_tar(path, accepts, max_file_bytes)
+        if _is_tar_header(head):
+            return _tar(path, accepts, max_file_bytes)
+    except _UNREADABLE as error:
+        raise _damaged(path, error) from error
+    return None
+
+
+def _damaged(name: str | Path, error: Exception) -> InputError:
+    return InputError(
+        f"{name}: expected a readable archive, found a damaged or unsupported one: {error}",
+        hint="copy it again, or unpack it and give the folder",
+    )
+
+
+def _check_size(name: str, size: int, most: int) -> None:
+    if size > most:
+        raise InputError(
+            f"{name}: expected an image file of at most {most >> 20} MiB, found {size >> 20} MiB"
+        )
+
+
+def _zip(path: Path, accepts: Callable[[str], bool], max_file_bytes: int) -> Archive:
+    archive = open_zip(path, max_members=MAX_MEMBERS, max_directory_bytes=MAX_DIRECTORY_BYTES)
+    members = {i.filename: i for i in archive.infolist() if not i.is_dir() and accepts(i.filename)}
+
+    def read(name: str) -> bytes:
+        _check_size(f"{path}/{name}", members[name].file_size, max_file_bytes)
+        try:
+            return read_member(archive, members[name], max_bytes=max_file_bytes)
+        except _UNREADABLE as error:
+            raise _damaged(f"{path}/{name}", error) from error
+
+    return Archive(tuple(members), read)
+
+
+def _tar(path: Path, accepts: Callable[[str], bool], max_file_bytes: int) -> Archive:
+    """List an uncompressed tar; it contains the bytes of a file unchanged, so they are read on demand."""
+    total = path.stat().st_size
+    places: dict[str, tuple[int, int]] = {}
+    with path.open("rb") as file, _HeaderReader(file, total) as reader:
+        for name, member in _members(reader, accepts):
+            places[name] = (member.offset_data, member.size)
+
+    def read(name: str) -> bytes:
+        start, size = places[name]
+        _check_size(f"{path}/{name}", size, max_file_bytes)
+        try:
+            with path.open("rb") as file:
+                file.seek(start)
+                return file.read(size)
+        except OSError as error:
+            raise _damaged(f"{path}/{name}", error) from error
+
+    return Archive(tuple(places), read)
+
+
+def _compressed_tar(path: Path, accepts: Callable[[str], bool], max_file_bytes: int) -> Archive:
+    """Read all files in archive order, so that the archive is decompressed only once."""
+    budget = min(MAX_UNPACKED_BYTES, _BASE_UNPACKED_BYTES + _MAX_RATIO * path.stat().st_size)
+    contents: dict[str, bytes] = {}
+    with (
+        path.open("rb") as file,
+        _HeaderReader(io.BufferedReader(_Decompressed(file, budget)), budget) as reader,
+    ):
+        for name, member in _members(reader, accepts):
+            _check_size(f"{path}/{name}", member.size, max_file_bytes)
+            contents[name] = reader.read_data(member.size)
+    return Archive(tuple(contents), contents.__getitem__)
+
+
+def _members(reader: _HeaderReader, accepts: Callable[[str], bool]) -> Iterator[tuple[str, tarfile.TarInfo]]:
+    """Yield name and header of the needed files of a tar, and check number and sizes of all members."""
+    others = 0
+    # The reader behaves as a file opened for reading; the type of tarfile's parameter asks for more.
+    with tarfile.open(fileobj=reader, mode="r:") as archive:  # type: ignore[call-overload]
+        for count, member in enumerate(archive):
+            if member.size < 0:
+                raise ValueError(f"member {member.name!r} has a negative size")
+            reader.begin_data(member)
+            name = member.name.removeprefix("./")
+            if member.isreg() and not member.issparse() and accepts(name):
+                yield name, member
+            else:
+                others += 1
+            if count >= MAX_MEMBERS or others > _MAX_OTHER_MEMBERS:
+                raise ValueError(
+                    f"expected at most {MAX_MEMBERS} members and {_MAX_OTHER_MEMBERS} that are no images, found more"
+                )
+            reader.begin_header()
+            archive.members.clear()
+
+
+class _HeaderReader:
+    """File object for `tarfile` that limits the bytes of headers: it reads them whole, whatever size they declare.
+
+    Args:
+        stream: The tar; seeking backwards is not needed.
+        size: Most bytes up to the end of a member.
+    """
+
+    def __init__(self, stream: BinaryIO, size: int) -> None:
+        self._stream = stream
+        self._size = size
+        self._left = _MAX_HEADER_BYTES
+
+    def __enter__(self) -> _HeaderReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stream.close()
+
+    def begin_data(self, member: tarfile.TarInfo) -> None:
+        """Check the size that a member declares, before its data are skipped or read."""
+        if member.offset_data + member.size > self._size:
+            raise EOFError(
+                f"member {member.name!r} ends at byte {member.offset_data + member.size}, expected at most {self._size}"
+            )
+
+    def begin_header(self) -> None:
+        """Allow the headers of the next member."""
+        self._left = _MAX_HEADER_BYTES
+
+    def read(self, size: int = -1) -> bytes:
+        """Read bytes of a header."""
+        if not 0 <= size <= self._left:
+            raise ValueError(f"a header has more than {_MAX_HEADER_BYTES >> 10} KiB")
+        self._left -= size
+        return self._stream.read(size)
+
+    def read_data(self, size: int) -> bytes:
+        """Read the content of the member that was yielded last."""
+        content = self._stream.read(size)
+        if len(content) != size:
+            raise EOFError("it is cut short")
+        return content
+
+    def tell(self) -> int:
+        """Return the position in bytes."""
+        return self._stream.tell()
+
+    def seek(self, position: int, whence: int = 0) -> int:
+        """Move forwards, and backwards if the stream can."""
+        return self._stream.seek(position, whence)
+
+
+class _Decompressor(Protocol):
+    """What the decompressors of `bz2` and `lzma` have in common."""
+
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def needs_input(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def decompress(self, data: bytes, max_length: int = -1) -> bytes: ...
+
+
+class _Gzip:
+    """`zlib`'s decompressor for gzip, with the interface of the others."""
+
+    def __init__(self) -> None:
+        self._inner = zlib.decompressobj(wbits=31)
+
+    @property
+    def eof(self) -> bool:
+        return self._inner.eof
+
+    @property
+    def needs_input(self) -> bool:
+        return not self._inner.unconsumed_tail
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._inner.unused_data
+
+    def decompress(self, data: bytes, max_length: int = -1) -> bytes:
+        return self._inner.decompress(self._inner.unconsumed_tail + data, max_length)
+
+
+class _Decompressed(io.RawIOBase):
+    """The content of a compressed file, read forwards in bounded steps.
+
+    Args:
+        file: The compressed file.
+        budget: Most bytes to produce.
+    """
+
+    def __init__(self, file: BinaryIO, budget: int) -> None:
+        super().__init__()
+        self._file = file
+        self._budget = budget
+        self._position = 0
+        self._decompressor: _Decompressor | None = None
+        self._head = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, position: int, whence: int = 0) -> int:
+        if whence != 0 or position < self._position:
+            raise OSError("a compressed archive is read forwards")
+        while self._position < position and self._next(min(_CHUNK_BYTES, position - self._position)):
+            pass
+        return self._position
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        content = self._next(len(buffer))
+        buffer[: len(content)] = content
+        return len(content)
+
+    def _next(self, most: int) -> bytes:
+        """Return up to `most` bytes; none at the end."""
+        while True:
+            if self._decompressor is None:
+                self._head = self._head or self._file.read(_CHUNK_BYTES)
+                if not self._head.strip(b"\0"):
+                    return b""
+                self._decompressor = _decompressor(self._head)
+            data = b""
+            if self._decompressor.needs_input:
+                data, self._head = self._head or self._file.read(_CHUNK_BYTES), b""
+                if not data:
+                    raise EOFError("it is cut short")
+            content = self._decompressor.decompress(data, most)
+            if self._decompressor.eof:
+                self._head, self._decompressor = self._decompressor.unused_data, None
+            if content:
+                break
+        self._position += len(content)
+        if self._position > self._budget:
+            raise _too_large(self._budget)
+        return content
+
+
+def _decompressor(head: bytes) -> _Decompressor:
+    if head.startswith(_MAGICS[0]):
+        return _Gzip()
+    if head.startswith(_MAGICS[1]):
+        return bz2.BZ2Decompressor()
+    return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY_BYTES)
+
+
+def _too_large(budget: int) -> ValueError:
+    return ValueError(
+        f"it has more than {budget >> 20} MiB after decompression, over {_MAX_RATIO} times its size or 2 GiB"
+    )
+
+
+def _is_tar_header(head: bytes) -> bool:
+    if head == bytes(tarfile.BLOCKSIZE):
+        return True  # an archive without members
+    try:
+        tarfile.TarInfo.frombuf(head, "utf-8", "surrogateescape")
+    except tarfile.HeaderError:
+        return False
+    return True
