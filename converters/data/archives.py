@@ -224,7 +224,7 @@ class _HeaderReader:
 
 
 class _Decompressor(Protocol):
-    """What the decompressors of `bz2` and `lzma` have in common."""
+    """The common interface of the decompressors of `bz2` and `lzma`."""
 
     @property
     def eof(self) -> bool: ...
