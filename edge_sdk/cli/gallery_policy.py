@@ -118,6 +118,7 @@ def _policy(arguments: argparse.Namespace) -> Output:
     with gallery.transaction() as transaction:
         transaction.pin_networks(networks)
         transaction.set_policy(policy)
+        transaction.pin_evidence(model.model_id.evidence)
         transaction.allow_lower_thresholds(arguments.allow_lower_thresholds)
     templates = gallery.status().templates
     point, largest = policy.point(templates), policy.most_references()

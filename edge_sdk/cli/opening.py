@@ -214,14 +214,17 @@ def choose_threshold(arguments: argparse.Namespace, card: ModelCard, gallery: Ga
         A cosine; None if none of the options is given and the gallery has a decision policy.
 
     Raises:
-        ModelCardError: no option is given and the gallery has no policy, or the card has no fitting operating point.
+        ModelCardError: no option is given and the gallery has no policy, the card has no fitting operating point, or its
+            evidence is not the one that the gallery has stored.
     """
+    from edge_sdk.model.model_id import evidence_id
     from edge_sdk.model.operating_point import OperatingPoint
 
     points, fpir = card.operating_points, getattr(arguments, "fpir", None)
     if arguments.threshold is not None:
         return float(arguments.threshold)
     if fpir is not None:
+        gallery.require_evidence(evidence_id(card))
         references = max(1, gallery.status().templates)
         return OperatingPoint.for_identification(points, fpir=fpir, references=references).threshold
     if arguments.fmr is None and gallery.policy is not None:
@@ -232,6 +235,7 @@ def choose_threshold(arguments: argparse.Namespace, card: ModelCard, gallery: Ga
             f"expected --threshold, or --fmr with one of {rates}, found neither",
             hint="choose a false match rate, or store a decision policy: edge-sdk gallery policy",
         )
+    gallery.require_evidence(evidence_id(card))
     return OperatingPoint.for_comparison(points, fmr=arguments.fmr).threshold
 
 

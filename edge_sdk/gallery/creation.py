@@ -28,7 +28,7 @@ from edge_sdk.gallery.format.header import (
     TemplateType,
     Transform,
 )
-from edge_sdk.gallery.format.model_binding import checked_model_id, with_model_file
+from edge_sdk.gallery.format.model_binding import checked_model_id, with_model
 from edge_sdk.gallery.keys import ErasableKey, KeyProvider
 from edge_sdk.gallery.keys.provider import new_slot, slot_key_of
 from edge_sdk.gallery.rules.pinned_networks import PinnedNetworks, pack_networks
@@ -98,7 +98,7 @@ def first_generation(
         records.append(PolicyRecord(PINNED_NETWORKS, critical=True, value=pack_networks(networks)))
     content = empty_content(random(32), header.template_type, dimension)
     content = replace(content, committed_at_s=now_s, policy=tuple(records))
-    return header, with_model_file(content, model_id) if isinstance(model_id, ModelId) else content
+    return header, with_model(content, model_id) if isinstance(model_id, ModelId) else content
 
 
 def write_first_generation(

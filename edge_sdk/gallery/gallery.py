@@ -21,7 +21,7 @@ from edge_sdk.gallery.components.exchange import Exchange
 from edge_sdk.gallery.components.keys import Keys
 from edge_sdk.gallery.creation import first_generation, write_first_generation
 from edge_sdk.gallery.erasure import erase
-from edge_sdk.gallery.format.model_binding import require_model
+from edge_sdk.gallery.format.model_binding import require_evidence, require_model
 from edge_sdk.gallery.format.sealing import need_cryptography
 from edge_sdk.gallery.keys import KeyProvider
 from edge_sdk.gallery.old_names import moved_method
@@ -400,6 +400,19 @@ class Gallery:
         require_model(session.header, session.content, model_id)
         if isinstance(model_id, ModelId):
             session.model = model_id
+
+    def require_evidence(self, evidence: bytes) -> None:
+        """Check that the gallery has stored the evidence in a model's card, before a threshold is taken from it.
+
+        The gallery stores the digest when it is created with `Embedder.model_id`, and with `Transaction.pin_evidence`.
+
+        Args:
+            evidence: `Embedder.model_id.evidence`, 32 bytes.
+
+        Raises:
+            ModelCardError: it is another evidence.
+        """
+        require_evidence(self._session.header, self._session.content, evidence)
 
     def bind_model(self, model_id: ModelId, *, files: Sequence[bytes] = ()) -> bool:
         """Bind a gallery that is bound to a model file to the network and its input contract, in a separate commit.

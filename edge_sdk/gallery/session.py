@@ -311,7 +311,7 @@ class Session:
         """Bind a gallery of a model file to an embedding space in a commit of its own; see `Gallery.bind_model`."""
         header, content = self.header, self.content
         is_file = header.model_kind is ModelKind.FILE
-        known = ModelId(header.model_id, space=model.space) if is_file and header.model_id in files else model
+        known = _with_file(model, header.model_id) if is_file and header.model_id in files else model
         require_model(header, content, known)
         self.model = known
         if is_file:
@@ -474,3 +474,7 @@ def _explained(error: GalleryError | OSError, committed: bool | None) -> Gallery
         error = GalleryError(str(error))
     error.hint = f"{hint}; the gallery was not changed" if hint else "the gallery was not changed"
     return error
+
+
+def _with_file(model: ModelId, file: bytes) -> ModelId:
+    return ModelId(file, space=model.space, evidence=model.evidence)

@@ -17,6 +17,7 @@ from edge_sdk.gallery.format.content import (
     CALLER_THRESHOLDS,
     CALLER_THRESHOLDS_ALLOWED,
     DECISION_POLICY,
+    EVIDENCE,
     OWN_THRESHOLDS,
     PINNED_NETWORKS,
     REVOKED,
@@ -25,7 +26,7 @@ from edge_sdk.gallery.format.content import (
     Content,
     PolicyRecord,
 )
-from edge_sdk.gallery.format.header import ID_BYTES, TemplateType
+from edge_sdk.gallery.format.header import ID_BYTES, MODEL_ID_BYTES, TemplateType
 from edge_sdk.gallery.match.templates import quantize, unit_rows
 from edge_sdk.gallery.rules.enrolment import EnrolmentChecks
 from edge_sdk.gallery.rules.names import Names, checked_name, checked_text, normalized
@@ -249,6 +250,19 @@ class Transaction:
             self._labels[index] = checked_text(label, "a label", min_bytes=0)
         if fields:
             self._fields[index] = fields
+
+    def pin_evidence(self, evidence: bytes) -> None:
+        """Store the digest of the evidence in the model's card; thresholds are taken from a card with this evidence only.
+
+        Args:
+            evidence: `Embedder.model_id.evidence`, 32 bytes.
+
+        Raises:
+            InputError: it is not 32 bytes.
+        """
+        if not isinstance(evidence, bytes) or len(evidence) != MODEL_ID_BYTES:
+            raise InputError(f"expected a digest of {MODEL_ID_BYTES} bytes, found {evidence!r}")
+        self._policy[EVIDENCE] = PolicyRecord(EVIDENCE, critical=False, value=evidence)
 
     def set_policy(self, policy: DecisionPolicy | None) -> None:
         """Store the policy by which the gallery decides; None removes it, so each caller must give a threshold.

@@ -1,4 +1,4 @@
-"""Identity of a model: the digest of its file, and the id of the embedding space that its network computes in."""
+"""Identity of a model: the digest of its file, the id of its embedding space, and the digest of its evidence."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import hashlib
 import struct
 from typing import Any
 
-from edge_sdk.model.card import InputContract, ModelCard
+from edge_sdk.model.card import InputContract, ModelCard, card_bytes
 
 LABEL = b"edge-sdk/model/space@v1"
+EVIDENCE_LABEL = b"edge-sdk/model/evidence@v1"
 # Version of the steps from an aligned crop to the input tensor: crop, resize, colour order, normalization. A change
 # that alters embeddings raises it.
 PREPROCESSING = 1
@@ -16,7 +17,7 @@ _COLORS = {"rgb": 1, "bgr": 2, "gray": 3}
 
 
 class ModelId(bytes):
-    """SHA-256 of a model file, 32 bytes, that also carries the id of its embedding space.
+    """SHA-256 of a model file, 32 bytes, that also carries the id of its embedding space and the digest of its evidence.
 
     Galleries are bound to the space, so a file whose card gets new thresholds keeps its galleries. Only a gallery that
     edge-sdk 0.2 created, or a program that passes plain bytes, is bound to the file.
@@ -24,29 +25,36 @@ class ModelId(bytes):
     Args:
         file: SHA-256 of the model file, 32 bytes.
         space: Id of the embedding space, 32 bytes, from `space_id`.
+        evidence: Digest of the evidence in the card, 32 bytes, from `evidence_id`; empty if it is not known.
     """
 
     _space: bytes
+    _evidence: bytes
 
-    def __new__(cls, file: bytes, *, space: bytes) -> ModelId:
-        """Make an id from the two digests."""
+    def __new__(cls, file: bytes, *, space: bytes, evidence: bytes = b"") -> ModelId:
+        """Make an id from the digests."""
         model = super().__new__(cls, file)
-        model._space = bytes(space)
+        model._space, model._evidence = bytes(space), bytes(evidence)
         return model
 
     def __getnewargs_ex__(self) -> tuple[tuple[bytes], dict[str, Any]]:
         """Return the arguments for copies and pickles."""
-        return (bytes(self),), {"space": self._space}
+        return (bytes(self),), {"space": self._space, "evidence": self._evidence}
 
     @classmethod
     def of(cls, file: bytes, card: ModelCard) -> ModelId:
         """Return the id of a file with this digest and card."""
-        return cls(file, space=space_id(card.network_sha256, card.input))
+        return cls(file, space=space_id(card.network_sha256, card.input), evidence=evidence_id(card))
 
     @property
     def space(self) -> bytes:
         """Id of the embedding space, 32 bytes."""
         return self._space
+
+    @property
+    def evidence(self) -> bytes:
+        """Digest of the evidence in the card, 32 bytes; empty if it is not known."""
+        return self._evidence
 
 
 def space_id(network_sha256: str, contract: InputContract) -> bytes:
@@ -76,3 +84,13 @@ def space_id(network_sha256: str, contract: InputContract) -> bytes:
     )
     network = network_sha256.lower().encode()
     return hashlib.sha256(LABEL + network + sizes + struct.pack(f"<{len(numbers)}d", *numbers)).digest()
+
+
+def evidence_id(card: ModelCard) -> bytes:
+    """Return the digest of the evidence in a card, 32 bytes: its operating points and the calibration of its scores.
+
+    A gallery stores it, so that thresholds are not taken from a card that was changed afterwards.
+    """
+    points = [point.to_json() for point in card.operating_points]
+    evidence = {"operating_points": points, "probability": card.probability}
+    return hashlib.sha256(EVIDENCE_LABEL + card_bytes(evidence)).digest()

@@ -68,3 +68,18 @@ def test_bind_model_takes_the_original_file_only_if_it_computes_the_same_embeddi
     done = edge_sdk(*bind, golden_model_path, "--original", model_path, *plain_home, "--json")
     assert done.code == 0
     assert '"bound": true' in done.out
+
+
+def test_a_threshold_from_a_card_that_changed_needs_an_administrator(
+    edge_sdk: Run, home: Any, products: list[Any], model_with_evidence: Path
+) -> None:
+    probe = ("identify", products[0].enrol, "--model", model_with_evidence, "--fmr", "1e-3")
+    done = edge_sdk(*probe, *home.files)
+    assert done.code == 3
+    assert "the evidence in the model's card is not the one that the gallery has stored" in done.err
+    done = edge_sdk("doctor", "--model", model_with_evidence, *home.files)
+    assert "is not the one that the gallery has stored" in done.out
+    done = edge_sdk("gallery", "policy", "--model", model_with_evidence, "--fpir", "0.01", *home.files)
+    assert done.code == 0
+    done = edge_sdk(*probe, *home.files)
+    assert done.code == 0

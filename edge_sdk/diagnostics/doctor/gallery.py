@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from edge_sdk.diagnostics.doctor.check_result import CheckResult, fail, ok, warn
-from edge_sdk.errors import EdgeSdkError, ModelMismatchError
+from edge_sdk.errors import EdgeSdkError, ModelCardError, ModelMismatchError
 from edge_sdk.gallery import Gallery
 from edge_sdk.model.model_id import ModelId
 
@@ -37,7 +37,7 @@ def check_gallery(open_gallery: Callable[[], Gallery], *, model_id: ModelId | No
         except ModelMismatchError as error:
             yield fail("gallery's model", str(error), error.hint or "use the gallery's model, or enrol again")
         else:
-            yield ok("gallery's model", f"bound to its {status.model_kind}")
+            yield _check_evidence(gallery, model_id, status.model_kind)
     if status.networks is None:
         yield warn(
             "gallery's networks",
@@ -80,3 +80,11 @@ def check_gallery(open_gallery: Callable[[], Gallery], *, model_id: ModelId | No
         yield warn("gallery's anchor", status.anchor, "store the newest generation elsewhere: --anchor FILE")
     else:
         yield ok("gallery's anchor", status.anchor)
+
+
+def _check_evidence(gallery: Gallery, model_id: ModelId, kind: str) -> CheckResult:
+    try:
+        gallery.require_evidence(model_id.evidence)
+    except ModelCardError as error:
+        return warn("gallery's model", str(error), str(error.hint))
+    return ok("gallery's model", f"bound to its {kind}")

@@ -46,12 +46,21 @@ PINNED_NETWORKS = 9  # SHA-256 of the detector's and the liveness networks' file
 COMMAND_HISTORY = 10  # states and changes by which signed commands are judged; see `exchange.history`
 CALLER_THRESHOLDS = 11  # CALLER_THRESHOLDS_ALLOWED if a caller may give a threshold below the policy's
 CALLER_THRESHOLDS_ALLOWED = b"\x01"
+EVIDENCE = 12  # digest of the evidence in the model's card (`edge_sdk.model.model_id.evidence_id`)
 MODEL_FILE = 15  # SHA-256 of the model file, if the header's model id is that of the embedding space
 _LAST_RESERVED_RECORD = 15
 
 KNOWN_RECORDS = frozenset(
     {SLOT_KEYS, TRANSFORM_KEY, DECISION_POLICY, ATTEMPT_POLICY, OWN_THRESHOLDS, AUDIT_POLICY}
-    | {AUDIT_SEGMENTS, ANCHOR_IDENTITY, PINNED_NETWORKS, COMMAND_HISTORY, CALLER_THRESHOLDS, MODEL_FILE}
+    | {
+        AUDIT_SEGMENTS,
+        ANCHOR_IDENTITY,
+        PINNED_NETWORKS,
+        COMMAND_HISTORY,
+        CALLER_THRESHOLDS,
+        EVIDENCE,
+        MODEL_FILE,
+    }
 )
 _CRITICAL_RECORDS = frozenset({ANCHOR_IDENTITY, PINNED_NETWORKS, CALLER_THRESHOLDS})
 _RECORD_CHECKS = {
@@ -60,7 +69,8 @@ _RECORD_CHECKS = {
     PINNED_NETWORKS: records.check_pinned_networks,
     COMMAND_HISTORY: records.check_command_history,
     CALLER_THRESHOLDS: records.check_caller_thresholds,
-    MODEL_FILE: records.check_model_file,
+    EVIDENCE: records.check_digest,
+    MODEL_FILE: records.check_digest,
 }
 
 # Added to the last sequence number of a removed source, so that its earlier commands stay refused if it is added again.

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from edge_sdk.errors import InputError, ModelMismatchError
-from edge_sdk.gallery.format.content import MODEL_FILE, Content, PolicyRecord
+from edge_sdk.errors import InputError, ModelCardError, ModelMismatchError
+from edge_sdk.gallery.format.content import EVIDENCE, MODEL_FILE, Content, PolicyRecord
 from edge_sdk.gallery.format.header import MODEL_ID_BYTES, Header, ModelKind
 from edge_sdk.model.model_id import ModelId
 
@@ -89,11 +89,33 @@ def bound_to_space(header: Header, content: Content, model: ModelId | None) -> t
     """
     if model is None or header.model_kind is not ModelKind.FILE or header.model_id != model:
         return None
-    return replace(header, model_kind=ModelKind.SPACE, model_id=model.space), with_model_file(content, model)
+    return replace(header, model_kind=ModelKind.SPACE, model_id=model.space), with_model(content, model)
 
 
-def with_model_file(content: Content, file: bytes) -> Content:
-    """Return the content with the digest of the model file as a record."""
-    records = [record for record in content.policy if record.kind != MODEL_FILE]
-    records.append(PolicyRecord(MODEL_FILE, critical=False, value=bytes(file)))
+def require_evidence(header: Header, content: Content, evidence: bytes) -> None:
+    """Refuse thresholds from a card whose evidence is not the one that the gallery has stored.
+
+    A gallery of kind `FILE` is bound to the whole file, so its card cannot have changed.
+
+    Args:
+        header: The gallery's header.
+        content: The gallery's content.
+        evidence: Digest of the evidence in the card, from `edge_sdk.model.model_id.evidence_id`.
+
+    Raises:
+        ModelCardError: the evidence is another one.
+    """
+    if header.model_kind is ModelKind.SPACE and evidence != content.record(EVIDENCE):
+        raise ModelCardError(
+            "the evidence in the model's card is not the one that the gallery has stored",
+            hint="if the model was measured again, store its evidence with edge-sdk gallery policy; otherwise copy the"
+            " model file again",
+        )
+
+
+def with_model(content: Content, model: ModelId) -> Content:
+    """Return the content with the digests of the model file and of its evidence as records."""
+    values = {MODEL_FILE: bytes(model), EVIDENCE: model.evidence}
+    records = [record for record in content.policy if record.kind not in values]
+    records += [PolicyRecord(kind, critical=False, value=value) for kind, value in values.items() if value]
     return replace(content, policy=tuple(sorted(records, key=lambda record: record.kind)))

@@ -131,13 +131,13 @@ def check_caller_thresholds(value: bytes) -> None:
         raise GalleryFormatError("expected the byte 01 in the record on callers' thresholds")
 
 
-def check_model_file(value: bytes) -> None:
-    """Check the digest of the model file.
+def check_digest(value: bytes) -> None:
+    """Check the digest of the model file, or of the evidence in its card.
 
     Raises:
         GalleryFormatError: the record does not have 32 bytes.
     """
-    _check_size("model file digest", value, MODEL_ID_BYTES, MODEL_ID_BYTES)
+    _check_size("digest", value, MODEL_ID_BYTES, MODEL_ID_BYTES)
 
 
 def _check_size(what: str, value: bytes, least: int, most: int) -> None:

@@ -26,6 +26,7 @@ from edge_sdk.gallery.format.content import (
     COMMAND_HISTORY,
     CRITICAL,
     DECISION_POLICY,
+    EVIDENCE,
     MODEL_FILE,
     OWN_THRESHOLDS,
     SLOT_KEYS,
@@ -397,6 +398,7 @@ def bad_vectors() -> dict[str, tuple[dict[str, str], bytes]]:
         ("command_history_too_many", history_record(struct.pack("<QII", 1, 513, 0) + bytes(16 * 513))),
         ("command_history_unordered", history_record(history(5, 4))),
         ("command_history_critical", replace(history_record(history()), critical=True)),
+        ("evidence_long", PolicyRecord(EVIDENCE, critical=False, value=bytes(33))),
         ("model_file_short", PolicyRecord(MODEL_FILE, critical=False, value=bytes(31))),
         ("reserved_record_critical", PolicyRecord(14, critical=True, value=b"")),
     ):

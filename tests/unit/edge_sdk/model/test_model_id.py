@@ -69,6 +69,7 @@ def test_evidence_golden_vectors_and_names_keep_the_space(
         ids.append(ModelFile.open(path).model_id)
     assert len(set(ids)) == len(ids), "the files differ"
     assert len({model.space for model in ids}) == 1
+    assert [model.evidence == ids[0].evidence for model in ids] == [True, False, True, True]
     path.write_bytes(make_model(seed=1))
     assert ModelFile.open(path).model_id.space != ids[0].space
 
@@ -78,7 +79,7 @@ def test_a_model_id_is_the_files_digest_and_keeps_its_space(make_card: Callable[
     model = ModelId.of(file, make_card(network_sha256=NETWORK))
     assert (model, model.hex(), len(model)) == (file, file.hex(), 32)
     for same in (copy.copy(model), copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
-        assert (same, same.space) == (file, model.space)
+        assert (same, same.space, same.evidence) == (file, model.space, model.evidence)
 
 
 def test_the_digest_without_evidence_is_that_of_the_file_before(

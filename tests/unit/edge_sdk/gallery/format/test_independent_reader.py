@@ -129,11 +129,12 @@ def read_content(text: bytes, h: dict, slot: int, slot_key: bytes) -> dict:
         refuse_unless(kind > before and flags in (0, 1) and at + 8 + length <= end + policy)
         refuse_unless(kind in (1, 2, 3, 5, *((9, 11) if h["version"] > 1 else ())) or not flags)
         refuse_unless(not (h["version"] == 1 and 7 <= kind <= 15))
-        refuse_unless(flags == (kind in (8, 9, 11)) or not (7 <= kind <= 11 or kind == 15))
+        refuse_unless(flags == (kind in (8, 9, 11)) or not (7 <= kind <= 12 or kind == 15))
         records[kind], before = text[at + 8 : at + 8 + length], kind
         at += 8 + length
     refuse_unless(len(records.get(2, bytes(32))) == 32)
     refuse_unless(records.get(11, b"\1") == b"\1" and len(records.get(15, bytes(32))) == 32)
+    refuse_unless(len(records.get(12, bytes(32))) == 32)
     if 10 in records:
         check_history(records[10])
     keys = records.get(1, b"")

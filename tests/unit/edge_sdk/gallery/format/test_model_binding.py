@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_sdk.errors import InputError, ModelMismatchError
+from edge_sdk.errors import InputError, ModelCardError, ModelMismatchError
 from edge_sdk.gallery import Gallery
 from edge_sdk.gallery.format.content import MODEL_FILE
 from edge_sdk.gallery.format.header import ModelKind, parse_header
@@ -157,3 +157,31 @@ def test_an_export_of_a_space_for_a_gallery_of_a_file_says_what_to_do(tmp_path: 
     assert "edge-sdk gallery bind-model" in str(caught.value.hint)
     home.bind_model(MODEL)
     assert home.exchange.import_package(export) == ("ann",)
+
+
+def test_thresholds_are_taken_from_the_stored_evidence_only(path: Path) -> None:
+    model = ModelId(MODEL, space=SPACE, evidence=digest("evidence"))
+    measured_again = ModelId(WITH_EVIDENCE, space=SPACE, evidence=digest("new evidence"))
+    gallery = made_with(path, model)
+    gallery.require_evidence(model.evidence)
+    for other in (measured_again.evidence, b"", bytes(32)):
+        with pytest.raises(ModelCardError, match="evidence") as caught:
+            gallery.require_evidence(other)
+        assert "edge-sdk gallery policy" in str(caught.value.hint)
+    with gallery.transaction() as t:
+        t.pin_evidence(measured_again.evidence)
+    reopen(path, measured_again).require_evidence(measured_again.evidence)
+    with pytest.raises(ModelCardError):
+        gallery.require_evidence(model.evidence)
+    with pytest.raises(InputError, match="expected a digest of 32 bytes"), gallery.transaction() as t:
+        t.pin_evidence(b"")
+
+
+def test_the_binding_stores_the_evidence_and_a_gallery_of_a_file_needs_none(path: Path) -> None:
+    model = ModelId(MODEL, space=SPACE, evidence=digest("evidence"))
+    gallery = made_with(path, bytes(model))
+    gallery.require_evidence(digest("any evidence: the whole file is compared"))
+    gallery.bind_model(model)
+    gallery.require_evidence(model.evidence)
+    with pytest.raises(ModelCardError):
+        gallery.require_evidence(digest("other evidence"))

@@ -37,6 +37,7 @@ final class Content {
     private static final int RECORD_NETWORKS = 9;
     private static final int RECORD_COMMAND_HISTORY = 10;
     private static final int RECORD_CALLER_THRESHOLDS = 11;
+    private static final int RECORD_EVIDENCE = 12;
     private static final int RECORD_MODEL_FILE = 15;
     private static final int LAST_RECORD_OF_VERSION_2 = 15;
     // Kind 4 limits failed attempts. This reader does not count attempts, so it refuses such a gallery.
@@ -261,7 +262,7 @@ final class Content {
     /** Checks the flag and the value of a record that version 2 added. */
     private static void checkRecord(int kind, boolean critical, byte[] value) throws GalleryException {
         boolean restricts = kind == RECORD_ANCHOR || kind == RECORD_NETWORKS || kind == RECORD_CALLER_THRESHOLDS;
-        boolean known = kind <= RECORD_CALLER_THRESHOLDS || kind == RECORD_MODEL_FILE;
+        boolean known = kind <= RECORD_EVIDENCE || kind == RECORD_MODEL_FILE;
         need(!known || critical == restricts, "a policy record with the wrong critical flag");
         if (kind == RECORD_AUDIT_SEGMENTS || kind == RECORD_ANCHOR) {
             need(value.length > 0, "an empty policy record");
@@ -271,8 +272,8 @@ final class Content {
             checkNetworks(value);
         } else if (kind == RECORD_CALLER_THRESHOLDS) {
             need(value.length == 1 && value[0] == 1, "a permission for thresholds other than 01");
-        } else if (kind == RECORD_MODEL_FILE) {
-            need(value.length == 32, "a digest of the model file of another length");
+        } else if (kind == RECORD_EVIDENCE || kind == RECORD_MODEL_FILE) {
+            need(value.length == 32, "a digest of another length");
         }
     }
 
