@@ -23,6 +23,7 @@ from converters.analyze.contract_evidence import (
 )
 from converters.analyze.input_normalization import InputNormalization, read_normalization
 from converters.errors import ContractRefusedError
+from converters.graph.graph import Graph
 from converters.graph.network import Network
 from edge_sdk.model.card import InputContract
 from edge_sdk.types import UInt8Array
@@ -33,7 +34,7 @@ RULE = "contract"
 LEAST_IMAGES = 6
 #: From these mean cosines of different images on, embeddings are alike: in doubt, and refused.
 ALIKE, COLLAPSED = 0.99, 0.999
-#: Differences of `Measurement.quality` (natural logarithms) and levels of separation; see docs/explanation/contract.md.
+#: Differences of `Measurement.quality` (natural logarithms) and levels of separation; measured in docs/measurements/contract.md.
 _FAR_BETTER, _CLEARLY_BETTER, _MUCH_BETTER, _BETTER, _TIED = 2.5, 1.0, 0.7, 0.35, 0.1
 _TRAINED, _SEPARATES, _SEPARATES_WELL = 2.5, 4.0, 5.0
 _LOW_COSINE = 0.6
@@ -167,6 +168,21 @@ def raise_if_refused(check: ContractCheck, allow: Collection[str]) -> ContractCh
         if check.better
         else f"check the network and the images; {override}",
     )
+
+
+def graph_suggestion(graph: Graph) -> tuple[str, str]:
+    """Return the normalization at the beginning of a network as a formula, and options of the contract that it suggests.
+
+    Both are empty if the network begins with another operator; the options are empty if no usual contract fits.
+    """
+    normalization = read_normalization(graph)
+    if normalization is None:
+        return "", ""
+    channels = len(normalization.factor)
+    raw = InputContract(16, 16, "rgb" if channels == 3 else "gray", (0.0,) * channels, (1.0,) * channels)
+    candidate = _by_graph(normalization, usual_candidates(raw))
+    options = "" if candidate is None else candidate.options.partition(" --")[2]
+    return normalization.describe(), f"--{options}" if options else ""
 
 
 def _by_graph(normalization: InputNormalization, candidates: list[Candidate]) -> Candidate | None:

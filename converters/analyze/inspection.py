@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from converters.analyze.contract import graph_suggestion
 from converters.errors import SourceError
 from converters.graph.graph import Graph
 from converters.graph.network import Network
@@ -46,6 +47,8 @@ class Inspection:
         outside: Operators that XNNPACK does not run, so that slower kernels run them.
         loads: Error of loading the network on this machine; empty if it loads. The name is a JSON key.
         card: The model card as JSON values, None if there is none.
+        normalization: Normalization at the beginning of a float network as a formula; empty if there is none.
+        suggested_contract: Options of the input contract that this normalization suggests; empty if there is none.
     """
 
     file: str
@@ -60,6 +63,8 @@ class Inspection:
     outside: tuple[str, ...]
     loads: str
     card: Mapping[str, Any] | None
+    normalization: str = ""
+    suggested_contract: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return the properties as JSON values."""
@@ -75,6 +80,11 @@ class Inspection:
             lines.append(f"space id   {self.space_id}")
         for label, tensors in (("input", self.inputs), ("output", self.outputs)):
             lines += [f"{label:<10} {t.name} {list(t.shape)} {t.dtype}" for t in tensors]
+        if self.normalization:
+            suggested = (
+                f"; this suggests the contract {self.suggested_contract}" if self.suggested_contract else ""
+            )
+            lines.append(f"normalizes {self.normalization}{suggested}")
         counts = ", ".join(f"{count} {name}" for name, count in self.operators.items())
         lines.append(f"operators  {sum(self.operators.values())}: {counts}")
         if self.partitions is None:
@@ -121,6 +131,7 @@ def _inspection(path: str | Path, data: bytes, network: Network, card: ModelCard
     except (ValueError, RuntimeError, SourceError) as error:
         # A file for an accelerator does not load without the accelerator, but can be inspected.
         count, outside, loads = None, (), str(error).splitlines()[0]
+    normalization, suggested = graph_suggestion(graph)
     return Inspection(
         file=Path(path).name,
         sha256=hashlib.sha256(data).hexdigest(),
@@ -134,6 +145,8 @@ def _inspection(path: str | Path, data: bytes, network: Network, card: ModelCard
         outside=outside,
         loads=loads,
         card=None if card is None else card.to_json(),
+        normalization=normalization,
+        suggested_contract=suggested,
     )
 
 

@@ -27,12 +27,14 @@ class Crops:
         pixels: Shape (n, H, W, C), uint8.
         sha256: SHA-256 over names and file contents, hex; the same files give the same digest.
         resized: Number of images that had another size and were cut and resized.
+        larger: Number of images that were at least 1.5 times as high or wide as the network's input.
     """
 
     names: tuple[str, ...]
     pixels: UInt8Array
     sha256: str
     resized: int
+    larger: int = 0
 
     def __len__(self) -> int:
         return len(self.names)
@@ -125,7 +127,7 @@ class ImageSet:
         chosen = self.names if names is None else tuple(names)
         digest = SetDigest()
         pixels = np.empty((len(chosen), *contract.shape), np.uint8)
-        resized = 0
+        resized = larger = 0
         for position, name in enumerate(chosen):
             content = self.read(name)
             digest.add(name, content)
@@ -137,10 +139,11 @@ class ImageSet:
                     f" found {image.shape[0]}x{image.shape[1]}"
                 )
             resized += image.shape[:2] != contract.shape[:2]
+            larger += image.shape[0] >= 1.5 * contract.height or image.shape[1] >= 1.5 * contract.width
             pixels[position] = fit(image, contract.height, contract.width)
             if progress is not None:
                 progress(position + 1, len(chosen))
-        return Crops(chosen, pixels, digest.hexdigest(), resized)
+        return Crops(chosen, pixels, digest.hexdigest(), resized, larger)
 
 
 def evenly(names: Sequence[str], count: int) -> tuple[str, ...]:

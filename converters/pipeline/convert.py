@@ -14,6 +14,7 @@ from converters.analyze.contract import ContractCheck, check_contract
 from converters.analyze.contract import raise_if_refused as raise_if_contract_refused
 from converters.analyze.golden_vectors import make_golden_vectors
 from converters.analyze.layer_errors import LAYER_IMAGES, LayerErrors, measure_layer_errors
+from converters.data.alignment_check import LookedAt, alignment_note, zoo_detector
 from converters.data.calibration import RECOMMENDED_IMAGES, CalibrationSet, read_calibration, real_inputs
 from converters.data.embedding import embed_crops
 from converters.errors import AccuracyGateError, GateError, OptionsError
@@ -149,6 +150,12 @@ def _check_contract(options: ConversionOptions, model: FloatModel, images: Calib
     return raise_if_contract_refused(check, options.allow)
 
 
+def _alignment(options: ConversionOptions, images: CalibrationSet) -> str:
+    """Return a warning if the calibration images are not aligned crops; empty if they may be."""
+    crops = images.ranges
+    return alignment_note(LookedAt(crops.pixels, crops.larger), options.contract, zoo_detector())
+
+
 def _examine(
     options: ConversionOptions, model: FloatModel, targets: Sequence[Target]
 ) -> list[tuple[Target, NetworkReport]]:
@@ -245,7 +252,11 @@ def _write(
         dimension=model.dimension,
         source=model.source,
         agreement=model.agreement,
-        notes=(*filter(None, [contract_check.note()]), *model.notes, *_notes(unsupported, images, built)),
+        notes=(
+            *filter(None, [contract_check.note(), _alignment(options, images)]),
+            *model.notes,
+            *_notes(unsupported, images, built),
+        ),
         calibration=_described(images),
         measured_on=len(images.held_out),
         held_out=images.split,

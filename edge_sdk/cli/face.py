@@ -23,6 +23,7 @@ from edge_sdk.cli.arguments import (
     enrolment_options,
     format_count,
 )
+from edge_sdk.cli.face_align import add_align
 from edge_sdk.cli.opening import (
     camera_named,
     choose_threshold,
@@ -125,6 +126,7 @@ def add_commands(commands: Any) -> None:
         add_rotate_argument(parser)
     for parser in (identify, watch):
         add_threshold_arguments(parser, search=True)
+    add_align(inner)
 
 
 def _enrol(arguments: argparse.Namespace) -> Output:

@@ -205,7 +205,7 @@ def compare(
             else _cosines_only(artefact, kept[0], own)
             for artefact, own in zip(candidates, kept[1:], strict=True)
         )
-    notes = list(notes_of(samples))
+    notes = list(notes_of(samples, baseline.card))
     if not samples.labelled:
         notes.append("no subject folders, so no error rates: embeddings alone are compared")
     lost = len(samples.samples) - len(kept[0].names)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from converters.data.alignment_check import alignment_note, look_at, zoo_detector
 from converters.data.samples import SampleSet
 from converters.evaluate.metrics.bootstrap import DEFAULT_REPLICATES, MAX_REPLICATES
 from converters.evaluate.metrics.curves import check_rate
@@ -51,6 +53,7 @@ from converters.evaluate.runner.workers import Workers
 from converters.number_format import fixed_percent
 from converters.progress import Stages, stage
 from edge_sdk.errors import InputError
+from edge_sdk.model.card import ModelCard
 
 SCHEMA = "edge-sdk/evaluation/1"
 #: Default FMRs for all pairs and for listed pairs.
@@ -255,16 +258,19 @@ def evaluate(
         with stages("measure images") as progress:
             measures = measure_samples(samples, embedded.names, artefact.card.input, progress=progress)
         errors = analyse_errors(embedded.names, comparisons, measures, worst=protocol.errors)
-    return Evaluation(
-        identity_of(artefact), verification, identification, probability, errors, notes_of(samples)
-    )
+    notes = notes_of(samples, artefact.card)
+    return Evaluation(identity_of(artefact), verification, identification, probability, errors, notes)
 
 
-def notes_of(samples: SampleSet) -> tuple[str, ...]:
-    """Return remarks on the images for the reader."""
-    if not samples.left_out:
-        return ()
-    return (f"{samples.left_out} images lie outside subject folders and were left out",)
+def notes_of(samples: SampleSet, card: ModelCard) -> tuple[str, ...]:
+    """Return remarks for the reader, such as a doubt about the contract or a warning about images that are not aligned."""
+    notes = [alignment_note(look_at(samples, card.input), card.input, zoo_detector())]
+    doubt = card.source.get("input_contract")
+    if isinstance(doubt, Mapping) and doubt.get("status") in ("doubtful", "allowed"):
+        notes.insert(0, f"the conversion questioned the input contract: {doubt.get('reason', '')}")
+    if samples.left_out:
+        notes.append(f"{samples.left_out} images lie outside subject folders and were left out")
+    return tuple(filter(None, notes))
 
 
 def comparisons_of(embedded: EmbeddedSamples, pairs: PairsList | None) -> Comparisons:

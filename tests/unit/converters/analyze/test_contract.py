@@ -220,3 +220,14 @@ def test_the_report_and_the_card_record_an_allowed_contract(twice: tuple[Path, P
     page = (out / "net.report.html").read_text()
     assert "Refused, and allowed by the user" in page
     assert "Mean cosine of different images" in page
+
+
+def test_inspect_shows_the_normalization_and_the_contract_that_it_suggests(
+    twice: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    outcome = in_process(main, ["inspect", twice[0]], capsys)
+    assert outcome.code == 0
+    line = "normalizes (input - 127.5) * 0.0078125; this suggests the contract --range 0..255"
+    assert line in outcome.out.splitlines()
+    values = json.loads(in_process(main, ["inspect", twice[0], "--json"], capsys).out)
+    assert values["suggested_contract"] == "--range 0..255"

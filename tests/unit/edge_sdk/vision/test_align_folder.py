@@ -1,0 +1,96 @@
+"""Aligned crops from a folder of photographs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from edge_sdk.errors import InputError
+from edge_sdk.model.card import InputContract
+from edge_sdk.model.landmark_template import arcface
+from edge_sdk.vision.align_folder import align_folder
+from edge_sdk.vision.faces import Face
+
+CONTRACT = InputContract(112, 112, "rgb", (0.0,) * 3, (1.0,) * 3)
+
+
+def face_at(left: float, top: float, size: float) -> Face:
+    landmarks = np.array(arcface(112, 112)) * size / 112 + [left, top]
+    return Face((left, top, size, size), landmarks, 0.9)
+
+
+class FakeDetector:
+    """Detector that finds given faces in bright frames and none in dark ones."""
+
+    def __init__(self, *faces: Face) -> None:
+        self._faces = faces
+
+    def detect(self, frame: np.ndarray) -> tuple[Face, ...]:
+        return self._faces if frame.mean() > 64 else ()
+
+
+def photograph(path: Path, *, level: int = 128) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.full((250, 250, 3), level, np.uint8)
+    pixels[50:162, 50:162, 0] = min(level + 100, 255)
+    Image.fromarray(pixels).save(path)
+
+
+def test_crops_keep_the_folders_of_persons_and_refusals_are_listed(tmp_path: Path) -> None:
+    photos, crops = tmp_path / "photos", tmp_path / "crops"
+    photograph(photos / "ann" / "1.jpg")
+    photograph(photos / "ann" / "1.png")
+    photograph(photos / "bob" / "2.ppm")
+    photograph(photos / "bob" / "dark.png", level=5)
+    photograph(photos / "bob" / "._2.png")
+    (photos / "bob" / "3.jpg").write_bytes(b"not an image")
+    steps: list[tuple[int, int]] = []
+    result = align_folder(
+        FakeDetector(face_at(50, 50, 112)),
+        photos,
+        crops,
+        CONTRACT,
+        progress=lambda done, total: steps.append((done, total)),
+    )
+    assert result.written == ("ann/1.png", "ann/1.png.png", "bob/2.png")
+    assert [name for name, _ in result.refused] == ["bob/3.jpg", "bob/dark.png"]
+    assert result.refused[1] == ("bob/dark.png", "no face")
+    assert steps[-1] == (5, 5)
+    assert sorted(p.relative_to(crops).as_posix() for p in crops.rglob("*.png")) == sorted(result.written)
+    pixels = np.asarray(Image.open(crops / "bob" / "2.png"))
+    assert pixels.shape == (112, 112, 3)
+    assert abs(int(pixels[56, 56, 0]) - 228) <= 2
+
+
+def test_the_central_or_the_largest_face_is_taken(tmp_path: Path) -> None:
+    photograph(tmp_path / "photos" / "1.png")
+    faces = FakeDetector(face_at(0, 0, 60), face_at(100, 100, 50))
+    for choose, level in (("central", 228), ("largest", 128)):
+        align_folder(faces, tmp_path / "photos", tmp_path / choose, CONTRACT, choose=choose)
+        red = np.asarray(Image.open(tmp_path / choose / "1.png"))[40:70, 40:70, 0]
+        assert abs(float(red.mean()) - level) < 3
+    with pytest.raises(InputError, match="expected a choice of central or largest"):
+        align_folder(faces, tmp_path / "photos", tmp_path / "c", CONTRACT, choose="first")
+
+
+def test_nothing_is_written_if_the_folders_cannot_be_used(tmp_path: Path) -> None:
+    detector = FakeDetector(face_at(50, 50, 112))
+    photos, crops = tmp_path / "photos", tmp_path / "crops"
+    with pytest.raises(InputError, match="expected a folder of photographs"):
+        align_folder(detector, photos, crops, CONTRACT)
+    photos.mkdir()
+    with pytest.raises(InputError, match="expected photographs"):
+        align_folder(detector, photos, crops, CONTRACT)
+    photograph(photos / "dark.png", level=5)
+    with pytest.raises(InputError, match=r"expected photographs of faces, found none; dark.png: no face"):
+        align_folder(detector, photos, crops, CONTRACT)
+    photograph(photos / "1.png")
+    crops.mkdir()
+    (crops / "other.txt").write_text("kept")
+    with pytest.raises(InputError, match="expected a new or empty folder"):
+        align_folder(detector, photos, crops, CONTRACT)
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".align")] == []
+    assert (crops / "other.txt").read_text() == "kept"
