@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from converters.data.samples import open_samples
 from converters.evaluate.metrics import OperatingPointEvidence, Unsupported, split_open_set
 from converters.evaluate.runner.comparison_lists import read_pairs
 from converters.evaluate.runner.embedding_run import embed_with
-from converters.evaluate.runner.evaluate import Evaluation, Protocol, evaluate, identify, verify
+from converters.evaluate.runner.evaluate import Evaluation, Protocol, evaluate, identify, notes_of, verify
 from converters.evaluate.runner.image_sources import ImageSources
 from converters.evaluate.runner.open_artefact import OpenedArtefact, open_artefact
 from edge_sdk.errors import InputError
@@ -178,3 +179,15 @@ def test_identification_needs_an_open_set_list(artefact: OpenedArtefact, tmp_pat
         identify(embedded, Protocol())
     with pytest.raises(InputError, match="two or more images of a subject"):
         verify(embedded.rows([0, 2, 4]), Protocol())
+
+
+def test_a_questioned_input_contract_is_repeated_in_the_notes(
+    artefact: OpenedArtefact, tmp_path: Path
+) -> None:
+    samples = open_samples(write(tmp_path / "people", contents(2, 2)))
+    assert notes_of(samples, artefact.card) == ()
+    questioned = replace(
+        artefact.card, source={"input_contract": {"status": "allowed", "reason": "all images look alike"}}
+    )
+    (note,) = notes_of(samples, questioned)
+    assert note == "the conversion questioned the input contract: all images look alike"
