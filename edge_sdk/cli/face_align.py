@@ -63,7 +63,7 @@ def _align(arguments: argparse.Namespace) -> Output:
         contract = InputContract(height, width, "rgb", (0.0,) * 3, (1.0,) * 3)
     else:
         contract = ModelFile.open(arguments.model).card.input
-    detector = resolve_detector(arguments.detector)
+    detector = resolve_detector(arguments.detector, None)
     with show_progress("{done:.0f} of {total:.0f} photographs") as progress:
         result = align_folder(
             detector,

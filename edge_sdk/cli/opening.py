@@ -83,12 +83,14 @@ def camera_named(name: str, *, rotate: int = 0) -> Camera:
     return cameras.camera_named(name, rotate=rotate)
 
 
-def resolve_detector(word: str, gallery: Gallery, *, smallest_face_px: float | None = None) -> FaceDetector:
+def resolve_detector(
+    word: str, gallery: Gallery | None, *, smallest_face_px: float | None = None
+) -> FaceDetector:
     """Open the detector that --detector names: a .tflite, or NAME:ARGUMENT of a plug-in in `edge_sdk.detectors`.
 
     Args:
         word: File or plug-in.
-        gallery: The gallery, which may pin a detector.
+        gallery: The gallery, which may pin a detector; None to open any detector.
         smallest_face_px: Width of the smallest face to find; see `Detector`.
 
     Raises:
@@ -96,9 +98,12 @@ def resolve_detector(word: str, gallery: Gallery, *, smallest_face_px: float | N
         ModelError: the file cannot be used, or is not the detector that the gallery pins.
     """
     from edge_sdk.recognizer.recognizer import open_detector
+    from edge_sdk.vision.detector import Detector
 
     plugin: FaceDetector | None = open_plugin(_DETECTOR_PLUGINS, word)
     if plugin is None:
+        if gallery is None:
+            return Detector.open(word, smallest_face_px=smallest_face_px)
         return open_detector(word, gallery, smallest_face_px=smallest_face_px)
     if smallest_face_px is not None:
         raise InputError("expected a detector's .tflite with --smallest-face, found a plug-in")
