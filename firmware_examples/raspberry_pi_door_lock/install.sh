@@ -47,7 +47,8 @@ for model in "${models[@]}"; do
 done
 as_lock=(runuser --user door-lock -- "$program/venv/bin/edge-sdk")
 networks=(--detector "$home/detector.tflite" --pad "$home/pad_2.7.tflite" "$home/pad_4.0.tflite")
-files=(--gallery "$home/home.gallery" --key "$home/home.key" --anchor "$home/anchor/home.anchor")
+# KEY=pi-otp uses the board's key: README.md, "The key".
+files=(--gallery "$home/home.gallery" --key "${KEY:-$home/home.key}" --anchor "$home/anchor/home.anchor")
 status() { [[ "$("${as_lock[@]}" gallery status --json "${files[@]}")" == *"\"$1\": true"* ]]; }
 # Each step is taken if its result is missing, so that an interrupted installation is completed by the next one.
 [ -e "$home/home.gallery" ] || "${as_lock[@]}" gallery create --model "$home/face.tflite" "${networks[@]}" "${files[@]}"

@@ -36,7 +36,14 @@ from edge_sdk.gallery.format.content import (
     pack_content,
     parse_content,
 )
-from edge_sdk.gallery.format.header import WRAPPED_BYTES, Header, Slot, header_bytes_of, parse_header
+from edge_sdk.gallery.format.header import (
+    WRAPPED_BYTES,
+    Header,
+    Slot,
+    header_bytes_of,
+    pack_header,
+    parse_header,
+)
 from edge_sdk.gallery.format.records import HistoryRecord, SubjectChange, pack_history
 from edge_sdk.gallery.format.sealing import Randomness, aligned_buffer
 from edge_sdk.gallery.rules.policy import pack_own_thresholds, pack_policy
@@ -313,6 +320,12 @@ def head_of_good_second_slot(file: bytes) -> dict[str, str]:
     }
 
 
+def with_slots(file: bytes, slots: tuple[Slot, ...]) -> bytes:
+    """Return a gallery file with other slots in its header."""
+    header = parse_header(file)
+    return pack_header(replace(header, slots=slots)) + file[header_bytes_of(header.slots) :]
+
+
 def patched(data: bytes, at: int, value: bytes) -> bytes:
     """Return data with some bytes replaced."""
     return data[:at] + value + data[at + len(value) :]
@@ -370,6 +383,13 @@ def bad_vectors() -> dict[str, tuple[dict[str, str], bytes]]:
     add("chunk_doubled", "seal", long + chunks[-1])
     add("bytes_after_the_end", "seal", file + b"\0")
     add("wrong_key", "seal", file, key=(b"\xff" * 32).hex())
+    words = Passphrase(PASSPHRASE, memory_kib=64, passes=1, lanes=2)
+    dear = make("passphrases", key=words)
+    slots = parse_header(dear).slots
+    most = replace(slots[0], parameters=struct.pack("<III", 262_144, 16, 1) + slots[0].parameters[12:])
+    add("passphrases_cost_too_much", "format", with_slots(dear, (slots[0], most)), passphrase=PASSPHRASE)
+    wide = replace(slots[0], parameters=struct.pack("<III", 64, 17, 1) + slots[0].parameters[12:])
+    add("passphrase_costs_out_of_range", "format", with_slots(dear, (wide,)), passphrase=PASSPHRASE)
     later = Sealed.of(file)
     next_file = later.again(later.plaintext, replace(later.header, generation=later.header.generation + 1))
     add("spliced_generations", "seal", next_file[:body] + file[body:])

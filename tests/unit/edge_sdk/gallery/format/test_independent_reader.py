@@ -240,6 +240,11 @@ def identify(h: dict, content: dict, probe: list[float], threshold: float | None
 def read(head: dict[str, str], file: bytes) -> tuple[dict, dict, bytes, bytes]:
     h = read_header(file)
     h |= {"slots_n": len(h["slots"]), "row": h["dimension"] * h["type"]}
+    if "passphrase" in head:
+        costs = [struct.unpack("<III16s", slot[2])[:3] for slot in h["slots"] if slot[0] == 3]
+        refuse_unless(all(8 * lanes <= memory <= 1 << 18 for memory, _, lanes in costs))
+        refuse_unless(all(1 <= passes <= 16 and 1 <= lanes <= 16 for _, passes, lanes in costs))
+        refuse_unless(sum(memory * passes for memory, passes, _ in costs) <= 1 << 22)
     for index, (kind, start, parameters, wrapped) in enumerate(h["slots"]):
         secret = secret_for(kind, parameters, head)
         if secret is None:

@@ -29,6 +29,9 @@ public final class Gallery {
 
     private static final int PROBE_PEAK = 32767;
 
+    /** Slot type of a passphrase. */
+    private static final int PASSPHRASE = 3;
+
     private final Header header;
     private final Content content;
     private final Shp3 transform;
@@ -57,6 +60,9 @@ public final class Gallery {
             throw GalleryException.format("over " + MOST_BYTES + " bytes");
         }
         Header header = Header.parse(file);
+        if (secret.slotType() == PASSPHRASE) {
+            checkPassphraseWork(header);
+        }
         for (int index = 0; index < header.slots.size(); index++) {
             Header.Slot slot = header.slots.get(index);
             if (slot.type != secret.slotType()) {
@@ -185,6 +191,30 @@ public final class Gallery {
     /** Which commit this is; for the anchor. */
     public long generation() {
         return header.generation;
+    }
+
+    /** Refuses costs of Argon2id beyond the limits: anyone can write a header, and it is not authenticated yet. */
+    private static void checkPassphraseWork(Header header) throws GalleryException {
+        long work = 0;
+        for (Header.Slot slot : header.slots) {
+            if (slot.type != PASSPHRASE) {
+                continue;
+            }
+            if (slot.parameters.length != 28) {
+                throw GalleryException.format("a passphrase slot with parameters of another length");
+            }
+            ByteBuffer costs = ByteBuffer.wrap(slot.parameters).order(ByteOrder.LITTLE_ENDIAN);
+            long memory = Integer.toUnsignedLong(costs.getInt(0));
+            long passes = Integer.toUnsignedLong(costs.getInt(4));
+            long lanes = Integer.toUnsignedLong(costs.getInt(8));
+            if (lanes < 1 || lanes > 16 || passes < 1 || passes > 16 || memory < 8 * lanes || memory > 262_144) {
+                throw GalleryException.format("a passphrase slot with costs out of range");
+            }
+            work += memory * passes;
+        }
+        if (work > 4_194_304) {
+            throw GalleryException.format("passphrase slots that together cost too much");
+        }
     }
 
     private static byte[] slotKey(Header header, Header.Slot slot, byte[] secret) {
