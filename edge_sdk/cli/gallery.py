@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import json
 import warnings
 from dataclasses import asdict
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edge_sdk.cli import gallery_exchange, gallery_keys, gallery_policy
 from edge_sdk.cli.arguments import (
@@ -20,6 +21,9 @@ from edge_sdk.cli.arguments import (
     format_time,
 )
 from edge_sdk.cli.opening import create_gallery, open_gallery, pinned_networks
+
+if TYPE_CHECKING:
+    from edge_sdk.gallery import AuditReport
 
 _DESCRIPTION = """\
 Manage a gallery: subjects, keys, anchor, decisions, audit log, exchange.
@@ -57,9 +61,9 @@ def add_commands(commands: Any) -> None:
     add_pin_arguments(create)
     create.add_argument(
         "--audit",
-        choices=["changes", "all", "off"],
-        default="changes",
-        help="events in the audit log; changes: record changes; all: also answers; off: nothing (default: %(default)s)",
+        choices=["all", "changes", "off"],
+        default="all",
+        help="events in the audit log; all: changes and answers; changes: changes only; off: no log (default: %(default)s)",
     )
     create.add_argument(
         "--suite",
@@ -117,7 +121,12 @@ def add_commands(commands: Any) -> None:
         "audit",
         "print the audit log and check that no entry is missing or altered",
         _audit,
-        details="Print one line per entry: number, time, generation, event, subject id, details. The exit code is 1 if the check fails.",
+        details="Print one line per entry: number, time, generation, event, subject (the id if it is not enrolled any more), "
+        "meaning. The exit code is 1 if the check fails.",
+    )
+    log_answers = add("log-answers", "record answers in the audit log, or changes only", _log_answers, "off")
+    log_answers.add_argument(
+        "answers", choices=["on", "off"], help="on: record changes and answers; off: record changes only"
     )
     gallery_policy.add_commands(inner)
     gallery_keys.add_commands(inner)
@@ -234,18 +243,57 @@ def _verify(arguments: argparse.Namespace) -> Output:
 
 
 def _audit(arguments: argparse.Namespace) -> Output:
-    report = open_gallery(arguments).audit.report()
-    lines = [
-        f"{entry.number}\t{format_time(entry.at_s)}\t{entry.generation}\t"
-        f"{entry.event.event}\t{entry.event.subject or '-'}\t{entry.event.detail or '-'}"
-        + ("" if entry.carried_out else "\tnot carried out")
-        for entry in report.entries
-    ]
-    return Output(
-        {**asdict(report), "intact": report.intact},
-        "\n".join([*lines, *report.words()]),
-        report.intact,
-    )
+    from edge_sdk.gallery.store.audit_events import in_words
+
+    gallery = open_gallery(arguments)
+    report = gallery.audit.report()
+    names = {subject.id: subject.name for subject in gallery.subjects()}
+    # A log may have hundreds of thousands of entries, so they are printed while they are read.
+    if arguments.json:
+        _print_json(report, names)
+        return Output(None, "", report.intact)
+    for entry in report.entries:
+        subject = entry.event.subject
+        print(
+            f"{entry.number}\t{format_time(entry.at_s)}\t{entry.generation}\t{entry.event.event}\t"
+            f"{names.get(subject, subject) or '-'}\t{in_words(entry.event)}"
+            + ("" if entry.carried_out else "\tnot carried out")
+        )
+    return Output(None, "\n".join(report.words()), report.intact)
+
+
+def _print_json(report: AuditReport, names: dict[str, str]) -> None:
+    from edge_sdk.gallery.store.audit_events import in_words
+
+    print('{"entries": [')
+    separator = ""
+    for entry in report.entries:
+        value = {
+            **asdict(entry),
+            "subject_name": names.get(entry.event.subject),
+            "words": in_words(entry.event),
+        }
+        print(separator + json.dumps(value), end="")
+        separator = ",\n"
+    summary = {
+        "sealed": report.sealed,
+        "last": report.last,
+        "intact": report.intact,
+        "broken_at": report.broken_at,
+        "strays": [stray._asdict() for stray in report.strays],
+        "stray_lines": report.stray_lines,
+        "segments": [asdict(segment) for segment in report.segments],
+        "removed": asdict(report.removed),
+        "summary": report.words(),
+    }
+    print("],\n" + json.dumps(summary, indent=1).removeprefix("{"))
+
+
+def _log_answers(arguments: argparse.Namespace) -> Output:
+    enabled = arguments.answers == "on"
+    open_gallery(arguments).audit.log_answers(enabled)
+    text = "changes and answers" if enabled else "changes"
+    return Output({"audit": text}, f"audit log: {text}")
 
 
 def _format_value(value: object) -> object:

@@ -35,7 +35,8 @@ from edge_sdk.gallery.rules.known_time import KnownTime
 from edge_sdk.gallery.rules.pinned_networks import PinnedNetworks
 from edge_sdk.gallery.rules.policy import DecisionPolicy
 from edge_sdk.gallery.store.anchor import Anchor, FileAnchor, NoAnchor, TpmCounter
-from edge_sdk.gallery.store.audit_log import AuditEntry, AuditEvent, AuditReport
+from edge_sdk.gallery.store.audit_log import AuditEntry, AuditEvent
+from edge_sdk.gallery.store.audit_report import AuditReport
 from edge_sdk.gallery.subjects import EnrolOptions
 from edge_sdk.gallery.transaction import Transaction
 

@@ -15,7 +15,6 @@ from edge_sdk.gallery.format.content import (
     AUDIT_POLICY,
     PINNED_NETWORKS,
     SLOT_KEYS,
-    AuditHead,
     Content,
     PolicyRecord,
     empty_content,
@@ -33,13 +32,9 @@ from edge_sdk.gallery.keys import ErasableKey, KeyProvider
 from edge_sdk.gallery.keys.provider import new_slot, slot_key_of
 from edge_sdk.gallery.rules.pinned_networks import PinnedNetworks, pack_networks
 from edge_sdk.gallery.store.anchor import with_anchor
-from edge_sdk.gallery.store.audit_log import (
-    AuditEvent,
-    AuditLog,
-    first_audit_key,
-    read_log,
-    records_changes,
-)
+from edge_sdk.gallery.store.audit_log import AuditEvent
+from edge_sdk.gallery.store.audit_segments import LogSeal
+from edge_sdk.gallery.store.audit_writer import AuditLog
 from edge_sdk.gallery.store.files import audit_path, lock_path, locked
 from edge_sdk.gallery.store.sealed_file import (
     Environment,
@@ -55,7 +50,7 @@ SUITES = {"aes-256-gcm": Suite.AES_256_GCM, "chacha20-poly1305": Suite.CHACHA20_
 TEMPLATE_TYPES = {"int8": TemplateType.INT8, "float16": TemplateType.FLOAT16}
 TRANSFORMS = {"shp3": Transform.SHP3, "none": Transform.NONE}
 MODEL_KINDS = {"model file": ModelKind.FILE, "embedding space": ModelKind.SPACE}
-AUDITS = {"off": None, "changes": b"", "all": AUDIT_ANSWERS}
+AUDITS = {"all": AUDIT_ANSWERS, "changes": b"", "off": None}
 
 
 def first_generation(
@@ -124,8 +119,7 @@ def write_first_generation(
         undo_key.callback(_clean_up, key.forget, header.slots[0].parameters)
     with undo_key, locked(files, path), contextlib.ExitStack() as undo:
         check_absent(environment)
-        earlier_log = read_log(files, audit_path(path)) if audited else b""
-        if records_changes(earlier_log):
+        if audited and log.records_changes():
             raise GalleryError(
                 f"{audit_path(path)} is the audit log of a gallery that no longer exists",
                 hint="move the log away and keep it, or put its gallery back; a new gallery starts its own log",
@@ -136,16 +130,16 @@ def write_first_generation(
         undo.callback(_clean_up, anchor.abandon, header.gallery_id)
         header = with_generation(header, anchor.prepare(header.gallery_id) + 1)
         if audited:
-            if not earlier_log:
+            if files.mode(audit_path(path)) is None:
                 undo.callback(_clean_up, files.unlink, audit_path(path))
-            head = log.append(
+            seal = log.append(
                 [AuditEvent("create", detail=f"gallery={header.gallery_id.hex()}")],
-                AuditHead(key=first_audit_key(header, content)),
+                LogSeal.first(environment.random),
                 now_s=content.committed_at_s,
                 generation=header.generation,
                 commit=True,
             )
-            content = replace(content, audit=head)
+            content = seal.stored_in(content)
         undo.callback(_clean_up, files.unlink, path)
         slot = OpenSlot(0, slot_keys_of(content)[0])
         content = with_anchor(content, anchor.identity(header.gallery_id))

@@ -97,7 +97,7 @@ class Gallery:
         dtype: str = "int8",
         transform: str = "shp3",
         suite: str = "aes-256-gcm",
-        audit: str = "changes",
+        audit: str = "all",
         networks: PinnedNetworks | None = None,
         anchor: Anchor | None = None,
         filesystem: FileSystem | None = None,
@@ -116,7 +116,7 @@ class Gallery:
             dtype: Type of the stored templates, `int8` or `float16`.
             transform: Transform of the stored templates, `shp3` or `none`.
             suite: Cipher, `aes-256-gcm`, or `chacha20-poly1305` for a CPU without AES instructions.
-            audit: Content of the audit log: `changes`, `all` (changes and answers), or `off` for no log.
+            audit: Content of the audit log: `all` (changes and answers), `changes`, or `off` for no log.
             networks: The detector and liveness networks that a recognizer must use; none are required by default.
             anchor: Detects an old copy that was put back; none by default.
             filesystem: The file system; a test can replace it.

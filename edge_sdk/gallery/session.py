@@ -12,7 +12,7 @@ from typing import TypeVar
 from edge_sdk.errors import ChangeCommittedError, GalleryChangedError, GalleryError
 from edge_sdk.gallery.attempt_counter import AttemptCounter, Moment
 from edge_sdk.gallery.exchange.history import State, with_history
-from edge_sdk.gallery.format.content import ANCHOR_IDENTITY, ATTEMPT_POLICY, AuditHead, Content
+from edge_sdk.gallery.format.content import ANCHOR_IDENTITY, ATTEMPT_POLICY, AUDIT_SEGMENTS, Content
 from edge_sdk.gallery.format.header import VERSION, Header, ModelKind
 from edge_sdk.gallery.format.model_binding import bound_to_space, require_model
 from edge_sdk.gallery.keys import KeyProvider
@@ -20,10 +20,12 @@ from edge_sdk.gallery.match.matcher import Matcher
 from edge_sdk.gallery.results import Reason
 from edge_sdk.gallery.rules.known_time import JUMP_S, KnownTime, format_duration
 from edge_sdk.gallery.rules.policy import Limit
-from edge_sdk.gallery.store import audit_log
 from edge_sdk.gallery.store.anchor import NoAnchor, kind_name, with_anchor
 from edge_sdk.gallery.store.audit_events import changes
-from edge_sdk.gallery.store.audit_log import AuditEvent, AuditLog, AuditReport
+from edge_sdk.gallery.store.audit_log import AuditEvent
+from edge_sdk.gallery.store.audit_report import AuditReport, changed_error, check_log, take_snapshot
+from edge_sdk.gallery.store.audit_segments import LogSeal
+from edge_sdk.gallery.store.audit_writer import AuditLog
 from edge_sdk.gallery.store.files import audit_path, locked
 from edge_sdk.gallery.store.sealed_file import (
     Environment,
@@ -63,6 +65,7 @@ class Session:
     Attributes:
         environment: File, anchor, random bytes and clock.
         key: The key in use.
+        uptime: Returns the time since boot.
         counter: The attempt counter; None if attempts are not limited.
         matcher: Compares probes with the current content.
         model: The model in use, which was checked against the gallery; None if it is not known. The next commit binds a
@@ -86,7 +89,7 @@ class Session:
         self.counter: AttemptCounter | None = None
         self.model = model_id if isinstance(model_id, ModelId) else None
         self._log = log or AuditLog(environment.files, audit_path(environment.path))
-        self._uptime = uptime
+        self.uptime = uptime
         self._latest_s, self._sealed_s = 0.0, 0
         self._warned_of_clock = False
         self._lowest_recorded_threshold = math.inf
@@ -332,10 +335,7 @@ class Session:
         anchor = self.environment.anchor
         after = with_anchor(after, anchor.identity(header.gallery_id))
         if before.audit.entries:
-            after = replace(after, audit=self._append_to_log(entries, header.generation, commit=True))
-            if header.key_epoch != self.header.key_epoch:
-                first_key = audit_log.first_audit_key(self.header, before)
-                after = audit_log.begin_segment(after, first_key, self.environment.random)
+            after = self._logged(before, after, entries, header)
         with self._new_counter(before, after), anchor.staged(header.gallery_id, header.generation):
             generation = write_generation(self.environment, header, after, slot)
             try:
@@ -372,27 +372,31 @@ class Session:
         """
         while self.content.audit.entries:
             with locked(self.environment.files, self.environment.path):
+                # Entries are written with keys of the newest generation, which may have begun a new key epoch.
                 if is_current(self.environment, self._generation):
-                    self._append_to_log(events, self.header.generation, commit=False)
+                    seal = LogSeal.of(self.header, self.content)
+                    self._append_to_log(events, seal, self.header.generation, commit=False)
                     return
-            # A commit of another process may have begun a new segment of the log.
             self.refresh()
 
     def audit_report(self) -> AuditReport:
         """Check the audit log against the current generation; see `Audit.report`."""
         files, path = self.environment.files, self.environment.path
-        while True:
+        for _ in range(_MAX_COMMIT_ATTEMPTS):
             self.refresh()
             with locked(files, path):
-                if is_current(self.environment, self._generation):
-                    log = audit_log.read_log(files, audit_path(path))
-                    break
-        if not self.content.audit.entries:
-            raise GalleryError(
-                "this gallery keeps no audit log", hint="create a gallery with --audit changes or --audit all"
-            )
-        first_keys = audit_log.first_keys_of(self.header, self.content)
-        return audit_log.check_log(log, self.content.audit, first_keys, generation=self.header.generation)
+                if not is_current(self.environment, self._generation):
+                    continue
+                if not self.content.audit.entries:
+                    raise GalleryError(
+                        "this gallery keeps no audit log",
+                        hint="create a gallery with --audit changes or --audit all",
+                    )
+                snapshot = take_snapshot(files, audit_path(path), LogSeal.of(self.header, self.content))
+            # A log of full size takes seconds to check, so it is checked without the lock.
+            with contextlib.suppress(GalleryChangedError):
+                return check_log(files, snapshot, generation=self.header.generation)
+        raise changed_error(audit_path(path))
 
     def begin_attempt(self) -> int | Reason:
         """Count an attempt as failed before it is made.
@@ -426,10 +430,22 @@ class Session:
             entries.append(AuditEvent("clock-jump", detail=f"from={earlier_s},to={int(time.now_s)}"))
         return replace(content, committed_at_s=int(time.now_s))
 
-    def _append_to_log(self, events: Sequence[AuditEvent], generation: int, *, commit: bool) -> AuditHead:
+    def _logged(
+        self, before: Content, after: Content, events: Sequence[AuditEvent], header: Header
+    ) -> Content:
+        """Append the events of a commit to the log, and return the content with the log's new seal."""
+        seal = LogSeal.of(self.header, before)
+        seal = self._append_to_log(events, seal, header.generation, commit=True)
+        if header.key_epoch != self.header.key_epoch or before.record(AUDIT_SEGMENTS) is None:
+            seal = seal.renewed(self.environment.random)
+        return seal.stored_in(after)
+
+    def _append_to_log(
+        self, events: Sequence[AuditEvent], seal: LogSeal, generation: int, *, commit: bool
+    ) -> LogSeal:
         return self._log.append(
             events or [AuditEvent("commit")],
-            self.content.audit,
+            seal,
             now_s=int(self.environment.clock()),
             generation=generation,
             commit=commit,
@@ -445,7 +461,7 @@ class Session:
 
     def _counter_of(self, header: Header, content: Content) -> AttemptCounter | None:
         files, path = self.environment.files, self.environment.path
-        return AttemptCounter.of(files, path, header.gallery_id, content, self._uptime)
+        return AttemptCounter.of(files, path, header.gallery_id, content, self.uptime)
 
     def _use(self, generation: Generation) -> None:
         matcher = Matcher(generation.header, generation.content)

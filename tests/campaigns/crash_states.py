@@ -31,11 +31,15 @@ from edge_sdk.gallery.attempt_counter import Moment, counter_path
 from edge_sdk.gallery.exchange.commands import Command, sign, source_of
 from edge_sdk.gallery.format.content import ATTEMPT_POLICY, AUDIT_SEGMENTS, SLOT_KEYS, TRANSFORM_KEY
 from edge_sdk.gallery.store.audit_log import AuditEvent
+from edge_sdk.gallery.store.audit_segments import closed_path
+from edge_sdk.gallery.store.audit_writer import AuditLog
 from edge_sdk.gallery.store.files import audit_path, tmp_path
 from tests.simulated_file_system import PowerCut, SimulatedFileSystem, _File
 
 PATH = Path("gallery/home.gallery")
 ANCHOR = Path("anchor/home.anchor")
+LOG = audit_path(PATH)
+SMALL_SEGMENT_BYTES = 600
 PACKAGE = Path("post/export")
 COMMAND = Path("post/command")
 KEY, OTHER = InMemoryKey(bytes(range(32))), InMemoryKey(bytes(range(1, 33)))
@@ -154,7 +158,7 @@ def one_ahead_of_its_anchor() -> State:
 
 def after_a_torn_log() -> State:
     state = with_two_subjects()
-    return {**state, audit_path(PATH): state[audit_path(PATH)] + b"5 17 2 5 enr"}
+    return {**state, LOG: state[LOG] + b"5 17 2 5 enr"}
 
 
 def with_two_keys() -> State:
@@ -188,6 +192,33 @@ def of_version_1() -> State:
     """Return a gallery that edge-sdk 0.2 wrote, with a limit and one failed attempt."""
     files = (PATH, audit_path(PATH), counter_path(PATH), ANCHOR)
     return {path: (VERSION_1 / path.name).read_bytes() for path in files}
+
+
+def with_small_segments(files: Board) -> Gallery:
+    """Open the gallery with limits that its log exceeds with a few entries."""
+    gallery = reopen(files)
+    gallery._session._log = AuditLog(files, LOG, segment_bytes=SMALL_SEGMENT_BYTES, max_closed=1)
+    return gallery
+
+
+def with_a_full_segment() -> State:
+    """Return a log with a closed segment and a full one."""
+    files = Board.holding(with_two_subjects())
+    gallery = with_small_segments(files)
+    while closed_path(LOG, 2) not in files.state() or len(files.state()[LOG]) < SMALL_SEGMENT_BYTES:
+        gallery._session.note(AuditEvent("export", detail="subjects=2"))
+    return files.state()
+
+
+def after_a_rotation() -> State:
+    """Return a log whose next entry begins a segment, because a new key epoch began."""
+    files = Board.holding(with_two_subjects())
+    reopen(files).keys.rotate(OTHER)
+    return files.state()
+
+
+def _begin_segment(files: Board) -> None:
+    with_small_segments(files)._session.note(AuditEvent("export", detail="subjects=2"))
 
 
 def _policy(files: Board) -> None:
@@ -253,6 +284,10 @@ KINDS: dict[str, Kind] = {
     "import": Kind(with_two_subjects, lambda f: reopen(f).exchange.import_package(f.state()[PACKAGE])),
     "signed command": Kind(with_two_subjects, lambda f: reopen(f).exchange.execute(f.state()[COMMAND])),
     "audit entry": Kind(with_two_subjects, _note),
+    "begin a segment": Kind(with_a_full_segment, _begin_segment),
+    "begin a segment by a change": Kind(with_a_full_segment, lambda f: with_small_segments(f).revoke("ann")),
+    "begin a segment in a new key epoch": Kind(after_a_rotation, _note),
+    "accepted answer": Kind(with_two_subjects, lambda f: reopen(f).identify(embedding(1)[0], threshold=0.9)),
     "failed attempt": Kind(with_attempt_limit, lambda f: reopen(f).reject()),
     "accepted attempt": Kind(
         with_attempt_limit, lambda f: reopen(f).identify(embedding(1)[0], threshold=0.9)
@@ -262,7 +297,7 @@ KINDS: dict[str, Kind] = {
 
 def without_log(state: State) -> State:
     """Return a state without the audit log, which may have new entries although the change did not happen."""
-    return {path: data for path, data in state.items() if path != audit_path(PATH)}
+    return {path: data for path, data in state.items() if path != LOG}
 
 
 Look = tuple[object, ...]

@@ -2,8 +2,10 @@
 
     python tests/campaigns/kill_loop.py FOLDER KILLS
 
-Change i enrols `s<i>` or, every third time, removes `s<i - 1>`, so the subjects after i changes
-are known. The child process writes one byte to a pipe to acknowledge each change.
+Change i enrols `s<i>` or, every third time, removes `s<i - 1>`, so the subjects after i changes are known. The child
+process writes a byte to a pipe at every step of its file system, and another one to acknowledge each change. It is
+killed after a random number of acknowledged changes and further steps: by progress, not by time, so the result does
+not depend on the speed of the machine.
 """
 
 from __future__ import annotations
@@ -13,7 +15,6 @@ import os
 import random
 import signal
 import sys
-import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
@@ -21,6 +22,44 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 import numpy as np
 
 from edge_sdk.gallery import FileAnchor, Gallery, KeyFile
+from edge_sdk.gallery.store.files import PosixFileSystem
+
+STEP, ACKNOWLEDGED = b"s", b"."
+MOST_CHANGES = 2
+MOST_STEPS = 24  # more steps than one change has
+
+
+class ReportingFileSystem(PosixFileSystem):
+    """Writes a byte to a pipe before every step that changes something on disk."""
+
+    def __init__(self, pipe: int) -> None:
+        self._pipe = pipe
+
+    def create(self, path: Path) -> int:
+        """Report and create a file."""
+        os.write(self._pipe, STEP)
+        return super().create(path)
+
+    def write(self, handle: int, data: bytes) -> None:
+        """Report and write half of the data, then the other half."""
+        for part in (data[: len(data) // 2], data[len(data) // 2 :]):
+            os.write(self._pipe, STEP)
+            super().write(handle, part)
+
+    def fsync(self, handle: int) -> None:
+        """Report and sync a file."""
+        os.write(self._pipe, STEP)
+        super().fsync(handle)
+
+    def rename(self, source: Path, target: Path) -> None:
+        """Report and rename a file."""
+        os.write(self._pipe, STEP)
+        super().rename(source, target)
+
+    def fsync_directory(self, path: Path) -> None:
+        """Report and sync a directory."""
+        os.write(self._pipe, STEP)
+        super().fsync_directory(path)
 
 
 def expected(changes: int) -> set[str]:
@@ -42,6 +81,38 @@ def change(gallery: Gallery, i: int) -> None:
         gallery.enrol(f"s{i}", np.full((1, 8), 1 + i, np.float32))
 
 
+def run_child(folder: Path, key: KeyFile, first: int, pipe: int) -> None:
+    """Make changes from number `first` on until the process is killed."""
+    try:
+        files = ReportingFileSystem(pipe)
+        anchor = FileAnchor(folder / "kill.anchor", filesystem=files)
+        gallery = Gallery.open(folder / "kill.gallery", key=key, anchor=anchor, filesystem=files)
+        i = first
+        while True:
+            change(gallery, i)
+            os.write(pipe, ACKNOWLEDGED)
+            i += 1
+    finally:
+        os._exit(1)
+
+
+def kill_after(child: int, pipe: int, changes: int, steps: int) -> int:
+    """Kill the child after a number of acknowledged changes and further steps; return all changes it acknowledged."""
+    acknowledged = seen = 0
+    while acknowledged < changes or seen < steps:
+        byte = os.read(pipe, 1)
+        if not byte:
+            raise RuntimeError("the process that changes the gallery has ended by itself")
+        if byte == ACKNOWLEDGED:
+            acknowledged += 1
+        elif acknowledged >= changes:
+            seen += 1
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    with os.fdopen(pipe, "rb") as rest:
+        return acknowledged + rest.read().count(ACKNOWLEDGED)
+
+
 def main(folder: Path, kills: int) -> None:
     """Run the loop and print one JSON object."""
     path, anchor = folder / "kill.gallery", FileAnchor(folder / "kill.anchor")
@@ -53,18 +124,9 @@ def main(folder: Path, kills: int) -> None:
         reader, writer = os.pipe()
         child = os.fork()
         if child == 0:
-            gallery = Gallery.open(path, key=key, anchor=anchor)
-            i = done
-            while True:
-                change(gallery, i)
-                os.write(writer, b".")
-                i += 1
+            run_child(folder, key, done, writer)
         os.close(writer)
-        time.sleep(dice.uniform(0.002, 0.08))
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-        with os.fdopen(reader, "rb") as pipe:
-            made = len(pipe.read())
+        made = kill_after(child, reader, dice.randint(0, MOST_CHANGES), dice.randint(0, MOST_STEPS))
         acknowledged += made
         names = {s.name for s in Gallery.open(path, key=key, anchor=anchor).subjects()}
         if names == expected(done + made):
@@ -75,7 +137,15 @@ def main(folder: Path, kills: int) -> None:
         else:
             lost += 1
             break
-    print(json.dumps({"kills": kills, "acknowledged": acknowledged, "in_flight": in_flight, "lost": lost}))
+    intact = Gallery.open(path, key=key, anchor=anchor).audit.report().intact
+    report = {
+        "kills": kills,
+        "acknowledged": acknowledged,
+        "in_flight": in_flight,
+        "lost": lost,
+        "intact": intact,
+    }
+    print(json.dumps(report))
 
 
 if __name__ == "__main__":

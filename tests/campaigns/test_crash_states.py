@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from edge_sdk.gallery import FileAnchor
+from edge_sdk.gallery.store.audit_log import AuditEvent
 from tests.campaigns.crash_states import (
     ANCHOR,
     KINDS,
@@ -21,7 +22,9 @@ from tests.campaigns.crash_states import (
     look,
     reopen,
     survey,
+    with_a_full_segment,
     with_attempt_limit,
+    with_small_segments,
     with_two_subjects,
 )
 
@@ -78,12 +81,21 @@ def reject_twice(files: Board) -> Iterator[None]:
     gallery.reject()
 
 
+def begin_two_segments(files: Board) -> Iterator[None]:
+    gallery = with_small_segments(files)
+    gallery._session.note(AuditEvent("export", detail="subjects=2"))
+    yield
+    for _ in range(5):
+        gallery._session.note(AuditEvent("export", detail="subjects=2"))
+
+
 DURABLE = ("fsync", "fsync_directory", "rename")
 CONTROLS = {
     "create": Kind(dict, create_and_enrol),
     "enrol": Kind(with_two_subjects, enrol_two),
     "failed attempt": Kind(with_attempt_limit, reject_twice),
     "audit entry": KINDS["audit entry"],
+    "begin a segment": Kind(with_a_full_segment, begin_two_segments),
 }
 
 

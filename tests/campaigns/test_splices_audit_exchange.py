@@ -69,7 +69,7 @@ def reports(logs: Iterable[bytes]) -> Counter[str]:
     """Replace home's log by each log; the report must show a problem, and no entry that home never had."""
     original = HOME.now[LOG]
     gallery, files = opened(HOME.now, KEYS[0])
-    real = gallery.audit.report().entries
+    real = tuple(gallery.audit.report().entries)
     others = {*real, *report_of(branched()).entries}
     results: Counter[str] = Counter()
     for log in {*logs} - {original, original[:-1]}:
@@ -79,7 +79,7 @@ def reports(logs: Iterable[bytes]) -> Counter[str]:
         assert {*report.entries} <= others, log
         assert report.broken_at is None or 1 <= report.broken_at <= report.sealed
         if report.intact:
-            assert report.entries == real
+            assert tuple(report.entries) == real
         results["broken" if report.broken_at else "intact, with strays"] += 1
     return results
 

@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
-from edge_sdk.gallery.format.content import AUDIT_ANSWERS, AUDIT_POLICY
+import atexit
+import contextlib
+import os
+import weakref
+from dataclasses import replace
+
+from edge_sdk.errors import GalleryError
+from edge_sdk.gallery.answer_rate import AnswerRate
+from edge_sdk.gallery.format.content import AUDIT_ANSWERS, AUDIT_POLICY, Content, PolicyRecord
+from edge_sdk.gallery.key_epoch import with_record
 from edge_sdk.gallery.old_names import warn_old_name
 from edge_sdk.gallery.results import Identification, Verification
 from edge_sdk.gallery.session import Session
-from edge_sdk.gallery.store.audit_log import AuditEvent, AuditReport
+from edge_sdk.gallery.store.audit_log import AuditEvent
+from edge_sdk.gallery.store.audit_report import AuditReport
 
 
 class Audit:
-    """Reads the audit log of an open gallery and records answers in it."""
+    """Reads the audit log of an open gallery and records answers in it.
+
+    An accepted answer is in the log before it is returned. Of other answers the first 10 are recorded at once; after
+    that one entry per minute states their number. Numbers that are not in the log yet are written with the next
+    accepted answer, by `flush`, and when the program ends.
+    """
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self._rate = AnswerRate(session.uptime)
+        self._process = os.getpid()
+        _OPEN.add(self)
 
     def report(self) -> AuditReport:
         """Read the audit log and check it against the end of the log that is sealed in the gallery.
@@ -21,23 +39,80 @@ class Audit:
         Raises:
             GalleryError: the log cannot be read, or the gallery keeps no log.
         """
+        # A log that cannot be written can still be checked.
+        with contextlib.suppress(GalleryError):
+            self.flush()
         return self._session.audit_report()
 
+    def log_answers(self, enabled: bool) -> None:
+        """Record answers besides changes, or changes only, from now on.
+
+        Raises:
+            GalleryError: the gallery keeps no log, or the change cannot be written.
+        """
+
+        def amend(content: Content) -> Content:
+            if not content.audit.entries:
+                raise GalleryError(
+                    "this gallery keeps no audit log", hint="create a gallery with --audit all"
+                )
+            if enabled:
+                return with_record(content, PolicyRecord(AUDIT_POLICY, critical=False, value=AUDIT_ANSWERS))
+            return replace(content, policy=tuple(r for r in content.policy if r.kind != AUDIT_POLICY))
+
+        if enabled != self._logs_answers():
+            self._session.change(lambda _: None, amend)
+
     def record_answer(self, answer: Identification | Verification) -> None:
-        """Record an answer if the gallery was created with `audit="all"`, otherwise do nothing.
+        """Record an answer if the gallery logs answers, otherwise do nothing.
 
         Raises:
             GalleryError: the log cannot be written.
         """
-        content = self._session.content
-        if content.record(AUDIT_POLICY) != AUDIT_ANSWERS:
+        if not self._logs_answers():
             return
-        subject = ""
+        content, subject = self._session.content, ""
         if answer.subject is not None:
             subject = content.subjects["id"][content.names.index(answer.subject)].tobytes().hex()
-        self._session.note(AuditEvent(answer.decision.value.replace("_", "-"), subject))
+        event = AuditEvent(answer.decision.value.replace("_", "-"), subject)
+        if answer.accepted:
+            self._write([*self._rate.waiting(), event])
+        else:
+            self._rate.add(event, self._session.now_s())
+            self._write(self._rate.due())
+
+    def flush(self) -> None:
+        """Write the numbers of answers that are not in the log yet.
+
+        Raises:
+            GalleryError: the log cannot be written.
+        """
+        self._write(self._rate.waiting())
+
+    def _write(self, events: list[AuditEvent]) -> None:
+        if events:
+            self._session.note(*events)
+            self._rate.clear()
+
+    def _logs_answers(self) -> bool:
+        return self._session.content.record(AUDIT_POLICY) == AUDIT_ANSWERS
+
+    def _flush_at_exit(self) -> None:
+        # A forked process must not write what its parent counted.
+        if os.getpid() == self._process:
+            with contextlib.suppress(GalleryError):
+                self.flush()
 
     def __call__(self) -> AuditReport:
         """Return `report()`; supports the deprecated call `gallery.audit()`."""
         warn_old_name("audit()", "audit.report()")
         return self.report()
+
+
+_OPEN: weakref.WeakSet[Audit] = weakref.WeakSet()
+
+
+@atexit.register
+def _flush_all() -> None:
+    for audit in list(_OPEN):
+        audit._flush_at_exit()

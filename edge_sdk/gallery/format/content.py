@@ -40,7 +40,7 @@ OWN_THRESHOLDS = 5  # thresholds of single subjects; see `policy`
 AUDIT_POLICY = 6  # empty, or AUDIT_ANSWERS if answers are audited besides changes
 AUDIT_ANSWERS = b"\x01"
 # Since version 2.
-AUDIT_SEGMENTS = 7  # segments of the audit log; see `store.audit_log`
+AUDIT_SEGMENTS = 7  # segments of the audit log; see `store.audit_segments`
 ANCHOR_IDENTITY = 8  # kind and identity of the anchor; see `store.anchor`
 PINNED_NETWORKS = 9  # SHA-256 of the detector's and the liveness networks' files
 COMMAND_HISTORY = 10  # states and changes by which signed commands are judged; see `exchange.history`

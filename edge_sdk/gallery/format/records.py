@@ -17,15 +17,21 @@ _HISTORY = struct.Struct("<QII")
 _CHANGE = struct.Struct("<16s32sQ")
 _RESTRICTS = 1 << 63  # added to the generation of a change that restricts its subject
 MAX_HISTORY_BYTES = _HISTORY.size + MAX_STATES * STATE_BYTES + MAX_CHANGES * _CHANGE.size
+# Secret of the next segment, number of removed entries, time of the last removal.
+SEGMENTS = struct.Struct("<32sQQ")
+# Index, number of the first entry, code of the entry before, key of the first entry.
+SEGMENT = struct.Struct("<QQ32s32s")
 
 
 def check_audit_segments(value: bytes) -> None:
     """Check the segments of the audit log.
 
     Raises:
-        GalleryFormatError: the record is empty.
+        GalleryFormatError: the record does not have the length of 1 to 1,024 segments.
     """
-    _check_size("audit segments", value, 1, 1 << 20)
+    _check_size("audit segments", value, SEGMENTS.size + SEGMENT.size, SEGMENTS.size + 1024 * SEGMENT.size)
+    if (len(value) - SEGMENTS.size) % SEGMENT.size:
+        raise GalleryFormatError(f"expected whole audit segments, found {len(value)} bytes")
 
 
 def check_anchor_identity(value: bytes) -> None:

@@ -11,10 +11,88 @@ import operator
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sdk.gallery.format.content import REVOKED, SLOT_KEYS, Content, ids_of, templates_per_subject
+from edge_sdk.gallery.format.content import (
+    ATTEMPT_POLICY,
+    AUDIT_POLICY,
+    AUDIT_SEGMENTS,
+    CALLER_THRESHOLDS,
+    COMMAND_HISTORY,
+    DECISION_POLICY,
+    OWN_THRESHOLDS,
+    PINNED_NETWORKS,
+    REVOKED,
+    SLOT_KEYS,
+    TRANSFORM_KEY,
+    Content,
+    ids_of,
+    templates_per_subject,
+)
 from edge_sdk.gallery.store.audit_log import AuditEvent
 
 MAX_EVENTS = 64
+
+# Every event and its meaning in words; `gallery audit` prints the words. A new event needs a line here.
+EVENTS = {
+    "accepted": "accepted",
+    "add-key": "key added",
+    "add-source": "command source added",
+    "bind-model": "gallery bound to the model's embedding space",
+    "change": "subject changed",
+    "clock-behind": "clock behind the gallery's time",
+    "clock-jump": "clock far ahead of the gallery's time",
+    "clock-reset": "sealed time set back by an administrator",
+    "command": "signed command executed",
+    "commit": "change without further description",
+    "create": "gallery created",
+    "duplicate-allowed": "enrolled although it looks like another subject",
+    "enrol": "subject enrolled",
+    "erase": "subject erased",
+    "export": "subjects exported",
+    "locked-out": "refused: attempts are limited",
+    "log-lost": "earlier entries were not found",
+    "migrate": "gallery written in a newer format version",
+    "policy": "setting changed",
+    "re-anchor": "continued from this copy by the owner",
+    "reinstate": "subject reinstated",
+    "rejected": "rejected",
+    "remove": "subject removed",
+    "remove-anchor": "anchor removed",
+    "remove-key": "key removed",
+    "remove-source": "command source removed",
+    "renew-transform": "transform of the templates renewed",
+    "retry": "asked for another attempt",
+    "revoke": "subject revoked",
+    "rotate-key": "keys replaced",
+    "segment": "new file of the log begun",
+    "threshold-override": "a caller gave a threshold below the policy's",
+}
+
+# Kinds of policy records in words, for the event `policy`.
+POLICY_KINDS = {
+    TRANSFORM_KEY: "transform key",
+    DECISION_POLICY: "decision policy",
+    ATTEMPT_POLICY: "limit on failed attempts",
+    OWN_THRESHOLDS: "thresholds of single subjects",
+    AUDIT_POLICY: "answers in the audit log",
+    PINNED_NETWORKS: "detector and liveness networks",
+    CALLER_THRESHOLDS: "callers' thresholds below the policy's",
+}
+
+
+# Records that the log does not describe: they change in a commit that has an event of its own, or in every commit.
+_NO_SETTING = (SLOT_KEYS, AUDIT_SEGMENTS, COMMAND_HISTORY)
+
+
+def in_words(event: AuditEvent) -> str:
+    """Describe an event and its detail in words."""
+    words = EVENTS.get(event.event, event.event)
+    detail = event.detail
+    if event.event == "policy":
+        kind = detail.removeprefix("kind=")
+        detail = POLICY_KINDS.get(int(kind), detail) if kind.isdigit() else detail
+    elif event.event == "segment":
+        detail = detail.partition(",")[0]
+    return f"{words}: {detail}" if detail else words
 
 
 def changes(before: Content, after: Content) -> list[AuditEvent]:
@@ -86,7 +164,7 @@ def _policy(before: Content, after: Content) -> list[AuditEvent]:
     old = {record.kind: record.value for record in before.policy}
     new = {record.kind: record.value for record in after.policy}
     kinds = sorted(
-        kind for kind in old.keys() | new.keys() if kind != SLOT_KEYS and old.get(kind) != new.get(kind)
+        kind for kind in old.keys() | new.keys() if kind not in _NO_SETTING and old.get(kind) != new.get(kind)
     )
     return [AuditEvent("policy", detail=f"kind={kind}") for kind in kinds]
 

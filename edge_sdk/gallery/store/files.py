@@ -353,6 +353,41 @@ def append_durably(files: FileSystem, path: Path, data: bytes) -> None:
         raise cannot("write", path, error) from error
 
 
+def replace_segment(files: FileSystem, path: Path, tmp: Path, closed: Path | None, data: bytes) -> None:
+    """Give a file a name of its own and put a new file in its place; the caller holds the lock.
+
+    A power cut leaves the old file at `path` or at `closed`, and the new file at `tmp` or at `path`.
+
+    Args:
+        files: The file system.
+        path: The file to replace.
+        tmp: Where the new file is written first.
+        closed: New name of the old file; None if there is no old file.
+        data: Content of the new file.
+
+    Raises:
+        GalleryError: a step failed.
+    """
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            files.unlink(tmp)  # left by a crash
+        handle = files.create(tmp)
+        try:
+            files.write(handle, data)
+            files.fsync(handle)
+        finally:
+            files.close(handle)
+        files.fsync_directory(path.parent)
+        if closed is not None:
+            files.rename(path, closed)
+            # Without this, a power cut could keep only the second rename, which removes the old file.
+            files.fsync_directory(path.parent)
+        files.rename(tmp, path)
+        files.fsync_directory(path.parent)
+    except OSError as error:
+        raise cannot("write", path, error) from error
+
+
 def _read(files: FileSystem, path: Path, max_bytes: int) -> bytes:
     try:
         return files.read(path, max_bytes)

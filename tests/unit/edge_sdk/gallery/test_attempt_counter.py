@@ -277,7 +277,13 @@ STRANGER = np.eye(8, dtype=np.float32)[1]
 
 def door(device: Machine, limit: AttemptPolicy | None = LIMIT) -> Gallery:
     gallery = Gallery.create(
-        PATH, key=KEY, model_id=bytes(32), dimension=8, filesystem=device.files, uptime=device.now
+        PATH,
+        key=KEY,
+        model_id=bytes(32),
+        dimension=8,
+        filesystem=device.files,
+        uptime=device.now,
+        audit="changes",
     )
     with gallery.transaction() as t:
         t.enrol("ann", ANN)

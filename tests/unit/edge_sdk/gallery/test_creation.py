@@ -12,7 +12,7 @@ import pytest
 from edge_sdk.errors import GalleryError, InputError
 from edge_sdk.gallery import FileAnchor, Gallery, Passphrase, TpmKey
 from edge_sdk.gallery.creation import AUDITS, SUITES, TEMPLATE_TYPES, TRANSFORMS, name_of
-from edge_sdk.gallery.format.content import AUDIT_POLICY, SLOT_KEYS
+from edge_sdk.gallery.format.content import AUDIT_ANSWERS, AUDIT_POLICY, SLOT_KEYS
 from edge_sdk.gallery.format.header import Suite, TemplateType, Transform, parse_header
 from edge_sdk.gallery.keys import tpm_nv
 from edge_sdk.gallery.store.files import audit_path, lock_path
@@ -129,7 +129,7 @@ def create(path: Path, **options: Any) -> Gallery:
             ({"dimension": wrong}, f"expected a dimension that is an integer in 1..65535, found {wrong!r}")
             for wrong in (0, -1, 65_536, 32.0, True, "32", None)
         ),
-        ({"audit": "some"}, "expected audit to be one of off, changes, all, found 'some'"),
+        ({"audit": "some"}, "expected audit to be one of all, changes, off, found 'some'"),
         ({"suite": "aes"}, "expected suite to be one of aes-256-gcm, chacha20-poly1305, found 'aes'"),
         ({"dtype": "float32"}, "expected dtype to be one of int8, float16, found 'float32'"),
         ({"transform": "SHP3"}, "expected transform to be one of shp3, none, found 'SHP3'"),
@@ -185,14 +185,16 @@ def test_the_first_generation_has_what_the_arguments_say(path: Path) -> None:
     assert gallery.audit.report().intact
 
 
-def test_the_default_gallery_has_int8_templates_a_transform_and_a_log_of_changes(path: Path) -> None:
+def test_the_default_gallery_has_int8_templates_a_transform_and_a_log_of_changes_and_answers(
+    path: Path,
+) -> None:
     gallery = create(path)
     status = gallery.status()
     assert (status.suite, status.dtype, status.transform) == ("aes-256-gcm", "int8", "shp3")
-    assert gallery._session.content.record(AUDIT_POLICY) is None
+    assert gallery._session.content.record(AUDIT_POLICY) == AUDIT_ANSWERS
     assert [entry.event.event for entry in gallery.audit.report().entries] == ["create"]
     gallery.identify(embeddings(1)[0], threshold=0.5)
-    assert len(gallery.audit.report().entries) == 1
+    assert [entry.event.event for entry in gallery.audit.report().entries] == ["create", "rejected"]
 
 
 def test_a_gallery_without_a_log_writes_none_and_leaves_an_earlier_one_alone(path: Path) -> None:
@@ -274,4 +276,4 @@ def test_the_key_of_the_first_slot_opens_the_gallery_and_its_slot_key_is_sealed(
 def test_every_choice_has_its_name() -> None:
     for table in (SUITES, TEMPLATE_TYPES, TRANSFORMS):
         assert [name_of(table, value) for value in table.values()] == [*table]
-    assert [*AUDITS] == ["off", "changes", "all"]
+    assert [*AUDITS] == ["all", "changes", "off"]

@@ -11,7 +11,9 @@ from edge_sdk.errors import SealError
 from edge_sdk.gallery import Gallery
 from edge_sdk.gallery.exchange.export import open_package
 from edge_sdk.gallery.match.matcher import transform_key_of
-from edge_sdk.gallery.store.audit_log import AuditEvent, AuditLog
+from edge_sdk.gallery.store.audit_log import AuditEvent
+from edge_sdk.gallery.store.audit_segments import LogSeal
+from edge_sdk.gallery.store.audit_writer import AuditLog
 from edge_sdk.gallery.store.files import PosixFileSystem, audit_path
 from tests.unit.edge_sdk.gallery.galleries import KEY, MODEL, OTHER, THIRD, D, embeddings
 
@@ -82,19 +84,20 @@ def test_an_export_made_before_a_rotation_is_refused_and_the_error_says_why(
 def test_the_audit_log_after_a_rotation_is_closed_to_whoever_opened_the_gallery_before(
     gallery: Gallery, path: Path
 ) -> None:
-    before = Gallery.open(path, key=KEY)._session.content.audit
+    session = Gallery.open(path, key=KEY)._session
+    before = LogSeal.of(session.header, session.content)
     gallery.keys.rotate(THIRD)
     log = AuditLog(PosixFileSystem(), audit_path(path))
     forged = [AuditEvent("enrol", detail="templates=1")]
     log.append(forged, before, now_s=1, generation=9, commit=False)
     report = gallery.audit.report()
     assert [entry.event.event for entry in report.entries][-1] == "rotate-key"
-    assert len(report.strays) == 1
+    assert report.stray_lines == 1
     gallery.enrol("cy", embeddings(3))
     report = gallery.audit.report()
     assert report.intact
     assert [entry.event.event for entry in report.entries][-1] == "enrol"
-    assert len(report.strays) == 1
+    assert report.stray_lines == 1
 
 
 def test_an_entry_of_a_process_that_has_not_seen_the_rotation_is_part_of_the_log(path: Path) -> None:
@@ -107,4 +110,4 @@ def test_an_entry_of_a_process_that_has_not_seen_the_rotation_is_part_of_the_log
     gallery.enrol("cy", embeddings(3))
     report = gallery.audit.report()
     assert (report.intact, report.strays) == (True, ())
-    assert [entry.event.event for entry in report.entries][-3:] == ["erase", "rejected", "enrol"]
+    assert [entry.event.event for entry in report.entries][-4:] == ["erase", "segment", "rejected", "enrol"]

@@ -79,7 +79,13 @@ def test_exported_subjects_are_recognized_elsewhere_and_keep_their_restrictions(
     content = office._session.content
     assert {row.tobytes().hex() for row in content.subjects["enrolled_by"]} == {home.status().gallery_id}
     assert [e.event.event for e in home.audit.report().entries][-1] == "export"
-    assert [e.event.event for e in office.audit.report().entries] == ["create", "enrol", "enrol"]
+    assert [e.event.event for e in office.audit.report().entries] == [
+        "create",
+        "enrol",
+        "enrol",
+        "accepted",
+        "rejected",
+    ]
 
 
 def test_all_subjects_are_exported_by_default(home: Gallery, office: Gallery) -> None:

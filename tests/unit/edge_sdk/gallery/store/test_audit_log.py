@@ -6,6 +6,7 @@ import errno
 import hashlib
 import hmac
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,12 @@ from hypothesis import strategies as st
 
 from edge_sdk.errors import GalleryError, InputError
 from edge_sdk.gallery import AuditEvent, Decision, Gallery, InMemoryKey
-from edge_sdk.gallery.format.content import AuditHead
-from edge_sdk.gallery.store.audit_log import MAX_ENTRIES, MAX_LOG_BYTES, AuditLog, check_log
+from edge_sdk.gallery.format import sealing
+from edge_sdk.gallery.format.content import AUDIT_SEGMENTS, AuditHead
+from edge_sdk.gallery.store.audit_log import MAX_ENTRIES
+from edge_sdk.gallery.store.audit_report import AuditReport, check_log, take_snapshot
+from edge_sdk.gallery.store.audit_segments import LABEL, LogSeal
+from edge_sdk.gallery.store.audit_writer import AuditLog
 from edge_sdk.gallery.store.files import audit_path
 from tests.simulated_file_system import SimulatedFileSystem
 
@@ -36,11 +41,16 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def gallery(path: Path) -> Gallery:
-    made = Gallery.create(path, key=KEY, model_id=MODEL, dimension=D)
+    made = Gallery.create(path, key=KEY, model_id=MODEL, dimension=D, audit="changes")
     made.enrol("ann", embedding(1), label="Ann of the second floor")
     made.enrol("bob", embedding(2))
     made.revoke("ann")
     return made
+
+
+def strays(report: AuditReport) -> tuple[int, ...]:
+    """Return the numbers of the lines that are no entries; all lines are in one file."""
+    return tuple(stray.line for stray in report.strays)
 
 
 def events(gallery: Gallery) -> list[str]:
@@ -123,7 +133,7 @@ def test_without_a_log_there_is_none_to_read(path: Path) -> None:
     assert not audit_path(path).exists()
     with pytest.raises(GalleryError, match="keeps no audit log"):
         gallery.audit.report()
-    with pytest.raises(InputError, match="off, changes, all"):
+    with pytest.raises(InputError, match="all, changes, off"):
         Gallery.create(path.with_name("b"), key=KEY, model_id=MODEL, dimension=D, audit="some")
 
 
@@ -165,7 +175,7 @@ def test_a_line_that_is_taken_out_doubled_or_moved_shows(gallery: Gallery, path:
     assert gallery.audit.report().broken_at == line + 1
     log.write_bytes(b"".join([*lines[: line + 1], *lines[line:]]))
     assert gallery.audit.report().intact
-    assert gallery.audit.report().strays == (line + 2,)
+    assert strays(gallery.audit.report()) == (line + 2,)
     if line:
         swapped = [*lines[: line - 1], lines[line], lines[line - 1], *lines[line + 1 :]]
         log.write_bytes(b"".join(swapped))
@@ -182,23 +192,28 @@ def test_the_log_of_another_gallery_is_no_log_of_this_one(
 
 
 def test_without_its_log_a_gallery_still_commits_and_reports_the_loss(gallery: Gallery, path: Path) -> None:
+    kept = audit_path(path).read_bytes()
     audit_path(path).unlink()
     gallery.revoke("bob")
     assert [s.revoked for s in Gallery.open(path, key=KEY).subjects()] == [True, True]
-    gallery.reinstate("bob")
+    Gallery.open(path, key=KEY).reinstate("bob")
     report = gallery.audit.report()
     assert report.broken_at == 1
-    assert any("broken at entry 1 of 7" in line for line in report.words())
+    assert any("broken at entry 1 of 8" in line for line in report.words())
     text = audit_path(path).read_text()
     assert " log-lost - after=4 " in text
-    # The entry `log-lost` is outside the batch of the commit: it is carried out even if the commit is not.
+    # `segment` and `log-lost` are outside the batch of the commit: they are carried out even if the commit is not.
     assert [
         (number, batch, event) for number, _, _, batch, event, *_ in map(str.split, text.splitlines())
     ] == [
-        ("5", "0", "log-lost"),
-        ("6", "6", "revoke"),
-        ("7", "7", "reinstate"),
+        ("5", "0", "segment"),
+        ("6", "0", "log-lost"),
+        ("7", "7", "revoke"),
+        ("8", "8", "reinstate"),
     ]
+    # The lost part is the first segment; put back in its place, the log is complete.
+    path.with_name(path.name + ".audit.000001").write_bytes(kept)
+    assert gallery.audit.report().words() == ["intact: 8 sealed entries in 2 files"]
 
 
 def test_a_torn_line_is_skipped_and_reported(gallery: Gallery, path: Path) -> None:
@@ -207,12 +222,12 @@ def test_a_torn_line_is_skipped_and_reported(gallery: Gallery, path: Path) -> No
         file.write(b"5 1750000000 5 5 enr")
     report = gallery.audit.report()
     assert report.intact
-    assert report.strays == (5,)
+    assert strays(report) == (5,)
     assert "line 5" in report.words()[0]
     Gallery.open(path, key=KEY).reinstate("ann")
     report = gallery.audit.report()
     assert report.intact
-    assert (report.strays, len(report.entries)) == ((5,), 5)
+    assert (strays(report), len(report.entries)) == ((5,), 5)
 
 
 def test_zeros_left_by_a_power_cut_hide_no_entry(gallery: Gallery, path: Path) -> None:
@@ -222,10 +237,10 @@ def test_zeros_left_by_a_power_cut_hide_no_entry(gallery: Gallery, path: Path) -
     entries = len(gallery.audit.report().entries)
     log.write_bytes(whole[:-1] + bytes(100))
     report = gallery.audit.report()
-    assert (report.intact, report.strays, len(report.entries)) == (True, (), entries)
+    assert (report.intact, strays(report), len(report.entries)) == (True, (), entries)
     Gallery.open(path, key=KEY).reinstate("ann")
     report = gallery.audit.report()
-    assert (report.intact, report.strays, len(report.entries)) == (True, (), entries + 1)
+    assert (report.intact, strays(report), len(report.entries)) == (True, (), entries + 1)
 
 
 def test_a_commit_that_never_came_is_marked(path: Path) -> None:
@@ -254,7 +269,7 @@ def test_lines_that_were_in_the_log_before_are_kept_and_skipped(path: Path) -> N
     gallery.enrol("ann", embedding(1))
     report = gallery.audit.report()
     assert report.intact
-    assert report.strays == (1,)
+    assert strays(report) == (1,)
     assert audit_path(path).read_bytes().startswith(b"a line of another gallery\n1 ")
 
 
@@ -304,7 +319,7 @@ def test_a_link_in_place_of_the_log_is_not_followed(gallery: Gallery, path: Path
 
 def test_details_with_other_characters_are_refused() -> None:
     log = AuditLog(SimulatedFileSystem(), Path("g/log"))
-    start = AuditHead(key=bytes(32))
+    start = LogSeal.first(bytes)
     for detail in ("a b", "a\nb", "é", "x" * 257):
         with pytest.raises(InputError, match="is not a valid detail for the audit log"):
             log.append([AuditEvent("note", detail=detail)], start, now_s=1, generation=1, commit=False)
@@ -315,19 +330,28 @@ def test_a_long_log_is_continued_from_its_end(gallery: Gallery, path: Path) -> N
     head = gallery._session.content.audit
     with log.open("ab") as file:
         file.write(b"x" * 80 + b"\n")
-        file.write((b"y" * 99 + b"\n") * 20_000)
+        file.write((b"y" * 99 + b"\n") * 5_000)
     Gallery.open(path, key=KEY).reinstate("ann")
     report = gallery.audit.report()
     assert report.intact
     assert report.entries[-1].number == head.entries + 1
-    assert len(report.strays) == 20_001
+    assert (report.stray_lines, len(report.strays)) == (5_001, 1000)
+
+
+def checked(data: bytes, seal: LogSeal) -> AuditReport:
+    files = SimulatedFileSystem.holding({Path("log"): data})
+    return check_log(files, take_snapshot(files, Path("log"), seal), generation=1)
+
+
+def seal_of(head: AuditHead) -> LogSeal:
+    return replace(LogSeal.first(bytes), head=head)
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=400), st.integers(0, 5))
 def test_random_bytes_are_no_entries(data: bytes, sealed: int) -> None:
     head = AuditHead(sealed, 0, hashlib.sha256(b"x").digest(), bytes(32))
-    report = check_log(data, head if sealed else AuditHead(), {1: bytes(32)}, generation=1)
+    report = checked(data, seal_of(head if sealed else AuditHead()))
     assert report.entries == ()
     assert report.intact == (sealed == 0)
 
@@ -348,7 +372,7 @@ def test_a_missing_only_entry_is_reported(path: Path) -> None:
 
 def test_a_log_without_sealed_entries_is_intact_with_any_content() -> None:
     for data in (b"", b"1 2 3\n"):
-        assert check_log(data, AuditHead(), {1: bytes(32)}, generation=1).intact
+        assert checked(data, seal_of(AuditHead())).intact
 
 
 def test_an_answer_does_not_mark_a_change_as_not_carried_out(path: Path) -> None:
@@ -368,12 +392,12 @@ def test_an_answer_does_not_mark_a_change_as_not_carried_out(path: Path) -> None
     ]
 
 
-@pytest.mark.parametrize(("strays", "words"), [(8, "line 5, 6, 7, 8, 9, 10, 11, 12 ("), (9, " 12 ... (")])
-def test_strays_are_named_up_to_eight(gallery: Gallery, path: Path, strays: int, words: str) -> None:
+@pytest.mark.parametrize(("count", "words"), [(8, "line 5, 6, 7, 8, 9, 10, 11, 12 ("), (9, " 12 ... (")])
+def test_strays_are_named_up_to_eight(gallery: Gallery, path: Path, count: int, words: str) -> None:
     with audit_path(path).open("ab") as file:
-        file.write(b"stray\n\n" * strays)
+        file.write(b"stray\n\n" * count)
     report = gallery.audit.report()
-    assert report.strays == tuple(range(5, 5 + 2 * strays, 2))
+    assert strays(report) == tuple(range(5, 5 + 2 * count, 2))
     audit_path(path).write_bytes(audit_path(path).read_bytes().replace(b"\n\n", b"\n"))
     assert words in gallery.audit.report().words()[0]
     assert gallery.audit.report().words()[0].startswith("not an entry: line 5, 6, ")
@@ -382,82 +406,48 @@ def test_strays_are_named_up_to_eight(gallery: Gallery, path: Path, strays: int,
     )
 
 
-def test_a_log_that_is_too_long_is_not_called_altered_and_grows_no_further(
-    gallery: Gallery, path: Path
-) -> None:
-    log = audit_path(path)
-    whole = log.read_bytes()
-    with log.open("r+b") as file:
-        file.truncate(MAX_LOG_BYTES + 1)
-    with pytest.raises(GalleryError, match=rf"^the audit log {log} is over {MAX_LOG_BYTES} bytes$") as caught:
-        gallery.audit.report()
-    assert "move it away and keep it" in str(caught.value.hint)
-    # The process that wrote the last entry knows its offset; a new process would search the whole log.
-    with pytest.raises(GalleryError, match="over 268435456 bytes"):
-        Gallery.open(path, key=KEY).reinstate("ann")
-    assert log.stat().st_size == MAX_LOG_BYTES + 1
-    log.rename(path.with_name("old.audit"))
-    Gallery.open(path, key=KEY).reinstate("ann")
-    assert " log-lost - after=4 " in log.read_text()
-    # The kept part and the new entries together are complete.
-    log.write_bytes(whole + log.read_bytes())
-    assert gallery.audit.report().intact
-
-
-def test_a_long_log_whose_end_is_known_is_continued_however_long_it_is(gallery: Gallery, path: Path) -> None:
-    log = audit_path(path)
-    whole = log.read_bytes()
-    with log.open("r+b") as file:
-        file.truncate(0)
-        file.truncate(MAX_LOG_BYTES + 1)
-    with log.open("ab") as file:
-        file.write(b"\n" + whole)
-    Gallery.open(path, key=KEY).reinstate("ann")
-    with log.open("rb") as file:
-        file.seek(MAX_LOG_BYTES + 2)
-        log.write_bytes(file.read())
-    report = gallery.audit.report()
-    assert (report.intact, [e.event.event for e in report.entries][-1]) == (True, "reinstate")
-
-
 def test_no_entry_has_a_number_after_the_last() -> None:
     files, place, event = SimulatedFileSystem(), Path("g/log"), AuditEvent("x")
-    where = {"now_s": 1, "generation": 1, "commit": False}
+    where = {"now_s": 1, "generation": 1, "commit": True}
 
-    def behind(entries: int) -> AuditHead:
-        return AuditHead(entries, 1, b"c" * 32, b"k" * 32)
+    def behind(entries: int) -> LogSeal:
+        return seal_of(AuditHead(entries, 1, b"c" * 32, b"k" * 32))
 
-    # Two entries are written: `log-lost` and the event.
-    head = AuditLog(files, place).append([event], behind(MAX_ENTRIES - 2), **where)
-    assert head.entries == MAX_ENTRIES
+    # Three entries are written: `segment`, `log-lost` and the event.
+    seal = AuditLog(files, place).append([event], behind(MAX_ENTRIES - 3), **where)
+    assert seal.head.entries == MAX_ENTRIES
     before = files.state()
-    assert before[place].count(b"\n") == 2
+    assert before[place].count(b"\n") == 3
     for log, sealed in (
-        (AuditLog(files, place), head),
-        (AuditLog(files, Path("g/b")), behind(MAX_ENTRIES - 1)),
+        (AuditLog(files, place), seal),
+        (AuditLog(files, Path("g/b")), behind(MAX_ENTRIES - 2)),
     ):
         with pytest.raises(
-            GalleryError, match=rf"^the audit log has {sealed.entries} entries, no more can be numbered$"
+            GalleryError,
+            match=rf"^the audit log has {sealed.head.entries} entries, no more can be numbered$",
         ) as caught:
             log.append([event], sealed, **where)
         assert caught.value.hint == "make a new gallery and enrol again"
     assert files.state() == before
 
 
-def test_a_gallerys_log_begins_with_the_key_of_the_format(gallery: Gallery, path: Path) -> None:
+def test_a_gallerys_log_has_the_keys_of_the_format(gallery: Gallery, path: Path) -> None:
     """With another key a later version would report every existing log as altered."""
-    from cryptography.hazmat.primitives.hashes import SHA256
-    from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-
-    header, content = gallery._session.header, gallery._session.content
-    key = HKDF(SHA256(), 32, header.gallery_id, b"edge-sdk/gallery/audit@v1").derive(content.root_secret)
-    chain = bytes(32)
+    content = gallery._session.content
+    record = content.record(AUDIT_SEGMENTS)
+    assert record is not None
+    assert len(record) == 48 + 80
+    assert record[48:64] == (1).to_bytes(8, "little") * 2
+    assert record[64:96] == bytes(32)
+    first_key, key, chain = record[96:], record[96:], bytes(32)
     for line in audit_path(path).read_bytes().splitlines():
         text, code = line.rsplit(b" ", 1)
         chain = hmac.new(key, chain + text, hashlib.sha256).digest()
         assert code == chain.hex().encode()
         key = hmac.new(key, b"edge-sdk/gallery/audit/next@v1", hashlib.sha256).digest()
     assert (content.audit.chain, content.audit.key) == (chain, key)
+    root = sealing.hkdf(content.root_secret, salt=gallery._session.header.gallery_id, info=LABEL)
+    assert first_key != root, "the keys of the log do not come from the root secret"
 
 
 class Filling(SimulatedFileSystem):
@@ -472,8 +462,8 @@ class Filling(SimulatedFileSystem):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-@pytest.mark.parametrize(("room", "strays"), [(0, 0), (1, 1), (40, 2), (10_000, 0)])
-def test_the_log_continues_after_a_full_medium(room: int, strays: int) -> None:
+@pytest.mark.parametrize(("room", "strays_left"), [(0, 0), (1, 1), (40, 2), (10_000, 0)])
+def test_the_log_continues_after_a_full_medium(room: int, strays_left: int) -> None:
     files = Filling()
     gallery = Gallery.create(
         Path("g/home.gallery"), key=KEY, model_id=MODEL, dimension=D, filesystem=files, audit="all"
@@ -494,26 +484,36 @@ def test_the_log_continues_after_a_full_medium(room: int, strays: int) -> None:
     done = [e.event.event for e in report.entries if e.carried_out]
     assert [done[0], done[1], done[-2], done[-1]] == ["create", "enrol", "accepted", "revoke"]
     # A complete line on the medium is an entry although its change did not happen; an incomplete line is none.
-    assert len(report.strays) == strays
+    assert report.stray_lines == strays_left
     assert [e.event.event for e in report.entries if not e.carried_out] == ["revoke"] * (room == 10_000)
 
 
-def test_a_lost_log_is_recorded_once_by_the_next_writer(path: Path) -> None:
-    gallery = Gallery.create(path, key=KEY, model_id=MODEL, dimension=D, audit="all")
+def test_a_lost_log_is_recorded_once(path: Path) -> None:
+    gallery = Gallery.create(path, key=KEY, model_id=MODEL, dimension=D)
     gallery.enrol("ann", embedding(1))
     kept = audit_path(path).read_bytes()
     audit_path(path).unlink()
     for _ in range(3):
         gallery.identify(embedding(1)[0], threshold=0.9)
+        Gallery.open(path, key=KEY).identify(embedding(1)[0], threshold=0.9)
     gallery.revoke("ann")
-    since = audit_path(path).read_bytes()
-    assert since.count(b" log-lost ") == 1
-    audit_path(path).write_bytes(kept + since)
-    assert events(gallery) == ["create", "enrol", "log-lost", *["accepted"] * 3, "revoke"]
-    assert gallery.audit.report().words() == ["intact: 7 sealed entries"]
+    assert audit_path(path).read_bytes().count(b" log-lost ") == 1
+    path.with_name(path.name + ".audit.000001").write_bytes(kept)
+    assert events(gallery) == ["create", "enrol", "segment", "log-lost", *["accepted"] * 6, "revoke"]
+    assert gallery.audit.report().words() == ["intact: 11 sealed entries in 2 files"]
 
 
-def test_an_incomplete_line_of_one_byte_is_closed_before_the_next_entry(gallery: Gallery, path: Path) -> None:
+def test_an_incomplete_line_is_closed_before_the_next_entry(gallery: Gallery, path: Path) -> None:
+    with audit_path(path).open("ab") as file:
+        file.write(b"x")
+    gallery.reinstate("ann")
+    assert b"\nx\n5 " in audit_path(path).read_bytes()
+
+
+def test_a_foreign_file_in_place_of_the_log_is_kept_and_reported(gallery: Gallery, path: Path) -> None:
     audit_path(path).write_bytes(b"x")
     gallery.reinstate("ann")
-    assert audit_path(path).read_bytes().startswith(b"x\n5 ")
+    assert path.with_name(path.name + ".audit.000001").read_bytes() == b"x"
+    report = gallery.audit.report()
+    assert report.broken_at == 1
+    assert [segment.state for segment in report.segments] == ["incomplete", "intact"]
