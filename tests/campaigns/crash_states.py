@@ -17,6 +17,7 @@ import argparse
 import contextlib
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field, replace
@@ -29,7 +30,13 @@ from edge_sdk.errors import GalleryError, RollbackError, SealError
 from edge_sdk.gallery import AttemptPolicy, FileAnchor, Gallery, InMemoryKey, KnownTime, Reason
 from edge_sdk.gallery.attempt_counter import Moment, counter_path
 from edge_sdk.gallery.exchange.commands import Command, sign, source_of
-from edge_sdk.gallery.format.content import ATTEMPT_POLICY, AUDIT_SEGMENTS, SLOT_KEYS, TRANSFORM_KEY
+from edge_sdk.gallery.format.content import (
+    ATTEMPT_POLICY,
+    AUDIT_SEGMENTS,
+    COMMAND_HISTORY,
+    SLOT_KEYS,
+    TRANSFORM_KEY,
+)
 from edge_sdk.gallery.store.audit_log import AuditEvent
 from edge_sdk.gallery.store.audit_segments import closed_path
 from edge_sdk.gallery.store.audit_writer import AuditLog
@@ -133,7 +140,15 @@ def _two_subjects(transform: str) -> frozenset[tuple[Path, bytes]]:
     status = gallery.status()
     office = Gallery.create(Path("office"), key=KEY, model_id=bytes(32), dimension=4, filesystem=Board())
     office.enrol("eve", embedding(5))
-    command = Command(source_of(SOURCE), bytes.fromhex(status.gallery_id), 1, "erase", "ann")
+    command = Command.for_state(
+        status.state,
+        now_s=time.time(),
+        source=source_of(SOURCE),
+        gallery_id=bytes.fromhex(status.gallery_id),
+        sequence=1,
+        action="erase",
+        subject="ann",
+    )
     state = {
         **files.state(),
         PACKAGE: office.exchange.export(recipient=bytes.fromhex(status.recipient)),
@@ -326,11 +341,9 @@ def look(state: State, *, change_again: bool = True) -> Look | None:
 def _look_of(gallery: Gallery) -> Look:
     content, header = gallery._session.content, gallery._session.header
     attempts = gallery.attempts.status()
-    # Keys and counter ids are random in every run.
-    kinds = {
-        r.kind: None if r.kind in (SLOT_KEYS, TRANSFORM_KEY, ATTEMPT_POLICY, AUDIT_SEGMENTS) else r.value
-        for r in content.policy
-    }
+    # Keys, counter ids and digests of states differ in every run.
+    random_kinds = (SLOT_KEYS, TRANSFORM_KEY, ATTEMPT_POLICY, AUDIT_SEGMENTS, COMMAND_HISTORY)
+    kinds = {r.kind: None if r.kind in random_kinds else r.value for r in content.policy}
     people = tuple((s.name, s.label, s.revoked, s.templates) for s in gallery.subjects())
     log = gallery.audit.report()
     return (
