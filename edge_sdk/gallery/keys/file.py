@@ -6,12 +6,12 @@ import os
 import secrets
 import stat
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final
 
 from edge_sdk.errors import GalleryError
 from edge_sdk.gallery.format.sealing import KEY_BYTES
 from edge_sdk.gallery.keys.provider import SLOT_KEY_FILE, refuse_parameters
+from edge_sdk.gallery.store.files import checked_path
 
 
 class KeyFile:
@@ -30,7 +30,7 @@ class KeyFile:
     slot_type: Final = SLOT_KEY_FILE
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self._path = Path(path)
+        self._path = checked_path(path)
 
     def __repr__(self) -> str:
         return f"KeyFile({str(self._path)!r})"
@@ -42,7 +42,7 @@ class KeyFile:
         Raises:
             GalleryError: the file exists, or cannot be written.
         """
-        file = Path(path)
+        file = checked_path(path)
         try:
             handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         except FileExistsError as error:

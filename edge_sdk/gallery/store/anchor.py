@@ -13,13 +13,12 @@ import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Final, Protocol
 
 from edge_sdk.errors import GalleryError, InputError, RollbackError
 from edge_sdk.gallery.format.content import ANCHOR_IDENTITY, Content, PolicyRecord
 from edge_sdk.gallery.keys import tpm_nv
-from edge_sdk.gallery.store.files import FileSystem, PosixFileSystem, put_in_place, staged
+from edge_sdk.gallery.store.files import FileSystem, PosixFileSystem, checked_path, put_in_place, staged
 
 _LINE = re.compile(rb"edge-sdk anchor 1 ([0-9a-f]{32}) ([1-9][0-9]{0,19})\n")
 _MAX_BYTES = 128
@@ -104,7 +103,7 @@ class FileAnchor:
     kind: Final = "file (weak: an old gallery put back with its old anchor is not noticed)"
 
     def __init__(self, path: str | os.PathLike[str], *, filesystem: FileSystem | None = None) -> None:
-        self._path = Path(path)
+        self._path = checked_path(path)
         self._files: FileSystem = filesystem or PosixFileSystem()
         self._staged = b""
 

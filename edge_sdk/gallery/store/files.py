@@ -16,11 +16,26 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from edge_sdk.errors import GalleryError
+from edge_sdk.errors import GalleryError, InputError
 from edge_sdk.gallery.format.header import MAX_FILE_BYTES, MAX_HEADER_BYTES
 
 LOCK_TIMEOUT_S = 10.0
 _LOCK_POLL_S = 0.01
+
+
+def checked_path(path: str | bytes | os.PathLike[str]) -> Path:
+    """Return a path of a file.
+
+    Raises:
+        InputError: the value is not a path, or contains a NUL character.
+    """
+    try:
+        name = os.fsdecode(path)
+    except TypeError as error:
+        raise InputError(f"expected a path, found {type(path).__name__}") from error
+    if "\0" in name:
+        raise InputError("expected a path without NUL characters, found one")
+    return Path(name)
 
 
 class FileSystem(Protocol):

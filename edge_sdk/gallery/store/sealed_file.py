@@ -23,6 +23,7 @@ from edge_sdk.gallery.store.files import (
     FileSystem,
     PosixFileSystem,
     cannot,
+    checked_path,
     locked,
     read_gallery,
     read_head,
@@ -63,7 +64,11 @@ class Environment:
     ) -> Environment:
         """Return an environment; by default with the device's own file system and without an anchor."""
         return cls(
-            Path(path), filesystem or PosixFileSystem(), anchor or NoAnchor(), random, checked_clock(clock)
+            checked_path(path),
+            filesystem or PosixFileSystem(),
+            anchor or NoAnchor(),
+            random,
+            checked_clock(clock),
         )
 
 

@@ -29,6 +29,7 @@ from edge_sdk.gallery.format.content import (
     EVIDENCE,
     MODEL_FILE,
     OWN_THRESHOLDS,
+    PINNED_NETWORKS,
     SLOT_KEYS,
     TRANSFORM_KEY,
     Content,
@@ -425,6 +426,16 @@ def bad_vectors() -> dict[str, tuple[dict[str, str], bytes]]:
         add(f"content_{name}", "format", with_records(file, record))
     for name, expect, change in content_changes(sealed):
         add(f"content_{name}", expect, sealed.again(change(sealed.plaintext)))
+    digest = hashlib.sha256(b"network").digest()
+    for name, value in (
+        ("short", struct.pack("<dII", 0.5, 1, 1) + digest + digest[1:]),
+        ("none", struct.pack("<dII", 0.0, 0, 0)),
+        ("two_detectors", struct.pack("<dII", 0.0, 2, 0) + 2 * digest),
+        ("without_threshold", struct.pack("<dII", 0.0, 0, 1) + digest),
+        ("threshold_above_1", struct.pack("<dII", 1.5, 0, 1) + digest),
+    ):
+        record = PolicyRecord(PINNED_NETWORKS, critical=True, value=value)
+        add(f"content_pinned_networks_{name}", "format", with_records(file, record))
     return vectors
 
 

@@ -137,6 +137,8 @@ def read_content(text: bytes, h: dict, slot: int, slot_key: bytes) -> dict:
     refuse_unless(len(records.get(12, bytes(32))) == 32)
     if 10 in records:
         check_history(records[10])
+    if 9 in records:
+        check_networks(records[9])
     keys = records.get(1, b"")
     refuse_unless(len(keys) == 32 * h["slots_n"] and keys[32 * slot : 32 * slot + 32] == slot_key)
     rows = [
@@ -157,6 +159,16 @@ def read_content(text: bytes, h: dict, slot: int, slot_key: bytes) -> dict:
         "policy": read_policy(records[3]) if 3 in records else (None, 0.0, []),
         "own": read_own(records.get(5, b"")),
     }
+
+
+def check_networks(value: bytes) -> None:
+    refuse_unless(len(value) >= 16)
+    threshold, detectors, liveness = struct.unpack("<dII", value[:16])
+    refuse_unless(detectors <= 1 and liveness <= 16 and detectors + liveness > 0)
+    refuse_unless(len(value) == 16 + 32 * (detectors + liveness))
+    refuse_unless(0 < threshold <= 1 if liveness else threshold == 0)
+    digests = [value[i : i + 32] for i in range(16 + 32 * detectors, len(value), 32)]
+    refuse_unless(digests == sorted(digests))
 
 
 def check_history(value: bytes) -> None:

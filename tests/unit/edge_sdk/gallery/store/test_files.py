@@ -11,12 +11,13 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from edge_sdk.errors import GalleryError
-from edge_sdk.gallery import Gallery, InMemoryKey, KeyFile
+from edge_sdk.errors import GalleryError, InputError
+from edge_sdk.gallery import FileAnchor, Gallery, InMemoryKey, KeyFile
 from edge_sdk.gallery.store import files as gallery_storage
 from edge_sdk.gallery.store.files import PosixFileSystem, lock_path, tmp_path
 from tests.campaigns.crash_states import PATH, Board, look, reopen, with_two_subjects, without_log
@@ -195,7 +196,7 @@ def test_a_lock_that_is_held_is_waited_for_and_then_reported(
 
 WRITER = """
 import sys, numpy as np
-from edge_sdk.errors import GalleryError
+from edge_sdk.errors import GalleryError, InputError
 from edge_sdk.gallery import Gallery, KeyFile
 path, key, who = sys.argv[1:]
 gallery = Gallery.open(path, key=KeyFile(key))
@@ -441,6 +442,7 @@ def test_a_new_file_is_private_whatever_the_umask(tmp_path: Path, umask: int) ->
 WATCHED = f"""
 import os, stat, sys
 from pathlib import Path
+from typing import Any
 from edge_sdk.gallery.store.files import PosixFileSystem
 
 {inspect.getsource(make_each_kind)}
@@ -600,3 +602,22 @@ def test_a_child_does_not_keep_its_parents_lock(tmp_path: Path, monkeypatch: pyt
             pass
     finally:
         child.communicate(b"\n", timeout=30)
+
+
+@pytest.mark.parametrize("path", [None, 5, 1.5, True, ["home.gallery"], "a\0b", b"a\0b", object()], ids=repr)
+def test_a_value_that_is_no_path_is_one_error(path: Any) -> None:
+    for attempt in (
+        lambda: Gallery.open(path, key=KEY),
+        lambda: Gallery.create(path, key=KEY, model_id=bytes(32), dimension=8),
+        lambda: KeyFile(path),
+        lambda: KeyFile.create(path),
+        lambda: FileAnchor(path),
+    ):
+        with pytest.raises(InputError, match="expected a path"):
+            attempt()
+
+
+def test_a_path_may_be_bytes_that_are_not_utf_8(tmp_path: Path) -> None:
+    path = os.fsencode(tmp_path) + b"/caf\xe9.gallery"
+    Gallery.create(path, key=KEY, model_id=bytes(32), dimension=8)
+    assert Gallery.open(path, key=KEY).status().generation == 1

@@ -303,6 +303,10 @@ final class Content {
         need(detectors <= 1 && liveness <= 16 && detectors + liveness > 0, "a number of pinned networks out of range");
         need(value.length == 16 + 32 * (detectors + liveness), "pinned networks of another length");
         need(liveness > 0 ? threshold > 0 && threshold <= 1 : threshold == 0, "a liveness threshold out of range");
+        for (int at = (int) (16 + 32 * (detectors + 1)); at < value.length; at += 32) {
+            byte[] before = Arrays.copyOfRange(value, at - 32, at);
+            need(compareUnsigned(before, Arrays.copyOfRange(value, at, at + 32)) <= 0, "pinned networks out of order");
+        }
     }
 
     /** Compares bytes as unsigned numbers, first byte first; Arrays.compareUnsigned needs Android API level 33. */
