@@ -234,6 +234,14 @@ def add_enrolment_arguments(parser: argparse.ArgumentParser, noun: str) -> None:
         help=f"enrol even if the {noun} looks like an enrolled one; verify first that they are different people",
     )
     parser.add_argument(
+        "--allow",
+        action="append",
+        default=[],
+        choices=("eyes_covered", "mouth_covered", "blurred", "uneven_light"),
+        help="do not refuse pictures of a face for this reason; recorded in the audit log; may be repeated"
+        " (default: refuse all of them)",
+    )
+    parser.add_argument(
         "--label",
         default="",
         metavar="TEXT",

@@ -192,13 +192,23 @@ def _watch(arguments: argparse.Namespace) -> Output:
 def _open_recognizer(arguments: argparse.Namespace, embedder: Embedder) -> Recognizer:
     from edge_sdk.recognizer import Recognizer
     from edge_sdk.recognizer.recognizer import open_liveness
+    from edge_sdk.vision.quality import Limits
 
+    enrolment_limits = Limits.enrolment(allow=arguments.allow) if "allow" in arguments else None
     gallery = open_gallery(arguments, embedder.model_id)
     detector = resolve_detector(arguments.detector, gallery, smallest_face_px=arguments.smallest_face)
     pad = open_liveness(arguments.pad, gallery) if arguments.pad else None
     # enrol has no threshold options: the gallery's enrolment checks apply.
     threshold = choose_threshold(arguments, embedder.card, gallery) if "fpir" in arguments else None
-    return Recognizer(detector, embedder, gallery, pad=pad, threshold=threshold, rotate=arguments.rotate)
+    return Recognizer(
+        detector,
+        embedder,
+        gallery,
+        pad=pad,
+        enrolment_limits=enrolment_limits,
+        threshold=threshold,
+        rotate=arguments.rotate,
+    )
 
 
 def _answer_to_json(answer: Recognition) -> dict[str, Any]:

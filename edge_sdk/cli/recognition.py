@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,7 @@ from edge_sdk.escaping import escaped_line
 
 if TYPE_CHECKING:
     from edge_sdk.gallery import Identification, Verification
-    from edge_sdk.types import FloatArray
+    from edge_sdk.types import FloatArray, UInt8Array
     from edge_sdk.vision.embedder import Embedder
 
 _FILES = f"--model face.tflite {GALLERY_EXAMPLE}"
@@ -76,10 +77,18 @@ def add_commands(commands: Any) -> None:
 
 
 def _enrol(arguments: argparse.Namespace) -> Output:
+    from edge_sdk.vision.crop_checks import check_crops
+    from edge_sdk.vision.quality import Limits, weakened_limits
+
     # Checked before the gallery and its key are created, so that a malformed argument leaves no new files.
     options = enrolment_options(arguments)
     embedder = open_embedder(arguments)
-    embeddings = _embed_images(embedder, arguments.images)
+    crops = _read_images(embedder, arguments.images)
+    if embedder.card.input.alignment is not None:
+        limits = Limits.enrolment(allow=arguments.allow)
+        check_crops(crops, embedder.card.input, limits)
+        options = replace(options, weaker_limits=weakened_limits(limits))
+    embeddings = _embed(embedder, crops)
     gallery = open_or_create_gallery(arguments, embedder)
     try:
         gallery.enrol(arguments.subject, embeddings, options)
@@ -134,8 +143,16 @@ def _format_decision(answer: Identification | Verification) -> str:
 
 
 def _embed_images(embedder: Embedder, paths: Sequence[Path]) -> FloatArray:
-    import numpy as np
+    return _embed(embedder, _read_images(embedder, paths))
 
+
+def _read_images(embedder: Embedder, paths: Sequence[Path]) -> list[tuple[str, UInt8Array]]:
     from edge_sdk.vision.images import read_image
 
-    return np.stack([embedder.embed(read_image(path, color=embedder.card.input.color)) for path in paths])
+    return [(str(path), read_image(path, color=embedder.card.input.color)) for path in paths]
+
+
+def _embed(embedder: Embedder, crops: Sequence[tuple[str, UInt8Array]]) -> FloatArray:
+    import numpy as np
+
+    return np.stack([embedder.embed(crop) for _, crop in crops])

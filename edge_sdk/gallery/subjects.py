@@ -36,6 +36,7 @@ class EnrolOptions:
         valid_until: The subject is not accepted from this time on; same types.
         allow_duplicate: Enrol even if the captures look like another subject's, after an administrator has checked.
         enrolled_by: Id of the enrolling party, 16 bytes; zeros if it is not recorded.
+        weaker_limits: Names of the quality limits that were weakened for this enrolment, for the audit log.
 
     Raises:
         InputError: a value is malformed, or valid_until is before valid_from.
@@ -46,6 +47,7 @@ class EnrolOptions:
     valid_until: float | datetime | None = None
     allow_duplicate: bool = False
     enrolled_by: bytes = bytes(ID_BYTES)
+    weaker_limits: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not isinstance(self.enrolled_by, bytes) or len(self.enrolled_by) != ID_BYTES:
@@ -55,6 +57,9 @@ class EnrolOptions:
             raise InputError(
                 f"expected allow_duplicate as True or False, found {type(self.allow_duplicate).__name__}"
             )
+        for name in self.weaker_limits:
+            if not (name.isascii() and name.isidentifier()):
+                raise InputError(f"expected the name of a quality limit, found {name!r}")
         check_validity(*self.validity_s)
         object.__setattr__(self, "label", checked_text(self.label, "a label", min_bytes=0))
 

@@ -50,6 +50,9 @@ from edge_sdk.gallery.subjects import (
 )
 from edge_sdk.types import Float64Array, FloatArray
 
+# Longest detail of an entry of the audit log.
+_MAX_DETAIL = 256
+
 
 @dataclass(frozen=True, eq=False)
 class _Addition:
@@ -91,12 +94,12 @@ class Transaction:
         self._labels: dict[int, str] = {}
         self._added: dict[str, _Addition] = {}
         self._names: Names | None = None
-        self._notes: dict[str, AuditEvent] = {}
+        self._notes: dict[str, list[AuditEvent]] = {}
 
     @property
     def notes(self) -> tuple[AuditEvent, ...]:
         """Entries for the audit log that the changed content does not show."""
-        return tuple(self._notes.values())
+        return tuple(note for notes in self._notes.values() for note in notes)
 
     @property
     def changed(self) -> bool:
@@ -168,9 +171,14 @@ class Transaction:
         record["valid_from"], record["valid_until"] = options.validity_s
         record["enrolled_at"] = self._now_s
         self._references += len(rows)
+        notes = self._notes.setdefault(name, [])
+        subject_id = record["id"].tobytes().hex()
         if options.allow_duplicate and self._checks is not None:
-            subject_id = record["id"].tobytes().hex()
-            self._notes[name] = AuditEvent("duplicate-allowed", subject_id)
+            notes.append(AuditEvent("duplicate-allowed", subject_id))
+        if options.weaker_limits:
+            notes.append(
+                AuditEvent("weaker-limits", subject_id, ",".join(options.weaker_limits)[:_MAX_DETAIL])
+            )
         self._names.add(name)
         self._added[name] = _Addition(record, options.label, stored, scales)
 

@@ -30,7 +30,7 @@ from edge_sdk.vision.embedder import Embedder
 from edge_sdk.vision.faces import FaceDetector
 from edge_sdk.vision.liveness import MiniFasNet, PresentationAttackDetector
 from edge_sdk.vision.orientation import check_rotation
-from edge_sdk.vision.quality import Limits
+from edge_sdk.vision.quality import EYES_COVERED, MOUTH_COVERED, Limits, weakened_limits
 
 #: Good frames of one attempt. With more frames the decision is more reliable, but takes longer.
 FRAMES_PER_ATTEMPT = 3
@@ -63,6 +63,9 @@ class Recognizer:
         gallery: Gallery of the enrolled subjects, created for this embedder's model.
         pad: Presentation attack detector; None accepts a picture of a person in place of the person.
         limits: Quality limits beyond which a frame is not used; the defaults of `Limits` if None.
+        enrolment_limits: Quality limits for enrolment. `Limits.enrolment` and `limits`, whichever is stricter, if
+            None. Weaker limits than `Limits.enrolment` are recorded in the audit log with each enrolment, and a
+            GalleryWarning is issued.
         threshold: Cosine threshold, -1..1, not below the gallery's decision policy; the policy's if None.
         rotate: Rotation that is already applied to every frame, clockwise in degrees; used in the message about a turned
             camera. `watch` uses the camera's `rotate` if it has this attribute.
@@ -80,6 +83,7 @@ class Recognizer:
         *,
         pad: PresentationAttackDetector | None = None,
         limits: Limits | None = None,
+        enrolment_limits: Limits | None = None,
         threshold: float | None = None,
         rotate: int = 0,
     ) -> None:
@@ -92,6 +96,7 @@ class Recognizer:
         self.gallery = gallery
         self._sampler = Sampler(detector, embedder, pad=pad, limits=limits)
         self._guard = OrientationGuard(detector, rotate=check_rotation(rotate))
+        self._enrolment_limits = enrolment_limits or Limits.enrolment().stricter(limits or Limits())
         self._threshold = threshold
         self._check_networks()
 
@@ -106,6 +111,7 @@ class Recognizer:
         anchor: Anchor | None = None,
         pad: str | Path | Sequence[str | Path] | PresentationAttackDetector | None = None,
         limits: Limits | None = None,
+        enrolment_limits: Limits | None = None,
         threshold: float | None = None,
         delegate: str | Path | None = None,
         smallest_face_px: float | None = None,
@@ -122,6 +128,7 @@ class Recognizer:
             pad: Files of MiniFASNet networks, or a presentation attack detector; None accepts a picture of a person in
                 place of the person.
             limits: Quality limits beyond which a frame is not used; the defaults of `Limits` if None.
+            enrolment_limits: Quality limits for enrolment; see the class.
             threshold: Cosine threshold, -1..1, not below the gallery's decision policy; the policy's if None.
             delegate: Shared library of a delegate for the embedder, see `Embedder.open`; None uses the CPU.
             smallest_face_px: Width of the smallest face to find, in the frame's pixels, see `Detector`; only if
@@ -141,7 +148,16 @@ class Recognizer:
             pad = open_liveness([pad], opened)
         elif isinstance(pad, Sequence):
             pad = open_liveness(pad, opened)
-        return cls(finder, embedder, opened, pad=pad, limits=limits, threshold=threshold, rotate=rotate)
+        return cls(
+            finder,
+            embedder,
+            opened,
+            pad=pad,
+            limits=limits,
+            enrolment_limits=enrolment_limits,
+            threshold=threshold,
+            rotate=rotate,
+        )
 
     def enrol(
         self,
@@ -152,7 +168,10 @@ class Recognizer:
         least: int = LEAST_TEMPLATES,
         **fields: Any,
     ) -> Enrolment:
-        """Enrol one person, who must be alone in every frame.
+        """Enrol one person, who must be alone in every frame, without dark glasses or a mask.
+
+        The quality limits are those of enrolment. The eyes and the mouth must be uncovered in most frames: if more
+        frames are refused for this reason than were good, the good frames are dropped.
 
         Args:
             frames: Each of shape (H, W, 3), uint8, RGB. Reading stops when there are enough good frames.
@@ -170,8 +189,9 @@ class Recognizer:
         """
         if least < 1:
             raise InputError(f"expected 1 good frame or more, found {least}")
-        options = replace(options, **fields)
-        samples: list[AlignedSample] = []
+        options = replace(options, **fields, weaker_limits=weakened_limits(self._enrolment_limits))
+        samples: list[tuple[int, AlignedSample]] = []
+        covered = 0
         refused: list[RefusedFrame] = []
         turned = 0
         seen: set[bytes] = set()
@@ -181,14 +201,18 @@ class Recognizer:
                 refused.append(RefusedFrame(index, SAME_IMAGE))
                 continue
             seen.add(digest)
-            sample = self._take_single(frame)
+            sample = self._take_single(frame, self._enrolment_limits)
             if isinstance(sample, NoSample):
-                refused.append(RefusedFrame(index, sample.refusal.hint))
+                refused.append(RefusedFrame(index, sample.hint))
                 turned += sample.refusal.reason == CAMERA_TURNED
+                covered += bool(samples) and not sample.reasons.isdisjoint((EYES_COVERED, MOUTH_COVERED))
+                if covered > len(samples):
+                    refused += [RefusedFrame(place, sample.hint) for place, _ in samples]
+                    samples, covered = [], 0
             elif not bona_fide([sample]):
                 refused.append(RefusedFrame(index, ATTACK))
             else:
-                samples.append(sample)
+                samples.append((index, sample))
             if len(samples) == max(least, MOST_TEMPLATES):
                 break
         if len(samples) < least:
@@ -199,8 +223,8 @@ class Recognizer:
                 hint="; ".join(reasons),
             )
         self._check_networks()
-        self.gallery.enrol(subject, np.stack([sample.embedding for sample in samples]), options)
-        return Enrolment(subject, len(samples), tuple(refused))
+        self.gallery.enrol(subject, np.stack([sample.embedding for _, sample in samples]), options)
+        return Enrolment(subject, len(samples), tuple(sorted(refused, key=lambda frame: frame.index)))
 
     def identify(self, frame: UInt8Array) -> Recognition:
         """Search the gallery for the person in one frame (1:N); counts as one attempt if the face is good enough.
@@ -299,9 +323,9 @@ class Recognizer:
                 yield answer
                 resumes = -math.inf if answer.accepted else clock() + pause_s
 
-    def _take_single(self, frame: UInt8Array) -> AlignedSample | NoSample:
+    def _take_single(self, frame: UInt8Array, limits: Limits | None = None) -> AlignedSample | NoSample:
         """Acquire a sample of one frame and check by itself that the frame is upright."""
-        sample = self._sampler.take(frame)
+        sample = self._sampler.take(frame, limits=limits)
         refusal = self._guard.single(frame, sample.face)
         return sample if refusal is None else NoSample(sample.face, refusal)
 

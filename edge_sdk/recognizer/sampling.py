@@ -50,10 +50,22 @@ class NoSample:
     Attributes:
         face: The face that was not good enough; None if the frame shows no face.
         refusal: Reason, and what the person can do.
+        further: Further reasons of the same frame.
     """
 
     face: Face | None
     refusal: Refusal
+    further: tuple[Refusal, ...] = ()
+
+    @property
+    def reasons(self) -> frozenset[str]:
+        """Identifiers of all reasons, such as ``too_far``."""
+        return frozenset(refusal.reason for refusal in (self.refusal, *self.further))
+
+    @property
+    def hint(self) -> str:
+        """Instructions for the person, for all reasons."""
+        return ", ".join(dict.fromkeys(refusal.hint for refusal in (self.refusal, *self.further)))
 
 
 class Sampler:
@@ -84,11 +96,12 @@ class Sampler:
         self._measures_crop = _is_quality_crop(embedder.card.input)
         _keep_freed_memory()
 
-    def take(self, frame: UInt8Array) -> AlignedSample | NoSample:
+    def take(self, frame: UInt8Array, *, limits: Limits | None = None) -> AlignedSample | NoSample:
         """Acquire a sample.
 
         Args:
             frame: Shape (H, W, 3), uint8, RGB.
+            limits: Quality limits for this frame, for example those of enrolment; the sampler's own if None.
 
         Raises:
             InputError: The frame is malformed.
@@ -101,11 +114,18 @@ class Sampler:
         try:
             crop = align(frame, face.landmarks, self._embedder.card.input)
             self._lap("align")
-            quality = assess(frame, face, others=faces, crop=crop if self._measures_crop else None)
-            reasons = refusals(quality, self._limits)
+            limits = limits or self._limits
+            quality = assess(
+                frame,
+                face,
+                others=faces,
+                crop=crop if self._measures_crop else None,
+                detail=limits.judge_detail,
+            )
+            reasons = refusals(quality, limits)
             self._lap("quality")
             if reasons:
-                return NoSample(face, reasons[0])
+                return NoSample(face, reasons[0], reasons[1:])
         except AcquisitionError as error:
             return NoSample(face, Refusal(error.reason, str(error), error.hint or "look at the camera"))
         presentation = None

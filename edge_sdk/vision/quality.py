@@ -6,19 +6,33 @@ Every measure is computed from the embedder's crop or from the five landmarks, w
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import warnings
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 
 from edge_sdk.errors import AcquisitionError, InputError
 from edge_sdk.model.card import InputContract
 from edge_sdk.model.landmark_template import ARCFACE_112, arcface
+from edge_sdk.notices import GalleryWarning
 from edge_sdk.types import Float64Array, UInt8Array
 from edge_sdk.vision.alignment import align, as_complex, nearest_similarity
+from edge_sdk.vision.detail import Detail, measure_detail
 from edge_sdk.vision.faces import LEFT_EYE, RIGHT_EYE, Face
 from edge_sdk.vision.pose import Pose, pose_of
 
+#: Reasons of refusals that stay the same from frame to frame: dark glasses and masks.
+EYES_COVERED = "eyes_covered"
+MOUTH_COVERED = "mouth_covered"
+#: Reasons that only enrolment refuses by default, with the limit of each. The limits are those that refuse 1 to 2 % of
+#: the plain photographs of one half of LFW DevTest (docs/measurements/faces.md).
+ENROLMENT_REASONS: Mapping[str, tuple[str, float]] = {
+    EYES_COVERED: ("min_eye_detail", 2.9),
+    MOUTH_COVERED: ("min_mouth_detail", 5.9),
+    "blurred": ("min_detail_sharpness", 0.34),
+    "uneven_light": ("max_side_light", 0.82),
+}
 _SIDE = 112
 _CONTRACT = InputContract(_SIDE, _SIDE, "rgb", (0.0,) * 3, (1.0,) * 3, arcface(_SIDE, _SIDE))
 _TEMPLATE = as_complex(ARCFACE_112)
@@ -54,6 +68,7 @@ class Quality:
             dark glasses and hair, but also in shade and on dark skin: an indication, not a proof.
         detection: The detector's score, 0..1.
         rival: Area of the second largest face divided by this one's, 0 if this is the only face.
+        detail: Measures of covered eyes, a covered mouth, motion blur and one-sided light; None if not measured.
     """
 
     eye_distance_px: float
@@ -66,6 +81,7 @@ class Quality:
     eye_contrast: float
     detection: float
     rival: float
+    detail: Detail | None = None
 
 
 @dataclass(frozen=True)
@@ -87,6 +103,10 @@ class Limits:
             dark skin in the shade.
         min_detection: Below, the detector itself is uncertain.
         max_rival: Above, there are two people, and it is unclear which of them is meant.
+        min_eye_detail: Below, an eye is covered, for example by dark glasses; see `Detail`. 0 does not measure.
+        min_mouth_detail: Below, the mouth is covered, for example by a mask. 0 does not measure.
+        min_detail_sharpness: Below, the face is blurred in one direction or in all. 0 does not measure.
+        max_side_light: Above, one half of the face is in the dark. Infinity does not measure.
     """
 
     min_eye_distance_px: float = 30.0
@@ -102,6 +122,57 @@ class Limits:
     min_eye_contrast: float = 0.0
     min_detection: float = 0.5
     max_rival: float = 0.6
+    min_eye_detail: float = 0.0
+    min_mouth_detail: float = 0.0
+    min_detail_sharpness: float = 0.0
+    max_side_light: float = math.inf
+
+    @classmethod
+    def enrolment(cls, *, allow: Collection[str] = ()) -> Limits:
+        """Return the limits for enrolment, which are stricter than those for recognition.
+
+        A template of a covered or blurred face matches other faces that are covered or blurred in the same way.
+        docs/measurements/faces.md has the rates with and without these limits.
+
+        Args:
+            allow: Reasons not to refuse beyond the limits for recognition: `eyes_covered`, `mouth_covered`, `blurred`,
+                `uneven_light`.
+
+        Raises:
+            InputError: A reason is unknown.
+        """
+        unknown = sorted(set(allow) - ENROLMENT_REASONS.keys())
+        if unknown:
+            raise InputError(f"expected reasons among {', '.join(ENROLMENT_REASONS)}, found {unknown[0]!r}")
+        return cls(
+            **{name: limit for reason, (name, limit) in ENROLMENT_REASONS.items() if reason not in allow}
+        )
+
+    @property
+    def judge_detail(self) -> bool:
+        """Check if a limit needs the measures of `Detail`, which take about 1 ms."""
+        lowest = max(self.min_eye_detail, self.min_mouth_detail, self.min_detail_sharpness)
+        return lowest > 0 or self.max_side_light < math.inf
+
+    def stricter(self, other: Limits) -> Limits:
+        """Return the stricter of each two limits."""
+        return Limits(
+            **{
+                limit.name: (min if limit.name.startswith("max_") else max)(
+                    getattr(self, limit.name), getattr(other, limit.name)
+                )
+                for limit in fields(Limits)
+            }
+        )
+
+    def weaker_than(self, other: Limits) -> tuple[str, ...]:
+        """List the names of the limits that refuse less than another one's."""
+        strictest = self.stricter(other)
+        return tuple(
+            limit.name
+            for limit in fields(Limits)
+            if getattr(self, limit.name) != getattr(strictest, limit.name)
+        )
 
 
 @dataclass(frozen=True)
@@ -124,7 +195,12 @@ class Refusal:
 
 
 def assess(
-    frame: UInt8Array, face: Face, *, others: Sequence[Face] = (), crop: UInt8Array | None = None
+    frame: UInt8Array,
+    face: Face,
+    *,
+    others: Sequence[Face] = (),
+    crop: UInt8Array | None = None,
+    detail: bool = False,
 ) -> Quality:
     """Measure one face of a frame.
 
@@ -133,6 +209,7 @@ def assess(
         face: Face to measure.
         others: All faces of the frame; ``face`` may be among them.
         crop: The face aligned to ArcFace's template at 112x112, if the caller already has it. None computes it.
+        detail: Also measure `Detail`, which `Limits.enrolment` judges.
 
     Raises:
         InputError: The frame is malformed, or the crop has another size.
@@ -159,12 +236,69 @@ def assess(
         eye_contrast=min(_spread(luma[eye])[1] for eye in _EYES) / _LEVEL / max(contrast, 1.0),
         detection=face.score,
         rival=max(rivals, default=0.0) / max(face.area_px, 1e-6),
+        detail=measure_detail(crop) if detail else None,
     )
 
 
 def refusals(quality: Quality, limits: Limits = Limits()) -> tuple[Refusal, ...]:
-    """List every reason not to use a sample, the most helpful one first; empty if the sample is good enough."""
-    return tuple(_violations(quality, limits))
+    """List every reason not to use a sample, the most helpful one first; empty if the sample is good enough.
+
+    Raises:
+        InputError: The limits judge detail, but it was not measured.
+    """
+    if not limits.judge_detail:
+        return tuple(_violations(quality, limits))
+    if quality.detail is None:
+        raise InputError(
+            "expected a quality with detail, as these limits judge it, found none",
+            hint="call assess(..., detail=True)",
+        )
+    return (*_violations(quality, limits), *detail_refusals(quality.detail, limits))
+
+
+def weakened_limits(limits: Limits) -> tuple[str, ...]:
+    """List the limits that are weaker than those of `Limits.enrolment`, and issue a GalleryWarning if there are any."""
+    weaker = limits.weaker_than(Limits.enrolment())
+    if weaker:
+        warnings.warn(
+            f"the limits for this enrolment are weaker than the default ({', '.join(weaker)}): the template of a covered"
+            " or blurred face matches strangers who are covered or blurred in the same way",
+            GalleryWarning,
+            stacklevel=3,
+        )
+    return weaker
+
+
+def detail_refusals(detail: Detail, limits: Limits) -> tuple[Refusal, ...]:
+    """List the reasons not to use a sample that follow from its detail alone."""
+    return tuple(_detail_violations(detail, limits))
+
+
+def _detail_violations(d: Detail, m: Limits) -> Iterator[Refusal]:
+    if d.side_light > m.max_side_light:
+        yield Refusal(
+            "uneven_light",
+            f"one half of the face is {math.exp(d.side_light):.1f} times as bright as the other",
+            "turn so that light comes evenly from the front",
+        )
+    if d.sharpness < m.min_detail_sharpness:
+        yield Refusal(
+            "blurred",
+            f"expected a sharpness of {m.min_detail_sharpness:g} in every direction, found {d.sharpness:.2f}",
+            "hold still: the picture is blurred",
+        )
+    if d.eyes < m.min_eye_detail:
+        yield Refusal(
+            EYES_COVERED,
+            f"expected an eye detail of {m.min_eye_detail:g}, found {d.eyes:.1f}",
+            "take off dark glasses, keep hair off the eyes",
+        )
+    if d.mouth < m.min_mouth_detail:
+        yield Refusal(
+            MOUTH_COVERED,
+            f"expected a mouth detail of {m.min_mouth_detail:g}, found {d.mouth:.1f}",
+            "uncover mouth and nose",
+        )
 
 
 def _violations(q: Quality, m: Limits) -> Iterator[Refusal]:
@@ -210,7 +344,7 @@ def _violations(q: Quality, m: Limits) -> Iterator[Refusal]:
         )
     if q.eye_contrast < m.min_eye_contrast:
         yield Refusal(
-            "eyes_covered",
+            EYES_COVERED,
             f"an eye has {q.eye_contrast:.2f} of the face's contrast",
             "take off dark glasses, keep hair off the eyes",
         )

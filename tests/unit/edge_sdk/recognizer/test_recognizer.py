@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from edge_sdk.cameras import FolderCamera, frames
 from edge_sdk.errors import AcquisitionError, InputError, ModelMismatchError
 from edge_sdk.gallery import AttemptPolicy, Decision, Gallery, InMemoryKey
 from edge_sdk.model.landmark_template import ARCFACE_112
+from edge_sdk.notices import GalleryWarning
 from edge_sdk.recognizer import Recognition, Recognizer
 from edge_sdk.recognizer.recognizer import SAME_IMAGE
 from edge_sdk.runtime.backends.base import TensorInfo
@@ -24,6 +25,9 @@ from edge_sdk.vision.faces import Face
 from edge_sdk.vision.liveness import Presentation
 from edge_sdk.vision.quality import Limits
 from tests.conftest import card, contract, evidence
+
+# The frames of these tests are of one colour, which the limits of enrolment refuse.
+pytestmark = pytest.mark.filterwarnings("ignore:the limits for this enrolment are weaker")
 
 KEY = InMemoryKey(b"z" * 32)
 MODEL = bytes(range(32))
@@ -97,7 +101,9 @@ def gallery(tmp_path: Path) -> Gallery:
 
 @pytest.fixture
 def recognizer(embedder: Embedder, gallery: Gallery) -> Recognizer:
-    created = Recognizer(ByColour(), embedder, gallery, limits=ANYTHING, threshold=0.7)
+    created = Recognizer(
+        ByColour(), embedder, gallery, limits=ANYTHING, enrolment_limits=ANYTHING, threshold=0.7
+    )
     created.enrol(several(ANN, 3), "ann")
     return created
 
@@ -210,7 +216,9 @@ def test_too_many_failures_lock_out_the_enrolled_too(recognizer: Recognizer) -> 
 
 def test_an_attack_is_a_failure_and_is_compared_with_nobody(embedder: Embedder, gallery: Gallery) -> None:
     pad = ByScript([0.9, 0.9, 0.9, 0.1, 0.1, 0.9])
-    recognizer = Recognizer(ByColour(), embedder, gallery, limits=ANYTHING, threshold=0.7, pad=pad)
+    recognizer = Recognizer(
+        ByColour(), embedder, gallery, limits=ANYTHING, enrolment_limits=ANYTHING, threshold=0.7, pad=pad
+    )
     recognizer.enrol(several(ANN, 3), "ann")
     assert watched(recognizer, ANN, ANN, ANN) == ["rejected presentation attack"]
     assert failures(gallery) == 1
@@ -219,7 +227,9 @@ def test_an_attack_is_a_failure_and_is_compared_with_nobody(embedder: Embedder, 
 
 def test_an_attack_is_not_enrolled(embedder: Embedder, gallery: Gallery) -> None:
     pad = ByScript([0.1, 0.9, float("nan"), 0.9, 0.9])
-    recognizer = Recognizer(ByColour(), embedder, gallery, limits=ANYTHING, pad=pad)
+    recognizer = Recognizer(
+        ByColour(), embedder, gallery, limits=ANYTHING, enrolment_limits=ANYTHING, pad=pad
+    )
     enrolment = recognizer.enrol(several(ANN, 5), "ann")
     assert enrolment.templates == 3
     assert [item.index for item in enrolment.refused] == [0, 2]
@@ -267,7 +277,7 @@ def test_a_gallery_of_another_model_is_refused(embedder: Embedder, tmp_path: Pat
 
 
 def test_without_threshold_and_policy_nothing_is_decided(embedder: Embedder, gallery: Gallery) -> None:
-    recognizer = Recognizer(ByColour(), embedder, gallery, limits=ANYTHING)
+    recognizer = Recognizer(ByColour(), embedder, gallery, limits=ANYTHING, enrolment_limits=ANYTHING)
     recognizer.enrol(several(ANN, 3), "ann")
     with pytest.raises(InputError, match="threshold"):
         recognizer.identify(frame(ANN))
@@ -300,3 +310,46 @@ def test_after_a_refusal_a_live_camera_is_not_looked_at_for_a_moment(recognizer:
 def test_a_try_takes_a_frame(recognizer: Recognizer, call: dict[str, int]) -> None:
     with pytest.raises(InputError):
         list(recognizer.watch(Script(ANN), **call))
+
+
+def with_eyes(colour: int, *, shift: int = 0) -> UInt8Array:
+    """Create a frame with stripes at the eyes; without them the eyes count as covered."""
+    image = frame(colour, shift=shift)
+    image[90:115, 80:150:4] = image[90:115, 81:150:4] = colour // 2
+    return image
+
+
+def test_an_enrolment_refuses_covered_eyes_and_the_door_does_not(
+    embedder: Embedder, gallery: Gallery
+) -> None:
+    limits = replace(ANYTHING, min_eye_detail=2.0)
+    recognizer = Recognizer(
+        ByColour(), embedder, gallery, limits=ANYTHING, enrolment_limits=limits, threshold=0.7
+    )
+    with pytest.raises(AcquisitionError, match="found 0 of 4") as refused:
+        recognizer.enrol(several(ANN, 4), "ann")
+    assert refused.value.hint == "take off dark glasses, keep hair off the eyes"
+    recognizer.enrol([with_eyes(ANN, shift=shift) for shift in range(3)], "ann")
+    assert recognizer.identify(frame(ANN)).subject == "ann"
+
+
+def test_good_frames_between_many_covered_ones_are_dropped(embedder: Embedder, gallery: Gallery) -> None:
+    limits = replace(ANYTHING, min_eye_detail=2.0)
+    recognizer = Recognizer(ByColour(), embedder, gallery, limits=ANYTHING, enrolment_limits=limits)
+    mixed = [with_eyes(ANN), *several(ANN, 2), with_eyes(ANN, shift=2), *several(BOB, 2)]
+    with pytest.raises(AcquisitionError, match="found 0 of 6"):
+        recognizer.enrol(mixed, "ann")
+    enrolment = recognizer.enrol([*mixed, *(with_eyes(ANN, shift=shift) for shift in range(3, 6))], "ann")
+    assert (enrolment.templates, [item.index for item in enrolment.refused]) == (3, [0, 1, 2, 3, 4, 5])
+
+
+def test_weaker_limits_of_an_enrolment_are_warned_about_and_recorded(
+    embedder: Embedder, gallery: Gallery
+) -> None:
+    recognizer = Recognizer(ByColour(), embedder, gallery, limits=ANYTHING, enrolment_limits=ANYTHING)
+    with pytest.warns(GalleryWarning, match="weaker than the default .*min_eye_detail"):
+        recognizer.enrol(several(ANN, 3), "ann")
+    notes = [entry.event for entry in gallery.audit.report().entries if entry.event.event == "weaker-limits"]
+    (subject,) = gallery.subjects()
+    assert [note.subject for note in notes] == [subject.id]
+    assert "min_eye_detail" in notes[0].detail

@@ -218,3 +218,95 @@ def test_whom_a_photograph_is_of() -> None:
     assert largest([small_in_the_middle, large_at_the_edge]) is large_at_the_edge
     assert central([], 200, 200) is None
     assert largest([]) is None
+
+
+def textured(seed: int = 0) -> tuple[np.ndarray, Face]:
+    """Draw a face with skin texture, which the limits of enrolment accept."""
+    frame, face = drawn()
+    noise = np.random.default_rng(seed).normal(0, 9, (200, 200, 1))
+    noise = cv2.GaussianBlur(noise, (0, 0), 0.8)[..., None] * 2
+    for x, y in face.landmarks[:2]:
+        cv2.ellipse(frame, (round(x), round(y) + 9), (10, 2), 0, 0, 360, (150, 110, 100), -1)
+    return (frame + noise).clip(0, 255).astype(np.uint8), face
+
+
+def enrolment_reasons(frame: np.ndarray, face: Face, limits: Limits | None = None) -> list[str]:
+    quality = assess(frame, face, detail=True)
+    return [refusal.reason for refusal in refusals(quality, limits or Limits.enrolment())]
+
+
+def with_dark_glasses(frame: np.ndarray, face: Face) -> np.ndarray:
+    covered = frame.copy()
+    for x, y in face.landmarks[:2]:
+        cv2.ellipse(covered, (round(x), round(y)), (17, 13), 0, 0, 360, (15, 15, 15), -1)
+    return covered
+
+
+def with_mask(frame: np.ndarray, face: Face) -> np.ndarray:
+    covered = frame.copy()
+    x, y = face.landmarks[2]
+    cv2.ellipse(covered, (round(x), round(y) + 25), (40, 32), 0, 0, 360, (160, 190, 210), -1)
+    return covered
+
+
+def motion_blurred(frame: np.ndarray, length: int, *, across: bool) -> np.ndarray:
+    kernel = np.full((1, length) if across else (length, 1), 1 / length)
+    return cv2.filter2D(frame, -1, kernel)
+
+
+def test_a_plain_face_may_be_enrolled() -> None:
+    assert enrolment_reasons(*textured()) == []
+
+
+@pytest.mark.parametrize("light", [0.5, 0.7, 0.9])
+def test_the_measures_of_detail_do_not_depend_on_how_bright_a_face_is(light: float) -> None:
+    frame, face = textured()
+    changed = (frame * light).clip(0, 255).astype(np.uint8)
+    plain, other = (assess(image, face, detail=True).detail for image in (frame, changed))
+    assert plain is not None
+    assert other is not None
+    assert other.eyes == pytest.approx(plain.eyes, rel=0.1)
+    assert other.mouth == pytest.approx(plain.mouth, rel=0.1)
+    assert other.sharpness == pytest.approx(plain.sharpness, rel=0.1)
+    assert other.side_light == pytest.approx(plain.side_light, abs=0.05)
+
+
+def test_dark_glasses_may_not_be_enrolled_but_pass_at_the_door() -> None:
+    frame, face = textured()
+    covered = with_dark_glasses(frame, face)
+    assert enrolment_reasons(covered, face) == ["eyes_covered"]
+    assert reasons(covered, face) == []
+
+
+def test_a_mask_may_not_be_enrolled() -> None:
+    frame, face = textured()
+    assert enrolment_reasons(with_mask(frame, face), face) == ["mouth_covered"]
+
+
+@pytest.mark.parametrize("across", [True, False])
+def test_motion_blur_in_one_direction_may_not_be_enrolled(across: bool) -> None:
+    frame, face = textured()
+    blurred = motion_blurred(frame, 13, across=across)
+    assert "blurred" in enrolment_reasons(blurred, face)
+
+
+def test_a_face_that_is_half_in_the_dark_may_not_be_enrolled() -> None:
+    frame, face = textured()
+    light = np.where(np.arange(200) < 100, 0.25, 1.0)[:, None]
+    assert "uneven_light" in enrolment_reasons((frame * light).astype(np.uint8), face)
+
+
+def test_a_reason_can_be_allowed_and_is_then_listed_as_weaker() -> None:
+    frame, face = textured()
+    limits = Limits.enrolment(allow=["eyes_covered"])
+    assert enrolment_reasons(with_dark_glasses(frame, face), face, limits) == []
+    assert limits.weaker_than(Limits.enrolment()) == ("min_eye_detail",)
+    assert Limits.enrolment().weaker_than(Limits.enrolment()) == ()
+    assert Limits.enrolment().stricter(limits) == Limits.enrolment()
+    with pytest.raises(InputError, match="expected reasons among eyes_covered"):
+        Limits.enrolment(allow=["hats"])
+
+
+def test_limits_that_judge_detail_need_it() -> None:
+    with pytest.raises(InputError, match="expected a quality with detail"):
+        refusals(assess(*textured()), Limits.enrolment())
