@@ -164,7 +164,7 @@ def test_a_running_recognizer_follows_a_change_of_the_pinned_networks(door: Door
 class AlwaysGood:
     """A sampler that finds a good face in every frame."""
 
-    def take(self, frame: np.ndarray) -> Any:
+    def take(self, frame: np.ndarray, *, limits: Any = None) -> Any:
         from edge_sdk.recognizer.sampling import AlignedSample
 
         fields = dict.fromkeys(AlignedSample.__dataclass_fields__)

@@ -22,6 +22,8 @@ from edge_sdk.vision.quality import Limits
 from tests.conftest import card, contract
 from tests.painted_faces import PaintedFaceDetector, painted_frame
 
+# The painted faces have no detail, which the limits of enrolment refuse.
+pytestmark = pytest.mark.filterwarnings("ignore:the limits for this enrolment are weaker")
 KEY = InMemoryKey(bytes(range(32)))
 MODEL = bytes(range(32))
 ANYTHING = Limits(
@@ -82,7 +84,13 @@ def opened(
     embedder: Embedder, gallery: Gallery, *, limits: Limits = ANYTHING, enrolled: bool = True, rotate: int = 0
 ) -> Recognizer:
     recognizer = Recognizer(
-        PaintedFaceDetector(), embedder, gallery, limits=limits, threshold=0.5, rotate=rotate
+        PaintedFaceDetector(),
+        embedder,
+        gallery,
+        limits=limits,
+        enrolment_limits=limits,
+        threshold=0.5,
+        rotate=rotate,
     )
     if enrolled:
         recognizer.enrol(pictures(3), "ann")
@@ -197,7 +205,9 @@ def test_a_detector_that_finds_no_turned_face_notices_the_camera_too(
     embedder: Embedder, gallery: Gallery
 ) -> None:
     detector = PaintedFaceDetector(scores=(0.9, 0.0, 0.0, 0.0))
-    recognizer = Recognizer(detector, embedder, gallery, limits=ANYTHING, threshold=0.5)
+    recognizer = Recognizer(
+        detector, embedder, gallery, limits=ANYTHING, enrolment_limits=ANYTHING, threshold=0.5
+    )
     answers = watched(recognizer, pictures(CONSISTENT + 2, 180))
     assert [answer.code for answer in answers] == ["camera_turned"]
     with pytest.raises(AcquisitionError) as refused:
