@@ -25,7 +25,7 @@ from edge_sdk.extras import DISTRIBUTION
 
 ROOT = Path(__file__).resolve().parents[1]
 #: Extras that a device may install.
-EXTRAS = ("litert", "gallery", "images", "faces", "fast")
+EXTRAS = ("litert", "gallery", "images", "faces", "photos", "fast")
 #: The lock's own extras and what builds the SDK from a checkout without another download.
 LOCKED_EXTRAS = ("faces", "fast")
 BUILD = ("setuptools>=77",)

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from edge_sdk.cameras.camera import no_camera
 from edge_sdk.types import UInt8Array
-from edge_sdk.vision.images import SUFFIXES, read_image
+from edge_sdk.vision.images import PHOTO_SUFFIXES, read_photograph
 from edge_sdk.vision.orientation import check_rotation, turn
 
-#: 4096x3072, the largest still of common camera modules; a larger image would exceed the memory of a small board.
-MAX_PIXELS = 12_582_912
+#: 4096x3072, the largest still of common camera modules; larger images are made smaller while they are decoded.
+FIT_PIXELS = 12_582_912
 
 
 class FolderCamera:
@@ -39,12 +39,12 @@ class FolderCamera:
         files = self._files
         if self._folder is not None:
             try:
-                files = sorted(path for path in self._folder.iterdir() if path.suffix.lower() in SUFFIXES)
+                files = sorted(path for path in self._folder.iterdir() if _is_photograph(path))
             except OSError as error:
                 raise no_camera(f"{self.name}: cannot be read: {error.strerror}") from error
         if not files:
             raise no_camera(
-                f"{self.name}: expected images, found none", hint=f"add {', '.join(SUFFIXES)} files"
+                f"{self.name}: expected images, found none", hint=f"add {', '.join(PHOTO_SUFFIXES)} files"
             )
         self._rest = iter(files)
         return self
@@ -55,4 +55,9 @@ class FolderCamera:
     def read(self) -> UInt8Array | None:
         """Read the next image; None after the last. Raises InputError for a damaged image."""
         path = next(self._rest, None)
-        return None if path is None else turn(read_image(path, max_pixels=MAX_PIXELS), self.rotate)
+        return None if path is None else turn(read_photograph(path, fit_pixels=FIT_PIXELS), self.rotate)
+
+
+def _is_photograph(path: Path) -> bool:
+    """Tell from its name if a file is a photograph; hidden files, such as ``._1.jpg`` of macOS, are not."""
+    return path.suffix.lower() in PHOTO_SUFFIXES and not path.name.startswith(".")

@@ -11,6 +11,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from edge_sdk import console
+from edge_sdk.errors import InputError
+
 if TYPE_CHECKING:
     from edge_sdk.gallery import EnrolOptions
 
@@ -38,11 +41,25 @@ class Output(NamedTuple):
         value: JSON values to print with --json; None for a command that has printed its results already.
         text: Text to print without --json.
         positive: False for a clean negative, such as no match or a problem that was found: exit code 1.
+        failed: True if a part of the input could not be used, which was reported: exit code 3.
     """
 
     value: Any
     text: str
     positive: bool = True
+    failed: bool = False
+
+
+@contextmanager
+def reported(image: Path) -> Iterator[None]:
+    """Print the error of one unusable image and its hint, so that the other images are still answered."""
+    try:
+        yield
+    except InputError as error:
+        message = str(error)
+        console.say(PROGRAM, f"error: {message if str(image) in message else f'{image}: {message}'}")
+        if error.hint:
+            console.say(PROGRAM, f"hint: {error.hint}")
 
 
 def add_command(

@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edge_sdk import console
 from edge_sdk.cli.arguments import (
     CAMERA_HELP,
     GALLERY_EXAMPLE,
+    PROGRAM,
     Output,
     add_command,
     add_enrolment_arguments,
@@ -22,6 +24,7 @@ from edge_sdk.cli.arguments import (
     add_threshold_arguments,
     enrolment_options,
     format_count,
+    reported,
 )
 from edge_sdk.cli.face_align import add_align
 from edge_sdk.cli.opening import (
@@ -31,11 +34,13 @@ from edge_sdk.cli.opening import (
     open_gallery,
     resolve_detector,
 )
+from edge_sdk.errors import InputError
 from edge_sdk.escaping import escaped, escaped_line
 
 if TYPE_CHECKING:
     from edge_sdk.cameras import Camera
     from edge_sdk.recognizer import Recognition, Recognizer
+    from edge_sdk.types import UInt8Array
     from edge_sdk.vision.embedder import Embedder
 
 _FILES = f"--model face.tflite --detector yunet.tflite {GALLERY_EXAMPLE}"
@@ -145,7 +150,7 @@ def _enrol(arguments: argparse.Namespace) -> Output:
     )
     with source as camera:
         recognizer = _open_recognizer(arguments, embedder)
-        pictures = frames(camera, seconds=arguments.seconds)
+        pictures = frames(camera, seconds=arguments.seconds) if arguments.camera else _readable(camera)
         enrolment = recognizer.enrol(pictures, arguments.subject, options, least=arguments.least)
     refused = [{"picture": frame.index + 1, "reason": frame.reason} for frame in enrolment.refused]
     return Output(
@@ -160,21 +165,37 @@ def _enrol(arguments: argparse.Namespace) -> Output:
 
 
 def _identify(arguments: argparse.Namespace) -> Output:
-    from edge_sdk.cameras import FolderCamera
+    from edge_sdk.cameras import FolderCamera, frames
 
     if not arguments.photographs:
         arguments.parser.error("give one or more photographs")
     recognizer = _open_recognizer(arguments, open_embedder(arguments))
-    answers = []
-    with FolderCamera(arguments.photographs, rotate=arguments.rotate) as camera:
-        while (frame := camera.read()) is not None:
-            answers.append(recognizer.identify(frame))
-    answered = list(zip(arguments.photographs, answers, strict=True))
+    answered: list[tuple[Path, Recognition]] = []
+    for path in arguments.photographs:
+        pictures: list[UInt8Array] = []
+        with reported(path), FolderCamera([path], rotate=arguments.rotate) as camera:
+            pictures += frames(camera)
+        answered += [(path, recognizer.identify(picture)) for picture in pictures]
     return Output(
         [{"image": str(path), **_answer_to_json(answer)} for path, answer in answered],
         "\n".join(f"{escaped_line(path)}: {_format_answer(answer)}" for path, answer in answered),
-        all(answer.accepted for answer in answers),
+        all(answer.accepted for _, answer in answered),
+        failed=len(answered) < len(arguments.photographs),
     )
+
+
+def _readable(camera: Camera) -> Iterator[UInt8Array]:
+    """Read photographs; report damaged ones and go on."""
+    frame: UInt8Array | None = None
+    while True:
+        try:
+            frame = camera.read()
+        except InputError as error:
+            console.say(PROGRAM, f"not used: {error}")
+            continue
+        if frame is None:
+            return
+        yield frame
 
 
 def _watch(arguments: argparse.Namespace) -> Output:

@@ -50,6 +50,8 @@ def _run(argv: Sequence[str] | None) -> int:
     text = json.dumps(output.value, indent=1) if as_json else output.text
     if text:
         print(escaped(text))
+    if output.failed:
+        return console.FAILED
     return 0 if output.positive else console.CLEAN_NEGATIVE
 
 

@@ -18,6 +18,7 @@ from edge_sdk.cli.arguments import (
     add_threshold_arguments,
     enrolment_options,
     format_count,
+    reported,
 )
 from edge_sdk.cli.opening import choose_threshold, open_embedder, open_gallery, open_or_create_gallery
 from edge_sdk.errors import CaptureError, InputError
@@ -118,9 +119,12 @@ def _identify(arguments: argparse.Namespace) -> Output:
     embedder = open_embedder(arguments)
     gallery = open_gallery(arguments, embedder.model_id)
     threshold = choose_threshold(arguments, embedder.card, gallery)
-    probes = _embed_images(embedder, arguments.images)
-    answers = [gallery.identify(probe, threshold=threshold) for probe in probes]
-    answered = list(zip(arguments.images, answers, strict=True))
+    answered: list[tuple[Path, Identification]] = []
+    for image in arguments.images:
+        probes: list[FloatArray] = []
+        with reported(image):
+            probes += list(_embed_images(embedder, [image]))
+        answered += [(image, gallery.identify(probe, threshold=threshold)) for probe in probes]
     return Output(
         [{"image": str(image), **_answer_to_json(answer)} for image, answer in answered],
         "\n".join(
@@ -128,7 +132,8 @@ def _identify(arguments: argparse.Namespace) -> Output:
             + (f" as {answer.subject}" if answer.subject else "")
             for image, answer in answered
         ),
-        all(answer.accepted for answer in answers),
+        all(answer.accepted for _, answer in answered),
+        failed=len(answered) < len(arguments.images),
     )
 
 

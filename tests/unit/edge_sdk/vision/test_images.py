@@ -3,6 +3,7 @@
 import io
 import random
 import struct
+import sys
 import tracemalloc
 import zlib
 from collections.abc import Callable
@@ -31,6 +32,10 @@ def encoded(image: Image.Image, kind: str, **options: Any) -> io.BytesIO:
     image.save(file, kind, **options)
     file.seek(0)
     return file
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
 PHOTO = photo()
@@ -97,36 +102,164 @@ def test_a_photo_is_turned_as_its_exif_says(kind: str, orientation: int, turned:
     assert np.abs(pixels.astype(int) - expected).mean() < 2
 
 
-def _modes() -> dict[str, io.BytesIO]:
-    rgb = Image.fromarray(PHOTO)
-    see_through = rgb.convert("P")
-    return {
-        "RGBA": encoded(rgb.convert("RGBA"), "PNG"),
-        "LA": encoded(rgb.convert("LA"), "PNG"),
-        "CMYK": encoded(rgb.convert("CMYK"), "JPEG"),
-        "I;16": encoded(Image.fromarray(PHOTO[..., 0].astype(np.uint16) * 257), "PNG"),
-        "P with transparency": encoded(see_through, "PNG", transparency=3),
-        "RGB with transparency": encoded(rgb, "PNG", transparency=(1, 2, 3)),
-    }
+def _seen_through(mode: str) -> Image.Image:
+    image = Image.fromarray(PHOTO).convert("RGBA")
+    image.putpixel((3, 4), (1, 2, 3, 254))
+    return image.convert(mode)
+
+
+def _palette() -> Image.Image:
+    return Image.fromarray(PHOTO).quantize(64)
+
+
+TRANSPARENT = {
+    "one pixel of RGBA": lambda: encoded(_seen_through("RGBA"), "PNG"),
+    "one pixel of LA": lambda: encoded(_seen_through("LA"), "PNG"),
+    "a palette entry": lambda: encoded(_palette(), "PNG", transparency=int(np.asarray(_palette())[5, 5])),
+    "a colour": lambda: encoded(
+        Image.fromarray(PHOTO), "PNG", transparency=tuple(int(value) for value in PHOTO[5, 5])
+    ),
+    "a grey value": lambda: encoded(
+        Image.fromarray(PHOTO).convert("L"),
+        "PNG",
+        transparency=Image.fromarray(PHOTO).convert("L").getpixel((5, 5)),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", TRANSPARENT)
+def test_transparent_pixels_are_refused(case: str) -> None:
+    with pytest.raises(InputError, match="expected an opaque image, found transparent pixels") as refused:
+        read_image(TRANSPARENT[case]())
+    assert "without transparency" in (refused.value.hint or "")
+
+
+def _unused_grey() -> tuple[Image.Image, int]:
+    image = Image.fromarray(np.clip(PHOTO, 0, 250)).convert("L")
+    return image, 255
+
+
+OPAQUE = {
+    "RGBA": lambda: (encoded(Image.fromarray(PHOTO).convert("RGBA"), "PNG"), PHOTO),
+    "a colour that no pixel has": lambda: (
+        encoded(Image.fromarray(np.clip(PHOTO, 0, 250)), "PNG", transparency=(255, 255, 255)),
+        np.clip(PHOTO, 0, 250),
+    ),
+    "a palette entry that no pixel has": lambda: (
+        encoded(Image.fromarray(PHOTO).quantize(200), "PNG", transparency=255),
+        np.asarray(Image.fromarray(PHOTO).quantize(200).convert("RGB")),
+    ),
+    "a grey value that no pixel has": lambda: (
+        encoded(_unused_grey()[0], "PNG", transparency=_unused_grey()[1]),
+        np.asarray(_unused_grey()[0].convert("RGB")),
+    ),
+    "LA": lambda: (
+        encoded(Image.fromarray(PHOTO).convert("LA"), "PNG"),
+        np.asarray(Image.fromarray(PHOTO).convert("L").convert("RGB")),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", OPAQUE)
+def test_an_opaque_image_is_read_whatever_its_alpha(case: str) -> None:
+    file, expected = OPAQUE[case]()
+    np.testing.assert_array_equal(read_image(file), expected)
+
+
+def _png_with_bits(bits: int, color: int) -> bytes:
+    header = struct.pack(">IIBBBBB", 4, 4, bits, color, 0, 0, 0)
+    row = b"\0" + bytes(range(1, 4 * 8 * (3 if color == 2 else 1) // 4 + 1))
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + _chunk(b"IHDR", header)
+        + _chunk(b"IDAT", zlib.compress(row * 4))
+        + _chunk(b"IEND", b"")
+    )
 
 
 @pytest.mark.parametrize(
-    "mode", ["RGBA", "LA", "CMYK", "I;16", "P with transparency", "RGB with transparency"]
+    "data",
+    [
+        encoded(Image.fromarray(PHOTO[..., 0].astype(np.uint16) * 257), "PNG").getvalue(),
+        _png_with_bits(16, 0),
+        _png_with_bits(16, 2),
+        b"P6 4 4 65535\n" + bytes(96),
+        b"P5 4 4 1023\n" + bytes(32),
+    ],
+    ids=["grey PNG", "grey PNG by hand", "RGB PNG", "PPM", "PGM"],
 )
-def test_what_is_not_eight_bit_colour_or_grey_is_refused_by_name(mode: str) -> None:
-    with pytest.raises(InputError, match=f"found mode {mode}") as refused:
-        read_image(_modes()[mode])
-    assert "8-bit RGB or greyscale, without transparency" in (refused.value.hint or "")
+def test_sixteen_bits_per_channel_are_refused(data: bytes) -> None:
+    with pytest.raises(InputError, match="expected 8 bits per channel, found 16"):
+        read_image(io.BytesIO(data))
 
 
-@pytest.mark.parametrize("kind", ["BMP", "GIF", "WEBP", "TIFF", "ICO"])
-def test_other_formats_are_refused_whatever_the_name(tmp_path: Path, kind: str) -> None:
+def test_cmyk_is_refused() -> None:
+    with pytest.raises(InputError, match="found mode CMYK"):
+        read_image(encoded(Image.fromarray(PHOTO).convert("CMYK"), "JPEG"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("BMP", "BMP"),
+        ("GIF", "GIF"),
+        ("TIFF", "TIFF"),
+        ("ICO", "another format"),
+        ("JPEG2000", "another format"),
+    ],
+)
+def test_other_formats_are_refused_whatever_the_name(tmp_path: Path, kind: str, name: str) -> None:
     path = tmp_path / "photo.jpg"
     Image.fromarray(PHOTO).save(path, kind)
-    with pytest.raises(
-        InputError, match=r"photo\.jpg: expected a JPEG, PNG or PPM image, found another format"
-    ):
+    with pytest.raises(InputError, match=rf"photo\.jpg: expected a JPEG, PNG or PPM image, found {name}"):
         read_image(path)
+
+
+def phone_photo(kind: str) -> bytes:
+    """Encode the photograph in a format of phones."""
+    image = Image.fromarray(np.kron(PHOTO[::8, ::8], np.ones((16, 16, 1), np.uint8)))
+    if kind != "HEIC":
+        return encoded(image, kind, quality=90).getvalue()
+    import pillow_heif
+
+    file = io.BytesIO()
+    pillow_heif.from_pillow(image).save(file, quality=90)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["HEIC", "AVIF", "WEBP"])
+def test_a_phones_format_is_read_if_its_package_is_installed(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "IMG_1.heic"
+    path.write_bytes(phone_photo(kind))
+    expected = np.kron(PHOTO[::8, ::8], np.ones((16, 16, 1), np.uint8)).astype(int)
+    pixels = read_image(path).astype(int)
+    assert pixels.shape == expected.shape and np.abs(pixels - expected).mean() < 12
+
+
+@pytest.mark.parametrize("kind", ["HEIC", "AVIF", "WEBP"])
+def test_a_phones_format_is_named_if_its_package_is_missing(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pi_heif", None)
+    with pytest.raises(InputError, match=f"found {kind}") as refused:
+        read_image(io.BytesIO(phone_photo(kind)))
+    assert refused.value.hint == "save it as JPEG, or pip install 'edge-embedding-sdk[photos]'"
+
+
+@pytest.mark.parametrize("kind", ["HEIC", "AVIF", "WEBP"])
+def test_damage_in_a_phones_format_never_ends_in_another_error(kind: str) -> None:
+    whole = phone_photo(kind)
+    generator = random.Random(0)
+    for _ in range(60):
+        data = bytearray(whole)
+        for _ in range(generator.choice([1, 3])):
+            data[generator.randrange(len(data))] = generator.randrange(256)
+        try:
+            assert (
+                read_image(io.BytesIO(bytes(data[: generator.choice([len(data), len(data) // 2])]))).ndim == 3
+            )
+        except InputError:
+            continue
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "PPM"])
@@ -178,15 +311,12 @@ def test_an_error_calls_the_image_what_the_caller_calls_it() -> None:
 
 
 def _png_header(width: int, height: int) -> bytes:
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     return (
         b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", header)
-        + chunk(b"IDAT", zlib.compress(b""))
-        + chunk(b"IEND", b"")
+        + _chunk(b"IHDR", header)
+        + _chunk(b"IDAT", zlib.compress(b""))
+        + _chunk(b"IEND", b"")
     )
 
 
@@ -257,7 +387,8 @@ def test_without_pillow_the_error_says_what_to_install(run_python: Callable[...,
         "import sys; sys.modules['PIL'] = None\n"
         "from edge_sdk.vision.images import read_image\n"
         "from edge_sdk.errors import InputError\n"
-        "try: read_image('x.jpg')\n"
+        "import io; data = io.BytesIO(b'P6 16 16 255 ' + bytes(768))\n"
+        "try: read_image(data)\n"
         "except InputError as error: print(error, '|', error.hint)"
     )
     assert done.stdout == "reading image files needs Pillow | pip install 'edge-embedding-sdk[images]'\n"
