@@ -107,8 +107,8 @@ def _jpeg(data: bytes) -> Container:
         if marker == _APP1:
             if body.startswith(b"Exif\0") and orientations["exif"] == 1:
                 orientations["exif"] = exif_orientation(body)
-            elif found := _XMP_ORIENTATION.search(body):
-                orientations["xmp"] = int(found[1])
+            elif match := _XMP_ORIENTATION.search(body):
+                orientations["xmp"] = int(match[1])
         if marker in _FRAMES:
             frame = frame or (marker, body)
         if not (_APP0 <= marker <= _APP15 or marker == _COMMENT) or marker in (_APP0, _APP14):
@@ -158,8 +158,8 @@ def _png(data: bytes) -> Container:
         elif kind == b"eXIf":
             orientation = exif_orientation(data[position + 8 : end - 4])
         elif kind == b"iTXt" and orientation == 1:
-            found = _XMP_ORIENTATION.search(data[position + 8 : end - 4])
-            orientation = int(found[1]) if found else 1
+            match = _XMP_ORIENTATION.search(data[position + 8 : end - 4])
+            orientation = int(match[1]) if match else 1
         position = end
     return Container("PNG", width, height, bits, channels, 0, orientation, b"".join(kept))
 

@@ -143,9 +143,19 @@ def test_identify_answers_each_image_and_exits_1_where_one_is_nobody(
     ]
 
 
-def test_one_bad_image_gives_no_answer_at_all(edge_sdk: Run, home: Any, alice: Path, tmp_path: Path) -> None:
-    done = edge_sdk("identify", alice, tmp_path / "none.jpg", *home.all, "--threshold", "0.9")
-    assert (done.code, done.out) == (3, "")
+@pytest.mark.parametrize("content", [None, b"", b"no image"], ids=["missing", "empty", "damaged"])
+def test_an_unreadable_image_does_not_keep_the_others_from_an_answer(
+    edge_sdk: Run, home: Any, alice: Path, tmp_path: Path, content: bytes | None
+) -> None:
+    broken = tmp_path / "broken.jpg"
+    if content is not None:
+        broken.write_bytes(content)
+    for images in ((alice, broken), (broken, alice)):
+        done = edge_sdk("identify", *images, *home.all, "--threshold", "0.9")
+        assert (done.code, done.out) == (3, f"{alice}: accepted as alice\n")
+        assert f"edge-sdk: error: {broken}: " in done.err
+    answers = json.loads(edge_sdk("identify", broken, alice, *home.all, "--threshold", "0.9", "--json").out)
+    assert [answer["image"] for answer in answers] == [str(alice)]
 
 
 def test_an_unknown_subject_is_said(edge_sdk: Run, home: Any, alice: Path) -> None:

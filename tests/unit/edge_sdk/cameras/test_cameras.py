@@ -62,18 +62,22 @@ def test_a_damaged_image_is_said(tmp_path: Path) -> None:
         camera.read()
 
 
-def test_a_picture_larger_than_a_cameras_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
-    for height, fits in ((3072, True), (3073, False)):
+def test_a_picture_larger_than_a_cameras_is_made_smaller(tmp_path: Path) -> None:
+    for height, expected in ((3072, (3072, 4096, 3)), (3073, (1537, 2048, 3))):
         path = tmp_path / f"{height}.png"
         Image.new("1", (4096, height)).save(path)
         with FolderCamera([path]) as camera:
-            if fits:
-                frame = camera.read()
-                assert frame is not None and frame.shape == (height, 4096, 3)
-            else:
-                with pytest.raises(InputError, match="at most 12582912 pixels, found 4096x3073") as refused:
-                    camera.read()
-                assert refused.value.hint == "make it smaller first"
+            frame = camera.read()
+            assert frame is not None and frame.shape == expected
+
+
+def test_a_folder_has_no_hidden_files(tmp_path: Path) -> None:
+    """A Mac writes a hidden file beside each file on a memory stick."""
+    Image.new("RGB", (20, 20)).save(tmp_path / "1.png")
+    for name in ("._1.png", ".hidden.jpg"):
+        (tmp_path / name).write_bytes(b"\0\5\x16\7" + bytes(60))
+    with FolderCamera(tmp_path) as camera:
+        assert camera.read() is not None and camera.read() is None
 
 
 def test_a_video_file_gives_rgb_and_ends(tmp_path: Path) -> None:
