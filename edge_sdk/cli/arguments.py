@@ -115,7 +115,7 @@ def add_gallery_command(
 
 
 def add_gallery_arguments(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
-    """Add the options --gallery, --key, --passphrase and --anchor."""
+    """Add the options --gallery, --key, --passphrase, --anchor and --gallery-id."""
     default = "" if required else " (default: none)"
     parser.add_argument(
         "--gallery",
@@ -134,6 +134,12 @@ def add_gallery_arguments(parser: argparse.ArgumentParser, *, required: bool = T
         help="short for --key passphrase",
     )
     parser.add_argument("--anchor", metavar="ANCHOR", help=_ANCHOR_HELP)
+    parser.add_argument(
+        "--gallery-id",
+        metavar="HEX",
+        help="refuse the gallery if its id differs, 32 hexadecimal digits, printed by gallery status (default: the id that"
+        " the key file notes for this path)",
+    )
 
 
 def add_model_arguments(parser: argparse.ArgumentParser, *, delegate: bool = True) -> None:

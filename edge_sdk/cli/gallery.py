@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 _DESCRIPTION = """\
 Manage a gallery: subjects, keys, anchor, decisions, audit log, exchange.
 
-Give a gallery's anchor (--anchor) to every command. Without it, an old copy is not detected. If you make two changes
-without it, the anchor no longer fits the gallery; only re-anchor repairs this.
+Give a gallery's anchor (--anchor) to every command. Without it, a gallery that has an anchor can be read, but not
+changed or used for answers, and an old copy is not detected.
 Passphrases are read from the terminal, or one per line from stdin, in this order: --key, --other-key, then --to or the
 new key."""
 _EPILOG = f"""\

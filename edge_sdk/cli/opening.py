@@ -123,6 +123,7 @@ def open_gallery(
         needs_model=False,
         anchor=resolve_anchor(arguments.anchor),
         anchored=anchored,
+        gallery_id=arguments.gallery_id,
     )
     if gallery.keys.missing_anchor and anchored:
         console.say(
@@ -150,7 +151,7 @@ def create_gallery(
             arguments.gallery, key=key, model_id=model_id, dimension=dimension, anchor=anchor, **options
         )
     except (OSError, EdgeSdkError):
-        if isinstance(key, KeyFile) and not existed:
+        if isinstance(key, KeyFile) and not existed and not arguments.gallery.exists():
             Path(arguments.key).unlink(missing_ok=True)
         raise
     status = gallery.status()

@@ -23,6 +23,7 @@ from edge_sdk.gallery.creation import first_generation, write_first_generation
 from edge_sdk.gallery.erasure import erase
 from edge_sdk.gallery.format.model_binding import require_evidence, require_model
 from edge_sdk.gallery.format.sealing import need_cryptography
+from edge_sdk.gallery.key_notes import check_gallery_id, note_gallery, parse_gallery_id
 from edge_sdk.gallery.keys import KeyProvider
 from edge_sdk.gallery.old_names import moved_method
 from edge_sdk.gallery.results import (
@@ -144,6 +145,7 @@ class Gallery:
             now_s=int(environment.clock()),
         )
         generation, log = write_first_generation(environment, key, header, content, audited=audit != "off")
+        note_gallery(environment.path, key, header.gallery_id)
         return cls(Session(environment, key, generation, log=log, model_id=model_id, uptime=uptime))
 
     @classmethod
@@ -156,6 +158,7 @@ class Gallery:
         needs_model: bool = True,
         anchor: Anchor | None = None,
         anchored: bool = True,
+        gallery_id: bytes | str | None = None,
         filesystem: FileSystem | None = None,
         random: Callable[[int], bytes] = os.urandom,
         clock: Callable[[], float] = time.time,
@@ -172,6 +175,8 @@ class Gallery:
             anchor: The anchor it was created with. A gallery that was created with an anchor and is opened without it
                 can be read, but gives no answers and is not changed.
             anchored: False skips the comparison with the anchor; only for `keys.reanchor` and `keys.remove_anchor`.
+            gallery_id: Id that the gallery must have, 16 bytes or 32 hexadecimal digits; by default the one that the
+                key file notes for this path, if any.
             filesystem: The file system; a test can replace it.
             random: Source of random bytes; a test can replace it.
             clock: Returns Unix seconds; a test can replace it.
@@ -181,8 +186,10 @@ class Gallery:
             GalleryFormatError: the file is not a gallery of a known version, or is incomplete.
             SealError: the key is wrong, or the file was altered.
             ModelMismatchError: the gallery was made for another model.
+            InputError: `gallery_id` is malformed.
             RollbackError: the gallery is older than its anchor, more than one generation ahead of it, or anchored elsewhere.
-            GalleryError: the file is missing, unreadable or a symbolic link, or `cryptography` is not installed.
+            GalleryError: the file is missing, unreadable, a symbolic link, or another gallery than `gallery_id`; or
+                `cryptography` is not installed.
 
         Warns:
             GalleryWarning: `model_id` is missing.
@@ -196,7 +203,9 @@ class Gallery:
                 stacklevel=2,
             )
         environment = Environment.of(path, anchor=anchor, filesystem=filesystem, random=random, clock=clock)
+        expected_id = None if gallery_id is None else parse_gallery_id(gallery_id)
         generation = open_generation(environment, key, model_id=model_id, anchored=anchored)
+        check_gallery_id(environment.path, key, generation.header.gallery_id, expected_id)
         return cls(Session(environment, key, generation, model_id=model_id, uptime=uptime, anchored=anchored))
 
     def refresh(self) -> bool:

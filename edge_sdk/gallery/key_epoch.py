@@ -17,6 +17,7 @@ from edge_sdk.errors import ChangeCommittedError, GalleryError, GalleryFormatErr
 from edge_sdk.gallery.format import sealing
 from edge_sdk.gallery.format.content import SLOT_KEYS, TRANSFORM_KEY, Content, PolicyRecord
 from edge_sdk.gallery.format.header import Header, Slot
+from edge_sdk.gallery.key_notes import note_gallery
 from edge_sdk.gallery.keys import SLOT_TPM_NV, ErasableKey, KeyProvider, TpmKey, slot_kind
 from edge_sdk.gallery.keys.provider import check_work, new_slot, slot_key_of
 from edge_sdk.gallery.match.matcher import transform_key_of
@@ -67,6 +68,8 @@ def start_epoch(
         check_new_work(keys, slots)
         reseal(session, list(zip(keys, slots, strict=True)), after, events)
         undo.pop_all()
+    for key in keys:
+        note_gallery(session.environment.path, key, session.header.gallery_id)
 
 
 def check_new_work(keys: Sequence[KeyProvider], slots: Sequence[Slot]) -> None:

@@ -109,6 +109,7 @@ class Recognizer:
         gallery: str | os.PathLike[str],
         key: KeyProvider,
         anchor: Anchor | None = None,
+        gallery_id: bytes | str | None = None,
         pad: str | Path | Sequence[str | Path] | PresentationAttackDetector | None = None,
         limits: Limits | None = None,
         enrolment_limits: Limits | None = None,
@@ -125,6 +126,7 @@ class Recognizer:
             gallery: The gallery's file, created by `edge-sdk gallery create`.
             key: One of the gallery's keys.
             anchor: The anchor with which the gallery was created; None if it has none.
+            gallery_id: Id that the gallery must have, see `Gallery.open`.
             pad: Files of MiniFASNet networks, or a presentation attack detector; None accepts a picture of a person in
                 place of the person.
             limits: Quality limits beyond which a frame is not used; the defaults of `Limits` if None.
@@ -142,7 +144,9 @@ class Recognizer:
                 parsed.
         """
         embedder = Embedder.open(model, delegate=delegate)
-        opened = Gallery.open(gallery, key=key, model_id=embedder.model_id, anchor=anchor)
+        opened = Gallery.open(
+            gallery, key=key, model_id=embedder.model_id, anchor=anchor, gallery_id=gallery_id
+        )
         finder = _use_detector(detector, opened, smallest_face_px)
         if isinstance(pad, str | Path):
             pad = open_liveness([pad], opened)

@@ -32,6 +32,7 @@ from edge_sdk.gallery.key_epoch import (
     with_record,
     with_slot_keys,
 )
+from edge_sdk.gallery.key_notes import note_gallery
 from edge_sdk.gallery.keys import SLOT_IN_MEMORY, SLOT_KEY_FILE, KeyProvider, slot_kind
 from edge_sdk.gallery.keys.provider import new_slot, slot_key_of, strength_of_key
 from edge_sdk.gallery.match.matcher import rotation_of
@@ -190,6 +191,7 @@ class Keys:
                 events=[AuditEvent("add-key", detail=f"type={key.slot_type}")],
             )
             undo.pop_all()
+        note_gallery(environment.path, key, header.gallery_id)
         strength = strength_of_key(key, environment.path)
         earlier = self.slots()[:-1]
         return AddedKey(

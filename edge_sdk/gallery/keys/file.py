@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import secrets
 import stat
 from collections.abc import Callable
 from typing import Final
+from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from edge_sdk.errors import GalleryError
 from edge_sdk.gallery.format.sealing import KEY_BYTES
 from edge_sdk.gallery.keys.provider import SLOT_KEY_FILE, refuse_parameters
 from edge_sdk.gallery.store.files import checked_path
+
+_MAX_BYTES = 64 * 1024
+_WORD = b"gallery "
+_NOTE = re.compile(rb"gallery ([0-9a-f]{32}) (\S+)")
 
 
 class KeyFile:
@@ -20,6 +27,9 @@ class KeyFile:
     ```python
     key = KeyFile.create("home.key")
     ```
+
+    After the 32 bytes the file may have one line per gallery that was sealed with the key, with the gallery's id and path:
+    another gallery of the same key is refused at that path.
 
     Args:
         path: Path of the file.
@@ -37,7 +47,7 @@ class KeyFile:
 
     @classmethod
     def create(cls, path: str | os.PathLike[str]) -> KeyFile:
-        """Create a key file with mode 0600; it is on the disk when this returns.
+        """Create a key file with mode 0600; it is on the disk when this returns, and not there after an error.
 
         Raises:
             GalleryError: the file exists, or cannot be written.
@@ -52,20 +62,22 @@ class KeyFile:
         except OSError as error:
             hint = f"create the folder {file.parent} first" if isinstance(error, FileNotFoundError) else None
             raise GalleryError(f"cannot create the key file {file}: {error.strerror}", hint=hint) from error
-        try:
-            os.fchmod(handle, 0o600)
-            os.write(handle, secrets.token_bytes(KEY_BYTES))
-            os.fsync(handle)
-        except OSError as error:
-            file.unlink(missing_ok=True)
-            raise GalleryError(f"cannot write the key file {file}: {error.strerror}") from error
-        finally:
-            os.close(handle)
-        folder = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        with contextlib.ExitStack() as undo:
+            undo.callback(_remove, file)
+            try:
+                with os.fdopen(handle, "wb", buffering=0) as opened:
+                    os.fchmod(handle, 0o600)
+                    if opened.write(secrets.token_bytes(KEY_BYTES)) != KEY_BYTES:
+                        raise OSError(0, "the medium took only a part of the key")
+                    os.fsync(handle)
+                folder = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                try:
+                    os.fsync(folder)
+                finally:
+                    os.close(folder)
+            except OSError as error:
+                raise GalleryError(f"cannot write the key file {file}: {error.strerror}") from error
+            undo.pop_all()
         return cls(file)
 
     def new_parameters(self, random: Callable[[int], bytes]) -> bytes:
@@ -80,9 +92,54 @@ class KeyFile:
 
         Raises:
             GalleryFormatError: the slot has parameters.
-            GalleryError: the file is missing, a symbolic link, not 32 bytes long, or accessible to group or others.
+            GalleryError: the file is missing, a symbolic link, no key file, or accessible to group or others.
         """
         refuse_parameters(parameters, "a key file")
+        return self._read()[:KEY_BYTES]
+
+    def galleries(self) -> dict[str, bytes]:
+        """Return the galleries noted in the file: absolute path, and id (16 bytes) of the last one noted for that path.
+
+        Raises:
+            GalleryError: see `secret`.
+        """
+        lines = self._read()[KEY_BYTES:].split(b"\n")
+        matches = (_NOTE.fullmatch(line) for line in lines)
+        return {
+            os.fsdecode(unquote_to_bytes(match[2])): bytes.fromhex(match[1].decode())
+            for match in matches
+            if match is not None
+        }
+
+    def note_gallery(self, path: str, gallery_id: bytes) -> bool:
+        """Append a gallery to the file.
+
+        Args:
+            path: Absolute path of the gallery.
+            gallery_id: Its id, 16 bytes.
+
+        Returns:
+            False if the file cannot be written, or is full (64 KiB).
+        """
+        line = b"\n" + _WORD + f"{gallery_id.hex()} {quote_from_bytes(os.fsencode(path))}".encode()
+        try:
+            handle = os.open(
+                self._path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+            )
+        except OSError:
+            return False
+        try:
+            if os.fstat(handle).st_size + len(line) > _MAX_BYTES:
+                return False
+            written = os.write(handle, line)
+            os.fsync(handle)
+        except OSError:
+            return False
+        finally:
+            os.close(handle)
+        return written == len(line)
+
+    def _read(self) -> bytes:
         try:
             handle = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
         except OSError as error:
@@ -94,19 +151,29 @@ class KeyFile:
             status = os.fstat(handle)
             if not stat.S_ISREG(status.st_mode):
                 raise GalleryError(f"the key file {self._path} is not a regular file")
-            if status.st_size != KEY_BYTES:
-                raise GalleryError(
-                    f"expected a key file of {KEY_BYTES} bytes, found {status.st_size} in {self._path}",
-                    hint="give the key file that was made with the gallery",
-                )
-            if stat.S_IMODE(status.st_mode) & 0o077:
-                raise GalleryError(
-                    f"expected mode 0600 of the key file {self._path}, found {stat.S_IMODE(status.st_mode):04o}",
-                    hint=f"chmod 600 {self._path}",
-                )
-            key = os.read(handle, KEY_BYTES + 1)
+            data = os.read(handle, _MAX_BYTES + 1) if status.st_size <= _MAX_BYTES else b""
         finally:
             os.close(handle)
-        if len(key) != KEY_BYTES:
-            raise GalleryError(f"the key file {self._path} changed while it was read")
-        return key
+        if len(data) < KEY_BYTES or not _are_notes(data[KEY_BYTES:]):
+            raise GalleryError(
+                f"expected a key file of {KEY_BYTES} bytes, found {status.st_size} in {self._path}",
+                hint="give the key file that was made with the gallery",
+            )
+        if stat.S_IMODE(status.st_mode) & 0o077:
+            raise GalleryError(
+                f"expected mode 0600 of the key file {self._path}, found {stat.S_IMODE(status.st_mode):04o}",
+                hint=f"chmod 600 {self._path}",
+            )
+        return data
+
+
+def _are_notes(data: bytes) -> bool:
+    """Tell if the bytes after a key are notes; a power cut may have cut the first one off."""
+    before, _, first = data.partition(b"\n")
+    first = first.partition(b"\n")[0]
+    return not before and (first.startswith(_WORD) or _WORD.startswith(first))
+
+
+def _remove(file: Path) -> None:
+    with contextlib.suppress(OSError):
+        file.unlink()

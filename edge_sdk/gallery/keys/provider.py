@@ -61,6 +61,17 @@ class KeyProvider(Protocol):
 
 
 @runtime_checkable
+class NotingKey(KeyProvider, Protocol):
+    """Key that notes which gallery is sealed with it at which path, so that another one at that path is refused."""
+
+    def galleries(self) -> dict[str, bytes]:
+        """Return the id of the gallery noted for each absolute path."""
+
+    def note_gallery(self, path: str, gallery_id: bytes) -> bool:
+        """Note a gallery; return False if the note cannot be stored."""
+
+
+@runtime_checkable
 class ErasableKey(KeyProvider, Protocol):
     """Key with a separate secret per slot, stored so that the secret can be destroyed."""
 
