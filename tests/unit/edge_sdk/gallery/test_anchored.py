@@ -230,7 +230,7 @@ def test_an_anchor_is_removed_by_the_administrator_only(path: Path) -> None:
     gallery.keys.remove_anchor()
     assert sealed(gallery) is None
     assert Gallery.open(path, key=KEY).identify(embeddings(1)[0], threshold=0.9).accepted
-    assert gallery.audit.report().entries[-1].event.event == "remove-anchor"
+    assert "remove-anchor" in [entry.event.event for entry in gallery.audit.report().entries]
     with pytest.raises(InputError, match="expected a gallery with an anchor to remove, found one without"):
         gallery.keys.remove_anchor()
     path.write_bytes(old)
