@@ -18,8 +18,13 @@ from tests.conftest import Outcome, in_process
 PROGRAM = Path(sys.executable).with_name("edge-sdk")
 
 
-def check_form(outcome: Outcome) -> Outcome:
-    """Check that stderr has one error line, at most one hint, no capital at the start and no full stop at the end."""
+def check_form(outcome: Outcome, *, partial: bool = False) -> Outcome:
+    """Check that stderr has one error line, at most one hint, no capital at the start and no full stop at the end.
+
+    Args:
+        outcome: Exit code and output of a command.
+        partial: The command answers for a part of its input, so it prints answers and an error.
+    """
     assert "Traceback" not in outcome.err + outcome.out
     lines = outcome.err.splitlines()
     if outcome.code == 2:  # printed by argparse
@@ -33,7 +38,7 @@ def check_form(outcome: Outcome) -> Outcome:
         assert not line.endswith("."), line
     errors = [line for line in lines if line.startswith("edge-sdk: error: ")]
     assert len(errors) == (1 if outcome.code == 3 else 0), outcome
-    if outcome.code == 3:
+    if outcome.code == 3 and not partial:
         assert outcome.out == ""
     return outcome
 
@@ -42,8 +47,8 @@ def check_form(outcome: Outcome) -> Outcome:
 def edge_sdk(capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
     """A function that runs a command line in this process and checks the form of its output."""
 
-    def run(*arguments: Any) -> Outcome:
-        return check_form(in_process(main, arguments, capsys))
+    def run(*arguments: Any, partial: bool = False) -> Outcome:
+        return check_form(in_process(main, arguments, capsys), partial=partial)
 
     return run
 
