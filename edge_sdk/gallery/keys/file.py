@@ -8,6 +8,7 @@ import re
 import secrets
 import stat
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
