@@ -1,16 +1,17 @@
 """Door lock that opens for enrolled people after the press of a button. README.md describes wiring and service."""
 
+import os
 from pathlib import Path
 
 from gpiozero import Button, DigitalOutputDevice
 
-from edge_sdk.cameras import Camera, PiCamera
+from edge_sdk.cameras import Camera, camera_named
 from edge_sdk.gallery import FileAnchor, KeyFile
 from edge_sdk.recognizer import Recognizer
 
 HOME = Path("/var/lib/door-lock")
-STRIKE_PIN, BUTTON_PIN = 17, 27
-OPEN_S, LOOK_S = 4, 10
+CAMERA = camera_named(os.environ.get("DOOR_CAMERA", "pi"), rotate=int(os.environ.get("DOOR_ROTATE", "0")))
+STRIKE_PIN, BUTTON_PIN, OPEN_S, LOOK_S = 17, 27, 4, 10
 
 
 def serve(recognizer: Recognizer, camera: Camera, button: Button, strike: DigitalOutputDevice) -> None:
@@ -34,5 +35,5 @@ if __name__ == "__main__":
         anchor=FileAnchor(HOME / "anchor" / "home.anchor"),
         pad=[HOME / "pad_2.7.tflite", HOME / "pad_4.0.tflite"],
     )
-    with DigitalOutputDevice(STRIKE_PIN) as strike, Button(BUTTON_PIN) as button, PiCamera() as camera:
+    with DigitalOutputDevice(STRIKE_PIN) as strike, Button(BUTTON_PIN) as button, CAMERA as camera:
         serve(opened, camera, button, strike)
