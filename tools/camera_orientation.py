@@ -4,11 +4,12 @@ python -m tools.camera_orientation --detector yunet.cpu_int8.tflite --photograph
 python -m tools.camera_orientation --detector ... --photographs ... --tilt 20 30 45 60
 python -m tools.camera_orientation --detector ... --photographs ... --embedder sface.cpu_int8.tflite --cost
 python -m tools.camera_orientation --detector ... --photographs ... --embedder sface.cpu_int8.tflite --fpir 0.01
+python -m tools.camera_orientation --detector ... --photographs ... --embedder sface.cpu_int8.tflite --mirror
 
 Photographs are upright, as `subject/subject_0001.jpg`. The first form turns each by 0, 90, 180 and 270 degrees. The
 second form tilts each in the picture's plane. The third form compares the time of the check with that of a frame, in turns in one
-process. The last form enrols a person through an upright or a turned camera, and counts accepted strangers; the embedder's card
-must have operating points.
+process. The fourth form enrols a person through an upright or a turned camera, and counts accepted strangers; the embedder's card
+must have operating points. The last form compares photographs with mirrored ones, as a camera that mirrors its picture gives them.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ from edge_sdk.types import UInt8Array
 from edge_sdk.vision.detector import Detector
 from edge_sdk.vision.faces import largest
 from edge_sdk.vision.orientation import ROTATIONS, orientation_of, turn
+
+_MIRROR_FMR = 1e-3
 
 
 def photographs_of(arguments: argparse.Namespace) -> Iterator[tuple[str, UInt8Array]]:
@@ -104,6 +107,37 @@ def measure_cost(arguments: argparse.Namespace, detector: Detector) -> dict[str,
         "frame_ms": 1e3 * frame_s,
         "check_ms": 1e3 * check_s,
         "check_over_frame": float(np.median(np.array(check) / np.array(whole))),
+    }
+
+
+def measure_mirror(arguments: argparse.Namespace, detector: Detector) -> dict[str, Any]:
+    """Compare each photograph with all others, plain and mirrored, at the threshold of the plain comparisons."""
+    sampler = Sampler(detector, Embedder.open(arguments.embedder))
+    subjects, plain, mirrored = [], [], []
+    for subject, photograph in photographs_of(arguments):
+        samples = [
+            sampler.take(picture) for picture in (photograph, np.ascontiguousarray(photograph[:, ::-1]))
+        ]
+        good = [sample for sample in samples if isinstance(sample, AlignedSample)]
+        if len(good) == len(samples):
+            subjects.append(subject)
+            plain.append(good[0].embedding)
+            mirrored.append(good[1].embedding)
+    names, upper = np.array(subjects), np.triu_indices(len(subjects), 1)
+    mated = (names[:, None] == names[None, :])[upper]
+    same, crossed = np.stack(plain) @ np.stack(plain).T, np.stack(plain) @ np.stack(mirrored).T
+    threshold = float(np.quantile(same[upper][~mated], 1 - _MIRROR_FMR))
+    return {
+        "photographs": len(subjects),
+        "mated": int(mated.sum()),
+        "threshold": threshold,
+        **{
+            name: {
+                "fnmr": float((scores[mated] < threshold).mean()),
+                "fmr": float((scores[~mated] >= threshold).mean()),
+            }
+            for name, scores in (("plain", same[upper]), ("mirrored", crossed[upper]))
+        },
     }
 
 
@@ -195,13 +229,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="tilts in degrees, 0..90 (default: none)",
     )
     add("--cost", action="store_true", help="measure the time of the check")
+    add("--mirror", action="store_true", help="compare photographs with mirrored ones")
     add("--fpir", type=float, metavar="RATE", help="FPIR of the policy, above 0 and below 1 (default: none)")
     add(
         "--strangers", type=int, default=200, metavar="N", help="strangers at the door (default: %(default)s)"
     )
     arguments = parser.parse_args(argv)
-    if (arguments.cost or arguments.fpir is not None) and arguments.embedder is None:
-        parser.error("--cost and --fpir need --embedder")
+    if (arguments.cost or arguments.mirror or arguments.fpir is not None) and arguments.embedder is None:
+        parser.error("--cost, --mirror and --fpir need --embedder")
     if arguments.every < 1:
         parser.error("expected --every of 1 or more")
     return console.run("camera_orientation", lambda: _run(arguments))
@@ -212,6 +247,8 @@ def _run(arguments: argparse.Namespace) -> int:
     result: Any
     if arguments.cost:
         result = measure_cost(arguments, detector)
+    elif arguments.mirror:
+        result = measure_mirror(arguments, detector)
     elif arguments.fpir is not None:
         result = measure_strangers(arguments, detector)
     elif arguments.tilt:

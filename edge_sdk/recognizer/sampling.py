@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -14,7 +15,7 @@ from edge_sdk.model.card import InputContract
 from edge_sdk.model.landmark_template import ARCFACE_112
 from edge_sdk.types import FloatArray, UInt8Array
 from edge_sdk.vision.alignment import align, template_of
-from edge_sdk.vision.detector import Detector
+from edge_sdk.vision.detector import MAX_GAIN, Detector
 from edge_sdk.vision.embedder import Embedder
 from edge_sdk.vision.faces import Face, FaceDetector, largest
 from edge_sdk.vision.liveness import Presentation, PresentationAttackDetector
@@ -145,6 +146,7 @@ class Sampler:
         needed_px = _FACE_IN_EYE_DISTANCES * self._limits.min_eye_distance_px
         if smallest <= needed_px:
             return _NO_FACE
+        needed_px = max(needed_px, math.ceil(smallest / MAX_GAIN))
         return replace(
             _NO_FACE,
             hint=f"{_NO_FACE.hint}; faces narrower than {smallest:.0f} px are not found in a picture of {columns}x{rows}:"

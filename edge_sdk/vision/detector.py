@@ -29,6 +29,9 @@ MAX_OVERLAP = 0.3
 #: Overlap of neighbouring tiles, as a share of a tile's side. A face of up to this size is whole in at least one tile.
 _TILE_OVERLAP = 0.25
 MAX_TILES = 64
+#: Tiles find faces this many times narrower than the whole frame alone: 9 of half its size and 25 of a quarter; a third
+#: level would exceed MAX_TILES.
+MAX_GAIN = 4
 #: A candidate that ends closer than this to a tile's edge, in pixels of the network's input, may be cut by it.
 _EDGE_PX = 2.0
 

@@ -9,7 +9,7 @@ import pytest
 
 from converters.pipeline.auxiliary import AuxiliaryRequest, convert_auxiliary
 from edge_sdk.vision.detector import Detector
-from tools.camera_orientation import measure_strangers, measure_tilts, measure_turns
+from tools.camera_orientation import measure_tilts, measure_turns
 
 pytestmark = pytest.mark.real
 
@@ -43,7 +43,9 @@ def noticed(counts: dict[str, dict[str, dict[str, int]]]) -> tuple[float, float,
 
 
 @pytest.mark.parametrize("precision", ["cpu_int8", "float32"])
-def test_turned_frames_are_noticed_and_upright_ones_are_not(shared: Path, yunet: Path, precision: str) -> None:
+def test_turned_frames_are_noticed_and_upright_ones_are_not(
+    shared: Path, yunet: Path, precision: str
+) -> None:
     detector = Detector.open(yunet / f"yunet.{precision}.tflite")
     right, taken_for_upright, refused = noticed(measure_turns(arguments(shared, every=25), detector))
     assert right >= 0.99 and taken_for_upright <= 0.01 and refused == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from edge_sdk.errors import InputError, ModelCardError, ModelContractError
 from edge_sdk.model.card import InputContract
 from edge_sdk.model.network_card import NetworkCard
+from edge_sdk.recognizer.sampling import NoSample, Sampler
 from edge_sdk.runtime.backends.base import TensorInfo
 from edge_sdk.runtime.network import Network
 from edge_sdk.testing import FakeNetwork
@@ -181,3 +183,38 @@ def test_a_card_with_other_outputs_than_the_network_is_refused() -> None:
 def test_an_embedder_is_no_detector(model_path: Path) -> None:
     with pytest.raises(ModelCardError, match="edge-sdk/network-card/1, found 'edge-sdk/model-card/1'"):
         Detector.open(model_path)
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "wanted", "width"),
+    [
+        (160, 160, None, 10),
+        (480, 640, None, 40),
+        (3024, 4032, None, 252),
+        (3024, 4032, 60, 60),
+        (480, 640, 60, 40),
+    ],
+)
+def test_the_smallest_face_of_a_frame_is_known(
+    rows: int, columns: int, wanted: float | None, width: float
+) -> None:
+    detector = Detector(network(), smallest_face_px=wanted)
+    assert detector.smallest_width_px(rows, columns) == pytest.approx(width)
+
+
+def test_a_face_that_may_have_been_too_small_for_a_large_frame_is_told_how_to_be_found() -> None:
+    """A usual camera frame has the short advice, a photograph of 12 megapixels the one with the setting."""
+    embedder = SimpleNamespace(
+        card=SimpleNamespace(input=InputContract(112, 112, "rgb", (0.0,) * 3, (1.0,) * 3))
+    )
+    hints = []
+    for smallest, rows, columns in ((None, 480, 640), (None, 3024, 4032), (63, 3024, 4032)):
+        sampler = Sampler(Detector(network(), smallest_face_px=smallest), embedder)
+        sample = sampler.take(with_square(rows, columns, 1300, 1800, 100 if rows > 1000 else 0))
+        hints.append(sample.refusal.hint if isinstance(sample, NoSample) else "")
+    assert hints[0] == "stand in front of the camera"
+    assert hints[1] == (
+        "stand in front of the camera; faces narrower than 252 px are not found in a picture of 4032x3024: come closer, or"
+        " set smallest_face_px=63 or --smallest-face 63"
+    )
+    assert "stand in front" not in hints[2]
