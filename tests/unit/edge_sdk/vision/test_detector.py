@@ -186,7 +186,7 @@ def test_an_embedder_is_no_detector(model_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rows", "columns", "wanted", "width"),
+    ("rows", "columns", "smallest", "width"),
     [
         (160, 160, None, 10),
         (480, 640, None, 40),
@@ -196,9 +196,9 @@ def test_an_embedder_is_no_detector(model_path: Path) -> None:
     ],
 )
 def test_the_smallest_face_of_a_frame_is_known(
-    rows: int, columns: int, wanted: float | None, width: float
+    rows: int, columns: int, smallest: float | None, width: float
 ) -> None:
-    detector = Detector(network(), smallest_face_px=wanted)
+    detector = Detector(network(), smallest_face_px=smallest)
     assert detector.smallest_width_px(rows, columns) == pytest.approx(width)
 
 
