@@ -22,7 +22,7 @@ from tests.simulated_file_system import PowerCut, SimulatedFileSystem
 
 ROOT = Path(__file__).parents[2]
 PATH, ANCHOR = Path("gallery/home.gallery"), Path("anchor/home.anchor")
-KEYS = [InMemoryKey(bytes([number]) * 32) for number in range(3)]
+KEYS = [InMemoryKey(bytes([number]) * 32) for number in range(1, 4)]
 NAMES = ["ann", "bob", "cy", "dan"]
 D = 16
 

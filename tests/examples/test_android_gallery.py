@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
-from edge_sdk.gallery import AttemptPolicy, Gallery, InMemoryKey
+from edge_sdk.gallery import AttemptPolicy, FileAnchor, Gallery, InMemoryKey
 from tests.conftest import lacking
 
 ROOT = Path(__file__).parents[2]
@@ -143,3 +143,20 @@ def test_a_changed_bit_is_refused(classes: Path, tmp_path: Path) -> None:
     results = read(classes, vectors)
     assert len(results) == len(vectors)
     assert set(results.values()) <= {"format", "seal"}
+
+
+def test_an_anchored_gallery_gives_no_answer_before_the_anchor_was_compared(
+    classes: Path, tmp_path: Path
+) -> None:
+    path, key = tmp_path / "home.gallery", InMemoryKey(KEY)
+    anchor = FileAnchor(tmp_path / "home.anchor")
+    gallery = Gallery.create(path, key=key, model_id=MODEL, dimension=8, anchor=anchor)
+    gallery.enrol("ann", np.arange(1, 9, dtype=np.float32)[np.newaxis])
+    head = f"key: {KEY.hex()}\nprobe: 1,2,3,4,5,6,7,8\nthreshold: 0.9\n"
+    compared, not_compared = tmp_path / "compared.vector", tmp_path / "not_compared.vector"
+    compared.write_bytes(f"{head}anchor: 2\n\n".encode() + path.read_bytes())
+    not_compared.write_bytes(f"{head}\n".encode() + path.read_bytes())
+    assert read(classes, [str(compared)])[compared.name].endswith("identified=ann")
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        read(classes, [str(not_compared)])
+    assert "expected a call of requireAnchor before this one" in caught.value.stderr

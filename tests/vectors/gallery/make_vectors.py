@@ -22,6 +22,7 @@ import numpy as np
 from edge_sdk.gallery import DecisionPolicy, Gallery, InMemoryKey, Passphrase
 from edge_sdk.gallery.format import sealing
 from edge_sdk.gallery.format.content import (
+    ANCHOR_IDENTITY,
     CALLER_THRESHOLDS,
     COMMAND_HISTORY,
     CRITICAL,
@@ -47,6 +48,7 @@ from edge_sdk.gallery.format.header import (
 )
 from edge_sdk.gallery.format.records import HistoryRecord, SubjectChange, pack_history
 from edge_sdk.gallery.format.sealing import Randomness, aligned_buffer
+from edge_sdk.gallery.rules.pinned_networks import PinnedNetworks, pack_networks
 from edge_sdk.gallery.rules.policy import pack_own_thresholds, pack_policy
 from edge_sdk.model.model_id import ModelId
 from edge_sdk.model.operating_point import OperatingPoint
@@ -210,6 +212,14 @@ def good_vectors() -> dict[str, tuple[dict[str, str], bytes]]:
     vectors |= policy_vectors()
     file = with_records(make("history"), history_record(history()))
     vectors["command_history"] = (head_of_good(file), file)
+    file = with_records(make("anchored"), PolicyRecord(ANCHOR_IDENTITY, critical=True, value=b"\1"))
+    vectors["anchor_identity"] = ({"anchor": str(parse_header(file).generation), **head_of_good(file)}, file)
+    detector = hashlib.sha256(b"the detector of the test vectors").digest()
+    networks = PinnedNetworks(detector.hex())
+    file = with_records(
+        make("networks"), PolicyRecord(PINNED_NETWORKS, critical=True, value=pack_networks(networks))
+    )
+    vectors["pinned_networks"] = ({"detector": detector.hex(), **head_of_good(file)}, file)
     file = make("empty", subjects=())
     vectors["empty"] = (head_of_good(file, probe=None), file)
     file = make("space", model_id=MODEL_ID)

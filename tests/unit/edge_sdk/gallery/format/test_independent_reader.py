@@ -127,7 +127,7 @@ def read_content(text: bytes, h: dict, slot: int, slot_key: bytes) -> dict:
     while at < end + policy:
         kind, flags, length = struct.unpack("<HHI", text[at : at + 8])
         refuse_unless(kind > before and flags in (0, 1) and at + 8 + length <= end + policy)
-        refuse_unless(kind in (1, 2, 3, 5, *((9, 11) if h["version"] > 1 else ())) or not flags)
+        refuse_unless(kind in (1, 2, 3, 5, *((8, 9, 11) if h["version"] > 1 else ())) or not flags)
         refuse_unless(not (h["version"] == 1 and 7 <= kind <= 15))
         refuse_unless(flags == (kind in (8, 9, 11)) or not (7 <= kind <= 12 or kind == 15))
         records[kind], before = text[at + 8 : at + 8 + length], kind

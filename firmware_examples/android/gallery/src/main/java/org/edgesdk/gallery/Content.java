@@ -46,6 +46,8 @@ final class Content {
             RECORD_TRANSFORM_KEY,
             RECORD_DECISION_POLICY,
             RECORD_OWN_THRESHOLDS,
+            RECORD_ANCHOR,
+            RECORD_NETWORKS,
             RECORD_CALLER_THRESHOLDS));
 
     static final class Subject {
@@ -77,6 +79,10 @@ final class Content {
     final byte[] transformKey;
     /** SHA-256 of the model file, if the header holds the id of the embedding space; otherwise null. */
     final byte[] modelFile;
+    /** True if the gallery was created with an anchor. */
+    final boolean anchored;
+    /** The pinned networks as they are in the record; null if none are pinned. */
+    final byte[] networks;
 
     final Policy policy;
     final long committedAt;
@@ -92,6 +98,8 @@ final class Content {
             byte[] rootSecret,
             byte[] transformKey,
             byte[] modelFile,
+            boolean anchored,
+            byte[] networks,
             Policy policy,
             long committedAt,
             Subject[] subjects,
@@ -101,6 +109,8 @@ final class Content {
         this.rootSecret = rootSecret;
         this.transformKey = transformKey;
         this.modelFile = modelFile;
+        this.anchored = anchored;
+        this.networks = networks;
         this.policy = policy;
         this.committedAt = committedAt;
         this.subjects = subjects;
@@ -145,6 +155,8 @@ final class Content {
                 Arrays.copyOfRange(text, 24, 56),
                 records.get(RECORD_TRANSFORM_KEY),
                 header.modelKind == Header.MODEL_SPACE ? records.get(RECORD_MODEL_FILE) : null,
+                records.containsKey(RECORD_ANCHOR),
+                records.get(RECORD_NETWORKS),
                 new Policy(records.get(RECORD_DECISION_POLICY), records.get(RECORD_OWN_THRESHOLDS)),
                 bytes.getLong(56),
                 read,

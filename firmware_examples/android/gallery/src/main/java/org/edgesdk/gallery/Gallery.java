@@ -35,10 +35,14 @@ public final class Gallery {
     private final Header header;
     private final Content content;
     private final Shp3 transform;
+    private boolean anchorChecked;
+    private boolean networksChecked;
 
     private Gallery(Header header, Content content) {
         this.header = header;
         this.content = content;
+        this.anchorChecked = !content.anchored;
+        this.networksChecked = content.networks == null;
         byte[] key = content.transformKey != null
                 ? content.transformKey
                 : Sealing.hkdf(header.galleryId, content.rootSecret, Sealing.ascii("edge-sdk/gallery/transform@v1"));
@@ -106,6 +110,45 @@ public final class Gallery {
                     "expected generation " + Long.toUnsignedString(anchored) + " or the next, found "
                             + Long.toUnsignedString(header.generation));
         }
+        anchorChecked = true;
+    }
+
+    /**
+     * Checks the files of the networks before the embedding against the pinned ones. Call it before {@link #identify} if
+     * {@link #pinsNetworks}.
+     *
+     * @param detector SHA-256 of the face detector's file, 32 bytes; null if the app uses none
+     * @param liveness SHA-256 of the files of the liveness networks, in any order
+     * @param livenessThreshold threshold of the liveness networks, 0..1; not below the pinned one
+     * @throws GalleryException MODEL
+     */
+    public void requireNetworks(byte[] detector, List<byte[]> liveness, double livenessThreshold)
+            throws GalleryException {
+        if (content.networks != null) {
+            ByteBuffer pinned = ByteBuffer.wrap(content.networks).order(ByteOrder.LITTLE_ENDIAN);
+            int at = 16;
+            boolean same = livenessThreshold >= pinned.getDouble(0);
+            if (pinned.getInt(8) == 1) {
+                same &= detector != null && MessageDigest.isEqual(detector, Arrays.copyOfRange(content.networks, at, at + 32));
+                at += 32;
+            }
+            if (pinned.getInt(12) > 0) {
+                List<byte[]> sorted = new ArrayList<>(liveness);
+                Collections.sort(sorted, Content::compareUnsigned);
+                byte[] digests = Sealing.join(sorted.toArray(new byte[0][]));
+                same &= MessageDigest.isEqual(digests, Arrays.copyOfRange(content.networks, at, content.networks.length));
+            }
+            if (!same) {
+                throw new GalleryException(
+                        GalleryException.Refusal.MODEL, "the detector or the liveness networks are not the pinned ones");
+            }
+        }
+        networksChecked = true;
+    }
+
+    /** Returns whether the gallery pins a face detector or liveness networks. */
+    public boolean pinsNetworks() {
+        return content.networks != null;
     }
 
     /**
@@ -119,9 +162,14 @@ public final class Gallery {
      * @return the one subject whose best template reaches the threshold, and its own where it has a higher one; empty
      *     where nobody does, two tie, or the next is closer than the gallery's margin
      * @throws IllegalArgumentException another dimension, a number that is not finite, or a threshold below the policy's
-     * @throws IllegalStateException the evidence of the gallery's policy does not reach so many templates
+     * @throws IllegalStateException the evidence of the gallery's policy does not reach so many templates; or the gallery
+     *     has an anchor or pinned networks, and {@link #requireAnchor} or {@link #requireNetworks} was not called
      */
     public Optional<String> identify(float[] embedding, double threshold, long unixSeconds) {
+        if (!anchorChecked || !networksChecked) {
+            throw new IllegalStateException(
+                    "expected a call of " + (anchorChecked ? "requireNetworks" : "requireAnchor") + " before this one");
+        }
         if (!(threshold >= -1 && threshold <= 1)) {
             throw new IllegalArgumentException("expected a cosine threshold in -1..1, found " + threshold);
         }

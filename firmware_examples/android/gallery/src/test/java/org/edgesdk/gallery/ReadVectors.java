@@ -6,6 +6,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.Paths;
 import java.util.Arrays;
+import java.util.Collections;
 import java.util.HashMap;
 import java.util.Locale;
 import java.util.Map;
@@ -40,6 +41,9 @@ public final class ReadVectors {
             Gallery gallery = Gallery.open(file, secret(head, derived), model);
             if (head.containsKey("anchor")) {
                 gallery.requireAnchor(Long.parseLong(head.get("anchor")));
+            }
+            if (head.containsKey("detector")) {
+                gallery.requireNetworks(hex(head.get("detector")), Collections.emptyList(), 0);
             }
             String found = "ok generation=" + Long.toUnsignedString(gallery.generation())
                     + " subjects=" + String.join(",", gallery.subjects()) + " templates=" + gallery.templates();
