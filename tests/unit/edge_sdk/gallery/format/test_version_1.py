@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_sdk.gallery import Decision, FileAnchor, Gallery, InMemoryKey
+from edge_sdk.errors import RollbackError, SealError
+from edge_sdk.gallery import Decision, FileAnchor, Gallery, InMemoryKey, Reason
 from edge_sdk.gallery.attempt_counter import Moment
-from edge_sdk.gallery.format.header import ModelKind, parse_header
+from edge_sdk.gallery.format.header import ModelKind, header_bytes_of, parse_header
 from edge_sdk.gallery.rules.known_time import KnownTime
 
 FOLDER = Path(__file__).parents[4] / "vectors" / "version_1"
@@ -117,3 +118,28 @@ def test_the_counter_of_version_1_goes_on_in_version_2(path: Path) -> None:
     assert gallery.attempts.status().failures == 1
     gallery.reject()
     assert open_home(path, OTHER).attempts.status().failures == 2
+
+
+def test_no_part_of_version_1_can_be_put_back_after_the_migration(path: Path) -> None:
+    old = {name: (path.parent / name).read_bytes() for name in FILES}
+    gallery = open_home(path)
+    gallery.keys.rotate(OTHER)
+    new = path.read_bytes()
+    old_end, new_end = (header_bytes_of(parse_header(file).slots) for file in (old["home.gallery"], new))
+    spliced = (
+        new[:new_end] + old["home.gallery"][old_end:],
+        old["home.gallery"][:old_end] + new[new_end:],
+        new[:8] + b"\1" + new[9:],
+        old["home.gallery"][:8] + b"\2" + old["home.gallery"][9:],
+    )
+    for file in spliced:
+        path.write_bytes(file)
+        for key in (KEY, OTHER):
+            with pytest.raises(SealError):
+                open_home(path, key)
+    path.write_bytes(old["home.gallery"])
+    with pytest.raises(RollbackError):
+        open_home(path)
+    path.write_bytes(new)
+    path.with_name("home.gallery.attempts").write_bytes(old["home.gallery.attempts"])
+    assert open_home(path, OTHER).identify(embedding(1)[0], threshold=0.99).reason is Reason.COUNTER
