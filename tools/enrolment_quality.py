@@ -12,6 +12,7 @@ halves: limits are chosen on one half and reported on the other one.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import sys
 import zlib
@@ -45,10 +46,12 @@ class Capture:
     Args:
         embeddings: One for each embedder.
         reasons: Reasons of the limits of enrolment to refuse it; empty if it may be enrolled.
+        brightness: Mean luma of the face, 0..255.
     """
 
     embeddings: tuple[FloatArray, ...]
     reasons: tuple[str, ...]
+    brightness: float
 
 
 class Door:
@@ -72,7 +75,8 @@ class Door:
         except AcquisitionError:
             return None
         embeddings = tuple(embedder.embed(crop) for embedder, crop in zip(self.embedders, crops, strict=True))
-        return Capture(embeddings, tuple(r.reason for r in refusals(quality, Limits.enrolment())))
+        reasons = tuple(refusal.reason for refusal in refusals(quality, Limits.enrolment()))
+        return Capture(embeddings, reasons, quality.brightness)
 
     def draw(self, photograph: UInt8Array, draw: Draw, seed: str) -> UInt8Array | None:
         """Draw a disguise on the largest face; None if that face is not the one in the centre."""
@@ -179,7 +183,16 @@ def _plain(door: Door, samples: SampleSet, chosen: Sequence[Sample]) -> dict[str
         "accepted_by_the_door": len(taken),
         "refused_by_enrolment": sum(bool(capture.reasons) for capture in taken),
         "reasons": _reasons(taken),
+        "by_brightness": _by_brightness(taken),
     }
+
+
+def _by_brightness(captures: Sequence[Capture]) -> list[list[int]]:
+    """Count refused and all captures in each fifth by brightness of the face, the darkest first."""
+    ordered = sorted(captures, key=lambda capture: capture.brightness)
+    edges = [len(ordered) * fifth // 5 for fifth in range(6)]
+    parts = [ordered[first:last] for first, last in itertools.pairwise(edges)]
+    return [[sum(bool(capture.reasons) for capture in part), len(part)] for part in parts]
 
 
 def _disguises(
@@ -253,6 +266,7 @@ def _to_text(results: dict[str, Any]) -> str:
         f"{results['half']} subjects, FPIR {results['fpir']:g}",
         f"plain photographs: {plain['photographs']}, accepted by the door {plain['accepted_by_the_door']},"
         f" refused by enrolment {plain['refused_by_enrolment']} {plain['reasons']}",
+        f"refused of all, by brightness of the face: {plain['by_brightness']}",
     ]
     for row in results["disguises"]:
         lines.append(

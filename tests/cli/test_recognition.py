@@ -7,9 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from edge_sdk import __version__
+from edge_sdk.model.landmark_template import arcface
 
 Run = Callable[..., Any]
 Make = Callable[..., Any]
@@ -393,3 +396,28 @@ def test_a_key_is_never_taken_from_the_command_line(edge_sdk: Run, home: Any) ->
     assert edge_sdk("gallery", "list", *home.files[:2], "--passphrase", "secret words").code == 2
     assert edge_sdk("gallery", "list", *home.files[:2]).code == 2
     assert edge_sdk("gallery", "list", *home.files, "--passphrase").code == 2
+
+
+def test_a_covered_or_blurred_face_is_not_enrolled_from_crops(
+    edge_sdk: Run, empty_home: Any, make_model: Make, make_contract: Make, tmp_path: Path
+) -> None:
+    """All reasons are in one error, and nothing is written; `--allow` is warned about and recorded."""
+    model = tmp_path / "face.tflite"
+    model.write_bytes(make_model(input=make_contract(alignment=arcface(96, 96))))
+    rng = np.random.default_rng(0)
+    crop = rng.integers(20, 230, (96, 96, 3)).astype(np.uint8)
+    Image.fromarray(crop).save(tmp_path / "plain.png")
+    crop[30:60, 8:88] = 20
+    Image.fromarray(crop).save(tmp_path / "glasses.png")
+    files = (tmp_path / "plain.png", tmp_path / "glasses.png", "--model", model, *empty_home.files)
+    done = edge_sdk("enrol", "ann", *files)
+    assert done.code == 3
+    assert "glasses.png: eyes_covered" in done.err
+    assert "plain.png" not in done.err
+    assert "hint: take off dark glasses" in done.err
+    assert empty_home.names() == set()
+    done = edge_sdk("enrol", "ann", *files, "--allow", "eyes_covered")
+    assert done.code == 0
+    assert "warning: the limits for this enrolment are weaker than the default (min_eye_detail)" in done.err
+    audit = edge_sdk("gallery", "audit", *empty_home.files, "--json")
+    assert "weaker-limits" in audit.out
