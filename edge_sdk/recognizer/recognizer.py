@@ -197,34 +197,38 @@ class Recognizer:
         samples: list[tuple[int, AlignedSample]] = []
         covered = 0
         refused: list[RefusedFrame] = []
+        hints: set[str] = set()
         turned = 0
         seen: set[bytes] = set()
         for index, frame in enumerate(frames):
             digest = hashlib.sha256(np.asarray(frame).tobytes()).digest()
             if digest in seen:
                 refused.append(RefusedFrame(index, SAME_IMAGE))
+                hints.add(SAME_IMAGE)
                 continue
             seen.add(digest)
             sample = self._take_single(frame, self._enrolment_limits)
             if isinstance(sample, NoSample):
-                refused.append(RefusedFrame(index, sample.hint))
+                hint = "; ".join(sample.hints)
+                hints.update(sample.hints)
+                refused.append(RefusedFrame(index, hint))
                 turned += sample.refusal.reason == CAMERA_TURNED
                 covered += bool(samples) and not sample.reasons.isdisjoint((EYES_COVERED, MOUTH_COVERED))
                 if covered > len(samples):
-                    refused += [RefusedFrame(place, sample.hint) for place, _ in samples]
+                    refused += [RefusedFrame(place, hint) for place, _ in samples]
                     samples, covered = [], 0
             elif not bona_fide([sample]):
                 refused.append(RefusedFrame(index, ATTACK))
+                hints.add(ATTACK)
             else:
                 samples.append((index, sample))
             if len(samples) == max(least, MOST_TEMPLATES):
                 break
         if len(samples) < least:
-            reasons = sorted({frame.reason for frame in refused}) or ["provide more images"]
             raise AcquisitionError(
                 f"expected {least} good frames of {subject!r}, found {len(samples)} of {len(samples) + len(refused)}",
                 reason=CAMERA_TURNED if turned > len(refused) / 2 else "enrolment",
-                hint="; ".join(reasons),
+                hint="; ".join(sorted(hints)) or "provide more images",
             )
         self._check_networks()
         self.gallery.enrol(subject, np.stack([sample.embedding for _, sample in samples]), options)

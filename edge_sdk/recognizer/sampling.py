@@ -64,9 +64,9 @@ class NoSample:
         return frozenset(refusal.reason for refusal in (self.refusal, *self.further))
 
     @property
-    def hint(self) -> str:
-        """Instructions for the person, for all reasons."""
-        return ", ".join(dict.fromkeys(refusal.hint for refusal in (self.refusal, *self.further)))
+    def hints(self) -> tuple[str, ...]:
+        """Instructions for the person, for all reasons, without repetition."""
+        return tuple(dict.fromkeys(refusal.hint for refusal in (self.refusal, *self.further)))
 
 
 class Sampler:

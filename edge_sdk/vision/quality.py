@@ -285,7 +285,7 @@ def _detail_violations(d: Detail, m: Limits) -> Iterator[Refusal]:
         yield Refusal(
             "blurred",
             f"expected a sharpness of {m.min_detail_sharpness:g} in every direction, found {d.sharpness:.2f}",
-            "hold still: the picture is blurred",
+            "hold still",
         )
     if d.eyes < m.min_eye_detail:
         yield Refusal(
