@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from tests.patience import PATIENCE_S
+
 OLD_NAMES = [
     ("edge_sdk.perception.images", "edge_sdk.vision.images"),
     ("edge_sdk.inference.card", "edge_sdk.model.card"),
@@ -32,7 +34,11 @@ def test_an_old_name_gives_the_module_and_a_warning(old: str, new: str) -> None:
         "assert any(m.startswith(f'{old} is now {new};') for m in messages), messages\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program, old, new], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", program, old, new],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
 

@@ -17,9 +17,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.patience import PATIENCE_S
+
 REPOSITORY = Path(__file__).parents[2]
 CACHE = Path(os.environ.get("EDGE_SDK_ARM", REPOSITORY / "work" / "arm"))
-_TIMEOUT_S = 600
 # LiteRT 2.3 crashes under qemu 7.2 if it reads x86's /proc/cpuinfo, so this text describes a Cortex-A72 (Raspberry Pi 4).
 _CPUINFO = """processor\t: 0
 BogoMIPS\t: 108.00
@@ -116,7 +117,7 @@ class Emulation:
             cwd=REPOSITORY,
             capture_output=True,
             text=True,
-            timeout=_TIMEOUT_S,
+            timeout=PATIENCE_S,
             check=False,
         )
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import lacking
+from tests.patience import PATIENCE_S
 
 FLAGS = (
     "--headless",
@@ -50,7 +51,7 @@ def browse(browser: str, tmp_path: Path) -> Browse:
             [browser, *FLAGS, f"--user-data-dir={profile}", *flags, page.as_uri()],
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=PATIENCE_S,
             check=False,
         )
         shutil.rmtree(profile, ignore_errors=True)

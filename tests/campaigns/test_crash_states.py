@@ -27,6 +27,7 @@ from tests.campaigns.crash_states import (
     with_small_segments,
     with_two_subjects,
 )
+from tests.patience import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
 SURVEYS = Path(__file__).with_name("crash_states.py")
@@ -42,7 +43,9 @@ def test_a_power_cut_leaves_the_old_gallery_or_the_new(name: str) -> None:
 
 @pytest.mark.slow
 def test_no_state_of_any_kind_of_change_cut_once_or_twice_is_at_fault() -> None:
-    done = subprocess.run([sys.executable, SURVEYS], cwd=ROOT, capture_output=True, text=True, timeout=5400)
+    done = subprocess.run(
+        [sys.executable, SURVEYS], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S
+    )
     assert done.returncode == 0, done.stderr
     counts = [count for both in json.loads(done.stdout).values() for count in both.values()]
     total = {name: sum(count[name] for count in counts) for name in counts[0]}

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import PATIENCE_S
+
 ROOT = Path(__file__).parents[2]
 CASES = Path(__file__).with_name("malformed.py")
 SLOWEST_MS = 2_000
@@ -19,7 +21,11 @@ MOST_RSS_MIB = 256
 )
 def test_malformed_data_with_a_valid_seal_is_refused_or_answered(count: int, seed: int) -> None:
     done = subprocess.run(
-        [sys.executable, CASES, str(count), str(seed)], cwd=ROOT, capture_output=True, text=True, timeout=900
+        [sys.executable, CASES, str(count), str(seed)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
     )
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)

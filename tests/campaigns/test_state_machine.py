@@ -18,6 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from edge_sdk.errors import GalleryChangedError, GalleryError, SubjectExistsError, SubjectUnknownError
 from edge_sdk.gallery import FileAnchor, Gallery, InMemoryKey, KeyFile
+from tests.patience import PATIENCE_S
 from tests.simulated_file_system import PowerCut, SimulatedFileSystem
 
 ROOT = Path(__file__).parents[2]
@@ -269,6 +270,8 @@ import json, random, sys
 import numpy as np
 from edge_sdk.errors import SubjectExistsError, SubjectUnknownError
 from edge_sdk.gallery import FileAnchor, Gallery, KeyFile
+from edge_sdk.gallery.store import files
+files.LOCK_TIMEOUT_S = 3600  # on a slow machine the other process may hold the lock for a long time
 
 path, key, anchor, who, seed = sys.argv[1:]
 gallery = Gallery.open(path, key=KeyFile(key), anchor=FileAnchor(anchor))
@@ -304,7 +307,7 @@ def test_two_real_processes_each_find_their_own_dict_again(tmp_path: Path) -> No
         )
         for who in "ab"
     ]
-    outputs = [writer.communicate(timeout=120)[0] for writer in writers]
+    outputs = [writer.communicate(timeout=PATIENCE_S)[0] for writer in writers]
     assert [writer.returncode for writer in writers] == [0, 0], seed
     expected = {**json.loads(outputs[0]), **json.loads(outputs[1])}
     gallery = Gallery.open(path, key=KeyFile(key), anchor=FileAnchor(anchor))

@@ -14,6 +14,7 @@ import pytest
 
 from edge_sdk.cli import main
 from tests.conftest import Outcome, in_process
+from tests.patience import PATIENCE_S
 
 PROGRAM = Path(sys.executable).with_name("edge-sdk")
 
@@ -62,7 +63,7 @@ def edge_sdk_process() -> Callable[..., Outcome]:
             [PROGRAM, *arguments],
             **{"stdout": subprocess.PIPE, "stdin": subprocess.DEVNULL, **options},
             stderr=subprocess.PIPE,
-            timeout=60,
+            timeout=PATIENCE_S,
             check=False,
         )
         out = (done.stdout or b"").decode()

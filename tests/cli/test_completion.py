@@ -12,6 +12,7 @@ import pytest
 
 from edge_sdk import console
 from edge_sdk.cli import build_parser
+from tests.patience import PATIENCE_S
 
 MODULES = {"edge-sdk": "edge_sdk.cli", "edge-convert": "converters.cli"}
 
@@ -27,7 +28,9 @@ def complete(line: str, tmp_path: Path) -> Sequence[str]:
         "COMP_LINE": line,
         "COMP_POINT": str(len(line)),
     }
-    subprocess.run([sys.executable, "-m", MODULES[line.split()[0]]], env=environment, timeout=60, check=True)
+    subprocess.run(
+        [sys.executable, "-m", MODULES[line.split()[0]]], env=environment, timeout=PATIENCE_S, check=True
+    )
     return [word.strip() for word in output.read_text().splitlines()]
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from edge_sdk import console
+from tests.patience import PATIENCE_S
 
 Run = Callable[..., Any]
 #: Interpreter whose import works and whose use fails, as tflite-runtime 2.14 with numpy 2.
@@ -34,7 +35,7 @@ def run_with(path: Path, *arguments: Any, program: str = "edge_sdk.cli") -> subp
         env={**os.environ, "PYTHONPATH": f"{path}{os.pathsep}{root}"},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=PATIENCE_S,
         check=False,
     )
 
@@ -106,7 +107,7 @@ def test_a_broken_camera_package_is_an_error_and_doctor_imports_it(
         env={**os.environ, "PYTHONPATH": f"{tmp_path / 'packages'}{os.pathsep}{Path(__file__).parents[2]}"},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=PATIENCE_S,
         check=False,
     )
     assert done.stdout.startswith("no camera ") and cure in done.stdout, done.stderr

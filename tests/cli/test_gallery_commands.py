@@ -134,6 +134,27 @@ def test_the_log_is_printed_and_a_broken_one_is_exit_one(edge_sdk: Run, home: An
     assert json.loads(edge_sdk("gallery", "audit", *home.files, "--json").out)["intact"] is False
 
 
+def test_the_log_is_printed_with_names_and_meanings(edge_sdk: Run, home: Any, products: list[Any]) -> None:
+    identify = ("identify", products[0].enrol, *home.all, "--threshold", "0.9")
+    assert edge_sdk(*identify).code == 0
+    out = edge_sdk("gallery", "audit", *home.files).out
+    line = next(line for line in out.splitlines() if "\taccepted\t" in line)
+    assert line.split("\t")[3:] == ["accepted", "alice", "accepted"]
+    assert "\tgallery created: gallery=" in out
+    log = json.loads(edge_sdk("gallery", "audit", *home.files, "--json").out)
+    assert [entry["subject_name"] for entry in log["entries"]] == [None, "alice", "alice"]
+    assert [part["state"] for part in log["segments"]] == ["intact"]
+    assert log["summary"] == ["intact: 2 sealed entries, 1 not sealed yet"]
+    assert edge_sdk("gallery", "log-answers", "off", *home.files).out == "audit log: changes\n"
+    assert edge_sdk(*identify).code == 0
+    out = edge_sdk("gallery", "audit", *home.files).out
+    assert out.count("\taccepted\t") == 1
+    assert "\tsetting changed: answers in the audit log" in out
+    edge_sdk("gallery", "log-answers", "on", *home.files)
+    assert edge_sdk("gallery", "remove", "alice", *home.files).code == 0
+    assert "\talice\t" not in edge_sdk("gallery", "audit", *home.files).out
+
+
 def test_a_backup_goes_on_after_the_owners_word_only(edge_sdk: Run, home: Any, products: list[Any]) -> None:
     files = (*home.files, "--anchor", str(home.folder / "home.anchor"))
     gallery, backup = home.folder / "home.gallery", home.folder / "backup"

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from tests.patience import PATIENCE_S
+
 Run = Callable[..., Any]
 PROGRAM = Path(sys.executable).with_name("edge-sdk")
 PHRASE = b"four words of mine\n"
@@ -48,7 +50,7 @@ def test_a_full_disk_leaves_the_old_gallery(edge_sdk_process: Run, home: Any, im
             ["/bin/sh", "-c", 'ulimit -f 0; exec "$@"', "sh", PROGRAM, *command],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE_S,
             check=False,
         )
         assert (done.returncode, done.stdout) == (3, "")
@@ -112,7 +114,7 @@ def test_a_reader_that_has_gone_is_not_told_anything(home: Any) -> None:
             stdout=stdout,
             env=BUFFERED,
             stderr=subprocess.PIPE,
-            timeout=60,
+            timeout=PATIENCE_S,
             check=False,
         )
     assert (done.returncode, done.stderr) == (3, b"")
@@ -225,17 +227,17 @@ def test_a_new_passphrase_is_asked_for_twice_on_a_terminal(empty_home: Any, imag
     with terminal(*command) as (process, controller):
         answer(process, controller, b"passphrase: ", PHRASE)
         answer(process, controller, b"passphrase again: ", b"four words of yours\n")
-        assert process.wait(60) == 3
+        assert process.wait(PATIENCE_S) == 3
         assert b"edge-sdk: error: the two passphrases differ\n" in process.stderr.read()
     assert empty_home.names() == set()
     with terminal(*command) as (process, controller):
         answer(process, controller, b"passphrase: ", PHRASE)
         answer(process, controller, b"passphrase again: ", PHRASE)
-        assert process.wait(60) == 0
+        assert process.wait(PATIENCE_S) == 0
         assert process.stdout.read() == b"enrolled alice with 1 template\n"
     with terminal(*with_passphrase(empty_home, "gallery", "list")) as (process, controller):
         answer(process, controller, b"passphrase: ", PHRASE)
-        assert process.wait(60) == 0
+        assert process.wait(PATIENCE_S) == 0
         assert process.stdout.read() == b"alice\t1\t\n"
 
 
@@ -244,6 +246,6 @@ def test_an_interrupt_is_said_without_a_traceback(empty_home: Any, image: Path) 
     with terminal(*command) as (process, controller):
         answer(process, controller, b"passphrase: ", b"")
         process.send_signal(2)
-        assert process.wait(60) == 130
+        assert process.wait(PATIENCE_S) == 130
         assert process.stderr.read().strip() == b"edge-sdk: interrupted"
     assert empty_home.names() == set()

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
 from edge_sdk.gallery import AttemptPolicy, FileAnchor, Gallery, InMemoryKey
 from tests.conftest import lacking
+from tests.patience import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
 SOURCES = ROOT / "firmware_examples" / "android" / "gallery" / "src"
@@ -28,7 +29,7 @@ def classes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("classes")
     files = [str(path) for path in SOURCES.rglob("*.java")]
     compiler = ["javac", "-Xlint:all", "-Werror", "--release", "11", "-encoding", "UTF-8", "-d", str(folder)]
-    subprocess.run([*compiler, *files], check=True, timeout=120)
+    subprocess.run([*compiler, *files], check=True, timeout=PATIENCE_S)
     return folder
 
 
@@ -39,7 +40,7 @@ def read(classes: Path, arguments: Iterable[str]) -> dict[str, str]:
         [*program, "org.edgesdk.gallery.ReadVectors", *arguments],
         check=True,
         capture_output=True,
-        timeout=120,
+        timeout=PATIENCE_S,
         encoding="utf-8",
     )
     return dict(line.split(": ", 1) for line in run.stdout.splitlines())

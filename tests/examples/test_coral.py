@@ -17,6 +17,7 @@ from edge_sdk.vision.detector import Detector
 from edge_sdk.vision.embedder import Embedder
 from edge_sdk.vision.images import read_image
 from tests.conftest import build_model, evidence
+from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.real
 
@@ -51,7 +52,7 @@ def home(shared: Path, tmp_path: Path) -> Path:
 
 def identify(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, SCRIPT, *arguments], capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, SCRIPT, *arguments], capture_output=True, text=True, timeout=PATIENCE_S, check=False
     )
 
 

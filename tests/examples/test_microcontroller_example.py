@@ -27,6 +27,7 @@ from edge_sdk.runtime.backends.base import TensorInfo
 from edge_sdk.runtime.backends.litert import LiteRtBackend
 from edge_sdk.runtime.quantization import code_table, make_encoder, unit_embedding
 from tests.conftest import lacking
+from tests.patience import PATIENCE_S
 
 EXAMPLE = Path(__file__).parents[2] / "firmware_examples" / "microcontroller"
 ACCEPT, REJECT = 0x70A5C369, 0x0F5A3C96
@@ -313,13 +314,13 @@ def lock(
         ["make", "-s", f"BUILD={folder / 'build'}", f"MODEL={folder / 'pooled_microcontroller_int8'}"],
         cwd=EXAMPLE,
         check=True,
-        timeout=120,
+        timeout=PATIENCE_S,
     )
     return folder / "build" / "lock", crops, card, network
 
 
 def answers(program: Path, frames: bytes) -> list[str]:
-    done = subprocess.run([str(program)], input=frames, capture_output=True, timeout=30, check=True)
+    done = subprocess.run([str(program)], input=frames, capture_output=True, timeout=PATIENCE_S, check=True)
     return done.stdout.decode().splitlines()
 
 
@@ -361,7 +362,7 @@ def test_a_threshold_can_be_compiled_in(
             ["make", "-s", f"BUILD={build}", f"MODEL={prefix}", f"CXXFLAGS=-DEDGE_THRESHOLD={threshold}"],
             cwd=EXAMPLE,
             check=True,
-            timeout=120,
+            timeout=PATIENCE_S,
         )
         lines = answers(build / "lock", b"e" + enrol.tobytes() + b"v" + near.tobytes())
         assert lines[1].split()[0] == decision
@@ -386,7 +387,7 @@ def test_a_wrong_golden_vector_stops_the_program(
         ],
         cwd=shutil.copytree(EXAMPLE, tmp_path / "example", ignore=shutil.ignore_patterns("host_board.cc")),
         check=True,
-        timeout=120,
+        timeout=PATIENCE_S,
     )
     done = subprocess.run(
         [str(tmp_path / "b" / "lock")], input=b"v" + enrol.tobytes(), capture_output=True, check=False

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import PATIENCE_S
+
 pytestmark = pytest.mark.real
 
 ROOT = Path(__file__).parents[2]
@@ -29,7 +31,7 @@ def test_mutants_are_refused_or_answered(shared: Path, model_path: Path, tmp_pat
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=1200,
+        timeout=PATIENCE_S,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]

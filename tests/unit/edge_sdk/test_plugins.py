@@ -19,6 +19,7 @@ from edge_sdk.gallery.keys.provider import checked_provider
 from edge_sdk.plugins import find_plugins, open_plugin
 from edge_sdk.vision.images import read_image
 from tests.conftest import Product
+from tests.patience import PATIENCE_S
 
 EXAMPLE = Path(__file__).parents[2] / "plugins" / "acme_device"
 
@@ -62,7 +63,7 @@ def edge_sdk(site: Path, tmp_path: Path) -> Callable[..., subprocess.CompletedPr
             capture_output=True,
             text=True,
             check=False,
-            timeout=120,
+            timeout=PATIENCE_S,
         )
 
     return run

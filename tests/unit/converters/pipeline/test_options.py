@@ -27,6 +27,7 @@ from converters.quantize.budget import CosineBudget
 from converters.quantize.recipe import shipped
 from edge_sdk.model.card import InputContract
 from tests.networks import CONTRACT, to_convert
+from tests.patience import PATIENCE_S
 
 IMAGES = Path("people")
 ABOVE_0 = "expected a number above 0, found"
@@ -118,7 +119,7 @@ def test_the_package_offers_convert_and_imports_nothing_heavy_for_it() -> None:
         "from converters import ConversionOptions, convert\n"
         "assert convert.__module__ == 'converters.pipeline.convert'\n"
     )
-    subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=PATIENCE_S)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ import pytest
 
 from edge_sdk.gallery import Gallery
 from tests.conftest import lacking
+from tests.patience import PATIENCE_S
 from tests.unit.edge_sdk.gallery.galleries import KEY, MODEL, D, embeddings
 
 
@@ -43,6 +44,18 @@ def tpm(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Start a new TPM 2.0 in software (swtpm) for tpm2-tools; yield its address (TCTI)."""
     _need("swtpm", "tpm2_nvdefine")
     with tempfile.TemporaryDirectory() as state:
+        process, tcti = _start_tpm(state)
+        monkeypatch.setenv("TPM2TOOLS_TCTI", tcti)
+        try:
+            yield tcti
+        finally:
+            process.terminate()
+            process.wait(timeout=PATIENCE_S)
+
+
+def _start_tpm(state: str) -> tuple[subprocess.Popen[bytes], str]:
+    """Start swtpm and wait until it answers; choose other ports if another process takes them first."""
+    for _ in range(20):
         port = _free_port()
         tcti = f"swtpm:host=127.0.0.1,port={port}"
         process = subprocess.Popen(
@@ -58,17 +71,15 @@ def tpm(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        monkeypatch.setenv("TPM2TOOLS_TCTI", tcti)
-        try:
-            deadline_s = time.monotonic() + 10
-            while subprocess.run(["tpm2_getcap", "handles-nv-index"], capture_output=True).returncode:
-                assert time.monotonic() < deadline_s, "swtpm does not answer"
-                assert process.poll() is None, "swtpm ended"
-                time.sleep(0.05)
-            yield tcti
-        finally:
-            process.terminate()
-            process.wait(timeout=10)
+        deadline_s = time.monotonic() + PATIENCE_S
+        environment = {**os.environ, "TPM2TOOLS_TCTI": tcti}
+        while process.poll() is None:
+            probe = subprocess.run(["tpm2_getcap", "handles-nv-index"], capture_output=True, env=environment)
+            if not probe.returncode:
+                return process, tcti
+            assert time.monotonic() < deadline_s, "swtpm does not answer"
+            time.sleep(0.05)
+    raise AssertionError("swtpm ended at every start")
 
 
 @pytest.fixture

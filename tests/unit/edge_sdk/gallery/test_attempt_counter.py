@@ -45,6 +45,7 @@ from edge_sdk.gallery.format import sealing
 from edge_sdk.gallery.format.content import ATTEMPT_POLICY
 from edge_sdk.gallery.format.header import ID_BYTES
 from edge_sdk.gallery.store.files import PosixFileSystem, lock_path, write_atomically
+from tests.patience import PATIENCE_S
 from tests.simulated_file_system import PowerCut, SimulatedFileSystem
 
 ROOT = Path(__file__).parents[4]
@@ -610,6 +611,8 @@ ATTEMPTS = """
 import sys
 import numpy as np
 from edge_sdk.gallery import Decision, Gallery, KeyFile
+from edge_sdk.gallery.store import files
+files.LOCK_TIMEOUT_S = 3600  # on a slow machine the other process may hold the lock for a long time
 gallery = Gallery.open(sys.argv[1], key=KeyFile(sys.argv[2]))
 probe = np.eye(8, dtype=np.float32)[1]
 print(sum(gallery.identify(probe, threshold=0.5).decision is Decision.REJECTED for _ in range(60)))
@@ -630,7 +633,7 @@ def test_processes_at_once_share_the_limit(tmp_path: Path) -> None:
         )
         for _ in range(2)
     ]
-    made = [int(process.communicate(timeout=60)[0]) for process in running]
+    made = [int(process.communicate(timeout=PATIENCE_S)[0]) for process in running]
     assert sum(made) == 50
     assert {file.name for file in tmp_path.iterdir()} == {
         "door.gallery",
@@ -874,12 +877,14 @@ def test_without_a_boot_id_each_process_counts_as_a_boot(tmp_path: Path, boot_id
     place = tmp_path / "boot_id"
     if boot_id is not None:
         place.write_text(boot_id)
+    began_s = time.monotonic()
     first = moment_of_boot(place)
     time.sleep(0.02)
     second = moment_of_boot(place)
+    passed_ms = 1000 * (time.monotonic() - began_s)
     assert first.boot == second.boot != moment_of_boot().boot
     assert (len(first.boot), any(first.boot)) == (ID_BYTES, True)
-    assert 15 <= second.since_boot_ms - first.since_boot_ms < 5_000
+    assert 15 <= second.since_boot_ms - first.since_boot_ms <= passed_ms + 1
     assert 0 <= first.since_boot_ms < 1000 * time.monotonic()
 
 

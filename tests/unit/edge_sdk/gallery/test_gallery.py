@@ -21,6 +21,7 @@ from edge_sdk.errors import (
 )
 from edge_sdk.gallery import AttemptPolicy, Decision, FileAnchor, Gallery, InMemoryKey, KeyFile, Reason
 from edge_sdk.notices import GalleryWarning
+from tests.patience import PATIENCE_S
 
 ROOT = Path(__file__).parents[4]
 KEY = InMemoryKey(bytes(range(32)))
@@ -413,7 +414,9 @@ def test_the_caps_hold_when_writing(gallery: Gallery) -> None:
 
 
 def run(code: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    return subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S
+    )
 
 
 def test_importing_loads_no_cryptography_and_its_absence_says_the_fix() -> None:

@@ -20,6 +20,7 @@ from edge_sdk.errors import (
 from edge_sdk.gallery import FileAnchor, Gallery, KeyFile, TpmCounter
 from edge_sdk.gallery.keys import tpm_nv
 from edge_sdk.gallery.store.files import lock_path
+from tests.patience import PATIENCE_S
 from tests.unit.edge_sdk.gallery.galleries import KEY, MODEL, OTHER, D, embeddings, names
 
 ROOT = Path(__file__).parents[4]
@@ -151,13 +152,15 @@ with PosixFileSystem().lock(path):
             assert path.exists(), "other processes find the lock that is held"
         holder.stdin.close()
         holder.stdout.close()
-        assert holder.wait(10) == 0
+        assert holder.wait(PATIENCE_S) == 0
 
 
 WRITER = """
 import sys
 import numpy as np
 from edge_sdk.gallery import Gallery, KeyFile
+from edge_sdk.gallery.store import files
+files.LOCK_TIMEOUT_S = 3600  # on a slow machine the other process may hold the lock for a long time
 path, key, name = sys.argv[1:4]
 gallery = Gallery.open(path, key=KeyFile(key))
 for n in range(8):
@@ -181,7 +184,7 @@ def test_two_writers_and_a_reader_lose_nothing_and_tear_nothing(tmp_path: Path) 
         subjects = {s.name: s.revoked for s in reader.subjects()}
         assert len(subjects) >= seen
         seen = len(subjects)
-    assert [writer.wait(60) for writer in writers] == [0, 0]
+    assert [writer.wait(PATIENCE_S) for writer in writers] == [0, 0]
     reader.refresh()
     assert {s.name: s.revoked for s in reader.subjects()} == {
         f"{name} {n}": n % 2 == 1 for name in ("one", "two") for n in range(8)

@@ -24,6 +24,7 @@ from converters.evaluate.runner.workers import (
 )
 from edge_sdk.errors import InputError
 from tests.labelled_images import contents, photo, png, write
+from tests.patience import PATIENCE_S
 
 
 class Counting:
@@ -143,7 +144,7 @@ def test_a_running_scheduler_is_used(artefact: OpenedArtefact, tmp_path: Path) -
         distributed.LocalCluster(
             n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None, protocol="tcp"
         ) as cluster,
-        open_workers(scheduler=cluster.scheduler_address, connect_timeout_s=10) as workers,
+        open_workers(scheduler=cluster.scheduler_address, connect_timeout_s=PATIENCE_S) as workers,
     ):
         there = embed_with(artefact, samples, workers=workers)
     assert there.vectors.tobytes() == embed_with(artefact, samples).vectors.tobytes()

@@ -18,6 +18,7 @@ from edge_sdk.model.card import InputContract, ModelCard
 from edge_sdk.model.operating_point import OperatingPoint
 from edge_sdk.runtime.backends.base import TensorInfo
 from tests.conftest import lacking
+from tests.patience import PATIENCE_S
 
 ROOT = Path(__file__).parents[5]
 STUB = ROOT / "firmware_examples" / "microcontroller" / "stub"
@@ -79,7 +80,7 @@ def run_compiled(folder: Path, program: str, files: Mapping[str, bytes]) -> str:
     flags = ["-std=c++11", "-Wall", "-Wextra", "-Werror", "-pedantic", f"-I{STUB}"]
     subprocess.run([compiler, *flags, "program.cc", *units, "-o", "program"], cwd=folder, check=True)
     return subprocess.run(
-        [str(folder / "program")], check=True, capture_output=True, text=True, timeout=30
+        [str(folder / "program")], check=True, capture_output=True, text=True, timeout=PATIENCE_S
     ).stdout
 
 

@@ -21,6 +21,7 @@ from edge_sdk.gallery import FileAnchor, Gallery, InMemoryKey, KeyFile
 from edge_sdk.gallery.store import files as gallery_storage
 from edge_sdk.gallery.store.files import PosixFileSystem, lock_path, tmp_path
 from tests.campaigns.crash_states import PATH, Board, look, reopen, with_two_subjects, without_log
+from tests.patience import PATIENCE_S
 
 ROOT = Path(__file__).parents[5]
 KEY = InMemoryKey(bytes(range(32)))
@@ -198,6 +199,8 @@ WRITER = """
 import sys, numpy as np
 from edge_sdk.errors import GalleryError, InputError
 from edge_sdk.gallery import Gallery, KeyFile
+from edge_sdk.gallery.store import files
+files.LOCK_TIMEOUT_S = 3600  # on a slow machine the other process may hold the lock for a long time
 path, key, who = sys.argv[1:]
 gallery = Gallery.open(path, key=KeyFile(key))
 done = 0
@@ -217,7 +220,7 @@ def test_two_writing_processes_lose_nothing(real: tuple[Path, KeyFile], tmp_path
         subprocess.Popen([sys.executable, "-c", WRITER, path, tmp_path / "home.key", who], cwd=ROOT)
         for who in "ab"
     ]
-    assert [writer.wait(timeout=60) for writer in writers] == [0, 0]
+    assert [writer.wait(timeout=PATIENCE_S) for writer in writers] == [0, 0]
     gallery = Gallery.open(path, key=key)
     assert {s.name for s in gallery.subjects()} == {f"{who} {i}" for who in "ab" for i in range(8)}
     assert gallery.status().generation == 17
@@ -548,19 +551,19 @@ def test_a_process_that_waited_for_a_removed_lock_file_locks_the_new_file(
     def wait_for_it() -> None:
         with files.lock(path):
             entered.set()
-            leave.wait(10)
+            leave.wait(PATIENCE_S)
 
     waiter = threading.Thread(target=wait_for_it)
     with files.lock(path):
         waiter.start()
         assert not entered.wait(0.1)
         path.unlink()
-    assert entered.wait(5)
+    assert entered.wait(PATIENCE_S)
     monkeypatch.setattr(gallery_storage, "LOCK_TIMEOUT_S", 0.05)
     with pytest.raises(GalleryError, match="locked by another process for over"), files.lock(path):
         pass
     leave.set()
-    waiter.join(10)
+    waiter.join(PATIENCE_S)
     with files.lock(path):
         pass
 
@@ -574,7 +577,7 @@ def test_many_make_the_lock_file_at_once_and_one_holds_it(tmp_path: Path) -> Non
 
     def take_every_lock(who: int) -> None:
         for number in range(rounds):
-            start.wait(30)
+            start.wait(PATIENCE_S)
             try:
                 with files.lock(tmp_path / f"{number}.lock"):
                     inside.append(who)
@@ -587,7 +590,7 @@ def test_many_make_the_lock_file_at_once_and_one_holds_it(tmp_path: Path) -> Non
     for taker in takers:
         taker.start()
     for taker in takers:
-        taker.join(60)
+        taker.join(PATIENCE_S)
     assert wrong == []
 
 
@@ -601,7 +604,7 @@ def test_a_child_does_not_keep_its_parents_lock(tmp_path: Path, monkeypatch: pyt
         with files.lock(path):
             pass
     finally:
-        child.communicate(b"\n", timeout=30)
+        child.communicate(b"\n", timeout=PATIENCE_S)
 
 
 @pytest.mark.parametrize("path", [None, 5, 1.5, True, ["home.gallery"], "a\0b", b"a\0b", object()], ids=repr)
