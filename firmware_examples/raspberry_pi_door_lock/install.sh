@@ -54,7 +54,7 @@ status() { [[ "$("${as_lock[@]}" gallery status --json "${files[@]}")" == *"\"$1
 [ -e "$home/home.gallery" ] || "${as_lock[@]}" gallery create --model "$home/face.tflite" "${networks[@]}" "${files[@]}"
 status has_policy || "${as_lock[@]}" gallery policy --model "$home/face.tflite" --fpir "${FPIR:-0.01}" "${files[@]}"
 status has_attempt_limit || "${as_lock[@]}" gallery limit-attempts --pad "${files[@]}"
-# The files that root has just installed are the ones that the lock must use.
+# The lock must use the files that root has just installed. If they are pinned already, this writes nothing.
 "${as_lock[@]}" gallery pin-networks "${networks[@]}" "${files[@]}"
 if ! status has_policy || ! status has_attempt_limit; then
   echo "install.sh: error: the gallery has no decision policy or no limit on attempts: run this script again" >&2

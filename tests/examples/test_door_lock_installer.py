@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -13,13 +14,21 @@ from pathlib import Path
 
 import pytest
 
+from tests.face_networks import write_detector, write_liveness
 from tools.device_lock import SYSTEMS
 
 FOLDER = Path(__file__).parents[2] / "firmware_examples" / "raspberry_pi_door_lock"
 REPOSITORY = FOLDER.parents[1]
-MODELS = ("face", "detector", "pad_2.7", "pad_4.0")
 # Commands of edge-sdk that the installer runs, and pip's two calls.
-STEPS = ("require-hashes", "no-index", "gallery create", "gallery policy", "gallery limit-attempts", "doctor")
+STEPS = (
+    "require-hashes",
+    "no-index",
+    "gallery create",
+    "gallery policy",
+    "gallery limit-attempts",
+    "gallery pin-networks",
+    "doctor",
+)
 
 
 @dataclass(frozen=True)
@@ -54,14 +63,22 @@ class Board:
             check=False,
         )
 
-    def status(self) -> dict[str, object]:
+    def status(self, key: str = "home.key") -> dict[str, object]:
         """Return what `gallery status` prints."""
-        files = {"gallery": "home.gallery", "key": "home.key", "anchor": "anchor/home.anchor"}
+        return self.gallery("status", key)
+
+    def gallery(self, command_name: str, key: str = "home.key") -> dict[str, object]:
+        """Return what a command of the gallery prints."""
+        files = {"gallery": "home.gallery", "key": key, "anchor": "anchor/home.anchor"}
         options = [part for name, file in files.items() for part in (f"--{name}", str(self.home / file))]
-        command = [sys.executable, "-m", "edge_sdk.cli", "gallery", "status", "--json", *options]
+        command = [sys.executable, "-m", "edge_sdk.cli", "gallery", command_name, "--json", *options]
         done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)
-        status: dict[str, object] = json.loads(done.stdout)
-        return status
+        values: dict[str, object] = json.loads(done.stdout)
+        return values
+
+    def digest(self, model: str) -> str:
+        """Return the SHA-256 of an installed model."""
+        return hashlib.sha256((self.home / f"{model}.tflite").read_bytes()).hexdigest()
 
     def log(self) -> str:
         """Return the commands that the installer ran, one per line."""
@@ -76,9 +93,12 @@ def _program(path: Path, text: str) -> None:
 
 @pytest.fixture
 def board(tmp_path: Path, model_with_evidence: Path) -> Board:
-    for model in MODELS:
-        (tmp_path / "models").mkdir(exist_ok=True)
-        shutil.copy(model_with_evidence, tmp_path / "models" / f"{model}.tflite")
+    models = tmp_path / "models"
+    models.mkdir()
+    shutil.copy(model_with_evidence, models / "face.tflite")
+    write_detector(models / "detector.tflite")
+    write_liveness(models / "pad_2.7.tflite")
+    write_liveness(models / "pad_4.0.tflite", seed=1)
     shutil.copytree(FOLDER, tmp_path / "example")
     script = tmp_path / "example/install.sh"
     text = script.read_text()
@@ -113,14 +133,37 @@ def test_an_interrupted_installation_is_completed_by_the_next_one(board: Board, 
     assert second.returncode == 0, second.stderr
     status = board.status()
     assert status["has_policy"] and status["has_attempt_limit"]
+    pinned = board.gallery("pin-networks")
+    assert pinned["detector"] == board.digest("detector")
+    assert pinned["liveness"] == sorted([board.digest("pad_2.7"), board.digest("pad_4.0")])
 
 
-def test_a_second_installation_keeps_what_the_owner_changed(board: Board) -> None:
+def test_an_installation_with_another_detector_pins_it(board: Board) -> None:
+    assert board.install().returncode == 0
+    before = board.gallery("pin-networks")["detector"]
+    write_detector(board.root / "models/detector.tflite", seed=5)
+    assert board.install(cut="gallery pin-networks").returncode != 0
+    assert board.gallery("pin-networks")["detector"] == before
+    assert board.install().returncode == 0
+    assert board.gallery("pin-networks")["detector"] == board.digest("detector") != before
+
+
+@pytest.mark.parametrize("cut", ["gallery create", "gallery policy"])
+def test_an_installation_with_another_key_is_completed_with_that_key(board: Board, cut: str) -> None:
+    key = board.home / "board.key"
+    assert board.install(cut=cut, KEY=str(key)).returncode != 0
+    assert board.install(KEY=str(key)).returncode == 0
+    assert board.status("board.key")["has_policy"] and not (board.home / "home.key").exists()
+    assert board.install().returncode != 0, "the default key opens nothing"
+    assert not (board.home / "home.key").exists()
+
+
+def test_a_second_installation_writes_no_generation_and_keeps_what_the_owner_changed(board: Board) -> None:
     assert board.install(FPIR="0.1").returncode == 0
     before = board.status()
     assert "FPIR 0.1," in str(before["decides"])
     assert board.install(FPIR="0.05").returncode == 0
-    assert board.status()["decides"] == before["decides"]
+    assert board.status() == before
 
 
 def test_pip_takes_only_files_with_a_known_digest(board: Board) -> None:
