@@ -110,7 +110,7 @@ def import_picamera2() -> ModuleType | ImportFailure:
         # picamera2 comes from the distribution and needs the numpy that the distribution has.
         return replace(
             failure,
-            hint="install the numpy for which the system's picamera2 was built: pip install 'numpy<2' on Raspberry Pi OS"
-            " Bookworm, 'numpy>=2' on Trixie; or remove numpy from the environment (pip uninstall numpy)",
+            hint="install the numpy for which the system's picamera2 was built: pip install 'numpy<2' (Raspberry Pi OS"
+            " Bookworm) or pip install 'numpy>=2' (Trixie); or remove numpy from the environment (pip uninstall numpy)",
         )
     return failure
