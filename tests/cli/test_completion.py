@@ -40,7 +40,16 @@ def complete(line: str, tmp_path: Path) -> Sequence[str]:
         ("edge-sdk ga", {"gallery"}),
         (
             "edge-sdk gallery re",
-            {"remove", "remove-key", "revoke", "reinstate", "reset-attempts", "re-anchor", "renew-transform"},
+            {
+                "re-anchor",
+                "reinstate",
+                "remove",
+                "remove-key",
+                "renew-transform",
+                "reset-attempts",
+                "reset-clock",
+                "revoke",
+            },
         ),
         ("edge-sdk gallery create --su", {"--suite"}),
         ("edge-sdk gallery create --suite a", {"aes-256-gcm"}),

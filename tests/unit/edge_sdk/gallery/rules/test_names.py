@@ -142,7 +142,7 @@ def test_a_gallery_that_holds_such_names_still_opens(monkeypatch: pytest.MonkeyP
         opened.enrol("a", face(7))
 
 
-@pytest.mark.parametrize("name", [None, b"ann", 5, 1.5, ["ann"], object()], ids=repr)
+@pytest.mark.parametrize("name", [None, b"ann", 5, 1.5, ["ann"], object], ids=repr)
 def test_a_name_that_is_no_string_is_one_error(gallery: Gallery, name: object) -> None:
     gallery.enrol("ann", face(1))
     for attempt in (

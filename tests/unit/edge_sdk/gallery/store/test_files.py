@@ -607,7 +607,7 @@ def test_a_child_does_not_keep_its_parents_lock(tmp_path: Path, monkeypatch: pyt
         child.communicate(b"\n", timeout=PATIENCE_S)
 
 
-@pytest.mark.parametrize("path", [None, 5, 1.5, True, ["home.gallery"], "a\0b", b"a\0b", object()], ids=repr)
+@pytest.mark.parametrize("path", [None, 5, 1.5, True, ["home.gallery"], "a\0b", b"a\0b", object], ids=repr)
 def test_a_value_that_is_no_path_is_one_error(path: Any) -> None:
     for attempt in (
         lambda: Gallery.open(path, key=KEY),

@@ -1,7 +1,7 @@
 package org.edgesdk.gallery;
 
 /**
- * Where the key comes from. A key file's 32 bytes are the secret itself (type 1); for a passphrase (type 3) the
+ * Where the key comes from. A key file's first 32 bytes are the secret itself (type 1); for a passphrase (type 3) the
  * parameters hold Argon2id's memory in KiB, passes and lanes (u32 each, little-endian) and 16 bytes of salt, and
  * the app brings an Argon2id it trusts: neither the JDK nor Android has one.
  */
