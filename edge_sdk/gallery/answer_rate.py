@@ -70,10 +70,11 @@ class AnswerRate:
     def due(self) -> list[AuditEvent]:
         """Return the entries to write now; empty if the answers have to wait."""
         self._refill()
-        if not self._left:
-            return []
+        return self.waiting() if self._left else []
+
+    def spend(self) -> None:
+        """Count the entries of `due` against the rate, once they are in the log."""
         self._left -= 1
-        return self.waiting()
 
     def waiting(self) -> list[AuditEvent]:
         """Return the entries for all answers that are not in the log yet."""

@@ -79,7 +79,10 @@ class Audit:
             self._write([*self._rate.waiting(), event])
         else:
             self._rate.add(event, self._session.now_s())
-            self._write(self._rate.due())
+            due = self._rate.due()
+            if due:
+                self._write(due)
+                self._rate.spend()
 
     def flush(self) -> None:
         """Write the numbers of answers that are not in the log yet.
