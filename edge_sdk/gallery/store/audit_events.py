@@ -65,6 +65,7 @@ EVENTS = {
     "rotate-key": "keys replaced",
     "segment": "new file of the log begun",
     "threshold-override": "a caller gave a threshold below the policy's",
+    "weaker-limits": "enrolled under lower limits of image quality than the default",
 }
 
 # Kinds of policy records in words, for the event `policy`.
