@@ -23,11 +23,15 @@ LOCK_TIMEOUT_S = 10.0
 _LOCK_POLL_S = 0.01
 
 
+#: Longest name of a gallery: file systems allow 255 bytes, and the longest suffix of a companion file has 13.
+MAX_NAME_BYTES = 240
+
+
 def checked_path(path: str | bytes | os.PathLike[str]) -> Path:
     """Return a path of a file.
 
     Raises:
-        InputError: the value is not a path, or contains a NUL character.
+        InputError: the value is not a path, contains a NUL character, or its last part is too long for companion files.
     """
     try:
         name = os.fsdecode(path)
@@ -35,7 +39,14 @@ def checked_path(path: str | bytes | os.PathLike[str]) -> Path:
         raise InputError(f"expected a path, found {type(path).__name__}") from error
     if "\0" in name:
         raise InputError("expected a path without NUL characters, found one")
-    return Path(name)
+    checked = Path(name)
+    length = len(os.fsencode(checked.name))
+    if length > MAX_NAME_BYTES:
+        raise InputError(
+            f"expected a file name of at most {MAX_NAME_BYTES} bytes, found {length}: names of companion files are longer",
+            hint="choose a shorter name",
+        )
+    return checked
 
 
 class FileSystem(Protocol):

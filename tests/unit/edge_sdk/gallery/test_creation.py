@@ -7,10 +7,11 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from edge_sdk.errors import GalleryError, InputError
-from edge_sdk.gallery import FileAnchor, Gallery, Passphrase, TpmKey
+from edge_sdk.gallery import AttemptPolicy, FileAnchor, Gallery, InMemoryKey, Passphrase, TpmKey
 from edge_sdk.gallery.creation import AUDITS, SUITES, TEMPLATE_TYPES, TRANSFORMS, name_of
 from edge_sdk.gallery.format.content import AUDIT_ANSWERS, AUDIT_POLICY, SLOT_KEYS
 from edge_sdk.gallery.format.header import Suite, TemplateType, Transform, parse_header
@@ -277,3 +278,22 @@ def test_every_choice_has_its_name() -> None:
     for table in (SUITES, TEMPLATE_TYPES, TRANSFORMS):
         assert [name_of(table, value) for value in table.values()] == [*table]
     assert [*AUDITS] == ["all", "changes", "off"]
+
+
+@pytest.mark.parametrize("letters", [241, 255, 300])
+@pytest.mark.parametrize("letter", ["n", "é"])
+def test_a_name_that_is_too_long_for_companion_files_is_refused(
+    tmp_path: Path, letters: int, letter: str
+) -> None:
+    name = letter * (letters // len(letter.encode()) + 1)
+    with pytest.raises(InputError, match="expected a file name of at most 240 bytes"):
+        Gallery.create(tmp_path / name, key=InMemoryKey(b"k" * 32), model_id=b"m" * 32, dimension=8)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_longest_name_allows_every_companion_file(tmp_path: Path) -> None:
+    path = tmp_path / ("n" * 240)
+    gallery = Gallery.create(path, key=InMemoryKey(b"k" * 32), model_id=b"m" * 32, dimension=8)
+    gallery.attempts.limit(AttemptPolicy())
+    gallery.enrol("alice", np.ones(8, np.float32))
+    assert gallery.identify(np.ones(8, np.float32), threshold=0.9).accepted
