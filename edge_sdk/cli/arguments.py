@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -331,11 +330,3 @@ def show_progress(text: str, *, unit: float = 1) -> Iterator[Callable[[int, int]
 def format_count(count: int, noun: str) -> str:
     """Format a count with its noun: `1 subject`, `2 subjects`."""
     return f"{count} {noun}{'' if count == 1 else 's'}"
-
-
-def format_time(at_s: int) -> str:
-    """Format Unix seconds in UTC; seconds beyond the calendar's range stay a number."""
-    try:
-        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at_s))
-    except (OverflowError, ValueError, OSError):
-        return f"{at_s} s"

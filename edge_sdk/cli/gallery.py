@@ -18,7 +18,6 @@ from edge_sdk.cli.arguments import (
     add_pin_arguments,
     add_validity_arguments,
     format_count,
-    format_time,
 )
 from edge_sdk.cli.opening import create_gallery, open_gallery, pinned_networks
 
@@ -159,6 +158,7 @@ def _create(arguments: argparse.Namespace) -> Output:
 
 def _list(arguments: argparse.Namespace) -> Output:
     from edge_sdk.gallery.rules.eligibility import exclusion
+    from edge_sdk.gallery.rules.known_time import format_time
 
     gallery = open_gallery(arguments)
     time = gallery.time()
@@ -243,6 +243,7 @@ def _verify(arguments: argparse.Namespace) -> Output:
 
 
 def _audit(arguments: argparse.Namespace) -> Output:
+    from edge_sdk.gallery.rules.known_time import format_time
     from edge_sdk.gallery.store.audit_events import in_words
 
     gallery = open_gallery(arguments)

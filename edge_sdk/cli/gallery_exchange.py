@@ -162,6 +162,7 @@ def _sign(arguments: argparse.Namespace) -> Output:
     from edge_sdk.gallery import KeyFile
     from edge_sdk.gallery.exchange import commands
     from edge_sdk.gallery.exchange.export import check_export
+    from edge_sdk.gallery.rules.known_time import format_time
 
     _require_absent(arguments.output)
     enrols = arguments.action == "enrol"
@@ -195,7 +196,7 @@ def _sign(arguments: argparse.Namespace) -> Output:
             "last_generation": command.last_generation,
         },
         f"{arguments.output}: sequence {command.sequence}, signed by {command.source.hex()},"
-        f" expires {time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime(command.expires_s))}",
+        f" expires {format_time(command.expires_s)}",
     )
 
 

@@ -12,7 +12,6 @@ from edge_sdk.cli.arguments import (
     add_model_arguments,
     add_pin_arguments,
     format_count,
-    format_time,
 )
 from edge_sdk.cli.opening import open_gallery, pinned_networks
 from edge_sdk.errors import GalleryError
@@ -185,7 +184,7 @@ def _reset_attempts(arguments: argparse.Namespace) -> Output:
 
 
 def _reset_clock(arguments: argparse.Namespace) -> Output:
-    from edge_sdk.gallery.rules.known_time import format_duration
+    from edge_sdk.gallery.rules.known_time import format_duration, format_time
 
     gallery = open_gallery(arguments)
     before = gallery.time()

@@ -105,11 +105,11 @@ def gaps(session: Session, attempts: AttemptStatus | None) -> tuple[str, ...]:
             "no liveness networks are pinned: a recognizer may be opened without them, or with others"
         )
     if attempts is None:
-        result.append("attempts are not limited: someone may try faces all night")
+        result.append("failed attempts are not limited: limit them with edge-sdk gallery limit-attempts")
     if not session.content.audit.entries:
         result.append("no audit log is kept")
     result.append(
-        "the gallery does not notice a photo or a screen held before the camera: presentation attack detection does"
+        "a photo or a screen in front of the camera is noticed only by liveness networks (--pad), not by the gallery"
     )
     return tuple(result)
 

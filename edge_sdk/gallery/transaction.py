@@ -29,6 +29,7 @@ from edge_sdk.gallery.format.content import (
 from edge_sdk.gallery.format.header import ID_BYTES, MODEL_ID_BYTES, TemplateType
 from edge_sdk.gallery.match.templates import quantize, unit_rows
 from edge_sdk.gallery.rules.enrolment import EnrolmentChecks
+from edge_sdk.gallery.rules.known_time import format_time
 from edge_sdk.gallery.rules.names import Names, checked_name, checked_text, normalized
 from edge_sdk.gallery.rules.pinned_networks import PinnedNetworks, pack_networks
 from edge_sdk.gallery.rules.policy import (
@@ -146,7 +147,7 @@ class Transaction:
             )
         if other is not None:
             raise SubjectExistsError(
-                f"the name {name!r} looks like {other!r} ({other!a}), which is enrolled",
+                f"the name {name!r} looks like {other!r}, which is enrolled: in ASCII {name!a} and {other!a}",
                 hint="choose a name that people can tell from it",
             )
         options = replace(options, **fields)
@@ -392,7 +393,7 @@ class Transaction:
     def _refuse_past(self, valid_until_s: int) -> None:
         if valid_until_s and valid_until_s <= self._now_s:
             raise InputError(
-                f"expected valid_until after the present time, {self._now_s} s, found {valid_until_s} s",
+                f"expected valid_until after the present time, {format_time(self._now_s)}, found {format_time(valid_until_s)}",
                 hint="to stop accepting a subject use revoke; if the clock is wrong, set it",
             )
 

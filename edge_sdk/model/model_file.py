@@ -117,7 +117,8 @@ def read_carded(path: str | Path, *, sha256: str | None = None) -> CardedFile:
     if sha256 is not None and digest != sha256.strip().lower():
         raise ModelError(
             f"{path}: expected SHA-256 {sha256.strip().lower()}, found {digest}",
-            hint="the file was changed or is a different one; copy it again from the machine that converted it",
+            hint="the file was changed or is a different one: copy it again from the machine that converted it; if a"
+            " gallery pins another detector or liveness network on purpose, edge-sdk gallery pin-networks stores the new one",
         )
     check_identifier(data, path)
     archive_start, card = _read_card_bytes(data, path)

@@ -112,7 +112,7 @@ def test_writing_the_card(edge_convert: Callable[..., Outcome], model: Path, peo
     assert [point.fmr for point in file.card.operating_points] == [1e-2, 1e-3]
     assert {point.data_set for point in file.card.operating_points} == {"people"}
     text = edge_convert("evaluate", model, "--images", people, "--write-card").out
-    assert "galleries made with the earlier file must be made again" in text
+    assert "galleries made with the earlier file keep their subjects" in text
 
 
 def test_the_device_decides_by_the_written_operating_point(

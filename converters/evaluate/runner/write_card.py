@@ -74,7 +74,10 @@ class CardUpdate:
         lines += [
             f"SHA-256 was {self.sha256_before}",
             f"SHA-256 is  {self.sha256}",
-            "galleries made with the earlier file must be made again: they are bound to its SHA-256",
+            "galleries made with the earlier file keep their subjects: store the new thresholds in each of them with"
+            " edge-sdk gallery policy",
+            "a gallery that was last changed by edge-sdk 0.2 is bound to the earlier file: run edge-sdk gallery"
+            " bind-model --original EARLIER_FILE first",
         ]
         for target, names in self.outdated.items():
             lines += [

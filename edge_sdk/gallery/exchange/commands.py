@@ -98,7 +98,9 @@ class Command:
             InputError: the state is malformed, or a value is out of range.
         """
         if not 1 <= lifetime_s <= MAX_LIFETIME_S:
-            raise InputError(f"expected a lifetime of 1..{MAX_LIFETIME_S} s, found {lifetime_s:g}")
+            raise InputError(
+                f"expected a lifetime of 1 second to {MAX_LIFETIME_S // 86_400} days, found {lifetime_s / 86_400:.10g} days"
+            )
         parsed = State.parse(state)
         last = parsed.generation + GENERATIONS if last_generation is None else last_generation
         return cls(state=parsed, last_generation=last, expires_s=int(now_s + lifetime_s), **fields)

@@ -54,8 +54,8 @@ def require_model(header: Header, content: Content, model_id: bytes) -> None:
         f"the model in use is {own.hex()[:_SHOWN_DIGITS]}",
         hint="use the gallery's model, or enrol again with this one"
         if of_space
-        else "use the gallery's model file; if only the file's card has changed since, edge-sdk gallery bind-model;"
-        " otherwise enrol again with this model",
+        else "use the gallery's model file; if only the file's card has changed since, bind the gallery with"
+        " edge-sdk gallery bind-model --original EARLIER_FILE; otherwise enrol again with this model",
     )
 
 

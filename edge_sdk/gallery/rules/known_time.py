@@ -7,6 +7,7 @@ is then later than the known one, but nobody knows by how much, so a subject who
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 #: A clock that is behind by no more than this is taken as correct: corrections over the network and the clocks of two
@@ -41,3 +42,11 @@ def format_duration(seconds: float) -> str:
         if seconds >= 2 * size_s:
             return f"{seconds / size_s:.0f} {unit}s"
     return f"{seconds:.0f} s"
+
+
+def format_time(at_s: int) -> str:
+    """Format Unix seconds in UTC; seconds beyond the calendar's range stay a number."""
+    try:
+        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at_s))
+    except (OverflowError, ValueError, OSError):
+        return f"{at_s} s"

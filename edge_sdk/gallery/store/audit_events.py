@@ -12,12 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sdk.gallery.format.content import (
+    ANCHOR_IDENTITY,
     ATTEMPT_POLICY,
     AUDIT_POLICY,
     AUDIT_SEGMENTS,
     CALLER_THRESHOLDS,
     COMMAND_HISTORY,
     DECISION_POLICY,
+    EVIDENCE,
+    MODEL_FILE,
     OWN_THRESHOLDS,
     PINNED_NETWORKS,
     REVOKED,
@@ -77,6 +80,9 @@ POLICY_KINDS = {
     AUDIT_POLICY: "answers in the audit log",
     PINNED_NETWORKS: "detector and liveness networks",
     CALLER_THRESHOLDS: "callers' thresholds below the policy's",
+    ANCHOR_IDENTITY: "identity of the anchor",
+    EVIDENCE: "evidence of the model's card",
+    MODEL_FILE: "digest of the model file",
 }
 
 

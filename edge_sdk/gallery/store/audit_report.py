@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import array
 import itertools
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 
 from edge_sdk.errors import GalleryChangedError
 from edge_sdk.gallery.format.content import AuditHead
+from edge_sdk.gallery.rules.known_time import format_time
 from edge_sdk.gallery.store.audit_log import MAX_ENTRIES, MAX_LINE_BYTES, AuditEntry, follow, lines_of
 from edge_sdk.gallery.store.audit_segments import (
     MAX_CLOSED,
@@ -192,7 +192,7 @@ class AuditReport:
         """Return the lines of a summary."""
         lines = self.problems()
         if self.removed.entries:
-            at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.removed.at_s))
+            at = format_time(self.removed.at_s)
             lines.append(
                 f"entries 1 to {self.removed.entries} were removed by the limit on the size of the log, last at {at}"
             )

@@ -333,7 +333,8 @@ def test_the_error_for_another_model_names_both_models(gallery: Gallery, path: P
         with pytest.raises(ModelMismatchError, match=message) as caught:
             check()
         assert caught.value.hint == (
-            "use the gallery's model file; if only the file's card has changed since, edge-sdk gallery bind-model; "
+            "use the gallery's model file; if only the file's card has changed since, bind the gallery with "
+            "edge-sdk gallery bind-model --original EARLIER_FILE; "
             "otherwise enrol again with this model"
         )
     gallery.require_model(MODEL)

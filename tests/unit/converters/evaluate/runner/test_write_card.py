@@ -66,7 +66,7 @@ def test_points_are_written_with_their_evidence(file: Path, people: Path) -> Non
     assert "absent: FMR 0.0001 needs 30000" in written.to_text()
     assert (written.sha256_before, written.sha256) == (before.sha256, after.sha256)
     assert written.sha256 == hashlib.sha256(file.read_bytes()).hexdigest() != before.sha256
-    assert "must be made again" in written.to_text()
+    assert "keep their subjects" in written.to_text()
     assert stat.S_IMODE(file.stat().st_mode) == 0o640
     assert list(file.parent.iterdir()) == [file]
 

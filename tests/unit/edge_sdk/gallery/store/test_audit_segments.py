@@ -18,7 +18,15 @@ import edge_sdk
 from edge_sdk.errors import GalleryError, GalleryFormatError
 from edge_sdk.gallery import AuditEvent, AuditReport, Decision, Gallery, InMemoryKey
 from edge_sdk.gallery.format import sealing
-from edge_sdk.gallery.format.content import AUDIT_POLICY, AUDIT_SEGMENTS, AuditHead, PolicyRecord
+from edge_sdk.gallery.format.content import (
+    AUDIT_POLICY,
+    AUDIT_SEGMENTS,
+    COMMAND_HISTORY,
+    KNOWN_RECORDS,
+    SLOT_KEYS,
+    AuditHead,
+    PolicyRecord,
+)
 from edge_sdk.gallery.store.audit_events import EVENTS, in_words
 from edge_sdk.gallery.store.audit_log import next_line
 from edge_sdk.gallery.store.audit_segments import (
@@ -542,3 +550,10 @@ def test_every_event_of_the_sources_has_words() -> None:
     assert (
         in_words(AuditEvent("rejected", detail="n=37,since=1750000000")) == "rejected: n=37,since=1750000000"
     )
+
+
+@pytest.mark.parametrize("kind", sorted(KNOWN_RECORDS - {SLOT_KEYS, AUDIT_SEGMENTS, COMMAND_HISTORY}))
+def test_every_setting_that_the_log_records_has_words(kind: int) -> None:
+    words = in_words(AuditEvent("policy", detail=f"kind={kind}"))
+    assert words.startswith("setting changed: ")
+    assert "kind=" not in words
