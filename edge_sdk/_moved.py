@@ -44,7 +44,7 @@ class _MovedModules:
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:
         new = str(spec.origin)
         warnings.warn(
-            f"{spec.name} is now {new}; the old name will be removed in the next minor version",
+            f"{spec.name} is now {new}; the old name is removed in version 0.4.0",
             DeprecationWarning,
             stacklevel=2,
         )

@@ -38,7 +38,7 @@ def moved_method(gallery: object, name: str) -> Any:
 def warn_old_name(old: str, new: str, *, stacklevel: int = 3) -> None:
     """Warn that an old name was used."""
     warnings.warn(
-        f"gallery.{old} is now gallery.{new}; the old name will be removed in the next minor version",
+        f"gallery.{old} is now gallery.{new}; the old name is removed in version 0.4.0",
         DeprecationWarning,
         stacklevel=stacklevel,
     )
