@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+from converters.data.tar_members import BLOCK_BYTES, TarMember, is_header, tar_members
 from edge_sdk.errors import InputError
 from edge_sdk.model.zip_archive import open_zip, read_member
 
@@ -26,8 +27,9 @@ MAX_UNPACKED_BYTES = 2 << 30
 # Photographs are compressed already. A tar that becomes far larger is empty data, made to fill memory.
 _BASE_UNPACKED_BYTES = 64 << 20
 _MAX_RATIO = 100
-# Bytes of headers before one member: long names and extended headers are some kilobytes.
-_MAX_HEADER_BYTES = 128 << 10
+# The images of a compressed tar stay in memory.
+_BASE_KEPT_BYTES = 32 << 20
+_MAX_KEPT_RATIO = 4
 _CHUNK_BYTES = 64 << 10
 _XZ_MEMORY_BYTES = 96 << 20
 _MAGICS = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0")
@@ -73,13 +75,14 @@ def open_archive(path: Path, *, accepts: Callable[[str], bool], max_file_bytes: 
     """
     try:
         with path.open("rb") as file:
-            head = file.read(tarfile.BLOCKSIZE)
-        if zipfile.is_zipfile(path):
-            return _zip(path, accepts, max_file_bytes)
+            head = file.read(BLOCK_BYTES)
         if head.startswith(_MAGICS):
             return _compressed_tar(path, accepts, max_file_bytes)
-        if _is_tar_header(head):
+        # Before ZIP: the last member of a tar may be a ZIP archive, which `zipfile` would read instead.
+        if is_header(head):
             return _tar(path, accepts, max_file_bytes)
+        if zipfile.is_zipfile(path):
+            return _zip(path, accepts, max_file_bytes)
     except _UNREADABLE as error:
         raise _damaged(path, error) from error
     return None
@@ -102,6 +105,14 @@ def _check_size(name: str, size: int, most: int) -> None:
 def _zip(path: Path, accepts: Callable[[str], bool], max_file_bytes: int) -> Archive:
     archive = open_zip(path, max_members=MAX_MEMBERS, max_directory_bytes=MAX_DIRECTORY_BYTES)
     members = {i.filename: i for i in archive.infolist() if not i.is_dir() and accepts(i.filename)}
+    # Members are read on demand, so only the time to decompress all of them is limited.
+    total = sum(member.file_size for member in members.values() if member.file_size <= max_file_bytes)
+    most = _BASE_UNPACKED_BYTES + _MAX_RATIO * path.stat().st_size
+    if total > most:
+        raise ValueError(
+            f"expected at most {most >> 20} MiB after decompression, {_MAX_RATIO} times its size,"
+            f" found {total >> 20} MiB"
+        )
 
     def read(name: str) -> bytes:
         _check_size(f"{path}/{name}", members[name].file_size, max_file_bytes)
@@ -117,9 +128,9 @@ def _tar(path: Path, accepts: Callable[[str], bool], max_file_bytes: int) -> Arc
     """List an uncompressed tar; it contains the bytes of a file unchanged, so they are read on demand."""
     total = path.stat().st_size
     places: dict[str, tuple[int, int]] = {}
-    with path.open("rb") as file, _HeaderReader(file, total) as reader:
-        for name, member in _members(reader, accepts):
-            places[name] = (member.offset_data, member.size)
+    with path.open("rb") as file:
+        for name, member in _members(file, total, accepts):
+            places[name] = (member.start, member.size)
 
     def read(name: str) -> bytes:
         start, size = places[name]
@@ -136,91 +147,41 @@ def _tar(path: Path, accepts: Callable[[str], bool], max_file_bytes: int) -> Arc
 
 def _compressed_tar(path: Path, accepts: Callable[[str], bool], max_file_bytes: int) -> Archive:
     """Read all files in archive order, so that the archive is decompressed only once."""
-    budget = min(MAX_UNPACKED_BYTES, _BASE_UNPACKED_BYTES + _MAX_RATIO * path.stat().st_size)
+    size = path.stat().st_size
+    budget = _unpacked_limit(size)
+    most_kept = _BASE_KEPT_BYTES + _MAX_KEPT_RATIO * size
     contents: dict[str, bytes] = {}
-    with (
-        path.open("rb") as file,
-        _HeaderReader(io.BufferedReader(_Decompressed(file, budget)), budget) as reader,
-    ):
-        for name, member in _members(reader, accepts):
+    kept = 0
+    with path.open("rb") as file, io.BufferedReader(_Decompressed(file, budget)) as stream:
+        for name, member in _members(stream, budget, accepts):
             _check_size(f"{path}/{name}", member.size, max_file_bytes)
-            contents[name] = reader.read_data(member.size)
+            kept += member.size
+            if kept > most_kept:
+                raise ValueError(
+                    f"its images have more than {most_kept >> 20} MiB, {_MAX_KEPT_RATIO} times its size"
+                )
+            contents[name] = stream.read(member.size)
+            if len(contents[name]) != member.size:
+                raise EOFError("it is cut short")
     return Archive(tuple(contents), contents.__getitem__)
 
 
-def _members(reader: _HeaderReader, accepts: Callable[[str], bool]) -> Iterator[tuple[str, tarfile.TarInfo]]:
-    """Yield name and header of the needed files of a tar, and check number and sizes of all members."""
-    others = 0
-    # The reader behaves as a file opened for reading; the type of tarfile's parameter asks for more.
-    with tarfile.open(fileobj=reader, mode="r:") as archive:  # type: ignore[call-overload]
-        for count, member in enumerate(archive):
-            if member.size < 0:
-                raise ValueError(f"member {member.name!r} has a negative size")
-            reader.begin_data(member)
-            name = member.name.removeprefix("./")
-            if member.isreg() and not member.issparse() and accepts(name):
-                yield name, member
-            else:
-                others += 1
-            if count >= MAX_MEMBERS or others > _MAX_OTHER_MEMBERS:
-                raise ValueError(
-                    f"expected at most {MAX_MEMBERS} members and {_MAX_OTHER_MEMBERS} that are no images, found more"
-                )
-            reader.begin_header()
-            archive.members.clear()
-
-
-class _HeaderReader:
-    """File object for `tarfile` that limits the bytes of headers: it reads them whole, whatever size they declare.
-
-    Args:
-        stream: The tar; seeking backwards is not needed.
-        size: Most bytes up to the end of a member.
-    """
-
-    def __init__(self, stream: BinaryIO, size: int) -> None:
-        self._stream = stream
-        self._size = size
-        self._left = _MAX_HEADER_BYTES
-
-    def __enter__(self) -> _HeaderReader:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stream.close()
-
-    def begin_data(self, member: tarfile.TarInfo) -> None:
-        """Check the size that a member declares, before its data are skipped or read."""
-        if member.offset_data + member.size > self._size:
-            raise EOFError(
-                f"member {member.name!r} ends at byte {member.offset_data + member.size}, expected at most {self._size}"
+def _members(stream: BinaryIO, limit: int, accepts: Callable[[str], bool]) -> Iterator[tuple[str, TarMember]]:
+    """Yield name and place of the needed files of a tar, and check number, names and sizes of all members."""
+    others = name_bytes = 0
+    for count, member in enumerate(tar_members(stream, limit)):
+        name = member.name.removeprefix("./")
+        if member.is_file and accepts(name):
+            name_bytes += len(name)
+            if name_bytes > MAX_DIRECTORY_BYTES:
+                raise ValueError(f"the names have more than {MAX_DIRECTORY_BYTES >> 20} MiB")
+            yield name, member
+        else:
+            others += 1
+        if count >= MAX_MEMBERS or others > _MAX_OTHER_MEMBERS:
+            raise ValueError(
+                f"expected at most {MAX_MEMBERS} members and {_MAX_OTHER_MEMBERS} that are no images, found more"
             )
-
-    def begin_header(self) -> None:
-        """Allow the headers of the next member."""
-        self._left = _MAX_HEADER_BYTES
-
-    def read(self, size: int = -1) -> bytes:
-        """Read bytes of a header."""
-        if not 0 <= size <= self._left:
-            raise ValueError(f"a header has more than {_MAX_HEADER_BYTES >> 10} KiB")
-        self._left -= size
-        return self._stream.read(size)
-
-    def read_data(self, size: int) -> bytes:
-        """Read the content of the member that was yielded last."""
-        content = self._stream.read(size)
-        if len(content) != size:
-            raise EOFError("it is cut short")
-        return content
-
-    def tell(self) -> int:
-        """Return the position in bytes."""
-        return self._stream.tell()
-
-    def seek(self, position: int, whence: int = 0) -> int:
-        """Move forwards, and backwards if the stream can."""
-        return self._stream.seek(position, whence)
 
 
 class _Decompressor(Protocol):
@@ -326,17 +287,11 @@ def _decompressor(head: bytes) -> _Decompressor:
     return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY_BYTES)
 
 
+def _unpacked_limit(size: int) -> int:
+    return min(MAX_UNPACKED_BYTES, _BASE_UNPACKED_BYTES + _MAX_RATIO * size)
+
+
 def _too_large(budget: int) -> ValueError:
     return ValueError(
         f"it has more than {budget >> 20} MiB after decompression, over {_MAX_RATIO} times its size or 2 GiB"
     )
-
-
-def _is_tar_header(head: bytes) -> bool:
-    if head == bytes(tarfile.BLOCKSIZE):
-        return True  # an archive without members
-    try:
-        tarfile.TarInfo.frombuf(head, "utf-8", "surrogateescape")
-    except tarfile.HeaderError:
-        return False
-    return True

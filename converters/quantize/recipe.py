@@ -22,6 +22,7 @@ _KEYS = {
     "distillation_seed": "recovery_seed",
     "distilled_sha256": "recovered_sha256",
 }
+_MAX_BYTES = 1 << 20
 PRECISIONS = ("float32", "float16", "dynamic", "int8")
 RANGES = ("", "min_max", "mse")
 EQUALIZE = ("", "depthwise", "all")
@@ -142,7 +143,12 @@ def read(path: str | Path) -> Recipe:
         ConversionError: the file is missing, is not JSON, or is malformed.
     """
     try:
-        value = json.loads(Path(path).read_bytes())
+        file = Path(path)
+        if file.exists() and not file.is_file() and not file.is_dir():
+            raise ConversionError(f"{path}: expected a recipe in JSON, found a device or a pipe")
+        if file.stat().st_size > _MAX_BYTES:
+            raise ConversionError(f"{path}: expected a recipe of at most {_MAX_BYTES >> 20} MiB")
+        value = json.loads(file.read_bytes())
     except OSError as error:
         raise ConversionError(f"{path}: cannot be read: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:

@@ -138,6 +138,8 @@ def read_model_bytes(path: str | Path) -> bytes:
         data = path.read_bytes()
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except ValueError as error:  # a null byte in the path
+        raise ModelError(f"{path}: cannot be read: {error}") from error
     if not data:
         raise ModelError(f"{path}: the file is empty", hint="copy it again")
     return data

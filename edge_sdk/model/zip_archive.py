@@ -17,6 +17,7 @@ _END_MAGIC = b"PK\5\6"
 _END_64 = struct.Struct("<4sQ2H2I4Q")
 _END_64_MAGIC = b"PK\6\6"
 _LOCATOR_BYTES, _LOCATOR_MAGIC = 20, b"PK\6\7"
+_LOCAL_HEADER_BYTES = 30
 _ENTRY = struct.Struct("<28x3H12x")  # the lengths of name, extra field and comment, which follow the entry
 _MAX_COMMENT_BYTES = 0xFFFF
 # Methods that every ZIP reader supports and that `zipfile` decompresses in bounded steps.
@@ -37,7 +38,7 @@ def open_zip(file: Path | BinaryIO, *, max_members: int, max_directory_bytes: in
 
     Raises:
         zipfile.BadZipFile: The file has no ZIP directory, or a damaged one.
-        ZipLimitError: The directory is too large.
+        ZipLimitError: The directory is too large, or members share bytes.
     """
     if isinstance(file, Path):
         with file.open("rb") as stream:
@@ -45,9 +46,15 @@ def open_zip(file: Path | BinaryIO, *, max_members: int, max_directory_bytes: in
     else:
         _check_directory(file, max_members, max_directory_bytes)
     try:
-        return zipfile.ZipFile(file)
-    except (NotImplementedError, ValueError, struct.error) as error:
+        archive = zipfile.ZipFile(file)
+    except (NotImplementedError, ValueError, OverflowError, struct.error) as error:
         raise zipfile.BadZipFile(str(error)) from error
+    try:
+        _check_places(archive)
+    except zipfile.BadZipFile:
+        archive.close()
+        raise
+    return archive
 
 
 def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, *, max_bytes: int) -> bytes:
@@ -76,7 +83,7 @@ def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, *, max_bytes:
     try:
         with archive.open(member) as stream:
             content = stream.read(member.file_size)
-    except (NotImplementedError, RuntimeError, ValueError) as error:
+    except (NotImplementedError, RuntimeError, ValueError, OverflowError, struct.error) as error:
         raise zipfile.BadZipFile(f"{member.filename!r}: {error}") from error
     if len(content) != member.file_size:
         raise EOFError(f"{member.filename!r}: expected {member.file_size} bytes, found {len(content)}")
@@ -91,6 +98,21 @@ def _check_directory(file: BinaryIO, max_members: int, max_bytes: int) -> None:
         file.seek(max(0, start))
         if _has_more_entries(file.read(size), max_members):
             raise ZipLimitError(f"expected at most {max_members} members, found more")
+
+
+def _check_places(archive: zipfile.ZipFile) -> None:
+    """Check that no two members share bytes: a small archive could be read as one of any size."""
+    end = 0
+    # Members without content may be listed anywhere.
+    filled = (member for member in archive.infolist() if member.compress_size > 0)
+    for member in sorted(filled, key=lambda member: member.header_offset):
+        if member.header_offset < end:
+            raise ZipLimitError(
+                f"{member.filename[:100]!r}: expected members one after another, found overlapping ones"
+            )
+        end = member.header_offset + _LOCAL_HEADER_BYTES + member.compress_size
+    if end > archive.start_dir:
+        raise ZipLimitError("expected the members before the directory, found a longer one")
 
 
 def _find_directory(file: BinaryIO) -> tuple[int, int]:

@@ -21,8 +21,21 @@ _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
 _START_OF_SCAN, _APP0, _APP1, _APP14, _APP15, _COMMENT = 0xDA, 0xE0, 0xE1, 0xEE, 0xEF, 0xFE
 _XMP_ORIENTATION = re.compile(rb"""tiff:Orientation(?:=["']|>)([1-8])""")
-_TAG_ORIENTATION, _SHORT = 0x0112, 3
+_TAG_ORIENTATION = 0x0112
+# Integer types of TIFF that writers use for the orientation; the standard says SHORT.
+_INTEGERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i"}
 _MAX_TAGS = 512
+# Parts of a file; each costs time and memory. Photographs have some hundreds of segments, and PNG files a chunk for each 8 KiB.
+_MAX_SEGMENTS, _MAX_CHUNKS = 10_000, 50_000
+# Scans of a JPEG file that is decoded as a whole; each takes time for all pixels. Encoders write about 10.
+_MAX_SCANS = 100
+# Plain Netpbm files are decoded slowly.
+_MAX_PLAIN_BYTES = 2 << 20
+# A marker that begins a segment, or the end of the image; stuffed bytes, fill bytes and restart markers are skipped.
+_MARKER = re.compile(b"\xff[\x02-\xcf\xd9-\xfe]")
+# The APP0 segment says no more than "YCbCr"; its density and thumbnail are metadata.
+_JFIF = b"\xff\xe0\0\x10JFIF\0\1\1\0\0\1\0\1\0\0"
+_ADOBE_BYTES = 12
 _BRANDS = {
     b"avif": "AVIF",
     b"avis": "AVIF",
@@ -40,7 +53,7 @@ class Container:
         height: Height in pixels, as stored; 0 if unknown.
         bits: Bits per channel.
         channels: Number of channels; 0 if unknown.
-        coefficient_bytes: Bytes that a decoder needs besides the pixels: progressive JPEG files are decoded as a whole.
+        coefficient_bytes: Bytes that a decoder needs besides the pixels: JPEG files with several scans are decoded as a whole.
         orientation: Orientation of Exif or XMP, 1..8.
         data: The file without metadata.
     """
@@ -89,7 +102,7 @@ def exif_orientation(block: bytes) -> int:
         for position in range(offset + 2, offset + 2 + 12 * min(count, _MAX_TAGS), 12):
             tag, kind, _ = struct.unpack_from(f"{order}HHI", block, position)
             if tag == _TAG_ORIENTATION:
-                (value,) = struct.unpack_from(f"{order}{'H' if kind == _SHORT else 'I'}", block, position + 8)
+                (value,) = struct.unpack_from(f"{order}{_INTEGERS.get(kind, 'I')}", block, position + 8)
                 return int(value) if 1 <= value <= 8 else 1
     except struct.error:
         pass  # the directory ends outside the block
@@ -99,10 +112,17 @@ def exif_orientation(block: bytes) -> int:
 def _jpeg(data: bytes) -> Container:
     kept, orientations = [b"\xff\xd8"], {"exif": 1, "xmp": 1}
     frame: tuple[int, bytes] | None = None
+    several = False
     for marker, start, end in _segments(data):
         body = data[start + 4 : end]
         if marker == _START_OF_SCAN:
             kept.append(data[start:])
+            # A scan of some of the channels is followed by others.
+            several = frame is not None and (
+                frame[0] in _PROGRESSIVE or (len(frame[1]) > 5 and body[:1] != frame[1][5:6])
+            )
+            if several and data.count(b"\xff\xda", start) > _MAX_SCANS:
+                raise ValueError(f"it has more than {_MAX_SCANS} scans")
             break
         if marker == _APP1:
             if body.startswith(b"Exif\0") and orientations["exif"] == 1:
@@ -111,7 +131,11 @@ def _jpeg(data: bytes) -> Container:
                 orientations["xmp"] = int(match[1])
         if marker in _FRAMES:
             frame = frame or (marker, body)
-        if not (_APP0 <= marker <= _APP15 or marker == _COMMENT) or marker in (_APP0, _APP14):
+        if marker == _APP0 and body.startswith(b"JFIF\0"):
+            kept.append(_JFIF)
+        elif (marker == _APP14 and body.startswith(b"Adobe") and len(body) >= _ADOBE_BYTES) or not (
+            _APP0 <= marker <= _APP15 or marker == _COMMENT
+        ):
             kept.append(data[start:end])
     if frame is None:
         raise ValueError("the file is cut short")
@@ -119,7 +143,7 @@ def _jpeg(data: bytes) -> Container:
     bits, height, width, channels = struct.unpack_from(">BHHB", body)
     samplings = [body[7 + 3 * index] for index in range(channels) if 7 + 3 * index < len(body)]
     coefficients = 0
-    if marker in _PROGRESSIVE and samplings:
+    if several and samplings:
         largest = max((s >> 4) for s in samplings) * max((s & 15) for s in samplings) or 1
         coefficients = sum(2 * width * height * (s >> 4) * (s & 15) // largest for s in samplings)
     orientation = orientations["exif"] if orientations["exif"] != 1 else orientations["xmp"]
@@ -127,40 +151,47 @@ def _jpeg(data: bytes) -> Container:
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """Yield marker, begin and end of each segment before the first scan, and the scan itself."""
+    """Yield marker, begin and end of each segment before the first scan, and the scan itself.
+
+    Raises:
+        ValueError: There are more segments than a photograph has.
+    """
     position = 2
-    while True:
-        position = data.find(b"\xff", position)
-        if position < 0 or position + 4 > len(data):
+    for _ in range(_MAX_SEGMENTS):
+        match = _MARKER.search(data, position)
+        if match is None or match.start() + 4 > len(data) or match[0] == b"\xff\xd9":
             return
-        marker = data[position + 1]
-        if marker in (0x00, 0xFF, 0x01) or 0xD0 <= marker <= 0xD8:
-            position += 1 if marker == 0xFF else 2
-            continue
-        if marker == 0xD9:
-            return
+        position, marker = match.start(), match[0][1]
         (length,) = struct.unpack_from(">H", data, position + 2)
-        yield marker, position, position + 2 + max(2, length)
+        end = position + 2 + max(2, length)
+        yield marker, position, end
         if marker == _START_OF_SCAN:
             return
-        position += 2 + max(2, length)
+        position = end
+    raise ValueError(f"it has more than {_MAX_SEGMENTS} segments")
 
 
 def _png(data: bytes) -> Container:
     width, height, bits, color = struct.unpack_from(">IIBB", data, 16)
     channels = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}.get(color, 0)
     kept, orientation, position = [_PNG], 1, len(_PNG)
-    while position + 8 <= len(data):
+    for _ in range(_MAX_CHUNKS):
+        if position + 8 > len(data):
+            break
         length, kind = struct.unpack_from(">I4s", data, position)
         end = position + 12 + length
-        if kind in _PNG_KEPT:
+        if kind in _PNG_KEPT and not (kind == b"tRNS" and color in (4, 6)):
             kept.append(data[position:end])
         elif kind == b"eXIf":
             orientation = exif_orientation(data[position + 8 : end - 4])
         elif kind == b"iTXt" and orientation == 1:
             match = _XMP_ORIENTATION.search(data[position + 8 : end - 4])
             orientation = int(match[1]) if match else 1
+        if kind == b"IEND":
+            break
         position = end
+    else:
+        raise ValueError(f"it has more than {_MAX_CHUNKS} chunks")
     return Container("PNG", width, height, bits, channels, 0, orientation, b"".join(kept))
 
 
@@ -170,6 +201,8 @@ def _netpbm(data: bytes) -> Container:
     numbers = re.match(rb"P[1-6]\s+(\d{1,10})\s+(\d{1,10})(?:\s+(\d{1,10}))?\s", head + b" ")
     if numbers is None:
         raise ValueError("the header is damaged")
+    if kind in b"123" and len(data) > _MAX_PLAIN_BYTES:
+        raise ValueError(f"it is plain text of more than {_MAX_PLAIN_BYTES >> 20} MiB; save it as binary PPM")
     bilevel = kind in b"14"
     largest = 1 if bilevel or numbers[3] is None else int(numbers[3])
     channels = 3 if kind in b"36" else 1

@@ -29,9 +29,12 @@ PHOTO_SUFFIXES = (*SUFFIXES, ".heic", ".heif", ".avif", ".webp")
 
 # Pillow modes that convert to 8-bit RGB or grey without loss, if they are opaque.
 _MODES = ("RGB", "L", "1", "P", "RGBA", "LA", "PA")
-# Largest memory for the coefficients of a progressive JPEG file, and for the pixels of a file that is decoded as a whole.
+# Modes to convert to before an image is made smaller; Pillow cannot do it in the mode, or takes more memory.
+_REDUCED_MODES = {"1": "L", "P": "RGB", "PA": "RGB", "LA": "L", "RGBA": "RGB"}
+_STRIP_PIXELS = 1 << 20
+# Largest memory for the coefficients of a JPEG file with several scans, and for the pixels of a file decoded as a whole.
 _MAX_COEFFICIENT_BYTES = 160 << 20
-_MAX_WHOLE_BYTES = 160 << 20
+_MAX_WHOLE_BYTES = 220_000_000
 # Names of Pillow's transpositions by Exif orientation.
 _TRANSPOSES = {
     2: "FLIP_LEFT_RIGHT",
@@ -124,6 +127,9 @@ def read_photograph(
 def _read_bytes(source: str | Path | BinaryIO, name: str) -> bytes:
     try:
         if isinstance(source, (str, Path)):
+            # Opening a pipe without a writer never ends.
+            if Path(source).exists() and not Path(source).is_file() and not Path(source).is_dir():
+                raise InputError(f"{name}: expected an image file, found a device or a pipe")
             with Path(source).open("rb") as file:
                 data = file.read(MAX_FILE_BYTES + 1)
         else:
@@ -133,6 +139,8 @@ def _read_bytes(source: str | Path | BinaryIO, name: str) -> bytes:
     except OSError as error:
         raise InputError(f"{name}: cannot be read: {error.strerror or error}") from error
     except ValueError as error:
+        if isinstance(error, InputError):
+            raise
         raise InputError(f"{name}: cannot be read: {error}") from error
     if len(data) > MAX_FILE_BYTES:
         raise InputError(f"{name}: expected an image file of at most {MAX_FILE_BYTES >> 20} MiB")
@@ -153,7 +161,7 @@ def _container(data: bytes, name: str) -> Container:
         )
     if container.coefficient_bytes > _MAX_COEFFICIENT_BYTES:
         raise InputError(
-            f"{name}: expected a progressive JPEG that needs at most {_MAX_COEFFICIENT_BYTES >> 20} MiB to decode,"
+            f"{name}: expected a JPEG with several scans that needs at most {_MAX_COEFFICIENT_BYTES >> 20} MiB to decode,"
             f" found {container.width}x{container.height}",
             hint="save it as a baseline (not progressive) JPEG, or make it smaller",
         )
@@ -167,22 +175,28 @@ def _decode(container: Container, color: str, name: str, max_pixels: int, fit_pi
         raise InputError("reading image files needs Pillow", hint=install_command("images")) from error
     try:
         with _open(container, name, max_pixels) as image:
+            if container.width and image.size != (container.width, container.height):
+                raise ValueError("it states two sizes")
             pixels = image.width * image.height
             scale = next((s for s in (1, 2, 4) if pixels <= fit_pixels * s * s), 8)
             if container.format == "JPEG" and scale > 1:
                 image.draft(None, (image.width // scale, image.height // scale))
-            elif pixels * len(image.getbands()) > _MAX_WHOLE_BYTES:
-                raise InputError(
-                    f"{name}: expected at most {_MAX_WHOLE_BYTES >> 20} MiB of pixels,"
-                    f" found {image.width}x{image.height} with {len(image.getbands())} channels",
-                    hint="save it as JPEG, or make it smaller",
-                )
+            elif scale > 1:
+                _check_whole_bytes(image, name)
             orientation = container.orientation
             if container.format in ("AVIF", "WEBP"):
                 orientation = exif_orientation(image.info.get("exif", b""))
-            upright = _in_mode(image, "L" if color == "gray" else "RGB", name)
+            mode = "L" if color == "gray" else "RGB"
+            upright = _opaque(image, name)
             if container.format != "JPEG" and scale > 1:
+                # Make it smaller before its conversion to a mode of more channels.
+                if upright.mode in _REDUCED_MODES:
+                    upright = upright.convert(_REDUCED_MODES[upright.mode])
+                    image.close()
                 upright = upright.reduce(scale)
+                image.close()
+            if upright.mode != mode:
+                upright = upright.convert(mode)
             if orientation != 1:
                 upright = upright.transpose(Image.Transpose[_TRANSPOSES[orientation]])
             values = np.asarray(upright, np.uint8)
@@ -226,21 +240,42 @@ def _open(container: Container, name: str, max_pixels: int) -> Any:
     return opened.to_pillow() if container.format == "HEIC" else opened
 
 
-def _in_mode(image: Any, mode: str, name: str) -> Any:
-    """Convert an image to RGB or grey; refuse transparent pixels and other colours."""
+def _check_whole_bytes(image: Any, name: str) -> None:
+    """Check the memory to decode a large file as a whole, before it is made smaller."""
+    # Pillow stores 1 or 4 bytes per pixel.
+    need = _stored_bytes(image.mode)
+    if image.mode in _REDUCED_MODES:
+        need += _stored_bytes(_REDUCED_MODES[image.mode])
+    if image.width * image.height * need > _MAX_WHOLE_BYTES:
+        raise InputError(
+            f"{name}: expected at most {_MAX_WHOLE_BYTES // need // 1_000_000} megapixels of mode {image.mode},"
+            f" found {image.width}x{image.height}",
+            hint="save it as JPEG, or make it smaller",
+        )
+
+
+def _stored_bytes(mode: str) -> int:
+    return 1 if mode in ("1", "L", "P") else 4
+
+
+def _opaque(image: Any, name: str) -> Any:
+    """Return an image of 8-bit colours or greys; refuse transparent pixels and other modes."""
     if image.mode not in _MODES:
         raise InputError(
             f"{name}: expected an 8-bit RGB or greyscale image, found mode {image.mode}",
             hint="save it as 8-bit RGB or greyscale",
         )
     if image.mode.endswith("A") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        if image.getchannel("A").getextrema() != (255, 255):
-            raise InputError(
-                f"{name}: expected an opaque image, found transparent pixels",
-                hint="save it as 8-bit RGB or greyscale, without transparency",
-            )
-    return image if image.mode == mode else image.convert(mode)
+        rows = max(1, _STRIP_PIXELS // image.width)
+        for top in range(0, image.height, rows):
+            strip = image.crop((0, top, image.width, min(image.height, top + rows)))
+            if strip.convert("RGBA").getchannel("A").getextrema() != (255, 255):
+                raise InputError(
+                    f"{name}: expected an opaque image, found transparent pixels",
+                    hint="save it as 8-bit RGB or greyscale, without transparency",
+                )
+        image.info.pop("transparency", None)
+    return image
 
 
 def _failed(name: str, error: Exception) -> InputError:

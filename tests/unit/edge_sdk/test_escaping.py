@@ -25,6 +25,14 @@ def test_text_keeps_its_lines_and_tabs() -> None:
     assert escaped("one\r\x1b") == "one\\u000d\\u001b"
 
 
+@pytest.mark.parametrize(
+    "hidden", ["\xad", "\u061c", "\u180e", "\u206a", "\ufffb", "\U000e0041", "\U0001d173"]
+)
+def test_rare_invisible_characters_are_escaped(hidden: str) -> None:
+    line = escaped_line(f"a{hidden}b")
+    assert line.isascii() and json.loads(f'"{line}"') == f"a{hidden}b"
+
+
 def test_json_keeps_its_meaning() -> None:
     text = json.dumps({"name": HOSTILE}, ensure_ascii=False)
     assert json.loads(escaped(text)) == {"name": HOSTILE}

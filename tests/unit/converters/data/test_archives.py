@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from converters.data import archives
+from converters.data import archives, tar_members
 from converters.data.image_set import ImageSet
 from edge_sdk.errors import InputError
 from tests.labelled_images import contents
@@ -84,6 +84,116 @@ def test_a_chain_of_headers_is_refused(tmp_path: Path, kind: bytes) -> None:
     path = tmp_path / "a.tar"
     path.write_bytes(link * 5000 + header("s/a.png", len(IMAGE)) + padded(IMAGE))
     assert "expected a readable archive" in refusal(path)
+
+
+def record(key: str, value: bytes) -> bytes:
+    """A record of a PAX header; its length counts itself."""
+    body = b" " + key.encode() + b"=" + value + b"\n"
+    length = len(body) + 1
+    while len(str(length)) + len(body) != length:
+        length += 1
+    return str(length).encode() + body
+
+
+def pax(*records: bytes, kind: bytes = tarfile.XHDTYPE) -> bytes:
+    body = b"".join(records)
+    return header("x", len(body), kind) + padded(body)
+
+
+END = bytes(1024)
+MEMBER = header("s/a.png", len(IMAGE)) + padded(IMAGE)
+
+
+def names(path: Path, *parts: bytes) -> tuple[str, ...]:
+    path.write_bytes(b"".join(parts) + END)
+    return ImageSet.open(path).names
+
+
+def test_pax_records_of_name_and_size_are_read(tmp_path: Path) -> None:
+    records = (
+        record("comment", b"9 path=x\n"),
+        record("path", b"s/\xc3\xa9.png"),
+        record("size", str(len(IMAGE)).encode()),
+    )
+    path = tmp_path / "a.tar"
+    assert names(path, pax(*records), header("short", 0) + padded(IMAGE), MEMBER) == ("s/a.png", "s/\xe9.png")
+    assert ImageSet.open(path).read("s/\xe9.png") == IMAGE
+
+
+@pytest.mark.parametrize("size", [b"-5", b"1e9", b"9" * 5000, b"999999999999", b""])
+def test_a_wrong_size_in_a_pax_header_is_refused(tmp_path: Path, size: bytes) -> None:
+    with pytest.raises(InputError, match="expected a readable archive"):
+        names(tmp_path / "a.tar", pax(record("size", size)), MEMBER)
+
+
+@pytest.mark.parametrize("body", [b"0 a=b\n", b"99999 a=b\n", b"5 a=", b"7 a=bcd\n", b"1" * 100_000])
+def test_a_malformed_pax_header_is_refused(tmp_path: Path, body: bytes) -> None:
+    with pytest.raises(InputError, match="malformed record"):
+        names(tmp_path / "a.tar", header("x", len(body), tarfile.XHDTYPE) + padded(body), MEMBER)
+
+
+def test_global_pax_headers_are_skipped(tmp_path: Path) -> None:
+    """`tarfile` keeps all their records and copies them for each member."""
+    known = pax(*[record(f"k{k}", b"v") for k in range(5000)], kind=tarfile.XGLTYPE)
+    damaged = header("x", 100, tarfile.XGLTYPE) + padded(b"1" * 100)
+    assert names(tmp_path / "a.tar", known * 2, damaged, MEMBER) == ("s/a.png",)
+
+
+def test_extended_headers_and_names_are_limited_over_the_archive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = [pax(record("path", b"s/%d" % k + b"n" * 1000 + b".png")) + header("x", 0) for k in range(40)]
+    assert len(names(tmp_path / "a.tar", *parts)) == 40
+    monkeypatch.setattr(archives, "MAX_DIRECTORY_BYTES", 20_000)
+    with pytest.raises(InputError, match="the names have more than"):
+        names(tmp_path / "a.tar", *parts)
+    monkeypatch.setattr(tar_members, "MAX_EXTENDED_BYTES", 20_000)
+    with pytest.raises(InputError, match="the extended headers have more than"):
+        names(tmp_path / "a.tar", *parts)
+
+
+def test_sparse_members_and_links_are_no_images(tmp_path: Path) -> None:
+    sparse = bytearray(header("s/old.png", 512, tarfile.GNUTYPE_SPARSE))
+    sparse[482] = 1
+    sparse[148:156] = b" " * 8
+    sparse[148:156] = b"%06o\0 " % sum(sparse)
+    more = bytearray(1024)
+    more[504] = 1
+    new = (
+        pax(record("GNU.sparse.major", b"1"), record("GNU.sparse.name", b"s/new.png"))
+        + header("x", 512)
+        + bytes(512)
+    )
+    link = header("s/link.png", 5000, tarfile.SYMTYPE)
+    parts = bytes(sparse) + more + bytes(512), new, link, MEMBER
+    assert names(tmp_path / "a.tar", *parts) == ("s/a.png",)
+
+
+def test_a_tar_whose_last_member_is_a_zip_is_a_tar(tmp_path: Path) -> None:
+    inner = tmp_path / "inner.zip"
+    with zipfile.ZipFile(inner, "w") as archive:
+        archive.writestr("other/b.png", IMAGE)
+    content = inner.read_bytes()
+    assert names(tmp_path / "a.tar", MEMBER, header("s/c.zip", len(content)), padded(content)) == ("s/a.png",)
+
+
+def test_images_of_a_compressed_tar_that_fill_memory_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archives, "_BASE_KEPT_BYTES", 64 << 10)
+    flat = [header(f"s/{k}.png", 32 << 10) + bytes(32 << 10) for k in range(4)]
+    assert "its images have more than" in refusal(write(tmp_path / "a.tar.gz", *flat, END))
+
+
+def test_a_zip_that_expands_to_more_than_a_hundred_times_its_size_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archives, "_BASE_UNPACKED_BYTES", 1 << 20)
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for k in range(8):
+            archive.writestr(f"s/{k}.png", bytes(MIB))
+    assert "after decompression" in refusal(path)
 
 
 def test_a_huge_member_that_is_no_image_is_refused_before_it_is_skipped(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -78,3 +79,15 @@ def test_a_misspelled_field_is_named(tmp_path: Path) -> None:
 def test_reading_what_was_written_gives_the_same_recipe() -> None:
     for recipe in recipes_of(known_targets(("cpu", "edgetpu", "mobile"))):
         assert Recipe.from_json(recipe.to_json()) == recipe
+
+
+def test_a_pipe_a_device_or_a_huge_file_is_no_recipe(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero")):
+        with pytest.raises(ConversionError, match="a device or a pipe"):
+            read(path)
+    large = tmp_path / "large.json"
+    with large.open("wb") as file:
+        file.truncate(1 << 30)
+    with pytest.raises(ConversionError, match="at most 1 MiB"):
+        read(large)

@@ -85,6 +85,11 @@ def test_a_pipe_or_a_device_is_refused_without_being_read(tmp_path: Path) -> Non
             ModelFile.open(path)
 
 
+def test_a_path_with_a_null_byte_gives_one_error() -> None:
+    with pytest.raises(ModelError, match="null byte"):
+        ModelFile.open("a\0b")
+
+
 def test_a_file_too_large_is_refused_without_being_read(tmp_path: Path) -> None:
     path = tmp_path / "large.tflite"
     with path.open("wb") as file:

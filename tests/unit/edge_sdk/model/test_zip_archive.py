@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import struct
 import zipfile
@@ -87,3 +88,28 @@ def test_the_error_of_a_model_file_names_the_file(tmp_path: Path, model_bytes: b
     path.write_bytes(network + directory(70, zip64=False, offset=len(network)))
     with pytest.raises(ModelCardError, match=r"many.tflite: the archive with the model card is damaged"):
         ModelFile.open(path)
+
+
+def test_members_that_share_bytes_are_refused() -> None:
+    """A member that is listed a thousand times would be decompressed a thousand times."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a", bytes(1 << 20))
+        for number in range(20):
+            member = copy.copy(archive.filelist[0])
+            member.filename = member.orig_filename = f"b{number}"
+            archive.filelist.append(member)
+    with pytest.raises(ZipLimitError, match="overlapping"):
+        open_zip(io.BytesIO(buffer.getvalue()), max_members=64, max_directory_bytes=1 << 20)
+
+
+def test_a_member_at_an_offset_beyond_64_bits_gives_one_error() -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("a", b"")
+        archive.filelist[0].header_offset = (1 << 64) - 1
+    with (
+        pytest.raises(zipfile.BadZipFile),
+        open_zip(io.BytesIO(buffer.getvalue()), max_members=4, max_directory_bytes=1 << 10) as archive,
+    ):
+        read_member(archive, archive.infolist()[0], max_bytes=1)

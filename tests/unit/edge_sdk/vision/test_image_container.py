@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import random
 import struct
 import warnings
@@ -250,6 +251,111 @@ def test_a_progressive_photograph_that_needs_too_much_memory_is_refused() -> Non
     data = bytearray(jpeg(progressive=True))
     place = data.index(b"\xff\xc2")
     data[place + 5 : place + 9] = struct.pack(">HH", 6000, 8000)
-    with pytest.raises(InputError, match="progressive JPEG that needs at most 160 MiB") as refused:
+    with pytest.raises(InputError, match="JPEG with several scans that needs at most 160 MiB") as refused:
         read_photograph(io.BytesIO(bytes(data)), fit_pixels=1_000_000)
     assert "baseline" in (refused.value.hint or "")
+
+
+def replaced(data: bytes, old: bytes, new: bytes) -> bytes:
+    assert old in data
+    return data.replace(old, new, 1)
+
+
+@pytest.mark.parametrize("marker", [0xE0, 0xEE])
+@pytest.mark.parametrize("body", [b"", b"JFIF", b"JFIF\0\1", b"JFXX\0", b"Adobe", b"Adobe\0\x64\0\0"])
+def test_a_short_application_segment_leaves_the_pixels_readable(marker: int, body: bytes) -> None:
+    data = jpeg()
+    plain = data[:2] + segment(marker, body) + data[20:]  # instead of the JFIF segment
+    assert np.array_equal(read_image(io.BytesIO(plain)), read_image(io.BytesIO(data)))
+
+
+PARTS = {
+    "JPEG: fill bytes": lambda: b"\xff\xd8" + b"\xff" * (8 << 20),
+    "JPEG: stuffed bytes": lambda: b"\xff\xd8" + b"\xff\0" * (4 << 20),
+    "JPEG: comments": lambda: in_jpeg(segment(0xFE, b"") * 200_000),
+    "JPEG: application segments": lambda: in_jpeg(segment(0xE0, b"") * 200_000),
+    "JPEG: restart intervals": lambda: in_jpeg(segment(0xDD, b"\0\0") * 200_000),
+    "PNG: empty image chunks": lambda: in_png(chunk(b"IDAT", b"") * 200_000),
+    "PNG: texts": lambda: in_png(chunk(b"tEXt", b"") * 200_000),
+    "PPM: plain text": lambda: b"P3 4000 2600 255\n" + b"1 " * (3 << 20),
+}
+
+
+@pytest.mark.parametrize("build", PARTS.values(), ids=PARTS)
+def test_a_file_of_very_many_parts_is_refused_before_decoding(build: Callable[[], bytes]) -> None:
+    with pytest.raises(InputError, match=r"more than|cut short"):
+        read_image(io.BytesIO(build()))
+
+
+def test_a_progressive_file_with_very_many_scans_is_refused() -> None:
+    data = jpeg(progressive=True)
+    scan = data[data.rindex(b"\xff\xda") : -2]
+    with pytest.raises(InputError, match="more than 100 scans"):
+        read_image(io.BytesIO(data[:-2] + scan * 100 + b"\xff\xd9"))
+
+
+def test_baseline_scans_of_single_channels_count_as_decoded_as_a_whole() -> None:
+    data = jpeg()
+    frame = data.index(b"\xff\xc0")
+    scan = data.index(b"\xff\xda")
+    header = b"\xff\xda\0\x08\1\1\0\0\x3f\0"
+    several = data[:scan] + header + data[scan + 14 :]
+    assert read_container(data).coefficient_bytes == 0
+    assert read_container(several).coefficient_bytes == 64 * 96 * 3 * 2
+    large = several[: frame + 5] + struct.pack(">HH", 6000, 8000) + several[frame + 9 :]
+    with pytest.raises(InputError, match="several scans that needs at most 160 MiB"):
+        read_photograph(io.BytesIO(large), fit_pixels=1_000_000)
+
+
+def test_a_file_that_states_two_sizes_is_refused_before_decoding() -> None:
+    second = struct.pack(">IIBBBBB", 6000, 6000, 8, 2, 0, 0, 0)
+    frame = segment(0xC0, b"\x08\x20\0\x20\0\3\1\x11\0\2\x11\1\3\x11\1")
+    for data in (in_png(chunk(b"IHDR", second)), replaced(jpeg(), b"\xff\xda", frame + b"\xff\xda")):
+        with pytest.raises(InputError):
+            read_image(io.BytesIO(data))
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"), [(1, b"\6\0\0\0"), (3, b"\0\6\0\0"), (4, b"\0\0\0\6"), (9, b"\0\0\0\6")]
+)
+def test_the_orientation_is_read_in_each_integer_type(kind: int, value: bytes) -> None:
+    assert exif_orientation(exif((0x112, kind, 1, value), order=">")) == 6
+
+
+def test_a_pipe_or_a_device_is_no_image_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.png")
+    for path in (tmp_path / "a.png", Path("/dev/zero")):
+        with pytest.raises(InputError, match="a device or a pipe"):
+            read_image(path)
+
+
+WHOLE = {
+    "RGB": (2, b"", True),
+    "RGB with a transparent colour": (2, chunk(b"tRNS", b"\0\1\0\2\0\3"), True),
+    "grey with a transparent grey": (0, chunk(b"tRNS", b"\0\1"), True),
+    "opaque palette": (3, chunk(b"PLTE", bytes(768)) + chunk(b"tRNS", b"\xff" * 256), False),
+    "grey with alpha": (4, b"", False),
+    "RGB with alpha": (6, b"", False),
+}
+
+
+@pytest.mark.parametrize(("color", "chunks", "accepted"), WHOLE.values(), ids=WHOLE)
+def test_a_large_png_takes_less_than_300_mb(
+    tmp_path: Path, color: int, chunks: bytes, accepted: bool
+) -> None:
+    width, height, channels = 8192, 6144, {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[color]
+    compressor = zlib.compressobj(1)
+    rows = (b"\0" + b"\xff" * (width * channels)) * 64
+    pixels = b"".join(compressor.compress(rows) for _ in range(height // 64)) + compressor.flush()
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, color, 0, 0, 0))
+    path = tmp_path / "photo.png"
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + head + chunks + chunk(b"IDAT", pixels) + chunk(b"IEND", b""))
+    program = (
+        "import sys\n"
+        "from edge_sdk.errors import InputError\n"
+        "from edge_sdk.vision.images import read_photograph\n"
+        "try: shape = read_photograph(sys.argv[1], fit_pixels=12_582_912).shape\n"
+        "except InputError: shape = None\n"
+        f"assert shape == {(3072, 4096, 3) if accepted else None}, shape\n"
+    )
+    assert peak_bytes(program, str(path)) < 300_000_000
