@@ -47,7 +47,8 @@ def add_commands(commands: Any) -> None:
         "keys",
         "list the key slots",
         _keys,
-        details="Print one line per slot: number, level of protection (0..4), kind of key, and whether it is in use.",
+        details="Print one line per slot: number, level of protection (0..4), kind of key, and whether it is in use. All possible\n"
+        "levels are printed for a passphrase that is not in use, because only the passphrase itself shows its strength.",
     )
     new = add(
         "add-key",
@@ -157,9 +158,15 @@ def _erase(arguments: argparse.Namespace) -> Output:
 def _keys(arguments: argparse.Namespace) -> Output:
     slots = open_gallery(arguments).keys.slots()
     return Output(
-        [asdict(slot) for slot in slots],
-        "\n".join(f"{s.index}\tlevel {s.level}\t{s.name}" + ("\tin use" if s.in_use else "") for s in slots),
+        [_slot_as_json(slot) for slot in slots],
+        "\n".join(
+            f"{s.index}\tlevel {s.level_words}\t{s.name}" + ("\tin use" if s.in_use else "") for s in slots
+        ),
     )
+
+
+def _slot_as_json(slot: KeySlot) -> dict[str, Any]:
+    return {**asdict(slot), "level_explanation": slot.level_explanation}
 
 
 def _add_key(arguments: argparse.Namespace) -> Output:
@@ -180,7 +187,7 @@ def _add_key(arguments: argparse.Namespace) -> Output:
         console.say(PROGRAM, f"hint: {command}")
     return Output(
         {
-            **asdict(slot),
+            **_slot_as_json(slot),
             "weakness": added.weakness,
             "weaker_slots": [weaker.index for weaker in added.weaker],
             "removal_command": command,
@@ -234,7 +241,7 @@ def _rotate_key(arguments: argparse.Namespace) -> Output:
     gallery.keys.rotate(*(resolve_key(word, new=True, prompt="new passphrase") for word in arguments.to))
     slots, epoch = gallery.keys.slots(), gallery.status().key_epoch
     return Output(
-        {"key_epoch": epoch, "slots": [asdict(slot) for slot in slots]},
+        {"key_epoch": epoch, "slots": [_slot_as_json(slot) for slot in slots]},
         f"key epoch {epoch}: {', '.join(slot.name for slot in slots)}; no other key opens it now",
     )
 

@@ -125,8 +125,9 @@ class KeySlot:
         index: Number of the slot.
         type: Kind of key, as numbered in the gallery format.
         name: Name of that kind.
-        level: Strength of the key, 0..4; None if the kind does not determine it.
+        level: Strength of the key, 0..4; None if only the key itself shows it, as with a passphrase that is not in use.
         in_use: True if the gallery was opened through this slot.
+        levels: Possible levels, ascending: the level if it is known; empty if nothing is known.
     """
 
     index: int
@@ -134,6 +135,20 @@ class KeySlot:
     name: str
     level: int | None
     in_use: bool
+    levels: tuple[int, ...] = ()
+
+    @property
+    def level_words(self) -> str:
+        """The possible levels in words, such as `2`, `0, 1 or 2` or `not known`."""
+        *others, last = (str(level) for level in self.levels) if self.levels else ("not known",)
+        return f"{', '.join(others)} or {last}" if others else last
+
+    @property
+    def level_explanation(self) -> str | None:
+        """Reason why the level is not known, in words; None if it is known."""
+        if self.level is not None:
+            return None
+        return f"the level of this key ({self.name}) is known only if the gallery is opened with it"
 
 
 @dataclass(frozen=True)
@@ -143,7 +158,7 @@ class AddedKey:
     Attributes:
         slot: The new slot.
         weakness: Reason for a lower level than is usual for the kind of key, such as a short passphrase; otherwise None.
-        weaker: Slots of lower level than the new one. Each of them still opens the gallery, so the new key protects
+        weaker: Slots that certainly have a lower level than the new one. Each of them still opens the gallery, so the new key protects
             nothing until they are removed (`Keys.remove`, `Keys.rotate`).
     """
 

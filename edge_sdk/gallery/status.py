@@ -82,12 +82,15 @@ def gaps(session: Session, attempts: AttemptStatus | None) -> tuple[str, ...]:
         result.append(
             f"{others} more key{'s open' if others > 1 else ' opens'} it: the gallery is only as strong as its weakest key"
         )
-    levels = {slot_kind(slot.type)[1] for slot in session.header.slots}
+    other_types = {s.type for index, s in enumerate(session.header.slots) if index != session.slot_index}
+    possible = [levels for slot_type in other_types if (levels := slot_kind(slot_type)[1])]
     result += [
-        _KEY_GAPS[level]
-        for level in sorted(level for level in levels if level is not None)
-        if level < strength.level
+        _KEY_GAPS[level] for level in sorted({levels[-1] for levels in possible}) if level < strength.level
     ]
+    if any(len(levels) > 1 for levels in possible):
+        result.append(
+            "the strength of a passphrase is known only if the gallery is opened with it: another one may be weak"
+        )
     anchor = session.environment.anchor
     if session.missing_anchor:
         result.append(

@@ -143,6 +143,40 @@ def test_a_recovery_passphrase_beside_a_stronger_key_is_not_questioned(
     assert "warning: the passphrase has 11 characters that count as 11" in weak.err
 
 
+def test_the_level_of_a_passphrase_is_known_only_if_it_is_in_use(
+    edge_sdk: Run, anchored: tuple[str, ...], board: Path, type_lines: Any
+) -> None:
+    type_lines("long enough")
+    assert json.loads(edge_sdk("gallery", "add-key", "passphrase", *anchored, "--json").out)["level"] == 1
+    assert edge_sdk("gallery", "keys", *anchored).out.splitlines()[1] == "1\tlevel 0, 1 or 2\tpassphrase"
+    slot = json.loads(edge_sdk("gallery", "keys", *anchored, "--json").out)[1]
+    assert (slot["level"], slot["levels"]) == (None, [0, 1, 2])
+    assert "only if the gallery is opened with it" in slot["level_explanation"]
+    gap = "the strength of a passphrase is known only if the gallery is opened with it"
+    assert gap in edge_sdk("gallery", "status", *anchored).out
+    type_lines("long enough")
+    opened = edge_sdk("gallery", "keys", *anchored[:4], "--passphrase", "--json")
+    own = json.loads(opened.out)[1]
+    assert (own["level"], own["levels"], own["level_explanation"]) == (1, [1], None)
+    type_lines("long enough")
+    assert gap not in edge_sdk("gallery", "status", *anchored[:4], "--passphrase").out
+
+
+@pytest.mark.parametrize(
+    ("key", "kind"), [("pi-otp", "a weaker key"), ("passphrase", "a key that may be weaker")]
+)
+def test_the_doctor_warns_of_a_passphrase_that_is_or_may_be_weaker(
+    edge_sdk: Run, anchored: tuple[str, ...], board: Path, type_lines: Any, key: str, kind: str
+) -> None:
+    type_lines(WORDS, WORDS)
+    assert edge_sdk("gallery", "rotate-key", "--to", key, "--to", "passphrase", *anchored).code == 0
+    type_lines(WORDS)
+    doctor = edge_sdk("doctor", *anchored[:4], "--key", key, "--json")
+    check = next(item for item in json.loads(doctor.out)["findings"] if item["check"] == "gallery's key")
+    assert check["status"] == "warn"
+    assert f"but {kind} also opens it: passphrase, level 0, 1 or 2" in check["found"]
+
+
 def test_a_weak_passphrase_is_reported_at_creation(edge_sdk: Run, empty_home: Any, type_lines: Any) -> None:
     files = (*empty_home.files[:2], "--passphrase")
     type_lines("long enough")

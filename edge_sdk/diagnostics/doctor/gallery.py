@@ -66,10 +66,11 @@ def check_gallery(open_gallery: Callable[[], Gallery], *, model_id: ModelId | No
             f"level {status.key_level} ({status.key_name})",
             "anyone who steals the disk can open it: use a passphrase, or keep the key off the gallery's disk",
         )
-    elif weaker := [s for s in slots if s.level is not None and s.level < status.key_level]:
+    elif weaker := [s for s in slots if s.levels and s.levels[0] < status.key_level]:
+        kind = "a weaker key" if weaker[0].levels[-1] < status.key_level else "a key that may be weaker"
         yield warn(
             "gallery's key",
-            f"level {status.key_level} ({status.key_name}), but a weaker key also opens it: {weaker[0].name}, level {weaker[0].level}",
+            f"level {status.key_level} ({status.key_name}), but {kind} also opens it: {weaker[0].name}, level {weaker[0].level_words}",
             "edge-sdk gallery keys lists them; remove it with edge-sdk gallery remove-key or rotate-key",
         )
     else:

@@ -60,9 +60,9 @@ class Keys:
         in_use, key = self._session.slot_index, self._session.key
         level = strength_of_key(key, self._session.environment.path).level
         return tuple(
-            KeySlot(index, slot.type, key.name, level, in_use=True)
+            KeySlot(index, slot.type, key.name, level, in_use=True, levels=(level,))
             if index == in_use
-            else KeySlot(index, slot.type, *slot_kind(slot.type), in_use=False)
+            else _slot_not_in_use(index, slot.type)
             for index, slot in enumerate(self._session.header.slots)
         )
 
@@ -195,9 +195,11 @@ class Keys:
         strength = strength_of_key(key, environment.path)
         earlier = self.slots()[:-1]
         return AddedKey(
-            KeySlot(len(earlier), key.slot_type, slot_kind(key.slot_type)[0], strength.level, in_use=False),
+            replace(
+                _slot_not_in_use(len(earlier), key.slot_type), level=strength.level, levels=(strength.level,)
+            ),
             strength.weakness,
-            tuple(other for other in earlier if other.level is not None and other.level < strength.level),
+            tuple(other for other in earlier if other.levels and other.levels[-1] < strength.level),
         )
 
     def _remove(self, slot: int, keep: Sequence[KeyProvider]) -> None:
@@ -251,3 +253,10 @@ class Keys:
             committed_at_s=session.now_s(),
         )
         session.commit(before, after, events=[AuditEvent("renew-transform")])
+
+
+def _slot_not_in_use(index: int, slot_type: int) -> KeySlot:
+    name, levels = slot_kind(slot_type)
+    return KeySlot(
+        index, slot_type, name, levels[0] if len(levels) == 1 else None, in_use=False, levels=levels
+    )

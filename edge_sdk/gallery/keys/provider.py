@@ -157,22 +157,25 @@ def refuse_parameters(parameters: bytes, slot: str) -> None:
         raise GalleryFormatError(f"expected {slot} slot without parameters, found {len(parameters)} bytes")
 
 
-_KINDS: dict[int, tuple[str, int | None]] = {
-    SLOT_KEY_FILE: ("key file", 0),
-    SLOT_HOST_CREDENTIAL: ("systemd-creds host key", 1),
-    SLOT_PASSPHRASE: ("passphrase", 2),
-    SLOT_BOARD_SECRET: ("board secret", 3),
-    SLOT_TPM_CREDENTIAL: ("TPM 2.0 through systemd-creds", 4),
-    SLOT_SECURE_ELEMENT: ("secure element", 4),
-    SLOT_KEYSTORE: ("Android Keystore", 4),
-    SLOT_IN_MEMORY: ("key in memory", None),
-    SLOT_TPM_NV: ("TPM 2.0 NV memory", 4),
+_KINDS: dict[int, tuple[str, tuple[int, ...]]] = {
+    SLOT_KEY_FILE: ("key file", (0,)),
+    SLOT_HOST_CREDENTIAL: ("systemd-creds host key", (1,)),
+    SLOT_PASSPHRASE: ("passphrase", (0, 1, 2)),
+    SLOT_BOARD_SECRET: ("board secret", (3,)),
+    SLOT_TPM_CREDENTIAL: ("TPM 2.0 through systemd-creds", (4,)),
+    SLOT_SECURE_ELEMENT: ("secure element", (4,)),
+    SLOT_KEYSTORE: ("Android Keystore", (4,)),
+    SLOT_IN_MEMORY: ("key in memory", ()),
+    SLOT_TPM_NV: ("TPM 2.0 NV memory", (4,)),
 }
 
 
-def slot_kind(slot_type: int) -> tuple[str, int | None]:
-    """Return name and level of a slot type; the level is None if the type does not determine it."""
-    return _KINDS.get(slot_type, (f"unknown kind {slot_type}", None))
+def slot_kind(slot_type: int) -> tuple[str, tuple[int, ...]]:
+    """Return name and possible levels of a slot type, ascending; no levels if the type does not limit them.
+
+    A passphrase that an earlier version accepted may have level 0.
+    """
+    return _KINDS.get(slot_type, (f"unknown kind {slot_type}", ()))
 
 
 def checked_provider(key: KeyProvider) -> KeyProvider:

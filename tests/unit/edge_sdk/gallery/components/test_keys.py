@@ -30,10 +30,13 @@ def test_an_added_key_opens_and_the_others_still_open(gallery: Gallery, path: Pa
     assert names(path, words) == names(path, KEY) == ["ann", "bob"]
     Gallery.open(path, key=words).enrol("cy", embeddings(3))
     assert names(path, KEY) == ["ann", "bob", "cy"]
-    assert [(s.name, s.level, s.in_use) for s in gallery.keys.slots()] == [
-        ("key in memory", 0, True),
-        ("passphrase", 2, False),
+    assert [(s.name, s.level, s.levels, s.in_use) for s in gallery.keys.slots()] == [
+        ("key in memory", 0, (0,), True),
+        ("passphrase", None, (0, 1, 2), False),
     ]
+    gallery.keys.add(InMemoryKey(b"m" * 32))
+    memory = gallery.keys.slots()[2]
+    assert (memory.level, memory.level_words) == (None, "not known")
     assert gallery.status().key_epoch == 1
 
 
