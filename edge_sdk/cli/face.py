@@ -148,19 +148,27 @@ def _enrol(arguments: argparse.Namespace) -> Output:
         if arguments.camera
         else FolderCamera(arguments.photographs, rotate=rotate)
     )
+    readable: list[Path] = []
     with source as camera:
         recognizer = _open_recognizer(arguments, embedder)
-        pictures = frames(camera, seconds=arguments.seconds) if arguments.camera else _readable(camera)
+        pictures = (
+            frames(camera, seconds=arguments.seconds)
+            if arguments.camera
+            else _readable(camera, arguments.photographs, readable)
+        )
         enrolment = recognizer.enrol(pictures, arguments.subject, options, least=arguments.least)
-    refused = [{"picture": frame.index + 1, "reason": frame.reason} for frame in enrolment.refused]
+    refused: list[dict[str, Any]] = []
+    lines = [f"enrolled {enrolment.subject} with {format_count(enrolment.templates, 'template')}"]
+    for frame in enrolment.refused:
+        if arguments.camera:
+            refused.append({"picture": frame.index + 1, "reason": frame.reason})
+            lines.append(f"picture {frame.index + 1} not used: {frame.reason}")
+        else:
+            refused.append({"image": str(readable[frame.index]), "reason": frame.reason})
+            lines.append(f"{escaped_line(readable[frame.index])} not used: {frame.reason}")
     return Output(
         {"enrolled": enrolment.subject, "templates": enrolment.templates, "refused": refused},
-        "\n".join(
-            [
-                f"enrolled {enrolment.subject} with {format_count(enrolment.templates, 'template')}",
-                *(f"picture {item['picture']} not used: {item['reason']}" for item in refused),
-            ]
-        ),
+        "\n".join(lines),
     )
 
 
@@ -184,18 +192,17 @@ def _identify(arguments: argparse.Namespace) -> Output:
     )
 
 
-def _readable(camera: Camera) -> Iterator[UInt8Array]:
-    """Read photographs; report damaged ones and go on."""
-    frame: UInt8Array | None = None
-    while True:
+def _readable(camera: Camera, photographs: Sequence[Path], readable: list[Path]) -> Iterator[UInt8Array]:
+    """Read photographs and add the path of each to `readable`; report damaged ones and go on."""
+    for path in photographs:
         try:
             frame = camera.read()
         except InputError as error:
             console.say(PROGRAM, f"not used: {error}")
             continue
-        if frame is None:
-            return
-        yield frame
+        if frame is not None:
+            readable.append(path)
+            yield frame
 
 
 def _watch(arguments: argparse.Namespace) -> Output:

@@ -6,8 +6,15 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from edge_sdk.cli.arguments import Output, add_command, format_count, show_progress
+from edge_sdk.cli.arguments import (
+    Output,
+    add_command,
+    add_rotate_argument,
+    format_count,
+    show_progress,
+)
 from edge_sdk.cli.opening import resolve_detector
+from edge_sdk.escaping import escaped_line
 
 
 def add_align(commands: Any) -> None:
@@ -19,7 +26,7 @@ def add_align(commands: Any) -> None:
         _align,
         details="Networks that embed faces take aligned crops, not photographs. Use the crops with edge-convert convert"
         " --calibration, evaluate and compare. Subfolders, such as one per person, are kept. Photographs without a face"
-        " are listed and left out.",
+        " and turned photographs are listed and left out. --rotate turns all photographs of the folder.",
         example="face align photographs/ --output crops/ --detector yunet.tflite",
     )
     parser.add_argument("photographs", type=Path, help="folder of JPEG, PNG or PPM files")
@@ -51,6 +58,7 @@ def add_align(commands: Any) -> None:
         default="central",
         help="face to take if a photograph shows several (default: %(default)s)",
     )
+    add_rotate_argument(parser)
 
 
 def _align(arguments: argparse.Namespace) -> Output:
@@ -71,11 +79,12 @@ def _align(arguments: argparse.Namespace) -> Output:
             arguments.output,
             contract,
             choose=arguments.choose,
+            rotate=arguments.rotate,
             progress=progress,
         )
     refused = [{"photograph": name, "reason": reason} for name, reason in result.refused]
     lines = [f"{format_count(len(result.written), 'crop')} written to {arguments.output}"]
-    lines += [f"{name} not used: {reason}" for name, reason in result.refused]
+    lines += [f"{escaped_line(name)} not used: {reason}" for name, reason in result.refused]
     return Output({"written": list(result.written), "refused": refused}, "\n".join(lines))
 
 

@@ -6,16 +6,14 @@ from edge_sdk.types import UInt8Array
 from edge_sdk.vision.faces import Face, FaceDetector
 from edge_sdk.vision.orientation import orientation_of
 from edge_sdk.vision.quality import Refusal
+from edge_sdk.vision.upright import check_upright, not_upright, turned
 
-#: Reasons of the refusals of this module; see `Refusal.reason`.
-CAMERA_TURNED, NOT_UPRIGHT = "camera_turned", "not_upright"
 #: Checks in a row with the same result after which the camera, and not a person, is the cause.
 CONSISTENT = 3
 #: A person who was found upright is checked again after this many good frames.
 TRACK_INTERVAL = 16
 #: A frame that gives no attempt is checked once per this many frames. A check costs about one detection.
 INTERVAL = 50
-_TURNED_BY = {90: "90 degrees counterclockwise", 180: "180 degrees", 270: "90 degrees clockwise"}
 
 
 class OrientationGuard:
@@ -44,10 +42,7 @@ class OrientationGuard:
         Returns:
             A refusal if the picture is turned; None if it is upright, or if no turn of it shows a face.
         """
-        rotate = orientation_of(self._detector, frame, face).rotate
-        if rotate:
-            return self._turned(rotate)
-        return _not_upright() if rotate is None and face is not None else None
+        return check_upright(self._detector, frame, face, rotate=self.rotate)
 
     @property
     def suspects(self) -> bool:
@@ -59,7 +54,7 @@ class OrientationGuard:
         rotate = self._check_face(frame, face)
         if self._faces.rotate:
             return self._turned(self._faces.rotate)
-        return None if rotate == 0 else _not_upright()
+        return None if rotate == 0 else not_upright()
 
     def without_attempt(self, frame: UInt8Array, face: Face | None) -> Refusal | None:
         """Check a sample of the frames that give no attempt; return a refusal if the camera is turned.
@@ -87,12 +82,7 @@ class OrientationGuard:
         return rotate
 
     def _turned(self, rotate: int) -> Refusal:
-        setting = (self.rotate + rotate) % 360
-        return Refusal(
-            CAMERA_TURNED,
-            f"expected an upright picture, found one that is upright after a turn by {rotate} degrees clockwise",
-            f"the camera picture is turned by {_TURNED_BY[rotate]}: set rotate={setting} or --rotate {setting}",
-        )
+        return turned(rotate, applied=self.rotate)
 
 
 class _Agreement:
@@ -121,11 +111,3 @@ class _Agreement:
         self._last = rotate
         if self._run >= CONSISTENT:
             self.rotate = rotate
-
-
-def _not_upright() -> Refusal:
-    return Refusal(
-        NOT_UPRIGHT,
-        "expected an upright face, found one that is turned in the picture",
-        "hold the head upright",
-    )

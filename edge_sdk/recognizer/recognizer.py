@@ -20,7 +20,7 @@ from edge_sdk.gallery.results import Decision, Identification, Reason, Verificat
 from edge_sdk.gallery.rules.real_numbers import checked_threshold
 from edge_sdk.gallery.subjects import ENROL_DEFAULTS
 from edge_sdk.model.operating_point import OperatingPoint
-from edge_sdk.recognizer.orientation_guard import CAMERA_TURNED, TRACK_INTERVAL, OrientationGuard
+from edge_sdk.recognizer.orientation_guard import TRACK_INTERVAL, OrientationGuard
 from edge_sdk.recognizer.results import Enrolment, Recognition, RefusedFrame
 from edge_sdk.recognizer.sampling import AlignedSample, NoSample, Sampler
 from edge_sdk.recognizer.track import Track, bona_fide, mean_direction
@@ -31,6 +31,7 @@ from edge_sdk.vision.faces import FaceDetector
 from edge_sdk.vision.liveness import MiniFasNet, PresentationAttackDetector
 from edge_sdk.vision.orientation import check_rotation
 from edge_sdk.vision.quality import EYES_COVERED, MOUTH_COVERED, Limits, weakened_limits
+from edge_sdk.vision.upright import CAMERA_TURNED
 
 #: Good frames of one attempt. With more frames the decision is more reliable, but takes longer.
 FRAMES_PER_ATTEMPT = 3

@@ -16,6 +16,8 @@ from edge_sdk.types import UInt8Array
 from edge_sdk.vision.alignment import align
 from edge_sdk.vision.faces import Face, FaceDetector, central, largest
 from edge_sdk.vision.images import SUFFIXES, read_image
+from edge_sdk.vision.orientation import check_rotation, turn
+from edge_sdk.vision.upright import check_upright
 
 #: Ways to choose the face of a photograph that shows several.
 CHOICES = ("central", "largest")
@@ -41,11 +43,12 @@ def align_folder(
     contract: InputContract,
     *,
     choose: str = "central",
+    rotate: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> AlignedFolder:
     """Align the face of every photograph of a folder and write the crops as PNG files in the same subfolders.
 
-    Hidden files and other kinds of files are ignored. The output folder appears when all photographs are done, or not at
+    Hidden files and other kinds of files are ignored. A photograph that is not upright is refused, as at an enrolment. The output folder appears when all photographs are done, or not at
     all.
 
     Args:
@@ -54,15 +57,17 @@ def align_folder(
         output: Folder for the crops; it must not exist, or be empty.
         contract: Size and landmark template of the crops.
         choose: ``central`` or ``largest``: the face to take if a photograph shows several.
+        rotate: Clockwise turn of every photograph in degrees: 0, 90, 180 or 270; after the rotation of its EXIF data.
         progress: Called with (done, total) photographs.
 
     Raises:
-        InputError: The folder has no photograph, no photograph shows a face, the output folder is not empty or cannot
-            be written, an unknown choice, or Pillow is not installed.
+        InputError: The folder has no photograph, no photograph shows an upright face, the output folder is not empty or
+            cannot be written, an unknown choice or rotation, or Pillow is not installed.
     """
     source, target = Path(photographs), Path(output)
     if choose not in CHOICES:
         raise InputError(f"expected a choice of {' or '.join(CHOICES)}, found {choose!r}")
+    check_rotation(rotate)
     names = _photographs(source)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise InputError(f"{target}: expected a new or empty folder, found other files there")
@@ -74,7 +79,7 @@ def align_folder(
         try:
             for position, name in enumerate(names):
                 try:
-                    crop = _crop(detector, source / name, contract, choose)
+                    crop = _crop(detector, source / name, contract, choose, rotate)
                 except (AcquisitionError, InputError) as error:
                     refused.append((name, str(error).removeprefix(f"{source / name}: ")))
                 else:
@@ -83,7 +88,9 @@ def align_folder(
                     progress(position + 1, len(names))
             if not written:
                 name, reason = refused[0]
-                raise InputError(f"{source}: expected photographs of faces, found none; {name}: {reason}")
+                raise InputError(
+                    f"{source}: expected photographs of upright faces, found none; {name}: {reason}"
+                )
             folder.chmod(0o777 & ~_umask())
             if target.exists():
                 target.rmdir()
@@ -112,10 +119,16 @@ def _image_names(folder: Path) -> Iterator[str]:
             yield name.as_posix()
 
 
-def _crop(detector: FaceDetector, path: Path, contract: InputContract, choose: str) -> UInt8Array:
-    image = read_image(path)
+def _crop(
+    detector: FaceDetector, path: Path, contract: InputContract, choose: str, rotate: int
+) -> UInt8Array:
+    image = turn(read_image(path), rotate)
     faces = detector.detect(image)
     face: Face | None = largest(faces) if choose == "largest" else central(faces, *image.shape[:2])
+    refusal = check_upright(detector, image, face, rotate=rotate)
+    if refusal is not None:
+        # The hint contains the angle to set.
+        raise AcquisitionError(refusal.hint, reason=refusal.reason)
     if face is None:
         raise AcquisitionError("no face", reason="no face")
     return align(image, face.landmarks, contract)

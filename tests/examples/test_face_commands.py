@@ -7,8 +7,10 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from edge_sdk.cli import main
+from edge_sdk.vision.images import read_image
 from tests.examples.conftest import FaceNetworks
 
 pytestmark = pytest.mark.real
@@ -102,3 +104,34 @@ def test_too_few_good_pictures_enrol_nobody(
     assert "expected 3 good frames" in capsys.readouterr().err
     assert main(["gallery", "list", *files[4:]]) == 0
     assert capsys.readouterr().out == ""
+
+
+def test_photographs_turned_by_180_degrees_give_no_crops_until_they_are_turned(
+    people: Path, face_networks: FaceNetworks, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    upright, other = (read_image(path) for path in photographs(people, ENROLLED)[:2])
+    Image.fromarray(upright).save(photos / "upright.png")
+    Image.fromarray(other[::-1, ::-1]).save(photos / "turned.png")
+    align = ["face", "align", str(photos), "--detector", str(face_networks.detector), "--json"]
+    for options, written, refused, setting in (
+        ([], "upright.png", "turned.png", 180),
+        (["--rotate", "180"], "turned.png", "upright.png", 0),
+    ):
+        assert main([*align, "--output", str(tmp_path / f"crops {setting}"), *options]) == 0
+        result = json.loads(capsys.readouterr().out)
+        assert result["written"] == [written]
+        assert [item["photograph"] for item in result["refused"]] == [refused]
+        assert result["refused"][0]["reason"].endswith(f"--rotate {setting}")
+
+
+def test_an_enrolment_names_a_turned_photograph(
+    people: Path, files: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = photographs(people, ENROLLED)
+    turned = tmp_path / "turned.png"
+    Image.fromarray(read_image(mine[0])[::-1, ::-1]).save(turned)
+    assert main(["face", "enrol", "donald", str(turned), *mine[1:], *files, "--json"]) == 0
+    refused = json.loads(capsys.readouterr().out)["refused"]
+    assert refused[0]["image"] == str(turned) and refused[0]["reason"].endswith("--rotate 180")

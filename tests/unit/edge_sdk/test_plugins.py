@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tomllib
+from PIL import Image
 
 from edge_sdk import Embedder, Gallery, GalleryError, InputError, ModelError, PluginError
 from edge_sdk.gallery.keys.provider import checked_provider
@@ -204,6 +205,21 @@ def test_a_gallery_opens_with_a_token_only(
     assert gone.returncode == 3 and "plug in the token" in gone.stderr
 
 
+def pictures_at_head_rest(product: Product, folder: Path) -> list[np.ndarray]:
+    """Return four pictures whose face is where rest.json in the folder places it for the detector."""
+    landmarks = [[276, 182], [336, 182], [306, 212], [282, 240], [330, 240]]
+    (folder / "rest.json").write_text(json.dumps({"box": [200, 80, 192, 192], "landmarks": landmarks}))
+    # Enrolment refuses pictures without detail at the eyes and the mouth, so the product gets a fine texture.
+    texture = np.random.default_rng(0).normal(0, 25, (96, 96, 1))
+    crop = np.clip(read_image(product.enrol) + texture, 0, 255)
+    pictures = []
+    for number in range(4):
+        picture = np.full((240, 320, 3), 96 + number, np.uint8)
+        picture[40 : 40 + 96, 100 : 100 + 96] = crop
+        pictures.append(np.kron(picture, np.ones((2, 2, 1), np.uint8)))
+    return pictures
+
+
 def test_a_camera_and_a_detector_enrol_and_watch(
     edge_sdk: Callable[..., subprocess.CompletedProcess[str]],
     golden_model_path: Path,
@@ -212,15 +228,8 @@ def test_a_camera_and_a_detector_enrol_and_watch(
 ) -> None:
     frames = tmp_path / "frames"
     frames.mkdir()
-    # Enrolment refuses pictures without detail at the eyes and the mouth, so the product gets a fine texture.
-    texture = np.random.default_rng(0).normal(0, 25, (96, 96, 1))
-    crop = np.clip(read_image(products[0].enrol) + texture, 0, 255)
-    for number in range(4):
-        frame = np.full((240, 320, 3), 96 + number, np.uint8)
-        frame[40 : 40 + 96, 100 : 100 + 96] = crop
-        np.save(frames / f"{number}.npy", np.kron(frame, np.ones((2, 2, 1), np.uint8)))
-    landmarks = [[276, 182], [336, 182], [306, 212], [282, 240], [330, 240]]
-    (tmp_path / "rest.json").write_text(json.dumps({"box": [200, 80, 192, 192], "landmarks": landmarks}))
+    for number, picture in enumerate(pictures_at_head_rest(products[0], tmp_path)):
+        np.save(frames / f"{number}.npy", picture)
     files = ["--model", golden_model_path, "--gallery", "home.gallery", "--key", "acme-token:token"]
     (tmp_path / "token").write_text("5a" * 32)
     seen = ["--camera", "arrays:frames", "--detector", "head-rest:rest.json"]
@@ -230,3 +239,35 @@ def test_a_camera_and_a_detector_enrol_and_watch(
     done = edge_sdk("face", "watch", *seen, *files, "--threshold", "0.9", "--json")
     assert done.returncode == 0, done.stdout + done.stderr
     assert json.loads(done.stdout.splitlines()[0])["subject"] == "oat"
+
+
+@pytest.mark.parametrize("camera", [False, True], ids=["photographs", "camera"])
+def test_an_enrolment_names_the_photographs_that_it_does_not_use(
+    edge_sdk: Callable[..., subprocess.CompletedProcess[str]],
+    golden_model_path: Path,
+    products: list[Product],
+    tmp_path: Path,
+    camera: bool,
+) -> None:
+    first, *others = pictures_at_head_rest(products[0], tmp_path)
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for number, picture in enumerate([first, first, *others]):
+        Image.fromarray(picture).save(photos / f"{number}.png")
+    damaged = tmp_path / "damaged.png"
+    damaged.write_bytes(b"no image")
+    paths = [damaged, *sorted(photos.iterdir())]
+    source = ["--camera", photos] if camera else paths
+    files = ["--model", golden_model_path, "--gallery", "home.gallery", "--key", "acme-token:token"]
+    (tmp_path / "token").write_text("5a" * 32)
+    assert edge_sdk("gallery", "create", *files).returncode == 0
+    enrol = ["--detector", "head-rest:rest.json", "--allow-duplicate", *files]
+    done = edge_sdk("face", "enrol", "ann", *source, *enrol)
+    assert done.returncode == 0, done.stderr
+    reason = "identical to an earlier image: take each image separately"
+    picture = "picture 2" if camera else paths[2]
+    assert done.stdout.splitlines()[1:] == [f"{picture} not used: {reason}"]
+    done = edge_sdk("face", "enrol", "bob", *source, *enrol, "--json")
+    assert done.returncode == 0, done.stderr
+    refused = {"picture": 2} if camera else {"image": str(paths[2])}
+    assert json.loads(done.stdout)["refused"] == [{**refused, "reason": reason}]

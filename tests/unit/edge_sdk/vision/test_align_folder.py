@@ -13,6 +13,8 @@ from edge_sdk.model.card import InputContract
 from edge_sdk.model.landmark_template import arcface
 from edge_sdk.vision.align_folder import align_folder
 from edge_sdk.vision.faces import Face
+from edge_sdk.vision.orientation import ROTATIONS, turn
+from tests.painted_faces import SCORES, PaintedFaceDetector, painted_frame
 
 CONTRACT = InputContract(112, 112, "rgb", (0.0,) * 3, (1.0,) * 3)
 
@@ -85,7 +87,9 @@ def test_nothing_is_written_if_the_folders_cannot_be_used(tmp_path: Path) -> Non
     with pytest.raises(InputError, match="expected photographs"):
         align_folder(detector, photos, crops, CONTRACT)
     photograph(photos / "dark.png", level=5)
-    with pytest.raises(InputError, match=r"expected photographs of faces, found none; dark.png: no face"):
+    with pytest.raises(
+        InputError, match=r"expected photographs of upright faces, found none; dark.png: no face"
+    ):
         align_folder(detector, photos, crops, CONTRACT)
     photograph(photos / "1.png")
     crops.mkdir()
@@ -94,3 +98,48 @@ def test_nothing_is_written_if_the_folders_cannot_be_used(tmp_path: Path) -> Non
         align_folder(detector, photos, crops, CONTRACT)
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".align")] == []
     assert (crops / "other.txt").read_text() == "kept"
+
+
+def painted_photographs(folder: Path, *turns: int) -> None:
+    folder.mkdir()
+    for degrees in turns:
+        Image.fromarray(turn(painted_frame(), degrees)).save(folder / f"{degrees}.png")
+
+
+@pytest.mark.parametrize("scores", [SCORES, (0.9, 0.0, 0.0, 0.0)], ids=["turned faces found", "not found"])
+def test_turned_photographs_are_refused_with_the_angle_to_set(
+    tmp_path: Path, scores: tuple[float, float, float, float]
+) -> None:
+    painted_photographs(tmp_path / "photos", *ROTATIONS)
+    result = align_folder(PaintedFaceDetector(scores), tmp_path / "photos", tmp_path / "crops", CONTRACT)
+    assert result.written == ("0.png",)
+    assert [(name, reason.split()[-2:]) for name, reason in result.refused] == [
+        ("180.png", ["--rotate", "180"]),
+        ("270.png", ["--rotate", "90"]),
+        ("90.png", ["--rotate", "270"]),
+    ]
+
+
+@pytest.mark.parametrize("turned", [90, 180, 270])
+def test_a_rotation_turns_every_photograph(tmp_path: Path, turned: int) -> None:
+    painted_photographs(tmp_path / "photos", 0)
+    painted_photographs(tmp_path / "turned", turned, 0)
+    align_folder(PaintedFaceDetector(), tmp_path / "photos", tmp_path / "crops", CONTRACT)
+    result = align_folder(
+        PaintedFaceDetector(), tmp_path / "turned", tmp_path / "others", CONTRACT, rotate=360 - turned
+    )
+    assert result.written == (f"{turned}.png",)
+    # The other photograph is upright without a rotation.
+    assert [(name, reason.split()[-1]) for name, reason in result.refused] == [("0.png", "0")]
+    crops = [Image.open(tmp_path / name) for name in ("crops/0.png", f"others/{turned}.png")]
+    assert np.array_equal(*map(np.asarray, crops))
+
+
+def test_a_folder_of_turned_photographs_is_an_error_with_the_angle(tmp_path: Path) -> None:
+    painted_photographs(tmp_path / "photos", 180)
+    detector = PaintedFaceDetector()
+    with pytest.raises(InputError, match=r"upright faces, found none; 180\.png: .* --rotate 180"):
+        align_folder(detector, tmp_path / "photos", tmp_path / "crops", CONTRACT)
+    assert not (tmp_path / "crops").exists()
+    with pytest.raises(InputError, match="expected a rotation of 0, 90, 180 or 270 degrees"):
+        align_folder(detector, tmp_path / "photos", tmp_path / "crops", CONTRACT, rotate=45)
