@@ -10,9 +10,9 @@ after an Indic virama, a non-joiner between letters of a right-to-left script, a
 selector after a symbol, a digit or a letter without case.
 
 Two names look the same if they are equal after these steps: compatibility normalization (NFKC), removal of invisible
-characters, one space for each run of white space, and replacement of Cyrillic and Greek letters by the Latin letters
-that look like them. A new name that looks like an enrolled one is refused. The enrolled names of older galleries are not
-checked.
+characters, one space for each run of white space, replacement of Cyrillic and Greek letters by the Latin letters
+that look like them, and case folding; or if they differ only in case before these steps. A new name that looks like an enrolled one is
+refused. The enrolled names of older galleries are not checked.
 """
 
 from __future__ import annotations
@@ -93,11 +93,24 @@ def checked_name(name: str) -> str:
 
 
 def skeleton(name: str) -> str:
-    """Return a name reduced to how it looks; names with equal results look the same (cf. UTS 39)."""
+    """Return a name reduced to how it looks, without case; names with equal results look the same (cf. UTS 39)."""
     if not name.isascii():
         visible = "".join(c for c in name if not _is_invisible(c))
-        name = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", visible).translate(_LOOKALIKES))
-    return " ".join(name.split())
+        # Case folding may give a letter that is replaced in turn, so both are done twice.
+        name = _latin(_latin(visible).casefold()).casefold()
+    return " ".join(name.casefold().split())
+
+
+def _latin(name: str) -> str:
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).translate(_LOOKALIKES))
+
+
+def _skeletons(name: str) -> set[str]:
+    """Return the skeletons of a name as it is and in lower case.
+
+    They differ for letters such as the Greek nu, which looks like N as a capital and like v otherwise.
+    """
+    return {skeleton(name)} if name.isascii() else {skeleton(name), skeleton(name.casefold())}
 
 
 class Names:
@@ -114,15 +127,18 @@ class Names:
 
     def add(self, name: str) -> None:
         """Add a name."""
-        self._by_skeleton.setdefault(skeleton(name), set()).add(name)
+        for form in _skeletons(name):
+            self._by_skeleton.setdefault(form, set()).add(name)
 
     def remove(self, name: str) -> None:
         """Remove a name; do nothing if it is not there."""
-        self._by_skeleton.get(skeleton(name), set()).discard(name)
+        for form in _skeletons(name):
+            self._by_skeleton.get(form, set()).discard(name)
 
     def similar_to(self, name: str) -> str | None:
-        """Return a name that looks like the given one; None if there is none."""
-        return min(self._by_skeleton.get(skeleton(name), ()), default=None)
+        """Return a name that looks like the given one or differs only in case; None if there is none."""
+        similar = (self._by_skeleton.get(form, set()) for form in _skeletons(name))
+        return min(set().union(*similar), default=None)
 
 
 def _is_refused(name: str, index: int) -> bool:

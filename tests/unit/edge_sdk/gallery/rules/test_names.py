@@ -94,6 +94,12 @@ def test_invisible_and_misplaced_characters_are_refused(gallery: Gallery, name: 
         ("é", "e\u0301"),
         ("Zoë", "Zoe\u0308"),
         ("2", "²"),
+        ("guest", "Guest"),
+        ("Guest", "GUEST"),
+        ("guest", "Guеst"),  # Cyrillic e
+        ("Вера", "вера"),
+        ("Νίκος", "ΝΊΚΟΣ"),
+        ("Strauß", "STRAUSS"),
     ],
 )
 def test_a_name_that_looks_like_an_enrolled_one_is_refused(
@@ -129,10 +135,10 @@ def test_a_gallery_that_holds_such_names_still_opens(monkeypatch: pytest.MonkeyP
         # A gallery that an earlier version wrote, without these rules.
         earlier.setattr(names, "_is_refused", lambda name, index: False)
         earlier.setattr(Names, "similar_to", lambda self, name: None)
-        for seed, name in enumerate(("a", "a\u200b", "ａ")):
+        for seed, name in enumerate(("a", "a\u200b", "ａ", "A")):
             gallery.enrol(name, face(seed))
     opened = Gallery.open(PATH, key=KEY, model_id=bytes(32), filesystem=files)
-    assert [s.name for s in opened.subjects()] == ["a", "a\u200b", "ａ"]
+    assert [s.name for s in opened.subjects()] == ["a", "a\u200b", "ａ", "A"]
     assert opened.identify(face(1), threshold=0.9).subject == "a\u200b"
     opened.change("a\u200b", label="invisible")
     opened.revoke("a\u200b")
