@@ -30,6 +30,8 @@ from edge_sdk.gallery.format.content import (
     ids_of,
     templates_per_subject,
 )
+from edge_sdk.gallery.keys import slot_kind
+from edge_sdk.gallery.rules.known_time import format_time
 from edge_sdk.gallery.store.audit_log import AuditEvent
 
 MAX_EVENTS = 64
@@ -86,6 +88,42 @@ POLICY_KINDS = {
 }
 
 
+# Parts of details in words, by event and name; an empty event stands for every event.
+_PARTS = {
+    ("clock-jump", "from"): "from {}",
+    ("clock-jump", "to"): "to {}",
+    ("clock-reset", "from"): "from {}",
+    ("clock-reset", "to"): "to {}",
+    ("migrate", "from"): "from version {}",
+    ("migrate", "to"): "to version {}",
+    ("re-anchor", "from"): "from generation {}",
+    ("change", "name-or-label"): "name or label",
+    ("create", "gallery"): "gallery {}",
+    ("segment", "index"): "file {}",
+    ("", "after"): "after entry {}",
+    ("", "anchor"): "newest generation of the anchor {}",
+    ("", "by"): "sent by {}",
+    ("", "given"): "given {}",
+    ("", "keys"): "number of new keys {}",
+    ("", "kind"): "{}",
+    ("", "n"): "number of answers {}",
+    ("", "policy"): "policy {}",
+    ("", "recipient"): "recipient {}",
+    ("", "seconds"): "by {} s",
+    ("", "sequence"): "sequence number {}",
+    ("", "since"): "since {}",
+    ("", "slot"): "slot {}",
+    ("", "source"): "source {}",
+    ("", "space"): "embedding space {}",
+    ("", "subjects"): "number of subjects {}",
+    ("", "templates"): "number of templates {}",
+    ("", "type"): "{}",
+    ("", "valid-from"): "valid from {}",
+    ("", "valid-until"): "valid until {}",
+}
+# Parts with a hexadecimal id, a decimal number or no value.
+_AS_THEY_ARE = ("by", "gallery", "given", "name-or-label", "policy", "recipient", "source", "space")
+
 # Records that the log does not describe: they change in a commit that has an event of its own, or in every commit.
 _NO_SETTING = (SLOT_KEYS, AUDIT_SEGMENTS, COMMAND_HISTORY)
 
@@ -93,13 +131,31 @@ _NO_SETTING = (SLOT_KEYS, AUDIT_SEGMENTS, COMMAND_HISTORY)
 def in_words(event: AuditEvent) -> str:
     """Describe an event and its detail in words."""
     words = EVENTS.get(event.event, event.event)
-    detail = event.detail
-    if event.event == "policy":
-        kind = detail.removeprefix("kind=")
-        detail = POLICY_KINDS.get(int(kind), detail) if kind.isdigit() else detail
-    elif event.event == "segment":
-        detail = detail.partition(",")[0]
-    return f"{words}: {detail}" if detail else words
+    detail = event.detail.partition(",")[0] if event.event == "segment" else event.detail
+    parts = [_part_in_words(event.event, part) for part in detail.split(",")]
+    return f"{words}: {', '.join(parts)}" if detail else words
+
+
+def _part_in_words(event: str, part: str) -> str:
+    """Describe a part `name=value` of a detail; a part that is not known stays as it is."""
+    name, _, value = part.partition("=")
+    if (name, value) == ("anchor", "0"):
+        return "the anchor had no generation yet"
+    words = _PARTS.get((event, name)) or _PARTS.get(("", name))
+    if words is None:
+        return part
+    if name in _AS_THEY_ARE:
+        return words.format(value)
+    if not (value.isascii() and value.isdigit()):
+        return part
+    number = int(value)
+    if name == "kind":
+        return POLICY_KINDS.get(number, part)
+    if name == "type":
+        return slot_kind(number)[0]
+    if name in ("since", "valid-from", "valid-until") or event in ("clock-jump", "clock-reset"):
+        return words.format(format_time(number) if number else "no limit")
+    return words.format(number)
 
 
 def changes(before: Content, after: Content) -> list[AuditEvent]:

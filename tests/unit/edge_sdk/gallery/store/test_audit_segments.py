@@ -547,9 +547,49 @@ def test_every_event_of_the_sources_has_words() -> None:
     assert names <= EVENTS.keys()
     assert in_words(AuditEvent("policy", detail="kind=3")) == "setting changed: decision policy"
     assert in_words(AuditEvent("policy", detail="kind=99")) == "setting changed: kind=99"
-    assert (
-        in_words(AuditEvent("rejected", detail="n=37,since=1750000000")) == "rejected: n=37,since=1750000000"
-    )
+
+
+@pytest.mark.parametrize(
+    ("event", "detail", "words"),
+    [
+        ("add-key", "type=3", "key added: passphrase"),
+        ("add-key", "type=40000", "key added: unknown kind 40000"),
+        ("remove-key", "slot=0,type=1", "key removed: slot 0, key file"),
+        ("rotate-key", "keys=2", "keys replaced: number of new keys 2"),
+        ("re-anchor", "from=4,anchor=0", "from generation 4, the anchor had no generation yet"),
+        ("re-anchor", "from=4,anchor=7", "from generation 4, newest generation of the anchor 7"),
+        ("rejected", "n=37,since=1750000000", "number of answers 37, since 2025-06-15T15:06:40Z"),
+        ("change", "valid-from=0,valid-until=1750000000", "valid from no limit, valid until 2025-06-15"),
+        ("change", "name-or-label", "subject changed: name or label"),
+        (
+            "clock-reset",
+            "from=1750000000,to=1750000001",
+            "from 2025-06-15T15:06:40Z, to 2025-06-15T15:06:41Z",
+        ),
+        ("clock-behind", "seconds=90", "by 90 s"),
+        ("migrate", "from=1,to=2", "from version 1, to version 2"),
+        ("threshold-override", "policy=0.6200,given=-0.5000", "policy 0.6200, given -0.5000"),
+        ("enrol", "templates=2,by=" + "ab" * 16, "number of templates 2, sent by " + "ab" * 16),
+        ("command", "source=" + "1" * 64 + ",sequence=9", "source " + "1" * 64 + ", sequence number 9"),
+        ("segment", "index=2,oldest=1,removed=0", "new file of the log begun: file 2"),
+        ("later-event", "unknown=1,type=x", "later-event: unknown=1, type=x"),
+    ],
+)
+def test_details_are_printed_in_words(event: str, detail: str, words: str) -> None:
+    assert words in in_words(AuditEvent(event, detail=detail))
+
+
+def test_every_part_of_the_details_of_the_sources_has_words() -> None:
+    sources = "".join(path.read_text() for path in Path(edge_sdk.__file__).parent.rglob("*.py"))
+    details = [
+        (event, detail)
+        for event, detail in re.findall(r'AuditEvent\(\s*"([a-z-]+)",[^)]*?f"([a-z-]+=[^"]*)"', sources)
+        if event not in ("segment", "policy")
+    ]
+    assert len(details) > 10
+    for event, detail in details:
+        for name in re.findall(r"([a-z-]+)=", detail):
+            assert f"{name}=" not in in_words(AuditEvent(event, detail=f"{name}=1"))
 
 
 @pytest.mark.parametrize("kind", sorted(KNOWN_RECORDS - {SLOT_KEYS, AUDIT_SEGMENTS, COMMAND_HISTORY}))
