@@ -131,6 +131,8 @@ def _policy(arguments: argparse.Namespace) -> Output:
         text += f"\n95 % confidence interval of the measured FPIR: {low} to {high}"
         if interval[1] > policy.fpir:
             text += f"; to stay below {policy.fpir:g}, give a lower FPIR or measure with more people"
+    if arguments.allow_lower_thresholds:
+        text += "\ncallers may now give lower thresholds; the audit log records their use"
     return Output(
         {
             "fpir": policy.fpir,

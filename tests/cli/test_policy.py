@@ -61,8 +61,12 @@ def test_a_threshold_below_the_policys_is_refused_unless_allowed(
     assert edge_sdk("identify", stranger, *door["files"], "--threshold", "0.95").code == 1
     allow = ("gallery", "policy", *door["files"], "--fpir", "0.01", "--allow-lower-thresholds", "--json")
     assert json.loads(edge_sdk(*allow).out)["lower_thresholds_allowed"] is True
+    confirmation = "callers may now give lower thresholds; the audit log records their use"
+    assert edge_sdk(*allow[:-1]).out.splitlines()[-1] == confirmation
+    assert confirmation not in edge_sdk("gallery", "policy", *door["files"], "--fpir", "0.01").out
+    assert edge_sdk(*allow[:-1]).code == 0
     assert edge_sdk("identify", stranger, *door["files"], "--threshold", "-1").code == 0
-    assert "policy=0.9000,given=-1.0000" in edge_sdk("gallery", "audit", *door["own"]).out
+    assert "policy 0.9000, given -1.0000" in edge_sdk("gallery", "audit", *door["own"]).out
     assert edge_sdk("gallery", "policy", *door["files"], "--fpir", "0.01").code == 0
     assert edge_sdk("identify", stranger, *door["files"], "--threshold", "-1").code == 3
 
