@@ -19,7 +19,7 @@ from edge_sdk.cli.arguments import (
     add_model_arguments,
     format_count,
 )
-from edge_sdk.cli.opening import open_gallery, resolve_key
+from edge_sdk.cli.opening import new_keys, open_gallery, resolve_key
 from edge_sdk.errors import GalleryError, ModelMismatchError
 
 if TYPE_CHECKING:
@@ -171,7 +171,8 @@ def _slot_as_json(slot: KeySlot) -> dict[str, Any]:
 
 def _add_key(arguments: argparse.Namespace) -> Output:
     gallery = open_gallery(arguments)
-    added = gallery.keys.add(resolve_key(arguments.new, new=True, prompt="new passphrase"))
+    with new_keys(arguments.gallery, [arguments.new], prompt="new passphrase") as (key,):
+        added = gallery.keys.add(key)
     slot = added.slot
     if added.weakness:
         console.say(PROGRAM, f"warning: {added.weakness}; it protects at level {slot.level}")
@@ -238,7 +239,8 @@ def _remove_key(arguments: argparse.Namespace) -> Output:
 
 def _rotate_key(arguments: argparse.Namespace) -> Output:
     gallery = open_gallery(arguments)
-    gallery.keys.rotate(*(resolve_key(word, new=True, prompt="new passphrase") for word in arguments.to))
+    with new_keys(arguments.gallery, arguments.to, prompt="new passphrase") as keys:
+        gallery.keys.rotate(*keys)
     slots, epoch = gallery.keys.slots(), gallery.status().key_epoch
     return Output(
         {"key_epoch": epoch, "slots": [_slot_as_json(slot) for slot in slots]},

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import getpass
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_sdk import console
 from edge_sdk.cli.arguments import PROGRAM
-from edge_sdk.errors import EdgeSdkError, InputError, ModelCardError
+from edge_sdk.errors import ChangeCommittedError, InputError, ModelCardError
 from edge_sdk.plugins import open_plugin
 
 if TYPE_CHECKING:
@@ -28,12 +29,13 @@ _KEY_PLUGINS, _DETECTOR_PLUGINS = "edge_sdk.keys", "edge_sdk.detectors"
 _MAX_PASSPHRASE_BYTES = 4096
 
 
-def resolve_key(word: str, *, new: bool = False, prompt: str = "passphrase") -> KeyProvider:
+def resolve_key(word: str, *, created: list[Path] | None = None, prompt: str = "passphrase") -> KeyProvider:
     """Return the key that a word of the command line names.
 
     Args:
         word: A key file or a kind of key, as in `KEY_HELP`; or NAME:ARGUMENT of a plug-in in `edge_sdk.keys`.
-        new: Create a key file that does not exist, and ask for a passphrase twice.
+        created: For a new key, see `new_keys`: ask for a passphrase twice, create a key file that does not exist and append
+            its path to this list. None for a key that exists.
         prompt: Prompt for a passphrase.
 
     Raises:
@@ -50,7 +52,7 @@ def resolve_key(word: str, *, new: bool = False, prompt: str = "passphrase") -> 
     }
     kind, _, argument = word.partition(":")
     if word == "passphrase":
-        return Passphrase(_read_passphrase(prompt, twice=new))
+        return Passphrase(_read_passphrase(prompt, twice=created is not None))
     if word in keys:
         return keys[word]()
     if kind == "tpm-nv":
@@ -59,11 +61,54 @@ def resolve_key(word: str, *, new: bool = False, prompt: str = "passphrase") -> 
     if plugin is not None:
         return checked_provider(plugin)
     path = Path(word)
-    if not new or path.exists():
+    if created is None or path.exists():
         return KeyFile(path)
-    created = KeyFile.create(path)
+    key = KeyFile.create(path)
+    created.append(path)
     console.say(PROGRAM, f"made a key file {path}: store it on another disk than the gallery if you can")
-    return created
+    return key
+
+
+@contextlib.contextmanager
+def new_keys(
+    gallery: Path, words: Sequence[str], *, prompt: str = "passphrase"
+) -> Iterator[list[KeyProvider]]:
+    """Return new keys for a change of a gallery; key files that do not exist are created.
+
+    If the block raises an exception and the gallery's file is the same as before, or still missing, the change was not
+    committed, and the created key files are removed. Otherwise they are kept, because the gallery may need them.
+
+    Args:
+        gallery: Path of the gallery.
+        words: As in `resolve_key`, whose errors apply.
+        prompt: Prompt for a passphrase.
+    """
+    before = _identity(gallery)
+    created: list[Path] = []
+    try:
+        yield [resolve_key(word, created=created, prompt=prompt) for word in words]
+    except BaseException as error:
+        if (
+            not isinstance(error, ChangeCommittedError)
+            and before is not None
+            and _identity(gallery) == before
+        ):
+            for path in created:
+                with contextlib.suppress(OSError):
+                    path.unlink()
+                    console.say(PROGRAM, f"removed the key file {path}, because the gallery does not use it")
+        raise
+
+
+def _identity(path: Path) -> tuple[int, ...] | None:
+    """Return numbers that change if a file is replaced; empty if there is no file, None if this is not known."""
+    try:
+        status = path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return ()
+    except (OSError, ValueError):
+        return None
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def resolve_anchor(word: str | None) -> Anchor | None:
@@ -141,19 +186,13 @@ def create_gallery(
 
     A new key file is removed if the gallery cannot be created. Errors as `Gallery.create`.
     """
-    from edge_sdk.gallery import Gallery, KeyFile
+    from edge_sdk.gallery import Gallery
 
     anchor = resolve_anchor(arguments.anchor)
-    existed = Path(arguments.key).exists()
-    key = resolve_key(arguments.key, new=True)
-    try:
+    with new_keys(arguments.gallery, [arguments.key]) as (key,):
         gallery = Gallery.create(
             arguments.gallery, key=key, model_id=model_id, dimension=dimension, anchor=anchor, **options
         )
-    except (OSError, EdgeSdkError):
-        if isinstance(key, KeyFile) and not existed and not arguments.gallery.exists():
-            Path(arguments.key).unlink(missing_ok=True)
-        raise
     status = gallery.status()
     if status.key_weakness is not None:
         console.say(PROGRAM, f"warning: {status.key_weakness}; it protects at level {status.key_level}")
