@@ -473,7 +473,7 @@ BAD = {
     "missing images": (["MODEL", "--calibration", "nowhere"], "nothing there"),
     "a damaged image": (["MODEL", "--calibration", "DAMAGED"], "decoding failed"),
     "tiny images": (["MODEL", "--calibration", "SMALL"], "at least 16x16"),
-    "transparent images": (["MODEL", "--calibration", "RGBA"], "RGBA"),
+    "transparent images": (["MODEL", "--calibration", "RGBA"], "found transparent pixels"),
     "output is a file": (["MODEL", "--output", "TEXT"], "found a file"),
 }
 

@@ -94,7 +94,9 @@ def test_a_recipe_that_contradicts_itself_is_rejected() -> None:
 def test_older_recipes_keep_their_meaning() -> None:
     old = {k: v for k, v in shipped("cpu_int8").to_json().items() if k not in ("quantizer", "spelled")}
     assert Recipe.from_json(old) == shipped("cpu_int8")
-    with pytest.raises(ConversionError, match="malformed field: expected one of 'ai-edge-quantizer'"):
+    with pytest.raises(
+        ConversionError, match="malformed field 'quantizer': expected one of 'ai-edge-quantizer'"
+    ):
         Recipe.from_json({**old, "quantizer": "mine"})
 
 

@@ -181,7 +181,7 @@ def test_every_crop_is_used_once_per_pass_with_new_augmentation() -> None:
 
 def test_a_saved_recipe_keeps_the_distillation() -> None:
     recipe = replace(
-        PLAIN, leaky=("a", "b"), distillation_steps=7, distillation_seed=3, distilled_sha256="ab"
+        PLAIN, leaky=("a", "b"), distillation_steps=7, distillation_seed=3, distilled_sha256="ab" * 32
     )
     assert Recipe.from_json(recipe.to_json()) == recipe
     assert Recipe.from_json(PLAIN.to_json()) == PLAIN
