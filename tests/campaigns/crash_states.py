@@ -6,9 +6,10 @@ runs all kinds of change or the given ones: with writes torn at every byte, and 
 `--tears` places. A line for each kind goes to stderr, all counts as JSON to stdout.
 
 A kind of change consists of the files before the change and the function that makes it. The contents before and after
-the change are read by opening the gallery. A state is counted as lost if its content is neither, refused if it does not open, rolled back if the anchor
-refuses it, and locked out if the attempt counter is missing; none of these may occur. A state that opens is changed
-once more, because a gallery that cannot be changed is lost as well.
+the change are read by opening the gallery. A state is counted as lost if its content is neither, refused if it does not
+open, rolled back if the anchor refuses it, locked out if the attempt counter is missing, and unprotected if the change
+was acknowledged but its generation is not in the anchor; none of these may occur. A state that opens is changed once
+more, because a gallery that cannot be changed is lost as well.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from edge_sdk.gallery.format.content import (
     SLOT_KEYS,
     TRANSFORM_KEY,
 )
+from edge_sdk.gallery.format.header import parse_header
 from edge_sdk.gallery.store.audit_log import AuditEvent
 from edge_sdk.gallery.store.audit_segments import closed_path
 from edge_sdk.gallery.store.audit_writer import AuditLog
@@ -379,6 +381,7 @@ class Count:
         refused: States that do not open or cannot be changed.
         rolled_back: States that the anchor refuses.
         locked_out: States with an attempt limit but no valid counter.
+        unprotected: States whose anchor is behind the acknowledged generation, so that an older copy would open.
         kept: States that opened; empty unless `keep` is set.
     """
 
@@ -387,12 +390,13 @@ class Count:
     refused: int = 0
     rolled_back: int = 0
     locked_out: int = 0
+    unprotected: int = 0
     kept: list[State] = field(default_factory=list, repr=False)
 
     @property
     def faults(self) -> int:
         """Number of faults of all kinds."""
-        return self.lost + self.refused + self.rolled_back + self.locked_out
+        return self.lost + self.refused + self.rolled_back + self.locked_out + self.unprotected
 
     def add(self, other: Count) -> None:
         """Add the numbers of another survey."""
@@ -429,10 +433,10 @@ def survey(
     for cut in range(total + 1):
         files = Board.holding(start)
         files.cut_before, files.ignored, files.tears = (cut if cut < total else None), ignored, tears
-        acknowledged = 0
+        acknowledged = generation = 0
         try:
             for steps in _made(files, change):
-                acknowledged = steps
+                acknowledged, generation = steps, parse_header(files.state()[PATH]).generation
         except PowerCut:
             pass
         # Allowed are the content after the last acknowledged part and the contents after later parts.
@@ -453,11 +457,17 @@ def survey(
             else:
                 count.locked_out += content is not None and content[FAILED_ATTEMPTS] == (None, Reason.COUNTER)
                 count.lost += content not in allowed
+                count.unprotected += _anchored(state) < generation
                 if keep:
                     count.kept.append(state)
             if first_fault and count.faults:
                 return count
     return count
+
+
+def _anchored(state: State) -> int:
+    """Return the generation in the anchor file of a gallery that opened, 0 without one."""
+    return int(state[ANCHOR].split()[-1]) if ANCHOR in state else 0
 
 
 def _made(files: Board, change: Change) -> Iterator[int]:

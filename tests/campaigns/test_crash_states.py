@@ -9,17 +9,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_sdk.gallery import FileAnchor
+from edge_sdk.errors import RollbackError
+from edge_sdk.gallery import FileAnchor, Gallery
 from edge_sdk.gallery.store.audit_log import AuditEvent
 from tests.campaigns.crash_states import (
     ANCHOR,
+    KEY,
     KINDS,
+    PATH,
     Board,
     Kind,
     State,
     create,
     cut_twice,
     look,
+    now,
     reopen,
     survey,
     with_a_full_segment,
@@ -27,6 +31,7 @@ from tests.campaigns.crash_states import (
     with_small_segments,
     with_two_subjects,
 )
+from tests.campaigns.splices import ReplacedAnchor
 from tests.patience import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
@@ -122,8 +127,28 @@ def test_a_step_that_is_left_out_is_noticed(name: str, number: int, step: str) -
     assert count.faults, f"nothing shows that {step} (step {number} of {name}) is needed"
 
 
+@pytest.mark.parametrize("left_out", [False, True])
+def test_an_old_copy_opens_if_the_anchor_stays_behind(left_out: bool) -> None:
+    """The next commit advances an anchor that is one behind; until then the copy before the last change opens."""
+    old = with_two_subjects()
+    files = Board.holding(old)
+    next(enrol_two(files))
+    anchor_rename = max(number for number, step in enumerate(files.steps) if step == "rename")
+    files = Board.holding(old)
+    files.ignored = (anchor_rename,) if left_out else ()
+    next(enrol_two(files))
+    put_back = {**files.state(), PATH: old[PATH]}
+    if left_out:
+        assert look(put_back, change_again=False) is not None
+    else:
+        with pytest.raises(RollbackError):
+            look(put_back)
+
+
 def anchor_before_file(files: Board) -> None:
-    gallery = reopen(files)
+    """Advance the anchor, then enrol without comparing it, because a commit refuses an anchor that is ahead."""
+    unchecked = ReplacedAnchor(ANCHOR, filesystem=files)
+    gallery = Gallery.open(PATH, key=KEY, anchor=unchecked, filesystem=files, uptime=now)
     status = gallery.status()
     FileAnchor(ANCHOR, filesystem=files).advance(bytes.fromhex(status.gallery_id), status.generation + 1)
     gallery.enrol("dan", np.ones((1, 4), np.float32))
