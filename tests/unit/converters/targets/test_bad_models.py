@@ -60,9 +60,12 @@ def variable(net: IntegerNetwork, x: int) -> int:
 
 
 def dynamic(net: IntegerNetwork, x: int) -> int:
+    # Only the signature may have -1: a runtime refuses it in a shape.
     y = net.convolution(x)
-    net.graph.tensors[y].shapeSignature = [1, -1, -1, 8]
-    return net.convolution(y)
+    z = net.convolution(y)
+    for index in (y, z):
+        net.graph.tensors[index].shapeSignature = [1, -1, -1, 8]
+    return z
 
 
 def two_outputs(dtype: Any = np.float32) -> Network:
