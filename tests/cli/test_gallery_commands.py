@@ -140,7 +140,7 @@ def test_the_log_is_printed_with_names_and_meanings(edge_sdk: Run, home: Any, pr
     out = edge_sdk("gallery", "audit", *home.files).out
     line = next(line for line in out.splitlines() if "\taccepted\t" in line)
     assert line.split("\t")[3:] == ["accepted", "alice", "accepted"]
-    assert "\tgallery created: gallery=" in out
+    assert "\tgallery created: gallery " in out
     log = json.loads(edge_sdk("gallery", "audit", *home.files, "--json").out)
     assert [entry["subject_name"] for entry in log["entries"]] == [None, "alice", "alice"]
     assert [part["state"] for part in log["segments"]] == ["intact"]
@@ -276,8 +276,8 @@ def test_a_bound_and_a_label_are_changed(edge_sdk: Run, home: Any, products: lis
     backwards = ("--valid-from", "2030-01-01T00:00Z", "--valid-until", "2029-01-01T00:00Z")
     assert "before valid_from" in edge_sdk("gallery", "change", "alice", *backwards, *home.files).err
     events = edge_sdk("gallery", "audit", *home.files).out
-    assert "valid-from=7258118400" in events
-    assert "name-or-label" in events
+    assert "valid from 2200-01-01T00:00:00Z" in events
+    assert "subject changed: name or label" in events
 
 
 def test_a_visitor_is_enrolled_for_a_time_and_the_list_says_so(
