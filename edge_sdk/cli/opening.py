@@ -83,21 +83,25 @@ def new_keys(
         words: As in `resolve_key`, whose errors apply.
         prompt: Prompt for a passphrase.
     """
-    before = _identity(gallery)
     created: list[Path] = []
-    try:
-        yield [resolve_key(word, created=created, prompt=prompt) for word in words]
-    except BaseException as error:
-        if (
-            not isinstance(error, ChangeCommittedError)
-            and before is not None
-            and _identity(gallery) == before
-        ):
-            for path in created:
-                with contextlib.suppress(OSError):
-                    path.unlink()
-                    console.say(PROGRAM, f"removed the key file {path}, because the gallery does not use it")
-        raise
+    with contextlib.ExitStack() as undo:
+        undo.callback(_remove_unused, created, gallery, _identity(gallery))
+        try:
+            yield [resolve_key(word, created=created, prompt=prompt) for word in words]
+        except ChangeCommittedError:
+            undo.pop_all()
+            raise
+        undo.pop_all()
+
+
+def _remove_unused(created: Sequence[Path], gallery: Path, before: tuple[int, ...] | None) -> None:
+    """Remove created key files if the gallery's file is known to be the same as before."""
+    if before is None or _identity(gallery) != before:
+        return
+    for path in created:
+        with contextlib.suppress(OSError):
+            path.unlink()
+            console.say(PROGRAM, f"removed the key file {path}, because the gallery does not use it")
 
 
 def _identity(path: Path) -> tuple[int, ...] | None:
