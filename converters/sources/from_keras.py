@@ -11,14 +11,17 @@ from typing import Any
 
 import numpy as np
 
+from converters.data.archives import MAX_DIRECTORY_BYTES, MAX_MEMBERS
 from converters.errors import SourceError
 from converters.sources import checks, tflite_network
 from converters.sources.source_request import Converted, SourceRequest, tools
 from converters.sources.tensorflow_export import write_tflite
 from edge_sdk.model.card import InputContract
+from edge_sdk.model.zip_archive import open_zip, read_member
 from edge_sdk.types import FloatArray
 
 _OTHER_WAY = "save the part up to the embedding without it, or give a SavedModel (model.export) or ONNX"
+_MAX_CONFIG_BYTES = 64 << 20
 _BROKEN = "copy it again, or save it again with model.save()"
 _UNKNOWN_CLASS = re.compile(r"(?:Could not locate class|Unknown layer:) '([^']+)'")
 # Keras's errors for damaged files and for files of other versions have no common base class.
@@ -64,9 +67,11 @@ def _architecture(request: SourceRequest) -> Any:
 
 def _zip_config(request: SourceRequest) -> bytes:
     try:
-        with zipfile.ZipFile(request.path) as archive:
+        with open_zip(
+            request.path, max_members=MAX_MEMBERS, max_directory_bytes=MAX_DIRECTORY_BYTES
+        ) as archive:
             broken = archive.testzip()
-            text = archive.read("config.json")
+            text = read_member(archive, archive.getinfo("config.json"), max_bytes=_MAX_CONFIG_BYTES)
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
         raise SourceError(f"the .keras file is damaged: {error}", hint=_BROKEN) from error
     if broken is not None:

@@ -10,8 +10,10 @@ from enum import Enum
 from io import BufferedReader
 from pathlib import Path
 
+from converters.data.archives import MAX_DIRECTORY_BYTES, MAX_MEMBERS
 from converters.errors import SourceError
 from converters.sources.pytorch_place import code_place
+from edge_sdk.model.zip_archive import open_zip
 from edge_sdk.plugins import find_plugins, load_plugin
 
 PLUGIN_GROUP = "edge_convert.sources"
@@ -131,7 +133,7 @@ def _of_file(path: Path, stream: BufferedReader, size: int) -> str:
 
 def _of_zip(path: Path) -> str:
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_zip(path, max_members=MAX_MEMBERS, max_directory_bytes=MAX_DIRECTORY_BYTES) as archive:
             names = archive.namelist()
     except zipfile.BadZipFile as error:
         raise SourceError(

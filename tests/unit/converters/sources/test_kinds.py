@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from converters.errors import SourceError
+from converters.sources import kinds
 from converters.sources.kinds import recognize, suffix_note
 
 JPEG = b"\xff\xd8\xff\xe0\x00\x10JFIF" + bytes(range(256))
@@ -147,3 +148,15 @@ def test_a_wrong_suffix_is_noted():
     )
     assert suffix_note(Path("face.onnx"), "onnx") == ()
     assert suffix_note(Path("face.bin"), "onnx") == ()
+
+
+def test_a_zip_file_with_too_many_members_is_refused_before_they_are_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kinds, "MAX_MEMBERS", 2)
+    path = tmp_path / "model.keras"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in ("config.json", "metadata.json", "model.weights.h5"):
+            archive.writestr(name, b"{}")
+    with pytest.raises(SourceError, match="cut short or damaged"):
+        recognize(path)
