@@ -16,6 +16,7 @@ from edge_sdk.errors import ModelCardError
 from edge_sdk.model.golden import GoldenVectors
 from edge_sdk.model.json_fields import JsonFields, json_object, number, text, whole_number
 from edge_sdk.model.landmark_template import arcface
+from edge_sdk.model.non_mated_scores import NonMatedScores
 from edge_sdk.model.operating_point import OperatingPoint
 
 SCHEMA = "edge-sdk/model-card/1"
@@ -242,6 +243,7 @@ class ModelCard:
         probability: Logistic calibration of this file's scores: ``slope`` and ``intercept`` of
             1 / (1 + exp(-(slope * score + intercept))), the numbers of mated and non-mated trials of the fit
             (their ratio is the prior odds), the reliability table and the data set.
+        non_mated_scores: Distribution of this file's scores of different subjects; None if it was not measured.
         golden: Outputs of this network for inputs that any device can generate; None if they were not computed.
 
     """
@@ -265,6 +267,7 @@ class ModelCard:
     fidelity: Mapping[str, Any] = field(default_factory=dict)
     probability: Mapping[str, Any] = field(default_factory=dict)
     golden: GoldenVectors | None = None
+    non_mated_scores: NonMatedScores | None = None
 
     def __post_init__(self) -> None:
         if not 2 <= self.dimension <= MAX_DIMENSION:
@@ -282,6 +285,10 @@ class ModelCard:
         out["input"] = self.input.to_json()
         out["operating_points"] = [point.to_json() for point in self.operating_points]
         out["golden"] = None if self.golden is None else self.golden.to_json()
+        # Absent if it was not measured, as in cards of earlier versions, so that their bytes do not change.
+        del out["non_mated_scores"]
+        if self.non_mated_scores is not None:
+            out["non_mated_scores"] = self.non_mated_scores.to_json()
         embedding = {
             "dimension": out.pop("dimension"),
             "normalization": "l2 on the host",
@@ -325,6 +332,7 @@ class ModelCard:
             fidelity=card.read("fidelity", json_object, {}),
             probability=card.read("probability", json_object, {}),
             golden=card.optional("golden", GoldenVectors.from_json),
+            non_mated_scores=card.optional("non_mated_scores", NonMatedScores.from_json),
         )
 
 

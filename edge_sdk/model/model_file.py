@@ -48,11 +48,11 @@ class ModelFile:
     def sha256_without_evidence(self) -> str:
         """Return the SHA-256 that this file had before evidence was written to its card, hex.
 
-        The network is the same and the card has no operating points and no probability, as `edge-convert convert` writes
-        it. If a file with that digest existed, it computed the same embeddings.
+        The network is the same and the card has no operating points, no probability and no distribution of scores, as
+        `edge-convert convert` writes it. If a file with that digest existed, it computed the same embeddings.
         """
         network, _ = split(self.data)
-        card = replace(self.card, operating_points=(), probability={})
+        card = replace(self.card, operating_points=(), probability={}, non_mated_scores=None)
         return hashlib.sha256(bundle(network, card.to_bytes())).hexdigest()
 
     @classmethod

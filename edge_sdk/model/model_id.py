@@ -87,10 +87,12 @@ def space_id(network_sha256: str, contract: InputContract) -> bytes:
 
 
 def evidence_id(card: ModelCard) -> bytes:
-    """Return the digest of the evidence in a card, 32 bytes: its operating points and the calibration of its scores.
+    """Return the digest of the evidence in a card, 32 bytes: operating points, calibration and distribution of scores.
 
     A gallery stores it, so that thresholds are not taken from a card that was changed afterwards.
     """
     points = [point.to_json() for point in card.operating_points]
-    evidence = {"operating_points": points, "probability": card.probability}
+    evidence: dict[str, Any] = {"operating_points": points, "probability": card.probability}
+    if card.non_mated_scores is not None:
+        evidence["non_mated_scores"] = card.non_mated_scores.to_json()
     return hashlib.sha256(EVIDENCE_LABEL + card_bytes(evidence)).digest()

@@ -12,6 +12,14 @@ from edge_sdk.model.json_fields import JsonFields
 
 # Lowest FMR that a point may claim. No data set is large enough to prove less, and 3 / fmr overflows near zero.
 _LEAST_FMR = 1e-15
+# Fields that a card has only if they were measured, so that the evidence digest of an earlier card does not change.
+_LATER_FIELDS = (
+    "fmr_confidence",
+    "effective_comparisons",
+    "fnmr_pooled",
+    "measured_threshold",
+    "measured_fnmr",
+)
 # Highest FMR for comparing the captures of one enrolment with each other. They should all show one subject, so a
 # loose threshold is enough to notice another subject.
 _CAPTURES_FMR = 1e-2
@@ -24,7 +32,7 @@ class OperatingPoint:
     Args:
         threshold: Cosine similarity; a comparison matches at or above it.
         fmr: False match rate per comparison that is claimed for the threshold; the measured rate is not higher.
-        fnmr: False non-match rate, measured.
+        fnmr: False non-match rate, measured; the mean over subjects, if ``fmr_confidence`` is given.
         mated_trials: Number of comparisons of the same subject.
         non_mated_trials: Number of comparisons of different subjects.
         data_set: Name of the images on which the rates were measured.
@@ -36,10 +44,20 @@ class OperatingPoint:
             recorded.
         kernels: Kernels that computed the scores: ``xnnpack``, ``reference``, or a delegate's library; empty if
             they were not recorded. The rates do not hold for other kernels, whose scores differ.
+        fmr_confidence: Confidence that the true FMR is at most ``fmr``: ``fmr`` is the upper limit of the FMR. None if
+            the point was claimed by the earlier rule, for which ``fmr`` is only an upper bound of the measured FMR.
+        subjects: Number of subjects in the data set; 0 if it was not recorded.
+        effective_comparisons: Number of independent comparisons that would give the FMR the same variance; None if it was
+            not measured.
+        fnmr_pooled: FNMR over all mated comparisons; None if it was not recorded.
+        measured_threshold: Lowest threshold whose measured FMR is at most ``fmr``, without allowance for chance; at most
+            ``threshold``. None if it was not recorded.
+        measured_fnmr: FNMR at ``measured_threshold``, mean over subjects; None if it was not recorded.
 
     Raises:
-        ModelCardError: A rate is outside 0..1, the threshold is outside -1..1, or fewer than 3 / fmr non-mated
-            comparisons were made (rule of three).
+        ModelCardError: A rate is outside 0..1, a threshold is outside -1..1, fewer than 3 / fmr non-mated
+            comparisons were made (rule of three), or a confidence is given without the subjects, the effective
+            comparisons and the interval that support it.
     """
 
     threshold: float
@@ -54,6 +72,12 @@ class OperatingPoint:
     fmr_measured: float | None = None
     runtime: str = ""
     kernels: str = ""
+    fmr_confidence: float | None = None
+    subjects: int = 0
+    effective_comparisons: float | None = None
+    fnmr_pooled: float | None = None
+    measured_threshold: float | None = None
+    measured_fnmr: float | None = None
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.threshold) and -1 <= self.threshold <= 1):
@@ -83,9 +107,45 @@ class OperatingPoint:
             raise ModelCardError(
                 f"operating point: expected a measured FMR of at most {self.fmr:g}, found {self.fmr_measured}"
             )
+        for name, share in (("pooled FNMR", self.fnmr_pooled), ("measured FNMR", self.measured_fnmr)):
+            if share is not None and not 0 <= share <= 1:
+                raise ModelCardError(f"operating point: expected a {name} in 0..1, found {share}")
+        measured = self.measured_threshold
+        if measured is not None and not -1 <= measured <= self.threshold:
+            raise ModelCardError(
+                f"operating point: expected a measured threshold in -1..{self.threshold:g}, found {measured}"
+            )
+        if self.fmr_confidence is not None:
+            self._check_claim(self.fmr_confidence)
+
+    def _check_claim(self, confidence: float) -> None:
+        """Check that the evidence of the FMR's upper limit is present and sufficient."""
+        if not 0 < confidence < 1:
+            raise ModelCardError(
+                f"operating point: expected a confidence above 0 and under 1, found {confidence}"
+            )
+        effective, pairs = self.effective_comparisons, self.subjects * (self.subjects - 1) // 2
+        least = 3 / self.fmr * (1 - 1e-12)
+        if effective is None or not least <= effective <= self.non_mated_trials or pairs < least:
+            raise ModelCardError(
+                f"operating point: a claim at FMR {self.fmr:g} needs {math.ceil(least)} pairs of subjects and as many"
+                f" effective comparisons, found {self.subjects} subjects, which are {pairs} pairs, and {effective}"
+                f" effective comparisons of {self.non_mated_trials}"
+            )
+        if self.fmr_interval is None:
+            raise ModelCardError(
+                f"operating point: expected an FMR interval for a claim at FMR {self.fmr:g}, found none"
+            )
+
+    @property
+    def fmr_limit(self) -> float:
+        """FMR that the evidence limits, 0..1: ``fmr``, or the end of the FMR's interval if the earlier rule claimed less."""
+        if self.fmr_confidence is not None or self.fmr_interval is None:
+            return self.fmr
+        return max(self.fmr, self.fmr_interval[1])
 
     def fpir(self, references: int) -> float:
-        """Compute the false positive identification rate of a search over N references: 1 - (1 - FMR)^N.
+        """Compute the false positive identification rate of a search over N references: 1 - (1 - FMR)^N, with `fmr_limit`.
 
         The comparisons are assumed to be independent (ISO/IEC 19795-1).
 
@@ -95,7 +155,7 @@ class OperatingPoint:
         Raises:
             ModelCardError: N is negative.
         """
-        return _fpir(self.fmr, references)
+        return _fpir(self.fmr_limit, references)
 
     def fpir_interval(self, references: int) -> tuple[float, float] | None:
         """Compute the FPIR of a search over N references at both ends of the FMR's confidence interval.
@@ -123,7 +183,7 @@ class OperatingPoint:
     ) -> OperatingPoint:
         """Choose the point with the greatest FMR at which a search over N references keeps the allowed FPIR.
 
-        A search makes N comparisons, so each may have FMR <= 1 - (1 - FPIR)^(1/N).
+        A search makes N comparisons, so the limit of each one's FMR (`fmr_limit`) may be 1 - (1 - FPIR)^(1/N).
 
         Args:
             points: Operating points of one model card.
@@ -140,7 +200,7 @@ class OperatingPoint:
                 f"expected FPIR above 0 and under 1 and 1 or more references, found {fpir} and {references}"
             )
         max_fmr = -math.expm1(math.log1p(-fpir) / references)
-        fitting = [point for point in points if point.fmr <= max_fmr]
+        fitting = [point for point in points if point.fmr_limit <= max_fmr]
         if max_fmr < _LEAST_FMR:
             raise ModelCardError(
                 f"an FPIR of {fpir:g} over {references} references needs an FMR of {max_fmr:.3g}"
@@ -148,14 +208,15 @@ class OperatingPoint:
                 hint="choose a greater FPIR",
             )
         if not fitting:
-            known = ", ".join(f"{point.fmr:g}" for point in sorted(points, key=lambda p: p.fmr)) or "none"
+            limits = sorted(point.fmr_limit for point in points)
+            known = ", ".join(f"{limit:g}" for limit in limits) or "none"
             raise ModelCardError(
                 f"an FPIR of {fpir:g} over {references} references needs an operating point at FMR {max_fmr:.3g}"
                 f" or less, found {known}",
                 hint=f"measure one with edge-convert evaluate --write-card --fmr {_round_down(max_fmr):g} and"
-                f" {math.ceil(3 / _round_down(max_fmr))} or more non-mated comparisons",
+                f" {subjects_needed(_round_down(max_fmr))} or more subjects",
             )
-        return max(fitting, key=lambda point: (point.fmr, -point.threshold))
+        return max(fitting, key=lambda point: (point.fmr_limit, -point.threshold))
 
     @classmethod
     def for_comparison(cls, points: Sequence[OperatingPoint], *, fmr: float) -> OperatingPoint:
@@ -193,8 +254,11 @@ class OperatingPoint:
         return max(fitting, key=lambda point: point.fmr, default=None)
 
     def to_json(self) -> dict[str, Any]:
-        """Convert the operating point to JSON values."""
-        return asdict(self)
+        """Convert the operating point to JSON values; fields that an earlier version did not know are absent if not set."""
+        value = asdict(self)
+        unset = [name for name in _LATER_FIELDS if value[name] is None]
+        unset += ["subjects"] * (self.subjects == 0)
+        return {name: item for name, item in value.items() if name not in unset}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> OperatingPoint:
@@ -217,7 +281,24 @@ class OperatingPoint:
             fmr_measured=point.optional("fmr_measured", float),
             runtime=point.read("runtime", str, ""),
             kernels=point.read("kernels", str, ""),
+            subjects=point.read("subjects", int, 0),
+            fmr_confidence=point.optional("fmr_confidence", float),
+            effective_comparisons=point.optional("effective_comparisons", float),
+            fnmr_pooled=point.optional("fnmr_pooled", float),
+            measured_threshold=point.optional("measured_threshold", float),
+            measured_fnmr=point.optional("measured_fnmr", float),
         )
+
+
+def subjects_needed(fmr: float) -> int:
+    """Compute the least number of subjects S that a claim at an FMR needs: S (S - 1) / 2 >= 3 / fmr.
+
+    The number is enough only if no false match occurs and comparisons that share a subject are independent.
+
+    Args:
+        fmr: Above 0 and at most 1.
+    """
+    return math.ceil((1 + math.sqrt(1 + 24 / fmr)) / 2 - 1e-9)
 
 
 def _fpir(fmr: float, references: int) -> float:

@@ -1,12 +1,14 @@
 """An operating point is refused if its evidence does not support its claim."""
 
+import json
+import math
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from edge_sdk.errors import ModelCardError
-from edge_sdk.model.operating_point import OperatingPoint
+from edge_sdk.model.operating_point import OperatingPoint, subjects_needed
 
 Make = Callable[..., Any]
 
@@ -115,7 +117,7 @@ def test_identification_without_evidence_is_refused_with_the_evidence_needed(mak
         OperatingPoint.for_identification(points(make_evidence), fpir=1e-2, references=10_000)
     assert caught.value.hint is not None
     assert "--fmr 1e-06" in caught.value.hint
-    assert "3000000 or more non-mated comparisons" in caught.value.hint
+    assert "2450 or more subjects" in caught.value.hint
     with pytest.raises(ModelCardError, match="found none"):
         OperatingPoint.for_identification([], fpir=1e-2, references=10)
     with pytest.raises(ModelCardError, match="1 or more references"):
@@ -126,3 +128,70 @@ def test_fpir_of_a_search(make_evidence: Make) -> None:
     point = make_evidence(fmr=1e-4, non_mated_trials=10**6)
     assert point.fpir(0) == 0
     assert point.fpir(50) == pytest.approx(1 - (1 - 1e-4) ** 50)
+
+
+@pytest.mark.parametrize(
+    ("fmr", "subjects"), [(1e-1, 9), (1e-2, 25), (1e-3, 78), (1e-4, 246), (1e-5, 776), (1e-6, 2450), (1.0, 3)]
+)
+def test_the_subjects_needed_are_the_least_with_three_pairs_per_expected_false_match(
+    fmr: float, subjects: int
+) -> None:
+    assert subjects_needed(fmr) == subjects
+    assert subjects * (subjects - 1) / 2 >= 3 / fmr * (1 - 1e-12) > (subjects - 1) * (subjects - 2) / 2
+
+
+def claimed(make_evidence: Make, **values: Any) -> OperatingPoint:
+    """Make a point claimed by the upper limit of the FMR: 80 subjects, 3,160 pairs."""
+    evidence = {
+        "threshold": 0.5,
+        "fmr": 1e-3,
+        "non_mated_trials": 50_000,
+        "fmr_interval": (1e-4, 1.1e-3),
+        "fmr_confidence": 0.95,
+        "subjects": 80,
+        "effective_comparisons": 12_000.0,
+        "fnmr_pooled": 0.0,
+        "measured_threshold": 0.45,
+        "measured_fnmr": 0.0,
+    }
+    return make_evidence(**(evidence | values))
+
+
+def test_a_claim_by_the_upper_limit_is_the_limit(make_evidence: Make) -> None:
+    point = claimed(make_evidence)
+    assert OperatingPoint.from_json(json.loads(json.dumps(point.to_json()))) == point
+    assert point.fmr_limit == 1e-3
+    earlier = make_evidence(fmr=1e-3, fmr_interval=(5e-4, 1.6e-3))
+    assert earlier.fmr_limit == 1.6e-3
+    assert make_evidence(fmr=1e-3).fmr_limit == 1e-3
+    assert not set(earlier.to_json()) & {"fmr_confidence", "subjects", "effective_comparisons", "fnmr_pooled"}
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"subjects": 77}, "3000 pairs of subjects"),
+        ({"subjects": 0}, "found 0 subjects"),
+        ({"effective_comparisons": 2_999.0}, "effective comparisons, found 80 subjects"),
+        ({"effective_comparisons": None}, "None effective"),
+        ({"effective_comparisons": math.nan}, "nan effective"),
+        ({"effective_comparisons": 50_001.0}, "50001.0 effective"),
+        ({"fmr_interval": None}, "expected an FMR interval"),
+        ({"fmr_confidence": 1.0}, "a confidence above 0 and under 1"),
+        ({"measured_threshold": 0.51}, "a measured threshold"),
+        ({"measured_fnmr": 1.5}, "measured FNMR in 0..1"),
+        ({"fnmr_pooled": -0.1}, "pooled FNMR in 0..1"),
+    ],
+)
+def test_a_claim_without_its_evidence_is_refused(
+    make_evidence: Make, values: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ModelCardError, match=message):
+        claimed(make_evidence, **values)
+
+
+def test_identification_uses_the_limit_of_an_earlier_claim(make_evidence: Make) -> None:
+    earlier = make_evidence(fmr=1e-3, threshold=0.4, fmr_interval=(5e-4, 2e-3))
+    stricter = make_evidence(fmr=1e-4, threshold=0.5, non_mated_trials=10**6)
+    chosen = OperatingPoint.for_identification([earlier, stricter], fpir=1e-2, references=10)
+    assert chosen is stricter
