@@ -10,19 +10,18 @@ from converters.analyze.gates import Gate
 from converters.analyze.layer_errors import LayerErrors, TensorError
 from converters.analyze.occlusion import Attention, OcclusionMap
 from converters.evaluate.metrics import (
-    AcquisitionEvidence,
     EmbeddedSamples,
-    IdentificationPoint,
-    Unsupported,
     compare_artefacts,
     paired_differences,
     platt_of,
     reliability_bins,
+    split_open_set,
     verify_all_pairs,
 )
 from converters.evaluate.runner.compare import CandidateComparison, ComparisonResult, NamedFlip
 from converters.evaluate.runner.error_analysis import CauseCeiling, ErrorAnalysis, WrongDecision
-from converters.evaluate.runner.evaluate import Evaluation, IdentificationEvidence, ProbabilityEvidence
+from converters.evaluate.runner.evaluate import Evaluation, ProbabilityEvidence
+from converters.evaluate.runner.identification import identification_of
 from converters.evaluate.runner.identity import ArtefactIdentity
 from converters.results import ArtefactResult, ConversionResult
 from edge_sdk.model.card import InputContract
@@ -110,20 +109,9 @@ def evaluation(
     values = np.concatenate([scores.mated, scores.tail]).astype(np.float64)
     mated = np.arange(values.size) < scores.mated.size
     bins = reliability_bins(platt.probability(values), mated)
-    identification = IdentificationEvidence(
-        protocol=f"first image of each subject enrolled, {name}",
-        references=20,
-        subjects=20,
-        mated_probes=60,
-        non_mated_probes=80,
-        lost=AcquisitionEvidence(140, 0, ()),
-        points=(
-            IdentificationPoint(0.1, 0.6123, 0.0875, 0.05, 1, 20, 60, 80),
-            Unsupported("threshold at FPIR 0.01", 300, 80, "FPIR 0.01 needs 300 non-mated probes, found 80"),
-        ),
-        ranks=((1, 0.93), (5, 0.98), (10, 1.0)),
-        fmr_needed=((0.1, 0.00525),),
-    )
+    listed = split_open_set(samples.names, samples.subjects, references=1)
+    protocol = f"first image of each subject enrolled, {name}"
+    identification = identification_of(samples, listed, name=protocol, fpirs=(0.3, 0.1, 0.01))
     wrong = WrongDecision(f"{name}001/0004.jpg", f"{name}001/0005.jpg", True, 0.31, (f"blurred: {name}",), ())
     errors = ErrorAnalysis(
         1e-3, 0.5, 12, 3, (), (wrong,), (CauseCeiling("blurred", 12.0, 8, 0.05, 0.95, None, 2),)

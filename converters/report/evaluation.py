@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from converters.evaluate.metrics.evidence import Unsupported
-from converters.evaluate.runner.evaluate import Evaluation, IdentificationEvidence, ProbabilityEvidence
+from converters.evaluate.runner.evaluate import Evaluation, ProbabilityEvidence
+from converters.evaluate.runner.identification import IdentificationEvidence
 from converters.number_format import scientific, signed
 from converters.report import plots
 from converters.report.evidence_text import distinct_labels

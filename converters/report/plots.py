@@ -14,10 +14,12 @@ from converters.evaluate.metrics.evidence import (
     Interval,
     OperatingPointEvidence,
     PairedDifference,
+    RankShare,
     Unsupported,
     VerificationEvidence,
 )
-from converters.evaluate.runner.evaluate import IdentificationEvidence, ProbabilityEvidence
+from converters.evaluate.runner.evaluate import ProbabilityEvidence
+from converters.evaluate.runner.identification import IdentificationEvidence
 from converters.number_format import rate, signed
 from converters.report.svg import BAD, BASE, CANDIDATE, GRID, INK, MUTED, THIRD, drawing
 from edge_sdk.types import Float64Array
@@ -249,22 +251,29 @@ def reliability(series: Sequence[tuple[str, ProbabilityEvidence]], *, name: str)
 
 
 def cumulative_match(series: Sequence[tuple[str, IdentificationEvidence]], *, name: str) -> Markup:
-    """Draw the share of mated probes whose subject is among the first k candidates."""
+    """Draw the share of mated probes whose subject is among the first k candidates, with its intervals."""
     with drawing(name, height=300) as drawn:
         axes = drawn.figure.subplots()
         for place, (label, evidence) in enumerate(series):
             if isinstance(evidence.ranks, Unsupported) or not evidence.ranks:
                 continue
-            ranks, shares = zip(*evidence.ranks, strict=True)
+            ranks = [row.rank for row in evidence.ranks]
+            low, high = ([100 * end for end in ends] for ends in _ends(evidence.ranks))
             colour = _COLOURS[place % len(_COLOURS)]
-            axes.plot(ranks, [100 * share for share in shares], "o-", color=colour, markersize=4)
+            axes.fill_between(ranks, low, high, color=colour, alpha=0.15, linewidth=0)
+            axes.vlines(ranks, low, high, color=colour, alpha=0.4, linewidth=1)
+            axes.plot(ranks, [100 * row.share for row in evidence.ranks], "o-", color=colour, markersize=4)
             axes.set_xticks(ranks)
-            end, offset = (ranks[-1], 100 * shares[-1]), (0, 8 if place % 2 == 0 else -14)
+            end, offset = (ranks[-1], 100 * evidence.ranks[-1].share), (0, 8 if place % 2 == 0 else -14)
             _label(axes, label, end, offset, colour, ha="right", va="baseline")
         axes.set_xlabel("rank k")
         axes.set_ylabel("subject among the first k, %")
         axes.margins(y=0.25)
     return drawn.svg
+
+
+def _ends(ranks: Sequence[RankShare]) -> tuple[list[float], list[float]]:
+    return [row.interval.low for row in ranks], [row.interval.high for row in ranks]
 
 
 def search(name: str, result: Mapping[str, Any]) -> Markup:

@@ -300,28 +300,100 @@ class FidelityEvidence(Evidence):
 
 
 @dataclass(frozen=True)
+class IdentificationClaim(Evidence):
+    """Evidence that the FPIR of other strangers and of another gallery of the same size is at most the requested one.
+
+    Attributes:
+        confidence: One-sided confidence of the limit, such as 0.95.
+        fpir_limit: Upper limit of FPIR at the threshold, <= the requested FPIR.
+        false_matches: Largest number of non-mated searches that may return a subject.
+        strangers: Number of subjects among the non-mated probes, >= 3 / FPIR.
+        effective_searches: Number of independent searches with the same uncertainty, >= 3 / FPIR.
+    """
+
+    confidence: float
+    fpir_limit: float
+    false_matches: int
+    strangers: int
+    effective_searches: float
+
+
+@dataclass(frozen=True)
+class MeasuredIdentification(Evidence):
+    """The lowest threshold whose measured FPIR is at most the requested one, without allowance for chance.
+
+    Attributes:
+        threshold: A candidate is accepted if score >= threshold.
+        fpir: Measured share of non-mated searches that return a subject.
+        fnir: Mean over subjects of the share of missed mated searches; None without mated probes.
+        fpir_interval: Interval of FPIR at this threshold.
+        fnir_interval: Interval of FNIR at the requested FPIR, with the uncertainty of the threshold.
+    """
+
+    threshold: float
+    fpir: float
+    fnir: float | None
+    fpir_interval: Interval | Unsupported | None
+    fnir_interval: Interval | Unsupported | None
+
+
+@dataclass(frozen=True)
 class IdentificationPoint(Evidence):
     """Open-set 1:N identification at one threshold (ISO/IEC 19795-1).
 
     Attributes:
         target_fpir: Requested FPIR.
-        threshold: A candidate is accepted if score >= threshold.
+        threshold: Threshold of the claim; the measured one if no claim is supported. A candidate is accepted if
+            score >= threshold.
         fpir: Measured share of non-mated probes with a candidate at the threshold or above.
-        fnir: Measured share of mated probes whose subject is not returned at the rank and
-            threshold, including failures to acquire and to enrol; None without mated probes.
+        fnir: Mean over subjects of the share of mated probes whose subject is not returned at the rank and threshold,
+            including failures to acquire and to enrol; None without mated probes.
+        fnir_pooled: The same share of all mated probes, in which subjects with many probes weigh more.
         rank: Length of the candidate list.
-        references: Number of templates in the gallery.
+        references, subjects: Numbers of templates and of subjects in the gallery.
+        strangers: Number of subjects among the non-mated probes.
         mated_probes, non_mated_probes: Numbers of searches, including failures to acquire.
+        effective_searches: Number of independent searches with the same uncertainty at the measured point; None with one
+            stranger or one enrolled subject.
+        fpir_interval: Interval of FPIR at this threshold, for other strangers and another gallery of this size.
+        fnir_interval: Interval of FNIR at this threshold, for other enrolled subjects.
+        measured: The measured point.
+        claim: Evidence for FPIR <= `target_fpir`, or the reason why it is missing.
     """
 
     target_fpir: float
     threshold: float
     fpir: float
     fnir: float | None
+    fnir_pooled: float | None
     rank: int
     references: int
+    subjects: int
+    strangers: int
     mated_probes: int
     non_mated_probes: int
+    effective_searches: float | None
+    fpir_interval: Interval | Unsupported | None
+    fnir_interval: Interval | Unsupported | None
+    measured: MeasuredIdentification
+    claim: IdentificationClaim | Unsupported
+
+
+@dataclass(frozen=True)
+class RankShare(Evidence):
+    """Share of mated searches whose subject is among the first k candidates, without a threshold (closed set).
+
+    Attributes:
+        rank: k.
+        share: Mean over subjects, 0..1.
+        pooled: Share of all mated searches, 0..1.
+        interval: Interval of `share`.
+    """
+
+    rank: int
+    share: float
+    pooled: float
+    interval: Interval
 
 
 def _plain(value: Any, name: str) -> Json:

@@ -1,49 +1,40 @@
-"""Open-set identification, 1:N (ISO/IEC 19795-1): FPIR, FNIR, ranks, CMC.
-
-A search compares a probe with every reference. The score of a subject is the highest score of its references.
-The subject of a mated probe is enrolled, the subject of a non-mated probe is not.
-"""
+"""Error rates of open-set identification, 1:N (ISO/IEC 19795-1): FPIR, FNIR, CMC, operating points."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from math import expm1, log1p
+from collections.abc import Sequence
+from math import expm1, log, log1p
 
 import numpy as np
+from numpy.typing import NDArray
 
-from converters.evaluate.metrics.cosines import IntArray, check_vectors, on_grid
 from converters.evaluate.metrics.curves import allowed_errors, check_rate, trials_needed
-from converters.evaluate.metrics.evidence import IdentificationPoint, Unsupported
+from converters.evaluate.metrics.evidence import (
+    IdentificationClaim,
+    IdentificationPoint,
+    Interval,
+    MeasuredIdentification,
+    RankShare,
+    Unsupported,
+)
+from converters.evaluate.metrics.limits import CLAIM_CONFIDENCE, rate_limits, upper_rate_limit
 from converters.evaluate.metrics.scores import first_at_least
+from converters.evaluate.metrics.search_variance import SearchVariance, search_variance
+from converters.evaluate.metrics.searches import SearchScores, search
+from converters.evaluate.metrics.subject_shares import SubjectShare, subject_share
 from edge_sdk.errors import InputError
-from edge_sdk.types import Float64Array, FloatArray
+from edge_sdk.types import Float64Array
 
-NEVER = np.float32(-2.0)
-MAX_REFERENCES = 1_000_000
-
-
-@dataclass(frozen=True, eq=False)
-class SearchScores:
-    """Results of a set of searches.
-
-    Attributes:
-        mated_scores: Shape (M,), float32: score of the probe's own subject; -2 after a failure to acquire the probe
-            or to enrol its subject.
-        mated_ranks: Shape (M,), int64: rank of the probe's own subject, 1 is best; other subjects with the same score
-            rank first; 0 after such a failure.
-        non_mated_tops: Shape (N,), float32, ascending: highest score of each non-mated probe.
-        references: Number of templates in the gallery.
-        subjects: Number of subjects in the gallery.
-        failures: Number of mated probes that failed to acquire or whose subject failed to enrol.
-    """
-
-    mated_scores: FloatArray
-    mated_ranks: IntArray
-    non_mated_tops: FloatArray
-    references: int
-    subjects: int
-    failures: int
+__all__ = [
+    "SearchScores",
+    "cumulative_match",
+    "fmr_for_fpir",
+    "fnir_at",
+    "fpir_at",
+    "point_at_fpir",
+    "rank_shares",
+    "search",
+]
 
 
 def fmr_for_fpir(rate: float, *, references: int) -> float:
@@ -64,73 +55,6 @@ def fmr_for_fpir(rate: float, *, references: int) -> float:
             hint="for example fmr_for_fpir(1e-2, references=50)",
         )
     return 1.0 if rate == 1.0 else -expm1(log1p(-rate) / references)
-
-
-def search(
-    references: FloatArray,
-    reference_subjects: Sequence[str],
-    probes: FloatArray,
-    probe_subjects: Sequence[str],
-    *,
-    failed_to_enrol: Collection[str] = (),
-    failed_probes: Sequence[str] = (),
-    block_rows: int = 256,
-) -> SearchScores:
-    """Search the gallery for every probe.
-
-    Args:
-        references: Shape (G, D), float32, unit norm, G >= 1.
-        reference_subjects: G labels.
-        probes: Shape (P, D), float32, unit norm.
-        probe_subjects: P labels; probes of a subject that is neither enrolled nor in `failed_to_enrol` are
-            non-mated.
-        failed_to_enrol: Subjects without any reference; their probes count as misses.
-        failed_probes: Subjects of probes that failed to acquire; probes of enrolled subjects count as
-            misses, the others are ignored, because they raise no alarm.
-        block_rows: Probes per block; does not change the results.
-
-    Raises:
-        InputError: Vectors or labels are invalid, the gallery is empty, or the dimensions differ.
-    """
-    gallery, searched = check_vectors(references), check_vectors(probes)
-    if len(gallery) == 0 or len(gallery) > MAX_REFERENCES or gallery.shape[1] != searched.shape[1]:
-        raise InputError(
-            f"expected 1..{MAX_REFERENCES} references of the probes' dimension, "
-            f"found {gallery.shape} and {searched.shape}",
-            hint="enrol at least one sample, with the same model",
-        )
-    if len(reference_subjects) != len(gallery) or len(probe_subjects) != len(searched) or block_rows < 1:
-        raise InputError(
-            f"expected one label per embedding, found {len(reference_subjects)} for {len(gallery)} "
-            f"references and {len(probe_subjects)} for {len(searched)} probes",
-            hint="keep embeddings and labels in the same order",
-        )
-    names, codes = np.unique(np.asarray(reference_subjects, dtype=np.str_), return_inverse=True)
-    order = np.argsort(codes, kind="stable")
-    starts = np.searchsorted(codes[order], np.arange(names.size))
-    grid, probe_grid = on_grid(gallery[order]), on_grid(searched)
-    number = {str(name): place for place, name in enumerate(names)}
-    own = np.array([number.get(subject, -1) for subject in probe_subjects], dtype=np.int64)
-    unenrolled = np.array([subject in failed_to_enrol for subject in probe_subjects], dtype=bool) & (own < 0)
-    mated_scores, mated_ranks, tops = [], [], []
-    for start in range(0, len(searched), block_rows):
-        part = slice(start, start + block_rows)
-        pairs = (probe_grid[part] @ grid.T).astype(np.float32)
-        best = np.maximum.reduceat(pairs, starts, axis=1)
-        inside = np.flatnonzero(own[part] >= 0)
-        score = best[inside, own[part][inside]]
-        mated_scores.append(score)
-        mated_ranks.append((best[inside] >= score[:, None]).sum(axis=1))
-        tops.append(best[(own[part] < 0) & ~unenrolled[part]].max(axis=1))
-    failures = int(unenrolled.sum()) + sum(s in number or s in failed_to_enrol for s in failed_probes)
-    return SearchScores(
-        np.concatenate([*mated_scores, np.full(failures, NEVER)]).astype(np.float32),
-        np.concatenate([*mated_ranks, np.zeros(failures)]).astype(np.int64),
-        np.sort(np.concatenate([np.empty(0, np.float32), *tops])),
-        len(gallery),
-        int(names.size),
-        failures,
-    )
 
 
 def fpir_at(scores: SearchScores, thresholds: Float64Array) -> Float64Array:
@@ -193,34 +117,205 @@ def cumulative_match(scores: SearchScores, *, max_rank: int = 20) -> Float64Arra
     return np.asarray(np.cumsum(counts) / scores.mated_ranks.size, dtype=np.float64)
 
 
-def point_at_fpir(scores: SearchScores, rate: float, *, rank: int = 1) -> IdentificationPoint | Unsupported:
-    """Measure FNIR at the smallest float32 threshold whose measured FPIR is <= rate.
+def rank_shares(
+    scores: SearchScores, ranks: Sequence[int], *, confidence: float = 0.95
+) -> tuple[RankShare, ...] | Unsupported:
+    """Compute the share of mated searches whose subject has rank <= k as a mean over subjects, with intervals.
+
+    Args:
+        scores: Results of `search`; failures count as misses.
+        ranks: Values of k, each >= 1.
+        confidence: Confidence of the intervals, above 0 and under 1.
+
+    Returns:
+        One row per rank; `Unsupported` without mated probes.
+    """
+    if not scores.mated_ranks.size:
+        return Unsupported("rank-k share", 1, 0, "no mated probe: no searched subject is enrolled")
+    rows = []
+    for rank in ranks:
+        missed = subject_share(scores.mated_subjects, _missed(scores, -2.0, rank))
+        low, high = missed.limits(confidence=confidence)
+        interval = _interval(1.0 - high, 1.0 - low, confidence, _BY_SUBJECT)
+        rows.append(RankShare(rank, 1.0 - missed.mean, 1.0 - missed.pooled, interval))
+    return tuple(rows)
+
+
+def point_at_fpir(
+    scores: SearchScores, rate: float, *, rank: int = 1, confidence: float = 0.95
+) -> IdentificationPoint | Unsupported:
+    """Find the lowest threshold whose upper 95 % limit of the FPIR is <= rate, and measure FPIR and FNIR at it.
+
+    The claim needs 3 / rate strangers and as many effective searches (`SearchVariance.effective_searches`), because many
+    searches of one stranger, or of one gallery, are alike. If they are missing, the row has the measured point:
+    the lowest threshold whose measured FPIR is <= rate.
 
     Args:
         scores: Results of `search`.
         rate: FPIR, above 0 and under 1.
         rank: Length of the candidate list, >= 1.
+        confidence: Confidence of the intervals, above 0 and under 1.
 
     Returns:
-        The point, or `Unsupported` with fewer than 3 / rate non-mated probes (rule of three).
+        The point, whose `claim` may be `Unsupported`; `Unsupported` with fewer than 3 / rate non-mated probes.
 
     Raises:
-        InputError: `rate` or `rank` is outside its range.
+        InputError: `rate`, `rank` or `confidence` is outside its range.
     """
     tops, needed = scores.non_mated_tops, trials_needed(check_rate(rate, "FPIR"))
+    check_rate(confidence, "a confidence")
+    if rank < 1:
+        raise InputError(f"expected a rank of 1 or more, found {rank}", hint="for example rank=1")
+    strangers, title = scores.stranger_count, f"threshold at FPIR {rate:g}"
+    few = Unsupported(title, needed, strangers, f"FPIR {rate:g} needs {needed} strangers, found {strangers}")
     if tops.size < needed:
-        reason = f"FPIR {rate:g} needs {needed} non-mated probes (rule of three), found {tops.size}"
-        return Unsupported(f"threshold at FPIR {rate:g}", needed, int(tops.size), reason)
+        return few
     allowed = int(allowed_errors(rate, np.asarray(float(tops.size))))
-    threshold = float(np.nextafter(tops[tops.size - 1 - allowed], np.float32(np.inf)))
-    place = np.array([threshold])
+    measured_at = _threshold(scores, allowed)
+    variance = _variance_at(scores, measured_at)
+    claim: IdentificationClaim | Unsupported = few
+    if strangers >= needed:
+        claim = _claim(variance, rate, needed, strangers)
+    threshold = measured_at
+    if isinstance(claim, IdentificationClaim):
+        threshold = _threshold(scores, claim.false_matches)
+    own = variance if threshold == measured_at else _variance_at(scores, threshold)
+    missed = _share_missed(scores, threshold, rank)
     return IdentificationPoint(
         target_fpir=rate,
         threshold=threshold,
-        fpir=float(fpir_at(scores, place)[0]),
-        fnir=float(fnir_at(scores, place, rank=rank)[0]) if scores.mated_scores.size else None,
+        fpir=float(fpir_at(scores, np.array([threshold]))[0]),
+        fnir=None if missed is None else missed.mean,
+        fnir_pooled=None if missed is None else missed.pooled,
         rank=rank,
         references=scores.references,
+        subjects=scores.subjects,
+        strangers=strangers,
         mated_probes=int(scores.mated_scores.size),
         non_mated_probes=int(tops.size),
+        effective_searches=None if variance is None else variance.effective_searches(confidence=confidence),
+        fpir_interval=_fpir_interval(own, confidence),
+        fnir_interval=None if missed is None else _share_interval(missed, 0.0, confidence, _BY_SUBJECT),
+        measured=_measured(scores, measured_at, rate, rank, variance, confidence),
+        claim=claim,
     )
+
+
+_BY_SUBJECT = "variance of the subjects' shares, Korn and Graubard's effective number"
+_BY_STRANGER = "variance by stranger and by enrolled subject, limits of Garwood"
+_NO_VARIANCE = Unsupported(
+    "interval of FPIR", 2, 1, "an interval of FPIR needs 2 or more strangers and 2 or more enrolled subjects"
+)
+
+
+def _claim(
+    variance: SearchVariance | None, rate: float, needed: int, strangers: int
+) -> IdentificationClaim | Unsupported:
+    if variance is None:
+        reason = f"FPIR {rate:g} in other galleries needs 2 enrolled subjects, found 1"
+        return Unsupported(f"threshold at FPIR {rate:g}", 2, 1, reason)
+    effective = variance.effective_searches()
+    if effective < needed:
+        reason = (
+            f"FPIR {rate:g} needs {needed} effective searches, found {effective:.0f}: the {strangers} strangers or the"
+            " enrolled subjects differ too much, so more of both are needed"
+        )
+        return Unsupported(f"threshold at FPIR {rate:g}", needed, int(effective), reason)
+    errors = _supported_errors(rate, variance.searches, effective)
+    limit = upper_rate_limit(errors * effective / variance.searches, effective)
+    return IdentificationClaim(CLAIM_CONFIDENCE, limit, errors, strangers, effective)
+
+
+def _supported_errors(rate: float, searches: int, effective: float) -> int:
+    """Compute the largest number of false matches whose upper limit is <= rate for the effective searches."""
+    low, high = 0, int(rate * searches)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if upper_rate_limit(middle * effective / searches, effective) <= rate:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def _threshold(scores: SearchScores, errors: int) -> float:
+    """Return the lowest float32 threshold that at most `errors` non-mated searches reach."""
+    tops = scores.non_mated_tops
+    return float(np.nextafter(tops[tops.size - 1 - errors], np.float32(np.inf)))
+
+
+def _variance_at(scores: SearchScores, threshold: float) -> SearchVariance | None:
+    """Compute the variance of FPIR; None with one stranger or one enrolled subject."""
+    if scores.stranger_count < 2 or scores.subjects < 2:
+        return None
+    matched = scores.non_mated_tops >= np.float32(threshold)
+    return search_variance(scores.strangers, scores.candidates, matched, enrolled=scores.subjects)
+
+
+def _missed(scores: SearchScores, threshold: float, rank: int) -> NDArray[np.bool_]:
+    listed = (scores.mated_ranks >= 1) & (scores.mated_ranks <= rank)
+    return ~listed | (scores.mated_scores < np.float32(threshold))
+
+
+def _share_missed(scores: SearchScores, threshold: float, rank: int) -> SubjectShare | None:
+    if not scores.mated_scores.size:
+        return None
+    return subject_share(scores.mated_subjects, _missed(scores, threshold, rank))
+
+
+def _measured(
+    scores: SearchScores,
+    threshold: float,
+    rate: float,
+    rank: int,
+    variance: SearchVariance | None,
+    confidence: float,
+) -> MeasuredIdentification:
+    missed = _share_missed(scores, threshold, rank)
+    return MeasuredIdentification(
+        threshold=threshold,
+        fpir=float(fpir_at(scores, np.array([threshold]))[0]),
+        fnir=None if missed is None else missed.mean,
+        fpir_interval=_fpir_interval(variance, confidence),
+        fnir_interval=None
+        if missed is None
+        else _NO_VARIANCE
+        if variance is None
+        else _share_interval(
+            missed,
+            _threshold_variance(scores, rate, rank, variance),
+            confidence,
+            f"{_BY_SUBJECT}, with the variance of the threshold",
+        ),
+    )
+
+
+def _threshold_variance(scores: SearchScores, rate: float, rank: int, variance: SearchVariance) -> float:
+    """Compute the variance of FNIR at FPIR `rate` that comes from the threshold (delta method).
+
+    The slope is that of FNIR over log FPIR between a third and three times the rate; the relative variance of FPIR
+    is at most 4.
+    """
+    searches = scores.non_mated_tops.size
+    low, high = int(rate / 3 * searches), min(int(3 * rate * searches), searches - 1)
+    ends = [_share_missed(scores, _threshold(scores, errors), rank) for errors in (low, high)]
+    if variance.rate == 0.0 or ends[0] is None or ends[1] is None:
+        return 0.0
+    slope = (ends[0].mean - ends[1].mean) / log((high + 1) / (low + 1))
+    return slope * slope * min(variance.variance / variance.rate**2, 4.0)
+
+
+def _interval(low: float, high: float, confidence: float, method: str) -> Interval:
+    return Interval(low=low, high=high, confidence=confidence, replicates=0, method=method)
+
+
+def _share_interval(share: SubjectShare, added: float, confidence: float, method: str) -> Interval:
+    return _interval(*share.limits(added_variance=added, confidence=confidence), confidence, method)
+
+
+def _fpir_interval(variance: SearchVariance | None, confidence: float) -> Interval | Unsupported:
+    if variance is None:
+        return _NO_VARIANCE
+    effective = variance.effective_searches(confidence=confidence)
+    limits = rate_limits(variance.rate * effective, effective, confidence=confidence)
+    return _interval(*limits, confidence, _BY_STRANGER)

@@ -78,14 +78,50 @@ def share_limits(
     Raises:
         InputError: `confidence` is outside its range.
     """
-    from scipy.stats import beta, t
-
-    tail = (1.0 - check_rate(confidence, "a confidence")) / 2
     effective = float(clusters)
     if 0.0 < share < 1.0 and variance > 0.0 and clusters > 1:
-        known, own = t.ppf(1.0 - tail, max(trials - 1.0, 1.0)), t.ppf(1.0 - tail, clusters - 1.0)
-        effective = min(float(trials), share * (1.0 - share) / variance * float(known / own) ** 2)
-    errors = share * effective
-    low = float(beta.ppf(tail, errors, effective - errors + 1.0)) if errors > 0 else 0.0
-    high = float(beta.ppf(1.0 - tail, errors + 1.0, effective - errors)) if errors < effective else 1.0
+        factor = student_factor(trials - 1.0, clusters - 1.0, confidence=confidence)
+        effective = min(float(trials), share * (1.0 - share) / variance * factor)
+    return exact_share_limits(share, effective, confidence=confidence)
+
+
+def student_factor(known: float, estimated: float, *, confidence: float = 0.95) -> float:
+    """Compute the factor by which a variance with few degrees of freedom reduces an effective number of trials.
+
+    It is the squared ratio of the quantiles of Student's t (Korn and Graubard 1998).
+
+    Args:
+        known: Degrees of freedom of independent trials; less than 1 counts as 1.
+        estimated: Degrees of freedom of the variance, > 0.
+        confidence: Above 0 and under 1.
+
+    Raises:
+        InputError: `confidence` is outside its range.
+    """
+    from scipy.stats import t
+
+    upper = 1.0 - (1.0 - check_rate(confidence, "a confidence")) / 2
+    return float(t.ppf(upper, max(known, 1.0)) / t.ppf(upper, estimated)) ** 2
+
+
+def exact_share_limits(share: float, trials: float, *, confidence: float = 0.95) -> tuple[float, float]:
+    """Compute the limits of a share of independent trials (Clopper and Pearson, Biometrika 26, 1934).
+
+    Args:
+        share: 0..1.
+        trials: Number of trials, > 0; a fraction if it is an effective number.
+        confidence: Above 0 and under 1.
+
+    Returns:
+        (low, high), 0..1.
+
+    Raises:
+        InputError: `confidence` is outside its range.
+    """
+    from scipy.stats import beta
+
+    tail = (1.0 - check_rate(confidence, "a confidence")) / 2
+    errors = share * trials
+    low = float(beta.ppf(tail, errors, trials - errors + 1.0)) if errors > 0 else 0.0
+    high = float(beta.ppf(1.0 - tail, errors + 1.0, trials - errors)) if errors < trials else 1.0
     return (low if isfinite(low) else 0.0), (high if isfinite(high) else 1.0)

@@ -14,19 +14,7 @@ from converters.data.samples import SampleSet
 from converters.evaluate.metrics.bootstrap import DEFAULT_REPLICATES, MAX_REPLICATES
 from converters.evaluate.metrics.curves import check_rate
 from converters.evaluate.metrics.embedded_samples import EmbeddedSamples
-from converters.evaluate.metrics.evidence import (
-    AcquisitionEvidence,
-    Evidence,
-    IdentificationPoint,
-    Unsupported,
-    VerificationEvidence,
-)
-from converters.evaluate.metrics.identification import (
-    SearchScores,
-    cumulative_match,
-    fmr_for_fpir,
-    point_at_fpir,
-)
+from converters.evaluate.metrics.evidence import Evidence, Unsupported, VerificationEvidence
 from converters.evaluate.metrics.probability import (
     Platt,
     ReliabilityBin,
@@ -35,7 +23,7 @@ from converters.evaluate.metrics.probability import (
     platt_of,
     reliability_bins,
 )
-from converters.evaluate.metrics.protocols import OpenSetList, PairsList, match_pairs, search_open_set
+from converters.evaluate.metrics.protocols import OpenSetList, PairsList, match_pairs
 from converters.evaluate.metrics.scores import BINS_PER_UNIT, ScoreSet
 from converters.evaluate.metrics.subject_scores import Comparisons
 from converters.evaluate.metrics.verification import verify_all_pairs, verify_pairs
@@ -46,11 +34,15 @@ from converters.evaluate.runner.error_analysis import (
     errors_lines,
     measure_samples,
 )
+from converters.evaluate.runner.identification import (
+    IdentificationEvidence,
+    identification_lines,
+    identification_of,
+)
 from converters.evaluate.runner.identity import ArtefactIdentity, identity_of
 from converters.evaluate.runner.open_artefact import OpenedArtefact
-from converters.evaluate.runner.text import identification_lines, verification_lines
+from converters.evaluate.runner.text import verification_lines
 from converters.evaluate.runner.workers import Workers
-from converters.number_format import fixed_percent
 from converters.progress import Stages, stage
 from edge_sdk.errors import InputError
 from edge_sdk.model.card import ModelCard
@@ -60,33 +52,6 @@ SCHEMA = "edge-sdk/evaluation/1"
 ALL_PAIRS_FMRS = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 LISTED_FMRS = (1e-1, 1e-2, 1e-3)
 FPIRS = (1e-1, 1e-2)
-RANKS = (1, 5, 10, 20)
-
-
-@dataclass(frozen=True)
-class IdentificationEvidence(Evidence):
-    """Open-set 1:N identification on one data set.
-
-    Attributes:
-        protocol: Selection of enrolled samples and probes, one line.
-        references, subjects: Numbers of templates and subjects in the gallery.
-        mated_probes, non_mated_probes: Numbers of searches, including failures to acquire.
-        lost: Samples that could not be enrolled or searched.
-        points: One row per requested FPIR.
-        ranks: (k, share of mated probes whose subject is among the first k), closed set; `Unsupported`
-            without mated probes.
-        fmr_needed: (FPIR, FMR per comparison that gives this FPIR over `references`).
-    """
-
-    protocol: str
-    references: int
-    subjects: int
-    mated_probes: int
-    non_mated_probes: int
-    lost: AcquisitionEvidence
-    points: tuple[IdentificationPoint | Unsupported, ...]
-    ranks: tuple[tuple[int, float], ...] | Unsupported
-    fmr_needed: tuple[tuple[float, float], ...]
 
 
 @dataclass(frozen=True)
@@ -160,7 +125,7 @@ class Evaluation:
             *verification_lines(self.verification),
         ]
         if self.identification is not None:
-            lines += ["", *_identification_text(self.identification)]
+            lines += ["", *identification_lines(self.identification)]
         if self.probability is not None:
             platt = self.probability.platt
             lines += [
@@ -332,26 +297,8 @@ def identify(embedded: EmbeddedSamples, protocol: Protocol) -> IdentificationEvi
     """
     if protocol.open_set is None:
         raise InputError("1:N evaluation needs a list of enrolled subjects and probes; none was given")
-    scores, lost = search_open_set(protocol.open_set, embedded)
-    return IdentificationEvidence(
-        protocol=protocol.open_set_name,
-        references=scores.references,
-        subjects=scores.subjects,
-        mated_probes=int(scores.mated_scores.size),
-        non_mated_probes=int(scores.non_mated_tops.size),
-        lost=lost,
-        points=tuple(point_at_fpir(scores, fpir, rank=protocol.rank) for fpir in protocol.fpirs),
-        ranks=_ranks(scores),
-        fmr_needed=tuple((fpir, fmr_for_fpir(fpir, references=scores.references)) for fpir in protocol.fpirs),
-    )
-
-
-def _ranks(scores: SearchScores) -> tuple[tuple[int, float], ...] | Unsupported:
-    if not scores.mated_scores.size:
-        return Unsupported("rank-k share", 1, 0, "no mated probe: no searched subject is enrolled")
-    known = [rank for rank in RANKS if rank <= scores.subjects]
-    shares = cumulative_match(scores, max_rank=known[-1])
-    return tuple((rank, float(shares[rank - 1])) for rank in known)
+    name, fpirs = protocol.open_set_name, protocol.fpirs
+    return identification_of(embedded, protocol.open_set, name=name, fpirs=fpirs, rank=protocol.rank)
 
 
 def _probability(scores: ScoreSet, embedded: EmbeddedSamples) -> ProbabilityEvidence | None:
@@ -372,29 +319,6 @@ def _probability(scores: ScoreSet, embedded: EmbeddedSamples) -> ProbabilityEvid
         data_set=embedded.data_set,
         data_digest=embedded.data_digest,
     )
-
-
-def _identification_text(evidence: IdentificationEvidence) -> list[str]:
-    lines = [
-        f"1:N, {evidence.protocol}: {evidence.references} references of {evidence.subjects} subjects,"
-        f" {evidence.mated_probes} mated and {evidence.non_mated_probes} non-mated probes"
-    ]
-    if evidence.lost.failures:
-        lines.append(
-            f"not enrolled or not searched: {evidence.lost.failures} of {evidence.lost.attempts} samples"
-        )
-    lines += identification_lines(evidence.points)
-    if isinstance(evidence.ranks, Unsupported):
-        lines.append(f"ranks not stated: {evidence.ranks.reason}")
-    else:
-        lines.append(
-            "found among the first k: " + ", ".join(f"{k}: {fixed_percent(s)}" for k, s in evidence.ranks)
-        )
-    lines += [
-        f"FPIR {fpir:g} over {evidence.references} references needs FMR {fmr:.2g} or less per comparison"
-        for fpir, fmr in evidence.fmr_needed
-    ]
-    return lines
 
 
 def _dict(evidence: Evidence | None) -> dict[str, Any] | None:

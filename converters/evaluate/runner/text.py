@@ -7,7 +7,6 @@ from typing import TypeVar, get_args
 
 from converters.evaluate.metrics.evidence import (
     AcquisitionEvidence,
-    IdentificationPoint,
     Interval,
     OperatingPointEvidence,
     PairedDifference,
@@ -81,19 +80,9 @@ def point_lines(points: Sequence[OperatingPointEvidence | Unsupported]) -> list[
             f"  {point.threshold:>9.4f}  {point.false_matches}"
         )
 
-    return _table(
+    return table_lines(
         f"{'FMR':>8}  {'TAR':>9}  {'95 % interval':<17}  {'threshold':>9}  false matches", points, line
     )
-
-
-def identification_lines(points: Iterable[IdentificationPoint | Unsupported]) -> list[str]:
-    """Format the points of an open-set search, one line each."""
-
-    def line(point: IdentificationPoint) -> str:
-        fnir = "-" if point.fnir is None else fixed_percent(point.fnir)
-        return f"{point.target_fpir:>8g}  {fnir:>9}  {point.threshold:>9.4f}  {fixed_percent(point.fpir)}"
-
-    return _table(f"{'FPIR':>8}  {'FNIR':>9}  {'threshold':>9}  measured FPIR", points, line)
 
 
 def difference_lines(rows: Sequence[PairedDifference | Unsupported]) -> list[str]:
@@ -106,10 +95,10 @@ def difference_lines(rows: Sequence[PairedDifference | Unsupported]) -> list[str
         )
 
     heading = f"{'FMR':>8}  {'float':>9}  {'this':>9}  {'difference':>10}  95 % interval of the difference"
-    return _table(heading, rows, line)
+    return table_lines(heading, rows, line)
 
 
-def _table(heading: str, rows: Iterable[_Row | Unsupported], line: Callable[[_Row], str]) -> list[str]:
+def table_lines(heading: str, rows: Iterable[_Row | Unsupported], line: Callable[[_Row], str]) -> list[str]:
     """Format a heading and one line per row; an unsupported row becomes a line with its reason."""
     return [
         heading,

@@ -239,7 +239,8 @@ def test_a_gain_is_good() -> None:
 def test_an_unsupported_claim_states_the_data_that_it_needs(full: str) -> None:
     text = Outline(full).text
     assert "Not enough data. 3,000,000 non-mated comparisons are needed (rule of three);" in text
-    assert "Not enough data. FPIR 0.01 needs 300 non-mated probes, found 80." in text
+    assert "Not enough data. FPIR 0.01 needs 300 strangers, found 20." in text
+    assert "FPIR 0.1 needs 30 strangers, found 20." in text
 
 
 def test_a_comparison_without_subjects_claims_no_error_rate() -> None:

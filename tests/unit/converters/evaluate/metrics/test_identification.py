@@ -1,22 +1,32 @@
 """Open-set search compared with results found by hand, and the FMR for a given FPIR."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from converters.evaluate.metrics.evidence import IdentificationPoint, Unsupported
+from converters.evaluate.metrics.evidence import (
+    IdentificationClaim,
+    IdentificationPoint,
+    Interval,
+    Unsupported,
+)
 from converters.evaluate.metrics.identification import (
+    SearchScores,
     cumulative_match,
     fmr_for_fpir,
     fnir_at,
     fpir_at,
     point_at_fpir,
+    rank_shares,
     search,
 )
+from converters.evaluate.metrics.limits import upper_rate_limit
 from edge_sdk.errors import InputError
+from edge_sdk.types import FloatArray
 
 GALLERY = np.array([[1, 0, 0], [0, 1, 0], [0.8, 0.6, 0]], np.float32)
 SUBJECTS = ["anna", "ben", "anna"]
@@ -54,17 +64,143 @@ def test_a_tie_goes_against_the_subject() -> None:
     assert search(gallery, ["anna", "ben"], probe, ["anna"]).mated_ranks.tolist() == [2]
 
 
-def test_point_keeps_the_rule_of_three() -> None:
-    rng = np.random.default_rng(0)
-    drawn = rng.normal(size=(61, 3))
-    probes = (drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float32)
-    searches = search(GALLERY, SUBJECTS, probes, ["anna"] + ["eve"] * 60, block_rows=7)
+def unit(rng: np.random.Generator, rows: int, width: int = 3) -> FloatArray:
+    drawn = rng.normal(size=(rows, width))
+    return np.asarray(drawn / np.linalg.norm(drawn, axis=1, keepdims=True), np.float32)
+
+
+def searches_of(strangers: int, each: int, *, enrolled: int = 40, seed: int = 0) -> SearchScores:
+    """Search random directions; every subject has one reference and one probe."""
+    rng = np.random.default_rng(seed)
+    names = [f"s{k}" for k in range(enrolled)]
+    gallery = unit(rng, enrolled, 16)
+    outside = np.repeat([f"x{k}" for k in range(strangers)], each).tolist()
+    probes = np.concatenate([unit(rng, enrolled, 16) * 0.1 + gallery, unit(rng, strangers * each, 16)])
+    probes /= np.linalg.norm(probes, axis=1, keepdims=True)
+    return search(gallery, names, probes.astype(np.float32), names + outside)
+
+
+def test_many_probes_of_five_strangers_are_five_strangers() -> None:
+    point = point_at_fpir(searches_of(5, 60), 0.01)
+    assert isinstance(point, IdentificationPoint)
+    assert not point.claim
+    assert isinstance(point.claim, Unsupported)
+    assert point.claim.reason == "FPIR 0.01 needs 300 strangers, found 5"
+    assert (point.claim.needed, point.claim.found) == (300, 5)
+    assert (point.strangers, point.non_mated_probes) == (5, 300)
+    # The row shows the measured point: 3 of 300 searches.
+    assert (point.threshold, point.fpir) == (point.measured.threshold, pytest.approx(3 / 300))
+    assert isinstance(point.fpir_interval, Interval)
+    assert point.fpir_interval.low < 0.01 < point.fpir_interval.high
+
+
+def test_fewer_searches_than_the_rule_of_three_have_no_point() -> None:
+    refused = point_at_fpir(searches_of(5, 12), 0.01)
+    assert isinstance(refused, Unsupported)
+    assert refused.reason == "FPIR 0.01 needs 300 strangers, found 5"
+
+
+def test_a_claim_has_the_lowest_threshold_whose_upper_limit_keeps_the_fpir() -> None:
+    searches = searches_of(400, 2)
     point = point_at_fpir(searches, 0.05)
     assert isinstance(point, IdentificationPoint)
-    assert point.fpir == pytest.approx(3 / 60)
-    refused = point_at_fpir(searches, 0.04)
-    assert isinstance(refused, Unsupported)
-    assert (refused.needed, refused.found) == (75, 60)
+    claim = point.claim
+    assert isinstance(claim, IdentificationClaim)
+    assert (claim.confidence, claim.strangers) == (0.95, 400)
+    effective, searched = claim.effective_searches, point.non_mated_probes
+    assert 60 <= effective <= searched
+    hits = round(point.fpir * searched)
+    limits = [
+        upper_rate_limit(errors * effective / searched, effective)
+        for errors in (hits, claim.false_matches + 1)
+    ]
+    assert hits == claim.false_matches
+    assert limits[0] == claim.fpir_limit <= 0.05 < limits[1]
+    assert point.measured.threshold < point.threshold
+    assert point.measured.fpir == pytest.approx(40 / 800)
+    assert point.fnir is not None
+    assert point.measured.fnir is not None
+    assert point.measured.fnir <= point.fnir
+
+
+def test_strangers_with_equal_images_do_not_support_a_claim() -> None:
+    """Ten images of each stranger are ten copies: effective searches are the strangers, not the images."""
+    once = searches_of(60, 1)
+    tops = np.repeat(once.non_mated_tops, 10)
+    copies = replace(
+        once,
+        non_mated_tops=tops,
+        strangers=np.repeat(once.strangers, 10),
+        candidates=np.repeat(once.candidates, 10),
+    )
+    point = point_at_fpir(copies, 0.02)
+    assert isinstance(point, IdentificationPoint)
+    assert point.effective_searches is not None
+    assert point.effective_searches < 100
+    assert isinstance(point.claim, Unsupported)
+    refused = point_at_fpir(copies, 0.05)
+    assert isinstance(refused, IdentificationPoint)
+    assert isinstance(refused.claim, Unsupported)
+    assert refused.claim.reason.startswith("FPIR 0.05 needs 60 effective searches, found ")
+    assert "60 strangers" in refused.claim.reason
+
+
+def test_one_stranger_or_one_enrolled_subject_has_no_interval_and_no_claim() -> None:
+    single = point_at_fpir(searches_of(1, 100), 0.1)
+    assert isinstance(single, IdentificationPoint)
+    assert isinstance(single.fpir_interval, Unsupported)
+    assert isinstance(single.claim, Unsupported)
+    assert single.claim.reason == "FPIR 0.1 needs 30 strangers, found 1"
+    alone = point_at_fpir(searches_of(100, 2, enrolled=1), 0.1)
+    assert isinstance(alone, IdentificationPoint)
+    assert alone.effective_searches is None
+    assert isinstance(alone.fpir_interval, Unsupported)
+    assert isinstance(alone.measured.fnir_interval, Unsupported)
+    assert isinstance(alone.claim, Unsupported)
+    assert alone.claim.reason == "FPIR 0.1 in other galleries needs 2 enrolled subjects, found 1"
+
+
+def test_tied_scores_give_a_threshold_above_all_of_them() -> None:
+    searches = searches_of(100, 1)
+    tied = replace(searches, non_mated_tops=np.full(100, 0.5, np.float32))
+    point = point_at_fpir(tied, 0.1)
+    assert isinstance(point, IdentificationPoint)
+    assert (point.fpir, point.threshold) == (0.0, float(np.nextafter(np.float32(0.5), np.float32(1))))
+    assert isinstance(point.claim, IdentificationClaim)
+    assert isinstance(point.fpir_interval, Interval)
+    assert point.fpir_interval.low == 0
+    assert point.fpir_interval.high == pytest.approx(-math.log(0.025) / 100)
+
+
+def test_without_mated_probes_the_point_has_no_fnir() -> None:
+    rng = np.random.default_rng(4)
+    searches = search(unit(rng, 3), ["a", "b", "c"], unit(rng, 90), [f"x{k}" for k in range(90)])
+    point = point_at_fpir(searches, 0.1)
+    assert isinstance(point, IdentificationPoint)
+    assert (point.fnir, point.fnir_pooled, point.fnir_interval) == (None, None, None)
+    assert point.measured.fnir_interval is None
+    assert isinstance(rank_shares(searches, [1]), Unsupported)
+    point.to_json()
+
+
+def test_each_subject_weighs_alike() -> None:
+    probes = np.array([[1, 0, 0]] * 8 + [[1, 0, 0]], np.float32)
+    searches = search(GALLERY, SUBJECTS, probes, ["anna"] * 8 + ["ben"], failed_probes=["ben"])
+    rows = rank_shares(searches, [1])
+    assert not isinstance(rows, Unsupported)
+    assert (rows[0].share, rows[0].pooled) == (0.5, pytest.approx(0.8))
+    assert searches.mated_subjects.tolist() == [0] * 8 + [1, 1]
+    # Two subjects, one of them missed: Clopper and Pearson for 1 of 2.
+    assert (rows[0].interval.low, rows[0].interval.high) == pytest.approx((0.0126, 0.9874), abs=1e-4)
+
+
+def test_searches_keep_the_stranger_and_the_best_candidate() -> None:
+    probes = np.array([[0.6, 0.8, 0], [0, 0, 1], [0, 1, 0]], np.float32)
+    searches = search(GALLERY, SUBJECTS, probes, ["eve", "zoe", "eve"])
+    assert searches.non_mated_tops == pytest.approx([0, 0.96, 1])
+    assert searches.strangers.tolist() == [1, 0, 0]
+    assert searches.candidates.tolist() == [0, 0, 1]
+    assert searches.stranger_count == 2
 
 
 def test_block_rows_change_nothing() -> None:
@@ -72,10 +208,12 @@ def test_block_rows_change_nothing() -> None:
     drawn = rng.normal(size=(90, 8))
     vectors = (drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float32)
     labels = [str(k % 20) for k in range(90)]
+    labels[60:] = [f"x{k % 7}" for k in range(30)]
     searches = [
         search(vectors[:30], labels[:30], vectors[30:], labels[30:], block_rows=b) for b in (1, 13, 256)
     ]
-    assert len({each.mated_scores.tobytes() + each.mated_ranks.tobytes() for each in searches}) == 1
+    arrays = ("mated_scores", "mated_ranks", "mated_subjects", "non_mated_tops", "strangers", "candidates")
+    assert len({b"".join(getattr(each, name).tobytes() for name in arrays) for each in searches}) == 1
 
 
 @given(rate=st.floats(1e-9, 0.999), references=st.integers(1, 10**6))
@@ -91,6 +229,8 @@ def test_bad_input_is_refused() -> None:
         fpir_at(searches, np.array([0.5]))
     with pytest.raises(InputError, match="mated probes"):
         fnir_at(searches, np.array([0.5]))
+    with pytest.raises(InputError, match="rank of 1"):
+        point_at_fpir(searches, 0.1, rank=0)
     with pytest.raises(InputError, match="references"):
         search(GALLERY[:0], [], GALLERY, SUBJECTS)
     with pytest.raises(InputError, match="one label"):

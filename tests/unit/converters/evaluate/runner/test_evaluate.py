@@ -141,9 +141,15 @@ def test_open_set_search_by_a_rule(artefact: OpenedArtefact, tmp_path: Path) -> 
     measured, absent = identification.points
     assert not isinstance(measured, Unsupported)
     assert measured.fpir <= 0.1
+    assert measured.claim.reason == "FPIR 0.1 needs 30 strangers, found 10"
     assert isinstance(absent, Unsupported)
     assert absent.needed == 300
-    assert dict(identification.ranks)[1] > 0.9
+    assert (identification.strangers, absent.found) == (10, 10)
+    assert not isinstance(identification.ranks, Unsupported)
+    first = identification.ranks[0]
+    assert first.rank == 1
+    assert first.share == 1
+    assert first.interval.low == pytest.approx(0.025 ** (1 / 10))  # 10 subjects without a miss
     assert identification.fmr_needed[0][1] == pytest.approx(1 - 0.9 ** (1 / 10))
 
 

@@ -1,0 +1,103 @@
+"""Mean over subjects of a share of errors, with its variance and limits.
+
+Each subject weighs alike, however many attempts it made: the mean estimates the rate of a further subject.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converters.evaluate.metrics.limits import exact_share_limits, student_factor
+from edge_sdk.types import Float64Array
+
+
+@dataclass(frozen=True)
+class SubjectShare:
+    """Share of errors of a set of subjects.
+
+    Attributes:
+        mean: Mean of the subjects' shares, 0..1.
+        pooled: Errors of all attempts divided by their number, 0..1.
+        variance: Variance of `mean` if subjects are independent; 0 with one subject.
+        degrees: Degrees of freedom of `variance`, >= 1.
+        subjects: Number of subjects, >= 1.
+        trials: Number of independent attempts that would give `mean` the least possible variance: S^2 / sum(1 / n).
+    """
+
+    mean: float
+    pooled: float
+    variance: float
+    degrees: float
+    subjects: int
+    trials: float
+
+    def effective_trials(self, *, confidence: float = 0.95) -> float:
+        """Compute the number of independent trials that give the mean the same uncertainty, S..`trials`.
+
+        The number is Korn and Graubard's (Survey Methodology 24, 1998). It is at least the number of subjects, because the
+        shares of subjects lie in 0..1 and cannot differ more than single trials. It is the number of subjects if the
+        share is 0 or 1, because the variance then contains no information.
+        """
+        if not 0.0 < self.mean < 1.0 or self.variance <= 0.0:
+            return float(self.subjects)
+        factor = student_factor(self.trials - 1.0, self.degrees, confidence=confidence)
+        effective = self.mean * (1.0 - self.mean) / self.variance * factor
+        return max(float(self.subjects), min(self.trials, effective))
+
+    def limits(self, *, added_variance: float = 0.0, confidence: float = 0.95) -> tuple[float, float]:
+        """Compute the limits of the mean (Clopper and Pearson 1934, for the effective number of trials).
+
+        Args:
+            added_variance: Variance from another source, such as an estimated threshold, >= 0.
+            confidence: Above 0 and under 1.
+
+        Returns:
+            (low, high), 0..1.
+
+        Raises:
+            InputError: `confidence` is outside its range.
+        """
+        effective, spread = self.effective_trials(confidence=confidence), self.mean * (1.0 - self.mean)
+        if added_variance > 0.0 and spread > 0.0:
+            effective = 1.0 / (1.0 / effective + added_variance / spread)
+        return exact_share_limits(self.mean, effective, confidence=confidence)
+
+
+def subject_share(subjects: NDArray[np.integer], errors: NDArray[np.bool_]) -> SubjectShare:
+    """Compute the mean share of errors of the subjects that made an attempt.
+
+    Args:
+        subjects: Shape (M,): number of the subject of each attempt, >= 0; M >= 1.
+        errors: Shape (M,): True for an error.
+    """
+    attempts = np.bincount(subjects)
+    active = np.flatnonzero(attempts)
+    own = np.bincount(subjects, weights=errors)[active] / attempts[active]
+    count, mean = active.size, float(own.mean())
+    return SubjectShare(
+        mean=mean,
+        pooled=float(np.mean(errors)),
+        variance=float(own.var(ddof=1)) / count if count > 1 else 0.0,
+        degrees=degrees_of_freedom(own - mean),
+        subjects=int(count),
+        trials=float(count * count / (1.0 / attempts[active]).sum()),
+    )
+
+
+def degrees_of_freedom(residuals: Float64Array) -> float:
+    """Compute the degrees of freedom of the variance of C clusters: 2 C / (kurtosis - 1), within 1..C-1.
+
+    If a few clusters have most of the errors, the variance is known as badly as if there were few clusters
+    (Satterthwaite 1946, with the fourth moment of the residuals).
+
+    Args:
+        residuals: Shape (C,): one residual per cluster, with mean 0.
+    """
+    count = residuals.size
+    second, fourth = float((residuals**2).mean()), float((residuals**4).mean())
+    most = max(1.0, count - 1.0)
+    excess = fourth - second * second
+    return most if excess <= 0.0 else min(most, max(1.0, 2.0 * count * second * second / excess))

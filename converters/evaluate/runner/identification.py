@@ -1,0 +1,137 @@
+"""Evaluate open-set identification, 1:N, on one data set, and format it for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from converters.evaluate.metrics.embedded_samples import EmbeddedSamples
+from converters.evaluate.metrics.evidence import (
+    AcquisitionEvidence,
+    Evidence,
+    IdentificationPoint,
+    RankShare,
+    Unsupported,
+)
+from converters.evaluate.metrics.identification import fmr_for_fpir, point_at_fpir, rank_shares
+from converters.evaluate.metrics.protocols import OpenSetList, search_open_set
+from converters.evaluate.runner.text import interval, table_lines
+from converters.number_format import fixed_percent
+
+RANKS = (1, 5, 10, 20)
+
+
+@dataclass(frozen=True)
+class IdentificationEvidence(Evidence):
+    """Open-set 1:N identification on one data set.
+
+    Attributes:
+        protocol: Selection of enrolled samples and probes, one line.
+        references, subjects: Numbers of templates and subjects in the gallery.
+        strangers: Number of subjects among the non-mated probes.
+        mated_probes, non_mated_probes: Numbers of searches, including failures to acquire.
+        lost: Samples that could not be enrolled or searched.
+        points: One row per requested FPIR.
+        ranks: Share of mated probes whose subject is among the first k, closed set; `Unsupported` without mated probes.
+        fmr_needed: (FPIR, FMR per comparison that gives this FPIR over `references`).
+    """
+
+    protocol: str
+    references: int
+    subjects: int
+    strangers: int
+    mated_probes: int
+    non_mated_probes: int
+    lost: AcquisitionEvidence
+    points: tuple[IdentificationPoint | Unsupported, ...]
+    ranks: tuple[RankShare, ...] | Unsupported
+    fmr_needed: tuple[tuple[float, float], ...]
+
+
+def identification_of(
+    embedded: EmbeddedSamples, open_set: OpenSetList, *, name: str, fpirs: Sequence[float], rank: int = 1
+) -> IdentificationEvidence:
+    """Compute the open-set 1:N figures of one artefact.
+
+    Args:
+        embedded: The samples.
+        open_set: Enrolled samples and probes.
+        name: Origin of the list, one line.
+        fpirs: FPIRs of the points, each above 0 and under 1.
+        rank: Length of the candidate list, >= 1.
+
+    Raises:
+        InputError: No listed sample can be enrolled.
+    """
+    scores, lost = search_open_set(open_set, embedded)
+    return IdentificationEvidence(
+        protocol=name,
+        references=scores.references,
+        subjects=scores.subjects,
+        strangers=scores.stranger_count,
+        mated_probes=int(scores.mated_scores.size),
+        non_mated_probes=int(scores.non_mated_tops.size),
+        lost=lost,
+        points=tuple(point_at_fpir(scores, fpir, rank=rank) for fpir in fpirs),
+        ranks=rank_shares(scores, [k for k in RANKS if k <= scores.subjects]),
+        fmr_needed=tuple((fpir, fmr_for_fpir(fpir, references=scores.references)) for fpir in fpirs),
+    )
+
+
+def identification_lines(evidence: IdentificationEvidence) -> list[str]:
+    """Format the 1:N figures of one artefact."""
+    lines = [
+        f"1:N, {evidence.protocol}: {evidence.references} references of {evidence.subjects} subjects,"
+        f" {evidence.mated_probes} mated and {evidence.non_mated_probes} non-mated probes"
+        f" of {evidence.strangers} strangers"
+    ]
+    if evidence.lost.failures:
+        lines.append(
+            f"not enrolled or not searched: {evidence.lost.failures} of {evidence.lost.attempts} samples"
+        )
+    lines += identification_point_lines(evidence.points)
+    if isinstance(evidence.ranks, Unsupported):
+        lines.append(f"ranks not stated: {evidence.ranks.reason}")
+    else:
+        lines += table_lines(
+            f"{'rank k':>8}  {'share':>9}  {'95 % interval':<17}  all probes",
+            evidence.ranks,
+            lambda row: (
+                f"{row.rank:>8}  {fixed_percent(row.share):>9}  {interval(row.interval):<17}  {fixed_percent(row.pooled)}"
+            ),
+        )
+    lines += [
+        f"FPIR {fpir:g} over {evidence.references} references needs FMR {fmr:.2g} or less per comparison"
+        for fpir, fmr in evidence.fmr_needed
+    ]
+    return lines
+
+
+def identification_point_lines(points: Sequence[IdentificationPoint | Unsupported]) -> list[str]:
+    """Format the points of an open-set search: the row of the claim, and below it the measured point or the refusal."""
+    heading = (
+        f"{'FPIR':>8}  {'FNIR':>9}  {'95 % interval':<17}  {'threshold':>9}"
+        f"  {'measured FPIR':>13}  95 % interval"
+    )
+    lines = table_lines(heading, points, _point_line)
+    for point in points:
+        if isinstance(point, Unsupported):
+            continue
+        if isinstance(point.claim, Unsupported):
+            lines.append(f"  no claim at FPIR {point.target_fpir:g}, measured only: {point.claim.reason}")
+        else:
+            measured = point.measured
+            fnir = "" if measured.fnir is None else f" and FNIR {fixed_percent(measured.fnir)}"
+            lines.append(
+                f"  measured point for FPIR {point.target_fpir:g}: threshold {measured.threshold:.4f} with FPIR"
+                f" {fixed_percent(measured.fpir)}{fnir}, without allowance for chance"
+            )
+    return lines
+
+
+def _point_line(point: IdentificationPoint) -> str:
+    fnir = "-" if point.fnir is None else fixed_percent(point.fnir)
+    return (
+        f"{point.target_fpir:>8g}  {fnir:>9}  {interval(point.fnir_interval):<17}  {point.threshold:>9.4f}"
+        f"  {fixed_percent(point.fpir):>13}  {interval(point.fpir_interval)}"
+    )
