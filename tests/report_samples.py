@@ -12,15 +12,14 @@ from converters.analyze.occlusion import Attention, OcclusionMap
 from converters.evaluate.metrics import (
     EmbeddedSamples,
     compare_artefacts,
+    measure_probability,
     paired_differences,
-    platt_of,
-    reliability_bins,
     split_open_set,
     verify_all_pairs,
 )
 from converters.evaluate.runner.compare import CandidateComparison, ComparisonResult, NamedFlip
 from converters.evaluate.runner.error_analysis import CauseCeiling, ErrorAnalysis, WrongDecision
-from converters.evaluate.runner.evaluate import Evaluation, ProbabilityEvidence
+from converters.evaluate.runner.evaluate import Evaluation
 from converters.evaluate.runner.identification import identification_of
 from converters.evaluate.runner.identity import ArtefactIdentity
 from converters.results import ArtefactResult, ConversionResult
@@ -104,11 +103,6 @@ def evaluation(
     recipe: str = "cpu_int8", precision: str = "int8", *, noise: float = 0.4, name: str = "door"
 ) -> Evaluation:
     samples = embedded(noise=noise, name=name)
-    scores = samples.all_pairs().scores()
-    platt = platt_of(scores)
-    values = np.concatenate([scores.mated, scores.tail]).astype(np.float64)
-    mated = np.arange(values.size) < scores.mated.size
-    bins = reliability_bins(platt.probability(values), mated)
     listed = split_open_set(samples.names, samples.subjects, references=1)
     protocol = f"first image of each subject enrolled, {name}"
     identification = identification_of(samples, listed, name=protocol, fpirs=(0.3, 0.1, 0.01))
@@ -120,7 +114,7 @@ def evaluation(
         artefact=identity(recipe, precision, name=name),
         verification=verify_all_pairs(samples, fmrs=FMRS, replicates=50),
         identification=identification,
-        probability=ProbabilityEvidence(platt, bins, 0.01, 0.05, "drawn", "ef" * 32),
+        probability=measure_probability(samples.all_pairs(), data_set="drawn", data_digest="ef" * 32),
         errors=errors,
         notes=(f"a note on {name}",),
     )

@@ -58,6 +58,13 @@ def register(commands: Any) -> None:
     parser.add_argument(
         "--write-card", action="store_true", help="write thresholds and their evidence to the file's card"
     )
+    parser.add_argument(
+        "--prior",
+        type=_number,
+        default=0.5,
+        metavar="SHARE",
+        help="share of mated comparisons for which probabilities hold, 1e-6..1 - 1e-6 (default: 0.5)",
+    )
     group = parser.add_argument_group("identification, 1:N", "subjects to enrol and probes to search")
     group.add_argument(
         "--enrol",
@@ -119,6 +126,13 @@ def _share(text: str) -> float:
     return value
 
 
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected a number, found {text!r}") from None
+
+
 def _run(arguments: argparse.Namespace) -> int:
     from converters.evaluate.runner.evaluate import FPIRS, Protocol
     from converters.evaluate.runner.evaluate import evaluate as measure
@@ -144,6 +158,7 @@ def _run(arguments: argparse.Namespace) -> int:
             fpirs=arguments.fpir or FPIRS,
             rank=arguments.rank,
             errors=arguments.errors,
+            prior=arguments.prior,
         )
         chosen = execution(arguments)
     artefact = open_artefact(arguments.file, contract=contract, execution=chosen)

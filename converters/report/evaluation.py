@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from converters.evaluate.metrics.evidence import Unsupported
-from converters.evaluate.runner.evaluate import Evaluation, ProbabilityEvidence
+from converters.evaluate.metrics.probability_evidence import ProbabilityEvidence
+from converters.evaluate.runner.evaluate import Evaluation
 from converters.evaluate.runner.identification import IdentificationEvidence
+from converters.evaluate.runner.probability_text import example_at_priors
 from converters.number_format import scientific, signed
-from converters.report import plots
+from converters.report import plots, probability_plots
 from converters.report.evidence_text import distinct_labels
 from converters.report.images import Picture
 from converters.report.rendering import PageSection, render
@@ -60,16 +62,25 @@ def _probability(series: Sequence[tuple[str, ProbabilityEvidence]]) -> PageSecti
     fits = [fit for _, fit in series]
     content = render(
         "probability.html",
-        plot=plots.reliability(series, name="reliability"),
+        reliability=probability_plots.reliability(series, name="reliability"),
+        by_score=probability_plots.by_score(series, name="probability-by-score"),
         labels=[label for label, _ in series],
-        data_set=fits[0].data_set,
+        fits=fits,
+        example=example_at_priors(fits[0]),
         rows=[
             ("Slope", [f"{fit.platt.slope:.3f}" for fit in fits]),
             ("Intercept", [signed(fit.platt.intercept, 3) for fit in fits]),
+            ("Prior", [f"{fit.platt.prior:g}" for fit in fits]),
+            ("Cllr", [f"{fit.cllr:.4f} bits" for fit in fits]),
+            ("Cllr on the fit itself", [f"{fit.in_sample.cllr:.4f} bits" for fit in fits]),
+            ("Minimum Cllr (PAV)", [f"{fit.min_cllr:.4f} bits" for fit in fits]),
             ("Brier score", [scientific(fit.brier) for fit in fits]),
+            ("Brier score on the fit itself", [scientific(fit.in_sample.brier) for fit in fits]),
             ("Log loss", [f"{scientific(fit.log_loss)} nats" for fit in fits]),
+            ("Validation", [fit.validation for fit in fits]),
             ("Mated comparisons", [f"{fit.platt.mated_trials:,.0f}" for fit in fits]),
             ("Non-mated comparisons", [f"{fit.platt.non_mated_trials:,.0f}" for fit in fits]),
+            ("Subjects", [f"{fit.subjects:,}" for fit in fits]),
         ],
     )
     return PageSection("probability", "Probability", content)

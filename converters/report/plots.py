@@ -18,7 +18,6 @@ from converters.evaluate.metrics.evidence import (
     Unsupported,
     VerificationEvidence,
 )
-from converters.evaluate.runner.evaluate import ProbabilityEvidence
 from converters.evaluate.runner.identification import IdentificationEvidence
 from converters.number_format import rate, signed
 from converters.report.svg import BAD, BASE, CANDIDATE, GRID, INK, MUTED, THIRD, drawing
@@ -224,29 +223,6 @@ def forest(rows: Sequence[PairedDifference | Unsupported], fmrs: Sequence[float]
         axes.set_xlim(min(low, -1.6), max(high, 0.8))
         axes.set_xlabel("change of TAR, percentage points (left is a loss)")
         axes.yaxis.grid(False)
-    return drawn.svg
-
-
-def reliability(series: Sequence[tuple[str, ProbabilityEvidence]], *, name: str) -> Markup:
-    """Draw predicted probability against observed share; the diagonal is perfect calibration."""
-    with drawing(name, height=330) as drawn:
-        axes = drawn.figure.subplots()
-        axes.plot([0, 1], [0, 1], color=MUTED, linewidth=0.9, ls=":")
-        for place, (label, evidence) in enumerate(series):
-            rows = [
-                (b.mean_probability, b.observed_share)
-                for b in evidence.bins
-                if b.mean_probability is not None and b.observed_share is not None
-            ]
-            if not rows:
-                continue
-            colour = _COLOURS[place % len(_COLOURS)]
-            axes.plot(*zip(*rows, strict=True), "o-", color=colour, markersize=5, linewidth=1.4)
-            axes.annotate(label, (0.02, 0.98 - 0.08 * place), color=colour, weight="bold", va="top")
-        axes.set_xlim(-0.02, 1.02)
-        axes.set_ylim(-0.02, 1.05)
-        axes.set_xlabel("predicted probability")
-        axes.set_ylabel("observed share of mated comparisons")
     return drawn.svg
 
 

@@ -136,6 +136,26 @@ def test_the_device_decides_by_the_written_operating_point(
     capsys.readouterr()
 
 
+def test_probabilities_state_their_prior(
+    edge_convert: Callable[..., Outcome], model: Path, people: Path, tmp_path: Path
+) -> None:
+    page = tmp_path / "page.html"
+    outcome = edge_convert("evaluate", model, "--images", people, "--prior", "0.01", "--report", page)
+    assert outcome.code == 0
+    assert "probability of one subject at prior 0.01: 1 / (1 + exp(-(" in outcome.out
+    assert "cross-validated by subject, 10 folds" in outcome.out
+    assert "<strong>prior 0.01</strong>" in page.read_text()
+    value = json.loads(edge_convert("evaluate", model, "--images", people, "--json", "--write-card").out)
+    assert value["probability"]["platt"]["prior"] == 0.5
+    card = ModelFile.open(model).card.probability
+    assert (card["prior"], card["method"]) == (0.5, value["probability"]["platt"]["method"])
+    assert card["cllr"] == value["probability"]["cllr"] > value["probability"]["min_cllr"]
+    for wrong, message in (("1", "expected a prior in"), ("nan", "expected a prior in"), ("x", "a number")):
+        refused = edge_convert("evaluate", model, "--images", people, "--prior", wrong)
+        assert refused.code == 2
+        assert message in refused.err
+
+
 def test_identification(
     edge_convert: Callable[..., Outcome], model: Path, people: Path, tmp_path: Path
 ) -> None:

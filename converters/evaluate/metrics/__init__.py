@@ -5,6 +5,7 @@ The data flow is embeddings -> scores -> curves -> figures with intervals -> evi
 """
 
 from converters.evaluate.metrics.bootstrap import replicate_rates
+from converters.evaluate.metrics.calibration import cllr, min_cllr
 from converters.evaluate.metrics.curves import (
     DEFAULT_FMRS,
     best_accuracy,
@@ -47,12 +48,20 @@ from converters.evaluate.metrics.identification import (
 )
 from converters.evaluate.metrics.paired import paired_differences
 from converters.evaluate.metrics.probability import (
+    DEFAULT_PRIOR,
     Platt,
     ReliabilityBin,
     brier_score,
+    fit_platt,
     log_loss,
     platt_of,
+    prior_weights,
     reliability_bins,
+)
+from converters.evaluate.metrics.probability_evidence import (
+    ProbabilityEvidence,
+    ProbabilityQuality,
+    measure_probability,
 )
 from converters.evaluate.metrics.protocols import (
     match_pairs,
@@ -65,6 +74,7 @@ from converters.evaluate.metrics.verification import operating_points, verify_al
 
 __all__ = [
     "DEFAULT_FMRS",
+    "DEFAULT_PRIOR",
     "AcquisitionEvidence",
     "AllPairs",
     "EmbeddedSamples",
@@ -79,6 +89,8 @@ __all__ = [
     "OperatingPointEvidence",
     "PairedDifference",
     "Platt",
+    "ProbabilityEvidence",
+    "ProbabilityQuality",
     "RankShare",
     "ReliabilityBin",
     "ScoreSet",
@@ -88,6 +100,7 @@ __all__ = [
     "all_pairs",
     "best_accuracy",
     "brier_score",
+    "cllr",
     "compare_artefacts",
     "cumulative_match",
     "d_prime",
@@ -97,16 +110,20 @@ __all__ = [
     "equal_error_rate",
     "false_match_rate",
     "false_non_match_rate",
+    "fit_platt",
     "flipped_pairs",
     "fmr_for_fpir",
     "from_scores",
     "in_common",
     "log_loss",
     "match_pairs",
+    "measure_probability",
+    "min_cllr",
     "operating_points",
     "paired_differences",
     "platt_of",
     "point_at_fpir",
+    "prior_weights",
     "rank_shares",
     "reliability_bins",
     "replicate_rates",

@@ -7,24 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from converters.data.alignment_check import alignment_note, look_at, zoo_detector
 from converters.data.samples import SampleSet
 from converters.evaluate.metrics.bootstrap import DEFAULT_REPLICATES, MAX_REPLICATES
 from converters.evaluate.metrics.curves import check_rate
 from converters.evaluate.metrics.embedded_samples import EmbeddedSamples
 from converters.evaluate.metrics.evidence import Evidence, Unsupported, VerificationEvidence
-from converters.evaluate.metrics.probability import (
-    Platt,
-    ReliabilityBin,
-    brier_score,
-    log_loss,
-    platt_of,
-    reliability_bins,
-)
+from converters.evaluate.metrics.probability import DEFAULT_PRIOR, check_prior
+from converters.evaluate.metrics.probability_evidence import ProbabilityEvidence, measure_probability
 from converters.evaluate.metrics.protocols import OpenSetList, PairsList, match_pairs
-from converters.evaluate.metrics.scores import BINS_PER_UNIT, ScoreSet
 from converters.evaluate.metrics.subject_scores import Comparisons
 from converters.evaluate.metrics.verification import verify_all_pairs, verify_pairs
 from converters.evaluate.runner.embedding_run import embed_with
@@ -41,6 +32,7 @@ from converters.evaluate.runner.identification import (
 )
 from converters.evaluate.runner.identity import ArtefactIdentity, identity_of
 from converters.evaluate.runner.open_artefact import OpenedArtefact
+from converters.evaluate.runner.probability_text import probability_lines
 from converters.evaluate.runner.text import verification_lines
 from converters.evaluate.runner.workers import Workers
 from converters.progress import Stages, stage
@@ -52,26 +44,6 @@ SCHEMA = "edge-sdk/evaluation/1"
 ALL_PAIRS_FMRS = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 LISTED_FMRS = (1e-1, 1e-2, 1e-3)
 FPIRS = (1e-1, 1e-2)
-
-
-@dataclass(frozen=True)
-class ProbabilityEvidence(Evidence):
-    """Conversion of scores to probabilities, and its quality.
-
-    Attributes:
-        platt: Coefficients; the ratio of its trials is its prior odds.
-        bins: Reliability table on the same comparisons.
-        brier: Mean squared difference of probability and outcome.
-        log_loss: In nats.
-        data_set, data_digest: Data of the fit.
-    """
-
-    platt: Platt
-    bins: tuple[ReliabilityBin, ...]
-    brier: float
-    log_loss: float
-    data_set: str
-    data_digest: str
 
 
 @dataclass(frozen=True)
@@ -127,13 +99,7 @@ class Evaluation:
         if self.identification is not None:
             lines += ["", *identification_lines(self.identification)]
         if self.probability is not None:
-            platt = self.probability.platt
-            lines += [
-                "",
-                f"probability of one subject: 1 / (1 + exp(-({platt.slope:.4f} * score"
-                f" {'-' if platt.intercept < 0 else '+'} {abs(platt.intercept):.4f}))),"
-                f" Brier score {self.probability.brier:.2e}",
-            ]
+            lines += ["", *probability_lines(self.probability)]
         if self.errors is not None:
             lines += ["", *errors_lines(self.errors)]
         return "\n".join(lines)
@@ -153,6 +119,7 @@ class Protocol:
         errors: Number of errors of each kind to name; 0 omits the error analysis.
         replicates: Replicates of the bootstrap, 0..100000; 0 omits the intervals.
         seed: Seed of the bootstrap.
+        prior: Share of mated comparisons for which probabilities hold, 1e-6..1 - 1e-6.
 
     Raises:
         InputError: A value is outside its range.
@@ -167,8 +134,10 @@ class Protocol:
     errors: int = 0
     replicates: int = DEFAULT_REPLICATES
     seed: int = 0
+    prior: float = DEFAULT_PRIOR
 
     def __post_init__(self) -> None:
+        check_prior(self.prior)
         for rate in self.fmrs:
             check_rate(rate)
         for rate in self.fpirs:
@@ -217,7 +186,7 @@ def evaluate(
         verification = verify(embedded, protocol)
         identification = None if protocol.open_set is None else identify(embedded, protocol)
         comparisons = comparisons_of(embedded, protocol.pairs)
-        probability = _probability(comparisons.scores(), embedded)
+        probability = _probability(comparisons, embedded, protocol.prior)
     errors: ErrorAnalysis | Unsupported | None = None
     if protocol.errors:
         with stages("measure images") as progress:
@@ -301,24 +270,15 @@ def identify(embedded: EmbeddedSamples, protocol: Protocol) -> IdentificationEvi
     return identification_of(embedded, protocol.open_set, name=name, fpirs=fpirs, rank=protocol.rank)
 
 
-def _probability(scores: ScoreSet, embedded: EmbeddedSamples) -> ProbabilityEvidence | None:
+def _probability(
+    comparisons: Comparisons, embedded: EmbeddedSamples, prior: float
+) -> ProbabilityEvidence | None:
     try:
-        platt = platt_of(scores)
+        return measure_probability(
+            comparisons, data_set=embedded.data_set, data_digest=embedded.data_digest, prior=prior
+        )
     except InputError:
         return None  # comparisons of one kind only, or no convergence
-    filled = np.flatnonzero(scores.histogram)
-    values = np.concatenate([scores.mated.astype(np.float64), (filled + 0.5) / BINS_PER_UNIT - 1.0])
-    mated = np.arange(values.size) < scores.mated.size
-    weights = np.concatenate([np.ones(scores.mated.size), scores.histogram[filled].astype(np.float64)])
-    chances = platt.probability(values)
-    return ProbabilityEvidence(
-        platt=platt,
-        bins=reliability_bins(chances, mated, weights=weights),
-        brier=brier_score(chances, mated, weights=weights),
-        log_loss=log_loss(chances, mated, weights=weights),
-        data_set=embedded.data_set,
-        data_digest=embedded.data_digest,
-    )
 
 
 def _dict(evidence: Evidence | None) -> dict[str, Any] | None:

@@ -152,10 +152,16 @@ def probability_values(evaluation: Evaluation) -> dict[str, Any]:
     return {
         "slope": probability.platt.slope,
         "intercept": probability.platt.intercept,
+        "prior": probability.platt.prior,
+        "method": probability.platt.method,
         "mated_trials": probability.platt.mated_trials,
         "non_mated_trials": probability.platt.non_mated_trials,
+        "subjects": probability.subjects,
+        "validation": probability.validation,
         "brier": probability.brier,
         "log_loss": probability.log_loss,
+        "cllr": probability.cllr,
+        "min_cllr": probability.min_cllr,
         "reliability": [
             {
                 "low": row.low,

@@ -286,7 +286,7 @@ def test_no_operator_is_named_if_none_stands_out() -> None:
 def test_one_page_shows_every_figure_once(full: str) -> None:
     identifiers = re.findall(r'\bid="([^"]+)"', full)
     assert len(identifiers) == len(set(identifiers))
-    assert full.count("<svg") == 6
+    assert full.count("<svg") == 7
     targets = set(re.findall(r'href="#([^"]+)"', full)) | set(re.findall(r"url\(#([^)]+)\)", full))
     assert targets <= set(identifiers)
 

@@ -96,6 +96,23 @@ def test_probability_is_kept_with_its_table_and_data_set(file: Path, people: Pat
     assert sum(row["count"] for row in kept["reliability"]) == 180 + 6960
 
 
+def test_a_card_with_the_earlier_probability_is_read_and_replaced(file: Path, people: Path) -> None:
+    before = ModelFile.open(file)
+    earlier = {
+        "slope": 20.5,
+        "intercept": -9.25,
+        "mated_trials": 180.0,
+        "non_mated_trials": 6960.0,
+        "brier": 0.01,
+    }
+    file.write_bytes(card_behind(split(before.data)[0], replace(before.card, probability=earlier)))
+    assert ModelFile.open(file).card.probability == earlier
+    write_card(file, evaluated(file, people, prior=0.1))
+    kept = ModelFile.open(file).card.probability
+    assert (kept["prior"], kept["validation"]) == (0.1, "cross-validated by subject, 10 folds")
+    assert kept["subjects"] == 30
+
+
 def test_writing_twice_replaces_and_gives_the_same_bytes(file: Path, people: Path) -> None:
     write_card(file, evaluated(file, people))
     first = file.read_bytes()
