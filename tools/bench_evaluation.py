@@ -44,13 +44,12 @@ def bench(images: int, subjects: int, replicates: int) -> None:
     from converters.evaluate.metrics import (
         DEFAULT_FMRS,
         AllPairs,
-        Unsupported,
         compare_artefacts,
         d_prime,
         det_curve,
         equal_error_rate,
+        operating_points,
         paired_differences,
-        replicate_rates,
         threshold_at_fmr,
     )
 
@@ -67,16 +66,14 @@ def bench(images: int, subjects: int, replicates: int) -> None:
         det_curve(scores)
         equal_error_rate(scores)
         d_prime(scores)
-    supported = [(fmr, threshold) for fmr, threshold in thresholds if not isinstance(threshold, Unsupported)]
     for deepest in (1e-3, 1e-1):
-        kept = [(fmr, threshold) for fmr, threshold in supported if fmr <= deepest]
-        with step(f"{replicates} replicates, FMR {deepest:g} and below"):
-            replicate_rates(
+        with step(f"rates with intervals, FMR {deepest:g} and below"):
+            operating_points(
                 data,
                 scores,
-                fmrs=[fmr for fmr, _ in kept],
-                thresholds=[threshold for _, threshold in kept],
-                replicates=replicates,
+                data_set="drawn",
+                data_digest="0" * 64,
+                fmrs=[fmr for fmr, threshold in thresholds if threshold and fmr <= deepest],
             )
     with step(f"paired difference at FMR 1e-3, {replicates} replicates"):
         paired_differences(data, other, fmrs=[1e-3], replicates=replicates)

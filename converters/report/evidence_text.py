@@ -43,14 +43,15 @@ def _confidence(bounds: Interval) -> str:
 
 
 def claimed_rate(gap: Unsupported) -> float:
-    """Compute the rate of an unsupported claim, 3 / needed comparisons (rule of three); 0 if unknown."""
-    return 3.0 / gap.needed if gap.needed > 3 else 0.0
+    """Read the rate of an unsupported claim, such as `claim at FMR 0.001`; 0 if it has none."""
+    try:
+        return float(gap.claim.rsplit(" ", 1)[-1])
+    except ValueError:
+        return 0.0
 
 
 def needed(gap: Unsupported) -> str:
     """State the amount of data that an unsupported claim needs."""
-    if gap.claim.startswith("threshold at FMR") and gap.needed > gap.found:
-        return f"{gap.needed:,} non-mated comparisons are needed (rule of three); there are {gap.found:,}."
     return f"{gap.reason[:1].upper()}{gap.reason[1:]}."
 
 

@@ -27,7 +27,9 @@ def of_evaluations(evaluations: Sequence[Evaluation]) -> list[ReportVerdict]:
 
 def _of_evaluation(evaluation: Evaluation) -> ReportVerdict:
     evidence = evaluation.verification
-    stated = [p for p in evidence.points if isinstance(p, OperatingPointEvidence) and p.fnmr is not None]
+    stated = [
+        p for p in evidence.points if isinstance(p, OperatingPointEvidence) and p.claim and p.fnmr is not None
+    ]
     basis = f"{evaluation.artefact.file} on {evidence.data_set}, {trials(evidence)}"
     if not stated:
         return ReportVerdict("open", "the data do not support a claim at any of the target FMRs", basis)

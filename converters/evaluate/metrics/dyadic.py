@@ -2,18 +2,24 @@
 
 A non-mated comparison belongs to a pair of subjects, a dyad. Two comparisons are correlated if their dyads share a
 subject. The variance is the dyadic cluster-robust one of Aronow, Samii and Assenova, Political Analysis 23 (2015):
-the sum of the products of residuals over all pairs of dyads that share a subject. It is computed from sums per subject and per
-dyad with a false match, so its cost is that of the false matches, not of the comparisons.
+the sum of the products of residuals over all pairs of dyads that share a subject. It is computed from sums per
+subject and per dyad with a false match, so its cost is that of the false matches, not of the comparisons.
+
+A subject with a large share of the comparisons pulls the rate toward its own, which makes its residual too small. Each
+residual is therefore divided by one minus that share, as in a jackknife that leaves out one subject (HC3 of MacKinnon
+and White, Journal of Econometrics 29, 1985).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 
 import numpy as np
 from numpy.typing import NDArray
 
 from converters.evaluate.metrics.cosines import IntArray
+from converters.evaluate.metrics.curves import check_rate
 from edge_sdk.types import Float64Array
 
 
@@ -24,7 +30,6 @@ class PairDesign:
     Attributes:
         trials: Number of non-mated comparisons, N >= 1.
         per_subject: Shape (S,), float64: non-mated comparisons of each subject; their sum is 2 N.
-        squared: Sum over all pairs of subjects of the squared number of comparisons.
         dyads: Number of pairs of subjects that were compared.
         counts: If all pairs of images were compared, the images per subject, shape (S,), float64. If comparisons were
             listed, the ascending keys first * S + second (first < second) and their numbers of comparisons.
@@ -32,7 +37,6 @@ class PairDesign:
 
     trials: float
     per_subject: Float64Array
-    squared: float
     dyads: int
     counts: Float64Array | tuple[IntArray, Float64Array]
 
@@ -48,7 +52,6 @@ class PairDesign:
         return cls(
             trials=(total * total - float(squares.sum())) / 2,
             per_subject=n * (total - n),
-            squared=(float(squares.sum()) ** 2 - float((squares * squares).sum())) / 2,
             dyads=int((n > 0).sum()) * (int((n > 0).sum()) - 1) // 2,
             counts=n,
         )
@@ -67,7 +70,6 @@ class PairDesign:
         return cls(
             trials=float(own.sum()),
             per_subject=per_subject.astype(np.float64),
-            squared=float((own * own).sum()),
             dyads=int(keys.size),
             counts=(keys, own),
         )
@@ -79,8 +81,33 @@ class PairDesign:
         subjects = self.counts.size
         return np.asarray(self.counts[keys // subjects] * self.counts[keys % subjects], dtype=np.float64)
 
+    def squared(self, weights: Float64Array) -> float:
+        """Return the sum over all pairs of subjects of the squared comparisons times both subjects' weights, shape (S,)."""
+        if isinstance(self.counts, tuple):
+            keys, own = self.counts
+            subjects = self.per_subject.size
+            return float((own * own * weights[keys // subjects] * weights[keys % subjects]).sum())
+        weighted = self.counts**2 * weights
+        return (float(weighted.sum()) ** 2 - float((weighted * weighted).sum())) / 2
 
-def dyadic_variance(design: PairDesign, first: NDArray[np.integer], second: NDArray[np.integer]) -> float:
+
+@dataclass(frozen=True)
+class DyadicVariance:
+    """Variance of a false match rate.
+
+    Attributes:
+        value: The variance; infinity if one subject takes part in all comparisons.
+        degrees: Degrees of freedom of the estimate (Satterthwaite 1946), 1..S - 1: few if few subjects take part in most
+            false matches.
+    """
+
+    value: float
+    degrees: float
+
+
+def dyadic_variance(
+    design: PairDesign, first: NDArray[np.integer], second: NDArray[np.integer]
+) -> DyadicVariance:
     """Compute the variance of the share of comparisons that match.
 
     Args:
@@ -88,37 +115,56 @@ def dyadic_variance(design: PairDesign, first: NDArray[np.integer], second: NDAr
         first, second: Shape (A,): the two subjects of each false match, 0..S-1, never equal.
 
     Returns:
-        The variance, >= 0; at least that of comparisons correlated only within a pair of subjects.
+        The variance; at least that of comparisons correlated only within a pair of subjects.
     """
     subjects = design.per_subject.size
+    shares = design.per_subject / design.trials
+    if shares.max(initial=0.0) >= 1.0:
+        return DyadicVariance(inf, 1.0)
+    leverage = 1.0 / (1.0 - shares)
     keys, counts = np.unique(_keys(first, second, subjects), return_counts=True)
     rate = first.size / design.trials
     matches = np.bincount(first, minlength=subjects) + np.bincount(second, minlength=subjects)
-    residuals = matches - rate * design.per_subject
+    squares = ((matches - rate * design.per_subject) * leverage) ** 2
     own = counts.astype(np.float64)
-    within = (
-        float((own * own - 2.0 * rate * own * design.comparisons(keys)).sum()) + rate * rate * design.squared
+    products = own * own - 2.0 * rate * own * design.comparisons(keys)
+    within = float(products.sum()) + rate * rate * design.squared(np.ones(subjects))
+    weighted = float((products * leverage[keys // subjects] * leverage[keys % subjects]).sum())
+    weighted += rate * rate * design.squared(leverage)
+    total = float(squares.sum())
+    fourth = float((squares * squares).sum())
+    degrees = 3.0 * total * total / fourth if fourth > 0.0 else subjects - 1.0
+    return DyadicVariance(
+        max(total - within, weighted) / design.trials**2, min(max(degrees, 1.0), max(subjects - 1.0, 1.0))
     )
-    return max(float((residuals * residuals).sum()) - within, within) / design.trials**2
 
 
 def effective_comparisons(
-    design: PairDesign, first: NDArray[np.integer], second: NDArray[np.integer]
+    design: PairDesign, first: NDArray[np.integer], second: NDArray[np.integer], *, confidence: float = 0.95
 ) -> float:
     """Compute the number of independent comparisons that give the false match rate the same variance.
 
     Args:
         design: The comparisons that were made.
         first, second: Shape (A,): the two subjects of each false match; A >= 1.
+        confidence: Confidence of the limits in which the number is used. The number is reduced by the squared ratio of
+            the normal to the t quantile, because the variance is itself uncertain (Korn and Graubard 1998).
 
     Returns:
         At least 1 and at most the number of comparisons.
+
+    Raises:
+        InputError: `confidence` is outside its range.
     """
+    from scipy.stats import norm, t
+
+    upper = (1.0 + check_rate(confidence, "a confidence")) / 2
     rate = first.size / design.trials
     variance = dyadic_variance(design, first, second)
-    if variance <= 0.0:
+    if variance.value <= 0.0:
         return design.trials
-    return float(min(design.trials, max(1.0, rate * (1.0 - rate) / variance)))
+    uncertain = float(norm.ppf(upper) / t.ppf(upper, variance.degrees)) ** 2
+    return float(min(design.trials, max(1.0, rate * (1.0 - rate) / variance.value * uncertain)))
 
 
 def _keys(first: NDArray[np.integer], second: NDArray[np.integer], subjects: int) -> IntArray:

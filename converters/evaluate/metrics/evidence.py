@@ -61,8 +61,8 @@ class Interval(Evidence):
         low: Lower end.
         high: Upper end, >= low.
         confidence: For example 0.95.
-        replicates: Number of usable bootstrap replicates.
-        method: One line, including the seed.
+        replicates: Number of usable bootstrap replicates; 0 if the method does not resample.
+        method: One line, including the seed of a resampling method.
     """
 
     low: float
@@ -81,22 +81,69 @@ class EqualErrorRate(Evidence):
 
 
 @dataclass(frozen=True)
+class Claim(Evidence):
+    """An upper limit of the FMR at a threshold.
+
+    Attributes:
+        fmr_limit: Upper limit of the FMR at the threshold, at most the target FMR.
+        confidence: One-sided confidence of the limit, 0.95.
+        effective_comparisons: Number of independent comparisons that give the FMR the same variance.
+    """
+
+    fmr_limit: float
+    confidence: float
+    effective_comparisons: float
+
+
+@dataclass(frozen=True)
+class MeasuredPoint(Evidence):
+    """The lowest threshold whose measured FMR is at most the target, and the rates at it.
+
+    The FMR of other people at this threshold is above the target about as often as below: it states no claim.
+
+    Attributes:
+        threshold: A comparison is accepted if score >= threshold; a float32 value.
+        fmr: Measured FMR, <= the target.
+        fnmr: Measured FNMR, mean over subjects; None without mated comparisons.
+        fnmr_pooled: FNMR over all mated comparisons; None without mated comparisons.
+        false_matches: Number of accepted non-mated comparisons.
+        tar_interval: Interval of TAR at the target FMR, mean over subjects; it includes the noise of the threshold.
+    """
+
+    threshold: float
+    fmr: float
+    fnmr: float | None
+    fnmr_pooled: float | None
+    false_matches: int
+    tar_interval: Interval | Unsupported | None
+
+    @property
+    def tar(self) -> float | None:
+        """1 - FNMR, mean over subjects, or None."""
+        return None if self.fnmr is None else 1.0 - self.fnmr
+
+
+@dataclass(frozen=True)
 class OperatingPointEvidence(Evidence):
     """A threshold with the error rates measured at it (ISO/IEC 19795-1).
 
     Attributes:
         target_fmr: Requested FMR.
-        threshold: A comparison is accepted if score >= threshold; a float32 value.
-        fmr: Measured FMR, <= target_fmr.
-        fnmr: Measured FNMR; None if the data set has no mated comparison.
+        threshold: Threshold of the claim, or of the measured point if the data support no claim. A comparison is
+            accepted if score >= threshold; a float32 value.
+        fmr: Measured FMR at the threshold, <= target_fmr.
+        fnmr: Measured FNMR at the threshold, mean over subjects: each subject weighs alike. None without mated
+            comparisons.
+        fnmr_pooled: FNMR over all mated comparisons at the threshold: a subject of many images weighs more.
         false_matches: Number of accepted non-mated comparisons.
         false_non_matches: Number of rejected mated comparisons.
         mated_trials: Number of mated comparisons.
         non_mated_trials: Number of non-mated comparisons, >= 3 / target_fmr.
         subjects: Number of subjects, the independent units.
         fmr_interval: Interval of FMR at this fixed threshold.
-        fnmr_interval: Interval of FNMR at this fixed threshold.
-        tar_interval: Interval of TAR at target_fmr, with a new threshold in each replicate.
+        fnmr_interval: Interval of FNMR, mean over subjects, at this fixed threshold.
+        claim: Upper limit of the FMR at the threshold; `Unsupported` if the data do not support FMR <= target_fmr.
+        measured: The measured point, without allowance for chance.
         data_set: Name of the data set.
         data_digest: SHA-256 over names and bytes of the samples, hex.
     """
@@ -105,6 +152,7 @@ class OperatingPointEvidence(Evidence):
     threshold: float
     fmr: float
     fnmr: float | None
+    fnmr_pooled: float | None
     false_matches: int
     false_non_matches: int
     mated_trials: int
@@ -112,22 +160,30 @@ class OperatingPointEvidence(Evidence):
     subjects: int
     fmr_interval: Interval | Unsupported | None
     fnmr_interval: Interval | Unsupported | None
-    tar_interval: Interval | Unsupported | None
+    claim: Claim | Unsupported
+    measured: MeasuredPoint
     data_set: str
     data_digest: str
 
     @property
     def tar(self) -> float | None:
-        """1 - FNMR, or None."""
+        """1 - FNMR at the threshold, mean over subjects, or None."""
         return None if self.fnmr is None else 1.0 - self.fnmr
+
+    @property
+    def tar_interval(self) -> Interval | Unsupported | None:
+        """Interval of TAR at the target FMR; see `MeasuredPoint`."""
+        return self.measured.tar_interval
 
     def operating_point(self) -> OperatingPoint:
         """Convert to the operating point of a model card, claimed for `target_fmr`, with the measured rates.
 
         Raises:
-            InputError: FNMR was not measured.
+            InputError: The data do not support the claim, or FNMR was not measured.
             ModelCardError: The threshold is outside -1..1.
         """
+        if not isinstance(self.claim, Claim):
+            raise InputError(f"{self.claim.claim}: {self.claim.reason}", hint="add subjects to the data set")
         if self.fnmr is None:
             raise InputError(
                 f"expected a measured FNMR, found no mated comparisons in {self.data_set}",
@@ -144,6 +200,12 @@ class OperatingPointEvidence(Evidence):
             fnmr_interval=_bounds(self.fnmr_interval),
             fmr_interval=_bounds(self.fmr_interval),
             fmr_measured=self.fmr,
+            fmr_confidence=self.claim.confidence,
+            subjects=self.subjects,
+            effective_comparisons=self.claim.effective_comparisons,
+            fnmr_pooled=self.fnmr_pooled,
+            measured_threshold=self.measured.threshold,
+            measured_fnmr=self.measured.fnmr,
         )
 
 
@@ -183,6 +245,8 @@ class VerificationEvidence(Evidence):
         comparisons_lost: Listed comparisons without embeddings of both images.
         mated_trials, non_mated_trials: Numbers of comparisons.
         mated_mean, non_mated_mean, non_mated_sd: Mean and standard deviation of the scores; None without scores.
+        check_point: Threshold whose measured FMR is near 1e-2, and that FMR. A gallery compares the scores of its own
+            subjects with it.
         d_prime, eer, accuracy: `Unsupported` if they cannot be stated; accuracy is (share, threshold), or None if
             the protocol does not include it.
         points: One row per requested FMR.
@@ -202,6 +266,7 @@ class VerificationEvidence(Evidence):
     mated_mean: float | None
     non_mated_mean: float | None
     non_mated_sd: float | None
+    check_point: tuple[float, float] | Unsupported
     d_prime: float | Unsupported
     eer: EqualErrorRate | Unsupported
     accuracy: tuple[float, float] | Unsupported | None

@@ -59,11 +59,12 @@ def rate_limits(errors: float, trials: float, *, confidence: float = 0.95) -> tu
 def share_limits(
     share: float, variance: float, *, trials: float, clusters: int, confidence: float = 0.95
 ) -> tuple[float, float]:
-    """Compute the limits of a share of clustered trials (Korn and Graubard, Survey Methodology 24, 1998).
+    """Compute the limits of a small share of errors in clustered trials (Korn and Graubard, Survey Methodology 24, 1998).
 
     The limits are those of Clopper and Pearson (1934) for the effective number of trials, which the variance gives; it
-    is reduced because a variance from few clusters is itself uncertain. If the share is 0 or 1, the variance says
-    nothing, and the number of clusters is the effective number.
+    is reduced because a variance from few clusters is itself uncertain. Without errors the variance is not known, and
+    the upper limit is that of `clusters` independent trials, about 3 / clusters at 95 % (rule of three). Few errors
+    give no lower upper limit than none.
 
     Args:
         share: 0..1.
@@ -78,11 +79,15 @@ def share_limits(
     Raises:
         InputError: `confidence` is outside its range.
     """
+    least_high = 1.0 - (1.0 - check_rate(confidence, "a confidence")) ** (1.0 / clusters)
+    if share <= 0.0:
+        return 0.0, least_high
     effective = float(clusters)
-    if 0.0 < share < 1.0 and variance > 0.0 and clusters > 1:
+    if share < 1.0 and variance > 0.0 and clusters > 1:
         factor = student_factor(trials - 1.0, clusters - 1.0, confidence=confidence)
         effective = min(float(trials), share * (1.0 - share) / variance * factor)
-    return exact_share_limits(share, effective, confidence=confidence)
+    low, high = exact_share_limits(share, effective, confidence=confidence)
+    return low, max(least_high, high)
 
 
 def student_factor(known: float, estimated: float, *, confidence: float = 0.95) -> float:

@@ -20,9 +20,10 @@ from converters.evaluate.metrics.cosines import (
     subject_codes,
     tiles,
 )
-from converters.evaluate.metrics.scores import ScoreSet, all_pairs, from_scores
+from converters.evaluate.metrics.dyadic import PairDesign
+from converters.evaluate.metrics.scores import ScoreSet, all_pairs, first_at_least, from_scores
 from edge_sdk.errors import InputError
-from edge_sdk.types import FloatArray
+from edge_sdk.types import Float64Array, FloatArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +49,20 @@ class SubjectScores:
     subjects: int
     images: IntArray | None
     complete: bool
+
+    def design(self) -> PairDesign:
+        """Return the numbers of non-mated comparisons per pair of subjects."""
+        if self.images is not None:
+            return PairDesign.of_images(self.images)
+        return PairDesign.of_pairs(self.first, self.second, self.subjects)
+
+    def false_non_match_shares(self, threshold: float) -> Float64Array:
+        """Compute the FNMR of each subject with mated comparisons at a threshold; shape (subjects with any,), float64."""
+        trials = np.bincount(self.mated_subject, minlength=self.subjects)
+        below = self.mated[::-1]
+        rejected = first_at_least(below, np.array([threshold]))[0]
+        missed = np.bincount(self.mated_subject[self.mated.size - rejected :], minlength=self.subjects)
+        return missed[trials > 0] / trials[trials > 0]
 
 
 @dataclass(frozen=True, eq=False)

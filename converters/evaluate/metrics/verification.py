@@ -6,13 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from converters.evaluate.metrics.bootstrap import (
-    DEFAULT_REPLICATES,
-    error_interval,
-    percentile_interval,
-    replicate_rates,
-    subjects_refusal,
-)
+from converters.evaluate.metrics.bootstrap import DEFAULT_REPLICATES
+from converters.evaluate.metrics.claims import TAGGED_DEPTH
 from converters.evaluate.metrics.curves import (
     DEFAULT_FMRS,
     Curve,
@@ -21,19 +16,24 @@ from converters.evaluate.metrics.curves import (
     d_prime,
     det_curve,
     equal_error_rate,
+    false_match_rate,
     threshold_at_fmr,
 )
 from converters.evaluate.metrics.embedded_samples import EmbeddedSamples
 from converters.evaluate.metrics.evidence import (
     AcquisitionEvidence,
-    Interval,
     OperatingPointEvidence,
     Unsupported,
     VerificationEvidence,
 )
 from converters.evaluate.metrics.protocols import PairsList, match_pairs
+from converters.evaluate.metrics.rates import Rates
 from converters.evaluate.metrics.scores import ScoreSet
-from converters.evaluate.metrics.subject_scores import Comparisons, mated_subjects
+from converters.evaluate.metrics.subject_scores import Comparisons
+from edge_sdk.model.operating_point import subjects_needed
+
+#: FMR of the check point of a card.
+CHECK_FMR = 1e-2
 
 
 def verify_all_pairs(
@@ -49,8 +49,7 @@ def verify_all_pairs(
     Args:
         embedded: At least two images.
         fmrs: FMRs of the operating points, each above 0 and under 1.
-        replicates: Replicates of the bootstrap; 0 omits the intervals.
-        seed: Seed of the bootstrap.
+        replicates, seed: See `operating_points`.
         confidence: Confidence of the intervals, above 0 and under 1.
 
     Raises:
@@ -75,8 +74,7 @@ def verify_pairs(
         embedded: The images; comparisons with a missing image are counted as lost.
         pairs: Content of the pairs file.
         fmrs: False match rates to report, each above 0 and below 1.
-        replicates: Number of bootstrap replicates; 0 for no intervals.
-        seed: Seed of the replicates.
+        replicates, seed: See `operating_points`.
         confidence: Confidence of the intervals, above 0 and below 1.
 
     Raises:
@@ -105,91 +103,42 @@ def operating_points(
         scores: `comparisons.scores()`.
         data_set, data_digest: Name and SHA-256 of the data set, for the evidence.
         fmrs: False match rates to report, each above 0 and below 1.
-        replicates: Number of bootstrap replicates; 0 for no intervals.
-        seed: Seed of the replicates.
+        replicates: 0 for no intervals. The intervals are computed without resampling, so other values have no effect.
+        seed: No effect; kept for programs that give a seed.
         confidence: Confidence of the intervals, above 0 and below 1.
 
     Returns:
-        One row per FMR, in the given order; `Unsupported` with fewer than 3 / fmr non-mated comparisons.
-        Without mated comparisons a row has a threshold and an FMR, but no FNMR.
+        One row per FMR, in the given order; `Unsupported` with fewer than 3 / fmr non-mated comparisons. A row whose
+        claim is not supported has the measured point. Without mated comparisons a row has a threshold and an FMR, but
+        no FNMR.
+
+    Raises:
+        InputError: A rate is outside its range.
     """
-    thresholds = [threshold_at_fmr(scores, fmr) for fmr in fmrs]
-    stated = [(fmr, t) for fmr, t in zip(fmrs, thresholds, strict=True) if not isinstance(t, Unsupported)]
-    intervals = iter(_intervals(comparisons, scores, stated, replicates, seed, confidence))
-    rows: list[OperatingPointEvidence | Unsupported] = []
-    for fmr, threshold in zip(fmrs, thresholds, strict=True):
-        if isinstance(threshold, Unsupported):
-            rows.append(threshold)
-            continue
-        at = np.array([threshold])
-        matches, misses = int(scores.false_matches(at)[0]), int(scores.false_non_matches(at)[0])
-        of_fmr, of_fnmr, of_tar = next(intervals)
-        rows.append(
-            OperatingPointEvidence(
-                target_fmr=fmr,
-                threshold=threshold,
-                fmr=matches / scores.non_mated_trials,
-                fnmr=misses / scores.mated_trials if scores.mated_trials else None,
-                false_matches=matches,
-                false_non_matches=misses,
-                mated_trials=scores.mated_trials,
-                non_mated_trials=scores.non_mated_trials,
-                subjects=comparisons.subjects,
-                fmr_interval=of_fmr,
-                fnmr_interval=of_fnmr,
-                tar_interval=of_tar,
-                data_set=data_set,
-                data_digest=data_digest,
-            )
-        )
-    return tuple(rows)
-
-
-_Bounds = Interval | Unsupported | None
-
-
-def _intervals(
-    comparisons: Comparisons,
-    scores: ScoreSet,
-    stated: Sequence[tuple[float, float]],
-    replicates: int,
-    seed: int,
-    confidence: float,
-) -> list[tuple[_Bounds, _Bounds, _Bounds]]:
-    """Compute the intervals of (FMR, FNMR, TAR) for each operating point."""
-    if replicates == 0 or not stated:
-        return [(None, None, None)] * len(stated)
-    refusal = subjects_refusal(comparisons)
-    if refusal is not None or scores.mated_trials == 0:
-        return [(refusal, refusal, refusal)] * len(stated)
-    fmrs, thresholds = [fmr for fmr, _ in stated], [threshold for _, threshold in stated]
-    rates = replicate_rates(
-        comparisons, scores, fmrs=fmrs, thresholds=thresholds, replicates=replicates, seed=seed
+    del seed
+    measured = [threshold_at_fmr(scores, fmr) for fmr in fmrs]
+    highest = max(
+        (f for f, t in zip(fmrs, measured, strict=True) if not isinstance(t, Unsupported)), default=0.0
     )
-    matches, misses = (
-        scores.false_matches(np.array(thresholds)),
-        scores.false_non_matches(np.array(thresholds)),
+    rank = min(scores.non_mated_trials, int(TAGGED_DEPTH * highest * scores.non_mated_trials) + 2)
+    floor = scores.score_at_rank(rank) if highest else 2.0
+    rates = Rates(scores, comparisons.with_subjects(floor), confidence, with_intervals=replicates != 0)
+    return tuple(
+        _in_subjects(threshold, comparisons.subjects, fmr)
+        if isinstance(threshold, Unsupported)
+        else rates.row(fmr, threshold, data_set=data_set, data_digest=data_digest)
+        for fmr, threshold in zip(fmrs, measured, strict=True)
     )
-    owners = mated_subjects(comparisons)
-    rows: list[tuple[_Bounds, _Bounds, _Bounds]] = []
-    for k in range(len(stated)):
-        of_fmr = error_interval(
-            rates.fmr[k],
-            errors=int(matches[k]),
-            independent_trials=scores.non_mated_trials,
-            confidence=confidence,
-            seed=seed,
-        )
-        of_fnmr = error_interval(
-            rates.fnmr[k], errors=int(misses[k]), independent_trials=owners, confidence=confidence, seed=seed
-        )
-        method = "subject bootstrap, new threshold in each replicate"
-        of_tar = percentile_interval(rates.tar[k], confidence=confidence, seed=seed, method=method)
-        if isinstance(of_tar, Interval) and isinstance(of_fnmr, Interval) and misses[k] == 0:
-            low = min(of_tar.low, 1.0 - of_fnmr.high)
-            of_tar = Interval(low, of_tar.high, of_fnmr.confidence, of_tar.replicates, of_fnmr.method)
-        rows.append((of_fmr, of_fnmr, of_tar))
-    return rows
+
+
+def _in_subjects(refusal: Unsupported, subjects: int, fmr: float) -> Unsupported:
+    """State how many subjects an FMR needs that has too few comparisons; unchanged if there are enough subjects."""
+    needed = subjects_needed(fmr)
+    if subjects >= needed:
+        return refusal
+    return Unsupported(
+        refusal.claim, needed, subjects, f"FMR {fmr:g} needs {needed} subjects, found {subjects}"
+    )
 
 
 def _verify(
@@ -229,6 +178,7 @@ def _verify(
         mated_mean=float(scores.mated.mean(dtype=np.float64)) if scores.mated_trials else None,
         non_mated_mean=scores.non_mated_mean,
         non_mated_sd=scores.non_mated_sd,
+        check_point=_check_point(scores),
         d_prime=d_prime(scores),
         eer=equal_error_rate(scores),
         accuracy=best_accuracy(scores) if accuracy else None,
@@ -238,6 +188,18 @@ def _verify(
         mated_counts=tuple(mated.tolist()),
         non_mated_counts=tuple(non_mated.tolist()),
     )
+
+
+def _check_point(scores: ScoreSet) -> tuple[float, float] | Unsupported:
+    threshold = threshold_at_fmr(scores, CHECK_FMR)
+    if isinstance(threshold, Unsupported):
+        return threshold
+    measured = float(false_match_rate(scores, np.array([threshold]))[0])
+    if measured == 0.0:
+        return Unsupported(
+            "check point", 1, 0, f"no non-mated score lies above the threshold at FMR {CHECK_FMR:g}"
+        )
+    return threshold, measured
 
 
 def _rows(curve: Curve) -> tuple[tuple[float, float, float], ...]:

@@ -71,18 +71,47 @@ def acquisition_lines(title: str, unit: str, evidence: AcquisitionEvidence) -> l
 
 
 def point_lines(points: Sequence[OperatingPointEvidence | Unsupported]) -> list[str]:
-    """Format operating points, one line each."""
-
-    def line(point: OperatingPointEvidence) -> str:
-        tar = "-" if point.tar is None else fixed_percent(point.tar)
-        return (
-            f"{point.target_fmr:>8g}  {tar:>9}  {interval(point.tar_interval):<17}"
-            f"  {point.threshold:>9.4f}  {point.false_matches}"
+    """Format operating points, one line each: the claim, then the measured point; below them the refusals of claims."""
+    columns = f"{'threshold':>9}  {'TAR':>9}  {'95 % interval':<14}"
+    heading = [
+        f"{'':>8}  {'claim: FMR at most this, with 95 % confidence':<51}  measured at this FMR",
+        f"{'FMR':>8}  {columns}  {'false matches':<13}  {columns.rstrip()}",
+    ]
+    lines, refusals = [], []
+    for point in points:
+        if isinstance(point, Unsupported):
+            refusals.append(f"  not measured: {point.reason}")
+            continue
+        measured = point.measured
+        if isinstance(point.claim, Unsupported):
+            claim = f"{'no claim':>9}  {'':>9}  {'':<14}  {'':<13}"
+            refusals.append(f"  no claim: {point.claim.reason}")
+        else:
+            claim = f"{point.threshold:>9.4f}  {_share(point.tar):>9}  {tar_interval(point):<14}  {point.false_matches:<13}"
+        lines.append(
+            f"{point.target_fmr:>8g}  {claim}  {measured.threshold:>9.4f}  {_share(measured.tar):>9}"
+            f"  {interval(measured.tar_interval)}"
         )
-
-    return table_lines(
-        f"{'FMR':>8}  {'TAR':>9}  {'95 % interval':<17}  {'threshold':>9}  false matches", points, line
+    pooled = [p for p in points if isinstance(p, OperatingPointEvidence) and p.fnmr_pooled is not None]
+    rows = [
+        f"{p.target_fmr:g}: {fixed_percent(1.0 - p.fnmr_pooled)}" for p in pooled if p.fnmr_pooled is not None
+    ]
+    note = (
+        [f"TAR is the mean over subjects; over all mated comparisons, FMR {', '.join(rows)}"] if rows else []
     )
+    return [*(heading if lines else []), *lines, *refusals, *note]
+
+
+def tar_interval(point: OperatingPointEvidence) -> str:
+    """Format the interval of TAR at the threshold of the claim."""
+    bounds = point.fnmr_interval
+    if not isinstance(bounds, Interval):
+        return interval(bounds)
+    return percent_range(1.0 - bounds.high, 1.0 - bounds.low)
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else fixed_percent(value)
 
 
 def difference_lines(rows: Sequence[PairedDifference | Unsupported]) -> list[str]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from converters.errors import ConversionError
-from converters.evaluate.metrics.evidence import OperatingPointEvidence, Unsupported
+from converters.evaluate.metrics.evidence import OperatingPointEvidence, Unsupported, VerificationEvidence
 from converters.evaluate.runner.evaluate import Evaluation
 from converters.evaluate.runner.text import measured_with
 from converters.graph.attach_card import card_behind
@@ -24,6 +24,7 @@ from converters.targets.rule import join_names
 from edge_sdk.errors import ModelCardError, ModelError
 from edge_sdk.model.card import CARD_NAME, ModelCard
 from edge_sdk.model.model_file import ModelFile, read_model_bytes, split
+from edge_sdk.model.non_mated_scores import NonMatedScores
 from edge_sdk.model.operating_point import OperatingPoint
 
 #: Default FMRs of a card's operating points.
@@ -41,7 +42,7 @@ class CardUpdate:
         sha256_before: SHA-256 of the whole file as measured, hex.
         sha256: SHA-256 of the whole file now, hex. Galleries are bound to it.
         points: The operating points that the card now contains.
-        absent: FMRs that the data cannot support, with the number of comparisons needed.
+        absent: FMRs that the data cannot support, with the number of subjects needed.
         outdated: Stale by-products of each target: files in the same folder, generated from the earlier file.
     """
 
@@ -68,7 +69,8 @@ class CardUpdate:
         measured = measured_with(self.points[0].kernels, self.points[0].runtime)
         lines = [f"written into the card of {self.file}: {len(self.points)} operating points, for {measured}"]
         lines += [
-            f"  FMR {p.fmr:g}: threshold {p.threshold:.4f}, FNMR {100 * p.fnmr:.2f} %" for p in self.points
+            f"  FMR {p.fmr:g} with 95 % confidence: threshold {p.threshold:.4f}, FNMR {100 * p.fnmr:.2f} %"
+            for p in self.points
         ]
         lines += [f"  absent: {reason.reason}" for reason in self.absent]
         lines += [
@@ -124,24 +126,48 @@ def write_card(path: Path, evaluation: Evaluation) -> CardUpdate:
         )
     rows = evaluation.verification.points
     identity = evaluation.artefact
+    claims = [(row, row if isinstance(row, Unsupported) else row.claim) for row in rows]
     points = tuple(
         replace(row.operating_point(), runtime=identity.runtime, kernels=identity.kernels)
-        for row in rows
-        if isinstance(row, OperatingPointEvidence)
+        for row, claim in claims
+        if isinstance(row, OperatingPointEvidence) and not isinstance(claim, Unsupported)
     )
-    absent = tuple(row for row in rows if isinstance(row, Unsupported))
+    absent = tuple(claim for _, claim in claims if isinstance(claim, Unsupported))
     if not points:
         raise ModelCardError(
             f"{path}: no operating point can be written: {absent[0].reason if absent else 'none was requested'}",
-            hint="the file is unchanged; evaluate on more images, or give a higher --fmr",
+            hint="the file is unchanged; evaluate on images of more subjects, or give a higher --fmr",
         )
-    card = replace(_known_card(data), operating_points=points, probability=probability_values(evaluation))
+    card = replace(
+        _known_card(data),
+        operating_points=points,
+        probability=probability_values(evaluation),
+        non_mated_scores=non_mated_scores(evaluation.verification),
+    )
     network, files = split(data)
     data_after = _with_files(card_behind(network, card), files)
     after = hashlib.sha256(data_after).hexdigest()
     stale = stale_by_products(path, after)  # before the file changes, since it reads other files
     replace_file(path, data_after, check=ModelFile.open)
     return CardUpdate(path, before, after, points, absent, stale)
+
+
+def non_mated_scores(evidence: VerificationEvidence) -> NonMatedScores | None:
+    """Return the distribution of the non-mated scores for a card; None if the data cannot state it."""
+    mean, sd, check = evidence.non_mated_mean, evidence.non_mated_sd, evidence.check_point
+    if mean is None or sd is None or sd <= 0.0 or isinstance(check, Unsupported):
+        return None
+    threshold, fmr = check
+    return NonMatedScores(
+        mean=mean,
+        sd=sd,
+        threshold=min(threshold, 1.0),
+        fmr=fmr,
+        comparisons=evidence.non_mated_trials,
+        subjects=evidence.subjects,
+        data_set=evidence.data_set,
+        data_set_sha256=evidence.data_digest,
+    )
 
 
 def probability_values(evaluation: Evaluation) -> dict[str, Any]:

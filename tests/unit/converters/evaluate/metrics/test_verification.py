@@ -11,6 +11,7 @@ import pytest
 from converters.evaluate import metrics
 from converters.evaluate.metrics.embedded_samples import EmbeddedSamples
 from converters.evaluate.metrics.evidence import (
+    Claim,
     Interval,
     OperatingPointEvidence,
     Unsupported,
@@ -34,36 +35,65 @@ def embedded(subjects: list[str], noise: float = 1.0, seed: int = 0) -> Embedded
     return EmbeddedSamples("drawn", "ab" * 32, tuple(names), tuple(subjects), vectors)
 
 
+SUBJECTS = [f"s{k // 4}" for k in range(240)]
+
+
 @pytest.fixture(scope="module")
 def evidence() -> VerificationEvidence:
-    subjects = [f"s{k // 4}" for k in range(240)]
-    return verify_all_pairs(embedded(subjects), fmrs=(1e-1, 1e-3, 1e-6), replicates=100)
+    return verify_all_pairs(embedded(SUBJECTS), fmrs=(1e-1, 1e-3, 1e-6))
 
 
 def test_points_carry_their_evidence(evidence: VerificationEvidence) -> None:
     point, low, refused = evidence.points
     assert isinstance(point, OperatingPointEvidence)
-    assert point.fmr <= 0.1 < point.fmr + 1 / point.non_mated_trials
     assert point.fmr == point.false_matches / point.non_mated_trials
-    assert point.tar == 1 - point.false_non_matches / 360
+    assert point.fnmr_pooled == point.false_non_matches / 360
     assert (point.mated_trials, point.non_mated_trials, point.subjects) == (360, 28320, 60)
     assert (point.data_set, point.data_digest) == ("drawn", "ab" * 32)
     for row in (point, low):
+        measured = row.measured
+        assert measured.fmr <= row.target_fmr < measured.fmr + 1 / row.non_mated_trials
         for bounds, value in (
             (row.fmr_interval, row.fmr),
             (row.fnmr_interval, row.fnmr),
-            (row.tar_interval, row.tar),
+            (row.tar_interval, measured.tar),
         ):
             assert isinstance(bounds, Interval)
             assert bounds.low <= value <= bounds.high
+            assert bounds.replicates == 0
     assert isinstance(refused, Unsupported)
-    assert (refused.needed, refused.found) == (3_000_000, 28320)
+    assert (refused.needed, refused.found) == (2450, 60)
+
+
+def test_a_claim_is_stricter_than_the_measured_point(evidence: VerificationEvidence) -> None:
+    point, low, _ = evidence.points
+    assert isinstance(point.claim, Claim)
+    assert point.claim.fmr_limit <= 0.1 < point.measured.fmr + 0.01
+    assert 30 <= point.claim.effective_comparisons <= point.non_mated_trials
+    assert point.threshold > point.measured.threshold
+    assert point.fmr < point.measured.fmr
+    assert point.fnmr >= point.measured.fnmr
+    assert low.claim == Unsupported("claim at FMR 0.001", 78, 60, "FMR 0.001 needs 78 subjects, found 60")
+    assert (low.threshold, low.fmr) == (low.measured.threshold, low.measured.fmr)
+
+
+def test_each_subject_weighs_alike() -> None:
+    """Compare a subject of many images, all missed, with many subjects of two images, none missed."""
+    rng = np.random.default_rng(4)
+    base = rng.normal(size=(40, 64))
+    own = np.repeat(base, 2, axis=0) + 0.05 * rng.normal(size=(80, 64))
+    vectors = np.concatenate([own, rng.normal(size=(20, 64))])
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    subjects = tuple(f"s{k // 2}" for k in range(80)) + ("goat",) * 20
+    names = tuple(f"{subject}/{k}.jpg" for k, subject in enumerate(subjects))
+    data = EmbeddedSamples("drawn", "ab" * 32, names, subjects, vectors.astype(np.float32))
+    point = verify_all_pairs(data, fmrs=(0.01,)).points[0]
+    assert point.fnmr == pytest.approx(1 / 41, abs=2e-3)
+    assert point.fnmr_pooled == pytest.approx(190 / 230, abs=2e-2)
 
 
 def test_json_is_deterministic_and_without_nan(evidence: VerificationEvidence) -> None:
-    again = verify_all_pairs(
-        embedded([f"s{k // 4}" for k in range(240)]), fmrs=(1e-1, 1e-3, 1e-6), replicates=100
-    )
+    again = verify_all_pairs(embedded(SUBJECTS), fmrs=(1e-1, 1e-3, 1e-6))
     assert again == evidence
     assert again.to_json() == evidence.to_json()
     read = json.loads(json.dumps(evidence.to_json()), parse_constant=pytest.fail)
@@ -95,7 +125,8 @@ def test_one_image_each_has_thresholds_and_no_fnmr() -> None:
     assert isinstance(point, OperatingPointEvidence)
     assert point.fnmr is None
     assert point.tar is None
-    assert isinstance(point.fnmr_interval, Unsupported)
+    assert point.fnmr_interval is None
+    assert isinstance(point.claim, Claim)
     assert isinstance(evidence.d_prime, Unsupported)
     assert evidence.det == ()
     assert evidence.to_json()
@@ -119,8 +150,8 @@ def test_perfect_separation_is_not_stated_as_certain() -> None:
     point = evidence.points[0]
     assert isinstance(point, OperatingPointEvidence)
     assert point.fnmr == 0
-    assert point.fnmr_interval.high == pytest.approx(3 / 20)
-    assert point.tar_interval.low == pytest.approx(1 - 3 / 20)
+    assert point.fnmr_interval.high == pytest.approx(1 - 0.05 ** (1 / 20))
+    assert point.tar_interval.low == pytest.approx(0.05 ** (1 / 20))
 
 
 def test_pairs_file() -> None:
@@ -152,18 +183,48 @@ def test_public_names_exist() -> None:
     assert all(getattr(metrics, name).__doc__ for name in metrics.__all__)
 
 
-def test_a_point_goes_into_a_card(evidence: VerificationEvidence) -> None:
-    for row in evidence.points[:2]:
-        card = row.operating_point()
-        assert (card.threshold, card.fnmr, card.data_set) == (row.threshold, row.fnmr, "drawn")
-        assert (card.fmr, card.fmr_measured) == (row.target_fmr, row.fmr)
-        assert card.fnmr_interval == (row.fnmr_interval.low, row.fnmr_interval.high)
+def test_a_claim_goes_into_a_card_and_a_measured_point_does_not(evidence: VerificationEvidence) -> None:
+    row, unclaimed, _ = evidence.points
+    card = row.operating_point()
+    assert (card.threshold, card.fnmr, card.data_set) == (row.threshold, row.fnmr, "drawn")
+    assert (card.fmr, card.fmr_measured, card.fmr_limit) == (row.target_fmr, row.fmr, row.target_fmr)
+    assert card.fnmr_interval == (row.fnmr_interval.low, row.fnmr_interval.high)
+    assert (card.measured_threshold, card.measured_fnmr) == (row.measured.threshold, row.measured.fnmr)
+    with pytest.raises(InputError, match=r"FMR 0\.001 needs 78 subjects, found 60"):
+        unclaimed.operating_point()
 
 
-def test_a_card_never_claims_more_than_the_trials_support() -> None:
-    row = OperatingPointEvidence(0.01, 0.5, 0.0, 0.0, 0, 0, 9, 299, 3, None, None, None, "d", "0")
-    with pytest.raises(ModelCardError, match="300"):
-        row.operating_point()
+def test_many_images_of_few_subjects_support_no_claim() -> None:
+    """4,800 comparisons of three subjects are three pairs of subjects."""
+    data = embedded([f"s{k // 40}" for k in range(120)])
+    point = verify_all_pairs(data, fmrs=(1e-3,)).points[0]
+    assert point.non_mated_trials == 4800
+    assert point.claim.needed == 78
+    assert isinstance(point.fmr_interval, Unsupported)
+    with pytest.raises(InputError, match="needs 78 subjects, found 3"):
+        point.operating_point()
+
+
+def test_alike_subjects_support_no_claim() -> None:
+    """Subjects of a few families count as few subjects although their pairs are many."""
+    rng = np.random.default_rng(9)
+    families = rng.normal(size=(6, 24))
+    own = families[np.arange(30) % 6] + 0.7 * rng.normal(size=(30, 24))
+    vectors = np.repeat(own, 4, axis=0) + 0.05 * rng.normal(size=(120, 24))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    subjects = tuple(f"s{k // 4}" for k in range(120))
+    names = tuple(f"{s}/{k}.jpg" for k, s in enumerate(subjects))
+    data = EmbeddedSamples("drawn", "ab" * 32, names, subjects, vectors.astype(np.float32))
+    point = verify_all_pairs(data, fmrs=(1e-2,)).points[0]
+    assert "count as" in point.claim.reason
+    assert point.claim.needed > 30
+
+
+def test_no_intervals_give_no_card() -> None:
+    point = verify_all_pairs(embedded(SUBJECTS), fmrs=(1e-1,), replicates=0).points[0]
+    assert point.fmr_interval is None
+    with pytest.raises(ModelCardError, match="expected an FMR interval"):
+        point.operating_point()
 
 
 def test_a_point_without_fnmr_goes_into_no_card() -> None:

@@ -54,9 +54,10 @@ def test_error_rates_match_the_embedder_of_the_device(
 
 def test_unsupported_claims_are_reported(evaluation: Evaluation) -> None:
     absent = [row for row in evaluation.verification.points if isinstance(row, Unsupported)]
-    assert [row.needed for row in absent] == [30_000, 300_000, 3_000_000]
+    assert [row.needed for row in absent] == [246, 776, 2450]
     text = evaluation.to_text()
-    assert "FMR 0.0001 needs 30000 non-mated comparisons (rule of three), found 6960" in text
+    assert "not measured: FMR 0.0001 needs 246 subjects, found 30" in text
+    assert "no claim: FMR 0.001 needs 78 subjects, found 30" in text
     assert "failures to acquire: 0 of 120 images" in text
     assert "180 mated and 6,960 non-mated comparisons" in text
 

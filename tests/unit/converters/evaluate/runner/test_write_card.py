@@ -32,7 +32,7 @@ from tests.labelled_images import contents, photo, write
 
 @pytest.fixture(scope="module")
 def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write(tmp_path_factory.mktemp("people"), contents(30, 4, noise=80))
+    return write(tmp_path_factory.mktemp("people"), contents(90, 3, noise=80))
 
 
 @pytest.fixture
@@ -61,9 +61,20 @@ def test_points_are_written_with_their_evidence(file: Path, people: Path) -> Non
     assert point.fnmr_interval == (row.fnmr_interval.low, row.fnmr_interval.high)
     assert point.fmr_interval == (row.fmr_interval.low, row.fmr_interval.high)
     assert (point.data_set, point.data_set_sha256) == ("drawn people", evaluation.verification.data_digest)
-    assert (point.mated_trials, point.non_mated_trials) == (180, 6960)
-    assert [reason.needed for reason in written.absent] == [30_000, 300_000]
-    assert "absent: FMR 0.0001 needs 30000" in written.to_text()
+    assert (point.mated_trials, point.non_mated_trials) == (270, 36_045)
+    assert (point.subjects, point.fmr_confidence) == (90, 0.95)
+    assert 3000 <= point.effective_comparisons <= point.non_mated_trials
+    assert point.measured_threshold == row.measured.threshold <= point.threshold
+    assert [(reason.needed, reason.found) for reason in written.absent] == [(246, 90), (776, 90)]
+    assert "absent: FMR 0.0001 needs 246 subjects, found 90" in written.to_text()
+    scores = after.card.non_mated_scores
+    assert (scores.mean, scores.sd) == (
+        evaluation.verification.non_mated_mean,
+        evaluation.verification.non_mated_sd,
+    )
+    assert (scores.subjects, scores.comparisons) == (90, point.non_mated_trials)
+    assert scores.fmr == pytest.approx(1e-2, rel=0.01)
+    assert scores.threshold == evaluation.verification.points[0].measured.threshold
     assert (written.sha256_before, written.sha256) == (before.sha256, after.sha256)
     assert written.sha256 == hashlib.sha256(file.read_bytes()).hexdigest() != before.sha256
     assert "keep their subjects" in written.to_text()
@@ -77,7 +88,7 @@ def test_everything_else_stays(file: Path, people: Path) -> None:
     embedding = Embedder.open(file).embed(image)
     write_card(file, evaluated(file, people))
     after = ModelFile.open(file)
-    assert replace(after.card, operating_points=(), probability={}) == before.card
+    assert replace(after.card, operating_points=(), probability={}, non_mated_scores=None) == before.card
     assert split(after.data)[0] == split(before.data)[0]
     assert np.array_equal(Embedder.open(file).embed(image), embedding)
 
@@ -93,7 +104,7 @@ def test_probability_is_kept_with_its_table_and_data_set(file: Path, people: Pat
     )
     assert kept["data_set"] == "drawn people"
     assert len(kept["reliability"]) == 10
-    assert sum(row["count"] for row in kept["reliability"]) == 180 + 6960
+    assert sum(row["count"] for row in kept["reliability"]) == 270 + 36_045
 
 
 def test_a_card_with_the_earlier_probability_is_read_and_replaced(file: Path, people: Path) -> None:
@@ -162,7 +173,7 @@ def test_a_file_that_changed_since_is_not_written(
 def test_too_little_data_writes_nothing(file: Path, tmp_path: Path) -> None:
     before = file.read_bytes()
     few = evaluated(file, write(tmp_path / "few", contents(3, 2)))
-    with pytest.raises(ModelCardError, match=r"FMR 0\.01 needs 300 non-mated comparisons"):
+    with pytest.raises(ModelCardError, match=r"FMR 0\.01 needs 25 subjects, found 3"):
         write_card(file, few)
     assert file.read_bytes() == before
 

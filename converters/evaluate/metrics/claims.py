@@ -1,0 +1,164 @@
+"""Thresholds whose false match rate is at most a stated one with 95 % confidence.
+
+The lowest threshold with a *measured* FMR of at most f has a true FMR above f about as often as below. A claim
+states the lowest threshold whose upper limit of the FMR is at most f: chi2(0.95; 2 a + 2) / 2 <= f n (Garwood 1936),
+with the numbers of false matches a and of comparisons n reduced to independent ones.
+
+Comparisons that share a subject are not independent. A claim at FMR f therefore needs 3 / f pairs of subjects and as many
+effective comparisons.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil, sqrt
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converters.evaluate.metrics.curves import allowed_errors, check_rate, trials_needed
+from converters.evaluate.metrics.dyadic import PairDesign, effective_comparisons
+from converters.evaluate.metrics.evidence import Claim, Unsupported
+from converters.evaluate.metrics.limits import CLAIM_CONFIDENCE, upper_rate_limit
+from converters.evaluate.metrics.scores import first_at_least
+from converters.evaluate.metrics.subject_scores import SubjectScores
+from edge_sdk.model.operating_point import subjects_needed
+
+#: Fewest subjects for which a variance between subjects is estimated.
+MIN_SUBJECTS = 10
+#: Tagged non-mated scores that `effective_numbers` needs, as a multiple of the FMR.
+TAGGED_DEPTH = 2.0
+# Up to this many false matches, the number at twice the FMR is used too. More give a variance without much noise.
+_FEW_MATCHES = 1 << 21
+
+
+@dataclass(frozen=True)
+class EffectiveNumbers:
+    """Numbers of independent comparisons near one FMR.
+
+    Attributes:
+        claim: For a claim: the lower one of the numbers at the FMR and at twice the FMR. Few false matches give a
+            variance that is too small more often than too large.
+        interval: For an interval: the geometric mean of that number and the number at the FMR.
+    """
+
+    claim: float
+    interval: float
+
+
+def effective_numbers(
+    tagged: SubjectScores, design: PairDesign, fmr: float, *, confidence: float = 0.95
+) -> EffectiveNumbers:
+    """Compute the effective numbers of comparisons near an FMR.
+
+    Args:
+        tagged: Scores with their subjects; all non-mated scores down to twice the FMR.
+        design: The non-mated comparisons.
+        fmr: Above 0 and under 1.
+        confidence: Confidence of the limits in which the numbers are used.
+    """
+    doubled = min(TAGGED_DEPTH * fmr, max(fmr, _FEW_MATCHES / design.trials), 1.0)
+    at, twice = (
+        effective_comparisons(design, *_highest(tagged, design, share), confidence=confidence)
+        for share in (fmr, doubled)
+    )
+    lower = min(at, twice)
+    return EffectiveNumbers(lower, sqrt(at * lower))
+
+
+def most_errors(rate: float, *, trials: float, effective: float) -> int | None:
+    """Compute the largest number of errors with which the upper 95 % limit of the error rate is at most `rate`.
+
+    Args:
+        rate: Above 0 and under 1.
+        trials: Number of trials.
+        effective: Number of independent trials with the same variance, 1..trials.
+
+    Returns:
+        The number of errors in `trials`; None if the limit is above `rate` even without errors.
+    """
+    if upper_rate_limit(0.0, effective) > rate:
+        return None
+    low, high = 0, int(allowed_errors(rate, np.asarray(float(trials))))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if upper_rate_limit(middle * effective / trials, effective) <= rate:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def claim_at(tagged: SubjectScores, design: PairDesign, fmr: float) -> tuple[float, Claim] | Unsupported:
+    """Find the lowest threshold whose FMR is at most `fmr` with 95 % confidence.
+
+    Args:
+        tagged: Scores with their subjects; all non-mated scores down to twice the FMR.
+        design: The non-mated comparisons.
+        fmr: Above 0 and under 1.
+
+    Returns:
+        The threshold, a float32 value, with its claim, or `Unsupported` with the number of subjects that the claim
+        needs.
+
+    Raises:
+        InputError: `fmr` is outside its range.
+    """
+    check_rate(fmr)
+    subjects = tagged.subjects
+    refusal = claim_refusal(fmr, subjects=subjects, dyads=design.dyads)
+    if refusal is not None:
+        return refusal
+    effective = effective_numbers(tagged, design, fmr).claim
+    needed = trials_needed(fmr)
+    errors = most_errors(fmr, trials=design.trials, effective=effective) if effective >= needed else None
+    if errors is None:
+        more = max(ceil(subjects * sqrt(needed / effective)), subjects + 1)
+        return Unsupported(
+            f"claim at FMR {fmr:g}",
+            more,
+            subjects,
+            f"FMR {fmr:g} needs more subjects than {subjects}, about {more}: because subjects are alike, or a few give"
+            f" most false matches, {design.trials:.0f} comparisons count as {effective:.0f} of {needed} needed",
+        )
+    if errors < tagged.non_mated.size:
+        threshold = float(np.nextafter(tagged.non_mated[errors], np.float32(np.inf)))
+    else:
+        threshold = -1.0
+    limit = upper_rate_limit(matches_at(tagged, threshold) * effective / design.trials, effective)
+    return threshold, Claim(limit, CLAIM_CONFIDENCE, effective)
+
+
+def claim_refusal(fmr: float, *, subjects: int, dyads: int) -> Unsupported | None:
+    """Return a refusal if a claim has fewer than 3 / fmr pairs of subjects, or fewer than 10 subjects, otherwise None.
+
+    Args:
+        fmr: Above 0 and under 1.
+        subjects: Number of subjects.
+        dyads: Number of pairs of subjects that were compared.
+    """
+    needed = max(subjects_needed(fmr), MIN_SUBJECTS)
+    pairs = trials_needed(fmr)
+    if subjects >= needed and dyads >= pairs:
+        return None
+    if subjects >= needed:
+        reason = f"FMR {fmr:g} needs comparisons of {pairs} pairs of subjects, found {dyads}"
+        return Unsupported(f"claim at FMR {fmr:g}", pairs, dyads, reason)
+    reason = f"FMR {fmr:g} needs {needed} subjects, found {subjects}"
+    return Unsupported(f"claim at FMR {fmr:g}", needed, subjects, reason)
+
+
+def matches_at(tagged: SubjectScores, threshold: float) -> int:
+    """Count the non-mated scores at or above a threshold."""
+    ascending = tagged.non_mated[::-1]
+    return int(ascending.size - first_at_least(ascending, np.array([threshold]))[0])
+
+
+def _highest(
+    tagged: SubjectScores, design: PairDesign, share: float
+) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
+    """Return the subjects of the highest `share` of the non-mated scores, including equal ones; at least one score."""
+    count = max(int(allowed_errors(share, np.asarray(design.trials))), 1)
+    lowest = tagged.non_mated[min(count, tagged.non_mated.size) - 1]
+    end = matches_at(tagged, float(lowest))
+    return tagged.first[:end], tagged.second[:end]
