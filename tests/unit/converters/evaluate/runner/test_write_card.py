@@ -121,7 +121,7 @@ def test_a_card_with_the_earlier_probability_is_read_and_replaced(file: Path, pe
     write_card(file, evaluated(file, people, prior=0.1))
     kept = ModelFile.open(file).card.probability
     assert (kept["prior"], kept["validation"]) == (0.1, "cross-validated by subject, 10 folds")
-    assert kept["subjects"] == 30
+    assert kept["subjects"] == 90
 
 
 def test_writing_twice_replaces_and_gives_the_same_bytes(file: Path, people: Path) -> None:
