@@ -24,6 +24,25 @@ from edge_sdk.types import Float64Array
 
 
 @dataclass(frozen=True, eq=False)
+class GroupProducts:
+    """Numbers of comparisons of subjects s and t as the sum over columns k of left[s, k] * right[t, k].
+
+    Attributes:
+        left, right: Shape (S, K), float64: images per subject in the two groups of each column. The sum is symmetric
+            in s and t.
+    """
+
+    left: Float64Array
+    right: Float64Array
+
+    def comparisons(self, keys: IntArray) -> Float64Array:
+        """Return the number of comparisons of each pair of subjects (key first * S + second); shape (K,) in and out."""
+        subjects = len(self.left)
+        products = self.left[keys // subjects] * self.right[keys % subjects]
+        return np.asarray(products.sum(axis=1), dtype=np.float64)
+
+
+@dataclass(frozen=True, eq=False)
 class PairDesign:
     """Numbers of non-mated comparisons per pair of subjects.
 
@@ -32,13 +51,14 @@ class PairDesign:
         per_subject: Shape (S,), float64: non-mated comparisons of each subject; their sum is 2 N.
         dyads: Number of pairs of subjects that were compared.
         counts: If all pairs of images were compared, the images per subject, shape (S,), float64. If comparisons were
-            listed, the ascending keys first * S + second (first < second) and their numbers of comparisons.
+            listed, the ascending keys first * S + second (first < second) and their numbers of comparisons. If groups
+            of images were compared, the products that give the number of comparisons.
     """
 
     trials: float
     per_subject: Float64Array
     dyads: int
-    counts: Float64Array | tuple[IntArray, Float64Array]
+    counts: Float64Array | tuple[IntArray, Float64Array] | GroupProducts
 
     @classmethod
     def of_images(cls, images: NDArray[np.integer]) -> PairDesign:
@@ -74,8 +94,42 @@ class PairDesign:
             counts=(keys, own),
         )
 
+    @classmethod
+    def within_groups(cls, images: NDArray[np.integer]) -> PairDesign:
+        """Describe the comparison of every image with every image of another subject in the same group.
+
+        Args:
+            images: Shape (S, G): images per subject and group, >= 0.
+        """
+        n = np.asarray(images, dtype=np.float64)
+        return cls._of_products(GroupProducts(n, n))
+
+    @classmethod
+    def across_groups(cls, first: NDArray[np.integer], second: NDArray[np.integer]) -> PairDesign:
+        """Describe the comparison of every image of one group with every image of other subjects in a second group.
+
+        Args:
+            first, second: Shape (S,): images per subject in each group, >= 0; no image is in both.
+        """
+        n, m = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
+        return cls._of_products(GroupProducts(np.stack([n, m], axis=1), np.stack([m, n], axis=1)))
+
+    @classmethod
+    def _of_products(cls, products: GroupProducts) -> PairDesign:
+        left, right = products.left, products.right
+        own = (left * right).sum(axis=1)
+        per_subject = left @ right.sum(axis=0) - own
+        squares = float(((left.T @ left) * (right.T @ right)).sum()) - float((own * own).sum())
+        patterns, subjects = np.unique(np.hstack([left > 0, right > 0]), axis=0, return_counts=True)
+        groups = left.shape[1]
+        meet = (patterns[:, :groups].astype(np.int64) @ patterns[:, groups:].T.astype(np.int64)) > 0
+        pairs = int(subjects @ meet @ subjects) - int(subjects[meet.diagonal()].sum())
+        return cls(float(per_subject.sum()) / 2, per_subject, squares / 2, pairs // 2, products)
+
     def comparisons(self, keys: IntArray) -> Float64Array:
         """Return the number of comparisons of each pair of subjects; shape (K,) in and out."""
+        if isinstance(self.counts, GroupProducts):
+            return self.counts.comparisons(keys)
         if isinstance(self.counts, tuple):
             return self.counts[1][np.searchsorted(self.counts[0], keys)]
         subjects = self.counts.size
@@ -165,6 +219,34 @@ def effective_comparisons(
         return design.trials
     uncertain = float(norm.ppf(upper) / t.ppf(upper, variance.degrees)) ** 2
     return float(min(design.trials, max(1.0, rate * (1.0 - rate) / variance.value * uncertain)))
+
+
+def log_ratio_variance(
+    numerator: tuple[NDArray[np.integer], NDArray[np.integer]],
+    denominator: tuple[NDArray[np.integer], NDArray[np.integer]],
+    subjects: int,
+) -> float:
+    """Compute the variance of the logarithm of a ratio of two false match rates of the same comparisons.
+
+    The ratio is linearized, and the dyadic variance of the linear form is computed, so false matches that both rates
+    share cancel.
+
+    Args:
+        numerator, denominator: Subjects (first, second) of the false matches of each rate, 0..S-1; at least one each.
+        subjects: S.
+
+    Returns:
+        The variance, >= 0.
+    """
+    keys = np.concatenate([_keys(*numerator, subjects), _keys(*denominator, subjects)])
+    above, below = numerator[0].size, denominator[0].size
+    weights = np.concatenate([np.full(above, 1.0 / above), np.full(below, -1.0 / below)])
+    dyads, place = np.unique(keys, return_inverse=True)
+    forms = np.bincount(place.reshape(-1), weights=weights)
+    per_subject = np.bincount(dyads // subjects, weights=forms, minlength=subjects)
+    per_subject += np.bincount(dyads % subjects, weights=forms, minlength=subjects)
+    within = float((forms * forms).sum())
+    return max(float((per_subject * per_subject).sum()) - within, within)
 
 
 def _keys(first: NDArray[np.integer], second: NDArray[np.integer], subjects: int) -> IntArray:

@@ -1,0 +1,156 @@
+"""Format the comparison of groups as lines for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from converters.evaluate.metrics.evidence import Interval, Unsupported
+from converters.evaluate.metrics.group_evidence import (
+    CovariateEvidence,
+    GroupChange,
+    GroupChanges,
+    GroupPoint,
+    GroupRates,
+    GroupsEvidence,
+    GroupTest,
+)
+from converters.evaluate.metrics.groups import LEVEL
+from converters.number_format import fixed_percent, percent_range
+
+
+def groups_lines(evidence: GroupsEvidence) -> list[str]:
+    """Format the error rates of all covariates, one block per covariate."""
+    kind = "images" if evidence.of_images else "subjects"
+    lines = [
+        f"groups of {evidence.file}, labels as given by the user; {evidence.tests} tests, level {LEVEL:g}"
+    ]
+    if evidence.without_row:
+        lines.append(
+            f"{evidence.without_row} {kind} without a row, in no group: "
+            + ", ".join(evidence.without_row_names)
+        )
+    for covariate in evidence.covariates:
+        lines += ["", *_covariate_lines(covariate)]
+    return lines
+
+
+def changes_lines(rows: Sequence[GroupChanges]) -> list[str]:
+    """Format the changes from the float file, one block per covariate and FMR."""
+    lines: list[str] = []
+    for row in rows:
+        lines += [
+            *([""] if lines else []),
+            f"change of each group of {row.covariate} from float at FMR {row.target_fmr:g}, each file at its own"
+            " threshold; intervals of all groups hold together",
+            f"  {'group':<16}  {'FNMR float':>10}  {'this':>8}  {'change':>7}  {'interval':<17}  FMR this / float",
+            *(f"  {_change_line(change)}" for change in row.changes),
+            *(f"  {sentence}" for sentence in _change_verdicts(row.changes)),
+        ]
+    return lines
+
+
+def differing(test: GroupTest) -> str:
+    """Format a test that found a difference as one sentence."""
+    direction = "higher" if test.value > test.others else "lower"
+    return (
+        f"{test.group}: {test.rate} {direction} than in the other groups, {_rate(test.value, test.rate)} against"
+        f" {_rate(test.others, test.rate)} (adjusted p {p_value(test.adjusted)})"
+    )
+
+
+def p_value(value: float) -> str:
+    """Format a p-value with two digits, and very small ones as a bound."""
+    return f"{value:.2g}" if value >= 1e-4 else "< 0.0001"
+
+
+def _covariate_lines(covariate: CovariateEvidence) -> list[str]:
+    lines = [f"{covariate.covariate}: {', '.join(covariate.groups)}"]
+    for point in covariate.points:
+        lines += _point_lines(point)
+    flagged = covariate.flagged()
+    lines += [f"  at FMR {fmr:g}, {differing(test)}" for fmr, test in flagged]
+    if not any(point.tests for point in covariate.points):
+        lines.append("  no test: fewer than two groups have enough subjects")
+    elif not flagged:
+        lines.append(
+            "  no group differs by more than chance explains; this is no proof that they are equal: read the intervals"
+        )
+    lines += [
+        f"  {small.group}: {small.subjects} subjects; {small.figure} needs about {small.needed}"
+        for small in covariate.small
+    ]
+    return lines
+
+
+def _point_lines(point: GroupPoint) -> list[str]:
+    lines = [
+        f"  at FMR {point.target_fmr:g} of all groups, threshold {point.threshold:.4f}",
+        f"    {'within group':<16}  {'subjects':>8}  {'FMR':>8}  {'95 % interval':<20}  {'FNMR':>8}  95 % interval",
+        *(f"    {_rates_line(row.first, row)}" for row in point.within),
+    ]
+    if any(row.non_mated_trials for row in point.across):
+        lines.append("    across groups")
+        lines += [f"    {_rates_line(f'{row.first} - {row.second}', row)}" for row in point.across]
+    for rate, ratio in (("FMR", point.fmr_max_to_mean), ("FNMR", point.fnmr_max_to_mean)):
+        if ratio is not None:
+            lines.append(f"    highest {rate} / geometric mean of the groups: {ratio:.2f}")
+    worst = point.worst_group
+    if isinstance(worst, Unsupported):
+        lines.append(f"    no worst-group threshold: {worst.reason}")
+        return lines
+    cost = ""
+    if worst.tar_before is not None and worst.tar_after is not None:
+        cost = f"; TAR {fixed_percent(worst.tar_before)} -> {fixed_percent(worst.tar_after)}"
+    lines.append(
+        f"    worst-group threshold {worst.threshold:.4f} keeps FMR {point.target_fmr:g} within"
+        f" {', '.join(name for name, _ in worst.thresholds)}{cost}"
+    )
+    lines += [f"      not claimed for {name}: {reason}" for name, reason in worst.without_claim]
+    return lines
+
+
+def _rates_line(name: str, row: GroupRates) -> str:
+    fmr = "-" if row.fmr is None else f"{row.fmr:.2e}"
+    limits = "-" if row.fmr_interval is None else f"{row.fmr_interval.low:.2e} .. {row.fmr_interval.high:.2e}"
+    fnmr = "-" if row.fnmr is None else fixed_percent(row.fnmr)
+    return f"{name:<16}  {row.subjects:>8}  {fmr:>8}  {limits:<20}  {fnmr:>8}  {_percent(row.fnmr_interval)}"
+
+
+def _change_line(change: GroupChange) -> str:
+    if change.baseline_fnmr is None or change.candidate_fnmr is None or change.fnmr_change is None:
+        rates = f"{'-':>10}  {'-':>8}  {'-':>7}  {'-':<17}"
+    else:
+        rates = (
+            f"{fixed_percent(change.baseline_fnmr):>10}  {fixed_percent(change.candidate_fnmr):>8}"
+            f"  {100 * change.fnmr_change:>+7.2f}  {_percent(change.fnmr_interval, signed=True):<17}"
+        )
+    matches = f"{change.candidate_matches} / {change.baseline_matches} false matches"
+    if change.fmr_ratio is None or change.fmr_interval is None:
+        return f"{change.group:<16}  {rates}  - ({matches})"
+    low, high = change.fmr_interval.low, change.fmr_interval.high
+    return f"{change.group:<16}  {rates}  {change.fmr_ratio:.2f} ({low:.2f} .. {high:.2f}; {matches})"
+
+
+def _change_verdicts(changes: Sequence[GroupChange]) -> list[str]:
+    differing_groups = [change for change in changes if change.differs]
+    if differing_groups:
+        return [
+            f"{change.group}: the change differs from that of the other groups (adjusted p:"
+            f" FNMR {_optional(change.adjusted_fnmr)}, FMR {_optional(change.adjusted_fmr)})"
+            for change in differing_groups
+        ]
+    if all(change.adjusted_fnmr is None and change.adjusted_fmr is None for change in changes):
+        return ["no test: a group and the others need 10 subjects each"]
+    return ["no group changes more than the others beyond chance; the intervals limit what may be hidden"]
+
+
+def _optional(value: float | None) -> str:
+    return "not tested" if value is None else p_value(value)
+
+
+def _percent(interval: Interval | None, *, signed: bool = False) -> str:
+    return "-" if interval is None else percent_range(interval.low, interval.high, plus=signed)
+
+
+def _rate(value: float, rate: str) -> str:
+    return f"{value:.2e}" if rate == "FMR" else fixed_percent(value)
