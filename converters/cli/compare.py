@@ -68,6 +68,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from converters.evaluate.runner.compare import open_artefacts
     from converters.evaluate.runner.comparison_lists import read_pairs
     from converters.evaluate.runner.evaluate import Protocol
+    from converters.evaluate.runner.group_lists import read_groups
     from converters.evaluate.runner.image_sources import open_images
     from converters.evaluate.runner.workers import open_workers
 
@@ -77,7 +78,8 @@ def _run(arguments: argparse.Namespace) -> int:
     artefacts = open_artefacts([arguments.first, *arguments.others], contract=contract, execution=chosen)
     samples = open_images(arguments.images, name=arguments.data_set)
     pairs = None if arguments.pairs is None else read_pairs(arguments.pairs)
-    protocol = Protocol(pairs=pairs, fmrs=arguments.fmr or ())
+    groups = None if arguments.groups is None else read_groups(arguments.groups)
+    protocol = Protocol(pairs=pairs, fmrs=arguments.fmr or (), groups=groups)
     with open_workers(count=arguments.workers, scheduler=arguments.scheduler) as workers:
         comparison = measure(
             artefacts[0],

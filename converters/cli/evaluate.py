@@ -136,6 +136,7 @@ def _number(text: str) -> float:
 def _run(arguments: argparse.Namespace) -> int:
     from converters.evaluate.runner.evaluate import FPIRS, Protocol
     from converters.evaluate.runner.evaluate import evaluate as measure
+    from converters.evaluate.runner.group_lists import read_groups
     from converters.evaluate.runner.image_sources import ImageSources
     from converters.evaluate.runner.open_artefact import open_artefact
     from converters.evaluate.runner.workers import open_workers
@@ -161,6 +162,8 @@ def _run(arguments: argparse.Namespace) -> int:
             prior=arguments.prior,
         )
         chosen = execution(arguments)
+    if arguments.groups is not None:
+        protocol = replace(protocol, groups=read_groups(arguments.groups))
     artefact = open_artefact(arguments.file, contract=contract, execution=chosen)
     if arguments.write_card:
         check_writable(arguments.file)

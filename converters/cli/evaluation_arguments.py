@@ -39,6 +39,13 @@ def add_measurement(parser: argparse.ArgumentParser, fmrs: str) -> None:
         help=f"target FMRs at which to measure TAR, above 0 and below 1; may be repeated (default: {fmrs})",
     )
     parser.add_argument(
+        "--groups",
+        type=Path,
+        metavar="FILE.csv",
+        help="also measure error rates by group: a CSV file with the columns subject (or image, as subject/file) and"
+        " one or more covariates, such as age band or camera (default: none)",
+    )
+    parser.add_argument(
         "--data-set", metavar="NAME", help="name of the data set in the results (default: the folder's name)"
     )
     parser.add_argument(

@@ -9,7 +9,7 @@ import numpy as np
 from converters.evaluate.metrics.cosines import BoolArray, IntArray, listed_scores, tiles
 from converters.evaluate.metrics.dyadic import PairDesign
 from converters.evaluate.metrics.subject_scores import Comparisons, ListedPairs
-from edge_sdk.types import Float64Array, FloatArray
+from edge_sdk.types import FloatArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,12 +61,12 @@ class GroupedScores:
         """Number of subjects, S."""
         return int(self.subject.max()) + 1 if self.subject.size else 0
 
-    def images(self) -> Float64Array:
+    def images(self) -> IntArray:
         """Count the images per subject and group, shape (S, G)."""
         known = self.group >= 0
         cells = self.subject[known] * self.groups + self.group[known]
         counts = np.bincount(cells, minlength=self.subjects * self.groups)
-        return counts.reshape(self.subjects, self.groups).astype(np.float64)
+        return counts.reshape(self.subjects, self.groups).astype(np.int64)
 
     def within(self, pairs: PairScores, chosen: BoolArray) -> BoolArray:
         """Select the pairs whose images are in the same group, if it is among the chosen groups (shape (G,) bool)."""
@@ -110,8 +110,8 @@ def grouped_scores(comparisons: Comparisons, group: IntArray, groups: int, *, fl
         every = PairScores(listed_scores(comparisons.vectors, first, second), first, second)
         same = codes[first] == codes[second]
         listed = every.select(~same)
-        high = listed.select(listed.scores >= np.float32(floor))
-        return GroupedScores(codes, group, groups, every.select(same), high, floor, listed)
+        highest = listed.select(listed.scores >= np.float32(floor))
+        return GroupedScores(codes, group, groups, every.select(same), highest, floor, listed)
     mated, above = [_no_pairs()], [_no_pairs()]
     for tile in tiles(comparisons.vectors, codes, block_rows=comparisons.block_rows):
         high = tile.scores >= np.float32(floor)

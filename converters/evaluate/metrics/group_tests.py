@@ -18,6 +18,7 @@ import numpy as np
 
 from converters.evaluate.metrics.cosines import IntArray
 from converters.evaluate.metrics.dyadic import PairDesign, effective_comparisons
+from converters.evaluate.metrics.limits import student_factor
 from edge_sdk.types import Float64Array
 
 #: Least number of subjects of a group for a test, and of the others.
@@ -178,9 +179,9 @@ class MatchCount:
         """Return the effective number of subjects (Kish 1965) that take part in the false matches, or in the comparisons."""
         weights = self.design.per_subject
         if self.matches:
-            weights = np.bincount(self.first, minlength=weights.size) + np.bincount(
-                self.second, minlength=weights.size
-            ).astype(np.float64)
+            matches = np.bincount(self.first, minlength=weights.size)
+            matches += np.bincount(self.second, minlength=weights.size)
+            weights = matches.astype(np.float64)
         return float(weights.sum() ** 2 / (weights * weights).sum())
 
     def effective(self) -> float:
@@ -199,7 +200,7 @@ def rate_test(group: MatchCount, others: MatchCount) -> float | None:
     Returns:
         The p-value; None if either side has fewer than 10 subjects.
     """
-    from scipy.stats import beta, norm, t
+    from scipy.stats import beta
 
     if min(group.subjects, others.subjects) < MIN_SUBJECTS:
         return None
@@ -210,7 +211,7 @@ def rate_test(group: MatchCount, others: MatchCount) -> float | None:
     shares = [side.effective() / side.design.trials if side.matches else None for side in sides]
     counts: list[tuple[float, float]] = []
     for side, share, other in zip(sides, shares, shares[::-1], strict=True):
-        few = float(norm.ppf(0.975) / t.ppf(0.975, max(side.participants() - 1, 2))) ** 2
+        few = student_factor(side.design.trials - 1, max(side.participants() - 1, 2))
         worth = few * (share if share is not None else other or 1.0)
         counts.append((side.matches * worth, side.design.trials * worth))
     (errors, trials), (other_errors, other_trials) = counts

@@ -32,10 +32,10 @@ from converters.evaluate.metrics.group_tests import (
     rate_test,
     value_tests,
 )
-from converters.evaluate.metrics.limits import rate_limits, share_limits
+from converters.evaluate.metrics.limits import rate_limits
 from converters.evaluate.metrics.subject_scores import Comparisons
+from converters.evaluate.metrics.subject_shares import subject_share
 from edge_sdk.model.operating_point import subjects_needed
-from edge_sdk.types import Float64Array
 
 #: Level of the tests: probability of any false alarm in an evaluation.
 LEVEL = 0.05
@@ -105,7 +105,7 @@ def subject_values(scores: GroupedScores, threshold: float) -> SubjectValues:
     shape = (scores.subjects, scores.groups)
     size = shape[0] * shape[1]
     return SubjectValues(
-        np.bincount(cells, weights=misses, minlength=size).reshape(shape),
+        np.bincount(cells, weights=misses, minlength=size).reshape(shape).astype(np.float64),
         np.bincount(cells, minlength=size).reshape(shape).astype(np.float64),
     )
 
@@ -149,17 +149,9 @@ def _rates(
         low, high = rate_limits(worth, effective)
         fmr_interval = Interval(low, high, 0.95, 0, _FMR_METHOD)
     misses = mated.scores < np.float32(threshold)
-    owners, place = np.unique(scores.subject[mated.first], return_inverse=True)
-    shares: Float64Array = (
-        np.bincount(place, weights=misses) / np.bincount(place) if owners.size else np.empty(0)
-    )
-    fnmr_interval = None
-    if owners.size:
-        variance = float(shares.var(ddof=1)) / owners.size if owners.size > 1 else 0.0
-        low, high = share_limits(
-            float(shares.mean()), variance, trials=mated.scores.size, clusters=owners.size
-        )
-        fnmr_interval = Interval(low, high, 0.95, 0, _FNMR_METHOD)
+    owners = scores.subject[mated.first]
+    share = subject_share(owners, misses) if owners.size else None
+    fnmr_interval = None if share is None else Interval(*share.limits(), 0.95, 0, _FNMR_METHOD)
     compared = np.flatnonzero(count.design.per_subject)
     return GroupRates(
         first=first,
@@ -170,11 +162,11 @@ def _rates(
         non_mated_trials=int(trials),
         effective_comparisons=effective,
         fmr_interval=fmr_interval,
-        fnmr=float(shares.mean()) if owners.size else None,
-        fnmr_pooled=float(misses.mean()) if owners.size else None,
+        fnmr=None if share is None else share.mean,
+        fnmr_pooled=None if share is None else share.pooled,
         false_non_matches=int(misses.sum()),
         mated_trials=int(misses.size),
-        mated_subjects=int(owners.size),
+        mated_subjects=0 if share is None else share.subjects,
         fnmr_interval=fnmr_interval,
     )
 

@@ -18,11 +18,14 @@ from converters.evaluate.metrics.evidence import (
     VerificationEvidence,
 )
 from converters.evaluate.metrics.fidelity import compare_artefacts, embedding_cosines, flipped_pairs
+from converters.evaluate.metrics.group_evidence import GroupChanges, GroupsEvidence
 from converters.evaluate.metrics.paired import paired_differences
 from converters.evaluate.metrics.subject_scores import Comparisons
 from converters.evaluate.runner.embedding_run import embed_with
 from converters.evaluate.runner.evaluate import Protocol, comparisons_of, notes_of, verify
 from converters.evaluate.runner.execution import Execution
+from converters.evaluate.runner.group_rates import changes_of, check_groups, groups_of
+from converters.evaluate.runner.group_text import changes_lines, groups_lines
 from converters.evaluate.runner.identity import ArtefactIdentity, identity_of
 from converters.evaluate.runner.open_artefact import OpenedArtefact, open_artefact
 from converters.evaluate.runner.text import difference_lines, drift_lines, verification_lines
@@ -73,6 +76,7 @@ class CandidateComparison(Evidence):
             if the images have no subjects.
         differences: TAR of the candidate minus TAR of the baseline, one row per FMR, with the interval of
             the difference; empty if the images have no subjects.
+        group_changes: Changes of the error rates of each group; empty if not requested.
         flips: Flipped decisions at `flips_fmr`, greatest change of score first.
         flips_fmr: FMR of the flips; None if no flips were requested or no threshold can be stated.
     """
@@ -86,6 +90,7 @@ class CandidateComparison(Evidence):
     differences: tuple[PairedDifference | Unsupported, ...]
     flips: tuple[NamedFlip, ...]
     flips_fmr: float | None
+    group_changes: tuple[GroupChanges, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -100,6 +105,7 @@ class ComparisonResult:
         images: Number of images that all artefacts embedded.
         images_sha256: Digest of the data set.
         notes: Remarks for the reader, one line each.
+        groups: Error rates of the baseline by group; None if not requested.
     """
 
     baseline: ArtefactIdentity
@@ -109,6 +115,7 @@ class ComparisonResult:
     images: int
     images_sha256: str
     notes: tuple[str, ...] = ()
+    groups: GroupsEvidence | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the evidence as JSON values; `cosine_mean`, `cosine_min` and `worst` are of the first candidate."""
@@ -125,6 +132,7 @@ class ComparisonResult:
             "worst": [{"image": name, "cosine": value} for name, value in first.worst],
             "baseline": self.baseline.to_json(),
             "verification": None if self.verification is None else self.verification.to_json(),
+            "groups": None if self.groups is None else self.groups.to_json(),
             "candidates": [candidate.to_json() for candidate in self.candidates],
             "notes": list(self.notes),
         }
@@ -146,6 +154,8 @@ class ComparisonResult:
         ]
         if self.verification is not None:
             lines += ["", *verification_lines(self.verification)]
+        if self.groups is not None:
+            lines += ["", *groups_lines(self.groups)]
         for candidate in self.candidates:
             lines += ["", f"this: {_named(candidate.artefact)}", *_candidate_lines(candidate)]
         return "\n".join(lines)
@@ -179,7 +189,7 @@ def compare(
         ModelContractError: The input contracts or the embedding lengths differ, so the artefacts are not of one
             model.
         InputError: There is no candidate, or no image that all artefacts embedded; all comparisons are mated or all
-            are non-mated; or the protocol includes 1:N or error analysis.
+            are non-mated; the covariates do not fit the images; or the protocol includes 1:N or error analysis.
     """
     if not candidates:
         raise InputError("expected one or more files to compare with the first, found none")
@@ -192,6 +202,8 @@ def compare(
         )
     artefacts = (baseline, *candidates)
     _check_one_model(artefacts)
+    if protocol.groups is not None:
+        check_groups(protocol.groups, samples)
     embedded = []
     for artefact in artefacts:
         with stages(f"embed with {artefact.path.name}") as progress:
@@ -205,6 +217,11 @@ def compare(
             else _cosines_only(artefact, kept[0], own)
             for artefact, own in zip(candidates, kept[1:], strict=True)
         )
+    groups = None
+    if protocol.groups is not None and first is not None:
+        with stages("compare groups"):
+            comparisons = comparisons_of(kept[0], protocol.pairs)
+            groups = groups_of(protocol.groups, samples, kept[0], comparisons, first, seed=protocol.seed)
     notes = list(notes_of(samples, baseline.card))
     if not samples.labelled:
         notes.append("no subject folders, so no error rates: embeddings alone are compared")
@@ -220,6 +237,7 @@ def compare(
         images=len(kept[0].names),
         images_sha256=kept[0].data_digest,
         notes=tuple(notes),
+        groups=groups,
     )
 
 
@@ -320,6 +338,9 @@ def _compare_one(
         ),
         flips=named,
         flips_fmr=fmr,
+        group_changes=()
+        if protocol.groups is None
+        else changes_of(protocol.groups, baseline, before, after, fmrs, seed=protocol.seed),
     )
 
 
@@ -362,6 +383,8 @@ def _candidate_lines(candidate: CandidateComparison) -> list[str]:
     if candidate.verification is None or candidate.fidelity is None:
         return lines
     lines += ["", *verification_lines(candidate.verification), "", *difference_lines(candidate.differences)]
+    if candidate.group_changes:
+        lines += ["", *changes_lines(candidate.group_changes)]
     shift, tail = candidate.fidelity.non_mated_mean_shift, candidate.fidelity.tail_shift
     lines += [
         "",

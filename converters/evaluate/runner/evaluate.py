@@ -10,9 +10,11 @@ from typing import Any
 from converters.data.alignment_check import alignment_note, look_at, zoo_detector
 from converters.data.samples import SampleSet
 from converters.evaluate.metrics.bootstrap import DEFAULT_REPLICATES, MAX_REPLICATES
+from converters.evaluate.metrics.covariates import Covariates
 from converters.evaluate.metrics.curves import check_rate
 from converters.evaluate.metrics.embedded_samples import EmbeddedSamples
 from converters.evaluate.metrics.evidence import Evidence, Unsupported, VerificationEvidence
+from converters.evaluate.metrics.group_evidence import GroupsEvidence
 from converters.evaluate.metrics.probability import DEFAULT_PRIOR, check_prior
 from converters.evaluate.metrics.probability_evidence import ProbabilityEvidence, measure_probability
 from converters.evaluate.metrics.protocols import OpenSetList, PairsList, match_pairs
@@ -25,6 +27,8 @@ from converters.evaluate.runner.error_analysis import (
     errors_lines,
     measure_samples,
 )
+from converters.evaluate.runner.group_rates import check_groups, groups_of
+from converters.evaluate.runner.group_text import groups_lines
 from converters.evaluate.runner.identification import (
     IdentificationEvidence,
     identification_lines,
@@ -56,6 +60,7 @@ class Evaluation:
         identification: 1:N; None if not requested.
         probability: None if the comparisons are all mated or all non-mated, or if the fit does not converge.
         errors: None if not requested, `Unsupported` if no threshold can be stated.
+        groups: Error rates by group; None if not requested.
         notes: Remarks for the reader, one line each.
     """
 
@@ -65,6 +70,7 @@ class Evaluation:
     probability: ProbabilityEvidence | None = None
     errors: ErrorAnalysis | Unsupported | None = None
     notes: tuple[str, ...] = ()
+    groups: GroupsEvidence | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the whole evidence as JSON values, without NaN, times and paths."""
@@ -75,6 +81,7 @@ class Evaluation:
             "identification": _dict(self.identification),
             "probability": _dict(self.probability),
             "errors": _dict(self.errors),
+            "groups": _dict(self.groups),
             "notes": list(self.notes),
         }
 
@@ -100,6 +107,8 @@ class Evaluation:
             lines += ["", *identification_lines(self.identification)]
         if self.probability is not None:
             lines += ["", *probability_lines(self.probability)]
+        if self.groups is not None:
+            lines += ["", *groups_lines(self.groups)]
         if self.errors is not None:
             lines += ["", *errors_lines(self.errors)]
         return "\n".join(lines)
@@ -117,6 +126,7 @@ class Protocol:
         fpirs: FPIRs of the identification points, each above 0 and under 1.
         rank: Length of the candidate list, >= 1.
         errors: Number of errors of each kind to name; 0 omits the error analysis.
+        groups: Covariates of subjects or images; None omits the error rates by group.
         replicates: Replicates of the bootstrap, 0..100000; 0 omits the intervals.
         seed: Seed of the bootstrap.
         prior: Share of mated comparisons for which probabilities hold, 1e-6..1 - 1e-6.
@@ -132,6 +142,7 @@ class Protocol:
     fpirs: tuple[float, ...] = FPIRS
     rank: int = 1
     errors: int = 0
+    groups: Covariates | None = None
     replicates: int = DEFAULT_REPLICATES
     seed: int = 0
     prior: float = DEFAULT_PRIOR
@@ -175,11 +186,13 @@ def evaluate(
 
     Raises:
         ConversionError: The artefact runs through a delegate, and the workers are other processes.
-        InputError: No image could be embedded, all embeddings are the same, or the comparisons are all of
-            one kind (one subject, or one image of each).
+        InputError: No image could be embedded, all embeddings are the same, the comparisons are all of
+            one kind (one subject, or one image of each), or the covariates do not fit the images.
         ModelError: The interpreter refuses the network.
     """
     protocol = protocol or Protocol()
+    if protocol.groups is not None:
+        check_groups(protocol.groups, samples)
     with stages(f"embed with {artefact.path.name}") as progress:
         embedded = embed_with(artefact, samples, workers=workers, cache=cache, progress=progress)
     with stages("compare"):
@@ -187,13 +200,19 @@ def evaluate(
         identification = None if protocol.open_set is None else identify(embedded, protocol)
         comparisons = comparisons_of(embedded, protocol.pairs)
         probability = _probability(comparisons, embedded, protocol.prior)
+    groups: GroupsEvidence | None = None
+    if protocol.groups is not None:
+        with stages("compare groups"):
+            groups = groups_of(
+                protocol.groups, samples, embedded, comparisons, verification, seed=protocol.seed
+            )
     errors: ErrorAnalysis | Unsupported | None = None
     if protocol.errors:
         with stages("measure images") as progress:
             measures = measure_samples(samples, embedded.names, artefact.card.input, progress=progress)
         errors = analyse_errors(embedded.names, comparisons, measures, worst=protocol.errors)
     notes = notes_of(samples, artefact.card)
-    return Evaluation(identity_of(artefact), verification, identification, probability, errors, notes)
+    return Evaluation(identity_of(artefact), verification, identification, probability, errors, notes, groups)
 
 
 def notes_of(samples: SampleSet, card: ModelCard) -> tuple[str, ...]:

@@ -54,8 +54,8 @@ def _parse(name: str, digest: str, text: str) -> Covariates:
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     header = [field.strip() for field in next(reader, [])]
     if header[:1] not in (["subject"], ["image"]):
-        found = ",".join(header)[:60]
-        raise _bad_line(name, 1, _HEADER, repr(found) if found else "an empty line")
+        first = ",".join(header)[:60]
+        raise _bad_line(name, 1, _HEADER, repr(first) if first else "an empty line")
     covariates = tuple(header[1:])
     if not 1 <= len(covariates) <= MAX_COVARIATES:
         raise _bad_line(name, 1, f"1..{MAX_COVARIATES} covariates", str(len(covariates)))
@@ -93,8 +93,8 @@ def _check_value(name: str, line: int, value: str, expected: str) -> None:
         )
 
 
-def _bad_line(name: str, line: int, expected: str, found: str) -> InputError:
+def _bad_line(name: str, line: int, expected: str, actual: str) -> InputError:
     return InputError(
-        f"{name}, line {line}: expected {expected}, found {found}",
+        f"{name}, line {line}: expected {expected}, found {actual}",
         hint="see docs/how-to/measure-groups.md for the form of the file",
     )
