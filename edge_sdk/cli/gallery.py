@@ -112,7 +112,7 @@ def add_commands(commands: Any) -> None:
     )
     add(
         "verify",
-        "check a gallery: seal, anchor, templates, audit log, attempt counter, file modes",
+        "check a gallery: seal, anchor, templates, thresholds, audit log, attempt counter, file modes",
         _verify,
         details="The exit code is 1 if a problem is found.",
     )
@@ -219,7 +219,9 @@ def _change(arguments: argparse.Namespace) -> Output:
 def _status(arguments: argparse.Namespace) -> Output:
     status = asdict(open_gallery(arguments).status())
     lines = [
-        f"{name:<13} {_format_value(value)}" for name, value in status.items() if name != "not_protected"
+        f"{name:<13} {_format_value(value)}"
+        for name, value in status.items()
+        if name not in ("not_protected", "transfer")
     ]
     lines += [f"not_protected {gap}" for gap in status["not_protected"]]
     return Output(status, "\n".join(lines))

@@ -25,7 +25,8 @@ def add_commands(commands: Any) -> None:
         "store a decision policy, so that identify and verify need no threshold",
         _policy,
         "--model face.tflite --fpir 0.01",
-        details="The threshold follows from the operating points in the model card and the number of templates.",
+        details="The threshold follows from the operating points in the model card and the number of templates. From 10 subjects on, the\n"
+        "gallery compares its own subjects with each other and reports if the card's thresholds do not hold for them.",
     )
     add_model_arguments(policy, delegate=False)
     add_pin_arguments(policy, default="unchanged")
@@ -54,6 +55,12 @@ def add_commands(commands: Any) -> None:
         action="store_true",
         help="accept --threshold, --fmr and --fpir of identify and verify that are below this policy's threshold, and record"
         " their use in the audit log (default: refuse them)",
+    )
+    policy.add_argument(
+        "--adapt-threshold",
+        action="store_true",
+        help="raise the threshold, from 10 subjects on, as far as the gallery's own subjects are more alike than those of the"
+        " card; it is never lowered, and renewed at each change (default: use the card's threshold)",
     )
     threshold = add(
         "threshold", "set or remove a stricter threshold for one subject", _threshold, "alice 0.7"
@@ -111,7 +118,14 @@ def _policy(arguments: argparse.Namespace) -> Output:
 
     model = ModelFile.open(arguments.model, sha256=arguments.model_sha256)
     band = {} if arguments.retry_band is None else {"retry_band": arguments.retry_band}
-    policy = DecisionPolicy(model.card.operating_points, fpir=arguments.fpir, margin=arguments.margin, **band)
+    policy = DecisionPolicy(
+        model.card.operating_points,
+        fpir=arguments.fpir,
+        margin=arguments.margin,
+        non_mated_scores=model.card.non_mated_scores,
+        adapts=arguments.adapt_threshold,
+        **band,
+    )
     gallery = open_gallery(arguments, model.model_id)
     networks = pinned_networks(arguments, gallery.networks)
     with gallery.transaction() as transaction:
@@ -119,18 +133,26 @@ def _policy(arguments: argparse.Namespace) -> Output:
         transaction.set_policy(policy)
         transaction.pin_evidence(model.model_id.evidence)
         transaction.allow_lower_thresholds(arguments.allow_lower_thresholds)
-    templates = gallery.status().templates
+    status = gallery.status()
+    templates = status.templates
     point, largest = policy.point(templates), policy.most_references()
+    threshold = point.threshold if status.threshold is None else status.threshold
     interval = point.fpir_interval(max(1, templates))
     text = (
-        f"threshold {point.threshold:.4f} for {format_count(templates, 'template')};"
+        f"threshold {threshold:.4f} for {format_count(templates, 'template')};"
         f" the evidence suffices for up to {format_count(largest, 'template')}"
     )
+    if threshold > point.threshold:
+        text += f"\nraised from {point.threshold:.4f} for the gallery's own subjects"
     if interval is not None:
         low, high = (f"{100 * end:.2g} %" for end in interval)
-        text += f"\n95 % confidence interval of the measured FPIR: {low} to {high}"
-        if interval[1] > policy.fpir:
-            text += f"; to stay below {policy.fpir:g}, give a lower FPIR or measure with more people"
+        text += f"\n95 % confidence interval of the FPIR at the card's threshold: {low} to {high}"
+        if point.subjects:
+            text += f", from {point.subjects} people"
+    text += f"\noperating points: {status.evidence}"
+    if status.evidence_renewal is not None:
+        text += f"; to renew them: {status.evidence_renewal}"
+    text += f"\nown subjects: {status.own_scores}"
     if arguments.allow_lower_thresholds:
         text += "\ncallers may now give lower thresholds; the audit log records their use"
     return Output(
@@ -138,7 +160,11 @@ def _policy(arguments: argparse.Namespace) -> Output:
             "fpir": policy.fpir,
             "fpir_interval": interval,
             "templates": templates,
-            "threshold": point.threshold,
+            "threshold": threshold,
+            "card_threshold": point.threshold,
+            "adapts": policy.adapts,
+            "evidence": status.evidence,
+            "own_scores": status.own_scores,
             "most_templates": largest,
             "lower_thresholds_allowed": arguments.allow_lower_thresholds,
         },

@@ -34,6 +34,7 @@ from edge_sdk.gallery.results import (
 from edge_sdk.gallery.rules.known_time import KnownTime
 from edge_sdk.gallery.rules.pinned_networks import PinnedNetworks
 from edge_sdk.gallery.rules.policy import DecisionPolicy
+from edge_sdk.gallery.rules.transfer import TransferCheck, TransferState
 from edge_sdk.gallery.store.anchor import Anchor, FileAnchor, NoAnchor, TpmCounter
 from edge_sdk.gallery.store.audit_log import AuditEntry, AuditEvent
 from edge_sdk.gallery.store.audit_report import AuditReport
@@ -76,6 +77,8 @@ __all__ = [
     "TpmCredentialKey",
     "TpmKey",
     "Transaction",
+    "TransferCheck",
+    "TransferState",
     "Verification",
 ]
 

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_sdk.gallery.rules.transfer import TransferCheck
+
 
 class Decision(enum.Enum):
     """The decision on a probe."""
@@ -229,6 +231,12 @@ class GalleryStatus:
         audit: Content of the audit log and the number of sealed entries.
         recipient: The gallery's public key for exports of other galleries, 64 hexadecimal digits.
         decides: The decision rule that applies if no threshold is given, in words.
+        threshold: Threshold of a search among all templates, a cosine; None without a policy, or if its evidence does not
+            cover this many templates.
+        evidence: How the policy's FMRs are claimed, in words; None without a policy.
+        evidence_renewal: Commands that renew evidence of an earlier version; None if that is not necessary.
+        transfer: Comparison of the scores of the gallery's own subjects with those of the card.
+        own_scores: The same in words.
         networks: The pinned detector and liveness networks, in words; None if they are not pinned.
         clock: Difference between the device's clock and the gallery's time, in words.
         clock_behind_s: Seconds by which the clock is behind the gallery's time; 0 if not more than a minute.
@@ -263,6 +271,11 @@ class GalleryStatus:
     audit: str
     recipient: str
     decides: str
+    threshold: float | None
+    evidence: str | None
+    evidence_renewal: str | None
+    transfer: TransferCheck
+    own_scores: str
     networks: str | None
     clock: str
     clock_behind_s: int

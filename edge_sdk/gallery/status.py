@@ -17,6 +17,9 @@ from edge_sdk.gallery.keys.provider import strength_of_key
 from edge_sdk.gallery.match.matcher import Matcher
 from edge_sdk.gallery.results import AttemptStatus, GalleryStatus, Reason
 from edge_sdk.gallery.rules.known_time import format_duration
+from edge_sdk.gallery.rules.thresholds import check_content, evidence_in_words
+from edge_sdk.gallery.rules.transfer import TransferCheck, TransferState
+from edge_sdk.gallery.rules.transfer_words import ADVICE, in_words
 from edge_sdk.gallery.session import Session
 from edge_sdk.gallery.store.anchor import NoAnchor, TpmCounter
 from edge_sdk.gallery.store.files import audit_path, lock_path, tmp_path
@@ -38,6 +41,9 @@ def status_of(session: Session, attempts: AttemptStatus | None) -> GalleryStatus
     header, content = session.header, session.content
     strength = strength_of_key(session.key, session.environment.path)
     clock, clock_behind_s = _clock(session)
+    transfer = check_content(content)
+    has_policy = session.matcher.policy is not None
+    evidence, renewal = evidence_in_words(content) if has_policy else (None, None)
     return GalleryStatus(
         path=str(session.environment.path),
         gallery_id=header.gallery_id.hex(),
@@ -60,20 +66,25 @@ def status_of(session: Session, attempts: AttemptStatus | None) -> GalleryStatus
         audit=_audit(session),
         recipient=recipient_of(header, content).hex(),
         decides=_decides(session.matcher),
+        threshold=_threshold(session.matcher),
+        evidence=evidence,
+        evidence_renewal=renewal,
+        transfer=transfer,
+        own_scores=in_words(transfer),
         networks=None if session.matcher.networks is None else session.matcher.networks.words(),
         clock=clock,
         clock_behind_s=clock_behind_s,
         tries=_attempt_limit(attempts),
-        has_policy=session.matcher.policy is not None,
+        has_policy=has_policy,
         has_attempt_limit=attempts is not None,
         pad=_is_pad_limit(attempts),
         failures=None if attempts is None else attempts.failures,
         locked_out=_locked_out(attempts),
-        not_protected=gaps(session, attempts),
+        not_protected=gaps(session, attempts, transfer),
     )
 
 
-def gaps(session: Session, attempts: AttemptStatus | None) -> tuple[str, ...]:
+def gaps(session: Session, attempts: AttemptStatus | None, transfer: TransferCheck) -> tuple[str, ...]:
     """Return the attacks that the gallery, with this key and anchor, does not protect against."""
     strength = strength_of_key(session.key, session.environment.path)
     result = [f"{_GUESSED}: {strength.weakness}" if strength.weakness else _KEY_GAPS[strength.level]]
@@ -107,6 +118,10 @@ def gaps(session: Session, attempts: AttemptStatus | None) -> tuple[str, ...]:
         result.append(
             "no liveness networks are pinned: a recognizer may be opened without them, or with others"
         )
+    if transfer.unprotected:
+        result.append(f"strangers: {in_words(transfer)}; {ADVICE}")
+    elif session.matcher.policy is not None and transfer.state is TransferState.NOT_STORED:
+        result.append("thresholds that do not hold for this camera and these people are not noticed")
     if attempts is None:
         result.append("failed attempts are not limited: limit them with edge-sdk gallery limit-attempts")
     if not session.content.audit.entries:
@@ -125,6 +140,9 @@ def problems_of(session: Session, attempts: AttemptStatus | None) -> tuple[str, 
     wrong = int(np.count_nonzero(np.abs(lengths - 1) > _LENGTH_TOLERANCE))
     if wrong:
         problems.append(f"{wrong} templates do not have length 1 after scaling")
+    transfer = check_content(content)
+    if transfer.unprotected:
+        problems.append(f"{in_words(transfer)}; {ADVICE}")
     clock, behind_s = _clock(session)
     if behind_s:
         problems.append(f"the clock is {clock}")
@@ -181,6 +199,13 @@ def _clock(session: Session) -> tuple[str, int]:
     return words, int(time.behind_s)
 
 
+def _threshold(matcher: Matcher) -> float | None:
+    thresholds = matcher.thresholds
+    if thresholds is None or max(1, matcher.templates) > thresholds.policy.most_references():
+        return None
+    return thresholds.limit(matcher.templates)
+
+
 def _decides(matcher: Matcher) -> str:
     policy, templates = matcher.policy, matcher.templates
     if policy is None:
@@ -191,9 +216,12 @@ def _decides(matcher: Matcher) -> str:
     )
     rates = f"FPIR {policy.fpir:g}, margin {policy.margin:g}, retry band {policy.retry_band:g}; "
     evidence = f"the evidence covers up to {most} templates"
-    if max(1, templates) > most:
+    limit = _threshold(matcher)
+    if limit is None:
         return f"{rates}{evidence}: no subject is accepted{lower}"
-    return f"{rates}threshold {policy.limit(templates):.4f}, {evidence}{lower}"
+    stated = policy.limit(templates)
+    raised = f" (raised from {stated:.4f} for the gallery's own subjects)" if limit > stated else ""
+    return f"{rates}threshold {limit:.4f}{raised}, {evidence}{lower}"
 
 
 def _locked_out(attempts: AttemptStatus | None) -> str | None:

@@ -20,6 +20,7 @@ from edge_sdk.gallery.format.content import (
     EVIDENCE,
     OWN_THRESHOLDS,
     PINNED_NETWORKS,
+    POLICY_EVIDENCE,
     REVOKED,
     SUBJECT,
     TEMPLATE,
@@ -27,6 +28,7 @@ from edge_sdk.gallery.format.content import (
     PolicyRecord,
 )
 from edge_sdk.gallery.format.header import ID_BYTES, MODEL_ID_BYTES, TemplateType
+from edge_sdk.gallery.format.records import pack_policy_evidence
 from edge_sdk.gallery.match.templates import quantize, unit_rows
 from edge_sdk.gallery.rules.enrolment import EnrolmentChecks
 from edge_sdk.gallery.rules.known_time import format_time
@@ -38,9 +40,9 @@ from edge_sdk.gallery.rules.policy import (
     pack_own_thresholds,
     pack_policy,
     parse_own_thresholds,
-    parse_policy,
 )
 from edge_sdk.gallery.rules.real_numbers import checked_threshold, is_real
+from edge_sdk.gallery.rules.thresholds import Thresholds, evidence_of
 from edge_sdk.gallery.store.audit_log import AuditEvent
 from edge_sdk.gallery.subjects import (
     ENROL_DEFAULTS,
@@ -276,6 +278,8 @@ class Transaction:
     def set_policy(self, policy: DecisionPolicy | None) -> None:
         """Store the policy by which the gallery decides; None removes it, so each caller must give a threshold.
 
+        If the policy adapts, the gallery computes its thresholds from the templates that are stored at the time.
+
         Raises:
             InputError: the argument is not a policy.
             ModelCardError: the policy's evidence does not cover a gallery of this size.
@@ -287,6 +291,8 @@ class Transaction:
         else:
             self._set_record(CALLER_THRESHOLDS, None)
         self._set_record(DECISION_POLICY, None if policy is None else pack_policy(policy))
+        evidence = None if policy is None else pack_policy_evidence(evidence_of(policy))
+        self._set_record(POLICY_EVIDENCE, evidence, critical=policy is not None and policy.adapts)
 
     def pin_networks(self, networks: PinnedNetworks | None) -> None:
         """Store the detector and liveness networks that a recognizer must use; None removes the requirement.
@@ -398,12 +404,10 @@ class Transaction:
             )
 
     def _refuse_below_policy(self, index: int, threshold: float) -> None:
-        record = self._policy.get(DECISION_POLICY)
-        if record is None:
+        thresholds = Thresholds.of(self._content, self._record)
+        if thresholds is None:
             return
-        limit = parse_policy(record.value).limit(
-            int(np.count_nonzero(self._content.templates["subject"] == index))
-        )
+        limit = thresholds.limit(int(np.count_nonzero(self._content.templates["subject"] == index)))
         if threshold < limit:
             raise below_policy(
                 threshold, limit, hint="a subject's own threshold can only be stricter; leave it out"
@@ -418,10 +422,13 @@ class Transaction:
             own[subject] = float(threshold)
         self._set_record(OWN_THRESHOLDS, pack_own_thresholds(own) if own else None)
 
-    def _set_record(self, kind: int, value: bytes | None) -> None:
+    def _record(self, kind: int) -> bytes | None:
+        return self._policy[kind].value if kind in self._policy else None
+
+    def _set_record(self, kind: int, value: bytes | None, *, critical: bool = True) -> None:
         self._policy.pop(kind, None)
         if value is not None:
-            self._policy[kind] = PolicyRecord(kind, critical=True, value=value)
+            self._policy[kind] = PolicyRecord(kind, critical, value)
 
     def _enrolled(self, subject: str) -> str:
         name = normalized(subject)

@@ -33,7 +33,10 @@ def door(tmp_path: Path, model_with_evidence: Path, edge_sdk: Run, alice: Path) 
     done = edge_sdk("gallery", "policy", *files, "--fpir", "0.01")
     assert (done.code, done.out) == (
         0,
-        "threshold 0.9000 for 1 template; the evidence suffices for up to 10 templates\n",
+        "threshold 0.9000 for 1 template; the evidence suffices for up to 10 templates\n"
+        "operating points: claimed by the earlier rule: the true FMR may be higher; without the card's non-mated scores;"
+        " to renew them: edge-convert evaluate --write-card, then edge-sdk gallery policy --model FILE --fpir 0.01\n"
+        "own subjects: not compared with the card: no non-mated scores of the card are stored\n",
     )
     return {"files": files, "own": own}
 
@@ -100,18 +103,42 @@ def test_a_policy_prints_the_confidence_interval_of_its_evidence(
     make_evidence: Callable[..., Any],
 ) -> None:
     model = tmp_path / "measured.tflite"
-    point = make_evidence(threshold=0.9, fmr=1e-2, fmr_measured=8e-3, fmr_interval=(0.002, 0.02))
+    claim = {"fmr_confidence": 0.95, "subjects": 40, "effective_comparisons": 700.0}
+    point = make_evidence(threshold=0.9, fmr=1e-2, fmr_measured=8e-3, fmr_interval=(0.002, 0.011), **claim)
     model.write_bytes(make_model(operating_points=(point,)))
     files = ["--model", model, "--gallery", tmp_path / "m.gallery", "--key", tmp_path / "m.key"]
     assert edge_sdk("enrol", "alice", alice, *files).code == 0
     lines = edge_sdk("gallery", "policy", *files, "--fpir", "0.01").out.splitlines()
-    assert lines[1].startswith(
-        "95 % confidence interval of the measured FPIR: 0.2 % to 2 %; to stay below 0.01"
+    assert lines[1] == (
+        "95 % confidence interval of the FPIR at the card's threshold: 0.2 % to 1.1 %, from 40 people"
     )
-    done = edge_sdk("gallery", "policy", *files, "--fpir", "0.05")
-    assert done.out.splitlines()[1] == "95 % confidence interval of the measured FPIR: 0.2 % to 2 %"
+    assert lines[2].startswith("operating points: claimed by the upper confidence limit of the FMR; without")
     done = edge_sdk("gallery", "policy", *files, "--fpir", "0.05", "--json")
-    assert json.loads(done.out)["fpir_interval"] == pytest.approx([0.002, 0.02])
+    assert json.loads(done.out)["fpir_interval"] == pytest.approx([0.002, 0.011])
+
+
+def test_a_point_of_the_earlier_rule_counts_with_the_end_of_its_interval(
+    edge_sdk: Run,
+    tmp_path: Path,
+    alice: Path,
+    make_model: Callable[..., bytes],
+    make_evidence: Callable[..., Any],
+) -> None:
+    model = tmp_path / "measured.tflite"
+    point = make_evidence(threshold=0.9, fmr=1e-2, fmr_measured=8e-3, fmr_interval=(0.002, 0.02))
+    model.write_bytes(make_model(operating_points=(point,)))
+    files = ["--model", model, "--gallery", tmp_path / "m.gallery", "--key", tmp_path / "m.key"]
+    assert edge_sdk("enrol", "alice", alice, *files).code == 0
+    done = edge_sdk("gallery", "policy", *files, "--fpir", "0.01")
+    assert (done.code, "needs an operating point at FMR 0.01 or less, found 0.02" in done.err) == (3, True)
+    assert "and 25 or more subjects" in done.err
+    lines = edge_sdk("gallery", "policy", *files, "--fpir", "0.05").out.splitlines()
+    assert lines[1] == "95 % confidence interval of the FPIR at the card's threshold: 0.2 % to 2 %"
+    assert lines[2].startswith("operating points: claimed by the earlier rule: the true FMR may be higher")
+    # The stored policy decides as the card did, and the captures of one subject are compared as before.
+    assert edge_sdk("identify", alice, *files).out == f"{alice}: accepted as alice\n"
+    assert edge_sdk("gallery", "policy", *files, "--fpir", "0.1").code == 0
+    assert edge_sdk("enrol", "bob", alice, alice, *files, "--allow-duplicate").code == 0
 
 
 def test_a_policy_takes_evidence(edge_sdk: Run, home: Any, door: dict[str, list[Any]]) -> None:

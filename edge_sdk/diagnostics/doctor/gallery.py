@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 
 from edge_sdk.diagnostics.doctor.check_result import CheckResult, fail, ok, warn
 from edge_sdk.errors import EdgeSdkError, ModelCardError, ModelMismatchError
-from edge_sdk.gallery import Gallery
+from edge_sdk.gallery import Gallery, GalleryStatus
+from edge_sdk.gallery.rules.transfer_words import ADVICE
 from edge_sdk.model.model_id import ModelId
 
 _WEAK_LEVEL = 0
@@ -38,6 +39,8 @@ def check_gallery(open_gallery: Callable[[], Gallery], *, model_id: ModelId | No
             yield fail("gallery's model", str(error), error.hint or "use the gallery's model, or enrol again")
         else:
             yield _check_evidence(gallery, model_id, status.model_kind)
+    if status.has_policy:
+        yield _check_thresholds(status)
     if status.networks is None:
         yield warn(
             "gallery's networks",
@@ -81,6 +84,17 @@ def check_gallery(open_gallery: Callable[[], Gallery], *, model_id: ModelId | No
         yield warn("gallery's anchor", status.anchor, "store the newest generation elsewhere: --anchor FILE")
     else:
         yield ok("gallery's anchor", status.anchor)
+
+
+def _check_thresholds(status: GalleryStatus) -> CheckResult:
+    """Check that the policy's thresholds hold for the gallery's own subjects."""
+    name = "gallery's thresholds"
+    if status.transfer.unprotected:
+        return fail(name, status.own_scores, ADVICE)
+    if status.evidence_renewal is not None:
+        message = f"operating points {status.evidence}; {status.own_scores}"
+        return warn(name, message, f"renew them: {status.evidence_renewal}")
+    return ok(name, status.own_scores)
 
 
 def _check_evidence(gallery: Gallery, model_id: ModelId, kind: str) -> CheckResult:

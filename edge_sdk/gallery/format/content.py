@@ -48,7 +48,10 @@ CALLER_THRESHOLDS = 11  # CALLER_THRESHOLDS_ALLOWED if a caller may give a thres
 CALLER_THRESHOLDS_ALLOWED = b"\x01"
 EVIDENCE = 12  # digest of the evidence in the model's card (`edge_sdk.model.model_id.evidence_id`)
 MODEL_FILE = 15  # SHA-256 of the model file, if the header's model id is that of the embedding space
-_LAST_RESERVED_RECORD = 15
+POLICY_EVIDENCE = (
+    16  # non-mated scores of the card, how its FMRs are claimed; critical if thresholds are raised by it
+)
+_LAST_RESERVED_RECORD = 16
 
 KNOWN_RECORDS = frozenset(
     {SLOT_KEYS, TRANSFORM_KEY, DECISION_POLICY, ATTEMPT_POLICY, OWN_THRESHOLDS, AUDIT_POLICY}
@@ -60,6 +63,7 @@ KNOWN_RECORDS = frozenset(
         CALLER_THRESHOLDS,
         EVIDENCE,
         MODEL_FILE,
+        POLICY_EVIDENCE,
     }
 )
 _CRITICAL_RECORDS = frozenset({ANCHOR_IDENTITY, PINNED_NETWORKS, CALLER_THRESHOLDS})
@@ -71,6 +75,7 @@ _RECORD_CHECKS = {
     CALLER_THRESHOLDS: records.check_caller_thresholds,
     EVIDENCE: records.check_digest,
     MODEL_FILE: records.check_digest,
+    POLICY_EVIDENCE: records.check_policy_evidence,
 }
 
 # Added to the last sequence number of a removed source, so that its earlier commands stay refused if it is added again.
@@ -410,7 +415,8 @@ def _check_record(record: PolicyRecord, version: int) -> None:
             f"critical policy record of unknown kind {kind}", hint="use a newer edge-sdk"
         )
     if kind in _RECORD_CHECKS:
-        if record.critical != (kind in _CRITICAL_RECORDS):
+        adapts = kind == POLICY_EVIDENCE and records.parse_policy_evidence(record.value).adapts
+        if record.critical != (kind in _CRITICAL_RECORDS or adapts):
             raise GalleryFormatError(f"policy record {kind} has the wrong critical flag")
         _RECORD_CHECKS[kind](record.value)
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from edge_sdk.errors import GalleryFormatError
+from edge_sdk.errors import GalleryFormatError, ModelCardError
 from edge_sdk.gallery.format.header import MODEL_ID_BYTES
+from edge_sdk.model.non_mated_scores import NonMatedScores
 
 MAX_ANCHOR_BYTES = 4096
 MAX_NETWORKS_BYTES = 4096
@@ -21,6 +22,9 @@ MAX_HISTORY_BYTES = _HISTORY.size + MAX_STATES * STATE_BYTES + MAX_CHANGES * _CH
 SEGMENTS = struct.Struct("<32sQQ")
 # Index, number of the first entry, code of the entry before, key of the first entry.
 SEGMENT = struct.Struct("<QQ32s32s")
+# Threshold for captures; mean, sd, threshold and FMR of the card's scores, comparisons, subjects; flags.
+_POLICY_EVIDENCE = struct.Struct("<dddddQII")
+_ADAPTS, _UPPER_LIMITS, _HAS_CAPTURES, _HAS_SCORES = 1, 2, 4, 8
 
 
 def check_audit_segments(value: bytes) -> None:
@@ -144,6 +148,70 @@ def check_digest(value: bytes) -> None:
         GalleryFormatError: the record does not have 32 bytes.
     """
     _check_size("digest", value, MODEL_ID_BYTES, MODEL_ID_BYTES)
+
+
+@dataclass(frozen=True)
+class PolicyEvidence:
+    """Evidence of the model card that a decision policy uses besides its operating points.
+
+    Attributes:
+        captures_threshold: Threshold for comparing the captures of one enrolment, a cosine; None if the card has none.
+        scores: Non-mated scores of the card; None if they were not measured.
+        adapts: True if thresholds are raised according to the scores of the gallery's own subjects.
+        upper_limits: True if every operating point is claimed by the upper confidence limit of its FMR.
+    """
+
+    captures_threshold: float | None = None
+    scores: NonMatedScores | None = None
+    adapts: bool = False
+    upper_limits: bool = False
+
+
+def pack_policy_evidence(evidence: PolicyEvidence) -> bytes:
+    """Convert the evidence of a policy to bytes."""
+    captures, scores = evidence.captures_threshold, evidence.scores
+    flags = _ADAPTS * evidence.adapts | _UPPER_LIMITS * evidence.upper_limits
+    flags |= _HAS_CAPTURES * (captures is not None) | _HAS_SCORES * (scores is not None)
+    numbers = (0.0, 0.0, 0.0, 0.0, 0, 0)
+    if scores is not None:
+        numbers = scores.mean, scores.sd, scores.threshold, scores.fmr, scores.comparisons, scores.subjects
+    return _POLICY_EVIDENCE.pack(captures or 0.0, *numbers, flags)
+
+
+def parse_policy_evidence(value: bytes) -> PolicyEvidence:
+    """Parse the evidence of a policy.
+
+    Raises:
+        GalleryFormatError: the record does not have 56 bytes, a flag is unknown, a value is out of range, or thresholds are
+            raised without the scores of the card.
+    """
+    _check_size("evidence of the policy", value, _POLICY_EVIDENCE.size, _POLICY_EVIDENCE.size)
+    captures, mean, sd, threshold, fmr, comparisons, subjects, flags = _POLICY_EVIDENCE.unpack(value)
+    if flags & ~(_ADAPTS | _UPPER_LIMITS | _HAS_CAPTURES | _HAS_SCORES):
+        raise GalleryFormatError(f"the evidence of the policy has unknown flags: {flags}")
+    if flags & _ADAPTS and not flags & _HAS_SCORES:
+        raise GalleryFormatError("expected the card's scores in a policy that raises thresholds, found none")
+    if not -1 <= captures <= 1 or (not flags & _HAS_CAPTURES and captures != 0):
+        raise GalleryFormatError("the threshold for captures is not a cosine in -1..1")
+    scores = None
+    if flags & _HAS_SCORES:
+        try:
+            scores = NonMatedScores(mean, sd, threshold, fmr, comparisons, subjects)
+        except ModelCardError as error:
+            raise GalleryFormatError(f"the evidence of the policy is malformed: {error}") from error
+    elif any((mean, sd, threshold, fmr, comparisons, subjects)):
+        raise GalleryFormatError("expected zeros in place of the card's scores, found other values")
+    return PolicyEvidence(
+        captures if flags & _HAS_CAPTURES else None,
+        scores,
+        bool(flags & _ADAPTS),
+        bool(flags & _UPPER_LIMITS),
+    )
+
+
+def check_policy_evidence(value: bytes) -> None:
+    """Check the evidence of a policy; see `parse_policy_evidence`."""
+    parse_policy_evidence(value)
 
 
 def _check_size(what: str, value: bytes, least: int, most: int) -> None:

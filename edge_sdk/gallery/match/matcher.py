@@ -16,7 +16,6 @@ from edge_sdk.gallery.format import sealing
 from edge_sdk.gallery.format.content import (
     CALLER_THRESHOLDS,
     CALLER_THRESHOLDS_ALLOWED,
-    DECISION_POLICY,
     OWN_THRESHOLDS,
     PINNED_NETWORKS,
     TRANSFORM_KEY,
@@ -40,9 +39,9 @@ from edge_sdk.gallery.rules.policy import (
     below_policy,
     decide,
     parse_own_thresholds,
-    parse_policy,
 )
 from edge_sdk.gallery.rules.real_numbers import checked_threshold
+from edge_sdk.gallery.rules.thresholds import Thresholds, stored_policy
 from edge_sdk.gallery.subjects import unknown_subject
 from edge_sdk.types import Float64Array
 
@@ -67,13 +66,13 @@ class Matcher:
         self.to_template_space: Callable[[Float64Array], Float64Array] = (
             (lambda rows: rows) if rotation is None else rotation.apply
         )
-        record = content.record(DECISION_POLICY)
-        self.policy: DecisionPolicy | None = None if record is None else parse_policy(record)
+        self.policy: DecisionPolicy | None = stored_policy(content.record)
         #: True if a caller may give a threshold below the policy's.
         self.allows_lower_thresholds = content.record(CALLER_THRESHOLDS) == CALLER_THRESHOLDS_ALLOWED
         record = content.record(PINNED_NETWORKS)
         self.networks: PinnedNetworks | None = None if record is None else parse_networks(record)
         self._own = _own_thresholds(content)
+        self._thresholds: Thresholds | None = None
         self._search: Search | None = None
         self._eligibility: Eligibility | None = None
 
@@ -89,6 +88,13 @@ class Matcher:
             owners = self._content.templates["subject"]
             self._search = Search(self._content.matrix, self._content.scales, owners)
         return self._search
+
+    @property
+    def thresholds(self) -> Thresholds | None:
+        """The thresholds of the policy for the stored subjects, computed at the first use; None without a policy."""
+        if self._thresholds is None and self.policy is not None:
+            self._thresholds = Thresholds.of(self._content)
+        return self._thresholds
 
     def probe(self, embedding: NDArray[np.float32]) -> Probe:
         """Check, transform and quantize an embedding for comparison; see `transform_probe` for errors."""
@@ -108,9 +114,9 @@ class Matcher:
 
     def enrolment_checks(self) -> EnrolmentChecks | None:
         """Return the checks for a new subject; None without a policy, whose thresholds they use."""
-        if self.policy is None:
+        if self.thresholds is None:
             return None
-        return EnrolmentChecks(self.policy, self.search, self._content.names)
+        return EnrolmentChecks(self.thresholds, self.search, self._content.names)
 
     def limit(self, threshold: float | None, *, subject: str | None = None) -> Limit:
         """Return the caller's threshold if it is stricter than the policy's, otherwise the policy's.
@@ -127,7 +133,7 @@ class Matcher:
             ModelCardError: the policy's evidence does not cover this many templates.
         """
         given = None if threshold is None else checked_threshold(threshold)
-        if self.policy is None:
+        if self.thresholds is None:
             if given is None:
                 raise InputError(
                     "expected a threshold: the gallery holds no decision policy",
@@ -135,7 +141,7 @@ class Matcher:
                 )
             return Limit(given)
         try:
-            policy_threshold = self.policy.limit(self._templates_compared(subject))
+            policy_threshold = self.thresholds.limit(self._templates_compared(subject))
         except ModelCardError:
             if given is None or not self.allows_lower_thresholds:
                 raise

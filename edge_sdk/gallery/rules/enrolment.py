@@ -14,7 +14,7 @@ import numpy as np
 from edge_sdk.errors import CaptureError, SubjectExistsError
 from edge_sdk.gallery.match.kernels import Probe
 from edge_sdk.gallery.match.search import Search
-from edge_sdk.gallery.rules.policy import DecisionPolicy
+from edge_sdk.gallery.rules.thresholds import Thresholds
 from edge_sdk.types import Float64Array
 
 
@@ -22,13 +22,13 @@ class EnrolmentChecks:
     """Compares new captures with one another and with all other subjects, for one transaction.
 
     Args:
-        policy: The policy with the thresholds.
+        thresholds: The thresholds of the policy.
         search: The stored templates.
         names: Names of the stored subjects, by index.
     """
 
-    def __init__(self, policy: DecisionPolicy, search: Search, names: tuple[str, ...]) -> None:
-        self._policy = policy
+    def __init__(self, thresholds: Thresholds, search: Search, names: tuple[str, ...]) -> None:
+        self._thresholds = thresholds
         self._search = search
         self._names = names
         self._added = _Added()
@@ -57,8 +57,8 @@ class EnrolmentChecks:
                 the message names.
             ModelCardError: the policy's evidence does not cover this many templates.
         """
-        limit = self._policy.limit(references)
-        odd = odd_capture(rows, self._policy.consistent_threshold()) if len(rows) > 1 else None
+        limit = self._thresholds.limit(references)
+        odd = odd_capture(rows, self._thresholds.consistent_threshold()) if len(rows) > 1 else None
         if odd is not None:
             which = "the two captures are" if len(rows) == 2 else f"capture {odd + 1} of {len(rows)} is"
             other = "one another" if len(rows) == 2 else "the others"

@@ -18,6 +18,7 @@ from edge_sdk.gallery.format.header import ID_BYTES, MAX_TEMPLATES
 from edge_sdk.gallery.match.search import Leader
 from edge_sdk.gallery.results import Decision, Reason
 from edge_sdk.gallery.rules.real_numbers import is_cosine, is_real, shown
+from edge_sdk.model.non_mated_scores import NonMatedScores
 from edge_sdk.model.operating_point import OperatingPoint
 
 MAX_POINTS = 64
@@ -38,15 +39,21 @@ class DecisionPolicy:
         margin: Smallest difference between the best subject's score and the next one's, a cosine, 0..1; the decision
             is retry if it is smaller.
         retry_band: Scores up to this far below the threshold give retry instead of rejected, a cosine, 0..1.
+        non_mated_scores: `ModelCard.non_mated_scores`, with which the gallery compares the scores of its own subjects;
+            None skips the comparison.
+        adapts: Raise the thresholds if the gallery's own subjects are more alike than those of the card; never
+            lower them. See `docs/explanation/decisions-at-the-door.md`.
 
     Raises:
-        InputError: a value is outside its range.
+        InputError: a value is outside its range, or `adapts` is set without `non_mated_scores`.
     """
 
     operating_points: tuple[OperatingPoint, ...] = field(repr=False)
     fpir: float
     margin: float = 0.0
     retry_band: float = 0.02
+    non_mated_scores: NonMatedScores | None = field(default=None, repr=False)
+    adapts: bool = False
 
     def __post_init__(self) -> None:
         points = self.operating_points
@@ -68,9 +75,14 @@ class DecisionPolicy:
         for name, value in (("margin", self.margin), ("retry_band", self.retry_band)):
             if not is_real(value) or not 0 <= value <= 1:
                 raise InputError(f"expected {name} to be a cosine in 0..1, found {shown(value)}")
+        if self.adapts and self.non_mated_scores is None:
+            raise InputError(
+                "adapting thresholds needs the model card's non-mated scores, found none",
+                hint="edge-convert evaluate --write-card measures them",
+            )
 
     def point(self, references: int) -> OperatingPoint:
-        """Return the operating point that keeps the FPIR, 1 - (1 - FMR)^N, for N templates.
+        """Return the operating point whose limit of the FMR keeps the FPIR, 1 - (1 - FMR)^N, for N templates.
 
         Args:
             references: Number of templates N, 0 or more; 0 is treated as 1.
@@ -83,12 +95,12 @@ class DecisionPolicy:
         )
 
     def limit(self, references: int) -> float:
-        """Return the threshold of `point`."""
+        """Return the threshold of `point`, as the card states it."""
         return self.point(references).threshold
 
     def most_references(self) -> int:
         """Return the largest number of templates that the evidence covers, 0..100,000."""
-        least = min(point.fmr for point in self.operating_points)
+        least = min(point.fmr_limit for point in self.operating_points)
         if least >= 1:
             return 0
         return min(MAX_TEMPLATES, int(math.log1p(-self.fpir) / math.log1p(-least)))
@@ -109,10 +121,10 @@ class DecisionPolicy:
 
 
 def pack_policy(policy: DecisionPolicy) -> bytes:
-    """Pack a policy as the bytes of its record."""
+    """Pack a policy as the bytes of its record; the FMR of each point is its limit, by which the policy decides."""
     head = _HEAD.pack(policy.fpir, policy.margin, policy.retry_band, len(policy.operating_points), 0)
     return head + b"".join(
-        _POINT.pack(p.threshold, p.fmr, p.fnmr, p.mated_trials, p.non_mated_trials)
+        _POINT.pack(p.threshold, p.fmr_limit, p.fnmr, p.mated_trials, p.non_mated_trials)
         for p in policy.operating_points
     )
 

@@ -23,6 +23,7 @@ from edge_sdk.gallery.format.content import (
     MODEL_FILE,
     OWN_THRESHOLDS,
     PINNED_NETWORKS,
+    POLICY_EVIDENCE,
     REVOKED,
     SLOT_KEYS,
     TRANSFORM_KEY,
@@ -85,6 +86,7 @@ POLICY_KINDS = {
     ANCHOR_IDENTITY: "identity of the anchor",
     EVIDENCE: "evidence of the model's card",
     MODEL_FILE: "digest of the model file",
+    POLICY_EVIDENCE: "evidence of the decision policy",
 }
 
 

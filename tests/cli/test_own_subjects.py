@@ -1,0 +1,124 @@
+"""Warnings and reports of the commands if the card's thresholds do not hold for the gallery's own subjects."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edge_sdk.gallery import Gallery, KeyFile
+from edge_sdk.model.model_file import ModelFile
+from edge_sdk.model.non_mated_scores import NonMatedScores
+
+Run = Callable[..., Any]
+SCORES = NonMatedScores(0.0, 0.1, 0.25, 0.01, comparisons=400_000, subjects=1000, data_set="faces")
+
+
+@pytest.fixture
+def files(
+    tmp_path: Path, make_model: Callable[..., bytes], make_evidence: Callable[..., Any], edge_sdk: Run
+) -> list[Any]:
+    """A gallery with the policy of a card that has non-mated scores."""
+    claim = {"fmr_confidence": 0.95, "subjects": 3000}
+    points = [
+        make_evidence(
+            threshold=0.5,
+            fmr=fmr,
+            fmr_measured=fmr / 2,
+            fmr_interval=(0.0, fmr),
+            non_mated_trials=4_000_000,
+            effective_comparisons=3_500_000.0,
+            **claim,
+        )
+        for fmr in (1e-2, 1e-5)
+    ]
+    model = tmp_path / "measured.tflite"
+    model.write_bytes(make_model(operating_points=tuple(points), non_mated_scores=SCORES))
+    own = ["--gallery", tmp_path / "door.gallery", "--key", tmp_path / "door.key"]
+    assert edge_sdk("gallery", "create", "--model", model, *own).code == 0
+    done = edge_sdk("gallery", "policy", "--model", model, "--fpir", "0.01", *own)
+    assert (done.code, done.err) == (0, "")
+    assert done.out.splitlines()[2:] == [
+        "operating points: claimed by the upper confidence limit of the FMR",
+        "own subjects: too few subjects to compare with the card: 0, at least 10 are needed",
+    ]
+    return ["--model", model, *own]
+
+
+def fill(files: list[Any], count: int, *, alike: float) -> None:
+    """Enrol random embeddings with a mean cosine."""
+    model = ModelFile.open(files[1])
+    gallery = Gallery.open(files[3], key=KeyFile(files[5]), model_id=model.model_id)
+    rng = np.random.default_rng(1)
+    own = rng.normal(size=(count, model.card.dimension)) / model.card.dimension**0.5
+    rows = (1 - alike) ** 0.5 * own
+    rows[:, 0] += alike**0.5
+    with gallery.transaction() as t:
+        for number, row in enumerate(rows.astype(np.float32)):
+            t.enrol(f"s{number}", row, allow_duplicate=True)
+
+
+def test_an_enrolment_prints_that_thresholds_do_not_hold(
+    edge_sdk: Run, files: list[Any], products: list[Any]
+) -> None:
+    with pytest.warns(UserWarning, match="do not hold"):
+        fill(files, 20, alike=0.4)
+    done = edge_sdk("enrol", "alice", products[0].enrol, *files)
+    assert done.code == 0
+    (line,) = done.err.splitlines()
+    assert line.startswith("edge-sdk: warning: ")
+    assert (
+        "of 210 pairs of different subjects match at cosine 0.2500, the card states 2.1: the card's" in line
+    )
+    assert "raise the thresholds with edge-sdk gallery policy --adapt-threshold" in line
+    verified = edge_sdk("gallery", "verify", *files[2:])
+    assert (verified.code, "problem: " in verified.out) == (1, True)
+    status = json.loads(edge_sdk("gallery", "status", *files[2:], "--json").out)
+    assert status["transfer"]["state"] == "too many matches"
+    assert status["transfer"]["pairs"] == 210
+    assert status["transfer"]["p_value"] < 1e-3
+    text = edge_sdk("gallery", "status", *files[2:]).out
+    assert "own_scores" in text
+    assert "not_protected strangers: " in text
+    doctor = edge_sdk("doctor", *files)
+    assert doctor.code == 1
+    assert "fail  gallery's thresholds" in doctor.out
+
+
+def test_the_threshold_is_raised_if_the_policy_adapts(edge_sdk: Run, files: list[Any]) -> None:
+    with pytest.warns(UserWarning, match="do not hold"):
+        fill(files, 20, alike=0.4)
+    done = edge_sdk("gallery", "policy", *files, "--fpir", "0.01", "--adapt-threshold")
+    assert (done.code, done.err) == (0, "")
+    lines = done.out.splitlines()
+    assert "raised from 0.5000 for the gallery's own subjects" in lines
+    assert float(lines[0].split()[1]) > 0.7
+    assert edge_sdk("gallery", "verify", *files[2:]).code == 0
+    doctor = edge_sdk("doctor", *files, "--json")
+    (finding,) = (f for f in json.loads(doctor.out)["findings"] if f["check"] == "gallery's thresholds")
+    assert finding["status"] == "ok"
+    value = json.loads(
+        edge_sdk("gallery", "policy", *files, "--fpir", "0.01", "--adapt-threshold", "--json").out
+    )
+    assert value["threshold"] > value["card_threshold"] == 0.5
+    assert value["adapts"] is True
+    assert "kind" not in edge_sdk("gallery", "audit", *files[2:]).out
+    # Without the option the card's threshold applies again, and the command says what that means.
+    done = edge_sdk("gallery", "policy", *files, "--fpir", "0.01")
+    assert done.out.startswith("threshold 0.5000 ")
+    assert "the card's thresholds do not hold" in done.err
+
+
+def test_doctor_asks_to_renew_evidence_of_the_earlier_rule(
+    edge_sdk: Run, tmp_path: Path, model_with_evidence: Path, products: list[Any]
+) -> None:
+    own = ["--gallery", tmp_path / "p.gallery", "--key", tmp_path / "p.key"]
+    assert edge_sdk("enrol", "alice", products[0].enrol, "--model", model_with_evidence, *own).code == 0
+    assert edge_sdk("gallery", "policy", "--model", model_with_evidence, *own, "--fpir", "0.01").code == 0
+    findings = json.loads(edge_sdk("doctor", *own, "--json").out)["findings"]
+    (finding,) = (f for f in findings if f["check"] == "gallery's thresholds")
+    assert finding["status"] == "warn"
+    assert "operating points claimed by the earlier rule" in finding["found"]
+    assert "edge-sdk gallery policy --model FILE --fpir 0.01" in finding["advice"]
