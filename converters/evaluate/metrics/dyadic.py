@@ -41,6 +41,12 @@ class GroupProducts:
         products = self.left[keys // subjects] * self.right[keys % subjects]
         return np.asarray(products.sum(axis=1), dtype=np.float64)
 
+    def squared(self, weights: Float64Array) -> float:
+        """Return the sum over all pairs of subjects of the squared comparisons times both subjects' weights, shape (S,)."""
+        left, right = (side.T @ (weights[:, None] * side) for side in (self.left, self.right))
+        own = (self.left * self.right).sum(axis=1) * weights
+        return (float((left * right).sum()) - float((own * own).sum())) / 2
+
 
 @dataclass(frozen=True, eq=False)
 class PairDesign:
@@ -119,12 +125,11 @@ class PairDesign:
         left, right = products.left, products.right
         own = (left * right).sum(axis=1)
         per_subject = left @ right.sum(axis=0) - own
-        squares = float(((left.T @ left) * (right.T @ right)).sum()) - float((own * own).sum())
         patterns, subjects = np.unique(np.hstack([left > 0, right > 0]), axis=0, return_counts=True)
         groups = left.shape[1]
         meet = (patterns[:, :groups].astype(np.int64) @ patterns[:, groups:].T.astype(np.int64)) > 0
         pairs = int(subjects @ meet @ subjects) - int(subjects[meet.diagonal()].sum())
-        return cls(float(per_subject.sum()) / 2, per_subject, squares / 2, pairs // 2, products)
+        return cls(float(per_subject.sum()) / 2, per_subject, pairs // 2, products)
 
     def comparisons(self, keys: IntArray) -> Float64Array:
         """Return the number of comparisons of each pair of subjects; shape (K,) in and out."""
@@ -141,6 +146,8 @@ class PairDesign:
             keys, own = self.counts
             subjects = self.per_subject.size
             return float((own * own * weights[keys // subjects] * weights[keys % subjects]).sum())
+        if isinstance(self.counts, GroupProducts):
+            return self.counts.squared(weights)
         weighted = self.counts**2 * weights
         return (float(weighted.sum()) ** 2 - float((weighted * weighted).sum())) / 2
 
@@ -225,7 +232,7 @@ def log_ratio_variance(
     numerator: tuple[NDArray[np.integer], NDArray[np.integer]],
     denominator: tuple[NDArray[np.integer], NDArray[np.integer]],
     subjects: int,
-) -> float:
+) -> DyadicVariance:
     """Compute the variance of the logarithm of a ratio of two false match rates of the same comparisons.
 
     The ratio is linearized, and the dyadic variance of the linear form is computed, so false matches that both rates
@@ -234,9 +241,6 @@ def log_ratio_variance(
     Args:
         numerator, denominator: Subjects (first, second) of the false matches of each rate, 0..S-1; at least one each.
         subjects: S.
-
-    Returns:
-        The variance, >= 0.
     """
     keys = np.concatenate([_keys(*numerator, subjects), _keys(*denominator, subjects)])
     above, below = numerator[0].size, denominator[0].size
@@ -245,8 +249,10 @@ def log_ratio_variance(
     forms = np.bincount(place.reshape(-1), weights=weights)
     per_subject = np.bincount(dyads // subjects, weights=forms, minlength=subjects)
     per_subject += np.bincount(dyads % subjects, weights=forms, minlength=subjects)
-    within = float((forms * forms).sum())
-    return max(float((per_subject * per_subject).sum()) - within, within)
+    within, squares = float((forms * forms).sum()), per_subject * per_subject
+    total, fourth = float(squares.sum()), float((squares * squares).sum())
+    degrees = 3.0 * total * total / fourth if fourth > 0.0 else subjects - 1.0
+    return DyadicVariance(max(total - within, within), min(max(degrees, 1.0), max(subjects - 1.0, 1.0)))
 
 
 def _keys(first: NDArray[np.integer], second: NDArray[np.integer], subjects: int) -> IntArray:

@@ -89,11 +89,11 @@ def group_changes(
 
 @dataclass(frozen=True, eq=False)
 class _Ratio:
-    """Logarithm of the FMR of the candidate / FMR of the baseline, with its variance."""
+    """Logarithm of the FMR of the candidate / FMR of the baseline, with its variance and degrees of freedom."""
 
     value: float
     variance: float
-    participants: float
+    degrees: float
 
 
 def _changes(
@@ -157,8 +157,7 @@ def _ratio(before: MatchCount, after: MatchCount) -> _Ratio | None:
     variance = log_ratio_variance(
         (after.first, after.second), (before.first, before.second), before.design.per_subject.size
     )
-    participants = min(before.participants(), after.participants())
-    return _Ratio(log(after.matches / before.matches), variance, participants)
+    return _Ratio(log(after.matches / before.matches), variance.value, variance.degrees)
 
 
 def _ratio_interval(ratio: _Ratio | None, confidence: float) -> Interval | None:
@@ -166,8 +165,7 @@ def _ratio_interval(ratio: _Ratio | None, confidence: float) -> Interval | None:
         return None
     from scipy.stats import t
 
-    degrees = max(ratio.participants - 1.0, 2.0)
-    half = float(t.ppf((1.0 + confidence) / 2, degrees)) * sqrt(ratio.variance)
+    half = float(t.ppf((1.0 + confidence) / 2, ratio.degrees)) * sqrt(ratio.variance)
     return Interval(exp(ratio.value - half), exp(ratio.value + half), confidence, 0, _FMR_METHOD)
 
 
@@ -180,5 +178,5 @@ def _interaction(ratio: _Ratio | None, others: _Ratio | None) -> float | None:
     variance = ratio.variance + others.variance
     if variance <= 0.0:
         return 1.0
-    degrees = max(min(ratio.participants, others.participants) - 1.0, 2.0)
+    degrees = min(ratio.degrees, others.degrees)
     return float(2 * t.sf(abs(ratio.value - others.value) / sqrt(variance), degrees))

@@ -6,24 +6,45 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from converters.evaluate.metrics.dyadic import effective_comparisons
+from converters.evaluate.metrics.claims import TAGGED_DEPTH, claim_at, claim_refusal
+from converters.evaluate.metrics.cosines import BoolArray
+from converters.evaluate.metrics.covariates import Grouping
 from converters.evaluate.metrics.evidence import Unsupported
 from converters.evaluate.metrics.group_evidence import WorstGroupThreshold
 from converters.evaluate.metrics.group_scores import GroupedScores
-from converters.evaluate.metrics.limits import upper_rate_limit
+from converters.evaluate.metrics.subject_scores import AllPairs, Comparisons, ListedPairs, SubjectScores
 from edge_sdk.model.operating_point import subjects_needed
 
-#: Steps in the number of false matches at which the effective number of comparisons is computed.
-STEPS = 40
+
+def tagged_by_group(
+    comparisons: Comparisons, grouping: Grouping, fmr: float
+) -> tuple[SubjectScores | Unsupported, ...]:
+    """Score the comparisons within each group.
+
+    Args:
+        comparisons: The comparisons of n images.
+        grouping: Groups of the images.
+        fmr: Highest FMR of a claim, above 0 and under 1.
+
+    Returns:
+        For each group its scores, with all non-mated scores down to twice the FMR, or the reason why the group is too
+        small for a claim at the FMR.
+    """
+    return tuple(_tagged(comparisons, grouping.codes == group, fmr) for group in range(len(grouping.groups)))
 
 
 def worst_group_threshold(
-    scores: GroupedScores, groups: Sequence[str], fmr: float, threshold: float
+    tagged: Sequence[SubjectScores | Unsupported],
+    scores: GroupedScores,
+    groups: Sequence[str],
+    fmr: float,
+    threshold: float,
 ) -> WorstGroupThreshold | Unsupported:
-    """Find the lowest threshold, at least `threshold`, at which the upper 95 % limit of each group's FMR is at most `fmr`.
+    """Find the lowest threshold, at least `threshold`, at which each group supports the claim of an FMR.
 
     Args:
-        scores: Scores with the groups of their images.
+        tagged: Scores within each group, from `tagged_by_group`.
+        scores: All scores, for the TAR.
         groups: Names of the groups.
         fmr: The claim, above 0 and under 1.
         threshold: Threshold for all groups.
@@ -32,65 +53,55 @@ def worst_group_threshold(
         The threshold and what it costs; `Unsupported` if no group can support the claim.
     """
     thresholds, without = [], []
-    for group, name in enumerate(groups):
-        result = _claimed_threshold(scores, group, fmr, threshold)
-        if isinstance(result, str):
+    for name, own in zip(groups, tagged, strict=True):
+        result = own if isinstance(own, Unsupported) else claim_at(own, own.design(), fmr)
+        if isinstance(result, Unsupported):
             without.append((name, result))
         else:
-            thresholds.append((name, result))
+            thresholds.append((name, max(threshold, result[0])))
     if not thresholds:
+        nearest = max((refusal for _, refusal in without), key=lambda refusal: refusal.found)
         return Unsupported(
             f"worst-group threshold at FMR {fmr:g}",
             subjects_needed(fmr),
-            max(int((images > 0).sum()) for images in scores.images().T),
-            f"no group supports the claim FMR {fmr:g}: "
-            + "; ".join(f"{name}: {why}" for name, why in without),
+            nearest.found,
+            f"no group supports the claim; in the largest, {nearest.reason}",
         )
     worst, highest = max(thresholds, key=lambda row: row[1])
     return WorstGroupThreshold(
         threshold=highest,
         group=worst,
         thresholds=tuple(thresholds),
-        without_claim=tuple(without),
+        without_claim=tuple((name, refusal.reason) for name, refusal in without),
         tar_before=_mean_tar(scores, threshold),
         tar_after=_mean_tar(scores, highest),
     )
 
 
-def _claimed_threshold(scores: GroupedScores, group: int, fmr: float, threshold: float) -> float | str:
-    """Return the threshold of the claim within one group, or the reason why the group does not support it."""
-    chosen = np.arange(scores.groups) == group
-    design = scores.design_within(chosen)
-    subjects = int((design.per_subject > 0).sum())
-    needed = subjects_needed(fmr)
-    if design.dyads * fmr < 3.0 - 1e-9:
-        return f"{subjects} subjects; the claim needs about {needed}"
-    top = scores.non_mated.select(scores.within(scores.non_mated, chosen))
-    top = top.select(top.scores >= np.float32(threshold))
-    order = np.argsort(-top.scores, kind="stable")
-    values = top.scores[order]
-    first, second = scores.subject[top.first[order]], scores.subject[top.second[order]]
-
-    def holds(matches: int) -> bool:
-        effective = float(min(design.dyads, design.trials))
-        if matches:
-            effective = effective_comparisons(design, first[:matches], second[:matches])
-        worth = matches * effective / design.trials
-        return effective * fmr >= 3.0 - 1e-9 and upper_rate_limit(worth, effective) <= fmr
-
-    # Scores that are equal match together, so only the counts above a step between scores are possible.
-    possible = np.append(np.flatnonzero(np.diff(values)) + 1, values.size) if values.size else np.array([0])
-    possible = np.append(0, possible[possible > 0])
-    limit = int(np.searchsorted(possible, fmr * design.trials, side="right"))
-    steps = np.unique(np.geomspace(1, max(limit, 1), STEPS).astype(np.int64))
-    candidates = [0, *(int(step) for step in steps if step < possible.size)]
-    allowed = [place for place in candidates if holds(int(possible[place]))]
-    if not allowed:
-        return f"its {subjects} subjects are worth too few independent comparisons"
-    matches = int(possible[max(allowed)])
-    if matches >= values.size:
-        return threshold
-    return max(threshold, float(np.nextafter(values[matches], np.float32(2))))
+def _tagged(comparisons: Comparisons, chosen: BoolArray, fmr: float) -> SubjectScores | Unsupported:
+    codes = comparisons.codes
+    own: Comparisons
+    if isinstance(comparisons, ListedPairs):
+        inside = chosen[comparisons.first] & chosen[comparisons.second]
+        first, second = comparisons.first[inside], comparisons.second[inside]
+        apart = codes[first] != codes[second]
+        subjects = np.unique(codes[np.concatenate([first[apart], second[apart]])]).size
+        low = np.minimum(codes[first[apart]], codes[second[apart]])
+        high = np.maximum(codes[first[apart]], codes[second[apart]])
+        dyads = np.unique(np.stack([low, high]), axis=1).shape[1]
+    else:
+        subjects = np.unique(codes[chosen]).size
+        dyads = subjects * (subjects - 1) // 2
+    refusal = claim_refusal(fmr, subjects=subjects, dyads=dyads)
+    if refusal is not None:
+        return refusal
+    if isinstance(comparisons, ListedPairs):
+        own = ListedPairs(comparisons.vectors, codes, first, second)
+    else:
+        own = AllPairs(comparisons.vectors[chosen], codes[chosen], comparisons.block_rows)
+    scores = own.scores()
+    rank = min(scores.non_mated_trials, int(TAGGED_DEPTH * fmr * scores.non_mated_trials) + 2)
+    return own.with_subjects(scores.score_at_rank(rank))
 
 
 def _mean_tar(scores: GroupedScores, threshold: float) -> float | None:

@@ -6,7 +6,7 @@ subjects are exchangeable and remains valid for unequal variances. If one subjec
 correlated, and the t distribution is used with the variance of the subjects' influences.
 
 FMR: the ratio of two rates is tested given their sum (Przyborowski and Wilenski, Biometrika 31, 1940), with effective numbers
-of comparisons from the dyadic variance, reduced as in Korn and Graubard (1998) if few subjects take part in the false matches.
+of comparisons from the dyadic variance.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ import numpy as np
 
 from converters.evaluate.metrics.cosines import IntArray
 from converters.evaluate.metrics.dyadic import PairDesign, effective_comparisons
-from converters.evaluate.metrics.limits import student_factor
 from edge_sdk.types import Float64Array
 
 #: Least number of subjects of a group for a test, and of the others.
@@ -175,15 +174,6 @@ class MatchCount:
         """Number of subjects with comparisons."""
         return int((self.design.per_subject > 0).sum())
 
-    def participants(self) -> float:
-        """Return the effective number of subjects (Kish 1965) that take part in the false matches, or in the comparisons."""
-        weights = self.design.per_subject
-        if self.matches:
-            matches = np.bincount(self.first, minlength=weights.size)
-            matches += np.bincount(self.second, minlength=weights.size)
-            weights = matches.astype(np.float64)
-        return float(weights.sum() ** 2 / (weights * weights).sum())
-
     def effective(self) -> float:
         """Return the effective number of comparisons; without false matches the number of pairs of subjects."""
         if not self.matches:
@@ -211,8 +201,7 @@ def rate_test(group: MatchCount, others: MatchCount) -> float | None:
     shares = [side.effective() / side.design.trials if side.matches else None for side in sides]
     counts: list[tuple[float, float]] = []
     for side, share, other in zip(sides, shares, shares[::-1], strict=True):
-        few = student_factor(side.design.trials - 1, max(side.participants() - 1, 2))
-        worth = few * (share if share is not None else other or 1.0)
+        worth = share if share is not None else other or 1.0
         counts.append((side.matches * worth, side.design.trials * worth))
     (errors, trials), (other_errors, other_trials) = counts
     share = trials / (trials + other_trials)

@@ -13,8 +13,8 @@ from math import exp, log
 import numpy as np
 
 from converters.evaluate.metrics.covariates import NAMES_SHOWN, Covariates, Grouping
-from converters.evaluate.metrics.evidence import Interval
-from converters.evaluate.metrics.group_claims import worst_group_threshold
+from converters.evaluate.metrics.evidence import Interval, Unsupported
+from converters.evaluate.metrics.group_claims import tagged_by_group, worst_group_threshold
 from converters.evaluate.metrics.group_evidence import (
     CovariateEvidence,
     GroupPoint,
@@ -33,7 +33,7 @@ from converters.evaluate.metrics.group_tests import (
     value_tests,
 )
 from converters.evaluate.metrics.limits import rate_limits
-from converters.evaluate.metrics.subject_scores import Comparisons
+from converters.evaluate.metrics.subject_scores import Comparisons, SubjectScores
 from converters.evaluate.metrics.subject_shares import subject_share
 from edge_sdk.model.operating_point import subjects_needed
 
@@ -72,7 +72,10 @@ def measure_groups(
     measured = []
     for grouping in groupings:
         own = scores.regrouped(grouping.codes, len(grouping.groups))
-        points = tuple(_point(own, grouping, fmr, threshold, seed) for fmr, threshold in thresholds)
+        points = tuple(
+            _point(own, tagged_by_group(comparisons, grouping, fmr), grouping, fmr, threshold, seed)
+            for fmr, threshold in thresholds
+        )
         counts = np.bincount(grouping.codes[grouping.codes >= 0], minlength=len(grouping.groups))
         images = tuple(int(count) for count in counts)
         small = _small_groups(points)
@@ -110,7 +113,14 @@ def subject_values(scores: GroupedScores, threshold: float) -> SubjectValues:
     )
 
 
-def _point(scores: GroupedScores, grouping: Grouping, fmr: float, threshold: float, seed: int) -> GroupPoint:
+def _point(
+    scores: GroupedScores,
+    tagged: Sequence[SubjectScores | Unsupported],
+    grouping: Grouping,
+    fmr: float,
+    threshold: float,
+    seed: int,
+) -> GroupPoint:
     groups = range(scores.groups)
     counts = [match_count(scores, threshold, [group]) for group in groups]
     within, across = [], []
@@ -134,7 +144,7 @@ def _point(scores: GroupedScores, grouping: Grouping, fmr: float, threshold: flo
         tests=tuple(_tests(scores, grouping, threshold, counts, seed)),
         fmr_max_to_mean=_max_to_geometric_mean([row.fmr for row in within]),
         fnmr_max_to_mean=_max_to_geometric_mean([row.fnmr for row in within]),
-        worst_group=worst_group_threshold(scores, grouping.groups, fmr, threshold),
+        worst_group=worst_group_threshold(tagged, scores, grouping.groups, fmr, threshold),
     )
 
 

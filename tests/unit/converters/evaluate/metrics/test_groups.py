@@ -65,20 +65,8 @@ def measured(
     )
 
 
-def brute_force_variance(pairs: list[tuple[int, int, bool]]) -> float:
-    """Sum the products of residuals over all pairs of comparisons whose dyads share a subject."""
-    rate = np.mean([match for _, _, match in pairs])
-    total = sum(
-        (first[2] - rate) * (second[2] - rate)
-        for first in pairs
-        for second in pairs
-        if set(first[:2]) & set(second[:2])
-    )
-    return float(total) / len(pairs) ** 2
-
-
 @pytest.mark.parametrize("kind", ["within", "across", "across with shared subjects"])
-def test_group_designs_give_the_variance_of_the_definition(kind: str) -> None:
+def test_designs_of_groups_give_the_variance_of_listed_comparisons(kind: str) -> None:
     rng = np.random.default_rng(3)
     images = rng.integers(0, 3, size=(9, 2))
     if kind == "across":
@@ -98,18 +86,16 @@ def test_group_designs_give_the_variance_of_the_definition(kind: str) -> None:
     first, second = np.array(matches).T
     assert design.trials == len(pairs)
     assert design.dyads == len({frozenset((s, t)) for s, t, _ in pairs})
-    dyads: dict[frozenset[int], float] = {}
-    for s, t, match in pairs:
-        dyads[frozenset((s, t))] = dyads.get(frozenset((s, t)), 0.0) + match - len(matches) / len(pairs)
-    within = sum(value**2 for value in dyads.values()) / len(pairs) ** 2
-    expected = max(brute_force_variance(pairs), within)
-    assert dyadic_variance(design, first, second) == pytest.approx(expected, rel=1e-9)
+    listed = PairDesign.of_pairs(*np.array([(s, t) for s, t, _ in pairs]).T, 9)
+    assert dyadic_variance(design, first, second).value == pytest.approx(
+        dyadic_variance(listed, first, second).value, rel=1e-9
+    )
 
 
 def test_the_variance_of_a_log_ratio_is_zero_if_both_files_have_the_same_false_matches() -> None:
     matches = np.array([0, 1, 2]), np.array([3, 4, 5])
-    assert log_ratio_variance(matches, matches, 6) == pytest.approx(0.0, abs=1e-12)
-    assert log_ratio_variance(matches, (np.array([0]), np.array([3])), 6) > 0
+    assert log_ratio_variance(matches, matches, 6).value == pytest.approx(0.0, abs=1e-12)
+    assert log_ratio_variance(matches, (np.array([0]), np.array([3])), 6).value > 0
 
 
 def test_rates_of_groups_add_up_to_the_rates_of_all_comparisons() -> None:
@@ -194,7 +180,7 @@ def test_the_worst_group_threshold_is_that_of_the_group_with_the_most_false_matc
     assert worst.group == "group 0"
     assert worst.threshold == max(threshold for _, threshold in worst.thresholds) > point.threshold
     assert [name for name, _ in worst.without_claim] == ["group 2"]
-    assert "needs about 25" in worst.without_claim[0][1]
+    assert worst.without_claim[0][1] == "FMR 0.01 needs 25 subjects, found 12"
     assert worst.tar_before is not None and worst.tar_after is not None
     assert worst.tar_after < worst.tar_before
 
