@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import floor, log10
+from math import ceil, floor, log10
 
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 MINUS = "−"
@@ -21,6 +21,12 @@ def count(value: float, unit: str = "", plural: str = "") -> str:
     if not unit:
         return text
     return f"{text} {unit if round(value) == 1 else plural or unit + 's'}"
+
+
+def two_digits(value: float) -> int:
+    """Round a positive number up to two significant digits, for an estimate such as a number of subjects."""
+    step = int(10 ** max(floor(log10(max(value, 1.0))) - 1, 0))
+    return ceil(value / step - 1e-9) * step
 
 
 def cosine(value: float) -> str:

@@ -11,9 +11,13 @@ from converters.analyze.layer_errors import LayerErrors, TensorError
 from converters.analyze.occlusion import Attention, OcclusionMap
 from converters.evaluate.metrics import (
     EmbeddedSamples,
+    Unsupported,
     compare_artefacts,
+    judge,
     measure_probability,
     paired_differences,
+    pooled_difference,
+    smoothed_differences,
     split_open_set,
     verify_all_pairs,
 )
@@ -121,13 +125,20 @@ def evaluation(
 
 
 def comparison(
-    *, noise: float = 0.4, name: str = "door", replicates: int = 50, subjects: int = 40, each: int = 4
+    *,
+    noise: float = 0.4,
+    name: str = "door",
+    replicates: int = 50,
+    subjects: int = 40,
+    each: int = 4,
+    margin: float = 0.01,
 ) -> ComparisonResult:
     baseline, candidate = (
         embedded(noise=level, name=name, subjects=subjects, each=each) for level in (0.0, noise)
     )
     pairs = baseline.all_pairs(), candidate.all_pairs()
     fidelity = compare_artefacts(*pairs, names=baseline.names, fmrs=FMRS)
+    pooled = pooled_difference(*pairs)
     flip = NamedFlip(f"{name}000/0000.jpg", f"{name}001/0004.jpg", False, 0.31, 0.62, True)
     return ComparisonResult(
         baseline=identity("float32", "float32", name=name),
@@ -143,6 +154,9 @@ def comparison(
                 differences=paired_differences(*pairs, fmrs=FMRS, replicates=200),
                 flips=(flip,),
                 flips_fmr=1e-3,
+                pooled=pooled,
+                verdict=None if isinstance(pooled, Unsupported) else judge(pooled, margin=margin),
+                smoothed=smoothed_differences(*pairs, fmrs=FMRS),
             ),
         ),
         data_set="drawn",

@@ -13,6 +13,7 @@ from converters.cli.evaluation_arguments import (
     cache_folder,
     count,
     execution,
+    points,
     usage_errors,
 )
 from edge_sdk.errors import InputError
@@ -28,7 +29,8 @@ def register(commands: Any) -> None:
         examples=(
             "compare converted/mobilefacenet.float32.tflite converted/mobilefacenet.cpu_int8.tflite --images people/",
         ),
-        details="Reports error rates, their differences and the changed decisions. If images are not in one folder per "
+        details="Reports error rates, their differences and the changed decisions. The main result is the difference of "
+        "TAR with its interval and a verdict: no worse than the margin, worse, or cannot tell. If images are not in one folder per "
         "subject, only the cosine between files is reported for each image.",
     )
     parser.add_argument("first", type=Path, metavar="FLOAT.tflite", help="float file, used as the baseline")
@@ -49,6 +51,14 @@ def register(commands: Any) -> None:
         metavar="N",
         help="with --report: show occlusion maps of the N images that change most; faces are personal data"
         " (default: 0)",
+    )
+    parser.add_argument(
+        "--margin",
+        type=points,
+        default=0.003,
+        metavar="POINTS",
+        help="largest acceptable loss of TAR in percentage points, above 0 and under 100, for the verdict"
+        " (default: 0.3)",
     )
     parser.add_argument(
         "--flips",
@@ -87,6 +97,7 @@ def _run(arguments: argparse.Namespace) -> int:
             samples,
             protocol,
             flips=arguments.flips,
+            margin=arguments.margin,
             workers=workers,
             cache=cache_folder(arguments),
         )

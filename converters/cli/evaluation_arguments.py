@@ -126,6 +126,19 @@ def rates(text: str) -> tuple[float, ...]:
     return values
 
 
+def points(text: str) -> float:
+    """Parse percentage points above 0 and under 100, and return them as a share."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 100:
+        raise argparse.ArgumentTypeError(
+            f"expected points above 0 and under 100, such as 0.3, found {text!r}"
+        )
+    return value / 100
+
+
 class CollectRates(argparse.Action):
     """Action that collects the rates of a repeated option in descending order, without duplicates."""
 

@@ -4,14 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import log
+from typing import TypeAlias
 
-from converters.evaluate.metrics.evidence import FidelityEvidence, ThresholdDrift, Unsupported
+from converters.evaluate.metrics.evidence import (
+    FidelityEvidence,
+    PairedDifference,
+    SmoothedDifference,
+    ThresholdDrift,
+    Unsupported,
+)
+from converters.evaluate.metrics.margin import DEFAULT_MARGIN
 from converters.evaluate.runner.compare import CandidateComparison, ComparisonResult
+from converters.number_format import rate
 from converters.report import plots
-from converters.report.evidence_text import claimed_rate, distinct_labels
+from converters.report.evidence_text import claimed_rate, distinct_labels, fmr_range
 from converters.report.images import Picture
 from converters.report.rendering import PageSection, render
 from converters.report.verification import curves, operating_points
+
+_ForestRow: TypeAlias = tuple[str, SmoothedDifference | Unsupported, PairedDifference | Unsupported | None]
 
 
 def sections(
@@ -68,7 +79,9 @@ def _error_rates(comparison: ComparisonResult) -> PageSection:
         (
             candidate,
             _compared_names(candidate, comparison),
-            plots.forest(candidate.differences, _target_fmrs(candidate), name=f"forest{place}"),
+            plots.forest(_rows(candidate), margin=_margin(candidate), name=f"forest{place}"),
+            {row.lowest_fmr: row for row in candidate.smoothed if isinstance(row, SmoothedDifference)},
+            f"{100 * _margin(candidate):g}",
         )
         for place, candidate in enumerate(candidates)
         if candidate.differences
@@ -78,7 +91,6 @@ def _error_rates(comparison: ComparisonResult) -> PageSection:
         curves=curves(series, prefix="compared"),
         differences=differences,
         data_set=comparison.data_set,
-        margin=f"{100 * plots.MARGIN:g}",
     )
     return PageSection("error-rates", "Error rates", content)
 
@@ -90,10 +102,21 @@ def _compared_names(candidate: CandidateComparison, comparison: ComparisonResult
     return "float", candidate.artefact.precision
 
 
-def _target_fmrs(candidate: CandidateComparison) -> list[float]:
-    return [
-        claimed_rate(row) if isinstance(row, Unsupported) else row.target_fmr for row in candidate.differences
-    ]
+def _margin(candidate: CandidateComparison) -> float:
+    return DEFAULT_MARGIN if candidate.verdict is None else candidate.verdict.margin
+
+
+def _rows(candidate: CandidateComparison) -> list[_ForestRow]:
+    """Return the rows of the figure: the range of FMR first, then each FMR with its counted difference."""
+    rows: list[_ForestRow] = []
+    if isinstance(candidate.pooled, SmoothedDifference):
+        rows.append((fmr_range(candidate.pooled), candidate.pooled, None))
+    smoothed = {row.lowest_fmr: row for row in candidate.smoothed if isinstance(row, SmoothedDifference)}
+    for counted in candidate.differences:
+        fmr = claimed_rate(counted) if isinstance(counted, Unsupported) else counted.target_fmr
+        own = smoothed.get(fmr, Unsupported(f"difference at FMR {fmr:g}", 0, 0, "too few subjects"))
+        rows.append((f"FMR {rate(fmr)}", own, counted))
+    return rows
 
 
 def _largest_drift(fidelity: FidelityEvidence) -> ThresholdDrift | None:

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from converters.evaluate.metrics.evidence import Interval, Unsupported, VerificationEvidence
+from converters.evaluate.metrics.evidence import (
+    Interval,
+    SmoothedDifference,
+    Unsupported,
+    VerificationEvidence,
+)
 from converters.evaluate.runner.identity import ArtefactIdentity
-from converters.number_format import NBSP, percent, scientific, signed
+from converters.number_format import NBSP, percent, rate, scientific, signed
 
 
 def sentence(text: str) -> str:
@@ -29,6 +34,12 @@ def interval(bounds: Interval | Unsupported | None, *, as_points: bool = False) 
     if as_points:
         return f"{_confidence(bounds)} {signed(100 * bounds.low, 2)} to {signed(100 * bounds.high, 2)}"
     return f"{_confidence(bounds)} {percent(bounds.low).removesuffix(NBSP + '%')} to {percent(bounds.high)}"
+
+
+def fmr_range(row: SmoothedDifference) -> str:
+    """State the range of FMR of a smoothed difference, such as ``FMR 10⁻⁴ to 10⁻²``."""
+    low, high = rate(row.lowest_fmr), rate(row.highest_fmr)
+    return f"FMR {low}" if low == high else f"FMR {low} to {high}"
 
 
 def rate_interval(bounds: Interval | Unsupported | None) -> str:

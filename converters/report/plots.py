@@ -15,6 +15,7 @@ from converters.evaluate.metrics.evidence import (
     OperatingPointEvidence,
     PairedDifference,
     RankShare,
+    SmoothedDifference,
     Unsupported,
     VerificationEvidence,
 )
@@ -22,9 +23,6 @@ from converters.evaluate.runner.identification import IdentificationEvidence
 from converters.number_format import rate, signed
 from converters.report.svg import BAD, BASE, CANDIDATE, GRID, INK, MUTED, THIRD, drawing
 from edge_sdk.types import Float64Array
-
-#: Largest loss of TAR, as a share, with which a candidate is still reported to be as good as the float file.
-MARGIN = 0.01
 
 #: (label, evidence) of each artefact.
 Series = Sequence[tuple[str, VerificationEvidence]]
@@ -181,20 +179,26 @@ def det(series: Series, *, name: str) -> Markup:
     return drawn.svg
 
 
-def forest(rows: Sequence[PairedDifference | Unsupported], fmrs: Sequence[float], *, name: str) -> Markup:
-    """Draw differences of TAR with their intervals; a row that the data do not support has a note instead.
+def forest(
+    rows: Sequence[tuple[str, SmoothedDifference | Unsupported, PairedDifference | Unsupported | None]],
+    *,
+    margin: float,
+    name: str,
+) -> Markup:
+    """Draw smoothed differences of TAR with their intervals, and the counted ones below them.
 
     Args:
-        rows: One per target FMR.
-        fmrs: Target FMR of each row.
+        rows: (label, smoothed difference, counted difference or None) of each row; a row that the data do not support has
+            a note instead.
+        margin: Largest acceptable loss, a share; a dashed line shows it.
         name: Prefix of the ids.
     """
-    with drawing(name, height=70 + 38 * len(rows)) as drawn:
+    with drawing(name, height=70 + 42 * len(rows)) as drawn:
         axes = drawn.figure.subplots()
         axes.axvline(0, color=INK, linewidth=1)
-        axes.axvline(-100 * MARGIN, color=MUTED, linewidth=1, ls="--")
-        for place, row in enumerate(rows):
-            if isinstance(row, Unsupported):
+        axes.axvline(-100 * margin, color=MUTED, linewidth=1, ls="--")
+        for place, (_, smoothed, counted) in enumerate(rows):
+            if isinstance(smoothed, Unsupported) and not isinstance(counted, PairedDifference):
                 axes.annotate(
                     "not enough data",
                     (0.02, place),
@@ -204,26 +208,34 @@ def forest(rows: Sequence[PairedDifference | Unsupported], fmrs: Sequence[float]
                     va="center",
                     size=9.5,
                 )
-                continue
-            if isinstance(row.interval, Interval):
-                ends = [100 * row.interval.low, 100 * row.interval.high]
-                axes.plot(ends, [place, place], color=CANDIDATE, linewidth=2.4, solid_capstyle="butt")
-            axes.plot(100 * row.difference, place, "s", color=CANDIDATE, markersize=7)
-            axes.annotate(
-                signed(100 * row.difference, 2),
-                (100 * row.difference, place),
-                (0, 8),
-                textcoords="offset points",
-                ha="center",
-                size=9.5,
-            )
-        axes.set_yticks(range(len(rows)), [f"FMR {rate(fmr)}" for fmr in fmrs])
+            if isinstance(counted, PairedDifference):
+                _difference(axes, counted.difference, counted.interval, place + 0.22, BASE, 1.4)
+            if isinstance(smoothed, SmoothedDifference):
+                _difference(axes, smoothed.difference, smoothed.interval, place, CANDIDATE, 2.6)
+                axes.annotate(
+                    signed(100 * smoothed.difference, 2),
+                    (100 * smoothed.difference, place),
+                    (0, 8),
+                    textcoords="offset points",
+                    ha="center",
+                    size=9.5,
+                )
+        axes.set_yticks(range(len(rows)), [label for label, _, _ in rows])
         axes.set_ylim(len(rows) - 0.4, -0.7)
         low, high = axes.get_xlim()
-        axes.set_xlim(min(low, -1.6), max(high, 0.8))
+        axes.set_xlim(min(low, -300 * margin), max(high, 200 * margin))
         axes.set_xlabel("change of TAR, percentage points (left is a loss)")
         axes.yaxis.grid(False)
     return drawn.svg
+
+
+def _difference(
+    axes: Any, middle: float, bounds: Interval | Unsupported, height: float, colour: str, width: float
+) -> None:
+    if isinstance(bounds, Interval):
+        ends = [100 * bounds.low, 100 * bounds.high]
+        axes.plot(ends, [height, height], color=colour, linewidth=width, solid_capstyle="butt")
+    axes.plot(100 * middle, height, "s", color=colour, markersize=2.5 * width)
 
 
 def cumulative_match(series: Sequence[tuple[str, IdentificationEvidence]], *, name: str) -> Markup:

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeAlias
 
-from converters.evaluate.metrics.evidence import Interval, OperatingPointEvidence, PairedDifference
+from converters.evaluate.metrics.evidence import OperatingPointEvidence, SmoothedDifference
 from converters.evaluate.runner.compare import CandidateComparison, ComparisonResult
 from converters.evaluate.runner.evaluate import Evaluation
-from converters.number_format import cosine, count, percent, points, rate
-from converters.report.evidence_text import interval, trials
-from converters.report.plots import MARGIN
+from converters.number_format import cosine, count, percent, points, rate, two_digits
+from converters.report.evidence_text import fmr_range, interval, trials
 from converters.results import ReportVerdict
 
 _SEVERITY = ("bad", "caution", "open", "good")
 # With fewer false matches, a few pairs of images can change a rate noticeably.
 _STEADY_FALSE_MATCHES = 100
-
-_Row: TypeAlias = tuple[PairedDifference, Interval]
 
 
 def of_evaluations(evaluations: Sequence[Evaluation]) -> list[ReportVerdict]:
@@ -51,40 +47,43 @@ def of_comparison(comparison: ComparisonResult) -> list[ReportVerdict]:
 
 
 def _of_candidate(candidate: CandidateComparison, comparison: ComparisonResult) -> ReportVerdict:
-    rows = [
-        (row, row.interval)
-        for row in candidate.differences
-        if isinstance(row, PairedDifference) and isinstance(row.interval, Interval)
-    ]
-    if not rows:
+    pooled, verdict = candidate.pooled, candidate.verdict
+    if not isinstance(pooled, SmoothedDifference) or verdict is None:
         return _without_error_rates(candidate, comparison)
-    rows.sort(key=lambda pair: -pair[0].target_fmr)
     if candidate.artefact.same_file_as(comparison.baseline):
         file, first = f"the file with {candidate.artefact.kernels} is", f"with {comparison.baseline.kernels}"
     else:
         file, first = f"the {candidate.artefact.precision} file is", "float"
-    margin = f"as good as {first} within {100 * MARGIN:g} percentage point of TAR"
-    worse = [pair for pair in rows if pair[1].high < -MARGIN]
-    if worse:
-        row, bounds = min(_steady(worse, comparison) or worse, key=lambda pair: pair[1].low)
-        sentence = (
-            f"{file} worse than {first}: at FMR {rate(row.target_fmr)} it accepts"
-            f" {percent(row.candidate_tar)} of mated comparisons, {first} {percent(row.baseline_tar)}"
+    size = 100 * verdict.margin
+    margin = f"{size:g} percentage point{'' if size == 1 else 's'} of TAR"
+    basis = _basis(candidate, comparison, pooled)
+    if verdict.verdict == "worse":
+        return ReportVerdict("bad", f"{file} worse than {first} by more than {margin}", basis)
+    lower = _worse_elsewhere(candidate, verdict.margin)
+    elsewhere = "" if lower is None else f"; at FMR {rate(lower.lowest_fmr)} it is worse"
+    if lower is not None:
+        basis += f"; at FMR {rate(lower.lowest_fmr)} it changes by {_change(lower)}"
+    if verdict.verdict == "no worse":
+        level = "good" if lower is None else "caution"
+        return ReportVerdict(
+            level, f"{file} no worse than {first} within a margin of {margin}{elsewhere}", basis
         )
-        return ReportVerdict("bad", sentence, _basis(candidate, comparison, (row, bounds)))
-    proven = _proven(rows)
-    least = min(rows, key=lambda pair: pair[1].low)
-    if not proven:
-        basis = _basis(candidate, comparison, least)
-        return ReportVerdict("caution", f"{file} not shown to be {margin}", basis)
-    if len(proven) == len(rows):
-        sentence = f"{file} {margin}, at every FMR that the data support"
-        return ReportVerdict("good", sentence, _basis(candidate, comparison, least))
-    sentence = (
-        f"{file} {margin} down to FMR {rate(proven[-1][0].target_fmr)}; this is not shown at lower FMRs"
+    more = (
+        "the difference is too close to the margin"
+        if verdict.more_subjects is None
+        else f"about {count(two_digits(verdict.more_subjects), 'more subject')} would"
     )
-    level = "caution" if _steady(rows[len(proven) :], comparison) else "good"
-    return ReportVerdict(level, sentence, _basis(candidate, comparison, proven[-1], rows[len(proven)]))
+    sentence = (
+        f"these images cannot tell if {file} worse than {first} by more than {margin}: {more}{elsewhere}"
+    )
+    return ReportVerdict("caution", sentence, basis)
+
+
+def _worse_elsewhere(candidate: CandidateComparison, margin: float) -> SmoothedDifference | None:
+    """Return the row of the single FMR with the largest proven loss above the margin, or None."""
+    rows = [row for row in candidate.smoothed if isinstance(row, SmoothedDifference)]
+    worse = [row for row in rows if row.interval.high < -margin]
+    return min(worse, key=lambda row: row.interval.high, default=None)
 
 
 def _without_error_rates(candidate: CandidateComparison, comparison: ComparisonResult) -> ReportVerdict:
@@ -98,26 +97,13 @@ def _without_error_rates(candidate: CandidateComparison, comparison: ComparisonR
     return ReportVerdict("open", sentence, basis)
 
 
-def _proven(rows: list[_Row]) -> list[_Row]:
-    """Return the rows, highest FMR first, that precede the first row whose interval exceeds the margin."""
-    for place, (_, bounds) in enumerate(rows):
-        if bounds.low < -MARGIN:
-            return rows[:place]
-    return rows
+def _change(row: SmoothedDifference) -> str:
+    return f"{points(row.difference)} ({interval(row.interval, as_points=True)})"
 
 
-def _steady(rows: list[_Row], comparison: ComparisonResult) -> list[_Row]:
-    """Return the rows that at least 100 false matches support."""
-    non_mated = 0 if comparison.verification is None else comparison.verification.non_mated_trials
-    return [row for row in rows if round(row[0].target_fmr * non_mated) >= _STEADY_FALSE_MATCHES]
-
-
-def _basis(candidate: CandidateComparison, comparison: ComparisonResult, *rows: _Row) -> str:
-    changes = ", ".join(
-        f"at FMR {rate(row.target_fmr)} by {points(row.difference)} ({interval(bounds, as_points=True)})"
-        for row, bounds in rows
-    )
+def _basis(candidate: CandidateComparison, comparison: ComparisonResult, pooled: SmoothedDifference) -> str:
     return (
         f"{candidate.artefact.file} compared with {comparison.baseline.file} on {comparison.data_set},"
-        f" {count(comparison.images, 'image')}: TAR changes {changes}"
+        f" {count(comparison.images, 'image')}, {count(pooled.subjects, 'subject')} with two or more images:"
+        f" TAR over {fmr_range(pooled)} changes by {_change(pooled)}"
     )

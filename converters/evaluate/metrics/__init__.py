@@ -30,10 +30,12 @@ from converters.evaluate.metrics.evidence import (
     IdentificationClaim,
     IdentificationPoint,
     Interval,
+    MarginVerdict,
     MeasuredIdentification,
     OperatingPointEvidence,
     PairedDifference,
     RankShare,
+    SmoothedDifference,
     ThresholdDrift,
     Unsupported,
     VerificationEvidence,
@@ -46,6 +48,7 @@ from converters.evaluate.metrics.identification import (
     rank_shares,
     search,
 )
+from converters.evaluate.metrics.margin import judge
 from converters.evaluate.metrics.paired import paired_differences
 from converters.evaluate.metrics.probability import (
     DEFAULT_PRIOR,
@@ -69,6 +72,7 @@ from converters.evaluate.metrics.protocols import (
     split_open_set,
 )
 from converters.evaluate.metrics.scores import ScoreSet, all_pairs, from_scores
+from converters.evaluate.metrics.smoothed import pooled_difference, smoothed_differences
 from converters.evaluate.metrics.subject_scores import AllPairs, ListedPairs
 from converters.evaluate.metrics.verification import operating_points, verify_all_pairs, verify_pairs
 
@@ -85,6 +89,7 @@ __all__ = [
     "IdentificationPoint",
     "Interval",
     "ListedPairs",
+    "MarginVerdict",
     "MeasuredIdentification",
     "OperatingPointEvidence",
     "PairedDifference",
@@ -94,6 +99,7 @@ __all__ = [
     "RankShare",
     "ReliabilityBin",
     "ScoreSet",
+    "SmoothedDifference",
     "ThresholdDrift",
     "Unsupported",
     "VerificationEvidence",
@@ -115,6 +121,7 @@ __all__ = [
     "fmr_for_fpir",
     "from_scores",
     "in_common",
+    "judge",
     "log_loss",
     "match_pairs",
     "measure_probability",
@@ -123,12 +130,14 @@ __all__ = [
     "paired_differences",
     "platt_of",
     "point_at_fpir",
+    "pooled_difference",
     "prior_weights",
     "rank_shares",
     "reliability_bins",
     "replicate_rates",
     "search",
     "search_open_set",
+    "smoothed_differences",
     "split_open_set",
     "threshold_at_fmr",
     "trials_needed",

@@ -7,7 +7,7 @@ or an `Unsupported` value with the number of comparisons it needs.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, is_dataclass
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -293,6 +293,49 @@ class PairedDifference(Evidence):
     candidate_tar: float
     difference: float
     interval: Interval | Unsupported
+
+
+@dataclass(frozen=True)
+class SmoothedDifference(Evidence):
+    """Smoothed TAR of a candidate minus that of the baseline, averaged over a range of FMR (`smoothed.pooled_difference`).
+
+    Attributes:
+        lowest_fmr, highest_fmr: Ends of the range; equal for a single FMR.
+        baseline_tar, candidate_tar: Smoothed TAR, mean over subjects and over the logarithm of FMR.
+        difference: candidate - baseline; negative is a loss.
+        standard_error: Of the difference, 0 or more; 0 if no score differs.
+        interval: Interval of the difference; `replicates` is the number of groups.
+        subjects: Number of subjects with mated comparisons.
+        baseline_bandwidth, candidate_bandwidth: Standard deviation of the Gaussian kernel, in units of the score.
+    """
+
+    lowest_fmr: float
+    highest_fmr: float
+    baseline_tar: float
+    candidate_tar: float
+    difference: float
+    standard_error: float
+    interval: Interval
+    subjects: int
+    baseline_bandwidth: float
+    candidate_bandwidth: float
+
+
+@dataclass(frozen=True)
+class MarginVerdict(Evidence):
+    """Verdict on a difference of TAR against the largest acceptable loss (`margin.judge`).
+
+    Attributes:
+        margin: Largest acceptable loss D, a share: 0.003 is 0.3 percentage points.
+        verdict: `no worse` than D, `worse` than D, or `cannot tell`.
+        more_subjects: Number of further subjects with which the verdict would be given with a probability of 80 %, if the
+            true difference is the measured one; None if there is a verdict, or if the difference is so close to -D that more
+            than 100 times the subjects would be needed.
+    """
+
+    margin: float
+    verdict: Literal["no worse", "worse", "cannot tell"]
+    more_subjects: int | None
 
 
 @dataclass(frozen=True)

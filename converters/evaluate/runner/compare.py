@@ -8,19 +8,24 @@ from pathlib import Path
 from typing import Any
 
 from converters.data.samples import SampleSet
-from converters.evaluate.metrics.curves import threshold_at_fmr
+from converters.evaluate.metrics.curves import check_rate, threshold_at_fmr
 from converters.evaluate.metrics.embedded_samples import EmbeddedSamples, in_common
 from converters.evaluate.metrics.evidence import (
     Evidence,
     FidelityEvidence,
+    MarginVerdict,
     PairedDifference,
+    SmoothedDifference,
     Unsupported,
     VerificationEvidence,
 )
 from converters.evaluate.metrics.fidelity import compare_artefacts, embedding_cosines, flipped_pairs
 from converters.evaluate.metrics.group_evidence import GroupChanges, GroupsEvidence
+from converters.evaluate.metrics.margin import DEFAULT_MARGIN, judge
 from converters.evaluate.metrics.paired import paired_differences
+from converters.evaluate.metrics.smoothed import pooled_difference, smoothed_differences
 from converters.evaluate.metrics.subject_scores import Comparisons
+from converters.evaluate.runner.difference_text import difference_lines, pooled_lines
 from converters.evaluate.runner.embedding_run import embed_with
 from converters.evaluate.runner.evaluate import Protocol, comparisons_of, notes_of, verify
 from converters.evaluate.runner.execution import Execution
@@ -28,7 +33,7 @@ from converters.evaluate.runner.group_rates import changes_of, check_groups, gro
 from converters.evaluate.runner.group_text import changes_lines, groups_lines
 from converters.evaluate.runner.identity import ArtefactIdentity, identity_of
 from converters.evaluate.runner.open_artefact import OpenedArtefact, open_artefact
-from converters.evaluate.runner.text import difference_lines, drift_lines, verification_lines
+from converters.evaluate.runner.text import drift_lines, verification_lines
 from converters.evaluate.runner.workers import Workers
 from converters.progress import Stages, stage
 from edge_sdk.errors import InputError, ModelContractError
@@ -74,11 +79,14 @@ class CandidateComparison(Evidence):
         verification: Error rates; None if the images have no subjects.
         fidelity: Shift of non-mated scores, drift of thresholds, numbers of flipped decisions; None
             if the images have no subjects.
-        differences: TAR of the candidate minus TAR of the baseline, one row per FMR, with the interval of
+        differences: Counted TAR of the candidate minus that of the baseline, one row per FMR, with the interval of
             the difference; empty if the images have no subjects.
         group_changes: Changes of the error rates of each group; empty if not requested.
         flips: Flipped decisions at `flips_fmr`, greatest change of score first.
         flips_fmr: FMR of the flips; None if no flips were requested or no threshold can be stated.
+        pooled: Smoothed difference of TAR over a range of FMR, the main result; None if the images have no subjects.
+        verdict: Verdict on `pooled` against the margin; None if there is no difference.
+        smoothed: Smoothed differences, one row per FMR; empty if the images have no subjects.
     """
 
     artefact: ArtefactIdentity
@@ -91,6 +99,9 @@ class CandidateComparison(Evidence):
     flips: tuple[NamedFlip, ...]
     flips_fmr: float | None
     group_changes: tuple[GroupChanges, ...] = ()
+    pooled: SmoothedDifference | Unsupported | None = None
+    verdict: MarginVerdict | None = None
+    smoothed: tuple[SmoothedDifference | Unsupported, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -168,6 +179,7 @@ def compare(
     protocol: Protocol | None = None,
     *,
     flips: int = FLIPS,
+    margin: float = DEFAULT_MARGIN,
     workers: Workers | None = None,
     cache: Path | None = None,
     stages: Stages = stage,
@@ -180,6 +192,7 @@ def compare(
         samples: The images; without subjects, only embeddings are compared.
         protocol: Comparisons and FMRs (default: all pairs); without 1:N and error analysis.
         flips: Maximum number of flipped decisions to name, >= 0.
+        margin: Largest acceptable loss of TAR, a share above 0 and under 1, for the verdict.
         workers: Workers that compute the embeddings (default: this process).
         cache: Folder of cached embeddings (default: no cache).
         stages: Shows progress.
@@ -195,6 +208,7 @@ def compare(
         raise InputError("expected one or more files to compare with the first, found none")
     if flips < 0:
         raise InputError(f"expected flips of 0 or more, found {flips}")
+    check_rate(margin, "a margin")
     protocol = protocol or Protocol()
     if protocol.open_set is not None or protocol.errors:
         raise InputError(
@@ -212,7 +226,7 @@ def compare(
     with stages("compare"):
         first = verify(kept[0], protocol) if samples.labelled else None
         results = tuple(
-            _compare_one(artefact, kept[0], own, protocol, flips)
+            _compare_one(artefact, kept[0], own, protocol, flips, margin)
             if samples.labelled
             else _cosines_only(artefact, kept[0], own)
             for artefact, own in zip(candidates, kept[1:], strict=True)
@@ -325,10 +339,13 @@ def _compare_one(
     candidate: EmbeddedSamples,
     protocol: Protocol,
     flips: int,
+    margin: float,
 ) -> CandidateComparison:
     before, after = (comparisons_of(own, protocol.pairs) for own in (baseline, candidate))
     fmrs = protocol.target_fmrs
     fmr, named = _flips(baseline.names, before, after, flips)
+    scores = before.scores(), after.scores()
+    pooled = pooled_difference(before, after, scores=scores, seed=protocol.seed)
     return replace(
         _cosines_only(artefact, baseline, candidate),
         verification=verify(candidate, protocol),
@@ -341,6 +358,9 @@ def _compare_one(
         group_changes=()
         if protocol.groups is None
         else changes_of(protocol.groups, baseline, before, after, fmrs, seed=protocol.seed),
+        pooled=pooled,
+        verdict=None if isinstance(pooled, Unsupported) else judge(pooled, margin=margin),
+        smoothed=smoothed_differences(before, after, fmrs=fmrs, scores=scores, seed=protocol.seed),
     )
 
 
@@ -382,7 +402,10 @@ def _candidate_lines(candidate: CandidateComparison) -> list[str]:
     lines += [f"  {value:.4f}  {name}" for name, value in candidate.worst]
     if candidate.verification is None or candidate.fidelity is None:
         return lines
-    lines += ["", *verification_lines(candidate.verification), "", *difference_lines(candidate.differences)]
+    lines += ["", *verification_lines(candidate.verification)]
+    if candidate.pooled is not None:
+        lines += ["", *pooled_lines(candidate.pooled, candidate.verdict)]
+    lines += ["", *difference_lines(candidate.differences, candidate.smoothed)]
     if candidate.group_changes:
         lines += ["", *changes_lines(candidate.group_changes)]
     shift, tail = candidate.fidelity.non_mated_mean_shift, candidate.fidelity.tail_shift

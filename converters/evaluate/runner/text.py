@@ -9,7 +9,6 @@ from converters.evaluate.metrics.evidence import (
     AcquisitionEvidence,
     Interval,
     OperatingPointEvidence,
-    PairedDifference,
     ThresholdDrift,
     Unsupported,
     VerificationEvidence,
@@ -112,19 +111,6 @@ def tar_interval(point: OperatingPointEvidence) -> str:
 
 def _share(value: float | None) -> str:
     return "-" if value is None else fixed_percent(value)
-
-
-def difference_lines(rows: Sequence[PairedDifference | Unsupported]) -> list[str]:
-    """Format differences, one line per FMR: both TARs, the difference and its interval."""
-
-    def line(row: PairedDifference) -> str:
-        return (
-            f"{row.target_fmr:>8g}  {fixed_percent(row.baseline_tar):>9}  {fixed_percent(row.candidate_tar):>9}"
-            f"  {100 * row.difference:>+10.2f}  {interval(row.interval, signed=True)}"
-        )
-
-    heading = f"{'FMR':>8}  {'float':>9}  {'this':>9}  {'difference':>10}  95 % interval of the difference"
-    return table_lines(heading, rows, line)
 
 
 def table_lines(heading: str, rows: Iterable[_Row | Unsupported], line: Callable[[_Row], str]) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from converters.evaluate.metrics import Interval, PairedDifference
+from converters.evaluate.metrics import Interval, SmoothedDifference, judge
 from converters.report.page import page_json, render_page
 from converters.report.verdicts import of_comparison
 from converters.results import ReportVerdict
@@ -180,7 +180,7 @@ def test_a_failed_gate_is_shown_with_its_finding() -> None:
 
 def test_a_comparison_outranks_cosine_in_the_verdict(full: str) -> None:
     outline = Outline(full)
-    assert outline.by_tag["h1"][0].startswith("The int8 file is worse than float: at FMR 10")
+    assert outline.by_tag["h1"][0].startswith("The int8 file is worse than float by more than 1")
     assert "95 % interval" in outline.text
     assert "Far from the float model" not in outline.by_tag["header"][0]
 
@@ -188,52 +188,68 @@ def test_a_comparison_outranks_cosine_in_the_verdict(full: str) -> None:
 def test_equal_artefacts_on_few_subjects_are_not_shown_to_be_equal() -> None:
     """With 40 subjects and no difference the upper bound of the loss is 3 / 40 (rule of three)."""
     page = render_page(title="door", comparison=samples.comparison(noise=0.0))
-    assert "is not shown to be as good as float within 1 percentage point" in Outline(page).by_tag["h1"][0]
+    assert "hese images cannot tell if the int8 file is worse than float" in Outline(page).by_tag["h1"][0]
     assert 'class="verdict caution"' in page
 
 
-def test_equal_artefacts_on_many_subjects_are_called_as_good_as_float() -> None:
+def test_equal_artefacts_on_many_subjects_are_called_no_worse_than_float() -> None:
     page = render_page(title="door", comparison=samples.comparison(noise=0.0, subjects=400, each=2))
-    assert "is as good as float within 1 percentage point of TAR" in Outline(page).by_tag["h1"][0]
+    assert (
+        "is no worse than float within a margin of 1 percentage point of TAR" in Outline(page).by_tag["h1"][0]
+    )
     assert 'class="verdict good"' in page
 
 
-def judged(*ends: tuple[float, float], fmrs: tuple[float, ...] = (1e-1, 1e-2, 1e-3)) -> ReportVerdict:
-    """Return the verdict for changes of TAR with these intervals, one per FMR."""
-    comparison = samples.comparison()
-    rows = tuple(
-        PairedDifference(
-            fmr, 0.9, 0.9 + (low + high) / 2, (low + high) / 2, Interval(low, high, 0.95, 1000, "")
+def judged(
+    pooled: tuple[float, float], *single: tuple[float, float], fmrs: tuple[float, ...] = (1e-3, 1e-4)
+) -> ReportVerdict:
+    """Return the verdict for smoothed changes of TAR with these intervals: over the range, and at each FMR."""
+
+    def row(low: float, high: float, lowest: float, highest: float) -> SmoothedDifference:
+        middle, bounds = (low + high) / 2, Interval(low, high, 0.95, 20, "")
+        return SmoothedDifference(
+            lowest, highest, 0.9, 0.9 + middle, middle, (high - low) / 4.2, bounds, 40, 0.03, 0.03
         )
-        for fmr, (low, high) in zip(fmrs, ends, strict=True)
+
+    comparison = samples.comparison()
+    main = row(*pooled, 1e-4, 1e-2)
+    first = replace(
+        comparison.candidates[0],
+        pooled=main,
+        verdict=judge(main, margin=0.01),
+        smoothed=tuple(row(*ends, fmr, fmr) for fmr, ends in zip(fmrs, single, strict=False)),
     )
-    first = replace(comparison.candidates[0], differences=rows)
     return of_comparison(replace(comparison, candidates=(first,)))[0]
 
 
-def test_missing_proof_at_a_rate_with_few_false_matches_is_still_good() -> None:
-    """12,480 non-mated comparisons have 12 false matches at FMR 1e-3 and 125 at 1e-2."""
-    verdict = judged((-0.002, 0.002), (-0.008, 0.004), (-0.03, 0.02))
+def test_a_difference_above_the_margin_is_good() -> None:
+    verdict = judged((-0.008, 0.004), (-0.03, 0.02))
     assert verdict.level == "good"
-    assert verdict.sentence.endswith("of TAR down to FMR 10⁻²; this is not shown at lower FMRs")
-    assert "at FMR 10⁻² by −0.20 points" in verdict.basis and "at FMR 10⁻³ by −0.50 points" in verdict.basis
+    assert (
+        verdict.sentence
+        == "the int8 file is no worse than float within a margin of 1 percentage point of TAR"
+    )
+    assert "TAR over FMR 10⁻⁴ to 10⁻² changes by −0.20 points" in verdict.basis
+    assert "40 subjects with two or more images" in verdict.basis
 
 
-def test_missing_proof_at_a_rate_with_many_false_matches_calls_for_caution() -> None:
-    verdict = judged((-0.002, 0.002), (-0.03, 0.02), (-0.001, 0.001))
+def test_a_difference_below_the_margin_is_bad() -> None:
+    verdict = judged((-0.03, -0.02))
+    assert verdict.level == "bad" and "worse than float by more than 1 percentage point" in verdict.sentence
+
+
+def test_an_interval_that_contains_the_margin_states_the_subjects_that_would_tell() -> None:
+    verdict = judged((-0.03, 0.02))
     assert verdict.level == "caution"
-    assert verdict.sentence.endswith("of TAR down to FMR 10⁻¹; this is not shown at lower FMRs")
+    assert re.search(r"^these images cannot tell if .*: about [\d,]+ more subjects would$", verdict.sentence)
+    assert "too close to the margin" in judged((-0.015, -0.005)).sentence
 
 
-def test_one_proven_loss_outweighs_everything() -> None:
-    verdict = judged((-0.001, 0.001), (-0.001, 0.001), (-0.2, -0.02))
-    assert verdict.level == "bad" and "worse than float: at FMR 10⁻³" in verdict.sentence
-
-
-def test_a_gain_is_good() -> None:
-    verdict = judged((0.0, 0.02), (0.01, 0.03), (-0.001, 0.2))
-    assert verdict.level == "good"
-    assert verdict.sentence.endswith("at every FMR that the data support")
+def test_a_proven_loss_at_one_rate_calls_for_caution() -> None:
+    verdict = judged((-0.008, 0.004), (-0.001, 0.001), (-0.2, -0.02))
+    assert verdict.level == "caution"
+    assert verdict.sentence.endswith("; at FMR 10⁻⁴ it is worse")
+    assert "at FMR 10⁻⁴ it changes by −11.00 points" in verdict.basis
 
 
 def test_an_unsupported_claim_states_the_data_that_it_needs(full: str) -> None:
@@ -246,7 +262,16 @@ def test_an_unsupported_claim_states_the_data_that_it_needs(full: str) -> None:
 def test_a_comparison_without_subjects_claims_no_error_rate() -> None:
     comparison = samples.comparison()
     first = comparison.candidates[0]
-    bare = replace(first, verification=None, fidelity=None, differences=(), flips=())
+    bare = replace(
+        first,
+        verification=None,
+        fidelity=None,
+        differences=(),
+        flips=(),
+        pooled=None,
+        verdict=None,
+        smoothed=(),
+    )
     page = render_page(title="door", comparison=replace(comparison, verification=None, candidates=(bare,)))
     text = Outline(page).text
     assert "The change of error rates is unknown" in text
@@ -390,7 +415,7 @@ def test_several_candidates_and_evaluations_share_a_page() -> None:
     assert len(identifiers) == len(set(identifiers))
     # Files of the same precision are labelled by name.
     assert "door.search_int8.tflite</text>" in page
-    assert Outline(page).by_tag["header"][0].count("TAR changes at FMR") == 2
+    assert Outline(page).by_tag["header"][0].count("TAR over FMR") == 2
 
 
 def test_matplotlib_loads_where_it_draws(run_python: Callable[..., Any]) -> None:

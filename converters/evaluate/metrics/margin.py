@@ -1,0 +1,75 @@
+"""Verdict on a difference of TAR against a margin: the largest loss that is acceptable."""
+
+from __future__ import annotations
+
+from math import ceil, inf
+
+from converters.evaluate.metrics.curves import check_rate
+from converters.evaluate.metrics.evidence import MarginVerdict, SmoothedDifference
+
+#: Largest acceptable loss of TAR, a share: 0.003 is 0.3 percentage points.
+DEFAULT_MARGIN = 0.003
+#: Probability with which the stated number of subjects leads to a verdict, if the true difference is the measured one.
+POWER = 0.8
+
+# With more subjects than this number of times the measured ones, the difference is too close to the margin to plan for.
+_MOST_TIMES = 100.0
+
+
+def judge(difference: SmoothedDifference, *, margin: float = DEFAULT_MARGIN) -> MarginVerdict:
+    """Judge a difference against a margin D.
+
+    `no worse`: the whole interval is above -D, so a loss of D or more is excluded. `worse`: the whole interval is below -D.
+    `cannot tell`: the interval contains -D.
+
+    Args:
+        difference: The measured difference.
+        margin: D, a share, above 0 and under 1: 0.003 is 0.3 percentage points.
+
+    Raises:
+        InputError: `margin` is outside its range.
+    """
+    limit = -check_rate(margin, "a margin")
+    interval = difference.interval
+    if interval.low > limit:
+        return MarginVerdict(margin, "no worse", None)
+    if interval.high < limit:
+        return MarginVerdict(margin, "worse", None)
+    half = (interval.high - interval.low) / 2
+    needed = subjects_to_tell(
+        half,
+        difference.standard_error,
+        difference.subjects,
+        distance=abs(difference.difference - limit),
+        groups=interval.replicates,
+    )
+    more = ceil(needed - difference.subjects) if needed <= _MOST_TIMES * difference.subjects else None
+    return MarginVerdict(margin, "cannot tell", None if more is None else max(more, 1))
+
+
+def subjects_to_tell(
+    half_width: float, standard_error: float, subjects: int, *, distance: float, groups: int
+) -> float:
+    """Compute the number of subjects with which an interval excludes a margin with a probability of 80 %.
+
+    The standard error falls with the square root of the number of subjects.
+
+    Args:
+        half_width: Half of the interval's width, with these subjects.
+        standard_error: Standard error of the difference, with these subjects; 0 if no score differs.
+        subjects: Number of subjects, 1 or more.
+        distance: Distance of the true difference from the margin, a share.
+        groups: Groups of the jackknife, 2 or more.
+
+    Returns:
+        The number of subjects; infinity if the distance is 0.
+    """
+    from scipy.stats import t
+
+    if distance <= 0.0:
+        return inf
+    if standard_error == 0.0:
+        # Without any difference the interval is that of the rule of three, whose width falls with the number itself.
+        return subjects * half_width / distance
+    reach = half_width + float(t.ppf(POWER, groups - 1)) * standard_error
+    return float(subjects * (reach / distance) ** 2)

@@ -1,0 +1,248 @@
+"""Measure how often the interval of a smoothed difference contains the true difference, and how often a verdict is wrong.
+
+    python tools/difference_coverage.py
+    python tools/difference_coverage.py --population hard --subjects 300 --loss 0.003 --draws 1000
+
+Unit embeddings of simulated subjects are drawn again and again; the candidate's embeddings are those of the baseline with
+noise, of the size that gives the loss of TAR in a large population. Each draw is evaluated as a data set of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+
+import numpy as np
+
+from converters.evaluate.metrics import AllPairs, SmoothedDifference, pooled_difference
+from converters.evaluate.metrics.margin import judge
+from converters.evaluate.metrics.smoothed import BANDWIDTH, pooled_fmrs
+from edge_sdk.types import Float64Array, FloatArray
+
+MARGIN = 0.003
+
+
+@dataclass(frozen=True)
+class Population:
+    """Subjects whose images differ in difficulty.
+
+    Args:
+        name: Name in the table.
+        dimension: Length of an embedding.
+        similar: Largest weight of the direction that groups of similar subjects share.
+        unequal: Spread of the noise between subjects, standard deviation of its logarithm.
+        noise: Median noise of an image, relative to the subject's unit direction.
+        most: Most images of a subject; each has at least 2.
+        heavy: True if the number of images has a heavy tail, False if it is uniform.
+    """
+
+    name: str
+    dimension: int = 64
+    similar: float = 0.45
+    unequal: float = 0.35
+    noise: float = 0.62
+    most: int = 6
+    heavy: bool = False
+
+    def draw(
+        self, generator: np.random.Generator, subjects: int, *, images: int | None = None
+    ) -> tuple[FloatArray, np.ndarray]:
+        """Draw the embeddings of all images of some subjects.
+
+        Args:
+            generator: Source of random numbers.
+            subjects: Number of subjects.
+            images: Images of each subject (default: as the population has them).
+
+        Returns:
+            (embeddings, shape (n, D), float32, unit norm; subject of each row).
+        """
+        shared = np.random.default_rng(1).normal(size=(30, self.dimension))
+        common, *directions = shared / np.linalg.norm(shared, axis=1, keepdims=True)
+        own = _units(generator, subjects, self.dimension)
+        own += (
+            self.similar
+            * generator.beta(1, 2, (subjects, 1))
+            * np.stack(directions)[generator.integers(29, size=subjects)]
+        )
+        own += self.similar * generator.beta(1, 6, (subjects, 1)) * common
+        own /= np.linalg.norm(own, axis=1, keepdims=True)
+        if images is not None:
+            counts = np.full(subjects, images)
+        elif self.heavy:
+            counts = np.minimum(2 + (1.5 * generator.pareto(1.1, subjects)).astype(int), self.most)
+        else:
+            counts = generator.integers(2, self.most + 1, subjects)
+        labels = np.repeat(np.arange(subjects), counts)
+        size = self.noise * np.exp(self.unequal * generator.normal(size=subjects))[labels]
+        size *= np.exp(0.25 * generator.normal(size=labels.size))
+        drawn = own[labels] + size[:, None] * _units(generator, labels.size, self.dimension)
+        return (drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float32), labels
+
+
+POPULATIONS = {
+    population.name: population
+    for population in (
+        Population("mild"),
+        Population("hard", unequal=0.5, most=80, heavy=True),
+        Population("long", dimension=512, noise=0.8),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Embeddings of a candidate: those of the baseline with noise.
+
+    Args:
+        noise: Size of the noise, relative to an embedding of length 1.
+        affected: Share of the subjects whose embeddings have the noise, 0..1.
+        offset: Weight of a direction that is added to every embedding.
+    """
+
+    noise: float
+    affected: float = 1.0
+    offset: float = 0.0
+
+    def embed(self, vectors: FloatArray, labels: np.ndarray, generator: np.random.Generator) -> FloatArray:
+        """Return the candidate's embeddings of the same images."""
+        chosen = generator.random(int(labels.max()) + 1) < self.affected
+        drawn = generator.standard_normal(vectors.shape, dtype=np.float32) / np.float32(
+            np.sqrt(vectors.shape[1])
+        )
+        changed = vectors + np.float32(self.noise) * chosen[labels, None] * drawn
+        changed[:, 0] += np.float32(self.offset)
+        return np.asarray(changed / np.linalg.norm(changed, axis=1, keepdims=True), dtype=np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """TAR of a population at some FMRs, from many comparisons."""
+
+    population: Population
+    fmrs: Float64Array
+    subjects: int = 6000
+    mated: int = 200_000
+
+    def tar(self, candidate: Candidate) -> float:
+        """Compute the mean TAR over the FMRs; the same draw for every candidate."""
+        generator, noise = np.random.default_rng(77), np.random.default_rng(78)
+        vectors, labels = self.population.draw(generator, self.subjects, images=1)
+        vectors = candidate.embed(vectors, labels, noise)
+        floor, highest = -1.0, []
+        for start in range(0, self.subjects, 500):
+            scores = vectors[start : start + 500] @ vectors[start:].T
+            if start == 0:
+                floor = float(np.quantile(scores[:, ::7], 1 - 3 * self.fmrs.max()))
+            scores[np.tril(np.ones(scores.shape, bool))] = -1.0
+            highest.append(scores[scores > floor])
+        ranks = self.fmrs * (self.subjects * (self.subjects - 1) / 2)
+        thresholds = np.sort(np.concatenate(highest))[::-1][ranks.astype(int)]
+        shares = np.zeros(self.fmrs.size)
+        for _ in range(self.mated // 10_000):
+            vectors, labels = self.population.draw(generator, 10_000, images=2)
+            vectors = candidate.embed(vectors, labels, noise)
+            scores = (vectors[0::2] * vectors[1::2]).sum(axis=1)
+            shares += (scores[:, None] >= thresholds).mean(axis=0)
+        return float(shares.mean() / (self.mated // 10_000))
+
+    def with_loss(self, loss: float, affected: float) -> tuple[Candidate, float]:
+        """Find the candidate that loses this share of mated comparisons; return it and its true difference."""
+        before = self.tar(Candidate(0.0))
+        if loss == 0.0:
+            return Candidate(0.0, offset=0.3), self.tar(Candidate(0.0, offset=0.3)) - before
+        low, high = 0.0, 1.5 if affected == 1.0 else 6.0
+        for _ in range(9):
+            middle = (low + high) / 2
+            low, high = (
+                (middle, high) if before - self.tar(Candidate(middle, affected)) < loss else (low, middle)
+            )
+        candidate = Candidate((low + high) / 2, affected)
+        return candidate, self.tar(candidate) - before
+
+
+def measure(
+    population: Population,
+    candidate: Candidate,
+    true: float,
+    *,
+    subjects: int,
+    draws: int,
+    seed: int = 0,
+    bandwidth: float = BANDWIDTH,
+) -> dict[str, float]:
+    """Evaluate many draws of a population and return shares of draws, 0..1, and differences in points."""
+    rows: list[tuple[float, float, float]] = []
+    verdicts: list[str] = []
+    for draw in range(draws):
+        generator = np.random.default_rng([seed, subjects, draw])
+        vectors, labels = population.draw(generator, subjects)
+        changed = candidate.embed(vectors, labels, generator)
+        row = pooled_difference(
+            AllPairs(vectors, labels), AllPairs(changed, labels), seed=draw, bandwidth=bandwidth
+        )
+        if isinstance(row, SmoothedDifference):
+            rows.append((row.difference, row.interval.low, row.interval.high))
+            verdicts.append(judge(row, margin=MARGIN).verdict)
+    middle, low, high = np.array(rows).T
+    return {
+        "mean": 100 * float(middle.mean()),
+        "sd": 100 * float(middle.std()),
+        "width": 100 * float(np.median(high - low)),
+        "covered": float(((low <= true) & (true <= high)).mean()),
+        "too good": float((low > true).mean()),
+        "too bad": float((high < true).mean()),
+        "no worse": verdicts.count("no worse") / len(verdicts),
+        "worse": verdicts.count("worse") / len(verdicts),
+    }
+
+
+def main() -> None:
+    """Print one row per population, number of subjects and loss."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--population", choices=POPULATIONS, action="append", help="default: all")
+    parser.add_argument("--subjects", type=int, action="append", help="default: 40, 76, 300")
+    parser.add_argument(
+        "--loss", type=float, action="append", help="true loss, a share (default: 0, 0.003, 0.01)"
+    )
+    parser.add_argument(
+        "--affected", type=float, default=1.0, help="share of subjects with a loss (default: 1)"
+    )
+    parser.add_argument("--draws", type=int, default=300, help="data sets per row (default: 300)")
+    parser.add_argument("--seed", type=int, default=0, help="default: 0")
+    parser.add_argument("--bandwidth", type=float, default=BANDWIDTH, help=f"default: {BANDWIDTH}")
+    options = parser.parse_args()
+    print(
+        f"margin {100 * MARGIN:g} points; differences in points, shares of {options.draws} data sets in percent"
+    )
+    print("population subjects  true  mean    sd  width  covered  all too good  all too bad  no worse  worse")
+    for name in options.population or POPULATIONS:
+        for subjects in options.subjects or (40, 76, 300):
+            truth = Truth(POPULATIONS[name], pooled_fmrs(subjects * (subjects - 1) // 2))
+            for loss in options.loss or (0.0, 0.003, 0.01):
+                candidate, true = truth.with_loss(loss, options.affected)
+                row = measure(
+                    POPULATIONS[name],
+                    candidate,
+                    true,
+                    subjects=subjects,
+                    draws=options.draws,
+                    seed=options.seed,
+                    bandwidth=options.bandwidth,
+                )
+                print(
+                    f"{name:<10} {subjects:>8} {100 * true:>5.2f} {row['mean']:>5.2f} {row['sd']:>5.3f} {row['width']:>6.2f}"
+                    f" {100 * row['covered']:>8.1f} {100 * row['too good']:>13.1f} {100 * row['too bad']:>12.1f}"
+                    f" {100 * row['no worse']:>9.1f} {100 * row['worse']:>6.1f}",
+                    flush=True,
+                )
+
+
+def _units(generator: np.random.Generator, count: int, dimension: int) -> Float64Array:
+    return np.asarray(generator.normal(size=(count, dimension)) / np.sqrt(dimension), dtype=np.float64)
+
+
+if __name__ == "__main__":
+    main()
