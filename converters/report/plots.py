@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -28,8 +27,6 @@ from edge_sdk.types import Float64Array
 Series = Sequence[tuple[str, VerificationEvidence]]
 
 _COLOURS = (BASE, CANDIDATE, THIRD, INK)
-_DASHES = ("-", "-", "--", ":")
-_PROBITS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.05, 0.2, 0.4)
 _LEAST_DISTANCE = 1e-6  # a logarithmic axis has no zero
 
 
@@ -135,48 +132,6 @@ def _merged(edges: Sequence[float], counts: Sequence[int]) -> tuple[Float64Array
     width = 1 if total >= 20_000 or len(counts) % 4 else 2 if total >= 500 else 4
     merged = np.asarray(counts, np.float64).reshape(-1, width).sum(axis=1)
     return np.asarray(edges, np.float64)[::width], merged / total
-
-
-def det(series: Series, *, name: str) -> Markup:
-    """Draw DET curves on normal-deviate axes (ISO/IEC 19795-1), grey where the data have fewer than three errors."""
-    with drawing(name, height=400) as drawn:
-        axes = drawn.figure.subplots()
-        left, bottom = 1e-2, 1e-2
-        few_false_matches = few_misses = 0.0
-        ends = []
-        for place, (label, evidence) in enumerate(series):
-            rows = [(f, n) for _, f, n in evidence.det if 0 < f < 1 and 0 < n < 1]
-            if not rows:
-                continue
-            few_false_matches = max(few_false_matches, 3 / max(evidence.non_mated_trials, 3))
-            few_misses = max(few_misses, 3 / max(evidence.mated_trials, 3))
-            left = max(min(left, *(f for f, _ in rows)), 1e-7)
-            bottom = max(min(bottom, *(n for _, n in rows)), 1e-5)
-            x, y = ([_probit(v) for v in column] for column in zip(*rows, strict=True))
-            colour, dash = _COLOURS[place % len(_COLOURS)], _DASHES[place % len(_DASHES)]
-            axes.plot(x, y, color=colour, ls=dash)
-            ends.append((label, x, y, colour))
-        low, base, high = _probit(left / 1.3), _probit(bottom / 1.3), _probit(0.5)
-        shade: dict[str, Any] = {"color": MUTED, "alpha": 0.14, "linewidth": 0}
-        if few_false_matches > left:
-            axes.axvspan(low, _probit(min(few_false_matches, 0.5)), **shade)
-        if few_misses > bottom:
-            axes.axhspan(base, _probit(min(few_misses, 0.5)), **shade)
-        axes.plot([low, high], [low, high], color=MUTED, linewidth=0.8, ls=":")
-        for axis, least in ((axes.xaxis, left), (axes.yaxis, bottom)):
-            ticks = [p for p in _PROBITS if p >= least / 1.3]
-            axis.set_ticks([_probit(p) for p in ticks], [_tick(p) for p in ticks])
-        axes.set_xlim(low, high)
-        axes.set_ylim(base, high)
-        # Alternate heights and sides keep the labels of close curves apart.
-        for place, (label, x, y, colour) in enumerate(ends):
-            upper = place % 2 == 1
-            at = int(np.argmin(np.abs(np.asarray(y) - _probit(0.06 if upper else 0.02))))
-            offset, side = ((10, 8), "left") if upper else ((-8, -12), "right")
-            _label(axes, label, (x[at], y[at]), offset, colour, ha=side, va="baseline")
-        axes.set_xlabel("FMR: non-mated comparisons accepted")
-        axes.set_ylabel("FNMR: mated comparisons rejected")
-    return drawn.svg
 
 
 def forest(
@@ -320,11 +275,3 @@ def _point(evidence: VerificationEvidence, fmr: float | None) -> OperatingPointE
         if isinstance(point, OperatingPointEvidence) and point.target_fmr == fmr:
             return point
     return None
-
-
-def _probit(share: float) -> float:
-    return NormalDist().inv_cdf(share)
-
-
-def _tick(share: float) -> str:
-    return rate(share) if share < 1e-2 else f"{100 * share:g} %"

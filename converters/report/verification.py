@@ -9,6 +9,7 @@ from markupsafe import Markup
 from converters.evaluate.metrics.evidence import OperatingPointEvidence, VerificationEvidence
 from converters.evaluate.runner.identity import ArtefactIdentity
 from converters.report import plots
+from converters.report.det_plot import det, has_band
 from converters.report.rendering import PageSection, render
 
 
@@ -23,7 +24,8 @@ def curves(series: plots.Series, *, prefix: str) -> Markup:
     return render(
         "curves.html",
         histograms=plots.histograms(series, name=f"{prefix}-scores", fmr=fmr),
-        det=plots.det(series, name=f"{prefix}-det"),
+        det=det(series, name=f"{prefix}-det"),
+        banded=any(has_band(evidence) for _, evidence in series),
         labels=[label for label, _ in series],
         evidence=series[0][1],
         fmr=fmr,

@@ -7,12 +7,16 @@ or an `Unsupported` value with the number of comparisons it needs.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, is_dataclass
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
 from edge_sdk.errors import InputError
 from edge_sdk.model.operating_point import OperatingPoint
+
+if TYPE_CHECKING:
+    from converters.evaluate.metrics.det_band import BandRow
+    from converters.evaluate.metrics.generalized_rates import GeneralizedRates
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
@@ -252,6 +256,9 @@ class VerificationEvidence(Evidence):
         points: One row per requested FMR.
         det: Rows (threshold, FMR, FNMR), thinned; empty if the curve cannot be stated.
         histogram_edges, mated_counts, non_mated_counts: Histogram for a plot.
+        det_band: The DET curve with limits, at most 100 rows (threshold, FMR, low, high, FNMR as mean over subjects, low,
+            high); a limit is None if the data are too few for it.
+        generalized: FRR and FAR, which count failures to acquire, per operating point.
     """
 
     data_set: str
@@ -275,6 +282,8 @@ class VerificationEvidence(Evidence):
     histogram_edges: tuple[float, ...]
     mated_counts: tuple[int, ...]
     non_mated_counts: tuple[int, ...]
+    det_band: tuple[BandRow, ...] = ()
+    generalized: tuple[GeneralizedRates, ...] = ()
 
 
 @dataclass(frozen=True)

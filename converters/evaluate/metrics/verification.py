@@ -19,6 +19,7 @@ from converters.evaluate.metrics.curves import (
     false_match_rate,
     threshold_at_fmr,
 )
+from converters.evaluate.metrics.det_band import band_floor, det_band
 from converters.evaluate.metrics.embedded_samples import EmbeddedSamples
 from converters.evaluate.metrics.evidence import (
     AcquisitionEvidence,
@@ -26,6 +27,7 @@ from converters.evaluate.metrics.evidence import (
     Unsupported,
     VerificationEvidence,
 )
+from converters.evaluate.metrics.generalized_rates import generalized_rates
 from converters.evaluate.metrics.protocols import PairsList, match_pairs
 from converters.evaluate.metrics.rates import Rates
 from converters.evaluate.metrics.scores import ScoreSet
@@ -165,6 +167,7 @@ def _verify(
     )
     curve = det_curve(scores)
     edges, mated, non_mated = coarse_histogram(scores)
+    tagged = comparisons.with_subjects(band_floor(scores))
     return VerificationEvidence(
         data_set=embedded.data_set,
         data_digest=embedded.data_digest,
@@ -187,6 +190,12 @@ def _verify(
         histogram_edges=tuple(edges.tolist()),
         mated_counts=tuple(mated.tolist()),
         non_mated_counts=tuple(non_mated.tolist()),
+        det_band=(
+            det_band(scores, tagged, curve.thresholds, confidence=confidence)
+            if isinstance(curve, Curve) and replicates
+            else ()
+        ),
+        generalized=generalized_rates(embedded, comparisons, tagged, points),
     )
 
 

@@ -27,6 +27,7 @@ from converters.evaluate.runner.error_analysis import (
     errors_lines,
     measure_samples,
 )
+from converters.evaluate.runner.generalized_text import generalized_lines
 from converters.evaluate.runner.group_rates import check_groups, groups_of
 from converters.evaluate.runner.group_text import groups_lines
 from converters.evaluate.runner.identification import (
@@ -103,6 +104,8 @@ class Evaluation:
             "",
             *verification_lines(self.verification),
         ]
+        counted = generalized_lines(self.verification)
+        lines += ["", *counted] if counted else []
         if self.identification is not None:
             lines += ["", *identification_lines(self.identification)]
         if self.probability is not None:
