@@ -1,5 +1,6 @@
 """The reader in plain Java opens the galleries that the SDK writes and refuses the same vectors."""
 
+import math
 import shutil
 import struct
 import subprocess
@@ -11,7 +12,9 @@ import numpy as np
 import pytest
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
-from edge_sdk.gallery import AttemptPolicy, FileAnchor, Gallery, InMemoryKey
+from edge_sdk.gallery import AttemptPolicy, DecisionPolicy, FileAnchor, Gallery, InMemoryKey
+from edge_sdk.model.non_mated_scores import NonMatedScores
+from edge_sdk.model.operating_point import OperatingPoint
 from tests.conftest import lacking
 from tests.patience import PATIENCE_S
 
@@ -113,6 +116,45 @@ def test_it_gives_the_same_answers_as_the_sdk(
     assert answers == expected
     assert "nobody" in answers.values()
     assert len(set(answers.values())) > 5
+
+
+def test_it_raises_thresholds_for_the_gallerys_own_subjects_as_the_sdk_does(
+    classes: Path, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(3)
+    path, key = tmp_path / "home.gallery", InMemoryKey(KEY)
+    point = OperatingPoint(0.5, 1e-5, 0.01, mated_trials=100, non_mated_trials=400_000)
+    scores = NonMatedScores(0.0, 0.125, 0.3, 0.01, comparisons=400_000, subjects=1000)
+    policy = DecisionPolicy((point,), fpir=0.01, non_mated_scores=scores, adapts=True)
+    gallery = Gallery.create(path, key=key, model_id=MODEL, dimension=64)
+    # More subjects and templates than are compared, all with a part in common.
+    people = 1.0 + rng.normal(size=(150, 64))
+    with gallery.transaction() as t:
+        t.set_policy(policy)
+        for number, person in enumerate(people):
+            captures = person + rng.normal(scale=0.1, size=(1 + number % 6, 64))
+            t.enrol(f"person {number}", captures.astype(np.float32))
+    limit = gallery.status().threshold
+    assert limit is not None
+    assert 0.7 < limit < 1
+    arguments, expected = [], {}
+    axis = people[7] / np.linalg.norm(people[7])
+    for place in range(24):
+        # Cosines close to the raised threshold on both sides.
+        other = rng.normal(size=64)
+        other -= (other @ axis) * axis
+        cosine = limit + (place - 12) * 1e-3
+        probe = cosine * axis + math.sqrt(1 - cosine**2) * other / np.linalg.norm(other)
+        answer = gallery.identify(probe.astype(np.float32))
+        numbers = ",".join(repr(float(value)) for value in probe.astype(np.float32))
+        vector = tmp_path / f"{place}.vector"
+        lines = f"key: {KEY.hex()}\nprobe: {numbers}\nthreshold: policy\n\n"
+        vector.write_bytes(lines.encode() + path.read_bytes())
+        arguments.append(str(vector))
+        expected[vector.name] = answer.subject or "nobody"
+    answers = {name: line.rsplit("identified=", 1)[1] for name, line in read(classes, arguments).items()}
+    assert answers == expected
+    assert set(answers.values()) == {"nobody", "person 7"}
 
 
 def test_a_gallery_that_limits_attempts_is_refused_because_the_reader_does_not_count_them(

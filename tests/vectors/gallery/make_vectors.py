@@ -31,6 +31,7 @@ from edge_sdk.gallery.format.content import (
     MODEL_FILE,
     OWN_THRESHOLDS,
     PINNED_NETWORKS,
+    POLICY_EVIDENCE,
     SLOT_KEYS,
     TRANSFORM_KEY,
     Content,
@@ -46,11 +47,18 @@ from edge_sdk.gallery.format.header import (
     pack_header,
     parse_header,
 )
-from edge_sdk.gallery.format.records import HistoryRecord, SubjectChange, pack_history
+from edge_sdk.gallery.format.records import (
+    HistoryRecord,
+    PolicyEvidence,
+    SubjectChange,
+    pack_history,
+    pack_policy_evidence,
+)
 from edge_sdk.gallery.format.sealing import Randomness, aligned_buffer
 from edge_sdk.gallery.rules.pinned_networks import PinnedNetworks, pack_networks
 from edge_sdk.gallery.rules.policy import pack_own_thresholds, pack_policy
 from edge_sdk.model.model_id import ModelId
+from edge_sdk.model.non_mated_scores import NonMatedScores
 from edge_sdk.model.operating_point import OperatingPoint
 from tests.simulated_file_system import SimulatedFileSystem
 
@@ -62,6 +70,8 @@ PREFIX = "v2_"
 NOW_S = 1_750_000_000
 PATH = Path("vector.gallery")
 KEY = InMemoryKey(SECRET)
+# An embedding whose cosine is 0.55 with the first one of ann, and below 0.35 with all others.
+PROBE_BETWEEN = "13,-48,-41,9,-115,-34,-47,-14,-81,95,54,-62"
 
 
 def stream(seed: str) -> Randomness:
@@ -209,7 +219,7 @@ def good_vectors() -> dict[str, tuple[dict[str, str], bytes]]:
     vectors["dimension_128"] = (head_of_good(file), file)
     file = make("renewed", renewed=True)
     vectors["renewed_transform"] = (head_of_good(file), file)
-    vectors |= policy_vectors()
+    vectors |= policy_vectors() | evidence_vectors()
     file = with_records(make("history"), history_record(history()))
     vectors["command_history"] = (head_of_good(file), file)
     file = with_records(make("anchored"), PolicyRecord(ANCHOR_IDENTITY, critical=True, value=b"\1"))
@@ -289,6 +299,52 @@ def policy_vectors() -> dict[str, tuple[dict[str, str], bytes]]:
         file = with_records(plain, *records)
         head = head_of_good(file)
         vectors[name] = ({**head, "probe": numbers, "threshold": "policy", "identified": identified}, file)
+    return vectors
+
+
+def evidence(*, adapts: bool = False) -> PolicyRecord:
+    """Return the evidence of a policy whose card has scores of mean 0.05 and standard deviation 0.2."""
+    scores = NonMatedScores(0.05, 0.2, 0.7, 0.01, comparisons=400_000, subjects=1000)
+    value = PolicyEvidence(0.6, scores, adapts=adapts, upper_limits=True)
+    return PolicyRecord(POLICY_EVIDENCE, critical=adapts, value=pack_policy_evidence(value))
+
+
+def evidence_vectors() -> dict[str, tuple[dict[str, str], bytes]]:
+    """Return vectors with the evidence of a policy. The probe reaches the card's threshold, 0.5, but not the raised one.
+
+    The gallery has 11 subjects with 1 to 3 templates each; one pair of subjects is nearly the same person, and is
+    left out when the threshold is raised. One gallery has two subjects, too few to raise a threshold.
+    """
+    names = ("ann", "Zoë", *(f"subject {number}" for number in range(8)))
+    vectors = {}
+    for dtype in ("int8", "float16"):
+        files = SimulatedFileSystem()
+        gallery = Gallery.create(
+            PATH,
+            key=KEY,
+            model_id=MODEL,
+            dimension=12,
+            filesystem=files,
+            random=stream(f"evidence {dtype}"),
+            clock=lambda: NOW_S,
+            audit="off",
+            dtype=dtype,
+        )
+        with gallery.transaction() as t:
+            for place, name in enumerate(names):
+                t.enrol(name, np.stack([embedding(f"{name}/{i}", 12) for i in range(1 + place % 3)]))
+            t.enrol("double", embedding("subject 7/0", 12) + np.float32(1))
+        plain = files.state()[PATH]
+        for adapts, identified in ((False, "ann"), (True, "nobody")):
+            file = with_records(plain, decision(fpir=0.2), evidence(adapts=adapts))
+            head = {"threshold": "policy", "identified": identified, "probe": PROBE_BETWEEN}
+            vectors[f"policy_{'adapts' if adapts else 'evidence'}_{dtype}"] = (
+                head_of_good(file) | head,
+                file,
+            )
+    file = with_records(make("few"), decision(fpir=0.05), evidence(adapts=True))
+    head = {"threshold": "policy", "identified": "ann", "probe": PROBE_BETWEEN}
+    vectors["policy_adapts_few"] = (head_of_good(file) | head, file)
     return vectors
 
 
@@ -432,6 +488,16 @@ def bad_vectors() -> dict[str, tuple[dict[str, str], bytes]]:
         ("evidence_long", PolicyRecord(EVIDENCE, critical=False, value=bytes(33))),
         ("model_file_short", PolicyRecord(MODEL_FILE, critical=False, value=bytes(31))),
         ("reserved_record_critical", PolicyRecord(14, critical=True, value=b"")),
+        ("policy_evidence_short", replace(evidence(), value=evidence().value[:-1])),
+        ("policy_evidence_critical", replace(evidence(), critical=True)),
+        ("policy_adapts_not_critical", replace(evidence(adapts=True), critical=False)),
+        ("policy_evidence_unknown_flag", replace(evidence(), value=patched(evidence().value, 52, b"\x1e"))),
+        ("policy_evidence_sd_zero", replace(evidence(), value=patched(evidence().value, 16, bytes(8)))),
+        ("policy_evidence_one_subject", replace(evidence(), value=patched(evidence().value, 48, b"\1\0"))),
+        (
+            "policy_adapts_without_scores",
+            replace(evidence(adapts=True), value=patched(evidence(adapts=True).value, 52, b"\x07")),
+        ),
     ):
         add(f"content_{name}", "format", with_records(file, record))
     for name, expect, change in content_changes(sealed):

@@ -3,9 +3,10 @@
 import hashlib
 import hmac
 import math
+import statistics
 import struct
 import unicodedata
-from itertools import count
+from itertools import combinations, count, product
 from pathlib import Path
 
 import pytest
@@ -127,10 +128,11 @@ def read_content(text: bytes, h: dict, slot: int, slot_key: bytes) -> dict:
     while at < end + policy:
         kind, flags, length = struct.unpack("<HHI", text[at : at + 8])
         refuse_unless(kind > before and flags in (0, 1) and at + 8 + length <= end + policy)
-        refuse_unless(kind in (1, 2, 3, 5, *((8, 9, 11) if h["version"] > 1 else ())) or not flags)
-        refuse_unless(not (h["version"] == 1 and 7 <= kind <= 15))
-        refuse_unless(flags == (kind in (8, 9, 11)) or not (7 <= kind <= 12 or kind == 15))
+        refuse_unless(kind in (1, 2, 3, 5, *((8, 9, 11, 16) if h["version"] > 1 else ())) or not flags)
+        refuse_unless(not (h["version"] == 1 and 7 <= kind <= 16))
         records[kind], before = text[at + 8 : at + 8 + length], kind
+        adapts = kind == 16 and check_evidence(records[16])
+        refuse_unless(flags == (kind in (8, 9, 11) or adapts) or not (7 <= kind <= 12 or 15 <= kind <= 16))
         at += 8 + length
     refuse_unless(len(records.get(2, bytes(32))) == 32)
     refuse_unless(records.get(11, b"\1") == b"\1" and len(records.get(15, bytes(32))) == 32)
@@ -158,7 +160,47 @@ def read_content(text: bytes, h: dict, slot: int, slot_key: bytes) -> dict:
         "renewed": records.get(2),
         "policy": read_policy(records[3]) if 3 in records else (None, 0.0, []),
         "own": read_own(records.get(5, b"")),
+        "evidence": records.get(16),
     }
+
+
+def check_evidence(value: bytes) -> bool:
+    """Check record 16; return whether thresholds are raised."""
+    refuse_unless(len(value) == 56)
+    captures, mean, sd, threshold, fmr, comparisons, subjects, flags = struct.unpack("<dddddQII", value)
+    refuse_unless(flags < 16 and (not flags & 1 or flags & 8))
+    refuse_unless(-1 <= captures <= 1 and (flags & 4 or captures == 0))
+    if flags & 8:
+        refuse_unless(-1 <= mean <= 1 and 0 < sd <= 1 and -1 <= threshold <= 1 and 0 < fmr < 1)
+        refuse_unless(comparisons >= 1 and subjects >= 2)
+    else:
+        refuse_unless(value[8:52] == bytes(44))
+    return bool(flags & 1)
+
+
+def raised(content: dict, threshold: float) -> float:
+    """Raise the policy's threshold for the gallery's own subjects."""
+    subjects = len(content["subjects"])
+    if content["evidence"] is None or not content["evidence"][52] & 1 or subjects < 10:
+        return threshold
+    card_mean, card_sd = struct.unpack("<dd", content["evidence"][8:24])
+    sampled = min(subjects, 128)
+    own: list[list[list[float]]] = []
+    for index in (k * subjects // sampled for k in range(sampled)):
+        rows = zip(content["table"], content["rows"], strict=True)
+        own.append([[scale * value for value in row] for (owner, scale), row in rows if owner == index][:4])
+    scores = [
+        [sum(x * y for x, y in zip(a, b, strict=True)) for a, b in product(*pair)]
+        for pair in combinations(own, 2)
+    ]
+    means = [statistics.fmean(pair) for pair in scores]
+    middle = statistics.median(means)
+    highest = middle + 7.413 * statistics.median(abs(mean - middle) for mean in means)
+    kept = [pair for pair, mean in zip(scores, means, strict=True) if mean <= highest]
+    mean = statistics.fmean(map(statistics.fmean, kept))
+    square = statistics.fmean(statistics.fmean(score**2 for score in pair) for pair in kept)
+    own_sd = math.sqrt(max(0.0, square - mean**2))
+    return min(1.0, max(threshold, mean + own_sd * (threshold - card_mean) / card_sd))
 
 
 def check_networks(value: bytes) -> None:
@@ -242,7 +284,7 @@ def identify(h: dict, content: dict, probe: list[float], threshold: float | None
     fpir, margin, points = content["policy"]
     if threshold is None:
         fmr = -math.expm1(math.log1p(-fpir) / len(content["rows"]))
-        threshold = -max(point for point in points if point[0] <= fmr)[1]
+        threshold = raised(content, -max(point for point in points if point[0] <= fmr)[1])
     (top, winner), *others = sorted(((score, owner) for owner, score in best.items()), reverse=True)
     needed = max(threshold, content["own"].get(content["subjects"][winner][0], -1))
     ahead = top - max((score for score, _ in others), default=-math.inf)

@@ -39,7 +39,8 @@ final class Content {
     private static final int RECORD_CALLER_THRESHOLDS = 11;
     private static final int RECORD_EVIDENCE = 12;
     private static final int RECORD_MODEL_FILE = 15;
-    private static final int LAST_RECORD_OF_VERSION_2 = 15;
+    private static final int RECORD_POLICY_EVIDENCE = 16;
+    private static final int LAST_RECORD_OF_VERSION_2 = 16;
     // Kind 4 limits failed attempts. This reader does not count attempts, so it refuses such a gallery.
     private static final Set<Integer> KNOWN = new HashSet<>(Arrays.asList(
             RECORD_SLOT_KEYS,
@@ -48,7 +49,8 @@ final class Content {
             RECORD_OWN_THRESHOLDS,
             RECORD_ANCHOR,
             RECORD_NETWORKS,
-            RECORD_CALLER_THRESHOLDS));
+            RECORD_CALLER_THRESHOLDS,
+            RECORD_POLICY_EVIDENCE));
 
     static final class Subject {
         final byte[] id;
@@ -83,6 +85,8 @@ final class Content {
     final boolean anchored;
     /** The pinned networks as they are in the record; null if none are pinned. */
     final byte[] networks;
+    /** The evidence of the policy as it is in the record; null if there is none. */
+    final byte[] evidence;
 
     final Policy policy;
     final long committedAt;
@@ -100,6 +104,7 @@ final class Content {
             byte[] modelFile,
             boolean anchored,
             byte[] networks,
+            byte[] evidence,
             Policy policy,
             long committedAt,
             Subject[] subjects,
@@ -111,6 +116,7 @@ final class Content {
         this.modelFile = modelFile;
         this.anchored = anchored;
         this.networks = networks;
+        this.evidence = evidence;
         this.policy = policy;
         this.committedAt = committedAt;
         this.subjects = subjects;
@@ -157,6 +163,7 @@ final class Content {
                 header.modelKind == Header.MODEL_SPACE ? records.get(RECORD_MODEL_FILE) : null,
                 records.containsKey(RECORD_ANCHOR),
                 records.get(RECORD_NETWORKS),
+                records.get(RECORD_POLICY_EVIDENCE),
                 new Policy(records.get(RECORD_DECISION_POLICY), records.get(RECORD_OWN_THRESHOLDS)),
                 bytes.getLong(56),
                 read,
@@ -274,7 +281,8 @@ final class Content {
     /** Checks the flag and the value of a record that version 2 added. */
     private static void checkRecord(int kind, boolean critical, byte[] value) throws GalleryException {
         boolean restricts = kind == RECORD_ANCHOR || kind == RECORD_NETWORKS || kind == RECORD_CALLER_THRESHOLDS;
-        boolean known = kind <= RECORD_EVIDENCE || kind == RECORD_MODEL_FILE;
+        restricts |= kind == RECORD_POLICY_EVIDENCE && OwnScores.adapts(value);
+        boolean known = kind <= RECORD_EVIDENCE || kind == RECORD_MODEL_FILE || kind == RECORD_POLICY_EVIDENCE;
         need(!known || critical == restricts, "a policy record with the wrong critical flag");
         if (kind == RECORD_AUDIT_SEGMENTS || kind == RECORD_ANCHOR) {
             need(value.length > 0, "an empty policy record");
@@ -286,6 +294,8 @@ final class Content {
             need(value.length == 1 && value[0] == 1, "a permission for thresholds other than 01");
         } else if (kind == RECORD_EVIDENCE || kind == RECORD_MODEL_FILE) {
             need(value.length == 32, "a digest of another length");
+        } else if (kind == RECORD_POLICY_EVIDENCE) {
+            OwnScores.check(value);
         }
     }
 

@@ -35,6 +35,8 @@ public final class Gallery {
     private final Header header;
     private final Content content;
     private final Shp3 transform;
+    /** Raises the policy's thresholds; null if they are used as they are. */
+    private final OwnScores ownScores;
     private boolean anchorChecked;
     private boolean networksChecked;
 
@@ -43,6 +45,7 @@ public final class Gallery {
         this.content = content;
         this.anchorChecked = !content.anchored;
         this.networksChecked = content.networks == null;
+        this.ownScores = OwnScores.of(content, header);
         byte[] key = content.transformKey != null
                 ? content.transformKey
                 : Sealing.hkdf(header.galleryId, content.rootSecret, Sealing.ascii("edge-sdk/gallery/transform@v1"));
@@ -173,7 +176,7 @@ public final class Gallery {
         if (!(threshold >= -1 && threshold <= 1)) {
             throw new IllegalArgumentException("expected a cosine threshold in -1..1, found " + threshold);
         }
-        if (content.policy.exists() && threshold < content.policy.threshold(templates())) {
+        if (content.policy.exists() && threshold < policyThreshold()) {
             throw new IllegalArgumentException(
                     "expected a threshold that the decision policy requires or a higher one, found " + threshold);
         }
@@ -214,12 +217,18 @@ public final class Gallery {
     }
 
     /**
-     * As the other, at the threshold that the gallery's decision policy asks for with so many templates.
+     * As the other, at the threshold that the gallery's decision policy asks for with so many templates, raised for the
+     * gallery's own subjects if the policy adapts.
      *
      * @throws IllegalStateException the gallery has no policy, or its evidence does not reach so many templates
      */
     public Optional<String> identify(float[] embedding, long unixSeconds) {
-        return identify(embedding, content.policy.threshold(templates()), unixSeconds);
+        return identify(embedding, policyThreshold(), unixSeconds);
+    }
+
+    private double policyThreshold() {
+        double threshold = content.policy.threshold(templates());
+        return ownScores == null ? threshold : ownScores.raised(threshold);
     }
 
     /** Everyone enrolled, in order of enrolment, revoked or not. */
@@ -325,7 +334,7 @@ public final class Gallery {
     }
 
     /** A number of IEEE 754 binary16. */
-    private static double half(short bits) {
+    static double half(short bits) {
         int exponent = bits >> 10 & 0x1f;
         int mantissa = bits & 0x3ff;
         double size = exponent == 0 ? Math.scalb((double) mantissa, -24) : Math.scalb(1024.0 + mantissa, exponent - 25);
