@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import expm1, log, log1p
+from dataclasses import dataclass
+from math import ceil, expm1, log, log1p, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ from converters.evaluate.metrics.evidence import (
 )
 from converters.evaluate.metrics.limits import CLAIM_CONFIDENCE, rate_limits, upper_rate_limit
 from converters.evaluate.metrics.scores import first_at_least
-from converters.evaluate.metrics.search_variance import SearchVariance, search_variance
+from converters.evaluate.metrics.search_variance import search_variance
 from converters.evaluate.metrics.searches import SearchScores, search
 from converters.evaluate.metrics.subject_shares import SubjectShare, subject_share
 from edge_sdk.errors import InputError
@@ -117,6 +118,12 @@ def cumulative_match(scores: SearchScores, *, max_rank: int = 20) -> Float64Arra
     return np.asarray(np.cumsum(counts) / scores.mated_ranks.size, dtype=np.float64)
 
 
+@dataclass(frozen=True)
+class EffectiveNumbers:
+    claim: float
+    interval: float
+
+
 def rank_shares(
     scores: SearchScores, ranks: Sequence[int], *, confidence: float = 0.95
 ) -> tuple[RankShare, ...] | Unsupported:
@@ -170,21 +177,19 @@ def point_at_fpir(
     few = Unsupported(title, needed, strangers, f"FPIR {rate:g} needs {needed} strangers, found {strangers}")
     if tops.size < needed:
         return few
-    allowed = int(allowed_errors(rate, np.asarray(float(tops.size))))
-    measured_at = _threshold(scores, allowed)
-    variance = _variance_at(scores, measured_at)
+    measured_at = _threshold(scores, rate)
+    effective = effective_searches(scores, rate, confidence=confidence)
     claim: IdentificationClaim | Unsupported = few
     if strangers >= needed:
-        claim = _claim(variance, rate, needed, strangers)
+        claim = _claim(effective, rate, scores)
     threshold = measured_at
     if isinstance(claim, IdentificationClaim):
-        threshold = _threshold(scores, claim.false_matches)
-    own = variance if threshold == measured_at else _variance_at(scores, threshold)
+        threshold = _above(scores, claim.false_matches)
     missed = _share_missed(scores, threshold, rank)
     return IdentificationPoint(
         target_fpir=rate,
         threshold=threshold,
-        fpir=float(fpir_at(scores, np.array([threshold]))[0]),
+        fpir=_fpir(scores, threshold),
         fnir=None if missed is None else missed.mean,
         fnir_pooled=None if missed is None else missed.pooled,
         rank=rank,
@@ -193,36 +198,64 @@ def point_at_fpir(
         strangers=strangers,
         mated_probes=int(scores.mated_scores.size),
         non_mated_probes=int(tops.size),
-        effective_searches=None if variance is None else variance.effective_searches(confidence=confidence),
-        fpir_interval=_fpir_interval(own, confidence),
+        effective_searches=None if effective is None else effective.claim,
+        fpir_interval=_fpir_interval(scores, threshold, effective, confidence),
         fnir_interval=None if missed is None else _share_interval(missed, 0.0, confidence, _BY_SUBJECT),
-        measured=_measured(scores, measured_at, rate, rank, variance, confidence),
+        measured=_measured(scores, measured_at, rate, rank, effective, confidence),
         claim=claim,
     )
 
 
-_BY_SUBJECT = "variance of the subjects' shares, Korn and Graubard's effective number"
-_BY_STRANGER = "variance by stranger and by enrolled subject, limits of Garwood"
+def effective_searches(
+    scores: SearchScores, rate: float, *, confidence: float = 0.95
+) -> EffectiveNumbers | None:
+    """Compute the numbers of independent searches near an FPIR; None with one stranger or one enrolled subject.
+
+    Args:
+        scores: Results of `search` with non-mated probes.
+        rate: FPIR, above 0 and under 1.
+        confidence: Confidence of the limits in which the numbers are used.
+    """
+    if scores.stranger_count < 2 or scores.subjects < 2:
+        return None
+    at, twice = (
+        search_variance(
+            scores.strangers,
+            scores.candidates,
+            scores.non_mated_tops >= np.float32(_threshold(scores, share)),
+            enrolled=scores.subjects,
+        ).effective_searches(confidence=confidence)
+        for share in (rate, min(2 * rate, (1 + rate) / 2))
+    )
+    return EffectiveNumbers(min(at, twice), sqrt(at * min(at, twice)))
+
+
+_BY_SUBJECT = "Korn and Graubard limits, subjects weigh alike"
+_WITH_THRESHOLD = f"{_BY_SUBJECT}, with the variance of the threshold"
+_BY_STRANGER = "gamma limits of effective searches (variance by stranger and by enrolled subject)"
 _NO_VARIANCE = Unsupported(
     "interval of FPIR", 2, 1, "an interval of FPIR needs 2 or more strangers and 2 or more enrolled subjects"
 )
 
 
 def _claim(
-    variance: SearchVariance | None, rate: float, needed: int, strangers: int
+    numbers: EffectiveNumbers | None, rate: float, scores: SearchScores
 ) -> IdentificationClaim | Unsupported:
-    if variance is None:
+    title, needed = f"threshold at FPIR {rate:g}", trials_needed(rate)
+    if numbers is None:
         reason = f"FPIR {rate:g} in other galleries needs 2 enrolled subjects, found 1"
-        return Unsupported(f"threshold at FPIR {rate:g}", 2, 1, reason)
-    effective = variance.effective_searches()
+        return Unsupported(title, 2, scores.subjects, reason)
+    effective, searches, strangers = numbers.claim, scores.non_mated_tops.size, scores.stranger_count
     if effective < needed:
+        more = max(ceil(strangers * needed / effective), strangers + 1)
         reason = (
-            f"FPIR {rate:g} needs {needed} effective searches, found {effective:.0f}: the {strangers} strangers or the"
-            " enrolled subjects differ too much, so more of both are needed"
+            f"FPIR {rate:g} needs more strangers than {strangers}, about {more}, or more enrolled subjects than"
+            f" {scores.subjects}: because a few give most false matches, {searches} searches count as {effective:.0f}"
+            f" of {needed} needed"
         )
-        return Unsupported(f"threshold at FPIR {rate:g}", needed, int(effective), reason)
-    errors = _supported_errors(rate, variance.searches, effective)
-    limit = upper_rate_limit(errors * effective / variance.searches, effective)
+        return Unsupported(title, more, strangers, reason)
+    errors = _supported_errors(rate, searches, effective)
+    limit = upper_rate_limit(errors * effective / searches, effective)
     return IdentificationClaim(CLAIM_CONFIDENCE, limit, errors, strangers, effective)
 
 
@@ -238,18 +271,19 @@ def _supported_errors(rate: float, searches: int, effective: float) -> int:
     return low
 
 
-def _threshold(scores: SearchScores, errors: int) -> float:
+def _above(scores: SearchScores, errors: int) -> float:
     """Return the lowest float32 threshold that at most `errors` non-mated searches reach."""
     tops = scores.non_mated_tops
     return float(np.nextafter(tops[tops.size - 1 - errors], np.float32(np.inf)))
 
 
-def _variance_at(scores: SearchScores, threshold: float) -> SearchVariance | None:
-    """Compute the variance of FPIR; None with one stranger or one enrolled subject."""
-    if scores.stranger_count < 2 or scores.subjects < 2:
-        return None
-    matched = scores.non_mated_tops >= np.float32(threshold)
-    return search_variance(scores.strangers, scores.candidates, matched, enrolled=scores.subjects)
+def _threshold(scores: SearchScores, rate: float) -> float:
+    """Return the lowest float32 threshold whose measured FPIR is <= rate."""
+    return _above(scores, int(allowed_errors(rate, np.asarray(float(scores.non_mated_tops.size)))))
+
+
+def _fpir(scores: SearchScores, threshold: float) -> float:
+    return float(fpir_at(scores, np.array([threshold]))[0])
 
 
 def _missed(scores: SearchScores, threshold: float, rank: int) -> NDArray[np.bool_]:
@@ -268,41 +302,38 @@ def _measured(
     threshold: float,
     rate: float,
     rank: int,
-    variance: SearchVariance | None,
+    effective: EffectiveNumbers | None,
     confidence: float,
 ) -> MeasuredIdentification:
     missed = _share_missed(scores, threshold, rank)
+    fnir_interval: Interval | Unsupported | None = None
+    if missed is not None and effective is None:
+        fnir_interval = _NO_VARIANCE
+    elif missed is not None and effective is not None:
+        added = _threshold_variance(scores, rate, rank, effective)
+        fnir_interval = _share_interval(missed, added, confidence, _WITH_THRESHOLD)
     return MeasuredIdentification(
         threshold=threshold,
-        fpir=float(fpir_at(scores, np.array([threshold]))[0]),
+        fpir=_fpir(scores, threshold),
         fnir=None if missed is None else missed.mean,
-        fpir_interval=_fpir_interval(variance, confidence),
-        fnir_interval=None
-        if missed is None
-        else _NO_VARIANCE
-        if variance is None
-        else _share_interval(
-            missed,
-            _threshold_variance(scores, rate, rank, variance),
-            confidence,
-            f"{_BY_SUBJECT}, with the variance of the threshold",
-        ),
+        fpir_interval=_fpir_interval(scores, threshold, effective, confidence),
+        fnir_interval=fnir_interval,
     )
 
 
-def _threshold_variance(scores: SearchScores, rate: float, rank: int, variance: SearchVariance) -> float:
-    """Compute the variance of FNIR at FPIR `rate` that comes from the threshold (delta method).
+def _threshold_variance(scores: SearchScores, rate: float, rank: int, effective: EffectiveNumbers) -> float:
+    """Compute the variance of FNIR at FPIR `rate` that follows from the variance of FPIR, by the delta method.
 
     The slope is that of FNIR over log FPIR between a third and three times the rate; the relative variance of FPIR
     is at most 4.
     """
     searches = scores.non_mated_tops.size
-    low, high = int(rate / 3 * searches), min(int(3 * rate * searches), searches - 1)
-    ends = [_share_missed(scores, _threshold(scores, errors), rank) for errors in (low, high)]
-    if variance.rate == 0.0 or ends[0] is None or ends[1] is None:
+    low, high = max(int(rate / 3 * searches), 1), min(int(3 * rate * searches), searches - 1)
+    strict, loose = (_share_missed(scores, _above(scores, errors), rank) for errors in (low, high))
+    if strict is None or loose is None or high <= low:
         return 0.0
-    slope = (ends[0].mean - ends[1].mean) / log((high + 1) / (low + 1))
-    return slope * slope * min(variance.variance / variance.rate**2, 4.0)
+    slope = (strict.mean - loose.mean) / log(high / low)
+    return slope * slope * min((1.0 - rate) / (rate * effective.interval), 4.0)
 
 
 def _interval(low: float, high: float, confidence: float, method: str) -> Interval:
@@ -313,9 +344,11 @@ def _share_interval(share: SubjectShare, added: float, confidence: float, method
     return _interval(*share.limits(added_variance=added, confidence=confidence), confidence, method)
 
 
-def _fpir_interval(variance: SearchVariance | None, confidence: float) -> Interval | Unsupported:
-    if variance is None:
+def _fpir_interval(
+    scores: SearchScores, threshold: float, effective: EffectiveNumbers | None, confidence: float
+) -> Interval | Unsupported:
+    if effective is None:
         return _NO_VARIANCE
-    effective = variance.effective_searches(confidence=confidence)
-    limits = rate_limits(variance.rate * effective, effective, confidence=confidence)
+    errors = _fpir(scores, threshold) * effective.interval
+    limits = rate_limits(errors, effective.interval, confidence=confidence)
     return _interval(*limits, confidence, _BY_STRANGER)

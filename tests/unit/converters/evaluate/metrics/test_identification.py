@@ -141,8 +141,9 @@ def test_strangers_with_equal_images_do_not_support_a_claim() -> None:
     refused = point_at_fpir(copies, 0.05)
     assert isinstance(refused, IdentificationPoint)
     assert isinstance(refused.claim, Unsupported)
-    assert refused.claim.reason.startswith("FPIR 0.05 needs 60 effective searches, found ")
-    assert "60 strangers" in refused.claim.reason
+    assert refused.claim.reason.startswith("FPIR 0.05 needs more strangers than 60, about ")
+    assert "600 searches count as " in refused.claim.reason
+    assert refused.claim.needed > 60 == refused.claim.found
 
 
 def test_one_stranger_or_one_enrolled_subject_has_no_interval_and_no_claim() -> None:

@@ -1,0 +1,301 @@
+"""Measure how often 1:N intervals contain the true rate, and how often a claimed FPIR is exceeded.
+
+    python tools/coverage_identification.py intervals
+    python tools/coverage_identification.py doors
+
+`intervals` draws subjects again and again, enrols half of them, searches all other images, and compares the intervals and the
+claims of the evaluation with the true rates of other strangers and other galleries of the same size. `doors` takes the
+threshold for an FPIR from the 1:1 claim of a simulated card (`fmr_for_fpir`) and computes the true FPIR of
+galleries with that threshold. The output is a Markdown table.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from converters.evaluate.metrics import (
+    AllPairs,
+    IdentificationPoint,
+    Interval,
+    OperatingPointEvidence,
+    fmr_for_fpir,
+    operating_points,
+    point_at_fpir,
+    rank_shares,
+    search,
+)
+from converters.evaluate.metrics.cosines import IntArray
+from edge_sdk.types import Float64Array, FloatArray
+
+DIMENSION = 64
+FPIRS = (0.1, 0.03, 0.01)
+#: Subjects of the pool from which the true rates are computed, and its number of permutations into galleries.
+POOL, ROUNDS = 3000, 3
+
+
+@dataclass(frozen=True)
+class Population:
+    """Simulated subjects, some of them alike, some of them difficult.
+
+    Args:
+        name: Name in the table.
+        images: Draws the number of images of each subject; receives a generator and the number of subjects.
+    """
+
+    name: str
+    images: Callable[[np.random.Generator, int], IntArray]
+
+    def draw(self, generator: np.random.Generator, images: IntArray) -> tuple[FloatArray, IntArray]:
+        """Draw unit embeddings, subject by subject.
+
+        A subject shares a part of its direction with its group and with everybody; the noise differs between subjects
+        and between images.
+
+        Args:
+            generator: Source of random numbers.
+            images: Shape (S,): images of each subject.
+
+        Returns:
+            (embeddings, shape (n, 64), float32; subject of each row, shape (n,)).
+        """
+        groups = np.random.default_rng(1).normal(size=(30, DIMENSION)) / np.sqrt(DIMENSION)
+        count = images.size
+        centres = _noise(generator, count)
+        centres += 0.45 * generator.beta(1, 2, (count, 1)) * groups[generator.integers(30, size=count)]
+        centres[:, 0] += 0.5 * generator.beta(1, 6, count)
+        centres /= np.linalg.norm(centres, axis=1, keepdims=True)
+        owners = np.repeat(np.arange(count), images)
+        size = (0.62 * np.exp(0.35 * generator.normal(size=count)))[owners]
+        size *= np.exp(0.25 * generator.normal(size=owners.size))
+        drawn = centres[owners] + size[:, None] * _noise(generator, owners.size)
+        return (drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float32), owners
+
+
+def _noise(generator: np.random.Generator, rows: int) -> Float64Array:
+    return generator.normal(size=(rows, DIMENSION)) / np.sqrt(DIMENSION)
+
+
+POPULATIONS = {
+    population.name: population
+    for population in (
+        Population("mild", lambda generator, count: generator.integers(2, 7, count)),
+        Population(
+            "hard",
+            lambda generator, count: np.minimum(2 + (1.5 * generator.pareto(1.1, count)).astype(int), 80),
+        ),
+        Population("many", lambda _, count: np.full(count, 20)),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Truth:
+    """True rates of random galleries of E subjects with k templates and random strangers.
+
+    Attributes:
+        tops: Ascending: highest scores of non-mated searches.
+        own: Ascending: scores of the mated searches whose subject has rank 1.
+        mated: Number of mated searches.
+    """
+
+    tops: FloatArray
+    own: FloatArray
+    mated: int
+
+    @classmethod
+    def of(cls, population: Population, *, enrolled: int, templates: int, seed: int = 5) -> Truth:
+        """Search galleries from a large pool; every gallery has other strangers."""
+        generator, tops, own, mated = np.random.default_rng(seed), [], [], 0
+        for _ in range(ROUNDS):
+            pool = population.draw(generator, np.full(POOL, templates + 1))[0].reshape(
+                POOL, templates + 1, -1
+            )
+            strangers = population.draw(generator, np.full(2 * POOL, 1))[0]
+            order = generator.permutation(POOL)[: POOL // enrolled * enrolled]
+            for subjects in order.reshape(-1, enrolled):
+                gallery = pool[subjects, :templates].reshape(-1, DIMENSION)
+                visitors = strangers[generator.integers(2 * POOL, size=600)]
+                tops.append((visitors @ gallery.T).max(axis=1))
+                scores = pool[subjects, templates] @ gallery.T
+                best = scores.reshape(enrolled, enrolled, templates).max(axis=2)
+                mine = np.diag(best).copy()
+                np.fill_diagonal(best, -2.0)
+                own.append(mine[mine > best.max(axis=1)])
+                mated += enrolled
+        return cls(np.sort(np.concatenate(tops)), np.sort(np.concatenate(own)), mated)
+
+    def fpir(self, threshold: float) -> float:
+        """True FPIR at a threshold."""
+        return 1.0 - float(np.searchsorted(self.tops, threshold)) / self.tops.size
+
+    def threshold(self, fpir: float) -> float:
+        """Threshold with this true FPIR."""
+        return float(self.tops[int((1.0 - fpir) * self.tops.size)])
+
+    def fnir(self, threshold: float) -> float:
+        """True FNIR at a threshold and rank 1."""
+        return 1.0 - (self.own.size - float(np.searchsorted(self.own, threshold))) / self.mated
+
+
+@dataclass
+class Tally:
+    """Counts of the intervals of one kind, or of the claims at one rate."""
+
+    below: list[bool] = field(default_factory=list)
+    above: list[bool] = field(default_factory=list)
+    ratios: list[float] = field(default_factory=list)
+    refused: int = 0
+
+    def interval(self, bounds: object, truth: float) -> None:
+        """Count an interval; one that cannot be stated is not counted."""
+        if isinstance(bounds, Interval):
+            self.below.append(truth < bounds.low)
+            self.above.append(truth > bounds.high)
+
+    def coverage(self) -> str:
+        """State the share of intervals that contain the true rate, and of those that lie below it."""
+        if not self.below:
+            return "-"
+        return f"{100 - 100 * np.mean(self.below) - 100 * np.mean(self.above):.1f} ({100 * np.mean(self.above):.1f})"
+
+    def claims(self) -> str:
+        """State the mean of true rate / claim, the share above 1, the 95th percentile, and the share of refusals."""
+        total = len(self.ratios) + self.refused
+        if not self.ratios:
+            return "all refused" if total else "-"
+        values = np.array(self.ratios)
+        return (
+            f"{values.mean():.2f}, {100 * (values > 1).mean():.0f} %, {np.quantile(values, 0.95):.2f},"
+            f" {100 * self.refused / total:.0f} %"
+        )
+
+
+def draw_searches(
+    population: Population, generator: np.random.Generator, *, subjects: int, templates: int
+) -> tuple[FloatArray, IntArray, np.ndarray]:
+    """Draw subjects of whom the first half is enrolled; an enrolled subject has one or more images besides its templates.
+
+    Returns:
+        (embeddings, subject of each row, True for a template).
+    """
+    images = population.images(generator, subjects)
+    images[: subjects // 2] += templates - 1
+    vectors, owners = population.draw(generator, images)
+    number = np.arange(owners.size) - np.repeat(np.cumsum(images) - images, images)
+    return vectors, owners, (owners < subjects // 2) & (number < templates)
+
+
+def intervals(options: argparse.Namespace) -> Iterator[str]:
+    """Yield the rows of the table of intervals and claims."""
+    yield "| population | subjects, templates | FPIR | interval of FPIR | of FNIR at FPIR | of FNIR | of rank 1 | claim: true / claimed FPIR |"
+    yield "|---|---|---|---|---|---|---|---|"
+    for name in options.population:
+        for subjects in options.subjects:
+            for templates in options.templates:
+                yield from _interval_rows(POPULATIONS[name], subjects, templates, options.draws)
+
+
+def _interval_rows(population: Population, subjects: int, templates: int, draws: int) -> Iterator[str]:
+    truth = Truth.of(population, enrolled=subjects // 2, templates=templates)
+    tallies = {(kind, rate): Tally() for kind in range(4) for rate in FPIRS}
+    first = Tally()
+    for seed in range(draws):
+        generator = np.random.default_rng([subjects, templates, seed])
+        vectors, owners, template = draw_searches(
+            population, generator, subjects=subjects, templates=templates
+        )
+        labels = np.char.mod("%05d", owners)
+        scores = search(
+            vectors[template], labels[template].tolist(), vectors[~template], labels[~template].tolist()
+        )
+        ranks = rank_shares(scores, (1,))
+        if isinstance(ranks, tuple):
+            first.interval(ranks[0].interval, truth.own.size / truth.mated)
+        for rate in FPIRS:
+            point = point_at_fpir(scores, rate)
+            if not isinstance(point, IdentificationPoint):
+                continue
+            measured = point.measured
+            tallies[0, rate].interval(measured.fpir_interval, truth.fpir(measured.threshold))
+            tallies[1, rate].interval(measured.fnir_interval, truth.fnir(truth.threshold(rate)))
+            tallies[2, rate].interval(point.fnir_interval, truth.fnir(point.threshold))
+            if point.claim:
+                tallies[3, rate].ratios.append(truth.fpir(point.threshold) / rate)
+            else:
+                tallies[3, rate].refused += 1
+    for rate in FPIRS:
+        cells = [tallies[kind, rate].coverage() for kind in range(3)]
+        yield (
+            f"| {population.name} | {subjects}, {templates} | {rate:g} | {' | '.join(cells)} | {first.coverage()}"
+            f" | {tallies[3, rate].claims()} |"
+        )
+
+
+def doors(options: argparse.Namespace) -> Iterator[str]:
+    """Yield the rows of the table of true FPIR at thresholds from the claims of cards."""
+    yield "| population | subjects of the card | gallery | FPIR | claim: true / allowed FPIR | measured point |"
+    yield "|---|---|---|---|---|---|"
+    for name in options.population:
+        galleries = [(size, templates) for size in (10, 50) for templates in options.templates]
+        truths = [Truth.of(POPULATIONS[name], enrolled=size, templates=k) for size, k in galleries]
+        for subjects in options.subjects:
+            yield from _door_rows(POPULATIONS[name], subjects, galleries, truths, options.draws)
+
+
+def _door_rows(
+    population: Population, subjects: int, galleries: list[tuple[int, int]], truths: list[Truth], draws: int
+) -> Iterator[str]:
+    cases = [(place, fpir) for place in range(len(galleries)) for fpir in (0.1, 0.01)]
+    rates = [fmr_for_fpir(fpir, references=int(np.prod(galleries[place]))) for place, fpir in cases]
+    claimed, plain = [Tally() for _ in cases], [Tally() for _ in cases]
+    for seed in range(draws):
+        generator = np.random.default_rng([subjects, 9, seed])
+        vectors, owners = population.draw(generator, population.images(generator, subjects))
+        comparisons = AllPairs(vectors, np.char.mod("%05d", owners).tolist())
+        rows = operating_points(
+            comparisons, comparisons.scores(), data_set="drawn", data_digest="0" * 64, fmrs=rates
+        )
+        for (place, fpir), row, claim, measured in zip(cases, rows, claimed, plain, strict=True):
+            if not isinstance(row, OperatingPointEvidence):
+                claim.refused += 1
+                continue
+            measured.ratios.append(truths[place].fpir(row.measured.threshold) / fpir)
+            if row.claim:
+                claim.ratios.append(truths[place].fpir(row.threshold) / fpir)
+            else:
+                claim.refused += 1
+    for (place, fpir), claim, measured in zip(cases, claimed, plain, strict=True):
+        size, templates = galleries[place]
+        yield (
+            f"| {population.name} | {subjects} | {size} x {templates} | {fpir:g} | {claim.claims()}"
+            f" | {measured.claims()} |"
+        )
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("table", choices=("intervals", "doors"))
+    parser.add_argument("--population", nargs="+", default=["mild", "hard"], choices=sorted(POPULATIONS))
+    parser.add_argument(
+        "--subjects", nargs="+", type=int, help="subjects of a draw (default: 20 76 300; 300 for doors)"
+    )
+    parser.add_argument(
+        "--templates", nargs="+", type=int, default=[1, 3], help="templates of an enrolled subject"
+    )
+    parser.add_argument("--draws", type=int, default=400, help="data sets per row (default: 400)")
+    options = parser.parse_args()
+    if options.subjects is None:
+        options.subjects = [20, 76, 300] if options.table == "intervals" else [300]
+    for row in (intervals if options.table == "intervals" else doors)(options):
+        print(row, flush=True)
+
+
+if __name__ == "__main__":
+    main()
