@@ -418,39 +418,39 @@ class FidelityEvidence(Evidence):
 
 @dataclass(frozen=True)
 class IdentificationClaim(Evidence):
-    """Evidence that the FPIR of other strangers and of another gallery of the same size is at most the requested one.
+    """An upper limit of the FPIR at a threshold, for other strangers and another gallery of the same size.
 
     Attributes:
-        confidence: One-sided confidence of the limit, such as 0.95.
-        fpir_limit: Upper limit of FPIR at the threshold, <= the requested FPIR.
-        false_matches: Largest number of non-mated searches that may return a subject.
-        strangers: Number of subjects among the non-mated probes, >= 3 / FPIR.
-        effective_searches: Number of independent searches with the same uncertainty, >= 3 / FPIR.
+        fpir_limit: Upper limit of the FPIR at the threshold, at most the target FPIR.
+        confidence: One-sided confidence of the limit, 0.95.
+        effective_searches: Number of independent searches that give the FPIR the same variance.
     """
 
-    confidence: float
     fpir_limit: float
-    false_matches: int
-    strangers: int
+    confidence: float
     effective_searches: float
 
 
 @dataclass(frozen=True)
 class MeasuredIdentification(Evidence):
-    """The lowest threshold whose measured FPIR is at most the requested one, without allowance for chance.
+    """The lowest threshold whose measured FPIR is at most the target, and the rates at it; it states no claim.
 
     Attributes:
-        threshold: A candidate is accepted if score >= threshold.
-        fpir: Measured share of non-mated searches that return a subject.
-        fnir: Mean over subjects of the share of missed mated searches; None without mated probes.
-        fpir_interval: Interval of FPIR at this threshold.
-        fnir_interval: Interval of FNIR at the requested FPIR, with the uncertainty of the threshold.
+        threshold: A candidate is accepted if score >= threshold; a float32 value.
+        fpir: Measured FPIR, <= the target.
+        fnir: Measured FNIR, mean over subjects; None without mated probes.
+        fnir_pooled: FNIR over all mated probes; None without mated probes.
+        false_matches: Number of non-mated searches that return a subject.
+        fpir_interval: Interval of FPIR at this threshold, for other strangers and another gallery of the same size.
+        fnir_interval: Interval of FNIR at the target FPIR; it includes the noise of the threshold.
     """
 
     threshold: float
     fpir: float
     fnir: float | None
-    fpir_interval: Interval | Unsupported | None
+    fnir_pooled: float | None
+    false_matches: int
+    fpir_interval: Interval | Unsupported
     fnir_interval: Interval | Unsupported | None
 
 
@@ -460,22 +460,21 @@ class IdentificationPoint(Evidence):
 
     Attributes:
         target_fpir: Requested FPIR.
-        threshold: Threshold of the claim; the measured one if no claim is supported. A candidate is accepted if
+        threshold: Threshold of the claim, or of the measured point if no claim is supported. A candidate is accepted if
             score >= threshold.
         fpir: Measured share of non-mated probes with a candidate at the threshold or above.
         fnir: Mean over subjects of the share of mated probes whose subject is not returned at the rank and threshold,
             including failures to acquire and to enrol; None without mated probes.
         fnir_pooled: The same share of all mated probes, in which subjects with many probes weigh more.
+        false_matches: Number of non-mated searches that return a subject.
         rank: Length of the candidate list.
         references, subjects: Numbers of templates and of subjects in the gallery.
         strangers: Number of subjects among the non-mated probes.
         mated_probes, non_mated_probes: Numbers of searches, including failures to acquire.
-        effective_searches: Number of independent searches with the same uncertainty at the measured point; None with one
-            stranger or one enrolled subject.
-        fpir_interval: Interval of FPIR at this threshold, for other strangers and another gallery of this size.
-        fnir_interval: Interval of FNIR at this threshold, for other enrolled subjects.
+        fpir_interval: Interval of FPIR at this threshold, for other strangers and another gallery of the same size.
+        fnir_interval: Interval of FNIR at this threshold, for other enrolled subjects; None without mated probes.
+        claim: The upper limit of FPIR, or the reason why the data support none.
         measured: The measured point.
-        claim: Evidence for FPIR <= `target_fpir`, or the reason why it is missing.
     """
 
     target_fpir: float
@@ -483,17 +482,17 @@ class IdentificationPoint(Evidence):
     fpir: float
     fnir: float | None
     fnir_pooled: float | None
+    false_matches: int
     rank: int
     references: int
     subjects: int
     strangers: int
     mated_probes: int
     non_mated_probes: int
-    effective_searches: float | None
-    fpir_interval: Interval | Unsupported | None
+    fpir_interval: Interval | Unsupported
     fnir_interval: Interval | Unsupported | None
-    measured: MeasuredIdentification
     claim: IdentificationClaim | Unsupported
+    measured: MeasuredIdentification
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import ceil, expm1, log, log1p, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
 
+from converters.evaluate.metrics.claims import EffectiveNumbers, most_errors
 from converters.evaluate.metrics.curves import allowed_errors, check_rate, trials_needed
 from converters.evaluate.metrics.evidence import (
     IdentificationClaim,
@@ -118,12 +118,6 @@ def cumulative_match(scores: SearchScores, *, max_rank: int = 20) -> Float64Arra
     return np.asarray(np.cumsum(counts) / scores.mated_ranks.size, dtype=np.float64)
 
 
-@dataclass(frozen=True)
-class EffectiveNumbers:
-    claim: float
-    interval: float
-
-
 def rank_shares(
     scores: SearchScores, ranks: Sequence[int], *, confidence: float = 0.95
 ) -> tuple[RankShare, ...] | Unsupported:
@@ -173,36 +167,38 @@ def point_at_fpir(
     check_rate(confidence, "a confidence")
     if rank < 1:
         raise InputError(f"expected a rank of 1 or more, found {rank}", hint="for example rank=1")
-    strangers, title = scores.stranger_count, f"threshold at FPIR {rate:g}"
-    few = Unsupported(title, needed, strangers, f"FPIR {rate:g} needs {needed} strangers, found {strangers}")
+    strangers = scores.stranger_count
+    few = Unsupported(
+        f"claim at FPIR {rate:g}",
+        needed,
+        strangers,
+        f"FPIR {rate:g} needs {needed} strangers, found {strangers}",
+    )
     if tops.size < needed:
         return few
-    measured_at = _threshold(scores, rate)
-    effective = effective_searches(scores, rate, confidence=confidence)
-    claim: IdentificationClaim | Unsupported = few
-    if strangers >= needed:
-        claim = _claim(effective, rate, scores)
-    threshold = measured_at
-    if isinstance(claim, IdentificationClaim):
-        threshold = _above(scores, claim.false_matches)
+    numbers = effective_searches(scores, rate, confidence=confidence)
+    measured = _measured(scores, rate, rank, numbers, confidence)
+    claimed = _claim(scores, rate, numbers) if strangers >= needed else few
+    threshold, claim = (measured.threshold, claimed) if isinstance(claimed, Unsupported) else claimed
     missed = _share_missed(scores, threshold, rank)
+    matches = _matches(scores, threshold)
     return IdentificationPoint(
         target_fpir=rate,
         threshold=threshold,
-        fpir=_fpir(scores, threshold),
+        fpir=matches / tops.size,
         fnir=None if missed is None else missed.mean,
         fnir_pooled=None if missed is None else missed.pooled,
+        false_matches=matches,
         rank=rank,
         references=scores.references,
         subjects=scores.subjects,
         strangers=strangers,
         mated_probes=int(scores.mated_scores.size),
         non_mated_probes=int(tops.size),
-        effective_searches=None if effective is None else effective.claim,
-        fpir_interval=_fpir_interval(scores, threshold, effective, confidence),
+        fpir_interval=_fpir_interval(scores, matches, numbers, confidence),
         fnir_interval=None if missed is None else _share_interval(missed, 0.0, confidence, _BY_SUBJECT),
-        measured=_measured(scores, measured_at, rate, rank, effective, confidence),
         claim=claim,
+        measured=measured,
     )
 
 
@@ -239,36 +235,25 @@ _NO_VARIANCE = Unsupported(
 
 
 def _claim(
-    numbers: EffectiveNumbers | None, rate: float, scores: SearchScores
-) -> IdentificationClaim | Unsupported:
-    title, needed = f"threshold at FPIR {rate:g}", trials_needed(rate)
+    scores: SearchScores, rate: float, numbers: EffectiveNumbers | None
+) -> tuple[float, IdentificationClaim] | Unsupported:
+    title, needed, strangers = f"claim at FPIR {rate:g}", trials_needed(rate), scores.stranger_count
     if numbers is None:
         reason = f"FPIR {rate:g} in other galleries needs 2 enrolled subjects, found 1"
         return Unsupported(title, 2, scores.subjects, reason)
-    effective, searches, strangers = numbers.claim, scores.non_mated_tops.size, scores.stranger_count
-    if effective < needed:
+    effective, searches = numbers.claim, scores.non_mated_tops.size
+    errors = most_errors(rate, trials=searches, effective=effective) if effective >= needed else None
+    if errors is None:
         more = max(ceil(strangers * needed / effective), strangers + 1)
         reason = (
             f"FPIR {rate:g} needs more strangers than {strangers}, about {more}, or more enrolled subjects than"
-            f" {scores.subjects}: because a few give most false matches, {searches} searches count as {effective:.0f}"
-            f" of {needed} needed"
+            f" {scores.subjects}: because subjects are alike, or a few give most false matches, {searches} searches"
+            f" count as {effective:.0f} of {needed} needed"
         )
         return Unsupported(title, more, strangers, reason)
-    errors = _supported_errors(rate, searches, effective)
-    limit = upper_rate_limit(errors * effective / searches, effective)
-    return IdentificationClaim(CLAIM_CONFIDENCE, limit, errors, strangers, effective)
-
-
-def _supported_errors(rate: float, searches: int, effective: float) -> int:
-    """Compute the largest number of false matches whose upper limit is <= rate for the effective searches."""
-    low, high = 0, int(rate * searches)
-    while low < high:
-        middle = (low + high + 1) // 2
-        if upper_rate_limit(middle * effective / searches, effective) <= rate:
-            low = middle
-        else:
-            high = middle - 1
-    return low
+    threshold = _above(scores, errors)
+    limit = upper_rate_limit(_matches(scores, threshold) * effective / searches, effective)
+    return threshold, IdentificationClaim(limit, CLAIM_CONFIDENCE, effective)
 
 
 def _above(scores: SearchScores, errors: int) -> float:
@@ -282,8 +267,10 @@ def _threshold(scores: SearchScores, rate: float) -> float:
     return _above(scores, int(allowed_errors(rate, np.asarray(float(scores.non_mated_tops.size)))))
 
 
-def _fpir(scores: SearchScores, threshold: float) -> float:
-    return float(fpir_at(scores, np.array([threshold]))[0])
+def _matches(scores: SearchScores, threshold: float) -> int:
+    """Count the non-mated searches with a score at or above the threshold."""
+    tops = scores.non_mated_tops
+    return int(tops.size - first_at_least(tops, np.array([threshold]))[0])
 
 
 def _missed(scores: SearchScores, threshold: float, rank: int) -> NDArray[np.bool_]:
@@ -298,30 +285,28 @@ def _share_missed(scores: SearchScores, threshold: float, rank: int) -> SubjectS
 
 
 def _measured(
-    scores: SearchScores,
-    threshold: float,
-    rate: float,
-    rank: int,
-    effective: EffectiveNumbers | None,
-    confidence: float,
+    scores: SearchScores, rate: float, rank: int, numbers: EffectiveNumbers | None, confidence: float
 ) -> MeasuredIdentification:
-    missed = _share_missed(scores, threshold, rank)
+    threshold = _threshold(scores, rate)
+    matches, missed = _matches(scores, threshold), _share_missed(scores, threshold, rank)
     fnir_interval: Interval | Unsupported | None = None
-    if missed is not None and effective is None:
+    if missed is not None:
         fnir_interval = _NO_VARIANCE
-    elif missed is not None and effective is not None:
-        added = _threshold_variance(scores, rate, rank, effective)
-        fnir_interval = _share_interval(missed, added, confidence, _WITH_THRESHOLD)
+        if numbers is not None:
+            added = _threshold_variance(scores, rate, rank, numbers)
+            fnir_interval = _share_interval(missed, added, confidence, _WITH_THRESHOLD)
     return MeasuredIdentification(
         threshold=threshold,
-        fpir=_fpir(scores, threshold),
+        fpir=matches / scores.non_mated_tops.size,
         fnir=None if missed is None else missed.mean,
-        fpir_interval=_fpir_interval(scores, threshold, effective, confidence),
+        fnir_pooled=None if missed is None else missed.pooled,
+        false_matches=matches,
+        fpir_interval=_fpir_interval(scores, matches, numbers, confidence),
         fnir_interval=fnir_interval,
     )
 
 
-def _threshold_variance(scores: SearchScores, rate: float, rank: int, effective: EffectiveNumbers) -> float:
+def _threshold_variance(scores: SearchScores, rate: float, rank: int, numbers: EffectiveNumbers) -> float:
     """Compute the variance of FNIR at FPIR `rate` that follows from the variance of FPIR, by the delta method.
 
     The slope is that of FNIR over log FPIR between a third and three times the rate; the relative variance of FPIR
@@ -333,7 +318,7 @@ def _threshold_variance(scores: SearchScores, rate: float, rank: int, effective:
     if strict is None or loose is None or high <= low:
         return 0.0
     slope = (strict.mean - loose.mean) / log(high / low)
-    return slope * slope * min((1.0 - rate) / (rate * effective.interval), 4.0)
+    return slope * slope * min((1.0 - rate) / (rate * numbers.interval), 4.0)
 
 
 def _interval(low: float, high: float, confidence: float, method: str) -> Interval:
@@ -345,10 +330,9 @@ def _share_interval(share: SubjectShare, added: float, confidence: float, method
 
 
 def _fpir_interval(
-    scores: SearchScores, threshold: float, effective: EffectiveNumbers | None, confidence: float
+    scores: SearchScores, matches: int, numbers: EffectiveNumbers | None, confidence: float
 ) -> Interval | Unsupported:
-    if effective is None:
+    if numbers is None:
         return _NO_VARIANCE
-    errors = _fpir(scores, threshold) * effective.interval
-    limits = rate_limits(errors, effective.interval, confidence=confidence)
-    return _interval(*limits, confidence, _BY_STRANGER)
+    errors = matches * numbers.interval / scores.non_mated_tops.size
+    return _interval(*rate_limits(errors, numbers.interval, confidence=confidence), confidence, _BY_STRANGER)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from converters.evaluate.metrics.limits import exact_share_limits, student_factor
+from converters.evaluate.metrics.limits import share_limits
 from edge_sdk.types import Float64Array
 
 
@@ -34,21 +34,8 @@ class SubjectShare:
     subjects: int
     trials: float
 
-    def effective_trials(self, *, confidence: float = 0.95) -> float:
-        """Compute the number of independent trials that give the mean the same uncertainty, S..`trials`.
-
-        The number is Korn and Graubard's (Survey Methodology 24, 1998). It is at least the number of subjects, because the
-        shares of subjects lie in 0..1 and cannot differ more than single trials. It is the number of subjects if the
-        share is 0 or 1, because the variance then contains no information.
-        """
-        if not 0.0 < self.mean < 1.0 or self.variance <= 0.0:
-            return float(self.subjects)
-        factor = student_factor(self.trials - 1.0, self.degrees, confidence=confidence)
-        effective = self.mean * (1.0 - self.mean) / self.variance * factor
-        return max(float(self.subjects), min(self.trials, effective))
-
     def limits(self, *, added_variance: float = 0.0, confidence: float = 0.95) -> tuple[float, float]:
-        """Compute the limits of the mean (Clopper and Pearson 1934, for the effective number of trials).
+        """Compute the limits of the mean; see `share_limits`.
 
         Args:
             added_variance: Variance from another source, such as an estimated threshold, >= 0.
@@ -60,10 +47,10 @@ class SubjectShare:
         Raises:
             InputError: `confidence` is outside its range.
         """
-        effective, spread = self.effective_trials(confidence=confidence), self.mean * (1.0 - self.mean)
-        if added_variance > 0.0 and spread > 0.0:
-            effective = 1.0 / (1.0 / effective + added_variance / spread)
-        return exact_share_limits(self.mean, effective, confidence=confidence)
+        variance = self.variance + added_variance
+        return share_limits(
+            self.mean, variance, trials=self.trials, clusters=self.subjects, confidence=confidence
+        )
 
 
 def subject_share(subjects: NDArray[np.integer], errors: NDArray[np.bool_]) -> SubjectShare:

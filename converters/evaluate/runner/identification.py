@@ -10,6 +10,8 @@ from converters.evaluate.metrics.evidence import (
     AcquisitionEvidence,
     Evidence,
     IdentificationPoint,
+    Interval,
+    MeasuredIdentification,
     RankShare,
     Unsupported,
 )
@@ -94,10 +96,10 @@ def identification_lines(evidence: IdentificationEvidence) -> list[str]:
         lines.append(f"ranks not stated: {evidence.ranks.reason}")
     else:
         lines += table_lines(
-            f"{'rank k':>8}  {'share':>9}  {'95 % interval':<17}  all probes",
+            f"{'rank k':>8}  {'share':>9}  {'95 % interval':<14}  all probes",
             evidence.ranks,
             lambda row: (
-                f"{row.rank:>8}  {fixed_percent(row.share):>9}  {interval(row.interval):<17}  {fixed_percent(row.pooled)}"
+                f"{row.rank:>8}  {fixed_percent(row.share):>9}  {interval(row.interval):<14}  {fixed_percent(row.pooled)}"
             ),
         )
     lines += [
@@ -108,30 +110,33 @@ def identification_lines(evidence: IdentificationEvidence) -> list[str]:
 
 
 def identification_point_lines(points: Sequence[IdentificationPoint | Unsupported]) -> list[str]:
-    """Format the points of an open-set search: the row of the claim, and below it the measured point or the refusal."""
-    heading = (
-        f"{'FPIR':>8}  {'FNIR':>9}  {'95 % interval':<17}  {'threshold':>9}"
-        f"  {'measured FPIR':>13}  95 % interval"
-    )
-    lines = table_lines(heading, points, _point_line)
+    """Format the points of an open-set search: the claim, then the measured point; below them the refusals of claims."""
+    columns = f"{'threshold':>9}  {'FNIR':>9}  {'95 % interval':<14}  {'interval of FPIR':<16}"
+    heading = [
+        f"{'':>8}  {'claim: FPIR at most this, with 95 % confidence':<54}  measured at this FPIR",
+        f"{'FPIR':>8}  {columns}  {columns.rstrip()}",
+    ]
+    lines, refusals, pooled = [], [], []
     for point in points:
         if isinstance(point, Unsupported):
+            refusals.append(f"  not measured: {point.reason}")
             continue
+        claim = f"{'no claim':>9}  {'':>9}  {'':<14}  {'':<16}" if not point.claim else _columns(point)
         if isinstance(point.claim, Unsupported):
-            lines.append(f"  no claim at FPIR {point.target_fpir:g}, measured only: {point.claim.reason}")
-        else:
-            measured = point.measured
-            fnir = "" if measured.fnir is None else f" and FNIR {fixed_percent(measured.fnir)}"
-            lines.append(
-                f"  measured point for FPIR {point.target_fpir:g}: threshold {measured.threshold:.4f} with FPIR"
-                f" {fixed_percent(measured.fpir)}{fnir}, without allowance for chance"
-            )
-    return lines
-
-
-def _point_line(point: IdentificationPoint) -> str:
-    fnir = "-" if point.fnir is None else fixed_percent(point.fnir)
-    return (
-        f"{point.target_fpir:>8g}  {fnir:>9}  {interval(point.fnir_interval):<17}  {point.threshold:>9.4f}"
-        f"  {fixed_percent(point.fpir):>13}  {interval(point.fpir_interval)}"
+            refusals.append(f"  no claim: {point.claim.reason}")
+        if point.fnir_pooled is not None:
+            pooled.append(f"{point.target_fpir:g}: {fixed_percent(point.fnir_pooled)}")
+        lines.append(f"{point.target_fpir:>8g}  {claim}  {_columns(point.measured).rstrip()}")
+    note = (
+        [f"FNIR is the mean over subjects; over all mated probes, FPIR {', '.join(pooled)}"] if pooled else []
     )
+    return [*(heading if lines else []), *lines, *refusals, *note]
+
+
+def _columns(point: IdentificationPoint | MeasuredIdentification) -> str:
+    fnir = "-" if point.fnir is None else fixed_percent(point.fnir)
+    return f"{point.threshold:>9.4f}  {fnir:>9}  {_bounds(point.fnir_interval):<14}  {_bounds(point.fpir_interval):<16}"
+
+
+def _bounds(bounds: Interval | Unsupported | None) -> str:
+    return interval(bounds) if isinstance(bounds, Interval) else "-"

@@ -150,7 +150,7 @@ def test_open_set_search_by_a_rule(artefact: OpenedArtefact, tmp_path: Path) -> 
     first = identification.ranks[0]
     assert first.rank == 1
     assert first.share == 1
-    assert first.interval.low == pytest.approx(0.025 ** (1 / 10))  # 10 subjects without a miss
+    assert first.interval.low == pytest.approx(0.05 ** (1 / 10))  # 10 subjects without a miss
     assert identification.fmr_needed[0][1] == pytest.approx(1 - 0.9 ** (1 / 10))
 
 
