@@ -65,7 +65,7 @@ class Population:
         own /= np.linalg.norm(own, axis=1, keepdims=True)
         noise = 0.6 * np.exp(self.scatter * generator.normal(size=subjects))
         if images is None:
-            images = self._images(generator, subjects)
+            images = self.image_counts(generator, subjects)
         rows = np.repeat(np.arange(subjects), images)
         quality = np.exp(0.25 * generator.normal(size=rows.size))
         drawn = generator.normal(size=(rows.size, DIMENSION)) / np.sqrt(DIMENSION)
@@ -73,7 +73,8 @@ class Population:
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         return vectors.astype(np.float32), rows
 
-    def _images(self, generator: np.random.Generator, subjects: int) -> np.ndarray:
+    def image_counts(self, generator: np.random.Generator, subjects: int) -> np.ndarray:
+        """Draw the number of images of each subject, shape (subjects,)."""
         if self.most_images <= 6:
             return generator.integers(2, self.most_images + 1, size=subjects)
         return np.minimum(2 + (1.5 * generator.pareto(1.1, size=subjects)).astype(int), self.most_images)

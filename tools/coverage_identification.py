@@ -1,7 +1,7 @@
 """Measure how often 1:N intervals contain the true rate, and how often a claimed FPIR is exceeded.
 
-    python tools/coverage_identification.py intervals
-    python tools/coverage_identification.py doors
+    python -m tools.coverage_identification intervals
+    python -m tools.coverage_identification doors
 
 `intervals` draws subjects again and again, enrols half of them, searches all other images, and compares the intervals and the
 claims of the evaluation with the true rates of other strangers and other galleries of the same size. `doors` takes the
@@ -12,8 +12,8 @@ galleries with that threshold. The output is a Markdown table.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -29,67 +29,13 @@ from converters.evaluate.metrics import (
     search,
 )
 from converters.evaluate.metrics.cosines import IntArray
-from edge_sdk.types import Float64Array, FloatArray
+from edge_sdk.types import FloatArray
+from tools.coverage import DIMENSION, POPULATIONS, Population
 
-DIMENSION = 64
 FPIRS = (0.1, 0.03, 0.01)
-#: Subjects of the pool from which the true rates are computed, and its number of permutations into galleries.
+#: Subjects of the pool from which the true rates are computed, and number of its permutations into galleries.
 POOL, ROUNDS = 3000, 3
-
-
-@dataclass(frozen=True)
-class Population:
-    """Simulated subjects, some of them alike, some of them difficult.
-
-    Args:
-        name: Name in the table.
-        images: Draws the number of images of each subject; receives a generator and the number of subjects.
-    """
-
-    name: str
-    images: Callable[[np.random.Generator, int], IntArray]
-
-    def draw(self, generator: np.random.Generator, images: IntArray) -> tuple[FloatArray, IntArray]:
-        """Draw unit embeddings, subject by subject.
-
-        A subject shares a part of its direction with its group and with everybody; the noise differs between subjects
-        and between images.
-
-        Args:
-            generator: Source of random numbers.
-            images: Shape (S,): images of each subject.
-
-        Returns:
-            (embeddings, shape (n, 64), float32; subject of each row, shape (n,)).
-        """
-        groups = np.random.default_rng(1).normal(size=(30, DIMENSION)) / np.sqrt(DIMENSION)
-        count = images.size
-        centres = _noise(generator, count)
-        centres += 0.45 * generator.beta(1, 2, (count, 1)) * groups[generator.integers(30, size=count)]
-        centres[:, 0] += 0.5 * generator.beta(1, 6, count)
-        centres /= np.linalg.norm(centres, axis=1, keepdims=True)
-        owners = np.repeat(np.arange(count), images)
-        size = (0.62 * np.exp(0.35 * generator.normal(size=count)))[owners]
-        size *= np.exp(0.25 * generator.normal(size=owners.size))
-        drawn = centres[owners] + size[:, None] * _noise(generator, owners.size)
-        return (drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float32), owners
-
-
-def _noise(generator: np.random.Generator, rows: int) -> Float64Array:
-    return generator.normal(size=(rows, DIMENSION)) / np.sqrt(DIMENSION)
-
-
-POPULATIONS = {
-    population.name: population
-    for population in (
-        Population("mild", lambda generator, count: generator.integers(2, 7, count)),
-        Population(
-            "hard",
-            lambda generator, count: np.minimum(2 + (1.5 * generator.pareto(1.1, count)).astype(int), 80),
-        ),
-        Population("many", lambda _, count: np.full(count, 20)),
-    )
-}
+_BY_NAME = {population.name: population for population in POPULATIONS}
 
 
 @dataclass(frozen=True)
@@ -111,10 +57,10 @@ class Truth:
         """Search galleries from a large pool; every gallery has other strangers."""
         generator, tops, own, mated = np.random.default_rng(seed), [], [], 0
         for _ in range(ROUNDS):
-            pool = population.draw(generator, np.full(POOL, templates + 1))[0].reshape(
+            pool = population.draw(generator, POOL, np.full(POOL, templates + 1))[0].reshape(
                 POOL, templates + 1, -1
             )
-            strangers = population.draw(generator, np.full(2 * POOL, 1))[0]
+            strangers = population.draw(generator, 2 * POOL, np.ones(2 * POOL, np.int64))[0]
             order = generator.permutation(POOL)[: POOL // enrolled * enrolled]
             for subjects in order.reshape(-1, enrolled):
                 gallery = pool[subjects, :templates].reshape(-1, DIMENSION)
@@ -145,22 +91,23 @@ class Truth:
 class Tally:
     """Counts of the intervals of one kind, or of the claims at one rate."""
 
-    below: list[bool] = field(default_factory=list)
-    above: list[bool] = field(default_factory=list)
+    better: list[bool] = field(default_factory=list)
+    worse: list[bool] = field(default_factory=list)
     ratios: list[float] = field(default_factory=list)
     refused: int = 0
 
     def interval(self, bounds: object, truth: float) -> None:
-        """Count an interval; one that cannot be stated is not counted."""
+        """Count an interval of an error rate; one that cannot be stated is not counted."""
         if isinstance(bounds, Interval):
-            self.below.append(truth < bounds.low)
-            self.above.append(truth > bounds.high)
+            self.better.append(truth < bounds.low)
+            self.worse.append(truth > bounds.high)
 
     def coverage(self) -> str:
-        """State the share of intervals that contain the true rate, and of those that lie below it."""
-        if not self.below:
+        """State the share of intervals that contain the true rate, and the share whose true rate is worse, in %."""
+        if not self.better:
             return "-"
-        return f"{100 - 100 * np.mean(self.below) - 100 * np.mean(self.above):.1f} ({100 * np.mean(self.above):.1f})"
+        better, worse = 100 * np.mean(self.better), 100 * np.mean(self.worse)
+        return f"{100 - better - worse:.1f} ({worse:.1f})"
 
     def claims(self) -> str:
         """State the mean of true rate / claim, the share above 1, the 95th percentile, and the share of refusals."""
@@ -182,9 +129,9 @@ def draw_searches(
     Returns:
         (embeddings, subject of each row, True for a template).
     """
-    images = population.images(generator, subjects)
+    images = population.image_counts(generator, subjects)
     images[: subjects // 2] += templates - 1
-    vectors, owners = population.draw(generator, images)
+    vectors, owners = population.draw(generator, subjects, images)
     number = np.arange(owners.size) - np.repeat(np.cumsum(images) - images, images)
     return vectors, owners, (owners < subjects // 2) & (number < templates)
 
@@ -196,7 +143,7 @@ def intervals(options: argparse.Namespace) -> Iterator[str]:
     for name in options.population:
         for subjects in options.subjects:
             for templates in options.templates:
-                yield from _interval_rows(POPULATIONS[name], subjects, templates, options.draws)
+                yield from _interval_rows(_BY_NAME[name], subjects, templates, options.draws)
 
 
 def _interval_rows(population: Population, subjects: int, templates: int, draws: int) -> Iterator[str]:
@@ -214,7 +161,9 @@ def _interval_rows(population: Population, subjects: int, templates: int, draws:
         )
         ranks = rank_shares(scores, (1,))
         if isinstance(ranks, tuple):
-            first.interval(ranks[0].interval, truth.own.size / truth.mated)
+            shares = ranks[0].interval
+            missed = replace(shares, low=1.0 - shares.high, high=1.0 - shares.low)
+            first.interval(missed, 1.0 - truth.own.size / truth.mated)
         for rate in FPIRS:
             point = point_at_fpir(scores, rate)
             if not isinstance(point, IdentificationPoint):
@@ -241,9 +190,9 @@ def doors(options: argparse.Namespace) -> Iterator[str]:
     yield "|---|---|---|---|---|---|"
     for name in options.population:
         galleries = [(size, templates) for size in (10, 50) for templates in options.templates]
-        truths = [Truth.of(POPULATIONS[name], enrolled=size, templates=k) for size, k in galleries]
+        truths = [Truth.of(_BY_NAME[name], enrolled=size, templates=k) for size, k in galleries]
         for subjects in options.subjects:
-            yield from _door_rows(POPULATIONS[name], subjects, galleries, truths, options.draws)
+            yield from _door_rows(_BY_NAME[name], subjects, galleries, truths, options.draws)
 
 
 def _door_rows(
@@ -254,7 +203,7 @@ def _door_rows(
     claimed, plain = [Tally() for _ in cases], [Tally() for _ in cases]
     for seed in range(draws):
         generator = np.random.default_rng([subjects, 9, seed])
-        vectors, owners = population.draw(generator, population.images(generator, subjects))
+        vectors, owners = population.draw(generator, subjects)
         comparisons = AllPairs(vectors, np.char.mod("%05d", owners).tolist())
         rows = operating_points(
             comparisons, comparisons.scores(), data_set="drawn", data_digest="0" * 64, fmrs=rates
@@ -282,7 +231,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("table", choices=("intervals", "doors"))
-    parser.add_argument("--population", nargs="+", default=["mild", "hard"], choices=sorted(POPULATIONS))
+    parser.add_argument("--population", nargs="+", default=["mild", "hard"], choices=sorted(_BY_NAME))
     parser.add_argument(
         "--subjects", nargs="+", type=int, help="subjects of a draw (default: 20 76 300; 300 for doors)"
     )
