@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 NAME = "products"
 _LARGE_PRODUCTS, _LARGE_PHOTOS = 240, 7
 _FPIR = 0.01
-_SAMPLE_FAMILIES = 30  # families of the committed pictures; the larger sets use other families
+_SAMPLE_FAMILIES = 60  # families of the committed pictures; the larger sets use other families
 
 
 def contract() -> dict[str, Any]:
