@@ -32,8 +32,8 @@ def register(commands: Any) -> None:
             "evaluate converted/mobilefacenet.cpu_int8.tflite --images people/ --write-card",
             "evaluate converted/mobilefacenet.cpu_int8.tflite --enrol enrolled/ --probes visitors/",
         ),
-        details="Images are in one folder per subject. A claim at FMR f needs 3 / f comparisons of different subjects. "
-        "If the data are too few for a claim, the number of comparisons it needs is printed. Embeddings are biometric "
+        details="Images are in one folder per subject. A claim at FMR f needs 3 / f pairs of subjects, or more. "
+        "If the data are too few for a claim, the number of subjects it needs is printed. Embeddings are biometric "
         "data. They are cached for the next run: stderr names the folder; delete that folder to remove them.",
     )
     parser.add_argument(

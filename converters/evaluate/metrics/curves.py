@@ -109,6 +109,9 @@ def missing_half(scores: ScoreSet, claim: str) -> Unsupported | None:
 def threshold_at_fmr(scores: ScoreSet, fmr: float) -> float | Unsupported:
     """Find the smallest float32 threshold whose measured FMR is <= fmr.
 
+    The true FMR at this threshold is above `fmr` about as often as below; `claims.claim_at` finds a threshold that keeps
+    `fmr` with 95 % confidence.
+
     The threshold lies one float32 step above the highest score that must be rejected. If that score was
     not kept (see `ScoreSet.tail`), the threshold is the next bin edge above the score, at most 2^-15 higher.
 
@@ -128,8 +131,7 @@ def threshold_at_fmr(scores: ScoreSet, fmr: float) -> float | Unsupported:
             f"threshold at FMR {fmr:g}",
             needed,
             scores.non_mated_trials,
-            f"FMR {fmr:g} needs {needed} non-mated comparisons (rule of three), "
-            f"found {scores.non_mated_trials}",
+            f"FMR {fmr:g} is measured from {needed} non-mated comparisons or more, found {scores.non_mated_trials}",
         )
     allowed = int(allowed_errors(fmr, np.asarray(float(scores.non_mated_trials))))
     if allowed < scores.tail.size:
