@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import math
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -179,7 +180,7 @@ class Row:
         before: FMR at the card's threshold, divided by the claim, over all subjects of the camera.
         median: Median of the same at the repaired threshold, over draws.
         high: 95th percentile of it.
-        tar_before: TAR at the card's threshold.
+        tar_before: TAR at the card's threshold; NaN if no subject has two images.
         tar_after: Mean TAR at the repaired threshold.
         raised: Mean amount by which the threshold was raised.
     """
@@ -223,8 +224,8 @@ def measure(
         share(different, strict) / options.fmr,
         float(np.median(after)),
         float(np.quantile(after, 0.95)),
-        float((same >= strict).mean()),
-        float(np.mean([(same >= limit).mean() for limit in limits])),
+        float((same >= strict).mean()) if len(same) else math.nan,
+        float(np.mean([(same >= limit).mean() for limit in limits])) if len(same) else math.nan,
         float(np.mean(limits) - strict),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -58,9 +59,9 @@ def add_commands(commands: Any) -> None:
     )
     policy.add_argument(
         "--adapt-threshold",
-        action="store_true",
+        action=argparse.BooleanOptionalAction,
         help="raise the threshold, from 10 subjects on, as far as the gallery's own subjects are more alike than those of the"
-        " card; it is never lowered, and renewed at each change (default: use the card's threshold)",
+        " card; it is never lowered, and renewed at each change (default: unchanged, off in a new policy)",
     )
     threshold = add(
         "threshold", "set or remove a stricter threshold for one subject", _threshold, "alice 0.7"
@@ -123,10 +124,12 @@ def _policy(arguments: argparse.Namespace) -> Output:
         fpir=arguments.fpir,
         margin=arguments.margin,
         non_mated_scores=model.card.non_mated_scores,
-        adapts=arguments.adapt_threshold,
+        adapts=bool(arguments.adapt_threshold),
         **band,
     )
     gallery = open_gallery(arguments, model.model_id)
+    if arguments.adapt_threshold is None and gallery.policy is not None and gallery.policy.adapts:
+        policy = replace(policy, adapts=True)
     networks = pinned_networks(arguments, gallery.networks)
     with gallery.transaction() as transaction:
         transaction.pin_networks(networks)

@@ -105,8 +105,10 @@ def test_the_threshold_is_raised_if_the_policy_adapts(edge_sdk: Run, files: list
     assert value["threshold"] > value["card_threshold"] == 0.5
     assert value["adapts"] is True
     assert "kind" not in edge_sdk("gallery", "audit", *files[2:]).out
-    # Without the option the card's threshold applies again, and the command says what that means.
-    done = edge_sdk("gallery", "policy", *files, "--fpir", "0.01")
+    # Another FPIR leaves it on.
+    assert not edge_sdk("gallery", "policy", *files, "--fpir", "0.02").out.startswith("threshold 0.5000 ")
+    # If it is turned off, the card's threshold applies again, and the command prints what that means.
+    done = edge_sdk("gallery", "policy", *files, "--fpir", "0.01", "--no-adapt-threshold")
     assert done.out.startswith("threshold 0.5000 ")
     assert "the card's thresholds do not hold" in done.err
 
