@@ -135,6 +135,21 @@ def test_the_device_decides_by_the_written_operating_point(
     capsys.readouterr()
 
 
+def test_failures_to_acquire_count_in_frr(
+    edge_convert: Callable[..., Outcome], model: Path, tmp_path: Path
+) -> None:
+    images = contents(30, 4, noise=80) | {f"s{k:02}/broken.png": b"no image" for k in range(6)}
+    folder, page = write(tmp_path / "people", images), tmp_path / "page.html"
+    outcome = edge_convert("evaluate", model, "--images", folder, "--report", page)
+    assert outcome.code == 0
+    assert "with failures to acquire counted (FTA 4.76 %): FRR = FTA + (1 - FTA) FNMR" in outcome.out
+    assert "Failures to acquire counted: 4.76" in page.read_text()
+    value = json.loads(edge_convert("evaluate", model, "--images", folder, "--json").out)["verification"]
+    for row in value["generalized"]:
+        assert row["frr"] == pytest.approx(6 / 126 + 120 / 126 * row["fnmr"])
+        assert row["frr_interval"]["low"] < row["frr"] < row["frr_interval"]["high"]
+
+
 def test_probabilities_state_their_prior(
     edge_convert: Callable[..., Outcome], model: Path, people: Path, tmp_path: Path
 ) -> None:

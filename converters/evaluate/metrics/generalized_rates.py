@@ -1,7 +1,7 @@
 """Error rates that count failures to acquire (ISO/IEC 19795-1, one attempt per transaction).
 
 A sample that cannot be acquired is rejected: FRR = FTA + (1 - FTA) FNMR, and FAR = (1 - FTA) FMR. The reference is taken as
-acquired. In a search, FNIR counts the failures already; without them it would be FNIR = FTA + (1 - FTA) FNIR(acquired).
+acquired. In a search, FNIR = FTA + (1 - FTA) FNIR(acquired) and FPIR = (1 - FTA) FPIR(acquired).
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from converters.evaluate.metrics.evidence import (
     Unsupported,
 )
 from converters.evaluate.metrics.limits import share_limits
+from converters.evaluate.metrics.protocols import OpenSetList
 from converters.evaluate.metrics.scores import first_at_least
 from converters.evaluate.metrics.subject_scores import Comparisons, ListedPairs, SubjectScores
 from edge_sdk.types import Float64Array
@@ -56,23 +57,24 @@ class GeneralizedRates(Evidence):
 
 @dataclass(frozen=True)
 class AcquiredIdentification(Evidence):
-    """Error rates of searches, with and without failures to acquire and to enrol, over all searches together.
+    """Error rates of searches with and without failures to acquire and to enrol, over all searches together.
 
     Attributes:
         target_fpir: FPIR of the point.
         threshold: Threshold of the point.
-        fta: Share of the mated probes that could not be searched, or whose subject could not be enrolled.
-        fnir: FNIR of all mated probes: fta + (1 - fta) fnir_acquired.
+        fta: Share of the mated probes that could not be searched, or whose subject could not be enrolled; None without
+            mated probes.
+        fnir: FNIR of all mated probes, fta + (1 - fta) fnir_acquired: `fnir_pooled` of the point.
         fnir_acquired: FNIR of the probes that were searched; None if there are none.
         stranger_fta: Share of the probes of strangers that could not be searched.
-        fpir: FPIR of all probes of strangers: (1 - stranger_fta) fpir_acquired.
-        fpir_acquired: FPIR of the probes that were searched.
+        fpir: FPIR of all probes of strangers, (1 - stranger_fta) fpir_acquired.
+        fpir_acquired: FPIR of the probes that were searched: `fpir` of the point.
     """
 
     target_fpir: float
     threshold: float
-    fta: float
-    fnir: float
+    fta: float | None
+    fnir: float | None
     fnir_acquired: float | None
     stranger_fta: float
     fpir: float
@@ -193,26 +195,48 @@ def _fta_limits(acquisition: _Acquisition, confidence: float) -> tuple[float, fl
 
 
 def acquired_identification(
-    point: IdentificationPoint, *, fnir: float, failures: int, failed_strangers: int
-) -> AcquiredIdentification:
+    points: Sequence[IdentificationPoint | Unsupported],
+    *,
+    failures: int,
+    failed_strangers: int,
+) -> tuple[AcquiredIdentification, ...]:
     """Separate the failures of searches from their errors.
 
     Args:
-        point: The point; its numbers of mated probes include failures, those of non-mated probes do not.
-        fnir: FNIR of all mated probes at the point's threshold, not a mean over subjects.
+        points: Points of one open-set search; the numbers of mated probes include failures, those of non-mated probes
+            do not.
         failures: Mated probes that could not be searched, or whose subject could not be enrolled.
         failed_strangers: Probes of subjects that are not enrolled that could not be searched.
+
+    Returns:
+        One row per supported point, in the same order.
     """
-    searched = point.mated_probes - failures
-    misses = fnir * point.mated_probes - failures
-    strangers = point.non_mated_probes + failed_strangers
-    return AcquiredIdentification(
-        target_fpir=point.target_fpir,
-        threshold=point.threshold,
-        fta=failures / point.mated_probes,
-        fnir=fnir,
-        fnir_acquired=max(0.0, misses / searched) if searched else None,
-        stranger_fta=failed_strangers / strangers,
-        fpir=point.fpir * point.non_mated_probes / strangers,
-        fpir_acquired=point.fpir,
-    )
+    rows = []
+    for point in (point for point in points if isinstance(point, IdentificationPoint)):
+        fta = fnir_acquired = None
+        if point.fnir_pooled is not None:
+            fta = failures / point.mated_probes
+            searched = point.mated_probes - failures
+            misses = round(point.fnir_pooled * point.mated_probes) - failures
+            fnir_acquired = misses / searched if searched else None
+        strangers = point.non_mated_probes + failed_strangers
+        rows.append(
+            AcquiredIdentification(
+                target_fpir=point.target_fpir,
+                threshold=point.threshold,
+                fta=fta,
+                fnir=point.fnir_pooled,
+                fnir_acquired=fnir_acquired,
+                stranger_fta=failed_strangers / strangers,
+                fpir=point.fpir * point.non_mated_probes / strangers,
+                fpir_acquired=point.fpir,
+            )
+        )
+    return tuple(rows)
+
+
+def failed_strangers(listed: OpenSetList, embedded: EmbeddedSamples) -> int:
+    """Count the listed probes of subjects that are not enrolled that could not be searched."""
+    subject = dict(zip(embedded.names, embedded.subjects, strict=True))
+    enrolled = {subject.get(name, name.split("/")[0]) for name in listed.enrolled}
+    return sum(name not in subject and name.split("/")[0] not in enrolled for name in listed.probes)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from converters.evaluate.metrics.evidence import VerificationEvidence
+from converters.evaluate.metrics.generalized_rates import AcquiredIdentification
 from converters.evaluate.runner.text import interval
 from converters.number_format import fixed_percent
 
@@ -22,3 +25,23 @@ def generalized_lines(evidence: VerificationEvidence) -> list[str]:
             for row in rows
         ),
     ]
+
+
+def searches_with_failures_lines(rows: Sequence[AcquiredIdentification]) -> list[str]:
+    """Format FNIR and FPIR with and without failures per point; no line if no search failed."""
+    lines = []
+    for row in rows:
+        parts = []
+        if row.fta and row.fnir is not None and row.fnir_acquired is not None:
+            parts.append(
+                f"FNIR {fixed_percent(row.fnir)} of all mated probes with failures (FTA {fixed_percent(row.fta)}),"
+                f" {fixed_percent(row.fnir_acquired)} without"
+            )
+        if row.stranger_fta:
+            parts.append(
+                f"FPIR {fixed_percent(row.fpir)} with failures (FTA {fixed_percent(row.stranger_fta)}),"
+                f" {fixed_percent(row.fpir_acquired)} without"
+            )
+        if parts:
+            lines.append(f"  at FPIR {row.target_fpir:g}: {'; '.join(parts)}")
+    return lines

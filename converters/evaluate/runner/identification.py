@@ -15,8 +15,14 @@ from converters.evaluate.metrics.evidence import (
     RankShare,
     Unsupported,
 )
+from converters.evaluate.metrics.generalized_rates import (
+    AcquiredIdentification,
+    acquired_identification,
+    failed_strangers,
+)
 from converters.evaluate.metrics.identification import fmr_for_fpir, point_at_fpir, rank_shares
 from converters.evaluate.metrics.protocols import OpenSetList, search_open_set
+from converters.evaluate.runner.generalized_text import searches_with_failures_lines
 from converters.evaluate.runner.text import interval, table_lines
 from converters.number_format import fixed_percent
 
@@ -36,6 +42,7 @@ class IdentificationEvidence(Evidence):
         points: One row per requested FPIR.
         ranks: Share of mated probes whose subject is among the first k, closed set; `Unsupported` without mated probes.
         fmr_needed: (FPIR, FMR per comparison that gives this FPIR over `references`).
+        with_failures: FNIR and FPIR with and without failures to acquire and to enrol, per point.
     """
 
     protocol: str
@@ -48,6 +55,7 @@ class IdentificationEvidence(Evidence):
     points: tuple[IdentificationPoint | Unsupported, ...]
     ranks: tuple[RankShare, ...] | Unsupported
     fmr_needed: tuple[tuple[float, float], ...]
+    with_failures: tuple[AcquiredIdentification, ...] = ()
 
 
 def identification_of(
@@ -66,6 +74,7 @@ def identification_of(
         InputError: No listed sample can be enrolled.
     """
     scores, lost = search_open_set(open_set, embedded)
+    points = tuple(point_at_fpir(scores, fpir, rank=rank) for fpir in fpirs)
     return IdentificationEvidence(
         protocol=name,
         references=scores.references,
@@ -74,9 +83,12 @@ def identification_of(
         mated_probes=int(scores.mated_scores.size),
         non_mated_probes=int(scores.non_mated_tops.size),
         lost=lost,
-        points=tuple(point_at_fpir(scores, fpir, rank=rank) for fpir in fpirs),
+        points=points,
         ranks=rank_shares(scores, [k for k in RANKS if k <= scores.subjects]),
         fmr_needed=tuple((fpir, fmr_for_fpir(fpir, references=scores.references)) for fpir in fpirs),
+        with_failures=acquired_identification(
+            points, failures=scores.failures, failed_strangers=failed_strangers(open_set, embedded)
+        ),
     )
 
 
@@ -92,6 +104,7 @@ def identification_lines(evidence: IdentificationEvidence) -> list[str]:
             f"not enrolled or not searched: {evidence.lost.failures} of {evidence.lost.attempts} samples"
         )
     lines += identification_point_lines(evidence.points)
+    lines += searches_with_failures_lines(evidence.with_failures)
     if isinstance(evidence.ranks, Unsupported):
         lines.append(f"ranks not stated: {evidence.ranks.reason}")
     else:

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from converters.evaluate.metrics import EmbeddedSamples, Interval, operating_points, verify_all_pairs
-from converters.evaluate.metrics.generalized_rates import generalized_rates
+from converters.evaluate.metrics.generalized_rates import failed_strangers, generalized_rates
+from converters.evaluate.metrics.protocols import OpenSetList
 from converters.evaluate.metrics.subject_scores import ListedPairs
+from converters.evaluate.runner.identification import identification_lines, identification_of
 
 
 def embedded(
@@ -94,3 +96,26 @@ def test_listed_pairs_join_failures_to_their_subjects() -> None:
     part = ListedPairs(samples.vectors, samples.subjects, first[some], second[some])
     (row,) = generalized_rates(samples, part, part.with_subjects(-2.0), points)
     assert row.fta == 0.2
+
+
+def test_searches_with_and_without_failures() -> None:
+    samples = embedded(60, 3, {0: 1, 40: 2, 41: 1}, noise=0.9)  # p00 is enrolled, p40 and p41 are strangers
+    enrolled = samples.names[0:60:3]
+    probes = tuple(name for name in samples.names if name not in enrolled)
+    lost = tuple(name for name, _ in samples.failures)
+    listed = OpenSetList(enrolled, probes + lost)
+    assert failed_strangers(listed, samples) == 3
+    evidence = identification_of(samples, listed, name="drawn", fpirs=(0.2,))
+    (point,), (row,) = evidence.points, evidence.with_failures
+    assert (point.mated_probes, point.non_mated_probes) == (41, 120)
+    assert row.fta == pytest.approx(1 / 41)
+    assert row.fnir == point.fnir_pooled == pytest.approx(row.fta + (1 - row.fta) * row.fnir_acquired)
+    assert row.stranger_fta == pytest.approx(3 / 123)
+    assert row.fpir == pytest.approx((1 - row.stranger_fta) * point.fpir)
+    assert row.fpir_acquired == point.fpir
+    text = "\n".join(identification_lines(evidence))
+    assert "with failures (FTA 2.44 %)" in text
+    whole = identification_of(samples, OpenSetList(enrolled, probes), name="drawn", fpirs=(0.2, 0.001))
+    (row,) = whole.with_failures
+    assert (row.fta, row.stranger_fta, row.fnir) == (0.0, 0.0, row.fnir_acquired)
+    assert "with failures" not in "\n".join(identification_lines(whole))
