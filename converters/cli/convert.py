@@ -92,8 +92,8 @@ def _add_accuracy(parser: argparse.ArgumentParser) -> None:
         type=share,
         metavar="SHARE",
         help="with --recipe auto: how much FNMR on --images may exceed that of the float model, 0..1 (0.01 is one"
-        " percentage point). The search stops at the first recipe within this limit. If no recipe meets the limit, exit"
-        " with 1. (default: no limit)",
+        " percentage point). The increase is measured with smoothed scores, plus its standard error. The search stops at"
+        " the first recipe within this limit. If no recipe meets the limit, exit with 1. (default: no limit)",
     )
     group.add_argument(
         "--at-fmr",
@@ -105,7 +105,8 @@ def _add_accuracy(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--images",
         type=Path,
-        help="labelled crops for --max-fnmr-loss, one folder per subject; use other images for edge-convert evaluate",
+        help="labelled crops for --max-fnmr-loss, one folder per subject; 3 / SHARE subjects with two or more images each;"
+        " use other images for edge-convert evaluate",
     )
     group.add_argument(
         "--max-time-ratio",

@@ -18,6 +18,7 @@ from converters.cli.evaluation_arguments import (
     rates,
     usage_errors,
 )
+from converters.cli.evaluation_plan import add_plan, check_plan, run_plan
 
 
 def register(commands: Any) -> None:
@@ -31,6 +32,7 @@ def register(commands: Any) -> None:
             "evaluate converted/mobilefacenet.cpu_int8.tflite --images people/",
             "evaluate converted/mobilefacenet.cpu_int8.tflite --images people/ --write-card",
             "evaluate converted/mobilefacenet.cpu_int8.tflite --enrol enrolled/ --probes visitors/",
+            "evaluate --plan --fmr 1e-4 --images-per-subject 4",
         ),
         details="Images are in one folder per subject. A claim at FMR f needs 3 / f pairs of subjects, or more. "
         "If the data are too few for a claim, the number of subjects it needs is printed. Embeddings are biometric "
@@ -39,6 +41,7 @@ def register(commands: Any) -> None:
     parser.add_argument(
         "file",
         type=Path,
+        nargs="?",
         metavar="FILE.tflite",
         help="file with a model card; for a file without a card, give the input contract with the options below",
     )
@@ -112,6 +115,7 @@ def register(commands: Any) -> None:
         metavar="N",
         help="length of the candidate list, at least 1 (default: 1)",
     )
+    add_plan(parser)
     add_execution(parser, "Scores and thresholds depend on the kernels that run the file")
     add_contract(parser, required=False)
 
@@ -134,6 +138,9 @@ def _number(text: str) -> float:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    check_plan(arguments)
+    if arguments.plan:
+        return run_plan(arguments)
     from converters.evaluate.runner.evaluate import FPIRS, Protocol
     from converters.evaluate.runner.evaluate import evaluate as measure
     from converters.evaluate.runner.group_lists import read_groups

@@ -126,6 +126,14 @@ def rates(text: str) -> tuple[float, ...]:
     return values
 
 
+def rate(text: str) -> float:
+    """Parse a rate above 0 and below 1."""
+    values = rates(text)
+    if len(values) != 1:
+        raise argparse.ArgumentTypeError(f"expected one rate such as 0.05, found {text!r}")
+    return values[0]
+
+
 def points(text: str) -> float:
     """Parse percentage points above 0 and under 100, and return them as a share."""
     try:

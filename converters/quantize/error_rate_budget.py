@@ -14,12 +14,21 @@ from converters.data.embedding import embed_crops
 from converters.data.image_set import SetDigest
 from converters.data.samples import open_samples
 from converters.errors import CalibrationError
-from converters.evaluate.metrics import AllPairs, Unsupported, threshold_at_fmr, trials_needed
+from converters.evaluate.metrics import (
+    AllPairs,
+    Unsupported,
+    smoothed_differences,
+    threshold_at_fmr,
+    trials_needed,
+)
+from converters.evaluate.metrics.bootstrap import MIN_SUBJECTS
 from converters.evaluate.metrics.curves import check_rate
+from converters.evaluate.metrics.subject_shares import subject_share
 from converters.graph.network import Network
 from converters.quantize.budget import BudgetVerdict, Candidate
 from edge_sdk.errors import AcquisitionError, InputError
 from edge_sdk.model.card import InputContract
+from edge_sdk.model.operating_point import subjects_needed
 from edge_sdk.types import FloatArray, UInt8Array
 from edge_sdk.vision.images import MIN_SIDE_PX
 from edge_sdk.vision.resize import fit
@@ -52,20 +61,24 @@ class LabelledCrops:
 class ErrorRateBudget:
     """Limit for the increase of FNMR from the float to the int8 network, both at the same FMR.
 
-    All pairs of images are compared, and each network has its own threshold.
+    All pairs of images are compared, and each network has its own threshold. The increase is the kernel-smoothed one
+    (`smoothed_differences`), because a counted FNMR changes by single comparisons that cross the threshold: recipes would be
+    ranked by chance. A candidate keeps the budget if the increase plus its standard error is at most the limit.
 
     Args:
         images: Images to compare.
         contract: The network's input contract.
         fmr: FMR at which FNMR is measured.
         max_loss: Largest increase of FNMR, a share: 0.01 is one percentage point.
-        float_fnmr: FNMR of the float network at that FMR.
+        reference: Comparisons of the float network's embeddings.
+        float_fnmr: Counted FNMR of the float network at that FMR, mean over subjects.
     """
 
     images: LabelledCrops
     contract: InputContract
     fmr: float
     max_loss: float
+    reference: AllPairs
     float_fnmr: float
 
     @classmethod
@@ -90,11 +103,12 @@ class ErrorRateBudget:
             progress: Called with (done, total).
 
         Raises:
-            CalibrationError: there are too few images; see ``check_support``.
+            CalibrationError: there are too few subjects; see ``check_support``.
         """
         check_support(images.subjects, fmr=fmr, max_loss=max_loss)
         vectors = embed_crops(network, contract, images.pixels, progress=progress)
-        return cls(images, contract, fmr, max_loss, measure_fnmr(vectors, images.subjects, fmr))
+        fnmr = measure_fnmr(vectors, images.subjects, fmr)
+        return cls(images, contract, fmr, max_loss, AllPairs(vectors, images.subjects), fnmr)
 
     @property
     def goal(self) -> str:
@@ -105,14 +119,22 @@ class ErrorRateBudget:
         )
 
     def check(self, candidate: Candidate) -> BudgetVerdict:
-        """Embed every labelled image with the candidate and compare all pairs."""
+        """Embed every labelled image with the candidate, compare all pairs, and judge the smoothed increase of FNMR."""
         vectors = embed_crops(candidate.network, self.contract, self.images.pixels)
+        compared = AllPairs(vectors, self.images.subjects)
+        (row,) = smoothed_differences(self.reference, compared, fmrs=[self.fmr])
+        if isinstance(row, Unsupported):
+            raise CalibrationError(f"labelled images: {row.reason}", hint="add subjects")
         fnmr = measure_fnmr(vectors, self.images.subjects, self.fmr)
-        loss = fnmr - self.float_fnmr
-        # Both are ratios of integers; ignore the rounding error of their difference.
-        margin = round(self.max_loss - loss, 12)
+        loss = 0.0 - row.difference
+        # Ignore the rounding error of a loss at the limit.
+        margin = round(self.max_loss - loss - row.standard_error, 12)
         return BudgetVerdict(
-            margin >= 0, margin, f"FNMR {100 * fnmr:.2f} %, {100 * loss:+.2f} points relative to float"
+            margin >= 0,
+            margin,
+            f"smoothed FNMR {100 * loss:+.2f} points relative to float, standard error"
+            f" {100 * row.standard_error:.2f}; counted FNMR {100 * fnmr:.2f} %,"
+            f" {100 * (fnmr - self.float_fnmr):+.2f} points",
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -125,6 +147,7 @@ class ErrorRateBudget:
             "float_fnmr": self.float_fnmr,
             "data_set": self.images.data_set,
             "images": len(self.images),
+            "subjects": len(set(self.images.subjects)),
             "sha256": self.images.sha256,
         }
 
@@ -171,9 +194,11 @@ def read_labelled(
 
 
 def check_support(subjects: Sequence[str], *, fmr: float, max_loss: float) -> None:
-    """Reject labelled images that give fewer than 3 / fmr non-mated or 3 / max_loss mated comparisons.
+    """Reject labelled images of too few subjects for the FMR or for the FNMR loss.
 
-    By the rule of three (ISO/IEC 19795-1), n comparisons without an error show an error rate of at most 3 / n.
+    By the rule of three (ISO/IEC 19795-1), n independent trials without an error show an error rate of at most 3 / n. The
+    independent trials are subjects: an FMR needs 3 / fmr pairs of subjects, and a loss needs 3 / max_loss subjects with two
+    or more images.
 
     Args:
         subjects: Subject of each image; all pairs are compared.
@@ -181,40 +206,33 @@ def check_support(subjects: Sequence[str], *, fmr: float, max_loss: float) -> No
         max_loss: Above 0 and below 1.
 
     Raises:
-        CalibrationError: too few comparisons of either kind; the message states the required number.
+        CalibrationError: there are too few subjects; the message states the required number.
     """
     _, images = np.unique(np.asarray(subjects), return_counts=True)
-    mated = int((images * (images - 1) // 2).sum())
-    non_mated = len(subjects) * (len(subjects) - 1) // 2 - mated
     try:
         requirements = (
             (
-                "non-mated",
-                f"FMR {fmr:g}",
-                trials_needed(fmr),
-                non_mated,
+                f"FMR {fmr:g} needs {{}} subjects",
+                max(subjects_needed(check_rate(fmr)), MIN_SUBJECTS),
+                images.size,
                 "add subjects, or use a higher FMR",
             ),
             (
-                "mated",
-                f"an FNMR loss of {max_loss:g}",
-                trials_needed(check_rate(max_loss, "the FNMR loss")),
-                mated,
-                "add images of the subjects, or allow a greater loss",
+                f"an FNMR loss of {max_loss:g} needs {{}} subjects with two or more images each",
+                max(trials_needed(check_rate(max_loss, "the FNMR loss")), MIN_SUBJECTS),
+                int((images >= 2).sum()),
+                "add subjects, or allow a greater loss",
             ),
         )
     except InputError as error:
         raise CalibrationError(str(error), hint=error.hint) from error
-    for kind, claim, needed, available, hint in requirements:
+    for claim, needed, available, hint in requirements:
         if available < needed:
-            raise CalibrationError(
-                f"labelled images: {claim} needs {needed} {kind} comparisons (rule of three), found {available}",
-                hint=hint,
-            )
+            raise CalibrationError(f"labelled images: {claim.format(needed)}, found {available}", hint=hint)
 
 
 def measure_fnmr(vectors: FloatArray, subjects: Sequence[str], fmr: float) -> float:
-    """Measure FNMR over all pairs at the lowest threshold with at most this FMR.
+    """Count FNMR over all pairs, mean over subjects, at the lowest threshold with at most this measured FMR.
 
     Args:
         vectors: Shape (n, D), float32, unit rows.
@@ -224,8 +242,9 @@ def measure_fnmr(vectors: FloatArray, subjects: Sequence[str], fmr: float) -> fl
     Raises:
         CalibrationError: fewer than 3 / fmr non-mated comparisons.
     """
-    scores = AllPairs(vectors, tuple(subjects)).scores()
-    threshold = threshold_at_fmr(scores, fmr)
+    pairs = AllPairs(vectors, tuple(subjects))
+    threshold = threshold_at_fmr(pairs.scores(), fmr)
     if isinstance(threshold, Unsupported):
         raise CalibrationError(f"labelled images: {threshold.reason}")
-    return int(scores.false_non_matches(np.array([threshold]))[0]) / scores.mated_trials
+    tagged = pairs.with_subjects(2.0)
+    return subject_share(tagged.mated_subject, tagged.mated < threshold).mean

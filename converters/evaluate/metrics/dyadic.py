@@ -200,6 +200,20 @@ def dyadic_variance(
     )
 
 
+def pair_variance(design: PairDesign, first: NDArray[np.integer], second: NDArray[np.integer]) -> float:
+    """Compute the part of the variance that remains if only comparisons of the same two subjects are correlated.
+
+    Args:
+        design: The comparisons that were made.
+        first, second: Shape (A,): the two subjects of each false match, 0..S-1, never equal.
+    """
+    subjects = design.per_subject.size
+    keys, counts = np.unique(_keys(first, second, subjects), return_counts=True)
+    rate, own = first.size / design.trials, counts.astype(np.float64)
+    products = float((own * own - 2.0 * rate * own * design.comparisons(keys)).sum())
+    return (products + rate * rate * design.squared(np.ones(subjects))) / design.trials**2
+
+
 def effective_comparisons(
     design: PairDesign, first: NDArray[np.integer], second: NDArray[np.integer], *, confidence: float = 0.95
 ) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import ceil, inf
+from statistics import NormalDist
 
 from converters.evaluate.metrics.curves import check_rate
 from converters.evaluate.metrics.evidence import MarginVerdict, SmoothedDifference
@@ -35,41 +36,36 @@ def judge(difference: SmoothedDifference, *, margin: float = DEFAULT_MARGIN) -> 
         return MarginVerdict(margin, "no worse", None)
     if interval.high < limit:
         return MarginVerdict(margin, "worse", None)
-    half = (interval.high - interval.low) / 2
+    middle = difference.difference
+    half = middle - interval.low if middle > limit else interval.high - middle
     needed = subjects_to_tell(
         half,
         difference.standard_error,
         difference.subjects,
-        distance=abs(difference.difference - limit),
-        groups=interval.replicates,
+        distance=abs(middle - limit),
     )
     more = ceil(needed - difference.subjects) if needed <= _MOST_TIMES * difference.subjects else None
     return MarginVerdict(margin, "cannot tell", None if more is None else max(more, 1))
 
 
-def subjects_to_tell(
-    half_width: float, standard_error: float, subjects: int, *, distance: float, groups: int
-) -> float:
+def subjects_to_tell(half_width: float, standard_error: float, subjects: int, *, distance: float) -> float:
     """Compute the number of subjects with which an interval excludes a margin with a probability of 80 %.
 
     The standard error falls with the square root of the number of subjects.
 
     Args:
-        half_width: Half of the interval's width, with these subjects.
+        half_width: Distance from the difference to the end of its interval, with these subjects.
         standard_error: Standard error of the difference, with these subjects; 0 if no score differs.
         subjects: Number of subjects, 1 or more.
         distance: Distance of the true difference from the margin, a share.
-        groups: Groups of the jackknife, 2 or more.
 
     Returns:
         The number of subjects; infinity if the distance is 0.
     """
-    from scipy.stats import t
-
     if distance <= 0.0:
         return inf
     if standard_error == 0.0:
         # Without any difference the interval is that of the rule of three, whose width falls with the number itself.
         return subjects * half_width / distance
-    reach = half_width + float(t.ppf(POWER, groups - 1)) * standard_error
+    reach = half_width + NormalDist().inv_cdf(POWER) * standard_error
     return float(subjects * (reach / distance) ** 2)

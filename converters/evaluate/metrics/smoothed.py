@@ -9,7 +9,8 @@ changes nothing.
 
 The TAR is a mean over subjects: each subject with mated comparisons weighs alike, whatever its number of images. The
 interval comes from a delete-a-group jackknife over groups of subjects (Kott, Journal of Official Statistics 17, 2001); a
-comparison is left out with either of its subjects, and each replicate has its own threshold.
+comparison is left out with either of its subjects, and each replicate has its own threshold. The interval is longer on the
+side of large contributions, as in Wilson's interval of a share.
 
 All figures are computed from histograms by group, so that memory does not depend on the number of comparisons.
 """
@@ -41,8 +42,8 @@ from edge_sdk.types import Float64Array, FloatArray
 BANDWIDTH = 0.24
 #: Range of FMR over which the pooled difference is averaged.
 POOLED_FMRS = (1e-4, 1e-2)
-#: Number of groups of subjects of the jackknife.
-GROUPS = 20
+#: Largest number of groups of subjects of the jackknife; with fewer subjects, each subject is a group.
+GROUPS = 200
 
 # The mean over the logarithm of FMR is taken at this number of rates.
 _POOLED_STEPS = 9
@@ -235,14 +236,19 @@ def _row(
     change = after - before
     difference, replicates = float(change[0]), change[1:]
     groups = replicates.size
-    error = float(np.sqrt((groups - 1) / groups * ((replicates - replicates.mean()) ** 2).sum()))
+    changes = (replicates.mean() - replicates) * (groups - 1) / groups
+    error = float(np.sqrt(groups / (groups - 1) * (changes**2).sum()))
     if error > _NEGLIGIBLE:
-        half = float(t.ppf((1.0 + settings.confidence) / 2, groups - 1)) * error
-        method = f"delete-a-group jackknife, {groups} groups of subjects, t, seed {settings.seed}"
+        quantile = float(t.ppf((1.0 + settings.confidence) / 2, groups - 1))
+        own = changes + difference / groups
+        below, above = (_reach(own[own * sign > 0] * sign, error, quantile) for sign in (-1.0, 1.0))
+        method = (
+            f"delete-a-group jackknife, {groups} groups of subjects, score interval, seed {settings.seed}"
+        )
     else:
-        error, half = 0.0, upper_bound_without_errors(design.subjects)
-        method = f"no difference in any group: rule of three over {design.subjects} subjects"
-    interval = Interval(difference - half, difference + half, settings.confidence, groups, method)
+        error, below = 0.0, upper_bound_without_errors(design.subjects)
+        above, method = below, f"no difference in any group: rule of three over {design.subjects} subjects"
+    interval = Interval(difference - below, difference + above, settings.confidence, groups, method)
     return SmoothedDifference(
         lowest_fmr=float(fmrs[0]),
         highest_fmr=float(fmrs[-1]),
@@ -255,6 +261,24 @@ def _row(
         baseline_bandwidth=bandwidths[0],
         candidate_bandwidth=bandwidths[1],
     )
+
+
+def _reach(contributions: Float64Array, error: float, quantile: float) -> float:
+    """Compute the distance from the difference to one end of the interval.
+
+    A loss is often the sum of a few large contributions. A data set that lacks some of them shows a smaller loss and a
+    smaller variance, so an interval with that variance is too short on the side of the loss. As in Wilson's interval of a share
+    (JASA 22, 1927), the end L is the value that the data just do not reject with the variance at L: it grows by the
+    mean size of a contribution, weighted by size, times the distance.
+
+    Args:
+        contributions: Contributions of the groups to the difference on this side, > 0.
+        error: Standard error, > 0.
+        quantile: Quantile of t.
+    """
+    size = float((contributions**2).sum() / contributions.sum()) if contributions.size else 0.0
+    half = quantile * quantile * size / 2
+    return half + float(np.sqrt(half * half + (quantile * error) ** 2))
 
 
 @dataclass(frozen=True, eq=False)

@@ -59,6 +59,12 @@ def difference_lines(
         smoothed: Smoothed differences of the same FMRs (default: none).
     """
     beside = {row.lowest_fmr: row for row in smoothed if isinstance(row, SmoothedDifference)}
+    # A refusal of the smoothed row counts subjects, that of the counted row comparisons.
+    refusals = {row.claim.rpartition(" ")[2]: row for row in smoothed if isinstance(row, Unsupported)}
+    rows = [
+        refusals.get(row.claim.rpartition(" ")[2], row) if isinstance(row, Unsupported) else row
+        for row in rows
+    ]
 
     def line(row: PairedDifference) -> str:
         other = beside.get(row.target_fmr)

@@ -16,6 +16,7 @@ from converters.data.calibration import CalibrationSet
 from converters.data.embedding import embed_crops
 from converters.data.image_set import Crops
 from converters.errors import CalibrationError
+from converters.evaluate.metrics import AllPairs, SmoothedDifference, smoothed_differences
 from converters.graph.multiplications import multiplications
 from converters.graph.network import Network
 from converters.pipeline.convert import convert
@@ -37,7 +38,7 @@ from tests.unit.converters.quantize.test_int8_quality import uneven
 CONTRACT_FLAGS = ["--size", "16x16", "--color", "rgb", "--mean", "127.5", "--scale", "128"]
 
 
-def labelled(subjects: int = 24, each: int = 4, *, noise: float = 12.0) -> LabelledCrops:
+def labelled(subjects: int = 60, each: int = 2, *, noise: float = 12.0) -> LabelledCrops:
     """Return images of synthetic subjects: a smooth pattern per subject, with different noise in each image."""
     random = np.random.default_rng(11)
     patterns = crops(subjects, seed=7).astype(np.float64).repeat(each, axis=0)
@@ -71,16 +72,18 @@ def test_a_cosine_budget_requires_a_margin_of_one_standard_error() -> None:
     assert not budget.check(just).met
 
 
-def test_too_few_images_for_the_claim_are_rejected_with_the_required_number() -> None:
+def test_too_few_subjects_for_the_claim_are_rejected_with_the_required_number() -> None:
     subjects = labelled().subjects
     check_support(subjects, fmr=1e-2, max_loss=0.05)
-    with pytest.raises(
-        CalibrationError, match=r"needs 300000 non-mated comparisons \(rule of three\), found 4416"
-    ):
+    with pytest.raises(CalibrationError, match=r"FMR 1e-05 needs 776 subjects, found 60$"):
         check_support(subjects, fmr=1e-5, max_loss=0.05)
-    with pytest.raises(CalibrationError, match=r"loss of 0.001 needs 3000 mated comparisons .*, found 144"):
+    with pytest.raises(
+        CalibrationError, match=r"loss of 0.001 needs 3000 subjects with two or more images each, found 60"
+    ):
         check_support(subjects, fmr=1e-2, max_loss=0.001)
-    with pytest.raises(CalibrationError, match="non-mated"):
+    with pytest.raises(CalibrationError, match=r"loss of 0.05 needs 60 subjects with .*, found 59"):
+        check_support([*subjects[:-2], "single"], fmr=1e-2, max_loss=0.05)
+    with pytest.raises(CalibrationError, match=r"FMR 0.01 needs 25 subjects, found 1"):
         check_support(["one"] * 9, fmr=1e-2, max_loss=0.1)
     with pytest.raises(CalibrationError, match="expected FMR above 0 and under 1, found 0"):
         check_support(subjects, fmr=0.0, max_loss=0.05)
@@ -106,16 +109,20 @@ def test_an_error_rate_budget_measures_against_the_float_network() -> None:
     images = labelled()
     budget = ErrorRateBudget.of(MODEL.network, CONTRACT, images, fmr=1e-2, max_loss=0.05)
     same = budget.check(Candidate(MODEL.network, np.ones(1, np.float32)))
-    assert same == BudgetVerdict(
-        True, 0.05, f"FNMR {100 * budget.float_fnmr:.2f} %, +0.00 points relative to float"
+    assert (same.met, same.margin) == (True, 0.05)
+    assert same.measured == (
+        "smoothed FNMR +0.00 points relative to float, standard error 0.00;"
+        f" counted FNMR {100 * budget.float_fnmr:.2f} %, +0.00 points"
     )
-    other = budget.check(Candidate(tiny(values=16, seed=9), np.ones(1, np.float32)))
-    vectors = embed_crops(tiny(values=16, seed=9), CONTRACT, images.pixels)
-    loss = measure_fnmr(vectors, images.subjects, 1e-2) - budget.float_fnmr
-    assert other.margin == pytest.approx(0.05 - loss)
-    assert other.met == (loss <= 0.05)
+    network = tiny(values=16, seed=9)
+    other = budget.check(Candidate(network, np.ones(1, np.float32)))
+    pairs = AllPairs(embed_crops(network, CONTRACT, images.pixels), images.subjects)
+    (row,) = smoothed_differences(budget.reference, pairs, fmrs=[1e-2])
+    assert isinstance(row, SmoothedDifference)
+    assert other.margin == pytest.approx(0.05 + row.difference - row.standard_error)
+    assert other.met == (other.margin >= 0)
     value = budget.to_json()
-    assert value["images"] == 96 and value["data_set"] == "drawn" and "FMR 0.01" in value["goal"]
+    assert value["images"] == 120 and value["data_set"] == "drawn" and "FMR 0.01" in value["goal"]
 
 
 @dataclass
@@ -196,7 +203,7 @@ def options(workplace: Path, *, at_fmr: float = 1e-2, **changes: Any) -> Convers
 def test_labelled_images_are_read_with_their_subjects(workplace: Path) -> None:
     images = read_labelled(workplace / "people", CONTRACT)
     assert images.subjects == labelled().subjects
-    assert images.pixels.shape == (96, 16, 16, 3)
+    assert images.pixels.shape == (120, 16, 16, 3)
     with pytest.raises(CalibrationError, match="expected images as subject/image"):
         read_labelled(workplace / "crops", CONTRACT)
 
@@ -229,14 +236,14 @@ def test_a_conversion_by_error_rate_reports_the_budget_and_its_images(
     assert search_report["met"] and search_report["budget"]["kind"] == "error rate"
     text = report.to_text()
     assert "searched for an FNMR at most 5 points above float's" in text
-    assert "the recipe was chosen on the 96 images of people: measure the file on other images" in text
+    assert "the recipe was chosen on the 120 images of people: measure the file on other images" in text
     assert "points relative to float" in text
     page = (tmp_path / "out" / "net.report.html").read_text()
     assert "The recipe was chosen on these images" in page
 
 
 def test_images_of_a_budget_are_rejected_before_any_work(workplace: Path) -> None:
-    with pytest.raises(CalibrationError, match="needs 300000 non-mated"):
+    with pytest.raises(CalibrationError, match="FMR 1e-05 needs 776 subjects, found 60"):
         convert(options(workplace, model=workplace / "no such model", at_fmr=1e-5))
 
 

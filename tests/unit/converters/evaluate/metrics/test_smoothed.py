@@ -75,7 +75,7 @@ def test_a_smoothed_difference_is_that_of_direct_sums(fmr: float) -> None:
     after = direct_tar(other, labels, fmr, everyone, row.candidate_bandwidth)
     assert (row.baseline_tar, row.candidate_tar) == pytest.approx((before, after), abs=1e-4)
     assert row.difference == pytest.approx(after - before, abs=2e-5)
-    assert row.interval.replicates == 20 and row.subjects == 60
+    assert row.interval.replicates == 60 and row.subjects == 60
 
 
 def test_the_standard_error_is_that_of_leaving_out_each_subject() -> None:
@@ -94,6 +94,31 @@ def test_the_standard_error_is_that_of_leaving_out_each_subject() -> None:
         changes.append(after - before)
     expected = np.sqrt(11 / 12 * ((np.array(changes) - np.mean(changes)) ** 2).sum())
     assert row.standard_error == pytest.approx(expected, rel=0.01)
+
+
+def test_one_subject_with_most_of_the_loss_lengthens_the_interval_below() -> None:
+    vectors, labels = population(60)
+    everywhere = stated(
+        pooled_difference(AllPairs(vectors, labels), AllPairs(disturbed(vectors, 0.4), labels))
+    )
+    changed = np.where(labels[:, None] == 7, disturbed(vectors, 4.0), vectors)
+    alone = stated(pooled_difference(AllPairs(vectors, labels), AllPairs(changed, labels)))
+
+    def below(row: SmoothedDifference) -> float:
+        return (row.difference - row.interval.low) / row.standard_error
+
+    assert 2.0 < below(everywhere) < 2.9
+    assert below(alone) > 4.0
+    assert (alone.interval.high - alone.difference) / alone.standard_error < 2.4
+
+
+def test_the_interval_is_mirrored_if_the_artefacts_are_exchanged() -> None:
+    vectors, labels = population(60)
+    first, second = AllPairs(vectors, labels), AllPairs(disturbed(vectors, 0.4), labels)
+    row, mirrored = stated(pooled_difference(first, second)), stated(pooled_difference(second, first))
+    assert (mirrored.interval.low, mirrored.interval.high) == pytest.approx(
+        (-row.interval.high, -row.interval.low), abs=1e-12
+    )
 
 
 def test_listed_pairs_give_the_figures_of_all_pairs() -> None:
@@ -214,10 +239,10 @@ def test_a_verdict_compares_the_whole_interval_with_the_margin(
 
 
 def test_the_number_of_further_subjects_follows_from_the_standard_error() -> None:
-    """With 100 subjects and standard error e, (2.093 + 0.861) e must fall to the distance from the margin."""
+    """With 100 subjects and standard error e, 2.093 e + 0.842 e must fall to the distance from the margin."""
     row = row_of(-0.006, 0.006)
     error = 0.012 / 4.186
-    expected = 100 * ((0.006 + 0.861 * error) / 0.003) ** 2 - 100
+    expected = 100 * ((0.006 + 0.842 * error) / 0.003) ** 2 - 100
     assert judge(row, margin=0.003).more_subjects == pytest.approx(expected, abs=2)
     assert judge(row_of(-0.006, 0.0), margin=0.003).more_subjects is None
     with pytest.raises(InputError, match="a margin above 0"):

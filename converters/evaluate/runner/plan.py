@@ -1,0 +1,113 @@
+"""Plan an evaluation: with or without images of a pilot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from converters.evaluate.metrics.embedded_samples import EmbeddedSamples
+from converters.evaluate.metrics.evidence import Unsupported
+from converters.evaluate.metrics.margin import DEFAULT_MARGIN
+from converters.evaluate.metrics.planning import TYPICAL, ClaimPlan, Plan, make_plan, measure_dependence
+from converters.number_format import percent_range, two_digits
+from edge_sdk.errors import InputError
+
+SCHEMA = "edge-sdk/evaluation-plan/1"
+
+_DEFAULT_IMAGES = 4
+_DEFAULT_FNMR = 0.05
+_LEAST_FNMR = 1e-3
+
+
+@dataclass(frozen=True)
+class PlanResult:
+    """A plan and its notes.
+
+    Args:
+        plan: The plan.
+        notes: Assumptions, one line each.
+    """
+
+    plan: Plan
+    notes: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the plan as JSON values."""
+        return {"schema": SCHEMA, **self.plan.to_json(), "notes": list(self.notes)}
+
+    def to_text(self) -> str:
+        """Format the plan for a terminal."""
+        lines = [f"subjects to collect, with {self.plan.images_per_subject} images of each", ""]
+        lines.append(f"{'FMR':>8}  {'least':>7}  {'needed':<17}  {'comfortable':<17}  TAR, 95 % interval")
+        lines += [_line(row) for row in self.plan.claims]
+        low, high = self.plan.difference.subjects
+        lines += [
+            "",
+            f"to find that a file is no worse than another by {100 * self.plan.difference.margin:g} points of TAR:"
+            f" {two_digits(low):,} to {two_digits(high):,} subjects with two or more images of each",
+            "",
+            *self.notes,
+        ]
+        return "\n".join(lines)
+
+
+def plan(
+    fmrs: Sequence[float],
+    *,
+    pilot: EmbeddedSamples | None = None,
+    images_per_subject: int | None = None,
+    margin: float = DEFAULT_MARGIN,
+    fnmr: float | None = None,
+) -> PlanResult:
+    """Compute the number of subjects for claims of FMR and for a difference.
+
+    Args:
+        fmrs: FMRs to claim, each at least 1e-9 and under 1.
+        pilot: Embedded images of a pilot (default: a range of populations is assumed).
+        images_per_subject: 1..1000 (default: 4, or the mean of the pilot).
+        margin: Largest acceptable loss of TAR, a share.
+        fnmr: Expected FNMR, above 0 and under 1 (default: 0.05, or that of the pilot).
+
+    Raises:
+        InputError: A value is outside its range, or the pilot has too few subjects.
+    """
+    dependence, name, basis = (
+        TYPICAL,
+        "",
+        "people who are nearly equal, and people as unequal as those of LFW",
+    )
+    if pilot is not None:
+        measured = measure_dependence(pilot.all_pairs())
+        if isinstance(measured, Unsupported):
+            raise InputError(measured.reason, hint="add subjects to the pilot, or plan without a pilot")
+        own, measured_fnmr = measured
+        subjects = len(set(pilot.subjects))
+        dependence, name = (own, own), pilot.data_set
+        images_per_subject = images_per_subject or max(1, round(len(pilot.names) / subjects))
+        fnmr = max(measured_fnmr, _LEAST_FNMR) if fnmr is None else fnmr
+        basis = f"people as unequal as the {subjects} of {name}, measured at FMR {own.at_fmr:.2g}"
+    images = _DEFAULT_IMAGES if images_per_subject is None else images_per_subject
+    expected = _DEFAULT_FNMR if fnmr is None else fnmr
+    made = make_plan(
+        fmrs, images_per_subject=images, margin=margin, fnmr=expected, dependence=dependence, pilot=name
+    )
+    return PlanResult(
+        made,
+        (
+            "least: no false match and independent comparisons; needed: nine of ten data sets support the claim;"
+            " comfortable: ten false matches are allowed",
+            f"assumed: {basis}; FNMR {100 * expected:.3g} %; the same number of images of each subject; the camera,"
+            " place and kind of people of the door",
+        ),
+    )
+
+
+def _line(row: ClaimPlan) -> str:
+    tar = "needs two images of each" if row.tar_interval is None else percent_range(*row.tar_interval)
+    return f"{row.fmr:>8g}  {row.least:>7,}  {_range(row.subjects):<17}  {_range(row.comfortable):<17}  {tar}"
+
+
+def _range(numbers: tuple[int, int]) -> str:
+    low, high = numbers
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
