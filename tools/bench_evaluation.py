@@ -50,6 +50,7 @@ def bench(images: int, subjects: int, replicates: int) -> None:
         equal_error_rate,
         operating_points,
         paired_differences,
+        pooled_difference,
         threshold_at_fmr,
     )
 
@@ -77,6 +78,8 @@ def bench(images: int, subjects: int, replicates: int) -> None:
             )
     with step(f"paired difference at FMR 1e-3, {replicates} replicates"):
         paired_differences(data, other, fmrs=[1e-3], replicates=replicates)
+    with step("smoothed difference, FMR 1e-4..1e-2"):
+        pooled_difference(data, other)
     with step("fidelity at FMR 1e-2, 1e-3, 1e-4"):
         compare_artefacts(data, other, names=[str(k) for k in range(images)])
 

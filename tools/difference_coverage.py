@@ -1,7 +1,7 @@
 """Measure how often the interval of a smoothed difference contains the true difference, and how often a verdict is wrong.
 
-    python tools/difference_coverage.py
-    python tools/difference_coverage.py --population hard --subjects 300 --loss 0.003 --draws 1000
+    python -m tools.difference_coverage
+    python -m tools.difference_coverage --population hard --subjects 300 --loss 0.003 --draws 1000
 
 Unit embeddings of simulated subjects are drawn again and again; the candidate's embeddings are those of the baseline with
 noise, of the size that gives the loss of TAR in a large population. Each draw is evaluated as a data set of its own.
@@ -18,76 +18,9 @@ from converters.evaluate.metrics import AllPairs, SmoothedDifference, pooled_dif
 from converters.evaluate.metrics.margin import judge
 from converters.evaluate.metrics.smoothed import BANDWIDTH, pooled_fmrs
 from edge_sdk.types import Float64Array, FloatArray
+from tools.coverage import POPULATIONS, Population
 
 MARGIN = 0.003
-
-
-@dataclass(frozen=True)
-class Population:
-    """Subjects whose images differ in difficulty.
-
-    Args:
-        name: Name in the table.
-        dimension: Length of an embedding.
-        similar: Largest weight of the direction that groups of similar subjects share.
-        unequal: Spread of the noise between subjects, standard deviation of its logarithm.
-        noise: Median noise of an image, relative to the subject's unit direction.
-        most: Most images of a subject; each has at least 2.
-        heavy: True if the number of images has a heavy tail, False if it is uniform.
-    """
-
-    name: str
-    dimension: int = 64
-    similar: float = 0.45
-    unequal: float = 0.35
-    noise: float = 0.62
-    most: int = 6
-    heavy: bool = False
-
-    def draw(
-        self, generator: np.random.Generator, subjects: int, *, images: int | None = None
-    ) -> tuple[FloatArray, np.ndarray]:
-        """Draw the embeddings of all images of some subjects.
-
-        Args:
-            generator: Source of random numbers.
-            subjects: Number of subjects.
-            images: Images of each subject (default: as the population has them).
-
-        Returns:
-            (embeddings, shape (n, D), float32, unit norm; subject of each row).
-        """
-        shared = np.random.default_rng(1).normal(size=(30, self.dimension))
-        common, *directions = shared / np.linalg.norm(shared, axis=1, keepdims=True)
-        own = _units(generator, subjects, self.dimension)
-        own += (
-            self.similar
-            * generator.beta(1, 2, (subjects, 1))
-            * np.stack(directions)[generator.integers(29, size=subjects)]
-        )
-        own += self.similar * generator.beta(1, 6, (subjects, 1)) * common
-        own /= np.linalg.norm(own, axis=1, keepdims=True)
-        if images is not None:
-            counts = np.full(subjects, images)
-        elif self.heavy:
-            counts = np.minimum(2 + (1.5 * generator.pareto(1.1, subjects)).astype(int), self.most)
-        else:
-            counts = generator.integers(2, self.most + 1, subjects)
-        labels = np.repeat(np.arange(subjects), counts)
-        size = self.noise * np.exp(self.unequal * generator.normal(size=subjects))[labels]
-        size *= np.exp(0.25 * generator.normal(size=labels.size))
-        drawn = own[labels] + size[:, None] * _units(generator, labels.size, self.dimension)
-        return (drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float32), labels
-
-
-POPULATIONS = {
-    population.name: population
-    for population in (
-        Population("mild"),
-        Population("hard", unequal=0.5, most=80, heavy=True),
-        Population("long", dimension=512, noise=0.8),
-    )
-}
 
 
 @dataclass(frozen=True)
@@ -127,7 +60,7 @@ class Truth:
     def tar(self, candidate: Candidate) -> float:
         """Compute the mean TAR over the FMRs; the same draw for every candidate."""
         generator, noise = np.random.default_rng(77), np.random.default_rng(78)
-        vectors, labels = self.population.draw(generator, self.subjects, images=1)
+        vectors, labels = self.population.draw(generator, self.subjects, np.ones(self.subjects, int))
         vectors = candidate.embed(vectors, labels, noise)
         floor, highest = -1.0, []
         for start in range(0, self.subjects, 500):
@@ -140,7 +73,7 @@ class Truth:
         thresholds = np.sort(np.concatenate(highest))[::-1][ranks.astype(int)]
         shares = np.zeros(self.fmrs.size)
         for _ in range(self.mated // 10_000):
-            vectors, labels = self.population.draw(generator, 10_000, images=2)
+            vectors, labels = self.population.draw(generator, 10_000, np.full(10_000, 2))
             vectors = candidate.embed(vectors, labels, noise)
             scores = (vectors[0::2] * vectors[1::2]).sum(axis=1)
             shares += (scores[:, None] >= thresholds).mean(axis=0)
@@ -199,10 +132,11 @@ def measure(
 
 def main() -> None:
     """Print one row per population, number of subjects and loss."""
+    populations = {population.name: population for population in POPULATIONS}
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--population", choices=POPULATIONS, action="append", help="default: all")
+    parser.add_argument("--population", choices=sorted(populations), action="append", help="default: all")
     parser.add_argument("--subjects", type=int, action="append", help="default: 40, 76, 300")
     parser.add_argument(
         "--loss", type=float, action="append", help="true loss, a share (default: 0, 0.003, 0.01)"
@@ -218,13 +152,13 @@ def main() -> None:
         f"margin {100 * MARGIN:g} points; differences in points, shares of {options.draws} data sets in percent"
     )
     print("population subjects  true  mean    sd  width  covered  all too good  all too bad  no worse  worse")
-    for name in options.population or POPULATIONS:
+    for name in options.population or populations:
         for subjects in options.subjects or (40, 76, 300):
-            truth = Truth(POPULATIONS[name], pooled_fmrs(subjects * (subjects - 1) // 2))
+            truth = Truth(populations[name], pooled_fmrs(subjects * (subjects - 1) // 2))
             for loss in options.loss or (0.0, 0.003, 0.01):
                 candidate, true = truth.with_loss(loss, options.affected)
                 row = measure(
-                    POPULATIONS[name],
+                    populations[name],
                     candidate,
                     true,
                     subjects=subjects,
@@ -238,10 +172,6 @@ def main() -> None:
                     f" {100 * row['no worse']:>9.1f} {100 * row['worse']:>6.1f}",
                     flush=True,
                 )
-
-
-def _units(generator: np.random.Generator, count: int, dimension: int) -> Float64Array:
-    return np.asarray(generator.normal(size=(count, dimension)) / np.sqrt(dimension), dtype=np.float64)
 
 
 if __name__ == "__main__":

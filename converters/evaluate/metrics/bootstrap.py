@@ -1,8 +1,8 @@
 """Confidence intervals by resampling subjects.
 
 Scheme: a replicate draws all S subjects with replacement; subject s occurs m(s) times, and each copy is a
-separate subject. A mated comparison of s then counts m(s) times, a non-mated comparison of s
-and t counts m(s) * m(t) times; two copies of one subject are never compared with each other.
+separate subject. A mated comparison of s then counts m(s) times, divided by the number of mated comparisons of s, so that
+subjects weigh alike; a non-mated comparison of s and t counts m(s) * m(t) times; two copies of one subject are never compared with each other.
 This is the subsets bootstrap of Bolle, Ratha and Pankanti (CVIU 93, 2004) and of Poh, Martin and
 Bengio (IEEE TPAMI 29, 2007), extended to both subjects of a non-mated pair as in the vertex bootstrap
 (Fogliato, Patil and Perona, IJCV 2024, arXiv:2306.01198). Intervals are percentile intervals.
@@ -203,6 +203,16 @@ class _Draw:
         by_subject: NDArray[np.floating] = drawn.astype(np.float32 if exact_in_float32 else np.float64)
         return cls(by_subject, np.ascontiguousarray(by_subject.T))
 
+    def per_comparison(self, owners: IntArray) -> _Draw:
+        """Divide the multiplicity of each subject by its number of comparisons, so that subjects weigh alike.
+
+        Args:
+            owners: Subject of each comparison.
+        """
+        counts = np.bincount(owners, minlength=len(self.by_subject))
+        scaled = self.by_subject.astype(np.float64) / np.maximum(counts, 1)[:, None]
+        return _Draw(scaled, np.ascontiguousarray(scaled.T))
+
 
 class _Ranking:
     """Weighted counts along a descending list of scores, in all replicates at once."""
@@ -271,7 +281,7 @@ def _rates(
     tagged: SubjectScores, draw: _Draw, fmrs: Sequence[float], thresholds: Sequence[float]
 ) -> Replicates | None:
     """Compute the rates in all replicates; None if a threshold lies below the kept non-mated scores."""
-    mated = _Ranking(tagged.mated, (tagged.mated_subject,), draw)
+    mated = _Ranking(tagged.mated, (tagged.mated_subject,), draw.per_comparison(tagged.mated_subject))
     other = _Ranking(tagged.non_mated, (tagged.first, tagged.second), draw)
     mated_total, other_total = mated.total(), other.total()
     if tagged.images is not None:

@@ -292,7 +292,7 @@ class PairedDifference(Evidence):
 
     Attributes:
         target_fmr: The FMR; each artefact has its own threshold for it.
-        baseline_tar, candidate_tar: Measured TAR.
+        baseline_tar, candidate_tar: Measured TAR, mean over subjects.
         difference: candidate - baseline; negative is a loss.
         interval: Interval of the difference, from the same resamples for both.
     """

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from converters.evaluate.metrics.bootstrap import (
     DEFAULT_REPLICATES,
     percentile_interval,
@@ -20,6 +18,7 @@ from converters.evaluate.metrics.curves import missing_half, threshold_at_fmr, u
 from converters.evaluate.metrics.evidence import Interval, PairedDifference, Unsupported
 from converters.evaluate.metrics.scores import ScoreSet
 from converters.evaluate.metrics.subject_scores import Comparisons, check_same_comparisons, mated_subjects
+from converters.evaluate.metrics.subject_shares import subject_share
 from edge_sdk.types import Float64Array
 
 
@@ -34,7 +33,7 @@ def paired_differences(
 ) -> tuple[PairedDifference | Unsupported, ...]:
     """Compute TAR of the candidate minus TAR of the baseline, with the interval of the difference.
 
-    Both artefacts use the same resamples, and each has its own threshold in each replicate, so the
+    TAR is the mean over subjects: each subject with mated comparisons weighs alike. Both artefacts use the same resamples, and each has its own threshold in each replicate, so the
     interval includes the noise of the thresholds.
 
     Args:
@@ -61,8 +60,9 @@ def paired_differences(
     replicated: list[Float64Array] = []
     for comparisons, scores in sides:
         thresholds = _thresholds(scores, stated)
-        misses = scores.false_non_matches(np.array(thresholds))
-        measured.append([1.0 - int(missed) / scores.mated_trials for missed in misses])
+        tagged = comparisons.with_subjects(2.0)
+        missed = (subject_share(tagged.mated_subject, tagged.mated < threshold) for threshold in thresholds)
+        measured.append([1.0 - share.mean for share in missed])
         if refusal is None and stated:
             rates = replicate_rates(
                 comparisons, scores, fmrs=stated, thresholds=thresholds, replicates=replicates, seed=seed

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.evaluate.metrics.bootstrap import MIN_SUBJECTS, subjects_refusal
+from converters.evaluate.metrics.claims import claim_refusal
 from converters.evaluate.metrics.cosines import IntArray, tiles
 from converters.evaluate.metrics.curves import check_rate, missing_half, upper_bound_without_errors
 from converters.evaluate.metrics.evidence import Interval, SmoothedDifference, Unsupported
@@ -117,21 +118,13 @@ def smoothed_differences(
     Raises:
         InputError: The images differ, or a value is outside its range.
     """
-    from edge_sdk.model.operating_point import subjects_needed
-
+    few = _refusal(baseline) if mated_subjects(baseline) < MIN_SUBJECTS else None
     pairs = subject_pairs(baseline)
-    refusal = _refusal(baseline) if mated_subjects(baseline) < MIN_SUBJECTS else None
     rows: dict[float, SmoothedDifference | Unsupported] = {}
     for fmr in fmrs:
+        refusal = few or claim_refusal(check_rate(fmr), subjects=baseline.subjects, dyads=pairs)
         if refusal is not None:
             rows[fmr] = refusal
-        elif pairs < 3.0 / check_rate(fmr) * (1 - 1e-12):
-            needed = subjects_needed(fmr)
-            reason = (
-                f"FMR {fmr:g} needs {needed} subjects, whose pairs are compared with each other, found {pairs} pairs of"
-                f" {baseline.subjects} subjects"
-            )
-            rows[fmr] = Unsupported(f"difference at FMR {fmr:g}", needed, baseline.subjects, reason)
     stated = [fmr for fmr in fmrs if fmr not in rows]
     if stated:
         settings = _Settings(groups, seed, confidence, bandwidth)

@@ -34,7 +34,8 @@ def pair_by_pair(
     first, second = np.triu_indices(codes.size, 1)
     scores = listed_scores(data.vectors, first, second)
     same = codes[first] == codes[second]
-    w_mated = weight[codes[first[same]]]
+    owners = codes[first[same]]
+    w_mated = weight[owners] / np.bincount(owners)[owners]
     w_other = weight[codes[first[~same]]] * weight[codes[second[~same]]]
     mated, other = scores[same], scores[~same]
     fmr_at_threshold = w_other[other >= threshold].sum() / w_other.sum()
