@@ -48,11 +48,13 @@ def bench(images: int, subjects: int, replicates: int) -> None:
         d_prime,
         det_curve,
         equal_error_rate,
+        measure_probability,
         operating_points,
         paired_differences,
         pooled_difference,
         threshold_at_fmr,
     )
+    from converters.evaluate.metrics.det_band import band_floor, det_band
 
     labels = np.random.default_rng(1).integers(0, subjects, images)
     data = AllPairs(random_units(images), labels)
@@ -76,6 +78,11 @@ def bench(images: int, subjects: int, replicates: int) -> None:
                 data_digest="0" * 64,
                 fmrs=[fmr for fmr, threshold in thresholds if threshold and fmr <= deepest],
             )
+    with step("DET band"):
+        tagged = data.with_subjects(band_floor(scores))
+        det_band(scores, tagged, np.unique(scores.mated.astype(np.float64)))
+    with step("probability, 10 folds of subjects"):
+        measure_probability(data, data_set="drawn", data_digest="0" * 64)
     with step(f"paired difference at FMR 1e-3, {replicates} replicates"):
         paired_differences(data, other, fmrs=[1e-3], replicates=replicates)
     with step("smoothed difference, FMR 1e-4..1e-2"):

@@ -241,8 +241,9 @@ class ModelCard:
         source: Kind, file name and SHA-256 of the converted model.
         fidelity: Cosine to the float model: mean, min, number and list of images.
         probability: Logistic calibration of this file's scores: ``slope`` and ``intercept`` of
-            1 / (1 + exp(-(slope * score + intercept))), the numbers of mated and non-mated trials of the fit
-            (their ratio is the prior odds), the reliability table and the data set.
+            1 / (1 + exp(-(slope * score + intercept))), the ``prior`` and ``method`` of the fit, its numbers of mated
+            and non-mated trials, the reliability table and the data set. Cards of 0.2 have no ``prior``: it is the
+            share of mated trials.
         non_mated_scores: Distribution of this file's scores of different subjects; None if it was not measured.
         golden: Outputs of this network for inputs that any device can generate; None if they were not computed.
 

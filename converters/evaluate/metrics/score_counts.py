@@ -17,8 +17,8 @@ from converters.evaluate.metrics.subject_scores import AllPairs, Comparisons
 from edge_sdk.errors import InputError
 from edge_sdk.types import Float64Array
 
-#: Middle of each bin; the last bin holds the scores of 1.
-MIDDLES: Float64Array = np.minimum((np.arange(BINS) + 0.5) / BINS_PER_UNIT - 1.0, 1.0)
+#: Bins that are merged for the fits of a cross-validation, to 2^-12: a fit depends on the width by its square only.
+FIT_WIDTH = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,10 +62,19 @@ class ScoreCounts:
         )
 
     @classmethod
-    def of_bins(cls, mated: IntArray, non_mated: IntArray) -> ScoreCounts:
-        """Take the counts of two histograms, shape (65537,) each; empty bins are left out."""
+    def of_bins(cls, mated: IntArray, non_mated: IntArray, *, width: int = 1) -> ScoreCounts:
+        """Take the counts of two histograms, shape (65537,) each, at the middles of the bins; empty bins are left out.
+
+        Args:
+            mated, non_mated: The histograms.
+            width: Number of neighbouring bins to merge, >= 1.
+        """
+        starts = np.arange(0, BINS, width)
+        if width > 1:
+            mated, non_mated = np.add.reduceat(mated, starts), np.add.reduceat(non_mated, starts)
         used = np.flatnonzero(mated + non_mated)
-        return cls(MIDDLES[used], mated[used].astype(np.float64), non_mated[used].astype(np.float64))
+        middles = np.minimum((starts[used] + width / 2) / BINS_PER_UNIT - 1.0, 1.0)
+        return cls(middles, mated[used].astype(np.float64), non_mated[used].astype(np.float64))
 
     @classmethod
     def of_score_set(cls, scores: ScoreSet) -> ScoreCounts:
@@ -138,13 +147,13 @@ class FoldCounts:
         return ScoreCounts.of_bins(own, self.non_mated[self.pair(first, second)])
 
     def without(self, first: int, second: int) -> ScoreCounts:
-        """Count the comparisons without any subject of the two folds."""
+        """Count the comparisons without any subject of the two folds, in bins of 2^-12."""
         removed = {first, second}
         mated = self.mated.sum(axis=0) - self.mated[list(removed)].sum(axis=0)
         non_mated = self._all_non_mated - sum(self._per_fold[fold] for fold in removed)
         if first != second:
             non_mated += self.non_mated[self.pair(first, second)]
-        return ScoreCounts.of_bins(mated, non_mated)
+        return ScoreCounts.of_bins(mated, non_mated, width=FIT_WIDTH)
 
     @cached_property
     def _all_non_mated(self) -> IntArray:
