@@ -16,7 +16,7 @@ from converters.evaluate.metrics.evidence import (
 from converters.evaluate.metrics.margin import DEFAULT_MARGIN
 from converters.evaluate.runner.compare import CandidateComparison, ComparisonResult
 from converters.number_format import rate
-from converters.report import plots
+from converters.report import groups, plots
 from converters.report.evidence_text import claimed_rate, distinct_labels, fmr_range
 from converters.report.images import Picture
 from converters.report.rendering import PageSection, render
@@ -46,6 +46,8 @@ def sections(
             ]
             baseline = (comparison.baseline, comparison.verification, ())
             rendered.append(operating_points("points", [baseline, *measured]))
+    if comparison.groups is not None:
+        rendered.append(groups.section(comparison.baseline.file, comparison.groups))
     labels = distinct_labels([candidate.artefact for candidate in comparison.candidates])
     for place, (label, candidate) in enumerate(zip(labels, comparison.candidates, strict=True)):
         suffix = f"-{place + 1}" if place else ""
@@ -58,6 +60,8 @@ def sections(
                 worst=_largest_drift(candidate.fidelity),
             )
             rendered.append(PageSection(f"thresholds{suffix}", f"Thresholds{of}", content))
+        if candidate.group_changes:
+            rendered.append(groups.changes_section(label, candidate.group_changes, place=place))
         content = render(
             "changed_images.html",
             anchor=f"images{suffix}",

@@ -10,7 +10,7 @@ from converters.evaluate.runner.evaluate import Evaluation
 from converters.evaluate.runner.identification import IdentificationEvidence
 from converters.evaluate.runner.probability_text import example_at_priors
 from converters.number_format import scientific, signed
-from converters.report import plots, probability_plots
+from converters.report import groups, plots, probability_plots
 from converters.report.evidence_text import distinct_labels
 from converters.report.images import Picture
 from converters.report.rendering import PageSection, render
@@ -42,6 +42,8 @@ def sections(
     ]
     if probabilities:
         rendered.append(_probability(probabilities))
+    grouped = [(label, e.groups) for label, e in zip(labels, evaluations, strict=True) if e.groups]
+    rendered += [groups.section(label, e, place=place) for place, (label, e) in enumerate(grouped)]
     analyses = [
         (e.artefact.file, e.verification.images, e.errors) for e in evaluations if e.errors is not None
     ]

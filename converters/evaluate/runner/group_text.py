@@ -17,6 +17,9 @@ from converters.evaluate.metrics.group_evidence import (
 from converters.evaluate.metrics.groups import LEVEL
 from converters.number_format import fixed_percent, percent_range
 
+#: Number of pairs of groups up to which each pair has a line.
+MAX_PAIRS_SHOWN = 6
+
 
 def groups_lines(evidence: GroupsEvidence) -> list[str]:
     """Format the error rates of all covariates, one block per covariate."""
@@ -44,7 +47,7 @@ def changes_lines(rows: Sequence[GroupChanges]) -> list[str]:
             " threshold; intervals of all groups hold together",
             f"  {'group':<16}  {'FNMR float':>10}  {'this':>8}  {'change':>7}  {'interval':<17}  FMR this / float",
             *(f"  {_change_line(change)}" for change in row.changes),
-            *(f"  {sentence}" for sentence in _change_verdicts(row.changes)),
+            *(f"  {sentence}" for sentence in change_verdicts(row.changes)),
         ]
     return lines
 
@@ -88,9 +91,7 @@ def _point_lines(point: GroupPoint) -> list[str]:
         f"    {'within group':<16}  {'subjects':>8}  {'FMR':>8}  {'95 % interval':<20}  {'FNMR':>8}  95 % interval",
         *(f"    {_rates_line(row.first, row)}" for row in point.within),
     ]
-    if any(row.non_mated_trials for row in point.across):
-        lines.append("    across groups")
-        lines += [f"    {_rates_line(f'{row.first} - {row.second}', row)}" for row in point.across]
+    lines += _across_lines([row for row in point.across if row.fmr is not None])
     for rate, ratio in (("FMR", point.fmr_max_to_mean), ("FNMR", point.fnmr_max_to_mean)):
         if ratio is not None:
             lines.append(f"    highest {rate} / geometric mean of the groups: {ratio:.2f}")
@@ -107,6 +108,17 @@ def _point_lines(point: GroupPoint) -> list[str]:
     )
     lines += [f"      not claimed for {name}: {reason}" for name, reason in worst.without_claim]
     return lines
+
+
+def _across_lines(rows: Sequence[GroupRates]) -> list[str]:
+    """Format the rates across groups; of many pairs only the one with the highest FMR."""
+    if not rows:
+        return []
+    heading, shown = "    across groups", rows
+    if len(rows) > MAX_PAIRS_SHOWN:
+        shown = [max(rows, key=lambda row: row.fmr or 0.0)]
+        heading = f"    across groups, the highest FMR of {len(rows)} pairs (--json lists all)"
+    return [heading, *(f"    {_rates_line(f'{row.first} - {row.second}', row)}" for row in shown)]
 
 
 def _rates_line(name: str, row: GroupRates) -> str:
@@ -131,7 +143,8 @@ def _change_line(change: GroupChange) -> str:
     return f"{change.group:<16}  {rates}  {change.fmr_ratio:.2f} ({low:.2f} .. {high:.2f}; {matches})"
 
 
-def _change_verdicts(changes: Sequence[GroupChange]) -> list[str]:
+def change_verdicts(changes: Sequence[GroupChange]) -> list[str]:
+    """Describe which groups change more than the others, one sentence each."""
     differing_groups = [change for change in changes if change.differs]
     if differing_groups:
         return [
