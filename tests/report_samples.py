@@ -21,6 +21,10 @@ from converters.evaluate.metrics import (
     split_open_set,
     verify_all_pairs,
 )
+from converters.evaluate.metrics.covariates import Covariates
+from converters.evaluate.metrics.group_changes import group_changes
+from converters.evaluate.metrics.group_evidence import GroupsEvidence
+from converters.evaluate.metrics.groups import measure_groups
 from converters.evaluate.runner.compare import CandidateComparison, ComparisonResult, NamedFlip
 from converters.evaluate.runner.error_analysis import CauseCeiling, ErrorAnalysis, WrongDecision
 from converters.evaluate.runner.evaluate import Evaluation
@@ -121,6 +125,21 @@ def evaluation(
         probability=measure_probability(samples.all_pairs(), data_set="drawn", data_digest="ef" * 32),
         errors=errors,
         notes=(f"a note on {name}",),
+        groups=groups(samples, name),
+    )
+
+
+def covariates(drawn: EmbeddedSamples, name: str) -> Covariates:
+    """Put every second subject into the second of two groups."""
+    subjects = sorted(set(drawn.subjects))
+    rows = {subject: (f"{name} {place % 2}",) for place, subject in enumerate(subjects)}
+    return Covariates(f"{name}.csv", "ef" * 32, False, (f"camera of {name}",), rows)
+
+
+def groups(drawn: EmbeddedSamples, name: str) -> GroupsEvidence:
+    thresholds = [(1e-1, 0.3), (1e-2, 0.5)]
+    return measure_groups(
+        drawn.all_pairs(), covariates(drawn, name), drawn.names, drawn.subjects, thresholds=thresholds
     )
 
 
@@ -157,12 +176,20 @@ def comparison(
                 pooled=pooled,
                 verdict=None if isinstance(pooled, Unsupported) else judge(pooled, margin=margin),
                 smoothed=smoothed_differences(*pairs, fmrs=FMRS),
+                group_changes=group_changes(
+                    *pairs,
+                    covariates(baseline, name),
+                    baseline.names,
+                    baseline.subjects,
+                    thresholds=[(1e-2, 0.5, 0.5)],
+                ),
             ),
         ),
         data_set="drawn",
         images=len(baseline.names),
         images_sha256="ef" * 32,
         notes=(f"compared on {name}",),
+        groups=groups(baseline, name),
     )
 
 

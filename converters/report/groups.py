@@ -17,29 +17,28 @@ from converters.report import group_plots
 from converters.report.rendering import PageSection, render
 
 
-def section(label: str, evidence: GroupsEvidence, *, place: int = 0) -> PageSection:
+def section(label: str, evidence: GroupsEvidence, *, anchor: str = "groups") -> PageSection:
     """Render the error rates of the groups of one file, at one FMR.
 
     Args:
         label: Name of the file on the page.
         evidence: Error rates by group.
-        place: Number of the file on the page, from 0; it makes ids unique.
+        anchor: Id of the heading and prefix of all ids, unique on the page.
     """
-    suffix = f"-{place + 1}" if place else ""
     covariates = []
     for number, covariate in enumerate(evidence.covariates):
         point = _shown(covariate)
         if point is None:
             continue
-        name = f"groups{suffix}-{number}"
+        name = f"{anchor}-{number}"
         rates = group_plots.group_rates(covariate, point, name=f"{name}-rates")
         matrix = group_plots.fmr_matrix(covariate, point, name=f"{name}-matrix")
         verdicts = [(_verdict(fmr, test), test.value > test.others) for fmr, test in covariate.flagged()]
         covariates.append((covariate, point, rates, matrix, verdicts))
     content = render(
-        "groups.html", anchor=f"groups{suffix}", label=label, evidence=evidence, covariates=covariates
+        "groups.html", anchor=anchor, label=label, evidence=evidence, covariates=covariates
     )
-    return PageSection(f"groups{suffix}", "Groups", content)
+    return PageSection(anchor, "Groups", content)
 
 
 def changes_section(label: str, rows: Sequence[GroupChanges], *, place: int = 0) -> PageSection:

@@ -332,3 +332,46 @@ def test_a_missing_package_is_an_error_that_names_the_extra(tmp_path: Path) -> N
         "edge-convert: error: flatbuffers is not installed",
         "edge-convert: hint: pip install 'edge-embedding-sdk[convert]'",
     ]
+
+
+@pytest.fixture(scope="module")
+def groups(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("groups") / "groups.csv"
+    lines = [f"s{number:02},{'left' if number % 2 else 'right'}" for number in range(30)]
+    path.write_text("subject,camera\n" + "\n".join(lines) + "\n")
+    return path
+
+
+def test_error_rates_by_group_are_printed_and_written_to_the_page(
+    edge_convert: Callable[..., Outcome], model: Path, people: Path, groups: Path, tmp_path: Path
+) -> None:
+    page = tmp_path / "page.html"
+    outcome = edge_convert("evaluate", model, "--images", people, "--groups", groups, "--report", page)
+    assert outcome.code == 0
+    assert "groups of groups.csv, labels as given by the user" in outcome.out
+    assert "camera: left, right" in outcome.out
+    assert "left: 15 subjects; the claim FMR 0.01 needs about 25" in outcome.out
+    assert "FMR within and across groups" in page.read_text()
+    values = json.loads(edge_convert("evaluate", model, "--images", people, "--groups", groups, "--json").out)
+    assert [group["images"] for group in values["groups"]["covariates"]] == [[60, 60]]
+
+
+def test_the_change_of_each_group_is_printed(
+    edge_convert: Callable[..., Outcome], model: Path, people: Path, groups: Path, tmp_path: Path
+) -> None:
+    page = tmp_path / "page.html"
+    outcome = edge_convert("compare", model, model, "--images", people, "--groups", groups, "--report", page)
+    assert outcome.code == 0
+    assert "change of each group of camera from float at FMR 0.01" in outcome.out
+    assert "no group changes more than the others beyond chance" in outcome.out
+    assert "Change of FNMR by camera" in page.read_text()
+
+
+def test_groups_that_do_not_fit_the_images_are_refused(
+    edge_convert: Callable[..., Outcome], model: Path, people: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "groups.csv"
+    path.write_text("subject,camera\ns00,left\nnobody,right\n")
+    outcome = edge_convert("evaluate", model, "--images", people, "--groups", path)
+    assert outcome.code == 3
+    assert "expected subjects of the data set in groups.csv, found 1 unknown: nobody" in outcome.err

@@ -269,10 +269,10 @@ def test_a_comparison_without_subjects_claims_no_error_rate() -> None:
         differences=(),
         flips=(),
         pooled=None,
-        verdict=None,
+        verdict=None, group_changes=(),
         smoothed=(),
     )
-    page = render_page(title="door", comparison=replace(comparison, verification=None, candidates=(bare,)))
+    page = render_page(title="door", comparison=replace(comparison, verification=None, candidates=(bare,), groups=None))
     text = Outline(page).text
     assert "The change of error rates is unknown" in text
     assert "FMR 10" not in text
@@ -311,7 +311,7 @@ def test_no_operator_is_named_if_none_stands_out() -> None:
 def test_one_page_shows_every_figure_once(full: str) -> None:
     identifiers = re.findall(r'\bid="([^"]+)"', full)
     assert len(identifiers) == len(set(identifiers))
-    assert full.count("<svg") == 7
+    assert full.count("<svg") == 14
     targets = set(re.findall(r'href="#([^"]+)"', full)) | set(re.findall(r"url\(#([^)]+)\)", full))
     assert targets <= set(identifiers)
 
