@@ -43,7 +43,9 @@ def sections(
     if probabilities:
         rendered.append(_probability(probabilities))
     grouped = [(label, e.groups) for label, e in zip(labels, evaluations, strict=True) if e.groups]
-    rendered += [groups.section(label, e, anchor=f"groups-{place}") for place, (label, e) in enumerate(grouped)]
+    rendered += [
+        groups.section(label, e, anchor=f"groups-{place}") for place, (label, e) in enumerate(grouped)
+    ]
     analyses = [
         (e.artefact.file, e.verification.images, e.errors) for e in evaluations if e.errors is not None
     ]

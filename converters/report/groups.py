@@ -35,9 +35,7 @@ def section(label: str, evidence: GroupsEvidence, *, anchor: str = "groups") -> 
         matrix = group_plots.fmr_matrix(covariate, point, name=f"{name}-matrix")
         verdicts = [(_verdict(fmr, test), test.value > test.others) for fmr, test in covariate.flagged()]
         covariates.append((covariate, point, rates, matrix, verdicts))
-    content = render(
-        "groups.html", anchor=anchor, label=label, evidence=evidence, covariates=covariates
-    )
+    content = render("groups.html", anchor=anchor, label=label, evidence=evidence, covariates=covariates)
     return PageSection(anchor, "Groups", content)
 
 

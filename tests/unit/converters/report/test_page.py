@@ -269,10 +269,13 @@ def test_a_comparison_without_subjects_claims_no_error_rate() -> None:
         differences=(),
         flips=(),
         pooled=None,
-        verdict=None, group_changes=(),
+        verdict=None,
+        group_changes=(),
         smoothed=(),
     )
-    page = render_page(title="door", comparison=replace(comparison, verification=None, candidates=(bare,), groups=None))
+    page = render_page(
+        title="door", comparison=replace(comparison, verification=None, candidates=(bare,), groups=None)
+    )
     text = Outline(page).text
     assert "The change of error rates is unknown" in text
     assert "FMR 10" not in text
