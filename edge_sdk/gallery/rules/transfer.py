@@ -21,6 +21,10 @@ P_VALUE = 1e-3
 #: Fewest subjects from whom the variance ratio of correlated pairs is estimated. Of fewer subjects the estimate is too
 #: uncertain, and the ratio is close to 1.
 MIN_CORRELATED = 50
+# From so many events on, the mean counts as known exactly.
+_EXACTLY_KNOWN = 1e6
+# More terms of the continued fraction than are needed for counts up to `_EXACTLY_KNOWN`.
+_MAX_TERMS = 10_000
 
 
 class TransferState(str, enum.Enum):
@@ -140,7 +144,8 @@ def tail_probability(count: float, *, mean: float, mean_from: float = math.inf) 
     Args:
         count: 0 or more; it may be a fraction.
         mean: Expected number of events, above 0.
-        mean_from: Number of events from which the mean was estimated, above 0; infinite if it is known exactly.
+        mean_from: Number of events from which the mean was estimated, above 0; over 1e6 the mean counts as known
+            exactly.
 
     Returns:
         The tail of the Poisson distribution (DLMF 8.4.10) if the mean is known exactly, otherwise that of the negative
@@ -148,7 +153,7 @@ def tail_probability(count: float, *, mean: float, mean_from: float = math.inf) 
     """
     if count <= 0:
         return 1.0
-    if math.isinf(mean_from):
+    if mean_from > _EXACTLY_KNOWN:
         return _lower_gamma(count, mean)
     return _beta_ratio(count, mean_from, mean / (mean + mean_from))
 
@@ -167,14 +172,21 @@ def _lower_gamma(a: float, x: float) -> float:
 
 
 def _beta_ratio(a: float, b: float, x: float) -> float:
-    """Compute the regularized incomplete beta function I_x(a, b) from its power series (DLMF 8.17.8)."""
+    """Compute the regularized incomplete beta function I_x(a, b) from its continued fraction (DLMF 8.17.22)."""
     if x > (a + 1) / (a + b + 2):
         return 1.0 - _beta_ratio(b, a, 1 - x)
     log_beta = math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
-    term = total = math.exp(a * math.log(x) + b * math.log1p(-x) - log_beta) / a
-    k = 0
-    while term > total * 1e-16:
-        term *= x * (a + b + k) / (a + 1 + k)
-        total += term
-        k += 1
-    return min(1.0, total)
+    front = math.exp(a * math.log(x) + b * math.log1p(-x) - log_beta) / a
+    # Modified Lentz's method: value is the fraction, c and d are ratios of its successive numerators and denominators.
+    c, d = 1.0, 1 / (1 - (a + b) * x / (a + 1))
+    value = d
+    for m in range(1, _MAX_TERMS):
+        even = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m))
+        odd = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))
+        for coefficient in (even, odd):
+            d = 1 / (1 + coefficient * d)
+            c = 1 + coefficient / c
+            value *= c * d
+        if abs(c * d - 1) < 1e-15:
+            break
+    return min(1.0, front * value)

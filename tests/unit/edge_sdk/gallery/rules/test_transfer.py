@@ -34,7 +34,7 @@ def people(count: int, seed: int = 1, *, alike: float = 0.0) -> OwnScores:
 
 @pytest.mark.parametrize("count", [1, 3, 8, 50, 500])
 @pytest.mark.parametrize("mean", [0.1, 1.9, 45.0, 480.0])
-@pytest.mark.parametrize("mean_from", [2.0, 30.0, 5e3, math.inf])
+@pytest.mark.parametrize("mean_from", [2.0, 30.0, 5e3, 9e5, math.inf])
 def test_tail_probabilities_are_those_of_the_distributions(count: int, mean: float, mean_from: float) -> None:
     expected = (
         stats.poisson.sf(count - 1, mean)
@@ -44,6 +44,10 @@ def test_tail_probabilities_are_those_of_the_distributions(count: int, mean: flo
     assert tail_probability(count, mean=mean, mean_from=mean_from) == pytest.approx(
         expected, rel=1e-8, abs=1e-12
     )
+
+
+def test_a_card_from_very_many_comparisons_counts_as_exact() -> None:
+    assert tail_probability(8, mean=1.9, mean_from=1e17) == tail_probability(8, mean=1.9)
 
 
 def test_known_values_of_the_poisson_tail() -> None:
