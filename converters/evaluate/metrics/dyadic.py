@@ -131,6 +131,16 @@ class PairDesign:
         pairs = int(subjects @ meet @ subjects) - int(subjects[meet.diagonal()].sum())
         return cls(float(per_subject.sum()) / 2, per_subject, pairs // 2, products)
 
+    def subject_pairs(self) -> PairDesign:
+        """Describe one comparison for each pair of subjects that was compared, and for each group that both are in."""
+        if isinstance(self.counts, GroupProducts):
+            left, right = ((side > 0).astype(np.float64) for side in (self.counts.left, self.counts.right))
+            return self._of_products(GroupProducts(left, right))
+        if isinstance(self.counts, tuple):
+            subjects, (keys, _) = self.per_subject.size, self.counts
+            return self.of_pairs(keys // subjects, keys % subjects, subjects)
+        return self.of_images((self.counts > 0).astype(np.int64))
+
     def comparisons(self, keys: IntArray) -> Float64Array:
         """Return the number of comparisons of each pair of subjects; shape (K,) in and out."""
         if isinstance(self.counts, GroupProducts):
@@ -167,13 +177,17 @@ class DyadicVariance:
 
 
 def dyadic_variance(
-    design: PairDesign, first: NDArray[np.integer], second: NDArray[np.integer]
+    design: PairDesign,
+    first: NDArray[np.integer],
+    second: NDArray[np.integer],
+    weights: Float64Array | None = None,
 ) -> DyadicVariance:
     """Compute the variance of the share of comparisons that match.
 
     Args:
         design: The comparisons that were made.
         first, second: Shape (A,): the two subjects of each false match, 0..S-1, never equal.
+        weights: Shape (A,): weight of each false match (default: 1).
 
     Returns:
         The variance; at least that of comparisons correlated only within a pair of subjects.
@@ -183,11 +197,11 @@ def dyadic_variance(
     if shares.max(initial=0.0) >= 1.0:
         return DyadicVariance(inf, 1.0)
     leverage = 1.0 / (1.0 - shares)
-    keys, counts = np.unique(_keys(first, second, subjects), return_counts=True)
-    rate = first.size / design.trials
-    matches = np.bincount(first, minlength=subjects) + np.bincount(second, minlength=subjects)
+    keys, place = np.unique(_keys(first, second, subjects), return_inverse=True)
+    own = np.bincount(place.reshape(-1), weights=weights, minlength=keys.size).astype(np.float64)
+    rate = float(own.sum()) / design.trials
+    matches = np.bincount(keys // subjects, own, subjects) + np.bincount(keys % subjects, own, subjects)
     squares = ((matches - rate * design.per_subject) * leverage) ** 2
-    own = counts.astype(np.float64)
     products = own * own - 2.0 * rate * own * design.comparisons(keys)
     within = float(products.sum()) + rate * rate * design.squared(np.ones(subjects))
     weighted = float((products * leverage[keys // subjects] * leverage[keys % subjects]).sum())

@@ -47,7 +47,8 @@ class GroupTest(Evidence):
     Attributes:
         group: The group.
         rate: `FMR` (comparisons within the group against comparisons within each other group) or `FNMR`.
-        value, others: The rate of the group and of the others.
+        value, others: The rate of the group and of the others: for the FMR the mean over pairs of subjects, for the FNMR
+            the mean over subjects.
         p_value: Two-sided.
         adjusted: p-value adjusted for all tests of the evaluation (Holm).
         differs: True if `adjusted` is at most 0.05.

@@ -29,6 +29,7 @@ from converters.evaluate.metrics.group_tests import (
     MatchCount,
     SubjectValues,
     holm,
+    pair_rate,
     rate_test,
     value_tests,
 )
@@ -187,9 +188,10 @@ def _tests(
     tests = []
     for group, name in enumerate(grouping.groups):
         others = match_count(scores, threshold, [g for g in range(scores.groups) if g != group])
-        p_value = rate_test(counts[group], others)
+        sides = [pair_rate(count) for count in (counts[group], others) if count.design.trials]
+        p_value = rate_test(*sides) if len(sides) == 2 else None
         if p_value is not None:
-            rates = counts[group].rate, others.rate
+            rates = sides[0].rate, sides[1].rate
             tests.append(GroupTest(name, "FMR", *rates, p_value, 1.0, differs=False))
     values = subject_values(scores, threshold)
     for group, p_value in enumerate(value_tests(values, seed=seed)):

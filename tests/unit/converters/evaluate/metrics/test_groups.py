@@ -14,7 +14,14 @@ from converters.evaluate.metrics.dyadic import PairDesign, dyadic_variance, log_
 from converters.evaluate.metrics.evidence import Unsupported
 from converters.evaluate.metrics.group_changes import group_changes
 from converters.evaluate.metrics.group_evidence import GroupsEvidence, WorstGroupThreshold
-from converters.evaluate.metrics.group_tests import SubjectValues, holm, value_tests
+from converters.evaluate.metrics.group_tests import (
+    MatchCount,
+    SubjectValues,
+    holm,
+    pair_rate,
+    rate_test,
+    value_tests,
+)
 from converters.evaluate.metrics.groups import measure_groups
 from converters.evaluate.metrics.subject_scores import AllPairs, ListedPairs
 from edge_sdk.errors import InputError
@@ -165,6 +172,32 @@ def test_a_group_of_fewer_than_ten_subjects_is_not_tested_and_is_named() -> None
     small = {(row.group, row.figure): (row.subjects, row.needed) for row in covariate.small}
     assert small["group 0", "a test of the FNMR"] == (6, 10)
     assert small["group 0", "the claim FMR 0.01"] == (6, 25)
+
+
+def test_pairs_of_subjects_weigh_alike_in_the_test_of_the_fmr() -> None:
+    images = np.array([[1], [1], [40]])
+    design = PairDesign.within_groups(images)
+    matches = np.array([0] * 20 + [0]), np.array([2] * 20 + [1])
+    rate = pair_rate(MatchCount(design, *matches))
+    assert rate.rate == pytest.approx((20 / 40 + 1 / 1 + 0) / 3)
+    assert rate.pairs == 3
+
+
+def test_one_image_of_each_subject_makes_the_mean_over_pairs_the_fmr() -> None:
+    rng = np.random.default_rng(4)
+    first, second = np.triu_indices(30, 1)
+    hits = rng.random(first.size) < 0.05
+    count = MatchCount(PairDesign.of_pairs(first, second, 30), first[hits], second[hits])
+    assert pair_rate(count).rate == count.rate
+    assert pair_rate(count).effective == pytest.approx(count.effective())
+    images = MatchCount(PairDesign.of_images(np.ones(30, dtype=np.int64)), first[hits], second[hits])
+    assert pair_rate(images) == pair_rate(count)
+
+
+def test_a_difference_of_zero_against_zero_false_matches_is_not_significant() -> None:
+    none = np.empty(0, dtype=np.int64)
+    count = MatchCount(PairDesign.of_images(np.full(20, 3)), none, none)
+    assert rate_test(pair_rate(count), pair_rate(count)) == 1.0
 
 
 def test_holm_adjusts_for_the_number_of_tests() -> None:

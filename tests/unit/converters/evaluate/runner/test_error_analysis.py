@@ -125,6 +125,8 @@ def test_too_few_comparisons_give_no_analysis() -> None:
     few = AllPairs(comparisons.vectors[:6], comparisons.codes[:6])
     analysis = analyse_errors(names[:6], few, measures, worst=1)
     assert isinstance(analysis, Unsupported)
-    assert errors_lines(analysis)[0].startswith("errors not analysed: FMR 0.1 is measured from 30 non-mated comparisons")
+    assert errors_lines(analysis)[0].startswith(
+        "errors not analysed: FMR 0.1 is measured from 30 non-mated comparisons"
+    )
     with pytest.raises(InputError, match="1 or more errors"):
         analyse_errors(names, comparisons, measures, worst=0)
