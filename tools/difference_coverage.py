@@ -10,7 +10,7 @@ noise, of the size that gives the loss of TAR in a large population. Each draw i
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -82,13 +82,15 @@ class Truth:
     def with_loss(self, loss: float, affected: float) -> tuple[Candidate, float]:
         """Find the candidate that loses this share of mated comparisons; return it and its true difference."""
         before = self.tar(Candidate(0.0))
+        rough = replace(self, subjects=3000, mated=60_000)
+        level = rough.tar(Candidate(0.0))
         if loss == 0.0:
             return Candidate(0.0, offset=0.3), self.tar(Candidate(0.0, offset=0.3)) - before
         low, high = 0.0, 1.5 if affected == 1.0 else 6.0
-        for _ in range(9):
+        for _ in range(7):
             middle = (low + high) / 2
             low, high = (
-                (middle, high) if before - self.tar(Candidate(middle, affected)) < loss else (low, middle)
+                (middle, high) if level - rough.tar(Candidate(middle, affected)) < loss else (low, middle)
             )
         candidate = Candidate((low + high) / 2, affected)
         return candidate, self.tar(candidate) - before
