@@ -3,9 +3,10 @@
     python -m tools.bench_decisions face.cpu_int8.tflite \
         --images lfw_devtest_aligned112.tar --strangers lfw_calibration_aligned112.tar
 
-Thresholds come from all pairs of the `--strangers` set, which has one image per person and shares no person with
-`--images`. Error rates are measured on `--images`: subjects with enough images are enrolled, their other images are
-probes, and all other subjects are strangers. Each round draws the enrolled images again.
+Thresholds are the claims of all pairs of the `--strangers` set, which has one image per person and shares no person with
+`--images`: the upper 95 % limit of the FMR is 1 - (1 - FPIR)^(1/N). The first rule is also shown at the measured point, the
+lowest threshold whose measured FMR is that. Error rates are measured on `--images`: 50 subjects with enough images are enrolled, their other images
+are probes, and all other subjects are strangers. Each round draws the enrolled subjects and images again.
 
 Prints three tables: decision rules, widths of the retry band, and rejections by the checks at enrolment.
 """
@@ -15,12 +16,13 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 
 from converters.data.samples import open_samples
-from converters.evaluate.metrics import Unsupported, all_pairs, threshold_at_fmr
+from converters.evaluate.metrics import OperatingPointEvidence, Unsupported, fmr_for_fpir, operating_points
 from converters.evaluate.metrics.embedded_samples import EmbeddedSamples
 from converters.evaluate.runner.embedding_cache import default_folder
 from converters.evaluate.runner.embedding_run import embed_with
@@ -28,9 +30,13 @@ from converters.evaluate.runner.open_artefact import open_artefact
 from edge_sdk.types import Float64Array, FloatArray
 
 IntArray = np.ndarray
+#: Returns the threshold of the claim and that of the measured point for a number of templates.
+Limits = Callable[[int], tuple[float, float]]
 ROUNDS = 40
 REPLICATES = 400
 FPIR = 0.01
+#: Most enrolled subjects of a draw.
+SUBJECTS = 50
 
 
 @dataclass(frozen=True)
@@ -53,7 +59,7 @@ class Draw:
 
 
 def draw(vectors: FloatArray, subjects: IntArray, captures: int, rng: np.random.Generator) -> Draw:
-    """Enrol every subject that has more than `captures` images, with images drawn at random."""
+    """Enrol up to 50 of the subjects that have more than `captures` images; subjects and images are drawn at random."""
     order = rng.permutation(len(vectors))
     # Rank of each image among the images of its subject, in random order.
     place = np.empty(len(vectors), np.int64)
@@ -61,7 +67,8 @@ def draw(vectors: FloatArray, subjects: IntArray, captures: int, rng: np.random.
     for row in order:
         place[row] = counts.get(int(subjects[row]), 0)
         counts[int(subjects[row])] = int(place[row]) + 1
-    enrolled = np.array(sorted(s for s, n in counts.items() if n > captures))
+    able = sorted(s for s, n in counts.items() if n > captures)
+    enrolled = np.sort(rng.choice(able, min(SUBJECTS, len(able)), replace=False))
     number = {int(s): i for i, s in enumerate(enrolled)}
     inside = np.isin(subjects, enrolled)
     references = np.empty((len(enrolled), captures, vectors.shape[1]), np.float32)
@@ -135,11 +142,11 @@ def _top(scores: Float64Array, margin: float, limits: Float64Array | None) -> tu
 
 
 def bench(
-    embedded: EmbeddedSamples, limit: Callable[[int], float], captures: int, rules: Sequence[tuple[str, dict]]
+    embedded: EmbeddedSamples, limits: Limits, captures: int, rules: Sequence[tuple[str, dict]]
 ) -> list[str]:
     """Return one line per rule: rates at the threshold from `--strangers`, and FNIR at a measured FPIR of 1 %."""
     draws = draw_rounds(embedded, captures, np.random.default_rng(1))
-    at = [limit(len(split.references) * captures) for split in draws]
+    at, measured = zip(*(limits(len(split.references) * captures) for split in draws), strict=True)
     base: list[Margins] = []
     lines = []
     for name, rule in rules:
@@ -154,10 +161,22 @@ def bench(
             f"{name:<26}{100 * fpir:>7.2f}{100 * fnir:>8.2f}{100 * wrong:>8.2f}"
             f"{100 * equal:>12.2f}{100 * low:>+9.2f} .. {100 * high:+.2f}"
         )
+    plain = list(zip(base, measured, strict=True))
+    fpir = np.mean([(m.strangers >= t).mean() for m, t in plain])
+    fnir = np.mean([1 - (m.right & (m.mated >= t)).mean() for m, t in plain])
+    over = [
+        np.mean([(m.strangers >= t).mean() > FPIR for m, t in zip(base, ts, strict=True)])
+        for ts in (at, measured)
+    ]
+    lines.append(f"{rules[0][0] + ', measured point':<26}{100 * fpir:>7.2f}{100 * fnir:>8.2f}")
+    lines.append(
+        f"draws with a higher FPIR than {100 * FPIR:g} %: claim {over[0]:.0%}, measured point {over[1]:.0%}"
+    )
     first = draws[0]
     head = (
         f"{captures} templates each of {first.references.shape[0]} subjects, {len(first.probes)} probes, "
-        f"{len(first.strangers)} images of strangers, {ROUNDS} draws; threshold {at[0]:.4f}"
+        f"{len(first.strangers)} images of strangers, {ROUNDS} draws; threshold {at[0]:.4f},"
+        f" measured point {measured[0]:.4f}"
     )
     columns = f"{'':<26}{'FPIR':>7}{'FNIR':>8}{'wrong':>8}{'FNIR at':>12}{'difference to the first':>24}"
     units = f"{'':<26}{'%':>7}{'%':>8}{'%':>8}{'FPIR 1 %':>12}{'points, 95 %':>24}"
@@ -198,10 +217,10 @@ def _fnir_at_fpir(
     return float(1 - (owners * (m.right & (m.mated > above))).sum() / owners.sum())
 
 
-def retry_lines(embedded: EmbeddedSamples, limit: Callable[[int], float], captures: int) -> list[str]:
+def retry_lines(embedded: EmbeddedSamples, limits: Limits, captures: int) -> list[str]:
     """Return lines with the share of misses and of strangers in a band below the threshold."""
     draws = draw_rounds(embedded, captures, np.random.default_rng(1))
-    decided = [(Margins.of(split, "max"), limit(len(split.references) * captures)) for split in draws]
+    decided = [(Margins.of(split, "max"), limits(len(split.references) * captures)[0]) for split in draws]
     lines = [f"{'retry band':<12}{'of misses %':>14}{'of strangers %':>16}"]
     for band in (0.01, 0.02, 0.05, 0.1, 0.15):
         misses = [
@@ -213,9 +232,7 @@ def retry_lines(embedded: EmbeddedSamples, limit: Callable[[int], float], captur
     return [*lines, ""]
 
 
-def enrolment_lines(
-    embedded: EmbeddedSamples, thresholds: dict[float, float], limit: Callable[[int], float]
-) -> list[str]:
+def enrolment_lines(embedded: EmbeddedSamples, thresholds: dict[float, float], limits: Limits) -> list[str]:
     """Return lines with the rates at which the enrolment checks reject correct sets and detect wrong sets."""
     rng = np.random.default_rng(3)
     lines = [
@@ -243,7 +260,7 @@ def enrolment_lines(
     for captures in (1, 2, 3):
         own, others = [], []
         for split in draw_rounds(embedded, captures, rng):
-            t = limit(len(split.references) * captures)
+            t, _ = limits(len(split.references) * captures)
             scores = fused(split.probes, split.references, "max")
             own.append((scores[np.arange(len(scores)), split.owners] >= t).mean())
             others.append((fused(split.strangers, split.references, "max").max(axis=1) >= t).mean())
@@ -276,27 +293,32 @@ def main() -> None:
     )
     if set(embedded.subjects) & set(development.subjects):
         parser.error("--strangers and --images have common subjects, expected none")
-    pairs = all_pairs(development.vectors, development.subjects)
+    comparisons = development.all_pairs()
+    scores = comparisons.scores()
 
-    def threshold(fmr: float) -> float:
-        result = threshold_at_fmr(pairs, fmr)
-        if isinstance(result, Unsupported):
-            parser.error(result.reason)
-        return result
+    @cache
+    def thresholds(fmr: float) -> tuple[float, float]:
+        names = {"data_set": development.data_set, "data_digest": development.data_digest}
+        (row,) = operating_points(comparisons, scores, fmrs=[fmr], replicates=0, **names)
+        if not isinstance(row, OperatingPointEvidence):
+            parser.error(row.reason)
+        if isinstance(row.claim, Unsupported):
+            parser.error(row.claim.reason)
+        return row.threshold, row.measured.threshold
 
-    def limit(references: int) -> float:
-        return threshold(-np.expm1(np.log1p(-FPIR) / references))
+    def limits(references: int) -> tuple[float, float]:
+        return thresholds(fmr_for_fpir(FPIR, references=references))
 
-    print(f"{options.model.name}; thresholds from {pairs.non_mated_trials} non-mated comparisons\n")
+    print(f"{options.model.name}; thresholds from {scores.non_mated_trials} non-mated comparisons\n")
     for captures in (1, 2, 3):
         rules: list[tuple[str, dict]] = [("max", {"how": "max"})]
         if captures > 1:
             rules += [(f"fusion: {how}", {"how": how}) for how in ("top2", "mean", "centroid")]
         rules += [(f"margin {m}", {"how": "max", "margin": m}) for m in (0.02, 0.05, 0.1, 0.15)]
         rules += [("threshold per subject", {"how": "max", "subject_limits": True})]
-        print("\n".join(bench(embedded, limit, captures, rules)))
-    print("\n".join(retry_lines(embedded, limit, 2)))
-    print("\n".join(enrolment_lines(embedded, {f: threshold(f) for f in (1e-1, 1e-2, 1e-3)}, limit)))
+        print("\n".join(bench(embedded, limits, captures, rules)))
+    print("\n".join(retry_lines(embedded, limits, 2)))
+    print("\n".join(enrolment_lines(embedded, {f: thresholds(f)[0] for f in (1e-1, 1e-2, 1e-3)}, limits)))
 
 
 if __name__ == "__main__":
