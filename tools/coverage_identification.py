@@ -12,7 +12,7 @@ galleries with that threshold. The output is a Markdown table.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -28,7 +28,7 @@ from converters.evaluate.metrics import (
     rank_shares,
     search,
 )
-from converters.evaluate.metrics.cosines import IntArray
+from converters.evaluate.metrics.identification import SearchScores
 from edge_sdk.types import FloatArray
 from tools.coverage import DIMENSION, POPULATIONS, Population
 
@@ -53,10 +53,12 @@ class Truth:
     mated: int
 
     @classmethod
-    def of(cls, population: Population, *, enrolled: int, templates: int, seed: int = 5) -> Truth:
+    def of(
+        cls, population: Population, *, enrolled: int, templates: int, rounds: int = ROUNDS, seed: int = 5
+    ) -> Truth:
         """Search galleries from a large pool; every gallery has other strangers."""
         generator, tops, own, mated = np.random.default_rng(seed), [], [], 0
-        for _ in range(ROUNDS):
+        for _ in range(rounds):
             pool = population.draw(generator, POOL, np.full(POOL, templates + 1))[0].reshape(
                 POOL, templates + 1, -1
             )
@@ -102,6 +104,13 @@ class Tally:
             self.better.append(truth < bounds.low)
             self.worse.append(truth > bounds.high)
 
+    def claim(self, ratio: float | None) -> None:
+        """Count a claim with its true rate / claimed rate, or a refusal if it is None."""
+        if ratio is None:
+            self.refused += 1
+        else:
+            self.ratios.append(ratio)
+
     def coverage(self) -> str:
         """State the share of intervals that contain the true rate, and the share whose true rate is worse, in %."""
         if not self.better:
@@ -121,67 +130,130 @@ class Tally:
         )
 
 
-def draw_searches(
-    population: Population, generator: np.random.Generator, *, subjects: int, templates: int
-) -> tuple[FloatArray, IntArray, np.ndarray]:
-    """Draw subjects of whom the first half is enrolled; an enrolled subject has one or more images besides its templates.
+@dataclass
+class IntervalTallies:
+    """Tallies of the figures at one FPIR: FPIR and FNIR of the measured point, FNIR of the row, rank 1, the claim."""
 
-    Returns:
-        (embeddings, subject of each row, True for a template).
+    fpir: Tally = field(default_factory=Tally)
+    fnir: Tally = field(default_factory=Tally)
+    row: Tally = field(default_factory=Tally)
+    first: Tally = field(default_factory=Tally)
+    claim: Tally = field(default_factory=Tally)
+
+
+@dataclass
+class DoorTallies:
+    """Tallies of one gallery size and FPIR: true FPIR at the threshold of the claim and at the measured point."""
+
+    gallery: tuple[int, int]
+    fpir: float
+    claim: Tally = field(default_factory=Tally)
+    measured: Tally = field(default_factory=Tally)
+
+
+def draw_searches(
+    population: Population, generator: np.random.Generator, *, subjects: int, enrolled: int, templates: int
+) -> SearchScores:
+    """Draw subjects, enrol the first of them, and search all other images.
+
+    An enrolled subject has one or more images besides its templates.
     """
     images = population.image_counts(generator, subjects)
-    images[: subjects // 2] += templates - 1
+    images[:enrolled] += templates - 1
     vectors, owners = population.draw(generator, subjects, images)
     number = np.arange(owners.size) - np.repeat(np.cumsum(images) - images, images)
-    return vectors, owners, (owners < subjects // 2) & (number < templates)
+    template = (owners < enrolled) & (number < templates)
+    labels = np.char.mod("%05d", owners)
+    return search(
+        vectors[template], labels[template].tolist(), vectors[~template], labels[~template].tolist()
+    )
+
+
+def measure_intervals(
+    population: Population,
+    truth: Truth,
+    *,
+    subjects: int,
+    enrolled: int,
+    templates: int,
+    draws: int,
+    fpirs: tuple[float, ...] = FPIRS,
+) -> dict[float, IntervalTallies]:
+    """Compare intervals and claims of drawn data sets with the true rates."""
+    tallies = {fpir: IntervalTallies() for fpir in fpirs}
+    for seed in range(draws):
+        generator = np.random.default_rng([subjects, templates, seed])
+        scores = draw_searches(
+            population, generator, subjects=subjects, enrolled=enrolled, templates=templates
+        )
+        ranks = rank_shares(scores, (1,))
+        for fpir, tally in tallies.items():
+            if isinstance(ranks, tuple):
+                shares = ranks[0].interval
+                missed = replace(shares, low=1.0 - shares.high, high=1.0 - shares.low)
+                tally.first.interval(missed, 1.0 - truth.own.size / truth.mated)
+            point = point_at_fpir(scores, fpir)
+            if not isinstance(point, IdentificationPoint):
+                continue
+            measured = point.measured
+            tally.fpir.interval(measured.fpir_interval, truth.fpir(measured.threshold))
+            tally.fnir.interval(measured.fnir_interval, truth.fnir(truth.threshold(fpir)))
+            tally.row.interval(point.fnir_interval, truth.fnir(point.threshold))
+            tally.claim.claim(truth.fpir(point.threshold) / fpir if point.claim else None)
+    return tallies
+
+
+def measure_doors(
+    population: Population,
+    truths: Sequence[Truth],
+    *,
+    subjects: int,
+    galleries: Sequence[tuple[int, int]],
+    draws: int,
+    fpirs: tuple[float, ...] = (0.1, 0.01),
+) -> list[DoorTallies]:
+    """Compute the true FPIR of galleries (subjects, templates of each) at thresholds from drawn 1:1 data sets."""
+    rows = [DoorTallies(gallery, fpir) for gallery in galleries for fpir in fpirs]
+    known = [truth for truth in truths for _ in fpirs]
+    fmrs = [fmr_for_fpir(row.fpir, references=row.gallery[0] * row.gallery[1]) for row in rows]
+    for seed in range(draws):
+        vectors, owners = population.draw(np.random.default_rng([subjects, 9, seed]), subjects)
+        comparisons = AllPairs(vectors, np.char.mod("%05d", owners).tolist())
+        points = operating_points(
+            comparisons, comparisons.scores(), data_set="drawn", data_digest="0" * 64, fmrs=fmrs
+        )
+        for row, truth, point in zip(rows, known, points, strict=True):
+            if not isinstance(point, OperatingPointEvidence):
+                row.claim.claim(None)
+                continue
+            row.measured.claim(truth.fpir(point.measured.threshold) / row.fpir)
+            row.claim.claim(truth.fpir(point.threshold) / row.fpir if point.claim else None)
+    return rows
 
 
 def intervals(options: argparse.Namespace) -> Iterator[str]:
     """Yield the rows of the table of intervals and claims."""
-    yield "| population | subjects, templates | FPIR | interval of FPIR | of FNIR at FPIR | of FNIR | of rank 1 | claim: true / claimed FPIR |"
+    yield (
+        "| population | subjects, templates | FPIR | interval of FPIR | of FNIR at FPIR | of FNIR | of rank 1"
+        " | claim: true / claimed FPIR |"
+    )
     yield "|---|---|---|---|---|---|---|---|"
     for name in options.population:
         for subjects in options.subjects:
             for templates in options.templates:
-                yield from _interval_rows(_BY_NAME[name], subjects, templates, options.draws)
-
-
-def _interval_rows(population: Population, subjects: int, templates: int, draws: int) -> Iterator[str]:
-    truth = Truth.of(population, enrolled=subjects // 2, templates=templates)
-    tallies = {(kind, rate): Tally() for kind in range(4) for rate in FPIRS}
-    first = Tally()
-    for seed in range(draws):
-        generator = np.random.default_rng([subjects, templates, seed])
-        vectors, owners, template = draw_searches(
-            population, generator, subjects=subjects, templates=templates
-        )
-        labels = np.char.mod("%05d", owners)
-        scores = search(
-            vectors[template], labels[template].tolist(), vectors[~template], labels[~template].tolist()
-        )
-        ranks = rank_shares(scores, (1,))
-        if isinstance(ranks, tuple):
-            shares = ranks[0].interval
-            missed = replace(shares, low=1.0 - shares.high, high=1.0 - shares.low)
-            first.interval(missed, 1.0 - truth.own.size / truth.mated)
-        for rate in FPIRS:
-            point = point_at_fpir(scores, rate)
-            if not isinstance(point, IdentificationPoint):
-                continue
-            measured = point.measured
-            tallies[0, rate].interval(measured.fpir_interval, truth.fpir(measured.threshold))
-            tallies[1, rate].interval(measured.fnir_interval, truth.fnir(truth.threshold(rate)))
-            tallies[2, rate].interval(point.fnir_interval, truth.fnir(point.threshold))
-            if point.claim:
-                tallies[3, rate].ratios.append(truth.fpir(point.threshold) / rate)
-            else:
-                tallies[3, rate].refused += 1
-    for rate in FPIRS:
-        cells = [tallies[kind, rate].coverage() for kind in range(3)]
-        yield (
-            f"| {population.name} | {subjects}, {templates} | {rate:g} | {' | '.join(cells)} | {first.coverage()}"
-            f" | {tallies[3, rate].claims()} |"
-        )
+                truth = Truth.of(_BY_NAME[name], enrolled=subjects // 2, templates=templates)
+                tallies = measure_intervals(
+                    _BY_NAME[name],
+                    truth,
+                    subjects=subjects,
+                    enrolled=subjects // 2,
+                    templates=templates,
+                    draws=options.draws,
+                )
+                for fpir, tally in tallies.items():
+                    kinds = (tally.fpir, tally.fnir, tally.row, tally.first)
+                    cells = " | ".join(kind.coverage() for kind in kinds)
+                    yield f"| {name} | {subjects}, {templates} | {fpir:g} | {cells} | {tally.claim.claims()} |"
 
 
 def doors(options: argparse.Namespace) -> Iterator[str]:
@@ -192,37 +264,14 @@ def doors(options: argparse.Namespace) -> Iterator[str]:
         galleries = [(size, templates) for size in (10, 50) for templates in options.templates]
         truths = [Truth.of(_BY_NAME[name], enrolled=size, templates=k) for size, k in galleries]
         for subjects in options.subjects:
-            yield from _door_rows(_BY_NAME[name], subjects, galleries, truths, options.draws)
-
-
-def _door_rows(
-    population: Population, subjects: int, galleries: list[tuple[int, int]], truths: list[Truth], draws: int
-) -> Iterator[str]:
-    cases = [(place, fpir) for place in range(len(galleries)) for fpir in (0.1, 0.01)]
-    rates = [fmr_for_fpir(fpir, references=int(np.prod(galleries[place]))) for place, fpir in cases]
-    claimed, plain = [Tally() for _ in cases], [Tally() for _ in cases]
-    for seed in range(draws):
-        generator = np.random.default_rng([subjects, 9, seed])
-        vectors, owners = population.draw(generator, subjects)
-        comparisons = AllPairs(vectors, np.char.mod("%05d", owners).tolist())
-        rows = operating_points(
-            comparisons, comparisons.scores(), data_set="drawn", data_digest="0" * 64, fmrs=rates
-        )
-        for (place, fpir), row, claim, measured in zip(cases, rows, claimed, plain, strict=True):
-            if not isinstance(row, OperatingPointEvidence):
-                claim.refused += 1
-                continue
-            measured.ratios.append(truths[place].fpir(row.measured.threshold) / fpir)
-            if row.claim:
-                claim.ratios.append(truths[place].fpir(row.threshold) / fpir)
-            else:
-                claim.refused += 1
-    for (place, fpir), claim, measured in zip(cases, claimed, plain, strict=True):
-        size, templates = galleries[place]
-        yield (
-            f"| {population.name} | {subjects} | {size} x {templates} | {fpir:g} | {claim.claims()}"
-            f" | {measured.claims()} |"
-        )
+            for row in measure_doors(
+                _BY_NAME[name], truths, subjects=subjects, galleries=galleries, draws=options.draws
+            ):
+                size, templates = row.gallery
+                yield (
+                    f"| {name} | {subjects} | {size} x {templates} | {row.fpir:g} | {row.claim.claims()}"
+                    f" | {row.measured.claims()} |"
+                )
 
 
 def main() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import ceil, expm1, log, log1p, sqrt
+from math import ceil, expm1, log, log1p
 
 import numpy as np
 from numpy.typing import NDArray
@@ -207,6 +207,9 @@ def effective_searches(
 ) -> EffectiveNumbers | None:
     """Compute the numbers of independent searches near an FPIR; None with one stranger or one enrolled subject.
 
+    A claim uses the lower one of the numbers at the FPIR and at twice the FPIR, because few false matches give a variance
+    that is too small more often than too large.
+
     Args:
         scores: Results of `search` with non-mated probes.
         rate: FPIR, above 0 and under 1.
@@ -223,7 +226,7 @@ def effective_searches(
         ).effective_searches(confidence=confidence)
         for share in (rate, min(2 * rate, (1 + rate) / 2))
     )
-    return EffectiveNumbers(min(at, twice), sqrt(at * min(at, twice)))
+    return EffectiveNumbers(claim=min(at, twice), interval=at)
 
 
 _BY_SUBJECT = "Korn and Graubard limits, subjects weigh alike"
