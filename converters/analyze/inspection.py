@@ -19,6 +19,7 @@ from edge_sdk.escaping import escaped_line
 from edge_sdk.model.card import CARD_NAME, ModelCard
 from edge_sdk.model.model_file import check_identifier, read_model_bytes, split
 from edge_sdk.model.model_id import space_id
+from edge_sdk.model.operating_point import OperatingPoint
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,10 @@ class Inspection:
         if self.card is None:
             lines.append("card       none; edge-convert convert writes one")
         else:
-            lines += ["card", *_card_lines(self.card)]
+            card = dict(self.card)
+            points = [OperatingPoint.from_json(point) for point in card.get("operating_points", ())]
+            card["operating_points"] = {str(k): p.describe() for k, p in enumerate(points, 1)} or "none"
+            lines += ["card", *_card_lines(card)]
         return "\n".join(map(escaped_line, lines))
 
 

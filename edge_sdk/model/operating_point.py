@@ -144,6 +144,13 @@ class OperatingPoint:
             return self.fmr
         return max(self.fmr, self.fmr_interval[1])
 
+    def describe(self) -> str:
+        """Describe the claim in one line, such as ``FMR 0.001 with 95 % confidence: threshold 0.5000, FNMR 1.20 %``."""
+        rates = f"threshold {self.threshold:.4f}, FNMR {100 * self.fnmr:.2f} %"
+        if self.fmr_confidence is None:
+            return f"FMR {self.fmr:g}, claimed by the earlier rule: {rates}"
+        return f"FMR {self.fmr:g} with {100 * self.fmr_confidence:g} % confidence: {rates}, {self.subjects} subjects"
+
     def fpir(self, references: int) -> float:
         """Compute the false positive identification rate of a search over N references: 1 - (1 - FMR)^N, with `fmr_limit`.
 

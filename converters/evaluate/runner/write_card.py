@@ -68,10 +68,7 @@ class CardUpdate:
         """Format the result for a terminal."""
         measured = measured_with(self.points[0].kernels, self.points[0].runtime)
         lines = [f"written into the card of {self.file}: {len(self.points)} operating points, for {measured}"]
-        lines += [
-            f"  FMR {p.fmr:g} with 95 % confidence: threshold {p.threshold:.4f}, FNMR {100 * p.fnmr:.2f} %"
-            for p in self.points
-        ]
+        lines += [f"  {point.describe()}" for point in self.points]
         lines += [f"  absent: {reason.reason}" for reason in self.absent]
         lines += [
             f"SHA-256 was {self.sha256_before}",

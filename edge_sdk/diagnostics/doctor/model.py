@@ -46,6 +46,13 @@ def check_model(
             "none: no threshold has evidence",
             "measure them: edge-convert evaluate --write-card, before anyone is enrolled",
         )
+    earlier = [f"{point.fmr:g}" for point in card.operating_points if point.fmr_confidence is None]
+    if earlier:
+        yield warn(
+            "operating points",
+            f"FMR {', '.join(earlier)} claimed by the earlier rule: the true FMR may be higher",
+            "claim them again: edge-convert evaluate --write-card, then edge-sdk gallery policy",
+        )
     # Compare with the delegates if any are given, because they would run the network instead of the CPU.
     for kernels in [delegate_name(library) for library in delegates] or ["xnnpack"]:
         if evidence := kernel_mismatch(card, kernels):
