@@ -57,7 +57,7 @@ def effective_numbers(
         fmr: Above 0 and under 1.
         confidence: Confidence of the limits in which the numbers are used.
     """
-    doubled = min(TAGGED_DEPTH * fmr, max(fmr, _FEW_MATCHES / design.trials), 1.0)
+    doubled = max(fmr, min(TAGGED_DEPTH * fmr, _FEW_MATCHES / design.trials, 0.5))
     at, twice = (
         effective_comparisons(design, *_highest(tagged, design, share), confidence=confidence)
         for share in (fmr, doubled)

@@ -116,3 +116,10 @@ def test_equal_scores_do_not_break_a_claim() -> None:
         assert isinstance(claim, Claim)
     numbers = effective_numbers(tagged, tagged.design(), 0.1)
     assert 1 <= numbers.claim <= numbers.interval <= tagged.design().trials
+
+
+def test_a_high_fmr_keeps_its_effective_comparisons() -> None:
+    data = population(np.random.default_rng(6), 30, np.full(30, 3), 0.0)
+    tagged = data.with_subjects(-2)
+    numbers = effective_numbers(tagged, tagged.design(), 0.7)
+    assert 300 < numbers.claim <= numbers.interval <= tagged.design().trials
