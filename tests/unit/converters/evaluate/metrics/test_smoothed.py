@@ -161,6 +161,19 @@ def test_the_range_of_fmr_is_what_the_pairs_of_subjects_support() -> None:
         assert (row.lowest_fmr, row.highest_fmr) == pytest.approx((low, high))
 
 
+def test_intervals_contain_the_true_difference() -> None:
+    """Two artefacts that add noise of the same size to the same embeddings have a true difference of 0."""
+    covered, worse = 0, 0
+    for draw in range(60):
+        vectors, labels = population(40, seed=100 + draw)
+        sides = [AllPairs(disturbed(vectors, 0.3, seed=2 * draw + side), labels) for side in (0, 1)]
+        row = stated(pooled_difference(*sides, seed=draw))
+        covered += row.interval.low <= 0 <= row.interval.high
+        worse += judge(row, margin=0.001).verdict == "worse"
+    assert covered >= 55
+    assert worse <= 3
+
+
 def test_too_few_subjects_are_refused() -> None:
     vectors, labels = population(9)
     data = AllPairs(vectors, labels)
