@@ -199,11 +199,13 @@ class PairRate:
     subjects: int
 
 
-def pair_rate(count: MatchCount) -> PairRate:
+def pair_rate(count: MatchCount, *, level: float = 0.05) -> PairRate:
     """Compute the mean over pairs of subjects; subjects with many images do not dominate it as they do the FMR.
 
     Args:
         count: False matches among comparisons; one comparison or more.
+        level: Level of one test, after the adjustment for the number of tests. At a small level, a variance with few degrees
+            of freedom reduces the effective number more.
     """
     from scipy.stats import norm, t
 
@@ -216,7 +218,7 @@ def pair_rate(count: MatchCount) -> PairRate:
     weights = pairs.comparisons(keys) / count.design.comparisons(keys)
     rate = float(weights.sum()) / pairs.trials
     variance = dyadic_variance(pairs, count.first, count.second, weights)
-    few = float(norm.ppf(0.975) / t.ppf(0.975, variance.degrees)) ** 2
+    few = float(norm.isf(level / 2) / t.isf(level / 2, variance.degrees)) ** 2
     most = count.design.trials
     effective = rate * (1.0 - rate) / variance.value * few if variance.value > 0.0 else most
     return PairRate(rate, float(min(most, max(1.0, effective))), pairs.trials, count.subjects)

@@ -70,11 +70,20 @@ def measure_groups(
     groupings = covariates.groupings(names, subjects)
     floor = min((threshold for _, threshold in thresholds), default=1.0)
     scores = grouped_scores(comparisons, groupings[0].codes, len(groupings[0].groups), floor=floor)
+    tests = max(1, 2 * len(thresholds) * sum(len(grouping.groups) for grouping in groupings))
     measured = []
     for grouping in groupings:
         own = scores.regrouped(grouping.codes, len(grouping.groups))
         points = tuple(
-            _point(own, tagged_by_group(comparisons, grouping, fmr), grouping, fmr, threshold, seed)
+            _point(
+                own,
+                tagged_by_group(comparisons, grouping, fmr),
+                grouping,
+                fmr,
+                threshold,
+                LEVEL / tests,
+                seed,
+            )
             for fmr, threshold in thresholds
         )
         counts = np.bincount(grouping.codes[grouping.codes >= 0], minlength=len(grouping.groups))
@@ -120,6 +129,7 @@ def _point(
     grouping: Grouping,
     fmr: float,
     threshold: float,
+    level: float,
     seed: int,
 ) -> GroupPoint:
     groups = range(scores.groups)
@@ -142,7 +152,7 @@ def _point(
         threshold=threshold,
         within=tuple(within),
         across=tuple(across),
-        tests=tuple(_tests(scores, grouping, threshold, counts, seed)),
+        tests=tuple(_tests(scores, grouping, threshold, counts, level, seed)),
         fmr_max_to_mean=_max_to_geometric_mean([row.fmr for row in within]),
         fnmr_max_to_mean=_max_to_geometric_mean([row.fnmr for row in within]),
         worst_group=worst_group_threshold(tagged, scores, grouping.groups, fmr, threshold),
@@ -183,12 +193,17 @@ def _rates(
 
 
 def _tests(
-    scores: GroupedScores, grouping: Grouping, threshold: float, counts: Sequence[MatchCount], seed: int
+    scores: GroupedScores,
+    grouping: Grouping,
+    threshold: float,
+    counts: Sequence[MatchCount],
+    level: float,
+    seed: int,
 ) -> list[GroupTest]:
     tests = []
     for group, name in enumerate(grouping.groups):
         others = match_count(scores, threshold, [g for g in range(scores.groups) if g != group])
-        sides = [pair_rate(count) for count in (counts[group], others) if count.design.trials]
+        sides = [pair_rate(count, level=level) for count in (counts[group], others) if count.design.trials]
         p_value = rate_test(*sides) if len(sides) == 2 else None
         if p_value is not None:
             rates = sides[0].rate, sides[1].rate
