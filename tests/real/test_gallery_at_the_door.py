@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from converters.data.samples import open_samples
-from converters.evaluate.metrics import Unsupported, all_pairs, threshold_at_fmr
+from converters.evaluate.metrics import OperatingPointEvidence, operating_points
 from converters.evaluate.metrics.embedded_samples import EmbeddedSamples
 from converters.evaluate.runner.embedding_run import embed_with
 from converters.evaluate.runner.open_artefact import open_artefact
@@ -39,12 +39,19 @@ def sets(shared: Path) -> tuple[EmbeddedSamples, EmbeddedSamples]:
 
 @pytest.fixture(scope="module")
 def policy(sets: tuple[EmbeddedSamples, EmbeddedSamples]) -> DecisionPolicy:
-    pairs = all_pairs(sets[1].vectors, sets[1].subjects)
+    comparisons = sets[1].all_pairs()
+    rows = operating_points(
+        comparisons,
+        comparisons.scores(),
+        data_set=sets[1].data_set,
+        data_digest=sets[1].data_digest,
+        fmrs=(1e-2, 1e-3, 1e-4, 6e-5),
+    )
     points = []
-    for fmr in (1e-2, 1e-3, 1e-4, 2.5e-5):
-        threshold = threshold_at_fmr(pairs, fmr)
-        assert not isinstance(threshold, Unsupported)
-        points.append(OperatingPoint(threshold, fmr, 0.0, 0, pairs.non_mated_trials))
+    for row in rows:
+        assert isinstance(row, OperatingPointEvidence)
+        assert row.claim
+        points.append(OperatingPoint(row.threshold, row.target_fmr, 0.0, 0, row.non_mated_trials))
     return DecisionPolicy(tuple(points), fpir=0.01)
 
 
@@ -70,14 +77,14 @@ def door(policy: DecisionPolicy, dimension: int) -> Gallery:
 
 
 def measure(policy: DecisionPolicy, people: dict[str, np.ndarray], templates: int) -> dict[str, float]:
-    """Enrol all subjects with enough images; probe with their other images and with all other subjects."""
+    """Enrol 50 subjects with enough images; probe with their other images and with all subjects without."""
     dimension = next(iter(people.values())).shape[1]
     gallery = door(policy, dimension)
     refused = 0
     enrolled = []
     with gallery.transaction() as t:
         for name, own in people.items():
-            if len(own) > templates:
+            if len(own) > templates and len(enrolled) < 50:
                 try:
                     t.enrol(name, own[:templates])
                     enrolled.append(name)
@@ -102,8 +109,8 @@ def test_strangers_stay_outside_and_more_templates_pay(
     with_one, with_three = measure(policy, people, 1), measure(policy, people, 3)
     for rates in (with_one, with_three):
         assert (
-            rates["fpir"] < 0.04
-        )  # the policy asks for 0.01; its threshold rests on 3 to 10 false matches of other people
+            rates["fpir"] < 0.015
+        )  # the claims keep 0.01 in the mean of galleries; a single one may have more
         assert rates["wrong"] < 0.01
         assert rates["retried strangers"] < 0.03
         assert rates["refused"] < 0.04
