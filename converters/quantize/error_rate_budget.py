@@ -21,8 +21,8 @@ from converters.evaluate.metrics import (
     threshold_at_fmr,
     trials_needed,
 )
-from converters.evaluate.metrics.bootstrap import MIN_SUBJECTS
 from converters.evaluate.metrics.curves import check_rate
+from converters.evaluate.metrics.subject_scores import MIN_SUBJECTS
 from converters.evaluate.metrics.subject_shares import subject_share
 from converters.graph.network import Network
 from converters.quantize.budget import BudgetVerdict, Candidate

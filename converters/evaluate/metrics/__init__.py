@@ -4,7 +4,7 @@ The data flow is embeddings -> scores -> curves -> figures with intervals -> evi
 (docs/decisions/0005-evaluation.md). Terms are those of ISO/IEC 19795-1. Importing this package loads only numpy.
 """
 
-from converters.evaluate.metrics.bootstrap import replicate_rates
+from converters.evaluate.metrics.bootstrap import replicate_tars
 from converters.evaluate.metrics.calibration import cllr, min_cllr
 from converters.evaluate.metrics.curves import (
     DEFAULT_FMRS,
@@ -134,7 +134,7 @@ __all__ = [
     "prior_weights",
     "rank_shares",
     "reliability_bins",
-    "replicate_rates",
+    "replicate_tars",
     "search",
     "search_open_set",
     "smoothed_differences",

@@ -2,51 +2,37 @@
 
 Scheme: a replicate draws all S subjects with replacement; subject s occurs m(s) times, and each copy is a
 separate subject. A mated comparison of s then counts m(s) times, divided by the number of mated comparisons of s, so that
-subjects weigh alike; a non-mated comparison of s and t counts m(s) * m(t) times; two copies of one subject are never compared with each other.
+subjects weigh alike; a non-mated comparison of s and t counts m(s) * m(t) times; two copies of one subject are never
+compared with each other.
 This is the subsets bootstrap of Bolle, Ratha and Pankanti (CVIU 93, 2004) and of Poh, Martin and
 Bengio (IEEE TPAMI 29, 2007), extended to both subjects of a non-mated pair as in the vertex bootstrap
 (Fogliato, Patil and Perona, IJCV 2024, arXiv:2306.01198). Intervals are percentile intervals.
-
-With few errors, percentile intervals are too narrow (ibid.). Without errors they are empty, so the rule
-of three gives the upper end instead.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import isfinite
 
 import numpy as np
 from numpy.typing import NDArray
 
 from converters.evaluate.metrics.cosines import IntArray
-from converters.evaluate.metrics.curves import allowed_errors, check_rate, upper_bound_without_errors
+from converters.evaluate.metrics.curves import allowed_errors, check_rate
 from converters.evaluate.metrics.evidence import Interval, Unsupported
 from converters.evaluate.metrics.scores import ScoreSet, first_at_least
-from converters.evaluate.metrics.subject_scores import Comparisons, SubjectScores, mated_subjects
+from converters.evaluate.metrics.subject_scores import (
+    MIN_SUBJECTS,
+    Comparisons,
+    SubjectScores,
+    mated_subjects,
+)
 from edge_sdk.errors import InputError
 from edge_sdk.types import Float64Array, FloatArray
 
 DEFAULT_REPLICATES = 1000
-MIN_SUBJECTS = 10
 MAX_REPLICATES = 100_000
 CHUNK = 1024
-
-
-@dataclass(frozen=True, eq=False)
-class Replicates:
-    """Rates in each replicate: F operating points by R replicates; NaN if undefined.
-
-    Attributes:
-        fmr: Shape (F, R): FMR at the fixed thresholds.
-        fnmr: Shape (F, R): FNMR at the fixed thresholds.
-        tar: Shape (F, R): TAR at the given FMRs, with a new threshold in each replicate.
-    """
-
-    fmr: Float64Array
-    fnmr: Float64Array
-    tar: Float64Array
 
 
 def draw_multiplicities(subjects: int, *, replicates: int, seed: int) -> IntArray:
@@ -77,48 +63,47 @@ def draw_multiplicities(subjects: int, *, replicates: int, seed: int) -> IntArra
     return drawn
 
 
-def replicate_rates(
+def replicate_tars(
     comparisons: Comparisons,
     scores: ScoreSet,
     *,
     fmrs: Sequence[float],
-    thresholds: Sequence[float],
     replicates: int = DEFAULT_REPLICATES,
     seed: int = 0,
-) -> Replicates:
-    """Compute FMR and FNMR at fixed thresholds, and TAR at given FMRs, in every replicate.
+) -> Float64Array:
+    """Compute TAR at given FMRs in every replicate, with a new threshold in each one.
 
     Args:
         comparisons: The comparisons.
         scores: `comparisons.scores()`.
         fmrs: F values, each above 0 and under 1.
-        thresholds: F values: the threshold of each operating point, computed on all data.
         replicates: R.
         seed: Seed of the draw.
+
+    Returns:
+        Shape (F, R), mean over subjects; NaN in a replicate with comparisons of one kind only.
 
     Raises:
         InputError: A count or rate is outside its range, or all comparisons are of one kind.
     """
-    if len(fmrs) != len(thresholds) or scores.mated_trials == 0 or scores.non_mated_trials == 0:
+    if scores.mated_trials == 0 or scores.non_mated_trials == 0:
         raise InputError(
-            f"expected mated and non-mated comparisons and one threshold per FMR, found {scores.mated_trials} "
-            f"mated, {scores.non_mated_trials} non-mated, {len(thresholds)} thresholds and {len(fmrs)} FMRs",
-            hint="omit FMRs without a threshold, and add comparisons of the missing kind",
+            f"expected mated and non-mated comparisons, found {scores.mated_trials} mated and"
+            f" {scores.non_mated_trials} non-mated",
+            hint="add comparisons of the missing kind",
         )
     highest = max((check_rate(fmr) for fmr in fmrs), default=0.5)
-    lowest_threshold = min(thresholds, default=1.0)
     depth = highest * scores.non_mated_trials
     kept = int(max(depth * (4.0 if depth < 1e6 else 1.5), depth + 1000)) + 1
     weights: _Draw | None = None
     while True:
-        every = kept >= scores.non_mated_trials
-        floor = -2.0 if every else min(scores.score_at_rank(kept), lowest_threshold)
+        floor = -2.0 if kept >= scores.non_mated_trials else scores.score_at_rank(kept)
         tagged = comparisons.with_subjects(floor)
         if weights is None:
             weights = _Draw.of(draw_multiplicities(tagged.subjects, replicates=replicates, seed=seed))
-        rates = _rates(tagged, weights, fmrs, thresholds)
-        if rates is not None:
-            return rates
+        tars = _tars(tagged, weights, fmrs)
+        if tars is not None:
+            return tars
         kept *= 4
 
 
@@ -156,27 +141,6 @@ def percentile_interval(
     return Interval(float(low), float(high), level, int(usable.size), f"{method}, percentile, seed {seed}")
 
 
-def error_interval(
-    values: Float64Array, *, errors: int, independent_trials: int, confidence: float = 0.95, seed: int = 0
-) -> Interval | Unsupported:
-    """Compute the interval of an error rate; without errors, the rule of three gives its upper end.
-
-    Args:
-        values: Shape (R,), the rate in each replicate.
-        errors: Number of errors on all data.
-        independent_trials: Trials for the rule of three: subjects with mated comparisons for FNMR,
-            comparisons for FMR (assumed independent, as in ISO/IEC 19795-1).
-        confidence: Above 0 and under 1.
-        seed: Seed of the draw, for the description.
-    """
-    interval = percentile_interval(values, confidence=confidence, seed=seed)
-    if errors or isinstance(interval, Unsupported):
-        return interval
-    bound = max(interval.high, upper_bound_without_errors(independent_trials))
-    method = f"no error seen: rule of three over {independent_trials} trials, 95 %"
-    return Interval(0.0, bound, 0.95, interval.replicates, method)
-
-
 def subjects_refusal(comparisons: Comparisons) -> Unsupported | None:
     """Return a refusal if fewer than 10 subjects have mated comparisons, otherwise None."""
     subjects = mated_subjects(comparisons)
@@ -186,7 +150,7 @@ def subjects_refusal(comparisons: Comparisons) -> Unsupported | None:
         "confidence interval",
         MIN_SUBJECTS,
         subjects,
-        f"an interval by resampling needs {MIN_SUBJECTS} subjects with mated comparisons, found {subjects}",
+        f"an interval needs {MIN_SUBJECTS} subjects with mated comparisons, found {subjects}",
     )
 
 
@@ -277,10 +241,8 @@ class _Ranking:
         return weights
 
 
-def _rates(
-    tagged: SubjectScores, draw: _Draw, fmrs: Sequence[float], thresholds: Sequence[float]
-) -> Replicates | None:
-    """Compute the rates in all replicates; None if a threshold lies below the kept non-mated scores."""
+def _tars(tagged: SubjectScores, draw: _Draw, fmrs: Sequence[float]) -> Float64Array | None:
+    """Compute TAR in all replicates; None if a threshold lies below the kept non-mated scores."""
     mated = _Ranking(tagged.mated, (tagged.mated_subject,), draw.per_comparison(tagged.mated_subject))
     other = _Ranking(tagged.non_mated, (tagged.first, tagged.second), draw)
     mated_total, other_total = mated.total(), other.total()
@@ -291,16 +253,10 @@ def _rates(
         other_total = (whole * whole - squares) / 2
     usable = (mated_total > 0) & (other_total > 0)
     safe_mated, safe_other = np.where(usable, mated_total, 1.0), np.where(usable, other_total, 1.0)
-    shape = (len(fmrs), usable.size)
-    rates = Replicates(np.full(shape, np.nan), np.full(shape, np.nan), np.full(shape, np.nan))
-    for row, (fmr, threshold) in enumerate(zip(fmrs, thresholds, strict=True)):
-        if not isfinite(threshold):
-            raise InputError(f"expected a finite threshold, found {threshold}", hint="see threshold_at_fmr")
-        fixed = np.full(usable.size, threshold)
-        rates.fmr[row] = np.where(usable, other.above(fixed) / safe_other, np.nan)
-        rates.fnmr[row] = np.where(usable, 1.0 - mated.above(fixed) / safe_mated, np.nan)
+    tars = np.full((len(fmrs), usable.size), np.nan)
+    for row, fmr in enumerate(fmrs):
         own = other.threshold(allowed_errors(fmr, safe_other))
         if not tagged.complete and not np.isfinite(own[usable]).all():
             return None
-        rates.tar[row] = np.where(usable, mated.above(own) / safe_mated, np.nan)
-    return rates
+        tars[row] = np.where(usable, mated.above(own) / safe_mated, np.nan)
+    return tars

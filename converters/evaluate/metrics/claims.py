@@ -21,11 +21,9 @@ from converters.evaluate.metrics.dyadic import PairDesign, effective_comparisons
 from converters.evaluate.metrics.evidence import Claim, Unsupported
 from converters.evaluate.metrics.limits import CLAIM_CONFIDENCE, upper_rate_limit
 from converters.evaluate.metrics.scores import first_at_least
-from converters.evaluate.metrics.subject_scores import SubjectScores
+from converters.evaluate.metrics.subject_scores import MIN_SUBJECTS, SubjectScores
 from edge_sdk.model.operating_point import subjects_needed
 
-#: Fewest subjects for which a variance between subjects is estimated.
-MIN_SUBJECTS = 10
 #: Tagged non-mated scores that `effective_numbers` needs, as a multiple of the FMR.
 TAGGED_DEPTH = 2.0
 # Up to this many false matches, the number at twice the FMR is used too. More give a variance without much noise.

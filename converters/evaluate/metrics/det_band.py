@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from converters.evaluate.metrics.claims import MIN_SUBJECTS, effective_numbers
+from converters.evaluate.metrics.claims import effective_numbers
 from converters.evaluate.metrics.cosines import IntArray
 from converters.evaluate.metrics.limits import rate_limits, share_limits
 from converters.evaluate.metrics.scores import ScoreSet, first_at_least
-from converters.evaluate.metrics.subject_scores import SubjectScores
+from converters.evaluate.metrics.subject_scores import MIN_SUBJECTS, SubjectScores
 from edge_sdk.types import Float64Array
 
 #: Largest number of rows of a band.

@@ -16,14 +16,13 @@ from converters.evaluate.metrics.evidence import Interval
 from converters.evaluate.metrics.group_evidence import GroupChange, GroupChanges
 from converters.evaluate.metrics.group_scores import GroupedScores, grouped_scores
 from converters.evaluate.metrics.group_tests import (
-    MIN_SUBJECTS,
     MatchCount,
     SubjectValues,
     holm,
     value_tests,
 )
 from converters.evaluate.metrics.groups import LEVEL, match_count, subject_values
-from converters.evaluate.metrics.subject_scores import Comparisons, check_same_comparisons
+from converters.evaluate.metrics.subject_scores import MIN_SUBJECTS, Comparisons, check_same_comparisons
 
 #: Least number of false matches of each file for a ratio of two FMRs.
 MIN_MATCHES = 10

@@ -19,10 +19,9 @@ import numpy as np
 
 from converters.evaluate.metrics.cosines import IntArray
 from converters.evaluate.metrics.dyadic import PairDesign, dyadic_variance, effective_comparisons
+from converters.evaluate.metrics.subject_scores import MIN_SUBJECTS
 from edge_sdk.types import Float64Array
 
-#: Least number of subjects of a group for a test, and of the others.
-MIN_SUBJECTS = 10
 PERMUTATIONS = 9999
 MIN_PERMUTATIONS = 1999
 MAX_PERMUTED = 200_000_000

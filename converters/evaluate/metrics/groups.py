@@ -25,7 +25,6 @@ from converters.evaluate.metrics.group_evidence import (
 )
 from converters.evaluate.metrics.group_scores import GroupedScores, PairScores, grouped_scores
 from converters.evaluate.metrics.group_tests import (
-    MIN_SUBJECTS,
     MatchCount,
     SubjectValues,
     holm,
@@ -34,7 +33,7 @@ from converters.evaluate.metrics.group_tests import (
     value_tests,
 )
 from converters.evaluate.metrics.limits import rate_limits
-from converters.evaluate.metrics.subject_scores import Comparisons, SubjectScores
+from converters.evaluate.metrics.subject_scores import MIN_SUBJECTS, Comparisons, SubjectScores
 from converters.evaluate.metrics.subject_shares import subject_share
 from edge_sdk.model.operating_point import subjects_needed
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from converters.evaluate.metrics.bootstrap import (
     DEFAULT_REPLICATES,
     percentile_interval,
-    replicate_rates,
+    replicate_tars,
     subjects_refusal,
 )
 from converters.evaluate.metrics.curves import missing_half, threshold_at_fmr, upper_bound_without_errors
@@ -39,7 +39,7 @@ def paired_differences(
     Args:
         baseline, candidate: The same images in the same order, embedded by two artefacts.
         fmrs: FMRs of the TARs, each above 0 and under 1.
-        replicates, seed, confidence: See `replicate_rates` and `percentile_interval`.
+        replicates, seed, confidence: See `replicate_tars` and `percentile_interval`.
 
     Returns:
         One row per FMR; `Unsupported` with fewer than 3 / fmr non-mated comparisons. The interval is `Unsupported`
@@ -64,10 +64,9 @@ def paired_differences(
         missed = (subject_share(tagged.mated_subject, tagged.mated < threshold) for threshold in thresholds)
         measured.append([1.0 - share.mean for share in missed])
         if refusal is None and stated:
-            rates = replicate_rates(
-                comparisons, scores, fmrs=stated, thresholds=thresholds, replicates=replicates, seed=seed
+            replicated.append(
+                replicate_tars(comparisons, scores, fmrs=stated, replicates=replicates, seed=seed)
             )
-            replicated.append(rates.tar)
     rows: dict[float, PairedDifference] = {}
     for place, fmr in enumerate(stated):
         before, after = measured[0][place], measured[1][place]

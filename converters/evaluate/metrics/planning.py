@@ -18,14 +18,13 @@ from statistics import NormalDist
 
 import numpy as np
 
-from converters.evaluate.metrics.bootstrap import MIN_SUBJECTS
 from converters.evaluate.metrics.claims import matches_at
 from converters.evaluate.metrics.curves import allowed_errors, check_rate
 from converters.evaluate.metrics.dyadic import dyadic_variance, pair_variance
 from converters.evaluate.metrics.evidence import Evidence, Unsupported
 from converters.evaluate.metrics.limits import exact_share_limits, upper_rate_limit
 from converters.evaluate.metrics.margin import POWER
-from converters.evaluate.metrics.subject_scores import Comparisons
+from converters.evaluate.metrics.subject_scores import MIN_SUBJECTS, Comparisons
 from converters.evaluate.metrics.subject_shares import subject_share
 from edge_sdk.errors import InputError
 from edge_sdk.model.operating_point import subjects_needed

@@ -9,7 +9,6 @@ from math import log
 import numpy as np
 
 from converters.evaluate.metrics.claims import (
-    MIN_SUBJECTS,
     EffectiveNumbers,
     claim_at,
     effective_numbers,
@@ -18,7 +17,7 @@ from converters.evaluate.metrics.dyadic import PairDesign
 from converters.evaluate.metrics.evidence import Interval, MeasuredPoint, OperatingPointEvidence, Unsupported
 from converters.evaluate.metrics.limits import rate_limits, share_limits
 from converters.evaluate.metrics.scores import ScoreSet
-from converters.evaluate.metrics.subject_scores import SubjectScores
+from converters.evaluate.metrics.subject_scores import MIN_SUBJECTS, SubjectScores
 
 FMR_METHOD = "gamma limits of effective comparisons (dyadic variance)"
 FNMR_METHOD = "Korn and Graubard limits, subjects weigh alike"

@@ -23,13 +23,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from converters.evaluate.metrics.bootstrap import MIN_SUBJECTS, subjects_refusal
+from converters.evaluate.metrics.bootstrap import subjects_refusal
 from converters.evaluate.metrics.claims import claim_refusal
 from converters.evaluate.metrics.cosines import IntArray, tiles
 from converters.evaluate.metrics.curves import check_rate, missing_half, upper_bound_without_errors
 from converters.evaluate.metrics.evidence import Interval, SmoothedDifference, Unsupported
 from converters.evaluate.metrics.scores import ScoreSet
 from converters.evaluate.metrics.subject_scores import (
+    MIN_SUBJECTS,
     AllPairs,
     Comparisons,
     ListedPairs,

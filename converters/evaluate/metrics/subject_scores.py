@@ -25,6 +25,9 @@ from converters.evaluate.metrics.scores import ScoreSet, all_pairs, first_at_lea
 from edge_sdk.errors import InputError
 from edge_sdk.types import Float64Array, FloatArray
 
+#: Fewest subjects from whom a variance between subjects is estimated.
+MIN_SUBJECTS = 10
+
 
 @dataclass(frozen=True, eq=False)
 class SubjectScores:

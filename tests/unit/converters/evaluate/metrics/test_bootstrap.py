@@ -7,12 +7,10 @@ from hypothesis import strategies as st
 
 from converters.evaluate.metrics.bootstrap import (
     draw_multiplicities,
-    error_interval,
     percentile_interval,
-    replicate_rates,
+    replicate_tars,
 )
 from converters.evaluate.metrics.cosines import listed_scores
-from converters.evaluate.metrics.curves import threshold_at_fmr
 from converters.evaluate.metrics.evidence import Interval, PairedDifference, Unsupported
 from converters.evaluate.metrics.paired import paired_differences
 from converters.evaluate.metrics.subject_scores import AllPairs, ListedPairs
@@ -26,10 +24,8 @@ def noisy(noise: float, *, subjects: int = 40, images: int = 120, seed: int = 0)
     return AllPairs((drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float32), labels)
 
 
-def pair_by_pair(
-    data: AllPairs, fmr: float, threshold: float, weight: np.ndarray
-) -> tuple[float, float, float]:
-    """Compute FMR and FNMR at the threshold and TAR at fmr in one replicate, pair by pair."""
+def pair_by_pair(data: AllPairs, fmr: float, weight: np.ndarray) -> float:
+    """Compute TAR at fmr in one replicate, pair by pair."""
     codes = data.codes
     first, second = np.triu_indices(codes.size, 1)
     scores = listed_scores(data.vectors, first, second)
@@ -38,50 +34,42 @@ def pair_by_pair(
     w_mated = weight[owners] / np.bincount(owners)[owners]
     w_other = weight[codes[first[~same]]] * weight[codes[second[~same]]]
     mated, other = scores[same], scores[~same]
-    fmr_at_threshold = w_other[other >= threshold].sum() / w_other.sum()
-    fnmr_at_threshold = w_mated[mated < threshold].sum() / w_mated.sum()
     own = -np.inf
     for score in np.unique(other)[::-1]:
         if w_other[other >= score].sum() / w_other.sum() > fmr:
             own = np.nextafter(score, np.float32(2))
             break
-    return fmr_at_threshold, fnmr_at_threshold, w_mated[mated >= own].sum() / w_mated.sum()
+    return float(w_mated[mated >= own].sum() / w_mated.sum())
 
 
 @pytest.mark.parametrize("fmr", [0.3, 0.02, 0.003])
 def test_replicates_follow_the_scheme(fmr: float) -> None:
     data = noisy(1.2)
     scores = data.scores()
-    threshold = threshold_at_fmr(scores, fmr)
-    rates = replicate_rates(data, scores, fmrs=[fmr], thresholds=[threshold], replicates=12, seed=5)
+    tars = replicate_tars(data, scores, fmrs=[fmr], replicates=12, seed=5)
     drawn = draw_multiplicities(data.subjects, replicates=12, seed=5)
     for k in range(12):
-        expected = pair_by_pair(data, fmr, threshold, drawn[:, k])
-        assert (rates.fmr[0, k], rates.fnmr[0, k], rates.tar[0, k]) == pytest.approx(expected, abs=1e-12)
+        assert tars[0, k] == pytest.approx(pair_by_pair(data, fmr, drawn[:, k]), abs=1e-12)
 
 
 def test_listed_pairs_give_the_same_replicates_as_all_pairs() -> None:
     data = noisy(1.0)
     first, second = np.triu_indices(data.codes.size, 1)
     listed = ListedPairs(data.vectors, data.codes, first, second)
-    thresholds = [threshold_at_fmr(data.scores(), f) for f in (0.1, 0.01)]
-    rates = [
-        replicate_rates(each, each.scores(), fmrs=[0.1, 0.01], thresholds=thresholds, replicates=30, seed=1)
+    tars = [
+        replicate_tars(each, each.scores(), fmrs=[0.1, 0.01], replicates=30, seed=1)
         for each in (data, listed)
     ]
-    assert np.array_equal(rates[0].tar, rates[1].tar)
-    assert rates[0].fmr == pytest.approx(rates[1].fmr, abs=1e-12)
+    assert np.array_equal(tars[0], tars[1])
 
 
 def test_a_large_set_that_keeps_only_its_tail() -> None:
     data = noisy(1.5, subjects=150, images=700)
     scores, fmr = data.scores(), 0.001
-    threshold = threshold_at_fmr(scores, fmr)
-    rates = replicate_rates(data, scores, fmrs=[fmr], thresholds=[threshold], replicates=5, seed=2)
+    tars = replicate_tars(data, scores, fmrs=[fmr], replicates=5, seed=2)
     drawn = draw_multiplicities(data.subjects, replicates=5, seed=2)
     for k in range(5):
-        expected = pair_by_pair(data, fmr, threshold, drawn[:, k])
-        assert (rates.fmr[0, k], rates.fnmr[0, k], rates.tar[0, k]) == pytest.approx(expected, abs=1e-12)
+        assert tars[0, k] == pytest.approx(pair_by_pair(data, fmr, drawn[:, k]), abs=1e-12)
 
 
 @settings(deadline=None, max_examples=15)
@@ -90,13 +78,8 @@ def test_the_same_seed_gives_the_same_interval(seed: int, block: int) -> None:
     data = noisy(1.4)
     other = AllPairs(data.vectors, data.codes, block_rows=block)
     scores = data.scores()
-    thresholds = [threshold_at_fmr(scores, 0.05)]
-    rates = [
-        replicate_rates(each, scores, fmrs=[0.05], thresholds=thresholds, replicates=20, seed=seed)
-        for each in (data, other)
-    ]
-    for name in ("fmr", "fnmr", "tar"):
-        assert getattr(rates[0], name).tobytes() == getattr(rates[1], name).tobytes()
+    tars = [replicate_tars(each, scores, fmrs=[0.05], replicates=20, seed=seed) for each in (data, other)]
+    assert tars[0].tobytes() == tars[1].tobytes()
 
 
 def test_another_seed_gives_another_draw() -> None:
@@ -104,13 +87,6 @@ def test_another_seed_gives_another_draw() -> None:
     assert (first.sum(axis=0) == 30).all()
     assert not np.array_equal(first, draw_multiplicities(30, replicates=10, seed=1))
     assert np.array_equal(first, draw_multiplicities(30, replicates=10, seed=0))
-
-
-def test_no_error_gives_the_rule_of_three() -> None:
-    interval = error_interval(np.zeros(100), errors=0, independent_trials=300)
-    assert isinstance(interval, Interval)
-    assert (interval.low, interval.high) == (0, pytest.approx(0.01))
-    assert "rule of three" in interval.method
 
 
 def test_percentiles_by_hand_and_undefined_replicates() -> None:
@@ -123,15 +99,6 @@ def test_percentiles_by_hand_and_undefined_replicates() -> None:
     assert percentile_interval(values).replicates == 60
 
 
-def test_subject_interval_is_wider_than_a_binomial_one() -> None:
-    data = noisy(1.6, subjects=30, images=600, seed=4)
-    scores = data.scores()
-    threshold = threshold_at_fmr(scores, 0.01)
-    rates = replicate_rates(data, scores, fmrs=[0.01], thresholds=[threshold], replicates=300)
-    binomial = np.sqrt(0.01 * 0.99 / scores.non_mated_trials)
-    assert rates.fmr[0].std() > 2 * binomial
-
-
 def test_paired_difference_is_narrower_than_two_intervals() -> None:
     data = noisy(1.6, subjects=60, images=400, seed=7)
     rng = np.random.default_rng(8)
@@ -141,11 +108,7 @@ def test_paired_difference_is_narrower_than_two_intervals() -> None:
     assert isinstance(row, PairedDifference)
     assert isinstance(row.interval, Interval)
     assert row.interval.low <= row.difference <= row.interval.high
-    scores = data.scores()
-    alone = replicate_rates(
-        data, scores, fmrs=[0.01], thresholds=[threshold_at_fmr(scores, 0.01)], replicates=300
-    )
-    own = percentile_interval(alone.tar[0])
+    own = percentile_interval(replicate_tars(data, data.scores(), fmrs=[0.01], replicates=300)[0])
     assert row.interval.high - row.interval.low < (own.high - own.low) / 2
 
 
@@ -178,8 +141,9 @@ def test_bad_input_is_refused() -> None:
         paired_differences(data, other, fmrs=[0.1])
     with pytest.raises(InputError, match="replicates"):
         draw_multiplicities(10, replicates=0, seed=0)
-    with pytest.raises(InputError, match="one threshold per FMR"):
-        replicate_rates(data, data.scores(), fmrs=[0.1], thresholds=[])
+    one_each = AllPairs(data.vectors[:5], np.arange(5))
+    with pytest.raises(InputError, match="mated and non-mated"):
+        replicate_tars(one_each, one_each.scores(), fmrs=[0.1])
     with pytest.raises(InputError, match="confidence"):
         percentile_interval(np.zeros(5), confidence=95)
 
@@ -189,9 +153,7 @@ def test_ties_are_rejected_together_in_every_replicate() -> None:
     directions = np.array([[1, 0, 0], [0.6, 0.8, 0], [0, 0.6, 0.8], [0.8, 0, 0.6]], np.float32)
     data = AllPairs(directions[rng.integers(0, 4, 90)], np.arange(90) // 3)
     scores = data.scores()
-    threshold = threshold_at_fmr(scores, 0.4)
-    rates = replicate_rates(data, scores, fmrs=[0.4], thresholds=[threshold], replicates=10, seed=3)
+    tars = replicate_tars(data, scores, fmrs=[0.4], replicates=10, seed=3)
     drawn = draw_multiplicities(data.subjects, replicates=10, seed=3)
     for k in range(10):
-        expected = pair_by_pair(data, 0.4, threshold, drawn[:, k])
-        assert (rates.fmr[0, k], rates.fnmr[0, k], rates.tar[0, k]) == pytest.approx(expected, abs=1e-12)
+        assert tars[0, k] == pytest.approx(pair_by_pair(data, 0.4, drawn[:, k]), abs=1e-12)
