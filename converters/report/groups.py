@@ -11,7 +11,7 @@ from converters.evaluate.metrics.group_evidence import (
     GroupsEvidence,
     GroupTest,
 )
-from converters.evaluate.runner.group_text import change_verdicts, p_value
+from converters.evaluate.runner.group_text import change_verdicts, mean_over, p_value
 from converters.number_format import measured_rate, percent, rate
 from converters.report import group_plots
 from converters.report.rendering import PageSection, render
@@ -75,5 +75,5 @@ def _verdict(fmr: float, test: GroupTest) -> str:
     direction = "higher" if test.value > test.others else "lower"
     return (
         f"{test.rate} of {test.group} is {direction} than that of the other groups at FMR {rate(fmr)}:"
-        f" {shown(test.value)} against {shown(test.others)} (adjusted p {p_value(test.adjusted)})"
+        f" {shown(test.value)} against {shown(test.others)} ({mean_over(test)}; adjusted p {p_value(test.adjusted)})"
     )

@@ -57,8 +57,13 @@ def differing(test: GroupTest) -> str:
     direction = "higher" if test.value > test.others else "lower"
     return (
         f"{test.group}: {test.rate} {direction} than in the other groups, {_rate(test.value, test.rate)} against"
-        f" {_rate(test.others, test.rate)} (adjusted p {p_value(test.adjusted)})"
+        f" {_rate(test.others, test.rate)} ({mean_over(test)}; adjusted p {p_value(test.adjusted)})"
     )
+
+
+def mean_over(test: GroupTest) -> str:
+    """Name the units that weigh alike in the rates of a test."""
+    return "means over pairs of subjects" if test.rate == "FMR" else "means over subjects"
 
 
 def p_value(value: float) -> str:
