@@ -301,6 +301,7 @@ def test_status_says_how_strong_and_how_full_it_is(edge_sdk: Run, home: Any) -> 
     assert (status["key_level"], status["key_name"]) == (0, "key file")
     text = edge_sdk("gallery", "status", *home.files).out
     gaps = status.pop("not_protected")
+    assert status.pop("transfer")["state"] == "not stored"  # the text has `own_scores`
     assert any("stray copy" in gap for gap in gaps)
     lines = [line.split(None, 1) for line in text.splitlines()]
     for name, value in [*status.items(), *(("not_protected", gap) for gap in gaps)]:
