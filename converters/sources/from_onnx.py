@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from converters.errors import SourceError
-from converters.sources import onnx_folding, onnx_interface, onnx_run, tflite_network
+from converters.sources import onnx_dequantize, onnx_folding, onnx_interface, onnx_run, tflite_network
 from converters.sources.kinds import MAX_SOURCE_BYTES
 from converters.sources.onnx_interface import Interface
 from converters.sources.source_request import Converted, SourceRequest, tools
@@ -51,7 +51,7 @@ def convert(request: SourceRequest) -> Converted:
 
 
 def load(request: SourceRequest) -> tuple[Any, tuple[str, ...]]:
-    """Parse and check the file, with its external weights."""
+    """Parse and check the file, with its external weights; its stored integer weights become floats."""
     import onnx
     from google.protobuf.message import DecodeError
 
@@ -68,11 +68,11 @@ def load(request: SourceRequest) -> tuple[Any, tuple[str, ...]]:
     except onnx.checker.ValidationError as error:
         line = str(error).splitlines()[0]
         raise SourceError(f"the ONNX model is not valid: {line[:300]}", hint="export it again") from error
-    if not model.functions:
-        return model, notes
-    from onnx import inliner
+    if model.functions:
+        from onnx import inliner
 
-    return inliner.inline_local_functions(model), notes
+        model = inliner.inline_local_functions(model)
+    return model, notes + onnx_dequantize.dequantize_weights(model)
 
 
 def _check_version(model: Any) -> None:

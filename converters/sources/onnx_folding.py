@@ -1,6 +1,6 @@
 """Fold constants of an ONNX graph; imported only in the child process.
 
-Exported graphs compute weights with DequantizeLinear and Reshape, and shapes with Shape, Gather and Concat.
+Exported graphs compute weights with operators such as Reshape and QuantizeLinear, and shapes with Shape, Gather and Concat.
 onnxruntime, the reference runtime of the file, computes their values.
 """
 
@@ -34,7 +34,7 @@ def fold_constants(model: Any) -> tuple[Any, tuple[str, ...]]:
         if not _fold_shapes(model) + _fold_values(model):
             break
     weights -= sum(node.op_type == "DequantizeLinear" for node in model.graph.node)
-    note = f"integer weights of the ONNX file, dequantized to float32: {weights}"
+    note = f"weights that the ONNX file quantizes and dequantizes, computed by onnxruntime: {weights}"
     return model, ((note,) if weights else ())
 
 

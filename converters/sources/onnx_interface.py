@@ -40,7 +40,7 @@ def drop_unread_inputs(model: Any) -> tuple[str, ...]:
     graph = model.graph
     stored = {tensor.name for tensor in graph.initializer}
     stored |= {tensor.values.name for tensor in graph.sparse_initializer}
-    read = set(_names_read(graph))
+    read = set(names_read(graph))
     unread = [value for value in graph.input if value.name not in stored and value.name not in read]
     if len(unread) == sum(value.name not in stored for value in graph.input):
         unread = []  # another check refuses a graph that reads none of its inputs
@@ -50,7 +50,8 @@ def drop_unread_inputs(model: Any) -> tuple[str, ...]:
     return (f"graph inputs that no operator reads, dropped: {len(unread)}",) if unread else ()
 
 
-def _names_read(graph: Any) -> Iterator[str]:
+def names_read(graph: Any) -> Iterator[str]:
+    """Yield the names of the tensors that a graph's outputs, operators and their subgraphs read."""
     yield from (value.name for value in graph.output)
     for node in graph.node:
         yield from names_read_by(node)
@@ -61,7 +62,7 @@ def names_read_by(node: Any) -> Iterator[str]:
     yield from node.input
     for attribute in node.attribute:
         for inner in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
-            yield from _names_read(inner)
+            yield from names_read(inner)
 
 
 def examine(model: Any, contract: InputContract) -> Interface:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 from collections.abc import Callable
@@ -12,10 +11,10 @@ from urllib.parse import unquote, urlsplit
 
 from edge_sdk.errors import ModelError
 from edge_sdk.extras import install_command
+from edge_sdk.zoo import mirror
 from edge_sdk.zoo.entries import ZooEntry
+from edge_sdk.zoo.mirror import MIRROR
 
-#: Environment variable with the folder from which models are read; if set, nothing is downloaded.
-MIRROR = "EDGE_SDK_ZOO"
 #: Environment variable with the parent folder of the cache.
 CACHE = "EDGE_SDK_CACHE"
 _CHUNK = 1 << 20
@@ -36,18 +35,19 @@ def cache_folder() -> Path:
 def path(entry: ZooEntry) -> Path:
     """Return the path of a model that is already available: in the mirror folder if set, otherwise in the cache.
 
+    In the mirror folder the file may have any name; its size and SHA-256 identify it.
+
     Raises:
-        ModelError: The file is missing, or its digest differs from the listed one.
+        ModelError: The file is missing, or its digest differs from the listed one; or the mirror is not a folder, or too
+            large to search.
     """
-    mirror = os.environ.get(MIRROR)
-    folder = Path(mirror) if mirror else cache_folder()
-    file = folder / entry.file
+    folder = mirror.mirror_folder()
+    if folder is not None:
+        return mirror.find(entry, folder)
+    file = cache_folder() / entry.file
     if not file.is_file():
-        raise ModelError(
-            f"{entry.name}: not found as {file}",
-            hint=f"put the file there, or unset {MIRROR}" if mirror else f"edge-sdk zoo pull {entry.name}",
-        )
-    if not _matches(file, entry):
+        raise ModelError(f"{entry.name}: not found as {file}", hint=f"edge-sdk zoo pull {entry.name}")
+    if not mirror.is_listed(file, entry):
         raise ModelError(
             f"{file}: expected {entry.name} with SHA-256 {entry.sha256[:12]}... and {entry.size_bytes} bytes,"
             " found a different file",
@@ -71,7 +71,7 @@ def pull(entry: ZooEntry, *, progress: Callable[[int, int], None] | None = None)
         return path(entry)
     folder = cache_folder()
     kept = folder / entry.file
-    if kept.is_file() and _matches(kept, entry):
+    if mirror.is_listed(kept, entry):
         return kept
     pooch = _pooch()
     try:
@@ -92,7 +92,7 @@ def pull(entry: ZooEntry, *, progress: Callable[[int, int], None] | None = None)
         # Errors of requests are OSErrors too.
         raise ModelError(
             f"{entry.name}: cannot be downloaded from {entry.address}: {_line(error)}",
-            hint=f"without a network, set {MIRROR} to a folder that contains {entry.file}",
+            hint=f"without a network, set {MIRROR} to a folder that contains {entry.file}, under any name",
         ) from error
     return Path(downloaded)
 
@@ -126,19 +126,6 @@ class _Download:
                 file.write(chunk)
                 if self._progress is not None:
                     self._progress(written, self._entry.size_bytes)
-
-
-def _matches(file: Path, entry: ZooEntry) -> bool:
-    try:
-        if file.stat().st_size != entry.size_bytes:
-            return False
-        digest = hashlib.sha256()
-        with file.open("rb") as stream:
-            while chunk := stream.read(_CHUNK):
-                digest.update(chunk)
-    except OSError as error:
-        raise ModelError(f"{file}: cannot be read: {error.strerror or error}") from error
-    return digest.hexdigest() == entry.sha256
 
 
 def _line(error: BaseException) -> str:

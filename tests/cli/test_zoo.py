@@ -51,6 +51,6 @@ def test_pull_says_the_licence_and_path_prints_the_file(
     monkeypatch.setenv(zoo.MIRROR, str(shared / "zoo"))
     pulled = edge_sdk("zoo", "pull", "blazeface-full")
     assert pulled.code == 0
-    assert "licence Apache-2.0" in pulled.err
+    assert f"licence Apache-2.0, from {shared / 'zoo'}" in pulled.err
     assert pulled.out.strip() == edge_sdk("zoo", "path", "blazeface-full").out.strip()
     assert Path(pulled.out.strip()).stat().st_size == zoo.entry("blazeface-full").size_bytes

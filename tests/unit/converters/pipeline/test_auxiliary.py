@@ -123,6 +123,53 @@ def test_the_report_contains_the_source_and_the_errors_of_int8(converted: Path) 
     assert 0 < max(integer["errors"].values()) < 0.2
 
 
+def quantize_apple(source: Path, path: Path, *, block: int) -> Path:
+    """Store the weights of the output "apple" as int8 with a bias; a block size of 0 means one scale for all."""
+    import onnx
+    from onnx import helper, numpy_helper
+
+    model = onnx.load(source)
+    rng = np.random.default_rng(5)
+    sides = {"wa": (2, 1, 1, 1), "ba": (1,)} if block else {"wa": (), "ba": ()}
+    shapes = {"wa": (2, 4, 1, 1), "ba": (2,)}
+    stored = [tensor for tensor in model.graph.initializer if tensor.name != "wa"]
+    for name, axis in (("wa", 1), ("ba", 0)):
+        values = {
+            f"{name}_int8": rng.integers(-128, 128, size=shapes[name]).astype(np.int8),
+            f"{name}_scale": np.full(sides[name], 0.013, np.float32),
+            f"{name}_zero": np.full(sides[name], 3, np.int8),
+        }
+        stored += [numpy_helper.from_array(value, key) for key, value in values.items()]
+        blocks = {"axis": axis, "block_size": block} if block else {}
+        model.graph.node.insert(0, helper.make_node("DequantizeLinear", list(values), [name], **blocks))
+    model.graph.node[-1].input.append("ba")
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(stored)
+    model.opset_import[0].version = 21
+    model.ir_version = 10
+    onnx.save(model, path)
+    return path
+
+
+def test_block_quantized_weights_and_biases_become_floats(tmp_path: Path) -> None:
+    """onnxruntime refuses the bias in one block, but computes the same numbers with one scale."""
+    plain = write_onnx(tmp_path / "plain.onnx")
+    source = quantize_apple(plain, tmp_path / "blocks.onnx", block=4)
+    report = convert_auxiliary(
+        AuxiliaryRequest(
+            source, "minifasnet", tmp_path / "out", size=(SIDE, SIDE), parameters={"crop_scale": 2.7}
+        )
+    )
+    assert report.agreement < 1e-4
+    network = Network.open(tmp_path / "out" / report.artefacts[0].file, task="presentation attack detector")
+    image = np.random.default_rng(3).integers(0, 256, (SIDE, SIDE, 3)).astype(np.uint8)
+    expected = onnx_outputs(quantize_apple(plain, tmp_path / "scalar.onnx", block=0), image)
+    outputs = network.run(image)
+    for name, value in expected.items():
+        tolerance = 1e-4 * float(np.abs(value).max())
+        assert outputs[name].reshape(-1) == pytest.approx(value.reshape(-1), abs=tolerance)
+
+
 def test_a_file_for_another_task_is_refused(converted: Path) -> None:
     file = converted / "out" / "tiny.float32.tflite"
     with pytest.raises(

@@ -167,8 +167,8 @@ class OnnxNetwork:
         self.stored[name] = values
         return name
 
-    def embed(self, image, kernel="kernel"):
-        x = self.add("Conv", [image, kernel], "conv", strides=[2, 2], pads=[1, 1, 1, 1])
+    def embed(self, image, *kernel):
+        x = self.add("Conv", [image, *(kernel or ["kernel"])], "conv", strides=[2, 2], pads=[1, 1, 1, 1])
         x = self.add("PRelu", [x, "slope"], "prelu")
         return self.add("GlobalAveragePool", [x], "pool")
 
@@ -195,7 +195,10 @@ class OnnxNetwork:
 
 
 def onnx_channels_last():
-    """Build an NHWC network with dynamic batch and size, an exporter's Shape arithmetic and block-quantized weights."""
+    """Build an NHWC network with dynamic batch and size, an exporter's Shape arithmetic and block-quantized weights.
+
+    Its bias is in one block, which onnxruntime refuses.
+    """
     net = OnnxNetwork()
     rng = np.random.default_rng(5)
     scales = rng.uniform(0.01, 0.03, size=(8, 3)).astype(np.float32)
@@ -205,8 +208,11 @@ def onnx_channels_last():
     flat = net.add("DequantizeLinear", ["quantized", "scales", "zeros"], "float", axis=1, block_size=9)
     shape = net.store("kernel_shape", np.array([8, 3, 3, 3], np.int64))
     kernel = net.add("Reshape", [flat, shape], "dequantized")
+    net.store("bias_quantized", rng.integers(-127, 128, size=8).astype(np.int8))
+    net.store("bias_scale", np.float32([0.02]))
+    bias = net.add("DequantizeLinear", ["bias_quantized", "bias_scale"], "bias", axis=0, block_size=64)
     turned = net.add("Transpose", ["image"], "turned", perm=[0, 3, 1, 2])
-    net.add("MatMul", [net.flatten_like_pytorch(net.embed(turned, kernel)), "weight"], "embedding")
+    net.add("MatMul", [net.flatten_like_pytorch(net.embed(turned, kernel, bias)), "weight"], "embedding")
     unread = helper.make_tensor_value_info("kernel_float", TensorProto.FLOAT, [8, 3, 3, 3])
     return net.model(["N", "H", "W", 3], extra_inputs=[unread])
 
