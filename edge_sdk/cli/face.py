@@ -30,6 +30,7 @@ from edge_sdk.cli.face_align import add_align
 from edge_sdk.cli.opening import (
     camera_named,
     choose_threshold,
+    explained_threshold,
     open_embedder,
     open_gallery,
     resolve_detector,
@@ -183,7 +184,8 @@ def _identify(arguments: argparse.Namespace) -> Output:
         pictures: list[UInt8Array] = []
         with reported(path), FolderCamera([path], rotate=arguments.rotate) as camera:
             pictures += frames(camera)
-        answered += [(path, recognizer.identify(picture)) for picture in pictures]
+        with explained_threshold(arguments):
+            answered += [(path, recognizer.identify(picture)) for picture in pictures]
     return Output(
         [{"image": str(path), **_answer_to_json(answer)} for path, answer in answered],
         "\n".join(f"{escaped_line(path)}: {_format_answer(answer)}" for path, answer in answered),
@@ -208,7 +210,7 @@ def _readable(camera: Camera, photographs: Sequence[Path], readable: list[Path])
 def _watch(arguments: argparse.Namespace) -> Output:
     recognizer = _open_recognizer(arguments, open_embedder(arguments))
     accepted = False
-    with camera_named(arguments.camera, rotate=arguments.rotate) as camera:
+    with camera_named(arguments.camera, rotate=arguments.rotate) as camera, explained_threshold(arguments):
         for answer in recognizer.watch(camera, seconds=arguments.seconds):
             # Flush each line, because a person or a program waits for it.
             text = json.dumps(_answer_to_json(answer)) if arguments.json else _format_answer(answer)

@@ -221,7 +221,7 @@ def _status(arguments: argparse.Namespace) -> Output:
     lines = [
         f"{name:<13} {_format_value(value)}"
         for name, value in status.items()
-        if name not in ("not_protected", "transfer")
+        if name not in ("not_protected", "transfer", "raised") and value is not None
     ]
     lines += [f"not_protected {gap}" for gap in status["not_protected"]]
     return Output(status, "\n".join(lines))
@@ -230,13 +230,22 @@ def _status(arguments: argparse.Namespace) -> Output:
 def _verify(arguments: argparse.Namespace) -> Output:
     gallery = open_gallery(arguments)
     problems, status = gallery.problems(), gallery.status()
+    notes = []
+    if status.evidence_renewal is not None:
+        notes = [f"operating points {status.evidence}", f"to renew them: {status.evidence_renewal}"]
     return Output(
-        {"generation": status.generation, "templates": status.templates, "problems": list(problems)},
+        {
+            "generation": status.generation,
+            "templates": status.templates,
+            "problems": list(problems),
+            "notes": notes,
+        },
         "\n".join(
             [
                 f"{status.path}: generation {status.generation}, {format_count(status.subjects, 'subject')} with "
                 f"{format_count(status.templates, 'template')}, opened with a {status.key_name}; anchor: {status.anchor}",
                 *(f"problem: {problem}" for problem in problems),
+                *(f"note: {note}" for note in notes),
                 *([] if problems else ["no problem found"]),
             ]
         ),
@@ -300,8 +309,8 @@ def _log_answers(arguments: argparse.Namespace) -> Output:
 
 
 def _format_value(value: object) -> object:
-    if value is None:
-        return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.4f}"
     return value

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import math
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edge_sdk.cli.arguments import (
     Output,
@@ -16,6 +17,10 @@ from edge_sdk.cli.arguments import (
 )
 from edge_sdk.cli.opening import open_gallery, pinned_networks
 from edge_sdk.errors import GalleryError
+
+if TYPE_CHECKING:
+    from edge_sdk.gallery import DecisionPolicy
+    from edge_sdk.model.operating_point import OperatingPoint
 
 
 def add_commands(commands: Any) -> None:
@@ -140,24 +145,31 @@ def _policy(arguments: argparse.Namespace) -> Output:
     templates = status.templates
     point, largest = policy.point(templates), policy.most_references()
     threshold = point.threshold if status.threshold is None else status.threshold
-    interval = point.fpir_interval(max(1, templates))
-    text = (
+    interval = point.fpir_interval(templates) if templates else None
+    lines = [
         f"threshold {threshold:.4f} for {format_count(templates, 'template')};"
         f" the evidence suffices for up to {format_count(largest, 'template')}"
-    )
+    ]
     if threshold > point.threshold:
-        text += f"\nraised from {point.threshold:.4f} for the gallery's own subjects"
+        lines.append(f"raised from {point.threshold:.4f} for the gallery's own subjects")
     if interval is not None:
         low, high = (f"{100 * end:.2g} %" for end in interval)
-        text += f"\n95 % confidence interval of the FPIR at the card's threshold: {low} to {high}"
+        words = f"95 % confidence interval of the FPIR at the card's threshold: {low} to {high}"
         if point.subjects:
-            text += f", from {point.subjects} people"
-    text += f"\noperating points: {status.evidence}"
+            words += f", from {point.subjects} people"
+        if status.transfer.alarm:
+            words += "; it holds for the card's people only, not here"
+        lines.append(words)
+    lines.append(f"operating points: {status.evidence}")
     if status.evidence_renewal is not None:
-        text += f"; to renew them: {status.evidence_renewal}"
-    text += f"\nown subjects: {status.own_scores}"
+        lines.append(f"to renew them: {status.evidence_renewal}")
+    if templates:
+        lines += _stricter(policy, point, templates)
+    lines.append(f"own subjects: {status.own_scores}")
+    if status.raised_threshold is not None:
+        lines.append(status.raised_threshold)
     if arguments.allow_lower_thresholds:
-        text += "\ncallers may now give lower thresholds; the audit log records their use"
+        lines.append("callers may now give lower thresholds; the audit log records their use")
     return Output(
         {
             "fpir": policy.fpir,
@@ -168,11 +180,27 @@ def _policy(arguments: argparse.Namespace) -> Output:
             "adapts": policy.adapts,
             "evidence": status.evidence,
             "own_scores": status.own_scores,
+            "raised_threshold": status.raised_threshold,
             "most_templates": largest,
             "lower_thresholds_allowed": arguments.allow_lower_thresholds,
         },
-        text,
+        "\n".join(lines),
     )
+
+
+def _stricter(policy: DecisionPolicy, point: OperatingPoint, templates: int) -> list[str]:
+    """Return a line if the card has no claim near the FMR that the FPIR needs, so that a stricter one is used."""
+    needed = -math.expm1(math.log1p(-policy.fpir) / templates)
+    unit = 10.0 ** math.floor(math.log10(needed))
+    claim = math.floor(needed / unit + 1e-9) * unit
+    if claim < 1.5 * point.fmr_limit:
+        return []
+    fmrs = sorted({float(f"{claim:.0e}"), *(point.fmr for point in policy.operating_points)}, reverse=True)
+    rates = ",".join(f"{fmr:g}" for fmr in fmrs)
+    return [
+        f"stricter than requested: FPIR at most {100 * point.fpir(templates):.2g} %, because the card's nearest claim"
+        f" is FMR {point.fmr:g}; edge-convert evaluate --write-card --fmr {rates} would lower the threshold"
+    ]
 
 
 def _pin_networks(arguments: argparse.Namespace) -> Output:

@@ -288,6 +288,29 @@ def choose_threshold(arguments: argparse.Namespace, card: ModelCard, gallery: Ga
     return OperatingPoint.for_comparison(points, fmr=arguments.fmr).threshold
 
 
+@contextlib.contextmanager
+def explained_threshold(arguments: argparse.Namespace) -> Iterator[None]:
+    """If --fmr or --fpir selected a threshold below the policy's, state the option in the error.
+
+    Raises:
+        InputError: the threshold is below the policy's.
+    """
+    from edge_sdk.gallery.rules.policy import BelowPolicyError
+
+    try:
+        yield
+    except BelowPolicyError as error:
+        for option in ("fpir", "fmr"):
+            rate = getattr(arguments, option, None)
+            if rate is not None and arguments.threshold is None:
+                raise InputError(
+                    f"--{option} {rate:g} means threshold {error.threshold:.4f}, below {error.least}, which the"
+                    " gallery's decision policy requires",
+                    hint=error.hint,
+                ) from error
+        raise
+
+
 def _parse_index(text: str) -> int:
     try:
         return int(text, 16)

@@ -71,7 +71,10 @@ def _warnings_on_stderr() -> Iterator[None]:
             line: str | None = None,
         ) -> None:
             if issubclass(category, GalleryWarning):
-                console.say(PROGRAM, f"warning: {message}")
+                text = message.message if isinstance(message, GalleryWarning) else message
+                console.say(PROGRAM, f"warning: {text}")
+                if isinstance(message, GalleryWarning) and message.hint:
+                    console.say(PROGRAM, f"hint: {message.hint}")
             else:
                 show(message, category, filename, lineno, file, line)
 

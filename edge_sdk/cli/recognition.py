@@ -20,7 +20,13 @@ from edge_sdk.cli.arguments import (
     format_count,
     reported,
 )
-from edge_sdk.cli.opening import choose_threshold, open_embedder, open_gallery, open_or_create_gallery
+from edge_sdk.cli.opening import (
+    choose_threshold,
+    explained_threshold,
+    open_embedder,
+    open_gallery,
+    open_or_create_gallery,
+)
 from edge_sdk.errors import CaptureError, InputError
 from edge_sdk.escaping import escaped_line
 
@@ -107,7 +113,8 @@ def _verify(arguments: argparse.Namespace) -> Output:
     gallery = open_gallery(arguments, embedder.model_id)
     threshold = choose_threshold(arguments, embedder.card, gallery)
     probe = _embed_images(embedder, [arguments.image])[0]
-    answer = gallery.verify(probe, arguments.subject, threshold=threshold)
+    with explained_threshold(arguments):
+        answer = gallery.verify(probe, arguments.subject, threshold=threshold)
     return Output(
         _answer_to_json(answer),
         f"{escaped_line(arguments.image)}: {_format_decision(answer)} as {answer.subject}",
@@ -124,7 +131,8 @@ def _identify(arguments: argparse.Namespace) -> Output:
         probes: list[FloatArray] = []
         with reported(image):
             probes += list(_embed_images(embedder, [image]))
-        answered += [(image, gallery.identify(probe, threshold=threshold)) for probe in probes]
+        with explained_threshold(arguments):
+            answered += [(image, gallery.identify(probe, threshold=threshold)) for probe in probes]
     return Output(
         [{"image": str(image), **_answer_to_json(answer)} for image, answer in answered],
         "\n".join(

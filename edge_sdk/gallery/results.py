@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_sdk.gallery.rules.raised_threshold import RaisedThreshold
 from edge_sdk.gallery.rules.transfer import TransferCheck
 
 
@@ -237,6 +238,9 @@ class GalleryStatus:
         evidence_renewal: Commands that renew evidence of an earlier version; None if that is not necessary.
         transfer: Comparison of the scores of the gallery's own subjects with those of the card.
         own_scores: The same in words.
+        raised: The raised threshold of a search among all templates, and how many subjects still match themselves at
+            it; None if the card's threshold is not raised.
+        raised_threshold: The same in words; None if the card's threshold is not raised.
         networks: The pinned detector and liveness networks, in words; None if they are not pinned.
         clock: Difference between the device's clock and the gallery's time, in words.
         clock_behind_s: Seconds by which the clock is behind the gallery's time; 0 if not more than a minute.
@@ -276,6 +280,8 @@ class GalleryStatus:
     evidence_renewal: str | None
     transfer: TransferCheck
     own_scores: str
+    raised: RaisedThreshold | None
+    raised_threshold: str | None
     networks: str | None
     clock: str
     clock_behind_s: int

@@ -17,7 +17,7 @@ from edge_sdk.gallery.format.header import VERSION, Header, ModelKind
 from edge_sdk.gallery.format.model_binding import bound_to_space, require_model
 from edge_sdk.gallery.keys import KeyProvider
 from edge_sdk.gallery.match.matcher import Matcher
-from edge_sdk.gallery.own_scores_warning import OwnScoresWarning
+from edge_sdk.gallery.own_scores_warning import warn_after_commit
 from edge_sdk.gallery.results import Reason
 from edge_sdk.gallery.rules.known_time import JUMP_S, KnownTime, format_duration
 from edge_sdk.gallery.rules.policy import Limit
@@ -93,7 +93,6 @@ class Session:
         self.uptime = uptime
         self._latest_s, self._sealed_s = 0.0, 0
         self._warned_of_clock = False
-        self._own_scores_warning = OwnScoresWarning()
         self._lowest_recorded_threshold = math.inf
         self._use(generation)
 
@@ -314,7 +313,7 @@ class Session:
         self._anchored = True
         self.key = key or self.key
         self._use(generation)
-        self._own_scores_warning.after_commit(before, after, stacklevel=5)
+        warn_after_commit(before, after, stacklevel=5)
 
     def bind_model(self, model: ModelId, files: Sequence[bytes]) -> bool:
         """Bind a gallery of a model file to an embedding space in a commit of its own; see `Gallery.bind_model`."""

@@ -15,11 +15,13 @@ from edge_sdk.gallery.key_epoch import unclaimed_secrets
 from edge_sdk.gallery.keys import slot_kind
 from edge_sdk.gallery.keys.provider import strength_of_key
 from edge_sdk.gallery.match.matcher import Matcher
+from edge_sdk.gallery.own_scores_warning import threshold_problem
 from edge_sdk.gallery.results import AttemptStatus, GalleryStatus, Reason
 from edge_sdk.gallery.rules.known_time import format_duration
-from edge_sdk.gallery.rules.thresholds import check_content, evidence_in_words
+from edge_sdk.gallery.rules.raised_threshold import TOO_HIGH_ADVICE, RaisedThreshold
+from edge_sdk.gallery.rules.thresholds import check_content, evidence_in_words, raised_threshold_of
 from edge_sdk.gallery.rules.transfer import TransferCheck, TransferState
-from edge_sdk.gallery.rules.transfer_words import ADVICE, in_words
+from edge_sdk.gallery.rules.transfer_words import ADVICE, in_words, raised_in_words
 from edge_sdk.gallery.session import Session
 from edge_sdk.gallery.store.anchor import NoAnchor, TpmCounter
 from edge_sdk.gallery.store.files import audit_path, lock_path, tmp_path
@@ -42,6 +44,7 @@ def status_of(session: Session, attempts: AttemptStatus | None) -> GalleryStatus
     strength = strength_of_key(session.key, session.environment.path)
     clock, clock_behind_s = _clock(session)
     transfer = check_content(content)
+    raised = raised_threshold_of(content)
     has_policy = session.matcher.policy is not None
     evidence, renewal = evidence_in_words(content) if has_policy else (None, None)
     return GalleryStatus(
@@ -71,6 +74,8 @@ def status_of(session: Session, attempts: AttemptStatus | None) -> GalleryStatus
         evidence_renewal=renewal,
         transfer=transfer,
         own_scores=in_words(transfer),
+        raised=raised,
+        raised_threshold=None if raised is None else raised_in_words(raised),
         networks=None if session.matcher.networks is None else session.matcher.networks.words(),
         clock=clock,
         clock_behind_s=clock_behind_s,
@@ -80,11 +85,13 @@ def status_of(session: Session, attempts: AttemptStatus | None) -> GalleryStatus
         pad=_is_pad_limit(attempts),
         failures=None if attempts is None else attempts.failures,
         locked_out=_locked_out(attempts),
-        not_protected=gaps(session, attempts, transfer),
+        not_protected=gaps(session, attempts, transfer, raised),
     )
 
 
-def gaps(session: Session, attempts: AttemptStatus | None, transfer: TransferCheck) -> tuple[str, ...]:
+def gaps(
+    session: Session, attempts: AttemptStatus | None, transfer: TransferCheck, raised: RaisedThreshold | None
+) -> tuple[str, ...]:
     """Return the attacks that the gallery, with this key and anchor, does not protect against."""
     strength = strength_of_key(session.key, session.environment.path)
     result = [f"{_GUESSED}: {strength.weakness}" if strength.weakness else _KEY_GAPS[strength.level]]
@@ -122,6 +129,8 @@ def gaps(session: Session, attempts: AttemptStatus | None, transfer: TransferChe
         result.append(f"strangers: {in_words(transfer)}; {ADVICE}")
     elif session.matcher.policy is not None and transfer.state is TransferState.NOT_STORED:
         result.append("thresholds that do not hold for this camera and these people are not noticed")
+    if raised is not None and raised.too_high:
+        result.append(f"enrolled people: {raised_in_words(raised)}; {TOO_HIGH_ADVICE}")
     if attempts is None:
         result.append("failed attempts are not limited: limit them with edge-sdk gallery limit-attempts")
     if not session.content.audit.entries:
@@ -140,9 +149,9 @@ def problems_of(session: Session, attempts: AttemptStatus | None) -> tuple[str, 
     wrong = int(np.count_nonzero(np.abs(lengths - 1) > _LENGTH_TOLERANCE))
     if wrong:
         problems.append(f"{wrong} templates do not have length 1 after scaling")
-    transfer = check_content(content)
-    if transfer.unprotected:
-        problems.append(f"{in_words(transfer)}; {ADVICE}")
+    thresholds = threshold_problem(content)
+    if thresholds is not None:
+        problems.append("; ".join(thresholds))
     clock, behind_s = _clock(session)
     if behind_s:
         problems.append(f"the clock is {clock}")

@@ -35,14 +35,14 @@ from edge_sdk.gallery.rules.known_time import format_time
 from edge_sdk.gallery.rules.names import Names, checked_name, checked_text, normalized
 from edge_sdk.gallery.rules.pinned_networks import PinnedNetworks, pack_networks
 from edge_sdk.gallery.rules.policy import (
+    BelowPolicyError,
     DecisionPolicy,
-    below_policy,
     pack_own_thresholds,
     pack_policy,
     parse_own_thresholds,
 )
 from edge_sdk.gallery.rules.real_numbers import checked_threshold, is_real
-from edge_sdk.gallery.rules.thresholds import Thresholds, evidence_of
+from edge_sdk.gallery.rules.thresholds import Thresholds, evidence_of, raised_threshold_of
 from edge_sdk.gallery.store.audit_log import AuditEvent
 from edge_sdk.gallery.subjects import (
     ENROL_DEFAULTS,
@@ -278,7 +278,9 @@ class Transaction:
     def set_policy(self, policy: DecisionPolicy | None) -> None:
         """Store the policy by which the gallery decides; None removes it, so each caller must give a threshold.
 
-        If the policy adapts, the gallery computes its thresholds from the templates that are stored at the time.
+        If the policy adapts, the gallery computes its thresholds from the templates that are stored at the time. At the
+        end of the transaction a `GalleryError` refuses a policy whose raised threshold would be 1, or would be reached by
+        fewer than half of the subjects with several templates when these are compared with each other.
 
         Raises:
             InputError: the argument is not a policy.
@@ -354,7 +356,12 @@ class Transaction:
         self._set_record(CALLER_THRESHOLDS, CALLER_THRESHOLDS_ALLOWED if allowed else None)
 
     def apply(self) -> Content:
-        """Return the content with all changes; subjects and templates keep their order."""
+        """Return the content with all changes; subjects and templates keep their order.
+
+        Raises:
+            GalleryError: a new policy raises the threshold so far that it would not accept the gallery's own subjects;
+                see `RaisedThreshold.require_acceptance`.
+        """
         old = self._content
         places = sorted(self._kept.values())
         kept = np.array(places, dtype=np.int64)
@@ -374,7 +381,7 @@ class Transaction:
             labels[int(np.searchsorted(kept, index))] = label
         added = list(self._added.values())
         tables = [_table(len(kept) + i, addition.scales) for i, addition in enumerate(added)]
-        return replace(
+        content = replace(
             old,
             committed_at_s=self._now_s,
             subjects=np.concatenate([subjects, *(a.record for a in added)]),
@@ -384,6 +391,11 @@ class Transaction:
             matrix=np.concatenate([matrix, *(a.rows for a in added)]) if added else matrix,
             policy=tuple(self._policy[kind] for kind in sorted(self._policy)),
         )
+        if any(content.record(kind) != old.record(kind) for kind in (DECISION_POLICY, POLICY_EVIDENCE)):
+            raised = raised_threshold_of(content)
+            if raised is not None:
+                raised.require_acceptance()
+        return content
 
     def restore_validity(self, subject: str, valid_from_s: int, valid_until_s: int) -> None:
         """Give a subject of this transaction the validity that it has in another gallery; it may have ended.
@@ -409,7 +421,7 @@ class Transaction:
             return
         limit = thresholds.limit(int(np.count_nonzero(self._content.templates["subject"] == index)))
         if threshold < limit:
-            raise below_policy(
+            raise BelowPolicyError(
                 threshold, limit, hint="a subject's own threshold can only be stricter; leave it out"
             )
 

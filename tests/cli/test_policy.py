@@ -34,8 +34,9 @@ def door(tmp_path: Path, model_with_evidence: Path, edge_sdk: Run, alice: Path) 
     assert (done.code, done.out) == (
         0,
         "threshold 0.9000 for 1 template; the evidence suffices for up to 10 templates\n"
-        "operating points: claimed by the earlier rule: the true FMR may be higher; without the card's non-mated scores;"
-        " to renew them: edge-convert evaluate --write-card, then edge-sdk gallery policy --model FILE --fpir 0.01\n"
+        "operating points: claimed by the earlier rule: the true FMR may be higher, because edge-sdk 0.2 chose thresholds"
+        " without allowance for chance; without the card's non-mated scores\n"
+        "to renew them: edge-convert evaluate --write-card, then edge-sdk gallery policy --model FILE --fpir 0.01\n"
         "own subjects: not compared with the card: no non-mated scores of the card are stored\n",
     )
     return {"files": files, "own": own}
@@ -135,6 +136,10 @@ def test_a_point_of_the_earlier_rule_counts_with_the_end_of_its_interval(
     lines = edge_sdk("gallery", "policy", *files, "--fpir", "0.05").out.splitlines()
     assert lines[1] == "95 % confidence interval of the FPIR at the card's threshold: 0.2 % to 2 %"
     assert lines[2].startswith("operating points: claimed by the earlier rule: the true FMR may be higher")
+    assert lines[4] == (
+        "stricter than requested: FPIR at most 2 %, because the card's nearest claim is FMR 0.01;"
+        " edge-convert evaluate --write-card --fmr 0.05,0.01 would lower the threshold"
+    )
     # The stored policy decides as the card did, and the captures of one subject are compared as before.
     assert edge_sdk("identify", alice, *files).out == f"{alice}: accepted as alice\n"
     assert edge_sdk("gallery", "policy", *files, "--fpir", "0.1").code == 0
@@ -226,3 +231,43 @@ def test_status_says_how_it_decides_and_that_nobody_may_try(
     counter.chmod(0o644)
     assert f"problem: {counter} has mode 0644" in edge_sdk("gallery", "verify", *door["own"]).out
     assert (status(door["own"])["failures"], status(door["own"])["locked_out"]) == (0, None)
+
+
+def test_verify_prints_how_to_renew_evidence_of_the_earlier_rule(
+    edge_sdk: Run, door: dict[str, list[Any]]
+) -> None:
+    done = edge_sdk("gallery", "verify", *door["own"])
+    notes = [line for line in done.out.splitlines() if line.startswith("note: ")]
+    assert done.code == 0
+    assert "note: operating points claimed by the earlier rule" in notes[0]
+    assert "edge-convert evaluate --write-card" in notes[1]
+    assert len(json.loads(edge_sdk("gallery", "verify", *door["own"], "--json").out)["notes"]) == 2
+
+
+def test_a_threshold_of_an_option_below_the_policys_names_the_option(
+    edge_sdk: Run,
+    tmp_path: Path,
+    alice: Path,
+    make_model: Callable[..., bytes],
+    make_evidence: Callable[..., Any],
+) -> None:
+    model = tmp_path / "measured.tflite"
+    points = (
+        make_evidence(threshold=0.5, fmr=1e-2),
+        make_evidence(threshold=0.9, fmr=1e-3, non_mated_trials=40_000),
+    )
+    model.write_bytes(make_model(operating_points=points))
+    files = ["--model", model, "--gallery", tmp_path / "m.gallery", "--key", tmp_path / "m.key"]
+    assert edge_sdk("enrol", "alice", alice, *files).code == 0
+    assert edge_sdk("gallery", "policy", *files, "--fpir", "0.001").code == 0
+    for option, command in (
+        ("--fmr", ("verify", "alice", alice)),
+        ("--fpir", ("identify", alice)),
+    ):
+        done = edge_sdk(*command, *files, option, "0.01")
+        assert done.code == 3
+        assert (
+            f"{option} 0.01 means threshold 0.5000, below 0.9000, which the gallery's decision policy"
+            in done.err
+        )
+        assert "--allow-lower-thresholds" in done.err

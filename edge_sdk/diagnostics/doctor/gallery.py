@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from edge_sdk.diagnostics.doctor.check_result import CheckResult, fail, ok, warn
 from edge_sdk.errors import EdgeSdkError, ModelCardError, ModelMismatchError
 from edge_sdk.gallery import Gallery, GalleryStatus
+from edge_sdk.gallery.rules.raised_threshold import TOO_HIGH_ADVICE
 from edge_sdk.gallery.rules.transfer_words import ADVICE
 from edge_sdk.model.model_id import ModelId
 
@@ -91,10 +92,17 @@ def _check_thresholds(status: GalleryStatus) -> CheckResult:
     name = "gallery's thresholds"
     if status.transfer.unprotected:
         return fail(name, status.own_scores, ADVICE)
+    raised, own_scores = status.raised, status.own_scores
+    if status.raised_threshold is not None:
+        own_scores += f"; {status.raised_threshold}"
+    if raised is not None and raised.too_high:
+        return fail(name, own_scores, TOO_HIGH_ADVICE)
     if status.evidence_renewal is not None:
-        message = f"operating points {status.evidence}; {status.own_scores}"
+        message = f"operating points {status.evidence}; {own_scores}"
         return warn(name, message, f"renew them: {status.evidence_renewal}")
-    return ok(name, status.own_scores)
+    if status.transfer.alarm:
+        return warn(name, own_scores, f"if too many are rejected, {TOO_HIGH_ADVICE}")
+    return ok(name, own_scores)
 
 
 def _check_evidence(gallery: Gallery, model_id: ModelId, kind: str) -> CheckResult:

@@ -34,9 +34,9 @@ from edge_sdk.gallery.rules.known_time import KnownTime
 from edge_sdk.gallery.rules.names import normalized
 from edge_sdk.gallery.rules.pinned_networks import PinnedNetworks, parse_networks
 from edge_sdk.gallery.rules.policy import (
+    BelowPolicyError,
     DecisionPolicy,
     Limit,
-    below_policy,
     decide,
     parse_own_thresholds,
 )
@@ -151,7 +151,7 @@ class Matcher:
         if given >= policy_threshold:
             return Limit(given)
         if not self.allows_lower_thresholds:
-            raise below_policy(
+            raise BelowPolicyError(
                 given,
                 policy_threshold,
                 hint="leave the threshold out, or give a stricter one; an administrator changes the policy with edge-sdk"

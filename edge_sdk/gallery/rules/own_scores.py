@@ -20,6 +20,8 @@ MAX_TEMPLATES = 4
 #: A pair is set aside if its mean score is this many median absolute deviations above the median. For normally
 #: distributed scores that is 5 standard deviations.
 SET_ASIDE_DEVIATIONS = 7.413
+# Scores of equal templates are 1 up to the rounding of their stored lengths, which are float32.
+_SAME_TEMPLATE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ class OwnScores:
         stored = content.matrix[rows].astype(np.float64)
         scales = content.scales[rows].astype(np.float64)
         self._scores: Float64Array = (stored @ stored.T) * scales[:, np.newaxis] * scales
+        self._places = places
         self._weights = np.zeros((self.subjects, len(rows)))
         self._weights[places, np.arange(len(rows))] = 1 / np.bincount(places)[places] if len(rows) else 0
         self._upper = np.triu_indices(self.subjects, 1)
@@ -101,6 +104,24 @@ class OwnScores:
         np.fill_diagonal(residuals, 0.0)
         variance = float((residuals.sum(axis=1) ** 2).sum() - (residuals**2).sum() / 2)
         return matches, max(1.0, variance / (self.pairs * share * (1 - share)))
+
+    def own_matches(self, threshold: float) -> tuple[int, int]:
+        """Count the subjects of whom two different templates match each other.
+
+        Equal templates are the same capture, stored twice: they do not count as two.
+
+        Args:
+            threshold: A cosine; a comparison matches at or above it.
+
+        Returns:
+            Number of subjects with two or more different templates, and number of those who match.
+        """
+        different = (self._places[:, np.newaxis] == self._places) & (self._scores < 1 - _SAME_TEMPLATE)
+        best = np.full(self.subjects, -np.inf)
+        np.maximum.at(
+            best, self._places, np.where(different, self._scores, -np.inf).max(axis=1, initial=-np.inf)
+        )
+        return int(np.count_nonzero(best > -np.inf)), int(np.count_nonzero(best >= threshold))
 
     def _per_pair(self, values: Float64Array) -> Float64Array:
         """Return the mean of the values of each pair of subjects, shape (S, S)."""

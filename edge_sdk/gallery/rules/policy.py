@@ -176,13 +176,27 @@ def parse_own_thresholds(value: bytes) -> dict[bytes, float]:
     return dict(entries)
 
 
-def below_policy(threshold: float, limit: float, hint: str) -> InputError:
-    """Return the error for a threshold below the policy's; the policy's is rounded up, so that it can be given."""
-    return InputError(
-        f"expected a threshold of at least {math.ceil(limit * 1e4) / 1e4:.4f}, which the gallery's decision policy"
-        f" requires, found {threshold:g}",
-        hint=hint,
-    )
+class BelowPolicyError(InputError):
+    """A caller's threshold is below the policy's.
+
+    Args:
+        threshold: The caller's threshold, a cosine.
+        limit: The policy's threshold, a cosine.
+        hint: What to do about it.
+
+    Attributes:
+        threshold: As given.
+        least: The policy's threshold with four decimals, rounded up, so that it can be given.
+    """
+
+    def __init__(self, threshold: float, limit: float, *, hint: str) -> None:
+        self.threshold = threshold
+        self.least = f"{math.ceil(limit * 1e4) / 1e4:.4f}"
+        super().__init__(
+            f"expected a threshold of at least {self.least}, which the gallery's decision policy requires, found"
+            f" {threshold:g}",
+            hint=hint,
+        )
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from edge_sdk.errors import ModelCardError
 from edge_sdk.gallery.format.content import DECISION_POLICY, POLICY_EVIDENCE, Content
 from edge_sdk.gallery.format.records import PolicyEvidence, parse_policy_evidence
 from edge_sdk.gallery.rules.own_scores import OwnScores
 from edge_sdk.gallery.rules.policy import DecisionPolicy, parse_policy
+from edge_sdk.gallery.rules.raised_threshold import RaisedThreshold
 from edge_sdk.gallery.rules.transfer import (
     Adaptation,
     TransferCheck,
@@ -117,6 +119,26 @@ def check_content(content: Content, scores: NonMatedScores | None = None) -> Tra
     return check_transfer(OwnScores(content), scores, adapts=adapts)
 
 
+def raised_threshold_of(content: Content) -> RaisedThreshold | None:
+    """Return the raised threshold of a search among all templates.
+
+    Returns:
+        None if the gallery does not raise the card's threshold, or if the evidence does not cover its templates.
+    """
+    thresholds = Thresholds.of(content)
+    if thresholds is None or thresholds.adaptation is None:
+        return None
+    try:
+        stated = thresholds.policy.limit(len(content.templates))
+    except ModelCardError:
+        return None
+    threshold = thresholds.adaptation.raised(stated)
+    if threshold <= stated:
+        return None
+    compared, matching = OwnScores(content).own_matches(threshold)
+    return RaisedThreshold(stated, threshold, compared, matching)
+
+
 def evidence_in_words(content: Content) -> tuple[str, str | None]:
     """Describe how the FMRs of the stored policy are claimed.
 
@@ -128,7 +150,8 @@ def evidence_in_words(content: Content) -> tuple[str, str | None]:
     words = (
         "claimed by the upper confidence limit of the FMR"
         if claimed
-        else "claimed by the earlier rule: the true FMR may be higher"
+        else "claimed by the earlier rule: the true FMR may be higher, because edge-sdk 0.2 chose thresholds without"
+        " allowance for chance"
     )
     if evidence is not None and evidence.scores is None:
         words += "; without the card's non-mated scores"

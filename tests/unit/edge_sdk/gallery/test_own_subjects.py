@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_sdk.errors import CaptureError, GalleryFormatError, InputError, SubjectExistsError
+from edge_sdk.diagnostics.doctor.check_result import CheckStatus
+from edge_sdk.diagnostics.doctor.gallery import check_gallery
+from edge_sdk.errors import CaptureError, GalleryError, GalleryFormatError, InputError, SubjectExistsError
 from edge_sdk.gallery import DecisionPolicy, Gallery, InMemoryKey, TransferState
 from edge_sdk.gallery.format.content import DECISION_POLICY, POLICY_EVIDENCE, PolicyRecord
 from edge_sdk.gallery.format.records import PolicyEvidence, pack_policy_evidence, parse_policy_evidence
@@ -237,7 +239,8 @@ def test_a_stored_policy_decides_by_the_limits_that_it_was_stored_with() -> None
     gallery.enrol("ann", person(1, captures=2))
     status = gallery.status()
     assert status.evidence == (
-        "claimed by the earlier rule: the true FMR may be higher; without the card's non-mated scores"
+        "claimed by the earlier rule: the true FMR may be higher, because edge-sdk 0.2 chose thresholds without allowance"
+        " for chance; without the card's non-mated scores"
     )
     assert "edge-sdk gallery policy --model FILE --fpir 0.01" in str(status.evidence_renewal)
 
@@ -262,8 +265,112 @@ def test_a_policy_of_an_earlier_version_decides_as_before() -> None:
     status = old.status()
     assert status.transfer.state is TransferState.NOT_STORED
     assert status.threshold == POLICY.limit(12)
-    assert status.evidence == "claimed by the earlier rule: the true FMR may be higher"
+    assert str(status.evidence).startswith(
+        "claimed by the earlier rule: the true FMR may be higher, because edge-sdk 0.2"
+    )
     assert "edge-convert evaluate --write-card" in str(status.evidence_renewal)
+
+
+def blurred(seed: int, *, noise: float, captures: int = 2) -> np.ndarray:
+    """Return captures of a camera out of focus: all people are alike, and captures of one person differ as much."""
+    rng = np.random.default_rng(seed)
+    rows = rng.normal(size=D) + noise * rng.normal(size=(captures, D))
+    rows *= 0.6**0.5 * SD / math.hypot(1, noise)
+    rows[:, 0] += 0.4**0.5
+    return rows.astype(np.float32)
+
+
+def fill_blurred(gallery: Gallery, count: int, *, noise: float, first: int = 0) -> None:
+    with gallery.transaction() as t:
+        for number in range(first, first + count):
+            t.enrol(f"b{number}", blurred(number, noise=noise), allow_duplicate=True)
+
+
+@pytest.mark.filterwarnings("ignore:.*do not hold")
+def test_a_threshold_that_shuts_out_its_own_subjects_is_not_stored() -> None:
+    gallery, files = door()
+    fill_blurred(gallery, 20, noise=1.2)
+    before, before_policy = gallery.status(), gallery.policy
+    with (
+        pytest.raises(GalleryError, match="at least 10 of 20 subjects match another template") as caught,
+        gallery.transaction() as t,
+    ):
+        t.set_policy(ADAPTING)
+    assert "improve the light, the focus and the distance" in str(caught.value.hint)
+    assert "the gallery was not changed" in str(caught.value.hint)
+    for door_now in (gallery, Gallery.open(PATH, key=KEY, needs_model=False, filesystem=files)):
+        assert (door_now.status().generation, door_now.policy) == (before.generation, before_policy)
+
+
+@pytest.mark.filterwarnings("ignore:.*do not hold")
+def test_sharp_captures_of_people_who_look_alike_reach_the_raised_threshold() -> None:
+    gallery, _ = door()
+    fill_blurred(gallery, 20, noise=0.1)
+    fill(gallery, 2, alike=0.4, first=100)  # subjects with one template show nothing
+    with gallery.transaction() as t:
+        t.set_policy(ADAPTING)
+    status = gallery.status()
+    assert status.raised is not None
+    assert (status.raised.compared, status.raised.matching, status.raised.too_high) == (20, 20, False)
+    assert status.raised.card_threshold == POLICY.limit(status.templates)
+    assert status.raised.threshold == status.threshold
+    assert "20 of 20 subjects with several templates still match another" in str(status.raised_threshold)
+    assert gallery.problems() == ()
+
+
+@pytest.mark.filterwarnings("ignore:.*do not hold")
+def test_a_raised_threshold_of_one_is_not_stored() -> None:
+    gallery, _ = door()
+    with gallery.transaction() as t:
+        for number in range(20):
+            t.enrol(f"s{number}", person(number, alike=0.9 if number % 2 else 0.5), allow_duplicate=True)
+    steep = replace(ADAPTING, non_mated_scores=replace(CARD, sd=SD / 4, threshold=2.326 * SD / 4))
+    message = r"expected a raised threshold below 1, found 1 \(raised from"
+    with pytest.raises(GalleryError, match=message), gallery.transaction() as t:
+        t.set_policy(steep)
+    assert gallery.policy is not None
+    assert not gallery.policy.adapts
+
+
+def test_a_policy_is_compared_with_the_people_of_its_own_transaction() -> None:
+    gallery, _ = door(None)
+    with pytest.raises(GalleryError, match="match another template"), gallery.transaction() as t:
+        t.set_policy(ADAPTING)
+        for number in range(20):
+            t.enrol(f"b{number}", blurred(number, noise=1.2))
+    assert gallery.status().subjects == 0
+
+
+def test_a_gallery_whose_people_change_reports_that_nobody_is_accepted() -> None:
+    gallery, _ = door(ADAPTING)
+    fill(gallery, 12)
+    assert gallery.problems() == ()
+    # A bulk import of captures of a bad camera: enrolment checks are not part of it.
+    session = gallery._session
+    other, _ = door(None)
+    fill_blurred(other, 20, noise=1.2)
+    blurry = other._session.content
+    with pytest.warns(GalleryWarning, match="most enrolled people are not accepted"):
+        session.commit(
+            session.content, replace(blurry, policy=session.content.policy, audit=session.content.audit)
+        )
+    status = gallery.status()
+    assert status.raised is not None
+    assert status.raised.too_high
+    assert 2 * status.raised.matching < status.raised.compared == 20
+    assert "most enrolled people are not accepted" in str(status.raised_threshold)
+    assert any(gap.startswith("enrolled people: ") for gap in status.not_protected)
+    assert any("most enrolled people are not accepted" in problem for problem in gallery.problems())
+    (result,) = (
+        r for r in check_gallery(lambda: gallery, model_id=None) if r.check == "gallery's thresholds"
+    )
+    assert result.status is CheckStatus.FAIL
+    # The door stays shut: the threshold is not lowered.
+    assert not gallery.identify(blurred(3, noise=1.2, captures=5)[4]).accepted
+    # It is said once, not at each further change.
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", GalleryWarning)
+        gallery.remove("b0")
 
 
 def evidence(**fields: object) -> PolicyEvidence:

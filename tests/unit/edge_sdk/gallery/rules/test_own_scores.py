@@ -86,3 +86,29 @@ def test_too_few_subjects_have_no_pair(subjects: int) -> None:
     assert (own.subjects, own.pairs) == (subjects, 0)
     assert own.moments().sd == 0
     assert own.matches(0.0) == (0.0, 1.0)
+
+
+def test_subjects_match_themselves_by_two_different_templates() -> None:
+    a, b = np.eye(D)[0], np.eye(D)[1]
+    near = 0.8 * a + 0.6 * b
+    content = content_of(
+        [
+            np.stack([a, near]),  # cosine 0.8
+            np.stack([a, b, near]),  # best pair 0.8
+            np.stack([a, b]),
+            np.stack([a, a]),  # one capture, stored twice
+            a[np.newaxis],
+        ]
+    )
+    assert OwnScores(content).own_matches(0.75) == (3, 2)
+    assert OwnScores(content).own_matches(0.9) == (3, 0)
+    assert OwnScores(content).own_matches(-1.0) == (3, 3)
+
+
+def test_no_subject_matches_in_an_empty_gallery() -> None:
+    assert OwnScores(content_of([])).own_matches(0.5) == (0, 0)
+
+
+def test_own_matches_are_counted_in_the_same_bounded_sample() -> None:
+    content = content_of([unit(1, 6) for _ in range(MAX_SUBJECTS + 50)])
+    assert OwnScores(content).own_matches(-1.0) == (MAX_SUBJECTS, MAX_SUBJECTS)
