@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from math import ceil, floor, log10
+from textwrap import wrap
 
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 MINUS = "−"
 NBSP = "\N{NO-BREAK SPACE}"
+#: Longest line of text for a terminal, in characters.
+TEXT_WIDTH = 120
+_MOST_SUBJECTS = 1_000_000
 
 
 def count(value: float, unit: str = "", plural: str = "") -> str:
@@ -27,6 +31,28 @@ def two_digits(value: float) -> int:
     """Round a positive number up to two significant digits, for an estimate such as a number of subjects."""
     step = int(10 ** max(floor(log10(max(value, 1.0))) - 1, 0))
     return ceil(value / step - 1e-9) * step
+
+
+def subject_number(value: float) -> str:
+    """Format a number of subjects to collect, such as ``1,250``; above one million ``more than a million``."""
+    return "more than a million" if value > _MOST_SUBJECTS else f"{round(value):,}"
+
+
+def wrapped(text: str, *, indent: str = "") -> list[str]:
+    """Break a sentence into lines of at most 120 characters; further lines are indented by two spaces more.
+
+    Args:
+        text: One line.
+        indent: Start of the first line.
+    """
+    return wrap(
+        text,
+        TEXT_WIDTH,
+        initial_indent=indent,
+        subsequent_indent=f"{indent}  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def cosine(value: float) -> str:

@@ -15,6 +15,7 @@ from converters.cli.evaluation_arguments import (
     execution,
     points,
     usage_errors,
+    write_page,
 )
 from edge_sdk.errors import InputError
 
@@ -102,12 +103,11 @@ def _run(arguments: argparse.Namespace) -> int:
             cache=cache_folder(arguments),
         )
     if arguments.report is not None:
-        from converters.output import replace_file
         from converters.report.measured_pages import comparison_page
 
         page = comparison_page(
             comparison, artefacts, samples, thumbnails=arguments.thumbnails, maps=arguments.attention
         )
-        replace_file(arguments.report, page.encode())
+        write_page(arguments.report, page)
     print_result(arguments, comparison.to_json(), comparison.to_text())
     return 0

@@ -17,6 +17,7 @@ from converters.cli.evaluation_arguments import (
     execution,
     rates,
     usage_errors,
+    write_page,
 )
 from converters.cli.evaluation_plan import add_plan, check_plan, run_plan
 
@@ -179,11 +180,10 @@ def _run(arguments: argparse.Namespace) -> int:
     with open_workers(count=arguments.workers, scheduler=arguments.scheduler) as workers:
         evaluation = measure(artefact, data.samples, protocol, workers=workers, cache=cache_folder(arguments))
     if arguments.report is not None:
-        from converters.output import replace_file
         from converters.report.measured_pages import evaluation_page
 
         page = evaluation_page(evaluation, data.samples, thumbnails=arguments.thumbnails)
-        replace_file(arguments.report, page.encode())
+        write_page(arguments.report, page)
     value, text = evaluation.to_json(), evaluation.to_text()
     if arguments.write_card:
         written = write_card(arguments.file, evaluation)

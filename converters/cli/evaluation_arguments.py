@@ -169,6 +169,18 @@ def _delegate_option(text: str) -> tuple[str, str]:
     return name, value
 
 
+def write_page(path: Path, page: str) -> None:
+    """Write a report page and print its path on stderr.
+
+    Raises:
+        ConversionError: The page cannot be written.
+    """
+    from converters.output import replace_file
+
+    replace_file(path, page.encode())
+    console.say(PROGRAM, f"report written to {path}")
+
+
 @contextmanager
 def usage_errors(arguments: argparse.Namespace) -> Iterator[None]:
     """Report options that contradict each other as a usage error (exit code 2)."""

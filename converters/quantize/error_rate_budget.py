@@ -212,13 +212,13 @@ def check_support(subjects: Sequence[str], *, fmr: float, max_loss: float) -> No
     try:
         requirements = (
             (
-                f"FMR {fmr:g} needs {{}} subjects",
+                f"FMR {fmr:g} needs at least {{}} subjects",
                 max(subjects_needed(check_rate(fmr)), MIN_SUBJECTS),
                 images.size,
                 "add subjects, or use a higher FMR",
             ),
             (
-                f"an FNMR loss of {max_loss:g} needs {{}} subjects with two or more images each",
+                f"an FNMR loss of {max_loss:g} needs at least {{}} subjects with two or more images each",
                 max(trials_needed(check_rate(max_loss, "the FNMR loss")), MIN_SUBJECTS),
                 int((images >= 2).sum()),
                 "add subjects, or allow a greater loss",

@@ -13,6 +13,9 @@ from converters.evaluate.metrics.evidence import (
 from converters.evaluate.runner.identity import ArtefactIdentity
 from converters.number_format import NBSP, percent, rate, scientific, signed
 
+# Lower ends of intervals below 0.005 %, or below this share of the upper end, are written as 0.
+_LEAST_SHOWN = 5e-5
+
 
 def sentence(text: str) -> str:
     """Write a phrase as a sentence: a full stop at the end, a capital at the start unless it starts with a file name."""
@@ -33,7 +36,9 @@ def interval(bounds: Interval | Unsupported | None, *, as_points: bool = False) 
         return f"no interval: {bounds.reason}"
     if as_points:
         return f"{_confidence(bounds)} {signed(100 * bounds.low, 2)} to {signed(100 * bounds.high, 2)}"
-    return f"{_confidence(bounds)} {percent(bounds.low).removesuffix(NBSP + '%')} to {percent(bounds.high)}"
+    high = percent(bounds.high)
+    low = "0.00" if bounds.low < _LEAST_SHOWN <= bounds.high else percent(bounds.low).removesuffix(NBSP + "%")
+    return f"{_confidence(bounds)} {low} to {high}"
 
 
 def fmr_range(row: SmoothedDifference) -> str:
@@ -46,7 +51,8 @@ def rate_interval(bounds: Interval | Unsupported | None) -> str:
     """Describe the interval of an error rate, with powers of ten if it is below 1 %."""
     if not isinstance(bounds, Interval) or bounds.high >= 0.00995 or bounds.low <= 0:
         return interval(bounds)
-    return f"{_confidence(bounds)} {scientific(bounds.low)} to {scientific(bounds.high)}"
+    low = "0" if bounds.low < _LEAST_SHOWN * bounds.high else scientific(bounds.low)
+    return f"{_confidence(bounds)} {low} to {scientific(bounds.high)}"
 
 
 def _confidence(bounds: Interval) -> str:

@@ -52,8 +52,9 @@ def test_the_text_has_a_table_of_operating_points(
     assert lines[0].startswith("door.cpu_int8.tflite: pooled-colours, int8, 32 values, 96x96 rgb")
     assert "people: 120 images of 30 subjects, all pairs" in lines
     assert any(line.split()[:1] == ["0.001"] and ".." in line for line in lines)
-    assert "  no claim: FMR 0.001 needs 78 subjects, found 30" in lines
-    assert "  not measured: FMR 0.0001 needs 246 subjects, found 30" in lines
+    assert "  no claim: FMR 0.001 needs at least 78 subjects, found 30" in lines
+    assert "  no claim: FMR 0.0001 needs at least 246 subjects, found 30" in lines
+    assert "A claim is a one-sided 95 % limit of the FMR; the intervals of TAR are two-sided." in lines
     assert str(cache) in outcome.err
     assert "biometric data" in outcome.err
     assert len(list(cache.rglob("*.embeddings"))) > 10
@@ -174,7 +175,11 @@ def test_identification(
     edge_convert: Callable[..., Outcome], model: Path, people: Path, tmp_path: Path
 ) -> None:
     split = edge_convert("evaluate", model, "--images", people, "--enrolled-share", 0.5, "--fpir", "0.1")
-    assert "15 references of 15 subjects, 45 mated and 60 non-mated probes" in split.out
+    heading = " ".join(split.out[split.out.index("1:N, ") :].split())
+    assert heading.startswith(
+        "1:N, 0.5 of the 30 subjects with 2 or more images, drawn with seed 0, the first image of each enrolled:"
+        " 15 references of 15 subjects, 45 mated and 60 non-mated probes of 15 strangers"
+    )
     enrol = write(tmp_path / "enrol", {f"s{k:02d}.png": png(photo(k, 1, noise=80)) for k in range(10)})
     folders = edge_convert("evaluate", model, "--enrol", enrol, "--probes", people, "--json")
     value = json.loads(folders.out)["identification"]
@@ -182,7 +187,10 @@ def test_identification(
     listed = tmp_path / "list.txt"
     listed.write_text("enrol\ts00/s00_0001.png\nprobe\ts00/s00_0002.png\nprobe\ts01/s01_0001.png\n")
     outcome = edge_convert("evaluate", model, "--images", people, "--open-set", listed)
-    assert "1:N, list list.txt: 1 references of 1 subjects, 1 mated and 1 non-mated probes" in outcome.out
+    assert (
+        "1:N, list list.txt: 1 reference of 1 subject, 1 mated and 1 non-mated probe of 1 stranger"
+        in outcome.out
+    )
 
 
 def test_errors_and_page(
@@ -194,6 +202,7 @@ def test_errors_and_page(
     )
     assert outcome.code == 0
     assert "errors at FMR 0.001" in outcome.out
+    assert outcome.err.splitlines()[-1] == f"edge-convert: report written to {page}"
     assert "worst false non-matches:" in outcome.out
     assert page.read_text().lstrip().lower().startswith("<!doctype html>")
 
@@ -204,6 +213,8 @@ def test_comparison(
     outcome = edge_convert("compare", float_model_path, model, float_model_path, "--images", people)
     assert outcome.code == 0
     assert "95 % interval of the difference" in outcome.out
+    assert "  no claim: FMR 1e-06 needs at least 2,450 subjects, found 30" in outcome.out.splitlines()
+    assert "non-mated comparisons or more" not in outcome.out, "one reason for the same row"
     assert outcome.out.count("this: ") == 2
     value = json.loads(edge_convert("compare", float_model_path, model, "--images", people, "--json").out)
     assert {"cosine_mean", "cosine_min", "worst", "candidates"} <= set(value)

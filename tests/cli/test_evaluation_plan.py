@@ -37,8 +37,16 @@ def test_a_plan_needs_neither_a_file_nor_images(edge_convert: Callable[..., Outc
     lines = outcome.out.splitlines()
     assert lines[0] == "subjects to collect, with 4 images of each"
     assert any(line.split()[:2] == ["0.0001", "246"] for line in lines)
-    assert "no worse than another by 0.3 points of TAR" in outcome.out
-    assert "the same number of images of each subject" in outcome.out
+    words = " ".join(outcome.out.split())
+    assert "no worse than another by 0.3 points of TAR" in words
+    assert "the same number of images of each subject" in words
+    assert "the pilot" not in words
+    assert max(map(len, lines)) <= 120
+
+
+def test_a_plan_states_no_number_above_a_million(edge_convert: Callable[..., Outcome]) -> None:
+    outcome = edge_convert("evaluate", "--plan", "--margin", "0.0001")
+    assert "more than a million subjects" in outcome.out
 
 
 def test_a_plan_as_json(edge_convert: Callable[..., Outcome]) -> None:
@@ -60,6 +68,18 @@ def test_a_plan_from_images_of_a_pilot(
     assert value["dependence"][0] == value["dependence"][1]
     assert all(row["subjects"][0] == row["subjects"][1] >= row["least"] for row in value["claims"])
     assert "as unequal as the 30 of people" in value["notes"][1]
+    highest, *others = value["claims"]
+    assert highest["fnmr_at"] == 1e-2
+    assert [row["fnmr_at"] for row in others] == [1e-3, 1e-3, 1e-3], "6,960 comparisons support no lower FMR"
+    assert highest["fnmr"] <= others[0]["fnmr"]
+    text = " ".join(edge_convert("evaluate", model_path, "--plan", "--images", people).out.split())
+    assert "(not from the pilot: edge-convert compare measures the difference of two files on it)" in text
+    assert "marked > is the FNMR at FMR 0.001, the lowest that the pilot supports" in text
+    assumed = edge_convert(
+        "evaluate", model_path, "--plan", "--images", people, "--fnmr", 0.2, "--fmr", "1e-2", "--json"
+    )
+    row = json.loads(assumed.out)["claims"][0]
+    assert (row["fnmr"], row["fnmr_at"]) == (0.2, None)
 
 
 @pytest.mark.parametrize(

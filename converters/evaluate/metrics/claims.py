@@ -16,7 +16,7 @@ from math import ceil, sqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from converters.evaluate.metrics.curves import allowed_errors, check_rate, trials_needed
+from converters.evaluate.metrics.curves import allowed_errors, check_rate, too_few_subjects, trials_needed
 from converters.evaluate.metrics.dyadic import PairDesign, effective_comparisons
 from converters.evaluate.metrics.evidence import Claim, Unsupported
 from converters.evaluate.metrics.limits import CLAIM_CONFIDENCE, upper_rate_limit
@@ -116,8 +116,8 @@ def claim_at(tagged: SubjectScores, design: PairDesign, fmr: float) -> tuple[flo
             f"claim at FMR {fmr:g}",
             more,
             subjects,
-            f"FMR {fmr:g} needs more subjects than {subjects}, about {more}: because subjects are alike, or a few give"
-            f" most false matches, {design.trials:.0f} comparisons count as {effective:.0f} of {needed} needed",
+            f"FMR {fmr:g} needs more subjects than {subjects:,}, about {more:,}: because subjects are alike, or a few give"
+            f" most false matches, {design.trials:,.0f} comparisons count as {effective:,.0f} of {needed:,} needed",
         )
     if errors < tagged.non_mated.size:
         threshold = float(np.nextafter(tagged.non_mated[errors], np.float32(np.inf)))
@@ -140,10 +140,9 @@ def claim_refusal(fmr: float, *, subjects: int, dyads: int) -> Unsupported | Non
     if subjects >= needed and dyads >= pairs:
         return None
     if subjects >= needed:
-        reason = f"FMR {fmr:g} needs comparisons of {pairs} pairs of subjects, found {dyads}"
+        reason = f"FMR {fmr:g} needs comparisons of at least {pairs:,} pairs of subjects, found {dyads:,}"
         return Unsupported(f"claim at FMR {fmr:g}", pairs, dyads, reason)
-    reason = f"FMR {fmr:g} needs {needed} subjects, found {subjects}"
-    return Unsupported(f"claim at FMR {fmr:g}", needed, subjects, reason)
+    return Unsupported(f"claim at FMR {fmr:g}", needed, subjects, too_few_subjects(fmr, needed, subjects))
 
 
 def matches_at(tagged: SubjectScores, threshold: float) -> int:

@@ -15,6 +15,7 @@ from converters.evaluate.metrics.cosines import IntArray
 from converters.evaluate.metrics.evidence import EqualErrorRate, Unsupported
 from converters.evaluate.metrics.scores import BINS, BINS_PER_UNIT, ScoreSet, bin_of
 from edge_sdk.errors import InputError
+from edge_sdk.model.operating_point import subjects_needed
 from edge_sdk.types import Float64Array, FloatArray
 
 DEFAULT_FMRS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
@@ -106,7 +107,12 @@ def missing_half(scores: ScoreSet, claim: str) -> Unsupported | None:
     return None
 
 
-def threshold_at_fmr(scores: ScoreSet, fmr: float) -> float | Unsupported:
+def too_few_subjects(fmr: float, needed: int, subjects: int) -> str:
+    """Describe how many subjects an FMR needs at least, such as ``FMR 0.0001 needs at least 246 subjects, found 160``."""
+    return f"FMR {fmr:g} needs at least {needed:,} subjects, found {subjects:,}"
+
+
+def threshold_at_fmr(scores: ScoreSet, fmr: float, *, subjects: int | None = None) -> float | Unsupported:
     """Find the smallest float32 threshold whose measured FMR is <= fmr.
 
     The true FMR at this threshold is above `fmr` about as often as below; `claims.claim_at` finds a threshold that keeps
@@ -118,6 +124,7 @@ def threshold_at_fmr(scores: ScoreSet, fmr: float) -> float | Unsupported:
     Args:
         scores: A score set.
         fmr: Above 0 and under 1.
+        subjects: Number of subjects; a refusal then states the subjects that are missing, not the comparisons.
 
     Returns:
         The threshold, or `Unsupported` with fewer than 3 / fmr non-mated comparisons.
@@ -127,11 +134,14 @@ def threshold_at_fmr(scores: ScoreSet, fmr: float) -> float | Unsupported:
     """
     needed = trials_needed(fmr)
     if scores.non_mated_trials < needed:
+        claim, people = f"threshold at FMR {fmr:g}", subjects_needed(fmr)
+        if subjects is not None and subjects < people:
+            return Unsupported(claim, people, subjects, too_few_subjects(fmr, people, subjects))
         return Unsupported(
-            f"threshold at FMR {fmr:g}",
+            claim,
             needed,
             scores.non_mated_trials,
-            f"FMR {fmr:g} is measured from {needed} non-mated comparisons or more, found {scores.non_mated_trials}",
+            f"FMR {fmr:g} is measured from {needed:,} non-mated comparisons or more, found {scores.non_mated_trials:,}",
         )
     allowed = int(allowed_errors(fmr, np.asarray(float(scores.non_mated_trials))))
     if allowed < scores.tail.size:

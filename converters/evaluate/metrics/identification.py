@@ -172,7 +172,7 @@ def point_at_fpir(
         f"claim at FPIR {rate:g}",
         needed,
         strangers,
-        f"FPIR {rate:g} needs {needed} strangers, found {strangers}",
+        f"FPIR {rate:g} needs at least {needed:,} strangers, found {strangers:,}",
     )
     if tops.size < needed:
         return few
@@ -249,9 +249,9 @@ def _claim(
     if errors is None:
         more = max(ceil(strangers * needed / effective), strangers + 1)
         reason = (
-            f"FPIR {rate:g} needs more strangers than {strangers}, about {more}, or more enrolled subjects than"
-            f" {scores.subjects}: because subjects are alike, or a few give most false matches, {searches} searches"
-            f" count as {effective:.0f} of {needed} needed"
+            f"FPIR {rate:g} needs more strangers than {strangers:,}, about {more:,}, or more enrolled subjects than"
+            f" {scores.subjects:,}: because subjects are alike, or a few give most false matches, {searches:,} searches"
+            f" count as {effective:,.0f} of {needed:,} needed"
         )
         return Unsupported(title, more, strangers, reason)
     threshold = _above(scores, errors)

@@ -53,7 +53,7 @@ def paired_differences(
     gap = missing_half(sides[0][1], "difference of TAR")
     if gap is not None:
         return tuple(gap for _ in fmrs)
-    own = [threshold_at_fmr(sides[0][1], fmr) for fmr in fmrs]
+    own = [threshold_at_fmr(sides[0][1], fmr, subjects=baseline.subjects) for fmr in fmrs]
     stated = [fmr for fmr, threshold in zip(fmrs, own, strict=True) if not isinstance(threshold, Unsupported)]
     refusal = subjects_refusal(baseline)
     measured: list[list[float]] = []

@@ -11,7 +11,7 @@ images of a pilot; without a pilot, `TYPICAL` states a range.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 from statistics import NormalDist
@@ -19,7 +19,7 @@ from statistics import NormalDist
 import numpy as np
 
 from converters.evaluate.metrics.claims import matches_at
-from converters.evaluate.metrics.curves import allowed_errors, check_rate
+from converters.evaluate.metrics.curves import allowed_errors, check_rate, threshold_at_fmr
 from converters.evaluate.metrics.dyadic import dyadic_variance, pair_variance
 from converters.evaluate.metrics.evidence import Evidence, Unsupported
 from converters.evaluate.metrics.limits import exact_share_limits, upper_rate_limit
@@ -43,6 +43,10 @@ _COMFORTABLE_ERRORS = 10
 _GROWTH = 0.46
 # A pilot is measured at the lowest FMR that gives this number of false matches.
 _PILOT_MATCHES = 100
+#: Lowest FNMR of a plan; a pilot without errors does not show that there are none.
+LEAST_FNMR = 1e-3
+# Highest FMR at which a pilot's FNMR is measured, for FMRs that the pilot does not support.
+_HIGHEST_FMR = 1e-1
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,9 @@ class ClaimPlan(Evidence):
         comfortable: Number of subjects with which ten false matches are allowed, so that the threshold lies closer to the
             measured one, (low, high).
         tar_interval: Expected 95 % interval of TAR with the higher number of `subjects`; None with one image of each.
+        fnmr: FNMR for which `tar_interval` holds.
+        fnmr_at: FMR at which a pilot measured `fnmr`, above `fmr` if the pilot is too small for `fmr`; None if `fnmr` is
+            assumed.
     """
 
     fmr: float
@@ -92,6 +99,8 @@ class ClaimPlan(Evidence):
     subjects: tuple[int, int]
     comfortable: tuple[int, int]
     tar_interval: tuple[float, float] | None
+    fnmr: float
+    fnmr_at: float | None = None
 
 
 @dataclass(frozen=True)
@@ -114,7 +123,7 @@ class Plan(Evidence):
 
     Attributes:
         images_per_subject: Images of each subject.
-        fnmr: Expected FNMR, for the interval of TAR.
+        fnmr: Expected FNMR of rows without a measured one.
         dependence: Assumed correlation of comparisons, (low, high); equal if a pilot was measured.
         pilot: Name of the pilot's data set; empty without a pilot.
         claims: One row per FMR, descending.
@@ -135,6 +144,7 @@ def make_plan(
     images_per_subject: int,
     margin: float,
     fnmr: float = 0.05,
+    measured: Mapping[float, tuple[float, float]] | None = None,
     dependence: tuple[Dependence, Dependence] = TYPICAL,
     pilot: str = "",
 ) -> Plan:
@@ -145,6 +155,7 @@ def make_plan(
         images_per_subject: Images of each subject, 1..1000; TAR and differences need 2.
         margin: Largest acceptable loss of TAR, a share.
         fnmr: Expected FNMR, above 0 and under 1.
+        measured: Result of `measure_fnmr`; replaces `fnmr` at its FMRs (default: empty).
         dependence: Assumed correlation of comparisons, (low, high).
         pilot: Name of the data set on which `dependence` was measured.
 
@@ -159,7 +170,7 @@ def make_plan(
     check_rate(fnmr, "FNMR")
     check_rate(margin, "a margin")
     claims = tuple(
-        _claim(fmr, images_per_subject, fnmr, dependence)
+        _claim(fmr, images_per_subject, (measured or {}).get(fmr, (fnmr, None)), dependence)
         for fmr in sorted({_checked(fmr) for fmr in fmrs}, reverse=True)
     )
     low, high = (_difference_subjects(spread, margin) for spread in TYPICAL_DIFFERENCE)
@@ -183,8 +194,8 @@ def measure_dependence(comparisons: Comparisons) -> tuple[Dependence, float] | U
             "pilot",
             MIN_SUBJECTS,
             subjects,
-            f"a pilot needs {MIN_SUBJECTS} subjects with two or more images each and {10 * _PILOT_MATCHES}"
-            f" non-mated comparisons, found {subjects} subjects and {trials} comparisons",
+            f"a pilot needs at least {MIN_SUBJECTS} subjects with two or more images each and {10 * _PILOT_MATCHES:,}"
+            f" non-mated comparisons, found {subjects} subjects and {trials:,} comparisons",
         )
     fmr = max(_PILOT_MATCHES / trials, 1e-4)
     rank = max(int(allowed_errors(fmr, np.asarray(float(trials)))), 1)
@@ -208,12 +219,43 @@ def measure_dependence(comparisons: Comparisons) -> tuple[Dependence, float] | U
     return Dependence(rate, between * subjects / (4 * rate * rate), alike, worth), share.mean
 
 
-def _claim(fmr: float, images: int, fnmr: float, dependence: tuple[Dependence, Dependence]) -> ClaimPlan:
+def measure_fnmr(comparisons: Comparisons, fmrs: Sequence[float]) -> dict[float, tuple[float, float]]:
+    """Measure the FNMR of a pilot at each FMR, the mean over subjects.
+
+    Args:
+        comparisons: Comparisons with mated ones.
+        fmrs: Each above 0 and under 1.
+
+    Returns:
+        (FNMR, at least 1e-3; FMR at which it is measured) by FMR. An FMR that has too few comparisons gets the values of the
+        lowest FMR that has enough; FMRs above it get their own.
+    """
+    scores = comparisons.scores()
+    tagged = comparisons.with_subjects(2.0)
+    measured: dict[float, tuple[float, float]] = {}
+    last: tuple[float, float] | None = None
+    for fmr in sorted({*fmrs, _HIGHEST_FMR}, reverse=True):
+        threshold = threshold_at_fmr(scores, fmr)
+        if not isinstance(threshold, Unsupported):
+            share = subject_share(tagged.mated_subject, tagged.mated < threshold)
+            last = max(share.mean, LEAST_FNMR), fmr
+        if last is not None:
+            measured[fmr] = last
+    return measured
+
+
+def _claim(
+    fmr: float,
+    images: int,
+    expected: tuple[float, float | None],
+    dependence: tuple[Dependence, Dependence],
+) -> ClaimPlan:
     least = max(subjects_needed(fmr), MIN_SUBJECTS)
     subjects = [_subjects(fmr, 3.0, images, item, least) for item in dependence]
     errors = upper_rate_limit(_COMFORTABLE_ERRORS, 1e9) * 1e9
     comfortable = [_subjects(fmr, errors, images, item, least) for item in dependence]
     worth = min(item.trials_per_subject for item in dependence)
+    fnmr, fnmr_at = expected
     interval = exact_share_limits(1.0 - fnmr, max(subjects) * worth) if images > 1 else None
     return ClaimPlan(
         fmr,
@@ -221,6 +263,8 @@ def _claim(fmr: float, images: int, fnmr: float, dependence: tuple[Dependence, D
         (min(subjects), max(subjects)),
         (min(comfortable), max(comfortable)),
         interval,
+        fnmr,
+        fnmr_at,
     )
 
 

@@ -179,7 +179,9 @@ class _Settings:
 def _refusal(comparisons: Comparisons) -> Unsupported:
     few = subjects_refusal(comparisons)
     subjects = mated_subjects(comparisons)
-    reason = f"a difference needs {MIN_SUBJECTS} subjects with two or more images each, found {subjects}"
+    reason = (
+        f"a difference needs at least {MIN_SUBJECTS} subjects with two or more images each, found {subjects}"
+    )
     if few is None:
         reason = f"a difference needs comparisons of {MIN_SUBJECTS} subjects with each other, found none"
     return Unsupported("difference of TAR", MIN_SUBJECTS, subjects, reason)

@@ -32,7 +32,6 @@ from converters.evaluate.metrics.protocols import PairsList, match_pairs
 from converters.evaluate.metrics.rates import Rates
 from converters.evaluate.metrics.scores import ScoreSet
 from converters.evaluate.metrics.subject_scores import Comparisons
-from edge_sdk.model.operating_point import subjects_needed
 
 #: FMR of the check point of a card.
 CHECK_FMR = 1e-2
@@ -118,7 +117,7 @@ def operating_points(
         InputError: A rate is outside its range.
     """
     del seed
-    measured = [threshold_at_fmr(scores, fmr) for fmr in fmrs]
+    measured = [threshold_at_fmr(scores, fmr, subjects=comparisons.subjects) for fmr in fmrs]
     highest = max(
         (f for f, t in zip(fmrs, measured, strict=True) if not isinstance(t, Unsupported)), default=0.0
     )
@@ -126,20 +125,10 @@ def operating_points(
     floor = scores.score_at_rank(rank) if highest else 2.0
     rates = Rates(scores, comparisons.with_subjects(floor), confidence, with_intervals=replicates != 0)
     return tuple(
-        _in_subjects(threshold, comparisons.subjects, fmr)
+        threshold
         if isinstance(threshold, Unsupported)
         else rates.row(fmr, threshold, data_set=data_set, data_digest=data_digest)
         for fmr, threshold in zip(fmrs, measured, strict=True)
-    )
-
-
-def _in_subjects(refusal: Unsupported, subjects: int, fmr: float) -> Unsupported:
-    """State how many subjects an FMR needs that has too few comparisons; unchanged if there are enough subjects."""
-    needed = subjects_needed(fmr)
-    if subjects >= needed:
-        return refusal
-    return Unsupported(
-        refusal.claim, needed, subjects, f"FMR {fmr:g} needs {needed} subjects, found {subjects}"
     )
 
 

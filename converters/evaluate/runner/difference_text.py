@@ -11,7 +11,7 @@ from converters.evaluate.metrics.evidence import (
     Unsupported,
 )
 from converters.evaluate.runner.text import interval, table_lines
-from converters.number_format import fixed_percent, two_digits
+from converters.number_format import fixed_percent, subject_number, two_digits
 
 
 def pooled_lines(pooled: SmoothedDifference | Unsupported, verdict: MarginVerdict | None) -> tuple[str, ...]:
@@ -45,7 +45,8 @@ def verdict_text(pooled: SmoothedDifference, verdict: MarginVerdict) -> str:
         return (
             f"cannot tell if the loss is less than {margin}{loss}: the difference is too close to the margin"
         )
-    more = f"about {two_digits(verdict.more_subjects):,} more subjects would"
+    number = two_digits(verdict.more_subjects)
+    more = f"{subject_number(number) if number > 1_000_000 else f'about {number:,}'} more subjects would"
     return f"cannot tell if the loss is less than {margin}{loss}: {more}"
 
 
@@ -59,12 +60,6 @@ def difference_lines(
         smoothed: Smoothed differences of the same FMRs (default: none).
     """
     beside = {row.lowest_fmr: row for row in smoothed if isinstance(row, SmoothedDifference)}
-    # A refusal of the smoothed row counts subjects, that of the counted row comparisons.
-    refusals = {row.claim.rpartition(" ")[2]: row for row in smoothed if isinstance(row, Unsupported)}
-    rows = [
-        refusals.get(row.claim.rpartition(" ")[2], row) if isinstance(row, Unsupported) else row
-        for row in rows
-    ]
 
     def line(row: PairedDifference) -> str:
         other = beside.get(row.target_fmr)

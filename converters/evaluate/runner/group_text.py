@@ -111,7 +111,7 @@ def _point_lines(point: GroupPoint) -> list[str]:
         f"    worst-group threshold {worst.threshold:.4f} keeps FMR {point.target_fmr:g} within"
         f" {', '.join(name for name, _ in worst.thresholds)}{cost}"
     )
-    lines += [f"      not claimed for {name}: {reason}" for name, reason in worst.without_claim]
+    lines += [f"      no claim for {name}: {reason}" for name, reason in worst.without_claim]
     return lines
 
 

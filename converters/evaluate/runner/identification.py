@@ -23,10 +23,15 @@ from converters.evaluate.metrics.generalized_rates import (
 from converters.evaluate.metrics.identification import fmr_for_fpir, point_at_fpir, rank_shares
 from converters.evaluate.metrics.protocols import OpenSetList, search_open_set
 from converters.evaluate.runner.generalized_text import searches_with_failures_lines
-from converters.evaluate.runner.text import interval, table_lines
-from converters.number_format import fixed_percent
+from converters.evaluate.runner.text import interval, refusal_lines, table_lines
+from converters.number_format import count, fixed_percent, wrapped
 
 RANKS = (1, 5, 10, 20)
+#: Note below the table of 1:N points.
+ONE_SIDED_FPIR = (
+    "A claim is a one-sided 95 % limit; the interval of FPIR beside it is two-sided, so its upper end may lie slightly"
+    " above the claim."
+)
 
 
 @dataclass(frozen=True)
@@ -94,11 +99,11 @@ def identification_of(
 
 def identification_lines(evidence: IdentificationEvidence) -> list[str]:
     """Format the 1:N figures of one artefact."""
-    lines = [
-        f"1:N, {evidence.protocol}: {evidence.references} references of {evidence.subjects} subjects,"
-        f" {evidence.mated_probes} mated and {evidence.non_mated_probes} non-mated probes"
-        f" of {evidence.strangers} strangers"
-    ]
+    lines = wrapped(
+        f"1:N, {evidence.protocol}: {count(evidence.references, 'reference')} of {count(evidence.subjects, 'subject')},"
+        f" {evidence.mated_probes:,} mated and {count(evidence.non_mated_probes, 'non-mated probe')}"
+        f" of {count(evidence.strangers, 'stranger')}"
+    )
     if evidence.lost.failures:
         lines.append(
             f"not enrolled or not searched: {evidence.lost.failures} of {evidence.lost.attempts} samples"
@@ -132,23 +137,27 @@ def identification_point_lines(points: Sequence[IdentificationPoint | Unsupporte
     lines, refusals, pooled = [], [], []
     for point in points:
         if isinstance(point, Unsupported):
-            refusals.append(f"  not measured: {point.reason}")
+            refusals += refusal_lines(point)
             continue
         claim = f"{'no claim':>9}  {'':>9}  {'':<14}  {'':<16}" if not point.claim else _columns(point)
         if isinstance(point.claim, Unsupported):
-            refusals.append(f"  no claim: {point.claim.reason}")
+            refusals += refusal_lines(point.claim)
         if point.fnir_pooled is not None:
             pooled.append(f"{point.target_fpir:g}: {fixed_percent(point.fnir_pooled)}")
         lines.append(f"{point.target_fpir:>8g}  {claim}  {_columns(point.measured).rstrip()}")
-    note = (
-        [f"FNIR is the mean over subjects; over all mated probes, FPIR {', '.join(pooled)}"] if pooled else []
+    claimed = any(
+        p.claim and not isinstance(p.claim, Unsupported) for p in points if not isinstance(p, Unsupported)
     )
-    return [*(heading if lines else []), *lines, *refusals, *note]
+    notes = wrapped(ONE_SIDED_FPIR) if claimed else []
+    if pooled:
+        notes += wrapped(f"FNIR is the mean over subjects; over all mated probes, FPIR {', '.join(pooled)}")
+    return [*(heading if lines else []), *lines, *refusals, *notes]
 
 
 def _columns(point: IdentificationPoint | MeasuredIdentification) -> str:
     fnir = "-" if point.fnir is None else fixed_percent(point.fnir)
-    return f"{point.threshold:>9.4f}  {fnir:>9}  {_bounds(point.fnir_interval):<14}  {_bounds(point.fpir_interval):<16}"
+    fpir = f"{interval(point.fpir_interval)} %" if isinstance(point.fpir_interval, Interval) else "-"
+    return f"{point.threshold:>9.4f}  {fnir:>9}  {_bounds(point.fnir_interval):<14}  {fpir:<16}"
 
 
 def _bounds(bounds: Interval | Unsupported | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,7 +100,13 @@ class ImageSources:
             enrolled_share=self.enrolled_share,
             references=self.references,
         )
-        rule = f"{self.enrolled_share:g} of the subjects drawn, their first {self.references} images, seed 0"
+        images = Counter(sample.subject for sample in samples.samples)
+        eligible = sum(number > self.references for number in images.values())
+        first = "the first image" if self.references == 1 else f"the first {self.references} images"
+        rule = (
+            f"{self.enrolled_share:g} of the {eligible} subjects with {self.references + 1} or more images,"
+            f" drawn with seed 0, {first} of each enrolled"
+        )
         return EvaluationData(samples, pairs, drawn, rule)
 
 

@@ -13,10 +13,13 @@ from converters.evaluate.metrics.evidence import (
     Unsupported,
     VerificationEvidence,
 )
-from converters.number_format import fixed_percent, percent_range
+from converters.number_format import fixed_percent, percent_range, wrapped
 from edge_sdk.runtime.backends.litert import Kernels
 
 _Row = TypeVar("_Row")
+
+#: Note below the table of operating points.
+ONE_SIDED_FMR = "A claim is a one-sided 95 % limit of the FMR; the intervals of TAR are two-sided."
 
 
 def measured_with(kernels: str, runtime: str) -> str:
@@ -79,12 +82,12 @@ def point_lines(points: Sequence[OperatingPointEvidence | Unsupported]) -> list[
     lines, refusals = [], []
     for point in points:
         if isinstance(point, Unsupported):
-            refusals.append(f"  not measured: {point.reason}")
+            refusals += refusal_lines(point)
             continue
         measured = point.measured
         if isinstance(point.claim, Unsupported):
             claim = f"{'no claim':>9}  {'':>9}  {'':<14}  {'':<13}"
-            refusals.append(f"  no claim: {point.claim.reason}")
+            refusals += refusal_lines(point.claim)
         else:
             claim = f"{point.threshold:>9.4f}  {_share(point.tar):>9}  {tar_interval(point):<14}  {point.false_matches:<13}"
         lines.append(
@@ -95,10 +98,15 @@ def point_lines(points: Sequence[OperatingPointEvidence | Unsupported]) -> list[
     rows = [
         f"{p.target_fmr:g}: {fixed_percent(1.0 - p.fnmr_pooled)}" for p in pooled if p.fnmr_pooled is not None
     ]
-    note = (
-        [f"TAR is the mean over subjects; over all mated comparisons, FMR {', '.join(rows)}"] if rows else []
-    )
-    return [*(heading if lines else []), *lines, *refusals, *note]
+    notes = [ONE_SIDED_FMR] if any(not isinstance(p.claim, Unsupported) for p in pooled) else []
+    if rows:
+        notes += wrapped(f"TAR is the mean over subjects; over all mated comparisons, FMR {', '.join(rows)}")
+    return [*(heading if lines else []), *lines, *refusals, *notes]
+
+
+def refusal_lines(refusal: Unsupported) -> list[str]:
+    """Format the reason why the data support no claim, such as ``no claim: FMR 0.0001 needs at least 246 subjects, found 160``."""
+    return wrapped(f"no claim: {refusal.reason}", indent="  ")
 
 
 def tar_interval(point: OperatingPointEvidence) -> str:
@@ -115,10 +123,10 @@ def _share(value: float | None) -> str:
 
 def table_lines(heading: str, rows: Iterable[_Row | Unsupported], line: Callable[[_Row], str]) -> list[str]:
     """Format a heading and one line per row; an unsupported row becomes a line with its reason."""
-    return [
-        heading,
-        *(f"  not supported: {row.reason}" if isinstance(row, Unsupported) else line(row) for row in rows),
-    ]
+    lines = [heading]
+    for row in rows:
+        lines += refusal_lines(row) if isinstance(row, Unsupported) else [line(row)]
+    return lines
 
 
 def drift_lines(rows: Sequence[ThresholdDrift | Unsupported]) -> list[str]:

@@ -16,7 +16,7 @@ from typing import Any
 from converters.errors import ConversionError
 from converters.evaluate.metrics.evidence import OperatingPointEvidence, Unsupported, VerificationEvidence
 from converters.evaluate.runner.evaluate import Evaluation
-from converters.evaluate.runner.text import measured_with
+from converters.evaluate.runner.text import measured_with, refusal_lines
 from converters.graph.attach_card import card_behind
 from converters.output import replace_file
 from converters.targets.finishing import stale_by_products
@@ -69,7 +69,7 @@ class CardUpdate:
         measured = measured_with(self.points[0].kernels, self.points[0].runtime)
         lines = [f"written into the card of {self.file}: {len(self.points)} operating points, for {measured}"]
         lines += [f"  {point.describe()}" for point in self.points]
-        lines += [f"  absent: {reason.reason}" for reason in self.absent]
+        lines += [line for reason in self.absent for line in refusal_lines(reason)]
         lines += [
             f"SHA-256 was {self.sha256_before}",
             f"SHA-256 is  {self.sha256}",

@@ -14,6 +14,8 @@ from converters import number_format
         (number_format.rate(3e-4), "3·10⁻⁴"),
         (number_format.rate(1e-3), "10⁻³"),
         (number_format.odds(1e-4), "1 in 10,000"),
+        (number_format.subject_number(1250), "1,250"),
+        (number_format.subject_number(1_800_000_000), "more than a million"),
         (number_format.percent(0.0211), "2.11\N{NO-BREAK SPACE}%"),
         (number_format.percent(0.211), "21.1\N{NO-BREAK SPACE}%"),
         (number_format.percent(0.00002), "0.002\N{NO-BREAK SPACE}%"),
@@ -40,3 +42,9 @@ from converters import number_format
 )
 def test_numbers_have_a_unit_and_suitable_digits(shown: str, expected: str) -> None:
     assert shown == expected
+
+
+def test_wrapped_lines_have_at_most_120_characters_and_an_indent() -> None:
+    lines = number_format.wrapped("no claim: " + "word " * 60, indent="  ")
+    assert len(lines) > 1 and max(map(len, lines)) <= 120
+    assert lines[0].startswith("  no claim") and all(line.startswith("    word") for line in lines[1:])

@@ -75,15 +75,16 @@ def test_a_cosine_budget_requires_a_margin_of_one_standard_error() -> None:
 def test_too_few_subjects_for_the_claim_are_rejected_with_the_required_number() -> None:
     subjects = labelled().subjects
     check_support(subjects, fmr=1e-2, max_loss=0.05)
-    with pytest.raises(CalibrationError, match=r"FMR 1e-05 needs 776 subjects, found 60$"):
+    with pytest.raises(CalibrationError, match=r"FMR 1e-05 needs at least 776 subjects, found 60$"):
         check_support(subjects, fmr=1e-5, max_loss=0.05)
     with pytest.raises(
-        CalibrationError, match=r"loss of 0.001 needs 3000 subjects with two or more images each, found 60"
+        CalibrationError,
+        match=r"loss of 0.001 needs at least 3000 subjects with two or more images each, found 60",
     ):
         check_support(subjects, fmr=1e-2, max_loss=0.001)
-    with pytest.raises(CalibrationError, match=r"loss of 0.05 needs 60 subjects with .*, found 59"):
+    with pytest.raises(CalibrationError, match=r"loss of 0.05 needs at least 60 subjects with .*, found 59"):
         check_support([*subjects[:-2], "single"], fmr=1e-2, max_loss=0.05)
-    with pytest.raises(CalibrationError, match=r"FMR 0.01 needs 25 subjects, found 1"):
+    with pytest.raises(CalibrationError, match=r"FMR 0.01 needs at least 25 subjects, found 1"):
         check_support(["one"] * 9, fmr=1e-2, max_loss=0.1)
     with pytest.raises(CalibrationError, match="expected FMR above 0 and under 1, found 0"):
         check_support(subjects, fmr=0.0, max_loss=0.05)
@@ -243,7 +244,7 @@ def test_a_conversion_by_error_rate_reports_the_budget_and_its_images(
 
 
 def test_images_of_a_budget_are_rejected_before_any_work(workplace: Path) -> None:
-    with pytest.raises(CalibrationError, match="FMR 1e-05 needs 776 subjects, found 60"):
+    with pytest.raises(CalibrationError, match="FMR 1e-05 needs at least 776 subjects, found 60"):
         convert(options(workplace, model=workplace / "no such model", at_fmr=1e-5))
 
 

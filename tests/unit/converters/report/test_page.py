@@ -254,9 +254,9 @@ def test_a_proven_loss_at_one_rate_calls_for_caution() -> None:
 
 def test_an_unsupported_claim_states_the_data_that_it_needs(full: str) -> None:
     text = Outline(full).text
-    assert "Not enough data. FMR 1e-06 needs 2450 subjects, found 40." in text
-    assert "Not enough data. FPIR 0.01 needs 300 strangers, found 20." in text
-    assert "FPIR 0.1 needs 30 strangers, found 20." in text
+    assert "Not enough data. FMR 1e-06 needs at least 2,450 subjects, found 40." in text
+    assert "Not enough data. FPIR 0.01 needs at least 300 strangers, found 20." in text
+    assert "FPIR 0.1 needs at least 30 strangers, found 20." in text
 
 
 def test_a_comparison_without_subjects_claims_no_error_rate() -> None:

@@ -87,7 +87,9 @@ def test_refusals_count_subjects() -> None:
     data = population(rng, 20, np.full(20, 4), 0.0)
     tagged = data.with_subjects(-2)
     refusal = claim_at(tagged, tagged.design(), 1e-2)
-    assert refusal == Unsupported("claim at FMR 0.01", 25, 20, "FMR 0.01 needs 25 subjects, found 20")
+    assert refusal == Unsupported(
+        "claim at FMR 0.01", 25, 20, "FMR 0.01 needs at least 25 subjects, found 20"
+    )
     few = population(rng, 9, np.full(9, 20), 0.0).with_subjects(-2)
     assert claim_at(few, few.design(), 0.2).needed == 10
 
@@ -100,7 +102,7 @@ def test_listed_comparisons_need_pairs_of_subjects() -> None:
     kept = rng.permutation(first.size)[:100]
     listed = ListedPairs(data.vectors, data.codes, first[kept], second[kept]).with_subjects(-2)
     refusal = claim_at(listed, listed.design(), 1e-2)
-    assert refusal.reason == "FMR 0.01 needs comparisons of 300 pairs of subjects, found 100"
+    assert refusal.reason == "FMR 0.01 needs comparisons of at least 300 pairs of subjects, found 100"
 
 
 def test_equal_scores_do_not_break_a_claim() -> None:

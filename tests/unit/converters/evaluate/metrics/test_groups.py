@@ -213,7 +213,7 @@ def test_the_worst_group_threshold_is_that_of_the_group_with_the_most_false_matc
     assert worst.group == "group 0"
     assert worst.threshold == max(threshold for _, threshold in worst.thresholds) > point.threshold
     assert [name for name, _ in worst.without_claim] == ["group 2"]
-    assert worst.without_claim[0][1] == "FMR 0.01 needs 25 subjects, found 12"
+    assert worst.without_claim[0][1] == "FMR 0.01 needs at least 25 subjects, found 12"
     assert worst.tar_before is not None and worst.tar_after is not None
     assert worst.tar_after < worst.tar_before
 

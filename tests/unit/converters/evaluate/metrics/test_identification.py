@@ -85,7 +85,7 @@ def test_many_probes_of_five_strangers_are_five_strangers() -> None:
     assert isinstance(point, IdentificationPoint)
     assert not point.claim
     assert isinstance(point.claim, Unsupported)
-    assert point.claim.reason == "FPIR 0.01 needs 300 strangers, found 5"
+    assert point.claim.reason == "FPIR 0.01 needs at least 300 strangers, found 5"
     assert (point.claim.needed, point.claim.found) == (300, 5)
     assert (point.strangers, point.non_mated_probes) == (5, 300)
     # The row shows the measured point: 3 of 300 searches.
@@ -97,7 +97,7 @@ def test_many_probes_of_five_strangers_are_five_strangers() -> None:
 def test_fewer_searches_than_the_rule_of_three_have_no_point() -> None:
     refused = point_at_fpir(searches_of(5, 12), 0.01)
     assert isinstance(refused, Unsupported)
-    assert refused.reason == "FPIR 0.01 needs 300 strangers, found 5"
+    assert refused.reason == "FPIR 0.01 needs at least 300 strangers, found 5"
 
 
 def test_a_claim_has_the_lowest_threshold_whose_upper_limit_keeps_the_fpir() -> None:
@@ -148,7 +148,7 @@ def test_one_stranger_or_one_enrolled_subject_has_no_interval_and_no_claim() -> 
     assert isinstance(single, IdentificationPoint)
     assert isinstance(single.fpir_interval, Unsupported)
     assert isinstance(single.claim, Unsupported)
-    assert single.claim.reason == "FPIR 0.1 needs 30 strangers, found 1"
+    assert single.claim.reason == "FPIR 0.1 needs at least 30 strangers, found 1"
     alone = point_at_fpir(searches_of(100, 2, enrolled=1), 0.1)
     assert isinstance(alone, IdentificationPoint)
     assert isinstance(alone.fpir_interval, Unsupported)

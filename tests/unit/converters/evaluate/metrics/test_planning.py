@@ -12,6 +12,7 @@ from converters.evaluate.metrics.planning import (
     Dependence,
     make_plan,
     measure_dependence,
+    measure_fnmr,
 )
 from edge_sdk.errors import InputError
 from edge_sdk.model.operating_point import subjects_needed
@@ -84,6 +85,25 @@ def test_a_pilot_measures_the_dependence() -> None:
     assert plan.claims[0].subjects[0] == plan.claims[0].subjects[1]
     refused = measure_dependence(people(5, 4, seed=1))
     assert isinstance(refused, Unsupported) and "found 5 subjects" in refused.reason
+
+
+def test_each_fmr_has_the_fnmr_that_a_pilot_measures_at_it() -> None:
+    data = people(60, 4, seed=1)
+    measured = measure_fnmr(data, [1e-1, 1e-2, 1e-3, 1e-6])
+    assert [measured[fmr][1] for fmr in (1e-1, 1e-2, 1e-3, 1e-6)] == [1e-1, 1e-2, 1e-3, 1e-3]
+    assert 1e-3 <= measured[1e-1][0] < measured[1e-2][0] < measured[1e-3][0] == measured[1e-6][0]
+    high, low = make_plan([1e-2, 1e-3], images_per_subject=4, margin=0.003, measured=measured).claims
+    for row in (high, low):
+        assert (row.fnmr, row.fnmr_at) == measured[row.fmr]
+        assert row.tar_interval is not None and row.tar_interval[0] < 1 - row.fnmr < row.tar_interval[1]
+
+
+def test_the_least_pilot_of_the_guide_is_enough() -> None:
+    """16 subjects with 3 images each have 1,080 non-mated comparisons; 12 have 594."""
+    assert not isinstance(measure_dependence(people(16, 3, seed=2)), Unsupported)
+    refused = measure_dependence(people(12, 3, seed=2))
+    assert isinstance(refused, Unsupported)
+    assert refused.reason.endswith("1,000 non-mated comparisons, found 12 subjects and 594 comparisons")
 
 
 def test_alike_images_of_a_subject_are_measured_as_alike() -> None:

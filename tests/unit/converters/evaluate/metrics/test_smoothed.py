@@ -179,7 +179,7 @@ def test_too_few_subjects_are_refused() -> None:
     data = AllPairs(vectors, labels)
     row = pooled_difference(data, data)
     assert isinstance(row, Unsupported)
-    assert row.reason == "a difference needs 10 subjects with two or more images each, found 9"
+    assert row.reason == "a difference needs at least 10 subjects with two or more images each, found 9"
     (single,) = smoothed_differences(data, data, fmrs=[0.1])
     assert isinstance(single, Unsupported) and single.needed == 10
 
@@ -189,7 +189,7 @@ def test_an_fmr_that_the_subjects_do_not_support_is_refused_in_subjects() -> Non
     data = AllPairs(vectors, labels)
     high, low = smoothed_differences(data, data, fmrs=[1e-2, 1e-4])
     assert isinstance(high, SmoothedDifference) and isinstance(low, Unsupported)
-    assert low.needed == 246 and low.found == 60 and "FMR 0.0001 needs 246 subjects" in low.reason
+    assert low.needed == 246 and low.found == 60 and "FMR 0.0001 needs at least 246 subjects" in low.reason
 
 
 def test_equal_artefacts_have_an_interval_that_is_not_empty() -> None:

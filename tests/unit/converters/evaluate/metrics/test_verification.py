@@ -73,7 +73,9 @@ def test_a_claim_is_stricter_than_the_measured_point(evidence: VerificationEvide
     assert point.threshold > point.measured.threshold
     assert point.fmr < point.measured.fmr
     assert point.fnmr >= point.measured.fnmr
-    assert low.claim == Unsupported("claim at FMR 0.001", 78, 60, "FMR 0.001 needs 78 subjects, found 60")
+    assert low.claim == Unsupported(
+        "claim at FMR 0.001", 78, 60, "FMR 0.001 needs at least 78 subjects, found 60"
+    )
     assert (low.threshold, low.fmr) == (low.measured.threshold, low.measured.fmr)
 
 
@@ -190,7 +192,7 @@ def test_a_claim_goes_into_a_card_and_a_measured_point_does_not(evidence: Verifi
     assert (card.fmr, card.fmr_measured, card.fmr_limit) == (row.target_fmr, row.fmr, row.target_fmr)
     assert card.fnmr_interval == (row.fnmr_interval.low, row.fnmr_interval.high)
     assert (card.measured_threshold, card.measured_fnmr) == (row.measured.threshold, row.measured.fnmr)
-    with pytest.raises(InputError, match=r"FMR 0\.001 needs 78 subjects, found 60"):
+    with pytest.raises(InputError, match=r"FMR 0\.001 needs at least 78 subjects, found 60"):
         unclaimed.operating_point()
 
 
@@ -201,7 +203,7 @@ def test_many_images_of_few_subjects_support_no_claim() -> None:
     assert point.non_mated_trials == 4800
     assert point.claim.needed == 78
     assert isinstance(point.fmr_interval, Unsupported)
-    with pytest.raises(InputError, match="needs 78 subjects, found 3"):
+    with pytest.raises(InputError, match="needs at least 78 subjects, found 3"):
         point.operating_point()
 
 

@@ -56,8 +56,8 @@ def test_unsupported_claims_are_reported(evaluation: Evaluation) -> None:
     absent = [row for row in evaluation.verification.points if isinstance(row, Unsupported)]
     assert [row.needed for row in absent] == [246, 776, 2450]
     text = evaluation.to_text()
-    assert "not measured: FMR 0.0001 needs 246 subjects, found 30" in text
-    assert "no claim: FMR 0.001 needs 78 subjects, found 30" in text
+    assert "no claim: FMR 0.0001 needs at least 246 subjects, found 30" in text
+    assert "no claim: FMR 0.001 needs at least 78 subjects, found 30" in text
     assert "failures to acquire: 0 of 120 images" in text
     assert "180 mated and 6,960 non-mated comparisons" in text
 
@@ -142,7 +142,7 @@ def test_open_set_search_by_a_rule(artefact: OpenedArtefact, tmp_path: Path) -> 
     measured, absent = identification.points
     assert not isinstance(measured, Unsupported)
     assert measured.fpir <= 0.1
-    assert measured.claim.reason == "FPIR 0.1 needs 30 strangers, found 10"
+    assert measured.claim.reason == "FPIR 0.1 needs at least 30 strangers, found 10"
     assert isinstance(absent, Unsupported)
     assert absent.needed == 300
     assert (identification.strangers, absent.found) == (10, 10)

@@ -51,7 +51,9 @@ def test_a_list_or_a_share_selects_the_enrolled_subjects(tmp_path: Path) -> None
     data = ImageSources(images=people, enrolled_share=0.5).read()
     assert data.open_set is not None
     assert len(data.open_set.enrolled) == 2
-    assert data.open_set_name == "0.5 of the subjects drawn, their first 1 images, seed 0"
+    assert data.open_set_name == (
+        "0.5 of the 4 subjects with 2 or more images, drawn with seed 0, the first image of each enrolled"
+    )
     assert ImageSources(images=people, name="drawn").read().samples.data_set == "drawn"
 
 

@@ -66,7 +66,7 @@ def test_points_are_written_with_their_evidence(file: Path, people: Path) -> Non
     assert 3000 <= point.effective_comparisons <= point.non_mated_trials
     assert point.measured_threshold == row.measured.threshold <= point.threshold
     assert [(reason.needed, reason.found) for reason in written.absent] == [(246, 90), (776, 90)]
-    assert "absent: FMR 0.0001 needs 246 subjects, found 90" in written.to_text()
+    assert "no claim: FMR 0.0001 needs at least 246 subjects, found 90" in written.to_text()
     scores = after.card.non_mated_scores
     assert (scores.mean, scores.sd) == (
         evaluation.verification.non_mated_mean,
@@ -173,7 +173,7 @@ def test_a_file_that_changed_since_is_not_written(
 def test_too_little_data_writes_nothing(file: Path, tmp_path: Path) -> None:
     before = file.read_bytes()
     few = evaluated(file, write(tmp_path / "few", contents(3, 2)))
-    with pytest.raises(ModelCardError, match=r"FMR 0\.01 needs 25 subjects, found 3"):
+    with pytest.raises(ModelCardError, match=r"FMR 0\.01 needs at least 25 subjects, found 3"):
         write_card(file, few)
     assert file.read_bytes() == before
 
