@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from edge_sdk.diagnostics.doctor import CheckResult
     from edge_sdk.model.model_id import ModelId
 
+_LONG = 100
+
 
 def add_commands(commands: Any) -> None:
     """Add the command `doctor`."""
@@ -97,6 +99,10 @@ def _read_model_id(model: Path | None) -> ModelId | None:
 def _format_results(results: Sequence[CheckResult]) -> Iterator[str]:
     width = max(len(result.check) for result in results)
     for result in results:
-        yield f"{result.status.value:<4}  {result.check:<{width}}  {result.message}"
+        # The parts of a long message are separated by semicolons: one line each.
+        parts = result.message.split("; ") if len(result.message) > _LONG else [result.message]
+        yield f"{result.status.value:<4}  {result.check:<{width}}  {parts[0]}"
+        for part in parts[1:]:
+            yield f"{'':<4}  {'':<{width}}  {part}"
         if result.advice:
             yield f"{'':<4}  {'':<{width}}  -> {result.advice}"

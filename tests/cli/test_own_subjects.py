@@ -132,4 +132,8 @@ def test_doctor_asks_to_renew_evidence_of_the_earlier_rule(
     (finding,) = (f for f in findings if f["check"] == "gallery's thresholds")
     assert finding["status"] == "warn"
     assert "operating points claimed by the earlier rule" in finding["found"]
+    # The parts of a long message have a line each.
+    lines = [line.strip() for line in edge_sdk("doctor", *own).out.splitlines()]
+    assert "without the card's non-mated scores" in lines
+    assert "not compared with the card: no non-mated scores of the card are stored" in lines
     assert "edge-sdk gallery policy --model FILE --fpir 0.01" in finding["advice"]
