@@ -95,6 +95,23 @@ def rate(value: float) -> str:
     return power if abs(factor - 1) < 1e-6 else f"{factor:.3g}·{power}"
 
 
+def probability(value: float) -> str:
+    """Format a probability with two significant digits; near 1, with two digits of its distance to 1, such as ``0.9991``."""
+    away = 1.0 - value
+    if value <= 0.99:
+        return f"{value:.2g}"
+    if away < 1e-9:
+        return "above 0.999999999"
+    return f"{value:.{1 - floor(log10(away))}f}"
+
+
+def fmr(value: float) -> str:
+    """Format a measured FMR with two significant digits and a power of ten, such as ``9.9·10⁻³``; below 1e-9, as 0."""
+    if value >= 0.995:
+        return "1"
+    return scientific(value) if value >= 1e-9 else "0"
+
+
 def odds(value: float) -> str:
     """Format a rate as odds, such as ``1 in 10,000``."""
     return f"1 in {round(1 / value):,}"

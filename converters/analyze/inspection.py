@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import textwrap
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,6 +21,9 @@ from edge_sdk.model.card import CARD_NAME, ModelCard
 from edge_sdk.model.model_file import check_identifier, read_model_bytes, split
 from edge_sdk.model.model_id import space_id
 from edge_sdk.model.operating_point import OperatingPoint
+
+# Lines of a card are wrapped at this width.
+_WIDTH = 110
 
 
 @dataclass(frozen=True)
@@ -163,6 +167,7 @@ def _tensor(graph: Graph, index: int) -> Tensor:
 
 
 def _card_lines(value: Any, indent: str = "  ") -> list[str]:
+    """Format the fields of a card; only ``--json`` shows long tables, and all digits of a number."""
     lines = []
     for key, entry in value.items():
         if key == "golden" and entry:  # only --json shows the digests and base64 texts
@@ -171,6 +176,21 @@ def _card_lines(value: Any, indent: str = "  ") -> list[str]:
             )
         elif isinstance(entry, dict) and entry:
             lines += [f"{indent}{key}", *_card_lines(entry, indent + "  ")]
+        elif isinstance(entry, (list, tuple)) and any(isinstance(item, dict) for item in entry):
+            lines.append(f"{indent}{key}: {len(entry)} rows (--json shows them)")
         elif entry not in ("", [], {}, None):
-            lines.append(f"{indent}{key}: {entry}")
+            lines += textwrap.wrap(
+                f"{indent}{key}: {_rounded(entry)}",
+                _WIDTH,
+                subsequent_indent=indent + "  ",
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
     return lines
+
+
+def _rounded(entry: Any) -> str:
+    """Format an entry of a card, numbers with six digits."""
+    if isinstance(entry, (list, tuple)):
+        return ", ".join(map(_rounded, entry))
+    return f"{entry:.6g}" if isinstance(entry, float) else str(entry)

@@ -47,7 +47,7 @@ def sections(
             baseline = (comparison.baseline, comparison.verification, ())
             rendered.append(operating_points("points", [baseline, *measured]))
     if comparison.groups is not None:
-        rendered.append(groups.section(comparison.baseline.file, comparison.groups))
+        rendered.append(groups.section(comparison.baseline.file, comparison.groups, of=" of float"))
     labels = distinct_labels([candidate.artefact for candidate in comparison.candidates])
     for place, (label, candidate) in enumerate(zip(labels, comparison.candidates, strict=True)):
         suffix = f"-{place + 1}" if place else ""
@@ -61,7 +61,7 @@ def sections(
             )
             rendered.append(PageSection(f"thresholds{suffix}", f"Thresholds{of}", content))
         if candidate.group_changes:
-            rendered.append(groups.changes_section(label, candidate.group_changes, place=place))
+            rendered.append(groups.changes_section(label, candidate.group_changes, place=place, of=of))
         content = render(
             "changed_images.html",
             anchor=f"images{suffix}",

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any
 
-import numpy as np
 from markupsafe import Markup
 
 from converters.evaluate.metrics.evidence import OperatingPointEvidence, VerificationEvidence
@@ -47,7 +46,7 @@ def det(series: Sequence[tuple[str, VerificationEvidence]], *, name: str) -> Mar
         axes = drawn.figure.subplots()
         left, bottom = 1e-2, 1e-2
         few_false_matches = few_misses = 0.0
-        ends = []
+        lines = []
         for place, (label, evidence) in enumerate(series):
             rates = _curve(evidence)
             visible = [(f, n) for f, n in rates.curve if 0 < f < 1 and 0 < n < 1]
@@ -62,11 +61,10 @@ def det(series: Sequence[tuple[str, VerificationEvidence]], *, name: str) -> Mar
                 edge = [*rates.worst, *reversed(rates.best)]
                 axes.fill(*_deviates(edge), color=colour, alpha=0.2, linewidth=0, zorder=1.5)
             x, y = _deviates(visible)
-            axes.plot(x, y, color=colour, ls=dash)
+            lines += axes.plot(x, y, color=colour, ls=dash, label=label)
             if rates.points:
                 style = {"markersize": 6.5, "markerfacecolor": "none", "markeredgewidth": 1.6}
                 axes.plot(*_deviates(rates.points), "o", color=colour, zorder=3, **style)
-            ends.append((label, x, y, colour))
         low, base, high = _deviate(left / 1.3), _deviate(bottom / 1.3), _deviate(0.5)
         shade: dict[str, Any] = {"color": MUTED, "alpha": 0.14, "linewidth": 0}
         if few_false_matches > left:
@@ -79,21 +77,9 @@ def det(series: Sequence[tuple[str, VerificationEvidence]], *, name: str) -> Mar
             axis.set_ticks([_deviate(p) for p in ticks], [_tick(p) for p in ticks])
         axes.set_xlim(low, high)
         axes.set_ylim(base, high)
-        # Alternate heights and sides keep the labels of close curves apart.
-        for place, (label, x, y, colour) in enumerate(ends):
-            upper = place % 2 == 1
-            at = int(np.argmin(np.abs(np.asarray(y) - _deviate(0.06 if upper else 0.02))))
-            offset, side = ((14, 14), "left") if upper else ((-12, -20), "right")
-            axes.annotate(
-                label,
-                (x[at], y[at]),
-                offset,
-                textcoords="offset points",
-                color=colour,
-                weight="bold",
-                ha=side,
-                va="baseline",
-            )
+        # Close curves leave no place for labels beside them; above the diagonal there is no curve.
+        if lines:
+            axes.legend(handles=lines, loc="upper right", frameon=False, labelcolor="linecolor")
         axes.set_xlabel("FMR: non-mated comparisons accepted")
         axes.set_ylabel("FNMR: mated comparisons rejected")
     return drawn.svg

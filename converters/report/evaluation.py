@@ -8,7 +8,7 @@ from converters.evaluate.metrics.evidence import Unsupported
 from converters.evaluate.metrics.probability_evidence import ProbabilityEvidence
 from converters.evaluate.runner.evaluate import Evaluation
 from converters.evaluate.runner.identification import IdentificationEvidence
-from converters.evaluate.runner.probability_text import example_at_priors
+from converters.evaluate.runner.probability_text import example_at_priors, no_example
 from converters.number_format import scientific, signed
 from converters.report import groups, plots, probability_plots
 from converters.report.evidence_text import distinct_labels
@@ -44,7 +44,8 @@ def sections(
         rendered.append(_probability(probabilities))
     grouped = [(label, e.groups) for label, e in zip(labels, evaluations, strict=True) if e.groups]
     rendered += [
-        groups.section(label, e, anchor=f"groups-{place}") for place, (label, e) in enumerate(grouped)
+        groups.section(label, e, anchor=f"groups-{place}", of=f" of {label}" if len(grouped) > 1 else "")
+        for place, (label, e) in enumerate(grouped)
     ]
     analyses = [
         (e.artefact.file, e.verification.images, e.errors) for e in evaluations if e.errors is not None
@@ -71,6 +72,7 @@ def _probability(series: Sequence[tuple[str, ProbabilityEvidence]]) -> PageSecti
         labels=[label for label, _ in series],
         fits=fits,
         example=example_at_priors(fits[0]),
+        no_example=no_example(fits[0]),
         rows=[
             ("Slope", [f"{fit.platt.slope:.3f}" for fit in fits]),
             ("Intercept", [signed(fit.platt.intercept, 3) for fit in fits]),

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import ceil, floor, log10
 from typing import Any
 
 from markupsafe import Markup
 
 from converters.evaluate.metrics.evidence import Interval
 from converters.evaluate.metrics.group_evidence import CovariateEvidence, GroupChange, GroupPoint, GroupRates
-from converters.number_format import measured_rate, rate
+from converters.number_format import fmr, rate
 from converters.report.svg import BAD, BASE, CANDIDATE, GRID, INK, MUTED, drawing
 
 _MAX_NAME = 18
+# Least FMR that is drawn.
+_LEAST = 1e-12
 
 
 def group_rates(covariate: CovariateEvidence, point: GroupPoint, *, name: str) -> Markup:
@@ -29,10 +32,12 @@ def group_rates(covariate: CovariateEvidence, point: GroupPoint, *, name: str) -
         _points(left, point.within, "FMR", differing)
         _points(right, point.within, "FNMR", differing)
         left.axvline(point.target_fmr, color=MUTED, linewidth=1, ls="--")
-        if any(row.false_matches for row in point.within):
-            left.set_xscale("log")
-            left.xaxis.set_major_formatter(lambda value, _: rate(value))
-            left.xaxis.set_minor_formatter(lambda value, _: "")
+        left.set_xscale("log")
+        ends = _fmr_range(point)
+        ticks = log_ticks(*ends)
+        left.set_xlim(*ends)
+        left.set_xticks(ticks, [rate(tick) if tick < 1 else "1" for tick in ticks])
+        left.minorticks_off()
         left.set_xlabel("FMR within the group")
         right.set_xlabel("FNMR, %")
         right.set_xlim(left=0)
@@ -64,7 +69,7 @@ def fmr_matrix(covariate: CovariateEvidence, point: GroupPoint, *, name: str) ->
                 cell = Rectangle((x - 0.48, y - 0.46), 0.96, 0.92, color=CANDIDATE, alpha=shade, linewidth=0)
                 axes.add_patch(cell)
                 weight = "bold" if first == second else "normal"
-                text = measured_rate(row.fmr) if row.fmr else f"0 of {row.non_mated_trials:,}"
+                text = fmr(row.fmr) if row.fmr else f"0 of {row.non_mated_trials:,}"
                 axes.annotate(text, (x, y), ha="center", va="center", color=INK, weight=weight, size=9.5)
         names = [_short(group) for group in covariate.groups]
         axes.set_xticks(range(count), names, rotation=30 if count > 4 else 0)
@@ -110,8 +115,8 @@ def _points(axes: Any, rows: Sequence[GroupRates], kind: str, differing: set[tup
         interval: Interval | None = row.fmr_interval if kind == "FMR" else row.fnmr_interval
         colour = BAD if (row.first, kind) in differing else BASE
         if interval is not None:
-            # A logarithmic axis has no zero: an interval from 0 begins at a hundredth of its end.
-            low = interval.low if interval.low > 0 or kind == "FNMR" else interval.high / 100
+            # A logarithmic axis has no zero: an interval from 0 begins far to the left of the visible range.
+            low = interval.low if kind == "FNMR" else max(interval.low, _LEAST)
             axes.plot([scale * low, scale * interval.high], [place, place], color=colour, linewidth=2.4)
         if value is None:
             _note(axes, place)
@@ -119,6 +124,27 @@ def _points(axes: Any, rows: Sequence[GroupRates], kind: str, differing: set[tup
             axes.plot(scale * value, place, "D" if colour == BAD else "o", color=colour, markersize=7)
     axes.yaxis.grid(False)
     axes.xaxis.grid(True, color=GRID)
+
+
+def _fmr_range(point: GroupPoint) -> tuple[float, float]:
+    """Return the ends of the axis: all rates, the upper limits, and lower limits down to a tenth of the least of them."""
+    rates = [point.target_fmr, *(row.fmr for row in point.within if row.fmr)]
+    bounds = [row.fmr_interval for row in point.within if row.fmr_interval is not None]
+    least = min(rates)
+    low = min([least, *(bound.low for bound in bounds if bound.low >= least / 10)])
+    if any(bound.low < least / 10 for bound in bounds):
+        low = least / 10
+    return low / 1.3, min(1.3 * max([*rates, *(bound.high for bound in bounds)]), 1.0)
+
+
+def log_ticks(low: float, high: float) -> list[float]:
+    """Return 2 to 7 ticks for a logarithmic axis: decades if three or more are visible, otherwise also 2 and 5 times a decade."""
+    decades = range(floor(log10(low)), ceil(log10(high)) + 1)
+    visible = [10.0**decade for decade in decades if low <= 10.0**decade <= high]
+    if len(visible) >= 3:
+        return visible[:: ceil(len(visible) / 6)]
+    ticks = [factor * 10.0**decade for decade in decades for factor in (1, 2, 5)]
+    return [tick for tick in ticks if low <= tick <= high]
 
 
 def _note(axes: Any, place: int) -> None:

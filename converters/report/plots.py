@@ -140,7 +140,7 @@ def forest(
     margin: float,
     name: str,
 ) -> Markup:
-    """Draw smoothed differences of TAR with their intervals, and the counted ones below them.
+    """Draw smoothed differences of TAR with their intervals and values, and the counted ones below them.
 
     Args:
         rows: (label, smoothed difference, counted difference or None) of each row; a row that the data do not support has
@@ -169,10 +169,11 @@ def forest(
                 _difference(axes, smoothed.difference, smoothed.interval, place, CANDIDATE, 2.6)
                 axes.annotate(
                     signed(100 * smoothed.difference, 2),
-                    (100 * smoothed.difference, place),
-                    (0, 8),
-                    textcoords="offset points",
-                    ha="center",
+                    (1.02, place),
+                    xycoords=("axes fraction", "data"),
+                    annotation_clip=False,
+                    color=CANDIDATE,
+                    va="center",
                     size=9.5,
                 )
         axes.set_yticks(range(len(rows)), [label for label, _, _ in rows])

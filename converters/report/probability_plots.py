@@ -10,11 +10,11 @@ from markupsafe import Markup
 
 from converters.evaluate.metrics.probability_evidence import ProbabilityEvidence
 from converters.evaluate.runner.probability_text import PRIORS
-from converters.number_format import rate
 from converters.report.svg import BASE, CANDIDATE, INK, MUTED, THIRD, drawing
 from edge_sdk.types import Float64Array
 
 _COLOURS = (BASE, CANDIDATE, THIRD, INK)
+_DASHES = ("--", "-.", ":")
 
 
 def reliability(series: Sequence[tuple[str, ProbabilityEvidence]], *, name: str) -> Markup:
@@ -63,18 +63,13 @@ def by_score(series: Sequence[tuple[str, ProbabilityEvidence]], *, name: str) ->
             axes.plot(scores, evidence.platt.probability(scores), color=colour)
             _name(axes, label, place, colour)
         first = series[0][1].platt
-        for prior in (p for p in PRIORS if p != first.prior and first.slope > 0):
-            chances = first.probability(scores, prior=prior)
-            axes.plot(scores, chances, color=_COLOURS[0], ls="--", linewidth=1.1)
-            at = int(np.argmin(np.abs(chances - 0.5)))
-            axes.annotate(
-                f"prior {rate(prior)}",
-                (scores[at], chances[at]),
-                (4, -8),
-                textcoords="offset points",
-                color=_COLOURS[0],
-                size=9.5,
-            )
+        others = [prior for prior in PRIORS if prior != first.prior and first.slope > 0]
+        for prior, dash in zip(others, _DASHES, strict=False):
+            style = {"color": _COLOURS[0], "ls": dash, "linewidth": 1.2, "label": f"prior {prior:g}"}
+            axes.plot(scores, first.probability(scores, prior=prior), **style)
+        if others:
+            # Below an increasing curve the right corner is free.
+            axes.legend(loc="lower right", frameon=False, labelcolor="linecolor", fontsize=9.5)
         axes.set_xlim(low, high)
         axes.set_ylim(-0.02, 1.05)
         axes.set_xlabel("score (cosine of two embeddings)")

@@ -33,10 +33,11 @@ def _of_evaluation(evaluation: Evaluation) -> ReportVerdict:
     point = min(steady, key=lambda p: p.target_fmr)
     sentence = (
         f"the {evaluation.artefact.precision} file rejects {percent(point.fnmr or 0.0)} of mated comparisons"
-        f" at FMR {rate(point.target_fmr)}"
+        f" at FMR {rate(point.target_fmr)}, averaged over subjects"
     )
     lowest = rate(min(p.target_fmr for p in stated))
-    basis += f": FNMR {interval(point.fnmr_interval)}; the data support claims down to FMR {lowest}"
+    pooled = "" if point.fnmr_pooled is None else f"; over all mated comparisons {percent(point.fnmr_pooled)}"
+    basis += f": FNMR {interval(point.fnmr_interval)}{pooled}; the data support claims down to FMR {lowest}"
     return ReportVerdict("open", sentence, basis)
 
 

@@ -361,7 +361,9 @@ def test_error_rates_by_group_are_printed_and_written_to_the_page(
     assert outcome.code == 0
     assert "groups of groups.csv, labels as given by the user" in outcome.out
     assert "camera: left, right" in outcome.out
-    assert "left: 15 subjects; the claim FMR 0.01 needs about 25" in outcome.out
+    assert (
+        "the claim FMR 0.01 needs at least 25 subjects in the group: left has 15, right has 15" in outcome.out
+    )
     assert "FMR within and across groups" in page.read_text()
     values = json.loads(edge_convert("evaluate", model, "--images", people, "--groups", groups, "--json").out)
     assert [group["images"] for group in values["groups"]["covariates"]] == [[60, 60]]

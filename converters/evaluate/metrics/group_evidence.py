@@ -109,6 +109,15 @@ class GroupPoint(Evidence):
     worst_group: WorstGroupThreshold | Unsupported
 
 
+#: Figure of a `SmallGroup` that needs subjects with mated comparisons.
+FNMR_TEST = "a test of the FNMR"
+
+
+def claim_figure(fmr: float) -> str:
+    """Name the claim of an FMR as the figure of a `SmallGroup`."""
+    return f"the claim FMR {fmr:g}"
+
+
 @dataclass(frozen=True)
 class SmallGroup(Evidence):
     """A group that is too small for a figure.

@@ -16,12 +16,14 @@ from converters.evaluate.metrics.covariates import NAMES_SHOWN, Covariates, Grou
 from converters.evaluate.metrics.evidence import Interval, Unsupported
 from converters.evaluate.metrics.group_claims import tagged_by_group, worst_group_threshold
 from converters.evaluate.metrics.group_evidence import (
+    FNMR_TEST,
     CovariateEvidence,
     GroupPoint,
     GroupRates,
     GroupsEvidence,
     GroupTest,
     SmallGroup,
+    claim_figure,
 )
 from converters.evaluate.metrics.group_scores import GroupedScores, PairScores, grouped_scores
 from converters.evaluate.metrics.group_tests import (
@@ -242,13 +244,13 @@ def _small_groups(points: Sequence[GroupPoint]) -> tuple[SmallGroup, ...]:
     small = []
     for row in points[0].within if points else ():
         if row.mated_subjects < MIN_SUBJECTS:
-            small.append(SmallGroup(row.first, row.mated_subjects, MIN_SUBJECTS, "a test of the FNMR"))
+            small.append(SmallGroup(row.first, row.mated_subjects, MIN_SUBJECTS, FNMR_TEST))
         if row.subjects < MIN_SUBJECTS:
             small.append(SmallGroup(row.first, row.subjects, MIN_SUBJECTS, "a test of the FMR"))
     for point in points:
-        needed = subjects_needed(point.target_fmr)
+        needed = max(subjects_needed(point.target_fmr), MIN_SUBJECTS)
         small += [
-            SmallGroup(row.first, row.subjects, needed, f"the claim FMR {point.target_fmr:g}")
+            SmallGroup(row.first, row.subjects, needed, claim_figure(point.target_fmr))
             for row in point.within
             if row.subjects < needed
         ]

@@ -35,7 +35,7 @@ def fmr_range(pooled: SmoothedDifference) -> str:
 
 def verdict_text(pooled: SmoothedDifference, verdict: MarginVerdict) -> str:
     """Format a verdict against a margin, such as ``no worse than 0.3 points``."""
-    margin = f"{100 * verdict.margin:g} points"
+    margin = f"{100 * verdict.margin:g} point{'' if 100 * verdict.margin == 1 else 's'}"
     if verdict.verdict == "no worse":
         return f"no worse than {margin}: the loss of TAR is less than {margin}"
     if verdict.verdict == "worse":

@@ -88,6 +88,11 @@ class CauseCeiling(Evidence):
     tar_without: float | None
     errors_with_cause: int
 
+    @property
+    def gains(self) -> bool:
+        """True if the true accept rate rises without the refused images, or is not known."""
+        return self.tar_without is None or self.tar_without > self.tar
+
 
 @dataclass(frozen=True)
 class ErrorAnalysis(Evidence):
@@ -116,7 +121,7 @@ def errors_lines(analysis: ErrorAnalysis | Unsupported) -> list[str]:
     if isinstance(analysis, Unsupported):
         return [f"errors not analysed: {analysis.reason}"]
     lines = [
-        f"errors at FMR {analysis.target_fmr:g} (threshold {analysis.threshold:.4f}):"
+        f"errors at FMR {analysis.target_fmr:g} (measured threshold {analysis.threshold:.4f}):"
         f" {analysis.false_matches} false matches, {analysis.false_non_matches} false non-matches"
     ]
     for title, rows in (
@@ -128,14 +133,22 @@ def errors_lines(analysis: ErrorAnalysis | Unsupported) -> list[str]:
             lines.append(f"  {row.score:.4f}  {row.first}  {row.second}")
             for name, causes in ((row.first, row.first_causes), (row.second, row.second_causes)):
                 lines += [f"          {name}: {cause}" for cause in causes]
-    if analysis.ceilings:
-        lines.append("upper limit of the gain from refusing the worst images of each cause:")
-    for ceiling in analysis.ceilings:
+    gains = [ceiling for ceiling in analysis.ceilings if ceiling.gains]
+    if gains:
+        lines += [
+            "upper limit of the gain from refusing the worst images of each cause;"
+            " TAR of all mated comparisons,",
+            "at the threshold that is measured at this FMR, before and after:",
+        ]
+    for ceiling in gains:
         after = "not stated" if ceiling.tar_without is None else fixed_percent(ceiling.tar_without)
         lines.append(
             f"  {ceiling.cause:<10} TAR {fixed_percent(ceiling.tar)} -> {after}, {ceiling.refused} images"
             f" ({ceiling.refused_share:.1%}) refused, in {ceiling.errors_with_cause} of the false non-matches"
         )
+    without = [ceiling.cause for ceiling in analysis.ceilings if not ceiling.gains]
+    if without:
+        lines.append(f"no gain from refusing the worst images of: {', '.join(without)}")
     return lines
 
 

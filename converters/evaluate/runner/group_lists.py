@@ -55,6 +55,11 @@ def _parse(name: str, digest: str, text: str) -> Covariates:
     header = [field.strip() for field in next(reader, [])]
     if header[:1] not in (["subject"], ["image"]):
         first = ",".join(header)[:60]
+        if first.partition(";")[0].strip() in ("subject", "image"):
+            raise InputError(
+                f"{name}, line 1: expected {_HEADER}, found semicolons in {first!r}",
+                hint="separate the values with commas, not with semicolons",
+            )
         raise _bad_line(name, 1, _HEADER, repr(first) if first else "an empty line")
     covariates = tuple(header[1:])
     if not 1 <= len(covariates) <= MAX_COVARIATES:

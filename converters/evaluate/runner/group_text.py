@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 
 from converters.evaluate.metrics.evidence import Interval, Unsupported
 from converters.evaluate.metrics.group_evidence import (
+    FNMR_TEST,
     CovariateEvidence,
     GroupChange,
     GroupChanges,
@@ -13,12 +15,24 @@ from converters.evaluate.metrics.group_evidence import (
     GroupRates,
     GroupsEvidence,
     GroupTest,
+    SmallGroup,
+    WorstGroupThreshold,
+    claim_figure,
 )
 from converters.evaluate.metrics.groups import LEVEL
-from converters.number_format import fixed_percent, percent_range
+from converters.number_format import count, fixed_percent, percent_range
 
+#: Number of groups that a line about small groups names.
+MAX_NAMES_SHOWN = 8
 #: Number of pairs of groups up to which each pair has a line.
 MAX_PAIRS_SHOWN = 6
+# Sentences are wrapped at this width.
+_WIDTH = 110
+#: How to read the intervals of the changes of groups.
+CHANGES_NOTE = (
+    "the changes of groups are counted, not smoothed: a group of few subjects has a wide interval, also if no",
+    "decision in it changed; the difference of TAR of all subjects above is known better",
+)
 
 
 def groups_lines(evidence: GroupsEvidence) -> list[str]:
@@ -43,12 +57,16 @@ def changes_lines(rows: Sequence[GroupChanges]) -> list[str]:
     for row in rows:
         lines += [
             *([""] if lines else []),
-            f"change of each group of {row.covariate} from float at FMR {row.target_fmr:g}, each file at its own"
-            " threshold; intervals of all groups hold together",
+            f"change of each group of {row.covariate} from float at FMR {row.target_fmr:g}, each file at its measured"
+            " threshold",
+            f"  ({row.baseline_threshold:.4f} and {row.candidate_threshold:.4f}, not the threshold of a claim);"
+            " intervals of all groups hold together",
             f"  {'group':<16}  {'FNMR float':>10}  {'this':>8}  {'change':>7}  {'interval':<17}  FMR this / float",
             *(f"  {_change_line(change)}" for change in row.changes),
             *(f"  {sentence}" for sentence in change_verdicts(row.changes)),
         ]
+    if lines:
+        lines += ["", *CHANGES_NOTE]
     return lines
 
 
@@ -74,7 +92,7 @@ def p_value(value: float) -> str:
 def _covariate_lines(covariate: CovariateEvidence) -> list[str]:
     lines = [f"{covariate.covariate}: {', '.join(covariate.groups)}"]
     for point in covariate.points:
-        lines += _point_lines(point)
+        lines += _point_lines(point, covariate.small)
     flagged = covariate.flagged()
     lines += [f"  at FMR {fmr:g}, {differing(test)}" for fmr, test in flagged]
     if not any(point.tests for point in covariate.points):
@@ -83,17 +101,31 @@ def _covariate_lines(covariate: CovariateEvidence) -> list[str]:
         lines.append(
             "  no group differs by more than chance explains; this is no proof that they are equal: read the intervals"
         )
-    lines += [
-        f"  {small.group}: {small.subjects} subjects; {small.figure} needs about {small.needed}"
-        for small in covariate.small
-    ]
+    for sentence in small_groups(covariate.small):
+        lines += textwrap.wrap(sentence, _WIDTH, initial_indent="  ", subsequent_indent="    ")
     return lines
 
 
-def _point_lines(point: GroupPoint) -> list[str]:
+def small_groups(small: Sequence[SmallGroup]) -> list[str]:
+    """Name the groups that are too small for a figure, one sentence per figure."""
+    figures: dict[tuple[str, int], list[SmallGroup]] = {}
+    for row in small:
+        figures.setdefault((row.figure, row.needed), []).append(row)
+    sentences = []
+    for (figure, needed), rows in figures.items():
+        unit = "subjects with two or more images" if figure == FNMR_TEST else "subjects"
+        groups = ", ".join(f"{row.group} has {row.subjects}" for row in rows[:MAX_NAMES_SHOWN])
+        more = len(rows) - MAX_NAMES_SHOWN
+        further = f", and {count(more, 'more group')} with too few" if more > 0 else ""
+        sentences.append(f"{figure} needs at least {needed} {unit} in the group: {groups}{further}")
+    return sentences
+
+
+def _point_lines(point: GroupPoint, small: Sequence[SmallGroup]) -> list[str]:
     lines = [
         f"  at FMR {point.target_fmr:g} of all groups, threshold {point.threshold:.4f}",
-        f"    {'within group':<16}  {'subjects':>8}  {'FMR':>8}  {'95 % interval':<20}  {'FNMR':>8}  95 % interval",
+        f"    {'within group':<16}  {'subjects':>8}  {'FMR':>8}  {'95 % interval':<18}"
+        f"  {'2+ images':>9}  {'FNMR':>8}  95 % interval",
         *(f"    {_rates_line(row.first, row)}" for row in point.within),
     ]
     lines += _across_lines([row for row in point.across if row.fmr is not None])
@@ -111,8 +143,24 @@ def _point_lines(point: GroupPoint) -> list[str]:
         f"    worst-group threshold {worst.threshold:.4f} keeps FMR {point.target_fmr:g} within"
         f" {', '.join(name for name, _ in worst.thresholds)}{cost}"
     )
-    lines += [f"      no claim for {name}: {reason}" for name, reason in worst.without_claim]
+    for sentence in unclaimed(worst, point.target_fmr, small):
+        lines += textwrap.wrap(sentence, _WIDTH, initial_indent="      ", subsequent_indent="        ")
     return lines
+
+
+def unclaimed(worst: WorstGroupThreshold, fmr: float, small: Sequence[SmallGroup]) -> list[str]:
+    """Name the groups without a claim: together if they have too few subjects, otherwise each with its reason."""
+    few = {row.group for row in small if row.figure == claim_figure(fmr)}
+    names = [name for name, _ in worst.without_claim if name in few]
+    sentences = [
+        f"no claim for {name}: {reason}" for name, reason in worst.without_claim if name not in few
+    ]
+    if names:
+        further = len(names) - MAX_NAMES_SHOWN
+        more = f" and {count(further, 'more group')}" if further > 0 else ""
+        shown = ", ".join(names[:MAX_NAMES_SHOWN])
+        sentences.insert(0, f"no claim for {shown}{more}: too few subjects in the group")
+    return sentences
 
 
 def _across_lines(rows: Sequence[GroupRates]) -> list[str]:
@@ -128,9 +176,21 @@ def _across_lines(rows: Sequence[GroupRates]) -> list[str]:
 
 def _rates_line(name: str, row: GroupRates) -> str:
     fmr = "-" if row.fmr is None else f"{row.fmr:.2e}"
-    limits = "-" if row.fmr_interval is None else f"{row.fmr_interval.low:.2e} .. {row.fmr_interval.high:.2e}"
+    limits = "-" if row.fmr_interval is None else _limits(row.fmr_interval)
     fnmr = "-" if row.fnmr is None else fixed_percent(row.fnmr)
-    return f"{name:<16}  {row.subjects:>8}  {fmr:>8}  {limits:<20}  {fnmr:>8}  {_percent(row.fnmr_interval)}"
+    return (
+        f"{name:<16}  {row.subjects:>8}  {fmr:>8}  {limits:<18}  {row.mated_subjects:>9}  {fnmr:>8}"
+        f"  {_percent(row.fnmr_interval)}"
+    )
+
+
+def _limits(interval: Interval) -> str:
+    """Format an interval of the FMR with two digits; a limit below 1e-9 is 0, because no data can support it."""
+    low, high = (
+        "0" if limit < 1e-9 else "1" if limit >= 0.995 else f"{limit:.1e}"
+        for limit in (interval.low, interval.high)
+    )
+    return f"{low} .. {high}"
 
 
 def _change_line(change: GroupChange) -> str:

@@ -6,6 +6,7 @@ import numpy as np
 
 from converters.evaluate.metrics.probability import prior_odds
 from converters.evaluate.metrics.probability_evidence import ProbabilityEvidence
+from converters.number_format import probability
 
 #: Probability whose score is shown at other priors.
 EXAMPLE = 0.9
@@ -20,9 +21,11 @@ def probability_lines(evidence: ProbabilityEvidence) -> list[str]:
         f" 1 / (1 + exp(-({platt.slope:.4f} * score {sign} {abs(platt.intercept):.4f})))"
     ]
     example = example_at_priors(evidence)
-    if example is not None:
+    if example is None:
+        lines.append(f"  {no_example(evidence)}")
+    else:
         score, chances = example
-        at = ", ".join(f"{chance:.2g} at prior {prior:g}" for prior, chance in chances)
+        at = ", ".join(f"{probability(chance)} at prior {prior:g}" for prior, chance in chances)
         lines.append(f"  the same score has another probability at another prior: {score:.4f} means {at}")
     lines.append(
         f"  Cllr {evidence.cllr:.4f} bits (minimum {evidence.min_cllr:.4f}), Brier score {evidence.brier:.2e},"
@@ -53,3 +56,13 @@ def example_at_priors(evidence: ProbabilityEvidence) -> tuple[float, tuple[tuple
     priors = sorted({platt.prior, *PRIORS}, reverse=True)
     at = np.array([score])
     return score, tuple((prior, float(platt.probability(at, prior=prior)[0])) for prior in priors)
+
+
+def no_example(evidence: ProbabilityEvidence) -> str:
+    """Explain why `example_at_priors` has no score."""
+    if evidence.platt.slope <= 0:
+        return "no example at other priors: a higher score gives no higher probability"
+    return (
+        f"no example at other priors: no score in -1..1 has probability {EXAMPLE:g} at prior"
+        f" {evidence.platt.prior:g}"
+    )

@@ -14,6 +14,7 @@ from PIL import Image
 from converters.analyze.contract import check_contract, raise_if_refused
 from converters.analyze.contract_evidence import same_values, stronger, swapped, usual_candidates
 from converters.analyze.input_normalization import read_normalization
+from converters.analyze.inspection import inspect
 from converters.cli import main
 from converters.errors import ContractRefusedError
 from converters.graph.network import Network
@@ -231,3 +232,20 @@ def test_inspect_shows_the_normalization_and_the_contract_that_it_suggests(
     assert line in outcome.out.splitlines()
     values = json.loads(in_process(main, ["inspect", twice[0], "--json"], capsys).out)
     assert values["suggested_contract"] == "--range 0..255"
+
+
+def test_inspect_shows_long_parts_of_a_card_in_short_lines(
+    twice: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    inspection = inspect(twice[0])
+    operators = [f"OPERATOR_{number}" for number in range(40)]
+    bins = [{"low": 0.1 * number, "high": 0.1 * number + 0.1, "count": 3} for number in range(10)]
+    card = {
+        "recipe": {"float_operators": operators},
+        "probability": {"reliability": bins, "slope": 26.24684321987},
+    }
+    text = replace(inspection, card=card).to_text()
+    assert "reliability: 10 rows (--json shows them)" in text
+    assert "slope: 26.2468\n" in f"{text}\n"
+    assert "OPERATOR_39" in text
+    assert all(len(line) <= 110 for line in text.splitlines())

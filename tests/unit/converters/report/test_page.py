@@ -284,7 +284,7 @@ def test_a_comparison_without_subjects_claims_no_error_rate() -> None:
 def test_an_evaluation_alone_states_the_lowest_fmr_it_supports() -> None:
     outline = Outline(render_page(title="door", evaluations=(samples.evaluation(),)))
     assert outline.by_tag["h1"][0].startswith("The int8 file rejects ")
-    assert outline.by_tag["h1"][0].endswith("of mated comparisons at FMR 10⁻².")
+    assert outline.by_tag["h1"][0].endswith("of mated comparisons at FMR 10⁻², averaged over subjects.")
     assert "the data support claims down to FMR 10⁻²" in outline.text
     assert "12,480 non-mated comparisons" in outline.text
     for heading in (

@@ -81,8 +81,15 @@ def test_the_ceiling_of_the_cause_is_the_whole_loss() -> None:
     assert best.tar == pytest.approx(54 / 60)
     assert best.tar_without == 1
     assert all(row.tar_without is not None and row.tar_without < 1 for row in analysis.ceilings[1:])
-    assert "dark       TAR 90.00 % -> 100.00 %, 6 images (5.0%) refused, in 6" in "\n".join(
-        errors_lines(analysis)
+    lines = errors_lines(analysis)
+    assert "dark       TAR 90.00 % -> 100.00 %, 6 images (5.0%) refused, in 6" in "\n".join(lines)
+    # A cause whose removal lowers the TAR has no row.
+    gains = [row.cause for row in analysis.ceilings if row.gains]
+    assert [row.split()[0] for row in lines if " TAR " in row and "refused" in row] == gains
+    losses = [row for row in analysis.ceilings if row.tar_without is not None and row.tar_without <= row.tar]
+    assert losses
+    assert lines[-1] == (
+        f"no gain from refusing the worst images of: {', '.join(row.cause for row in losses)}"
     )
 
 

@@ -59,6 +59,12 @@ def test_bad_rows_are_refused_with_their_line(tmp_path: Path, text: str, message
         read_groups(written(tmp_path, text))
 
 
+def test_semicolons_are_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="found semicolons in 'subject;age'") as refusal:
+        read_groups(written(tmp_path, "subject;age\nalice;young\n"))
+    assert refusal.value.hint == "separate the values with commas, not with semicolons"
+
+
 def test_other_files_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match="cannot read"):
         read_groups(tmp_path / "none.csv")
