@@ -122,13 +122,14 @@ def small_groups(small: Sequence[SmallGroup]) -> list[str]:
 
 
 def _point_lines(point: GroupPoint, small: Sequence[SmallGroup]) -> list[str]:
+    width = max(16, *(len(row.first) for row in point.within))
     lines = [
         f"  at FMR {point.target_fmr:g} of all groups, threshold {point.threshold:.4f}",
-        f"    {'within group':<16}  {'subjects':>8}  {'FMR':>8}  {'95 % interval':<18}"
+        f"    {'within group':<{width}}  {'subjects':>8}  {'FMR':>8}  {'95 % interval':<18}"
         f"  {'2+ images':>9}  {'FNMR':>8}  95 % interval",
-        *(f"    {_rates_line(row.first, row)}" for row in point.within),
+        *(f"    {_rates_line(row.first, row, width)}" for row in point.within),
     ]
-    lines += _across_lines([row for row in point.across if row.fmr is not None])
+    lines += _across_lines([row for row in point.across if row.fmr is not None], width)
     for rate, ratio in (("FMR", point.fmr_max_to_mean), ("FNMR", point.fnmr_max_to_mean)):
         if ratio is not None:
             lines.append(f"    highest {rate} / geometric mean of the groups: {ratio:.2f}")
@@ -163,7 +164,7 @@ def unclaimed(worst: WorstGroupThreshold, fmr: float, small: Sequence[SmallGroup
     return sentences
 
 
-def _across_lines(rows: Sequence[GroupRates]) -> list[str]:
+def _across_lines(rows: Sequence[GroupRates], width: int) -> list[str]:
     """Format the rates across groups; of many pairs only the one with the highest FMR."""
     if not rows:
         return []
@@ -171,15 +172,15 @@ def _across_lines(rows: Sequence[GroupRates]) -> list[str]:
     if len(rows) > MAX_PAIRS_SHOWN:
         shown = [max(rows, key=lambda row: row.fmr or 0.0)]
         heading = f"    across groups, the highest FMR of {len(rows)} pairs (--json lists all)"
-    return [heading, *(f"    {_rates_line(f'{row.first} - {row.second}', row)}" for row in shown)]
+    return [heading, *(f"    {_rates_line(f'{row.first} - {row.second}', row, width)}" for row in shown)]
 
 
-def _rates_line(name: str, row: GroupRates) -> str:
+def _rates_line(name: str, row: GroupRates, width: int) -> str:
     fmr = "-" if row.fmr is None else f"{row.fmr:.2e}"
     limits = "-" if row.fmr_interval is None else _limits(row.fmr_interval)
     fnmr = "-" if row.fnmr is None else fixed_percent(row.fnmr)
     return (
-        f"{name:<16}  {row.subjects:>8}  {fmr:>8}  {limits:<18}  {row.mated_subjects:>9}  {fnmr:>8}"
+        f"{name:<{width}}  {row.subjects:>8}  {fmr:>8}  {limits:<18}  {row.mated_subjects:>9}  {fnmr:>8}"
         f"  {_percent(row.fnmr_interval)}"
     )
 
