@@ -153,9 +153,7 @@ def unclaimed(worst: WorstGroupThreshold, fmr: float, small: Sequence[SmallGroup
     """Name the groups without a claim: together if they have too few subjects, otherwise each with its reason."""
     few = {row.group for row in small if row.figure == claim_figure(fmr)}
     names = [name for name, _ in worst.without_claim if name in few]
-    sentences = [
-        f"no claim for {name}: {reason}" for name, reason in worst.without_claim if name not in few
-    ]
+    sentences = [f"no claim for {name}: {reason}" for name, reason in worst.without_claim if name not in few]
     if names:
         further = len(names) - MAX_NAMES_SHOWN
         more = f" and {count(further, 'more group')}" if further > 0 else ""
