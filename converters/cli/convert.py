@@ -30,7 +30,7 @@ def register(commands: Any) -> None:
         _run,
         examples=(
             "convert mobilefacenet.onnx --size 112x112 --color rgb --range 0..255 --calibration crops/ --output out/",
-            "convert face.tflite --target cpu,edgetpu --contract face.json --recipe auto --calibration crops/ --output out/",
+            "convert face.tflite --target cpu --contract face.json --recipe auto --calibration crops/ --output out/",
         ),
         details="The input contract has no default, because the conversion of pixels to input values is part of the"
         " model. Give it as a file (--contract), or with --size, --color and a formula: --mean with --scale, or --range.",

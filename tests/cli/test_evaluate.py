@@ -218,6 +218,13 @@ def test_comparison(
     assert outcome.out.count("this: ") == 2
     value = json.loads(edge_convert("compare", float_model_path, model, "--images", people, "--json").out)
     assert {"cosine_mean", "cosine_min", "worst", "candidates"} <= set(value)
+    (candidate,) = value["candidates"]
+    for rows in (
+        candidate["differences"],
+        candidate["fidelity"]["drifts"],
+        candidate["verification"]["points"],
+    ):
+        assert rows[-1]["reason"] == "FMR 1e-06 needs at least 2,450 subjects, found 30"
 
 
 def test_the_page_of_a_comparison_shows_tensor_errors_and_occlusion_maps(

@@ -178,7 +178,11 @@ def _tail_shift(before: ScoreSet, after: ScoreSet) -> float | Unsupported:
 def _drifts(
     baseline: Comparisons, candidate: Comparisons, before: ScoreSet, after: ScoreSet, fmrs: Sequence[float]
 ) -> tuple[ThresholdDrift | Unsupported, ...]:
-    thresholds = [(threshold_at_fmr(before, fmr), threshold_at_fmr(after, fmr)) for fmr in fmrs]
+    subjects = baseline.subjects
+    thresholds = [
+        (threshold_at_fmr(before, fmr, subjects=subjects), threshold_at_fmr(after, fmr, subjects=subjects))
+        for fmr in fmrs
+    ]
     pairs = [
         (a, b) for a, b in thresholds if not isinstance(a, Unsupported) and not isinstance(b, Unsupported)
     ]

@@ -6,7 +6,7 @@ import numpy as np
 
 from converters.evaluate.metrics.probability import prior_odds
 from converters.evaluate.metrics.probability_evidence import ProbabilityEvidence
-from converters.number_format import probability
+from converters.number_format import probability, wrapped
 
 #: Probability whose score is shown at other priors.
 EXAMPLE = 0.9
@@ -22,17 +22,20 @@ def probability_lines(evidence: ProbabilityEvidence) -> list[str]:
     ]
     example = example_at_priors(evidence)
     if example is None:
-        lines.append(f"  {no_example(evidence)}")
+        lines += wrapped(no_example(evidence), indent="  ")
     else:
         score, chances = example
         at = ", ".join(f"{probability(chance)} at prior {prior:g}" for prior, chance in chances)
-        lines.append(f"  the same score has another probability at another prior: {score:.4f} means {at}")
-    lines.append(
-        f"  Cllr {evidence.cllr:.4f} bits (minimum {evidence.min_cllr:.4f}), Brier score {evidence.brier:.2e},"
-        f" {evidence.validation}"
+        lines += wrapped(
+            f"the same score has another probability at another prior: {score:.4f} means {at}", indent="  "
+        )
+    lines += wrapped(
+        f"Cllr {evidence.cllr:.4f} bits (minimum {evidence.min_cllr:.4f}), Brier score {evidence.brier:.2e},"
+        f" {evidence.validation}",
+        indent="  ",
     )
     if evidence.not_validated is not None:
-        lines.append(f"  {evidence.not_validated.reason}")
+        lines += wrapped(evidence.not_validated.reason, indent="  ")
     else:
         lines.append(
             f"  on the comparisons of the fit itself: Cllr {evidence.in_sample.cllr:.4f} bits,"
