@@ -124,7 +124,7 @@ def small_groups(small: Sequence[SmallGroup]) -> list[str]:
 def _point_lines(point: GroupPoint, small: Sequence[SmallGroup]) -> list[str]:
     width = max(16, *(len(row.first) for row in point.within))
     lines = [
-        f"  at FMR {point.target_fmr:g} of all groups, threshold {point.threshold:.4f}",
+        f"  at FMR {point.target_fmr:g} of all groups, threshold {point.threshold:.4f} (the claim's, or the measured one without a claim)",
         f"    {'within group':<{width}}  {'subjects':>8}  {'FMR':>8}  {'95 % interval':<18}"
         f"  {'2+ images':>9}  {'FNMR':>8}  95 % interval",
         *(f"    {_rates_line(row.first, row, width)}" for row in point.within),

@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 
 from converters.evaluate.metrics import Interval, SmoothedDifference, judge
+from converters.report.group_plots import log_ticks
+from converters.report.groups import section
 from converters.report.page import page_json, render_page
 from converters.report.verdicts import of_comparison
 from converters.results import ReportVerdict
@@ -419,6 +421,35 @@ def test_several_candidates_and_evaluations_share_a_page() -> None:
     # Files of the same precision are labelled by name.
     assert "door.search_int8.tflite</text>" in page
     assert Outline(page).by_tag["header"][0].count("TAR over FMR") == 2
+    links = re.findall(r"<a [^>]*>([^<]*)</a>", page[page.index("<nav") : page.index("</nav")])
+    assert len(links) == len(set(links))
+
+
+def test_an_axis_of_rates_has_two_labels_or_more() -> None:
+    for low, high in ((6e-3, 3e-2), (2e-4, 0.1), (3e-9, 1.0), (0.011, 0.05), (8e-3, 0.9)):
+        ticks = log_ticks(low, high)
+        assert 2 <= len(ticks) <= 7
+        assert all(low <= tick <= high for tick in ticks)
+
+
+def test_all_covariates_are_shown_at_one_fmr() -> None:
+    evaluation = samples.evaluation()
+    assert evaluation.groups is not None
+    covariate = evaluation.groups.covariates[0]
+    lowest = min(covariate.points, key=lambda point: point.target_fmr)
+    test = replace(lowest.tests[0], differs=True)
+    marked = replace(
+        covariate,
+        covariate="marked",
+        points=tuple(
+            replace(point, tests=(test,)) if point is lowest else point for point in covariate.points
+        ),
+    )
+    plain = replace(covariate, points=covariate.points)
+    evidence = replace(evaluation.groups, covariates=(plain, marked))
+    content = section("int8", evidence).content
+    assert content.count(f"threshold {lowest.threshold:.4f}.") == 2
+    assert "all figures below are at FMR 10⁻²" in content
 
 
 def test_matplotlib_loads_where_it_draws(run_python: Callable[..., Any]) -> None:
