@@ -129,7 +129,7 @@ def test_figures_of_a_float_face_network_on_all_pairs(
     assert stated[1e-5].tar == pytest.approx(0.908, abs=0.01)
     absent = evaluation.verification.points[-1]
     assert isinstance(absent, Unsupported)
-    assert absent.needed == 3_000_000
+    assert absent.needed == 2450
     assert evaluation.errors
     assert evaluation.errors.ceilings[0].cause == "blurred"
 

@@ -259,6 +259,8 @@ def test_an_unsupported_claim_states_the_data_that_it_needs(full: str) -> None:
     assert "Not enough data. FMR 1e-06 needs at least 2,450 subjects, found 40." in text
     assert "Not enough data. FPIR 0.01 needs at least 300 strangers, found 20." in text
     assert "FPIR 0.1 needs at least 30 strangers, found 20." in text
+    limit = "limit; the interval beside it is two-sided, so its upper end may lie slightly above the claim."
+    assert text.count(limit) >= 2, "below the tables of 1:1 and 1:N"
 
 
 def test_a_comparison_without_subjects_claims_no_error_rate() -> None:
