@@ -134,7 +134,8 @@ def _fmr_range(point: GroupPoint) -> tuple[float, float]:
     low = min([least, *(bound.low for bound in bounds if bound.low >= least / 10)])
     if any(bound.low < least / 10 for bound in bounds):
         low = least / 10
-    return low / 1.3, min(1.3 * max([*rates, *(bound.high for bound in bounds)]), 1.0)
+    high = min(1.3 * max([*rates, *(bound.high for bound in bounds)]), 1.0)
+    return min(low / 1.3, high / 10), high
 
 
 def log_ticks(low: float, high: float) -> list[float]:
