@@ -25,7 +25,7 @@ from converters.evaluate.metrics.covariates import Covariates
 from converters.evaluate.metrics.group_changes import group_changes
 from converters.evaluate.metrics.group_evidence import GroupsEvidence
 from converters.evaluate.metrics.groups import measure_groups
-from converters.evaluate.runner.compare import CandidateComparison, ComparisonResult, NamedFlip
+from converters.evaluate.runner.comparison_result import CandidateComparison, ComparisonResult, NamedFlip
 from converters.evaluate.runner.error_analysis import CauseCeiling, ErrorAnalysis, WrongDecision
 from converters.evaluate.runner.evaluate import Evaluation
 from converters.evaluate.runner.identification import identification_of

@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from math import log
 from typing import TypeAlias
 
-from converters.evaluate.metrics.evidence import (
+from converters.evaluate.metrics.difference_evidence import (
     FidelityEvidence,
     PairedDifference,
     SmoothedDifference,
     ThresholdDrift,
-    Unsupported,
 )
+from converters.evaluate.metrics.evidence import Unsupported
 from converters.evaluate.metrics.margin import DEFAULT_MARGIN
-from converters.evaluate.runner.compare import CandidateComparison, ComparisonResult
+from converters.evaluate.runner.comparison_result import CandidateComparison, ComparisonResult
 from converters.number_format import rate
 from converters.report import groups, plots
 from converters.report.evidence_text import claimed_rate, distinct_labels, fmr_range

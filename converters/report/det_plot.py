@@ -9,7 +9,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from converters.evaluate.metrics.evidence import OperatingPointEvidence, VerificationEvidence
+from converters.evaluate.metrics.verification_evidence import OperatingPointEvidence, VerificationEvidence
 from converters.number_format import rate
 from converters.report.svg import BASE, CANDIDATE, INK, MUTED, THIRD, drawing
 

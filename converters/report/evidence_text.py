@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from converters.evaluate.metrics.evidence import (
-    Interval,
-    SmoothedDifference,
-    Unsupported,
-    VerificationEvidence,
-)
+from converters.evaluate.metrics.difference_evidence import SmoothedDifference
+from converters.evaluate.metrics.evidence import Interval, Unsupported
+from converters.evaluate.metrics.verification_evidence import VerificationEvidence
 from converters.evaluate.runner.identity import ArtefactIdentity
 from converters.number_format import NBSP, percent, rate, scientific, signed
 

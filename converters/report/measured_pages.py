@@ -9,7 +9,7 @@ import numpy as np
 from converters.analyze.layer_errors import LAYER_IMAGES, LayerErrors, measure_layer_errors
 from converters.analyze.occlusion import Attention, make_attention
 from converters.data.samples import SampleSet
-from converters.evaluate.runner.compare import ComparisonResult
+from converters.evaluate.runner.comparison_result import ComparisonResult
 from converters.evaluate.runner.evaluate import Evaluation
 from converters.evaluate.runner.open_artefact import OpenedArtefact
 from converters.progress import stage

@@ -11,7 +11,7 @@ from typing import Any
 
 from converters.analyze.layer_errors import LayerErrors
 from converters.analyze.occlusion import Attention
-from converters.evaluate.runner.compare import ComparisonResult
+from converters.evaluate.runner.comparison_result import ComparisonResult
 from converters.evaluate.runner.evaluate import Evaluation
 from converters.report import comparison as comparison_sections
 from converters.report import conversion as conversion_sections

@@ -9,15 +9,10 @@ import numpy as np
 from markupsafe import Markup
 
 from converters.analyze.layer_errors import LayerErrors
-from converters.evaluate.metrics.evidence import (
-    Interval,
-    OperatingPointEvidence,
-    PairedDifference,
-    RankShare,
-    SmoothedDifference,
-    Unsupported,
-    VerificationEvidence,
-)
+from converters.evaluate.metrics.difference_evidence import PairedDifference, SmoothedDifference
+from converters.evaluate.metrics.evidence import Interval, Unsupported
+from converters.evaluate.metrics.identification_evidence import RankShare
+from converters.evaluate.metrics.verification_evidence import OperatingPointEvidence, VerificationEvidence
 from converters.evaluate.runner.identification import IdentificationEvidence
 from converters.number_format import rate, signed
 from converters.report.svg import BAD, BASE, CANDIDATE, GRID, INK, MUTED, THIRD, drawing

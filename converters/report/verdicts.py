@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from converters.evaluate.metrics.evidence import OperatingPointEvidence, SmoothedDifference
-from converters.evaluate.runner.compare import CandidateComparison, ComparisonResult
+from converters.evaluate.metrics.difference_evidence import SmoothedDifference
+from converters.evaluate.metrics.verification_evidence import OperatingPointEvidence
+from converters.evaluate.runner.comparison_result import CandidateComparison, ComparisonResult
 from converters.evaluate.runner.evaluate import Evaluation
 from converters.number_format import cosine, count, percent, points, rate, two_digits
 from converters.report.evidence_text import fmr_range, interval, trials

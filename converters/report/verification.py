@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from converters.evaluate.metrics.evidence import OperatingPointEvidence, VerificationEvidence
+from converters.evaluate.metrics.verification_evidence import OperatingPointEvidence, VerificationEvidence
 from converters.evaluate.runner.identity import ArtefactIdentity
 from converters.report import plots
 from converters.report.det_plot import det, has_band

@@ -14,8 +14,9 @@ import pytest
 
 from converters.data.samples import SampleSet, open_samples
 from converters.evaluate.metrics import Interval, OperatingPointEvidence, PairedDifference, Unsupported
-from converters.evaluate.runner.compare import ComparisonResult, compare, open_artefacts
+from converters.evaluate.runner.compare import compare, open_artefacts
 from converters.evaluate.runner.comparison_lists import read_pairs
+from converters.evaluate.runner.comparison_result import ComparisonResult
 from converters.evaluate.runner.evaluate import Evaluation, Protocol, evaluate
 from converters.evaluate.runner.execution import Execution
 from converters.evaluate.runner.open_artefact import OpenedArtefact, open_artefact

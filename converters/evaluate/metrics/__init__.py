@@ -17,29 +17,19 @@ from converters.evaluate.metrics.curves import (
     threshold_at_fmr,
     trials_needed,
 )
+from converters.evaluate.metrics.difference_evidence import (
+    FidelityEvidence,
+    MarginVerdict,
+    PairedDifference,
+    SmoothedDifference,
+    ThresholdDrift,
+)
 from converters.evaluate.metrics.discard import discard
 from converters.evaluate.metrics.embedded_samples import (
     EmbeddedSamples,
     in_common,
 )
-from converters.evaluate.metrics.evidence import (
-    AcquisitionEvidence,
-    EqualErrorRate,
-    Evidence,
-    FidelityEvidence,
-    IdentificationClaim,
-    IdentificationPoint,
-    Interval,
-    MarginVerdict,
-    MeasuredIdentification,
-    OperatingPointEvidence,
-    PairedDifference,
-    RankShare,
-    SmoothedDifference,
-    ThresholdDrift,
-    Unsupported,
-    VerificationEvidence,
-)
+from converters.evaluate.metrics.evidence import Evidence, Interval, Unsupported
 from converters.evaluate.metrics.fidelity import compare_artefacts, embedding_cosines, flipped_pairs
 from converters.evaluate.metrics.identification import (
     cumulative_match,
@@ -47,6 +37,12 @@ from converters.evaluate.metrics.identification import (
     point_at_fpir,
     rank_shares,
     search,
+)
+from converters.evaluate.metrics.identification_evidence import (
+    IdentificationClaim,
+    IdentificationPoint,
+    MeasuredIdentification,
+    RankShare,
 )
 from converters.evaluate.metrics.margin import judge
 from converters.evaluate.metrics.paired import paired_differences
@@ -75,6 +71,12 @@ from converters.evaluate.metrics.scores import ScoreSet, all_pairs, from_scores
 from converters.evaluate.metrics.smoothed import pooled_difference, smoothed_differences
 from converters.evaluate.metrics.subject_scores import AllPairs, ListedPairs
 from converters.evaluate.metrics.verification import operating_points, verify_all_pairs, verify_pairs
+from converters.evaluate.metrics.verification_evidence import (
+    AcquisitionEvidence,
+    EqualErrorRate,
+    OperatingPointEvidence,
+    VerificationEvidence,
+)
 
 __all__ = [
     "DEFAULT_FMRS",

@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 
 from converters.evaluate.metrics.curves import allowed_errors, check_rate, too_few_subjects, trials_needed
 from converters.evaluate.metrics.dyadic import PairDesign, effective_comparisons
-from converters.evaluate.metrics.evidence import Claim, Unsupported
+from converters.evaluate.metrics.evidence import Unsupported
 from converters.evaluate.metrics.limits import CLAIM_CONFIDENCE, upper_rate_limit
 from converters.evaluate.metrics.scores import first_at_least
 from converters.evaluate.metrics.subject_scores import MIN_SUBJECTS, SubjectScores
+from converters.evaluate.metrics.verification_evidence import Claim
 from edge_sdk.model.operating_point import subjects_needed
 
 #: Tagged non-mated scores that `effective_numbers` needs, as a multiple of the FMR.

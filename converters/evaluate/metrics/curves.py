@@ -12,8 +12,9 @@ from math import ceil
 import numpy as np
 
 from converters.evaluate.metrics.cosines import IntArray
-from converters.evaluate.metrics.evidence import EqualErrorRate, Unsupported
+from converters.evaluate.metrics.evidence import Unsupported
 from converters.evaluate.metrics.scores import BINS, BINS_PER_UNIT, ScoreSet, bin_of
+from converters.evaluate.metrics.verification_evidence import EqualErrorRate
 from edge_sdk.errors import InputError
 from edge_sdk.model.operating_point import subjects_needed
 from edge_sdk.types import Float64Array, FloatArray

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from converters.evaluate.metrics.cosines import IntArray, check_vectors
-from converters.evaluate.metrics.evidence import AcquisitionEvidence
 from converters.evaluate.metrics.subject_scores import AllPairs
+from converters.evaluate.metrics.verification_evidence import AcquisitionEvidence
 from edge_sdk.errors import InputError
 from edge_sdk.types import FloatArray
 

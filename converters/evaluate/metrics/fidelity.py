@@ -20,7 +20,8 @@ from converters.evaluate.metrics.cosines import (
     tiles,
 )
 from converters.evaluate.metrics.curves import threshold_at_fmr
-from converters.evaluate.metrics.evidence import DecisionFlips, FidelityEvidence, ThresholdDrift, Unsupported
+from converters.evaluate.metrics.difference_evidence import DecisionFlips, FidelityEvidence, ThresholdDrift
+from converters.evaluate.metrics.evidence import Unsupported
 from converters.evaluate.metrics.scores import ScoreSet
 from converters.evaluate.metrics.subject_scores import AllPairs, Comparisons, check_same_comparisons
 from edge_sdk.errors import InputError

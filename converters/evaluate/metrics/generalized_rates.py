@@ -12,17 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from converters.evaluate.metrics.embedded_samples import EmbeddedSamples
-from converters.evaluate.metrics.evidence import (
-    Evidence,
-    IdentificationPoint,
-    Interval,
-    OperatingPointEvidence,
-    Unsupported,
-)
+from converters.evaluate.metrics.evidence import Evidence, Interval, Unsupported
+from converters.evaluate.metrics.identification_evidence import IdentificationPoint
 from converters.evaluate.metrics.limits import share_limits
 from converters.evaluate.metrics.protocols import OpenSetList
 from converters.evaluate.metrics.scores import first_at_least
 from converters.evaluate.metrics.subject_scores import Comparisons, ListedPairs, SubjectScores
+from converters.evaluate.metrics.verification_evidence import OperatingPointEvidence
 from edge_sdk.types import Float64Array
 
 METHOD = "Korn and Graubard limits, failures and mated comparisons by subject"

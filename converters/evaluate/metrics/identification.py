@@ -10,13 +10,12 @@ from numpy.typing import NDArray
 
 from converters.evaluate.metrics.claims import EffectiveNumbers, most_errors
 from converters.evaluate.metrics.curves import allowed_errors, check_rate, trials_needed
-from converters.evaluate.metrics.evidence import (
+from converters.evaluate.metrics.evidence import Interval, Unsupported
+from converters.evaluate.metrics.identification_evidence import (
     IdentificationClaim,
     IdentificationPoint,
-    Interval,
     MeasuredIdentification,
     RankShare,
-    Unsupported,
 )
 from converters.evaluate.metrics.limits import CLAIM_CONFIDENCE, rate_limits, upper_rate_limit
 from converters.evaluate.metrics.scores import first_at_least

@@ -6,7 +6,7 @@ from math import ceil, inf
 from statistics import NormalDist
 
 from converters.evaluate.metrics.curves import check_rate
-from converters.evaluate.metrics.evidence import MarginVerdict, SmoothedDifference
+from converters.evaluate.metrics.difference_evidence import MarginVerdict, SmoothedDifference
 
 #: Largest acceptable loss of TAR, a share: 0.003 is 0.3 percentage points.
 DEFAULT_MARGIN = 0.003

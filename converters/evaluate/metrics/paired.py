@@ -15,7 +15,8 @@ from converters.evaluate.metrics.bootstrap import (
     subjects_refusal,
 )
 from converters.evaluate.metrics.curves import missing_half, threshold_at_fmr, upper_bound_without_errors
-from converters.evaluate.metrics.evidence import Interval, PairedDifference, Unsupported
+from converters.evaluate.metrics.difference_evidence import PairedDifference
+from converters.evaluate.metrics.evidence import Interval, Unsupported
 from converters.evaluate.metrics.scores import ScoreSet
 from converters.evaluate.metrics.subject_scores import Comparisons, check_same_comparisons, mated_subjects
 from converters.evaluate.metrics.subject_shares import subject_share

@@ -14,10 +14,11 @@ from converters.evaluate.metrics.claims import (
     effective_numbers,
 )
 from converters.evaluate.metrics.dyadic import PairDesign
-from converters.evaluate.metrics.evidence import Interval, MeasuredPoint, OperatingPointEvidence, Unsupported
+from converters.evaluate.metrics.evidence import Interval, Unsupported
 from converters.evaluate.metrics.limits import rate_limits, share_limits
 from converters.evaluate.metrics.scores import ScoreSet
 from converters.evaluate.metrics.subject_scores import MIN_SUBJECTS, SubjectScores
+from converters.evaluate.metrics.verification_evidence import MeasuredPoint, OperatingPointEvidence
 
 FMR_METHOD = "gamma limits of effective comparisons (dyadic variance)"
 FNMR_METHOD = "Korn and Graubard limits, subjects weigh alike"

@@ -69,7 +69,25 @@ class SubjectScores:
 
 
 @dataclass(frozen=True, eq=False)
-class AllPairs:
+class _LabelledVectors:
+    """Embeddings with one subject label each."""
+
+    vectors: FloatArray
+    labels: Sequence[str] | IntArray
+
+    def __post_init__(self) -> None:
+        checked = check_vectors(self.vectors)
+        object.__setattr__(self, "vectors", checked)
+        object.__setattr__(self, "labels", subject_codes(self.labels, len(checked)))
+
+    @property
+    def codes(self) -> IntArray:
+        """Subject number of each image, shape (n,), int64."""
+        return np.asarray(self.labels, dtype=np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class AllPairs(_LabelledVectors):
     """Comparisons of every image with every other.
 
     Args:
@@ -81,19 +99,7 @@ class AllPairs:
         InputError: The vectors or labels are invalid.
     """
 
-    vectors: FloatArray
-    labels: Sequence[str] | IntArray
     block_rows: int = DEFAULT_BLOCK_ROWS
-
-    def __post_init__(self) -> None:
-        checked = check_vectors(self.vectors)
-        object.__setattr__(self, "vectors", checked)
-        object.__setattr__(self, "labels", subject_codes(self.labels, len(checked)))
-
-    @property
-    def codes(self) -> IntArray:
-        """Subject number of each image, shape (n,), int64."""
-        return np.asarray(self.labels, dtype=np.int64)
 
     @property
     def subjects(self) -> int:
@@ -137,7 +143,7 @@ class AllPairs:
 
 
 @dataclass(frozen=True, eq=False)
-class ListedPairs:
+class ListedPairs(_LabelledVectors):
     """Listed comparisons, such as those of a pairs file.
 
     Args:
@@ -149,22 +155,13 @@ class ListedPairs:
         InputError: The vectors or labels are invalid, or there is no comparison.
     """
 
-    vectors: FloatArray
-    labels: Sequence[str] | IntArray
     first: IntArray
     second: IntArray
 
     def __post_init__(self) -> None:
-        checked = check_vectors(self.vectors)
-        object.__setattr__(self, "vectors", checked)
-        object.__setattr__(self, "labels", subject_codes(self.labels, len(checked)))
+        super().__post_init__()
         if np.asarray(self.first).size == 0:
             raise InputError("expected at least one comparison, found none", hint="check the pairs file")
-
-    @property
-    def codes(self) -> IntArray:
-        """Subject number of each image, shape (n,), int64."""
-        return np.asarray(self.labels, dtype=np.int64)
 
     @property
     def subjects(self) -> int:
@@ -209,13 +206,28 @@ def check_same_comparisons(baseline: Comparisons, candidate: Comparisons) -> Non
         )
 
 
+def mated_per_subject(comparisons: Comparisons) -> IntArray:
+    """Count the mated comparisons of each subject; shape (largest subject number + 1,)."""
+    codes = comparisons.codes
+    if isinstance(comparisons, AllPairs):
+        images = np.bincount(codes)
+        return np.asarray(images * (images - 1) // 2, dtype=np.int64)
+    left, right = codes[comparisons.first], codes[comparisons.second]
+    return np.bincount(left[left == right], minlength=int(codes.max()) + 1).astype(np.int64)
+
+
 def mated_subjects(comparisons: Comparisons) -> int:
     """Count the subjects with at least one mated comparison."""
-    first = getattr(comparisons, "first", None)
-    if first is None:
-        return int((np.bincount(comparisons.codes) >= 2).sum())
-    left, right = comparisons.codes[first], comparisons.codes[getattr(comparisons, "second", first)]
-    return int(np.unique(left[left == right]).size)
+    return int(np.count_nonzero(mated_per_subject(comparisons)))
+
+
+def subject_pairs(comparisons: Comparisons) -> int:
+    """Count the pairs of different subjects that are compared at least once."""
+    if isinstance(comparisons, AllPairs):
+        return comparisons.subjects * (comparisons.subjects - 1) // 2
+    left, right = comparisons.codes[comparisons.first], comparisons.codes[comparisons.second]
+    other = left != right
+    return PairDesign.of_pairs(left[other], right[other], int(comparisons.codes.max()) + 1).dyads
 
 
 def _descending(scores: FloatArray) -> IntArray:

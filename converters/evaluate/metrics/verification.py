@@ -21,17 +21,17 @@ from converters.evaluate.metrics.curves import (
 )
 from converters.evaluate.metrics.det_band import band_floor, det_band
 from converters.evaluate.metrics.embedded_samples import EmbeddedSamples
-from converters.evaluate.metrics.evidence import (
-    AcquisitionEvidence,
-    OperatingPointEvidence,
-    Unsupported,
-    VerificationEvidence,
-)
+from converters.evaluate.metrics.evidence import Unsupported
 from converters.evaluate.metrics.generalized_rates import generalized_rates
 from converters.evaluate.metrics.protocols import PairsList, match_pairs
 from converters.evaluate.metrics.rates import Rates
 from converters.evaluate.metrics.scores import ScoreSet
 from converters.evaluate.metrics.subject_scores import Comparisons
+from converters.evaluate.metrics.verification_evidence import (
+    AcquisitionEvidence,
+    OperatingPointEvidence,
+    VerificationEvidence,
+)
 
 #: FMR of the check point of a card.
 CHECK_FMR = 1e-2

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from converters.evaluate.metrics.evidence import (
+from converters.evaluate.metrics.difference_evidence import (
     MarginVerdict,
     PairedDifference,
     SmoothedDifference,
-    Unsupported,
 )
+from converters.evaluate.metrics.evidence import Unsupported
 from converters.evaluate.runner.text import interval, table_lines
 from converters.number_format import fixed_percent, subject_number, two_digits
 

@@ -13,13 +13,14 @@ from converters.evaluate.metrics.bootstrap import DEFAULT_REPLICATES, MAX_REPLIC
 from converters.evaluate.metrics.covariates import Covariates
 from converters.evaluate.metrics.curves import check_rate
 from converters.evaluate.metrics.embedded_samples import EmbeddedSamples
-from converters.evaluate.metrics.evidence import Evidence, Unsupported, VerificationEvidence
+from converters.evaluate.metrics.evidence import Evidence, Unsupported
 from converters.evaluate.metrics.group_evidence import GroupsEvidence
 from converters.evaluate.metrics.probability import DEFAULT_PRIOR, check_prior
 from converters.evaluate.metrics.probability_evidence import ProbabilityEvidence, measure_probability
 from converters.evaluate.metrics.protocols import OpenSetList, PairsList, match_pairs
 from converters.evaluate.metrics.subject_scores import Comparisons
 from converters.evaluate.metrics.verification import verify_all_pairs, verify_pairs
+from converters.evaluate.metrics.verification_evidence import VerificationEvidence
 from converters.evaluate.runner.embedding_run import embed_with
 from converters.evaluate.runner.error_analysis import (
     ErrorAnalysis,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from converters.evaluate.metrics.evidence import VerificationEvidence
 from converters.evaluate.metrics.generalized_rates import AcquiredIdentification
+from converters.evaluate.metrics.verification_evidence import VerificationEvidence
 from converters.evaluate.runner.text import interval
 from converters.number_format import fixed_percent
 

@@ -8,15 +8,12 @@ from converters.data.samples import SampleSet
 from converters.evaluate.metrics.covariates import Covariates
 from converters.evaluate.metrics.curves import threshold_at_fmr
 from converters.evaluate.metrics.embedded_samples import EmbeddedSamples
-from converters.evaluate.metrics.evidence import (
-    OperatingPointEvidence,
-    Unsupported,
-    VerificationEvidence,
-)
+from converters.evaluate.metrics.evidence import Unsupported
 from converters.evaluate.metrics.group_changes import group_changes
 from converters.evaluate.metrics.group_evidence import GroupChanges, GroupsEvidence
 from converters.evaluate.metrics.groups import measure_groups
 from converters.evaluate.metrics.subject_scores import Comparisons
+from converters.evaluate.metrics.verification_evidence import OperatingPointEvidence, VerificationEvidence
 from edge_sdk.errors import InputError
 
 

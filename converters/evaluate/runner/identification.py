@@ -6,22 +6,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from converters.evaluate.metrics.embedded_samples import EmbeddedSamples
-from converters.evaluate.metrics.evidence import (
-    AcquisitionEvidence,
-    Evidence,
-    IdentificationPoint,
-    Interval,
-    MeasuredIdentification,
-    RankShare,
-    Unsupported,
-)
+from converters.evaluate.metrics.evidence import Evidence, Interval, Unsupported
 from converters.evaluate.metrics.generalized_rates import (
     AcquiredIdentification,
     acquired_identification,
     failed_strangers,
 )
 from converters.evaluate.metrics.identification import fmr_for_fpir, point_at_fpir, rank_shares
+from converters.evaluate.metrics.identification_evidence import (
+    IdentificationPoint,
+    MeasuredIdentification,
+    RankShare,
+)
 from converters.evaluate.metrics.protocols import OpenSetList, search_open_set
+from converters.evaluate.metrics.verification_evidence import AcquisitionEvidence
 from converters.evaluate.runner.generalized_text import searches_with_failures_lines
 from converters.evaluate.runner.text import interval, refusal_lines, table_lines
 from converters.number_format import count, fixed_percent, wrapped

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar, get_args
 
-from converters.evaluate.metrics.evidence import (
+from converters.evaluate.metrics.difference_evidence import ThresholdDrift
+from converters.evaluate.metrics.evidence import Interval, Unsupported
+from converters.evaluate.metrics.verification_evidence import (
     AcquisitionEvidence,
-    Interval,
     OperatingPointEvidence,
-    ThresholdDrift,
-    Unsupported,
     VerificationEvidence,
 )
 from converters.number_format import fixed_percent, percent_range, wrapped

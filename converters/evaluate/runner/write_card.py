@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from converters.errors import ConversionError
-from converters.evaluate.metrics.evidence import OperatingPointEvidence, Unsupported, VerificationEvidence
+from converters.evaluate.metrics.evidence import Unsupported
+from converters.evaluate.metrics.verification_evidence import OperatingPointEvidence, VerificationEvidence
 from converters.evaluate.runner.evaluate import Evaluation
 from converters.evaluate.runner.text import measured_with, refusal_lines
 from converters.graph.attach_card import card_behind

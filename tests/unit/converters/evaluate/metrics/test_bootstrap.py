@@ -11,7 +11,8 @@ from converters.evaluate.metrics.bootstrap import (
     replicate_tars,
 )
 from converters.evaluate.metrics.cosines import listed_scores
-from converters.evaluate.metrics.evidence import Interval, PairedDifference, Unsupported
+from converters.evaluate.metrics.difference_evidence import PairedDifference
+from converters.evaluate.metrics.evidence import Interval, Unsupported
 from converters.evaluate.metrics.paired import paired_differences
 from converters.evaluate.metrics.subject_scores import AllPairs, ListedPairs
 from edge_sdk.errors import InputError

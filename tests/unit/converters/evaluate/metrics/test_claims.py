@@ -5,9 +5,10 @@ import pytest
 from scipy.stats import chi2, norm
 
 from converters.evaluate.metrics.claims import claim_at, effective_numbers, most_errors
-from converters.evaluate.metrics.evidence import Claim, Unsupported
+from converters.evaluate.metrics.evidence import Unsupported
 from converters.evaluate.metrics.subject_scores import AllPairs, ListedPairs
 from converters.evaluate.metrics.verification import operating_points
+from converters.evaluate.metrics.verification_evidence import Claim
 
 
 @pytest.mark.parametrize(

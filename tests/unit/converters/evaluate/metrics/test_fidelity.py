@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from converters.evaluate.metrics.cosines import listed_scores
-from converters.evaluate.metrics.evidence import ThresholdDrift, Unsupported
+from converters.evaluate.metrics.difference_evidence import ThresholdDrift
+from converters.evaluate.metrics.evidence import Unsupported
 from converters.evaluate.metrics.fidelity import compare_artefacts, embedding_cosines, flipped_pairs
 from converters.evaluate.metrics.subject_scores import AllPairs, ListedPairs
 from edge_sdk.errors import InputError

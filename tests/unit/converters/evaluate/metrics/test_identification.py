@@ -8,12 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from converters.evaluate.metrics.evidence import (
-    IdentificationClaim,
-    IdentificationPoint,
-    Interval,
-    Unsupported,
-)
+from converters.evaluate.metrics.evidence import Interval, Unsupported
 from converters.evaluate.metrics.identification import (
     SearchScores,
     cumulative_match,
@@ -24,6 +19,7 @@ from converters.evaluate.metrics.identification import (
     rank_shares,
     search,
 )
+from converters.evaluate.metrics.identification_evidence import IdentificationClaim, IdentificationPoint
 from converters.evaluate.metrics.limits import upper_rate_limit
 from edge_sdk.errors import InputError
 from edge_sdk.types import FloatArray

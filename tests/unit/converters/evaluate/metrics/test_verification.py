@@ -10,15 +10,14 @@ import pytest
 
 from converters.evaluate import metrics
 from converters.evaluate.metrics.embedded_samples import EmbeddedSamples
-from converters.evaluate.metrics.evidence import (
-    Claim,
-    Interval,
-    OperatingPointEvidence,
-    Unsupported,
-    VerificationEvidence,
-)
+from converters.evaluate.metrics.evidence import Interval, Unsupported
 from converters.evaluate.metrics.protocols import ListedPair, PairsList
 from converters.evaluate.metrics.verification import verify_all_pairs, verify_pairs
+from converters.evaluate.metrics.verification_evidence import (
+    Claim,
+    OperatingPointEvidence,
+    VerificationEvidence,
+)
 from edge_sdk.errors import InputError, ModelCardError
 
 

@@ -10,7 +10,8 @@ import pytest
 
 from converters.data.samples import open_samples
 from converters.evaluate.metrics import OperatingPointEvidence, PairedDifference
-from converters.evaluate.runner.compare import ComparisonResult, compare, open_artefacts
+from converters.evaluate.runner.compare import compare, open_artefacts
+from converters.evaluate.runner.comparison_result import ComparisonResult
 from converters.evaluate.runner.evaluate import Protocol
 from converters.evaluate.runner.image_sources import open_images
 from converters.evaluate.runner.open_artefact import open_artefact
