@@ -28,7 +28,7 @@ from converters.evaluate.metrics import (
     rank_shares,
     search,
 )
-from converters.evaluate.metrics.identification import SearchScores
+from converters.evaluate.metrics.searches import SearchScores
 from edge_sdk.types import FloatArray
 from tools.coverage import DIMENSION, POPULATIONS, Population
 

@@ -36,7 +36,6 @@ from converters.evaluate.metrics.identification import (
     fmr_for_fpir,
     point_at_fpir,
     rank_shares,
-    search,
 )
 from converters.evaluate.metrics.identification_evidence import (
     IdentificationClaim,
@@ -68,6 +67,7 @@ from converters.evaluate.metrics.protocols import (
     split_open_set,
 )
 from converters.evaluate.metrics.scores import ScoreSet, all_pairs, from_scores
+from converters.evaluate.metrics.searches import search
 from converters.evaluate.metrics.smoothed import pooled_difference, smoothed_differences
 from converters.evaluate.metrics.subject_scores import AllPairs, ListedPairs
 from converters.evaluate.metrics.verification import operating_points, verify_all_pairs, verify_pairs

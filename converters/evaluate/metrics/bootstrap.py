@@ -146,11 +146,12 @@ def subjects_refusal(comparisons: Comparisons) -> Unsupported | None:
     subjects = mated_subjects(comparisons)
     if subjects >= MIN_SUBJECTS:
         return None
-    return Unsupported(
+    return Unsupported.too_few(
         "confidence interval",
         MIN_SUBJECTS,
         subjects,
-        f"an interval needs {MIN_SUBJECTS} subjects with mated comparisons, found {subjects}",
+        figure="an interval",
+        units="subjects with mated comparisons",
     )
 
 

@@ -20,7 +20,6 @@ from converters.evaluate.metrics.curves import allowed_errors, check_rate, too_f
 from converters.evaluate.metrics.dyadic import PairDesign, effective_comparisons
 from converters.evaluate.metrics.evidence import Unsupported
 from converters.evaluate.metrics.limits import CLAIM_CONFIDENCE, upper_rate_limit
-from converters.evaluate.metrics.scores import first_at_least
 from converters.evaluate.metrics.subject_scores import MIN_SUBJECTS, SubjectScores
 from converters.evaluate.metrics.verification_evidence import Claim
 from edge_sdk.model.operating_point import subjects_needed
@@ -124,7 +123,7 @@ def claim_at(tagged: SubjectScores, design: PairDesign, fmr: float) -> tuple[flo
         threshold = float(np.nextafter(tagged.non_mated[errors], np.float32(np.inf)))
     else:
         threshold = -1.0
-    limit = upper_rate_limit(matches_at(tagged, threshold) * effective / design.trials, effective)
+    limit = upper_rate_limit(tagged.matches(threshold) * effective / design.trials, effective)
     return threshold, Claim(limit, CLAIM_CONFIDENCE, effective)
 
 
@@ -136,20 +135,13 @@ def claim_refusal(fmr: float, *, subjects: int, dyads: int) -> Unsupported | Non
         subjects: Number of subjects.
         dyads: Number of pairs of subjects that were compared.
     """
-    needed = max(subjects_needed(fmr), MIN_SUBJECTS)
-    pairs = trials_needed(fmr)
-    if subjects >= needed and dyads >= pairs:
-        return None
-    if subjects >= needed:
+    needed, pairs = max(subjects_needed(fmr), MIN_SUBJECTS), trials_needed(fmr)
+    if subjects < needed:
+        return Unsupported(f"claim at FMR {fmr:g}", needed, subjects, too_few_subjects(fmr, needed, subjects))
+    if dyads < pairs:
         reason = f"FMR {fmr:g} needs comparisons of at least {pairs:,} pairs of subjects, found {dyads:,}"
         return Unsupported(f"claim at FMR {fmr:g}", pairs, dyads, reason)
-    return Unsupported(f"claim at FMR {fmr:g}", needed, subjects, too_few_subjects(fmr, needed, subjects))
-
-
-def matches_at(tagged: SubjectScores, threshold: float) -> int:
-    """Count the non-mated scores at or above a threshold."""
-    ascending = tagged.non_mated[::-1]
-    return int(ascending.size - first_at_least(ascending, np.array([threshold]))[0])
+    return None
 
 
 def _highest(
@@ -158,5 +150,5 @@ def _highest(
     """Return the subjects of the highest `share` of the non-mated scores, including equal ones; at least one score."""
     count = max(int(allowed_errors(share, np.asarray(design.trials))), 1)
     lowest = tagged.non_mated[min(count, tagged.non_mated.size) - 1]
-    end = matches_at(tagged, float(lowest))
+    end = tagged.matches(float(lowest))
     return tagged.first[:end], tagged.second[:end]

@@ -13,7 +13,7 @@ import numpy as np
 
 from converters.evaluate.metrics.cosines import IntArray
 from converters.evaluate.metrics.evidence import Unsupported
-from converters.evaluate.metrics.scores import BINS, BINS_PER_UNIT, ScoreSet, bin_of
+from converters.evaluate.metrics.scores import BINS, BINS_PER_UNIT, ScoreSet, histogram_of
 from converters.evaluate.metrics.verification_evidence import EqualErrorRate
 from edge_sdk.errors import InputError
 from edge_sdk.model.operating_point import subjects_needed
@@ -178,7 +178,7 @@ def det_curve(scores: ScoreSet, *, points: int = 400) -> Curve | Unsupported:
     exact = scores.tail.size if scores.complete else scores.tail.size - 1
     kept = ranks[ranks <= exact]
     by_fmr = scores.tail[scores.tail.size - kept].astype(np.float64)
-    edges = _edges_at_ranks(scores, ranks[ranks > exact])
+    edges = scores.edges_at_ranks(ranks[ranks > exact])
     places = np.linspace(0, scores.mated_trials - 1, points - half).astype(np.int64)
     by_fnmr = scores.mated[places].astype(np.float64)
     if not scores.complete and scores.tail.size:  # below the kept scores, only bin edges are exact
@@ -279,14 +279,7 @@ def coarse_histogram(scores: ScoreSet, *, bins: int = 128) -> tuple[Float64Array
         merged[-1] += counts[-1]
         return merged
 
-    mated = np.bincount(bin_of(scores.mated), minlength=BINS).astype(np.int64)
-    return np.linspace(-1.0, 1.0, bins + 1), merge(mated), merge(scores.histogram)
-
-
-def _edges_at_ranks(scores: ScoreSet, ranks: IntArray) -> Float64Array:
-    from_top = np.cumsum(scores.histogram[::-1])
-    above = np.searchsorted(from_top, ranks)
-    return (BINS - 1 - above) / BINS_PER_UNIT - 1.0
+    return np.linspace(-1.0, 1.0, bins + 1), merge(histogram_of(scores.mated)), merge(scores.histogram)
 
 
 def _difference(scores: ScoreSet, thresholds: Float64Array) -> Float64Array:

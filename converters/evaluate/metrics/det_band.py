@@ -10,9 +10,10 @@ import numpy as np
 
 from converters.evaluate.metrics.claims import effective_numbers
 from converters.evaluate.metrics.cosines import IntArray
-from converters.evaluate.metrics.limits import rate_limits, share_limits
-from converters.evaluate.metrics.scores import ScoreSet, first_at_least
+from converters.evaluate.metrics.limits import rate_limits
+from converters.evaluate.metrics.scores import ScoreSet
 from converters.evaluate.metrics.subject_scores import MIN_SUBJECTS, SubjectScores
+from converters.evaluate.metrics.subject_shares import subject_share
 from edge_sdk.types import Float64Array
 
 #: Largest number of rows of a band.
@@ -48,24 +49,20 @@ def det_band(
     thresholds = thresholds[chosen]
     matches = scores.false_matches(thresholds)
     effective = _effective_numbers(tagged, matches, scores.non_mated_trials, confidence)
-    means, variances, owners = _miss_shares(tagged, thresholds)
     rows: list[BandRow] = []
     for k, threshold in enumerate(thresholds.tolist()):
-        fmr, fnmr = int(matches[k]) / scores.non_mated_trials, float(means[k])
+        fmr, missed = (
+            int(matches[k]) / scores.non_mated_trials,
+            subject_share(tagged.mated_subject, tagged.mated < threshold),
+        )
         of_fmr: tuple[float | None, float | None] = (None, None)
         of_fnmr: tuple[float | None, float | None] = (None, None)
         if np.isfinite(effective[k]):
             number = float(effective[k])
             of_fmr = rate_limits(fmr * number, number, confidence=confidence)
-        if owners >= MIN_SUBJECTS:
-            of_fnmr = share_limits(
-                fnmr,
-                float(variances[k]),
-                trials=scores.mated_trials,
-                clusters=owners,
-                confidence=confidence,
-            )
-        rows.append((threshold, fmr, *of_fmr, fnmr, *of_fnmr))
+        if missed.subjects >= MIN_SUBJECTS:
+            of_fnmr = missed.limits(confidence=confidence)
+        rows.append((threshold, fmr, *of_fmr, missed.mean, *of_fnmr))
     return tuple(rows)
 
 
@@ -101,29 +98,3 @@ def _effective_numbers(
     place = np.log(np.clip(matches, least, most))
     effective = np.exp(np.interp(place, np.log(anchors), np.log(numbers)))
     return np.where(matches > known, unknown, effective)
-
-
-def _miss_shares(tagged: SubjectScores, thresholds: Float64Array) -> tuple[Float64Array, Float64Array, int]:
-    """Compute mean and variance of the mean of the subjects' FNMRs at each threshold, and the number of subjects."""
-    trials = np.bincount(tagged.mated_subject, minlength=tagged.subjects)
-    owners = np.flatnonzero(trials)
-    number = np.full(tagged.subjects, -1)
-    number[owners] = np.arange(owners.size)
-    # A score is below threshold k if k >= its place.
-    rejected = first_at_least(tagged.mated[::-1], thresholds)
-    place = np.searchsorted(rejected, np.arange(tagged.mated.size - 1, -1, -1), side="right")
-    own = number[tagged.mated_subject]
-    width = thresholds.size + 1
-    total, squares = np.zeros(thresholds.size), np.zeros(thresholds.size)
-    for start in range(0, owners.size, 4096):  # bounds the table of subjects and thresholds
-        part = (own >= start) & (own < start + 4096)
-        rows = min(4096, owners.size - start)
-        counts = np.bincount((own[part] - start) * width + place[part], minlength=rows * width)
-        below = np.cumsum(counts.reshape(rows, width), axis=1)[:, :-1]
-        shares = below / trials[owners[start : start + rows], None]
-        total += shares.sum(axis=0)
-        squares += (shares * shares).sum(axis=0)
-    count = owners.size
-    means = total / count
-    variances = np.maximum(squares / count - means * means, 0.0) / max(count - 1, 1)
-    return means, variances, count

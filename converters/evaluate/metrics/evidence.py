@@ -6,7 +6,7 @@ or an `Unsupported` value with the number of comparisons it needs.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -51,6 +51,21 @@ class Unsupported(Evidence):
     def __bool__(self) -> bool:
         return False
 
+    @classmethod
+    def too_few(
+        cls,
+        claim: str,
+        needed: int,
+        present: int,
+        *,
+        figure: str,
+        units: str = "subjects",
+        at_least: bool = False,
+    ) -> Unsupported:
+        """Create a refusal with the reason `FIGURE needs [at least] NEEDED UNITS, found PRESENT`."""
+        least = "at least " if at_least else ""
+        return cls(claim, needed, present, f"{figure} needs {least}{needed:,} {units}, found {present:,}")
+
 
 @dataclass(frozen=True)
 class Interval(Evidence):
@@ -69,6 +84,10 @@ class Interval(Evidence):
     confidence: float
     replicates: int
     method: str
+
+    def complement(self) -> Interval:
+        """Return the interval of 1 minus the share."""
+        return replace(self, low=1.0 - self.high, high=1.0 - self.low)
 
 
 def _plain(value: Any, name: str) -> Json:

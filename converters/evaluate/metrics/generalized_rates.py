@@ -16,8 +16,8 @@ from converters.evaluate.metrics.evidence import Evidence, Interval, Unsupported
 from converters.evaluate.metrics.identification_evidence import IdentificationPoint
 from converters.evaluate.metrics.limits import share_limits
 from converters.evaluate.metrics.protocols import OpenSetList
-from converters.evaluate.metrics.scores import first_at_least
 from converters.evaluate.metrics.subject_scores import Comparisons, ListedPairs, SubjectScores
+from converters.evaluate.metrics.subject_shares import error_shares, independent_trials
 from converters.evaluate.metrics.verification_evidence import OperatingPointEvidence
 from edge_sdk.types import Float64Array
 
@@ -133,11 +133,8 @@ def _acquisition(embedded: EmbeddedSamples, comparisons: Comparisons) -> _Acquis
 
 
 def _row(point: OperatingPointEvidence, tagged: SubjectScores, acquisition: _Acquisition) -> GeneralizedRates:
-    trials = np.bincount(tagged.mated_subject, minlength=tagged.subjects)
-    owners = np.flatnonzero(trials)
-    rejected = int(first_at_least(tagged.mated[::-1], np.array([point.threshold]))[0])
-    missed = np.bincount(tagged.mated_subject[tagged.mated.size - rejected :], minlength=tagged.subjects)
-    shares = missed[owners] / trials[owners]
+    missed = tagged.mated < np.float32(point.threshold)
+    owners, trials, shares = error_shares(tagged.mated_subject, missed)
     fnmr, fta = float(shares.mean()), acquisition.rate
     frr = fta + (1.0 - fta) * fnmr
     of_frr: Interval | Unsupported | None = point.fnmr_interval
@@ -147,9 +144,9 @@ def _row(point: OperatingPointEvidence, tagged: SubjectScores, acquisition: _Acq
         parts[owners] += (1.0 - fta) * (shares - fnmr) / owners.size
         left_out = (1.0 - fnmr) * acquisition.others
         squares = float(parts @ parts + left_out @ left_out)
-        attempts = tagged.mated.size
+        attempts = independent_trials(trials)
         if acquisition.failures:
-            attempts = max(attempts, acquisition.samples)
+            attempts = max(attempts, float(acquisition.samples))
         low, high = share_limits(
             frr,
             squares * owners.size / max(owners.size - 1, 1),

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import ceil, expm1, log, log1p
+from math import ceil, expm1, log1p
 
 import numpy as np
-from numpy.typing import NDArray
 
 from converters.evaluate.metrics.claims import EffectiveNumbers, most_errors
 from converters.evaluate.metrics.curves import allowed_errors, check_rate, trials_needed
@@ -17,24 +16,17 @@ from converters.evaluate.metrics.identification_evidence import (
     MeasuredIdentification,
     RankShare,
 )
-from converters.evaluate.metrics.limits import CLAIM_CONFIDENCE, rate_limits, upper_rate_limit
-from converters.evaluate.metrics.scores import first_at_least
+from converters.evaluate.metrics.limits import (
+    CLAIM_CONFIDENCE,
+    rate_interval,
+    threshold_variance,
+    upper_rate_limit,
+)
 from converters.evaluate.metrics.search_variance import search_variance
-from converters.evaluate.metrics.searches import SearchScores, search
-from converters.evaluate.metrics.subject_shares import SubjectShare, subject_share
+from converters.evaluate.metrics.searches import NEVER, SearchScores
+from converters.evaluate.metrics.subject_shares import BY_SUBJECT, BY_SUBJECT_WITH_THRESHOLD
 from edge_sdk.errors import InputError
 from edge_sdk.types import Float64Array
-
-__all__ = [
-    "SearchScores",
-    "cumulative_match",
-    "fmr_for_fpir",
-    "fnir_at",
-    "fpir_at",
-    "point_at_fpir",
-    "rank_shares",
-    "search",
-]
 
 
 def fmr_for_fpir(rate: float, *, references: int) -> float:
@@ -55,46 +47,6 @@ def fmr_for_fpir(rate: float, *, references: int) -> float:
             hint="for example fmr_for_fpir(1e-2, references=50)",
         )
     return 1.0 if rate == 1.0 else -expm1(log1p(-rate) / references)
-
-
-def fpir_at(scores: SearchScores, thresholds: Float64Array) -> Float64Array:
-    """Compute the share of non-mated probes whose highest score is >= each threshold; shape (T,) in and out.
-
-    Raises:
-        InputError: There is no non-mated probe.
-    """
-    tops = scores.non_mated_tops
-    if tops.size == 0:
-        raise InputError(
-            "expected non-mated probes, found none", hint="leave some subjects out of the gallery"
-        )
-    return (tops.size - first_at_least(tops, np.asarray(thresholds, dtype=np.float64))) / tops.size
-
-
-def fnir_at(scores: SearchScores, thresholds: Float64Array, *, rank: int = 1) -> Float64Array:
-    """Compute the share of mated probes whose subject is not among the first `rank` with score >= each threshold.
-
-    Args:
-        scores: Results of `search`; failures count as misses.
-        thresholds: Shape (T,).
-        rank: Length of the candidate list, >= 1.
-
-    Returns:
-        Shape (T,), float64.
-
-    Raises:
-        InputError: There is no mated probe, or `rank` is less than 1.
-    """
-    total = scores.mated_scores.size
-    if total == 0 or rank < 1:
-        raise InputError(
-            f"expected one or more mated probes and a rank of 1 or more, found {total} probes and rank {rank}",
-            hint="add probes of enrolled subjects, with samples that are not enrolled",
-        )
-    listed = (scores.mated_ranks >= 1) & (scores.mated_ranks <= rank)
-    own = np.sort(scores.mated_scores[listed])
-    hits = own.size - first_at_least(own, np.asarray(thresholds, dtype=np.float64))
-    return 1.0 - hits / total
 
 
 def cumulative_match(scores: SearchScores, *, max_rank: int = 20) -> Float64Array:
@@ -130,13 +82,12 @@ def rank_shares(
     Returns:
         One row per rank; `Unsupported` without mated probes.
     """
-    if not scores.mated_ranks.size:
-        return Unsupported("rank-k share", 1, 0, "no mated probe: no searched subject is enrolled")
     rows = []
     for rank in ranks:
-        missed = subject_share(scores.mated_subjects, _missed(scores, -2.0, rank))
-        low, high = missed.limits(confidence=confidence)
-        interval = _interval(1.0 - high, 1.0 - low, confidence, _BY_SUBJECT)
+        missed = scores.missed(float(NEVER), rank)
+        if missed is None:
+            return Unsupported("rank-k share", 1, 0, "no mated probe: no searched subject is enrolled")
+        interval = missed.interval(BY_SUBJECT, confidence=confidence).complement()
         rows.append(RankShare(rank, 1.0 - missed.mean, 1.0 - missed.pooled, interval))
     return tuple(rows)
 
@@ -167,11 +118,13 @@ def point_at_fpir(
     if rank < 1:
         raise InputError(f"expected a rank of 1 or more, found {rank}", hint="for example rank=1")
     strangers = scores.stranger_count
-    few = Unsupported(
+    few = Unsupported.too_few(
         f"claim at FPIR {rate:g}",
         needed,
         strangers,
-        f"FPIR {rate:g} needs at least {needed:,} strangers, found {strangers:,}",
+        figure=f"FPIR {rate:g}",
+        units="strangers",
+        at_least=True,
     )
     if tops.size < needed:
         return few
@@ -179,8 +132,8 @@ def point_at_fpir(
     measured = _measured(scores, rate, rank, numbers, confidence)
     claimed = _claim(scores, rate, numbers) if strangers >= needed else few
     threshold, claim = (measured.threshold, claimed) if isinstance(claimed, Unsupported) else claimed
-    missed = _share_missed(scores, threshold, rank)
-    matches = _matches(scores, threshold)
+    missed = scores.missed(threshold, rank)
+    matches = scores.matches(threshold)
     return IdentificationPoint(
         target_fpir=rate,
         threshold=threshold,
@@ -195,7 +148,7 @@ def point_at_fpir(
         mated_probes=int(scores.mated_scores.size),
         non_mated_probes=int(tops.size),
         fpir_interval=_fpir_interval(scores, matches, numbers, confidence),
-        fnir_interval=None if missed is None else _share_interval(missed, 0.0, confidence, _BY_SUBJECT),
+        fnir_interval=None if missed is None else missed.interval(BY_SUBJECT, confidence=confidence),
         claim=claim,
         measured=measured,
     )
@@ -228,8 +181,6 @@ def effective_searches(
     return EffectiveNumbers(claim=min(at, twice), interval=at)
 
 
-_BY_SUBJECT = "Korn and Graubard limits, subjects weigh alike"
-_WITH_THRESHOLD = f"{_BY_SUBJECT}, with the variance of the threshold"
 _BY_STRANGER = "gamma limits of effective searches (variance by stranger and by enrolled subject)"
 _NO_VARIANCE = Unsupported(
     "interval of FPIR", 2, 1, "an interval of FPIR needs 2 or more strangers and 2 or more enrolled subjects"
@@ -241,8 +192,8 @@ def _claim(
 ) -> tuple[float, IdentificationClaim] | Unsupported:
     title, needed, strangers = f"claim at FPIR {rate:g}", trials_needed(rate), scores.stranger_count
     if numbers is None:
-        reason = f"FPIR {rate:g} in other galleries needs 2 enrolled subjects, found 1"
-        return Unsupported(title, 2, scores.subjects, reason)
+        figure = f"FPIR {rate:g} in other galleries"
+        return Unsupported.too_few(title, 2, scores.subjects, figure=figure, units="enrolled subjects")
     effective, searches = numbers.claim, scores.non_mated_tops.size
     errors = most_errors(rate, trials=searches, effective=effective) if effective >= needed else None
     if errors is None:
@@ -253,50 +204,29 @@ def _claim(
             f" count as {effective:,.0f} of {needed:,} needed"
         )
         return Unsupported(title, more, strangers, reason)
-    threshold = _above(scores, errors)
-    limit = upper_rate_limit(_matches(scores, threshold) * effective / searches, effective)
+    threshold = scores.above(errors)
+    limit = upper_rate_limit(scores.matches(threshold) * effective / searches, effective)
     return threshold, IdentificationClaim(limit, CLAIM_CONFIDENCE, effective)
-
-
-def _above(scores: SearchScores, errors: int) -> float:
-    """Return the lowest float32 threshold that at most `errors` non-mated searches reach."""
-    tops = scores.non_mated_tops
-    return float(np.nextafter(tops[tops.size - 1 - errors], np.float32(np.inf)))
 
 
 def _threshold(scores: SearchScores, rate: float) -> float:
     """Return the lowest float32 threshold whose measured FPIR is <= rate."""
-    return _above(scores, int(allowed_errors(rate, np.asarray(float(scores.non_mated_tops.size)))))
-
-
-def _matches(scores: SearchScores, threshold: float) -> int:
-    """Count the non-mated searches with a score at or above the threshold."""
-    tops = scores.non_mated_tops
-    return int(tops.size - first_at_least(tops, np.array([threshold]))[0])
-
-
-def _missed(scores: SearchScores, threshold: float, rank: int) -> NDArray[np.bool_]:
-    listed = (scores.mated_ranks >= 1) & (scores.mated_ranks <= rank)
-    return ~listed | (scores.mated_scores < np.float32(threshold))
-
-
-def _share_missed(scores: SearchScores, threshold: float, rank: int) -> SubjectShare | None:
-    if not scores.mated_scores.size:
-        return None
-    return subject_share(scores.mated_subjects, _missed(scores, threshold, rank))
+    return scores.above(int(allowed_errors(rate, np.asarray(float(scores.non_mated_tops.size)))))
 
 
 def _measured(
     scores: SearchScores, rate: float, rank: int, numbers: EffectiveNumbers | None, confidence: float
 ) -> MeasuredIdentification:
     threshold = _threshold(scores, rate)
-    matches, missed = _matches(scores, threshold), _share_missed(scores, threshold, rank)
+    matches, missed = scores.matches(threshold), scores.missed(threshold, rank)
     fnir_interval: Interval | Unsupported | None = None
     if missed is not None:
         fnir_interval = _NO_VARIANCE
         if numbers is not None:
             added = _threshold_variance(scores, rate, rank, numbers)
-            fnir_interval = _share_interval(missed, added, confidence, _WITH_THRESHOLD)
+            fnir_interval = missed.interval(
+                BY_SUBJECT_WITH_THRESHOLD, added_variance=added, confidence=confidence
+            )
     return MeasuredIdentification(
         threshold=threshold,
         fpir=matches / scores.non_mated_tops.size,
@@ -309,26 +239,15 @@ def _measured(
 
 
 def _threshold_variance(scores: SearchScores, rate: float, rank: int, numbers: EffectiveNumbers) -> float:
-    """Compute the variance of FNIR at FPIR `rate` that follows from the variance of FPIR, by the delta method.
-
-    The slope is that of FNIR over log FPIR between a third and three times the rate; the relative variance of FPIR
-    is at most 4.
-    """
+    """Compute the variance of FNIR at FPIR `rate` that follows from the variance of FPIR."""
     searches = scores.non_mated_tops.size
     low, high = max(int(rate / 3 * searches), 1), min(int(3 * rate * searches), searches - 1)
-    strict, loose = (_share_missed(scores, _above(scores, errors), rank) for errors in (low, high))
+    strict, loose = (scores.missed(scores.above(errors), rank) for errors in (low, high))
     if strict is None or loose is None or high <= low:
         return 0.0
-    slope = (strict.mean - loose.mean) / log(high / low)
-    return slope * slope * min((1.0 - rate) / (rate * numbers.interval), 4.0)
-
-
-def _interval(low: float, high: float, confidence: float, method: str) -> Interval:
-    return Interval(low=low, high=high, confidence=confidence, replicates=0, method=method)
-
-
-def _share_interval(share: SubjectShare, added: float, confidence: float, method: str) -> Interval:
-    return _interval(*share.limits(added_variance=added, confidence=confidence), confidence, method)
+    return threshold_variance(
+        strict.mean - loose.mean, ratio=high / low, rate=rate, effective=numbers.interval
+    )
 
 
 def _fpir_interval(
@@ -336,5 +255,10 @@ def _fpir_interval(
 ) -> Interval | Unsupported:
     if numbers is None:
         return _NO_VARIANCE
-    errors = matches * numbers.interval / scores.non_mated_tops.size
-    return _interval(*rate_limits(errors, numbers.interval, confidence=confidence), confidence, _BY_STRANGER)
+    return rate_interval(
+        matches,
+        scores.non_mated_tops.size,
+        effective=numbers.interval,
+        confidence=confidence,
+        method=_BY_STRANGER,
+    )

@@ -6,9 +6,10 @@ effective number (Kish 1965). The limits here are the exact ones for that number
 
 from __future__ import annotations
 
-from math import isfinite
+from math import isfinite, log
 
 from converters.evaluate.metrics.curves import check_rate
+from converters.evaluate.metrics.evidence import Interval
 
 #: One-sided confidence of a claimed error rate.
 CLAIM_CONFIDENCE = 0.95
@@ -54,6 +55,25 @@ def rate_limits(errors: float, trials: float, *, confidence: float = 0.95) -> tu
     tail = (1.0 - check_rate(confidence, "a confidence")) / 2
     low = float(chi2.ppf(tail, 2 * errors)) / 2 / trials if errors > 0 else 0.0
     return min(1.0, low), upper_rate_limit(errors, trials, confidence=1.0 - tail)
+
+
+def rate_interval(
+    errors: int, trials: float, *, effective: float, confidence: float, method: str
+) -> Interval:
+    """Return the `rate_limits` of correlated trials as an interval.
+
+    Args:
+        errors: Number of errors.
+        trials: Number of trials, > 0.
+        effective: Number of independent trials with the same variance, > 0.
+        confidence: Above 0 and under 1.
+        method: Name of the method, one line.
+
+    Raises:
+        InputError: `confidence` is outside its range.
+    """
+    limits = rate_limits(errors * effective / trials, effective, confidence=confidence)
+    return Interval(*limits, confidence, 0, method)
 
 
 def share_limits(
@@ -107,6 +127,22 @@ def student_factor(known: float, estimated: float, *, confidence: float = 0.95) 
 
     upper = 1.0 - (1.0 - check_rate(confidence, "a confidence")) / 2
     return float(t.ppf(upper, max(known, 1.0)) / t.ppf(upper, estimated)) ** 2
+
+
+def threshold_variance(change: float, *, ratio: float, rate: float, effective: float) -> float:
+    """Compute the variance of a miss rate at a false match rate that follows from the noise of the threshold.
+
+    By the delta method it is the squared slope of the miss rate over the logarithm of the false match rate, times the relative
+    variance of the false match rate, at most 4.
+
+    Args:
+        change: Miss rate at the stricter one of two thresholds minus that at the other.
+        ratio: False match rate at the looser threshold divided by that at the stricter one, 1 or more.
+        rate: The false match rate, above 0 and under 1.
+        effective: Number of independent comparisons or searches, >= 1.
+    """
+    slope = change / log(ratio) if ratio > 1.0 else 0.0
+    return slope * slope * min((1.0 - rate) / (rate * effective), 4.0)
 
 
 def exact_share_limits(share: float, trials: float, *, confidence: float = 0.95) -> tuple[float, float]:

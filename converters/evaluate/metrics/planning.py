@@ -18,7 +18,6 @@ from statistics import NormalDist
 
 import numpy as np
 
-from converters.evaluate.metrics.claims import matches_at
 from converters.evaluate.metrics.curves import allowed_errors, check_rate, threshold_at_fmr
 from converters.evaluate.metrics.dyadic import dyadic_variance, pair_variance
 from converters.evaluate.metrics.evidence import Evidence, Unsupported
@@ -201,7 +200,7 @@ def measure_dependence(comparisons: Comparisons) -> tuple[Dependence, float] | U
     rank = max(int(allowed_errors(fmr, np.asarray(float(trials)))), 1)
     tagged = comparisons.with_subjects(scores.score_at_rank(rank))
     threshold = scores.score_at_rank(rank)
-    matches = matches_at(tagged, threshold)
+    matches = tagged.matches(threshold)
     design = tagged.design()
     first, second = tagged.first[:matches], tagged.second[:matches]
     rate = matches / trials

@@ -15,7 +15,7 @@ import numpy as np
 
 from converters.evaluate.metrics.cosines import BoolArray, IntArray
 from converters.evaluate.metrics.evidence import Evidence
-from converters.evaluate.metrics.score_counts import ScoreCounts, checked_weights
+from converters.evaluate.metrics.score_counts import ScoreCounts, check_both_kinds, checked_weights
 from converters.evaluate.metrics.scores import ScoreSet
 from edge_sdk.errors import InputError
 from edge_sdk.types import Float64Array
@@ -196,11 +196,7 @@ def prior_weights(mated: BoolArray, prior: float, *, weights: Float64Array | Non
     own = np.asarray(mated)
     count = checked_weights(np.zeros(own.shape), weights)
     totals = float(count[own].sum()), float(count[~own].sum())
-    if min(totals) <= 0:
-        raise InputError(
-            f"expected comparisons of both kinds, found {totals[0]:g} mated and {totals[1]:g} non-mated",
-            hint="add images of more subjects, or more images of each",
-        )
+    check_both_kinds(*totals)
     return np.asarray(count * np.where(own, prior / totals[0], (1.0 - prior) / totals[1]), dtype=np.float64)
 
 

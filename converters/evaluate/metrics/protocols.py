@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from converters.evaluate.metrics.embedded_samples import NAMES_SHOWN, EmbeddedSamples
-from converters.evaluate.metrics.identification import SearchScores, search
+from converters.evaluate.metrics.searches import SearchScores, search
 from converters.evaluate.metrics.subject_scores import ListedPairs
 from converters.evaluate.metrics.verification_evidence import AcquisitionEvidence
 from edge_sdk.errors import InputError

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from math import log
 
 import numpy as np
 
@@ -15,14 +14,13 @@ from converters.evaluate.metrics.claims import (
 )
 from converters.evaluate.metrics.dyadic import PairDesign
 from converters.evaluate.metrics.evidence import Interval, Unsupported
-from converters.evaluate.metrics.limits import rate_limits, share_limits
+from converters.evaluate.metrics.limits import rate_interval, threshold_variance
 from converters.evaluate.metrics.scores import ScoreSet
 from converters.evaluate.metrics.subject_scores import MIN_SUBJECTS, SubjectScores
+from converters.evaluate.metrics.subject_shares import BY_SUBJECT, BY_SUBJECT_WITH_THRESHOLD, SubjectShare
 from converters.evaluate.metrics.verification_evidence import MeasuredPoint, OperatingPointEvidence
 
 FMR_METHOD = "gamma limits of effective comparisons (dyadic variance)"
-FNMR_METHOD = "Korn and Graubard limits, subjects weigh alike"
-TAR_METHOD = "Korn and Graubard limits, subjects weigh alike, with the variance of the threshold"
 
 _Bounds = Interval | Unsupported | None
 
@@ -66,96 +64,74 @@ class Rates:
         threshold, claim = (measured_threshold, claimed) if isinstance(claimed, Unsupported) else claimed
         # Equal scores can make the threshold of the claim lower than the measured one by a rounding of bin edges.
         threshold = max(threshold, measured_threshold)
-        at = np.array([threshold])
-        matches, misses = int(self.scores.false_matches(at)[0]), int(self.scores.false_non_matches(at)[0])
+        matches, missed = self._false_matches(threshold), self.tagged.missed(threshold)
         return OperatingPointEvidence(
             target_fmr=fmr,
             threshold=threshold,
             fmr=matches / self.scores.non_mated_trials,
-            fnmr=self.fnmr(threshold),
-            fnmr_pooled=self._pooled(misses),
+            fnmr=None if missed is None else missed.mean,
+            fnmr_pooled=None if missed is None else missed.pooled,
             false_matches=matches,
-            false_non_matches=misses,
+            false_non_matches=int(self.scores.false_non_matches(np.array([threshold]))[0]),
             mated_trials=self.scores.mated_trials,
             non_mated_trials=self.scores.non_mated_trials,
             subjects=self.tagged.subjects,
-            fmr_interval=self.fmr_interval(matches, effective),
-            fnmr_interval=self.fnmr_interval(threshold),
+            fmr_interval=self._fmr_interval(matches, effective),
+            fnmr_interval=self._fnmr_interval(missed, BY_SUBJECT),
             claim=claim,
             measured=self._measured(fmr, measured_threshold, effective),
             data_set=data_set,
             data_digest=data_digest,
         )
 
-    def fnmr(self, threshold: float) -> float | None:
-        """Compute the mean of the subjects' FNMRs; None without mated comparisons."""
-        shares = self.tagged.false_non_match_shares(threshold)
-        return float(shares.mean()) if shares.size else None
+    def _measured(self, fmr: float, threshold: float, effective: EffectiveNumbers) -> MeasuredPoint:
+        matches, missed = self._false_matches(threshold), self.tagged.missed(threshold)
+        added = self._threshold_variance(fmr, effective)
+        bounds = self._fnmr_interval(missed, BY_SUBJECT_WITH_THRESHOLD if added else BY_SUBJECT, added)
+        return MeasuredPoint(
+            threshold=threshold,
+            fmr=matches / self.scores.non_mated_trials,
+            fnmr=None if missed is None else missed.mean,
+            fnmr_pooled=None if missed is None else missed.pooled,
+            false_matches=matches,
+            tar_interval=bounds.complement() if isinstance(bounds, Interval) else bounds,
+        )
 
-    def fmr_interval(self, matches: int, effective: EffectiveNumbers) -> _Bounds:
+    def _false_matches(self, threshold: float) -> int:
+        return int(self.scores.false_matches(np.array([threshold]))[0])
+
+    def _fmr_interval(self, matches: int, effective: EffectiveNumbers) -> _Bounds:
         """Compute the interval of the FMR at a fixed threshold with this number of false matches."""
         if not self.with_intervals:
             return None
         if self.tagged.subjects < MIN_SUBJECTS:
             return _too_few(self.tagged.subjects, "subjects")
         number = effective.interval
-        errors = matches * number / self.design.trials
-        low, high = rate_limits(errors, number, confidence=self.confidence)
-        return Interval(
-            low, high, self.confidence, 0, f"{FMR_METHOD}, {number:.0f} of {self.design.trials:.0f}"
-        )
+        trials = self.design.trials
+        method = f"{FMR_METHOD}, {number:.0f} of {trials:.0f}"
+        return rate_interval(matches, trials, effective=number, confidence=self.confidence, method=method)
 
-    def fnmr_interval(self, threshold: float, threshold_variance: float = 0.0) -> _Bounds:
-        """Compute the interval of the mean FNMR of the subjects.
-
-        Args:
-            threshold: The threshold.
-            threshold_variance: Variance of the FNMR that the noise of the threshold causes; 0 for a fixed threshold.
-        """
-        shares = self.tagged.false_non_match_shares(threshold)
-        if not self.with_intervals or not shares.size:
+    def _fnmr_interval(self, missed: SubjectShare | None, method: str, added: float = 0.0) -> _Bounds:
+        """Compute the interval of the mean FNMR of the subjects; `added` is the variance that the threshold causes."""
+        if not self.with_intervals or missed is None:
             return None
-        if shares.size < MIN_SUBJECTS:
-            return _too_few(shares.size, "subjects with two or more images")
-        low, high = share_limits(
-            float(shares.mean()),
-            float(shares.var(ddof=1)) / shares.size + threshold_variance,
-            trials=self.scores.mated_trials,
-            clusters=shares.size,
-            confidence=self.confidence,
-        )
-        return Interval(low, high, self.confidence, 0, TAR_METHOD if threshold_variance else FNMR_METHOD)
-
-    def _measured(self, fmr: float, threshold: float, effective: EffectiveNumbers) -> MeasuredPoint:
-        at = np.array([threshold])
-        matches, misses = int(self.scores.false_matches(at)[0]), int(self.scores.false_non_matches(at)[0])
-        bounds = self.fnmr_interval(threshold, self._threshold_variance(fmr, effective))
-        if isinstance(bounds, Interval):
-            bounds = Interval(1.0 - bounds.high, 1.0 - bounds.low, bounds.confidence, 0, bounds.method)
-        return MeasuredPoint(
-            threshold=threshold,
-            fmr=matches / self.scores.non_mated_trials,
-            fnmr=self.fnmr(threshold),
-            fnmr_pooled=self._pooled(misses),
-            false_matches=matches,
-            tar_interval=bounds,
-        )
-
-    def _pooled(self, misses: int) -> float | None:
-        return misses / self.scores.mated_trials if self.scores.mated_trials else None
+        if missed.subjects < MIN_SUBJECTS:
+            return _too_few(missed.subjects, "subjects with two or more images")
+        return missed.interval(method, added_variance=added, confidence=self.confidence)
 
     def _threshold_variance(self, fmr: float, effective: EffectiveNumbers) -> float:
-        """Compute the variance of the FNMR at `fmr` that follows from the variance of the FMR, by the delta method."""
-        if not self.scores.mated_trials:
-            return 0.0
+        """Compute the variance of the FNMR at `fmr` that follows from the variance of the FMR."""
         trials = self.scores.non_mated_trials
         low, high = max(int(fmr / 3 * trials), 1), min(max(int(fmr * 3 * trials), 2), trials)
-        strict, loose = (self.fnmr(self.scores.score_at_rank(rank)) or 0.0 for rank in (low, high))
-        slope = (strict - loose) / log(high / low) if high > low else 0.0
-        relative = (1.0 - fmr) / (fmr * effective.interval)
-        return slope * slope * min(relative, 4.0)
+        strict, loose = (self.tagged.missed(self.scores.score_at_rank(rank)) for rank in (low, high))
+        if strict is None or loose is None:
+            return 0.0
+        return threshold_variance(
+            strict.mean - loose.mean, ratio=high / low, rate=fmr, effective=effective.interval
+        )
 
 
-def _too_few(subjects: int, kind: str) -> Unsupported:
-    reason = f"an interval needs {MIN_SUBJECTS} {kind}, found {subjects}"
-    return Unsupported("confidence interval", MIN_SUBJECTS, subjects, reason)
+def _too_few(subjects: int, units: str) -> Unsupported:
+    return Unsupported.too_few(
+        "confidence interval", MIN_SUBJECTS, subjects, figure="an interval", units=units
+    )

@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 
 from converters.evaluate.metrics.cosines import BoolArray, IntArray, listed_scores, tiles
-from converters.evaluate.metrics.scores import BINS, BINS_PER_UNIT, ScoreSet, bin_of
+from converters.evaluate.metrics.scores import BINS, BINS_PER_UNIT, ScoreSet, bin_of, histogram_of
 from converters.evaluate.metrics.subject_scores import AllPairs, Comparisons
 from edge_sdk.errors import InputError
 from edge_sdk.types import Float64Array
@@ -79,8 +79,7 @@ class ScoreCounts:
     @classmethod
     def of_score_set(cls, scores: ScoreSet) -> ScoreCounts:
         """Take the counts of a score set by its histogram."""
-        mated = np.bincount(bin_of(scores.mated), minlength=BINS).astype(np.int64)
-        return cls.of_bins(mated, scores.histogram)
+        return cls.of_bins(histogram_of(scores.mated), scores.histogram)
 
     @property
     def mated_trials(self) -> float:
@@ -94,12 +93,16 @@ class ScoreCounts:
 
     def check_both_kinds(self) -> None:
         """Raise InputError unless there are mated and non-mated comparisons."""
-        if self.mated_trials <= 0 or self.non_mated_trials <= 0:
-            raise InputError(
-                f"expected comparisons of both kinds, found {self.mated_trials:g} mated and "
-                f"{self.non_mated_trials:g} non-mated",
-                hint="add images of more subjects, or more images of each",
-            )
+        check_both_kinds(self.mated_trials, self.non_mated_trials)
+
+
+def check_both_kinds(mated: float, non_mated: float) -> None:
+    """Raise InputError unless the numbers of mated and of non-mated comparisons are above 0."""
+    if min(mated, non_mated) <= 0:
+        raise InputError(
+            f"expected comparisons of both kinds, found {mated:g} mated and {non_mated:g} non-mated",
+            hint="add images of more subjects, or more images of each",
+        )
 
 
 def checked_weights(like: Float64Array, weights: Float64Array | None) -> Float64Array:
@@ -134,8 +137,7 @@ class FoldCounts:
 
     def pair(self, first: int, second: int) -> int:
         """Return the row of `non_mated` for a pair of folds, in either order."""
-        low, high = min(first, second), max(first, second)
-        return low * self.folds - low * (low - 1) // 2 + high - low
+        return int(_pair_rows(np.int64(first), np.int64(second), self.folds))
 
     def all(self) -> ScoreCounts:
         """Count all comparisons."""
@@ -214,8 +216,7 @@ def fold_counts(comparisons: Comparisons, folds: int) -> FoldCounts:
     left, right = codes[comparisons.first], codes[comparisons.second]
     bins, own = bin_of(scores), left == right
     np.add.at(counts.mated, (fold[left[own]], bins[own]), 1)
-    low, high = np.minimum(fold[left], fold[right]), np.maximum(fold[left], fold[right])
-    pairs = low * folds - low * (low - 1) // 2 + high - low
+    pairs = _pair_rows(fold[left], fold[right], folds)
     np.add.at(counts.non_mated, (pairs[~own], bins[~own]), 1)
     return counts
 
@@ -235,12 +236,15 @@ def _count_all_pairs(comparisons: AllPairs, fold: IntArray, counts: FoldCounts) 
                 if tile.mated is not None and tile.non_mated is not None:
                     own = outside[tile.mated[part]]
                     if own.size:
-                        counts.mated[first] += np.bincount(bin_of(own), minlength=BINS)
+                        counts.mated[first] += histogram_of(own)
                     outside = outside[tile.non_mated[part]]
                 if outside.size:
-                    counts.non_mated[counts.pair(first, second)] += np.bincount(
-                        bin_of(outside.ravel()), minlength=BINS
-                    )
+                    counts.non_mated[counts.pair(first, second)] += histogram_of(outside.ravel())
+
+
+def _pair_rows(first: IntArray | np.int64, second: IntArray | np.int64, folds: int) -> IntArray:
+    low, high = np.minimum(first, second), np.maximum(first, second)
+    return np.asarray(low * folds - low * (low - 1) // 2 + high - low, dtype=np.int64)
 
 
 def _runs(folds: IntArray) -> list[slice]:

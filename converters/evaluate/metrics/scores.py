@@ -101,8 +101,11 @@ class ScoreSet:
             )
         if rank <= self.tail.size:
             return float(self.tail[self.tail.size - rank])
-        from_top = np.cumsum(self.histogram[::-1])
-        above = int(np.searchsorted(from_top, rank))
+        return float(self.edges_at_ranks(np.array([rank]))[0])
+
+    def edges_at_ranks(self, ranks: IntArray) -> Float64Array:
+        """Return the lower edge of the bin of the non-mated score of each rank, 1..non_mated_trials; shape (R,)."""
+        above = np.searchsorted(np.cumsum(self.histogram[::-1]), ranks)
         return (BINS - 1 - above) / BINS_PER_UNIT - 1.0
 
 
@@ -154,7 +157,7 @@ def all_pairs(
             filled += own.size
             outside = tile.scores[tile.non_mated]
         if outside.size:
-            histogram += np.bincount(bin_of(outside), minlength=BINS)
+            histogram += histogram_of(outside)
             top.add(outside)
     mated.sort()
     mean, deviation = _non_mated_moments(checked, mated, non_mated_total)
@@ -187,7 +190,7 @@ def from_scores(mated: FloatArray, non_mated: FloatArray) -> ScoreSet:
     wide = other.astype(np.float64)
     mean = float(wide.mean()) if other.size else None
     deviation = float(wide.std()) if other.size else None
-    histogram = np.bincount(bin_of(other), minlength=BINS).astype(np.int64)
+    histogram = histogram_of(other)
     return ScoreSet(own, other, int(other.size), histogram, mean, deviation)
 
 
@@ -248,6 +251,16 @@ def first_at_least(ascending: FloatArray, thresholds: Float64Array) -> IntArray:
         rounded.astype(np.float64) < thresholds, np.nextafter(rounded, np.float32(np.inf)), rounded
     )
     return np.searchsorted(ascending, raised.astype(np.float32), side="left").astype(np.int64)
+
+
+def count_at_least(ascending: FloatArray, threshold: float) -> int:
+    """Count the scores at or above a threshold; `ascending` has shape (n,), float32."""
+    return int(ascending.size - first_at_least(ascending, np.array([threshold]))[0])
+
+
+def histogram_of(scores: FloatArray) -> IntArray:
+    """Count scores per bin (`bin_of`); shape (65537,), int64."""
+    return np.bincount(bin_of(scores), minlength=BINS).astype(np.int64)
 
 
 def _non_mated_moments(

@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.evaluate.metrics.cosines import IntArray, check_vectors, on_grid
+from converters.evaluate.metrics.scores import count_at_least
+from converters.evaluate.metrics.subject_shares import SubjectShare, subject_share
 from edge_sdk.errors import InputError
 from edge_sdk.types import FloatArray
 
@@ -53,6 +55,25 @@ class SearchScores:
     def stranger_count(self) -> int:
         """Number of different subjects among the non-mated probes."""
         return int(self.strangers.max()) + 1 if self.strangers.size else 0
+
+    def above(self, errors: int) -> float:
+        """Return the lowest float32 threshold that at most `errors` non-mated searches reach, 0..N - 1."""
+        tops = self.non_mated_tops
+        return float(np.nextafter(tops[tops.size - 1 - errors], np.float32(np.inf)))
+
+    def matches(self, threshold: float) -> int:
+        """Count the non-mated searches with a score at or above the threshold."""
+        return count_at_least(self.non_mated_tops, threshold)
+
+    def missed(self, threshold: float, rank: int) -> SubjectShare | None:
+        """Compute the share of mated searches whose subject is not among the first `rank` at or above the threshold.
+
+        Failures count as misses. None without mated probes.
+        """
+        if not self.mated_scores.size:
+            return None
+        listed = (self.mated_ranks >= 1) & (self.mated_ranks <= rank)
+        return subject_share(self.mated_subjects, ~listed | (self.mated_scores < np.float32(threshold)))
 
 
 def search(

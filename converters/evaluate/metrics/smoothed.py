@@ -20,7 +20,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from converters.evaluate.metrics.bootstrap import subjects_refusal
 from converters.evaluate.metrics.claims import claim_refusal
 from converters.evaluate.metrics.curves import check_rate, missing_half, upper_bound_without_errors
 from converters.evaluate.metrics.difference_evidence import SmoothedDifference
@@ -159,14 +158,12 @@ class _Settings:
 
 
 def _refusal(comparisons: Comparisons) -> Unsupported:
-    few = subjects_refusal(comparisons)
-    subjects = mated_subjects(comparisons)
-    reason = (
-        f"a difference needs at least {MIN_SUBJECTS} subjects with two or more images each, found {subjects}"
-    )
-    if few is None:
-        reason = f"a difference needs comparisons of {MIN_SUBJECTS} subjects with each other, found none"
-    return Unsupported("difference of TAR", MIN_SUBJECTS, subjects, reason)
+    claim, subjects, figure = "difference of TAR", mated_subjects(comparisons), "a difference"
+    if subjects < MIN_SUBJECTS:
+        units = "subjects with two or more images each"
+        return Unsupported.too_few(claim, MIN_SUBJECTS, subjects, figure=figure, units=units, at_least=True)
+    reason = f"{figure} needs comparisons of {MIN_SUBJECTS} subjects with each other, found none"
+    return Unsupported(claim, MIN_SUBJECTS, subjects, reason)
 
 
 def _differences(

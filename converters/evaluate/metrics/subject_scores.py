@@ -21,9 +21,10 @@ from converters.evaluate.metrics.cosines import (
     tiles,
 )
 from converters.evaluate.metrics.dyadic import PairDesign
-from converters.evaluate.metrics.scores import ScoreSet, all_pairs, first_at_least, from_scores
+from converters.evaluate.metrics.scores import ScoreSet, all_pairs, count_at_least, from_scores
+from converters.evaluate.metrics.subject_shares import SubjectShare, subject_share
 from edge_sdk.errors import InputError
-from edge_sdk.types import Float64Array, FloatArray
+from edge_sdk.types import FloatArray
 
 #: Fewest subjects from whom a variance between subjects is estimated.
 MIN_SUBJECTS = 10
@@ -59,13 +60,15 @@ class SubjectScores:
             return PairDesign.of_images(self.images)
         return PairDesign.of_pairs(self.first, self.second, self.subjects)
 
-    def false_non_match_shares(self, threshold: float) -> Float64Array:
-        """Compute the FNMR of each subject with mated comparisons at a threshold; shape (subjects with any,), float64."""
-        trials = np.bincount(self.mated_subject, minlength=self.subjects)
-        below = self.mated[::-1]
-        rejected = first_at_least(below, np.array([threshold]))[0]
-        missed = np.bincount(self.mated_subject[self.mated.size - rejected :], minlength=self.subjects)
-        return missed[trials > 0] / trials[trials > 0]
+    def missed(self, threshold: float) -> SubjectShare | None:
+        """Compute the FNMR at a threshold, a float32 value, as a mean over subjects; None without mated comparisons."""
+        if not self.mated.size:
+            return None
+        return subject_share(self.mated_subject, self.mated < np.float32(threshold))
+
+    def matches(self, threshold: float) -> int:
+        """Count the non-mated scores at or above a threshold."""
+        return count_at_least(self.non_mated[::-1], threshold)
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,8 +10,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from converters.evaluate.metrics.cosines import IntArray
+from converters.evaluate.metrics.evidence import Interval
 from converters.evaluate.metrics.limits import share_limits
 from edge_sdk.types import Float64Array
+
+#: Method of `SubjectShare.interval`, for evidence.
+BY_SUBJECT = "Korn and Graubard limits, subjects weigh alike"
+BY_SUBJECT_WITH_THRESHOLD = f"{BY_SUBJECT}, with the variance of the threshold"
 
 
 @dataclass(frozen=True)
@@ -24,7 +30,7 @@ class SubjectShare:
         variance: Variance of `mean` if subjects are independent; 0 with one subject.
         degrees: Degrees of freedom of `variance`, >= 1.
         subjects: Number of subjects, >= 1.
-        trials: Number of independent attempts that would give `mean` the least possible variance: S^2 / sum(1 / n).
+        trials: See `independent_trials`.
     """
 
     mean: float
@@ -52,6 +58,11 @@ class SubjectShare:
             self.mean, variance, trials=self.trials, clusters=self.subjects, confidence=confidence
         )
 
+    def interval(self, method: str, *, added_variance: float = 0.0, confidence: float = 0.95) -> Interval:
+        """Return `limits` as an interval with the name of its method."""
+        limits = self.limits(added_variance=added_variance, confidence=confidence)
+        return Interval(*limits, confidence, 0, method)
+
 
 def subject_share(subjects: NDArray[np.integer], errors: NDArray[np.bool_]) -> SubjectShare:
     """Compute the mean share of errors of the subjects that made an attempt.
@@ -60,9 +71,7 @@ def subject_share(subjects: NDArray[np.integer], errors: NDArray[np.bool_]) -> S
         subjects: Shape (M,): number of the subject of each attempt, >= 0; M >= 1.
         errors: Shape (M,): True for an error.
     """
-    attempts = np.bincount(subjects)
-    active = np.flatnonzero(attempts)
-    own = np.bincount(subjects, weights=errors)[active] / attempts[active]
+    active, attempts, own = error_shares(subjects, errors)
     count, mean = active.size, float(own.mean())
     return SubjectShare(
         mean=mean,
@@ -70,8 +79,35 @@ def subject_share(subjects: NDArray[np.integer], errors: NDArray[np.bool_]) -> S
         variance=float(own.var(ddof=1)) / count if count > 1 else 0.0,
         degrees=degrees_of_freedom(own - mean),
         subjects=int(count),
-        trials=float(count * count / (1.0 / attempts[active]).sum()),
+        trials=independent_trials(attempts),
     )
+
+
+def error_shares(
+    subjects: NDArray[np.integer], errors: NDArray[np.bool_]
+) -> tuple[IntArray, IntArray, Float64Array]:
+    """Compute the share of errors of each subject that made an attempt.
+
+    Args:
+        subjects, errors: See `subject_share`.
+
+    Returns:
+        Number of each subject, ascending, its attempts and its share of errors, shape (S,) each.
+    """
+    attempts = np.bincount(subjects)
+    active = np.flatnonzero(attempts)
+    return active, attempts[active], np.bincount(subjects, weights=errors)[active] / attempts[active]
+
+
+def independent_trials(attempts: NDArray[np.integer]) -> float:
+    """Compute the number of independent attempts that would give a mean over subjects the least possible variance.
+
+    It is S^2 / sum(1 / n), less than the number of attempts if the numbers n of the S subjects are unequal.
+
+    Args:
+        attempts: Shape (S,): attempts of each subject, >= 1.
+    """
+    return float(attempts.size * attempts.size / (1.0 / attempts).sum())
 
 
 def degrees_of_freedom(residuals: Float64Array) -> float:

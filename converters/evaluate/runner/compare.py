@@ -13,6 +13,7 @@ from converters.evaluate.metrics.evidence import Unsupported
 from converters.evaluate.metrics.fidelity import compare_artefacts, embedding_cosines, flipped_pairs
 from converters.evaluate.metrics.margin import DEFAULT_MARGIN, judge
 from converters.evaluate.metrics.paired import paired_differences
+from converters.evaluate.metrics.scores import ScoreSet
 from converters.evaluate.metrics.smoothed import pooled_difference, smoothed_differences
 from converters.evaluate.metrics.subject_scores import Comparisons
 from converters.evaluate.runner.comparison_result import CandidateComparison, ComparisonResult, NamedFlip
@@ -207,8 +208,8 @@ def _compare_one(
 ) -> CandidateComparison:
     before, after = (comparisons_of(own, protocol.pairs) for own in (baseline, candidate))
     fmrs = protocol.target_fmrs
-    fmr, named = _flips(baseline.names, before, after, flips)
     scores = before.scores(), after.scores()
+    fmr, named = _flips(baseline.names, before, after, scores, flips)
     pooled = pooled_difference(before, after, scores=scores, seed=protocol.seed)
     return replace(
         _cosines_only(artefact, baseline, candidate),
@@ -229,11 +230,14 @@ def _compare_one(
 
 
 def _flips(
-    names: Sequence[str], before: Comparisons, after: Comparisons, limit: int
+    names: Sequence[str],
+    before: Comparisons,
+    after: Comparisons,
+    scores: tuple[ScoreSet, ScoreSet],
+    limit: int,
 ) -> tuple[float | None, tuple[NamedFlip, ...]]:
-    own, other = before.scores(), after.scores()
     for fmr in FLIP_FMRS if limit else ():
-        thresholds = threshold_at_fmr(own, fmr), threshold_at_fmr(other, fmr)
+        thresholds = threshold_at_fmr(scores[0], fmr), threshold_at_fmr(scores[1], fmr)
         if isinstance(thresholds[0], Unsupported) or isinstance(thresholds[1], Unsupported):
             continue
         rows = flipped_pairs(

@@ -21,7 +21,7 @@ from converters.evaluate.metrics.identification_evidence import (
 from converters.evaluate.metrics.protocols import OpenSetList, search_open_set
 from converters.evaluate.metrics.verification_evidence import AcquisitionEvidence
 from converters.evaluate.runner.generalized_text import searches_with_failures_lines
-from converters.evaluate.runner.text import interval, refusal_lines, table_lines
+from converters.evaluate.runner.text import claimed_lines, interval, share, table_lines
 from converters.number_format import count, fixed_percent, wrapped
 
 RANKS = (1, 5, 10, 20)
@@ -132,30 +132,24 @@ def identification_point_lines(points: Sequence[IdentificationPoint | Unsupporte
         f"{'':>8}  {'claim: FPIR at most this, with 95 % confidence':<54}  measured at this FPIR",
         f"{'FPIR':>8}  {columns}  {columns.rstrip()}",
     ]
-    lines, refusals, pooled = [], [], []
-    for point in points:
-        if isinstance(point, Unsupported):
-            refusals += refusal_lines(point)
-            continue
-        claim = f"{'no claim':>9}  {'':>9}  {'':<14}  {'':<16}" if not point.claim else _columns(point)
-        if isinstance(point.claim, Unsupported):
-            refusals += refusal_lines(point.claim)
-        if point.fnir_pooled is not None:
-            pooled.append(f"{point.target_fpir:g}: {fixed_percent(point.fnir_pooled)}")
-        lines.append(f"{point.target_fpir:>8g}  {claim}  {_columns(point.measured).rstrip()}")
-    claimed = any(
-        p.claim and not isinstance(p.claim, Unsupported) for p in points if not isinstance(p, Unsupported)
-    )
-    notes = wrapped(ONE_SIDED_FPIR) if claimed else []
+
+    def line(point: IdentificationPoint) -> str:
+        claim = _columns(point) if point.claim else f"{'no claim':>9}  {'':>9}  {'':<14}  {'':<16}"
+        return f"{point.target_fpir:>8g}  {claim}  {_columns(point.measured).rstrip()}"
+
+    measured = [point for point in points if isinstance(point, IdentificationPoint)]
+    notes = wrapped(ONE_SIDED_FPIR) if any(point.claim for point in measured) else []
+    pooled = [
+        f"{p.target_fpir:g}: {fixed_percent(p.fnir_pooled)}" for p in measured if p.fnir_pooled is not None
+    ]
     if pooled:
         notes += wrapped(f"FNIR is the mean over subjects; over all mated probes, FPIR {', '.join(pooled)}")
-    return [*(heading if lines else []), *lines, *refusals, *notes]
+    return [*claimed_lines(heading, points, line), *notes]
 
 
 def _columns(point: IdentificationPoint | MeasuredIdentification) -> str:
-    fnir = "-" if point.fnir is None else fixed_percent(point.fnir)
     fpir = f"{interval(point.fpir_interval)} %" if isinstance(point.fpir_interval, Interval) else "-"
-    return f"{point.threshold:>9.4f}  {fnir:>9}  {_bounds(point.fnir_interval):<14}  {fpir:<16}"
+    return f"{point.threshold:>9.4f}  {share(point.fnir):>9}  {_bounds(point.fnir_interval):<14}  {fpir:<16}"
 
 
 def _bounds(bounds: Interval | Unsupported | None) -> str:

@@ -7,6 +7,7 @@ from typing import TypeVar, get_args
 
 from converters.evaluate.metrics.difference_evidence import ThresholdDrift
 from converters.evaluate.metrics.evidence import Interval, Unsupported
+from converters.evaluate.metrics.identification_evidence import IdentificationPoint
 from converters.evaluate.metrics.verification_evidence import (
     AcquisitionEvidence,
     OperatingPointEvidence,
@@ -16,6 +17,7 @@ from converters.number_format import fixed_percent, percent_range, wrapped
 from edge_sdk.runtime.backends.litert import Kernels
 
 _Row = TypeVar("_Row")
+_Point = TypeVar("_Point", OperatingPointEvidence, IdentificationPoint)
 
 #: Note below the table of operating points.
 ONE_SIDED_FMR = "A claim is a one-sided 95 % limit of the FMR; the intervals of TAR are two-sided."
@@ -56,9 +58,9 @@ def verification_lines(evidence: VerificationEvidence) -> list[str]:
     else:
         rest.append(f"d-prime {evidence.d_prime:.2f}")
     if isinstance(evidence.accuracy, tuple):
-        share, threshold = evidence.accuracy
+        accuracy, threshold = evidence.accuracy
         rest.append(
-            f"best accuracy {fixed_percent(share)} at {threshold:.4f} (chosen on these pairs, so it is optimistic)"
+            f"best accuracy {fixed_percent(accuracy)} at {threshold:.4f} (chosen on these pairs, so it is optimistic)"
         )
     return [*lines, *rest]
 
@@ -78,29 +80,43 @@ def point_lines(points: Sequence[OperatingPointEvidence | Unsupported]) -> list[
         f"{'':>8}  {'claim: FMR at most this, with 95 % confidence':<51}  measured at this FMR",
         f"{'FMR':>8}  {columns}  {'false matches':<13}  {columns.rstrip()}",
     ]
-    lines, refusals = [], []
+
+    def line(point: OperatingPointEvidence) -> str:
+        measured = point.measured
+        claim = f"{'no claim':>9}  {'':>9}  {'':<14}  {'':<13}"
+        if point.claim:
+            claim = f"{point.threshold:>9.4f}  {share(point.tar):>9}  {tar_interval(point):<14}  {point.false_matches:<13}"
+        return (
+            f"{point.target_fmr:>8g}  {claim}  {measured.threshold:>9.4f}  {share(measured.tar):>9}"
+            f"  {interval(measured.tar_interval)}"
+        )
+
+    pooled = [
+        (p, f"{p.target_fmr:g}: {fixed_percent(1.0 - p.fnmr_pooled)}")
+        for p in points
+        if isinstance(p, OperatingPointEvidence) and p.fnmr_pooled is not None
+    ]
+    notes = [ONE_SIDED_FMR] if any(p.claim for p, _ in pooled) else []
+    if pooled:
+        rows = ", ".join(row for _, row in pooled)
+        notes += wrapped(f"TAR is the mean over subjects; over all mated comparisons, FMR {rows}")
+    return [*claimed_lines(heading, points, line), *notes]
+
+
+def claimed_lines(
+    heading: Sequence[str], points: Sequence[_Point | Unsupported], line: Callable[[_Point], str]
+) -> list[str]:
+    """Format points with claims: heading and one line per point, then the refusals of points and of claims."""
+    lines: list[str] = []
+    refusals: list[str] = []
     for point in points:
         if isinstance(point, Unsupported):
             refusals += refusal_lines(point)
             continue
-        measured = point.measured
+        lines.append(line(point))
         if isinstance(point.claim, Unsupported):
-            claim = f"{'no claim':>9}  {'':>9}  {'':<14}  {'':<13}"
             refusals += refusal_lines(point.claim)
-        else:
-            claim = f"{point.threshold:>9.4f}  {_share(point.tar):>9}  {tar_interval(point):<14}  {point.false_matches:<13}"
-        lines.append(
-            f"{point.target_fmr:>8g}  {claim}  {measured.threshold:>9.4f}  {_share(measured.tar):>9}"
-            f"  {interval(measured.tar_interval)}"
-        )
-    pooled = [p for p in points if isinstance(p, OperatingPointEvidence) and p.fnmr_pooled is not None]
-    rows = [
-        f"{p.target_fmr:g}: {fixed_percent(1.0 - p.fnmr_pooled)}" for p in pooled if p.fnmr_pooled is not None
-    ]
-    notes = [ONE_SIDED_FMR] if any(not isinstance(p.claim, Unsupported) for p in pooled) else []
-    if rows:
-        notes += wrapped(f"TAR is the mean over subjects; over all mated comparisons, FMR {', '.join(rows)}")
-    return [*(heading if lines else []), *lines, *refusals, *notes]
+    return [*(heading if lines else []), *lines, *refusals]
 
 
 def refusal_lines(refusal: Unsupported) -> list[str]:
@@ -111,12 +127,11 @@ def refusal_lines(refusal: Unsupported) -> list[str]:
 def tar_interval(point: OperatingPointEvidence) -> str:
     """Format the interval of TAR at the threshold of the claim."""
     bounds = point.fnmr_interval
-    if not isinstance(bounds, Interval):
-        return interval(bounds)
-    return percent_range(1.0 - bounds.high, 1.0 - bounds.low)
+    return interval(bounds.complement() if isinstance(bounds, Interval) else bounds)
 
 
-def _share(value: float | None) -> str:
+def share(value: float | None) -> str:
+    """Format a share in percent; a dash if it is not known."""
     return "-" if value is None else fixed_percent(value)
 
 

@@ -10,22 +10,25 @@ from hypothesis import strategies as st
 
 from converters.evaluate.metrics.evidence import Interval, Unsupported
 from converters.evaluate.metrics.identification import (
-    SearchScores,
     cumulative_match,
     fmr_for_fpir,
-    fnir_at,
-    fpir_at,
     point_at_fpir,
     rank_shares,
-    search,
 )
 from converters.evaluate.metrics.identification_evidence import IdentificationClaim, IdentificationPoint
 from converters.evaluate.metrics.limits import upper_rate_limit
+from converters.evaluate.metrics.searches import SearchScores, search
 from edge_sdk.errors import InputError
 from edge_sdk.types import FloatArray
 
 GALLERY = np.array([[1, 0, 0], [0, 1, 0], [0.8, 0.6, 0]], np.float32)
 SUBJECTS = ["anna", "ben", "anna"]
+
+
+def miss_rate(searches: SearchScores, threshold: float, *, rank: int) -> float:
+    missed = searches.missed(threshold, rank)
+    assert missed is not None
+    return missed.pooled
 
 
 def test_search_by_hand() -> None:
@@ -35,9 +38,9 @@ def test_search_by_hand() -> None:
     assert searches.mated_scores == pytest.approx([1.0, 0.8])
     assert searches.mated_ranks.tolist() == [1, 2]
     assert searches.non_mated_tops == pytest.approx([0.0, 0.96])
-    assert fpir_at(searches, np.array([0.5, 0.99])).tolist() == [0.5, 0]
-    assert fnir_at(searches, np.array([0.5, 0.9])).tolist() == [0.5, 0.5]
-    assert fnir_at(searches, np.array([0.5, 0.9]), rank=2).tolist() == [0, 0.5]
+    assert [searches.matches(threshold) for threshold in (0.5, 0.99)] == [1, 0]
+    assert [miss_rate(searches, threshold, rank=1) for threshold in (0.5, 0.9)] == [0.5, 0.5]
+    assert [miss_rate(searches, threshold, rank=2) for threshold in (0.5, 0.9)] == [0, 0.5]
     assert cumulative_match(searches, max_rank=3).tolist() == [0.5, 1, 1]
     assert (searches.references, searches.subjects) == (3, 2)
 
@@ -50,7 +53,7 @@ def test_failures_are_misses_and_never_alarms() -> None:
     assert searches.mated_scores.size == 3  # probes of anna and carl, and ben's failed probe
     assert searches.failures == 2
     assert searches.non_mated_tops.size == 0
-    assert fnir_at(searches, np.array([-1.0]))[0] == pytest.approx(2 / 3)
+    assert miss_rate(searches, -1.0, rank=1) == pytest.approx(2 / 3)
     assert cumulative_match(searches, max_rank=2).tolist() == pytest.approx([1 / 3, 1 / 3])
 
 
@@ -219,10 +222,9 @@ def test_fmr_for_fpir(rate: float, references: int) -> None:
 
 def test_bad_input_is_refused() -> None:
     searches = search(GALLERY, SUBJECTS, GALLERY[:0], [])
-    with pytest.raises(InputError, match="non-mated probes"):
-        fpir_at(searches, np.array([0.5]))
+    assert searches.missed(0.5, 1) is None
     with pytest.raises(InputError, match="mated probes"):
-        fnir_at(searches, np.array([0.5]))
+        cumulative_match(searches)
     with pytest.raises(InputError, match="rank of 1"):
         point_at_fpir(searches, 0.1, rank=0)
     with pytest.raises(InputError, match="references"):
