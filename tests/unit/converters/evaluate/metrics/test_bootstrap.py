@@ -16,13 +16,13 @@ from converters.evaluate.metrics.evidence import Interval, Unsupported
 from converters.evaluate.metrics.paired import paired_differences
 from converters.evaluate.metrics.subject_scores import AllPairs, ListedPairs
 from edge_sdk.errors import InputError
+from tests.drawn_embeddings import scattered, unit_rows
 
 
 def noisy(noise: float, *, subjects: int = 40, images: int = 120, seed: int = 0) -> AllPairs:
     rng = np.random.default_rng(seed)
     labels = np.sort(rng.integers(0, subjects, images))
-    drawn = rng.normal(size=(subjects, 24))[labels] + noise * rng.normal(size=(images, 24))
-    return AllPairs((drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float32), labels)
+    return AllPairs(scattered(rng, subjects, labels, noise, dimension=24), labels)
 
 
 def pair_by_pair(data: AllPairs, fmr: float, weight: np.ndarray) -> float:
@@ -104,7 +104,7 @@ def test_paired_difference_is_narrower_than_two_intervals() -> None:
     data = noisy(1.6, subjects=60, images=400, seed=7)
     rng = np.random.default_rng(8)
     moved = data.vectors + 0.02 * rng.normal(size=data.vectors.shape)
-    near = AllPairs((moved / np.linalg.norm(moved, axis=1, keepdims=True)).astype(np.float32), data.codes)
+    near = AllPairs(unit_rows(moved), data.codes)
     (row,) = paired_differences(data, near, fmrs=[0.01], replicates=300)
     assert isinstance(row, PairedDifference)
     assert isinstance(row.interval, Interval)

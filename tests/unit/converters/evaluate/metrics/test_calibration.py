@@ -15,6 +15,7 @@ from converters.evaluate.metrics.probability_evidence import measure_probability
 from converters.evaluate.metrics.score_counts import ScoreCounts, fold_counts, fold_of_subjects
 from converters.evaluate.metrics.subject_scores import AllPairs, ListedPairs
 from edge_sdk.errors import InputError
+from tests.drawn_embeddings import unit_rows
 
 
 def people(
@@ -25,7 +26,7 @@ def people(
     codes = np.repeat(np.arange(subjects), each)
     own = noise * np.exp(spread * rng.normal(size=subjects))
     vectors = rng.normal(size=(subjects, 32))[codes] + own[codes, None] * rng.normal(size=(codes.size, 32))
-    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32), codes
+    return unit_rows(vectors), codes
 
 
 def test_pav_by_hand() -> None:

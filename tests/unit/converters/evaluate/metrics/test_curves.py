@@ -22,6 +22,7 @@ from converters.evaluate.metrics.curves import (
 from converters.evaluate.metrics.evidence import Unsupported
 from converters.evaluate.metrics.scores import ScoreSet, all_pairs, from_scores
 from edge_sdk.errors import InputError
+from tests.drawn_embeddings import scattered
 
 SCORES = st.lists(st.integers(-32, 32), min_size=1, max_size=80)  # few values: many ties
 
@@ -34,8 +35,7 @@ def score_set(mated: list[float], non_mated: list[float]) -> ScoreSet:
 def faces_like() -> ScoreSet:
     rng = np.random.default_rng(3)
     labels = rng.integers(0, 400, 1549)
-    drawn = rng.normal(size=(400, 64))[labels] + 1.3 * rng.normal(size=(1549, 64))
-    return all_pairs((drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float32), labels)
+    return all_pairs(scattered(rng, 400, labels, 1.3, dimension=64), labels)
 
 
 def test_against_scikit_learn(faces_like: ScoreSet) -> None:

@@ -11,13 +11,13 @@ from converters.evaluate.metrics.det_band import MAX_ROWS, band_floor, det_band
 from converters.evaluate.metrics.embedded_samples import EmbeddedSamples
 from converters.evaluate.metrics.limits import rate_limits, share_limits
 from converters.evaluate.metrics.subject_scores import AllPairs, ListedPairs
+from tests.drawn_embeddings import scattered
 
 
 def people(subjects: int, each: int, *, seed: int = 0, noise: float = 1.2) -> AllPairs:
     rng = np.random.default_rng(seed)
     codes = np.repeat(np.arange(subjects), each)
-    vectors = rng.normal(size=(subjects, 32))[codes] + noise * rng.normal(size=(codes.size, 32))
-    return AllPairs((vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32), codes)
+    return AllPairs(scattered(rng, subjects, codes, noise), codes)
 
 
 def test_limits_are_those_of_single_thresholds() -> None:

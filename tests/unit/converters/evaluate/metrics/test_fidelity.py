@@ -9,21 +9,18 @@ from converters.evaluate.metrics.evidence import Unsupported
 from converters.evaluate.metrics.fidelity import compare_artefacts, embedding_cosines, flipped_pairs
 from converters.evaluate.metrics.subject_scores import AllPairs, ListedPairs
 from edge_sdk.errors import InputError
+from tests.drawn_embeddings import scattered, unit_rows
 
 NAMES = tuple(f"s/{k}.jpg" for k in range(200))
-
-
-def normed(drawn: np.ndarray) -> np.ndarray:
-    return (drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float32)
 
 
 @pytest.fixture(scope="module")
 def pair() -> tuple[AllPairs, AllPairs]:
     rng = np.random.default_rng(0)
     labels = np.arange(200) // 4
-    vectors = normed(rng.normal(size=(50, 32))[labels] + 0.9 * rng.normal(size=(200, 32)))
+    vectors = scattered(rng, 50, labels, 0.9)
     common = np.full(32, 0.08)  # int8 typically shifts embeddings toward a common direction
-    moved = normed(vectors + common + 0.03 * rng.normal(size=vectors.shape))
+    moved = unit_rows(vectors + common + 0.03 * rng.normal(size=vectors.shape))
     return AllPairs(vectors, labels), AllPairs(moved, labels)
 
 
@@ -83,7 +80,7 @@ def test_an_artefact_with_itself(pair: tuple[AllPairs, AllPairs]) -> None:
 
 
 def test_data_without_non_mated_comparisons() -> None:
-    vectors = normed(np.random.default_rng(1).normal(size=(5, 8)))
+    vectors = unit_rows(np.random.default_rng(1).normal(size=(5, 8)))
     alone = AllPairs(vectors, ["anna"] * 5)
     fidelity = compare_artefacts(alone, alone, names=NAMES[:5])
     assert isinstance(fidelity.non_mated_mean_shift, Unsupported)
@@ -98,4 +95,4 @@ def test_other_images_are_refused(pair: tuple[AllPairs, AllPairs]) -> None:
     with pytest.raises(InputError, match="names"):
         compare_artefacts(*pair, names=NAMES[:3])
     with pytest.raises(InputError, match="dimension"):
-        embedding_cosines(pair[0].vectors, normed(np.ones((200, 3))))
+        embedding_cosines(pair[0].vectors, unit_rows(np.ones((200, 3))))

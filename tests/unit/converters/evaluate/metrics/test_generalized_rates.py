@@ -10,6 +10,7 @@ from converters.evaluate.metrics.generalized_rates import failed_strangers, gene
 from converters.evaluate.metrics.protocols import OpenSetList
 from converters.evaluate.metrics.subject_scores import ListedPairs
 from converters.evaluate.runner.identification import identification_lines, identification_of
+from tests.drawn_embeddings import scattered
 
 
 def embedded(
@@ -18,14 +19,12 @@ def embedded(
     """Draw `each` samples per subject, and add failures: {subject: number}."""
     rng = np.random.default_rng(seed)
     codes = np.repeat(np.arange(subjects), each)
-    vectors = rng.normal(size=(subjects, 32))[codes] + noise * rng.normal(size=(codes.size, 32))
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     return EmbeddedSamples(
         "drawn",
         "ab" * 32,
         tuple(f"p{code:02}/{k}.png" for k, code in enumerate(codes)),
         tuple(f"p{code:02}" for code in codes),
-        vectors.astype(np.float32),
+        scattered(rng, subjects, codes, noise),
         tuple((f"p{code:02}/lost{k}.png", "no face") for code, count in lost.items() for k in range(count)),
     )
 

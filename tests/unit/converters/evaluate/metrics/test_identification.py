@@ -20,6 +20,7 @@ from converters.evaluate.metrics.limits import upper_rate_limit
 from converters.evaluate.metrics.searches import SearchScores, search
 from edge_sdk.errors import InputError
 from edge_sdk.types import FloatArray
+from tests.drawn_embeddings import unit_rows
 
 GALLERY = np.array([[1, 0, 0], [0, 1, 0], [0.8, 0.6, 0]], np.float32)
 SUBJECTS = ["anna", "ben", "anna"]
@@ -65,7 +66,7 @@ def test_a_tie_goes_against_the_subject() -> None:
 
 def unit(rng: np.random.Generator, rows: int, width: int = 3) -> FloatArray:
     drawn = rng.normal(size=(rows, width))
-    return np.asarray(drawn / np.linalg.norm(drawn, axis=1, keepdims=True), np.float32)
+    return unit_rows(drawn)
 
 
 def searches_of(strangers: int, each: int, *, enrolled: int = 40, seed: int = 0) -> SearchScores:
@@ -203,7 +204,7 @@ def test_searches_keep_the_stranger_and_the_best_candidate() -> None:
 def test_block_rows_change_nothing() -> None:
     rng = np.random.default_rng(1)
     drawn = rng.normal(size=(90, 8))
-    vectors = (drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float32)
+    vectors = unit_rows(drawn)
     labels = [str(k % 20) for k in range(90)]
     labels[60:] = [f"x{k % 7}" for k in range(30)]
     searches = [

@@ -16,6 +16,7 @@ from converters.evaluate.metrics.planning import (
 )
 from edge_sdk.errors import InputError
 from edge_sdk.model.operating_point import subjects_needed
+from tests.drawn_embeddings import unit_rows
 
 
 def people(subjects: int, images: int, *, seed: int) -> AllPairs:
@@ -26,7 +27,7 @@ def people(subjects: int, images: int, *, seed: int) -> AllPairs:
     labels = np.repeat(np.arange(subjects), images)
     level = 0.6 * np.exp(0.3 * rng.normal(size=subjects))[labels, None]
     rows = own[labels] + level * rng.normal(size=(labels.size, 48))
-    return AllPairs((rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32), labels)
+    return AllPairs(unit_rows(rows), labels)
 
 
 @pytest.mark.parametrize("images", [1, 2, 4])

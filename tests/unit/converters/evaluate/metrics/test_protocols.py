@@ -13,6 +13,7 @@ from converters.evaluate.metrics.protocols import (
     split_open_set,
 )
 from edge_sdk.errors import InputError
+from tests.drawn_embeddings import unit_rows
 
 PAIRS = PairsList(
     "pairs.txt",
@@ -29,7 +30,7 @@ NAMES = ("anna/anna_0001.jpg", "anna/anna_0002.jpg", "ben/ben_0001.png", "carl/c
 
 def embedded(names: tuple[str, ...] = NAMES, failures: tuple[tuple[str, str], ...] = ()) -> EmbeddedSamples:
     drawn = np.random.default_rng(0).normal(size=(len(names), 4))
-    vectors = (drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float32)
+    vectors = unit_rows(drawn)
     return EmbeddedSamples("set", "0", names, tuple(n.split("/")[0] for n in names), vectors, failures)
 
 

@@ -11,11 +11,12 @@ from converters.evaluate.metrics.cosines import listed_scores, on_grid
 from converters.evaluate.metrics.curves import det_curve, equal_error_rate, threshold_at_fmr
 from converters.evaluate.metrics.scores import all_pairs, from_scores
 from edge_sdk.errors import InputError
+from tests.drawn_embeddings import unit_rows
 
 
 def unit_vectors(count: int, dimension: int = 16, seed: int = 0) -> np.ndarray:
     drawn = np.random.default_rng(seed).normal(size=(count, dimension))
-    return (drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float32)
+    return unit_rows(drawn)
 
 
 def by_hand(vectors: np.ndarray, labels: list[int]) -> tuple[list[float], list[float]]:

@@ -17,10 +17,7 @@ from converters.evaluate.metrics import (
 from converters.evaluate.metrics.smoothed import BANDWIDTH, pooled_difference, smoothed_differences
 from edge_sdk.errors import InputError
 from edge_sdk.types import FloatArray
-
-
-def units(rows: np.ndarray) -> FloatArray:
-    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+from tests.drawn_embeddings import unit_rows
 
 
 def population(
@@ -30,12 +27,12 @@ def population(
     labels = np.repeat(np.arange(subjects), rng.integers(2, most + 1, subjects))
     level = noise * np.exp(0.3 * rng.normal(size=subjects))[labels, None]
     drawn = rng.normal(size=(subjects, 32))[labels] + level * rng.normal(size=(labels.size, 32))
-    return units(drawn), labels
+    return unit_rows(drawn), labels
 
 
 def disturbed(vectors: FloatArray, noise: float, *, seed: int = 5) -> FloatArray:
     rng = np.random.default_rng(seed)
-    return units(vectors + noise * rng.normal(size=vectors.shape) / np.sqrt(vectors.shape[1]))
+    return unit_rows(vectors + noise * rng.normal(size=vectors.shape) / np.sqrt(vectors.shape[1]))
 
 
 def direct_tar(
@@ -149,7 +146,7 @@ def test_an_offset_common_to_all_scores_changes_nothing() -> None:
     """The score of [a x, b] and [a y, b] is a a (x y) + b b."""
     vectors, labels = population()
     common = np.full((labels.size, 1), 0.6, np.float32)
-    shifted = units(np.concatenate([0.8 * vectors, common], axis=1))
+    shifted = unit_rows(np.concatenate([0.8 * vectors, common], axis=1))
     row = stated(pooled_difference(AllPairs(vectors, labels), AllPairs(shifted, labels)))
     assert abs(row.difference) < 2e-4
 
@@ -204,7 +201,7 @@ def test_equal_artefacts_have_an_interval_that_is_not_empty() -> None:
 
 def test_quantized_and_equal_scores_are_evaluated() -> None:
     vectors, labels = population(40)
-    coarse = units(np.round(4 * vectors))
+    coarse = unit_rows(np.round(4 * vectors))
     row = stated(pooled_difference(AllPairs(vectors, labels), AllPairs(coarse, labels)))
     assert row.interval.low < row.difference < row.interval.high
     equal = np.zeros_like(vectors)

@@ -19,13 +19,13 @@ from converters.evaluate.metrics.verification_evidence import (
     VerificationEvidence,
 )
 from edge_sdk.errors import InputError, ModelCardError
+from tests.drawn_embeddings import scattered
 
 
 def embedded(subjects: list[str], noise: float = 1.0, seed: int = 0) -> EmbeddedSamples:
     rng = np.random.default_rng(seed)
     _, codes = np.unique(subjects, return_inverse=True)
-    drawn = rng.normal(size=(codes.max() + 1, 24))[codes] + noise * rng.normal(size=(codes.size, 24))
-    vectors = (drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float32)
+    vectors = scattered(rng, codes.max() + 1, codes, noise, dimension=24)
     counts: dict[str, int] = {}
     names = []
     for subject in subjects:
