@@ -120,7 +120,7 @@ def test_paired_difference_of_an_artefact_with_itself() -> None:
     assert row.difference == 0
     assert row.interval.low < 0 < row.interval.high  # equal figures do not prove equality
     assert isinstance(refused, Unsupported)
-    assert refused.needed == 3_000_000
+    assert refused.needed == 2450
 
 
 def test_paired_difference_detects_a_worse_artefact() -> None:
