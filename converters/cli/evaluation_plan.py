@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from converters.cli.arguments import optional_contract, print_result
@@ -30,6 +31,16 @@ _OTHER = {
     "references": "--references",
     "rank": "--rank",
     "prior": "--prior",
+}
+# Options that describe how a pilot is embedded.
+_PILOT_ONLY = {
+    "data_set": "--data-set",
+    "kernels": "--kernels",
+    "delegate": "--delegate",
+    "delegate_option": "--delegate-option",
+    "workers": "--workers",
+    "scheduler": "--scheduler",
+    "no_cache": "--no-cache",
 }
 _PLAN_ONLY = {
     "images_per_subject": "--images-per-subject",
@@ -87,6 +98,9 @@ def check_plan(arguments: argparse.Namespace) -> None:
         error(f"expected --plan without {used[0]}, found both")
     if (arguments.file is None) != (arguments.images is None):
         error("expected FILE.tflite and --images together to measure a pilot, found one of them")
+    of_pilot = [option for name, option in _PILOT_ONLY.items() if getattr(arguments, name) != default(name)]
+    if arguments.file is None and of_pilot:
+        error(f"expected {of_pilot[0]} with FILE.tflite and --images of a pilot, found no pilot")
 
 
 def run_plan(arguments: argparse.Namespace) -> int:
@@ -95,7 +109,8 @@ def run_plan(arguments: argparse.Namespace) -> int:
     from converters.evaluate.runner.plan import plan
 
     pilot = None if arguments.file is None else _embed(arguments)
-    with usage_errors(arguments):
+    # Without a pilot only the options can be wrong; with a pilot, its images.
+    with usage_errors(arguments) if pilot is None else nullcontext():
         result: PlanResult = plan(
             arguments.fmr or PLAN_FMRS,
             pilot=pilot,

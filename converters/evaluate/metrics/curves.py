@@ -19,6 +19,7 @@ from edge_sdk.errors import InputError
 from edge_sdk.model.operating_point import subjects_needed
 from edge_sdk.types import Float64Array, FloatArray
 
+LEAST_RATE = 1e-15
 DEFAULT_FMRS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 
 
@@ -38,9 +39,11 @@ class Curve:
 
 
 def check_rate(rate: float, name: str = "FMR") -> float:
-    """Return the rate if 0 < rate < 1, otherwise raise InputError."""
-    if not 0.0 < rate < 1.0:
-        raise InputError(f"expected {name} above 0 and under 1, found {rate}", hint="for example 1e-3")
+    """Return the rate if 1e-15 <= rate < 1, otherwise raise InputError; below 1e-15 counts of subjects overflow."""
+    if not LEAST_RATE <= rate < 1.0:
+        raise InputError(
+            f"expected {name} of at least {LEAST_RATE:g} and under 1, found {rate}", hint="for example 1e-3"
+        )
     return float(rate)
 
 

@@ -105,7 +105,8 @@ def plan(
         own, measured_fnmr = measured
         subjects = len(set(pilot.subjects))
         dependence, name = (own, own), pilot.data_set
-        images_per_subject = images_per_subject or max(1, round(len(pilot.names) / subjects))
+        if images_per_subject is None:
+            images_per_subject = max(1, round(len(pilot.names) / subjects))
         if fnmr is None:
             fnmr, fnmrs = max(measured_fnmr, LEAST_FNMR), measure_fnmr(comparisons, fmrs)
         basis = f"people as unequal as the {subjects} of {name}, measured at FMR {own.at_fmr:.2g}"

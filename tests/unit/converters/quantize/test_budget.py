@@ -86,7 +86,7 @@ def test_too_few_subjects_for_the_claim_are_rejected_with_the_required_number() 
         check_support([*subjects[:-2], "single"], fmr=1e-2, max_loss=0.05)
     with pytest.raises(CalibrationError, match=r"FMR 0.01 needs at least 25 subjects, found 1"):
         check_support(["one"] * 9, fmr=1e-2, max_loss=0.1)
-    with pytest.raises(CalibrationError, match="expected FMR above 0 and under 1, found 0"):
+    with pytest.raises(CalibrationError, match="expected FMR of at least 1e-15 and under 1, found 0"):
         check_support(subjects, fmr=0.0, max_loss=0.05)
 
 

@@ -166,7 +166,7 @@ def test_the_missing_kind_of_comparison_is_named(scores: ScoreSet) -> None:
 def test_bad_rates_are_refused() -> None:
     scores = score_set([0.5], [0.1])
     for fmr in (0.0, 1.0, -1.0, float("nan")):
-        with pytest.raises(InputError, match="above 0 and under 1"):
+        with pytest.raises(InputError, match="at least 1e-15 and under 1"):
             threshold_at_fmr(scores, fmr)
     with pytest.raises(InputError, match="points"):
         det_curve(scores, points=1)
