@@ -67,6 +67,10 @@ def _of_candidate(candidate: CandidateComparison, comparison: ComparisonResult) 
         basis += f"; at FMR {rate(lower.lowest_fmr)} it changes by {_change(lower)}"
     if verdict.verdict == "no worse":
         level = "good" if lower is None else "caution"
+        basis += (
+            f"; a loss that falls on fewer than {100 * verdict.unseen_share:.2g} % of the people can be absent from these"
+            " images"
+        )
         return ReportVerdict(
             level, f"{file} no worse than {first} within a margin of {margin}{elsewhere}", basis
         )

@@ -95,6 +95,8 @@ def test_a_plan_from_images_of_a_pilot(
         (["--plan", "--fmr", "1e-12"], "expected FMR of at least 1e-9"),
         (["--plan", "--margin", "100"], "expected points above 0 and under 100"),
         (["--plan", "--fnmr", "0.1,0.2"], "expected one rate"),
+        (["--plan", "--workers", "3"], "expected --workers with FILE.tflite and --images of a pilot"),
+        (["--plan", "--margin", "1e-300"], "expected a margin of at least 1e-15"),
     ],
 )
 def test_options_that_contradict_a_plan_are_usage_errors(
@@ -115,6 +117,7 @@ def test_a_comparison_states_the_verdict_for_a_margin(
         "margin": 0.99,
         "verdict": "no worse",
         "more_subjects": None,
+        "unseen_share": pytest.approx(1 - 0.05 ** (1 / 30)),
     }
     assert value["pooled"]["subjects"] == 30
     assert value["pooled"]["lowest_fmr"] == pytest.approx(3 / 435)

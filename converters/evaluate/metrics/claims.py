@@ -123,6 +123,14 @@ def claim_at(tagged: SubjectScores, design: PairDesign, fmr: float) -> tuple[flo
         threshold = float(np.nextafter(tagged.non_mated[errors], np.float32(np.inf)))
     else:
         threshold = -1.0
+    if threshold > 1.0 or (tagged.mated.size and threshold > tagged.mated[0]):
+        return Unsupported(
+            f"claim at FMR {fmr:g}",
+            subjects + 1,
+            subjects,
+            f"the threshold that keeps FMR {fmr:g} would reject every mated comparison: images of different subjects are"
+            " more alike than those of one subject; look for one person under two names",
+        )
     limit = upper_rate_limit(tagged.matches(threshold) * effective / design.trials, effective)
     return threshold, Claim(limit, CLAIM_CONFIDENCE, effective)
 

@@ -62,11 +62,14 @@ class MarginVerdict(Evidence):
         more_subjects: Number of further subjects with which the verdict would be given with a probability of 80 %, if the
             true difference is the measured one; None if there is a verdict, or if the difference is so close to -D that more
             than 100 times the subjects would be needed.
+        unseen_share: Share of people, about 3 / subjects. A loss that falls on a smaller share can be absent from the data set
+            with a probability of 5 % or more, so no verdict excludes it.
     """
 
     margin: float
     verdict: Literal["no worse", "worse", "cannot tell"]
     more_subjects: int | None
+    unseen_share: float
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from converters.evaluate.metrics.cosines import IntArray
 from converters.evaluate.metrics.curves import check_rate
+from converters.evaluate.metrics.quantiles import normal_quantile, student_quantile
 from edge_sdk.types import Float64Array
 
 
@@ -245,14 +246,12 @@ def effective_comparisons(
     Raises:
         InputError: `confidence` is outside its range.
     """
-    from scipy.stats import norm, t
-
     upper = (1.0 + check_rate(confidence, "a confidence")) / 2
     rate = first.size / design.trials
     variance = dyadic_variance(design, first, second)
     if variance.value <= 0.0:
         return design.trials
-    uncertain = float(norm.ppf(upper) / t.ppf(upper, variance.degrees)) ** 2
+    uncertain = (normal_quantile(upper) / student_quantile(upper, variance.degrees)) ** 2
     return float(min(design.trials, max(1.0, rate * (1.0 - rate) / variance.value * uncertain)))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from converters.evaluate.metrics.cosines import IntArray, check_vectors
 from converters.evaluate.metrics.subject_scores import AllPairs
@@ -59,6 +60,10 @@ class EmbeddedSamples:
                 f"expected at least two embedded images in {self.data_set}, found {len(self.names)}",
                 hint="add images",
             )
+        return self._compared
+
+    @cached_property
+    def _compared(self) -> AllPairs:
         return AllPairs(self.vectors, self.subjects)
 
     def rows(self, rows: IntArray | Sequence[int]) -> EmbeddedSamples:

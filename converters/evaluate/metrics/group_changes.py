@@ -22,6 +22,7 @@ from converters.evaluate.metrics.group_tests import (
     value_tests,
 )
 from converters.evaluate.metrics.groups import LEVEL, match_count, subject_values
+from converters.evaluate.metrics.quantiles import student_quantile
 from converters.evaluate.metrics.subject_scores import MIN_SUBJECTS, Comparisons, check_same_comparisons
 
 #: Least number of false matches of each file for a ratio of two FMRs.
@@ -141,12 +142,10 @@ def _changes(
 def _change_interval(change: float, variance: float, subjects: int, confidence: float) -> Interval | None:
     if subjects < MIN_SUBJECTS:
         return None
-    from scipy.stats import t
-
     if variance <= 0.0 and change == 0.0:
         bound = 1.0 - (1.0 - confidence) ** (1.0 / subjects)
         return Interval(-bound, bound, confidence, 0, _FEW_METHOD)
-    half = float(t.ppf((1.0 + confidence) / 2, subjects - 1)) * sqrt(max(variance, 0.0))
+    half = student_quantile((1.0 + confidence) / 2, subjects - 1) * sqrt(max(variance, 0.0))
     return Interval(max(-1.0, change - half), min(1.0, change + half), confidence, 0, _FNMR_METHOD)
 
 
@@ -162,9 +161,7 @@ def _ratio(before: MatchCount, after: MatchCount) -> _Ratio | None:
 def _ratio_interval(ratio: _Ratio | None, confidence: float) -> Interval | None:
     if ratio is None:
         return None
-    from scipy.stats import t
-
-    half = float(t.ppf((1.0 + confidence) / 2, ratio.degrees)) * sqrt(ratio.variance)
+    half = student_quantile((1.0 + confidence) / 2, ratio.degrees) * sqrt(ratio.variance)
     return Interval(exp(ratio.value - half), exp(ratio.value + half), confidence, 0, _FMR_METHOD)
 
 

@@ -10,6 +10,7 @@ from math import isfinite, log
 
 from converters.evaluate.metrics.curves import check_rate
 from converters.evaluate.metrics.evidence import Interval
+from converters.evaluate.metrics.quantiles import beta_quantile, chi_squared_quantile, student_quantile
 
 #: One-sided confidence of a claimed error rate.
 CLAIM_CONFIDENCE = 0.95
@@ -31,9 +32,7 @@ def upper_rate_limit(errors: float, trials: float, *, confidence: float = CLAIM_
     Raises:
         InputError: `confidence` is outside its range.
     """
-    from scipy.stats import chi2
-
-    return min(1.0, float(chi2.ppf(check_rate(confidence, "a confidence"), 2 * errors + 2)) / 2 / trials)
+    return min(1.0, chi_squared_quantile(check_rate(confidence, "a confidence"), 2 * errors + 2) / 2 / trials)
 
 
 def rate_limits(errors: float, trials: float, *, confidence: float = 0.95) -> tuple[float, float]:
@@ -50,10 +49,8 @@ def rate_limits(errors: float, trials: float, *, confidence: float = 0.95) -> tu
     Raises:
         InputError: `confidence` is outside its range.
     """
-    from scipy.stats import chi2
-
     tail = (1.0 - check_rate(confidence, "a confidence")) / 2
-    low = float(chi2.ppf(tail, 2 * errors)) / 2 / trials if errors > 0 else 0.0
+    low = chi_squared_quantile(tail, 2 * errors) / 2 / trials if errors > 0 else 0.0
     return min(1.0, low), upper_rate_limit(errors, trials, confidence=1.0 - tail)
 
 
@@ -123,10 +120,8 @@ def student_factor(known: float, estimated: float, *, confidence: float = 0.95) 
     Raises:
         InputError: `confidence` is outside its range.
     """
-    from scipy.stats import t
-
     upper = 1.0 - (1.0 - check_rate(confidence, "a confidence")) / 2
-    return float(t.ppf(upper, max(known, 1.0)) / t.ppf(upper, estimated)) ** 2
+    return (student_quantile(upper, max(known, 1.0)) / student_quantile(upper, estimated)) ** 2
 
 
 def threshold_variance(change: float, *, ratio: float, rate: float, effective: float) -> float:
@@ -159,10 +154,8 @@ def exact_share_limits(share: float, trials: float, *, confidence: float = 0.95)
     Raises:
         InputError: `confidence` is outside its range.
     """
-    from scipy.stats import beta
-
     tail = (1.0 - check_rate(confidence, "a confidence")) / 2
     errors = share * trials
-    low = float(beta.ppf(tail, errors, trials - errors + 1.0)) if errors > 0 else 0.0
-    high = float(beta.ppf(1.0 - tail, errors + 1.0, trials - errors)) if errors < trials else 1.0
+    low = beta_quantile(tail, errors, trials - errors + 1.0) if errors > 0 else 0.0
+    high = beta_quantile(1.0 - tail, errors + 1.0, trials - errors) if errors < trials else 1.0
     return (low if isfinite(low) else 0.0), (high if isfinite(high) else 1.0)

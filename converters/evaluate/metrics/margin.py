@@ -21,7 +21,8 @@ def judge(difference: SmoothedDifference, *, margin: float = DEFAULT_MARGIN) -> 
     """Judge a difference against a margin D.
 
     `no worse`: the whole interval is above -D, so a loss of D or more is excluded. `worse`: the whole interval is below -D.
-    `cannot tell`: the interval contains -D.
+    `cannot tell`: the interval contains -D. A loss of few people, of whom the data set may have none, is not excluded: see
+    `MarginVerdict.unseen_share`.
 
     Args:
         difference: The measured difference.
@@ -31,11 +32,11 @@ def judge(difference: SmoothedDifference, *, margin: float = DEFAULT_MARGIN) -> 
         InputError: `margin` is outside its range.
     """
     limit = -check_rate(margin, "a margin")
-    interval = difference.interval
+    interval, unseen = difference.interval, 1.0 - 0.05 ** (1.0 / difference.subjects)
     if interval.low > limit:
-        return MarginVerdict(margin, "no worse", None)
+        return MarginVerdict(margin, "no worse", None, unseen)
     if interval.high < limit:
-        return MarginVerdict(margin, "worse", None)
+        return MarginVerdict(margin, "worse", None, unseen)
     middle = difference.difference
     half = middle - interval.low if middle > limit else interval.high - middle
     needed = subjects_to_tell(
@@ -45,7 +46,7 @@ def judge(difference: SmoothedDifference, *, margin: float = DEFAULT_MARGIN) -> 
         distance=abs(middle - limit),
     )
     more = ceil(needed - difference.subjects) if needed <= _MOST_TIMES * difference.subjects else None
-    return MarginVerdict(margin, "cannot tell", None if more is None else max(more, 1))
+    return MarginVerdict(margin, "cannot tell", None if more is None else max(more, 1), unseen)
 
 
 def subjects_to_tell(half_width: float, standard_error: float, subjects: int, *, distance: float) -> float:
@@ -64,8 +65,5 @@ def subjects_to_tell(half_width: float, standard_error: float, subjects: int, *,
     """
     if distance <= 0.0:
         return inf
-    if standard_error == 0.0:
-        # Without any difference the interval is that of the rule of three, whose width falls with the number itself.
-        return subjects * half_width / distance
     reach = half_width + NormalDist().inv_cdf(POWER) * standard_error
     return float(subjects * (reach / distance) ** 2)

@@ -21,9 +21,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from converters.evaluate.metrics.claims import claim_refusal
-from converters.evaluate.metrics.curves import check_rate, missing_half, upper_bound_without_errors
+from converters.evaluate.metrics.curves import check_rate, missing_half
 from converters.evaluate.metrics.difference_evidence import SmoothedDifference
 from converters.evaluate.metrics.evidence import Interval, Unsupported
+from converters.evaluate.metrics.quantiles import student_quantile
 from converters.evaluate.metrics.scores import ScoreSet
 from converters.evaluate.metrics.smoothed_curves import LEAST_BANDWIDTH, SubjectGroups, smoothed_tar
 from converters.evaluate.metrics.subject_scores import (
@@ -206,23 +207,20 @@ def _row(
     settings: _Settings,
 ) -> SmoothedDifference:
     """Create the row of one range; `before` and `after` have the value of all data first, then one per group."""
-    from scipy.stats import t
-
     change = after - before
     difference, replicates = float(change[0]), change[1:]
     groups = replicates.size
     changes = (replicates.mean() - replicates) * (groups - 1) / groups
     error = float(np.sqrt(groups / (groups - 1) * (changes**2).sum()))
     if error > _NEGLIGIBLE:
-        quantile = float(t.ppf((1.0 + settings.confidence) / 2, groups - 1))
+        quantile = student_quantile((1.0 + settings.confidence) / 2, groups - 1)
         own = changes + difference / groups
         below, above = (_reach(own[own * sign > 0] * sign, error, quantile) for sign in (-1.0, 1.0))
         method = (
             f"delete-a-group jackknife, {groups} groups of subjects, score interval, seed {settings.seed}"
         )
     else:
-        error, below = 0.0, upper_bound_without_errors(design.subjects)
-        above, method = below, f"no difference in any group: rule of three over {design.subjects} subjects"
+        error, below, above, method = 0.0, 0.0, 0.0, "no difference in any group of subjects"
     interval = Interval(difference - below, difference + above, settings.confidence, groups, method)
     return SmoothedDifference(
         lowest_fmr=float(fmrs[0]),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -110,7 +111,11 @@ class AllPairs(_LabelledVectors):
         return int(self.codes.max()) + 1 if self.codes.size else 0
 
     def scores(self) -> ScoreSet:
-        """Compute the score set (`scores.all_pairs`)."""
+        """Return the score set (`scores.all_pairs`); it is computed once."""
+        return self._scores
+
+    @cached_property
+    def _scores(self) -> ScoreSet:
         return all_pairs(self.vectors, self.codes, block_rows=self.block_rows)
 
     def with_subjects(self, floor: float) -> SubjectScores:

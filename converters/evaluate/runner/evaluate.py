@@ -21,6 +21,7 @@ from converters.evaluate.metrics.protocols import OpenSetList, PairsList, match_
 from converters.evaluate.metrics.subject_scores import Comparisons
 from converters.evaluate.metrics.verification import verify_all_pairs, verify_pairs
 from converters.evaluate.metrics.verification_evidence import VerificationEvidence
+from converters.evaluate.runner.alike_subjects import alike_note
 from converters.evaluate.runner.embedding_run import embed_with
 from converters.evaluate.runner.error_analysis import (
     ErrorAnalysis,
@@ -215,7 +216,8 @@ def evaluate(
         with stages("measure images") as progress:
             measures = measure_samples(samples, embedded.names, artefact.card.input, progress=progress)
         errors = analyse_errors(embedded.names, comparisons, measures, worst=protocol.errors)
-    notes = notes_of(samples, artefact.card)
+    alike = alike_note(comparisons, embedded.subjects)
+    notes = (*notes_of(samples, artefact.card), *([alike] if alike else []))
     return Evaluation(identity_of(artefact), verification, identification, probability, errors, notes, groups)
 
 

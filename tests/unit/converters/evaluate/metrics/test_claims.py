@@ -112,7 +112,7 @@ def test_equal_scores_do_not_break_a_claim() -> None:
     tagged = AllPairs(vectors, np.arange(60) // 2).with_subjects(-2)
     result = claim_at(tagged, tagged.design(), 0.1)
     if isinstance(result, Unsupported):
-        assert "count as" in result.reason
+        assert "count as" in result.reason or "one person under two names" in result.reason
     else:
         threshold, claim = result
         assert threshold > 1
@@ -126,3 +126,14 @@ def test_a_high_fmr_keeps_its_effective_comparisons() -> None:
     tagged = data.with_subjects(-2)
     numbers = effective_numbers(tagged, tagged.design(), 0.7)
     assert 300 < numbers.claim <= numbers.interval <= tagged.design().trials
+
+
+def test_a_claim_that_rejects_everyone_is_refused() -> None:
+    """One person under two names raises the threshold near the fewest subjects above all mated scores."""
+    data = population(np.random.default_rng(3), 25, np.full(25, 2), 0.0)
+    vectors = np.concatenate([data.vectors, data.vectors[:2]])
+    codes = np.concatenate([data.codes, [25, 25]])
+    copied = AllPairs(vectors, codes)
+    row = operating_points(copied, copied.scores(), data_set="d", data_digest="0" * 64, fmrs=(1e-2,))[0]
+    assert "one person under two names" in row.claim.reason
+    assert row.threshold == row.measured.threshold

@@ -123,5 +123,5 @@ def test_values_outside_their_range_are_refused() -> None:
         make_plan([1e-12], images_per_subject=2, margin=0.003)
     with pytest.raises(InputError, match="more than 10,000,000 subjects"):
         make_plan([1e-9], images_per_subject=2, margin=0.003, dependence=(Dependence(1e-2, 1e9, 1.0),) * 2)
-    with pytest.raises(InputError, match="a margin above 0"):
+    with pytest.raises(InputError, match="a margin of at least 1e-15"):
         make_plan([1e-2], images_per_subject=2, margin=1.0)

@@ -189,14 +189,16 @@ def test_an_fmr_that_the_subjects_do_not_support_is_refused_in_subjects() -> Non
     assert low.needed == 246 and low.found == 60 and "FMR 0.0001 needs at least 246 subjects" in low.reason
 
 
-def test_equal_artefacts_have_an_interval_that_is_not_empty() -> None:
+def test_equal_artefacts_are_no_worse_except_for_people_who_are_not_in_the_data() -> None:
     vectors, labels = population(60)
     row = stated(pooled_difference(AllPairs(vectors, labels), AllPairs(vectors, labels)))
     assert row.difference == 0 and row.standard_error == 0
-    assert (row.interval.low, row.interval.high) == (-3 / 60, 3 / 60)
-    assert judge(row, margin=0.06).verdict == "no worse"
-    verdict = judge(row, margin=0.01)
-    assert (verdict.verdict, verdict.more_subjects) == ("cannot tell", 240)
+    assert (row.interval.low, row.interval.high) == (0, 0)
+    verdict = judge(row, margin=0.001)
+    assert (verdict.verdict, verdict.more_subjects) == ("no worse", None)
+    assert verdict.unseen_share == pytest.approx(3 / 60, rel=0.03)
+    nearly = stated(pooled_difference(AllPairs(vectors, labels), AllPairs(disturbed(vectors, 1e-4), labels)))
+    assert judge(nearly, margin=0.001).verdict == "no worse"
 
 
 def test_quantized_and_equal_scores_are_evaluated() -> None:
@@ -255,5 +257,5 @@ def test_the_number_of_further_subjects_follows_from_the_standard_error() -> Non
     expected = 100 * ((0.006 + 0.842 * error) / 0.003) ** 2 - 100
     assert judge(row, margin=0.003).more_subjects == pytest.approx(expected, abs=2)
     assert judge(row_of(-0.006, 0.0), margin=0.003).more_subjects is None
-    with pytest.raises(InputError, match="a margin above 0"):
+    with pytest.raises(InputError, match="a margin of at least 1e-15"):
         judge(row, margin=0.0)
