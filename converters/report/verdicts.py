@@ -66,14 +66,10 @@ def _of_candidate(candidate: CandidateComparison, comparison: ComparisonResult) 
     if lower is not None:
         basis += f"; at FMR {rate(lower.lowest_fmr)} it changes by {_change(lower)}"
     if verdict.verdict == "no worse":
-        level = "good" if lower is None else "caution"
-        basis += (
-            f"; a loss that falls on fewer than {100 * verdict.unseen_share:.2g} % of the people can be absent from these"
-            " images"
-        )
-        return ReportVerdict(
-            level, f"{file} no worse than {first} within a margin of {margin}{elsewhere}", basis
-        )
+        unseen = verdict.unseen_in_words()
+        level = "good" if lower is None and not unseen else "caution"
+        sentence = f"{file} no worse than {first} within a margin of {margin}{unseen and f', {unseen}'}"
+        return ReportVerdict(level, f"{sentence}{elsewhere}", basis)
     more = (
         "the difference is too close to the margin"
         if verdict.more_subjects is None

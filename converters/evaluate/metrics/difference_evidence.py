@@ -71,6 +71,12 @@ class MarginVerdict(Evidence):
     more_subjects: int | None
     unseen_share: float
 
+    def unseen_in_words(self) -> str:
+        """State the people whose loss can be absent from the data; empty if even their total loss is within the margin."""
+        if self.unseen_share <= self.margin:
+            return ""
+        return f"unless the loss falls on fewer than {100 * self.unseen_share:.2g} % of the people"
+
 
 @dataclass(frozen=True)
 class DecisionFlips(Evidence):

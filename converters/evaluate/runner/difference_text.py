@@ -37,10 +37,8 @@ def verdict_text(pooled: SmoothedDifference, verdict: MarginVerdict) -> str:
     """Format a verdict against a margin, such as ``no worse than 0.3 points``."""
     margin = f"{100 * verdict.margin:g} point{'' if 100 * verdict.margin == 1 else 's'}"
     if verdict.verdict == "no worse":
-        return (
-            f"no worse than {margin}: the loss of TAR is less than {margin}, unless it falls on fewer than"
-            f" {100 * verdict.unseen_share:.2g} % of the people"
-        )
+        unseen = verdict.unseen_in_words()
+        return f"no worse than {margin}: the loss of TAR is less than {margin}{unseen and f', {unseen}'}"
     if verdict.verdict == "worse":
         return f"worse: the loss of TAR is more than {margin}"
     loss = ", although there is a loss" if pooled.interval.high < 0 else ""

@@ -188,9 +188,9 @@ def test_a_comparison_outranks_cosine_in_the_verdict(full: str) -> None:
 
 
 def test_equal_artefacts_on_few_subjects_are_not_shown_to_be_equal() -> None:
-    """With 40 subjects and no difference the upper bound of the loss is 3 / 40 (rule of three)."""
+    """With 40 subjects a loss of 3 / 40 of the people can be absent from the data (rule of three)."""
     page = render_page(title="door", comparison=samples.comparison(noise=0.0))
-    assert "hese images cannot tell if the int8 file is worse than float" in Outline(page).by_tag["h1"][0]
+    assert "unless the loss falls on fewer than 7.2 % of the people" in Outline(page).by_tag["h1"][0]
     assert 'class="verdict caution"' in page
 
 
@@ -224,12 +224,13 @@ def judged(
     return of_comparison(replace(comparison, candidates=(first,)))[0]
 
 
-def test_a_difference_above_the_margin_is_good() -> None:
+def test_a_difference_above_the_margin_is_no_worse_except_for_unseen_people() -> None:
     verdict = judged((-0.008, 0.004), (-0.03, 0.02))
-    assert verdict.level == "good"
+    assert verdict.level == "caution"
     assert (
         verdict.sentence
-        == "the int8 file is no worse than float within a margin of 1 percentage point of TAR"
+        == "the int8 file is no worse than float within a margin of 1 percentage point of TAR,"
+        " unless the loss falls on fewer than 7.2 % of the people"
     )
     assert "TAR over FMR 10⁻⁴ to 10⁻² changes by −0.20 points" in verdict.basis
     assert "40 subjects with two or more images" in verdict.basis

@@ -130,9 +130,10 @@ def test_a_high_fmr_keeps_its_effective_comparisons() -> None:
 
 def test_a_claim_that_rejects_everyone_is_refused() -> None:
     """One person under two names raises the threshold near the fewest subjects above all mated scores."""
-    data = population(np.random.default_rng(3), 25, np.full(25, 2), 0.0)
-    vectors = np.concatenate([data.vectors, data.vectors[:2]])
-    codes = np.concatenate([data.codes, [25, 25]])
+    images = np.array([1] * 30 + [2])
+    data = population(np.random.default_rng(3), 31, images, 0.0)
+    vectors = np.concatenate([data.vectors, data.vectors[:1]])
+    codes = np.concatenate([data.codes, [31]])
     copied = AllPairs(vectors, codes)
     row = operating_points(copied, copied.scores(), data_set="d", data_digest="0" * 64, fmrs=(1e-2,))[0]
     assert "one person under two names" in row.claim.reason
