@@ -24,10 +24,23 @@ from converters.evaluate.metrics.subject_scores import MIN_SUBJECTS, SubjectScor
 from converters.evaluate.metrics.verification_evidence import Claim
 from edge_sdk.model.operating_point import subjects_needed
 
-#: Tagged non-mated scores that `effective_numbers` needs, as a multiple of the FMR.
-TAGGED_DEPTH = 2.0
 # Up to this many false matches, the number at twice the FMR is used too. More give a variance without much noise.
 _FEW_MATCHES = 1 << 21
+
+
+def tagged_rank(fmr: float, trials: int) -> int:
+    """Compute the rank of the lowest non-mated score that `effective_numbers` and `claim_at` need; 1 is the highest.
+
+    Args:
+        fmr: Above 0 and under 1.
+        trials: Number of non-mated comparisons, 1 or more.
+    """
+    return min(trials, int(_doubled(fmr, trials) * trials) + 2)
+
+
+def _doubled(fmr: float, trials: float) -> float:
+    """Return twice an FMR, less if it is near 1 or if the FMR itself gives many false matches."""
+    return max(fmr, min(2.0 * fmr, _FEW_MATCHES / trials, 0.5))
 
 
 @dataclass(frozen=True)
@@ -50,12 +63,12 @@ def effective_numbers(
     """Compute the effective numbers of comparisons near an FMR.
 
     Args:
-        tagged: Scores with their subjects; all non-mated scores down to twice the FMR.
+        tagged: Scores with their subjects; all non-mated scores down to `tagged_rank`.
         design: The non-mated comparisons.
         fmr: Above 0 and under 1.
         confidence: Confidence of the limits in which the numbers are used.
     """
-    doubled = max(fmr, min(TAGGED_DEPTH * fmr, _FEW_MATCHES / design.trials, 0.5))
+    doubled = _doubled(fmr, design.trials)
     at, twice = (
         effective_comparisons(design, *_highest(tagged, design, share), confidence=confidence)
         for share in (fmr, doubled)
@@ -91,7 +104,7 @@ def claim_at(tagged: SubjectScores, design: PairDesign, fmr: float) -> tuple[flo
     """Find the lowest threshold whose FMR is at most `fmr` with 95 % confidence.
 
     Args:
-        tagged: Scores with their subjects; all non-mated scores down to twice the FMR.
+        tagged: Scores with their subjects; all non-mated scores down to `tagged_rank`.
         design: The non-mated comparisons.
         fmr: Above 0 and under 1.
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from converters.evaluate.metrics.claims import TAGGED_DEPTH, claim_at, claim_refusal
+from converters.evaluate.metrics.claims import claim_at, claim_refusal, tagged_rank
 from converters.evaluate.metrics.cosines import BoolArray
 from converters.evaluate.metrics.covariates import Grouping
 from converters.evaluate.metrics.evidence import Unsupported
@@ -100,8 +100,7 @@ def _tagged(comparisons: Comparisons, chosen: BoolArray, fmr: float) -> SubjectS
     else:
         own = AllPairs(comparisons.vectors[chosen], codes[chosen], comparisons.block_rows)
     scores = own.scores()
-    rank = min(scores.non_mated_trials, int(TAGGED_DEPTH * fmr * scores.non_mated_trials) + 2)
-    return own.with_subjects(scores.score_at_rank(rank))
+    return own.with_subjects(scores.score_at_rank(tagged_rank(fmr, scores.non_mated_trials)))
 
 
 def _mean_tar(scores: GroupedScores, threshold: float) -> float | None:

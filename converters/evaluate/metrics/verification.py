@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from converters.evaluate.metrics.bootstrap import DEFAULT_REPLICATES
-from converters.evaluate.metrics.claims import TAGGED_DEPTH
+from converters.evaluate.metrics.claims import tagged_rank
 from converters.evaluate.metrics.curves import (
     DEFAULT_FMRS,
     Curve,
@@ -121,8 +121,7 @@ def operating_points(
     highest = max(
         (f for f, t in zip(fmrs, measured, strict=True) if not isinstance(t, Unsupported)), default=0.0
     )
-    rank = min(scores.non_mated_trials, int(TAGGED_DEPTH * highest * scores.non_mated_trials) + 2)
-    floor = scores.score_at_rank(rank) if highest else 2.0
+    floor = scores.score_at_rank(tagged_rank(highest, scores.non_mated_trials)) if highest else 2.0
     rates = Rates(scores, comparisons.with_subjects(floor), confidence, with_intervals=replicates != 0)
     return tuple(
         threshold
