@@ -31,7 +31,7 @@ class Rates:
 
     Args:
         scores: All scores.
-        tagged: Scores with their subjects; all non-mated scores down to twice the highest FMR.
+        tagged: Scores with their subjects; all non-mated scores down to `claims.tagged_rank`.
         confidence: Confidence of the intervals, above 0 and under 1.
         with_intervals: False omits the intervals.
     """
