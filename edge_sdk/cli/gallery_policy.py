@@ -190,7 +190,9 @@ def _policy(arguments: argparse.Namespace) -> Output:
 
 def _stricter(policy: DecisionPolicy, point: OperatingPoint, templates: int) -> list[str]:
     """Return a line if the card has no claim near the FMR that the FPIR needs, so that a stricter one is used."""
-    needed = -math.expm1(math.log1p(-policy.fpir) / templates)
+    from edge_sdk.model.operating_point import fmr_for_fpir
+
+    needed = fmr_for_fpir(policy.fpir, templates)
     unit = 10.0 ** math.floor(math.log10(needed))
     claim = math.floor(needed / unit + 1e-9) * unit
     if claim < 1.5 * point.fmr_limit:

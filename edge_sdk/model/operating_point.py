@@ -206,7 +206,7 @@ class OperatingPoint:
             raise ModelCardError(
                 f"expected FPIR above 0 and under 1 and 1 or more references, found {fpir} and {references}"
             )
-        max_fmr = -math.expm1(math.log1p(-fpir) / references)
+        max_fmr = fmr_for_fpir(fpir, references)
         fitting = [point for point in points if point.fmr_limit <= max_fmr]
         if max_fmr < _LEAST_FMR:
             raise ModelCardError(
@@ -295,6 +295,16 @@ class OperatingPoint:
             measured_threshold=point.optional("measured_threshold", float),
             measured_fnmr=point.optional("measured_fnmr", float),
         )
+
+
+def fmr_for_fpir(fpir: float, references: int) -> float:
+    """Compute the FMR per comparison that gives an FPIR over N references: 1 - (1 - FPIR)^(1/N).
+
+    Args:
+        fpir: 0 or more and under 1.
+        references: N, 1 or more.
+    """
+    return -math.expm1(math.log1p(-fpir) / references)
 
 
 def subjects_needed(fmr: float) -> int:

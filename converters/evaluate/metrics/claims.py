@@ -100,13 +100,16 @@ def most_errors(rate: float, *, trials: float, effective: float) -> int | None:
     return low
 
 
-def claim_at(tagged: SubjectScores, design: PairDesign, fmr: float) -> tuple[float, Claim] | Unsupported:
+def claim_at(
+    tagged: SubjectScores, design: PairDesign, fmr: float, *, numbers: EffectiveNumbers | None = None
+) -> tuple[float, Claim] | Unsupported:
     """Find the lowest threshold whose FMR is at most `fmr` with 95 % confidence.
 
     Args:
         tagged: Scores with their subjects; all non-mated scores down to `tagged_rank`.
         design: The non-mated comparisons.
         fmr: Above 0 and under 1.
+        numbers: `effective_numbers` at this FMR and a confidence of 95 % (default: computed).
 
     Returns:
         The threshold, a float32 value, with its claim, or `Unsupported` with the number of subjects that the claim
@@ -120,7 +123,7 @@ def claim_at(tagged: SubjectScores, design: PairDesign, fmr: float) -> tuple[flo
     refusal = claim_refusal(fmr, subjects=subjects, dyads=design.dyads)
     if refusal is not None:
         return refusal
-    effective = effective_numbers(tagged, design, fmr).claim
+    effective = (numbers or effective_numbers(tagged, design, fmr, confidence=CLAIM_CONFIDENCE)).claim
     needed = trials_needed(fmr)
     errors = most_errors(fmr, trials=design.trials, effective=effective) if effective >= needed else None
     if errors is None:

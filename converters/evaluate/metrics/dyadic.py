@@ -91,7 +91,7 @@ class PairDesign:
             first, second: Shape (P,): the two subjects of each non-mated comparison, 0..S-1, never equal.
             subjects: S.
         """
-        keys, counts = np.unique(_keys(first, second, subjects), return_counts=True)
+        keys, counts = np.unique(pair_keys(first, second, subjects), return_counts=True)
         per_subject = np.bincount(first, minlength=subjects) + np.bincount(second, minlength=subjects)
         own = counts.astype(np.float64)
         return cls(
@@ -198,7 +198,7 @@ def dyadic_variance(
     if shares.max(initial=0.0) >= 1.0:
         return DyadicVariance(inf, 1.0)
     leverage = 1.0 / (1.0 - shares)
-    keys, place = np.unique(_keys(first, second, subjects), return_inverse=True)
+    keys, place = np.unique(pair_keys(first, second, subjects), return_inverse=True)
     own = np.bincount(place.reshape(-1), weights=weights, minlength=keys.size).astype(np.float64)
     rate = float(own.sum()) / design.trials
     matches = np.bincount(keys // subjects, own, subjects) + np.bincount(keys % subjects, own, subjects)
@@ -207,12 +207,8 @@ def dyadic_variance(
     within = float(products.sum()) + rate * rate * design.squared(np.ones(subjects))
     weighted = float((products * leverage[keys // subjects] * leverage[keys % subjects]).sum())
     weighted += rate * rate * design.squared(leverage)
-    total = float(squares.sum())
-    fourth = float((squares * squares).sum())
-    degrees = 3.0 * total * total / fourth if fourth > 0.0 else subjects - 1.0
-    return DyadicVariance(
-        max(total - within, weighted) / design.trials**2, min(max(degrees, 1.0), max(subjects - 1.0, 1.0))
-    )
+    value = max(float(squares.sum()) - within, weighted) / design.trials**2
+    return DyadicVariance(value, _degrees(squares))
 
 
 def pair_variance(design: PairDesign, first: NDArray[np.integer], second: NDArray[np.integer]) -> float:
@@ -223,7 +219,7 @@ def pair_variance(design: PairDesign, first: NDArray[np.integer], second: NDArra
         first, second: Shape (A,): the two subjects of each false match, 0..S-1, never equal.
     """
     subjects = design.per_subject.size
-    keys, counts = np.unique(_keys(first, second, subjects), return_counts=True)
+    keys, counts = np.unique(pair_keys(first, second, subjects), return_counts=True)
     rate, own = first.size / design.trials, counts.astype(np.float64)
     products = float((own * own - 2.0 * rate * own * design.comparisons(keys)).sum())
     return (products + rate * rate * design.squared(np.ones(subjects))) / design.trials**2
@@ -269,19 +265,25 @@ def log_ratio_variance(
         numerator, denominator: Subjects (first, second) of the false matches of each rate, 0..S-1; at least one each.
         subjects: S.
     """
-    keys = np.concatenate([_keys(*numerator, subjects), _keys(*denominator, subjects)])
+    keys = np.concatenate([pair_keys(*numerator, subjects), pair_keys(*denominator, subjects)])
     above, below = numerator[0].size, denominator[0].size
     weights = np.concatenate([np.full(above, 1.0 / above), np.full(below, -1.0 / below)])
     dyads, place = np.unique(keys, return_inverse=True)
     forms = np.bincount(place.reshape(-1), weights=weights)
     per_subject = np.bincount(dyads // subjects, weights=forms, minlength=subjects)
     per_subject += np.bincount(dyads % subjects, weights=forms, minlength=subjects)
-    within, squares = float((forms * forms).sum()), per_subject * per_subject
-    total, fourth = float(squares.sum()), float((squares * squares).sum())
-    degrees = 3.0 * total * total / fourth if fourth > 0.0 else subjects - 1.0
-    return DyadicVariance(max(total - within, within), min(max(degrees, 1.0), max(subjects - 1.0, 1.0)))
+    within = float((forms * forms).sum())
+    squares = np.asarray(per_subject * per_subject, dtype=np.float64)
+    return DyadicVariance(max(float(squares.sum()) - within, within), _degrees(squares))
 
 
-def _keys(first: NDArray[np.integer], second: NDArray[np.integer], subjects: int) -> IntArray:
+def _degrees(squares: Float64Array) -> float:
+    """Compute the degrees of freedom of a sum of squared residuals, one per subject, within 1..S-1."""
+    total, fourth, most = float(squares.sum()), float((squares * squares).sum()), max(squares.size - 1.0, 1.0)
+    return min(max(3.0 * total * total / fourth, 1.0), most) if fourth > 0.0 else most
+
+
+def pair_keys(first: NDArray[np.integer], second: NDArray[np.integer], subjects: int) -> IntArray:
+    """Return the key of the pair of subjects of each comparison: lower number * S + higher number."""
     low, high = np.minimum(first, second).astype(np.int64), np.maximum(first, second).astype(np.int64)
     return np.asarray(low * subjects + high, dtype=np.int64)

@@ -18,7 +18,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from converters.evaluate.metrics.cosines import IntArray
-from converters.evaluate.metrics.dyadic import PairDesign, dyadic_variance, effective_comparisons
+from converters.evaluate.metrics.dyadic import (
+    PairDesign,
+    dyadic_variance,
+    effective_comparisons,
+    pair_keys,
+)
 from converters.evaluate.metrics.subject_scores import MIN_SUBJECTS
 from edge_sdk.types import Float64Array
 
@@ -212,8 +217,7 @@ def pair_rate(count: MatchCount, *, level: float = 0.05) -> PairRate:
     if not count.matches:
         return PairRate(0.0, None, pairs.trials, count.subjects)
     subjects = pairs.per_subject.size
-    low, high = np.minimum(count.first, count.second), np.maximum(count.first, count.second)
-    keys = low.astype(np.int64) * subjects + high
+    keys = pair_keys(count.first, count.second, subjects)
     weights = pairs.comparisons(keys) / count.design.comparisons(keys)
     rate = float(weights.sum()) / pairs.trials
     variance = dyadic_variance(pairs, count.first, count.second, weights)

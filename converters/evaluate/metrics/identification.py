@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import ceil, expm1, log1p
+from math import ceil
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from converters.evaluate.metrics.search_variance import search_variance
 from converters.evaluate.metrics.searches import NEVER, SearchScores
 from converters.evaluate.metrics.subject_shares import BY_SUBJECT, BY_SUBJECT_WITH_THRESHOLD
 from edge_sdk.errors import InputError
+from edge_sdk.model import operating_point
 from edge_sdk.types import Float64Array
 
 
@@ -46,7 +47,7 @@ def fmr_for_fpir(rate: float, *, references: int) -> float:
             f"expected FPIR in 0..1 and at least 1 reference, found {rate} and {references}",
             hint="for example fmr_for_fpir(1e-2, references=50)",
         )
-    return 1.0 if rate == 1.0 else -expm1(log1p(-rate) / references)
+    return 1.0 if rate == 1.0 else operating_point.fmr_for_fpir(rate, references)
 
 
 def cumulative_match(scores: SearchScores, *, max_rank: int = 20) -> Float64Array:

@@ -14,7 +14,7 @@ from converters.evaluate.metrics.claims import (
 )
 from converters.evaluate.metrics.dyadic import PairDesign
 from converters.evaluate.metrics.evidence import Interval, Unsupported
-from converters.evaluate.metrics.limits import rate_interval, threshold_variance
+from converters.evaluate.metrics.limits import CLAIM_CONFIDENCE, rate_interval, threshold_variance
 from converters.evaluate.metrics.scores import ScoreSet
 from converters.evaluate.metrics.subject_scores import MIN_SUBJECTS, SubjectScores
 from converters.evaluate.metrics.subject_shares import BY_SUBJECT, BY_SUBJECT_WITH_THRESHOLD, SubjectShare
@@ -60,7 +60,8 @@ class Rates:
             InputError: The confidence is outside its range.
         """
         effective = effective_numbers(self.tagged, self.design, fmr, confidence=self.confidence)
-        claimed = claim_at(self.tagged, self.design, fmr)
+        numbers = effective if self.confidence == CLAIM_CONFIDENCE else None
+        claimed = claim_at(self.tagged, self.design, fmr, numbers=numbers)
         threshold, claim = (measured_threshold, claimed) if isinstance(claimed, Unsupported) else claimed
         # Equal scores can make the threshold of the claim lower than the measured one by a rounding of bin edges.
         threshold = max(threshold, measured_threshold)

@@ -56,8 +56,9 @@ def verify_all_pairs(
     Raises:
         InputError: There are fewer than two images, or a value is outside its range.
     """
+    del seed
     none_lost = AcquisitionEvidence(0, 0, ())
-    return _verify(embedded, embedded.all_pairs(), "all pairs", none_lost, fmrs, replicates, seed, confidence)
+    return _verify(embedded, embedded.all_pairs(), "all pairs", none_lost, fmrs, replicates != 0, confidence)
 
 
 def verify_pairs(
@@ -81,9 +82,10 @@ def verify_pairs(
     Raises:
         InputError: No comparison can be made, or a value is outside its range.
     """
+    del seed
     listed, lost = match_pairs(pairs, embedded)
     protocol = f"pairs file {pairs.name}, SHA-256 {pairs.digest}"
-    return _verify(embedded, listed, protocol, lost, fmrs, replicates, seed, confidence, accuracy=True)
+    return _verify(embedded, listed, protocol, lost, fmrs, replicates != 0, confidence, accuracy=True)
 
 
 def operating_points(
@@ -117,12 +119,21 @@ def operating_points(
         InputError: A rate is outside its range.
     """
     del seed
-    measured = [threshold_at_fmr(scores, fmr, subjects=comparisons.subjects) for fmr in fmrs]
-    highest = max(
-        (f for f, t in zip(fmrs, measured, strict=True) if not isinstance(t, Unsupported)), default=0.0
-    )
-    floor = scores.score_at_rank(tagged_rank(highest, scores.non_mated_trials)) if highest else 2.0
-    rates = Rates(scores, comparisons.with_subjects(floor), confidence, with_intervals=replicates != 0)
+    tagged = comparisons.with_subjects(_points_floor(scores, fmrs))
+    rates = Rates(scores, tagged, confidence, with_intervals=replicates != 0)
+    return _points(rates, fmrs, comparisons.subjects, data_set, data_digest)
+
+
+def _points_floor(scores: ScoreSet, fmrs: Sequence[float]) -> float:
+    """Return the lowest non-mated score whose subjects the rows need."""
+    supported = [fmr for fmr in fmrs if not isinstance(threshold_at_fmr(scores, fmr), Unsupported)]
+    return scores.score_at_rank(tagged_rank(max(supported), scores.non_mated_trials)) if supported else 2.0
+
+
+def _points(
+    rates: Rates, fmrs: Sequence[float], subjects: int, data_set: str, data_digest: str
+) -> tuple[OperatingPointEvidence | Unsupported, ...]:
+    measured = [threshold_at_fmr(rates.scores, fmr, subjects=subjects) for fmr in fmrs]
     return tuple(
         threshold
         if isinstance(threshold, Unsupported)
@@ -137,25 +148,16 @@ def _verify(
     protocol: str,
     lost: AcquisitionEvidence,
     fmrs: Sequence[float],
-    replicates: int,
-    seed: int,
+    with_intervals: bool,
     confidence: float,
     accuracy: bool = False,
 ) -> VerificationEvidence:
     scores = comparisons.scores()
-    points = operating_points(
-        comparisons,
-        scores,
-        data_set=embedded.data_set,
-        data_digest=embedded.data_digest,
-        fmrs=fmrs,
-        replicates=replicates,
-        seed=seed,
-        confidence=confidence,
-    )
+    tagged = comparisons.with_subjects(min(_points_floor(scores, fmrs), band_floor(scores)))
+    rates = Rates(scores, tagged, confidence, with_intervals=with_intervals)
+    points = _points(rates, fmrs, comparisons.subjects, embedded.data_set, embedded.data_digest)
     curve = det_curve(scores)
     edges, mated, non_mated = coarse_histogram(scores)
-    tagged = comparisons.with_subjects(band_floor(scores))
     return VerificationEvidence(
         data_set=embedded.data_set,
         data_digest=embedded.data_digest,
@@ -180,7 +182,7 @@ def _verify(
         non_mated_counts=tuple(non_mated.tolist()),
         det_band=(
             det_band(scores, tagged, curve.thresholds, confidence=confidence)
-            if isinstance(curve, Curve) and replicates
+            if isinstance(curve, Curve) and with_intervals
             else ()
         ),
         generalized=generalized_rates(embedded, comparisons, tagged, points),
