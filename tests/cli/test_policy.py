@@ -96,19 +96,28 @@ def test_more_can_be_asked_of_one_subject_and_taken_back(
         assert edge_sdk("gallery", "threshold", "alice", *wrong, *door["own"]).code == 2
 
 
+@pytest.fixture
+def measured(
+    edge_sdk: Run, tmp_path: Path, alice: Path, make_model: Callable[..., bytes]
+) -> Callable[..., list[Any]]:
+    """Enrol alice with a model of the given operating points; return the options that name the files."""
+
+    def enrol(*points: Any) -> list[Any]:
+        model = tmp_path / "measured.tflite"
+        model.write_bytes(make_model(operating_points=points))
+        files = ["--model", model, "--gallery", tmp_path / "m.gallery", "--key", tmp_path / "m.key"]
+        assert edge_sdk("enrol", "alice", alice, *files).code == 0
+        return files
+
+    return enrol
+
+
 def test_a_policy_prints_the_confidence_interval_of_its_evidence(
-    edge_sdk: Run,
-    tmp_path: Path,
-    alice: Path,
-    make_model: Callable[..., bytes],
-    make_evidence: Callable[..., Any],
+    edge_sdk: Run, measured: Callable[..., list[Any]], make_evidence: Callable[..., Any]
 ) -> None:
-    model = tmp_path / "measured.tflite"
     claim = {"fmr_confidence": 0.95, "subjects": 40, "effective_comparisons": 700.0}
     point = make_evidence(threshold=0.9, fmr=1e-2, fmr_measured=8e-3, fmr_interval=(0.002, 0.011), **claim)
-    model.write_bytes(make_model(operating_points=(point,)))
-    files = ["--model", model, "--gallery", tmp_path / "m.gallery", "--key", tmp_path / "m.key"]
-    assert edge_sdk("enrol", "alice", alice, *files).code == 0
+    files = measured(point)
     lines = edge_sdk("gallery", "policy", *files, "--fpir", "0.01").out.splitlines()
     assert lines[1] == (
         "95 % confidence interval of the FPIR at the card's threshold: 0.2 % to 1.1 %, from 40 people"
@@ -119,17 +128,10 @@ def test_a_policy_prints_the_confidence_interval_of_its_evidence(
 
 
 def test_a_point_of_the_earlier_rule_counts_with_the_end_of_its_interval(
-    edge_sdk: Run,
-    tmp_path: Path,
-    alice: Path,
-    make_model: Callable[..., bytes],
-    make_evidence: Callable[..., Any],
+    edge_sdk: Run, measured: Callable[..., list[Any]], make_evidence: Callable[..., Any], alice: Path
 ) -> None:
-    model = tmp_path / "measured.tflite"
     point = make_evidence(threshold=0.9, fmr=1e-2, fmr_measured=8e-3, fmr_interval=(0.002, 0.02))
-    model.write_bytes(make_model(operating_points=(point,)))
-    files = ["--model", model, "--gallery", tmp_path / "m.gallery", "--key", tmp_path / "m.key"]
-    assert edge_sdk("enrol", "alice", alice, *files).code == 0
+    files = measured(point)
     done = edge_sdk("gallery", "policy", *files, "--fpir", "0.01")
     assert (done.code, "needs an operating point at FMR 0.01 or less, found 0.02" in done.err) == (3, True)
     assert "and 25 or more subjects" in done.err
@@ -245,20 +247,13 @@ def test_verify_prints_how_to_renew_evidence_of_the_earlier_rule(
 
 
 def test_a_threshold_of_an_option_below_the_policys_names_the_option(
-    edge_sdk: Run,
-    tmp_path: Path,
-    alice: Path,
-    make_model: Callable[..., bytes],
-    make_evidence: Callable[..., Any],
+    edge_sdk: Run, measured: Callable[..., list[Any]], make_evidence: Callable[..., Any], alice: Path
 ) -> None:
-    model = tmp_path / "measured.tflite"
     points = (
         make_evidence(threshold=0.5, fmr=1e-2),
         make_evidence(threshold=0.9, fmr=1e-3, non_mated_trials=40_000),
     )
-    model.write_bytes(make_model(operating_points=points))
-    files = ["--model", model, "--gallery", tmp_path / "m.gallery", "--key", tmp_path / "m.key"]
-    assert edge_sdk("enrol", "alice", alice, *files).code == 0
+    files = measured(*points)
     assert edge_sdk("gallery", "policy", *files, "--fpir", "0.001").code == 0
     for option, command in (
         ("--fmr", ("verify", "alice", alice)),

@@ -80,8 +80,8 @@ def share_limits(
 
     The limits are those of Clopper and Pearson (1934) for the effective number of trials, which the variance gives; it
     is reduced because a variance from few clusters is itself uncertain. Without errors the variance is not known, and
-    the upper limit is that of `clusters` independent trials, about 3 / clusters at 95 % (rule of three). Few errors
-    give no lower upper limit than none.
+    the upper limit is that of `clusters` independent trials, about 3 / clusters at 95 % (rule of three). With few
+    errors the upper limit is at least as high.
 
     Args:
         share: 0..1.

@@ -1,4 +1,4 @@
-"""Notes on subjects who are as alike as the images of one subject: often one person under two names."""
+"""Notes on subjects who are as alike as the images of one subject: often one subject under two names."""
 
 from __future__ import annotations
 
@@ -43,5 +43,5 @@ def alike_note(comparisons: Comparisons, names: tuple[str, ...]) -> str | None:
     more = ", ..." if len(best) > MOST_PAIRS else ""
     return (
         f"subjects with a score at or above the median mated score, {median:.4f}: {', '.join(shown)}{more}; check that"
-        " they are different, because one person under two names raises every threshold"
+        " they are different, because one subject under two names raises every threshold"
     )

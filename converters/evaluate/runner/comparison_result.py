@@ -18,6 +18,7 @@ from converters.evaluate.runner.difference_text import difference_lines, pooled_
 from converters.evaluate.runner.group_text import changes_lines, groups_lines
 from converters.evaluate.runner.identity import ArtefactIdentity
 from converters.evaluate.runner.text import drift_lines, verification_lines
+from converters.number_format import wrapped
 
 SCHEMA = "edge-sdk/comparison/1"
 
@@ -134,7 +135,7 @@ class ComparisonResult:
         lines = [
             f"float: {_named(self.baseline)}",
             f"{self.data_set}: {self.images} images that all files embedded",
-            *(f"note: {note}" for note in self.notes),
+            *(line for note in self.notes for line in wrapped(f"note: {note}")),
         ]
         if self.verification is not None:
             lines += ["", *verification_lines(self.verification)]

@@ -42,6 +42,7 @@ from converters.evaluate.runner.open_artefact import OpenedArtefact
 from converters.evaluate.runner.probability_text import probability_lines
 from converters.evaluate.runner.text import verification_lines
 from converters.evaluate.runner.workers import Workers
+from converters.number_format import wrapped
 from converters.progress import Stages, stage
 from edge_sdk.errors import InputError
 from edge_sdk.model.card import ModelCard
@@ -102,7 +103,7 @@ class Evaluation:
             f"{artefact.file}: {artefact.model}, {artefact.precision}, {artefact.dimension} values,"
             f" {artefact.contract}",
             f"measured with {artefact.measured_with()}",
-            *(f"note: {note}" for note in (*artefact.notes, *self.notes)),
+            *(line for note in (*artefact.notes, *self.notes) for line in wrapped(f"note: {note}")),
             "",
             *verification_lines(self.verification),
         ]
