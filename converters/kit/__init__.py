@@ -1,0 +1,1 @@
+"""Kits: public networks, converted by recipes that need no images, with evidence measured on exactly these files."""
