@@ -270,6 +270,7 @@ class Recognizer:
         seconds: float = math.inf,
         frames: int = FRAMES_PER_ATTEMPT,
         pause_s: float = PAUSE_S,
+        attempts: int | None = None,
         subject: str | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> Iterator[Recognition]:
@@ -277,7 +278,8 @@ class Recognizer:
 
         A face is tracked from frame to frame. `frames` good frames that are similar to each other make one attempt,
         whose probe is the mean direction of their embeddings. After an accepted attempt there is no further attempt
-        until the face has left.
+        until the face has left. After the press of a button, `attempts=1` makes one probe and one search of the
+        frames that follow, so that the policy's FPIR holds for the press.
 
         Args:
             camera: A camera inside its `with` block.
@@ -285,6 +287,8 @@ class Recognizer:
             frames: Good frames of one attempt, 1 or more.
             pause_s: Pause in seconds after an attempt that was not accepted: people step nearer, and the number of
                 attempts is limited.
+            attempts: Ends after this many attempts with an answer, 1 or more; unlimited if None. A presentation
+                attack, a score close to the threshold and a lockout are answers; guidance is not.
             subject: Claimed name; None searches all subjects.
             clock: Monotonic clock in seconds; replaced in tests.
 
@@ -293,17 +297,23 @@ class Recognizer:
 
         Raises:
             AcquisitionError: The camera delivers no frame, or the same frame repeatedly.
-            InputError: `frames` is below 1, or there is neither a threshold nor a decision policy.
+            InputError: `frames` or `attempts` is below 1, or there is neither a threshold nor a decision policy.
             GalleryError: The gallery cannot be read, or an attempt could not be counted.
         """
         if frames < 1:
             raise InputError(f"expected 1 frame or more for an attempt, found {frames}")
+        if attempts is not None and attempts < 1:
+            raise InputError(
+                f"expected 1 attempt or more, found {attempts}",
+                hint="leave attempts out to watch without a limit",
+            )
         alike = OperatingPoint.for_captures(self.embedder.card.operating_points)
         track = Track(same_person_cosine=-1.0 if alike is None else alike.threshold)
         watched, last_reason = Watched(camera), ""
         self._guard.rotate = rotation_of(camera, default=self._guard.rotate)
         ends, resumes = clock() + seconds, -math.inf
-        while clock() < ends and (frame := watched.read()) is not None:
+        left = math.inf if attempts is None else attempts
+        while left > 0 and clock() < ends and (frame := watched.read()) is not None:
             if camera.live and clock() < resumes:
                 continue
             sample = self._sampler.take(frame)
@@ -329,6 +339,7 @@ class Recognizer:
                     track.unchecked = 0
                 answer = self._attempt(track.samples, subject)
                 track.answered, track.samples, last_reason = answer.accepted, [], ""
+                left -= 1
                 yield answer
                 resumes = -math.inf if answer.accepted else clock() + pause_s
 

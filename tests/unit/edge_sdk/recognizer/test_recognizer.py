@@ -306,7 +306,38 @@ def test_after_a_refusal_a_live_camera_is_not_looked_at_for_a_moment(recognizer:
     assert len(list(recognizer.watch(Live(*[EVE] * 8), pause_s=0, clock=clock))) == 2
 
 
-@pytest.mark.parametrize("call", [{"frames": 0}, {"frames": -1}])
+@pytest.mark.parametrize("colour", [ANN, EVE])
+def test_one_press_is_one_attempt(recognizer: Recognizer, gallery: Gallery, colour: int) -> None:
+    camera = Script(EMPTY, FAR, *[(colour, shift) for shift in range(12)])
+    answers = list(recognizer.watch(camera, attempts=1))
+    assert [answer.counted for answer in answers] == [False, True]
+    assert answers[-1].accepted is (colour == ANN)
+    assert failures(gallery) == (colour == EVE)
+    assert camera.read() is not None  # the fourth good frame was not read
+
+
+def test_a_press_without_a_good_face_is_no_attempt(recognizer: Recognizer, gallery: Gallery) -> None:
+    answers = list(recognizer.watch(Script(EMPTY, FAR, (ANN, 0), (ANN, 1), EMPTY), attempts=1))
+    assert [answer.counted for answer in answers] == [False]
+    assert failures(gallery) == 0
+
+
+def test_an_attack_ends_a_press(embedder: Embedder, gallery: Gallery) -> None:
+    Recognizer(ByColour(), embedder, gallery, limits=ANYTHING, enrolment_limits=ANYTHING).enrol(
+        several(ANN, 3), "ann"
+    )
+    pad = ByScript([0.1, 0.1, 0.1])
+    recognizer = Recognizer(ByColour(), embedder, gallery, pad=pad, limits=ANYTHING, threshold=0.7)
+    answers = list(recognizer.watch(Script(*[(ANN, shift) for shift in range(9)]), attempts=1))
+    assert [described(answer) for answer in answers] == ["rejected presentation attack"]
+    assert failures(gallery) == 1
+
+
+def test_a_number_of_attempts_ends_a_look(recognizer: Recognizer) -> None:
+    assert len(list(recognizer.watch(Script(*[(EVE, shift) for shift in range(12)]), attempts=2))) == 2
+
+
+@pytest.mark.parametrize("call", [{"frames": 0}, {"frames": -1}, {"attempts": 0}, {"attempts": -1}])
 def test_a_try_takes_a_frame(recognizer: Recognizer, call: dict[str, int]) -> None:
     with pytest.raises(InputError):
         list(recognizer.watch(Script(ANN), **call))
