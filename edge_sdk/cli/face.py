@@ -221,7 +221,7 @@ def _watch(arguments: argparse.Namespace) -> Output:
 
 def _open_recognizer(arguments: argparse.Namespace, embedder: Embedder) -> Recognizer:
     from edge_sdk.recognizer import Recognizer
-    from edge_sdk.recognizer.recognizer import open_liveness
+    from edge_sdk.recognizer.networks import open_liveness
     from edge_sdk.vision.quality import Limits
 
     enrolment_limits = Limits.enrolment(allow=arguments.allow) if "allow" in arguments else None

@@ -146,7 +146,7 @@ def resolve_detector(
         InputError: the detector is a plug-in and `smallest_face_px` is given.
         ModelError: the file cannot be used, or is not the detector that the gallery pins.
     """
-    from edge_sdk.recognizer.recognizer import open_detector
+    from edge_sdk.recognizer.networks import open_detector
     from edge_sdk.vision.detector import Detector
 
     plugin: FaceDetector | None = open_plugin(_DETECTOR_PLUGINS, word)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
 import time
@@ -13,43 +12,26 @@ from typing import Any
 
 import numpy as np
 
-from edge_sdk.cameras.camera import Camera, Watched, rotation_of
-from edge_sdk.errors import AcquisitionError, InputError
+from edge_sdk.cameras.camera import Camera
 from edge_sdk.gallery import Anchor, EnrolOptions, Gallery, KeyProvider, PinnedNetworks
-from edge_sdk.gallery.results import Decision, Identification, Reason, Verification
+from edge_sdk.gallery.results import Identification, Verification
 from edge_sdk.gallery.rules.real_numbers import checked_threshold
 from edge_sdk.gallery.subjects import ENROL_DEFAULTS
 from edge_sdk.model.operating_point import OperatingPoint
-from edge_sdk.recognizer.orientation_guard import TRACK_INTERVAL, OrientationGuard
-from edge_sdk.recognizer.results import Enrolment, Recognition, RefusedFrame
+from edge_sdk.recognizer.answers import answer_of, attack, guidance
+from edge_sdk.recognizer.enrolment import LEAST_TEMPLATES, EnrolmentSamples
+from edge_sdk.recognizer.networks import use_detector, use_liveness
+from edge_sdk.recognizer.orientation_guard import OrientationGuard
+from edge_sdk.recognizer.results import Enrolment, Recognition
 from edge_sdk.recognizer.sampling import AlignedSample, NoSample, Sampler
-from edge_sdk.recognizer.track import Track, bona_fide, mean_direction
+from edge_sdk.recognizer.track import bona_fide, mean_direction
+from edge_sdk.recognizer.watching import FRAMES_PER_ATTEMPT, PAUSE_S, Look, WatchOptions
 from edge_sdk.types import UInt8Array
-from edge_sdk.vision.detector import Detector
 from edge_sdk.vision.embedder import Embedder
 from edge_sdk.vision.faces import FaceDetector
-from edge_sdk.vision.liveness import MiniFasNet, PresentationAttackDetector
+from edge_sdk.vision.liveness import PresentationAttackDetector
 from edge_sdk.vision.orientation import check_rotation
-from edge_sdk.vision.quality import EYES_COVERED, MOUTH_COVERED, Limits, weakened_limits
-from edge_sdk.vision.upright import CAMERA_TURNED
-
-#: Good frames of one attempt. With more frames the decision is more reliable, but takes longer.
-FRAMES_PER_ATTEMPT = 3
-#: Pause after an attempt that was not accepted, in seconds.
-PAUSE_S = 1.0
-#: Least and most templates of an enrolment: with fewer good frames it fails; further frames are not used.
-LEAST_TEMPLATES = 3
-MOST_TEMPLATES = 5
-ATTACK = "presentation attack"
-SAME_IMAGE = "identical to an earlier image: take each image separately"
-
-_MESSAGES = {
-    Reason.CLOSE: "look straight at the camera, with light on the face",
-    Reason.AMBIGUOUS: "look straight at the camera, with light on the face",
-    Reason.WAIT: "too many failures: wait",
-    Reason.DISABLED: "too many failures: an administrator must reset them",
-    Reason.COUNTER: "the attempt counter is missing or invalid: an administrator must reset it",
-}
+from edge_sdk.vision.quality import Limits, weakened_limits
 
 
 class Recognizer:
@@ -70,6 +52,11 @@ class Recognizer:
         threshold: Cosine threshold, -1..1, not below the gallery's decision policy; the policy's if None.
         rotate: Rotation that is already applied to every frame, clockwise in degrees; used in the message about a turned
             camera. `watch` uses the camera's `rotate` if it has this attribute.
+
+    Attributes:
+        when_recognized: Function that `run` calls with each accepted answer; None calls nothing.
+        when_refused: Function that `run` calls with each other answer of an attempt.
+        when_guided: Function that `run` calls with each answer that only guides a person to a better picture.
 
     Raises:
         ModelMismatchError: The gallery was created for another model, or it pins other networks than these.
@@ -99,6 +86,9 @@ class Recognizer:
         self._guard = OrientationGuard(detector, rotate=check_rotation(rotate))
         self._enrolment_limits = enrolment_limits or Limits.enrolment().stricter(limits or Limits())
         self._threshold = threshold
+        self.when_recognized: Callable[[Recognition], object] | None = None
+        self.when_refused: Callable[[Recognition], object] | None = None
+        self.when_guided: Callable[[Recognition], object] | None = None
         self._check_networks()
 
     @classmethod
@@ -148,16 +138,11 @@ class Recognizer:
         opened = Gallery.open(
             gallery, key=key, model_id=embedder.model_id, anchor=anchor, gallery_id=gallery_id
         )
-        finder = _use_detector(detector, opened, smallest_face_px)
-        if isinstance(pad, str | Path):
-            pad = open_liveness([pad], opened)
-        elif isinstance(pad, Sequence):
-            pad = open_liveness(pad, opened)
         return cls(
-            finder,
+            use_detector(detector, opened, smallest_face_px),
             embedder,
             opened,
-            pad=pad,
+            pad=use_liveness(pad, opened),
             limits=limits,
             enrolment_limits=enrolment_limits,
             threshold=threshold,
@@ -192,48 +177,12 @@ class Recognizer:
             CaptureError: The frames do not all show the same person.
             GalleryError: The gallery could not be written.
         """
-        if least < 1:
-            raise InputError(f"expected 1 good frame or more, found {least}")
         options = replace(options, **fields, weaker_limits=weakened_limits(self._enrolment_limits))
-        samples: list[tuple[int, AlignedSample]] = []
-        covered = 0
-        refused: list[RefusedFrame] = []
-        hints: set[str] = set()
-        turned = 0
-        seen: set[bytes] = set()
-        for index, frame in enumerate(frames):
-            digest = hashlib.sha256(np.asarray(frame).tobytes()).digest()
-            if digest in seen:
-                refused.append(RefusedFrame(index, SAME_IMAGE))
-                hints.add(SAME_IMAGE)
-                continue
-            seen.add(digest)
-            sample = self._take_single(frame, self._enrolment_limits)
-            if isinstance(sample, NoSample):
-                hint = "; ".join(sample.hints)
-                hints.update(sample.hints)
-                refused.append(RefusedFrame(index, hint))
-                turned += sample.refusal.reason == CAMERA_TURNED
-                covered += bool(samples) and not sample.reasons.isdisjoint((EYES_COVERED, MOUTH_COVERED))
-                if covered > len(samples):
-                    refused += [RefusedFrame(place, hint) for place, _ in samples]
-                    samples, covered = [], 0
-            elif not bona_fide([sample]):
-                refused.append(RefusedFrame(index, ATTACK))
-                hints.add(ATTACK)
-            else:
-                samples.append((index, sample))
-            if len(samples) == max(least, MOST_TEMPLATES):
-                break
-        if len(samples) < least:
-            raise AcquisitionError(
-                f"expected {least} good frames of {subject!r}, found {len(samples)} of {len(samples) + len(refused)}",
-                reason=CAMERA_TURNED if turned > len(refused) / 2 else "enrolment",
-                hint="; ".join(sorted(hints)) or "provide more images",
-            )
+        taken = EnrolmentSamples(lambda frame: self._take_single(frame, self._enrolment_limits), least=least)
+        taken.collect(frames, subject)
         self._check_networks()
-        self.gallery.enrol(subject, np.stack([sample.embedding for _, sample in samples]), options)
-        return Enrolment(subject, len(samples), tuple(sorted(refused, key=lambda frame: frame.index)))
+        self.gallery.enrol(subject, np.stack([sample.embedding for sample in taken.samples]), options)
+        return Enrolment(subject, len(taken.samples), taken.refused)
 
     def identify(self, frame: UInt8Array) -> Recognition:
         """Search the gallery for the person in one frame (1:N); counts as one attempt if the face is good enough.
@@ -246,7 +195,7 @@ class Recognizer:
             GalleryError: The gallery cannot be read, or the attempt could not be counted.
         """
         sample = self._take_single(frame)
-        return _guidance(sample) if isinstance(sample, NoSample) else self._attempt([sample], None)
+        return guidance(sample) if isinstance(sample, NoSample) else self._attempt([sample], None)
 
     def verify(self, frame: UInt8Array, subject: str) -> Recognition:
         """Compare the person in one frame with one subject (1:1); counts as one attempt if the face is good enough.
@@ -261,7 +210,7 @@ class Recognizer:
             GalleryError: The gallery cannot be read, or the attempt could not be counted.
         """
         sample = self._take_single(frame)
-        return _guidance(sample) if isinstance(sample, NoSample) else self._attempt([sample], subject)
+        return guidance(sample) if isinstance(sample, NoSample) else self._attempt([sample], subject)
 
     def watch(
         self,
@@ -300,48 +249,56 @@ class Recognizer:
             InputError: `frames` or `attempts` is below 1, or there is neither a threshold nor a decision policy.
             GalleryError: The gallery cannot be read, or an attempt could not be counted.
         """
-        if frames < 1:
-            raise InputError(f"expected 1 frame or more for an attempt, found {frames}")
-        if attempts is not None and attempts < 1:
-            raise InputError(
-                f"expected 1 attempt or more, found {attempts}",
-                hint="leave attempts out to watch without a limit",
-            )
+        options = WatchOptions(seconds, frames, pause_s, attempts, clock)
         alike = OperatingPoint.for_captures(self.embedder.card.operating_points)
-        track = Track(same_person_cosine=-1.0 if alike is None else alike.threshold)
-        watched, last_reason = Watched(camera), ""
-        self._guard.rotate = rotation_of(camera, default=self._guard.rotate)
-        ends, resumes = clock() + seconds, -math.inf
-        left = math.inf if attempts is None else attempts
-        while left > 0 and clock() < ends and (frame := watched.read()) is not None:
-            if camera.live and clock() < resumes:
-                continue
-            sample = self._sampler.take(frame)
-            if isinstance(sample, NoSample):
-                track.follow(sample.face)
-                turned = self._guard.without_attempt(frame, sample.face)
-                if turned is not None:
-                    sample = NoSample(sample.face, turned)
-                if (sample.face is not None or turned is not None) and sample.refusal.reason != last_reason:
-                    last_reason = sample.refusal.reason
-                    yield _guidance(sample)
-                continue
-            track.add(sample)
-            if not track.answered and len(track.samples) >= frames:
-                if track.unchecked > TRACK_INTERVAL or self._guard.suspects:
-                    refusal = self._guard.before_attempt(frame, sample.face)
-                    if refusal is not None:
-                        track.samples, track.unchecked = [], math.inf
-                        if refusal.reason != last_reason:
-                            last_reason = refusal.reason
-                            yield _guidance(NoSample(sample.face, refusal))
-                        continue
-                    track.unchecked = 0
-                answer = self._attempt(track.samples, subject)
-                track.answered, track.samples, last_reason = answer.accepted, [], ""
-                left -= 1
-                yield answer
-                resumes = -math.inf if answer.accepted else clock() + pause_s
+        look = Look(
+            self._sampler,
+            self._guard,
+            lambda samples: self._attempt(samples, subject),
+            same_person_cosine=-1.0 if alike is None else alike.threshold,
+            options=options,
+        )
+        yield from look.answers(camera)
+
+    def run(
+        self,
+        camera: Camera,
+        *,
+        seconds: float = math.inf,
+        attempts: int | None = None,
+        pause_s: float = PAUSE_S,
+        subject: str | None = None,
+    ) -> Recognition | None:
+        """Watch an open camera, and call `when_recognized`, `when_refused` and `when_guided` with the answers.
+
+        An exception in one of the functions ends the look and is not caught. The functions are called in this thread; the
+        camera is not read while they run.
+
+        Args:
+            camera: A camera inside its `with` block.
+            seconds: See `watch`.
+            attempts: See `watch`.
+            pause_s: See `watch`.
+            subject: See `watch`.
+
+        Returns:
+            The answer of the last attempt; None if there was no attempt.
+
+        Raises:
+            AcquisitionError, InputError, GalleryError: See `watch`.
+        """
+        last: Recognition | None = None
+        for answer in self.watch(
+            camera, seconds=seconds, attempts=attempts, pause_s=pause_s, subject=subject
+        ):
+            if answer.counted:
+                last = answer
+                react = self.when_recognized if answer.accepted else self.when_refused
+            else:
+                react = self.when_guided
+            if react is not None:
+                react(answer)
+        return last
 
     def _take_single(self, frame: UInt8Array, limits: Limits | None = None) -> AlignedSample | NoSample:
         """Acquire a sample of one frame and check by itself that the frame is upright."""
@@ -354,18 +311,14 @@ class Recognizer:
         self._check_networks()
         face = samples[-1].face
         if not bona_fide(samples):
-            rejection = self.gallery.reject()
-            message = ATTACK if rejection.reason is None else _message(rejection)
-            return Recognition(rejection.decision, None, message, face)
+            return attack(self.gallery.reject(), face)
         probe = mean_direction(samples)
         answer: Identification | Verification
         if subject is None:
             answer = self.gallery.identify(probe, threshold=self._threshold)
         else:
             answer = self.gallery.verify(probe, subject, threshold=self._threshold)
-        return Recognition(
-            answer.decision, answer.subject if answer.accepted else None, _message(answer), face
-        )
+        return answer_of(answer, face)
 
     def _check_networks(self) -> None:
         """Refuse networks that the gallery does not allow, also if it was changed while this program runs."""
@@ -374,49 +327,3 @@ class Recognizer:
         if networks is not None and networks != self._checked_networks:
             networks.check(self._detector, self._pad)
         self._checked_networks = networks
-
-
-def open_detector(path: str | Path, gallery: Gallery, *, smallest_face_px: float | None = None) -> Detector:
-    """Open a detector's file; if the gallery pins a detector, compare the file's digest before it is parsed.
-
-    Raises:
-        ModelError: The file cannot be used, or is not the pinned one.
-    """
-    networks = gallery.networks
-    digest = None if networks is None else networks.detector
-    return Detector.open(path, sha256=digest, smallest_face_px=smallest_face_px)
-
-
-def open_liveness(paths: Sequence[str | Path], gallery: Gallery) -> MiniFasNet:
-    """Open files of liveness networks; if the gallery pins some, compare the digests before a file is parsed.
-
-    Raises:
-        ModelError: A file cannot be used, or the files are not the pinned ones.
-    """
-    networks = gallery.networks
-    digests = None if networks is None or not networks.liveness else networks.liveness
-    return MiniFasNet.open(*paths, sha256=digests)
-
-
-def _use_detector(
-    detector: str | Path | FaceDetector, gallery: Gallery, smallest_face_px: float | None
-) -> FaceDetector:
-    if isinstance(detector, str | Path):
-        return open_detector(detector, gallery, smallest_face_px=smallest_face_px)
-    if smallest_face_px is not None:
-        raise InputError(
-            "expected a detector's file with smallest_face_px, found an object",
-            hint="give the smallest face when you create the detector",
-        )
-    return detector
-
-
-def _guidance(no_sample: NoSample) -> Recognition:
-    refusal = no_sample.refusal
-    return Recognition(Decision.RETRY, None, refusal.hint, no_sample.face, counted=False, code=refusal.reason)
-
-
-def _message(answer: Identification | Verification) -> str:
-    if answer.reason is not None:
-        return _MESSAGES[answer.reason]
-    return "" if answer.accepted else "not recognized"

@@ -35,11 +35,13 @@ class AlignedSample:
 
     Attributes:
         face: Face of the sample.
+        crop: The embedder's input, shape (H, W, 3), uint8, RGB.
         embedding: Shape (D,), float32, L2 norm 1.
         presentation: Result of presentation attack detection; None without a detector.
     """
 
     face: Face
+    crop: UInt8Array
     embedding: FloatArray
     presentation: Presentation | None
 
@@ -135,7 +137,7 @@ class Sampler:
             self._lap("liveness")
         embedding = self._embedder.embed(crop)
         self._lap("embed")
-        return AlignedSample(face, embedding, presentation)
+        return AlignedSample(face, crop, embedding, presentation)
 
     def _no_face(self, frame: UInt8Array) -> Refusal:
         """Create the refusal of a frame without a face; say so if a face of sufficient size may have been too small."""

@@ -16,7 +16,7 @@ from edge_sdk.gallery import AttemptPolicy, Decision, Gallery, InMemoryKey
 from edge_sdk.model.landmark_template import ARCFACE_112
 from edge_sdk.notices import GalleryWarning
 from edge_sdk.recognizer import Recognition, Recognizer
-from edge_sdk.recognizer.recognizer import SAME_IMAGE
+from edge_sdk.recognizer.enrolment import SAME_IMAGE
 from edge_sdk.runtime.backends.base import TensorInfo
 from edge_sdk.testing import FakeBackend
 from edge_sdk.types import UInt8Array
@@ -335,6 +335,33 @@ def test_an_attack_ends_a_press(embedder: Embedder, gallery: Gallery) -> None:
 
 def test_a_number_of_attempts_ends_a_look(recognizer: Recognizer) -> None:
     assert len(list(recognizer.watch(Script(*[(EVE, shift) for shift in range(12)]), attempts=2))) == 2
+
+
+def test_functions_are_called_with_the_answers(recognizer: Recognizer) -> None:
+    calls: list[str] = []
+    recognizer.when_recognized = lambda answer: calls.append(f"opened for {answer.subject}")
+    recognizer.when_refused = lambda answer: calls.append(answer.reason)
+    recognizer.when_guided = lambda answer: calls.append(answer.code)
+    last = recognizer.run(Script(FAR, EVE, EVE, EVE, *[EMPTY] * 5, *[ANN] * 3, *[EMPTY] * 5, FAR))
+    assert last is not None and last.subject == "ann"
+    assert calls == ["too_far", "not recognized", "opened for ann", "too_far"]
+
+
+def test_an_error_of_a_function_ends_the_look(recognizer: Recognizer) -> None:
+    def broken(answer: Recognition) -> None:
+        raise ValueError("no such pin")
+
+    recognizer.when_recognized = broken
+    camera = Script(*[ANN] * 9)
+    with pytest.raises(ValueError, match="no such pin"):
+        recognizer.run(camera)
+    assert camera.read() is not None
+
+
+def test_without_functions_a_look_returns_its_last_answer(recognizer: Recognizer) -> None:
+    assert recognizer.run(Script(FAR)) is None
+    answer = recognizer.run(Script(FAR, *[EVE] * 9), attempts=1)
+    assert answer is not None and not answer.accepted
 
 
 @pytest.mark.parametrize("call", [{"frames": 0}, {"frames": -1}, {"attempts": 0}, {"attempts": -1}])
