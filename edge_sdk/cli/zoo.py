@@ -65,7 +65,7 @@ def _pull(arguments: argparse.Namespace) -> Output:
     from edge_sdk.zoo.mirror import mirror_folder
 
     model = entry(arguments.model)
-    place = mirror_folder() or model.address
+    place = mirror_folder() or model.address or "no public address"
     note = f" ({model.licence_note})" if model.licence_note else ""
     console.say(PROGRAM, f"{model.name}: licence {model.licence}{note}, from {place}")
     with show_progress("{done:.1f} of {total:.1f} MB", unit=1e6) as progress:

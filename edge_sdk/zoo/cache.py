@@ -64,8 +64,8 @@ def pull(entry: ZooEntry, *, progress: Callable[[int, int], None] | None = None)
         progress: Called with the number of downloaded bytes and their total.
 
     Raises:
-        ModelError: The file cannot be downloaded, or its digest differs from the listed one; such a download is
-            deleted.
+        ModelError: The file has no public address or cannot be downloaded, or its digest differs from the listed one; such
+            a download is deleted.
     """
     if os.environ.get(MIRROR):
         return path(entry)
@@ -73,6 +73,11 @@ def pull(entry: ZooEntry, *, progress: Callable[[int, int], None] | None = None)
     kept = folder / entry.file
     if mirror.is_listed(kept, entry):
         return kept
+    if not entry.address:
+        raise ModelError(
+            f"{entry.name}: no public address of this file is known",
+            hint=f"set {MIRROR} to a folder that contains the file, under any name",
+        )
     pooch = _pooch()
     try:
         downloaded = pooch.retrieve(

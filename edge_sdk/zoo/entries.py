@@ -12,6 +12,13 @@ from edge_sdk.model.landmark_template import arcface
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _OPENCV_ZOO = "https://github.com/opencv/opencv_zoo/raw/966be4cb6eefc2a4f586ed0581bf4bbaa2533070/models"
+_OPENCV_ZOO_INT8BQ = (
+    "https://github.com/opencv/opencv_zoo/raw/25f423d0e04c31a17254620e58febd7386da523b/models"
+)
+_YUNET_TRAIN = (
+    "https://github.com/ShiqiYu/libfacedetection.train/raw/47198234de8c4646961e46159e02af5b06021a78"
+)
+_AURAFACE = "https://huggingface.co/fal/AuraFace-v1/resolve/af6d057c9b0ec4071d4c49c80e3539258798b609"
 _MEDIAPIPE = "https://storage.googleapis.com/mediapipe-assets"
 _MINIFASNET = "https://github.com/yakhyo/face-anti-spoofing/releases/download/weights"
 
@@ -25,7 +32,8 @@ class ZooEntry:
         task: ``embedder``, ``face detector`` or ``presentation attack detector``.
         method: Decoding method of its outputs, as in a network card; empty for an embedder.
         file: File name in the cache and in a mirror folder.
-        address: Address of the file, ``https://`` or ``file://``.
+        address: Address of the file, ``https://`` or ``file://``; empty if no public address is known. Such a file is read
+            only from a mirror folder.
         sha256: SHA-256 of the file, hex.
         size_bytes: Size of the file in bytes.
         licence: Licence of the model, as its author states it.
@@ -53,7 +61,7 @@ class ZooEntry:
     def __post_init__(self) -> None:
         if not _DIGEST.fullmatch(self.sha256):
             raise InputError(f"zoo entry {self.name}: expected a SHA-256 in hex, found {self.sha256!r}")
-        if not self.address.startswith(("https://", "file://")):
+        if self.address and not self.address.startswith(("https://", "file://")):
             raise InputError(
                 f"zoo entry {self.name}: expected an https or file address, found {self.address!r}"
             )
@@ -84,49 +92,116 @@ def _blazeface(reach: str, generation: int, sha256: str, size_bytes: int, side_p
     )
 
 
-def _minifasnet(version: str, sha256: str, size_bytes: int, crop_scale: float) -> ZooEntry:
+def _minifasnet(
+    version: str, sha256: str, size_bytes: int, crop_scale: float, *, published: bool = True
+) -> ZooEntry:
     return ZooEntry(
-        name=f"minifasnet-{version.lower()}",
+        name=f"minifasnet-{version.lower()}" + ("" if published else "-export"),
         task="presentation attack detector",
         method="minifasnet",
-        file=f"MiniFASNet{version}.onnx",
-        address=f"{_MINIFASNET}/MiniFASNet{version}.onnx",
+        file=f"MiniFASNet{version}.onnx" if published else f"minifasnet_{version.lower()}_export.onnx",
+        address=f"{_MINIFASNET}/MiniFASNet{version}.onnx" if published else "",
         sha256=sha256,
         size_bytes=size_bytes,
         licence="Apache-2.0",
+        licence_note="" if published else "another export of Minivision's weights, without a public address",
         contract=_contract(80, 80, "bgr", 0, 1),
+        exercised=not published,
         conversion=f"edge-convert auxiliary {{file}} --method minifasnet --crop-scale {crop_scale} --output DIR",
     )
 
 
-#: Digests and sizes come from OpenCV Zoo's LFS pointers (SFace, YuNet), MediaPipe's build files (BlazeFace), and the
-#: ONNX release (MiniFASNet).
-ENTRIES: tuple[ZooEntry, ...] = (
-    ZooEntry(
-        name="sface",
+def _sface(name: str, file: str, sha256: str, size_bytes: int, *, exercised: bool) -> ZooEntry:
+    return ZooEntry(
+        name=name,
         task="embedder",
         method="",
-        file="face_recognition_sface_2021dec.onnx",
-        address=f"{_OPENCV_ZOO}/face_recognition_sface/face_recognition_sface_2021dec.onnx",
-        sha256="0ba9fbfa01b5270c96627c4ef784da859931e02f04419c829e83484087c34e79",
-        size_bytes=38696353,
+        file=file,
+        address=f"{_OPENCV_ZOO}/face_recognition_sface/{file}",
+        sha256=sha256,
+        size_bytes=size_bytes,
         licence="Apache-2.0",
-        licence_note="the licence of the images it was trained on is not stated",
+        licence_note="the images it was trained on, and their licence, are not stated",
         contract=_contract(112, 112, "rgb", 0, 1, aligned=True),
+        exercised=exercised,
         conversion="edge-convert convert {file} --size 112x112 --color rgb --range 0..255 --alignment arcface"
         " --recipe auto --calibration CROPS --output DIR",
-    ),
-    ZooEntry(
-        name="yunet",
+    )
+
+
+def _yunet(
+    name: str, address: str, sha256: str, size_bytes: int, licence: str, *, exercised: bool
+) -> ZooEntry:
+    return ZooEntry(
+        name=name,
         task="face detector",
         method="yunet",
-        file="face_detection_yunet_2023mar.onnx",
-        address=f"{_OPENCV_ZOO}/face_detection_yunet/face_detection_yunet_2023mar.onnx",
-        sha256="8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4",
-        size_bytes=232589,
-        licence="MIT",
+        file=address.rpartition("/")[2],
+        address=address,
+        sha256=sha256,
+        size_bytes=size_bytes,
+        licence=licence,
         contract=_contract(320, 320, "bgr", 0, 1),
+        exercised=exercised,
         conversion="edge-convert auxiliary {file} --method yunet --calibration PHOTOS --output DIR",
+    )
+
+
+#: Digests and sizes come from the files themselves if they are exercised. The others come from OpenCV Zoo's LFS pointers
+#: (SFace, YuNet), from the ONNX release (MiniFASNet), and from projects that pin the file (AuraFace).
+ENTRIES: tuple[ZooEntry, ...] = (
+    _sface(
+        "sface",
+        "face_recognition_sface_2021dec_int8bq.onnx",
+        "fb143eea07838aa532d1c95df5f69899974ea0140e1fba05e94204be13ed74ee",
+        10667852,
+        exercised=True,
+    ),
+    _sface(
+        "sface-float",
+        "face_recognition_sface_2021dec.onnx",
+        "0ba9fbfa01b5270c96627c4ef784da859931e02f04419c829e83484087c34e79",
+        38696353,
+        exercised=False,
+    ),
+    ZooEntry(
+        name="auraface",
+        task="embedder",
+        method="",
+        file="glintr100.onnx",
+        address=f"{_AURAFACE}/glintr100.onnx",
+        sha256="a7933ea5330113b01c9b60351d8f4c33003f145d8470ac5f0e52ee2effe25c60",
+        size_bytes=260694151,
+        licence="Apache-2.0",
+        licence_note="its training images are not named; the digest is the one that other projects pin, and the input"
+        " contract is that of InsightFace: neither was checked with this SDK",
+        contract=_contract(112, 112, "rgb", 127.5, 127.5, aligned=True),
+        conversion="edge-convert convert {file} --size 112x112 --color rgb --mean 127.5 --scale 127.5 --alignment arcface"
+        " --recipe auto --calibration CROPS --output DIR",
+    ),
+    _yunet(
+        "yunet",
+        f"{_YUNET_TRAIN}/onnx/yunet_n_320_320.onnx",
+        "81dbde155e982455488235acb8ec2dec5d647edf7cf7080d33e4abb69b93a0d2",
+        317434,
+        "Apache-2.0",
+        exercised=True,
+    ),
+    _yunet(
+        "yunet-2023mar-int8bq",
+        f"{_OPENCV_ZOO_INT8BQ}/face_detection_yunet/face_detection_yunet_2023mar_int8bq.onnx",
+        "49f000ec501fef24739071fc7e68267d32209045b6822c0c72dce1da25726f10",
+        122489,
+        "MIT",
+        exercised=True,
+    ),
+    _yunet(
+        "yunet-2023mar",
+        f"{_OPENCV_ZOO}/face_detection_yunet/face_detection_yunet_2023mar.onnx",
+        "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4",
+        232589,
+        "MIT",
+        exercised=False,
     ),
     _blazeface(
         "short",
@@ -144,6 +219,20 @@ ENTRIES: tuple[ZooEntry, ...] = (
     ),
     _minifasnet("V2", "b32929adc2d9c34b9486f8c4c7bc97c1b69bc0ea9befefc380e4faae4e463907", 1743581, 2.7),
     _minifasnet("V1SE", "ebab7f90c7833fbccd46d3a555410e78d969db5438e169b6524be444862b3676", 1742335, 4.0),
+    _minifasnet(
+        "V2",
+        "7886c41bcbcc1be00cf8700eddbd8cbd4b1ad138e69010790de2a57a3b01d7e5",
+        1743495,
+        2.7,
+        published=False,
+    ),
+    _minifasnet(
+        "V1SE",
+        "e67aedf72df3e1912dbf6baa5f7406b8b30c3cb43234170a70dd9d143fea358e",
+        1742663,
+        4.0,
+        published=False,
+    ),
 )
 
 

@@ -19,7 +19,7 @@ def test_the_list_shows_tasks_licences_and_what_is_not_proven(edge_sdk: Run) -> 
         line = next(line for line in done.out.splitlines() if line.startswith(f"{entry.name} "))
         assert entry.task in line
         assert entry.licence in line
-    assert "not yet tested with this SDK: sface, yunet" in done.out
+    assert "not yet tested with this SDK: sface-float, auraface" in done.out
 
 
 def test_the_list_as_json_has_everything_a_program_needs(edge_sdk: Run) -> None:
@@ -41,7 +41,7 @@ def test_a_model_that_is_not_here_says_how_to_get_it(
     monkeypatch.setenv(zoo.MIRROR, str(tmp_path))
     done = edge_sdk("zoo", "path", "yunet")
     assert done.code == 3
-    assert "face_detection_yunet_2023mar.onnx" in done.err
+    assert "yunet_n_320_320.onnx" in done.err
 
 
 @pytest.mark.real

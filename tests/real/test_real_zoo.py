@@ -60,13 +60,23 @@ def test_files_are_pulled_into_the_cache_once(
     assert len(list((tmp_path / "zoo").iterdir())) == 3
 
 
+EXERCISED = [entry for entry in zoo.ENTRIES if entry.exercised]
+
+
+@pytest.mark.parametrize("entry", EXERCISED, ids=[entry.name for entry in EXERCISED])
+def test_the_shipped_digest_of_a_tested_model_is_that_of_the_file_here(
+    shared: Path, monkeypatch: pytest.MonkeyPatch, entry: zoo.ZooEntry
+) -> None:
+    monkeypatch.setenv(zoo.MIRROR, (shared / "zoo").as_uri())
+    assert zoo.path(entry).stat().st_size == entry.size_bytes
+
+
 @pytest.mark.parametrize("name", ["blazeface-short", "blazeface-full"])
-def test_the_shipped_list_says_what_these_files_are(
+def test_a_detector_is_opened_only_with_its_own_digest(
     shared: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setenv(zoo.MIRROR, str(shared / "zoo"))
     entry = zoo.entry(name)
-    assert entry.exercised
     Detector.open(zoo.path(entry), sha256=entry.sha256)
     with pytest.raises(ModelError, match="SHA-256"):
         Detector.open(zoo.path(entry), sha256="0" * 64)

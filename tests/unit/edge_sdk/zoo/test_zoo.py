@@ -107,7 +107,7 @@ def test_a_mirror_folder_stands_in_for_the_network(
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
-    with pytest.raises(ModelError, match="sface, yunet"):
+    with pytest.raises(ModelError, match="sface, sface-float"):
         zoo.entry("facenet")
 
 
@@ -117,6 +117,18 @@ def test_an_unknown_name_lists_the_known_ones() -> None:
 def test_an_entry_that_cannot_be_trusted_cannot_be_made(change: dict[str, str]) -> None:
     with pytest.raises(InputError, match="zoo entry toy"):
         replace(listed("https://example.org/x"), **change)
+
+
+def test_a_file_without_a_public_address_comes_only_from_a_mirror(
+    cache: Path, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = listed("")
+    with pytest.raises(ModelError, match="no public address") as error:
+        zoo.pull(entry)
+    assert zoo.MIRROR in (error.value.hint or "")
+    assert left(cache) == []
+    monkeypatch.setenv(zoo.MIRROR, source.parent.as_uri())
+    assert zoo.pull(entry) == source
 
 
 def test_entries_are_known_by_name_and_by_digest_and_say_their_licence() -> None:
