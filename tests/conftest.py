@@ -26,6 +26,8 @@ SIZE_PX = 96
 DIMENSION = 32
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# An installation of the person who runs the tests must not be used by them.
+os.environ["EDGE_SDK_INSTALLATION"] = str(ROOT / "no-installation")
 # By default hypothesis fails a test whose example takes over 200 ms, which depends on the machine.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")

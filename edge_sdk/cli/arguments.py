@@ -28,8 +28,9 @@ CAMERA_HELP = (
 )
 _ANCHOR_HELP = (
     "anchor that detects an old copy put in place of the gallery: a file, or tpm:INDEX for a TPM counter (hexadecimal"
-    " NV index); give the same anchor to every command (default: none)"
+    " NV index); give the same anchor to every command"
 )
+_INSTALLED = "(default: the installation's)"
 _THRESHOLD_DEFAULT = "(default: the gallery's decision policy)"
 
 
@@ -101,27 +102,63 @@ def add_gallery_command(
     example: str = "",
     *,
     details: str = "",
+    installed: bool = True,
 ) -> argparse.ArgumentParser:
     """Add one command of the group `gallery` with the gallery's arguments; see `add_command`.
 
     Args:
         example: Arguments of the example besides those of the gallery.
+        installed: See `add_gallery_arguments`.
     """
     command_line = " ".join(filter(None, ("gallery", name, example, GALLERY_EXAMPLE)))
     parser = add_command(commands, name, summary, run, example=command_line, details=details)
-    add_gallery_arguments(parser)
+    add_gallery_arguments(parser, installed=installed)
     return parser
 
 
-def add_gallery_arguments(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
-    """Add the options --gallery, --key, --passphrase, --anchor and --gallery-id."""
-    default = "" if required else " (default: none)"
+def take_from_installation(parser: argparse.ArgumentParser, part: str, *, required: bool) -> None:
+    """Let a command take a part of the installation if its options are not given; see `cli.installed`.
+
+    Args:
+        parser: The command's parser.
+        part: ``gallery`` (with key and anchor), ``model``, ``face`` (detector and liveness networks), ``detector`` or
+            ``camera`` (with its turn).
+        required: True if the command cannot run without the part.
+    """
+    parts: dict[str, bool] = parser.get_default("parts") or {}
+    if not parts:
+        parser.add_argument(
+            "--installation",
+            type=Path,
+            metavar="DIR",
+            help="folder of the installation, made by edge-sdk setup, from which files that are not named are taken"
+            " (default: EDGE_SDK_INSTALLATION in the environment, or ~/.local/share/edge-sdk/door)",
+        )
+    parser.set_defaults(parts={**parts, part: required})
+
+
+def add_gallery_arguments(
+    parser: argparse.ArgumentParser, *, required: bool = True, installed: bool = True
+) -> None:
+    """Add the options --gallery, --key, --passphrase, --anchor and --gallery-id.
+
+    Args:
+        parser: The command's parser.
+        required: True if the command cannot run without a gallery.
+        installed: True to take gallery, key and anchor of the installation if they are not given. False for a command
+            that creates a gallery, or that needs none.
+    """
+    default = f" {_INSTALLED}" if installed else "" if required else " (default: none)"
+    of_gallery = "none"
+    if installed:
+        take_from_installation(parser, "gallery", required=required)
+        required, of_gallery = False, "the installation's with its gallery, otherwise none"
     parser.add_argument(
         "--gallery",
         type=Path,
         required=required,
         metavar="FILE",
-        help=f"gallery file, created by gallery create or enrol{default}",
+        help=f"gallery file, created by setup, gallery create or enrol{default}",
     )
     key = parser.add_mutually_exclusive_group(required=required)
     key.add_argument("--key", metavar="KEY", help=f"key that opens the gallery: {KEY_HELP}{default}")
@@ -132,7 +169,11 @@ def add_gallery_arguments(parser: argparse.ArgumentParser, *, required: bool = T
         const="passphrase",
         help="short for --key passphrase",
     )
-    parser.add_argument("--anchor", metavar="ANCHOR", help=_ANCHOR_HELP)
+    parser.add_argument(
+        "--anchor",
+        metavar="ANCHOR",
+        help=f"{_ANCHOR_HELP} (default: {of_gallery})",
+    )
     parser.add_argument(
         "--gallery-id",
         metavar="HEX",
@@ -143,8 +184,9 @@ def add_gallery_arguments(parser: argparse.ArgumentParser, *, required: bool = T
 
 def add_model_arguments(parser: argparse.ArgumentParser, *, delegate: bool = True) -> None:
     """Add the options --model, --model-sha256 and, if `delegate`, --delegate and --backend."""
+    take_from_installation(parser, "model", required=True)
     parser.add_argument(
-        "--model", type=Path, required=True, metavar="FILE", help="model made by edge-convert (.tflite)"
+        "--model", type=Path, metavar="FILE", help=f"model made by edge-convert (.tflite) {_INSTALLED}"
     )
     parser.add_argument(
         "--model-sha256",
@@ -167,13 +209,14 @@ def add_model_arguments(parser: argparse.ArgumentParser, *, delegate: bool = Tru
 
 
 def add_face_arguments(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
-    """Add the options --detector, --smallest-face and --pad."""
-    default = "" if required else " (default: none; images are aligned crops)"
+    """Add the options --detector, --smallest-face and --pad; with a model of the installation its networks are taken."""
+    default = "" if required else "; without one, none: images are aligned crops"
+    take_from_installation(parser, "face", required=required)
     parser.add_argument(
         "--detector",
-        required=required,
         metavar="FILE",
-        help=f"face detector: a .tflite, or NAME:ARGUMENT of a detector plug-in{default}",
+        help="face detector: a .tflite, or NAME:ARGUMENT of a detector plug-in (default: the installation's, with its"
+        f" model{default})",
     )
     parser.add_argument(
         "--smallest-face",
@@ -188,8 +231,15 @@ def add_face_arguments(parser: argparse.ArgumentParser, *, required: bool = True
         nargs="+",
         default=[],
         metavar="FILE",
-        help="MiniFASNet models (.tflite) for presentation attack detection (default: none)",
+        help="MiniFASNet models (.tflite) for presentation attack detection (default: the installation's with its model,"
+        " otherwise none)",
     )
+
+
+def add_camera_argument(parser: Any, command: argparse.ArgumentParser, *, required: bool) -> None:
+    """Add the option --camera to a parser or to a group of options of `command`."""
+    take_from_installation(command, "camera", required=required)
+    parser.add_argument("--camera", metavar="SOURCE", help=f"camera: {CAMERA_HELP} {_INSTALLED}")
 
 
 def add_rotate_argument(parser: argparse.ArgumentParser) -> None:
@@ -198,9 +248,9 @@ def add_rotate_argument(parser: argparse.ArgumentParser) -> None:
         "--rotate",
         type=int,
         choices=(0, 90, 180, 270),
-        default=0,
         metavar="DEG",
-        help="turn each picture clockwise so that it is upright, in degrees: 0, 90, 180 or 270 (default: %(default)s)",
+        help="turn each picture clockwise so that it is upright, in degrees: 0, 90, 180 or 270 (default: the installation's"
+        " with its camera, otherwise 0)",
     )
 
 

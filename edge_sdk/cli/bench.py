@@ -75,7 +75,7 @@ def add_commands(commands: Any) -> None:
         metavar="N",
         help="frames to run before measuring, 1 or more (default: %(default)s)",
     )
-    add_gallery_arguments(bench, required=False)
+    add_gallery_arguments(bench, required=False, installed=False)
 
 
 def _bench(arguments: argparse.Namespace) -> Output:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge_sdk.cli.arguments import Output, add_command, add_gallery_arguments
+from edge_sdk.cli.arguments import Output, add_command, add_gallery_arguments, take_from_installation
 from edge_sdk.cli.opening import open_gallery
 
 if TYPE_CHECKING:
@@ -24,14 +24,17 @@ def add_commands(commands: Any) -> None:
         "doctor",
         "check packages, camera, temperature, a model on CPU and delegates, and a gallery",
         _doctor,
-        details="The exit code is 1 if a check fails.",
+        details="Without --model and --gallery, everything in the installation is checked, if there is one. The exit code is 1 if a"
+        " check fails.",
         example="doctor --model face.tflite --gallery home.gallery --key home.key --delegate libedgetpu.so.1",
     )
+    take_from_installation(doctor, "model", required=False)
     doctor.add_argument(
         "--model",
         type=Path,
         metavar="FILE",
-        help="model (.tflite) to run on its golden vectors (default: none)",
+        help="model (.tflite) to run on its golden vectors (default: the installation's if no gallery is given, otherwise"
+        " none)",
     )
     doctor.add_argument(
         "--delegate",
@@ -47,22 +50,27 @@ def add_commands(commands: Any) -> None:
 def _doctor(arguments: argparse.Namespace) -> Output:
     from edge_sdk.diagnostics.doctor import CheckStatus
 
-    results = list(_examine(arguments))
+    results = list(examine(arguments))
     failed = any(result.status is CheckStatus.FAIL for result in results)
     return Output(
         {"healthy": not failed, "findings": [result.to_json() for result in results]},
-        "\n".join(_format_results(results)),
+        "\n".join(format_results(results)),
         not failed,
     )
 
 
-def _examine(arguments: argparse.Namespace) -> Iterator[CheckResult]:
+def examine(arguments: argparse.Namespace) -> Iterator[CheckResult]:
+    """Run the checks that the arguments select; see `add_commands`."""
     from edge_sdk.diagnostics.doctor.check_result import fail
     from edge_sdk.diagnostics.doctor.hardware import check_hardware
     from edge_sdk.diagnostics.doctor.packages import check_packages
 
     yield from check_packages()
     yield from check_hardware()
+    if arguments.installed is not None:
+        from edge_sdk.diagnostics.doctor.installation import check_installation
+
+        yield from check_installation(arguments.installed)
     if arguments.model is not None:
         from edge_sdk.diagnostics.doctor.model import check_model
 
@@ -96,7 +104,8 @@ def _read_model_id(model: Path | None) -> ModelId | None:
         return None  # check_model has reported the error
 
 
-def _format_results(results: Sequence[CheckResult]) -> Iterator[str]:
+def format_results(results: Sequence[CheckResult]) -> Iterator[str]:
+    """Format the results of checks as lines of text."""
     width = max(len(result.check) for result in results)
     for result in results:
         # The parts of a long message are separated by semicolons: one line each.

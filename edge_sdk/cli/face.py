@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from edge_sdk import console
 from edge_sdk.cli.arguments import (
-    CAMERA_HELP,
     GALLERY_EXAMPLE,
     PROGRAM,
     Output,
+    add_camera_argument,
     add_command,
     add_enrolment_arguments,
     add_face_arguments,
@@ -121,10 +121,8 @@ def add_commands(commands: Any) -> None:
         parser.add_argument(
             "photographs", nargs="*", type=Path, metavar="photograph", help="JPEG, PNG or PPM files"
         )
-    enrol.add_argument(
-        "--camera", metavar="SOURCE", help=f"camera: {CAMERA_HELP} (default: none; give photographs)"
-    )
-    watch.add_argument("--camera", metavar="SOURCE", required=True, help=f"camera: {CAMERA_HELP}")
+    for parser in (enrol, watch):
+        add_camera_argument(parser, parser, required=parser is watch)
     for parser in (enrol, identify, watch):
         add_gallery_arguments(parser)
         add_model_arguments(parser)

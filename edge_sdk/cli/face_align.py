@@ -12,6 +12,7 @@ from edge_sdk.cli.arguments import (
     add_rotate_argument,
     format_count,
     show_progress,
+    take_from_installation,
 )
 from edge_sdk.cli.opening import resolve_detector
 from edge_sdk.escaping import escaped_line
@@ -33,11 +34,11 @@ def add_align(commands: Any) -> None:
     parser.add_argument(
         "--output", type=Path, required=True, metavar="DIR", help="new or empty folder for the crops (PNG)"
     )
+    take_from_installation(parser, "detector", required=True)
     parser.add_argument(
         "--detector",
-        required=True,
         metavar="FILE",
-        help="face detector: a .tflite, or NAME:ARGUMENT of a detector plug-in",
+        help="face detector: a .tflite, or NAME:ARGUMENT of a detector plug-in (default: the installation's)",
     )
     parser.add_argument(
         "--model",

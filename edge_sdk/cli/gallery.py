@@ -55,6 +55,7 @@ def add_commands(commands: Any) -> None:
         _create,
         "--model face.tflite",
         details="Create the key file too if it does not exist.",
+        installed=False,
     )
     add_model_arguments(create, delegate=False)
     add_pin_arguments(create)

@@ -7,7 +7,7 @@ import contextlib
 import getpass
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,9 +23,7 @@ if TYPE_CHECKING:
     from edge_sdk.vision.embedder import Embedder
     from edge_sdk.vision.faces import FaceDetector
 
-_KEY_WORDS = ("passphrase", "host", "tpm2", "pi-otp")
-_RESERVED_KEYS = (*_KEY_WORDS, "tpm-nv")
-_KEY_PLUGINS, _DETECTOR_PLUGINS = "edge_sdk.keys", "edge_sdk.detectors"
+_DETECTOR_PLUGINS = "edge_sdk.detectors"
 _MAX_PASSPHRASE_BYTES = 4096
 
 
@@ -42,27 +40,12 @@ def resolve_key(word: str, *, created: list[Path] | None = None, prompt: str = "
         InputError: no passphrase could be read, the two passphrases differ, or an NV index is malformed.
         GalleryError: a new key file cannot be written.
     """
-    from edge_sdk.gallery import BoardKey, HostKey, KeyFile, Passphrase, TpmCredentialKey, TpmKey
-    from edge_sdk.gallery.keys.provider import checked_provider
+    from edge_sdk.door.named import key_named, names_key_file
+    from edge_sdk.gallery import KeyFile
 
-    keys: dict[str, Callable[[], KeyProvider]] = {
-        "host": HostKey,
-        "tpm2": TpmCredentialKey,
-        "pi-otp": BoardKey,
-    }
-    kind, _, argument = word.partition(":")
-    if word == "passphrase":
-        return Passphrase(_read_passphrase(prompt, twice=created is not None))
-    if word in keys:
-        return keys[word]()
-    if kind == "tpm-nv":
-        return TpmKey(index=_parse_index(argument)) if argument else TpmKey()
-    plugin: KeyProvider | None = open_plugin(_KEY_PLUGINS, word, reserved=_RESERVED_KEYS)
-    if plugin is not None:
-        return checked_provider(plugin)
     path = Path(word)
-    if created is None or path.exists():
-        return KeyFile(path)
+    if created is None or not names_key_file(word) or path.exists():
+        return key_named(word, passphrase=lambda: read_passphrase(prompt, twice=created is not None))
     key = KeyFile.create(path)
     created.append(path)
     console.say(PROGRAM, f"made a key file {path}: store it on another disk than the gallery if you can")
@@ -117,12 +100,9 @@ def _identity(path: Path) -> tuple[int, ...] | None:
 
 def resolve_anchor(word: str | None) -> Anchor | None:
     """Return the anchor that --anchor names; None for no anchor."""
-    from edge_sdk.gallery import FileAnchor, TpmCounter
+    from edge_sdk.door.named import anchor_named
 
-    if word is None:
-        return None
-    kind, _, index = word.partition(":")
-    return TpmCounter(_parse_index(index)) if kind == "tpm" and index else FileAnchor(word)
+    return anchor_named(word)
 
 
 def camera_named(name: str, *, rotate: int = 0) -> Camera:
@@ -228,8 +208,12 @@ def pinned_networks(
 
 
 def open_or_create_gallery(arguments: argparse.Namespace, embedder: Embedder) -> Gallery:
-    """Open the gallery that the arguments name, or create it for the embedder's model if it is missing."""
-    if arguments.gallery.exists() or arguments.gallery.is_symlink():
+    """Open the gallery that the arguments name, or create it for the embedder's model if it is missing.
+
+    The gallery of an installation is never created here: `edge-sdk setup` creates it with everything that belongs to it.
+    """
+    is_installed = "gallery" in arguments.taken
+    if is_installed or arguments.gallery.exists() or arguments.gallery.is_symlink():
         return open_gallery(arguments, embedder.model_id)
     return create_gallery(arguments, model_id=embedder.model_id, dimension=embedder.dimension)
 
@@ -311,14 +295,7 @@ def explained_threshold(arguments: argparse.Namespace) -> Iterator[None]:
         raise
 
 
-def _parse_index(text: str) -> int:
-    try:
-        return int(text, 16)
-    except ValueError as error:
-        raise InputError(f"expected a hexadecimal NV index such as 0x1500016, found {text!r}") from error
-
-
-def _read_passphrase(prompt: str, *, twice: bool) -> str:
+def read_passphrase(prompt: str, *, twice: bool) -> str:
     """Read a passphrase from the terminal, or the next line of stdin if stdin is not a terminal."""
     if not sys.stdin.isatty():
         line = sys.stdin.buffer.readline(_MAX_PASSPHRASE_BYTES)

@@ -13,6 +13,7 @@ from typing import TextIO
 from edge_sdk import __version__, console
 from edge_sdk.cli import bench, doctor, face, gallery, recognition, zoo
 from edge_sdk.cli.arguments import PROGRAM
+from edge_sdk.cli.installed import use_installation
 from edge_sdk.escaping import escaped
 from edge_sdk.notices import GalleryWarning
 
@@ -45,14 +46,28 @@ def _run(argv: Sequence[str] | None) -> int:
     console.enable_completion(parser)
     arguments = parser.parse_args(argv)
     with _warnings_on_stderr():
+        use_installation(arguments)
         output = arguments.run(arguments)
     as_json = arguments.json and output.value is not None
-    text = json.dumps(output.value, indent=1) if as_json else output.text
+    value = output.value
+    if arguments.taken and isinstance(value, dict):
+        value = {**value, "files": {name: _as_json(item) for name, item in arguments.taken.items()}}
+    text = json.dumps(value, indent=1) if as_json else output.text
     if text:
         print(escaped(text))
     if output.failed:
         return console.FAILED
     return 0 if output.positive else console.CLEAN_NEGATIVE
+
+
+def _as_json(item: object) -> object:
+    return (
+        [str(part) for part in item]
+        if isinstance(item, list)
+        else item
+        if isinstance(item, int)
+        else str(item)
+    )
 
 
 @contextlib.contextmanager

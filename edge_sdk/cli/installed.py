@@ -1,0 +1,96 @@
+"""Take files that a command line does not name from the installation, without mixing what does not belong together.
+
+Two rules: an explicit --gallery takes neither the key nor the anchor of the installation, and an explicit --model takes
+neither its detector nor its liveness networks. A command that needs no part, such as `doctor`, takes either everything
+from the installation or nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from edge_sdk.door.installation import Installation
+
+#: Options of a part; the first of each is the one that is missing if the part is.
+_OPTIONS = {
+    "gallery": ("gallery", "key", "anchor"),
+    "model": ("model",),
+    "face": ("detector", "pad"),
+    "detector": ("detector",),
+    "camera": ("camera",),
+}
+
+
+def use_installation(arguments: argparse.Namespace) -> None:
+    """Complete the arguments of a command from the installation, and check that nothing is missing.
+
+    Sets `arguments.taken`, what was taken by the name of its option, and `arguments.installed`, the installation if
+    anything was taken. Ends the program with a usage error if something is missing.
+
+    Raises:
+        InputError: the installation that is named or needed cannot be read.
+    """
+    from edge_sdk.door.installation import Installation
+
+    parts: Mapping[str, bool] = getattr(arguments, "parts", {})
+    arguments.taken, arguments.installed = {}, None
+    missing = [part for part in parts if _is_missing(part, arguments)]
+    named = getattr(arguments, "installation", None)
+    if named is not None and not missing:
+        arguments.parser.error(
+            "expected files to take from --installation, found none: the other options name every file"
+        )
+    explicit = [part for part in parts if part not in missing]
+    alone = not any(parts.values()) and explicit and named is None
+    if missing and not alone:
+        installation = Installation.find() if named is None else Installation.read(named)
+        if installation is not None:
+            for part in missing:
+                _take(part, arguments, installation)
+            arguments.installed = installation
+    if getattr(arguments, "rotate", 0) is None:
+        arguments.rotate = 0
+    _require(parts, arguments)
+
+
+def _is_missing(part: str, arguments: argparse.Namespace) -> bool:
+    if part == "face":
+        return arguments.detector is None and arguments.model is None
+    if part == "camera":
+        return arguments.camera is None and not getattr(arguments, "photographs", None)
+    return getattr(arguments, _OPTIONS[part][0]) is None
+
+
+def _take(part: str, arguments: argparse.Namespace, installation: Installation) -> None:
+    values: dict[str, Any] = {}
+    if part == "gallery":
+        values = {"gallery": installation.gallery, "key": installation.key, "anchor": installation.anchor}
+    elif part == "model":
+        values = {"model": installation.model}
+    elif part in ("face", "detector") and installation.detector is not None:
+        values = {"detector": str(installation.detector)}
+        if part == "face":
+            values["pad"] = list(installation.liveness)
+    elif part == "camera":
+        values = {"camera": installation.camera, "rotate": installation.rotate}
+    for name, value in values.items():
+        # Another key or anchor for the installation's gallery may be given, and another turn of its camera.
+        if getattr(arguments, name, None) in (None, []) and value not in (None, []):
+            setattr(arguments, name, value)
+            arguments.taken[name] = value
+
+
+def _require(parts: Mapping[str, bool], arguments: argparse.Namespace) -> None:
+    names = [
+        f"--{name}"
+        for part, required in parts.items()
+        if required
+        for name in _OPTIONS[part][: 2 if part == "gallery" else 1]
+        if getattr(arguments, name) is None
+    ]
+    if names:
+        way = "install a kit with edge-sdk setup" if arguments.installed is None else "install another kit"
+        arguments.parser.error(f"expected {', '.join(names)}, found none: give them, or {way}")
