@@ -1,4 +1,4 @@
-"""Attempts of people in front of a camera: which frames make one attempt, and when a person is guided."""
+"""Attempts and guidance of people in front of a camera."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PAUSE_S = 1.0
 
 @dataclass(frozen=True)
 class WatchOptions:
-    """When a look at a camera makes attempts, and when it ends; see `Recognizer.watch`.
+    """Options of a look at a camera: number of frames of an attempt, pauses, and the end; see `Recognizer.watch`.
 
     Raises:
         InputError: `frames` or `attempts` is below 1.
