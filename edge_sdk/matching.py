@@ -88,3 +88,15 @@ def _checked(probe: Any, references: Any) -> tuple[FloatArray, FloatArray]:
     if not (np.isfinite(probe).all() and np.isfinite(references).all()):
         raise InputError("expected finite embeddings, found NaN or infinity")
     return probe, references
+
+
+def unlike_the_others(rows: FloatArray, threshold: float) -> tuple[int, ...]:
+    """Return the indices of embeddings that match none of the others.
+
+    Args:
+        rows: Shape (n, D), L2 norm 1, n at least 2.
+        threshold: A cosine; a comparison matches at or above it.
+    """
+    scores = rows.astype(np.float64) @ rows.astype(np.float64).T
+    np.fill_diagonal(scores, -np.inf)
+    return tuple(np.flatnonzero(scores.max(axis=1) < threshold).tolist())

@@ -11,7 +11,7 @@ from PIL import Image
 from edge_sdk.errors import InputError
 from edge_sdk.model.card import InputContract
 from edge_sdk.model.landmark_template import arcface
-from edge_sdk.vision.align_folder import align_folder
+from edge_sdk.vision.align_folder import PerPerson, align_folder
 from edge_sdk.vision.faces import Face
 from edge_sdk.vision.orientation import ROTATIONS, turn
 from tests.painted_faces import SCORES, PaintedFaceDetector, painted_frame
@@ -143,3 +143,36 @@ def test_a_folder_of_turned_photographs_is_an_error_with_the_angle(tmp_path: Pat
     assert not (tmp_path / "crops").exists()
     with pytest.raises(InputError, match="expected a rotation of 0, 90, 180 or 270 degrees"):
         align_folder(detector, tmp_path / "photos", tmp_path / "crops", CONTRACT, rotate=45)
+
+
+def test_people_with_too_few_usable_photographs_are_left_out(tmp_path: Path) -> None:
+    photos, crops = tmp_path / "photos", tmp_path / "crops"
+    for name in ("ann/1.png", "ann/2.png", "bob/1.png"):
+        photograph(photos / name)
+    photograph(photos / "bob" / "dark.png", level=5)
+    photograph(photos / "eve" / "dark.png", level=5)
+    detector = FakeDetector(face_at(50, 50, 112))
+    result = align_folder(detector, photos, crops, CONTRACT, per_person=PerPerson(least=2))
+    assert result.written == ("ann/1.png", "ann/2.png")
+    people = [(person.name, person.photographs, person.crops, person.written) for person in result.people]
+    assert people == [("ann", 2, 2, True), ("bob", 2, 1, False), ("eve", 1, 0, False)]
+    assert [path.name for path in crops.iterdir()] == ["ann"]
+    with pytest.raises(InputError, match="expected a person with 3 usable photographs, found at most 2"):
+        align_folder(detector, photos, tmp_path / "none", CONTRACT, per_person=PerPerson(least=3))
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize(("name", "where"), [("1.png", "beside"), ("ann/summer/1.png", "deeper")])
+def test_a_photograph_outside_the_folders_of_people_is_named(tmp_path: Path, name: str, where: str) -> None:
+    photograph(tmp_path / "ann" / "1.png")
+    photograph(tmp_path / name)
+    with pytest.raises(InputError, match=f"found a photograph {where}.*: {name}"):
+        align_folder(FakeDetector(), tmp_path, tmp_path / "crops", CONTRACT, per_person=PerPerson())
+
+
+def test_each_photograph_shows_one_person(tmp_path: Path) -> None:
+    photograph(tmp_path / "photos" / "ann" / "1.png")
+    two = FakeDetector(face_at(50, 50, 112), face_at(160, 160, 90))
+    assert align_folder(two, tmp_path / "photos", tmp_path / "any", CONTRACT).written
+    with pytest.raises(InputError, match="another face is 65% as large"):
+        align_folder(two, tmp_path / "photos", tmp_path / "crops", CONTRACT, per_person=PerPerson(1))
