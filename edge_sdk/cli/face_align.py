@@ -39,9 +39,9 @@ def add_align(commands: Any) -> None:
         "person, photographs with a second large face are left out, and so are people with fewer than --least usable\n"
         "photographs; with --model it lists photographs that resemble none of the person's others.\n\n"
         "Camera: one person stands in front of it; the crops are written to DIR/NAME, and the command prints what the\n"
-        "person can do if a picture is not good enough. Run it once per person.",
-        example="face align photographs/ --output crops/ --detector yunet.tflite --per-person\n"
+        "person can do if a picture is not good enough. Run it once per person:\n\n"
         "  edge-sdk face align --camera usb --name alice --output crops/ --detector yunet.tflite",
+        example="face align photographs/ --output crops/ --detector yunet.tflite --per-person",
     )
     parser.add_argument(
         "photographs", type=Path, nargs="?", help="folder of JPEG, PNG or PPM files; not with --camera"
@@ -90,7 +90,9 @@ def add_align(commands: Any) -> None:
     )
     parser.add_argument("--camera", metavar="SOURCE", help=f"camera: {CAMERA_HELP} (default: none)")
     parser.add_argument(
-        "--name", metavar="NAME", help="with --camera: name of the person, and of the subfolder"
+        "--name",
+        metavar="NAME",
+        help="with --camera: name of the person, and of the subfolder (default: none)",
     )
     parser.add_argument(
         "--seconds",
