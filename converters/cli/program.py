@@ -6,13 +6,13 @@ import argparse
 import os
 from collections.abc import Sequence
 
-from converters.cli import auxiliary, compare, convert, evaluate, finish, inspect, lint, targets
+from converters.cli import auxiliary, compare, convert, evaluate, finish, inspect, kit, lint, targets
 from converters.errors import ConversionError, GateError, TargetError
 from edge_sdk import __version__, console
 from edge_sdk.extras import install_command
 
 PROGRAM = "edge-convert"
-_COMMANDS = (convert, inspect, lint, targets, evaluate, compare, finish, auxiliary)
+_COMMANDS = (convert, inspect, lint, targets, evaluate, compare, finish, auxiliary, kit)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -42,7 +42,7 @@ def build_parser() -> argparse.ArgumentParser:
         prog=PROGRAM,
         description="Convert trained embedding networks to int8 files for small hardware and measure their accuracy.",
         epilog="exit codes: 0 success; 1 a gate, a budget or a rule of a target is not met; 2 wrong usage; 3 any other"
-        " error. convert, auxiliary and finish write no files if the exit code is 1, 2 or 3.",
+        " error. convert, auxiliary, kit and finish write no files if the exit code is 1, 2 or 3.",
     )
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")

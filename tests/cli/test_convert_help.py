@@ -10,9 +10,14 @@ import pytest
 from converters.cli import build_parser
 
 
-def commands() -> dict[str, argparse.ArgumentParser]:
-    groups = [a for a in build_parser()._actions if isinstance(a, argparse._SubParsersAction)]
-    return dict(groups[0].choices)
+def commands(parser: argparse.ArgumentParser | None = None) -> dict[str, argparse.ArgumentParser]:
+    """Return the parser of every command by its name; commands of a group have names such as ``kit own``."""
+    groups = [a for a in (parser or build_parser())._actions if isinstance(a, argparse._SubParsersAction)]
+    named = {}
+    for name, inner in (choice for group in groups for choice in group.choices.items()):
+        nested = commands(inner)
+        named |= {f"{name} {word}": command for word, command in nested.items()} or {name: inner}
+    return named
 
 
 def test_these_are_the_commands() -> None:
@@ -23,6 +28,8 @@ def test_these_are_the_commands() -> None:
         "evaluate",
         "finish",
         "inspect",
+        "kit own",
+        "kit products",
         "lint",
         "targets",
     ]
@@ -35,7 +42,7 @@ def test_the_examples_parse(name: str) -> None:
     assert lines
     for line in lines:
         program, *words = shlex.split(line.partition(" > ")[0])
-        assert (program, words[0]) == ("edge-convert", name)
+        assert (program, words[: len(name.split())]) == ("edge-convert", name.split())
         assert build_parser().parse_args(words).run
 
 
