@@ -299,7 +299,25 @@ def add_threshold_arguments(parser: argparse.ArgumentParser, *, search: bool) ->
 
 def add_enrolment_arguments(parser: argparse.ArgumentParser, noun: str) -> None:
     """Add the name of a new `noun` (subject or person) and the options of its enrolment."""
-    parser.add_argument("subject", help="unique name, 1..64 bytes of UTF-8")
+    parser.add_argument(
+        "subject", help=f"unique name, 1..64 bytes of UTF-8; with --add: name of an enrolled {noun}"
+    )
+    parser.add_argument(
+        "--add",
+        action="store_true",
+        help=f"add the pictures to an enrolled {noun}, for example with glasses; label and validity stay",
+    )
+    parser.add_argument(
+        "--look",
+        default="",
+        metavar="TEXT",
+        help="with --add: name of the look, 1..64 bytes, such as glasses (default: look 2, look 3 and so on)",
+    )
+    parser.add_argument(
+        "--allow-unlike",
+        action="store_true",
+        help=f"with --add: add pictures that are not like the {noun}'s own; verify first that it is the same {noun}",
+    )
     parser.add_argument(
         "--allow-duplicate",
         action="store_true",
@@ -329,8 +347,20 @@ def enrolment_options(arguments: argparse.Namespace) -> EnrolOptions:
 
     checked_name(arguments.subject)
     return EnrolOptions(
-        arguments.label, arguments.valid_from, arguments.valid_until, arguments.allow_duplicate
+        arguments.label,
+        arguments.valid_from,
+        arguments.valid_until,
+        arguments.allow_duplicate,
+        add=arguments.add,
+        look=arguments.look,
+        allow_unlike=arguments.allow_unlike,
     )
+
+
+def format_enrolment(subject: str, templates: int, options: EnrolOptions) -> str:
+    """Describe a completed enrolment, or an addition of pictures."""
+    count = format_count(templates, "template")
+    return f"added {count} to {subject}" if options.add else f"enrolled {subject} with {count}"
 
 
 def add_validity_arguments(parser: argparse.ArgumentParser, *, default: str = "no bound") -> None:

@@ -23,7 +23,7 @@ from edge_sdk.cli.arguments import (
     add_rotate_argument,
     add_threshold_arguments,
     enrolment_options,
-    format_count,
+    format_enrolment,
     reported,
 )
 from edge_sdk.cli.face_align import add_align
@@ -157,7 +157,7 @@ def _enrol(arguments: argparse.Namespace) -> Output:
         )
         enrolment = recognizer.enrol(pictures, arguments.subject, options, least=arguments.least)
     refused: list[dict[str, Any]] = []
-    lines = [f"enrolled {enrolment.subject} with {format_count(enrolment.templates, 'template')}"]
+    lines = [format_enrolment(enrolment.subject, enrolment.templates, options)]
     for frame in enrolment.refused:
         if arguments.camera:
             refused.append({"picture": frame.index + 1, "reason": frame.reason})
@@ -166,7 +166,12 @@ def _enrol(arguments: argparse.Namespace) -> Output:
             refused.append({"image": str(readable[frame.index]), "reason": frame.reason})
             lines.append(f"{escaped_line(readable[frame.index])} not used: {frame.reason}")
     return Output(
-        {"enrolled": enrolment.subject, "templates": enrolment.templates, "refused": refused},
+        {
+            "enrolled": enrolment.subject,
+            "templates": enrolment.templates,
+            "added": options.add,
+            "refused": refused,
+        },
         "\n".join(lines),
     )
 

@@ -82,7 +82,7 @@ def add_commands(commands: Any) -> None:
         "list the subjects",
         _list,
         details="Print one line per subject: name, number of templates, label; if set, also revoked, not yet valid or expired, validity\n"
-        "period and threshold.",
+        "period, threshold, and looks with their numbers of templates.",
     )
     remove = add(
         "remove",
@@ -90,6 +90,13 @@ def add_commands(commands: Any) -> None:
         _remove,
         "alice",
         details="Older copies of the file still contain the templates; see gallery erase.",
+    )
+    look = add(
+        "remove-look",
+        "remove the pictures of one look of a subject, which enrol --add has added",
+        _remove_look,
+        "alice glasses",
+        details="The templates of the enrolment stay. Older copies of the file still contain the removed ones.",
     )
     revoke = add("revoke", "reject a subject from now on, but keep its templates", _revoke, "alice")
     reinstate = add("reinstate", "accept a revoked subject again", _reinstate, "alice")
@@ -103,8 +110,9 @@ def add_commands(commands: Any) -> None:
         "--label", metavar="TEXT", help="text to store with the subject, 0..64 bytes (default: unchanged)"
     )
     add_validity_arguments(change, default="unchanged")
-    for parser in (remove, revoke, reinstate, change):
+    for parser in (remove, look, revoke, reinstate, change):
         parser.add_argument("subject", help="name of an enrolled subject")
+    look.add_argument("look", help="name of the look, as printed by gallery list")
     add(
         "status",
         "print a gallery's state and the attacks that it does not protect against",
@@ -121,8 +129,8 @@ def add_commands(commands: Any) -> None:
         "audit",
         "print the audit log and check that no entry is missing or altered",
         _audit,
-        details="Print one line per entry: number, time, generation, event, subject (the id if it is not enrolled any more), "
-        "meaning. The exit code is 1 if the check fails.",
+        details="Print one line per entry: number, time, generation, event, subject (erased subject and a number if it is not\n"
+        "enrolled any more), meaning. The exit code is 1 if the check fails.",
     )
     log_answers = add("log-answers", "record answers in the audit log, or changes only", _log_answers, "off")
     log_answers.add_argument(
@@ -175,6 +183,7 @@ def _list(arguments: argparse.Namespace) -> Output:
                 "valid_from_s": s.valid_from_s,
                 "valid_until_s": s.valid_until_s,
                 "threshold": s.threshold,
+                "looks": [asdict(look) for look in s.looks],
                 "id": s.id,
             }
             for s, why in subjects
@@ -185,6 +194,11 @@ def _list(arguments: argparse.Namespace) -> Output:
             + (f"\tfrom {format_time(s.valid_from_s)}" if s.valid_from_s else "")
             + (f"\tuntil {format_time(s.valid_until_s)}" if s.valid_until_s else "")
             + (f"\tthreshold {s.threshold:g}" if s.threshold is not None else "")
+            + (
+                f"\tlooks: {', '.join(f'{look.name} ({look.templates})' for look in s.looks)}"
+                if s.looks
+                else ""
+            )
             for s, why in subjects
         ),
     )
@@ -193,6 +207,14 @@ def _list(arguments: argparse.Namespace) -> Output:
 def _remove(arguments: argparse.Namespace) -> Output:
     open_gallery(arguments).remove(arguments.subject)
     return Output({"removed": arguments.subject}, f"removed {arguments.subject}")
+
+
+def _remove_look(arguments: argparse.Namespace) -> Output:
+    open_gallery(arguments).remove_look(arguments.subject, arguments.look)
+    return Output(
+        {"removed_look": arguments.look, "subject": arguments.subject},
+        f"removed the look {arguments.look} of {arguments.subject}",
+    )
 
 
 def _revoke(arguments: argparse.Namespace) -> Output:
@@ -261,15 +283,19 @@ def _audit(arguments: argparse.Namespace) -> Output:
     gallery = open_gallery(arguments)
     report = gallery.audit.report()
     names = {subject.id: subject.name for subject in gallery.subjects()}
+    erased = 0
     # A log may have hundreds of thousands of entries, so they are printed while they are read.
     if arguments.json:
         _print_json(report, names)
         return Output(None, "", report.intact)
     for entry in report.entries:
         subject = entry.event.subject
+        if subject and subject not in names:
+            erased += 1
+            names[subject] = f"erased subject {erased}"
         print(
             f"{entry.number}\t{format_time(entry.at_s)}\t{entry.generation}\t{entry.event.event}\t"
-            f"{names.get(subject, subject) or '-'}\t{in_words(entry.event)}"
+            f"{names.get(subject, '-')}\t{in_words(entry.event)}"
             + ("" if entry.carried_out else "\tnot carried out")
         )
     return Output(None, "\n".join(report.words()), report.intact)

@@ -48,7 +48,8 @@ def add_commands(commands: Any) -> None:
         "list the key slots",
         _keys,
         details="Print one line per slot: number, level of protection (0..4), kind of key, and whether it is in use. All possible\n"
-        "levels are printed for a passphrase that is not in use, because only the passphrase itself shows its strength.",
+        "levels are printed for a passphrase that is not in use, because only the passphrase itself shows its strength.\n"
+        "Name and role are printed if they were given.",
     )
     new = add(
         "add-key",
@@ -59,6 +60,27 @@ def add_commands(commands: Any) -> None:
         "stronger than an earlier one, a warning on stderr contains the command that removes the weaker key.",
     )
     new.add_argument("new", help=f"key to add: {KEY_HELP}")
+    name = add(
+        "name-key",
+        "give a key a name or a role",
+        _name_key,
+        "1 --name Ann --role recovery",
+        details="Names and roles are information: they neither strengthen nor weaken a key. A new key of rotate-key has neither.",
+    )
+    name.add_argument("slot", type=int, help="number of the slot, 0..7, as printed by gallery keys")
+    for parser, default in ((new, "none"), (name, "unchanged")):
+        parser.add_argument(
+            "--name",
+            metavar="TEXT",
+            help="name of the key, 0..64 bytes, unique in the gallery; an empty text for no name"
+            f" (default: {default})",
+        )
+        parser.add_argument(
+            "--role",
+            choices=("owner", "device", "recovery", "none"),
+            help="purpose of the key; owner: administration; device: opens the gallery without a person; recovery: kept"
+            f" elsewhere for a loss of the others (default: {default})",
+        )
     remove = add(
         "remove-key",
         "remove a key, so that it no longer opens the gallery",
@@ -160,19 +182,32 @@ def _keys(arguments: argparse.Namespace) -> Output:
     return Output(
         [_slot_as_json(slot) for slot in slots],
         "\n".join(
-            f"{s.index}\tlevel {s.level_words}\t{s.name}" + ("\tin use" if s.in_use else "") for s in slots
+            f"{s.index}\tlevel {s.level_words}\t{s.name}" + ("\tin use" if s.in_use else "") + _named(s)
+            for s in slots
         ),
     )
 
 
+def _named(slot: KeySlot) -> str:
+    """Return the role and name of a key as further columns; empty without them."""
+    return (f"\trole {slot.role.value}" if slot.role.value != "none" else "") + (
+        f"\tname {slot.given_name}" if slot.given_name else ""
+    )
+
+
 def _slot_as_json(slot: KeySlot) -> dict[str, Any]:
-    return {**asdict(slot), "level_explanation": slot.level_explanation}
+    return {**asdict(slot), "role": slot.role.value, "level_explanation": slot.level_explanation}
+
+
+def _name_key(arguments: argparse.Namespace) -> Output:
+    slot = open_gallery(arguments).keys.rename(arguments.slot, name=arguments.name, role=arguments.role)
+    return Output(_slot_as_json(slot), f"slot {slot.index}: {slot.name}{_named(slot)}")
 
 
 def _add_key(arguments: argparse.Namespace) -> Output:
     gallery = open_gallery(arguments)
     with new_keys(arguments.gallery, [arguments.new], prompt="new passphrase") as (key,):
-        added = gallery.keys.add(key)
+        added = gallery.keys.add(key, name=arguments.name or "", role=arguments.role or "none")
     slot = added.slot
     if added.weakness:
         console.say(PROGRAM, f"warning: {added.weakness}; it protects at level {slot.level}")
@@ -193,7 +228,7 @@ def _add_key(arguments: argparse.Namespace) -> Output:
             "weaker_slots": [weaker.index for weaker in added.weaker],
             "removal_command": command,
         },
-        f"slot {slot.index}: {slot.name}, level {slot.level}",
+        f"slot {slot.index}: {slot.name}, level {slot.level}{_named(slot)}",
     )
 
 

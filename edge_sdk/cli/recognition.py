@@ -17,7 +17,7 @@ from edge_sdk.cli.arguments import (
     add_model_arguments,
     add_threshold_arguments,
     enrolment_options,
-    format_count,
+    format_enrolment,
     reported,
 )
 from edge_sdk.cli.opening import (
@@ -45,7 +45,7 @@ def add_commands(commands: Any) -> None:
         "enrol",
         "enrol one subject from aligned crops",
         _enrol,
-        details="Create the gallery and its key file if they do not exist.",
+        details="Create the gallery and its key file if they do not exist. With --add, the gallery and the subject must exist.",
         example=f"enrol alice alice-1.jpg alice-2.jpg {_FILES}",
     )
     add_enrolment_arguments(enrol, "subject")
@@ -96,15 +96,19 @@ def _enrol(arguments: argparse.Namespace) -> Output:
         check_crops(crops, embedder.card.input, limits)
         options = replace(options, weaker_limits=weakened_limits(limits))
     embeddings = _embed(embedder, crops)
-    gallery = open_or_create_gallery(arguments, embedder)
+    gallery = (
+        open_gallery(arguments, embedder.model_id)
+        if options.add
+        else open_or_create_gallery(arguments, embedder)
+    )
     try:
         gallery.enrol(arguments.subject, embeddings, options)
     except CaptureError as error:
         raise InputError(f"{arguments.images[error.capture]}: {error}", hint=error.hint) from error
     count = len(arguments.images)
     return Output(
-        {"enrolled": arguments.subject, "templates": count},
-        f"enrolled {arguments.subject} with {format_count(count, 'template')}",
+        {"enrolled": arguments.subject, "templates": count, "added": options.add},
+        format_enrolment(arguments.subject, count, options),
     )
 
 

@@ -5,6 +5,7 @@ from typing import Any
 from edge_sdk.gallery.attempt_counter import AttemptPolicy
 from edge_sdk.gallery.components.exchange import CommandResult
 from edge_sdk.gallery.exchange.commands import Command
+from edge_sdk.gallery.format.key_names import KeyRole
 from edge_sdk.gallery.gallery import Gallery
 from edge_sdk.gallery.keys import (
     BoardKey,
@@ -29,6 +30,7 @@ from edge_sdk.gallery.results import (
     Reason,
     References,
     Subject,
+    SubjectLook,
     Verification,
 )
 from edge_sdk.gallery.rules.known_time import KnownTime
@@ -65,6 +67,7 @@ __all__ = [
     "InMemoryKey",
     "KeyFile",
     "KeyProvider",
+    "KeyRole",
     "KeySlot",
     "KnownTime",
     "NoAnchor",
@@ -73,6 +76,7 @@ __all__ = [
     "Reason",
     "References",
     "Subject",
+    "SubjectLook",
     "TpmCounter",
     "TpmCredentialKey",
     "TpmKey",

@@ -7,7 +7,14 @@ from dataclasses import replace
 
 from edge_sdk.errors import GalleryError
 from edge_sdk.gallery.format.content import Content
-from edge_sdk.gallery.key_epoch import destroy_secrets, keys_of_all_slots, start_epoch, unclaimed_secrets
+from edge_sdk.gallery.key_epoch import (
+    destroy_secrets,
+    key_names_of,
+    keys_of_all_slots,
+    slots_in_use_first,
+    start_epoch,
+    unclaimed_secrets,
+)
 from edge_sdk.gallery.keys import KeyProvider
 from edge_sdk.gallery.results import ErasureReceipt
 from edge_sdk.gallery.session import Session
@@ -51,7 +58,9 @@ def erase(
     if providers is None:
         session.commit(before, after, events=events)
     else:
-        start_epoch(session, providers, after, events)
+        names = key_names_of(session)
+        kept = [names[index] for index in slots_in_use_first(session)]
+        start_epoch(session, providers, after, events, names=kept)
         try:
             provable = destroy_secrets(session, slots, providers)
             statement = _PROVABLE if provable else _SECRET_KEPT

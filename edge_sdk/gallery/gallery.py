@@ -239,10 +239,11 @@ class Gallery:
         options: EnrolOptions = ENROL_DEFAULTS,
         **fields: Any,
     ) -> None:
-        """Add one subject in a separate commit; see `Transaction.enrol` for arguments and errors.
+        """Add one subject, or pictures to a subject, in a separate commit; see `Transaction.enrol` for arguments and errors.
 
         ```python
         gallery.enrol("ann", embeddings, label="ground floor")
+        gallery.enrol("ann", more_embeddings, add=True, look="glasses")
         ```
         """
         self._session.change(lambda transaction: transaction.enrol(subject, embeddings, options, **fields))
@@ -250,6 +251,10 @@ class Gallery:
     def remove(self, subject: str) -> None:
         """Remove one subject in a separate commit; see `Transaction.remove`."""
         self._session.change(lambda transaction: transaction.remove(subject))
+
+    def remove_look(self, subject: str, look: str) -> None:
+        """Remove the templates of one look of a subject in a separate commit; see `Transaction.remove_look`."""
+        self._session.change(lambda transaction: transaction.remove_look(subject, look))
 
     def revoke(self, subject: str) -> None:
         """Stop accepting one subject, in a separate commit; see `Transaction.revoke`."""

@@ -15,8 +15,9 @@ from dataclasses import replace
 
 from edge_sdk.errors import ChangeCommittedError, GalleryError, GalleryFormatError, InputError
 from edge_sdk.gallery.format import sealing
-from edge_sdk.gallery.format.content import SLOT_KEYS, TRANSFORM_KEY, Content, PolicyRecord
+from edge_sdk.gallery.format.content import KEY_NAMES, SLOT_KEYS, TRANSFORM_KEY, Content, PolicyRecord
 from edge_sdk.gallery.format.header import Header, Slot
+from edge_sdk.gallery.format.key_names import KeyName, pack_key_names, parse_key_names
 from edge_sdk.gallery.key_notes import note_gallery
 from edge_sdk.gallery.keys import SLOT_TPM_NV, ErasableKey, KeyProvider, TpmKey, slot_kind
 from edge_sdk.gallery.keys.provider import check_work, new_slot, slot_key_of
@@ -38,6 +39,20 @@ def with_record(content: Content, record: PolicyRecord) -> Content:
     return replace(content, policy=tuple(sorted([*others, record], key=lambda record: record.kind)))
 
 
+def key_names_of(session: Session) -> tuple[KeyName, ...]:
+    """Return the name and role of each key, in the order of the slots."""
+    value = session.content.record(KEY_NAMES)
+    return parse_key_names(value) if value else (KeyName(),) * len(session.header.slots)
+
+
+def with_key_names(content: Content, names: Sequence[KeyName]) -> Content:
+    """Return the content with other names and roles of keys, one for each slot."""
+    value = pack_key_names(names)
+    if value:
+        return with_record(content, PolicyRecord(KEY_NAMES, critical=False, value=value))
+    return replace(content, policy=tuple(record for record in content.policy if record.kind != KEY_NAMES))
+
+
 def with_new_root(header: Header, content: Content, random: Callable[[int], bytes]) -> Content:
     """Return the content with a new root secret, and with the transform key sealed if the old root secret gave it.
 
@@ -50,7 +65,12 @@ def with_new_root(header: Header, content: Content, random: Callable[[int], byte
 
 
 def start_epoch(
-    session: Session, keys: Sequence[KeyProvider], after: Content, events: Sequence[AuditEvent]
+    session: Session,
+    keys: Sequence[KeyProvider],
+    after: Content,
+    events: Sequence[AuditEvent],
+    *,
+    names: Sequence[KeyName] = (),
 ) -> None:
     """Commit a new key epoch with a new slot for each key; if that fails, destroy the keys' new secrets.
 
@@ -59,6 +79,7 @@ def start_epoch(
         keys: One or more keys; the first one is the key in use afterwards.
         after: The content to write.
         events: Entries for the audit log.
+        names: Name and role of each key; none by default.
     """
     slots: list[Slot] = []
     with contextlib.ExitStack() as undo:
@@ -66,7 +87,7 @@ def start_epoch(
             slots.append(new_slot(key, session.environment.random, session.environment.path))
             undo.callback(destroy_if_unused, session, key, slots[-1])
         check_new_work(keys, slots)
-        reseal(session, list(zip(keys, slots, strict=True)), after, events)
+        reseal(session, list(zip(keys, slots, strict=True)), with_key_names(after, names), events)
         undo.pop_all()
     for key in keys:
         note_gallery(session.environment.path, key, session.header.gallery_id)

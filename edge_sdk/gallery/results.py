@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_sdk.gallery.format.key_names import KeyRole
 from edge_sdk.gallery.rules.raised_threshold import RaisedThreshold
 from edge_sdk.gallery.rules.transfer import TransferCheck
 
@@ -94,6 +95,21 @@ class AttemptStatus:
 
 
 @dataclass(frozen=True)
+class SubjectLook:
+    """Templates that were added to a subject after its enrolment, such as with glasses.
+
+    Attributes:
+        name: Name, unique for the subject.
+        templates: Number of templates.
+        added_at_s: Time of the addition, Unix seconds.
+    """
+
+    name: str
+    templates: int
+    added_at_s: int
+
+
+@dataclass(frozen=True)
 class Subject:
     """One enrolled subject, without its templates.
 
@@ -107,6 +123,7 @@ class Subject:
         revoked: Enrolled but never accepted.
         id: Random id, 32 hexadecimal digits, for records that must not contain a name.
         threshold: Own threshold of the subject, a cosine, used if above the gallery's threshold; None if not set.
+        looks: Templates that were added after the enrolment, in order of addition; `templates` counts them too.
     """
 
     name: str
@@ -118,6 +135,7 @@ class Subject:
     revoked: bool
     id: str
     threshold: float | None = None
+    looks: tuple[SubjectLook, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -131,6 +149,8 @@ class KeySlot:
         level: Strength of the key, 0..4; None if only the key itself shows it, as with a passphrase that is not in use.
         in_use: True if the gallery was opened through this slot.
         levels: Possible levels, ascending: the level if it is known; empty if nothing is known.
+        given_name: Name that an administrator gave the key; empty without one.
+        role: Purpose of the key, as an administrator stated it; it neither strengthens nor weakens the key.
     """
 
     index: int
@@ -139,6 +159,8 @@ class KeySlot:
     level: int | None
     in_use: bool
     levels: tuple[int, ...] = ()
+    given_name: str = ""
+    role: KeyRole = KeyRole.NONE
 
     @property
     def level_words(self) -> str:

@@ -14,7 +14,8 @@ from edge_sdk.gallery.format.content import (
     templates_per_subject,
 )
 from edge_sdk.gallery.format.header import ID_BYTES
-from edge_sdk.gallery.results import Subject
+from edge_sdk.gallery.looks import looks_by_subject
+from edge_sdk.gallery.results import Subject, SubjectLook
 from edge_sdk.gallery.rules.names import checked_text
 from edge_sdk.gallery.rules.policy import parse_own_thresholds
 from edge_sdk.gallery.rules.real_numbers import is_real, shown
@@ -37,9 +38,13 @@ class EnrolOptions:
         allow_duplicate: Enrol even if the captures look like another subject's, after an administrator has checked.
         enrolled_by: Id of the enrolling party, 16 bytes; zeros if it is not recorded.
         weaker_limits: Names of the quality limits that were weakened for this enrolment, for the audit log.
+        add: Add the captures to an enrolled subject, for example with glasses. Its label and validity stay.
+        look: With `add`: name of the look, 0..64 bytes of UTF-8, unique for the subject; by default `look 2` and so on.
+        allow_unlike: With `add`: accept captures that are not like the subject's own, after an administrator has checked
+            that they show the same person.
 
     Raises:
-        InputError: a value is malformed, or valid_until is before valid_from.
+        InputError: a value is malformed, valid_until is before valid_from, or options are given that do not fit `add`.
     """
 
     label: str = ""
@@ -48,20 +53,33 @@ class EnrolOptions:
     allow_duplicate: bool = False
     enrolled_by: bytes = bytes(ID_BYTES)
     weaker_limits: tuple[str, ...] = ()
+    add: bool = False
+    look: str = ""
+    allow_unlike: bool = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.enrolled_by, bytes) or len(self.enrolled_by) != ID_BYTES:
             size = f"{len(self.enrolled_by)} bytes" if isinstance(self.enrolled_by, bytes) else "no bytes"
             raise InputError(f"expected enrolled_by of {ID_BYTES} bytes, found {size}")
-        if not isinstance(self.allow_duplicate, bool):
-            raise InputError(
-                f"expected allow_duplicate as True or False, found {type(self.allow_duplicate).__name__}"
-            )
+        for option in ("allow_duplicate", "add", "allow_unlike"):
+            value = getattr(self, option)
+            if not isinstance(value, bool):
+                raise InputError(f"expected {option} as True or False, found {type(value).__name__}")
         for name in self.weaker_limits:
             if not (name.isascii() and name.isidentifier()):
                 raise InputError(f"expected the name of a quality limit, found {name!r}")
         check_validity(*self.validity_s)
         object.__setattr__(self, "label", checked_text(self.label, "a label", min_bytes=0))
+        object.__setattr__(self, "look", checked_text(self.look, "the name of a look", min_bytes=0))
+        if self.add and (self.label or any(self.validity_s) or any(self.enrolled_by)):
+            raise InputError(
+                "expected no label, validity or enrolling party for pictures that are added to a subject, found one",
+                hint="change them with edge-sdk gallery change",
+            )
+        if not self.add and (self.look or self.allow_unlike):
+            raise InputError(
+                "expected a look or allow_unlike only for pictures that are added (--add), found it without"
+            )
 
     @property
     def validity_s(self) -> tuple[int, int]:
@@ -73,6 +91,7 @@ def subjects_of(content: Content) -> tuple[Subject, ...]:
     """Return the enrolled subjects, in order of enrolment."""
     counts = templates_per_subject(content.templates, len(content.subjects)).tolist()
     thresholds = parse_own_thresholds(content.record(OWN_THRESHOLDS) or b"")
+    looks = looks_by_subject(content)
     return tuple(
         Subject(
             name=name,
@@ -84,6 +103,9 @@ def subjects_of(content: Content) -> tuple[Subject, ...]:
             revoked=bool(row["flags"] & REVOKED),
             id=subject.hex(),
             threshold=thresholds.get(subject),
+            looks=tuple(
+                SubjectLook(look.name, look.templates, look.added_at_s) for look in looks.get(subject, ())
+            ),
         )
         for name, label, count, row, subject in zip(
             content.names, content.labels, counts, content.subjects, ids_of(content.subjects), strict=True

@@ -20,15 +20,18 @@ from edge_sdk.gallery.format.content import (
     PolicyRecord,
 )
 from edge_sdk.gallery.format.header import MAX_SLOTS
+from edge_sdk.gallery.format.key_names import KeyName, KeyRole
 from edge_sdk.gallery.key_epoch import (
     check_new_work,
     destroy_after_commit,
     destroy_if_unused,
+    key_names_of,
     key_of_slot,
     opens,
     reseal,
     slots_in_use_first,
     start_epoch,
+    with_key_names,
     with_record,
     with_slot_keys,
 )
@@ -39,6 +42,7 @@ from edge_sdk.gallery.match.matcher import rotation_of
 from edge_sdk.gallery.match.templates import quantize
 from edge_sdk.gallery.match.transform import Shp3
 from edge_sdk.gallery.results import AddedKey, KeySlot
+from edge_sdk.gallery.rules.names import checked_text
 from edge_sdk.gallery.session import Session
 from edge_sdk.gallery.store.anchor import NoAnchor
 from edge_sdk.gallery.store.audit_log import AuditEvent
@@ -59,25 +63,56 @@ class Keys:
         """Return the key slots, each a way to open the gallery."""
         in_use, key = self._session.slot_index, self._session.key
         level = strength_of_key(key, self._session.environment.path).level
-        return tuple(
+        names = key_names_of(self._session)
+        slots = (
             KeySlot(index, slot.type, key.name, level, in_use=True, levels=(level,))
             if index == in_use
             else _slot_not_in_use(index, slot.type)
             for index, slot in enumerate(self._session.header.slots)
         )
+        return tuple(
+            replace(slot, given_name=name.name, role=name.role)
+            for slot, name in zip(slots, names, strict=True)
+        )
 
-    def add(self, key: KeyProvider) -> AddedKey:
+    def add(self, key: KeyProvider, *, name: str = "", role: KeyRole | str = KeyRole.NONE) -> AddedKey:
         """Add a key that opens the gallery. The earlier keys still open it.
+
+        Args:
+            key: The key.
+            name: Name of the key, 0..64 bytes of UTF-8 without control characters, unique in the gallery.
+            role: Purpose of the key, `owner`, `device` or `recovery`; it neither strengthens nor weakens the key.
 
         Returns:
             The new slot, and the slots of lower level. While there are any, a stronger key protects nothing.
 
         Raises:
-            InputError: the key is a passphrase that is easy to guess, or all passphrase slots together would need too
-                much Argon2id work.
+            InputError: the key is a passphrase that is easy to guess, all passphrase slots together would need too much
+                Argon2id work, or the name or role is malformed or the name taken.
             GalleryError: the gallery has 8 keys already, or the key's secret is not available.
         """
-        return self._session.retry(lambda: self._add(key))
+        given = KeyName(checked_text(name, "the name of a key", min_bytes=0), _role(role))
+        return self._session.retry(lambda: self._add(key, given))
+
+    def rename(self, slot: int, *, name: str | None = None, role: KeyRole | str | None = None) -> KeySlot:
+        """Give a key another name or role.
+
+        Args:
+            slot: Number of the slot.
+            name: New name, see `add`; an empty text removes it, None keeps it.
+            role: New role, see `add`; `none` removes it, None keeps it.
+
+        Returns:
+            The slot with its new name and role.
+
+        Raises:
+            InputError: no such slot, the name or role is malformed, the name is taken, or neither is given.
+        """
+        if name is None and role is None:
+            raise InputError("expected a name or a role of the key, found neither")
+        text = None if name is None else checked_text(name, "the name of a key", min_bytes=0)
+        checked_role = None if role is None else _role(role)
+        return self._session.retry(lambda: self._rename(slot, text, checked_role))
 
     def remove(self, slot: int, *, keep: Sequence[KeyProvider] = ()) -> None:
         """Remove a key. Neither the key nor any slot key that its holder may have read opens a later generation.
@@ -96,7 +131,7 @@ class Keys:
         self._session.retry(lambda: self._remove(slot, keep))
 
     def rotate(self, *keys: KeyProvider) -> None:
-        """Replace all keys of the gallery; keys that can make a new secret do so.
+        """Replace all keys of the gallery; keys that can make a new secret do so. The new keys have no names and roles.
 
         Args:
             keys: 1 to 8 keys; the first one is the key in use afterwards.
@@ -171,12 +206,28 @@ class Keys:
         policy = tuple(record for record in content.policy if record.kind != COMMAND_HISTORY)
         return replace(content, committed_at_s=self._session.now_s(), policy=policy)
 
-    def _add(self, key: KeyProvider) -> AddedKey:
+    def _rename(self, slot: int, name: str | None, role: KeyRole | None) -> KeySlot:
+        session, names = self._session, list(key_names_of(self._session))
+        if not 0 <= slot < len(names):
+            raise InputError(f"expected a slot in 0..{len(names) - 1}, found {slot}")
+        others = [other.name for index, other in enumerate(names) if index != slot]
+        kept = names[slot]
+        names[slot] = KeyName(kept.name if name is None else name, kept.role if role is None else role)
+        if names[slot] != kept:
+            _require_free(names[slot].name, others)
+            detail = f"slot={slot},type={session.header.slots[slot].type},role={names[slot].role.value}"
+            after = replace(with_key_names(session.content, names), committed_at_s=session.now_s())
+            session.commit(session.content, after, events=[AuditEvent("name-key", detail=detail)])
+        return self.slots()[slot]
+
+    def _add(self, key: KeyProvider, given: KeyName) -> AddedKey:
         header, before = self._session.header, self._session.content
         if len(header.slots) == MAX_SLOTS:
             raise GalleryError(
                 f"the gallery has {MAX_SLOTS} keys already, the most it can have", hint="remove a key first"
             )
+        names = key_names_of(self._session)
+        _require_free(given.name, [other.name for other in names])
         environment = self._session.environment
         slot = new_slot(key, environment.random, environment.path)
         header = replace(header, slots=(*header.slots, slot))
@@ -186,18 +237,16 @@ class Keys:
             slot_key = slot_key_of(key, header, slot)
             self._session.commit(
                 before,
-                with_slot_keys(before, [*slot_keys_of(before), slot_key]),
+                with_key_names(with_slot_keys(before, [*slot_keys_of(before), slot_key]), [*names, given]),
                 header=header,
                 events=[AuditEvent("add-key", detail=f"type={key.slot_type}")],
             )
             undo.pop_all()
         note_gallery(environment.path, key, header.gallery_id)
         strength = strength_of_key(key, environment.path)
-        earlier = self.slots()[:-1]
+        *earlier, added = self.slots()
         return AddedKey(
-            replace(
-                _slot_not_in_use(len(earlier), key.slot_type), level=strength.level, levels=(strength.level,)
-            ),
+            replace(added, level=strength.level, levels=(strength.level,)),
             strength.weakness,
             tuple(other for other in earlier if other.levels and other.levels[-1] < strength.level),
         )
@@ -221,7 +270,8 @@ class Keys:
             )
         pairs = [(key_of_slot(session, index, keep), slots[index]) for index in kept]
         event = AuditEvent("remove-key", detail=f"slot={slot},type={slots[slot].type}")
-        reseal(session, pairs, session.content, [event])
+        names = key_names_of(session)
+        reseal(session, pairs, with_key_names(session.content, [names[index] for index in kept]), [event])
         destroy_after_commit(session, [slots[slot]], keep)
 
     def _rotate(self, keys: Sequence[KeyProvider]) -> None:
@@ -253,6 +303,19 @@ class Keys:
             committed_at_s=session.now_s(),
         )
         session.commit(before, after, events=[AuditEvent("renew-transform")])
+
+
+def _role(role: KeyRole | str) -> KeyRole:
+    try:
+        return KeyRole(role)
+    except ValueError as error:
+        roles = ", ".join(known.value for known in KeyRole)
+        raise InputError(f"expected the role of a key, one of {roles}, found {role!r}") from error
+
+
+def _require_free(name: str, others: Sequence[str]) -> None:
+    if name and name in others:
+        raise InputError(f"expected a name that no other key has, found {name!r}", hint="choose another name")
 
 
 def _slot_not_in_use(index: int, slot_type: int) -> KeySlot:

@@ -8,7 +8,6 @@ sizes are checked against the limits and against the length before anything else
 from __future__ import annotations
 
 import itertools
-import re
 import struct
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,7 +18,10 @@ from numpy.typing import NDArray
 from edge_sdk.errors import GalleryFormatError
 from edge_sdk.gallery.format import records
 from edge_sdk.gallery.format.header import ID_BYTES, MAX_SUBJECTS, MAX_TEMPLATES, VERSION, TemplateType
+from edge_sdk.gallery.format.key_names import check_key_names
+from edge_sdk.gallery.format.looks import check_looks
 from edge_sdk.gallery.format.sealing import aligned_buffer
+from edge_sdk.gallery.format.text import FORBIDDEN_TEXT
 from edge_sdk.types import FloatArray
 
 MAX_NAME_BYTES = 64
@@ -47,11 +49,13 @@ COMMAND_HISTORY = 10  # states and changes by which signed commands are judged; 
 CALLER_THRESHOLDS = 11  # CALLER_THRESHOLDS_ALLOWED if a caller may give a threshold below the policy's
 CALLER_THRESHOLDS_ALLOWED = b"\x01"
 EVIDENCE = 12  # digest of the evidence in the model's card (`edge_sdk.model.model_id.evidence_id`)
+KEY_NAMES = 13  # names and roles of the keys; see `key_names`
 MODEL_FILE = 15  # SHA-256 of the model file, if the header's model id is that of the embedding space
 POLICY_EVIDENCE = (
     16  # non-mated scores of the card, how its FMRs are claimed; critical if thresholds are raised by it
 )
-_LAST_RESERVED_RECORD = 16
+LOOKS = 17  # templates that were added to subjects after their enrolment; see `looks`
+_LAST_RESERVED_RECORD = 17
 
 KNOWN_RECORDS = frozenset(
     {SLOT_KEYS, TRANSFORM_KEY, DECISION_POLICY, ATTEMPT_POLICY, OWN_THRESHOLDS, AUDIT_POLICY}
@@ -62,8 +66,10 @@ KNOWN_RECORDS = frozenset(
         COMMAND_HISTORY,
         CALLER_THRESHOLDS,
         EVIDENCE,
+        KEY_NAMES,
         MODEL_FILE,
         POLICY_EVIDENCE,
+        LOOKS,
     }
 )
 _CRITICAL_RECORDS = frozenset({ANCHOR_IDENTITY, PINNED_NETWORKS, CALLER_THRESHOLDS})
@@ -74,8 +80,10 @@ _RECORD_CHECKS = {
     COMMAND_HISTORY: records.check_command_history,
     CALLER_THRESHOLDS: records.check_caller_thresholds,
     EVIDENCE: records.check_digest,
+    KEY_NAMES: check_key_names,
     MODEL_FILE: records.check_digest,
     POLICY_EVIDENCE: records.check_policy_evidence,
+    LOOKS: check_looks,
 }
 
 # Added to the last sequence number of a removed source, so that its earlier commands stay refused if it is added again.
@@ -104,9 +112,6 @@ _COUNTS = struct.Struct("<IIIIII32sQ")
 _RECORD = struct.Struct("<HHI")
 _SOURCE = struct.Struct("<32sQ")
 _AUDIT = struct.Struct("<QQ32s32s")
-
-# Control characters, line and paragraph separators, and marks that reorder text on a terminal.
-FORBIDDEN_TEXT = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,9 @@
-"""Checks before a subject is enrolled: its captures are alike, and no other subject looks like it; pure.
+"""Checks before a subject is enrolled or gets further captures: these are alike, and no other subject looks like them; pure.
 
 The thresholds come from the policy: captures of one subject must match each other at FMR 1e-2. A capture that matches
-another subject's template at the gallery's threshold is refused, because the two would be confused.
+another subject's template at the gallery's threshold is refused, because the two would be confused. A capture that is
+added to a subject must match at least half of the subject's own templates at FMR 1e-2: a stranger would match one of
+several templates by chance more often.
 `docs/explanation/decisions-at-the-door.md` has the error rates of both checks on real faces.
 """
 
@@ -11,11 +13,16 @@ from collections.abc import Collection
 
 import numpy as np
 
-from edge_sdk.errors import CaptureError, SubjectExistsError
+from edge_sdk.errors import CaptureError, InputError, SubjectExistsError
 from edge_sdk.gallery.match.kernels import Probe
 from edge_sdk.gallery.match.search import Search
 from edge_sdk.gallery.rules.thresholds import Thresholds
 from edge_sdk.types import Float64Array
+
+MAX_TEMPLATES_WITH_LOOKS = 64
+# Cosine from which on two templates are of the same picture; the distance is more than quantization and five renewals
+# of the transform make.
+_SAME_PICTURE = 1 - 5e-4
 
 
 class EnrolmentChecks:
@@ -58,6 +65,54 @@ class EnrolmentChecks:
             ModelCardError: the policy's evidence does not cover this many templates.
         """
         limit = self._thresholds.limit(references)
+        self._require_alike(rows)
+        self._refuse_similar(name, rows, limit, removed, allow_duplicate)
+        self._added.add(name, rows)
+
+    def check_look(
+        self,
+        name: str,
+        rows: Float64Array,
+        own: Float64Array,
+        *,
+        removed: Collection[int],
+        references: int,
+        allow_duplicate: bool,
+        allow_unlike: bool,
+    ) -> None:
+        """Refuse captures for an enrolled subject that are not alike, not like the subject, or like another subject.
+
+        Args:
+            name: Name of the subject.
+            rows: The captures, see `check`.
+            own: The subject's templates, in the same form.
+            removed: Indices of stored subjects that are not compared: the subject itself, and removed ones.
+            references: Number of templates in the gallery after the addition.
+            allow_duplicate: Accept captures that look like another subject's.
+            allow_unlike: Accept captures that are not like the subject's own templates.
+
+        Raises:
+            CaptureError, SubjectExistsError, ModelCardError: see `check`.
+        """
+        limit = self._thresholds.limit(references)
+        self._require_alike(rows)
+        unlike = unlike_capture(rows, own, self._thresholds.consistent_threshold())
+        if unlike is not None and not allow_unlike:
+            which = "the capture is" if len(rows) == 1 else f"capture {unlike + 1} of {len(rows)} is"
+            raise CaptureError(
+                f"{which} not like {name!r}: it matches fewer than half of the {len(own)} stored templates",
+                capture=unlike,
+                hint="check that it shows the same person; if it does, take a picture that is less different, or an"
+                " administrator may add it with allow_unlike (--allow-unlike)",
+            )
+        self._refuse_similar(name, rows, limit, removed, allow_duplicate)
+        self._added.add(name, rows)
+
+    def forget(self, name: str) -> None:
+        """Forget a subject that was added in this transaction and removed again."""
+        self._added.forget(name)
+
+    def _require_alike(self, rows: Float64Array) -> None:
         odd = odd_capture(rows, self._thresholds.consistent_threshold()) if len(rows) > 1 else None
         if odd is not None:
             which = "the two captures are" if len(rows) == 2 else f"capture {odd + 1} of {len(rows)} is"
@@ -67,27 +122,28 @@ class EnrolmentChecks:
                 capture=odd,
                 hint="take new captures, all of the same subject, close and well lit; or leave out the one that differs",
             )
-        if not allow_duplicate:
-            similar = self._similar_subject(rows, limit, removed)
-            if similar is not None:
-                raise SubjectExistsError(
-                    f"{name!r} looks like {similar!r}, who is enrolled: the gallery would confuse them",
-                    hint="if they are two people, an administrator may enrol with allow_duplicate (--allow-duplicate)",
-                )
-        self._added.add(name, rows)
 
-    def forget(self, name: str) -> None:
-        """Forget a subject that was added in this transaction and removed again."""
-        self._added.forget(name)
+    def _refuse_similar(
+        self, name: str, rows: Float64Array, limit: float, removed: Collection[int], allow_duplicate: bool
+    ) -> None:
+        similar = None if allow_duplicate else self.similar_subject(name, rows, limit, removed)
+        if similar is not None:
+            raise SubjectExistsError(
+                f"{name!r} looks like {similar!r}, who is enrolled: the gallery would confuse them",
+                hint="if they are two people, an administrator may enrol with allow_duplicate (--allow-duplicate)",
+            )
 
-    def _similar_subject(self, rows: Float64Array, limit: float, removed: Collection[int]) -> str | None:
+    def similar_subject(
+        self, name: str, rows: Float64Array, limit: float, removed: Collection[int]
+    ) -> str | None:
+        """Return the name of another subject that matches a capture, also one of this transaction; None if there is none."""
         for row in rows:
             leaders = self._search.leaders(
                 Probe.of(row), floor=limit, excluded_rows=self._search.rows_of(removed)
             )
             if leaders:
                 return self._names[leaders[0].subject]
-        return self._added.similar_subject(rows, limit)
+        return self._added.similar_subject(name, rows, limit)
 
 
 def odd_capture(rows: Float64Array, threshold: float) -> int | None:
@@ -102,6 +158,48 @@ def odd_capture(rows: Float64Array, threshold: float) -> int | None:
     if scores.max(axis=1).min() >= threshold:
         return None
     return int(scores.sum(axis=1).argmin())
+
+
+def unlike_capture(rows: Float64Array, own: Float64Array, threshold: float) -> int | None:
+    """Return the index of the capture least similar to a subject if a capture matches fewer than half of its templates.
+
+    Args:
+        rows: Shape (n, D), float64, L2 norm 1.
+        own: The subject's templates, shape (m, D), float64, L2 norm 1, m >= 1.
+        threshold: Cosine at which two captures match.
+    """
+    scores = rows @ own.T
+    if 2 * (scores >= threshold).sum(axis=1).min() >= len(own):
+        return None
+    return int(np.median(scores, axis=1).argmin())
+
+
+def check_new_pictures(name: str, rows: Float64Array, own: Float64Array) -> None:
+    """Refuse captures of pictures that are stored already, and more templates than a subject may have.
+
+    Args:
+        name: Name of the subject.
+        rows: The captures, shape (n, D), float64, L2 norm 1.
+        own: The subject's templates, in the same form.
+
+    Raises:
+        CaptureError: a capture is of a stored picture, or two captures are of the same picture.
+        InputError: the subject would have more than 64 templates.
+    """
+    if len(own) + len(rows) > MAX_TEMPLATES_WITH_LOOKS:
+        raise InputError(
+            f"expected at most {MAX_TEMPLATES_WITH_LOOKS} templates of one subject, found {len(own)} stored and {len(rows)} new",
+            hint="add fewer pictures, or remove a look with edge-sdk gallery remove-look",
+        )
+    for index, row in enumerate(rows):
+        if (own @ row).max(initial=-1.0) >= _SAME_PICTURE or (rows[:index] @ row).max(
+            initial=-1.0
+        ) >= _SAME_PICTURE:
+            raise CaptureError(
+                f"capture {index + 1} of {len(rows)} is a picture that {name!r} has already",
+                capture=index,
+                hint="the same picture adds nothing: take a new one",
+            )
 
 
 class _Added:
@@ -124,8 +222,9 @@ class _Added:
     def forget(self, name: str) -> None:
         self._owners = [None if owner == name else owner for owner in self._owners]
 
-    def similar_subject(self, rows: Float64Array, limit: float) -> str | None:
+    def similar_subject(self, name: str, rows: Float64Array, limit: float) -> str | None:
         if not self._owners:
             return None
         best = (self._rows[: len(self._owners)] @ rows.astype(np.float32).T).max(axis=1)
-        return next((self._owners[i] for i in np.flatnonzero(best >= limit) if self._owners[i]), None)
+        owners = (self._owners[i] for i in np.flatnonzero(best >= limit))
+        return next((owner for owner in owners if owner not in (None, name)), None)

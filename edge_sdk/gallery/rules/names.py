@@ -21,7 +21,8 @@ import unicodedata
 from collections.abc import Iterable
 
 from edge_sdk.errors import InputError
-from edge_sdk.gallery.format.content import FORBIDDEN_TEXT, MAX_NAME_BYTES
+from edge_sdk.gallery.format.content import MAX_NAME_BYTES
+from edge_sdk.gallery.format.text import FORBIDDEN_TEXT
 
 _NON_JOINER, _JOINER, _KEYCAP = "\u200c", "\u200d", "\u20e3"
 # Categories of Unicode (UAX 44) whose characters are invisible or have no fixed meaning.

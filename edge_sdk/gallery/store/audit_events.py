@@ -11,15 +11,19 @@ import operator
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_sdk.gallery.attempt_counter import parse_limit
 from edge_sdk.gallery.format.content import (
     ANCHOR_IDENTITY,
     ATTEMPT_POLICY,
+    AUDIT_ANSWERS,
     AUDIT_POLICY,
     AUDIT_SEGMENTS,
     CALLER_THRESHOLDS,
     COMMAND_HISTORY,
     DECISION_POLICY,
     EVIDENCE,
+    KEY_NAMES,
+    LOOKS,
     MODEL_FILE,
     OWN_THRESHOLDS,
     PINNED_NETWORKS,
@@ -32,7 +36,9 @@ from edge_sdk.gallery.format.content import (
     templates_per_subject,
 )
 from edge_sdk.gallery.keys import slot_kind
+from edge_sdk.gallery.looks import looks_by_subject
 from edge_sdk.gallery.rules.known_time import format_time
+from edge_sdk.gallery.rules.policy import parse_own_thresholds, parse_policy
 from edge_sdk.gallery.store.audit_log import AuditEvent
 
 MAX_EVENTS = 64
@@ -41,7 +47,9 @@ MAX_EVENTS = 64
 EVENTS = {
     "accepted": "accepted",
     "add-key": "key added",
+    "add-look": "pictures added to the subject",
     "add-source": "command source added",
+    "backup": "backup written",
     "bind-model": "gallery bound to the model's embedding space",
     "change": "subject changed",
     "clock-behind": "clock behind the gallery's time",
@@ -57,6 +65,7 @@ EVENTS = {
     "locked-out": "refused: attempts are limited",
     "log-lost": "earlier entries were not found",
     "migrate": "gallery written in a newer format version",
+    "name-key": "name or role of a key changed",
     "policy": "setting changed",
     "re-anchor": "continued from this copy by the owner",
     "reinstate": "subject reinstated",
@@ -64,13 +73,17 @@ EVENTS = {
     "remove": "subject removed",
     "remove-anchor": "anchor removed",
     "remove-key": "key removed",
+    "remove-look": "look of the subject removed",
     "remove-source": "command source removed",
     "renew-transform": "transform of the templates renewed",
+    "replace": "templates of the subject replaced by an import",
+    "restore": "backup restored by an administrator",
     "retry": "asked for another attempt",
     "revoke": "subject revoked",
     "rotate-key": "keys replaced",
     "segment": "new file of the log begun",
     "threshold-override": "a caller gave a threshold below the policy's",
+    "unlike-allowed": "pictures added although they are not like the subject's own",
     "weaker-limits": "enrolled under lower limits of image quality than the default",
 }
 
@@ -85,6 +98,8 @@ POLICY_KINDS = {
     CALLER_THRESHOLDS: "callers' thresholds below the policy's",
     ANCHOR_IDENTITY: "identity of the anchor",
     EVIDENCE: "evidence of the model's card",
+    KEY_NAMES: "names and roles of keys",
+    LOOKS: "looks of subjects",
     MODEL_FILE: "digest of the model file",
     POLICY_EVIDENCE: "evidence of the decision policy",
 }
@@ -99,9 +114,21 @@ _PARTS = {
     ("migrate", "from"): "from version {}",
     ("migrate", "to"): "to version {}",
     ("re-anchor", "from"): "from generation {}",
+    ("restore", "from"): "from generation {}",
+    ("restore", "over"): "over generation {}",
+    ("backup", "generation"): "of generation {}",
     ("change", "name-or-label"): "name or label",
     ("create", "gallery"): "gallery {}",
     ("segment", "index"): "file {}",
+    ("policy", "removed"): "removed",
+    ("policy", "reset"): "counter set to 0",
+    ("policy", "answers"): "recorded: {}",
+    ("policy", "fpir"): "FPIR {}",
+    ("policy", "margin"): "margin {}",
+    ("policy", "retry-band"): "retry band {}",
+    ("policy", "free"): "wait after {} failed attempts",
+    ("policy", "most"): "disabled after {}",
+    ("policy", "wait"): "wait of {} s",
     ("", "after"): "after entry {}",
     ("", "anchor"): "newest generation of the anchor {}",
     ("", "by"): "sent by {}",
@@ -114,6 +141,7 @@ _PARTS = {
     ("", "seconds"): "by {} s",
     ("", "sequence"): "sequence number {}",
     ("", "since"): "since {}",
+    ("", "role"): "role {}",
     ("", "slot"): "slot {}",
     ("", "source"): "source {}",
     ("", "space"): "embedding space {}",
@@ -124,10 +152,26 @@ _PARTS = {
     ("", "valid-until"): "valid until {}",
 }
 # Parts with a hexadecimal id, a decimal number or no value.
-_AS_THEY_ARE = ("by", "gallery", "given", "name-or-label", "policy", "recipient", "source", "space")
+_AS_THEY_ARE = (
+    "answers",
+    "by",
+    "fpir",
+    "margin",
+    "removed",
+    "reset",
+    "retry-band",
+    "gallery",
+    "given",
+    "name-or-label",
+    "policy",
+    "recipient",
+    "role",
+    "source",
+    "space",
+)
 
 # Records that the log does not describe: they change in a commit that has an event of its own, or in every commit.
-_NO_SETTING = (SLOT_KEYS, AUDIT_SEGMENTS, COMMAND_HISTORY)
+_NO_SETTING = (SLOT_KEYS, AUDIT_SEGMENTS, COMMAND_HISTORY, LOOKS)
 
 
 def in_words(event: AuditEvent) -> str:
@@ -185,6 +229,7 @@ def changes(before: Content, after: Content) -> list[AuditEvent]:
         *_condensed(added),
         *_condensed(removed),
         *_condensed(altered),
+        *_condensed(_looks(before, after)),
         *_policy(before, after),
         *_sources(before, after),
     ]
@@ -225,13 +270,52 @@ def _altered(before: Content, old: int, after: Content, new: int, subject: str) 
     return events
 
 
+def _looks(before: Content, after: Content) -> list[AuditEvent]:
+    """Return an event for each look that was added to a kept subject, or removed from it."""
+    if before.record(LOOKS) == after.record(LOOKS):
+        return []
+    old, new = (
+        {look for looks in looks_by_subject(content).values() for look in looks}
+        for content in (before, after)
+    )
+    kept = set(ids_of(before.subjects)) & set(ids_of(after.subjects))
+    return [
+        AuditEvent(event, look.subject.hex(), f"templates={look.templates}")
+        for event, looks in (("add-look", new - old), ("remove-look", old - new))
+        for look in sorted(looks, key=lambda look: (look.subject, look.added_at_s, look.name))
+        if look.subject in kept
+    ]
+
+
 def _policy(before: Content, after: Content) -> list[AuditEvent]:
     old = {record.kind: record.value for record in before.policy}
     new = {record.kind: record.value for record in after.policy}
     kinds = sorted(
         kind for kind in old.keys() | new.keys() if kind not in _NO_SETTING and old.get(kind) != new.get(kind)
     )
-    return [AuditEvent("policy", detail=f"kind={kind}") for kind in kinds]
+    return [AuditEvent("policy", detail=f"kind={kind}{_setting(kind, old, new)}") for kind in kinds]
+
+
+def _setting(kind: int, old: dict[int, bytes], new: dict[int, bytes]) -> str:
+    """Return the new value of a setting as further parts of a detail; empty if it has no short form."""
+    value = new.get(kind)
+    if kind == AUDIT_POLICY:
+        return f",answers={'yes' if value == AUDIT_ANSWERS else 'no'}"
+    if value is None:
+        return ",removed"
+    if kind == DECISION_POLICY:
+        policy = parse_policy(value)
+        return f",fpir={policy.fpir:g},margin={policy.margin:g},retry-band={policy.retry_band:g}".replace(
+            "+", ""
+        )
+    if kind == ATTEMPT_POLICY:
+        limit, _ = parse_limit(value)
+        if kind in old and parse_limit(old[kind])[0] == limit:
+            return ",reset"
+        return f",free={limit.free},most={limit.most},wait={limit.wait_s}"
+    if kind == OWN_THRESHOLDS:
+        return f",subjects={len(parse_own_thresholds(value))}"
+    return ""
 
 
 def _sources(before: Content, after: Content) -> list[AuditEvent]:

@@ -12,8 +12,16 @@ from pathlib import Path
 
 from edge_sdk.errors import GalleryError, GalleryFormatError, RollbackError, SealError
 from edge_sdk.gallery.format import sealing
-from edge_sdk.gallery.format.content import ANCHOR_IDENTITY, SLOT_KEYS, Content, pack_content, parse_content
+from edge_sdk.gallery.format.content import (
+    ANCHOR_IDENTITY,
+    KEY_NAMES,
+    SLOT_KEYS,
+    Content,
+    pack_content,
+    parse_content,
+)
 from edge_sdk.gallery.format.header import MAX_FILE_BYTES, VERSION, Header, pack_header, parse_header
+from edge_sdk.gallery.format.key_names import parse_key_names
 from edge_sdk.gallery.format.model_binding import require_model
 from edge_sdk.gallery.keys import KeyProvider, slot_kind
 from edge_sdk.gallery.keys.provider import slot_key_of
@@ -339,6 +347,9 @@ def authenticate(file: bytes, header: Header, data_key: bytes, slot: OpenSlot) -
     keys = slot_keys_of(content)
     if len(keys) != len(header.slots) or not hmac.compare_digest(keys[slot.index], slot.slot_key):
         raise GalleryFormatError("the gallery's slot keys do not belong to its slots")
+    names = content.record(KEY_NAMES)
+    if names is not None and len(parse_key_names(names)) != len(header.slots):
+        raise GalleryFormatError("the names of the gallery's keys do not belong to its slots")
     return Generation(pack_header(header), header, content, slot)
 
 

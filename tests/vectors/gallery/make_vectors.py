@@ -28,6 +28,8 @@ from edge_sdk.gallery.format.content import (
     CRITICAL,
     DECISION_POLICY,
     EVIDENCE,
+    KEY_NAMES,
+    LOOKS,
     MODEL_FILE,
     OWN_THRESHOLDS,
     PINNED_NETWORKS,
@@ -47,6 +49,8 @@ from edge_sdk.gallery.format.header import (
     pack_header,
     parse_header,
 )
+from edge_sdk.gallery.format.key_names import KeyName, KeyRole, pack_key_names
+from edge_sdk.gallery.format.looks import LOOK_ID_BYTES, Look, pack_looks
 from edge_sdk.gallery.format.records import (
     HistoryRecord,
     PolicyEvidence,
@@ -230,6 +234,11 @@ def good_vectors() -> dict[str, tuple[dict[str, str], bytes]]:
         make("networks"), PolicyRecord(PINNED_NETWORKS, critical=True, value=pack_networks(networks))
     )
     vectors["pinned_networks"] = ({"detector": detector.hex(), **head_of_good(file)}, file)
+    file = with_records(make("named"), key_names(KeyName("Zoë", KeyRole.OWNER)))
+    vectors["key_names"] = (head_of_good(file), file)
+    file = make("looks")
+    file = with_records(file, looks_record(look(file), look(file, place=1, name="bärtig")))
+    vectors["looks"] = (head_of_good(file), file)
     file = make("empty", subjects=())
     vectors["empty"] = (head_of_good(file, probe=None), file)
     file = make("space", model_id=MODEL_ID)
@@ -275,6 +284,22 @@ def history(*generations: int) -> bytes:
 def history_record(value: bytes) -> PolicyRecord:
     """Return a record of the command history."""
     return PolicyRecord(COMMAND_HISTORY, critical=False, value=value)
+
+
+def key_names(*names: KeyName) -> PolicyRecord:
+    """Return a record with names and roles of keys."""
+    return PolicyRecord(KEY_NAMES, critical=False, value=pack_key_names(names))
+
+
+def look(file: bytes, *, place: int = 0, name: str = "glasses") -> Look:
+    """Return a look of one subject with one template."""
+    subject = Sealed.of(file).content.subjects["id"][place].tobytes()
+    return Look(subject, b"l" * LOOK_ID_BYTES, NOW_S, 1, name)
+
+
+def looks_record(*looks: Look) -> PolicyRecord:
+    """Return a record with looks."""
+    return PolicyRecord(LOOKS, critical=False, value=pack_looks(looks))
 
 
 def own_threshold(file: bytes, threshold: float) -> PolicyRecord:
@@ -471,6 +496,7 @@ def bad_vectors() -> dict[str, tuple[dict[str, str], bytes]]:
     cut_key = pack_content(replace(renewed.content, policy=tuple(records)))
     add("content_transform_key_short", "format", renewed.again(bytes(cut_key)))
     policy, own = decision(), own_threshold(file, 0.9)
+    named, seen = key_names(KeyName("Zoë", KeyRole.OWNER)), looks_record(look(file))
     for name, record in (
         ("policy_short", replace(policy, value=policy.value[:-1])),
         ("policy_fpir_zero", replace(policy, value=bytes(8) + policy.value[8:])),
@@ -488,6 +514,15 @@ def bad_vectors() -> dict[str, tuple[dict[str, str], bytes]]:
         ("evidence_long", PolicyRecord(EVIDENCE, critical=False, value=bytes(33))),
         ("model_file_short", PolicyRecord(MODEL_FILE, critical=False, value=bytes(31))),
         ("reserved_record_critical", PolicyRecord(14, critical=True, value=b"")),
+        ("key_names_two_of_one_key", replace(named, value=named.value + b"\1\0")),
+        ("key_names_short", replace(named, value=named.value[:-1])),
+        ("key_names_role", replace(named, value=b"\4" + named.value[1:])),
+        ("key_names_control", replace(named, value=patched(named.value, 2, b"\n"))),
+        ("key_names_critical", replace(named, critical=True)),
+        ("looks_short", replace(seen, value=seen.value[:-1])),
+        ("looks_without_template", replace(seen, value=patched(seen.value, 32, bytes(4)))),
+        ("looks_same_name", replace(seen, value=seen.value * 2)),
+        ("looks_critical", replace(seen, critical=True)),
         ("policy_evidence_short", replace(evidence(), value=evidence().value[:-1])),
         ("policy_evidence_critical", replace(evidence(), critical=True)),
         ("policy_adapts_not_critical", replace(evidence(adapts=True), critical=False)),

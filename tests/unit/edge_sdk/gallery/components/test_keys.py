@@ -17,8 +17,8 @@ from edge_sdk.errors import (
     RollbackError,
     SealError,
 )
-from edge_sdk.gallery import FileAnchor, Gallery, InMemoryKey, Passphrase, TpmKey
-from edge_sdk.gallery.format.content import TRANSFORM_KEY
+from edge_sdk.gallery import FileAnchor, Gallery, InMemoryKey, KeyRole, Passphrase, TpmKey
+from edge_sdk.gallery.format.content import KEY_NAMES, TRANSFORM_KEY
 from edge_sdk.gallery.keys import tpm_nv
 from edge_sdk.gallery.store.files import lock_path
 from tests.unit.edge_sdk.gallery.galleries import KEY, MODEL, OTHER, QUICK, THIRD, D, embeddings, names
@@ -330,3 +330,52 @@ def test_a_lost_anchor_is_replaced_by_re_anchoring(tmp_path: Path, path: Path) -
     assert len(names(path, KEY, anchor=anchor)) == 3
     with pytest.raises(InputError, match="expected an anchor"):
         Gallery.open(path, key=KEY).keys.reanchor()
+
+
+def test_keys_have_names_and_roles_that_follow_their_keys(gallery: Gallery, path: Path) -> None:
+    def named(opened: Gallery) -> list[tuple[str, str, str]]:
+        return [(slot.name, slot.given_name, slot.role.value) for slot in opened.keys.slots()]
+
+    assert named(gallery) == [("key in memory", "", "none")]
+    words = Passphrase("a recovery phrase", **QUICK)
+    added = gallery.keys.add(words, name="Zoë's card", role="recovery")
+    assert (added.slot.given_name, added.slot.role) == ("Zoë's card", KeyRole.RECOVERY)
+    assert gallery.keys.rename(0, role=KeyRole.DEVICE).given_name == ""
+    gallery.keys.rename(0, name="door")
+    entry = list(gallery.audit.report().entries)[-1]
+    assert (entry.event.event, entry.event.detail) == ("name-key", "slot=0,type=8,role=device")
+    door, recovery = ("key in memory", "door", "device"), ("passphrase", "Zoë's card", "recovery")
+    assert named(gallery) == named(Gallery.open(path, key=words)) == [door, recovery]
+    # The key in use comes first after an erasure with all keys, and after a removal.
+    reopened = Gallery.open(path, key=words)
+    reopened.erase("ann", keys=[KEY])
+    assert named(reopened) == [recovery, door]
+    reopened.keys.add(OTHER)
+    other = Gallery.open(path, key=OTHER)
+    assert named(other)[2] == ("key in memory", "", "none")
+    other.keys.remove(0, keep=[KEY])
+    assert named(other) == [("key in memory", "", "none"), door]
+    generation = other.status().generation
+    other.keys.rename(1, name="door")
+    assert other.status().generation == generation, "nothing changed"
+    other.keys.rename(1, name="", role="none")
+    assert other._session.content.record(KEY_NAMES) is None
+    other.keys.rename(0, name="x")
+    other.keys.rotate(THIRD)
+    assert named(other) == [("key in memory", "", "none")]
+
+
+def test_names_of_keys_are_bounded_and_unique(gallery: Gallery) -> None:
+    gallery.keys.add(OTHER, name="owner")
+    for change in (
+        lambda: gallery.keys.rename(0, name="owner"),
+        lambda: gallery.keys.rename(2, name="x"),
+        lambda: gallery.keys.rename(0),
+        lambda: gallery.keys.rename(0, name="x" * 65),
+        lambda: gallery.keys.rename(0, name="\x1b[2J"),
+        lambda: gallery.keys.rename(0, role="boss"),
+        lambda: gallery.keys.add(THIRD, name="owner"),
+    ):
+        with pytest.raises(InputError):
+            change()
+    assert [slot.given_name for slot in gallery.keys.slots()] == ["", "owner"]

@@ -100,6 +100,38 @@ def secret_for(kind: int, parameters: bytes, head: dict[str, str]) -> bytes | No
     return None
 
 
+def check_key_names(value: bytes, slots: int) -> None:
+    at, names = 0, []
+    while at < len(value):
+        refuse_unless(at + 2 <= len(value) and value[at] <= 3 and value[at + 1] <= 64)
+        names.append(plain_text(value, at + 2, value[at + 1]))
+        at += 2 + value[at + 1]
+    refuse_unless(len(names) == slots and len({*filter(None, names)}) == len([*filter(None, names)]))
+
+
+def check_looks(value: bytes) -> None:
+    at, looks = 0, []
+    while at < len(value):
+        refuse_unless(at + 37 <= len(value))
+        subject, _, _, templates, length = struct.unpack("<16s8sQIB", value[at : at + 37])
+        refuse_unless(templates > 0 and 1 <= length <= 64)
+        looks.append((subject, plain_text(value, at + 37, length)))
+        at += 37 + length
+    subjects = [subject for subject, _ in looks]
+    refuse_unless(subjects == sorted(subjects) and len(set(looks)) == len(looks))
+    refuse_unless(all(subjects.count(subject) <= 16 for subject in set(subjects)))
+
+
+def plain_text(value: bytes, at: int, length: int) -> str:
+    refuse_unless(at + length <= len(value))
+    try:
+        text = value[at : at + length].decode()
+    except UnicodeDecodeError:
+        raise Refused("format") from None
+    refuse_unless(not any(unicodedata.category(c) in ("Cc", "Zl", "Zp") for c in text))
+    return text
+
+
 def read_content(text: bytes, h: dict, slot: int, slot_key: bytes) -> dict:
     refuse_unless(len(text) >= 64)
     s, m, labels, policy, sources, reserved, root, _ = struct.unpack("<IIIIII32sQ", text[:64])
@@ -129,10 +161,10 @@ def read_content(text: bytes, h: dict, slot: int, slot_key: bytes) -> dict:
         kind, flags, length = struct.unpack("<HHI", text[at : at + 8])
         refuse_unless(kind > before and flags in (0, 1) and at + 8 + length <= end + policy)
         refuse_unless(kind in (1, 2, 3, 5, *((8, 9, 11, 16) if h["version"] > 1 else ())) or not flags)
-        refuse_unless(not (h["version"] == 1 and 7 <= kind <= 16))
+        refuse_unless(not (h["version"] == 1 and 7 <= kind <= 17))
         records[kind], before = text[at + 8 : at + 8 + length], kind
         adapts = kind == 16 and check_evidence(records[16])
-        refuse_unless(flags == (kind in (8, 9, 11) or adapts) or not (7 <= kind <= 12 or 15 <= kind <= 16))
+        refuse_unless(flags == (kind in (8, 9, 11) or adapts) or not (7 <= kind <= 13 or 15 <= kind <= 17))
         at += 8 + length
     refuse_unless(len(records.get(2, bytes(32))) == 32)
     refuse_unless(records.get(11, b"\1") == b"\1" and len(records.get(15, bytes(32))) == 32)
@@ -141,6 +173,9 @@ def read_content(text: bytes, h: dict, slot: int, slot_key: bytes) -> dict:
         check_history(records[10])
     if 9 in records:
         check_networks(records[9])
+    if 13 in records:
+        check_key_names(records[13], h["slots_n"])
+    check_looks(records.get(17, b""))
     keys = records.get(1, b"")
     refuse_unless(len(keys) == 32 * h["slots_n"] and keys[32 * slot : 32 * slot + 32] == slot_key)
     rows = [

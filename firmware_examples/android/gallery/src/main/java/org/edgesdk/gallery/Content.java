@@ -38,9 +38,14 @@ final class Content {
     private static final int RECORD_COMMAND_HISTORY = 10;
     private static final int RECORD_CALLER_THRESHOLDS = 11;
     private static final int RECORD_EVIDENCE = 12;
+    private static final int RECORD_KEY_NAMES = 13;
     private static final int RECORD_MODEL_FILE = 15;
     private static final int RECORD_POLICY_EVIDENCE = 16;
-    private static final int LAST_RECORD_OF_VERSION_2 = 16;
+    private static final int RECORD_LOOKS = 17;
+    private static final int LAST_RECORD_OF_VERSION_2 = 17;
+    private static final int MOST_KEY_ROLES = 4;
+    private static final int LOOK_BYTES = 37;
+    private static final int MOST_LOOKS = 16;
     // Kind 4 limits failed attempts. This reader does not count attempts, so it refuses such a gallery.
     private static final Set<Integer> KNOWN = new HashSet<>(Arrays.asList(
             RECORD_SLOT_KEYS,
@@ -264,6 +269,7 @@ final class Content {
             if (kind >= RECORD_AUDIT_SEGMENTS && kind <= LAST_RECORD_OF_VERSION_2) {
                 need(header.version >= 2, "a record that version 1 does not have");
                 checkRecord(kind, flags == CRITICAL, value);
+                need(kind != RECORD_KEY_NAMES || keyNames(value) == header.slots.size(), "names of other keys");
             }
             records.put(kind, value);
             before = kind;
@@ -282,7 +288,7 @@ final class Content {
     private static void checkRecord(int kind, boolean critical, byte[] value) throws GalleryException {
         boolean restricts = kind == RECORD_ANCHOR || kind == RECORD_NETWORKS || kind == RECORD_CALLER_THRESHOLDS;
         restricts |= kind == RECORD_POLICY_EVIDENCE && OwnScores.adapts(value);
-        boolean known = kind <= RECORD_EVIDENCE || kind == RECORD_MODEL_FILE || kind == RECORD_POLICY_EVIDENCE;
+        boolean known = kind <= RECORD_KEY_NAMES || kind >= RECORD_MODEL_FILE;
         need(!known || critical == restricts, "a policy record with the wrong critical flag");
         if (kind == RECORD_AUDIT_SEGMENTS || kind == RECORD_ANCHOR) {
             need(value.length > 0, "an empty policy record");
@@ -296,6 +302,47 @@ final class Content {
             need(value.length == 32, "a digest of another length");
         } else if (kind == RECORD_POLICY_EVIDENCE) {
             OwnScores.check(value);
+        } else if (kind == RECORD_LOOKS) {
+            checkLooks(ByteBuffer.wrap(value).order(ByteOrder.LITTLE_ENDIAN));
+        }
+    }
+
+    /** Checks the names and roles of keys, which this reader does not show, and returns their number. */
+    private static int keyNames(byte[] value) throws GalleryException {
+        Set<String> names = new HashSet<>();
+        int count = 0;
+        for (int at = 0; at < value.length; count++) {
+            need(at + 2 <= value.length, "the name of a key is cut short");
+            int role = Byte.toUnsignedInt(value[at]);
+            int length = Byte.toUnsignedInt(value[at + 1]);
+            need(role < MOST_KEY_ROLES && length <= MOST_NAME_BYTES, "a role or a name of a key out of range");
+            need(at + 2 + length <= value.length, "the name of a key is cut short");
+            need(length == 0 || names.add(words(value, at + 2, length)), "two keys of one name");
+            at += 2 + length;
+        }
+        return count;
+    }
+
+    /** Checks the looks, which this reader does not use: their templates are compared like all others. */
+    private static void checkLooks(ByteBuffer value) throws GalleryException {
+        byte[] subject = null;
+        Set<String> names = new HashSet<>();
+        for (int at = 0; at < value.capacity(); ) {
+            need(at + LOOK_BYTES <= value.capacity(), "a look is cut short");
+            byte[] now = Arrays.copyOfRange(value.array(), at, at + 16);
+            int order = subject == null ? -1 : compareUnsigned(subject, now);
+            need(order <= 0, "looks out of order");
+            if (order < 0) {
+                subject = now;
+                names.clear();
+            }
+            int length = Byte.toUnsignedInt(value.get(at + 36));
+            need(value.getInt(at + 32) != 0, "a look without templates");
+            need(length >= 1 && length <= MOST_NAME_BYTES, "the name of a look out of range");
+            need(at + LOOK_BYTES + length <= value.capacity(), "the name of a look is cut short");
+            need(names.add(words(value.array(), at + LOOK_BYTES, length)), "two looks of one name");
+            need(names.size() <= MOST_LOOKS, "more looks than allowed");
+            at += LOOK_BYTES + length;
         }
     }
 

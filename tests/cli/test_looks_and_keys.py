@@ -1,0 +1,67 @@
+"""Pictures are added to a subject, and keys get names, from the point of view of the gallery's owner."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from edge_sdk.gallery import Gallery, KeyFile
+
+Run = Callable[..., Any]
+
+
+def test_a_look_is_added_listed_and_removed(edge_sdk: Run, home: Any, products: list[Any]) -> None:
+    picture = products[0].probes[0]
+    line = ("enrol", "alice", picture, "--add", "--look", "glasses", *home.all)
+    done = edge_sdk(*line)
+    assert (done.code, done.out) == (0, "added 1 template to alice\n"), done.err
+    assert edge_sdk("gallery", "list", *home.files).out.splitlines()[0].endswith("looks: glasses (1)")
+    listed = json.loads(edge_sdk("gallery", "list", "--json", *home.files).out)
+    assert [(look["name"], look["templates"]) for look in listed[0]["looks"]] == [("glasses", 1)]
+    again = edge_sdk(*line)
+    assert (again.code, "already" in again.err) == (3, True)
+    nobody = edge_sdk("enrol", "nobody", picture, "--add", *home.all)
+    assert "'nobody' is not enrolled" in nobody.err
+    label = edge_sdk("enrol", "alice", picture, "--add", "--label", "x", *home.all)
+    assert "expected no label" in label.err
+    removed = edge_sdk("gallery", "remove-look", "alice", "glasses", *home.files)
+    assert removed.out == "removed the look glasses of alice\n"
+    words = edge_sdk("gallery", "audit", *home.files).out
+    assert "alice\tpictures added to the subject: number of templates 1" in words
+    assert "alice\tlook of the subject removed: number of templates 1" in words
+
+
+def test_adding_needs_a_gallery(edge_sdk: Run, empty_home: Any, products: list[Any]) -> None:
+    done = edge_sdk("enrol", "alice", products[0].enrol, "--add", *empty_home.all)
+    assert (done.code, "no gallery at" in done.err) == (3, True)
+    assert not empty_home.names()
+
+
+def test_keys_are_named(edge_sdk: Run, home: Any) -> None:
+    new = home.folder / "spare.key"
+    added = edge_sdk("gallery", "add-key", new, "--name", "Zoë", "--role", "recovery", *home.files)
+    assert added.out == "slot 1: key file, level 0\trole recovery\tname Zoë\n"
+    named = edge_sdk("gallery", "name-key", "0", "--role", "device", *home.files)
+    assert named.out == "slot 0: key file\trole device\n"
+    assert edge_sdk("gallery", "keys", *home.files).out == (
+        "0\tlevel 0\tkey file\tin use\trole device\n1\tlevel 0\tkey file\trole recovery\tname Zoë\n"
+    )
+    value = json.loads(edge_sdk("gallery", "keys", "--json", *home.files).out)
+    assert [(slot["given_name"], slot["role"]) for slot in value] == [("", "device"), ("Zoë", "recovery")]
+    assert edge_sdk("gallery", "name-key", "0", *home.files).code == 3
+    assert "role device" in edge_sdk("gallery", "audit", *home.files).out
+
+
+def test_the_log_names_people_and_settings_in_words(edge_sdk: Run, home: Any) -> None:
+    path, key = home.folder / "home.gallery", KeyFile(home.folder / "home.key")
+    gallery = Gallery.open(path, key=key, needs_model=False)
+    subjects = gallery.subjects()
+    assert edge_sdk("gallery", "limit-attempts", *home.files).code == 0
+    assert edge_sdk("gallery", "reset-attempts", *home.files).code == 0
+    assert edge_sdk("gallery", "erase", subjects[0].name, *home.files).code == 0
+    out = edge_sdk("gallery", "audit", *home.files).out
+    assert "limit on failed attempts, wait after 5 failed attempts, disabled after 50, wait of 30 s" in out
+    assert "limit on failed attempts, counter set to 0" in out
+    assert "\terased subject 1\tsubject erased" in out
+    assert subjects[0].id not in out
