@@ -8,6 +8,7 @@ from typing import Any
 
 from converters.analyze.contract import ContractCheck
 from converters.analyze.gates import Gate
+from converters.analyze.replay_check import ReplayCheck
 from converters.targets.check import TargetReport
 from edge_sdk.model.card import InputContract
 
@@ -54,6 +55,9 @@ class ArtefactResult:
         worst_image: Name of the image with the least cosine.
         latency_ms: Time of the fastest inference on one thread of this host, from ``fastest_ms``; times of different
             reports cannot be compared.
+        measured_on: Number of images of the cosines.
+        basis: Images of the cosines: ``images`` for those of this conversion, ``recorded`` for those of the conversion
+            that recorded the replayed recipe, ``generated`` for generated inputs.
     """
 
     file: str
@@ -67,6 +71,8 @@ class ArtefactResult:
     cosine_min: float
     worst_image: str
     latency_ms: float
+    measured_on: int = 0
+    basis: str = "images"
 
 
 @dataclass(frozen=True)
@@ -88,6 +94,7 @@ class ConversionResult:
         targets: Report of each target.
         recoveries: ``DistillationResult.to_json`` of each distilled network, by its recipe's name.
         contract_check: Result of the check of the input contract; None if it was not checked.
+        replays: Comparison of each network that was replayed without images with the recorded one, by its recipe's name.
     """
 
     name: str
@@ -104,6 +111,7 @@ class ConversionResult:
     targets: tuple[TargetReport, ...] = ()
     recoveries: Mapping[str, Any] = field(default_factory=dict)
     contract_check: ContractCheck | None = None
+    replays: Mapping[str, ReplayCheck] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Return the report as JSON values."""
@@ -125,6 +133,12 @@ class ConversionResult:
                 "the input contract was refused and allowed by the user",
             )
         verdict = self._judge_fidelity()
+        if verdict.level == "good" and not all(replay.same_bytes for replay in self.replays.values()):
+            verdict = ReportVerdict(
+                "caution",
+                "the replayed network has other bytes than the recorded one; measure its own thresholds before using it",
+                verdict.basis,
+            )
         if status == "doubtful" and verdict.level != "bad":
             doubt = "; the input contract is in doubt, see the notes"
             return ReportVerdict("caution", f"{verdict.sentence}{doubt}", verdict.basis)
@@ -159,6 +173,7 @@ class ConversionResult:
             f" {self.dimension} values",
             f"the float network agrees with its source: cosine {self.agreement:.6f} or more",
             *(f"note: {note}" for note in self.notes),
+            *(f"{name} {replay.line()}" for name, replay in self.replays.items()),
             *self._search_lines(),
             *self._distillation_lines(),
             "",
@@ -173,13 +188,28 @@ class ConversionResult:
                 f"{artefact.partitions} partition{'s' if artefact.partitions != 1 else ' '}"
                 f" {passed} of {len(artefact.gates)}"
             )
-        where = (
-            "images that calibration has not seen" if self.held_out else "the calibration images themselves"
-        )
-        lines += ["", f"cosine: mean / least, on {self.measured_on} {where}; time: one thread, this host"]
+        lines += ["", f"cosine: mean / least, {self.describe_basis()}; time: one thread, this host"]
         for section in self.targets:
             lines += ["", *section.lines()]
         return "\n".join([*lines, "", f"verdict: {self.verdict()}"])
+
+    def describe_basis(self) -> str:
+        """Return the images of the cosines as text."""
+        if not self.replays:
+            where = (
+                "images that calibration has not seen"
+                if self.held_out
+                else "the calibration images themselves"
+            )
+            return f"on {self.measured_on} {where}"
+        recorded = [artefact for artefact in self.artefacts if artefact.basis == "recorded"]
+        others = f"on {self.measured_on} generated inputs"
+        if not recorded:
+            return others
+        return (
+            f"of {', '.join(artefact.file for artefact in recorded)} as measured at recording on"
+            f" {recorded[0].measured_on} images, of the other files {others}"
+        )
 
     def _search_lines(self) -> list[str]:
         lines = []

@@ -203,7 +203,7 @@ def ablate(
         with stage(what) as progress:
             network = quantize_int8(
                 model.network, recipe, channels, model.contract, images.ranges.pixels, progress=progress
-            )
+            ).network
             embeddings = embed_crops(network, model.contract, labelled.pixels, progress=progress)
         cosines = cosine(vectors, embeddings)
         candidate = AllPairs(embeddings, labelled.subjects)

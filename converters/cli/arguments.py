@@ -250,6 +250,13 @@ def input_contract(arguments: argparse.Namespace) -> tuple[InputContract, dict[s
     return InputContract.from_json(fields), fields
 
 
+def contract_of_recipe(arguments: argparse.Namespace) -> tuple[InputContract | None, dict[str, Any]]:
+    """Return the input contract and all fields as ``input_contract`` does; None if none of its fields is given."""
+    fields = _contract_fields(arguments)
+    parts = ("size", "height", "width", "color", "mean", "scale", "range", "alignment")
+    return input_contract(arguments) if any(part in fields for part in parts) else (None, fields)
+
+
 def optional_contract(arguments: argparse.Namespace) -> InputContract | None:
     """Return the input contract from options and file; None if neither is given."""
     fields = _contract_fields(arguments)

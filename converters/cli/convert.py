@@ -11,6 +11,7 @@ from converters.cli.arguments import (
     add_command,
     add_contract,
     add_targets,
+    contract_of_recipe,
     input_contract,
     positive,
     print_result,
@@ -31,9 +32,12 @@ def register(commands: Any) -> None:
         examples=(
             "convert mobilefacenet.onnx --size 112x112 --color rgb --range 0..255 --calibration crops/ --output out/",
             "convert face.tflite --target cpu --contract face.json --recipe auto --calibration crops/ --output out/",
+            "convert face.tflite --recipe out/face.cpu_int8.recipe.json --output again/",
         ),
         details="The input contract has no default, because the conversion of pixels to input values is part of the"
-        " model. Give it as a file (--contract), or with --size, --color and a formula: --mean with --scale, or --range.",
+        " model. Give it as a file (--contract), or with --size, --color and a formula: --mean with --scale, or --range."
+        " A recipe that a conversion saved contains the contract and the statistics of the calibration images, so that"
+        " it can be replayed without both.",
     )
     parser.add_argument(
         "model",
@@ -49,9 +53,10 @@ def register(commands: Any) -> None:
     parser.add_argument(
         "--calibration",
         type=Path,
-        required=True,
         metavar="IMAGES",
-        help="folder, .tar or .zip of calibration images: crops like those that the device will embed",
+        help="folder, .tar or .zip of calibration images: crops like those that the device will embed. Required, except"
+        " with --recipe FILE, whose recorded statistics are used if no images are given and measured again if images are"
+        " given",
     )
     parser.add_argument(
         "--output",
@@ -74,11 +79,12 @@ def _add_accuracy(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("accuracy of int8 files")
     group.add_argument(
         "--recipe",
-        default="",
+        action="append",
+        default=[],
         metavar="auto|FILE",
         help="auto tries recipes in order of their cost on the device and takes the first within the limit:"
         " --max-fnmr-loss if given, otherwise --min-cosine, otherwise a cosine of 0.995. FILE is a .recipe.json of an"
-        " earlier conversion to replay. (default: min/max quantization without a search)",
+        " earlier conversion to replay; repeat the option for several int8 files. (default: min/max quantization without a search)",
     )
     group.add_argument(
         "--min-cosine",
@@ -132,7 +138,9 @@ def _add_accuracy(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    contract, fields = input_contract(arguments)
+    contract, fields = (
+        contract_of_recipe(arguments) if _recipe_files(arguments) else input_contract(arguments)
+    )
     from converters import ConversionOptions, convert
     from converters.errors import OptionsError
 
@@ -171,19 +179,25 @@ def _quantization(arguments: argparse.Namespace) -> Plain | Replay | Search:
 
     if (arguments.max_fnmr_loss is None) != (arguments.images is None):
         arguments.parser.error("expected both --max-fnmr-loss and --images, found one of them")
-    if arguments.recipe != "auto":
+    if "auto" in arguments.recipe and len(arguments.recipe) > 1:
+        arguments.parser.error("--recipe: expected auto or recipe files, found both")
+    if "auto" not in arguments.recipe:
         for flag, value in (
             ("max-fnmr-loss", arguments.images),
             ("max-time-ratio", arguments.max_time_ratio),
         ):
             if value is not None:
                 arguments.parser.error(f"--{flag} requires --recipe auto")
-        return Replay(Path(arguments.recipe)) if arguments.recipe else Plain()
+        return Replay(_recipe_files(arguments)) if arguments.recipe else Plain()
     if arguments.images is not None:
         limit = ErrorRateLimit(arguments.images, arguments.max_fnmr_loss, arguments.at_fmr)
         return Search(limit, arguments.max_time_ratio)
     budget = CosineBudget(arguments.min_cosine) if arguments.min_cosine else CosineBudget()
     return Search(budget, arguments.max_time_ratio)
+
+
+def _recipe_files(arguments: argparse.Namespace) -> tuple[Path, ...]:
+    return tuple(Path(name) for name in arguments.recipe if name != "auto")
 
 
 def _distillation(arguments: argparse.Namespace) -> Distillation | None:

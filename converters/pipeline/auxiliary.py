@@ -336,7 +336,7 @@ def _write_int8(
     with stage("calibrate") as progress:
         statistics = channel_statistics(network, card.input, pixels, progress=progress)
     with stage("quantize"):
-        integer = quantize_int8(network, recipe, statistics, card.input, pixels)
+        integer = quantize_int8(network, recipe, statistics, card.input, pixels).network
     held_out = mosaics(images.held_out.pixels) if detector else images.held_out.pixels
     with stage("measure"):
         errors = output_errors(network, integer, card, held_out)

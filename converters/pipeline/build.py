@@ -1,8 +1,8 @@
-"""Build the network of each artefact: by a plain recipe, a saved recipe, or a search."""
+"""Build the network of each artefact: by a plain recipe, a saved recipe, a search, or recorded statistics."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,8 +17,9 @@ from converters.quantize.budget import Budget, BudgetVerdict, Candidate
 from converters.quantize.distill.distill import DistillationResult, add_leaky_relus, distill
 from converters.quantize.distill.schedule import TrainingLength
 from converters.quantize.float16 import to_float16
-from converters.quantize.int8 import build_float_reference, quantize_int8
+from converters.quantize.int8 import QuantizedNetwork, quantize_int8, replay_int8
 from converters.quantize.recipe import Recipe, shipped
+from converters.quantize.recorded import RecordedStatistics, Recording
 from converters.quantize.search import SearchResult, search
 from converters.quantize.statistics import channel_statistics
 from converters.quantize.time_budget import TimedBudget
@@ -39,6 +40,7 @@ class BuiltNetwork:
         search: The search that found the recipe; None without a search.
         distilled: Result of the distillation; None without distillation.
         verdict: Verdict of the search's budget on the distilled network; None without a search or distillation.
+        statistics: Statistics from which the network can be built again; None for float networks and after distillation.
     """
 
     recipe: Recipe
@@ -47,6 +49,7 @@ class BuiltNetwork:
     search: SearchResult | None = None
     distilled: DistillationResult | None = None
     verdict: BudgetVerdict | None = None
+    statistics: RecordedStatistics | None = None
 
     @property
     def met(self) -> bool:
@@ -78,7 +81,6 @@ def build_networks(
     Raises:
         ConversionError: A quantizer refuses the network.
     """
-    adapt = {name: target.adapt for target in targets for name in target.recipes}
     built_by_recipe: dict[Recipe, BuiltNetwork] = {}
     networks = []
     for recipe in recipes:
@@ -92,10 +94,43 @@ def build_networks(
                 first.recipe, name=recipe.name, target=recipe.target, partitions=recipe.partitions
             )
             built = replace(first, recipe=named, search=None, distilled=None)
-        if recipe.name in adapt:
-            built = replace(built, network=adapt[recipe.name](built.network))
         networks.append(built)
+    return [_adapted(built, targets) for built in networks]
+
+
+def replay_networks(
+    model: FloatModel,
+    targets: Sequence[Target],
+    recipes: Sequence[Recipe],
+    recordings: Mapping[str, Recording],
+) -> list[BuiltNetwork]:
+    """Build the network of every artefact from recorded statistics, in the order of the recipes.
+
+    Args:
+        model: The float network.
+        targets: The targets.
+        recipes: The recipe of each artefact.
+        recordings: The recording of each int8 artefact by the name of its recipe.
+
+    Raises:
+        ConversionError: A recording is that of another network, or a quantizer refuses the network.
+    """
+    networks = []
+    for recipe in recipes:
+        built = _without_images(model, recipe)
+        if built is None:
+            with stage("quantize"):
+                quantized = replay_int8(model.network, recipe, recordings[recipe.name].statistics)
+            built = _of_quantized(recipe, quantized)
+        networks.append(_adapted(built, targets))
     return networks
+
+
+def _adapted(built: BuiltNetwork, targets: Sequence[Target]) -> BuiltNetwork:
+    for target in reversed(targets):
+        if built.recipe.name in target.recipes:
+            return replace(built, network=target.adapt(built.network))
+    return built
 
 
 def recipes_of(targets: Sequence[Target]) -> list[Recipe]:
@@ -144,13 +179,9 @@ def _build(
     budget: Budget | None,
     distillation: Distillation | None,
 ) -> BuiltNetwork:
-    if recipe.precision == "float32":
-        return BuiltNetwork(recipe, model.network, model.network)
-    if recipe.precision == "float16":
-        return BuiltNetwork(recipe, to_float16(model.network), model.network)
-    if recipe.precision == "dynamic":
-        network = quantize_dynamic(model.network, float_operators=recipe.float_operators)
-        return BuiltNetwork(recipe, network, model.network)
+    without_images = _without_images(model, recipe)
+    if without_images is not None:
+        return without_images
     if recipe.distillation_steps:
         return _distill(model, images, recipe, TrainingLength(steps=recipe.distillation_steps))
     if budget is None:
@@ -161,7 +192,7 @@ def _build(
         budget = budget.budget  # times on this CPU do not predict times on other targets
     result = search(model, images, recipe, budget=budget)
     if distillation is None:
-        return BuiltNetwork(result.recipe, result.network, result.float_reference, result)
+        return replace(_of_quantized(result.recipe, result.quantized), search=result)
     trained = _distill(
         model, images, _leaky(model, images, result.recipe, distillation), _length(distillation)
     )
@@ -171,6 +202,22 @@ def _build(
         embed_crops(trained.network, model.contract, selection),
     )
     return replace(trained, search=result, verdict=budget.check(Candidate(trained.network, cosines)))
+
+
+def _without_images(model: FloatModel, recipe: Recipe) -> BuiltNetwork | None:
+    """Build a network that needs no calibration images; None for int8."""
+    if recipe.precision == "float32":
+        return BuiltNetwork(recipe, model.network, model.network)
+    if recipe.precision == "float16":
+        return BuiltNetwork(recipe, to_float16(model.network), model.network)
+    if recipe.precision == "dynamic":
+        network = quantize_dynamic(model.network, float_operators=recipe.float_operators)
+        return BuiltNetwork(recipe, network, model.network)
+    return None
+
+
+def _of_quantized(recipe: Recipe, quantized: QuantizedNetwork) -> BuiltNetwork:
+    return BuiltNetwork(recipe, quantized.network, quantized.float_reference, statistics=quantized.statistics)
 
 
 def _length(distillation: Distillation) -> TrainingLength:
@@ -197,14 +244,7 @@ def _quantize(model: FloatModel, images: CalibrationSet, recipe: Recipe) -> Buil
     with stage("calibrate") as progress:
         statistics = channel_statistics(model.network, model.contract, pixels, progress=progress)
     with stage("quantize") as progress:
-        reference = build_float_reference(model.network, recipe, statistics)
-        network = quantize_int8(
-            model.network,
-            recipe,
-            statistics,
-            model.contract,
-            pixels,
-            reference=reference,
-            progress=progress,
+        quantized = quantize_int8(
+            model.network, recipe, statistics, model.contract, pixels, progress=progress
         )
-    return BuiltNetwork(recipe, network, reference[0])
+    return _of_quantized(recipe, quantized)

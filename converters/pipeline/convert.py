@@ -2,44 +2,39 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
-from importlib import metadata
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from converters.analyze import gates
 from converters.analyze.contract import ContractCheck, check_contract
 from converters.analyze.contract import raise_if_refused as raise_if_contract_refused
-from converters.analyze.golden_vectors import make_golden_vectors
 from converters.analyze.layer_errors import LAYER_IMAGES, LayerErrors, measure_layer_errors
+from converters.analyze.replay_check import ReplayCheck, check_replay, raise_if_different
 from converters.data.alignment_check import LookedAt, alignment_note, zoo_detector
 from converters.data.calibration import RECOMMENDED_IMAGES, CalibrationSet, read_calibration, real_inputs
 from converters.data.embedding import embed_crops
-from converters.errors import AccuracyGateError, GateError, OptionsError
-from converters.graph.attach_card import with_card
+from converters.errors import AccuracyGateError, GateError
 from converters.graph.latency import fastest_ms
-from converters.graph.network import Network
 from converters.graph.partitions import xnnpack_partitions
 from converters.output import check_name, staged, write_all
-from converters.pipeline.build import BuiltNetwork, build_networks, recipes_of, with_saved
-from converters.pipeline.options import (
-    ConversionOptions,
-    ErrorRateLimit,
-    Replay,
-    Search,
-    known_targets,
-)
+from converters.pipeline.artefacts import ArtefactWriter, WrittenArtefact, json_bytes
+from converters.pipeline.build import BuiltNetwork, build_networks, replay_networks
+from converters.pipeline.measured_images import MeasuredImages, describe_calibration
+from converters.pipeline.options import ConversionOptions, ErrorRateLimit, Search, known_targets
+from converters.pipeline.replay import RecipePlan, plan_recipes, recorded_contract_check
 from converters.progress import stage
 from converters.quantize.budget import Budget
 from converters.quantize.error_rate_budget import ErrorRateBudget, LabelledCrops, check_support, read_labelled
-from converters.quantize.recipe import Recipe, read
+from converters.quantize.recipe import Recipe
 from converters.quantize.time_budget import TimedBudget
 from converters.report.page import render_page
-from converters.results import ArtefactResult, ConversionResult
+from converters.results import ConversionResult
 from converters.sources.float_model import FloatModel, read_float_model
-from converters.targets.base import ArtefactFile, Target, target_options
+from converters.targets.base import Target, target_options
 from converters.targets.check import (
     NetworkReport,
     TargetReport,
@@ -48,21 +43,7 @@ from converters.targets.check import (
     raise_if_refused,
 )
 from converters.targets.operator_table import parse_for_rules
-from edge_sdk.matching import cosine
-from edge_sdk.model.card import ModelCard
-from edge_sdk.runtime.backends.litert import LiteRtBackend
-from edge_sdk.types import FloatArray
-
-_WITNESS_IMAGES = 16
-_GATE_IMAGES = 4
-
-
-@dataclass(frozen=True)
-class _Artefact:
-    """A written file in the form that target rules read, and its row in the report."""
-
-    file: ArtefactFile
-    result: ArtefactResult
+from edge_sdk.model.card import InputContract
 
 
 def convert(options: ConversionOptions) -> ConversionResult:
@@ -74,86 +55,89 @@ def convert(options: ConversionOptions) -> ConversionResult:
         TargetError: A target refuses the network, before or after quantization.
         ContractRefusedError: The input contract contradicts the network, or another one is clearly better.
         GateError: An artefact fails a gate.
-        AccuracyGateError: The mean cosine of an artefact to float is below ``min_cosine``, or no recipe keeps the limit
-            on error rates or on time.
+        AccuracyGateError: The mean cosine of an artefact to float is below ``min_cosine``, no recipe keeps the limit on
+            error rates or on time, or a replayed network differs from the recorded one beyond the tolerance.
         OptionsError: ``distillation`` is given, but the saved recipe contains a distillation already.
         ConversionError: The output cannot be written, a recipe cannot be read, a quantizer refuses the network.
     """
     check_name(options.model_name)
     targets = known_targets(options.targets)
-    recipes = _recipes(options, targets)
+    plan = plan_recipes(options, targets)
     with staged(options.output) as folder:
-        images = _read_images(options, training=any(recipe.distillation_steps for recipe in recipes))
-        labelled = _read_labelled(options)
-        model = _read_model(options, images)
-        contract_check = _check_contract(options, model, images)
+        images = _read_images(options, plan)
+        measured = MeasuredImages.of(images, plan.contract)
+        labelled = _read_labelled(options, plan.contract)
+        model = _read_model(options, plan.contract, measured)
+        contract_check = _check_contract(options, model, images, plan)
         model = replace(model, source={**model.source, "input_contract": contract_check.summary()})
         examined = _examine(options, model, targets)
         budget = _budget(options, model, labelled, images)
-        built = build_networks(
-            model, images, targets, recipes, budget=budget, distillation=options.distillation
-        )
+        if images is None:
+            built = replay_networks(model, targets, plan.recipes, plan.recordings)
+        else:
+            built = build_networks(
+                model, images, targets, plan.recipes, budget=budget, distillation=options.distillation
+            )
         _require_budget(options, built)
-        result = _write(options, model, images, built, budget, examined, contract_check, folder)
-        write_all(folder, {f"{result.name}.report.json": _json(result.to_json())})
+        replays = _check_replays(model, built, plan)
+        result = _write(
+            options, model, measured, plan, built, replays, budget, examined, contract_check, folder
+        )
+        write_all(folder, {f"{result.name}.report.json": json_bytes(result.to_json())})
     return result
 
 
-def _recipes(options: ConversionOptions, targets: Sequence[Target]) -> list[Recipe]:
-    """List the recipe of every artefact; a saved recipe replaces the plain recipe of its artefact."""
-    plain = recipes_of(targets)
-    if not isinstance(options.quantization, Replay):
-        return plain
-    path = options.quantization.recipe
-    saved = read(path)
-    if saved.distillation_steps and options.distillation is not None:
-        raise OptionsError(
-            f"{path}: expected no time for distillation, because the recipe sets {saved.distillation_steps} steps;"
-            f" found {options.distillation.minutes:g} minutes",
-            hint="leave --recover out to repeat the distillation of the recipe",
-        )
-    return with_saved(plain, saved, path)
-
-
-def _read_images(options: ConversionOptions, *, training: bool) -> CalibrationSet:
+def _read_images(options: ConversionOptions, plan: RecipePlan) -> CalibrationSet | None:
+    """Read the calibration images; None if recorded statistics are replayed."""
+    if options.calibration is None:
+        return None
+    training = any(recipe.distillation_steps for recipe in plan.recipes)
     with stage("read calibration images") as progress:
         return read_calibration(
             str(options.calibration),
-            options.contract,
+            plan.contract,
             training=training or options.distillation is not None,
             progress=progress,
         )
 
 
-def _read_labelled(options: ConversionOptions) -> LabelledCrops | None:
+def _read_labelled(options: ConversionOptions, contract: InputContract) -> LabelledCrops | None:
     """Read the labelled images of a limit on error rates, and check that they suffice to measure it."""
     search = options.quantization
     if not isinstance(search, Search) or not isinstance(search.budget, ErrorRateLimit):
         return None
     limit = search.budget
     with stage("read labelled images") as progress:
-        labelled = read_labelled(limit.images, options.contract, progress=progress)
+        labelled = read_labelled(limit.images, contract, progress=progress)
     check_support(labelled.subjects, fmr=limit.at_fmr, max_loss=limit.max_fnmr_loss)
     return labelled
 
 
-def _read_model(options: ConversionOptions, images: CalibrationSet) -> FloatModel:
-    inputs = real_inputs(images.held_out.pixels[:_WITNESS_IMAGES], options.contract)
+def _read_model(options: ConversionOptions, contract: InputContract, images: MeasuredImages) -> FloatModel:
+    inputs = real_inputs(images.witness, contract)
     with stage("convert to float .tflite"):
-        return read_float_model(options.model, contract=options.contract, inputs=inputs)
+        return read_float_model(options.model, contract=contract, inputs=inputs)
 
 
-def _check_contract(options: ConversionOptions, model: FloatModel, images: CalibrationSet) -> ContractCheck:
+def _check_contract(
+    options: ConversionOptions, model: FloatModel, images: CalibrationSet | None, plan: RecipePlan
+) -> ContractCheck:
     """Check the input contract before the long work; raises ContractRefusedError unless it is allowed."""
     with stage("check the input contract") as progress:
-        check = check_contract(model.network, model.contract, images.ranges.pixels, progress=progress)
+        if images is None:
+            no_images = np.empty((0, *model.contract.shape), np.uint8)
+            check = recorded_contract_check(
+                check_contract(model.network, model.contract, no_images), plan.saved
+            )
+        else:
+            check = check_contract(model.network, model.contract, images.ranges.pixels, progress=progress)
     return raise_if_contract_refused(check, options.allow)
 
 
-def _alignment(options: ConversionOptions, images: CalibrationSet) -> str:
+def _alignment(contract: InputContract, images: CalibrationSet) -> str:
     """Return a warning if the calibration images are not aligned crops; empty if they may be."""
     crops = images.ranges
-    return alignment_note(LookedAt(crops.pixels, crops.larger), options.contract, zoo_detector())
+    return alignment_note(LookedAt(crops.pixels, crops.larger), contract, zoo_detector())
 
 
 def _examine(
@@ -168,11 +152,14 @@ def _examine(
 
 
 def _budget(
-    options: ConversionOptions, model: FloatModel, labelled: LabelledCrops | None, images: CalibrationSet
+    options: ConversionOptions,
+    model: FloatModel,
+    labelled: LabelledCrops | None,
+    images: CalibrationSet | None,
 ) -> Budget | None:
     """Create the budget of a search, relative to measurements of the float model; None if there is no search."""
     search = options.quantization
-    if not isinstance(search, Search):
+    if not isinstance(search, Search) or images is None:
         return None
     budget: Budget
     if isinstance(search.budget, ErrorRateLimit):
@@ -211,11 +198,28 @@ def _require_budget(options: ConversionOptions, built: Sequence[BuiltNetwork]) -
             )
 
 
+def _check_replays(
+    model: FloatModel, built: Sequence[BuiltNetwork], plan: RecipePlan
+) -> dict[str, ReplayCheck]:
+    """Compare each replayed network with the recorded one; raises AccuracyGateError beyond the tolerance."""
+    replays = {}
+    recordings = plan.recordings
+    for network in built:
+        name = network.recipe.name
+        if name in recordings:
+            with stage(f"compare {name} with its recording"):
+                replays[name] = check_replay(network.network, model.network, model.contract, recordings[name])
+            raise_if_different(name, replays[name])
+    return replays
+
+
 def _write(
     options: ConversionOptions,
     model: FloatModel,
-    images: CalibrationSet,
+    images: MeasuredImages,
+    plan: RecipePlan,
     built: Sequence[BuiltNetwork],
+    replays: Mapping[str, ReplayCheck],
     budget: Budget | None,
     examined: Sequence[tuple[Target, NetworkReport]],
     contract_check: ContractCheck,
@@ -223,12 +227,12 @@ def _write(
 ) -> ConversionResult:
     """Check, measure and write every artefact, its by-products, and the report page."""
     with stage("measure the float model") as progress:
-        baseline = embed_crops(model.network, model.contract, images.held_out.pixels, progress=progress)
+        baseline = embed_crops(model.network, model.contract, images.pixels, progress=progress)
     unsupported = sorted(set(xnnpack_partitions(model.network).outside))
-    crops = images.ranges.pixels[:_GATE_IMAGES]
+    writer = ArtefactWriter(options, model, images, unsupported, plan.saved, replays, folder)
     for network in built:
-        _require_gates(network.recipe, _check(network.network, network.recipe, model, images, unsupported))
-    times_ms = fastest_ms([network.network for network in built], model.contract, crops[0])
+        _require_gates(network.recipe, writer.check(network.network, network.recipe))
+    times_ms = fastest_ms([network.network for network in built], model.contract, images.crops[0])
     if isinstance(budget, TimedBudget):
         # Report the time ratio by which the search decided.
         for network in built:
@@ -240,12 +244,10 @@ def _write(
         if network.network not in embeddings:
             with stage(f"measure {network.recipe.name}") as progress:
                 embeddings[network.network] = embed_crops(
-                    network.network, model.contract, images.held_out.pixels, progress=progress
+                    network.network, model.contract, images.pixels, progress=progress
                 )
-        fidelity = _fidelity(baseline, embeddings[network.network], images)
-        artefacts[network.recipe.name] = _write_artefact(
-            options, model, images, network, fidelity, times_ms[network.network], unsupported, folder
-        )
+        fidelity = images.fidelity(baseline, embeddings[network.network])
+        artefacts[network.recipe.name] = writer.write(network, fidelity, times_ms[network.network])
     result = ConversionResult(
         name=options.model_name,
         contract=model.contract,
@@ -253,77 +255,35 @@ def _write(
         source=model.source,
         agreement=model.agreement,
         notes=(
-            *filter(None, [contract_check.note(), _alignment(options, images)]),
+            *filter(None, [contract_check.note()]),
             *model.notes,
-            *_notes(unsupported, images, built),
+            *_unsupported_notes(unsupported),
+            *([] if images.calibration is None else _image_notes(model.contract, images.calibration)),
+            *_search_notes(built),
         ),
-        calibration=_described(images),
-        measured_on=len(images.held_out),
-        held_out=images.split,
+        calibration=_described(images, plan),
+        measured_on=len(images),
+        held_out=images.held_out,
         artefacts=tuple(artefact.result for artefact in artefacts.values()),
         searches={n.recipe.name: n.search.to_json() for n in built if n.search is not None},
         recoveries={n.recipe.name: n.distilled.to_json() for n in built if n.distilled is not None},
         targets=tuple(_finish(options, target, part, artefacts, folder) for target, part in examined),
         contract_check=contract_check,
+        replays=replays,
     )
     _require_accuracy(result, options.min_cosine, built)
-    layers = _layer_errors(model, built, images)
+    layers = None if images.calibration is None else _layer_errors(model, built, images)
     with stage("draw the report"):
         page = render_page(title=result.name, conversion=result, layers=layers)
     write_all(folder, {f"{result.name}.report.html": page.encode()})
     return result
 
 
-def _check(
-    network: Network, recipe: Recipe, model: FloatModel, images: CalibrationSet, unsupported: Collection[str]
-) -> tuple[gates.Gate, ...]:
-    crops = images.ranges.pixels[:_GATE_IMAGES]
-    return gates.check(network, recipe, model.contract, crops, unsupported=unsupported)
-
-
-def _write_artefact(
-    options: ConversionOptions,
-    model: FloatModel,
-    images: CalibrationSet,
-    built: BuiltNetwork,
-    fidelity: Mapping[str, Any],
-    latency_ms: float,
-    unsupported: Collection[str],
-    folder: Path,
-) -> _Artefact:
-    """Write an artefact with its card, and its recipe as a separate file."""
-    recipe = built.recipe
-    card = _card(options, built, model, images, fidelity)
-    data = with_card(built.network, card)
-    file = ArtefactFile.parse(f"{options.model_name}.{recipe.name}.tflite", data, {})
-    saved = {
-        **recipe.to_json(),
-        "calibration": card.calibration,
-        "tools": _tools(),
-        "source": model.source,
-    }
-    write_all(folder, {file.file: data, f"{file.stem}.recipe.json": _json(saved)})
-    result = ArtefactResult(
-        file=file.file,
-        recipe=recipe.name,
-        precision=recipe.precision,
-        size_bytes=len(data),
-        operators=built.network.graph.operator_counts(),
-        partitions=xnnpack_partitions(built.network).count,
-        gates=_check(file.network, recipe, model, images, unsupported),
-        cosine_mean=fidelity["cosine_mean"],
-        cosine_min=fidelity["cosine_min"],
-        worst_image=fidelity["worst_image"],
-        latency_ms=latency_ms,
-    )
-    return _Artefact(file, result)
-
-
 def _finish(
     options: ConversionOptions,
     target: Target,
     examined: NetworkReport,
-    artefacts: Mapping[str, _Artefact],
+    artefacts: Mapping[str, WrittenArtefact],
     folder: Path,
 ) -> TargetReport:
     """Check a target's artefacts, write their by-products, and return the target's section of the report."""
@@ -339,7 +299,7 @@ def _finish(
 
 
 def _layer_errors(
-    model: FloatModel, built: Sequence[BuiltNetwork], images: CalibrationSet
+    model: FloatModel, built: Sequence[BuiltNetwork], images: MeasuredImages
 ) -> LayerErrors | None:
     integer = [network for network in built if network.recipe.precision == "int8"]
     if not integer:
@@ -349,7 +309,7 @@ def _layer_errors(
             integer[0].float_reference,
             integer[0].network,
             model.contract,
-            images.held_out.pixels[:LAYER_IMAGES],
+            images.pixels[:LAYER_IMAGES],
             names=("float32", integer[0].recipe.name),
             progress=progress,
         )
@@ -374,7 +334,7 @@ def _require_accuracy(
     for artefact in sorted(result.artefacts, key=lambda artefact: artefact.recipe not in searches):
         if artefact.cosine_mean < min_cosine:
             raise AccuracyGateError(
-                f"{artefact.file}: cosine to float {artefact.cosine_mean:.4f} on {result.measured_on} images,"
+                f"{artefact.file}: cosine to float {artefact.cosine_mean:.4f} on {artefact.measured_on} images,"
                 f" expected at least {min_cosine:g}; nothing was written",
                 hint=searches[artefact.recipe].explain_failure()
                 if artefact.recipe in searches
@@ -383,63 +343,18 @@ def _require_accuracy(
             )
 
 
-def _card(
-    options: ConversionOptions,
-    built: BuiltNetwork,
-    model: FloatModel,
-    images: CalibrationSet,
-    fidelity: Mapping[str, Any],
-) -> ModelCard:
-    recipe = built.recipe
-    output = LiteRtBackend(built.network.data).output
-    card = ModelCard(
-        name=options.model_name,
-        version=options.version,
-        target=recipe.target,
-        precision=recipe.precision,
-        dimension=model.dimension,
-        input=model.contract,
-        network_sha256="",
-        output_scale=output.scale,
-        output_zero_point=output.zero_point,
-        description=options.description,
-        licence=options.licence,
-        recipe=recipe.to_json(),
-        source=model.source,
-        fidelity=fidelity,
-        golden=make_golden_vectors(built.network, model.contract),
-    )
-    return replace(card, calibration=_described(images)) if recipe.precision == "int8" else card
+def _unsupported_notes(unsupported: Sequence[str]) -> list[str]:
+    if not unsupported:
+        return []
+    return [
+        f"XNNPACK does not run {', '.join(unsupported)}, in float either: slower kernels run them, between"
+        " partitions; a network with other layers in their place would be faster"
+    ]
 
 
-def _fidelity(baseline: FloatArray, embeddings: FloatArray, images: CalibrationSet) -> dict[str, Any]:
-    """Compare an artefact's embeddings of the held-out images with the float network's, for the model card.
-
-    Args:
-        baseline: Shape (n, D), the float network's.
-        embeddings: Shape (n, D), the artefact's.
-        images: The calibration images.
-    """
-    cosines = cosine(baseline, embeddings)
-    worst = int(cosines.argmin())
-    return {
-        "cosine_mean": float(cosines.mean()),
-        "cosine_min": float(cosines[worst]),
-        "worst_image": images.held_out.names[worst],
-        "images": len(images.held_out),
-        "held_out": images.split,
-        "images_sha256": images.held_out.sha256,
-    }
-
-
-def _notes(unsupported: Sequence[str], images: CalibrationSet, built: Sequence[BuiltNetwork]) -> list[str]:
-    """List notes on the network and the images for the reader of the report."""
-    notes = []
-    if unsupported:
-        notes.append(
-            f"XNNPACK does not run {', '.join(unsupported)}, in float either: slower kernels run them, between"
-            " partitions; a network with other layers in their place would be faster"
-        )
+def _image_notes(contract: InputContract, images: CalibrationSet) -> list[str]:
+    """List notes on the calibration images for the reader of the report."""
+    notes = list(filter(None, [_alignment(contract, images)]))
     if images.resized:
         height, width = images.ranges.pixels.shape[1:3]
         notes.append(
@@ -454,8 +369,12 @@ def _notes(unsupported: Sequence[str], images: CalibrationSet, built: Sequence[B
         notes.append(
             "too few images to hold any out: fidelity was measured on the calibration images themselves"
         )
+    return notes
+
+
+def _search_notes(built: Sequence[BuiltNetwork]) -> list[str]:
     searches = [network.search for network in built if network.search is not None]
-    return notes + [
+    return [
         f"the recipe was chosen on the {search.budget['images']} images of {search.budget['data_set']}:"
         " measure the file on other images"
         for search in searches
@@ -463,14 +382,8 @@ def _notes(unsupported: Sequence[str], images: CalibrationSet, built: Sequence[B
     ]
 
 
-def _described(images: CalibrationSet) -> dict[str, Any]:
-    return {"images": len(images.ranges), "available": images.available, "sha256": images.ranges.sha256}
-
-
-def _tools() -> dict[str, str]:
-    names = ("ai-edge-quantizer", "ai-edge-litert", "numpy")
-    return {name: metadata.version(name) for name in names}
-
-
-def _json(value: Any) -> bytes:
-    return (json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+def _described(images: MeasuredImages, plan: RecipePlan) -> Mapping[str, Any]:
+    """Return number and digest of the calibration images; those of the first recipe in a replay."""
+    if images.calibration is not None:
+        return describe_calibration(images.calibration)
+    return next((recording.calibration for recording in plan.recordings.values()), {})

@@ -21,16 +21,28 @@ class Plain:
 
 @dataclass(frozen=True)
 class Replay:
-    """Quantize by a recipe that an earlier conversion saved.
+    """Quantize by recipes that an earlier conversion saved.
 
     Args:
-        recipe: The ``.recipe.json`` file; its recipe replaces the plain recipe of the artefact it was saved for.
+        recipe: A ``.recipe.json`` file, or several; each replaces the plain recipe of the artefact it was saved for.
+            Recipes with statistics need no calibration images.
     """
 
-    recipe: Path
+    recipe: Path | Sequence[Path]
 
     def __post_init__(self) -> None:
-        _make_paths(self, "recipe")
+        files = [self.recipe] if isinstance(self.recipe, str | Path) else self.recipe
+        _require_type("recipe", files, Sequence)
+        for file in files:
+            _require_type("recipe", file, Path, str)
+        if not files:
+            raise OptionsError("recipe: expected one recipe file or more, found none")
+        object.__setattr__(self, "recipe", tuple(Path(file) for file in files))
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The recipe files."""
+        return (self.recipe,) if isinstance(self.recipe, Path) else tuple(self.recipe)
 
 
 @dataclass(frozen=True)
@@ -102,8 +114,9 @@ class ConversionOptions:
 
     Args:
         model: The trained model: Keras, SavedModel, ONNX, PyTorch or float .tflite.
-        contract: The network's input contract.
-        calibration: Folder or archive of crops as the device will see them.
+        contract: The network's input contract; None for the contract in the recipe of a replay.
+        calibration: Folder or archive of crops as the device will see them; None to replay the statistics of a recipe.
+            With images, a recipe's statistics are measured again.
         output: Folder for the files.
         targets: Names of the targets to make artefacts for.
         name: The model's name; None for the source file's stem.
@@ -122,8 +135,8 @@ class ConversionOptions:
     """
 
     model: Path
-    contract: InputContract
-    calibration: Path
+    contract: InputContract | None
+    calibration: Path | None
     output: Path
     targets: Sequence[str] = ("cpu",)
     name: str | None = None
@@ -137,8 +150,10 @@ class ConversionOptions:
     settings: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        _make_paths(self, "model", "calibration", "output")
-        _require_type("contract", self.contract, InputContract)
+        _make_paths(self, "model", "output")
+        if self.calibration is not None:
+            _make_paths(self, "calibration")
+        _require_type("contract", self.contract, InputContract, type(None))
         _require_type("quantization", self.quantization, Plain, Replay, Search)
         _require_type("distillation", self.distillation, Distillation, type(None))
         if isinstance(self.targets, str):
@@ -159,6 +174,21 @@ class ConversionOptions:
             _require_share("min_cosine", self.min_cosine)
         if isinstance(self.quantization, Search):
             self._check_search(self.quantization)
+        self._check_what_is_left_to_a_recipe()
+
+    def _check_what_is_left_to_a_recipe(self) -> None:
+        replayed = isinstance(self.quantization, Replay)
+        if self.contract is None and not replayed:
+            raise OptionsError(
+                "contract: expected an input contract, or a recipe that contains one; found none"
+            )
+        if self.calibration is None and not replayed:
+            raise OptionsError(
+                "calibration: expected calibration images, or a recipe with statistics to replay; found none",
+                hint="give a folder or archive of crops like those that the device will embed",
+            )
+        if self.calibration is None and self.distillation is not None:
+            raise OptionsError("distillation: expected calibration images to train on, found none")
 
     def _check_search(self, search: Search) -> None:
         least = search.budget.least if isinstance(search.budget, CosineBudget) else None

@@ -1,10 +1,12 @@
-"""Quantize to int8 as a recipe defines: equalize, decompose, quantize, correct biases."""
+"""Quantize to int8 as a recipe defines: equalize, decompose, quantize, correct biases; from images or recorded statistics."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from converters.errors import ConversionError
 from converters.graph.float_islands import find_float_islands
@@ -12,18 +14,49 @@ from converters.graph.graph import Graph
 from converters.graph.network import Network
 from converters.graph.rewrites.bound_prelu_slopes import bound_slopes
 from converters.graph.rewrites.decompose import DECOMPOSABLE, Summand, decompose
-from converters.graph.rewrites.equalize import Group, equalize, find_groups
+from converters.graph.rewrites.equalize import Group, apply_scales, equalize, find_groups
 from converters.quantize.ai_edge_quantizer import quantize_static
-from converters.quantize.bias_correction import correct_biases
+from converters.quantize.bias_correction import apply_corrections, correct_biases
 from converters.quantize.full_int8 import quantize_full_int8
 from converters.quantize.ranges import find_ranges
 from converters.quantize.recipe import Recipe
+from converters.quantize.recorded import RecordedStatistics, require_names
 from converters.quantize.statistics import ChannelStatistics, TensorRange
 from edge_sdk.model.card import InputContract
 from edge_sdk.types import Float64Array, UInt8Array
 
 #: Images for bias correction; a few are enough to measure the mean error of a channel.
 BIAS_IMAGES = 64
+
+
+@dataclass(frozen=True, eq=False)
+class FloatReference:
+    """The float network after the rewrites of a recipe; it computes the same function.
+
+    Args:
+        network: The network.
+        statistics: Its statistics.
+        scales: Divisors of the channels of each equalized group, by the name of the group's first tensor.
+    """
+
+    network: Network
+    statistics: Mapping[str, ChannelStatistics]
+    scales: Mapping[str, Float64Array]
+
+
+@dataclass(frozen=True, eq=False)
+class QuantizedNetwork:
+    """An int8 network and what it was built from.
+
+    Args:
+        network: The int8 network.
+        float_reference: The float network with the same tensors and the same order of channels.
+        statistics: Statistics of the calibration images, from which ``replay_int8`` builds the same network.
+    """
+
+    network: Network
+    float_reference: Network
+    statistics: RecordedStatistics
 
 
 def quantize_int8(
@@ -33,10 +66,10 @@ def quantize_int8(
     contract: InputContract,
     pixels: UInt8Array,
     *,
-    reference: tuple[Network, Mapping[str, ChannelStatistics]] | None = None,
+    reference: FloatReference | None = None,
     ranges: Mapping[str, TensorRange] | None = None,
     progress: Callable[[int, int], None] | None = None,
-) -> Network:
+) -> QuantizedNetwork:
     """Quantize a canonical float network as a recipe defines.
 
     Args:
@@ -56,20 +89,57 @@ def quantize_int8(
         ConversionError: the recipe does not fit the network, or the quantizer rejects the network.
     """
     _check(network.graph, recipe)
-    network, statistics = reference or build_float_reference(network, recipe, statistics)
+    reference = reference or build_float_reference(network, recipe, statistics)
     if ranges is None:
-        ranges = find_ranges(network, recipe.ranges, contract, statistics, pixels)
-    if recipe.quantizer == "integer":
-        quantized = quantize_full_int8(network, ranges)
-    else:
-        keep_float = {*recipe.keep_float, *find_float_islands(network.graph, recipe.float_operators)}
-        quantized = quantize_static(
-            network, ranges, float_operators=recipe.float_operators, keep_float=keep_float
+        ranges = find_ranges(reference.network, recipe.ranges, contract, reference.statistics, pixels)
+    quantized = _quantize(reference.network, recipe, ranges)
+    corrections: dict[str, NDArray[np.int32]] = {}
+    if recipe.bias_correction:
+        step = max(1, len(pixels) // BIAS_IMAGES)
+        images = pixels[::step][:BIAS_IMAGES]
+        quantized, corrections = correct_biases(
+            quantized, reference.network, contract, images, progress=progress
         )
-    if not recipe.bias_correction:
-        return quantized
-    step = max(1, len(pixels) // BIAS_IMAGES)
-    return correct_biases(quantized, network, contract, pixels[::step][:BIAS_IMAGES], progress=progress)
+    used = {name: ranges[name] for name in _activations(reference.network)}
+    recorded = RecordedStatistics(used, reference.scales, corrections)
+    return QuantizedNetwork(quantized, reference.network, recorded)
+
+
+def replay_int8(network: Network, recipe: Recipe, recorded: RecordedStatistics) -> QuantizedNetwork:
+    """Quantize a canonical float network with recorded statistics instead of calibration images.
+
+    Args:
+        network: The float network for which the statistics were recorded.
+        recipe: The int8 recipe of that conversion.
+        recorded: Its statistics.
+
+    Returns:
+        The int8 network; the same bytes as ``quantize_int8`` gave, if the float network has the same bytes.
+
+    Raises:
+        ConversionError: recipe or statistics do not fit the network, or the quantizer rejects the network.
+    """
+    _check(network.graph, recipe)
+    reference = _repeat_float_reference(network, recipe, recorded.scales)
+    require_names("ranges", dict.fromkeys(_activations(reference), 1), dict.fromkeys(recorded.ranges, 1))
+    quantized = _quantize(reference, recipe, recorded.ranges)
+    if recipe.bias_correction:
+        quantized = apply_corrections(quantized, reference, recorded.bias_corrections)
+    return QuantizedNetwork(quantized, reference, recorded)
+
+
+def _activations(reference: Network) -> list[str]:
+    """List the input and every computed float tensor by name."""
+    graph = reference.graph
+    computed = [i for i in graph.computed() if graph.dtype_name(i) == "float32"]
+    return [graph.name(i) for i in [graph.inputs[0], *computed]]
+
+
+def _quantize(reference: Network, recipe: Recipe, ranges: Mapping[str, TensorRange]) -> Network:
+    if recipe.quantizer == "integer":
+        return quantize_full_int8(reference, ranges)
+    keep_float = {*recipe.keep_float, *find_float_islands(reference.graph, recipe.float_operators)}
+    return quantize_static(reference, ranges, float_operators=recipe.float_operators, keep_float=keep_float)
 
 
 def _check(graph: Graph, recipe: Recipe) -> None:
@@ -107,29 +177,60 @@ def find_recipe_ranges(
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, TensorRange]:
     """Find the range of every activation of the float reference; ``quantize_int8`` describes the arguments."""
-    network, statistics = build_float_reference(network, recipe, statistics)
-    return find_ranges(network, recipe.ranges, contract, statistics, pixels, progress=progress)
+    reference = build_float_reference(network, recipe, statistics)
+    return find_ranges(
+        reference.network, recipe.ranges, contract, reference.statistics, pixels, progress=progress
+    )
 
 
 def build_float_reference(
     network: Network, recipe: Recipe, statistics: Mapping[str, ChannelStatistics]
-) -> tuple[Network, Mapping[str, ChannelStatistics]]:
+) -> FloatReference:
     """Build the float reference of the int8 network, and its statistics.
 
     It computes the same function as the network, but is equalized and decomposed as the recipe defines.
     """
-    if not (recipe.bound_slopes or recipe.equalize or recipe.decomposed):
-        return network, statistics
+    if not _rewrites(recipe):
+        return FloatReference(network, statistics, {})
     graph = network.edit()
     after = dict(statistics)
     if recipe.bound_slopes:
         after.update(_scaled(graph, bound_slopes(graph), after))
+    scales: dict[str, Float64Array] = {}
     if recipe.equalize:
-        after.update(_scaled(graph, _equalize(graph, recipe, after), after))
+        groups = _groups(graph, recipe)
+        divisors = equalize(
+            graph, groups, _magnitudes(graph, groups, after), weight_share=recipe.weight_share
+        )
+        for group, scale in zip(groups, divisors, strict=True):
+            scales[graph.name(group.tensors[0])] = scale
+            after.update(_scaled(graph, dict.fromkeys(group.tensors, scale), after))
     for name, summand in decompose(graph, recipe.decomposed).items():
         after[name] = _summand_statistics(summand, after)
     graph.prune()
-    return Network.of(graph), after
+    return FloatReference(Network.of(graph), after, scales)
+
+
+def _repeat_float_reference(network: Network, recipe: Recipe, scales: Mapping[str, Float64Array]) -> Network:
+    """Build the network of ``build_float_reference`` with known scales."""
+    if not _rewrites(recipe):
+        return network
+    graph = network.edit()
+    if recipe.bound_slopes:
+        bound_slopes(graph)
+    if recipe.equalize:
+        groups = _groups(graph, recipe)
+        names = [graph.name(group.tensors[0]) for group in groups]
+        expected = dict(zip(names, (group.channels for group in groups), strict=True))
+        require_names("scales", expected, {name: scale.size for name, scale in scales.items()})
+        apply_scales(graph, groups, [scales[name] for name in names])
+    decompose(graph, recipe.decomposed)
+    graph.prune()
+    return Network.of(graph)
+
+
+def _rewrites(recipe: Recipe) -> bool:
+    return bool(recipe.bound_slopes or recipe.equalize or recipe.decomposed)
 
 
 def _scaled(
@@ -138,17 +239,20 @@ def _scaled(
     return {graph.name(i): statistics[graph.name(i)].scaled(scale) for i, scale in scales.items()}
 
 
-def _equalize(
-    graph: Graph, recipe: Recipe, statistics: Mapping[str, ChannelStatistics]
+def _groups(graph: Graph, recipe: Recipe) -> list[Group]:
+    return [group for group in find_groups(graph) if recipe.equalize == "all" or _depthwise(graph, group)]
+
+
+def _magnitudes(
+    graph: Graph, groups: Sequence[Group], statistics: Mapping[str, ChannelStatistics]
 ) -> dict[int, Float64Array]:
-    groups = [group for group in find_groups(graph) if recipe.equalize == "all" or _depthwise(graph, group)]
-    magnitudes = {
+    """Return the largest magnitude of each channel of the tensors of the groups, by tensor index."""
+    return {
         i: np.maximum(np.abs(channels.low), np.abs(channels.high))
         for group in groups
         for i in group.tensors
         for channels in [statistics[graph.name(i)]]
     }
-    return equalize(graph, groups, magnitudes, weight_share=recipe.weight_share)
 
 
 def _summand_statistics(summand: Summand, statistics: Mapping[str, ChannelStatistics]) -> ChannelStatistics:

@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from importlib import resources
-from pathlib import Path
 from typing import Any
 
 from converters.errors import ConversionError
@@ -22,13 +21,12 @@ _KEYS = {
     "distillation_seed": "recovery_seed",
     "distilled_sha256": "recovered_sha256",
 }
-_MAX_BYTES = 1 << 20
 PRECISIONS = ("float32", "float16", "dynamic", "int8")
 RANGES = ("", "min_max", "mse")
 EQUALIZE = ("", "depthwise", "all")
 QUANTIZERS = ("ai-edge-quantizer", "integer")
-# A saved recipe also states what it was made from.
-_PROVENANCE = ("calibration", "tools", "source")
+# A saved recipe also states what it was made from, and the statistics from which it can be replayed.
+_PROVENANCE = ("calibration", "tools", "source", "contract", "statistics")
 _OPERATOR = re.compile("[A-Z][A-Z0-9_]*")
 
 
@@ -134,31 +132,6 @@ def shipped(name: str) -> Recipe:
     """Load a recipe of this package by its name."""
     text = resources.files("converters.quantize").joinpath("recipes", f"{name}.json").read_text()
     return Recipe.from_json(json.loads(text))
-
-
-def read(path: str | Path) -> Recipe:
-    """Read a recipe file, such as the one saved next to an artefact.
-
-    Raises:
-        ConversionError: the file is missing, is not JSON, or is malformed.
-    """
-    try:
-        file = Path(path)
-        if file.exists() and not file.is_file() and not file.is_dir():
-            raise ConversionError(f"{path}: expected a recipe in JSON, found a device or a pipe")
-        if file.stat().st_size > _MAX_BYTES:
-            raise ConversionError(f"{path}: expected a recipe of at most {_MAX_BYTES >> 20} MiB")
-        value = json.loads(file.read_bytes())
-    except OSError as error:
-        raise ConversionError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except (ValueError, RecursionError) as error:
-        raise ConversionError(f"{path}: expected a recipe in JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise ConversionError(f"{path}: expected a recipe, found {type(value).__name__}")
-    try:
-        return Recipe.from_json(value)
-    except ConversionError as error:
-        raise ConversionError(f"{path}: {error}", hint=error.hint) from error
 
 
 def _one_of(allowed: tuple[str, ...]) -> Callable[[Any], str]:

@@ -18,7 +18,7 @@ from converters.graph.multiplications import multiplications
 from converters.graph.network import Network
 from converters.progress import stage
 from converters.quantize.budget import Budget, BudgetVerdict, Candidate, standard_error
-from converters.quantize.int8 import build_float_reference, quantize_int8
+from converters.quantize.int8 import FloatReference, QuantizedNetwork, build_float_reference, quantize_int8
 from converters.quantize.ranges import find_ranges
 from converters.quantize.recipe import Recipe
 from converters.quantize.statistics import ChannelStatistics, TensorRange, channel_statistics
@@ -91,8 +91,7 @@ class SearchResult:
 
     Args:
         recipe: The best recipe, which can be replayed.
-        network: The int8 network of that recipe.
-        float_reference: The float network with the same tensors and the same order of channels.
+        quantized: The int8 network of that recipe, its float reference and its statistics.
         trials: All trials, in order.
         best: The trial of the best recipe.
         budget: The budget as JSON values.
@@ -101,8 +100,7 @@ class SearchResult:
     """
 
     recipe: Recipe
-    network: Network
-    float_reference: Network
+    quantized: QuantizedNetwork
     trials: tuple[Trial, ...]
     best: Trial
     budget: Mapping[str, Any]
@@ -144,29 +142,31 @@ class _Search:
                 model.network, model.contract, images.ranges.pixels, progress=progress
             )
         self.baseline: FloatArray = embed_crops(model.network, model.contract, images.selection.pixels)
-        self.references: dict[tuple[str, float, bool], tuple[Network, Mapping[str, ChannelStatistics]]] = {}
+        self.references: dict[tuple[str, float, bool], FloatReference] = {}
         self.ranges: dict[tuple[str, str, float, bool], Mapping[str, TensorRange]] = {}
         self.tested: set[Recipe] = set()
         self.trials: list[Trial] = []
         self.sensitive: tuple[tuple[str, float], ...] = ()
         self.reached = -1.0
         self.over = 0.0
-        self.answer: tuple[BudgetVerdict, Trial, Recipe, Network] | None = None
+        self.answer: tuple[BudgetVerdict, Trial, Recipe, QuantizedNetwork] | None = None
 
     @property
     def met(self) -> bool:
         return self.answer is not None and self.answer[0].met
 
-    def build(self, recipe: Recipe) -> Network:
+    def build(self, recipe: Recipe) -> QuantizedNetwork:
         # The float reference and its ranges do not depend on ``keep_float`` and ``bias_correction``.
         form = (recipe.equalize, recipe.weight_share, recipe.bound_slopes)
         contract, pixels = self.model.contract, self.images.ranges.pixels
         if form not in self.references:
             self.references[form] = build_float_reference(self.model.network, recipe, self.statistics)
-        network, statistics = reference = self.references[form]
+        reference = self.references[form]
         key = (recipe.ranges, *form)
         if key not in self.ranges:
-            self.ranges[key] = find_ranges(network, recipe.ranges, contract, statistics, pixels)
+            self.ranges[key] = find_ranges(
+                reference.network, recipe.ranges, contract, reference.statistics, pixels
+            )
         return quantize_int8(
             self.model.network,
             recipe,
@@ -191,9 +191,9 @@ class _Search:
             return self.met
         self.tested.add(recipe)
         with stage(what):
-            network = self.build(recipe)
-            cosines = self.cosines(network)
-            verdict = self.budget.check(Candidate(network, cosines))
+            quantized = self.build(recipe)
+            cosines = self.cosines(quantized.network)
+            verdict = self.budget.check(Candidate(quantized.network, cosines))
         mean = float(cosines.mean())
         kept = verdict.met or self._improves(verdict, mean)
         share = self.float_share(recipe.keep_float)
@@ -212,7 +212,7 @@ class _Search:
         if kept:
             self.recipe, self.reached, self.over = recipe, mean, verdict.over
         if self.answer is None or (kept and _rank(verdict) >= _rank(self.answer[0])):
-            self.answer = (verdict, trial, recipe, network)
+            self.answer = (verdict, trial, recipe, quantized)
         return self.met
 
     def _improves(self, verdict: BudgetVerdict, mean: float) -> bool:
@@ -226,10 +226,9 @@ class _Search:
     def result(self) -> SearchResult:
         if self.answer is None:  # pragma: no cover  the plain recipe is always tested
             raise RuntimeError("the search tested no recipe")
-        _, trial, recipe, network = self.answer
-        reference, _ = self.references[recipe.equalize, recipe.weight_share, recipe.bound_slopes]
+        _, trial, recipe, quantized = self.answer
         return SearchResult(
-            recipe, network, reference, tuple(self.trials), trial, self.budget.to_json(), self.sensitive
+            recipe, quantized, tuple(self.trials), trial, self.budget.to_json(), self.sensitive
         )
 
 
@@ -318,5 +317,5 @@ def _measure_sensitivity(state: _Search) -> list[str]:
 def _quick_cosine(state: _Search, base: Recipe, names: Sequence[str]) -> float:
     """Return the mean cosine on a few images of a network without bias correction, which would be slow."""
     keep = tuple(sorted({*base.keep_float, *names}))
-    network = state.build(replace(base, bias_correction=False, keep_float=keep))
-    return float(state.cosines(network, count=_SENSITIVITY_IMAGES).mean())
+    quantized = state.build(replace(base, bias_correction=False, keep_float=keep))
+    return float(state.cosines(quantized.network, count=_SENSITIVITY_IMAGES).mean())

@@ -27,7 +27,7 @@ def test_mobilefacenet_y1_without_a_float_operator(shared: Path) -> None:
     pixels = images.ranges.pixels[:100]
     recipe = replace(shipped("full_int8"), equalize="all")
     statistics = channel_statistics(model.network, contract, pixels)
-    made = quantize_int8(model.network, recipe, statistics, contract, pixels)
+    made = quantize_int8(model.network, recipe, statistics, contract, pixels).network
     graph = made.edit()
     assert {graph.dtype_name(i) for i in range(len(graph.tensors))} == {"int8", "int32"}
     assert xnnpack_partitions(made).count == 1 and not xnnpack_partitions(made).outside

@@ -81,7 +81,7 @@ def equalize(
     largest: Mapping[int, Float64Array],
     *,
     weight_share: float = 0.5,
-) -> dict[int, Float64Array]:
+) -> list[Float64Array]:
     """Scale the channels of every group, in place.
 
     Args:
@@ -93,15 +93,16 @@ def equalize(
             the difference moves into their weights, which have a scale per channel.
 
     Returns:
-        The divisor of each tensor of the groups by tensor index, shape (C,).
+        The divisors of the channels of each group, shape (C,), in the order of the groups; ``apply_scales`` repeats them.
     """
-    scales: dict[int, Float64Array] = {}
+    scales: list[Float64Array] = []
     for group in groups:
         reach = np.max([largest[i] for i in group.tensors], axis=0)
         alive = reach > 0
-        if not alive.any():
-            continue
         scale = np.ones(group.channels)
+        if not alive.any():
+            scales.append(scale)
+            continue
         if all(graph.op_name(op) == "DEPTHWISE_CONV_2D" for op in group.consumers):
             scale[alive] = reach[alive]
         else:
@@ -113,8 +114,14 @@ def equalize(
             scale[alive] /= np.exp(np.log(scale[alive]).mean())
         scale = np.clip(scale, 1 / _LARGEST_SCALE, _LARGEST_SCALE)
         _apply(graph, group, scale)
-        scales.update(dict.fromkeys(group.tensors, scale))
+        scales.append(scale)
     return scales
+
+
+def apply_scales(graph: Graph, groups: Sequence[Group], scales: Sequence[Float64Array]) -> None:
+    """Divide the channels of each group by known scales, in place, as ``equalize`` did when it returned them."""
+    for group, scale in zip(groups, scales, strict=True):
+        _apply(graph, group, scale)
 
 
 def _carries_channels(graph: Graph, operator: schema.OperatorT) -> bool:

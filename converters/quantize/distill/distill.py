@@ -98,7 +98,7 @@ def add_leaky_relus(model: FloatModel, images: CalibrationSet, recipe: Recipe, *
         decomposed=decomposed,
     )
     statistics = channel_statistics(model.network, model.contract, pixels)
-    reference = build_float_reference(model.network, replace(whole, decomposed=()), statistics)[0]
+    reference = build_float_reference(model.network, replace(whole, decomposed=()), statistics).network
     return replace(whole, leaky=choose_prelus(reference, share, model.contract, pixels))
 
 
@@ -134,10 +134,10 @@ def distill(
     ranges = find_recipe_ranges(reference, finish, statistics, contract, pixels)
     uncorrected = quantize_int8(
         reference, replace(finish, bias_correction=False), statistics, contract, pixels, ranges=ranges
-    )
+    ).network
     before = uncorrected
     if finish.bias_correction:
-        before = quantize_int8(reference, finish, statistics, contract, pixels, ranges=ranges)
+        before = quantize_int8(reference, finish, statistics, contract, pixels, ranges=ranges).network
     trained = train_in_child_process(
         teacher,
         reference,
@@ -158,7 +158,7 @@ def distill(
         contract,
         pixels,
         ranges={**ranges, **trained.ranges},
-    )
+    ).network
     baseline = embed_crops(model.network, contract, images.selection.pixels)
     cosines = [
         float(cosine(baseline, embed_crops(network, contract, images.selection.pixels)).mean())
@@ -185,15 +185,15 @@ def _build_references(model: FloatModel, images: CalibrationSet, recipe: Recipe)
     pixels = images.ranges.pixels
     statistics = channel_statistics(model.network, model.contract, pixels)
     if not recipe.leaky:
-        reference = build_float_reference(model.network, recipe, statistics)[0]
+        reference = build_float_reference(model.network, recipe, statistics).network
         return reference, reference
     # Replace PReLUs by LeakyReLUs before decomposing, which removes the tensor of slopes.
-    whole = build_float_reference(model.network, replace(recipe, decomposed=()), statistics)[0]
+    whole = build_float_reference(model.network, replace(recipe, decomposed=()), statistics).network
     teacher, replaced = replace_prelus(whole, recipe.leaky, model.contract, pixels)
     rest = replace(recipe, bound_slopes=False, equalize="")
     return teacher, build_float_reference(
         replaced, rest, channel_statistics(replaced, model.contract, pixels)
-    )[0]
+    ).network
 
 
 def _note(recipe: Recipe, digest: str, *, helped: bool) -> str:

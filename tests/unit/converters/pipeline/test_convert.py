@@ -171,7 +171,7 @@ def test_a_constant_that_float16_cannot_hold_stays_float32() -> None:
 def int8_of(network: Network, recipe: Recipe | None = None) -> Network:
     pixels = crops(20)
     statistics = channel_statistics(network, CONTRACT, pixels)
-    return quantize_int8(network, recipe or shipped("cpu_int8"), statistics, CONTRACT, pixels)
+    return quantize_int8(network, recipe or shipped("cpu_int8"), statistics, CONTRACT, pixels).network
 
 
 def average_pool(net: NetworkBuilder, x: int) -> int:

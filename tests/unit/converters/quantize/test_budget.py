@@ -147,7 +147,7 @@ def test_a_search_stops_at_the_first_recipe_that_keeps_the_budget() -> None:
     budget = Scripted([-0.3, -0.2, 0.0, 0.5])
     result = search(MODEL, calibration(), shipped("cpu_int8"), budget=budget)
     assert result.met and len(result.trials) == len(budget.candidates) == 3
-    assert result.network == budget.candidates[2].network
+    assert result.quantized.network == budget.candidates[2].network
     assert result.best is result.trials[2] and result.best.kept
 
 
@@ -156,7 +156,7 @@ def test_a_search_that_fails_gives_the_kept_recipe_that_came_nearest_and_says_wh
     result = search(MODEL, calibration(), shipped("cpu_int8"), budget=budget)
     assert not result.met
     assert result.best is result.trials[1]
-    assert result.network == budget.candidates[1].network
+    assert result.quantized.network == budget.candidates[1].network
     assert result.sensitive == tuple(sorted(result.sensitive, key=lambda pair: -pair[1]))
     assert repr(result.sensitive[0][0]) in result.explain_failure()
     for trial in result.trials:

@@ -28,7 +28,9 @@ OPERATOR = replace(FULL, decomposed=())
 
 def quantized(network: Network, recipe: Recipe = FULL, pixels: np.ndarray | None = None) -> Network:
     pixels = crops(24) if pixels is None else pixels
-    return quantize_int8(network, recipe, channel_statistics(network, CONTRACT, pixels), CONTRACT, pixels)
+    return quantize_int8(
+        network, recipe, channel_statistics(network, CONTRACT, pixels), CONTRACT, pixels
+    ).network
 
 
 def fidelity(network: Network, recipe: Recipe = FULL) -> float:
@@ -61,9 +63,8 @@ def test_a_decomposed_prelu_is_equal_in_float_and_close_in_int8(slopes: np.ndarr
     net = NetworkBuilder()
     x = net.prelu(net.conv(net.input, 8), slopes)
     network = net.finish(net.embedding(net.conv(x, 16)))
-    reference, predicted = build_float_reference(
-        network, FULL, channel_statistics(network, CONTRACT, crops(24))
-    )
+    built = build_float_reference(network, FULL, channel_statistics(network, CONTRACT, crops(24)))
+    reference, predicted = built.network, built.statistics
     assert "PRELU" not in reference.graph.operator_counts()
     images = np.random.default_rng(4).normal(0, 2, (6, 16, 16, 3)).astype(np.float32)
     np.testing.assert_allclose(run_float(reference, images), run_float(network, images), rtol=1e-5, atol=1e-5)
@@ -119,9 +120,8 @@ def slopes(network: Network) -> np.ndarray:
 @pytest.mark.parametrize("pad", [False, True])
 def test_bounded_slopes_leave_the_float_function_alone(pad: bool) -> None:
     network, recipe = steep(pad=pad), replace(OPERATOR, equalize="all")
-    reference, predicted = build_float_reference(
-        network, recipe, channel_statistics(network, CONTRACT, crops(24))
-    )
+    built = build_float_reference(network, recipe, channel_statistics(network, CONTRACT, crops(24)))
+    reference, predicted = built.network, built.statistics
     assert np.abs(slopes(network)).max() == 9 and np.abs(slopes(reference)).max() <= 1
     images = np.random.default_rng(4).normal(0, 2, (6, 16, 16, 3)).astype(np.float32)
     np.testing.assert_allclose(run_float(reference, images), run_float(network, images), rtol=1e-4, atol=1e-4)
@@ -145,7 +145,8 @@ def test_slopes_stay_if_other_operators_than_a_convolution_follow(after: str) ->
     x = net.prelu(net.conv(net.input, 8), np.linspace(-2, 2, 8))
     y = net.mean(net.binary("ADD", x, net.conv(x, 8, stride=1)) if after == "ADD" else x)
     network = net.finish(net.dense(y, 8) if after == "ADD" else y)
-    reference, _ = build_float_reference(network, OPERATOR, channel_statistics(network, CONTRACT, crops(8)))
+    statistics = channel_statistics(network, CONTRACT, crops(8))
+    reference = build_float_reference(network, OPERATOR, statistics).network
     np.testing.assert_array_equal(slopes(reference), slopes(network))
 
 
@@ -238,7 +239,8 @@ def test_the_float_reference_has_the_same_function_for_all_slopes(
     network = net.finish(net.embedding(net.conv(net.prelu(net.conv(net.input, 8), slopes), 16)))
     kinds = FULL.decomposed if decompose else ()
     recipe = replace(FULL, bound_slopes=bounded, decomposed=kinds, equalize=equalize)
-    reference, _ = build_float_reference(network, recipe, channel_statistics(network, CONTRACT, crops(4)))
+    statistics = channel_statistics(network, CONTRACT, crops(4))
+    reference = build_float_reference(network, recipe, statistics).network
     images = np.random.default_rng(9).normal(0, 2, (3, 16, 16, 3)).astype(np.float32)
     expected = run_float(network, images)
     np.testing.assert_allclose(run_float(reference, images), expected, atol=1e-4 * np.abs(expected).max())

@@ -22,7 +22,8 @@ from converters.pipeline.convert import convert
 from converters.pipeline.options import ConversionOptions, Replay, Search
 from converters.quantize.budget import CosineBudget
 from converters.quantize.int8 import build_float_reference, quantize_int8
-from converters.quantize.recipe import Recipe, read, shipped
+from converters.quantize.recipe import Recipe, shipped
+from converters.quantize.saved_recipe import read_saved
 from converters.quantize.search import search
 from converters.quantize.statistics import channel_statistics
 from converters.sources.float_model import FloatModel
@@ -68,7 +69,7 @@ def depthwise(net: NetworkBuilder, x: int, undo: dict[int, float]) -> int:
 
 def fidelity(network: Network, recipe: Recipe, pixels: np.ndarray) -> float:
     statistics = channel_statistics(network, CONTRACT, pixels)
-    quantized = quantize_int8(network, recipe, statistics, CONTRACT, pixels)
+    quantized = quantize_int8(network, recipe, statistics, CONTRACT, pixels).network
     return float(
         cosine(embed_crops(network, CONTRACT, pixels), embed_crops(quantized, CONTRACT, pixels)).mean()
     )
@@ -79,7 +80,7 @@ def fidelity(network: Network, recipe: Recipe, pixels: np.ndarray) -> float:
 def test_equalization_keeps_the_float_function(activation: str, which: str) -> None:
     network, pixels = uneven(activation=activation), crops(24)
     statistics = channel_statistics(network, CONTRACT, pixels)
-    after, _ = build_float_reference(network, replace(PLAIN, equalize=which), statistics)
+    after = build_float_reference(network, replace(PLAIN, equalize=which), statistics).network
     images = np.random.default_rng(5).normal(0, 1, (4, 16, 16, 3)).astype(np.float32)
     assert after != network
     np.testing.assert_allclose(run_float(after, images), run_float(network, images), rtol=1e-4, atol=1e-5)
@@ -88,8 +89,8 @@ def test_equalization_keeps_the_float_function(activation: str, which: str) -> N
 def test_predicted_statistics_are_those_of_the_equalized_network() -> None:
     network, pixels = uneven(), crops(24)
     recipe = replace(PLAIN, equalize="all")
-    after, predicted = build_float_reference(network, recipe, channel_statistics(network, CONTRACT, pixels))
-    measured = channel_statistics(after, CONTRACT, pixels)
+    reference = build_float_reference(network, recipe, channel_statistics(network, CONTRACT, pixels))
+    measured, predicted = channel_statistics(reference.network, CONTRACT, pixels), reference.statistics
     assert set(measured) == set(predicted)
     for name, channels in measured.items():
         np.testing.assert_allclose(channels.high, predicted[name].high, rtol=1e-3, atol=1e-4)
@@ -99,7 +100,7 @@ def test_predicted_statistics_are_those_of_the_equalized_network() -> None:
 def test_equalization_gives_the_channels_of_a_group_similar_ranges() -> None:
     network, pixels = uneven(), crops(24)
     before = channel_statistics(network, CONTRACT, pixels)
-    after, statistics = build_float_reference(network, replace(PLAIN, equalize="depthwise"), before)
+    reference = build_float_reference(network, replace(PLAIN, equalize="depthwise"), before)
     name = network.graph.name(network.graph.operators[1].outputs[0])
 
     def spread(statistics: dict) -> float:
@@ -107,8 +108,8 @@ def test_equalization_gives_the_channels_of_a_group_similar_ranges() -> None:
         return float(reach.max() / np.median(reach))
 
     assert spread(before) > 10
-    assert spread(dict(statistics)) < 3
-    assert after != network
+    assert spread(dict(reference.statistics)) < 3
+    assert reference.network != network
 
 
 def test_equalization_improves_int8_with_uneven_channels() -> None:
@@ -159,7 +160,7 @@ def test_operators_named_in_a_recipe_stay_in_float() -> None:
     statistics = channel_statistics(network, CONTRACT, pixels)
     quantized = quantize_int8(
         network, replace(PLAIN, keep_float=(name,)), statistics, CONTRACT, pixels
-    ).edit()
+    ).network.edit()
     kept = [
         op
         for op in quantized.operators
@@ -244,6 +245,6 @@ def test_a_recipe_of_another_kind_is_rejected(workplace: Path) -> None:
         convert(request)
     path.write_text("{")
     with pytest.raises(ConversionError, match="expected a recipe in JSON"):
-        read(path)
+        read_saved(path)
     with pytest.raises(ConversionError, match="cannot be read"):
-        read(workplace / "none.json")
+        read_saved(workplace / "none.json")

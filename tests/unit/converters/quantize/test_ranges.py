@@ -66,12 +66,13 @@ def test_the_range_contains_zero(low: float, high: float) -> None:
 def test_a_recipe_names_its_ranges_and_replays_to_the_same_bytes() -> None:
     network, pixels = uneven(), crops(24)
     statistics = channel_statistics(network, CONTRACT, pixels)
-    quantized = quantize_int8(network, MSE, statistics, CONTRACT, pixels)
+    quantized = quantize_int8(network, MSE, statistics, CONTRACT, pixels).network
     known = find_recipe_ranges(network, MSE, statistics, CONTRACT, pixels)
-    assert quantized == quantize_int8(
+    again = quantize_int8(
         network, Recipe.from_json(MSE.to_json()), statistics, CONTRACT, pixels, ranges=known
     )
-    assert quantized != quantize_int8(network, PLAIN, statistics, CONTRACT, pixels)
+    assert quantized == again.network
+    assert quantized != quantize_int8(network, PLAIN, statistics, CONTRACT, pixels).network
     with pytest.raises(
         ConversionError, match="expected the method for ranges to be one of min_max, mse, found 'percentile'"
     ):

@@ -12,7 +12,8 @@ import pytest
 from converters.errors import ConversionError
 from converters.pipeline.build import recipes_of, with_saved
 from converters.pipeline.options import known_targets
-from converters.quantize.recipe import Recipe, read, shipped
+from converters.quantize.recipe import Recipe, shipped
+from converters.quantize.saved_recipe import read_saved
 
 PLAIN = json.loads(json.dumps(shipped("cpu_int8").to_json()))
 
@@ -24,7 +25,7 @@ def saved(folder: Path, **changes: Any) -> Path:
 
 
 def test_a_saved_recipe_is_read_with_what_it_was_made_from(tmp_path: Path) -> None:
-    assert read(saved(tmp_path)) == shipped("cpu_int8")
+    assert read_saved(saved(tmp_path)).recipe == shipped("cpu_int8")
 
 
 @pytest.mark.parametrize("name", ["mine", "", "cpu_int8 ", "../cpu_int8", "float32"])
@@ -32,7 +33,7 @@ def test_a_renamed_recipe_is_refused_before_anything_is_computed(tmp_path: Path,
     recipes = recipes_of(known_targets(("cpu",)))
     path = saved(tmp_path, name=name)
     with pytest.raises(ConversionError, match=f"expected a recipe named 'cpu_int8', found {name!r}"):
-        with_saved(recipes, read(path), path)
+        with_saved(recipes, read_saved(path).recipe, path)
 
 
 @pytest.mark.parametrize(
@@ -67,13 +68,13 @@ def test_a_renamed_recipe_is_refused_before_anything_is_computed(tmp_path: Path,
 def test_an_altered_field_is_named(tmp_path: Path, field: str, value: Any) -> None:
     path = saved(tmp_path, **{field: value})
     with pytest.raises(ConversionError) as caught:
-        read(path)
+        read_saved(path)
     assert str(path) in str(caught.value) and f"'{field}'" in str(caught.value)
 
 
 def test_a_misspelled_field_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConversionError, match="found 'equalise'"):
-        read(saved(tmp_path, equalise="all"))
+        read_saved(saved(tmp_path, equalise="all"))
 
 
 def test_reading_what_was_written_gives_the_same_recipe() -> None:
@@ -85,9 +86,9 @@ def test_a_pipe_a_device_or_a_huge_file_is_no_recipe(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "pipe", Path("/dev/zero")):
         with pytest.raises(ConversionError, match="a device or a pipe"):
-            read(path)
+            read_saved(path)
     large = tmp_path / "large.json"
     with large.open("wb") as file:
         file.truncate(1 << 30)
-    with pytest.raises(ConversionError, match="at most 1 MiB"):
-        read(large)
+    with pytest.raises(ConversionError, match="at most 16 MiB"):
+        read_saved(large)

@@ -53,7 +53,7 @@ def test_a_slow_candidate_is_not_the_result_even_if_close_to_float() -> None:
     )
     assert not result.met and result.best.over == 0
     assert not any(trial.kept for trial in result.trials if trial.over > 0)
-    assert not float_depthwise(result.network)
+    assert not float_depthwise(result.quantized.network)
     assert "(too slow) leave depthwise convolutions in float" in result.explain_failure()
 
 
@@ -85,7 +85,7 @@ def test_a_search_for_full_int8_leaves_nothing_in_float() -> None:
     recipes = [trial.what for trial in result.trials]
     assert recipes[-2:] == ["choose ranges with the least rounding and clipping error", "correct biases"]
     assert len(recipes) == len(set(recipes)) and result.recipe.equalize
-    graph = result.network.edit()
+    graph = result.quantized.network.edit()
     assert "float32" not in {graph.dtype_name(i) for i in range(len(graph.tensors))}
 
 

@@ -93,7 +93,7 @@ def test_the_tolerance_of_other_kernels_covers_what_they_really_differ_by() -> N
 
     crops, float_network = networks.crops(24), networks.tiny(values=16)
     statistics = channel_statistics(float_network, networks.CONTRACT, crops)
-    network = quantize_int8(float_network, shipped("cpu_int8"), statistics, networks.CONTRACT, crops)
+    network = quantize_int8(float_network, shipped("cpu_int8"), statistics, networks.CONTRACT, crops).network
     vectors = make_golden_vectors(network, networks.CONTRACT)
     assert check(LiteRtBackend(network.data, kernels="reference"), networks.CONTRACT, vectors).right
     assert check(LiteRtBackend(network.data), networks.CONTRACT, vectors).message == "4 of 4 answers exact"

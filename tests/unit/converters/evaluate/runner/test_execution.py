@@ -48,7 +48,9 @@ def deep(tmp_path: Path, make_card: Callable[..., ModelCard]) -> Path:
     """A network for a microcontroller, deep enough that XNNPACK and the reference kernels give different embeddings."""
     crops, float_network = networks.crops(24), networks.tiny(values=32)
     statistics = channel_statistics(float_network, networks.CONTRACT, crops)
-    data = quantize_int8(float_network, shipped("microcontroller_int8"), statistics, networks.CONTRACT, crops)
+    data = quantize_int8(
+        float_network, shipped("microcontroller_int8"), statistics, networks.CONTRACT, crops
+    ).network
     backend = LiteRtBackend(data.data)
     card = make_card(
         input=networks.CONTRACT,

@@ -1,0 +1,168 @@
+"""Write one artefact: the network with its card, and the recipe file from which it can be built again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from converters.analyze import gates
+from converters.analyze.golden_vectors import make_golden_vectors
+from converters.analyze.replay_check import ReplayCheck, record_outputs
+from converters.graph.attach_card import with_card
+from converters.graph.network import Network
+from converters.graph.partitions import xnnpack_partitions
+from converters.output import write_all
+from converters.pipeline.build import BuiltNetwork
+from converters.pipeline.measured_images import MeasuredImages, describe_calibration
+from converters.pipeline.options import ConversionOptions
+from converters.quantize.recipe import Recipe
+from converters.quantize.recorded import Recording
+from converters.quantize.saved_recipe import SavedRecipe
+from converters.results import ArtefactResult
+from converters.sources.float_model import FloatModel
+from converters.targets.base import ArtefactFile
+from edge_sdk.model.card import ModelCard
+from edge_sdk.runtime.backends.litert import LiteRtBackend
+
+
+@dataclass(frozen=True)
+class WrittenArtefact:
+    """A written file in the form that target rules read, and its row in the report."""
+
+    file: ArtefactFile
+    result: ArtefactResult
+
+
+@dataclass(frozen=True, eq=False)
+class ArtefactWriter:
+    """Writes the artefacts of one conversion.
+
+    Args:
+        options: Options of the conversion.
+        model: The float network.
+        images: Images on which networks are checked.
+        unsupported: Kinds of operators that XNNPACK does not run in the float network either.
+        saved: The recipe files of a replay by the name of their recipe.
+        replays: Result of the replay of each artefact by the name of its recipe; empty if images were used.
+        folder: Folder for the files.
+    """
+
+    options: ConversionOptions
+    model: FloatModel
+    images: MeasuredImages
+    unsupported: Collection[str]
+    saved: Mapping[str, SavedRecipe]
+    replays: Mapping[str, ReplayCheck]
+    folder: Path
+
+    def write(self, built: BuiltNetwork, measured: Mapping[str, Any], latency_ms: float) -> WrittenArtefact:
+        """Write an artefact with its card, and its recipe as a separate file.
+
+        Args:
+            built: The network.
+            measured: Its fidelity on ``images``.
+            latency_ms: Time of the fastest inference.
+        """
+        recipe = built.recipe
+        fidelity, basis = measured, "generated" if self.images.generated else "images"
+        recording = self._recorded(recipe)
+        if recording is not None and self.replays[recipe.name].same_bytes:
+            fidelity, basis = recording.fidelity, "recorded"
+        card = self._card(built, fidelity)
+        data = with_card(built.network, card)
+        file = ArtefactFile.parse(f"{self.options.model_name}.{recipe.name}.tflite", data, {})
+        saved = json_bytes(self._recipe_file(built, card))
+        write_all(self.folder, {file.file: data, f"{file.stem}.recipe.json": saved})
+        result = ArtefactResult(
+            file=file.file,
+            recipe=recipe.name,
+            precision=recipe.precision,
+            size_bytes=len(data),
+            operators=built.network.graph.operator_counts(),
+            partitions=xnnpack_partitions(built.network).count,
+            gates=self.check(file.network, recipe),
+            cosine_mean=fidelity["cosine_mean"],
+            cosine_min=fidelity["cosine_min"],
+            worst_image=fidelity["worst_image"],
+            latency_ms=latency_ms,
+            measured_on=fidelity["images"],
+            basis=basis,
+        )
+        return WrittenArtefact(file, result)
+
+    def check(self, network: Network, recipe: Recipe) -> tuple[gates.Gate, ...]:
+        """Check an artefact against every gate."""
+        crops = self.images.crops
+        return gates.check(network, recipe, self.model.contract, crops, unsupported=self.unsupported)
+
+    def _recorded(self, recipe: Recipe) -> Recording | None:
+        return self.saved[recipe.name].recording if recipe.name in self.replays else None
+
+    def _card(self, built: BuiltNetwork, fidelity: Mapping[str, Any]) -> ModelCard:
+        recipe, model = built.recipe, self.model
+        output = LiteRtBackend(built.network.data).output
+        card = ModelCard(
+            name=self.options.model_name,
+            version=self.options.version,
+            target=recipe.target,
+            precision=recipe.precision,
+            dimension=model.dimension,
+            input=model.contract,
+            network_sha256="",
+            output_scale=output.scale,
+            output_zero_point=output.zero_point,
+            description=self.options.description,
+            licence=self.options.licence,
+            recipe=recipe.to_json(),
+            source=model.source,
+            fidelity=fidelity,
+            golden=make_golden_vectors(built.network, model.contract),
+        )
+        return replace(card, calibration=self._calibration(recipe)) if recipe.precision == "int8" else card
+
+    def _calibration(self, recipe: Recipe) -> Mapping[str, Any]:
+        recording = self._recorded(recipe)
+        if recording is not None:
+            return recording.calibration
+        images = self.images.calibration
+        return {} if images is None else describe_calibration(images)
+
+    def _recipe_file(self, built: BuiltNetwork, card: ModelCard) -> Mapping[str, Any]:
+        """Return the content of the recipe file; that of a replay is the replayed one, so that the reference stays the same."""
+        recipe = built.recipe
+        if self._recorded(recipe) is not None:
+            return self.saved[recipe.name].value
+        saved = {
+            **recipe.to_json(),
+            "calibration": card.calibration,
+            "tools": tool_versions(),
+            "source": self.model.source,
+        }
+        if built.statistics is None:
+            return saved
+        model = self.model
+        recording = Recording(
+            contract=model.contract,
+            statistics=built.statistics,
+            float_sha256=model.network.digest,
+            int8_sha256=built.network.digest,
+            calibration=card.calibration,
+            fidelity=card.fidelity,
+            outputs=record_outputs(built.network, model.network, model.contract),
+        )
+        return {**saved, **recording.to_json()}
+
+
+def tool_versions() -> dict[str, str]:
+    """Return the versions of the packages that decide the bytes of an int8 network."""
+    names = ("ai-edge-quantizer", "ai-edge-litert", "numpy")
+    return {name: metadata.version(name) for name in names}
+
+
+def json_bytes(value: Any) -> bytes:
+    """Encode JSON values as the text of a file."""
+    return (json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()

@@ -1,0 +1,88 @@
+"""Images on which a conversion checks and measures its networks: held-out calibration images, or generated ones."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from converters.data.calibration import CalibrationSet
+from converters.data.generated import generated_inputs
+from edge_sdk.matching import cosine
+from edge_sdk.model.card import InputContract
+from edge_sdk.model.golden import GENERATOR
+from edge_sdk.types import FloatArray, UInt8Array
+
+_WITNESS_IMAGES = 16
+_GATE_IMAGES = 4
+
+
+@dataclass(frozen=True, eq=False)
+class MeasuredImages:
+    """Images on which a conversion checks and measures its networks.
+
+    Args:
+        pixels: Images on which fidelity is measured, shape (n, H, W, C), uint8.
+        names: Their names.
+        sha256: Their digest, hex.
+        held_out: True if calibration did not use them.
+        crops: A few images for gates and times.
+        calibration: The calibration images; None if the images are generated.
+    """
+
+    pixels: UInt8Array
+    names: tuple[str, ...]
+    sha256: str
+    held_out: bool
+    crops: UInt8Array
+    calibration: CalibrationSet | None = None
+
+    @classmethod
+    def of(cls, images: CalibrationSet | None, contract: InputContract) -> MeasuredImages:
+        """Take the held-out part of the calibration images, or generate images if there are none."""
+        if images is None:
+            pixels = generated_inputs(contract)
+            names = tuple(f"{GENERATOR} seed {seed}" for seed in range(1, len(pixels) + 1))
+            digest = hashlib.sha256(pixels.tobytes()).hexdigest()
+            return cls(pixels, names, digest, True, pixels[:_GATE_IMAGES])
+        held_out = images.held_out
+        crops = images.ranges.pixels[:_GATE_IMAGES]
+        return cls(held_out.pixels, tuple(held_out.names), held_out.sha256, images.split, crops, images)
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    @property
+    def generated(self) -> bool:
+        """True if the images are generated."""
+        return self.calibration is None
+
+    @property
+    def witness(self) -> UInt8Array:
+        """Images on which the float network is compared with its source."""
+        return self.pixels[:_WITNESS_IMAGES]
+
+    def fidelity(self, baseline: FloatArray, embeddings: FloatArray) -> dict[str, Any]:
+        """Compare an artefact's embeddings of these images with the float network's, for the model card.
+
+        Args:
+            baseline: Shape (n, D), the float network's.
+            embeddings: Shape (n, D), the artefact's.
+        """
+        cosines = cosine(baseline, embeddings)
+        worst = int(cosines.argmin())
+        return {
+            "cosine_mean": float(cosines.mean()),
+            "cosine_min": float(cosines[worst]),
+            "worst_image": self.names[worst],
+            "images": len(self),
+            "held_out": self.held_out,
+            "images_sha256": self.sha256,
+            **({"generated": True} if self.generated else {}),
+        }
+
+
+def describe_calibration(images: CalibrationSet) -> Mapping[str, Any]:
+    """Return the number of images used and available, and the digest of the used images."""
+    return {"images": len(images.ranges), "available": images.available, "sha256": images.ranges.sha256}
