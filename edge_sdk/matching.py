@@ -90,7 +90,7 @@ def _checked(probe: Any, references: Any) -> tuple[FloatArray, FloatArray]:
     return probe, references
 
 
-def unlike_the_others(rows: FloatArray, threshold: float) -> tuple[int, ...]:
+def unlike_the_others(rows: NDArray[np.floating[Any]], threshold: float) -> tuple[int, ...]:
     """Return the indices of embeddings that match none of the others.
 
     Args:

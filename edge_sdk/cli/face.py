@@ -27,6 +27,7 @@ from edge_sdk.cli.arguments import (
     reported,
 )
 from edge_sdk.cli.face_align import add_align
+from edge_sdk.cli.face_evidence import add_evidence
 from edge_sdk.cli.opening import (
     camera_named,
     choose_threshold,
@@ -131,6 +132,7 @@ def add_commands(commands: Any) -> None:
     for parser in (identify, watch):
         add_threshold_arguments(parser, search=True)
     add_align(inner)
+    add_evidence(inner)
 
 
 def _enrol(arguments: argparse.Namespace) -> Output:
