@@ -142,6 +142,7 @@ class EvidenceCheck:
         threshold: Threshold of the check, a cosine.
         fpir: FPIR for which it was chosen.
         references: Number of templates for which it was chosen.
+        claimed: True if the card claims the FMR with a confidence; False for a card of edge-sdk 0.2.
         pairs: All pairs of people.
         people: All people.
         camera: Comparison with the card's scores of different people.
@@ -151,6 +152,7 @@ class EvidenceCheck:
     threshold: float
     fpir: float
     references: int
+    claimed: bool
     pairs: tuple[PairCheck, ...]
     people: tuple[PersonCheck, ...]
     camera: CameraCheck
@@ -209,6 +211,7 @@ def check_evidence(
         threshold,
         fpir,
         references,
+        point.fmr_confidence is not None,
         tuple(_pair(a, b, rows, threshold) for a, b in itertools.combinations(rows, 2)),
         tuple(_person(name, own, threshold, loose) for name, own in rows.items()),
         _camera([*rows.values(), *others.values()], card.non_mated_scores),

@@ -24,7 +24,7 @@ def evidence_in_words(
     """
     lines = [
         f"threshold {check.threshold:.4f}, from the model's evidence, for {check.references} templates:"
-        f" {strangers_in_words(check.fpir)}"
+        f" {strangers_in_words(check.fpir, claimed=check.claimed)}"
     ]
     lines += [line for person in check.people for line in _person(person, (pictures or {}).get(person.name))]
     lines += _pairs(check.pairs)

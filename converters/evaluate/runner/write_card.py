@@ -134,7 +134,8 @@ def write_card(path: Path, evaluation: Evaluation) -> CardUpdate:
     if not points:
         raise ModelCardError(
             f"{path}: no operating point can be written: {absent[0].reason if absent else 'none was requested'}",
-            hint="the file is unchanged; evaluate on images of more subjects, or give a higher --fmr",
+            hint="the file is unchanged; evaluate on images of more subjects, or give a higher --fmr; with the faces of one household,"
+            " use the evidence of a kit and check it with edge-sdk face evidence",
         )
     card = replace(
         _known_card(data),
