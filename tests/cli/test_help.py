@@ -29,6 +29,7 @@ def test_these_are_the_commands() -> None:
         "enrol",
         "face align",
         "face enrol",
+        "face evidence",
         "face identify",
         "face watch",
         "gallery add-key",
