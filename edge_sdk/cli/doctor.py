@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from edge_sdk.cli.opening import open_gallery
 
 if TYPE_CHECKING:
     from edge_sdk.diagnostics.doctor import CheckResult
+    from edge_sdk.gallery import Gallery
     from edge_sdk.model.model_id import ModelId
 
 _LONG = 100
@@ -59,8 +60,15 @@ def _doctor(arguments: argparse.Namespace) -> Output:
     )
 
 
-def examine(arguments: argparse.Namespace) -> Iterator[CheckResult]:
-    """Run the checks that the arguments select; see `add_commands`."""
+def examine(
+    arguments: argparse.Namespace, *, opener: Callable[[], Gallery] | None = None
+) -> Iterator[CheckResult]:
+    """Run the checks that the arguments select; see `add_commands`.
+
+    Args:
+        arguments: Arguments of the command.
+        opener: Opens the gallery; None to open the one that the arguments name.
+    """
     from edge_sdk.diagnostics.doctor.check_result import fail
     from edge_sdk.diagnostics.doctor.hardware import check_hardware
     from edge_sdk.diagnostics.doctor.packages import check_packages
@@ -78,10 +86,12 @@ def examine(arguments: argparse.Namespace) -> Iterator[CheckResult]:
     elif arguments.delegate:
         yield fail("delegate", "no model to run on the delegate", "give --model FILE as well")
     if arguments.gallery is not None:
-        yield from _examine_gallery(arguments)
+        yield from _examine_gallery(arguments, opener)
 
 
-def _examine_gallery(arguments: argparse.Namespace) -> Iterator[CheckResult]:
+def _examine_gallery(
+    arguments: argparse.Namespace, opener: Callable[[], Gallery] | None
+) -> Iterator[CheckResult]:
     from edge_sdk.diagnostics.doctor.check_result import fail
 
     if arguments.key is None:
@@ -91,7 +101,9 @@ def _examine_gallery(arguments: argparse.Namespace) -> Iterator[CheckResult]:
         from edge_sdk.diagnostics.doctor.gallery import check_gallery
     except ImportError:
         return  # cryptography is missing, which check_packages has reported
-    yield from check_gallery(lambda: open_gallery(arguments), model_id=_read_model_id(arguments.model))
+    yield from check_gallery(
+        opener or (lambda: open_gallery(arguments)), model_id=_read_model_id(arguments.model)
+    )
 
 
 def _read_model_id(model: Path | None) -> ModelId | None:

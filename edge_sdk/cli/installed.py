@@ -27,8 +27,8 @@ _OPTIONS = {
 def use_installation(arguments: argparse.Namespace) -> None:
     """Complete the arguments of a command from the installation, and check that nothing is missing.
 
-    Sets `arguments.taken`, what was taken by the name of its option, and `arguments.installed`, the installation if
-    anything was taken. Ends the program with a usage error if something is missing.
+    Sets `arguments.taken`, the files that were taken by the names of their options as JSON values, and
+    `arguments.installed`, the installation if it was read. Ends the program with a usage error if something is missing.
 
     Raises:
         InputError: the installation that is named or needed cannot be read.
@@ -80,7 +80,10 @@ def _take(part: str, arguments: argparse.Namespace, installation: Installation) 
         # Another key or anchor for the installation's gallery may be given, and another turn of its camera.
         if getattr(arguments, name, None) in (None, []) and value not in (None, []):
             setattr(arguments, name, value)
-            arguments.taken[name] = value
+            if part != "camera":  # its address may contain a password
+                arguments.taken[name] = (
+                    [str(path) for path in value] if isinstance(value, list) else str(value)
+                )
 
 
 def _require(parts: Mapping[str, bool], arguments: argparse.Namespace) -> None:

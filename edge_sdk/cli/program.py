@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import TextIO
 
 from edge_sdk import __version__, console
-from edge_sdk.cli import bench, doctor, face, gallery, recognition, zoo
+from edge_sdk.cli import bench, doctor, face, gallery, recognition, setup, zoo
 from edge_sdk.cli.arguments import PROGRAM
 from edge_sdk.cli.installed import use_installation
 from edge_sdk.escaping import escaped
@@ -51,23 +51,13 @@ def _run(argv: Sequence[str] | None) -> int:
     as_json = arguments.json and output.value is not None
     value = output.value
     if arguments.taken and isinstance(value, dict):
-        value = {**value, "files": {name: _as_json(item) for name, item in arguments.taken.items()}}
+        value = {**value, "files": arguments.taken}
     text = json.dumps(value, indent=1) if as_json else output.text
     if text:
         print(escaped(text))
     if output.failed:
         return console.FAILED
     return 0 if output.positive else console.CLEAN_NEGATIVE
-
-
-def _as_json(item: object) -> object:
-    return (
-        [str(part) for part in item]
-        if isinstance(item, list)
-        else item
-        if isinstance(item, int)
-        else str(item)
-    )
 
 
 @contextlib.contextmanager
@@ -112,6 +102,7 @@ def build_parser() -> argparse.ArgumentParser:
     face.add_commands(commands)
     gallery.add_commands(commands)
     zoo.add_commands(commands)
+    setup.add_commands(commands)
     doctor.add_commands(commands)
     bench.add_commands(commands)
     return parser

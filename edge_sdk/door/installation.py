@@ -252,7 +252,8 @@ class Installation:
             "gallery": str(self.gallery),
             "key": self.key,
             "anchor": self.anchor,
-            "camera": self.camera,
+            # The address of a network camera may contain a password.
+            "camera": self.camera if "@" not in (self.camera or "") else "a network camera",
             "rotate": self.rotate,
         }
 

@@ -67,7 +67,24 @@ class ModelFile:
             ModelError: The file is missing, unreadable, too large or not a .tflite, or its digest differs.
             ModelCardError: The file has no model card, or a malformed one.
         """
-        file = read_carded(path, sha256=sha256)
+        return cls._of(read_carded(path, sha256=sha256))
+
+    @classmethod
+    def parse(cls, data: bytes, name: str) -> ModelFile:
+        """Read the content of a model file that is in memory.
+
+        Args:
+            data: The content.
+            name: Name of the file, for messages.
+
+        Raises:
+            ModelError: It is not a .tflite, or the network does not match its card.
+            ModelCardError: It has no model card, or a malformed one.
+        """
+        return cls._of(_carded(data, name, hashlib.sha256(data).hexdigest()))
+
+    @classmethod
+    def _of(cls, file: CardedFile) -> ModelFile:
         card = ModelCard.from_bytes(file.card)
         file.check_network(card.network_sha256)
         return cls(file.data, file.sha256, card)
@@ -120,6 +137,10 @@ def read_carded(path: str | Path, *, sha256: str | None = None) -> CardedFile:
             hint="the file was changed or is a different one: copy it again from the machine that converted it; if a"
             " gallery pins another detector or liveness network on purpose, edge-sdk gallery pin-networks stores the new one",
         )
+    return _carded(data, path, digest)
+
+
+def _carded(data: bytes, path: str | Path, digest: str) -> CardedFile:
     check_identifier(data, path)
     archive_start, card = _read_card_bytes(data, path)
     return CardedFile(path, data, digest, card, archive_start)

@@ -64,6 +64,7 @@ def test_these_are_the_commands() -> None:
         "gallery threshold",
         "gallery verify",
         "identify",
+        "setup",
         "verify",
         "zoo list",
         "zoo path",
