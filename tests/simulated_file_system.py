@@ -187,6 +187,11 @@ class SimulatedFileSystem:
             if self._step("unlink"):
                 self._change((path, None, number))
 
+    def names(self, path: Path) -> list[str]:
+        """Return the names of the files in a directory."""
+        self._check_power()
+        return [entry.name for entry in self._entries if entry.parent == path]
+
     def _check_power(self) -> None:
         if self.cut_before is not None and len(self.steps) >= self.cut_before:
             raise PowerCut

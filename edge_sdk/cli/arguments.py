@@ -337,6 +337,12 @@ def add_enrolment_arguments(parser: argparse.ArgumentParser, noun: str) -> None:
         metavar="TEXT",
         help="text to store with the subject, 0..64 bytes (default: empty)",
     )
+    parser.add_argument(
+        "--store-captures",
+        metavar="CONSENT",
+        help="store the crops too, sealed for the key of gallery captures, so that another model needs no new visit; CONSENT"
+        " states who consented and how, 1..1024 bytes (default: store no crops)",
+    )
     add_validity_arguments(parser)
 
 

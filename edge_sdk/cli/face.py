@@ -157,7 +157,9 @@ def _enrol(arguments: argparse.Namespace) -> Output:
             if arguments.camera
             else _readable(camera, arguments.photographs, readable)
         )
-        enrolment = recognizer.enrol(pictures, arguments.subject, options, least=arguments.least)
+        enrolment = recognizer.enrol(
+            pictures, arguments.subject, options, least=arguments.least, consent=arguments.store_captures
+        )
     refused: list[dict[str, Any]] = []
     lines = [format_enrolment(enrolment.subject, enrolment.templates, options)]
     for frame in enrolment.refused:

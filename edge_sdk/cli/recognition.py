@@ -84,6 +84,7 @@ def add_commands(commands: Any) -> None:
 
 
 def _enrol(arguments: argparse.Namespace) -> Output:
+    from edge_sdk.gallery.captures.crops import Crops
     from edge_sdk.vision.crop_checks import check_crops
     from edge_sdk.vision.quality import Limits, weakened_limits
 
@@ -101,6 +102,11 @@ def _enrol(arguments: argparse.Namespace) -> Output:
         if options.add
         else open_or_create_gallery(arguments, embedder)
     )
+    if arguments.store_captures is not None:
+        gallery.captures.require_on()
+        images = [crop for _, crop in crops]
+        captures = Crops.received(images, embedder.card.input, consent=arguments.store_captures)
+        options = replace(options, captures=captures)
     try:
         gallery.enrol(arguments.subject, embeddings, options)
     except CaptureError as error:

@@ -17,8 +17,10 @@ from edge_sdk.errors import InputError
 from edge_sdk.gallery.attempt_counter import Moment, moment_of_boot
 from edge_sdk.gallery.components.attempts import Attempts
 from edge_sdk.gallery.components.audit import Audit
+from edge_sdk.gallery.components.captures import Captures
 from edge_sdk.gallery.components.exchange import Exchange
 from edge_sdk.gallery.components.keys import Keys
+from edge_sdk.gallery.components.migration import Migration
 from edge_sdk.gallery.creation import first_generation, write_first_generation
 from edge_sdk.gallery.erasure import erase
 from edge_sdk.gallery.format.model_binding import require_evidence, require_model
@@ -69,6 +71,8 @@ class Gallery:
         audit: The audit log.
         attempts: The limit on failed attempts.
         exchange: Exports, imports and signed commands.
+        captures: Sealed captures of enrolments, from which another network makes templates.
+        migration: Change of the gallery's model.
     """
 
     def __init__(self, session: Session) -> None:
@@ -77,6 +81,8 @@ class Gallery:
         self.audit = Audit(session)
         self.attempts = Attempts(session)
         self.exchange = Exchange(session)
+        self.captures = Captures(session)
+        self.migration = Migration(session)
 
     def __repr__(self) -> str:
         session = self._session
@@ -230,7 +236,9 @@ class Gallery:
         before, transaction = self._session.content, self._session.transaction()
         yield transaction
         if transaction.changed:
-            self._session.commit(before, transaction.apply(), notes=transaction.notes)
+            self._session.commit(
+                before, transaction.apply(), notes=transaction.notes, captures=transaction.captures
+            )
 
     def enrol(
         self,

@@ -9,14 +9,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from edge_sdk.errors import ChangeCommittedError, GalleryChangedError, GalleryError
+from edge_sdk.errors import ChangeCommittedError, GalleryChangedError, GalleryError, GalleryFormatError
 from edge_sdk.gallery.attempt_counter import AttemptCounter, Moment
+from edge_sdk.gallery.captures.files import add_parts, remove_unnamed
 from edge_sdk.gallery.exchange.history import State, with_history
 from edge_sdk.gallery.format.content import ANCHOR_IDENTITY, ATTEMPT_POLICY, AUDIT_SEGMENTS, Content
-from edge_sdk.gallery.format.header import VERSION, Header, ModelKind
+from edge_sdk.gallery.format.header import VERSION, Header, ModelKind, parse_header
 from edge_sdk.gallery.format.model_binding import bound_to_space, require_model
+from edge_sdk.gallery.format.sealing import unwrap
 from edge_sdk.gallery.keys import KeyProvider
 from edge_sdk.gallery.match.matcher import Matcher
+from edge_sdk.gallery.migration.kept import released
 from edge_sdk.gallery.own_scores_warning import warn_after_commit
 from edge_sdk.gallery.results import Reason
 from edge_sdk.gallery.rules.known_time import JUMP_S, KnownTime, format_duration
@@ -27,13 +30,14 @@ from edge_sdk.gallery.store.audit_log import AuditEvent
 from edge_sdk.gallery.store.audit_report import AuditReport, changed_error, check_log, take_snapshot
 from edge_sdk.gallery.store.audit_segments import LogSeal
 from edge_sdk.gallery.store.audit_writer import AuditLog
-from edge_sdk.gallery.store.files import audit_path, locked
+from edge_sdk.gallery.store.files import audit_path, locked, read_gallery
 from edge_sdk.gallery.store.sealed_file import (
     Environment,
     Generation,
     OpenSlot,
     advance_lagging,
     anchor_lags,
+    authenticate,
     is_current,
     open_newer,
     read_back,
@@ -210,6 +214,7 @@ class Session:
             random=self.environment.random,
             now_s=self.now_s(),
             checks=self.matcher.enrolment_checks(),
+            gallery_id=self.header.gallery_id,
         )
 
     def change(
@@ -229,7 +234,7 @@ class Session:
             change(transaction)
             after = amend(transaction.apply() if transaction.changed else before)
             if after is not before:
-                self.commit(before, after, notes=transaction.notes)
+                self.commit(before, after, notes=transaction.notes, captures=transaction.captures)
 
         self.retry(step)
 
@@ -257,6 +262,8 @@ class Session:
         notes: Sequence[AuditEvent] = (),
         reset_clock: bool = False,
         reanchors: bool = False,
+        captures: Sequence[tuple[bytes, bytes]] = (),
+        prepare: Callable[[], None] | None = None,
     ) -> None:
         """Write a changed content as the next generation; every change of a gallery goes through here.
 
@@ -274,6 +281,8 @@ class Session:
             notes: Further entries for the audit log.
             reset_clock: Seal the clock's time even if it is before that of the last commit.
             reanchors: True to skip the comparison with the anchor.
+            captures: Sealed captures to write after the gallery: subject id and bytes.
+            prepare: Called under the lock before anything is written.
 
         Raises:
             GalleryChangedError: another process has committed since `before`.
@@ -295,6 +304,7 @@ class Session:
         if bound is not None:
             header, after = bound
             entries.append(AuditEvent("bind-model", detail=f"space={header.model_id.hex()}"))
+        after = released(after, entries, new_epoch=header.key_epoch != self.header.key_epoch)
         with locked(self.environment.files, self.environment.path):
             if before is not self.content or not is_current(self.environment, self._generation):
                 raise GalleryChangedError(
@@ -304,16 +314,58 @@ class Session:
             try:
                 if not reanchors:
                     self._fit_anchor()
+                if prepare is not None:
+                    prepare()
                 generation = self._write(before, after, header, slot, entries)
             except (GalleryError, OSError) as error:
                 raise _explained(error, self._follow_file(slot, key)) from error
             except (KeyboardInterrupt, SystemExit, MemoryError):
                 self._follow_file(slot, key)
                 raise
-        self._anchored = True
-        self.key = key or self.key
-        self._use(generation)
+            self._anchored = True
+            self.key = key or self.key
+            self._use(generation)
+            self._write_companions(before, captures)
         warn_after_commit(before, after, stacklevel=5)
+
+    def _write_companions(self, before: Content, captures: Sequence[tuple[bytes, bytes]]) -> None:
+        """Write new captures and remove files that the committed content does not name; the caller holds the lock."""
+        files, path = self.environment.files, self.environment.path
+        try:
+            add_parts(files, path, self.content, captures)
+            remove_unnamed(files, path, before, self.content)
+        except GalleryError as error:
+            raise ChangeCommittedError(
+                f"the change is committed; its captures are not stored or removed: {error}",
+                hint="edge-sdk gallery verify lists the files that are missing or left over",
+            ) from error
+
+    def open_copy(self, file: bytes) -> Generation:
+        """Open an earlier generation of this gallery and of the same key epoch, without comparison with the anchor.
+
+        Raises:
+            GalleryFormatError: the bytes are not a gallery.
+            SealError: they are not of this key epoch, or were altered.
+        """
+        header, slot = parse_header(file), self._generation.slot
+        if header.gallery_id != self.header.gallery_id or slot.index >= len(header.slots):
+            raise GalleryFormatError("expected an earlier generation of this gallery, found another one")
+        data_key = unwrap(header, header.slots[slot.index], slot.slot_key)
+        return authenticate(file, header, data_key, slot)
+
+    def read_file(self) -> bytes:
+        """Return the bytes of the current generation's file.
+
+        Raises:
+            GalleryChangedError: another process has committed since.
+        """
+        data = read_gallery(self.environment.files, self.environment.path)
+        if data[: len(self._generation.head)] != self._generation.head:
+            raise GalleryChangedError(
+                f"{self.environment.path} was changed by another process",
+                hint="refresh or open it again, then repeat",
+            )
+        return data
 
     def bind_model(self, model: ModelId, files: Sequence[bytes]) -> bool:
         """Bind a gallery of a model file to an embedding space in a commit of its own; see `Gallery.bind_model`."""

@@ -8,6 +8,7 @@ import numpy as np
 
 from edge_sdk.errors import GalleryError
 from edge_sdk.gallery.attempt_counter import AttemptPolicy, counter_path
+from edge_sdk.gallery.captures.files import problems as companion_problems
 from edge_sdk.gallery.creation import MODEL_KINDS, SUITES, TEMPLATE_TYPES, TRANSFORMS, name_of
 from edge_sdk.gallery.exchange.export import recipient_of
 from edge_sdk.gallery.format.content import AUDIT_ANSWERS, AUDIT_POLICY
@@ -165,6 +166,7 @@ def problems_of(session: Session, attempts: AttemptStatus | None) -> tuple[str, 
         problems.append(
             f"the gallery is anchored in {session.missing_anchor} and was opened without it: an old copy is not noticed"
         )
+    problems += companion_problems(files, path, content)
     unclaimed = unclaimed_secrets(session, [session.key])
     if unclaimed:
         problems.append(unclaimed)

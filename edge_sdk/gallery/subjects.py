@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from edge_sdk.errors import InputError, SubjectUnknownError
+from edge_sdk.gallery.captures.crops import Crops
 from edge_sdk.gallery.format.content import (
     OWN_THRESHOLDS,
     REVOKED,
@@ -42,6 +43,7 @@ class EnrolOptions:
         look: With `add`: name of the look, 0..64 bytes of UTF-8, unique for the subject; by default `look 2` and so on.
         allow_unlike: With `add`: accept captures that are not like the subject's own, after an administrator has checked
             that they show the same person.
+        captures: Crops of this enrolment to seal and store beside the gallery, with the consent; None stores none.
 
     Raises:
         InputError: a value is malformed, valid_until is before valid_from, or options are given that do not fit `add`.
@@ -56,6 +58,7 @@ class EnrolOptions:
     add: bool = False
     look: str = ""
     allow_unlike: bool = False
+    captures: Crops | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.enrolled_by, bytes) or len(self.enrolled_by) != ID_BYTES:

@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sdk.errors import InputError
+from edge_sdk.gallery.capture_changes import CaptureChanges
 from edge_sdk.gallery.format.content import REVOKED, Content
-from edge_sdk.gallery.format.header import TemplateType
+from edge_sdk.gallery.format.header import ID_BYTES, TemplateType
 from edge_sdk.gallery.format.looks import LOOK_ID_BYTES, Look
 from edge_sdk.gallery.looks import checked_look_name, looks_by_subject, rows_of_look, unknown_look
 from edge_sdk.gallery.match.templates import quantize, unit_rows
 from edge_sdk.gallery.rules.enrolment import EnrolmentChecks, check_new_pictures
 from edge_sdk.gallery.rules.names import Names, normalized
-from edge_sdk.gallery.setting_changes import SettingChanges
 from edge_sdk.gallery.store.audit_log import AuditEvent
 from edge_sdk.gallery.subjects import EnrolOptions, unknown_subject
 from edge_sdk.types import Float64Array, FloatArray
@@ -49,7 +49,7 @@ class Addition:
         return bytes(self.record["id"].tobytes())
 
 
-class TemplateChanges(SettingChanges):
+class TemplateChanges(CaptureChanges):
     """The state of a transaction's subjects, and the methods of `Transaction` that change templates of a subject."""
 
     def __init__(
@@ -61,8 +61,9 @@ class TemplateChanges(SettingChanges):
         random: Callable[[int], bytes],
         now_s: int,
         checks: EnrolmentChecks | None = None,
+        gallery_id: bytes = bytes(ID_BYTES),
     ) -> None:
-        super().__init__(content, random)
+        super().__init__(content, random, now_s=now_s, gallery_id=gallery_id)
         self._checks = checks
         self._removed: set[int] = set()
         self._removed_rows: set[int] = set()
@@ -71,7 +72,6 @@ class TemplateChanges(SettingChanges):
         self._references = len(content.templates)
         self._template_type = template_type
         self._transform = transform
-        self._now_s = now_s
         self._kept = dict(zip(content.names, range(len(content.names)), strict=True))
         self._fields: dict[int, dict[str, int]] = {}
         self._labels: dict[int, str] = {}
@@ -107,11 +107,21 @@ class TemplateChanges(SettingChanges):
         self._removed_rows |= old
         self._added_rows[index] = [self._rows(unit)]
         self._looks.pop(self._id_of(index), None)
+        self._forget_captures(name, self._id_of(index))
         self._labels[index] = options.label
         self._notes.setdefault(name, []).append(
             AuditEvent("replace", self._id_of(index).hex(), f"templates={len(unit)}")
         )
         self._note(name, self._id_of(index), options)
+
+    def remove_captures(self, subject: str) -> None:
+        """Remove the stored captures of a subject, which stays enrolled; do nothing if there are none.
+
+        Raises:
+            SubjectUnknownError: the subject is not enrolled.
+        """
+        name = self._enrolled(subject)
+        self._forget_captures(name, self._subject_id(name))
 
     def remove_look(self, subject: str, look: str) -> None:
         """Remove the templates of one look of a subject; those of its enrolment stay.
@@ -137,6 +147,7 @@ class TemplateChanges(SettingChanges):
         rows = self._stored_rows(index)[rows_of_look(looks, place)]
         self._removed_rows |= set(rows.tolist())
         self._references -= len(rows)
+        self._forget_captures(normalized(subject), self._id_of(index), look=looks[place].id)
         del looks[place]
 
     def _add_look(self, subject: str, embeddings: NDArray[np.float32], options: EnrolOptions) -> None:
@@ -144,7 +155,7 @@ class TemplateChanges(SettingChanges):
         name = self._enrolled(subject)
         index = self._kept.get(name)
         addition = self._added.get(name)
-        subject_id = addition.id if addition is not None else self._id_of(self._kept[name])
+        subject_id = self._subject_id(name)
         if self._is_revoked(name):
             raise InputError(
                 f"{name!r} is revoked: no pictures are added",
@@ -173,7 +184,10 @@ class TemplateChanges(SettingChanges):
             addition.parts.append(rows)
         else:
             self._added_rows.setdefault(self._kept[name], []).append(rows)
-        looks.append(Look(subject_id, self._random(LOOK_ID_BYTES), self._now_s, len(unit), look))
+        identity = self._random(LOOK_ID_BYTES)
+        if options.captures is not None:
+            self._store_captures(name, subject_id, options.captures, options.enrolled_by, look=identity)
+        looks.append(Look(subject_id, identity, self._now_s, len(unit), look))
 
     def _enrolled(self, subject: str) -> str:
         name = normalized(subject)
@@ -190,6 +204,10 @@ class TemplateChanges(SettingChanges):
 
     def _id_of(self, index: int) -> bytes:
         return bytes(self._content.subjects["id"][index].tobytes())
+
+    def _subject_id(self, name: str) -> bytes:
+        addition = self._added.get(name)
+        return self._id_of(self._kept[name]) if addition is None else addition.id
 
     def _is_revoked(self, name: str) -> bool:
         if name in self._added:

@@ -89,6 +89,7 @@ class Transaction(TemplateChanges):
             SubjectUnknownError: with `add`: the subject is not enrolled.
             SubjectExistsError: the name is taken, or the captures look like another subject's, whom the message names.
             ModelCardError: the policy's evidence does not cover a gallery of this many templates.
+            GalleryError: captures are given, and the gallery does not store captures.
         """
         options = replace(options, **fields)
         if options.add:
@@ -138,6 +139,8 @@ class Transaction(TemplateChanges):
         record["enrolled_at"] = self._now_s
         self._references += len(unit)
         self._note(name, subject_id, options)
+        if options.captures is not None:
+            self._store_captures(name, subject_id, options.captures, options.enrolled_by)
         self._names.add(name)
         self._added[name] = Addition(record, options.label, [self._rows(unit)])
 
@@ -151,6 +154,7 @@ class Transaction(TemplateChanges):
         if self._names is not None:
             self._names.remove(name)
         self._notes.pop(name, None)
+        self._forget_captures(name, self._subject_id(name))
         addition = self._added.pop(name, None)
         if addition is not None:
             self._references -= sum(len(part.unit) for part in addition.parts)

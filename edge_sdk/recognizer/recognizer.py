@@ -14,6 +14,7 @@ import numpy as np
 
 from edge_sdk.cameras.camera import Camera
 from edge_sdk.gallery import Anchor, EnrolOptions, Gallery, KeyProvider, PinnedNetworks
+from edge_sdk.gallery.captures.crops import Crops
 from edge_sdk.gallery.results import Identification, Verification
 from edge_sdk.gallery.rules.real_numbers import checked_threshold
 from edge_sdk.gallery.subjects import ENROL_DEFAULTS
@@ -156,6 +157,7 @@ class Recognizer:
         options: EnrolOptions = ENROL_DEFAULTS,
         *,
         least: int = LEAST_TEMPLATES,
+        consent: str | None = None,
         **fields: Any,
     ) -> Enrolment:
         """Enrol one person, who must be alone in every frame, without dark glasses or a mask.
@@ -168,6 +170,7 @@ class Recognizer:
             subject: Name of the subject, see `Gallery.enrol`.
             options: Label, validity and handling of duplicates; the defaults of `EnrolOptions` if not given.
             least: Number of good frames required, 1 or more.
+            consent: Statement of the person's consent to store the crops sealed (`gallery.captures`); None stores no crop.
             fields: Fields of `EnrolOptions`, instead of `options`.
 
         Raises:
@@ -175,12 +178,18 @@ class Recognizer:
                 hint lists the reasons.
             SubjectExistsError: The name is taken, or the face is similar to that of an enrolled subject.
             CaptureError: The frames do not all show the same person.
-            GalleryError: The gallery could not be written.
+            GalleryError: The gallery could not be written; or a consent is given, and the gallery stores no captures.
         """
+        if consent is not None:
+            self.gallery.captures.require_on()
         options = replace(options, **fields, weaker_limits=weakened_limits(self._enrolment_limits))
         taken = EnrolmentSamples(lambda frame: self._take_single(frame, self._enrolment_limits), least=least)
         taken.collect(frames, subject)
         self._check_networks()
+        if consent is not None:
+            crops = [sample.crop for sample in taken.samples]
+            captures = Crops.received(crops, self.embedder.card.input, consent=consent)
+            options = replace(options, captures=captures)
         self.gallery.enrol(subject, np.stack([sample.embedding for sample in taken.samples]), options)
         return Enrolment(subject, len(taken.samples), taken.refused)
 

@@ -33,6 +33,7 @@ from edge_sdk.gallery.format.header import (
     ModelKind,
     TemplateType,
 )
+from edge_sdk.gallery.format.hpke import hpke_suite
 from edge_sdk.gallery.format.model_binding import is_comparable
 from edge_sdk.gallery.match.matcher import rotation_of
 from edge_sdk.gallery.match.templates import quantize
@@ -176,7 +177,7 @@ def seal_package(
     head = _HEADER.pack(MAGIC, VERSION, SUITE, dimension, model_kind, 0, model_id, recipient, sender)
     from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 
-    suite = _suite()
+    suite = hpke_suite()
     try:
         sealed: bytes = suite.encrypt(
             bytes(plaintext), X25519PublicKey.from_public_bytes(recipient), info=LABEL + head
@@ -250,7 +251,7 @@ def open_package(data: bytes, header: Header, content: Content, *, model: ModelI
     from cryptography.exceptions import InvalidTag
 
     try:
-        plaintext = _suite().decrypt(data[HEADER_BYTES:], private, info=LABEL + head)
+        plaintext = hpke_suite().decrypt(data[HEADER_BYTES:], private, info=LABEL + head)
     except (InvalidTag, ValueError) as error:
         raise SealError("the export was altered", hint="request a new export") from error
     aligned = sealing.aligned_buffer(len(plaintext))
@@ -278,14 +279,3 @@ def _private_key(header: Header, content: Content) -> Any:
 
     secret = sealing.hkdf(content.root_secret, salt=header.gallery_id, info=LABEL)
     return X25519PrivateKey.from_private_bytes(secret)
-
-
-def _suite() -> Any:
-    try:
-        from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
-    except ImportError as error:
-        raise GalleryError(
-            "exports need HPKE, which this version of cryptography lacks",
-            hint="pip install 'cryptography>=47'",
-        ) from error
-    return Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sdk.errors import GalleryFormatError
-from edge_sdk.gallery.format import records
+from edge_sdk.gallery.format import captures_record, records
 from edge_sdk.gallery.format.header import ID_BYTES, MAX_SUBJECTS, MAX_TEMPLATES, VERSION, TemplateType
 from edge_sdk.gallery.format.key_names import check_key_names
 from edge_sdk.gallery.format.looks import check_looks
@@ -50,12 +50,14 @@ CALLER_THRESHOLDS = 11  # CALLER_THRESHOLDS_ALLOWED if a caller may give a thres
 CALLER_THRESHOLDS_ALLOWED = b"\x01"
 EVIDENCE = 12  # digest of the evidence in the model's card (`edge_sdk.model.model_id.evidence_id`)
 KEY_NAMES = 13  # names and roles of the keys; see `key_names`
+CAPTURES = 14  # recipient and digests of stored captures; see `captures_record`
 MODEL_FILE = 15  # SHA-256 of the model file, if the header's model id is that of the embedding space
 POLICY_EVIDENCE = (
     16  # non-mated scores of the card, how its FMRs are claimed; critical if thresholds are raised by it
 )
 LOOKS = 17  # templates that were added to subjects after their enrolment; see `looks`
-_LAST_RESERVED_RECORD = 17
+KEPT_GENERATION = 18  # the generation before a change of the model; see `captures_record`
+_LAST_RESERVED_RECORD = 18
 
 KNOWN_RECORDS = frozenset(
     {SLOT_KEYS, TRANSFORM_KEY, DECISION_POLICY, ATTEMPT_POLICY, OWN_THRESHOLDS, AUDIT_POLICY}
@@ -70,6 +72,8 @@ KNOWN_RECORDS = frozenset(
         MODEL_FILE,
         POLICY_EVIDENCE,
         LOOKS,
+        CAPTURES,
+        KEPT_GENERATION,
     }
 )
 _CRITICAL_RECORDS = frozenset({ANCHOR_IDENTITY, PINNED_NETWORKS, CALLER_THRESHOLDS})
@@ -84,6 +88,8 @@ _RECORD_CHECKS = {
     MODEL_FILE: records.check_digest,
     POLICY_EVIDENCE: records.check_policy_evidence,
     LOOKS: check_looks,
+    CAPTURES: captures_record.check_captures,
+    KEPT_GENERATION: captures_record.check_kept,
 }
 
 # Added to the last sequence number of a removed source, so that its earlier commands stay refused if it is added again.

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from edge_sdk.errors import InputError, ModelCardError, ModelMismatchError
-from edge_sdk.gallery.format.content import EVIDENCE, MODEL_FILE, Content, PolicyRecord
+from edge_sdk.gallery.format.captures_record import parse_kept
+from edge_sdk.gallery.format.content import EVIDENCE, KEPT_GENERATION, MODEL_FILE, Content, PolicyRecord
 from edge_sdk.gallery.format.header import MODEL_ID_BYTES, Header, ModelKind
 from edge_sdk.model.model_id import ModelId
 
@@ -49,10 +50,17 @@ def require_model(header: Header, content: Content, model_id: bytes) -> None:
     file = content.record(MODEL_FILE) if of_space and not isinstance(model_id, ModelId) else None
     if own in (header.model_id, file):
         return
+    kept = content.record(KEPT_GENERATION)
+    if kept is not None and own == parse_kept(kept).model_id:
+        raise ModelMismatchError(
+            f"the model of the gallery was changed to {header.model_id.hex()[:_SHOWN_DIGITS]}, the model in use is still the"
+            f" earlier one, {own.hex()[:_SHOWN_DIGITS]}",
+            hint="use the new model's file, or return to the earlier model with edge-sdk gallery migrate --undo",
+        )
     raise ModelMismatchError(
         f"the gallery holds templates of model {header.model_id.hex()[:_SHOWN_DIGITS]}, "
         f"the model in use is {own.hex()[:_SHOWN_DIGITS]}",
-        hint="use the gallery's model, or enrol again with this one"
+        hint="use the gallery's model; or change to this one with edge-sdk gallery migrate, or enrol again"
         if of_space
         else "use the gallery's model file; if only the file's card has changed since, bind the gallery with"
         " edge-sdk gallery bind-model --original EARLIER_FILE; otherwise enrol again with this model",

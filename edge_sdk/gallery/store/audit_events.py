@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sdk.gallery.attempt_counter import parse_limit
+from edge_sdk.gallery.format.captures_record import parse_captures
 from edge_sdk.gallery.format.content import (
     ANCHOR_IDENTITY,
     ATTEMPT_POLICY,
@@ -19,9 +20,11 @@ from edge_sdk.gallery.format.content import (
     AUDIT_POLICY,
     AUDIT_SEGMENTS,
     CALLER_THRESHOLDS,
+    CAPTURES,
     COMMAND_HISTORY,
     DECISION_POLICY,
     EVIDENCE,
+    KEPT_GENERATION,
     KEY_NAMES,
     LOOKS,
     MODEL_FILE,
@@ -51,12 +54,18 @@ EVENTS = {
     "add-source": "command source added",
     "backup": "backup written",
     "bind-model": "gallery bound to the model's embedding space",
+    "captures-off": "stored captures removed, no further ones are stored",
+    "captures-on": "captures of enrolments may be stored",
+    "captures-removed": "stored captures removed",
+    "captures-stored": "captures of the enrolment stored, with consent",
     "change": "subject changed",
+    "change-model": "templates of another model put in place",
     "clock-behind": "clock behind the gallery's time",
     "clock-jump": "clock far ahead of the gallery's time",
     "clock-reset": "sealed time set back by an administrator",
     "command": "signed command executed",
     "commit": "change without further description",
+    "confirm-model": "change of the model confirmed, the generation before it removed",
     "create": "gallery created",
     "duplicate-allowed": "enrolled although it looks like another subject",
     "enrol": "subject enrolled",
@@ -82,6 +91,7 @@ EVENTS = {
     "revoke": "subject revoked",
     "rotate-key": "keys replaced",
     "segment": "new file of the log begun",
+    "undo-model": "change of the model undone",
     "threshold-override": "a caller gave a threshold below the policy's",
     "unlike-allowed": "pictures added although they are not like the subject's own",
     "weaker-limits": "enrolled under lower limits of image quality than the default",
@@ -98,6 +108,8 @@ POLICY_KINDS = {
     CALLER_THRESHOLDS: "callers' thresholds below the policy's",
     ANCHOR_IDENTITY: "identity of the anchor",
     EVIDENCE: "evidence of the model's card",
+    CAPTURES: "stored captures",
+    KEPT_GENERATION: "generation before a change of the model",
     KEY_NAMES: "names and roles of keys",
     LOOKS: "looks of subjects",
     MODEL_FILE: "digest of the model file",
@@ -129,6 +141,10 @@ _PARTS = {
     ("policy", "free"): "wait after {} failed attempts",
     ("policy", "most"): "disabled after {}",
     ("policy", "wait"): "wait of {} s",
+    ("change-model", "method"): "by {}",
+    ("", "generation"): "generation {}",
+    ("", "left-out"): "number of subjects left out {}",
+    ("captures-stored", "n"): "number of captures {}",
     ("", "after"): "after entry {}",
     ("", "anchor"): "newest generation of the anchor {}",
     ("", "by"): "sent by {}",
@@ -155,6 +171,7 @@ _PARTS = {
 _AS_THEY_ARE = (
     "answers",
     "by",
+    "method",
     "fpir",
     "margin",
     "removed",
@@ -171,7 +188,7 @@ _AS_THEY_ARE = (
 )
 
 # Records that the log does not describe: they change in a commit that has an event of its own, or in every commit.
-_NO_SETTING = (SLOT_KEYS, AUDIT_SEGMENTS, COMMAND_HISTORY, LOOKS)
+_NO_SETTING = (SLOT_KEYS, AUDIT_SEGMENTS, COMMAND_HISTORY, LOOKS, CAPTURES, KEPT_GENERATION)
 
 
 def in_words(event: AuditEvent) -> str:
@@ -230,6 +247,7 @@ def changes(before: Content, after: Content) -> list[AuditEvent]:
         *_condensed(removed),
         *_condensed(altered),
         *_condensed(_looks(before, after)),
+        *_captures(before, after, new),
         *_policy(before, after),
         *_sources(before, after),
     ]
@@ -316,6 +334,29 @@ def _setting(kind: int, old: dict[int, bytes], new: dict[int, bytes]) -> str:
     if kind == OWN_THRESHOLDS:
         return f",subjects={len(parse_own_thresholds(value))}"
     return ""
+
+
+def _captures(before: Content, after: Content, enrolled: set[bytes]) -> list[AuditEvent]:
+    old, new = (
+        None if value is None else parse_captures(value)
+        for value in (before.record(CAPTURES), after.record(CAPTURES))
+    )
+    if old == new:
+        return []
+    events = []
+    if new is None:
+        events.append(AuditEvent("captures-off"))
+    elif old is None or old.recipient != new.recipient:
+        events.append(AuditEvent("captures-on", detail=f"recipient={new.recipient.hex()}"))
+    was, now = (() if record is None else record.parts for record in (old, new))
+    added, left = set(now) - set(was), {part.subject for part in set(was) - set(now)} & enrolled
+    stored = [
+        AuditEvent("captures-stored", part.subject.hex(), f"n={part.captures}")
+        for part in now
+        if part in added
+    ]
+    removed = [AuditEvent("captures-removed", subject.hex()) for subject in sorted(left)]
+    return [*events, *_condensed(stored), *_condensed(removed)]
 
 
 def _sources(before: Content, after: Content) -> list[AuditEvent]:

@@ -88,6 +88,9 @@ class FileSystem(Protocol):
     def unlink(self, path: Path) -> None:
         """Remove a directory entry."""
 
+    def names(self, path: Path) -> list[str]:
+        """Return the names in a directory."""
+
 
 class PosixFileSystem:
     """The device's own file system. Child processes do not inherit its handles (PEP 446)."""
@@ -186,6 +189,10 @@ class PosixFileSystem:
     def unlink(self, path: Path) -> None:
         """Remove a directory entry."""
         path.unlink()
+
+    def names(self, path: Path) -> list[str]:
+        """Return the names in a directory."""
+        return [entry.name for entry in path.iterdir()]
 
 
 def _open_lock(path: Path) -> int:

@@ -194,7 +194,7 @@ def test_a_version_of_cryptography_without_hpke_says_the_fix(
     import sys
 
     monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives.hpke", None)
-    with pytest.raises(GalleryError, match="exports need HPKE") as caught:
+    with pytest.raises(GalleryError, match="exports and captures need HPKE") as caught:
         home.exchange.export("ann", recipient=recipient(office))
     assert "cryptography>=47" in str(caught.value.hint)
 

@@ -152,7 +152,7 @@ def test_version_1_has_zeros_in_place_of_the_kind_of_the_model_id() -> None:
             "expected 16..36880 bytes of command history, found 7",
         ),
         (PolicyRecord(11, critical=True, value=b"\0"), "expected the byte 01 in the record on callers'"),
-        (PolicyRecord(14, critical=True, value=b""), "critical policy record of unknown kind 14"),
+        (PolicyRecord(99, critical=True, value=b""), "critical policy record of unknown kind 99"),
         (PolicyRecord(12, critical=False, value=bytes(33)), "expected 32..32 bytes of digest, found 33"),
         (PolicyRecord(15, critical=False, value=bytes(31)), "expected 32..32 bytes of digest, found 31"),
     ],

@@ -54,7 +54,10 @@ def test_a_gallery_made_with_a_model_is_bound_to_its_space(path: Path) -> None:
         assert str(caught.value) == (
             f"the gallery holds templates of model {SPACE.hex()[:8]}, the model in use is {model.space.hex()[:8]}"
         )
-        assert caught.value.hint == "use the gallery's model, or enrol again with this one"
+        assert (
+            caught.value.hint
+            == "use the gallery's model; or change to this one with edge-sdk gallery migrate, or enrol again"
+        )
 
 
 def test_plain_bytes_are_compared_as_they_are(path: Path) -> None:

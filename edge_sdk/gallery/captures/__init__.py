@@ -1,0 +1,1 @@
+"""Sealed enrolment captures: the crops of an enrolment, for another network without another visit."""

@@ -1,0 +1,1 @@
+"""Change the model of a gallery: templates from stored captures or by a map between two embedding spaces."""
