@@ -36,31 +36,50 @@ from edge_sdk.errors import (
 
 if TYPE_CHECKING:
     from edge_sdk import matching
+    from edge_sdk.cameras.names import camera_named
+    from edge_sdk.cameras.opencv import V4l2Camera
+    from edge_sdk.cameras.picamera import PiCamera
+    from edge_sdk.door.installation import Installation
+    from edge_sdk.door.lock import DoorLock
+    from edge_sdk.door.strike import Strike
     from edge_sdk.gallery.attempt_counter import AttemptPolicy
     from edge_sdk.gallery.gallery import Gallery
-    from edge_sdk.gallery.keys import KeyFile, Passphrase
+    from edge_sdk.gallery.keys import BoardKey, KeyFile, Passphrase
     from edge_sdk.gallery.rules.policy import DecisionPolicy
+    from edge_sdk.gallery.store.anchor import FileAnchor
+    from edge_sdk.gallery.subjects import EnrolOptions
     from edge_sdk.model.card import InputContract, ModelCard
     from edge_sdk.model.operating_point import OperatingPoint
     from edge_sdk.recognizer import Recognition, Recognizer
     from edge_sdk.vision.detector import Detector
     from edge_sdk.vision.embedder import Embedder
+    from edge_sdk.vision.liveness import MiniFasNet
 
 __version__ = "0.2.0"
 
 _LAZY = {
     "AttemptPolicy": "edge_sdk.gallery.attempt_counter",
+    "BoardKey": "edge_sdk.gallery.keys",
     "DecisionPolicy": "edge_sdk.gallery.rules.policy",
     "Detector": "edge_sdk.vision.detector",
+    "DoorLock": "edge_sdk.door.lock",
     "Embedder": "edge_sdk.vision.embedder",
+    "EnrolOptions": "edge_sdk.gallery.subjects",
+    "FileAnchor": "edge_sdk.gallery.store.anchor",
     "Gallery": "edge_sdk.gallery.gallery",
     "InputContract": "edge_sdk.model.card",
+    "Installation": "edge_sdk.door.installation",
     "KeyFile": "edge_sdk.gallery.keys",
+    "MiniFasNet": "edge_sdk.vision.liveness",
     "ModelCard": "edge_sdk.model.card",
     "OperatingPoint": "edge_sdk.model.operating_point",
     "Passphrase": "edge_sdk.gallery.keys",
+    "PiCamera": "edge_sdk.cameras.picamera",
     "Recognition": "edge_sdk.recognizer",
     "Recognizer": "edge_sdk.recognizer",
+    "Strike": "edge_sdk.door.strike",
+    "V4l2Camera": "edge_sdk.cameras.opencv",
+    "camera_named": "edge_sdk.cameras.names",
     "matching": "edge_sdk.matching",
 }
 
@@ -95,20 +114,26 @@ __all__ = [
     "AcquisitionError",
     "AttemptPolicy",
     "BackendUnavailableError",
+    "BoardKey",
     "CaptureError",
     "ChangeCommittedError",
     "CommandRefusedError",
     "DecisionPolicy",
     "Detector",
+    "DoorLock",
     "EdgeSdkError",
     "Embedder",
+    "EnrolOptions",
+    "FileAnchor",
     "Gallery",
     "GalleryChangedError",
     "GalleryError",
     "GalleryFormatError",
     "InputContract",
     "InputError",
+    "Installation",
     "KeyFile",
+    "MiniFasNet",
     "ModelCard",
     "ModelCardError",
     "ModelContractError",
@@ -116,14 +141,18 @@ __all__ = [
     "ModelMismatchError",
     "OperatingPoint",
     "Passphrase",
+    "PiCamera",
     "PluginError",
     "Recognition",
     "Recognizer",
     "RollbackError",
     "SealError",
+    "Strike",
     "SubjectExistsError",
     "SubjectUnknownError",
+    "V4l2Camera",
     "__version__",
+    "camera_named",
     "matching",
 ]
 

@@ -68,6 +68,7 @@ def test_these_are_the_commands() -> None:
         "gallery verify",
         "identify",
         "setup",
+        "try",
         "verify",
         "zoo list",
         "zoo path",

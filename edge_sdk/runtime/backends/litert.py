@@ -18,6 +18,7 @@ from edge_sdk.extras import install_command
 from edge_sdk.imports import ImportFailure, describe, numpy_cure, reinstall, try_import
 from edge_sdk.runtime.backends.base import TensorInfo
 from edge_sdk.runtime.backends.delegates import delegate_name, load_delegate
+from edge_sdk.runtime.backends.native_log import info_lines_dropped
 
 #: ``xnnpack``: XNNPACK for the operators that it supports. ``reference``: LiteRT's plain reference kernels, as in
 #: tflite-micro. ``own``: LiteRT's optimized kernels without XNNPACK.
@@ -180,7 +181,7 @@ def _open(
     # An interpreter that was built for another numpy loads, and fails here with errors of several types.
     printed = io.StringIO()
     try:
-        with contextlib.redirect_stderr(printed):
+        with contextlib.redirect_stderr(printed), info_lines_dropped():
             interpreter = interpreter_class(model_content=data, num_threads=threads, **settings)
             interpreter.allocate_tensors()
     except (SystemError, ImportError, AttributeError) as error:
