@@ -6,6 +6,7 @@ import argparse
 import json
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,7 @@ from edge_sdk.escaping import escaped, escaped_line
 if TYPE_CHECKING:
     from edge_sdk.cameras import Camera
     from edge_sdk.recognizer import Recognition, Recognizer
+    from edge_sdk.recognizer.owner_scores import OwnerScore
     from edge_sdk.types import UInt8Array
     from edge_sdk.vision.embedder import Embedder
 
@@ -101,6 +103,13 @@ def add_commands(commands: Any) -> None:
         _identify,
         details="Each photograph with a good face is one attempt. The exit code is 0 if every photograph is accepted.",
         example=f"face identify photo.jpg {_FILES}",
+    )
+    identify.add_argument(
+        "--owner-scores",
+        action="store_true",
+        help="also print the two best scores of each photograph, for the owner only: at most 20 photographs in 24 hours,"
+        " each recorded in the audit log; never show them to others, because many scores reconstruct a template"
+        " (default: no scores)",
     )
     watch = add_command(
         inner,
@@ -186,17 +195,27 @@ def _identify(arguments: argparse.Namespace) -> Output:
     if not arguments.photographs:
         arguments.parser.error("give one or more photographs")
     recognizer = _open_recognizer(arguments, open_embedder(arguments))
-    answered: list[tuple[Path, Recognition]] = []
+    answered: list[tuple[Path, Recognition, tuple[OwnerScore, ...]]] = []
     for path in arguments.photographs:
         pictures: list[UInt8Array] = []
         with reported(path), FolderCamera([path], rotate=arguments.rotate) as camera:
             pictures += frames(camera)
         with explained_threshold(arguments):
-            answered += [(path, recognizer.identify(picture)) for picture in pictures]
+            for picture in pictures:
+                answer = recognizer.identify(picture)
+                # A lockout also ends the diagnosis; a face that was not good enough has no scores.
+                shows = arguments.owner_scores and answer.counted and answer.decision.value != "locked_out"
+                answered.append((path, answer, recognizer.owner_scores(picture) if shows else ()))
     return Output(
-        [{"image": str(path), **_answer_to_json(answer)} for path, answer in answered],
-        "\n".join(f"{escaped_line(path)}: {_format_answer(answer)}" for path, answer in answered),
-        all(answer.accepted for _, answer in answered),
+        [
+            {"image": str(path), **_answer_to_json(answer), **_scores_to_json(arguments, scores)}
+            for path, answer, scores in answered
+        ],
+        "\n".join(
+            f"{escaped_line(path)}: {_format_answer(answer)}{_format_scores(scores)}"
+            for path, answer, scores in answered
+        ),
+        all(answer.accepted for _, answer, _ in answered),
         failed=len(answered) < len(arguments.photographs),
     )
 
@@ -257,6 +276,19 @@ def _answer_to_json(answer: Recognition) -> dict[str, Any]:
         "counted": answer.counted,
         "box": None if answer.face is None else [round(side, 1) for side in answer.face.box],
     }
+
+
+def _scores_to_json(arguments: argparse.Namespace, scores: tuple[OwnerScore, ...]) -> dict[str, Any]:
+    return {"owner_scores": [asdict(score) for score in scores]} if arguments.owner_scores else {}
+
+
+def _format_scores(scores: tuple[OwnerScore, ...]) -> str:
+    words = [
+        f"{score.subject} {score.score:.2f}"
+        + ("" if score.threshold is None else f" of {score.threshold:.2f}")
+        for score in scores
+    ]
+    return f"; owner's scores: {', '.join(words)}" if words else ""
 
 
 def _format_answer(answer: Recognition) -> str:

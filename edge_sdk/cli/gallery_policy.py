@@ -120,6 +120,7 @@ def add_commands(commands: Any) -> None:
 
 def _policy(arguments: argparse.Namespace) -> Output:
     from edge_sdk.gallery import DecisionPolicy
+    from edge_sdk.gallery.rules.in_words import strangers_in_words
     from edge_sdk.model.model_file import ModelFile
 
     model = ModelFile.open(arguments.model, sha256=arguments.model_sha256)
@@ -146,9 +147,11 @@ def _policy(arguments: argparse.Namespace) -> Output:
     point, largest = policy.point(templates), policy.most_references()
     threshold = point.threshold if status.threshold is None else status.threshold
     interval = point.fpir_interval(templates) if templates else None
+    claimed = all(operating_point.fmr_confidence is not None for operating_point in policy.operating_points)
+    meaning = strangers_in_words(policy.fpir, claimed=claimed)
     lines = [
         f"threshold {threshold:.4f} for {format_count(templates, 'template')};"
-        f" the evidence suffices for up to {format_count(largest, 'template')}"
+        f" the evidence suffices for up to {format_count(largest, 'template')}",
     ]
     if threshold > point.threshold:
         lines.append(f"raised from {point.threshold:.4f} for the gallery's own subjects")
@@ -168,11 +171,15 @@ def _policy(arguments: argparse.Namespace) -> Output:
     lines.append(f"own subjects: {status.own_scores}")
     if status.raised_threshold is not None:
         lines.append(status.raised_threshold)
+    if status.transfer.unprotected:
+        meaning += "; it does not hold for this camera or these people"
+    lines.append(meaning)
     if arguments.allow_lower_thresholds:
         lines.append("callers may now give lower thresholds; the audit log records their use")
     return Output(
         {
             "fpir": policy.fpir,
+            "meaning": meaning,
             "fpir_interval": interval,
             "templates": templates,
             "threshold": threshold,
@@ -231,12 +238,16 @@ def _threshold(arguments: argparse.Namespace) -> Output:
 
 def _limit_attempts(arguments: argparse.Namespace) -> Output:
     from edge_sdk.gallery import AttemptPolicy
+    from edge_sdk.gallery.rules.in_words import attempts_in_words
 
     limit = None if arguments.none else AttemptPolicy.with_pad() if arguments.pad else AttemptPolicy()
     gallery = open_gallery(arguments)
     gallery.attempts.limit(limit)
     limits = gallery.status().tries
-    return Output({"tries": limits}, f"attempts: {limits}")
+    if limit is None:
+        return Output({"tries": limits, "meaning": None}, f"attempts: {limits}")
+    meaning = attempts_in_words(limit.free, limit.most, limit.wait_s)
+    return Output({"tries": limits, "meaning": meaning}, f"attempts: {limits}\n{meaning}")
 
 
 def _reset_attempts(arguments: argparse.Namespace) -> Output:

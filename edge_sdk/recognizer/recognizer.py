@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from edge_sdk.cameras.camera import Camera
+from edge_sdk.errors import InputError
 from edge_sdk.gallery import Anchor, EnrolOptions, Gallery, KeyProvider, PinnedNetworks
 from edge_sdk.gallery.captures.crops import Crops
 from edge_sdk.gallery.results import Identification, Verification
@@ -23,6 +24,7 @@ from edge_sdk.recognizer.answers import answer_of, attack, guidance
 from edge_sdk.recognizer.enrolment import LEAST_TEMPLATES, EnrolmentSamples
 from edge_sdk.recognizer.networks import use_detector, use_liveness
 from edge_sdk.recognizer.orientation_guard import OrientationGuard
+from edge_sdk.recognizer.owner_scores import OwnerScore, owner_scores
 from edge_sdk.recognizer.results import Enrolment, Recognition
 from edge_sdk.recognizer.sampling import AlignedSample, NoSample, Sampler
 from edge_sdk.recognizer.track import bona_fide, mean_direction
@@ -87,6 +89,7 @@ class Recognizer:
         self._guard = OrientationGuard(detector, rotate=check_rotation(rotate))
         self._enrolment_limits = enrolment_limits or Limits.enrolment().stricter(limits or Limits())
         self._threshold = threshold
+        self._looking = False
         self.when_recognized: Callable[[Recognition], object] | None = None
         self.when_refused: Callable[[Recognition], object] | None = None
         self.when_guided: Callable[[Recognition], object] | None = None
@@ -267,7 +270,11 @@ class Recognizer:
             same_person_cosine=-1.0 if alike is None else alike.threshold,
             options=options,
         )
-        yield from look.answers(camera)
+        self._looking = True
+        try:
+            yield from look.answers(camera)
+        finally:
+            self._looking = False
 
     def run(
         self,
@@ -308,6 +315,35 @@ class Recognizer:
             if react is not None:
                 react(answer)
         return last
+
+    def owner_scores(self, frame: UInt8Array) -> tuple[OwnerScore, ...]:
+        """Compare the person in one frame with the enrolled subjects, and show the owner the two best scores.
+
+        This is a diagnosis for the owner of the gallery, at most 20 times within 24 hours; each is recorded in the audit
+        log. Never pass the scores on to the people at the door: many scores together reconstruct a template. It is no
+        attempt and no decision.
+
+        Args:
+            frame: Shape (H, W, 3), uint8, RGB.
+
+        Returns:
+            The best subject and the next one, rounded to two decimals; empty if nobody is enrolled.
+
+        Raises:
+            AcquisitionError: The face is not good enough.
+            InputError: The frame is malformed, or this recognizer is watching a camera.
+            GalleryError: The gallery cannot be read, keeps no audit log, or scores were shown too often.
+        """
+        if self._looking:
+            raise InputError(
+                "expected no look at a camera while scores are shown to the owner, found one",
+                hint="open another recognizer for the diagnosis, and give it a photograph",
+            )
+        sample = self._take_single(frame)
+        if isinstance(sample, NoSample):
+            raise sample.refusal.error()
+        self._check_networks()
+        return owner_scores(self.gallery, sample.embedding)
 
     def _take_single(self, frame: UInt8Array, limits: Limits | None = None) -> AlignedSample | NoSample:
         """Acquire a sample of one frame and check by itself that the frame is upright."""

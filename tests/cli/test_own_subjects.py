@@ -43,6 +43,8 @@ def files(
     assert done.out.splitlines()[1:] == [
         "operating points: claimed by the upper confidence limit of the FMR",
         "own subjects: too few subjects to compare with the card: 0, at least 10 are needed",
+        "of 100 strangers who press the button once, at most about 1 gets in (with 95 % confidence, for people like those of"
+        " the evidence)",
     ]
     return ["--model", model, *own]
 
@@ -88,6 +90,7 @@ def test_an_enrolment_prints_that_thresholds_do_not_hold(
     assert "not_protected strangers: " in text
     policy = edge_sdk("gallery", "policy", *files, "--fpir", "0.01").out
     assert "; it holds for the card's people only, not here" in policy
+    assert "the evidence); it does not hold for this camera or these people" in policy
     doctor = edge_sdk("doctor", *files)
     assert doctor.code == 1
     assert "fail  gallery's thresholds" in doctor.out

@@ -135,3 +135,21 @@ def test_an_enrolment_names_a_turned_photograph(
     assert main(["face", "enrol", "donald", str(turned), *mine[1:], *files, "--json"]) == 0
     refused = json.loads(capsys.readouterr().out)["refused"]
     assert refused[0]["image"] == str(turned) and refused[0]["reason"].endswith("--rotate 180")
+
+
+def test_scores_for_the_owner_are_printed_only_if_asked_for(
+    people: Path, files: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = photographs(people, ENROLLED)
+    assert main(["face", "enrol", "donald", *mine[:-2], *files]) == 0
+    identify = ["face", "identify", mine[-1], *files, "--threshold", "0.45"]
+    capsys.readouterr()
+    assert main(identify) == 0
+    assert "score" not in capsys.readouterr().out
+    assert main([*identify, "--owner-scores"]) == 0
+    out = capsys.readouterr().out
+    assert "accepted as donald; owner's scores: donald 0." in out
+    assert main([*identify, "--json"]) == 0
+    assert "owner_scores" not in json.loads(capsys.readouterr().out)[0]
+    assert main(["gallery", "audit", *files[4:]]) == 0
+    assert "scores of a picture shown to the owner" in capsys.readouterr().out

@@ -14,9 +14,12 @@ from edge_sdk.gallery.format.content import AUDIT_ANSWERS, AUDIT_POLICY, Content
 from edge_sdk.gallery.key_epoch import with_record
 from edge_sdk.gallery.old_names import warn_old_name
 from edge_sdk.gallery.results import Identification, Verification
+from edge_sdk.gallery.rules.known_time import format_duration
 from edge_sdk.gallery.session import Session
 from edge_sdk.gallery.store.audit_log import AuditEvent
 from edge_sdk.gallery.store.audit_report import AuditReport
+
+SCORES_SHOWN = "scores-shown"
 
 
 class Audit:
@@ -83,6 +86,36 @@ class Audit:
             if due:
                 self._write(due)
                 self._rate.spend()
+
+    def record_scores_shown(self, *, most: int, within_s: int) -> None:
+        """Record that scores of one probe are shown to the owner, before they are shown.
+
+        Args:
+            most: Number of such entries that are allowed within a time; the next one is refused.
+            within_s: This time in seconds, before now.
+
+        Raises:
+            GalleryError: the gallery keeps no log, the log is not intact or cannot be written, or `most` is reached.
+        """
+        if not self._session.content.audit.entries:
+            raise GalleryError(
+                "expected an audit log, in which it is recorded that scores were shown, found none",
+                hint="create the gallery with --audit all",
+            )
+        report = self.report()
+        if not report.intact:
+            raise GalleryError(
+                "the audit log is not intact, so it is not known how often scores were shown",
+                hint="edge-sdk gallery audit prints what is missing",
+            )
+        since = self._session.now_s() - within_s
+        times = [entry.at_s for entry in report.entries if entry.event.event == SCORES_SHOWN]
+        if sum(at_s > since for at_s in times) >= most:
+            raise GalleryError(
+                f"scores were shown {most} times within {format_duration(within_s)}: no more are shown",
+                hint="many scores together reconstruct a template; wait, or look at the decisions instead",
+            )
+        self._session.note(AuditEvent(SCORES_SHOWN))
 
     def flush(self) -> None:
         """Write the numbers of answers that are not in the log yet.

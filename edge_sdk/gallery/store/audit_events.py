@@ -90,6 +90,7 @@ EVENTS = {
     "retry": "asked for another attempt",
     "revoke": "subject revoked",
     "rotate-key": "keys replaced",
+    "scores-shown": "scores of a picture shown to the owner",
     "segment": "new file of the log begun",
     "undo-model": "change of the model undone",
     "threshold-override": "a caller gave a threshold below the policy's",
