@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,9 @@ from edge_sdk import __version__
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+#: Section of the README that needs public networks and a camera.
+DOOR = "## A recognizing door in five commands"
+PERSON = "Amelie_Mauresmo"
 TUTORIALS = ("convert-your-first-model", "recognize-products")
 PAGES = sorted(
     [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "firmware_examples").rglob("*.md")]
@@ -29,6 +33,8 @@ def run_all(sources: list[tuple[str, str]], folder: Path) -> None:
     """Run shell and Python blocks one after the other in one shell, as a reader would type them."""
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     environment["XDG_CACHE_HOME"] = str(folder / "cache")
+    environment["HOME"] = str(folder)
+    environment.pop("EDGE_SDK_INSTALLATION", None)
     script = "\n".join(
         text if language == "sh" else f"python - <<'END_OF_PYTHON'\n{text}END_OF_PYTHON"
         for language, text in sources
@@ -37,6 +43,7 @@ def run_all(sources: list[tuple[str, str]], folder: Path) -> None:
         ["bash", "-euxo", "pipefail", "-c", script],
         cwd=folder,
         env=environment,
+        stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         check=False,
@@ -53,9 +60,33 @@ def checkout(tmp_path: Path) -> Path:
 
 
 def test_the_quick_starts_run_as_written(checkout: Path) -> None:
-    sources = blocks(README)
+    before, _, door = README.partition(DOOR)
+    _, heading, after = door.partition("\n## ")
+    sources = blocks(before + heading + after)
     assert len(sources) >= 3
     run_all(sources, checkout)
+
+
+@pytest.mark.slow
+@pytest.mark.real
+def test_five_commands_lead_to_an_accepted_face(
+    checkout: Path, shared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    section = README.partition(DOOR)[2].partition("\n## ")[0]
+    (commands,) = blocks(section)
+    # The first command installs the project, which has happened. Photographs of one person stand in for the webcam.
+    assert "make install" in section
+    assert len(commands[1].splitlines()) == 4
+    assert "--camera usb" in commands[1]
+    with tarfile.open(shared / "faces" / "lfw_devtest_raw250.tar") as archive:
+        photographs = [name for name in archive.getnames() if PERSON in name and name.endswith(".jpg")]
+        for number, name in enumerate(photographs[:6]):
+            member = archive.extractfile(name)
+            assert member is not None
+            (checkout / "camera").mkdir(exist_ok=True)
+            (checkout / "camera" / f"{number}.jpg").write_bytes(member.read())
+    monkeypatch.setenv("EDGE_SDK_ZOO", str(shared / "zoo"))
+    run_all([("sh", commands[1].replace("--camera usb", "--camera camera"))], checkout)
 
 
 def test_the_tutorials_run_as_written(checkout: Path) -> None:

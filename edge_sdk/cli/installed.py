@@ -51,7 +51,7 @@ def use_installation(arguments: argparse.Namespace) -> None:
             for part in missing:
                 _take(part, arguments, installation)
             arguments.installed = installation
-    if getattr(arguments, "rotate", 0) is None:
+    if parts and getattr(arguments, "rotate", 0) is None:
         arguments.rotate = 0
     _require(parts, arguments)
 

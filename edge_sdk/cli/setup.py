@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -211,6 +211,15 @@ def _format_result(result: SetupResult) -> list[str]:
     if result.not_covered:
         lines += ["what the kit's evidence does not cover:", *(f"  {line}" for line in result.not_covered)]
     return lines
+
+
+def _format_checks(checks: Sequence[CheckResult]) -> list[str]:
+    """Format what deserves attention, and the number of checks that passed; `edge-sdk doctor` prints them all."""
+    from edge_sdk.diagnostics.doctor import CheckStatus
+
+    noted = [check for check in checks if check.status is not CheckStatus.OK]
+    lines = [f"doctor: {len(checks) - len(noted)} of {len(checks)} checks passed"]
+    return lines + [f"  {line}" for line in (format_results(noted) if noted else ())]
 
 
 def _next_step(result: SetupResult, *, failed: bool) -> str:

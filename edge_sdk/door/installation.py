@@ -17,8 +17,9 @@ from edge_sdk.errors import InputError
 from edge_sdk.model.json_fields import JsonFields, text, whole_number
 
 if TYPE_CHECKING:
-    from edge_sdk.gallery import KeyProvider
+    from edge_sdk.gallery import Gallery, KeyProvider
     from edge_sdk.recognizer import Recognizer
+    from edge_sdk.vision.embedder import Embedder
 
 SCHEMA = "edge-sdk/installation/1"
 FILE_NAME = "installation.json"
@@ -257,6 +258,34 @@ class Installation:
             "rotate": self.rotate,
         }
 
+    def open_embedder(self) -> Embedder:
+        """Open the embedder; errors as `Embedder.open`."""
+        from edge_sdk.vision.embedder import Embedder
+
+        return Embedder.open(self.model)
+
+    def open_gallery(self, *, model_id: bytes | None, key: KeyProvider | None = None) -> Gallery:
+        """Open the gallery with its anchor.
+
+        Args:
+            model_id: `Embedder.model_id`; None for a program that neither enrols nor compares.
+            key: The gallery's key; by default the one that the installation names. A passphrase must be given.
+
+        Raises:
+            InputError: The key is a passphrase and was not given.
+            GalleryError: As `Gallery.open`.
+        """
+        from edge_sdk.door.named import anchor_named, key_named
+        from edge_sdk.gallery import Gallery
+
+        return Gallery.open(
+            self.gallery,
+            key=key_named(self.key) if key is None else key,
+            model_id=model_id,
+            needs_model=model_id is not None,
+            anchor=anchor_named(self.anchor),
+        )
+
     def open_recognizer(self, *, key: KeyProvider | None = None, **options: Any) -> Recognizer:
         """Open the networks and the gallery.
 
@@ -274,7 +303,7 @@ class Installation:
         if self.detector is None:
             raise InputError(
                 f"expected a kit with a face detector, found kit {self.kit.name} without one",
-                hint="open the model with Embedder.open and the gallery with Gallery.open",
+                hint="open_embedder and open_gallery open the parts",
             )
         return Recognizer.open(
             self.model,

@@ -18,10 +18,6 @@ from edge_sdk.model.model_file import ModelFile
 
 #: Templates of one person: the enrolment at the door takes at least as many good frames, and at most as many.
 LEAST_TEMPLATES, MOST_TEMPLATES = 3, 5
-_GALLERY_HINT = (
-    "to keep the enrolled people, extract the kit (python -m zipfile -e KIT FOLDER) and move the gallery to the new"
-    " network: edge-sdk gallery migrate; or install the kit in another folder (--installation) and enrol again"
-)
 
 
 @dataclass(frozen=True)
@@ -242,7 +238,9 @@ def holds_model(gallery: Gallery, model: ModelFile, manifest: KitManifest) -> bo
             return False
         raise ModelMismatchError(
             f"kit {manifest.name} has another network than the gallery: {error}; enrolled: {subjects}",
-            hint=_GALLERY_HINT,
+            hint="to keep the enrolled people: python -m zipfile -e KIT FOLDER, then edge-sdk gallery migrate --model"
+            f" FOLDER/{manifest.embedder.file}, then setup again; otherwise install the kit in another folder"
+            " (--installation) and enrol again",
         ) from error
     return True
 
