@@ -39,7 +39,7 @@ def use_installation(arguments: argparse.Namespace) -> None:
     arguments.taken, arguments.installed = {}, None
     missing = [part for part in parts if _is_missing(part, arguments)]
     named = getattr(arguments, "installation", None)
-    if named is not None and not missing:
+    if parts and named is not None and not missing:
         arguments.parser.error(
             "expected files to take from --installation, found none: the other options name every file"
         )

@@ -38,10 +38,8 @@ def add_commands(commands: Any) -> None:
         help="time after which the trial ends, above 0, in seconds (default: until q, the end of the input or Ctrl-C)",
     )
     add_rotate_argument(parser)
-    # The name differs from that of commands that take single files from the installation.
     parser.add_argument(
         "--installation",
-        dest="folder",
         type=Path,
         metavar="DIR",
         help="folder of the installation, made by edge-sdk setup (default: EDGE_SDK_INSTALLATION in the environment, or"
@@ -58,7 +56,7 @@ def _try(arguments: argparse.Namespace) -> Output:
 
     if arguments.seconds is not None and not 0 < arguments.seconds <= threading.TIMEOUT_MAX:
         raise InputError(f"expected a time above 0 s, found {arguments.seconds:g}")
-    installation = Installation.read(arguments.folder)
+    installation = Installation.read(arguments.installation)
     rotate = arguments.rotate
     if rotate is None:
         rotate = 0 if arguments.camera else installation.rotate

@@ -58,6 +58,13 @@ def test_a_door_is_set_up_and_used_without_naming_a_file(
     assert again.err == ""
 
 
+def test_a_folder_may_be_named(edge_sdk: Run, kit: Path, folder: Path, tmp_path: Path) -> None:
+    named = tmp_path / "named"
+    done = edge_sdk("setup", kit, "--door", "--accept-licences", "--installation", named)
+    assert done.code == 0, done.err
+    assert (named / FILE_NAME).exists() and not folder.exists()
+
+
 def test_licences_have_to_be_accepted(edge_sdk: Run, kit: Path, folder: Path) -> None:
     done = edge_sdk("setup", kit, "--door")
     assert done.code == 3
