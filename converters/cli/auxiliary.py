@@ -19,9 +19,10 @@ def register(commands: Any) -> None:
         examples=(
             "auxiliary yunet.onnx --method yunet --calibration photos/ --output converted/",
             "auxiliary yunet.onnx --method yunet --size 240x320 --calibration photos/ --output converted/",
+            "auxiliary yunet.onnx --method yunet --recipe converted/yunet.cpu_int8.recipe.json --output again/",
             "auxiliary minifasnet_v2.onnx --method minifasnet --crop-scale 2.7 --output converted/",
         ),
-        details="Writes a float file, and an int8 file if calibration images are given. For a detector, the calibration "
+        details="Writes a float file, and an int8 file if calibration images or a recipe are given. For a detector, the calibration "
         "images are combined into frames that show faces of several sizes.",
     )
     parser.add_argument("model", type=Path, metavar="MODEL.onnx", help="ONNX file")
@@ -45,10 +46,18 @@ def register(commands: Any) -> None:
         help="folder, .tar or .zip of calibration images for the int8 file (default: write only the float file)",
     )
     parser.add_argument(
+        "--recipe",
+        type=Path,
+        metavar="FILE",
+        help=".recipe.json of an earlier conversion to replay: its recorded statistics are used if no images are given, and"
+        " measured again if images are given (default: the shipped recipe)",
+    )
+    parser.add_argument(
         "--size",
         type=size,
         metavar="HxW",
-        help="input height and width in pixels (default: 320x320 for yunet, 80x80 for minifasnet)",
+        help="input height and width in pixels (default: that of the recipe, otherwise 320x320 for yunet and 80x80 for"
+        " minifasnet)",
     )
     parser.add_argument(
         "--crop-scale",
@@ -71,6 +80,7 @@ def _run(arguments: argparse.Namespace) -> int:
             method=arguments.method,
             output=arguments.output,
             calibration=arguments.calibration,
+            recipe=arguments.recipe,
             size=tuple(arguments.size) if arguments.size else None,
             parameters={} if scale is None else {"crop_scale": scale},
             name=arguments.name,

@@ -11,7 +11,7 @@ from typing import Any
 
 from converters.analyze import gates
 from converters.analyze.golden_vectors import make_golden_vectors
-from converters.analyze.replay_check import ReplayCheck, record_outputs
+from converters.analyze.replay_check import ReplayCheck, record_embeddings
 from converters.graph.attach_card import with_card
 from converters.graph.network import Network
 from converters.graph.partitions import xnnpack_partitions
@@ -152,7 +152,7 @@ class ArtefactWriter:
             int8_sha256=built.network.digest,
             calibration=card.calibration,
             fidelity=card.fidelity,
-            outputs=record_outputs(built.network, model.network, model.contract),
+            outputs=record_embeddings(built.network, model.network, model.contract),
         )
         return {**saved, **recording.to_json()}
 

@@ -7,10 +7,9 @@ search, and writes a network card instead of a model card.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,35 +17,35 @@ import numpy as np
 
 from converters.data.calibration import CalibrationSet, read_calibration, real_inputs
 from converters.errors import ConversionError, SourceError
-from converters.graph.attach_card import with_network_card
 from converters.graph.canonical import unique_names
 from converters.graph.network import Network
-from converters.graph.partitions import xnnpack_partitions
 from converters.graph.rewrites.fuse_activations import fuse_activations, split_clips
 from converters.graph.rewrites.input_channels import reverse_input_channels
 from converters.graph.rewrites.max_pool_padding import replace_max_pool_padding
 from converters.graph.rewrites.static_shapes import fold_constants, infer_shapes, make_batch_one
 from converters.output import check_name, staged, write_all
+from converters.pipeline.artefacts import json_bytes
+from converters.pipeline.auxiliary_int8 import (
+    read_auxiliary_recipe,
+    replay_auxiliary,
+    write_int8,
+    write_network,
+)
+from converters.pipeline.auxiliary_report import AuxiliaryReport
 from converters.progress import stage
-from converters.quantize.int8 import quantize_int8
-from converters.quantize.recipe import Recipe, shipped
-from converters.quantize.statistics import channel_statistics
+from converters.quantize.saved_recipe import SavedRecipe
 from converters.sources import kinds
 from converters.sources.read import convert_in_child
 from converters.sources.source_request import Converted
 from edge_sdk.errors import ModelError
 from edge_sdk.model.card import InputContract
 from edge_sdk.model.network_card import FACE_DETECTOR, PRESENTATION_ATTACK_DETECTOR, NetworkCard
-from edge_sdk.runtime import network as runtime
 from edge_sdk.runtime.backends.litert import LiteRtNetwork
-from edge_sdk.types import FloatArray, UInt8Array
-from edge_sdk.vision.resize import fit
+from edge_sdk.types import FloatArray
 
 #: Largest allowed difference of an output to that of the source's own runtime, as a share of the output's largest value.
 EQUAL_SHARE = 1e-4
 _WITNESS_IMAGES = 4
-#: Images per row and per column of a detector's calibration frames, so that faces appear in several sizes.
-_MOSAICS = (1, 2, 4)
 
 
 @dataclass(frozen=True)
@@ -90,12 +89,13 @@ class AuxiliaryRequest:
         model: An ONNX file.
         method: One of ``METHODS``.
         output: Folder for the files.
-        calibration: Folder or archive of images for int8; None for a float file only.
-        size: Input height and width; None for the method's default. A convolutional network accepts any size.
+        calibration: Folder or archive of images for int8; None for a float file only, or to replay ``recipe``.
+        size: Input height and width; None for the recipe's or the method's default. A convolutional network accepts any size.
         parameters: Parameters of the method, such as ``crop_scale``.
         name: The network's name; empty for the file's stem.
         licence: Licence of the network, for the card.
         version: The network's own version, for the card.
+        recipe: A ``.recipe.json`` that an earlier conversion saved; its statistics make an int8 file without images.
     """
 
     model: Path
@@ -107,77 +107,7 @@ class AuxiliaryRequest:
     name: str = ""
     licence: str = ""
     version: str = "1"
-
-
-@dataclass(frozen=True)
-class AuxiliaryArtefact:
-    """One file of a conversion.
-
-    Args:
-        file: Name of the file.
-        precision: ``float32`` or ``int8``.
-        size_bytes: Size of the file.
-        partitions: Number of XNNPACK partitions on this host.
-        outside: Operators outside the partitions, which slower kernels run.
-        errors: Error of each output on held-out images, by name: RMS of the difference to the float output, as a share of
-            the float output's standard deviation.
-    """
-
-    file: str
-    precision: str
-    size_bytes: int
-    partitions: int
-    outside: tuple[str, ...]
-    errors: Mapping[str, float]
-
-
-@dataclass(frozen=True)
-class AuxiliaryReport:
-    """Result of a conversion.
-
-    Args:
-        name: The network's name.
-        method: One of ``METHODS``.
-        contract: Its input contract.
-        source: Kind, file name, SHA-256 and tools of the source.
-        notes: Notes for the reader.
-        agreement: Largest difference of an output to that of the source's own runtime, as a share of the output's
-            largest value.
-        artefacts: The files.
-    """
-
-    name: str
-    method: str
-    contract: InputContract
-    source: Mapping[str, Any]
-    notes: tuple[str, ...]
-    agreement: float
-    artefacts: tuple[AuxiliaryArtefact, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the report as JSON values."""
-        return {"schema": "edge-sdk/auxiliary-report/1", **asdict(self), "contract": self.contract.to_json()}
-
-    def to_text(self) -> str:
-        """Format the report for a terminal."""
-        lines = [
-            f"{self.name}: {self.method}, {self.contract.describe()}",
-            f"source   {self.source['file']} ({self.source['kind']}); its outputs and those of the float network differ"
-            f" by at most {self.agreement:.1e} of an output's largest value",
-        ]
-        for artefact in self.artefacts:
-            worst = max(artefact.errors, key=lambda name: artefact.errors[name], default="")
-            error = (
-                f", largest error {artefact.errors[worst]:.3f} of a standard deviation (output {worst})"
-                if worst
-                else ""
-            )
-            outside = f", outside: {', '.join(sorted(set(artefact.outside)))}" if artefact.outside else ""
-            lines.append(
-                f"{artefact.file}  {artefact.size_bytes / 1e6:.2f} MB, {artefact.partitions} XNNPACK"
-                f" partition{'s' if artefact.partitions != 1 else ''}{outside}{error}"
-            )
-        return "\n".join([*lines, *(f"note     {note}" for note in self.notes)])
+    recipe: Path | None = None
 
 
 def convert_auxiliary(request: AuxiliaryRequest) -> AuxiliaryReport:
@@ -186,12 +116,17 @@ def convert_auxiliary(request: AuxiliaryRequest) -> AuxiliaryReport:
     Raises:
         SourceError: The model is not ONNX, or cannot be read or converted.
         CalibrationError: The calibration images cannot be used.
-        ConversionError: An unknown method, a missing parameter, or the output cannot be written.
+        ConversionError: An unknown method, a missing parameter, a recipe that cannot be replayed, or the output cannot be
+            written.
+        AccuracyGateError: A replayed network differs from the recorded one beyond the tolerance.
     """
     method = _method(request)
     name = request.name or request.model.name.removesuffix(request.model.suffix)
     check_name(name)
-    contract = method.contract(request.size)
+    saved = None
+    if request.recipe is not None:
+        saved = read_auxiliary_recipe(request.recipe, with_images=request.calibration is not None)
+    contract = method.contract(_size(request, saved))
     with staged(request.output) as folder:
         images = None
         if request.calibration is not None:
@@ -217,9 +152,11 @@ def convert_auxiliary(request: AuxiliaryRequest) -> AuxiliaryReport:
             licence=request.licence,
             source=source,
         )
-        artefacts = [_write(folder, f"{name}.float32.tflite", network, base, {})]
+        artefacts = [write_network(folder, f"{name}.float32.tflite", network, base, {})]
         if images is not None:
-            artefacts.append(_write_int8(folder, network, base, images))
+            artefacts.append(write_int8(folder, network, base, images, saved))
+        elif saved is not None and saved.recording is not None:
+            artefacts.append(replay_auxiliary(folder, network, base, saved, saved.recording))
         notes = (
             *converted.notes,
             *(
@@ -230,8 +167,7 @@ def convert_auxiliary(request: AuxiliaryRequest) -> AuxiliaryReport:
             ),
         )
         report = AuxiliaryReport(name, request.method, contract, source, notes, agreement, tuple(artefacts))
-        text = json.dumps(report.to_json(), indent=1, ensure_ascii=False, allow_nan=False)
-        write_all(folder, {f"{name}.report.json": f"{text}\n".encode()})
+        write_all(folder, {f"{name}.report.json": json_bytes(report.to_json())})
     return report
 
 
@@ -246,6 +182,13 @@ def _method(request: AuxiliaryRequest) -> Method:
                 hint=f"give it with --{parameter.replace('_', '-')}; it is a property of the network",
             )
     return method
+
+
+def _size(request: AuxiliaryRequest, saved: SavedRecipe | None) -> tuple[int, int] | None:
+    """Return the given input size, or that of the recipe; None if there is neither."""
+    if request.size is not None or saved is None or saved.recording is None:
+        return request.size
+    return saved.recording.contract.height, saved.recording.contract.width
 
 
 def _read(model: Path, contract: InputContract, inputs: FloatArray) -> tuple[Converted, dict[str, Any]]:
@@ -325,99 +268,3 @@ def _agreement(
             hint="report this network as a bug; another export of it may convert",
         )
     return worst
-
-
-def _write_int8(
-    folder: Path, network: Network, card: NetworkCard, images: CalibrationSet
-) -> AuxiliaryArtefact:
-    recipe = shipped("auxiliary_int8")
-    detector = card.task == FACE_DETECTOR
-    pixels = mosaics(images.ranges.pixels) if detector else images.ranges.pixels
-    with stage("calibrate") as progress:
-        statistics = channel_statistics(network, card.input, pixels, progress=progress)
-    with stage("quantize"):
-        integer = quantize_int8(network, recipe, statistics, card.input, pixels).network
-    held_out = mosaics(images.held_out.pixels) if detector else images.held_out.pixels
-    with stage("measure"):
-        errors = output_errors(network, integer, card, held_out)
-    card = _int8_card(card, recipe, images, errors)
-    return _write(folder, f"{card.name}.{recipe.target}_{recipe.precision}.tflite", integer, card, errors)
-
-
-def _int8_card(
-    card: NetworkCard, recipe: Recipe, images: CalibrationSet, errors: Mapping[str, float]
-) -> NetworkCard:
-    calibration = {
-        "images": len(images.ranges),
-        "available": images.available,
-        "sha256": images.ranges.sha256,
-    }
-    fidelity = {"error_share": dict(errors), "images": len(images.held_out), "held_out": images.split}
-    return replace(
-        card, precision="int8", recipe=recipe.to_json(), calibration=calibration, fidelity=fidelity
-    )
-
-
-def _write(
-    folder: Path, file: str, network: Network, card: NetworkCard, errors: Mapping[str, float]
-) -> AuxiliaryArtefact:
-    data = with_network_card(network, card)
-    write_all(folder, {file: data})
-    partitions = xnnpack_partitions(network)
-    return AuxiliaryArtefact(
-        file, card.precision, len(data), partitions.count, partitions.outside, dict(errors)
-    )
-
-
-def mosaics(pixels: UInt8Array) -> UInt8Array:
-    """Compose frames of one, four and sixteen images, so that faces appear in several sizes.
-
-    A detector sees large and small faces, but the calibration images show only one size, and activation ranges depend
-    on the size.
-
-    Args:
-        pixels: Shape (n, H, W, 3), uint8.
-
-    Returns:
-        Shape (m, H, W, 3), uint8; at most 2 n frames.
-    """
-    count, height, width, channels = pixels.shape
-    frames = []
-    for side in _MOSAICS:
-        group = side * side
-        for start in range(0, count - group + 1, group):
-            frame = np.zeros((height, width, channels), np.uint8)
-            rows, columns = height // side, width // side
-            for place, image in enumerate(pixels[start : start + group]):
-                top, left = (place // side) * rows, (place % side) * columns
-                frame[top : top + rows, left : left + columns] = fit(image, rows, columns)
-            frames.append(frame)
-    return np.stack(frames)
-
-
-def output_errors(
-    baseline: Network, network: Network, card: NetworkCard, pixels: UInt8Array
-) -> dict[str, float]:
-    """Compute the error of each output: RMS of the difference to the float output over the float standard deviation.
-
-    Args:
-        baseline: The float network.
-        network: Another network with the same outputs.
-        card: Card of either network.
-        pixels: Shape (n, H, W, 3), uint8, at the network's size.
-    """
-    first = runtime.Network(LiteRtNetwork(baseline.data), card)
-    second = runtime.Network(LiteRtNetwork(network.data), card)
-    expected: dict[str, list[FloatArray]] = {name: [] for name in card.outputs}
-    measured: dict[str, list[FloatArray]] = {name: [] for name in card.outputs}
-    for image in pixels:
-        for kept, values in ((expected, first.run(image)), (measured, second.run(image))):
-            for name, value in values.items():
-                kept[name].append(value.ravel())
-    errors = {}
-    for name in card.outputs:
-        truth = np.concatenate(expected[name]).astype(np.float64)
-        difference = np.concatenate(measured[name]) - truth
-        spread = float(truth.std()) or 1.0
-        errors[name] = float(np.sqrt(np.mean(difference**2))) / spread
-    return errors

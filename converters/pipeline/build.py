@@ -17,9 +17,10 @@ from converters.quantize.budget import Budget, BudgetVerdict, Candidate
 from converters.quantize.distill.distill import DistillationResult, add_leaky_relus, distill
 from converters.quantize.distill.schedule import TrainingLength
 from converters.quantize.float16 import to_float16
-from converters.quantize.int8 import QuantizedNetwork, quantize_int8, replay_int8
+from converters.quantize.int8 import QuantizedNetwork, quantize_int8
 from converters.quantize.recipe import Recipe, shipped
-from converters.quantize.recorded import RecordedStatistics, Recording
+from converters.quantize.recorded import RecordedStatistics
+from converters.quantize.saved_recipe import SavedRecipe
 from converters.quantize.search import SearchResult, search
 from converters.quantize.statistics import channel_statistics
 from converters.quantize.time_budget import TimedBudget
@@ -102,7 +103,7 @@ def replay_networks(
     model: FloatModel,
     targets: Sequence[Target],
     recipes: Sequence[Recipe],
-    recordings: Mapping[str, Recording],
+    saved: Mapping[str, SavedRecipe],
 ) -> list[BuiltNetwork]:
     """Build the network of every artefact from recorded statistics, in the order of the recipes.
 
@@ -110,18 +111,17 @@ def replay_networks(
         model: The float network.
         targets: The targets.
         recipes: The recipe of each artefact.
-        recordings: The recording of each int8 artefact by the name of its recipe.
+        saved: The recipe file with statistics of each int8 artefact, by the name of its recipe.
 
     Raises:
-        ConversionError: A recording is that of another network, or a quantizer refuses the network.
+        ConversionError: The statistics are those of another network, or a quantizer refuses the network.
     """
     networks = []
     for recipe in recipes:
         built = _without_images(model, recipe)
         if built is None:
             with stage("quantize"):
-                quantized = replay_int8(model.network, recipe, recordings[recipe.name].statistics)
-            built = _of_quantized(recipe, quantized)
+                built = _of_quantized(recipe, saved[recipe.name].replay(model.network))
         networks.append(_adapted(built, targets))
     return networks
 

@@ -13,7 +13,7 @@ from converters.analyze import gates
 from converters.analyze.contract import ContractCheck, check_contract
 from converters.analyze.contract import raise_if_refused as raise_if_contract_refused
 from converters.analyze.layer_errors import LAYER_IMAGES, LayerErrors, measure_layer_errors
-from converters.analyze.replay_check import ReplayCheck, check_replay, raise_if_different
+from converters.analyze.replay_check import ReplayCheck, check_embeddings, raise_if_different
 from converters.data.alignment_check import LookedAt, alignment_note, zoo_detector
 from converters.data.calibration import RECOMMENDED_IMAGES, CalibrationSet, read_calibration, real_inputs
 from converters.data.embedding import embed_crops
@@ -73,7 +73,7 @@ def convert(options: ConversionOptions) -> ConversionResult:
         examined = _examine(options, model, targets)
         budget = _budget(options, model, labelled, images)
         if images is None:
-            built = replay_networks(model, targets, plan.recipes, plan.recordings)
+            built = replay_networks(model, targets, plan.recipes, plan.saved)
         else:
             built = build_networks(
                 model, images, targets, plan.recipes, budget=budget, distillation=options.distillation
@@ -208,7 +208,9 @@ def _check_replays(
         name = network.recipe.name
         if name in recordings:
             with stage(f"compare {name} with its recording"):
-                replays[name] = check_replay(network.network, model.network, model.contract, recordings[name])
+                replays[name] = check_embeddings(
+                    network.network, model.network, model.contract, recordings[name]
+                )
             raise_if_different(name, replays[name])
     return replays
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from converters.analyze.contract import ContractCheck
+from converters.analyze.replay_check import EMBEDDING
 from converters.errors import ConversionError, OptionsError
 from converters.pipeline.build import recipes_of, with_saved
 from converters.pipeline.options import ConversionOptions, Replay
@@ -85,7 +86,7 @@ def _require_statistics(recipes: Sequence[Recipe], saved: dict[str, SavedRecipe]
         if recipe.precision != "int8":
             continue
         file = saved.get(recipe.name)
-        reason = "has no recipe file" if file is None else file.missing()
+        reason = "has no recipe file" if file is None else file.missing() or _no_embedding(file)
         if reason:
             reasons.append(f"{recipe.name} {reason}")
     if reasons:
@@ -93,6 +94,15 @@ def _require_statistics(recipes: Sequence[Recipe], saved: dict[str, SavedRecipe]
             f"expected calibration images, or a recipe with statistics for every int8 file; {'; '.join(reasons)}",
             hint="give --calibration IMAGES, or --recipe once for each int8 file with a recipe that this version saved",
         )
+
+
+def _no_embedding(saved: SavedRecipe) -> str:
+    """Return why a recording is not that of an embedding network; empty if it is."""
+    figures = {"cosine_mean", "cosine_min", "worst_image"}
+    recording = saved.recording
+    if recording is not None and figures <= set(recording.fidelity) and set(recording.outputs) == {EMBEDDING}:
+        return ""
+    return "has statistics of a network without an embedding"
 
 
 def _contract(options: ConversionOptions, saved: dict[str, SavedRecipe]) -> InputContract:

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from converters.errors import ConversionError
+from converters.graph.network import Network
+from converters.quantize.int8 import QuantizedNetwork, replay_int8
 from converters.quantize.recipe import Recipe
 from converters.quantize.recorded import Recording
 
@@ -31,6 +33,19 @@ class SavedRecipe:
     recipe: Recipe
     recording: Recording | None
     value: Mapping[str, Any]
+
+    def replay(self, network: Network) -> QuantizedNetwork:
+        """Quantize a canonical float network with the recorded statistics.
+
+        Raises:
+            ConversionError: The file has no statistics, or they are those of another network.
+        """
+        if self.recording is None:
+            raise ConversionError(f"{self.path}: this recipe {self.missing()}")
+        try:
+            return replay_int8(network, self.recipe, self.recording.statistics)
+        except ConversionError as error:
+            raise ConversionError(f"{self.path}: {error}", hint=error.hint) from error
 
     def missing(self) -> str:
         """Return why the recipe cannot be replayed without images; empty if it can."""

@@ -7,7 +7,7 @@ from markupsafe import Markup
 from converters.number_format import cosine, count, file_size, ratio
 from converters.report import plots
 from converters.report.rendering import PageSection, render
-from converters.results import ConversionResult
+from converters.results import ArtefactResult, ConversionResult
 
 
 def key_figures(report: ConversionResult) -> Markup:
@@ -19,7 +19,7 @@ def key_figures(report: ConversionResult) -> Markup:
         (
             "Mean cosine to float",
             cosine(shown.cosine_mean),
-            f"minimum {cosine(shown.cosine_min)}, {count(report.measured_on, 'image')}",
+            f"minimum {cosine(shown.cosine_min)}, {_basis(report, shown)}",
         ),
         (
             "Time of one inference",
@@ -39,6 +39,14 @@ def key_figures(report: ConversionResult) -> Markup:
         ("XNNPACK", count(shown.partitions, "partition"), f"{shown.recipe} on this computer"),
     ]
     return render("key_figures.html", figures=figures)
+
+
+def _basis(report: ConversionResult, artefact: ArtefactResult) -> str:
+    if artefact.basis == "images":
+        return count(report.measured_on, "image")
+    if artefact.basis == "recorded":
+        return f"{count(artefact.measured_on, 'image')} at recording"
+    return count(artefact.measured_on, "generated input")
 
 
 def sections(report: ConversionResult) -> list[PageSection]:

@@ -12,7 +12,8 @@ import pytest
 
 from converters.cli import main
 from converters.errors import ConversionError, SourceError
-from converters.pipeline.auxiliary import AuxiliaryRequest, convert_auxiliary, mosaics
+from converters.pipeline.auxiliary import AuxiliaryRequest, convert_auxiliary
+from converters.pipeline.auxiliary_int8 import mosaics
 from edge_sdk.errors import ModelCardError, ModelError
 from edge_sdk.runtime.network import Network
 from edge_sdk.vision.detector import Detector

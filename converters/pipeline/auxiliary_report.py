@@ -1,0 +1,85 @@
+"""Result of the conversion of an auxiliary network, as text for a terminal and as JSON values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from converters.analyze.replay_check import ReplayCheck
+from edge_sdk.model.card import InputContract
+
+
+@dataclass(frozen=True)
+class AuxiliaryArtefact:
+    """One file of a conversion.
+
+    Args:
+        file: Name of the file.
+        precision: ``float32`` or ``int8``.
+        size_bytes: Size of the file.
+        partitions: Number of XNNPACK partitions on this host.
+        outside: Operators outside the partitions, which slower kernels run.
+        errors: Error of each output on held-out images, by name: RMS of the difference to the float output, as a share of
+            the float output's standard deviation. For a replay, as measured at recording; empty if the bytes differ.
+        replay: Comparison with the recorded network; None if the file was not replayed without images.
+    """
+
+    file: str
+    precision: str
+    size_bytes: int
+    partitions: int
+    outside: tuple[str, ...]
+    errors: Mapping[str, float]
+    replay: ReplayCheck | None = None
+
+
+@dataclass(frozen=True)
+class AuxiliaryReport:
+    """Result of a conversion.
+
+    Args:
+        name: The network's name.
+        method: One of ``METHODS``.
+        contract: Its input contract.
+        source: Kind, file name, SHA-256 and tools of the source.
+        notes: Notes for the reader.
+        agreement: Largest difference of an output to that of the source's own runtime, as a share of the output's
+            largest value.
+        artefacts: The files.
+    """
+
+    name: str
+    method: str
+    contract: InputContract
+    source: Mapping[str, Any]
+    notes: tuple[str, ...]
+    agreement: float
+    artefacts: tuple[AuxiliaryArtefact, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the report as JSON values."""
+        return {"schema": "edge-sdk/auxiliary-report/1", **asdict(self), "contract": self.contract.to_json()}
+
+    def to_text(self) -> str:
+        """Format the report for a terminal."""
+        lines = [
+            f"{self.name}: {self.method}, {self.contract.describe()}",
+            f"source   {self.source['file']} ({self.source['kind']}); its outputs and those of the float network differ"
+            f" by at most {self.agreement:.1e} of an output's largest value",
+        ]
+        for artefact in self.artefacts:
+            worst = max(artefact.errors, key=lambda name: artefact.errors[name], default="")
+            error = (
+                f", largest error {artefact.errors[worst]:.3f} of a standard deviation (output {worst})"
+                if worst
+                else ""
+            )
+            outside = f", outside: {', '.join(sorted(set(artefact.outside)))}" if artefact.outside else ""
+            lines.append(
+                f"{artefact.file}  {artefact.size_bytes / 1e6:.2f} MB, {artefact.partitions} XNNPACK"
+                f" partition{'s' if artefact.partitions != 1 else ''}{outside}{error}"
+            )
+            if artefact.replay is not None:
+                lines.append(f"{artefact.file} {artefact.replay.line()}")
+        return "\n".join([*lines, *(f"note     {note}" for note in self.notes)])
