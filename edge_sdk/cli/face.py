@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +26,7 @@ from edge_sdk.cli.arguments import (
     add_rotate_argument,
     add_threshold_arguments,
     enrolment_options,
+    format_count,
     format_enrolment,
     reported,
 )
@@ -145,39 +148,45 @@ def add_commands(commands: Any) -> None:
 
 
 def _enrol(arguments: argparse.Namespace) -> Output:
-    from edge_sdk.cameras import FolderCamera, frames
+    from edge_sdk.cameras import FolderCamera
+    from edge_sdk.recognizer.posing import paced
 
     # Checked before the camera is opened, so that nobody poses for a name that cannot be stored.
     options = enrolment_options(arguments)
     if bool(arguments.photographs) == bool(arguments.camera):
         arguments.parser.error("give either photographs or --camera")
-    embedder = open_embedder(arguments)
-    rotate = arguments.rotate
-    source: Camera = (
-        camera_named(arguments.camera, rotate=rotate)
-        if arguments.camera
-        else FolderCamera(arguments.photographs, rotate=rotate)
+    _require_files(arguments.photographs)
+    recognizer = _open_recognizer(arguments, open_embedder(arguments))
+    enrol = partial(
+        recognizer.enrol,
+        subject=arguments.subject,
+        options=options,
+        least=arguments.least,
+        consent=arguments.store_captures,
     )
     readable: list[Path] = []
-    with source as camera:
-        recognizer = _open_recognizer(arguments, embedder)
-        pictures = (
-            frames(camera, seconds=arguments.seconds)
-            if arguments.camera
-            else _readable(camera, arguments.photographs, readable)
-        )
-        enrolment = recognizer.enrol(
-            pictures, arguments.subject, options, least=arguments.least, consent=arguments.store_captures
-        )
-    refused: list[dict[str, Any]] = []
+    if arguments.camera:
+        with camera_named(arguments.camera, rotate=arguments.rotate) as camera:
+            console.say(PROGRAM, "look at the camera, and move the head a little between the pictures")
+            enrolment = enrol(
+                paced(camera, seconds=arguments.seconds), guide=lambda advice: console.say(PROGRAM, advice)
+            )
+    else:
+        with FolderCamera(arguments.photographs, rotate=arguments.rotate) as camera:
+            enrolment = enrol(_readable(camera, arguments.photographs, readable))
     lines = [format_enrolment(enrolment.subject, enrolment.templates, options)]
-    for frame in enrolment.refused:
-        if arguments.camera:
-            refused.append({"picture": frame.index + 1, "reason": frame.reason})
-            lines.append(f"picture {frame.index + 1} not used: {frame.reason}")
-        else:
-            refused.append({"image": str(readable[frame.index]), "reason": frame.reason})
-            lines.append(f"{escaped_line(readable[frame.index])} not used: {frame.reason}")
+    refused: list[dict[str, Any]]
+    if arguments.camera:
+        refused = [{"picture": frame.index + 1, "reason": frame.reason} for frame in enrolment.refused]
+        counts = Counter(frame.reason for frame in enrolment.refused)
+        lines += [
+            f"{format_count(count, 'picture')} not used: {reason}" for reason, count in counts.most_common()
+        ]
+    else:
+        refused = [
+            {"image": str(readable[frame.index]), "reason": frame.reason} for frame in enrolment.refused
+        ]
+        lines += [f"{escaped_line(item['image'])} not used: {item['reason']}" for item in refused]
     return Output(
         {
             "enrolled": enrolment.subject,
@@ -189,11 +198,20 @@ def _enrol(arguments: argparse.Namespace) -> Output:
     )
 
 
+def _require_files(photographs: Sequence[Path]) -> None:
+    for path in photographs:
+        if path.is_dir():
+            raise InputError(
+                f"expected photographs, found the folder {path}", hint=f"give its files, or --camera {path}"
+            )
+
+
 def _identify(arguments: argparse.Namespace) -> Output:
     from edge_sdk.cameras import FolderCamera, frames
 
     if not arguments.photographs:
         arguments.parser.error("give one or more photographs")
+    _require_files(arguments.photographs)
     recognizer = _open_recognizer(arguments, open_embedder(arguments))
     answered: list[tuple[Path, Recognition, tuple[OwnerScore, ...]]] = []
     for path in arguments.photographs:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from edge_sdk.errors import AcquisitionError, InputError
+from edge_sdk.errors import AcquisitionError, InputError, SubjectExistsError
+from edge_sdk.gallery.results import Subject
+from edge_sdk.gallery.rules.names import checked_name, normalized
+from edge_sdk.gallery.subjects import unknown_subject
 from edge_sdk.recognizer.results import RefusedFrame
 from edge_sdk.recognizer.sampling import AlignedSample, NoSample
 from edge_sdk.recognizer.track import bona_fide
@@ -31,18 +35,26 @@ class EnrolmentSamples:
     Args:
         take: Takes a sample of one frame under the limits of enrolment.
         least: Number of good frames required, 1 or more.
+        guide: Called with advice to the person when it changes, and with the number of good frames when it grows.
 
     Raises:
         InputError: `least` is below 1.
     """
 
-    def __init__(self, take: Callable[[UInt8Array], AlignedSample | NoSample], *, least: int) -> None:
+    def __init__(
+        self,
+        take: Callable[[UInt8Array], AlignedSample | NoSample],
+        *,
+        least: int,
+        guide: Callable[[str], object] = lambda _: None,
+    ) -> None:
         if least < 1:
             raise InputError(f"expected 1 good frame or more, found {least}")
-        self._take, self._least = take, least
+        self._take, self._least, self._guide = take, least, guide
+        self._enough, self._last = max(least, MOST_TEMPLATES), ""
         self._samples: list[tuple[int, AlignedSample]] = []
         self._refused: list[RefusedFrame] = []
-        self._hints: set[str] = set()
+        self._hints: Counter[str] = Counter()
         self._covered = self._turned = 0
         self._seen: set[bytes] = set()
 
@@ -64,18 +76,20 @@ class EnrolmentSamples:
             subject: Name in messages.
 
         Raises:
-            AcquisitionError: Too few frames were good enough. The hint lists the reasons.
+            AcquisitionError: Too few frames were good enough. The hint lists the reasons, the most frequent first.
         """
         for index, frame in enumerate(frames):
             self._add(index, frame)
-            if len(self._samples) == max(self._least, MOST_TEMPLATES):
+            if len(self._samples) == self._enough:
                 break
-        if len(self._samples) < self._least:
+        missing = self._least - len(self._samples)
+        if missing > 0:
             raise AcquisitionError(
                 f"expected {self._least} good frames of {subject!r}, found {len(self._samples)} of"
                 f" {len(self._samples) + len(self._refused)}",
                 reason=CAMERA_TURNED if self._turned > len(self._refused) / 2 else "enrolment",
-                hint="; ".join(sorted(self._hints)) or "provide more images",
+                hint="; ".join(hint for hint, _ in self._hints.most_common())
+                or f"give {missing} more picture{'s' if missing > 1 else ''} of this person, or more time at the camera",
             )
 
     def _add(self, index: int, frame: UInt8Array) -> None:
@@ -93,10 +107,17 @@ class EnrolmentSamples:
             self._refuse(index, ATTACK)
         else:
             self._samples.append((index, sample))
+            self._say(f"{len(self._samples)} of {self._enough} good pictures")
 
     def _refuse(self, index: int, *hints: str) -> None:
         self._refused.append(RefusedFrame(index, "; ".join(hints)))
         self._hints.update(hints)
+        self._say("; ".join(hints))
+
+    def _say(self, words: str) -> None:
+        if words != self._last:
+            self._last = words
+            self._guide(words)
 
     def _count_covered(self, sample: NoSample) -> None:
         self._covered += bool(self._samples) and not sample.reasons.isdisjoint((EYES_COVERED, MOUTH_COVERED))
@@ -104,3 +125,25 @@ class EnrolmentSamples:
             reason = "; ".join(sample.hints)
             self._refused += [RefusedFrame(index, reason) for index, _ in self._samples]
             self._samples, self._covered = [], 0
+
+
+def require_name(name: str, subjects: Sequence[Subject], *, add: bool) -> None:
+    """Check a name before anybody poses: a new one for a new subject, an enrolled one to add pictures.
+
+    The gallery checks it again when it stores the templates.
+
+    Raises:
+        InputError: The name is malformed.
+        SubjectExistsError: A new subject has the name of an enrolled one.
+        SubjectUnknownError: Pictures are added to a subject that is not enrolled.
+    """
+    # An older gallery may hold a name that no new subject may have.
+    normal = normalized(name) if add else checked_name(name)
+    enrolled = any(subject.name == normal for subject in subjects)
+    if add and not enrolled:
+        raise unknown_subject(name)
+    if enrolled and not add:
+        raise SubjectExistsError(
+            f"{normal!r} is enrolled already",
+            hint="choose another name, or add pictures to this subject with add (--add)",
+        )

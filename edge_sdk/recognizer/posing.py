@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -78,3 +78,15 @@ def pose(
             hint="; ".join(sorted(posed.refused)) or "stand in front of the camera",
         )
     return posed
+
+
+def paced(
+    camera: Camera, *, seconds: float = math.inf, clock: Callable[[], float] = time.monotonic
+) -> Iterator[UInt8Array]:
+    """Read frames of an open camera, from a live camera one per `INTERVAL_S`, so that they differ; see `Watched.read`."""
+    watched, due = Watched(camera), -math.inf
+    ends = clock() + seconds
+    while clock() < ends and (frame := watched.read()) is not None:
+        if not camera.live or clock() >= due:
+            due = clock() + INTERVAL_S
+            yield frame

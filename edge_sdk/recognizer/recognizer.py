@@ -21,7 +21,7 @@ from edge_sdk.gallery.rules.real_numbers import checked_threshold
 from edge_sdk.gallery.subjects import ENROL_DEFAULTS
 from edge_sdk.model.operating_point import OperatingPoint
 from edge_sdk.recognizer.answers import answer_of, attack, guidance
-from edge_sdk.recognizer.enrolment import LEAST_TEMPLATES, EnrolmentSamples
+from edge_sdk.recognizer.enrolment import LEAST_TEMPLATES, EnrolmentSamples, require_name
 from edge_sdk.recognizer.networks import use_detector, use_liveness
 from edge_sdk.recognizer.orientation_guard import OrientationGuard
 from edge_sdk.recognizer.owner_scores import OwnerScore, owner_scores
@@ -161,6 +161,7 @@ class Recognizer:
         *,
         least: int = LEAST_TEMPLATES,
         consent: str | None = None,
+        guide: Callable[[str], object] = lambda _: None,
         **fields: Any,
     ) -> Enrolment:
         """Enrol one person, who must be alone in every frame, without dark glasses or a mask.
@@ -174,19 +175,26 @@ class Recognizer:
             options: Label, validity and handling of duplicates; the defaults of `EnrolOptions` if not given.
             least: Number of good frames required, 1 or more.
             consent: Statement of the person's consent to store the crops sealed (`gallery.captures`); None stores no crop.
+            guide: Called with advice to the person when it changes, and with the number of good frames when it grows.
             fields: Fields of `EnrolOptions`, instead of `options`.
 
         Raises:
             AcquisitionError: Too few frames were good enough (failure to enrol); identical images count once. The
                 hint lists the reasons.
-            SubjectExistsError: The name is taken, or the face is similar to that of an enrolled subject.
+            SubjectExistsError: The name is taken, which is known before a frame is read, or the face is similar to that
+                of an enrolled subject.
+            SubjectUnknownError: Pictures are added to a subject that is not enrolled; known before a frame is read.
             CaptureError: The frames do not all show the same person.
             GalleryError: The gallery could not be written; or a consent is given, and the gallery stores no captures.
         """
         if consent is not None:
             self.gallery.captures.require_on()
         options = replace(options, **fields, weaker_limits=weakened_limits(self._enrolment_limits))
-        taken = EnrolmentSamples(lambda frame: self._take_single(frame, self._enrolment_limits), least=least)
+        self.gallery.refresh()
+        require_name(subject, self.gallery.subjects(), add=options.add)
+        taken = EnrolmentSamples(
+            lambda frame: self._take_single(frame, self._enrolment_limits), least=least, guide=guide
+        )
         taken.collect(frames, subject)
         self._check_networks()
         if consent is not None:

@@ -106,6 +106,28 @@ def test_too_few_good_pictures_enrol_nobody(
     assert capsys.readouterr().out == ""
 
 
+def test_an_enrolment_at_a_camera_guides_the_person_and_counts_refusals(
+    people: Path, files: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    camera = tmp_path / "camera"
+    camera.mkdir()
+    Image.new("RGB", (250, 250), (90, 90, 90)).save(camera / "0.png")
+    Image.new("RGB", (250, 250), (91, 90, 90)).save(camera / "1.png")
+    for number, path in enumerate(photographs(people, ENROLLED)):
+        (camera / f"a{number}.jpg").write_bytes(Path(path).read_bytes())
+    assert main(["face", "enrol", "donald", "--camera", str(camera), *files]) == 0
+    out, err = capsys.readouterr()
+    assert "2 pictures not used: stand in front of the camera\n" in out
+    lines = [line for line in err.splitlines() if line.startswith("edge-sdk: ")]
+    assert lines[:3] == [
+        "edge-sdk: look at the camera, and move the head a little between the pictures",
+        "edge-sdk: stand in front of the camera",
+        "edge-sdk: 1 of 5 good pictures",
+    ]
+    assert main(["face", "enrol", "eve", str(people / STRANGER), *files]) == 3
+    assert f"hint: give its files, or --camera {people / STRANGER}" in capsys.readouterr().err
+
+
 def test_photographs_turned_by_180_degrees_give_no_crops_until_they_are_turned(
     people: Path, face_networks: FaceNetworks, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,7 +11,13 @@ import pytest
 from PIL import Image
 
 from edge_sdk.cameras import FolderCamera, frames
-from edge_sdk.errors import AcquisitionError, InputError, ModelMismatchError
+from edge_sdk.errors import (
+    AcquisitionError,
+    InputError,
+    ModelMismatchError,
+    SubjectExistsError,
+    SubjectUnknownError,
+)
 from edge_sdk.gallery import AttemptPolicy, Decision, Gallery, InMemoryKey
 from edge_sdk.model.landmark_template import ARCFACE_112
 from edge_sdk.notices import GalleryWarning
@@ -304,6 +310,40 @@ def test_after_a_refusal_a_live_camera_is_not_looked_at_for_a_moment(recognizer:
     clock = lambda: float(next(ticks))  # noqa: E731
     assert len(list(recognizer.watch(Live(*[EVE] * 20), pause_s=100, clock=clock))) == 1
     assert len(list(recognizer.watch(Live(*[EVE] * 8), pause_s=0, clock=clock))) == 2
+
+
+def test_a_person_is_guided_during_an_enrolment(recognizer: Recognizer) -> None:
+    advice: list[str] = []
+    frames = [frame(EMPTY), frame(EMPTY, shift=1), *several(BOB, 2), frame(FAR), frame(BOB, shift=9)]
+    recognizer.enrol(frames, "bob", guide=advice.append)
+    assert advice == [
+        "stand in front of the camera",
+        "1 of 5 good pictures",
+        "2 of 5 good pictures",
+        "come closer",
+        "3 of 5 good pictures",
+    ]
+
+
+def test_the_most_frequent_reason_comes_first(recognizer: Recognizer) -> None:
+    frames = [frame(EMPTY), frame(FAR), frame(FAR, shift=1), *several(BOB, 1)]
+    with pytest.raises(AcquisitionError) as refused:
+        recognizer.enrol(frames, "bob")
+    assert refused.value.hint == "come closer; stand in front of the camera"
+    with pytest.raises(AcquisitionError) as refused:
+        recognizer.enrol(several(BOB, 2), "bob")
+    assert refused.value.hint == "give 1 more picture of this person, or more time at the camera"
+
+
+def test_nobody_poses_for_a_name_that_cannot_be_stored(recognizer: Recognizer) -> None:
+    def posing() -> Iterator[UInt8Array]:
+        raise AssertionError("a frame was read")
+        yield frame(ANN)
+
+    with pytest.raises(SubjectExistsError, match="'ann' is enrolled already"):
+        recognizer.enrol(posing(), "ann")
+    with pytest.raises(SubjectUnknownError, match="'bob' is not enrolled"):
+        recognizer.enrol(posing(), "bob", add=True)
 
 
 @pytest.mark.parametrize("colour", [ANN, EVE])
