@@ -35,8 +35,20 @@ def add_commands(commands: Any) -> None:
         metavar="HEX",
         help="public key of the other gallery, 64 hexadecimal digits; edge-sdk gallery status prints it there as recipient",
     )
-    import_ = add("import", "enrol all subjects of an export for this gallery", _import, "alice.export")
+    import_ = add(
+        "import",
+        "enrol the subjects of an export that this gallery does not have",
+        _import,
+        "alice.export",
+        details="Subjects that the gallery has already, by id or by name and templates, are skipped. A subject that cannot be\n"
+        "imported is refused with the reason, and the others are imported; the exit code is then 1.",
+    )
     import_.add_argument("file", type=Path, help="export, written by gallery export")
+    import_.add_argument(
+        "--replace",
+        action="store_true",
+        help="replace templates, label and validity of subjects that the gallery has already; a revoked subject stays revoked",
+    )
     sources = add(
         "sources",
         "list, add or remove the back offices whose signed commands are accepted",
@@ -133,8 +145,14 @@ def _export(arguments: argparse.Namespace) -> Output:
 
 
 def _import(arguments: argparse.Namespace) -> Output:
-    names = open_gallery(arguments).exchange.import_package(_read(arguments.file))
-    return Output({"imported": list(names)}, f"imported {', '.join(names) or 'no subject'}")
+    result = open_gallery(arguments).exchange.merge_package(_read(arguments.file), replace=arguments.replace)
+    lines = [f"imported {', '.join(result.imported) or 'no subject'}"]
+    if result.replaced:
+        lines.append(f"replaced {', '.join(result.replaced)}")
+    if result.skipped:
+        lines.append(f"skipped {', '.join(result.skipped)}: enrolled already")
+    lines += [f"refused {subject.name}: {subject.reason}" for subject in result.refused]
+    return Output(asdict(result), "\n".join(lines), not result.refused)
 
 
 def _sources(arguments: argparse.Namespace) -> Output:

@@ -5,6 +5,7 @@ from typing import Any
 from edge_sdk.gallery.attempt_counter import AttemptPolicy
 from edge_sdk.gallery.components.exchange import CommandResult
 from edge_sdk.gallery.exchange.commands import Command
+from edge_sdk.gallery.exchange.merge import ImportResult, RefusedSubject
 from edge_sdk.gallery.format.key_names import KeyRole
 from edge_sdk.gallery.gallery import Gallery
 from edge_sdk.gallery.keys import (
@@ -64,6 +65,7 @@ __all__ = [
     "GalleryStatus",
     "HostKey",
     "Identification",
+    "ImportResult",
     "InMemoryKey",
     "KeyFile",
     "KeyProvider",
@@ -75,6 +77,7 @@ __all__ = [
     "PinnedNetworks",
     "Reason",
     "References",
+    "RefusedSubject",
     "Subject",
     "SubjectLook",
     "TpmCounter",

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from edge_sdk.errors import InputError
 from edge_sdk.gallery.capture_changes import CaptureChanges
-from edge_sdk.gallery.format.content import REVOKED, Content
+from edge_sdk.gallery.format.content import REVOKED, Content, ids_of
 from edge_sdk.gallery.format.header import ID_BYTES, TemplateType
 from edge_sdk.gallery.format.looks import LOOK_ID_BYTES, Look
 from edge_sdk.gallery.looks import checked_look_name, looks_by_subject, rows_of_look, unknown_look
@@ -77,7 +77,32 @@ class TemplateChanges(CaptureChanges):
         self._labels: dict[int, str] = {}
         self._added: dict[str, Addition] = {}
         self._names: Names | None = None
+        self._indices: dict[bytes, int] | None = None
         self._notes: dict[str, list[AuditEvent]] = {}
+
+    def has(self, subject: str) -> bool:
+        """Tell if a subject of this name is enrolled."""
+        name = normalized(subject)
+        return name in self._kept or name in self._added
+
+    def name_of(self, subject_id: bytes) -> str | None:
+        """Return the name of the enrolled subject with an id; None if there is none."""
+        added = (name for name, addition in self._added.items() if addition.id == subject_id)
+        if self._indices is None:
+            self._indices = {other: index for index, other in enumerate(ids_of(self._content.subjects))}
+        index = self._indices.get(subject_id)
+        name = None if index is None else self._content.names[index]
+        return name if name in self._kept else next(added, None)
+
+    def is_like(self, subject: str, embeddings: NDArray[np.float32]) -> bool:
+        """Tell if embeddings are like the templates of an enrolled subject; True if there is no policy to decide by.
+
+        Args:
+            subject: Name of the subject.
+            embeddings: See `Transaction.enrol`.
+        """
+        own = self._own_unit(self._enrolled(subject))
+        return self._checks is None or self._checks.is_like(self._unit_rows(embeddings), own)
 
     def replace_templates(self, subject: str, embeddings: NDArray[np.float32], options: EnrolOptions) -> None:
         """Replace all templates of a subject, with the checks of an enrolment; id, name and flags stay.
@@ -164,8 +189,7 @@ class TemplateChanges(CaptureChanges):
         looks = self._looks.setdefault(subject_id, [])
         look = checked_look_name(options.look, looks)
         unit = self._unit_rows(embeddings)
-        parts = addition.parts if addition is not None else self._added_rows.get(self._kept[name], [])
-        own = np.concatenate([self._stored_unit(index), *(part.unit for part in parts)])
+        own = self._own_unit(name)
         check_new_pictures(name, unit, own)
         if self._checks is not None:
             self._checks.check_look(
@@ -222,12 +246,14 @@ class TemplateChanges(CaptureChanges):
         rows = np.flatnonzero(self._content.templates["subject"] == index)
         return rows[~np.isin(rows, list(self._removed_rows))]
 
-    def _stored_unit(self, index: int | None) -> Float64Array:
-        """Return the stored templates of a subject as unit vectors; none for a subject of this transaction."""
-        content = self._content
-        rows = np.empty(0, np.intp) if index is None else self._stored_rows(index)
-        unit: Float64Array = content.matrix[rows].astype(np.float64) * content.scales[rows, np.newaxis]
-        return unit
+    def _own_unit(self, name: str) -> Float64Array:
+        """Return the templates of an enrolled subject as unit vectors, those of this transaction included."""
+        addition = self._added.get(name)
+        if addition is not None:
+            return np.concatenate([part.unit for part in addition.parts])
+        content, rows = self._content, self._stored_rows(self._kept[name])
+        stored: Float64Array = content.matrix[rows].astype(np.float64) * content.scales[rows, np.newaxis]
+        return np.concatenate([stored, *(part.unit for part in self._added_rows.get(self._kept[name], []))])
 
     def _unit_rows(self, embeddings: NDArray[np.float32]) -> Float64Array:
         """Check embeddings, and return them transformed, as unit vectors."""

@@ -23,7 +23,7 @@ from edge_sdk.gallery.format.content import (
 from edge_sdk.gallery.format.header import ID_BYTES
 from edge_sdk.gallery.format.looks import pack_looks
 from edge_sdk.gallery.rules.known_time import format_time
-from edge_sdk.gallery.rules.names import Names, checked_name, checked_text, normalized
+from edge_sdk.gallery.rules.names import Names, checked_name, checked_text
 from edge_sdk.gallery.rules.policy import BelowPolicyError, pack_own_thresholds, parse_own_thresholds
 from edge_sdk.gallery.rules.real_numbers import checked_threshold, is_real
 from edge_sdk.gallery.rules.thresholds import Thresholds, raised_threshold_of
@@ -109,6 +109,11 @@ class Transaction(TemplateChanges):
             options: See `enrol`.
         """
         name = checked_name(subject)
+        same = self.name_of(subject_id)
+        if same is not None and same != name:
+            raise SubjectExistsError(
+                f"{name!r} is enrolled already, as {same!r}", hint="remove that subject first"
+            )
         if self._names is None:
             self._names = Names([*self._kept, *self._added])
         other = name if name in self._kept or name in self._added else self._names.similar_to(name)
@@ -290,15 +295,20 @@ class Transaction(TemplateChanges):
         return content
 
     def restore_validity(self, subject: str, valid_from_s: int, valid_until_s: int) -> None:
-        """Give a subject of this transaction the validity that it has in another gallery; it may have ended.
+        """Give a subject the validity that it has in another gallery; it may have ended.
 
         Args:
-            subject: A subject enrolled in this transaction.
+            subject: An enrolled subject.
             valid_from_s: Start, Unix seconds, 0 for no bound.
             valid_until_s: End, Unix seconds, 0 for no bound.
         """
-        record = self._added[normalized(subject)].record
-        record["valid_from"], record["valid_until"] = valid_from_s, valid_until_s
+        name = self._enrolled(subject)
+        if name in self._added:
+            record = self._added[name].record
+            record["valid_from"], record["valid_until"] = valid_from_s, valid_until_s
+        else:
+            fields = self._fields.setdefault(self._kept[name], {})
+            fields["valid_from"], fields["valid_until"] = valid_from_s, valid_until_s
 
     def _refuse_past(self, valid_until_s: int) -> None:
         if valid_until_s and valid_until_s <= self._now_s:

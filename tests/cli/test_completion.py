@@ -45,6 +45,7 @@ def complete(line: str, tmp_path: Path) -> Sequence[str]:
                 "reinstate",
                 "remove",
                 "remove-key",
+                "remove-look",
                 "renew-transform",
                 "reset-attempts",
                 "reset-clock",

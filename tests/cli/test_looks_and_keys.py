@@ -65,3 +65,22 @@ def test_the_log_names_people_and_settings_in_words(edge_sdk: Run, home: Any) ->
     assert "limit on failed attempts, counter set to 0" in out
     assert "\terased subject 1\tsubject erased" in out
     assert subjects[0].id not in out
+
+
+def test_an_import_lists_what_it_did(edge_sdk: Run, home: Any, products: list[Any], tmp_path: Any) -> None:
+    shop = ("--gallery", str(tmp_path / "shop.gallery"), "--key", str(tmp_path / "shop.key"))
+    model = ("--model", str(home.model))
+    assert edge_sdk("enrol", "bob", products[1].enrol, *shop, *model).code == 0
+    recipient = json.loads(edge_sdk("gallery", "status", "--json", *shop).out)["recipient"]
+    assert edge_sdk("enrol", "BOB", products[2].enrol, *home.all).code == 0
+    package = tmp_path / "all.export"
+    assert edge_sdk("gallery", "export", "--to", recipient, "--output", package, *home.files).code == 0
+    done = edge_sdk("gallery", "import", package, *shop)
+    assert done.code == 1
+    assert done.out.splitlines()[0] == "imported alice"
+    assert done.out.splitlines()[1].startswith(
+        "refused BOB: the name 'BOB' looks like 'bob', which is enrolled"
+    )
+    again = edge_sdk("gallery", "import", package, "--replace", "--json", *shop)
+    value = json.loads(again.out)
+    assert (value["replaced"], [item["name"] for item in value["refused"]]) == (["alice"], ["BOB"])

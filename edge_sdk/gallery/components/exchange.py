@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from edge_sdk.gallery.erasure import erase
 from edge_sdk.gallery.exchange import commands, sources
 from edge_sdk.gallery.exchange.export import export_subjects, open_package
+from edge_sdk.gallery.exchange.merge import ImportResult, merge
 from edge_sdk.gallery.format.content import Content
 from edge_sdk.gallery.results import ErasureReceipt
 from edge_sdk.gallery.session import Session
@@ -58,8 +59,29 @@ class Exchange:
         session.note(AuditEvent("export", detail=f"subjects={count},recipient={recipient.hex()}"))
         return data
 
+    def merge_package(self, package: bytes, *, replace: bool = False) -> ImportResult:
+        """Enrol the subjects of an export that this gallery does not have, in one commit.
+
+        A subject that cannot be imported, for example a person who is enrolled under another name, is refused, and the
+        others are imported.
+
+        Args:
+            package: The bytes of the export.
+            replace: Replace templates, label and validity of subjects that the gallery has; otherwise they are skipped.
+
+        Returns:
+            The names of the subjects that were imported, skipped and replaced, and the refused ones with the reason.
+
+        Raises:
+            GalleryFormatError, SealError, ModelMismatchError: see `import_package`.
+        """
+        opened = open_package(package, self._session.header, self._session.content, model=self._session.model)
+        results: list[ImportResult] = []
+        self._session.change(lambda transaction: results.append(merge(opened, transaction, replace=replace)))
+        return results[-1]
+
     def import_package(self, package: bytes) -> tuple[str, ...]:
-        """Enrol all subjects of an export for this gallery, in one commit.
+        """Enrol all subjects of an export for this gallery, in one commit, or none of them.
 
         Returns:
             The subjects' names.

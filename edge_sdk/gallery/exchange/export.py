@@ -72,17 +72,18 @@ class Package:
         return self.content.names
 
     def enrol_into(self, transaction: Transaction) -> None:
-        """Enrol all subjects, with the same checks as any enrolment.
+        """Enrol all subjects with their ids, with the same checks as any enrolment.
 
         Raises:
-            SubjectExistsError: a name is taken, or a subject looks like an enrolled one.
+            SubjectExistsError: a name or id is taken, or a subject looks like an enrolled one.
         """
         content = self.content
         owners = content.templates["subject"]
         unit: FloatArray = content.matrix.astype(np.float32)
         for index, (name, label) in enumerate(zip(content.names, content.labels, strict=True)):
             record = content.subjects[index]
-            transaction.enrol(
+            transaction.enrol_as(
+                record["id"].tobytes(),
                 name,
                 unit[owners == index],
                 EnrolOptions(label=label, enrolled_by=self.sender),

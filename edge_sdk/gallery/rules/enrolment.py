@@ -96,7 +96,7 @@ class EnrolmentChecks:
         """
         limit = self._thresholds.limit(references)
         self._require_alike(rows)
-        unlike = unlike_capture(rows, own, self._thresholds.consistent_threshold())
+        unlike = self._unlike(rows, own)
         if unlike is not None and not allow_unlike:
             which = "the capture is" if len(rows) == 1 else f"capture {unlike + 1} of {len(rows)} is"
             raise CaptureError(
@@ -111,6 +111,13 @@ class EnrolmentChecks:
     def forget(self, name: str) -> None:
         """Forget a subject that was added in this transaction and removed again."""
         self._added.forget(name)
+
+    def is_like(self, rows: Float64Array, own: Float64Array) -> bool:
+        """Tell if captures are like a subject; see `check_look` for the arguments."""
+        return self._unlike(rows, own) is None
+
+    def _unlike(self, rows: Float64Array, own: Float64Array) -> int | None:
+        return unlike_capture(rows, own, self._thresholds.consistent_threshold())
 
     def _require_alike(self, rows: Float64Array) -> None:
         odd = odd_capture(rows, self._thresholds.consistent_threshold()) if len(rows) > 1 else None

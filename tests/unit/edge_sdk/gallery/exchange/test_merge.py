@@ -1,0 +1,135 @@
+"""An import enrols whom the gallery does not have, and decides each subject separately."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge_sdk.errors import SubjectExistsError
+from edge_sdk.gallery import DecisionPolicy, Gallery, ImportResult, InMemoryKey
+from edge_sdk.gallery.exchange.export import export_subjects
+from edge_sdk.model.operating_point import OperatingPoint
+
+KEY = InMemoryKey(bytes(range(32)))
+D = 64
+
+
+def point(fmr: float, threshold: float) -> OperatingPoint:
+    return OperatingPoint(
+        threshold, fmr, fnmr=0.01, mated_trials=100, non_mated_trials=math.ceil(3 / fmr) + 1
+    )
+
+
+POLICY = DecisionPolicy((point(1e-2, 0.4), point(1e-4, 0.6)), fpir=0.01)
+
+
+def person(seed: int, captures: int = 3) -> np.ndarray:
+    random = np.random.default_rng(seed)
+    return (random.normal(size=D) + 0.3 * random.normal(size=(captures, D))).astype(np.float32)
+
+
+def make(path: Path, *, policy: bool = True) -> Gallery:
+    gallery = Gallery.create(path, key=KEY, model_id=hashlib.sha256(b"model").digest(), dimension=D)
+    if policy:
+        with gallery.transaction() as t:
+            t.set_policy(POLICY)
+    return gallery
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Gallery:
+    gallery = make(tmp_path / "home")
+    for seed, name in enumerate(("ann", "bob", "cy", "dan")):
+        gallery.enrol(name, person(seed), label=f"label of {name}")
+    return gallery
+
+
+@pytest.fixture
+def office(tmp_path: Path) -> Gallery:
+    return make(tmp_path / "office")
+
+
+def merge(sender: Gallery, to: Gallery, *names: str, replace: bool = False) -> ImportResult:
+    package = sender.exchange.export(*names, recipient=bytes.fromhex(to.status().recipient))
+    return to.exchange.merge_package(package, replace=replace)
+
+
+def test_a_second_import_skips_whom_the_first_has_enrolled(home: Gallery, office: Gallery) -> None:
+    assert merge(home, office, "ann") == ImportResult(imported=("ann",))
+    assert merge(home, office) == ImportResult(imported=("bob", "cy", "dan"), skipped=("ann",))
+    assert [s.id for s in office.subjects()] == [s.id for s in home.subjects()]
+    generation = office.status().generation
+    assert merge(home, office).skipped == ("ann", "bob", "cy", "dan")
+    assert office.status().generation == generation, "no commit without a change"
+
+
+def test_each_subject_is_decided_separately(home: Gallery, office: Gallery) -> None:
+    office.enrol("ann", person(0))  # the same person with another id
+    office.enrol("bob", person(20))  # another person with the same name
+    office.enrol("carlos", person(2))  # cy under another name
+    result = merge(home, office)
+    assert (result.imported, result.skipped) == (("dan",), ("ann",))
+    reasons = {subject.name: subject.reason for subject in result.refused}
+    assert reasons.keys() == {"bob", "cy"}
+    assert "not like those of that subject" in reasons["bob"]
+    assert reasons["cy"] == "'cy' looks like 'carlos', who is enrolled: the gallery would confuse them"
+    assert all(subject.hint for subject in result.refused)
+    assert merge(home, office, replace=True).replaced == ("ann", "dan")
+    with pytest.raises(SubjectExistsError):
+        office.exchange.import_package(
+            home.exchange.export(recipient=bytes.fromhex(office.status().recipient))
+        )
+
+
+def test_a_replaced_subject_keeps_id_revocation_and_threshold(home: Gallery, office: Gallery) -> None:
+    office.enrol("ann", person(0)[:1], label="old", valid_until=4e9)
+    office.enrol("ann", person(0)[1:2], add=True, look="glasses")
+    with office.transaction() as t:
+        t.revoke("ann")
+        t.set_threshold("ann", 0.9)
+    before = office.subjects()[0]
+    home.change("ann", valid_until=5e9)
+    assert merge(home, office, "ann", replace=True) == ImportResult(replaced=("ann",))
+    after = office.subjects()[0]
+    assert (after.id, after.revoked, after.threshold) == (before.id, True, 0.9)
+    assert (after.label, after.templates, after.looks, after.valid_until_s) == (
+        "label of ann",
+        3,
+        (),
+        5_000_000_000,
+    )
+    assert "replace" in [entry.event.event for entry in office.audit.report().entries][-3:]
+    home.revoke("bob")
+    assert merge(home, office, "bob").imported == ("bob",)
+    assert office.subjects()[1].revoked
+    office.reinstate("bob")
+    merge(home, office, "bob", replace=True)
+    assert office.subjects()[1].revoked
+
+
+def test_without_a_policy_a_name_decides(tmp_path: Path, home: Gallery) -> None:
+    plain = make(tmp_path / "plain", policy=False)
+    plain.enrol("ann", person(9))
+    assert merge(home, plain) == ImportResult(imported=("bob", "cy", "dan"), skipped=("ann",))
+
+
+def test_an_id_that_is_taken_is_another_name_of_the_same_subject(home: Gallery, office: Gallery) -> None:
+    merge(home, office, "ann")
+    assert merge_renamed(home, office) == ImportResult(skipped=("anna",))
+    assert merge_renamed(home, office, replace=True) == ImportResult(replaced=("anna",))
+    assert [s.name for s in office.subjects()] == ["ann"], "the name of this gallery stays"
+
+
+def merge_renamed(home: Gallery, office: Gallery, *, replace: bool = False) -> ImportResult:
+    """Export ann under another name, as a gallery would that has renamed her."""
+    content = home._session.content
+    content = dataclasses.replace(content, names=("anna", *content.names[1:]))
+    package = export_subjects(
+        home._session.header, content, ["anna"], recipient=bytes.fromhex(office.status().recipient)
+    )
+    return office.exchange.merge_package(package, replace=replace)
