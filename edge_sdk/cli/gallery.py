@@ -9,7 +9,7 @@ from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from edge_sdk.cli import gallery_exchange, gallery_keys, gallery_migrate, gallery_policy
+from edge_sdk.cli import gallery_backup, gallery_exchange, gallery_keys, gallery_migrate, gallery_policy
 from edge_sdk.cli.arguments import (
     GALLERY_EXAMPLE,
     Output,
@@ -140,6 +140,7 @@ def add_commands(commands: Any) -> None:
     gallery_keys.add_commands(inner)
     gallery_exchange.add_commands(inner)
     gallery_migrate.add_commands(inner)
+    gallery_backup.add_commands(inner)
 
 
 def _create(arguments: argparse.Namespace) -> Output:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from edge_sdk.gallery.attempt_counter import AttemptPolicy
+from edge_sdk.gallery.backup.receipts import BackupReceipt, Difference, Restoration
 from edge_sdk.gallery.components.exchange import CommandResult
 from edge_sdk.gallery.exchange.commands import Command
 from edge_sdk.gallery.exchange.merge import ImportResult, RefusedSubject
@@ -52,11 +53,13 @@ __all__ = [
     "AuditEntry",
     "AuditEvent",
     "AuditReport",
+    "BackupReceipt",
     "BoardKey",
     "Command",
     "CommandResult",
     "Decision",
     "DecisionPolicy",
+    "Difference",
     "EnrolOptions",
     "ErasableKey",
     "ErasureReceipt",
@@ -78,6 +81,7 @@ __all__ = [
     "Reason",
     "References",
     "RefusedSubject",
+    "Restoration",
     "Subject",
     "SubjectLook",
     "TpmCounter",

@@ -335,6 +335,38 @@ class AttemptCounter:
             with contextlib.suppress(GalleryError):
                 self._settle()
 
+    @contextlib.contextmanager
+    def restoring(self, backup: bytes, current: AttemptCounter | None) -> Iterator[None]:
+        """Write this counter's first state before the block, which commits a restored gallery.
+
+        It has the higher numbers of the state in the backup and of the current counter, so a restore clears no failed
+        attempts. If both are missing or altered, no state is written, and every attempt stays refused.
+
+        Args:
+            backup: Counter file in the backup; may be empty.
+            current: Counter of the gallery that is replaced; None if there is none, or if it does not limit attempts.
+
+        Raises:
+            GalleryError: the counter cannot be written.
+        """
+        with locked(self._files, self._path):
+            saved = [parse_state(part, self.identity) for part in split_states(backup)]
+            replaced = None if current is None else current._read()[0]
+            states = [state for state in (replaced, self._read()[0], *saved) if state is not None]
+            if states:
+                last = max(states, key=lambda state: state.writes).last
+                state = AttemptState(
+                    max(state.failures for state in states),
+                    max(state.begun for state in states),
+                    max(state.writes for state in states) + 1,
+                    last if replaced is None else replaced.last,
+                )
+                kept = current is not None and current.identity != self.identity
+                self._write(state, _packed(replaced, current) if kept else b"")
+            yield
+            with contextlib.suppress(GalleryError):
+                self._settle()
+
     def status(self) -> AttemptStatus:
         """Return the number of failed attempts and the wait before the next one."""
         policy, (state, _), now = self.policy, self._read(), self._now()

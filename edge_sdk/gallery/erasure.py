@@ -21,9 +21,10 @@ from edge_sdk.gallery.session import Session
 from edge_sdk.gallery.store.audit_events import changes
 
 _NOT_PROVABLE = "logically erased, not provably: old blocks of the medium may survive, and "
-_KEY_MISSING = _NOT_PROVABLE + "a key that was not given still opens an old copy"
+_BACKUPS = "; backups made before still hold the templates: delete them"
+_KEY_MISSING = _NOT_PROVABLE + "a key that was not given still opens an old copy" + _BACKUPS
 _SECRET_KEPT = _NOT_PROVABLE + "the key that opened them still exists"
-_PROVABLE = "the secrets that opened every older copy are destroyed in the TPM"
+_PROVABLE = "the secrets that opened every older copy, backups included, are destroyed in the TPM"
 
 
 def erase(
@@ -63,13 +64,13 @@ def erase(
         start_epoch(session, providers, after, events, names=kept)
         try:
             provable = destroy_secrets(session, slots, providers)
-            statement = _PROVABLE if provable else _SECRET_KEPT
+            statement = _PROVABLE if provable else _SECRET_KEPT + _BACKUPS
             unclaimed = unclaimed_secrets(session, providers)
             if provable and unclaimed:
-                provable, statement = False, f"{_NOT_PROVABLE}{unclaimed}"
+                provable, statement = False, f"{_NOT_PROVABLE}{unclaimed}{_BACKUPS}"
         except GalleryError as error:
             # The subjects are erased already, so a receipt is returned despite the error.
-            statement = f"{_SECRET_KEPT}: {error}"
+            statement = f"{_SECRET_KEPT}: {error}{_BACKUPS}"
     return ErasureReceipt(
         subjects=tuple(e.subject for e in events if e.event == "erase" and e.subject),
         count=len(before.subjects) - len(after.subjects),

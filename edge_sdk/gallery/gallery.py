@@ -13,8 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sdk.errors import InputError
+from edge_sdk.errors import GalleryError, InputError
 from edge_sdk.gallery.attempt_counter import Moment, moment_of_boot
+from edge_sdk.gallery.backup.receipts import BackupReceipt, Restoration
+from edge_sdk.gallery.backup.restore_backup import restore_backup
+from edge_sdk.gallery.backup.write_backup import write_backup
 from edge_sdk.gallery.components.attempts import Attempts
 from edge_sdk.gallery.components.audit import Audit
 from edge_sdk.gallery.components.captures import Captures
@@ -45,7 +48,7 @@ from edge_sdk.gallery.session import Session
 from edge_sdk.gallery.status import problems_of, status_of
 from edge_sdk.gallery.store.anchor import Anchor
 from edge_sdk.gallery.store.audit_log import AuditEvent
-from edge_sdk.gallery.store.files import FileSystem
+from edge_sdk.gallery.store.files import FileSystem, checked_path
 from edge_sdk.gallery.store.sealed_file import Environment, open_generation
 from edge_sdk.gallery.subjects import ENROL_DEFAULTS, EnrolOptions, subjects_of, unix_seconds
 from edge_sdk.gallery.transaction import Transaction
@@ -213,6 +216,74 @@ class Gallery:
         generation = open_generation(environment, key, model_id=model_id, anchored=anchored)
         check_gallery_id(environment.path, key, generation.header.gallery_id, expected_id)
         return cls(Session(environment, key, generation, model_id=model_id, uptime=uptime, anchored=anchored))
+
+    def backup(self, path: str | os.PathLike[str], *, this_device_only: bool = False) -> BackupReceipt:
+        """Write the gallery, its audit log and its attempt counter to one sealed file, which only its keys open.
+
+        Args:
+            path: Path of the backup; must not exist.
+            this_device_only: Write the backup also if no key can open it on another device.
+
+        Raises:
+            GalleryError: the path exists or cannot be written, the gallery was opened without its anchor, the file would be
+                over 256 MiB, or no key opens the backup on another device.
+        """
+        with contextlib.suppress(GalleryError):
+            self.audit.flush()
+        slots = self.keys.slots()
+        return write_backup(self._session, checked_path(path), slots, this_device_only=this_device_only)
+
+    @staticmethod
+    def restore(
+        backup: str | os.PathLike[str],
+        path: str | os.PathLike[str],
+        *,
+        key: KeyProvider,
+        anchor: Anchor | None = None,
+        without_anchor: bool = False,
+        replace: bool = False,
+        gallery_id: bytes | str | None = None,
+        filesystem: FileSystem | None = None,
+        random: Callable[[int], bytes] = os.urandom,
+        clock: Callable[[], float] = time.time,
+        uptime: Callable[[], Moment] = moment_of_boot,
+    ) -> Restoration:
+        """Put a backup into use, as a generation newer than every generation that the anchor has seen.
+
+        Only an administrator should do this: everything that was changed after the backup is undone, and the audit log
+        records it. At an empty path the audit log and the attempt counter of the backup are restored too; over a gallery
+        its own audit log and the higher number of failed attempts are kept.
+
+        Args:
+            backup: The backup file.
+            path: Path of the restored gallery.
+            key: A key of the gallery.
+            anchor: Its anchor, which may be a new one.
+            without_anchor: Continue without an anchor although the gallery had one.
+            replace: Replace a gallery at the path, or go back behind a generation that the anchor has seen.
+            gallery_id: Id that the gallery must have, see `open`.
+            filesystem: The file system; a test can replace it.
+            random: Source of random bytes; a test can replace it.
+            clock: Returns Unix seconds; a test can replace it.
+            uptime: Returns the time since boot; a test can replace it.
+
+        Raises:
+            GalleryFormatError: the file is not a backup, or is cut short.
+            SealError: the key is wrong, or the backup was altered.
+            GalleryError: there is a gallery at the path or a newer generation in the anchor, and `replace` is False; there is
+                another gallery at the path; or a step failed.
+        """
+        need_cryptography()
+        environment = Environment.of(path, anchor=anchor, filesystem=filesystem, random=random, clock=clock)
+        return restore_backup(
+            checked_path(backup),
+            environment,
+            key,
+            replaces=replace,
+            without_anchor=without_anchor,
+            expected_id=None if gallery_id is None else parse_gallery_id(gallery_id),
+            uptime=uptime,
+        )
 
     def refresh(self) -> bool:
         """Load changes that another process has committed; reads only the header if nothing changed.

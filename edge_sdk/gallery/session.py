@@ -101,6 +101,11 @@ class Session:
         self._use(generation)
 
     @property
+    def generation(self) -> Generation:
+        """The current generation: the file as it was read."""
+        return self._generation
+
+    @property
     def header(self) -> Header:
         """The authenticated header."""
         return self._generation.header

@@ -49,6 +49,7 @@ def complete(line: str, tmp_path: Path) -> Sequence[str]:
                 "renew-transform",
                 "reset-attempts",
                 "reset-clock",
+                "restore",
                 "revoke",
             },
         ),

@@ -84,3 +84,29 @@ def test_an_import_lists_what_it_did(edge_sdk: Run, home: Any, products: list[An
     again = edge_sdk("gallery", "import", package, "--replace", "--json", *shop)
     value = json.loads(again.out)
     assert (value["replaced"], [item["name"] for item in value["refused"]]) == (["alice"], ["BOB"])
+
+
+def test_a_backup_is_written_and_restored(edge_sdk: Run, home: Any, tmp_path: Any) -> None:
+    backup = tmp_path / "home.backup"
+    written = edge_sdk("gallery", "backup", backup, *home.files)
+    assert written.code == 0, written.err
+    assert f"{backup}: generation 2, 1 subject, 1 file of the audit log" in written.out
+    assert "also after they are erased from the gallery: delete it then" in written.out
+    assert "the key is not in it, keep it elsewhere" in written.out
+    erased = edge_sdk("gallery", "erase", "alice", *home.files)
+    assert "backups made before still hold the templates: delete them" in erased.out
+    refused = edge_sdk("gallery", "restore", backup, *home.files)
+    assert refused.code == 3
+    assert "goes back by 1 generation; erased or removed since, and enrolled again: alice" in refused.err
+    restored = edge_sdk("gallery", "restore", backup, "--replace", *home.files)
+    assert restored.code == 0, restored.err
+    assert "generation 2 of the backup is now generation 4" in restored.out
+    assert edge_sdk("gallery", "list", *home.files).out.startswith("alice\t1\t")
+    audit = edge_sdk("gallery", "audit", *home.files)
+    assert (audit.code, "backup restored by an administrator: from generation" in audit.out) == (0, True)
+    new = ("--gallery", str(tmp_path / "new.gallery"), "--key", home.files[3], "--anchor", tmp_path / "a")
+    (home.folder / "home.gallery").unlink()
+    moved = edge_sdk("gallery", "restore", backup, "--json", *new)
+    assert json.loads(moved.out)["log"] == "restored"
+    both = edge_sdk("gallery", "restore", backup, "--without-anchor", *new)
+    assert both.code == 2

@@ -42,6 +42,7 @@ STREAM_LABEL = b"edge-sdk/gallery/stream@v1+"
 KEK_LABEL = b"edge-sdk/gallery/kek@v1"
 BODY_CONTEXT = b"fg/1"
 WRAP_CONTEXT = b"fg/1/slot"
+COMPANIONS_CONTEXT = b"fg/1/backup"
 
 _AEAD_NAMES = {Suite.AES_256_GCM: b"AEAD_AES_256_GCM", Suite.CHACHA20_POLY1305: b"AEAD_CHACHA20_POLY1305"}
 _SEAL_MESSAGE = "wrong key, or the gallery was altered"
@@ -177,6 +178,27 @@ def open_body(file: bytes, data_key: bytes) -> memoryview:
     header_len = header_bytes_of(header.slots)
     whole = memoryview(file)
     return _decrypt(header.suite, data_key, _body_context(whole[:header_len]), whole[header_len:])
+
+
+def seal_companions(suite: Suite, key: bytes, context: bytes, text: bytes, *, random: Randomness) -> bytes:
+    """Seal the companion files of a backup; see `open_companions`."""
+    return _encrypt(suite, key, COMPANIONS_CONTEXT + context, memoryview(text), random(SALT_BYTES))
+
+
+def open_companions(suite: Suite, key: bytes, context: bytes, sealed: memoryview) -> memoryview:
+    """Decrypt the companion files of a backup.
+
+    Args:
+        suite: Cipher of the gallery.
+        key: Key of the backup, 32 bytes.
+        context: Digest of the bytes before, 64 bytes.
+        sealed: Salt, commitment and chunks.
+
+    Raises:
+        GalleryFormatError: the bytes are cut short.
+        SealError: the key is wrong, or the bytes or the context were altered.
+    """
+    return _decrypt(suite, key, COMPANIONS_CONTEXT + context, sealed)
 
 
 def sealed_body_bytes(plaintext_bytes: int) -> int:

@@ -178,6 +178,13 @@ def slot_kind(slot_type: int) -> tuple[str, tuple[int, ...]]:
     return _KINDS.get(slot_type, (f"unknown kind {slot_type}", ()))
 
 
+def opens_elsewhere(slot_type: int) -> bool | None:
+    """Tell if the key of a slot can open the gallery on another device; None if this is not known."""
+    if slot_type in (SLOT_KEY_FILE, SLOT_PASSPHRASE, SLOT_IN_MEMORY):
+        return True
+    return False if slot_type in _KINDS else None
+
+
 def checked_provider(key: KeyProvider) -> KeyProvider:
     """Return a key provider of another distribution if its members fit the protocol.
 

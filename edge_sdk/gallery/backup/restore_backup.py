@@ -1,0 +1,352 @@
+"""Restore a backup: make its gallery the newest generation, at an empty place or over the gallery that is there.
+
+Like every change, a restore is one commit: it appends to the audit log, writes the first state of the attempt counter, and
+replaces the gallery's file by one rename. A power cut before the rename leaves the place as it was, apart from files of
+the audit log that the next restore accepts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from edge_sdk.errors import ChangeCommittedError, GalleryError, GalleryFormatError
+from edge_sdk.gallery.attempt_counter import AttemptCounter, Moment
+from edge_sdk.gallery.backup.backup_file import (
+    ATTEMPTS,
+    AUDIT,
+    MAX_BACKUP_BYTES,
+    Backup,
+    open_backup,
+)
+from edge_sdk.gallery.backup.receipts import Difference, Restoration
+from edge_sdk.gallery.format.content import (
+    ANCHOR_IDENTITY,
+    AUDIT_SEGMENTS,
+    COMMAND_HISTORY,
+    REVOKED,
+    Content,
+    ids_of,
+)
+from edge_sdk.gallery.format.header import Header, parse_header
+from edge_sdk.gallery.key_notes import check_gallery_id, note_gallery
+from edge_sdk.gallery.keys import KeyProvider
+from edge_sdk.gallery.store.anchor import NoAnchor, kind_name, with_anchor
+from edge_sdk.gallery.store.audit_log import AuditEvent
+from edge_sdk.gallery.store.audit_segments import LogSeal, next_path
+from edge_sdk.gallery.store.audit_writer import AuditLog
+from edge_sdk.gallery.store.files import (
+    FileSystem,
+    audit_path,
+    cannot,
+    checked_path,
+    locked,
+    read_gallery,
+    write_atomically,
+)
+from edge_sdk.gallery.store.sealed_file import (
+    Environment,
+    Generation,
+    authenticate,
+    unlock,
+    with_generation,
+    write_generation,
+)
+
+
+@dataclass(frozen=True)
+class _Present:
+    """The gallery that is at the place of a restore.
+
+    Attributes:
+        header: Its header; None if the file is no gallery.
+        generation: The opened gallery; None if it cannot be opened with the key.
+    """
+
+    header: Header | None
+    generation: Generation | None
+
+
+def restore_backup(
+    source: str | Path,
+    environment: Environment,
+    key: KeyProvider,
+    *,
+    replaces: bool,
+    without_anchor: bool,
+    expected_id: bytes | None = None,
+    uptime: Callable[[], Moment],
+) -> Restoration:
+    """Restore a backup; see `Gallery.restore`.
+
+    Args:
+        source: The backup file.
+        environment: Path of the gallery, and its new anchor.
+        key: A key of the gallery.
+        replaces: Replace a gallery that is there, or go back behind a generation that the anchor has seen.
+        without_anchor: Continue without an anchor although the gallery had one.
+        expected_id: Id that the gallery must have; None for the one that the key notes for the path, if any.
+        uptime: Returns the time since boot.
+    """
+    backup, generation = open_backup(_read_backup(environment.files, checked_path(source)), key)
+    header, content = generation.header, generation.content
+    sealed = content.record(ANCHOR_IDENTITY)
+    if sealed and isinstance(environment.anchor, NoAnchor) and not without_anchor:
+        raise GalleryError(
+            f"the gallery was anchored in {kind_name(sealed)}, and no anchor is given: an old copy would not be noticed",
+            hint="give --anchor with a new file or counter; to continue without one, give --without-anchor",
+        )
+    check_gallery_id(environment.path, key, header.gallery_id, expected_id)
+    with locked(environment.files, environment.path):
+        present = _present(environment, header.gallery_id, key)
+        seen = environment.anchor.read(header.gallery_id) or 0
+        difference = _difference(generation, present, seen)
+        if not replaces:
+            _refuse_to_replace(environment, present, difference, seen)
+        with _undone_on_error() as undo:
+            log = _place_log(environment, backup, undo, replaces=replaces)
+            restored = _commit(environment, backup, generation, present, seen, undo, uptime)
+    note_gallery(environment.path, key, header.gallery_id)
+    number = restored.header.generation
+    lines = [
+        f"generation {header.generation} of the backup is now generation {number}: every other copy is refused"
+        if not isinstance(environment.anchor, NoAnchor)
+        else f"generation {header.generation} of the backup is now generation {number}; an old copy is not noticed",
+        *difference.words(),
+    ]
+    return Restoration(
+        path=str(environment.path),
+        gallery_id=header.gallery_id.hex(),
+        from_generation=header.generation,
+        generation=number,
+        backed_up_at_s=backup.created_at_s,
+        subjects=len(content.subjects),
+        anchor=environment.anchor.kind,
+        log=log if content.audit.entries else "none",
+        difference=difference,
+        statement="; ".join(lines),
+    )
+
+
+def _read_backup(files: FileSystem, path: Path) -> bytes:
+    try:
+        return files.read(path, MAX_BACKUP_BYTES + 1)
+    except FileNotFoundError as error:
+        raise GalleryError(f"no backup at {path}", hint="check the path") from error
+    except OSError as error:
+        raise cannot("read", path, error) from error
+
+
+def _present(environment: Environment, gallery_id: bytes, key: KeyProvider) -> _Present | None:
+    """Read the gallery that is at the place; None if there is none.
+
+    Raises:
+        GalleryError: it is another gallery, or cannot be read.
+    """
+    if environment.files.mode(environment.path) is None:
+        return None
+    data = read_gallery(environment.files, environment.path)
+    try:
+        header = parse_header(data)
+    except GalleryFormatError:
+        return _Present(None, None)
+    if header.gallery_id != gallery_id:
+        raise GalleryError(
+            f"{environment.path} is gallery {header.gallery_id.hex()}, the backup is of gallery {gallery_id.hex()}",
+            hint="restore to another path, or move that gallery away",
+        )
+    try:
+        slot, data_key = unlock(header, key)
+        return _Present(header, authenticate(data, header, data_key, slot))
+    except GalleryError:
+        return _Present(header, None)
+
+
+def _difference(backup: Generation, present: _Present | None, seen: int) -> Difference:
+    """Compare a backup with the present gallery and the generation that the anchor has seen."""
+    header = None if present is None else present.header
+    newest = max(seen, 0 if header is None else header.generation)
+    generations = max(0, newest - backup.header.generation)
+    if present is None:
+        return Difference(generations, known=generations == 0)
+    if present.generation is None or header is None:
+        return Difference(generations, known=False)
+    old, new = backup.content, present.generation.content
+    names = dict(zip(ids_of(old.subjects), old.names, strict=True))
+    now = dict(zip(ids_of(new.subjects), new.names, strict=True))
+    accepted = set(_accepted(old))
+    return Difference(
+        generations=generations,
+        key_epochs=max(0, header.key_epoch - backup.header.key_epoch),
+        returning=tuple(name for subject, name in names.items() if subject not in now),
+        reinstated=tuple(
+            name
+            for subject, name in names.items()
+            if subject in now and subject in accepted and subject not in set(_accepted(new))
+        ),
+        missing=tuple(name for subject, name in now.items() if subject not in names),
+    )
+
+
+def _accepted(content: Content) -> Iterator[bytes]:
+    """Yield the ids of the subjects that are not revoked."""
+    for subject, flags in zip(ids_of(content.subjects), content.subjects["flags"].tolist(), strict=True):
+        if not flags & REVOKED:
+            yield subject
+
+
+def _refuse_to_replace(
+    environment: Environment, present: _Present | None, difference: Difference, seen: int
+) -> None:
+    """Refuse to replace a gallery, or to go back, unless the caller has decided it."""
+    if present is None and not difference.generations:
+        return
+    if present is None:
+        reason = f"the anchor has seen generation {seen}, which is newer than the backup"
+    else:
+        reason = f"{environment.path} exists already"
+    effects = "; ".join(difference.words()) or "nothing newer than the backup would be lost"
+    raise GalleryError(
+        f"{reason}. Restoring the backup: {effects}",
+        hint="confirm with --replace (replace=True in a program)",
+    )
+
+
+@contextlib.contextmanager
+def _undone_on_error() -> Iterator[contextlib.ExitStack]:
+    """Run the registered clean-up steps if the block raises an exception."""
+    with contextlib.ExitStack() as undo:
+        yield undo
+        undo.pop_all()
+
+
+def _remove_without_gallery(environment: Environment, path: Path) -> None:
+    """Remove a file of the audit log, unless the gallery is in place in spite of an error."""
+    with contextlib.suppress(OSError):
+        if environment.files.mode(environment.path) is None:
+            environment.files.unlink(path)
+
+
+def _place_log(
+    environment: Environment, backup: Backup, undo: contextlib.ExitStack, *, replaces: bool
+) -> str:
+    """Write the audit log of the backup unless there is a log; the current file comes last.
+
+    Returns:
+        `restored` or `kept`.
+
+    Raises:
+        GalleryError: there is a log that does not continue that of the backup, and replacing was not asked for.
+    """
+    files, log = environment.files, audit_path(environment.path)
+    saved = {name: data for name, data in backup.files.items() if name != ATTEMPTS}
+    if files.mode(log) is not None or files.mode(next_path(log)) is not None:
+        continues = saved.get(AUDIT, b"") == _start_of(files, log, len(saved.get(AUDIT, b"")))
+        if not continues and not replaces and saved:
+            raise GalleryError(
+                f"{log} is another audit log than the backup's, or continues it in another file",
+                hint="move it away and keep it; to continue it with this gallery, give --replace (replace=True)",
+            )
+        return "kept"
+    for name in sorted(saved, key=lambda name: (name == AUDIT, name)):
+        path = log.with_name(log.name + name.removeprefix(AUDIT))
+        if files.mode(path) is None:
+            undo.callback(_remove_without_gallery, environment, path)
+        write_atomically(files, path, saved[name])
+    return "restored"
+
+
+def _start_of(files: FileSystem, path: Path, size: int) -> bytes:
+    try:
+        return files.read(path, size)
+    except OSError:
+        return b""
+
+
+def _commit(
+    environment: Environment,
+    backup: Backup,
+    generation: Generation,
+    present: _Present | None,
+    seen: int,
+    undo: contextlib.ExitStack,
+    uptime: Callable[[], Moment],
+) -> Generation:
+    """Write the restored gallery as the newest generation; the caller holds the lock."""
+    anchor, gallery_id = environment.anchor, generation.header.gallery_id
+    newer = None if present is None else present.generation
+    newest = max(
+        generation.header.generation,
+        0 if present is None or not present.header else present.header.generation,
+    )
+    if not seen:
+        undo.callback(_abandon, environment, gallery_id)
+    header = with_generation(generation.header, max(newest, anchor.prepare(gallery_id)) + 1)
+    content = _content(environment, generation, newer)
+    content = with_anchor(content, anchor.identity(gallery_id))
+    if content.audit.entries:
+        content = _logged(environment, generation, newer, content, header, seen)
+    counter = _counter(environment, generation, uptime)
+    current = None if newer is None else _counter(environment, newer, uptime)
+    if present is None:
+        # Without this, a power cut between file and anchor would leave an anchor more than one generation behind.
+        anchor.advance(gallery_id, header.generation - 1)
+    counting = (
+        contextlib.nullcontext()
+        if counter is None
+        else counter.restoring(backup.files.get(ATTEMPTS, b""), current)
+    )
+    with counting, anchor.staged(gallery_id, header.generation):
+        restored = write_generation(environment, header, content, generation.slot)
+        undo.pop_all()
+        try:
+            anchor.advance(gallery_id, header.generation)
+        except (GalleryError, OSError) as error:
+            raise ChangeCommittedError(
+                f"the backup is restored; the anchor could not be advanced: {error}",
+                hint="the next command that opens the gallery advances it; if that is refused, edge-sdk gallery re-anchor",
+            ) from error
+    return restored
+
+
+def _abandon(environment: Environment, gallery_id: bytes) -> None:
+    with contextlib.suppress(GalleryError, OSError):
+        environment.anchor.abandon(gallery_id)
+
+
+def _content(environment: Environment, generation: Generation, newer: Generation | None) -> Content:
+    """Return the restored content, of a new branch: no command that was signed for another state is executed."""
+    content = generation.content
+    policy = tuple(record for record in content.policy if record.kind != COMMAND_HISTORY)
+    known_s = max(content.committed_at_s, 0 if newer is None else newer.content.committed_at_s)
+    return replace(content, committed_at_s=max(int(environment.clock()), known_s), policy=policy)
+
+
+def _logged(
+    environment: Environment,
+    generation: Generation,
+    newer: Generation | None,
+    content: Content,
+    header: Header,
+    seen: int,
+) -> Content:
+    """Append the restore to the log, which continues the log of the replaced gallery if it can be opened."""
+    source = generation if newer is None or not newer.content.audit.entries else newer
+    seal = LogSeal.of(source.header, source.content)
+    over = max(seen, 0 if newer is None else newer.header.generation)
+    event = AuditEvent("restore", detail=f"from={generation.header.generation},over={over}")
+    seal = AuditLog(environment.files, audit_path(environment.path)).append(
+        [event], seal, now_s=int(environment.clock()), generation=header.generation, commit=True
+    )
+    if source.content.record(AUDIT_SEGMENTS) is None:
+        seal = seal.renewed(environment.random)
+    return seal.stored_in(content)
+
+
+def _counter(
+    environment: Environment, generation: Generation, uptime: Callable[[], Moment]
+) -> AttemptCounter | None:
+    gallery_id = generation.header.gallery_id
+    return AttemptCounter.of(environment.files, environment.path, gallery_id, generation.content, uptime)
