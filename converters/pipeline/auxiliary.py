@@ -185,10 +185,21 @@ def _method(request: AuxiliaryRequest) -> Method:
 
 
 def _size(request: AuxiliaryRequest, saved: SavedRecipe | None) -> tuple[int, int] | None:
-    """Return the given input size, or that of the recipe; None if there is neither."""
-    if request.size is not None or saved is None or saved.recording is None:
+    """Return the given input size, or that of the recipe; None if there is neither.
+
+    Raises:
+        ConversionError: The recipe was recorded at another size than the given one.
+    """
+    if saved is None or saved.recording is None:
         return request.size
-    return saved.recording.contract.height, saved.recording.contract.width
+    recorded = saved.recording.contract.height, saved.recording.contract.width
+    if request.size is not None and request.size != recorded and request.calibration is None:
+        raise ConversionError(
+            f"{saved.path}: expected the input size of the recipe, {recorded[0]}x{recorded[1]}, found"
+            f" {request.size[0]}x{request.size[1]}",
+            hint="leave --size out, or measure the statistics again with --calibration",
+        )
+    return request.size or recorded
 
 
 def _read(model: Path, contract: InputContract, inputs: FloatArray) -> tuple[Converted, dict[str, Any]]:

@@ -102,8 +102,8 @@ def replay_auxiliary(
     if recording.contract != card.input:
         raise ConversionError(
             f"{saved.path}: expected the input contract of this network, {card.input.describe()}, found"
-            f" {recording.contract.describe()}",
-            hint="leave --size out to use that of the recipe",
+            f" {recording.contract.describe()}; the statistics are those of another network",
+            hint="replay a recipe on the file that it was recorded from, or convert with --calibration",
         )
     with stage("quantize"):
         quantized = saved.replay(network)

@@ -244,3 +244,49 @@ def test_mosaics_show_faces_of_several_sizes() -> None:
     assert np.array_equal(np.unique(frames[-1]), levels)
     assert frames[-1][0, 0, 0] == levels[0]
     assert frames[-1][39, 39, 0] == levels[15]
+
+
+def replayed(converted: Path, output: Path, recipe: Path, *options: str) -> int:
+    source = str(converted / "tiny.onnx")
+    base = ["auxiliary", source, "--method", "minifasnet", "--crop-scale", "2.7", "--output", str(output)]
+    return main([*base, "--recipe", str(recipe), *options])
+
+
+def test_the_recipe_of_an_int8_file_is_replayed_without_images(
+    converted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = converted / "out" / "tiny.cpu_int8.recipe.json"
+    capsys.readouterr()
+    assert replayed(converted, tmp_path / "again", recipe) == 0
+    assert "tiny.cpu_int8.tflite replayed: same bytes as recorded" in capsys.readouterr().out
+    for name in ("tiny.cpu_int8.tflite", "tiny.cpu_int8.recipe.json"):
+        assert (tmp_path / "again" / name).read_bytes() == (converted / "out" / name).read_bytes()
+    report = json.loads((tmp_path / "again" / "tiny.report.json").read_text())
+    assert report["artefacts"][1]["replay"]["same_bytes"] is True
+
+
+def test_a_recipe_that_cannot_make_the_int8_file_is_refused(
+    converted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = converted / "out" / "tiny.cpu_int8.recipe.json"
+    assert replayed(converted, tmp_path / "o", recipe, "--size", "64x64") == 3
+    assert "expected the input size of the recipe, 32x32, found 64x64" in capsys.readouterr().err
+    value = json.loads(recipe.read_text())
+    edited = tmp_path / "x.recipe.json"
+    for changes, message in (
+        ({"statistics": None}, "expected a recipe with statistics, but this recipe has no statistics"),
+        ({"name": "cpu_int8"}, "expected a recipe named 'auxiliary_int8', found 'cpu_int8'"),
+    ):
+        changed = {key: item for key, item in {**value, **changes}.items() if item is not None}
+        edited.write_text(json.dumps(changed))
+        assert replayed(converted, tmp_path / "o", edited) == 3
+        assert message in capsys.readouterr().err
+    # Ranges 40 times as wide leave few codes for the values.
+    statistics = value["statistics"]
+    wide = {name: [40 * low, 40 * high] for name, (low, high) in statistics["ranges"].items()}
+    edited.write_text(json.dumps({**value, "statistics": {**statistics, "ranges": wide}}))
+    assert replayed(converted, tmp_path / "o", edited) == 1
+    assert (
+        "expected a replayed network like the recorded one; on 4 generated inputs" in capsys.readouterr().err
+    )
+    assert not (tmp_path / "o").exists()

@@ -100,7 +100,7 @@ def test_a_conversion_shows_source_contract_gates_files_and_operators() -> None:
         "0.50×",
         "1 partition",
         "CONV_2D",
-        "100 images not used for calibration",
+        "on 100 images that calibration has not seen",
         "a note on door",
     ):
         assert expected in text
