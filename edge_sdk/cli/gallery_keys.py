@@ -19,6 +19,7 @@ from edge_sdk.cli.arguments import (
     add_model_arguments,
     format_count,
 )
+from edge_sdk.cli.installed import record_anchor, record_key
 from edge_sdk.cli.opening import new_keys, open_gallery, resolve_key
 from edge_sdk.errors import GalleryError, ModelMismatchError
 
@@ -265,6 +266,7 @@ def _removal_command(arguments: argparse.Namespace, slots: Sequence[KeySlot], ad
 def _remove_key(arguments: argparse.Namespace) -> Output:
     gallery = open_gallery(arguments)
     gallery.keys.remove(arguments.slot, keep=_resolve_other_keys(arguments))
+    record_key(arguments, arguments.key)
     epoch = gallery.status().key_epoch
     return Output(
         {"removed_slot": arguments.slot, "key_epoch": epoch},
@@ -276,6 +278,7 @@ def _rotate_key(arguments: argparse.Namespace) -> Output:
     gallery = open_gallery(arguments)
     with new_keys(arguments.gallery, arguments.to, prompt="new passphrase") as keys:
         gallery.keys.rotate(*keys)
+    record_key(arguments, arguments.to[0])
     slots, epoch = gallery.keys.slots(), gallery.status().key_epoch
     return Output(
         {"key_epoch": epoch, "slots": [_slot_as_json(slot) for slot in slots]},
@@ -284,8 +287,10 @@ def _rotate_key(arguments: argparse.Namespace) -> Output:
 
 
 def _re_anchor(arguments: argparse.Namespace) -> Output:
-    if arguments.none and arguments.anchor is not None:
+    if arguments.none and arguments.anchor is not None and "anchor" not in arguments.taken:
         arguments.parser.error("give either --anchor or --none, found both")
+    if arguments.none:
+        arguments.anchor = None
     gallery = open_gallery(arguments, anchored=False)
     before = gallery.status()
     if not arguments.yes:
@@ -298,6 +303,7 @@ def _re_anchor(arguments: argparse.Namespace) -> Output:
         gallery.keys.remove_anchor()
     else:
         gallery.keys.reanchor()
+    record_anchor(arguments, arguments.anchor)
     after = gallery.status()
     return Output(
         {"from_generation": before.generation, "generation": after.generation, "subjects": after.subjects},

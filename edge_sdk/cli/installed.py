@@ -8,8 +8,13 @@ from the installation or nothing.
 from __future__ import annotations
 
 import argparse
+import contextlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+
+from edge_sdk import console
+from edge_sdk.cli.arguments import PROGRAM
+from edge_sdk.errors import EdgeSdkError, InputError
 
 if TYPE_CHECKING:
     from edge_sdk.door.installation import Installation
@@ -54,6 +59,53 @@ def use_installation(arguments: argparse.Namespace) -> None:
     if parts and getattr(arguments, "rotate", 0) is None:
         arguments.rotate = 0
     _require(parts, arguments)
+
+
+def record_key(arguments: argparse.Namespace, word: str) -> None:
+    """Store another key word in the installation if a change of the gallery's keys has made the stored one useless.
+
+    Args:
+        arguments: Arguments of a command that has changed the keys.
+        word: A key that opens the gallery now.
+    """
+    from edge_sdk.door.named import anchor_named, key_named
+    from edge_sdk.door.words import PASSPHRASE
+    from edge_sdk.gallery import Gallery
+
+    installation = _installation_of(arguments)
+    if installation is None or word == installation.key:
+        return
+    if installation.key != PASSPHRASE:
+        with contextlib.suppress(EdgeSdkError):
+            anchor = anchor_named(arguments.anchor)
+            Gallery.open(arguments.gallery, key=key_named(installation.key), needs_model=False, anchor=anchor)
+            return
+    installation.with_key(word).write()
+    console.say(
+        PROGRAM, f"the installation in {installation.folder} opens its gallery with {word} from now on"
+    )
+
+
+def record_anchor(arguments: argparse.Namespace, word: str | None) -> None:
+    """Store another anchor word in the installation if its gallery has been given another anchor, or none."""
+    installation = _installation_of(arguments)
+    if installation is None or word == installation.anchor:
+        return
+    installation.with_anchor(word).write()
+    console.say(PROGRAM, f"the installation in {installation.folder} uses {word or 'no anchor'} from now on")
+
+
+def _installation_of(arguments: argparse.Namespace) -> Installation | None:
+    """Return the installation whose gallery the arguments name or take; None if there is none."""
+    from edge_sdk.door.installation import Installation
+
+    installation: Installation | None = arguments.installed
+    if installation is None:
+        with contextlib.suppress(InputError):
+            installation = Installation.find()
+    if installation is None or installation.gallery.resolve() != arguments.gallery.resolve():
+        return None
+    return installation
 
 
 def _is_missing(part: str, arguments: argparse.Namespace) -> bool:

@@ -40,7 +40,8 @@ def resolve_key(word: str, *, created: list[Path] | None = None, prompt: str = "
         InputError: no passphrase could be read, the two passphrases differ, or an NV index is malformed.
         GalleryError: a new key file cannot be written.
     """
-    from edge_sdk.door.named import key_named, names_key_file
+    from edge_sdk.door.named import key_named
+    from edge_sdk.door.words import names_key_file
     from edge_sdk.gallery import KeyFile
 
     path = Path(word)

@@ -139,9 +139,7 @@ def _setup(arguments: argparse.Namespace) -> Output:
             "healthy": not failed,
             "findings": [check.to_json() for check in checks],
         },
-        "\n".join(
-            [*_format_result(result), "", *format_results(checks), "", _next_step(result, failed=failed)]
-        ),
+        "\n".join([*_format_result(result), *_format_checks(checks), _next_step(result, failed=failed)]),
         not failed,
     )
 

@@ -9,10 +9,24 @@ from __future__ import annotations
 import json
 import os
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edge_sdk.door.installed_parts import (
+    MAX_NETWORKS,
+    AcceptedLicences,
+    InstalledKit,
+    InstalledNetwork,
+    parse_accepted,
+    parse_kit,
+    parse_network,
+    parse_networks,
+    parse_truth,
+    parse_word,
+    unique_fields,
+)
+from edge_sdk.door.words import names_key_file, stored_word, usable_word
 from edge_sdk.errors import InputError
 from edge_sdk.model.json_fields import JsonFields, text, whole_number
 
@@ -27,9 +41,7 @@ FILE_NAME = "installation.json"
 ENVIRONMENT = "EDGE_SDK_INSTALLATION"
 ROTATIONS = (0, 90, 180, 270)
 _MAX_BYTES = 64 << 10
-_MAX_NETWORKS = 32
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}(/[a-z0-9][a-z0-9._-]{0,63})?")
-_DIGEST = re.compile(r"[0-9a-f]{64}")
 _FIELDS = {
     "schema",
     "kit",
@@ -45,50 +57,6 @@ _FIELDS = {
     "accepted",
 }
 _HINT = "run edge-sdk setup KIT again, which writes the file anew and keeps the gallery"
-
-
-@dataclass(frozen=True)
-class InstalledKit:
-    """The kit of an installation.
-
-    Args:
-        name: Name of the kit.
-        version: Version of the kit.
-        sha256: SHA-256 of the kit's manifest, hex.
-    """
-
-    name: str
-    version: str
-    sha256: str
-
-
-@dataclass(frozen=True)
-class InstalledNetwork:
-    """A network of an installation.
-
-    Args:
-        file: File name in the folder.
-        sha256: SHA-256 of the file, hex.
-    """
-
-    file: str
-    sha256: str
-
-
-@dataclass(frozen=True)
-class AcceptedLicences:
-    """The licences that a person accepted.
-
-    Args:
-        terms_sha256: Digest of the networks' licences, notes and sources and of the licence texts, hex; other terms have to
-            be accepted again.
-        licences: One line for each network: file name and licence.
-        at_s: Time of the acceptance, Unix seconds.
-    """
-
-    terms_sha256: str
-    licences: tuple[str, ...]
-    at_s: int
 
 
 @dataclass(frozen=True)
@@ -127,10 +95,8 @@ class Installation:
     gallery_file: str = "home.gallery"
 
     def __post_init__(self) -> None:
-        if not self.networks or len(self.networks) > _MAX_NETWORKS:
-            raise InputError(
-                f"installation: expected 1..{_MAX_NETWORKS} networks, found {len(self.networks)}"
-            )
+        if not self.networks or len(self.networks) > MAX_NETWORKS:
+            raise InputError(f"installation: expected 1..{MAX_NETWORKS} networks, found {len(self.networks)}")
         for name in (self.gallery_file, *(network.file for network in self.networks)):
             if not _NAME.fullmatch(name):
                 raise InputError(f"installation: expected a plain file name, found {name!r}")
@@ -161,12 +127,12 @@ class Installation:
     @property
     def key(self) -> str:
         """Key as a word of the command line; the path of a key file is absolute."""
-        return self._absolute(self.key_word)
+        return usable_word(self.key_word, self.folder)
 
     @property
     def anchor(self) -> str | None:
         """Anchor as a word of the command line; the path of a file is absolute. None if there is no anchor."""
-        return None if self.anchor_word is None else self._absolute(self.anchor_word)
+        return None if self.anchor_word is None else usable_word(self.anchor_word, self.folder)
 
     @classmethod
     def default_folder(cls) -> Path:
@@ -216,9 +182,30 @@ class Installation:
         if len(data) > _MAX_BYTES:
             raise InputError(f"{path}: expected at most {_MAX_BYTES} bytes, found more", hint=_HINT)
         try:
-            return _from_json(place.absolute(), json.loads(data, object_pairs_hook=_unique))
+            return _from_json(place.absolute(), json.loads(data, object_pairs_hook=unique_fields))
         except (ValueError, RecursionError) as error:  # InputError and ModelCardError are ValueErrors
             raise InputError(f"{path}: {error}", hint=_HINT) from error
+
+    def with_key(self, word: str) -> Installation:
+        """Return the installation with another key, a word of the command line."""
+        return replace(self, key_word=stored_word(word, self.folder) if names_key_file(word) else word)
+
+    def with_anchor(self, word: str | None) -> Installation:
+        """Return the installation with another anchor, a word of the command line; None for no anchor."""
+        is_file = word is not None and not word.startswith("tpm:")
+        return replace(
+            self, anchor_word=stored_word(word, self.folder) if word is not None and is_file else word
+        )
+
+    def write(self) -> None:
+        """Write `installation.json`; it appears completely or not at all.
+
+        Raises:
+            GalleryError: The file cannot be written.
+        """
+        from edge_sdk.gallery.store.files import PosixFileSystem, write_atomically
+
+        write_atomically(PosixFileSystem(), self.folder / FILE_NAME, self.to_bytes())
 
     def to_bytes(self) -> bytes:
         """Encode the content of `installation.json`; equal installations give equal bytes."""
@@ -314,10 +301,6 @@ class Installation:
             **{"pad": self.liveness or None, "rotate": self.rotate, **options},
         )
 
-    def _absolute(self, word: str) -> str:
-        """Return a word as it is, or the absolute path of a file in the folder, which is marked by a leading ``./``."""
-        return str(self.folder / word[2:]) if word.startswith("./") else word
-
 
 def _from_json(folder: Path, value: Any) -> Installation:
     fields = JsonFields(value, "installation")
@@ -326,77 +309,21 @@ def _from_json(folder: Path, value: Any) -> Installation:
     unknown = sorted(set(value) - _FIELDS)
     if unknown:
         raise InputError(f"expected no other fields than those of {SCHEMA}, found {', '.join(unknown)}")
-    detector = fields.optional("detector", _network)
+    detector = fields.optional("detector", parse_network)
     return Installation(
         folder=folder,
-        kit=fields.read("kit", _kit),
+        kit=fields.read("kit", parse_kit),
         networks=(
-            fields.read("model", _network),
+            fields.read("model", parse_network),
             *([] if detector is None else [detector]),
-            *fields.read("liveness", _networks),
+            *fields.read("liveness", parse_networks),
         ),
         detector_file=None if detector is None else detector.file,
-        key_word=fields.read("key", _word),
-        anchor_word=fields.optional("anchor", _word),
-        camera=fields.optional("camera", _word),
+        key_word=fields.read("key", parse_word),
+        anchor_word=fields.optional("anchor", parse_word),
+        camera=fields.optional("camera", parse_word),
         rotate=fields.read("rotate", whole_number),
-        door=fields.read("door", _truth),
-        accepted=fields.optional("accepted", _accepted),
+        door=fields.read("door", parse_truth),
+        accepted=fields.optional("accepted", parse_accepted),
         gallery_file=fields.read("gallery", text),
     )
-
-
-def _kit(value: Any) -> InstalledKit:
-    fields = JsonFields(value, "installation, kit")
-    return InstalledKit(
-        fields.read("name", text), fields.read("version", text), fields.read("sha256", _digest)
-    )
-
-
-def _network(value: Any) -> InstalledNetwork:
-    fields = JsonFields(value, "installation, network")
-    return InstalledNetwork(fields.read("file", text), fields.read("sha256", _digest))
-
-
-def _networks(value: Any) -> tuple[InstalledNetwork, ...]:
-    return tuple(_network(item) for item in _list(value))
-
-
-def _accepted(value: Any) -> AcceptedLicences:
-    fields = JsonFields(value, "installation, accepted")
-    return AcceptedLicences(
-        fields.read("terms_sha256", _digest),
-        fields.read("licences", lambda items: tuple(text(item) for item in _list(items))),
-        fields.read("at_s", whole_number),
-    )
-
-
-def _list(value: Any) -> list[Any]:
-    if not isinstance(value, list) or len(value) > _MAX_NETWORKS:
-        raise TypeError(f"{value!r} is not a list of at most {_MAX_NETWORKS}")
-    return value
-
-
-def _digest(value: Any) -> str:
-    if not _DIGEST.fullmatch(text(value)):
-        raise ValueError(f"{value!r} is not a SHA-256 in hex")
-    return text(value)
-
-
-def _word(value: Any) -> str:
-    if not text(value).strip() or "\0" in value:
-        raise ValueError(f"{value!r} is empty or has a null byte")
-    return text(value)
-
-
-def _truth(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise TypeError(f"{value!r} is neither true nor false")
-    return value
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) < len(pairs):
-        raise ValueError("expected each field once, found one twice")
-    return value

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from edge_sdk.door.words import PASSPHRASE, PLUGINS, RESERVED, TPM
 from edge_sdk.errors import InputError
 from edge_sdk.gallery import (
     Anchor,
@@ -19,21 +20,9 @@ from edge_sdk.gallery import (
     TpmKey,
 )
 from edge_sdk.gallery.keys.provider import checked_provider
-from edge_sdk.plugins import find_plugins, open_plugin
+from edge_sdk.plugins import open_plugin
 
-PASSPHRASE = "passphrase"
 _KEYS: dict[str, Callable[[], KeyProvider]] = {"host": HostKey, "tpm2": TpmCredentialKey, "pi-otp": BoardKey}
-_TPM = "tpm-nv"
-_RESERVED = (PASSPHRASE, *_KEYS, _TPM)
-_PLUGINS = "edge_sdk.keys"
-
-
-def names_key_file(word: str) -> bool:
-    """Tell if a word names a key file, and not a kind of key or a plug-in."""
-    name, colon, _ = word.partition(":")
-    if name in _RESERVED:
-        return False
-    return not (colon and name in find_plugins(_PLUGINS, reserved=_RESERVED))
 
 
 def key_named(word: str, *, passphrase: Callable[[], str] | None = None) -> KeyProvider:
@@ -58,9 +47,9 @@ def key_named(word: str, *, passphrase: Callable[[], str] | None = None) -> KeyP
         return Passphrase(passphrase())
     if word in _KEYS:
         return _KEYS[word]()
-    if kind == _TPM:
+    if kind == TPM:
         return TpmKey(index=_index(argument)) if argument else TpmKey()
-    plugin: KeyProvider | None = open_plugin(_PLUGINS, word, reserved=_RESERVED)
+    plugin: KeyProvider | None = open_plugin(PLUGINS, word, reserved=RESERVED)
     return KeyFile(Path(word)) if plugin is None else checked_provider(plugin)
 
 

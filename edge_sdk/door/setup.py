@@ -8,7 +8,6 @@ that lacks something. The next run keeps what is there and does the missing step
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import time
 import warnings
@@ -18,16 +17,10 @@ from pathlib import Path
 
 from edge_sdk.cameras import camera_named
 from edge_sdk.door.folder import is_at, make_private, private_folder, sync, write_read_only
-from edge_sdk.door.installation import (
-    FILE_NAME,
-    ROTATIONS,
-    AcceptedLicences,
-    Installation,
-    InstalledKit,
-    InstalledNetwork,
-)
+from edge_sdk.door.installation import FILE_NAME, ROTATIONS, Installation
+from edge_sdk.door.installed_parts import AcceptedLicences, InstalledKit, InstalledNetwork
 from edge_sdk.door.licences import LicencesRefusedError, LicenceTerms
-from edge_sdk.door.named import anchor_named, key_named, names_key_file
+from edge_sdk.door.named import anchor_named, key_named
 from edge_sdk.door.provision import (
     DoorRules,
     holds_model,
@@ -37,9 +30,9 @@ from edge_sdk.door.provision import (
     rules_for,
     set_aside,
 )
+from edge_sdk.door.words import names_key_file, stored_word, usable_word
 from edge_sdk.errors import InputError
 from edge_sdk.gallery import Gallery, KeyProvider, PinnedNetworks
-from edge_sdk.gallery.store.files import PosixFileSystem, write_atomically
 from edge_sdk.kit.bundle import KitFile
 from edge_sdk.kit.manifest import KitMember, Role
 from edge_sdk.model.model_file import ModelFile
@@ -150,7 +143,7 @@ class _Setup:
             )
         is_new = not self.path.exists()
         key = self._named_key(passphrase, is_new=is_new)
-        gallery = None if is_new else self._open(key or key_named(self._place(self.key_word)))
+        gallery = None if is_new else self._open(key or key_named(usable_word(self.key_word, self.folder)))
         is_replaced = gallery is not None and not holds_model(gallery, self.model, self.kit.manifest)
         if is_replaced:
             gallery = None
@@ -176,41 +169,35 @@ class _Setup:
         )
 
     def _open(self, key: KeyProvider) -> Gallery:
-        gallery, anchor = open_existing(self.path, key, self._anchor(), default=self._place(f"./{_ANCHOR}"))
+        gallery, anchor = open_existing(
+            self.path, key, self._anchor(), default=usable_word(f"./{_ANCHOR}", self.folder)
+        )
         if self.anchor_word is None and anchor is not None:
-            self.anchor_word = self._inside(anchor)
+            self.anchor_word = stored_word(anchor, self.folder)
         return gallery
 
     def _key_word(self) -> str:
         word = self.options.key
         if word is None:
             return f"./{_KEY}" if self.existing is None else self.existing.key_word
-        return self._inside(word) if names_key_file(word) else word
+        return stored_word(word, self.folder) if names_key_file(word) else word
 
     def _anchor_word(self) -> str | None:
         word = self.options.anchor
         if word is not None:
-            return word if word.startswith("tpm:") else self._inside(word)
+            return word if word.startswith("tpm:") else stored_word(word, self.folder)
         if self.existing is not None:
             return self.existing.anchor_word
         # A gallery that was created by hand without an anchor stays without one.
         is_new = not self.path.exists() or (self.folder / _ANCHOR).exists()
         return f"./{_ANCHOR}" if is_new else None
 
-    def _inside(self, word: str) -> str:
-        path = Path(os.path.abspath(word))  # noqa: PTH100 a link stays a link
-        inside = path.is_relative_to(self.folder)
-        return f"./{path.relative_to(self.folder)}" if inside else str(path)
-
-    def _place(self, word: str) -> str:
-        return str(self.folder / word[2:]) if word.startswith("./") else word
-
     def _anchor(self) -> str | None:
-        return None if self.anchor_word is None else self._place(self.anchor_word)
+        return None if self.anchor_word is None else usable_word(self.anchor_word, self.folder)
 
     def _named_key(self, passphrase: Callable[[bool], str] | None, *, is_new: bool) -> KeyProvider | None:
         """Return the key if it is no file; None for a key file, which may have to be created."""
-        word = self._place(self.key_word)
+        word = usable_word(self.key_word, self.folder)
         if names_key_file(word):
             return None
         return key_named(word, passphrase=None if passphrase is None else lambda: passphrase(is_new))
@@ -269,7 +256,7 @@ class _Setup:
         earlier = set_aside(self.path, anchor_file, folder=self.folder)
         if earlier is not None:
             self.changes.append(f"files of an empty or incomplete gallery moved to {earlier.name}")
-        key_file = None if key is not None else Path(self._place(self.key_word))
+        key_file = None if key is not None else Path(usable_word(self.key_word, self.folder))
         with key_for(key_file, key) as opened:
             gallery = Gallery.create(
                 self.path,
@@ -322,7 +309,7 @@ class _Setup:
             accepted=accepted,
         )
         if installation != before:
-            write_atomically(PosixFileSystem(), self.folder / FILE_NAME, installation.to_bytes())
+            installation.write()
             self.changes.append(f"{FILE_NAME} written")
         listed = {network.file for network in installation.networks}
         for network in () if before is None else before.networks:

@@ -10,13 +10,8 @@ from typing import Any
 
 import pytest
 
-from edge_sdk.door.installation import (
-    ENVIRONMENT,
-    FILE_NAME,
-    Installation,
-    InstalledKit,
-    InstalledNetwork,
-)
+from edge_sdk.door.installation import ENVIRONMENT, FILE_NAME, Installation
+from edge_sdk.door.installed_parts import InstalledKit, InstalledNetwork
 from tests.cli.conftest import Home
 from tests.conftest import Outcome
 
@@ -163,3 +158,26 @@ def test_doctor_checks_everything_or_what_is_named(edge_sdk: Run, installed: Ins
     damaged = edge_sdk("doctor")
     assert damaged.code == 1
     assert "expected SHA-256" in damaged.out
+
+
+def test_changed_keys_and_anchors_are_stored(edge_sdk: Run, installed: Installation, tmp_path: Path) -> None:
+    done = edge_sdk("gallery", "rotate-key", "--to", tmp_path / "new.key")
+    assert (done.code, "opens its gallery with" in done.err) == (0, True)
+    assert edge_sdk("gallery", "list").code == 0
+    assert Installation.read(installed.folder).key == str(tmp_path / "new.key")
+    assert edge_sdk("gallery", "add-key", tmp_path / "spare.key").code == 0
+    assert edge_sdk("gallery", "remove-key", "0", "--key", tmp_path / "spare.key").code == 0
+    assert edge_sdk("gallery", "list").code == 0
+    anchor = installed.folder / "a.anchor"
+    assert edge_sdk("gallery", "re-anchor", "--anchor", anchor, "--yes").code == 0
+    assert Installation.read(installed.folder).anchor_word == "./a.anchor"
+    assert edge_sdk("gallery", "re-anchor", "--none", "--yes").code == 0
+    assert Installation.read(installed.folder).anchor is None
+    assert edge_sdk("gallery", "list").out.startswith("alice")
+
+
+def test_an_added_key_changes_nothing(edge_sdk: Run, installed: Installation, tmp_path: Path) -> None:
+    before = (installed.folder / FILE_NAME).read_bytes()
+    assert edge_sdk("gallery", "add-key", tmp_path / "spare.key").code == 0
+    assert edge_sdk("gallery", "remove-key", "1").code == 0
+    assert (installed.folder / FILE_NAME).read_bytes() == before

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -48,6 +49,9 @@ def test_a_door_is_set_up_and_used_without_naming_a_file(
     assert "after 10 failed presses in a row everybody waits 30 s between presses; after 100" in done.out
     assert "not measured on your camera" in done.out
     assert "next: edge-sdk face enrol NAME, then edge-sdk try" in done.out
+    assert re.search(r"doctor: \d+ of \d+ checks passed", done.out)
+    assert "\n  warn  gallery's key  " in done.out
+    assert "\n  ok " not in done.out
     assert "face.tflite: Apache-2.0" in done.err
     assert edge_sdk("enrol", "alice", products[0].enrol).code == 0
     assert edge_sdk("identify", products[0].enrol).out.endswith("accepted as alice\n")

@@ -10,14 +10,8 @@ from typing import Any
 
 import pytest
 
-from edge_sdk.door.installation import (
-    ENVIRONMENT,
-    FILE_NAME,
-    AcceptedLicences,
-    Installation,
-    InstalledKit,
-    InstalledNetwork,
-)
+from edge_sdk.door.installation import ENVIRONMENT, FILE_NAME, Installation
+from edge_sdk.door.installed_parts import AcceptedLicences, InstalledKit, InstalledNetwork
 from edge_sdk.errors import InputError
 
 
