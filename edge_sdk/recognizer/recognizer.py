@@ -28,7 +28,7 @@ from edge_sdk.recognizer.owner_scores import OwnerScore, owner_scores
 from edge_sdk.recognizer.results import Enrolment, Recognition
 from edge_sdk.recognizer.sampling import AlignedSample, NoSample, Sampler
 from edge_sdk.recognizer.track import bona_fide, mean_direction
-from edge_sdk.recognizer.watching import FRAMES_PER_ATTEMPT, PAUSE_S, Look, WatchOptions
+from edge_sdk.recognizer.watching import FRAMES_PER_ATTEMPT, PAUSE_S, Watch, WatchOptions
 from edge_sdk.types import UInt8Array
 from edge_sdk.vision.embedder import Embedder
 from edge_sdk.vision.faces import FaceDetector
@@ -89,7 +89,7 @@ class Recognizer:
         self._guard = OrientationGuard(detector, rotate=check_rotation(rotate))
         self._enrolment_limits = enrolment_limits or Limits.enrolment().stricter(limits or Limits())
         self._threshold = threshold
-        self._looking = False
+        self._watching = False
         self.when_recognized: Callable[[Recognition], object] | None = None
         self.when_refused: Callable[[Recognition], object] | None = None
         self.when_guided: Callable[[Recognition], object] | None = None
@@ -271,18 +271,18 @@ class Recognizer:
         """
         options = WatchOptions(seconds, frames, pause_s, attempts, clock)
         alike = OperatingPoint.for_captures(self.embedder.card.operating_points)
-        look = Look(
+        watch = Watch(
             self._sampler,
             self._guard,
             lambda samples: self._attempt(samples, subject),
             same_person_cosine=-1.0 if alike is None else alike.threshold,
             options=options,
         )
-        self._looking = True
+        self._watching = True
         try:
-            yield from look.answers(camera)
+            yield from watch.answers(camera)
         finally:
-            self._looking = False
+            self._watching = False
 
     def run(
         self,
@@ -295,7 +295,7 @@ class Recognizer:
     ) -> Recognition | None:
         """Watch an open camera, and call `when_recognized`, `when_refused` and `when_guided` with the answers.
 
-        An exception in one of the functions ends the look and is not caught. The functions are called in this thread; the
+        An exception in one of the functions ends the watch and is not caught. The functions are called in this thread; the
         camera is not read while they run.
 
         Args:
@@ -342,9 +342,9 @@ class Recognizer:
             InputError: The frame is malformed, or this recognizer is watching a camera.
             GalleryError: The gallery cannot be read, keeps no audit log, or scores were shown too often.
         """
-        if self._looking:
+        if self._watching:
             raise InputError(
-                "expected no look at a camera while scores are shown to the owner, found one",
+                "expected no watched camera while scores are shown to the owner, found one",
                 hint="open another recognizer for the diagnosis, and give it a photograph",
             )
         sample = self._take_single(frame)

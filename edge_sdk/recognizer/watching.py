@@ -24,7 +24,7 @@ PAUSE_S = 1.0
 
 @dataclass(frozen=True)
 class WatchOptions:
-    """Options of a look at a camera: number of frames of an attempt, pauses, and the end; see `Recognizer.watch`.
+    """Options of a watch: number of frames of an attempt, pauses, and the end; see `Recognizer.watch`.
 
     Raises:
         InputError: `frames` or `attempts` is below 1.
@@ -46,15 +46,15 @@ class WatchOptions:
             )
 
 
-class Look:
-    """One look at a camera.
+class Watch:
+    """Watching one camera until a time or a number of attempts is reached.
 
     Args:
         sampler: Takes samples of frames.
         guard: Checks that frames are upright.
         attempt: Makes one counted attempt with the samples of one person.
         same_person_cosine: Lowest cosine of two frames of one person, see `Track`.
-        options: When attempts are made, and when the look ends.
+        options: When attempts are made, and when the watch ends.
     """
 
     def __init__(

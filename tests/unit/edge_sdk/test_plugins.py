@@ -265,7 +265,7 @@ def test_an_enrolment_names_the_photographs_that_it_does_not_use(
     done = edge_sdk("face", "enrol", "ann", *source, *enrol)
     assert done.returncode == 0, done.stderr
     reason = "identical to an earlier image: take each image separately"
-    picture = "picture 2" if camera else paths[2]
+    picture = "1 picture" if camera else paths[2]
     assert done.stdout.splitlines()[1:] == [f"{picture} not used: {reason}"]
     done = edge_sdk("face", "enrol", "bob", *source, *enrol, "--json")
     assert done.returncode == 0, done.stderr

@@ -62,11 +62,11 @@ def test_scores_are_shown_a_few_times_a_day(recognizer: Recognizer, gallery: Gal
 
 
 def test_no_scores_are_shown_during_a_look(recognizer: Recognizer, gallery: Gallery) -> None:
-    look = recognizer.watch(Script(*[EVE] * 9))
-    next(look)
-    with pytest.raises(InputError, match="expected no look at a camera"):
+    watch = recognizer.watch(Script(*[EVE] * 9))
+    next(watch)
+    with pytest.raises(InputError, match="expected no watched camera"):
         recognizer.owner_scores(frame(ANN))
-    look.close()  # type: ignore[attr-defined]
+    watch.close()  # type: ignore[attr-defined]
     assert recognizer.owner_scores(frame(ANN))
 
 
