@@ -6,14 +6,11 @@ import contextlib
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from edge_sdk.errors import GalleryError, InputError
+from edge_sdk.errors import GalleryError
+from edge_sdk.gallery.answers import Answers
 from edge_sdk.gallery.attempt_counter import Moment, moment_of_boot
 from edge_sdk.gallery.backup.receipts import BackupReceipt, Restoration
 from edge_sdk.gallery.backup.restore_backup import restore_backup
@@ -25,21 +22,14 @@ from edge_sdk.gallery.components.exchange import Exchange
 from edge_sdk.gallery.components.keys import Keys
 from edge_sdk.gallery.components.migration import Migration
 from edge_sdk.gallery.creation import first_generation, write_first_generation
-from edge_sdk.gallery.erasure import erase
 from edge_sdk.gallery.format.model_binding import require_evidence, require_model
 from edge_sdk.gallery.format.sealing import need_cryptography
 from edge_sdk.gallery.key_notes import check_gallery_id, note_gallery, parse_gallery_id
 from edge_sdk.gallery.keys import KeyProvider
 from edge_sdk.gallery.old_names import moved_method
 from edge_sdk.gallery.results import (
-    Decision,
-    ErasureReceipt,
     GalleryStatus,
-    Identification,
-    Reason,
-    References,
     Subject,
-    Verification,
 )
 from edge_sdk.gallery.rules.known_time import KnownTime
 from edge_sdk.gallery.rules.pinned_networks import PinnedNetworks
@@ -50,14 +40,13 @@ from edge_sdk.gallery.store.anchor import Anchor
 from edge_sdk.gallery.store.audit_log import AuditEvent
 from edge_sdk.gallery.store.files import FileSystem, checked_path
 from edge_sdk.gallery.store.sealed_file import Environment, open_generation
-from edge_sdk.gallery.subjects import ENROL_DEFAULTS, EnrolOptions, subjects_of, unix_seconds
-from edge_sdk.gallery.transaction import Transaction
+from edge_sdk.gallery.subject_commits import SubjectCommits
+from edge_sdk.gallery.subjects import subjects_of
 from edge_sdk.model.model_id import ModelId
 from edge_sdk.notices import GalleryWarning
-from edge_sdk.types import Float64Array
 
 
-class Gallery:
+class Gallery(Answers, SubjectCommits):
     """An open gallery, returned by `Gallery.create` and `Gallery.open`.
 
     Every answer and every change first checks the file for a newer generation, so a revocation by another process
@@ -296,190 +285,6 @@ class Gallery:
         """
         return self._session.refresh()
 
-    @contextlib.contextmanager
-    def transaction(self) -> Iterator[Transaction]:
-        """Collect changes and commit them together when the block ends without an exception.
-
-        Raises:
-            GalleryChangedError: another process has committed since the block began; nothing was written.
-            GalleryError: a step of the commit failed; the file holds either the old or the new content.
-        """
-        before, transaction = self._session.content, self._session.transaction()
-        yield transaction
-        if transaction.changed:
-            self._session.commit(
-                before, transaction.apply(), notes=transaction.notes, captures=transaction.captures
-            )
-
-    def enrol(
-        self,
-        subject: str,
-        embeddings: NDArray[np.float32],
-        options: EnrolOptions = ENROL_DEFAULTS,
-        **fields: Any,
-    ) -> None:
-        """Add one subject, or pictures to a subject, in a separate commit; see `Transaction.enrol` for arguments and errors.
-
-        ```python
-        gallery.enrol("ann", embeddings, label="ground floor")
-        gallery.enrol("ann", more_embeddings, add=True, look="glasses")
-        ```
-        """
-        self._session.change(lambda transaction: transaction.enrol(subject, embeddings, options, **fields))
-
-    def remove(self, subject: str) -> None:
-        """Remove one subject in a separate commit; see `Transaction.remove`."""
-        self._session.change(lambda transaction: transaction.remove(subject))
-
-    def remove_look(self, subject: str, look: str) -> None:
-        """Remove the templates of one look of a subject in a separate commit; see `Transaction.remove_look`."""
-        self._session.change(lambda transaction: transaction.remove_look(subject, look))
-
-    def revoke(self, subject: str) -> None:
-        """Stop accepting one subject, in a separate commit; see `Transaction.revoke`."""
-        self._session.change(lambda transaction: transaction.revoke(subject))
-
-    def reinstate(self, subject: str) -> None:
-        """Undo `revoke`, in a separate commit; see `Transaction.reinstate`."""
-        self._session.change(lambda transaction: transaction.reinstate(subject))
-
-    def change(
-        self,
-        subject: str,
-        *,
-        label: str | None = None,
-        valid_from: float | datetime | None = None,
-        valid_until: float | datetime | None = None,
-    ) -> None:
-        """Change a subject's label or validity in a separate commit; see `Transaction.change`."""
-        self._session.change(
-            lambda transaction: transaction.change(
-                subject, label=label, valid_from=valid_from, valid_until=valid_until
-            )
-        )
-
-    def erase(self, *subjects: str, keys: Sequence[KeyProvider] = ()) -> ErasureReceipt:
-        """Remove subjects, make older copies unreadable if the keys allow it, and return a receipt.
-
-        Args:
-            subjects: Names, one or more.
-            keys: A key for each slot except the one in use; if all are given, a new key epoch begins.
-
-        Raises:
-            InputError: no name is given.
-            SubjectUnknownError: a subject is not enrolled; no subject is erased.
-            GalleryError: the commit failed.
-        """
-        if not subjects:
-            raise InputError("expected the name of a subject to erase, found none")
-        return self._session.retry(lambda: erase(self._session, subjects, keys))
-
-    def identify(
-        self,
-        embedding: NDArray[np.float32],
-        *,
-        threshold: float | None = None,
-        now: float | datetime | None = None,
-    ) -> Identification:
-        """Identify a probe among all enrolled subjects (1:N), in one counted attempt.
-
-        Args:
-            embedding: Shape (D,), float32, finite, any length.
-            threshold: Cosine to reach, -1..1; by default from the gallery's decision policy. It may be stricter than the
-                policy's; a lower one is refused unless the gallery allows it (`Transaction.allow_lower_thresholds`).
-            now: Time at which the subject must be valid, Unix seconds or a datetime with a time zone; by default the
-                clock's time. A time before the gallery's latest known time is replaced by that time; if it is more than
-                a minute before it, no subject whose validity ends is accepted.
-
-        Returns:
-            Accepted with the subject; rejected if no subject reaches the threshold or two subjects tie; retry if the
-            score is close to the threshold or to another subject's, as the policy defines; locked out after too many
-            failed attempts.
-
-        Raises:
-            InputError: the embedding or threshold is malformed, there is neither a threshold nor a policy, or the
-                threshold is below the policy's.
-            ModelCardError: the policy's evidence does not cover this many templates.
-            GalleryError: see `refresh`; or the attempt could not be counted or recorded and was not made.
-        """
-        session = self._session
-        session.refresh()
-        matcher, time = session.matcher, self._validity_time(now)
-        probe, limit = matcher.probe(embedding), matcher.limit(threshold)
-        session.record_lower_threshold(limit)
-        attempt = session.begin_attempt()
-        if attempt is Reason.COUNTER and session.refresh():
-            # Another process has just started a new counter.
-            return self.identify(embedding, threshold=threshold, now=now)
-        if isinstance(attempt, Reason):
-            answer = Identification(Decision.LOCKED_OUT, None, attempt)
-        else:
-            answer = matcher.identify(probe, limit=limit.threshold, time=time)
-            session.end_attempt(attempt, accepted=answer.accepted)
-        self.audit.record_answer(answer)
-        return answer
-
-    def verify(
-        self,
-        embedding: NDArray[np.float32],
-        subject: str,
-        *,
-        threshold: float | None = None,
-        now: float | datetime | None = None,
-    ) -> Verification:
-        """Verify that a probe is one subject (1:1), in one counted attempt.
-
-        Args:
-            embedding: Shape (D,), float32, finite, any length.
-            subject: Name of the claimed subject.
-            threshold: Cosine to reach, -1..1; by default from the decision policy, for the number of the
-                subject's templates. See `identify` for a lower one.
-            now: See `identify`.
-
-        Raises:
-            SubjectUnknownError: the subject is not enrolled; this does not count as an attempt.
-            InputError, ModelCardError, GalleryError: see `identify`.
-        """
-        session = self._session
-        session.refresh()
-        matcher, time = session.matcher, self._validity_time(now)
-        name = matcher.known(subject)
-        probe, limit = matcher.probe(embedding), matcher.limit(threshold, subject=name)
-        session.record_lower_threshold(limit)
-        attempt = session.begin_attempt()
-        if attempt is Reason.COUNTER and session.refresh():
-            # Another process has just started a new counter.
-            return self.verify(embedding, subject, threshold=threshold, now=now)
-        if isinstance(attempt, Reason):
-            answer = Verification(Decision.LOCKED_OUT, name, attempt)
-        else:
-            answer = matcher.verify(probe, name, limit=limit.threshold, time=time)
-            session.end_attempt(attempt, accepted=answer.accepted)
-        self.audit.record_answer(answer)
-        return answer
-
-    def reject(self) -> Identification:
-        """Count a failed attempt that was decided before any comparison, such as a presentation attack.
-
-        Returns:
-            Rejected or locked out; never accepted.
-
-        Raises:
-            GalleryError: see `refresh`; or the attempt could not be counted.
-        """
-        session = self._session
-        session.refresh()
-        attempt = session.begin_attempt()
-        if attempt is Reason.COUNTER and session.refresh():
-            # Another process has just started a new counter.
-            return self.reject()
-        if isinstance(attempt, Reason):
-            answer = Identification(Decision.LOCKED_OUT, None, attempt)
-        else:
-            answer = Identification(Decision.REJECTED, None)
-        self.audit.record_answer(answer)
-        return answer
-
     def require_model(self, model_id: bytes) -> None:
         """Check that the gallery was made for a model.
 
@@ -543,24 +348,6 @@ class Gallery:
         """Return the enrolled subjects, in order of enrolment."""
         return subjects_of(self._session.content)
 
-    def references(self) -> References:
-        """Return the stored templates, for comparison with the output of `transform_probe`."""
-        return self._session.matcher.references()
-
-    def transform_probe(self, embedding: NDArray[np.float32]) -> Float64Array:
-        """Transform a probe to the space of `references`.
-
-        Args:
-            embedding: Shape (D,), float32, finite, any length.
-
-        Returns:
-            Shape (D,), float64, L2 norm 1.
-
-        Raises:
-            InputError: the embedding is malformed.
-        """
-        return self._session.matcher.transform_probe(embedding)
-
     def status(self) -> GalleryStatus:
         """Return the strength of the gallery's protection and its size."""
         return status_of(self._session, self.attempts.status())
@@ -600,9 +387,3 @@ class Gallery:
             )
 
         session.retry(step)
-
-    def _validity_time(self, now: float | datetime | None) -> KnownTime:
-        time = self._session.time(None if now is None else unix_seconds(now))
-        if now is None:
-            self._session.warn_of_clock(time)
-        return time

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar
@@ -22,8 +21,9 @@ from edge_sdk.gallery.match.matcher import Matcher
 from edge_sdk.gallery.migration.kept import released
 from edge_sdk.gallery.own_scores_warning import warn_after_commit
 from edge_sdk.gallery.results import Reason
-from edge_sdk.gallery.rules.known_time import JUMP_S, KnownTime, format_duration
+from edge_sdk.gallery.rules.known_time import KnownTime
 from edge_sdk.gallery.rules.policy import Limit
+from edge_sdk.gallery.session_clock import SessionClock
 from edge_sdk.gallery.store.anchor import NoAnchor, kind_name, with_anchor
 from edge_sdk.gallery.store.audit_events import changes
 from edge_sdk.gallery.store.audit_log import AuditEvent
@@ -47,7 +47,6 @@ from edge_sdk.gallery.store.sealed_file import (
 )
 from edge_sdk.gallery.transaction import Transaction
 from edge_sdk.model.model_id import ModelId
-from edge_sdk.notices import GalleryWarning
 
 _T = TypeVar("_T")
 _MAX_COMMIT_ATTEMPTS = 20
@@ -95,8 +94,7 @@ class Session:
         self.model = model_id if isinstance(model_id, ModelId) else None
         self._log = log or AuditLog(environment.files, audit_path(environment.path))
         self.uptime = uptime
-        self._latest_s, self._sealed_s = 0.0, 0
-        self._warned_of_clock = False
+        self._clock = SessionClock(environment.clock)
         self._lowest_recorded_threshold = math.inf
         self._use(generation)
 
@@ -144,12 +142,7 @@ class Session:
         Raises:
             GalleryError: the clock gives a time outside 1970 to 9999.
         """
-        latest_s = max(self._latest_s, self.content.committed_at_s)
-        if given_s is not None:
-            return KnownTime.of(given_s, latest_s)
-        time = KnownTime.of(self.environment.clock(), latest_s)
-        self._latest_s = time.now_s
-        return time
+        return self._clock.time(self.content.committed_at_s, given_s)
 
     @property
     def missing_anchor(self) -> str:
@@ -180,16 +173,7 @@ class Session:
 
     def warn_of_clock(self, time: KnownTime) -> None:
         """Issue a GalleryWarning, once, if the clock is behind and the validity of a subject depends on it."""
-        if not time.behind_s:
-            self._warned_of_clock = False
-        elif not self._warned_of_clock and self.content.subjects["valid_until"].any():
-            self._warned_of_clock = True
-            warnings.warn(
-                f"the clock is {format_duration(time.behind_s)} behind the gallery: subjects whose validity ends are not"
-                " accepted; set the clock, or, if the gallery's time is wrong, use edge-sdk gallery reset-clock",
-                GalleryWarning,
-                stacklevel=4,
-            )
+        self._clock.warn(time, matters=bool(self.content.subjects["valid_until"].any()))
 
     def record_lower_threshold(self, limit: Limit) -> None:
         """Record in the audit log that a caller gave a threshold below the policy's, before the answer is computed.
@@ -303,7 +287,8 @@ class Session:
         entries = [*(changes(before, after) if events is None else events), *notes]
         if self.header.version < VERSION:
             entries.append(AuditEvent("migrate", detail=f"from={self.header.version},to={VERSION}"))
-        after = self._with_time(after, entries, reset=reset_clock)
+        committed_at_s = self._clock.commit_time(self.content.committed_at_s, entries, reset=reset_clock)
+        after = replace(after, committed_at_s=committed_at_s)
         after = with_history(before, after, self.state, header.generation)
         bound = bound_to_space(header, after, self.model)
         if bound is not None:
@@ -480,18 +465,6 @@ class Session:
         if accepted and self.counter is not None:
             self.counter.succeed(number)
 
-    def _with_time(self, content: Content, entries: list[AuditEvent], *, reset: bool) -> Content:
-        """Return the content with the time of its commit; add an entry if the clock is behind, or far ahead."""
-        if reset:
-            self._latest_s = self.environment.clock()
-            return replace(content, committed_at_s=int(self._latest_s))
-        earlier_s, time = self.content.committed_at_s, self.time()
-        if time.behind_s:
-            entries.append(AuditEvent("clock-behind", detail=f"seconds={int(time.behind_s)}"))
-        elif time.now_s - earlier_s > JUMP_S:
-            entries.append(AuditEvent("clock-jump", detail=f"from={earlier_s},to={int(time.now_s)}"))
-        return replace(content, committed_at_s=int(time.now_s))
-
     def _logged(
         self, before: Content, after: Content, events: Sequence[AuditEvent], header: Header
     ) -> Content:
@@ -528,10 +501,7 @@ class Session:
     def _use(self, generation: Generation) -> None:
         matcher = Matcher(generation.header, generation.content)
         counter = self._counter_of(generation.header, generation.content)
-        if generation.content.committed_at_s < self._sealed_s:
-            # An administrator has reset the time, in this process or in another.
-            self._latest_s = 0.0
-        self._sealed_s = generation.content.committed_at_s
+        self._clock.follow(generation.content.committed_at_s)
         self._generation, self.matcher = generation, matcher
         # A counter remembers the newest state that it has read, so the counter of an unchanged limit is kept.
         if self.counter is None or counter is None or self.counter.identity != counter.identity:

@@ -35,6 +35,7 @@ from edge_sdk.gallery.format.content import (
     ATTEMPT_POLICY,
     AUDIT_SEGMENTS,
     COMMAND_HISTORY,
+    LOOKS,
     SLOT_KEYS,
     TRANSFORM_KEY,
 )
@@ -276,6 +277,8 @@ KINDS: dict[str, Kind] = {
         one_ahead_of_its_anchor, lambda f: reopen(f).enrol("dan", embedding(4))
     ),
     "enrol after a torn log": Kind(after_a_torn_log, lambda f: reopen(f).enrol("dan", embedding(4))),
+    "add a look": Kind(with_two_subjects, lambda f: reopen(f).enrol("ann", embedding(4), add=True)),
+    "name a key": Kind(with_two_subjects, lambda f: reopen(f).keys.rename(0, name="owner")),
     "remove": Kind(with_two_subjects, lambda f: reopen(f).remove("ann")),
     "revoke": Kind(with_two_subjects, lambda f: reopen(f).revoke("ann")),
     "erase": Kind(with_two_subjects, lambda f: reopen(f).erase("ann")),
@@ -299,6 +302,9 @@ KINDS: dict[str, Kind] = {
     "remove the attempt limit": Kind(with_attempt_limit, _remove_limit),
     "reset attempts": Kind(with_attempt_limit, lambda f: reopen(f).attempts.reset()),
     "import": Kind(with_two_subjects, lambda f: reopen(f).exchange.import_package(f.state()[PACKAGE])),
+    "merge an import": Kind(
+        with_two_subjects, lambda f: reopen(f).exchange.merge_package(f.state()[PACKAGE], replace=True)
+    ),
     "signed command": Kind(with_two_subjects, lambda f: reopen(f).exchange.execute(f.state()[COMMAND])),
     "audit entry": Kind(with_two_subjects, _note),
     "begin a segment": Kind(with_a_full_segment, _begin_segment),
@@ -343,8 +349,8 @@ def look(state: State, *, change_again: bool = True) -> Look | None:
 def _look_of(gallery: Gallery) -> Look:
     content, header = gallery._session.content, gallery._session.header
     attempts = gallery.attempts.status()
-    # Keys, counter ids and digests of states differ in every run.
-    random_kinds = (SLOT_KEYS, TRANSFORM_KEY, ATTEMPT_POLICY, AUDIT_SEGMENTS, COMMAND_HISTORY)
+    # Keys, ids of counters and looks, and digests of states differ in every run.
+    random_kinds = (SLOT_KEYS, TRANSFORM_KEY, ATTEMPT_POLICY, AUDIT_SEGMENTS, COMMAND_HISTORY, LOOKS)
     kinds = {r.kind: None if r.kind in random_kinds else r.value for r in content.policy}
     people = tuple((s.name, s.label, s.revoked, s.templates) for s in gallery.subjects())
     log = gallery.audit.report()

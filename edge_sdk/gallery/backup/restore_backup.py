@@ -187,6 +187,8 @@ def _difference(backup: Generation, present: _Present | None, seen: int) -> Diff
             if subject in now and subject in accepted and subject not in set(_accepted(new))
         ),
         missing=tuple(name for subject, name in now.items() if subject not in names),
+        other_model=header.model_kind is backup.header.model_kind
+        and header.model_id != backup.header.model_id,
     )
 
 

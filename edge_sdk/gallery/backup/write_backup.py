@@ -17,6 +17,7 @@ from edge_sdk.gallery.backup.backup_file import (
     seal_backup,
 )
 from edge_sdk.gallery.backup.receipts import BackupReceipt
+from edge_sdk.gallery.format.content import CAPTURES, Content
 from edge_sdk.gallery.keys.provider import opens_elsewhere
 from edge_sdk.gallery.results import KeySlot
 from edge_sdk.gallery.session import Session
@@ -72,7 +73,7 @@ def write_backup(
         log_files=sum(name != ATTEMPTS for name in backup.files),
         keys=tuple(keys),
         opens_elsewhere=elsewhere,
-        statement=_statement(len(content.subjects), keys, elsewhere),
+        statement=_statement(content, keys, elsewhere),
     )
 
 
@@ -135,9 +136,10 @@ def _named(slots: Sequence[KeySlot]) -> str:
     return ", ".join(f"{slot.given_name or slot.name} (slot {slot.index})" for slot in slots)
 
 
-def _statement(subjects: int, keys: Sequence[KeySlot], elsewhere: Sequence[KeySlot]) -> str:
+def _statement(content: Content, keys: Sequence[KeySlot], elsewhere: Sequence[KeySlot]) -> str:
     here = [slot for slot in keys if opens_elsewhere(slot.type) is False]
     unknown = [slot for slot in keys if opens_elsewhere(slot.type) is None]
+    subjects = len(content.subjects)
     parts = [
         f"it holds the templates of {subjects} subject{'s' * (subjects != 1)}, also after they are erased from the gallery:"
         " delete it then"
@@ -150,4 +152,6 @@ def _statement(subjects: int, keys: Sequence[KeySlot], elsewhere: Sequence[KeySl
         parts.append(f"it opens on this device only with: {_named(here)}")
     if unknown:
         parts.append(f"it is not known if another device can open it with: {_named(unknown)}")
+    if content.record(CAPTURES) is not None:
+        parts.append("stored captures are not in it: copy the files that end in .captures. and an id as well")
     return "; ".join(parts)

@@ -23,6 +23,7 @@ from edge_sdk.gallery import (
     Restoration,
 )
 from edge_sdk.gallery.attempt_counter import counter_path
+from edge_sdk.gallery.backup import backup_file
 from edge_sdk.gallery.backup.backup_file import MAGIC, Backup, open_backup, seal_backup
 from edge_sdk.gallery.store.files import audit_path
 from tests.simulated_file_system import SimulatedFileSystem
@@ -290,6 +291,15 @@ def test_files_of_other_names_are_refused_behind_the_seal(files: dict[str, bytes
     made = seal_backup(Backup(opened.gallery, 1, 0, files), generation, random=bytes)
     with pytest.raises(GalleryFormatError, match="expected an audit log"):
         open_backup(made, KEY)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    text=st.one_of(st.binary(max_size=80), st.binary(max_size=40).map(lambda b: bytes(16) + b"\1\0\0\0" + b))
+)
+def test_malformed_companion_files_are_refused_behind_the_seal(text: bytes) -> None:
+    with pytest.raises(GalleryFormatError):
+        backup_file._parsed(b"", text if text[16:20] != bytes(4) else b"")
 
 
 _STEPS = st.lists(

@@ -1,0 +1,152 @@
+"""The methods of `Gallery` that answer probes; every answer is one counted attempt and carries no score."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_sdk.gallery.components.audit import Audit
+from edge_sdk.gallery.results import Decision, Identification, Reason, References, Verification
+from edge_sdk.gallery.rules.known_time import KnownTime
+from edge_sdk.gallery.session import Session
+from edge_sdk.gallery.subjects import unix_seconds
+from edge_sdk.types import Float64Array
+
+
+class Answers:
+    """The methods of `Gallery` that answer probes, and those that give templates to an evaluation."""
+
+    _session: Session
+    audit: Audit
+
+    def identify(
+        self,
+        embedding: NDArray[np.float32],
+        *,
+        threshold: float | None = None,
+        now: float | datetime | None = None,
+    ) -> Identification:
+        """Identify a probe among all enrolled subjects (1:N), in one counted attempt.
+
+        Args:
+            embedding: Shape (D,), float32, finite, any length.
+            threshold: Cosine to reach, -1..1; by default from the gallery's decision policy. It may be stricter than the
+                policy's; a lower one is refused unless the gallery allows it (`Transaction.allow_lower_thresholds`).
+            now: Time at which the subject must be valid, Unix seconds or a datetime with a time zone; by default the
+                clock's time. A time before the gallery's latest known time is replaced by that time; if it is more than
+                a minute before it, no subject whose validity ends is accepted.
+
+        Returns:
+            Accepted with the subject; rejected if no subject reaches the threshold or two subjects tie; retry if the
+            score is close to the threshold or to another subject's, as the policy defines; locked out after too many
+            failed attempts.
+
+        Raises:
+            InputError: the embedding or threshold is malformed, there is neither a threshold nor a policy, or the
+                threshold is below the policy's.
+            ModelCardError: the policy's evidence does not cover this many templates.
+            GalleryError: see `refresh`; or the attempt could not be counted or recorded and was not made.
+        """
+        session = self._session
+        session.refresh()
+        matcher, time = session.matcher, self._validity_time(now)
+        probe, limit = matcher.probe(embedding), matcher.limit(threshold)
+        session.record_lower_threshold(limit)
+        attempt = session.begin_attempt()
+        if attempt is Reason.COUNTER and session.refresh():
+            # Another process has just started a new counter.
+            return self.identify(embedding, threshold=threshold, now=now)
+        if isinstance(attempt, Reason):
+            answer = Identification(Decision.LOCKED_OUT, None, attempt)
+        else:
+            answer = matcher.identify(probe, limit=limit.threshold, time=time)
+            session.end_attempt(attempt, accepted=answer.accepted)
+        self.audit.record_answer(answer)
+        return answer
+
+    def verify(
+        self,
+        embedding: NDArray[np.float32],
+        subject: str,
+        *,
+        threshold: float | None = None,
+        now: float | datetime | None = None,
+    ) -> Verification:
+        """Verify that a probe is one subject (1:1), in one counted attempt.
+
+        Args:
+            embedding: Shape (D,), float32, finite, any length.
+            subject: Name of the claimed subject.
+            threshold: Cosine to reach, -1..1; by default from the decision policy, for the number of the
+                subject's templates. See `identify` for a lower one.
+            now: See `identify`.
+
+        Raises:
+            SubjectUnknownError: the subject is not enrolled; this does not count as an attempt.
+            InputError, ModelCardError, GalleryError: see `identify`.
+        """
+        session = self._session
+        session.refresh()
+        matcher, time = session.matcher, self._validity_time(now)
+        name = matcher.known(subject)
+        probe, limit = matcher.probe(embedding), matcher.limit(threshold, subject=name)
+        session.record_lower_threshold(limit)
+        attempt = session.begin_attempt()
+        if attempt is Reason.COUNTER and session.refresh():
+            # Another process has just started a new counter.
+            return self.verify(embedding, subject, threshold=threshold, now=now)
+        if isinstance(attempt, Reason):
+            answer = Verification(Decision.LOCKED_OUT, name, attempt)
+        else:
+            answer = matcher.verify(probe, name, limit=limit.threshold, time=time)
+            session.end_attempt(attempt, accepted=answer.accepted)
+        self.audit.record_answer(answer)
+        return answer
+
+    def reject(self) -> Identification:
+        """Count a failed attempt that was decided before any comparison, such as a presentation attack.
+
+        Returns:
+            Rejected or locked out; never accepted.
+
+        Raises:
+            GalleryError: see `refresh`; or the attempt could not be counted.
+        """
+        session = self._session
+        session.refresh()
+        attempt = session.begin_attempt()
+        if attempt is Reason.COUNTER and session.refresh():
+            # Another process has just started a new counter.
+            return self.reject()
+        if isinstance(attempt, Reason):
+            answer = Identification(Decision.LOCKED_OUT, None, attempt)
+        else:
+            answer = Identification(Decision.REJECTED, None)
+        self.audit.record_answer(answer)
+        return answer
+
+    def references(self) -> References:
+        """Return the stored templates, for comparison with the output of `transform_probe`."""
+        return self._session.matcher.references()
+
+    def transform_probe(self, embedding: NDArray[np.float32]) -> Float64Array:
+        """Transform a probe to the space of `references`.
+
+        Args:
+            embedding: Shape (D,), float32, finite, any length.
+
+        Returns:
+            Shape (D,), float64, L2 norm 1.
+
+        Raises:
+            InputError: the embedding is malformed.
+        """
+        return self._session.matcher.transform_probe(embedding)
+
+    def _validity_time(self, now: float | datetime | None) -> KnownTime:
+        time = self._session.time(None if now is None else unix_seconds(now))
+        if now is None:
+            self._session.warn_of_clock(time)
+        return time
