@@ -19,10 +19,11 @@ from edge_sdk.notices import GalleryWarning
 
 _EPILOG = """\
 examples:
-  edge-sdk gallery create --gallery home.gallery --key home.key --model face.tflite
-  edge-sdk enrol alice alice-1.jpg alice-2.jpg --model face.tflite --gallery home.gallery --key home.key
+  edge-sdk setup face.edgekit --door
+  edge-sdk face enrol alice --camera usb
   edge-sdk identify probe.jpg --fpir 0.01 --model face.tflite --gallery home.gallery --key home.key
 
+a command takes what is not named from the installation that setup has made
 exit codes: 0 done or match, 1 no match or a problem was found, 2 usage, 3 error; accept a person only if it is 0
 EDGE_SDK_DEBUG=1 in the environment prints the traceback of an unexpected error"""
 
