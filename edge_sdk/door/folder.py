@@ -72,13 +72,17 @@ def _remove_empty(folder: Path, lock: Path) -> None:
 
 
 def make_private(folder: Path) -> None:
-    """Create a folder with mode 0700; one created by root gets the owner of its parent, so that a daemon can read it."""
-    if folder.exists():
-        return
-    folder.mkdir(mode=0o700)
+    """Create a folder with mode 0700 if it is missing."""
+    if not folder.exists():
+        folder.mkdir(mode=0o700)
+        give_to_owner(folder)
+
+
+def give_to_owner(path: Path) -> None:
+    """Give what root has created to the owner of its folder, so that the owner's daemon can read it."""
     if os.geteuid() == 0:
-        parent = folder.parent.stat()
-        os.chown(folder, parent.st_uid, parent.st_gid)
+        owner = path.parent.stat()
+        os.chown(path, owner.st_uid, owner.st_gid)
 
 
 def sync(folder: Path) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from edge_sdk.door.folder import sync
+from edge_sdk.door.folder import give_to_owner, sync
 from edge_sdk.door.named import anchor_named
 from edge_sdk.errors import GalleryError, InputError, ModelCardError, ModelMismatchError, RollbackError
 from edge_sdk.gallery import AttemptPolicy, DecisionPolicy, Gallery, KeyFile, KeyProvider, PinnedNetworks
@@ -189,6 +189,7 @@ def key_for(path: Path | None, key: KeyProvider | None) -> Iterator[KeyProvider]
             new.unlink(missing_ok=True)
             undo.callback(path.unlink, missing_ok=True)
             KeyFile.create(new)
+            give_to_owner(new)
             new.rename(path)
             sync(path.parent)
         yield KeyFile(path)

@@ -285,6 +285,17 @@ def test_a_damaged_installation_file_is_written_anew(kits: dict[str, KitFile], t
     assert [subject.name for subject in open_gallery(result.installation).subjects()] == ["alice"]
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to another user")
+def test_what_root_installs_belongs_to_the_owner_of_the_folder(
+    kits: dict[str, KitFile], tmp_path: Path
+) -> None:
+    folder = tmp_path / "door"
+    folder.mkdir()
+    os.chown(folder, 1234, 1234)
+    install(kits["first"], folder)
+    assert {path.stat().st_uid for path in folder.rglob("*")} == {1234}
+
+
 def events_of(run: Callable[[], object], stop_at: int) -> int:
     """Run a function in a child process that dies before its `stop_at`-th change of the file system.
 
