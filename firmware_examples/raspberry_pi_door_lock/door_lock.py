@@ -1,39 +1,33 @@
 """Door lock that opens for enrolled people after the press of a button. README.md describes wiring and service."""
 
-import os
-from pathlib import Path
+import sys
 
 from gpiozero import Button, DigitalOutputDevice
 
-from edge_sdk.cameras import Camera, camera_named
-from edge_sdk.gallery import FileAnchor, KeyFile
-from edge_sdk.recognizer import Recognizer
+from edge_sdk import DoorLock, EdgeSdkError, Installation, Strike, camera_named
 
-HOME = Path("/var/lib/door-lock")
-CAMERA = camera_named(os.environ.get("DOOR_CAMERA", "pi"), rotate=int(os.environ.get("DOOR_ROTATE", "0")))
 STRIKE_PIN, BUTTON_PIN, OPEN_S, LOOK_S = 17, 27, 4, 10
 
 
-def serve(recognizer: Recognizer, camera: Camera, button: Button, strike: DigitalOutputDevice) -> None:
-    """Recognize the person after each press of the button. Every error ends the program, which releases the strike."""
-    while True:
-        button.wait_for_press()
-        for answer in recognizer.watch(camera, seconds=LOOK_S):
-            print(answer.decision.value, answer.subject or answer.reason, flush=True)
-            if answer.accepted:
-                # The pulse runs in a separate thread, so that an error here cannot keep the door open.
-                strike.blink(on_time=OPEN_S, off_time=0, n=1)
-                break
+def serve(strike: Strike) -> None:
+    """Open the door for enrolled people. Every error ends the program, which releases the strike."""
+    installation = Installation.read()
+    lock = DoorLock(
+        installation.open_recognizer(),
+        camera_named(installation.camera or "pi", rotate=installation.rotate),
+        button=Button(BUTTON_PIN),
+        strike=strike,
+        open_s=OPEN_S,
+        look_s=LOOK_S,
+    )
+    lock.serve()
 
 
 if __name__ == "__main__":
-    opened = Recognizer.open(
-        HOME / "face.tflite",
-        detector=HOME / "detector.tflite",
-        gallery=HOME / "home.gallery",
-        key=KeyFile(HOME / "home.key"),  # level 0: README.md, "The key"
-        anchor=FileAnchor(HOME / "anchor" / "home.anchor"),
-        pad=[HOME / "pad_2.7.tflite", HOME / "pad_4.0.tflite"],
-    )
-    with DigitalOutputDevice(STRIKE_PIN) as strike, Button(BUTTON_PIN) as button, CAMERA as camera:
-        serve(opened, camera, button, strike)
+    # The strike is released before anything else is done, after every signal, and at every end of this block.
+    with Strike(DigitalOutputDevice(STRIKE_PIN)) as strike:
+        try:
+            serve(strike)
+        except EdgeSdkError as error:
+            print(f"error: {error}", f"hint: {error.hint}" if error.hint else "", sep="\n", file=sys.stderr)
+            sys.exit(3)

@@ -1,34 +1,25 @@
-"""The door lock's installer, with every system program replaced: whenever it is interrupted, the next run completes it."""
+"""The door lock's installer, with every system program replaced: it ends with "installed" only if the door runs."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.face_networks import write_detector, write_liveness
+from tests.kits import make_kit, proven_points
 from tools.device_lock import SYSTEMS
 
 FOLDER = Path(__file__).parents[2] / "firmware_examples" / "raspberry_pi_door_lock"
 REPOSITORY = FOLDER.parents[1]
-# Commands of edge-sdk that the installer runs, and pip's two calls.
-STEPS = (
-    "require-hashes",
-    "no-index",
-    "gallery create",
-    "gallery policy",
-    "gallery limit-attempts",
-    "gallery pin-networks",
-    "doctor",
-)
 
 
 @dataclass(frozen=True)
@@ -45,10 +36,12 @@ class Board:
     def home(self) -> Path:
         return self.root / "var/lib/door-lock"
 
-    def install(self, *, cut: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
-        """Run the installer; end it before the first command that contains `cut`."""
+    def install(
+        self, *options: str, kit: str = "face", cut: str = "", **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run the installer; its first command that contains `cut` fails."""
         return subprocess.run(
-            ["bash", self.root / "example/install.sh", self.root / "models"],
+            ["bash", self.root / "example/install.sh", self.root / f"{kit}.edgekit", *options],
             env={
                 **os.environ,
                 "PATH": f"{self.root / 'bin'}:{os.environ['PATH']}",
@@ -63,22 +56,13 @@ class Board:
             check=False,
         )
 
-    def status(self, key: str = "home.key") -> dict[str, object]:
+    def status(self) -> dict[str, Any]:
         """Return what `gallery status` prints."""
-        return self.gallery("status", key)
-
-    def gallery(self, command_name: str, key: str = "home.key") -> dict[str, object]:
-        """Return what a command of the gallery prints."""
-        files = {"gallery": "home.gallery", "key": key, "anchor": "anchor/home.anchor"}
-        options = [part for name, file in files.items() for part in (f"--{name}", str(self.home / file))]
-        command = [sys.executable, "-m", "edge_sdk.cli", "gallery", command_name, "--json", *options]
+        command = [sys.executable, "-m", "edge_sdk.cli", "gallery", "status", "--json"]
+        command += ["--installation", str(self.home)]
         done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)
-        values: dict[str, object] = json.loads(done.stdout)
+        values: dict[str, Any] = json.loads(done.stdout)
         return values
-
-    def digest(self, model: str) -> str:
-        """Return the SHA-256 of an installed model."""
-        return hashlib.sha256((self.home / f"{model}.tflite").read_bytes()).hexdigest()
 
     def log(self) -> str:
         """Return the commands that the installer ran, one per line."""
@@ -91,29 +75,45 @@ def _program(path: Path, text: str) -> None:
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
 
 
+@pytest.fixture(scope="module")
+def kits(
+    tmp_path_factory: pytest.TempPathFactory,
+    make_model: Callable[..., bytes],
+    make_evidence: Callable[..., Any],
+) -> Path:
+    """A folder with a kit, and one without evidence."""
+    folder = tmp_path_factory.mktemp("kits")
+    make_kit(folder / "face.edgekit", make_model(operating_points=proven_points(make_evidence)))
+    make_kit(folder / "bare.edgekit", make_model())
+    return folder
+
+
 @pytest.fixture
-def board(tmp_path: Path, model_with_evidence: Path) -> Board:
-    models = tmp_path / "models"
-    models.mkdir()
-    shutil.copy(model_with_evidence, models / "face.tflite")
-    write_detector(models / "detector.tflite")
-    write_liveness(models / "pad_2.7.tflite")
-    write_liveness(models / "pad_4.0.tflite", seed=1)
+def board(tmp_path: Path, kits: Path) -> Board:
+    for kit in kits.glob("*.edgekit"):
+        shutil.copy(kit, tmp_path)
     shutil.copytree(FOLDER, tmp_path / "example")
     script = tmp_path / "example/install.sh"
     text = script.read_text()
-    for path in ("/var/lib/door-lock", "/opt/door-lock", "/etc/systemd/system", "/etc/os-release"):
+    for path in (
+        "/var/lib/door-lock",
+        "/opt/door-lock",
+        "/etc/systemd/system",
+        "/etc/os-release",
+        "/usr/bin/pinctrl",
+        "/usr/local/sbin",
+    ):
         text = text.replace(path, f"{tmp_path}{path}")
     script.write_text(text)
-    for folder in ("etc/systemd/system", "opt", "var/lib"):
+    for folder in ("etc/systemd/system", "opt", "var/lib", "usr/local/sbin"):
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / "etc/os-release").write_text(f"VERSION_CODENAME={SYSTEMS[0].release}\n")
-    programs, cut = (
-        tmp_path / "bin",
-        'echo "$*" >>"$LOG"; [ -n "$CUT" ] && [[ "$*" == *"$CUT"* ]] && exit 137',
-    )
-    for name in ("apt-get", "useradd", "systemctl", "systemd-analyze"):
+    programs = tmp_path / "bin"
+    cut = 'echo "$*" >>"$LOG"; [ -n "$CUT" ] && [[ "$*" == *"$CUT"* ]] && exit 137'
+    _program(tmp_path / "usr/bin/pinctrl", "exit 0")
+    for name in ("apt-get", "useradd", "systemd-analyze"):
         _program(programs / name, "exit 0")
+    _program(programs / "systemctl", f"{cut}; exit 0")
     _program(programs / "id", '[ "$1" = -u ] && echo 0; exit 0')
     _program(programs / "runuser", f'{cut}; shift 4; exec {sys.executable} -m edge_sdk.cli "$@"')
     _program(
@@ -125,45 +125,35 @@ def board(tmp_path: Path, model_with_evidence: Path) -> Board:
     return Board(tmp_path)
 
 
-@pytest.mark.parametrize("cut", STEPS)
-def test_an_interrupted_installation_is_completed_by_the_next_one(board: Board, cut: str) -> None:
+@pytest.mark.parametrize("cut", ["require-hashes", "no-index", "import lgpio", "setup", "restart"])
+def test_a_step_that_fails_is_completed_by_the_next_installation(board: Board, cut: str) -> None:
     first = board.install(cut=cut)
-    assert (first.returncode == 0 and "installed" in first.stdout) == (cut == "doctor"), first.stderr
+    assert first.returncode != 0 and "installed; enrol" not in first.stdout, first.stdout
     second = board.install()
-    assert second.returncode == 0, second.stderr
+    assert second.returncode == 0 and "installed; enrol" in second.stdout, second.stderr
     status = board.status()
     assert status["has_policy"] and status["has_attempt_limit"]
-    pinned = board.gallery("pin-networks")
-    assert pinned["detector"] == board.digest("detector")
-    assert pinned["liveness"] == sorted([board.digest("pad_2.7"), board.digest("pad_4.0")])
 
 
-def test_an_installation_with_another_detector_pins_it(board: Board) -> None:
-    assert board.install().returncode == 0
-    before = board.gallery("pin-networks")["detector"]
-    write_detector(board.root / "models/detector.tflite", seed=5)
-    assert board.install(cut="gallery pin-networks").returncode != 0
-    assert board.gallery("pin-networks")["detector"] == before
-    assert board.install().returncode == 0
-    assert board.gallery("pin-networks")["detector"] == board.digest("detector") != before
+def test_a_kit_that_cannot_be_installed_does_not_touch_the_service(board: Board) -> None:
+    done = board.install(kit="bare")
+    assert done.returncode == 1 and "the kit was not installed" in done.stderr
+    assert "restart" not in board.log() and not (board.root / "etc/systemd/system/door-lock.service").exists()
 
 
-@pytest.mark.parametrize("cut", ["gallery create", "gallery policy"])
-def test_an_installation_with_another_key_is_completed_with_that_key(board: Board, cut: str) -> None:
-    key = board.home / "board.key"
-    assert board.install(cut=cut, KEY=str(key)).returncode != 0
-    assert board.install(KEY=str(key)).returncode == 0
-    assert board.status("board.key")["has_policy"] and not (board.home / "home.key").exists()
-    assert board.install().returncode != 0, "the default key opens nothing"
-    assert not (board.home / "home.key").exists()
+def test_options_go_to_setup(board: Board) -> None:
+    assert board.install("--fpir", "0.1", "--camera", "usb:1", "--rotate", "180").returncode == 0
+    installation = json.loads((board.home / "installation.json").read_text())
+    assert (installation["camera"], installation["rotate"]) == ("usb:1", 180)
+    assert "FPIR 0.1," in str(board.status()["decides"])
 
 
-def test_a_second_installation_writes_no_generation_and_keeps_what_the_owner_changed(board: Board) -> None:
-    assert board.install(FPIR="0.1").returncode == 0
+def test_a_second_installation_keeps_what_the_owner_changed_and_restarts(board: Board) -> None:
+    assert board.install("--fpir", "0.1").returncode == 0
     before = board.status()
-    assert "FPIR 0.1," in str(before["decides"])
-    assert board.install(FPIR="0.05").returncode == 0
+    assert board.install().returncode == 0
     assert board.status() == before
+    assert board.log().count("restart door-lock") == 2
 
 
 def test_pip_takes_only_files_with_a_known_digest(board: Board) -> None:
@@ -178,12 +168,6 @@ def test_pip_takes_only_files_with_a_known_digest(board: Board) -> None:
     assert calls[1].endswith(str(REPOSITORY)) and "--no-build-isolation" in calls[1]
 
 
-def test_a_gallery_without_a_policy_is_not_called_installed(board: Board) -> None:
-    """The evidence of the model does not support the rate, so no policy is set."""
-    done = board.install(FPIR="1e-9")
-    assert done.returncode != 0 and "installed" not in done.stdout
-
-
 def test_another_system_is_refused_before_anything_is_installed(board: Board) -> None:
     (board.root / "etc/os-release").write_text("VERSION_CODENAME=sid\n")
     done = board.install()
@@ -191,23 +175,30 @@ def test_another_system_is_refused_before_anything_is_installed(board: Board) ->
     assert not board.home.exists() and not (board.root / "log").exists()
 
 
-def test_the_installer_names_missing_files() -> None:
+def test_a_board_without_pinctrl_is_refused(board: Board) -> None:
+    (board.root / "usr/bin/pinctrl").unlink()
+    done = board.install()
+    assert done.returncode == 1 and "raspi-utils" in done.stderr
+    assert not board.home.exists()
+
+
+def test_the_installer_names_what_is_missing() -> None:
     script = FOLDER / "install.sh"
     assert os.access(script, os.X_OK)
     subprocess.run(["bash", "-n", script], check=True)
     done = subprocess.run([script], capture_output=True, text=True, check=False)
-    assert done.returncode == 2 and "face.tflite" in done.stderr
+    assert done.returncode == 2 and "KIT.edgekit" in done.stderr
     done = subprocess.run([script, "/nowhere"], capture_output=True, text=True, check=False)
-    assert done.returncode == 1 and "face.tflite is missing" in done.stderr
+    assert done.returncode == 1 and "edge-convert kit face" in done.stderr
 
 
 @pytest.mark.parametrize("sdk", ["edge-sdk", "/nowhere", "/nowhere/edge_sdk.whl"])
 def test_the_installer_accepts_the_sdk_only_by_its_path(tmp_path: Path, sdk: str) -> None:
     """If pip installed the SDK by name, it could run a stranger's package from the public index as root."""
-    for model in ("face", "detector", "pad_2.7", "pad_4.0"):
-        (tmp_path / f"{model}.tflite").touch()
+    kit = tmp_path / "face.edgekit"
+    kit.touch()
     done = subprocess.run(
-        [FOLDER / "install.sh", tmp_path],
+        [FOLDER / "install.sh", kit],
         env={**os.environ, "EDGE_SDK": sdk},
         capture_output=True,
         text=True,

@@ -35,7 +35,7 @@ BODIES = {
     "waits": "threading.Event().wait()",
     "blocked in a native call": "import ctypes; ctypes.CDLL(None).sleep(2)",
     "computes": "import numpy as np; a = np.ones((300, 300))\n    while True: a = a @ a; a /= a.max()",
-    "ignores exceptions": "while True:\n        try: time.sleep(2); break\n        except BaseException: pass",
+    "ignores exceptions": "while True:\n        try: time.sleep(0.5); break\n        except BaseException: pass",
 }
 
 
