@@ -122,6 +122,12 @@ def add_commands(commands: Any) -> None:
         details="The exit code is 0 if a person was accepted.",
         example=f"face watch --camera usb --seconds 60 {_FILES}",
     )
+    watch.add_argument(
+        "--attempts",
+        type=int,
+        metavar="N",
+        help="end after this many attempts, 1 or more; 1 is what follows a press of a button (default: no limit)",
+    )
     for parser, seconds, default in ((enrol, 30.0, "30"), (watch, math.inf, "until interrupted")):
         parser.add_argument(
             "--seconds",
@@ -255,7 +261,7 @@ def _watch(arguments: argparse.Namespace) -> Output:
     recognizer = _open_recognizer(arguments, open_embedder(arguments))
     accepted = False
     with camera_named(arguments.camera, rotate=arguments.rotate) as camera, explained_threshold(arguments):
-        for answer in recognizer.watch(camera, seconds=arguments.seconds):
+        for answer in recognizer.watch(camera, seconds=arguments.seconds, attempts=arguments.attempts):
             # Flush each line, because a person or a program waits for it.
             text = json.dumps(_answer_to_json(answer)) if arguments.json else _format_answer(answer)
             print(escaped(text), flush=True)

@@ -17,16 +17,17 @@ from edge_sdk.cli.arguments import (
     add_gallery_arguments,
     add_model_arguments,
     add_rotate_argument,
+    format_count,
     show_progress,
 )
 from edge_sdk.cli.opening import camera_named, open_embedder, open_gallery, resolve_detector
-from edge_sdk.errors import InputError
+from edge_sdk.errors import AcquisitionError, InputError
 from edge_sdk.escaping import escaped_line
 
 if TYPE_CHECKING:
     from edge_sdk.gallery import Gallery
     from edge_sdk.recognizer.evidence import EvidenceCheck
-    from edge_sdk.recognizer.people import People, Pictures
+    from edge_sdk.recognizer.people import People, Person, Pictures
     from edge_sdk.vision.embedder import Embedder
 
 _FPIR = 0.01
@@ -107,7 +108,7 @@ def _evidence(arguments: argparse.Namespace) -> Output:
     if arguments.strangers is not None:
         with show_progress("{done:.0f} of {total:.0f} photographs of strangers") as progress:
             strangers = pictures.of_strangers(arguments.strangers, progress=progress)
-    _require_pictures(people, arguments.photographs)
+    _require_pictures(people, arguments.photographs or arguments.camera)
     fpir, references, least = _policy(arguments, gallery)
     check = check_evidence(
         {person.name: person.embeddings for person in people.people},
@@ -163,29 +164,38 @@ def _policy(arguments: argparse.Namespace, gallery: Gallery | None) -> tuple[flo
 
 def _pose(arguments: argparse.Namespace, pictures: Pictures) -> People:
     from edge_sdk.recognizer.people import People
+    from edge_sdk.recognizer.posing import NO_PICTURE
 
-    people = []
+    people: list[Person] = []
+    missing: list[tuple[str, str]] = []
     for name in arguments.name:
         console.say(PROGRAM, f"{name}: stand alone in front of the camera, and move a little")
         if sys.stdin.isatty():
-            input("press Enter to begin ")
+            console.say(PROGRAM, "press Enter to begin")
+            sys.stdin.readline()
         # Opened for each person, so that no frame of the person before is in a buffer.
         with camera_named(arguments.camera, rotate=arguments.rotate) as camera:
-            person = pictures.of_camera(
-                camera,
-                name,
-                seconds=30.0 if arguments.seconds is None else arguments.seconds,
-                guide=lambda hint: console.say(PROGRAM, hint),
-            )
-        console.say(PROGRAM, f"{name}: {len(person.pictures)} good pictures")
+            try:
+                person = pictures.of_camera(
+                    camera,
+                    name,
+                    seconds=30.0 if arguments.seconds is None else arguments.seconds,
+                    guide=lambda hint: console.say(PROGRAM, hint),
+                )
+            except AcquisitionError as error:
+                if error.reason != NO_PICTURE:
+                    raise
+                missing.append((name, error.hint or str(error)))
+                continue
+        console.say(PROGRAM, f"{name}: {format_count(len(person.pictures), 'good picture')}")
         people.append(person)
-    return People(tuple(people))
+    return People(tuple(people), tuple(missing), tuple(name for name, _ in missing))
 
 
-def _require_pictures(people: People, folder: Path | None) -> None:
+def _require_pictures(people: People, source: Path | str) -> None:
     if not people.people:
         name, reason = people.refused[0]
-        raise InputError(f"{folder}: expected good pictures of people, found none; {name}: {reason}")
+        raise InputError(f"{source}: expected good pictures of people, found none; {name}: {reason}")
 
 
 def _to_json(check: EvidenceCheck, people: People, strangers: People) -> dict[str, Any]:

@@ -15,6 +15,8 @@ from edge_sdk.vision.quality import Refusal
 
 #: Least time between two good pictures in seconds, so that the person can move.
 INTERVAL_S = 0.5
+#: Reason of the error if no picture of a person was good enough.
+NO_PICTURE = "no picture"
 _Sample = TypeVar("_Sample")
 
 
@@ -74,7 +76,7 @@ def pose(
     if not posed.samples:
         raise AcquisitionError(
             f"expected good pictures from {camera.name}, found none in {posed.frames} frames",
-            reason="no picture",
+            reason=NO_PICTURE,
             hint="; ".join(sorted(posed.refused)) or "stand in front of the camera",
         )
     return posed

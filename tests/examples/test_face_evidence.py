@@ -149,6 +149,22 @@ def test_people_pose_one_after_another_and_the_gallery_gives_the_policy(
     assert "pictures of one visit are alike" in out
 
 
+def test_a_person_without_a_good_picture_is_a_problem_of_this_person(
+    photographs: Path, options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    people = tmp_path / "people"
+    shutil.copytree(photographs / "people" / "Ian_Thorpe", people / "Ian_Thorpe")
+    (people / "nobody").mkdir()
+    Image.new("RGB", (250, 250), (90, 90, 90)).save(people / "nobody" / "1.png")
+    code, out = evidence(capsys, people, *options, *FPIR)
+    assert code == 1
+    assert "nobody/1.png not used: expected a face in the frame, found none" in out
+    assert "problem: nobody has no usable picture" in out
+    assert "Ian_Thorpe is recognized in" in out
+    code, _ = evidence(capsys, "--camera", people / "nobody", "--name", "nobody", *options, *FPIR)
+    assert code == 3
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
