@@ -84,8 +84,11 @@ def _camera(camera: CameraCheck) -> Iterator[str]:
         yield "camera: not compared, because the model's card has no scores of different people; install a kit, or measure"
         yield "  the model with edge-convert evaluate --write-card"
         return
+    if not transfer.pairs:
+        yield f"camera: not compared: one person has no pair; {MIN_SUBJECTS} people or more are compared (--strangers)"
+        return
     counted = (
-        f"{transfer.subjects} people are {transfer.pairs} pairs; {transfer.matches:.2g} of them match at cosine"
+        f"{transfer.subjects} people are {transfer.pairs} pair{'' if transfer.pairs == 1 else 's'}; {transfer.matches:.2g} of them match at cosine"
         f" {transfer.threshold:.4f}, the model's evidence states {transfer.expected:.2g}"
     )
     if transfer.matches != round(transfer.matches):

@@ -144,6 +144,12 @@ def test_strangers_who_are_accepted_are_counted() -> None:
     assert not result.fine
 
 
+def test_one_person_has_no_pair() -> None:
+    result = check(household(1))
+    assert result.fine and result.pairs == ()
+    assert "camera: not compared: one person has no pair" in words(result)
+
+
 def test_a_card_without_scores_says_so() -> None:
     result = check(household(3), of=replace(CARD, non_mated_scores=None))
     assert result.fine
