@@ -6,13 +6,13 @@ import argparse
 import os
 from collections.abc import Sequence
 
-from converters.cli import auxiliary, compare, convert, evaluate, finish, inspect, kit, lint, targets
+from converters.cli import auxiliary, compare, convert, evaluate, finish, inspect, kit, lint, map, targets
 from converters.errors import ConversionError, GateError, TargetError
 from edge_sdk import __version__, console
 from edge_sdk.extras import install_command
 
 PROGRAM = "edge-convert"
-_COMMANDS = (convert, inspect, lint, targets, evaluate, compare, finish, auxiliary, kit)
+_COMMANDS = (convert, inspect, lint, targets, evaluate, compare, finish, auxiliary, kit, map)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -151,7 +151,7 @@ def _migrate(arguments: argparse.Namespace) -> Output:
     sources = arguments.captures_key is not None or arguments.map is not None
     further = sources or arguments.leave_out or arguments.allow_duplicates
     if arguments.model is None and further:
-        arguments.parser.error("--captures-key, --map, --leave-out and --allow-duplicates need --model")
+        arguments.parser.error("give --model with --captures-key, --map, --leave-out and --allow-duplicates")
     if arguments.model is not None and not sources:
         arguments.parser.error("give --captures-key or --map with --model")
     gallery = open_gallery(arguments)

@@ -308,7 +308,7 @@ class Migration:
         if without:
             options = " ".join(f"--leave-out {name}" for name in without[:5])
             raise GalleryError(
-                f"{listed(without)} have no stored captures",
+                f"no captures are stored of {listed(without)}",
                 hint=f"remove them from the gallery with {options}, and enrol them again afterwards",
             )
         rows: list[Float64Array] = []

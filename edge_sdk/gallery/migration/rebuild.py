@@ -83,7 +83,7 @@ def require_no_own_thresholds(content: Content) -> None:
     ]
     if names:
         raise GalleryError(
-            f"{listed(names)} have a threshold of their own, which has no meaning for another model",
+            f"expected no thresholds of single subjects, which have no meaning for another model, found them for {listed(names)}",
             hint="remove it with edge-sdk gallery threshold NAME --none",
         )
 
@@ -218,26 +218,30 @@ def _check(
             f"the captures of {listed(odd)} are not alike to the new model",
             hint="enrol them again, or leave them out with --leave-out",
         )
-    pair = None if templates.allow_duplicates else _alike(templates.rows, owners, limit)
-    if pair is not None:
-        first, second = (names[index] for index in pair)
+    pairs = [] if templates.allow_duplicates else _alike(templates.rows, owners, limit)
+    if pairs:
+        shown = "; ".join(f"{names[a]!r} and {names[b]!r}" for a, b in pairs[:_MOST_NAMES])
+        more = f"; and {len(pairs) - _MOST_NAMES} more" if len(pairs) > _MOST_NAMES else ""
         raise SubjectExistsError(
-            f"{first!r} looks like {second!r} to the new model: it would confuse them",
-            hint="leave one of them out with --leave-out; if they are two people, an administrator may use"
+            f"the new model would confuse subjects who look alike to it: {shown}{more}",
+            hint="leave one of each pair out with --leave-out; if they are different people, an administrator may use"
             " --allow-duplicates",
         )
 
 
-def _alike(rows: Float64Array, owners: np.ndarray, limit: float) -> tuple[int, int] | None:
-    """Return two subjects of whom a pair of embeddings reaches the limit; None if there are none."""
+def _alike(rows: Float64Array, owners: np.ndarray, limit: float) -> list[tuple[int, int]]:
+    """Return the pairs of subjects of whom a pair of embeddings reaches the limit."""
     single = rows.astype(np.float32)
+    pairs: set[tuple[int, int]] = set()
     for start in range(0, len(single), _BLOCK_ROWS):
         block = slice(start, start + _BLOCK_ROWS)
         alike = (single[block] @ single.T >= limit) & (owners[block, np.newaxis] != owners)
-        places = np.argwhere(alike)
-        if len(places):
-            return int(owners[start + places[0, 0]]), int(owners[places[0, 1]])
-    return None
+        first, second = np.nonzero(alike)
+        pairs |= {
+            (min(a, b), max(a, b))
+            for a, b in zip(owners[start + first].tolist(), owners[second].tolist(), strict=True)
+        }
+    return sorted(pairs)
 
 
 def listed(names: Sequence[str]) -> str:
@@ -268,7 +272,7 @@ def restored(
     unknown = [content.names[index] for subject, index in now.items() if subject not in set(old_ids)]
     if unknown:
         raise GalleryError(
-            f"{listed(unknown)} enrolled after the change of the model and have no templates of the earlier one",
+            f"no templates of the earlier model exist of {listed(unknown)}, enrolled after the change of the model",
             hint="remove them first with edge-sdk gallery remove, and enrol them again afterwards",
         )
     comes_back = set(left_out)

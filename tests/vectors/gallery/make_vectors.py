@@ -21,13 +21,22 @@ import numpy as np
 
 from edge_sdk.gallery import DecisionPolicy, Gallery, InMemoryKey, Passphrase
 from edge_sdk.gallery.format import sealing
+from edge_sdk.gallery.format.captures_record import (
+    CapturesRecord,
+    KeptRecord,
+    StoredPart,
+    pack_captures,
+    pack_kept,
+)
 from edge_sdk.gallery.format.content import (
     ANCHOR_IDENTITY,
     CALLER_THRESHOLDS,
+    CAPTURES,
     COMMAND_HISTORY,
     CRITICAL,
     DECISION_POLICY,
     EVIDENCE,
+    KEPT_GENERATION,
     KEY_NAMES,
     LOOKS,
     MODEL_FILE,
@@ -239,6 +248,9 @@ def good_vectors() -> dict[str, tuple[dict[str, str], bytes]]:
     file = make("looks")
     file = with_records(file, looks_record(look(file), look(file, place=1, name="bärtig")))
     vectors["looks"] = (head_of_good(file), file)
+    file = make("captures")
+    file = with_records(file, captures(file), kept_generation(file))
+    vectors["captures"] = (head_of_good(file), file)
     file = make("empty", subjects=())
     vectors["empty"] = (head_of_good(file, probe=None), file)
     file = make("space", model_id=MODEL_ID)
@@ -295,6 +307,23 @@ def look(file: bytes, *, place: int = 0, name: str = "glasses") -> Look:
     """Return a look of one subject with one template."""
     subject = Sealed.of(file).content.subjects["id"][place].tobytes()
     return Look(subject, b"l" * LOOK_ID_BYTES, NOW_S, 1, name)
+
+
+def captures(file: bytes, places: tuple[int, ...] = (0, 0, 1)) -> PolicyRecord:
+    """Return a record of stored captures: two parts of the first subject and one of the second, by id."""
+    ids = sorted(subject.tobytes() for subject in Sealed.of(file).content.subjects["id"])
+    parts = tuple(
+        StoredPart(ids[place], bytes([number]) * 8, bytes([number]) * 32, NOW_S, 3)
+        for number, place in enumerate(places)
+    )
+    value = pack_captures(CapturesRecord(bytes(range(32)), parts))
+    return PolicyRecord(CAPTURES, critical=False, value=value)
+
+
+def kept_generation(file: bytes) -> PolicyRecord:
+    """Return a record of a kept generation with one subject that was left out."""
+    kept = KeptRecord(parse_header(file).generation, bytes(range(32)), MODEL, 0, 1, (bytes(range(16)),))
+    return PolicyRecord(KEPT_GENERATION, critical=False, value=pack_kept(kept))
 
 
 def looks_record(*looks: Look) -> PolicyRecord:
@@ -496,6 +525,7 @@ def bad_vectors() -> dict[str, tuple[dict[str, str], bytes]]:
     cut_key = pack_content(replace(renewed.content, policy=tuple(records)))
     add("content_transform_key_short", "format", renewed.again(bytes(cut_key)))
     policy, own = decision(), own_threshold(file, 0.9)
+    stored, before = captures(file), kept_generation(file)
     named, seen = key_names(KeyName("Zoë", KeyRole.OWNER)), looks_record(look(file))
     for name, record in (
         ("policy_short", replace(policy, value=policy.value[:-1])),
@@ -513,7 +543,15 @@ def bad_vectors() -> dict[str, tuple[dict[str, str], bytes]]:
         ("command_history_critical", replace(history_record(history()), critical=True)),
         ("evidence_long", PolicyRecord(EVIDENCE, critical=False, value=bytes(33))),
         ("model_file_short", PolicyRecord(MODEL_FILE, critical=False, value=bytes(31))),
-        ("reserved_record_critical", PolicyRecord(14, critical=True, value=b"")),
+        ("captures_critical", replace(stored, critical=True)),
+        ("captures_short", replace(stored, value=stored.value[:-1])),
+        ("captures_none_of_an_enrolment", replace(stored, value=patched(stored.value, 40 + 64, bytes(4)))),
+        ("captures_unordered", captures(file, places=(1, 0))),
+        ("captures_time", replace(stored, value=patched(stored.value, 40 + 56, b"\xff" * 8))),
+        ("kept_critical", replace(before, critical=True)),
+        ("kept_short", replace(before, value=before.value[:-1])),
+        ("kept_without_generation", replace(before, value=bytes(8) + before.value[8:])),
+        ("kept_method", replace(before, value=patched(before.value, 73, b"\3"))),
         ("key_names_two_of_one_key", replace(named, value=named.value + b"\1\0")),
         ("key_names_short", replace(named, value=named.value[:-1])),
         ("key_names_role", replace(named, value=b"\4" + named.value[1:])),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import itertools
 import shutil
 from dataclasses import replace
@@ -357,3 +358,33 @@ def test_a_network_that_needs_more_than_was_stored_is_refused(
     needed = InputContract.from_json({"color": "rgb", "range": [0, 255], "alignment": "arcface", **value})
     with pytest.raises(GalleryError, match=message):
         recropped(stored, needed)
+
+
+VECTORS = Path(__file__).parents[4] / "vectors" / "captures"
+
+
+@pytest.mark.parametrize("vector", sorted(VECTORS.glob("*.vector")), ids=lambda path: path.stem)
+def test_a_vector_is_read_with_its_expected_result(vector: Path) -> None:
+    head_text, _, file = vector.read_bytes().partition(b"\n\n")
+    head = dict(line.split(": ", 1) for line in head_text.decode().splitlines())
+    key, where = (
+        CapturesKey(bytes.fromhex(head["key"])),
+        {n: bytes.fromhex(head[n]) for n in ("gallery", "subject")},
+    )
+
+    def opened() -> list[Crops]:
+        return [open_part(part, key, **where) for part in split_parts(file)]
+
+    if head["expect"] != "ok":
+        with pytest.raises({"format": GalleryFormatError, "seal": SealError}[head["expect"]]):
+            opened()
+        return
+    parts = opened()
+    assert (
+        hashlib.sha256(b"".join(part.pixels.tobytes() for part in parts)).hexdigest() == head["crops-sha256"]
+    )
+    assert "|".join(part.consent for part in parts) == head["consents"]
+
+
+def test_the_vectors_cover_every_refusal() -> None:
+    assert len(list(VECTORS.glob("*.vector"))) >= 15

@@ -109,6 +109,24 @@ def check_key_names(value: bytes, slots: int) -> None:
     refuse_unless(len(names) == slots and len({*filter(None, names)}) == len([*filter(None, names)]))
 
 
+def check_captures(value: bytes) -> None:
+    refuse_unless(len(value) >= 40)
+    parts, zero = struct.unpack_from("<II", value, 32)
+    refuse_unless(zero == 0 and parts <= 10_000 and len(value) == 40 + 68 * parts)
+    subjects = [value[at : at + 16] for at in range(40, len(value), 68)]
+    refuse_unless(subjects == sorted(subjects) and all(subjects.count(subject) <= 16 for subject in subjects))
+    for at in range(40, len(value), 68):
+        seconds, captures = struct.unpack_from("<QI", value, at + 56)
+        refuse_unless(seconds <= 253_402_300_799 and 1 <= captures <= 32)
+
+
+def check_kept(value: bytes) -> None:
+    refuse_unless(len(value) >= 80)
+    generation, kind, method, zero, left_out = struct.unpack("<Q64xBBHI", value[:80])
+    refuse_unless(0 < generation < 2**63 and kind <= 1 and method in (1, 2) and zero == 0)
+    refuse_unless(left_out <= 20_000 and len(value) == 80 + 16 * left_out)
+
+
 def check_looks(value: bytes) -> None:
     at, looks = 0, []
     while at < len(value):
@@ -161,10 +179,10 @@ def read_content(text: bytes, h: dict, slot: int, slot_key: bytes) -> dict:
         kind, flags, length = struct.unpack("<HHI", text[at : at + 8])
         refuse_unless(kind > before and flags in (0, 1) and at + 8 + length <= end + policy)
         refuse_unless(kind in (1, 2, 3, 5, *((8, 9, 11, 16) if h["version"] > 1 else ())) or not flags)
-        refuse_unless(not (h["version"] == 1 and 7 <= kind <= 17))
+        refuse_unless(not (h["version"] == 1 and 7 <= kind <= 18))
         records[kind], before = text[at + 8 : at + 8 + length], kind
         adapts = kind == 16 and check_evidence(records[16])
-        refuse_unless(flags == (kind in (8, 9, 11) or adapts) or not (7 <= kind <= 13 or 15 <= kind <= 17))
+        refuse_unless(flags == (kind in (8, 9, 11) or adapts) or not 7 <= kind <= 18)
         at += 8 + length
     refuse_unless(len(records.get(2, bytes(32))) == 32)
     refuse_unless(records.get(11, b"\1") == b"\1" and len(records.get(15, bytes(32))) == 32)
@@ -176,6 +194,10 @@ def read_content(text: bytes, h: dict, slot: int, slot_key: bytes) -> dict:
     if 13 in records:
         check_key_names(records[13], h["slots_n"])
     check_looks(records.get(17, b""))
+    if 14 in records:
+        check_captures(records[14])
+    if 18 in records:
+        check_kept(records[18])
     keys = records.get(1, b"")
     refuse_unless(len(keys) == 32 * h["slots_n"] and keys[32 * slot : 32 * slot + 32] == slot_key)
     rows = [

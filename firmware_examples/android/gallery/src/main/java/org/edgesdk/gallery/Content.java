@@ -39,10 +39,20 @@ final class Content {
     private static final int RECORD_CALLER_THRESHOLDS = 11;
     private static final int RECORD_EVIDENCE = 12;
     private static final int RECORD_KEY_NAMES = 13;
+    private static final int RECORD_CAPTURES = 14;
     private static final int RECORD_MODEL_FILE = 15;
     private static final int RECORD_POLICY_EVIDENCE = 16;
     private static final int RECORD_LOOKS = 17;
-    private static final int LAST_RECORD_OF_VERSION_2 = 17;
+    private static final int RECORD_KEPT_GENERATION = 18;
+    private static final int LAST_RECORD_OF_VERSION_2 = 18;
+    private static final int CAPTURES_BYTES = 40;
+    private static final int PART_BYTES = 68;
+    private static final int MOST_PARTS = 10_000;
+    private static final int MOST_PARTS_OF_SUBJECT = 16;
+    private static final int MOST_CAPTURES = 32;
+    private static final long LAST_SECOND = 253_402_300_799L;
+    private static final int KEPT_BYTES = 80;
+    private static final int MOST_LEFT_OUT = 20_000;
     private static final int MOST_KEY_ROLES = 4;
     private static final int LOOK_BYTES = 37;
     private static final int MOST_LOOKS = 16;
@@ -288,8 +298,7 @@ final class Content {
     private static void checkRecord(int kind, boolean critical, byte[] value) throws GalleryException {
         boolean restricts = kind == RECORD_ANCHOR || kind == RECORD_NETWORKS || kind == RECORD_CALLER_THRESHOLDS;
         restricts |= kind == RECORD_POLICY_EVIDENCE && OwnScores.adapts(value);
-        boolean known = kind <= RECORD_KEY_NAMES || kind >= RECORD_MODEL_FILE;
-        need(!known || critical == restricts, "a policy record with the wrong critical flag");
+        need(critical == restricts, "a policy record with the wrong critical flag");
         if (kind == RECORD_AUDIT_SEGMENTS || kind == RECORD_ANCHOR) {
             need(value.length > 0, "an empty policy record");
         } else if (kind == RECORD_COMMAND_HISTORY) {
@@ -304,7 +313,45 @@ final class Content {
             OwnScores.check(value);
         } else if (kind == RECORD_LOOKS) {
             checkLooks(ByteBuffer.wrap(value).order(ByteOrder.LITTLE_ENDIAN));
+        } else if (kind == RECORD_CAPTURES) {
+            checkCaptures(ByteBuffer.wrap(value).order(ByteOrder.LITTLE_ENDIAN));
+        } else if (kind == RECORD_KEPT_GENERATION) {
+            checkKeptGeneration(ByteBuffer.wrap(value).order(ByteOrder.LITTLE_ENDIAN));
         }
+    }
+
+    /** Checks the record of stored captures, which this reader does not open. */
+    private static void checkCaptures(ByteBuffer value) throws GalleryException {
+        need(value.capacity() >= CAPTURES_BYTES, "the record of captures is cut short");
+        long parts = Integer.toUnsignedLong(value.getInt(32));
+        need(parts <= MOST_PARTS && value.getInt(36) == 0, "a number of captures out of range");
+        need(value.capacity() == CAPTURES_BYTES + PART_BYTES * parts, "a record of captures of another length");
+        byte[] subject = null;
+        int ofSubject = 0;
+        for (int at = CAPTURES_BYTES; at < value.capacity(); at += PART_BYTES) {
+            byte[] now = Arrays.copyOfRange(value.array(), at, at + 16);
+            int order = subject == null ? -1 : compareUnsigned(subject, now);
+            need(order <= 0, "captures out of order");
+            ofSubject = order < 0 ? 1 : ofSubject + 1;
+            subject = now;
+            long second = value.getLong(at + 56);
+            int captures = value.getInt(at + 64);
+            need(ofSubject <= MOST_PARTS_OF_SUBJECT, "more captures of a subject than allowed");
+            need(captures >= 1 && captures <= MOST_CAPTURES, "a number of captures out of range");
+            need(second >= 0 && second <= LAST_SECOND, "a time of captures out of range");
+        }
+    }
+
+    /** Checks the record of a kept generation, which this reader does not open. */
+    private static void checkKeptGeneration(ByteBuffer value) throws GalleryException {
+        need(value.capacity() >= KEPT_BYTES, "the record of a kept generation is cut short");
+        int kind = Byte.toUnsignedInt(value.get(72));
+        int method = Byte.toUnsignedInt(value.get(73));
+        long leftOut = Integer.toUnsignedLong(value.getInt(76));
+        need(value.getLong(0) > 0 && kind <= 1, "a kept generation out of range");
+        need(method >= 1 && method <= 2 && value.getShort(74) == 0, "a change of the model by another method");
+        need(leftOut <= MOST_LEFT_OUT, "more subjects left out than a gallery has");
+        need(value.capacity() == KEPT_BYTES + 16 * leftOut, "a kept generation of another length");
     }
 
     /** Checks the names and roles of keys, which this reader does not show, and returns their number. */
