@@ -1,0 +1,171 @@
+"""`edge-sdk try` runs the door lock's program: presses from the terminal or a pipe, the strike drawn, one attempt per press."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge_sdk.door.setup import SetupOptions, set_up
+from edge_sdk.kit import KitFile
+from edge_sdk.vision.images import read_image
+from tests.conftest import Outcome
+from tests.door_kit import ENROLLED, STRANGER, write_face_kit, write_photographs
+from tests.kits import make_kit, proven_points
+from tests.patience import PATIENCE_S
+
+Run = Callable[..., Outcome]
+
+
+@pytest.fixture(scope="module")
+def door(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an installation in `door`, and scenes of the enrolled person, a stranger and nobody."""
+    folder = tmp_path_factory.mktemp("try")
+    kit = KitFile.open(write_face_kit(folder / "face.edgekit", shared))
+    done = set_up(kit, SetupOptions(folder=folder / "door", door=True), accept=lambda _: True)
+    for person, name in ((ENROLLED, "alice"), (STRANGER, "stranger")):
+        photographs = write_photographs(folder / name, shared, person, most=4 if name == "alice" else 1)
+        if name == "alice":
+            done.installation.open_recognizer().enrol(map(read_image, photographs), "alice")
+        for number in range(1, 3):
+            shutil.copy(photographs[0], folder / name / f"{number}.jpg")
+        (folder / name / "3.jpg").unlink(missing_ok=True)
+    (folder / "nobody").mkdir()
+    shutil.copy(Path(__file__).parents[2] / "samples/products/calibration/001.jpg", folder / "nobody/0.jpg")
+    return folder
+
+
+def run(door: Path, scene: str, *options: str, presses: str = "") -> Outcome:
+    command = [sys.executable, "-m", "edge_sdk.cli", "try", "--installation", str(door / "door")]
+    done = subprocess.run(
+        [*command, "--camera", str(door / scene), *options],
+        input=presses,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE_S,
+    )
+    return Outcome(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.mark.real
+def test_an_enrolled_person_opens_the_door(door: Path) -> None:
+    done = run(door, "alice")
+    assert (done.code, done.err) == (0, "")
+    assert [line.split(";")[0] for line in done.out.splitlines()] == [
+        "waiting for a press",
+        "pressed: look at the camera",
+        "accepted: alice",
+        "strike OPEN",
+        "waiting for a press",
+        "strike shut",
+    ]
+
+
+@pytest.mark.real
+def test_each_press_of_a_stranger_is_one_attempt(door: Path) -> None:
+    run(door, "alice")  # the counter is at 0 after an accepted attempt
+    done = run(door, "stranger", "--json", presses="\n\n")
+    events = [json.loads(line) for line in done.out.splitlines()]
+    assert done.code == 1
+    assert [event["attempts_before_wait"] for event in events if event["event"] == "waiting"] == [5, 4, 3, 2]
+    answers = [event for event in events if event["event"] == "answer"]
+    assert (
+        answers
+        == [{"event": "answer", "decision": "rejected", "subject": None, "reason": "not recognized"}] * 3
+    )
+    assert not [event for event in events if event["event"] == "strike"]
+
+
+@pytest.mark.real
+def test_a_look_at_nobody_is_no_attempt(door: Path) -> None:
+    run(door, "alice")
+    done = run(door, "nobody")
+    assert done.code == 1 and "no attempt: no good picture of a face" in done.out
+    assert done.out.count("5 before each must wait") == 2
+
+
+@pytest.mark.real
+def test_enter_presses_the_button_on_a_terminal(door: Path) -> None:
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "edge_sdk.cli", "try", "--installation", str(door / "door")]
+    process = subprocess.Popen(
+        [*command, "--camera", str(door / "alice")], stdin=theirs, stdout=theirs, stderr=theirs
+    )
+    os.close(theirs)
+    shown = b""
+
+    def wait_for(text: bytes) -> None:
+        nonlocal shown
+        while text not in shown:
+            shown += os.read(ours, 4096)
+
+    wait_for(b"[strike shut]  Enter: press the button")
+    assert b"accepted" not in shown, "nothing happens before Enter"
+    os.write(ours, b"\n")
+    wait_for(b"accepted: alice")
+    wait_for(b"s left]")
+    os.write(ours, b"q\n")
+    wait_for(b"strike shut\r\n")
+    os.close(ours)
+    assert process.wait(PATIENCE_S) == 0
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("way", ["seconds", "interrupt"])
+def test_the_trial_ends_in_time_and_at_an_interrupt(door: Path, way: str) -> None:
+    command = [sys.executable, "-m", "edge_sdk.cli", "try", "--installation", str(door / "door")]
+    command += ["--camera", str(door / "alice"), *(["--seconds", "0.5"] if way == "seconds" else [])]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None and process.stderr is not None
+        while "strike OPEN" not in process.stdout.readline():
+            time.sleep(0)
+        if way == "interrupt":
+            process.send_signal(signal.SIGINT)
+        rest = process.stdout.read()
+        assert process.stderr.read() == ""
+    assert "strike shut" in rest and process.returncode == 0
+
+
+def test_a_kit_without_a_detector_is_refused(
+    edge_sdk: Run,
+    tmp_path: Path,
+    make_model: Callable[..., bytes],
+    make_evidence: Callable[..., Any],
+) -> None:
+    kit = make_kit(
+        tmp_path / "products.edgekit",
+        make_model(operating_points=proven_points(make_evidence)),
+        name="products",
+        detector=False,
+        liveness=0,
+        licence="",
+    )
+    set_up(kit, SetupOptions(folder=tmp_path / "door"), accept=lambda _: True)
+    done = edge_sdk("try", "--installation", tmp_path / "door")
+    assert (
+        done.code == 3 and "expected a kit with a face detector, found kit products without one" in done.err
+    )
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf"])
+def test_a_time_that_is_not_above_0_is_refused(edge_sdk: Run, seconds: str) -> None:
+    done = edge_sdk("try", "--seconds", seconds)
+    assert done.code == 3 and "expected a time above 0 s" in done.err
+
+
+def test_without_an_installation_it_says_what_to_do(edge_sdk: Run, tmp_path: Path) -> None:
+    done = edge_sdk("try", "--installation", tmp_path)
+    assert done.code == 3 and "install a kit: edge-sdk setup KIT" in done.err
