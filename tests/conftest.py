@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -70,6 +71,30 @@ def shared() -> Path:
     if not folder.is_dir():
         lacking(f"needs models and faces in {folder.name}/ beside the checkout")
     return folder
+
+
+@pytest.fixture(scope="session")
+def face_kit(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Path of the face kit, built from the public files in ../shared; tests must not write it.
+
+    It is built once per run, in half a minute, by the first of the test processes that needs it.
+    """
+    from converters.kit.build import build_kit
+    from converters.kit.definition import FACE
+    from edge_sdk.zoo import MIRROR
+
+    # With pytest-xdist each process has its own folder in that of the run.
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if os.environ.get("PYTEST_XDIST_WORKER") else own) / "face-kit"
+    folder.mkdir(exist_ok=True)
+    kit = folder / "face.edgekit"
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not kit.exists():
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setenv(MIRROR, str(shared / "zoo"))
+                build_kit(FACE, folder, accept=lambda terms: True)
+    return kit
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from converters.cli.arguments import add_command, print_result
+from edge_sdk.console import say
 
 if TYPE_CHECKING:
     from converters.kit.bundling import KitResult
+    from converters.kit.licences import Terms
+
+_PROGRAM = "edge-convert"
 
 
 def register(commands: Any) -> None:
@@ -19,10 +25,25 @@ def register(commands: Any) -> None:
         help="build one file with all networks of a device, their licences and their evidence",
         description="Build a kit: one .edgekit file with all networks of a device, their licences and their evidence."
         " edge-sdk setup installs it.",
-        epilog="examples:\n  edge-convert kit products --output kit/",
+        epilog="examples:\n  edge-convert kit face --output kit/\n  edge-convert kit products --output kit/",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     inner = group.add_subparsers(required=True, metavar="KIT", help="kind of kit")
+    face = add_command(
+        inner,
+        "face",
+        "download public networks for faces, convert them by recorded recipes and build their kit",
+        _face,
+        examples=("kit face --output kit/", "kit face --output kit/ --accept-licences"),
+        details="No images are needed: the recipes contain the statistics of their calibration, and the evidence was"
+        " measured with exactly these networks. If EDGE_SDK_ZOO names a folder, the files are read from it and nothing"
+        " is downloaded.",
+    )
+    face.add_argument(
+        "--accept-licences",
+        action="store_true",
+        help="accept the licences of the networks without a question (default: ask on a terminal, refuse elsewhere)",
+    )
     products = add_command(
         inner,
         "products",
@@ -68,7 +89,7 @@ def register(commands: Any) -> None:
         action="store_true",
         help="build the kit even if the embedder's card has too few operating points for a gallery (default: refuse)",
     )
-    for parser in (products, own):
+    for parser in (face, products, own):
         parser.add_argument(
             "--output",
             type=Path,
@@ -76,6 +97,14 @@ def register(commands: Any) -> None:
             metavar="DIR",
             help="folder for the kit and its report page; either both are written or none",
         )
+
+
+def _face(arguments: argparse.Namespace) -> int:
+    from converters.kit.build import build_kit
+    from converters.kit.definition import FACE
+
+    accept = _accepted if arguments.accept_licences else ask
+    return _print(arguments, build_kit(FACE, arguments.output, accept=accept))
 
 
 def _products(arguments: argparse.Namespace) -> int:
@@ -106,3 +135,26 @@ def _own(arguments: argparse.Namespace) -> int:
 def _print(arguments: argparse.Namespace, result: KitResult) -> int:
     print_result(arguments, result.to_json(), result.to_text())
     return 0
+
+
+def _show(terms: Sequence[Terms]) -> None:
+    say(_PROGRAM, "licences of the networks:")
+    for each in terms:
+        say(_PROGRAM, f"  {each.line()}")
+
+
+def _accepted(terms: Sequence[Terms]) -> bool:
+    _show(terms)
+    return True
+
+
+def ask(terms: Sequence[Terms], *, read: Callable[[], str] = input) -> bool:
+    """Ask on the terminal if the licences are accepted; without a terminal they are not."""
+    _show(terms)
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return False
+    print("accept these licences? [y/N] ", end="", file=sys.stderr, flush=True)
+    try:
+        return read().strip().lower() in ("y", "yes")
+    except EOFError:
+        return False

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from importlib import resources
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
 
+from edge_sdk import zoo
 from edge_sdk.kit.manifest import Role
+from edge_sdk.zoo import ZooEntry
+
+_PACKAGE = Path(__file__).parent
+#: Folder of the recipes of this package.
+RECIPES = _PACKAGE / "recipes"
 
 
 @dataclass(frozen=True)
@@ -20,8 +24,8 @@ class KitNetwork:
         role: Purpose of the network.
         name: Name of the network in its card.
         version: Version of the network in its card.
-        sources: Names of zoo entries with the same weights, in the order in which they are tried.
-        recipe: File name of the recipe in this package; empty for a float network.
+        sources: Zoo entries of public files with the same weights, in the order in which they are tried.
+        recipe: Recipe with recorded statistics; None for a float network.
         description: Purpose of the network in its card, one sentence; for an embedder.
         crop_scale: Size of the crop as a multiple of the face box; for presentation attack detection.
     """
@@ -30,8 +34,8 @@ class KitNetwork:
     role: Role
     name: str
     version: str
-    sources: tuple[str, ...]
-    recipe: str = ""
+    sources: tuple[ZooEntry, ...]
+    recipe: Path | None = None
     description: str = ""
     crop_scale: float | None = None
 
@@ -49,7 +53,7 @@ class KitDefinition:
         name: Name of the kit.
         version: Version of the kit.
         networks: The networks; one embedder, at most one detector.
-        evidence: File name of the evidence in this package.
+        evidence: File with the evidence.
         limits: Uses for which the evidence is not enough, one sentence each.
         authors: Authors of the networks, one line each, for the notices in the kit.
     """
@@ -57,9 +61,9 @@ class KitDefinition:
     name: str
     version: str
     networks: tuple[KitNetwork, ...]
-    evidence: str
-    limits: tuple[str, ...] = field(default=())
-    authors: tuple[str, ...] = field(default=())
+    evidence: Path
+    limits: tuple[str, ...] = ()
+    authors: tuple[str, ...] = ()
 
     @property
     def embedder(self) -> KitNetwork:
@@ -68,13 +72,13 @@ class KitDefinition:
 
 
 def _liveness(version: str, crop_scale: float) -> KitNetwork:
-    entry = f"minifasnet-{version.lower()}"
+    name = f"minifasnet-{version.lower()}"
     return KitNetwork(
         file=f"pad_{crop_scale}.tflite",
         role=Role.LIVENESS,
         name=f"minifasnet_{version.lower()}",
         version="2020",
-        sources=(entry, f"{entry}-export"),
+        sources=(zoo.entry(name), zoo.entry(f"{name}-export")),
         crop_scale=crop_scale,
     )
 
@@ -88,8 +92,8 @@ FACE = KitDefinition(
             role=Role.EMBEDDER,
             name="sface",
             version="2021dec",
-            sources=("sface",),
-            recipe="sface.cpu_int8.recipe.json",
+            sources=(zoo.entry("sface"),),
+            recipe=RECIPES / "sface.cpu_int8.recipe.json",
             description="SFace: an embedding of an aligned face",
         ),
         KitNetwork(
@@ -97,13 +101,13 @@ FACE = KitDefinition(
             role=Role.DETECTOR,
             name="yunet",
             version="2022",
-            sources=("yunet",),
-            recipe="yunet.cpu_int8.recipe.json",
+            sources=(zoo.entry("yunet"),),
+            recipe=RECIPES / "yunet.cpu_int8.recipe.json",
         ),
         _liveness("V2", 2.7),
         _liveness("V1SE", 4.0),
     ),
-    evidence="face.json",
+    evidence=_PACKAGE / "evidence" / "face.json",
     limits=(
         "The thresholds were measured on press photographs of adults (LFW DevTest), not with your camera and light: check"
         " them with edge-sdk face evidence.",
@@ -119,14 +123,3 @@ FACE = KitDefinition(
         "MiniFASNet: Minivision, Silent-Face-Anti-Spoofing 2020",
     ),
 )
-
-
-def package_data(folder: str, name: str) -> bytes:
-    """Read a file of this package, such as a recipe."""
-    return resources.files("converters.kit").joinpath(folder, name).read_bytes()
-
-
-def package_json(folder: str, name: str) -> dict[str, Any]:
-    """Read a JSON object of this package, such as the evidence of a kit."""
-    value: dict[str, Any] = json.loads(package_data(folder, name))
-    return value

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from converters.errors import ConversionError
@@ -23,6 +25,7 @@ class KitEvidence:
 
     Args:
         space: Id of the embedding space of the measured network, hex; see `space_id`.
+        recorded_sha256: SHA-256 of the int8 network that is recorded in the recipe of the measured network, hex.
         detector_sha256: SHA-256 of the detector network of the measurement, hex.
         operating_points: Claims for the card: at each FMR, the one with the higher threshold of both protocols.
         probability: Calibration of the scores for the card, end to end.
@@ -32,6 +35,7 @@ class KitEvidence:
     """
 
     space: str
+    recorded_sha256: str
     detector_sha256: str
     operating_points: tuple[OperatingPoint, ...]
     probability: Mapping[str, Any]
@@ -45,6 +49,7 @@ class KitEvidence:
         return {
             "schema": SCHEMA,
             "space": self.space,
+            "recorded_sha256": self.recorded_sha256,
             "detector_sha256": self.detector_sha256,
             "measured_with": dict(self.measured_with),
             "operating_points": [point.to_json() for point in self.operating_points],
@@ -68,6 +73,7 @@ class KitEvidence:
         try:
             return cls(
                 space=fields.read("space", text),
+                recorded_sha256=fields.read("recorded_sha256", text),
                 detector_sha256=fields.read("detector_sha256", text),
                 operating_points=fields.read(
                     "operating_points", lambda points: tuple(map(OperatingPoint.from_json, points))
@@ -92,6 +98,23 @@ class KitEvidence:
             probability=self.probability,
             non_mated_scores=self.non_mated_scores,
         )
+
+
+def read_evidence(path: Path) -> KitEvidence:
+    """Read an evidence file.
+
+    Raises:
+        ConversionError: The file cannot be read, is not JSON, or is malformed.
+    """
+    try:
+        value = json.loads(path.read_bytes())
+    except OSError as error:
+        raise ConversionError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except ValueError as error:
+        raise ConversionError(f"{path}: expected JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise ConversionError(f"{path}: expected an object, found {type(value).__name__}")
+    return KitEvidence.from_json(value)
 
 
 def stricter_points(

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from converters.errors import ConversionError
-from converters.kit.definition import KitDefinition, package_data
+from converters.kit.definition import KitDefinition
 
 #: File of the notices in a kit.
 NOTICE_FILE = "notice.txt"
 #: Texts of licences in this package, by the name that the zoo uses.
-TEXTS = {"Apache-2.0": "apache-2.0.txt"}
+TEXTS = {"Apache-2.0": Path(__file__).parent / "licences" / "apache-2.0.txt"}
 
 
 class LicenceError(ConversionError):
@@ -51,8 +52,9 @@ def licence_files(terms: Sequence[Terms]) -> dict[str, bytes]:
     missing = sorted({each.licence for each in terms} - set(TEXTS))
     if missing:
         raise ConversionError(f"kit: expected licences of {', '.join(TEXTS)}, found {missing[0]}")
-    names = sorted({TEXTS[each.licence] for each in terms})
-    return {f"licence.{name}": package_data("licences", name) for name in names}
+    return {
+        f"licence.{TEXTS[name].name}": TEXTS[name].read_bytes() for name in {each.licence for each in terms}
+    }
 
 
 def notices(definition: KitDefinition, terms: Sequence[Terms]) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,13 +15,13 @@ from converters.evaluate.runner.open_artefact import open_artefact
 from converters.evaluate.runner.write_card import CARD_FMRS, write_card
 from converters.kit.bundling import KitResult, bundle_kit
 from converters.kit.contents import KitContents, KitPart
-from converters.kit.definition import package_data
+from converters.kit.licences import TEXTS
 from converters.pipeline.convert import convert
 from converters.pipeline.options import ConversionOptions
 from edge_sdk.kit.manifest import Role
 from edge_sdk.model.card import InputContract
 
-NAME, VERSION = "products", "1"
+NAME, VERSION, MODEL = "products", "1", "products.keras"
 LICENCE = "Apache-2.0"
 _LIMITS = (
     "The network was trained and measured on photographs of invented products that a program drew: its error rates say"
@@ -35,7 +36,7 @@ def samples_folder() -> Path:
         ConversionError: The package was installed without the samples.
     """
     folder = Path(converters.__file__).resolve().parents[1] / "samples" / "products"
-    if not (folder / "model" / "products.keras").is_file():
+    if not (folder / "model" / MODEL).is_file():
         raise ConversionError(
             f"expected the samples of a checkout in {folder}, found none",
             hint="an installed package has no samples: run the command in a checkout of the project",
@@ -65,14 +66,15 @@ def _contents(samples: Path) -> KitContents:
             role=Role.EMBEDDER,
             data=file.read_bytes(),
             licence=LICENCE,
-            source="samples/products/model/products.keras",
+            source=f"samples/products/model/{MODEL}",
+            source_sha256=hashlib.sha256((samples / "model" / MODEL).read_bytes()).hexdigest(),
             made="int8, converted and measured from the samples",
         )
     return KitContents(
         name=NAME,
         version=VERSION,
         parts=(part,),
-        texts={"licence.apache-2.0.txt": package_data("licences", "apache-2.0.txt")},
+        texts={f"licence.{TEXTS[LICENCE].name}": TEXTS[LICENCE].read_bytes()},
         limits=_LIMITS,
     )
 
@@ -83,7 +85,7 @@ def _converted(samples: Path, work: Path) -> Path:
     contract = InputContract.from_json(json.loads((model / "products.contract.json").read_bytes()))
     convert(
         ConversionOptions(
-            model / "products.keras",
+            model / MODEL,
             contract,
             samples / "calibration",
             work,

@@ -28,6 +28,7 @@ def test_these_are_the_commands() -> None:
         "evaluate",
         "finish",
         "inspect",
+        "kit face",
         "kit own",
         "kit products",
         "lint",

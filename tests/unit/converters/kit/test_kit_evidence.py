@@ -21,6 +21,7 @@ Make = Callable[..., OperatingPoint]
 def evidence_of(card: ModelCard, points: tuple[OperatingPoint, ...]) -> KitEvidence:
     return KitEvidence(
         space=space_id(card.network_sha256, card.input).hex(),
+        recorded_sha256="2" * 64,
         detector_sha256="0" * 64,
         operating_points=points,
         probability={"slope": 30.0, "intercept": -9.0},
