@@ -111,14 +111,17 @@ def _target_option(text: str) -> tuple[str, str]:
     return name, value
 
 
-def add_contract(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
+def add_contract(parser: argparse.ArgumentParser, *, required: bool = True, in_recipe: bool = False) -> None:
     """Add the options of the input contract.
 
     Args:
         parser: Parser of the command.
         required: The command has no other source of the contract, such as the model card of a file.
+        in_recipe: A recipe file may contain the contract.
     """
     source = "required" if required else "default: the contract in the card of the file"
+    if in_recipe:
+        source = "default: the contract in the file of --recipe; required without one"
     group = parser.add_argument_group(
         "input contract", f"conversion of pixels to input values of the network ({source})"
     )

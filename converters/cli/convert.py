@@ -72,7 +72,7 @@ def register(commands: Any) -> None:
     )
     parser.add_argument("--licence", default=None, help="licence of the model for its card (default: empty)")
     _add_accuracy(parser)
-    add_contract(parser)
+    add_contract(parser, in_recipe=True)
 
 
 def _add_accuracy(parser: argparse.ArgumentParser) -> None:
