@@ -14,6 +14,7 @@ from edge_sdk.gallery.backup.backup_file import open_backup
 from edge_sdk.gallery.store.files import audit_path
 from tests.campaigns.crash_states import (
     ANCHOR,
+    EVERY_BYTE,
     KEY,
     PATH,
     Board,
@@ -94,15 +95,16 @@ def check_usable(files: Board, expected: list[list[str]]) -> None:
     assert again.audit.report().intact
 
 
+@pytest.mark.parametrize("tears", [4, pytest.param(EVERY_BYTE, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("start", "old"),
     [(with_only_the_backup, []), (with_backup, [["ann", "bob"]]), (with_a_newer_gallery, [["bob", "eve"]])],
 )
 def test_a_cut_restore_leaves_the_old_or_the_new_state(
-    start: Callable[[], State], old: list[list[str]]
+    start: Callable[[], State], old: list[list[str]], tears: int
 ) -> None:
     count = 0
-    for acknowledged, state in states(start(), restore, tears=4):
+    for acknowledged, state in states(start(), restore, tears=tears):
         count += 1
         files = Board.holding(state)
         if PATH in state:
@@ -117,9 +119,10 @@ def test_a_cut_restore_leaves_the_old_or_the_new_state(
     assert count > 40
 
 
-def test_a_cut_backup_leaves_no_file_or_a_whole_one() -> None:
+@pytest.mark.parametrize("tears", [4, pytest.param(EVERY_BYTE, marks=pytest.mark.slow)])
+def test_a_cut_backup_leaves_no_file_or_a_whole_one(tears: int) -> None:
     start, count = with_attempt_limit(), 0
-    for acknowledged, state in states(start, backup, tears=4):
+    for acknowledged, state in states(start, backup, tears=tears):
         count += 1
         check_usable(Board.holding(state), [["ann", "bob"]])
         if BACKUP in state:

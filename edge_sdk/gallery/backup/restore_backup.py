@@ -338,7 +338,8 @@ def _logged(
     source = generation if newer is None or not newer.content.audit.entries else newer
     seal = LogSeal.of(source.header, source.content)
     over = max(seen, 0 if newer is None else newer.header.generation)
-    event = AuditEvent("restore", detail=f"from={generation.header.generation},over={over}")
+    detail = f"from={generation.header.generation}" + (f",over={over}" if over else "")
+    event = AuditEvent("restore", detail=detail)
     seal = AuditLog(environment.files, audit_path(environment.path)).append(
         [event], seal, now_s=int(environment.clock()), generation=header.generation, commit=True
     )

@@ -21,6 +21,7 @@ from edge_sdk.gallery import (
     Passphrase,
     Reason,
     Restoration,
+    TpmCounter,
 )
 from edge_sdk.gallery.attempt_counter import counter_path
 from edge_sdk.gallery.backup import backup_file
@@ -228,6 +229,18 @@ def test_an_anchor_is_dropped_only_explicitly(gallery: Gallery, tmp_path: Path, 
         restore(backup, new, anchor=None)
     assert "an old copy is not noticed" in restore(backup, new, anchor=None, without_anchor=True).statement
     assert Gallery.open(new, key=KEY, model_id=MODEL).identify(embeddings(1)[0], threshold=0.9).accepted
+
+
+def test_a_gallery_moves_to_a_counter_in_a_tpm(gallery: Gallery, tmp_path: Path, new: Path, tpm: str) -> None:
+    backup, counter = tmp_path / "home.backup", TpmCounter(0x01500021)
+    gallery.backup(backup)
+    result = restore(backup, new, anchor=counter)
+    assert counter.read(b"") == result.generation
+    moved = Gallery.open(new, key=KEY, model_id=MODEL, anchor=counter)
+    moved.enrol("eve", embeddings(3))
+    with pytest.raises(GalleryError, match="goes back by 2 generations"):
+        restore(backup, new, anchor=counter)
+    assert restore(backup, new, anchor=counter, replace=True).generation == result.generation + 2
 
 
 def test_a_backup_is_written_once_and_needs_the_anchor(gallery: Gallery, tmp_path: Path, path: Path) -> None:
