@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -246,10 +247,11 @@ def holds_model(gallery: Gallery, model: ModelFile, manifest: KitManifest) -> bo
     return True
 
 
-def set_aside(gallery: Path, anchor: Path | None, *, folder: Path) -> Path | None:
+def set_aside(gallery: Path, anchor: Path | None, key: Path | None, *, folder: Path) -> Path | None:
     """Move the files of an empty or incomplete gallery into a new folder; nothing is deleted.
 
-    The gallery's own file is moved last but the anchor, so that an interrupted move is continued by the next call.
+    Its key goes with it if it is a file of the folder that notes a gallery at this path: another gallery would be refused
+    there. The order of the moves lets the next call continue an interrupted one.
 
     Returns:
         The folder; None if there was nothing to move.
@@ -259,10 +261,13 @@ def set_aside(gallery: Path, anchor: Path | None, *, folder: Path) -> Path | Non
         path for path in gallery.parent.iterdir() if path.name.startswith(prefix) and path.suffix != ".lock"
     )
     files = [path for path in [*others, gallery, *([] if anchor is None else [anchor])] if path.exists()]
+    if key is not None and key.parent == folder and key.exists():
+        files += [key] if os.path.realpath(gallery) in KeyFile(key).galleries() else []
     if not files:
         return None
     place = _unused(folder)
     place.mkdir(mode=0o700)
+    give_to_owner(place)
     for path in files:
         path.rename(place / path.name)
     return place

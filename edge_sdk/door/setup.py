@@ -253,10 +253,10 @@ class _Setup:
         anchor_file = None if anchor is None or anchor.startswith("tpm:") else Path(anchor)
         if anchor_file is not None:
             make_private(anchor_file.parent)
-        earlier = set_aside(self.path, anchor_file, folder=self.folder)
+        key_file = None if key is not None else Path(usable_word(self.key_word, self.folder))
+        earlier = set_aside(self.path, anchor_file, key_file, folder=self.folder)
         if earlier is not None:
             self.changes.append(f"files of an empty or incomplete gallery moved to {earlier.name}")
-        key_file = None if key is not None else Path(usable_word(self.key_word, self.folder))
         with key_for(key_file, key) as opened:
             gallery = Gallery.create(
                 self.path,

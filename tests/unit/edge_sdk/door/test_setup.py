@@ -367,6 +367,22 @@ def test_an_interrupted_renewal_keeps_a_policy_and_everybody(
     assert stops > 20 / step
 
 
+@pytest.mark.slow
+def test_an_interrupted_replacement_of_an_empty_gallery_is_completed(
+    kits: dict[str, KitFile], tmp_path: Path
+) -> None:
+    folder = tmp_path / "door"
+    for stop_at in range(1, 200):
+        shutil.rmtree(folder, ignore_errors=True)
+        install(kits["first"], folder)
+        if events_of(lambda: install(kits["other"], folder), stop_at) == 0:
+            break
+        gallery = open_gallery(install(kits["other"], folder).installation)
+        assert gallery.policy is not None
+        assert gallery.problems() == ()
+    assert stop_at > 20
+
+
 def test_every_error_is_one_of_the_sdk(kits: dict[str, KitFile], tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(EdgeSdkError):
