@@ -56,7 +56,12 @@ def sections(report: ConversionResult) -> list[PageSection]:
         PageSection("files", "Files", render("files.html", report=report)),
     ]
     if report.contract_check is not None:
-        content = render("input_contract.html", check=report.contract_check, contract=report.contract)
+        content = render(
+            "input_contract.html",
+            check=report.contract_check,
+            contract=report.contract,
+            replayed=bool(report.replays),
+        )
         rendered.insert(1, PageSection("contract", "Input contract", content))
     if report.searches:
         searches = [

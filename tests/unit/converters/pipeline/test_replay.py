@@ -145,6 +145,7 @@ def test_the_same_function_with_other_bytes_is_accepted_and_reported(recorded: P
     assert card.fidelity["generated"] is True and card.fidelity["images"] == 16
     page = (tmp_path / "out" / "net.report.html").read_text()
     assert "Replay of cpu_int8" in page and "generated inputs" in page
+    assert "those of the conversion that recorded the recipe" in page
 
 
 def test_other_weights_are_refused_and_nothing_is_written(
