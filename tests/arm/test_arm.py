@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edge_sdk.door.setup import SetupOptions, set_up
+from edge_sdk.kit import KitFile
+from edge_sdk.vision.images import read_image
 from tests.arm.emulation import REPOSITORY, Emulation
+from tests.door_kit import ENROLLED, write_face_kit, write_photographs
 
 pytestmark = pytest.mark.arm
 SCRIPT = Path(__file__).with_name("device.py")
@@ -108,6 +113,27 @@ def test_the_doctor_finds_aarch64_whole(aarch64: Emulation, reference_models: Pa
     assert results["cpu"]["found"].startswith("4 of 4 answers exact (ai-edge-litert ")
     for check in ("interpreter", "numpy", "cryptography", "pillow", "image decoder", "model"):
         assert results[check]["status"] == "ok", results[check]
+
+
+@pytest.mark.real
+def test_the_door_opens_on_aarch64(aarch64: Emulation, shared: Path, tmp_path: Path) -> None:
+    kit = KitFile.open(write_face_kit(tmp_path / "face.edgekit", shared))
+    folder, scene = tmp_path / "door", tmp_path / "scene"
+    done = set_up(kit, SetupOptions(folder=folder, door=True), accept=lambda _: True)
+    photographs = write_photographs(tmp_path / "alice", shared, ENROLLED, most=4)
+    done.installation.open_recognizer().enrol(map(read_image, photographs), "alice")
+    scene.mkdir()
+    for number in range(3):
+        shutil.copy(photographs[0], scene / f"{number}.jpg")
+    answer = aarch64.run(SCRIPT.with_name("door.py"), folder, scene)
+    assert answer.returncode == 0, answer.stderr
+    assert json.loads(answer.stdout) == {
+        "machine": "aarch64",
+        "events": ["waiting", "pressed", "answer", "waiting"],
+        "opened": 1,
+        "energized": 1,
+        "left_on": False,
+    }
 
 
 def test_armv7l_answers_within_tolerance_through_tflite_runtime(

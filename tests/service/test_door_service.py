@@ -134,6 +134,11 @@ def test_a_press_opens_for_an_enrolled_person_and_not_for_a_stranger(running: Do
     assert "accepted alice" in running.system.journal()
 
 
+def test_systemd_knows_every_setting_of_the_unit(door: Door) -> None:
+    done = door.system.run("systemd-analyze", "verify", "--man=no", "/etc/systemd/system/door-lock.service")
+    assert done.stdout + done.stderr == ""
+
+
 def test_sigterm_in_the_pulse_releases_the_strike_at_once(running: Door) -> None:
     times_s = []
     for _ in range(3):  # a busy machine may delay one attempt
