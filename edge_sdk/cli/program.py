@@ -24,6 +24,7 @@ examples:
   edge-sdk identify probe.jpg --fpir 0.01 --model face.tflite --gallery home.gallery --key home.key
 
 a command takes what is not named from the installation that setup has made
+
 exit codes: 0 done or match, 1 no match or a problem was found, 2 usage, 3 error; accept a person only if it is 0
 EDGE_SDK_DEBUG=1 in the environment prints the traceback of an unexpected error"""
 

@@ -116,8 +116,9 @@ class TerminalDoor:
         from_terminal = self._lines.isatty()
         first = self._press_first
         while True:
-            if first or not from_terminal:
-                self._waiting.wait()
+            # On a terminal only the first press waits until the door is ready; later ones may come at any time.
+            self._waiting.wait()
+            if not from_terminal:
                 self._waiting.clear()
             line = "\n" if first else self._lines.readline()
             first = False
@@ -128,6 +129,7 @@ class TerminalDoor:
                 self.when_pressed()
 
     def _redraw(self) -> None:
+        self._waiting.wait()
         while not self._closed.wait(_REDRAW_S):
             left_s = 0.0 if self.strike is None else self.strike.open_left_s
             state = f"strike OPEN, {left_s:.1f} s left" if self._open else "strike shut"

@@ -118,8 +118,8 @@ def test_enter_presses_the_button_on_a_terminal(door: Path) -> None:
     wait_for(b"s left]")
     os.write(ours, b"q\n")
     wait_for(b"strike shut\r\n")
-    os.close(ours)
     assert process.wait(PATIENCE_S) == 0
+    os.close(ours)
 
 
 @pytest.mark.real
