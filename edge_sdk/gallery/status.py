@@ -8,6 +8,7 @@ import numpy as np
 
 from edge_sdk.errors import GalleryError
 from edge_sdk.gallery.attempt_counter import AttemptPolicy, counter_path
+from edge_sdk.gallery.captures.files import captures_of, kept_of
 from edge_sdk.gallery.captures.files import problems as companion_problems
 from edge_sdk.gallery.creation import MODEL_KINDS, SUITES, TEMPLATE_TYPES, TRANSFORMS, name_of
 from edge_sdk.gallery.exchange.export import recipient_of
@@ -132,6 +133,13 @@ def gaps(
         result.append("thresholds that do not hold for this camera and these people are not noticed")
     if raised is not None and raised.too_high:
         result.append(f"enrolled people: {raised_in_words(raised)}; {TOO_HIGH_ADVICE}")
+    captures = captures_of(session.content)
+    if captures is not None and captures.parts:
+        result.append("faces in stored captures: whoever has their files and the private key sees them")
+    if kept_of(session.content) is not None:
+        result.append(
+            "templates of the earlier model, which are kept until edge-sdk gallery migrate --confirm or --undo"
+        )
     if attempts is None:
         result.append("failed attempts are not limited: limit them with edge-sdk gallery limit-attempts")
     if not session.content.audit.entries:

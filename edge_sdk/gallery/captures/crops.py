@@ -19,7 +19,7 @@ from edge_sdk.model.card import MAX_SIDE_PX, MIN_SIDE_PX, InputContract
 from edge_sdk.types import UInt8Array
 
 MAX_CONSENT_BYTES = 1024
-MAX_PIXEL_BYTES = 16 << 20
+MAX_PIXEL_BYTES = 4 << 20
 _POINTS = 5
 # Crops, height, width, channels, landmarks, time, enrolling party, bytes of the consent.
 _HEAD = struct.Struct("<HHHBBQ16sI")
@@ -38,7 +38,7 @@ class Crops:
         enrolled_by: Id of the enrolling party, 16 bytes; the gallery sets it.
 
     Raises:
-        InputError: a value is malformed, or the crops have over 16 MiB.
+        InputError: a value is malformed, or the crops have over 4 MiB.
     """
 
     pixels: UInt8Array = field(repr=False)

@@ -94,15 +94,16 @@ def add_parts(
 
 
 def remove_unnamed(files: FileSystem, gallery: Path, before: Content, after: Content) -> None:
-    """Remove files that the committed content does not name; the caller holds the lock.
+    """Remove files and parts that the committed content does not name; the caller holds the lock.
 
     Raises:
-        GalleryError: a file cannot be removed.
+        GalleryError: a file cannot be removed or replaced.
     """
     if all(
         content.record(kind) is None for content in (before, after) for kind in (CAPTURES, KEPT_GENERATION)
     ):
         return
+    _remove_parts(files, gallery, before, after)
     removed = False
     for path in unnamed(files, gallery, after):
         try:
@@ -117,6 +118,18 @@ def remove_unnamed(files: FileSystem, gallery: Path, before: Content, after: Con
             files.fsync_directory(gallery.parent)
         except OSError as error:
             raise cannot("sync", gallery.parent, error) from error
+
+
+def _remove_parts(files: FileSystem, gallery: Path, before: Content, after: Content) -> None:
+    """Replace the files of subjects who lost some of their parts, such as those of a removed look."""
+    old, new = captures_of(before), captures_of(after)
+    if old is None or new is None:
+        return
+    lost = {part.subject for part in set(old.parts) - set(new.parts)}
+    for subject in sorted(lost & {part.subject for part in new.parts}):
+        parts = read_parts(files, gallery, new, subject)
+        if parts is not None:
+            write_atomically(files, captures_path(gallery, subject), b"".join(parts))
 
 
 def unnamed(files: FileSystem, gallery: Path, content: Content) -> Iterator[Path]:

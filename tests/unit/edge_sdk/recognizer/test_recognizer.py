@@ -13,12 +13,14 @@ from PIL import Image
 from edge_sdk.cameras import FolderCamera, frames
 from edge_sdk.errors import (
     AcquisitionError,
+    GalleryError,
     InputError,
     ModelMismatchError,
     SubjectExistsError,
     SubjectUnknownError,
 )
 from edge_sdk.gallery import AttemptPolicy, Decision, Gallery, InMemoryKey
+from edge_sdk.gallery.captures.keys import CapturesKey
 from edge_sdk.model.landmark_template import ARCFACE_112
 from edge_sdk.notices import GalleryWarning
 from edge_sdk.recognizer import Recognition, Recognizer
@@ -451,3 +453,16 @@ def test_weaker_limits_of_an_enrolment_are_warned_about_and_recorded(
     (subject,) = gallery.subjects()
     assert [note.subject for note in notes] == [subject.id]
     assert "min_eye_detail" in notes[0].detail
+
+
+def test_crops_are_stored_with_a_consent_only(recognizer: Recognizer) -> None:
+    gallery = recognizer.gallery
+    with pytest.raises(GalleryError, match="does not store captures"):
+        recognizer.enrol(iter(()), "bob", consent="by word of mouth")
+    gallery.captures.switch_on(CapturesKey(bytes(range(32))).public)
+    recognizer.enrol(several(BOB, 3), "bob", consent="by word of mouth")
+    assert gallery.captures.status().subjects == (("bob", 3),)
+    assert gallery.captures.status().without == ("ann",)
+    recognizer.enrol(several(EVE, 3), "eve")
+    assert gallery.captures.status().without == ("ann", "eve")
+    assert gallery.problems() == ()

@@ -24,6 +24,7 @@ from edge_sdk.gallery import AttemptPolicy, DecisionPolicy, FileAnchor, Gallery
 from edge_sdk.gallery.captures.crops import Crops
 from edge_sdk.gallery.captures.files import captures_path, kept_path
 from edge_sdk.gallery.captures.keys import CapturesKey
+from edge_sdk.gallery.captures.sealed import seal_part, split_parts
 from edge_sdk.gallery.migration.space_map import MapEvidence, SpaceMap
 from edge_sdk.vision.embedder import Embedder
 from edge_sdk.vision.images import read_image
@@ -156,6 +157,9 @@ def test_captures_give_templates_of_the_new_model_and_everything_else_stays(
     pending = door.migration.pending()
     assert pending is not None
     assert (pending.generation, pending.method) == (generation, "captures")
+    gaps = " ".join(status.not_protected)
+    assert "faces in stored captures" in gaps
+    assert "templates of the earlier model" in gaps
 
 
 def test_a_running_door_is_shut_and_says_what_to_do(
@@ -264,6 +268,10 @@ def test_looks_stay_if_their_captures_are_stored(
     assert [look.name for look in gallery.subjects()[0].looks] == ["evening", "night"]
     gallery.remove_look("ann", "night")
     assert dict(gallery.captures.status().subjects)["ann"] == 2
+    ann_id = bytes.fromhex(gallery.subjects()[0].id)
+    assert len(split_parts(captures_path(path, ann_id).read_bytes())) == 1, (
+        "the captures of the look are removed"
+    )
     assert gallery.problems() == ()
 
 
@@ -293,8 +301,6 @@ def test_captures_that_are_not_the_subjects_own_change_nothing(
         shutil.copy(cyd, ann)
     elif fault == "foreign":
         crops = Crops(np.zeros((1, 96, 96, 3), np.uint8), "forged")
-        from edge_sdk.gallery.captures.sealed import seal_part
-
         gallery_id = bytes.fromhex(gallery.status().gallery_id)
         ann.write_bytes(
             seal_part(crops, gallery=gallery_id, subject=ids["ann"], recipient=CAPTURES_KEY.public)
