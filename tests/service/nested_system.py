@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,21 @@ from tests.patience import PATIENCE_S
 
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parents[1]
-_NAMESPACES = ("--mount", "--pid", "--cgroup", "--uts", "--ipc", "--net")
+_NAMESPACES = "--mount --pid --cgroup --uts --ipc --net"
+# systemd manages the whole tree below the cgroup in which its namespace begins, so it gets a cgroup of its own.
+_ENTER = f"""
+set -e
+mount -t cgroup2 cgroup2 "$1"
+mkdir "$1/$2"
+echo $$ >"$1/$2/cgroup.procs"
+umount "$1"
+shift 2
+exec unshare {_NAMESPACES} --fork --kill-child "$@"
+"""
+_REMOVE = """
+mount -t cgroup2 cgroup2 "$1"
+find "$1/$2" -depth -type d -exec rmdir {} +
+"""
 _JOIN = ("-m", "-p", "-C", "-u", "-i", "-n", "--root", "--wd")
 _START_S = 30.0
 
@@ -91,12 +106,12 @@ def nested_system(folder: Path, exchange: Path) -> Iterator[NestedSystem]:
             raise NestingUnavailableError(f"{program} is not installed")
     if os.geteuid() != 0:
         raise NestingUnavailableError("namespaces and mounts need root")
-    log = folder.with_suffix(".log")
+    log, cgroup = folder.with_suffix(".log"), f"edge-sdk-test-{uuid.uuid4()}"
     enter = [str(HERE / "enter.sh"), str(folder), str(REPOSITORY)]
     enter += [sys.prefix, sys.base_prefix, str(exchange)]
     with log.open("w") as output:
         outer = subprocess.Popen(
-            ["unshare", *_NAMESPACES, "--fork", "--kill-child", *enter],
+            ["unshare", "--mount", "bash", "-c", _ENTER, "bash", str(folder), cgroup, *enter],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -107,6 +122,16 @@ def nested_system(folder: Path, exchange: Path) -> Iterator[NestedSystem]:
     finally:
         outer.kill()
         outer.wait()
+        _remove_cgroup(folder, cgroup)
+
+
+def _remove_cgroup(folder: Path, cgroup: str) -> None:
+    """Remove the system's cgroups, as soon as its last process has ended."""
+    command = ["unshare", "--mount", "bash", "-c", _REMOVE, "bash", str(folder), cgroup]
+    for _ in range(50):
+        if subprocess.run(command, capture_output=True, check=False).returncode == 0:
+            return
+        time.sleep(0.1)
 
 
 def _first_process(outer: subprocess.Popen[bytes], log: Path) -> int:
