@@ -46,7 +46,8 @@ def test_it_holds_the_two_packages_their_data_and_the_licence(wheel: zipfile.Zip
     assert "edge_sdk/py.typed" in names
     assert "converters/quantize/recipes/cpu_int8.json" in names
     assert "converters/report/templates/page.html" in names
-    assert "converters/kit/licences/apache-2.0.txt" in names
+    for name in ("licences/apache-2.0.txt", "recipes/sface.cpu_int8.recipe.json", "evidence/face.json"):
+        assert f"converters/kit/{name}" in names
     assert any(name.endswith("LICENSE") for name in names)
     wheel.close()
 
