@@ -66,7 +66,7 @@ class DoorLock:
     press during a look, and a button that is held down, start no further attempt. Every exception ends `serve`, and the
     strike is shut.
 
-    A live camera stays open, which saves its start (about a second) at each press. Between two presses one frame is
+    A live camera stays open, which saves its start at each press. Between two presses one frame is
     read every two seconds and dropped, so that a lost camera ends the program at once; no face is searched in it. A
     recording is opened at each press and so starts again.
 
