@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import sys
 import threading
 from pathlib import Path
@@ -53,6 +54,7 @@ def _try(arguments: argparse.Namespace) -> Output:
     from edge_sdk.door.lock import DoorLock
     from edge_sdk.door.strike import Strike
     from edge_sdk.door.terminal import TerminalDoor
+    from edge_sdk.door.watchdog import ServiceManager
 
     if arguments.seconds is not None and not 0 < arguments.seconds <= threading.TIMEOUT_MAX:
         raise InputError(f"expected a time above 0 s, found {arguments.seconds:g}")
@@ -62,21 +64,27 @@ def _try(arguments: argparse.Namespace) -> Output:
         rotate = 0 if arguments.camera else installation.rotate
     camera = camera_named(arguments.camera or installation.camera or "usb", rotate=rotate)
     recognizer = installation.open_recognizer(key=resolve_key(installation.key), rotate=rotate)
+    # Python has None for a stream that is closed.
+    lines, out = sys.stdin or io.StringIO(), sys.stdout or io.StringIO()
     door = TerminalDoor(
-        sys.stdin,
-        sys.stdout,
+        lines,
+        out,
         attempts=recognizer.gallery.attempts.status,
         as_json=arguments.json,
-        press_first=not camera.live and not sys.stdin.isatty(),
+        press_first=not camera.live and not lines.isatty(),
     )
     with contextlib.closing(door), Strike(door) as strike:
         door.strike = strike
-        lock = DoorLock(recognizer, camera, button=door, strike=strike, show=door.show)
+        # A trial is no service, also if a service started the shell.
+        lock = DoorLock(
+            recognizer, camera, button=door, strike=strike, show=door.show, service=ServiceManager()
+        )
         door.when_ended = lock.stop
         timer = threading.Timer(arguments.seconds or threading.TIMEOUT_MAX, lock.stop)
         timer.daemon = True
         timer.start()
-        with contextlib.suppress(KeyboardInterrupt):
+        # Every signal ends the trial, and the exit code states in any case if the door was opened.
+        with contextlib.suppress(KeyboardInterrupt, SystemExit):
             lock.serve()
         timer.cancel()
     return Output(None, "", door.openings > 0)

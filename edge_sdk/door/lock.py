@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from edge_sdk.cameras.camera import Camera, rotation_of
 from edge_sdk.door.pins import Button, Output
-from edge_sdk.door.strike import Strike
+from edge_sdk.door.strike import Strike, check_pulse
 from edge_sdk.door.watchdog import ServiceManager
 from edge_sdk.errors import InputError
 from edge_sdk.types import UInt8Array
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 #: Time for which the strike is energized, and the longest look after a press of the button.
 OPEN_S, LOOK_S = 4.0, 10.0
-#: Longest pulse: a strike that is energized for longer may overheat, and the door is left open.
-MOST_OPEN_S = 60.0
 
 
 class DoorEventKind(enum.Enum):
@@ -74,8 +72,8 @@ class DoorLock:
         recognizer: Recognizes the person.
         camera: A camera that is not yet open.
         button: The button.
-        strike: A `Strike`; or its pin, for which `serve` makes one.
-        open_s: Time for which the strike is energized, above 0 and at most `MOST_OPEN_S`, seconds.
+        strike: A `Strike` inside its `with` block; or its pin, for which `serve` makes one.
+        open_s: Time for which the strike is energized, above 0 and at most 60, seconds.
         look_s: Longest look after a press, above 0, seconds.
         show: Function that is called with each event, before the strike opens; prints by default.
         service: Service manager to notify; by default the one that started this program.
@@ -96,8 +94,7 @@ class DoorLock:
         show: Callable[[DoorEvent], None] = print_event,
         service: ServiceManager | None = None,
     ) -> None:
-        if not 0 < open_s <= MOST_OPEN_S:
-            raise InputError(f"expected a pulse above 0 and at most {MOST_OPEN_S:g} s, found {open_s!r}")
+        check_pulse(open_s)
         if not 0 < look_s < math.inf:
             raise InputError(f"expected a look above 0 s, found {look_s!r}")
         self._recognizer, self._camera = recognizer, camera
@@ -113,12 +110,13 @@ class DoorLock:
         self._pressed.set()
 
     def serve(self) -> int:
-        """Open the door for enrolled people until `stop` is called, a signal arrives or an exception is raised.
+        """Open the door for enrolled people until `stop` is called, the strike ends, or an exception is raised.
 
         Returns:
             Number of presses after which the door was opened.
 
         Raises:
+            InputError: The strike is not inside its `with` block.
             AcquisitionError: The camera is missing or delivers no frame.
             GalleryError: The gallery cannot be read, or an attempt could not be counted.
         """
@@ -127,6 +125,11 @@ class DoorLock:
             strike = self._strike
             if not isinstance(strike, Strike):
                 strike = stack.enter_context(Strike(strike))
+            elif not strike.ready:
+                raise InputError(
+                    "expected a strike inside its with block, found one that cannot open",
+                    hint="with Strike(pin) as strike: DoorLock(..., strike=strike).serve()",
+                )
             stack.callback(self._service.stopping)
             camera = _FeedingCamera(self._camera, self._service)
             if camera.live:
@@ -135,7 +138,8 @@ class DoorLock:
             stack.callback(setattr, self._button, "when_pressed", None)
             self._service.ready()
             self._show(DoorEvent(DoorEventKind.WAITING))
-            while not self._stopped:
+            # A signal whose exception was lost, for example in a callback, ends the strike.
+            while not self._stopped and strike.ready:
                 if not self._pressed.wait(self._service.interval_s):
                     camera.check()
                 elif not self._stopped:
@@ -156,10 +160,7 @@ class DoorLock:
                     answer = item
         if answer is None:
             self._show(DoorEvent(DoorEventKind.NO_ATTEMPT))
-        elif answer.accepted:
-            strike.open(self._open_s)
-            return True
-        return False
+        return answer is not None and answer.accepted and strike.open(self._open_s)
 
 
 class _FeedingCamera:

@@ -15,9 +15,12 @@ from types import FrameType, TracebackType
 from typing import Any
 
 from edge_sdk.door.pins import Output
+from edge_sdk.errors import InputError
 
 #: Signals that end the program. The strike is released before the program notices them.
-SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+#: Longest pulse: a strike that is energized for longer may overheat, and the door is left open.
+MOST_OPEN_S = 60.0
 _NEW_DEADLINE = b"\0"
 _EXIT_NOT_RELEASED = 70
 
@@ -26,11 +29,12 @@ class Strike:
     """Releases a strike after its time, at a signal, after an error and at the end of the program.
 
     Use it in a `with` block around everything else, so that the strike is released before networks are loaded. A separate
-    thread ends the pulse and reacts to SIGTERM, SIGINT and SIGHUP: it releases the strike while the main thread is inside a
-    camera's driver or a network. After that `open` does nothing. SIGKILL and a crash of the interpreter end the thread as
-    well; then only the service manager (`ExecStopPost=`) or hardware releases the strike.
+    thread ends the pulse and reacts to SIGTERM, SIGINT, SIGHUP and SIGQUIT: it releases the strike while the main thread is
+    inside a camera's driver or a network. After that `open` does nothing. SIGKILL, SIGSTOP and a crash of the interpreter
+    end or stop the thread as well; then only the service manager (`ExecStopPost=`) or hardware releases the strike.
 
-    The handlers are set only in the main thread. SIGTERM and SIGHUP then raise SystemExit(0), SIGINT KeyboardInterrupt.
+    The handlers are set only in the main thread. SIGINT then raises KeyboardInterrupt, the other signals SystemExit(0).
+    Ctrl-Z (SIGTSTP) is ignored, because a stopped program would not end a pulse.
 
     Args:
         output: The pin; released at once.
@@ -47,6 +51,11 @@ class Strike:
         self._handlers: dict[signal.Signals, Any] = {}
         self._previous_fd = -1
         output.off()
+
+    @property
+    def ready(self) -> bool:
+        """True inside the `with` block, until `end` or a signal: `open` energizes the strike."""
+        return self._thread is not None and not self._ended
 
     @property
     def open_left_s(self) -> float:
@@ -66,6 +75,7 @@ class Strike:
             # The interpreter writes the number of each signal to this socket, whatever the main thread is doing.
             self._previous_fd = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
             self._handlers = {number: signal.signal(number, _end_program) for number in SIGNALS}
+            self._handlers[signal.SIGTSTP] = signal.signal(signal.SIGTSTP, signal.SIG_IGN)
         return self
 
     def __exit__(
@@ -85,11 +95,22 @@ class Strike:
                 end.close()
         self._thread = self._reader = self._writer = None
 
-    def open(self, seconds: float) -> None:
-        """Energize the strike; the thread releases it after this time. Do nothing after `end` or a signal."""
+    def open(self, seconds: float) -> bool:
+        """Energize the strike; the thread releases it after this time.
+
+        Args:
+            seconds: Time of the pulse, above 0 and at most `MOST_OPEN_S`.
+
+        Returns:
+            True; False if nothing was done, because the strike is not `ready`.
+
+        Raises:
+            InputError: The time is out of range.
+        """
+        check_pulse(seconds)
         with self._lock:
-            if self._ended or self._thread is None:
-                return
+            if not self.ready:
+                return False
             # The thread knows the deadline before the strike is energized.
             self._until = time.monotonic() + seconds
             self._wake()
@@ -100,6 +121,7 @@ class Strike:
             finally:
                 if not energized:
                     self._release()
+            return True
 
     def end(self) -> None:
         """Release the strike for good."""
@@ -144,6 +166,12 @@ class Strike:
                 self._release()
             # Only `__exit__` ends the thread after a signal: it waits for it.
             return not (self._ended and not self._handlers)
+
+
+def check_pulse(seconds: float) -> None:
+    """Raise InputError unless a time is above 0 and at most `MOST_OPEN_S`, in seconds."""
+    if not 0 < seconds <= MOST_OPEN_S:
+        raise InputError(f"expected a pulse above 0 and at most {MOST_OPEN_S:g} s, found {seconds!r}")
 
 
 def _end_program(number: int, frame: FrameType | None) -> None:

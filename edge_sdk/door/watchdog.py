@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 from collections.abc import Mapping
@@ -15,7 +16,9 @@ _SIGNS = 3
 
 
 class ServiceManager:
-    """Service manager that started this program; without one the methods do nothing.
+    """Service manager that started this program; without one, or if its socket is gone, the methods do nothing.
+
+    A lost message can only end the program: the manager ends a program that gives no sign of life.
 
     Args:
         address: Path of the manager's socket; a leading ``@`` stands for an abstract socket. Empty without a manager.
@@ -59,5 +62,6 @@ class ServiceManager:
     def _send(self, message: str) -> None:
         if not self._address:
             return
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as end:
+        kind = socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, kind) as end:
             end.sendto(message.encode(), self._address)

@@ -14,7 +14,7 @@ LOOK_S = 30
 
 
 def main(home: Path, camera: Camera, edge_tpu: str = "libedgetpu.so.1") -> int:
-    """Print each answer; return 0 if a person was recognized, otherwise 1."""
+    """Make one attempt and print its answer; return 0 if a person was recognized, otherwise 1."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", BackendWarning)  # printed below
         recognizer = Recognizer.open(
@@ -33,7 +33,7 @@ def main(home: Path, camera: Camera, edge_tpu: str = "libedgetpu.so.1") -> int:
         console.say("coral", f"warning: {status.evidence}")
     recognized = False
     with camera as opened:
-        for answer in recognizer.watch(opened, seconds=LOOK_S):
+        for answer in recognizer.watch(opened, seconds=LOOK_S, attempts=1):
             print(answer.decision.value, answer.subject or answer.reason, flush=True)
             recognized |= answer.accepted
     return 0 if recognized else console.CLEAN_NEGATIVE

@@ -7,6 +7,7 @@ from gpiozero import Button, DigitalOutputDevice
 from edge_sdk import DoorLock, EdgeSdkError, Installation, Strike, camera_named
 
 STRIKE_PIN, BUTTON_PIN, OPEN_S, LOOK_S = 17, 27, 4, 10
+BOUNCE_S = 0.05  # contacts bounce when the button is released, which is no second press
 
 
 def serve(strike: Strike) -> None:
@@ -15,7 +16,7 @@ def serve(strike: Strike) -> None:
     lock = DoorLock(
         installation.open_recognizer(),
         camera_named(installation.camera or "pi", rotate=installation.rotate),
-        button=Button(BUTTON_PIN),
+        button=Button(BUTTON_PIN, bounce_time=BOUNCE_S),
         strike=strike,
         open_s=OPEN_S,
         look_s=LOOK_S,

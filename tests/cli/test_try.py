@@ -46,11 +46,13 @@ def door(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(door: Path, scene: str, *options: str, presses: str = "") -> Outcome:
+def run(door: Path, scene: str, *options: str, presses: str | None = "") -> Outcome:
+    """Run the trial; if `presses` is None, its stdin is closed."""
     command = [sys.executable, "-m", "edge_sdk.cli", "try", "--installation", str(door / "door")]
     done = subprocess.run(
         [*command, "--camera", str(door / scene), *options],
         input=presses,
+        preexec_fn=(lambda: os.close(0)) if presses is None else None,
         capture_output=True,
         text=True,
         check=False,
@@ -90,7 +92,7 @@ def test_each_press_of_a_stranger_is_one_attempt(door: Path) -> None:
 
 @pytest.mark.real
 def test_a_look_at_nobody_is_no_attempt(door: Path) -> None:
-    done = run(door, "nobody")
+    done = run(door, "nobody", presses=None)
     assert done.code == 1 and "no attempt: no good picture of a face" in done.out
     waiting = [line for line in done.out.splitlines() if line.startswith("waiting")]
     assert len(waiting) == 2 and waiting[0] == waiting[1], "the number of attempts left stays the same"
@@ -138,6 +140,23 @@ def test_the_trial_ends_in_time_and_at_an_interrupt(door: Path, way: str) -> Non
         rest = process.stdout.read()
         assert process.stderr.read() == ""
     assert "strike shut" in rest and process.returncode == 0
+
+
+@pytest.mark.real
+def test_a_signal_before_the_door_was_opened_gives_the_code_of_a_door_that_stays_shut(door: Path) -> None:
+    command = [sys.executable, "-m", "edge_sdk.cli", "try", "--installation", str(door / "door")]
+    with subprocess.Popen(
+        [*command, "--camera", str(door / "nobody")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "NOTIFY_SOCKET": "/nowhere"},
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("waiting")
+        process.terminate()
+        process.stdout.read()
+    assert process.returncode == 1
 
 
 def test_a_kit_without_a_detector_is_refused(

@@ -14,6 +14,7 @@ import pytest
 from edge_sdk.cameras.camera import Camera
 from edge_sdk.door.lock import DoorEvent, DoorEventKind, DoorLock
 from edge_sdk.door.pins import MockButton, MockOutput
+from edge_sdk.door.strike import Strike
 from edge_sdk.door.watchdog import ServiceManager
 from edge_sdk.errors import AcquisitionError, InputError
 from edge_sdk.gallery.results import Decision
@@ -73,8 +74,8 @@ def lock(
 
     button, output = MockButton(), MockOutput()
     recognizer: Any = SimpleNamespace(watch=watch)
-    options = {"service": Service(), **options}
-    return DoorLock(recognizer, camera, button=button, strike=output, show=show, **options), button, output
+    options = {"service": Service(), "strike": output, **options}
+    return DoorLock(recognizer, camera, button=button, show=show, **options), button, output
 
 
 def served(
@@ -137,6 +138,24 @@ def test_the_camera_stays_open_and_is_checked_between_presses() -> None:
         door.serve()
     assert (camera.opened, camera.closed, camera.read_frames) == (1, 1, 3)
     assert button.when_pressed is None and not output.is_on
+
+
+def test_a_strike_that_cannot_open_ends_the_service() -> None:
+    strike, events = Strike(MockOutput()), []
+
+    def show(event: DoorEvent) -> None:
+        events.append(event.kind.value)
+        if event.kind is DoorEventKind.PRESSED:
+            strike.end()  # as after a signal whose exception was lost
+        elif event.kind is DoorEventKind.WAITING:
+            button.press()
+
+    door, button, _ = lock([[ACCEPTED]], Frames(), show=show, strike=strike)
+    with pytest.raises(InputError, match="inside its with block"):
+        door.serve()
+    with strike:
+        assert door.serve() == 0
+    assert events == ["waiting", "pressed", "answer", "waiting"]
 
 
 def test_a_recording_is_opened_for_each_press_and_keeps_its_frames_for_it() -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from edge_sdk.door.pins import MockOutput
 from edge_sdk.door.strike import Strike
+from edge_sdk.errors import InputError
 from tests.patience import PATIENCE_S
 
 #: The strike must be released within this time after a signal (decision 0029), seconds.
@@ -21,6 +22,7 @@ _PROGRAM = """
 import os, sys, threading, time
 from edge_sdk.door.pins import MockOutput
 from edge_sdk.door.strike import Strike
+from edge_sdk.errors import InputError
 
 class Pin(MockOutput):
     def _set(self, on):
@@ -28,7 +30,7 @@ class Pin(MockOutput):
         os.write(1, f"{'on' if on else 'off'} {time.monotonic()}\\n".encode())
 
 with Strike(Pin()) as strike:
-    strike.open(600)
+    strike.open(60)
     BODY
 """
 BODIES = {
@@ -51,7 +53,12 @@ def _start(body: str) -> subprocess.Popen[str]:
 
 @pytest.mark.parametrize(
     ("state", "number"),
-    [("waits", signal.SIGINT), ("waits", signal.SIGHUP), *((state, signal.SIGTERM) for state in BODIES)],
+    [
+        ("waits", signal.SIGINT),
+        ("waits", signal.SIGHUP),
+        ("waits", signal.SIGQUIT),
+        *((state, signal.SIGTERM) for state in BODIES),
+    ],
 )
 def test_a_signal_in_the_pulse_releases_the_strike_at_once(state: str, number: signal.Signals) -> None:
     with _start(BODIES[state]) as process:
@@ -97,13 +104,13 @@ def test_a_second_pulse_restarts_the_time() -> None:
 def test_nothing_opens_the_strike_outside_the_block_and_after_the_end() -> None:
     pin = MockOutput()
     strike = Strike(pin)
-    strike.open(1)
+    assert not strike.open(1)
     with strike:
-        strike.open(600)
+        assert strike.open(60)
         strike.end()
-        strike.open(600)
+        assert not strike.open(60)
         assert not pin.is_on
-    strike.open(1)
+    assert not strike.open(1)
     assert [state for _, state in pin.changes if state] == [True]
     assert not pin.is_on
 
@@ -116,7 +123,7 @@ def test_a_pin_that_fails_to_turn_on_is_turned_off() -> None:
 
     pin = Fails()
     with pytest.raises(OSError, match="broken pin"), Strike(pin) as strike:
-        strike.open(600)
+        strike.open(60)
     assert not pin.is_on
 
 
@@ -124,7 +131,7 @@ def test_a_pin_that_cannot_be_released_ends_the_process() -> None:
     source = _PROGRAM.replace("BODY", "strike.open(0.1); threading.Event().wait()").replace(
         "super()._set(on)", "super()._set(on)\n        if strikes and not on: raise OSError('stuck')"
     )
-    source = "strikes = []\n" + source.replace("strike.open(600)", "strikes.append(1)")
+    source = "strikes = []\n" + source.replace("strike.open(60)", "strikes.append(1)")
     done = subprocess.run(
         [sys.executable, "-c", source], capture_output=True, text=True, check=False, timeout=PATIENCE_S
     )
@@ -145,9 +152,24 @@ def test_a_strike_in_another_thread_sets_no_handlers() -> None:
     def use() -> None:
         with Strike(pin) as strike:
             handlers.append(signal.getsignal(signal.SIGTERM))
-            strike.open(600)
+            strike.open(60)
 
     thread = threading.Thread(target=use)
     thread.start()
     thread.join(PATIENCE_S)
     assert handlers == [before] and not pin.is_on and len(pin.changes) >= 3
+
+
+@pytest.mark.parametrize("seconds", [0, -1, 60.1, float("inf"), float("nan")])
+def test_a_pulse_without_an_end_is_refused(seconds: float) -> None:
+    pin = MockOutput()
+    with Strike(pin) as strike, pytest.raises(InputError, match="at most 60 s"):
+        strike.open(seconds)
+    assert not any(state for _, state in pin.changes)
+
+
+def test_a_program_with_an_open_strike_cannot_be_suspended_from_the_terminal() -> None:
+    before = signal.getsignal(signal.SIGTSTP)
+    with Strike(MockOutput()):
+        assert signal.getsignal(signal.SIGTSTP) is signal.SIG_IGN
+    assert signal.getsignal(signal.SIGTSTP) == before

@@ -43,6 +43,23 @@ def test_the_watchdog_of_another_process_is_not_fed(tmp_path: Path) -> None:
         assert manager.recv(100) == b"STOPPING=1"
 
 
+@pytest.mark.parametrize("address", ["/nowhere/notify", "/" + "x" * 200, "@" + "x" * 200])
+def test_a_socket_that_is_gone_is_no_error(address: str) -> None:
+    service = ServiceManager(address, watchdog_s=1)
+    service.ready()
+    service.alive()
+    service.stopping()
+
+
+def test_a_manager_that_reads_nothing_does_not_block(tmp_path: Path) -> None:
+    address = str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(address)
+        service = ServiceManager(address, watchdog_s=1)
+        for _ in range(2000):
+            service.alive()
+
+
 def test_a_malformed_address_is_refused() -> None:
     with pytest.raises(InputError, match="NOTIFY_SOCKET"):
         ServiceManager("relative/path")
