@@ -27,6 +27,8 @@ from edge_sdk.types import UInt8Array
 #: mean cosine for embeddings, LSB for other outputs. Random changes of the weights by 1e-7 to 1e-3 of their values raised the
 #: error of two face networks by up to 1.1 times, changes by 1e-2 by 1.6 times and more (docs/measurements/int8.md).
 ALLOWED_RATIO, ALLOWED_COSINE_LOSS, ALLOWED_LSB = 1.25, 0.001, 1.0
+#: Largest loss of mean cosine of recorded outputs. It bounds the allowed error, because the recipe itself states its outputs.
+LARGEST_RECORDED_LOSS = 0.5
 #: Name of the output of an embedding network.
 EMBEDDING = "embedding"
 #: Generated inputs and recorded values of each output of a network without an embedding, whose outputs are large.
@@ -113,12 +115,18 @@ def check_embeddings(
         recording: The recording that was replayed.
 
     Raises:
-        ConversionError: The network has other outputs than the recorded one.
+        ConversionError: The network has other outputs than the recorded one, or the recorded outputs contradict each other.
     """
     outputs = record_embeddings(network, baseline, contract)
     _require_same_form(outputs, recording.outputs)
     new, old = outputs[EMBEDDING], recording.outputs[EMBEDDING]
     recorded_error = _cosine_loss(old, old)
+    if recorded_error > LARGEST_RECORDED_LOSS:
+        raise ConversionError(
+            f"recipe: statistics: expected recorded outputs of an int8 network and of its float network, found outputs with a"
+            f" mean cosine of {1 - recorded_error:.2f}",
+            hint="use the recipe as a conversion saved it, or convert with --calibration",
+        )
     return ReplayCheck(
         same_float=baseline.digest == recording.float_sha256,
         same_bytes=network.digest == recording.int8_sha256,
@@ -162,7 +170,11 @@ def raise_if_different(name: str, check: ReplayCheck) -> None:
     """
     if check.passed:
         return
-    cause = "the tools build another int8 network" if check.same_float else "the float network is another one"
+    cause = (
+        "the tools build another int8 network, or the recipe was changed"
+        if check.same_float
+        else "the float network is another one"
+    )
     raise AccuracyGateError(
         f"{name}: expected a replayed network like the recorded one; {check.measured()}; nothing was written",
         hint=f"{cause}: replay the recipe on the file and with the tools that it names, or convert with --calibration",

@@ -92,7 +92,8 @@ class Recipe:
         if value.get("schema") != SCHEMA or value.get("precision") not in PRECISIONS:
             raise ConversionError(
                 f"recipe: expected schema {SCHEMA!r} and precision {', '.join(PRECISIONS[:-1])} or {PRECISIONS[-1]},"
-                f" found schema {value.get('schema')!r} and precision {value.get('precision')!r}"
+                f" found schema {value.get('schema')!r} and precision {value.get('precision')!r}",
+                hint="a newer edge-convert may have saved it: update this one, or convert with --calibration",
             )
         unknown = sorted(set(map(str, value)) - _KNOWN_KEYS)
         if unknown:

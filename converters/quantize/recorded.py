@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.errors import ConversionError
+from converters.graph.rewrites.equalize import LARGEST_SCALE
 from converters.quantize.statistics import TensorRange
 from edge_sdk.errors import ModelCardError
 from edge_sdk.model.card import InputContract
@@ -274,8 +275,11 @@ def _range(value: Any) -> TensorRange:
 
 def _scale(value: Any) -> Float64Array:
     scale: Float64Array = _array(value, "<f8")
-    if not (scale > 0).all():
-        raise ValueError("expected scales above 0")
+    if not ((scale >= 1 / LARGEST_SCALE) & (scale <= LARGEST_SCALE)).all():
+        raise ValueError(
+            f"expected scales of 1/{LARGEST_SCALE:g} to {LARGEST_SCALE:g}, as equalization makes them,"
+            f" found {scale.min():g} to {scale.max():g}"
+        )
     return scale
 
 
@@ -333,6 +337,8 @@ def _fidelity(value: Any) -> dict[str, Any]:
     fields = JsonFields(value, f"{_NAME}: fidelity")
     fields.read("images", _image_count)
     for name, item in json_object(value).items():
+        if name in ("cosine_mean", "cosine_min") and not -1 <= number(item) <= 1:
+            raise ValueError(f"expected a cosine of -1..1, found {name!r}: {item!r}")
         plain = isinstance(item, str | bool) or (isinstance(item, int | float) and math.isfinite(item))
         if not plain and not (
             isinstance(item, dict) and all(math.isfinite(number(v)) for v in item.values())

@@ -33,7 +33,7 @@ _SAME_CHANNELS = {
 _WEIGHTED = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"}
 _NONE, _RELU = 0, 1
 # Limits the consumers' weights of a channel that is almost always zero.
-_LARGEST_SCALE = 1e3
+LARGEST_SCALE = 1e3
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def equalize(
             alive = usable
         if alive.any():
             scale[alive] /= np.exp(np.log(scale[alive]).mean())
-        scale = np.clip(scale, 1 / _LARGEST_SCALE, _LARGEST_SCALE)
+        scale = np.clip(scale, 1 / LARGEST_SCALE, LARGEST_SCALE)
         _apply(graph, group, scale)
         scales.append(scale)
     return scales

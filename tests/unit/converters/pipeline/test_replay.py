@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import shutil
 from collections.abc import Callable
@@ -117,6 +118,18 @@ def test_a_replay_without_images_gives_the_same_files(recorded: Path, tmp_path: 
 def test_a_card_contains_the_recipe_without_statistics(recorded: Path) -> None:
     card = ModelFile.open(recorded / "first" / "net.cpu_int8.tflite").card
     assert "statistics" not in card.recipe and card.calibration["images"] == 24
+
+
+def test_recorded_outputs_that_would_allow_any_network_are_refused(recorded: Path, tmp_path: Path) -> None:
+    value = json.loads(recipe_files(recorded, ("cpu",))[0].read_text())
+    output = value["statistics"]["outputs"]["embedding"]
+    opposite = -np.frombuffer(base64.b64decode(output["float32"]), "<f4")
+    output["float32"] = base64.b64encode(opposite.tobytes()).decode()
+    edited = tmp_path / "edited.recipe.json"
+    edited.write_text(json.dumps(value))
+    with pytest.raises(ConversionError, match="expected recorded outputs of an int8 network"):
+        replay(recorded, tmp_path / "out", targets=("cpu",), quantization=Replay(edited))
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_same_function_with_other_bytes_is_accepted_and_reported(recorded: Path, tmp_path: Path) -> None:
