@@ -79,6 +79,10 @@ def examine(
         from edge_sdk.diagnostics.doctor.installation import check_installation
 
         yield from check_installation(arguments.installed)
+    elif arguments.model is None and arguments.gallery is None:
+        from edge_sdk.diagnostics.doctor.installation import missing_installation
+
+        yield from missing_installation()
     if arguments.model is not None:
         from edge_sdk.diagnostics.doctor.model import check_model
 
@@ -102,7 +106,9 @@ def _examine_gallery(
     except ImportError:
         return  # cryptography is missing, which check_packages has reported
     yield from check_gallery(
-        opener or (lambda: open_gallery(arguments)), model_id=_read_model_id(arguments.model)
+        opener or (lambda: open_gallery(arguments)),
+        model_id=_read_model_id(arguments.model),
+        installation=arguments.installed,
     )
 
 

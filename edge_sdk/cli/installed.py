@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -147,5 +148,16 @@ def _require(parts: Mapping[str, bool], arguments: argparse.Namespace) -> None:
         if getattr(arguments, name) is None
     ]
     if names:
-        way = "install a kit with edge-sdk setup" if arguments.installed is None else "install another kit"
-        arguments.parser.error(f"expected {', '.join(names)}, found none: give them, or {way}")
+        arguments.parser.error(f"expected {', '.join(names)}, found none: give them, or {_way(arguments)}")
+
+
+def _way(arguments: argparse.Namespace) -> str:
+    """Return how an installation can give what is missing."""
+    from edge_sdk.door.installation import ENVIRONMENT
+
+    if arguments.installed is not None:
+        return "install another kit"
+    folder = os.environ.get(ENVIRONMENT)
+    return "install a kit with edge-sdk setup" + (
+        f" ({ENVIRONMENT} names {folder}: no kit is there)" if folder else ""
+    )

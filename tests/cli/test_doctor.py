@@ -21,7 +21,11 @@ def findings(outcome: Any) -> dict[str, dict[str, str]]:
     return {finding["check"]: finding for finding in json.loads(outcome.out)["findings"]}
 
 
-def test_a_device_without_a_camera_is_healthy(edge_sdk: Run) -> None:
+def test_a_device_without_a_camera_is_healthy(
+    edge_sdk: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("EDGE_SDK_INSTALLATION")
+    monkeypatch.setenv("HOME", str(tmp_path))
     done = edge_sdk("doctor")
     assert (done.code, done.err) == (0, "")
     lines = done.out.splitlines()

@@ -160,6 +160,16 @@ def test_doctor_checks_everything_or_what_is_named(edge_sdk: Run, installed: Ins
     assert "expected SHA-256" in damaged.out
 
 
+def test_a_folder_in_the_environment_without_an_installation_is_no_healthy_device(
+    edge_sdk: Run, installed: Installation, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv(ENVIRONMENT, str(tmp_path / "nothing"))
+    done = edge_sdk("doctor")
+    assert (done.code, f"{ENVIRONMENT} names {tmp_path / 'nothing'}" in done.out) == (1, True)
+    assert f"{ENVIRONMENT} names {tmp_path / 'nothing'}" in edge_sdk("gallery", "list").err
+    assert edge_sdk("doctor", "--model", installed.model).code == 0
+
+
 def test_changed_keys_and_anchors_are_stored(edge_sdk: Run, installed: Installation, tmp_path: Path) -> None:
     done = edge_sdk("gallery", "rotate-key", "--to", tmp_path / "new.key")
     assert (done.code, "opens its gallery with" in done.err) == (0, True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from edge_sdk.diagnostics.doctor.check_result import CheckResult, fail, ok, warn
+from edge_sdk.diagnostics.doctor.installation import check_pinned
+from edge_sdk.door.installation import Installation
 from edge_sdk.errors import EdgeSdkError, ModelCardError, ModelMismatchError
 from edge_sdk.gallery import Gallery, GalleryStatus
 from edge_sdk.gallery.rules.raised_threshold import TOO_HIGH_ADVICE
@@ -14,12 +16,18 @@ from edge_sdk.model.model_id import ModelId
 _WEAK_LEVEL = 0
 
 
-def check_gallery(open_gallery: Callable[[], Gallery], *, model_id: ModelId | None) -> Iterator[CheckResult]:
+def check_gallery(
+    open_gallery: Callable[[], Gallery],
+    *,
+    model_id: ModelId | None,
+    installation: Installation | None = None,
+) -> Iterator[CheckResult]:
     """Check that a gallery opens, and check its model, key and anchor.
 
     Args:
         open_gallery: Opens the gallery.
         model_id: Id of the model to be used with it; None skips the comparison.
+        installation: Installation whose networks are used with it; None skips the comparison.
     """
     try:
         gallery = open_gallery()
@@ -50,6 +58,8 @@ def check_gallery(open_gallery: Callable[[], Gallery], *, model_id: ModelId | No
         )
     else:
         yield ok("gallery's networks", status.networks)
+    if installation is not None:
+        yield from check_pinned(installation, gallery)
     if status.clock_behind_s:
         yield fail(
             "gallery's clock",

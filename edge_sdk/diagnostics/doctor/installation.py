@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import stat
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from edge_sdk.diagnostics.doctor.check_result import CheckResult, fail, ok, warn
-from edge_sdk.door.installation import Installation
-from edge_sdk.errors import EdgeSdkError
+from edge_sdk.door.installation import ENVIRONMENT, Installation
+from edge_sdk.door.installed_parts import FILE_NAME
+from edge_sdk.errors import EdgeSdkError, ModelMismatchError
 from edge_sdk.model.model_file import read_model_bytes
+
+if TYPE_CHECKING:
+    from edge_sdk.gallery import Gallery
 
 _SET_UP_AGAIN = "install the kit again: edge-sdk setup KIT"
 
@@ -33,6 +39,31 @@ def check_installation(installation: Installation) -> Iterator[CheckResult]:
         )
     yield from _check_digests(installation)
     yield from _check_networks(installation)
+
+
+def check_pinned(installation: Installation, gallery: Gallery) -> Iterator[CheckResult]:
+    """Check that a gallery pins the detector and the liveness networks of an installation, as a recognizer checks it."""
+    from edge_sdk.vision.detector import Detector
+    from edge_sdk.vision.liveness import MiniFasNet
+
+    if gallery.networks is None or installation.detector is None:
+        return
+    try:
+        detector = Detector.open(installation.detector)
+        pad = MiniFasNet.open(*installation.liveness) if installation.liveness else None
+    except EdgeSdkError:
+        return  # _check_networks has reported it
+    try:
+        gallery.networks.check(detector, pad)
+    except ModelMismatchError as error:
+        yield fail("pinned networks", str(error), _SET_UP_AGAIN)
+
+
+def missing_installation() -> Iterator[CheckResult]:
+    """Report a folder in the environment that contains no installation."""
+    folder = os.environ.get(ENVIRONMENT)
+    if folder:
+        yield fail("installation", f"{ENVIRONMENT} names {folder}, found no {FILE_NAME} there", _SET_UP_AGAIN)
 
 
 def _check_digests(installation: Installation) -> Iterator[CheckResult]:
