@@ -13,7 +13,7 @@ from edge_sdk.cli.arguments import CAMERA_HELP, KEY_HELP, PROGRAM, Output, add_c
 from edge_sdk.cli.doctor import examine, format_results
 from edge_sdk.cli.opening import read_passphrase
 from edge_sdk.errors import InputError
-from edge_sdk.escaping import escaped
+from edge_sdk.escaping import escaped, escaped_line
 
 if TYPE_CHECKING:
     from edge_sdk.diagnostics.doctor import CheckResult
@@ -208,7 +208,7 @@ def _format_result(result: SetupResult) -> list[str]:
         lines += ["what the limits mean:", *(f"  {line}" for line in result.limits)]
     if result.not_covered:
         lines += ["what the kit's evidence does not cover:", *(f"  {line}" for line in result.not_covered)]
-    return lines
+    return [escaped_line(line) for line in lines]  # texts of a kit cannot add lines
 
 
 def _format_checks(checks: Sequence[CheckResult]) -> list[str]:

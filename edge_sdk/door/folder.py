@@ -45,7 +45,7 @@ def private_folder(folder: Path, *, lock: str, known: Sequence[str]) -> Iterator
     created = not folder.exists()
     try:
         if created:
-            folder.mkdir(mode=0o700, parents=True)
+            _create(folder)
         elif any(folder.iterdir()) and not any((folder / name).exists() for name in (*known, f"{lock}.lock")):
             raise InputError(
                 f"expected a new or empty folder, or an installation, found other files in {folder}",
@@ -63,6 +63,14 @@ def private_folder(folder: Path, *, lock: str, known: Sequence[str]) -> Iterator
         undo.pop_all()
 
 
+def _create(folder: Path) -> None:
+    """Create a folder with mode 0700 and its missing parents, owned by the owner of the folder above them."""
+    missing = [place for place in (folder, *folder.parents) if not place.exists()]
+    for place in reversed(missing):
+        place.mkdir(mode=0o700 if place == folder else 0o777)
+        give_to_owner(place)
+
+
 def _remove_empty(folder: Path, lock: Path) -> None:
     with contextlib.suppress(OSError):
         if [path for path in folder.iterdir() if path != lock]:
@@ -72,7 +80,13 @@ def _remove_empty(folder: Path, lock: Path) -> None:
 
 
 def make_private(folder: Path) -> None:
-    """Create a folder with mode 0700 if it is missing."""
+    """Create a folder with mode 0700 if it is missing.
+
+    Raises:
+        InputError: It is a link: root would write into a folder that another user chose.
+    """
+    if folder.is_symlink():
+        raise InputError(f"expected a folder, found the link {folder}", hint="remove the link")
     if not folder.exists():
         folder.mkdir(mode=0o700)
         give_to_owner(folder)
@@ -82,7 +96,7 @@ def give_to_owner(path: Path) -> None:
     """Give what root has created to the owner of its folder, so that the owner's daemon can read it."""
     if os.geteuid() == 0:
         owner = path.parent.stat()
-        os.chown(path, owner.st_uid, owner.st_gid)
+        os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
 def sync(folder: Path) -> None:

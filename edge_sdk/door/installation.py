@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_sdk.door.installed_parts import (
+    FILE_NAME,
+    GALLERY_FILE,
     MAX_NETWORKS,
     AcceptedLicences,
     InstalledKit,
@@ -36,12 +37,10 @@ if TYPE_CHECKING:
     from edge_sdk.vision.embedder import Embedder
 
 SCHEMA = "edge-sdk/installation/1"
-FILE_NAME = "installation.json"
 #: Environment variable with the folder of the installation.
 ENVIRONMENT = "EDGE_SDK_INSTALLATION"
 ROTATIONS = (0, 90, 180, 270)
 _MAX_BYTES = 64 << 10
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}(/[a-z0-9][a-z0-9._-]{0,63})?")
 _FIELDS = {
     "schema",
     "kit",
@@ -79,7 +78,6 @@ class Installation:
         rotate: Clockwise turn that makes the camera's picture upright: 0, 90, 180 or 270.
         door: True if the gallery has what a door lock needs: a decision policy and a limit of attempts.
         accepted: The licences that were accepted; None if the kit states none.
-        gallery_file: File name of the gallery.
     """
 
     folder: Path
@@ -92,14 +90,10 @@ class Installation:
     rotate: int = 0
     door: bool = False
     accepted: AcceptedLicences | None = None
-    gallery_file: str = "home.gallery"
 
     def __post_init__(self) -> None:
         if not self.networks or len(self.networks) > MAX_NETWORKS:
             raise InputError(f"installation: expected 1..{MAX_NETWORKS} networks, found {len(self.networks)}")
-        for name in (self.gallery_file, *(network.file for network in self.networks)):
-            if not _NAME.fullmatch(name):
-                raise InputError(f"installation: expected a plain file name, found {name!r}")
         if self.rotate not in ROTATIONS:
             raise InputError(f"installation: expected a turn of 0, 90, 180 or 270, found {self.rotate!r}")
 
@@ -122,7 +116,7 @@ class Installation:
     @property
     def gallery(self) -> Path:
         """File of the gallery."""
-        return self.folder / self.gallery_file
+        return self.folder / GALLERY_FILE
 
     @property
     def key(self) -> str:
@@ -136,9 +130,19 @@ class Installation:
 
     @classmethod
     def default_folder(cls) -> Path:
-        """Return the folder in ``EDGE_SDK_INSTALLATION``; if that is not set, ``~/.local/share/edge-sdk/door``."""
+        """Return the folder in ``EDGE_SDK_INSTALLATION``; if that is not set, ``~/.local/share/edge-sdk/door``.
+
+        Raises:
+            InputError: The variable is not set, and the user has no home folder.
+        """
         folder = os.environ.get(ENVIRONMENT)
-        return Path(folder) if folder else Path.home() / ".local" / "share" / "edge-sdk" / "door"
+        try:
+            return Path(folder) if folder else Path.home() / ".local" / "share" / "edge-sdk" / "door"
+        except RuntimeError as error:
+            raise InputError(
+                f"expected a home folder for the installation, found none: {error}",
+                hint=f"name a folder with --installation, or in {ENVIRONMENT}",
+            ) from error
 
     @classmethod
     def find(cls) -> Installation | None:
@@ -151,7 +155,7 @@ class Installation:
             folder = cls.default_folder()
             if not (folder / FILE_NAME).exists():
                 return None
-        except (OSError, RuntimeError):  # a folder of another user, or no home folder
+        except (OSError, InputError):  # a folder of another user, or no home folder
             return None
         return cls.read(folder)
 
@@ -168,6 +172,8 @@ class Installation:
         place = Path(folder) if folder is not None else cls.default_folder()
         path = place / FILE_NAME
         try:
+            if path.exists() and not path.is_file():
+                raise InputError(f"{path}: expected a file, found a folder or a device", hint="remove it")
             with path.open("rb") as file:
                 data = file.read(_MAX_BYTES + 1)
         except FileNotFoundError:
@@ -175,6 +181,8 @@ class Installation:
                 f"expected an installation in {place}, found no {FILE_NAME}",
                 hint="install a kit: edge-sdk setup KIT",
             ) from None
+        except InputError:
+            raise
         except (OSError, ValueError) as error:
             raise InputError(
                 f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}"
@@ -220,7 +228,7 @@ class Installation:
             "kit": asdict(self.kit),
             "model": asdict(self.networks[0]),
             **networks,
-            "gallery": self.gallery_file,
+            "gallery": GALLERY_FILE,
             "key": self.key_word,
             "anchor": self.anchor_word,
             "camera": self.camera,
@@ -309,6 +317,8 @@ def _from_json(folder: Path, value: Any) -> Installation:
     unknown = sorted(set(value) - _FIELDS)
     if unknown:
         raise InputError(f"expected no other fields than those of {SCHEMA}, found {', '.join(unknown)}")
+    if fields.read("gallery", text) != GALLERY_FILE:
+        raise InputError(f"expected the gallery {GALLERY_FILE}, found {value['gallery']!r}")
     detector = fields.optional("detector", parse_network)
     return Installation(
         folder=folder,
@@ -325,5 +335,4 @@ def _from_json(folder: Path, value: Any) -> Installation:
         rotate=fields.read("rotate", whole_number),
         door=fields.read("door", parse_truth),
         accepted=fields.optional("accepted", parse_accepted),
-        gallery_file=fields.read("gallery", text),
     )

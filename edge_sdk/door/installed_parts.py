@@ -6,10 +6,17 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from edge_sdk.errors import InputError
 from edge_sdk.model.json_fields import JsonFields, text, whole_number
 
 MAX_NETWORKS = 32
+FILE_NAME = "installation.json"
+KEY_FILE, ANCHOR_FILE, GALLERY_FILE = "home.key", "anchor/home.anchor", "home.gallery"
+LOCK, STAGING, TEXTS = "setup", "new", "kit"
+#: Beginnings of the names of files that setup writes itself, besides key and anchor.
+_OWN = (FILE_NAME, GALLERY_FILE, f"{LOCK}.", "earlier-")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
 @dataclass(frozen=True)
@@ -34,10 +41,25 @@ class InstalledNetwork:
     Args:
         file: File name in the folder.
         sha256: SHA-256 of the file, hex.
+
+    Raises:
+        InputError: The name is that of a file or folder that setup uses itself, or is no plain name.
     """
 
     file: str
     sha256: str
+
+    def __post_init__(self) -> None:
+        own = self.file.startswith(("home.", "anchor")) or is_written_by_setup(self.file)
+        if own or not _NAME.fullmatch(self.file):
+            raise InputError(
+                f"expected the plain file name of a network, which setup does not use itself, found {self.file!r}"
+            )
+
+
+def is_written_by_setup(name: str) -> bool:
+    """Tell if the first part of a path in the folder is replaced or removed by setup; key and anchor are not."""
+    return name in (STAGING, TEXTS) or name.startswith(_OWN)
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ class LicenceTerms:
     @property
     def is_empty(self) -> bool:
         """True if there is nothing to accept."""
-        return not self.lines and not self.texts
+        return not self.lines and not self.notes and not self.texts
 
     @property
     def sha256(self) -> str:

@@ -17,8 +17,20 @@ from pathlib import Path
 
 from edge_sdk.cameras import camera_named
 from edge_sdk.door.folder import is_at, make_private, private_folder, sync, write_read_only
-from edge_sdk.door.installation import FILE_NAME, ROTATIONS, Installation
-from edge_sdk.door.installed_parts import AcceptedLicences, InstalledKit, InstalledNetwork
+from edge_sdk.door.installation import ROTATIONS, Installation
+from edge_sdk.door.installed_parts import (
+    ANCHOR_FILE,
+    FILE_NAME,
+    GALLERY_FILE,
+    KEY_FILE,
+    LOCK,
+    STAGING,
+    TEXTS,
+    AcceptedLicences,
+    InstalledKit,
+    InstalledNetwork,
+    is_written_by_setup,
+)
 from edge_sdk.door.licences import LicencesRefusedError, LicenceTerms
 from edge_sdk.door.named import anchor_named, key_named
 from edge_sdk.door.provision import (
@@ -37,11 +49,8 @@ from edge_sdk.kit.bundle import KitFile
 from edge_sdk.kit.manifest import KitMember, Role
 from edge_sdk.model.model_file import ModelFile
 
-_KEY, _ANCHOR, _GALLERY = "home.key", "anchor/home.anchor", "home.gallery"
-_LOCK, _STAGING, _TEXTS = "setup", "new", "kit"
 #: Files by which a folder is recognized as an installation, also an interrupted or a manual one.
-_KNOWN = (FILE_NAME, _GALLERY, _KEY)
-_RESERVED = ("home.", "anchor", "earlier-", _LOCK, _STAGING, _TEXTS, FILE_NAME)
+_KNOWN = (FILE_NAME, GALLERY_FILE, KEY_FILE)
 
 
 @dataclass(frozen=True)
@@ -111,7 +120,7 @@ def set_up(
     folder = (options.folder or Installation.default_folder()).absolute()
     model = ModelFile.parse(kit.read(kit.manifest.embedder), kit.manifest.embedder.file)
     _check_options(kit, options)
-    with private_folder(folder, lock=_LOCK, known=_KNOWN):
+    with private_folder(folder, lock=LOCK, known=_KNOWN):
         return _Setup(kit, options, folder, model).run(accept, passphrase, clock)
 
 
@@ -126,9 +135,10 @@ class _Setup:
             with contextlib.suppress(InputError):  # a damaged file is written anew
                 self.existing = Installation.read(folder)
         self.door = options.door or (self.existing is not None and self.existing.door)
-        self.path = folder / _GALLERY
+        self.path = folder / GALLERY_FILE
         self.key_word = self._key_word()
         self.anchor_word = self._anchor_word()
+        self._check_places()
 
     def run(
         self,
@@ -170,7 +180,7 @@ class _Setup:
 
     def _open(self, key: KeyProvider) -> Gallery:
         gallery, anchor = open_existing(
-            self.path, key, self._anchor(), default=usable_word(f"./{_ANCHOR}", self.folder)
+            self.path, key, self._anchor(), default=usable_word(f"./{ANCHOR_FILE}", self.folder)
         )
         if self.anchor_word is None and anchor is not None:
             self.anchor_word = stored_word(anchor, self.folder)
@@ -179,7 +189,7 @@ class _Setup:
     def _key_word(self) -> str:
         word = self.options.key
         if word is None:
-            return f"./{_KEY}" if self.existing is None else self.existing.key_word
+            return f"./{KEY_FILE}" if self.existing is None else self.existing.key_word
         return stored_word(word, self.folder) if names_key_file(word) else word
 
     def _anchor_word(self) -> str | None:
@@ -189,11 +199,28 @@ class _Setup:
         if self.existing is not None:
             return self.existing.anchor_word
         # A gallery that was created by hand without an anchor stays without one.
-        is_new = not self.path.exists() or (self.folder / _ANCHOR).exists()
-        return f"./{_ANCHOR}" if is_new else None
+        is_new = not self.path.exists() or (self.folder / ANCHOR_FILE).exists()
+        return f"./{ANCHOR_FILE}" if is_new else None
 
     def _anchor(self) -> str | None:
         return None if self.anchor_word is None else usable_word(self.anchor_word, self.folder)
+
+    def _check_places(self) -> None:
+        """Check that nothing that setup writes replaces or removes the key or the anchor; errors as `set_up`."""
+        networks = {member.file for member in _networks(self.kit)}
+        folder, paths = self.folder.resolve(), {}
+        for name, word in (("key", self.key_word), ("anchor", self.anchor_word)):
+            if word is None or (not names_key_file(word) if name == "key" else word.startswith("tpm:")):
+                continue
+            path = paths[name] = Path(usable_word(word, self.folder)).resolve()
+            first = path.relative_to(folder).parts[:1] if path.is_relative_to(folder) else ("",)
+            if not first or first[0] in networks or is_written_by_setup(first[0]):
+                raise InputError(
+                    f"expected another file for the {name} than {path}, which setup writes itself",
+                    hint=f"leave out --{name}, or name a file outside {self.folder}",
+                )
+        if "key" in paths and paths["key"] == paths.get("anchor"):
+            raise InputError(f"expected different files for key and anchor, found {paths['key']} twice")
 
     def _named_key(self, passphrase: Callable[[bool], str] | None, *, is_new: bool) -> KeyProvider | None:
         """Return the key if it is no file; None for a key file, which may have to be created."""
@@ -224,7 +251,7 @@ class _Setup:
         from edge_sdk.vision.embedder import Embedder
         from edge_sdk.vision.liveness import MiniFasNet
 
-        staging = self.folder / _STAGING
+        staging = self.folder / STAGING
         shutil.rmtree(staging, ignore_errors=True)  # left by an interrupted run
         manifest = self.kit.manifest
         staged = [member for member in _networks(self.kit) if not is_at(self.folder / member.file, member)]
@@ -275,14 +302,14 @@ class _Setup:
 
     def _move(self, staged: list[KitMember]) -> None:
         for member in staged:
-            (self.folder / _STAGING / member.file).replace(self.folder / member.file)
+            (self.folder / STAGING / member.file).replace(self.folder / member.file)
         if staged:
             sync(self.folder)
             self.changes.append(f"networks written: {', '.join(member.file for member in staged)}")
 
     def _write_texts(self) -> None:
         for member in self.kit.manifest.members:
-            path = self.folder / _TEXTS / member.file
+            path = self.folder / TEXTS / member.file
             if member.role in (Role.LICENCE, Role.REPORT) and not is_at(path, member):
                 make_private(path.parent)
                 write_read_only(path, self.kit.read(member))
@@ -312,9 +339,11 @@ class _Setup:
             installation.write()
             self.changes.append(f"{FILE_NAME} written")
         listed = {network.file for network in installation.networks}
-        for network in () if before is None else before.networks:
-            if network.file not in listed:
-                (self.folder / network.file).unlink(missing_ok=True)
+        unused = [network.file for network in before.networks if network.file not in listed] if before else []
+        for file in unused:
+            (self.folder / file).unlink(missing_ok=True)
+        if unused:
+            self.changes.append(f"networks removed: {', '.join(unused)}")
         return installation
 
     def _present_camera(self) -> str | None:
@@ -340,10 +369,7 @@ def _check_options(kit: KitFile, options: SetupOptions) -> None:
             hint="leave out --door, and use the kit with edge-sdk enrol and identify",
         )
     for member in _networks(kit):
-        if member.file.startswith(_RESERVED):
-            raise InputError(
-                f"expected another file name of a network than {member.file}, which setup uses itself"
-            )
+        InstalledNetwork(member.file, member.sha256)  # checks the name
     if options.rotate not in (None, *ROTATIONS):
         raise InputError(f"expected a turn of 0, 90, 180 or 270 degrees, found {options.rotate!r}")
     if options.camera is not None:

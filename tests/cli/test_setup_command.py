@@ -76,6 +76,17 @@ def test_licences_have_to_be_accepted(edge_sdk: Run, kit: Path, folder: Path) ->
     assert not folder.exists()
 
 
+def test_doctor_compares_the_networks_with_those_that_the_gallery_pins(
+    edge_sdk: Run, kit: Path, folder: Path
+) -> None:
+    edge_sdk("setup", kit, "--door", "--accept-licences")
+    value = json.loads((folder / FILE_NAME).read_bytes())
+    value["liveness"] = []
+    (folder / FILE_NAME).write_text(json.dumps(value))
+    done = edge_sdk("doctor")
+    assert (done.code, "expected the liveness networks that the gallery pins" in done.out) == (1, True)
+
+
 @pytest.mark.parametrize(("answers", "code"), [(b"text\nyes\n", 0), (b"no\n", 1)])
 def test_licences_are_accepted_on_the_terminal(kit: Path, folder: Path, answers: bytes, code: int) -> None:
     leader, terminal = pty.openpty()

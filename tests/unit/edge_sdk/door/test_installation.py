@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -77,6 +78,22 @@ def test_the_default_folder_is_that_of_the_environment(
     assert "edge-sdk setup" in str(caught.value.hint)
 
 
+def test_a_user_without_a_home_folder_has_to_name_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(ENVIRONMENT, raising=False)
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("os.getuid", lambda: 987_654)  # no entry in the user database
+    with pytest.raises(InputError, match="expected a home folder") as caught:
+        Installation.read()
+    assert "--installation" in str(caught.value.hint)
+    assert Installation.find() is None
+
+
+def test_a_pipe_in_place_of_the_file_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / FILE_NAME)
+    with pytest.raises(InputError, match="found a folder or a device"):
+        Installation.read(tmp_path)
+
+
 def remove(field: str) -> Callable[[dict[str, Any]], None]:
     return lambda value: value.pop(field)
 
@@ -103,7 +120,11 @@ def put(field: str, content: Any) -> Callable[[dict[str, Any]], None]:
         put("camera", "a\0b"),
         put("gallery", "../home.gallery"),
         put("gallery", "/etc/passwd"),
+        put("gallery", "other.gallery"),
         put("model", {"file": "../face.tflite", "sha256": "b" * 64}),
+        put("model", {"file": "kit/face.tflite", "sha256": "b" * 64}),
+        put("liveness", [{"file": "home.gallery", "sha256": "b" * 64}]),
+        put("liveness", [{"file": "home.key", "sha256": "b" * 64}]),
         put("model", {"file": "face.tflite", "sha256": "b" * 63}),
         put("liveness", [{"file": "p.tflite", "sha256": "b" * 64}] * 40),
         put("liveness", {}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
@@ -19,7 +20,7 @@ from edge_sdk.door.licences import LicencesRefusedError, LicenceTerms
 from edge_sdk.door.setup import SetupOptions, SetupResult, set_up
 from edge_sdk.errors import EdgeSdkError, InputError, ModelCardError, ModelMismatchError, SealError
 from edge_sdk.gallery import AttemptPolicy, DecisionPolicy, FileAnchor, Gallery, KeyFile, Passphrase
-from edge_sdk.kit import KitFile
+from edge_sdk.kit import KitFile, write_kit
 from edge_sdk.model.model_file import ModelFile
 from edge_sdk.vision.embedder import Embedder
 from tests.kits import make_kit, proven_points
@@ -285,15 +286,86 @@ def test_a_damaged_installation_file_is_written_anew(kits: dict[str, KitFile], t
     assert [subject.name for subject in open_gallery(result.installation).subjects()] == ["alice"]
 
 
+def test_files_named_as_networks_by_an_edited_installation_stay(
+    kits: dict[str, KitFile], tmp_path: Path
+) -> None:
+    installation = install(kits["first"], tmp_path).installation
+    enrol(installation)
+    value = json.loads((tmp_path / FILE_NAME).read_bytes())
+    value["liveness"] = [{"file": name, "sha256": "0" * 64} for name in ("home.gallery", "home.key")]
+    (tmp_path / FILE_NAME).write_text(json.dumps(value))
+    result = install(kits["first"], tmp_path)
+    assert [subject.name for subject in open_gallery(result.installation).subjects()] == ["alice"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "installation.json",
+        "face.tflite",
+        "setup.lock",
+        "new/home.key",
+        "kit/home.key",
+        "home.gallery.audit",
+        "",
+    ],
+)
+@pytest.mark.parametrize("option", ["key", "anchor"])
+def test_key_and_anchor_are_never_files_that_setup_writes(
+    kits: dict[str, KitFile], tmp_path: Path, option: str, name: str
+) -> None:
+    folder, link = tmp_path / "door", tmp_path / "link"
+    link.symlink_to(folder)
+    for place in (folder, link):
+        with pytest.raises(InputError, match=f"expected another file for the {option}"):
+            install(kits["first"], folder, **{option: str(place / name)})
+    assert not folder.exists()
+
+
+def test_key_and_anchor_are_different_files(kits: dict[str, KitFile], tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="different files for key and anchor"):
+        install(kits["first"], tmp_path / "door", key=str(tmp_path / "a"), anchor=str(tmp_path / "a"))
+
+
+@pytest.mark.parametrize("name", ["new", "kit", "anchor"])
+def test_a_link_in_place_of_a_folder_is_not_followed(
+    kits: dict[str, KitFile], tmp_path: Path, name: str
+) -> None:
+    folder, other = tmp_path / "door", tmp_path / "other"
+    folder.mkdir()
+    other.mkdir()
+    (folder / name).symlink_to(other)
+    (folder / "setup.lock").touch()
+    with pytest.raises(InputError, match="found the link"):
+        install(kits["first"], folder)
+    assert not list(other.iterdir())
+
+
+def test_a_kit_without_liveness_networks_reports_what_it_removes(
+    kits: dict[str, KitFile], tmp_path: Path
+) -> None:
+    install(kits["first"], tmp_path)
+    assert "networks removed: pad_0.tflite, pad_1.tflite" in install(kits["no liveness"], tmp_path).changes
+
+
+def test_a_note_without_a_licence_has_to_be_accepted(kits: dict[str, KitFile], tmp_path: Path) -> None:
+    plain, path = kits["products"], tmp_path / "noted.edgekit"
+    member = replace(plain.manifest.embedder, licence_note="not for sale")
+    content = {member.file: plain.read(member)}
+    kit = write_kit(path, replace(plain.manifest, members=(member,)), content)
+    with pytest.raises(LicencesRefusedError):
+        set_up(kit, SetupOptions(folder=tmp_path / "door"), accept=refused)
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to another user")
 def test_what_root_installs_belongs_to_the_owner_of_the_folder(
     kits: dict[str, KitFile], tmp_path: Path
 ) -> None:
-    folder = tmp_path / "door"
-    folder.mkdir()
-    os.chown(folder, 1234, 1234)
-    install(kits["first"], folder)
-    assert {path.stat().st_uid for path in folder.rglob("*")} == {1234}
+    home = tmp_path / "home"
+    home.mkdir()
+    os.chown(home, 1234, 1234)
+    install(kits["first"], home / "share" / "door")
+    assert {path.stat().st_uid for path in home.rglob("*")} == {1234}
 
 
 def events_of(run: Callable[[], object], stop_at: int) -> int:
