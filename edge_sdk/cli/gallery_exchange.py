@@ -47,7 +47,8 @@ def add_commands(commands: Any) -> None:
     import_.add_argument(
         "--replace",
         action="store_true",
-        help="replace templates, label and validity of subjects that the gallery has already; a revoked subject stays revoked",
+        help="replace templates, label and validity of subjects that the gallery has already, if the new templates are like"
+        " the stored ones; a revoked subject stays revoked",
     )
     sources = add(
         "sources",

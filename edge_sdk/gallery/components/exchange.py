@@ -67,7 +67,8 @@ class Exchange:
 
         Args:
             package: The bytes of the export.
-            replace: Replace templates, label and validity of subjects that the gallery has; otherwise they are skipped.
+            replace: Replace templates, label and validity of subjects that the gallery has, if the new templates are like the
+                stored ones; otherwise these subjects are skipped.
 
         Returns:
             The names of the subjects that were imported, skipped and replaced, and the refused ones with the reason.

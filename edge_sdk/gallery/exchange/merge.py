@@ -9,6 +9,7 @@ import numpy as np
 from edge_sdk.errors import CaptureError, InputError, ModelCardError, SubjectExistsError
 from edge_sdk.gallery.exchange.export import Package
 from edge_sdk.gallery.format.content import REVOKED, ids_of
+from edge_sdk.gallery.rules.names import normalized
 from edge_sdk.gallery.subjects import EnrolOptions
 from edge_sdk.gallery.transaction import Transaction
 
@@ -30,7 +31,7 @@ class RefusedSubject:
 
 @dataclass(frozen=True)
 class ImportResult:
-    """The result of merging an export into a gallery; names are those of the export.
+    """The result of merging an export into a gallery; names are those in the gallery, except those of refused subjects.
 
     Attributes:
         imported: Subjects that were enrolled.
@@ -49,34 +50,37 @@ def merge(package: Package, transaction: Transaction, *, replace: bool) -> Impor
     """Enrol the subjects of an export that the gallery does not have.
 
     A subject is the same if its id is the same, or if its name is the same and its templates are like those of that
-    subject (without a policy: if its name is the same).
+    subject (without a policy: if its name is the same). Templates that are not like those of the subject replace nothing,
+    because an export does not prove who made it: whoever forges one would be accepted under the subject's name.
 
     Args:
         package: The opened export.
         transaction: Collects the changes.
-        replace: Replace templates, label and validity of subjects that the gallery has; otherwise they are skipped. A
-            subject that is revoked on either side is revoked afterwards.
+        replace: Replace templates, label and validity of subjects that the gallery has, if the new templates are like the
+            stored ones; otherwise these subjects are skipped. A subject that is revoked on either side is revoked afterwards.
     """
     content = package.content
     owners = content.templates["subject"]
     names: dict[str, list[str]] = {"imported": [], "skipped": [], "replaced": []}
     refused: list[RefusedSubject] = []
     for index, (subject_id, name, label) in enumerate(
-        zip(ids_of(content.subjects), content.names, content.labels, strict=True)
+        zip(ids_of(content.subjects), map(normalized, content.names), content.labels, strict=True)
     ):
         unit = content.matrix[owners == index].astype(np.float32)
         record = content.subjects[index]
         try:
             same = transaction.name_of(subject_id)
-            if same is None and transaction.has(name):
-                if not transaction.is_like(name, unit):
-                    raise SubjectExistsError(
-                        f"{name!r} is enrolled already, and the exported templates are not like those of that subject",
-                        hint="if they are two people, give one of them another name; if not, remove the subject and import again",
-                    )
-                same = name
+            by_name = same is None and transaction.has(name)
+            same = name if by_name else same
+            if same in names["imported"]:
+                raise SubjectExistsError(f"the export holds {same!r} twice", hint="request a new export")
+            if same is not None and (by_name or replace) and not transaction.is_like(same, unit):
+                raise SubjectExistsError(
+                    f"{same!r} is enrolled already, and the exported templates are not like those of that subject",
+                    hint="if they are two people, give one of them another name; if not, remove the subject and import again",
+                )
             if same is not None and not replace:
-                names["skipped"].append(name)
+                names["skipped"].append(same)
                 continue
             if same is None:
                 transaction.enrol_as(
@@ -87,8 +91,8 @@ def merge(package: Package, transaction: Transaction, *, replace: bool) -> Impor
         except (SubjectExistsError, CaptureError, InputError, ModelCardError) as error:
             refused.append(RefusedSubject(name, str(error), error.hint))
             continue
-        names["imported" if same is None else "replaced"].append(name)
         enrolled = name if same is None else same
+        names["imported" if same is None else "replaced"].append(enrolled)
         transaction.restore_validity(enrolled, int(record["valid_from"]), int(record["valid_until"]))
         if record["flags"] & REVOKED:
             transaction.revoke(enrolled)

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -120,16 +121,45 @@ def test_without_a_policy_a_name_decides(tmp_path: Path, home: Gallery) -> None:
 
 def test_an_id_that_is_taken_is_another_name_of_the_same_subject(home: Gallery, office: Gallery) -> None:
     merge(home, office, "ann")
-    assert merge_renamed(home, office) == ImportResult(skipped=("anna",))
-    assert merge_renamed(home, office, replace=True) == ImportResult(replaced=("anna",))
-    assert [s.name for s in office.subjects()] == ["ann"], "the name of this gallery stays"
+    assert merge_altered(home, office, names=("anna", "bob", "cy", "dan")).skipped[0] == "ann"
+    result = merge_altered(home, office, names=("anna", "bob", "cy", "dan"), replace=True)
+    assert result.replaced[0] == "ann"
+    assert office.subjects()[0].name == "ann", "the name of this gallery stays"
 
 
-def merge_renamed(home: Gallery, office: Gallery, *, replace: bool = False) -> ImportResult:
-    """Export ann under another name, as a gallery would that has renamed her."""
-    content = home._session.content
-    content = dataclasses.replace(content, names=("anna", *content.names[1:]))
+def test_a_forged_export_replaces_nobody(home: Gallery, office: Gallery) -> None:
+    """An export is not signed: anybody who knows the recipient can write one with the id of an enrolled subject."""
+    merge(home, office)
+    before = office._session.content.matrix.copy()
+    matrix = home._session.content.matrix.copy()
+    matrix[:3] = matrix[3:6]
+    for names in (("ann", "bob", "cy", "dan"), ("mallory", "bob", "cy", "dan")):
+        result = merge_altered(home, office, names=names, matrix=matrix, replace=True)
+        assert [subject.name for subject in result.refused] == [names[0]]
+        assert (
+            "'ann' is enrolled already, and the exported templates are not like" in result.refused[0].reason
+        )
+    assert np.array_equal(office._session.content.matrix[:3], before[:3])
+
+
+def test_a_name_in_two_spellings_is_refused_alone(home: Gallery, office: Gallery) -> None:
+    matrix = home._session.content.matrix.copy()
+    matrix[3:6] = matrix[:3]
+    names = ("\u00e9", "e\u0301", "cy", "dan")
+    for replace in (False, True):
+        result = merge_altered(home, office, names=names, matrix=matrix, replace=replace)
+        if not replace:
+            assert result.imported == ("\u00e9", "cy", "dan")
+            assert [subject.reason for subject in result.refused] == ["the export holds '\u00e9' twice"]
+        else:
+            assert not result.refused
+            assert [s.name for s in office.subjects()] == ["\u00e9", "cy", "dan"]
+
+
+def merge_altered(home: Gallery, office: Gallery, *, replace: bool = False, **fields: Any) -> ImportResult:
+    """Import an export whose sender has other names or templates."""
+    content = dataclasses.replace(home._session.content, **fields)
     package = export_subjects(
-        home._session.header, content, ["anna"], recipient=bytes.fromhex(office.status().recipient)
+        home._session.header, content, [], recipient=bytes.fromhex(office.status().recipient)
     )
     return office.exchange.merge_package(package, replace=replace)
