@@ -101,8 +101,11 @@ class TemplateChanges(CaptureChanges):
             subject: Name of the subject.
             embeddings: See `Transaction.enrol`.
         """
-        own = self._own_unit(self._enrolled(subject))
-        return self._checks is None or self._checks.is_like(self._unit_rows(embeddings), own)
+        name = self._enrolled(subject)
+        own, rows = self._own_unit(name), self._unit_rows(embeddings)
+        return self._checks is None or self._checks.is_like(
+            rows, own, enrolled=self._enrolled_rows(name, own)
+        )
 
     def replace_templates(self, subject: str, embeddings: NDArray[np.float32], options: EnrolOptions) -> None:
         """Replace all templates of a subject, with the checks of an enrolment; id, name and flags stay.
@@ -196,11 +199,15 @@ class TemplateChanges(CaptureChanges):
                 name,
                 unit,
                 own,
+                enrolled=self._enrolled_rows(name, own),
                 removed=self._removed if index is None else {*self._removed, index},
                 references=self._references + len(unit),
                 allow_duplicate=options.allow_duplicate,
                 allow_unlike=options.allow_unlike,
             )
+        identity = self._random(LOOK_ID_BYTES)
+        if options.captures is not None:
+            self._store_captures(name, subject_id, options.captures, options.enrolled_by, look=identity)
         self._references += len(unit)
         self._note(name, subject_id, options)
         rows = self._rows(unit)
@@ -208,9 +215,6 @@ class TemplateChanges(CaptureChanges):
             addition.parts.append(rows)
         else:
             self._added_rows.setdefault(self._kept[name], []).append(rows)
-        identity = self._random(LOOK_ID_BYTES)
-        if options.captures is not None:
-            self._store_captures(name, subject_id, options.captures, options.enrolled_by, look=identity)
         looks.append(Look(subject_id, identity, self._now_s, len(unit), look))
 
     def _enrolled(self, subject: str) -> str:
@@ -254,6 +258,10 @@ class TemplateChanges(CaptureChanges):
         content, rows = self._content, self._stored_rows(self._kept[name])
         stored: Float64Array = content.matrix[rows].astype(np.float64) * content.scales[rows, np.newaxis]
         return np.concatenate([stored, *(part.unit for part in self._added_rows.get(self._kept[name], []))])
+
+    def _enrolled_rows(self, name: str, own: Float64Array) -> int:
+        """Number of a subject's templates that belong to no look; they come first."""
+        return len(own) - sum(look.templates for look in self._looks.get(self._subject_id(name), []))
 
     def _unit_rows(self, embeddings: NDArray[np.float32]) -> Float64Array:
         """Check embeddings, and return them transformed, as unit vectors."""

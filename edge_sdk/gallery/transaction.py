@@ -73,7 +73,7 @@ class Transaction(TemplateChanges):
 
         If the gallery has a decision policy, captures that are not alike and captures that look like another
         subject's are refused. Added captures must also be like the subject's own templates: each must reach the threshold
-        for captures with at least half of them.
+        for captures with at least half of them, and with at least half of those of the enrolment.
 
         Args:
             subject: Unique name, see `rules.names`; kept in Unicode form NFC. With `add`: name of an enrolled subject.
@@ -142,10 +142,10 @@ class Transaction(TemplateChanges):
         record["enrolled_by"] = np.frombuffer(options.enrolled_by, dtype=np.uint8)
         record["valid_from"], record["valid_until"] = options.validity_s
         record["enrolled_at"] = self._now_s
-        self._references += len(unit)
-        self._note(name, subject_id, options)
         if options.captures is not None:
             self._store_captures(name, subject_id, options.captures, options.enrolled_by)
+        self._references += len(unit)
+        self._note(name, subject_id, options)
         self._names.add(name)
         self._added[name] = Addition(record, options.label, [self._rows(unit)])
 

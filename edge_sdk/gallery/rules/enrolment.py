@@ -3,7 +3,8 @@
 The thresholds come from the policy: captures of one subject must match each other at FMR 1e-2. A capture that matches
 another subject's template at the gallery's threshold is refused, because the two would be confused. A capture that is
 added to a subject must match at least half of the subject's own templates at FMR 1e-2: a stranger would match one of
-several templates by chance more often.
+several templates by chance more often. It must also match half of the templates of the subject's enrolment: otherwise a
+row of additions, each like the ones before, could lead to another person.
 `docs/explanation/decisions-at-the-door.md` has the error rates of both checks on real faces.
 """
 
@@ -75,6 +76,7 @@ class EnrolmentChecks:
         rows: Float64Array,
         own: Float64Array,
         *,
+        enrolled: int,
         removed: Collection[int],
         references: int,
         allow_duplicate: bool,
@@ -85,7 +87,8 @@ class EnrolmentChecks:
         Args:
             name: Name of the subject.
             rows: The captures, see `check`.
-            own: The subject's templates, in the same form.
+            own: The subject's templates, in the same form, those of the enrolment first.
+            enrolled: Number of templates of the enrolment.
             removed: Indices of stored subjects that are not compared: the subject itself, and removed ones.
             references: Number of templates in the gallery after the addition.
             allow_duplicate: Accept captures that look like another subject's.
@@ -96,11 +99,13 @@ class EnrolmentChecks:
         """
         limit = self._thresholds.limit(references)
         self._require_alike(rows)
-        unlike = self._unlike(rows, own)
-        if unlike is not None and not allow_unlike:
+        for templates, kind in ((own, "stored templates"), (own[:enrolled], "templates of the enrolment")):
+            unlike = None if allow_unlike else self._unlike(rows, templates)
+            if unlike is None:
+                continue
             which = "the capture is" if len(rows) == 1 else f"capture {unlike + 1} of {len(rows)} is"
             raise CaptureError(
-                f"{which} not like {name!r}: it matches fewer than half of the {len(own)} stored templates",
+                f"{which} not like {name!r}: it matches fewer than half of the {len(templates)} {kind}",
                 capture=unlike,
                 hint="check that it shows the same person; if it does, take a picture that is less different, or an"
                 " administrator may add it with allow_unlike (--allow-unlike)",
@@ -112,9 +117,9 @@ class EnrolmentChecks:
         """Forget a subject that was added in this transaction and removed again."""
         self._added.forget(name)
 
-    def is_like(self, rows: Float64Array, own: Float64Array) -> bool:
+    def is_like(self, rows: Float64Array, own: Float64Array, *, enrolled: int) -> bool:
         """Tell if captures are like a subject; see `check_look` for the arguments."""
-        return self._unlike(rows, own) is None
+        return self._unlike(rows, own) is None and self._unlike(rows, own[:enrolled]) is None
 
     def _unlike(self, rows: Float64Array, own: Float64Array) -> int | None:
         return unlike_capture(rows, own, self._thresholds.consistent_threshold())

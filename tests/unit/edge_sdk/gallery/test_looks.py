@@ -104,6 +104,18 @@ def test_a_stranger_and_another_subject_are_not_added(gallery: Gallery) -> None:
     assert events(gallery)[-2:] == ["add-look", "unlike-allowed"]
 
 
+def test_pictures_of_another_person_are_refused_also_after_steps_in_between(gallery: Gallery) -> None:
+    """Each step is like most of the stored templates, but the last one is not like the enrolment."""
+    start, end = person(1, spread=0)[0], person(9, spread=0)[0]
+    with pytest.raises(CaptureError, match="fewer than half of the 3 templates of the enrolment"):
+        for share in np.linspace(0, 1, 9)[1:]:
+            step = (1 - share) * start + share * end
+            noise = np.random.default_rng(int(8 * share)).normal(size=(7, D))
+            gallery.enrol("ann", (step + 0.3 * noise).astype(np.float32), add=True)
+    assert subject(gallery, "ann").templates > 10, "templates of looks outnumber those of the enrolment"
+    gallery.enrol("ann", person(1, look=1), add=True)
+
+
 @pytest.mark.parametrize("own", [1, 2, 3, 4])
 def test_a_capture_must_match_half_of_the_templates(own: int) -> None:
     templates = np.eye(4)[:own]
