@@ -15,7 +15,8 @@ from converters.data.image_set import ImageSet
 from converters.data.samples import open_samples
 from converters.evaluate.metrics.linear_map import LinearMap, candidates, fit_linear_map, measure_map
 from converters.evaluate.runner.open_artefact import open_artefact
-from converters.evaluate.runner.space_map import FMR, as_stored, embed_calibration, embed_labelled
+from converters.evaluate.runner.space_map import as_stored, embed_calibration, embed_labelled
+from edge_sdk.gallery.migration.space_map import MAP_FMR
 
 
 def main() -> None:
@@ -55,7 +56,7 @@ def main() -> None:
                 maps.append((name, LinearMap(*fit(source[rows], target[rows]), name, 0.0)))
         for name, each_map in maps:
             rates = measure_map(
-                as_stored(probes), as_stored(each_map.apply(as_stored(own))), probes, subjects, fmr=FMR
+                as_stored(probes), as_stored(each_map.apply(as_stored(own))), probes, subjects, fmr=MAP_FMR
             )
             low, high = (100 * end for end in rates.loss_interval)
             print(

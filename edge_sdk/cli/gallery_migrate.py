@@ -212,6 +212,8 @@ def _changed(result: MigrationResult) -> Output:
     ]
     if result.left_out:
         lines.append(f"left out: {', '.join(result.left_out)}")
+    if result.method == "captures":
+        lines.append("take the private key of the captures away from this device: it opens the stored faces")
     lines.append(
         "next: put the new model file in place and restart the door; if it works, edge-sdk gallery migrate --confirm,"
         " otherwise --undo"

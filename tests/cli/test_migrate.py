@@ -68,6 +68,7 @@ def test_the_whole_way_to_another_model(
     assert done.out == (
         "changed to the new model by captures: 1 subject with 1 template\n"
         "left out: bob\n"
+        "take the private key of the captures away from this device: it opens the stored faces\n"
         "next: put the new model file in place and restart the door; if it works, edge-sdk gallery migrate --confirm,"
         " otherwise --undo\n"
     )

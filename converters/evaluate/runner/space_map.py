@@ -15,13 +15,12 @@ from converters.evaluate.runner.open_artefact import OpenedArtefact
 from edge_sdk.errors import InputError, ModelMismatchError
 from edge_sdk.gallery.format.header import TemplateType
 from edge_sdk.gallery.match.templates import quantize
-from edge_sdk.gallery.migration.space_map import MapEvidence, SpaceMap
+from edge_sdk.gallery.migration.space_map import MAP_FMR, MapEvidence, SpaceMap
 from edge_sdk.model.model_id import ModelId
 from edge_sdk.types import FloatArray, UInt8Array
 from edge_sdk.vision.alignment import warp
 from edge_sdk.vision.embedder import Embedder
 
-FMR = 1e-3
 #: Turns in degrees and zooms of the calibration images that the fit uses besides the image itself.
 _TURN_DEGREES = 8.0
 _ZOOM = 1 / 0.93
@@ -74,10 +73,10 @@ def make_space_map(
         as_stored(fitted.apply(as_stored(own))),
         probes,
         [sample.subject for sample in labelled.samples],
-        fmr=FMR,
+        fmr=MAP_FMR,
     )
     evidence = MapEvidence(
-        fmr=FMR,
+        fmr=MAP_FMR,
         native_fnmr=rates.native_fnmr,
         mapped_fnmr=rates.mapped_fnmr,
         loss_interval=rates.loss_interval,

@@ -31,7 +31,14 @@ from edge_sdk.gallery.format.looks import Look, parse_looks
 from edge_sdk.gallery.match.matcher import rotation_of
 from edge_sdk.gallery.match.templates import unit_rows
 from edge_sdk.gallery.migration.kept import without_kept
-from edge_sdk.gallery.migration.rebuild import NewModel, NewTemplates, listed, rebuilt, restored
+from edge_sdk.gallery.migration.rebuild import (
+    NewModel,
+    NewTemplates,
+    listed,
+    looks_from_captures,
+    rebuilt,
+    restored,
+)
 from edge_sdk.gallery.migration.space_map import SpaceMap
 from edge_sdk.gallery.rules.names import normalized
 from edge_sdk.gallery.session import Session
@@ -193,7 +200,8 @@ class Migration:
     def undo(self) -> None:
         """Return to the templates, policy and model of the kept generation, as a new generation.
 
-        Revocations, validity, names and removals since the change are kept.
+        Revocations, validity, names, and removals of subjects and looks since the change are kept. Pictures that were added
+        since are removed, because they have no templates of the earlier model.
 
         Raises:
             GalleryError: no change waits for confirmation, the kept generation is missing or was altered, or subjects
@@ -219,7 +227,8 @@ class Migration:
                 dimension=copy.header.dimension,
                 template_type=copy.header.template_type,
             )
-            after = restored(before, copy.content, kept.left_out, _OF_THE_MODEL)
+            kept_looks = looks_from_captures(copy.content) if kept.method == _FROM_CAPTURES else None
+            after = restored(before, copy.content, kept.left_out, _OF_THE_MODEL, kept_looks=kept_looks)
             after = replace(after, committed_at_s=session.now_s())
             events = [e for e in changes(before, after) if e.event != "policy"]
             detail = f"generation={kept.generation},space={header.model_id.hex()}"
@@ -314,7 +323,10 @@ class Migration:
         rows: list[Float64Array] = []
         owners: list[int] = []
         looks: list[Look] = []
-        old_looks = {look.id: look for look in parse_looks(content.record(LOOKS) or b"")}
+        kept_looks = looks_from_captures(content)
+        old_looks = {
+            look.id: look for look in parse_looks(content.record(LOOKS) or b"") if look.id in kept_looks
+        }
         for index, (name, subject) in subjects:
             if name in left_out:
                 continue
@@ -325,10 +337,9 @@ class Migration:
                     hint=f"put the file back, or leave {name!r} out with --leave-out",
                 )
             stored = record.of(subject)
-            # Templates of a look follow those of the enrolment; without captures of the enrolment, the first look takes its place.
             looks += [
                 replace(old_looks[entry.look], templates=entry.captures)
-                for entry in stored[1:]
+                for entry in stored
                 if entry.look in old_looks
             ]
             for part in parts:

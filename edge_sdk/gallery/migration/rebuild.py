@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -21,8 +22,9 @@ from edge_sdk.gallery.format.content import (
     ids_of,
 )
 from edge_sdk.gallery.format.header import Header, ModelKind
-from edge_sdk.gallery.format.looks import Look, pack_looks, parse_looks
+from edge_sdk.gallery.format.looks import Look, pack_looks
 from edge_sdk.gallery.format.model_binding import with_model
+from edge_sdk.gallery.looks import looks_by_subject
 from edge_sdk.gallery.match.matcher import rotation_of
 from edge_sdk.gallery.match.templates import quantize
 from edge_sdk.gallery.rules.enrolment import odd_capture
@@ -251,25 +253,46 @@ def listed(names: Sequence[str]) -> str:
     return f"{shown} and {more} more" if more > 0 else shown
 
 
+def looks_from_captures(content: Content) -> frozenset[bytes]:
+    """Return the ids of the looks that a change of the model from captures keeps.
+
+    Templates of a look follow those of the enrolment; without captures of the enrolment, the first look takes its place.
+    """
+    record = content.record(CAPTURES)
+    parts = () if record is None else parse_captures(record).parts
+    return frozenset(
+        entry.look
+        for _, of_subject in itertools.groupby(parts, key=lambda entry: entry.subject)
+        for entry in list(of_subject)[1:]
+    )
+
+
 def restored(
-    content: Content, old: Content, left_out: Sequence[bytes], records: Mapping[int, bool]
+    content: Content,
+    old: Content,
+    left_out: Sequence[bytes],
+    records: Mapping[int, bool],
+    *,
+    kept_looks: frozenset[bytes] | None = None,
 ) -> Content:
     """Return the content of a kept generation with the current state of its subjects.
 
-    Subjects that were removed since stay removed. Flags, validity, names and labels are the current ones.
+    Subjects and looks that were removed since stay removed. Flags, validity, names and labels are the current ones.
 
     Args:
         content: The current content.
         old: The content of the kept generation.
         left_out: Ids of the subjects that the change of the model left out, who come back.
         records: Kinds of policy records that belong to the model; True takes the old one, all others stay current.
+        kept_looks: Ids of the looks that the change kept; None if it kept all of them.
 
     Raises:
         GalleryError: subjects were enrolled since, who have no templates of the old model; the message names them.
     """
     now = dict(zip(ids_of(content.subjects), range(len(content.subjects)), strict=True))
     old_ids = ids_of(old.subjects)
-    unknown = [content.names[index] for subject, index in now.items() if subject not in set(old_ids)]
+    known = set(old_ids)
+    unknown = [content.names[index] for subject, index in now.items() if subject not in known]
     if unknown:
         raise GalleryError(
             f"no templates of the earlier model exist of {listed(unknown)}, enrolled after the change of the model",
@@ -292,14 +315,16 @@ def restored(
     new_index = np.full(len(old_ids), -1, np.int64)
     new_index[stays] = np.arange(len(stays))
     owners = new_index[old.templates["subject"]]
+    looks, removed = _looks_since(content, old, kept_looks)
+    owners[removed] = -1
     table = old.templates[owners >= 0].copy()
     table["subject"] = owners[owners >= 0]
     policy = [record for record in content.policy if record.kind not in (*records, LOOKS)]
     policy += [record for record in old.policy if records.get(record.kind)]
     stay_ids = {old_ids[index] for index in stays}
-    looks = pack_looks(look for look in parse_looks(old.record(LOOKS) or b"") if look.subject in stay_ids)
-    if looks:
-        policy.append(PolicyRecord(LOOKS, critical=False, value=looks))
+    packed = pack_looks(look for look in looks if look.subject in stay_ids)
+    if packed:
+        policy.append(PolicyRecord(LOOKS, critical=False, value=packed))
     return replace(
         content,
         subjects=subjects,
@@ -309,3 +334,25 @@ def restored(
         matrix=old.matrix[owners >= 0],
         policy=tuple(sorted(policy, key=lambda record: record.kind)),
     )
+
+
+def _looks_since(
+    content: Content, old: Content, kept_looks: frozenset[bytes] | None
+) -> tuple[list[Look], list[int]]:
+    """Return the looks of a kept generation without those removed since, and the rows of the removed ones."""
+    now = {look.id for looks in looks_by_subject(content).values() for look in looks}
+    enrolled = frozenset(ids_of(content.subjects))
+    rows = np.argsort(old.templates["subject"], kind="stable")
+    counts = np.bincount(old.templates["subject"], minlength=len(old.subjects))
+    ends = dict(zip(ids_of(old.subjects), np.cumsum(counts).tolist(), strict=True))
+    stay: list[Look] = []
+    removed: list[int] = []
+    for subject, looks in looks_by_subject(old).items():
+        end = ends[subject]
+        for look in reversed(looks):
+            if subject in enrolled and look.id not in now and (kept_looks is None or look.id in kept_looks):
+                removed += rows[end - look.templates : end].tolist()
+            else:
+                stay.append(look)
+            end -= look.templates
+    return stay[::-1], removed

@@ -1,6 +1,7 @@
 """A linear map from the embeddings of one network to those of another, with its measured loss, in a file.
 
-`edge-convert map` fits and measures it. A gallery uses it only if the measured loss is small (`require_usable`).
+`edge-convert map` fits and measures it. A gallery uses it only if the measured loss is small (`require_usable`). Nothing
+proves who made a map: like a model file, it decides who is accepted.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from edge_sdk.types import Float64Array, FloatArray
 MAGIC = bytes.fromhex("8946474d0d0a1a0a")
 VERSION = 1
 SCHEMA = "edge-sdk/space-map/1"
+#: FMR at which the loss of a map is measured.
+MAP_FMR = 1e-3
 #: Largest loss with which a map is used: points of FNMR at the FMR of the measurement, as a share.
 MOST_LOSS = 0.01
 #: Largest FMR at the new network's own threshold, as a multiple of the FMR that the threshold stands for.
@@ -80,6 +83,10 @@ class MapEvidence:
 
     def problem(self) -> str | None:
         """Return why a map with this evidence is not used; None if it is."""
+        if self.fmr != MAP_FMR:
+            return f"the map is measured at FMR {self.fmr:g}, expected FMR {MAP_FMR:g}"
+        if self.non_mated * self.fmr < 3:
+            return f"the map is measured with {self.non_mated} non-mated comparisons, expected {3 / self.fmr:.0f} or more"
         if self.loss > MOST_LOSS:
             return f"the map loses {100 * self.loss:.2f} points of FNMR at FMR {self.fmr:g}, at most {100 * MOST_LOSS:g} is allowed"
         ratio = self.fmr_at_native_threshold / self.fmr
@@ -197,7 +204,7 @@ def parse_map(data: bytes) -> SpaceMap:
     try:
         fields = json.loads(data[_HEAD.size : matrix_at])
         return _from_json(fields, numbers[: new * old].reshape(new, old), numbers[new * old :])
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise GalleryFormatError(f"the text of the map is malformed: {error}") from error
 
 
@@ -236,4 +243,11 @@ def _from_json(fields: dict[str, Any], matrix: FloatArray, shift: FloatArray) ->
     )
     if not all(isinstance(number, float) and 0 <= number <= 1 for number in numbers) or not rates.fmr > 0:
         raise ValueError("expected error rates in 0..1")
-    return SpaceMap(source_space, source_file, target_space, matrix, shift, str(fields["method"]), rates)
+    if not isinstance(rates.native_threshold, float):
+        raise ValueError("expected a number as threshold")
+    counts = rates.mated, rates.non_mated, rates.subjects
+    if not all(type(count) is int and 0 <= count < 1 << 53 for count in counts):
+        raise ValueError("expected numbers of comparisons and subjects")
+    if not all(isinstance(text, str) for text in (rates.data_set, rates.data_digest, fields["method"])):
+        raise ValueError("expected texts as data set and method")
+    return SpaceMap(source_space, source_file, target_space, matrix, shift, fields["method"], rates)

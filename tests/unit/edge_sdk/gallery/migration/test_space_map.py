@@ -69,7 +69,9 @@ def test_every_altered_byte_and_every_cut_is_refused(space_map: SpaceMap) -> Non
             parse_map(data[:length])
 
 
-@pytest.mark.parametrize("change", ["schema", "rate", "digest", "field"])
+@pytest.mark.parametrize(
+    "change", ["schema", "rate", "digest", "field", "threshold", "count", "interval", "text", "depth"]
+)
 def test_a_map_with_a_malformed_text_is_refused(space_map: SpaceMap, change: str) -> None:
     data = pack_map(space_map)
     length = int.from_bytes(data[12:16], "little")
@@ -80,9 +82,17 @@ def test_a_map_with_a_malformed_text_is_refused(space_map: SpaceMap, change: str
         fields["evidence"]["mapped_fnmr"] = 2.0
     elif change == "digest":
         fields["source_space"] = "ab"
-    else:
+    elif change == "threshold":
+        fields["evidence"]["native_threshold"] = "high"
+    elif change == "count":
+        fields["evidence"]["subjects"] = 1.5
+    elif change == "interval":
+        fields["evidence"]["loss_interval"] = None
+    elif change == "text":
+        fields["method"] = ["ridge"]
+    elif change == "field":
         fields["evidence"]["other"] = 1
-    text = json.dumps(fields).encode()
+    text = b"[" * 60_000 if change == "depth" else json.dumps(fields).encode()
     head = data[:12] + len(text).to_bytes(4, "little") + data[16:20]
     body = head + text + data[20 + length : -32]
     with pytest.raises(GalleryFormatError, match="the text of the map is malformed"):
@@ -102,6 +112,8 @@ def test_the_loss_decides_if_a_map_is_used(space_map: SpaceMap) -> None:
     assert EVIDENCE.problem() is None
     space_map.require_usable()
     assert replace(EVIDENCE, mapped_fnmr=0.03).problem() is None
+    for fields, words in (({"fmr": 0.5}, "at FMR 0.5"), ({"non_mated": 2999}, "2999 non-mated comparisons")):
+        assert words in (replace(EVIDENCE, **fields).problem() or "")
     bad = replace(space_map, evidence=replace(EVIDENCE, mapped_fnmr=0.031))
     with pytest.raises(InputError, match=r"loses 1\.10 points .* 3\.10 % with mapped templates, 2\.00 %"):
         bad.require_usable()
