@@ -223,6 +223,14 @@ def parse_state(data: bytes, identity: CounterIdentity) -> AttemptState | None:
     return AttemptState(failures, begun, writes, Moment(boot, since_boot_ms))
 
 
+def failures_of(data: bytes, gallery_id: bytes) -> int:
+    """Return the failed attempts in one state of a gallery's counter, without a check of its code; 0 if it is none."""
+    if len(data) != STATE_BYTES:
+        return 0
+    magic, of_gallery, _, _, _, failures, *_ = _STATE.unpack(data[: _STATE.size])
+    return int(min(failures, MAX_FAILURES)) if (magic, of_gallery) == (MAGIC, gallery_id) else 0
+
+
 def counter_path(gallery: Path) -> Path:
     """Return the path of a gallery's counter file."""
     return gallery.with_name(gallery.name + ".attempts")
@@ -340,7 +348,8 @@ class AttemptCounter:
         """Write this counter's first state before the block, which commits a restored gallery.
 
         It has the higher numbers of the state in the backup and of the current counter, so a restore clears no failed
-        attempts. If both are missing or altered, no state is written, and every attempt stays refused.
+        attempts. Failed attempts also count if their code cannot be checked, because the key of the backup does not open
+        the gallery that is replaced. If both states are missing or altered, none is written, and every attempt stays refused.
 
         Args:
             backup: Counter file in the backup; may be empty.
@@ -352,11 +361,14 @@ class AttemptCounter:
         with locked(self._files, self._path):
             saved = [parse_state(part, self.identity) for part in split_states(backup)]
             replaced = None if current is None else current._read()[0]
-            states = [state for state in (replaced, self._read()[0], *saved) if state is not None]
+            own, other = self._read()
+            states = [state for state in (replaced, own, *saved) if state is not None]
+            # A reset may have replaced the counter since, so another one counts only if nobody can tell.
+            unchecked = failures_of(other, self.identity.gallery_id) if current is None else 0
             if states:
                 last = max(states, key=lambda state: state.writes).last
                 state = AttemptState(
-                    max(state.failures for state in states),
+                    max(unchecked, *(state.failures for state in states)),
                     max(state.begun for state in states),
                     max(state.writes for state in states) + 1,
                     last if replaced is None else replaced.last,

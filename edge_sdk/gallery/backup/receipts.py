@@ -46,6 +46,7 @@ class Difference:
         returning: Subjects that were removed or erased since the backup and are enrolled again.
         reinstated: Subjects that were revoked since the backup and are accepted again.
         missing: Subjects that were enrolled since the backup and are not enrolled any more.
+        settings: Other differences to the replaced gallery, in words: validity, looks, policy, limits, command sources.
         other_model: True if the replaced gallery is bound to another model, for example after `gallery migrate`.
         known: False if the replaced gallery could not be opened with the key, so that subjects could not be compared.
     """
@@ -55,6 +56,7 @@ class Difference:
     returning: tuple[str, ...] = ()
     reinstated: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
     other_model: bool = False
     known: bool = True
 
@@ -73,6 +75,7 @@ class Difference:
             lines.append(f"revoked since, and accepted again: {', '.join(self.reinstated)}")
         if self.missing:
             lines.append(f"enrolled since, and missing: {', '.join(self.missing)}")
+        lines += self.settings
         if self.other_model:
             lines.append("the model was changed since: the restored gallery needs the earlier model file")
         if self.key_epochs:

@@ -22,11 +22,16 @@ from edge_sdk.gallery.backup.backup_file import (
     open_backup,
 )
 from edge_sdk.gallery.backup.receipts import Difference, Restoration
+from edge_sdk.gallery.captures.files import remove_left_over
 from edge_sdk.gallery.format.content import (
     ANCHOR_IDENTITY,
     AUDIT_SEGMENTS,
+    CAPTURES,
     COMMAND_HISTORY,
+    MAX_SEQUENCE,
     REVOKED,
+    SOURCE_REMOVED,
+    TRANSFORM_KEY,
     Content,
     ids_of,
 )
@@ -34,6 +39,7 @@ from edge_sdk.gallery.format.header import Header, parse_header
 from edge_sdk.gallery.key_notes import check_gallery_id, note_gallery
 from edge_sdk.gallery.keys import KeyProvider
 from edge_sdk.gallery.store.anchor import NoAnchor, kind_name, with_anchor
+from edge_sdk.gallery.store.audit_events import changes, in_words
 from edge_sdk.gallery.store.audit_log import AuditEvent
 from edge_sdk.gallery.store.audit_segments import LogSeal, next_path
 from edge_sdk.gallery.store.audit_writer import AuditLog
@@ -54,6 +60,10 @@ from edge_sdk.gallery.store.sealed_file import (
     with_generation,
     write_generation,
 )
+
+# Events for the subjects that `Difference` names.
+_SUBJECT_EVENTS = ("enrol", "remove", "revoke", "reinstate")
+_NO_SETTING = (ANCHOR_IDENTITY, CAPTURES, TRANSFORM_KEY)
 
 
 @dataclass(frozen=True)
@@ -108,6 +118,7 @@ def restore_backup(
         with _undone_on_error() as undo:
             log = _place_log(environment, backup, undo, replaces=replaces)
             restored = _commit(environment, backup, generation, present, seen, undo, uptime)
+        _remove_left_over(environment, restored)
     note_gallery(environment.path, key, header.gallery_id)
     number = restored.header.generation
     lines = [
@@ -187,8 +198,40 @@ def _difference(backup: Generation, present: _Present | None, seen: int) -> Diff
             if subject in now and subject in accepted and subject not in set(_accepted(new))
         ),
         missing=tuple(name for subject, name in now.items() if subject not in names),
+        settings=_settings_in_words(old, new, {**now, **names}),
         other_model=header.model_kind is backup.header.model_kind
         and header.model_id != backup.header.model_id,
+    )
+
+
+def _settings_in_words(backup: Content, present: Content, names: dict[bytes, str]) -> tuple[str, ...]:
+    """Describe how the settings change from the present gallery to that of the backup."""
+    lines = []
+    for event in _changes(present, backup):
+        if event.event not in _SUBJECT_EVENTS:
+            name = names.get(bytes.fromhex(event.subject))
+            lines.append(f"{name}: {in_words(event)}" if name else in_words(event))
+    return tuple(lines)
+
+
+def _changes(present: Content, backup: Content) -> list[AuditEvent]:
+    """Return the changes that a restore makes, without those of the anchor, the transform and stored captures."""
+    present, backup = (
+        replace(content, policy=tuple(r for r in content.policy if r.kind not in _NO_SETTING))
+        for content in (present, _with_sequences(backup, present))
+    )
+    return changes(present, backup)
+
+
+def _with_sequences(content: Content, newer: Content) -> Content:
+    """Return the content with the higher sequence number of each command source, so that no command is executed twice."""
+    last = {source: sequence & MAX_SEQUENCE for source, sequence in newer.sequences}
+    return replace(
+        content,
+        sequences=tuple(
+            (source, (sequence & SOURCE_REMOVED) | max(sequence & MAX_SEQUENCE, last.get(source, 0)))
+            for source, sequence in content.sequences
+        ),
     )
 
 
@@ -313,6 +356,17 @@ def _commit(
     return restored
 
 
+def _remove_left_over(environment: Environment, restored: Generation) -> None:
+    """Remove captures of people who are not enrolled any more, and an earlier state that no change of the model keeps."""
+    try:
+        remove_left_over(environment.files, environment.path, restored.content)
+    except GalleryError as error:
+        raise ChangeCommittedError(
+            f"the backup is restored; files of the replaced gallery are not removed: {error}",
+            hint="edge-sdk gallery verify lists them",
+        ) from error
+
+
 def _abandon(environment: Environment, gallery_id: bytes) -> None:
     with contextlib.suppress(GalleryError, OSError):
         environment.anchor.abandon(gallery_id)
@@ -323,6 +377,8 @@ def _content(environment: Environment, generation: Generation, newer: Generation
     content = generation.content
     policy = tuple(record for record in content.policy if record.kind != COMMAND_HISTORY)
     known_s = max(content.committed_at_s, 0 if newer is None else newer.content.committed_at_s)
+    if newer is not None:
+        content = _with_sequences(content, newer.content)
     return replace(content, committed_at_s=max(int(environment.clock()), known_s), policy=policy)
 
 
@@ -339,9 +395,10 @@ def _logged(
     seal = LogSeal.of(source.header, source.content)
     over = max(seen, 0 if newer is None else newer.header.generation)
     detail = f"from={generation.header.generation}" + (f",over={over}" if over else "")
-    event = AuditEvent("restore", detail=detail)
+    events = [AuditEvent("restore", detail=detail)]
+    events += [] if newer is None else _changes(newer.content, content)
     seal = AuditLog(environment.files, audit_path(environment.path)).append(
-        [event], seal, now_s=int(environment.clock()), generation=header.generation, commit=True
+        events, seal, now_s=int(environment.clock()), generation=header.generation, commit=True
     )
     if source.content.record(AUDIT_SEGMENTS) is None:
         seal = seal.renewed(environment.random)

@@ -17,7 +17,7 @@ from edge_sdk.gallery.backup.backup_file import (
     seal_backup,
 )
 from edge_sdk.gallery.backup.receipts import BackupReceipt
-from edge_sdk.gallery.format.content import CAPTURES, Content
+from edge_sdk.gallery.format.content import CAPTURES, KEPT_GENERATION, Content
 from edge_sdk.gallery.keys.provider import opens_elsewhere
 from edge_sdk.gallery.results import KeySlot
 from edge_sdk.gallery.session import Session
@@ -154,4 +154,6 @@ def _statement(content: Content, keys: Sequence[KeySlot], elsewhere: Sequence[Ke
         parts.append(f"it is not known if another device can open it with: {_named(unknown)}")
     if content.record(CAPTURES) is not None:
         parts.append("stored captures are not in it: copy the files that end in .captures. and an id as well")
+    if content.record(KEPT_GENERATION) is not None:
+        parts.append("the change of the model is not confirmed, and cannot be undone after a restore")
     return "; ".join(parts)

@@ -104,8 +104,17 @@ def remove_unnamed(files: FileSystem, gallery: Path, before: Content, after: Con
     ):
         return
     _remove_parts(files, gallery, before, after)
+    remove_left_over(files, gallery, after)
+
+
+def remove_left_over(files: FileSystem, gallery: Path, content: Content) -> None:
+    """Remove whole files that a content does not name; the caller holds the lock.
+
+    Raises:
+        GalleryError: a file cannot be removed.
+    """
     removed = False
-    for path in unnamed(files, gallery, after):
+    for path in unnamed(files, gallery, content):
         try:
             files.unlink(path)
             removed = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from edge_sdk.gallery import (
 from edge_sdk.gallery.attempt_counter import counter_path
 from edge_sdk.gallery.backup import backup_file
 from edge_sdk.gallery.backup.backup_file import MAGIC, Backup, open_backup, seal_backup
+from edge_sdk.gallery.exchange.commands import Command, new_source, sign
 from edge_sdk.gallery.store.files import audit_path
 from tests.simulated_file_system import SimulatedFileSystem
 from tests.unit.edge_sdk.gallery.galleries import KEY, MODEL, OTHER, QUICK, D, embeddings, names
@@ -144,12 +146,76 @@ def test_a_restore_over_a_gallery_says_what_it_undoes_and_must_be_confirmed(
     report = again.audit.report()
     assert report.intact
     entries = list(report.entries)
-    assert [e.event.event for e in entries][-5:] == ["erase", "segment", "revoke", "enrol", "restore"]
-    assert entries[-1].event.detail == "from=2,over=5"
+    assert [e.event.event for e in entries][-8:] == (
+        ["erase", "segment", "revoke", "enrol", "restore", "enrol", "remove", "reinstate"]
+    )
+    assert entries[-4].event.detail == "from=2,over=5"
     with pytest.raises(RollbackError, match="key epoch 2 to 1"):
         gallery.refresh()
     again.enrol("dan", embeddings(4))
     assert reopened(path).audit.report().intact
+
+
+def test_settings_that_a_restore_undoes_are_named_and_logged(
+    gallery: Gallery, tmp_path: Path, path: Path
+) -> None:
+    backup, (_, source) = tmp_path / "home.backup", new_source()
+    with gallery.transaction() as t:
+        t.limit_attempts(None)
+    gallery.exchange.add_source(source)
+    gallery.enrol("ann", embeddings(5), add=True, look="wrong")
+    gallery.backup(backup)
+    gallery.exchange.remove_source(source)
+    with gallery.transaction() as t:
+        t.limit_attempts(AttemptPolicy())
+        t.set_threshold("bob", 0.9)
+        t.change("ann", valid_until=4e9)
+        t.remove_look("ann", "wrong")
+    settings = (
+        "ann: subject changed: valid until no limit",
+        "ann: pictures added to the subject: number of templates 1",
+        "setting changed: limit on failed attempts, removed",
+        "setting changed: thresholds of single subjects, removed",
+        f"command source added: source {source.hex()}",
+    )
+    with pytest.raises(GalleryError) as refused:
+        restore(backup, path)
+    assert all(words in str(refused.value) for words in settings)
+    assert restore(backup, path, replace=True).difference.settings == settings
+    events = [entry.event.event for entry in reopened(path).audit.report().entries]
+    assert events[-6:] == ["restore", "change", "add-look", "policy", "policy", "add-source"]
+
+
+def test_no_command_is_executed_twice_after_a_restore(gallery: Gallery, tmp_path: Path, path: Path) -> None:
+    private, source = new_source()
+    gallery.exchange.add_source(source)
+    gallery.backup(tmp_path / "home.backup")
+    status = gallery.status()
+    for sequence in (5, 9):
+        command = Command.for_state(
+            gallery.status().state,
+            now_s=time.time(),
+            source=source,
+            gallery_id=bytes.fromhex(status.gallery_id),
+            sequence=sequence,
+            action="revoke",
+            subject="bob",
+        )
+        gallery.exchange.execute(sign(command, private))
+    restore(tmp_path / "home.backup", path, replace=True)
+    assert reopened(path).exchange.sources() == {source.hex(): 9}
+
+
+def test_a_removed_key_clears_no_failed_attempts(gallery: Gallery, tmp_path: Path, path: Path) -> None:
+    gallery.backup(tmp_path / "home.backup")
+    gallery.keys.rotate(OTHER)
+    for _ in range(7):
+        gallery.reject()
+    result = restore(tmp_path / "home.backup", path, replace=True)
+    assert not result.difference.known
+    status = reopened(path).attempts.status()
+    assert (status.failures, status.refusal) == (8, Reason.DISABLED)  # type: ignore[union-attr]
+    assert "log-lost" in [entry.event.event for entry in reopened(path).audit.report().entries]
 
 
 def test_an_older_generation_is_never_put_back_silently(gallery: Gallery, tmp_path: Path, path: Path) -> None:

@@ -204,6 +204,21 @@ def test_an_undone_change_keeps_revocations_and_removals_since(
     assert door.audit.report().intact
 
 
+def test_a_restore_leaves_no_faces_of_people_who_are_not_enrolled(
+    gallery: Gallery, path: Path, old: Embedder, new: Embedder, pictures: dict[str, list[np.ndarray]]
+) -> None:
+    gallery.captures.switch_off()
+    backup, anchor = path.parent / "home.backup", FileAnchor(path.parent / "anchor")
+    gallery.backup(backup)
+    gallery.captures.switch_on(CAPTURES_KEY.public)
+    enrol(gallery, old, "dan", pictures["dan"])
+    gallery.migration.with_captures(new, CAPTURES_KEY, leave_out=SUBJECTS)
+    assert len([*path.parent.glob("*.captures.*"), *path.parent.glob("*.before")]) == 2
+    Gallery.restore(backup, path, key=KEY, anchor=anchor, replace=True)
+    assert not [*path.parent.glob("*.captures.*"), *path.parent.glob("*.before")]
+    assert reopened(path, old).problems() == ()
+
+
 def test_a_confirmed_change_removes_the_generation_before(
     gallery: Gallery, path: Path, new: Embedder
 ) -> None:
@@ -211,6 +226,8 @@ def test_a_confirmed_change_removes_the_generation_before(
     assert kept_path(path).stat().st_mode & 0o777 == 0o600
     with pytest.raises(GalleryError, match="an earlier change of the model is not confirmed"):
         gallery.migration.with_captures(new, CAPTURES_KEY)
+    receipt = gallery.backup(path.parent / "home.backup")
+    assert "cannot be undone after a restore" in receipt.statement
     gallery.migration.confirm()
     assert not kept_path(path).exists()
     assert gallery.migration.pending() is None
@@ -273,6 +290,35 @@ def test_looks_stay_if_their_captures_are_stored(
         "the captures of the look are removed"
     )
     assert gallery.problems() == ()
+
+
+@pytest.mark.parametrize("method", ["captures", "map"])
+def test_a_look_removed_since_the_change_does_not_return(
+    gallery: Gallery,
+    path: Path,
+    old: Embedder,
+    new: Embedder,
+    pictures: dict[str, list[np.ndarray]],
+    method: str,
+) -> None:
+    captures = Crops.received(pictures["dan"], old.card.input, consent="by mistake")
+    with gallery.transaction() as transaction:
+        for name, picture, stored in (("wrong", "dan", captures), ("evening", "ann", None)):
+            embedded = np.stack([old.embed((0.93 * image).astype(np.uint8)) for image in pictures[picture]])
+            options = {"add": True, "look": name, "captures": stored, "allow_unlike": True}
+            transaction.enrol("ann", embedded, **options)
+    assert answer(gallery, old, (0.93 * pictures["dan"][0]).astype(np.uint8)) == "ann"
+    if method == "map":
+        gallery.migration.with_map(new, identity_map(old, new))
+    else:
+        gallery.migration.with_captures(new, CAPTURES_KEY)
+    gallery.remove_look("ann", "wrong")
+    gallery.migration.undo()
+    door = reopened(path, old)
+    assert [look.name for look in door.subjects()[0].looks] == ["evening"]
+    assert answer(door, old, (0.93 * pictures["dan"][0]).astype(np.uint8)) is None
+    assert answer(door, old, (0.93 * pictures["ann"][0]).astype(np.uint8)) == "ann"
+    assert [s.templates for s in door.subjects()] == [4, 2, 2]
 
 
 def test_subjects_enrolled_since_the_change_are_not_lost_by_undoing_it(
