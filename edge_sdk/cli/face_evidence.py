@@ -122,8 +122,7 @@ def _evidence(arguments: argparse.Namespace) -> Output:
     lines = [
         f"{escaped_line(name)} not used: {reason}" for name, reason in (*people.refused, *strangers.refused)
     ]
-    lines += [f"problem: {escaped_line(name)} has no usable picture" for name in people.missing]
-    lines += evidence_in_words(check, names)
+    lines += evidence_in_words(check, names, missing=people.missing)
     if not arguments.photographs:
         lines.append(
             "pictures of one visit are alike: at the door, on another day, fewer pictures are recognized"

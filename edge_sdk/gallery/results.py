@@ -256,6 +256,8 @@ class GalleryStatus:
         decides: The decision rule that applies if no threshold is given, in words.
         threshold: Threshold of a search among all templates, a cosine; None without a policy, or if its evidence does not
             cover this many templates.
+        strangers: How many of 100 strangers who press the button once are accepted, in words; None without a policy, if
+            its evidence does not cover this many templates, or if its thresholds do not hold for these subjects.
         evidence: How the policy's FMRs are claimed, in words; None without a policy.
         evidence_renewal: Commands that renew evidence of an earlier version; None if that is not necessary.
         transfer: Comparison of the scores of the gallery's own subjects with those of the card.
@@ -298,6 +300,7 @@ class GalleryStatus:
     recipient: str
     decides: str
     threshold: float | None
+    strangers: str | None
     evidence: str | None
     evidence_renewal: str | None
     transfer: TransferCheck

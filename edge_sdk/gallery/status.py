@@ -21,7 +21,12 @@ from edge_sdk.gallery.own_scores_warning import threshold_problem
 from edge_sdk.gallery.results import AttemptStatus, GalleryStatus, Reason
 from edge_sdk.gallery.rules.known_time import format_duration
 from edge_sdk.gallery.rules.raised_threshold import TOO_HIGH_ADVICE, RaisedThreshold
-from edge_sdk.gallery.rules.thresholds import check_content, evidence_in_words, raised_threshold_of
+from edge_sdk.gallery.rules.thresholds import (
+    check_content,
+    evidence_in_words,
+    raised_threshold_of,
+    stored_rate_in_words,
+)
 from edge_sdk.gallery.rules.transfer import TransferCheck, TransferState
 from edge_sdk.gallery.rules.transfer_words import ADVICE, in_words, raised_in_words
 from edge_sdk.gallery.session import Session
@@ -49,6 +54,9 @@ def status_of(session: Session, attempts: AttemptStatus | None) -> GalleryStatus
     raised = raised_threshold_of(content)
     has_policy = session.matcher.policy is not None
     evidence, renewal = evidence_in_words(content) if has_policy else (None, None)
+    threshold = _threshold(session.matcher)
+    # If the card's thresholds do not hold here, the number of strangers is not known.
+    knows_rate = threshold is not None and not transfer.unprotected
     return GalleryStatus(
         path=str(session.environment.path),
         gallery_id=header.gallery_id.hex(),
@@ -71,7 +79,8 @@ def status_of(session: Session, attempts: AttemptStatus | None) -> GalleryStatus
         audit=_audit(session),
         recipient=recipient_of(header, content).hex(),
         decides=_decides(session.matcher),
-        threshold=_threshold(session.matcher),
+        threshold=threshold,
+        strangers=stored_rate_in_words(content) if knows_rate else None,
         evidence=evidence,
         evidence_renewal=renewal,
         transfer=transfer,

@@ -104,8 +104,8 @@ class CameraCheck:
         transfer: The comparison; see `check_transfer`.
         stated: Share of pairs that match at the comparison's threshold according to the card; 0 if the card has no scores.
         at_most: Upper limit, with 95 % confidence, of the share of pairs that match at this camera, 0..1.
-        noticed: Share of matching pairs that would have been noticed with a probability of 0.9; None if no share would
-            have been, because there are too few people.
+        noticed: Share of matching pairs that would have been noticed with a probability of 0.9, if pairs count as
+            independent; None if no share would have been, because there are too few people.
     """
 
     transfer: TransferCheck
@@ -286,10 +286,13 @@ def _content(people: list[Float64Array]) -> Content:
 
 
 def _upper_limit(matches: float, pairs: int) -> float:
-    """Return the share of matching pairs that gives so few matches with a probability of 5 % (Garwood 1936)."""
+    """Return the share of matching pairs that gives so few matches with a probability of 5 % (Garwood 1936).
+
+    Pairs count as independent. A fraction of a match counts as the Poisson distribution continues it.
+    """
     if not pairs:
         return 1.0
-    return min(1.0, _mean_for(math.floor(matches) + 1, 0.95) / pairs)
+    return min(1.0, _mean_for(matches + 1, 0.95) / pairs)
 
 
 def _noticed(pairs: int, card: NonMatedScores, state: TransferState) -> float | None:
@@ -304,9 +307,9 @@ def _noticed(pairs: int, card: NonMatedScores, state: TransferState) -> float | 
     return share if share <= 1 else None
 
 
-def _mean_for(count: int, probability: float) -> float:
+def _mean_for(count: float, probability: float) -> float:
     """Return the mean of the Poisson distribution that gives `count` events or more with a probability."""
-    low, high = 0.0, float(count)
+    low, high = 0.0, count
     while tail_probability(count, mean=high) < probability:
         high *= 2
     for _ in range(60):

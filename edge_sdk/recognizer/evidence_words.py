@@ -14,15 +14,20 @@ MOST_PAIRS = 10
 
 
 def evidence_in_words(
-    check: EvidenceCheck, pictures: Mapping[str, Sequence[str]] | None = None
+    check: EvidenceCheck,
+    pictures: Mapping[str, Sequence[str]] | None = None,
+    *,
+    missing: Sequence[str] = (),
 ) -> tuple[str, ...]:
     """Describe a check in lines; a line with a problem begins with ``problem:``.
 
     Args:
         check: The check.
         pictures: Names of each person's pictures, to name those that show somebody else; their numbers if None.
+        missing: Names of people without a usable picture.
     """
-    lines = [
+    lines = [f"problem: {escaped_line(name)} has no usable picture" for name in missing]
+    lines += [
         f"threshold {check.threshold:.4f}, from the model's evidence, for {check.references} templates:"
         f" {strangers_in_words(check.fpir, claimed=check.claimed)}"
     ]
@@ -33,7 +38,7 @@ def evidence_in_words(
         lines.append(_strangers(check.strangers, check.fpir))
     lines.append(
         "no problem found; few people and pictures show only large problems"
-        if check.fine
+        if check.fine and not missing
         else "problems were found; no threshold was changed"
     )
     return tuple(lines)
@@ -79,7 +84,7 @@ def _closer(pair: PairCheck) -> str:
 
 
 def _camera(camera: CameraCheck) -> Iterator[str]:
-    transfer, stated = camera.transfer, f"{100 * camera.stated:.2g} of 100"
+    transfer, stated = camera.transfer, _of_100(camera.stated)
     if transfer.state is TransferState.NOT_STORED:
         yield "camera: not compared, because the model's card has no scores of different people; install a kit, or measure"
         yield "  the model with edge-convert evaluate --write-card"
@@ -93,7 +98,7 @@ def _camera(camera: CameraCheck) -> Iterator[str]:
     )
     if transfer.matches != round(transfer.matches):
         counted += " (a pair counts by the share of its comparisons that match)"
-    at_most = f"up to {100 * camera.at_most:.0f} of 100 pairs may match at this camera (the evidence states {stated})"
+    at_most = f"up to {_of_100(camera.at_most)} pairs may match at this camera (the evidence states {stated})"
     if transfer.state is TransferState.TOO_FEW:
         yield f"camera: too few people to compare with the evidence: {counted}"
         yield f"  {at_most}; {MIN_SUBJECTS} people or more are compared: add --strangers, a folder of other people"
@@ -110,15 +115,22 @@ def _camera(camera: CameraCheck) -> Iterator[str]:
         yield f"  {at_most}; more people show smaller differences"
     else:
         yield (
-            f"  a camera at which about {100 * camera.noticed:.0f} of 100 pairs match would have been noticed in 9 of 10 cases;"
+            f"  a camera at which about {_of_100(camera.noticed)} pairs match would have been noticed in 9 of 10 cases;"
             f" {at_most}"
         )
+
+
+def _of_100(share: float) -> str:
+    """Return a share as a number of 100, with two digits if it is below 10."""
+    number = 100 * share
+    return f"{number:.2g} of 100" if number < 9.95 else f"{number:.0f} of 100"
 
 
 def _strangers(strangers: StrangersCheck, fpir: float) -> str:
     words = f"{len(strangers.accepted)} of {strangers.people} strangers would be accepted; at most {100 * fpir:g} of 100 are allowed"
     if strangers.accepted:
-        words += f" ({', '.join(escaped_line(name) for name in strangers.accepted)})"
+        names = ", ".join(escaped_line(name) for name in strangers.accepted)
+        words += f" ({names}; check that none of them is one of your people)"
     if strangers.too_many:
         return f"problem: {words}: the threshold does not hold for this camera or these people"
     return words

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import numpy as np
 
 from edge_sdk.cameras.camera import Camera, rotation_of
 from edge_sdk.errors import AcquisitionError, InputError
+from edge_sdk.recognizer.enrolment import SAME_IMAGE
 from edge_sdk.recognizer.posing import pose
 from edge_sdk.recognizer.sampling import NoSample, Sampler
 from edge_sdk.types import FloatArray, UInt8Array
@@ -115,12 +117,19 @@ class Pictures:
     def _good(
         self, folder: Path, names: Sequence[str], refused: list[tuple[str, str]]
     ) -> Iterator[tuple[str, FloatArray]]:
+        seen: set[bytes] = set()
         for name in names:
             try:
                 frame = turn(read_image(folder / name), self._rotate)
             except (AcquisitionError, InputError) as error:
                 refused.append((name, str(error).removeprefix(f"{folder / name}: ")))
                 continue
+            digest = hashlib.sha256(frame.tobytes()).digest()
+            if digest in seen:
+                # A copy of a template would count as a further picture that is recognized.
+                refused.append((name, SAME_IMAGE))
+                continue
+            seen.add(digest)
             sample = self._take(frame, self._rotate)
             if isinstance(sample, Refusal):
                 # The hint tells a person what to do in front of a camera, the message what is wrong with a photograph.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,8 +108,8 @@ def align_folder(
         contract: Size and landmark template of the crops.
         choose: ``central`` or ``largest``: the face to take if a photograph shows several.
         rotate: Clockwise turn of every photograph in degrees: 0, 90, 180 or 270; after the rotation of its EXIF data.
-        per_person: Require one subfolder per person, refuse photographs with a second large face, and leave out
-            people with too few usable photographs; None accepts any folder.
+        per_person: Require one subfolder per person, refuse photographs with a second large face and copies, and leave
+            out people with too few usable photographs; None accepts any folder.
         progress: Called with (done, total) photographs.
 
     Raises:
@@ -128,9 +129,14 @@ def align_folder(
     refused: list[tuple[str, str]] = []
     with CropFolder(Path(output)) as target:
         embeddings: dict[str, np.ndarray] = {}
+        taken: dict[bytes, str] = {}
         for position, name in enumerate(names):
             try:
                 crop = _crop(detector, source / name, contract, choose, rotate, alone=per_person is not None)
+                same = taken.setdefault(hashlib.sha256(crop.tobytes()).digest(), name)
+                if per_person is not None and same != name:
+                    # A copy falsifies every rate, as a picture of the same person and as one of another.
+                    raise InputError(f"shows the same face as {same}, pixel by pixel")
             except (AcquisitionError, InputError) as error:
                 refused.append((name, str(error).removeprefix(f"{source / name}: ")))
             else:

@@ -29,13 +29,15 @@ def list_by_person(folder: Path) -> dict[str, list[str]]:
     """List the photographs of a folder with one subfolder per person.
 
     Returns:
-        Relative paths of each person's photographs by the name of the subfolder, both sorted.
+        Relative paths of each person's photographs by the name of the subfolder, both sorted. A subfolder without
+        photographs is a person without any, unless all of its files are hidden.
 
     Raises:
         InputError: See `list_photographs`; or a photograph lies outside the subfolders, or in a subfolder of one.
     """
-    people: dict[str, list[str]] = {}
-    for name in list_photographs(folder):
+    names = list_photographs(folder)
+    people: dict[str, list[str]] = {path.name: [] for path in sorted(folder.iterdir()) if _is_person(path)}
+    for name in names:
         person, *rest = name.split("/")
         if len(rest) != 1:
             where = "deeper in it" if rest else "beside the subfolders"
@@ -45,6 +47,13 @@ def list_by_person(folder: Path) -> dict[str, list[str]]:
             )
         people.setdefault(person, []).append(name)
     return people
+
+
+def _is_person(path: Path) -> bool:
+    if path.name.startswith(".") or not path.is_dir():
+        return False
+    files = list(path.iterdir())
+    return not files or any(not file.name.startswith(".") for file in files)
 
 
 def _image_names(folder: Path) -> Iterator[str]:

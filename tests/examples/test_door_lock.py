@@ -95,11 +95,11 @@ def photographs(shared: Path) -> Iterator[Callable[[str], list[UInt8Array]]]:
 
 
 @pytest.fixture(scope="module")
-def parts(face_networks: FaceNetworks) -> dict[str, Any]:
+def parts(face_networks: FaceNetworks, liveness_networks: tuple[Path, Path]) -> dict[str, Any]:
     return {
         "detector": Detector.open(face_networks.detector),
         "embedder": Embedder.open(face_networks.embedder),
-        "pad": MiniFasNet.open(*face_networks.pad),
+        "pad": MiniFasNet.open(*liveness_networks),
     }
 
 

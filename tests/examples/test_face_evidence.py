@@ -160,6 +160,7 @@ def test_a_person_without_a_good_picture_is_a_problem_of_this_person(
     assert code == 1
     assert "nobody/1.png not used: expected a face in the frame, found none" in out
     assert "problem: nobody has no usable picture" in out
+    assert "problems were found" in out and "no problem found" not in out
     assert "Ian_Thorpe is recognized in" in out
     code, _ = evidence(capsys, "--camera", people / "nobody", "--name", "nobody", *options, *FPIR)
     assert code == 3

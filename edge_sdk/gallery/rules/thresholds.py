@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from edge_sdk.errors import ModelCardError
 from edge_sdk.gallery.format.content import DECISION_POLICY, POLICY_EVIDENCE, Content
 from edge_sdk.gallery.format.records import PolicyEvidence, parse_policy_evidence
+from edge_sdk.gallery.rules.in_words import strangers_in_words
 from edge_sdk.gallery.rules.own_scores import OwnScores
 from edge_sdk.gallery.rules.policy import DecisionPolicy, parse_policy
 from edge_sdk.gallery.rules.raised_threshold import RaisedThreshold
@@ -137,6 +138,14 @@ def raised_threshold_of(content: Content) -> RaisedThreshold | None:
         return None
     compared, matching = OwnScores(content).own_matches(threshold)
     return RaisedThreshold(stated, threshold, compared, matching)
+
+
+def stored_rate_in_words(content: Content) -> str | None:
+    """State how many strangers the stored policy accepts; None without a policy. See `strangers_in_words`."""
+    evidence, policy = stored_evidence(content.record), stored_policy(content.record)
+    if policy is None:
+        return None
+    return strangers_in_words(policy.fpir, claimed=evidence is not None and evidence.upper_limits)
 
 
 def evidence_in_words(content: Content) -> tuple[str, str | None]:

@@ -92,6 +92,7 @@ def test_the_commit_that_shows_a_difference_warns_once() -> None:
     status = gallery.status()
     assert status.transfer.state is TransferState.TOO_MANY_MATCHES
     assert status.transfer.unprotected
+    assert status.strangers is None, "nobody knows the number if the thresholds do not hold"
     assert any(gap.startswith("strangers: ") for gap in status.not_protected)
     assert any("do not hold" in problem for problem in gallery.problems())
 
@@ -243,12 +244,16 @@ def test_a_stored_policy_decides_by_the_limits_that_it_was_stored_with() -> None
         " for chance; without the card's non-mated scores"
     )
     assert "edge-sdk gallery policy --model FILE --fpir 0.01" in str(status.evidence_renewal)
+    assert "the true number may be higher" in str(status.strangers)
 
 
 def test_claims_by_the_upper_limit_need_no_renewal() -> None:
     status = door()[0].status()
     assert status.evidence == "claimed by the upper confidence limit of the FMR"
     assert status.evidence_renewal is None
+    assert str(status.strangers).startswith(
+        "of 100 strangers who press the button once, at most about 1 gets in"
+    )
 
 
 def test_a_policy_of_an_earlier_version_decides_as_before() -> None:

@@ -11,8 +11,8 @@ from edge_sdk.errors import InputError, ModelCardError
 from edge_sdk.gallery.rules.transfer import TransferState
 from edge_sdk.model.card import ModelCard
 from edge_sdk.model.non_mated_scores import NonMatedScores
-from edge_sdk.recognizer.evidence import EvidenceCheck, check_evidence
-from edge_sdk.recognizer.evidence_words import evidence_in_words
+from edge_sdk.recognizer.evidence import EvidenceCheck, _upper_limit, check_evidence
+from edge_sdk.recognizer.evidence_words import _of_100, evidence_in_words
 from edge_sdk.types import FloatArray
 from tests.conftest import card, evidence
 from tests.drawn_embeddings import scattered
@@ -59,6 +59,20 @@ def test_a_household_that_is_apart_is_fine_and_the_camera_is_not_judged() -> Non
     assert result.camera.at_most == pytest.approx(0.3, abs=0.01)
     assert "person 0 and person 1 are apart" in words(result)
     assert "too few people to compare" in words(result) and "up to 30 of 100 pairs" in words(result)
+
+
+@pytest.mark.parametrize(
+    ("share", "shown"), [(0.2996, "30"), (1.0, "100"), (0.0996, "10"), (0.00037, "0.037")]
+)
+def test_a_small_share_is_not_printed_as_none(share: float, shown: str) -> None:
+    assert _of_100(share) == f"{shown} of 100"
+
+
+def test_a_part_of_a_match_raises_the_upper_limit() -> None:
+    limits = [_upper_limit(matches, 10) for matches in (0, 0.5, 1)]
+    assert limits == sorted(set(limits))
+    # Quantiles of half a chi-squared distribution with 2, 3 and 4 degrees of freedom (Garwood 1936).
+    assert limits == pytest.approx([0.29957, 0.39074, 0.47439], abs=1e-4)
 
 
 def test_one_person_under_two_names_is_named() -> None:

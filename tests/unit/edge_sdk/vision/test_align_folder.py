@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -35,9 +37,13 @@ class FakeDetector:
 
 
 def photograph(path: Path, *, level: int = 128) -> None:
+    """Write a photograph that differs from those of other paths."""
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = np.full((250, 250, 3), level, np.uint8)
     pixels[50:162, 50:162, 0] = min(level + 100, 255)
+    pixels[100:104, 60:120, 1] += (
+        np.frombuffer(hashlib.sha256(str(path).encode()).digest(), np.uint8)[:4, None] % 8
+    )
     Image.fromarray(pixels).save(path)
 
 
@@ -143,6 +149,21 @@ def test_a_folder_of_turned_photographs_is_an_error_with_the_angle(tmp_path: Pat
     assert not (tmp_path / "crops").exists()
     with pytest.raises(InputError, match="expected a rotation of 0, 90, 180 or 270 degrees"):
         align_folder(detector, tmp_path / "photos", tmp_path / "crops", CONTRACT, rotate=45)
+
+
+def test_a_copy_of_a_photograph_is_refused_and_a_person_without_photographs_is_listed(tmp_path: Path) -> None:
+    photos, crops = tmp_path / "photos", tmp_path / "crops"
+    for name in ("ann/1.png", "ann/2.png", "bob/1.png", "bob/2.png", "bob/3.png"):
+        photograph(photos / name)
+    shutil.copy(photos / "ann" / "1.png", photos / "bob" / "1.png")
+    for name in ("carol/1.heic", "__MACOSX/._1.png", ".git/index"):
+        (photos / name).parent.mkdir()
+        (photos / name).touch()
+    detector = FakeDetector(face_at(50, 50, 112))
+    result = align_folder(detector, photos, crops, CONTRACT, per_person=PerPerson(least=2))
+    assert result.refused == (("bob/1.png", "shows the same face as ann/1.png, pixel by pixel"),)
+    people = [(person.name, person.photographs, person.crops, person.written) for person in result.people]
+    assert people == [("ann", 2, 2, True), ("bob", 3, 2, True), ("carol", 0, 0, False)]
 
 
 def test_people_with_too_few_usable_photographs_are_left_out(tmp_path: Path) -> None:
