@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import shlex
+import tempfile
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,11 +18,14 @@ from edge_sdk.cli.arguments import (
     format_count,
     show_progress,
 )
+from edge_sdk.cli.installed import installation_of
 from edge_sdk.cli.opening import open_gallery
 
 if TYPE_CHECKING:
+    from edge_sdk.gallery import Gallery
     from edge_sdk.gallery.components.captures import CapturesStatus
     from edge_sdk.gallery.components.migration import MigrationResult
+    from edge_sdk.vision.embedder import Embedder
 
 
 def add_commands(commands: Any) -> None:
@@ -62,7 +69,8 @@ def add_commands(commands: Any) -> None:
         "--model new.tflite --captures-key captures.key",
         details="Make templates of the new model from stored captures, or map the stored templates. The state before is kept until\n"
         "--confirm. Names, validity, revocations and the audit log stay. Without an option the command prints what waits\n"
-        "for confirmation.",
+        "for confirmation. In an installation: gallery migrate --kit NEW.edgekit --captures-key captures.key, then setup\n"
+        "NEW.edgekit, which keeps the earlier networks until --confirm; --undo installs them again.",
     )
     step = migrate.add_mutually_exclusive_group()
     step.add_argument(
@@ -70,6 +78,9 @@ def add_commands(commands: Any) -> None:
         type=Path,
         metavar="FILE",
         help="new model made by edge-convert (.tflite) (default: none; print what waits for confirmation)",
+    )
+    step.add_argument(
+        "--kit", type=Path, metavar="KIT", help="kit with the new model (.edgekit) (default: none)"
     )
     step.add_argument(
         "--confirm", action="store_true", help="keep the new model, and remove the state before the change"
@@ -84,14 +95,14 @@ def add_commands(commands: Any) -> None:
         "--captures-key",
         type=Path,
         metavar="FILE",
-        help="private key of the stored captures, made by gallery captures-key; use it with --model (default: none)",
+        help="private key of the stored captures, made by gallery captures-key; use it with --model or --kit (default: none)",
     )
     source.add_argument(
         "--map",
         type=Path,
         metavar="FILE",
         help="map from the gallery's model to the new one, made by edge-convert map; refused if its measured loss is above"
-        " 1 point of FNMR; use it with --model (default: none)",
+        " 1 point of FNMR; use it with --model or --kit (default: none)",
     )
     migrate.add_argument(
         "--leave-out",
@@ -150,22 +161,19 @@ def _status_lines(status: CapturesStatus) -> list[str]:
 def _migrate(arguments: argparse.Namespace) -> Output:
     sources = arguments.captures_key is not None or arguments.map is not None
     further = sources or arguments.leave_out or arguments.allow_duplicates
-    if arguments.model is None and further:
-        arguments.parser.error("give --model with --captures-key, --map, --leave-out and --allow-duplicates")
-    if arguments.model is not None and not sources:
-        arguments.parser.error("give --captures-key or --map with --model")
+    changes = arguments.model is not None or arguments.kit is not None
+    if further and not changes:
+        arguments.parser.error(
+            "give --model or --kit with --captures-key, --map, --leave-out and --allow-duplicates"
+        )
+    if changes and not sources:
+        arguments.parser.error("give --captures-key or --map with --model or --kit")
     gallery = open_gallery(arguments)
     if arguments.confirm:
-        gallery.migration.confirm()
-        return Output({"confirmed": True}, "confirmed: the new model is kept, the state before is removed")
+        return _confirm(arguments, gallery)
     if arguments.undo:
-        gallery.migration.undo()
-        status = gallery.status()
-        return Output(
-            {"undone": True, "model_id": status.model_id, "generation": status.generation},
-            f"undone: the gallery holds templates of model {status.model_id[:8]} again; use that model's file",
-        )
-    if arguments.model is None:
+        return _undo(arguments, gallery)
+    if not changes:
         pending = gallery.migration.pending()
         if pending is None:
             return Output({"pending": None}, "no change of the model waits for confirmation")
@@ -181,31 +189,81 @@ def _migrate(arguments: argparse.Namespace) -> Output:
             f"the change from model {pending.model_id[:8]} (generation {pending.generation}, by {pending.method}) waits for"
             " --confirm or --undo",
         )
-    return _changed(_change(arguments, gallery))
+    return _changed(arguments, _change(arguments, gallery))
 
 
-def _change(arguments: argparse.Namespace, gallery: Any) -> MigrationResult:
+def _confirm(arguments: argparse.Namespace, gallery: Gallery) -> Output:
+    from edge_sdk.door.other_network import remove_kept
+
+    gallery.migration.confirm()
+    installation = installation_of(arguments)
+    if installation is not None:
+        remove_kept(installation)
+    return Output({"confirmed": True}, "confirmed: the new model is kept, the state before is removed")
+
+
+def _undo(arguments: argparse.Namespace, gallery: Gallery) -> Output:
+    from edge_sdk.door.other_network import holds_network_of, kept, put_back
+
+    installation = installation_of(arguments)
+    # After an interrupted undo only the networks are left to put back.
+    if gallery.migration.pending() is not None or installation is None or kept(installation) is None:
+        gallery.migration.undo()
+    earlier = None if installation is None else put_back(installation, gallery)
+    status = gallery.status()
+    if earlier is not None:
+        use = f"kit {earlier.kit.name} {earlier.kit.version} is installed again; restart the door"
+    elif installation is not None and not holds_network_of(gallery, installation):
+        use = "install the kit of that network: edge-sdk setup KIT"
+    else:
+        use = "use that model's file"
+    return Output(
+        {"undone": True, "model_id": status.model_id, "generation": status.generation},
+        f"undone: the gallery holds templates of model {status.model_id[:8]} again; {use}",
+    )
+
+
+def _change(arguments: argparse.Namespace, gallery: Gallery) -> MigrationResult:
     from edge_sdk.gallery.captures.keys import CapturesKey
     from edge_sdk.gallery.migration.space_map import read_map
-    from edge_sdk.vision.embedder import Embedder
 
-    options = {"leave_out": arguments.leave_out, "allow_duplicates": arguments.allow_duplicates}
+    leave_out, allow_duplicates = arguments.leave_out, arguments.allow_duplicates
     # The map is read first, so that a map that loses too much is refused before the model is opened.
     if arguments.map is not None:
         space_map = read_map(arguments.map)
         space_map.require_usable()
-        result: MigrationResult = gallery.migration.with_map(
-            Embedder.open(arguments.model), space_map, **options
-        )
-        return result
+        with _new_embedder(arguments) as embedder:
+            return gallery.migration.with_map(
+                embedder, space_map, leave_out=leave_out, allow_duplicates=allow_duplicates
+            )
     key = CapturesKey.read(arguments.captures_key)
-    embedder = Embedder.open(arguments.model)
-    with show_progress("subjects {done:.0f} of {total:.0f}") as progress:
-        result = gallery.migration.with_captures(embedder, key, progress=progress, **options)
-    return result
+    with (
+        _new_embedder(arguments) as embedder,
+        show_progress("subjects {done:.0f} of {total:.0f}") as progress,
+    ):
+        return gallery.migration.with_captures(
+            embedder, key, leave_out=leave_out, allow_duplicates=allow_duplicates, progress=progress
+        )
 
 
-def _changed(result: MigrationResult) -> Output:
+@contextlib.contextmanager
+def _new_embedder(arguments: argparse.Namespace) -> Iterator[Embedder]:
+    """Open the new model: a file, or the embedder of a kit."""
+    from edge_sdk.kit import KitFile
+    from edge_sdk.vision.embedder import Embedder
+
+    if arguments.kit is None:
+        yield Embedder.open(arguments.model)
+        return
+    kit = KitFile.open(arguments.kit)
+    member = kit.manifest.embedder
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / member.file
+        path.write_bytes(kit.read(member))
+        yield Embedder.open(path, sha256=member.sha256)
+
+
+def _changed(arguments: argparse.Namespace, result: MigrationResult) -> Output:
     lines = [
         f"changed to the new model by {result.method}: {format_count(result.subjects, 'subject')} with"
         f" {format_count(result.templates, 'template')}"
@@ -214,9 +272,11 @@ def _changed(result: MigrationResult) -> Output:
         lines.append(f"left out: {', '.join(result.left_out)}")
     if result.method == "captures":
         lines.append("take the private key of the captures away from this device: it opens the stored faces")
+    place = "put the new model file in place"
+    if installation_of(arguments) is not None:
+        place = f"edge-sdk setup {'KIT' if arguments.kit is None else shlex.quote(str(arguments.kit))}"
     lines.append(
-        "next: put the new model file in place and restart the door; if it works, edge-sdk gallery migrate --confirm,"
-        " otherwise --undo"
+        f"next: {place} and restart the door; if it works, edge-sdk gallery migrate --confirm, otherwise --undo"
     )
     return Output(
         {

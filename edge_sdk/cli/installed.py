@@ -73,7 +73,7 @@ def record_key(arguments: argparse.Namespace, word: str) -> None:
     from edge_sdk.door.words import PASSPHRASE
     from edge_sdk.gallery import Gallery
 
-    installation = _installation_of(arguments)
+    installation = installation_of(arguments)
     if installation is None or word == installation.key:
         return
     if installation.key != PASSPHRASE:
@@ -89,14 +89,14 @@ def record_key(arguments: argparse.Namespace, word: str) -> None:
 
 def record_anchor(arguments: argparse.Namespace, word: str | None) -> None:
     """Store another anchor word in the installation if its gallery has been given another anchor, or none."""
-    installation = _installation_of(arguments)
+    installation = installation_of(arguments)
     if installation is None or word == installation.anchor:
         return
     installation.with_anchor(word).write()
     console.say(PROGRAM, f"the installation in {installation.folder} uses {word or 'no anchor'} from now on")
 
 
-def _installation_of(arguments: argparse.Namespace) -> Installation | None:
+def installation_of(arguments: argparse.Namespace) -> Installation | None:
     """Return the installation whose gallery the arguments name or take; None if there is none."""
     from edge_sdk.door.installation import Installation
 

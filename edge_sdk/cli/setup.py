@@ -27,7 +27,8 @@ of failed attempts, as a lock needs them; without it a program or an option such
 Then run doctor; the exit code is 1 if one of its checks fails, or if the licences are not accepted.
 
 Running setup again keeps the key, the gallery and everybody in it. A kit with the same network and new evidence renews the
-networks and the policy. A kit with another network is refused as long as somebody is enrolled."""
+networks and the policy. A kit with another network is refused as long as the gallery holds people's templates of
+the earlier one: edge-sdk gallery migrate changes them."""
 
 
 def add_commands(commands: Any) -> None:
@@ -136,6 +137,7 @@ def _setup(arguments: argparse.Namespace) -> Output:
             "limits": list(result.limits),
             "not_covered": list(result.not_covered),
             "files": installation.files_used(),
+            "model_change_waits": result.waits,
             "healthy": not failed,
             "findings": [check.to_json() for check in checks],
         },
@@ -223,6 +225,11 @@ def _format_checks(checks: Sequence[CheckResult]) -> list[str]:
 def _next_step(result: SetupResult, *, failed: bool) -> str:
     if failed:
         return "next: repair what failed, then edge-sdk doctor"
+    if result.waits:
+        return (
+            "next: restart the door and try it with some people; then edge-sdk gallery migrate --confirm keeps the new"
+            " network, --undo returns to the earlier one"
+        )
     if result.installation.detector is None:
         return "next: edge-sdk enrol NAME IMAGE ..., then edge-sdk identify IMAGE --fpir RATE"
     return "next: edge-sdk face enrol NAME, then edge-sdk try"

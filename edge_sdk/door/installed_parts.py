@@ -13,6 +13,8 @@ MAX_NETWORKS = 32
 FILE_NAME = "installation.json"
 KEY_FILE, ANCHOR_FILE, GALLERY_FILE = "home.key", "anchor/home.anchor", "home.gallery"
 LOCK, STAGING, TEXTS = "setup", "new", "kit"
+#: Folder with the networks of the earlier kit, as long as a change of the gallery's model can be undone.
+BEFORE = "before"
 #: Beginnings of the names of files that setup writes itself, besides key and anchor.
 _OWN = (FILE_NAME, GALLERY_FILE, f"{LOCK}.", "earlier-")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -59,7 +61,7 @@ class InstalledNetwork:
 
 def is_written_by_setup(name: str) -> bool:
     """Tell if the first part of a path in the folder is replaced or removed by setup; key and anchor are not."""
-    return name in (STAGING, TEXTS) or name.startswith(_OWN)
+    return name in (STAGING, TEXTS, BEFORE) or name.startswith(_OWN)
 
 
 @dataclass(frozen=True)

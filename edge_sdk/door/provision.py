@@ -11,9 +11,11 @@ from pathlib import Path
 
 from edge_sdk.door.folder import give_to_owner, sync
 from edge_sdk.door.named import anchor_named
+from edge_sdk.door.other_network import ways_to_another_network
 from edge_sdk.errors import GalleryError, InputError, ModelCardError, ModelMismatchError, RollbackError
 from edge_sdk.gallery import AttemptPolicy, DecisionPolicy, Gallery, KeyFile, KeyProvider, PinnedNetworks
 from edge_sdk.gallery.rules.in_words import attempts_in_words, strangers_in_words
+from edge_sdk.kit.bundle import KitFile
 from edge_sdk.kit.manifest import KitManifest
 from edge_sdk.model.model_file import ModelFile
 
@@ -226,8 +228,14 @@ def open_existing(
     )
 
 
-def holds_model(gallery: Gallery, model: ModelFile, manifest: KitManifest) -> bool:
+def holds_model(gallery: Gallery, model: ModelFile, kit: KitFile, *, options: str = "") -> bool:
     """Tell if a gallery's templates are of the kit's embedding space; False for an empty gallery of another space.
+
+    Args:
+        gallery: The gallery.
+        model: The kit's embedder.
+        kit: The kit.
+        options: Options of the command line that select the installation, for the hint.
 
     Raises:
         ModelMismatchError: People are enrolled, and their templates are of another embedding space.
@@ -239,10 +247,8 @@ def holds_model(gallery: Gallery, model: ModelFile, manifest: KitManifest) -> bo
         if not subjects:
             return False
         raise ModelMismatchError(
-            f"kit {manifest.name} has another network than the gallery: {error}; enrolled: {subjects}",
-            hint="to keep the enrolled people: python -m zipfile -e KIT FOLDER, then edge-sdk gallery migrate --model"
-            f" FOLDER/{manifest.embedder.file}, then setup again; otherwise install the kit in another folder"
-            " (--installation) and enrol again",
+            f"kit {kit.manifest.name} has another network than the gallery: {error}; enrolled: {subjects}",
+            hint=ways_to_another_network(gallery, kit.path, options=options),
         ) from error
     return True
 

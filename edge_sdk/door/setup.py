@@ -8,6 +8,7 @@ that lacks something. The next run keeps what is there and does the missing step
 from __future__ import annotations
 
 import contextlib
+import shlex
 import shutil
 import time
 import warnings
@@ -33,6 +34,7 @@ from edge_sdk.door.installed_parts import (
 )
 from edge_sdk.door.licences import LicencesRefusedError, LicenceTerms
 from edge_sdk.door.named import anchor_named, key_named
+from edge_sdk.door.other_network import keep_networks
 from edge_sdk.door.provision import (
     DoorRules,
     holds_model,
@@ -85,12 +87,14 @@ class SetupResult:
         changes: What was done, in words; empty if everything was there already.
         limits: What policy and limit of attempts mean, in people and presses.
         not_covered: Uses for which the kit's evidence is not enough.
+        waits: True if a change of the gallery's model waits for confirmation.
     """
 
     installation: Installation
     changes: tuple[str, ...]
     limits: tuple[str, ...]
     not_covered: tuple[str, ...]
+    waits: bool = False
 
 
 def set_up(
@@ -154,8 +158,7 @@ class _Setup:
         is_new = not self.path.exists()
         key = self._named_key(passphrase, is_new=is_new)
         gallery = None if is_new else self._open(key or key_named(usable_word(self.key_word, self.folder)))
-        is_replaced = gallery is not None and not holds_model(gallery, self.model, self.kit.manifest)
-        if is_replaced:
+        if gallery is not None and not holds_model(gallery, self.model, self.kit, options=self._selection()):
             gallery = None
         terms = LicenceTerms.of(self.kit)
         accepted = self._accepted(terms, accept, clock)
@@ -170,12 +173,17 @@ class _Setup:
             )
             if gallery is None:
                 gallery = self._create(key, networks)
+            self._keep_networks(gallery)
             self._store(rules, gallery)
             self._move(staged)
         self._write_texts()
         installation = self._finish(accepted)
         return SetupResult(
-            installation, tuple(self.changes), limits_in_words(gallery, self.model), self.kit.manifest.limits
+            installation,
+            tuple(self.changes),
+            limits_in_words(gallery, self.model),
+            self.kit.manifest.limits,
+            waits=gallery.migration.pending() is not None,
         )
 
     def _open(self, key: KeyProvider) -> Gallery:
@@ -185,6 +193,17 @@ class _Setup:
         if self.anchor_word is None and anchor is not None:
             self.anchor_word = stored_word(anchor, self.folder)
         return gallery
+
+    def _selection(self) -> str:
+        """Return the options that select this installation on a command line."""
+        is_default = self.folder == Installation.default_folder().absolute()
+        return "" if is_default else f" --installation {shlex.quote(str(self.folder))}"
+
+    def _keep_networks(self, gallery: Gallery) -> None:
+        """Keep the networks of the earlier kit as long as a change of the gallery's model can be undone."""
+        if self.existing is not None:
+            change = keep_networks(self.existing, gallery, new_kit=self.kit.sha256)
+            self.changes += [] if change is None else [change]
 
     def _key_word(self) -> str:
         word = self.options.key

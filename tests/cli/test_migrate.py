@@ -9,10 +9,13 @@ from typing import Any
 
 import pytest
 
+from edge_sdk.door.installation import ENVIRONMENT, Installation
 from edge_sdk.gallery.migration.space_map import pack_map
+from edge_sdk.kit import KitFile
 from edge_sdk.vision.embedder import Embedder
 from tests.cli.conftest import Home
 from tests.conftest import Outcome, Product, build_model, evidence
+from tests.kits import make_kit, proven_points
 from tests.unit.edge_sdk.gallery.migration.test_migration import identity_map
 
 Run = Callable[..., Outcome]
@@ -140,3 +143,118 @@ def test_options_that_contradict_each_other_are_usage_errors(
     home: Any, edge_sdk: Run, options: tuple[str, ...]
 ) -> None:
     assert edge_sdk("gallery", "migrate", *options, *home.files).code == 2
+
+
+@pytest.fixture(scope="module")
+def kits(tmp_path_factory: pytest.TempPathFactory, make_evidence: Callable[..., Any]) -> tuple[Path, Path]:
+    """Kits of two networks, each with a detector and liveness networks of its own."""
+    folder = tmp_path_factory.mktemp("kits")
+    points = proven_points(make_evidence)
+    models = [build_model(seed=seed, golden=True, operating_points=points) for seed in (0, 5)]
+    return (
+        make_kit(folder / "old.edgekit", models[0]).path,
+        make_kit(folder / "new.edgekit", models[1], version="2", seed=3).path,
+    )
+
+
+@pytest.fixture
+def door(
+    tmp_path: Path, kits: tuple[Path, Path], products: list[Product], edge_sdk: Run, monkeypatch: Any
+) -> Path:
+    """An installation of the old kit, in which alice has captures and bob has none; the captures' key is beside it."""
+    folder = tmp_path / "door"
+    monkeypatch.setenv(ENVIRONMENT, str(folder))
+    assert edge_sdk("setup", kits[0], "--door", "--accept-licences", "--camera", tmp_path).code == 0
+    assert edge_sdk("enrol", "bob", products[1].enrol).code == 0
+    key = tmp_path / "captures.key"
+    edge_sdk("gallery", "captures-key", key)
+    edge_sdk("gallery", "captures", "--recipient", f"{key}.pub")
+    assert edge_sdk("enrol", "alice", products[0].enrol, "--store-captures", "form 12").code == 0
+    return folder
+
+
+def command_in(err: str, name: str) -> list[str]:
+    """Return the arguments of the command that a hint names, without `edge-sdk`."""
+    (line,) = [line for line in err.splitlines() if "hint:" in line]
+    return line[line.index(f"edge-sdk {name}") :].split(",")[0].split(";")[0].split()[1:]
+
+
+def test_an_installation_moves_to_another_network_and_back(
+    door: Path, kits: tuple[Path, Path], products: list[Product], edge_sdk: Run, monkeypatch: Any
+) -> None:
+    monkeypatch.chdir(door.parent)
+    files = {path: path.read_bytes() for path in door.iterdir() if path.suffix in (".tflite", ".json")}
+    refused = edge_sdk("setup", kits[1], "--accept-licences")
+    assert refused.code == 3
+    assert "captures of 1 of 2 people are stored" in refused.err
+    assert "those who are left out enrol again" in refused.err
+    migrate = command_in(refused.err, "gallery migrate")
+    assert migrate[-2:] == ["--leave-out", "bob"]
+    changed = edge_sdk(*migrate)
+    assert f"next: edge-sdk setup {kits[1]} and restart the door" in changed.out
+    # Between the two commands the door answers nobody, and doctor says what is missing.
+    ill = edge_sdk("doctor")
+    assert ill.code == 1
+    assert "install the kit of the new network: edge-sdk setup NEW.edgekit" in ill.out
+    assert "damaged" not in ill.out
+    again = edge_sdk("setup", kits[0])
+    assert "a change of the gallery's model waits" in again.err
+    done = edge_sdk("setup", kits[1], "--accept-licences")
+    assert done.code == 0, done.out + done.err
+    assert "earlier networks kept in before" in done.out
+    assert (
+        "next: restart the door and try it with some people; then edge-sdk gallery migrate --confirm"
+        in done.out
+    )
+    well = edge_sdk("doctor")
+    assert well.code == 0
+    assert "gallery's change of model" in well.out
+    assert edge_sdk("setup", kits[1]).code == 0
+    assert edge_sdk("identify", products[0].enrol).out.endswith("accepted as alice\n")
+    undone = edge_sdk("gallery", "migrate", "--undo")
+    assert "kit face 1 is installed again" in undone.out
+    assert {path: path.read_bytes() for path in files} == files
+    assert not (door / "before").exists()
+    assert edge_sdk("doctor").code == 0
+    assert edge_sdk("identify", products[1].enrol).out.endswith("accepted as bob\n")
+
+
+def test_an_undo_that_was_interrupted_puts_the_networks_back(
+    door: Path, kits: tuple[Path, Path], edge_sdk: Run
+) -> None:
+    key = door.parent / "captures.key"
+    change = ("gallery", "migrate", "--kit", kits[1], "--captures-key", key, "--leave-out", "bob")
+    assert edge_sdk(*change).code == 0
+    assert edge_sdk("setup", kits[1], "--accept-licences").code == 0
+    installation = Installation.read(door)
+    installation.open_gallery(model_id=None).migration.undo()
+    assert edge_sdk("doctor").code == 1
+    assert "kit face 1 is installed again" in edge_sdk("gallery", "migrate", "--undo").out
+    assert edge_sdk("doctor").code == 0
+    # Confirmed: the earlier networks are removed.
+    assert edge_sdk(*change).code == 0
+    assert edge_sdk("setup", kits[1], "--accept-licences").code == 0
+    assert edge_sdk("gallery", "migrate", "--confirm").code == 0
+    assert not (door / "before").exists()
+    assert "edge-sdk: error" in edge_sdk("gallery", "migrate", "--undo").err
+    assert edge_sdk("doctor").code == 0
+
+
+def test_a_network_that_was_replaced_by_hand_is_not_called_damaged(
+    door: Path, kits: tuple[Path, Path], edge_sdk: Run
+) -> None:
+    kit, model = KitFile.open(kits[1]), door / "face.tflite"
+    model.chmod(0o600)
+    model.write_bytes(kit.read(kit.manifest.embedder))
+    done = edge_sdk("doctor")
+    assert "a complete model file of another kit" in done.out
+    assert "damaged" not in done.out
+
+
+def test_without_captures_the_hint_names_a_map_and_another_folder(
+    door: Path, kits: tuple[Path, Path], edge_sdk: Run
+) -> None:
+    assert edge_sdk("gallery", "captures", "--off").code == 0
+    refused = edge_sdk("setup", kits[1], "--accept-licences")
+    assert "no captures are stored" in refused.err
+    assert command_in(refused.err, "setup")[1:] == [str(kits[1]), "--installation", "FOLDER"]

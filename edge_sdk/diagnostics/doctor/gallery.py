@@ -14,6 +14,10 @@ from edge_sdk.gallery.rules.transfer_words import ADVICE
 from edge_sdk.model.model_id import ModelId
 
 _WEAK_LEVEL = 0
+_SET_UP_NEW = (
+    "install the kit of the new network: edge-sdk setup NEW.edgekit, or return to the earlier one with edge-sdk gallery"
+    " migrate --undo"
+)
 
 
 def check_gallery(
@@ -39,13 +43,21 @@ def check_gallery(
         "gallery",
         f"subjects: {status.subjects}, templates: {status.templates}, generation {status.generation}",
     )
+    pending = gallery.migration.pending()
+    if pending is not None:
+        yield warn(
+            "gallery's change of model",
+            f"changed from model {pending.model_id[:8]} by {pending.method}; not confirmed",
+            "try the door with some people, then edge-sdk gallery migrate --confirm, or --undo",
+        )
     if model_id is None:
         yield warn("gallery's model", "not compared with a model", "give --model FILE as well")
     else:
         try:
             gallery.require_model(model_id)
         except ModelMismatchError as error:
-            yield fail("gallery's model", str(error), error.hint or "use the gallery's model, or enrol again")
+            hint = _SET_UP_NEW if pending is not None and installation is not None else error.hint
+            yield fail("gallery's model", str(error), hint or "use the gallery's model, or enrol again")
         else:
             yield _check_evidence(gallery, model_id, status.model_kind)
     if status.has_policy:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from edge_sdk.diagnostics.doctor.check_result import CheckResult, fail, ok, warn
 from edge_sdk.door.installation import ENVIRONMENT, Installation
-from edge_sdk.door.installed_parts import FILE_NAME
+from edge_sdk.door.installed_parts import FILE_NAME, InstalledNetwork
 from edge_sdk.errors import EdgeSdkError, ModelMismatchError
-from edge_sdk.model.model_file import read_model_bytes
+from edge_sdk.model.model_file import ModelFile, read_model_bytes
 
 if TYPE_CHECKING:
     from edge_sdk.gallery import Gallery
@@ -77,14 +77,24 @@ def _check_digests(installation: Installation) -> Iterator[CheckResult]:
             continue
         if digest != network.sha256:
             whole = False
-            yield fail(
-                network.file,
-                f"expected SHA-256 {network.sha256[:12]}..., found {digest[:12]}...",
-                f"the file is damaged or was replaced; {_SET_UP_AGAIN}",
-            )
+            yield _another_file(installation, network, digest)
     if whole:
         count = len(installation.networks)
         yield ok("networks", f"{count} {'file' if count == 1 else 'files'} as installed")
+
+
+def _another_file(installation: Installation, network: InstalledNetwork, digest: str) -> CheckResult:
+    """Report a file that is not the installed one: damaged, or a complete model file that somebody put in its place."""
+    path = installation.folder / network.file
+    message = f"expected SHA-256 {network.sha256[:12]}..., found {digest[:12]}..."
+    try:
+        if path == installation.model:
+            ModelFile.open(path)
+            message += ", a complete model file of another kit"
+            return fail(network.file, message, "install the kit that contains it: edge-sdk setup NEW.edgekit")
+    except EdgeSdkError:
+        pass
+    return fail(network.file, message, f"the file is damaged or was replaced; {_SET_UP_AGAIN}")
 
 
 def _check_networks(installation: Installation) -> Iterator[CheckResult]:
