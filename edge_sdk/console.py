@@ -44,6 +44,7 @@ def run(program: str, command: Callable[[], int], *, negatives: tuple[type[EdgeS
     Returns:
         The exit code.
     """
+    _open_standard_streams()
     try:
         # A file name may have characters that the terminal's encoding lacks; printing it must not fail.
         if isinstance(sys.stdout, io.TextIOWrapper):
@@ -73,6 +74,22 @@ def run(program: str, command: Callable[[], int], *, negatives: tuple[type[EdgeS
         _report_fault(program, error)
         _discard_stdout()
         return FAILED
+
+
+def _open_standard_streams() -> None:
+    """Open the null device for standard streams that are closed.
+
+    The next file that is opened, such as a gallery, would otherwise get the descriptor of stderr, to which native code
+    writes messages; and Python has None for the stream.
+    """
+    for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free descriptor, which is this one
+            os.set_inheritable(descriptor, True)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "r+" if descriptor == 0 else "w"))  # noqa: PTH123, SIM115
 
 
 def _report_fault(program: str, error: Exception) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import io
 import sys
 import threading
 from pathlib import Path
@@ -64,14 +63,12 @@ def _try(arguments: argparse.Namespace) -> Output:
         rotate = 0 if arguments.camera else installation.rotate
     camera = camera_named(arguments.camera or installation.camera or "usb", rotate=rotate)
     recognizer = installation.open_recognizer(key=resolve_key(installation.key), rotate=rotate)
-    # Python has None for a stream that is closed.
-    lines, out = sys.stdin or io.StringIO(), sys.stdout or io.StringIO()
     door = TerminalDoor(
-        lines,
-        out,
+        sys.stdin,
+        sys.stdout,
         attempts=recognizer.gallery.attempts.status,
         as_json=arguments.json,
-        press_first=not camera.live and not lines.isatty(),
+        press_first=not camera.live and not sys.stdin.isatty(),
     )
     with contextlib.closing(door), Strike(door) as strike:
         door.strike = strike

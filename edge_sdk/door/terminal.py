@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TextIO
@@ -54,7 +56,7 @@ class TerminalDoor:
         self._attempts = attempts
         self._as_json = as_json
         self._press_first = press_first
-        self._drawn = not as_json and out.isatty()
+        self._drawn = not as_json and out.isatty() and os.environ.get("TERM") != "dumb"
         self._open, self.openings = False, 0
         self._lock = threading.Lock()
         self._closed = threading.Event()
@@ -133,9 +135,13 @@ class TerminalDoor:
         while not self._closed.wait(_REDRAW_S):
             left_s = 0.0 if self.strike is None else self.strike.open_left_s
             state = f"strike OPEN, {left_s:.1f} s left" if self._open else "strike shut"
+            # A line that wraps could not be erased.
+            line = f"[{state}]  Enter: press the button   q Enter: end "[
+                : shutil.get_terminal_size().columns - 1
+            ]
             with self._lock:
                 if not self._closed.is_set():
-                    self._out.write(f"{_ERASE_LINE}[{state}]  Enter: press the button   q Enter: end ")
+                    self._out.write(f"{_ERASE_LINE}{line}")
                     self._out.flush()
 
 

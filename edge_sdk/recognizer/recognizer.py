@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -242,7 +243,7 @@ class Recognizer:
         attempts: int | None = None,
         subject: str | None = None,
         clock: Callable[[], float] = time.monotonic,
-    ) -> Iterator[Recognition]:
+    ) -> Generator[Recognition, None, None]:
         """Recognize people in front of an open camera; yields one answer per attempt, and guidance when it changes.
 
         A face is tracked from frame to frame. `frames` good frames that are similar to each other make one attempt,
@@ -312,16 +313,17 @@ class Recognizer:
             AcquisitionError, InputError, GalleryError: See `watch`.
         """
         last: Recognition | None = None
-        for answer in self.watch(
-            camera, seconds=seconds, attempts=attempts, pause_s=pause_s, subject=subject
-        ):
-            if answer.counted:
-                last = answer
-                react = self.when_recognized if answer.accepted else self.when_refused
-            else:
-                react = self.when_guided
-            if react is not None:
-                react(answer)
+        answers = self.watch(camera, seconds=seconds, attempts=attempts, pause_s=pause_s, subject=subject)
+        # An exception of a function keeps the generator alive; closed, it watches no longer.
+        with contextlib.closing(answers):
+            for answer in answers:
+                if answer.counted:
+                    last = answer
+                    react = self.when_recognized if answer.accepted else self.when_refused
+                else:
+                    react = self.when_guided
+                if react is not None:
+                    react(answer)
         return last
 
     def owner_scores(self, frame: UInt8Array) -> tuple[OwnerScore, ...]:

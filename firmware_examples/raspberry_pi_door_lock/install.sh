@@ -43,6 +43,8 @@ install -d -m 0755 "$program"
 # The board's camera and pins come with the system, everything else from wheels.
 [ -x "$program/venv/bin/python" ] || python3 -m venv --system-site-packages "$program/venv"
 python="$program/venv/bin/python"
+# After an upgrade of the system its Python is another one, which finds no packages there.
+"$python" -c 'import pip' >/dev/null 2>&1 || python3 -m venv --clear --system-site-packages "$program/venv"
 "$python" -m pip install --require-hashes --only-binary=:all: --requirement "$lock"
 "$python" -m pip install --no-index --no-deps --no-build-isolation --force-reinstall "$sdk"
 # Compiled packages of the system and of the wheels run with one numpy only if their imports say so.

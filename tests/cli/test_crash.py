@@ -145,3 +145,26 @@ def test_an_unexpected_exception_is_one_error_line_and_a_hint(
     monkeypatch.setenv(console.DEBUG, "1")
     assert console.run("edge-sdk", command) == 3
     assert "Traceback (most recent call last)" in capsys.readouterr().err
+
+
+def test_no_file_gets_the_descriptor_of_a_closed_stream(
+    tmp_path: Path, run_python: Callable[..., Any]
+) -> None:
+    """Native code writes messages to the descriptor of stderr; they must not get into a gallery."""
+    done = run_python(
+        "import os, sys\nfrom edge_sdk import console\n"
+        "def command():\n"
+        "    with open(sys.argv[1], 'w') as file:\n"
+        "        os.write(2, b'INFO: created')\n"
+        "        os.write(1, b'an answer')\n"
+        "        print('done', sys.stdin.readline())\n"
+        "        file.write('content')\n"
+        "    return 0\n"
+        "for descriptor in range(3):\n"
+        "    os.close(descriptor)\n"
+        "sys.stdin = sys.stdout = sys.stderr = None\n"
+        "sys.exit(console.run('test', command))\n",
+        str(tmp_path / "gallery"),
+    )
+    assert done.returncode == 0
+    assert (tmp_path / "gallery").read_text() == "content"

@@ -103,7 +103,11 @@ def test_enter_presses_the_button_on_a_terminal(door: Path) -> None:
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "edge_sdk.cli", "try", "--installation", str(door / "door")]
     process = subprocess.Popen(
-        [*command, "--camera", str(door / "alice")], stdin=theirs, stdout=theirs, stderr=theirs
+        [*command, "--camera", str(door / "alice")],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env={**os.environ, "COLUMNS": "30"},
     )
     os.close(theirs)
     shown = b""
@@ -113,7 +117,7 @@ def test_enter_presses_the_button_on_a_terminal(door: Path) -> None:
         while text not in shown:
             shown += os.read(ours, 4096)
 
-    wait_for(b"[strike shut]  Enter: press the button")
+    wait_for(b"[strike shut]  Enter: press t\r")
     assert b"accepted" not in shown, "nothing happens before Enter"
     os.write(ours, b"\n")
     wait_for(b"accepted: alice")

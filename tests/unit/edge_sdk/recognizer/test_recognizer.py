@@ -395,9 +395,10 @@ def test_an_error_of_a_function_ends_the_look(recognizer: Recognizer) -> None:
 
     recognizer.when_recognized = broken
     camera = Script(*[ANN] * 9)
-    with pytest.raises(ValueError, match="no such pin"):
+    with pytest.raises(ValueError, match="no such pin") as failure:
         recognizer.run(camera)
     assert camera.read() is not None
+    assert failure.tb is not None and not recognizer._watching, "the error is still handled"
 
 
 def test_without_functions_a_look_returns_its_last_answer(recognizer: Recognizer) -> None:
