@@ -24,7 +24,7 @@ from edge_sdk.cli.opening import open_gallery
 if TYPE_CHECKING:
     from edge_sdk.gallery import Gallery
     from edge_sdk.gallery.components.captures import CapturesStatus
-    from edge_sdk.gallery.components.migration import MigrationResult
+    from edge_sdk.gallery.migration.results import MigrationResult
     from edge_sdk.vision.embedder import Embedder
 
 
@@ -270,6 +270,10 @@ def _changed(arguments: argparse.Namespace, result: MigrationResult) -> Output:
     ]
     if result.left_out:
         lines.append(f"left out: {', '.join(result.left_out)}")
+    lines += [
+        f"look without captures, left out: {look} of {name}; add the pictures again with --add"
+        for name, look in result.looks_left_out
+    ]
     if result.method == "captures":
         lines.append("take the private key of the captures away from this device: it opens the stored faces")
     place = "put the new model file in place"
@@ -284,6 +288,7 @@ def _changed(arguments: argparse.Namespace, result: MigrationResult) -> Output:
             "subjects": result.subjects,
             "templates": result.templates,
             "left_out": list(result.left_out),
+            "looks_left_out": [list(pair) for pair in result.looks_left_out],
             "generation": result.generation,
         },
         "\n".join(lines),

@@ -13,6 +13,7 @@ import re
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from edge_sdk.errors import GalleryError, GalleryFormatError
 from edge_sdk.gallery.format import sealing
@@ -30,6 +31,8 @@ ATTEMPTS, AUDIT = "attempts", "audit"
 _HEADER = struct.Struct("<8sHHIQ")
 _COUNTS = struct.Struct("<QQI")
 _FILE = struct.Struct("<BQ")
+# Rest of the name of a gallery's own files (docs/reference/gallery-format.md).
+_OWN_FILE = re.compile(r"(\.(attempts|audit|before|captures|lock|tmp)(\..*)?)?")
 _NAME = re.compile(rf"{ATTEMPTS}|{AUDIT}(\.next|\.[0-9]{{6,15}})?")
 
 
@@ -48,6 +51,24 @@ class Backup:
     created_at_s: int
     anchor_generation: int
     files: Mapping[str, bytes] = field(default_factory=dict)
+
+
+def check_path(backup: Path, gallery: Path) -> None:
+    """Refuse a path that belongs to the gallery: its file, or a file beside it that the gallery writes and removes.
+
+    Args:
+        backup: Path of the backup.
+        gallery: Path of the gallery.
+
+    Raises:
+        GalleryError: the path belongs to the gallery.
+    """
+    own, other = gallery.absolute(), backup.absolute()
+    if other.parent == own.parent and _OWN_FILE.fullmatch(other.name.removeprefix(own.name)):
+        raise GalleryError(
+            f"{backup} is the name of a file that belongs to the gallery {gallery}",
+            hint="give the backup another name, such as one that ends in .backup",
+        )
 
 
 def seal_backup(backup: Backup, generation: Generation, *, random: Randomness) -> bytes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from edge_sdk.errors import ChangeCommittedError, GalleryError, GalleryFormatError
@@ -19,27 +19,22 @@ from edge_sdk.gallery.backup.backup_file import (
     AUDIT,
     MAX_BACKUP_BYTES,
     Backup,
+    check_path,
     open_backup,
 )
+from edge_sdk.gallery.backup.difference import Present, changes_to, difference_to, with_sequences
 from edge_sdk.gallery.backup.receipts import Difference, Restoration
 from edge_sdk.gallery.captures.files import remove_left_over
 from edge_sdk.gallery.format.content import (
     ANCHOR_IDENTITY,
     AUDIT_SEGMENTS,
-    CAPTURES,
     COMMAND_HISTORY,
-    MAX_SEQUENCE,
-    REVOKED,
-    SOURCE_REMOVED,
-    TRANSFORM_KEY,
     Content,
-    ids_of,
 )
 from edge_sdk.gallery.format.header import Header, parse_header
 from edge_sdk.gallery.key_notes import check_gallery_id, note_gallery
 from edge_sdk.gallery.keys import KeyProvider
 from edge_sdk.gallery.store.anchor import NoAnchor, kind_name, with_anchor
-from edge_sdk.gallery.store.audit_events import changes, in_words
 from edge_sdk.gallery.store.audit_log import AuditEvent
 from edge_sdk.gallery.store.audit_segments import LogSeal, next_path
 from edge_sdk.gallery.store.audit_writer import AuditLog
@@ -60,23 +55,6 @@ from edge_sdk.gallery.store.sealed_file import (
     with_generation,
     write_generation,
 )
-
-# Events for the subjects that `Difference` names.
-_SUBJECT_EVENTS = ("enrol", "remove", "revoke", "reinstate")
-_NO_SETTING = (ANCHOR_IDENTITY, CAPTURES, TRANSFORM_KEY)
-
-
-@dataclass(frozen=True)
-class _Present:
-    """The gallery that is at the place of a restore.
-
-    Attributes:
-        header: Its header; None if the file is no gallery.
-        generation: The opened gallery; None if it cannot be opened with the key.
-    """
-
-    header: Header | None
-    generation: Generation | None
 
 
 def restore_backup(
@@ -100,7 +78,9 @@ def restore_backup(
         expected_id: Id that the gallery must have; None for the one that the key notes for the path, if any.
         uptime: Returns the time since boot.
     """
-    backup, generation = open_backup(_read_backup(environment.files, checked_path(source)), key)
+    path = checked_path(source)
+    check_path(path, environment.path)
+    backup, generation = open_backup(_read_backup(environment.files, path), key)
     header, content = generation.header, generation.content
     sealed = content.record(ANCHOR_IDENTITY)
     if sealed and isinstance(environment.anchor, NoAnchor) and not without_anchor:
@@ -112,7 +92,7 @@ def restore_backup(
     with locked(environment.files, environment.path):
         present = _present(environment, header.gallery_id, key)
         seen = environment.anchor.read(header.gallery_id) or 0
-        difference = _difference(generation, present, seen)
+        difference = difference_to(generation, present, seen)
         if not replaces:
             _refuse_to_replace(environment, present, difference, seen)
         with _undone_on_error() as undo:
@@ -150,7 +130,7 @@ def _read_backup(files: FileSystem, path: Path) -> bytes:
         raise cannot("read", path, error) from error
 
 
-def _present(environment: Environment, gallery_id: bytes, key: KeyProvider) -> _Present | None:
+def _present(environment: Environment, gallery_id: bytes, key: KeyProvider) -> Present | None:
     """Read the gallery that is at the place; None if there is none.
 
     Raises:
@@ -162,7 +142,7 @@ def _present(environment: Environment, gallery_id: bytes, key: KeyProvider) -> _
     try:
         header = parse_header(data)
     except GalleryFormatError:
-        return _Present(None, None)
+        return Present(None, None)
     if header.gallery_id != gallery_id:
         raise GalleryError(
             f"{environment.path} is gallery {header.gallery_id.hex()}, the backup is of gallery {gallery_id.hex()}",
@@ -170,80 +150,13 @@ def _present(environment: Environment, gallery_id: bytes, key: KeyProvider) -> _
         )
     try:
         slot, data_key = unlock(header, key)
-        return _Present(header, authenticate(data, header, data_key, slot))
+        return Present(header, authenticate(data, header, data_key, slot))
     except GalleryError:
-        return _Present(header, None)
-
-
-def _difference(backup: Generation, present: _Present | None, seen: int) -> Difference:
-    """Compare a backup with the present gallery and the generation that the anchor has seen."""
-    header = None if present is None else present.header
-    newest = max(seen, 0 if header is None else header.generation)
-    generations = max(0, newest - backup.header.generation)
-    if present is None:
-        return Difference(generations, known=generations == 0)
-    if present.generation is None or header is None:
-        return Difference(generations, known=False)
-    old, new = backup.content, present.generation.content
-    names = dict(zip(ids_of(old.subjects), old.names, strict=True))
-    now = dict(zip(ids_of(new.subjects), new.names, strict=True))
-    accepted = set(_accepted(old))
-    return Difference(
-        generations=generations,
-        key_epochs=max(0, header.key_epoch - backup.header.key_epoch),
-        returning=tuple(name for subject, name in names.items() if subject not in now),
-        reinstated=tuple(
-            name
-            for subject, name in names.items()
-            if subject in now and subject in accepted and subject not in set(_accepted(new))
-        ),
-        missing=tuple(name for subject, name in now.items() if subject not in names),
-        settings=_settings_in_words(old, new, {**now, **names}),
-        other_model=header.model_kind is backup.header.model_kind
-        and header.model_id != backup.header.model_id,
-    )
-
-
-def _settings_in_words(backup: Content, present: Content, names: dict[bytes, str]) -> tuple[str, ...]:
-    """Describe how the settings change from the present gallery to that of the backup."""
-    lines = []
-    for event in _changes(present, backup):
-        if event.event not in _SUBJECT_EVENTS:
-            name = names.get(bytes.fromhex(event.subject))
-            lines.append(f"{name}: {in_words(event)}" if name else in_words(event))
-    return tuple(lines)
-
-
-def _changes(present: Content, backup: Content) -> list[AuditEvent]:
-    """Return the changes that a restore makes, without those of the anchor, the transform and stored captures."""
-    present, backup = (
-        replace(content, policy=tuple(r for r in content.policy if r.kind not in _NO_SETTING))
-        for content in (present, _with_sequences(backup, present))
-    )
-    return changes(present, backup)
-
-
-def _with_sequences(content: Content, newer: Content) -> Content:
-    """Return the content with the higher sequence number of each command source, so that no command is executed twice."""
-    last = {source: sequence & MAX_SEQUENCE for source, sequence in newer.sequences}
-    return replace(
-        content,
-        sequences=tuple(
-            (source, (sequence & SOURCE_REMOVED) | max(sequence & MAX_SEQUENCE, last.get(source, 0)))
-            for source, sequence in content.sequences
-        ),
-    )
-
-
-def _accepted(content: Content) -> Iterator[bytes]:
-    """Yield the ids of the subjects that are not revoked."""
-    for subject, flags in zip(ids_of(content.subjects), content.subjects["flags"].tolist(), strict=True):
-        if not flags & REVOKED:
-            yield subject
+        return Present(header, None)
 
 
 def _refuse_to_replace(
-    environment: Environment, present: _Present | None, difference: Difference, seen: int
+    environment: Environment, present: Present | None, difference: Difference, seen: int
 ) -> None:
     """Refuse to replace a gallery, or to go back, unless the caller has decided it."""
     if present is None and not difference.generations:
@@ -314,7 +227,7 @@ def _commit(
     environment: Environment,
     backup: Backup,
     generation: Generation,
-    present: _Present | None,
+    present: Present | None,
     seen: int,
     undo: contextlib.ExitStack,
     uptime: Callable[[], Moment],
@@ -378,7 +291,7 @@ def _content(environment: Environment, generation: Generation, newer: Generation
     policy = tuple(record for record in content.policy if record.kind != COMMAND_HISTORY)
     known_s = max(content.committed_at_s, 0 if newer is None else newer.content.committed_at_s)
     if newer is not None:
-        content = _with_sequences(content, newer.content)
+        content = with_sequences(content, newer.content)
     return replace(content, committed_at_s=max(int(environment.clock()), known_s), policy=policy)
 
 
@@ -396,7 +309,7 @@ def _logged(
     over = max(seen, 0 if newer is None else newer.header.generation)
     detail = f"from={generation.header.generation}" + (f",over={over}" if over else "")
     events = [AuditEvent("restore", detail=detail)]
-    events += [] if newer is None else _changes(newer.content, content)
+    events += [] if newer is None else changes_to(newer.content, content)
     seal = AuditLog(environment.files, audit_path(environment.path)).append(
         events, seal, now_s=int(environment.clock()), generation=header.generation, commit=True
     )

@@ -13,6 +13,7 @@ from edge_sdk.gallery.backup.backup_file import (
     AUDIT,
     MAX_BACKUP_BYTES,
     Backup,
+    check_path,
     open_backup,
     seal_backup,
 )
@@ -48,6 +49,7 @@ def write_backup(
     """
     environment, path = session.environment, checked_path(target)
     session.require_anchor()
+    check_path(path, environment.path)
     elsewhere = tuple(slot for slot in keys if opens_elsewhere(slot.type))
     bound = [slot for slot in keys if opens_elsewhere(slot.type) is False]
     if len(bound) == len(keys) and not this_device_only:

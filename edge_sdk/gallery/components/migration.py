@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -36,9 +36,11 @@ from edge_sdk.gallery.migration.rebuild import (
     NewTemplates,
     listed,
     looks_from_captures,
+    looks_left_out,
     rebuilt,
     restored,
 )
+from edge_sdk.gallery.migration.results import MigrationResult, PendingMigration
 from edge_sdk.gallery.migration.space_map import SpaceMap
 from edge_sdk.gallery.rules.names import normalized
 from edge_sdk.gallery.session import Session
@@ -56,42 +58,6 @@ METHODS = {_FROM_CAPTURES: "captures", _BY_MAP: "map"}
 _OF_THE_MODEL = dict.fromkeys(
     (DECISION_POLICY, OWN_THRESHOLDS, EVIDENCE, MODEL_FILE, POLICY_EVIDENCE), True
 ) | {KEPT_GENERATION: False}
-
-
-@dataclass(frozen=True)
-class MigrationResult:
-    """A change of the model that was committed.
-
-    Attributes:
-        method: `captures` or `map`.
-        subjects: Number of subjects with templates of the new model.
-        templates: Number of these templates.
-        left_out: Names of the subjects that were left out; they are not enrolled any more.
-        generation: Generation of the gallery.
-    """
-
-    method: str
-    subjects: int
-    templates: int
-    left_out: tuple[str, ...]
-    generation: int
-
-
-@dataclass(frozen=True)
-class PendingMigration:
-    """A change of the model that is neither confirmed nor undone.
-
-    Attributes:
-        generation: The generation that `undo` returns to.
-        model_id: Model id of that generation, hex.
-        method: `captures` or `map`.
-        left_out: Number of the subjects that the change left out.
-    """
-
-    generation: int
-    model_id: str
-    method: str
-    left_out: int
 
 
 class Migration:
@@ -294,6 +260,7 @@ class Migration:
                     len(after.subjects),
                     len(after.templates),
                     tuple(name for name in before.names if name in left_out),
+                    looks_left_out(before, after),
                     session.header.generation,
                 )
             )

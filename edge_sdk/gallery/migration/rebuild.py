@@ -267,6 +267,18 @@ def looks_from_captures(content: Content) -> frozenset[bytes]:
     )
 
 
+def looks_left_out(before: Content, after: Content) -> tuple[tuple[str, str], ...]:
+    """Return the names of subject and look of the looks that a change of the model did not keep."""
+    kept = {look.id for looks in looks_by_subject(after).values() for look in looks}
+    names = dict(zip(ids_of(after.subjects), after.names, strict=True))
+    return tuple(
+        (names[subject], look.name)
+        for subject, looks in looks_by_subject(before).items()
+        for look in looks
+        if subject in names and look.id not in kept
+    )
+
+
 def restored(
     content: Content,
     old: Content,

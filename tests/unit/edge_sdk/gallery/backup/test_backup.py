@@ -314,8 +314,12 @@ def test_a_backup_is_written_once_and_needs_the_anchor(gallery: Gallery, tmp_pat
     gallery.backup(backup)
     with pytest.raises(GalleryError, match="exists already"):
         gallery.backup(backup)
-    with pytest.raises(GalleryError, match="exists already"):
-        gallery.backup(path)
+    for name in ("", ".before", ".captures.1", ".audit.000001", ".tmp", ".attempts.lock"):
+        own = path.with_name(path.name + name)
+        for step in (gallery.backup, lambda own: restore(own, path, replace=True)):
+            with pytest.raises(GalleryError, match="belongs to the gallery"):
+                step(own)
+    gallery.backup(path.with_name(path.name + ".backup"))
     with pytest.raises(GalleryError, match="anchor"):
         Gallery.open(path, key=KEY, model_id=MODEL).backup(tmp_path / "other")
     with pytest.raises(GalleryError, match="no backup at"):

@@ -277,7 +277,7 @@ def test_looks_stay_if_their_captures_are_stored(
     captures = Crops.received(darker, old.card.input, consent="ann again")
     gallery.enrol("ann", embedded[:1], add=True, look="evening", allow_unlike=True)
     gallery.enrol("ann", embedded[1:], add=True, look="night", captures=captures, allow_unlike=True)
-    gallery.migration.with_captures(new, CAPTURES_KEY)
+    assert gallery.migration.with_captures(new, CAPTURES_KEY).looks_left_out == (("ann", "evening"),)
     ann = gallery.subjects()[0]
     assert ann.templates == 4
     assert [(look.name, look.templates) for look in ann.looks] == [("night", 2)]
