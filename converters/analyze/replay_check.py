@@ -27,8 +27,9 @@ from edge_sdk.types import UInt8Array
 #: mean cosine for embeddings, LSB for other outputs. Random changes of the weights by 1e-7 to 1e-3 of their values raised the
 #: error of two face networks by up to 1.1 times, changes by 1e-2 by 1.6 times and more (docs/measurements/int8.md).
 ALLOWED_RATIO, ALLOWED_COSINE_LOSS, ALLOWED_LSB = 1.25, 0.001, 1.0
-#: Largest loss of mean cosine of recorded outputs. It bounds the allowed error, because the recipe itself states its outputs.
-LARGEST_RECORDED_LOSS = 0.5
+#: Largest error of recorded outputs: a loss of mean cosine, or RMS in LSB. It bounds the allowed error, because the recipe
+#: itself states its outputs.
+LARGEST_RECORDED_LOSS, LARGEST_RECORDED_LSB = 0.5, 64.0
 #: Name of the output of an embedding network.
 EMBEDDING = "embedding"
 #: Generated inputs and recorded values of each output of a network without an embedding, whose outputs are large.
@@ -148,6 +149,13 @@ def check_auxiliary(
     _require_same_form(outputs, recording.outputs)
     pairs = [(outputs[name], old) for name, old in recording.outputs.items()]
     errors = [(_rms_lsb(new, old), _rms_lsb(old, old)) for new, old in pairs]
+    largest = max((_rms_lsb(old, old) for _, old in pairs if old.scale), default=0.0)
+    if largest > LARGEST_RECORDED_LSB:
+        raise ConversionError(
+            "recipe: statistics: expected recorded outputs of an int8 network and of its float network, found outputs that"
+            f" differ by {largest:.0f} LSB",
+            hint="use the recipe as a conversion saved it, or convert with --calibration",
+        )
     error, recorded_error = max(errors, key=lambda pair: pair[0] - ALLOWED_RATIO * pair[1])
     return ReplayCheck(
         same_float=baseline.digest == recording.float_sha256,

@@ -48,8 +48,13 @@ def read_auxiliary_recipe(path: Path, *, with_images: bool) -> SavedRecipe:
         ConversionError: The file cannot be read, is the recipe of an embedding network, or has no statistics.
     """
     saved = read_saved(path)
-    if (saved.recipe.name, saved.recipe.precision) != (RECIPE, "int8"):
-        raise ConversionError(f"{path}: expected a recipe named {RECIPE!r}, found {saved.recipe.name!r}")
+    recipe = saved.recipe
+    if (recipe.name, recipe.precision, recipe.target) != (RECIPE, "int8", "cpu"):
+        raise ConversionError(
+            f"{path}: expected a recipe named {RECIPE!r} for cpu int8, found {recipe.name!r} for {recipe.target}"
+            f" {recipe.precision}",
+            hint="use the recipe as a conversion saved it",
+        )
     if saved.missing() and not with_images:
         raise ConversionError(
             f"{path}: expected a recipe with statistics, but this recipe {saved.missing()}",

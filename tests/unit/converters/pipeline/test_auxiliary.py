@@ -275,14 +275,24 @@ def test_a_recipe_that_cannot_make_the_int8_file_is_refused(
     edited = tmp_path / "x.recipe.json"
     for changes, message in (
         ({"statistics": None}, "expected a recipe with statistics, but this recipe has no statistics"),
-        ({"name": "cpu_int8"}, "expected a recipe named 'auxiliary_int8', found 'cpu_int8'"),
+        ({"name": "cpu_int8"}, "expected a recipe named 'auxiliary_int8' for cpu int8, found 'cpu_int8'"),
+        (
+            {"target": "../../x"},
+            "expected a recipe named 'auxiliary_int8' for cpu int8, found 'auxiliary_int8' for ../../x",
+        ),
     ):
         changed = {key: item for key, item in {**value, **changes}.items() if item is not None}
         edited.write_text(json.dumps(changed))
         assert replayed(converted, tmp_path / "o", edited) == 3
         assert message in capsys.readouterr().err
-    # Ranges 40 times as wide leave few codes for the values.
     statistics = value["statistics"]
+    outputs = {
+        name: {**output, "zero_point": 255, "scale": 1e6} for name, output in statistics["outputs"].items()
+    }
+    edited.write_text(json.dumps({**value, "statistics": {**statistics, "outputs": outputs}}))
+    assert replayed(converted, tmp_path / "o", edited) == 3
+    assert "expected recorded outputs of an int8 network" in capsys.readouterr().err
+    # Ranges 40 times as wide leave few codes for the values.
     wide = {name: [40 * low, 40 * high] for name, (low, high) in statistics["ranges"].items()}
     edited.write_text(json.dumps({**value, "statistics": {**statistics, "ranges": wide}}))
     assert replayed(converted, tmp_path / "o", edited) == 1
