@@ -19,6 +19,10 @@ from edge_sdk.model.model_file import read_carded, read_model_bytes
 from edge_sdk.model.network_card import NetworkCard
 
 LICENCE_FILE = "licence.txt"
+_NOT_WITH_DETECTOR = (
+    "The error rates are those in the embedder's card, measured on the images that it names: not with this kit's detector, nor"
+    " with your camera."
+)
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ class OwnKit:
         allow_no_evidence: True to make a kit whose card has no operating points for a gallery.
 
     Raises:
-        OptionsError: The licence is empty, or a file is given twice.
+        OptionsError: The licence is empty, a file is given twice, or liveness networks are given without a detector.
     """
 
     name: str
@@ -54,6 +58,10 @@ class OwnKit:
         ]
         if len(set(files)) < len(files):
             raise OptionsError("expected a different file for each network, found one twice")
+        if self.liveness and self.detector is None:
+            raise OptionsError(
+                "expected a face detector (--detector) for the liveness networks (--liveness), found none"
+            )
 
 
 def bundle_own(kit: OwnKit, output: str | Path) -> KitResult:
@@ -96,7 +104,7 @@ def _contents(kit: OwnKit) -> KitContents:
         version=kit.version,
         parts=tuple(parts),
         texts={LICENCE_FILE: f"{kit.licence.strip()}\n".encode()},
-        limits=(card.limits,) if card.limits else (),
+        limits=(*((card.limits,) if card.limits else ()), *((_NOT_WITH_DETECTOR,) if detectors else ())),
         notes=() if rate is not None else ("the card has no operating points for a gallery",),
     )
 

@@ -24,6 +24,7 @@ KIT_SUFFIX = ".edgekit"
 MAX_KIT_BYTES = 256 << 20
 MAX_MEMBER_BYTES = 128 << 20
 MAX_MEMBERS = 32
+_MAX_VERSION = 64
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -80,7 +81,7 @@ class KitManifest:
 
     Args:
         name: Name of the kit, such as ``face``.
-        version: Version of the kit.
+        version: Version of the kit, 1..64 visible characters.
         members: The files; exactly one embedder, at most one detector.
         fpir: False positive identification rate that `edge-sdk setup` stores in the gallery's policy, 0..1; None if the
             embedder's card supports no claim for it.
@@ -97,6 +98,10 @@ class KitManifest:
         if not _NAME.fullmatch(self.name):
             raise ModelCardError(
                 f"kit: expected a name of lower-case letters and digits, found {self.name!r}"
+            )
+        if not (0 < len(self.version) <= _MAX_VERSION and self.version.isprintable()):
+            raise ModelCardError(
+                f"kit: expected a version of 1..{_MAX_VERSION} visible characters, found {self.version[:100]!r}"
             )
         if len(self.members) > MAX_MEMBERS:
             raise ModelCardError(f"kit: expected at most {MAX_MEMBERS} files, found {len(self.members)}")

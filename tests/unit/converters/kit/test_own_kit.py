@@ -14,6 +14,7 @@ from edge_sdk.errors import EdgeSdkError, ModelCardError, ModelError
 from edge_sdk.kit import KitFile, Role
 from edge_sdk.model.model_file import ModelFile
 from tests.conftest import build_model, build_network, card, evidence
+from tests.face_networks import write_detector
 
 
 def kit(embedder: Path, **changes: object) -> OwnKit:
@@ -38,6 +39,14 @@ def test_the_kit_holds_the_network_its_licence_and_a_report(
     assert result.to_json()["manifest"]["name"] == "office"
 
 
+def test_a_kit_with_a_detector_states_that_its_rates_were_measured_without_it(
+    model_with_evidence: Path, tmp_path: Path
+) -> None:
+    detector = write_detector(tmp_path / "detector.tflite")
+    result = bundle_own(kit(model_with_evidence, detector=detector), tmp_path / "kit")
+    assert any("not with this kit's detector" in limit for limit in result.kit.manifest.limits)
+
+
 def test_the_same_files_give_the_same_bytes(model_with_evidence: Path, tmp_path: Path) -> None:
     first, second = (
         bundle_own(kit(model_with_evidence), tmp_path / name).kit.path.read_bytes() for name in "ab"
@@ -58,21 +67,24 @@ def test_an_embedder_without_evidence_is_refused_unless_allowed(model_path: Path
 def test_a_kit_is_refused_before_anything_is_written(model_with_evidence: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.tflite"
     other.write_bytes(b"0000TFL3" + bytes(100))
+    detector = write_detector(tmp_path / "detector.tflite")
     cases: list[tuple[dict[str, object], type[EdgeSdkError]]] = [
         ({"embedder": tmp_path / "missing.tflite"}, ModelError),
         ({"embedder": other}, ModelCardError),
         ({"detector": other}, ModelCardError),
-        ({"liveness": (other,)}, ModelCardError),
+        ({"detector": detector, "liveness": (other,)}, ModelCardError),
         ({"name": "../office"}, ModelCardError),
         ({"name": "Office"}, ModelCardError),
     ]
     for changes, error in cases:
         with pytest.raises(error):
             bundle_own(kit(**{"embedder": model_with_evidence, **changes}), tmp_path / "kit")
-    assert [path.name for path in tmp_path.iterdir()] == ["other.tflite"]
+    assert {path.name for path in tmp_path.iterdir()} == {"other.tflite", "detector.tflite"}
 
 
-@pytest.mark.parametrize("changes", [{"licence": " \n"}, {"detector": Path("face.tflite")}])
+@pytest.mark.parametrize(
+    "changes", [{"licence": " \n"}, {"detector": Path("face.tflite")}, {"liveness": (Path("pad.tflite"),)}]
+)
 def test_contradicting_options_are_refused(changes: dict[str, object]) -> None:
     with pytest.raises(OptionsError):
         kit(Path("face.tflite"), **changes)

@@ -6,11 +6,12 @@ import hashlib
 import tracemalloc
 import zipfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from edge_sdk.errors import ModelError
+from edge_sdk.errors import ModelCardError, ModelError
 from edge_sdk.kit import KitFile, KitManifest, KitMember, Role, write_kit
 from edge_sdk.kit.manifest import MANIFEST_NAME, MAX_KIT_BYTES
 
@@ -47,6 +48,12 @@ def test_a_written_kit_gives_its_manifest_and_members_back(tmp_path: Path) -> No
     assert kit.manifest == manifest_of()
     assert kit.sha256 == kit.manifest.sha256
     assert {member.file: kit.read(member) for member in kit.manifest.members} == FILES
+
+
+@pytest.mark.parametrize("version", ["", "1\n2", "1\x1b[2J", "1\u202e", "x" * 65])
+def test_a_version_is_a_short_line_of_visible_characters(version: str) -> None:
+    with pytest.raises(ModelCardError, match="expected a version"):
+        replace(manifest_of(), version=version)
 
 
 def test_equal_kits_have_equal_bytes_at_any_time(tmp_path: Path) -> None:
