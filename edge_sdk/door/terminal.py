@@ -75,7 +75,8 @@ class TerminalDoor:
     def show(self, event: DoorEvent) -> None:
         """Write an event."""
         if event.kind is DoorEventKind.WAITING:
-            self._write(_waiting_text(self._attempts()), event="waiting", **_counts(self._attempts()))
+            status = self._attempts()
+            self._write(_waiting_text(status), event="waiting", **_counts(status))
             self._waiting.set()
         elif event.kind is DoorEventKind.PRESSED:
             self._write("pressed: look at the camera", event="pressed")

@@ -39,8 +39,11 @@ MOST_TEMPLATES = 5
 MOST_PICTURES = 64
 #: Share of a person's probes, or of a pair's comparisons, from which on the result counts as the usual one.
 MAJORITY = 0.5
-#: Probability with which the stated difference of a camera would have been noticed.
+#: Probability with which the stated difference of a camera would have been noticed if pairs were independent. Pairs that
+#: share a person are correlated, which leaves about 0.8.
 POWER = 0.9
+# More subjects show smaller differences than these, but it is not known how much smaller.
+_UNDISCOUNTED = 40
 #: Strangers are accepted too often if chance alone gives as many with a lower probability.
 STRANGERS_P_VALUE = 0.01
 
@@ -104,8 +107,8 @@ class CameraCheck:
         transfer: The comparison; see `check_transfer`.
         stated: Share of pairs that match at the comparison's threshold according to the card; 0 if the card has no scores.
         at_most: Upper limit, with 95 % confidence, of the share of pairs that match at this camera, 0..1.
-        noticed: Share of matching pairs that would have been noticed with a probability of 0.9, if pairs count as
-            independent; None if no share would have been, because there are too few people.
+        noticed: Share of matching pairs that would have been noticed with a probability of about 0.8; None if no share
+            would have been, because there are too few people.
     """
 
     transfer: TransferCheck
@@ -296,9 +299,14 @@ def _upper_limit(matches: float, pairs: int) -> float:
 
 
 def _noticed(pairs: int, card: NonMatedScores, state: TransferState) -> float | None:
-    """Return the share of matching pairs that the comparison with the card notices with the probability `POWER`."""
+    """Return the share of matching pairs that the comparison with the card notices with the probability `POWER`.
+
+    From 50 subjects on, the comparison discounts correlated pairs by an amount that depends on the camera; the result is
+    then that of `_UNDISCOUNTED` subjects.
+    """
     if state in (TransferState.NOT_STORED, TransferState.TOO_FEW):
         return None
+    pairs = min(pairs, math.comb(_UNDISCOUNTED, 2))
     card_pairs = min(card.comparisons, card.subjects * (card.subjects - 1) / 2)
     count = 1
     while tail_probability(count, mean=card.fmr * pairs, mean_from=card.fmr * card_pairs) >= P_VALUE:

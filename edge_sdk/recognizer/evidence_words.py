@@ -115,7 +115,7 @@ def _camera(camera: CameraCheck) -> Iterator[str]:
         yield f"  {at_most}; more people show smaller differences"
     else:
         yield (
-            f"  a camera at which about {_of_100(camera.noticed)} pairs match would have been noticed in 9 of 10 cases;"
+            f"  a camera at which about {_of_100(camera.noticed)} pairs match would have been noticed in about 8 of 10 cases;"
             f" {at_most}"
         )
 
