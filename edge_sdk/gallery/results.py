@@ -265,6 +265,7 @@ class GalleryStatus:
         raised: The raised threshold of a search among all templates, and how many subjects still match themselves at
             it; None if the card's threshold is not raised.
         raised_threshold: The same in words; None if the card's threshold is not raised.
+        mixed_subjects: Names of subjects whose templates may show more than one person; see `gallery verify`.
         networks: The pinned detector and liveness networks, in words; None if they are not pinned.
         clock: Difference between the device's clock and the gallery's time, in words.
         clock_behind_s: Seconds by which the clock is behind the gallery's time; 0 if not more than a minute.
@@ -307,6 +308,7 @@ class GalleryStatus:
     own_scores: str
     raised: RaisedThreshold | None
     raised_threshold: str | None
+    mixed_subjects: tuple[str, ...]
     networks: str | None
     clock: str
     clock_behind_s: int

@@ -17,6 +17,7 @@ from edge_sdk.gallery.key_epoch import unclaimed_secrets
 from edge_sdk.gallery.keys import slot_kind
 from edge_sdk.gallery.keys.provider import strength_of_key
 from edge_sdk.gallery.match.matcher import Matcher
+from edge_sdk.gallery.mixed_subjects import MIXED_ADVICE, mixed_in_words, mixed_subjects
 from edge_sdk.gallery.own_scores_warning import threshold_problem
 from edge_sdk.gallery.results import AttemptStatus, GalleryStatus, Reason
 from edge_sdk.gallery.rules.known_time import format_duration
@@ -87,6 +88,7 @@ def status_of(session: Session, attempts: AttemptStatus | None) -> GalleryStatus
         own_scores=in_words(transfer),
         raised=raised,
         raised_threshold=None if raised is None else raised_in_words(raised),
+        mixed_subjects=mixed_subjects(content),
         networks=None if session.matcher.networks is None else session.matcher.networks.words(),
         clock=clock,
         clock_behind_s=clock_behind_s,
@@ -170,6 +172,9 @@ def problems_of(session: Session, attempts: AttemptStatus | None) -> tuple[str, 
     thresholds = threshold_problem(content)
     if thresholds is not None:
         problems.append("; ".join(thresholds))
+    mixed = mixed_subjects(content)
+    if mixed:
+        problems.append(f"{mixed_in_words(mixed)}; {MIXED_ADVICE}")
     clock, behind_s = _clock(session)
     if behind_s:
         problems.append(f"the clock is {clock}")

@@ -9,6 +9,7 @@ from edge_sdk.diagnostics.doctor.installation import check_pinned
 from edge_sdk.door.installation import Installation
 from edge_sdk.errors import EdgeSdkError, ModelCardError, ModelMismatchError
 from edge_sdk.gallery import Gallery, GalleryStatus
+from edge_sdk.gallery.mixed_subjects import MIXED_ADVICE, mixed_in_words
 from edge_sdk.gallery.rules.raised_threshold import TOO_HIGH_ADVICE
 from edge_sdk.gallery.rules.transfer_words import ADVICE
 from edge_sdk.model.model_id import ModelId
@@ -62,6 +63,8 @@ def check_gallery(
             yield _check_evidence(gallery, model_id, status.model_kind)
     if status.has_policy:
         yield _check_thresholds(status)
+    if status.mixed_subjects:
+        yield fail("gallery's subjects", mixed_in_words(status.mixed_subjects), MIXED_ADVICE)
     if status.networks is None:
         yield warn(
             "gallery's networks",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -150,7 +151,14 @@ def rebuilt(
     if not len(stays):
         raise GalleryError("no subject would have templates of the new model", hint="create a new gallery")
     names = tuple(content.names[index] for index in stays)
-    _check(model.card, policy, templates, owners, names)
+    ids = ids_of(content.subjects[stays])
+    of_looks = Counter[bytes]()
+    for look in templates.looks:
+        of_looks[look.subject] += look.templates
+    enrolled = [
+        int(count) - of_looks[subject] for subject, count in zip(ids, np.bincount(owners), strict=True)
+    ]
+    _check(model.card, policy, templates, owners, names, enrolled)
     rotation = rotation_of(header, content)
     rows = templates.rows if rotation is None else rotation.apply(templates.rows)
     matrix, scales = quantize(rows, header.template_type)
@@ -163,7 +171,7 @@ def rebuilt(
         labels=tuple(content.labels[index] for index in stays),
         templates=table,
         matrix=matrix,
-        policy=_records(content, frozenset(ids_of(content.subjects[stays])), templates.looks, kept),
+        policy=_records(content, frozenset(ids), templates.looks, kept),
     )
     changed = with_model(changed, model.model_id)
     transaction = Transaction(
@@ -199,8 +207,9 @@ def _check(
     templates: NewTemplates,
     owners: np.ndarray,
     names: Sequence[str],
+    enrolled: Sequence[int],
 ) -> None:
-    """Check that each subject's embeddings are alike, and that no two subjects are."""
+    """Check that each subject's embeddings of the enrolment are alike, and that no two subjects are."""
     if policy is None:
         if not card.operating_points:
             raise ModelCardError(
@@ -212,7 +221,7 @@ def _check(
     limit, consistent = thresholds.limit(len(owners)), thresholds.consistent_threshold()
     odd = []
     for index, name in enumerate(names):
-        own = templates.rows[owners == index]
+        own = templates.rows[owners == index][: enrolled[index]]
         if len(own) > 1 and odd_capture(own, consistent) is not None:
             odd.append(name)
     if odd:

@@ -1,6 +1,7 @@
 """Checks before a subject is enrolled or gets further captures: these are alike, and no other subject looks like them; pure.
 
-The thresholds come from the policy: captures of one subject must match each other at FMR 1e-2. A capture that matches
+The thresholds come from the policy: each capture of an enrolment must match more than half of the others at FMR 1e-2, so
+captures of two people do not pass as those of one, however many there are of each. A capture that matches
 another subject's template at the gallery's threshold is refused, because the two would be confused. A capture that is
 added to a subject must match at least half of the subject's own templates at FMR 1e-2: a stranger would match one of
 several templates by chance more often. It must also match half of the templates of the subject's enrolment: otherwise a
@@ -10,7 +11,7 @@ row of additions, each like the ones before, could lead to another person.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
@@ -125,14 +126,15 @@ class EnrolmentChecks:
         return unlike_capture(rows, own, self._thresholds.consistent_threshold())
 
     def _require_alike(self, rows: Float64Array) -> None:
-        odd = odd_capture(rows, self._thresholds.consistent_threshold()) if len(rows) > 1 else None
+        if len(rows) == 1:
+            return
+        threshold = self._thresholds.consistent_threshold()
+        odd = odd_capture(rows, threshold)
         if odd is not None:
-            which = "the two captures are" if len(rows) == 2 else f"capture {odd + 1} of {len(rows)} is"
-            other = "one another" if len(rows) == 2 else "the others"
             raise CaptureError(
-                f"{which} not like {other}",
+                _unlike_in_words(odd, groups_of_captures(rows, threshold), len(rows)),
                 capture=odd,
-                hint="take new captures, all of the same subject, close and well lit; or leave out the one that differs",
+                hint="take new captures, all of the same subject, close and well lit; or leave out those that differ",
             )
 
     def _refuse_similar(
@@ -159,17 +161,56 @@ class EnrolmentChecks:
 
 
 def odd_capture(rows: Float64Array, threshold: float) -> int | None:
-    """Return the index of the capture least similar to the others if some capture matches no other one, otherwise None.
+    """Return the index of the capture least similar to the others if some capture matches at most half of the others.
+
+    Otherwise return None: the captures are one group, because each part of them with at most half of the captures has a
+    match outside it.
 
     Args:
         rows: Shape (n, D), float64, L2 norm 1, n >= 2.
         threshold: Cosine at which two captures match.
     """
-    scores = rows @ rows.T
-    np.fill_diagonal(scores, -1.0)
-    if scores.max(axis=1).min() >= threshold:
+    scores = _scores(rows)
+    if 2 * (scores >= threshold).sum(axis=1).min() > len(rows) - 1:
         return None
     return int(scores.sum(axis=1).argmin())
+
+
+def groups_of_captures(rows: Float64Array, threshold: float) -> list[list[int]]:
+    """Return the indices of captures that are connected by matches, as groups without a match between them.
+
+    Args:
+        rows: Shape (n, D), float64, L2 norm 1.
+        threshold: Cosine at which two captures match.
+    """
+    matches = _scores(rows) >= threshold
+    left = set(range(len(rows)))
+    groups = []
+    while left:
+        group = waiting = {min(left)}
+        while waiting:
+            left -= waiting
+            waiting = {i for i in left if matches[i, list(waiting)].any()}
+            group = group | waiting
+        groups.append(sorted(group))
+    return groups
+
+
+def _scores(rows: Float64Array) -> Float64Array:
+    """Return the scores of all pairs; those of a capture with itself are -2, below every threshold."""
+    scores: Float64Array = rows @ rows.T
+    np.fill_diagonal(scores, -2.0)
+    return scores
+
+
+def _unlike_in_words(odd: int, groups: Sequence[Sequence[int]], count: int) -> str:
+    if count == 2:
+        return "the two captures are not like one another"
+    group = next(group for group in groups if odd in group)
+    if len(groups) == 1 or len(group) == 1:
+        return f"capture {odd + 1} of {count} is not like the others"
+    numbers = ", ".join(str(index + 1) for index in group[:-1])
+    return f"captures {numbers} and {group[-1] + 1} of {count} are like one another, and not like the others"
 
 
 def unlike_capture(rows: Float64Array, own: Float64Array, threshold: float) -> int | None:
