@@ -32,6 +32,7 @@ from edge_sdk.gallery.exchange import commands, export
 from edge_sdk.gallery.exchange.commands import Command, sign, source_of
 from edge_sdk.gallery.format import sealing
 from edge_sdk.gallery.format.header import Header, header_bytes_of, parse_header
+from edge_sdk.gallery.format.hpke import hpke_suite
 from edge_sdk.gallery.store.files import audit_path
 from edge_sdk.model.operating_point import OperatingPoint
 from tests.simulated_file_system import SimulatedFileSystem
@@ -252,7 +253,7 @@ def resealed(head: bytes, text: bytes) -> bytes:
     from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 
     public = X25519PublicKey.from_public_bytes(head[48:80])
-    return head + bytes(export._suite().encrypt(text, public, info=export.LABEL + head))
+    return head + bytes(hpke_suite().encrypt(text, public, info=export.LABEL + head))
 
 
 def command_case(sealed: Sealed, package: bytes, dice: Dice) -> None:

@@ -48,7 +48,7 @@ def test_the_next_enrol_uses_both(edge_sdk: Run, home: Any, products: list[Any])
     key = (home.folder / "home.key").read_bytes()
     done = edge_sdk("enrol", "bob", *products[1].probes[:2], *home.all, "--label", "tea, hazelnut", "--json")
     assert (done.code, done.err) == (0, "")
-    assert json.loads(done.out) == {"enrolled": "bob", "templates": 2}
+    assert json.loads(done.out) == {"enrolled": "bob", "templates": 2, "added": False}
     assert (home.folder / "home.key").read_bytes() == key
     assert edge_sdk("gallery", "list", *home.files).out == "alice\t1\t\nbob\t2\ttea, hazelnut\n"
 
@@ -59,7 +59,7 @@ def test_a_subject_is_enrolled_once(edge_sdk: Run, home: Any, stranger: Path) ->
     assert done.code == 3
     assert done.err == (
         "edge-sdk: error: 'alice' is enrolled already\n"
-        "edge-sdk: hint: remove it first, or choose another name\n"
+        "edge-sdk: hint: remove it first, or choose another name; to add pictures to it, enrol with add (--add)\n"
     )
     assert (home.folder / "home.gallery").read_bytes() == before
 

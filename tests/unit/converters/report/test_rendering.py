@@ -24,7 +24,8 @@ def test_a_missing_value_is_an_error() -> None:
 
 def test_every_template_is_part_of_a_page() -> None:
     folder = resources.files("converters.report")
-    sources = [file.read_text(encoding="utf-8") for file in folder.iterdir() if file.name.endswith(".py")]
+    modules = [*folder.iterdir(), *resources.files("converters.kit").iterdir()]
+    sources = [file.read_text(encoding="utf-8") for file in modules if file.name.endswith(".py")]
     templates = list((folder / "templates").iterdir())
     sources += [template.read_text(encoding="utf-8") for template in templates]
     assert len(templates) > 15
