@@ -11,6 +11,7 @@ import argparse
 import contextlib
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_sdk import console
@@ -100,13 +101,11 @@ def installation_of(arguments: argparse.Namespace) -> Installation | None:
     """Return the installation whose gallery the arguments name or take; None if there is none."""
     from edge_sdk.door.installation import Installation
 
-    installation: Installation | None = arguments.installed
-    if installation is None:
-        with contextlib.suppress(InputError):
-            installation = Installation.find()
-    if installation is None or installation.gallery.resolve() != arguments.gallery.resolve():
-        return None
-    return installation
+    with contextlib.suppress(InputError):
+        installation = Installation.read(arguments.gallery.parent)
+        if installation.gallery.resolve() == arguments.gallery.resolve():
+            return installation
+    return None
 
 
 def _is_missing(part: str, arguments: argparse.Namespace) -> bool:
@@ -154,10 +153,13 @@ def _require(parts: Mapping[str, bool], arguments: argparse.Namespace) -> None:
 def _way(arguments: argparse.Namespace) -> str:
     """Return how an installation can give what is missing."""
     from edge_sdk.door.installation import ENVIRONMENT
+    from edge_sdk.door.installed_parts import FILE_NAME
 
     if arguments.installed is not None:
         return "install another kit"
     folder = os.environ.get(ENVIRONMENT)
+    if folder and (Path(folder) / FILE_NAME).is_file():
+        return "name them all: an explicit file takes nothing that belongs to another"
     return "install a kit with edge-sdk setup" + (
         f" ({ENVIRONMENT} names {folder}: no kit is there)" if folder else ""
     )

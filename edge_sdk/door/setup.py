@@ -236,7 +236,8 @@ class _Setup:
             if not first or first[0] in networks or is_written_by_setup(first[0]):
                 raise InputError(
                     f"expected another file for the {name} than {path}, which setup writes itself",
-                    hint=f"leave out --{name}, or name a file outside {self.folder}",
+                    hint=f"use a file outside {self.folder}: --{name} for a new gallery, edge-sdk gallery rotate-key or re-anchor"
+                    " for an existing one",
                 )
         if "key" in paths and paths["key"] == paths.get("anchor"):
             raise InputError(f"expected different files for key and anchor, found {paths['key']} twice")

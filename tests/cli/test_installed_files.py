@@ -168,6 +168,8 @@ def test_a_folder_in_the_environment_without_an_installation_is_no_healthy_devic
     assert (done.code, f"{ENVIRONMENT} names {tmp_path / 'nothing'}" in done.out) == (1, True)
     assert f"{ENVIRONMENT} names {tmp_path / 'nothing'}" in edge_sdk("gallery", "list").err
     assert edge_sdk("doctor", "--model", installed.model).code == 0
+    monkeypatch.setenv(ENVIRONMENT, str(installed.folder))
+    assert "an explicit file takes nothing" in edge_sdk("gallery", "list", "--gallery", tmp_path / "x").err
 
 
 def test_changed_keys_and_anchors_are_stored(edge_sdk: Run, installed: Installation, tmp_path: Path) -> None:
@@ -184,6 +186,15 @@ def test_changed_keys_and_anchors_are_stored(edge_sdk: Run, installed: Installat
     assert edge_sdk("gallery", "re-anchor", "--none", "--yes").code == 0
     assert Installation.read(installed.folder).anchor is None
     assert edge_sdk("gallery", "list").out.startswith("alice")
+
+
+def test_a_changed_key_is_stored_also_if_the_environment_does_not_name_the_installation(
+    edge_sdk: Run, installed: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(ENVIRONMENT, str(tmp_path / "nothing"))
+    files = ("--gallery", installed.gallery, "--key", installed.key)
+    assert edge_sdk("gallery", "rotate-key", *files, "--to", tmp_path / "new.key").code == 0
+    assert Installation.read(installed.folder).key == str(tmp_path / "new.key")
 
 
 def test_an_added_key_changes_nothing(edge_sdk: Run, installed: Installation, tmp_path: Path) -> None:
