@@ -31,18 +31,12 @@ from edge_sdk.gallery.format.looks import Look, parse_looks
 from edge_sdk.gallery.match.matcher import rotation_of
 from edge_sdk.gallery.match.templates import unit_rows
 from edge_sdk.gallery.migration.kept import without_kept
-from edge_sdk.gallery.migration.rebuild import (
-    NewModel,
-    NewTemplates,
-    listed,
-    looks_from_captures,
-    looks_left_out,
-    rebuilt,
-    restored,
-)
+from edge_sdk.gallery.migration.rebuild import NewModel, NewTemplates, listed, looks_left_out, rebuilt
 from edge_sdk.gallery.migration.results import MigrationResult, PendingMigration
 from edge_sdk.gallery.migration.space_map import SpaceMap
+from edge_sdk.gallery.migration.undo import looks_from_captures, restored, with_current_policy
 from edge_sdk.gallery.rules.names import normalized
+from edge_sdk.gallery.rules.thresholds import stored_policy
 from edge_sdk.gallery.session import Session
 from edge_sdk.gallery.store.audit_events import changes
 from edge_sdk.gallery.store.audit_log import AuditEvent
@@ -166,7 +160,7 @@ class Migration:
     def undo(self) -> None:
         """Return to the templates, policy and model of the kept generation, as a new generation.
 
-        Revocations, validity, names, and removals of subjects and looks since the change are kept. Pictures that were added
+        Revocations, validity, names, removals of subjects and looks, and a new FPIR since the change are kept. Pictures that were added
         since are removed, because they have no templates of the earlier model.
 
         Raises:
@@ -195,6 +189,13 @@ class Migration:
             )
             kept_looks = looks_from_captures(copy.content) if kept.method == _FROM_CAPTURES else None
             after = restored(before, copy.content, kept.left_out, _OF_THE_MODEL, kept_looks=kept_looks)
+            after = with_current_policy(
+                header,
+                after,
+                stored_policy(before.record),
+                random=session.environment.random,
+                now_s=session.now_s(),
+            )
             after = replace(after, committed_at_s=session.now_s())
             events = [e for e in changes(before, after) if e.event != "policy"]
             detail = f"generation={kept.generation},space={header.model_id.hex()}"

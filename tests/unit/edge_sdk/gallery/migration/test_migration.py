@@ -188,6 +188,8 @@ def test_an_undone_change_keeps_revocations_and_removals_since(
     gallery.migration.with_captures(new, CAPTURES_KEY)
     gallery.revoke("ann")
     gallery.remove("cyd")
+    with gallery.transaction() as transaction:
+        transaction.set_policy(DecisionPolicy(NEW_POINTS, fpir=0.02, margin=0.03))
     generation = gallery.status().generation
     gallery.migration.undo()
     door = reopened(path, old)
@@ -195,6 +197,7 @@ def test_an_undone_change_keeps_revocations_and_removals_since(
     assert door.status().generation == generation + 1
     assert door.policy is not None
     assert {p.threshold for p in door.policy.operating_points} == {0.95, 0.9}
+    assert (door.policy.fpir, door.policy.margin) == (0.02, 0.03), "a stricter policy stays strict"
     door.reinstate("ann")
     assert answer(door, old, pictures["ann"][1]) == "ann"
     assert not kept_path(path).exists()
