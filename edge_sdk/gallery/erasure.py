@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from edge_sdk.errors import GalleryError
-from edge_sdk.gallery.format.content import Content
+from edge_sdk.errors import GalleryError, SubjectUnknownError
+from edge_sdk.gallery.format.content import KEPT_GENERATION, Content
 from edge_sdk.gallery.key_epoch import (
     destroy_secrets,
     key_names_of,
@@ -48,7 +48,15 @@ def erase(
     before, slots = session.content, session.header.slots
     transaction = session.transaction()
     for subject in subjects:
-        transaction.remove(subject)
+        try:
+            transaction.remove(subject)
+        except SubjectUnknownError as error:
+            if before.record(KEPT_GENERATION) is not None:
+                error.hint = (
+                    "if a change of the model left the subject out, edge-sdk gallery migrate --confirm removes its"
+                    " templates, which the state before the change still holds"
+                )
+            raise
     after = amend(transaction.apply())
     events = [
         replace(event, event="erase") if event.event == "remove" else event

@@ -79,7 +79,7 @@ class Difference:
         if self.other_model:
             lines.append("the model was changed since: the restored gallery needs the earlier model file")
         if self.key_epochs:
-            lines.append("keys that were removed or replaced since open the gallery again")
+            lines.append("if keys were removed or replaced since, they open the gallery again")
         return tuple(lines)
 
 

@@ -133,7 +133,7 @@ def test_a_restore_over_a_gallery_says_what_it_undoes_and_must_be_confirmed(
         "enrolled again: ann",
         "accepted again: bob",
         "missing: eve",
-        "keys that were removed or replaced since",
+        "if keys were removed or replaced since",
     ):
         assert words in str(refused.value)
     assert "--replace" in str(refused.value.hint)

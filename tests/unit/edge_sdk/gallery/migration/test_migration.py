@@ -266,6 +266,9 @@ def test_subjects_without_captures_are_named_and_left_out_on_request(
         gallery.migration.with_captures(new, CAPTURES_KEY, leave_out=["eve"])
     result = gallery.migration.with_captures(new, CAPTURES_KEY, leave_out=["dan"])
     assert result.left_out == ("dan",)
+    with pytest.raises(SubjectUnknownError) as unknown:
+        gallery.erase("dan")
+    assert "migrate --confirm removes its templates" in str(unknown.value.hint)
     assert [s.name for s in gallery.subjects()] == list(SUBJECTS)
     gallery.migration.undo()
     assert [s.name for s in gallery.subjects()] == [*SUBJECTS, "dan"]
