@@ -11,7 +11,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edge_sdk import console
 from edge_sdk.cli.arguments import (
+    PROGRAM,
     Output,
     add_command,
     add_gallery_command,
@@ -130,11 +132,17 @@ def _captures_key(arguments: argparse.Namespace) -> Output:
 
 
 def _captures(arguments: argparse.Namespace) -> Output:
-    from edge_sdk.gallery.captures.keys import read_recipient
+    from edge_sdk.gallery.captures.keys import private_beside, read_recipient
 
     gallery = open_gallery(arguments)
     if arguments.recipient is not None:
         gallery.captures.switch_on(read_recipient(arguments.recipient))
+        private = private_beside(arguments.recipient)
+        if private is not None:
+            console.say(
+                PROGRAM,
+                f"warning: the private key {private} is in the same folder as the public one: take it away from this device",
+            )
     elif arguments.off:
         gallery.captures.switch_off()
     elif arguments.remove is not None:

@@ -47,6 +47,9 @@ def storing(tmp_path: Path, models: tuple[Path, Path], products: list[Product], 
         "edge-sdk: error: this gallery does not store captures",
     )
     done = edge_sdk("gallery", "captures", "--recipient", f"{key}.pub", *home.files)
+    assert done.err == (
+        f"edge-sdk: warning: the private key {key} is in the same folder as the public one: take it away from this device\n"
+    )
     assert done.out.startswith("captures: on, sealed for the key ")
     done = edge_sdk("enrol", "alice", products[0].enrol, "--store-captures", "form 12", *home.all)
     assert done.code == 0

@@ -74,6 +74,16 @@ def public_path(path: Path) -> Path:
     return path.with_name(path.name + ".pub")
 
 
+def private_beside(path: str | os.PathLike[str]) -> Path | None:
+    """Return the file of the private key if it is in the same folder as that of the public key, otherwise None."""
+    file = checked_path(path)
+    private = file.with_name(file.name.removesuffix(".pub"))
+    try:
+        return private if private != file and CapturesKey.read(private) is not None else None
+    except (GalleryError, InputError):
+        return None
+
+
 def read_recipient(path: str | os.PathLike[str]) -> bytes:
     """Read a public key, 32 bytes.
 
