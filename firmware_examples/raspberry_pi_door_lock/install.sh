@@ -18,6 +18,8 @@ if [ "$#" -lt 1 ] || [ "$1" = --help ]; then
   echo "options: those of edge-sdk setup, such as --camera SOURCE, --rotate DEG, --fpir RATE, --key WORD" >&2
   exit 2
 fi
+# Ignored, they would leave the owner with a weaker key or another rate than expected.
+[ -z "${KEY:-}${FPIR:-}" ] || fail "expected no KEY= and FPIR= of version 0.2, found one" "give --key and --fpir after the kit"
 kit="$1"
 shift
 [ -f "$kit" ] || fail "$kit: expected a kit (.edgekit), found no file" "make one on a workstation: edge-convert kit face --output kit/"

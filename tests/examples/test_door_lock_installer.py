@@ -175,6 +175,13 @@ def test_another_system_is_refused_before_anything_is_installed(board: Board) ->
     assert not board.home.exists() and not (board.root / "log").exists()
 
 
+@pytest.mark.parametrize("variable", ["KEY", "FPIR"])
+def test_variables_of_an_earlier_version_are_refused(board: Board, variable: str) -> None:
+    done = board.install(**{variable: "pi-otp"})
+    assert done.returncode == 1 and "give --key and --fpir" in done.stderr
+    assert not board.home.exists()
+
+
 def test_a_board_without_pinctrl_is_refused(board: Board) -> None:
     (board.root / "usr/bin/pinctrl").unlink()
     done = board.install()

@@ -102,6 +102,14 @@ class Audit:
                 "expected an audit log, in which it is recorded that scores were shown, found none",
                 hint="create the gallery with --audit all",
             )
+        if self._scores_shown(within_s) >= most:
+            raise _too_many(most, within_s)
+        self._session.note(AuditEvent(SCORES_SHOWN))
+        # Another process may have written an entry between the count and this one.
+        if self._scores_shown(within_s) > most:
+            raise _too_many(most, within_s)
+
+    def _scores_shown(self, within_s: int) -> int:
         report = self.report()
         if not report.intact:
             raise GalleryError(
@@ -110,12 +118,7 @@ class Audit:
             )
         since = self._session.now_s() - within_s
         times = [entry.at_s for entry in report.entries if entry.event.event == SCORES_SHOWN]
-        if sum(at_s > since for at_s in times) >= most:
-            raise GalleryError(
-                f"scores were shown {most} times within {format_duration(within_s)}: no more are shown",
-                hint="many scores together reconstruct a template; wait, or look at the decisions instead",
-            )
-        self._session.note(AuditEvent(SCORES_SHOWN))
+        return sum(at_s > since for at_s in times)
 
     def flush(self) -> None:
         """Write the numbers of answers that are not in the log yet.
@@ -152,3 +155,10 @@ _OPEN: weakref.WeakSet[Audit] = weakref.WeakSet()
 def _flush_all() -> None:
     for audit in list(_OPEN):
         audit._flush_at_exit()
+
+
+def _too_many(most: int, within_s: int) -> GalleryError:
+    return GalleryError(
+        f"scores were shown {most} times within {format_duration(within_s)}: no more are shown",
+        hint="many scores together reconstruct a template; wait, or look at the decisions instead",
+    )

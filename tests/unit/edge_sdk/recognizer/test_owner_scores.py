@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -61,12 +62,29 @@ def test_scores_are_shown_a_few_times_a_day(recognizer: Recognizer, gallery: Gal
     assert events(gallery).count("scores-shown") == MOST_PROBES
 
 
+def test_programs_that_count_at_the_same_time_show_no_more(
+    recognizer: Recognizer, gallery: Gallery, tmp_path: Path
+) -> None:
+    for _ in range(MOST_PROBES - 1):
+        recognizer.owner_scores(frame(ANN))
+    programs = [Gallery.open(tmp_path / "home.gallery", key=KEY, model_id=MODEL) for _ in range(6)]
+
+    def shows(program: Gallery) -> bool:
+        try:
+            return bool(owner_scores(program, np.ones(DIMENSION, np.float32)))
+        except GalleryError:
+            return False
+
+    with ThreadPoolExecutor(len(programs)) as pool:
+        assert sum(pool.map(shows, programs)) <= 1
+
+
 def test_no_scores_are_shown_during_a_look(recognizer: Recognizer, gallery: Gallery) -> None:
     watch = recognizer.watch(Script(*[EVE] * 9))
     next(watch)
     with pytest.raises(InputError, match="expected no watched camera"):
         recognizer.owner_scores(frame(ANN))
-    watch.close()  # type: ignore[attr-defined]
+    watch.close()
     assert recognizer.owner_scores(frame(ANN))
 
 
