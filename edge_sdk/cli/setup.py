@@ -155,7 +155,7 @@ def _accept(terms: LicenceTerms, *, accepted: bool) -> bool:
         console.say(PROGRAM, f"  texts: {', '.join(name for name, _ in terms.texts)}")
     if accepted:
         return True
-    if not sys.stdin.isatty():
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):  # redirected licences are not read
         raise InputError(
             "expected the licences to be accepted, found no terminal to ask on",
             hint="read them above, and accept them with --accept-licences",

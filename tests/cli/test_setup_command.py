@@ -94,16 +94,34 @@ def test_licences_are_accepted_on_the_terminal(kit: Path, folder: Path, answers:
     done = subprocess.run(
         [sys.executable, "-m", "edge_sdk.cli", "setup", str(kit)],
         stdin=terminal,
+        stdout=subprocess.DEVNULL,
+        stderr=terminal,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    shown = os.read(leader, 65_536)
+    os.close(leader)
+    os.close(terminal)
+    assert done.returncode == code, shown
+    assert b"accept these licences?" in shown
+    assert (b"You may use it." in shown) == (code == 0)
+    assert (folder / FILE_NAME).exists() == (code == 0)
+
+
+def test_licences_that_are_redirected_to_a_file_are_not_accepted(kit: Path, folder: Path) -> None:
+    leader, terminal = pty.openpty()
+    os.write(leader, b"yes\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "edge_sdk.cli", "setup", str(kit)],
+        stdin=terminal,
         capture_output=True,
         timeout=PATIENCE_S,
         check=False,
     )
     os.close(leader)
     os.close(terminal)
-    assert done.returncode == code, done.stderr
-    assert b"accept these licences?" in done.stderr
-    assert (b"You may use it." in done.stderr) == (code == 0)
-    assert (folder / FILE_NAME).exists() == (code == 0)
+    assert (done.returncode, folder.exists()) == (3, False)
+    assert b"accept them with --accept-licences" in done.stderr
 
 
 def test_a_damaged_kit_installs_nothing(edge_sdk: Run, kit: Path, folder: Path, tmp_path: Path) -> None:
