@@ -97,6 +97,8 @@ class Restoration:
         anchor: Kind and strength of the anchor.
         log: `restored` (from the backup), `kept` (the newer one on this device), or `none`.
         difference: What was undone.
+        failures: Failed attempts in a row, which a restore does not clear; None if attempts are not limited, or if the counter
+            is missing and every attempt is refused.
         statement: The same in words.
     """
 
@@ -109,4 +111,5 @@ class Restoration:
     anchor: str
     log: str
     difference: Difference
+    failures: int | None
     statement: str

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from edge_sdk.errors import ChangeCommittedError, GalleryError, GalleryFormatError
+from edge_sdk.errors import ChangeCommittedError, GalleryError, GalleryFormatError, SealError
 from edge_sdk.gallery.attempt_counter import AttemptCounter, Moment
 from edge_sdk.gallery.backup.backup_file import (
     ATTEMPTS,
@@ -32,6 +32,7 @@ from edge_sdk.gallery.format.content import (
     Content,
 )
 from edge_sdk.gallery.format.header import Header, parse_header
+from edge_sdk.gallery.format.sealing import need_cryptography
 from edge_sdk.gallery.key_notes import check_gallery_id, note_gallery
 from edge_sdk.gallery.keys import KeyProvider
 from edge_sdk.gallery.store.anchor import NoAnchor, kind_name, with_anchor
@@ -40,6 +41,7 @@ from edge_sdk.gallery.store.audit_segments import LogSeal, next_path
 from edge_sdk.gallery.store.audit_writer import AuditLog
 from edge_sdk.gallery.store.files import (
     FileSystem,
+    PosixFileSystem,
     audit_path,
     cannot,
     checked_path,
@@ -80,7 +82,7 @@ def restore_backup(
     """
     path = checked_path(source)
     check_path(path, environment.path)
-    backup, generation = open_backup(_read_backup(environment.files, path), key)
+    backup, generation = _open(environment.files, path, key)
     header, content = generation.header, generation.content
     sealed = content.record(ANCHOR_IDENTITY)
     if sealed and isinstance(environment.anchor, NoAnchor) and not without_anchor:
@@ -107,6 +109,14 @@ def restore_backup(
         else f"generation {header.generation} of the backup is now generation {number}; an old copy is not noticed",
         *difference.words(),
     ]
+    counter = _counter(environment, restored, uptime)
+    failures = None if counter is None else counter.status().failures
+    if counter is not None and failures != 0:
+        lines.append(
+            "the attempt counter cannot be read, so every attempt is refused until it is reset (edge-sdk gallery reset-attempts)"
+            if failures is None
+            else f"failed attempts in a row before the restore still count: {failures} (edge-sdk gallery reset-attempts)"
+        )
     return Restoration(
         path=str(environment.path),
         gallery_id=header.gallery_id.hex(),
@@ -117,8 +127,25 @@ def restore_backup(
         anchor=environment.anchor.kind,
         log=log if content.audit.entries else "none",
         difference=difference,
+        failures=failures,
         statement="; ".join(lines),
     )
+
+
+def gallery_in_backup(source: str | Path, key: KeyProvider) -> bytes:
+    """Return the id of the gallery in a backup; errors as `Gallery.restore`."""
+    need_cryptography()
+    return _open(PosixFileSystem(), checked_path(source), key)[1].header.gallery_id
+
+
+def _open(files: FileSystem, path: Path, key: KeyProvider) -> tuple[Backup, Generation]:
+    try:
+        return open_backup(_read_backup(files, path), key)
+    except SealError as error:
+        raise SealError(
+            f"{path}: the {key.name} that was given does not open the backup, or the backup was altered",
+            hint="give a key that the gallery had when the backup was written: --key FILE or --key passphrase",
+        ) from error
 
 
 def _read_backup(files: FileSystem, path: Path) -> bytes:
