@@ -23,6 +23,10 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 MOST_OPEN_S = 60.0
 _NEW_DEADLINE = b"\0"
 _EXIT_NOT_RELEASED = 70
+# Signals that follow the first one within this time raise nothing: their exception would cut the end of the block short.
+_SAME_END_S = 1.0
+# The thread releases the strike before the main thread gets the exception; longer if the main thread holds a lock.
+_RELEASE_S = 0.05
 
 
 class Strike:
@@ -34,7 +38,8 @@ class Strike:
     end or stop the thread as well; then only the service manager (`ExecStopPost=`) or hardware releases the strike.
 
     The handlers are set only in the main thread. SIGINT then raises KeyboardInterrupt, the other signals SystemExit(0).
-    Ctrl-Z (SIGTSTP) is ignored, because a stopped program would not end a pulse.
+    Signals that follow within a second, and signals at the end of the block, raise nothing. Ctrl-Z (SIGTSTP) is ignored,
+    because a stopped program would not end a pulse.
 
     Args:
         output: The pin; released at once.
@@ -50,6 +55,9 @@ class Strike:
         self._writer: socket.socket | None = None
         self._handlers: dict[signal.Signals, Any] = {}
         self._previous_fd = -1
+        self._signalled_s = -_SAME_END_S
+        self._closing = False
+        self._signal_handled = threading.Event()
         output.off()
 
     @property
@@ -68,19 +76,21 @@ class Strike:
         reader.setblocking(False)
         writer.setblocking(False)
         self._reader, self._writer = reader, writer
-        self._ended = False
+        self._ended = self._closing = False
+        self._signal_handled.clear()
         self._thread = threading.Thread(target=self._watch_over, name="strike", daemon=True)
         self._thread.start()
         if threading.current_thread() is threading.main_thread():
             # The interpreter writes the number of each signal to this socket, whatever the main thread is doing.
             self._previous_fd = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
-            self._handlers = {number: signal.signal(number, _end_program) for number in SIGNALS}
+            self._handlers = {number: signal.signal(number, self._end_program) for number in SIGNALS}
             self._handlers[signal.SIGTSTP] = signal.signal(signal.SIGTSTP, signal.SIG_IGN)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._closing = True
         self.end()
         if self._handlers:
             for number, handler in self._handlers.items():
@@ -161,20 +171,25 @@ class Strike:
         ready, _, _ = select.select([reader], [], [], timeout)
         if ready and not set(reader.recv(4096)).isdisjoint(SIGNALS):
             self.end()
+            self._signal_handled.set()
         with self._lock:
             if self._until is not None and time.monotonic() >= self._until:
                 self._release()
             # Only `__exit__` ends the thread after a signal: it waits for it.
             return not (self._ended and not self._handlers)
 
+    def _end_program(self, number: int, frame: FrameType | None) -> None:
+        now_s = time.monotonic()
+        if self._closing or now_s - self._signalled_s < _SAME_END_S:
+            return
+        self._signalled_s = now_s
+        self._signal_handled.wait(_RELEASE_S)
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
+        raise SystemExit(0)
+
 
 def check_pulse(seconds: float) -> None:
     """Raise InputError unless a time is above 0 and at most `MOST_OPEN_S`, in seconds."""
     if not 0 < seconds <= MOST_OPEN_S:
         raise InputError(f"expected a pulse above 0 and at most {MOST_OPEN_S:g} s, found {seconds!r}")
-
-
-def _end_program(number: int, frame: FrameType | None) -> None:
-    if number == signal.SIGINT:
-        raise KeyboardInterrupt
-    raise SystemExit(0)

@@ -138,6 +138,29 @@ def test_a_pin_that_cannot_be_released_ends_the_process() -> None:
     assert done.returncode == 70 and "stuck" in done.stderr
 
 
+def test_a_signal_at_the_end_of_the_block_does_not_cut_it_short() -> None:
+    class Interrupted(Strike):
+        def end(self) -> None:
+            if threading.current_thread() is threading.main_thread():
+                signal.raise_signal(signal.SIGTERM)
+            super().end()
+
+    pin = MockOutput()
+    with Interrupted(pin) as strike:
+        strike.open(60)
+    assert not pin.is_on
+
+
+def test_many_signals_release_the_strike() -> None:
+    for _ in range(4):
+        with _start("for number in range(10**6): pass") as process:
+            assert process.stdout is not None
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP) * 8:
+                process.send_signal(number)
+                time.sleep(0.0003)
+            assert process.stdout.readline().startswith("off ")
+
+
 def test_the_handlers_of_the_program_are_put_back() -> None:
     before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)]
     with Strike(MockOutput()):
