@@ -114,14 +114,15 @@ def _empty_gallery_set_aside(
             noted = KeyFile(key).galleries().get(os.path.realpath(path))
             key = None if noted == identity else key
         place = set_aside(path, own_anchor, key, folder=installation.folder)
-    try:
-        yield place
-    except ChangeCommittedError:
-        raise
-    except BaseException:
+    with contextlib.ExitStack() as undo:
         if place is not None:
-            _move_back(place, path.parent, own_anchor)
-        raise
+            undo.callback(_move_back, place, path.parent, own_anchor)
+        try:
+            yield place
+        except ChangeCommittedError:
+            undo.pop_all()
+            raise
+        undo.pop_all()
 
 
 def _require_empty(installation: Installation, passphrase: Callable[[str], str]) -> None:
@@ -175,13 +176,14 @@ def _copied_key(installation: Installation, word: str) -> Iterator[Path | None]:
         raise GalleryError(f"cannot read the key file {source}: {error.strerror}") from error
     write_atomically(PosixFileSystem(), own, data)
     give_to_owner(own)
-    try:
-        yield own
-    except ChangeCommittedError:
-        raise
-    except BaseException:
-        own.unlink(missing_ok=True)
-        raise
+    with contextlib.ExitStack() as undo:
+        undo.callback(own.unlink, missing_ok=True)
+        try:
+            yield own
+        except ChangeCommittedError:
+            undo.pop_all()
+            raise
+        undo.pop_all()
 
 
 def _opens(installation: Installation, identity: bytes) -> bool:
