@@ -397,28 +397,29 @@ _STEPS = st.lists(
 @settings(max_examples=40, deadline=None)
 @given(steps=_STEPS)
 def test_any_sequence_of_changes_backups_and_restores_follows_a_dict(steps: list[tuple[str, int]]) -> None:
-    """A dict from name to (templates, revoked) is the model; a backup copies it, a restore puts the copy back."""
+    """A dict from name to (templates, revoked, id) is the model; a backup copies it, a restore puts the copy back."""
     files = SimulatedFileSystem()
     where, keys = Path("g/home"), [KEY, OTHER]
     anchor = FileAnchor(Path("g/anchor"), filesystem=files)
     gallery = Gallery.create(where, key=KEY, model_id=MODEL, dimension=4, filesystem=files, anchor=anchor)
-    model: dict[str, tuple[int, bool]] = {}
-    saved: list[tuple[Path, dict[str, tuple[int, bool]], InMemoryKey]] = []
+    model: dict[str, tuple[int, bool, str]] = {}
+    saved: list[tuple[Path, dict[str, tuple[int, bool, str]], InMemoryKey]] = []
     key, newest, drawn = KEY, 0, np.random.default_rng(0)
     for kind, number in steps:
         name, rows = f"subject {number}", drawn.normal(size=(2, 4)).astype(np.float32)
         if kind == "enrol" and name not in model:
             gallery.enrol(name, rows)
-            model[name] = (2, False)
+            identity = next(s.id for s in gallery.subjects() if s.name == name)
+            model[name] = (2, False, identity)
         elif kind == "look" and name in model and not model[name][1]:
             gallery.enrol(name, rows, add=True, look=f"look {drawn.integers(1 << 40)}")
-            model[name] = (model[name][0] + 2, False)
+            model[name] = (model[name][0] + 2, *model[name][1:])
         elif kind == "erase" and name in model:
             gallery.erase(name)
             del model[name]
         elif kind == "revoke" and name in model:
             gallery.revoke(name)
-            model[name] = (model[name][0], True)
+            model[name] = (model[name][0], True, model[name][2])
         elif kind == "rotate":
             key = keys[keys.index(key) - 1]
             gallery.keys.rotate(key)
@@ -432,12 +433,13 @@ def test_any_sequence_of_changes_backups_and_restores_follows_a_dict(steps: list
                 Gallery.restore(source, where, **options)
             result = Gallery.restore(source, where, replace=True, **options)
             if its_key is key:
-                assert set(result.difference.returning) == content.keys() - model.keys()
-                assert set(result.difference.missing) == model.keys() - content.keys()
+                old, now = ({(name, value[2]) for name, value in part.items()} for part in (content, model))
+                assert set(result.difference.returning) == {name for name, _ in old - now}
+                assert set(result.difference.missing) == {name for name, _ in now - old}
             model, key = dict(content), its_key
             gallery = Gallery.open(where, key=key, model_id=MODEL, anchor=anchor, filesystem=files)
             assert gallery.status().generation > newest
         newest = gallery.status().generation
-        assert {s.name: (s.templates, s.revoked) for s in gallery.subjects()} == model
+        assert {s.name: (s.templates, s.revoked, s.id) for s in gallery.subjects()} == model
     gallery = Gallery.open(where, key=key, model_id=MODEL, anchor=anchor, filesystem=files)
-    assert {s.name: (s.templates, s.revoked) for s in gallery.subjects()} == model
+    assert {s.name: (s.templates, s.revoked, s.id) for s in gallery.subjects()} == model
