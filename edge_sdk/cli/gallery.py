@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import warnings
 from dataclasses import asdict
 from functools import partial
@@ -190,7 +191,9 @@ def _list(arguments: argparse.Namespace) -> Output:
             }
             for s, why in subjects
         ],
-        "\n".join(
+        # A program that reads the lines gets subjects only.
+        ("subject\ttemplates\tlabel\tremarks\n" if subjects and sys.stdout.isatty() else "")
+        + "\n".join(
             f"{s.name}\t{s.templates}\t{s.label}"
             + (f"\t{why}" if why else "")
             + (f"\tfrom {format_time(s.valid_from_s)}" if s.valid_from_s else "")
@@ -288,11 +291,13 @@ def _audit(arguments: argparse.Namespace) -> Output:
 
     gallery = open_gallery(arguments)
     report = gallery.audit.report()
-    names = {subject.id: subject.name for subject in gallery.subjects()}
+    subjects = gallery.subjects()
+    names = {subject.id: subject.name for subject in subjects}
+    looks = {look.id: f"look {look.name}" for subject in subjects for look in subject.looks}
     erased = 0
     # A log may have hundreds of thousands of entries, so they are printed while they are read.
     if arguments.json:
-        _print_json(report, names)
+        _print_json(report, names, looks)
         return Output(None, "", report.intact)
     for entry in report.entries:
         subject = entry.event.subject
@@ -301,13 +306,13 @@ def _audit(arguments: argparse.Namespace) -> Output:
             names[subject] = f"erased subject {erased}"
         print(
             f"{entry.number}\t{format_time(entry.at_s)}\t{entry.generation}\t{entry.event.event}\t"
-            f"{names.get(subject, '-')}\t{in_words(entry.event)}"
+            f"{names.get(subject, '-')}\t{in_words(entry.event, looks)}"
             + ("" if entry.carried_out else "\tnot carried out")
         )
     return Output(None, "\n".join(report.words()), report.intact)
 
 
-def _print_json(report: AuditReport, names: dict[str, str]) -> None:
+def _print_json(report: AuditReport, names: dict[str, str], looks: dict[str, str]) -> None:
     from edge_sdk.gallery.store.audit_events import in_words
 
     print('{"entries": [')
@@ -316,7 +321,7 @@ def _print_json(report: AuditReport, names: dict[str, str]) -> None:
         value = {
             **asdict(entry),
             "subject_name": names.get(entry.event.subject),
-            "words": in_words(entry.event),
+            "words": in_words(entry.event, looks),
         }
         print(separator + json.dumps(value), end="")
         separator = ",\n"

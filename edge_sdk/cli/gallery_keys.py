@@ -213,7 +213,14 @@ def _add_key(arguments: argparse.Namespace) -> Output:
     if added.weakness:
         console.say(PROGRAM, f"warning: {added.weakness}; it protects at level {slot.level}")
     command = None
-    if added.weaker:
+    if added.weaker and slot.role.value == "recovery":
+        weaker = ", ".join(f"slot {weaker.index}" for weaker in added.weaker)
+        console.say(
+            PROGRAM,
+            f"note: keep the recovery key elsewhere; the gallery stays as strong as its weakest key, {weaker}, which the device"
+            " goes on using",
+        )
+    elif added.weaker:
         command = _removal_command(arguments, gallery.keys.slots(), added)
         names = ", ".join(f"the {weaker.name} of slot {weaker.index}" for weaker in added.weaker)
         console.say(

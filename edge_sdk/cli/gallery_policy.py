@@ -95,13 +95,19 @@ def add_commands(commands: Any) -> None:
         "limit-attempts",
         "limit failed attempts: wait after 5 failures, lock after 50",
         _limit_attempts,
-        details="After 5 failures in a row, each further attempt has to wait 30 s. gallery reset-attempts unlocks the gallery.",
+        details="After 5 failures in a row, each further attempt has to wait 30 s. gallery reset-attempts unlocks the gallery.\n"
+        "A gallery that pins liveness networks, or that has the limits of --pad, gets those limits unless --no-pad is given.",
     )
     kinds = limit.add_mutually_exclusive_group()
     kinds.add_argument(
         "--pad",
         action="store_true",
         help="use the limits for devices with presentation attack detection: wait after 10 failures, lock after 100",
+    )
+    kinds.add_argument(
+        "--no-pad",
+        action="store_true",
+        help="use the limits 5 and 50 also with presentation attack detection",
     )
     kinds.add_argument("--none", action="store_true", help="remove the limit")
     add("reset-attempts", "set the number of failed attempts to 0", _reset_attempts)
@@ -240,8 +246,13 @@ def _limit_attempts(arguments: argparse.Namespace) -> Output:
     from edge_sdk.gallery import AttemptPolicy
     from edge_sdk.gallery.rules.in_words import attempts_in_words
 
-    limit = None if arguments.none else AttemptPolicy.with_pad() if arguments.pad else AttemptPolicy()
     gallery = open_gallery(arguments)
+    if arguments.none:
+        limit = None
+    elif arguments.pad:
+        limit = AttemptPolicy.with_pad()
+    else:
+        limit = AttemptPolicy() if arguments.no_pad else gallery.attempts.usual()
     gallery.attempts.limit(limit)
     limits = gallery.status().tries
     if limit is None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,32 +73,41 @@ def restore_into(
     key = key_named(key_word, passphrase=lambda: passphrase("passphrase of the backup"))
     identity = gallery_in_backup(backup, key)
     with locked(PosixFileSystem(), installation.folder / LOCK), contextlib.ExitStack() as undo:
-        earlier = undo.enter_context(
-            _empty_gallery_set_aside(installation, identity, anchor_word, passphrase)
-        )
-        own = undo.enter_context(_copied_key(installation, key_word))
+        earlier = _set_empty_gallery_aside(installation, identity, anchor_word, passphrase, undo)
+        own = _copied_key(installation, key_word, undo)
         if own is not None:
             key, key_word = KeyFile(own), str(own)
-        restoration = Gallery.restore(
-            backup,
-            installation.gallery,
-            key=key,
-            anchor=anchor_named(anchor_word),
-            without_anchor=without_anchor,
-            replace=replace,
-            gallery_id=gallery_id,
-        )
-        word = installation.key if _opens(installation, identity) else key_word
-        if word != installation.key or anchor_word != installation.anchor:
-            installation.with_key(word).with_anchor(anchor_word).write()
+        try:
+            restoration = Gallery.restore(
+                backup,
+                installation.gallery,
+                key=key,
+                anchor=anchor_named(anchor_word),
+                without_anchor=without_anchor,
+                replace=replace,
+                gallery_id=gallery_id,
+            )
+        except ChangeCommittedError:
+            undo.pop_all()
+            _record(installation, identity, key_word, anchor_word)
+            raise
+        undo.pop_all()
+        word = _record(installation, identity, key_word, anchor_word)
         return InstalledRestoration(restoration, word, own is not None, earlier)
 
 
-@contextlib.contextmanager
-def _empty_gallery_set_aside(
-    installation: Installation, identity: bytes, anchor_word: str | None, passphrase: Callable[[str], str]
-) -> Iterator[Path | None]:
-    """Set aside an empty gallery of another id, or what an interrupted move of one has left; move it back after an error."""
+def _set_empty_gallery_aside(
+    installation: Installation,
+    identity: bytes,
+    anchor_word: str | None,
+    passphrase: Callable[[str], str],
+    undo: contextlib.ExitStack,
+) -> Path | None:
+    """Set aside an empty gallery of another id, or what an interrupted move of one has left.
+
+    Returns:
+        The folder, from which `undo` moves everything back; None if nothing was set aside.
+    """
     path = installation.gallery
     own_anchor = _file_of(anchor_word) if anchor_word == installation.anchor else None
     if path.exists():
@@ -107,22 +116,16 @@ def _empty_gallery_set_aside(
             _require_empty(installation, passphrase)
     else:
         is_other = own_anchor is not None and _is_of_another(own_anchor, identity)
-    place = None
-    if is_other:
-        key = Path(installation.key) if names_key_file(installation.key) else None
-        if key is not None and key.exists():
-            noted = KeyFile(key).galleries().get(os.path.realpath(path))
-            key = None if noted == identity else key
-        place = set_aside(path, own_anchor, key, folder=installation.folder)
-    with contextlib.ExitStack() as undo:
-        if place is not None:
-            undo.callback(_move_back, place, path.parent, own_anchor)
-        try:
-            yield place
-        except ChangeCommittedError:
-            undo.pop_all()
-            raise
-        undo.pop_all()
+    if not is_other:
+        return None
+    key = Path(installation.key) if names_key_file(installation.key) else None
+    if key is not None and key.exists():
+        noted = KeyFile(key).galleries().get(os.path.realpath(path))
+        key = None if noted == identity else key
+    place = set_aside(path, own_anchor, key, folder=installation.folder)
+    if place is not None:
+        undo.callback(_move_back, place, path.parent, own_anchor)
+    return place
 
 
 def _require_empty(installation: Installation, passphrase: Callable[[str], str]) -> None:
@@ -157,33 +160,33 @@ def _is_of_another(anchor: Path, identity: bytes) -> bool:
     return False
 
 
-@contextlib.contextmanager
-def _copied_key(installation: Installation, word: str) -> Iterator[Path | None]:
-    """Copy a key file from outside the folder into it, if there is none; remove the copy after an error.
+def _copied_key(installation: Installation, word: str, undo: contextlib.ExitStack) -> Path | None:
+    """Copy a key file from outside the folder into it, if there is none.
 
-    Yields:
-        The copy; None if the key is used as it is named.
+    Returns:
+        The copy, which `undo` removes; None if the key is used as it is named.
     """
     own = installation.folder / KEY_FILE
     source = _file_of(word) if names_key_file(word) else None
     if source is None or own.exists() or source.resolve().is_relative_to(installation.folder.resolve()):
-        yield None
-        return
+        return None
     KeyFile(source).galleries()  # checks that it is a key file that only its owner can read
     try:
         data = source.read_bytes()
     except OSError as error:
         raise GalleryError(f"cannot read the key file {source}: {error.strerror}") from error
+    undo.callback(own.unlink, missing_ok=True)
     write_atomically(PosixFileSystem(), own, data)
     give_to_owner(own)
-    with contextlib.ExitStack() as undo:
-        undo.callback(own.unlink, missing_ok=True)
-        try:
-            yield own
-        except ChangeCommittedError:
-            undo.pop_all()
-            raise
-        undo.pop_all()
+    return own
+
+
+def _record(installation: Installation, identity: bytes, key_word: str, anchor_word: str | None) -> str:
+    """Store key and anchor of the restored gallery in the installation, and return the key's word."""
+    word = installation.key if _opens(installation, identity) else key_word
+    if word != installation.key or anchor_word != installation.anchor:
+        installation.with_key(word).with_anchor(anchor_word).write()
+    return word
 
 
 def _opens(installation: Installation, identity: bytes) -> bool:

@@ -99,11 +99,13 @@ class SubjectLook:
     """Templates that were added to a subject after its enrolment, such as with glasses.
 
     Attributes:
+        id: Random id, 16 hexadecimal digits; the audit log has it.
         name: Name, unique for the subject.
         templates: Number of templates.
         added_at_s: Time of the addition, Unix seconds.
     """
 
+    id: str
     name: str
     templates: int
     added_at_s: int

@@ -81,7 +81,9 @@ class EnrolOptions:
             )
         if not self.add and (self.look or self.allow_unlike):
             raise InputError(
-                "expected a look or allow_unlike only for pictures that are added (--add), found it without"
+                f"expected {'a look' if self.look else 'allow_unlike'} only for pictures that are added to an enrolled subject,"
+                " found a new enrolment",
+                hint="add the pictures with add=True (--add), or leave the option out",
             )
 
     @property
@@ -107,7 +109,8 @@ def subjects_of(content: Content) -> tuple[Subject, ...]:
             id=subject.hex(),
             threshold=thresholds.get(subject),
             looks=tuple(
-                SubjectLook(look.name, look.templates, look.added_at_s) for look in looks.get(subject, ())
+                SubjectLook(look.id.hex(), look.name, look.templates, look.added_at_s)
+                for look in looks.get(subject, ())
             ),
         )
         for name, label, count, row, subject in zip(

@@ -23,7 +23,7 @@ from edge_sdk.gallery.format.content import (
 from edge_sdk.gallery.format.header import ID_BYTES
 from edge_sdk.gallery.format.looks import pack_looks
 from edge_sdk.gallery.rules.known_time import format_time
-from edge_sdk.gallery.rules.names import Names, checked_name, checked_text
+from edge_sdk.gallery.rules.names import Names, checked_name, checked_text, require_distinct
 from edge_sdk.gallery.rules.policy import BelowPolicyError, pack_own_thresholds, parse_own_thresholds
 from edge_sdk.gallery.rules.real_numbers import checked_threshold, is_real
 from edge_sdk.gallery.rules.thresholds import Thresholds, raised_threshold_of
@@ -123,10 +123,7 @@ class Transaction(TemplateChanges):
                 hint="remove it first, or choose another name; to add pictures to it, enrol with add (--add)",
             )
         if other is not None:
-            raise SubjectExistsError(
-                f"the name {name!r} looks like {other!r}, which is enrolled: in ASCII {name!a} and {other!a}",
-                hint="choose a name that people can tell from it",
-            )
+            require_distinct(name, self._names)
         self._refuse_past(options.validity_s[1])
         unit = self._unit_rows(embeddings)
         if self._checks is not None:
@@ -337,6 +334,10 @@ class Transaction(TemplateChanges):
         self._set_record(OWN_THRESHOLDS, pack_own_thresholds(own) if own else None)
 
     def _set_flag(self, name: str, *, revoked: bool) -> None:
+        if self._is_revoked(name) == revoked and name not in self._added:
+            # Committed all the same: another process may have changed the subject since this content was read.
+            event = AuditEvent("revoke" if revoked else "reinstate", self._subject_id(name).hex(), "again")
+            self._notes.setdefault(name, []).append(event)
         if name in self._added:
             self._added[name].record["flags"] = REVOKED if revoked else 0
         else:

@@ -10,7 +10,7 @@ import numpy as np
 
 from edge_sdk.errors import AcquisitionError, InputError, SubjectExistsError
 from edge_sdk.gallery.results import Subject
-from edge_sdk.gallery.rules.names import checked_name, normalized
+from edge_sdk.gallery.rules.names import Names, checked_name, normalized, require_distinct
 from edge_sdk.gallery.subjects import unknown_subject
 from edge_sdk.recognizer.results import RefusedFrame
 from edge_sdk.recognizer.sampling import AlignedSample, NoSample
@@ -134,7 +134,7 @@ def require_name(name: str, subjects: Sequence[Subject], *, add: bool) -> None:
 
     Raises:
         InputError: The name is malformed.
-        SubjectExistsError: A new subject has the name of an enrolled one.
+        SubjectExistsError: A new subject has the name of an enrolled one, or one that looks like it.
         SubjectUnknownError: Pictures are added to a subject that is not enrolled.
     """
     # An older gallery may hold a name that no new subject may have.
@@ -147,3 +147,5 @@ def require_name(name: str, subjects: Sequence[Subject], *, add: bool) -> None:
             f"{normal!r} is enrolled already",
             hint="choose another name, or add pictures to this subject with add (--add)",
         )
+    if not add:
+        require_distinct(normal, Names(subject.name for subject in subjects))

@@ -28,7 +28,8 @@ def evidence_in_words(
     """
     lines = [f"problem: {escaped_line(name)} has no usable picture" for name in missing]
     lines += [
-        f"threshold {check.threshold:.4f}, from the model's evidence, for {check.references} templates:"
+        f"threshold {check.threshold:.4f}, from the model's evidence, for {check.references}"
+        f" template{'' if check.references == 1 else 's'}:"
         f" {strangers_in_words(check.fpir, claimed=check.claimed)}"
     ]
     lines += [line for person in check.people for line in _person(person, (pictures or {}).get(person.name))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable
 from typing import Any
@@ -19,16 +20,23 @@ def test_a_look_is_added_listed_and_removed(edge_sdk: Run, home: Any, products: 
     assert edge_sdk("gallery", "list", *home.files).out.splitlines()[0].endswith("looks: glasses (1)")
     listed = json.loads(edge_sdk("gallery", "list", "--json", *home.files).out)
     assert [(look["name"], look["templates"]) for look in listed[0]["looks"]] == [("glasses", 1)]
+    audit = edge_sdk("gallery", "audit", *home.files).out
+    assert "alice\tpictures added to the subject: number of templates 1, look glasses\n" in audit
     again = edge_sdk(*line)
     assert (again.code, "already" in again.err) == (3, True)
     nobody = edge_sdk("enrol", "nobody", picture, "--add", *home.all)
     assert "'nobody' is not enrolled" in nobody.err
+    without = edge_sdk("enrol", "nobody", picture, "--look", "hat", *home.all)
+    assert (
+        "expected a look only for pictures that are added to an enrolled subject, found a new" in without.err
+    )
     label = edge_sdk("enrol", "alice", picture, "--add", "--label", "x", *home.all)
     assert "expected no label" in label.err
     removed = edge_sdk("gallery", "remove-look", "alice", "glasses", *home.files)
     assert removed.out == "removed the look glasses of alice\n"
     words = edge_sdk("gallery", "audit", *home.files).out
-    assert "alice\tpictures added to the subject: number of templates 1" in words
+    assert "alice\tpictures added to the subject: number of templates 1, look " in words
+    assert "look glasses" not in words, "the look is removed: the log has only its id"
     assert "alice\tlook of the subject removed: number of templates 1" in words
 
 
@@ -51,6 +59,33 @@ def test_keys_are_named(edge_sdk: Run, home: Any) -> None:
     assert [(slot["given_name"], slot["role"]) for slot in value] == [("", "device"), ("Zoë", "recovery")]
     assert edge_sdk("gallery", "name-key", "0", *home.files).code == 3
     assert "role device" in edge_sdk("gallery", "audit", *home.files).out
+
+
+def test_a_recovery_key_does_not_replace_the_key_of_the_device(
+    edge_sdk: Run, home: Any, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"quokka lantern 7 harbor mist\n")))
+    added = edge_sdk("gallery", "add-key", "passphrase", "--role", "recovery", *home.files)
+    assert added.code == 0, added.err
+    assert "remove" not in added.err
+    assert "note: keep the recovery key elsewhere" in added.err
+
+
+def test_revoking_twice_is_logged_as_such(edge_sdk: Run, home: Any) -> None:
+    for _ in range(2):
+        assert edge_sdk("gallery", "revoke", "alice", *home.files).code == 0
+    out = edge_sdk("gallery", "audit", *home.files).out
+    assert "alice\tsubject revoked\n" in out
+    assert "alice\tsubject revoked: again\n" in out
+    assert "change without further description" not in out
+
+
+def test_the_limits_for_liveness_detection_stay(edge_sdk: Run, home: Any) -> None:
+    limit = ("gallery", "limit-attempts", *home.files)
+    assert "after 5 failed" in edge_sdk(*limit).out
+    assert "after 10 failed" in edge_sdk(*limit, "--pad").out
+    assert "after 10 failed" in edge_sdk(*limit).out
+    assert "after 5 failed" in edge_sdk(*limit, "--no-pad").out
 
 
 def test_the_log_names_people_and_settings_in_words(edge_sdk: Run, home: Any) -> None:

@@ -9,6 +9,7 @@ from edge_sdk.gallery.backup.receipts import Difference
 from edge_sdk.gallery.format.content import (
     ANCHOR_IDENTITY,
     CAPTURES,
+    LOOKS,
     MAX_SEQUENCE,
     REVOKED,
     SOURCE_REMOVED,
@@ -17,6 +18,7 @@ from edge_sdk.gallery.format.content import (
     ids_of,
 )
 from edge_sdk.gallery.format.header import Header
+from edge_sdk.gallery.format.looks import parse_looks
 from edge_sdk.gallery.store.audit_events import changes, in_words
 from edge_sdk.gallery.store.audit_log import AuditEvent
 from edge_sdk.gallery.store.sealed_file import Generation
@@ -67,10 +69,16 @@ def difference_to(backup: Generation, present: Present | None, seen: int) -> Dif
 def _settings_in_words(backup: Content, present: Content, names: dict[bytes, str]) -> tuple[str, ...]:
     """Describe how the settings change from the present gallery to that of the backup."""
     lines = []
+    looks = {
+        look.id.hex(): f"look {look.name}"
+        for content in (backup, present)
+        for look in parse_looks(content.record(LOOKS) or b"")
+    }
     for event in changes_to(present, backup):
         if event.event not in _SUBJECT_EVENTS:
             name = names.get(bytes.fromhex(event.subject))
-            lines.append(f"{name}: {in_words(event)}" if name else in_words(event))
+            words = in_words(event, looks)
+            lines.append(f"{name}: {words}" if name else words)
     return tuple(lines)
 
 

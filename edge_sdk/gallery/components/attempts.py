@@ -20,6 +20,13 @@ class Attempts:
         counter = self._session.counter
         return None if counter is None else counter.status()
 
+    def usual(self) -> AttemptPolicy:
+        """Return the limit for this gallery: that for liveness detection if it pins such networks or has that limit."""
+        networks, current = self._session.matcher.networks, self.status()
+        with_pad = AttemptPolicy.with_pad()
+        has_pad = current is not None and (current.free, current.most) == (with_pad.free, with_pad.most)
+        return with_pad if has_pad or (networks is not None and networks.liveness) else AttemptPolicy()
+
     def limit(self, policy: AttemptPolicy | None) -> None:
         """Limit failed attempts and start a new counter at 0, in a separate commit; None removes the limit.
 

@@ -20,7 +20,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable
 
-from edge_sdk.errors import InputError
+from edge_sdk.errors import InputError, SubjectExistsError
 from edge_sdk.gallery.format.content import MAX_NAME_BYTES
 from edge_sdk.gallery.format.text import FORBIDDEN_TEXT
 
@@ -140,6 +140,20 @@ class Names:
         """Return a name that looks like the given one or differs only in case; None if there is none."""
         similar = (self._by_skeleton.get(form, set()) for form in _skeletons(name))
         return min(set().union(*similar), default=None)
+
+
+def require_distinct(name: str, names: Names) -> None:
+    """Refuse a name that looks like an enrolled one.
+
+    Raises:
+        SubjectExistsError: it does; the message states both names.
+    """
+    other = names.similar_to(name)
+    if other is not None:
+        raise SubjectExistsError(
+            f"the name {name!r} looks like {other!r}, which is enrolled: in ASCII {name!a} and {other!a}",
+            hint="choose a name that people can tell from it",
+        )
 
 
 def _is_refused(name: str, index: int) -> bool:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import itertools
 import operator
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -152,6 +154,7 @@ _PARTS = {
     ("", "given"): "given {}",
     ("", "keys"): "number of new keys {}",
     ("", "kind"): "{}",
+    ("", "look"): "look {}",
     ("", "n"): "number of answers {}",
     ("", "policy"): "policy {}",
     ("", "recipient"): "recipient {}",
@@ -180,6 +183,7 @@ _AS_THEY_ARE = (
     "retry-band",
     "gallery",
     "given",
+    "look",
     "name-or-label",
     "policy",
     "recipient",
@@ -192,11 +196,19 @@ _AS_THEY_ARE = (
 _NO_SETTING = (SLOT_KEYS, AUDIT_SEGMENTS, COMMAND_HISTORY, LOOKS, CAPTURES, KEPT_GENERATION)
 
 
-def in_words(event: AuditEvent) -> str:
-    """Describe an event and its detail in words."""
+def in_words(event: AuditEvent, looks: Mapping[str, str] = MappingProxyType({})) -> str:
+    """Describe an event and its detail in words.
+
+    Args:
+        event: An event of the log.
+        looks: Names of the looks that the gallery holds, by id. The log has only ids, so that no name outlives its subject.
+    """
     words = EVENTS.get(event.event, event.event)
     detail = event.detail.partition(",")[0] if event.event == "segment" else event.detail
     parts = [_part_in_words(event.event, part) for part in detail.split(",")]
+    parts = [
+        looks.get(part.removeprefix("look "), part) if part.startswith("look ") else part for part in parts
+    ]
     return f"{words}: {', '.join(parts)}" if detail else words
 
 
@@ -299,7 +311,7 @@ def _looks(before: Content, after: Content) -> list[AuditEvent]:
     )
     kept = set(ids_of(before.subjects)) & set(ids_of(after.subjects))
     return [
-        AuditEvent(event, look.subject.hex(), f"templates={look.templates}")
+        AuditEvent(event, look.subject.hex(), f"templates={look.templates},look={look.id.hex()}")
         for event, looks in (("add-look", new - old), ("remove-look", old - new))
         for look in sorted(looks, key=lambda look: (look.subject, look.added_at_s, look.name))
         if look.subject in kept

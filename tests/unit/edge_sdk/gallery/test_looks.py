@@ -73,7 +73,11 @@ def test_a_look_is_added_recognized_listed_audited_and_removed(gallery: Gallery,
     )
     assert gallery.identify(with_glasses[2]).subject == "ann"
     last = list(gallery.audit.report().entries)[-2]
-    assert (last.event.event, last.event.subject, last.event.detail) == ("add-look", after.id, "templates=2")
+    assert (last.event.event, last.event.subject, last.event.detail) == (
+        "add-look",
+        after.id,
+        f"templates=2,look={after.looks[0].id}",
+    )
     gallery.enrol("ann", person(1, 1, look=2), add=True)
     assert looks(gallery) == [("glasses", 2), ("look 3", 1)]
     reopened = Gallery.open(tmp_path / "home.gallery", key=KEY, model_id=bytes(32))

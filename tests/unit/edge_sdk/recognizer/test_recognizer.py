@@ -344,6 +344,8 @@ def test_nobody_poses_for_a_name_that_cannot_be_stored(recognizer: Recognizer) -
 
     with pytest.raises(SubjectExistsError, match="'ann' is enrolled already"):
         recognizer.enrol(posing(), "ann")
+    with pytest.raises(SubjectExistsError, match="the name 'Ann' looks like 'ann'"):
+        recognizer.enrol(posing(), "Ann")
     with pytest.raises(SubjectUnknownError, match="'bob' is not enrolled"):
         recognizer.enrol(posing(), "bob", add=True)
 

@@ -173,7 +173,7 @@ def test_settings_that_a_restore_undoes_are_named_and_logged(
         t.remove_look("ann", "wrong")
     settings = (
         "ann: subject changed: valid until no limit",
-        "ann: pictures added to the subject: number of templates 1",
+        "ann: pictures added to the subject: number of templates 1, look wrong",
         "setting changed: limit on failed attempts, removed",
         "setting changed: thresholds of single subjects, removed",
         f"command source added: source {source.hex()}",
