@@ -29,8 +29,12 @@ class Parser(argparse.ArgumentParser):
     """Argument parser whose errors contain no control characters of the arguments."""
 
     def error(self, message: str) -> NoReturn:
-        """Print usage and error to stderr and exit with 2."""
-        super().error(escaped_line(message))
+        """Print the error and how to get help to stderr and exit with 2; the usage, up to 20 lines, would bury the error."""
+        program = self.prog.split()[0]
+        self.exit(
+            2,
+            f"{self.prog}: error: {escaped_line(message)}\n{program}: hint: {self.prog} --help prints the options\n",
+        )
 
 
 def run(program: str, command: Callable[[], int], *, negatives: tuple[type[EdgeSdkError], ...] = ()) -> int:

@@ -17,6 +17,7 @@ from converters.cli.arguments import (
     print_result,
     share,
 )
+from edge_sdk.console import say
 
 if TYPE_CHECKING:
     from converters.pipeline.options import Distillation, Plain, Replay, Search
@@ -143,6 +144,7 @@ def _run(arguments: argparse.Namespace) -> int:
     )
     from converters import ConversionOptions, convert
     from converters.errors import OptionsError
+    from converters.pipeline.replay import notes_on_sources
 
     def text(flag: str, default: str) -> str:
         given = getattr(arguments, flag)
@@ -167,6 +169,8 @@ def _run(arguments: argparse.Namespace) -> int:
         )
     except OptionsError as error:
         arguments.parser.error(str(error))
+    for note in notes_on_sources(options):
+        say("edge-convert", f"note: {note}")
     report = convert(options)
     print_result(arguments, report.to_json(), f"{report.to_text()}\nwritten to {arguments.output}")
     return 0

@@ -13,7 +13,7 @@ from converters.kit.contents import KitContents, KitPart
 from converters.kit.definition import KitDefinition, KitNetwork
 from converters.kit.evidence import KitEvidence, read_evidence
 from converters.kit.licences import NOTICE_FILE, LicenceError, Terms, licence_files, notices
-from converters.kit.networks import ConvertedNetwork, choose_entry, convert_network, pull_source
+from converters.kit.networks import ConvertedNetwork, choose_entries, convert_network, pull_source
 from edge_sdk.kit.manifest import Role
 from edge_sdk.model.card import CARD_NAME, ModelCard
 from edge_sdk.model.model_file import split
@@ -48,7 +48,7 @@ def build_kit(
 
 
 def _contents(definition: KitDefinition, accept: Callable[[Sequence[Terms]], bool]) -> KitContents:
-    entries = [choose_entry(network) for network in definition.networks]
+    entries = choose_entries(definition.networks)
     terms = [_terms(network, entry) for network, entry in zip(definition.networks, entries, strict=True)]
     if not accept(terms):
         raise LicenceError(

@@ -35,19 +35,24 @@ class KitResult:
 
     Args:
         kit: The kit, opened and checked.
-        sha256: SHA-256 of the file, hex.
         size_bytes: Size of the file.
         card: Model card of the embedder.
         made: How each network was made, by its file name in the kit.
         notes: Remarks for the reader, one line each.
+        replaced: SHA-256 of another file that the kit has replaced, hex; empty if there was none, or the same kit.
     """
 
     kit: KitFile
-    sha256: str
     size_bytes: int
     card: ModelCard
     made: Mapping[str, str]
     notes: tuple[str, ...]
+    replaced: str = ""
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of the file, hex."""
+        return self.kit.sha256
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as JSON values."""
@@ -57,7 +62,7 @@ class KitResult:
             "file": str(self.kit.path),
             "sha256": self.sha256,
             "size_bytes": self.size_bytes,
-            "manifest_sha256": self.kit.sha256,
+            "replaced": self.replaced or None,
             "manifest": manifest.to_json(),
             "made": dict(self.made),
             "operating_points": [point.to_json() for point in self.card.operating_points],
@@ -80,10 +85,12 @@ class KitResult:
         lines.append(
             "FPIR     none: the card's operating points support none"
             if rate is None
-            else f"FPIR     {rate.fpir:g} for up to {rate.templates} templates"
+            else f"FPIR     {rate.fpir:g} for up to {rate.most(self.card.operating_points)} templates"
         )
         lines += [f"limit    {limit}" for limit in manifest.limits]
         lines += [f"note     {note}" for note in self.notes]
+        if self.replaced:
+            lines.append(f"replaced an earlier file with SHA-256 {self.replaced}")
         return "\n".join([*lines, f"written to {self.kit.path}"])
 
 
@@ -106,15 +113,23 @@ def bundle_kit(make: Callable[[], KitContents], output: str | Path) -> KitResult
         manifest, files = _manifest(contents, card)
         kit = write_kit(folder / f"{contents.name}{KIT_SUFFIX}", manifest, files)
         (folder / f"{contents.name}.kit.html").write_bytes(files[REPORT_FILE])
-        data = kit.path.read_bytes()
+        earlier = _digest(output / kit.path.name)
     return KitResult(
         kit=KitFile.open(output / kit.path.name),
-        sha256=hashlib.sha256(data).hexdigest(),
-        size_bytes=len(data),
+        size_bytes=(output / kit.path.name).stat().st_size,
+        replaced=earlier if earlier != kit.sha256 else "",
         card=card,
         made={part.file: part.made for part in contents.parts},
         notes=contents.notes,
     )
+
+
+def _digest(path: Path) -> str:
+    """Return the SHA-256 of a file, hex; empty if there is none."""
+    if not path.is_file():
+        return ""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def open_networks(embedder: Path, detectors: Sequence[Path], liveness: Sequence[Path]) -> ModelCard:

@@ -10,6 +10,7 @@ from typing import Any
 
 from converters.errors import ConversionError
 from edge_sdk.errors import ModelCardError
+from edge_sdk.gallery.rules.policy import DecisionPolicy
 from edge_sdk.model.card import ModelCard
 from edge_sdk.model.json_fields import JsonFields, json_object, text
 from edge_sdk.model.model_id import space_id
@@ -146,7 +147,15 @@ class GalleryRate:
 
     def point(self, points: Sequence[OperatingPoint]) -> OperatingPoint:
         """Return the operating point with the greatest FMR that keeps this rate; raises ModelCardError if there is none."""
-        return OperatingPoint.for_identification(points, fpir=self.fpir, references=self.templates)
+        return self.point_at(points, self.templates)
+
+    def point_at(self, points: Sequence[OperatingPoint], templates: int) -> OperatingPoint:
+        """Return the point for another number of templates; see `point`."""
+        return OperatingPoint.for_identification(points, fpir=self.fpir, references=templates)
+
+    def most(self, points: Sequence[OperatingPoint]) -> int:
+        """Return the largest number of templates for which the points keep this rate, as `setup` states it."""
+        return DecisionPolicy(tuple(points), fpir=self.fpir).most_references()
 
 
 #: Rates that a kit may state, the best first: a household of ten people with five pictures each, or a few people.

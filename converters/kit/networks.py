@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,7 +19,7 @@ from edge_sdk import zoo
 from edge_sdk.errors import ModelError
 from edge_sdk.kit.manifest import Role
 from edge_sdk.zoo import ZooEntry
-from edge_sdk.zoo.mirror import mirror_folder
+from edge_sdk.zoo.mirror import MIRROR, mirror_folder
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def choose_entry(network: KitNetwork) -> ZooEntry:
     """
     if mirror_folder() is None:
         return network.sources[0]
-    refusals = []
+    refusals: list[ModelError] = []
     for entry in network.sources:
         try:
             zoo.path(entry)
@@ -68,6 +69,28 @@ def choose_entry(network: KitNetwork) -> ZooEntry:
         else:
             return entry
     raise refusals[0]
+
+
+def choose_entries(networks: Sequence[KitNetwork]) -> list[ZooEntry]:
+    """Choose the zoo entry of each network; see `choose_entry`.
+
+    Raises:
+        ModelError: The mirror folder lacks one or more files; the message states all of them.
+    """
+    entries: list[ZooEntry] = []
+    refusals: list[ModelError] = []
+    for network in networks:
+        try:
+            entries.append(choose_entry(network))
+        except ModelError as error:
+            refusals.append(error)
+    if len(refusals) == 1:
+        raise refusals[0]
+    if refusals:
+        raise ModelError(
+            "; ".join(map(str, refusals)), hint=f"put the files there, under any name, or unset {MIRROR}"
+        )
+    return entries
 
 
 def pull_source(entry: ZooEntry) -> Path:

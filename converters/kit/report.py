@@ -59,13 +59,15 @@ def _verdict(
             "a gallery accepts nobody without operating points that support its FPIR",
         )
     point = rate.point(points)
-    accepted = round(1000 * rate.fpir)
+    accepted, most = round(1000 * rate.fpir), rate.most(points)
+    strictest = rate.point_at(points, most)
     return ReportVerdict(
         "open",
-        f"of 1,000 attempts by strangers at a gallery of {rate.templates} templates, at most about {accepted}"
+        f"of 1,000 attempts by strangers at a gallery of up to {most} templates, at most about {accepted}"
         f" {'is' if accepted == 1 else 'are'} accepted",
-        f"threshold {point.threshold:.4f}, {percent(point.fnmr)} of mated comparisons rejected, measured on"
-        f" {point.data_set}",
+        f"with {rate.templates} templates the threshold is {point.threshold:.4f}, and one picture of an enrolled person is unlike"
+        f" one of their templates in {percent(point.fnmr)} of cases; with {most} it is {strictest.threshold:.4f}, and"
+        f" {percent(strictest.fnmr)}; measured on {point.data_set}",
     )
 
 

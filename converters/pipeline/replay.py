@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from converters.analyze.contract import ContractCheck
 from converters.analyze.replay_check import EMBEDDING
@@ -64,6 +66,29 @@ def plan_recipes(options: ConversionOptions, targets: Sequence[Target]) -> Recip
     if without_images:
         _require_statistics(recipes, saved)
     return RecipePlan(tuple(recipes), saved, _contract(options, saved), without_images)
+
+
+def notes_on_sources(options: ConversionOptions) -> list[str]:
+    """List recipe files that were saved for another source file; their replay may still be exact, if the networks are equal.
+
+    Raises:
+        ConversionError: A recipe file cannot be read.
+    """
+    if not isinstance(options.quantization, Replay) or not Path(options.model).is_file():
+        return []
+    with Path(options.model).open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    notes = []
+    for path in options.quantization.files:
+        source = read_saved(path).value.get("source")
+        recorded = source.get("sha256") if isinstance(source, dict) else None
+        if isinstance(recorded, str) and recorded != digest:
+            name = source.get("file") if isinstance(source, dict) else None
+            notes.append(
+                f"{path} was saved for another file than {options.model}: {name or 'unknown'}, SHA-256 {recorded[:12]}..., found"
+                f" {digest[:12]}...; it fits only if both contain the same network"
+            )
+    return notes
 
 
 def _check_distillation(saved: SavedRecipe, options: ConversionOptions) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -30,6 +32,7 @@ _ANCHOR_HELP = (
     "anchor that detects an old copy put in place of the gallery: a file, or tpm:INDEX for a TPM counter (hexadecimal"
     " NV index); give the same anchor to every command"
 )
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _INSTALLED = "(default: the installation's)"
 _THRESHOLD_DEFAULT = "(default: the gallery's decision policy)"
 
@@ -371,25 +374,32 @@ def format_enrolment(subject: str, templates: int, options: EnrolOptions) -> str
 
 def add_validity_arguments(parser: argparse.ArgumentParser, *, default: str = "no bound") -> None:
     """Add the options --valid-from and --valid-until, the period in which a subject is accepted."""
-    for option, meaning in (("--valid-from", "before"), ("--valid-until", "at and after")):
+    for option, meaning, days in (("--valid-from", "before", 0), ("--valid-until", "at and after", 1)):
         parser.add_argument(
             option,
-            type=_time,
+            type=partial(_time, days=days),
             metavar="TIME",
             help=f"reject the subject {meaning} this time: ISO 8601 with a time zone, such as 2030-01-31T18:00+01:00,"
+            f" a day such as 2030-01-31 in this device's time zone, {'which is still accepted' if days else 'from its start'},"
             f" or the word none, for no bound (default: {default})",
         )
 
 
-def _time(text: str) -> datetime | int:
+def _time(text: str, *, days: int) -> datetime | int:
+    """Read a time, or a day in the device's time zone; `days` is added to the start of a day."""
     if text == "none":
         return 0
     try:
+        if _DAY.fullmatch(text):
+            # The offset of the time zone is the one of that day.
+            return (datetime.fromisoformat(text) + timedelta(days=days)).astimezone()
         moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError("expected a time such as 2030-01-31T18:00+01:00, or none") from error
+    except (ValueError, OverflowError) as error:
+        raise argparse.ArgumentTypeError(
+            "expected a day such as 2030-01-31, a time such as 2030-01-31T18:00+01:00, or none"
+        ) from error
     if moment.tzinfo is None:
-        raise argparse.ArgumentTypeError("expected a time zone, as in 2030-01-31T18:00+01:00")
+        raise argparse.ArgumentTypeError("expected a time zone, as in 2030-01-31T18:00+01:00, or only a day")
     return moment
 
 

@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 _FILES = f"--model face.tflite --detector yunet.tflite {GALLERY_EXAMPLE}"
 
 
-class _IntermixedParser(argparse.ArgumentParser):
+class _IntermixedParser(console.Parser):
     """A parser that accepts optional positional arguments before and after an option.
 
     Before Python 3.12.7 argparse rejects `enrol alice --label x photo.jpg` with "unrecognized arguments".
@@ -95,9 +95,8 @@ def add_commands(commands: Any) -> None:
     enrol.add_argument(
         "--least",
         type=int,
-        default=3,
         metavar="N",
-        help="number of good pictures required, 1 or more (default: %(default)s)",
+        help="number of good pictures required, 1 or more (default: 3, with --add 1)",
     )
     identify = add_command(
         inner,
@@ -219,6 +218,7 @@ def _identify(arguments: argparse.Namespace) -> Output:
         arguments.parser.error("give one or more photographs")
     _require_files(arguments.photographs)
     recognizer = _open_recognizer(arguments, open_embedder(arguments))
+    _note_attempts(recognizer, len(arguments.photographs))
     answered: list[tuple[Path, Recognition, tuple[OwnerScore, ...]]] = []
     for path in arguments.photographs:
         pictures: list[UInt8Array] = []
@@ -242,6 +242,19 @@ def _identify(arguments: argparse.Namespace) -> Output:
         all(answer.accepted for _, answer, _ in answered),
         failed=len(answered) < len(arguments.photographs),
     )
+
+
+def _note_attempts(recognizer: Recognizer, photographs: int) -> None:
+    """Say that photographs count as attempts before many of them lock a door."""
+    from edge_sdk.gallery.rules.in_words import attempts_in_words
+
+    limit = recognizer.gallery.attempts.status()
+    if limit is not None and photographs > 1:
+        console.say(
+            PROGRAM,
+            f"note: each photograph is an attempt: {attempts_in_words(limit.free, limit.most, limit.wait_s)};"
+            " to compare photographs without attempts, use face evidence",
+        )
 
 
 def _readable(camera: Camera, photographs: Sequence[Path], readable: list[Path]) -> Iterator[UInt8Array]:

@@ -59,7 +59,7 @@ def add_evidence(commands: Any) -> None:
         type=Path,
         metavar="DIR",
         help="photographs of other people, taken with the same camera: each shows another person, or one subfolder per"
-        " person (default: none)",
+        " person; at most 128 people and strangers together (default: none)",
     )
     parser.add_argument(
         "--name",

@@ -28,7 +28,7 @@ class InstalledKit:
     Args:
         name: Name of the kit.
         version: Version of the kit.
-        sha256: SHA-256 of the kit's manifest, hex.
+        sha256: SHA-256 of the kit's file, hex; installations of earlier versions have that of its manifest.
     """
 
     name: str

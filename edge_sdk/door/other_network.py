@@ -61,7 +61,7 @@ def keep_networks(installation: Installation, gallery: Gallery, *, new_kit: str)
     Args:
         installation: The installation before the new kit.
         gallery: Its gallery.
-        new_kit: SHA-256 of the manifest of the kit that is going to be installed.
+        new_kit: SHA-256 of the kit that is going to be installed.
 
     Returns:
         What was done, in words; None if nothing had to be done.

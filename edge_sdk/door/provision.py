@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from edge_sdk.door.named import anchor_named
 from edge_sdk.door.other_network import ways_to_another_network
 from edge_sdk.errors import GalleryError, InputError, ModelCardError, ModelMismatchError, RollbackError
 from edge_sdk.gallery import AttemptPolicy, DecisionPolicy, Gallery, KeyFile, KeyProvider, PinnedNetworks
-from edge_sdk.gallery.rules.in_words import attempts_in_words, strangers_in_words
+from edge_sdk.gallery.rules.in_words import attempts_in_words, rejections_in_words, strangers_in_words
 from edge_sdk.kit.bundle import KitFile
 from edge_sdk.kit.manifest import KitManifest
 from edge_sdk.model.model_file import ModelFile
@@ -297,6 +297,15 @@ def limits_in_words(gallery: Gallery, model: ModelFile) -> tuple[str, ...]:
             f"the evidence suffices for {most:,} templates: {most // MOST_TEMPLATES:,} people with {MOST_TEMPLATES}"
             " pictures each"
         )
+        people = [count for count in (1, 4, 10, 20, 50, 100) if count * MOST_TEMPLATES <= most]
+        if people:
+            rates = [(count, policy.point(count * MOST_TEMPLATES).fnmr) for count in people[:4]]
+            lines.append(rejections_in_words(_changed(rates)))
     if attempts is not None:
         lines.append(attempts_in_words(attempts.free, attempts.most, attempts.wait_s))
     return tuple(lines)
+
+
+def _changed(rates: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
+    """Return the rates that differ from the one before."""
+    return [item for index, item in enumerate(rates) if not index or item[1] != rates[index - 1][1]]

@@ -37,7 +37,7 @@ class KitFile:
     Args:
         path: Path of the kit.
         manifest: Contents of the kit.
-        sha256: SHA-256 of the manifest as it is stored, hex; it covers every member.
+        sha256: SHA-256 of the file, hex, as `sha256sum` prints it.
     """
 
     path: Path
@@ -69,7 +69,7 @@ class KitFile:
                         f"{path}: expected only files that its manifest lists, found {info.orig_filename[:100]!r}",
                         hint=_COPY_AGAIN,
                     )
-            kit = cls(path, manifest, hashlib.sha256(stored).hexdigest())
+            kit = cls(path, manifest, _digest(path))
             for member in manifest.members:
                 kit._read_checked(archive, member)
         return kit
@@ -186,6 +186,14 @@ def _opened(path: Path) -> zipfile.ZipFile:
     except (OSError, ValueError) as error:
         text = getattr(error, "strerror", None) or error
         raise ModelError(f"{path}: cannot be read: {text}") from error
+
+
+def _digest(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def _single(path: Path, archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:

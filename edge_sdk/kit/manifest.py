@@ -7,7 +7,6 @@ its size and SHA-256. The digest of a kit is the SHA-256 of its manifest, becaus
 from __future__ import annotations
 
 import enum
-import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -132,11 +131,6 @@ class KitManifest:
     def liveness(self) -> tuple[KitMember, ...]:
         """The networks of presentation attack detection."""
         return self.of(Role.LIVENESS)
-
-    @property
-    def sha256(self) -> str:
-        """Digest of the kit: SHA-256 of the manifest's bytes, hex."""
-        return hashlib.sha256(self.to_bytes()).hexdigest()
 
     def to_json(self) -> dict[str, Any]:
         """Convert the manifest to JSON values; the schema is the first key."""

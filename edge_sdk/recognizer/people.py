@@ -12,6 +12,7 @@ import numpy as np
 
 from edge_sdk.cameras.camera import Camera, rotation_of
 from edge_sdk.errors import AcquisitionError, InputError
+from edge_sdk.gallery.rules.own_scores import MAX_SUBJECTS
 from edge_sdk.recognizer.enrolment import SAME_IMAGE
 from edge_sdk.recognizer.posing import pose
 from edge_sdk.recognizer.sampling import NoSample, Sampler
@@ -99,6 +100,12 @@ class Pictures:
     def _read(
         self, folder: Path, people: dict[str, list[str]], progress: Callable[[int, int], None] | None
     ) -> People:
+        # Known before photographs are read, which takes minutes for hundreds of people.
+        if len(people) > MAX_SUBJECTS:
+            raise InputError(
+                f"{folder}: expected at most {MAX_SUBJECTS} people and strangers, found {len(people)}",
+                hint=f"give a folder with {MAX_SUBJECTS} or fewer; edge-convert evaluate measures larger sets",
+            )
         refused: list[tuple[str, str]] = []
         read, missing = [], []
         total, done = sum(map(len, people.values())), 0

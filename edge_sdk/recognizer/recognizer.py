@@ -160,7 +160,7 @@ class Recognizer:
         subject: str,
         options: EnrolOptions = ENROL_DEFAULTS,
         *,
-        least: int = LEAST_TEMPLATES,
+        least: int | None = None,
         consent: str | None = None,
         guide: Callable[[str], object] = lambda _: None,
         **fields: Any,
@@ -174,7 +174,7 @@ class Recognizer:
             frames: Each of shape (H, W, 3), uint8, RGB. Reading stops when there are enough good frames.
             subject: Name of the subject, see `Gallery.enrol`.
             options: Label, validity and handling of duplicates; the defaults of `EnrolOptions` if not given.
-            least: Number of good frames required, 1 or more.
+            least: Number of good frames required, 1 or more; None for 3, or 1 if pictures are added.
             consent: Statement of the person's consent to store the crops sealed (`gallery.captures`); None stores no crop.
             guide: Called with advice to the person when it changes, and with the number of good frames when it grows.
             fields: Fields of `EnrolOptions`, instead of `options`.
@@ -193,6 +193,8 @@ class Recognizer:
         options = replace(options, **fields, weaker_limits=weakened_limits(self._enrolment_limits))
         self.gallery.refresh()
         require_name(subject, self.gallery.subjects(), add=options.add)
+        if least is None:
+            least = 1 if options.add else LEAST_TEMPLATES
         taken = EnrolmentSamples(
             lambda frame: self._take_single(frame, self._enrolment_limits), least=least, guide=guide
         )

@@ -28,9 +28,10 @@ def check_form(outcome: Outcome, *, partial: bool = False) -> Outcome:
     """
     assert "Traceback" not in outcome.err + outcome.out
     lines = outcome.err.splitlines()
-    if outcome.code == 2:  # printed by argparse
-        assert lines[0].startswith("usage: edge-sdk")
-        assert re.match(r"edge-sdk( [\w-]+)*: error: [a-z]", lines[-1])
+    if outcome.code == 2:  # an error in the usage: two lines, so that no usage text buries the error
+        error, hint = lines
+        assert re.match(r"edge-sdk( [\w-]+)*: error: [a-z]", error)
+        assert re.fullmatch(r"edge-sdk: hint: edge-sdk( [\w-]+)* --help prints the options", hint)
         return outcome
     for line in lines:
         assert line.startswith("edge-sdk: "), line

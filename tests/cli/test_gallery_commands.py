@@ -271,7 +271,14 @@ def test_a_bound_and_a_label_are_changed(edge_sdk: Run, home: Any, products: lis
     assert done.code == 3
     assert "expected valid_until after the present time" in done.err
     assert edge_sdk("gallery", "change", "alice", *home.files).code == 2
-    for wrong in ("soon", "2030-01-01T00:00"):
+    # A day is one of the device's time zone: it begins at its start, and ends after it.
+    day = ("--valid-from", "2200-01-01", "--valid-until", "2200-01-01")
+    assert edge_sdk("gallery", "change", "alice", *day, *home.files).code == 0
+    value = json.loads(edge_sdk("gallery", "list", "--json", *home.files).out)[0]
+    assert value["valid_until"] - value["valid_from"] == 86400
+    assert edge_sdk("gallery", "change", "alice", "--valid-from", "2200-01-01T00:00Z", *home.files).code == 0
+    assert edge_sdk("gallery", "change", "alice", "--valid-until", "none", *home.files).code == 0
+    for wrong in ("soon", "2030-01-01T00:00", "2030-1-1", "2030-02-30"):
         assert edge_sdk("gallery", "change", "alice", "--valid-from", wrong, *home.files).code == 2
     backwards = ("--valid-from", "2030-01-01T00:00Z", "--valid-until", "2029-01-01T00:00Z")
     assert "before valid_from" in edge_sdk("gallery", "change", "alice", *backwards, *home.files).err

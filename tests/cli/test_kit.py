@@ -34,7 +34,8 @@ def test_the_kit_of_the_samples_needs_no_download(
     assert done.code == 0, done.err
     report = json.loads(done.out)
     kit = KitFile.open(tmp_path / "kit" / "products.edgekit")
-    assert report["manifest_sha256"] == kit.sha256
+    assert report["sha256"] == kit.sha256
+    assert report["replaced"] is None
     assert kit.manifest.fpir == 0.01
     assert [member.role for member in kit.manifest.members] == [Role.EMBEDDER, Role.LICENCE, Role.REPORT]
     assert sorted(path.name for path in (tmp_path / "kit").iterdir()) == [

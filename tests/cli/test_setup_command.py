@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import pty
@@ -156,3 +157,15 @@ def test_a_problem_found_by_doctor_is_exit_code_1(
     assert "edge-sdk identify IMAGE --fpir RATE" in done.out
     (folder / "home.key").chmod(0o644)
     assert edge_sdk("setup", plain.path).code == 3
+
+
+def test_setup_says_how_often_enrolled_people_are_refused(edge_sdk: Run, kit: Path, folder: Path) -> None:
+    done = edge_sdk("setup", kit, "--door", "--accept-licences", "--camera", ROOT / "samples")
+    (line,) = [line for line in done.out.splitlines() if "pictures of enrolled people" in line]
+    assert "are unlike a template of theirs with 1 person enrolled" in line
+
+
+def test_the_digest_of_the_installed_kit_is_that_of_its_file(edge_sdk: Run, kit: Path, folder: Path) -> None:
+    edge_sdk("setup", kit, "--accept-licences")
+    value = json.loads((folder / FILE_NAME).read_text())
+    assert value["kit"]["sha256"] == hashlib.sha256(kit.read_bytes()).hexdigest()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from edge_sdk.errors import InputError
 from edge_sdk.gallery.rules.real_numbers import is_real, shown
@@ -41,3 +42,22 @@ def attempts_in_words(free: int, most: int, wait_s: int) -> str:
     if free == most or wait_s == 0:
         return reset.replace("after", "failed presses in a row: after", 1)
     return f"after {free} failed presses in a row everybody waits {wait_s} s between presses; {reset}"
+
+
+def rejections_in_words(rates: Sequence[tuple[int, float]]) -> str:
+    """State how often the evidence expects an enrolled person to be refused, as more people are enrolled.
+
+    Args:
+        rates: Numbers of enrolled people in ascending order, and the FNMR at the threshold of each, 0..1.
+
+    Returns:
+        A sentence without a full stop. The rate is that of one picture against one template.
+    """
+    scale = 100 if all(rate >= 0.005 for _, rate in rates) else 1000
+    first, *others = [(people, round(scale * rate)) for people, rate in rates]
+    more = "".join(f", {number} with {people}" for people, number in others)
+    return (
+        f"of {scale:,} pictures of enrolled people, about {first[1]} are unlike a template of theirs with"
+        f" {first[0]} {'person' if first[0] == 1 else 'people'} enrolled{more} (by the evidence: more people need a higher"
+        " threshold); a press compares several pictures with all templates of a person, so fewer presses are refused"
+    )

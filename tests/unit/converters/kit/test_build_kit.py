@@ -13,7 +13,7 @@ import pytest
 from converters.errors import ConversionError
 from converters.kit.build import build_kit
 from converters.kit.bundling import KitResult
-from converters.kit.definition import KitDefinition, KitNetwork
+from converters.kit.definition import FACE, KitDefinition, KitNetwork
 from converters.kit.evidence import KitEvidence
 from converters.kit.licences import NOTICE_FILE, LicenceError, Terms
 from converters.pipeline.convert import convert
@@ -186,6 +186,29 @@ def test_a_mirror_without_the_file_and_with_another_one_under_its_name(
     with pytest.raises(ModelError, match="found a different file"):
         kit.build(tmp_path / "kit")
     assert not (tmp_path / "kit").exists()
+
+
+def test_all_files_that_a_mirror_lacks_are_in_one_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(zoo.MIRROR, str(tmp_path))
+    with pytest.raises(ModelError) as missing:
+        build_kit(FACE, tmp_path / "kit", accept=lambda terms: pytest.fail("asked"))
+    assert [name for name in ("sface: ", "yunet: ") if name in str(missing.value)] == ["sface: ", "yunet: "]
+    assert str(missing.value).count("expected a file of") == len(FACE.networks)
+    assert "put the files there" in str(missing.value.hint)
+
+
+def test_an_earlier_kit_is_replaced_and_the_output_says_so(
+    small: Small, make_evidence: Callable[..., OperatingPoint], tmp_path: Path
+) -> None:
+    kit = small.with_evidence("f" * 64, make_evidence())
+    (tmp_path / "kit").mkdir()
+    (tmp_path / "kit" / "small.edgekit").write_bytes(b"another kit")
+    result = kit.build(tmp_path / "kit")
+    assert result.replaced == hashlib.sha256(b"another kit").hexdigest()
+    assert f"replaced an earlier file with SHA-256 {result.replaced}" in result.to_text()
+    assert kit.build(tmp_path / "kit").replaced == ""
 
 
 def test_an_output_that_cannot_be_made_is_refused_before_the_licences_are_shown(

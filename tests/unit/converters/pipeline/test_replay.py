@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from converters.graph.graph import indices
 from converters.graph.network import Network
 from converters.pipeline.convert import convert
 from converters.pipeline.options import ConversionOptions, Distillation, Plain, Replay
+from converters.pipeline.replay import notes_on_sources
 from converters.quantize.recipe import shipped
 from edge_sdk.model.model_file import ModelFile
 from tests.networks import CONTRACT, NetworkBuilder, crops
@@ -43,6 +45,24 @@ def changed_weights(network: Network, change: Callable[[np.ndarray], np.ndarray]
             assert weights is not None
             graph.set_constant(index, change(weights).astype(np.float32))
     return Network.of(graph)
+
+
+def test_a_recipe_of_another_file_is_named_before_the_work(tmp_path: Path) -> None:
+    source, recipe = tmp_path / "net.tflite", tmp_path / "recipe.json"
+    source.write_bytes(embedder().data)
+    digest = hashlib.sha256(source.read_bytes()).hexdigest()
+
+    def notes(value: dict[str, Any]) -> list[str]:
+        recipe.write_text(json.dumps({**shipped("cpu_int8").to_json(), "source": value}))
+        return notes_on_sources(
+            ConversionOptions(source, CONTRACT, tmp_path, tmp_path, quantization=Replay(recipe))
+        )
+
+    assert notes({"file": "net.tflite", "sha256": digest}) == []
+    assert notes({}) == []
+    (note,) = notes({"file": "other.onnx", "sha256": "f" * 64})
+    assert "was saved for another file" in note
+    assert f"other.onnx, SHA-256 ffffffffffff..., found {digest[:12]}" in note
 
 
 TARGETS = ("cpu", "edgetpu", "mobile")

@@ -258,6 +258,13 @@ def test_an_enrolment_takes_good_frames_and_says_what_is_wrong(recognizer: Recog
     assert [subject.name for subject in recognizer.gallery.subjects()] == ["ann", "bob"]
 
 
+def test_pictures_are_added_from_one_good_frame_on(recognizer: Recognizer) -> None:
+    recognizer.enrol(several(BOB, 3), "bob")
+    with pytest.raises(AcquisitionError, match="expected 3 good frames of 'eve', found 1"):
+        recognizer.enrol(several(EVE, 1), "eve")
+    assert recognizer.enrol(several(BOB, 4)[3:], "bob", add=True).templates == 1
+
+
 def test_the_same_picture_again_is_no_second_capture(recognizer: Recognizer, tmp_path: Path) -> None:
     """Several captures must be independent; copies of a file or frames of a frozen camera are not."""
     enrolment = recognizer.enrol([*several(BOB, 2) * 2, frame(BOB, shift=2)], "bob")

@@ -6,7 +6,7 @@ import pytest
 
 from edge_sdk.errors import InputError
 from edge_sdk.gallery import AttemptPolicy
-from edge_sdk.gallery.rules.in_words import attempts_in_words, strangers_in_words
+from edge_sdk.gallery.rules.in_words import attempts_in_words, rejections_in_words, strangers_in_words
 
 
 @pytest.mark.parametrize(
@@ -24,6 +24,14 @@ def test_strangers_are_counted_as_an_upper_limit(fpir: float, start: str) -> Non
     text = strangers_in_words(fpir)
     assert text.startswith(start)
     assert "95 % confidence" in text
+
+
+def test_refusals_are_counted_per_number_of_people() -> None:
+    text = rejections_in_words([(1, 0.052), (4, 0.066), (20, 0.113)])
+    assert text.startswith(
+        "of 100 pictures of enrolled people, about 5 are unlike a template of theirs with 1 person enrolled, 7 with 4, 11 with 20"
+    )
+    assert rejections_in_words([(4, 0.0031)]).startswith("of 1,000 pictures of enrolled people, about 3 are")
 
 
 def test_points_without_upper_limits_are_not_called_limits() -> None:
