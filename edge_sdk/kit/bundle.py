@@ -27,6 +27,7 @@ from edge_sdk.model.zip_archive import open_zip, read_member
 # A fixed time stamp, so that equal files give equal bytes.
 _TIME_STAMP = (1980, 1, 1, 0, 0, 0)
 _MAX_DIRECTORY_BYTES = 64 << 10
+_CHUNK = 1 << 16
 _COPY_AGAIN = "the file is damaged or was changed: copy it again, or build it again with edge-convert kit"
 
 
@@ -191,7 +192,7 @@ def _opened(path: Path) -> zipfile.ZipFile:
 def _digest(path: Path) -> str:
     digest = hashlib.sha256()
     with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
+        while chunk := file.read(_CHUNK):
             digest.update(chunk)
     return digest.hexdigest()
 

@@ -200,9 +200,12 @@ def test_all_files_that_a_mirror_lacks_are_in_one_error(
 
 
 def test_an_earlier_kit_is_replaced_and_the_output_says_so(
-    small: Small, make_evidence: Callable[..., OperatingPoint], tmp_path: Path
+    small: Small,
+    recorded: tuple[Path, Path, str],
+    make_evidence: Callable[..., OperatingPoint],
+    tmp_path: Path,
 ) -> None:
-    kit = small.with_evidence("f" * 64, make_evidence())
+    kit = small.with_evidence(recorded[2], make_evidence(fmr=2e-4, non_mated_trials=20_000))
     (tmp_path / "kit").mkdir()
     (tmp_path / "kit" / "small.edgekit").write_bytes(b"another kit")
     result = kit.build(tmp_path / "kit")
