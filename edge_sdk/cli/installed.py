@@ -156,7 +156,11 @@ def _way(arguments: argparse.Namespace) -> str:
     from edge_sdk.door.installed_parts import FILE_NAME
 
     if arguments.installed is not None:
-        return "install another kit"
+        installation = arguments.installed
+        return (
+            f"name another installation with --installation or {ENVIRONMENT}: kit {installation.kit.name} in"
+            f" {installation.folder} has none"
+        )
     folder = os.environ.get(ENVIRONMENT)
     if folder and (Path(folder) / FILE_NAME).is_file():
         return "name them all: an explicit file takes nothing that belongs to another"

@@ -232,4 +232,9 @@ def _next_step(result: SetupResult, *, failed: bool) -> str:
         )
     if result.installation.detector is None:
         return "next: edge-sdk enrol NAME IMAGE ..., then edge-sdk identify IMAGE --fpir RATE"
+    if not result.installation.door:
+        return (
+            "next: edge-sdk face enrol NAME, then edge-sdk face identify PHOTO --fpir RATE; for edge-sdk try and a door lock,"
+            " run setup again with --door"
+        )
     return "next: edge-sdk face enrol NAME, then edge-sdk try"

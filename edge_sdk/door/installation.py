@@ -298,7 +298,8 @@ class Installation:
         if self.detector is None:
             raise InputError(
                 f"expected a kit with a face detector, found kit {self.kit.name} without one",
-                hint="open_embedder and open_gallery open the parts",
+                hint=f"the installation is {self.folder}: name another one with --installation or {ENVIRONMENT}; in a program,"
+                " open_embedder and open_gallery open the parts",
             )
         return Recognizer.open(
             self.model,

@@ -108,7 +108,7 @@ def test_a_kit_without_a_detector_finds_no_faces(
     edge_sdk: Run, installed: Installation, tmp_path: Path
 ) -> None:
     done = edge_sdk("face", "identify", tmp_path / "photo.jpg")
-    assert (done.code, "give them, or install another kit" in done.err) == (2, True)
+    assert (done.code, "give them, or name another installation" in done.err) == (2, True)
 
 
 def test_creating_a_gallery_needs_its_name(edge_sdk: Run, installed: Installation, tmp_path: Path) -> None:

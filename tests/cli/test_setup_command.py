@@ -169,3 +169,10 @@ def test_the_digest_of_the_installed_kit_is_that_of_its_file(edge_sdk: Run, kit:
     edge_sdk("setup", kit, "--accept-licences")
     value = json.loads((folder / FILE_NAME).read_text())
     assert value["kit"]["sha256"] == hashlib.sha256(kit.read_bytes()).hexdigest()
+
+
+def test_without_a_door_the_next_step_does_not_need_a_policy(edge_sdk: Run, kit: Path, folder: Path) -> None:
+    done = edge_sdk("setup", kit, "--accept-licences")
+    (line,) = [line for line in done.out.splitlines() if line.startswith("next: ")]
+    assert "face identify PHOTO --fpir RATE" in line
+    assert "run setup again with --door" in line
