@@ -152,8 +152,9 @@ def _import(arguments: argparse.Namespace) -> Output:
         lines.append(f"replaced {', '.join(result.replaced)}")
     if result.skipped:
         lines.append(f"skipped {', '.join(result.skipped)}: enrolled already")
-    lines += [f"refused {subject.name}: {subject.reason}" for subject in result.refused]
-    return Output(asdict(result), "\n".join(lines), not result.refused)
+    refused = [*result.refused, *result.refused_looks]
+    lines += [f"refused {subject.name}: {subject.reason}" for subject in refused]
+    return Output(asdict(result), "\n".join(lines), not refused)
 
 
 def _sources(arguments: argparse.Namespace) -> Output:

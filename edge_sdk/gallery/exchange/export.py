@@ -18,10 +18,13 @@ import numpy as np
 from edge_sdk.errors import GalleryError, GalleryFormatError, InputError, ModelMismatchError, SealError
 from edge_sdk.gallery.format import sealing
 from edge_sdk.gallery.format.content import (
+    LOOKS,
     REVOKED,
     TEMPLATE,
     Content,
+    PolicyRecord,
     empty_content,
+    ids_of,
     pack_content,
     parse_content,
 )
@@ -34,7 +37,9 @@ from edge_sdk.gallery.format.header import (
     TemplateType,
 )
 from edge_sdk.gallery.format.hpke import hpke_suite
+from edge_sdk.gallery.format.looks import pack_looks
 from edge_sdk.gallery.format.model_binding import is_comparable
+from edge_sdk.gallery.looks import looks_by_subject, rows_of_look
 from edge_sdk.gallery.match.matcher import rotation_of
 from edge_sdk.gallery.match.templates import quantize
 from edge_sdk.gallery.subjects import EnrolOptions, unknown_subject
@@ -55,12 +60,33 @@ _OVERHEAD_BYTES = 32 + 16  # encapsulated key, tag
 
 
 @dataclass(frozen=True, repr=False, eq=False)
+class ExportedLook:
+    """A look in an export: its name, and its templates as unit embeddings of shape (n, D), float32."""
+
+    name: str
+    rows: FloatArray
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class ExportedTemplates:
+    """The templates of one subject in an export, as unit embeddings.
+
+    Attributes:
+        enrolled: Those of the enrolment, shape (n, D), float32.
+        looks: Those that were added later.
+    """
+
+    enrolled: FloatArray
+    looks: tuple[ExportedLook, ...]
+
+
+@dataclass(frozen=True, repr=False, eq=False)
 class Package:
     """The content of an opened export.
 
     Attributes:
         sender: Id of the exporting gallery, 16 bytes.
-        content: Subjects, and templates as unit embeddings in float16; without secrets and policies.
+        content: Subjects, templates as unit embeddings in float16, and looks; without secrets and policies.
     """
 
     sender: bytes
@@ -71,6 +97,23 @@ class Package:
         """Names of the subjects."""
         return self.content.names
 
+    def templates(self, index: int) -> ExportedTemplates:
+        """Return the templates of a subject, those of the enrolment and those of each look.
+
+        Args:
+            index: Index of the subject in the content.
+        """
+        content = self.content
+        unit: FloatArray = content.matrix[content.templates["subject"] == index].astype(np.float32)
+        looks = looks_by_subject(content).get(content.subjects["id"][index].tobytes(), [])
+        enrolled = len(unit) - sum(look.templates for look in looks)
+        return ExportedTemplates(
+            unit[:enrolled],
+            tuple(
+                ExportedLook(look.name, unit[rows_of_look(looks, place)]) for place, look in enumerate(looks)
+            ),
+        )
+
     def enrol_into(self, transaction: Transaction) -> None:
         """Enrol all subjects with their ids, with the same checks as any enrolment.
 
@@ -78,16 +121,16 @@ class Package:
             SubjectExistsError: a name or id is taken, or a subject looks like an enrolled one.
         """
         content = self.content
-        owners = content.templates["subject"]
-        unit: FloatArray = content.matrix.astype(np.float32)
         for index, (name, label) in enumerate(zip(content.names, content.labels, strict=True)):
             record = content.subjects[index]
             transaction.enrol_as(
                 record["id"].tobytes(),
                 name,
-                unit[owners == index],
+                self.templates(index).enrolled,
                 EnrolOptions(label=label, enrolled_by=self.sender),
             )
+            for look in self.templates(index).looks:
+                transaction.enrol(name, look.rows, EnrolOptions(add=True, look=look.name))
             transaction.restore_validity(name, int(record["valid_from"]), int(record["valid_until"]))
             if record["flags"] & REVOKED:
                 transaction.revoke(name)
@@ -132,6 +175,7 @@ def export_subjects(header: Header, content: Content, names: Sequence[str], *, r
         subjects=content.subjects[subjects],
         names=tuple(content.names[index] for index in subjects),
         labels=tuple(content.labels[index] for index in subjects),
+        policy=_looks_of(content, frozenset(ids_of(content.subjects[subjects]))),
     )
     return seal_package(
         package,
@@ -140,6 +184,14 @@ def export_subjects(header: Header, content: Content, names: Sequence[str], *, r
         model_id=header.model_id,
         recipient=recipient,
     )
+
+
+def _looks_of(content: Content, subjects: frozenset[bytes]) -> tuple[PolicyRecord, ...]:
+    """Return the looks of subjects as a record, which a reader that does not know it ignores."""
+    looks = [
+        look for subject, own in looks_by_subject(content).items() if subject in subjects for look in own
+    ]
+    return (PolicyRecord(LOOKS, critical=False, value=pack_looks(looks)),) if looks else ()
 
 
 def seal_package(

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
-
 from edge_sdk.errors import CaptureError, InputError, ModelCardError, SubjectExistsError
-from edge_sdk.gallery.exchange.export import Package
+from edge_sdk.gallery.exchange.export import ExportedTemplates, Package
 from edge_sdk.gallery.format.content import REVOKED, ids_of
 from edge_sdk.gallery.rules.names import normalized
 from edge_sdk.gallery.subjects import EnrolOptions
@@ -38,12 +37,14 @@ class ImportResult:
         skipped: Subjects that the gallery has already; nothing was changed.
         replaced: Subjects that the gallery had already, with their new templates, label and validity.
         refused: Subjects that were not imported, with the reason.
+        refused_looks: Looks of imported subjects that were not imported, as `subject, look name`, with the reason.
     """
 
     imported: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
     replaced: tuple[str, ...] = ()
     refused: tuple[RefusedSubject, ...] = ()
+    refused_looks: tuple[RefusedSubject, ...] = ()
 
 
 def merge(package: Package, transaction: Transaction, *, replace: bool) -> ImportResult:
@@ -60,13 +61,14 @@ def merge(package: Package, transaction: Transaction, *, replace: bool) -> Impor
             stored ones; otherwise these subjects are skipped. A subject that is revoked on either side is revoked afterwards.
     """
     content = package.content
-    owners = content.templates["subject"]
     names: dict[str, list[str]] = {"imported": [], "skipped": [], "replaced": []}
     refused: list[RefusedSubject] = []
+    refused_looks: list[RefusedSubject] = []
     for index, (subject_id, name, label) in enumerate(
         zip(ids_of(content.subjects), map(normalized, content.names), content.labels, strict=True)
     ):
-        unit = content.matrix[owners == index].astype(np.float32)
+        templates = package.templates(index)
+        unit = templates.enrolled
         record = content.subjects[index]
         try:
             same = transaction.name_of(subject_id)
@@ -93,9 +95,25 @@ def merge(package: Package, transaction: Transaction, *, replace: bool) -> Impor
             continue
         enrolled = name if same is None else same
         names["imported" if same is None else "replaced"].append(enrolled)
+        refused_looks += _add_looks(transaction, enrolled, templates)
         transaction.restore_validity(enrolled, int(record["valid_from"]), int(record["valid_until"]))
         if record["flags"] & REVOKED:
             transaction.revoke(enrolled)
     return ImportResult(
-        tuple(names["imported"]), tuple(names["skipped"]), tuple(names["replaced"]), tuple(refused)
+        tuple(names["imported"]),
+        tuple(names["skipped"]),
+        tuple(names["replaced"]),
+        tuple(refused),
+        tuple(refused_looks),
     )
+
+
+def _add_looks(
+    transaction: Transaction, subject: str, templates: ExportedTemplates
+) -> Iterator[RefusedSubject]:
+    """Add looks to a subject with the checks of any addition, and yield those that are refused."""
+    for look in templates.looks:
+        try:
+            transaction.enrol(subject, look.rows, EnrolOptions(add=True, look=look.name))
+        except (SubjectExistsError, CaptureError, InputError, ModelCardError) as error:
+            yield RefusedSubject(f"{subject}, look {look.name}", str(error), error.hint)

@@ -163,3 +163,22 @@ def merge_altered(home: Gallery, office: Gallery, *, replace: bool = False, **fi
         home._session.header, content, [], recipient=bytes.fromhex(office.status().recipient)
     )
     return office.exchange.merge_package(package, replace=replace)
+
+
+def test_looks_are_imported_with_their_names(home: Gallery, office: Gallery) -> None:
+    home.enrol("ann", person(0, 5)[3:], add=True, look="glasses")
+    home.enrol("ann", person(77), add=True, look="mask", allow_unlike=True)
+    result = merge(home, office, "ann")
+    assert result.imported == ("ann",)
+    (refused,) = result.refused_looks
+    assert refused.name == "ann, look mask"
+    assert "not like 'ann'" in refused.reason
+    (ann,) = [subject for subject in office.subjects() if subject.name == "ann"]
+    assert [(look.name, look.templates) for look in ann.looks] == [("glasses", 2)]
+    assert ann.templates == 5
+    office.remove_look("ann", "glasses")
+    again = merge(home, office, "ann", replace=True)
+    assert again.replaced == ("ann",)
+    (ann,) = [subject for subject in office.subjects() if subject.name == "ann"]
+    assert [look.name for look in ann.looks] == ["glasses"]
+    assert office.problems() == ()
