@@ -214,8 +214,10 @@ def _undo(arguments: argparse.Namespace, gallery: Gallery) -> Output:
     from edge_sdk.door.other_network import holds_network_of, kept, put_back
 
     installation = installation_of(arguments)
+    before = None if installation is None else kept(installation)
     # After an interrupted undo only the networks are left to put back.
-    if gallery.migration.pending() is not None or installation is None or kept(installation) is None:
+    interrupted = before is not None and holds_network_of(gallery, before)
+    if gallery.migration.pending() is not None or not interrupted:
         gallery.migration.undo()
     earlier = None if installation is None else put_back(installation, gallery)
     status = gallery.status()

@@ -109,20 +109,19 @@ def put_back(installation: Installation, gallery: Gallery) -> Installation | Non
         gallery: Its gallery, after the change of the model was undone.
 
     Returns:
-        The installation afterwards; None if no networks are kept.
+        The installation afterwards; None if no networks of the gallery's model are kept.
 
     Raises:
-        ModelMismatchError: The gallery holds templates of another model than the kept one.
-        ModelError: A kept network cannot be read or is not the one that was installed.
+        ModelMismatchError: A kept network is not the one that was installed.
+        ModelError: A kept network cannot be read.
     """
     from edge_sdk.vision.detector import Detector
     from edge_sdk.vision.liveness import MiniFasNet
 
     with locked(PosixFileSystem(), installation.folder / LOCK):
         earlier = kept(installation)
-        if earlier is None:
+        if earlier is None or not holds_network_of(gallery, earlier):
             return None
-        gallery.require_model(ModelFile.open(earlier.model).model_id)
         contents = {network.file: _as_installed(earlier, network.file) for network in earlier.networks}
         for file, content in contents.items():
             if content is None:

@@ -243,6 +243,24 @@ def test_an_undo_that_was_interrupted_puts_the_networks_back(
     assert edge_sdk("doctor").code == 0
 
 
+def test_networks_kept_for_a_change_that_an_erasure_confirmed_are_not_put_back(
+    door: Path, kits: tuple[Path, Path], edge_sdk: Run
+) -> None:
+    key = door.parent / "captures.key"
+    assert (
+        edge_sdk("gallery", "migrate", "--kit", kits[1], "--captures-key", key, "--leave-out", "bob").code
+        == 0
+    )
+    assert edge_sdk("setup", kits[1], "--accept-licences").code == 0
+    assert edge_sdk("gallery", "erase", "alice").code == 0
+    assert (door / "before").exists()
+    refused = edge_sdk("gallery", "migrate", "--undo")
+    assert (refused.code, "no change of the model waits" in refused.err) == (3, True)
+    assert edge_sdk("doctor").code == 0
+    assert edge_sdk("setup", kits[1]).code == 0
+    assert not (door / "before").exists()
+
+
 def test_a_network_that_was_replaced_by_hand_is_not_called_damaged(
     door: Path, kits: tuple[Path, Path], edge_sdk: Run
 ) -> None:
