@@ -40,7 +40,7 @@ from edge_sdk.cli.opening import (
     open_gallery,
     resolve_detector,
 )
-from edge_sdk.errors import InputError
+from edge_sdk.errors import CaptureError, InputError
 from edge_sdk.escaping import escaped, escaped_line
 
 if TYPE_CHECKING:
@@ -178,7 +178,10 @@ def _enrol(arguments: argparse.Namespace) -> Output:
             )
     else:
         with FolderCamera(arguments.photographs, rotate=arguments.rotate) as camera:
-            enrolment = enrol(_readable(camera, arguments.photographs, readable))
+            try:
+                enrolment = enrol(_readable(camera, arguments.photographs, readable))
+            except CaptureError as error:
+                raise InputError(f"{readable[error.capture]}: {error}", hint=error.hint) from error
     lines = [format_enrolment(enrolment.subject, enrolment.templates, options)]
     refused: list[dict[str, Any]]
     if arguments.camera:

@@ -64,6 +64,11 @@ class EnrolmentSamples:
         return tuple(sample for _, sample in self._samples)
 
     @property
+    def frames(self) -> tuple[int, ...]:
+        """Index of the frame of each good sample."""
+        return tuple(index for index, _ in self._samples)
+
+    @property
     def refused(self) -> tuple[RefusedFrame, ...]:
         """Frames that are not used, in order."""
         return tuple(sorted(self._refused, key=lambda frame: frame.index))

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from edge_sdk.cameras.camera import Camera
-from edge_sdk.errors import InputError
+from edge_sdk.errors import CaptureError, InputError
 from edge_sdk.gallery import Anchor, EnrolOptions, Gallery, KeyProvider, PinnedNetworks
 from edge_sdk.gallery.captures.crops import Crops
 from edge_sdk.gallery.results import Identification, Verification
@@ -185,7 +185,7 @@ class Recognizer:
             SubjectExistsError: The name is taken, which is known before a frame is read, or the face is similar to that
                 of an enrolled subject.
             SubjectUnknownError: Pictures are added to a subject that is not enrolled; known before a frame is read.
-            CaptureError: The frames do not all show the same person.
+            CaptureError: The frames do not all show the same person; its `capture` is the index of a frame.
             GalleryError: The gallery could not be written; or a consent is given, and the gallery stores no captures.
         """
         if consent is not None:
@@ -204,7 +204,12 @@ class Recognizer:
             crops = [sample.crop for sample in taken.samples]
             captures = Crops.received(crops, self.embedder.card.input, consent=consent)
             options = replace(options, captures=captures)
-        self.gallery.enrol(subject, np.stack([sample.embedding for sample in taken.samples]), options)
+        embeddings = np.stack([sample.embedding for sample in taken.samples])
+        try:
+            self.gallery.enrol(subject, embeddings, options)
+        except CaptureError as error:
+            frame = taken.frames[error.capture]
+            raise CaptureError(str(error), capture=frame, hint=error.hint) from error
         return Enrolment(subject, len(taken.samples), taken.refused)
 
     def identify(self, frame: UInt8Array) -> Recognition:

@@ -264,8 +264,9 @@ def test_pictures_are_added_from_one_good_frame_on(recognizer: Recognizer) -> No
     with pytest.raises(AcquisitionError, match="expected 3 good frames of 'eve', found 1"):
         recognizer.enrol(several(EVE, 1), "eve")
     # One frame suffices; this one is known already.
-    with pytest.raises(CaptureError, match="capture 1 of 1 is a picture that 'bob' has already"):
-        recognizer.enrol(several(BOB, 4)[3:], "bob", add=True)
+    with pytest.raises(CaptureError, match="capture 1 of 1 is a picture that 'bob' has already") as refused:
+        recognizer.enrol([frame(EMPTY), *several(BOB, 4)[3:]], "bob", add=True)
+    assert refused.value.capture == 1, "the index of a frame, not of a good frame"
 
 
 def test_the_same_picture_again_is_no_second_capture(recognizer: Recognizer, tmp_path: Path) -> None:
