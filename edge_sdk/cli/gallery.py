@@ -245,16 +245,12 @@ def _change(arguments: argparse.Namespace) -> Output:
 
 
 def _status(arguments: argparse.Namespace) -> Output:
-    from edge_sdk.gallery.mixed_subjects import MIXED_ADVICE, mixed_in_words
-
     status = asdict(open_gallery(arguments).status())
     lines = [
         f"{name:<13} {_format_value(value)}"
         for name, value in status.items()
         if name not in ("not_protected", "transfer", "raised", "mixed_subjects") and value is not None
     ]
-    if status["mixed_subjects"]:
-        lines.append(f"{'mixed':<13} {mixed_in_words(status['mixed_subjects'])}; {MIXED_ADVICE}")
     lines += [f"not_protected {gap}" for gap in status["not_protected"]]
     return Output(status, "\n".join(lines))
 

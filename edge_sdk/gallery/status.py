@@ -138,6 +138,9 @@ def gaps(
         result.append(
             "no liveness networks are pinned: a recognizer may be opened without them, or with others"
         )
+    mixed = mixed_subjects(session.content)
+    if mixed:
+        result.append(f"two people under one name: {mixed_in_words(mixed)}; {MIXED_ADVICE}")
     if transfer.unprotected:
         result.append(f"strangers: {in_words(transfer)}; {ADVICE}")
     elif session.matcher.policy is not None and transfer.state is TransferState.NOT_STORED:

@@ -305,7 +305,7 @@ def test_status_says_how_strong_and_how_full_it_is(edge_sdk: Run, home: Any) -> 
     assert any("stray copy" in gap for gap in gaps)
     lines = [line.split(None, 1) for line in text.splitlines()]
     assert status.pop("raised") is None
-    assert status.pop("mixed_subjects") == []  # the text names them only if there are any
+    assert status.pop("mixed_subjects") == []  # the text has them in `not_protected`
     for name, value in [*status.items(), *(("not_protected", gap) for gap in gaps)]:
         line = [name, "no" if value is False else str(value)]
         assert (line in lines) is (value is not None)
