@@ -201,10 +201,12 @@ def _migrate(arguments: argparse.Namespace) -> Output:
 
 
 def _confirm(arguments: argparse.Namespace, gallery: Gallery) -> Output:
-    from edge_sdk.door.other_network import remove_kept
+    from edge_sdk.door.other_network import remove_kept, require_network_of
 
-    gallery.migration.confirm()
     installation = installation_of(arguments)
+    if installation is not None:
+        require_network_of(gallery, installation)
+    gallery.migration.confirm()
     if installation is not None:
         remove_kept(installation)
     return Output({"confirmed": True}, "confirmed: the new model is kept, the state before is removed")
@@ -284,6 +286,10 @@ def _changed(arguments: argparse.Namespace, result: MigrationResult) -> Output:
         f"look without captures, left out: {look} of {name}; add the pictures again with --add"
         for name, look in result.looks_left_out
     ]
+    lines += [
+        f"no captures of the enrolment of {name} are stored: the pictures of the look {look} are the enrolment now"
+        for name, look in result.looks_enrolled
+    ]
     if result.method == "captures":
         lines.append("take the private key of the captures away from this device: it opens the stored faces")
     place = "put the new model file in place"
@@ -299,6 +305,7 @@ def _changed(arguments: argparse.Namespace, result: MigrationResult) -> Output:
             "templates": result.templates,
             "left_out": list(result.left_out),
             "looks_left_out": [list(pair) for pair in result.looks_left_out],
+            "looks_enrolled": [list(pair) for pair in result.looks_enrolled],
             "generation": result.generation,
         },
         "\n".join(lines),

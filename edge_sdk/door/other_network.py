@@ -163,6 +163,19 @@ def holds_network_of(gallery: Gallery, installation: Installation) -> bool:
     return True
 
 
+def require_network_of(gallery: Gallery, installation: Installation) -> None:
+    """Refuse to confirm a change of the model before the network of the new model is installed.
+
+    Raises:
+        ModelMismatchError: The gallery's templates are of another network than the installed embedder.
+    """
+    if gallery.migration.pending() is not None and not holds_network_of(gallery, installation):
+        raise ModelMismatchError(
+            f"expected the network of the new model in {installation.folder}, found the earlier one; nothing was confirmed",
+            hint="install its kit first: edge-sdk setup KIT; or return to the earlier model with --undo",
+        )
+
+
 def remove_kept(installation: Installation) -> None:
     """Remove the networks of the earlier kit; nothing if there are none."""
     place = installation.folder / BEFORE

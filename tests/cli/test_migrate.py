@@ -200,6 +200,12 @@ def test_an_installation_moves_to_another_network_and_back(
     assert ill.code == 1
     assert "install the kit of the new network: edge-sdk setup NEW.edgekit" in ill.out
     assert "damaged" not in ill.out
+    early = edge_sdk("gallery", "migrate", "--confirm")
+    assert (early.code, "nothing was confirmed" in early.err, "edge-sdk setup KIT" in early.err) == (
+        3,
+        True,
+        True,
+    )
     again = edge_sdk("setup", kits[0])
     assert "a change of the gallery's model waits" in again.err
     done = edge_sdk("setup", kits[1], "--accept-licences")

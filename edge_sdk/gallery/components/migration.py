@@ -16,6 +16,7 @@ from edge_sdk.gallery.captures.recrop import recropped
 from edge_sdk.gallery.captures.sealed import digest_of, open_part
 from edge_sdk.gallery.format.captures_record import KeptRecord
 from edge_sdk.gallery.format.content import (
+    CAPTURES,
     DECISION_POLICY,
     EVIDENCE,
     KEPT_GENERATION,
@@ -31,7 +32,7 @@ from edge_sdk.gallery.format.looks import Look, parse_looks
 from edge_sdk.gallery.match.matcher import rotation_of
 from edge_sdk.gallery.match.templates import unit_rows
 from edge_sdk.gallery.migration.kept import without_kept
-from edge_sdk.gallery.migration.rebuild import NewModel, NewTemplates, listed, looks_left_out, rebuilt
+from edge_sdk.gallery.migration.rebuild import NewModel, NewTemplates, listed, looks_not_kept, rebuilt
 from edge_sdk.gallery.migration.results import MigrationResult, PendingMigration
 from edge_sdk.gallery.migration.space_map import SpaceMap
 from edge_sdk.gallery.migration.undo import looks_from_captures, restored, with_current_policy
@@ -261,7 +262,8 @@ class Migration:
                     len(after.subjects),
                     len(after.templates),
                     tuple(name for name in before.names if name in left_out),
-                    looks_left_out(before, after),
+                    looks_not_kept(before, after, with_captures=False),
+                    looks_not_kept(before, after, with_captures=True),
                     session.header.generation,
                 )
             )
@@ -279,6 +281,12 @@ class Migration:
     ) -> NewTemplates:
         """Embed the captures of all subjects that are not left out."""
         session = self._session
+        if content.record(CAPTURES) is None:
+            raise GalleryError(
+                "no captures are stored in this gallery",
+                hint="change the templates by a map (--map FILE, made by edge-convert map), or enrol everybody again in a new"
+                " gallery",
+            )
         record = require_captures(content)
         subjects = list(enumerate(zip(content.names, ids_of(content.subjects), strict=True)))
         without = [n for _, (n, subject) in subjects if n not in left_out and not record.of(subject)]

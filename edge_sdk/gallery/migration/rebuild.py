@@ -264,13 +264,22 @@ def plain_transaction(
     )
 
 
-def looks_left_out(before: Content, after: Content) -> tuple[tuple[str, str], ...]:
-    """Return the names of subject and look of the looks that a change of the model did not keep."""
+def looks_not_kept(before: Content, after: Content, *, with_captures: bool) -> tuple[tuple[str, str], ...]:
+    """Return the names of subject and look of the looks that a change of the model did not keep.
+
+    Args:
+        before: The content before the change.
+        after: The content after it.
+        with_captures: True for the looks whose captures became the enrolment, False for those without captures.
+    """
     kept = {look.id for looks in looks_by_subject(after).values() for look in looks}
     names = dict(zip(ids_of(after.subjects), after.names, strict=True))
+    captures = before.record(CAPTURES)
+    record = None if captures is None else parse_captures(captures)
+    stored = {entry.look for subject in names for entry in (record.of(subject) if record else ())}
     return tuple(
         (names[subject], look.name)
         for subject, looks in looks_by_subject(before).items()
         for look in looks
-        if subject in names and look.id not in kept
+        if subject in names and look.id not in kept and (look.id in stored) == with_captures
     )

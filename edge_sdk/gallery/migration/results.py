@@ -15,6 +15,8 @@ class MigrationResult:
         templates: Number of these templates.
         left_out: Names of the subjects that were left out; they are not enrolled any more.
         looks_left_out: Names of subject and look of the looks without captures, which were left out.
+        looks_enrolled: Names of subject and look of the looks whose captures are the enrolment now, because no captures of
+            the enrolment itself are stored.
         generation: Generation of the gallery.
     """
 
@@ -23,6 +25,7 @@ class MigrationResult:
     templates: int
     left_out: tuple[str, ...]
     looks_left_out: tuple[tuple[str, str], ...]
+    looks_enrolled: tuple[tuple[str, str], ...]
     generation: int
 
 

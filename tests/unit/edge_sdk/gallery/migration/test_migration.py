@@ -275,6 +275,20 @@ def test_subjects_without_captures_are_named_and_left_out_on_request(
     assert answer(reopened(path, old), old, pictures["dan"][0]) == "dan"
 
 
+def test_a_look_with_captures_becomes_an_enrolment_without_any(
+    gallery: Gallery, old: Embedder, new: Embedder, pictures: dict[str, list[np.ndarray]]
+) -> None:
+    enrol(gallery, old, "dan", pictures["dan"][:1], store=False)
+    further = pictures["dan"][1:]
+    captures = Crops.received(further, old.card.input, consent="dan")
+    embedded = np.stack([old.embed(image) for image in further])
+    gallery.enrol("dan", embedded, add=True, look="later", captures=captures, allow_unlike=True)
+    result = gallery.migration.with_captures(new, CAPTURES_KEY)
+    assert (result.looks_left_out, result.looks_enrolled) == ((), (("dan", "later"),))
+    dan = next(subject for subject in gallery.subjects() if subject.name == "dan")
+    assert (dan.templates, dan.looks) == (len(further), ())
+
+
 def test_looks_stay_if_their_captures_are_stored(
     gallery: Gallery, path: Path, old: Embedder, new: Embedder, pictures: dict[str, list[np.ndarray]]
 ) -> None:
