@@ -24,6 +24,7 @@ _NOT_PROVABLE = "logically erased, not provably: old blocks of the medium may su
 _BACKUPS = "; backups made before still hold the templates: delete them"
 _KEY_MISSING = _NOT_PROVABLE + "a key that was not given still opens an old copy" + _BACKUPS
 _SECRET_KEPT = _NOT_PROVABLE + "the key that opened them still exists"
+_CONFIRMED = "; the change of the model that waited is confirmed, because the state before it held the erased templates"
 _PROVABLE = "the secrets that opened every older copy, backups included, are destroyed in the TPM"
 
 
@@ -86,5 +87,5 @@ def erase(
         key_epoch=session.header.key_epoch,
         erased_at_s=session.content.committed_at_s,
         provable=provable,
-        statement=statement,
+        statement=statement if before.record(KEPT_GENERATION) is None else statement + _CONFIRMED,
     )

@@ -241,9 +241,11 @@ def test_a_confirmed_change_removes_the_generation_before(
 
 def test_an_erasure_or_a_new_key_confirms_the_change(gallery: Gallery, path: Path, new: Embedder) -> None:
     gallery.migration.with_captures(new, CAPTURES_KEY)
-    gallery.erase("cyd")
+    receipt = gallery.erase("cyd")
     assert not kept_path(path).exists(), "it holds cyd's templates"
+    assert "the change of the model that waited is confirmed" in receipt.statement
     assert [e.event.event for e in gallery.audit.report().entries][-1] == "confirm-model"
+    assert "confirmed" not in gallery.erase("bob").statement
 
 
 def test_rotated_keys_leave_no_file_that_the_old_ones_open(
