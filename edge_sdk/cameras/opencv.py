@@ -111,7 +111,8 @@ class V4l2Camera(Capture):
         self._open(
             source,
             cv2.CAP_V4L2,
-            hint="check its cable, its other users and this user's group video (v4l2-ctl --list-devices)",
+            hint="check its cable, its other users and this user's group video (v4l2-ctl --list-devices); a folder of photographs"
+            " can stand for a camera",
             # One buffer, because an old frame may show a person who has left.
             settings={
                 cv2.CAP_PROP_FRAME_HEIGHT: height,
