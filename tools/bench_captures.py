@@ -10,20 +10,15 @@ of other captures that each capture matches if the captures are enrolled.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import numpy as np
 
-from converters.data.samples import open_samples
 from converters.evaluate.metrics.embedded_samples import EmbeddedSamples
-from converters.evaluate.runner.embedding_cache import default_folder
-from converters.evaluate.runner.embedding_run import embed_with
-from converters.evaluate.runner.open_artefact import open_artefact
 from edge_sdk.gallery.rules.enrolment import groups_of_captures, odd_capture
 from edge_sdk.types import Float64Array
 from tools.bench_looks import threshold_of
+from tools.two_groups import embed_two_groups, two_groups_parser
 
 TRIALS = 4000
 ONE_PERSON = ((2,), (3,), (4,), (5,), (6,))
@@ -73,19 +68,10 @@ def shares_enrolled(images: EmbeddedSamples, threshold: float, pictures: Sequenc
 
 def main() -> None:
     """Print one line for each number of pictures of each person."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("model", type=Path, help="an artefact, with its model card")
-    parser.add_argument("--images", type=Path, required=True, help="labelled crops, as subject/image")
-    parser.add_argument("--strangers", type=Path, required=True, help="labelled crops of other persons")
+    parser = two_groups_parser(__doc__)
     parser.add_argument("--threshold", type=float, help="threshold for captures (default: measured)")
     options = parser.parse_args()
-    artefact = open_artefact(options.model)
-    images, strangers = (
-        embed_with(artefact, open_samples(path), cache=default_folder())
-        for path in (options.images, options.strangers)
-    )
+    images, strangers = embed_two_groups(options)
     threshold = threshold_of(strangers) if options.threshold is None else options.threshold
     print(f"threshold for captures: {threshold:.3f}; percent of {TRIALS} trials, by rule")
     print(f"{'captures':<16} {'  '.join(RULES)}")

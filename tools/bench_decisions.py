@@ -13,21 +13,16 @@ Prints three tables: decision rules, widths of the retry band, and rejections by
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 
-from converters.data.samples import open_samples
 from converters.evaluate.metrics import OperatingPointEvidence, Unsupported, fmr_for_fpir, operating_points
 from converters.evaluate.metrics.embedded_samples import EmbeddedSamples
-from converters.evaluate.runner.embedding_cache import default_folder
-from converters.evaluate.runner.embedding_run import embed_with
-from converters.evaluate.runner.open_artefact import open_artefact
 from edge_sdk.types import Float64Array, FloatArray
+from tools.two_groups import embed_two_groups, two_groups_parser
 
 IntArray = np.ndarray
 #: Returns the threshold of the claim and that of the measured point for a number of templates.
@@ -279,18 +274,9 @@ def find_outlier(captures: FloatArray, threshold: float) -> int | None:
 
 def main() -> None:
     """Embed the images, measure the rules and print the tables."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("model", type=Path, help="an artefact, with its model card")
-    parser.add_argument("--images", type=Path, required=True, help="labelled crops, as subject/image")
-    parser.add_argument("--strangers", type=Path, required=True, help="labelled crops of other persons")
+    parser = two_groups_parser(__doc__)
     options = parser.parse_args()
-    artefact = open_artefact(options.model)
-    embedded, development = (
-        embed_with(artefact, open_samples(path), cache=default_folder())
-        for path in (options.images, options.strangers)
-    )
+    embedded, development = embed_two_groups(options)
     if set(embedded.subjects) & set(development.subjects):
         parser.error("--strangers and --images have common subjects, expected none")
     comparisons = development.all_pairs()

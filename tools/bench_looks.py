@@ -10,19 +10,14 @@ added. Prints for each rule the share of the person's own additions that is refu
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 
-from converters.data.samples import open_samples
 from converters.evaluate.metrics.embedded_samples import EmbeddedSamples
-from converters.evaluate.runner.embedding_cache import default_folder
-from converters.evaluate.runner.embedding_run import embed_with
-from converters.evaluate.runner.open_artefact import open_artefact
 from edge_sdk.gallery.rules.enrolment import unlike_capture
 from edge_sdk.types import Float64Array
+from tools.two_groups import embed_two_groups, two_groups_parser
 
 TRIALS = 4000
 FMR = 1e-2
@@ -68,18 +63,8 @@ def trials(
 
 def main() -> None:
     """Print one table for each number of pictures."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("model", type=Path, help="an artefact, with its model card")
-    parser.add_argument("--images", type=Path, required=True, help="labelled crops, as subject/image")
-    parser.add_argument("--strangers", type=Path, required=True, help="labelled crops of other persons")
-    options = parser.parse_args()
-    artefact = open_artefact(options.model)
-    images, strangers = (
-        embed_with(artefact, open_samples(path), cache=default_folder())
-        for path in (options.images, options.strangers)
-    )
+    options = two_groups_parser(__doc__).parse_args()
+    images, strangers = embed_two_groups(options)
     threshold = threshold_of(strangers)
     print(f"threshold for captures: {threshold:.3f}")
     for enrolled, added in ((1, 1), (1, 3), (3, 1), (3, 3)):

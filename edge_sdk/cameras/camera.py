@@ -54,17 +54,15 @@ class Camera(Protocol):
         """
 
 
-class Rotated:
-    """Camera that turns the frames of another camera, for cameras without a rotation of their own.
+class WrappedCamera:
+    """Camera that delivers the frames of another camera; a base of classes that change or count them.
 
     Args:
         camera: Any camera.
-        rotate: Clockwise turn of each frame in degrees: 0, 90, 180 or 270.
     """
 
-    def __init__(self, camera: Camera, rotate: int) -> None:
+    def __init__(self, camera: Camera) -> None:
         self._camera = camera
-        self._turn = check_rotation(rotate)
 
     @property
     def name(self) -> str:
@@ -78,10 +76,10 @@ class Rotated:
 
     @property
     def rotate(self) -> int:
-        """Clockwise turn of the frames in degrees, including the camera's own rotation."""
-        return (rotation_of(self._camera) + self._turn) % 360
+        """Clockwise turn of the frames in degrees."""
+        return rotation_of(self._camera)
 
-    def __enter__(self) -> Rotated:
+    def __enter__(self) -> WrappedCamera:
         self._camera = self._camera.__enter__()
         return self
 
@@ -91,8 +89,30 @@ class Rotated:
         self._camera.__exit__(kind, error, trace)
 
     def read(self) -> UInt8Array | None:
+        """Read the next frame; see `Camera.read`."""
+        return self._camera.read()
+
+
+class Rotated(WrappedCamera):
+    """Camera that turns the frames of another camera, for cameras without a rotation of their own.
+
+    Args:
+        camera: Any camera.
+        rotate: Clockwise turn of each frame in degrees: 0, 90, 180 or 270.
+    """
+
+    def __init__(self, camera: Camera, rotate: int) -> None:
+        super().__init__(camera)
+        self._turn = check_rotation(rotate)
+
+    @property
+    def rotate(self) -> int:
+        """Clockwise turn of the frames in degrees, including the camera's own rotation."""
+        return (rotation_of(self._camera) + self._turn) % 360
+
+    def read(self) -> UInt8Array | None:
         """Read the next frame and turn it; see `Camera.read`."""
-        frame = self._camera.read()
+        frame = super().read()
         return None if frame is None else turn(frame, self._turn)
 
 

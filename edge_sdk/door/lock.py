@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edge_sdk.cameras.camera import Camera, rotation_of
+from edge_sdk.cameras.camera import Camera, WrappedCamera
 from edge_sdk.door.pins import Button, Output
 from edge_sdk.door.strike import Strike, check_pulse
 from edge_sdk.door.watchdog import ServiceManager
@@ -163,7 +163,7 @@ class DoorLock:
         return answer is not None and answer.accepted and strike.open(self._open_s)
 
 
-class _FeedingCamera:
+class _FeedingCamera(WrappedCamera):
     """Camera that gives the service manager a sign of life for each frame.
 
     Args:
@@ -172,33 +172,12 @@ class _FeedingCamera:
     """
 
     def __init__(self, camera: Camera, service: ServiceManager) -> None:
-        self._camera, self._service = camera, service
-
-    @property
-    def name(self) -> str:
-        """Name of the camera in messages."""
-        return self._camera.name
-
-    @property
-    def live(self) -> bool:
-        """True if frames come from a sensor in real time."""
-        return self._camera.live
-
-    @property
-    def rotate(self) -> int:
-        """Clockwise turn of the frames in degrees."""
-        return rotation_of(self._camera)
-
-    def __enter__(self) -> _FeedingCamera:
-        self._camera = self._camera.__enter__()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._camera.__exit__(None, None, None)
+        super().__init__(camera)
+        self._service = service
 
     def read(self) -> UInt8Array | None:
         """Read the next frame; see `Camera.read`."""
-        frame = self._camera.read()
+        frame = super().read()
         self._service.alive()
         return frame
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 from pathlib import Path
 
@@ -12,22 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_sdk.errors import CaptureError, GalleryError, InputError, SubjectExistsError, SubjectUnknownError
-from edge_sdk.gallery import DecisionPolicy, EnrolOptions, Gallery, InMemoryKey, Subject
+from edge_sdk.gallery import EnrolOptions, Gallery, InMemoryKey, Subject
 from edge_sdk.gallery.rules.enrolment import MAX_TEMPLATES_WITH_LOOKS, unlike_capture
-from edge_sdk.model.operating_point import OperatingPoint
+from tests.evidence_points import TWO_POINTS
 from tests.simulated_file_system import SimulatedFileSystem
 
 KEY = InMemoryKey(bytes(range(32)))
 D = 64
 
 
-def point(fmr: float, threshold: float) -> OperatingPoint:
-    return OperatingPoint(
-        threshold, fmr, fnmr=0.01, mated_trials=100, non_mated_trials=math.ceil(3 / fmr) + 1
-    )
-
-
-POLICY = DecisionPolicy((point(1e-2, 0.4), point(1e-4, 0.6)), fpir=0.01)
+POLICY = TWO_POINTS
 
 
 def person(seed: int, captures: int = 1, spread: float = 0.3, *, look: int = 0) -> np.ndarray:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import math
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +11,15 @@ import numpy as np
 import pytest
 
 from edge_sdk.errors import SubjectExistsError
-from edge_sdk.gallery import DecisionPolicy, Gallery, ImportResult, InMemoryKey
+from edge_sdk.gallery import Gallery, ImportResult, InMemoryKey
 from edge_sdk.gallery.exchange.export import export_subjects
-from edge_sdk.model.operating_point import OperatingPoint
+from tests.evidence_points import TWO_POINTS
 
 KEY = InMemoryKey(bytes(range(32)))
 D = 64
 
 
-def point(fmr: float, threshold: float) -> OperatingPoint:
-    return OperatingPoint(
-        threshold, fmr, fnmr=0.01, mated_trials=100, non_mated_trials=math.ceil(3 / fmr) + 1
-    )
-
-
-POLICY = DecisionPolicy((point(1e-2, 0.4), point(1e-4, 0.6)), fpir=0.01)
+POLICY = TWO_POINTS
 
 
 def person(seed: int, captures: int = 3) -> np.ndarray:

@@ -1,6 +1,5 @@
 """Enrolment requires captures that are like each other and unlike other subjects."""
 
-import math
 from pathlib import Path
 
 import numpy as np
@@ -11,19 +10,13 @@ from hypothesis import strategies as st
 from edge_sdk.errors import CaptureError, ModelCardError, SubjectExistsError
 from edge_sdk.gallery import DecisionPolicy, Gallery, InMemoryKey
 from edge_sdk.gallery.rules.enrolment import groups_of_captures, odd_capture
-from edge_sdk.model.operating_point import OperatingPoint
+from tests.evidence_points import TWO_POINTS, point
 
 KEY = InMemoryKey(bytes(range(32)))
 D = 64
 
 
-def point(fmr: float, threshold: float) -> OperatingPoint:
-    return OperatingPoint(
-        threshold, fmr, fnmr=0.01, mated_trials=100, non_mated_trials=math.ceil(3 / fmr) + 1
-    )
-
-
-POLICY = DecisionPolicy((point(1e-2, 0.4), point(1e-4, 0.6)), fpir=0.01)
+POLICY = TWO_POINTS
 
 
 def person(seed: int, captures: int = 1, spread: float = 0.05) -> np.ndarray:

@@ -34,16 +34,10 @@ from edge_sdk.gallery.rules.policy import (
     parse_own_thresholds,
     parse_policy,
 )
-from edge_sdk.model.operating_point import OperatingPoint
+from tests.evidence_points import point
 
 KEY = InMemoryKey(bytes(range(32)))
 D = 8
-
-
-def point(fmr: float, threshold: float) -> OperatingPoint:
-    return OperatingPoint(
-        threshold, fmr, fnmr=0.01, mated_trials=100, non_mated_trials=math.ceil(3 / fmr) + 1
-    )
 
 
 POINTS = (point(1e-2, 0.3), point(1e-3, 0.4), point(1e-4, 0.5))
