@@ -33,7 +33,7 @@ mount -t cgroup2 cgroup2 "$1"
 find "$1/$2" -depth -type d -exec rmdir {} +
 """
 _JOIN = ("-m", "-p", "-C", "-u", "-i", "-n", "--root", "--wd")
-_START_S = 30.0
+_START_S = 120.0
 
 
 class NestingUnavailableError(Exception):
@@ -82,11 +82,11 @@ class NestedSystem:
         return self.run("journalctl", "--no-pager", "--output", "cat", "--unit", "door-lock").stdout
 
 
-def wait_for(condition: Callable[[], bool], what: str, *, seconds: float = 60.0) -> None:
-    """Wait until a condition holds; fail with `what` if it does not within the time."""
-    deadline_s = time.monotonic() + seconds
+def wait_for(condition: Callable[[], bool], what: str) -> None:
+    """Wait until a condition holds; fail with `what` if it does not within `PATIENCE_S`."""
+    deadline_s = time.monotonic() + PATIENCE_S
     while not condition():
-        assert time.monotonic() < deadline_s, f"{what} did not happen within {seconds:g} s"
+        assert time.monotonic() < deadline_s, f"{what} did not happen within {PATIENCE_S} s"
         time.sleep(0.02)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,11 +19,12 @@ INSTALL = "/opt/edge-sdk/firmware_examples/raspberry_pi_door_lock/install.sh"
 INSTALLATION = "/var/lib/door-lock"
 #: The strike must be released within this time after a signal (decision 0029), seconds.
 LIMIT_S = 0.1
+TERMINATE = "import os, sys, time; print(time.monotonic()); os.kill(int(sys.argv[1]), 15)"
 # What differs from a board: where Python finds the pins, and shorter times, so that the tests end soon.
 DROP_IN = """[Service]
 Environment=PYTHONPATH=/opt/exchange/board:/opt/edge-sdk PYTHONDONTWRITEBYTECODE=1
 ReadWritePaths=/opt/exchange
-WatchdogSec=1
+WatchdogSec=10
 RestartSec=100ms
 """
 
@@ -142,10 +142,10 @@ def test_systemd_knows_every_setting_of_the_unit(door: Door) -> None:
 def test_sigterm_in_the_pulse_releases_the_strike_at_once(running: Door) -> None:
     times_s = []
     for _ in range(3):  # a busy machine may delay one attempt
-        running.opens()
         pid = running.pid()
-        sent_s = time.monotonic()
-        running.system.run("kill", "-TERM", str(pid))
+        running.opens()
+        # The time is read in the process that sends the signal, so that its start does not count.
+        sent_s = float(running.system.run("python3", "-c", TERMINATE, str(pid)).stdout)
         wait_for(lambda: not running.changes()[-1][1], "the release")
         times_s.append(running.changes()[-1][0] - sent_s)
         if times_s[-1] < LIMIT_S:
@@ -156,10 +156,10 @@ def test_sigterm_in_the_pulse_releases_the_strike_at_once(running: Door) -> None
 
 
 def test_a_killed_program_leaves_the_pin_to_pinctrl_and_is_started_again(running: Door) -> None:
-    running.opens()
     calls, pid = len(running.pinctrl_calls()), running.pid()
+    running.opens()
     running.system.run("kill", "-KILL", str(pid))
-    wait_for(lambda: len(running.pinctrl_calls()) > calls, "ExecStopPost", seconds=5)
+    wait_for(lambda: len(running.pinctrl_calls()) > calls, "ExecStopPost")
     assert running.changes()[-1][1], "control: the program itself released nothing"
     wait_for(lambda: running.active() and running.pid() != pid, "the restart")
     running.opens()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -20,6 +19,7 @@ from edge_sdk.errors import AcquisitionError, InputError
 from edge_sdk.gallery.results import Decision
 from edge_sdk.recognizer import Recognition
 from edge_sdk.types import UInt8Array
+from tests.patience import PATIENCE_S
 
 GUIDANCE = Recognition(Decision.RETRY, None, "come closer", counted=False, code="too_far")
 ACCEPTED = Recognition(Decision.ACCEPTED, "alice")
@@ -172,21 +172,24 @@ def test_frames_feed_the_watchdog() -> None:
 
 
 def test_a_camera_that_hangs_does_not_feed_the_watchdog() -> None:
-    released, service = threading.Event(), Service()
+    reading, released, service = threading.Event(), threading.Event(), Service()
 
     class Hangs(Frames):
         def read(self) -> UInt8Array | None:
+            reading.set()
             released.wait()
             return super().read()
 
     door, _, _ = lock([], Hangs(), show=lambda _: None, service=service)
     thread = threading.Thread(target=door.serve)
     thread.start()
-    time.sleep(0.3)
-    assert service.messages == ["READY=1"]
-    door.stop()
-    released.set()
-    thread.join()
+    try:
+        assert reading.wait(PATIENCE_S)
+        assert service.messages == ["READY=1"]
+    finally:
+        door.stop()
+        released.set()
+        thread.join()
 
 
 @pytest.mark.parametrize("options", [{"open_s": 0}, {"open_s": 61}, {"look_s": 0}, {"look_s": float("inf")}])
