@@ -20,6 +20,7 @@ from converters.errors import ConversionError
 from converters.kit.definition import FACE, RECIPES, KitNetwork
 from converters.kit.networks import choose_entry, pull_source
 from converters.output import replace_file
+from converters.pipeline.artefacts import json_bytes
 from converters.pipeline.auxiliary import AuxiliaryRequest, convert_auxiliary
 from converters.pipeline.convert import convert
 from converters.pipeline.options import ConversionOptions, Search
@@ -103,7 +104,7 @@ def without_image_names(recipe: bytes) -> bytes:
     fidelity = value["statistics"]["fidelity"]
     if "worst_image" in fidelity:
         fidelity["worst_image"] = ""
-    return (json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    return json_bytes(value)
 
 
 if __name__ == "__main__":

@@ -149,7 +149,8 @@ def check_auxiliary(
     _require_same_form(outputs, recording.outputs)
     pairs = [(outputs[name], old) for name, old in recording.outputs.items()]
     errors = [(_rms_lsb(new, old), _rms_lsb(old, old)) for new, old in pairs]
-    largest = max((_rms_lsb(old, old) for _, old in pairs if old.scale), default=0.0)
+    scaled = (own for (_, old), (_, own) in zip(pairs, errors, strict=True) if old.scale)
+    largest = max(scaled, default=0.0)
     if largest > LARGEST_RECORDED_LSB:
         raise ConversionError(
             "recipe: statistics: expected recorded outputs of an int8 network and of its float network, found outputs that"

@@ -240,7 +240,12 @@ def _contract_fields(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def input_contract(arguments: argparse.Namespace) -> tuple[InputContract, dict[str, Any]]:
     """Return the input contract and all fields of options and file; an incomplete contract is a usage error."""
-    fields = _contract_fields(arguments)
+    return _complete_contract(arguments, _contract_fields(arguments))
+
+
+def _complete_contract(
+    arguments: argparse.Namespace, fields: dict[str, Any]
+) -> tuple[InputContract, dict[str, Any]]:
     missing = [] if "size" in fields or "height" in fields else ["--size"]
     missing += [] if "color" in fields else ["--color"]
     if "range" not in fields and not ("mean" in fields and "scale" in fields):
@@ -257,7 +262,8 @@ def contract_of_recipe(arguments: argparse.Namespace) -> tuple[InputContract | N
     """Return the input contract and all fields as ``input_contract`` does; None if none of its fields is given."""
     fields = _contract_fields(arguments)
     parts = ("size", "height", "width", "color", "mean", "scale", "range", "alignment")
-    return input_contract(arguments) if any(part in fields for part in parts) else (None, fields)
+    given = any(part in fields for part in parts)
+    return _complete_contract(arguments, fields) if given else (None, fields)
 
 
 def optional_contract(arguments: argparse.Namespace) -> InputContract | None:

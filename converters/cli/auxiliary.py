@@ -43,7 +43,7 @@ def register(commands: Any) -> None:
         "--calibration",
         type=Path,
         metavar="IMAGES",
-        help="folder, .tar or .zip of calibration images for the int8 file (default: write only the float file)",
+        help="folder, .tar or .zip of calibration images for the int8 file (default: none; without --recipe only the float file is written)",
     )
     parser.add_argument(
         "--recipe",

@@ -36,7 +36,7 @@ def register(commands: Any) -> None:
         _face,
         examples=("kit face --output kit/", "kit face --output kit/ --accept-licences"),
         details="No images are needed: the recipes contain the statistics of their calibration, and the evidence was"
-        " measured with exactly these networks. If EDGE_SDK_ZOO names a folder, the files are read from it and nothing"
+        " measured with networks made by the same recipes; the report says if yours have other bytes. If EDGE_SDK_ZOO names a folder, the files are read from it and nothing"
         " is downloaded.",
     )
     face.add_argument(

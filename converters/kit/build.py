@@ -88,8 +88,8 @@ def _terms(network: KitNetwork, entry: ZooEntry) -> Terms:
 def _with_evidence(part: ConvertedNetwork, evidence: KitEvidence) -> tuple[bytes, list[str]]:
     """Put the evidence into an embedder's card; return the file and remarks.
 
-    The conversion refuses a network that differs from the recorded one beyond the tolerance, so another network of the
-    measured recipe is equal to the measured one within it.
+    The conversion has compared the network with the recorded one. If its recipe is the measured one, its bytes may differ,
+    but its outputs are within the tolerance of the conversion.
 
     Raises:
         ConversionError: The evidence was measured with the network of another recipe.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -115,7 +115,7 @@ def bundle_kit(make: Callable[[], KitContents], output: str | Path) -> KitResult
         (folder / f"{contents.name}.kit.html").write_bytes(files[REPORT_FILE])
         earlier = _digest(output / kit.path.name)
     return KitResult(
-        kit=KitFile.open(output / kit.path.name),
+        kit=replace(kit, path=output / kit.path.name),
         size_bytes=(output / kit.path.name).stat().st_size,
         replaced=earlier if earlier != kit.sha256 else "",
         card=card,

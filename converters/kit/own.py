@@ -73,8 +73,8 @@ def bundle_own(kit: OwnKit, output: str | Path) -> KitResult:
 
     Raises:
         ModelError: A file is missing, damaged, or of another kind.
-        ModelCardError: The name is malformed; or the embedder's card supports no FPIR, and this is not
-            allowed.
+        ModelCardError: The name is malformed; or the embedder's card supports no FPIR and
+            `allow_no_evidence` is False.
         ConversionError: The output cannot be written.
     """
     return bundle_kit(lambda: _contents(kit), output)

@@ -26,8 +26,7 @@ def kit_page(contents: KitContents, card: ModelCard, rate: GalleryRate | None) -
     """
     sections = [_section("networks", "Networks", "kit_networks.html", parts=contents.parts)]
     if card.operating_points:
-        protocols = contents.protocols or {}
-        rates = {"points": card.operating_points, "protocols": protocols, "card": card}
+        rates = {"points": card.operating_points, "protocols": contents.protocols or {}}
         sections.append(_section("rates", "Error rates", "kit_rates.html", **rates))
     if contents.limits:
         sections.append(_section("limits", "Limits", "kit_limits.html", limits=contents.limits))

@@ -11,7 +11,7 @@ from typing import Any
 
 from converters.errors import ConversionError
 from edge_sdk.errors import ModelCardError
-from edge_sdk.model.json_fields import JsonFields, number, text, whole_number
+from edge_sdk.model.json_fields import JsonFields, number, text, texts, truth, whole_number
 
 SCHEMA = "edge-sdk/recipe/1"
 #: JSON keys of version 1 that differ from the names of the fields.
@@ -112,12 +112,12 @@ class Recipe:
                 partitions=read("partitions", _count, 1),
                 equalize=read("equalize", _one_of(EQUALIZE), ""),
                 weight_share=read("weight_share", _share, 0.5),
-                bias_correction=read("bias_correction", _flag, False),
-                keep_float=read("keep_float", _texts, ()),
+                bias_correction=read("bias_correction", truth, False),
+                keep_float=read("keep_float", texts, ()),
                 quantizer=read("quantizer", _one_of(QUANTIZERS), QUANTIZERS[0]),
-                bound_slopes=read("bound_slopes", _flag, False),
+                bound_slopes=read("bound_slopes", truth, False),
                 decomposed=read("spelled", _operators, ()),
-                leaky=read("leaky", _texts, ()),
+                leaky=read("leaky", texts, ()),
                 distillation_steps=read("recovery_steps", _count, 0),
                 distillation_seed=read("recovery_seed", _count, 0),
                 distilled_sha256=read("recovered_sha256", _digest, ""),
@@ -144,14 +144,8 @@ def _one_of(allowed: tuple[str, ...]) -> Callable[[Any], str]:
     return read
 
 
-def _texts(value: Any) -> tuple[str, ...]:
-    if not isinstance(value, list | tuple):
-        raise TypeError(f"{value!r} is not a list")
-    return tuple(text(item) for item in value)
-
-
 def _operators(value: Any) -> tuple[str, ...]:
-    names = _texts(value)
+    names = texts(value)
     wrong = [name for name in names if not _OPERATOR.fullmatch(name)]
     if wrong:
         raise ValueError(f"expected kinds of operators such as 'PRELU', found {wrong[0]!r}")
@@ -170,12 +164,6 @@ def _share(value: Any) -> float:
     if not 0 <= share <= 1:
         raise ValueError(f"expected 0..1, found {share}")
     return share
-
-
-def _flag(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise TypeError(f"{value!r} is neither true nor false")
-    return value
 
 
 def _digest(value: Any) -> str:

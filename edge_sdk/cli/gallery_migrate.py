@@ -7,6 +7,7 @@ import contextlib
 import shlex
 import tempfile
 from collections.abc import Iterator
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -186,14 +187,7 @@ def _migrate(arguments: argparse.Namespace) -> Output:
         if pending is None:
             return Output({"pending": None}, "no change of the model waits for confirmation")
         return Output(
-            {
-                "pending": {
-                    "generation": pending.generation,
-                    "model_id": pending.model_id,
-                    "method": pending.method,
-                    "left_out": pending.left_out,
-                }
-            },
+            {"pending": asdict(pending)},
             f"the change from model {pending.model_id[:8]} (generation {pending.generation}, by {pending.method}) waits for"
             " --confirm or --undo",
         )
@@ -299,14 +293,6 @@ def _changed(arguments: argparse.Namespace, result: MigrationResult) -> Output:
         f"next: {place} and restart the door; if it works, edge-sdk gallery migrate --confirm, otherwise --undo"
     )
     return Output(
-        {
-            "method": result.method,
-            "subjects": result.subjects,
-            "templates": result.templates,
-            "left_out": list(result.left_out),
-            "looks_left_out": [list(pair) for pair in result.looks_left_out],
-            "looks_enrolled": [list(pair) for pair in result.looks_enrolled],
-            "generation": result.generation,
-        },
+        asdict(result),
         "\n".join(lines),
     )

@@ -23,13 +23,12 @@ from edge_sdk.door.installed_parts import (
     parse_kit,
     parse_network,
     parse_networks,
-    parse_truth,
     parse_word,
     unique_fields,
 )
 from edge_sdk.door.words import names_key_file, stored_word, usable_word
 from edge_sdk.errors import InputError
-from edge_sdk.model.json_fields import JsonFields, text, whole_number
+from edge_sdk.model.json_fields import JsonFields, text, truth, whole_number
 
 if TYPE_CHECKING:
     from edge_sdk.gallery import Gallery, KeyProvider
@@ -334,6 +333,6 @@ def _from_json(folder: Path, value: Any) -> Installation:
         anchor_word=fields.optional("anchor", parse_word),
         camera=fields.optional("camera", parse_word),
         rotate=fields.read("rotate", whole_number),
-        door=fields.read("door", parse_truth),
+        door=fields.read("door", truth),
         accepted=fields.optional("accepted", parse_accepted),
     )

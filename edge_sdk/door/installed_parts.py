@@ -128,13 +128,6 @@ def parse_word(value: Any) -> str:
     return text(value)
 
 
-def parse_truth(value: Any) -> bool:
-    """Return true or false; raises TypeError for any other value."""
-    if not isinstance(value, bool):
-        raise TypeError(f"{value!r} is neither true nor false")
-    return value
-
-
 def unique_fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Return a JSON object; raises ValueError if it has a field twice."""
     value = dict(pairs)

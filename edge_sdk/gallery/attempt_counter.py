@@ -363,7 +363,7 @@ class AttemptCounter:
             replaced = None if current is None else current._read()[0]
             own, other = self._read()
             states = [state for state in (replaced, own, *saved) if state is not None]
-            # A reset may have replaced the counter since, so another one counts only if nobody can tell.
+            # A counter with another identity may be from before a reset: it counts only if the current one is not known.
             unchecked = failures_of(other, self.identity.gallery_id) if current is None else 0
             if states:
                 last = max(states, key=lambda state: state.writes).last

@@ -58,6 +58,7 @@ def status_of(session: Session, attempts: AttemptStatus | None) -> GalleryStatus
     threshold = _threshold(session.matcher)
     # If the card's thresholds do not hold here, the number of strangers is not known.
     knows_rate = threshold is not None and not transfer.unprotected
+    mixed = mixed_subjects(content)
     return GalleryStatus(
         path=str(session.environment.path),
         gallery_id=header.gallery_id.hex(),
@@ -88,7 +89,7 @@ def status_of(session: Session, attempts: AttemptStatus | None) -> GalleryStatus
         own_scores=in_words(transfer),
         raised=raised,
         raised_threshold=None if raised is None else raised_in_words(raised),
-        mixed_subjects=mixed_subjects(content),
+        mixed_subjects=mixed,
         networks=None if session.matcher.networks is None else session.matcher.networks.words(),
         clock=clock,
         clock_behind_s=clock_behind_s,
@@ -98,12 +99,16 @@ def status_of(session: Session, attempts: AttemptStatus | None) -> GalleryStatus
         pad=_is_pad_limit(attempts),
         failures=None if attempts is None else attempts.failures,
         locked_out=_locked_out(attempts),
-        not_protected=gaps(session, attempts, transfer, raised),
+        not_protected=gaps(session, attempts, transfer, raised, mixed),
     )
 
 
 def gaps(
-    session: Session, attempts: AttemptStatus | None, transfer: TransferCheck, raised: RaisedThreshold | None
+    session: Session,
+    attempts: AttemptStatus | None,
+    transfer: TransferCheck,
+    raised: RaisedThreshold | None,
+    mixed: tuple[str, ...],
 ) -> tuple[str, ...]:
     """Return the attacks that the gallery, with this key and anchor, does not protect against."""
     strength = strength_of_key(session.key, session.environment.path)
@@ -138,7 +143,6 @@ def gaps(
         result.append(
             "no liveness networks are pinned: a recognizer may be opened without them, or with others"
         )
-    mixed = mixed_subjects(session.content)
     if mixed:
         result.append(f"two people under one name: {mixed_in_words(mixed)}; {MIXED_ADVICE}")
     if transfer.unprotected:

@@ -76,6 +76,7 @@ class TemplateChanges(CaptureChanges):
         self._fields: dict[int, dict[str, int]] = {}
         self._labels: dict[int, str] = {}
         self._added: dict[str, Addition] = {}
+        self._added_ids: dict[bytes, str] = {}
         self._names: Names | None = None
         self._indices: dict[bytes, int] | None = None
         self._notes: dict[str, list[AuditEvent]] = {}
@@ -87,12 +88,11 @@ class TemplateChanges(CaptureChanges):
 
     def name_of(self, subject_id: bytes) -> str | None:
         """Return the name of the enrolled subject with an id; None if there is none."""
-        added = (name for name, addition in self._added.items() if addition.id == subject_id)
         if self._indices is None:
             self._indices = {other: index for index, other in enumerate(ids_of(self._content.subjects))}
         index = self._indices.get(subject_id)
         name = None if index is None else self._content.names[index]
-        return name if name in self._kept else next(added, None)
+        return name if name in self._kept else self._added_ids.get(subject_id)
 
     def is_like(self, subject: str, embeddings: NDArray[np.float32]) -> bool:
         """Tell if embeddings are like the templates of an enrolled subject; True if there is no policy to decide by.

@@ -84,8 +84,8 @@ class Transaction(TemplateChanges):
         Raises:
             InputError: an argument is malformed, or valid_until has passed; with `add`: the subject is revoked, or has 64
                 templates or 16 looks already.
-            CaptureError: a capture is not like the others, or, with `add`, not like the subject's own templates or one of
-                them; the message names it.
+            CaptureError: a capture is not like the others; with `add`: it is not like the subject's own templates, or its
+                picture is stored already. The message names the capture.
             SubjectUnknownError: with `add`: the subject is not enrolled.
             SubjectExistsError: the name is taken, or the captures look like another subject's, whom the message names.
             ModelCardError: the policy's evidence does not cover a gallery of this many templates.
@@ -116,14 +116,12 @@ class Transaction(TemplateChanges):
             )
         if self._names is None:
             self._names = Names([*self._kept, *self._added])
-        other = name if name in self._kept or name in self._added else self._names.similar_to(name)
-        if other == name:
+        if self.has(name):
             raise SubjectExistsError(
                 f"{name!r} is enrolled already",
                 hint="remove it first, or choose another name; to add pictures to it, enrol with add (--add)",
             )
-        if other is not None:
-            require_distinct(name, self._names)
+        require_distinct(name, self._names)
         self._refuse_past(options.validity_s[1])
         unit = self._unit_rows(embeddings)
         if self._checks is not None:
@@ -145,6 +143,7 @@ class Transaction(TemplateChanges):
         self._note(name, subject_id, options)
         self._names.add(name)
         self._added[name] = Addition(record, options.label, [self._rows(unit)])
+        self._added_ids[subject_id] = name
 
     def remove(self, subject: str) -> None:
         """Remove a subject and its templates.
@@ -161,6 +160,7 @@ class Transaction(TemplateChanges):
         if addition is not None:
             self._references -= sum(len(part.unit) for part in addition.parts)
             self._looks.pop(addition.id, None)
+            self._added_ids.pop(addition.id, None)
             if self._checks is not None:
                 self._checks.forget(name)
         index = self._kept.pop(name, None)

@@ -1,7 +1,7 @@
 """Manifest of a kit: what the archive contains, as frozen values and as JSON.
 
 A kit is a ZIP archive named ``NAME.edgekit``. Its member ``kit.json`` is the manifest; every other member is listed in it with
-its size and SHA-256. The digest of a kit is the SHA-256 of its manifest, because that covers all members.
+its size and SHA-256. The digest of a kit is the SHA-256 of the whole file, as `sha256sum` prints it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 from edge_sdk.errors import ModelCardError
 from edge_sdk.model.card import card_bytes, read_card_json
-from edge_sdk.model.json_fields import JsonFields, number, text, whole_number
+from edge_sdk.model.json_fields import JsonFields, number, text, texts, whole_number
 
 SCHEMA = "edge-sdk/kit/1"
 MANIFEST_NAME = "kit.json"
@@ -154,7 +154,7 @@ class KitManifest:
             version=fields.read("version", text),
             members=fields.read("members", _members),
             fpir=fields.optional("fpir", number),
-            limits=fields.read("limits", _texts, ()),
+            limits=fields.read("limits", texts, ()),
         )
 
 
@@ -176,9 +176,3 @@ def _member(value: Mapping[str, Any]) -> KitMember:
         source=fields.read("source", text, ""),
         source_sha256=fields.read("source_sha256", text, ""),
     )
-
-
-def _texts(value: Any) -> tuple[str, ...]:
-    if not isinstance(value, list):
-        raise TypeError(f"{value!r} is not a list")
-    return tuple(text(item) for item in value)

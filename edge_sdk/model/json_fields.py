@@ -76,6 +76,20 @@ def whole_number(value: Any) -> int:
     return value
 
 
+def truth(value: Any) -> bool:
+    """Return true or false; raises TypeError for any other value."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{value!r} is neither true nor false")
+    return value
+
+
+def texts(value: Any) -> tuple[str, ...]:
+    """Return a list of strings; raises TypeError for any other value."""
+    if not isinstance(value, list | tuple):
+        raise TypeError(f"{value!r} is not a list")
+    return tuple(text(item) for item in value)
+
+
 def json_object(value: Any) -> dict[str, Any]:
     """Return a JSON object; raises TypeError for any other value."""
     if not isinstance(value, dict):

@@ -73,7 +73,7 @@ def split_parts(data: bytes) -> list[bytes]:
             )
         if not _LEAST_BYTES <= length <= MAX_PART_BYTES or length > len(data) - at:
             raise GalleryFormatError(
-                f"expected a part of captures of {length} bytes, found fewer, or too many"
+                f"a part of captures states a length of {length} bytes, which is out of range or more than the file has"
             )
         parts.append(data[at : at + length])
         at += length

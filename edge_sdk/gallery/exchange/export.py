@@ -11,6 +11,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,7 @@ from edge_sdk.gallery.format.header import (
     TemplateType,
 )
 from edge_sdk.gallery.format.hpke import hpke_suite
-from edge_sdk.gallery.format.looks import pack_looks
+from edge_sdk.gallery.format.looks import Look, pack_looks
 from edge_sdk.gallery.format.model_binding import is_comparable
 from edge_sdk.gallery.looks import looks_by_subject, rows_of_look
 from edge_sdk.gallery.match.matcher import rotation_of
@@ -97,6 +98,10 @@ class Package:
         """Names of the subjects."""
         return self.content.names
 
+    @cached_property
+    def _looks(self) -> dict[bytes, list[Look]]:
+        return looks_by_subject(self.content)
+
     def templates(self, index: int) -> ExportedTemplates:
         """Return the templates of a subject, those of the enrolment and those of each look.
 
@@ -105,7 +110,7 @@ class Package:
         """
         content = self.content
         unit: FloatArray = content.matrix[content.templates["subject"] == index].astype(np.float32)
-        looks = looks_by_subject(content).get(content.subjects["id"][index].tobytes(), [])
+        looks = self._looks.get(content.subjects["id"][index].tobytes(), [])
         enrolled = len(unit) - sum(look.templates for look in looks)
         return ExportedTemplates(
             unit[:enrolled],
@@ -122,14 +127,14 @@ class Package:
         """
         content = self.content
         for index, (name, label) in enumerate(zip(content.names, content.labels, strict=True)):
-            record = content.subjects[index]
+            record, templates = content.subjects[index], self.templates(index)
             transaction.enrol_as(
                 record["id"].tobytes(),
                 name,
-                self.templates(index).enrolled,
+                templates.enrolled,
                 EnrolOptions(label=label, enrolled_by=self.sender),
             )
-            for look in self.templates(index).looks:
+            for look in templates.looks:
                 transaction.enrol(name, look.rows, EnrolOptions(add=True, look=look.name))
             transaction.restore_validity(name, int(record["valid_from"]), int(record["valid_until"]))
             if record["flags"] & REVOKED:

@@ -85,8 +85,8 @@ def require_no_own_thresholds(content: Content) -> None:
     ]
     if names:
         raise GalleryError(
-            f"expected no thresholds of single subjects, which have no meaning for another model, found them for {listed(names)}",
-            hint="remove it with edge-sdk gallery threshold NAME --none",
+            f"expected no thresholds of single subjects, because they are not valid for another model, found them for {listed(names)}",
+            hint="remove each with edge-sdk gallery threshold NAME --none",
         )
 
 

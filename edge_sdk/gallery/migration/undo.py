@@ -113,7 +113,8 @@ def restored(
         labels.append(old.labels[index] if current is None else content.labels[current])
     if len(set(names)) != len(names):
         raise InputError(
-            "a subject has a name that a subject who comes back had", hint="rename or remove it first"
+            "a subject that the change left out comes back, and another subject has its name now",
+            hint="rename or remove it first",
         )
     new_index = np.full(len(old_ids), -1, np.int64)
     new_index[stays] = np.arange(len(stays))

@@ -22,8 +22,8 @@ from edge_sdk.gallery.rules.thresholds import Thresholds
 from edge_sdk.types import Float64Array
 
 MAX_TEMPLATES_WITH_LOOKS = 64
-# Cosine from which on two templates are of the same picture; the distance is more than quantization and five renewals
-# of the transform make.
+# Two templates with this cosine or more are of the same picture. Quantization and five renewals of the transform change a
+# cosine by less than its difference to 1.
 _SAME_PICTURE = 1 - 5e-4
 
 
