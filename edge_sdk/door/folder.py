@@ -101,8 +101,4 @@ def give_to_owner(path: Path) -> None:
 
 def sync(folder: Path) -> None:
     """Write a folder's directory to the medium."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    PosixFileSystem().fsync_directory(folder)

@@ -26,7 +26,7 @@ from edge_sdk.door.installed_parts import (
     parse_word,
     unique_fields,
 )
-from edge_sdk.door.words import names_key_file, stored_word, usable_word
+from edge_sdk.door.words import names_anchor_file, names_key_file, stored_word, usable_word
 from edge_sdk.errors import InputError
 from edge_sdk.model.json_fields import JsonFields, text, truth, whole_number
 
@@ -199,7 +199,7 @@ class Installation:
 
     def with_anchor(self, word: str | None) -> Installation:
         """Return the installation with another anchor, a word of the command line; None for no anchor."""
-        is_file = word is not None and not word.startswith("tpm:")
+        is_file = word is not None and names_anchor_file(word)
         return replace(
             self, anchor_word=stored_word(word, self.folder) if word is not None and is_file else word
         )

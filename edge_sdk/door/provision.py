@@ -18,9 +18,7 @@ from edge_sdk.gallery.rules.in_words import attempts_in_words, rejections_in_wor
 from edge_sdk.kit.bundle import KitFile
 from edge_sdk.kit.manifest import KitManifest
 from edge_sdk.model.model_file import ModelFile
-
-#: Templates of one person: the enrolment at the door takes at least as many good frames, and at most as many.
-LEAST_TEMPLATES, MOST_TEMPLATES = 3, 5
+from edge_sdk.recognizer.enrolment import LEAST_TEMPLATES, MOST_TEMPLATES
 
 
 @dataclass(frozen=True)

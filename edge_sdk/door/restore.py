@@ -17,7 +17,7 @@ from edge_sdk.door.installation import Installation
 from edge_sdk.door.installed_parts import KEY_FILE, LOCK
 from edge_sdk.door.named import anchor_named, key_named
 from edge_sdk.door.provision import set_aside
-from edge_sdk.door.words import names_key_file
+from edge_sdk.door.words import names_anchor_file, names_key_file
 from edge_sdk.errors import ChangeCommittedError, EdgeSdkError, GalleryError
 from edge_sdk.gallery import FileAnchor, Gallery, KeyFile, Restoration
 from edge_sdk.gallery.backup.restore_backup import gallery_in_backup
@@ -200,7 +200,7 @@ def _opens(installation: Installation, identity: bytes) -> bool:
 
 
 def _file_of(word: str | None) -> Path | None:
-    return None if word is None or word.startswith("tpm:") else Path(word)
+    return Path(word) if word is not None and names_anchor_file(word) else None
 
 
 def _move_back(place: Path, folder: Path, anchor: Path | None) -> None:

@@ -44,7 +44,7 @@ from edge_sdk.door.provision import (
     rules_for,
     set_aside,
 )
-from edge_sdk.door.words import names_key_file, stored_word, usable_word
+from edge_sdk.door.words import names_anchor_file, names_key_file, stored_word, usable_word
 from edge_sdk.errors import InputError
 from edge_sdk.gallery import Gallery, KeyProvider, PinnedNetworks
 from edge_sdk.kit.bundle import KitFile
@@ -214,7 +214,7 @@ class _Setup:
     def _anchor_word(self) -> str | None:
         word = self.options.anchor
         if word is not None:
-            return word if word.startswith("tpm:") else stored_word(word, self.folder)
+            return stored_word(word, self.folder) if names_anchor_file(word) else word
         if self.existing is not None:
             return self.existing.anchor_word
         # A gallery that was created by hand without an anchor stays without one.
@@ -229,7 +229,7 @@ class _Setup:
         networks = {member.file for member in _networks(self.kit)}
         folder, paths = self.folder.resolve(), {}
         for name, word in (("key", self.key_word), ("anchor", self.anchor_word)):
-            if word is None or (not names_key_file(word) if name == "key" else word.startswith("tpm:")):
+            if word is None or not (names_key_file if name == "key" else names_anchor_file)(word):
                 continue
             path = paths[name] = Path(usable_word(word, self.folder)).resolve()
             first = path.relative_to(folder).parts[:1] if path.is_relative_to(folder) else ("",)
@@ -297,7 +297,7 @@ class _Setup:
 
     def _create(self, key: KeyProvider | None, networks: PinnedNetworks | None) -> Gallery:
         anchor = self._anchor()
-        anchor_file = None if anchor is None or anchor.startswith("tpm:") else Path(anchor)
+        anchor_file = Path(anchor) if anchor is not None and names_anchor_file(anchor) else None
         if anchor_file is not None:
             make_private(anchor_file.parent)
         key_file = None if key is not None else Path(usable_word(self.key_word, self.folder))

@@ -22,6 +22,11 @@ def names_key_file(word: str) -> bool:
     return not (colon and name in find_plugins(PLUGINS, reserved=RESERVED))
 
 
+def names_anchor_file(word: str) -> bool:
+    """Tell if a word names an anchor file, and not a TPM counter."""
+    return not word.startswith("tpm:")
+
+
 def stored_word(path: str, folder: Path) -> str:
     """Return the path of a file as `installation.json` stores it: relative with a leading ``./`` if it is in the folder."""
     absolute = Path(os.path.abspath(path))  # noqa: PTH100 a link stays a link

@@ -31,10 +31,9 @@ from edge_sdk.matching import unlike_the_others
 from edge_sdk.model.card import ModelCard
 from edge_sdk.model.non_mated_scores import NonMatedScores
 from edge_sdk.model.operating_point import OperatingPoint
+from edge_sdk.recognizer.enrolment import MOST_TEMPLATES
 from edge_sdk.types import Float64Array
 
-#: Templates of a person; further pictures are probes.
-MOST_TEMPLATES = 5
 #: Most pictures of a person.
 MOST_PICTURES = 64
 #: Share of a person's probes, or of a pair's comparisons, from which on the result counts as the usual one.

@@ -1,6 +1,6 @@
 """Scores of a probe for the owner of a gallery: bounded in number and precision, and recorded in the audit log.
 
-Who has a key of the gallery can read its templates, so the scores tell the owner nothing new. They are bounded because of what
+Anyone who has a key of the gallery can read its templates, so the scores tell the owner nothing new. They are bounded because of what
 happens to them afterwards: a screen, a log or a web page shows them to others. From about 192 scores of the best
 precision a usable template can be reconstructed.
 """

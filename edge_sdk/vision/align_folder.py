@@ -122,8 +122,7 @@ def align_folder(
         raise InputError(f"expected a choice of {' or '.join(CHOICES)}, found {choose!r}")
     check_rotation(rotate)
     names = list_photographs(source)
-    if per_person is not None:
-        list_by_person(source)
+    people = {} if per_person is None else list_by_person(source)
     # The photograph of each crop, by the crop's path.
     crops: dict[str, str] = {}
     refused: list[tuple[str, str]] = []
@@ -150,7 +149,7 @@ def align_folder(
             raise InputError(f"{source}: expected photographs of upright faces, found none; {name}: {reason}")
         result: tuple[AlignedPerson, ...] = ()
         if per_person is not None:
-            result = _people(list_by_person(source), set(crops.values()), embeddings, per_person)
+            result = _people(people, set(crops.values()), embeddings, per_person)
             _require_somebody(source, result, refused, per_person.least)
             for person in result:
                 if person.crops and not person.written:
