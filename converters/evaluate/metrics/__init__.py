@@ -66,6 +66,7 @@ from converters.evaluate.metrics.protocols import (
     search_open_set,
     split_open_set,
 )
+from converters.evaluate.metrics.score_noise import ScoreNoise, score_noise
 from converters.evaluate.metrics.scores import ScoreSet, all_pairs, from_scores
 from converters.evaluate.metrics.searches import search
 from converters.evaluate.metrics.smoothed import pooled_difference, smoothed_differences
@@ -100,6 +101,7 @@ __all__ = [
     "ProbabilityQuality",
     "RankShare",
     "ReliabilityBin",
+    "ScoreNoise",
     "ScoreSet",
     "SmoothedDifference",
     "ThresholdDrift",
@@ -137,6 +139,7 @@ __all__ = [
     "rank_shares",
     "reliability_bins",
     "replicate_tars",
+    "score_noise",
     "search",
     "search_open_set",
     "smoothed_differences",
