@@ -1,7 +1,9 @@
-"""Operators that compiler 16.0 (runtime 14) maps to the Edge TPU.
+"""Operators that compiler 16.0.384591198 (runtime 14) maps to the Edge TPU.
 
 Source: Coral, "TensorFlow models on the Edge TPU", coral.ai/docs/edgetpu/models-intro, section "Supported operations". Each condition is one
-entry of its column "Known limitations".
+entry of its column "Known limitations". The documentation states that a limit exists, but not its value, for the sizes that MEAN and both
+resizing operators may have, and omits TILE; ``INFERRED`` lists what was inferred for them from networks and logs that Coral and its users
+published.
 """
 
 from __future__ import annotations
@@ -25,6 +27,19 @@ from converters.targets.operator_table import (
 
 _MAX_SOFTMAX = 16_000
 _LANES = 4  # channels that a reduction processes at a time
+_MAX_BILINEAR_FACTOR = 8
+_MAX_RESIZED = 1 << 21
+_MAX_MEAN = 1 << 14
+
+#: Conditions whose limit was inferred from published networks and logs, with the evidence.
+INFERRED = (
+    "RESIZE_BILINEAR by at most 8: the compiler rejects a loss of precision (google-coral/edgetpu#31), and weights of factors above 8 need"
+    " more than 8 bits; factors of 2 are mapped in Coral's MoveNet, factors of 16 and 33 are not in its DeepLab v3.",
+    "RESIZE_BILINEAR and RESIZE_NEAREST_NEIGHBOR of at most 2,097,152 output elements: 524,288 are mapped (google-coral/edgetpu#31),"
+    " 3,145,728 are not (google-coral/edgetpu#597).",
+    "MEAN of at most 16,384 positions: 64x128 are mapped, 256x128 are not (google-coral/edgetpu#461).",
+    "TILE is not documented, but mapped in networks that Coral published.",
+)
 
 
 def nothing_fused(_: Graph, operator: schema.OperatorT) -> str:
@@ -114,12 +129,37 @@ def slopes_per_channel(graph: Graph, operator: schema.OperatorT) -> str:
 
 
 def three_dimensional(graph: Graph, operator: schema.OperatorT) -> str:
-    """input and output have three dimensions; the compiler may leave large tensors to the CPU to keep precision"""
+    """input and output have three dimensions"""
     for index in (operand(operator, 0), output(operator)):
         shape = graph.shape(index)
         if len(shape) > 4 or (len(shape) == 4 and shape[0] != 1):
             return f"shape {list(shape)}"
     return ""
+
+
+def moderate_factor(graph: Graph, operator: schema.OperatorT) -> str:
+    """height and width grow by at most 8, so that 8 bits hold the weights of the interpolation"""
+    before, after = graph.shape(operand(operator, 0))[1:3], graph.shape(output(operator))[1:3]
+    corners = int(bool(option(operator, "alignCorners")))
+    # With aligned corners, distances between pixels are scaled; a single pixel has no distance.
+    factor = max(
+        (large - corners) / (small - corners) if small > corners else large / small
+        for small, large in zip(before, after, strict=True)
+    )
+    return f"a factor of {factor:g}" if factor > _MAX_BILINEAR_FACTOR else ""
+
+
+def fits_on_chip(graph: Graph, operator: schema.OperatorT) -> str:
+    """the output has at most 2,097,152 elements"""
+    size = int(np.prod(graph.shape(output(operator))))
+    return f"an output of {size:,} elements" if size > _MAX_RESIZED else ""
+
+
+def few_positions(graph: Graph, operator: schema.OperatorT) -> str:
+    """at most 16,384 positions are averaged"""
+    shape = graph.shape(operand(operator, 0))
+    count = int(np.prod([shape[axis] for axis in axes(graph, operator) or ()]))
+    return f"an average of {count:,} positions" if count > _MAX_MEAN else ""
 
 
 def short_vector(graph: Graph, operator: schema.OperatorT) -> str:
@@ -183,7 +223,7 @@ _CONDITIONS: dict[str, tuple[Condition, ...]] = {
     "UNIDIRECTIONAL_SEQUENCE_LSTM": (one_direction,),
     "MAXIMUM": (),
     "MAX_POOL_2D": (nothing_fused,),
-    "MEAN": (reduces_inside, channels_by_four),
+    "MEAN": (reduces_inside, channels_by_four, few_positions),
     "MINIMUM": (),
     "MUL": (),
     "PACK": (batch_unpacked,),
@@ -196,8 +236,8 @@ _CONDITIONS: dict[str, tuple[Condition, ...]] = {
     "RELU6": (),
     "RELU_N1_TO_1": (),
     "RESHAPE": (),
-    "RESIZE_BILINEAR": (three_dimensional,),
-    "RESIZE_NEAREST_NEIGHBOR": (three_dimensional,),
+    "RESIZE_BILINEAR": (three_dimensional, moderate_factor, fits_on_chip),
+    "RESIZE_NEAREST_NEIGHBOR": (three_dimensional, fits_on_chip),
     "RSQRT": (),
     "SLICE": (),
     "SOFTMAX": (short_vector,),
@@ -209,6 +249,7 @@ _CONDITIONS: dict[str, tuple[Condition, ...]] = {
     "SUB": (),
     "SUM": (reduces_inside,),
     "TANH": (),
+    "TILE": (),
     "TRANSPOSE": (),
     "TRANSPOSE_CONV": _WEIGHTED,
 }
@@ -222,7 +263,7 @@ _NEWEST = {
     "REDUCE_MAX": 3, "REDUCE_MIN": 3, "RELU": 3, "RELU6": 3, "RELU_N1_TO_1": 1, "RESHAPE": 1,
     "RESIZE_BILINEAR": 4, "RESIZE_NEAREST_NEIGHBOR": 4, "RSQRT": 2, "SLICE": 5, "SOFTMAX": 3,
     "SPACE_TO_DEPTH": 2, "SPLIT": 4, "SQUARED_DIFFERENCE": 2, "SQUEEZE": 2, "STRIDED_SLICE": 6, "SUB": 5,
-    "SUM": 2, "TANH": 3, "TRANSPOSE": 5, "TRANSPOSE_CONV": 3, "UNIDIRECTIONAL_SEQUENCE_LSTM": 3,
+    "SUM": 2, "TANH": 3, "TILE": 3, "TRANSPOSE": 5, "TRANSPOSE_CONV": 3, "UNIDIRECTIONAL_SEQUENCE_LSTM": 3,
 }  # fmt: skip
 
 TABLE: OperatorTable = {

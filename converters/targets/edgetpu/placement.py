@@ -1,7 +1,10 @@
 """Predict which operators of a network the Edge TPU runs, and how many bytes of parameters they have.
 
-The compiler maps one connected part of the network: the first operator that it cannot map, and every operator that depends on it, run on the
-CPU (coral.ai/docs/edgetpu/models-intro, "Compiling").
+The compiler is a delegate of TensorFlow Lite (its log reports "delegate application failure"), so that TensorFlow Lite partitions the
+network: ``PartitionGraphIntoIndependentNodeSubsets`` in tensorflow/lite/graph_info.cc collects operators of one processor as long as their
+inputs are computed, then changes the processor. Unless it is called with ``-a``, the compiler keeps only the first partition of the Edge TPU;
+its log says "More than one subgraph is not supported" for the others. Operators that it cannot map and that need only the network's inputs
+can come before that partition.
 """
 
 from __future__ import annotations
@@ -18,8 +21,8 @@ from converters.targets.base import Estimate, ReportTable
 from converters.targets.edgetpu.operators import TABLE, fits_three_dimensions
 from converters.targets.operator_table import activations, output, unsupported_reason
 
-#: Reason for an operator that depends on an unmapped operator.
-DEPENDS_ON_UNMAPPED = "depends on an operator that is not mapped"
+#: Reason for an operator that the Edge TPU could run, after the part of the network that is mapped.
+AFTER_MAPPED_PART = "after the mapped part: it depends on an operator that is not mapped"
 #: Reason for a conversion from or to float at the network's input or output.
 FLOAT_CONVERSION = "conversion from or to float at the network's input or output"
 #: The chip's memory for parameters, in bytes. The compiled program takes a part of it: 0.1 to 2 MB in published logs.
@@ -58,19 +61,37 @@ class EdgeTpuPlacement:
 
 def predict_placement(graph: Graph) -> EdgeTpuPlacement:
     """Predict which operators the compiler maps."""
-    on_cpu: dict[int, str] = {}
-    cpu_tensors: set[int] = set()
-    for position, operator in enumerate(graph.operators):
-        converts = is_float_conversion(graph, operator)
-        reason = FLOAT_CONVERSION if converts else unmapped_reason(graph, operator)
-        if not reason and cpu_tensors.intersection(indices(operator.inputs)):
-            reason = DEPENDS_ON_UNMAPPED
-        if reason:
-            on_cpu[position] = reason
-        if reason and not converts:
-            cpu_tensors.update(indices(operator.outputs))
-    mapped = [operator for position, operator in enumerate(graph.operators) if position not in on_cpu]
+    reasons = [
+        FLOAT_CONVERSION if is_float_conversion(graph, operator) else unmapped_reason(graph, operator)
+        for operator in graph.operators
+    ]
+    first = _first_mappable_partition(graph, [not reason for reason in reasons])
+    on_cpu = {
+        position: reason or AFTER_MAPPED_PART
+        for position, reason in enumerate(reasons)
+        if position not in first
+    }
+    mapped = [graph.operators[position] for position in sorted(first)]
     return EdgeTpuPlacement(on_cpu, len(graph.operators), _parameter_bytes(graph, mapped))
+
+
+def _first_mappable_partition(graph: Graph, mappable: list[bool]) -> set[int]:
+    """Return the positions of the first partition whose operators are mappable; empty if there are none."""
+    waiting = list(range(len(graph.operators)))
+    pending = {i for operator in graph.operators for i in indices(operator.outputs)}
+    while waiting:
+        partition: set[int] = set()
+        kind = None
+        for position in waiting:
+            operator = graph.operators[position]
+            if pending.isdisjoint(indices(operator.inputs)) and kind in (None, mappable[position]):
+                kind = mappable[position]
+                partition.add(position)
+                pending.difference_update(indices(operator.outputs))
+        if kind or not partition:
+            return partition
+        waiting = [position for position in waiting if position not in partition]
+    return set()
 
 
 def unmapped_reason(graph: Graph, operator: schema.OperatorT) -> str:
@@ -88,8 +109,11 @@ def unmapped_reason(graph: Graph, operator: schema.OperatorT) -> str:
 
 
 def type_reason(graph: Graph, operator: schema.OperatorT) -> str:
-    """Return the first activation type that is not an 8-bit integer, as a reason, or an empty string."""
-    types = [graph.dtype_name(i) for i in activations(graph, operator)]
+    """Return the first activation type that is not an 8-bit integer, as a reason, or an empty string.
+
+    States of recurrent operators are no activations; the compiler maps LSTM with its 16-bit cell state.
+    """
+    types = [graph.dtype_name(i) for i in activations(graph, operator) if not graph.tensors[i].isVariable]
     unsupported = [dtype for dtype in types if dtype not in ("int8", "uint8")]
     return f"computes in {unsupported[0]}" if unsupported else ""
 

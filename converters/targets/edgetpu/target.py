@@ -14,10 +14,10 @@ from converters.graph.network import Network
 from converters.graph.rewrites.dense_as_convolution import replace_dense_layers
 from converters.targets.base import ArtefactFile, FinishResult, ReportTable, Target
 from converters.targets.edgetpu import compiler
-from converters.targets.edgetpu.operators import OPERATORS, TABLE
+from converters.targets.edgetpu.operators import INFERRED, OPERATORS, TABLE
 from converters.targets.edgetpu.placement import (
+    AFTER_MAPPED_PART,
     COMPILED,
-    DEPENDS_ON_UNMAPPED,
     SRAM_BYTES,
     estimate_latency,
     is_float_conversion,
@@ -85,11 +85,11 @@ def operators_as_it_has_them(graph: Graph) -> Iterator[RuleFinding]:
 
 
 def nothing_on_the_cpu(graph: Graph) -> Iterator[RuleFinding]:
-    """No operator depends on an operator that runs on the CPU, because it would run on the CPU too."""
+    """No operator lies after the one part of the network that the compiler maps: it would run on the CPU because an earlier one does."""
     dependent = Counter(
         graph.op_name(graph.operators[position])
         for position, reason in predict_placement(graph).on_cpu.items()
-        if reason == DEPENDS_ON_UNMAPPED
+        if reason == AFTER_MAPPED_PART
     )
     if dependent:
         yield RuleFinding(
@@ -283,8 +283,11 @@ TARGET = Target(
     estimate=estimate_latency,
     describe=lambda graph: (placement_table(graph),),
     notes=(
-        'Source of the rules: Coral, "TensorFlow models on the Edge TPU", coral.ai/docs/edgetpu/models-intro, for compiler 16.0 and'
-        " runtime 14.",
+        'Source of the rules: Coral, "TensorFlow models on the Edge TPU", coral.ai/docs/edgetpu/models-intro, for compiler 16.0.384591198'
+        " and runtime 14, the last ones.",
+        "Placement is predicted as TensorFlow Lite partitions a network for a delegate: the compiler maps the first part that the Edge"
+        " TPU can run, and the CPU runs everything before and after it.",
+        *(f"Inferred, not documented: {item}" for item in INFERRED),
         f"Compiler: {compiler.HOW_TO_GET_IT}.",
         "Input and output are int8, as in the files for the CPU. The device quantizes images by a lookup table, so that uint8 would"
         " not be faster.",

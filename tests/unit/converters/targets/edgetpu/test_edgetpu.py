@@ -19,7 +19,7 @@ from converters.graph.rewrites.dense_as_convolution import replace_dense_layers
 from converters.targets.base import ArtefactFile
 from converters.targets.edgetpu import compiler as edgetpu_compiler
 from converters.targets.edgetpu import target as edgetpu
-from converters.targets.edgetpu.placement import DEPENDS_ON_UNMAPPED, placement_table, predict_placement
+from converters.targets.edgetpu.placement import AFTER_MAPPED_PART, placement_table, predict_placement
 from edge_sdk.model.card import CARD_NAME, ModelCard
 from edge_sdk.model.model_file import split
 from edge_sdk.runtime.backends.litert import LiteRtBackend
@@ -178,14 +178,51 @@ def test_a_failed_compilation_is_one_error_with_its_reason(
         edgetpu.finish(artefact_file(small(), make_card))
 
 
-def test_only_what_depends_on_an_unmapped_operator_falls_with_it() -> None:
+def two_branches(*, leaky_first: bool) -> Network:
+    """Make a network with LEAKY_RELU, which is not mapped, in one of two branches, as first operator or as fourth."""
     net = IntegerNetwork(IMAGE)
-    left = net.convolution(leaky(0.3)(net, net.input))
+    left = net.convolution(leaky(0.3)(net, net.input)) if leaky_first else None
     right = net.convolution(net.convolution(net.input))
-    network = net.finish(net.head(net.apply("ADD", [left, right], IMAGE, options("Add"), version=2)))
-    placement = predict_placement(network.graph)
+    left = net.convolution(leaky(0.3)(net, net.input)) if left is None else left
+    return net.finish(net.head(net.apply("ADD", [left, right], IMAGE, options("Add"), version=2)))
+
+
+def test_unmapped_operators_before_the_mapped_part_leave_the_rest_to_the_chip() -> None:
+    graph = two_branches(leaky_first=True).graph
+    placement = predict_placement(graph)
+    assert placement.mapped == len(graph.operators) - 1
+    assert [graph.op_name(graph.operators[i]) for i in placement.on_cpu] == ["LEAKY_RELU"]
+
+
+def test_operators_after_the_mapped_part_run_on_the_cpu() -> None:
+    graph = two_branches(leaky_first=False).graph
+    placement = predict_placement(graph)
     assert placement.mapped == 2
-    assert sorted(placement.on_cpu.values()).count(DEPENDS_ON_UNMAPPED) == 4
+    assert sorted(placement.on_cpu.values()).count(AFTER_MAPPED_PART) == len(graph.operators) - 3
+
+
+def resized(before: int, after: int, channels: int, *, corners: bool = False) -> Network:
+    net = IntegerNetwork((1, before, before, channels))
+    size = net.constant(np.array([after, after], np.int32))
+    shape = (1, after, after, channels)
+    bilinear = options("ResizeBilinear", alignCorners=corners)
+    return net.finish(net.apply("RESIZE_BILINEAR", [net.input, size], shape, bilinear, version=3))
+
+
+@pytest.mark.parametrize(
+    ("network", "mapped"),
+    [
+        (resized(24, 48, 24), True),
+        (resized(64, 128, 32), True),
+        (resized(17, 33, 8, corners=True), True),
+        (resized(48, 24, 8), True),
+        (resized(17, 257, 8, corners=True), False),
+        (resized(1, 33, 8, corners=True), False),
+        (resized(512, 1024, 3), False),
+    ],
+)
+def test_bilinear_resizing_is_mapped_up_to_a_factor_and_a_size(network: Network, mapped: bool) -> None:
+    assert predict_placement(network.graph).mapped == mapped
 
 
 def test_a_table_says_who_runs_what() -> None:
@@ -194,7 +231,7 @@ def test_a_table_says_who_runs_what() -> None:
         net.finish(net.convolution(leaky(0.3)(net, net.convolution(net.input)))).graph
     ).rows
     assert ("CONV_2D", "1", "Edge TPU") in rows
-    assert ("CONV_2D", "1", f"CPU: {DEPENDS_ON_UNMAPPED}") in rows
+    assert ("CONV_2D", "1", f"CPU: {AFTER_MAPPED_PART}") in rows
 
 
 @pytest.mark.parametrize("flat", [True, False])
