@@ -218,9 +218,10 @@ class ConversionResult:
             lines += ["", f"{name}: searched for {search['budget']['goal']}: {goal}"]
             lines += [
                 f"  {trial['cosine_mean']:.4f} / {trial['cosine_min']:.4f}  {'+' if trial['kept'] else ' '}"
-                f" {trial['what']}{_measurement(search, trial)}"
+                f" {trial['what']}{_effect(trial)}{_measurement(search, trial)}"
                 for trial in search["trials"]
             ]
+            lines += [f"  changes nothing    {what}" for what in search.get("unchanged", ())]
         return lines
 
     def _distillation_lines(self) -> list[str]:
@@ -235,6 +236,10 @@ class ConversionResult:
                 + (f"; note: {training['note']}" if training["note"] else ""),
             )
         ]
+
+
+def _effect(trial: Mapping[str, Any]) -> str:
+    return f" ({trial['effect']})" if trial.get("effect") else ""
 
 
 def _measurement(search: Mapping[str, Any], trial: Mapping[str, Any]) -> str:

@@ -37,11 +37,14 @@ class FloatReference:
         network: The network.
         statistics: Its statistics.
         scales: Divisors of the channels of each equalized group, by the name of the group's first tensor.
+        effect: What the rewrites found in the network, such as ``12 groups of 40 tensors, 3104 channels``; empty without
+            rewrites.
     """
 
     network: Network
     statistics: Mapping[str, ChannelStatistics]
     scales: Mapping[str, Float64Array]
+    effect: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,11 +197,15 @@ def build_float_reference(
         return FloatReference(network, statistics, {})
     graph = network.edit()
     after = dict(statistics)
+    effects = []
     if recipe.bound_slopes:
-        after.update(_scaled(graph, bound_slopes(graph), after))
+        mirrored = bound_slopes(graph)
+        after.update(_scaled(graph, mirrored, after))
+        effects.append(_count(sum(int((scale < 0).any()) for scale in mirrored.values()), "mirrored tensor"))
     scales: dict[str, Float64Array] = {}
     if recipe.equalize:
         groups = _groups(graph, recipe)
+        effects.insert(0, _describe(groups))
         divisors = equalize(
             graph, groups, _magnitudes(graph, groups, after), weight_share=recipe.weight_share
         )
@@ -208,7 +215,19 @@ def build_float_reference(
     for name, summand in decompose(graph, recipe.decomposed).items():
         after[name] = _summand_statistics(summand, after)
     graph.prune()
-    return FloatReference(Network.of(graph), after, scales)
+    return FloatReference(Network.of(graph), after, scales, ", ".join(effects))
+
+
+def _describe(groups: Sequence[Group]) -> str:
+    if not groups:
+        return "no group"
+    tensors = sum(len(group.tensors) for group in groups)
+    channels = sum(group.channels for group in groups)
+    return f"{_count(len(groups), 'group')} of {_count(tensors, 'tensor')}, {channels} channels"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number or 'no'} {noun}{'s' * (number > 1)}"
 
 
 def _repeat_float_reference(network: Network, recipe: Recipe, scales: Mapping[str, Float64Array]) -> Network:

@@ -35,6 +35,8 @@ _EQUALIZE: tuple[tuple[str, dict[str, Any]], ...] = (
     ("move 0.3 of the differences between channels into weights", {"equalize": "all", "weight_share": 0.3}),
     ("move 0.7 of the differences between channels into weights", {"equalize": "all", "weight_share": 0.7}),
 )
+#: Fields of a recipe whose effect is in the float reference.
+_NO_REWRITES: dict[str, Any] = {"equalize": "", "weight_share": 0.5, "bound_slopes": False}
 #: Corrections to test. They have no cost on the device, but the first takes most of a search's time, and the second
 #: clips rare values.
 _CORRECT: tuple[tuple[str, dict[str, Any]], ...] = (
@@ -68,6 +70,7 @@ class Trial:
         met: True if the recipe keeps the budget.
         measured: The figures measured by the budget, as text.
         over: Excess over a time limit, as a share of the float network's time.
+        effect: What the rewrites of the recipe found in the network, such as the number of equalized groups.
     """
 
     what: str
@@ -79,6 +82,7 @@ class Trial:
     met: bool
     measured: str
     over: float = 0.0
+    effect: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return the trial as JSON values for the report."""
@@ -97,6 +101,7 @@ class SearchResult:
         budget: The budget as JSON values.
         sensitive: For each operator, its name and the increase of the mean cosine if only this operator stays in float,
             largest first; empty if the search ended before measuring it.
+        unchanged: Recipes that were not tested, because they give the network of an earlier trial.
     """
 
     recipe: Recipe
@@ -105,6 +110,7 @@ class SearchResult:
     best: Trial
     budget: Mapping[str, Any]
     sensitive: tuple[tuple[str, float], ...] = ()
+    unchanged: tuple[str, ...] = ()
 
     @property
     def met(self) -> bool:
@@ -118,6 +124,7 @@ class SearchResult:
             "met": self.met,
             "trials": [trial.to_json() for trial in self.trials],
             "sensitive": [list(pair) for pair in self.sensitive],
+            "unchanged": list(self.unchanged),
         }
 
     def explain_failure(self) -> str:
@@ -143,8 +150,9 @@ class _Search:
             )
         self.baseline: FloatArray = embed_crops(model.network, model.contract, images.selection.pixels)
         self.references: dict[tuple[str, float, bool], FloatReference] = {}
-        self.ranges: dict[tuple[str, str, float, bool], Mapping[str, TensorRange]] = {}
-        self.tested: set[Recipe] = set()
+        self.ranges: dict[tuple[str, str], Mapping[str, TensorRange]] = {}
+        self.tested: set[tuple[str, Recipe]] = set()
+        self.unchanged: list[str] = []
         self.trials: list[Trial] = []
         self.sensitive: tuple[tuple[str, float], ...] = ()
         self.reached = -1.0
@@ -155,14 +163,17 @@ class _Search:
     def met(self) -> bool:
         return self.answer is not None and self.answer[0].met
 
-    def build(self, recipe: Recipe) -> QuantizedNetwork:
-        # The float reference and its ranges do not depend on ``keep_float`` and ``bias_correction``.
+    def reference(self, recipe: Recipe) -> FloatReference:
+        # It does not depend on ``ranges``, ``keep_float`` and ``bias_correction``.
         form = (recipe.equalize, recipe.weight_share, recipe.bound_slopes)
-        contract, pixels = self.model.contract, self.images.ranges.pixels
         if form not in self.references:
             self.references[form] = build_float_reference(self.model.network, recipe, self.statistics)
-        reference = self.references[form]
-        key = (recipe.ranges, *form)
+        return self.references[form]
+
+    def build(self, recipe: Recipe) -> QuantizedNetwork:
+        contract, pixels = self.model.contract, self.images.ranges.pixels
+        reference = self.reference(recipe)
+        key = (recipe.ranges, reference.network.digest)
         if key not in self.ranges:
             self.ranges[key] = find_ranges(
                 reference.network, recipe.ranges, contract, reference.statistics, pixels
@@ -186,10 +197,16 @@ class _Search:
         return sum(self.multiplications.get(name, 0) for name in names) / total if total else 0.0
 
     def trial(self, recipe: Recipe, what: str) -> bool:
-        """Build and measure a candidate, keep it if it is better, and return True if the search can stop."""
-        if recipe in self.tested:
+        """Build and measure a candidate, keep it if it is better, and return True if the search can stop.
+
+        A recipe that gives the network of an earlier trial, because it finds nothing to change, is not built.
+        """
+        reference = self.reference(recipe)
+        key = (reference.network.digest, replace(recipe, **_NO_REWRITES))
+        if key in self.tested:
+            self.unchanged.append(what)
             return self.met
-        self.tested.add(recipe)
+        self.tested.add(key)
         with stage(what):
             quantized = self.build(recipe)
             cosines = self.cosines(quantized.network)
@@ -207,6 +224,7 @@ class _Search:
             verdict.met,
             verdict.measured,
             verdict.over,
+            reference.effect,
         )
         self.trials.append(trial)
         if kept:
@@ -228,7 +246,13 @@ class _Search:
             raise RuntimeError("the search tested no recipe")
         _, trial, recipe, quantized = self.answer
         return SearchResult(
-            recipe, quantized, tuple(self.trials), trial, self.budget.to_json(), self.sensitive
+            recipe,
+            quantized,
+            tuple(self.trials),
+            trial,
+            self.budget.to_json(),
+            self.sensitive,
+            tuple(self.unchanged),
         )
 
 

@@ -164,6 +164,23 @@ def test_a_search_that_fails_gives_the_kept_recipe_that_came_nearest_and_says_wh
     json.dumps(result.to_json(), allow_nan=False)
 
 
+def test_a_step_that_gives_an_earlier_network_is_reported_and_not_measured() -> None:
+    """The network has no PReLU and no depthwise convolution."""
+    net = NetworkBuilder(seed=4)
+    x = net.unary("TANH", net.conv(net.input, 8))
+    network = net.finish(net.embedding(net.conv(x, 8), 16))
+    budget = Scripted([-1.0])
+    result = search(
+        FloatModel(network, CONTRACT, 16, {}, (), 1.0), calibration(), shipped("cpu_int8"), budget=budget
+    )
+    assert result.trials[0].effect == ""
+    assert len(budget.candidates) == len(result.trials)
+    assert [what.split()[0] for what in result.unchanged[:2]] == ["equalize", "mirror"]
+    assert "leave depthwise convolutions in float" in result.unchanged
+    groups = search(MODEL, calibration(), shipped("cpu_int8"), budget=Scripted([-1.0])).trials[1].effect
+    assert groups == "1 group of 2 tensors, 16 channels"
+
+
 def test_no_recipe_leaves_much_of_the_work_or_the_output_in_float() -> None:
     result = search(MODEL, calibration(), shipped("cpu_int8"), budget=Scripted([-1.0]))
     assert max(trial.float_share for trial in result.trials) <= 0.3

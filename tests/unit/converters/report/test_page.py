@@ -115,6 +115,7 @@ def search_of(met: bool, trials: list[dict]) -> dict:
         "met": met,
         "trials": [{**common, **t} for t in trials],
         "sensitive": [["conv_7", 0.01]],
+        "unchanged": ["mirror PReLU channels"],
     }
 
 
@@ -124,13 +125,20 @@ def search_of(met: bool, trials: list[dict]) -> dict:
 def test_a_searched_recipe_shows_what_was_tried(met: bool, expected: str) -> None:
     trials = [
         {"what": "plain: true min/max ranges", "cosine_mean": 0.8684, "cosine_min": 0.75, "kept": True},
-        {"what": f"equalize {samples.HOSTILE}", "cosine_mean": 0.8512, "cosine_min": 0.7, "kept": False},
+        {
+            "what": f"equalize {samples.HOSTILE}",
+            "cosine_mean": 0.8512,
+            "cosine_min": 0.7,
+            "kept": False,
+            "effect": "3 groups",
+        },
     ]
     report = samples.report(searches={"cpu_int8": search_of(met, trials)})
     text = Outline(render_page(title="door", conversion=report)).text
     assert f"cpu_int8: searched for a mean cosine of 0.995 to float: {expected}" in text
     assert "0.8684" in text and "kept" in text and "dropped" in text and samples.HOSTILE in text
     assert "12.5 %" in text and "conv_7" in text
+    assert "3 groups" in text and "change nothing" in text and "mirror PReLU channels" in text
 
 
 def test_a_target_shows_its_rules_findings_and_tables() -> None:
