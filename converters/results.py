@@ -56,6 +56,9 @@ class ArtefactResult:
         latency_ms: Time of the fastest inference on one thread of this host, from ``fastest_ms``; times of different
             reports cannot be compared.
         measured_on: Number of images of the cosines.
+        search: Recipe under which its search is reported; artefacts with equal recipes share one. Empty without a search.
+        goal: Budget by which it is judged, as text; empty if there is none.
+        met: False if the file misses this budget.
         basis: Images of the cosines: ``images`` for those of this conversion, ``recorded`` for those of the conversion
             that recorded the replayed recipe, ``generated`` for generated inputs.
     """
@@ -73,6 +76,24 @@ class ArtefactResult:
     latency_ms: float
     measured_on: int = 0
     basis: str = "images"
+    search: str = ""
+    goal: str = ""
+    met: bool = True
+
+
+@dataclass(frozen=True)
+class RefusedTarget:
+    """A target whose files were not written.
+
+    Args:
+        name: Name of the target.
+        error: The rule, gate or limit that was not met, or the error of a quantizer.
+        hint: What to do about it; empty if that is not known.
+    """
+
+    name: str
+    error: str
+    hint: str = ""
 
 
 @dataclass(frozen=True)
@@ -95,6 +116,7 @@ class ConversionResult:
         recoveries: ``DistillationResult.to_json`` of each distilled network, by its recipe's name.
         contract_check: Result of the check of the input contract; None if it was not checked.
         replays: Comparison of each network that was replayed without images with the recorded one, by its recipe's name.
+        refused: Targets that were refused; the files of the others are complete.
     """
 
     name: str
@@ -112,6 +134,17 @@ class ConversionResult:
     recoveries: Mapping[str, Any] = field(default_factory=dict)
     contract_check: ContractCheck | None = None
     replays: Mapping[str, ReplayCheck] = field(default_factory=dict)
+    refused: tuple[RefusedTarget, ...] = ()
+
+    @property
+    def missed(self) -> tuple[ArtefactResult, ...]:
+        """Written files that miss the budget of the search."""
+        return tuple(artefact for artefact in self.artefacts if not artefact.met)
+
+    @property
+    def passed(self) -> bool:
+        """True if no target was refused and no written file misses its budget."""
+        return not (self.refused or self.missed)
 
     def to_json(self) -> dict[str, Any]:
         """Return the report as JSON values."""
@@ -191,6 +224,10 @@ class ConversionResult:
         lines += ["", f"cosine: mean / least, {self.describe_basis()}; time: one thread, this host"]
         for section in self.targets:
             lines += ["", *section.lines()]
+        for target in self.refused:
+            lines += ["", f"{target.name} was refused, so it has no files: {target.error}"]
+        for artefact in self.missed:
+            lines += ["", f"{artefact.file} was written, but misses its budget: {artefact.goal}"]
         return "\n".join([*lines, "", f"verdict: {self.verdict()}"])
 
     def describe_basis(self) -> str:
@@ -215,7 +252,9 @@ class ConversionResult:
         lines = []
         for name, search in self.searches.items():
             goal = "reached" if search["met"] else "missed; the best recipe is written"
-            lines += ["", f"{name}: searched for {search['budget']['goal']}: {goal}"]
+            users = [artefact.recipe for artefact in self.artefacts if artefact.search == name]
+            names = ", ".join(users or [name])
+            lines += ["", f"{names}: searched for {search['budget']['goal']}: {goal}"]
             lines += [
                 f"  {trial['cosine_mean']:.4f} / {trial['cosine_min']:.4f}  {'+' if trial['kept'] else ' '}"
                 f" {trial['what']}{_effect(trial)}{_measurement(search, trial)}"

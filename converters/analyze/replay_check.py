@@ -185,7 +185,7 @@ def raise_if_different(name: str, check: ReplayCheck) -> None:
         else "the float network is another one"
     )
     raise AccuracyGateError(
-        f"{name}: expected a replayed network like the recorded one; {check.measured()}; nothing was written",
+        f"{name}: expected a replayed network like the recorded one; {check.measured()}",
         hint=f"{cause}: replay the recipe on the file and with the tools that it names, or convert with --calibration",
     )
 

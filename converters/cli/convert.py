@@ -17,7 +17,7 @@ from converters.cli.arguments import (
     print_result,
     share,
 )
-from edge_sdk.console import say
+from edge_sdk.console import CLEAN_NEGATIVE, say
 
 if TYPE_CHECKING:
     from converters.pipeline.options import Distillation, Plain, Replay, Search
@@ -64,7 +64,7 @@ def register(commands: Any) -> None:
         type=Path,
         required=True,
         metavar="DIR",
-        help="folder for the files; either all files are written or none",
+        help="folder for the files; each target gets all its files or none",
     )
     parser.add_argument("--name", default=None, help="name of the model (default: the file name)")
     parser.add_argument("--version", default=None, help="version of the model for its card (default: 1)")
@@ -173,7 +173,16 @@ def _run(arguments: argparse.Namespace) -> int:
         say("edge-convert", f"note: {note}")
     report = convert(options)
     print_result(arguments, report.to_json(), f"{report.to_text()}\nwritten to {arguments.output}")
-    return 0
+    for target in report.refused:
+        say(
+            "edge-convert",
+            f"error: {target.error}; {target.name} has no files, those of other targets are complete",
+        )
+        if target.hint:
+            say("edge-convert", f"hint: {target.hint}")
+    for artefact in report.missed:
+        say("edge-convert", f"error: {artefact.file} was written, but misses its budget: {artefact.goal}")
+    return 0 if report.passed else CLEAN_NEGATIVE
 
 
 def _quantization(arguments: argparse.Namespace) -> Plain | Replay | Search:

@@ -1,4 +1,4 @@
-"""Write one artefact: the network with its card, and the recipe file from which it can be built again."""
+"""Make the files of one artefact: the network with its card, and the recipe file from which it can be built again."""
 
 from __future__ import annotations
 
@@ -6,16 +6,15 @@ import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 from converters.analyze import gates
 from converters.analyze.golden_vectors import make_golden_vectors
 from converters.analyze.replay_check import ReplayCheck, record_embeddings
+from converters.errors import GateError
 from converters.graph.attach_card import with_card
 from converters.graph.network import Network
 from converters.graph.partitions import xnnpack_partitions
-from converters.output import write_all
 from converters.pipeline.build import BuiltNetwork
 from converters.pipeline.measured_images import MeasuredImages, describe_calibration
 from converters.pipeline.options import ConversionOptions
@@ -30,16 +29,23 @@ from edge_sdk.runtime.backends.litert import LiteRtBackend
 
 
 @dataclass(frozen=True)
-class WrittenArtefact:
-    """A written file in the form that target rules read, and its row in the report."""
+class Artefact:
+    """One artefact in memory.
+
+    Args:
+        file: The network with its card, in the form that target rules read.
+        files: All files of the artefact: name -> content.
+        result: Its row in the report.
+    """
 
     file: ArtefactFile
+    files: Mapping[str, bytes]
     result: ArtefactResult
 
 
 @dataclass(frozen=True, eq=False)
-class ArtefactWriter:
-    """Writes the artefacts of one conversion.
+class ArtefactMaker:
+    """Makes the artefacts of one conversion.
 
     Args:
         options: Options of the conversion.
@@ -48,7 +54,6 @@ class ArtefactWriter:
         unsupported: Kinds of operators that XNNPACK does not run in the float network either.
         saved: The recipe files of a replay by the name of their recipe.
         replays: Result of the replay of each artefact by the name of its recipe; empty if images were used.
-        folder: Folder for the files.
     """
 
     options: ConversionOptions
@@ -57,15 +62,23 @@ class ArtefactWriter:
     unsupported: Collection[str]
     saved: Mapping[str, SavedRecipe]
     replays: Mapping[str, ReplayCheck]
-    folder: Path
 
-    def write(self, built: BuiltNetwork, measured: Mapping[str, Any], latency_ms: float) -> WrittenArtefact:
-        """Write an artefact with its card, and its recipe as a separate file.
+    def make(
+        self,
+        built: BuiltNetwork,
+        outcomes: tuple[gates.Gate, ...],
+        measured: Mapping[str, Any],
+        latency_ms: float,
+        budget: tuple[str, bool],
+    ) -> Artefact:
+        """Make an artefact with its card, and its recipe as a separate file.
 
         Args:
             built: The network.
+            outcomes: Outcome of each gate.
             measured: Its fidelity on ``images``.
             latency_ms: Time of the fastest inference.
+            budget: The budget it is judged by, as text, and whether it keeps the budget.
         """
         recipe = built.recipe
         fidelity, basis = measured, "generated" if self.images.generated else "images"
@@ -76,7 +89,6 @@ class ArtefactWriter:
         data = with_card(built.network, card)
         file = ArtefactFile.parse(f"{self.options.model_name}.{recipe.name}.tflite", data, {})
         saved = json_bytes(self._recipe_file(built, card))
-        write_all(self.folder, {file.file: data, f"{file.stem}.recipe.json": saved})
         result = ArtefactResult(
             file=file.file,
             recipe=recipe.name,
@@ -84,20 +96,33 @@ class ArtefactWriter:
             size_bytes=len(data),
             operators=built.network.graph.operator_counts(),
             partitions=xnnpack_partitions(built.network).count,
-            gates=self.check(file.network, recipe),
+            gates=outcomes,
             cosine_mean=fidelity["cosine_mean"],
             cosine_min=fidelity["cosine_min"],
             worst_image=fidelity["worst_image"],
             latency_ms=latency_ms,
             measured_on=fidelity["images"],
             basis=basis,
+            goal=budget[0],
+            met=budget[1],
         )
-        return WrittenArtefact(file, result)
+        return Artefact(file, {file.file: data, f"{file.stem}.recipe.json": saved}, result)
 
-    def check(self, network: Network, recipe: Recipe) -> tuple[gates.Gate, ...]:
-        """Check an artefact against every gate."""
+    def require_gates(self, network: Network, recipe: Recipe) -> tuple[gates.Gate, ...]:
+        """Check an artefact against every gate and return their outcomes.
+
+        Raises:
+            GateError: A gate failed.
+        """
         crops = self.images.crops
-        return gates.check(network, recipe, self.model.contract, crops, unsupported=self.unsupported)
+        outcomes = gates.check(network, recipe, self.model.contract, crops, unsupported=self.unsupported)
+        failed = [gate for gate in outcomes if not gate.passed]
+        if failed:
+            raise GateError(
+                f"{recipe.name}: gate {failed[0].name!r} failed: expected {failed[0].wanted}, found {failed[0].found}",
+                hint="edge-convert inspect lists the operators of a .tflite source",
+            )
+        return outcomes
 
     def _recorded(self, recipe: Recipe) -> Recording | None:
         return self.saved[recipe.name].recording if recipe.name in self.replays else None

@@ -11,6 +11,7 @@ from converters.data.embedding import embed_crops
 from converters.errors import ConversionError
 from converters.graph.network import Network
 from converters.pipeline.options import Distillation
+from converters.pipeline.refusals import Refusals
 from converters.progress import stage
 from converters.quantize.ai_edge_quantizer import quantize_dynamic
 from converters.quantize.budget import Budget, BudgetVerdict, Candidate
@@ -38,8 +39,8 @@ class BuiltNetwork:
         network: The network.
         float_reference: The float network after equalization. Its tensors can be compared with the network's channel by
             channel; those of the original float network have other scales.
-        search: The search that found the recipe; None without a search.
-        distilled: Result of the distillation; None without distillation.
+        search: The search that found the recipe; None without a search. Artefacts with equal recipes share one search.
+        distilled: Result of the distillation; None without distillation. It is shared like the search.
         verdict: Verdict of the search's budget on the distilled network; None without a search or distillation.
         statistics: Statistics from which the network can be built again; None for float networks and after distillation.
     """
@@ -63,45 +64,47 @@ class BuiltNetwork:
 def build_networks(
     model: FloatModel,
     images: CalibrationSet,
-    targets: Sequence[Target],
+    refusals: Refusals,
     recipes: Sequence[Recipe],
     *,
     budget: Budget | None = None,
     distillation: Distillation | None = None,
 ) -> list[BuiltNetwork]:
-    """Build the network of every artefact, in the order of the recipes; equal recipes are built once.
+    """Build the network of every artefact that a target needs, in the order of the recipes; equal recipes are built once.
 
     Args:
         model: The float network.
         images: The calibration images.
-        targets: The targets.
+        refusals: The targets; a target whose network a quantizer refuses is recorded there.
         recipes: The recipe of each artefact, from ``recipes_of``.
         budget: Budget of a search for the recipes of the int8 artefacts; None to use ``recipes`` unchanged.
         distillation: How to train the int8 artefacts; None for no training.
 
     Raises:
-        ConversionError: A quantizer refuses the network.
+        ConversionError: Every target was refused.
     """
-    built_by_recipe: dict[Recipe, BuiltNetwork] = {}
+    timed = isinstance(budget, TimedBudget)
+    built: dict[tuple[Recipe, bool], BuiltNetwork] = {}
     networks = []
     for recipe in recipes:
-        nameless = replace(recipe, name="", target="", partitions=0)
-        first = built_by_recipe.get(nameless)
-        if first is None:
-            built = built_by_recipe[nameless] = _build(model, images, recipe, budget, distillation)
-        else:
-            # A search is reported once, with the artefact that it was made for.
+        if not refusals.needs(recipe.name):
+            continue
+        # The name, the target and the limit of a gate change no network; a time limit holds on XNNPACK alone.
+        key = replace(recipe, name="", target="", partitions=0), timed and recipe.partitions > 0
+        with refusals.of_recipe(recipe.name):
+            if key not in built:
+                built[key] = _build(model, images, recipe, budget, distillation)
+            first = built[key]
             named = replace(
                 first.recipe, name=recipe.name, target=recipe.target, partitions=recipe.partitions
             )
-            built = replace(first, recipe=named, search=None, distilled=None)
-        networks.append(built)
-    return [_adapted(built, targets) for built in networks]
+            networks.append(_adapted(replace(first, recipe=named), refusals.passing))
+    return networks
 
 
 def replay_networks(
     model: FloatModel,
-    targets: Sequence[Target],
+    refusals: Refusals,
     recipes: Sequence[Recipe],
     saved: Mapping[str, SavedRecipe],
 ) -> list[BuiltNetwork]:
@@ -109,20 +112,24 @@ def replay_networks(
 
     Args:
         model: The float network.
-        targets: The targets.
+        refusals: The targets; a target whose network a quantizer refuses is recorded there.
         recipes: The recipe of each artefact.
         saved: The recipe file with statistics of each int8 artefact, by the name of its recipe.
 
     Raises:
-        ConversionError: The statistics are those of another network, or a quantizer refuses the network.
+        ConversionError: Every target was refused: the statistics are those of another network, or a quantizer refuses
+            the network.
     """
     networks = []
     for recipe in recipes:
-        built = _without_images(model, recipe)
-        if built is None:
-            with stage("quantize"):
-                built = _of_quantized(recipe, saved[recipe.name].replay(model.network))
-        networks.append(_adapted(built, targets))
+        if not refusals.needs(recipe.name):
+            continue
+        with refusals.of_recipe(recipe.name):
+            built = _without_images(model, recipe)
+            if built is None:
+                with stage("quantize"):
+                    built = _of_quantized(recipe, saved[recipe.name].replay(model.network))
+            networks.append(_adapted(built, refusals.passing))
     return networks
 
 

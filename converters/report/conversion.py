@@ -75,8 +75,8 @@ def sections(report: ConversionResult) -> list[PageSection]:
         ]
         content = render("distillation.html", results=results)
         rendered.append(PageSection("recovery", "Distillation", content))
-    if report.targets:
-        content = render("targets.html", sections=report.targets)
+    if report.targets or report.refused:
+        content = render("targets.html", sections=report.targets, refused=report.refused)
         rendered.append(PageSection("targets", "Targets", content))
     return rendered
 

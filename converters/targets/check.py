@@ -163,6 +163,6 @@ def raise_if_refused(target: str, reports: Sequence[NetworkReport], allowed: Col
         report, first = refused[0]
         more = f", and {len(refused) - 1} more" if len(refused) > 1 else ""
         raise TargetError(
-            f"{target}: {report.what} breaks the rule {first.rule}: {first.found}{more}; nothing was written",
+            f"{target}: {report.what} breaks the rule {first.rule}: {first.found}{more}",
             hint=f"{first.advice}; or ignore this rule with --allow {first.rule}",
         )

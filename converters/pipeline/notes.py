@@ -1,0 +1,54 @@
+"""Notes of a conversion for the reader of its report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from converters.data.alignment_check import LookedAt, alignment_note, zoo_detector
+from converters.data.calibration import RECOMMENDED_IMAGES, CalibrationSet
+from converters.pipeline.build import BuiltNetwork
+from edge_sdk.model.card import InputContract
+
+
+def unsupported_notes(unsupported: Sequence[str]) -> list[str]:
+    """List a note on the operators that XNNPACK does not run in the float network."""
+    if not unsupported:
+        return []
+    return [
+        f"XNNPACK does not run {', '.join(unsupported)}, in float either: slower kernels run them, between"
+        " partitions; a network with other layers in their place would be faster"
+    ]
+
+
+def image_notes(contract: InputContract, images: CalibrationSet) -> list[str]:
+    """List notes on the calibration images."""
+    crops = images.ranges
+    unaligned = alignment_note(LookedAt(crops.pixels, crops.larger), contract, zoo_detector())
+    notes = [unaligned] if unaligned else []
+    if images.resized:
+        height, width = images.ranges.pixels.shape[1:3]
+        notes.append(
+            f"images of another size than {height}x{width}: {images.resized}; each was cut around its centre to that"
+            " aspect ratio and resized, as the device will do"
+        )
+    if len(images.ranges) < RECOMMENDED_IMAGES:
+        notes.append(
+            f"images used for activation ranges: {len(images.ranges)}; {RECOMMENDED_IMAGES} or more are recommended"
+        )
+    if not images.split:
+        notes.append(
+            "too few images to hold any out: fidelity was measured on the calibration images themselves"
+        )
+    return notes
+
+
+def search_notes(built: Sequence[BuiltNetwork]) -> list[str]:
+    """List a note for each search on labelled images."""
+    budgets = [network.search.budget for network in built if network.search is not None]
+    notes = [
+        f"the recipe was chosen on the {budget['images']} images of {budget['data_set']}:"
+        " measure the file on other images"
+        for budget in budgets
+        if "data_set" in budget
+    ]
+    return list(dict.fromkeys(notes))

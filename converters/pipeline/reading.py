@@ -1,0 +1,66 @@
+"""Read the inputs of a conversion: calibration images, labelled images, and the float model with its checked contract."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from converters.analyze.contract import ContractCheck, check_contract, raise_if_refused
+from converters.data.calibration import CalibrationSet, read_calibration, real_inputs
+from converters.pipeline.measured_images import MeasuredImages
+from converters.pipeline.options import ConversionOptions, ErrorRateLimit, Search
+from converters.pipeline.replay import RecipePlan, recorded_contract_check
+from converters.progress import stage
+from converters.quantize.error_rate_budget import LabelledCrops, check_support, read_labelled
+from converters.sources.float_model import FloatModel, read_float_model
+from edge_sdk.model.card import InputContract
+
+
+def read_images(options: ConversionOptions, plan: RecipePlan) -> CalibrationSet | None:
+    """Read the calibration images; None if recorded statistics are replayed."""
+    if options.calibration is None:
+        return None
+    training = any(recipe.distillation_steps for recipe in plan.recipes)
+    with stage("read calibration images") as progress:
+        return read_calibration(
+            str(options.calibration),
+            plan.contract,
+            training=training or options.distillation is not None,
+            progress=progress,
+        )
+
+
+def read_labelled_images(options: ConversionOptions, contract: InputContract) -> LabelledCrops | None:
+    """Read the labelled images of a limit on error rates, and check that they suffice to measure it."""
+    search = options.quantization
+    if not isinstance(search, Search) or not isinstance(search.budget, ErrorRateLimit):
+        return None
+    limit = search.budget
+    with stage("read labelled images") as progress:
+        labelled = read_labelled(limit.images, contract, progress=progress)
+    check_support(labelled.subjects, fmr=limit.at_fmr, max_loss=limit.max_fnmr_loss)
+    return labelled
+
+
+def read_model(
+    options: ConversionOptions, plan: RecipePlan, images: CalibrationSet | None, measured: MeasuredImages
+) -> tuple[FloatModel, ContractCheck]:
+    """Read the float model and check its input contract before the long work.
+
+    Raises:
+        ContractRefusedError: The contract is refused and not allowed by the options.
+    """
+    inputs = real_inputs(measured.witness, plan.contract)
+    with stage("convert to float .tflite"):
+        model = read_float_model(options.model, contract=plan.contract, inputs=inputs)
+    with stage("check the input contract") as progress:
+        if images is None:
+            no_images = np.empty((0, *model.contract.shape), np.uint8)
+            check = recorded_contract_check(
+                check_contract(model.network, model.contract, no_images), plan.saved
+            )
+        else:
+            check = check_contract(model.network, model.contract, images.ranges.pixels, progress=progress)
+    check = raise_if_refused(check, options.allow)
+    return replace(model, source={**model.source, "input_contract": check.summary()}), check

@@ -1,0 +1,148 @@
+"""A refused target does not discard the files of the others; a written file that misses its budget is exit 1."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from converters.cli import main
+from converters.errors import AccuracyGateError, TargetError
+from converters.graph.network import Network
+from converters.pipeline.convert import convert
+from converters.pipeline.options import ConversionOptions, Replay, Search
+from converters.quantize.budget import CosineBudget
+from tests.networks import CONTRACT, NetworkBuilder, crops, tiny
+
+FLAGS = ["--size", "16x16", "--color", "rgb", "--mean", "127.5", "--scale", "128"]
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("refused")
+    (folder / "crops").mkdir()
+    for number, pixels in enumerate(crops(36)):
+        Image.fromarray(pixels).save(folder / "crops" / f"{number:02}.png")
+    (folder / "net.tflite").write_bytes(with_sine().data)
+    (folder / "tiny.tflite").write_bytes(tiny().data)
+    return folder
+
+
+def with_sine() -> Network:
+    """Build a network with an operator that LiteRT runs and no NPU has."""
+    net = NetworkBuilder()
+    return net.finish(net.embedding(net.conv(net.unary("SIN", net.conv(net.input, 8)), 16)))
+
+
+def request(workplace: Path, output: Path, *targets: str, model: str = "net.tflite") -> ConversionOptions:
+    return ConversionOptions(workplace / model, CONTRACT, workplace / "crops", output, targets)
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_a_target_refused_by_a_rule_leaves_the_files_of_the_others(workplace: Path, tmp_path: Path) -> None:
+    result = convert(request(workplace, tmp_path / "both", "edgetpu", "cpu"))
+    convert(request(workplace, tmp_path / "alone", "cpu"))
+    (refused,) = result.refused
+    assert refused.name == "edgetpu" and "breaks the rule an-int8-form: 1 SIN" in refused.error
+    assert "--allow an-int8-form" in refused.hint and "nothing was written" not in refused.error
+    assert not result.passed and not result.missed
+    assert [section.target for section in result.targets] == ["cpu"]
+    assert names(tmp_path / "both") == names(tmp_path / "alone")
+    for path in (tmp_path / "alone").glob("*.tflite"):
+        assert path.read_bytes() == (tmp_path / "both" / path.name).read_bytes()
+    saved = json.loads((tmp_path / "both" / "net.report.json").read_text())
+    assert saved["refused"][0]["name"] == "edgetpu"
+    page = (tmp_path / "both" / "net.report.html").read_text()
+    assert "refused, no files written" in page and "1 SIN" in page
+
+
+def test_if_every_target_is_refused_the_first_error_is_raised_and_nothing_is_written(
+    workplace: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(TargetError, match=r"^edgetpu: .*; also refused: ethos-u; nothing was written$"):
+        convert(request(workplace, tmp_path / "out", "edgetpu", "ethos-u"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_command_exits_with_1_and_lists_what_was_refused(
+    workplace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    places = ["--calibration", str(workplace / "crops"), "--output", str(tmp_path / "out")]
+    arguments = ["convert", str(workplace / "net.tflite"), "--target", "cpu,edgetpu", *FLAGS, *places]
+    assert main(arguments) == 1
+    out, err = capsys.readouterr()
+    assert "edgetpu was refused, so it has no files: edgetpu: float network breaks" in out
+    assert "edge-convert: error: edgetpu: float network breaks" in err and "hint: " in err
+    assert main([*arguments, "--json"]) == 1
+    out = capsys.readouterr().out
+    assert [target["name"] for target in json.loads(out)["refused"]] == ["edgetpu"]
+
+
+def test_a_limit_on_one_artefact_refuses_its_target(workplace: Path, tmp_path: Path) -> None:
+    options = request(workplace, tmp_path / "plain", "cpu", "microcontroller", model="tiny.tflite")
+    plain = convert(options)
+    cosines = {artefact.recipe: artefact.cosine_mean for artefact in plain.artefacts}
+    worst = {
+        "cpu": min(cosines["cpu_int8"], cosines["dynamic_range"], cosines["float16"]),
+        "microcontroller": cosines["microcontroller_int8"],
+    }
+    worse, better = sorted(worst, key=lambda name: worst[name])
+    between = (worst[worse] + worst[better]) / 2
+    result = convert(replace(options, output=tmp_path / "out", min_cosine=between))
+    assert [target.name for target in result.refused] == [worse]
+    assert f"expected at least {between:g}" in result.refused[0].error
+    written = names(tmp_path / "out")
+    assert f"tiny.{better}_int8.tflite" in written and f"tiny.{worse}_int8.tflite" not in written
+    with pytest.raises(AccuracyGateError, match="nothing was written"):
+        convert(replace(options, output=tmp_path / "none", min_cosine=0.9999999))
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_missed_budget_of_a_written_file_is_exit_1(
+    workplace: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    budget = Search(CosineBudget(0.99999))
+    result = convert(
+        replace(
+            request(workplace, tmp_path / "out", "cpu", "mobile", model="tiny.tflite"), quantization=budget
+        )
+    )
+    missed = {artefact.recipe for artefact in result.missed}
+    assert {"cpu_int8", "mobile_int8", "dynamic_range"} <= missed and "float32" not in missed
+    assert list(result.searches) == ["cpu_int8"]
+    assert {a.recipe for a in result.artefacts if a.search == "cpu_int8"} == {"cpu_int8", "mobile_int8"}
+    assert "cpu_int8, mobile_int8: searched for a mean cosine of 0.99999" in result.to_text()
+    assert "misses its budget" in (tmp_path / "out" / "tiny.report.html").read_text()
+
+
+def test_a_replay_that_does_not_fit_refuses_its_target(workplace: Path, tmp_path: Path) -> None:
+    first = request(workplace, tmp_path / "first", "cpu", "microcontroller", model="tiny.tflite")
+    convert(first)
+    recipes = [tmp_path / "first" / f"tiny.{name}_int8.recipe.json" for name in ("cpu", "microcontroller")]
+    value = json.loads(recipes[1].read_text())
+    ranges = value["statistics"]["ranges"]
+    value["statistics"]["ranges"] = dict(list(ranges.items())[1:]) if isinstance(ranges, dict) else ranges[1:]
+    edited = tmp_path / "edited.recipe.json"
+    edited.write_text(json.dumps(value))
+    result = convert(
+        replace(
+            first,
+            contract=None,
+            calibration=None,
+            output=tmp_path / "again",
+            quantization=Replay([recipes[0], edited]),
+        )
+    )
+    assert [target.name for target in result.refused] == ["microcontroller"]
+    assert list(result.replays) == ["cpu_int8"]
+    same = "tiny.cpu_int8.tflite"
+    assert (tmp_path / "again" / same).read_bytes() == (tmp_path / "first" / same).read_bytes()
+    assert not list((tmp_path / "again").glob("*microcontroller*"))
+    assert np.isfinite(result.artefacts[0].cosine_mean)
