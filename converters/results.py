@@ -157,7 +157,7 @@ class ConversionResult:
         return self.judge().line()
 
     def judge(self) -> ReportVerdict:
-        """Rate the int8 file that has the lowest mean cosine to float; an input contract in doubt lowers the rating."""
+        """Rate the quantized file that has the lowest mean cosine to float; an input contract in doubt lowers the rating."""
         status = "" if self.contract_check is None else self.contract_check.status
         if status == "allowed":
             return ReportVerdict(
@@ -178,10 +178,10 @@ class ConversionResult:
         return verdict
 
     def _judge_fidelity(self) -> ReportVerdict:
-        integer = [a for a in self.artefacts if a.precision == "int8"]
-        if not integer:
-            return ReportVerdict("open", "there is no integer file to judge", "")
-        worst = min(integer, key=lambda a: a.cosine_mean)
+        quantized = [a for a in self.artefacts if a.precision != "float32"]
+        if not quantized:
+            return ReportVerdict("open", "there is no quantized file to judge", "")
+        worst = min(quantized, key=lambda a: a.cosine_mean)
         basis = f"{worst.file} has a mean cosine of {worst.cosine_mean:.4f} (minimum {worst.cosine_min:.4f}) to float"
         if worst.cosine_mean >= _CLOSE:
             return ReportVerdict(

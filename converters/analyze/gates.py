@@ -2,13 +2,16 @@
 
 The docstring of each gate is shown to the user as its requirement. Converters fail silently (unfrozen variables, a float
 operator in an "integer" network, a delegate that runs only half of the graph), so the gates check every artefact.
+
+A user may allow a failed gate if the file still computes right answers and only takes longer: ``partitions``, and ``integer`` for operators
+inside the network. The others find files that no device can run or whose answers are useless.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -24,6 +27,8 @@ from edge_sdk.types import UInt8Array
 
 _STATEFUL = {"VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "CALL_ONCE"}
 _CONVERSIONS = {"QUANTIZE", "DEQUANTIZE"}
+#: Gates that a user may allow, and gates that nobody may.
+ALLOWABLE, STRICT = ("partitions", "integer"), ("static", "stateless", "finite")
 
 
 @dataclass(frozen=True)
@@ -35,12 +40,20 @@ class Gate:
         wanted: Requirement of the gate.
         found: Property of the artefact.
         passed: True if the artefact meets the requirement.
+        allowable: True if the user may allow the gate although it failed.
+        allowed: True if it failed and the user allowed it.
     """
 
     name: str
     wanted: str
     found: str
     passed: bool
+    allowable: bool = False
+    allowed: bool = False
+
+    def note(self, file: str) -> str:
+        """Describe an allowed gate for the report."""
+        return f"{file}: gate {self.name} failed and was allowed by the user: expected {self.wanted}, found {self.found}"
 
 
 def check(
@@ -50,6 +63,7 @@ def check(
     crops: UInt8Array,
     *,
     unsupported: Collection[str] = (),
+    allow: Collection[str] = (),
 ) -> tuple[Gate, ...]:
     """Check an artefact against every gate.
 
@@ -60,19 +74,25 @@ def check(
         crops: A few real crops, shape (n, H, W, C), uint8.
         unsupported: Kinds of operators that XNNPACK does not run in the float network either; the gates allow them in
             float and outside the partitions.
+        allow: Names of gates that the user allows to fail; only those in ``ALLOWABLE`` have an effect.
     """
     graph = network.graph
     gates = [_static(graph), _stateless(graph), _integer(graph, recipe, unsupported)]
-    if all(gate.passed for gate in gates):
+    gates = [_with_permission(gate, allow) for gate in gates]
+    if all(gate.passed or gate.allowed for gate in gates):
         gates.append(_finite(network, contract, crops))
         if recipe.partitions:
-            gates.append(_partitions(network, recipe, unsupported))
+            gates.append(_with_permission(_partitions(network, recipe, unsupported), allow))
     return tuple(gates)
 
 
-def _gate(rule: Callable[..., Gate], result: str, passed: bool) -> Gate:
+def _gate(rule: Callable[..., Gate], result: str, passed: bool, *, allowable: bool = False) -> Gate:
     requirement = (rule.__doc__ or "").strip()
-    return Gate(rule.__name__.strip("_"), requirement, result, passed)
+    return Gate(rule.__name__.strip("_"), requirement, result, passed, allowable and not passed)
+
+
+def _with_permission(gate: Gate, allow: Collection[str]) -> Gate:
+    return replace(gate, allowed=gate.allowable and gate.name in allow)
 
 
 def _static(graph: Graph) -> Gate:
@@ -108,17 +128,18 @@ def _integer(graph: Graph, recipe: Recipe, unsupported: Collection[str]) -> Gate
             kept += 1
         else:
             strays.append(f"{name} {graph.name(indices(operator.outputs)[0])!r}")
-    strays += [
+    at_the_edge = [
         f"{graph.dtype_name(i)} as input or output: {graph.name(i)!r}"
         for i in [*graph.inputs, *graph.outputs]
         if graph.dtype_name(i) not in ("int8", "uint8")
     ]
+    strays = [*at_the_edge, *strays]
     result = (
         "; ".join(strays[:3])
         if strays
         else f"integer, {kept} of {len(graph.operators)} operators in float as allowed"
     )
-    return _gate(_integer, result, not strays)
+    return _gate(_integer, result, not strays, allowable=not at_the_edge)
 
 
 def _finite(network: Network, contract: InputContract, crops: UInt8Array) -> Gate:
@@ -145,4 +166,4 @@ def _partitions(network: Network, recipe: Recipe, unsupported: Collection[str]) 
     passed = passed or bool(
         partitions.outside and set(partitions.outside) <= {*unsupported, *_CONVERSIONS} and unsupported
     )
-    return _gate(_partitions, text, passed)
+    return _gate(_partitions, text, passed, allowable=True)

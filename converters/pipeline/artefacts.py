@@ -85,7 +85,8 @@ class ArtefactMaker:
         recording = self._recorded(recipe)
         if recording is not None and self.replays[recipe.name].same_bytes:
             fidelity, basis = recording.fidelity, "recorded"
-        card = self._card(built, fidelity)
+        allowed = {gate.name: gate.found for gate in outcomes if gate.allowed}
+        card = self._card(built, fidelity, allowed)
         data = with_card(built.network, card)
         file = ArtefactFile.parse(f"{self.options.model_name}.{recipe.name}.tflite", data, {})
         saved = json_bytes(self._recipe_file(built, card))
@@ -112,22 +113,32 @@ class ArtefactMaker:
         """Check an artefact against every gate and return their outcomes.
 
         Raises:
-            GateError: A gate failed.
+            GateError: A gate failed that the options do not allow.
         """
-        crops = self.images.crops
-        outcomes = gates.check(network, recipe, self.model.contract, crops, unsupported=self.unsupported)
-        failed = [gate for gate in outcomes if not gate.passed]
+        outcomes = gates.check(
+            network,
+            recipe,
+            self.model.contract,
+            self.images.crops,
+            unsupported=self.unsupported,
+            allow=self.options.allow,
+        )
+        failed = [gate for gate in outcomes if not (gate.passed or gate.allowed)]
         if failed:
+            gate = failed[0]
+            allowance = f"; or write the file all the same with --allow {gate.name}" if gate.allowable else ""
             raise GateError(
-                f"{recipe.name}: gate {failed[0].name!r} failed: expected {failed[0].wanted}, found {failed[0].found}",
-                hint="edge-convert inspect lists the operators of a .tflite source",
+                f"{recipe.name}: gate {gate.name!r} failed: expected {gate.wanted}, found {gate.found}",
+                hint=f"edge-convert inspect lists the operators of a .tflite source{allowance}",
             )
         return outcomes
 
     def _recorded(self, recipe: Recipe) -> Recording | None:
         return self.saved[recipe.name].recording if recipe.name in self.replays else None
 
-    def _card(self, built: BuiltNetwork, fidelity: Mapping[str, Any]) -> ModelCard:
+    def _card(
+        self, built: BuiltNetwork, fidelity: Mapping[str, Any], allowed_gates: Mapping[str, str]
+    ) -> ModelCard:
         recipe, model = built.recipe, self.model
         output = LiteRtBackend(built.network.data).output
         card = ModelCard(
@@ -143,7 +154,7 @@ class ArtefactMaker:
             description=self.options.description,
             licence=self.options.licence,
             recipe=recipe.to_json(),
-            source=model.source,
+            source={**model.source, **({"allowed_gates": allowed_gates} if allowed_gates else {})},
             fidelity=fidelity,
             golden=make_golden_vectors(built.network, model.contract),
         )

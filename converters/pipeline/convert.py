@@ -18,7 +18,7 @@ from converters.pipeline.artefacts import Artefact, ArtefactMaker, json_bytes
 from converters.pipeline.build import BuiltNetwork, build_networks, replay_networks
 from converters.pipeline.limits import keeps_budget, require_budget, require_cosine, search_budget
 from converters.pipeline.measured_images import MeasuredImages, describe_calibration
-from converters.pipeline.notes import image_notes, search_notes, unsupported_notes
+from converters.pipeline.notes import gate_notes, image_notes, search_notes, unsupported_notes
 from converters.pipeline.options import ConversionOptions, known_targets
 from converters.pipeline.reading import read_images, read_labelled_images, read_model
 from converters.pipeline.refusals import Refusals
@@ -181,6 +181,7 @@ def _make(
             *unsupported_notes(unsupported),
             *([] if images.calibration is None else image_notes(model.contract, images.calibration)),
             *search_notes(built),
+            *gate_notes(artefacts[network.recipe.name].result for network in built),
         ),
         calibration=_described(images, plan),
         measured_on=len(images),

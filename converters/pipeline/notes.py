@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from converters.data.alignment_check import LookedAt, alignment_note, zoo_detector
 from converters.data.calibration import RECOMMENDED_IMAGES, CalibrationSet
 from converters.pipeline.build import BuiltNetwork
+from converters.results import ArtefactResult
 from edge_sdk.model.card import InputContract
 
 
@@ -40,6 +41,11 @@ def image_notes(contract: InputContract, images: CalibrationSet) -> list[str]:
             "too few images to hold any out: fidelity was measured on the calibration images themselves"
         )
     return notes
+
+
+def gate_notes(artefacts: Iterable[ArtefactResult]) -> list[str]:
+    """List a note for each gate that failed and was allowed by the user."""
+    return [gate.note(artefact.file) for artefact in artefacts for gate in artefact.gates if gate.allowed]
 
 
 def search_notes(built: Sequence[BuiltNetwork]) -> list[str]:

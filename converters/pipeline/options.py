@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from converters.analyze.gates import ALLOWABLE, STRICT
 from converters.errors import ConversionError, OptionsError
 from converters.output import check_name
 from converters.quantize.budget import CosineBudget
@@ -126,7 +127,8 @@ class ConversionOptions:
         version: The model's own version, for the card.
         description: Description of the model, for the card.
         licence: Licence of the model, for the card.
-        allow: Names of target rules whose refusals do not stop the conversion; ``contract`` for a refused input contract.
+        allow: Names of target rules whose refusals do not stop the conversion; ``contract`` for a refused input contract;
+            ``partitions`` and ``integer`` for these gates.
         settings: Settings of targets, such as ``{"ethos-u.accelerators": "ethos-u65-256"}``.
 
     Raises:
@@ -172,6 +174,11 @@ class ConversionOptions:
             _require_utf8(what, getattr(self, what))
         if self.min_cosine is not None:
             _require_share("min_cosine", self.min_cosine)
+        if strict := sorted(set(STRICT) & set(self.allow)):
+            raise OptionsError(
+                f"allow: the gate {strict[0]!r} cannot be allowed, because such a file gives no usable answers",
+                hint=f"gates that can be allowed: {', '.join(ALLOWABLE)}",
+            )
         if isinstance(self.quantization, Search):
             self._check_search(self.quantization)
         self._check_what_is_left_to_a_recipe()

@@ -10,12 +10,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from converters.analyze.gates import check
 from converters.cli import main
-from converters.errors import AccuracyGateError, TargetError
+from converters.errors import AccuracyGateError, OptionsError, TargetError
 from converters.graph.network import Network
 from converters.pipeline.convert import convert
 from converters.pipeline.options import ConversionOptions, Replay, Search
 from converters.quantize.budget import CosineBudget
+from converters.quantize.int8 import quantize_int8
+from converters.quantize.recipe import Recipe, shipped
+from converters.quantize.statistics import channel_statistics
+from edge_sdk.model.model_file import ModelFile
 from tests.networks import CONTRACT, NetworkBuilder, crops, tiny
 
 FLAGS = ["--size", "16x16", "--color", "rgb", "--mean", "127.5", "--scale", "128"]
@@ -29,6 +34,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Image.fromarray(pixels).save(folder / "crops" / f"{number:02}.png")
     (folder / "net.tflite").write_bytes(with_sine().data)
     (folder / "tiny.tflite").write_bytes(tiny().data)
+    (folder / "scaled.tflite").write_bytes(layer_scaled().data)
     return folder
 
 
@@ -36,6 +42,16 @@ def with_sine() -> Network:
     """Build a network with an operator that LiteRT runs and no NPU has."""
     net = NetworkBuilder()
     return net.finish(net.embedding(net.conv(net.unary("SIN", net.conv(net.input, 8)), 16)))
+
+
+def layer_scaled() -> Network:
+    """Build a network with residual branches scaled to 1e-5, as in ConvNeXt, whose int8 additions XNNPACK does not run."""
+    net = NetworkBuilder()
+    x = net.conv(net.input, 8)
+    for _ in range(2):
+        branch = net.binary("MUL", net.conv(x, 8, stride=1), net.constant(np.full(8, 1e-5, np.float32)))
+        x = net.binary("ADD", x, branch)
+    return net.finish(net.embedding(net.conv(x, 16)))
 
 
 def request(workplace: Path, output: Path, *targets: str, model: str = "net.tflite") -> ConversionOptions:
@@ -83,6 +99,40 @@ def test_the_command_exits_with_1_and_lists_what_was_refused(
     assert main([*arguments, "--json"]) == 1
     out = capsys.readouterr().out
     assert [target["name"] for target in json.loads(out)["refused"]] == ["edgetpu"]
+
+
+def test_a_failed_gate_on_partitions_can_be_allowed(workplace: Path, tmp_path: Path) -> None:
+    options = request(workplace, tmp_path / "out", "cpu", "microcontroller", model="scaled.tflite")
+    (refused,) = convert(options).refused
+    assert refused.name == "cpu" and "found 3 partitions, outside: ADD" in refused.error
+    assert "--allow partitions" in refused.hint
+    allowed = convert(replace(options, targets=("cpu",), allow=("partitions",), output=tmp_path / "allowed"))
+    (gate,) = (gate for artefact in allowed.artefacts for gate in artefact.gates if not gate.passed)
+    assert gate.name == "partitions" and gate.allowed and not allowed.refused
+    assert any("scaled.cpu_int8.tflite: gate partitions failed and was allowed" in n for n in allowed.notes)
+    card = ModelFile.open(tmp_path / "allowed" / "scaled.cpu_int8.tflite").card
+    assert card.source["allowed_gates"] == {"partitions": "3 partitions, outside: ADD"}
+    assert "allowed_gates" not in ModelFile.open(tmp_path / "allowed" / "scaled.float32.tflite").card.source
+
+
+@pytest.mark.parametrize("gate", ["finite", "stateless", "static"])
+def test_a_gate_without_which_a_file_is_useless_cannot_be_allowed(tmp_path: Path, gate: str) -> None:
+    with pytest.raises(OptionsError, match=f"the gate '{gate}' cannot be allowed"):
+        replace(request(tmp_path, tmp_path / "out", "cpu"), allow=(gate,))
+
+
+def test_a_float_operator_can_be_allowed_but_not_a_float_input() -> None:
+    """The gate for integers is strict at the network's input and output, because the device reads them."""
+    strict = Recipe("npu_int8", "npu", "int8")
+    float_input = check(tiny(), strict, CONTRACT, crops(3), allow=("integer",))
+    assert [gate.name for gate in float_input if not gate.passed] == ["integer"]
+    assert not any(gate.allowed or gate.allowable for gate in float_input)
+    pixels = crops(20)
+    statistics = channel_statistics(tiny(), CONTRACT, pixels)
+    quantized = quantize_int8(tiny(), shipped("cpu_int8"), statistics, CONTRACT, pixels).network
+    outcomes = check(quantized, strict, CONTRACT, crops(3), allow=("integer",))
+    integer = next(gate for gate in outcomes if gate.name == "integer")
+    assert integer.allowed and "PRELU" in integer.found and outcomes[-1].name == "partitions"
 
 
 def test_a_limit_on_one_artefact_refuses_its_target(workplace: Path, tmp_path: Path) -> None:

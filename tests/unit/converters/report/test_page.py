@@ -85,7 +85,7 @@ def test_the_verdict_follows_the_cosine(cosine: float, level: str) -> None:
 def test_a_conversion_without_an_integer_file_has_no_verdict() -> None:
     report = samples.report()
     alone = replace(report, artefacts=report.artefacts[:1])
-    assert "There is no integer file to judge." in Outline(render_page(title="door", conversion=alone)).text
+    assert "There is no quantized file to judge." in Outline(render_page(title="door", conversion=alone)).text
 
 
 def test_a_conversion_shows_source_contract_gates_files_and_operators() -> None:
