@@ -53,8 +53,11 @@ class ArtefactResult:
         cosine_mean: Mean cosine of its embeddings to the float model's.
         cosine_min: The least of these cosines.
         worst_image: Name of the image with the least cosine.
-        latency_ms: Time of the fastest inference on one thread of this host, from ``fastest_ms``; times of different
-            reports cannot be compared.
+        latency_ms: Wall time of the fastest inference on one thread of this host; times of different reports cannot be
+            compared.
+        processor_ms: Processor time of the inference with the least.
+        time_ratio: This processor time as a share of the float network's; None if it is unreliable under the load of the
+            machine.
         measured_on: Number of images of the cosines.
         search: Recipe under which its search is reported; artefacts with equal recipes share one. Empty without a search.
         goal: Budget by which it is judged, as text; empty if there is none.
@@ -74,11 +77,17 @@ class ArtefactResult:
     cosine_min: float
     worst_image: str
     latency_ms: float
+    processor_ms: float = 0.0
+    time_ratio: float | None = None
     measured_on: int = 0
     basis: str = "images"
     search: str = ""
     goal: str = ""
     met: bool = True
+
+    def relative_time(self) -> str:
+        """Return the time as a share of the float network's, or a question mark if it is unreliable."""
+        return "?" if self.time_ratio is None else f"{self.time_ratio:.2f}x"
 
 
 @dataclass(frozen=True)
@@ -117,6 +126,7 @@ class ConversionResult:
         contract_check: Result of the check of the input contract; None if it was not checked.
         replays: Comparison of each network that was replayed without images with the recorded one, by its recipe's name.
         refused: Targets that were refused; the files of the others are complete.
+        timing: How the times were measured, and why some are unreliable.
     """
 
     name: str
@@ -135,6 +145,7 @@ class ConversionResult:
     contract_check: ContractCheck | None = None
     replays: Mapping[str, ReplayCheck] = field(default_factory=dict)
     refused: tuple[RefusedTarget, ...] = ()
+    timing: str = ""
 
     @property
     def missed(self) -> tuple[ArtefactResult, ...]:
@@ -199,7 +210,6 @@ class ConversionResult:
 
     def to_text(self) -> str:
         """Format the report for a terminal."""
-        reference = self.artefacts[0].latency_ms
         width = max(len(artefact.file) for artefact in self.artefacts)
         lines = [
             f"{self.name}: {self.source['kind']} {self.source['file']}, {self.contract.describe()},"
@@ -217,11 +227,11 @@ class ConversionResult:
             lines.append(
                 f"{artefact.file:<{width}} {artefact.size_bytes / 1e6:>6.2f} MB"
                 f" {artefact.cosine_mean:>8.4f} / {artefact.cosine_min:.4f}"
-                f" {artefact.latency_ms / reference:>6.2f}x  "
+                f" {artefact.relative_time():>7}  "
                 f"{artefact.partitions} partition{'s' if artefact.partitions != 1 else ' '}"
                 f" {passed} of {len(artefact.gates)}"
             )
-        lines += ["", f"cosine: mean / least, {self.describe_basis()}; time: one thread, this host"]
+        lines += ["", f"cosine: mean / least, {self.describe_basis()}; time: {self.timing}"]
         for section in self.targets:
             lines += ["", *section.lines()]
         for target in self.refused:

@@ -75,7 +75,7 @@ class Row:
         cosine_mean: Mean cosine of an image's float and int8 embeddings, over the labelled images.
         cosine_min: Lowest of these cosines.
         difference: TAR of int8 minus TAR of float32 with its paired interval, or the reason why it is unknown.
-        time_ratio: Time of the fastest inference divided by that of float32, measured alternately in one run.
+        time_ratio: Least processor time of an inference divided by that of float32, measured alternately in one run.
         float_operators: Number of operators that the recipe leaves in float.
         recipe: The recipe, which can be replayed.
     """
@@ -210,7 +210,7 @@ def ablate(
         difference = paired_differences(baseline, candidate, fmrs=[fmr], replicates=replicates)[0]
         ratio = time_ratio(network, model.network, model.contract, labelled.pixels[0])
         kept = len(recipe.keep_float)
-        return Row(what, float(cosines.mean()), float(cosines.min()), difference, ratio, kept, recipe)
+        return Row(what, float(cosines.mean()), float(cosines.min()), difference, ratio.value, kept, recipe)
 
     plain = shipped(recipe)
     for what, change, kinds in INTEGER_STEPS if plain.quantizer == "integer" else STEPS:

@@ -18,6 +18,7 @@ from converters.graph.partitions import xnnpack_partitions
 from converters.pipeline.build import BuiltNetwork
 from converters.pipeline.measured_images import MeasuredImages, describe_calibration
 from converters.pipeline.options import ConversionOptions
+from converters.pipeline.timing import InferenceTimes
 from converters.quantize.recipe import Recipe
 from converters.quantize.recorded import Recording
 from converters.quantize.saved_recipe import SavedRecipe
@@ -68,7 +69,7 @@ class ArtefactMaker:
         built: BuiltNetwork,
         outcomes: tuple[gates.Gate, ...],
         measured: Mapping[str, Any],
-        latency_ms: float,
+        times: InferenceTimes,
         budget: tuple[str, bool],
     ) -> Artefact:
         """Make an artefact with its card, and its recipe as a separate file.
@@ -77,7 +78,7 @@ class ArtefactMaker:
             built: The network.
             outcomes: Outcome of each gate.
             measured: Its fidelity on ``images``.
-            latency_ms: Time of the fastest inference.
+            times: Its times.
             budget: The budget it is judged by, as text, and whether it keeps the budget.
         """
         recipe = built.recipe
@@ -101,7 +102,9 @@ class ArtefactMaker:
             cosine_mean=fidelity["cosine_mean"],
             cosine_min=fidelity["cosine_min"],
             worst_image=fidelity["worst_image"],
-            latency_ms=latency_ms,
+            latency_ms=times.wall_ms,
+            processor_ms=times.processor_ms,
+            time_ratio=times.ratio,
             measured_on=fidelity["images"],
             basis=basis,
             goal=budget[0],

@@ -11,7 +11,6 @@ from converters.analyze.contract import ContractCheck
 from converters.analyze.layer_errors import LAYER_IMAGES, LayerErrors, measure_layer_errors
 from converters.analyze.replay_check import ReplayCheck, check_embeddings, raise_if_different
 from converters.data.embedding import embed_crops
-from converters.graph.latency import fastest_ms
 from converters.graph.partitions import xnnpack_partitions
 from converters.output import check_name, staged, write_all
 from converters.pipeline.artefacts import Artefact, ArtefactMaker, json_bytes
@@ -23,9 +22,9 @@ from converters.pipeline.options import ConversionOptions, known_targets
 from converters.pipeline.reading import read_images, read_labelled_images, read_model
 from converters.pipeline.refusals import Refusals
 from converters.pipeline.replay import RecipePlan, plan_recipes
+from converters.pipeline.timing import measure_times
 from converters.progress import stage
 from converters.quantize.budget import Budget
-from converters.quantize.time_budget import TimedBudget
 from converters.report.page import render_page
 from converters.results import ConversionResult
 from converters.sources.float_model import FloatModel
@@ -140,12 +139,7 @@ def _make(
     built = [network for network in built if refusals.needs(network.recipe.name)]
     with stage("measure the float model") as progress:
         baseline = embed_crops(model.network, model.contract, images.pixels, progress=progress)
-    times_ms = fastest_ms([network.network for network in built], model.contract, images.crops[0])
-    if isinstance(budget, TimedBudget):
-        # Report the time ratio by which the search decided.
-        for network in built:
-            if network.search is not None and network.recipe.partitions:
-                times_ms[network.network] = budget.ratio(network.network) * times_ms[model.network]
+    times = measure_times(built, model, images.crops[0], budget)
     embeddings = {model.network: baseline}
     artefacts: dict[str, Artefact] = {}
     for network in built:
@@ -157,7 +151,7 @@ def _make(
         fidelity = images.fidelity(baseline, embeddings[network.network])
         kept = keeps_budget(network, budget, cosine(baseline, embeddings[network.network]))
         name = network.recipe.name
-        artefacts[name] = maker.make(network, gates[name], fidelity, times_ms[network.network], kept)
+        artefacts[name] = maker.make(network, gates[name], fidelity, times.networks[network.network], kept)
     # Check searched artefacts first, because their hint names the operators that cost the most accuracy.
     for network in sorted(built, key=lambda network: network.search is None):
         with refusals.of_recipe(network.recipe.name):
@@ -199,6 +193,7 @@ def _make(
         contract_check=contract_check,
         replays={name: check for name, check in replays.items() if refusals.needs(name)},
         refused=refusals.refused,
+        timing=times.conditions,
     )
     layers = None if images.calibration is None else _layer_errors(model, built, images)
     with stage("draw the report"):

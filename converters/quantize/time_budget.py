@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from converters.errors import CalibrationError
-from converters.graph.latency import time_ratio
+from converters.errors import CalibrationError, ConversionError
+from converters.graph.latency import ATTEMPTS, TimeRatio, time_ratio
 from converters.graph.network import Network
 from converters.quantize.budget import Budget, BudgetVerdict, Candidate
 from edge_sdk.model.card import InputContract
@@ -49,7 +49,12 @@ class TimedBudget:
         """
         if not (math.isfinite(most) and most > 0):
             raise CalibrationError(f"expected a time ratio above 0, found {most:g}")
-        return cls(budget, most, cache(lambda candidate: time_ratio(candidate, network, contract, crop)))
+
+        def measured(candidate: Network) -> float:
+            ratio = time_ratio(candidate, network, contract, crop, settled=lambda ratio: ratio.decides(most))
+            return require_decision(ratio, most)
+
+        return cls(budget, most, cache(measured))
 
     @property
     def goal(self) -> str:
@@ -71,3 +76,18 @@ class TimedBudget:
     def to_json(self) -> dict[str, Any]:
         """Return the budget as JSON values for the report."""
         return {**self.budget.to_json(), "goal": self.goal, "max_time_ratio": self.most}
+
+
+def require_decision(ratio: TimeRatio, most: float) -> float:
+    """Return the value of a ratio that decides a time limit.
+
+    Raises:
+        ConversionError: The ratio is unreliable, and the limit lies within its spread.
+    """
+    if ratio.decides(most):
+        return ratio.value
+    raise ConversionError(
+        f"max_time_ratio: expected times that decide the limit of {most:g}; after {ATTEMPTS} measurements they are"
+        f" {ratio.unreliable}",
+        hint="end other programs and convert again, or leave --max-time-ratio out",
+    )

@@ -23,8 +23,8 @@ def key_figures(report: ConversionResult) -> Markup:
         ),
         (
             "Time of one inference",
-            ratio(shown.latency_ms / first.latency_ms),
-            f"of {first.precision}; one thread, this computer",
+            "unreliable" if shown.time_ratio is None else ratio(shown.time_ratio),
+            f"of {first.precision}; {report.timing}",
         ),
         (
             "Size",
