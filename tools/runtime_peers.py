@@ -57,7 +57,9 @@ class Sdk:
         backend = clocked(LiteRtBackend(file.data), self._add_time)
         self.versions = backend.runtime
         self._embedder = Embedder(backend, file.card, model_id=file.model_id)
-        network = open_network(detector).with_backend(lambda network: clocked(network, self._add_time))
+        network = open_network(detector, threads=1).with_backend(
+            lambda network: clocked(network, self._add_time)
+        )
         self._detector = Detector(network)
         self._enrolled: list[tuple[np.ndarray, str]] = []
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import CancelledError
-from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import replace
 from types import ModuleType
 from typing import Any
@@ -83,6 +81,9 @@ class PiCamera:
         """Read the next frame; raises AcquisitionError if there is none within 2 s."""
         if self._camera is None:
             raise no_camera(f"{self.name}: is not open", hint="read inside a with block")
+        from concurrent.futures import CancelledError
+        from concurrent.futures import TimeoutError as FutureTimeoutError
+
         try:
             frame = self._camera.capture_array("main", wait=False).get_result(timeout=FRAME_TIMEOUT_S)
         except (FutureTimeoutError, CancelledError) as error:

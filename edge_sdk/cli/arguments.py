@@ -186,7 +186,7 @@ def add_gallery_arguments(
 
 
 def add_model_arguments(parser: argparse.ArgumentParser, *, delegate: bool = True) -> None:
-    """Add the options --model, --model-sha256 and, if `delegate`, --delegate and --backend."""
+    """Add the options --model, --model-sha256 and, if `delegate`, --delegate, --backend and --threads."""
     take_from_installation(parser, "model", required=True)
     parser.add_argument(
         "--model", type=Path, metavar="FILE", help=f"model made by edge-convert (.tflite) {_INSTALLED}"
@@ -208,6 +208,13 @@ def add_model_arguments(parser: argparse.ArgumentParser, *, delegate: bool = Tru
             "--backend",
             metavar="NAME",
             help="backend plug-in that runs the network; its results must match the golden vectors (default: LiteRT)",
+        )
+        parser.add_argument(
+            "--threads",
+            type=int,
+            metavar="N",
+            help="threads of each network, 1 or more (default: the installation's, otherwise one on each performance core, at"
+            " most 4)",
         )
 
 

@@ -92,6 +92,7 @@ def _bench(arguments: argparse.Namespace) -> Output:
             delegate=arguments.delegate,
             sha256=arguments.model_sha256,
             smallest_face_px=arguments.smallest_face,
+            threads=arguments.threads,
         )
     if path.status.fallback:
         console.say(PROGRAM, f"warning: {path.status.fallback}; the CPU runs the network in its place")
@@ -157,5 +158,5 @@ def _format_benchmark(result: Benchmark) -> Iterator[str]:
             f"no face in {result.stood_in} of {result.frames} frames: a face-sized region in the middle was used instead"
         )
     yield (
-        f"{result.frames} frames after {result.warm_up} to warm up, one thread, {result.runtime} on {result.device}"
+        f"{result.frames} frames after {result.warm_up} to warm up, {format_count(result.threads, 'thread')}, {result.runtime} on {result.device}"
     )

@@ -292,8 +292,10 @@ def _open_recognizer(arguments: argparse.Namespace, embedder: Embedder) -> Recog
 
     enrolment_limits = Limits.enrolment(allow=arguments.allow) if "allow" in arguments else None
     gallery = open_gallery(arguments, embedder.model_id)
-    detector = resolve_detector(arguments.detector, gallery, smallest_face_px=arguments.smallest_face)
-    pad = open_liveness(arguments.pad, gallery) if arguments.pad else None
+    detector = resolve_detector(
+        arguments.detector, gallery, smallest_face_px=arguments.smallest_face, threads=arguments.threads
+    )
+    pad = open_liveness(arguments.pad, gallery, threads=arguments.threads) if arguments.pad else None
     # enrol has no threshold options: the gallery's enrolment checks apply.
     threshold = choose_threshold(arguments, embedder.card, gallery) if "fpir" in arguments else None
     return Recognizer(

@@ -97,7 +97,9 @@ def _evidence(arguments: argparse.Namespace) -> Output:
     _check_usage(arguments)
     embedder = open_embedder(arguments)
     gallery = _gallery(arguments, embedder)
-    detector = resolve_detector(arguments.detector, gallery, smallest_face_px=arguments.smallest_face)
+    detector = resolve_detector(
+        arguments.detector, gallery, smallest_face_px=arguments.smallest_face, threads=arguments.threads
+    )
     pictures = Pictures(detector, Sampler(detector, embedder), rotate=arguments.rotate)
     if arguments.photographs:
         with show_progress("{done:.0f} of {total:.0f} photographs") as progress:

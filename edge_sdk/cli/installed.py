@@ -29,6 +29,8 @@ _OPTIONS = {
     "detector": ("detector",),
     "camera": ("camera",),
 }
+#: Values of the installation that are no files; the address of a camera may contain a password.
+_NOT_SHOWN = ("camera", "rotate", "threads")
 
 
 def use_installation(arguments: argparse.Namespace) -> None:
@@ -121,7 +123,7 @@ def _take(part: str, arguments: argparse.Namespace, installation: Installation) 
     if part == "gallery":
         values = {"gallery": installation.gallery, "key": installation.key, "anchor": installation.anchor}
     elif part == "model":
-        values = {"model": installation.model}
+        values = {"model": installation.model, "threads": installation.threads}
     elif part in ("face", "detector") and installation.detector is not None:
         values = {"detector": str(installation.detector)}
         if part == "face":
@@ -132,7 +134,7 @@ def _take(part: str, arguments: argparse.Namespace, installation: Installation) 
         # Another key or anchor for the installation's gallery may be given, and another turn of its camera.
         if getattr(arguments, name, None) in (None, []) and value not in (None, []):
             setattr(arguments, name, value)
-            if part != "camera":  # its address may contain a password
+            if name not in _NOT_SHOWN:
                 arguments.taken[name] = (
                     [str(path) for path in value] if isinstance(value, list) else str(value)
                 )

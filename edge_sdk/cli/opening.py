@@ -114,7 +114,11 @@ def camera_named(name: str, *, rotate: int = 0) -> Camera:
 
 
 def resolve_detector(
-    word: str, gallery: Gallery | None, *, smallest_face_px: float | None = None
+    word: str,
+    gallery: Gallery | None,
+    *,
+    smallest_face_px: float | None = None,
+    threads: int | None = None,
 ) -> FaceDetector:
     """Open the detector that --detector names: a .tflite, or NAME:ARGUMENT of a plug-in in `edge_sdk.detectors`.
 
@@ -122,6 +126,7 @@ def resolve_detector(
         word: File or plug-in.
         gallery: The gallery, which may pin a detector; None to open any detector.
         smallest_face_px: Width of the smallest face to find; see `Detector`.
+        threads: Threads of the detector's network; the device's default if None.
 
     Raises:
         InputError: the detector is a plug-in and `smallest_face_px` is given.
@@ -133,8 +138,8 @@ def resolve_detector(
     plugin: FaceDetector | None = open_plugin(_DETECTOR_PLUGINS, word)
     if plugin is None:
         if gallery is None:
-            return Detector.open(word, smallest_face_px=smallest_face_px)
-        return open_detector(word, gallery, smallest_face_px=smallest_face_px)
+            return Detector.open(word, smallest_face_px=smallest_face_px, threads=threads)
+        return open_detector(word, gallery, smallest_face_px=smallest_face_px, threads=threads)
     if smallest_face_px is not None:
         raise InputError("expected a detector's .tflite with --smallest-face, found a plug-in")
     return plugin
@@ -230,6 +235,7 @@ def open_embedder(arguments: argparse.Namespace) -> Embedder:
         embedder = Embedder.open(
             arguments.model,
             sha256=arguments.model_sha256,
+            threads=arguments.threads,
             delegate=arguments.delegate,
             backend=arguments.backend,
         )

@@ -89,6 +89,12 @@ def add_commands(commands: Any) -> None:
         help="anchor that detects an old copy put in place of the gallery: a file, or tpm:INDEX (default: the stored one, or a"
         " file in the folder)",
     )
+    setup.add_argument(
+        "--threads",
+        type=int,
+        metavar="N",
+        help="threads of each network, 1 or more (default: the stored one, or one on each performance core, at most 4)",
+    )
 
 
 def _setup(arguments: argparse.Namespace) -> Output:
@@ -105,6 +111,7 @@ def _setup(arguments: argparse.Namespace) -> Output:
         rotate=arguments.rotate,
         key=arguments.key,
         anchor=arguments.anchor,
+        threads=arguments.threads,
     )
     typed: list[str] = []
 

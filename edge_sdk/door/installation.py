@@ -29,6 +29,7 @@ from edge_sdk.door.installed_parts import (
 from edge_sdk.door.words import names_anchor_file, names_key_file, stored_word, usable_word
 from edge_sdk.errors import InputError
 from edge_sdk.model.json_fields import JsonFields, text, truth, whole_number
+from edge_sdk.runtime.threads import thread_count
 
 if TYPE_CHECKING:
     from edge_sdk.gallery import Gallery, KeyProvider
@@ -51,6 +52,7 @@ _FIELDS = {
     "anchor",
     "camera",
     "rotate",
+    "threads",
     "door",
     "accepted",
 }
@@ -77,6 +79,7 @@ class Installation:
         rotate: Clockwise turn that makes the camera's picture upright: 0, 90, 180 or 270.
         door: True if the gallery has what a door lock needs: a decision policy and a limit of attempts.
         accepted: The licences that were accepted; None if the kit states none.
+        threads: Number of threads of each network, 1 or more; None for the device's default.
     """
 
     folder: Path
@@ -89,12 +92,14 @@ class Installation:
     rotate: int = 0
     door: bool = False
     accepted: AcceptedLicences | None = None
+    threads: int | None = None
 
     def __post_init__(self) -> None:
         if not self.networks or len(self.networks) > MAX_NETWORKS:
             raise InputError(f"installation: expected 1..{MAX_NETWORKS} networks, found {len(self.networks)}")
         if self.rotate not in ROTATIONS:
             raise InputError(f"installation: expected a turn of 0, 90, 180 or 270, found {self.rotate!r}")
+        thread_count(self.threads)
 
     @property
     def model(self) -> Path:
@@ -235,6 +240,8 @@ class Installation:
             "door": self.door,
             "accepted": None if self.accepted is None else asdict(self.accepted),
         }
+        if self.threads is not None:
+            value["threads"] = self.threads
         return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False).encode() + b"\n"
 
     def files_used(self) -> dict[str, Any]:
@@ -256,7 +263,7 @@ class Installation:
         """Open the embedder; errors as `Embedder.open`."""
         from edge_sdk.vision.embedder import Embedder
 
-        return Embedder.open(self.model)
+        return Embedder.open(self.model, threads=self.threads)
 
     def open_gallery(self, *, model_id: bytes | None, key: KeyProvider | None = None) -> Gallery:
         """Open the gallery with its anchor.
@@ -306,7 +313,7 @@ class Installation:
             gallery=self.gallery,
             key=key_named(self.key) if key is None else key,
             anchor=anchor_named(self.anchor),
-            **{"pad": self.liveness or None, "rotate": self.rotate, **options},
+            **{"pad": self.liveness or None, "rotate": self.rotate, "threads": self.threads, **options},
         )
 
 
@@ -335,4 +342,5 @@ def _from_json(folder: Path, value: Any) -> Installation:
         rotate=fields.read("rotate", whole_number),
         door=fields.read("door", truth),
         accepted=fields.optional("accepted", parse_accepted),
+        threads=fields.optional("threads", whole_number),
     )

@@ -50,6 +50,7 @@ from edge_sdk.gallery import Gallery, KeyProvider, PinnedNetworks
 from edge_sdk.kit.bundle import KitFile
 from edge_sdk.kit.manifest import KitMember, Role
 from edge_sdk.model.model_file import ModelFile
+from edge_sdk.runtime.threads import thread_count
 
 #: Files by which a folder is recognized as an installation, also an interrupted or a manual one.
 _KNOWN = (FILE_NAME, GALLERY_FILE, KEY_FILE)
@@ -67,6 +68,7 @@ class SetupOptions:
         rotate: Clockwise turn of the camera's picture: 0, 90, 180 or 270.
         key: Key of the gallery as a word of the command line; None for the stored one, or a key file in the folder.
         anchor: Anchor as a word of the command line; None for the stored one, or a file in the folder.
+        threads: Number of threads of each network, 1 or more; None for the stored one, or the device's default.
     """
 
     folder: Path | None = None
@@ -76,6 +78,7 @@ class SetupOptions:
     rotate: int | None = None
     key: str | None = None
     anchor: str | None = None
+    threads: int | None = None
 
 
 @dataclass(frozen=True)
@@ -354,6 +357,7 @@ class _Setup:
             rotate=rotate if rotate is not None else 0 if before is None else before.rotate,
             door=self.door,
             accepted=accepted,
+            threads=self.options.threads or (None if before is None else before.threads),
         )
         if installation != before:
             installation.write()
@@ -392,6 +396,7 @@ def _check_options(kit: KitFile, options: SetupOptions) -> None:
         InstalledNetwork(member.file, member.sha256)  # checks the name
     if options.rotate not in (None, *ROTATIONS):
         raise InputError(f"expected a turn of 0, 90, 180 or 270 degrees, found {options.rotate!r}")
+    thread_count(options.threads)
     if options.camera is not None:
         camera_named(options.camera, rotate=options.rotate or 0)
 

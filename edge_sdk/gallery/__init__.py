@@ -1,12 +1,9 @@
 """A sealed gallery of references: one encrypted file that is replaced atomically."""
 
-from typing import Any
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from edge_sdk.gallery.attempt_counter import AttemptPolicy
-from edge_sdk.gallery.backup.receipts import BackupReceipt, Difference, Restoration
-from edge_sdk.gallery.components.exchange import CommandResult
-from edge_sdk.gallery.exchange.commands import Command
-from edge_sdk.gallery.exchange.merge import ImportResult, RefusedSubject
 from edge_sdk.gallery.format.key_names import KeyRole
 from edge_sdk.gallery.gallery import Gallery
 from edge_sdk.gallery.keys import (
@@ -44,6 +41,23 @@ from edge_sdk.gallery.store.audit_log import AuditEntry, AuditEvent
 from edge_sdk.gallery.store.audit_report import AuditReport
 from edge_sdk.gallery.subjects import EnrolOptions
 from edge_sdk.gallery.transaction import Transaction
+
+if TYPE_CHECKING:
+    from edge_sdk.gallery.backup.receipts import BackupReceipt, Difference, Restoration
+    from edge_sdk.gallery.components.exchange import CommandResult
+    from edge_sdk.gallery.exchange.commands import Command
+    from edge_sdk.gallery.exchange.merge import ImportResult, RefusedSubject
+
+#: Names whose modules a device does not need to start.
+_LAZY = {
+    "BackupReceipt": "edge_sdk.gallery.backup.receipts",
+    "Command": "edge_sdk.gallery.exchange.commands",
+    "CommandResult": "edge_sdk.gallery.components.exchange",
+    "Difference": "edge_sdk.gallery.backup.receipts",
+    "ImportResult": "edge_sdk.gallery.exchange.merge",
+    "RefusedSubject": "edge_sdk.gallery.exchange.merge",
+    "Restoration": "edge_sdk.gallery.backup.receipts",
+}
 
 __all__ = [
     "AddedKey",
@@ -95,7 +109,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name != "Obeyed":
+    if name == "Obeyed":
+        warn_old_name("Obeyed", "CommandResult")
+        name = "CommandResult"
+    if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    warn_old_name("Obeyed", "CommandResult")
-    return CommandResult
+    return getattr(importlib.import_module(_LAZY[name]), name)

@@ -7,20 +7,16 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from edge_sdk.errors import GalleryError
 from edge_sdk.gallery.answers import Answers
 from edge_sdk.gallery.attempt_counter import Moment, moment_of_boot
-from edge_sdk.gallery.backup.receipts import BackupReceipt, Restoration
-from edge_sdk.gallery.backup.restore_backup import restore_backup
-from edge_sdk.gallery.backup.write_backup import write_backup
 from edge_sdk.gallery.components.attempts import Attempts
 from edge_sdk.gallery.components.audit import Audit
 from edge_sdk.gallery.components.captures import Captures
-from edge_sdk.gallery.components.exchange import Exchange
 from edge_sdk.gallery.components.keys import Keys
-from edge_sdk.gallery.components.migration import Migration
 from edge_sdk.gallery.creation import first_generation, write_first_generation
 from edge_sdk.gallery.format.model_binding import require_evidence, require_model
 from edge_sdk.gallery.format.sealing import need_cryptography
@@ -45,6 +41,11 @@ from edge_sdk.gallery.subjects import subjects_of
 from edge_sdk.model.model_id import ModelId
 from edge_sdk.notices import GalleryWarning
 
+if TYPE_CHECKING:
+    from edge_sdk.gallery.backup.receipts import BackupReceipt, Restoration
+    from edge_sdk.gallery.components.exchange import Exchange
+    from edge_sdk.gallery.components.migration import Migration
+
 
 class Gallery(Answers, SubjectCommits):
     """An open gallery, returned by `Gallery.create` and `Gallery.open`.
@@ -62,9 +63,7 @@ class Gallery(Answers, SubjectCommits):
         keys: The keys that open the gallery, its transform key and its anchor.
         audit: The audit log.
         attempts: The limit on failed attempts.
-        exchange: Exports, imports and signed commands.
         captures: Sealed captures of enrolments, from which another network makes templates.
-        migration: Change of the gallery's model.
     """
 
     def __init__(self, session: Session) -> None:
@@ -72,13 +71,25 @@ class Gallery(Answers, SubjectCommits):
         self.keys = Keys(session)
         self.audit = Audit(session)
         self.attempts = Attempts(session)
-        self.exchange = Exchange(session)
         self.captures = Captures(session)
-        self.migration = Migration(session)
 
     def __repr__(self) -> str:
         session = self._session
         return f"Gallery({str(session.environment.path)!r}, generation={session.header.generation})"
+
+    @cached_property
+    def exchange(self) -> Exchange:
+        """Exports, imports and signed commands."""
+        from edge_sdk.gallery.components.exchange import Exchange
+
+        return Exchange(self._session)
+
+    @cached_property
+    def migration(self) -> Migration:
+        """Change of the gallery's model."""
+        from edge_sdk.gallery.components.migration import Migration
+
+        return Migration(self._session)
 
     if not TYPE_CHECKING:
 
@@ -220,6 +231,8 @@ class Gallery(Answers, SubjectCommits):
         with contextlib.suppress(GalleryError):
             self.audit.flush()
         slots = self.keys.slots()
+        from edge_sdk.gallery.backup.write_backup import write_backup
+
         return write_backup(self._session, checked_path(path), slots, this_device_only=this_device_only)
 
     @staticmethod
@@ -264,6 +277,8 @@ class Gallery(Answers, SubjectCommits):
         """
         need_cryptography()
         environment = Environment.of(path, anchor=anchor, filesystem=filesystem, random=random, clock=clock)
+        from edge_sdk.gallery.backup.restore_backup import restore_backup
+
         return restore_backup(
             checked_path(backup),
             environment,

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from edge_sdk.errors import ModelCardError, ModelError
 from edge_sdk.model.card import CARD_NAME, MAX_CARD_BYTES, ModelCard
+from edge_sdk.model.hashed_bytes import HashedBytes
 from edge_sdk.model.model_id import ModelId
 from edge_sdk.model.zip_archive import ZipLimitError, open_zip, read_member
 
@@ -81,13 +82,13 @@ class ModelFile:
             ModelError: It is not a .tflite, or the network does not match its card.
             ModelCardError: It has no model card, or a malformed one.
         """
-        return cls._of(_carded(data, name, hashlib.sha256(data).hexdigest()))
+        return cls._of(parse_carded(HashedBytes(data), name))
 
     @classmethod
     def _of(cls, file: CardedFile) -> ModelFile:
         card = ModelCard.from_bytes(file.card)
         file.check_network(card.network_sha256)
-        return cls(file.data, file.sha256, card)
+        return cls(file.content.data, file.content.sha256, card)
 
 
 @dataclass(frozen=True)
@@ -96,21 +97,19 @@ class CardedFile:
 
     Args:
         path: Path of the file, for messages.
-        data: Content of the file.
-        sha256: SHA-256 of the whole file, hex.
+        content: Content of the file.
         card: Bytes of the card.
         archive_start: Length of the network in bytes; the archive follows it.
     """
 
     path: str | Path
-    data: bytes
-    sha256: str
+    content: HashedBytes
     card: bytes
     archive_start: int
 
     def check_network(self, sha256: str) -> None:
         """Check the network against the digest in its card; raises ModelError if they differ."""
-        network = hashlib.sha256(memoryview(self.data)[: self.archive_start]).hexdigest()
+        network = self.content.sha256_of_start(self.archive_start)
         if network != sha256:
             raise ModelError(
                 f"{self.path}: the network does not match its card (SHA-256 {network[:12]}..., card has {sha256[:12]}...)",
@@ -129,21 +128,21 @@ def read_carded(path: str | Path, *, sha256: str | None = None) -> CardedFile:
         ModelError: The file is missing, unreadable, too large or not a .tflite, or its digest differs.
         ModelCardError: The file has no card, or more than one.
     """
-    data = read_model_bytes(path)
-    digest = hashlib.sha256(data).hexdigest()
+    return parse_carded(HashedBytes(read_model_bytes(path)), path, sha256=sha256)
+
+
+def parse_carded(content: HashedBytes, path: str | Path, *, sha256: str | None = None) -> CardedFile:
+    """Read the content of a file with a card; arguments and errors as `read_carded`."""
+    digest = content.sha256
     if sha256 is not None and digest != sha256.strip().lower():
         raise ModelError(
             f"{path}: expected SHA-256 {sha256.strip().lower()}, found {digest}",
             hint="the file was changed or is a different one: copy it again from the machine that converted it; if a"
             " gallery pins another detector or liveness network on purpose, edge-sdk gallery pin-networks stores the new one",
         )
-    return _carded(data, path, digest)
-
-
-def _carded(data: bytes, path: str | Path, digest: str) -> CardedFile:
-    check_identifier(data, path)
-    archive_start, card = _read_card_bytes(data, path)
-    return CardedFile(path, data, digest, card, archive_start)
+    check_identifier(content.data, path)
+    archive_start, card = _read_card_bytes(content.data, path)
+    return CardedFile(path, content, card, archive_start)
 
 
 def read_model_bytes(path: str | Path) -> bytes:

@@ -12,7 +12,13 @@ from edge_sdk.vision.faces import FaceDetector
 from edge_sdk.vision.liveness import MiniFasNet, PresentationAttackDetector
 
 
-def open_detector(path: str | Path, gallery: Gallery, *, smallest_face_px: float | None = None) -> Detector:
+def open_detector(
+    path: str | Path,
+    gallery: Gallery,
+    *,
+    smallest_face_px: float | None = None,
+    threads: int | None = None,
+) -> Detector:
     """Open a detector's file; if the gallery pins a detector, compare the file's digest before it is parsed.
 
     Raises:
@@ -20,10 +26,10 @@ def open_detector(path: str | Path, gallery: Gallery, *, smallest_face_px: float
     """
     networks = gallery.networks
     digest = None if networks is None else networks.detector
-    return Detector.open(path, sha256=digest, smallest_face_px=smallest_face_px)
+    return Detector.open(path, sha256=digest, smallest_face_px=smallest_face_px, threads=threads)
 
 
-def open_liveness(paths: Sequence[str | Path], gallery: Gallery) -> MiniFasNet:
+def open_liveness(paths: Sequence[str | Path], gallery: Gallery, *, threads: int | None = None) -> MiniFasNet:
     """Open files of liveness networks; if the gallery pins some, compare the digests before a file is parsed.
 
     Raises:
@@ -31,11 +37,14 @@ def open_liveness(paths: Sequence[str | Path], gallery: Gallery) -> MiniFasNet:
     """
     networks = gallery.networks
     digests = None if networks is None or not networks.liveness else networks.liveness
-    return MiniFasNet.open(*paths, sha256=digests)
+    return MiniFasNet.open(*paths, sha256=digests, threads=threads)
 
 
 def use_detector(
-    detector: str | Path | FaceDetector, gallery: Gallery, smallest_face_px: float | None
+    detector: str | Path | FaceDetector,
+    gallery: Gallery,
+    smallest_face_px: float | None,
+    threads: int | None,
 ) -> FaceDetector:
     """Open a detector's file, or return a detector that is an object already.
 
@@ -44,7 +53,7 @@ def use_detector(
         ModelError: The file cannot be used, or is not the pinned one.
     """
     if isinstance(detector, str | Path):
-        return open_detector(detector, gallery, smallest_face_px=smallest_face_px)
+        return open_detector(detector, gallery, smallest_face_px=smallest_face_px, threads=threads)
     if smallest_face_px is not None:
         raise InputError(
             "expected a detector's file with smallest_face_px, found an object",
@@ -54,7 +63,9 @@ def use_detector(
 
 
 def use_liveness(
-    pad: str | Path | Sequence[str | Path] | PresentationAttackDetector | None, gallery: Gallery
+    pad: str | Path | Sequence[str | Path] | PresentationAttackDetector | None,
+    gallery: Gallery,
+    threads: int | None,
 ) -> PresentationAttackDetector | None:
     """Open files of liveness networks, or return a presentation attack detector that is an object already, or None.
 
@@ -62,7 +73,7 @@ def use_liveness(
         ModelError: A file cannot be used, or the files are not the pinned ones.
     """
     if isinstance(pad, str | Path):
-        return open_liveness([pad], gallery)
+        return open_liveness([pad], gallery, threads=threads)
     if isinstance(pad, Sequence):
-        return open_liveness(pad, gallery)
+        return open_liveness(pad, gallery, threads=threads)
     return pad

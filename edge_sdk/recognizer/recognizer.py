@@ -111,6 +111,7 @@ class Recognizer:
         enrolment_limits: Limits | None = None,
         threshold: float | None = None,
         delegate: str | Path | None = None,
+        threads: int | None = None,
         smallest_face_px: float | None = None,
         rotate: int = 0,
     ) -> Recognizer:
@@ -129,6 +130,8 @@ class Recognizer:
             enrolment_limits: Quality limits for enrolment; see the class.
             threshold: Cosine threshold, -1..1, not below the gallery's decision policy; the policy's if None.
             delegate: Shared library of a delegate for the embedder, see `Embedder.open`; None uses the CPU.
+            threads: Number of threads of each network opened from a file, 1 or more; None for one on each performance
+                core, at most 4.
             smallest_face_px: Width of the smallest face to find, in the frame's pixels, see `Detector`; only if
                 `detector` is a file.
             rotate: Rotation that is already applied to every frame, see the class.
@@ -139,15 +142,15 @@ class Recognizer:
             GalleryError: The gallery cannot be used, or it pins other networks; files are compared before they are
                 parsed.
         """
-        embedder = Embedder.open(model, delegate=delegate)
+        embedder = Embedder.open(model, delegate=delegate, threads=threads)
         opened = Gallery.open(
             gallery, key=key, model_id=embedder.model_id, anchor=anchor, gallery_id=gallery_id
         )
         return cls(
-            use_detector(detector, opened, smallest_face_px),
+            use_detector(detector, opened, smallest_face_px, threads),
             embedder,
             opened,
-            pad=use_liveness(pad, opened),
+            pad=use_liveness(pad, opened, threads),
             limits=limits,
             enrolment_limits=enrolment_limits,
             threshold=threshold,

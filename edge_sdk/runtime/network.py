@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_sdk.errors import ModelCardError, ModelContractError
-from edge_sdk.model.model_file import read_carded
+from edge_sdk.model.model_file import CardedFile, read_carded
 from edge_sdk.model.network_card import NetworkCard
 from edge_sdk.runtime.backends.base import NetworkBackend
 from edge_sdk.runtime.quantization import make_encoder
+from edge_sdk.runtime.threads import thread_count
 from edge_sdk.types import FloatArray, UInt8Array
 
 
@@ -108,14 +109,16 @@ class Network:
         self._outputs = _Outputs(backend, tuple(card.outputs))
 
     @classmethod
-    def open(cls, path: str | Path, *, task: str, sha256: str | None = None, threads: int = 1) -> Network:
+    def open(
+        cls, path: str | Path, *, task: str, sha256: str | None = None, threads: int | None = None
+    ) -> Network:
         """Open a file from ``edge-convert auxiliary``.
 
         Args:
             path: A .tflite with a network card.
             task: Required task, one of ``network_card.TASKS``.
             sha256: Expected digest, hex; checked before anything is parsed. None skips the check.
-            threads: Number of interpreter threads, 1 or more.
+            threads: Number of interpreter threads, 1 or more; None for one on each performance core, at most 4.
 
         Raises:
             ModelError: The file is missing, altered or not a model, or the interpreter refuses it.
@@ -123,14 +126,20 @@ class Network:
             ModelContractError: The network contradicts its card.
             BackendUnavailableError: No interpreter is installed.
         """
-        file = read_carded(path, sha256=sha256)
+        return cls.of_file(read_carded(path, sha256=sha256), task=task, threads=threads)
+
+    @classmethod
+    def of_file(cls, file: CardedFile, *, task: str, threads: int | None = None) -> Network:
+        """Open a file that is in memory; arguments and errors as `open`."""
         card = NetworkCard.from_bytes(file.card)
         file.check_network(card.network_sha256)
         if card.task != task:
-            raise ModelCardError(f"{path}: expected a {task}, found a {card.task}")
+            raise ModelCardError(f"{file.path}: expected a {task}, found a {card.task}")
         from edge_sdk.runtime.backends.litert import LiteRtNetwork
 
-        return cls(LiteRtNetwork(file.data, threads=threads), card, sha256=file.sha256)
+        return cls(
+            LiteRtNetwork(file.content.data, threads=thread_count(threads)), card, sha256=file.content.sha256
+        )
 
     def with_backend(self, wrap: Callable[[NetworkBackend], NetworkBackend]) -> Network:
         """Return the same network with a wrapper around its backend, such as a clock."""

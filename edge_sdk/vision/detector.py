@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,9 +12,11 @@ from numpy.typing import NDArray
 
 from edge_sdk.errors import InputError, ModelCardError
 from edge_sdk.model.card import InputContract
-from edge_sdk.model.model_file import read_model_bytes
+from edge_sdk.model.hashed_bytes import HashedBytes
+from edge_sdk.model.model_file import parse_carded, read_model_bytes
 from edge_sdk.model.network_card import FACE_DETECTOR, NetworkCard
 from edge_sdk.runtime.network import Network
+from edge_sdk.runtime.threads import thread_count
 from edge_sdk.types import UInt8Array
 from edge_sdk.vision import blazeface
 from edge_sdk.vision.candidates import Candidates, Decoder, merge, valid_candidates
@@ -90,7 +91,7 @@ class Detector:
         min_score: float | None = None,
         smallest_face_px: float | None = None,
         sha256: str | None = None,
-        threads: int = 1,
+        threads: int | None = None,
     ) -> Detector:
         """Open a detector's file.
 
@@ -99,7 +100,7 @@ class Detector:
             min_score: Lowest score of a face, above 0 and up to 1. None uses the method's default.
             smallest_face_px: Width of the smallest face to detect, in the frame's pixels; see the class.
             sha256: Expected digest, hex; checked before anything is parsed. None skips the check.
-            threads: Number of interpreter threads, 1 or more.
+            threads: Number of interpreter threads, 1 or more; None for one on each performance core, at most 4.
 
         Raises:
             ModelError: The file is missing, altered or not a detector, or the interpreter refuses it.
@@ -190,11 +191,14 @@ class Detector:
                     )
 
 
-def open_network(path: str | Path, *, sha256: str | None = None, threads: int = 1) -> Network:
+def open_network(path: str | Path, *, sha256: str | None = None, threads: int | None = None) -> Network:
     """Open a detector's network without its decoder; arguments and errors are those of ``Detector.open``."""
-    return _open_zoo_network(path, sha256, threads) or Network.open(
-        path, task=FACE_DETECTOR, sha256=sha256, threads=threads
-    )
+    content, threads = HashedBytes(read_model_bytes(path)), thread_count(threads)
+    if (sha256 or content.sha256).strip().lower() == content.sha256:
+        network = _open_zoo_network(content, threads)
+        if network is not None:
+            return network
+    return Network.of_file(parse_carded(content, path, sha256=sha256), task=FACE_DETECTOR, threads=threads)
 
 
 def _inside(
@@ -229,16 +233,12 @@ def _decoder(network: Network) -> Decoder:
     )
 
 
-def _open_zoo_network(path: str | Path, sha256: str | None, threads: int) -> Network | None:
+def _open_zoo_network(content: HashedBytes, threads: int) -> Network | None:
     """Open a zoo file without a card, recognized by its digest; None for any other file."""
     from edge_sdk import zoo
 
-    data = read_model_bytes(path)
-    digest = hashlib.sha256(data).hexdigest()
-    entry = zoo.by_digest(digest)
+    entry = zoo.by_digest(content.sha256)
     if entry is None or entry.task != FACE_DETECTOR or not entry.output_names:
-        return None
-    if (sha256 or digest).strip().lower() != digest:
         return None
     from edge_sdk.runtime.backends.litert import LiteRtNetwork
 
@@ -249,7 +249,7 @@ def _open_zoo_network(path: str | Path, sha256: str | None, threads: int) -> Net
         precision="float32",
         input=entry.contract,
         outputs=entry.output_names,
-        network_sha256=digest,
+        network_sha256=content.sha256,
         licence=entry.licence,
     )
-    return Network(LiteRtNetwork(data, threads=threads), card, sha256=digest)
+    return Network(LiteRtNetwork(content.data, threads=threads), card, sha256=content.sha256)

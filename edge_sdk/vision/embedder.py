@@ -13,6 +13,7 @@ from edge_sdk.model.model_id import ModelId
 from edge_sdk.runtime.backend_choice import BackendStatus, open_backend, open_backend_plugin
 from edge_sdk.runtime.backends.base import Backend
 from edge_sdk.runtime.quantization import make_encoder, unit_embedding
+from edge_sdk.runtime.threads import thread_count
 from edge_sdk.types import FloatArray, UInt8Array
 from edge_sdk.vision.images import check_image
 from edge_sdk.vision.resize import fit
@@ -57,7 +58,7 @@ class Embedder:
         path: str | Path,
         *,
         sha256: str | None = None,
-        threads: int = 1,
+        threads: int | None = None,
         delegate: str | Path | None = None,
         delegate_options: Mapping[str, str] | None = None,
         backend: str | None = None,
@@ -67,7 +68,7 @@ class Embedder:
         Args:
             path: A .tflite with a model card.
             sha256: Expected digest, hex; checked before anything is parsed. None skips the check.
-            threads: Number of interpreter threads, 1 or more.
+            threads: Number of interpreter threads, 1 or more; None for one on each performance core, at most 4.
             delegate: Shared library of a delegate, such as ``libedgetpu.so.1``. Its outputs must match the card's
                 golden vectors; otherwise, or if it is missing, ``DelegateWarning`` is issued and the CPU runs the
                 network. ``backend`` states the result. None uses the CPU.
@@ -77,7 +78,7 @@ class Embedder:
                 there is no fallback. None uses LiteRT.
 
         Raises:
-            InputError: Both a delegate and a backend are given, or no plug-in has the backend's name.
+            InputError: Both a delegate and a backend are given, no plug-in has the backend's name, or the number of threads is below 1.
             PluginError: The backend plug-in cannot be loaded.
             ModelError: The file is missing, altered or not a model, the interpreter refuses it, or neither
                 the delegate nor the CPU gives correct outputs.
@@ -85,13 +86,14 @@ class Embedder:
             ModelContractError: The network contradicts its card.
             BackendUnavailableError: No interpreter is installed.
         """
+        count = thread_count(threads)
         file = ModelFile.open(path, sha256=sha256)
         if backend is not None and delegate is not None:
             raise InputError("expected a delegate or a backend, found both", hint="leave one of them out")
         opened, status = (
-            open_backend(file.data, file.card, threads=threads, delegate=delegate, options=delegate_options)
+            open_backend(file.data, file.card, threads=count, delegate=delegate, options=delegate_options)
             if backend is None
-            else open_backend_plugin(backend, file.data, file.card, threads=threads)
+            else open_backend_plugin(backend, file.data, file.card, threads=count)
         )
         return cls(opened, file.card, model_id=file.model_id, status=status)
 

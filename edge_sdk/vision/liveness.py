@@ -5,7 +5,6 @@ An RGB camera alone cannot decide this with certainty; docs/explanation/faces.md
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,8 @@ from typing import Protocol
 import numpy as np
 
 from edge_sdk.errors import InputError, ModelCardError, ModelContractError, ModelError
-from edge_sdk.model.model_file import read_model_bytes
+from edge_sdk.model.hashed_bytes import HashedBytes
+from edge_sdk.model.model_file import parse_carded, read_model_bytes
 from edge_sdk.model.network_card import PRESENTATION_ATTACK_DETECTOR
 from edge_sdk.runtime.network import Network
 from edge_sdk.types import FloatArray, UInt8Array
@@ -86,7 +86,7 @@ class MiniFasNet:
         *paths: str | Path,
         threshold: float = 0.5,
         sha256: Sequence[str] | None = None,
-        threads: int = 1,
+        threads: int | None = None,
     ) -> MiniFasNet:
         """Open files from ``edge-convert auxiliary --method minifasnet``.
 
@@ -95,26 +95,25 @@ class MiniFasNet:
             threshold: Lowest mean score of a bona fide presentation, above 0 and up to 1.
             sha256: Expected digests of the files, hex, in any order; checked before anything is parsed. None skips the
                 check.
-            threads: Number of interpreter threads, 1 or more.
+            threads: Number of interpreter threads, 1 or more; None for one on each performance core, at most 4.
 
         Raises:
             ModelError: A file is missing, altered, or not such a network; or a digest differs.
             BackendUnavailableError: No interpreter is installed.
         """
         task = PRESENTATION_ATTACK_DETECTOR
-        digests: list[str | None] = [None] * len(paths)
+        contents = [HashedBytes(read_model_bytes(path)) for path in paths]
         if sha256 is not None:
-            actual = [hashlib.sha256(read_model_bytes(path)).hexdigest() for path in paths]
+            actual = [content.sha256 for content in contents]
             expected = sorted(digest.strip().lower() for digest in sha256)
             if sorted(actual) != expected:
                 raise ModelError(
                     f"expected liveness networks with SHA-256 {', '.join(expected)}, found {', '.join(actual) or 'none'}",
                     hint="a file was changed or is a different one; copy it again from the machine that converted it",
                 )
-            digests = [*actual]
         networks = [
-            Network.open(path, task=task, sha256=digest, threads=threads)
-            for path, digest in zip(paths, digests, strict=True)
+            Network.of_file(parse_carded(content, path), task=task, threads=threads)
+            for path, content in zip(paths, contents, strict=True)
         ]
         return cls(networks, threshold=threshold)
 

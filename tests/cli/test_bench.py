@@ -16,11 +16,11 @@ FEW = ("--frames", "4", "--warm-up", "1")
 
 
 def test_a_model_alone_is_measured_on_crops_of_its_own_size(edge_sdk: Run, model_path: Path) -> None:
-    done = edge_sdk("bench", "--model", model_path, *FEW, "--json")
+    done = edge_sdk("bench", "--model", model_path, *FEW, "--threads", "2", "--json")
     assert (done.code, done.err) == (0, "")
     result = json.loads(done.out)
     assert [stage["name"] for stage in result["stages"]] == ["encode", "embed network", "decode"]
-    assert (result["frames"], result["warm_up"], result["threads"], result["size"]) == (4, 1, 1, [96, 96])
+    assert (result["frames"], result["warm_up"], result["threads"], result["size"]) == (4, 1, 2, [96, 96])
     assert sum(stage["share"] for stage in result["stages"]) == pytest.approx(1)
     outside = 1 - result["stages"][1]["share"]
     assert 0 < result["own_share"] < 1 and 0 < outside < 1
@@ -30,12 +30,23 @@ def test_a_model_alone_is_measured_on_crops_of_its_own_size(edge_sdk: Run, model
 
 
 def test_the_text_output_has_one_line_per_stage(edge_sdk: Run, model_path: Path, products: list[Any]) -> None:
-    done = edge_sdk("bench", "--model", model_path, "--image", products[0].enrol, "--references", "300", *FEW)
+    done = edge_sdk(
+        "bench",
+        "--model",
+        model_path,
+        "--image",
+        products[0].enrol,
+        "--references",
+        "300",
+        *FEW,
+        "--threads",
+        "1",
+    )
     assert done.code == 0
     lines = done.out.splitlines()
     assert [line.split()[0] for line in lines[1:6]] == ["encode", "embed", "decode", "match", "whole"]
     assert ", 300 references; " in lines[7]
-    assert lines[-1].startswith("4 frames after 1 to warm up, one thread, ai-edge-litert ")
+    assert lines[-1].startswith("4 frames after 1 to warm up, 1 thread, ai-edge-litert ")
 
 
 def test_a_gallery_is_compared_with_and_asked_nothing(

@@ -22,6 +22,7 @@ from edge_sdk.model.network_card import PRESENTATION_ATTACK_DETECTOR
 from edge_sdk.recognizer.sampling import NoSample, Sampler
 from edge_sdk.runtime.backend_choice import open_backend
 from edge_sdk.runtime.network import Network
+from edge_sdk.runtime.threads import thread_count
 from edge_sdk.types import Float64Array, UInt8Array
 from edge_sdk.vision.detector import Detector, open_network
 from edge_sdk.vision.embedder import Embedder
@@ -55,7 +56,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """Time and memory per frame on this device, with one interpreter thread.
+    """Time and memory per frame on this device.
 
     Args:
         frames: Number of measured frames.
@@ -73,6 +74,7 @@ class Benchmark:
         temperature_c: Temperature of the hottest sensor before and after, in degrees Celsius; None without sensors.
         runtime: Interpreter package and version.
         device: ``cpu``, or the delegate's library.
+        threads: Number of threads of each network.
     """
 
     frames: int
@@ -90,10 +92,11 @@ class Benchmark:
     temperature_c: tuple[float | None, float | None]
     runtime: str
     device: str
+    threads: int
 
     def to_json(self) -> dict[str, Any]:
         """Convert the benchmark to JSON values."""
-        return {"schema": "edge-sdk/benchmark/1", "threads": 1, **asdict(self)}
+        return {"schema": "edge-sdk/benchmark/1", **asdict(self)}
 
 
 class DevicePath:
@@ -106,6 +109,7 @@ class DevicePath:
         delegate: Shared library of a delegate for the embedder; None uses the CPU.
         sha256: Expected digest of the embedder's file, hex; None skips the check.
         smallest_face_px: Width of the smallest face to find; see `Detector`.
+        threads: Number of threads of each network, 1 or more; None for the device's default.
 
     Raises:
         InputError: There are presentation attack detectors without a face detector.
@@ -121,12 +125,14 @@ class DevicePath:
         delegate: str | Path | None = None,
         sha256: str | None = None,
         smallest_face_px: float | None = None,
+        threads: int | None = None,
     ) -> None:
         if pad and detector is None:
             raise InputError("presentation attack detectors need a face detector; none was given")
         self.laps = laps = Laps()
+        self.threads = threads = thread_count(threads)
         file = ModelFile.open(model, sha256=sha256)
-        backend, self.status = open_backend(file.data, file.card, delegate=delegate)
+        backend, self.status = open_backend(file.data, file.card, threads=threads, delegate=delegate)
         backend = clocked(backend, laps.invoked)
         self.embedder = Embedder(backend, file.card, model_id=file.model_id, status=self.status)
         #: References that each probe is compared with; None skips the comparison.
@@ -137,9 +143,12 @@ class DevicePath:
             def timed(network: Network) -> Network:
                 return network.with_backend(lambda backend: clocked(backend, laps.invoked))
 
-            finder = Detector(timed(open_network(detector)), smallest_face_px=smallest_face_px)
+            finder = Detector(
+                timed(open_network(detector, threads=threads)), smallest_face_px=smallest_face_px
+            )
             self._faces = _DetectorWithStandIn(finder)
-            networks = [timed(Network.open(path, task=PRESENTATION_ATTACK_DETECTOR)) for path in pad]
+            task = PRESENTATION_ATTACK_DETECTOR
+            networks = [timed(Network.open(path, task=task, threads=threads)) for path in pad]
             self._sampler = Sampler(
                 self._faces,
                 self.embedder,
@@ -246,6 +255,7 @@ def measure(
         temperature_c=(before, temperature_c()),
         runtime=path.status.runtime,
         device=path.status.device,
+        threads=path.threads,
     )
 
 

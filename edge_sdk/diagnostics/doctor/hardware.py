@@ -10,6 +10,7 @@ from edge_sdk.cameras.picamera import import_picamera2
 from edge_sdk.diagnostics.doctor.check_result import CheckResult, fail, ok, warn
 from edge_sdk.extras import install_command
 from edge_sdk.imports import ImportFailure, try_import
+from edge_sdk.runtime.threads import default_threads
 
 _EDGE_TPU_USB = {("1a6e", "089a"), ("18d1", "9302")}  # before and after its firmware is loaded
 _EDGE_TPU_PCI = "0x1ac1"
@@ -20,7 +21,7 @@ _SUPPLY, _SLOWED = 0x1, 0xE
 
 
 def check_hardware(root: Path = Path("/")) -> Iterator[CheckResult]:
-    """Check board, cameras, accelerators, temperature and throttling.
+    """Check board, processor, cameras, accelerators, temperature and throttling.
 
     Args:
         root: Folder that contains ``sys``, ``dev`` and ``proc``.
@@ -28,6 +29,7 @@ def check_hardware(root: Path = Path("/")) -> Iterator[CheckResult]:
     board = _read(root / "proc/device-tree/model")
     if board:
         yield ok("board", board)
+    yield ok("processor", f"{os.cpu_count()} cores; networks run on {default_threads()} threads")
     yield _camera(root)
     yield from _edge_tpu(root)
     yield from _temperature(root)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import secrets
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -68,7 +67,7 @@ class KeyFile:
             try:
                 with os.fdopen(handle, "wb", buffering=0) as opened:
                     os.fchmod(handle, 0o600)
-                    if opened.write(secrets.token_bytes(KEY_BYTES)) != KEY_BYTES:
+                    if opened.write(os.urandom(KEY_BYTES)) != KEY_BYTES:
                         raise OSError(0, "the medium took only a part of the key")
                     os.fsync(handle)
                 folder = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -6,8 +6,6 @@ The program is searched on PATH or given by its absolute path.
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 from pathlib import Path
 
 from edge_sdk.errors import GalleryError
@@ -32,6 +30,9 @@ def run_program(
     Raises:
         GalleryError: the program is not on PATH, fails, exceeds the time limit, or writes more than 64 KiB.
     """
+    import shutil
+    import subprocess
+
     path = shutil.which(name)
     # A relative entry of PATH would run a program of the current folder.
     if path is None or not Path(path).is_absolute():

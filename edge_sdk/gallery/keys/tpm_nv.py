@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import re
 import struct
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,6 +62,8 @@ def store_secret(index: int, secret: bytes, *, pcrs: str) -> None:
     Raises:
         GalleryError: the TPM fails or reads back other bytes; the index is then not defined.
     """
+    import tempfile
+
     with tempfile.TemporaryDirectory() as folder:
         if pcrs:
             policy = str(Path(folder) / "policy")

@@ -5,20 +5,21 @@ from __future__ import annotations
 import contextlib
 import importlib
 import io
+import sys
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_sdk.errors import BackendUnavailableError, InputError, ModelContractError, ModelError
+from edge_sdk.errors import BackendUnavailableError, ModelContractError, ModelError
 from edge_sdk.extras import install_command
 from edge_sdk.imports import ImportFailure, describe, numpy_cure, reinstall, try_import
 from edge_sdk.runtime.backends.base import TensorInfo
 from edge_sdk.runtime.backends.delegates import delegate_name, load_delegate
 from edge_sdk.runtime.backends.native_log import info_lines_dropped
+from edge_sdk.runtime.threads import thread_count
 
 #: ``xnnpack``: XNNPACK for the operators that it supports. ``reference``: LiteRT's plain reference kernels, as in
 #: tflite-micro. ``own``: LiteRT's optimized kernels without XNNPACK.
@@ -52,7 +53,13 @@ def load_interpreter_class() -> Any:
 
 def runtime_name(interpreter_class: Any) -> str:
     """Name the package of an interpreter and its version, such as ``ai-edge-litert 2.3.0``."""
-    package = interpreter_class.__module__.split(".")[0].replace("_", "-")
+    module = interpreter_class.__module__.split(".")[0]
+    package = module.replace("_", "-")
+    stated = getattr(sys.modules.get(module), "__version__", None)
+    if isinstance(stated, str):
+        return f"{package} {stated}"
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         return f"{package} {version(package)}"
     except PackageNotFoundError:
@@ -167,8 +174,7 @@ def _open(
     options: Mapping[str, str] | None = None,
 ) -> Any:
     """Create an interpreter and allocate its tensors."""
-    if not isinstance(threads, int) or threads < 1:
-        raise InputError(f"expected 1 or more interpreter threads, found {threads!r}")
+    threads = thread_count(threads)
     interpreter_class = load_interpreter_class()
     module = interpreter_class.__module__
     settings: dict[str, Any] = {}

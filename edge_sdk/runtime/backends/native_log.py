@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 import threading
 from collections.abc import Iterator
 from typing import BinaryIO
@@ -45,6 +44,8 @@ def _memory() -> BinaryIO:
     """Open a file in memory; on systems without one, a temporary file."""
     if hasattr(os, "memfd_create"):
         return os.fdopen(os.memfd_create("stderr"), "w+b")
+    import tempfile
+
     return tempfile.TemporaryFile()
 
 

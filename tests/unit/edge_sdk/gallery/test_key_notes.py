@@ -157,7 +157,7 @@ def test_a_key_file_that_cannot_be_written_is_not_left_behind(
         real(handle)
 
     if failing == "write":
-        monkeypatch.setattr("edge_sdk.gallery.keys.file.secrets.token_bytes", lambda size: bytes(size - 1))
+        monkeypatch.setattr("edge_sdk.gallery.keys.file.os.urandom", lambda size: bytes(size - 1))
     else:
         monkeypatch.setattr(os, "fsync", fsync)
     with pytest.raises(GalleryError, match="cannot write the key file"):

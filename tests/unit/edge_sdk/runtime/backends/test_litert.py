@@ -35,7 +35,7 @@ def test_the_answer_does_not_depend_on_the_threads(model_bytes: bytes, threads: 
     np.testing.assert_array_equal(*outputs)
 
 
-@pytest.mark.parametrize("threads", [0, -1, 1.5, None])
+@pytest.mark.parametrize("threads", [0, -1, 1.5, "2"])
 def test_a_number_of_threads_that_is_none_is_refused(model_bytes: bytes, threads: Any) -> None:
     with pytest.raises(InputError, match="1 or more interpreter threads"):
         LiteRtBackend(model_bytes, threads=threads)
