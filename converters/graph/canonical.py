@@ -11,6 +11,7 @@ from converters.graph.rewrites.fuse_activations import fuse_activations, split_c
 from converters.graph.rewrites.max_pool_padding import replace_max_pool_padding
 from converters.graph.rewrites.static_shapes import fold_constants, infer_shapes, make_batch_one
 from converters.graph.rewrites.strip_l2norm import strip_l2norm
+from converters.graph.rewrites.unshare import unshare_constants
 from edge_sdk.errors import ModelError
 from edge_sdk.model.card import InputContract
 from edge_sdk.runtime.backends.litert import LiteRtBackend
@@ -53,6 +54,7 @@ def bring_into_form(graph: Graph, contract: InputContract) -> list[str]:
         )
     split_clips(graph)
     replace_max_pool_padding(graph)
+    unshare_constants(graph)
     unique_names(graph)
     graph.drop_metadata()
     graph.set_signature("image", "embedding")

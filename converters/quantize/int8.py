@@ -191,7 +191,8 @@ def build_float_reference(
 ) -> FloatReference:
     """Build the float reference of the int8 network, and its statistics.
 
-    It computes the same function as the network, but is equalized and decomposed as the recipe defines.
+    It computes the same function as the network, but is equalized and decomposed as the recipe defines. With
+    ``scale_clips`` the function is the same on the calibration images only.
     """
     if not _rewrites(recipe):
         return FloatReference(network, statistics, {})
@@ -223,7 +224,10 @@ def _describe(groups: Sequence[Group]) -> str:
         return "no group"
     tensors = sum(len(group.tensors) for group in groups)
     channels = sum(group.channels for group in groups)
-    return f"{_count(len(groups), 'group')} of {_count(tensors, 'tensor')}, {channels} channels"
+    clips = sum(bool(group.limits) for group in groups)
+    return f"{_count(len(groups), 'group')} of {_count(tensors, 'tensor')}, {channels} channels" + (
+        f", {_count(clips, 'group')} with clips" if clips else ""
+    )
 
 
 def _count(number: int, noun: str) -> str:
@@ -259,7 +263,8 @@ def _scaled(
 
 
 def _groups(graph: Graph, recipe: Recipe) -> list[Group]:
-    return [group for group in find_groups(graph) if recipe.equalize == "all" or _depthwise(graph, group)]
+    groups = find_groups(graph, clips=recipe.scale_clips)
+    return [group for group in groups if recipe.equalize == "all" or _depthwise(graph, group)]
 
 
 def _magnitudes(

@@ -21,6 +21,7 @@ _KEYS = {
     "distillation_seed": "recovery_seed",
     "distilled_sha256": "recovered_sha256",
 }
+_NEWER = {"scale_clips"}
 PRECISIONS = ("float32", "float16", "dynamic", "int8")
 RANGES = ("", "min_max", "mse")
 EQUALIZE = ("", "depthwise", "all")
@@ -53,6 +54,8 @@ class Recipe:
         bound_slopes: True to negate PReLU channels with a slope outside -1..1, so that the slope is inside.
         decomposed: Kinds of operators to decompose before quantization, such as ``PRELU``, because the target runs the
             resulting operators faster; the network computes the same function.
+        scale_clips: True to equalize groups that contain clips such as ReLU6 too; the network then computes the same function
+            on the calibration images, and clips a channel at its largest calibrated value elsewhere.
         leaky: Names of the output tensors of PReLUs to replace by LeakyReLUs. This changes the function, so it requires
             distillation.
         distillation_steps: Number of distillation steps, 0 for no distillation.
@@ -73,14 +76,16 @@ class Recipe:
     quantizer: str = "ai-edge-quantizer"
     bound_slopes: bool = False
     decomposed: tuple[str, ...] = ()
+    scale_clips: bool = False
     leaky: tuple[str, ...] = ()
     distillation_steps: int = 0
     distillation_seed: int = 0
     distilled_sha256: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """Return the recipe as JSON values."""
-        return {"schema": SCHEMA, **{_KEYS.get(name, name): value for name, value in asdict(self).items()}}
+        """Return the recipe as JSON values; newer fields only if they differ from the default, so that old files keep their bytes."""
+        values = {name: value for name, value in asdict(self).items() if value or name not in _NEWER}
+        return {"schema": SCHEMA, **{_KEYS.get(name, name): value for name, value in values.items()}}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Recipe:
@@ -117,6 +122,7 @@ class Recipe:
                 quantizer=read("quantizer", _one_of(QUANTIZERS), QUANTIZERS[0]),
                 bound_slopes=read("bound_slopes", truth, False),
                 decomposed=read("spelled", _operators, ()),
+                scale_clips=read("scale_clips", truth, False),
                 leaky=read("leaky", texts, ()),
                 distillation_steps=read("recovery_steps", _count, 0),
                 distillation_seed=read("recovery_seed", _count, 0),

@@ -31,12 +31,18 @@ _EQUALIZE: tuple[tuple[str, dict[str, Any]], ...] = (
     ("plain: true min/max ranges", {}),
     ("equalize tensors read by depthwise convolutions", {"equalize": "depthwise"}),
     ("equalize every group of tensors", {"equalize": "all"}),
+    ("equalize groups with clips such as ReLU6 too", {"equalize": "all", "scale_clips": True}),
     ("mirror PReLU channels whose slope exceeds 1", {"equalize": "all", "bound_slopes": True}),
     ("move 0.3 of the differences between channels into weights", {"equalize": "all", "weight_share": 0.3}),
     ("move 0.7 of the differences between channels into weights", {"equalize": "all", "weight_share": 0.7}),
 )
 #: Fields of a recipe whose effect is in the float reference.
-_NO_REWRITES: dict[str, Any] = {"equalize": "", "weight_share": 0.5, "bound_slopes": False}
+_NO_REWRITES: dict[str, Any] = {
+    "equalize": "",
+    "weight_share": 0.5,
+    "bound_slopes": False,
+    "scale_clips": False,
+}
 #: Corrections to test. They have no cost on the device, but the first takes most of a search's time, and the second
 #: clips rare values.
 _CORRECT: tuple[tuple[str, dict[str, Any]], ...] = (
@@ -149,7 +155,7 @@ class _Search:
                 model.network, model.contract, images.ranges.pixels, progress=progress
             )
         self.baseline: FloatArray = embed_crops(model.network, model.contract, images.selection.pixels)
-        self.references: dict[tuple[str, float, bool], FloatReference] = {}
+        self.references: dict[tuple[str, float, bool, bool], FloatReference] = {}
         self.ranges: dict[tuple[str, str], Mapping[str, TensorRange]] = {}
         self.tested: set[tuple[str, Recipe]] = set()
         self.unchanged: list[str] = []
@@ -165,7 +171,7 @@ class _Search:
 
     def reference(self, recipe: Recipe) -> FloatReference:
         # It does not depend on ``ranges``, ``keep_float`` and ``bias_correction``.
-        form = (recipe.equalize, recipe.weight_share, recipe.bound_slopes)
+        form = (recipe.equalize, recipe.weight_share, recipe.bound_slopes, recipe.scale_clips)
         if form not in self.references:
             self.references[form] = build_float_reference(self.model.network, recipe, self.statistics)
         return self.references[form]

@@ -6,15 +6,21 @@ pooling, addition), each channel can be divided by s > 0 in the producers' weigh
 consumers' weights; the float function stays the same. This is cross-layer equalization (Nagel et al. 2019,
 arXiv:1906.04721), with the split of SmoothQuant (arXiv:2211.10438) if consumers mix channels, applied to whole
 groups of tensors.
+
+A clip such as ReLU6 is not homogeneous. Groups that contain clips are found on request. They are divided by s <= 1 only,
+and by no less than the share of the limit that the channel reaches, so a channel that reaches the limit keeps it, and
+another channel is clipped at or above its largest calibrated value instead. The function is then exact on the
+calibration images. The int8 range of a tensor clips in the same way.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
+from numpy.typing import NDArray
 
 from converters.graph.graph import Graph, indices
 from edge_sdk.types import Float64Array
@@ -32,8 +38,14 @@ _SAME_CHANNELS = {
 }
 _WEIGHTED = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"}
 _NONE, _RELU = 0, 1
+#: Limits of clips, as magnitudes, by fused activation and by operator.
+_FUSED_LIMITS = {schema.ActivationFunctionType.RELU6: 6.0, schema.ActivationFunctionType.RELU_N1_TO_1: 1.0}
+_CLIP_LIMITS = {"RELU6": 6.0, "RELU_N1_TO_1": 1.0, "RELU_0_TO_1": 1.0}
+_CLIPS = {*_CLIP_LIMITS, "MINIMUM", "MAXIMUM"}
 # Limits the consumers' weights of a channel that is almost always zero.
 LARGEST_SCALE = 1e3
+#: Room above the largest calibrated value of a clipped channel: other images exceed it now and then.
+_CLIP_MARGIN = 1.25
 
 
 @dataclass(frozen=True)
@@ -45,16 +57,23 @@ class Group:
         channels: Number of channels of each tensor.
         producers: Weighted operators that write into the group.
         consumers: Weighted operators that read from the group.
+        limits: Limit of each clip in the group, as a magnitude, by the clipped tensor.
     """
 
     tensors: tuple[int, ...]
     channels: int
     producers: tuple[schema.OperatorT, ...]
     consumers: tuple[schema.OperatorT, ...]
+    limits: Mapping[int, float] = field(default_factory=dict)
 
 
-def find_groups(graph: Graph) -> list[Group]:
-    """Find the groups of tensors that can be scaled channel by channel without changing the float function."""
+def find_groups(graph: Graph, *, clips: bool = False) -> list[Group]:
+    """Find the groups of tensors that can be scaled channel by channel without changing the float function.
+
+    Args:
+        graph: A float network.
+        clips: True to find groups that contain clips too; scaling them is exact on the calibration images only.
+    """
     parent = {i: i for i in range(len(graph.tensors))}
 
     def find(i: int) -> int:
@@ -64,7 +83,7 @@ def find_groups(graph: Graph) -> list[Group]:
         return i
 
     for operator in graph.operators:
-        if _carries_channels(graph, operator):
+        if _carries_channels(graph, operator) and (clips or clip_limit(graph, operator) is None):
             computed = [i for i in indices(operator.inputs) if i >= 0 and graph.constant(i) is None]
             for i in computed:
                 parent[find(i)] = find(indices(operator.outputs)[0])
@@ -72,7 +91,7 @@ def find_groups(graph: Graph) -> list[Group]:
     for i in [*graph.inputs, *graph.computed()]:
         members.setdefault(find(i), []).append(i)
     groups = [_group(graph, tensors) for tensors in members.values()]
-    return [group for group in groups if group is not None]
+    return [group for group in groups if group is not None and (clips or not group.limits)]
 
 
 def equalize(
@@ -99,12 +118,12 @@ def equalize(
     for group in groups:
         reach = np.max([largest[i] for i in group.tensors], axis=0)
         alive = reach > 0
-        scale = np.ones(group.channels)
+        scale, share = np.ones(group.channels), weight_share
         if not alive.any():
             scales.append(scale)
             continue
         if all(graph.op_name(op) == "DEPTHWISE_CONV_2D" for op in group.consumers):
-            scale[alive] = reach[alive]
+            scale[alive], share = reach[alive], 1.0
         else:
             weight = np.max([_reading_magnitude(graph, op, group.channels) for op in group.consumers], axis=0)
             usable = alive & (weight > 0)
@@ -112,10 +131,30 @@ def equalize(
             alive = usable
         if alive.any():
             scale[alive] /= np.exp(np.log(scale[alive]).mean())
+        if group.limits:
+            scale = _keep_limits(group, scale, alive, share, largest)
         scale = np.clip(scale, 1 / LARGEST_SCALE, LARGEST_SCALE)
         _apply(graph, group, scale)
         scales.append(scale)
     return scales
+
+
+def _keep_limits(
+    group: Group,
+    scale: Float64Array,
+    alive: NDArray[np.bool_],
+    share: float,
+    largest: Mapping[int, Float64Array],
+) -> Float64Array:
+    """Move scales between 1 and the share of the limit that each channel reaches, so that clips change no calibrated value."""
+    reached = np.max(
+        [np.minimum(_CLIP_MARGIN * largest[i] / limit, 1.0) for i, limit in group.limits.items()], axis=0
+    )
+    if (alive & (reached > 0)).any():
+        middle = np.exp(np.log(reached[alive & (reached > 0)]).mean())
+        scale = np.where(alive, scale * middle**share, 1.0)
+    limited: Float64Array = np.clip(scale, reached, 1.0)
+    return limited
 
 
 def apply_scales(graph: Graph, groups: Sequence[Group], scales: Sequence[Float64Array]) -> None:
@@ -125,9 +164,11 @@ def apply_scales(graph: Graph, groups: Sequence[Group], scales: Sequence[Float64
 
 
 def _carries_channels(graph: Graph, operator: schema.OperatorT) -> bool:
-    """Return True if f(s x) = s f(x) for this operator, with one s > 0 per channel of the last axis."""
+    """Return True if f(s x) = s f(x) for this operator without its clip, with one s > 0 per channel of the last axis."""
     name = graph.op_name(operator)
-    if name not in _SAME_CHANNELS or fused_activation(operator) not in (_NONE, _RELU):
+    if name not in _SAME_CHANNELS and not (name in _CLIPS and clip_limit(graph, operator)):
+        return False
+    if fused_activation(operator) not in (_NONE, _RELU, *_FUSED_LIMITS):
         return False
     output = indices(operator.outputs)[0]
     computed = [i for i in indices(operator.inputs) if i >= 0 and graph.constant(i) is None]
@@ -163,14 +204,29 @@ def _group(graph: Graph, tensors: list[int]) -> Group | None:
     channels = {graph.shape(i)[-1] for i in tensors}
     if not producers or not consumers or len(channels) != 1:
         return None
-    return Group(tuple(tensors), channels.pop(), tuple(producers), tuple(consumers))
+    writers = {i: op for op in graph.operators for i in indices(op.outputs) if i in inside}
+    limits = {i: limit for i, op in writers.items() if (limit := clip_limit(graph, op)) is not None}
+    return Group(tuple(tensors), channels.pop(), tuple(producers), tuple(consumers), limits)
+
+
+def clip_limit(graph: Graph, operator: schema.OperatorT) -> float | None:
+    """Return the magnitude to which an operator clips its output; None if it does not clip."""
+    fused = _FUSED_LIMITS.get(fused_activation(operator))
+    if fused is not None or graph.op_name(operator) not in {"MINIMUM", "MAXIMUM"}:
+        return fused or _CLIP_LIMITS.get(graph.op_name(operator))
+    constants = [value for i in indices(operator.inputs) if (value := graph.constant(i)) is not None]
+    if len(constants) != 1 or constants[0].size != 1 or constants[0].dtype != np.float32:
+        return None
+    limit = float(constants[0].reshape(-1)[0])
+    bounds = limit > 0 if graph.op_name(operator) == "MINIMUM" else limit < 0
+    return abs(limit) if bounds else None
 
 
 def _can_write_scaled(graph: Graph, operator: schema.OperatorT) -> bool:
     return (
         graph.op_name(operator) in _WEIGHTED
         and _has_own_weights(graph, operator)
-        and (fused_activation(operator) in (_NONE, _RELU))
+        and fused_activation(operator) in (_NONE, _RELU, *_FUSED_LIMITS)
     )
 
 
