@@ -68,6 +68,8 @@ class FakeNetwork(_FakeInput):
         function: Computes the output tensors from the input tensor.
         input: Shape, dtype and quantization of the input tensor.
         outputs: Shape, dtype and quantization of each output tensor.
+        runtime: Name and version of the runtime that the backend reports.
+        kernels: Name of the kernels that the backend reports.
     """
 
     def __init__(
@@ -76,8 +78,12 @@ class FakeNetwork(_FakeInput):
         *,
         input: TensorInfo,
         outputs: Sequence[TensorInfo],
+        runtime: str = "fake 1",
+        kernels: str = "python",
     ) -> None:
         super().__init__(input)
+        self.runtime = runtime
+        self.kernels = kernels
         self.outputs = tuple(outputs)
         self._function = function
         self._outputs = [np.zeros(output.shape, output.dtype) for output in outputs]

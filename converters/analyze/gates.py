@@ -76,14 +76,21 @@ def check(
             float and outside the partitions.
         allow: Names of gates that the user allows to fail; only those in ``ALLOWABLE`` have an effect.
     """
-    graph = network.graph
-    gates = [_static(graph), _stateless(graph), _integer(graph, recipe, unsupported)]
-    gates = [_with_permission(gate, allow) for gate in gates]
+    gates = check_structure(network, recipe, unsupported=unsupported, allow=allow)
     if all(gate.passed or gate.allowed for gate in gates):
         gates.append(_finite(network, contract, crops))
         if recipe.partitions:
             gates.append(_with_permission(_partitions(network, recipe, unsupported), allow))
     return tuple(gates)
+
+
+def check_structure(
+    network: Network, recipe: Recipe, *, unsupported: Collection[str] = (), allow: Collection[str] = ()
+) -> list[Gate]:
+    """Check an artefact against the gates that do not run it; they apply to networks of any task."""
+    graph = network.graph
+    gates = [_static(graph), _stateless(graph), _integer(graph, recipe, unsupported)]
+    return [_with_permission(gate, allow) for gate in gates]
 
 
 def _gate(rule: Callable[..., Gate], result: str, passed: bool, *, allowable: bool = False) -> Gate:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +13,9 @@ from converters.graph.network import Network
 from edge_sdk.errors import ModelError
 from edge_sdk.model.card import InputContract
 from edge_sdk.model.golden import OTHER, SAME, GoldenVector, GoldenVectors, digest, smooth_field
-from edge_sdk.runtime.backends.litert import Kernels, LiteRtBackend
-from edge_sdk.runtime.golden_check import golden_outputs
+from edge_sdk.runtime.backends.base import Backend
+from edge_sdk.runtime.backends.litert import Kernels, LiteRtBackend, LiteRtNetwork
+from edge_sdk.runtime.golden_check import OneOutput, golden_outputs
 
 VECTORS = 4
 CANDIDATES = 16
@@ -42,7 +44,31 @@ def make_golden_vectors(
     Raises:
         ModelError: The interpreter does not run the network.
     """
-    backend = LiteRtBackend(network.data, kernels=kernels)
+    return _make(lambda kind: LiteRtBackend(network.data, kernels=kind), network.graph, contract, kernels)
+
+
+def make_output_golden_vectors(
+    network: Network, contract: InputContract, outputs: Sequence[str]
+) -> dict[str, GoldenVectors]:
+    """Make golden vectors of each output of a network, by name; large outputs are reduced as ``OneOutput`` states.
+
+    Raises:
+        ModelError: The interpreter does not run the network.
+    """
+    return {
+        name: _make(partial(_open_output, network, position), network.graph, contract, "xnnpack")
+        for position, name in enumerate(outputs)
+    }
+
+
+def _open_output(network: Network, position: int, kernels: Kernels) -> Backend:
+    return OneOutput(LiteRtNetwork(network.data, kernels=kernels), position)
+
+
+def _make(
+    open_backend: Callable[[Kernels], Backend], graph: Graph, contract: InputContract, kernels: Kernels
+) -> GoldenVectors:
+    backend = open_backend(kernels)
     seeds = list(range(1, CANDIDATES + 1))
     digests, outputs = golden_outputs(backend, contract, seeds)
     chosen = choose_most_different(outputs, VECTORS)
@@ -52,8 +78,8 @@ def make_golden_vectors(
         )
         for i in chosen
     )
-    exact = _rounds_alike(network.graph)
-    other = _tolerance(network, contract, kernels, outputs[chosen], [seeds[i] for i in chosen])
+    exact = _rounds_alike(graph)
+    other = _tolerance(open_backend, contract, kernels, outputs[chosen], [seeds[i] for i in chosen])
     if outputs.dtype == np.float32:
         tolerance = {SAME: _FLOAT_SAME, OTHER: _FLOAT_OTHER}
     else:
@@ -82,7 +108,7 @@ def choose_most_different(outputs: NDArray[np.generic], count: int) -> list[int]
 
 
 def _tolerance(
-    network: Network,
+    open_backend: Callable[[Kernels], Backend],
     contract: InputContract,
     kernels: Kernels,
     outputs: NDArray[np.generic],
@@ -91,7 +117,7 @@ def _tolerance(
     """Return the tolerance for another runtime, LSB, from the difference of LiteRT's two kernels on these inputs."""
     second: Kernels = "reference" if kernels == "xnnpack" else "xnnpack"
     try:
-        _, others = golden_outputs(LiteRtBackend(network.data, kernels=second), contract, list(seeds))
+        _, others = golden_outputs(open_backend(second), contract, list(seeds))
     except ModelError:  # reference kernels do not support every operator and type
         return LEAST_OTHER_LSB
     differ = np.abs(outputs.astype(np.float64) - others.astype(np.float64)).max()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from edge_sdk.console import CLEAN_NEGATIVE, say
 
 if TYPE_CHECKING:
     from converters.pipeline.options import Distillation, Plain, Replay, Search
+    from converters.results import RefusedTarget
 
 
 def register(commands: Any) -> None:
@@ -34,6 +36,7 @@ def register(commands: Any) -> None:
             "convert mobilefacenet.onnx --size 112x112 --color rgb --range 0..255 --calibration crops/ --output out/",
             "convert face.tflite --target cpu --contract face.json --recipe auto --calibration crops/ --output out/",
             "convert face.tflite --recipe out/face.cpu_int8.recipe.json --output again/",
+            "convert pose.tflite --task none --size 256x256 --color rgb --range 0..1 --calibration people/ --output out/",
         ),
         details="The input contract has no default, because the conversion of pixels to input values is part of the"
         " model. Give it as a file (--contract), or with --size, --color and a formula: --mean with --scale, or --range."
@@ -67,6 +70,13 @@ def register(commands: Any) -> None:
         required=True,
         metavar="DIR",
         help="folder for the files; each target gets all its files or none",
+    )
+    parser.add_argument(
+        "--task",
+        choices=("embedding", "none"),
+        default="embedding",
+        help="none converts a network of any other task, such as a pose network, with any named outputs: an ONNX file or a"
+        " float .tflite. The report states the error of each output; the SDK does not decode them (default: embedding)",
     )
     parser.add_argument("--name", default=None, help="name of the model (default: the file name)")
     parser.add_argument("--version", default=None, help="version of the model for its card (default: 1)")
@@ -168,23 +178,35 @@ def _run(arguments: argparse.Namespace) -> int:
             version=text("version", "1"),
             description=text("description", ""),
             licence=text("licence", ""),
+            task=arguments.task,
         )
     except OptionsError as error:
         arguments.parser.error(str(error))
+    if options.task == "none":
+        from converters.pipeline.any_task import convert_any_task
+
+        outputs = convert_any_task(options)
+        print_result(arguments, outputs.to_json(), f"{outputs.to_text()}\nwritten to {arguments.output}")
+        _say_refusals(outputs.refused)
+        return CLEAN_NEGATIVE if outputs.refused else 0
     for note in notes_on_sources(options):
         say("edge-convert", f"note: {note}")
     report = convert(options)
     print_result(arguments, report.to_json(), f"{report.to_text()}\nwritten to {arguments.output}")
-    for target in report.refused:
+    _say_refusals(report.refused)
+    for artefact in report.missed:
+        say("edge-convert", f"error: {artefact.file} was written, but misses its budget: {artefact.goal}")
+    return 0 if report.passed else CLEAN_NEGATIVE
+
+
+def _say_refusals(refused: Sequence[RefusedTarget]) -> None:
+    for target in refused:
         say(
             "edge-convert",
             f"error: {target.error}; {target.name} has no files, those of other targets are complete",
         )
         if target.hint:
             say("edge-convert", f"hint: {target.hint}")
-    for artefact in report.missed:
-        say("edge-convert", f"error: {artefact.file} was written, but misses its budget: {artefact.goal}")
-    return 0 if report.passed else CLEAN_NEGATIVE
 
 
 def _quantization(arguments: argparse.Namespace) -> Plain | Replay | Search:

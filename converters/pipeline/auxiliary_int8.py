@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from converters.analyze.output_errors import output_errors
 from converters.analyze.replay_check import check_auxiliary, raise_if_different, record_auxiliary
 from converters.data.calibration import CalibrationSet
 from converters.errors import ConversionError
@@ -26,9 +27,7 @@ from converters.quantize.recorded import Recording
 from converters.quantize.saved_recipe import SavedRecipe, read_saved
 from converters.quantize.statistics import channel_statistics
 from edge_sdk.model.network_card import FACE_DETECTOR, NetworkCard
-from edge_sdk.runtime import network as runtime
-from edge_sdk.runtime.backends.litert import LiteRtNetwork
-from edge_sdk.types import FloatArray, UInt8Array
+from edge_sdk.types import UInt8Array
 from edge_sdk.vision.resize import fit
 
 #: Name of the shipped recipe.
@@ -188,31 +187,3 @@ def mosaics(pixels: UInt8Array) -> UInt8Array:
                 frame[top : top + rows, left : left + columns] = fit(image, rows, columns)
             frames.append(frame)
     return np.stack(frames)
-
-
-def output_errors(
-    baseline: Network, network: Network, card: NetworkCard, pixels: UInt8Array
-) -> dict[str, float]:
-    """Compute the error of each output: RMS of the difference to the float output over the float standard deviation.
-
-    Args:
-        baseline: The float network.
-        network: Another network with the same outputs.
-        card: Card of either network.
-        pixels: Shape (n, H, W, 3), uint8, at the network's size.
-    """
-    first = runtime.Network(LiteRtNetwork(baseline.data), card)
-    second = runtime.Network(LiteRtNetwork(network.data), card)
-    expected: dict[str, list[FloatArray]] = {name: [] for name in card.outputs}
-    measured: dict[str, list[FloatArray]] = {name: [] for name in card.outputs}
-    for image in pixels:
-        for kept, values in ((expected, first.run(image)), (measured, second.run(image))):
-            for name, value in values.items():
-                kept[name].append(value.ravel())
-    errors = {}
-    for name in card.outputs:
-        truth = np.concatenate(expected[name]).astype(np.float64)
-        difference = np.concatenate(measured[name]) - truth
-        spread = float(truth.std()) or 1.0
-        errors[name] = float(np.sqrt(np.mean(difference**2))) / spread
-    return errors

@@ -7,7 +7,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from converters.analyze.replay_check import ReplayCheck
+from converters.results import RefusedTarget
+from converters.targets.check import TargetReport
 from edge_sdk.model.card import InputContract
+
+_LISTED = 8  # most outputs whose errors are listed in the text
 
 
 @dataclass(frozen=True)
@@ -33,20 +37,41 @@ class AuxiliaryArtefact:
     errors: Mapping[str, float]
     replay: ReplayCheck | None = None
 
+    def lines(self) -> list[str]:
+        """Format the file, with the error of each output, for a terminal."""
+        outside = f", outside: {', '.join(sorted(set(self.outside)))}" if self.outside else ""
+        worst = max(self.errors, key=lambda name: self.errors[name], default="")
+        error = (
+            f", largest error {self.errors[worst]:.3f} of a standard deviation (output {worst})"
+            if worst
+            else ""
+        )
+        lines = [
+            f"{self.file}  {self.size_bytes / 1e6:.2f} MB, {self.partitions} XNNPACK"
+            f" partition{'s' if self.partitions != 1 else ''}{outside}{error}"
+        ]
+        if 1 < len(self.errors) <= _LISTED:
+            lines.append("  " + ", ".join(f"{name} {share:.3f}" for name, share in self.errors.items()))
+        if self.replay is not None:
+            lines.append(f"{self.file} {self.replay.line()}")
+        return lines
+
 
 @dataclass(frozen=True)
 class AuxiliaryReport:
-    """Result of a conversion.
+    """Result of the conversion of a network without an embedding.
 
     Args:
         name: The network's name.
-        method: One of ``METHODS``.
+        method: One of ``METHODS``, or ``other task``.
         contract: Its input contract.
         source: Kind, file name, SHA-256 and tools of the source.
         notes: Notes for the reader.
         agreement: Largest difference of an output to that of the source's own runtime, as a share of the output's
             largest value.
         artefacts: The files.
+        targets: Findings of each target; empty for auxiliary networks.
+        refused: Targets that refused the network.
     """
 
     name: str
@@ -56,6 +81,8 @@ class AuxiliaryReport:
     notes: tuple[str, ...]
     agreement: float
     artefacts: tuple[AuxiliaryArtefact, ...]
+    targets: tuple[TargetReport, ...] = ()
+    refused: tuple[RefusedTarget, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the report as JSON values."""
@@ -69,17 +96,7 @@ class AuxiliaryReport:
             f" by at most {self.agreement:.1e} of an output's largest value",
         ]
         for artefact in self.artefacts:
-            worst = max(artefact.errors, key=lambda name: artefact.errors[name], default="")
-            error = (
-                f", largest error {artefact.errors[worst]:.3f} of a standard deviation (output {worst})"
-                if worst
-                else ""
-            )
-            outside = f", outside: {', '.join(sorted(set(artefact.outside)))}" if artefact.outside else ""
-            lines.append(
-                f"{artefact.file}  {artefact.size_bytes / 1e6:.2f} MB, {artefact.partitions} XNNPACK"
-                f" partition{'s' if artefact.partitions != 1 else ''}{outside}{error}"
-            )
-            if artefact.replay is not None:
-                lines.append(f"{artefact.file} {artefact.replay.line()}")
+            lines += artefact.lines()
+        for section in self.targets:
+            lines += ["", *section.lines()]
         return "\n".join([*lines, *(f"note     {note}" for note in self.notes)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from converters.analyze.gates import ALLOWABLE, STRICT
 from converters.errors import ConversionError, OptionsError
@@ -130,6 +131,7 @@ class ConversionOptions:
         allow: Names of target rules whose refusals do not stop the conversion; ``contract`` for a refused input contract;
             ``partitions`` and ``integer`` for these gates.
         settings: Settings of targets, such as ``{"ethos-u.accelerators": "ethos-u65-256"}``.
+        task: ``embedding``; ``none`` for a network of another task, for ``convert_any_task``.
 
     Raises:
         OptionsError: A value out of range, or options that contradict each other.
@@ -150,6 +152,7 @@ class ConversionOptions:
     licence: str = ""
     allow: Collection[str] = ()
     settings: Mapping[str, str] = field(default_factory=dict)
+    task: Literal["embedding", "none"] = "embedding"
 
     def __post_init__(self) -> None:
         _make_paths(self, "model", "output")
@@ -182,6 +185,22 @@ class ConversionOptions:
         if isinstance(self.quantization, Search):
             self._check_search(self.quantization)
         self._check_what_is_left_to_a_recipe()
+        self._check_task()
+
+    def _check_task(self) -> None:
+        if self.task not in ("embedding", "none"):
+            raise OptionsError(f"task: expected embedding or none, found {self.task!r}")
+        measured_on_embeddings = {
+            "min_cosine": self.min_cosine is not None,
+            "distillation": self.distillation is not None,
+            "quantization": not isinstance(self.quantization, Plain),
+        }
+        unfit = [name for name, given in measured_on_embeddings.items() if given]
+        if self.task == "none" and unfit:
+            raise OptionsError(
+                f"{unfit[0]}: expected no recipe, search, training or cosine for a network of the task none, which has no embedding",
+                hint="the report states the error of each output",
+            )
 
     def _check_what_is_left_to_a_recipe(self) -> None:
         replayed = isinstance(self.quantization, Replay)

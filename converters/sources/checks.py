@@ -98,6 +98,19 @@ def check_single(inputs: Sequence[str], outputs: Sequence[str]) -> None:
             )
 
 
+def check_one_input(inputs: Sequence[str]) -> None:
+    """Refuse a network with more than one input.
+
+    Args:
+        inputs: Names of the inputs, with their shapes if known.
+    """
+    if len(inputs) != 1:
+        raise SourceError(
+            f"expected one input, an image, found {len(inputs)}: {', '.join(inputs[:_SHOWN])}",
+            hint="save the part of the network that computes from one image; make the other inputs constant",
+        )
+
+
 def check_witness(witness: FloatArray, inputs: FloatArray) -> None:
     """Refuse outputs that cannot be embeddings.
 

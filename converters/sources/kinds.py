@@ -17,7 +17,7 @@ from edge_sdk.model.zip_archive import open_zip
 from edge_sdk.plugins import find_plugins, load_plugin
 
 PLUGIN_GROUP = "edge_convert.sources"
-BUILT_IN_KINDS = ("keras", "saved_model", "onnx", "onnx_outputs", "pytorch", "tflite")
+BUILT_IN_KINDS = ("keras", "saved_model", "onnx", "onnx_outputs", "pytorch", "tflite", "tflite_outputs")
 MAX_SOURCE_BYTES = 2 << 30  # also the limit of FlatBuffers and protobuf
 KINDS = "Keras (.keras, .h5), SavedModel folder, ONNX, PyTorch (.pt2, net.py:make) or TFLite"
 _SUFFIXES = {

@@ -27,6 +27,7 @@ _RUNTIMES = {
     "onnx_outputs": "the ONNX converter",
     "pytorch": "PyTorch",
     "tflite": "the interpreter",
+    "tflite_outputs": "the interpreter",
 }
 _HINTS = {
     "crashed": "the file may be damaged; copy it again, or export it again",
@@ -101,7 +102,7 @@ def convert_in_child(kind: str, path: Path, *, contract: InputContract, inputs: 
     """Convert a source in a child process, so that the framework's memory use, output and crashes stay outside.
 
     Args:
-        kind: A result of ``kinds.recognize``, or ``onnx_outputs`` for an ONNX file with several outputs.
+        kind: A result of ``kinds.recognize``; with ``_outputs`` at its end for an ONNX or TFLite file with any outputs.
         path: The file or folder.
         contract: The input contract.
         inputs: Shape (n, H, W, C), float32.

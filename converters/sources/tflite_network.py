@@ -18,7 +18,7 @@ from edge_sdk.types import FloatArray
 _VARIABLES = {"VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "CALL_ONCE"}
 _CLASS_HEADS = {"SOFTMAX", "LOGISTIC", "LOG_SOFTMAX"}
 _LOOK_THROUGH = {"RESHAPE", "SQUEEZE", "EXPAND_DIMS", "DEQUANTIZE", "STRIDED_SLICE"}
-_GIVE_FLOAT = "give the float file it was made from"
+_GIVE_FLOAT = "give the float file it was made from; edge-convert lint FILE --target NAME checks a quantized file as it is"
 _DELEGATE = "DELEGATE"
 
 
@@ -48,6 +48,34 @@ def inspect(tflite: bytes, contract: InputContract) -> tuple[str, ...]:
     batch = _allocate(interpreter, contract)
     checks.embedding_dimension(_per_image(interpreter.get_output_details()[0]["shape"], batch))
     return _notes(names, inputs[0], interpreter.get_tensor_details())
+
+
+def open_outputs(tflite: bytes, contract: InputContract) -> Any:
+    """Open a float network with one image as input and any outputs, with batch 1 and the contract's size.
+
+    Args:
+        tflite: The file.
+        contract: The input contract.
+
+    Returns:
+        The interpreter, with XNNPACK and with its tensors allocated.
+
+    Raises:
+        SourceError: The file is damaged or quantized, has unsupported operators or more than one input, or takes another image
+            than the contract's.
+    """
+    interpreter = _open(tflite, delegates=False)
+    inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
+    _check_types(interpreter.get_tensor_details(), inputs, outputs)
+    _check_operators(Counter(operator["op_name"] for operator in interpreter._get_ops_details()))
+    checks.check_one_input([_describe(detail) for detail in inputs])
+    _check_image(inputs[0], contract)
+    batch = int(inputs[0]["shape_signature"][0])
+    if batch not in (1, -1):
+        raise SourceError(f"the batch is {batch}, expected 1", hint="export the network with a batch of 1")
+    interpreter = _open(tflite, delegates=True)
+    _allocate(interpreter, contract)
+    return interpreter
 
 
 def embed(tflite: bytes, inputs: FloatArray, contract: InputContract) -> FloatArray:

@@ -47,6 +47,7 @@ _MODULES = {
     "onnx_outputs": "converters.sources.from_onnx_outputs",
     "pytorch": "converters.sources.from_pytorch",
     "tflite": "converters.sources.from_tflite",
+    "tflite_outputs": "converters.sources.from_tflite_outputs",
 }
 
 

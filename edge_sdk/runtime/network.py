@@ -15,6 +15,7 @@ from edge_sdk.errors import ModelCardError, ModelContractError
 from edge_sdk.model.model_file import CardedFile, read_carded
 from edge_sdk.model.network_card import NetworkCard
 from edge_sdk.runtime.backends.base import NetworkBackend
+from edge_sdk.runtime.golden_check import GoldenCheck, OneOutput, check
 from edge_sdk.runtime.quantization import make_encoder
 from edge_sdk.runtime.threads import thread_count
 from edge_sdk.types import FloatArray, UInt8Array
@@ -84,7 +85,7 @@ class _Outputs(Mapping[str, Output]):
 
 
 class Network:
-    """Runs an auxiliary network, such as a detector, by its card.
+    """Runs a network without an embedding, such as a detector or a pose network, by its card.
 
     Not thread-safe: one network owns one interpreter.
 
@@ -112,7 +113,7 @@ class Network:
     def open(
         cls, path: str | Path, *, task: str, sha256: str | None = None, threads: int | None = None
     ) -> Network:
-        """Open a file from ``edge-convert auxiliary``.
+        """Open a file from ``edge-convert auxiliary`` or ``edge-convert convert --task none``.
 
         Args:
             path: A .tflite with a network card.
@@ -150,6 +151,18 @@ class Network:
         """Shape of each output by name."""
         outputs = self._backend.outputs
         return {name: info.shape for name, info in zip(self.card.outputs, outputs, strict=True)}
+
+    def check_golden(self) -> dict[str, GoldenCheck]:
+        """Compare each output with its golden vectors; empty if the card has none.
+
+        Raises:
+            ModelError: The backend cannot run the network.
+        """
+        return {
+            name: check(OneOutput(self._backend, position), self.card.input, self.card.golden[name])
+            for position, name in enumerate(self.card.outputs)
+            if name in self.card.golden
+        }
 
     def run(self, image: UInt8Array) -> dict[str, FloatArray]:
         """Run the network on one image of its input size.

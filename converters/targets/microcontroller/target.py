@@ -74,7 +74,7 @@ def int8_at_the_edge(graph: Graph) -> Iterator[RuleFinding]:
         yield RuleFinding(
             "refused",
             f"{len(graph.inputs)} inputs and {len(graph.outputs)} outputs of {', '.join(types)}",
-            "convert the float model with --target microcontroller",
+            "convert the float model with --target microcontroller; this target takes networks with one output only",
         )
 
 

@@ -55,8 +55,10 @@ class Backend(InputBackend, Protocol):
 
 
 class NetworkBackend(InputBackend, Protocol):
-    """Runs a network with one input and several outputs, such as a detector."""
+    """Runs a network with one input and several outputs, such as a detector; ``Backend`` describes the fields."""
 
+    runtime: str
+    kernels: str
     outputs: tuple[TensorInfo, ...]
 
     def output_view(self, position: int) -> NDArray[Any]:

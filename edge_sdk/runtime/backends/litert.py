@@ -142,6 +142,7 @@ class LiteRtNetwork(_OneInput):
     Args:
         data: Content of a .tflite, with or without an appended archive.
         threads: Number of interpreter threads, 1 or more.
+        kernels: Kernels of the interpreter.
 
     Raises:
         BackendUnavailableError: No interpreter is installed.
@@ -150,12 +151,14 @@ class LiteRtNetwork(_OneInput):
         ModelContractError: The network has not exactly one input, or has dynamic shapes.
     """
 
-    def __init__(self, data: bytes, *, threads: int = 1) -> None:
-        interpreter = _open(data, threads)
+    def __init__(self, data: bytes, *, threads: int = 1, kernels: Kernels = "xnnpack") -> None:
+        interpreter = _open(data, threads, kernels=kernels)
         inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
         if len(inputs) != 1:
             raise ModelContractError(f"expected one input, found {len(inputs)}")
         super().__init__(interpreter, inputs[0])
+        self.runtime = runtime_name(type(interpreter))
+        self.kernels: str = kernels
         self.outputs = tuple(tensor_info(detail) for detail in outputs)
         self._outputs = [interpreter.tensor(detail["index"]) for detail in outputs]
 
