@@ -6,17 +6,32 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from converters.analyze.collapse import CollapseCheck
 from converters.analyze.contract import ContractCheck
 from converters.analyze.gates import Gate
 from converters.analyze.replay_check import ReplayCheck
+from converters.evaluate.metrics.score_noise import ScoreNoise
 from converters.targets.check import TargetReport
 from edge_sdk.model.card import InputContract
 
 SCHEMA = "edge-sdk/conversion-report/1"
 
-# Rule of thumb from face networks: with a mean cosine of 0.99 to float, the true accept rate at FMR 1e-3 fell by less
-# than one percentage point; with 0.85, it fell by up to 19 points.
-_CLOSE, _FAR = 0.99, 0.95
+# Limits of the noise of scores as a share of the spread between different images. Noise r widens the scores of strangers by
+# sqrt(1 + r^2). Measured on face networks (docs/measurements/int8.md): up to 0.15 the TAR over FMR 1e-4..1e-2 fell by less
+# than 0.8 points, at 0.32 by 3, and at 0.79 by 7.
+_CLOSE, _FAR = 0.15, 0.3
+# Limits of the mean cosine for recordings of earlier versions, which have no scores.
+_CLOSE_COSINE, _FAR_COSINE = 0.99, 0.95
+# With n images, one further image in n + 1 is expected to be worse than the worst: here 1 in 16.
+_LEAST_IMAGES = 15
+#: With this number of calibration images, enough of them are held out for a verdict.
+IMAGES_TO_TELL = 6 * _LEAST_IMAGES
+_SEVERITY = ("bad", "caution", "open", "good")
+_SENTENCES = {
+    "good": "close to the float model; measure its own thresholds before using it",
+    "caution": "noticeably different from the float model; measure its error rates before using it",
+    "bad": "far from the float model; do not use it before its error rates are measured",
+}
 
 
 @dataclass(frozen=True)
@@ -64,6 +79,9 @@ class ArtefactResult:
         met: False if the file misses this budget.
         basis: Images of the cosines: ``images`` for those of this conversion, ``recorded`` for those of the conversion
             that recorded the replayed recipe, ``generated`` for generated inputs.
+        held_out: True if calibration did not use the images of the cosines.
+        noise: Noise of the scores of these images; None for the float network's own artefact, for generated inputs and for
+            recordings of earlier versions.
     """
 
     file: str
@@ -81,6 +99,8 @@ class ArtefactResult:
     time_ratio: float | None = None
     measured_on: int = 0
     basis: str = "images"
+    held_out: bool = True
+    noise: ScoreNoise | None = None
     search: str = ""
     goal: str = ""
     met: bool = True
@@ -124,6 +144,7 @@ class ConversionResult:
         targets: Report of each target.
         recoveries: ``DistillationResult.to_json`` of each distilled network, by its recipe's name.
         contract_check: Result of the check of the input contract; None if it was not checked.
+        collapse: Comparison of embeddings of different images by the float network; None without images.
         replays: Comparison of each network that was replayed without images with the recorded one, by its recipe's name.
         refused: Targets that were refused; the files of the others are complete.
         timing: How the times were measured, and why some are unreliable.
@@ -143,6 +164,7 @@ class ConversionResult:
     targets: tuple[TargetReport, ...] = ()
     recoveries: Mapping[str, Any] = field(default_factory=dict)
     contract_check: ContractCheck | None = None
+    collapse: CollapseCheck | None = None
     replays: Mapping[str, ReplayCheck] = field(default_factory=dict)
     refused: tuple[RefusedTarget, ...] = ()
     timing: str = ""
@@ -168,7 +190,7 @@ class ConversionResult:
         return self.judge().line()
 
     def judge(self) -> ReportVerdict:
-        """Rate the quantized file that has the lowest mean cosine to float; an input contract in doubt lowers the rating."""
+        """Rate the quantized file that differs most from float; an input contract in doubt lowers the rating."""
         status = "" if self.contract_check is None else self.contract_check.status
         if status == "allowed":
             return ReportVerdict(
@@ -189,24 +211,15 @@ class ConversionResult:
         return verdict
 
     def _judge_fidelity(self) -> ReportVerdict:
-        quantized = [a for a in self.artefacts if a.precision != "float32"]
-        if not quantized:
+        """Return the most severe verdict on a quantized file."""
+        if self.collapse is not None and self.collapse.allowed:
+            sentence = "no file can tell subjects apart; the collapse was refused and allowed by the user"
+            return ReportVerdict("bad", sentence, self.collapse.reason())
+        judged = [artefact for artefact in self.artefacts if artefact.precision != "float32"]
+        if not judged:
             return ReportVerdict("open", "there is no quantized file to judge", "")
-        worst = min(quantized, key=lambda a: a.cosine_mean)
-        basis = f"{worst.file} has a mean cosine of {worst.cosine_mean:.4f} (minimum {worst.cosine_min:.4f}) to float"
-        if worst.cosine_mean >= _CLOSE:
-            return ReportVerdict(
-                "good", "close to the float model; measure its own thresholds before using it", basis
-            )
-        if worst.cosine_mean >= _FAR:
-            return ReportVerdict(
-                "caution",
-                "noticeably different from the float model; measure its error rates before using it",
-                basis,
-            )
-        return ReportVerdict(
-            "bad", "far from the float model; do not use it before its error rates are measured", basis
-        )
+        ordered = sorted(judged, key=lambda a: -a.noise.relative if a.noise else a.cosine_mean - 1)
+        return min(map(_judge, ordered), key=lambda verdict: _SEVERITY.index(verdict.level))
 
     def to_text(self) -> str:
         """Format the report for a terminal."""
@@ -232,6 +245,11 @@ class ConversionResult:
                 f" {passed} of {len(artefact.gates)}"
             )
         lines += ["", f"cosine: mean / least, {self.describe_basis()}; time: {self.timing}"]
+        lines += [
+            f"scores of {artefact.file}: {describe_noise(artefact.noise)}"
+            for artefact in self.artefacts
+            if artefact.noise is not None and artefact.precision in ("int8", "dynamic")
+        ]
         for section in self.targets:
             lines += ["", *section.lines()]
         for target in self.refused:
@@ -243,12 +261,10 @@ class ConversionResult:
     def describe_basis(self) -> str:
         """Return the images of the cosines as text."""
         if not self.replays:
-            where = (
-                "images that calibration has not seen"
-                if self.held_out
-                else "the calibration images themselves"
-            )
-            return f"on {self.measured_on} {where}"
+            if not self.held_out:
+                return f"on the {self.measured_on} calibration images themselves"
+            further = f"about 1 in {self.measured_on + 1} further images is worse than the least"
+            return f"on {self.measured_on} images that calibration has not seen; {further}"
         recorded = [artefact for artefact in self.artefacts if artefact.basis == "recorded"]
         others = f"on {self.measured_on} generated inputs"
         if not recorded:
@@ -295,3 +311,40 @@ def _measurement(search: Mapping[str, Any], trial: Mapping[str, Any]) -> str:
     """Return the budget's measurement as text; empty if it is only the cosine, which the line already contains."""
     shown = search["budget"]["kind"] != "cosine" or "max_time_ratio" in search["budget"]
     return f": {trial['found']}" if shown else ""
+
+
+def describe_noise(noise: ScoreNoise) -> str:
+    """Return the noise of scores as text."""
+    tail = "" if noise.tail_shift is None else f", their highest 0.1 % by {noise.tail_shift:+.4f}"
+    return (
+        f"noise {noise.sd:.4f}, {100 * noise.relative:.0f} % of the spread {noise.spread:.4f} between different images;"
+        f" mean moved by {noise.mean_shift:+.4f}{tail}"
+    )
+
+
+def _judge(artefact: ArtefactResult) -> ReportVerdict:
+    """Rate one file by the upper limit of the noise of its scores, relative to the spread between different images."""
+    noise, cosines = (
+        artefact.noise,
+        f"{artefact.cosine_mean:.4f} (minimum {artefact.cosine_min:.4f}) to float",
+    )
+    if noise is None:
+        levels = artefact.cosine_mean < _CLOSE_COSINE, artefact.cosine_mean < _FAR_COSINE
+        level = ("good", "caution", "bad")[sum(levels)]
+        return ReportVerdict(level, _SENTENCES[level], f"{artefact.file} has a mean cosine of {cosines}")
+    basis = (
+        f"{artefact.file} changes scores by {100 * noise.relative:.0f} % of the spread between different images, with a"
+        f" mean cosine of {cosines}"
+    )
+    limit = noise.relative_limit
+    if noise.relative > _FAR:
+        return ReportVerdict("bad", _SENTENCES["bad"], basis)
+    if not artefact.held_out or limit is None or noise.images < _LEAST_IMAGES:
+        images = "the calibration images themselves" if not artefact.held_out else f"{noise.images} images"
+        sentence = (
+            f"{images} cannot tell if it is close to the float model; give"
+            f" {IMAGES_TO_TELL} or more calibration images"
+        )
+        return ReportVerdict("open", sentence, basis)
+    level = "good" if limit <= _CLOSE else "caution"
+    return ReportVerdict(level, _SENTENCES[level], basis)

@@ -53,8 +53,9 @@ def register(commands: Any) -> None:
     add_targets(parser, "targets to convert for, separated by commas; may be repeated (default: cpu)")
     add_allow_and_set(
         parser,
-        allow="contract accepts an input contract that the check of the contract refuses; partitions accepts a network that"
-        " XNNPACK splits, and integer one with further operators in float: both may be slow; ",
+        allow="contract accepts an input contract that the check of the contract refuses; collapse accepts a network that"
+        " gives different images the same embedding; partitions accepts a network that XNNPACK splits, and integer one with"
+        " further operators in float: both may be slow; ",
     )
     parser.add_argument(
         "--calibration",

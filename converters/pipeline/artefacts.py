@@ -12,6 +12,7 @@ from converters.analyze import gates
 from converters.analyze.golden_vectors import make_golden_vectors
 from converters.analyze.replay_check import ReplayCheck, record_embeddings
 from converters.errors import GateError
+from converters.evaluate.metrics.score_noise import ScoreNoise
 from converters.graph.attach_card import with_card
 from converters.graph.network import Network
 from converters.graph.partitions import xnnpack_partitions
@@ -107,6 +108,8 @@ class ArtefactMaker:
             time_ratio=times.ratio,
             measured_on=fidelity["images"],
             basis=basis,
+            held_out=bool(fidelity.get("held_out", True)),
+            noise=ScoreNoise.of_figures(fidelity.get("score_noise")),
             goal=budget[0],
             met=budget[1],
         )

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from converters.analyze.collapse import CollapseCheck
 from converters.analyze.contract import ContractCheck
 from converters.analyze.layer_errors import LAYER_IMAGES, LayerErrors, measure_layer_errors
 from converters.analyze.replay_check import ReplayCheck, check_embeddings, raise_if_different
@@ -19,7 +20,7 @@ from converters.pipeline.limits import keeps_budget, require_budget, require_cos
 from converters.pipeline.measured_images import MeasuredImages, describe_calibration
 from converters.pipeline.notes import gate_notes, image_notes, search_notes, unsupported_notes
 from converters.pipeline.options import ConversionOptions, known_targets
-from converters.pipeline.reading import read_images, read_labelled_images, read_model
+from converters.pipeline.reading import check_different_images, read_images, read_labelled_images, read_model
 from converters.pipeline.refusals import Refusals
 from converters.pipeline.replay import RecipePlan, plan_recipes
 from converters.pipeline.timing import measure_times
@@ -54,7 +55,7 @@ def convert(options: ConversionOptions) -> ConversionResult:
         CalibrationError: The calibration images or the labelled images cannot be used.
         TargetError: A target refuses the network, before or after quantization.
         ContractRefusedError: The input contract contradicts the network, or another one is clearly better.
-        GateError: An artefact fails a gate.
+        GateError: An artefact fails a gate, or the float network gives different images the same embedding.
         AccuracyGateError: The mean cosine of an artefact to float is below ``min_cosine``, no recipe keeps the limit on
             error rates or on time, or a replayed network differs from the recorded one beyond the tolerance.
         OptionsError: ``distillation`` is given, but the saved recipe contains a distillation already.
@@ -68,6 +69,7 @@ def convert(options: ConversionOptions) -> ConversionResult:
         measured = MeasuredImages.of(images, plan.contract)
         labelled = read_labelled_images(options, plan.contract)
         model, contract_check = read_model(options, plan, images, measured)
+        collapse = check_different_images(options, model, images, contract_check)
         examined = _examine(options, model, refusals)
         budget = search_budget(options, model, labelled, images)
         if images is None:
@@ -81,7 +83,18 @@ def convert(options: ConversionOptions) -> ConversionResult:
                 require_budget(options, network)
         replays = _check_replays(model, built, plan, refusals)
         result = _make(
-            options, model, measured, plan, built, replays, budget, examined, contract_check, refusals, folder
+            options,
+            model,
+            measured,
+            plan,
+            built,
+            replays,
+            budget,
+            examined,
+            contract_check,
+            collapse,
+            refusals,
+            folder,
         )
         write_all(folder, {f"{result.name}.report.json": json_bytes(result.to_json())})
     return result
@@ -124,6 +137,7 @@ def _make(
     budget: Budget | None,
     examined: Mapping[str, NetworkReport],
     contract_check: ContractCheck,
+    collapse: CollapseCheck | None,
     refusals: Refusals,
     folder: Path,
 ) -> ConversionResult:
@@ -191,6 +205,7 @@ def _make(
         recoveries={name: distilled.to_json() for name, distilled in recoveries.items()},
         targets=sections,
         contract_check=contract_check,
+        collapse=collapse,
         replays={name: check for name, check in replays.items() if refusals.needs(name)},
         refused=refusals.refused,
         timing=times.conditions,

@@ -9,6 +9,7 @@ from typing import Any
 
 from converters.data.calibration import CalibrationSet
 from converters.data.generated import generated_inputs
+from converters.evaluate.metrics.score_noise import score_noise
 from edge_sdk.matching import cosine
 from edge_sdk.model.card import InputContract
 from edge_sdk.model.golden import GENERATOR
@@ -80,6 +81,11 @@ class MeasuredImages:
             "held_out": self.held_out,
             "images_sha256": self.sha256,
             **({"generated": True} if self.generated else {}),
+            **(
+                {}
+                if self.generated or len(self) < 2
+                else {"score_noise": score_noise(baseline, embeddings).figures()}
+            ),
         }
 
 

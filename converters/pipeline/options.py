@@ -129,7 +129,8 @@ class ConversionOptions:
         description: Description of the model, for the card.
         licence: Licence of the model, for the card.
         allow: Names of target rules whose refusals do not stop the conversion; ``contract`` for a refused input contract;
-            ``partitions`` and ``integer`` for these gates.
+            ``collapse`` for a network that gives different images the same embedding; ``partitions`` and ``integer`` for
+            these gates.
         settings: Settings of targets, such as ``{"ethos-u.accelerators": "ethos-u65-256"}``.
         task: ``embedding``; ``none`` for a network of another task, for ``convert_any_task``.
 

@@ -6,8 +6,16 @@ from dataclasses import replace
 
 import numpy as np
 
+from converters.analyze.collapse import (
+    RULE,
+    CollapseCheck,
+    check_collapse,
+    different_images,
+    raise_if_collapsed,
+)
 from converters.analyze.contract import ContractCheck, check_contract, raise_if_refused
 from converters.data.calibration import CalibrationSet, read_calibration, real_inputs
+from converters.data.embedding import embed_crops
 from converters.pipeline.measured_images import MeasuredImages
 from converters.pipeline.options import ConversionOptions, ErrorRateLimit, Search
 from converters.pipeline.replay import RecipePlan, recorded_contract_check
@@ -64,3 +72,21 @@ def read_model(
             check = check_contract(model.network, model.contract, images.ranges.pixels, progress=progress)
     check = raise_if_refused(check, options.allow)
     return replace(model, source={**model.source, "input_contract": check.summary()}), check
+
+
+def check_different_images(
+    options: ConversionOptions, model: FloatModel, images: CalibrationSet | None, contract: ContractCheck
+) -> CollapseCheck | None:
+    """Check before the long work that different images have different embeddings; None without images.
+
+    A user who allows a refused contract allows its consequences, too.
+
+    Raises:
+        GateError: They have nearly the same embedding, and the options do not allow it.
+    """
+    if images is None:
+        return None
+    with stage("compare different images"):
+        crops = different_images(images.ranges.pixels)
+        check = check_collapse(embed_crops(model.network, model.contract, crops))
+    return raise_if_collapsed(check, (RULE,) if contract.status == "allowed" else options.allow)

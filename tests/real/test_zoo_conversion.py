@@ -74,7 +74,7 @@ def test_the_report_is_truthful_about_int8(converted: tuple[Case, ConversionResu
     by_recipe = {artefact.recipe: artefact for artefact in report.artefacts}
     int8_cosine = by_recipe["cpu_int8"].cosine_mean
     assert low < int8_cosine < high
-    assert ("far from the float model" in report.verdict()) == (int8_cosine < 0.95)
+    assert ("far from the float model" in report.verdict()) == (int8_cosine < 0.975)
     assert by_recipe["float16"].cosine_min > 0.999
 
 

@@ -7,9 +7,10 @@ different images: a change of 0.01 is little if scores of different images diffe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from math import sqrt
+from typing import Any
 
 import numpy as np
 
@@ -51,6 +52,19 @@ class ScoreNoise(Evidence):
     images: int
     mean: float
     spread: float
+
+    @classmethod
+    def of_figures(cls, figures: Mapping[str, Any] | None) -> ScoreNoise | None:
+        """Read the figures of a card; None if it has none."""
+        names = {field.name for field in fields(cls)}
+        if not figures or not names - {"sd_limit", "tail_shift"} <= set(figures):
+            return None
+        values = {"sd_limit": None, "tail_shift": None, **figures}
+        return cls(**{name: values[name] for name in names})
+
+    def figures(self) -> dict[str, float]:
+        """Return the figures that can be stated, for a card."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
     @property
     def relative(self) -> float:
